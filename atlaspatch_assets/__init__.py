@@ -1,0 +1,1 @@
+"""The Dagster side of atlaspatch: assets, sensors, jobs and the command line."""

@@ -1,0 +1,1 @@
+"""Whole-slide image computing: masks, coords, features and embeddings, without Dagster."""

@@ -1,0 +1,65 @@
+"""What can go wrong, said in one sentence: the slide, the value, the bound and the cure."""
+
+
+class AtlasPatchError(Exception):
+    """Base of every error that a user can act on; its text is one sentence."""
+
+
+class UnreadableSlide(AtlasPatchError):
+    """The file is no slide that an installed reader can open, or its pixels cannot be decoded."""
+
+
+class UnknownScale(AtlasPatchError):
+    """Neither the file nor the user says how many µm a pixel is wide."""
+
+
+class ImplausibleScale(AtlasPatchError):
+    """The stated µm per pixel lies outside what scanners make, or contradicts the stated magnification."""
+
+
+class FinerThanScanned(AtlasPatchError):
+    """The geometry asks for more detail than the slide was scanned with."""
+
+
+class StemClash(AtlasPatchError):
+    """Two slide files have one stem and would write one output."""
+
+
+class NoSlides(AtlasPatchError):
+    """Nothing to work on was found where the user pointed."""
+
+
+class UnwritableOutput(AtlasPatchError):
+    """The output folder cannot be made or written."""
+
+
+class UnreadableOutput(AtlasPatchError):
+    """An existing output file (HDF5, GeoJSON, record) cannot be read."""
+
+
+class MissingUpstream(AtlasPatchError):
+    """A step was asked for alone, and what it is computed from does not exist or is out of date."""
+
+
+class OutOfDate(AtlasPatchError):
+    """Another process replaced what a result was computed from before the result could be kept."""
+
+
+class UnknownName(AtlasPatchError):
+    """No reader, segmenter or encoder has this name."""
+
+
+class MissingWeights(AtlasPatchError):
+    """An encoder's weights are not where they were declared to be."""
+
+
+class WrongWeights(AtlasPatchError):
+    """A checkpoint does not fit its encoder: other layers, other shapes, another dim or another hash."""
+
+
+class GeometryMismatch(AtlasPatchError):
+    """An encoder needs another patch size or magnification than the geometry gives."""
+
+
+class InvalidProject(AtlasPatchError):
+    """The project file, or an option, has a value that cannot be used."""

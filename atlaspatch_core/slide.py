@@ -1,0 +1,96 @@
+"""The slide: its levels, its scale, and reading a region of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One stored resolution of a slide."""
+
+    width: int
+    """px of this level."""
+    height: int
+    """px of this level."""
+    downsample: float
+    """Level-0 px per px of this level, ≥ 1, seldom a whole number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A rectangle to read."""
+
+    x: int
+    """Left edge, level-0 px; may be negative."""
+    y: int
+    """Top edge, level-0 px; may be negative."""
+    level: int
+    width: int
+    """px of ``level``."""
+    height: int
+    """px of ``level``."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlideInfo:
+    """What is known of a slide without reading pixels."""
+
+    stem: str
+    """File name without suffix (``.ome.tiff`` counts as one): the key of the slide everywhere."""
+    path: Path
+    reader: str
+    """Name of the reader that opened it."""
+    levels: tuple[Level, ...]
+    """Finest first; never empty."""
+    mpp: float
+    """µm per px of level 0, plausible."""
+    mpp_source: str
+    """Where ``mpp`` was found: a property name, ``mpp csv``, ``command line`` …"""
+    magnification: float
+    """Nominal objective magnification: the stated one, or else that of the mpp bucket; 40 for 40x."""
+    magnification_source: str
+    vendor: str | None = None
+    institution: str | None = None
+    stain: str | None = None
+
+    @property
+    def width(self) -> int:
+        """px of level 0."""
+        return self.levels[0].width
+
+    @property
+    def height(self) -> int:
+        """px of level 0."""
+        return self.levels[0].height
+
+
+class Slide(Protocol):
+    """An open slide; a context manager that closes it. Reading is safe from several threads."""
+
+    @property
+    def info(self) -> SlideInfo:
+        """What is known of the slide."""
+        ...
+
+    def read_region(self, region: Region) -> NDArray[np.uint8]:
+        """Return RGB pixels, shape (region.height, region.width, 3).
+
+        Transparent pixels show the slide's background colour; outside the slide everything is white.
+        Raises UnreadableSlide when the pixels cannot be decoded.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the file."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...

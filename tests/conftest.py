@@ -1,0 +1,22 @@
+"""Fixtures that several test modules share."""
+
+from pathlib import Path
+
+import pytest
+
+BUNDLED_SLIDE = Path(__file__).parents[1] / "atlaspatch_core" / "data" / "CMU-1-Small-Region.svs"
+
+
+@pytest.fixture
+def bundled_slide() -> Path:
+    """The real slide that the package carries."""
+    return BUNDLED_SLIDE
+
+
+@pytest.fixture
+def shared_slides() -> Path:
+    """Folder of further real and broken slides, where it lies beside the repository."""
+    folder = Path(__file__).parents[2] / "shared" / "slides"
+    if not folder.is_dir():
+        pytest.skip("the folder of further slides is not beside the repository")
+    return folder
