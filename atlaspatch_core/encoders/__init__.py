@@ -1,0 +1,1 @@
+"""Encoders: patches to features, features to slide embeddings."""

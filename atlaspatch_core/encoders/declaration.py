@@ -1,0 +1,236 @@
+"""What an encoder is: everything that decides its numbers, sayable without loading anything.
+
+A declaration imports no torch and touches no network. The callables it holds (``build``, ``pooling``, ``adapt``,
+``forward``) import what they need when they are called.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+
+Interpolation = Literal["bilinear", "bicubic"]
+Precision = Literal["float32", "float16", "bfloat16"]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+HALF = (0.5, 0.5, 0.5)
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Transform:
+    """How a uint8 RGB patch becomes the input of a model: resize, crop the centre, scale to 0..1, normalise.
+
+    Equal transforms are computed once for all encoders that share them.
+    """
+
+    resize: int | None
+    """Length that the shorter side gets, px; None leaves the patch as it is."""
+    crop: int | None
+    """Side of the centred square, px; None crops nothing."""
+    interpolation: Interpolation
+    mean: tuple[float, float, float]
+    """Per channel, on the scale 0..1."""
+    std: tuple[float, float, float]
+    """Per channel, on the scale 0..1."""
+    antialias: bool = True
+    """Whether shrinking averages over all pixels, as PIL does."""
+
+    def __post_init__(self) -> None:
+        if self.interpolation not in ("bilinear", "bicubic"):
+            raise ValueError(f"interpolation is bilinear or bicubic, not {self.interpolation}")
+        if min(self.std) <= 0:
+            raise ValueError(f"std is positive, not {self.std}")
+        if any(side is not None and side < 1 for side in (self.resize, self.crop)):
+            raise ValueError(f"resize and crop are at least 1 px, not {self.resize} and {self.crop}")
+
+
+class Architecture(Protocol):
+    """How a network is built, before its weights are loaded."""
+
+    def build(self, weights: Path | None) -> "Module":
+        """Return the network; ``weights`` is read only where code or configuration lie beside the weights."""
+        ...
+
+    def spec(self) -> dict[str, Any]:
+        """Return what decides its layers, fit for JSON."""
+        ...
+
+
+class Weights(Protocol):
+    """Where the numbers of a network come from."""
+
+    def find(self, encoder: str) -> Path | None:
+        """Return the local file or folder; None when the architecture brings its own numbers.
+
+        Raises MissingWeights, which names ``encoder`` and the cure.
+        """
+        ...
+
+    def spec(self, encoder: str) -> dict[str, Any]:
+        """Return their identity (a sha256 or a pinned revision, never a local path), fit for JSON.
+
+        Raises MissingWeights where a local file that is not there would have to be read.
+        """
+        ...
+
+
+StateDict = dict[str, Any]
+Adapt = Callable[[StateDict, StateDict], StateDict]
+"""(names and tensors of a checkpoint, those of the network) to those that are loaded strictly."""
+Pooling = Callable[[Any, "Tensor"], "Tensor"]
+"""(network, float pixels (b, 3, h, w)) to features (b, dim)."""
+
+
+def as_published(checkpoint: StateDict, network: StateDict) -> StateDict:  # noqa: ARG001
+    """Return the checkpoint as it is: its names are the network's names."""
+    return checkpoint
+
+
+def network_output(network: Any, pixels: "Tensor") -> "Tensor":
+    """Return what the network returns."""
+    return network(pixels)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchEncoder:
+    """A network that turns a patch into features."""
+
+    name: str
+    """Name of the dataset in the slide's file, and on the command line."""
+    architecture: Architecture
+    source: Weights
+    dim: int | None
+    """Length of a feature vector; None where it is asked of the network."""
+    transform: Transform | None
+    """None: the network takes the uint8 pixels (b, 3, h, w) themselves."""
+    pooling: Pooling = network_output
+    adapt: Adapt = as_published
+    precision: Precision = "float32"
+    """Precision that its makers use."""
+    autocast: bool = True
+    """In half precision: weights stay float32 and operations are cast (True), or weights are cast (False)."""
+    license: str
+    """SPDX name, or the licence's own name where it has none."""
+    gated: bool = False
+    """Whether the weights are given out on request only."""
+    aliases: tuple[str, ...] = ()
+    patch_size: int | None = None
+    """Recommended side of a patch, px; None when any will do."""
+    magnification: float | None = None
+    """Recommended magnification, 20 for 20x; None when any will do."""
+    extra: str | None = None
+    """Optional dependency group of this package that it needs."""
+    homepage: str = ""
+    note: str = ""
+    """One sentence for whoever chooses an encoder."""
+    plugin: str | None = None
+    """sha256 of the plugin file that declares it."""
+
+    def __post_init__(self) -> None:
+        _check(self.name, self.aliases, self.dim, self.precision)
+
+    def spec(self) -> dict[str, Any]:
+        """Return everything that decides the features, fit for JSON; the hash of a local file is computed at most once.
+
+        Raises MissingWeights when a local file is not there.
+        """
+        return {
+            "encoder": self.name,
+            "architecture": self.architecture.spec(),
+            "weights": self.source.spec(self.name),
+            "adapt": _function(self.adapt),
+            "transform": None if self.transform is None else asdict(self.transform),
+            "pooling": _function(self.pooling),
+            "precision": self.precision,
+            "autocast": self.autocast,
+        } | _plugin(self.plugin)
+
+
+SlideForward = Callable[[Any, NDArray[np.float32], NDArray[np.int64], int], Any]
+"""(network or None, features (n, d), coords (n, 2) of top-left corners in level-0 px, patch_size_level0) to an array or
+tensor of shape (dim,); n ≥ 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlideEncoder:
+    """What turns the patch features of a slide into one embedding."""
+
+    name: str
+    """Name of the dataset in the slide's file, and on the command line."""
+    patch_encoder: str
+    """Name of the patch encoder whose features it takes."""
+    dim: int | None
+    """Length of the embedding; None where it is that of features whose dim is asked of a network."""
+    forward: SlideForward
+    architecture: Architecture | None = None
+    """None: ``forward`` needs no network."""
+    source: Weights | None = None
+    adapt: Adapt = as_published
+    precision: Precision = "float32"
+    license: str
+    gated: bool = False
+    aliases: tuple[str, ...] = ()
+    patch_size: int | None = None
+    """Side of the patches it was made for, px; None when any will do."""
+    magnification: float | None = None
+    """Magnification it was made for, 20 for 20x; None when any will do."""
+    extra: str | None = None
+    homepage: str = ""
+    note: str = ""
+    plugin: str | None = None
+    """sha256 of the plugin file that declares it."""
+
+    def __post_init__(self) -> None:
+        _check(self.name, self.aliases, self.dim, self.precision)
+
+    def spec(self) -> dict[str, Any]:
+        """Return everything that decides the embedding beside the features, fit for JSON."""
+        return {
+            "encoder": self.name,
+            "patch_encoder": self.patch_encoder,
+            "architecture": None if self.architecture is None else self.architecture.spec(),
+            "weights": None if self.source is None else self.source.spec(self.name),
+            "adapt": _function(self.adapt),
+            "forward": _function(self.forward),
+            "precision": self.precision,
+        } | _plugin(self.plugin)
+
+
+@dataclass(frozen=True, slots=True)
+class Plugins:
+    """Encoders that plugin files declare, by name."""
+
+    patch: Mapping[str, PatchEncoder] = field(default_factory=dict)
+    slide: Mapping[str, SlideEncoder] = field(default_factory=dict)
+
+
+NO_PLUGINS = Plugins()
+
+
+def _check(name: str, aliases: tuple[str, ...], dim: int | None, precision: str) -> None:
+    for word in (name, *aliases):
+        if not _NAME.fullmatch(word):
+            raise ValueError(f"an encoder's name has letters, digits and . _ + - only, not {word!r}")
+    if dim is not None and dim < 1:
+        raise ValueError(f"{name}: dim is at least 1, not {dim}")
+    if precision not in ("float32", "float16", "bfloat16"):
+        raise ValueError(f"{name}: precision is float32, float16 or bfloat16, not {precision}")
+
+
+def _function(function: Callable[..., Any]) -> str:
+    return getattr(function, "__qualname__", None) or repr(function)
+
+
+def _plugin(sha256: str | None) -> dict[str, Any]:
+    return {} if sha256 is None else {"plugin": sha256}

@@ -1,0 +1,31 @@
+"""Tables by name, and what to say of a name that is in none."""
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from types import MappingProxyType
+from typing import TypeVar
+
+from atlaspatch_core.encoders.declaration import PatchEncoder, SlideEncoder
+from atlaspatch_core.errors import UnknownName
+
+Encoder = TypeVar("Encoder", PatchEncoder, SlideEncoder)
+
+
+def by_name(*encoders: Encoder) -> Mapping[str, Encoder]:
+    """Return canonical name to declaration; a name or alias that occurs twice is a ValueError."""
+    table = {encoder.name: encoder for encoder in encoders}
+    if len(by_any_name(table)) != sum(1 + len(encoder.aliases) for encoder in encoders):
+        raise ValueError(f"an encoder's name or alias occurs twice among {sorted(table)}")
+    return MappingProxyType(table)
+
+
+def by_any_name(table: Mapping[str, Encoder]) -> dict[str, Encoder]:
+    """Return names and aliases, in lower case, to declarations."""
+    return {word.lower(): encoder for encoder in table.values() for word in (encoder.name, *encoder.aliases)}
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
+    """Return the error for a name that is not known: the nearest names, or all when none is near."""
+    known = list(known)
+    near = get_close_matches(name.lower(), known, n=4, cutoff=0.5)
+    return UnknownName(f"no {kind} is called {name}; {'near names' if near else 'known'}: {', '.join(near or known)}")

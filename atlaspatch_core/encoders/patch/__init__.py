@@ -1,0 +1,33 @@
+"""The table of patch encoders; reading it imports no torch."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from atlaspatch_core.encoders.declaration import NO_PLUGINS, PatchEncoder, Plugins
+from atlaspatch_core.encoders.names import by_any_name, by_name, unknown
+from atlaspatch_core.encoders.patch.efficientnet import EFFICIENTNET_LITE0
+from atlaspatch_core.encoders.patch.timm_models import PREFIX as TIMM
+from atlaspatch_core.encoders.patch.timm_models import timm_encoder
+from atlaspatch_core.encoders.weights import LocalWeights
+
+PATCH_ENCODERS: Mapping[str, PatchEncoder] = by_name(EFFICIENTNET_LITE0)
+"""Canonical name to declaration."""
+
+
+def find_patch_encoder(
+    name: str, weights: Mapping[str, Path] | None = None, plugins: Plugins = NO_PLUGINS
+) -> PatchEncoder:
+    """Return the patch encoder of a name or an alias, in any case of letters.
+
+    ``weights`` maps names (as given, or canonical) to local files that take the place of the declared source.
+    ``timm-<model name>`` is any model of timm, and imports it. Raises UnknownName, with names that are near.
+    """
+    known = {**PATCH_ENCODERS, **plugins.patch}
+    encoder = by_any_name(known).get(name.lower())
+    if encoder is None and name.lower().startswith(TIMM):
+        encoder = timm_encoder(name)
+    if encoder is None:
+        raise unknown("patch encoder", name, [*by_any_name(known), f"{TIMM}<model name>"])
+    path = (weights or {}).get(name) or (weights or {}).get(encoder.name)
+    return encoder if path is None else replace(encoder, source=LocalWeights(Path(path)))
