@@ -1,12 +1,21 @@
 """The slide: its levels, its scale, and reading a region of it."""
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import TracebackType
 from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+TWO_PART_SUFFIXES = (".ome.tiff", ".ome.tif", ".ome.zarr")
+"""Suffixes with a dot inside."""
+
+
+def stem_of(path: PurePath) -> str:
+    """Return the file name without its suffix: the key of the slide everywhere."""
+    whole = next((suffix for suffix in TWO_PART_SUFFIXES if path.name.lower().endswith(suffix)), path.suffix)
+    return path.name[: len(path.name) - len(whole)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +66,8 @@ class SlideInfo:
     vendor: str | None = None
     institution: str | None = None
     stain: str | None = None
+    scale_note: str = ""
+    """What is odd about the scale, yet no reason to refuse the slide: one clause, or empty."""
 
     @property
     def width(self) -> int:

@@ -1,0 +1,138 @@
+"""Which slides lie where the user points."""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from atlaspatch_core.errors import NoSlides, StemClash
+from atlaspatch_core.readers import SUFFIXES
+from atlaspatch_core.slide import stem_of
+
+MPP_CSV = "mpp csv"
+"""``mpp_source`` of an mpp that a table states."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlideSource:
+    """A slide file that has not been opened, and what the user says of it."""
+
+    stem: str
+    path: Path
+    mpp: float | None = None
+    """µm per px of level 0 that the user states, or None."""
+    mpp_source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Clash:
+    """Files of one stem: they would write one output, so none of them is worked on."""
+
+    stem: str
+    paths: tuple[Path, ...]
+    """Two or more, sorted."""
+
+    @property
+    def error(self) -> StemClash:
+        """What to tell the user."""
+        files = " and ".join(str(path) for path in self.paths)
+        return StemClash(f"{self.stem}: {files} have one stem and would write one output; rename or move all but one")
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """What was found."""
+
+    sources: tuple[SlideSource, ...]
+    """Sorted by path; every stem once."""
+    clashes: tuple[Clash, ...] = ()
+    """Sorted by stem."""
+
+
+def discover(
+    paths: Sequence[Path],
+    *,
+    recursive: bool = False,
+    mpp_by_stem: Mapping[str, float] = MappingProxyType({}),
+    exclude: Iterable[Path] = (),
+) -> Discovery:
+    """Return the slides among ``paths``: files as they are, folders searched for the readers' suffixes in any case.
+
+    Hidden files, the data folders of MRXS slides and the ``exclude`` folders (the output, say) are left out.
+    Raises NoSlides when a path is missing, a folder cannot be listed, or nothing at all is found.
+    """
+    excluded = {folder.resolve() for folder in exclude}
+    files: dict[Path, Path] = {}
+    for path in paths:
+        files |= files_at(path, recursive, excluded)
+    if not files:
+        raise NoSlides(nothing_found(paths, recursive))
+    by_stem: defaultdict[str, list[Path]] = defaultdict(list)
+    for file in sorted(files.values()):
+        by_stem[stem_of(file)].append(file)
+    singles = sorted(found[0] for found in by_stem.values() if len(found) == 1)
+    clashes = (Clash(stem, tuple(found)) for stem, found in sorted(by_stem.items()) if len(found) > 1)
+    return Discovery(tuple(source_of(path, mpp_by_stem) for path in singles), tuple(clashes))
+
+
+def source_of(path: Path, mpp_by_stem: Mapping[str, float]) -> SlideSource:
+    """Return the slide with the mpp that the table states."""
+    stem = stem_of(path)
+    mpp = mpp_by_stem.get(stem)
+    return SlideSource(stem, path, mpp, "" if mpp is None else MPP_CSV)
+
+
+def files_at(path: Path, recursive: bool, excluded: set[Path]) -> dict[Path, Path]:
+    """Return the file, or the slides of the folder: where each really lies, and its path as the user would write it."""
+    if path.is_dir():
+        return dict(files_in(path, recursive, set(excluded)))
+    if path.exists():
+        return {path.parent.resolve() / path.name: path}
+    raise NoSlides(f"{path}: no such file or folder; check the path")
+
+
+def files_in(folder: Path, recursive: bool, visited: set[Path]) -> Iterator[tuple[Path, Path]]:
+    """Yield the slides of a folder, and of those below it when ``recursive``; each folder once, whatever links say."""
+    real = folder.resolve()
+    visited.add(real)
+    names, folders = list_folder(folder)
+    owned = data_folders(names)
+    tiles = tuple(name[:-4] for name in names if name.lower().endswith(".vms"))
+    yield from ((real / name, folder / name) for name in names if is_slide(name) and not is_tile(name, tiles))
+    for name in folders if recursive else ():
+        if name not in owned and not name.lower().endswith(".zarr") and (folder / name).resolve() not in visited:
+            yield from files_in(folder / name, recursive, visited)
+
+
+def list_folder(folder: Path) -> tuple[list[str], list[str]]:
+    """Return the names of files and of folders, without hidden ones. Raises NoSlides when they cannot be listed."""
+    try:
+        with os.scandir(folder) as entries:
+            shown = [(entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith(".")]
+    except OSError as error:
+        raise NoSlides(f"{folder}: cannot be listed ({error.strerror}); allow reading it, or name others") from error
+    return [name for name, is_folder in shown if not is_folder], [name for name, is_folder in shown if is_folder]
+
+
+def is_slide(name: str) -> bool:
+    """Say whether a file name has the suffix of a slide."""
+    return Path(name).suffix.lower() in SUFFIXES
+
+
+def data_folders(names: list[str]) -> set[str]:
+    """Return the names of folders that hold the pixels of MIRAX slides among ``names``."""
+    return {name[: -len(".mrxs")] for name in names if name.lower().endswith(".mrxs")}
+
+
+def is_tile(name: str, slides: tuple[str, ...]) -> bool:
+    """Say whether a file is a JPEG that belongs to one of the Hamamatsu VMS ``slides`` beside it."""
+    return name.lower().endswith(".jpg") and name.startswith(slides) if slides else False
+
+
+def nothing_found(paths: Sequence[Path], recursive: bool) -> str:
+    """Return what to say when no folder holds a slide."""
+    folders = ", ".join(str(path) for path in paths) or "no path"
+    cure = "name another folder" if recursive else "name another folder, or search those below it (--recursive)"
+    return f"{folders}: no slide found, with none of the suffixes {' '.join(SUFFIXES)}; {cure}"

@@ -1,0 +1,162 @@
+"""Vendor formats through OpenSlide: Aperio, Hamamatsu, Leica, MIRAX, Ventana, DICOM, tiled TIFF and others."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atlaspatch_core.errors import UnreadableSlide
+from atlaspatch_core.mpp import Mpp, find_scale
+from atlaspatch_core.readers.labels import institution_of, stain_of, vendor_of
+from atlaspatch_core.readers.reader import Reader
+from atlaspatch_core.slide import Level, Region, SlideInfo, stem_of
+
+if TYPE_CHECKING:
+    from openslide import OpenSlide
+
+NAME = "openslide"
+WHITE = (255, 255, 255)
+COMPRESSIONS = {"34712": "JPEG 2000", "50000": "Zstandard", "50001": "WebP", "50002": "JPEG XL", "52546": "JPEG XL"}
+"""TIFF tag 259 (libtiff, tifffile): codes that OpenSlide 4 refuses."""
+CONVERT = "convert it, for example with `vips tiffsave IN OUT.tiff --tile --pyramid --compression jpeg`"
+COPY = "copy it again from its source, or export it again"
+
+
+@final
+class OpenSlideSlide:
+    """A slide that OpenSlide reads; safe to read from several threads, as OpenSlide is."""
+
+    def __init__(self, handle: "OpenSlide", info: SlideInfo) -> None:
+        self._handle = handle
+        self._info = info
+        self._background = background_of(handle.properties)
+
+    @property
+    def info(self) -> SlideInfo:
+        """What is known of the slide."""
+        return self._info
+
+    def read_region(self, region: Region) -> NDArray[np.uint8]:
+        """Return RGB pixels (height, width, 3): transparent ones in the background colour, white outside the slide."""
+        from openslide import OpenSlideError
+
+        level = self._info.levels[region.level]
+        try:
+            image = self._handle.read_region((region.x, region.y), region.level, (region.width, region.height))
+        except OpenSlideError as error:
+            raise UnreadableSlide(
+                f"{self._info.stem}: the pixels at ({region.x}, {region.y}) of level {region.level} cannot be decoded "
+                f"({error}), the file is damaged; {COPY}"
+            ) from error
+        return composite(np.asarray(image), backdrop(region, level, self._background))
+
+    def close(self) -> None:
+        """Release the file."""
+        self._handle.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def recognises(path: Path) -> bool:
+    """Say whether OpenSlide knows the format."""
+    from openslide import OpenSlide, OpenSlideError
+
+    try:
+        return OpenSlide.detect_format(path) is not None
+    except OpenSlideError:
+        return False
+
+
+def open_with_openslide(path: Path, mpp: Mpp | None) -> OpenSlideSlide:
+    """Open a slide; ``mpp`` is what the user stated."""
+    from openslide import OpenSlide, OpenSlideError
+
+    try:
+        handle = OpenSlide(path)
+    except OpenSlideError as error:
+        raise UnreadableSlide(refusal(stem_of(path), path, str(error))) from error
+    try:
+        return OpenSlideSlide(handle, describe(path, handle, mpp))
+    except BaseException:
+        handle.close()
+        raise
+
+
+def describe(path: Path, handle: "OpenSlide", mpp: Mpp | None) -> SlideInfo:
+    """Return what the properties tell."""
+    properties = dict(handle.properties)
+    scale = find_scale(stem_of(path), properties, mpp)
+    sizes = zip(handle.level_dimensions, handle.level_downsamples, strict=True)
+    return SlideInfo(
+        stem=stem_of(path),
+        path=path,
+        reader=NAME,
+        levels=tuple(Level(width, height, downsample) for (width, height), downsample in sizes),
+        mpp=scale.mpp.value,
+        mpp_source=scale.mpp.source,
+        magnification=scale.magnification,
+        magnification_source=scale.magnification_source,
+        vendor=vendor_of(properties),
+        institution=institution_of(properties),
+        stain=stain_of(properties),
+        scale_note=scale.note,
+    )
+
+
+def refusal(stem: str, path: Path, cause: str) -> str:
+    """Return why OpenSlide refuses a file, and what to do."""
+    code = cause.rsplit(" ", 1)[-1]
+    if "TIFF compression" in cause and code in COMPRESSIONS:
+        return f"{stem}: its pixels are compressed with {COMPRESSIONS[code]}, which OpenSlide cannot decode; {CONVERT}"
+    if "Unsupported or missing image file" in cause:
+        return f"{stem}: {path.name} is damaged or no slide that OpenSlide knows; {COPY}, or {CONVERT}"
+    return f"{stem}: OpenSlide cannot open {path.name} ({cause}); {COPY}, or {CONVERT}"
+
+
+def background_of(properties: Mapping[str, str]) -> tuple[int, int, int]:
+    """Return the RGB of empty glass (``openslide.background-color``, six hex digits), white where none is stated."""
+    try:
+        red, green, blue = bytes.fromhex(properties.get("openslide.background-color", "ffffff").lstrip("#"))
+    except ValueError:
+        return WHITE
+    return red, green, blue
+
+
+def backdrop(region: Region, level: Level, background: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Return what lies under a region's transparent pixels, shape (height, width, 3) or one colour for all.
+
+    ``background`` where the region overlaps the slide, white elsewhere.
+    """
+    if background == WHITE:
+        return np.array(WHITE, np.uint8)
+    left, top = region.x / level.downsample, region.y / level.downsample
+    under = np.full((region.height, region.width, 3), 255, np.uint8)
+    rows = slice(max(0, int(-top)), max(0, int(np.ceil(level.height - top))))
+    columns = slice(max(0, int(-left)), max(0, int(np.ceil(level.width - left))))
+    under[rows, columns] = background
+    return under
+
+
+def composite(rgba: NDArray[np.uint8], under: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return ``rgba`` (height, width, 4) laid over ``under``, rounded to the nearest value."""
+    alpha = rgba[..., 3:].astype(np.uint16)
+    if alpha.min(initial=255) == 255:
+        return np.ascontiguousarray(rgba[..., :3])
+    return ((rgba[..., :3] * alpha + under * (255 - alpha) + 127) // 255).astype(np.uint8)
+
+
+OPENSLIDE = Reader(
+    name=NAME,
+    suffixes=(".svs", ".tif", ".tiff", ".ndpi", ".vms", ".vmu", ".scn", ".mrxs", ".bif", ".biff", ".dcm", ".dicom"),
+    recognises=recognises,
+    open=open_with_openslide,
+)

@@ -1,0 +1,155 @@
+"""Ordinary pictures through Pillow: PNG, JPEG and others, one level, held in memory, the mpp stated by the user."""
+
+import threading
+import warnings
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atlaspatch_core.errors import UnreadableSlide
+from atlaspatch_core.mpp import Mpp, find_scale
+from atlaspatch_core.readers.reader import Reader
+from atlaspatch_core.slide import Level, Region, SlideInfo, stem_of
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+NAME = "pil"
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "PPM", "JPEG2000")
+"""Not TIFF: its pages and planes are easily taken for what they are not."""
+GREY_16 = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+"""Pillow's modes of 16-bit grey; ``I`` is what older Pillow makes of a 16-bit PNG or PPM."""
+
+
+@final
+class PilSlide:
+    """A picture as a slide of one level. Decoded at the first read, once, whatever the number of threads."""
+
+    def __init__(self, image: "Image", info: SlideInfo) -> None:
+        self._image = image
+        self._info = info
+        self._pixels: NDArray[np.uint8] | None = None
+        self._decoding = threading.Lock()
+
+    @property
+    def info(self) -> SlideInfo:
+        """What is known of the slide."""
+        return self._info
+
+    def read_region(self, region: Region) -> NDArray[np.uint8]:
+        """Return RGB pixels (height, width, 3): transparent ones white, white outside the slide."""
+        pixels = self._decoded()
+        level = self._info.levels[region.level]
+        left, top = max(region.x, 0), max(region.y, 0)
+        right, bottom = min(region.x + region.width, level.width), min(region.y + region.height, level.height)
+        result = np.full((region.height, region.width, 3), 255, np.uint8)
+        if left < right and top < bottom:
+            result[top - region.y : bottom - region.y, left - region.x : right - region.x] = pixels[
+                top:bottom, left:right
+            ]
+        return result
+
+    def close(self) -> None:
+        """Release the file and the pixels."""
+        self._image.close()
+        self._pixels = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _decoded(self) -> NDArray[np.uint8]:
+        with self._decoding:
+            if self._pixels is None:
+                self._pixels = decode(self._image, self._info.stem)
+            return self._pixels
+
+
+def recognises(path: Path) -> bool:
+    """Say whether Pillow knows the format."""
+    try:
+        open_image(path).close()
+    except UnreadableSlide:
+        return False
+    return True
+
+
+def open_with_pil(path: Path, mpp: Mpp | None) -> PilSlide:
+    """Open a picture; ``mpp`` is what the user stated. Dots per inch in the file are no scale and are not looked at."""
+    image = open_image(path)
+    try:
+        scale = find_scale(stem_of(path), {}, mpp)
+    except BaseException:
+        image.close()
+        raise
+    info = SlideInfo(
+        stem=stem_of(path),
+        path=path,
+        reader=NAME,
+        levels=(Level(image.width, image.height, 1.0),),
+        mpp=scale.mpp.value,
+        mpp_source=scale.mpp.source,
+        magnification=scale.magnification,
+        magnification_source=scale.magnification_source,
+    )
+    return PilSlide(image, info)
+
+
+def open_image(path: Path) -> "Image":
+    """Return the picture, its pixels not yet decoded. Raises UnreadableSlide, also when it is too large for memory."""
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            return Image.open(path, formats=FORMATS)
+    except Image.DecompressionBombError as error:
+        raise UnreadableSlide(
+            f"{stem_of(path)}: too large to hold in memory as a picture ({error}); convert it to a pyramid, for "
+            f"example with `vips tiffsave IN OUT.tiff --tile --pyramid --compression jpeg`"
+        ) from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UnreadableSlide(
+            f"{stem_of(path)}: {path.name} is damaged or no picture that Pillow knows ({error}); copy it again"
+        ) from error
+
+
+def decode(image: "Image", stem: str) -> NDArray[np.uint8]:
+    """Return the RGB pixels (height, width, 3) of the first frame, transparent ones over white."""
+    try:
+        image.load()
+        return rgb(image)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UnreadableSlide(
+            f"{stem}: its pixels cannot be decoded ({error}), the file is damaged or cut short; copy it again"
+        ) from error
+
+
+def rgb(image: "Image") -> NDArray[np.uint8]:
+    """Return any mode as RGB: 16-bit grey by its high byte, palettes looked up, alpha over white, CMYK converted."""
+    from PIL import Image
+
+    if image.mode in GREY_16:
+        grey = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
+        return np.repeat(grey[..., np.newaxis], 3, axis=2)
+    if image.mode == "F":
+        raise ValueError("pixels are floating point numbers, which have no agreed white")
+    if image.has_transparency_data:
+        cover = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", cover.size, "white"), cover)
+    return np.asarray(image.convert("RGB"))
+
+
+PIL = Reader(
+    name=NAME,
+    suffixes=(".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".ppm", ".pgm", ".jp2", ".j2k"),
+    recognises=recognises,
+    open=open_with_pil,
+)
