@@ -118,7 +118,9 @@ def refusal(stem: str, path: Path, cause: str) -> str:
     if "TIFF compression" in cause and code in COMPRESSIONS:
         return f"{stem}: its pixels are compressed with {COMPRESSIONS[code]}, which OpenSlide cannot decode; {CONVERT}"
     if "Unsupported or missing image file" in cause:
-        return f"{stem}: {path.name} is damaged or no slide that OpenSlide knows; {COPY}, or {CONVERT}"
+        return f"{stem}: {path.name} is cut short, damaged, or no slide that OpenSlide knows; {COPY}, or {CONVERT}"
+    if "Short read" in cause:
+        return f"{stem}: {path.name} is cut short ({cause}); {COPY}"
     return f"{stem}: OpenSlide cannot open {path.name} ({cause}); {COPY}, or {CONVERT}"
 
 
