@@ -63,3 +63,7 @@ class GeometryMismatch(AtlasPatchError):
 
 class InvalidProject(AtlasPatchError):
     """The project file, or an option, has a value that cannot be used."""
+
+
+class Unexpected(AtlasPatchError):
+    """Something that nobody foresaw; the log has the traceback."""

@@ -1,0 +1,88 @@
+"""Files that are whole or not there: kernel lock, temporary file, fsync, rename."""
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from filelock import FileLock, Timeout
+
+from atlaspatch_core.errors import UnwritableOutput
+
+LOCK_FOLDER = ".locks"
+TEMPORARY = re.compile(r"\.(?P<stem>.+)\.[0-9a-f]{32}\.tmp")
+
+
+def slide_lock(output: Path, stem: str) -> FileLock:
+    """Return the lock under which a slide's files are written; the kernel frees it when its process dies.
+
+    The lock file stays: it holds nothing, and unlinking it would let two processes lock two files of one name.
+    """
+    folder = output / LOCK_FOLDER
+    make_folder(folder)
+    return FileLock(folder / f"{stem}.lock", thread_local=False)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and its parents. Raises UnwritableOutput naming it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnwritableOutput(
+            f"{folder}: the folder cannot be made ({error.strerror}); choose another output or change its permissions"
+        ) from error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path``; on a clean exit it takes the place of ``path``, durable and at once.
+
+    To be used under the slide's lock. Raises UnwritableOutput when the disk is full or the folder is not writable.
+    """
+    make_folder(path.parent)
+    temporary = path.with_name(f".{path.stem}.{uuid4().hex}.tmp")
+    try:
+        yield temporary
+        _sync(temporary)
+        temporary.replace(path)
+        _sync(path.parent)
+    except OSError as error:
+        raise UnwritableOutput(
+            f"{path.stem}: {path} cannot be written ({error.strerror or error}); free space or change its permissions"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sweep(output: Path, folders: Iterable[Path]) -> int:
+    """Remove temporary files that killed processes left; those of a live writer hold their lock and stay.
+
+    Returns how many were removed.
+    """
+    removed = 0
+    for folder in folders:
+        for file in folder.glob(".*.tmp") if folder.is_dir() else ():
+            match = TEMPORARY.fullmatch(file.name)
+            if match and _remove_orphan(output, match["stem"], file):
+                removed += 1
+    return removed
+
+
+def _remove_orphan(output: Path, stem: str, file: Path) -> bool:
+    lock = slide_lock(output, stem)
+    try:
+        with lock.acquire(timeout=0):
+            file.unlink(missing_ok=True)
+            return True
+    except Timeout:
+        return False

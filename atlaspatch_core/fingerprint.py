@@ -1,0 +1,127 @@
+"""Identities: what decides an output, hashed; and which part of it changed."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+SAMPLED_BLOCKS = 16
+BLOCK_BYTES = 65_536
+LONGEST_SHOWN = 60
+
+
+def canonical_json(value: Any) -> str:
+    """Return the one JSON text of a value: keys sorted, no spaces, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def short_hash(text: str) -> str:
+    """Return the first 16 hex digits of the text's sha256."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Everything that decides an output, and so whether a stored one may be used again."""
+
+    step: str
+    """Kind of step, such as ``patch_coords``."""
+    version: int
+    """Version of the code that decides the step's numbers."""
+    spec: Mapping[str, Any]
+    """JSON values that decide the numbers."""
+    inputs: Mapping[str, str]
+    """Input step to its fingerprint."""
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits; equal for equal identities."""
+        return short_hash(canonical_json(self.as_dict()))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return {"step": self.step, "version": self.version, "spec": dict(self.spec), "inputs": dict(self.inputs)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Read back what ``as_dict`` gave."""
+        return cls(values["step"], values["version"], values["spec"], values["inputs"])
+
+
+def why_stale(stored: Identity | None, expected: Identity) -> str:
+    """Return what differs, with both values, or an empty text when the stored output is still valid."""
+    if stored is None:
+        return "missing"
+    before, after = _flat(stored.as_dict()), _flat(expected.as_dict())
+    changed = [key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)]
+    specific = [key for key in changed if not key.startswith("inputs.")] or changed
+    return "; ".join(f"{_plain(key)} {_shown(before.get(key))} → {_shown(after.get(key))}" for key in specific)
+
+
+def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, item in value.items():
+        flat |= _flat(item, f"{prefix}{key}.") if isinstance(item, Mapping) else {f"{prefix}{key}": item}
+    return flat
+
+
+def _plain(key: str) -> str:
+    return key.removeprefix("spec.").removeprefix("inputs.")
+
+
+def _shown(value: Any) -> str:
+    text = "none" if value is None else str(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 1]}…"
+
+
+def slide_files(path: Path) -> tuple[Path, ...]:
+    """Return every file that a slide consists of, the given one first.
+
+    MIRAX keeps its data in a folder of the same stem; Hamamatsu VMS/VMU and DICOM keep theirs in files beside it.
+    """
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        siblings = [file for file in path.rglob("*") if file.is_file()]
+    elif suffix == ".mrxs":
+        folder = path.with_suffix("")
+        siblings = [file for file in folder.rglob("*") if file.is_file()] if folder.is_dir() else []
+    elif suffix in (".vms", ".vmu"):
+        siblings = [file for file in path.parent.glob(f"{path.stem}*") if file.is_file()]
+    elif suffix in (".dcm", ".dicom"):
+        siblings = [file for file in path.parent.iterdir() if file.suffix.lower() == suffix]
+    else:
+        return (path,)
+    return (*([path] if path.is_file() else []), *sorted(file for file in siblings if file != path))
+
+
+def file_signature(path: Path) -> str:
+    """Return 16 hex digits that change when any of the slide's files changes name, size or modification time."""
+    states = ((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in slide_files(path))
+    return short_hash(canonical_json([list(state) for state in states]))
+
+
+def content_fingerprint(path: Path, *, full_hash: bool = False) -> str:
+    """Return 16 hex digits of a slide's content: sizes and sampled blocks of all its files.
+
+    Head, tail and evenly spread blocks are read, 1 MiB a file; ``full_hash`` reads every byte.
+    """
+    digest = hashlib.sha256(b"full" if full_hash else b"sampled")
+    for file in slide_files(path):
+        digest.update(f"{file.stat().st_size}\n".encode())
+        for block in _blocks(file, full_hash):
+            digest.update(block)
+    return digest.hexdigest()[:16]
+
+
+def _blocks(file: Path, full_hash: bool) -> Iterator[bytes]:
+    size = file.stat().st_size
+    with file.open("rb") as stream:
+        if full_hash or size <= SAMPLED_BLOCKS * BLOCK_BYTES:
+            while block := stream.read(BLOCK_BYTES):
+                yield block
+            return
+        for number in range(SAMPLED_BLOCKS):
+            stream.seek((size - BLOCK_BYTES) * number // (SAMPLED_BLOCKS - 1))
+            yield stream.read(BLOCK_BYTES)

@@ -1,0 +1,172 @@
+"""How values look in a slide's HDF5 file, and how the file changes: copied, completed, renamed."""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from atlaspatch_core.errors import UnreadableOutput
+from atlaspatch_core.fingerprint import Identity, canonical_json
+
+COORDS = "coords"
+PASSPORTS = "passports"
+TISSUE_FRACTION = "tissue_fraction"
+FEATURES = "features"
+SLIDE_FEATURES = "slide_features"
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """One array to keep."""
+
+    name: str
+    """Path in the file, such as ``features/uni_v1``."""
+    values: NDArray
+    identity: Identity | None = None
+    """None for arrays that go with ``coords``."""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One dataset as it lies in a file."""
+
+    identity: Identity | None
+    """None when it was not written by atlaspatch."""
+    shape: tuple[int, ...]
+
+
+Writer = Callable[[Path], None]
+
+
+def read_kept(path: Path) -> dict[str, Kept]:
+    """Return what a slide's file holds, by dataset path; empty when there is no file.
+
+    Raises UnreadableOutput when the file is no HDF5 file.
+    """
+    if not path.exists():
+        return {}
+    with _open(path) as file:
+        return {name: Kept(_identity(item), item.shape) for name, item in _datasets(file).items()}
+
+
+def read_array(path: Path, name: str) -> NDArray:
+    """Return one whole dataset. Raises UnreadableOutput when it is not there or cannot be read."""
+    with _open(path) as file:
+        if name not in file:
+            raise UnreadableOutput(f"{path.stem}: {path} has no dataset {name!r}; run the step that makes it again")
+        return file[name][()]  # type: ignore[index]
+
+
+def _open(path: Path) -> h5py.File:
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise UnreadableOutput(
+            f"{path.stem}: {path} cannot be read as HDF5 ({error}); move it away, or use --force to replace it"
+        ) from error
+
+
+def _datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
+    found: dict[str, h5py.Dataset] = {}
+    file.visititems(lambda name, item: found.update({name: item}) if isinstance(item, h5py.Dataset) else None)
+    return found
+
+
+def _identity(item: h5py.Dataset) -> Identity | None:
+    if "recipe" not in item.attrs:
+        return None
+    recipe = json.loads(str(item.attrs["recipe"]))
+    return Identity(recipe["step"], recipe["version"], recipe["spec"], json.loads(str(item.attrs["inputs"])))
+
+
+def write_new(path: Path, datasets: Sequence[Dataset], attributes: Mapping[str, Any], rows: int) -> Writer:
+    """Return what writes a file of these datasets and of those results in ``path`` that belong to the same coords."""
+
+    def write(target: Path) -> None:
+        with h5py.File(target, "w") as file:
+            for name, value in attributes.items():
+                file.attrs[name] = value
+            for dataset in datasets:
+                _write(file, dataset, rows)
+            _carry_over(path, file)
+
+    return write
+
+
+def write_added(path: Path, datasets: Sequence[Dataset], rows: int) -> Writer:
+    """Return what writes the file at ``path`` with these datasets added or replaced; nothing else in it changes.
+
+    A file that only grows is copied as bytes; one in which a dataset is replaced is written anew, or HDF5 would keep
+    the old rows as dead space.
+    """
+
+    def write(target: Path) -> None:
+        names = {dataset.name for dataset in datasets}
+        if names & read_kept(path).keys():
+            _copy_without(path, target, names)
+        else:
+            shutil.copyfile(path, target)
+        with h5py.File(target, "r+") as file:
+            for dataset in datasets:
+                _write(file, dataset, rows)
+
+    return write
+
+
+def _carry_over(path: Path, file: h5py.File) -> None:
+    """Copy the results that were computed from the very coords that ``file`` has, so that a rebuild loses none."""
+    kept = read_kept(path) if path.exists() and h5py.is_hdf5(path) else {}
+    new = _identity(file[COORDS])  # type: ignore[arg-type]
+    old = kept.get(COORDS)
+    if new is None or old is None or old.identity != new:
+        return
+    with h5py.File(path, "r") as source:
+        for name in kept.keys() - _datasets(file).keys():
+            source.copy(source[name], file, name)
+
+
+def _copy_without(path: Path, target: Path, names: set[str]) -> None:
+    with h5py.File(path, "r") as source, h5py.File(target, "w") as file:
+        for key, value in source.attrs.items():
+            file.attrs[key] = value
+        for name in _datasets(source).keys() - names:
+            source.copy(source[name], file, name)
+
+
+def _write(file: h5py.File, dataset: Dataset, rows: int) -> None:
+    options: dict[str, Any] = {}
+    if dataset.values.ndim == 2 or dataset.name in (PASSPORTS, TISSUE_FRACTION):
+        chunk = max(1, min(rows, len(dataset.values)))
+        options = {"chunks": (chunk, *dataset.values.shape[1:]), "maxshape": (None, *dataset.values.shape[1:])}
+    if dataset.name == PASSPORTS:
+        options["compression"] = "gzip"
+    item = file.create_dataset(dataset.name, data=dataset.values, **options)
+    for name, value in dataset.attributes.items():
+        item.attrs[name] = value
+    if dataset.identity:
+        _write_identity(item, dataset.identity)
+
+
+def _write_identity(item: h5py.Dataset, identity: Identity) -> None:
+    recipe = {"step": identity.step, "version": identity.version, "spec": dict(identity.spec)}
+    item.attrs["fingerprint"] = identity.fingerprint
+    item.attrs["recipe"] = canonical_json(recipe)
+    item.attrs["inputs"] = canonical_json(dict(identity.inputs))
+
+
+def passports(stem: str, coords: NDArray[np.int32], magnification: float, target_magnification: float) -> NDArray:
+    """Return one line a patch, shape (n,), bytes, as AtlasPatch readers expect; never cut."""
+    mags = f"mag{_whole(magnification)}_tmag{_whole(target_magnification)}_total{len(coords)}"
+    lines = [f"{stem}__x{x}_y{y}_rw{w}_rh{h}_lv{level}_{mags}".encode() for x, y, w, h, level in coords.tolist()]
+    return np.array(lines, dtype=f"S{max(160, *map(len, lines))}" if lines else "S160")
+
+
+def _whole(magnification: float) -> str:
+    return f"{magnification:g}" if magnification else "na"

@@ -1,0 +1,118 @@
+"""The one writer of everything that is kept: where each file lies, and how it changes under the slide's lock."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from atlaspatch_core.atomic import replacing, slide_lock, sweep
+from atlaspatch_core.errors import OutOfDate, UnreadableOutput
+from atlaspatch_core.fingerprint import Identity
+from atlaspatch_core.hdf5 import COORDS, Dataset, Kept, Writer, read_kept, write_added
+from atlaspatch_core.records import MaskRecord, Record, SlideRecord, read_record
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The output folder of a project."""
+
+    output: Path
+    write_rows: int = 8192
+    """Rows per HDF5 chunk, at most."""
+
+    def h5(self, stem: str, geometry: str = "") -> Path:
+        """Return where a slide's coords, features and embeddings lie."""
+        return self.output / geometry / "patches" / f"{stem}.h5"
+
+    def geojson(self, stem: str) -> Path:
+        """Return where a slide's tissue polygons lie."""
+        return self.output / "contours_geojson" / f"{stem}.geojson"
+
+    def record(self, stem: str) -> Path:
+        """Return where a slide's record lies."""
+        return self.output / "slides" / f"{stem}.json"
+
+    def thumbnail(self, stem: str) -> Path:
+        """Return where a slide's thumbnail lies."""
+        return self.output / "thumbnails" / f"{stem}.jpg"
+
+    def visualization(self, stem: str, geometry: str = "", *, kind: str = "") -> Path:
+        """Return where an overlay lies; ``kind`` is empty for the grid, or ``_mask``, ``_mask_bw``, ``_contours``."""
+        return self.output / geometry / "visualization" / f"{stem}{kind}.png"
+
+    def small_picture(self, stem: str, kind: str, geometry: str = "") -> Path:
+        """Return where the picture of at most 8 kB lies that the web UI shows."""
+        return self.output / geometry / "thumbnails" / "small" / f"{stem}_{kind}.jpg"
+
+    def patch_image(self, stem: str, x: int, y: int, geometry: str = "") -> Path:
+        """Return where the image of one patch lies; x, y are level-0 px."""
+        return self.output / geometry / "images" / stem / f"{stem}_x{x}_y{y}.png"
+
+    def sweep(self, geometries: Sequence[str]) -> int:
+        """Remove what killed processes left half-written; return how many files."""
+        homes = [self.output, *(self.output / name for name in geometries if name)]
+        folders = ["slides", "contours_geojson", "thumbnails", "thumbnails/small", "visualization", "patches"]
+        return sweep(self.output, [home / folder for home in homes for folder in folders])
+
+    def read_record(self, stem: str) -> Record:
+        """Return what is remembered of a slide."""
+        return read_record(self.record(stem))
+
+    def keep_slide(self, stem: str, section: SlideRecord) -> None:
+        """Remember who a slide is."""
+        with slide_lock(self.output, stem):
+            self._update_record(stem, lambda record: replace(record, slide=section))
+
+    def keep_mask(self, stem: str, geojson: bytes, section: MaskRecord) -> None:
+        """Keep a mask that a segmenter made.
+
+        The record goes first and remembers the mask that it supersedes, so that a kill between the two files leaves
+        an outdated automatic mask, not one that looks as if a person had drawn it.
+        """
+        with slide_lock(self.output, stem):
+            before = self.read_record(stem).tissue_mask
+            section = replace(section, superseded=before.polygons if before else None)
+            self._update_record(stem, lambda record: replace(record, tissue_mask=section))
+            self._write(self.geojson(stem), geojson)
+
+    def keep_file(self, stem: str, path: Path, content: bytes) -> None:
+        """Keep a picture or any other small file of a slide; an equal one is left alone."""
+        if path.is_file() and path.read_bytes() == content:
+            return
+        with slide_lock(self.output, stem):
+            self._write(path, content)
+
+    def kept(self, stem: str, geometry: str = "") -> dict[str, Kept]:
+        """Return what a slide's HDF5 file holds. Raises UnreadableOutput when it is damaged or not ours."""
+        path = self.h5(stem, geometry)
+        kept = read_kept(path)
+        if kept and (COORDS not in kept or kept[COORDS].identity is None):
+            raise UnreadableOutput(
+                f"{stem}: {path} was not written by atlaspatch; move it away, or use --force to replace it"
+            )
+        return kept
+
+    def keep_coords(self, stem: str, geometry: str, write: Writer) -> None:
+        """Keep a slide's coords: a new file, with those earlier results that belong to the very same coords."""
+        path = self.h5(stem, geometry)
+        with slide_lock(self.output, stem), replacing(path) as temporary:
+            write(temporary)
+
+    def keep_results(self, stem: str, geometry: str, coords: Identity, datasets: Sequence[Dataset]) -> None:
+        """Add features or embeddings to a slide's file.
+
+        Raises OutOfDate when another process has meanwhile replaced the coords that they were computed from.
+        """
+        path = self.h5(stem, geometry)
+        with slide_lock(self.output, stem):
+            found = self.kept(stem, geometry).get(COORDS)
+            if found is None or found.identity != coords:
+                raise OutOfDate(f"{stem}: the coords in {path} changed while their features were computed; run again")
+            with replacing(path) as temporary:
+                write_added(path, datasets, self.write_rows)(temporary)
+
+    def _update_record(self, stem: str, change: Callable[[Record], Record]) -> None:
+        self._write(self.record(stem), change(self.read_record(stem)).to_bytes())
+
+    def _write(self, path: Path, content: bytes) -> None:
+        with replacing(path) as temporary:
+            temporary.write_bytes(content)
