@@ -25,12 +25,13 @@ def probe_grid(
     if not contours:
         return np.zeros((0, 2), np.int32)
     size, step = sampling.patch_size_level0, sampling.step_size_level0
-    cells = _cells_around([exterior for exterior, _ in contours], size, step)
+    exteriors = [exterior for exterior, _ in contours]
+    cells, edges = _cells_around(exteriors, size, step), _edges_upward(exteriors)
     centre = size // 2
     shift = centre // 2
     keep = np.zeros(cells.sizes.sum(), bool)
     for dx, dy in ((-shift, -shift), (shift, -shift), (-shift, shift), (shift, shift)) if shift else ((0, 0),):
-        keep |= locate([exterior for exterior, _ in contours], cells.moved(centre + dx, centre + dy), step) >= 0
+        keep |= _locate(edges, cells.moved(centre + dx, centre + dy), step) >= 0
     keep &= ~_in_holes([holes for _, holes in contours], cells.moved(centre, centre), step)
     corners = cells.points(step)[keep]
     corners = corners[(corners < (width, height)).all(axis=1)]
@@ -38,7 +39,7 @@ def probe_grid(
     return corners[np.sort(first)].astype(np.int32)
 
 
-class Cells(NamedTuple):
+class _Cells(NamedTuple):
     """One block of lattice points per ring, block after block, each row by row; every array of shape (rings,)."""
 
     x: NDArray[np.int64]
@@ -68,17 +69,29 @@ class Cells(NamedTuple):
         return np.stack([self.x[block] + column * step, self.y[block] + row * step], axis=1)
 
 
-def locate(rings: Sequence[Ring], cells: Cells, step: int) -> NDArray[np.int8]:
+class _Edges(NamedTuple):
+    """Edges of rings with (y0, x0) ≤ (y1, x1); every array of shape (n,)."""
+
+    x0: NDArray[np.int64]
+    y0: NDArray[np.int64]
+    x1: NDArray[np.int64]
+    y1: NDArray[np.int64]
+    ring: NDArray[np.int64]
+    """Index of the ring."""
+
+
+def _locate(edges: _Edges, cells: _Cells, step: int) -> NDArray[np.int8]:
     """Tell for each point of each ring's block: 1 inside the ring (even-odd rule), 0 on it, -1 outside; shape (n,).
 
     Whole-number arithmetic throughout, so the answers are those of OpenCV's ``pointPolygonTest``. Each edge is met
     with the rows of points that it crosses, not with every point.
     """
-    x0, y0, x1, y1, ring = _edges_upward(rings)
-    x0, x1 = x0 - cells.x[ring], x1 - cells.x[ring]
-    y0, y1 = y0 - cells.y[ring], y1 - cells.y[ring]
-    edge, row = _ranges(np.maximum(-(-y0 // step), 0), np.minimum(y1 // step + 1, cells.rows[ring]))
-    x0, y0, x1, y1, ring = x0[edge], y0[edge], x1[edge], y1[edge], ring[edge]
+    top = cells.y[edges.ring]
+    last_row = np.minimum((edges.y1 - top) // step, cells.rows[edges.ring] - 1)
+    edge, row = _ranges(np.maximum(-((top - edges.y0) // step), 0), last_row + 1)
+    ring = edges.ring[edge]
+    x0, x1 = edges.x0[edge] - cells.x[ring], edges.x1[edge] - cells.x[ring]
+    y0, y1 = edges.y0[edge] - cells.y[ring], edges.y1[edge] - cells.y[ring]
     level = y0 == y1
     # Of a row, an edge lies at x = a / b with b > 0; a level one covers x0 to x1.
     a, b = np.where(level, x0, x0 * (y1 - y0) + (row * step - y0) * (x1 - x0)), np.where(level, 1, y1 - y0) * step
@@ -95,15 +108,17 @@ def locate(rings: Sequence[Ring], cells: Cells, step: int) -> NDArray[np.int8]:
     return answer
 
 
-def _edges_upward(rings: Sequence[Ring]) -> tuple[NDArray[np.int64], ...]:
-    """Return x0, y0, x1, y1 of all edges with (y0, x0) ≤ (y1, x1), and the index of their ring, each (n,)."""
-    ring = np.repeat(np.arange(len(rings)), [len(points) for points in rings])
-    x0, y0 = np.concatenate(rings).astype(np.int64).T
-    x1, y1 = np.concatenate([np.roll(points, -1, axis=0) for points in rings]).astype(np.int64).T
+def _edges_upward(rings: Sequence[Ring]) -> _Edges:
+    """Return the edges of closed rings, each turned to run towards greater y, or greater x where y stays."""
+    sizes = np.array([len(points) for points in rings])
+    points = np.concatenate(rings).astype(np.int64)
+    following = np.arange(1, len(points) + 1)
+    following[np.cumsum(sizes) - 1] -= sizes
+    (x0, y0), (x1, y1) = points.T, points[following].T
     swap = (y0 > y1) | ((y0 == y1) & (x0 > x1))
     lower = np.where(swap, (x1, y1), (x0, y0))
     upper = np.where(swap, (x0, y0), (x1, y1))
-    return *lower, *upper, ring
+    return _Edges(lower[0], lower[1], upper[0], upper[1], np.repeat(np.arange(len(rings)), sizes))
 
 
 def _ranges(start: NDArray[np.int64], stop: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -120,15 +135,15 @@ def _bounds(rings: Sequence[Ring]) -> tuple[NDArray[np.int64], NDArray[np.int64]
     return np.minimum.reduceat(points, begin), np.maximum.reduceat(points, begin)
 
 
-def _cells_around(rings: Sequence[Ring], size: int, step: int) -> Cells:
+def _cells_around(rings: Sequence[Ring], size: int, step: int) -> _Cells:
     """Return the top-left corners of the patches that AtlasPatch tries for each exterior."""
     low, high = _bounds(rings)
     start = np.maximum((low - size) // step * step, 0)
     count = np.maximum(-((start - high - 1) // step), 0)
-    return Cells(start[:, 0], start[:, 1], count[:, 0], count[:, 1])
+    return _Cells(start[:, 0], start[:, 1], count[:, 0], count[:, 1])
 
 
-def _in_holes(holes: Sequence[Sequence[Ring]], cells: Cells, step: int) -> NDArray[np.bool_]:
+def _in_holes(holes: Sequence[Sequence[Ring]], cells: _Cells, step: int) -> NDArray[np.bool_]:
     """Tell for each point of each exterior's block whether it lies strictly inside a hole of that exterior, (n,)."""
     answer = np.zeros(cells.sizes.sum(), bool)
     rings = [hole for each in holes for hole in each]
@@ -140,9 +155,9 @@ def _in_holes(holes: Sequence[Sequence[Ring]], cells: Cells, step: int) -> NDArr
     columns = np.minimum((high[:, 0] - cells.x[of]) // step + 1, cells.columns[of]) - column
     rows = np.minimum((high[:, 1] - cells.y[of]) // step + 1, cells.rows[of]) - row
     start = (cells.x[of] + column * step, cells.y[of] + row * step)
-    near = Cells(*start, np.maximum(columns, 0), np.maximum(rows, 0))
+    near = _Cells(*start, np.maximum(columns, 0), np.maximum(rows, 0))
     hole, index = _ranges(np.zeros_like(near.sizes), near.sizes)
     down, right = np.divmod(index, near.columns[hole])
     place = cells.begin[of[hole]] + (row[hole] + down) * cells.columns[of[hole]] + column[hole] + right
-    answer[place[locate(rings, near, step) > 0]] = True
+    answer[place[_locate(_edges_upward(rings), near, step) > 0]] = True
     return answer
