@@ -1,0 +1,83 @@
+"""Bars on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from atlaspatch_core.cli.printing import slide_line, step_line
+from atlaspatch_core.outcome import Outcome, Status
+
+SECONDS_BETWEEN_LINES = 30.0
+"""Where there is no terminal, long encoding says this often how far it is."""
+
+
+class Display:
+    """Owns the bars of one run, on stderr; lines about slides go to stdout as each slide is finished."""
+
+    def __init__(self, slides: int, steps: int, *, verbose: bool = False, clock: Callable[[], float] = time.monotonic):
+        """``slides`` is how many there are, ``steps`` how many outcomes a slide has."""
+        bars = Console(stderr=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._bars = Progress(*columns, console=bars, transient=True, disable=not bars.is_terminal)
+        self._lines = bars if bars.is_terminal and sys.stdout.isatty() else Console(highlight=False)
+        self._slides = self._bars.add_task("slides", total=slides)
+        self._patches: TaskID | None = None
+        self._steps = steps
+        self._verbose = verbose
+        self._clock = clock
+        self._last_line = clock()
+        self._told: set[str] = set()
+        self.outcomes: dict[str, list[Outcome]] = {}
+        """Stem to its outcomes so far."""
+
+    def add(self, outcome: Outcome) -> None:
+        """Take an outcome; print the slide's line when it was the last one, or nothing can follow."""
+        of_slide = self.outcomes.setdefault(outcome.stem, [])
+        of_slide.append(outcome)
+        if self._verbose:
+            self.say(step_line(outcome))
+        stopped = outcome.step.kind == "slide" and outcome.status is Status.FAILED
+        if stopped or len(of_slide) == self._steps:
+            self._tell(outcome.stem)
+
+    def patches(self, stem: str, done: int, total: int) -> None:
+        """Show how far the encoding of a slide's patches is."""
+        if self._bars.disable:
+            self._patches_line(stem, done, total)
+            return
+        if self._patches is None:
+            self._patches = self._bars.add_task("")
+        self._bars.update(self._patches, description=f"patches of {stem}", completed=done, total=total)
+
+    def say(self, line: Text | str) -> None:
+        """Print a line to stdout, above the bars; never folded."""
+        self._lines.print(line, soft_wrap=True, markup=False, highlight=False)
+
+    def _tell(self, stem: str) -> None:
+        if stem not in self._told:
+            self._told.add(stem)
+            self.say(slide_line(self.outcomes[stem]))
+            self._bars.advance(self._slides)
+
+    def _patches_line(self, stem: str, done: int, total: int) -> None:
+        if self._clock() - self._last_line >= SECONDS_BETWEEN_LINES:
+            self._last_line = self._clock()
+            print(f"{stem}: {done} of {total} patches encoded", file=sys.stderr, flush=True)
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+        if error is None:
+            for stem in self.outcomes:
+                self._tell(stem)

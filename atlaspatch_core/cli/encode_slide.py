@@ -1,0 +1,114 @@
+"""``atlaspatch encode-slide``: slides in, one file per slide out."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from atlaspatch_core.cli import options as groups
+from atlaspatch_core.cli.hooks import Hooks
+from atlaspatch_core.cli.logs import logging_to_stderr
+from atlaspatch_core.cli.values import check_together, project_values
+from atlaspatch_core.errors import AtlasPatchError, NoSlides
+from atlaspatch_core.outcome import Status
+
+if TYPE_CHECKING:
+    from atlaspatch_core.discovery import Discovery
+    from atlaspatch_core.project import Project
+    from atlaspatch_core.recipe import Recipe
+
+DONE, SOME_FAILED, INTERRUPTED = 0, 1, 130
+
+
+@click.command("encode-slide")
+@groups.SLIDES
+@groups.ENCODERS
+@groups.GEOMETRY
+@groups.TISSUE
+@groups.PICTURES
+@groups.RUNTIME
+@click.pass_context
+def encode_slide(context: click.Context, verbose: bool, skip_existing: bool, **options: Any) -> None:
+    """Compute tissue mask, patch coordinates, patch features and slide embeddings of WSI_PATH.
+
+    WSI_PATH is one slide or a folder of slides. Each slide gets one file, OUTPUT/patches/STEM.h5. What is there already
+    and still valid is reused; what is not says why.
+
+    Exit code: 0 when every slide is done, 1 when one or more failed, 2 for wrong usage.
+    """
+    check_together(options)
+    hooks = context.obj if isinstance(context.obj, Hooks) else Hooks()
+    with logging_to_stderr(verbose):
+        try:
+            context.exit(run(options, hooks, force=not skip_existing, verbose=verbose))
+        except KeyboardInterrupt:
+            click.echo(f"\nInterrupted: what was finished stays in {options['output']}; run again to go on.", err=True)
+            context.exit(INTERRUPTED)
+
+
+def run(options: Mapping[str, Any], hooks: Hooks, *, force: bool, verbose: bool) -> int:
+    """Do the work, print it, and return the exit code."""
+    from itertools import chain
+
+    from atlaspatch_core.cli.display import Display
+    from atlaspatch_core.cli.printing import summary
+    from atlaspatch_core.pipeline import clash_outcomes, process
+
+    recipe = recipe_of(options)
+    discovery = slides_of(recipe.project)
+    slides = len(discovery.sources) + len(discovery.clashes)
+    with Display(slides, len(recipe.stages), verbose=verbose) as display:
+        work = process(discovery.sources, recipe, force=force, on_patches=display.patches)
+        for outcome in chain(clash_outcomes(discovery), work):
+            if hooks.report:
+                hooks.report(outcome)
+            display.add(outcome)
+    display.say(summary(display.outcomes, recipe.project.output))
+    outcomes = chain.from_iterable(display.outcomes.values())
+    return SOME_FAILED if any(outcome.status is Status.FAILED for outcome in outcomes) else DONE
+
+
+def recipe_of(options: Mapping[str, Any]) -> "Recipe":
+    """Return what the options ask for. Raises click.UsageError for names and sizes that do not go together."""
+    from atlaspatch_core.project import make_project
+    from atlaspatch_core.recipe import make_recipe
+
+    try:
+        recipe = make_recipe(make_project(project_values(options), origin="command line"))
+    except AtlasPatchError as error:
+        raise click.UsageError(str(error)) from error
+    check_weights(recipe)
+    return recipe
+
+
+def check_weights(recipe: "Recipe") -> None:
+    """Raise click.UsageError when weights are given for an encoder that does not run: probably a wrong name."""
+    encoders = [stage.encoder for stage in recipe.stages if stage.encoder]
+    used = {name.lower() for encoder in encoders for name in (encoder.name, *encoder.aliases)}
+    unused = sorted(set(recipe.project.weights) - used)
+    if unused:
+        names = ", ".join(sorted(encoder.name for encoder in encoders))
+        raise click.UsageError(
+            f"--patch-encoder-ckpt-path names {', '.join(unused)}, which does not run here; what runs is {names}."
+        )
+
+
+def slides_of(project: "Project") -> "Discovery":
+    """Return the slides that the project points at.
+
+    Raises click.UsageError for a table of mpp that cannot be used, click.ClickException where there is no slide.
+    """
+    from atlaspatch_core.discovery import discover
+    from atlaspatch_core.mpp import read_mpp_csv
+
+    slides, output = project.slides, project.output
+    pictures = [output / folder for folder in ("images", "visualization", "thumbnails")]
+    try:
+        mpp_by_stem = read_mpp_csv(slides.mpp_csv) if slides.mpp_csv else {}
+        return discover(
+            slides.folders, recursive=slides.recursive, mpp_by_stem=mpp_by_stem, exclude=[output, *pictures]
+        )
+    except NoSlides as error:
+        raise click.ClickException(str(error)) from error
+    except AtlasPatchError as error:
+        raise click.UsageError(str(error)) from error

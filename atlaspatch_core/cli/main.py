@@ -1,0 +1,16 @@
+"""The command group ``atlaspatch``."""
+
+import click
+
+from atlaspatch_core.cli.encode_slide import encode_slide
+from atlaspatch_core.cli.init import init
+
+
+@click.group(context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100})
+@click.version_option(package_name="atlaspatch", prog_name="atlaspatch")
+def cli() -> None:
+    """Turn whole-slide images into tissue masks, patch coordinates, patch features and slide embeddings."""
+
+
+cli.add_command(encode_slide)
+cli.add_command(init)

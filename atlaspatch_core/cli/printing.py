@@ -1,0 +1,81 @@
+"""What a run tells a person: a line per slide, a bar on long work, a summary."""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from rich.text import Text
+
+from atlaspatch_core.outcome import Outcome, Status
+
+STYLES: Mapping[Status, str] = {
+    Status.COMPUTED: "green",
+    Status.REUSED: "dim",
+    Status.FAILED: "bold red",
+    Status.SKIPPED: "yellow",
+}
+FIRST_TIME = ("missing", "forced")
+"""Reasons that need no words when a slide is merely looked at."""
+
+
+def slide_line(outcomes: Sequence[Outcome]) -> Text:
+    """Return what was done for one slide, on one line.
+
+    ``CMU-1: mask with 38 % tissue reused · 58 patches computed (grid.step_size none → 128) · …``. Neighbouring steps of one fate and one reason share a phrase. What a failure stopped is not listed again.
+    """
+    failed = any(outcome.status is Status.FAILED for outcome in outcomes)
+    told = [outcome for outcome in outcomes if is_told(outcome) and not (failed and outcome.status is Status.SKIPPED)]
+    phrases = [phrase(list(same)) for _, same in groupby(told, key=lambda outcome: (outcome.status, reason(outcome)))]
+    return Text(f"{outcomes[0].stem}: ", style="bold") + Text(" · ").join(phrases or [Text("nothing to do", "dim")])
+
+
+def is_told(outcome: Outcome) -> bool:
+    """Say whether a step deserves words; looking at a slide does when something about the slide changed."""
+    usual = outcome.status is Status.REUSED or outcome.why in FIRST_TIME
+    return outcome.step.kind != "slide" or not usual
+
+
+def phrase(outcomes: Sequence[Outcome]) -> Text:
+    """Return the words for steps of one fate and one reason."""
+    names, why = ", ".join(map(output_name, outcomes)), reason(outcomes[0])
+    fate = outcomes[0].status
+    text = f"{names} FAILED: {why}" if fate is Status.FAILED else f"{names} {fate}" + (f" ({why})" if why else "")
+    return Text(text, style=STYLES[fate])
+
+
+def output_name(outcome: Outcome) -> str:
+    """Return what a step makes, in words, with its most telling number."""
+    patches, share = outcome.numbers.get("patches"), outcome.numbers.get("tissue_share")
+    names = {
+        "tissue_mask": "mask" if share is None else f"mask with {share:.1%} tissue".replace("%", " %"),
+        "patch_coords": "patches" if patches is None else f"{patches} patch{'' if patches == 1 else 'es'}",
+        "patch_features": f"{outcome.step.encoder} features",
+        "slide_embedding": f"{outcome.step.encoder} embedding",
+    }
+    return names.get(outcome.step.kind, outcome.step.kind)
+
+
+def reason(outcome: Outcome) -> str:
+    """Return why, on one line and without the stem that the line begins with."""
+    return " ".join(outcome.why.removeprefix(f"{outcome.stem}: ").split())
+
+
+def step_line(outcome: Outcome) -> Text:
+    """Return everything about one step: fate, seconds, fingerprint, numbers, reason."""
+    numbers = " ".join(f"{name}={value:.6g}" for name, value in outcome.numbers.items())
+    parts = (f"{outcome.seconds:.2f} s", outcome.fingerprint or "", numbers, reason(outcome), str(outcome.path or ""))
+    head = Text(f"  {outcome.stem} {outcome.step} ") + Text(str(outcome.status), STYLES[outcome.status])
+    return head + Text("".join(f"  {part}" for part in parts if part))
+
+
+def fate_of(outcomes: Sequence[Outcome]) -> Status:
+    """Return the fate of a slide: failed if any step did, computed if anything was, or else reused."""
+    fates = {outcome.status for outcome in outcomes}
+    return next((fate for fate in (Status.FAILED, Status.COMPUTED) if fate in fates), Status.REUSED)
+
+
+def summary(slides: Mapping[str, Sequence[Outcome]], output: Path) -> str:
+    """Return the last line of a run."""
+    fates = [fate_of(outcomes) for outcomes in slides.values()]
+    counts = ", ".join(f"{fates.count(fate)} {fate}" for fate in (Status.COMPUTED, Status.REUSED, Status.FAILED))
+    return f"{len(fates)} slide{'' if len(fates) == 1 else 's'}: {counts}; files in {output}"

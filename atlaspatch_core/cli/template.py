@@ -1,0 +1,107 @@
+"""The project file that ``atlaspatch init`` writes: every key with its default, or commented out where that is none."""
+
+PROJECT = """\
+# An atlaspatch project. Relative paths start at this file's folder. A key that is left out has the value shown here,
+# unless it is marked "example".
+
+# Folder for everything that is made. (example; default "atlaspatch_output")
+output = "output"
+# Python files that declare further encoders. Their code is executed.
+plugins = []
+
+[slides]
+# Slide files, and folders that are searched for slides. (example; default [])
+folders = @FOLDERS@
+# Search the folders below, too.
+recursive = false
+# Table with the columns wsi and mpp: µm per px of level 0, found by file name without suffix. It wins over the slide.
+# mpp_csv = "mpp.csv"
+# Identify a slide by all its bytes instead of by samples from its head to its tail. Slow on network drives.
+full_hash = false
+
+[tissue]
+# What finds the tissue.
+segmenter = "otsu"
+# Scale of the overview in which it is sought, µm per px.
+overview_mpp = 8.0
+# Gaps narrower than twice this are closed, µm.
+closing_um = 16.0
+# Smaller pieces of tissue are dropped, µm².
+min_tissue_um2 = 20000.0
+# Smaller holes are filled, µm².
+min_hole_um2 = 10000.0
+# Least area of one piece of tissue, as a share of the slide, 0 to 1.
+min_tissue_share = 0.0
+# How far a simplified outline may lie from the true one, µm.
+simplify_um = 4.0
+# Ink on bare glass is never tissue. true: tissue beneath ink is none either.
+remove_penmarks = false
+
+# One size and scale of patches, and the encoders that run on them. Repeat the block, each with a name of its own, for
+# several.
+[[geometry]]
+# Subfolder of the output, and prefix of the assets; may stay empty where there is one geometry.
+name = ""
+# Side of a patch, px at the target scale. (example; required)
+patch_size = 256
+# Distance between neighbouring patches, px at the target scale. Default: the patch size.
+# step_size = 256
+# Target magnification, up to 120: 20 means 0.5 µm per px. (example; required, unless target_mpp is given)
+target_mag = 20
+# Target scale in µm per px, instead of target_mag.
+# target_mpp = 0.5
+# What decides the scale of a slide: "true", its µm per px; "nominal", the ratio of nominal magnifications.
+scale = "true"
+# Least tissue share of a patch's own area, 0 to 1.
+min_tissue = 0.1
+# Which patches are kept: "lattice", by min_tissue; "atlaspatch", by AtlasPatch's test of four points.
+rule = "lattice"
+# Patches over the right or bottom edge of the slide: "pad" fills them with white, "drop" leaves them out.
+edge = "pad"
+# Patch encoders; those that the slide encoders need run by themselves.
+patch_encoders = []
+# Slide encoders. (example; default [])
+slide_encoders = ["mean-efficientnet_lite0"]
+# Number format of the patch encoders: "float32", "float16" or "bfloat16". On a CPU float16 becomes float32.
+precision = "float16"
+
+# Read every patch, and drop those that are nearly all white or black. Off by default.
+# [geometry.filters]
+# A bright px of less saturation (0 to 255) is white.
+# white_thresh = 15
+# A px of less gray value (0 to 255) is black.
+# black_thresh = 50
+
+# Local weights, instead of those that an encoder declares: a line NAME = "file".
+[weights]
+
+# Pictures to write beside the results; the small ones for the web page are always made.
+[pictures]
+# The patches, drawn on the slide.
+grids = false
+# The tissue mask, drawn on the slide.
+mask = false
+# The outlines of the tissue, drawn on the slide.
+contours = false
+# Every patch as a PNG.
+save_images = false
+
+# What decides the speed, and no number.
+[runtime]
+# Where the segmenter and the slide encoders run: "cpu", "cuda", "cuda:N" or "mps". Without CUDA it is the CPU.
+device = "cuda"
+# Where the patch encoders run. Default: the device.
+# feature_device = "cuda:1"
+# Patches that an encoder takes at once.
+feature_batch_size = 32
+# Overviews that the segmenter takes at once.
+segmentation_batch_size = 1
+# Threads that read and decode patches; 0 is one per core.
+read_workers = 0
+# Threads of torch and OpenCV; 0 is one per core.
+threads = 0
+# Most rows in one chunk of an HDF5 file.
+write_rows = 8192
+# Slides of one Dagster run.
+slides_per_run = 128
+"""

@@ -1,0 +1,69 @@
+"""Kinds of option values, checked before any work."""
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+
+DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
+
+
+class Names(click.ParamType):
+    """Names between commas or blanks, in any case of letters, each once: a tuple of lower-case words."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """Return the names. Fails when there is none, or one occurs twice."""
+        if isinstance(value, tuple):
+            return value
+        names = tuple(name.lower() for name in re.split(r"[,\s]+", value) if name)
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if not names:
+            self.fail("no name is given; separate several by commas or blanks", param, ctx)
+        if twice:
+            self.fail(f"{', '.join(twice)} is given twice; name each encoder once", param, ctx)
+        return names
+
+
+class Device(click.ParamType):
+    """Where a model runs."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the device in lower case."""
+        device = str(value).strip().lower()
+        if not DEVICE.fullmatch(device):
+            self.fail(f"{value!r} is no device; give cpu, cuda, cuda:0 (or another number) or mps", param, ctx)
+        return device
+
+
+class Checkpoint(click.ParamType):
+    """``NAME=PATH``: an encoder's name in lower case, and a local file or folder that exists."""
+
+    name = "name=path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Path]:
+        """Return name and path."""
+        if isinstance(value, tuple):
+            return value
+        name, _, path = value.partition("=")
+        if not name.strip() or not path.strip():
+            self.fail(f"{value!r} is not NAME=PATH, such as uni_v1=/models/uni.bin", param, ctx)
+        if not Path(path).expanduser().exists():
+            self.fail(f"{name}: {path} does not exist; give the file that holds the weights", param, ctx)
+        return name.strip().lower(), Path(path).expanduser()
+
+
+class Number(click.FloatRange):
+    """A finite float in a range: nan and inf are no measures."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number", param, ctx)
+        return number
