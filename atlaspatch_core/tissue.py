@@ -108,7 +108,9 @@ def _united(shapes: NDArray[np.object_]) -> NDArray[np.object_]:
 
 def _valid(shapes: NDArray[np.object_]) -> NDArray[np.object_]:
     """Repair outlines that cross themselves: every part they go round is kept."""
-    return shapely.make_valid(shapes, method="structure", keep_collapsed=False)
+    crossing = ~shapely.is_valid(shapes)
+    repaired = shapely.make_valid(shapes[crossing], method="structure", keep_collapsed=False)
+    return _polygons([*shapes[~crossing], *repaired])
 
 
 def _polygons(shapes: Sequence[BaseGeometry]) -> NDArray[np.object_]:
