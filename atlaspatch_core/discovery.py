@@ -70,16 +70,15 @@ def discover(
     if not files:
         raise NoSlides(nothing_found(paths, recursive))
     by_stem: defaultdict[str, list[Path]] = defaultdict(list)
-    for file in sorted(files.values()):
+    for file in sorted(files.values(), key=str):
         by_stem[stem_of(file)].append(file)
-    singles = sorted(found[0] for found in by_stem.values() if len(found) == 1)
+    singles = (source_of(stem, found[0], mpp_by_stem) for stem, found in by_stem.items() if len(found) == 1)
     clashes = (Clash(stem, tuple(found)) for stem, found in sorted(by_stem.items()) if len(found) > 1)
-    return Discovery(tuple(source_of(path, mpp_by_stem) for path in singles), tuple(clashes))
+    return Discovery(tuple(singles), tuple(clashes))
 
 
-def source_of(path: Path, mpp_by_stem: Mapping[str, float]) -> SlideSource:
+def source_of(stem: str, path: Path, mpp_by_stem: Mapping[str, float]) -> SlideSource:
     """Return the slide with the mpp that the table states."""
-    stem = stem_of(path)
     mpp = mpp_by_stem.get(stem)
     return SlideSource(stem, path, mpp, "" if mpp is None else MPP_CSV)
 
@@ -118,7 +117,7 @@ def list_folder(folder: Path) -> tuple[list[str], list[str]]:
 
 def is_slide(name: str) -> bool:
     """Say whether a file name has the suffix of a slide."""
-    return Path(name).suffix.lower() in SUFFIXES
+    return name.lower().endswith(SUFFIXES)
 
 
 def data_folders(names: list[str]) -> set[str]:

@@ -162,6 +162,8 @@ def disagreement(mpp: Mpp, power: Mpp | None) -> str:
 
 def guess(mpp: float, power: Mpp | None) -> str:
     """Return what probably went wrong with an impossible ``mpp``, as a clause to append, or nothing."""
+    if not (math.isfinite(mpp) and mpp > 0):
+        return ""
     dpi = 25_400 / mpp
     if any(math.isclose(dpi, known, rel_tol=0.005) for known in PRINT_DPI):
         return f": {round(dpi)} dots per inch, what image editors write when they know no scale"

@@ -14,8 +14,10 @@ TWO_PART_SUFFIXES = (".ome.tiff", ".ome.tif", ".ome.zarr")
 
 def stem_of(path: PurePath) -> str:
     """Return the file name without its suffix: the key of the slide everywhere."""
-    whole = next((suffix for suffix in TWO_PART_SUFFIXES if path.name.lower().endswith(suffix)), path.suffix)
-    return path.name[: len(path.name) - len(whole)]
+    name = path.name
+    if name.lower().endswith(TWO_PART_SUFFIXES):
+        return name.rsplit(".", 2)[0]
+    return path.stem
 
 
 @dataclass(frozen=True, slots=True)

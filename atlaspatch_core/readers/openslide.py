@@ -150,9 +150,9 @@ def backdrop(region: Region, level: Level, background: tuple[int, int, int]) -> 
 
 def composite(rgba: NDArray[np.uint8], under: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return ``rgba`` (height, width, 4) laid over ``under``, rounded to the nearest value."""
-    alpha = rgba[..., 3:].astype(np.uint16)
-    if alpha.min(initial=255) == 255:
+    if (rgba[..., 3] == 255).all():
         return np.ascontiguousarray(rgba[..., :3])
+    alpha = rgba[..., 3:].astype(np.uint16)
     return ((rgba[..., :3] * alpha + under * (255 - alpha) + 127) // 255).astype(np.uint8)
 
 

@@ -117,7 +117,8 @@ def open_image(path: Path) -> "Image":
         ) from error
     except (OSError, SyntaxError, ValueError) as error:
         raise UnreadableSlide(
-            f"{stem_of(path)}: {path.name} is cut short, damaged, or no picture that Pillow knows ({error}); copy it again"
+            f"{stem_of(path)}: {path.name} is cut short, damaged, or no picture that Pillow knows ({error}); "
+            f"copy it again"
         ) from error
 
 

@@ -116,6 +116,11 @@ def test_user_mpp_overrides_an_impossible_one_but_is_checked_itself():
     assert refused(properties, Mpp(25.0, "mpp csv")).startswith("s: 25 µm/px (mpp csv) is outside 0.05 to 20 µm/px")
 
 
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
+def test_user_mpp_that_is_no_width_is_refused(value):
+    assert "(option) is outside 0.05 to 20 µm/px; state" in refused({}, Mpp(value, "option"))
+
+
 def test_magnification_alone_gives_the_mpp_as_a_last_resort():
     scale = find_scale("s", {"openslide.objective-power": "40"})
     assert (scale.mpp, scale.magnification) == (Mpp(0.25, "openslide.objective-power"), 40)
