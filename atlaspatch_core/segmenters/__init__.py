@@ -33,10 +33,10 @@ def segment_tissue(slide: Slide, spec: TissueSpec) -> Tissue:
     polygons = mask_to_polygons(mask, found.downsample, slide.info, spec.simplify_um / slide.info.mpp)
     least = spec.min_tissue_share * slide.info.width * slide.info.height
     kept = tuple(piece for piece in polygons if shapely.Polygon(piece.exterior).area >= least)
-    return Tissue(kept, {**tissue_numbers(kept, slide.info), **found.numbers})
+    return Tissue(kept, {**polygon_numbers(kept, slide.info), **found.numbers})
 
 
-def tissue_numbers(polygons: tuple[shapely.Polygon, ...], info: SlideInfo) -> dict[str, float]:
+def polygon_numbers(polygons: tuple[shapely.Polygon, ...], info: SlideInfo) -> dict[str, float]:
     """Return the measures of a mask that stand on its events: share, mm², fragments, holes."""
     area = sum(piece.area for piece in polygons)
     return {
