@@ -1,0 +1,68 @@
+"""Patches read through the slide's reader: one by one, or several neighbours from one block."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from atlaspatch_core.grid import PatchGrid
+from atlaspatch_core.scale import Sampling
+from atlaspatch_core.slide import Region, Slide
+from atlaspatch_core.work import Work, cuts
+
+BLOCK_SIDE = 2048
+"""Longest side of a block, px of the level (where a patch itself is not longer)."""
+LEAST_FILL = 0.5
+"""Share of a block that its patches must fill; below it, reading them one by one is cheaper."""
+
+
+def read_patch(slide: Slide, x_level0: int, y_level0: int, sampling: Sampling) -> NDArray[np.uint8]:
+    """Return the RGB pixels of the patch with this top-left corner.
+
+    Shape (patch_size, patch_size, 3): ``read_size`` px of ``level``, area-averaged where that is not ``patch_size``.
+    Raises UnreadableSlide when the pixels cannot be decoded.
+    """
+    side = sampling.read_size
+    return averaged(slide.read_region(Region(x_level0, y_level0, sampling.level, side, side)), sampling.patch_size)
+
+
+def averaged(pixels: NDArray[np.uint8], patch_size: int) -> NDArray[np.uint8]:
+    """Return a square of pixels at ``patch_size``, by area averaging; the same array where it has that size."""
+    if pixels.shape[0] == patch_size:
+        return pixels
+    return np.asarray(cv2.resize(pixels, (patch_size, patch_size), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def region_work(slide: Slide, grid: PatchGrid, rows: NDArray[np.int64], batch_size: int) -> Iterator[Work]:
+    """Yield the work of reading these rows of the grid, neighbours together."""
+    sampling = grid.sampling
+    downsample = slide.info.levels[sampling.level].downsample
+    cell_side = max(1, BLOCK_SIDE - sampling.read_size) * downsample
+    cells = (grid.coords[rows] // cell_side).astype(np.int64)
+    order = np.lexsort((cells[:, 0], cells[:, 1]))
+    rows, cells = rows[order], cells[order]
+    new_cell = 1 + np.flatnonzero((np.diff(cells, axis=0) != 0).any(axis=1))
+    for start, stop in cuts(len(rows), len(rows), batch_size, new_cell):
+        ends_batch = stop == len(rows) or stop % batch_size == 0
+        yield Work(rows[start:stop], (), partial(_fill, slide, grid, rows[start:stop]), ends_batch)
+
+
+def _fill(slide: Slide, grid: PatchGrid, rows: NDArray[np.int64], out: NDArray[np.uint8]) -> None:
+    """Write the patches of neighbouring rows to ``out`` (n, patch_size, patch_size, 3)."""
+    sampling, coords = grid.sampling, grid.coords[rows]
+    downsample = slide.info.levels[sampling.level].downsample
+    corners = (coords - coords.min(axis=0)) / downsample
+    width, height = (corners.max(axis=0) + sampling.read_size).tolist()
+    wasteful = len(rows) * sampling.read_size**2 < LEAST_FILL * width * height
+    # A reader may interpolate between px; then only a patch read alone is certain to have the pixels of a patch.
+    if len(rows) == 1 or wasteful or (coords / downsample % 1).any():
+        for place, (x, y) in enumerate(coords.tolist()):
+            out[place] = read_patch(slide, x, y, sampling)
+        return
+    x, y = coords.min(axis=0).tolist()
+    block = slide.read_region(Region(x, y, sampling.level, int(width), int(height)))
+    for place, (left, top) in enumerate(corners.astype(np.int64).tolist()):
+        square = block[top : top + sampling.read_size, left : left + sampling.read_size]
+        out[place] = averaged(square, sampling.patch_size)

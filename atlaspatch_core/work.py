@@ -1,0 +1,140 @@
+"""Pieces of reading that threads do ahead of the consumer, in bounded memory."""
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Work:
+    """How some patches come to be. They lie side by side in one batch."""
+
+    rows: NDArray[np.int64]
+    """Shape (n,): their rows in the grid."""
+    prepare: tuple[Callable[[], None], ...]
+    """To be done before ``fill``; so must be the ``prepare`` of all earlier work."""
+    fill: Callable[[NDArray[np.uint8]], None]
+    """Writes the patches, shape (n, patch_size, patch_size, 3)."""
+    ends_batch: bool
+    """The batch is whole with this."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Some patches of a grid."""
+
+    rows: NDArray[np.int64]
+    """Shape (b,): which rows of ``grid.coords`` these are."""
+    patches: NDArray[np.uint8]
+    """Shape (b, patch_size, patch_size, 3): RGB, patch i belongs to ``rows[i]``; white outside the slide."""
+
+
+LOOK_AHEAD_BYTES = 48 * 2**20
+"""Patches that wait, or are being read, besides the batches in use."""
+PIECE_BYTES = 4 * 2**20
+"""Patches of one piece of work: large, so that handing it over costs nothing; small, to share fairly."""
+
+
+def piece_size(read_size: int) -> int:
+    """Return how many patches of this side, px, make one piece of work."""
+    return max(1, PIECE_BYTES // (3 * read_size**2))
+
+
+def cuts(
+    count: int, most: int, batch_size: int, borders: NDArray[np.int64] | tuple[int, ...] = ()
+) -> Iterator[tuple[int, int]]:
+    """Yield (start, stop) of consecutive pieces of ``range(count)``, at most ``most`` long.
+
+    None reaches over a border, nor over a multiple of ``batch_size``.
+    """
+    stops = {*np.asarray(borders, int).tolist(), *range(batch_size, count, batch_size), count} - {0}
+    start = 0
+    for stop in sorted(stops):
+        for piece in range(start, stop, most):
+            yield piece, min(stop, piece + most)
+        start = stop
+
+
+def run(work: Iterable[Work], *, patch_size: int, batch_size: int, workers: int) -> Generator[Batch]:
+    """Do the work on ``workers`` threads, ahead of the consumer but never far, and yield each batch when it is whole.
+
+    What ``fill`` raises is raised here. Closing the generator stops the threads.
+    """
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="patches")
+    waiting: deque[tuple[_Placed, Future[None]]] = deque()
+    try:
+        for item in _submitted(pool, _placed(work, patch_size, batch_size), workers):
+            waiting.append(item)
+            if len(waiting) > workers and _bytes(waiting) > LOOK_AHEAD_BYTES:
+                yield from _finished(*waiting.popleft())
+        while waiting:
+            yield from _finished(*waiting.popleft())
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Placed:
+    """Work with its place in a batch."""
+
+    work: Work
+    batch: Batch
+    start: int
+
+    @property
+    def stop(self) -> int:
+        return self.start + len(self.work.rows)
+
+    def fill(self, before: list[Future[None]]) -> None:
+        """Write the patches into their batch, once everything ``before`` is done."""
+        for preparation in before:
+            preparation.result()
+        self.work.fill(self.batch.patches[self.start : self.stop])
+
+
+def _placed(work: Iterable[Work], patch_size: int, batch_size: int) -> Iterator[_Placed]:
+    """Give each piece its place in a batch; a batch takes memory only when its first piece comes."""
+    batch, start = None, 0
+    for piece in work:
+        if batch is None:
+            patches = np.empty((batch_size, patch_size, patch_size, 3), np.uint8)
+            batch, start = Batch(np.empty(batch_size, np.int64), patches), 0
+        placed = _Placed(piece, batch, start)
+        batch.rows[start : placed.stop] = piece.rows
+        yield placed
+        start = placed.stop
+        if piece.ends_batch:
+            batch = None
+
+
+def _submitted(pool: ThreadPoolExecutor, placed: Iterable[_Placed], lag: int) -> Iterator[tuple[_Placed, Future[None]]]:
+    """Hand everything to the pool, in an order in which nothing waits for what comes later.
+
+    The preparations of ``lag`` further pieces go in before a piece is filled: by then its own are done.
+    """
+    prepared: deque[tuple[_Placed, list[Future[None]]]] = deque()
+    open_before: list[Future[None]] = []
+    for item in placed:
+        open_before = [job for job in open_before if not job.done() or job.exception()]
+        open_before = open_before + [pool.submit(prepare) for prepare in item.work.prepare]
+        prepared.append((item, open_before))
+        if len(prepared) > lag:
+            done, before = prepared.popleft()
+            yield done, pool.submit(done.fill, before)
+    for done, before in prepared:
+        yield done, pool.submit(done.fill, before)
+
+
+def _bytes(waiting: Iterable[tuple[_Placed, Future[None]]]) -> int:
+    return sum(len(item.work.rows) * item.batch.patches[0].nbytes for item, _ in waiting)
+
+
+def _finished(item: _Placed, filled: Future[None]) -> Iterator[Batch]:
+    """Wait for a piece; yield its batch where it was the last of it."""
+    filled.result()
+    if item.work.ends_batch:
+        yield Batch(item.batch.rows[: item.stop], item.batch.patches[: item.stop])
