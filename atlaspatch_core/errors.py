@@ -67,3 +67,11 @@ class InvalidProject(AtlasPatchError):
 
 class Unexpected(AtlasPatchError):
     """Something that nobody foresaw; the log has the traceback."""
+
+
+class NotFinite(AtlasPatchError):
+    """An encoder returned NaN or infinite numbers."""
+
+
+class NoPatches(AtlasPatchError):
+    """A slide without patches has no embedding."""

@@ -1,0 +1,91 @@
+"""Encoders on their device, ready to run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atlaspatch_core.encoders.declaration import PatchEncoder, Precision, SlideEncoder
+from atlaspatch_core.encoders.preprocessing import preprocess
+from atlaspatch_core.errors import NotFinite, WrongWeights
+
+if TYPE_CHECKING:
+    from torch import Tensor, device
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPatchEncoder:
+    """A patch encoder on its device."""
+
+    encoder: PatchEncoder
+    dim: int
+    """Length of a feature vector, as the network has it."""
+    device: "device"
+    precision: Precision
+    """The one that is computed in."""
+    forward: Callable[["Tensor"], "Tensor"]
+    """Input (b, 3, h, w) to features (b, dim)."""
+    chunk: int | None = None
+    """Patches in every call of ``forward``; None: as many as are given."""
+    cleanup: Callable[[], None] | None = None
+
+    def encode(self, patches: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return features (b, dim), float32, finite, from RGB patches (b, h, w, 3) in any number.
+
+        Raises WrongWeights when the network's dim is another, NotFinite for NaN and infinite numbers.
+        """
+        from torch import inference_mode
+
+        with inference_mode():
+            return self.encode_input(to_input(to_device(patches, self.device), self.encoder))
+
+    def encode_input(self, pixels: "Tensor") -> NDArray[np.float32]:
+        """Return what ``encode`` returns, from what ``to_input`` made; to be called in inference mode."""
+        if not len(pixels):
+            return np.empty((0, self.dim), np.float32)
+        features = self._in_chunks(pixels).float().cpu().numpy()
+        if features.shape != (len(pixels), self.dim):
+            raise WrongWeights(f"{self.encoder.name}: gave shape {features.shape}, not ({len(pixels)}, {self.dim})")
+        if not np.isfinite(features).all():
+            raise NotFinite(f"{self.encoder.name}: gave NaN or infinite features in {self.precision}; use float32")
+        return features
+
+    def _in_chunks(self, pixels: "Tensor") -> "Tensor":
+        """Run the network; where the chunk is fixed, the last one is filled up with its last patch."""
+        import torch
+
+        if self.chunk is None:
+            return self.forward(pixels)
+        short = -len(pixels) % self.chunk
+        filled = torch.cat([pixels, pixels[-1:].expand(short, -1, -1, -1)]) if short else pixels
+        return torch.cat([self.forward(part) for part in filled.split(self.chunk)])[: len(pixels)]
+
+    def close(self) -> None:
+        """Let a plugin's extractor clean up."""
+        if self.cleanup is not None:
+            self.cleanup()
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSlideEncoder:
+    """A slide encoder on its device; ``inference.encode_slide`` runs it."""
+
+    encoder: SlideEncoder
+    precision: Precision
+    """The one that is computed in."""
+    network: Any = None
+    """None where the encoder needs none."""
+
+
+def to_device(patches: NDArray[np.uint8], device: "device") -> "Tensor":
+    """Return uint8 pixels (b, 3, h, w) on the device, channels last in memory, from patches (b, h, w, 3)."""
+    import torch
+
+    return torch.from_numpy(np.require(patches, np.uint8, ["C", "W"])).to(device).permute(0, 3, 1, 2)
+
+
+def to_input(pixels: "Tensor", encoder: PatchEncoder) -> "Tensor":
+    """Return the input of an encoder's network; one and the same for all encoders of one transform."""
+    return pixels if encoder.transform is None else preprocess(pixels, encoder.transform)

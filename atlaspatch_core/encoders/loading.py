@@ -1,0 +1,81 @@
+"""The one place that loads encoders."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from atlaspatch_core.encoders.checkpoint import check_hash, load_strictly, read_checkpoint
+from atlaspatch_core.encoders.declaration import Adapt, Architecture, PatchEncoder, Precision, SlideEncoder, Weights
+from atlaspatch_core.encoders.devices import effective_precision, resolve_device
+from atlaspatch_core.encoders.loaded import LoadedPatchEncoder, LoadedSlideEncoder
+from atlaspatch_core.encoders.preprocessing import input_side
+from atlaspatch_core.errors import WrongWeights
+
+if TYPE_CHECKING:
+    from torch import Tensor, device
+    from torch.nn import Module
+
+BLANK_SIDE = 224
+"""Side of the blank patch by which an encoder without a fixed input is asked for its dim, px."""
+
+
+def load_patch_encoder(
+    encoder: PatchEncoder, *, device: str = "cpu", precision: Precision | None = None
+) -> LoadedPatchEncoder:
+    """Load an encoder, in its makers' precision unless another is given.
+
+    On a CPU convolutional networks are frozen where that changes no feature by more than 1e-4.
+    Raises MissingWeights; WrongWeights when the checkpoint or the dim is another than declared; InvalidProject for a
+    device or a precision that is not known.
+    """
+    from torch import inference_mode
+
+    from atlaspatch_core.encoders.running import Pooled, frozen
+
+    where = resolve_device(device)
+    how = effective_precision(precision or encoder.precision, where)
+    network = _network(encoder.name, encoder.architecture, encoder.source, encoder.adapt)
+    asked = getattr(network, "embedding_dim", None)
+    forward, chunk = Pooled(network, encoder.pooling, how, autocast=encoder.autocast).to(where).eval(), None
+    side = input_side(encoder.transform)
+    with inference_mode():
+        if where.type == "cpu" and how == "float32" and side is not None:
+            forward, chunk = frozen(forward, side)
+        dim = asked or _dim(encoder, forward, where, chunk or 1)
+    if encoder.dim not in (None, dim):
+        raise WrongWeights(f"{encoder.name}: the network gives {dim} features, declared are {encoder.dim}")
+    return LoadedPatchEncoder(encoder, dim, where, how, forward, chunk, getattr(network, "cleanup", None))
+
+
+def load_slide_encoder(
+    encoder: SlideEncoder, *, device: str = "cpu", precision: Precision | None = None
+) -> LoadedSlideEncoder:
+    """Load a slide encoder, in its makers' precision unless another is given; errors are those of patch encoders."""
+    if encoder.architecture is None or encoder.source is None:
+        return LoadedSlideEncoder(encoder, "float32")
+    where = resolve_device(device)
+    how = effective_precision(precision or encoder.precision, where)
+    network = _network(encoder.name, encoder.architecture, encoder.source, encoder.adapt)
+    return LoadedSlideEncoder(encoder, how, network.to(where))
+
+
+def _network(name: str, architecture: Architecture, source: Weights, adapt: Adapt) -> "Module":
+    """Build a network and load its weights, on the CPU, fit for inference."""
+    path = source.find(name)
+    if path is not None:
+        check_hash(path, source.spec(name).get("sha256"), name)
+    network = architecture.build(path).eval().requires_grad_(False)
+    if path is not None:
+        load_strictly(network, read_checkpoint(path, name), adapt, name)
+    return network
+
+
+def _dim(encoder: PatchEncoder, forward: "Callable[[Tensor], Tensor]", device: "device", patches: int) -> int:
+    """Ask the network for its dim by blank patches."""
+    import torch
+
+    side = input_side(encoder.transform) or encoder.patch_size or BLANK_SIDE
+    kind = torch.uint8 if encoder.transform is None else torch.float32
+    features = forward(torch.zeros(patches, 3, side, side, dtype=kind, device=device))
+    if features.ndim != 2 or len(features) != patches:
+        raise WrongWeights(f"{encoder.name}: gives an array of shape {tuple(features.shape)}, not (patches, dim)")
+    return features.shape[1]

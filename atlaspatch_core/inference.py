@@ -1,0 +1,113 @@
+"""From patches to features, many encoders in one pass, and from features to a slide embedding."""
+
+import logging
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atlaspatch_core.encoders.loaded import LoadedPatchEncoder, LoadedSlideEncoder, to_device, to_input
+from atlaspatch_core.errors import NoPatches, NotFinite, WrongWeights
+
+log = logging.getLogger(__name__)
+
+
+def set_threads(count: int) -> None:
+    """Let torch and OpenCV compute with so many threads each; to be called once, at the entry of a process."""
+    import cv2
+    import torch
+
+    torch.set_num_threads(count)
+    cv2.setNumThreads(count)
+
+
+def encode_stream(
+    batches: Iterable[NDArray[np.uint8]], encoders: Sequence[LoadedPatchEncoder], total: int
+) -> dict[str, NDArray[np.float32]]:
+    """Return encoder name to features (total, dim), float32, rows in the order of the patches.
+
+    One pass over the batches, each (b, h, w, 3), feeds every encoder; what several need alike is preprocessed once.
+    Out of memory on the device halves the batch from there on. Raises ValueError when the batches hold another number
+    of patches than ``total``, and what ``LoadedPatchEncoder.encode`` raises.
+    """
+    features = {loaded.encoder.name: np.empty((total, loaded.dim), np.float32) for loaded in encoders}
+    row, limit = 0, _first_limit(encoders)
+    for batch in batches:
+        start = 0
+        while start < len(batch):
+            encoded, limit = _encode_within(batch[start:], encoders, limit)
+            done = len(encoded[0]) if encoded else len(batch)
+            if row + done > total:
+                raise ValueError(f"more than the {total} patches that were announced")
+            for loaded, rows in zip(encoders, encoded, strict=False):
+                features[loaded.encoder.name][row : row + done] = rows
+            row, start = row + done, start + done
+    if row != total:
+        raise ValueError(f"{row} patches came, {total} were announced")
+    return features
+
+
+def encode_slide(
+    loaded: LoadedSlideEncoder, features: NDArray[np.float32], coords: NDArray[np.integer], patch_size_level0: int
+) -> NDArray[np.float32]:
+    """Return the embedding of a slide, shape (dim,), float32, finite.
+
+    ``features`` has shape (n, d); ``coords`` (n, 2), or more columns of which the first two are x, y of top-left
+    corners in level-0 px; ``patch_size_level0`` is the side of a patch in level-0 px.
+    Raises NoPatches when n = 0, WrongWeights when the dim is another than declared, NotFinite.
+    """
+    name, dim = loaded.encoder.name, loaded.encoder.dim
+    if not len(features):
+        raise NoPatches(f"{name}: a slide without patches has no embedding; lower min_tissue or leave the slide out")
+    corners = np.asarray(coords[:, :2], np.int64)
+    embedding = _as_array(loaded.encoder.forward(loaded.network, features, corners, patch_size_level0))
+    if embedding.ndim != 1 or len(embedding) != (dim or len(embedding)):
+        raise WrongWeights(f"{name}: gave an embedding of shape {embedding.shape}, not ({dim},)")
+    if not np.isfinite(embedding).all():
+        raise NotFinite(f"{name}: gave NaN or infinite numbers in {loaded.precision}; use float32")
+    return embedding
+
+
+def _first_limit(encoders: Sequence[LoadedPatchEncoder]) -> int | None:
+    """Patches at a time to begin with: what frozen networks take on a CPU, else whole batches."""
+    return max((loaded.chunk for loaded in encoders if loaded.chunk), default=None)
+
+
+def _encode_within(
+    patches: NDArray[np.uint8], encoders: Sequence[LoadedPatchEncoder], limit: int | None
+) -> tuple[list[NDArray[np.float32]], int | None]:
+    """Return the features of the first patches, as many as fit, by encoder, and the limit that holds from now on."""
+    from torch import OutOfMemoryError, cuda
+
+    while True:
+        count = min(len(patches), limit or len(patches))
+        try:
+            return _encode(patches[:count], encoders), limit
+        except OutOfMemoryError:
+            if count == 1:
+                raise
+            limit = count // 2
+            log.warning("the device is out of memory with %d patches at a time; going on with %d", count, limit)
+        cuda.empty_cache()
+
+
+def _encode(patches: NDArray[np.uint8], encoders: Sequence[LoadedPatchEncoder]) -> list[NDArray[np.float32]]:
+    """Return features by encoder; pixels go to a device once, and are preprocessed once for each transform there."""
+    from torch import inference_mode
+
+    pixels, inputs, features = {}, {}, []
+    with inference_mode():
+        for loaded in encoders:
+            if loaded.device not in pixels:
+                pixels[loaded.device] = to_device(patches, loaded.device)
+            key = (loaded.device, loaded.encoder.transform)
+            if key not in inputs:
+                inputs[key] = to_input(pixels[loaded.device], loaded.encoder)
+            features.append(loaded.encode_input(inputs[key]))
+    return features
+
+
+def _as_array(embedding: object) -> NDArray[np.float32]:
+    """Return a tensor on any device, or an array, as a float32 array."""
+    from_tensor = getattr(embedding, "detach", None)
+    return np.asarray(embedding if from_tensor is None else from_tensor().float().cpu().numpy(), np.float32)
