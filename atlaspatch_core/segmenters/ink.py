@@ -3,15 +3,19 @@
 import cv2
 import numpy as np
 
-from atlaspatch_core.morphology import Mask, close_gaps, grow, pieces, thick_parts
+from atlaspatch_core.morphology import Mask, close_gaps, drop_specks, grow, pieces, thick_parts
 from atlaspatch_core.segmenters.colour import Channel, Pixels, darkest, texture
 
 THINNEST_UM = 24.0
 """Ink is at least twice this wide, µm: a felt tip draws 300 and more; haematoxylin nuclei and margin dye are finer."""
+JOINED_UM = 60.0
+"""Ink on both sides within this is one stroke, µm: dark nuclei below hide its colour."""
 HALO_UM = 24.0
 """Ink thins out over this at its rim, µm."""
-SHOWS_THROUGH_UM = 160.0
+SHOWS_THROUGH_UM = 150.0
 """Ink with tissue on both sides within this lies over tissue, µm."""
+SMALLEST_MARK_UM2 = 100_000.0
+"""A pen mark covers at least this, µm²: 0.3 mm square; less is dye on a margin, or dense nuclei."""
 COLOURED = 25
 """HSV saturation (of 255) above which a pixel is coloured at all."""
 SMOOTH = 8.0
@@ -29,20 +33,21 @@ def find_ink(pixels: Pixels, mpp: float) -> Mask:
     )
     rough = texture(darkest(pixels))
     coloured = saturation >= COLOURED
-    blue = (hue >= 98) & (hue <= 124) & (saturation >= 115)
+    blue = (hue >= 98) & ((hue <= 124) & (saturation >= 115) | (hue <= 127) & (saturation >= 140))
     green = (hue >= 35) & (hue < 98) & (saturation >= 50) & (value < 235)
-    red = ((hue >= 172) | (hue <= 8)) & (saturation >= 200) & (value >= 60)
+    red = ((hue >= 172) | (hue <= 8)) & ((saturation >= 200) | (saturation >= 190) & (rough < SMOOTH)) & (value >= 60)
     for colour in (blue, green):
         colour &= not _is_stain(colour, coloured, rough)
     cores = thick_parts(blue | green | red, min(THINNEST_UM / mpp, 3.0))
     cool = (hue >= 35) & (hue <= 118) & (saturation >= 50) & (rough < SMOOTH)
     ink = cores | _reached(cool | cores, cores) | _red_pieces(hue, red, coloured)
-    return grow(ink, HALO_UM / mpp)
+    return grow(close_gaps(ink, JOINED_UM / mpp), HALO_UM / mpp)
 
 
 def without_ink(tissue: Mask, ink: Mask, mpp: float, keep_below: bool) -> Mask:
-    """Return ``tissue`` without ink; with ``keep_below`` ink with tissue on both sides stays, as it lies over tissue.
+    """Return ``tissue`` without pen marks.
 
+    Ink with tissue on both sides lies over tissue: specks of it, too small for a pen, stay; ``keep_below`` keeps all.
     A piece that is mostly ink is dropped whole: what is left of it are the paler ends of the stroke.
     """
     if not ink.any():
@@ -50,7 +55,8 @@ def without_ink(tissue: Mask, ink: Mask, mpp: float, keep_below: bool) -> Mask:
     labels, areas = pieces(tissue | ink)
     inked = np.bincount(labels[ink], minlength=len(areas)) > 0.5 * areas
     bare = tissue & ~ink & ~inked[labels]
-    return bare | (close_gaps(bare, SHOWS_THROUGH_UM / mpp) & ink & tissue) if keep_below else bare
+    kept = ink if keep_below else ink & ~drop_specks(ink, SMALLEST_MARK_UM2 / mpp**2)
+    return bare | (close_gaps(bare, SHOWS_THROUGH_UM / mpp) & kept & tissue)
 
 
 def _is_stain(colour: Mask, coloured: Mask, rough: np.ndarray) -> bool:

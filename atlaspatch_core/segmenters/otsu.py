@@ -10,7 +10,7 @@ import numpy as np
 
 from atlaspatch_core.morphology import Mask, close_gaps, pieces
 from atlaspatch_core.overview import read_overview
-from atlaspatch_core.segmenters.colour import GLASS, Channel, Pixels, balanced, brightest, chroma, darkest
+from atlaspatch_core.segmenters.colour import GLASS, Channel, Pixels, balanced, brightest, chroma, darkest, texture
 from atlaspatch_core.segmenters.declaration import Segmenter, TissuePixels, TissueSpec
 from atlaspatch_core.segmenters.ink import find_ink, without_ink
 from atlaspatch_core.slide import Slide
@@ -21,6 +21,8 @@ NOISIEST = 12.0
 """The noise of the glass raises ``FAINTEST`` up to this."""
 PALEST = 20.0
 """Most chroma that a piece must reach somewhere: deep stain elsewhere must not outvote pale stroma and fat."""
+SMUDGE_UM2 = 100_000.0
+"""A piece that nowhere exceeds ``NOISIEST`` must cover this, µm²: less is a smudge on the glass."""
 EDGE = 0.45
 """Tissue ends where darkness falls below this share of the darkest within 2 px: half way, less the blur of edges."""
 NEAR_BLACK = 60
@@ -33,7 +35,7 @@ def segment(slide: Slide, spec: TissueSpec) -> TissuePixels:
     pixels = balanced(overview.pixels)
     ink = find_ink(pixels, overview.mpp)
     black = (brightest(pixels) <= NEAR_BLACK) & (chroma(pixels) < PALEST)
-    coloured = close_gaps(_coloured(pixels) & ~black, spec.closing_um / overview.mpp)
+    coloured = close_gaps(_coloured(pixels, overview.mpp) & ~black, spec.closing_um / overview.mpp)
     mask = without_ink(coloured, ink, overview.mpp, keep_below=not spec.remove_penmarks)
     shares = {"pen_share": float(ink.mean()), "dark_share": float(black.mean())}
     return TissuePixels(mask, overview.downsample, shares)
@@ -48,23 +50,23 @@ OTSU = Segmenter(
 )
 
 
-def _coloured(pixels: Pixels) -> Mask:
+def _coloured(pixels: Pixels, mpp: float) -> Mask:
     """Return pixels with stain: pieces above a low threshold that reach a high one, ended at half darkness."""
     smooth = np.asarray(cv2.GaussianBlur(pixels, (0, 0), 1.0), np.uint8)
     stain = chroma(smooth)
     low, high = _thresholds(stain, smooth)
     labels, areas = pieces(stain >= low)
-    rooted = np.bincount(labels[stain >= high], minlength=len(areas)) > 0
-    rooted[0] = False
-    return rooted[labels] & _inside_edges(pixels)
+    rooted, plain = (np.bincount(labels[stain >= least], minlength=len(areas)) > 0 for least in (high, NOISIEST))
+    kept = rooted & (plain | (areas >= SMUDGE_UM2 / mpp**2))
+    kept[0] = False
+    return kept[labels] & _inside_edges(pixels)
 
 
 def _thresholds(stain: Channel, smooth: Pixels) -> tuple[float, float]:
     """Return the low and the high threshold of chroma: Otsu's, kept between the noise of the glass and pale stain."""
-    glass = stain[darkest(smooth) >= GLASS - 15]
-    middle = float(np.median(glass)) if glass.size else 0.0
-    noise = 1.48 * float(np.median(np.abs(glass - middle))) if glass.size else 0.0
-    floor = float(np.clip(middle + 4 * noise, FAINTEST, NOISIEST))
+    glass = darkest(smooth) >= GLASS - 15
+    noise = np.percentile(stain[glass], 25) + 4 * np.median(texture(stain)[glass]) if glass.any() else 0.0
+    floor = float(np.clip(noise, FAINTEST, NOISIEST))
     otsu, _ = cv2.threshold(stain, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     high = float(np.clip(otsu, floor, PALEST))
     return max(floor, high / 2), high
