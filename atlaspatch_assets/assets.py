@@ -1,0 +1,119 @@
+"""The assets of a project: one op that takes a batch of slides through every stage of the recipe."""
+
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from atlaspatch_assets.batches import OP_NAME
+from atlaspatch_assets.events import PROCESSED, events
+from atlaspatch_assets.partitions import SLIDES, register
+from atlaspatch_assets.progress import Progress
+from atlaspatch_assets.slides import find_batch
+from atlaspatch_assets.stages import asset_key, asset_specs, code_version
+from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.outcome import Outcome, Status, Step
+from atlaspatch_core.recipe import Recipe
+
+POOL = "gpu"
+"""Runs that compute share this pool; ``dagster.yaml`` lets one run in at a time."""
+
+
+class BatchConfig(dg.Config):
+    """Which slides a run takes, and whether it trusts what is there."""
+
+    slides: list[str] = Field(default=[], description="Stems of the slides; empty: the partitions of the run.")
+    force: bool = Field(default=False, description="Compute the selected assets anew, though what is stored is valid.")
+
+
+def build_slide_assets(recipe: Recipe) -> dg.AssetsDefinition:
+    """Return the assets of a project, from slide to slide embedding, one partition per slide.
+
+    They are one op, so that a run over many slides loads each model once, each slide has metadata, a version and a fate
+    of its own, and a slide that fails stops no other.
+    """
+    specs = asset_specs(recipe)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        return _multi_asset(recipe, specs, [_check(spec) for spec in specs])
+
+
+def _check(spec: dg.AssetSpec) -> dg.AssetCheckSpec:
+    return dg.AssetCheckSpec(
+        PROCESSED,
+        asset=spec.key,
+        partitions_def=SLIDES,
+        description="Whether the output of the slide could be made; if not, the reason.",
+    )
+
+
+def _multi_asset(recipe: Recipe, specs: list[dg.AssetSpec], checks: list[dg.AssetCheckSpec]) -> dg.AssetsDefinition:
+    @dg.multi_asset(
+        name=OP_NAME,
+        description="Takes a batch of slides through tissue mask, coords, features and embedding.",
+        specs=specs,
+        check_specs=checks,
+        can_subset=True,
+        partitions_def=SLIDES,
+        backfill_policy=dg.BackfillPolicy.multi_run(recipe.project.runtime.slides_per_run),
+        pool=POOL,
+    )
+    def slides_to_embeddings(context: dg.AssetExecutionContext, config: BatchConfig) -> Iterator[Any]:
+        stems = _stems(context, config)
+        failed: dict[str, str] = {}
+        versions = {stage.step: code_version(stage) for stage in recipe.stages}
+        for outcome in _outcomes(context, config, recipe, stems):
+            yield from events(outcome, versions[outcome.step], context.instance)
+            if outcome.status is Status.FAILED:
+                failed[outcome.stem] = outcome.why
+        yield from _check_outputs(context, checks)
+        if failed:
+            raise _failure(failed, len(stems))
+
+    return slides_to_embeddings
+
+
+def _stems(context: dg.AssetExecutionContext, config: BatchConfig) -> list[str]:
+    """Return the slides of the run; the partitions are read once, because each look at them reads all there are."""
+    if config.slides:
+        register(context.instance, config.slides)
+    return list(dict.fromkeys(config.slides or context.partition_keys))
+
+
+def _outcomes(
+    context: dg.AssetExecutionContext, config: BatchConfig, recipe: Recipe, stems: list[str]
+) -> Iterator[Outcome]:
+    from atlaspatch_core.pipeline import process
+
+    steps = _selected(context, recipe)
+    progress = Progress(context.log, len(stems))
+    try:
+        batch = find_batch(recipe.project, stems)
+    except AtlasPatchError as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
+    yield from progress.watch(batch.failures(steps[0]))
+    taken = process(batch.sources, recipe, steps=steps, force=config.force, on_patches=progress.patches)
+    yield from progress.watch(taken)
+
+
+def _selected(context: dg.AssetExecutionContext, recipe: Recipe) -> list[Step]:
+    keys = context.selected_asset_keys
+    return [stage.step for stage in recipe.stages if asset_key(stage.step) in keys]
+
+
+def _check_outputs(context: dg.AssetExecutionContext, checks: Iterable[dg.AssetCheckSpec]) -> Iterator[dg.Output[None]]:
+    """Yield the outputs of the selected checks: Dagster waits for them, though every slide has had its verdict."""
+    for check in checks:
+        if check.key in context.selected_asset_check_keys:
+            yield dg.Output(None, output_name=check.get_python_identifier())
+
+
+def _failure(failed: dict[str, str], total: int) -> dg.Failure:
+    return dg.Failure(
+        f"{len(failed)} of {total} slides failed: {', '.join(failed)}",
+        metadata={"failed_slides": dg.MetadataValue.json(failed)},
+        allow_retries=False,
+    )

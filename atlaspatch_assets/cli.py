@@ -1,0 +1,114 @@
+"""The console script ``atlaspatch``: the commands of the core, and those that need Dagster.
+
+Dagster is imported inside the commands, so that ``--help`` and a plain ``encode-slide`` do not wait for it.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from atlaspatch_core.cli.hooks import Hooks
+from atlaspatch_core.cli.main import cli
+from atlaspatch_core.errors import AtlasPatchError, NoSlides
+from atlaspatch_core.outcome import Outcome
+
+if TYPE_CHECKING:
+    from atlaspatch_core.discovery import Discovery
+    from atlaspatch_core.project import Project
+
+
+def main() -> None:
+    """Run ``atlaspatch``. With ``DAGSTER_HOME`` set, ``encode-slide`` tells that Dagster instance what it made."""
+    cli(obj=Hooks(report=_reporter() if os.environ.get("DAGSTER_HOME") else None))
+
+
+def _reporter():
+    reporters = []
+
+    def report(outcome: Outcome) -> None:
+        from atlaspatch_assets.reporting import Reporter
+
+        if not reporters:
+            reporters.append(Reporter())
+        reporters[0](outcome)
+
+    return report
+
+
+@cli.command()
+@click.argument("stems", nargs=-1)
+@click.option(
+    "--project",
+    "project_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    envvar="ATLASPATCH_PROJECT",
+    default="atlaspatch.toml",
+    show_default=True,
+    help="The project file. 'atlaspatch init' writes one.",
+)
+@click.option("--force", is_flag=True, help="Compute everything anew, though what is stored is valid.")
+def materialize(stems: tuple[str, ...], project_file: Path, force: bool) -> None:
+    """Materialise all Dagster assets of a project, for all its slides or for those named by STEMS.
+
+    Runs in this process, in batches, and is recorded in the Dagster instance in DAGSTER_HOME (~/.atlaspatch/dagster by
+    default). What is there already and still valid is reused.
+
+    Exit code: 0 when every slide is done, 1 when one or more failed, 2 for wrong usage.
+    """
+    from atlaspatch_core.project import load_project
+    from atlaspatch_core.recipe import make_recipe
+
+    try:
+        project = load_project(project_file)
+        make_recipe(project)
+    except AtlasPatchError as error:
+        raise click.UsageError(str(error)) from error
+    discovery = _find(project)
+    raise SystemExit(_materialize(project, _chosen(discovery, stems), force=force))
+
+
+def _find(project: "Project") -> "Discovery":
+    from atlaspatch_assets.slides import find_slides
+
+    try:
+        return find_slides(project)
+    except NoSlides as error:
+        raise click.ClickException(str(error)) from error
+    except AtlasPatchError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _chosen(discovery: "Discovery", stems: Sequence[str]) -> list[str]:
+    """Return the named slides, all by default; those whose stem several files share come too, and will fail."""
+    known = [source.stem for source in discovery.sources] + [clash.stem for clash in discovery.clashes]
+    unknown = [stem for stem in stems if stem not in known]
+    if unknown:
+        raise click.UsageError(
+            f"the project has no slide called {', '.join(unknown)}; a stem is a file name without suffix"
+        )
+    return list(dict.fromkeys(stems)) or known
+
+
+def _materialize(project: "Project", stems: Sequence[str], *, force: bool) -> int:
+    import dagster as dg
+
+    from atlaspatch_assets.home import dagster_home
+    from atlaspatch_assets.local_run import materialize as run
+    from atlaspatch_assets.table import Tables, make_console, near, summary
+
+    home = dagster_home()
+    console = make_console()
+    tables = Tables(console)
+    with dg.DagsterInstance.get() as instance:
+        crashes = list(run(project, stems, instance, force=force, show=tables.add))
+    tables.flush()
+    for stem, why in tables.failed.items():
+        console.print(f"FAILED {stem}: {why}", style="bold red", markup=False, soft_wrap=True)
+    for crash in crashes:
+        console.print(f"FAILED: {crash}", style="bold red", markup=False, soft_wrap=True)
+    console.print(summary(tables.counts, len(stems)), soft_wrap=True)
+    console.print(f"Files: {near(project.output)}   Dagster: {near(home)}", soft_wrap=True)
+    return 1 if tables.failed or crashes else 0

@@ -1,0 +1,31 @@
+"""What Dagster loads: the assets, the job and the sensor of the project file."""
+
+import dagster as dg
+
+from atlaspatch_assets.assets import build_slide_assets
+from atlaspatch_assets.jobs import build_job
+from atlaspatch_assets.project_file import find_project
+from atlaspatch_assets.sensors import build_sensor
+from atlaspatch_core.project import Project
+from atlaspatch_core.recipe import make_recipe
+
+
+def build_definitions(project: Project) -> dg.Definitions:
+    """Return the Dagster definitions of a project; no slide is opened and no model loaded.
+
+    A run is one process, and the op runs inside it: what works in parallel is several runs.
+    Raises UnknownName, GeometryMismatch or InvalidProject when there can be no such project.
+    """
+    assets = build_slide_assets(make_recipe(project))
+    return dg.Definitions(
+        assets=[assets],
+        jobs=[build_job(assets)],
+        sensors=[build_sensor(project)],
+        executor=dg.in_process_executor,
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Return the definitions of the project file; read when Dagster asks, not at import."""
+    return build_definitions(find_project())

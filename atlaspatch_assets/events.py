@@ -1,0 +1,73 @@
+"""Outcomes as Dagster events: what was made of which slide, from what, and what went wrong."""
+
+from collections.abc import Iterator, Mapping
+from typing import TypeAlias
+
+import dagster as dg
+
+from atlaspatch_assets.metadata import event_metadata
+from atlaspatch_assets.stages import asset_key
+from atlaspatch_core.outcome import Outcome, Status
+
+PROCESSED = "processed"
+"""Name of the check that every asset has: passed where the slide's output is valid, failed with the reason."""
+
+NO_EVENT = "NULL"
+"""Dagster's word for an input that was never materialised."""
+
+Event: TypeAlias = dg.AssetMaterialization | dg.AssetCheckEvaluation
+
+
+def events(outcome: Outcome, code_version: str | None, instance: dg.DagsterInstance) -> Iterator[Event]:
+    """Yield the materialisation and the passed check of an output that is valid now, or the failed check.
+
+    A skipped step has no event: the failure that stopped it has one.
+    """
+    if outcome.status in (Status.COMPUTED, Status.REUSED):
+        yield materialization(outcome, code_version, instance)
+    if outcome.status is not Status.SKIPPED:
+        yield evaluation(outcome)
+
+
+def materialization(
+    outcome: Outcome, code_version: str | None, instance: dg.DagsterInstance
+) -> dg.AssetMaterialization:
+    """Return the event of an output that is valid now, whether computed or reused."""
+    return dg.AssetMaterialization(
+        asset_key=asset_key(outcome.step),
+        partition=outcome.stem,
+        metadata=event_metadata(outcome),
+        tags=version_tags(outcome, code_version, instance),
+    )
+
+
+def evaluation(outcome: Outcome) -> dg.AssetCheckEvaluation:
+    """Return the verdict on a slide; a failed one says why."""
+    return dg.AssetCheckEvaluation(
+        asset_key=asset_key(outcome.step),
+        check_name=PROCESSED,
+        passed=outcome.status is not Status.FAILED,
+        partition=outcome.stem,
+        metadata={"reason": outcome.why} if outcome.status is Status.FAILED else {},
+    )
+
+
+def version_tags(outcome: Outcome, code_version: str | None, instance: dg.DagsterInstance) -> Mapping[str, str]:
+    """Return the tags by which Dagster knows one version of an output from another, and what it was computed from.
+
+    The data version is the fingerprint. With these tags Dagster's own staleness of a slide agrees with ours.
+    """
+    tags = {"dagster/data_version": outcome.fingerprint or ""}
+    if code_version:
+        tags["dagster/code_version"] = code_version
+    for step, fingerprint in outcome.inputs.items():
+        key = asset_key(step)
+        tags[f"dagster/input_data_version/{key.to_user_string()}"] = fingerprint
+        tags[f"dagster/input_event_pointer/{key.to_user_string()}"] = _last_event(key, outcome.stem, instance)
+    return tags
+
+
+def _last_event(key: dg.AssetKey, stem: str, instance: dg.DagsterInstance) -> str:
+    asked = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[stem])
+    records = instance.fetch_materializations(asked, limit=1).records
+    return str(records[0].storage_id) if records else NO_EVENT

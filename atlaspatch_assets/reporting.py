@@ -1,0 +1,56 @@
+"""What was made outside Dagster, told to Dagster: runless events, equal to those of a run."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import dagster as dg
+
+from atlaspatch_assets.events import events
+from atlaspatch_assets.home import dagster_home
+from atlaspatch_assets.partitions import register
+from atlaspatch_core.outcome import Outcome, Step
+
+log = logging.getLogger(__name__)
+
+NO_VERSIONS: Mapping[Step, str] = {}
+
+
+def report(
+    outcomes: Iterable[Outcome], instance: dg.DagsterInstance, code_versions: Mapping[Step, str] = NO_VERSIONS
+) -> None:
+    """Record outcomes as they come; slides that the instance does not know become partitions."""
+    known: set[str] = set()
+    for outcome in outcomes:
+        if outcome.stem not in known:
+            register(instance, [outcome.stem])
+            known.add(outcome.stem)
+        for event in events(outcome, code_versions.get(outcome.step), instance):
+            instance.report_runless_asset_event(event)
+
+
+@dataclass(slots=True)
+class Reporter:
+    """Tells the instance in ``DAGSTER_HOME`` of one outcome after the other.
+
+    Slides matter more than their events: when the instance cannot be reached, one warning says so and no more is tried.
+    """
+
+    _instance: dg.DagsterInstance | None = None
+    _failed: bool = False
+
+    def __call__(self, outcome: Outcome) -> None:
+        """Record an outcome."""
+        if self._failed:
+            return
+        try:
+            report([outcome], self._open())
+        except Exception as error:
+            self._failed = True
+            log.warning("Dagster is told no more of this run: %s", error)
+
+    def _open(self) -> dg.DagsterInstance:
+        if self._instance is None:
+            dagster_home()
+            self._instance = dg.DagsterInstance.get()
+        return self._instance
