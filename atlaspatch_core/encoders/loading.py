@@ -34,13 +34,13 @@ def load_patch_encoder(
     where = resolve_device(device)
     how = effective_precision(precision or encoder.precision, where)
     network = _network(encoder.name, encoder.architecture, encoder.source, encoder.adapt)
-    asked = getattr(network, "embedding_dim", None)
+    told = getattr(network, "embedding_dim", None) if encoder.transform is None else None
     forward, chunk = Pooled(network, encoder.pooling, how, autocast=encoder.autocast).to(where).eval(), None
     side = input_side(encoder.transform)
     with inference_mode():
         if where.type == "cpu" and how == "float32" and side is not None:
             forward, chunk = frozen(forward, side)
-        dim = asked or _dim(encoder, forward, where, chunk or 1)
+        dim = told or _dim(encoder, forward, where, chunk or 1)
     if encoder.dim not in (None, dim):
         raise WrongWeights(f"{encoder.name}: the network gives {dim} features, declared are {encoder.dim}")
     return LoadedPatchEncoder(encoder, dim, where, how, forward, chunk, getattr(network, "cleanup", None))

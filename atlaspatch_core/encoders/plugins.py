@@ -1,0 +1,137 @@
+"""Encoders from the user's own Python files.
+
+A plugin file declares ``PATCH_ENCODERS`` or ``SLIDE_ENCODERS``, iterables of declarations, or has AtlasPatch's hook
+``register_feature_extractors(registry, device, dtype, num_workers)``. Its code is executed.
+"""
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+from atlaspatch_core.encoders.declaration import PatchEncoder, Plugins, Precision, SlideEncoder
+from atlaspatch_core.encoders.devices import effective_precision, resolve_device
+from atlaspatch_core.encoders.extractor import Extractor, Registry
+from atlaspatch_core.encoders.names import by_any_name
+from atlaspatch_core.encoders.patch import PATCH_ENCODERS
+from atlaspatch_core.encoders.slide import SLIDE_ENCODERS
+from atlaspatch_core.encoders.weights import BuiltIn
+from atlaspatch_core.errors import AtlasPatchError, InvalidProject
+
+HOOK = "register_feature_extractors"
+Encoder = TypeVar("Encoder", PatchEncoder, SlideEncoder)
+
+
+def load_plugins(
+    paths: Iterable[Path], *, device: str = "cpu", precision: Precision = "float32", num_workers: int = 0
+) -> Plugins:
+    """Return the encoders of all plugin files; each carries the sha256 of its file.
+
+    ``device``, ``precision`` and ``num_workers`` are what the hook is told. Raises InvalidProject for a file that is
+    not there, fails, declares nothing, or declares a name that is taken.
+    """
+    patch: dict[str, PatchEncoder] = {}
+    slide: dict[str, SlideEncoder] = {}
+    for path in map(Path, paths):
+        plugin = load_plugin(path, device=device, precision=precision, num_workers=num_workers)
+        for encoder in plugin.patch.values():
+            patch[_free(encoder, path, {**PATCH_ENCODERS, **patch}).name] = encoder
+        for encoder in plugin.slide.values():
+            slide[_free(encoder, path, {**SLIDE_ENCODERS, **slide}).name] = encoder
+    return Plugins(patch, slide)
+
+
+def load_plugin(path: Path, *, device: str = "cpu", precision: Precision = "float32", num_workers: int = 0) -> Plugins:
+    """Return the encoders of one plugin file, as ``load_plugins`` does."""
+    source = _read(path)
+    digest = sha256(source).hexdigest()
+    module = _execute(path, f"atlaspatch_plugin_{digest[:16]}")
+    hook = getattr(module, HOOK, None)
+    declared = [*getattr(module, "PATCH_ENCODERS", ()), *getattr(module, "SLIDE_ENCODERS", ())]
+    if not callable(hook) and not declared:
+        raise InvalidProject(f"the plugin {path} has neither PATCH_ENCODERS nor SLIDE_ENCODERS nor {HOOK}(); add one")
+    if callable(hook):
+        declared += _from_hook(hook, path, device, precision, num_workers)
+    return _checked([_with_plugin(encoder, path, digest) for encoder in declared], path)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidProject(f"the plugin {path} cannot be read: {error.strerror}; correct its path") from error
+
+
+def _execute(path: Path, name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise InvalidProject(f"the plugin {path} is no Python file; name a file that ends in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses of the plugin look their module up there
+    with _Blaming(path, "fails when it is loaded"):
+        spec.loader.exec_module(module)
+    return module
+
+
+def _from_hook(
+    hook: Callable[..., Any], path: Path, device: str, precision: Precision, num_workers: int
+) -> Iterator[PatchEncoder]:
+    import torch
+
+    registry, where = Registry(), resolve_device(device)
+    how = effective_precision(precision, where)
+    with _Blaming(path, f"fails in {HOOK}()"):
+        hook(registry=registry, device=where, dtype=getattr(torch, how), num_workers=num_workers)
+    for name, builder in registry.as_mapping().items():
+        yield PatchEncoder(
+            name=name,
+            architecture=Extractor(name, builder),
+            source=BuiltIn(),
+            dim=None,
+            transform=None,
+            precision=precision,
+            license="that of the plugin",
+            note=f"From the plugin {path.name}.",
+        )
+
+
+class _Blaming:
+    """Turns whatever a plugin's code raises into one sentence that names the plugin."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        self.text = f"the plugin {path} {what}"
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, AtlasPatchError):
+            raise InvalidProject(f"{self.text}: {type(error).__name__}: {error}") from error
+
+
+def _with_plugin(encoder: object, path: Path, digest: str) -> PatchEncoder | SlideEncoder:
+    if isinstance(encoder, PatchEncoder | SlideEncoder):
+        return replace(encoder, plugin=digest)
+    raise InvalidProject(f"the plugin {path} declares {encoder!r}, which is no PatchEncoder or SlideEncoder")
+
+
+def _checked(encoders: list[PatchEncoder | SlideEncoder], path: Path) -> Plugins:
+    patch: dict[str, PatchEncoder] = {}
+    slide: dict[str, SlideEncoder] = {}
+    for encoder in encoders:
+        if isinstance(encoder, PatchEncoder):
+            patch[_free(encoder, path, patch).name] = encoder
+        else:
+            slide[_free(encoder, path, slide).name] = encoder
+    return Plugins(patch, slide)
+
+
+def _free(encoder: Encoder, path: Path, taken: dict[str, Encoder]) -> Encoder:
+    """Return the encoder; raises InvalidProject when one of its names is taken."""
+    for word in (encoder.name, *encoder.aliases):
+        if word.lower() in by_any_name(taken):
+            raise InvalidProject(f"the plugin {path} declares {word}, and there is an encoder of that name; rename it")
+    return encoder
