@@ -26,7 +26,7 @@ def ours(patches: np.ndarray, transform: Transform) -> torch.Tensor:
 
 
 def reference(patches: np.ndarray, *steps: Callable[..., Any]) -> torch.Tensor:
-    pipeline: Callable[[Image.Image], Any] = Compose([*steps, ToTensor()])
+    pipeline: Any = Compose([*steps, ToTensor()])
     return torch.stack([pipeline(Image.fromarray(patch)) for patch in patches])
 
 
