@@ -35,6 +35,11 @@ class Identity:
     inputs: Mapping[str, str]
     """Input step to its fingerprint."""
 
+    def __post_init__(self) -> None:
+        """Take the values as JSON has them, so that an identity read back equals the one that was written."""
+        object.__setattr__(self, "spec", json.loads(canonical_json(self.spec)))
+        object.__setattr__(self, "inputs", dict(self.inputs))
+
     @property
     def fingerprint(self) -> str:
         """16 hex digits; equal for equal identities."""

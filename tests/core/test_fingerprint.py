@@ -1,5 +1,6 @@
 """Identities: equal for equal decisions, and they say what changed."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,11 @@ def test_why_stale_is_empty_for_a_valid_output_and_says_missing_for_none():
 
 def test_identity_survives_json():
     assert Identity.from_dict(coords().as_dict()) == coords()
+
+
+def test_an_identity_made_with_tuples_equals_the_one_read_back():
+    made = coords(spec={"mean": (0.5, 0.5)})
+    assert Identity.from_dict(json.loads(json.dumps(made.as_dict()))) == made
 
 
 def big_file(path: Path, *, changed_byte: int | None = None) -> Path:

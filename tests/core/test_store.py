@@ -154,7 +154,7 @@ WRITER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from core.test_store import COORDS_A, keep_features
+from test_store import COORDS_A, keep_features
 from atlaspatch_core.store import Store
 store = Store(Path(sys.argv[1]))
 print("ready", flush=True)
@@ -167,7 +167,7 @@ def test_a_writer_killed_at_any_moment_leaves_whole_files_and_no_lock(tmp_path):
     store = Store(tmp_path)
     keep_coords(store, COORDS_A)
     for pause in (0.0, 0.013, 0.029, 0.047):
-        tests = str(Path(__file__).parents[1])
+        tests = str(Path(__file__).parent)
         writer = subprocess.Popen([sys.executable, "-c", WRITER, tmp_path, tests], stdout=subprocess.PIPE)
         assert writer.stdout is not None
         writer.stdout.readline()

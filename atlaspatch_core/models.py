@@ -1,0 +1,68 @@
+"""The encoders of one run: each is loaded when it is first needed, once, and fails once."""
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from atlaspatch_core.encoders.declaration import PatchEncoder, Precision, SlideEncoder
+from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.fingerprint import canonical_json
+from atlaspatch_core.outcome import Step
+from atlaspatch_core.project import Runtime
+from atlaspatch_core.recipe import Stage
+
+KEPT_LOADED = 4
+"""Encoders that a process keeps loaded from one run to the next, as long-lived workers want."""
+
+
+@dataclass(slots=True)
+class Models:
+    """Encoders by step; a failure to load is remembered, so that a thousand slides do not try a thousand times."""
+
+    runtime: Runtime
+    _loaded: dict[Step, Any] = field(default_factory=dict)
+    _failed: dict[Step, AtlasPatchError] = field(default_factory=dict)
+
+    def get(self, stage: Stage) -> Any:
+        """Return the loaded encoder of a stage. Raises what loading raised."""
+        if stage.step in self._failed:
+            raise self._failed[stage.step]
+        if stage.step not in self._loaded:
+            try:
+                self._loaded[stage.step] = self._load(stage)
+            except AtlasPatchError as error:
+                self._failed[stage.step] = error
+                raise
+        return self._loaded[stage.step]
+
+    def _load(self, stage: Stage) -> Any:
+        encoder = stage.encoder
+        assert encoder is not None
+        spec = canonical_json(encoder.spec())
+        if isinstance(encoder, SlideEncoder):
+            return _slide_encoder(_Key(encoder, spec), self.runtime.device)
+        precision = stage.geometry.precision if stage.geometry else encoder.precision
+        return _patch_encoder(_Key(encoder, spec), self.runtime.feature_device or self.runtime.device, precision)
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """An encoder, told apart by what decides its numbers: other weights under the same path are another encoder."""
+
+    encoder: Any = field(compare=False)
+    spec: str
+
+
+@lru_cache(KEPT_LOADED)
+def _patch_encoder(key: _Key, device: str, precision: Precision) -> Any:
+    from atlaspatch_core.encoders.loading import load_patch_encoder
+
+    assert isinstance(key.encoder, PatchEncoder)
+    return load_patch_encoder(key.encoder, device=device, precision=precision)
+
+
+@lru_cache(KEPT_LOADED)
+def _slide_encoder(key: _Key, device: str) -> Any:
+    from atlaspatch_core.encoders.loading import load_slide_encoder
+
+    return load_slide_encoder(key.encoder, device=device)

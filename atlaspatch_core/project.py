@@ -1,0 +1,194 @@
+"""The project: what a lab configures once. Read from ``atlaspatch.toml`` or made from command-line options."""
+
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from atlaspatch_core.errors import InvalidProject
+from atlaspatch_core.filters import FilterSpec
+from atlaspatch_core.grid import GridSpec
+from atlaspatch_core.segmenters.declaration import TissueSpec
+
+FILE_NAME = "atlaspatch.toml"
+GEOMETRY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+Precision = Literal["float32", "float16", "bfloat16"]
+
+
+class _Section(BaseModel):
+    """A table of the project file: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Slides(_Section):
+    """Where the slides are."""
+
+    folders: tuple[Path, ...] = ()
+    """Slide files, and folders to look for slides in."""
+    recursive: bool = False
+    """Look in subfolders too."""
+    mpp_csv: Path | None = None
+    """CSV with columns ``wsi,mpp``: µm per px of level 0 by stem; wins over the file."""
+    full_hash: bool = False
+    """Read every byte of a slide to identify it, rather than samples."""
+
+
+class Geometry(_Section):
+    """One size and scale of patches, and the encoders that run on them."""
+
+    name: str = ""
+    """Folder and asset prefix; empty for ``<output>/patches``. Several geometries need different names."""
+    patch_size: int = Field(gt=0)
+    """px at the target scale."""
+    step_size: int | None = Field(default=None, gt=0)
+    """Stride, px at the target scale; the patch size when left out."""
+    target_mag: float | None = Field(default=None, gt=0, le=120)
+    """Target magnification; 20 means 0.5 µm/px."""
+    target_mpp: float | None = Field(default=None, gt=0)
+    """Target scale, µm per px; instead of ``target_mag``."""
+    scale: Literal["true", "nominal"] = "true"
+    min_tissue: float = Field(default=0.1, ge=0, le=1)
+    """Least tissue share of a patch."""
+    rule: Literal["lattice", "atlaspatch"] = "lattice"
+    edge: Literal["pad", "drop"] = "pad"
+    filters: FilterSpec | None = None
+    """Drop black and white patches by their pixels."""
+    patch_encoders: tuple[str, ...] = ()
+    slide_encoders: tuple[str, ...] = ()
+    precision: Precision = "float16"
+    """Precision of patch features; float16 runs as float32 on a CPU."""
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_a_folder(cls, name: str) -> str:
+        if name and not GEOMETRY_NAME.fullmatch(name):
+            raise ValueError("must be letters, digits, dots, dashes and underscores")
+        return name
+
+    @model_validator(mode="after")
+    def _one_target(self) -> Self:
+        if (self.target_mag is None) == (self.target_mpp is None):
+            raise ValueError("needs either target_mag or target_mpp")
+        return self
+
+    @property
+    def mpp(self) -> float:
+        """Target scale, µm per px."""
+        return self.target_mpp if self.target_mpp is not None else 10 / float(self.target_mag or 0)
+
+    @property
+    def magnification(self) -> float:
+        """Target magnification; 10 / µm per px."""
+        return self.target_mag if self.target_mag is not None else 10 / float(self.target_mpp or 0)
+
+    @property
+    def spec(self) -> GridSpec:
+        """What decides the coordinates."""
+        return GridSpec(self.patch_size, self.step_size, self.mpp, self.scale, self.min_tissue, self.rule, self.edge)
+
+
+class Pictures(_Section):
+    """Pictures and patch images to write beside the results; they decide no numbers."""
+
+    grids: bool = False
+    mask: bool = False
+    contours: bool = False
+    save_images: bool = False
+
+
+class Runtime(_Section):
+    """What decides speed and never a number."""
+
+    device: str = "cuda"
+    feature_device: str | None = None
+    """Device of the patch encoders; ``device`` when left out."""
+    feature_batch_size: int = Field(default=32, gt=0)
+    segmentation_batch_size: int = Field(default=1, gt=0)
+    read_workers: int = Field(default=0, ge=0)
+    """Threads that read and decode; 0 is one per core."""
+    threads: int = Field(default=0, ge=0)
+    """Threads of torch and OpenCV; 0 is one per core."""
+    write_rows: int = Field(default=8192, gt=0)
+    """Rows per HDF5 chunk, at most."""
+    slides_per_run: int = Field(default=128, gt=0)
+    """Slides of one Dagster run."""
+
+    @property
+    def readers(self) -> int:
+        """Threads that read and decode."""
+        return self.read_workers or os.cpu_count() or 1
+
+
+class Project(_Section):
+    """Slides in, outputs out, and everything that decides what lies between."""
+
+    output: Path = Path("atlaspatch_output")
+    slides: Slides = Slides()
+    tissue: Annotated[TissueSpec, Field(default_factory=TissueSpec)]
+    geometry: tuple[Geometry, ...] = ()
+    weights: dict[str, Path] = Field(default_factory=dict)
+    """Patch encoder to a local checkpoint."""
+    plugins: tuple[Path, ...] = ()
+    """Python files that declare further encoders."""
+    pictures: Pictures = Pictures()
+    runtime: Runtime = Runtime()
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        names = [geometry.name for geometry in self.geometry]
+        if len(set(names)) < len(names):
+            raise ValueError("every geometry needs a name of its own, such as '20x_256px_0px_overlap'")
+        return self
+
+
+def make_project(values: dict, *, origin: str, folder: Path | None = None) -> Project:
+    """Return a checked project; relative paths are taken from ``folder``.
+
+    Raises InvalidProject naming ``origin``, the field, the value and what is expected.
+    """
+    try:
+        project = Project.model_validate(values)
+    except ValidationError as error:
+        raise InvalidProject(f"{origin}: {'; '.join(_complaint(part) for part in error.errors())}") from error
+    return _with_paths_from(project, folder) if folder else project
+
+
+def _complaint(part) -> str:
+    place = ".".join(str(step) for step in part["loc"]) or "project"
+    shown = "" if isinstance(part["input"], dict) else f" (given {part['input']!r})"
+    return f"{place}: {part['msg'].removeprefix('Value error, ')}{shown}"
+
+
+def _with_paths_from(project: Project, folder: Path) -> Project:
+    def full(path: Path) -> Path:
+        return folder / path.expanduser()
+
+    slides = project.slides.model_copy(
+        update={
+            "folders": tuple(full(path) for path in project.slides.folders),
+            "mpp_csv": full(project.slides.mpp_csv) if project.slides.mpp_csv else None,
+        }
+    )
+    update = {
+        "output": full(project.output),
+        "slides": slides,
+        "weights": {name: full(path) for name, path in project.weights.items()},
+        "plugins": tuple(full(path) for path in project.plugins),
+    }
+    return project.model_copy(update=update)
+
+
+def load_project(path: Path) -> Project:
+    """Read a project file. Raises InvalidProject naming the file and what is wrong with it."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InvalidProject(f"{path}: there is no project file; 'atlaspatch init' writes one") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InvalidProject(f"{path}: the project file cannot be read: {error}") from error
+    return make_project(values, origin=str(path), folder=path.resolve().parent)

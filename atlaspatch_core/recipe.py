@@ -1,0 +1,129 @@
+"""What a project makes of every slide: its steps in order, and the identity of each output before it exists."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from atlaspatch_core.encoders.declaration import NO_PLUGINS, PatchEncoder, Plugins, SlideEncoder
+from atlaspatch_core.encoders.patch import find_patch_encoder
+from atlaspatch_core.encoders.slide import find_slide_encoder
+from atlaspatch_core.errors import GeometryMismatch
+from atlaspatch_core.fingerprint import Identity
+from atlaspatch_core.outcome import Step
+from atlaspatch_core.project import Geometry, Project
+from atlaspatch_core.segmenters import find_segmenter
+
+SLIDE = Step("slide")
+TISSUE_MASK = Step("tissue_mask")
+
+STEP_VERSIONS: Mapping[str, int] = {
+    "slide": 1,
+    "tissue_mask": 1,
+    "patch_coords": 1,
+    "patch_features": 1,
+    "slide_embedding": 1,
+}
+"""Raised whenever a change of the code changes the numbers of a step."""
+
+EMPTY: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One step of the recipe: what decides its outputs, whatever the slide."""
+
+    step: Step
+    upstream: tuple[Step, ...] = ()
+    settings: Mapping[str, Any] | None = None
+    """JSON values that decide the numbers, beside the encoder."""
+    encoder: PatchEncoder | SlideEncoder | None = None
+    geometry: Geometry | None = None
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """Return everything that decides the numbers, fit for JSON. Raises MissingWeights."""
+        return (self.encoder.spec() if self.encoder else {}) | dict(self.settings or {})
+
+    @property
+    def dataset(self) -> str:
+        """Path of the output in the slide's HDF5 file."""
+        return {"patch_coords": "coords", "patch_features": "features", "slide_embedding": "slide_features"}[
+            self.step.kind
+        ] + (f"/{self.step.encoder}" if self.step.encoder else "")
+
+    def identity(self, inputs: Mapping[str, str], found: Mapping[str, Any] = EMPTY) -> Identity:
+        """Return the identity of the output; ``found`` are facts of the slide that decide numbers, such as its mpp."""
+        return Identity(self.step.kind, STEP_VERSIONS[self.step.kind], self.spec | dict(found), inputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """All stages of a project, upstream first."""
+
+    project: Project
+    stages: tuple[Stage, ...]
+
+    def stage(self, step: Step) -> Stage:
+        """Return the stage that makes a step's output."""
+        return next(stage for stage in self.stages if stage.step == step)
+
+    def of(self, kind: str, geometry: Geometry) -> tuple[Stage, ...]:
+        """Return the stages of one kind for one geometry."""
+        return tuple(stage for stage in self.stages if stage.step.kind == kind and stage.step.geometry == geometry.name)
+
+
+def make_recipe(project: Project) -> Recipe:
+    """Return what the project makes of every slide.
+
+    Raises UnknownName for a segmenter or encoder that does not exist, GeometryMismatch for one that was made for other
+    patches.
+    """
+    segmenter = find_segmenter(project.tissue.segmenter)
+    plugins = _plugins(project)
+    mask = asdict(project.tissue) | {"segmenter_version": segmenter.version}
+    shared = (Stage(SLIDE), Stage(TISSUE_MASK, (SLIDE,), mask))
+    rest = (stage for geometry in project.geometry for stage in _stages(geometry, project, plugins))
+    return Recipe(project, (*shared, *rest))
+
+
+def _plugins(project: Project) -> Plugins:
+    if not project.plugins:
+        return NO_PLUGINS
+    from atlaspatch_core.encoders.plugins import load_plugins
+
+    device = project.runtime.feature_device or project.runtime.device
+    return load_plugins(project.plugins, device=device)
+
+
+def _stages(geometry: Geometry, project: Project, plugins: Plugins) -> Iterator[Stage]:
+    slide_encoders = [find_slide_encoder(name, project.weights, plugins) for name in geometry.slide_encoders]
+    names = [*geometry.patch_encoders, *(encoder.patch_encoder for encoder in slide_encoders)]
+    patch_encoders = [find_patch_encoder(name, project.weights, plugins) for name in names]
+    _check_patch_size(geometry, slide_encoders)
+    coords = Step("patch_coords", None, geometry.name)
+    filters = asdict(geometry.filters) if geometry.filters else None
+    settings = {"grid": _without_none(asdict(geometry.spec)), "filters": filters}
+    yield Stage(coords, (SLIDE, TISSUE_MASK), settings, None, geometry)
+    for encoder in {encoder.name: encoder for encoder in patch_encoders}.values():
+        yield Stage(_features(encoder.name, geometry), (coords,), {"precision": geometry.precision}, encoder, geometry)
+    for encoder in {encoder.name: encoder for encoder in slide_encoders}.values():
+        step = Step("slide_embedding", encoder.name, geometry.name)
+        yield Stage(step, (coords, _features(encoder.patch_encoder, geometry)), None, encoder, geometry)
+
+
+def _features(encoder: str, geometry: Geometry) -> Step:
+    return Step("patch_features", encoder, geometry.name)
+
+
+def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _check_patch_size(geometry: Geometry, encoders: list[SlideEncoder]) -> None:
+    wanted = {encoder.name: encoder.patch_size for encoder in encoders if encoder.patch_size is not None}
+    if any(size != geometry.patch_size for size in wanted.values()):
+        sizes = ", ".join(f"{name} needs {size}" for name, size in wanted.items())
+        raise GeometryMismatch(
+            f"patch size {geometry.patch_size} px does not suit the slide encoders ({sizes}); "
+            "give each patch size a run or a geometry of its own"
+        )

@@ -1,0 +1,1 @@
+"""The steps of the recipe, one file each: identify, reuse or compute, keep."""

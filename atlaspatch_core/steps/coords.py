@@ -1,0 +1,124 @@
+"""Third step: where do the patches of a geometry lie?"""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from atlaspatch_core import __version__
+from atlaspatch_core.filters import FilterSpec, drop_patches, keep
+from atlaspatch_core.fingerprint import Identity
+from atlaspatch_core.grid import PatchGrid, coords5, lay_grid
+from atlaspatch_core.hdf5 import COORDS, PASSPORTS, TISSUE_FRACTION, Dataset, Kept, passports, write_new
+from atlaspatch_core.outcome import Outcome, Status
+from atlaspatch_core.patches import stream_patches
+from atlaspatch_core.pictures import show_grid
+from atlaspatch_core.project import Geometry
+from atlaspatch_core.recipe import Stage
+from atlaspatch_core.scale import Sampling, choose_sampling
+from atlaspatch_core.slide import SlideInfo
+from atlaspatch_core.steps.work import SlideWork
+
+PASSPORT_FORMAT = "{stem}__x{X}_y{Y}_rw{RW}_rh{RH}_lv{LV}_mag{MAG}_tmag{TMAG}_total{N}"
+PASSPORT_VERSION = 2
+
+
+def lay(work: SlideWork, stage: Stage) -> Outcome:
+    """Make sure of a slide's patch coordinates for one geometry."""
+    since = perf_counter()
+    geometry = stage.geometry
+    assert geometry is not None
+    sampling = choose_sampling(work.known(), geometry.spec)
+    expected = stage.identity(work.inputs(stage), {"mpp": work.known().mpp, "sampling": asdict(sampling)})
+    kept = {} if work.forced(stage) else work.store.kept(work.stem, geometry.name)
+    why = work.reason(stage, kept[COORDS].identity if kept else None, expected)
+    work.coords[geometry.name] = expected
+    if why:
+        _keep(work, geometry, _make(work, geometry), expected)
+        kept = work.store.kept(work.stem, geometry.name)
+    work.kept[geometry.name] = kept
+    picture = show_grid(work, geometry, fresh=bool(why))
+    return work.outcome(
+        stage,
+        Status.COMPUTED if why else Status.REUSED,
+        expected.fingerprint,
+        since,
+        why=why,
+        numbers=_numbers(kept, sampling, work.known()),
+        facts={"scale": geometry.scale, "rule": geometry.rule},
+        path=work.store.h5(work.stem, geometry.name),
+        picture=picture,
+    )
+
+
+def _make(work: SlideWork, geometry: Geometry) -> PatchGrid:
+    grid = lay_grid(work.known(), work.polygons, geometry.spec)
+    return _filtered(work, grid, geometry.filters) if geometry.filters and len(grid.coords) else grid
+
+
+def _filtered(work: SlideWork, grid: PatchGrid, filters: FilterSpec) -> PatchGrid:
+    kept = np.zeros(len(grid.coords), bool)
+    workers = work.run.recipe.project.runtime.readers
+    for batch in stream_patches(work.slide(), grid, batch_size=64, workers=workers):
+        kept[batch.rows] = keep(batch.patches, filters)
+    return drop_patches(grid, kept)
+
+
+def _keep(work: SlideWork, geometry: Geometry, grid: PatchGrid, identity: Identity) -> None:
+    work.grids[geometry.name] = grid
+    attributes = _file_attributes(work.known(), geometry, grid)
+    rows = work.run.recipe.project.runtime.write_rows
+    path = work.store.h5(work.stem, geometry.name)
+    write = write_new(path, _datasets(work, geometry, grid, identity), attributes, rows)
+    work.store.keep_coords(work.stem, geometry.name, write)
+
+
+def _datasets(work: SlideWork, geometry: Geometry, grid: PatchGrid, identity: Identity) -> list[Dataset]:
+    coords = coords5(grid)
+    lines = passports(work.stem, coords, work.known().magnification, geometry.magnification)
+    return [
+        Dataset(COORDS, coords, identity),
+        Dataset(PASSPORTS, lines),
+        Dataset(TISSUE_FRACTION, grid.tissue_fraction),
+    ]
+
+
+def _file_attributes(info: SlideInfo, geometry: Geometry, grid: PatchGrid) -> dict[str, Any]:
+    """Return the attributes that AtlasPatch's readers look for, and after them our own."""
+    sampling = grid.sampling
+    spec = geometry.spec
+    theirs: dict[str, Any] = {
+        "patch_size": geometry.patch_size,
+        "patch_size_level0": sampling.patch_size_level0,
+        "level0_magnification": round(info.magnification),
+        "target_magnification": _whole(geometry.magnification),
+        "overlap": spec.overlap,
+        "level0_width": info.width,
+        "level0_height": info.height,
+        "wsi_path": str(info.path),
+        "passport_format": PASSPORT_FORMAT,
+        "passport_version": PASSPORT_VERSION,
+        "creation_date": datetime.now(UTC).isoformat(),
+        "filename": info.path.name,
+        "num_patches": len(grid.coords),
+        "mpp": info.mpp,
+        "magnification": round(info.magnification),
+    }
+    labels = {"vendor": info.vendor, "institution": info.institution, "stain": info.stain}
+    ours = {"step_size": spec.step, "step_size_level0": sampling.step_size_level0, "patch_mpp": sampling.mpp}
+    words = {"mpp_source": info.mpp_source, "scale": geometry.scale, "rule": geometry.rule, "edge": geometry.edge}
+    known = {name: label for name, label in labels.items() if label}
+    return theirs | known | ours | words | {"min_tissue": geometry.min_tissue, "atlaspatch_version": __version__}
+
+
+def _whole(magnification: float) -> int | float:
+    return int(magnification) if magnification == int(magnification) else magnification
+
+
+def _numbers(kept: dict[str, Kept], sampling: Sampling, info: SlideInfo) -> dict[str, int | float]:
+    patches = kept[COORDS].shape[0]
+    covered = patches * sampling.step_size_level0**2 / (info.width * info.height)
+    sizes = {"patch_size_level0": sampling.patch_size_level0, "level": sampling.level, "patch_mpp": sampling.mpp}
+    return {"patches": patches, **sizes, "share_of_slide": covered}

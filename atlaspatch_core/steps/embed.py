@@ -1,0 +1,65 @@
+"""Fifth step: one vector a slide."""
+
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atlaspatch_core.encoders.declaration import SlideEncoder
+from atlaspatch_core.hdf5 import COORDS, Dataset, read_array
+from atlaspatch_core.inference import encode_slide
+from atlaspatch_core.outcome import Outcome, Status
+from atlaspatch_core.project import Geometry
+from atlaspatch_core.recipe import Stage
+from atlaspatch_core.steps.features import provenance
+from atlaspatch_core.steps.work import SlideWork
+
+NO_PATCHES = "the slide has no patches, so there is nothing to embed"
+
+
+def embed(work: SlideWork, stage: Stage) -> Outcome:
+    """Make sure of one slide embedding; a slide without patches has none, and the outcome says so."""
+    since = perf_counter()
+    geometry = stage.geometry
+    assert geometry is not None
+    kept = work.kept[geometry.name]
+    if kept[COORDS].shape[0] == 0:
+        return work.outcome(stage, Status.SKIPPED, None, since, why=NO_PATCHES)
+    expected = stage.identity(work.inputs(stage))
+    stored = kept.get(stage.dataset)
+    why = work.reason(stage, stored.identity if stored else None, expected)
+    path = work.store.h5(work.stem, geometry.name)
+    if not why and stored:
+        numbers = {"dim": stored.shape[0], "patches": kept[COORDS].shape[0]}
+        return work.outcome(stage, Status.REUSED, expected.fingerprint, since, numbers=numbers, path=path)
+    vector = _encode(work, stage, geometry)
+    dataset = Dataset(stage.dataset, vector, expected, _attributes(work, stage, geometry))
+    work.store.keep_results(work.stem, geometry.name, work.coords[geometry.name], [dataset])
+    numbers = {"dim": len(vector), "patches": kept[COORDS].shape[0], "norm": float(np.linalg.norm(vector))}
+    return work.outcome(stage, Status.COMPUTED, expected.fingerprint, since, why=why, numbers=numbers, path=path)
+
+
+def _encode(work: SlideWork, stage: Stage, geometry: Geometry) -> NDArray[np.float32]:
+    features_step = stage.upstream[-1]
+    values = work.features.get(features_step)
+    if values is None:
+        values = read_array(work.store.h5(work.stem, geometry.name), f"features/{features_step.encoder}")
+    grid = work.grid(geometry)
+    model = work.run.models.get(stage)
+    return encode_slide(model, values, grid.coords.astype(np.int64), grid.sampling.patch_size_level0)
+
+
+def _attributes(work: SlideWork, stage: Stage, geometry: Geometry) -> dict[str, Any]:
+    encoder = stage.encoder
+    assert isinstance(encoder, SlideEncoder)
+    grid = work.grid(geometry)
+    theirs = {
+        "encoder_name": encoder.name,
+        "source_patch_encoder": encoder.patch_encoder,
+        "num_patches": len(grid.coords),
+        "patch_size": geometry.patch_size,
+        "patch_size_level0": grid.sampling.patch_size_level0,
+        "target_magnification": geometry.magnification,
+    }
+    return theirs | {"license": encoder.license} | provenance()

@@ -1,0 +1,78 @@
+"""First step: who is the slide, and how wide are its pixels?"""
+
+from dataclasses import replace
+from time import perf_counter
+
+from atlaspatch_core.errors import UnreadableSlide
+from atlaspatch_core.fingerprint import content_fingerprint, file_signature, why_stale
+from atlaspatch_core.outcome import Outcome, Status
+from atlaspatch_core.recipe import Stage
+from atlaspatch_core.records import SlideRecord
+from atlaspatch_core.slide import SlideInfo
+from atlaspatch_core.steps.work import FORCED, SlideWork
+
+
+def look(work: SlideWork, stage: Stage) -> Outcome:
+    """Identify a slide by its content and scale; one whose files lie untouched is not opened again.
+
+    This step is cheap and always taken, asked for or not.
+    """
+    since = perf_counter()
+    record = work.store.read_record(work.stem).slide
+    forced = work.forced(stage)
+    signature = _signature(work)
+    if record and not forced and _untouched(record, work, signature):
+        work.info = record.info
+        return _outcome(work, stage, record, since, "")
+    new = _identify(work, stage, signature)
+    why = FORCED if forced else why_stale(record.identity if record else None, new.identity)
+    work.store.keep_slide(work.stem, new)
+    work.info = new.info
+    return _outcome(work, stage, new, since, why)
+
+
+def _signature(work: SlideWork) -> str:
+    try:
+        return file_signature(work.source.path)
+    except OSError as error:
+        raise UnreadableSlide(
+            f"{work.stem}: {work.source.path} cannot be read ({error.strerror}); check that it exists and is readable"
+        ) from error
+
+
+def _untouched(record: SlideRecord, work: SlideWork, signature: str) -> bool:
+    asked = (signature, work.source.mpp, work.run.recipe.project.slides.full_hash, work.source.path.absolute())
+    return asked == (record.signature, record.stated_mpp, record.full_hash, record.info.path)
+
+
+def _identify(work: SlideWork, stage: Stage, signature: str) -> SlideRecord:
+    info = replace(work.slide().info, path=work.source.path.absolute())
+    full_hash = work.run.recipe.project.slides.full_hash
+    content = content_fingerprint(work.source.path, full_hash=full_hash)
+    found = {"content": content, "mpp": info.mpp, "magnification": info.magnification}
+    return SlideRecord(info, stage.identity({}, found), signature, work.source.mpp, full_hash)
+
+
+def _outcome(work: SlideWork, stage: Stage, record: SlideRecord, since: float, why: str) -> Outcome:
+    return work.outcome(
+        stage,
+        Status.COMPUTED if why else Status.REUSED,
+        record.identity.fingerprint,
+        since,
+        why=why,
+        numbers=_numbers(record.info),
+        facts=_facts(record.info),
+        path=work.source.path,
+    )
+
+
+def _numbers(info: SlideInfo) -> dict[str, int | float]:
+    sizes = {"width": info.width, "height": info.height, "levels": len(info.levels)}
+    return sizes | {"mpp": info.mpp, "magnification": info.magnification}
+
+
+def _facts(info: SlideInfo) -> dict[str, str]:
+    facts = {"reader": info.reader, "mpp_source": info.mpp_source, "magnification_source": info.magnification_source}
+    labels = {"vendor": info.vendor, "institution": info.institution, "stain": info.stain}
+    more = labels | {"scale_note": info.scale_note}
+    return facts | {name: text for name, text in more.items() if text}

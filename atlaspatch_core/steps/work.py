@@ -1,0 +1,171 @@
+"""One slide on its way through the recipe."""
+
+import logging
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any, Self, TypeVar
+
+from shapely import Polygon
+
+from atlaspatch_core.discovery import SlideSource
+from atlaspatch_core.errors import AtlasPatchError, MissingUpstream, Unexpected
+from atlaspatch_core.fingerprint import Identity, why_stale
+from atlaspatch_core.grid import PatchGrid
+from atlaspatch_core.hdf5 import COORDS, TISSUE_FRACTION, Kept, read_array
+from atlaspatch_core.models import Models
+from atlaspatch_core.outcome import Outcome, Status, Step
+from atlaspatch_core.project import Geometry
+from atlaspatch_core.readers import open_slide
+from atlaspatch_core.recipe import Recipe, Stage
+from atlaspatch_core.scale import choose_sampling
+from atlaspatch_core.slide import Slide, SlideInfo
+from atlaspatch_core.store import Store
+
+log = logging.getLogger(__name__)
+
+FORCED = "forced"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What all slides of one call share."""
+
+    recipe: Recipe
+    store: Store
+    models: Models
+    selected: frozenset[Step]
+    force: bool
+    on_patches: Callable[[str, int, int], None]
+    """Called with stem, patches done and patches in all while patches are encoded."""
+
+
+@dataclass(slots=True)
+class SlideWork:
+    """One slide: what is known of it so far, and the slide itself once pixels are needed. Closes what it opened."""
+
+    source: SlideSource
+    run: Run
+    fingerprints: dict[Step, str] = field(default_factory=dict)
+    """Of the outputs that are valid now."""
+    info: SlideInfo | None = None
+    polygons: tuple[Polygon, ...] = ()
+    grids: dict[str, PatchGrid] = field(default_factory=dict)
+    """Geometry name to its grid, once it was needed."""
+    coords: dict[str, Identity] = field(default_factory=dict)
+    """Geometry name to the identity of its coords."""
+    kept: dict[str, dict[str, Kept]] = field(default_factory=dict)
+    """Geometry name to what its HDF5 file holds, read once the coords are valid."""
+    stopped: dict[Step, Outcome] = field(default_factory=dict)
+    """Steps that failed or were skipped."""
+    features: dict[Step, Any] = field(default_factory=dict)
+    """Features computed in this run, so that slide encoders need not read them back."""
+    _slide: Slide | None = None
+    _opened: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def stem(self) -> str:
+        """Key of the slide."""
+        return self.source.stem
+
+    @property
+    def store(self) -> Store:
+        """Where outputs are kept."""
+        return self.run.store
+
+    def slide(self) -> Slide:
+        """Return the slide, opened at first use."""
+        if self._slide is None:
+            source = self.source
+            self._slide = self._opened.enter_context(
+                open_slide(source.path, mpp=source.mpp, mpp_source=source.mpp_source)
+            )
+        return self._slide
+
+    def known(self) -> SlideInfo:
+        """Return what the first step found out."""
+        if self.info is None:
+            raise MissingUpstream(f"{self.stem}: the slide was not looked at; run its first step too")
+        return self.info
+
+    def grid(self, geometry: Geometry) -> PatchGrid:
+        """Return the patches of a geometry, read from the slide's file where this run did not lay them."""
+        if geometry.name not in self.grids:
+            path = self.store.h5(self.stem, geometry.name)
+            corners, fraction = read_array(path, COORDS)[:, :2], read_array(path, TISSUE_FRACTION)
+            self.grids[geometry.name] = PatchGrid(corners, fraction, choose_sampling(self.known(), geometry.spec))
+        return self.grids[geometry.name]
+
+    def inputs(self, stage: Stage) -> dict[str, str]:
+        """Return the fingerprints that a stage's output is computed from, free of the geometry's name."""
+        return {_plain(step): self.fingerprints[step] for step in stage.upstream}
+
+    def reason(self, stage: Stage, stored: Identity | None, expected: Identity) -> str:
+        """Return why a stage is to be computed, or an empty text when the stored output is valid.
+
+        Raises MissingUpstream when it is to be computed but was not asked for.
+        """
+        if self.forced(stage):
+            return FORCED
+        why = why_stale(stored, expected)
+        if why and stage.step not in self.run.selected:
+            raise MissingUpstream(f"{self.stem}: {stage.step} is not valid ({why}); run that step first")
+        return why
+
+    def forced(self, stage: Stage) -> bool:
+        """Tell whether a stage is to be computed whatever is stored."""
+        return self.run.force and stage.step in self.run.selected
+
+    def outcome(self, stage: Stage, status: Status, fingerprint: str | None, since: float, **more: Any) -> Outcome:
+        """Return the outcome of a stage and remember its fingerprint for the stages downstream."""
+        if fingerprint:
+            self.fingerprints[stage.step] = fingerprint
+        inputs = {str(step): self.fingerprints[step] for step in stage.upstream if step in self.fingerprints}
+        seconds = perf_counter() - since
+        return Outcome(self.stem, stage.step, status, fingerprint, inputs=inputs, seconds=seconds, **more)
+
+    def failed(self, stage: Stage, error: AtlasPatchError, since: float) -> Outcome:
+        """Return the outcome of a stage that went wrong; stages downstream will be skipped."""
+        return Outcome(self.stem, stage.step, Status.FAILED, why=str(error), seconds=perf_counter() - since)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._opened.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Todo:
+    """Features to compute."""
+
+    stage: Stage
+    identity: Identity
+    model: Any
+    """The loaded patch encoder."""
+    why: str
+    since: float
+
+
+Result = TypeVar("Result")
+
+
+def attempt(work: SlideWork, stage: Stage, action: Callable[[], Result]) -> Result | Outcome:
+    """Return what the action returns, or the failed outcome of the stage: one bad slide stops no other.
+
+    This is the one place that catches everything: a slide that breaks a library in a way nobody foresaw must not take
+    ten thousand others with it. What was not foreseen is logged with its traceback.
+    """
+    since = perf_counter()
+    try:
+        return action()
+    except AtlasPatchError as error:
+        return work.failed(stage, error, since)
+    except Exception as error:
+        log.exception("%s: %s failed unexpectedly", work.stem, stage.step)
+        return work.failed(stage, Unexpected(f"{work.stem}: {stage.step} failed unexpectedly: {error!r}"), since)
+
+
+def _plain(step: Step) -> str:
+    return "/".join(part for part in (step.kind, step.encoder) if part)
