@@ -1,6 +1,7 @@
 """``atlaspatch encode-slide``: slides in, one file per slide out."""
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -48,14 +49,13 @@ def encode_slide(context: click.Context, verbose: bool, skip_existing: bool, **o
 
 def run(options: Mapping[str, Any], hooks: Hooks, *, force: bool, verbose: bool) -> int:
     """Do the work, print it, and return the exit code."""
-    from itertools import chain
+    recipe = recipe_of(options)
+    discovery = slides_of(recipe.project)
 
     from atlaspatch_core.cli.display import Display
     from atlaspatch_core.cli.printing import summary
     from atlaspatch_core.pipeline import clash_outcomes, process
 
-    recipe = recipe_of(options)
-    discovery = slides_of(recipe.project)
     slides = len(discovery.sources) + len(discovery.clashes)
     with Display(slides, len(recipe.stages), verbose=verbose) as display:
         work = process(discovery.sources, recipe, force=force, on_patches=display.patches)

@@ -7,16 +7,24 @@ from contextlib import contextmanager
 import click
 
 OURS = ("atlaspatch_core", "atlaspatch_assets")
-SHORT = "%(levelname)s: %(message)s"
-LONG = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+DETAILED = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+class OneLine(logging.Formatter):
+    """Level and message; a traceback is for those who ask for it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        hint = " (-v shows the traceback)" if record.exc_info else ""
+        return f"{record.levelname}: {' '.join(record.getMessage().split())}{hint}"
 
 
 class Stderr(logging.Handler):
     """Writes each record to what is stderr at that moment; an equal warning only once."""
 
-    def __init__(self, layout: str) -> None:
+    def __init__(self, formatter: logging.Formatter) -> None:
         super().__init__()
-        self.setFormatter(logging.Formatter(layout))
+        self.setFormatter(formatter)
         self.warned: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -30,7 +38,7 @@ class Stderr(logging.Handler):
 @contextmanager
 def logging_to_stderr(verbose: bool) -> Iterator[None]:
     """Show our warnings and errors; with ``verbose`` every detail, and the warnings of the libraries beneath."""
-    handler = Stderr(LONG if verbose else SHORT)
+    handler = Stderr(logging.Formatter(DETAILED) if verbose else OneLine())
     names = (*OURS, "py.warnings") if verbose else OURS
     before = {name: logging.getLogger(name).level for name in names}
     logging.captureWarnings(True)

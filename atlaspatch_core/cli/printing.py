@@ -21,7 +21,8 @@ FIRST_TIME = ("missing", "forced")
 def slide_line(outcomes: Sequence[Outcome]) -> Text:
     """Return what was done for one slide, on one line.
 
-    ``CMU-1: mask with 38 % tissue reused · 58 patches computed (grid.step_size none → 128) · …``. Neighbouring steps of one fate and one reason share a phrase. What a failure stopped is not listed again.
+    ``CMU-1: mask with 38 % tissue reused · 58 patches computed (grid.step_size none → 128) · …``
+    Neighbouring steps of one fate and one reason share a phrase. What a failure stopped is not listed again.
     """
     failed = any(outcome.status is Status.FAILED for outcome in outcomes)
     told = [outcome for outcome in outcomes if is_told(outcome) and not (failed and outcome.status is Status.SKIPPED)]

@@ -72,8 +72,10 @@ precision = "float16"
 # A px of less gray value (0 to 255) is black.
 # black_thresh = 50
 
-# Local weights, instead of those that an encoder declares: a line NAME = "file".
+# Local weights, instead of those that an encoder declares.
 [weights]
+# The encoder's name, and the file. (example; default none)
+# uni_v1 = "/models/uni.bin"
 
 # Pictures to write beside the results; the small ones for the web page are always made.
 [pictures]
