@@ -10,15 +10,13 @@ from pydantic import Field
 from atlaspatch_assets.batches import OP_NAME
 from atlaspatch_assets.events import PROCESSED, events
 from atlaspatch_assets.partitions import SLIDES, register
+from atlaspatch_assets.pools import POOL
 from atlaspatch_assets.progress import Progress
 from atlaspatch_assets.slides import find_batch
 from atlaspatch_assets.stages import asset_key, asset_specs, code_version
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.outcome import Outcome, Status, Step
 from atlaspatch_core.recipe import Recipe
-
-POOL = "gpu"
-"""Runs that compute share this pool; ``dagster.yaml`` lets one run in at a time."""
 
 
 class BatchConfig(dg.Config):

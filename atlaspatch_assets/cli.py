@@ -5,6 +5,7 @@ Dagster is imported inside the commands, so that ``--help`` and a plain ``encode
 
 import os
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,26 +17,25 @@ from atlaspatch_core.errors import AtlasPatchError, NoSlides
 from atlaspatch_core.outcome import Outcome
 
 if TYPE_CHECKING:
+    from atlaspatch_assets.reporting import Reporter
     from atlaspatch_core.discovery import Discovery
     from atlaspatch_core.project import Project
 
 
 def main() -> None:
     """Run ``atlaspatch``. With ``DAGSTER_HOME`` set, ``encode-slide`` tells that Dagster instance what it made."""
-    cli(obj=Hooks(report=_reporter() if os.environ.get("DAGSTER_HOME") else None))
+    cli(obj=Hooks(report=_report if os.environ.get("DAGSTER_HOME") else None))
 
 
-def _reporter():
-    reporters = []
+def _report(outcome: Outcome) -> None:
+    _reporter()(outcome)
 
-    def report(outcome: Outcome) -> None:
-        from atlaspatch_assets.reporting import Reporter
 
-        if not reporters:
-            reporters.append(Reporter())
-        reporters[0](outcome)
+@cache
+def _reporter() -> "Reporter":
+    from atlaspatch_assets.reporting import Reporter
 
-    return report
+    return Reporter()
 
 
 @cli.command()
@@ -92,23 +92,29 @@ def _chosen(discovery: "Discovery", stems: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(stems)) or known
 
 
+def _home() -> Path:
+    from atlaspatch_assets.home import dagster_home
+
+    try:
+        return dagster_home()
+    except OSError as error:
+        raise click.UsageError(
+            f"{error.filename}: Dagster's home cannot be written ({error.strerror}); "
+            "let DAGSTER_HOME name a folder on a local disk"
+        ) from error
+
+
 def _materialize(project: "Project", stems: Sequence[str], *, force: bool) -> int:
+    """Run the batches, print what was made and where it lies, and return the exit code."""
     import dagster as dg
 
-    from atlaspatch_assets.home import dagster_home
     from atlaspatch_assets.local_run import materialize as run
-    from atlaspatch_assets.table import Tables, make_console, near, summary
+    from atlaspatch_assets.table import Tables, make_console, near
 
-    home = dagster_home()
-    console = make_console()
-    tables = Tables(console)
+    home = _home()
+    tables = Tables(make_console())
     with dg.DagsterInstance.get() as instance:
         crashes = list(run(project, stems, instance, force=force, show=tables.add))
-    tables.flush()
-    for stem, why in tables.failed.items():
-        console.print(f"FAILED {stem}: {why}", style="bold red", markup=False, soft_wrap=True)
-    for crash in crashes:
-        console.print(f"FAILED: {crash}", style="bold red", markup=False, soft_wrap=True)
-    console.print(summary(tables.counts, len(stems)), soft_wrap=True)
-    console.print(f"Files: {near(project.output)}   Dagster: {near(home)}", soft_wrap=True)
+    tables.conclude(crashes, len(stems))
+    click.echo(f"Files: {near(project.output)}   Dagster: {near(home)}")
     return 1 if tables.failed or crashes else 0

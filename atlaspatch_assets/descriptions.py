@@ -108,7 +108,7 @@ def _encoder_facts(encoder: PatchEncoder | SlideEncoder) -> Mapping[str, Any]:
         "encoder": encoder.name,
         "dim": encoder.dim,
         "license": encoder.license,
-        "gated": encoder.gated,
+        "gated": encoder.gated or None,
         "made_for_patch_size": encoder.patch_size,
         "made_for_magnification": encoder.magnification,
     }

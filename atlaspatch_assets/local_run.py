@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import dagster as dg
+from dagster_shared.error import SerializableErrorInfo
 
 from atlaspatch_assets.batches import batch_config, in_batches
 from atlaspatch_assets.definitions import build_definitions
@@ -72,7 +73,14 @@ def _crash(event: dg.DagsterEvent) -> str | None:
     if failure.user_failure_data and "failed_slides" in failure.user_failure_data.metadata:
         return None
     told = failure.user_failure_data.description if failure.user_failure_data else None
-    return told or (failure.error.message.strip() if failure.error else "the run failed")
+    return told or _root(failure.error)
+
+
+def _root(error: SerializableErrorInfo | None) -> str:
+    """Return the message of the first cause: Dagster wraps what it did not expect."""
+    while error and error.cause:
+        error = error.cause
+    return error.message.strip() if error else "the run failed"
 
 
 def rows(entry: dg.EventLogEntry) -> Iterator[Row]:

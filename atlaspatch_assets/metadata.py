@@ -7,26 +7,35 @@ from pathlib import Path
 
 import dagster as dg
 
-from atlaspatch_core.outcome import Outcome
+from atlaspatch_core.outcome import Outcome, Status
 
 LARGEST_PICTURE = 8192
 """Bytes of a picture on an event: the event log keeps it forever, for every slide."""
+
+UNCHANGED = "nothing that it is computed from has changed"
 
 Metadata = dict[str, dg.MetadataValue]
 
 
 def event_metadata(outcome: Outcome) -> Metadata:
-    """Return status, why, fingerprint, counts and measures, facts, seconds, path and picture of an outcome."""
+    """Return status, why, picture, fingerprint, counts and measures, facts, seconds and path of an outcome."""
     return {
         "status": dg.MetadataValue.text(outcome.status.value),
-        **_given("why", outcome.why),
+        **_given("why", why(outcome)),
+        **_picture(outcome.picture),
         **_given("fingerprint", outcome.fingerprint),
         **_numbers(outcome.numbers),
         **{name: dg.MetadataValue.text(text) for name, text in outcome.facts.items()},
         "seconds": dg.MetadataValue.float(round(outcome.seconds, 3)),
         **({"path": dg.MetadataValue.path(outcome.path)} if outcome.path else {}),
-        **_picture(outcome.picture),
     }
+
+
+def why(outcome: Outcome) -> str:
+    """Return the reason of an outcome in words."""
+    if outcome.status is Status.REUSED and not outcome.why:
+        return UNCHANGED
+    return "it was not there yet" if outcome.why == "missing" else outcome.why
 
 
 def _given(name: str, text: str | None) -> Metadata:
@@ -38,7 +47,10 @@ def _numbers(numbers: Mapping[str, int | float]) -> Metadata:
 
 
 def _number(value: int | float) -> dg.MetadataValue:
-    return dg.MetadataValue.float(float(value)) if isinstance(value, float) else dg.MetadataValue.int(int(value))
+    """Return a count as it is, and a measure with six digits: it is for reading and for plots."""
+    return (
+        dg.MetadataValue.float(float(f"{value:.6g}")) if isinstance(value, float) else dg.MetadataValue.int(int(value))
+    )
 
 
 def _picture(path: Path | None) -> Metadata:

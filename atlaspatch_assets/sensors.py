@@ -8,6 +8,7 @@ import dagster as dg
 from atlaspatch_assets.batches import batch_request, in_batches
 from atlaspatch_assets.jobs import JOB_NAME
 from atlaspatch_assets.partitions import MOST_KEYS_PER_CALL, SLIDES
+from atlaspatch_assets.pools import limit_pool
 from atlaspatch_assets.slides import find_slides
 from atlaspatch_core.discovery import Discovery, SlideSource
 from atlaspatch_core.errors import AtlasPatchError
@@ -34,6 +35,7 @@ def build_sensor(project: Project) -> dg.SensorDefinition:
         description="Finds slides in the project's folders that have no partition yet, and processes them in batches.",
     )
     def new_slides(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        limit_pool(context.instance)
         try:
             found = find_slides(project)
         except AtlasPatchError as error:

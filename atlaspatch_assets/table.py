@@ -46,6 +46,14 @@ class Tables:
             self.console.print(slide_table(self.rows))
         self.rows = []
 
+    def conclude(self, crashes: Sequence[str], slides: int) -> None:
+        """Print the last table, a line for everything that went wrong, and the sum."""
+        self.flush()
+        lines = [*(f"FAILED {stem}: {why}" for stem, why in self.failed.items()), *(f"FAILED: {it}" for it in crashes)]
+        for line in lines:
+            self.console.print(line, style="bold red", markup=False, soft_wrap=True)
+        self.console.print(summary(self.counts, slides), soft_wrap=True)
+
 
 def make_console() -> Console:
     """Return a console as wide as the terminal, and wide enough for a table where there is none."""

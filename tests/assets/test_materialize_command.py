@@ -100,6 +100,17 @@ def test_wrong_usage_ends_with_2_and_a_sentence(home, tmp_path, arguments, told)
     assert told in result.output
 
 
+def test_a_home_that_cannot_be_made_is_one_sentence(home, tmp_path, monkeypatch):
+    paint(tmp_path / "slides", "a")
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "file" / "home"))
+
+    result = materialize()
+
+    assert result.exit_code == 2
+    assert "let DAGSTER_HOME name a folder" in result.output
+
+
 def test_a_new_home_gets_the_settings_and_keeps_its_own(tmp_path, monkeypatch):
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "new"))
 

@@ -9,6 +9,7 @@ from small_projects import paint, project
 
 from atlaspatch_assets import sensors
 from atlaspatch_assets.definitions import build_definitions
+from atlaspatch_assets.home import dagster_home
 from atlaspatch_core.project import Project
 
 
@@ -16,6 +17,12 @@ from atlaspatch_core.project import Project
 def instance(tmp_path):
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
         yield instance
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    return dagster_home()
 
 
 def put(folder: Path, *names: str) -> None:
@@ -99,3 +106,14 @@ def test_a_folder_that_is_not_there_is_the_reason_to_skip(tmp_path, instance):
     found = tick(project(tmp_path), instance)
 
     assert str(tmp_path / "slides") in found.skip_message
+
+
+def test_the_first_runs_of_a_new_home_wait_for_each_other_and_a_limit_that_was_set_stays(tmp_path, home):
+    with dg.DagsterInstance.get() as instance:
+        tick(project(tmp_path), instance)
+        first = instance.event_log_storage.get_concurrency_info("gpu").slot_count
+        instance.event_log_storage.set_concurrency_slots("gpu", 4)
+        tick(project(tmp_path), instance)
+        second = instance.event_log_storage.get_concurrency_info("gpu").slot_count
+
+    assert (first, second) == (1, 4)
