@@ -12,7 +12,7 @@ from atlaspatch_core.outcome import Outcome, Status
 LARGEST_PICTURE = 8192
 """Bytes of a picture on an event: the event log keeps it forever, for every slide."""
 
-UNCHANGED = "nothing that it is computed from has changed"
+UNCHANGED = "nothing has changed"
 
 Metadata = dict[str, dg.MetadataValue]
 
