@@ -21,27 +21,64 @@ def set_threads(count: int) -> None:
     cv2.setNumThreads(count)
 
 
+class PatchEncoders:
+    """Encoders that see the same patches: every batch goes to a device once and is preprocessed once per transform."""
+
+    def __init__(self, encoders: Sequence[LoadedPatchEncoder]) -> None:
+        self.encoders = tuple(encoders)
+        self._limit = max((loaded.chunk for loaded in encoders if loaded.chunk), default=None)
+        """Patches at a time: what frozen networks take on a CPU, what the device had memory for, else whole batches."""
+
+    def encode(self, patches: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """Return features (b, dim) by encoder, float32, from RGB patches (b, h, w, 3).
+
+        Out of memory on the device halves what is encoded at a time from there on. Raises what
+        ``LoadedPatchEncoder.encode`` raises.
+        """
+        features = [np.empty((len(patches), loaded.dim), np.float32) for loaded in self.encoders]
+        start = 0
+        while start < len(patches):
+            encoded = self._encode_first(patches[start:])
+            stop = start + len(encoded[0])
+            for rows, values in zip(features, encoded, strict=True):
+                rows[start:stop] = values
+            start = stop
+        return features
+
+    def _encode_first(self, patches: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """Return the features of as many of the first patches as fit."""
+        from torch import OutOfMemoryError, cuda
+
+        while True:
+            count = min(len(patches), self._limit or len(patches))
+            try:
+                return _encode(patches[:count], self.encoders)
+            except OutOfMemoryError:
+                if count == 1:
+                    raise
+                self._limit = count // 2
+                log.warning(
+                    "the device is out of memory with %d patches at a time; going on with %d", count, count // 2
+                )
+            cuda.empty_cache()
+
+
 def encode_stream(
     batches: Iterable[NDArray[np.uint8]], encoders: Sequence[LoadedPatchEncoder], total: int
 ) -> dict[str, NDArray[np.float32]]:
     """Return encoder name to features (total, dim), float32, rows in the order of the patches.
 
-    One pass over the batches, each (b, h, w, 3), feeds every encoder; what several need alike is preprocessed once.
-    Out of memory on the device halves the batch from there on. Raises ValueError when the batches hold another number
-    of patches than ``total``, and what ``LoadedPatchEncoder.encode`` raises.
+    One pass over the batches, each (b, h, w, 3), feeds every encoder. Raises ValueError when the batches hold another
+    number of patches than ``total``, and what ``PatchEncoders.encode`` raises.
     """
+    together, row = PatchEncoders(encoders), 0
     features = {loaded.encoder.name: np.empty((total, loaded.dim), np.float32) for loaded in encoders}
-    row, limit = 0, _first_limit(encoders)
     for batch in batches:
-        start = 0
-        while start < len(batch):
-            encoded, limit = _encode_within(batch[start:], encoders, limit)
-            done = len(encoded[0]) if encoded else len(batch)
-            if row + done > total:
-                raise ValueError(f"more than the {total} patches that were announced")
-            for loaded, rows in zip(encoders, encoded, strict=False):
-                features[loaded.encoder.name][row : row + done] = rows
-            row, start = row + done, start + done
+        if row + len(batch) > total:
+            raise ValueError(f"more than the {total} patches that were announced")
+        for loaded, values in zip(encoders, together.encode(batch), strict=True):
+            features[loaded.encoder.name][row : row + len(batch)] = values
+        row += len(batch)
     if row != total:
         raise ValueError(f"{row} patches came, {total} were announced")
     return features
@@ -66,29 +103,6 @@ def encode_slide(
     if not np.isfinite(embedding).all():
         raise NotFinite(f"{name}: gave NaN or infinite numbers in {loaded.precision}; use float32")
     return embedding
-
-
-def _first_limit(encoders: Sequence[LoadedPatchEncoder]) -> int | None:
-    """Patches at a time to begin with: what frozen networks take on a CPU, else whole batches."""
-    return max((loaded.chunk for loaded in encoders if loaded.chunk), default=None)
-
-
-def _encode_within(
-    patches: NDArray[np.uint8], encoders: Sequence[LoadedPatchEncoder], limit: int | None
-) -> tuple[list[NDArray[np.float32]], int | None]:
-    """Return the features of the first patches, as many as fit, by encoder, and the limit that holds from now on."""
-    from torch import OutOfMemoryError, cuda
-
-    while True:
-        count = min(len(patches), limit or len(patches))
-        try:
-            return _encode(patches[:count], encoders), limit
-        except OutOfMemoryError:
-            if count == 1:
-                raise
-            limit = count // 2
-            log.warning("the device is out of memory with %d patches at a time; going on with %d", count, limit)
-        cuda.empty_cache()
 
 
 def _encode(patches: NDArray[np.uint8], encoders: Sequence[LoadedPatchEncoder]) -> list[NDArray[np.float32]]:

@@ -1,24 +1,34 @@
-"""Slides in, outcomes out: what the command line and the assets both call."""
+"""Slides in, outcomes out: what the command line and the assets both call.
+
+A thread prepares slide after slide (identity, mask, coords) and reads its patches ahead; the caller's thread encodes
+them in batches that cross slide borders; a third thread keeps features and makes embeddings. So no part waits for
+another for longer than it must, and what lies between them is bounded.
+"""
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 
+from atlaspatch_core.ahead import ahead
+from atlaspatch_core.batching import Batcher
 from atlaspatch_core.discovery import Discovery, SlideSource
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.models import Models
 from atlaspatch_core.outcome import Outcome, Status, Step
-from atlaspatch_core.pictures import write_pictures
-from atlaspatch_core.project import Geometry
-from atlaspatch_core.recipe import SLIDE, TISSUE_MASK, Recipe, Stage
-from atlaspatch_core.steps.coords import lay
-from atlaspatch_core.steps.embed import embed
-from atlaspatch_core.steps.features import encode
-from atlaspatch_core.steps.look import look
-from atlaspatch_core.steps.mask import segment
-from atlaspatch_core.steps.work import Run, SlideWork, attempt
+from atlaspatch_core.preparing import Item, embeddings, prepare, remember
+from atlaspatch_core.recipe import SLIDE, Recipe
+from atlaspatch_core.steps.features import FeatureJob, Pixels, finish
+from atlaspatch_core.steps.work import Run, SlideWork
 from atlaspatch_core.store import Store
 
 log = logging.getLogger(__name__)
+
+MOST_BYTES_AHEAD = 128 * 2**20
+"""Patches that wait for the encoders, besides those that the reader itself holds."""
+MOST_JOBS_BEHIND = 2
+"""Slides whose features wait to be written."""
 
 
 def process(
@@ -29,7 +39,7 @@ def process(
     force: bool = False,
     on_patches: Callable[[str, int, int], None] | None = None,
 ) -> Iterator[Outcome]:
-    """Yield one outcome per slide and asked-for step, upstream first, as they come.
+    """Yield one outcome per slide and asked-for step, as they come; upstream first for each slide.
 
     ``steps`` are the steps to take, all by default; what they are computed from must be valid, or they fail with
     MissingUpstream. ``force`` computes them anew whatever is stored. ``on_patches`` is called with stem, patches done
@@ -41,10 +51,9 @@ def process(
     selected = frozenset(steps if steps is not None else (stage.step for stage in recipe.stages))
     run = Run(recipe, store, Models(project.runtime), selected, force, on_patches or (lambda *_: None))
     _sweep(run)
-    for source in sources:
-        with SlideWork(source, run) as work:
-            yield from _asked_for(_outcomes(work), selected)
-            _write_pictures(work)
+    for outcome in _outcomes(run, sources):
+        if outcome.step in selected:  # what went wrong upstream is said by the first asked-for step that it stops
+            yield outcome
 
 
 def clash_outcomes(discovery: Discovery) -> Iterator[Outcome]:
@@ -63,77 +72,40 @@ def _sweep(run: Run) -> None:
         log.info("removed %d half-written files of an interrupted run", removed)
 
 
-def _asked_for(outcomes: Iterator[Outcome], selected: frozenset[Step]) -> Iterator[Outcome]:
-    """Leave out what went well without being asked for; a failure upstream is said by the steps that it stops."""
-    for outcome in outcomes:
-        if outcome.step in selected:
-            yield outcome
+def _outcomes(run: Run, sources: Iterable[SlideSource]) -> Iterator[Outcome]:
+    behind: deque[Future[list[Outcome]]] = deque()
+    with ThreadPoolExecutor(1, "keep") as keeper, closing(ahead(_all(run, sources), _size, MOST_BYTES_AHEAD)) as items:
+        batcher = Batcher(
+            run.recipe.project.runtime.feature_batch_size, lambda job: behind.append(keeper.submit(_finish, job))
+        )
+        for item in items:
+            if isinstance(item, Outcome):
+                yield item
+            elif isinstance(item, Pixels):
+                batcher.add(item)
+            else:
+                batcher.end(item.job)
+            yield from _kept(behind, MOST_JOBS_BEHIND)
+        batcher.flush()
+        yield from _kept(behind, 0)
 
 
-def _outcomes(work: SlideWork) -> Iterator[Outcome]:
-    recipe = work.run.recipe
-    for step, action in ((SLIDE, look), (TISSUE_MASK, segment)):
-        yield _one(work, recipe.stage(step), action)
-    for geometry in recipe.project.geometry:
-        yield from _of_geometry(work, geometry)
+def _all(run: Run, sources: Iterable[SlideSource]) -> Generator[Item]:
+    for source in sources:
+        with SlideWork(source, run) as work:
+            yield from prepare(work)
 
 
-def _of_geometry(work: SlideWork, geometry: Geometry) -> Iterator[Outcome]:
-    recipe = work.run.recipe
-    for stage in recipe.of("patch_coords", geometry):
-        yield _one(work, stage, lay)
-    ready = []
-    for stage in recipe.of("patch_features", geometry):
-        blocked = _blocked(work, stage)
-        if blocked:
-            yield blocked
-        elif _needed(work, stage):
-            ready.append(stage)
-    yield from _remembering(work, encode(work, ready))
-    for stage in recipe.of("slide_embedding", geometry):
-        if stage.step in work.run.selected:
-            yield _one(work, stage, embed)
+def _size(item: Item) -> int:
+    return item.patches.nbytes if isinstance(item, Pixels) else 0
 
 
-def _needed(work: SlideWork, stage: Stage) -> bool:
-    """Tell whether features are asked for, or what an asked-for embedding is computed from."""
-    wanted = (other for other in work.run.recipe.stages if other.step in work.run.selected)
-    return stage.step in work.run.selected or any(stage.step in other.upstream for other in wanted)
+def _finish(job: FeatureJob) -> list[Outcome]:
+    outcomes = [remember(job.work, outcome) for outcome in finish(job)]
+    return [*outcomes, *embeddings(job.work, job.geometry)]
 
 
-def _one(work: SlideWork, stage: Stage, action: Callable[[SlideWork, Stage], Outcome]) -> Outcome:
-    outcome = _blocked(work, stage) or attempt(work, stage, lambda: action(work, stage))
-    return next(_remembering(work, iter([outcome])))
-
-
-def _remembering(work: SlideWork, outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
-    for outcome in outcomes:
-        if outcome.status in (Status.FAILED, Status.SKIPPED):
-            work.stopped[outcome.step] = outcome
-        yield outcome
-
-
-def _blocked(work: SlideWork, stage: Stage) -> Outcome | None:
-    """Return why a stage cannot be taken: the step before it failed, or could not be taken itself.
-
-    The first asked-for step after one that was not asked for carries its reason as its own failure.
-    """
-    culprit = next((work.stopped[step] for step in stage.upstream if step in work.stopped), None)
-    if culprit is None:
-        return None
-    told = culprit.step in work.run.selected or any(step in work.run.selected for step in work.stopped)
-    status = Status.SKIPPED if told else Status.FAILED
-    why = f"{culprit.step} {culprit.status}" if told else culprit.why
-    outcome = Outcome(work.stem, stage.step, status, why=why)
-    work.stopped[stage.step] = outcome
-    return outcome
-
-
-def _write_pictures(work: SlideWork) -> None:
-    wanted = work.run.recipe.project.pictures
-    if work.stopped.get(SLIDE) or not (wanted.grids or wanted.mask or wanted.contours or wanted.save_images):
-        return
-    try:
-        write_pictures(work)
-    except (AtlasPatchError, OSError) as error:
-        log.warning("%s: the pictures were not written: %s", work.stem, error)
+def _kept(behind: deque[Future[list[Outcome]]], most: int) -> Iterator[Outcome]:
+    """Yield the outcomes of jobs that are kept; wait while more than ``most`` are not."""
+    while behind and (len(behind) > most or behind[0].done()):
+        yield from behind.popleft().result()

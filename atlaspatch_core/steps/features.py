@@ -1,7 +1,8 @@
 """Fourth step: the features of a geometry's patches; one pass over the pixels serves every encoder that needs it."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any
@@ -10,105 +11,159 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core import __version__
-from atlaspatch_core.fingerprint import canonical_json
+from atlaspatch_core.encoders.loaded import LoadedPatchEncoder
+from atlaspatch_core.fingerprint import Identity, canonical_json
 from atlaspatch_core.hdf5 import COORDS, Dataset
-from atlaspatch_core.inference import encode_stream
 from atlaspatch_core.outcome import Outcome, Status
-from atlaspatch_core.patches import stream_patches
+from atlaspatch_core.patches import open_stream
 from atlaspatch_core.project import Geometry
 from atlaspatch_core.recipe import Stage
-from atlaspatch_core.steps.work import SlideWork, Todo, attempt
+from atlaspatch_core.steps.work import SlideWork, attempt
 
 
-def encode(work: SlideWork, stages: Sequence[Stage]) -> Iterator[Outcome]:
-    """Make sure of one geometry's features by every given encoder; one that cannot be loaded stops no other."""
-    todo: list[Todo] = []
-    for stage in stages:
-        since = perf_counter()
-        found = attempt(work, stage, lambda stage=stage, since=since: _reuse_or_plan(work, stage, since))
-        if isinstance(found, Todo):
-            todo.append(found)
-        else:
-            yield found
-    if todo:
-        yield from _compute(work, todo)
+@dataclass(frozen=True, slots=True)
+class Todo:
+    """Features to compute by one encoder."""
+
+    stage: Stage
+    identity: Identity
+    model: LoadedPatchEncoder
+    why: str
 
 
-def _reuse_or_plan(work: SlideWork, stage: Stage, since: float) -> Outcome | Todo:
+@dataclass(slots=True, eq=False)
+class FeatureJob:
+    """The features of one slide and geometry that are to be computed, by all encoders that need it."""
+
+    work: SlideWork
+    geometry: Geometry
+    todo: tuple[Todo, ...]
+    total: int
+    """Patches in all."""
+    since: float
+    done: int = 0
+    """Patches encoded."""
+    results: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    """Encoder to features (total, dim), row i belonging to row i of the coords."""
+    failed: Outcome | None = None
+    """What went wrong, said of the first encoder; the others went the same way."""
+    path: str = ""
+    """``tiles`` or ``regions``: how pixels were read."""
+
+    def __post_init__(self) -> None:
+        """Make room for the results."""
+        for item in self.todo:
+            self.results[item.model.encoder.name] = np.empty((self.total, item.model.dim), np.float32)
+
+    @property
+    def models(self) -> tuple[LoadedPatchEncoder, ...]:
+        """Return the encoders of this job."""
+        return tuple(item.model for item in self.todo)
+
+    def add(self, rows: NDArray[np.int64], features: Sequence[NDArray[np.float32]]) -> None:
+        """Take the features of some rows, by model."""
+        for model, values in zip(self.models, features, strict=True):
+            self.results[model.encoder.name][rows] = values
+        self.done += len(rows)
+        self.work.run.on_patches(self.work.stem, self.done, self.total)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pixels:
+    """Some patches of a job."""
+
+    job: FeatureJob
+    rows: NDArray[np.int64]
+    """Shape (b,): rows of the coords."""
+    patches: NDArray[np.uint8]
+    """Shape (b, patch_size, patch_size, 3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """All patches of a job were read, or could not be."""
+
+    job: FeatureJob
+
+
+def plan(work: SlideWork, stages: Sequence[Stage]) -> tuple[list[Outcome], FeatureJob | None]:
+    """Return what is settled already, and the job that is left; an encoder that cannot be loaded stops no other."""
+    since = perf_counter()
+    found = [attempt(work, stage, lambda stage=stage: _reuse_or_plan(work, stage)) for stage in stages]
+    todo = tuple(item for item in found if isinstance(item, Todo))
+    outcomes = [item for item in found if isinstance(item, Outcome)]
+    if not todo:
+        return outcomes, None
+    geometry = _geometry(todo[0].stage)
+    rows = work.kept[geometry.name][COORDS].shape[0]
+    return outcomes, FeatureJob(work, geometry, todo, rows, since)
+
+
+def read(job: FeatureJob) -> Generator[Pixels | Ended]:
+    """Yield every patch of a job once, and at last that it ended; pixels that cannot be read fail this job alone."""
+    with closing(_stream(job)) as stream:
+        while isinstance(pixels := attempt(job.work, job.todo[0].stage, lambda: next(stream, None)), Pixels):
+            yield pixels
+    job.failed = pixels
+    yield Ended(job)
+
+
+def _stream(job: FeatureJob) -> Generator[Pixels]:
+    runtime = job.work.run.recipe.project.runtime
+    size, readers = runtime.feature_batch_size, runtime.readers
+    grid = job.work.grid(job.geometry)
+    if not job.total:
+        return
+    with open_stream(job.work.slide(), grid, batch_size=size, workers=readers) as stream:
+        job.path = stream.path
+        for batch in stream:
+            yield Pixels(job, batch.rows, batch.patches)
+
+
+def finish(job: FeatureJob) -> list[Outcome]:
+    """Keep the features of a job, and return what became of it."""
+    failed = job.failed or attempt(job.work, job.todo[0].stage, lambda: _keep(job))
+    if failed:
+        return [replace(failed, step=item.stage.step) for item in job.todo]
+    for item in job.todo:
+        job.work.features[item.stage.step] = job.results[item.model.encoder.name]
+    return [_computed(job, item) for item in job.todo]
+
+
+def _reuse_or_plan(work: SlideWork, stage: Stage) -> Outcome | Todo:
+    since = perf_counter()
     expected = stage.identity(work.inputs(stage))
     kept = work.kept[_geometry(stage).name]
     stored = kept.get(stage.dataset)
     rows = kept[COORDS].shape[0]
     whole = stored is not None and stored.shape[0] == rows
     why = work.reason(stage, stored.identity if stored and whole else None, expected)
-    if not why and stored:
-        numbers = {"patches": rows, "dim": stored.shape[1]}
-        path = work.store.h5(work.stem, _geometry(stage).name)
-        return work.outcome(stage, Status.REUSED, expected.fingerprint, since, numbers=numbers, path=path)
-    return Todo(stage, expected, work.run.models.get(stage), why, since)
+    if why or stored is None:
+        return Todo(stage, expected, work.run.models.get(stage), why)
+    numbers = {"patches": rows, "dim": stored.shape[1]}
+    path = work.store.h5(work.stem, _geometry(stage).name)
+    return work.outcome(stage, Status.REUSED, expected.fingerprint, since, numbers=numbers, path=path)
 
 
-def _compute(work: SlideWork, todo: list[Todo]) -> Iterator[Outcome]:
-    geometry = _geometry(todo[0].stage)
-    since = perf_counter()
-    results = attempt(work, todo[0].stage, lambda: _kept_features(work, geometry, todo))
-    if isinstance(results, Outcome):
-        yield from (replace(results, step=item.stage.step) for item in todo)
-        return
-    for item in todo:
-        values = results[item.model.encoder.name]
-        work.features[item.stage.step] = values
-        yield _computed(work, item, values, since)
+def _keep(job: FeatureJob) -> None:
+    work, geometry = job.work, job.geometry.name
+    datasets = [_dataset(item, job.results[item.model.encoder.name]) for item in job.todo]
+    work.store.keep_results(work.stem, geometry, work.coords[geometry], datasets)
 
 
-def _kept_features(work: SlideWork, geometry: Geometry, todo: list[Todo]) -> dict[str, NDArray[np.float32]]:
-    results = _features(work, geometry, todo)
-    datasets = [_dataset(item, results[item.model.encoder.name]) for item in todo]
-    work.store.keep_results(work.stem, geometry.name, work.coords[geometry.name], datasets)
-    return results
-
-
-def _computed(work: SlideWork, item: Todo, values: NDArray[np.float32], since: float) -> Outcome:
-    rate = len(values) / max(perf_counter() - since, 1e-9)
-    numbers = {"patches": len(values), "dim": values.shape[1], "patches_per_second": rate}
-    path = work.store.h5(work.stem, _geometry(item.stage).name)
-    facts = {"precision": item.model.precision}
-    return work.outcome(
+def _computed(job: FeatureJob, item: Todo) -> Outcome:
+    rate = job.total / max(perf_counter() - job.since, 1e-9)
+    numbers = {"patches": job.total, "dim": item.model.dim, "patches_per_second": rate}
+    return job.work.outcome(
         item.stage,
         Status.COMPUTED,
         item.identity.fingerprint,
-        since,
+        job.since,
         why=item.why,
         numbers=numbers,
-        facts=facts,
-        path=path,
+        facts={"precision": item.model.precision, "read_by": job.path},
+        path=job.work.store.h5(job.work.stem, job.geometry.name),
     )
-
-
-def _features(work: SlideWork, geometry: Geometry, todo: list[Todo]) -> dict[str, NDArray[np.float32]]:
-    """Return (n, dim) features by encoder, row i belonging to row i of the coords."""
-    grid = work.grid(geometry)
-    total = len(grid.coords)
-    order: list[NDArray[np.int64]] = []
-
-    def patches() -> Iterator[NDArray[np.uint8]]:
-        runtime = work.run.recipe.project.runtime
-        done = 0
-        for batch in stream_patches(work.slide(), grid, batch_size=runtime.feature_batch_size, workers=runtime.readers):
-            order.append(batch.rows)
-            yield batch.patches
-            done += len(batch.rows)
-            work.run.on_patches(work.stem, done, total)
-
-    streamed = encode_stream(patches() if total else (), [item.model for item in todo], total)
-    rows = np.concatenate(order) if order else np.empty(0, np.int64)
-    return {name: _in_order(values, rows) for name, values in streamed.items()}
-
-
-def _in_order(values: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    ordered = np.empty_like(values)
-    ordered[rows] = values
-    return ordered
 
 
 def _dataset(item: Todo, values: NDArray[np.float32]) -> Dataset:

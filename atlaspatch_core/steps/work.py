@@ -136,18 +136,6 @@ class SlideWork:
         self._opened.close()
 
 
-@dataclass(frozen=True, slots=True)
-class Todo:
-    """Features to compute."""
-
-    stage: Stage
-    identity: Identity
-    model: Any
-    """The loaded patch encoder."""
-    why: str
-    since: float
-
-
 Result = TypeVar("Result")
 
 

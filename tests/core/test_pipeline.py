@@ -1,6 +1,7 @@
 """Slides in, outcomes out: what is reused, what is computed anew and why, and that one bad slide stops no other."""
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from painting import paint_slide, stain, white
 
 from atlaspatch_core.discovery import SlideSource
+from atlaspatch_core.fingerprint import file_signature
 from atlaspatch_core.outcome import Outcome, Status, Step
 from atlaspatch_core.pipeline import process
 from atlaspatch_core.project import Project, make_project
@@ -102,8 +104,6 @@ def test_a_finished_slide_is_not_opened_again(finished, tmp_path):
     assert computed(outcomes) == []
     stat = source.path.stat()
     source.path.write_bytes(bytes(stat.st_size))
-    import os
-
     os.utime(source.path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert set(fates(run([source], made)).values()) == {"reused"}
 
@@ -220,6 +220,69 @@ def test_features_computed_from_a_slide_do_not_depend_on_the_batch_size(finished
     np.testing.assert_allclose(features(tmp_path), before, atol=1e-5)
 
 
+def test_batches_cross_slide_borders_and_every_slide_gets_its_own_rows(tmp_path):
+    sources = [slide(tmp_path, stem, x=x) for stem, x in (("a", 512), ("b", 700), ("c", 300))]
+    together = project(tmp_path, runtime={"device": "cpu", "feature_batch_size": 16})
+    run(sources, together)
+    found = [features(tmp_path, stem) for stem in "abc"]
+    alone = project(tmp_path, output=tmp_path / "alone")
+    for source, values in zip(sources, found, strict=True):
+        run([source], alone)
+        with h5py.File(tmp_path / "alone" / "patches" / f"{source.stem}.h5") as file:
+            np.testing.assert_allclose(file["features/efficientnet_lite0"][()], values, atol=1e-5)
+
+
+def test_a_slide_that_breaks_while_it_is_read_fails_alone(tmp_path):
+    broken = slide(tmp_path, "broken")
+    made = project(tmp_path)
+    run([broken], made, steps=ALL[:3])
+    stat = broken.path.stat()
+    content = broken.path.read_bytes()
+    broken.path.write_bytes(content[:200_000])
+    os.utime(broken.path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    record = tmp_path / "out" / "slides" / "broken.json"
+    values = json.loads(record.read_text())
+    values["slide"]["signature"] = file_signature(broken.path)
+    record.write_text(json.dumps(values))
+    outcomes = run([broken, slide(tmp_path, "b")], made)
+    assert [outcome.step for outcome in outcomes if outcome.status is Status.FAILED] == [FEATURES]
+    assert computed([outcome for outcome in outcomes if outcome.stem == "b"]) == ALL
+
+
+def test_an_encoder_that_gives_nan_fails_the_slides_and_steps_it_concerns(tmp_path):
+    plugin = tmp_path / "plugin.py"
+    plugin.write_text(NAN_WHERE_DARK)
+    made = project(tmp_path, plugins=[plugin], geometry={"patch_encoders": ["nan_where_dark"], "slide_encoders": []})
+    dark = SlideSource("dark", paint_slide(tmp_path / "dark.svs", stain(white(1024, 1024), 256, 256, 512, 512, DARK)))
+    outcomes = run([slide(tmp_path, "a"), dark, slide(tmp_path, "c")], made)
+    failed = [outcome for outcome in outcomes if outcome.status is Status.FAILED]
+    assert [(outcome.stem, str(outcome.step)) for outcome in failed] == [("dark", "patch_features/nan_where_dark")]
+    assert "NaN" in failed[0].why
+
+
+DARK = (150, 50, 130)
+NAN_WHERE_DARK = """
+from torch import nn
+from atlaspatch_core.encoders.architecture import Built
+from atlaspatch_core.encoders.declaration import PatchEncoder
+from atlaspatch_core.encoders.weights import BuiltIn
+
+
+class Network(nn.Module):
+    def forward(self, pixels):
+        mean = pixels.float().mean(dim=(2, 3))
+        mean[mean[:, 1] < 70] = float("nan")
+        return mean
+
+
+PATCH_ENCODERS = [
+    PatchEncoder(
+        name="nan_where_dark", architecture=Built(Network), source=BuiltIn(), dim=3, transform=None, license="Apache-2.0"
+    )
+]
+"""
+
+
 def test_one_unreadable_slide_is_failed_and_skipped_steps_and_the_next_goes_on(tmp_path):
     broken = tmp_path / "broken.svs"
     broken.write_bytes(b"no slide")
@@ -253,7 +316,7 @@ def test_several_geometries_lie_apart_and_share_the_mask(tmp_path):
     second = base.geometry[0].model_copy(update={"name": "10x", "target_mag": 10, "slide_encoders": ()})
     made = base.model_copy(update={"geometry": (*base.geometry, second)})
     outcomes = run([source], made)
-    assert [str(outcome.step) for outcome in outcomes][-1] == "10x/patch_coords"
+    assert fates(outcomes)["10x/patch_coords"] == "computed"
     assert (tmp_path / "out" / "10x" / "patches" / "a.h5").exists()
     assert sum(outcome.step == TISSUE_MASK for outcome in outcomes) == 1
 
