@@ -277,7 +277,12 @@ class Network(nn.Module):
 
 PATCH_ENCODERS = [
     PatchEncoder(
-        name="nan_where_dark", architecture=Built(Network), source=BuiltIn(), dim=3, transform=None, license="Apache-2.0"
+        name="nan_where_dark",
+        architecture=Built(Network),
+        source=BuiltIn(),
+        dim=3,
+        transform=None,
+        license="MIT",
     )
 ]
 """
