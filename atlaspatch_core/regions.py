@@ -46,7 +46,7 @@ def region_work(slide: Slide, grid: PatchGrid, rows: NDArray[np.int64], batch_si
     new_cell = 1 + np.flatnonzero((np.diff(cells, axis=0) != 0).any(axis=1))
     for start, stop in cuts(len(rows), len(rows), batch_size, new_cell):
         ends_batch = stop == len(rows) or stop % batch_size == 0
-        yield Work(rows[start:stop], (), partial(_fill, slide, grid, rows[start:stop]), ends_batch)
+        yield Work(rows[start:stop], partial(_fill, slide, grid, rows[start:stop]), ends_batch)
 
 
 def _fill(slide: Slide, grid: PatchGrid, rows: NDArray[np.int64], out: NDArray[np.uint8]) -> None:

@@ -15,10 +15,8 @@ class Work:
 
     rows: NDArray[np.int64]
     """Shape (n,): their rows in the grid."""
-    prepare: tuple[Callable[[], None], ...]
-    """To be done before ``fill``; so must be the ``prepare`` of all earlier work."""
     fill: Callable[[NDArray[np.uint8]], None]
-    """Writes the patches, shape (n, patch_size, patch_size, 3)."""
+    """Writes the patches, shape (n, patch_size, patch_size, 3). May wait for earlier work, never for later."""
     ends_batch: bool
     """The batch is whole with this."""
 
@@ -67,8 +65,8 @@ def run(work: Iterable[Work], *, patch_size: int, batch_size: int, workers: int)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="patches")
     waiting: deque[tuple[_Placed, Future[None]]] = deque()
     try:
-        for item in _submitted(pool, _placed(work, patch_size, batch_size), workers):
-            waiting.append(item)
+        for item in _placed(work, patch_size, batch_size):
+            waiting.append((item, pool.submit(item.fill)))
             if len(waiting) > workers and _bytes(waiting) > LOOK_AHEAD_BYTES:
                 yield from _finished(*waiting.popleft())
         while waiting:
@@ -89,10 +87,8 @@ class _Placed:
     def stop(self) -> int:
         return self.start + len(self.work.rows)
 
-    def fill(self, before: list[Future[None]]) -> None:
-        """Write the patches into their batch, once everything ``before`` is done."""
-        for preparation in before:
-            preparation.result()
+    def fill(self) -> None:
+        """Write the patches into their batch."""
         self.work.fill(self.batch.patches[self.start : self.stop])
 
 
@@ -109,24 +105,6 @@ def _placed(work: Iterable[Work], patch_size: int, batch_size: int) -> Iterator[
         start = placed.stop
         if piece.ends_batch:
             batch = None
-
-
-def _submitted(pool: ThreadPoolExecutor, placed: Iterable[_Placed], lag: int) -> Iterator[tuple[_Placed, Future[None]]]:
-    """Hand everything to the pool, in an order in which nothing waits for what comes later.
-
-    The preparations of ``lag`` further pieces go in before a piece is filled: by then its own are done.
-    """
-    prepared: deque[tuple[_Placed, list[Future[None]]]] = deque()
-    open_before: list[Future[None]] = []
-    for item in placed:
-        open_before = [job for job in open_before if not job.done() or job.exception()]
-        open_before = open_before + [pool.submit(prepare) for prepare in item.work.prepare]
-        prepared.append((item, open_before))
-        if len(prepared) > lag:
-            done, before = prepared.popleft()
-            yield done, pool.submit(done.fill, before)
-    for done, before in prepared:
-        yield done, pool.submit(done.fill, before)
 
 
 def _bytes(waiting: Iterable[tuple[_Placed, Future[None]]]) -> int:

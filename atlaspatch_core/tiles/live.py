@@ -22,7 +22,8 @@ class LiveTiles:
     def __init__(self, level: TiledLevel, decode: Decode, plan: TilePlan) -> None:
         self._level = level
         self._decode = decode
-        self._plan = plan
+        self._offsets = level.offsets.ravel()
+        self._byte_counts = level.byte_counts.ravel()
         self._file = os.open(level.path, os.O_RDONLY)
         self._tiles: dict[int, NDArray[np.uint8] | None] = {}
         self._uses = plan.uses.copy()
@@ -35,15 +36,9 @@ class LiveTiles:
         self._tiles.clear()
         self._spare.clear()
 
-    def decode(self, tiles: NDArray[np.int64]) -> None:
-        """Read and decode the tiles of these numbers; one that cannot be decoded is kept as None."""
-        places = zip(
-            self._level.offsets.flat[tiles].tolist(), self._level.byte_counts.flat[tiles].tolist(), strict=True
-        )
-        for tile, (offset, byte_count) in zip(tiles.tolist(), places, strict=True):
-            self._tiles[tile] = self._decoded(tile, offset, byte_count)
-
-    def _decoded(self, tile: int, offset: int, byte_count: int) -> NDArray[np.uint8] | None:
+    def decode(self, tile: int) -> None:
+        """Read and decode the tile of this number; where that fails, it is kept as None."""
+        offset, byte_count = int(self._offsets[tile]), int(self._byte_counts[tile])
         try:
             pixels = self._spare.pop()
         except IndexError:
@@ -51,45 +46,35 @@ class LiveTiles:
         try:
             self._decode(os.pread(self._file, byte_count, offset), tile, pixels)
         except (ValueError, RuntimeError, OSError):
-            return None
-        return pixels
+            self._tiles[tile] = None
+        else:
+            self._tiles[tile] = pixels
 
-    def paste(self, patch: int, out: NDArray[np.uint8]) -> bool:
-        """Fill ``out`` (read_size, read_size, 3) with patch number ``patch`` of the plan, white outside the level.
+    def paste(self, corner: NDArray[np.int64], tiles: NDArray[np.int64], out: NDArray[np.uint8]) -> bool:
+        """Fill ``out`` (height, width, 3) with the px of the level from ``corner`` (x, y) on; white outside the level.
 
-        False, and ``out`` is not to be used, where one of its tiles could not be decoded.
+        ``tiles`` are the numbers of all tiles under it. False, and ``out`` is not to be used, where one of them could
+        not be decoded.
         """
-        left, top = self._plan.corners[patch].tolist()
-        (first_column, first_row), (last_column, last_row) = (
-            self._plan.first_tiles[patch].tolist(),
-            self._plan.last_tiles[patch].tolist(),
-        )
-        right, bottom = min(left + out.shape[1], self._level.width), min(top + out.shape[0], self._level.height)
-        out[bottom - top :] = 255
-        out[: bottom - top, right - left :] = 255
+        left, top = corner.tolist()
         width, height, columns = self._level.tile_width, self._level.tile_height, self._level.offsets.shape[1]
-        for row in range(first_row, last_row + 1):
-            y, y_tile = max(top, row * height), row * height
-            y_end = min(bottom, y_tile + height)
-            for column in range(first_column, last_column + 1):
-                tile = self._tiles[row * columns + column]
-                if tile is None:
-                    return False
-                x, x_tile = max(left, column * width), column * width
-                x_end = min(right, x_tile + width)
-                out[y - top : y_end - top, x - left : x_end - left] = tile[
-                    y - y_tile : y_end - y_tile, x - x_tile : x_end - x_tile
-                ]
+        right, bottom = min(left + out.shape[1], self._level.width), min(top + out.shape[0], self._level.height)
+        if right - left < out.shape[1] or bottom - top < out.shape[0]:
+            out[bottom - top :] = 255
+            out[: bottom - top, right - left :] = 255
+        for tile in tiles.tolist():
+            pixels = self._tiles[tile]
+            if pixels is None:
+                return False
+            y, x = tile // columns * height, tile % columns * width
+            x_from, x_to, y_from, y_to = max(left, x), min(right, x + width), max(top, y), min(bottom, y + height)
+            piece = pixels[y_from - y : y_to - y, x_from - x : x_to - x]
+            out[y_from - top : y_to - top, x_from - left : x_to - left] = piece
         return True
 
-    def release(self, start: int, stop: int) -> None:
-        """Say that the patches start … stop - 1 of the plan are done; tiles that nobody else needs are dropped."""
-        plan, columns = self._plan, self._level.offsets.shape[1]
-        touched: list[int] = []
-        corners = zip(plan.first_tiles[start:stop].tolist(), plan.last_tiles[start:stop].tolist(), strict=True)
-        for (left, top), (right, bottom) in corners:
-            touched += [row * columns + column for row in range(top, bottom + 1) for column in range(left, right + 1)]
+    def release(self, tiles: NDArray[np.int64]) -> None:
+        """Say that one patch for each mention of a tile is done; a tile that nobody else needs is dropped."""
         with self._lock:
-            np.subtract.at(self._uses, touched, 1)
-            unneeded = [tile for tile in set(touched) if not self._uses[tile]]
+            np.subtract.at(self._uses, tiles, 1)
+            unneeded = np.unique(tiles[self._uses[tiles] == 0]).tolist()
             self._spare += [pixels for tile in unneeded if (pixels := self._tiles.pop(tile)) is not None]

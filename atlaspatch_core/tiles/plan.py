@@ -10,24 +10,31 @@ from atlaspatch_core.tiles.layout import TiledLevel
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TilePlan:
-    """The patches that tiles can serve, in the order in which their last tile comes by."""
+    """The patches that tiles can serve, in the order in which their last tile lies in the file."""
 
     rows: NDArray[np.int64]
     """Shape (n,): their rows in the grid."""
     corners: NDArray[np.int64]
     """Shape (n, 2): x, y, px of the level."""
-    first_tiles: NDArray[np.int64]
-    """Shape (n, 2): column and row of the tile that holds the top-left px."""
-    last_tiles: NDArray[np.int64]
-    """Shape (n, 2): column and row of the tile that holds the bottom-right px inside the level."""
-    last_numbers: NDArray[np.int64]
-    """Shape (n,), ascending: number of the last tile of each."""
-    tiles: NDArray[np.int64]
-    """Ascending numbers (row by row from 0) of all the tiles they need."""
-    uses: NDArray[np.int32]
-    """Shape (tile rows × tile columns,): how many of the patches need a tile."""
+    starts: NDArray[np.int64]
+    """Shape (n + 1,): the tiles of patch i are ``needs[starts[i] : starts[i + 1]]``."""
+    needs: NDArray[np.int64]
+    """Numbers of tiles, which count row by row from 0."""
+    first_patch: NDArray[np.int64]
+    """Shape (tile rows × tile columns,): the first patch that needs a tile; n where none does."""
+    uses: NDArray[np.int64]
+    """Shape (tile rows × tile columns,): how many patches need a tile."""
     others: NDArray[np.int64]
     """Rows of the grid that tiles cannot serve exactly: between px of the level, or where no tile is stored."""
+
+    @property
+    def tiles(self) -> NDArray[np.int64]:
+        """Ascending numbers of all the tiles that some patch needs."""
+        return np.flatnonzero(self.uses)
+
+    def tiles_of(self, patch: int) -> NDArray[np.int64]:
+        """Return the numbers of the tiles under one patch."""
+        return self.needs[self.starts[patch] : self.starts[patch + 1]]
 
 
 def plan_tiles(level: TiledLevel, coords_level0: NDArray[np.int32], downsample: float, read_size: int) -> TilePlan:
@@ -41,19 +48,18 @@ def plan_tiles(level: TiledLevel, coords_level0: NDArray[np.int32], downsample: 
     if level.padded:
         exact &= (corners + read_size <= size).all(axis=1)
     exact[exact] = _touched(level.byte_counts == 0, first[exact], last[exact]) == 0
-    columns = level.offsets.shape[1]
     rows = np.flatnonzero(exact)
-    rows = rows[np.argsort(last[rows] @ (1, columns), kind="stable")]
-    first, last = first[rows], last[rows]
-    uses = _uses(level.offsets.shape, first, last)
+    rows = rows[np.lexsort((last[rows, 0], last[rows, 1]))]
+    starts, needs = _needs(first[rows], last[rows], level.offsets.shape[1])
+    first_patch = np.full(level.offsets.size, len(rows))
+    np.minimum.at(first_patch, needs, np.repeat(np.arange(len(rows)), np.diff(starts)))
     return TilePlan(
         rows=rows,
         corners=corners[rows],
-        first_tiles=first,
-        last_tiles=last,
-        last_numbers=last @ np.array([1, columns]),
-        tiles=np.flatnonzero(uses),
-        uses=uses,
+        starts=starts,
+        needs=needs,
+        first_patch=first_patch,
+        uses=np.bincount(needs, minlength=level.offsets.size),
         others=np.flatnonzero(~exact),
     )
 
@@ -65,10 +71,12 @@ def _touched(marked: NDArray[np.bool_], first: NDArray[np.int64], last: NDArray[
     return sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
 
 
-def _uses(shape: tuple[int, ...], first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.int32]:
-    """Return, for every tile, in how many of the rectangles of tiles it lies; flat, row by row."""
-    steps = np.zeros((shape[0] + 1, shape[1] + 1), np.int32)
-    (left, top), (right, bottom) = first.T, last.T + 1
-    for row, column, sign in ((top, left, 1), (top, right, -1), (bottom, left, -1), (bottom, right, 1)):
-        np.add.at(steps, (row, column), sign)
-    return np.ascontiguousarray(steps.cumsum(0).cumsum(1)[:-1, :-1], np.int32).ravel()
+def _needs(
+    first: NDArray[np.int64], last: NDArray[np.int64], columns: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return starts (n + 1,) and the numbers of the tiles in each rectangle of tiles, row by row."""
+    across, down = (last - first + 1).T
+    starts = np.concatenate([[0], np.cumsum(across * down)])
+    patch = np.repeat(np.arange(len(first)), across * down)
+    row, column = np.divmod(np.arange(starts[-1]) - starts[patch], across[patch])
+    return starts, (first[patch, 1] + row) * columns + first[patch, 0] + column

@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
-from typing import Self, final
+from threading import Event
+from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.grid import PatchGrid
 from atlaspatch_core.regions import averaged, read_patch
-from atlaspatch_core.scale import Sampling
 from atlaspatch_core.slide import Region, Slide
 from atlaspatch_core.tiles.codecs import Decode
 from atlaspatch_core.tiles.layout import TiledLevel, find_tiled_level
@@ -20,10 +20,10 @@ from atlaspatch_core.work import Work, cuts, piece_size
 
 SHIFTED_TILES = {"leica", "trestle", "ventana"}
 """Vendors whose tiles overlap, or do not begin at (0, 0) of the slide."""
-TILES_AT_ONCE = 16
-"""Tiles that one thread decodes before it looks for other work."""
 PROBES = 4
 """Patches that are read both ways before tiles are trusted."""
+PROBE_SIDE = 64
+"""px of such a patch that are compared: few tiles, hence cheap."""
 
 
 @final
@@ -35,6 +35,8 @@ class TileStream:
         self._grid = grid
         self._plan = plan
         self._live = LiveTiles(level, decode, plan)
+        self._piece_starts = np.zeros(0, np.int64)
+        self._decoded: list[Event] = []
 
     @property
     def others(self) -> NDArray[np.int64]:
@@ -42,45 +44,61 @@ class TileStream:
         return self._plan.others
 
     def work(self, batch_size: int) -> Iterator[Work]:
-        """Yield the work of decoding every tile and cutting every patch, in the order of the file. To be done once."""
-        plan, decoded = self._plan, 0
-        count = len(plan.rows)
-        for start, stop in cuts(count, piece_size(self._grid.sampling.read_size), batch_size):
-            needed = int(np.searchsorted(plan.tiles, plan.last_numbers[stop - 1], side="right"))
-            prepare = self._decodes(plan.tiles[decoded:needed])
-            decoded = max(needed, decoded)
+        """Yield the work of decoding every tile and cutting every patch, row by row; to be done once, in this order."""
+        count = len(self._plan.rows)
+        pieces = list(cuts(count, piece_size(self._grid.sampling.read_size), batch_size))
+        self._piece_starts = np.array([start for start, _ in pieces])
+        self._decoded = [Event() for _ in pieces]
+        for (start, stop), decoded in zip(pieces, self._decoded, strict=True):
             ends_batch = stop == count or stop % batch_size == 0
-            yield Work(plan.rows[start:stop], prepare, partial(self._fill, start, stop), ends_batch)
+            yield Work(self._plan.rows[start:stop], partial(self._fill, start, stop, decoded), ends_batch)
 
-    def _decodes(self, tiles: NDArray[np.int64]) -> tuple[partial[None], ...]:
-        return tuple(
-            partial(self._live.decode, tiles[start : start + TILES_AT_ONCE])
-            for start in range(0, len(tiles), TILES_AT_ONCE)
-        )
+    def _fill(self, start: int, stop: int, decoded: Event, out: NDArray[np.uint8]) -> None:
+        """Write patches start … stop - 1 of the plan to ``out``, and let go of their tiles.
 
-    def _fill(self, start: int, stop: int, out: NDArray[np.uint8]) -> None:
-        """Write patches start … stop - 1 of the plan to ``out``, and let go of their tiles."""
-        sampling = self._grid.sampling
+        A patch is cut as soon as its tiles are decoded, while these are in the processor's cache. Those that share a
+        tile with an earlier piece come last: by then the thread that decodes it has finished, or nearly.
+        """
+        needs = self._plan.needs[self._plan.starts[start] : self._plan.starts[stop]]
+        owners = self._plan.first_patch[needs]
+        shared = []
+        try:
+            for patch in range(start, stop):
+                if self._decode(patch) < start:
+                    shared.append(patch)
+                else:
+                    self._cut(patch, out[patch - start])
+        finally:
+            decoded.set()
+        pieces = np.searchsorted(self._piece_starts, owners[owners < start], side="right") - 1
+        for piece in np.unique(pieces).tolist():
+            self._decoded[piece].wait()
+        for patch in shared:
+            self._cut(patch, out[patch - start])
+        self._live.release(needs)
+
+    def _decode(self, patch: int) -> int:
+        """Decode the tiles that no earlier patch needs; return the earliest patch that shares a tile with this one."""
+        tiles = self._plan.tiles_of(patch)
+        owners = self._plan.first_patch[tiles]
+        for tile in tiles[owners == patch].tolist():
+            self._live.decode(tile)
+        return int(owners.min())
+
+    def _cut(self, patch: int, out: NDArray[np.uint8]) -> None:
+        """Write one patch to ``out`` (patch_size, patch_size, 3); all its tiles are decoded."""
+        sampling, plan = self._grid.sampling, self._plan
         direct = sampling.read_size == sampling.patch_size
-        square = np.empty((sampling.read_size, sampling.read_size, 3), np.uint8)
-        for place, patch in enumerate(range(start, stop)):
-            pixels = out[place] if direct else square
-            if not self._live.paste(patch, pixels):
-                x, y = self._grid.coords[self._plan.rows[patch]].tolist()
-                out[place] = read_patch(self._slide, x, y, sampling)
-            elif not direct:
-                out[place] = averaged(square, sampling.patch_size)
-        self._live.release(start, stop)
+        square = out if direct else np.empty((sampling.read_size, sampling.read_size, 3), np.uint8)
+        if not self._live.paste(plan.corners[patch], plan.tiles_of(patch), square):
+            x, y = self._grid.coords[plan.rows[patch]].tolist()
+            out[...] = read_patch(self._slide, x, y, sampling)
+        elif not direct:
+            out[...] = averaged(square, sampling.patch_size)
 
     def close(self) -> None:
         """Release the file and the tiles."""
         self._live.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def open_tile_stream(slide: Slide, grid: PatchGrid) -> TileStream | str:
@@ -101,17 +119,16 @@ def open_tile_stream(slide: Slide, grid: PatchGrid) -> TileStream | str:
 
 
 def _same_pixels(slide: Slide, grid: PatchGrid, level: TiledLevel, plan: TilePlan, decode: Decode) -> bool:
-    """Whether a few patches, first to last, are the same bytes by tiles and by the reader."""
-    probes = np.unique(np.linspace(0, len(plan.rows) - 1, PROBES).astype(int))
-    coords, sampling = grid.coords[plan.rows[probes]], grid.sampling
-    sample = plan_tiles(level, coords, slide.info.levels[sampling.level].downsample, sampling.read_size)
-    with closing(LiveTiles(level, decode, sample)) as live:
-        live.decode(sample.tiles)
-        return all(_same_patch(slide, live, sampling, patch, *coords[row]) for patch, row in enumerate(sample.rows))
-
-
-def _same_patch(slide: Slide, live: LiveTiles, sampling: Sampling, patch: int, x: np.int32, y: np.int32) -> bool:
-    side = sampling.read_size
+    """Whether the corners of a few patches, first to last, are the same bytes by tiles and by the reader."""
+    number, side = grid.sampling.level, min(PROBE_SIDE, grid.sampling.read_size)
+    coords = grid.coords[plan.rows[np.linspace(0, len(plan.rows) - 1, PROBES).astype(int)]]
+    probes = plan_tiles(level, coords, slide.info.levels[number].downsample, side)
     pixels = np.empty((side, side, 3), np.uint8)
-    expected = slide.read_region(Region(int(x), int(y), sampling.level, side, side))
-    return live.paste(patch, pixels) and np.array_equal(pixels, expected)
+    with closing(LiveTiles(level, decode, probes)) as live:
+        for tile in probes.tiles.tolist():
+            live.decode(tile)
+        for patch, (x, y) in enumerate(coords[probes.rows].tolist()):
+            decoded = live.paste(probes.corners[patch], probes.tiles_of(patch), pixels)
+            if not decoded or not np.array_equal(pixels, slide.read_region(Region(x, y, number, side, side))):
+                return False
+    return True
