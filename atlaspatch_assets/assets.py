@@ -13,7 +13,7 @@ from atlaspatch_assets.partitions import SLIDES, register
 from atlaspatch_assets.pools import POOL
 from atlaspatch_assets.progress import Progress
 from atlaspatch_assets.slides import find_batch
-from atlaspatch_assets.stages import asset_key, asset_specs, code_version
+from atlaspatch_assets.stages import asset_key, asset_specs
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.outcome import Outcome, Status, Step
 from atlaspatch_core.recipe import Recipe
@@ -62,9 +62,8 @@ def _multi_asset(recipe: Recipe, specs: list[dg.AssetSpec], checks: list[dg.Asse
     def slides_to_embeddings(context: dg.AssetExecutionContext, config: BatchConfig) -> Iterator[Any]:
         stems = _stems(context, config)
         failed: dict[str, str] = {}
-        versions = {stage.step: code_version(stage) for stage in recipe.stages}
         for outcome in _outcomes(context, config, recipe, stems):
-            yield from events(outcome, versions[outcome.step], context.instance)
+            yield from events(outcome, context.instance)
             if outcome.status is Status.FAILED:
                 failed[outcome.stem] = outcome.why
         yield from _check_outputs(context, checks)

@@ -71,7 +71,7 @@ def materialize(stems: tuple[str, ...], project_file: Path, force: bool) -> None
 
 
 def _find(project: "Project") -> "Discovery":
-    from atlaspatch_assets.slides import find_slides
+    from atlaspatch_core.discovery import find_slides
 
     try:
         return find_slides(project)

@@ -18,26 +18,25 @@ NO_EVENT = "NULL"
 Event: TypeAlias = dg.AssetMaterialization | dg.AssetCheckEvaluation
 
 
-def events(outcome: Outcome, code_version: str | None, instance: dg.DagsterInstance) -> Iterator[Event]:
+def events(outcome: Outcome, instance: dg.DagsterInstance) -> Iterator[Event]:
     """Yield the materialisation and the passed check of an output that is valid now, or the failed check.
 
-    A skipped step has no event: the failure that stopped it has one.
+    A slide that has nothing to make (no patches, no embedding) is done, and its event says so. A step that was skipped
+    because of a failure has no event: the failure has one.
     """
-    if outcome.status in (Status.COMPUTED, Status.REUSED):
-        yield materialization(outcome, code_version, instance)
-    if outcome.status is not Status.SKIPPED:
+    if outcome.fingerprint:
+        yield materialization(outcome, instance)
+    if outcome.fingerprint or outcome.status is Status.FAILED:
         yield evaluation(outcome)
 
 
-def materialization(
-    outcome: Outcome, code_version: str | None, instance: dg.DagsterInstance
-) -> dg.AssetMaterialization:
+def materialization(outcome: Outcome, instance: dg.DagsterInstance) -> dg.AssetMaterialization:
     """Return the event of an output that is valid now, whether computed or reused."""
     return dg.AssetMaterialization(
         asset_key=asset_key(outcome.step),
         partition=outcome.stem,
         metadata=event_metadata(outcome),
-        tags=version_tags(outcome, code_version, instance),
+        tags=version_tags(outcome, instance),
     )
 
 
@@ -52,14 +51,14 @@ def evaluation(outcome: Outcome) -> dg.AssetCheckEvaluation:
     )
 
 
-def version_tags(outcome: Outcome, code_version: str | None, instance: dg.DagsterInstance) -> Mapping[str, str]:
+def version_tags(outcome: Outcome, instance: dg.DagsterInstance) -> Mapping[str, str]:
     """Return the tags by which Dagster knows one version of an output from another, and what it was computed from.
 
     The data version is the fingerprint. With these tags Dagster's own staleness of a slide agrees with ours.
     """
     tags = {"dagster/data_version": outcome.fingerprint or ""}
-    if code_version:
-        tags["dagster/code_version"] = code_version
+    if outcome.code_version:
+        tags["dagster/code_version"] = outcome.code_version
     for step, fingerprint in outcome.inputs.items():
         key = asset_key(step)
         tags[f"dagster/input_data_version/{key.to_user_string()}"] = fingerprint

@@ -1,7 +1,7 @@
 """What was made outside Dagster, told to Dagster: runless events, equal to those of a run."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import dagster as dg
@@ -9,23 +9,19 @@ import dagster as dg
 from atlaspatch_assets.events import events
 from atlaspatch_assets.home import dagster_home
 from atlaspatch_assets.partitions import register
-from atlaspatch_core.outcome import Outcome, Step
+from atlaspatch_core.outcome import Outcome
 
 log = logging.getLogger(__name__)
 
-NO_VERSIONS: Mapping[Step, str] = {}
 
-
-def report(
-    outcomes: Iterable[Outcome], instance: dg.DagsterInstance, code_versions: Mapping[Step, str] = NO_VERSIONS
-) -> None:
+def report(outcomes: Iterable[Outcome], instance: dg.DagsterInstance) -> None:
     """Record outcomes as they come; slides that the instance does not know become partitions."""
     known: set[str] = set()
     for outcome in outcomes:
         if outcome.stem not in known:
             register(instance, [outcome.stem])
             known.add(outcome.stem)
-        for event in events(outcome, code_versions.get(outcome.step), instance):
+        for event in events(outcome, instance):
             instance.report_runless_asset_event(event)
 
 

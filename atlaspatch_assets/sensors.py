@@ -9,8 +9,7 @@ from atlaspatch_assets.batches import batch_request, in_batches
 from atlaspatch_assets.jobs import JOB_NAME
 from atlaspatch_assets.partitions import MOST_KEYS_PER_CALL, SLIDES
 from atlaspatch_assets.pools import limit_pool
-from atlaspatch_assets.slides import find_slides
-from atlaspatch_core.discovery import Discovery, SlideSource
+from atlaspatch_core.discovery import Discovery, SlideSource, find_slides
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.fingerprint import slide_files
 from atlaspatch_core.project import Project

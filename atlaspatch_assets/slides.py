@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from atlaspatch_core.discovery import Discovery, SlideSource, discover
+from atlaspatch_core.discovery import SlideSource, find_slides
 from atlaspatch_core.errors import NoSlides
-from atlaspatch_core.mpp import read_mpp_csv
 from atlaspatch_core.outcome import Outcome, Status, Step
 from atlaspatch_core.project import Project
 
@@ -23,13 +22,6 @@ class Batch:
         """Yield a failed outcome for every slide that was not found."""
         for stem, why in self.lost:
             yield Outcome(stem, step, Status.FAILED, why=why)
-
-
-def find_slides(project: Project) -> Discovery:
-    """Return what lies in the project's folders. Raises NoSlides, and InvalidProject for a bad table of mpp."""
-    slides = project.slides
-    mpp_by_stem = read_mpp_csv(slides.mpp_csv) if slides.mpp_csv else {}
-    return discover(slides.folders, recursive=slides.recursive, mpp_by_stem=mpp_by_stem, exclude=(project.output,))
 
 
 def find_batch(project: Project, stems: Sequence[str]) -> Batch:

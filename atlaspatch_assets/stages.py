@@ -7,10 +7,9 @@ import dagster as dg
 
 from atlaspatch_assets.descriptions import describe, facts
 from atlaspatch_core.errors import InvalidProject, MissingWeights
-from atlaspatch_core.fingerprint import canonical_json, short_hash
 from atlaspatch_core.outcome import Step
 from atlaspatch_core.project import Geometry, Project
-from atlaspatch_core.recipe import STEP_VERSIONS, Recipe, Stage
+from atlaspatch_core.recipe import Recipe, Stage
 
 GROUPS = {"slide": "slides", "tissue_mask": "tissue"}
 """Groups of the assets that all geometries share; the others stand in the group of their geometry."""
@@ -38,7 +37,7 @@ def asset_key(step: Step | str) -> dg.AssetKey:
 def code_version(stage: Stage) -> str:
     """Return 16 hex digits that change with whatever decides the stage's numbers on every slide."""
     try:
-        return short_hash(canonical_json({"version": STEP_VERSIONS[stage.step.kind], "spec": stage.spec}))
+        return stage.code_version
     except MissingWeights:
         return NO_WEIGHTS
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from atlaspatch_core.errors import NoSlides, StemClash
+from atlaspatch_core.mpp import read_mpp_csv
+from atlaspatch_core.project import Project
 from atlaspatch_core.readers import SUFFIXES
 from atlaspatch_core.slide import stem_of
 
@@ -49,6 +51,18 @@ class Discovery:
     """Sorted by path; every stem once."""
     clashes: tuple[Clash, ...] = ()
     """Sorted by stem."""
+
+
+def find_slides(project: Project) -> Discovery:
+    """Return what lies where a project points, but for what it made itself.
+
+    Raises NoSlides where there is nothing, InvalidProject for a table of mpp that cannot be used.
+    """
+    slides, output = project.slides, project.output
+    pictures = (output / folder for folder in ("images", "visualization", "thumbnails"))
+    mpp_by_stem = read_mpp_csv(slides.mpp_csv) if slides.mpp_csv else {}
+    exclude = [output, *pictures]
+    return discover(slides.folders, recursive=slides.recursive, mpp_by_stem=mpp_by_stem, exclude=exclude)
 
 
 def discover(

@@ -13,7 +13,7 @@ class Status(StrEnum):
     REUSED = "reused"
     FAILED = "failed"
     SKIPPED = "skipped"
-    """Not tried: an earlier step of the slide failed, or there is nothing to do (no patches)."""
+    """Not tried: an earlier step of the slide failed, or there is nothing to make (no patches)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,9 @@ class Outcome:
     step: Step
     status: Status
     fingerprint: str | None = None
-    """Identity of the output, 16 hex digits; None when failed or skipped."""
+    """Identity of the output, 16 hex digits; None when failed, or skipped because of a failure."""
+    code_version: str | None = None
+    """Identity of what decides the step's numbers on every slide, 16 hex digits; None where ``fingerprint`` is."""
     why: str = ""
     """Why it was computed, reused, skipped, or how it failed: one sentence."""
     numbers: Mapping[str, int | float] = field(default_factory=dict)

@@ -8,7 +8,7 @@ from atlaspatch_core.encoders.declaration import NO_PLUGINS, PatchEncoder, Plugi
 from atlaspatch_core.encoders.patch import find_patch_encoder
 from atlaspatch_core.encoders.slide import find_slide_encoder
 from atlaspatch_core.errors import GeometryMismatch
-from atlaspatch_core.fingerprint import Identity
+from atlaspatch_core.fingerprint import Identity, canonical_json, short_hash
 from atlaspatch_core.outcome import Step
 from atlaspatch_core.project import Geometry, Project
 from atlaspatch_core.segmenters import find_segmenter
@@ -50,6 +50,11 @@ class Stage:
         return {"patch_coords": "coords", "patch_features": "features", "slide_embedding": "slide_features"}[
             self.step.kind
         ] + (f"/{self.step.encoder}" if self.step.encoder else "")
+
+    @property
+    def code_version(self) -> str:
+        """16 hex digits that change with whatever decides the numbers on every slide. Raises MissingWeights."""
+        return short_hash(canonical_json({"version": STEP_VERSIONS[self.step.kind], "spec": self.spec}))
 
     def identity(self, inputs: Mapping[str, str], found: Mapping[str, Any] = EMPTY) -> Identity:
         """Return the identity of the output; ``found`` are facts of the slide that decide numbers, such as its mpp."""

@@ -24,9 +24,9 @@ def embed(work: SlideWork, stage: Stage) -> Outcome:
     geometry = stage.geometry
     assert geometry is not None
     kept = work.kept[geometry.name]
-    if kept[COORDS].shape[0] == 0:
-        return work.outcome(stage, Status.SKIPPED, None, since, why=NO_PATCHES)
     expected = stage.identity(work.inputs(stage))
+    if kept[COORDS].shape[0] == 0:
+        return work.outcome(stage, Status.SKIPPED, expected.fingerprint, since, why=NO_PATCHES)
     stored = kept.get(stage.dataset)
     why = work.reason(stage, stored.identity if stored else None, expected)
     path = work.store.h5(work.stem, geometry.name)

@@ -121,9 +121,10 @@ class SlideWork:
         """Return the outcome of a stage and remember its fingerprint for the stages downstream."""
         if fingerprint:
             self.fingerprints[stage.step] = fingerprint
+        code_version = stage.code_version if fingerprint else None
         inputs = {str(step): self.fingerprints[step] for step in stage.upstream if step in self.fingerprints}
         seconds = perf_counter() - since
-        return Outcome(self.stem, stage.step, status, fingerprint, inputs=inputs, seconds=seconds, **more)
+        return Outcome(self.stem, stage.step, status, fingerprint, code_version, inputs=inputs, seconds=seconds, **more)
 
     def failed(self, stage: Stage, error: AtlasPatchError, since: float) -> Outcome:
         """Return the outcome of a stage that went wrong; stages downstream will be skipped."""

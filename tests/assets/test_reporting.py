@@ -11,8 +11,9 @@ from atlaspatch_core.cli.main import cli
 from atlaspatch_core.outcome import Outcome, Status, Step
 
 COORDS = Step("patch_coords")
-MASK = Outcome("a", Step("tissue_mask"), Status.COMPUTED, "1" * 16, "missing", {"tissue_share": 0.25})
-DONE = Outcome("a", COORDS, Status.COMPUTED, "2" * 16, "missing", {"patches": 4}, inputs={"tissue_mask": "1" * 16})
+MASK = Outcome("a", Step("tissue_mask"), Status.COMPUTED, "1" * 16, why="missing", numbers={"tissue_share": 0.25})
+INPUTS = {"tissue_mask": "1" * 16}
+DONE = Outcome("a", COORDS, Status.COMPUTED, "2" * 16, "code", why="missing", numbers={"patches": 4}, inputs=INPUTS)
 FAILED = Outcome("b", COORDS, Status.FAILED, why="b: it broke")
 SKIPPED = Outcome("b", Step("patch_features", "uni"), Status.SKIPPED, why="patch_coords failed")
 
@@ -24,7 +25,7 @@ def instance():
 
 
 def test_outcomes_become_partitions_materialisations_and_checks(instance):
-    report([MASK, DONE, FAILED, SKIPPED], instance, {COORDS: "code"})
+    report([MASK, DONE, FAILED, SKIPPED], instance)
 
     assert instance.get_dynamic_partitions("slides") == ["a", "b"]
     assert instance.get_materialized_partitions(dg.AssetKey("patch_coords")) == {"a"}
@@ -36,7 +37,7 @@ def test_outcomes_become_partitions_materialisations_and_checks(instance):
 
 
 def test_events_carry_their_version_and_that_of_what_they_came_from(instance):
-    report([MASK, DONE], instance, {COORDS: "code"})
+    report([MASK, DONE], instance)
 
     assert last(instance, "patch_coords", "a").event_log_entry.tags == {
         "dagster/data_version": "2" * 16,
