@@ -1,7 +1,7 @@
 """``atlaspatch encode-slide``: slides in, one file per slide out."""
 
-from collections.abc import Mapping
-from itertools import chain
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,7 +11,7 @@ from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.logs import logging_to_stderr
 from atlaspatch_core.cli.values import check_together, project_values
 from atlaspatch_core.errors import AtlasPatchError, NoSlides
-from atlaspatch_core.outcome import Status
+from atlaspatch_core.outcome import Outcome, Status
 
 if TYPE_CHECKING:
     from atlaspatch_core.discovery import Discovery
@@ -45,6 +45,8 @@ def encode_slide(context: click.Context, verbose: bool, skip_existing: bool, **o
         except KeyboardInterrupt:
             click.echo(f"\nInterrupted: what was finished stays in {options['output']}; run again to go on.", err=True)
             context.exit(INTERRUPTED)
+        except AtlasPatchError as error:
+            raise click.ClickException(str(error)) from error
 
 
 def run(options: Mapping[str, Any], hooks: Hooks, *, force: bool, verbose: bool) -> int:
@@ -53,19 +55,30 @@ def run(options: Mapping[str, Any], hooks: Hooks, *, force: bool, verbose: bool)
     discovery = slides_of(recipe.project)
 
     from atlaspatch_core.cli.display import Display
-    from atlaspatch_core.cli.printing import summary
-    from atlaspatch_core.pipeline import clash_outcomes, process
+    from atlaspatch_core.cli.printing import fate_of, summary
 
     slides = len(discovery.sources) + len(discovery.clashes)
-    with Display(slides, len(recipe.stages), verbose=verbose) as display:
-        work = process(discovery.sources, recipe, force=force, on_patches=display.patches)
-        for outcome in chain(clash_outcomes(discovery), work):
+    with (
+        Display(slides, len(recipe.stages), verbose=verbose) as display,
+        closing(outcomes_of(discovery, recipe, force=force, on_patches=display.patches)) as outcomes,
+    ):
+        for outcome in outcomes:
             if hooks.report:
                 hooks.report(outcome)
             display.add(outcome)
     display.say(summary(display.outcomes, recipe.project.output))
-    outcomes = chain.from_iterable(display.outcomes.values())
-    return SOME_FAILED if any(outcome.status is Status.FAILED for outcome in outcomes) else DONE
+    failed = Status.FAILED in map(fate_of, display.outcomes.values())
+    return SOME_FAILED if failed else DONE
+
+
+def outcomes_of(
+    discovery: "Discovery", recipe: "Recipe", *, force: bool, on_patches: Callable[[str, int, int], None]
+) -> Generator[Outcome]:
+    """Yield what becomes of every slide; closing this ends the work, and waits until what is being written is whole."""
+    from atlaspatch_core.pipeline import clash_outcomes, process
+
+    yield from clash_outcomes(discovery)
+    yield from process(discovery.sources, recipe, force=force, on_patches=on_patches)
 
 
 def recipe_of(options: Mapping[str, Any]) -> "Recipe":

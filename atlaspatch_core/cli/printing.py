@@ -27,7 +27,8 @@ def slide_line(outcomes: Sequence[Outcome]) -> Text:
     failed = any(outcome.status is Status.FAILED for outcome in outcomes)
     told = [outcome for outcome in outcomes if is_told(outcome) and not (failed and outcome.status is Status.SKIPPED)]
     phrases = [phrase(list(same)) for _, same in groupby(told, key=lambda outcome: (outcome.status, reason(outcome)))]
-    return Text(f"{outcomes[0].stem}: ", style="bold") + Text(" · ").join(phrases or [Text("nothing to do", "dim")])
+    done = Text(" · ").join(phrases or [Text("nothing to do", "dim")])
+    return Text.assemble((f"{outcomes[0].stem}: ", "bold"), done)
 
 
 def is_told(outcome: Outcome) -> bool:

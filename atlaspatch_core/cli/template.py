@@ -34,7 +34,13 @@ min_hole_um2 = 10000.0
 min_tissue_share = 0.0
 # How far a simplified outline may lie from the true one, µm.
 simplify_um = 4.0
-# Ink on bare glass is never tissue. true: tissue beneath ink is none either.
+# Segmenters with a network call tissue what they give a higher probability, 0 to 1; the others ignore it.
+seg_conf_thresh = 0.5
+# Holes of min_hole_um2 and more are no tissue. false: all holes are filled.
+remove_holes = true
+# Folds, foreign bodies, pen marks, air bubbles and blur are no tissue; this needs GrandQC's artefact network.
+remove_artifacts = false
+# Ink is never tissue, but tissue beneath a thin stroke is. true: it is none either.
 remove_penmarks = false
 
 # One size and scale of patches, and the encoders that run on them. Repeat the block, each with a name of its own, for

@@ -15,7 +15,7 @@ FEATURES, EMBEDDING = Step("patch_features", "lite"), Step("slide_embedding", "m
 
 
 def outcome(step: Step, status: Status, why: str = "", **numbers: float) -> Outcome:
-    return Outcome("a", step, status, "0123456789abcdef", why, numbers, seconds=1.5)
+    return Outcome("a", step, status, "0123456789abcdef", why=why, numbers=numbers, seconds=1.5)
 
 
 def reused() -> list[Outcome]:
