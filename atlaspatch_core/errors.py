@@ -53,8 +53,20 @@ class MissingWeights(AtlasPatchError):
     """An encoder's weights are not where they were declared to be."""
 
 
+class MissingExtra(AtlasPatchError):
+    """A network needs a Python package that is not installed."""
+
+
 class WrongWeights(AtlasPatchError):
     """A checkpoint does not fit its encoder: other layers, other shapes, another dim or another hash."""
+
+
+class RemoteCodeNotAllowed(AtlasPatchError):
+    """A network is Python code beside its weights, and nobody allowed to run it."""
+
+
+class LicenseNotAllowed(AtlasPatchError):
+    """The project does not allow the licence of an encoder or of a segmenter's weights."""
 
 
 class GeometryMismatch(AtlasPatchError):

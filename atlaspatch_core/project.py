@@ -135,6 +135,10 @@ class Project(_Section):
     """Patch encoder to a local checkpoint."""
     plugins: tuple[Path, ...] = ()
     """Python files that declare further encoders."""
+    allow_remote_code: tuple[str, ...] = ()
+    """Encoders whose Python code, which lies beside their weights, may be run."""
+    allow_licenses: tuple[str, ...] | None = None
+    """Licences that encoders and segmenters may have, in any case of letters; None allows all."""
     pictures: Pictures = Pictures()
     runtime: Runtime = Runtime()
 

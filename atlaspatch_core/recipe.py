@@ -10,6 +10,7 @@ from atlaspatch_core.encoders.slide import find_slide_encoder
 from atlaspatch_core.errors import GeometryMismatch
 from atlaspatch_core.fingerprint import Identity, canonical_json, short_hash
 from atlaspatch_core.outcome import Step
+from atlaspatch_core.policy import check_license, permitted
 from atlaspatch_core.project import Geometry, Project
 from atlaspatch_core.segmenters import find_segmenter
 
@@ -81,9 +82,10 @@ def make_recipe(project: Project) -> Recipe:
     """Return what the project makes of every slide.
 
     Raises UnknownName for a segmenter or encoder that does not exist, GeometryMismatch for one that was made for other
-    patches.
+    patches, LicenseNotAllowed and RemoteCodeNotAllowed for what the project does not allow.
     """
     segmenter = find_segmenter(project.tissue.segmenter)
+    check_license(segmenter.name, segmenter.license, project.allow_licenses)
     plugins = _plugins(project)
     mask = asdict(project.tissue) | {"segmenter_version": segmenter.version}
     shared = (Stage(SLIDE), Stage(TISSUE_MASK, (SLIDE,), mask))
@@ -101,9 +103,11 @@ def _plugins(project: Project) -> Plugins:
 
 
 def _stages(geometry: Geometry, project: Project, plugins: Plugins) -> Iterator[Stage]:
-    slide_encoders = [find_slide_encoder(name, project.weights, plugins) for name in geometry.slide_encoders]
+    slide_encoders = [
+        permitted(find_slide_encoder(name, project.weights, plugins), project) for name in geometry.slide_encoders
+    ]
     names = [*geometry.patch_encoders, *(encoder.patch_encoder for encoder in slide_encoders)]
-    patch_encoders = [find_patch_encoder(name, project.weights, plugins) for name in names]
+    patch_encoders = [permitted(find_patch_encoder(name, project.weights, plugins), project) for name in names]
     _check_patch_size(geometry, slide_encoders)
     coords = Step("patch_coords", None, geometry.name)
     filters = asdict(geometry.filters) if geometry.filters else None

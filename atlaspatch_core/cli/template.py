@@ -8,6 +8,10 @@ PROJECT = """\
 output = "output"
 # Python files that declare further encoders. Their code is executed.
 plugins = []
+# Encoders whose Python code, which lies beside their weights, may be run. Read it first.
+allow_remote_code = []
+# Licences that encoders and segmenters may have; others are refused. Default: any.
+# allow_licenses = ["Apache-2.0", "MIT"]
 
 [slides]
 # Slide files, and folders that are searched for slides. (example; default [])

@@ -1,7 +1,8 @@
 """The one place that loads encoders."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from atlaspatch_core.encoders.checkpoint import check_hash, load_strictly, read_checkpoint
 from atlaspatch_core.encoders.declaration import Adapt, Architecture, PatchEncoder, Precision, SlideEncoder, Weights
@@ -16,6 +17,15 @@ if TYPE_CHECKING:
 
 BLANK_SIDE = 224
 """Side of the blank patch by which an encoder without a fixed input is asked for its dim, px."""
+
+
+@runtime_checkable
+class LoadsItself(Protocol):
+    """An architecture that reads its weights by itself, strictly."""
+
+    def load(self, weights: Path, encoder: str) -> "Module":
+        """Return the network with its weights, in float32; raises WrongWeights that names ``encoder``."""
+        ...
 
 
 def load_patch_encoder(
@@ -63,6 +73,8 @@ def _network(name: str, architecture: Architecture, source: Weights, adapt: Adap
     path = source.find(name)
     if path is not None:
         check_hash(path, source.spec(name).get("sha256"), name)
+    if path is not None and isinstance(architecture, LoadsItself):
+        return architecture.load(path, name).eval().requires_grad_(False)
     network = architecture.build(path).eval().requires_grad_(False)
     if path is not None:
         load_strictly(network, read_checkpoint(path, name), adapt, name)

@@ -4,6 +4,7 @@ import importlib.util
 import os
 import sys
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import file_digest, sha256
 from pathlib import Path
@@ -84,6 +85,24 @@ class BuiltIn:
         return {"built_in": True}
 
 
+SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
+"""What a local file of weights may be called, best first."""
+
+
+def local_weights(encoder: str, names: tuple[str, ...], given: Mapping[str, Path]) -> LocalWeights | None:
+    """Return what takes the place of an encoder's declared weights; None where nothing does.
+
+    First what the user gives for it by one of its names; then ``<encoder>.<suffix>`` or the folder ``<encoder>`` in the
+    folder that ``ATLASPATCH_WEIGHTS`` names.
+    """
+    for name in (encoder, *names):
+        if name in given:
+            return LocalWeights(Path(given[name]))
+    folder = os.environ.get("ATLASPATCH_WEIGHTS")
+    places = [Path(folder).expanduser() / f"{encoder}{suffix}" for suffix in (*SUFFIXES, "")] if folder else []
+    return next((LocalWeights(path) for path in places if path.exists()), None)
+
+
 def hash_of(path: Path) -> str:
     """Return the sha256 of a file, or of the names and hashes of all files of a folder, as 64 hex digits.
 
@@ -97,11 +116,11 @@ def hash_of(path: Path) -> str:
     stat = path.stat()
     identity = f"{path.resolve()}\n{stat.st_size}\n{stat.st_mtime_ns}"
     memo = cache_folder() / "weights" / sha256(identity.encode()).hexdigest()
-    known = _recall(memo)
+    known = recall(memo)
     if known is None:
         with path.open("rb") as file:
             known = file_digest(file, "sha256").hexdigest()
-        _remember(memo, known)
+        remember(memo, known)
     return known
 
 
@@ -114,7 +133,8 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "atlaspatch"
 
 
-def _recall(memo: Path) -> str | None:
+def recall(memo: Path) -> str | None:
+    """Return a hash that was kept, 64 hex digits, or None."""
     try:
         known = memo.read_text().strip()
     except OSError:
@@ -122,7 +142,7 @@ def _recall(memo: Path) -> str | None:
     return known if len(known) == 64 else None
 
 
-def _remember(memo: Path, known: str) -> None:
+def remember(memo: Path, known: str) -> None:
     """Keep a hash; where the cache cannot be written it is computed again next time."""
     draft = memo.with_name(f"{memo.name}.{uuid.uuid4().hex}")
     try:

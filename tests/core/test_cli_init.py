@@ -60,7 +60,8 @@ def test_every_key_of_a_section_stands_in_the_file_with_its_default(name: str, s
 
 
 def test_every_section_and_top_level_key_stands_in_the_file():
-    assert tomllib.loads(project_text([])).keys() == Project.model_fields.keys()
+    text = project_text([]).replace("# allow_licenses = ", "allow_licenses = ")
+    assert tomllib.loads(text).keys() == Project.model_fields.keys()
 
 
 def test_every_key_of_the_tissue_stands_in_the_file_with_its_default(tmp_path: Path):

@@ -9,7 +9,7 @@ from atlaspatch_core.encoders.names import by_any_name, by_name, unknown
 from atlaspatch_core.encoders.patch.efficientnet import EFFICIENTNET_LITE0
 from atlaspatch_core.encoders.patch.timm_models import PREFIX as TIMM
 from atlaspatch_core.encoders.patch.timm_models import timm_encoder
-from atlaspatch_core.encoders.weights import LocalWeights
+from atlaspatch_core.encoders.weights import local_weights
 
 PATCH_ENCODERS: Mapping[str, PatchEncoder] = by_name(EFFICIENTNET_LITE0)
 """Canonical name to declaration."""
@@ -20,7 +20,8 @@ def find_patch_encoder(
 ) -> PatchEncoder:
     """Return the patch encoder of a name or an alias, in any case of letters.
 
-    ``weights`` maps names (as given, or canonical) to local files that take the place of the declared source.
+    ``weights`` maps names to local files or folders that take the place of the declared source, as do those in the
+    folder ``ATLASPATCH_WEIGHTS``.
     ``timm-<model name>`` is any model of timm, and imports it. Raises UnknownName, with names that are near.
     """
     known = {**PATCH_ENCODERS, **plugins.patch}
@@ -29,5 +30,5 @@ def find_patch_encoder(
         encoder = timm_encoder(name)
     if encoder is None:
         raise unknown("patch encoder", name, [*by_any_name(known), f"{TIMM}<model name>"])
-    path = (weights or {}).get(name) or (weights or {}).get(encoder.name)
-    return encoder if path is None else replace(encoder, source=LocalWeights(Path(path)))
+    local = local_weights(encoder.name, (name, name.lower(), *encoder.aliases), weights or {})
+    return encoder if local is None else replace(encoder, source=local)

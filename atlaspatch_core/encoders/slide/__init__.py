@@ -9,7 +9,7 @@ from atlaspatch_core.encoders.names import by_any_name, by_name, unknown
 from atlaspatch_core.encoders.patch import PATCH_ENCODERS, find_patch_encoder
 from atlaspatch_core.encoders.slide.mean import PREFIX as MEAN
 from atlaspatch_core.encoders.slide.mean import mean_encoder
-from atlaspatch_core.encoders.weights import LocalWeights
+from atlaspatch_core.encoders.weights import local_weights
 
 SLIDE_ENCODERS: Mapping[str, SlideEncoder] = by_name(*map(mean_encoder, PATCH_ENCODERS.values()))
 """Canonical name to declaration."""
@@ -29,5 +29,5 @@ def find_slide_encoder(
         encoder = mean_encoder(find_patch_encoder(name[len(MEAN) :], weights, plugins))
     if encoder is None:
         raise unknown("slide encoder", name, by_any_name(known))
-    path = (weights or {}).get(name) or (weights or {}).get(encoder.name)
-    return encoder if path is None else replace(encoder, source=LocalWeights(Path(path)))
+    local = local_weights(encoder.name, (name, name.lower(), *encoder.aliases), weights or {})
+    return encoder if local is None or encoder.source is None else replace(encoder, source=local)

@@ -1,0 +1,38 @@
+"""Packages that some encoders need and that are not installed with this one."""
+
+import importlib
+import importlib.util
+from types import ModuleType
+
+from atlaspatch_core.errors import MissingExtra
+
+EXTRAS = {
+    "hub": ("transformers", "einops"),
+    "clip": ("open_clip",),
+    "conch": ("conch",),
+    "musk": ("musk",),
+}
+"""Name of an extra, or of a package that no registry has, to the modules that come with it."""
+CURES = {
+    "conch": "git+https://github.com/mahmoodlab/CONCH.git",
+    "musk": "git+https://github.com/lilab-stanford/MUSK.git fairscale",
+}
+"""What pip installs for those that are not extras of this package."""
+
+
+def installed(extra: str | None) -> bool:
+    """Return whether everything of an extra is there; nothing is imported."""
+    return all(importlib.util.find_spec(module) is not None for module in EXTRAS.get(extra or "", ()))
+
+
+def cure(extra: str) -> str:
+    """Return the command that installs an extra."""
+    return f"pip install {CURES.get(extra, f'atlaspatch[{extra}]')}"
+
+
+def need(module: str, extra: str, encoder: str) -> ModuleType:
+    """Return a module of an extra; raises MissingExtra that says how to install it."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise MissingExtra(f"{encoder}: needs {error.name}, which is not installed; run: {cure(extra)}") from error
