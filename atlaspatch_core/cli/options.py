@@ -171,7 +171,12 @@ RUNTIME = group(
         default=4,
         help="At least so many threads read patches ahead of the encoders; where --patch-workers is higher, it counts.",
     ),
-    option("--seg-batch-size", type=POSITIVE, default=1, help="Overviews that the segmenter takes at once."),
+    option(
+        "--seg-batch-size",
+        type=POSITIVE,
+        default=1,
+        help="Most overviews that the segmenter takes at once; it takes one at present.",
+    ),
     option("--write-batch", type=POSITIVE, default=8192, help="Most rows in one chunk of the HDF5 file."),
     option(
         "--patch-workers",

@@ -106,7 +106,7 @@ device = "cuda"
 # feature_device = "cuda:1"
 # Patches that an encoder takes at once.
 feature_batch_size = 32
-# Overviews that the segmenter takes at once.
+# Most overviews that the segmenter takes at once; it takes one at present.
 segmentation_batch_size = 1
 # Threads that read and decode patches; 0 is one per core.
 read_workers = 0
