@@ -13,7 +13,8 @@ import click
 
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.main import cli
-from atlaspatch_core.errors import AtlasPatchError, NoSlides
+from atlaspatch_core.cli.slides import slides_of
+from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -66,19 +67,8 @@ def materialize(stems: tuple[str, ...], project_file: Path, force: bool) -> None
         make_recipe(project)
     except AtlasPatchError as error:
         raise click.UsageError(str(error)) from error
-    discovery = _find(project)
+    discovery = slides_of(project)
     raise SystemExit(_materialize(project, _chosen(discovery, stems), force=force))
-
-
-def _find(project: "Project") -> "Discovery":
-    from atlaspatch_core.discovery import find_slides
-
-    try:
-        return find_slides(project)
-    except NoSlides as error:
-        raise click.ClickException(str(error)) from error
-    except AtlasPatchError as error:
-        raise click.UsageError(str(error)) from error
 
 
 def _chosen(discovery: "Discovery", stems: Sequence[str]) -> list[str]:

@@ -36,8 +36,11 @@ class Models:
         return self._loaded[stage.step]
 
     def _load(self, stage: Stage) -> Any:
+        from atlaspatch_core.inference import set_threads
+
         encoder = stage.encoder
         assert encoder is not None
+        set_threads(self.runtime.compute_threads)
         spec = canonical_json(encoder.spec())
         if isinstance(encoder, SlideEncoder):
             return _slide_encoder(_Key(encoder, spec), self.runtime.device)

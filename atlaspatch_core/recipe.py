@@ -48,9 +48,8 @@ class Stage:
     @property
     def dataset(self) -> str:
         """Path of the output in the slide's HDF5 file."""
-        return {"patch_coords": "coords", "patch_features": "features", "slide_embedding": "slide_features"}[
-            self.step.kind
-        ] + (f"/{self.step.encoder}" if self.step.encoder else "")
+        folders = {"patch_coords": "coords", "patch_features": "features", "slide_embedding": "slide_features"}
+        return "/".join(part for part in (folders.get(self.step.kind, ""), self.step.encoder) if part)
 
     @property
     def code_version(self) -> str:
@@ -98,8 +97,10 @@ def _plugins(project: Project) -> Plugins:
         return NO_PLUGINS
     from atlaspatch_core.encoders.plugins import load_plugins
 
-    device = project.runtime.feature_device or project.runtime.device
-    return load_plugins(project.plugins, device=device)
+    runtime = project.runtime
+    precision = project.geometry[0].precision if project.geometry else "float32"
+    device = runtime.feature_device or runtime.device
+    return load_plugins(project.plugins, device=device, precision=precision, num_workers=runtime.read_workers)
 
 
 def _stages(geometry: Geometry, project: Project, plugins: Plugins) -> Iterator[Stage]:

@@ -9,13 +9,13 @@ import click
 from atlaspatch_core.cli import options as groups
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.logs import logging_to_stderr
+from atlaspatch_core.cli.slides import slides_of
 from atlaspatch_core.cli.values import check_together, project_values
-from atlaspatch_core.errors import AtlasPatchError, NoSlides
+from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.outcome import Outcome, Status
 
 if TYPE_CHECKING:
     from atlaspatch_core.discovery import Discovery
-    from atlaspatch_core.project import Project
     from atlaspatch_core.recipe import Recipe
 
 DONE, SOME_FAILED, INTERRUPTED = 0, 1, 130
@@ -104,24 +104,3 @@ def check_weights(recipe: "Recipe") -> None:
         raise click.UsageError(
             f"--patch-encoder-ckpt-path names {', '.join(unused)}, which does not run here; what runs is {names}."
         )
-
-
-def slides_of(project: "Project") -> "Discovery":
-    """Return the slides that the project points at.
-
-    Raises click.UsageError for a table of mpp that cannot be used, click.ClickException where there is no slide.
-    """
-    from atlaspatch_core.discovery import discover
-    from atlaspatch_core.mpp import read_mpp_csv
-
-    slides, output = project.slides, project.output
-    pictures = [output / folder for folder in ("images", "visualization", "thumbnails")]
-    try:
-        mpp_by_stem = read_mpp_csv(slides.mpp_csv) if slides.mpp_csv else {}
-        return discover(
-            slides.folders, recursive=slides.recursive, mpp_by_stem=mpp_by_stem, exclude=[output, *pictures]
-        )
-    except NoSlides as error:
-        raise click.ClickException(str(error)) from error
-    except AtlasPatchError as error:
-        raise click.UsageError(str(error)) from error

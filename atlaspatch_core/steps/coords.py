@@ -37,7 +37,8 @@ def lay(work: SlideWork, stage: Stage) -> Outcome:
     work.coords[geometry.name] = expected
     if why:
         _keep(work, geometry, _make(work, geometry), expected)
-        kept = work.store.kept(work.stem, geometry.name)
+        before, kept = kept.keys(), work.store.kept(work.stem, geometry.name)
+        work.dropped |= {(geometry.name, dataset) for dataset in before - kept.keys()}
     work.kept[geometry.name] = kept
     picture = show_grid(work, geometry, fresh=bool(why))
     return work.outcome(

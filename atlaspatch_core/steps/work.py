@@ -26,6 +26,7 @@ from atlaspatch_core.store import Store
 log = logging.getLogger(__name__)
 
 FORCED = "forced"
+COORDS_CHANGED = "the coords changed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ class SlideWork:
     """Geometry name to its grid, once it was needed."""
     coords: dict[str, Identity] = field(default_factory=dict)
     """Geometry name to the identity of its coords."""
+    dropped: set[tuple[str, str]] = field(default_factory=set)
+    """Geometry name and dataset of results that went with the coords they belonged to."""
     kept: dict[str, dict[str, Kept]] = field(default_factory=dict)
     """Geometry name to what its HDF5 file holds, read once the coords are valid."""
     stopped: dict[Step, Outcome] = field(default_factory=dict)
@@ -109,6 +112,8 @@ class SlideWork:
         if self.forced(stage):
             return FORCED
         why = why_stale(stored, expected)
+        if stored is None and (stage.step.geometry, stage.dataset) in self.dropped:
+            why = COORDS_CHANGED
         if why and stage.step not in self.run.selected:
             raise MissingUpstream(f"{self.stem}: {stage.step} is not valid ({why}); run that step first")
         return why

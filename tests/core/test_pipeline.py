@@ -112,6 +112,7 @@ def test_a_finished_slide_is_not_opened_again(finished, tmp_path):
     ("change", "expected", "why"),
     [
         ({"geometry": {"step_size": 128}}, ALL[2:], "step_size none → 128"),
+        ({"geometry": {"step_size": 192}}, ALL[2:], "the coords changed | the coords changed"),
         ({"geometry": {"min_tissue": 0.5}}, ALL[2:], "min_tissue 0.1 → 0.5"),
         ({"geometry": {"target_mag": 10}}, ALL[2:], "target_mpp 0.5 → 1"),
         ({"geometry": {"precision": "float32"}}, ALL[3:], "precision float16 → float32"),
