@@ -119,6 +119,11 @@ class Runtime(_Section):
     """Slides of one Dagster run."""
 
     @property
+    def compute_threads(self) -> int:
+        """Threads of torch and OpenCV."""
+        return self.threads or os.cpu_count() or 1
+
+    @property
     def readers(self) -> int:
         """Threads that read and decode."""
         return self.read_workers or os.cpu_count() or 1
