@@ -11,6 +11,8 @@ EXTRAS = {
     "clip": ("open_clip",),
     "conch": ("conch",),
     "musk": ("musk",),
+    "grandqc": ("segmentation_models_pytorch",),
+    "sam2": ("transformers",),
 }
 """Name of an extra, or of a package that no registry has, to the modules that come with it."""
 CURES = {

@@ -43,7 +43,7 @@ def load_patch_encoder(
 
     where = resolve_device(device)
     how = effective_precision(precision or encoder.precision, where)
-    network = _network(encoder.name, encoder.architecture, encoder.source, encoder.adapt)
+    network = load_network(encoder.name, encoder.architecture, encoder.source, encoder.adapt)
     told = getattr(network, "embedding_dim", None) if encoder.transform is None else None
     forward, chunk = Pooled(network, encoder.pooling, how, autocast=encoder.autocast).to(where).eval(), None
     side = input_side(encoder.transform)
@@ -64,12 +64,15 @@ def load_slide_encoder(
         return LoadedSlideEncoder(encoder, "float32")
     where = resolve_device(device)
     how = effective_precision(precision or encoder.precision, where)
-    network = _network(encoder.name, encoder.architecture, encoder.source, encoder.adapt)
+    network = load_network(encoder.name, encoder.architecture, encoder.source, encoder.adapt)
     return LoadedSlideEncoder(encoder, how, network.to(where))
 
 
-def _network(name: str, architecture: Architecture, source: Weights, adapt: Adapt) -> "Module":
-    """Build a network and load its weights, on the CPU, fit for inference."""
+def load_network(name: str, architecture: Architecture, source: Weights, adapt: Adapt) -> "Module":
+    """Return a network with its weights, on the CPU, fit for inference.
+
+    Raises MissingWeights, MissingExtra, WrongWeights.
+    """
     path = source.find(name)
     if path is not None:
         check_hash(path, source.spec(name).get("sha256"), name)

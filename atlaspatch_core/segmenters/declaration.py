@@ -8,6 +8,7 @@ import shapely
 from numpy.typing import NDArray
 
 from atlaspatch_core.errors import InvalidProject
+from atlaspatch_core.segmenters.networks import Network, Networks
 from atlaspatch_core.slide import Slide
 
 
@@ -28,8 +29,15 @@ class TissueSpec:
     """Least area of a piece, its holes included, as a share of the slide; AtlasPatch's ``--tissue-thresh``."""
     simplify_um: float = 4.0
     """Outlines lie within this of the mask's own, µm."""
+    seg_conf_thresh: float = 0.5
+    """Networks call tissue what they give a higher probability; the others have none and ignore it."""
+    remove_holes: bool = True
+    """Holes of ``min_hole_um2`` and more are no tissue. False: all holes are filled, as TRIDENT does by default."""
+    remove_artifacts: bool = False
+    """Folds, foreign bodies, pen marks, air bubbles and blur are no tissue; GrandQC's artefact network finds them."""
     remove_penmarks: bool = False
-    """Ink is not tissue, but tissue below a stroke thinner than 0.3 mm is. True: neither is that."""
+    """Ink is not tissue, but tissue below a stroke thinner than 0.3 mm is. True: neither is that. ``otsu`` knows ink by
+    itself; the others do not, and True asks GrandQC's artefact network."""
 
     def __post_init__(self) -> None:
         for name in ("closing_um", "min_tissue_um2", "min_hole_um2", "min_tissue_share", "simplify_um"):
@@ -37,6 +45,8 @@ class TissueSpec:
                 raise InvalidProject(f"tissue: {name} is {getattr(self, name)}; give 0 or more")
         if not 0.5 <= self.overview_mpp <= 64:
             raise InvalidProject(f"tissue: overview_mpp is {self.overview_mpp}; give 0.5 to 64 µm per px")
+        if not 0 < self.seg_conf_thresh < 1:
+            raise InvalidProject(f"tissue: seg_conf_thresh is {self.seg_conf_thresh}; give more than 0 and less than 1")
         if self.min_tissue_share > 1:
             raise InvalidProject(f"tissue: min_tissue_share is {self.min_tissue_share}; give 0 to 1")
 
@@ -61,10 +71,14 @@ class Segmenter:
     version: int
     """Raised whenever equal specs give other numbers than before; part of the fingerprint."""
     license: str
-    """Licence of code and weights, SPDX."""
+    """Licence of the weights, or of the code where there are none, SPDX."""
     source: str
     """Paper, page or file the method comes from."""
-    segment: Callable[[Slide, TissueSpec], TissuePixels]
+    segment: Callable[[Slide, TissueSpec, Networks], TissuePixels]
+    network: Network | None = None
+    """What it must load; None where it needs no weights."""
+    knows_ink: bool = False
+    """Whether it obeys ``remove_penmarks`` by itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from atlaspatch_core.overview import read_overview
 from atlaspatch_core.segmenters.colour import GLASS, Channel, Pixels, balanced, brightest, chroma, darkest, texture
 from atlaspatch_core.segmenters.declaration import Segmenter, TissuePixels, TissueSpec
 from atlaspatch_core.segmenters.ink import find_ink, without_ink
+from atlaspatch_core.segmenters.networks import Networks
 from atlaspatch_core.slide import Slide
 
 FAINTEST = 6.0
@@ -29,7 +30,7 @@ NEAR_BLACK = 60
 """Grey pixels below this are scanner frame or black ink, of 255."""
 
 
-def segment(slide: Slide, spec: TissueSpec) -> TissuePixels:
+def segment(slide: Slide, spec: TissueSpec, networks: Networks) -> TissuePixels:  # noqa: ARG001
     """Return where tissue is, with ``pen_share`` and ``dark_share`` (near-black: frames, black ink, fluorescence)."""
     overview = read_overview(slide, spec.overview_mpp)
     pixels = balanced(overview.pixels)
@@ -47,6 +48,7 @@ OTSU = Segmenter(
     license="Apache-2.0",
     source="Otsu, A threshold selection method from gray-level histograms, IEEE Trans. SMC 9 (1979) 62-66",
     segment=segment,
+    knows_ink=True,
 )
 
 

@@ -1,0 +1,162 @@
+"""Networks that segment: what they are, and the loaded ones of a run. Declaring one imports no torch."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atlaspatch_core.encoders.declaration import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Adapt,
+    Architecture,
+    Transform,
+    Weights,
+    as_published,
+)
+from atlaspatch_core.encoders.weights import local_weights
+from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.fingerprint import canonical_json
+
+if TYPE_CHECKING:
+    from torch import Tensor, device
+    from torch.nn import Module
+
+Pixels = NDArray[np.uint8]
+"""Shape (height, width, 3), RGB."""
+Scores = Callable[["Tensor"], "Tensor"]
+"""What a network returns, (b, classes, h, w), to one number per pixel, (b, h, w)."""
+
+KEPT_LOADED = 3
+"""Networks that a process keeps loaded."""
+IMAGENET = Transform(resize=None, crop=None, interpolation="bilinear", mean=IMAGENET_MEAN, std=IMAGENET_STD)
+
+
+def untouched(pixels: Pixels) -> Pixels:
+    """Return the pixels."""
+    return pixels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """A network that gives every pixel of a tile a number per class."""
+
+    name: str
+    """Its key under ``[weights]``, and in messages."""
+    architecture: Architecture
+    source: Weights
+    forward: Callable[[Any, "Tensor"], "Tensor"]
+    """(network, normalised pixels (b, 3, side, side)) to probabilities or logits (b, classes, side, side)."""
+    adapt: Adapt = as_published
+    mpp: float
+    """µm per px that it was trained at."""
+    side: int = 512
+    """Side of a tile, px."""
+    overlap: int = 128
+    """Least overlap of neighbouring tiles, px."""
+    prepare: Callable[[Pixels], Pixels] = untouched
+    """What is done to the pixels of a tile before they are normalised."""
+    license: str
+    """Licence of the weights, SPDX, or a clause where it has none."""
+    gated: bool = False
+    """Whether the weights are given out on request only."""
+    extra: str | None = None
+    """Optional dependency group of this package that the architecture needs."""
+    homepage: str = ""
+
+    def given(self, weights: Mapping[str, Path]) -> "Network":
+        """Return the network with the local file that stands in for its source, where ``local_weights`` finds one."""
+        local = local_weights(self.name, (), weights)
+        return self if local is None else replace(self, source=local)
+
+    def spec(self) -> dict[str, Any]:
+        """Return what decides its numbers, fit for JSON. Raises MissingWeights when the weights are not there."""
+        return {
+            "architecture": self.architecture.spec(),
+            "weights": self.source.spec(self.name),
+            "mpp": self.mpp,
+            "side": self.side,
+            "overlap": self.overlap,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedNetwork:
+    """A network with its weights on a device, in float32."""
+
+    declaration: Network
+    module: "Module"
+    device: "device"
+    batch_size: int
+    """Tiles that it takes at once."""
+
+    def scores(self, tiles: list[Pixels], scores: Scores) -> NDArray[np.float32]:
+        """Return one number per pixel, shape (tiles, side, side), of equally large tiles."""
+        import torch
+
+        from atlaspatch_core.encoders.preprocessing import normalise
+
+        pixels = np.stack([self.declaration.prepare(tile) for tile in tiles])
+        with torch.inference_mode():
+            uint8 = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(self.device)
+            found = scores(self.declaration.forward(self.module, normalise(uint8, IMAGENET)))
+        return found.float().cpu().numpy()
+
+
+@dataclass(slots=True)
+class Networks:
+    """The networks of one run: each is found when it is first needed, and fails once.
+
+    Loaded ones stay in the process, from one run to the next.
+    """
+
+    weights: Mapping[str, Path] = field(default_factory=dict)
+    """Name of a network to the local file that takes the place of its declared source."""
+    device: str = "cpu"
+    batch_size: int = 1
+    """Tiles that a network takes at once."""
+    _found: dict[str, LoadedNetwork | AtlasPatchError] = field(default_factory=dict)
+
+    def get(self, network: Network) -> LoadedNetwork:
+        """Return a network, loaded.
+
+        Raises MissingWeights; WrongWeights, which names the tensors that do not fit; MissingExtra; InvalidProject for a
+        device that is not known.
+        """
+        if network.name not in self._found:
+            self._found[network.name] = self._find(network.given(self.weights))
+        found = self._found[network.name]
+        if isinstance(found, AtlasPatchError):
+            raise found
+        return found
+
+    def _find(self, network: Network) -> LoadedNetwork | AtlasPatchError:
+        from atlaspatch_core.encoders.devices import resolve_device
+
+        try:
+            device = resolve_device(self.device)
+            module = _load(_Key(network, canonical_json(network.spec())), device)
+        except AtlasPatchError as error:
+            return error
+        return LoadedNetwork(network, module, device, self.batch_size)
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """A network, told apart by what decides its numbers: other weights under the same path are another network."""
+
+    network: Network = field(compare=False)
+    spec: str
+
+
+@lru_cache(KEPT_LOADED)
+def _load(key: _Key, device: "device") -> "Module":
+    """Load a network with all its weights, fit for inference."""
+    from atlaspatch_core.encoders.loading import load_network
+
+    network = key.network
+    return load_network(network.name, network.architecture, network.source, network.adapt).to(device)
