@@ -12,18 +12,16 @@ from atlaspatch_core.preview import Picture
 from atlaspatch_core.project import Geometry
 from atlaspatch_core.steps.work import SlideWork
 
-LONGEST_SMALL = 320
-"""px of the longer side of a picture for the web UI."""
-
 
 def show_mask(work: SlideWork, *, fresh: bool) -> Path:
     """Return the small picture of a slide's tissue outlines, drawn anew when they changed."""
     path = work.store.small_picture(work.stem, "mask")
     geojson = work.store.geojson(work.stem)
     if fresh or not path.exists() or path.stat().st_mtime_ns < geojson.stat().st_mtime_ns:
-        small = preview.shrunk(thumbnail(work, fresh=fresh), LONGEST_SMALL)
-        drawn = preview.draw_contours(small, work.polygons, work.known())
-        work.store.keep_file(work.stem, path, preview.encode_small_jpeg(drawn))
+        small = preview.encode_small_jpeg(
+            thumbnail(work, fresh=fresh), draw=lambda base: preview.draw_contours(base, work.polygons, work.known())
+        )
+        work.store.keep_file(work.stem, path, small)
     return path
 
 
@@ -31,9 +29,11 @@ def show_grid(work: SlideWork, geometry: Geometry, *, fresh: bool) -> Path:
     """Return the small picture of a slide's patches, drawn anew when they changed."""
     path = work.store.small_picture(work.stem, "coords", geometry.name)
     if fresh or not path.exists():
-        small = preview.shrunk(thumbnail(work), LONGEST_SMALL)
-        drawn = preview.draw_grid(small, work.grid(geometry), work.known(), lines=())
-        work.store.keep_file(work.stem, path, preview.encode_small_jpeg(drawn))
+        grid = work.grid(geometry)
+        small = preview.encode_small_jpeg(
+            thumbnail(work), draw=lambda base: preview.draw_grid(base, grid, work.known(), lines=())
+        )
+        work.store.keep_file(work.stem, path, small)
     return path
 
 
