@@ -1,7 +1,9 @@
-"""The encoders of one run: each is loaded when it is first needed, once, and fails once."""
+"""The networks of one run: each is loaded when it is first needed, once, and fails once."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from atlaspatch_core.encoders.declaration import PatchEncoder, Precision, SlideEncoder
@@ -10,6 +12,7 @@ from atlaspatch_core.fingerprint import canonical_json
 from atlaspatch_core.outcome import Step
 from atlaspatch_core.project import Runtime
 from atlaspatch_core.recipe import Stage
+from atlaspatch_core.segmenters import Networks
 
 KEPT_LOADED = 4
 """Encoders that a process keeps loaded from one run to the next, as long-lived workers want."""
@@ -22,6 +25,13 @@ class Models:
     runtime: Runtime
     _loaded: dict[Step, Any] = field(default_factory=dict)
     _failed: dict[Step, AtlasPatchError] = field(default_factory=dict)
+    _networks: Networks | None = None
+
+    def networks(self, weights: Mapping[str, Path]) -> Networks:
+        """Return the segmentation networks of this run; none is loaded yet. ``weights`` are the project's."""
+        if self._networks is None:
+            self._networks = Networks(weights, self.runtime.device, self.runtime.segmentation_batch_size)
+        return self._networks
 
     def get(self, stage: Stage) -> Any:
         """Return the loaded encoder of a stage. Raises what loading raised."""

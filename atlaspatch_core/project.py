@@ -137,7 +137,7 @@ class Project(_Section):
     tissue: Annotated[TissueSpec, Field(default_factory=TissueSpec)]
     geometry: tuple[Geometry, ...] = ()
     weights: dict[str, Path] = Field(default_factory=dict)
-    """Patch encoder to a local checkpoint."""
+    """Patch encoder, or segmentation network, to a local checkpoint."""
     plugins: tuple[Path, ...] = ()
     """Python files that declare further encoders."""
     allow_remote_code: tuple[str, ...] = ()

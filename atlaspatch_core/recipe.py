@@ -1,7 +1,8 @@
 """What a project makes of every slide: its steps in order, and the identity of each output before it exists."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from math import isclose
 from typing import Any
 
 from atlaspatch_core.encoders.declaration import NO_PLUGINS, PatchEncoder, Plugins, SlideEncoder
@@ -12,7 +13,7 @@ from atlaspatch_core.fingerprint import Identity, canonical_json, short_hash
 from atlaspatch_core.outcome import Step
 from atlaspatch_core.policy import check_license, permitted
 from atlaspatch_core.project import Geometry, Project
-from atlaspatch_core.segmenters import find_segmenter
+from atlaspatch_core.segmenters import Segmentation, find_segmenter, networks_of
 
 SLIDE = Step("slide")
 TISSUE_MASK = Step("tissue_mask")
@@ -39,11 +40,13 @@ class Stage:
     """JSON values that decide the numbers, beside the encoder."""
     encoder: PatchEncoder | SlideEncoder | None = None
     geometry: Geometry | None = None
+    segmentation: Segmentation | None = None
 
     @property
     def spec(self) -> dict[str, Any]:
         """Return everything that decides the numbers, fit for JSON. Raises MissingWeights."""
-        return (self.encoder.spec() if self.encoder else {}) | dict(self.settings or {})
+        maker = self.encoder or self.segmentation
+        return (maker.spec() if maker else {}) | dict(self.settings or {})
 
     @property
     def dataset(self) -> str:
@@ -83,11 +86,11 @@ def make_recipe(project: Project) -> Recipe:
     Raises UnknownName for a segmenter or encoder that does not exist, GeometryMismatch for one that was made for other
     patches, LicenseNotAllowed and RemoteCodeNotAllowed for what the project does not allow.
     """
-    segmenter = find_segmenter(project.tissue.segmenter)
-    check_license(segmenter.name, segmenter.license, project.allow_licenses)
+    for part in (find_segmenter(project.tissue.segmenter), *networks_of(project.tissue)):
+        check_license(part.name, part.license, project.allow_licenses)
     plugins = _plugins(project)
-    mask = asdict(project.tissue) | {"segmenter_version": segmenter.version}
-    shared = (Stage(SLIDE), Stage(TISSUE_MASK, (SLIDE,), mask))
+    segmentation = Segmentation(project.tissue, project.weights)
+    shared = (Stage(SLIDE), Stage(TISSUE_MASK, (SLIDE,), segmentation=segmentation))
     rest = (stage for geometry in project.geometry for stage in _stages(geometry, project, plugins))
     return Recipe(project, (*shared, *rest))
 
@@ -109,7 +112,7 @@ def _stages(geometry: Geometry, project: Project, plugins: Plugins) -> Iterator[
     ]
     names = [*geometry.patch_encoders, *(encoder.patch_encoder for encoder in slide_encoders)]
     patch_encoders = [permitted(find_patch_encoder(name, project.weights, plugins), project) for name in names]
-    _check_patch_size(geometry, slide_encoders)
+    check_geometry(geometry, slide_encoders)
     coords = Step("patch_coords", None, geometry.name)
     filters = asdict(geometry.filters) if geometry.filters else None
     settings = {"grid": _without_none(asdict(geometry.spec)), "filters": filters}
@@ -129,11 +132,31 @@ def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
 
 
-def _check_patch_size(geometry: Geometry, encoders: list[SlideEncoder]) -> None:
-    wanted = {encoder.name: encoder.patch_size for encoder in encoders if encoder.patch_size is not None}
-    if any(size != geometry.patch_size for size in wanted.values()):
-        sizes = ", ".join(f"{name} needs {size}" for name, size in wanted.items())
+def check_geometry(geometry: Geometry, encoders: Iterable[SlideEncoder]) -> None:
+    """Raise GeometryMismatch when an encoder was made for patches of another size or magnification.
+
+    Both are said of every encoder that was made for some, so that a clash names all of them. Magnifications within 1 %
+    are one.
+    """
+    made_for = [it for it in encoders if it.patch_size is not None]
+    if any(it.patch_size != geometry.patch_size for it in made_for):
+        sizes = ", ".join(f"{it.name} needs {it.patch_size}" for it in made_for)
         raise GeometryMismatch(
-            f"patch size {geometry.patch_size} px does not suit the slide encoders ({sizes}); "
-            "give each patch size a run or a geometry of its own"
+            f"patch size {geometry.patch_size} px does not suit the slide encoders ({sizes}); {_cure(made_for)}"
         )
+    made_for = [it for it in encoders if it.magnification is not None]
+    if any(not isclose(it.magnification or 0, geometry.magnification, rel_tol=0.01) for it in made_for):
+        powers = ", ".join(f"{it.name} needs {it.magnification:g}x" for it in made_for)
+        raise GeometryMismatch(
+            f"magnification {geometry.magnification:.4g}x does not suit the slide encoders ({powers}); "
+            f"{_cure(made_for)}"
+        )
+
+
+def _cure(encoders: Iterable[SlideEncoder]) -> str:
+    """Return what to do: one geometry for all, where their wishes agree."""
+    wishes = {(it.patch_size, it.magnification) for it in encoders}
+    if len(wishes) > 1:
+        return "give each a run, or a geometry, of its own"
+    (size, magnification) = wishes.pop()
+    return f"take patch size {size}" + (f" at {magnification:g}x" if magnification else "")

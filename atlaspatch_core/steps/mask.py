@@ -3,7 +3,6 @@
 from time import perf_counter
 
 from atlaspatch_core.contours import geojson_bytes, polygons_fingerprint, read_geojson
-from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.outcome import Outcome, Status
 from atlaspatch_core.pictures import show_mask
 from atlaspatch_core.recipe import Stage
@@ -21,15 +20,14 @@ def segment(work: SlideWork, stage: Stage) -> Outcome:
     is computed anew; deleted, the automatic ones come back.
     """
     since = perf_counter()
-    expected = stage.identity(work.inputs(stage))
     record = work.store.read_record(work.stem).tissue_mask
     lying = None if work.forced(stage) else _lying(work)
     if lying and not (record and record.made(lying)):
         return _outcome(work, stage, since, Status.REUSED, EDITED, polygon_numbers(work.polygons, work.known()))
     stored = record.identity if record and record.polygons == lying else None
-    why = work.reason(stage, stored, expected)
+    why = work.reason(stage, stored, stage.identity(work.inputs(stage)))
     if why:
-        record = _make(work, expected)
+        record = _make(work, stage)
     assert record is not None
     return _outcome(work, stage, since, Status.COMPUTED if why else Status.REUSED, why, record.numbers)
 
@@ -43,11 +41,14 @@ def _lying(work: SlideWork) -> str | None:
     return polygons_fingerprint(work.polygons)
 
 
-def _make(work: SlideWork, expected: Identity) -> MaskRecord:
-    tissue = segment_tissue(work.slide(), work.run.recipe.project.tissue)
+def _make(work: SlideWork, stage: Stage) -> MaskRecord:
+    """Find the tissue and keep it; weights that had to be fetched for it are known by their sha256 only now."""
+    project = work.run.recipe.project
+    tissue = segment_tissue(work.slide(), project.tissue, work.run.models.networks(project.weights))
+    identity = stage.identity(work.inputs(stage))
     geojson = geojson_bytes(tissue.polygons, work.stem)
     work.polygons = tissue.polygons
-    record = MaskRecord(expected, polygons_fingerprint(work.polygons), tissue.numbers)
+    record = MaskRecord(identity, polygons_fingerprint(work.polygons), tissue.numbers)
     work.store.keep_mask(work.stem, geojson, record)
     return record
 

@@ -13,9 +13,15 @@ import pytest
 import tifffile
 import torch
 from numpy.typing import NDArray
+from painting import paint_slide
 
-from atlaspatch_core.errors import InvalidProject, MissingExtra, MissingWeights, WrongWeights
+from atlaspatch_core.discovery import SlideSource
+from atlaspatch_core.errors import InvalidProject, LicenseNotAllowed, MissingExtra, MissingWeights, WrongWeights
+from atlaspatch_core.outcome import Outcome
+from atlaspatch_core.pipeline import process
+from atlaspatch_core.project import make_project
 from atlaspatch_core.readers import open_slide
+from atlaspatch_core.recipe import TISSUE_MASK, make_recipe
 from atlaspatch_core.segmenters import SEGMENTERS, Networks, Segmentation, TissueSpec, networks_of, segment_tissue
 from atlaspatch_core.segmenters.artifacts import ARTIFACT_NETWORK, ARTIFACTS, without_artifacts
 from atlaspatch_core.segmenters.background import Where, not_plain
@@ -321,6 +327,31 @@ def test_a_mask_is_decided_by_the_bytes_of_the_weights_and_not_by_their_path(tmp
     assert specs[0] == specs[1] != specs[2]
     assert Segmentation(TissueSpec(), {"grandqc": tmp_path / "a.pth"}).spec() == Segmentation(TissueSpec()).spec()
     assert json.loads(json.dumps(specs[0])) == specs[0]
+
+
+def test_other_weights_at_the_same_path_make_a_mask_stale(tmp_path):
+    path = constant(tmp_path, GRANDQC_NETWORK, (2.0, 0.0))
+    source = SlideSource("a", paint_slide(tmp_path / "a.svs", texture(512, 512), objective_power=20))
+    values = {"output": tmp_path / "out", "tissue": {"segmenter": "grandqc"}, "weights": {"grandqc": path}}
+    recipe = make_recipe(make_project({**values, "runtime": {"device": "cpu"}}, origin="test"))
+
+    def mask() -> Outcome:
+        return next(outcome for outcome in process([source], recipe) if outcome.step == TISSUE_MASK)
+
+    first, again = mask(), mask()
+    constant(tmp_path, GRANDQC_NETWORK, (-2.0, 0.0))
+    changed = mask()
+    assert [str(outcome.status) for outcome in (first, again, changed)] == ["computed", "reused", "computed"]
+    assert "networks.grandqc.weights.sha256" in changed.why
+    assert (first.numbers["tissue_share"], changed.numbers["tissue_share"]) == (1, 0)
+
+
+def test_licences_of_all_networks_of_a_mask_must_be_allowed():
+    allowed = {"allow_licenses": ["Apache-2.0", "MIT"]}
+    make_recipe(make_project({**allowed, "tissue": {"segmenter": "otsu"}}, origin="test"))
+    for tissue in ({"segmenter": "hest"}, {"segmenter": "otsu", "remove_artifacts": True}):
+        with pytest.raises(LicenseNotAllowed, match=r"hest|grandqc_artifact"):
+            make_recipe(make_project({**allowed, "tissue": tissue}, origin="test"))
 
 
 def test_a_network_is_loaded_once_for_many_slides(tmp_path):
