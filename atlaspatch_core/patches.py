@@ -1,16 +1,16 @@
 """The pixels of a grid: every patch once, in bounded memory, read by several threads."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from itertools import chain
 from typing import Literal, Self, final
 
 import numpy as np
 
 from atlaspatch_core.grid import PatchGrid
-from atlaspatch_core.regions import read_patch, region_work
+from atlaspatch_core.read_ahead import Batch, Piece, run
+from atlaspatch_core.regions import read_patch, region_pieces
 from atlaspatch_core.slide import Slide
 from atlaspatch_core.tiles.streaming import TileStream, open_tile_stream
-from atlaspatch_core.work import Batch, Work, run
 
 __all__ = ["Batch", "PatchStream", "open_stream", "read_patch", "stream_patches"]
 
@@ -28,16 +28,16 @@ class PatchStream:
         """Why this path was taken."""
         self._tiles = source if isinstance(source, TileStream) else None
         self._batches = run(
-            self._work(slide, grid, batch_size),
+            self._pieces(slide, grid, batch_size),
             patch_size=grid.sampling.patch_size,
             batch_size=batch_size,
             workers=workers,
         )
 
-    def _work(self, slide: Slide, grid: PatchGrid, batch_size: int) -> Iterator[Work]:
+    def _pieces(self, slide: Slide, grid: PatchGrid, batch_size: int) -> Iterator[Piece]:
         if self._tiles is None:
-            return region_work(slide, grid, np.arange(len(grid.coords)), batch_size)
-        return chain(self._tiles.work(batch_size), region_work(slide, grid, self._tiles.others, batch_size))
+            return region_pieces(slide, grid, np.arange(len(grid.coords)), batch_size)
+        return chain(self._tiles.pieces(batch_size), region_pieces(slide, grid, self._tiles.others, batch_size))
 
     def __iter__(self) -> Iterator[Batch]:
         return self._batches
@@ -67,7 +67,7 @@ def open_stream(slide: Slide, grid: PatchGrid, *, batch_size: int, workers: int)
     return PatchStream(slide, grid, source, batch_size=batch_size, workers=workers)
 
 
-def stream_patches(slide: Slide, grid: PatchGrid, *, batch_size: int, workers: int) -> Iterator[Batch]:
+def stream_patches(slide: Slide, grid: PatchGrid, *, batch_size: int, workers: int) -> Generator[Batch]:
     """Yield the batches of ``open_stream``, and close it at the end."""
     with open_stream(slide, grid, batch_size=batch_size, workers=workers) as stream:
         yield from stream

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.grid import PatchGrid
+from atlaspatch_core.read_ahead import Piece, cuts, piece_size
 from atlaspatch_core.regions import averaged, read_patch
 from atlaspatch_core.slide import Region, Slide
 from atlaspatch_core.tiles.codecs import Decode
 from atlaspatch_core.tiles.layout import TiledLevel, find_tiled_level
 from atlaspatch_core.tiles.live import LiveTiles
 from atlaspatch_core.tiles.plan import TilePlan, plan_tiles
-from atlaspatch_core.work import Work, cuts, piece_size
 
 SHIFTED_TILES = {"leica", "trestle", "ventana"}
 """Vendors whose tiles overlap, or do not begin at (0, 0) of the slide."""
@@ -43,15 +43,15 @@ class TileStream:
         """Rows of the grid that must be read as regions."""
         return self._plan.others
 
-    def work(self, batch_size: int) -> Iterator[Work]:
-        """Yield the work of decoding every tile and cutting every patch, row by row; to be done once, in this order."""
+    def pieces(self, batch_size: int) -> Iterator[Piece]:
+        """Yield pieces that decode every tile and cut every patch, row by row; to be read once, in this order."""
         count = len(self._plan.rows)
         pieces = list(cuts(count, piece_size(self._grid.sampling.read_size), batch_size))
         self._piece_starts = np.array([start for start, _ in pieces])
         self._decoded = [Event() for _ in pieces]
         for (start, stop), decoded in zip(pieces, self._decoded, strict=True):
             ends_batch = stop == count or stop % batch_size == 0
-            yield Work(self._plan.rows[start:stop], partial(self._fill, start, stop, decoded), ends_batch)
+            yield Piece(self._plan.rows[start:stop], partial(self._fill, start, stop, decoded), ends_batch)
 
     def _fill(self, start: int, stop: int, decoded: Event, out: NDArray[np.uint8]) -> None:
         """Write patches start … stop - 1 of the plan to ``out``, and let go of their tiles.

@@ -1,5 +1,6 @@
 """Streaming the pixels of a grid."""
 
+import threading
 from pathlib import Path
 from typing import Self
 
@@ -9,7 +10,7 @@ import pytest
 
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.grid import PatchGrid
-from atlaspatch_core.patches import Batch, stream_patches
+from atlaspatch_core.patches import Batch, read_patch, stream_patches
 from atlaspatch_core.scale import Sampling
 from atlaspatch_core.slide import Level, Region, SlideInfo
 
@@ -92,6 +93,40 @@ def test_finer_pixels_are_area_averaged_to_the_patch_size():
     patches = together(list(stream_patches(PaintedSlide(pixels), grid, batch_size=8, workers=2)), grid)
     expected = cv2.resize(pixels[32:64, 0:32], (16, 16), interpolation=cv2.INTER_AREA)
     assert np.array_equal(patches[2], expected)
+
+
+@pytest.mark.parametrize(("patch", "read"), [(32, 32), (16, 40)])
+def test_overlapping_patches_are_cut_from_few_reads_with_the_same_pixels(patch, read):
+    class CountingSlide(PaintedSlide):
+        reads = 0
+
+        def read_region(self, region: Region) -> np.ndarray:
+            self.reads += 1
+            return super().read_region(region)
+
+    slide = CountingSlide(noise(150, 150))
+    grid = lattice(150, 150, patch=patch, step=10, read=read)
+    patches = together(list(stream_patches(slide, grid, batch_size=64, workers=2)), grid)
+    assert slide.reads < len(grid.coords) / 10
+    for (x, y), got in zip(grid.coords.tolist(), patches, strict=True):
+        assert np.array_equal(got, read_patch(slide, x, y, grid.sampling))
+
+
+def test_batch_that_is_kept_keeps_its_pixels():
+    pixels = noise(96, 128)
+    grid = lattice(128, 96, patch=32, step=32)
+    stream = stream_patches(PaintedSlide(pixels), grid, batch_size=2, workers=1)
+    kept = [(batch.rows[0], batch.patches[:1]) for batch in stream]
+    for row, patches in kept:
+        x, y = grid.coords[row].tolist()
+        assert np.array_equal(patches[0], pixels[y : y + 32, x : x + 32])
+
+
+def test_stream_that_is_left_early_stops_its_threads():
+    stream = stream_patches(PaintedSlide(noise(96, 128)), lattice(128, 96, patch=32, step=32), batch_size=2, workers=2)
+    next(stream)
+    stream.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("patches")]
 
 
 def test_grid_without_patches_gives_no_batch():
