@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.morphology import Mask, pieces
+from atlaspatch_core.segmenters.background import not_plain
 from atlaspatch_core.segmenters.declaration import Segmenter, TissuePixels, TissueSpec
 from atlaspatch_core.segmenters.networks import Networks, Pixels
 from atlaspatch_core.segmenters.scaled import read_square, scale_to
@@ -29,14 +30,14 @@ LUMA = (0.2125, 0.7154, 0.0721)
 
 
 def segment(slide: Slide, spec: TissueSpec, networks: Networks) -> TissuePixels:  # noqa: ARG001
-    """Return where tissue is, tile by tile; nothing is noticed on the way."""
+    """Return where tissue is, tile by tile, with ``dark_share``."""
     scale = scale_to(slide.info, MPP)
     mask = np.zeros((scale.height, scale.width), bool)
     for y in range(0, scale.height, SIDE):
         for x in range(0, scale.width, SIDE):
             place = mask[y : y + SIDE, x : x + SIDE]
             place[:] = split(read_square(slide, scale, x, y, SIDE))[: place.shape[0], : place.shape[1]]
-    return TissuePixels(mask, scale.downsample)
+    return TissuePixels(mask, scale.downsample, {"dark_share": not_plain(slide).dark_share})
 
 
 def split(tile: Pixels) -> Mask:

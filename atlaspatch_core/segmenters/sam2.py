@@ -17,6 +17,7 @@ from atlaspatch_core.encoders.extras import need
 from atlaspatch_core.encoders.hub import HubWeights
 from atlaspatch_core.morphology import Mask
 from atlaspatch_core.overview import read_overview
+from atlaspatch_core.segmenters.background import not_plain
 from atlaspatch_core.segmenters.declaration import Segmenter, TissuePixels, TissueSpec
 from atlaspatch_core.segmenters.networks import Network, Networks, Pixels
 from atlaspatch_core.segmenters.scaled import scale_to
@@ -119,7 +120,7 @@ SAM2_NETWORK = Network(
 
 
 def segment(slide: Slide, spec: TissueSpec, networks: Networks) -> TissuePixels:
-    """Return where the network sees tissue, at the resolution of the 1.25x overview.
+    """Return where the network sees tissue, at the resolution of the 1.25x overview, with ``dark_share``.
 
     A logit above zero is a probability above 0.5. The slide is squeezed or stretched to a square, as in training.
     """
@@ -149,7 +150,8 @@ def _over_slide(square: Mask, slide: Slide, mpp: float) -> TissuePixels:
         np.minimum((np.arange(count) + 0.5) * scale.downsample / length * len(square), len(square) - 1).astype(np.int64)
         for count, length in ((scale.height, slide.info.height), (scale.width, slide.info.width))
     )
-    return TissuePixels(square[rows[:, None], columns], scale.downsample)
+    numbers = {"dark_share": not_plain(slide).dark_share}
+    return TissuePixels(square[rows[:, None], columns], scale.downsample, numbers)
 
 
 SAM2 = Segmenter(

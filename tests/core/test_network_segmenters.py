@@ -403,6 +403,14 @@ def test_a_tile_is_split_into_stain_and_glass():
     assert np.array_equal(split(tile), expected)
 
 
+def test_a_dark_slide_is_noticed_by_segmenters_without_eyes_for_it(tmp_path):
+    pixels = np.full((256, 256, 3), 3, np.uint8)
+    pixels[100:140, 100:140] = (20, 200, 40)
+    with slide_at(tmp_path, pixels, 8.0) as slide:
+        found = segment_tissue(slide, TissueSpec(segmenter="otsu_tiled"))
+    assert found.numbers["dark_share"] == pytest.approx(1 - 1600 / 256**2, abs=0.01)
+
+
 def test_otsu_tiled_finds_what_lies_in_any_tile(tmp_path):
     pixels = plain_with_square(700, 560, 690)
     pixels[100:200, 100:200] = STAIN

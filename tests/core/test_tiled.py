@@ -21,7 +21,7 @@ def reader(picture: Pixels, side: int):
 
 def redness(tiles: list[Pixels]) -> NDArray[np.float32]:
     """A network that looks at each pixel alone."""
-    return np.stack([tile[..., 0] for tile in tiles]).astype(np.float32) / 255
+    return np.stack([tile[..., 0] for tile in tiles]).astype(np.float32) / np.float32(255)
 
 
 def edge_blind(tiles: list[Pixels]) -> NDArray[np.float32]:
