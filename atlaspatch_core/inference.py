@@ -97,7 +97,7 @@ def encode_slide(
     if not len(features):
         raise NoPatches(f"{name}: a slide without patches has no embedding; lower min_tissue or leave the slide out")
     corners = np.asarray(coords[:, :2], np.int64)
-    embedding = _as_array(loaded.encoder.forward(loaded.network, features, corners, patch_size_level0))
+    embedding = as_array(loaded.run(loaded.encoder.forward, features, corners, patch_size_level0))
     if embedding.ndim != 1 or len(embedding) != (dim or len(embedding)):
         raise WrongWeights(f"{name}: gave an embedding of shape {embedding.shape}, not ({dim},)")
     if not np.isfinite(embedding).all():
@@ -121,7 +121,7 @@ def _encode(patches: NDArray[np.uint8], encoders: Sequence[LoadedPatchEncoder]) 
     return features
 
 
-def _as_array(embedding: object) -> NDArray[np.float32]:
+def as_array(embedding: object) -> NDArray[np.float32]:
     """Return a tensor on any device, or an array, as a float32 array."""
     from_tensor = getattr(embedding, "detach", None)
     return np.asarray(embedding if from_tensor is None else from_tensor().float().cpu().numpy(), np.float32)

@@ -11,6 +11,9 @@ EXTRAS = {
     "clip": ("open_clip",),
     "conch": ("conch",),
     "musk": ("musk",),
+    "moozy": ("moozy",),
+    "gigapath": ("gigapath",),
+    "madeleine": ("madeleine",),
     "grandqc": ("segmentation_models_pytorch",),
     "sam2": ("transformers",),
 }
@@ -18,6 +21,9 @@ EXTRAS = {
 CURES = {
     "conch": "git+https://github.com/mahmoodlab/CONCH.git",
     "musk": "git+https://github.com/lilab-stanford/MUSK.git fairscale",
+    "moozy": "moozy==0.1.1",
+    "gigapath": "git+https://github.com/prov-gigapath/prov-gigapath.git",
+    "madeleine": "git+https://github.com/mahmoodlab/MADELEINE.git",
 }
 """What pip installs for those that are not extras of this package."""
 

@@ -1,6 +1,7 @@
 """Encoders on their device, ready to run."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +78,19 @@ class LoadedSlideEncoder:
     """The one that is computed in."""
     network: Any = None
     """None where the encoder needs none."""
+    device: "device | None" = None
+    """Where the network is; None without one."""
+
+    def run(self, forward: Callable[..., Any], *arguments: Any) -> Any:
+        """Return what a function makes of the network and the arguments, without gradients, in the precision."""
+        if self.device is None:
+            return forward(self.network, *arguments)
+        import torch
+
+        half = self.precision != "float32"
+        cast = torch.autocast(self.device.type, getattr(torch, self.precision)) if half else nullcontext()
+        with torch.inference_mode(), cast:
+            return forward(self.network, *arguments)
 
 
 def to_device(patches: NDArray[np.uint8], device: "device") -> "Tensor":

@@ -59,13 +59,16 @@ def load_patch_encoder(
 def load_slide_encoder(
     encoder: SlideEncoder, *, device: str = "cpu", precision: Precision | None = None
 ) -> LoadedSlideEncoder:
-    """Load a slide encoder, in its makers' precision unless another is given; errors are those of patch encoders."""
+    """Load a slide encoder, on CUDA in its makers' precision unless another is given, elsewhere in float32.
+
+    Raises what ``load_patch_encoder`` raises, and MissingExtra.
+    """
     if encoder.architecture is None or encoder.source is None:
         return LoadedSlideEncoder(encoder, "float32")
     where = resolve_device(device)
-    how = effective_precision(precision or encoder.precision, where)
+    how = effective_precision(precision or encoder.precision, where) if where.type == "cuda" else "float32"
     network = load_network(encoder.name, encoder.architecture, encoder.source, encoder.adapt)
-    return LoadedSlideEncoder(encoder, how, network.to(where))
+    return LoadedSlideEncoder(encoder, how, network.to(where), where)
 
 
 def load_network(name: str, architecture: Architecture, source: Weights, adapt: Adapt) -> "Module":

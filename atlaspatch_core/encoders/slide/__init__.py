@@ -7,12 +7,40 @@ from pathlib import Path
 from atlaspatch_core.encoders.declaration import NO_PLUGINS, Plugins, SlideEncoder
 from atlaspatch_core.encoders.names import by_any_name, by_name, unknown
 from atlaspatch_core.encoders.patch import PATCH_ENCODERS, find_patch_encoder
+from atlaspatch_core.encoders.slide.abmil import PREFIX as ABMIL
+from atlaspatch_core.encoders.slide.abmil import abmil_encoder
+from atlaspatch_core.encoders.slide.care import CARE
+from atlaspatch_core.encoders.slide.chief import CHIEF
+from atlaspatch_core.encoders.slide.feather import FEATHER, FEATHER_UNI_V2
+from atlaspatch_core.encoders.slide.gigapath import GIGAPATH
+from atlaspatch_core.encoders.slide.madeleine import MADELEINE
 from atlaspatch_core.encoders.slide.mean import PREFIX as MEAN
 from atlaspatch_core.encoders.slide.mean import mean_encoder
+from atlaspatch_core.encoders.slide.moozy import MOOZY
+from atlaspatch_core.encoders.slide.prism import PRISM
+from atlaspatch_core.encoders.slide.threads import THREADS
+from atlaspatch_core.encoders.slide.titan import TITAN
 from atlaspatch_core.encoders.weights import local_weights
+from atlaspatch_core.errors import UnknownName
 
-SLIDE_ENCODERS: Mapping[str, SlideEncoder] = by_name(*map(mean_encoder, PATCH_ENCODERS.values()))
+SLIDE_ENCODERS: Mapping[str, SlideEncoder] = by_name(
+    TITAN,
+    PRISM,
+    MOOZY,
+    GIGAPATH,
+    CHIEF,
+    MADELEINE,
+    FEATHER,
+    FEATHER_UNI_V2,
+    CARE,
+    *map(mean_encoder, PATCH_ENCODERS.values()),
+)
 """Canonical name to declaration."""
+
+UNRELEASED: Mapping[str, SlideEncoder] = by_name(THREADS)
+"""Announced by their makers, and not to be had."""
+
+FOR_EVERY_PATCH_ENCODER = {MEAN: mean_encoder, ABMIL: abmil_encoder}
 
 
 def find_slide_encoder(
@@ -20,14 +48,33 @@ def find_slide_encoder(
 ) -> SlideEncoder:
     """Return the slide encoder of a name or an alias, in any case of letters.
 
-    ``mean-<patch encoder>`` exists for every patch encoder, also those of plugins and of timm. ``weights`` maps names
-    to local files that take the place of the declared source. Raises UnknownName, with names that are near.
+    ``mean-<patch encoder>`` and ``abmil-<patch encoder>`` exist for every patch encoder, also those of plugins and of
+    timm. ``weights`` maps names to local files that take the place of the declared source. Raises UnknownName, with
+    names that are near.
     """
     known = {**SLIDE_ENCODERS, **plugins.slide}
-    encoder = by_any_name(known).get(name.lower())
-    if encoder is None and name.lower().startswith(MEAN):
-        encoder = mean_encoder(find_patch_encoder(name[len(MEAN) :], weights, plugins))
+    encoder = by_any_name(known).get(name.lower()) or _of_patch_encoder(name, weights, plugins)
     if encoder is None:
-        raise unknown("slide encoder", name, by_any_name(known))
+        raise _unavailable(name) or unknown("slide encoder", name, [*by_any_name(known), f"{ABMIL}<patch encoder>"])
     local = local_weights(encoder.name, (name, name.lower(), *encoder.aliases), weights or {})
     return encoder if local is None or encoder.source is None else replace(encoder, source=local)
+
+
+def _of_patch_encoder(name: str, weights: Mapping[str, Path] | None, plugins: Plugins) -> SlideEncoder | None:
+    for prefix, make in FOR_EVERY_PATCH_ENCODER.items():
+        if name.lower().startswith(prefix):
+            return make(find_patch_encoder(name[len(prefix) :], weights, plugins))
+    return None
+
+
+def _unavailable(name: str) -> UnknownName | None:
+    """Return why a name that people know is none here."""
+    if encoder := UNRELEASED.get(name.lower()):
+        return UnknownName(
+            f"{encoder.name}: announced by its makers ({encoder.homepage}) and not released yet; use titan or feather"
+        )
+    if name.lower() == ABMIL.rstrip("-"):
+        return UnknownName(
+            f"{name}: say whose features it was trained on, as in {ABMIL}uni_v1, and name its checkpoint"
+        )
+    return None

@@ -1,0 +1,29 @@
+"""What slide encoders with a network are given."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def as_batch(network: Any, features: NDArray[np.float32], coords: NDArray[np.int64]) -> "tuple[Tensor, Tensor]":
+    """Return features (1, n, d), float32, and coords (1, n, 2), int64, level-0 px, on the network's device."""
+    import torch
+
+    device = next((tensor.device for tensor in network.parameters()), torch.device("cpu"))
+    rows = torch.from_numpy(np.require(features, np.float32, ["C", "W"]))
+    corners = torch.from_numpy(np.require(coords, np.int64, ["C", "W"]))
+    return rows.unsqueeze(0).to(device), corners.unsqueeze(0).to(device)
+
+
+def pool(
+    network: Any,
+    features: NDArray[np.float32],
+    coords: NDArray[np.int64],
+    patch_size_level0: int,  # noqa: ARG001
+) -> "Tensor":
+    """Return what a network makes of features (1, n, d) alone: shape (dim,)."""
+    return network(as_batch(network, features, coords)[0])[0]

@@ -1,0 +1,1 @@
+"""Networks of slide encoders that are built here, in torch."""

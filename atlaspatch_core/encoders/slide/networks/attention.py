@@ -1,0 +1,69 @@
+"""Attention over patches: which count, and how much (Ilse et al. 2018, arXiv:1802.04712).
+
+Names of layers are those of the published FEATHER checkpoints.
+"""
+
+import torch
+from torch import Tensor, nn
+
+
+class Attention(nn.Module):
+    """A score for every patch: tanh layer, times a sigmoid gate, to one number."""
+
+    def __init__(self, width: int, hidden: int, *, gated: bool = True) -> None:
+        super().__init__()
+        self.attention_a = nn.Sequential(nn.Linear(width, hidden), nn.Tanh())
+        self.attention_b = nn.Sequential(nn.Linear(width, hidden), nn.Sigmoid()) if gated else None
+        self.attention_c = nn.Linear(hidden, 1)
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """Return weights (b, n) that sum to 1 over the patches, from patches (b, n, width)."""
+        scores = self.attention_a(patches)
+        if self.attention_b is not None:
+            scores = scores * self.attention_b(patches)
+        return torch.softmax(self.attention_c(scores).squeeze(-1).float(), dim=-1)
+
+
+class AttentionPooling(nn.Module):
+    """Patches through one layer, then their mean by attention."""
+
+    def __init__(
+        self, width: int, embedded: int, hidden: int, *, gated: bool = True, pools_features: bool = False
+    ) -> None:
+        """``pools_features``: the mean is that of the features as they came, not of the embedded ones."""
+        super().__init__()
+        self.patch_embed = nn.Sequential(nn.Linear(width, embedded), nn.ReLU())
+        self.global_attn = Attention(embedded, hidden, gated=gated)
+        self.pools_features = pools_features
+
+    def attention(self, features: Tensor) -> Tensor:
+        """Return the weight of every patch, (b, n), from features (b, n, width)."""
+        return self.global_attn(self.patch_embed(features))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return (b, embedded), or (b, width) where features are pooled, from features (b, n, width)."""
+        embedded = self.patch_embed(features)
+        pooled = features if self.pools_features else embedded
+        return weighted(self.global_attn(embedded), pooled)
+
+
+class AttentionBlock(nn.Module):
+    """A layer before and one after attention by several heads; what the heads see is joined to the first width."""
+
+    def __init__(self, width: int, hidden: int, heads: int, *, gated: bool) -> None:
+        super().__init__()
+        self.before = nn.Sequential(nn.Linear(width, width), nn.GELU())
+        self.heads = nn.ModuleList([Attention(width, hidden, gated=gated) for _ in range(heads)])
+        self.join = nn.Linear(heads * width, width) if heads > 1 else nn.Identity()
+        self.after = nn.Sequential(nn.Linear(width, width), nn.GELU())
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return (b, width) from features (b, n, width)."""
+        patches = self.before(features)
+        seen = [weighted(head(patches), patches) for head in self.heads]
+        return self.after(self.join(torch.cat(seen, dim=-1)))
+
+
+def weighted(attention: Tensor, patches: Tensor) -> Tensor:
+    """Return the mean of patches (b, n, width) by attention (b, n): (b, width)."""
+    return torch.bmm(attention.to(patches.dtype).unsqueeze(1), patches).squeeze(1)
