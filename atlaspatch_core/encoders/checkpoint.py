@@ -1,5 +1,6 @@
 """Reading checkpoints without running what they carry, and fitting them to a network."""
 
+import json
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING
@@ -11,9 +12,11 @@ from atlaspatch_core.errors import WrongWeights
 if TYPE_CHECKING:
     from torch.nn import Module
 
-FILES_OF_A_FOLDER = ("model.safetensors", "pytorch_model.bin")
+FILES_OF_A_FOLDER = ("vision_tower_only.safetensors", "model.safetensors", "pytorch_model.bin")
 """What published folders call their weights, best first."""
-WRAPPERS = ("state_dict", "model")
+INDEX = "model.safetensors.index.json"
+"""Lists the files of weights that are published in parts."""
+WRAPPERS = ("state_dict", "model_state_dict", "model", "teacher")
 PARALLEL = "module."
 
 
@@ -23,14 +26,17 @@ def check_hash(path: Path, declared: str | None, encoder: str) -> None:
         raise WrongWeights(f"{encoder}: {path} has another sha256 than the declared {declared}; install it anew")
 
 
-def read_checkpoint(path: Path, encoder: str) -> StateDict:
+def read_checkpoint(path: Path, encoder: str, prefixes: tuple[str, ...] = ()) -> StateDict:
     """Return names to tensors, on the CPU, from a .safetensors, .pt, .pth or .bin file, or a folder that holds one.
 
-    Wrappers (``state_dict``, ``model``) and the prefix ``module.`` are taken off. Pickled objects other than tensors
-    are never run. Raises WrongWeights.
+    Wrappers (``state_dict``, ``model``, ``teacher``) and the prefix ``module.`` are taken off. Pickled objects other
+    than tensors are never run. Of .safetensors only names with one of the ``prefixes`` are read, where there are some.
+    Raises WrongWeights.
     """
+    if (path / INDEX).is_file():
+        return _read_parts(path, encoder, prefixes)
     file = _file_of(path, encoder)
-    state = _unwrap(_read(file, encoder))
+    state = _unwrap(_read(file, encoder, prefixes))
     if not isinstance(state, dict) or not state or not all(_is_tensor(value) for value in state.values()):
         raise WrongWeights(f"{encoder}: {file} holds no state dict; save model.state_dict() and name that file")
     return {str(name).removeprefix(PARALLEL): tensor for name, tensor in state.items()}
@@ -59,14 +65,26 @@ def _file_of(path: Path, encoder: str) -> Path:
     raise WrongWeights(f"{encoder}: the folder {path} has none of {', '.join(FILES_OF_A_FOLDER)}; name the file itself")
 
 
-def _read(file: Path, encoder: str) -> object:
+def _read_parts(folder: Path, encoder: str, prefixes: tuple[str, ...]) -> StateDict:
+    places: dict[str, str] = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"]
+    files = {file for name, file in places.items() if not prefixes or name.startswith(prefixes)}
+    state: StateDict = {}
+    for file in sorted(files):
+        if not (folder / file).is_file():
+            raise WrongWeights(f"{encoder}: {folder} lacks {file}, which {INDEX} names; get the folder again")
+        state |= read_checkpoint(folder / file, encoder, prefixes)
+    return state
+
+
+def _read(file: Path, encoder: str, prefixes: tuple[str, ...]) -> object:
     import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors import SafetensorError, safe_open
 
     try:
         if file.suffix == ".safetensors":
-            return load_file(file)
+            with safe_open(file, "pt") as tensors:
+                names = [name for name in tensors.keys() if not prefixes or name.startswith(prefixes)]  # noqa: SIM118
+                return {name: tensors.get_tensor(name) for name in names}
         return torch.load(file, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         raise WrongWeights(

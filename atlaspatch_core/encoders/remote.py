@@ -23,6 +23,8 @@ class RemoteModel:
     """Keyword arguments of ``from_pretrained``, fit for JSON."""
     auto: str = "AutoModel"
     """Class of transformers that loads it."""
+    part: str | None = None
+    """Method of the model that returns the network (or the network and more), where it is a part of the model."""
     extra: str = "hub"
     allowed: bool = field(default=False, compare=False)
     """Whether the project allows it; ``ATLASPATCH_ALLOW_REMOTE_CODE`` (names, or ``all``) does so too."""
@@ -38,26 +40,31 @@ class RemoteModel:
         """
         if not (self.allowed or allowed_by_environment(encoder)):
             raise RemoteCodeNotAllowed(not_allowed(encoder))
+        if not weights.is_dir():
+            raise WrongWeights(f"{encoder}: {weights} is a file; name the folder with config.json, code and weights")
         transformers = need("transformers", self.extra, encoder)
-        folder = weights if weights.is_dir() else weights.parent
         try:
             import torch
 
             network, told = getattr(transformers, self.auto).from_pretrained(
-                folder, trust_remote_code=True, local_files_only=True, output_loading_info=True,
+                weights, trust_remote_code=True, local_files_only=True, output_loading_info=True,
                 **{"dtype": torch.float32, **self.options},
             )  # fmt: skip
         except ImportError as error:
             raise MissingExtra(f"{encoder}: {error}; install what its code imports") from error
         except Exception as error:  # it is foreign code
-            raise WrongWeights(f"{encoder}: {folder} cannot be loaded: {type(error).__name__}: {error}") from error
+            raise WrongWeights(f"{encoder}: {weights} cannot be loaded: {type(error).__name__}: {error}") from error
         if lacking := sorted(told["missing_keys"]):
-            raise WrongWeights(f"{encoder}: {folder} lacks {', '.join(lacking[:2])} (of {len(lacking)} tensors)")
-        return network
+            raise WrongWeights(f"{encoder}: {weights} lacks {', '.join(lacking[:2])} (of {len(lacking)} tensors)")
+        return network if self.part is None else _first(getattr(network, self.part)())
 
     def spec(self) -> dict[str, Any]:
         """Return the class and the arguments; the code is part of the folder's sha256."""
-        return {"remote": self.auto, "options": dict(self.options)}
+        return {"remote": self.auto, "options": dict(self.options), "part": self.part}
+
+
+def _first(given: Any) -> Any:
+    return given[0] if isinstance(given, tuple | list) else given
 
 
 def allowed_by_environment(encoder: str) -> bool:

@@ -6,12 +6,31 @@ from pathlib import Path
 
 from atlaspatch_core.encoders.declaration import NO_PLUGINS, PatchEncoder, Plugins
 from atlaspatch_core.encoders.names import by_any_name, by_name, unknown
+from atlaspatch_core.encoders.patch.bioptimus import BIOPTIMUS
+from atlaspatch_core.encoders.patch.chief import CHIEF_CTRANSPATH
+from atlaspatch_core.encoders.patch.contrastive import CONTRASTIVE
 from atlaspatch_core.encoders.patch.efficientnet import EFFICIENTNET_LITE0
+from atlaspatch_core.encoders.patch.google import GOOGLE
+from atlaspatch_core.encoders.patch.histai import HISTAI
+from atlaspatch_core.encoders.patch.kaiko import KAIKO_ENCODERS
+from atlaspatch_core.encoders.patch.lunit import LUNIT_ENCODERS
+from atlaspatch_core.encoders.patch.mahmood import MAHMOOD
+from atlaspatch_core.encoders.patch.meta import META
+from atlaspatch_core.encoders.patch.others import OTHERS
+from atlaspatch_core.encoders.patch.owkin import OWKIN_ENCODERS
+from atlaspatch_core.encoders.patch.paige import PAIGE
+from atlaspatch_core.encoders.patch.stanford import STANFORD
 from atlaspatch_core.encoders.patch.timm_models import PREFIX as TIMM
 from atlaspatch_core.encoders.patch.timm_models import timm_encoder
+from atlaspatch_core.encoders.patch.torchvision_models import TORCHVISION
 from atlaspatch_core.encoders.weights import local_weights
 
-PATCH_ENCODERS: Mapping[str, PatchEncoder] = by_name(EFFICIENTNET_LITE0)
+PATCH_ENCODERS: Mapping[str, PatchEncoder] = by_name(
+    EFFICIENTNET_LITE0,
+    CHIEF_CTRANSPATH,
+    *(*MAHMOOD, *PAIGE, *BIOPTIMUS, *OWKIN_ENCODERS, *KAIKO_ENCODERS, *HISTAI, *LUNIT_ENCODERS, *STANFORD, *OTHERS),
+    *(*CONTRASTIVE, *META, *TORCHVISION, *GOOGLE),
+)
 """Canonical name to declaration."""
 
 

@@ -4,29 +4,16 @@ Unlike the tables, looking up such a name imports timm, and so torch: the transf
 """
 
 import math
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
+from atlaspatch_core.encoders.adapting import Without
 from atlaspatch_core.encoders.architecture import TimmModel
-from atlaspatch_core.encoders.declaration import PatchEncoder, StateDict, Transform
+from atlaspatch_core.encoders.declaration import PatchEncoder, Transform
 from atlaspatch_core.encoders.weights import NotGiven
 from atlaspatch_core.errors import UnknownName
 
 PREFIX = "timm-"
-
-
-@dataclass(frozen=True, slots=True)
-class WithoutClassifier:
-    """Drops a checkpoint's classifier where the network has none."""
-
-    layers: tuple[str, ...]
-    """Names of the layers."""
-
-    def __call__(self, checkpoint: StateDict, network: StateDict) -> StateDict:
-        """Return all other tensors."""
-        prefixes = tuple(f"{layer}." for layer in self.layers)
-        return {key: value for key, value in checkpoint.items() if key in network or not key.startswith(prefixes)}
 
 
 def timm_encoder(name: str) -> PatchEncoder:
@@ -47,7 +34,7 @@ def timm_encoder(name: str) -> PatchEncoder:
         source=NotGiven(f"name a local file for {name} (.safetensors, .pt, .pth or .bin)"),
         dim=None,
         transform=_transform(config),
-        adapt=WithoutClassifier(_classifier(config)),
+        adapt=Without(_classifier(config)),
         license=str(config.get("license") or "that of the weights"),
         homepage="https://github.com/huggingface/pytorch-image-models",
     )

@@ -1,0 +1,91 @@
+"""UNI and CONCH of Mahmood Lab."""
+
+from atlaspatch_core.encoders.architecture import PackageModel, TimmModel
+from atlaspatch_core.encoders.declaration import IMAGENET_MEAN, IMAGENET_STD, PatchEncoder, Transform
+from atlaspatch_core.encoders.hub import HubWeights
+from atlaspatch_core.encoders.remote import RemoteModel
+from atlaspatch_core.encoders.transforms import IMAGENET_224, clip_transform
+from atlaspatch_core.licenses import CC_BY_NC_ND
+
+UNI_V1 = PatchEncoder(
+    name="uni_v1",
+    architecture=TimmModel("vit_large_patch16_224", {"init_values": 1e-5, "dynamic_img_size": True}),
+    source=HubWeights("MahmoodLab/uni", gated=True),
+    dim=1024,
+    transform=IMAGENET_224,
+    precision="float16",
+    license=CC_BY_NC_ND,
+    gated=True,
+    patch_size=256,
+    magnification=20,
+    homepage="https://huggingface.co/MahmoodLab/UNI",
+)
+
+UNI_V2 = PatchEncoder(
+    name="uni_v2",
+    architecture=TimmModel(
+        "vit_giant_patch14_224",
+        {
+            "img_size": 224,
+            "patch_size": 14,
+            "depth": 24,
+            "num_heads": 24,
+            "init_values": 1e-5,
+            "embed_dim": 1536,
+            "mlp_ratio": 2.66667 * 2,
+            "no_embed_class": True,
+            "reg_tokens": 8,
+            "dynamic_img_size": True,
+        },
+        {"mlp_layer": "timm.layers.SwiGLUPacked", "act_layer": "torch.nn.SiLU"},
+    ),
+    source=HubWeights("MahmoodLab/UNI2-h", gated=True),
+    dim=1536,
+    transform=IMAGENET_224,
+    precision="bfloat16",
+    license=CC_BY_NC_ND,
+    gated=True,
+    patch_size=256,
+    magnification=20,
+    homepage="https://huggingface.co/MahmoodLab/UNI2-h",
+)
+
+
+def _conch_v1_pooling(network, pixels):
+    return network.encode_image(pixels, proj_contrast=False, normalize=False)
+
+
+CONCH_V1 = PatchEncoder(
+    name="conch_v1",
+    architecture=PackageModel("atlaspatch_core.encoders.patch.packages:conch"),
+    source=HubWeights("MahmoodLab/conch", ("pytorch_model.bin",), gated=True),
+    dim=512,
+    transform=clip_transform(448),
+    pooling=_conch_v1_pooling,
+    license=CC_BY_NC_ND,
+    gated=True,
+    patch_size=512,
+    magnification=20,
+    extra="conch",
+    homepage="https://huggingface.co/MahmoodLab/CONCH",
+    note="Needs the package conch from GitHub.",
+)
+
+CONCH_V15 = PatchEncoder(
+    name="conch_v15",
+    aliases=("conch_v1_5",),
+    architecture=RemoteModel(part="return_conch"),
+    source=HubWeights("MahmoodLab/TITAN", None, gated=True),
+    dim=768,
+    transform=Transform(448, 448, "bilinear", IMAGENET_MEAN, IMAGENET_STD),
+    precision="float16",
+    license=CC_BY_NC_ND,
+    gated=True,
+    patch_size=512,
+    magnification=20,
+    extra="hub",
+    homepage="https://huggingface.co/MahmoodLab/TITAN",
+    note="Its Python code comes with TITAN's weights and is run only where the project allows it.",
+)
+
+MAHMOOD = (UNI_V1, UNI_V2, CONCH_V1, CONCH_V15)

@@ -1,0 +1,133 @@
+"""Encoders of groups that gave one each: GigaPath, PathOrchestra, OpenMidnight, GPFM, KEEP, GenBio-PathFM."""
+
+from typing import TYPE_CHECKING, Any
+
+from atlaspatch_core.encoders.adapting import dinov2_as_timm, dinov3_as_timm
+from atlaspatch_core.encoders.architecture import TimmModel
+from atlaspatch_core.encoders.declaration import PatchEncoder, Transform
+from atlaspatch_core.encoders.hub import HubWeights
+from atlaspatch_core.encoders.pooling import encoded_image
+from atlaspatch_core.encoders.remote import RemoteModel
+from atlaspatch_core.encoders.transforms import IMAGENET_224, IMAGENET_224_BICUBIC, IMAGENET_256_224_BICUBIC
+from atlaspatch_core.licenses import APACHE_2, CC_BY_NC_ND, GENBIO, MIT, UNVERIFIED
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PROV_GIGAPATH = PatchEncoder(
+    name="prov_gigapath",
+    aliases=("gigapath",),
+    architecture=TimmModel(
+        "vit_giant_patch14_dinov2",
+        {
+            "img_size": 224,
+            "patch_size": 16,
+            "depth": 40,
+            "num_heads": 24,
+            "init_values": 1e-5,
+            "embed_dim": 1536,
+            "mlp_ratio": 5.33334,
+        },
+    ),
+    source=HubWeights("prov-gigapath/prov-gigapath", ("pytorch_model.bin",), gated=True),
+    dim=1536,
+    transform=IMAGENET_256_224_BICUBIC,
+    precision="float16",
+    license=APACHE_2,
+    gated=True,
+    patch_size=256,
+    magnification=20,
+    homepage="https://huggingface.co/prov-gigapath/prov-gigapath",
+)
+
+PATHORCHESTRA = PatchEncoder(
+    name="pathorchestra",
+    architecture=TimmModel("vit_large_patch16_224", {"init_values": 1e-5, "dynamic_img_size": True}),
+    source=HubWeights("AI4Pathology/PathOrchestra", gated=True),
+    dim=1024,
+    transform=IMAGENET_224,
+    autocast=False,
+    license=CC_BY_NC_ND,
+    gated=True,
+    homepage="https://huggingface.co/AI4Pathology/PathOrchestra",
+)
+
+OPENMIDNIGHT = PatchEncoder(
+    name="openmidnight",
+    architecture=TimmModel("vit_giant_patch14_reg4_dinov2", {"img_size": 224}),
+    source=HubWeights("SophontAI/OpenMidnight", ("teacher_checkpoint_load.pt",)),
+    dim=1536,
+    transform=IMAGENET_224,
+    adapt=dinov2_as_timm,
+    precision="float16",
+    license=UNVERIFIED,
+    patch_size=224,
+    magnification=20,
+    homepage="https://huggingface.co/SophontAI/OpenMidnight",
+)
+
+GPFM = PatchEncoder(
+    name="gpfm",
+    architecture=TimmModel("vit_large_patch14_dinov2", {"img_size": 224, "init_values": 1e-5}),
+    source=HubWeights("majiabo/GPFM", ("GPFM.pth",)),
+    dim=1024,
+    transform=IMAGENET_224_BICUBIC,
+    adapt=dinov2_as_timm,
+    precision="float16",
+    license=UNVERIFIED,
+    patch_size=224,
+    magnification=20,
+    homepage="https://huggingface.co/majiabo/GPFM",
+)
+
+KEEP = PatchEncoder(
+    name="keep",
+    architecture=RemoteModel(),
+    source=HubWeights("Astaxanthin/KEEP", None),
+    dim=768,
+    transform=IMAGENET_224_BICUBIC,
+    pooling=encoded_image,
+    precision="float16",
+    license=MIT,
+    patch_size=256,
+    magnification=20,
+    extra="hub",
+    homepage="https://huggingface.co/Astaxanthin/KEEP",
+    note="Its Python code comes with the weights and is run only where the project allows it.",
+)
+
+
+def each_channel(network: Any, pixels: "Tensor") -> "Tensor":
+    """Return the class tokens of red, green and blue side by side, (b, 3d), from a network of one channel."""
+    batch, channels, height, width = pixels.shape
+    return network(pixels.reshape(batch * channels, 1, height, width)).reshape(batch, -1)
+
+
+GENBIO_PATHFM = PatchEncoder(
+    name="genbio-pathfm",
+    aliases=("genbio_pathfm",),
+    architecture=TimmModel(
+        "vit_7b_patch16_dinov3",
+        {
+            "in_chans": 1,
+            "embed_dim": 1536,
+            "depth": 40,
+            "num_heads": 24,
+            "mlp_ratio": 8 / 3,
+            "global_pool": "token",
+            "dynamic_img_size": True,
+        },
+    ),
+    source=HubWeights("genbio-ai/genbio-pathfm", ("model.pth",)),
+    dim=4608,
+    transform=Transform(224, 224, "bilinear", (0.697, 0.575, 0.728), (0.188, 0.240, 0.187)),
+    pooling=each_channel,
+    adapt=dinov3_as_timm,
+    precision="bfloat16",
+    license=GENBIO,
+    patch_size=224,
+    magnification=20,
+    homepage="https://huggingface.co/genbio-ai/genbio-pathfm",
+)
+
+OTHERS = (PROV_GIGAPATH, PATHORCHESTRA, OPENMIDNIGHT, GPFM, KEEP, GENBIO_PATHFM)
