@@ -38,17 +38,20 @@ class LiveTiles:
 
     def decode(self, tile: int) -> None:
         """Read and decode the tile of this number; where that fails, it is kept as None."""
-        offset, byte_count = int(self._offsets[tile]), int(self._byte_counts[tile])
         try:
             pixels = self._spare.pop()
         except IndexError:
             pixels = np.empty((self._level.tile_height, self._level.tile_width, 3), np.uint8)
+        self._tiles[tile] = pixels if self.decode_into(tile, pixels) else None
+
+    def decode_into(self, tile: int, out: NDArray[np.uint8]) -> bool:
+        """Read and decode a tile to ``out`` (tile height, tile width, 3), not keeping it; say whether that worked."""
+        offset, byte_count = int(self._offsets[tile]), int(self._byte_counts[tile])
         try:
-            self._decode(os.pread(self._file, byte_count, offset), tile, pixels)
+            self._decode(os.pread(self._file, byte_count, offset), tile, out)
         except (ValueError, RuntimeError, OSError):
-            self._tiles[tile] = None
-        else:
-            self._tiles[tile] = pixels
+            return False
+        return True
 
     def paste(self, corner: NDArray[np.int64], tiles: NDArray[np.int64], out: NDArray[np.uint8]) -> bool:
         """Fill ``out`` (height, width, 3) with the px of the level from ``corner`` (x, y) on; white outside the level.
@@ -77,4 +80,4 @@ class LiveTiles:
         with self._lock:
             np.subtract.at(self._uses, tiles, 1)
             unneeded = np.unique(tiles[self._uses[tiles] == 0]).tolist()
-            self._spare += [pixels for tile in unneeded if (pixels := self._tiles.pop(tile)) is not None]
+            self._spare += [pixels for tile in unneeded if (pixels := self._tiles.pop(tile, None)) is not None]

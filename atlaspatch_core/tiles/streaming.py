@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from atlaspatch_core.grid import PatchGrid
 from atlaspatch_core.read_ahead import Piece, cuts, piece_size
 from atlaspatch_core.regions import averaged, read_patch
+from atlaspatch_core.scale import Sampling
 from atlaspatch_core.slide import Region, Slide
 from atlaspatch_core.tiles.codecs import Decode
 from atlaspatch_core.tiles.layout import TiledLevel, find_tiled_level
@@ -35,6 +36,7 @@ class TileStream:
         self._grid = grid
         self._plan = plan
         self._live = LiveTiles(level, decode, plan)
+        self._is_tile = are_tiles(level, plan, grid.sampling)
         self._piece_starts = np.zeros(0, np.int64)
         self._decoded: list[Event] = []
 
@@ -64,7 +66,9 @@ class TileStream:
         shared = []
         try:
             for patch in range(start, stop):
-                if self._decode(patch) < start:
+                if self._is_tile[patch]:
+                    self._decode_whole(patch, out[patch - start])
+                elif self._decode(patch) < start:
                     shared.append(patch)
                 else:
                     self._cut(patch, out[patch - start])
@@ -76,6 +80,11 @@ class TileStream:
         for patch in shared:
             self._cut(patch, out[patch - start])
         self._live.release(needs)
+
+    def _decode_whole(self, patch: int, out: NDArray[np.uint8]) -> None:
+        """Write a patch that is one tile, which no other patch needs, to ``out``."""
+        if not self._live.decode_into(int(self._plan.tiles_of(patch)[0]), out):
+            self._read(patch, out)
 
     def _decode(self, patch: int) -> int:
         """Decode the tiles that no earlier patch needs; return the earliest patch that shares a tile with this one."""
@@ -91,10 +100,14 @@ class TileStream:
         direct = sampling.read_size == sampling.patch_size
         square = out if direct else np.empty((sampling.read_size, sampling.read_size, 3), np.uint8)
         if not self._live.paste(plan.corners[patch], plan.tiles_of(patch), square):
-            x, y = self._grid.coords[plan.rows[patch]].tolist()
-            out[...] = read_patch(self._slide, x, y, sampling)
+            self._read(patch, out)
         elif not direct:
             out[...] = averaged(square, sampling.patch_size)
+
+    def _read(self, patch: int, out: NDArray[np.uint8]) -> None:
+        """Write one patch to ``out`` through the slide's reader, which shows or says what is wrong with a tile."""
+        x, y = self._grid.coords[self._plan.rows[patch]].tolist()
+        out[...] = read_patch(self._slide, x, y, self._grid.sampling)
 
     def close(self) -> None:
         """Release the file and the tiles."""
@@ -116,6 +129,16 @@ def open_tile_stream(slide: Slide, grid: PatchGrid) -> TileStream | str:
         if _same_pixels(slide, grid, tiled, plan, decode):
             return TileStream(slide, grid, tiled, plan, decode)
     return "decoded tiles differ from what the reader shows"
+
+
+def are_tiles(level: TiledLevel, plan: TilePlan, sampling: Sampling) -> NDArray[np.bool_]:
+    """Return (n,): which patches are exactly one tile that no other patch needs."""
+    size = sampling.read_size
+    if not level.tile_width == level.tile_height == sampling.read_size == sampling.patch_size:
+        return np.zeros(len(plan.rows), np.bool_)
+    inside = plan.corners + size <= (level.width, level.height)
+    alone = plan.uses[plan.needs[plan.starts[:-1]]] == 1
+    return alone & (inside & (plan.corners % size == 0)).all(axis=1)
 
 
 def _same_pixels(slide: Slide, grid: PatchGrid, level: TiledLevel, plan: TilePlan, decode: Decode) -> bool:

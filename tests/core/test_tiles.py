@@ -223,3 +223,9 @@ def test_every_further_slide_streams_the_readers_bytes(shared_slides):
                 assert_same_as_reader(slide, grid_of(slide, patch=64, step=200, level=level))
                 streamed += 1
     assert streamed >= 6
+
+
+@pytest.mark.parametrize("step", [64, 32], ids=["apart", "overlapping"])
+def test_patches_that_are_whole_tiles_are_the_readers_bytes(tmp_path, step):
+    with open_slide(write(tmp_path / "painted.tiff", YCBCR), mpp=0.5) as slide:
+        assert assert_same_as_reader(slide, grid_of(slide, patch=64, step=step)) == "tiles"
