@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,7 +23,7 @@ def short_hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Identity:
     """Everything that decides an output, and so whether a stored one may be used again."""
 
@@ -40,7 +41,7 @@ class Identity:
         object.__setattr__(self, "spec", json.loads(canonical_json(self.spec)))
         object.__setattr__(self, "inputs", dict(self.inputs))
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """16 hex digits; equal for equal identities."""
         return short_hash(canonical_json(self.as_dict()))

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,25 +35,33 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """One dataset as it lies in a file."""
+    """One result as it lies in a file."""
 
-    identity: Identity | None
+    path: Path
+    name: str
+    fingerprint: str | None
     """None when it was not written by atlaspatch."""
     shape: tuple[int, ...]
+
+    @property
+    def identity(self) -> Identity | None:
+        """Read what decided the result; the fingerprint alone tells whether it is valid, and is read at once."""
+        with _open(self.path) as file:
+            return _identity(file[self.name])  # type: ignore[arg-type]
 
 
 Writer = Callable[[Path], None]
 
 
 def read_kept(path: Path) -> dict[str, Kept]:
-    """Return what a slide's file holds, by dataset path; empty when there is no file.
+    """Return the coords, features and embeddings that a slide's file holds, by dataset path; empty without a file.
 
     Raises UnreadableOutput when the file is no HDF5 file.
     """
     if not path.exists():
         return {}
     with _open(path) as file:
-        return {name: Kept(_identity(item), item.shape) for name, item in _datasets(file).items()}
+        return {name: Kept(path, name, _fingerprint(item), item.shape) for name, item in _results(file)}
 
 
 def read_array(path: Path, name: str) -> NDArray:
@@ -71,6 +79,19 @@ def _open(path: Path) -> h5py.File:
         raise UnreadableOutput(
             f"{path.stem}: {path} cannot be read as HDF5 ({error}); move it away, or use --force to replace it"
         ) from error
+
+
+def _results(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
+    if COORDS in file:
+        yield COORDS, file[COORDS]  # type: ignore[misc]
+    for folder in (FEATURES, SLIDE_FEATURES):
+        for name, item in file[folder].items() if folder in file else ():  # type: ignore[union-attr]
+            yield f"{folder}/{name}", item
+
+
+def _fingerprint(item: h5py.Dataset) -> str | None:
+    value = item.attrs.get("fingerprint")
+    return None if value is None else str(value)
 
 
 def _datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
@@ -109,7 +130,9 @@ def write_added(path: Path, datasets: Sequence[Dataset], rows: int) -> Writer:
 
     def write(target: Path) -> None:
         names = {dataset.name for dataset in datasets}
-        if names & read_kept(path).keys():
+        with _open(path) as file:
+            replaced = names & _datasets(file).keys()
+        if replaced:
             _copy_without(path, target, names)
         else:
             shutil.copyfile(path, target)
@@ -123,12 +146,11 @@ def write_added(path: Path, datasets: Sequence[Dataset], rows: int) -> Writer:
 def _carry_over(path: Path, file: h5py.File) -> None:
     """Copy the results that were computed from the very coords that ``file`` has, so that a rebuild loses none."""
     kept = read_kept(path) if path.exists() and h5py.is_hdf5(path) else {}
-    new = _identity(file[COORDS])  # type: ignore[arg-type]
-    old = kept.get(COORDS)
-    if new is None or old is None or old.identity != new:
+    new = _fingerprint(file[COORDS])  # type: ignore[arg-type]
+    if new is None or COORDS not in kept or kept[COORDS].fingerprint != new:
         return
     with h5py.File(path, "r") as source:
-        for name in kept.keys() - _datasets(file).keys():
+        for name in kept.keys() - {COORDS}:
             source.copy(source[name], file, name)
 
 

@@ -33,6 +33,9 @@ class Models:
             self._networks = Networks(weights, self.runtime.device, self.runtime.segmentation_batch_size)
         return self._networks
 
+    def __contains__(self, step: Step) -> bool:
+        return step in self._loaded
+
     def get(self, stage: Stage) -> Any:
         """Return the loaded encoder of a stage. Raises what loading raised."""
         if stage.step in self._failed:

@@ -19,7 +19,7 @@ def show_mask(work: SlideWork, *, fresh: bool) -> Path:
     geojson = work.store.geojson(work.stem)
     if fresh or not path.exists() or path.stat().st_mtime_ns < geojson.stat().st_mtime_ns:
         small = preview.encode_small_jpeg(
-            thumbnail(work, fresh=fresh), draw=lambda base: preview.draw_contours(base, work.polygons, work.known())
+            thumbnail(work, fresh=fresh), draw=lambda base: preview.draw_contours(base, work.polygons(), work.known())
         )
         work.store.keep_file(work.stem, path, small)
     return path
@@ -51,7 +51,7 @@ def write_pictures(work: SlideWork) -> None:
     if wanted.mask:
         _write_mask(work)
     if wanted.contours:
-        _overlay(work, preview.draw_contours(thumbnail(work), work.polygons, work.known()), "_contours")
+        _overlay(work, preview.draw_contours(thumbnail(work), work.polygons(), work.known()), "_contours")
     for geometry in work.run.recipe.project.geometry:
         if geometry.name not in work.coords:
             continue
@@ -64,8 +64,8 @@ def write_pictures(work: SlideWork) -> None:
 
 def _write_mask(work: SlideWork) -> None:
     small = thumbnail(work)
-    _overlay(work, preview.draw_mask(small, work.polygons, work.known()), "_mask")
-    mask = preview.mask_picture((small.shape[0], small.shape[1]), work.polygons, work.known())
+    _overlay(work, preview.draw_mask(small, work.polygons(), work.known()), "_mask")
+    mask = preview.mask_picture((small.shape[0], small.shape[1]), work.polygons(), work.known())
     work.store.keep_file(work.stem, work.store.visualization(work.stem, kind="_mask_bw"), preview.encode_png(mask))
 
 

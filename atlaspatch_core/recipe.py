@@ -1,6 +1,6 @@
 """What a project makes of every slide: its steps in order, and the identity of each output before it exists."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import isclose
 from typing import Any
@@ -44,7 +44,10 @@ class Stage:
 
     @property
     def spec(self) -> dict[str, Any]:
-        """Return everything that decides the numbers, fit for JSON. Raises MissingWeights."""
+        """Return everything that decides the numbers, fit for JSON. Raises MissingWeights.
+
+        Weights from a hub are known by their hash once they were fetched.
+        """
         maker = self.encoder or self.segmentation
         return (maker.spec() if maker else {}) | dict(self.settings or {})
 
@@ -59,9 +62,15 @@ class Stage:
         """16 hex digits that change with whatever decides the numbers on every slide. Raises MissingWeights."""
         return short_hash(canonical_json({"version": STEP_VERSIONS[self.step.kind], "spec": self.spec}))
 
-    def identity(self, inputs: Mapping[str, str], found: Mapping[str, Any] = EMPTY) -> Identity:
-        """Return the identity of the output; ``found`` are facts of the slide that decide numbers, such as its mpp."""
-        return Identity(self.step.kind, STEP_VERSIONS[self.step.kind], self.spec | dict(found), inputs)
+    def identity(
+        self, inputs: Mapping[str, str], found: Mapping[str, Any] = EMPTY, spec: Mapping[str, Any] | None = None
+    ) -> Identity:
+        """Return the identity of the output; ``found`` are facts of the slide that decide numbers, such as its mpp.
+
+        ``spec`` is the stage's own where the caller has it at hand.
+        """
+        whole = {**(self.spec if spec is None else spec), **found}
+        return Identity(self.step.kind, STEP_VERSIONS[self.step.kind], whole, inputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +141,7 @@ def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
 
 
-def check_geometry(geometry: Geometry, encoders: Iterable[SlideEncoder]) -> None:
+def check_geometry(geometry: Geometry, encoders: Sequence[SlideEncoder]) -> None:
     """Raise GeometryMismatch when an encoder was made for patches of another size or magnification.
 
     Both are said of every encoder that was made for some, so that a clash names all of them. Magnifications within 1 %
@@ -153,7 +162,7 @@ def check_geometry(geometry: Geometry, encoders: Iterable[SlideEncoder]) -> None
         )
 
 
-def _cure(encoders: Iterable[SlideEncoder]) -> str:
+def _cure(encoders: Sequence[SlideEncoder]) -> str:
     """Return what to do: one geometry for all, where their wishes agree."""
     wishes = {(it.patch_size, it.magnification) for it in encoders}
     if len(wishes) > 1:

@@ -48,6 +48,8 @@ class MaskRecord:
     polygons: str
     """Fingerprint of the polygons as they were written; another one in the GeoJSON means that a person changed it."""
     numbers: Mapping[str, int | float]
+    mtime_ns: int = 0
+    """Modification time that the GeoJSON got: unchanged means that its polygons need not be read to be known."""
     superseded: str | None = None
     """Fingerprint of the automatic mask before this one, which lies there still after a kill between two writes."""
 
@@ -57,14 +59,15 @@ class MaskRecord:
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON values."""
-        values = {"polygons": self.polygons, "superseded": self.superseded, "numbers": dict(self.numbers)}
+        names = ("polygons", "mtime_ns", "superseded")
+        values = {name: getattr(self, name) for name in names} | {"numbers": dict(self.numbers)}
         return {"identity": self.identity.as_dict(), **values}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Read back what ``as_dict`` gave."""
         identity = Identity.from_dict(values["identity"])
-        return cls(identity, values["polygons"], values["numbers"], values["superseded"])
+        return cls(identity, values["polygons"], values["numbers"], values["mtime_ns"], values["superseded"])
 
 
 @dataclass(frozen=True, slots=True)

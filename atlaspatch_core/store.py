@@ -1,8 +1,10 @@
 """The one writer of everything that is kept: where each file lies, and how it changes under the slide's lock."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import time_ns
 
 from atlaspatch_core.atomic import replacing, slide_lock, sweep
 from atlaspatch_core.errors import OutOfDate, UnreadableOutput
@@ -70,9 +72,12 @@ class Store:
         """
         with slide_lock(self.output, stem):
             before = self.read_record(stem).tissue_mask
-            section = replace(section, superseded=before.polygons if before else None)
+            now = time_ns()
+            section = replace(section, mtime_ns=now, superseded=before.polygons if before else None)
             self._update_record(stem, lambda record: replace(record, tissue_mask=section))
-            self._write(self.geojson(stem), geojson)
+            with replacing(self.geojson(stem)) as temporary:
+                temporary.write_bytes(geojson)
+                os.utime(temporary, ns=(now, now))
 
     def keep_file(self, stem: str, path: Path, content: bytes) -> None:
         """Keep a picture or any other small file of a slide; an equal one is left alone."""
@@ -85,7 +90,7 @@ class Store:
         """Return what a slide's HDF5 file holds. Raises UnreadableOutput when it is damaged or not ours."""
         path = self.h5(stem, geometry)
         kept = read_kept(path)
-        if kept and (COORDS not in kept or kept[COORDS].identity is None):
+        if kept and (COORDS not in kept or kept[COORDS].fingerprint is None):
             raise UnreadableOutput(
                 f"{stem}: {path} was not written by atlaspatch; move it away, or use --force to replace it"
             )
@@ -105,7 +110,7 @@ class Store:
         path = self.h5(stem, geometry)
         with slide_lock(self.output, stem):
             found = self.kept(stem, geometry).get(COORDS)
-            if found is None or found.identity != coords:
+            if found is None or found.fingerprint != coords.fingerprint:
                 raise OutOfDate(f"{stem}: the coords in {path} changed while their features were computed; run again")
             with replacing(path) as temporary:
                 write_added(path, datasets, self.write_rows)(temporary)

@@ -31,9 +31,9 @@ def lay(work: SlideWork, stage: Stage) -> Outcome:
     geometry = stage.geometry
     assert geometry is not None
     sampling = choose_sampling(work.known(), geometry.spec)
-    expected = stage.identity(work.inputs(stage), {"mpp": work.known().mpp, "sampling": asdict(sampling)})
+    expected = work.identity(stage, {"mpp": work.known().mpp, "sampling": asdict(sampling)})
     kept = {} if work.forced(stage) else work.store.kept(work.stem, geometry.name)
-    why = work.reason(stage, kept[COORDS].identity if kept else None, expected)
+    why = work.reason(stage, kept.get(COORDS), expected)
     work.coords[geometry.name] = expected
     if why:
         _keep(work, geometry, _make(work, geometry), expected)
@@ -55,7 +55,7 @@ def lay(work: SlideWork, stage: Stage) -> Outcome:
 
 
 def _make(work: SlideWork, geometry: Geometry) -> PatchGrid:
-    grid = lay_grid(work.known(), work.polygons, geometry.spec)
+    grid = lay_grid(work.known(), work.polygons(), geometry.spec)
     return _filtered(work, grid, geometry.filters) if geometry.filters and len(grid.coords) else grid
 
 

@@ -24,11 +24,10 @@ def embed(work: SlideWork, stage: Stage) -> Outcome:
     geometry = stage.geometry
     assert geometry is not None
     kept = work.kept[geometry.name]
-    expected = stage.identity(work.inputs(stage))
     if kept[COORDS].shape[0] == 0:
-        return work.outcome(stage, Status.SKIPPED, expected.fingerprint, since, why=NO_PATCHES)
+        return work.outcome(stage, Status.SKIPPED, work.identity(stage).fingerprint, since, why=NO_PATCHES)
     stored = kept.get(stage.dataset)
-    why = work.reason(stage, stored.identity if stored else None, expected)
+    expected, why = work.verdict(stage, stored)
     path = work.store.h5(work.stem, geometry.name)
     if not why and stored:
         numbers = {"dim": stored.shape[0], "patches": kept[COORDS].shape[0]}
@@ -46,8 +45,7 @@ def _encode(work: SlideWork, stage: Stage, geometry: Geometry) -> NDArray[np.flo
     if values is None:
         values = read_array(work.store.h5(work.stem, geometry.name), f"features/{features_step.encoder}")
     grid = work.grid(geometry)
-    model = work.run.models.get(stage)
-    return encode_slide(model, values, grid.coords.astype(np.int64), grid.sampling.patch_size_level0)
+    return encode_slide(work.run.model(stage), values, grid.coords.astype(np.int64), grid.sampling.patch_size_level0)
 
 
 def _attributes(work: SlideWork, stage: Stage, geometry: Geometry) -> dict[str, Any]:

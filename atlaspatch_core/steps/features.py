@@ -132,14 +132,13 @@ def finish(job: FeatureJob) -> list[Outcome]:
 
 def _reuse_or_plan(work: SlideWork, stage: Stage) -> Outcome | Todo:
     since = perf_counter()
-    expected = stage.identity(work.inputs(stage))
     kept = work.kept[_geometry(stage).name]
     stored = kept.get(stage.dataset)
     rows = kept[COORDS].shape[0]
     whole = stored is not None and stored.shape[0] == rows
-    why = work.reason(stage, stored.identity if stored and whole else None, expected)
+    expected, why = work.verdict(stage, stored if whole else None)
     if why or stored is None:
-        return Todo(stage, expected, work.run.models.get(stage), why)
+        return Todo(stage, expected, work.run.model(stage), why)
     numbers = {"patches": rows, "dim": stored.shape[1]}
     path = work.store.h5(work.stem, _geometry(stage).name)
     return work.outcome(stage, Status.REUSED, expected.fingerprint, since, numbers=numbers, path=path)

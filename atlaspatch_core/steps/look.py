@@ -50,7 +50,7 @@ def _identify(work: SlideWork, stage: Stage, signature: str) -> SlideRecord:
     full_hash = work.run.recipe.project.slides.full_hash
     content = content_fingerprint(work.source.path, full_hash=full_hash)
     found = {"content": content, "mpp": info.mpp, "magnification": info.magnification}
-    return SlideRecord(info, stage.identity({}, found), signature, work.source.mpp, full_hash)
+    return SlideRecord(info, work.identity(stage, found), signature, work.source.mpp, full_hash)
 
 
 def _outcome(work: SlideWork, stage: Stage, record: SlideRecord, since: float, why: str) -> Outcome:

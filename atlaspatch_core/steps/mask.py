@@ -1,8 +1,9 @@
 """Second step: where is tissue? A person's polygons win over a segmenter's."""
 
+from collections.abc import Mapping
 from time import perf_counter
 
-from atlaspatch_core.contours import geojson_bytes, polygons_fingerprint, read_geojson
+from atlaspatch_core.contours import geojson_bytes, polygons_fingerprint
 from atlaspatch_core.outcome import Outcome, Status
 from atlaspatch_core.pictures import show_mask
 from atlaspatch_core.recipe import Stage
@@ -21,40 +22,48 @@ def segment(work: SlideWork, stage: Stage) -> Outcome:
     """
     since = perf_counter()
     record = work.store.read_record(work.stem).tissue_mask
-    lying = None if work.forced(stage) else _lying(work)
+    lying = None if work.forced(stage) else _lying(work, record)
     if lying and not (record and record.made(lying)):
-        return _outcome(work, stage, since, Status.REUSED, EDITED, polygon_numbers(work.polygons, work.known()))
+        numbers = polygon_numbers(work.polygons(), work.known())
+        return _outcome(work, stage, since, lying, numbers, EDITED, Status.REUSED)
     stored = record.identity if record and record.polygons == lying else None
-    why = work.reason(stage, stored, stage.identity(work.inputs(stage)))
-    if why:
+    why = work.reason(stage, stored, work.identity(stage))
+    if why or record is None:
         record = _make(work, stage)
-    assert record is not None
-    return _outcome(work, stage, since, Status.COMPUTED if why else Status.REUSED, why, record.numbers)
+    status = Status.COMPUTED if why else Status.REUSED
+    return _outcome(work, stage, since, record.polygons, record.numbers, why, status)
 
 
-def _lying(work: SlideWork) -> str | None:
-    """Read the polygons that lie there and return their fingerprint; None when there are none."""
+def _lying(work: SlideWork, record: MaskRecord | None) -> str | None:
+    """Return the fingerprint of the polygons that lie there; None when there are none."""
     path = work.store.geojson(work.stem)
     if not path.exists():
         return None
-    work.polygons = read_geojson(path)
-    return polygons_fingerprint(work.polygons)
+    if record and path.stat().st_mtime_ns == record.mtime_ns:
+        return record.polygons
+    return polygons_fingerprint(work.polygons())
 
 
 def _make(work: SlideWork, stage: Stage) -> MaskRecord:
     """Find the tissue and keep it; weights that had to be fetched for it are known by their sha256 only now."""
     project = work.run.recipe.project
     tissue = segment_tissue(work.slide(), project.tissue, work.run.models.networks(project.weights))
-    identity = stage.identity(work.inputs(stage))
-    geojson = geojson_bytes(tissue.polygons, work.stem)
-    work.polygons = tissue.polygons
-    record = MaskRecord(identity, polygons_fingerprint(work.polygons), tissue.numbers)
-    work.store.keep_mask(work.stem, geojson, record)
+    work.run.specs.pop(stage.step, None)
+    work.take_polygons(tissue.polygons)
+    record = MaskRecord(work.identity(stage), polygons_fingerprint(tissue.polygons), tissue.numbers)
+    work.store.keep_mask(work.stem, geojson_bytes(tissue.polygons, work.stem), record)
     return record
 
 
-def _outcome(work: SlideWork, stage: Stage, since: float, status: Status, why: str, numbers) -> Outcome:
-    fingerprint = polygons_fingerprint(work.polygons)
+def _outcome(
+    work: SlideWork,
+    stage: Stage,
+    since: float,
+    fingerprint: str,
+    numbers: Mapping[str, int | float],
+    why: str,
+    status: Status,
+) -> Outcome:
     picture = show_mask(work, fresh=status is Status.COMPUTED)
     path = work.store.geojson(work.stem)
     facts = {"segmenter": work.run.recipe.project.tissue.segmenter, "edited": str(why == EDITED).lower()}

@@ -1,7 +1,7 @@
 """One slide on its way through the recipe."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar
 
 from shapely import Polygon
 
+from atlaspatch_core.contours import read_geojson
 from atlaspatch_core.discovery import SlideSource
 from atlaspatch_core.errors import AtlasPatchError, MissingUpstream, Unexpected
 from atlaspatch_core.fingerprint import Identity, why_stale
@@ -18,7 +19,7 @@ from atlaspatch_core.models import Models
 from atlaspatch_core.outcome import Outcome, Status, Step
 from atlaspatch_core.project import Geometry
 from atlaspatch_core.readers import open_slide
-from atlaspatch_core.recipe import Recipe, Stage
+from atlaspatch_core.recipe import EMPTY, Recipe, Stage
 from atlaspatch_core.scale import choose_sampling
 from atlaspatch_core.slide import Slide, SlideInfo
 from atlaspatch_core.store import Store
@@ -40,6 +41,20 @@ class Run:
     force: bool
     on_patches: Callable[[str, int, int], None]
     """Called with stem, patches done and patches in all while patches are encoded."""
+    specs: dict[Step, tuple[dict[str, Any], str]] = field(default_factory=dict)
+    """Spec and code version of stages, found out once for all slides, and again when a model was loaded."""
+
+    def spec(self, stage: Stage) -> tuple[dict[str, Any], str]:
+        """Return what decides a stage on every slide, and its hash. Raises MissingWeights."""
+        if stage.step not in self.specs:
+            self.specs[stage.step] = stage.spec, stage.code_version
+        return self.specs[stage.step]
+
+    def model(self, stage: Stage) -> Any:
+        """Return the loaded encoder of a stage; weights that had to be fetched for it are known by their hash then."""
+        if stage.step not in self.models:
+            self.specs.pop(stage.step, None)
+        return self.models.get(stage)
 
 
 @dataclass(slots=True)
@@ -51,7 +66,6 @@ class SlideWork:
     fingerprints: dict[Step, str] = field(default_factory=dict)
     """Of the outputs that are valid now."""
     info: SlideInfo | None = None
-    polygons: tuple[Polygon, ...] = ()
     grids: dict[str, PatchGrid] = field(default_factory=dict)
     """Geometry name to its grid, once it was needed."""
     coords: dict[str, Identity] = field(default_factory=dict)
@@ -64,6 +78,7 @@ class SlideWork:
     """Steps that failed or were skipped."""
     features: dict[Step, Any] = field(default_factory=dict)
     """Features computed in this run, so that slide encoders need not read them back."""
+    _polygons: tuple[Polygon, ...] | None = None
     _slide: Slide | None = None
     _opened: ExitStack = field(default_factory=ExitStack)
 
@@ -86,6 +101,16 @@ class SlideWork:
             )
         return self._slide
 
+    def polygons(self) -> tuple[Polygon, ...]:
+        """Return the tissue polygons, level-0 px, read at first use."""
+        if self._polygons is None:
+            self._polygons = read_geojson(self.store.geojson(self.stem))
+        return self._polygons
+
+    def take_polygons(self, polygons: tuple[Polygon, ...]) -> None:
+        """Take the polygons that a segmenter found."""
+        self._polygons = polygons
+
     def known(self) -> SlideInfo:
         """Return what the first step found out."""
         if self.info is None:
@@ -100,23 +125,35 @@ class SlideWork:
             self.grids[geometry.name] = PatchGrid(corners, fraction, choose_sampling(self.known(), geometry.spec))
         return self.grids[geometry.name]
 
-    def inputs(self, stage: Stage) -> dict[str, str]:
-        """Return the fingerprints that a stage's output is computed from, free of the geometry's name."""
-        return {_plain(step): self.fingerprints[step] for step in stage.upstream}
+    def identity(self, stage: Stage, found: Mapping[str, Any] = EMPTY) -> Identity:
+        """Return what a stage's output of this slide is to be: its fingerprints are free of the geometry's name."""
+        inputs = {_plain(step): self.fingerprints[step] for step in stage.upstream}
+        return stage.identity(inputs, found, self.run.spec(stage)[0])
 
-    def reason(self, stage: Stage, stored: Identity | None, expected: Identity) -> str:
+    def reason(self, stage: Stage, stored: Identity | Kept | None, expected: Identity) -> str:
         """Return why a stage is to be computed, or an empty text when the stored output is valid.
 
         Raises MissingUpstream when it is to be computed but was not asked for.
         """
         if self.forced(stage):
             return FORCED
-        why = why_stale(stored, expected)
+        why = _why(stored, expected)
         if stored is None and (stage.step.geometry, stage.dataset) in self.dropped:
             why = COORDS_CHANGED
         if why and stage.step not in self.run.selected:
             raise MissingUpstream(f"{self.stem}: {stage.step} is not valid ({why}); run that step first")
         return why
+
+    def verdict(self, stage: Stage, stored: Kept | None) -> tuple[Identity, str]:
+        """Return what an encoder's output is to be, and why it is to be computed, or an empty text when it is valid.
+
+        What looks invalid is looked at again with the encoder loaded: weights from a hub are known by their hash then.
+        """
+        expected = self.identity(stage)
+        if self.reason(stage, stored, expected):
+            self.run.model(stage)
+            expected = self.identity(stage)
+        return expected, self.reason(stage, stored, expected)
 
     def forced(self, stage: Stage) -> bool:
         """Tell whether a stage is to be computed whatever is stored."""
@@ -126,7 +163,7 @@ class SlideWork:
         """Return the outcome of a stage and remember its fingerprint for the stages downstream."""
         if fingerprint:
             self.fingerprints[stage.step] = fingerprint
-        code_version = stage.code_version if fingerprint else None
+        code_version = self.run.spec(stage)[1] if fingerprint else None
         inputs = {str(step): self.fingerprints[step] for step in stage.upstream if step in self.fingerprints}
         seconds = perf_counter() - since
         return Outcome(self.stem, stage.step, status, fingerprint, code_version, inputs=inputs, seconds=seconds, **more)
@@ -159,6 +196,12 @@ def attempt(work: SlideWork, stage: Stage, action: Callable[[], Result]) -> Resu
     except Exception as error:
         log.exception("%s: %s failed unexpectedly", work.stem, stage.step)
         return work.failed(stage, Unexpected(f"{work.stem}: {stage.step} failed unexpectedly: {error!r}"), since)
+
+
+def _why(stored: Identity | Kept | None, expected: Identity) -> str:
+    if stored is not None and stored.fingerprint == expected.fingerprint:
+        return ""
+    return why_stale(stored.identity if isinstance(stored, Kept) else stored, expected)
 
 
 def _plain(step: Step) -> str:
