@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass
 from math import isclose
 from typing import Any
 
-from atlaspatch_core.encoders.declaration import NO_PLUGINS, PatchEncoder, Plugins, SlideEncoder
+from atlaspatch_core.encoders.declaration import PatchEncoder, Plugins, SlideEncoder
 from atlaspatch_core.encoders.patch import find_patch_encoder
+from atlaspatch_core.encoders.patient import find_patient_encoder
 from atlaspatch_core.encoders.slide import find_slide_encoder
 from atlaspatch_core.errors import GeometryMismatch
 from atlaspatch_core.fingerprint import Identity, canonical_json, short_hash
@@ -24,6 +25,7 @@ STEP_VERSIONS: Mapping[str, int] = {
     "patch_coords": 1,
     "patch_features": 1,
     "slide_embedding": 1,
+    "patient_embedding": 1,
 }
 """Raised whenever a change of the code changes the numbers of a step."""
 
@@ -79,6 +81,8 @@ class Recipe:
 
     project: Project
     stages: tuple[Stage, ...]
+    cases: tuple[Stage, ...] = ()
+    """What is made of every case: the slides' features, upstream of it, are among the stages."""
 
     def stage(self, step: Step) -> Stage:
         """Return the stage that makes a step's output."""
@@ -100,26 +104,47 @@ def make_recipe(project: Project) -> Recipe:
     plugins = _plugins(project)
     segmentation = Segmentation(project.tissue, project.weights)
     shared = (Stage(SLIDE), Stage(TISSUE_MASK, (SLIDE,), segmentation=segmentation))
-    rest = (stage for geometry in project.geometry for stage in _stages(geometry, project, plugins))
-    return Recipe(project, (*shared, *rest))
+    cases = tuple(_case_stages(project, plugins))
+    rest = (stage for geometry in project.geometry for stage in _stages(geometry, project, plugins, cases))
+    return Recipe(project, (*shared, *rest), cases)
 
 
 def _plugins(project: Project) -> Plugins:
-    if not project.plugins:
-        return NO_PLUGINS
-    from atlaspatch_core.encoders.plugins import load_plugins
+    from atlaspatch_core.encoders.plugins import all_plugins
 
     runtime = project.runtime
     precision = project.geometry[0].precision if project.geometry else "float32"
     device = runtime.feature_device or runtime.device
-    return load_plugins(project.plugins, device=device, precision=precision, num_workers=runtime.read_workers)
+    return all_plugins(project.plugins, device=device, precision=precision, num_workers=runtime.read_workers)
 
 
-def _stages(geometry: Geometry, project: Project, plugins: Plugins) -> Iterator[Stage]:
+def _case_stages(project: Project, plugins: Plugins) -> Iterator[Stage]:
+    for name in dict.fromkeys(project.patients.encoders):
+        encoder = permitted(find_patient_encoder(name, project.weights, plugins), project)
+        geometry = _suitable(encoder, project.geometry)
+        step = Step("patient_embedding", encoder.name, geometry.name)
+        yield Stage(step, (_features(encoder.patch_encoder, geometry),), None, encoder, geometry)
+
+
+def _suitable(encoder: SlideEncoder, geometries: Sequence[Geometry]) -> Geometry:
+    """Return the first geometry that an encoder was made for. Raises GeometryMismatch."""
+    mismatch = GeometryMismatch(f"{encoder.name}: there is no geometry; add a [[geometry]] to the project file")
+    for geometry in geometries:
+        try:
+            check_geometry(geometry, [encoder])
+        except GeometryMismatch as error:
+            mismatch = error
+        else:
+            return geometry
+    raise mismatch
+
+
+def _stages(geometry: Geometry, project: Project, plugins: Plugins, cases: Sequence[Stage] = ()) -> Iterator[Stage]:
     slide_encoders = [
         permitted(find_slide_encoder(name, project.weights, plugins), project) for name in geometry.slide_encoders
     ]
-    names = [*geometry.patch_encoders, *(encoder.patch_encoder for encoder in slide_encoders)]
+    of_cases = [step.encoder for case in cases if case.geometry is geometry for step in case.upstream if step.encoder]
+    names = [*geometry.patch_encoders, *(encoder.patch_encoder for encoder in slide_encoders), *of_cases]
     patch_encoders = [permitted(find_patch_encoder(name, project.weights, plugins), project) for name in names]
     check_geometry(geometry, slide_encoders)
     coords = Step("patch_coords", None, geometry.name)

@@ -2,7 +2,9 @@
 
 import click
 
+from atlaspatch_core.cli.encode_patient import encode_patient
 from atlaspatch_core.cli.encode_slide import encode_slide
+from atlaspatch_core.cli.encoders import encoders
 from atlaspatch_core.cli.init import init
 
 
@@ -13,4 +15,6 @@ def cli() -> None:
 
 
 cli.add_command(encode_slide)
+cli.add_command(encode_patient)
+cli.add_command(encoders)
 cli.add_command(init)

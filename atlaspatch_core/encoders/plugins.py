@@ -1,19 +1,21 @@
-"""Encoders from the user's own Python files.
+"""Encoders from the user's own Python files, and from installed packages.
 
-A plugin file declares ``PATCH_ENCODERS`` or ``SLIDE_ENCODERS``, iterables of declarations, or has AtlasPatch's hook
+A plugin declares ``PATCH_ENCODERS`` or ``SLIDE_ENCODERS``, iterables of declarations, or has AtlasPatch's hook
 ``register_feature_extractors(registry, device, dtype, num_workers)``. Its code is executed.
 """
 
+import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from hashlib import sha256
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-from atlaspatch_core.encoders.declaration import PatchEncoder, Plugins, Precision, SlideEncoder
+from atlaspatch_core.encoders.declaration import NO_PLUGINS, PatchEncoder, Plugins, Precision, SlideEncoder
 from atlaspatch_core.encoders.devices import effective_precision, resolve_device
 from atlaspatch_core.encoders.extractor import Extractor, Registry
 from atlaspatch_core.encoders.names import by_any_name
@@ -26,23 +28,53 @@ HOOK = "register_feature_extractors"
 Encoder = TypeVar("Encoder", PatchEncoder, SlideEncoder)
 
 
+GROUP = "atlaspatch.encoders"
+"""Group of entry points by which an installed package declares encoders; each names a module like a plugin file."""
+
+
+def all_plugins(
+    paths: Iterable[Path] = (), *, device: str = "cpu", precision: Precision = "float32", num_workers: int = 0
+) -> Plugins:
+    """Return the encoders of installed packages and of plugin files, as ``load_plugins`` does."""
+    installed = installed_plugins(device=device, precision=precision, num_workers=num_workers)
+    files = load_plugins(paths, taken=installed, device=device, precision=precision, num_workers=num_workers)
+    return Plugins({**installed.patch, **files.patch}, {**installed.slide, **files.slide})
+
+
+def installed_plugins(*, device: str = "cpu", precision: Precision = "float32", num_workers: int = 0) -> Plugins:
+    """Return the encoders of installed packages; each carries the sha256 of its module's file."""
+    found = NO_PLUGINS
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+        origin = f"{entry.name} ({entry.value})"
+        with _Blaming(origin, "fails when it is imported"):
+            module = importlib.import_module(entry.module)
+        source = Path(module.__file__ or "")
+        digest = sha256(source.read_bytes()).hexdigest() if source.is_file() else sha256(origin.encode()).hexdigest()
+        found = _joined(found, _declared(module, origin, digest, device, precision, num_workers), origin)
+    return found
+
+
 def load_plugins(
-    paths: Iterable[Path], *, device: str = "cpu", precision: Precision = "float32", num_workers: int = 0
+    paths: Iterable[Path],
+    *,
+    taken: Plugins = NO_PLUGINS,
+    device: str = "cpu",
+    precision: Precision = "float32",
+    num_workers: int = 0,
 ) -> Plugins:
     """Return the encoders of all plugin files; each carries the sha256 of its file.
 
     ``device``, ``precision`` and ``num_workers`` are what the hook is told. Raises InvalidProject for a file that is
-    not there, fails, declares nothing, or declares a name that is taken.
+    not there, fails, declares nothing, or declares a name that is taken, also by one of ``taken``.
     """
-    patch: dict[str, PatchEncoder] = {}
-    slide: dict[str, SlideEncoder] = {}
+    found = taken
     for path in map(Path, paths):
         plugin = load_plugin(path, device=device, precision=precision, num_workers=num_workers)
-        for encoder in plugin.patch.values():
-            patch[_free(encoder, path, {**PATCH_ENCODERS, **patch}).name] = encoder
-        for encoder in plugin.slide.values():
-            slide[_free(encoder, path, {**SLIDE_ENCODERS, **slide}).name] = encoder
-    return Plugins(patch, slide)
+        found = _joined(found, plugin, str(path))
+    return Plugins(
+        {name: encoder for name, encoder in found.patch.items() if name not in taken.patch},
+        {name: encoder for name, encoder in found.slide.items() if name not in taken.slide},
+    )
 
 
 def load_plugin(path: Path, *, device: str = "cpu", precision: Precision = "float32", num_workers: int = 0) -> Plugins:
@@ -50,13 +82,28 @@ def load_plugin(path: Path, *, device: str = "cpu", precision: Precision = "floa
     source = _read(path)
     digest = sha256(source).hexdigest()
     module = _execute(path, f"atlaspatch_plugin_{digest[:16]}")
+    return _declared(module, str(path), digest, device, precision, num_workers)
+
+
+def _declared(
+    module: ModuleType, origin: str, digest: str, device: str, precision: Precision, num_workers: int
+) -> Plugins:
     hook = getattr(module, HOOK, None)
     declared = [*getattr(module, "PATCH_ENCODERS", ()), *getattr(module, "SLIDE_ENCODERS", ())]
     if not callable(hook) and not declared:
-        raise InvalidProject(f"the plugin {path} has neither PATCH_ENCODERS nor SLIDE_ENCODERS nor {HOOK}(); add one")
+        raise InvalidProject(f"the plugin {origin} has neither PATCH_ENCODERS nor SLIDE_ENCODERS nor {HOOK}(); add one")
     if callable(hook):
-        declared += _from_hook(hook, path, device, precision, num_workers)
-    return _checked([_with_plugin(encoder, path, digest) for encoder in declared], path)
+        declared += _from_hook(hook, origin, device, precision, num_workers)
+    return _checked([_with_plugin(encoder, origin, digest) for encoder in declared], origin)
+
+
+def _joined(found: Plugins, more: Plugins, origin: str) -> Plugins:
+    patch, slide = dict(found.patch), dict(found.slide)
+    for encoder in more.patch.values():
+        patch[_free(encoder, origin, {**PATCH_ENCODERS, **patch}).name] = encoder
+    for encoder in more.slide.values():
+        slide[_free(encoder, origin, {**SLIDE_ENCODERS, **slide}).name] = encoder
+    return Plugins(patch, slide)
 
 
 def _read(path: Path) -> bytes:
@@ -72,19 +119,19 @@ def _execute(path: Path, name: str) -> ModuleType:
         raise InvalidProject(f"the plugin {path} is no Python file; name a file that ends in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses of the plugin look their module up there
-    with _Blaming(path, "fails when it is loaded"):
+    with _Blaming(str(path), "fails when it is loaded"):
         spec.loader.exec_module(module)
     return module
 
 
 def _from_hook(
-    hook: Callable[..., Any], path: Path, device: str, precision: Precision, num_workers: int
+    hook: Callable[..., Any], origin: str, device: str, precision: Precision, num_workers: int
 ) -> Iterator[PatchEncoder]:
     import torch
 
     registry, where = Registry(), resolve_device(device)
     how = effective_precision(precision, where)
-    with _Blaming(path, f"fails in {HOOK}()"):
+    with _Blaming(origin, f"fails in {HOOK}()"):
         hook(registry=registry, device=where, dtype=getattr(torch, how), num_workers=num_workers)
     for name, builder in registry.as_mapping().items():
         yield PatchEncoder(
@@ -95,15 +142,15 @@ def _from_hook(
             transform=None,
             precision=precision,
             license="that of the plugin",
-            note=f"From the plugin {path.name}.",
+            note=f"From the plugin {Path(origin).name}.",
         )
 
 
 class _Blaming:
     """Turns whatever a plugin's code raises into one sentence that names the plugin."""
 
-    def __init__(self, path: Path, what: str) -> None:
-        self.text = f"the plugin {path} {what}"
+    def __init__(self, origin: str, what: str) -> None:
+        self.text = f"the plugin {origin} {what}"
 
     def __enter__(self) -> None: ...
 
@@ -112,26 +159,28 @@ class _Blaming:
             raise InvalidProject(f"{self.text}: {type(error).__name__}: {error}") from error
 
 
-def _with_plugin(encoder: object, path: Path, digest: str) -> PatchEncoder | SlideEncoder:
+def _with_plugin(encoder: object, origin: str, digest: str) -> PatchEncoder | SlideEncoder:
     if isinstance(encoder, PatchEncoder | SlideEncoder):
         return replace(encoder, plugin=digest)
-    raise InvalidProject(f"the plugin {path} declares {encoder!r}, which is no PatchEncoder or SlideEncoder")
+    raise InvalidProject(f"the plugin {origin} declares {encoder!r}, which is no PatchEncoder or SlideEncoder")
 
 
-def _checked(encoders: list[PatchEncoder | SlideEncoder], path: Path) -> Plugins:
+def _checked(encoders: list[PatchEncoder | SlideEncoder], origin: str) -> Plugins:
     patch: dict[str, PatchEncoder] = {}
     slide: dict[str, SlideEncoder] = {}
     for encoder in encoders:
         if isinstance(encoder, PatchEncoder):
-            patch[_free(encoder, path, patch).name] = encoder
+            patch[_free(encoder, origin, patch).name] = encoder
         else:
-            slide[_free(encoder, path, slide).name] = encoder
+            slide[_free(encoder, origin, slide).name] = encoder
     return Plugins(patch, slide)
 
 
-def _free(encoder: Encoder, path: Path, taken: dict[str, Encoder]) -> Encoder:
+def _free(encoder: Encoder, origin: str, taken: dict[str, Encoder]) -> Encoder:
     """Return the encoder; raises InvalidProject when one of its names is taken."""
     for word in (encoder.name, *encoder.aliases):
         if word.lower() in by_any_name(taken):
-            raise InvalidProject(f"the plugin {path} declares {word}, and there is an encoder of that name; rename it")
+            raise InvalidProject(
+                f"the plugin {origin} declares {word}, and there is an encoder of that name; rename it"
+            )
     return encoder

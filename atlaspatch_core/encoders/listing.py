@@ -1,0 +1,96 @@
+"""What there is to know of every encoder without loading one; neither torch nor the network is touched."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from atlaspatch_core.encoders.declaration import NO_PLUGINS, PatchEncoder, Plugins, SlideEncoder
+from atlaspatch_core.encoders.extras import installed
+from atlaspatch_core.encoders.patch import PATCH_ENCODERS, find_patch_encoder
+from atlaspatch_core.encoders.remote import RemoteModel
+from atlaspatch_core.encoders.slide import SLIDE_ENCODERS, find_slide_encoder
+from atlaspatch_core.encoders.slide.mean import PREFIX as MEAN
+from atlaspatch_core.errors import MissingExtra, MissingWeights
+
+Kind = Literal["patch", "slide"]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One encoder, as it stands on this machine."""
+
+    name: str
+    kind: Kind
+    aliases: tuple[str, ...]
+    dim: int | None
+    """None where it is asked of the network."""
+    patch_encoder: str | None
+    """Whose features a slide encoder takes."""
+    patch_size: int | None
+    """px; None when any will do."""
+    magnification: float | None
+    """None when any will do."""
+    license: str
+    gated: bool
+    remote_code: bool
+    """Whether its Python code lies beside its weights and is run on request only."""
+    extra: str | None
+    """Optional dependencies that it needs."""
+    extra_installed: bool
+    weights_found: bool
+    """Whether its weights are on this machine."""
+    homepage: str
+    note: str
+
+
+def listed(kind: Kind | None = None, plugins: Plugins = NO_PLUGINS) -> list[Listed]:
+    """Return all encoders of one kind, or of both, in the order of the tables; of the means only those of plugins."""
+    found: list[Listed] = []
+    if kind != "slide":
+        found += [_listed("patch", encoder) for encoder in _patch_encoders(plugins)]
+    if kind != "patch":
+        found += [_listed("slide", encoder) for encoder in _slide_encoders(plugins)]
+    return found
+
+
+def _patch_encoders(plugins: Plugins) -> Iterator[PatchEncoder]:
+    for name in (*PATCH_ENCODERS, *plugins.patch):
+        yield find_patch_encoder(name, {}, plugins)
+
+
+def _slide_encoders(plugins: Plugins) -> Iterator[SlideEncoder]:
+    for name in (*(name for name in SLIDE_ENCODERS if not name.startswith(MEAN)), *plugins.slide):
+        yield find_slide_encoder(name, {}, plugins)
+
+
+def _listed(kind: Kind, encoder: PatchEncoder | SlideEncoder) -> Listed:
+    return Listed(
+        name=encoder.name,
+        kind=kind,
+        aliases=encoder.aliases,
+        dim=encoder.dim,
+        patch_encoder=encoder.patch_encoder if isinstance(encoder, SlideEncoder) else None,
+        patch_size=encoder.patch_size,
+        magnification=encoder.magnification,
+        license=encoder.license,
+        gated=encoder.gated,
+        remote_code=isinstance(encoder.architecture, RemoteModel),
+        extra=encoder.extra,
+        extra_installed=installed(encoder.extra),
+        weights_found=_found(encoder.source, encoder.name),
+        homepage=encoder.homepage,
+        note=encoder.note,
+    )
+
+
+def _found(source: Any, encoder: str) -> bool:
+    """Return whether weights are on this machine; a source that can download says so by its ``cached``."""
+    if source is None:
+        return True
+    if callable(cached := getattr(source, "cached", None)):
+        return cached() is not None
+    try:
+        source.find(encoder)
+    except (MissingWeights, MissingExtra):
+        return False
+    return True

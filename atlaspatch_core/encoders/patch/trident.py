@@ -1,0 +1,37 @@
+"""What TRIDENT calls its patch encoders."""
+
+from collections.abc import Mapping
+
+TRIDENT: Mapping[str, str] = {
+    "conch_v1": "conch_v1",
+    "conch_v15": "conch_v15",
+    "uni_v1": "uni_v1",
+    "uni_v2": "uni_v2",
+    "ctranspath": "chief-ctranspath",
+    "phikon": "phikon_v1",
+    "phikon_v2": "phikon_v2_bilinear",
+    "resnet50": "resnet50_layer3",
+    "keep": "keep",
+    "gigapath": "prov_gigapath",
+    "virchow": "virchow_v1",
+    "virchow2": "virchow_v2",
+    "hoptimus0": "h_optimus_0",
+    "hoptimus1": "h_optimus_1",
+    "h0-mini": "h0_mini_cls",
+    "musk": "musk_single_scale",
+    "openmidnight": "openmidnight",
+    "gpfm": "gpfm",
+    "hibou_l": "hibou_l",
+    "kaiko-vits8": "kaiko-vits8",
+    "kaiko-vits16": "kaiko-vits16",
+    "kaiko-vitb8": "kaiko-vitb8",
+    "kaiko-vitb16": "kaiko-vitb16",
+    "kaiko-vitl14": "kaiko-vitl14",
+    "lunit-vits8": "lunit_vit_small_patch8_dino",
+    "midnight12k": "midnight12k",
+    "genbio-pathfm": "genbio-pathfm",
+    "gemma4-e4b": "gemma4-e4b",
+    "gemma4-26b": "gemma4-26b",
+}
+"""TRIDENT's key to our name for the same numbers. Nearly all keys are aliases too; ``phikon_v2``, ``resnet50`` and
+``musk`` are AtlasPatch's names for other numbers, and mean those, with ``trident-`` before them TRIDENT's."""
