@@ -103,7 +103,7 @@ class HubWeights:
         """Yield what can be fetched, best first."""
         from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
-        where = {"cache_dir": _cache(), "repo_type": self._kind(), "revision": self.revision}
+        where = {"cache_dir": _cache(), "repo_type": self._kind(), "revision": self.revision, "endpoint": _endpoint()}
         if self.files is None:
             yield hub.snapshot_download(self.repository, ignore_patterns=SPARE, **where)
         for file in self.files or ():
@@ -149,3 +149,8 @@ def _cache() -> Path | None:
         return Path(named)
     home = os.environ.get("HF_HOME")
     return Path(home) / "hub" if home else None
+
+
+def _endpoint() -> str | None:
+    """Return the mirror that ``HF_ENDPOINT`` names now; None: what the hub uses by itself."""
+    return os.environ.get("HF_ENDPOINT") or None

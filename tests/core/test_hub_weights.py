@@ -1,0 +1,208 @@
+"""A small server in place of the hub, and folders laid out as the hub's cache is: nothing here needs the network."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from atlaspatch_core.encoders.hub import HubWeights, offline
+from atlaspatch_core.encoders.patch import PATCH_ENCODERS, find_patch_encoder
+from atlaspatch_core.encoders.url import UrlWeights
+from atlaspatch_core.encoders.weights import LocalWeights
+from atlaspatch_core.errors import MissingWeights, WrongWeights
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+WEIGHTS = HubWeights("maker/network", gated=True)
+NOWHERE = "http://127.0.0.1:9"
+
+
+def digest(data: bytes) -> str:
+    return sha256(data).hexdigest()
+
+
+@dataclass
+class Hub:
+    """What the server gives: bytes by path inside the one repository, or a refusal."""
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    refusal: str | None = None
+    asked: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATLASPATCH_CACHE", str(tmp_path / "ours"))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("HF_ENDPOINT", NOWHERE)
+    for name in ("HF_HUB_OFFLINE", "ATLASPATCH_OFFLINE", "ATLASPATCH_WEIGHTS", "HF_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    given = Hub()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.answer()
+
+        def do_GET(self) -> None:
+            self.wfile.write(self.answer())
+
+        def answer(self) -> bytes:
+            given.asked.append(self.path)
+            data = given.files.get(self.path.rpartition("/resolve/main/")[2])
+            code = {"GatedRepo": 403, "RepoNotFound": 404}.get(given.refusal or "", 404 if data is None else 200)
+            self.send_response(code)
+            if code == 200:
+                self.send_header("ETag", f'"{digest(data or b"")}"')
+                self.send_header("X-Repo-Commit", COMMIT)
+            else:
+                self.send_header("X-Error-Code", given.refusal or "EntryNotFound")
+            self.send_header("Content-Length", str(len(data or b"") if code == 200 else 0))
+            self.end_headers()
+            return (data or b"") if code == 200 else b""
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    yield given
+    server.shutdown()
+    server.server_close()
+
+
+def put_in_cache(tmp_path: Path, files: dict[str, bytes], repository: str = "models--maker--network") -> Path:
+    """Lay files out as the hub's cache has them."""
+    folder = tmp_path / "hub" / repository
+    snapshot = folder / "snapshots" / COMMIT
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text(COMMIT)
+    for name, data in files.items():
+        (snapshot / name).parent.mkdir(parents=True, exist_ok=True)
+        (snapshot / name).write_bytes(data)
+    return snapshot
+
+
+def test_what_is_in_the_cache_is_taken_without_asking_anybody(tmp_path: Path):
+    snapshot = put_in_cache(tmp_path, {"pytorch_model.bin": b"one"})
+    assert WEIGHTS.find("e") == snapshot / "pytorch_model.bin"
+    assert WEIGHTS.spec("e") == {"sha256": digest(b"one")}
+
+
+def test_safetensors_are_preferred(tmp_path: Path):
+    snapshot = put_in_cache(tmp_path, {"pytorch_model.bin": b"one", "model.safetensors": b"two"})
+    assert WEIGHTS.find("e") == snapshot / "model.safetensors"
+
+
+def test_a_data_set_has_a_place_of_its_own(tmp_path: Path):
+    snapshot = put_in_cache(tmp_path, {"deep/a.pth": b"one"}, "datasets--maker--network")
+    source = HubWeights("maker/network", ("deep/a.pth",), dataset=True)
+    assert source.find("e") == snapshot / "deep" / "a.pth"
+    assert source.page == "https://huggingface.co/datasets/maker/network"
+
+
+def test_a_folder_is_taken_when_weights_lie_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ATLASPATCH_OFFLINE", "1")
+    snapshot = put_in_cache(tmp_path, {"config.json": b"{}"})
+    folder = HubWeights("maker/network", None)
+    assert folder.cached() is None
+    (snapshot / "model.safetensors").write_bytes(b"one")
+    assert folder.find("e") == snapshot
+
+
+@pytest.mark.parametrize("variable", ["HF_HUB_OFFLINE", "ATLASPATCH_OFFLINE"])
+def test_offline_nothing_is_asked_for(hub: Hub, monkeypatch: pytest.MonkeyPatch, variable: str):
+    monkeypatch.setenv(variable, "1")
+    hub.files["model.safetensors"] = b"one"
+    assert offline()
+    with pytest.raises(MissingWeights, match=r"e: no weights from .*maker/network \(this run is offline\); go online"):
+        WEIGHTS.find("e")
+    with pytest.raises(MissingWeights, match=r"this run is offline.*\[weights\] e"):
+        UrlWeights("http://127.0.0.1:9/net-abcdef01.pth").find("e")
+    assert hub.asked == []
+
+
+def test_what_is_not_here_is_fetched_once_and_known_by_its_bytes(hub: Hub):
+    hub.files["pytorch_model.bin"] = b"one"
+    assert WEIGHTS.spec("e") == {"repository": "maker/network", "revision": "main"}
+    path = WEIGHTS.find("e")
+    assert path.read_bytes() == b"one"
+    asked = len(hub.asked)
+    assert WEIGHTS.find("e") == path
+    assert len(hub.asked) == asked
+    assert WEIGHTS.spec("e") == {"sha256": digest(b"one")}
+
+
+def test_a_hash_that_was_seen_once_is_known_when_the_file_is_gone(hub: Hub, tmp_path: Path):
+    hub.files["model.safetensors"] = b"one"
+    WEIGHTS.find("e")
+    (tmp_path / "hub").rename(tmp_path / "gone")
+    assert WEIGHTS.spec("e") == {"sha256": digest(b"one")}
+
+
+def test_a_local_copy_is_the_same_encoder(tmp_path: Path):
+    put_in_cache(tmp_path, {"model.safetensors": b"one"})
+    (tmp_path / "copy.safetensors").write_bytes(b"one")
+    assert LocalWeights(tmp_path / "copy.safetensors").spec("e") == WEIGHTS.spec("e")
+
+
+@pytest.mark.parametrize("refusal", ["GatedRepo", "RepoNotFound"])
+def test_a_repository_that_refuses_says_where_to_ask(hub: Hub, refusal: str):
+    hub.refusal = refusal
+    ask = r"access is refused\); ask for access at https://huggingface.co/maker/network, log in by: hf auth login"
+    with pytest.raises(MissingWeights, match=ask):
+        WEIGHTS.find("e")
+
+
+def test_a_repository_without_the_file_is_named(hub: Hub):
+    with pytest.raises(MissingWeights, match=r"there is no model.safetensors or pytorch_model.bin"):
+        WEIGHTS.find("e")
+    assert any(path.endswith("pytorch_model.bin") for path in hub.asked)
+
+
+def test_without_a_connection_the_cure_is_said(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("time.sleep", lambda _: None)  # the hub's client tries again, ever later
+    with pytest.raises(MissingWeights, match=r"e: no weights from .*; see that the network can be reached, or name"):
+        WEIGHTS.find("e")
+
+
+def test_a_declared_hash_is_the_identity_wherever_the_file_is():
+    assert HubWeights("maker/network", sha256="ab" * 32).spec("e") == {"sha256": "ab" * 32}
+
+
+def test_a_file_with_an_address_is_found_where_torch_keeps_it(tmp_path: Path):
+    folder = tmp_path / "torch" / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    source = UrlWeights(f"https://example.org/net-{digest(b'one')[:8]}.pth")
+    assert source.cached() is None
+    (folder / source.file).write_bytes(b"one")
+    assert source.find("e") == folder / source.file
+    (folder / source.file).write_bytes(b"others")
+    with pytest.raises(WrongWeights, match="does not begin with"):
+        source.find("e")
+
+
+@pytest.mark.parametrize("place", ["uni_v1.bin", "uni_v1.safetensors", "uni_v1"])
+def test_a_folder_of_weights_stands_in_for_any_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str):
+    monkeypatch.setenv("ATLASPATCH_WEIGHTS", str(tmp_path))
+    assert find_patch_encoder("uni_v1") is PATCH_ENCODERS["uni_v1"]
+    (tmp_path / place).mkdir()
+    assert find_patch_encoder("UNI_v1").source == LocalWeights(tmp_path / place)
+
+
+def test_what_the_user_names_goes_before_the_folder_by_any_of_the_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("ATLASPATCH_WEIGHTS", str(tmp_path))
+    (tmp_path / "virchow_v2.pt").write_bytes(b"one")
+    given = tmp_path / "mine.pt"
+    assert find_patch_encoder("virchow_v2", {"virchow2": given}).source == LocalWeights(given)
+    assert find_patch_encoder("virchow2", {"virchow_v2": given}).source == LocalWeights(given)
+    assert find_patch_encoder("virchow2").source == LocalWeights(tmp_path / "virchow_v2.pt")
