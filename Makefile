@@ -2,6 +2,7 @@
 # make test   set up and run the tests
 # make ui     the Dagster web UI on http://127.0.0.1:3000 with the demo's history
 # make check  lint, types and import contracts
+# make bench  all measures, a quarter of an hour; make bench-quick, a minute
 
 PYTHON ?= python3
 VENV := .venv
@@ -38,6 +39,12 @@ check: setup
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench: setup
+	$(BIN)/python -m benchmarks
+
+bench-quick: setup
+	$(BIN)/python -m benchmarks --quick
 
 clean:
 	rm -rf $(VENV) demo bench build dist *.egg-info

@@ -1,22 +1,14 @@
-"""How fast patches are read: tile-once streaming against OpenSlide patch by patch and against decoding alone.
+"""How fast patches are read: tile-once streaming against OpenSlide patch by patch and against decoding alone."""
 
-``python -m benchmarks.reading`` prints one JSON line per measure. Everything a ratio compares runs in this process on
-the same patches and number of threads, in turns.
-"""
-
-import json
 import os
-import resource
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
-from time import perf_counter
 from typing import Any
 
-import click
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +19,7 @@ from atlaspatch_core.readers import open_slide
 from atlaspatch_core.scale import Sampling
 from atlaspatch_core.tiles.layout import find_tiled_level
 from atlaspatch_core.tiles.plan import plan_tiles
+from benchmarks.measuring import Measure, in_turns, times_as_fast
 from benchmarks.slides import make_slide, tissue_corners
 
 BATCH_SIZE = 64
@@ -99,32 +92,14 @@ def decoding_alone(reading: Reading) -> None:
         os.close(file)
 
 
-Way = Callable[[Reading], None]
+GOALS = {"224": ">= 4.5", "256": ">= 4.5", "512": ">= 3.5", "40x_at_20x": ">= 4.5"}
 
 
-def in_turns(ways: tuple[Way, ...], reading: Reading, rounds: int) -> dict[str, list[float]]:
-    """Return the seconds of each way and round."""
-    seconds: dict[str, list[float]] = {way.__name__: [] for way in ways}
-    for _ in range(rounds):
-        for way in ways:
-            start = perf_counter()
-            way(reading)
-            seconds[way.__name__].append(perf_counter() - start)
-    return seconds
-
-
-def ratio_of(seconds: dict[str, list[float]], slow: Way, quick: Way) -> float:
-    """Return the median over rounds of how many times as long the one takes."""
-    pairs = zip(seconds[slow.__name__], seconds[quick.__name__], strict=True)
-    return round(median(one / other for one, other in pairs), 3)
-
-
-def measures(folder: Path, width: int, height: int, workers: int, rounds: int) -> Iterator[dict[str, Any]]:
-    """Yield each measure: its name, its ratio and what it was made of."""
+def measures(folder: Path, width: int, height: int, workers: int, rounds: int) -> Iterator[Measure]:
+    """Yield how tile-once streaming compares with OpenSlide per patch and with decoding alone, by patch size."""
     slides = {magnification: folder / f"{magnification}x.svs" for magnification in (20, 40)}
     for magnification, path in slides.items():
         make_slide(path, width, height, magnification=magnification)
-    ways = tile_once, openslide_per_patch, decoding_alone
     for name, path, patch_size, read_size in (
         ("224", slides[20], 224, 224),
         ("256", slides[20], 256, 256),
@@ -132,35 +107,18 @@ def measures(folder: Path, width: int, height: int, workers: int, rounds: int) -
         ("40x_at_20x", slides[40], 256, 512),
     ):
         coords = tissue_corners(width, height, read_size, read_size)
-        seconds = in_turns(ways, Reading(path, coords, patch_size, read_size, workers), rounds)
-        rates = {f"{way}_patches_per_second": round(len(coords) / median(each)) for way, each in seconds.items()}
-        detail = {"patches": len(coords), "slide": [width, height], "workers": workers, "rounds": rounds} | rates
-        yield {
-            "measure": f"tile_once_over_openslide_{name}",
-            "ratio": ratio_of(seconds, openslide_per_patch, tile_once),
-            "detail": detail,
-        }
-        yield {
-            "measure": f"tile_once_over_decoding_{name}",
-            "ratio": ratio_of(seconds, decoding_alone, tile_once),
-            "detail": detail,
-        }
+        yield from compared(name, Reading(path, coords, patch_size, read_size, workers), rounds)
 
 
-@click.command()
-@click.option("--width", default=20_000, show_default=True, help="px of the painted slides")
-@click.option("--height", default=15_000, show_default=True, help="px of the painted slides")
-@click.option("--workers", default=2, show_default=True)
-@click.option("--rounds", default=3, show_default=True)
-def main(width: int, height: int, workers: int, rounds: int) -> None:
-    """Print one JSON line per measure."""
-    with tempfile.TemporaryDirectory() as folder:
-        for measure in measures(Path(folder), width, height, workers, rounds):
-            click.echo(json.dumps(measure))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    detail = {"slide": [width, height], "of": "this whole process, the making of the slides included"}
-    click.echo(json.dumps({"measure": "reading_peak_megabytes", "value": peak, "detail": detail}))
-
-
-if __name__ == "__main__":
-    main()
+def compared(name: str, reading: Reading, rounds: int) -> Iterator[Measure]:
+    """Yield the two ratios of one kind of reading."""
+    ways = tile_once, openslide_per_patch, decoding_alone
+    seconds = in_turns([partial(way, reading) for way in ways], rounds)
+    rates = {
+        f"{way.__name__}_patches_per_second": round(len(reading.coords) / median(taken))
+        for way, taken in zip(ways, seconds, strict=True)
+    }
+    detail = {"patches": len(reading.coords), "threads": reading.workers, "rounds": rounds} | rates
+    ours, openslide, decoding = seconds
+    yield Measure(f"tile_once_over_openslide_{name}", times_as_fast(ours, openslide), GOALS[name], detail=detail)
+    yield Measure(f"tile_once_over_decoding_{name}", times_as_fast(ours, decoding), ">= 0.85", detail=detail)
