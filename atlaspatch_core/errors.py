@@ -77,6 +77,10 @@ class InvalidProject(AtlasPatchError):
     """The project file, or an option, has a value that cannot be used."""
 
 
+class InvalidManifest(AtlasPatchError):
+    """The table of cases has a line that cannot be used."""
+
+
 class Unexpected(AtlasPatchError):
     """Something that nobody foresaw; the log has the traceback."""
 

@@ -93,16 +93,25 @@ def encode_slide(
     corners in level-0 px; ``patch_size_level0`` is the side of a patch in level-0 px.
     Raises NoPatches when n = 0, WrongWeights when the dim is another than declared, NotFinite.
     """
-    name, dim = loaded.encoder.name, loaded.encoder.dim
     if not len(features):
-        raise NoPatches(f"{name}: a slide without patches has no embedding; lower min_tissue or leave the slide out")
+        raise NoPatches(
+            f"{loaded.encoder.name}: a slide without patches has no embedding; lower min_tissue or leave the slide out"
+        )
     corners = np.asarray(coords[:, :2], np.int64)
-    embedding = as_array(loaded.run(loaded.encoder.forward, features, corners, patch_size_level0))
-    if embedding.ndim != 1 or len(embedding) != (dim or len(embedding)):
-        raise WrongWeights(f"{name}: gave an embedding of shape {embedding.shape}, not ({dim},)")
-    if not np.isfinite(embedding).all():
+    return checked(loaded, loaded.run(loaded.encoder.forward, features, corners, patch_size_level0))
+
+
+def checked(loaded: LoadedSlideEncoder, embedding: object) -> NDArray[np.float32]:
+    """Return what an encoder gave, a tensor or an array, as an array (dim,), float32, finite.
+
+    Raises WrongWeights when the dim is another than declared, NotFinite.
+    """
+    name, dim, vector = loaded.encoder.name, loaded.encoder.dim, _as_array(embedding)
+    if vector.ndim != 1 or len(vector) != (dim or len(vector)):
+        raise WrongWeights(f"{name}: gave an embedding of shape {vector.shape}, not ({dim},)")
+    if not np.isfinite(vector).all():
         raise NotFinite(f"{name}: gave NaN or infinite numbers in {loaded.precision}; use float32")
-    return embedding
+    return vector
 
 
 def _encode(patches: NDArray[np.uint8], encoders: Sequence[LoadedPatchEncoder]) -> list[NDArray[np.float32]]:
@@ -121,7 +130,7 @@ def _encode(patches: NDArray[np.uint8], encoders: Sequence[LoadedPatchEncoder]) 
     return features
 
 
-def as_array(embedding: object) -> NDArray[np.float32]:
+def _as_array(embedding: object) -> NDArray[np.float32]:
     """Return a tensor on any device, or an array, as a float32 array."""
     from_tensor = getattr(embedding, "detach", None)
     return np.asarray(embedding if from_tensor is None else from_tensor().float().cpu().numpy(), np.float32)

@@ -92,6 +92,15 @@ class Geometry(_Section):
         return GridSpec(self.patch_size, self.step_size, self.mpp, self.scale, self.min_tissue, self.rule, self.edge)
 
 
+class Patients(_Section):
+    """Cases of one or more slides, and what makes one embedding of each."""
+
+    manifest: Path | None = None
+    """CSV with columns ``case_id,slide_path`` and, where the slide does not say it, ``mpp``."""
+    encoders: tuple[str, ...] = ()
+    """Patient encoders; each takes the first geometry that suits it."""
+
+
 class Pictures(_Section):
     """Pictures and patch images to write beside the results; they decide no numbers."""
 
@@ -144,6 +153,7 @@ class Project(_Section):
     """Encoders whose Python code, which lies beside their weights, may be run."""
     allow_licenses: tuple[str, ...] | None = None
     """Licences that encoders and segmenters may have, in any case of letters; None allows all."""
+    patients: Patients = Patients()
     pictures: Pictures = Pictures()
     runtime: Runtime = Runtime()
 
@@ -183,9 +193,11 @@ def _with_paths_from(project: Project, folder: Path) -> Project:
             "mpp_csv": full(project.slides.mpp_csv) if project.slides.mpp_csv else None,
         }
     )
+    manifest = full(project.patients.manifest) if project.patients.manifest else None
     update = {
         "output": full(project.output),
         "slides": slides,
+        "patients": project.patients.model_copy(update={"manifest": manifest}),
         "weights": {name: full(path) for name, path in project.weights.items()},
         "plugins": tuple(full(path) for path in project.plugins),
     }

@@ -33,9 +33,11 @@ def option(*names: str, **settings: Any) -> Decorator:
     return click.option(*names, **{"show_default": True, **settings})
 
 
+OUTPUT = option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Folder for all that is made.")
+
 SLIDES = group(
     click.argument("wsi_path", type=EXISTING),
-    option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Folder for all that is made."),
+    OUTPUT,
     option("--recursive", is_flag=True, help="Search the folders below WSI_PATH too; a single file needs no search."),
     option(
         "--mpp-csv",
@@ -45,14 +47,7 @@ SLIDES = group(
     ),
 )
 
-ENCODERS = group(
-    option(
-        "--slide-encoders",
-        type=Names(),
-        help="Slide encoders, separated by commas or blanks; the patch encoders that they need run by themselves. "
-        "Required, unless --patch-encoders is given.",
-    ),
-    option("--patch-encoders", type=Names(), help="Further patch encoders, separated by commas or blanks."),
+LOADING = group(
     option(
         "--patch-encoder-ckpt-path",
         type=Checkpoint(),
@@ -71,6 +66,30 @@ ENCODERS = group(
         default="float16",
         help="Number format in which patch encoders compute; on a CPU float16 becomes float32.",
     ),
+)
+
+ENCODERS = group(
+    option(
+        "--slide-encoders",
+        type=Names(),
+        help="Slide encoders, separated by commas or blanks; the patch encoders that they need run by themselves. "
+        "Required, unless --patch-encoders is given.",
+    ),
+    option("--patch-encoders", type=Names(), help="Further patch encoders, separated by commas or blanks."),
+    LOADING,
+)
+
+CASES = group(
+    click.argument("manifest_path", type=EXISTING_FILE),
+    OUTPUT,
+    option(
+        "--patient-encoders",
+        type=Names(),
+        required=True,
+        help="Patient encoders, separated by commas or blanks: moozy, or mean- and a patch encoder. The patch encoders "
+        "that they need run by themselves.",
+    ),
+    LOADING,
 )
 
 GEOMETRY = group(

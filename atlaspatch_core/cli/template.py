@@ -87,6 +87,13 @@ precision = "float16"
 # The encoder's name, and the file. (example; default none)
 # uni_v1 = "/models/uni.bin"
 
+# Cases of one or more slides, which get one embedding each.
+[patients]
+# Table with the columns case_id and slide_path, and mpp where the slide does not say it. (example; default none)
+# manifest = "cases.csv"
+# Patient encoders: "moozy", or "mean-" and a patch encoder.
+encoders = []
+
 # Pictures to write beside the results; the small ones for the web page are always made.
 [pictures]
 # The patches, drawn on the slide.

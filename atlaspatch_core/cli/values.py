@@ -10,6 +10,11 @@ def check_together(options: Mapping[str, Any]) -> None:
     """Raise click.UsageError for options that are missing, or exclude each other."""
     if not (options["slide_encoders"] or options["patch_encoders"]):
         raise click.UsageError("Missing option '--slide-encoders' (or '--patch-encoders', without an embedding).")
+    check_scale(options)
+
+
+def check_scale(options: Mapping[str, Any]) -> None:
+    """Raise click.UsageError unless the scale is stated once, and the weights of each encoder at most once."""
     if options["target_mag"] is None and options["target_mpp"] is None:
         raise click.UsageError("Missing option '--target-mag' (or '--target-mpp').")
     if options["target_mag"] is not None and options["target_mpp"] is not None:

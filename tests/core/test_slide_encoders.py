@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from atlaspatch_core.encoders.loaded import LoadedSlideEncoder
 from atlaspatch_core.encoders.loading import load_slide_encoder
 from atlaspatch_core.encoders.patch import PATCH_ENCODERS
+from atlaspatch_core.encoders.patient import FOR_CASES, find_patient_encoder
 from atlaspatch_core.encoders.slide import SLIDE_ENCODERS, UNRELEASED, find_slide_encoder
 from atlaspatch_core.encoders.slide.networks.attention import Attention, AttentionPooling
 from atlaspatch_core.errors import (
@@ -25,7 +26,7 @@ from atlaspatch_core.errors import (
     UnknownName,
     WrongWeights,
 )
-from atlaspatch_core.inference import encode_slide
+from atlaspatch_core.inference import checked, encode_slide
 from atlaspatch_core.project import make_project
 from atlaspatch_core.recipe import make_recipe
 
@@ -578,6 +579,25 @@ def test_moozy_is_given_a_file_in_the_layout_it_reads(packages: Path):
     embedding = embed(load_slide_encoder(find_slide_encoder("moozy")), 384)
     np.testing.assert_allclose(embedding[:384], bag(384)[0].mean(axis=0), atol=1e-6)
     assert set(embedding[384:]) == {1000.0}
+
+
+def test_moozy_is_given_every_slide_of_a_case(packages: Path):
+    install_moozy(packages)
+    loaded = load_slide_encoder(find_patient_encoder("moozy"))
+    forward = FOR_CASES[loaded.encoder.forward]
+    first, second = bag(384, 3), bag(384, 5)
+    embedding = checked(loaded, loaded.run(forward, iter([(*first, 512), (*second, 500)])))
+    expected = first[0].mean(axis=0) + second[0].mean(axis=0)
+    np.testing.assert_allclose(embedding[:384], expected, atol=1e-6)
+    assert set(embedding[384:]) == {1012.0}
+
+
+def test_a_case_of_one_slide_has_the_embedding_of_the_slide(packages: Path):
+    install_moozy(packages)
+    for name in ("moozy", "mean-lunit_vit_small_patch8_dino"):
+        loaded = load_slide_encoder(find_patient_encoder(name))
+        of_case = checked(loaded, loaded.run(FOR_CASES[loaded.encoder.forward], [(*bag(384), 1000)]))
+        np.testing.assert_array_equal(of_case, embed(loaded, 384))
 
 
 def test_another_version_of_moozy_is_refused(packages: Path):

@@ -1,0 +1,121 @@
+"""``atlaspatch encode-patient``: a table of cases in, one file per case out."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from atlaspatch_core.cli import options as groups
+from atlaspatch_core.cli.encode_slide import DONE, INTERRUPTED, SOME_FAILED, check_weights
+from atlaspatch_core.cli.hooks import Hooks
+from atlaspatch_core.cli.logs import logging_to_stderr
+from atlaspatch_core.cli.values import check_scale, project_values
+from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.outcome import Outcome, Status
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from atlaspatch_core.recipe import Recipe
+
+PATIENT = "patient_embedding"
+
+
+@click.command("encode-patient")
+@groups.CASES
+@groups.GEOMETRY
+@groups.TISSUE
+@groups.PICTURES
+@groups.RUNTIME
+@click.pass_context
+def encode_patient(context: click.Context, verbose: bool, skip_existing: bool, **options: Any) -> None:
+    """Compute one embedding for each case of MANIFEST_PATH, from the patches of all its slides.
+
+    MANIFEST_PATH is a CSV with the columns case_id and slide_path, and mpp where a slide does not say it. Relative
+    paths start at its folder; a slide may belong to several cases. Each case gets one file per encoder,
+    OUTPUT/patient_features/ENCODER/CASE_ID.h5, and each slide the file that encode-slide gives it. What is there
+    already and still valid is reused.
+
+    Exit code: 0 when every case is done, 1 when one or more failed or the table has a mistake, 2 for wrong usage.
+    """
+    check_scale(options)
+    hooks = context.obj if isinstance(context.obj, Hooks) else Hooks()
+    with logging_to_stderr(verbose):
+        try:
+            context.exit(run(options, hooks, force=not skip_existing, verbose=verbose))
+        except KeyboardInterrupt:
+            click.echo(f"\nInterrupted: what was finished stays in {options['output']}; run again to go on.", err=True)
+            context.exit(INTERRUPTED)
+        except AtlasPatchError as error:
+            raise click.ClickException(str(error)) from error
+
+
+def run(options: Mapping[str, Any], hooks: Hooks, *, force: bool, verbose: bool) -> int:
+    """Do the work, print it, and return the exit code. Raises InvalidManifest before any work."""
+    recipe = recipe_of(options)
+
+    from atlaspatch_core.cli.display import Display
+    from atlaspatch_core.patients.encoding import encode_cases, slide_steps
+    from atlaspatch_core.patients.manifest import read_manifest
+
+    manifest = read_manifest(options["manifest_path"])
+    cases: list[Outcome] = []
+    with (
+        Display(len(manifest.slides), len(slide_steps(recipe, recipe.cases)), verbose=verbose) as display,
+        closing(encode_cases(manifest, recipe, force=force, on_patches=display.patches)) as outcomes,
+    ):
+        for outcome in outcomes:
+            if outcome.step.kind == PATIENT:
+                cases.append(outcome)
+                display.say(case_line(outcome))
+            else:
+                _report(hooks, outcome)
+                display.add(outcome)
+    display.say(summary(cases, recipe.project.output))
+    return SOME_FAILED if any(outcome.status is Status.FAILED for outcome in cases) else DONE
+
+
+def _report(hooks: Hooks, outcome: Outcome) -> None:
+    if hooks.report:
+        hooks.report(outcome)
+
+
+def recipe_of(options: Mapping[str, Any]) -> "Recipe":
+    """Return what the options ask for. Raises click.UsageError for names and sizes that do not go together."""
+    from atlaspatch_core.project import make_project
+    from atlaspatch_core.recipe import make_recipe
+
+    of_slides = {"wsi_path": options["manifest_path"], "recursive": False, "mpp_csv": None}
+    values = project_values({**options, **of_slides, "slide_encoders": (), "patch_encoders": ()})
+    patients = {"manifest": options["manifest_path"], "encoders": options["patient_encoders"]}
+    try:
+        recipe = make_recipe(make_project(values | {"patients": patients}, origin="command line"))
+    except AtlasPatchError as error:
+        raise click.UsageError(str(error)) from error
+    check_weights(recipe)
+    return recipe
+
+
+def case_line(outcome: Outcome) -> "Text":
+    """Return what became of one embedding of a case, on one line."""
+    from rich.text import Text
+
+    from atlaspatch_core.cli.printing import STYLES, reason
+
+    slides = outcome.numbers.get("slides")
+    of_slides = "" if slides is None else f" of {slides} slide{'' if slides == 1 else 's'}"
+    why = reason(outcome)
+    failed = outcome.status is Status.FAILED
+    fate = f"FAILED: {why}" if failed else f"{outcome.status}" + (f" ({why})" if why else "")
+    words = f"{outcome.step.encoder} embedding{of_slides} {fate}"
+    return Text.assemble((f"case {outcome.stem}: ", "bold"), (words, STYLES[outcome.status]))
+
+
+def summary(cases: Sequence[Outcome], output: Path) -> str:
+    """Return the last line of a run."""
+    fates = [outcome.status for outcome in cases]
+    shown = [fate for fate in Status if fate is not Status.SKIPPED or fate in fates]
+    counts = ", ".join(f"{fates.count(fate)} {fate}" for fate in shown)
+    return f"{len(fates)} patient embedding{'' if len(fates) == 1 else 's'}: {counts}; files in {output}"

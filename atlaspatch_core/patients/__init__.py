@@ -1,0 +1,1 @@
+"""Patients: which slides belong to which case, and one embedding a case."""
