@@ -27,7 +27,7 @@ THREADS = 2
 
 
 def project(output: Path, *encoders: str, patch_size: int = 256, threads: int = 1) -> Project:
-    """Return a project of one geometry at 20x; where reading takes the time, torch has one thread and leaves the rest."""
+    """Return a project of one geometry at 20x; one thread of torch leaves the cores to reading."""
     geometry = {"patch_size": patch_size, "target_mag": 20, "patch_encoders": encoders, "precision": "float32"}
     runtime = {"device": "cpu", "threads": threads, "read_workers": THREADS, "feature_batch_size": BATCH}
     values = {"output": output, "geometry": [geometry], "runtime": runtime, "plugins": [PLUGIN]}
