@@ -82,9 +82,10 @@ class Geometry(_Section):
         return self.target_mpp if self.target_mpp is not None else 10 / float(self.target_mag or 0)
 
     @property
-    def magnification(self) -> float:
-        """Target magnification; 10 / µm per px."""
-        return self.target_mag if self.target_mag is not None else 10 / float(self.target_mpp or 0)
+    def magnification(self) -> int | float:
+        """Target magnification, 10 / µm per px; an int where it is whole, as readers of the files expect."""
+        exact = self.target_mag if self.target_mag is not None else 10 / float(self.target_mpp or 0)
+        return int(exact) if exact == int(exact) else exact
 
     @property
     def spec(self) -> GridSpec:

@@ -1,7 +1,6 @@
 """Third step: where do the patches of a geometry lie?"""
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any
 
@@ -19,6 +18,7 @@ from atlaspatch_core.project import Geometry
 from atlaspatch_core.recipe import Stage
 from atlaspatch_core.scale import Sampling, choose_sampling
 from atlaspatch_core.slide import SlideInfo
+from atlaspatch_core.steps.provenance import provenance
 from atlaspatch_core.steps.work import SlideWork
 
 PASSPORT_FORMAT = "{stem}__x{X}_y{Y}_rw{RW}_rh{RH}_lv{LV}_mag{MAG}_tmag{TMAG}_total{N}"
@@ -80,7 +80,7 @@ def _datasets(work: SlideWork, geometry: Geometry, grid: PatchGrid, identity: Id
     coords = coords5(grid)
     lines = passports(work.stem, coords, work.known().magnification, geometry.magnification)
     return [
-        Dataset(COORDS, coords, identity),
+        Dataset(COORDS, coords, identity, provenance()),
         Dataset(PASSPORTS, lines),
         Dataset(TISSUE_FRACTION, grid.tissue_fraction),
     ]
@@ -94,14 +94,14 @@ def _file_attributes(info: SlideInfo, geometry: Geometry, grid: PatchGrid) -> di
         "patch_size": geometry.patch_size,
         "patch_size_level0": sampling.patch_size_level0,
         "level0_magnification": round(info.magnification),
-        "target_magnification": _whole(geometry.magnification),
+        "target_magnification": geometry.magnification,
         "overlap": spec.overlap,
         "level0_width": info.width,
         "level0_height": info.height,
         "wsi_path": str(info.path),
         "passport_format": PASSPORT_FORMAT,
         "passport_version": PASSPORT_VERSION,
-        "creation_date": datetime.now(UTC).isoformat(),
+        "creation_date": provenance()["created_at"],
         "filename": info.path.name,
         "num_patches": len(grid.coords),
         "mpp": info.mpp,
@@ -112,10 +112,6 @@ def _file_attributes(info: SlideInfo, geometry: Geometry, grid: PatchGrid) -> di
     words = {"mpp_source": info.mpp_source, "scale": geometry.scale, "rule": geometry.rule, "edge": geometry.edge}
     known = {name: label for name, label in labels.items() if label}
     return theirs | known | ours | words | {"min_tissue": geometry.min_tissue, "atlaspatch_version": __version__}
-
-
-def _whole(magnification: float) -> int | float:
-    return int(magnification) if magnification == int(magnification) else magnification
 
 
 def _numbers(kept: dict[str, Kept], sampling: Sampling, info: SlideInfo) -> dict[str, int | float]:

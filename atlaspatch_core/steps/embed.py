@@ -12,7 +12,7 @@ from atlaspatch_core.inference import encode_slide
 from atlaspatch_core.outcome import Outcome, Status
 from atlaspatch_core.project import Geometry
 from atlaspatch_core.recipe import Stage
-from atlaspatch_core.steps.features import provenance
+from atlaspatch_core.steps.provenance import provenance
 from atlaspatch_core.steps.work import SlideWork
 
 NO_PATCHES = "the slide has no patches, so there is nothing to embed"

@@ -3,14 +3,12 @@
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from atlaspatch_core import __version__
 from atlaspatch_core.encoders.loaded import LoadedPatchEncoder
 from atlaspatch_core.fingerprint import Identity, canonical_json
 from atlaspatch_core.hdf5 import COORDS, Dataset
@@ -18,6 +16,7 @@ from atlaspatch_core.outcome import Outcome, Status
 from atlaspatch_core.patches import open_stream
 from atlaspatch_core.project import Geometry
 from atlaspatch_core.recipe import Stage
+from atlaspatch_core.steps.provenance import provenance
 from atlaspatch_core.steps.work import SlideWork, attempt
 
 
@@ -175,11 +174,6 @@ def _dataset(item: Todo, values: NDArray[np.float32]) -> Dataset:
         "license": encoder.license,
     }
     return Dataset(item.stage.dataset, values, item.identity, attributes | provenance())
-
-
-def provenance() -> dict[str, Any]:
-    """Return what every result says of its making."""
-    return {"atlaspatch_version": __version__, "created_at": datetime.now(UTC).isoformat()}
 
 
 def _geometry(stage: Stage) -> Geometry:

@@ -349,3 +349,12 @@ def test_pictures_for_the_ui_stay_under_8_kb(finished):
     pictures = [outcome.picture for outcome in run([source], made) if outcome.picture]
     assert len(pictures) == 2
     assert all(picture.stat().st_size <= 8000 for picture in pictures)
+
+
+def test_every_result_says_what_it_was_made_of_by_what_and_when(finished, tmp_path):
+    with h5py.File(tmp_path / "out" / "patches" / "a.h5") as file:
+        for name in ("coords", "features/efficientnet_lite0", "slide_features/mean-efficientnet_lite0"):
+            said = set(file[name].attrs)
+            assert {"fingerprint", "recipe", "inputs", "atlaspatch_version", "created_at"} <= said
+        assert {"name", "dim", "precision", "revision"} <= set(file["features/efficientnet_lite0"].attrs)
+        assert file["slide_features/mean-efficientnet_lite0"].attrs["target_magnification"].dtype == np.int64
