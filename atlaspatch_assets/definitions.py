@@ -4,6 +4,7 @@ import dagster as dg
 
 from atlaspatch_assets.assets import build_slide_assets
 from atlaspatch_assets.jobs import build_job
+from atlaspatch_assets.patients import build_patient_definitions
 from atlaspatch_assets.project_file import find_project
 from atlaspatch_assets.sensors import build_sensor
 from atlaspatch_core.project import Project
@@ -16,13 +17,15 @@ def build_definitions(project: Project) -> dg.Definitions:
     A run is one process, and the op runs inside it: what works in parallel is several runs.
     Raises UnknownName, GeometryMismatch or InvalidProject when there can be no such project.
     """
-    assets = build_slide_assets(make_recipe(project))
-    return dg.Definitions(
+    recipe = make_recipe(project)
+    assets = build_slide_assets(recipe)
+    of_slides = dg.Definitions(
         assets=[assets],
         jobs=[build_job(assets)],
         sensors=[build_sensor(project)],
         executor=dg.in_process_executor,
     )
+    return dg.Definitions.merge(of_slides, build_patient_definitions(recipe))
 
 
 @dg.definitions

@@ -1,0 +1,191 @@
+"""Patients: one asset per patient encoder, one partition per case of the project's table."""
+
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from atlaspatch_assets.batches import in_batches
+from atlaspatch_assets.events import PROCESSED, events
+from atlaspatch_assets.partitions import MOST_KEYS_PER_CALL, SLIDES
+from atlaspatch_assets.pools import POOL, limit_pool
+from atlaspatch_assets.reporting import report
+from atlaspatch_assets.sensors import MOST_RUNS_PER_TICK, SECONDS_BETWEEN_TICKS, is_at_rest
+from atlaspatch_assets.stages import asset_key, code_version
+from atlaspatch_core.errors import InvalidManifest
+from atlaspatch_core.outcome import Outcome, Status
+from atlaspatch_core.patients.manifest import Case, Manifest, read_manifest
+from atlaspatch_core.project import Project
+from atlaspatch_core.recipe import Recipe, Stage
+
+CASES = dg.DynamicPartitionsDefinition(name="cases")
+"""One dynamic partition per case, keyed by case_id."""
+
+OP_NAME = "cases_to_embeddings"
+JOB_NAME = "process_cases"
+
+
+class CasesConfig(dg.Config):
+    """Which cases a run takes, and whether it trusts what is there."""
+
+    cases: list[str] = Field(default=[], description="Cases by case_id; empty: the partitions of the run.")
+    force: bool = Field(default=False, description="Compute slides and cases anew, though what is stored is valid.")
+
+
+def build_patient_definitions(recipe: Recipe) -> dg.Definitions:
+    """Return assets, job and sensor of a project's cases; nothing where it has no table or no patient encoder."""
+    if not recipe.cases or recipe.project.patients.manifest is None:
+        return dg.Definitions()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        assets = _multi_asset(recipe)
+    job = dg.define_asset_job(
+        JOB_NAME,
+        selection=dg.AssetSelection.assets(assets),
+        description="Takes the slides of cases to their features, and each case to its embeddings.",
+    )
+    return dg.Definitions(assets=[assets], jobs=[job], sensors=[_build_sensor(recipe.project)])
+
+
+def cases_config(case_ids: Sequence[str], *, force: bool = False) -> dict[str, Any]:
+    """Return the run configuration for these cases."""
+    return {"ops": {OP_NAME: {"config": {"cases": list(case_ids), "force": force}}}}
+
+
+def _multi_asset(recipe: Recipe) -> dg.AssetsDefinition:
+    checks = [_check(stage) for stage in recipe.cases]
+
+    @dg.multi_asset(
+        name=OP_NAME,
+        description="Takes the slides of cases through the pipeline once, and then every case to its embeddings.",
+        specs=[_spec(stage) for stage in recipe.cases],
+        check_specs=checks,
+        can_subset=True,
+        partitions_def=CASES,
+        backfill_policy=dg.BackfillPolicy.multi_run(recipe.project.runtime.slides_per_run),
+        pool=POOL,
+    )
+    def cases_to_embeddings(context: dg.AssetExecutionContext, config: CasesConfig) -> Iterator[Any]:
+        if config.cases:
+            context.instance.add_dynamic_partitions(str(CASES.name), config.cases)
+        case_ids = list(dict.fromkeys(config.cases or context.partition_keys))
+        failed: dict[str, str] = {}
+        for outcome in _outcomes(context, recipe, case_ids, force=config.force):
+            yield from events(outcome, context.instance)
+            if outcome.status is Status.FAILED:
+                failed[outcome.stem] = outcome.why
+        for check in checks:
+            if check.key in context.selected_asset_check_keys:
+                yield dg.Output(None, output_name=check.get_python_identifier())
+        if failed:
+            raise _failure(failed, len(case_ids))
+
+    return cases_to_embeddings
+
+
+def _spec(stage: Stage) -> dg.AssetSpec:
+    encoder = stage.encoder
+    assert encoder is not None
+    from_all = dg.AllPartitionMapping()
+    return dg.AssetSpec(
+        asset_key(stage.step),
+        deps=[dg.AssetDep(asset_key(step), partition_mapping=from_all) for step in stage.upstream],
+        description=(
+            f"One vector for all slides of a case by {encoder.name}. {encoder.note}\n\n"
+            f"`patient_features/{encoder.name}/<case_id>.h5`, dataset `features`: float32, shape "
+            f"({encoder.dim or 'dim'},). Which slides belong to a case is said in the project's table of cases; a case "
+            f"with a slide that fails has none. Licence of the weights: {encoder.license}."
+        ),
+        skippable=True,
+        group_name="patients",
+        code_version=code_version(stage),
+        kinds={"hdf5"},
+    )
+
+
+def _check(stage: Stage) -> dg.AssetCheckSpec:
+    return dg.AssetCheckSpec(
+        PROCESSED,
+        asset=asset_key(stage.step),
+        partitions_def=CASES,
+        description="Whether the embedding of the case could be made; if not, the reason.",
+    )
+
+
+def _outcomes(
+    context: dg.AssetExecutionContext, recipe: Recipe, case_ids: Sequence[str], *, force: bool
+) -> Iterator[Outcome]:
+    """Yield what becomes of the cases; slides that were worked on are told to their own assets."""
+    from atlaspatch_core.patients.encoding import encode_cases
+
+    stages = [stage for stage in recipe.cases if asset_key(stage.step) in context.selected_asset_keys]
+    manifest = _manifest(recipe.project)
+    known = [case for case in map(manifest.case, case_ids) if case is not None]
+    gone = set(case_ids) - {case.case_id for case in known}
+    for case_id in sorted(gone):
+        why = f"{case_id}: {manifest.path} names no such case; put it back, or delete its partition"
+        yield from (Outcome(case_id, stage.step, Status.FAILED, why=why) for stage in stages)
+    slides = set(context.instance.get_dynamic_partitions(str(SLIDES.name)))
+    for outcome in encode_cases(manifest, recipe, cases=known, stages=stages, force=force):
+        if outcome.step.kind == "patient_embedding":
+            context.log.info("%s: %s %s %s", outcome.stem, outcome.step, outcome.status, outcome.why)
+            yield outcome
+        elif outcome.stem in slides and outcome.status in (Status.COMPUTED, Status.FAILED):
+            report([outcome], context.instance)
+
+
+def _manifest(project: Project) -> Manifest:
+    assert project.patients.manifest is not None
+    try:
+        return read_manifest(project.patients.manifest)
+    except InvalidManifest as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
+
+
+def _failure(failed: dict[str, str], total: int) -> dg.Failure:
+    return dg.Failure(
+        f"{len(failed)} of {total} cases failed: {', '.join(failed)}",
+        metadata={"failed_cases": dg.MetadataValue.json(failed)},
+        allow_retries=False,
+    )
+
+
+def _build_sensor(project: Project) -> dg.SensorDefinition:
+    @dg.sensor(
+        name="new_cases",
+        job_name=JOB_NAME,
+        minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Finds cases in the project's table that have no partition yet, and encodes them in batches.",
+    )
+    def new_cases(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        limit_pool(context.instance)
+        assert project.patients.manifest is not None
+        try:
+            manifest = read_manifest(project.patients.manifest)
+        except InvalidManifest as error:
+            return dg.SkipReason(str(error))
+        known = set(context.instance.get_dynamic_partitions(str(CASES.name)))
+        new = [case for case in manifest.cases if case.case_id not in known]
+        at_rest = [case.case_id for case in new if _is_at_rest(manifest, case)]
+        if not at_rest:
+            waiting = f"{len(new)} cases are new but their slides changed just now"
+            return dg.SkipReason(waiting if new else f"all {len(known)} cases are known")
+        return _requests(at_rest, project.runtime.slides_per_run)
+
+    return new_cases
+
+
+def _is_at_rest(manifest: Manifest, case: Case) -> bool:
+    return all(is_at_rest(manifest.slides[stem], time.time()) for stem in case.stems)
+
+
+def _requests(case_ids: Sequence[str], cases_per_run: int) -> dg.SensorResult:
+    """Register and ask for as many cases as one tick can take."""
+    taken = case_ids[: min(cases_per_run * MOST_RUNS_PER_TICK, MOST_KEYS_PER_CALL)]
+    runs = [dg.RunRequest(partition_key=it[0], run_config=cases_config(it)) for it in in_batches(taken, cases_per_run)]
+    return dg.SensorResult(run_requests=runs, dynamic_partitions_requests=[CASES.build_add_request(taken)])
