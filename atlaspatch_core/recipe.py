@@ -14,7 +14,7 @@ from atlaspatch_core.fingerprint import Identity, canonical_json, short_hash
 from atlaspatch_core.outcome import Step
 from atlaspatch_core.policy import check_license, permitted
 from atlaspatch_core.project import Geometry, Project
-from atlaspatch_core.segmenters import Segmentation, find_segmenter, networks_of
+from atlaspatch_core.segmenters import Segmentation, networks_of
 
 SLIDE = Step("slide")
 TISSUE_MASK = Step("tissue_mask")
@@ -99,8 +99,8 @@ def make_recipe(project: Project) -> Recipe:
     Raises UnknownName for a segmenter or encoder that does not exist, GeometryMismatch for one that was made for other
     patches, LicenseNotAllowed and RemoteCodeNotAllowed for what the project does not allow.
     """
-    for part in (find_segmenter(project.tissue.segmenter), *networks_of(project.tissue)):
-        check_license(part.name, part.license, project.allow_licenses)
+    for network in networks_of(project.tissue):
+        check_license(network.name, network.license, project.allow_licenses)
     plugins = _plugins(project)
     segmentation = Segmentation(project.tissue, project.weights)
     shared = (Stage(SLIDE), Stage(TISSUE_MASK, (SLIDE,), segmentation=segmentation))
