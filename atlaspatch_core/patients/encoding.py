@@ -22,7 +22,7 @@ from atlaspatch_core.patients.files import SlideFile, case_path, keep_case, read
 from atlaspatch_core.patients.manifest import Case, Manifest
 from atlaspatch_core.pipeline import process
 from atlaspatch_core.recipe import Recipe, Stage
-from atlaspatch_core.steps.features import provenance
+from atlaspatch_core.steps.provenance import provenance
 from atlaspatch_core.store import Store
 
 NO_PATCHES = "no slide of the case has a patch, so there is nothing to embed"

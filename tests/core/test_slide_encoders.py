@@ -6,11 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
 
+import h5py
 import numpy as np
 import pytest
+import timm
 import torch
+from painting import paint_slide, stain, white
 from safetensors.torch import save_file
 
+from atlaspatch_core.discovery import SlideSource
 from atlaspatch_core.encoders.loaded import LoadedSlideEncoder
 from atlaspatch_core.encoders.loading import load_slide_encoder
 from atlaspatch_core.encoders.patch import PATCH_ENCODERS
@@ -27,6 +31,7 @@ from atlaspatch_core.errors import (
     WrongWeights,
 )
 from atlaspatch_core.inference import checked, encode_slide
+from atlaspatch_core.pipeline import process
 from atlaspatch_core.project import make_project
 from atlaspatch_core.recipe import make_recipe
 
@@ -278,6 +283,31 @@ def test_a_trained_attention_pooling_is_as_wide_as_its_checkpoint(tmp_path: Path
     )
     save_file(whole, path) if suffix == "safetensors" else torch.save({"state_dict": whole}, path)
     np.testing.assert_allclose(embed(abmil(path), 20), gated(state, "embed.0", "", bag(20)[0]), atol=1e-5)
+
+
+def test_a_slide_is_embedded_by_a_checkpoint_of_ones_own_and_anew_when_it_changes(tmp_path: Path):
+    name = "abmil-timm-test_vit"
+    source = SlideSource("a", paint_slide(tmp_path / "a.svs", stain(white(512, 512), 0, 0, 512, 256)))
+    torch.manual_seed(0)
+    torch.save(timm.create_model("test_vit", num_classes=0).state_dict(), tmp_path / "vit.pt")
+    geometry = {"patch_size": 256, "target_mag": 20, "precision": "float32", "slide_encoders": [name]}
+    values = {
+        "output": tmp_path / "out",
+        "geometry": [geometry],
+        "weights": {name: tmp_path / "mine.pt", "timm-test_vit": tmp_path / "vit.pt"},
+        "runtime": {"device": "cpu", "read_workers": 1, "threads": 1},
+    }
+    keys = linear("embed.0", 64, 12) | {key: shape for key, shape in ONE_HEAD.items() if not key.startswith("embed")}
+    told = []
+    for seed in (1, 2):
+        state = random_like(keys, seed)
+        torch.save(state, tmp_path / "mine.pt")
+        *_, outcome = process([source], make_recipe(make_project(values, origin="test")))
+        told.append((outcome.status.value, outcome.why.partition(" ")[0]))
+        with h5py.File(tmp_path / "out" / "patches" / "a.h5") as file:
+            expected = gated(state, "embed.0", "", file["features/timm-test_vit"][()])
+            np.testing.assert_allclose(file[f"slide_features/{name}"][()], expected, atol=1e-5)
+    assert told == [("computed", "missing"), ("computed", "weights.sha256")]
 
 
 def test_a_pooling_without_gate_is_one_too(tmp_path: Path):
