@@ -14,6 +14,7 @@ from contextlib import closing
 from atlaspatch_core.ahead import ahead
 from atlaspatch_core.batching import Batcher
 from atlaspatch_core.discovery import Discovery, SlideSource
+from atlaspatch_core.encoders.hub import fetch
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.models import Models
 from atlaspatch_core.outcome import Outcome, Status, Step
@@ -51,6 +52,8 @@ def process(
     selected = frozenset(steps if steps is not None else (stage.step for stage in recipe.stages))
     run = Run(recipe, store, Models(project.runtime), selected, force, on_patches or (lambda *_: None))
     _sweep(run)
+    encoders = (stage.encoder for stage in recipe.stages if stage.step in selected)
+    fetch((encoder.name, encoder.source) for encoder in encoders if encoder)
     for outcome in _outcomes(run, sources):
         if outcome.step in selected:  # what went wrong upstream is said by the first asked-for step that it stops
             yield outcome

@@ -1,7 +1,8 @@
 """Weights on the Hugging Face hub: fetched once, read from the hub's own cache, known by their sha256."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -141,6 +142,18 @@ class HubWeights:
         return (
             f"{encoder}: no weights from {self.page} ({cause}); {cure}, or name a local copy under [weights] {encoder}"
         )
+
+
+def fetch(encoders: Iterable[tuple[str, Any]]) -> None:
+    """Have the weights of encoders, given by name and source, on this machine before their identities are made.
+
+    What was never here is known by its repository alone, and would be another encoder once it is here. What cannot
+    be had is left to be said when it is loaded.
+    """
+    for name, source in encoders:
+        if isinstance(source, HubWeights) and "sha256" not in source.spec(name):
+            with suppress(MissingWeights, MissingExtra):
+                source.find(name)
 
 
 def _cache() -> Path | None:

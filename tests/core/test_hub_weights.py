@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from atlaspatch_core.encoders.hub import HubWeights, offline
+from atlaspatch_core.encoders.hub import HubWeights, fetch, offline
 from atlaspatch_core.encoders.patch import PATCH_ENCODERS, find_patch_encoder
 from atlaspatch_core.encoders.url import UrlWeights
 from atlaspatch_core.encoders.weights import LocalWeights
@@ -145,6 +145,15 @@ def test_a_hash_that_was_seen_once_is_known_when_the_file_is_gone(hub: Hub, tmp_
     WEIGHTS.find("e")
     (tmp_path / "hub").rename(tmp_path / "gone")
     assert WEIGHTS.spec("e") == {"sha256": digest(b"one")}
+
+
+def test_weights_are_fetched_before_an_identity_is_made_of_them(hub: Hub):
+    hub.files["model.safetensors"] = b"one"
+    fetch([("e", WEIGHTS), ("other", HubWeights("maker/other", ("missing.pt",))), ("mean", None)])
+    assert WEIGHTS.spec("e") == {"sha256": digest(b"one")}
+    asked = len(hub.asked)
+    fetch([("e", WEIGHTS)])
+    assert len(hub.asked) == asked
 
 
 def test_a_local_copy_is_the_same_encoder(tmp_path: Path):
