@@ -84,7 +84,7 @@ class HubWeights:
         """Return what was fetched; raises MissingExtra, MissingWeights."""
         try:
             import huggingface_hub as hub
-            from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+            from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
         except ModuleNotFoundError as error:
             cure = f"run: pip install huggingface_hub, or name a local copy under [weights] {encoder}"
             raise MissingExtra(f"{encoder}: fetching its weights needs huggingface_hub; {cure}") from error
@@ -93,6 +93,8 @@ class HubWeights:
         except (GatedRepoError, RepositoryNotFoundError) as error:
             ask = f"ask for access at {self.page}, log in by: hf auth login"
             raise MissingWeights(self._missing(encoder, "access is refused", ask)) from error
+        except LocalEntryNotFoundError as error:
+            raise MissingWeights(self._missing(encoder, "no connection", "go online once")) from error
         except StopIteration as error:
             which = " or ".join(self.files or ())
             raise MissingWeights(self._missing(encoder, f"there is no {which}", "give another revision")) from error

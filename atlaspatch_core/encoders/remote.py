@@ -43,6 +43,7 @@ class RemoteModel:
         if not weights.is_dir():
             raise WrongWeights(f"{encoder}: {weights} is a file; name the folder with config.json, code and weights")
         transformers = need("transformers", self.extra, encoder)
+        transformers.utils.logging.disable_progress_bar()
         try:
             import torch
 

@@ -54,6 +54,7 @@ class TransformersModel:
         import torch
 
         transformers = need("transformers", "hub", encoder)
+        transformers.utils.logging.disable_progress_bar()
         state = self._kept(read_checkpoint(weights, encoder, self.keep))
         config = getattr(transformers, self.config)(**self._options(weights, state, encoder))
         network, told = getattr(transformers, self.model).from_pretrained(

@@ -178,7 +178,9 @@ def test_a_repository_without_the_file_is_named(hub: Hub):
 
 def test_without_a_connection_the_cure_is_said(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("time.sleep", lambda _: None)  # the hub's client tries again, ever later
-    with pytest.raises(MissingWeights, match=r"e: no weights from .*; see that the network can be reached, or name"):
+    with pytest.raises(
+        MissingWeights, match=r"e: no weights from .* \(no connection\); go online once, or name a local"
+    ):
         WEIGHTS.find("e")
 
 
