@@ -56,12 +56,12 @@ def _rings(mask: NDArray[np.bool_], chain: int) -> tuple[list[Contour], list[int
 
 
 def mask_to_polygons(
-    mask: NDArray[np.bool_], downsample: float, info: SlideInfo, tolerance: float
+    mask: NDArray[np.bool_], downsample: float | NDArray[np.float64], info: SlideInfo, tolerance: float
 ) -> tuple[shapely.Polygon, ...]:
     """Return the pieces of a mask as valid, disjoint polygons with holes, from top to bottom; whole level-0 px.
 
-    ``downsample`` is level-0 px per px of the mask; outlines run along the outer borders of its pixels, within
-    ``tolerance`` level-0 px, and end at the slide's edge.
+    ``downsample`` is level-0 px per px of the mask, or that along x and y, shape (2,); outlines run along the outer
+    borders of its pixels, within ``tolerance`` level-0 px, and end at the slide's edge.
     """
     rings, parents = _rings(mask, cv2.CHAIN_APPROX_SIMPLE)
     pieces = [_piece(rings, parents, i) for i, parent in enumerate(parents) if parent < 0]

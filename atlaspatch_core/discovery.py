@@ -54,14 +54,14 @@ class Discovery:
 
 
 def find_slides(project: Project) -> Discovery:
-    """Return what lies where a project points, but for what it made itself.
+    """Return what lies where a project points, but for what it made itself and for masks.
 
     Raises NoSlides where there is nothing, InvalidProject for a table of mpp that cannot be used.
     """
     slides, output = project.slides, project.output
-    pictures = (output / folder for folder in ("images", "visualization", "thumbnails"))
+    pictures = (output / folder for folder in ("images", "visualization", "thumbnails", "contours"))
     mpp_by_stem = read_mpp_csv(slides.mpp_csv) if slides.mpp_csv else {}
-    exclude = [output, *pictures]
+    exclude = [output, *pictures, *([slides.masks] if slides.masks else [])]
     return discover(slides.folders, recursive=slides.recursive, mpp_by_stem=mpp_by_stem, exclude=exclude)
 
 

@@ -37,6 +37,10 @@ class UnreadableOutput(AtlasPatchError):
     """An existing output file (HDF5, GeoJSON, record) cannot be read."""
 
 
+class UnusableMask(AtlasPatchError):
+    """The mask that somebody supplied for a slide cannot be used."""
+
+
 class MissingUpstream(AtlasPatchError):
     """A step was asked for alone, and what it is computed from does not exist or is out of date."""
 

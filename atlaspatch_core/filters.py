@@ -1,4 +1,4 @@
-"""AtlasPatch's optional filters: patches that are nearly all black or nearly all white."""
+"""Optional filters on patches: AtlasPatch's, for what is nearly all black or white, and ours for blur and ink."""
 
 from dataclasses import dataclass, replace
 
@@ -6,29 +6,80 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from atlaspatch_core.contours import mask_to_polygons
 from atlaspatch_core.errors import InvalidProject
 from atlaspatch_core.grid import PatchGrid
+from atlaspatch_core.overview import read_overview
+from atlaspatch_core.patches import stream_patches
+from atlaspatch_core.segmenters.colour import balanced
+from atlaspatch_core.segmenters.ink import find_ink
+from atlaspatch_core.sharpness import sharpness
+from atlaspatch_core.slide import Slide
+from atlaspatch_core.tissue import TissueMask
 
 LEAST_SHARE = 0.7
 """A patch is black or white when this share of its px is (AtlasPatch 1.1.0)."""
 BRIGHT = 200
 """Least HSV value of a white px (AtlasPatch 1.1.0)."""
+INK_SEEN_AT = 8.0
+"""Scale at which ink is sought, µm per px: close up, dense nuclei have its colour."""
 
 
 @dataclass(frozen=True, slots=True)
 class FilterSpec:
-    """What counts as black or white; the defaults are AtlasPatch's."""
+    """Which patches are dropped; the defaults are AtlasPatch's. Every field that is not None decides the coords."""
 
     white_thresh: int = 15
     """A bright px of less HSV saturation, 0 to 255, is white."""
     black_thresh: int = 50
     """A px of less gray value, 0 to 255, is black."""
+    min_sharpness: float | None = None
+    """Patches of less sharpness are dropped: the variance of the Laplacian over that of the gray values, at 1 µm per
+    px. Sharp tissue has 0.2 to 2.5, blurred tissue less than 0.1. None: blur does not matter."""
+    max_pen: float | None = None
+    """Patches with a larger share under ink, 0 to 1, are dropped; ink is sought on the slide's overview. None: ink does
+    not matter."""
 
     def __post_init__(self) -> None:
-        """Raise InvalidProject unless both are above 0."""
-        for field in ("white_thresh", "black_thresh"):
-            if getattr(self, field) <= 0:
-                raise InvalidProject(f"{field} is {getattr(self, field)}: give a number above 0")
+        """Raise InvalidProject for a threshold that no patch, or every patch, can meet."""
+        for field in ("white_thresh", "black_thresh", "min_sharpness"):
+            value = getattr(self, field)
+            if value is not None and not value > 0:
+                raise InvalidProject(f"{field} is {value}: give a number above 0")
+        if self.max_pen is not None and not 0 <= self.max_pen < 1:
+            raise InvalidProject(f"max_pen is {self.max_pen}: give a share from 0 to less than 1")
+
+
+def filter_grid(slide: Slide, grid: PatchGrid, spec: FilterSpec, *, workers: int) -> PatchGrid:
+    """Return the grid without the patches that do not pass; each patch is read once, by ``workers`` threads.
+
+    Those with too much ink are not read. Raises UnreadableSlide when pixels cannot be decoded.
+    """
+    if spec.max_pen is not None and len(grid):
+        grid = drop_patches(grid, under_ink(slide, grid) <= np.float32(spec.max_pen))
+    kept = np.zeros(len(grid), bool)
+    for batch in stream_patches(slide, grid, batch_size=64, workers=workers):
+        kept[batch.rows] = keep(batch.patches, spec) & ~is_blurred(batch.patches, spec, grid.sampling.mpp)
+    return drop_patches(grid, kept)
+
+
+def under_ink(slide: Slide, grid: PatchGrid) -> NDArray[np.float32]:
+    """Return the share of each patch's square that is under ink, shape (n,), 0 to 1."""
+    overview = read_overview(slide, INK_SEEN_AT)
+    ink = find_ink(balanced(overview.pixels), overview.mpp)
+    strokes = mask_to_polygons(ink, overview.downsample, slide.info, tolerance=0)
+    mask = TissueMask.from_polygons(strokes, slide.info.width, slide.info.height)
+    return mask.coverage(grid.coords, grid.sampling.patch_size_level0)
+
+
+def is_blurred(patches: NDArray[np.uint8], spec: FilterSpec, mpp: float) -> NDArray[np.bool_]:
+    """Tell which RGB patches (b, h, w, 3) of ``mpp`` µm per px are less sharp than ``spec`` asks for, (b,).
+
+    Patches of one colour have nothing to be sharp, and are not blurred.
+    """
+    if spec.min_sharpness is None:
+        return np.zeros(len(patches), bool)
+    return np.array([sharpness(patch, mpp) < spec.min_sharpness for patch in patches], bool)
 
 
 def is_black(patches: NDArray[np.uint8], threshold: int) -> NDArray[np.bool_]:

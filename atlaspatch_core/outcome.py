@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from atlaspatch_core.quality import Finding
+
 
 class Status(StrEnum):
     """Fate of a step."""
@@ -54,3 +56,7 @@ class Outcome:
     """File that holds the output."""
     picture: Path | None = None
     """A small JPEG of the output, at most 8 kB, where there is one."""
+    findings: tuple[Finding, ...] = ()
+    """How the numbers were judged, passed or not; tissue masks have some."""
+    transient: bool = False
+    """Whether a failure may be gone at the next attempt: storage went away, or memory was short."""

@@ -79,12 +79,11 @@ def _blocked(work: SlideWork, stage: Stage) -> Outcome | None:
     told = any(step in work.run.selected for step in work.stopped)
     status = Status.SKIPPED if told else Status.FAILED
     why = f"{culprit.step} {culprit.status}" if told else culprit.why
-    return remember(work, Outcome(work.stem, stage.step, status, why=why))
+    return remember(work, Outcome(work.stem, stage.step, status, why=why, transient=not told and culprit.transient))
 
 
 def _write_pictures(work: SlideWork) -> None:
-    wanted = work.run.recipe.project.pictures
-    if SLIDE in work.stopped or not (wanted.grids or wanted.mask or wanted.contours or wanted.save_images):
+    if SLIDE in work.stopped or TISSUE_MASK in work.stopped:
         return
     try:
         write_pictures(work)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from atlaspatch_core.errors import InvalidProject
 from atlaspatch_core.filters import FilterSpec
 from atlaspatch_core.grid import GridSpec
+from atlaspatch_core.quality import QualitySpec
 from atlaspatch_core.segmenters.declaration import TissueSpec
 
 FILE_NAME = "atlaspatch.toml"
@@ -34,6 +35,8 @@ class Slides(_Section):
     """Look in subfolders too."""
     mpp_csv: Path | None = None
     """CSV with columns ``wsi,mpp``: µm per px of level 0 by stem; wins over the file."""
+    masks: Path | None = None
+    """Folder of tissue masks that take the place of the segmenter's: ``<stem>.geojson``, or images."""
     full_hash: bool = False
     """Read every byte of a slide to identify it, rather than samples."""
 
@@ -155,6 +158,8 @@ class Project(_Section):
     allow_licenses: tuple[str, ...] | None = None
     """Licences that encoders and segmenters may have, in any case of letters; None allows all."""
     patients: Patients = Patients()
+    quality: Annotated[QualitySpec, Field(default_factory=QualitySpec)]
+    """Bounds of what is usual; slides beyond them are warned of, or stopped where ``block`` says so."""
     pictures: Pictures = Pictures()
     runtime: Runtime = Runtime()
 
@@ -192,6 +197,7 @@ def _with_paths_from(project: Project, folder: Path) -> Project:
         update={
             "folders": tuple(full(path) for path in project.slides.folders),
             "mpp_csv": full(project.slides.mpp_csv) if project.slides.mpp_csv else None,
+            "masks": full(project.slides.masks) if project.slides.masks else None,
         }
     )
     manifest = full(project.patients.manifest) if project.patients.manifest else None

@@ -148,7 +148,7 @@ def _stages(geometry: Geometry, project: Project, plugins: Plugins, cases: Seque
     patch_encoders = [permitted(find_patch_encoder(name, project.weights, plugins), project) for name in names]
     check_geometry(geometry, slide_encoders)
     coords = Step("patch_coords", None, geometry.name)
-    filters = asdict(geometry.filters) if geometry.filters else None
+    filters = _without_none(asdict(geometry.filters)) if geometry.filters else None
     settings = {"grid": _without_none(asdict(geometry.spec)), "filters": filters}
     yield Stage(coords, (SLIDE, TISSUE_MASK), settings, None, geometry)
     for encoder in {encoder.name: encoder for encoder in patch_encoders}.values():

@@ -42,7 +42,7 @@ class SlideRecord:
 
 @dataclass(frozen=True, slots=True)
 class MaskRecord:
-    """The mask that a segmenter made."""
+    """The mask that a segmenter made, or that was supplied."""
 
     identity: Identity
     polygons: str
@@ -52,6 +52,9 @@ class MaskRecord:
     """Modification time that the GeoJSON got: unchanged means that its polygons need not be read to be known."""
     superseded: str | None = None
     """Fingerprint of the automatic mask before this one, which lies there still after a kill between two writes."""
+    supplied: str = ""
+    """Signature of the file that a person supplied, empty for a segmenter's mask: unchanged means that it need not be
+    read again."""
 
     def made(self, polygons: str) -> bool:
         """Tell whether a segmenter made these polygons, rather than a person."""
@@ -59,7 +62,7 @@ class MaskRecord:
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON values."""
-        names = ("polygons", "mtime_ns", "superseded")
+        names = ("polygons", "mtime_ns", "superseded", "supplied")
         values = {name: getattr(self, name) for name in names} | {"numbers": dict(self.numbers)}
         return {"identity": self.identity.as_dict(), **values}
 
@@ -67,7 +70,8 @@ class MaskRecord:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Read back what ``as_dict`` gave."""
         identity = Identity.from_dict(values["identity"])
-        return cls(identity, values["polygons"], values["numbers"], values["mtime_ns"], values["superseded"])
+        names = ("polygons", "numbers", "mtime_ns", "superseded")
+        return cls(identity, **{name: values[name] for name in names}, supplied=values.get("supplied", ""))
 
 
 @dataclass(frozen=True, slots=True)

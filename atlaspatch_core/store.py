@@ -37,6 +37,10 @@ class Store:
         """Return where a slide's thumbnail lies."""
         return self.output / "thumbnails" / f"{stem}.jpg"
 
+    def contours(self, stem: str) -> Path:
+        """Return where the thumbnail with the outlines of the tissue lies, as TRIDENT names it."""
+        return self.output / "contours" / f"{stem}.jpg"
+
     def visualization(self, stem: str, geometry: str = "", *, kind: str = "") -> Path:
         """Return where an overlay lies; ``kind`` is empty for the grid, or ``_mask``, ``_mask_bw``, ``_contours``."""
         return self.output / geometry / "visualization" / f"{stem}{kind}.png"
@@ -52,7 +56,15 @@ class Store:
     def sweep(self, geometries: Sequence[str]) -> int:
         """Remove what killed processes left half-written; return how many files."""
         homes = [self.output, *(self.output / name for name in geometries if name)]
-        folders = ["slides", "contours_geojson", "thumbnails", "thumbnails/small", "visualization", "patches"]
+        folders = [
+            "slides",
+            "contours_geojson",
+            "contours",
+            "thumbnails",
+            "thumbnails/small",
+            "visualization",
+            "patches",
+        ]
         return sweep(self.output, [home / folder for home in homes for folder in folders])
 
     def read_record(self, stem: str) -> Record:

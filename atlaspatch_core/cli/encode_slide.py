@@ -95,12 +95,15 @@ def recipe_of(options: Mapping[str, Any]) -> "Recipe":
 
 
 def check_weights(recipe: "Recipe") -> None:
-    """Raise click.UsageError when weights are given for an encoder that does not run: probably a wrong name."""
+    """Raise click.UsageError when weights are given for a network that does not run: probably a wrong name."""
+    from atlaspatch_core.segmenters import networks_of
+
     encoders = [stage.encoder for stage in recipe.stages if stage.encoder]
     used = {name.lower() for encoder in encoders for name in (encoder.name, *encoder.aliases)}
-    unused = sorted(set(recipe.project.weights) - used)
+    of_tissue = [network.name for network in networks_of(recipe.project.tissue)]
+    unused = sorted(set(recipe.project.weights) - used - set(of_tissue))
     if unused:
-        names = ", ".join(sorted(encoder.name for encoder in encoders))
+        names = ", ".join([*sorted(encoder.name for encoder in encoders), *of_tissue])
         raise click.UsageError(
             f"--patch-encoder-ckpt-path names {', '.join(unused)}, which does not run here; what runs is {names}."
         )

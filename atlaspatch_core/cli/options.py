@@ -52,7 +52,8 @@ LOADING = group(
         "--patch-encoder-ckpt-path",
         type=Checkpoint(),
         multiple=True,
-        help="Local weights of an encoder, instead of those it declares; may be repeated.",
+        help="Local weights of an encoder or of a network of the segmenter, instead of those it declares; may be "
+        "repeated.",
     ),
     option(
         "--feature-plugin",
@@ -128,7 +129,42 @@ GEOMETRY = group(
 )
 
 TISSUE = group(
-    option("--segmenter", default="otsu", help="What finds the tissue."),
+    option(
+        "--segmenter",
+        default="otsu",
+        help="What finds the tissue. otsu and otsu_tiled need no weights; sam2, hest and grandqc are networks, and "
+        "look for theirs where --patch-encoder-ckpt-path says, or on the Hugging Face hub.",
+    ),
+    option(
+        "--masks",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        help="Folder of masks that take the place of the segmenter's, found by the slide's name: STEM.geojson (level-0 "
+        "px; ours, QuPath's, TRIDENT's), or an image STEM.png, .jpg or .tif over the whole slide (not zero is tissue). "
+        "Outlines that were edited in the output folder win over them.",
+    ),
+    option(
+        "--seg-conf-thresh",
+        type=Number(min=0, max=1, min_open=True, max_open=True),
+        default=0.5,
+        help="A network calls tissue what it gives a higher probability. The other segmenters do not use it.",
+    ),
+    option(
+        "--remove-holes/--fill-holes",
+        default=True,
+        help="Whether holes of 0.01 mm² and more are no tissue, or all holes are filled (which is TRIDENT's default).",
+    ),
+    option(
+        "--remove-artifacts",
+        is_flag=True,
+        help="Take folds, foreign bodies, pen marks, air bubbles and blur away from the tissue, by GrandQC's artefact "
+        "network. Nothing is ever added.",
+    ),
+    option(
+        "--remove-penmarks",
+        is_flag=True,
+        help="Take away tissue under thin pen strokes, too. Ink itself is no tissue to otsu anyway; the other "
+        "segmenters ask GrandQC's artefact network.",
+    ),
     option(
         "--tissue-thresh",
         type=SHARE,
@@ -138,9 +174,12 @@ TISSUE = group(
     ),
     option(
         "--min-tissue",
+        "--min-tissue-proportion",
+        "min_tissue",
         type=SHARE,
         default=0.1,
-        help="Least tissue share of a patch's own area. --rule atlaspatch does not use it.",
+        help="Least tissue share of a patch's own area (TRIDENT's name for it is the longer one; its default is 0). "
+        "--rule atlaspatch does not use it.",
     ),
     option(
         "--fast-mode/--no-fast-mode",
@@ -159,6 +198,19 @@ TISSUE = group(
         type=POSITIVE,
         default=50,
         help="With --no-fast-mode: a px of less gray value (0 to 255) is black.",
+    ),
+    option(
+        "--min-sharpness",
+        type=Number(min=0, min_open=True),
+        show_default="off",
+        help="With --no-fast-mode: drop blurred patches, of less than this share of fine detail (variance of the "
+        "Laplacian over that of the gray values, at 1 µm per px). Sharp tissue has 0.2 to 2.5; 0.15 is a good start.",
+    ),
+    option(
+        "--max-pen",
+        type=Number(min=0, max=1, max_open=True),
+        show_default="off",
+        help="With --no-fast-mode: drop patches with a larger share under ink. Ink is sought on the slide's overview.",
     ),
 )
 

@@ -20,6 +20,9 @@ folders = @FOLDERS@
 recursive = false
 # Table with the columns wsi and mpp: µm per px of level 0, found by file name without suffix. It wins over the slide.
 # mpp_csv = "mpp.csv"
+# Folder of masks that take the place of the segmenter's: <stem>.geojson (level-0 px), or an image <stem>.png, .jpg or
+# .tif over the whole slide, not zero where tissue is. Outlines edited in the output folder win over them.
+# masks = "masks"
 # Identify a slide by all its bytes instead of by samples from its head to its tail. Slow on network drives.
 full_hash = false
 
@@ -81,6 +84,11 @@ precision = "float16"
 # white_thresh = 15
 # A px of less gray value (0 to 255) is black.
 # black_thresh = 50
+# Patches of less sharpness are blurred and dropped: the variance of the Laplacian over that of the gray values, at 1 µm
+# per px. Sharp tissue has 0.2 to 2.5; 0.15 is a good start. Default: off.
+# min_sharpness = 0.15
+# Patches with a larger share under ink are dropped, 0 to 1. Default: off.
+# max_pen = 0.2
 
 # Local weights, instead of those that an encoder declares.
 [weights]
@@ -93,6 +101,24 @@ precision = "float16"
 # manifest = "cases.csv"
 # Patient encoders: "moozy", or "mean-" and a patch encoder.
 encoders = []
+
+# What is usual in this cohort. Slides beyond a bound get a warning: on the command line, and as an asset check.
+[quality]
+# Least and most share of the slide that is tissue, 0 to 1.
+min_tissue_share = 0.001
+# The most.
+max_tissue_share = 0.95
+# Most pieces of tissue.
+max_fragments = 200
+# Most share of the slide that is grey and near black; fluorescence has more.
+max_dark_share = 0.3
+# Most share of the slide under ink.
+max_pen_share = 0.05
+# Most share of the tissue that is blurred, judged by up to 32 windows of 128 µm.
+max_blur_share = 0.5
+# Findings that stop a slide instead of warning: "no_tissue", "little_tissue", "much_tissue", "many_fragments",
+# "dark_background", "pen_marks", "blurred", "emptied_by_artifacts".
+block = []
 
 # Pictures to write beside the results; the small ones for the web page are always made.
 [pictures]

@@ -32,8 +32,9 @@ def project_values(options: Mapping[str, Any]) -> dict[str, Any]:
             "folders": (options["wsi_path"],),
             "recursive": options["recursive"],
             "mpp_csv": options["mpp_csv"],
+            "masks": options["masks"],
         },
-        "tissue": {"segmenter": options["segmenter"], "min_tissue_share": options["tissue_thresh"]},
+        "tissue": tissue_values(options),
         "geometry": (geometry_values(options),),
         "weights": dict(options["patch_encoder_ckpt_path"]),
         "plugins": options["feature_plugin"],
@@ -47,12 +48,28 @@ def project_values(options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def tissue_values(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what decides the tissue mask."""
+    same = ("segmenter", "seg_conf_thresh", "remove_holes", "remove_artifacts", "remove_penmarks")
+    return {name: options[name] for name in same} | {"min_tissue_share": options["tissue_thresh"]}
+
+
+def filter_values(options: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the filters on patches, None in fast mode. Raises click.UsageError for one that fast mode would ignore."""
+    ours = ("min_sharpness", "max_pen")
+    if not options["fast_mode"]:
+        return {name: options[name] for name in ("white_thresh", "black_thresh", *ours)}
+    for name in ours:
+        if options[name] is not None:
+            raise click.UsageError(f"--{name.replace('_', '-')} reads patches; add --no-fast-mode.")
+    return None
+
+
 def geometry_values(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the geometry."""
-    thresholds = {name: options[name] for name in ("white_thresh", "black_thresh")}
     same = ("patch_size", "step_size", "target_mag", "target_mpp", "scale", "min_tissue", "rule", "edge")
     return {name: options[name] for name in same} | {
-        "filters": None if options["fast_mode"] else thresholds,
+        "filters": filter_values(options),
         "patch_encoders": options["patch_encoders"] or (),
         "slide_encoders": options["slide_encoders"] or (),
         "precision": options["feature_precision"],

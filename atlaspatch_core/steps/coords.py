@@ -1,18 +1,15 @@
 """Third step: where do the patches of a geometry lie?"""
 
-from dataclasses import asdict
 from time import perf_counter
 from typing import Any
 
-import numpy as np
-
 from atlaspatch_core import __version__
-from atlaspatch_core.filters import FilterSpec, drop_patches, keep
+from atlaspatch_core.filters import filter_grid
 from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.grid import PatchGrid, coords5, lay_grid
 from atlaspatch_core.hdf5 import COORDS, PASSPORTS, TISSUE_FRACTION, Dataset, Kept, passports, write_new
+from atlaspatch_core.identities import coords_facts
 from atlaspatch_core.outcome import Outcome, Status
-from atlaspatch_core.patches import stream_patches
 from atlaspatch_core.pictures import show_grid
 from atlaspatch_core.project import Geometry
 from atlaspatch_core.recipe import Stage
@@ -31,7 +28,7 @@ def lay(work: SlideWork, stage: Stage) -> Outcome:
     geometry = stage.geometry
     assert geometry is not None
     sampling = choose_sampling(work.known(), geometry.spec)
-    expected = work.identity(stage, {"mpp": work.known().mpp, "sampling": asdict(sampling)})
+    expected = work.identity(stage, coords_facts(work.known(), sampling))
     kept = {} if work.forced(stage) else work.store.kept(work.stem, geometry.name)
     why = work.reason(stage, kept.get(COORDS), expected)
     work.coords[geometry.name] = expected
@@ -56,15 +53,9 @@ def lay(work: SlideWork, stage: Stage) -> Outcome:
 
 def _make(work: SlideWork, geometry: Geometry) -> PatchGrid:
     grid = lay_grid(work.known(), work.polygons(), geometry.spec)
-    return _filtered(work, grid, geometry.filters) if geometry.filters and len(grid.coords) else grid
-
-
-def _filtered(work: SlideWork, grid: PatchGrid, filters: FilterSpec) -> PatchGrid:
-    kept = np.zeros(len(grid.coords), bool)
-    workers = work.run.recipe.project.runtime.readers
-    for batch in stream_patches(work.slide(), grid, batch_size=64, workers=workers):
-        kept[batch.rows] = keep(batch.patches, filters)
-    return drop_patches(grid, kept)
+    if geometry.filters is None or not len(grid):
+        return grid
+    return filter_grid(work.slide(), grid, geometry.filters, workers=work.run.recipe.project.runtime.readers)
 
 
 def _keep(work: SlideWork, geometry: Geometry, grid: PatchGrid, identity: Identity) -> None:

@@ -13,6 +13,7 @@ from atlaspatch_core.cli.template import PROJECT
 from atlaspatch_core.filters import FilterSpec
 from atlaspatch_core.project import FILE_NAME as PROJECT_FILE_NAME
 from atlaspatch_core.project import Geometry, Patients, Pictures, Project, Runtime, Slides, load_project
+from atlaspatch_core.quality import FINDINGS, QualitySpec
 from atlaspatch_core.segmenters.declaration import TissueSpec
 
 SECTIONS: list[tuple[str, type[BaseModel]]] = [
@@ -71,9 +72,17 @@ def test_every_key_of_the_tissue_stands_in_the_file_with_its_default(tmp_path: P
     assert load_project(tmp_path / "atlaspatch.toml").tissue == TissueSpec()
 
 
+def test_every_bound_of_quality_stands_in_the_file_with_its_default_and_every_finding_too(tmp_path: Path):
+    init(str(tmp_path))
+    assert tomllib.loads(project_text([]))["quality"].keys() == set(QualitySpec.__dataclass_fields__)
+    assert load_project(tmp_path / "atlaspatch.toml").quality == QualitySpec()
+    assert all(f'"{name}"' in PROJECT for name in FINDINGS)
+
+
 def test_the_filters_that_are_commented_out_show_their_defaults():
     assert f"# white_thresh = {FilterSpec().white_thresh}\n" in PROJECT
     assert f"# black_thresh = {FilterSpec().black_thresh}\n" in PROJECT
+    assert all(f"\n# {name} = " in PROJECT for name in FilterSpec.__dataclass_fields__)
 
 
 def test_every_setting_has_a_comment_above_it():

@@ -53,7 +53,14 @@ OURS: list[tuple[str, list[str], str, bool, Any]] = [
     ("patch_encoders", ["--patch-encoders"], "text", False, None),
     ("patch_encoder_ckpt_path", ["--patch-encoder-ckpt-path"], "name=path", False, ()),
     ("segmenter", ["--segmenter"], "text", False, "otsu"),
-    ("min_tissue", ["--min-tissue"], "float range", False, 0.1),
+    ("masks", ["--masks"], "directory", False, None),
+    ("seg_conf_thresh", ["--seg-conf-thresh"], "float range", False, 0.5),
+    ("remove_holes", ["--remove-holes", "--fill-holes"], "boolean", False, True),
+    ("remove_artifacts", ["--remove-artifacts"], "boolean", False, False),
+    ("remove_penmarks", ["--remove-penmarks"], "boolean", False, False),
+    ("min_tissue", ["--min-tissue", "--min-tissue-proportion"], "float range", False, 0.1),
+    ("min_sharpness", ["--min-sharpness"], "float range", False, None),
+    ("max_pen", ["--max-pen"], "float range", False, None),
     ("target_mpp", ["--target-mpp"], "float range", False, None),
     ("scale", ["--scale"], "choice", False, "true"),
     ("rule", ["--rule"], "choice", False, "lattice"),
@@ -90,7 +97,7 @@ def geometry(slide: Path, *more: str, without: tuple[str, ...] = ()) -> Geometry
     return project(slide, *more, without=without).geometry[0]
 
 
-def test_the_options_are_those_of_the_usage_guide_and_eight_more(slide: Path):
+def test_the_options_are_those_of_the_usage_guide_and_fifteen_more(slide: Path):
     context = click.Context(encode_slide)
     found = [
         (
@@ -228,6 +235,29 @@ def test_thresholds_of_colour_count_without_fast_mode_only(slide: Path):
     filters = geometry(slide, *thresholds, "--no-fast-mode").filters
     assert filters is not None
     assert (filters.white_thresh, filters.black_thresh) == (7, 8)
+
+
+def test_filters_for_blur_and_ink_read_patches_and_are_refused_in_fast_mode(slide: Path):
+    filters = geometry(slide, "--no-fast-mode", "--min-sharpness", "0.15", "--max-pen", "0.2").filters
+    assert filters is not None
+    assert (filters.min_sharpness, filters.max_pen) == (0.15, 0.2)
+    for option in ("--min-sharpness", "--max-pen"):
+        assert f"{option} reads patches; add --no-fast-mode" in call(slide, option, "0.5").output
+
+
+def test_options_of_the_tissue_become_those_of_the_project(slide: Path):
+    more = ("--seg-conf-thresh", "0.7", "--fill-holes", "--remove-artifacts", "--remove-penmarks")
+    found = project(slide, *more, "--masks", str(slide.parent), "--min-tissue-proportion", "0.3")
+    assert (found.slides.masks, found.geometry[0].min_tissue) == (slide.parent, 0.3)
+    tissue = found.tissue
+    assert (tissue.seg_conf_thresh, tissue.remove_holes) == (0.7, False)
+    assert (tissue.remove_artifacts, tissue.remove_penmarks) == (True, True)
+
+
+def test_weights_of_the_segmenter_may_be_given_where_it_runs(slide: Path):
+    weights = ("--patch-encoder-ckpt-path", f"hest={slide}")
+    assert project(slide, "--segmenter", "hest", *weights).weights == {"hest": slide}
+    assert "names hest, which does not run here" in call(slide, *weights).output
 
 
 def test_tissue_thresh_is_the_least_share_of_a_piece_and_min_tissue_that_of_a_patch(slide: Path):

@@ -1,0 +1,138 @@
+"""What is odd about a slide's tissue: findings on the numbers of its mask. They warn, and block only where asked to."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from atlaspatch_core.errors import InvalidProject
+
+BLURRED_BELOW = 0.15
+"""Tissue of less sharpness is blurred. Sharp tissue has 0.23 to 2.5, blur of σ 1 µm leaves 0.02 to 0.3, of σ 2 µm 0.003
+to 0.04: measured on CMU-1-Small-Region, with the measure of ``sharpness.py``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One number of one slide, held against its bound."""
+
+    name: str
+    """One of ``FINDINGS``."""
+    passed: bool
+    value: float
+    bound: float
+    """What ``value`` may reach."""
+    text: str
+    """What the number says, in words, with value and bound; one clause."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How one number is judged."""
+
+    name: str
+    """Name of the finding."""
+    number: str
+    """Number of the tissue mask."""
+    bound: str
+    """Field of ``QualitySpec``, or empty where ``fixed`` is the bound."""
+    text: str
+    """What is wrong; value and bound are filled in."""
+    least: bool = False
+    """Whether the bound is a lower one."""
+    fixed: float = 0.0
+
+
+RULES = (
+    Rule("no_tissue", "fragments", "", "no tissue was found", least=True, fixed=1.0),
+    Rule(
+        "little_tissue",
+        "tissue_share",
+        "min_tissue_share",
+        "{value:.2%} of the slide is tissue, less than {bound:.2%}",
+        least=True,
+    ),
+    Rule(
+        "much_tissue", "tissue_share", "max_tissue_share", "{value:.1%} of the slide is tissue, more than {bound:.1%}"
+    ),
+    Rule("many_fragments", "fragments", "max_fragments", "{value:.0f} pieces of tissue, more than {bound:.0f}"),
+    Rule(
+        "dark_background",
+        "dark_share",
+        "max_dark_share",
+        "{value:.0%} of the slide is near black, more than {bound:.0%}: if it is fluorescence, its mask means nothing",
+    ),
+    Rule("pen_marks", "pen_share", "max_pen_share", "{value:.1%} of the slide is under ink, more than {bound:.1%}"),
+    Rule("blurred", "blur_share", "max_blur_share", "{value:.0%} of the tissue is blurred, more than {bound:.0%}"),
+    Rule("emptied_by_artifacts", "emptied_by_artifacts", "", "there was tissue, and all of it was taken for artefacts"),
+)
+"""What is looked at, in this order."""
+
+FINDINGS = tuple(rule.name for rule in RULES)
+"""Names of all findings; ``block`` may hold any of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class QualitySpec:
+    """The bounds of a cohort. They decide no result, and so are no part of any fingerprint."""
+
+    min_tissue_share: float = 0.001
+    """Least share of the slide that is tissue."""
+    max_tissue_share: float = 0.95
+    """Most share of the slide that is tissue."""
+    max_fragments: int = 200
+    """Most pieces of tissue."""
+    max_dark_share: float = 0.3
+    """Most share of the slide that is grey and near black; fluorescence has more, a scanner's frame less."""
+    max_pen_share: float = 0.05
+    """Most share of the slide under ink."""
+    max_blur_share: float = 0.5
+    """Most share of the tissue that is blurred."""
+    block: tuple[str, ...] = ()
+    """Findings that fail the slide instead of warning."""
+
+    def __post_init__(self) -> None:
+        """Raise InvalidProject for a bound that no slide can have, and for a finding that does not exist."""
+        shares = [field.name for field in fields(self) if field.name.endswith("_share")]
+        for name in shares:
+            if not 0 <= getattr(self, name) <= 1:
+                raise InvalidProject(f"quality: {name} is {getattr(self, name)}; give a share from 0 to 1")
+        if self.max_fragments < 1:
+            raise InvalidProject(f"quality: max_fragments is {self.max_fragments}; give 1 or more")
+        if unknown := [name for name in self.block if name not in FINDINGS]:
+            raise InvalidProject(f"quality: block names {', '.join(unknown)}; there are {', '.join(FINDINGS)}")
+
+
+def judge(numbers: Mapping[str, float], spec: QualitySpec) -> tuple[Finding, ...]:
+    """Return a finding for each number that is known, passed or not, in the order of ``RULES``.
+
+    ``numbers`` are those of a tissue mask. A slide without tissue has that finding, and none on its tissue.
+    """
+    return tuple(_findings(numbers, spec))
+
+
+def failed(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return those that did not pass."""
+    return tuple(finding for finding in findings if not finding.passed)
+
+
+def warnings(findings: Iterable[Finding]) -> str:
+    """Return the texts of those that did not pass, in one line; empty when all did."""
+    return "; ".join(finding.text for finding in failed(findings))
+
+
+def _findings(numbers: Mapping[str, float], spec: QualitySpec) -> Iterator[Finding]:
+    empty = numbers.get("fragments") == 0
+    for rule in RULES:
+        if rule.number in numbers and not (empty and rule.name in ("little_tissue", "blurred")):
+            yield _finding(rule, float(numbers[rule.number]), _bound(rule, spec))
+
+
+def _bound(rule: Rule, spec: Any) -> float:
+    return float(getattr(spec, rule.bound)) if rule.bound else rule.fixed
+
+
+def _finding(rule: Rule, value: float, bound: float) -> Finding:
+    passed = value >= bound if rule.least else value <= bound
+    text = rule.text if not passed else f"{rule.number.replace('_', ' ')} {{value:.4g}} ({{sign}} {{bound:.4g}})"
+    sign = "≥" if rule.least else "≤"
+    return Finding(rule.name, passed, value, bound, text.format(value=value, bound=bound, sign=sign))
