@@ -5,6 +5,7 @@ from time import perf_counter
 
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.fingerprint import content_fingerprint, file_signature, why_stale
+from atlaspatch_core.identities import slide_facts
 from atlaspatch_core.outcome import Outcome, Status
 from atlaspatch_core.recipe import Stage
 from atlaspatch_core.records import SlideRecord
@@ -49,8 +50,7 @@ def _identify(work: SlideWork, stage: Stage, signature: str) -> SlideRecord:
     info = replace(work.slide().info, path=work.source.path.absolute())
     full_hash = work.run.recipe.project.slides.full_hash
     content = content_fingerprint(work.source.path, full_hash=full_hash)
-    found = {"content": content, "mpp": info.mpp, "magnification": info.magnification}
-    return SlideRecord(info, work.identity(stage, found), signature, work.source.mpp, full_hash)
+    return SlideRecord(info, work.identity(stage, slide_facts(content, info)), signature, work.source.mpp, full_hash)
 
 
 def _outcome(work: SlideWork, stage: Stage, record: SlideRecord, since: float, why: str) -> Outcome:

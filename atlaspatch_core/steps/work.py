@@ -15,6 +15,7 @@ from atlaspatch_core.errors import AtlasPatchError, MissingUpstream, Unexpected
 from atlaspatch_core.fingerprint import Identity, why_stale
 from atlaspatch_core.grid import PatchGrid
 from atlaspatch_core.hdf5 import COORDS, TISSUE_FRACTION, Kept, read_array
+from atlaspatch_core.identities import identity_of
 from atlaspatch_core.models import Models
 from atlaspatch_core.outcome import Outcome, Status, Step
 from atlaspatch_core.project import Geometry
@@ -127,8 +128,7 @@ class SlideWork:
 
     def identity(self, stage: Stage, found: Mapping[str, Any] = EMPTY) -> Identity:
         """Return what a stage's output of this slide is to be: its fingerprints are free of the geometry's name."""
-        inputs = {_plain(step): self.fingerprints[step] for step in stage.upstream}
-        return stage.identity(inputs, found, self.run.spec(stage)[0])
+        return identity_of(stage, self.fingerprints, found, self.run.spec(stage)[0])
 
     def reason(self, stage: Stage, stored: Identity | Kept | None, expected: Identity) -> str:
         """Return why a stage is to be computed, or an empty text when the stored output is valid.
@@ -202,7 +202,3 @@ def _why(stored: Identity | Kept | None, expected: Identity) -> str:
     if stored is not None and stored.fingerprint == expected.fingerprint:
         return ""
     return why_stale(stored.identity if isinstance(stored, Kept) else stored, expected)
-
-
-def _plain(step: Step) -> str:
-    return "/".join(part for part in (step.kind, step.encoder) if part)

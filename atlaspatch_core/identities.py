@@ -1,0 +1,37 @@
+"""What a slide adds to the identities of its outputs: the one place that the steps and the overview of them share."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from atlaspatch_core.fingerprint import Identity
+from atlaspatch_core.outcome import Step
+from atlaspatch_core.recipe import EMPTY, Stage
+from atlaspatch_core.scale import Sampling
+from atlaspatch_core.slide import SlideInfo
+
+
+def input_name(step: Step) -> str:
+    """Return what an input is called in identities: the geometry's name, which decides nothing, is left out."""
+    return "/".join(part for part in (step.kind, step.encoder) if part)
+
+
+def identity_of(
+    stage: Stage,
+    fingerprints: Mapping[Step, str],
+    found: Mapping[str, Any] = EMPTY,
+    spec: Mapping[str, Any] | None = None,
+) -> Identity:
+    """Return what a stage's output of a slide is to be, from the fingerprints of what is upstream of it."""
+    inputs = {input_name(step): fingerprints[step] for step in stage.upstream}
+    return stage.identity(inputs, found, spec)
+
+
+def slide_facts(content: str, info: SlideInfo) -> dict[str, Any]:
+    """Return what decides a slide: its content, as a fingerprint, and its scale."""
+    return {"content": content, "mpp": info.mpp, "magnification": info.magnification}
+
+
+def coords_facts(info: SlideInfo, sampling: Sampling) -> dict[str, Any]:
+    """Return what of a slide decides its coords, beside its mask."""
+    return {"mpp": info.mpp, "sampling": asdict(sampling)}
