@@ -9,7 +9,6 @@ from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.grid import PatchGrid, coords5, lay_grid
 from atlaspatch_core.hdf5 import COORDS, PASSPORTS, TISSUE_FRACTION, Dataset, Kept, passports, write_new
 from atlaspatch_core.identities import coords_facts
-from atlaspatch_core.identities import coords_facts
 from atlaspatch_core.outcome import Outcome, Status
 from atlaspatch_core.pictures import show_grid
 from atlaspatch_core.project import Geometry
