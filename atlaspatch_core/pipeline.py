@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 MOST_BYTES_AHEAD = 128 * 2**20
 """Patches that wait for the encoders, besides those that the reader itself holds."""
+BYTES_OF_AN_OUTCOME = 8192
+"""Roughly, so that a hundred thousand finished slides do not run ahead of whoever takes their outcomes."""
 MOST_JOBS_BEHIND = 2
 """Slides whose features wait to be written."""
 
@@ -100,7 +102,7 @@ def _all(run: Run, sources: Iterable[SlideSource]) -> Generator[Item]:
 
 
 def _size(item: Item) -> int:
-    return item.patches.nbytes if isinstance(item, Pixels) else 0
+    return item.patches.nbytes if isinstance(item, Pixels) else BYTES_OF_AN_OUTCOME
 
 
 def _finish(job: FeatureJob) -> list[Outcome]:

@@ -97,7 +97,10 @@ def to_device(patches: NDArray[np.uint8], device: "device") -> "Tensor":
     """Return uint8 pixels (b, 3, h, w) on the device, channels last in memory, from patches (b, h, w, 3)."""
     import torch
 
-    return torch.from_numpy(np.require(patches, np.uint8, ["C", "W"])).to(device).permute(0, 3, 1, 2)
+    pixels = torch.from_numpy(np.require(patches, np.uint8, ["C", "W"]))
+    if device.type == "cuda":  # pinned memory is copied while the device computes
+        return pixels.pin_memory().to(device, non_blocking=True).permute(0, 3, 1, 2)
+    return pixels.to(device).permute(0, 3, 1, 2)
 
 
 def to_input(pixels: "Tensor", encoder: PatchEncoder) -> "Tensor":
