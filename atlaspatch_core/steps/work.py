@@ -24,6 +24,7 @@ from atlaspatch_core.recipe import EMPTY, Recipe, Stage
 from atlaspatch_core.scale import choose_sampling
 from atlaspatch_core.slide import Slide, SlideInfo
 from atlaspatch_core.store import Store
+from atlaspatch_core.transient import is_transient
 
 log = logging.getLogger(__name__)
 
@@ -170,7 +171,8 @@ class SlideWork:
 
     def failed(self, stage: Stage, error: AtlasPatchError, since: float) -> Outcome:
         """Return the outcome of a stage that went wrong; stages downstream will be skipped."""
-        return Outcome(self.stem, stage.step, Status.FAILED, why=str(error), seconds=perf_counter() - since)
+        seconds, transient = perf_counter() - since, is_transient(error)
+        return Outcome(self.stem, stage.step, Status.FAILED, why=str(error), seconds=seconds, transient=transient)
 
     def __enter__(self) -> Self:
         return self
@@ -195,7 +197,9 @@ def attempt(work: SlideWork, stage: Stage, action: Callable[[], Result]) -> Resu
         return work.failed(stage, error, since)
     except Exception as error:
         log.exception("%s: %s failed unexpectedly", work.stem, stage.step)
-        return work.failed(stage, Unexpected(f"{work.stem}: {stage.step} failed unexpectedly: {error!r}"), since)
+        unexpected = Unexpected(f"{work.stem}: {stage.step} failed unexpectedly: {error!r}")
+        unexpected.__cause__ = error
+        return work.failed(stage, unexpected, since)
 
 
 def _why(stored: Identity | Kept | None, expected: Identity) -> str:
