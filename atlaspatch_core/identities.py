@@ -35,3 +35,11 @@ def slide_facts(content: str, info: SlideInfo) -> dict[str, Any]:
 def coords_facts(info: SlideInfo, sampling: Sampling) -> dict[str, Any]:
     """Return what of a slide decides its coords, beside its mask."""
     return {"mpp": info.mpp, "sampling": asdict(sampling)}
+
+
+def supplied_spec(polygons: str, simplify_um: float | None) -> dict[str, Any]:
+    """Return what decides a mask that a person supplied: its polygons, and how closely an image was outlined.
+
+    ``simplify_um`` is None for outlines, which are taken as they are.
+    """
+    return {"supplied": polygons} | ({} if simplify_um is None else {"simplify_um": simplify_um})

@@ -8,6 +8,7 @@ import shapely
 
 from atlaspatch_core.contours import explode, geojson_bytes, polygons_fingerprint
 from atlaspatch_core.fingerprint import Identity, file_signature
+from atlaspatch_core.identities import identity_of, supplied_spec
 from atlaspatch_core.outcome import Outcome, Status
 from atlaspatch_core.pictures import show_mask
 from atlaspatch_core.quality import Finding, failed, judge, warnings
@@ -91,9 +92,8 @@ def _supply(work: SlideWork, stage: Stage, stored: MaskRecord | None, source: Pa
 
 def _supplied_identity(work: SlideWork, stage: Stage, source: Path, polygons: str) -> Identity:
     """Return what decides a supplied mask: its polygons, and how closely an image is outlined."""
-    simplify = {"simplify_um": work.run.recipe.project.tissue.simplify_um} if is_image(source) else {}
-    inputs = {step.kind: work.fingerprints[step] for step in stage.upstream}
-    return stage.identity(inputs, spec={"supplied": polygons} | simplify)
+    simplify_um = work.run.recipe.project.tissue.simplify_um if is_image(source) else None
+    return identity_of(stage, work.fingerprints, spec=supplied_spec(polygons, simplify_um))
 
 
 def _keep(
