@@ -8,7 +8,8 @@ import dagster as dg
 from pydantic import Field
 
 from atlaspatch_assets.batches import OP_NAME
-from atlaspatch_assets.events import PROCESSED, events
+from atlaspatch_assets.checks import check_specs
+from atlaspatch_assets.events import events
 from atlaspatch_assets.partitions import SLIDES, register
 from atlaspatch_assets.pools import POOL
 from atlaspatch_assets.progress import Progress
@@ -36,16 +37,7 @@ def build_slide_assets(recipe: Recipe) -> dg.AssetsDefinition:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)
         warnings.simplefilter("ignore", dg.PreviewWarning)
-        return _multi_asset(recipe, specs, [_check(spec) for spec in specs])
-
-
-def _check(spec: dg.AssetSpec) -> dg.AssetCheckSpec:
-    return dg.AssetCheckSpec(
-        PROCESSED,
-        asset=spec.key,
-        partitions_def=SLIDES,
-        description="Whether the output of the slide could be made; if not, the reason.",
-    )
+        return _multi_asset(recipe, specs, check_specs(specs))
 
 
 def _multi_asset(recipe: Recipe, specs: list[dg.AssetSpec], checks: list[dg.AssetCheckSpec]) -> dg.AssetsDefinition:

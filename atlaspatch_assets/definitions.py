@@ -3,6 +3,7 @@
 import dagster as dg
 
 from atlaspatch_assets.assets import build_slide_assets
+from atlaspatch_assets.edits import build_edit_sensor
 from atlaspatch_assets.jobs import build_job
 from atlaspatch_assets.patients import build_patient_definitions
 from atlaspatch_assets.project_file import find_project
@@ -22,7 +23,7 @@ def build_definitions(project: Project) -> dg.Definitions:
     of_slides = dg.Definitions(
         assets=[assets],
         jobs=[build_job(assets)],
-        sensors=[build_sensor(project)],
+        sensors=[build_sensor(project), build_edit_sensor(recipe)],
         executor=dg.in_process_executor,
     )
     return dg.Definitions.merge(of_slides, build_patient_definitions(recipe))

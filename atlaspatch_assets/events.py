@@ -5,12 +5,12 @@ from typing import TypeAlias
 
 import dagster as dg
 
+from atlaspatch_assets.checks import PROCESSED, evaluations
 from atlaspatch_assets.metadata import event_metadata
 from atlaspatch_assets.stages import asset_key
-from atlaspatch_core.outcome import Outcome, Status
+from atlaspatch_core.outcome import Outcome
 
-PROCESSED = "processed"
-"""Name of the check that every asset has: passed where the slide's output is valid, failed with the reason."""
+__all__ = ["NO_EVENT", "PROCESSED", "events", "materialization", "version_tags"]
 
 NO_EVENT = "NULL"
 """Dagster's word for an input that was never materialised."""
@@ -19,15 +19,14 @@ Event: TypeAlias = dg.AssetMaterialization | dg.AssetCheckEvaluation
 
 
 def events(outcome: Outcome, instance: dg.DagsterInstance) -> Iterator[Event]:
-    """Yield the materialisation and the passed check of an output that is valid now, or the failed check.
+    """Yield the materialisation of an output that is valid now, and the verdicts of its checks.
 
     A slide that has nothing to make (no patches, no embedding) is done, and its event says so. A step that was skipped
     because of a failure has no event: the failure has one.
     """
     if outcome.fingerprint:
         yield materialization(outcome, instance)
-    if outcome.fingerprint or outcome.status is Status.FAILED:
-        yield evaluation(outcome)
+    yield from evaluations(outcome)
 
 
 def materialization(outcome: Outcome, instance: dg.DagsterInstance) -> dg.AssetMaterialization:
@@ -37,17 +36,6 @@ def materialization(outcome: Outcome, instance: dg.DagsterInstance) -> dg.AssetM
         partition=outcome.stem,
         metadata=event_metadata(outcome),
         tags=version_tags(outcome, instance),
-    )
-
-
-def evaluation(outcome: Outcome) -> dg.AssetCheckEvaluation:
-    """Return the verdict on a slide; a failed one says why."""
-    return dg.AssetCheckEvaluation(
-        asset_key=asset_key(outcome.step),
-        check_name=PROCESSED,
-        passed=outcome.status is not Status.FAILED,
-        partition=outcome.stem,
-        metadata={"reason": outcome.why} if outcome.status is Status.FAILED else {},
     )
 
 

@@ -10,6 +10,7 @@ import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 
 from atlaspatch_assets.batches import batch_config, in_batches
+from atlaspatch_assets.checks import PROCESSED
 from atlaspatch_assets.definitions import build_definitions
 from atlaspatch_assets.jobs import JOB_NAME
 from atlaspatch_assets.partitions import register
@@ -31,6 +32,7 @@ class Row:
     numbers: dict[str, int | float] = field(default_factory=dict)
     seconds: float = 0.0
     path: Path | None = None
+    warnings: str = ""
 
 
 def materialize(
@@ -92,7 +94,7 @@ def rows(entry: dg.EventLogEntry) -> Iterator[Row]:
         yield _made(event.step_materialization_data.materialization)
     elif event.event_type_value == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
         evaluation = event.asset_check_evaluation_data
-        if not evaluation.passed:
+        if evaluation.check_name == PROCESSED and not evaluation.passed:
             reason = str(evaluation.metadata["reason"].value)
             yield Row(evaluation.partition or "", evaluation.asset_key.to_user_string(), Status.FAILED, reason)
 
@@ -108,4 +110,5 @@ def _made(event: dg.AssetMaterialization) -> Row:
         seconds=numbers.pop("seconds"),
         numbers=numbers,
         path=Path(str(values["path"])) if "path" in values else None,
+        warnings=str(values.get("warnings", "")),
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 import dagster as dg
 
 from atlaspatch_core.outcome import Outcome, Status
+from atlaspatch_core.quality import warnings
 
 LARGEST_PICTURE = 8192
 """Bytes of a picture on an event: the event log keeps it forever, for every slide."""
@@ -18,11 +19,12 @@ Metadata = dict[str, dg.MetadataValue]
 
 
 def event_metadata(outcome: Outcome) -> Metadata:
-    """Return status, why, picture, fingerprint, counts and measures, facts, seconds and path of an outcome."""
+    """Return what an outcome says: status, why, picture, warnings, fingerprint, numbers, facts, seconds and path."""
     return {
         "status": dg.MetadataValue.text(outcome.status.value),
         **_given("why", why(outcome)),
-        **_picture(outcome.picture),
+        **picture(outcome.picture),
+        **_given("warnings", warnings(outcome.findings)),
         **_given("fingerprint", outcome.fingerprint),
         **_numbers(outcome.numbers),
         **{name: dg.MetadataValue.text(text) for name, text in outcome.facts.items()},
@@ -53,7 +55,7 @@ def _number(value: int | float) -> dg.MetadataValue:
     )
 
 
-def _picture(path: Path | None) -> Metadata:
+def picture(path: Path | None) -> Metadata:
     """Return the JPEG inside Markdown: the UI shows it behind a link. Nothing when there is none, or it is too big."""
     if path is None or not path.is_file() or path.stat().st_size > LARGEST_PICTURE:
         return {}

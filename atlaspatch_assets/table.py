@@ -87,7 +87,8 @@ def _asset(row: Row) -> Text:
 
 
 def _done(row: Row) -> Text:
-    return Text(row.status, STYLES[row.status]) + Text(f"\n{row.why}" if row.why else "")
+    why, warning = (f"\n{words}" if words else "" for words in (row.why, row.warnings))
+    return Text(row.status, STYLES[row.status]) + Text(why) + Text(warning, "yellow")
 
 
 def _number(item: tuple[str, int | float]) -> str:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from atlaspatch_core.cli.printing import slide_line, step_line
+from atlaspatch_core.cli.printing import slide_line, step_line, warning_line
 from atlaspatch_core.outcome import Outcome, Status
 
 SECONDS_BETWEEN_LINES = 30.0
@@ -63,6 +63,8 @@ class Display:
         if stem not in self._told:
             self._told.add(stem)
             self.say(slide_line(self.outcomes[stem]))
+            if warning := warning_line(self.outcomes[stem]):
+                self.say(warning)
             self._bars.advance(self._slides)
 
     def _patches_line(self, stem: str, done: int, total: int) -> None:

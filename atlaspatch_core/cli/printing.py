@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.text import Text
 
 from atlaspatch_core.outcome import Outcome, Status
+from atlaspatch_core.quality import warnings
 
 STYLES: Mapping[Status, str] = {
     Status.COMPUTED: "green",
@@ -29,6 +30,13 @@ def slide_line(outcomes: Sequence[Outcome]) -> Text:
     phrases = [phrase(list(same)) for _, same in groupby(told, key=lambda outcome: (outcome.status, reason(outcome)))]
     done = Text(" · ").join(phrases or [Text("nothing to do", "dim")])
     return Text.assemble((f"{outcomes[0].stem}: ", "bold"), done)
+
+
+def warning_line(outcomes: Sequence[Outcome]) -> Text | None:
+    """Return what is odd about a slide that was worked on, on one line; None where nothing is."""
+    texts = [warnings(outcome.findings) for outcome in outcomes if outcome.status is not Status.FAILED]
+    told = "; ".join(filter(None, texts))
+    return Text(f"{outcomes[0].stem}: WARNING: {told}", "yellow") if told else None
 
 
 def is_told(outcome: Outcome) -> bool:
@@ -63,9 +71,11 @@ def reason(outcome: Outcome) -> str:
 
 
 def step_line(outcome: Outcome) -> Text:
-    """Return everything about one step: fate, seconds, fingerprint, numbers, reason."""
+    """Return everything about one step: fate, seconds, fingerprint, numbers, reason, file, findings."""
     numbers = " ".join(f"{name}={value:.6g}" for name, value in outcome.numbers.items())
-    parts = (f"{outcome.seconds:.2f} s", outcome.fingerprint or "", numbers, reason(outcome), str(outcome.path or ""))
+    findings = ", ".join(f"{'' if finding.passed else 'WARNING '}{finding.text}" for finding in outcome.findings)
+    told = (numbers, reason(outcome), str(outcome.path or ""), findings)
+    parts = (f"{outcome.seconds:.2f} s", outcome.fingerprint or "", *told)
     head = Text(f"  {outcome.stem} {outcome.step} ") + Text(str(outcome.status), STYLES[outcome.status])
     return head + Text("".join(f"  {part}" for part in parts if part))
 

@@ -1,0 +1,81 @@
+"""The checks of the assets: whether each output could be made, and whether a slide's tissue is as usual."""
+
+from collections.abc import Iterator, Sequence
+
+import dagster as dg
+
+from atlaspatch_assets.metadata import Metadata, picture
+from atlaspatch_assets.partitions import SLIDES
+from atlaspatch_assets.stages import asset_key
+from atlaspatch_core.outcome import Outcome, Status
+from atlaspatch_core.quality import Finding, failed, warnings
+from atlaspatch_core.recipe import TISSUE_MASK
+
+PROCESSED = "processed"
+"""Name of the check that every asset has: passed where the slide's output is valid, failed with the reason."""
+
+TISSUE_QUALITY = "tissue_quality"
+"""Name of the check on the tissue mask: passed where all its numbers lie within the project's bounds."""
+
+
+def check_specs(specs: Sequence[dg.AssetSpec]) -> list[dg.AssetCheckSpec]:
+    """Return the checks of these assets, one partition per slide."""
+    return [*map(_processed, specs), *(_quality(spec) for spec in specs if spec.key == asset_key(TISSUE_MASK))]
+
+
+def evaluations(outcome: Outcome) -> Iterator[dg.AssetCheckEvaluation]:
+    """Yield the verdicts on a slide: one on its output, and one on its quality where that was judged."""
+    if outcome.fingerprint or outcome.status is Status.FAILED:
+        yield _of_output(outcome)
+    if outcome.findings:
+        yield _of_quality(outcome)
+
+
+def _processed(spec: dg.AssetSpec) -> dg.AssetCheckSpec:
+    return dg.AssetCheckSpec(
+        PROCESSED,
+        asset=spec.key,
+        partitions_def=SLIDES,
+        description="Whether the output of the slide could be made; if not, the reason.",
+    )
+
+
+def _quality(spec: dg.AssetSpec) -> dg.AssetCheckSpec:
+    return dg.AssetCheckSpec(
+        TISSUE_QUALITY,
+        asset=spec.key,
+        partitions_def=SLIDES,
+        description="Whether the tissue of the slide is as usual: its share, pieces, ink, blur and darkness, held "
+        "against the bounds in [quality] of the project file. It warns; what [quality] blocks fails the slide.",
+    )
+
+
+def _of_output(outcome: Outcome) -> dg.AssetCheckEvaluation:
+    return dg.AssetCheckEvaluation(
+        asset_key=asset_key(outcome.step),
+        check_name=PROCESSED,
+        passed=outcome.status is not Status.FAILED,
+        partition=outcome.stem,
+        metadata={"reason": outcome.why} if outcome.status is Status.FAILED else {},
+    )
+
+
+def _of_quality(outcome: Outcome) -> dg.AssetCheckEvaluation:
+    """Return one verdict over all findings; an error only where the project blocks the slide for it."""
+    odd = failed(outcome.findings)
+    blocked = outcome.status is Status.FAILED
+    return dg.AssetCheckEvaluation(
+        asset_key=asset_key(outcome.step),
+        check_name=TISSUE_QUALITY,
+        passed=not odd,
+        partition=outcome.stem,
+        severity=dg.AssetCheckSeverity.ERROR if blocked else dg.AssetCheckSeverity.WARN,
+        metadata=({"reason": warnings(odd)} | picture(outcome.picture) if odd else {}) | _numbers(outcome.findings),
+    )
+
+
+def _numbers(findings: Sequence[Finding]) -> Metadata:
+    """Return value and bound of each finding, as numbers."""
+    values = {finding.name: finding.value for finding in findings}
+    bounds = {f"{finding.name}_bound": finding.bound for finding in findings}
+    return {name: dg.MetadataValue.float(float(f"{value:.6g}")) for name, value in sorted((values | bounds).items())}
