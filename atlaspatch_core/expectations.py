@@ -1,8 +1,8 @@
 """The identity that every output of a slide is to have, from what is remembered of the slide alone."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -65,6 +65,10 @@ class Expectations:
     store: Store
     stated: Mapping[str, float | None] | None = None
     """Stem to the µm/px that the user states; None where the slides' folders were not looked at."""
+    steps: Collection[Step] | None = None
+    """Steps to work out, with all that is upstream of them; None: all."""
+    stages: tuple[Stage, ...] = ()
+    """Those of these steps."""
     _specs: dict[Step, dict[str, Any]] = field(default_factory=dict)
     _blocked: dict[Step, str] = field(default_factory=dict)
     _forms: dict[Any, Form] = field(default_factory=dict)
@@ -73,7 +77,8 @@ class Expectations:
 
     def __post_init__(self) -> None:
         """Work out the specs, and list the supplied masks."""
-        for stage in self.recipe.stages:
+        self.stages = self.recipe.stages if self.steps is None else with_upstream(self.recipe, self.steps)
+        for stage in self.stages:
             try:
                 self._specs[stage.step] = stage.spec
             except AtlasPatchError as error:
@@ -83,11 +88,28 @@ class Expectations:
     def of(self, stem: str, slide: KnownSlide, polygons: str | None) -> dict[Step, Expected]:
         """Return what is expected of every step; ``polygons`` is the fingerprint of those that lie there."""
         found = {SLIDE: self._slide(stem, slide)}
-        found[TISSUE_MASK] = self._mask(stem, slide.mask, polygons, found[SLIDE])
-        for stage in self.recipe.stages:
-            if stage.step not in found:
+        for stage in self.stages:
+            if stage.step == TISSUE_MASK:
+                found[TISSUE_MASK] = self._mask(stem, slide.mask, polygons, found[SLIDE])
+            elif stage.step != SLIDE:
                 found[stage.step] = self._later(stem, slide, stage, found)
         return found
+
+    def fingerprint_as(
+        self, stored: Identity, stem: str, slide: KnownSlide, stage: Stage, inputs: Mapping[Step, str]
+    ) -> str:
+        """Return the fingerprint that an output of a slide would have had by the spec of another slide's output."""
+        key = (stored.fingerprint, *self._key(slide, stage))
+        if key not in self._forms:
+            spec = {**stored.spec, **self.found(stem, slide, stage)}
+            steps = stage.upstream
+            self._forms[key] = Form.of(
+                lambda marks: replace(
+                    identity_of(stage, dict(zip(steps, marks, strict=True)), EMPTY, spec), version=stored.version
+                ),
+                len(steps),
+            )
+        return self._forms[key].fill(*(inputs[step] for step in stage.upstream))
 
     def found(self, stem: str, slide: KnownSlide, stage: Stage) -> Mapping[str, Any]:
         """Return what of a slide decides a stage beside its inputs. Raises FinerThanScanned."""
@@ -178,10 +200,23 @@ class Expectations:
         return Expected(self.form(stage, found, self._specs[stage.step], key).fill(*map(str, inputs)))
 
     def _facts(self, stem: str, slide: KnownSlide, stage: Stage) -> tuple[Any, Mapping[str, Any]]:
-        if stage.step.kind != "patch_coords":
-            return stage.step, EMPTY
-        key = (stage.step, slide.mpp, slide.magnification, slide.levels)
+        key = self._key(slide, stage)
         return key, EMPTY if key in self._forms else self.found(stem, slide, stage)
+
+    def _key(self, slide: KnownSlide, stage: Stage) -> tuple[Any, ...]:
+        """Return what tells the form of a stage for one slide from that for another."""
+        if stage.step.kind != "patch_coords":
+            return (stage.step,)
+        return (stage.step, slide.mpp, slide.magnification, slide.downsamples)
+
+
+def with_upstream(recipe: Recipe, steps: Collection[Step]) -> tuple[Stage, ...]:
+    """Return the stages of these steps and all that they are computed from, upstream first."""
+    wanted = set(steps)
+    for stage in reversed(recipe.stages):
+        if stage.step in wanted:
+            wanted |= set(stage.upstream)
+    return tuple(stage for stage in recipe.stages if stage.step in wanted)
 
 
 def supplied_masks(folder: Path | None) -> dict[str, list[Path]]:

@@ -48,14 +48,15 @@ class KnownSlide:
     content: str
     mpp: float
     magnification: float
-    levels: tuple[tuple[int, int, float], ...]
+    downsamples: tuple[float, ...]
+    """Of its levels, finest first."""
     stated_mpp: float | None
     full_hash: bool
     mask: KnownMask | None = None
 
     def info(self, stem: str) -> SlideInfo:
-        """Return what sampling wants to know."""
-        levels = tuple(Level(*level) for level in self.levels)
+        """Return what sampling wants to know; sides are left out."""
+        levels = tuple(Level(0, 0, downsample) for downsample in self.downsamples)
         return SlideInfo(stem, Path(), "", levels, self.mpp, "its record", self.magnification, "its record")
 
 
@@ -105,10 +106,10 @@ def _row(record: Record) -> list[Any] | None:
     if slide is None:
         return None
     info, content = slide.info, slide.identity.spec["content"]
-    levels = [[level.width, level.height, level.downsample] for level in info.levels]
+    downsamples = [level.downsample for level in info.levels]
     mask = _mask_row(record.tissue_mask) if record.tissue_mask else None
     scale = (info.mpp, info.magnification)
-    return [slide.identity.fingerprint, content, *scale, levels, slide.stated_mpp, slide.full_hash, mask]
+    return [slide.identity.fingerprint, content, *scale, downsamples, slide.stated_mpp, slide.full_hash, mask]
 
 
 def _mask_row(mask: MaskRecord) -> list[Any]:
@@ -119,10 +120,9 @@ def _mask_row(mask: MaskRecord) -> list[Any]:
 
 
 def _known(row: list[Any]) -> KnownSlide:
-    fingerprint, content, mpp, magnification, levels, stated, full_hash, mask = row
-    sides = tuple((width, height, downsample) for width, height, downsample in levels)
+    fingerprint, content, mpp, magnification, downsamples, stated, full_hash, mask = row
     made = KnownMask(*mask) if mask else None
-    return KnownSlide(fingerprint, content, mpp, magnification, sides, stated, full_hash, made)
+    return KnownSlide(fingerprint, content, mpp, magnification, tuple(downsamples), stated, full_hash, made)
 
 
 def _outlines(path: Path) -> tuple[str, str]:

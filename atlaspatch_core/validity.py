@@ -1,7 +1,7 @@
 """What of a project is fresh, stale, missing or failed, and why; no slide is opened."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,7 @@ class Judge:
         polygons = self.known.polygons.get(stem)
         wanted = self.expectations.of(stem, slide, polygons) if slide else {}
         states: dict[Step, State] = {}
-        for stage in self.recipe.stages:
+        for stage in self.expectations.stages:
             state, why = self._state(stem, slide, stage, wanted, states)
             states[stage.step] = state
             yield Validity(stem, stage.step, state, why)
@@ -120,11 +120,10 @@ class Judge:
         if stage.step == TISSUE_MASK:
             return "the outlines changed"
         inputs = {step: str(wanted[step].fingerprint) for step in stage.upstream}
-        found = self.expectations.found(stem, slide, stage)
         for identity, why in self.learned.setdefault(stage.step, []):
-            spec = {**identity.spec, **found}
-            if replace(identity, spec=spec, inputs=identity_of(stage, inputs, found).inputs).fingerprint == stored:
+            if self.expectations.fingerprint_as(identity, stem, slide, stage, inputs) == stored:
                 return why
+        found = self.expectations.found(stem, slide, stage)
         return self._learn(stem, stage, stored, identity_of(stage, inputs, found))
 
     def _learn(self, stem: str, stage: Stage, stored: str, expected: Identity) -> str:
@@ -162,18 +161,19 @@ def validities(
     stems: Iterable[str],
     stored: Stored,
     *,
+    steps: Collection[Step] | None = None,
     stated: Mapping[str, float | None] | None = None,
     known: Known | None = None,
 ) -> Iterator[Validity]:
-    """Yield the state of every output of these slides, slide by slide, upstream first.
+    """Yield the state of outputs of these slides, slide by slide, upstream first; of all, or of ``steps`` alone.
 
     Expected identities come from records and outlines; of what is stored only fingerprints are compared, and at most
     ``MOST_READ`` identities of a step are read to say why. ``stated`` is what the user says of µm/px, by stem.
     """
     store = Store(recipe.project.output)
-    judge = Judge(recipe, stored, known or read_known(store), Expectations(recipe, store, stated))
+    judge = Judge(recipe, stored, known or read_known(store), Expectations(recipe, store, stated, steps))
     for stem in stems:
-        yield from judge.states(stem)
+        yield from (found for found in judge.states(stem) if steps is None or found.step in steps)
 
 
 def stored_in_files(recipe: Recipe, known: Known | None = None) -> Stored:
