@@ -1,20 +1,22 @@
 """The assets of a project: one op that takes a batch of slides through every stage of the recipe."""
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
+from atlaspatch_assets.attempts import Attempts
 from atlaspatch_assets.batches import OP_NAME
 from atlaspatch_assets.checks import check_specs
 from atlaspatch_assets.events import events
 from atlaspatch_assets.partitions import SLIDES, register
-from atlaspatch_assets.pools import POOL
+from atlaspatch_assets.pools import pool_of
 from atlaspatch_assets.progress import Progress
 from atlaspatch_assets.slides import find_batch
 from atlaspatch_assets.stages import asset_key, asset_specs
+from atlaspatch_core.discovery import SlideSource
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.outcome import Outcome, Status, Step
 from atlaspatch_core.recipe import Recipe
@@ -25,6 +27,16 @@ class BatchConfig(dg.Config):
 
     slides: list[str] = Field(default=[], description="Stems of the slides; empty: the partitions of the run.")
     force: bool = Field(default=False, description="Compute the selected assets anew, though what is stored is valid.")
+    retries: int = Field(
+        default=3,
+        ge=0,
+        le=10,
+        description="How often a slide is tried again whose storage was gone or whose memory was short. "
+        "A slide that is bad is never tried again.",
+    )
+    retry_seconds: float = Field(
+        default=60.0, ge=0, description="Pause before the first of these; each further one is twice as long."
+    )
 
 
 def build_slide_assets(recipe: Recipe) -> dg.AssetsDefinition:
@@ -49,7 +61,7 @@ def _multi_asset(recipe: Recipe, specs: list[dg.AssetSpec], checks: list[dg.Asse
         can_subset=True,
         partitions_def=SLIDES,
         backfill_policy=dg.BackfillPolicy.multi_run(recipe.project.runtime.slides_per_run),
-        pool=POOL,
+        pool=pool_of(recipe.project.runtime),
     )
     def slides_to_embeddings(context: dg.AssetExecutionContext, config: BatchConfig) -> Iterator[Any]:
         stems = _stems(context, config)
@@ -78,14 +90,23 @@ def _outcomes(
     from atlaspatch_core.pipeline import process
 
     steps = _selected(context, recipe)
-    progress = Progress(context.log, len(stems))
+    progress = Progress(context.log, len(stems), len(steps), lambda text: _tell(context, text))
     try:
         batch = find_batch(recipe.project, stems)
     except AtlasPatchError as error:
         raise dg.Failure(str(error), allow_retries=False) from error
-    yield from progress.watch(batch.failures(steps[0]))
-    taken = process(batch.sources, recipe, steps=steps, force=config.force, on_patches=progress.patches)
-    yield from progress.watch(taken)
+    yield from progress.lost(batch.failures(steps[0]))
+
+    def take(sources: Sequence[SlideSource]) -> Iterator[Outcome]:
+        return process(sources, recipe, steps=steps, force=config.force, on_patches=progress.on_patches)
+
+    attempts = Attempts(config.retries, config.retry_seconds, context.log)
+    yield from progress.watch(attempts.outcomes(batch.sources, take))
+
+
+def _tell(context: dg.AssetExecutionContext, text: str) -> None:
+    """Show how far the run is on its page and in the list of runs."""
+    context.instance.add_run_tags(context.run.run_id, {"atlaspatch/progress": text})
 
 
 def _selected(context: dg.AssetExecutionContext, recipe: Recipe) -> list[Step]:
