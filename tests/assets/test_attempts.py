@@ -1,0 +1,190 @@
+"""Trying again, only what may pass; progress; and a run whose process was killed."""
+
+import errno
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import dagster as dg
+from small_projects import break_slide, failed_slides, paint, project, run, said
+
+from atlaspatch_assets.attempts import Attempts
+from atlaspatch_assets.pools import pool_of
+from atlaspatch_assets.progress import Progress, duration
+from atlaspatch_core.discovery import SlideSource
+from atlaspatch_core.errors import UnwritableOutput
+from atlaspatch_core.outcome import Outcome, Status, Step
+from atlaspatch_core.project import Runtime
+from atlaspatch_core.transient import is_transient
+
+LOG = logging.getLogger(__name__)
+SOURCES = [SlideSource(stem, Path(f"{stem}.svs")) for stem in ("a", "b", "c")]
+COORDS, FEATURES = Step("patch_coords"), Step("patch_features", "uni")
+
+
+def done(stem: str, step: Step = COORDS) -> Outcome:
+    return Outcome(stem, step, Status.COMPUTED, "1" * 16)
+
+
+def gone(stem: str) -> Outcome:
+    return Outcome(stem, COORDS, Status.FAILED, why="storage went", transient=True)
+
+
+def attempts(retries: int, pauses: list) -> Attempts:
+    return Attempts(retries, 60, LOG, pauses.append)
+
+
+def test_only_slides_whose_failure_may_pass_are_tried_again_with_growing_pauses():
+    taken: list[list[str]] = []
+    pauses: list[float] = []
+
+    def take(sources):
+        taken.append([source.stem for source in sources])
+        for source in sources:
+            if source.stem == "b":
+                yield Outcome("b", COORDS, Status.FAILED, why="bad")
+            elif source.stem == "c" and len(taken) < 3:
+                yield gone("c")
+                yield Outcome("c", FEATURES, Status.SKIPPED)
+            else:
+                yield done(source.stem)
+
+    outcomes = list(attempts(3, pauses).outcomes(SOURCES, take))
+
+    assert taken == [["a", "b", "c"], ["c"], ["c"]]
+    assert pauses == [60, 120]
+    assert [(it.stem, it.status) for it in outcomes] == [("a", "computed"), ("b", "failed"), ("c", "computed")]
+
+
+def test_after_the_last_attempt_the_failure_is_told_once():
+    pauses: list[float] = []
+
+    outcomes = list(attempts(2, pauses).outcomes(SOURCES[:1], lambda sources: [gone(it.stem) for it in sources]))
+
+    assert [it.why for it in outcomes] == ["storage went"]
+    assert len(pauses) == 2
+
+
+def test_what_was_done_before_the_failure_is_told_once():
+    def take(sources):
+        number.append(1)
+        yield done("a")
+        yield done("a", FEATURES) if len(number) > 1 else Outcome("a", FEATURES, Status.FAILED, transient=True)
+
+    number: list[int] = []
+    outcomes = list(attempts(1, []).outcomes(SOURCES[:1], take))
+
+    assert [it.step for it in outcomes] == [COORDS, FEATURES]
+
+
+def test_a_full_disk_and_a_stale_handle_may_pass_and_a_missing_file_does_not():
+    def caused_by(number: int) -> Exception:
+        try:
+            try:
+                raise OSError(number, os.strerror(number))
+            except OSError as error:
+                raise UnwritableOutput("a: cannot be written") from error
+        except UnwritableOutput as error:
+            return error
+
+    passing = [is_transient(caused_by(number)) for number in (errno.ENOSPC, errno.ESTALE, errno.EIO)]
+    lasting = [is_transient(caused_by(number)) for number in (errno.ENOENT, errno.EACCES)]
+
+    assert (passing, lasting) == ([True] * 3, [False] * 2)
+    assert is_transient(MemoryError())
+    assert not is_transient(ValueError())
+
+
+def test_a_device_out_of_memory_may_pass():
+    import torch
+
+    assert is_transient(torch.OutOfMemoryError("CUDA out of memory"))
+
+
+def test_progress_says_slides_rate_and_time_left_though_outcomes_come_mixed():
+    told: list[str] = []
+    now = [0.0]
+    progress = Progress(LOG, 4, 2, told.append, clock=lambda: now[0])
+
+    for step, stem in ((COORDS, "a"), (COORDS, "b"), (FEATURES, "a")):
+        now[0] += 20
+        list(progress.watch([done(stem, step)]))
+    progress.on_patches("b", 600, 1000)
+    now[0] = 75
+    progress.on_patches("b", 900, 1000)
+
+    assert told[-1] == "1 of 4 slides, 12 patches/s, about 4 min left"
+    assert [duration(seconds) for seconds in (59, 600, 7200)] == ["59 s", "10 min", "2.0 h"]
+
+
+def test_each_device_has_its_pool():
+    devices = ("cuda", "cuda:0", "cuda:1", "cpu")
+
+    assert [pool_of(Runtime(device=device)) for device in devices] == ["gpu", "gpu", "gpu_1", "gpu"]
+
+
+def test_a_bad_slide_is_not_tried_again_and_the_page_of_the_run_says_how_far_it_is(tmp_path):
+    paint(tmp_path / "slides", "good")
+    break_slide(tmp_path / "slides", "bad")
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = run(project(tmp_path), instance, ["bad", "good"])
+
+        record = instance.get_run_by_id(result.run_id)
+
+    assert list(failed_slides(result)) == ["bad"]
+    assert not [event for event in result.all_events if event.is_step_up_for_retry]
+    assert record is not None
+    assert record.tags["atlaspatch/progress"] == "2 of 2 slides"
+
+
+KILLED = """
+import sys
+from pathlib import Path
+import dagster as dg
+from small_projects import project
+from atlaspatch_assets.batches import batch_config
+from atlaspatch_assets.definitions import build_definitions
+folder = Path(sys.argv[1])
+slides = sys.argv[2:]
+with dg.DagsterInstance.from_config(str(folder / "home")) as instance:
+    job = build_definitions(project(folder, encoders=True)).resolve_job_def("process_slides")
+    job.execute_in_process(instance=instance, partition_key=slides[0], run_config=batch_config(slides))
+"""
+
+
+def test_a_run_whose_process_was_killed_is_resumed_with_what_landed(tmp_path):
+    stems = [f"s{number:02}" for number in range(12)]
+    paint(tmp_path / "slides", *stems)
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    with dg.DagsterInstance.from_config(str(tmp_path / "home")) as instance:
+        instance.add_dynamic_partitions("slides", stems)
+        kill_after_first_embedding(tmp_path, stems, instance)
+        landed = instance.get_materialized_partitions(EMBEDDING)
+
+        assert run(project(tmp_path, encoders=True), instance, stems).success
+
+        statuses = {stem: said(instance, "slide_embedding/mean-efficientnet_lite0", stem)["status"] for stem in stems}
+        assert instance.get_materialized_partitions(EMBEDDING) == set(stems)
+    assert landed
+    assert {statuses[stem] for stem in landed} == {"reused"}
+    assert "computed" in statuses.values()
+
+
+EMBEDDING = dg.AssetKey(["slide_embedding", "mean-efficientnet_lite0"])
+
+
+def kill_after_first_embedding(folder: Path, stems: list[str], instance: dg.DagsterInstance) -> None:
+    """Run the job in another process, and kill that without warning once a slide is done."""
+    here = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])}
+    command = [sys.executable, "-c", KILLED, str(folder), *stems]
+    with subprocess.Popen(
+        command, env=os.environ | here, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as child:
+        while child.poll() is None and not instance.get_materialized_partitions(EMBEDDING):
+            time.sleep(0.05)
+        child.send_signal(signal.SIGKILL)
