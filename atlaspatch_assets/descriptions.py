@@ -35,7 +35,8 @@ def _tissue_mask(store: Store) -> str:
     return (
         "Outlines of the tissue of a slide: polygons with holes, in level-0 px.\n\n"
         f"`{store.geojson(STEM)}` opens in QuPath and may be edited there; an edited mask is kept, and what depends "
-        "on it is computed anew."
+        "on it is computed anew. Deleted, the automatic or supplied one comes back. The check `tissue_quality` holds "
+        "its numbers against the bounds in `[quality]` of the project file."
     )
 
 

@@ -59,7 +59,7 @@ RULES = (
         "dark_background",
         "dark_share",
         "max_dark_share",
-        "{value:.0%} of the slide is near black, more than {bound:.0%}: if it is fluorescence, its mask means nothing",
+        "{value:.0%} of the slide is near black, more than {bound:.0%}: no segmenter here is made for fluorescence",
     ),
     Rule("pen_marks", "pen_share", "max_pen_share", "{value:.1%} of the slide is under ink, more than {bound:.1%}"),
     Rule("blurred", "blur_share", "max_blur_share", "{value:.0%} of the tissue is blurred, more than {bound:.0%}"),
@@ -105,7 +105,8 @@ class QualitySpec:
 def judge(numbers: Mapping[str, float], spec: QualitySpec) -> tuple[Finding, ...]:
     """Return a finding for each number that is known, passed or not, in the order of ``RULES``.
 
-    ``numbers`` are those of a tissue mask. A slide without tissue has that finding, and none on its tissue.
+    ``numbers`` are those of a tissue mask. A slide without tissue has that finding, and none on its tissue; a dark one
+    has none on ink, which is told by its colour on glass.
     """
     return tuple(_findings(numbers, spec))
 
@@ -121,9 +122,10 @@ def warnings(findings: Iterable[Finding]) -> str:
 
 
 def _findings(numbers: Mapping[str, float], spec: QualitySpec) -> Iterator[Finding]:
-    empty = numbers.get("fragments") == 0
+    meaningless = {"little_tissue", "blurred"} if numbers.get("fragments") == 0 else set()
+    meaningless |= {"pen_marks"} if numbers.get("dark_share", 0.0) > spec.max_dark_share else set()
     for rule in RULES:
-        if rule.number in numbers and not (empty and rule.name in ("little_tissue", "blurred")):
+        if rule.number in numbers and rule.name not in meaningless:
             yield _finding(rule, float(numbers[rule.number]), _bound(rule, spec))
 
 

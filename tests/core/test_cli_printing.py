@@ -2,13 +2,15 @@
 
 import io
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from atlaspatch_core.cli.display import Display
-from atlaspatch_core.cli.printing import slide_line, step_line, summary
+from atlaspatch_core.cli.printing import slide_line, step_line, summary, warning_line
 from atlaspatch_core.outcome import Outcome, Status, Step
+from atlaspatch_core.quality import QualitySpec, judge
 
 SLIDE, MASK, COORDS = Step("slide"), Step("tissue_mask"), Step("patch_coords")
 FEATURES, EMBEDDING = Step("patch_features", "lite"), Step("slide_embedding", "mean-lite")
@@ -125,3 +127,23 @@ def test_on_a_terminal_a_bar_shows_slides_and_patches(monkeypatch: pytest.Monkey
     assert "patches of a" in text
     assert "64/96" in text
     assert "1/1" in text
+
+
+def judged(status: Status = Status.REUSED, **numbers: float) -> Outcome:
+    return replace(outcome(MASK, status, **numbers), findings=judge(numbers, QualitySpec()))
+
+
+def test_what_is_odd_about_a_slide_is_one_more_line_and_what_is_usual_is_none():
+    odd = warning_line([outcome(SLIDE, Status.REUSED), judged(fragments=300, pen_share=0.2)])
+    assert odd is not None
+    assert (
+        odd.plain == "a: WARNING: 300 pieces of tissue, more than 200; 20.0% of the slide is under ink, more than 5.0%"
+    )
+    assert warning_line([judged(fragments=3)]) is None
+    assert warning_line([judged(Status.FAILED, fragments=0)]) is None
+
+
+def test_every_finding_is_told_in_detail():
+    line = step_line(judged(fragments=300, pen_share=0.0)).plain
+    assert "WARNING 300 pieces of tissue, more than 200" in line
+    assert "pen share 0 (≤ 0.05)" in line

@@ -58,6 +58,10 @@ def test_each_oddity_is_one_finding(changes: dict[str, float], name: str):
     assert odd(**changes) == [name]
 
 
+def test_the_colours_of_a_dark_slide_are_not_taken_for_ink():
+    assert odd(dark_share=0.8, pen_share=0.2) == ["dark_background"]
+
+
 def test_a_number_at_its_bound_passes():
     spec = QualitySpec()
     at_bounds = {rule.number: float(getattr(spec, rule.bound)) for rule in RULES if rule.bound}
