@@ -21,15 +21,30 @@ if TYPE_CHECKING:
     from atlaspatch_assets.reporting import Reporter
     from atlaspatch_core.discovery import Discovery
     from atlaspatch_core.project import Project
+    from atlaspatch_core.recipe import Recipe
+    from atlaspatch_core.report.values import Failures
 
 
 def main() -> None:
-    """Run ``atlaspatch``. With ``DAGSTER_HOME`` set, ``encode-slide`` tells that Dagster instance what it made."""
-    cli(obj=Hooks(report=_report if os.environ.get("DAGSTER_HOME") else None))
+    """Run ``atlaspatch``. With ``DAGSTER_HOME`` set, ``encode-slide`` tells that Dagster instance what it made, and
+    ``report`` asks it what failed.
+    """
+    known = bool(os.environ.get("DAGSTER_HOME"))
+    cli(obj=Hooks(report=_report, failures=_failures) if known else Hooks())
 
 
 def _report(outcome: Outcome) -> None:
     _reporter()(outcome)
+
+
+def _failures(recipe: "Recipe") -> "Failures":
+    import dagster as dg
+
+    from atlaspatch_assets.report import failures
+
+    _home()
+    with dg.DagsterInstance.get() as instance:
+        return failures(recipe, instance)
 
 
 @cache

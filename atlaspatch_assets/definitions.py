@@ -7,6 +7,7 @@ from atlaspatch_assets.edits import build_edit_sensor
 from atlaspatch_assets.jobs import build_job
 from atlaspatch_assets.patients import build_patient_definitions
 from atlaspatch_assets.project_file import find_project
+from atlaspatch_assets.report import build_report_definitions
 from atlaspatch_assets.sensors import build_sensor
 from atlaspatch_core.project import Project
 from atlaspatch_core.recipe import make_recipe
@@ -26,7 +27,7 @@ def build_definitions(project: Project) -> dg.Definitions:
         sensors=[build_sensor(project), build_edit_sensor(recipe)],
         executor=dg.in_process_executor,
     )
-    return dg.Definitions.merge(of_slides, build_patient_definitions(recipe))
+    return dg.Definitions.merge(of_slides, build_patient_definitions(recipe), build_report_definitions(recipe))
 
 
 @dg.definitions

@@ -1,9 +1,13 @@
 """What an outer layer adds to the commands."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from atlaspatch_core.outcome import Outcome
+from atlaspatch_core.outcome import Outcome, Step
+
+if TYPE_CHECKING:
+    from atlaspatch_core.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,3 +16,5 @@ class Hooks:
 
     report: Callable[[Outcome], None] | None = None
     """Called with every outcome as it comes, before it is printed."""
+    failures: Callable[["Recipe"], Mapping[Step, Mapping[str, str]]] | None = None
+    """Returns step to stem to the reason why the last attempt failed, as it was remembered elsewhere."""

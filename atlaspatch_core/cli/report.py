@@ -1,0 +1,49 @@
+"""``atlaspatch report``: one page about all slides of a project."""
+
+from pathlib import Path
+
+import click
+
+from atlaspatch_core.cli.hooks import Hooks
+from atlaspatch_core.errors import AtlasPatchError
+
+
+@click.command()
+@click.option(
+    "--project",
+    "project_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    envvar="ATLASPATCH_PROJECT",
+    default="atlaspatch.toml",
+    show_default=True,
+    help="The project file. 'atlaspatch init' writes one.",
+)
+@click.option(
+    "--to",
+    "page",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write. Default: cohort_report.html in the project's output folder.",
+)
+@click.pass_context
+def report(context: click.Context, project_file: Path, page: Path | None) -> None:
+    """Write one HTML page about all slides of a project.
+
+    Gallery with outlines, distributions, outliers, map of embeddings, what is fresh, stale, missing or failed and why.
+    It opens from disk, without a server or a network. Slides are not opened: records, GeoJSON and HDF5 files are read.
+    With DAGSTER_HOME set, that Dagster instance is asked why slides failed.
+    """
+    from atlaspatch_core.project import load_project
+    from atlaspatch_core.recipe import make_recipe
+    from atlaspatch_core.report.writing import write_report
+
+    hooks = context.obj if isinstance(context.obj, Hooks) else Hooks()
+    try:
+        recipe = make_recipe(load_project(project_file))
+    except AtlasPatchError as error:
+        raise click.UsageError(str(error)) from error
+    try:
+        written = write_report(recipe, hooks.failures(recipe) if hooks.failures else None, page)
+    except OSError as error:
+        raise click.ClickException(f"{error.filename}: the page cannot be written ({error.strerror})") from error
+    counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in written.numbers.items() if count)
+    click.echo(f"{written.path} written: {counts}")
