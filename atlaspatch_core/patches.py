@@ -2,14 +2,16 @@
 
 from collections.abc import Generator, Iterator
 from itertools import chain
-from typing import Literal, Self, final
+from typing import Self, final
 
 import numpy as np
 
 from atlaspatch_core.grid import PatchGrid
 from atlaspatch_core.read_ahead import Batch, Piece, run
 from atlaspatch_core.regions import read_patch, region_pieces
+from atlaspatch_core.scale import Downscale
 from atlaspatch_core.slide import Slide
+from atlaspatch_core.tiles.reduced import DCT_FACTORS
 from atlaspatch_core.tiles.streaming import TileStream, open_tile_stream
 
 __all__ = ["Batch", "PatchStream", "open_stream", "read_patch", "stream_patches"]
@@ -22,9 +24,12 @@ class PatchStream:
     def __init__(
         self, slide: Slide, grid: PatchGrid, source: TileStream | str, *, batch_size: int, workers: int
     ) -> None:
-        self.path: Literal["tiles", "regions"] = "tiles" if isinstance(source, TileStream) else "regions"
-        """``tiles``: each stored tile is decoded once. ``regions``: the slide's reader is asked for every piece."""
-        self.why = source if isinstance(source, str) else "tiles give the reader's own pixels"
+        self.path = source.path if isinstance(source, TileStream) else "regions"
+        """``tiles``: each stored tile is decoded once. ``regions``: the slide's reader is asked for every piece.
+
+        ``tiles dct 1/4``: each stored tile is decoded once, at a quarter of its size.
+        """
+        self.why = source if isinstance(source, str) else source.why
         """Why this path was taken."""
         self._tiles = source if isinstance(source, TileStream) else None
         self._batches = run(
@@ -55,15 +60,20 @@ class PatchStream:
         self.close()
 
 
-def open_stream(slide: Slide, grid: PatchGrid, *, batch_size: int, workers: int) -> PatchStream:
+def open_stream(
+    slide: Slide, grid: PatchGrid, *, batch_size: int, workers: int, downscale: Downscale = "area"
+) -> PatchStream:
     """Return the stream of a grid's patches: each row once, in any order, in batches of at most ``batch_size``.
 
     The pixels are those of ``read_patch``, byte for byte. Where the slide stores tiles that give the same pixels as its
     reader, each is decoded once, whatever the number of patches that need it; ``path`` says which way was taken.
+    ``downscale`` ``dct``: where JPEG tiles can be decoded at the patches' own scale, and that is much faster
+    (``DCT_FACTORS``), they are; pixels then differ a little from area-averaged ones.
     ``workers`` threads read ahead of the consumer, by a bounded number of bytes.
     Raises UnreadableSlide, also while it is iterated, when pixels of a patch cannot be decoded.
     """
-    source = open_tile_stream(slide, grid) if len(grid.coords) else "there are no patches"
+    factors = DCT_FACTORS if downscale == "dct" else ()
+    source = open_tile_stream(slide, grid, factors) if len(grid.coords) else "there are no patches"
     return PatchStream(slide, grid, source, batch_size=batch_size, workers=workers)
 
 

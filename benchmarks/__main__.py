@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import looking, memory, reading, running
+from benchmarks import downscaling, looking, memory, reading, running
 from benchmarks.measuring import Measure
 from benchmarks.slides import make_slide
 
@@ -30,6 +30,7 @@ def everything(folder: Path) -> Iterator[Measure]:
     """Yield all measures; takes about a quarter of an hour on two cores."""
     yield from reading.measures(folder, 20_000, 15_000, WORKERS, 3)
     large, small = make_slide(folder / "large.svs", 20_000, 15_000), make_slide(folder / "small.svs", 8192, 6144)
+    yield from downscaling.measures(folder / "40x.svs", 20_000, 15_000, WORKERS, 5)
     yield from running.measures(large, small, folder, 3)
     yield from looking.measures(folder, (10, 100, 1000), 3)
     yield from memory.measures(folder, ((10_000, 8_000), (40_000, 30_000), (100_000, 80_000)))

@@ -34,6 +34,18 @@ def decoders(page: tifffile.TiffPage) -> tuple[Decode, ...]:
     return (_by_tifffile(page),)
 
 
+def jpeg_head(page: tifffile.TiffPage) -> bytes | None:
+    """Return what makes a JPEG file of a tile, put in place of its first two bytes; None where tiles are no JPEG.
+
+    That is the tables that all tiles share, and Adobe's marker that names the colour space as the page does.
+    """
+    if page.compression != JPEG or page.photometric not in COLOUR_SPACES:
+        return None
+    is_ycbcr = COLOUR_SPACES[page.photometric] == "YCBCR"
+    adobe = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00" + bytes([is_ycbcr])
+    return b"\xff\xd8" + adobe + (page.jpegtables or b"")[2:-2]
+
+
 def _jpeg(tables: bytes | None, colour_space: str) -> Decode:
     """Decode JPEG by libjpeg-turbo's defaults, as OpenSlide does: the pixels are the same bytes."""
 

@@ -9,7 +9,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from atlaspatch_core.slide import Level
-from atlaspatch_core.tiles.codecs import Decode, decoders
+from atlaspatch_core.tiles.codecs import Decode, decoders, jpeg_head
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +31,8 @@ class TiledLevel:
     """Shape (tile rows, tile columns): its length, bytes; 0 where no tile is stored."""
     decoders: tuple[Decode, ...]
     """Ways in which the tiles may be meant, likeliest first; never empty."""
+    jpeg_head: bytes | None = None
+    """What makes a JPEG file of a tile, put in place of its first two bytes; None where tiles are no JPEG."""
 
 
 def find_tiled_level(path: Path, level: Level) -> TiledLevel | None:
@@ -78,4 +80,5 @@ def _tiled_level(path: Path, level: Level, page: tifffile.TiffPage) -> TiledLeve
         offsets=np.array(page.dataoffsets, np.int64).reshape(shape),
         byte_counts=np.array(page.databytecounts, np.int64).reshape(shape),
         decoders=decoders(page),
+        jpeg_head=jpeg_head(page),
     )

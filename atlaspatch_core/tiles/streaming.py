@@ -1,7 +1,7 @@
 """Patches out of tiles that are read and decoded once."""
 
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from functools import partial
 from threading import Event
 from typing import final
@@ -12,31 +12,46 @@ from numpy.typing import NDArray
 from atlaspatch_core.grid import PatchGrid
 from atlaspatch_core.read_ahead import Piece, cuts, piece_size
 from atlaspatch_core.regions import averaged, read_patch
-from atlaspatch_core.scale import Sampling
-from atlaspatch_core.slide import Region, Slide
+from atlaspatch_core.slide import Slide
 from atlaspatch_core.tiles.codecs import Decode
 from atlaspatch_core.tiles.layout import TiledLevel, find_tiled_level
 from atlaspatch_core.tiles.live import LiveTiles
 from atlaspatch_core.tiles.plan import TilePlan, plan_tiles
+from atlaspatch_core.tiles.probing import same_colours, same_pixels
+from atlaspatch_core.tiles.reduced import dct_factor, reduce_level
 
 SHIFTED_TILES = {"leica", "trestle", "ventana"}
 """Vendors whose tiles overlap, or do not begin at (0, 0) of the slide."""
-PROBES = 4
-"""Patches that are read both ways before tiles are trusted."""
-PROBE_SIDE = 64
-"""px of such a patch that are compared: few tiles, hence cheap."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """Tiles that are known to show what the reader shows."""
+
+    level: TiledLevel
+    plan: TilePlan
+    decode: Decode
+    factor: int = 1
+    """How many times smaller than stored the tiles are decoded; ``level`` and ``plan`` are as they are then."""
 
 
 @final
 class TileStream:
-    """The patches of a grid that stored tiles can serve with the reader's own pixels. Owns an open file: close it."""
+    """The patches of a grid that stored tiles can serve. Owns an open file: close it."""
 
-    def __init__(self, slide: Slide, grid: PatchGrid, level: TiledLevel, plan: TilePlan, decode: Decode) -> None:
+    def __init__(self, slide: Slide, grid: PatchGrid, source: Source) -> None:
+        is_full = source.factor == 1
+        self.path = "tiles" if is_full else f"tiles dct 1/{source.factor}"
+        self.why = (
+            "tiles give the reader's own pixels" if is_full else "JPEG tiles can be decoded at the patches' scale"
+        )
         self._slide = slide
         self._grid = grid
-        self._plan = plan
-        self._live = LiveTiles(level, decode, plan)
-        self._is_tile = are_tiles(level, plan, grid.sampling)
+        self._plan = source.plan
+        self._live = LiveTiles(source.level, source.decode, source.plan)
+        self._read_size = grid.sampling.read_size // source.factor
+        is_patch = self._read_size == grid.sampling.patch_size
+        self._is_tile = are_tiles(source.level, source.plan, self._read_size) & is_patch
         self._piece_starts = np.zeros(0, np.int64)
         self._decoded: list[Event] = []
 
@@ -96,13 +111,13 @@ class TileStream:
 
     def _cut(self, patch: int, out: NDArray[np.uint8]) -> None:
         """Write one patch to ``out`` (patch_size, patch_size, 3); all its tiles are decoded."""
-        sampling, plan = self._grid.sampling, self._plan
-        direct = sampling.read_size == sampling.patch_size
-        square = out if direct else np.empty((sampling.read_size, sampling.read_size, 3), np.uint8)
+        plan, size, patch_size = self._plan, self._read_size, self._grid.sampling.patch_size
+        direct = size == patch_size
+        square = out if direct else np.empty((size, size, 3), np.uint8)
         if not self._live.paste(plan.corners[patch], plan.tiles_of(patch), square):
             self._read(patch, out)
         elif not direct:
-            out[...] = averaged(square, sampling.patch_size)
+            out[...] = averaged(square, patch_size)
 
     def _read(self, patch: int, out: NDArray[np.uint8]) -> None:
         """Write one patch to ``out`` through the slide's reader, which shows or says what is wrong with a tile."""
@@ -114,8 +129,11 @@ class TileStream:
         self._live.close()
 
 
-def open_tile_stream(slide: Slide, grid: PatchGrid) -> TileStream | str:
-    """Return the stream of tiles, or the reason why the slide must be read as regions."""
+def open_tile_stream(slide: Slide, grid: PatchGrid, dct_factors: Collection[int] = ()) -> TileStream | str:
+    """Return the stream of tiles, or the reason why the slide must be read as regions.
+
+    JPEG tiles are decoded at reduced scale where that is one of 1 / ``dct_factors`` and serves all that full tiles do.
+    """
     level = slide.info.levels[grid.sampling.level]
     if slide.info.vendor in SHIFTED_TILES:
         return f"tiles of {slide.info.vendor} slides overlap or are shifted"
@@ -126,32 +144,31 @@ def open_tile_stream(slide: Slide, grid: PatchGrid) -> TileStream | str:
     if not len(plan.rows):
         return "the patches lie between the pixels of this level"
     for decode in tiled.decoders:
-        if _same_pixels(slide, grid, tiled, plan, decode):
-            return TileStream(slide, grid, tiled, plan, decode)
+        if same_pixels(slide, grid, tiled, plan, decode):
+            full = Source(tiled, plan, decode)
+            return TileStream(slide, grid, reduced(slide, grid, full, dct_factors) or full)
     return "decoded tiles differ from what the reader shows"
 
 
-def are_tiles(level: TiledLevel, plan: TilePlan, sampling: Sampling) -> NDArray[np.bool_]:
-    """Return (n,): which patches are exactly one tile that no other patch needs."""
-    size = sampling.read_size
-    if not level.tile_width == level.tile_height == sampling.read_size == sampling.patch_size:
+def reduced(slide: Slide, grid: PatchGrid, full: Source, factors: Collection[int]) -> Source | None:
+    """Return the tiles decoded at the scale of the patches; None where that is not possible or not asked for."""
+    factor = dct_factor(grid.sampling)
+    if factor is None or factor not in factors:
+        return None
+    level = reduce_level(full.level, full.decode, factor)
+    if level is None:
+        return None
+    downsample = slide.info.levels[grid.sampling.level].downsample * factor
+    plan = plan_tiles(level, grid.coords, downsample, grid.sampling.patch_size)
+    if len(plan.rows) < len(full.plan.rows) or not same_colours(slide, grid, level, plan, factor):
+        return None
+    return Source(level, plan, level.decoders[0], factor)
+
+
+def are_tiles(level: TiledLevel, plan: TilePlan, size: int) -> NDArray[np.bool_]:
+    """Return (n,): which patches, squares of ``size`` px, are exactly one tile that no other patch needs."""
+    if not level.tile_width == level.tile_height == size:
         return np.zeros(len(plan.rows), np.bool_)
     inside = plan.corners + size <= (level.width, level.height)
     alone = plan.uses[plan.needs[plan.starts[:-1]]] == 1
     return alone & (inside & (plan.corners % size == 0)).all(axis=1)
-
-
-def _same_pixels(slide: Slide, grid: PatchGrid, level: TiledLevel, plan: TilePlan, decode: Decode) -> bool:
-    """Whether the corners of a few patches, first to last, are the same bytes by tiles and by the reader."""
-    number, side = grid.sampling.level, min(PROBE_SIDE, grid.sampling.read_size)
-    coords = grid.coords[plan.rows[np.linspace(0, len(plan.rows) - 1, PROBES).astype(int)]]
-    probes = plan_tiles(level, coords, slide.info.levels[number].downsample, side)
-    pixels = np.empty((side, side, 3), np.uint8)
-    with closing(LiveTiles(level, decode, probes)) as live:
-        for tile in probes.tiles.tolist():
-            live.decode(tile)
-        for patch, (x, y) in enumerate(coords[probes.rows].tolist()):
-            decoded = live.paste(probes.corners[patch], probes.tiles_of(patch), pixels)
-            if not decoded or not np.array_equal(pixels, slide.read_region(Region(x, y, number, side, side))):
-                return False
-    return True
