@@ -118,6 +118,12 @@ class Expectations:
         info = slide.info(stem)
         return coords_facts(info, choose_sampling(info, stage.geometry.spec))
 
+    def spec(self, stage: Stage) -> dict[str, Any]:
+        """Return what decides a stage on every slide, worked out once. Raises MissingWeights."""
+        if stage.step not in self._specs:
+            self._specs[stage.step] = stage.spec
+        return self._specs[stage.step]
+
     def form(self, stage: Stage, found: Mapping[str, Any], spec: Mapping[str, Any], key: Any) -> Form:
         """Return the form of a stage's identity; ``key`` tells specs and facts apart."""
         if key not in self._forms:

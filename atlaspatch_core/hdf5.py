@@ -50,6 +50,18 @@ class Kept:
             return _identity(file[self.name])  # type: ignore[arg-type]
 
 
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Another identity for a result whose rows stay as they are."""
+
+    name: str
+    """Path of the dataset."""
+    before: str
+    """Fingerprint that it has."""
+    identity: Identity
+    """What it gets."""
+
+
 Writer = Callable[[Path], None]
 
 
@@ -70,6 +82,16 @@ def read_array(path: Path, name: str) -> NDArray:
         if name not in file:
             raise UnreadableOutput(f"{path.stem}: {path} has no dataset {name!r}; run the step that makes it again")
         return file[name][()]  # type: ignore[index]
+
+
+def read_rows(path: Path, name: str, rows: Sequence[int]) -> NDArray:
+    """Return some rows of a dataset, in ascending order. Raises UnreadableOutput when they cannot be read."""
+    with _open(path) as file:
+        if name not in file or len(file[name]) <= max(rows, default=-1):  # type: ignore[arg-type]
+            raise UnreadableOutput(
+                f"{path.stem}: {path} has no such rows of {name!r}; run the step that makes it again"
+            )
+        return file[name][list(rows)]  # type: ignore[index]
 
 
 def _open(path: Path) -> h5py.File:
@@ -139,6 +161,23 @@ def write_added(path: Path, datasets: Sequence[Dataset], rows: int) -> Writer:
         with h5py.File(target, "r+") as file:
             for dataset in datasets:
                 _write(file, dataset, rows)
+
+    return write
+
+
+def write_restamped(path: Path, stamps: Sequence[Stamp], canary: Mapping[str, int | float]) -> Writer:
+    """Return what writes the file at ``path`` with other identities, and with the numbers that justify them."""
+
+    def write(target: Path) -> None:
+        shutil.copyfile(path, target)
+        with h5py.File(target, "r+") as file:
+            for stamp in stamps:
+                item: h5py.Dataset = file[stamp.name]  # type: ignore[assignment]
+                _write_identity(item, stamp.identity)
+                item.attrs["restamped_from"] = stamp.before
+                item.attrs["canary"] = canonical_json(dict(canary))
+                if "revision" in item.attrs:
+                    item.attrs["revision"] = canonical_json(stamp.identity.spec.get("weights"))
 
     return write
 

@@ -13,6 +13,8 @@ class Status(StrEnum):
 
     COMPUTED = "computed"
     REUSED = "reused"
+    RESTAMPED = "restamped"
+    """Not computed: a canary showed that what decides the output now gives the same numbers."""
     FAILED = "failed"
     SKIPPED = "skipped"
     """Not tried: an earlier step of the slide failed, or there is nothing to make (no patches)."""

@@ -105,6 +105,19 @@ class Patients(_Section):
     """Patient encoders; each takes the first geometry that suits it."""
 
 
+class Upgrades(_Section):
+    """What happens when an encoder, the segmenter or a geometry changes."""
+
+    automatic: bool = False
+    """Compute stale results anew without being asked; otherwise it is only proposed."""
+    canary_slides: int = Field(default=10, gt=0)
+    """Slides on which a changed patch encoder is tried first."""
+    canary_patches: int = Field(default=50, gt=1)
+    """Patches of each of them."""
+    least_cosine: float = Field(default=0.9999, gt=0, le=1)
+    """Least cosine of stored and new features of every patch that counts as the same numbers."""
+
+
 class Pictures(_Section):
     """Pictures and patch images to write beside the results; they decide no numbers."""
 
@@ -160,6 +173,7 @@ class Project(_Section):
     patients: Patients = Patients()
     quality: Annotated[QualitySpec, Field(default_factory=QualitySpec)]
     """Bounds of what is usual; slides beyond them are warned of, or stopped where ``block`` says so."""
+    upgrades: Upgrades = Upgrades()
     pictures: Pictures = Pictures()
     runtime: Runtime = Runtime()
 

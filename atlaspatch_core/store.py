@@ -1,7 +1,7 @@
 """The one writer of everything that is kept: where each file lies, and how it changes under the slide's lock."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import time_ns
@@ -9,7 +9,7 @@ from time import time_ns
 from atlaspatch_core.atomic import replacing, slide_lock, sweep
 from atlaspatch_core.errors import OutOfDate, UnreadableOutput
 from atlaspatch_core.fingerprint import Identity
-from atlaspatch_core.hdf5 import COORDS, Dataset, Kept, Writer, read_kept, write_added
+from atlaspatch_core.hdf5 import COORDS, Dataset, Kept, Stamp, Writer, read_kept, write_added, write_restamped
 from atlaspatch_core.records import MaskRecord, Record, SlideRecord, read_record
 
 
@@ -126,6 +126,20 @@ class Store:
                 raise OutOfDate(f"{stem}: the coords in {path} changed while their features were computed; run again")
             with replacing(path) as temporary:
                 write_added(path, datasets, self.write_rows)(temporary)
+
+    def restamp(self, stem: str, geometry: str, stamps: Sequence[Stamp], canary: Mapping[str, int | float]) -> None:
+        """Give results another identity: their rows stay, and say why by the canary's numbers.
+
+        Raises OutOfDate when one of them was replaced meanwhile.
+        """
+        path = self.h5(stem, geometry)
+        with slide_lock(self.output, stem):
+            kept = self.kept(stem, geometry)
+            if any(stamp.name not in kept or kept[stamp.name].fingerprint != stamp.before for stamp in stamps):
+                raise OutOfDate(f"{stem}: the results in {path} changed while a canary was tried; run again")
+            if stamps:
+                with replacing(path) as temporary:
+                    write_restamped(path, stamps, canary)(temporary)
 
     def _update_record(self, stem: str, change: Callable[[Record], Record]) -> None:
         self._write(self.record(stem), change(self.read_record(stem)).to_bytes())

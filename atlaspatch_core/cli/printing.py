@@ -12,6 +12,7 @@ from atlaspatch_core.quality import warnings
 STYLES: Mapping[Status, str] = {
     Status.COMPUTED: "green",
     Status.REUSED: "dim",
+    Status.RESTAMPED: "cyan",
     Status.FAILED: "bold red",
     Status.SKIPPED: "yellow",
 }

@@ -120,6 +120,17 @@ max_blur_share = 0.5
 # "dark_background", "pen_marks", "blurred", "emptied_by_artifacts".
 block = []
 
+# What happens when an encoder, the segmenter or a geometry changes.
+[upgrades]
+# Compute stale results anew without being asked. false: it is proposed, with slides, patches, hours and gigabytes.
+automatic = false
+# A changed patch encoder is first tried on so many slides. Where it gives the same numbers, stored features are kept.
+canary_slides = 10
+# Patches of each of them.
+canary_patches = 50
+# Least cosine of stored and new features, of every patch, that counts as the same numbers.
+least_cosine = 0.9999
+
 # Pictures to write beside the results; the small ones for the web page are always made.
 [pictures]
 # The patches, drawn on the slide.
