@@ -12,6 +12,7 @@ from atlaspatch_core.errors import InvalidProject
 from atlaspatch_core.filters import FilterSpec
 from atlaspatch_core.grid import GridSpec
 from atlaspatch_core.quality import QualitySpec
+from atlaspatch_core.scale import Downscale
 from atlaspatch_core.segmenters.declaration import TissueSpec
 
 FILE_NAME = "atlaspatch.toml"
@@ -65,6 +66,8 @@ class Geometry(_Section):
     slide_encoders: tuple[str, ...] = ()
     precision: Precision = "float16"
     """Precision of patch features; float16 runs as float32 on a CPU."""
+    downscale: Downscale = "area"
+    """``dct``: patches at an eighth of a JPEG level's scale are decoded at that scale, not averaged; for features."""
 
     @field_validator("name")
     @classmethod

@@ -152,10 +152,16 @@ def _stages(geometry: Geometry, project: Project, plugins: Plugins, cases: Seque
     settings = {"grid": _without_none(asdict(geometry.spec)), "filters": filters}
     yield Stage(coords, (SLIDE, TISSUE_MASK), settings, None, geometry)
     for encoder in {encoder.name: encoder for encoder in patch_encoders}.values():
-        yield Stage(_features(encoder.name, geometry), (coords,), {"precision": geometry.precision}, encoder, geometry)
+        yield Stage(_features(encoder.name, geometry), (coords,), _feature_settings(geometry), encoder, geometry)
     for encoder in {encoder.name: encoder for encoder in slide_encoders}.values():
         step = Step("slide_embedding", encoder.name, geometry.name)
         yield Stage(step, (coords, _features(encoder.patch_encoder, geometry)), None, encoder, geometry)
+
+
+def _feature_settings(geometry: Geometry) -> dict[str, Any]:
+    """Return what decides features beside the encoder; the usual way of downscaling goes without saying."""
+    downscale = {} if geometry.downscale == "area" else {"downscale": geometry.downscale}
+    return {"precision": geometry.precision} | downscale
 
 
 def _features(encoder: str, geometry: Geometry) -> Step:

@@ -126,6 +126,14 @@ GEOMETRY = group(
         default="pad",
         help="Patches over the right or bottom edge of the slide: filled with white, or left out.",
     ),
+    option(
+        "--downscale",
+        type=click.Choice(["area", "dct"]),
+        default="area",
+        help="How features get the px of patches coarser than the level that is read: averaged, or, where they are an "
+        "eighth of a JPEG level's scale, decoded at that scale: twice as fast, 0.6 of 255 different on average. Other "
+        "scales gain less, and are averaged anyway.",
+    ),
 )
 
 TISSUE = group(

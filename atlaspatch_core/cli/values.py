@@ -67,7 +67,7 @@ def filter_values(options: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def geometry_values(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the geometry."""
-    same = ("patch_size", "step_size", "target_mag", "target_mpp", "scale", "min_tissue", "rule", "edge")
+    same = ("patch_size", "step_size", "target_mag", "target_mpp", "scale", "min_tissue", "rule", "edge", "downscale")
     return {name: options[name] for name in same} | {
         "filters": filter_values(options),
         "patch_encoders": options["patch_encoders"] or (),

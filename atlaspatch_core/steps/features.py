@@ -47,7 +47,7 @@ class FeatureJob:
     failed: Outcome | None = None
     """What went wrong, said of the first encoder; the others went the same way."""
     path: str = ""
-    """``tiles`` or ``regions``: how pixels were read."""
+    """``tiles``, ``tiles dct 1/8`` or ``regions``: how pixels were read."""
 
     def __post_init__(self) -> None:
         """Make room for the results."""
@@ -109,11 +109,11 @@ def read(job: FeatureJob) -> Generator[Pixels | Ended]:
 
 def _stream(job: FeatureJob) -> Generator[Pixels]:
     runtime = job.work.run.recipe.project.runtime
-    size, readers = runtime.feature_batch_size, runtime.readers
+    size, readers, downscale = runtime.feature_batch_size, runtime.readers, job.geometry.downscale
     grid = job.work.grid(job.geometry)
     if not job.total:
         return
-    with open_stream(job.work.slide(), grid, batch_size=size, workers=readers) as stream:
+    with open_stream(job.work.slide(), grid, batch_size=size, workers=readers, downscale=downscale) as stream:
         job.path = stream.path
         for batch in stream:
             yield Pixels(job, batch.rows, batch.patches)
@@ -145,7 +145,7 @@ def _reuse_or_plan(work: SlideWork, stage: Stage) -> Outcome | Todo:
 
 def _keep(job: FeatureJob) -> None:
     work, geometry = job.work, job.geometry.name
-    datasets = [_dataset(item, job.results[item.model.encoder.name]) for item in job.todo]
+    datasets = [_dataset(item, job.results[item.model.encoder.name], job.path) for item in job.todo]
     work.store.keep_results(work.stem, geometry, work.coords[geometry], datasets)
 
 
@@ -164,7 +164,7 @@ def _computed(job: FeatureJob, item: Todo) -> Outcome:
     )
 
 
-def _dataset(item: Todo, values: NDArray[np.float32]) -> Dataset:
+def _dataset(item: Todo, values: NDArray[np.float32], read_by: str) -> Dataset:
     encoder = item.model.encoder
     attributes: dict[str, Any] = {
         "name": encoder.name,
@@ -172,6 +172,7 @@ def _dataset(item: Todo, values: NDArray[np.float32]) -> Dataset:
         "precision": item.model.precision,
         "revision": canonical_json(item.identity.spec["weights"]),
         "license": encoder.license,
+        "read_by": read_by,
     }
     return Dataset(item.stage.dataset, values, item.identity, attributes | provenance())
 

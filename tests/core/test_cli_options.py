@@ -65,6 +65,7 @@ OURS: list[tuple[str, list[str], str, bool, Any]] = [
     ("scale", ["--scale"], "choice", False, "true"),
     ("rule", ["--rule"], "choice", False, "lattice"),
     ("edge", ["--edge"], "choice", False, "pad"),
+    ("downscale", ["--downscale"], "choice", False, "area"),
 ]
 
 
@@ -97,7 +98,7 @@ def geometry(slide: Path, *more: str, without: tuple[str, ...] = ()) -> Geometry
     return project(slide, *more, without=without).geometry[0]
 
 
-def test_the_options_are_those_of_the_usage_guide_and_fifteen_more(slide: Path):
+def test_the_options_are_those_of_the_usage_guide_and_sixteen_more(slide: Path):
     context = click.Context(encode_slide)
     found = [
         (
@@ -158,6 +159,7 @@ def test_every_option_has_a_help_text():
         (("--scale", "real"), "nominal"),
         (("--rule", "clam"), "atlaspatch"),
         (("--edge", "keep"), "drop"),
+        (("--downscale", "lanczos"), "dct"),
         (("--feature-plugin", "/no/such/plugin.py"), "does not exist"),
         (("--mpp-csv", "/no/such/table.csv"), "does not exist"),
         (("--patch-encoder-ckpt-path", "efficientnet_lite0"), "is not NAME=PATH"),
@@ -227,6 +229,7 @@ def test_geometry_options_become_the_geometry(slide: Path):
         "drop",
         0.4,
     )
+    assert (plain.downscale, geometry(slide, "--downscale", "dct").downscale) == ("area", "dct")
 
 
 def test_thresholds_of_colour_count_without_fast_mode_only(slide: Path):

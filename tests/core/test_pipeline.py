@@ -358,3 +358,17 @@ def test_every_result_says_what_it_was_made_of_by_what_and_when(finished, tmp_pa
             assert {"fingerprint", "recipe", "inputs", "atlaspatch_version", "created_at"} <= said
         assert {"name", "dim", "precision", "revision"} <= set(file["features/efficientnet_lite0"].attrs)
         assert file["slide_features/mean-efficientnet_lite0"].attrs["target_magnification"].dtype == np.int64
+
+
+def test_features_say_how_their_pixels_were_read_and_another_way_makes_them_anew(tmp_path):
+    pixels = stain(white(2048, 1536), 512, 512, 1024, 512)
+    source = SlideSource("a", paint_slide(tmp_path / "a.svs", pixels, mpp=0.0625, levels=(1,), compression="jpeg"))
+    tissue = {"overview_mpp": 0.5, "closing_um": 1.0, "min_tissue_um2": 100.0, "min_hole_um2": 100.0}
+    geometry = {"patch_size": 64, "downscale": "dct"}
+    first = run([source], project(tmp_path, geometry=geometry, tissue=tissue))
+    second = run([source], project(tmp_path, geometry={"patch_size": 64}, tissue=tissue))
+    assert [outcome.facts["read_by"] for outcome in (first[3], second[3])] == ["tiles dct 1/8", "tiles"]
+    assert computed(second) == ALL[3:]
+    assert second[3].why == "downscale dct → none"
+    with h5py.File(tmp_path / "out" / "patches" / "a.h5") as file:
+        assert file["features/efficientnet_lite0"].attrs["read_by"] == "tiles"

@@ -35,6 +35,15 @@ def test_equal_projects_have_equal_identities_and_speed_settings_do_not_matter()
     assert one == other
 
 
+def test_how_patches_are_scaled_down_decides_the_features_and_no_coords():
+    plain, dct = (
+        {str(it.step): dict(it.settings or {}) for it in recipe(**it).stages} for it in ({}, {"downscale": "dct"})
+    )
+    features = "patch_features/efficientnet_lite0"
+    assert plain[features] == {"precision": "float16"}
+    assert dct == plain | {features: {"precision": "float16", "downscale": "dct"}}
+
+
 def test_an_unknown_encoder_or_segmenter_is_named_with_near_names():
     with pytest.raises(UnknownName, match="efficientnet_lite0"):
         recipe(patch_encoders=["efficientnet_lite"])
