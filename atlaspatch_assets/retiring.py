@@ -1,0 +1,125 @@
+"""Taking away the partitions of slides whose files are gone. Says what it will do first, and does it when told to."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+from pydantic import Field
+
+from atlaspatch_assets.arrival import CLASHING, REMOVED
+from atlaspatch_assets.partitions import SLIDES
+from atlaspatch_core.atomic import slide_lock
+from atlaspatch_core.discovery import find_slides
+from atlaspatch_core.errors import InvalidProject, NoSlides
+from atlaspatch_core.project import Project
+from atlaspatch_core.store import Store
+
+JOB_NAME = "retire_slides"
+
+
+class RetireConfig(dg.Config):
+    """Which slides are retired, and whether for real."""
+
+    slides: list[str] = Field(default=[], description="Stems of the slides; empty: all that are marked as removed.")
+    dry_run: bool = Field(default=True, description="Only say what would be done.")
+    delete_outputs: bool = Field(
+        default=False, description="Delete what was made of these slides, too: coords, features, masks and pictures."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Retirement:
+    """One slide that goes."""
+
+    stem: str
+    files: tuple[Path, ...]
+    """What was made of it."""
+
+    @property
+    def bytes(self) -> int:
+        """Size of the files."""
+        return sum(file.stat().st_size for file in self.files if file.exists())
+
+
+def build_retirement(project: Project) -> dg.JobDefinition:
+    """Return the job ``retire_slides``."""
+
+    @dg.op(name=JOB_NAME, description=__doc__)
+    def retire(context: dg.OpExecutionContext, config: RetireConfig) -> None:
+        removed = set(context.instance.get_dynamic_partitions(str(REMOVED.name)))
+        plan = plan_retirement(project, config.slides or sorted(removed))
+        for line in in_words(plan, delete_outputs=config.delete_outputs):
+            context.log.info(line)
+        if config.dry_run:
+            context.log.info("Nothing was done. Set dry_run to false to do it.")
+            return
+        for slide in plan:
+            take_away(project, slide, context.instance, delete_outputs=config.delete_outputs)
+
+    @dg.job(
+        name=JOB_NAME,
+        executor_def=dg.in_process_executor,
+        description="Takes away the partitions of slides whose files are gone. Outputs stay unless told otherwise, "
+        "their events stay in any case. Says what it would do, and does it with dry_run: false.",
+    )
+    def retire_slides() -> None:
+        retire()
+
+    return retire_slides
+
+
+def plan_retirement(project: Project, stems: Sequence[str]) -> list[Retirement]:
+    """Return what would go. Raises InvalidProject for a slide whose file is there: the sensor would bring it back."""
+    there = _there(project)
+    if present := [stem for stem in stems if stem in there]:
+        raise InvalidProject(
+            f"{', '.join(present)}: the slide's file is in the project's folders, and would come back at once; "
+            "move the file away first"
+        )
+    return [Retirement(stem, tuple(outputs_of(project, stem))) for stem in stems]
+
+
+def _there(project: Project) -> set[str]:
+    """Return the slides that lie in the project's folders. Raises InvalidProject when a folder is not there at all."""
+    if missing := [str(folder) for folder in project.slides.folders if not folder.exists()]:
+        raise InvalidProject(f"{', '.join(missing)}: not there, so none can be told to be gone; mount it first")
+    try:
+        found = find_slides(project)
+    except NoSlides:
+        return set()
+    return {source.stem for source in found.sources} | {clash.stem for clash in found.clashes}
+
+
+def outputs_of(project: Project, stem: str) -> Iterator[Path]:
+    """Yield the files that were made of a slide."""
+    store = Store(project.output)
+    names = ["", *(geometry.name for geometry in project.geometry if geometry.name)]
+    shared = [store.geojson(stem), store.record(stem), store.thumbnail(stem), store.contours(stem)]
+    kinds = ("", "_mask", "_mask_bw", "_contours")
+    of_geometry = [
+        *(store.h5(stem, name) for name in names),
+        *(store.visualization(stem, name, kind=kind) for name in names for kind in kinds),
+        *(store.small_picture(stem, kind, name) for name in names for kind in ("mask", "coords")),
+    ]
+    yield from (file for file in (*shared, *of_geometry) if file.is_file())
+    for name in names:
+        yield from sorted((store.output / name / "images" / stem).glob("*.png"))
+
+
+def in_words(plan: Sequence[Retirement], *, delete_outputs: bool) -> Iterator[str]:
+    """Yield what goes, one line a slide, and the sum."""
+    verb = "deleted" if delete_outputs else "kept"
+    for slide in plan:
+        yield f"{slide.stem}: partition removed; {len(slide.files)} files ({slide.bytes:,} bytes) {verb}"
+    yield f"{len(plan)} slides, {sum(slide.bytes for slide in plan):,} bytes {verb}"
+
+
+def take_away(project: Project, slide: Retirement, instance: dg.DagsterInstance, *, delete_outputs: bool) -> None:
+    """Delete a slide's partition and marks, and its outputs where told to."""
+    if delete_outputs:
+        with slide_lock(project.output, slide.stem):
+            for file in slide.files:
+                file.unlink(missing_ok=True)
+    for definition in (SLIDES, REMOVED, CLASHING):
+        instance.delete_dynamic_partition(str(definition.name), slide.stem)
