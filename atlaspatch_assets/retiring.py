@@ -45,7 +45,7 @@ class Retirement:
 def build_retirement(project: Project) -> dg.JobDefinition:
     """Return the job ``retire_slides``."""
 
-    @dg.op(name=JOB_NAME, description=__doc__)
+    @dg.op(description=__doc__)
     def retire(context: dg.OpExecutionContext, config: RetireConfig) -> None:
         removed = set(context.instance.get_dynamic_partitions(str(REMOVED.name)))
         plan = plan_retirement(project, config.slides or sorted(removed))

@@ -5,6 +5,7 @@ from datetime import date
 import dagster as dg
 import h5py
 import pytest
+from painting import paint_slide, stain, white
 from small_projects import paint, project, run
 
 from atlaspatch_assets.audits import OP_NAME, AuditConfig, chosen
@@ -27,7 +28,7 @@ def audit(of, instance, **config) -> dg.ExecuteInProcessResult:
 
 def retire(of, instance, **config) -> dg.ExecuteInProcessResult:
     job = build_definitions(of).resolve_job_def("retire_slides")
-    settings = {"ops": {"retire_slides": {"config": config}}}
+    settings = {"ops": {"retire": {"config": config}}}
     return job.execute_in_process(instance=instance, run_config=settings, raise_on_error=False)
 
 
@@ -39,7 +40,9 @@ def verdicts(result: dg.ExecuteInProcessResult, name: str) -> dict[tuple[str, st
 
 
 def test_the_audit_says_which_output_of_which_slide_is_not_sound_and_why(tmp_path, instance):
-    paint(tmp_path / "slides", "flat", "good", "bad")
+    (tmp_path / "slides").mkdir()
+    for stem, width in (("good", 500), ("bad", 480)):
+        paint_slide(tmp_path / "slides" / f"{stem}.svs", stain(white(1024, 1024), 256, 256, width, 512))
     of = project(tmp_path, encoders=True)
     run(of, instance, ["good", "bad"])
     with h5py.File(tmp_path / "output" / "patches" / "bad.h5", "r+") as file:
