@@ -116,6 +116,7 @@ def case_line(outcome: Outcome) -> "Text":
 def summary(cases: Sequence[Outcome], output: Path) -> str:
     """Return the last line of a run."""
     fates = [outcome.status for outcome in cases]
-    shown = [fate for fate in Status if fate is not Status.SKIPPED or fate in fates]
+    always = (Status.COMPUTED, Status.REUSED, Status.FAILED)
+    shown = [fate for fate in Status if fate in always or fate in fates]
     counts = ", ".join(f"{fates.count(fate)} {fate}" for fate in shown)
     return f"{len(fates)} patient embedding{'' if len(fates) == 1 else 's'}: {counts}; files in {output}"
