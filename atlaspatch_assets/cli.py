@@ -86,6 +86,67 @@ def materialize(stems: tuple[str, ...], project_file: Path, force: bool) -> None
     raise SystemExit(_materialize(project, _chosen(discovery, stems), force=force))
 
 
+@cli.command()
+@click.option("--stale", is_flag=True, help="Outputs that are not what the project asks for now.")
+@click.option("--missing", is_flag=True, help="Outputs that were never made.")
+@click.option("--asset", "assets", multiple=True, help="Only this asset, by its key or the last part; may be repeated.")
+@click.option("--dry-run", is_flag=True, help="Only say what there is to do and what it takes.")
+@click.option("--no-canary", is_flag=True, help="Compute without trying a changed patch encoder on stored patches.")
+@click.option(
+    "--project",
+    "project_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    envvar="ATLASPATCH_PROJECT",
+    default="atlaspatch.toml",
+    show_default=True,
+    help="The project file. 'atlaspatch init' writes one.",
+)
+def backfill(
+    stale: bool, missing: bool, assets: tuple[str, ...], dry_run: bool, no_canary: bool, project_file: Path
+) -> None:
+    """Make the outputs of a project that are stale, or missing, as its Dagster instance knows them.
+
+    Says first how many slides, patches, hours and gigabytes that is. A changed patch encoder is then tried on some
+    stored patches: where the numbers are the same, results keep their rows and get the new identity. What is left is
+    computed in this process, in batches that the Dagster instance in DAGSTER_HOME records.
+
+    Exit code: 0 when all is done, 1 when something failed, 2 for wrong usage.
+    """
+    from atlaspatch_core.project import load_project
+    from atlaspatch_core.recipe import make_recipe
+
+    if not (stale or missing):
+        raise click.UsageError("say what to make: --stale, --missing or both")
+    try:
+        recipe = make_recipe(load_project(project_file))
+        _home()
+        raise SystemExit(_backfill(recipe, stale, missing, assets, dry_run=dry_run, canary=not no_canary))
+    except AtlasPatchError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _backfill(
+    recipe: "Recipe", stale: bool, missing: bool, assets: Sequence[str], *, dry_run: bool, canary: bool
+) -> int:
+    """Do it, print what was done, and return the exit code."""
+    import dagster as dg
+
+    from atlaspatch_assets.local_backfill import backfill
+    from atlaspatch_assets.table import Tables, make_console
+    from atlaspatch_core.validity import State
+
+    states = [state for state, asked in ((State.STALE, stale), (State.MISSING, missing)) if asked]
+    tables = Tables(make_console())
+    with dg.DagsterInstance.get() as instance:
+        done = backfill(
+            recipe, instance, states, assets, dry_run=dry_run, canary=canary, show=tables.add, tell=click.echo
+        )
+    if done is None:
+        return 0
+    tables.conclude(done.crashes, done.slides)
+    return 1 if tables.failed or done.crashes else 0
+
+
 def _chosen(discovery: "Discovery", stems: Sequence[str]) -> list[str]:
     """Return the named slides, all by default; those whose stem several files share come too, and will fail."""
     known = [source.stem for source in discovery.sources] + [clash.stem for clash in discovery.clashes]

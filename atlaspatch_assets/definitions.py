@@ -4,6 +4,7 @@ import dagster as dg
 
 from atlaspatch_assets.assets import build_slide_assets
 from atlaspatch_assets.audits import build_audit
+from atlaspatch_assets.coverage import build_validity_definitions
 from atlaspatch_assets.edits import build_edit_sensor
 from atlaspatch_assets.jobs import build_job
 from atlaspatch_assets.patients import build_patient_definitions
@@ -11,6 +12,7 @@ from atlaspatch_assets.project_file import find_project
 from atlaspatch_assets.report import build_report_definitions
 from atlaspatch_assets.retiring import build_retirement
 from atlaspatch_assets.sensors import build_sensor
+from atlaspatch_assets.upgrades import build_upgrade_definitions
 from atlaspatch_core.project import Project
 from atlaspatch_core.recipe import make_recipe
 
@@ -23,13 +25,15 @@ def build_definitions(project: Project) -> dg.Definitions:
     """
     recipe = make_recipe(project)
     assets = build_slide_assets(recipe)
+    job = build_job(assets)
     of_slides = dg.Definitions(
         assets=[assets],
-        jobs=[build_job(assets), build_retirement(project)],
+        jobs=[job, build_retirement(project)],
         sensors=[build_sensor(project), build_edit_sensor(recipe)],
         executor=dg.in_process_executor,
     )
-    others = (build_audit(recipe), build_patient_definitions(recipe), build_report_definitions(recipe))
+    repair = (build_validity_definitions(recipe), build_upgrade_definitions(recipe, job))
+    others = (*repair, build_audit(recipe), build_patient_definitions(recipe), build_report_definitions(recipe))
     return dg.Definitions.merge(of_slides, *others)
 
 

@@ -36,9 +36,15 @@ class Row:
 
 
 def materialize(
-    project: Project, stems: Sequence[str], instance: dg.DagsterInstance, *, force: bool, show: Callable[[Row], None]
+    project: Project,
+    stems: Sequence[str],
+    instance: dg.DagsterInstance,
+    *,
+    force: bool,
+    show: Callable[[Row], None],
+    assets: Sequence[dg.AssetKey] | None = None,
 ) -> Iterator[str]:
-    """Materialise every asset of these slides; ``show`` gets each row as it is recorded.
+    """Materialise every asset of these slides, or some; ``show`` gets each row as it is recorded.
 
     Yields what went wrong with a run beside failed slides, which have rows: one text per run, none when all is well.
     """
@@ -48,11 +54,16 @@ def materialize(
         job = build_definitions(project).resolve_job_def(JOB_NAME)
     register(instance, stems)
     for batch in in_batches(stems, project.runtime.slides_per_run):
-        yield from _run(job, batch, instance, force, show)
+        yield from _run(job, batch, instance, force, show, assets)
 
 
 def _run(
-    job: dg.JobDefinition, batch: Sequence[str], instance: dg.DagsterInstance, force: bool, show: Callable[[Row], None]
+    job: dg.JobDefinition,
+    batch: Sequence[str],
+    instance: dg.DagsterInstance,
+    force: bool,
+    show: Callable[[Row], None],
+    assets: Sequence[dg.AssetKey] | None,
 ) -> Iterator[str]:
     run_id = str(uuid.uuid4())
     instance.add_event_listener(run_id, lambda entry: [show(row) for row in rows(entry)])
@@ -62,6 +73,7 @@ def _run(
         run_config=batch_config(batch, force=force) | QUIET,
         run_id=run_id,
         tags={"atlaspatch/source": "cli"},
+        asset_selection=assets,
         raise_on_error=False,
     )
     yield from filter(None, map(_crash, result.all_events))

@@ -13,7 +13,12 @@ from rich.text import Text
 from atlaspatch_assets.local_run import Row
 from atlaspatch_core.outcome import Status
 
-STYLES: Mapping[Status, str] = {Status.COMPUTED: "green", Status.REUSED: "dim", Status.FAILED: "bold red"}
+STYLES: Mapping[Status, str] = {
+    Status.COMPUTED: "green",
+    Status.REUSED: "dim",
+    Status.RESTAMPED: "cyan",
+    Status.FAILED: "bold red",
+}
 
 WIDTH_OF_FILES = 120
 """Columns where the output is no terminal."""

@@ -11,14 +11,16 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.discovery import SlideSource
 from atlaspatch_core.errors import AtlasPatchError, NoPatches
-from atlaspatch_core.hdf5 import COORDS, read_array, read_rows
+from atlaspatch_core.grid import PatchGrid
+from atlaspatch_core.hdf5 import COORDS, TISSUE_FRACTION, read_array, read_rows
 from atlaspatch_core.inference import PatchEncoders
 from atlaspatch_core.models import Models
+from atlaspatch_core.patches import open_stream
 from atlaspatch_core.project import Project
 from atlaspatch_core.readers import open_slide
 from atlaspatch_core.recipe import Recipe, Stage
-from atlaspatch_core.regions import read_patch
-from atlaspatch_core.scale import choose_sampling
+from atlaspatch_core.scale import Downscale, choose_sampling
+from atlaspatch_core.slide import Slide
 from atlaspatch_core.store import Store
 
 NEARLY_AS_NEAR = 1e-3
@@ -168,14 +170,25 @@ def _patches(
     geometry, store = stage.geometry, Store(recipe.project.output)
     assert geometry is not None
     path = store.h5(source.stem, geometry.name)
-    corners = read_array(path, COORDS)[:, :2]
+    corners, fraction = read_array(path, COORDS)[:, :2], read_array(path, TISSUE_FRACTION)
     count = min(spec.patches, len(corners))
     rows = sorted(random.Random(f"{spec.seed} {source.stem}").sample(range(len(corners)), count))
     stored = read_rows(path, stage.dataset, rows)
     with open_slide(source.path, mpp=source.mpp, mpp_source=source.mpp_source) as slide:
-        sampling = choose_sampling(slide.info, geometry.spec)
-        pixels = [read_patch(slide, int(x), int(y), sampling) for x, y in corners[rows].tolist()]
-    return np.stack(pixels) if pixels else np.empty((0, 1, 1, 3), np.uint8), np.asarray(stored, np.float32)
+        grid = PatchGrid(corners[rows], fraction[rows], choose_sampling(slide.info, geometry.spec))
+        return _pixels(slide, grid, recipe.project, (stage.settings or {}).get("downscale", "area")), stored
+
+
+def _pixels(slide: Slide, grid: PatchGrid, project: Project, downscale: Downscale) -> NDArray[np.uint8]:
+    """Return the pixels of every patch of a grid, read as for features."""
+    side, runtime = grid.sampling.patch_size, project.runtime
+    pixels = np.empty((len(grid.coords), side, side, 3), np.uint8)
+    if not len(pixels):
+        return pixels
+    with open_stream(slide, grid, batch_size=len(pixels), workers=runtime.readers, downscale=downscale) as stream:
+        for batch in stream:
+            pixels[batch.rows] = batch.patches
+    return pixels
 
 
 def compare(samples: Sequence[Any], tolerance: Tolerance) -> Canary:

@@ -55,6 +55,13 @@ class Store:
 
     def sweep(self, geometries: Sequence[str]) -> int:
         """Remove what killed processes left half-written; return how many files."""
+        return sweep(self.output, self._folders(geometries))
+
+    def half_written(self, geometries: Sequence[str]) -> list[Path]:
+        """Return the temporary files there are: of killed processes, and of those that write now."""
+        return [file for folder in self._folders(geometries) for file in sorted(folder.glob(".*.tmp"))]
+
+    def _folders(self, geometries: Sequence[str]) -> list[Path]:
         homes = [self.output, *(self.output / name for name in geometries if name)]
         folders = [
             "slides",
@@ -65,7 +72,7 @@ class Store:
             "visualization",
             "patches",
         ]
-        return sweep(self.output, [home / folder for home in homes for folder in folders])
+        return [home / folder for home in homes for folder in folders]
 
     def read_record(self, stem: str) -> Record:
         """Return what is remembered of a slide."""

@@ -7,6 +7,7 @@ from atlaspatch_core.cli.encode_slide import encode_slide
 from atlaspatch_core.cli.encoders import encoders
 from atlaspatch_core.cli.init import init
 from atlaspatch_core.cli.report import report
+from atlaspatch_core.cli.status import status
 
 
 @click.group(context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100})
@@ -20,3 +21,4 @@ cli.add_command(encode_patient)
 cli.add_command(encoders)
 cli.add_command(init)
 cli.add_command(report)
+cli.add_command(status)
