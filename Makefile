@@ -1,5 +1,6 @@
 # make demo   set up and run the whole path on the bundled real slide, through Dagster
 # make test   set up and run the tests
+# make e2e    a day in a lab, four minutes: a real dagster dev, driven through its web UI; screenshots in build/e2e
 # make ui     the Dagster web UI on http://127.0.0.1:3000 with the demo's history
 # make check  lint, types and import contracts
 # make bench  all measures, a quarter of an hour; make bench-quick, a minute
@@ -9,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_HOME ?= $(CURDIR)/demo/dagster
 
-.PHONY: setup demo test ui check format bench bench-quick clean
+.PHONY: setup demo test e2e ui check format bench bench-quick clean
 
 setup: $(VENV)/.ready
 
@@ -24,6 +25,9 @@ demo: setup
 
 test: setup
 	DAGSTER_HOME= $(BIN)/python -m pytest
+
+e2e: setup
+	DAGSTER_HOME= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m e2e tests/e2e -x
 
 ui: setup
 	mkdir -p $(DAGSTER_HOME)

@@ -14,6 +14,28 @@ from atlaspatch_core.store import Store
 
 STEM = "<stem>"
 
+COLUMN_SCHEMA = "dagster/column_schema"
+"""Metadata that the UI shows as the columns of an asset."""
+
+COLUMNS = {
+    "tissue_mask": (
+        ("geometry", "Polygon", "outline with holes, level-0 px"),
+        ("properties.tissue_id", "int", "number of the piece, from 0, top to bottom"),
+        ("properties.name", "string", "what QuPath calls it"),
+        ("properties.classification", "object", "class Tissue, as QuPath shows it"),
+    ),
+    "patch_coords": (
+        ("coords[:, 0]", "int32 (patches,)", "x of the top left corner, level-0 px"),
+        ("coords[:, 1]", "int32 (patches,)", "y of the top left corner, level-0 px"),
+        ("coords[:, 2]", "int32 (patches,)", "width to read, px of the level"),
+        ("coords[:, 3]", "int32 (patches,)", "height to read, px of the level"),
+        ("coords[:, 4]", "int32 (patches,)", "level to read from"),
+        ("tissue_fraction", "float32 (patches,)", "share of the patch that is tissue"),
+        ("passports", "bytes (patches,)", "the same in words, for readers of AtlasPatch's files"),
+    ),
+}
+"""Name, type and meaning of what the files hold, where no encoder decides it."""
+
 
 def describe(stage: Stage, project: Project) -> str:
     """Return the description of an asset, Markdown."""
@@ -83,12 +105,25 @@ def facts(stage: Stage, project: Project) -> dict[str, Any]:
     """Return the metadata of an asset: what the project asks for, whatever the slide."""
     if stage.step.kind == "slide":
         return {"folders": dg.MetadataValue.json([str(folder) for folder in project.slides.folders])}
+    layout = {COLUMN_SCHEMA: dg.TableSchema(columns(stage))}
     if stage.step.kind == "tissue_mask":
-        return _shown(asdict(project.tissue)) | {"folder": _folder(Store(project.output).geojson(STEM))}
-    folder = {"folder": _folder(_h5(stage, Store(project.output)))}
+        return _shown(asdict(project.tissue)) | {"folder": _folder(Store(project.output).geojson(STEM))} | layout
+    folder = {"folder": _folder(_h5(stage, Store(project.output)))} | layout
     if stage.encoder is None:
         return _shown(_geometry_facts(_geometry(stage))) | folder
     return _shown(_encoder_facts(stage.encoder)) | _homepage(stage.encoder) | folder
+
+
+def columns(stage: Stage) -> list[dg.TableColumn]:
+    """Return what the file of a step holds: name, type with shape, meaning. The Columns part of the asset's page."""
+    kind = stage.step.kind
+    if kind in COLUMNS:
+        return [dg.TableColumn(name, of, description) for name, of, description in COLUMNS[kind]]
+    encoder = stage.encoder
+    dim = encoder.dim if encoder and encoder.dim else "dim"
+    if kind == "slide_embedding":
+        return [dg.TableColumn(stage.dataset, f"float32 ({dim},)", "one vector for the whole slide")]
+    return [dg.TableColumn(stage.dataset, f"float32 (patches, {dim})", "row i belongs to row i of coords")]
 
 
 def _geometry_facts(geometry: Geometry) -> Mapping[str, Any]:

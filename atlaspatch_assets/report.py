@@ -4,9 +4,8 @@ import base64
 from collections.abc import Iterator
 
 import dagster as dg
-from dagster._core.event_api import PartitionKeyFilter
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
+from atlaspatch_assets import validity
 from atlaspatch_assets.checks import PROCESSED
 from atlaspatch_assets.stages import asset_key
 from atlaspatch_core.recipe import Recipe, Stage
@@ -14,9 +13,6 @@ from atlaspatch_core.report.values import Failures
 from atlaspatch_core.report.writing import FILE_NAME, Report
 
 JOB_NAME = "make_cohort_report"
-MOST_REASONS = 1000
-"""Failed slides of one asset whose reason is looked up; each costs a query."""
-UNTOLD = "it failed; its check in Dagster says why"
 
 
 def build_report_definitions(recipe: Recipe) -> dg.Definitions:
@@ -34,15 +30,15 @@ def _asset(recipe: Recipe) -> dg.AssetsDefinition:
     @dg.asset(
         name="cohort_report",
         deps=[asset_key(stage.step) for stage in last_stages(recipe)],
-        group_name="cohort",
+        group_name="overview",
         kinds={"html"},
         metadata={"path": dg.MetadataValue.path(page), "page": dg.MetadataValue.url(page.absolute().as_uri())},
         description=(
             "One page about all slides: gallery with outlines, distributions, outliers first, a map of the slide "
             "embeddings with the nearest slides of each, coverage, failures with reasons.\n\n"
             f"`{page}` opens from disk, without a server or a network. It is made of records, GeoJSON and HDF5 files "
-            "and of what failed in Dagster; no slide is opened. Nearest slides and lengths of embeddings stand on the "
-            "page and not on every slide: they change for all slides whenever one is added."
+            "and of what failed in Dagster; no slide is opened. Nearest slides stand on the page and not on every "
+            "slide: they change for all slides whenever one is added."
         ),
     )
     def cohort_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
@@ -61,25 +57,8 @@ def last_stages(recipe: Recipe) -> Iterator[Stage]:
 
 def failures(recipe: Recipe, instance: dg.DagsterInstance) -> Failures:
     """Return step to stem to the reason, of outputs whose last verdict in Dagster is that they could not be made."""
-    return {stage.step: dict(_failed(asset_key(stage.step), instance)) for stage in recipe.stages}
-
-
-def _failed(key: dg.AssetKey, instance: dg.DagsterInstance) -> Iterator[tuple[str, str]]:
-    check = dg.AssetCheckKey(key, PROCESSED)
-    verdicts = instance.event_log_storage.get_asset_check_partition_info([check])
-    failed = [it for it in verdicts if it.latest_execution_status is AssetCheckExecutionRecordStatus.FAILED]
-    stems = sorted(it.partition_key for it in failed if it.partition_key)
-    for number, stem in enumerate(stems):
-        yield stem, _reason(check, stem, instance) if number < MOST_REASONS else UNTOLD
-
-
-def _reason(check: dg.AssetCheckKey, stem: str, instance: dg.DagsterInstance) -> str:
-    asked = PartitionKeyFilter(key=stem)
-    storage = instance.event_log_storage
-    for record in storage.get_asset_check_execution_history(check, limit=1, partition_filter=asked):
-        if record.evaluation and "reason" in record.evaluation.metadata:
-            return str(record.evaluation.metadata["reason"].value)
-    return UNTOLD
+    checks = {stage.step: dg.AssetCheckKey(asset_key(stage.step), PROCESSED) for stage in recipe.stages}
+    return {step: validity.failures(instance, check) for step, check in checks.items()}
 
 
 def _result(report: Report) -> dg.MaterializeResult:

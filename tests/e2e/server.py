@@ -1,0 +1,150 @@
+"""A real ``dagster dev``: on a free port, in a home of its own, asked over GraphQL, stopped with all it started."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+REPOSITORY = Path(__file__).parents[2]
+LOCATION = "atlaspatch"
+SECONDS_TO_START = 120.0
+SECONDS_TO_STOP = 15.0
+
+T = TypeVar("T")
+
+
+def until(what: str, ask: Callable[[], T], seconds: float) -> T:
+    """Return the first true answer. Raises TimeoutError that says what was waited for, and the last answer."""
+    end = time.monotonic() + seconds
+    while not (answer := ask()):
+        if time.monotonic() > end:
+            raise TimeoutError(f"{what}: not within {seconds:.0f} s; last answer {answer!r}")
+        time.sleep(0.5)
+    return answer
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@dataclass(slots=True)
+class DagsterDev:
+    """Web server, daemon and code server of one project file, as ``make ui`` starts them."""
+
+    home: Path
+    """``DAGSTER_HOME``."""
+    project_file: Path
+    port: int = field(default_factory=free_port)
+    _process: subprocess.Popen | None = None
+
+    @property
+    def url(self) -> str:
+        """Where the web UI is."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> Path:
+        """What the processes print."""
+        return self.home / "dagster-dev.log"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Return the variables that the processes run with."""
+        ours = {"DAGSTER_HOME": str(self.home), "ATLASPATCH_PROJECT": str(self.project_file), "OMP_NUM_THREADS": "1"}
+        return os.environ | ours
+
+    def __enter__(self) -> Self:
+        self.home.mkdir(parents=True, exist_ok=True)
+        shutil.copy(REPOSITORY / "dagster.yaml", self.home / "dagster.yaml")
+        command = ["-m", "dagster", "dev", "--host", "127.0.0.1", "--port", str(self.port)]
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, *command, "--workspace", str(REPOSITORY / "workspace.yaml")],
+                cwd=self.home,
+                env=self.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            until("dagster dev answers", self._answers, SECONDS_TO_START)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def ask(self, query: str, **variables: Any) -> dict[str, Any]:
+        """Return the data of a GraphQL answer. Raises RuntimeError with what is wrong with the query."""
+        body = json.dumps({"query": query, "variables": variables}).encode()
+        request = urllib.request.Request(f"{self.url}/graphql", body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            values = json.load(answer)
+        if values.get("errors"):
+            raise RuntimeError(str(values["errors"]))
+        return values["data"]
+
+    def stop(self) -> None:
+        """End every process that was started: politely, then for good."""
+        if self._process is None:
+            return
+        for number, seconds in ((signal.SIGINT, SECONDS_TO_STOP), (signal.SIGKILL, 5.0)):
+            for group in self._groups():
+                self._signal(group, number)
+            end = time.monotonic() + seconds
+            while self._groups() and time.monotonic() < end:
+                self._process.poll()
+                time.sleep(0.2)
+        self._process.wait()
+        self._process = None
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            raise RuntimeError(f"dagster dev ended:\n{self.log.read_text()[-4000:]}")
+        try:
+            found = self.ask(
+                "query { workspaceOrError { ... on Workspace { locationEntries { "
+                "loadStatus locationOrLoadError { __typename ... on PythonError { message } } } } } }"
+            )
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return False
+        (entry,) = found["workspaceOrError"]["locationEntries"] or [{"loadStatus": "LOADING"}]
+        if entry["loadStatus"] == "LOADED" and entry["locationOrLoadError"]["__typename"] == "PythonError":
+            raise RuntimeError(entry["locationOrLoadError"]["message"])
+        return entry["loadStatus"] == "LOADED"
+
+    def _groups(self) -> set[int]:
+        """Return the process groups that live in our home: only what we started has it in its environment."""
+        mark = f"DAGSTER_HOME={self.home}".encode()
+        found = set()
+        for entry in Path("/proc").iterdir():
+            try:
+                ours = entry.name.isdigit() and mark in (entry / "environ").read_bytes().split(b"\0")
+                if ours and int(entry.name) != os.getpid():
+                    found.add(os.getpgid(int(entry.name)))
+            except OSError:
+                continue
+        return found - {os.getpgid(0)}
+
+    @staticmethod
+    def _signal(group: int, number: signal.Signals) -> None:
+        try:
+            os.killpg(group, number)
+        except ProcessLookupError:
+            return
