@@ -32,6 +32,7 @@ def _asset(recipe: Recipe) -> dg.AssetsDefinition:
         deps=[asset_key(stage.step) for stage in last_stages(recipe)],
         group_name="overview",
         kinds={"html"},
+        owners=list(recipe.project.owners),
         metadata={"path": dg.MetadataValue.path(page), "page": dg.MetadataValue.url(page.absolute().as_uri())},
         description=(
             "One page about all slides: gallery with outlines, distributions, outliers first, a map of the slide "

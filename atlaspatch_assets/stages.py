@@ -59,6 +59,7 @@ def asset_spec(stage: Stage, project: Project) -> dg.AssetSpec:
         group_name=group_name(stage),
         code_version=code_version(stage),
         kinds=KINDS[stage.step.kind],
+        owners=list(project.owners),
     )
 
 

@@ -16,6 +16,7 @@ from atlaspatch_core.scale import Downscale
 from atlaspatch_core.segmenters.declaration import TissueSpec
 
 FILE_NAME = "atlaspatch.toml"
+OWNER = re.compile(r"team:.+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}")
 GEOMETRY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 Precision = Literal["float32", "float16", "bfloat16"]
@@ -173,12 +174,21 @@ class Project(_Section):
     """Encoders whose Python code, which lies beside their weights, may be run."""
     allow_licenses: tuple[str, ...] | None = None
     """Licences that encoders and segmenters may have, in any case of letters; None allows all."""
+    owners: tuple[str, ...] = ()
+    """Who looks after the results, as the pages of the assets show it: e-mail addresses, or ``team:`` and a name."""
     patients: Patients = Patients()
     quality: Annotated[QualitySpec, Field(default_factory=QualitySpec)]
     """Bounds of what is usual; slides beyond them are warned of, or stopped where ``block`` says so."""
     upgrades: Upgrades = Upgrades()
     pictures: Pictures = Pictures()
     runtime: Runtime = Runtime()
+
+    @field_validator("owners")
+    @classmethod
+    def _owners_are_known_kinds(cls, owners: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := [owner for owner in owners if not OWNER.fullmatch(owner)]:
+            raise ValueError(f"{wrong[0]!r} is neither an e-mail address nor 'team:' and a name")
+        return owners
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:

@@ -12,6 +12,8 @@ plugins = []
 allow_remote_code = []
 # Licences that encoders and segmenters may have; others are refused. Default: any.
 # allow_licenses = ["Apache-2.0", "MIT"]
+# Who looks after the results, for the web UI: e-mail addresses, or "team:" and a name.
+owners = []
 
 [slides]
 # Slide files, and folders that are searched for slides. (example; default [])

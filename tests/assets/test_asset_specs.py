@@ -110,3 +110,15 @@ def code_versions(of) -> dict[str, str | None]:
 
 def changed(before: dict, after: dict) -> set[str]:
     return {key for key in before if before[key] != after[key]}
+
+
+def test_the_page_of_an_asset_shows_the_layout_of_its_file(tmp_path):
+    specs = {spec.key.to_user_string(): spec for spec in asset_specs(make_recipe(project(tmp_path, encoders=True)))}
+
+    columns = {key: spec.metadata["dagster/column_schema"].columns for key, spec in specs.items() if key != "slide"}
+
+    assert [column.name for column in columns["patch_coords"]][-2:] == ["tissue_fraction", "passports"]
+    (features,) = columns["patch_features/efficientnet_lite0"]
+    assert (features.name, features.type) == ("features/efficientnet_lite0", "float32 (patches, 1280)")
+    (embedding,) = columns["slide_embedding/mean-efficientnet_lite0"]
+    assert embedding.type == "float32 (1280,)"

@@ -8,6 +8,7 @@ from small_projects import break_slide, paint, project, run
 
 from atlaspatch_assets.definitions import build_definitions
 from atlaspatch_assets.report import JOB_NAME, failures
+from atlaspatch_core.errors import InvalidProject
 from atlaspatch_core.project import Project
 from atlaspatch_core.recipe import SLIDE, make_recipe
 
@@ -58,3 +59,12 @@ def test_the_report_follows_the_last_assets_of_every_branch(tmp_path):
     key = dg.AssetKey("cohort_report")
     assert graph.get(key).parent_keys == {dg.AssetKey(["slide_embedding", "mean-efficientnet_lite0"])}
     assert not graph.get(key).is_partitioned
+
+
+def test_owners_stand_on_every_asset_and_a_wrong_one_is_refused(tmp_path):
+    owned = build_definitions(project(tmp_path, owners=["team:pathology", "ada@lab.org"])).resolve_asset_graph()
+
+    keys = [dg.AssetKey("slide"), dg.AssetKey("patch_coords"), dg.AssetKey("cohort_report")]
+    assert [list(owned.get(key).owners) for key in keys] == [["team:pathology", "ada@lab.org"]] * 3
+    with pytest.raises(InvalidProject, match="'ada' is neither an e-mail address nor"):
+        project(tmp_path, owners=["ada"])
