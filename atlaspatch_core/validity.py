@@ -123,25 +123,26 @@ class Judge:
         for identity, why in self.learned.setdefault(stage.step, []):
             if self.expectations.fingerprint_as(identity, stem, slide, stage, inputs) == stored:
                 return why
-        found = self.expectations.found(stem, slide, stage)
-        return self._learn(stem, stage, stored, identity_of(stage, inputs, found))
-
-    def _learn(self, stem: str, stage: Stage, stored: str, expected: Identity) -> str:
-        told = f"fingerprint {stored} → {expected.fingerprint}"
+        told = f"fingerprint {stored} → {wanted[stage.step].fingerprint}"
         if self.read.get(stage.step, 0) >= MOST_READ:
             return told
         self.read[stage.step] = self.read.get(stage.step, 0) + 1
+        found = self.expectations.found(stem, slide, stage)
+        return self._learn(stem, stage, stored, identity_of(stage, inputs, found)) or told
+
+    def _learn(self, stem: str, stage: Stage, stored: str, expected: Identity) -> str:
+        """Return what differs as the file says, or an empty text; remember it where it may hold for other slides."""
         identity = stored_identity(self.expectations.store, stem, stage)
         if identity is None:
-            return told
+            return ""
         if identity.fingerprint != stored:
-            return NOT_HEARD if identity.fingerprint == expected.fingerprint else told
+            return NOT_HEARD if identity.fingerprint == expected.fingerprint else ""
         why = why_stale(identity, expected)
-        if identity.inputs != expected.inputs:
-            same_spec = (identity.version, identity.spec) == (expected.version, expected.spec)
-            return f"upstream changed: {why}" if same_spec else why
-        self.learned[stage.step].append((identity, why))
-        return why
+        if identity.inputs == expected.inputs:
+            self.learned[stage.step].append((identity, why))
+            return why
+        same_spec = (identity.version, identity.spec) == (expected.version, expected.spec)
+        return f"upstream changed: {why}" if same_spec else why
 
 
 def stored_identity(store: Store, stem: str, stage: Stage) -> Identity | None:
