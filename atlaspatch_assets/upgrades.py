@@ -177,10 +177,9 @@ def _proposals(recipe: Recipe) -> dg.SensorDefinition:
         versions = _digest(f"{stage.step} {code_version(stage)}" for stage in recipe.stages)
         if context.cursor == versions:
             return dg.SkipReason("the project asks for what it asked for before")
-        context.update_cursor(versions)
         stale = wanted(judge(recipe, context.instance), [State.STALE], {stage.step for stage in recipe.stages})
         if not stale:
-            return dg.SkipReason("nothing is stale")
+            return dg.SensorResult(skip_reason="nothing is stale", cursor=versions)
         config = {"dry_run": False, "compute": recipe.project.upgrades.automatic}
         key = _digest([versions, *(f"{it.stem} {it.step}" for it in stale)])
         return dg.SensorResult(

@@ -109,8 +109,11 @@ def as_text(found: "Sequence[Validity]", steps: "Sequence[Step]", *, show_all: b
 
 
 def _line(first: str, cells: Sequence[tuple[str, str | None]], heads: Sequence[str], width: int) -> str:
-    padded = (click.style(text.ljust(len(head)), colour) for (text, colour), head in zip(cells, heads, strict=True))
-    return "  ".join([first.ljust(width), *padded]).rstrip()
+    widths = [*(len(head) for head in heads[:-1]), 0]
+    padded = (
+        click.style(text, colour) + " " * (wide - len(text)) for (text, colour), wide in zip(cells, widths, strict=True)
+    )
+    return "  ".join([first.ljust(width), *padded])
 
 
 def totals(found: "Sequence[Validity]", steps: "Sequence[Step]") -> list[str]:

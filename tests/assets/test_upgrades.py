@@ -170,7 +170,7 @@ def test_missing_outputs_are_found_with_what_they_need(tmp_path, instance):
 def propose(of: Project, instance: dg.DagsterInstance, cursor: str | None = None) -> Any:
     defs = build_definitions(of)
     context = dg.build_sensor_context(instance=instance, definitions=defs, cursor=cursor)
-    return defs.resolve_sensor_def("propose_upgrade")(context)
+    return defs.resolve_sensor_def("propose_upgrade").evaluate_tick(context)
 
 
 @pytest.mark.parametrize("automatic", [True, False])
@@ -178,17 +178,13 @@ def test_a_changed_project_is_looked_at_once_and_computed_only_where_it_says_so(
     of = made(tmp_path, weights["old.pt"], instance, "a")
     changed = with_weights(tmp_path, weights["other.pt"], upgrades={"automatic": automatic})
 
-    assert isinstance(propose(of, instance), dg.SkipReason)
-    result = propose(changed, instance)
+    assert propose(of, instance).skip_message == "nothing is stale"
+    tick = propose(changed, instance)
 
-    assert isinstance(result, dg.SensorResult)
-    (request,) = result.run_requests or ()
+    (request,) = tick.run_requests
     assert request.run_config == {"ops": {"find_stale": {"config": {"dry_run": False, "compute": automatic}}}}
-    again = propose(changed, instance, cursor=result.cursor)
-    assert isinstance(again, dg.SkipReason)
-    lost = propose(changed, instance)
-    assert isinstance(lost, dg.SensorResult)
-    assert [it.run_key for it in lost.run_requests or ()] == [request.run_key]
+    assert propose(changed, instance, cursor=tick.cursor).run_requests == []
+    assert [it.run_key for it in propose(changed, instance).run_requests] == [request.run_key]
 
 
 def test_half_written_files_are_named_first_and_removed_when_told(tmp_path, instance):
