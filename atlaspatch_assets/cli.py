@@ -13,6 +13,7 @@ import click
 
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.main import cli
+from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
 from atlaspatch_core.cli.slides import slides_of
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.outcome import Outcome
@@ -56,15 +57,7 @@ def _reporter() -> "Reporter":
 
 @cli.command()
 @click.argument("stems", nargs=-1)
-@click.option(
-    "--project",
-    "project_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    envvar="ATLASPATCH_PROJECT",
-    default="atlaspatch.toml",
-    show_default=True,
-    help="The project file. 'atlaspatch init' writes one.",
-)
+@PROJECT
 @click.option("--force", is_flag=True, help="Compute everything anew, though what is stored is valid.")
 def materialize(stems: tuple[str, ...], project_file: Path, force: bool) -> None:
     """Materialise all Dagster assets of a project, for all its slides or for those named by STEMS.
@@ -74,14 +67,8 @@ def materialize(stems: tuple[str, ...], project_file: Path, force: bool) -> None
 
     Exit code: 0 when every slide is done, 1 when one or more failed, 2 for wrong usage.
     """
-    from atlaspatch_core.project import load_project
-    from atlaspatch_core.recipe import make_recipe
 
-    try:
-        project = load_project(project_file)
-        make_recipe(project)
-    except AtlasPatchError as error:
-        raise click.UsageError(str(error)) from error
+    project = recipe_of_file(project_file).project
     discovery = slides_of(project)
     raise SystemExit(_materialize(project, _chosen(discovery, stems), force=force))
 
@@ -92,15 +79,7 @@ def materialize(stems: tuple[str, ...], project_file: Path, force: bool) -> None
 @click.option("--asset", "assets", multiple=True, help="Only this asset, by its key or the last part; may be repeated.")
 @click.option("--dry-run", is_flag=True, help="Only say what there is to do and what it takes.")
 @click.option("--no-canary", is_flag=True, help="Compute without trying a changed patch encoder on stored patches.")
-@click.option(
-    "--project",
-    "project_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    envvar="ATLASPATCH_PROJECT",
-    default="atlaspatch.toml",
-    show_default=True,
-    help="The project file. 'atlaspatch init' writes one.",
-)
+@PROJECT
 def backfill(
     stale: bool, missing: bool, assets: tuple[str, ...], dry_run: bool, no_canary: bool, project_file: Path
 ) -> None:
@@ -112,13 +91,10 @@ def backfill(
 
     Exit code: 0 when all is done, 1 when something failed, 2 for wrong usage.
     """
-    from atlaspatch_core.project import load_project
-    from atlaspatch_core.recipe import make_recipe
-
     if not (stale or missing):
         raise click.UsageError("say what to make: --stale, --missing or both")
+    recipe = recipe_of_file(project_file)
     try:
-        recipe = make_recipe(load_project(project_file))
         _home()
         raise SystemExit(_backfill(recipe, stale, missing, assets, dry_run=dry_run, canary=not no_canary))
     except AtlasPatchError as error:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from atlaspatch_core.cli import options as groups
-from atlaspatch_core.cli.encode_slide import DONE, INTERRUPTED, SOME_FAILED, check_weights
+from atlaspatch_core.cli.encode_slide import DONE, SOME_FAILED, check_weights
 from atlaspatch_core.cli.hooks import Hooks
-from atlaspatch_core.cli.logs import logging_to_stderr
 from atlaspatch_core.cli.values import check_scale, project_values
+from atlaspatch_core.cli.working import work
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.outcome import Outcome, Status
 
@@ -41,15 +41,7 @@ def encode_patient(context: click.Context, verbose: bool, skip_existing: bool, *
     Exit code: 0 when every case is done, 1 when one or more failed or the table has a mistake, 2 for wrong usage.
     """
     check_scale(options)
-    hooks = context.obj if isinstance(context.obj, Hooks) else Hooks()
-    with logging_to_stderr(verbose):
-        try:
-            context.exit(run(options, hooks, force=not skip_existing, verbose=verbose))
-        except KeyboardInterrupt:
-            click.echo(f"\nInterrupted: what was finished stays in {options['output']}; run again to go on.", err=True)
-            context.exit(INTERRUPTED)
-        except AtlasPatchError as error:
-            raise click.ClickException(str(error)) from error
+    work(context, run, options, skip_existing=skip_existing, verbose=verbose)
 
 
 def run(options: Mapping[str, Any], hooks: Hooks, *, force: bool, verbose: bool) -> int:

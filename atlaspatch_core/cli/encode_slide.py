@@ -8,9 +8,9 @@ import click
 
 from atlaspatch_core.cli import options as groups
 from atlaspatch_core.cli.hooks import Hooks
-from atlaspatch_core.cli.logs import logging_to_stderr
 from atlaspatch_core.cli.slides import slides_of
 from atlaspatch_core.cli.values import check_together, project_values
+from atlaspatch_core.cli.working import work
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.outcome import Outcome, Status
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from atlaspatch_core.discovery import Discovery
     from atlaspatch_core.recipe import Recipe
 
-DONE, SOME_FAILED, INTERRUPTED = 0, 1, 130
+DONE, SOME_FAILED = 0, 1
 
 
 @click.command("encode-slide")
@@ -38,15 +38,7 @@ def encode_slide(context: click.Context, verbose: bool, skip_existing: bool, **o
     Exit code: 0 when every slide is done, 1 when one or more failed, 2 for wrong usage.
     """
     check_together(options)
-    hooks = context.obj if isinstance(context.obj, Hooks) else Hooks()
-    with logging_to_stderr(verbose):
-        try:
-            context.exit(run(options, hooks, force=not skip_existing, verbose=verbose))
-        except KeyboardInterrupt:
-            click.echo(f"\nInterrupted: what was finished stays in {options['output']}; run again to go on.", err=True)
-            context.exit(INTERRUPTED)
-        except AtlasPatchError as error:
-            raise click.ClickException(str(error)) from error
+    work(context, run, options, skip_existing=skip_existing, verbose=verbose)
 
 
 def run(options: Mapping[str, Any], hooks: Hooks, *, force: bool, verbose: bool) -> int:

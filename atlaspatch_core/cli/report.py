@@ -5,19 +5,11 @@ from pathlib import Path
 import click
 
 from atlaspatch_core.cli.hooks import Hooks
-from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
 
 
 @click.command()
-@click.option(
-    "--project",
-    "project_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    envvar="ATLASPATCH_PROJECT",
-    default="atlaspatch.toml",
-    show_default=True,
-    help="The project file. 'atlaspatch init' writes one.",
-)
+@PROJECT
 @click.option(
     "--to",
     "page",
@@ -32,15 +24,10 @@ def report(context: click.Context, project_file: Path, page: Path | None) -> Non
     It opens from disk, without a server or a network. Slides are not opened: records, GeoJSON and HDF5 files are read.
     With DAGSTER_HOME set, that Dagster instance is asked why slides failed.
     """
-    from atlaspatch_core.project import load_project
-    from atlaspatch_core.recipe import make_recipe
     from atlaspatch_core.report.writing import write_report
 
     hooks = context.obj if isinstance(context.obj, Hooks) else Hooks()
-    try:
-        recipe = make_recipe(load_project(project_file))
-    except AtlasPatchError as error:
-        raise click.UsageError(str(error)) from error
+    recipe = recipe_of_file(project_file)
     try:
         written = write_report(recipe, hooks.failures(recipe) if hooks.failures else None, page)
     except OSError as error:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import click
 
 from atlaspatch_core.cli.hooks import Hooks
+from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
 from atlaspatch_core.cli.slides import slides_of
-from atlaspatch_core.errors import AtlasPatchError
 
 if TYPE_CHECKING:
     from atlaspatch_core.outcome import Step
@@ -25,15 +25,7 @@ COLOURS = {"fresh": "green", "stale": "yellow", "missing": None, "failed": "red"
 
 
 @click.command()
-@click.option(
-    "--project",
-    "project_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    envvar="ATLASPATCH_PROJECT",
-    default="atlaspatch.toml",
-    show_default=True,
-    help="The project file. 'atlaspatch init' writes one.",
-)
+@PROJECT
 @click.option("--all", "show_all", is_flag=True, help="List slides of which everything is fresh, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array, one object per slide and output.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, one line per slide and output.")
@@ -46,15 +38,10 @@ def status(context: click.Context, project_file: Path, show_all: bool, as_json: 
 
     Exit code: 0, whatever the state; 2 for wrong usage.
     """
-    from atlaspatch_core.project import load_project
-    from atlaspatch_core.recipe import make_recipe
 
     if as_json and as_csv:
         raise click.UsageError("either --json or --csv")
-    try:
-        recipe = make_recipe(load_project(project_file))
-    except AtlasPatchError as error:
-        raise click.UsageError(str(error)) from error
+    recipe = recipe_of_file(project_file)
     found = look(recipe, context.obj if isinstance(context.obj, Hooks) else Hooks())
     if as_json:
         click.echo(json.dumps([dict(zip(COLUMNS, row, strict=True)) for row in rows(found)], indent=1))

@@ -1,0 +1,32 @@
+"""What the commands that encode share: logging, Ctrl-C, and errors as one sentence."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import click
+
+from atlaspatch_core.cli.hooks import Hooks
+from atlaspatch_core.cli.logs import logging_to_stderr
+from atlaspatch_core.errors import AtlasPatchError
+
+INTERRUPTED = 130
+
+
+def work(
+    context: click.Context,
+    run: Callable[..., int],
+    options: Mapping[str, Any],
+    *,
+    skip_existing: bool,
+    verbose: bool,
+) -> None:
+    """Call ``run(options, hooks, force=…, verbose=…)`` and exit with the code that it returns."""
+    hooks = context.obj if isinstance(context.obj, Hooks) else Hooks()
+    with logging_to_stderr(verbose):
+        try:
+            context.exit(run(options, hooks, force=not skip_existing, verbose=verbose))
+        except KeyboardInterrupt:
+            click.echo(f"\nInterrupted: what was finished stays in {options['output']}; run again to go on.", err=True)
+            context.exit(INTERRUPTED)
+        except AtlasPatchError as error:
+            raise click.ClickException(str(error)) from error
