@@ -1,58 +1,30 @@
-"""Jobs that make new or stale outputs, and the sensors that propose and start them."""
+"""Jobs that make new or stale outputs, and that sweep."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field
 
-from atlaspatch_assets.backfill import chosen_steps, orders, rates, requests, wanted
+from atlaspatch_assets.backfill import chosen_steps, rates, wanted
 from atlaspatch_assets.events import Event, events
 from atlaspatch_assets.pools import pool_of
-from atlaspatch_assets.stages import code_version
+from atlaspatch_assets.repair_config import MATERIALIZE_NEW, MATERIALIZE_STALE, STATES, NewConfig, StaleConfig
+from atlaspatch_assets.repair_sensors import build_launches, build_proposals
 from atlaspatch_assets.validity import judge
 from atlaspatch_core.discovery import find_slides
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.estimate import estimate
 from atlaspatch_core.outcome import Outcome, Status
 from atlaspatch_core.recipe import Recipe
-from atlaspatch_core.validity import State, Validity
+from atlaspatch_core.validity import Validity
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-MATERIALIZE_NEW = "materialize_new"
-MATERIALIZE_STALE = "materialize_stale"
 PRUNE = "prune_temporary_files"
-STATES = {MATERIALIZE_NEW: (State.MISSING,), MATERIALIZE_STALE: (State.STALE,)}
-SECONDS_BETWEEN_TICKS = 60
-MOST_RUNS_ASKED = 500
-"""Runs asked for at once; the rest is asked for by launching the job again."""
 
 Tell = Callable[[str], object]
-
-
-class NewConfig(dg.Config):
-    """Which missing outputs are made."""
-
-    assets: list[str] = Field(
-        default=[], description="Assets by key, such as patch_features/uni_v1, or by its last part; empty: all."
-    )
-    dry_run: bool = Field(default=True, description="Only say what there is to do and what it takes.")
-    compute: bool = Field(
-        default=True, description="Ask for the runs, in batches of slides_per_run. false: propose them only."
-    )
-
-
-class StaleConfig(NewConfig):
-    """Which stale outputs are made anew."""
-
-    canary: bool = Field(
-        default=True,
-        description="First encode some stored patches by a changed patch encoder. Where the numbers are the same, the "
-        "results keep their rows and get the new identity; only the others are computed.",
-    )
 
 
 class PruneConfig(dg.Config):
@@ -64,7 +36,7 @@ class PruneConfig(dg.Config):
 def build_upgrade_definitions(recipe: Recipe, process: "UnresolvedAssetJobDefinition") -> dg.Definitions:
     """Return the jobs that make new and stale outputs and sweep, and their sensors."""
     jobs = [_job(recipe, MATERIALIZE_NEW), _job(recipe, MATERIALIZE_STALE), _prune(recipe)]
-    return dg.Definitions(jobs=jobs, sensors=[_proposals(recipe), _launches(recipe, jobs[:2], process)])
+    return dg.Definitions(jobs=jobs, sensors=[build_proposals(recipe), build_launches(recipe, jobs[:2], process)])
 
 
 def settle(recipe: Recipe, stale: Sequence[Validity], tell: Tell) -> Iterator[Outcome]:
@@ -162,69 +134,6 @@ def _tell_reasons(asked: Sequence[Validity], tell: Tell) -> None:
         tell(f"{step}: {count} slides: {why}")
 
 
-def _proposals(recipe: Recipe) -> dg.SensorDefinition:
-    """Return the sensor that looks once at every change of the project, and asks for nothing twice."""
-
-    @dg.sensor(
-        name="propose_upgrade",
-        job_name=MATERIALIZE_STALE,
-        minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="When an encoder, the segmenter or a geometry changed, launches materialize_stale: the canary is "
-        "sent, and what differs is computed where [upgrades] automatic is true, or else proposed.",
-    )
-    def propose_upgrade(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        versions = _digest(f"{stage.step} {code_version(stage)}" for stage in recipe.stages)
-        if context.cursor == versions:
-            return dg.SkipReason("the project asks for what it asked for before")
-        stale = wanted(judge(recipe, context.instance), [State.STALE], {stage.step for stage in recipe.stages})
-        if not stale:
-            return dg.SensorResult(skip_reason="nothing is stale", cursor=versions)
-        config = {"dry_run": False, "compute": recipe.project.upgrades.automatic}
-        key = _digest([versions, *(f"{it.stem} {it.step}" for it in stale)])
-        return dg.SensorResult(
-            run_requests=[dg.RunRequest(run_key=key, run_config={"ops": {"find_stale": {"config": config}}})],
-            cursor=versions,
-        )
-
-    return propose_upgrade
-
-
-def _launches(
-    recipe: Recipe, jobs: Sequence[dg.JobDefinition], process: "UnresolvedAssetJobDefinition"
-) -> dg.SensorDefinition:
-    @dg.run_status_sensor(
-        name="launch_batches",
-        run_status=dg.DagsterRunStatus.SUCCESS,
-        monitored_jobs=list(jobs),
-        request_job=process,
-        minimum_interval_seconds=10,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Asks for the runs that materialize_new and materialize_stale found necessary, in batches.",
-    )
-    def launch_batches(context: dg.RunStatusSensorContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        run = context.dagster_run
-        config = config_of(run)
-        if config.dry_run or not config.compute:
-            yield dg.SkipReason(f"{run.job_name} was to propose only")
-            return
-        found = judge(recipe, context.instance)
-        asked = wanted(found, STATES[run.job_name], chosen_steps(recipe, config.assets))
-        tags = {"atlaspatch/reason": run.job_name, "atlaspatch/asked_by": run.run_id}
-        asks = list(requests(orders(recipe, found, asked), recipe.project.runtime.slides_per_run, run.run_id, tags))
-        yield from asks[:MOST_RUNS_ASKED]
-
-    return launch_batches
-
-
-def config_of(run: dg.DagsterRun) -> NewConfig:
-    """Return the configuration of a run of these jobs, defaults filled in."""
-    config: Any = run.run_config
-    ops = config.get("ops", {}) if isinstance(config, dict) else {}
-    values = next(iter(ops.values()), {}).get("config", {}) if ops else {}
-    return StaleConfig(**values) if run.job_name == MATERIALIZE_STALE else NewConfig(**values)
-
-
 def _prune(recipe: Recipe) -> dg.JobDefinition:
     @dg.op(name="sweep", description="Removes what killed processes left half-written; files being written stay.")
     def sweep(context: dg.OpExecutionContext, config: PruneConfig) -> None:
@@ -250,7 +159,3 @@ def _prune(recipe: Recipe) -> dg.JobDefinition:
 
 def _hint(dry_run: bool) -> str:
     return "; set dry_run to false to remove them" if dry_run else ""
-
-
-def _digest(lines: Iterable[str]) -> str:
-    return sha256("\n".join(lines).encode()).hexdigest()[:16]

@@ -8,7 +8,8 @@ from small_projects import last, paint, project, run, said
 from upgrading import EMBEDDING, FEATURES, made, random_weights, states, with_weights
 
 from atlaspatch_assets.definitions import build_definitions
-from atlaspatch_assets.upgrades import MATERIALIZE_NEW, MATERIALIZE_STALE, PRUNE
+from atlaspatch_assets.repair_config import MATERIALIZE_NEW, MATERIALIZE_STALE
+from atlaspatch_assets.upgrades import PRUNE
 from atlaspatch_core.project import Project
 
 

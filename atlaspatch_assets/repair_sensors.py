@@ -1,0 +1,82 @@
+"""The sensors that look at a changed project, and that ask for the runs which its repair needs."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from atlaspatch_assets.backfill import chosen_steps, orders, requests, wanted
+from atlaspatch_assets.repair_config import MATERIALIZE_STALE, STATES, config_of
+from atlaspatch_assets.stages import code_version
+from atlaspatch_assets.validity import judge
+from atlaspatch_core.recipe import Recipe
+from atlaspatch_core.validity import State
+
+if TYPE_CHECKING:
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+SECONDS_BETWEEN_TICKS = 60
+MOST_RUNS_ASKED = 500
+"""Runs asked for at once; the rest is asked for by launching the job again."""
+
+
+def build_proposals(recipe: Recipe) -> dg.SensorDefinition:
+    """Return the sensor that looks once at every change of the project, and asks for nothing twice."""
+
+    @dg.sensor(
+        name="propose_upgrade",
+        job_name=MATERIALIZE_STALE,
+        minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="When an encoder, the segmenter or a geometry changed, launches materialize_stale: the canary is "
+        "sent, and what differs is computed where [upgrades] automatic is true, or else proposed.",
+    )
+    def propose_upgrade(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        versions = _digest(f"{stage.step} {code_version(stage)}" for stage in recipe.stages)
+        if context.cursor == versions:
+            return dg.SkipReason("the project asks for what it asked for before")
+        stale = wanted(judge(recipe, context.instance), [State.STALE], {stage.step for stage in recipe.stages})
+        if not stale:
+            return dg.SensorResult(skip_reason="nothing is stale", cursor=versions)
+        config = {"dry_run": False, "compute": recipe.project.upgrades.automatic}
+        key = _digest([versions, *(f"{it.stem} {it.step}" for it in stale)])
+        return dg.SensorResult(
+            run_requests=[dg.RunRequest(run_key=key, run_config={"ops": {"find_stale": {"config": config}}})],
+            cursor=versions,
+        )
+
+    return propose_upgrade
+
+
+def build_launches(
+    recipe: Recipe, jobs: Sequence[dg.JobDefinition], process: "UnresolvedAssetJobDefinition"
+) -> dg.SensorDefinition:
+    """Return the sensor that asks for runs of ``process`` after these jobs; of each of their runs once."""
+
+    @dg.run_status_sensor(
+        name="launch_batches",
+        run_status=dg.DagsterRunStatus.SUCCESS,
+        monitored_jobs=list(jobs),
+        request_job=process,
+        minimum_interval_seconds=10,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Asks for the runs that materialize_new and materialize_stale found necessary, in batches.",
+    )
+    def launch_batches(context: dg.RunStatusSensorContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        run = context.dagster_run
+        config = config_of(run)
+        if config.dry_run or not config.compute:
+            yield dg.SkipReason(f"{run.job_name} was to propose only")
+            return
+        found = judge(recipe, context.instance)
+        asked = wanted(found, STATES[run.job_name], chosen_steps(recipe, config.assets))
+        tags = {"atlaspatch/reason": run.job_name, "atlaspatch/asked_by": run.run_id}
+        asks = list(requests(orders(recipe, found, asked), recipe.project.runtime.slides_per_run, run.run_id, tags))
+        yield from asks[:MOST_RUNS_ASKED]
+
+    return launch_batches
+
+
+def _digest(lines: Iterable[str]) -> str:
+    return sha256("\n".join(lines).encode()).hexdigest()[:16]
