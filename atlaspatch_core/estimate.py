@@ -16,9 +16,9 @@ USUAL_DIM = 1536
 USUAL_PATCHES = 10_000
 """Of a slide, where no slide of the project has coords yet."""
 SECONDS_PER_SLIDE: Mapping[str, float] = {"slide": 0.1, "tissue_mask": 1.0, "patch_coords": 0.3, "slide_embedding": 0.1}
-"""Measured with the default settings on two CPU cores, the segmenter without a network; for want of own rates."""
+"""Assumed for want of own rates: a guess at two CPU cores and a segmenter without a network, and said to be one."""
 PATCHES_PER_SECOND = 30.0
-"""Measured with efficientnet_lite0 on two CPU cores, patches of 256 px; for want of own rates."""
+"""Assumed for want of own rates: a guess at a small network on two CPU cores, and said to be one."""
 ASSUMED = "assumed: nothing was measured here yet"
 MEASURED = "measured in earlier runs"
 
