@@ -41,7 +41,7 @@ class Reporter:
             return
         try:
             report([outcome], self._open())
-        except Exception as error:
+        except Exception as error:  # a database may raise anything, and slides matter more than their events
             self._failed = True
             log.warning("Dagster is told no more of this run: %s", error)
 

@@ -86,7 +86,7 @@ def open_with_openslide(path: Path, mpp: Mpp | None) -> OpenSlideSlide:
         raise UnreadableSlide(refusal(stem_of(path), path, str(error))) from error
     try:
         return OpenSlideSlide(handle, describe(path, handle, mpp))
-    except BaseException:
+    except BaseException:  # closed and raised again, whatever it is
         handle.close()
         raise
 

@@ -86,7 +86,7 @@ def open_with_pil(path: Path, mpp: Mpp | None) -> PilSlide:
     image = open_image(path)
     try:
         scale = find_scale(stem_of(path), {}, mpp)
-    except BaseException:
+    except BaseException:  # closed and raised again, whatever it is
         image.close()
         raise
     info = SlideInfo(
