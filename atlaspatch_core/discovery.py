@@ -26,6 +26,13 @@ class SlideSource:
     mpp: float | None = None
     """µm per px of level 0 that the user states, or None."""
     mpp_source: str = ""
+    local: Path | None = None
+    """An equal copy on faster storage, which is read in its place; nothing that is kept names it."""
+
+    @property
+    def readable(self) -> Path:
+        """Where the slide's pixels are read."""
+        return self.local or self.path
 
 
 @dataclass(frozen=True, slots=True)

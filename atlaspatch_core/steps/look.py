@@ -49,7 +49,7 @@ def _untouched(record: SlideRecord, work: SlideWork, signature: str) -> bool:
 def _identify(work: SlideWork, stage: Stage, signature: str) -> SlideRecord:
     info = replace(work.slide().info, path=work.source.path.absolute())
     full_hash = work.run.recipe.project.slides.full_hash
-    content = content_fingerprint(work.source.path, full_hash=full_hash)
+    content = content_fingerprint(work.source.readable, full_hash=full_hash)
     return SlideRecord(info, work.identity(stage, slide_facts(content, info)), signature, work.source.mpp, full_hash)
 
 

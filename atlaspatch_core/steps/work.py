@@ -99,7 +99,7 @@ class SlideWork:
         if self._slide is None:
             source = self.source
             self._slide = self._opened.enter_context(
-                open_slide(source.path, mpp=source.mpp, mpp_source=source.mpp_source)
+                open_slide(source.readable, mpp=source.mpp, mpp_source=source.mpp_source)
             )
         return self._slide
 
