@@ -78,7 +78,7 @@ def take_tick(
     returned, cleared = removed & (there | clashes.keys()), clashing & there
     what = Known(known, returned | cleared, lambda: running_slides(instance), refusals(instance))
     changed_at = _table_changed_at(project)
-    looker = Looker(Store(project.output), what, time.time, seconds_at_rest, changed_at)
+    looker = Looker(Store(project.output), what, time.time, seconds_at_rest, changed_at, project.slides)
     look = look_through(found, looker, cursor, _budget(project))
     settled = {arrival.stem for arrival in look.arrivals if arrival.fate is not Fate.WAITING}
     gone = sorted(known - there - clashes.keys() - removed)

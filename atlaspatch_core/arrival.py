@@ -12,10 +12,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
-from atlaspatch_core.discovery import Discovery, SlideSource
+from atlaspatch_core.discovery import Discovery, SlideSource, open_source
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.fingerprint import file_signature, slide_files
-from atlaspatch_core.readers import open_slide
+from atlaspatch_core.project import Slides
 from atlaspatch_core.store import Store
 
 SECONDS_AT_REST = 30.0
@@ -129,6 +129,8 @@ class Looker:
     seconds_at_rest: float = SECONDS_AT_REST
     table_changed_at: float = 0.0
     """When the table of mpp last changed."""
+    slides: Slides = field(default_factory=Slides)
+    """How slides are opened."""
     _running: Collection[str] | None = None
 
     def look(self, source: SlideSource, settled: float = 0.0) -> Arrival | None:
@@ -158,7 +160,7 @@ class Looker:
             refused = self.known.refused(source.stem)
             if version == (self._recorded(source.stem) if refused is None else refused):
                 return Arrival(source.stem, Fate.KNOWN, changed_at, version=version)
-        why = why_not(source)
+        why = why_not(source, self.slides)
         return Arrival(source.stem, Fate.REFUSED if why else Fate.READY, changed_at, why, version)
 
     def _recorded(self, stem: str) -> str:
@@ -234,10 +236,10 @@ def _settle(cursor: Cursor, seconds_at_rest: float) -> Cursor:
     return Cursor(settled=max(cursor.settled, min(safe, before_held)))
 
 
-def why_not(source: SlideSource) -> str:
+def why_not(source: SlideSource, slides: Slides) -> str:
     """Return why a slide cannot be used, or an empty text: it is opened, no pixel is read."""
     try:
-        open_slide(source.path, mpp=source.mpp, mpp_source=source.mpp_source).close()
+        open_source(source, slides).close()
     except AtlasPatchError as error:
         return str(error)
     except Exception as error:  # a reader's library may raise anything for a file that is broken

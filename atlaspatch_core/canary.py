@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from atlaspatch_core.discovery import SlideSource
+from atlaspatch_core.discovery import SlideSource, open_source
 from atlaspatch_core.errors import AtlasPatchError, NoPatches
 from atlaspatch_core.grid import PatchGrid
 from atlaspatch_core.hdf5 import COORDS, TISSUE_FRACTION, read_array, read_rows
@@ -17,7 +17,6 @@ from atlaspatch_core.inference import PatchEncoders
 from atlaspatch_core.models import Models
 from atlaspatch_core.patches import open_stream
 from atlaspatch_core.project import Project
-from atlaspatch_core.readers import open_slide
 from atlaspatch_core.recipe import Recipe, Stage
 from atlaspatch_core.scale import Downscale, choose_sampling
 from atlaspatch_core.slide import Slide
@@ -174,7 +173,7 @@ def _patches(
     count = min(spec.patches, len(corners))
     rows = sorted(random.Random(f"{spec.seed} {source.stem}").sample(range(len(corners)), count))
     stored = read_rows(path, stage.dataset, rows)
-    with open_slide(source.path, mpp=source.mpp, mpp_source=source.mpp_source) as slide:
+    with open_source(source, recipe.project.slides) as slide:
         grid = PatchGrid(corners[rows], fraction[rows], choose_sampling(slide.info, geometry.spec))
         return _pixels(slide, grid, recipe.project, (stage.settings or {}).get("downscale", "area")), stored
 

@@ -9,9 +9,9 @@ from types import MappingProxyType
 
 from atlaspatch_core.errors import NoSlides, StemClash
 from atlaspatch_core.mpp import read_mpp_csv
-from atlaspatch_core.project import Project
-from atlaspatch_core.readers import SUFFIXES
-from atlaspatch_core.slide import stem_of
+from atlaspatch_core.project import Project, Slides
+from atlaspatch_core.readers import SUFFIXES, open_slide
+from atlaspatch_core.slide import Slide, stem_of
 
 MPP_CSV = "mpp csv"
 """``mpp_source`` of an mpp that a table states."""
@@ -96,6 +96,12 @@ def discover(
     singles = (source_of(stem, found[0], mpp_by_stem) for stem, found in by_stem.items() if len(found) == 1)
     clashes = (Clash(stem, tuple(found)) for stem, found in sorted(by_stem.items()) if len(found) > 1)
     return Discovery(tuple(singles), tuple(clashes))
+
+
+def open_source(source: SlideSource, slides: Slides) -> Slide:
+    """Open a slide as the project says; raises what ``open_slide`` raises."""
+    asked = {"mpp_keys": slides.mpp_keys, "reader": slides.reader}
+    return open_slide(source.readable, mpp=source.mpp, mpp_source=source.mpp_source, **asked)
 
 
 def source_of(stem: str, path: Path, mpp_by_stem: Mapping[str, float]) -> SlideSource:

@@ -134,7 +134,7 @@ class Expectations:
         return self._forms[key]
 
     def _slide(self, stem: str, slide: KnownSlide) -> Expected:
-        stage, key = self.recipe.stage(SLIDE), (SLIDE, slide.mpp, slide.magnification)
+        stage, key = self.recipe.stage(SLIDE), (SLIDE, slide.mpp, slide.magnification, slide.opened_by)
         if key not in self._forms:
             info = slide.info(stem)
             self._forms[key] = Form.of(lambda marks: stage.identity({}, slide_facts(marks[0], info), EMPTY), 1)
@@ -142,9 +142,13 @@ class Expectations:
         return Expected(fingerprint, self._doubt_of_slide(stem, slide, fingerprint))
 
     def _doubt_of_slide(self, stem: str, slide: KnownSlide, fingerprint: str) -> str:
-        full_hash = self.recipe.project.slides.full_hash
-        if slide.full_hash != full_hash:
-            return f"full_hash {str(slide.full_hash).lower()} → {str(full_hash).lower()}"
+        asked = self.recipe.project.slides
+        if slide.full_hash != asked.full_hash:
+            return f"full_hash {str(slide.full_hash).lower()} → {str(asked.full_hash).lower()}"
+        if slide.reader != asked.reader:
+            return f"reader {slide.reader or 'found out'} → {asked.reader or 'found out'}"
+        if slide.mpp_keys != asked.mpp_keys:
+            return f"mpp_keys {' '.join(slide.mpp_keys) or 'none'} → {' '.join(asked.mpp_keys) or 'none'}"
         if self.stated is not None and stem in self.stated and self.stated[stem] != slide.stated_mpp:
             return f"stated mpp {slide.stated_mpp or 'none'} → {self.stated[stem] or 'none'}"
         return "" if fingerprint == slide.fingerprint else "another version of this step"

@@ -10,6 +10,9 @@ from atlaspatch_core.recipe import EMPTY, Stage
 from atlaspatch_core.scale import Sampling
 from atlaspatch_core.slide import SlideInfo
 
+UNNAMED_READERS = frozenset({"openslide", "pil", "image"})
+"""What they read is identified without them. Another reader may give a file other pixels, and so another identity."""
+
 
 def input_name(step: Step) -> str:
     """Return what an input is called in identities: the geometry's name, which decides nothing, is left out."""
@@ -28,8 +31,9 @@ def identity_of(
 
 
 def slide_facts(content: str, info: SlideInfo) -> dict[str, Any]:
-    """Return what decides a slide: its content, as a fingerprint, and its scale."""
-    return {"content": content, "mpp": info.mpp, "magnification": info.magnification}
+    """Return what decides a slide: its content, as a fingerprint, its scale, and who decodes it if that is unusual."""
+    reader = {} if info.reader in UNNAMED_READERS else {"reader": info.reader}
+    return {"content": content, "mpp": info.mpp, "magnification": info.magnification} | reader
 
 
 def coords_facts(info: SlideInfo, sampling: Sampling) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from atlaspatch_core.store import Store
 
 INDEX_FOLDER = ".index"
 """Subfolder of the output: caches that may be deleted at any time."""
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +52,17 @@ class KnownSlide:
     """Of its levels, finest first."""
     stated_mpp: float | None
     full_hash: bool
+    opened_by: str
+    """Name of the reader."""
+    reader: str | None
+    """The one that the user asked for, if any."""
+    mpp_keys: tuple[str, ...]
     mask: KnownMask | None = None
 
     def info(self, stem: str) -> SlideInfo:
         """Return what sampling wants to know; sides are left out."""
         levels = tuple(Level(0, 0, downsample) for downsample in self.downsamples)
-        return SlideInfo(stem, Path(), "", levels, self.mpp, "its record", self.magnification, "its record")
+        return SlideInfo(stem, Path(), self.opened_by, levels, self.mpp, "its record", self.magnification, "its record")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +113,9 @@ def _row(record: Record) -> list[Any] | None:
     info, content = slide.info, slide.identity.spec["content"]
     downsamples = [level.downsample for level in info.levels]
     mask = _mask_row(record.tissue_mask) if record.tissue_mask else None
-    scale = (info.mpp, info.magnification)
-    return [slide.identity.fingerprint, content, *scale, downsamples, slide.stated_mpp, slide.full_hash, mask]
+    found = (content, info.mpp, info.magnification, downsamples)
+    asked = (slide.stated_mpp, slide.full_hash, info.reader, slide.reader, list(slide.mpp_keys))
+    return [slide.identity.fingerprint, *found, *asked, mask]
 
 
 def _mask_row(mask: MaskRecord) -> list[Any]:
@@ -120,9 +126,9 @@ def _mask_row(mask: MaskRecord) -> list[Any]:
 
 
 def _known(row: list[Any]) -> KnownSlide:
-    fingerprint, content, mpp, magnification, downsamples, stated, full_hash, mask = row
+    *found, downsamples, stated, full_hash, opened_by, reader, mpp_keys, mask = row
     made = KnownMask(*mask) if mask else None
-    return KnownSlide(fingerprint, content, mpp, magnification, tuple(downsamples), stated, full_hash, made)
+    return KnownSlide(*found, tuple(downsamples), stated, full_hash, opened_by, reader, tuple(mpp_keys), made)
 
 
 def _outlines(path: Path) -> tuple[str, str]:

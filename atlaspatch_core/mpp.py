@@ -3,8 +3,9 @@
 import csv
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path, PureWindowsPath
 
 from atlaspatch_core.errors import ImplausibleScale, InvalidProject, UnknownScale
@@ -31,9 +32,20 @@ BUCKETS = ((0.16, 80.0), (0.2, 60.0), (0.3, 40.0), (0.6, 20.0), (1.2, 10.0), (2.
 COARSEST = 0.625
 """Nominal magnification beyond the last bucket."""
 
-DIRECT_KEYS = ("openslide.mpp-x", "openslide.mpp-y", "openslide.mirax.MPP", "aperio.MPP", "hamamatsu.XResolution")
+SIDES = (
+    ("openslide.mpp-x", "openslide.mpp-y"),
+    ("ome.PhysicalSizeX", "ome.PhysicalSizeY"),
+    ("ngff.scale-x", "ngff.scale-y"),
+    ("czi.Scaling-X", "czi.Scaling-Y"),
+    ("dicom.PixelSpacing-x", "dicom.PixelSpacing-y"),
+)
+"""Properties that state width and height of a px, µm, each pair by another reader."""
+DIRECT_KEYS = (*chain(*SIDES), "openslide.mirax.MPP", "aperio.MPP", "hamamatsu.XResolution", "sdpc.ruler")
 TEXT_KEYS = ("openslide.comment", "tiff.ImageDescription")
-MAGNIFICATION_KEYS = ("openslide.objective-power", "aperio.AppMag", "hamamatsu.SourceLens")
+MAGNIFICATION_KEYS = (
+    "openslide.objective-power", "aperio.AppMag", "hamamatsu.SourceLens", "ome.NominalMagnification",
+    "czi.NominalMagnification", "dicom.ObjectiveLensPower", "sdpc.rate",
+)  # fmt: skip
 UM_PER_UNIT = {"centimeter": 10_000.0, "inch": 25_400.0}
 MPP_IN_TEXT = re.compile(
     r"(?:\bmpp|microns per pixel)\s*[=:]\s*([0-9]+(?:[.,][0-9]+)?(?:e[+-]?[0-9]+)?)", re.IGNORECASE
@@ -52,6 +64,16 @@ class Mpp:
 
 
 @dataclass(frozen=True, slots=True)
+class Stated:
+    """What the user says of the scale of a slide."""
+
+    mpp: Mpp | None = None
+    """Wins over the file."""
+    keys: tuple[str, ...] = ()
+    """Properties, in any case of letters, that state the mpp; asked in order, and before those that are known."""
+
+
+@dataclass(frozen=True, slots=True)
 class SlideScale:
     """What a slide's properties and the user together say of its scale."""
 
@@ -62,22 +84,22 @@ class SlideScale:
     """What is odd, yet no reason to refuse: one clause, or empty."""
 
 
-def find_scale(stem: str, properties: Mapping[str, str], stated: Mpp | None = None) -> SlideScale:
-    """Return the scale of a slide: the ``stated`` mpp if there is one, or else that of the OpenSlide ``properties``.
+def find_scale(stem: str, properties: Mapping[str, str], stated: Stated = Stated()) -> SlideScale:
+    """Return the scale of a slide: the ``stated`` mpp if there is one, or else that of the ``properties``.
 
     The nominal magnification is the file's, but that of the mpp bucket when the user stated the mpp: who corrects the
     scale corrects both. Without any mpp it is 10 / magnification. Nothing is rounded.
     Raises UnknownScale, or ImplausibleScale when the mpp is outside 0.05 to 20 µm/px or contradicts the magnification.
     """
     power = first_number(properties, MAGNIFICATION_KEYS)
-    mpp, skew = (stated, "") if stated else mpp_of_file(stem, properties)
+    mpp, skew = (stated.mpp, "") if stated.mpp else mpp_of_file(stem, properties, stated.keys)
     mpp = mpp or (power and Mpp(UM_TIMES_MAGNIFICATION / power.value, power.source))
     if not mpp:
         raise UnknownScale(f"{stem}: neither the file nor the user says how many µm a pixel is wide; {CURE_FOR_NONE}")
     check_range(stem, mpp, power)
-    if power and not stated:
+    if power and not stated.mpp:
         check_magnification(stem, mpp, power)
-    nominal = power if power and not stated else Mpp(bucket(mpp.value), "mpp bucket")
+    nominal = power if power and not stated.mpp else Mpp(bucket(mpp.value), "mpp bucket")
     note = "; ".join(filter(None, (skew, disagreement(mpp, power))))
     return SlideScale(mpp, nominal.value, nominal.source, note)
 
@@ -87,18 +109,28 @@ def bucket(mpp: float) -> float:
     return next((magnification for bound, magnification in BUCKETS if mpp < bound), COARSEST)
 
 
-def mpp_of_file(stem: str, properties: Mapping[str, str]) -> tuple[Mpp | None, str]:
+def mpp_of_file(stem: str, properties: Mapping[str, str], keys: Sequence[str] = ()) -> tuple[Mpp | None, str]:
     """Return the mpp that the properties state first, and a note when its pixels are not square.
 
-    x stands for both sides when y is within 1 %, their mean otherwise. Raises ImplausibleScale beyond 20 %.
+    ``keys`` are asked before all others. x stands for both sides when y is within 1 %, their mean otherwise. Raises
+    ImplausibleScale beyond 20 %.
     """
-    x, y = (first_number(properties, (key,)) for key in DIRECT_KEYS[:2])
+    if keys and (found := first_number(properties, properties_named(properties, keys))):
+        return found, ""
+    pairs = ([first_number(properties, (key,)) for key in names] for names in SIDES)
+    x, y = next((pair for pair in pairs if all(pair)), (None, None))
     if not x or not y or abs(x.value - y.value) <= SQUARE * max(x.value, y.value):
         return next(stated_mpps(properties), None), ""
     sides = f"the pixels are {x.value:.6g} × {y.value:.6g} µm ({x.source} and -y)"
     if abs(x.value - y.value) > SKEWED * max(x.value, y.value):
         raise ImplausibleScale(f"{stem}: {sides}, which no scanner makes; {USER_CURE}")
-    return Mpp((x.value + y.value) / 2, "mean of openslide.mpp-x and openslide.mpp-y"), sides
+    return Mpp((x.value + y.value) / 2, f"mean of {x.source} and {y.source}"), sides
+
+
+def properties_named(properties: Mapping[str, str], names: Sequence[str]) -> tuple[str, ...]:
+    """Return the properties of these names, whatever their case, in the order of the names."""
+    spelled = {key.lower(): key for key in properties}
+    return tuple(spelled[name.lower()] for name in names if name.lower() in spelled)
 
 
 def stated_mpps(properties: Mapping[str, str]) -> Iterator[Mpp]:

@@ -12,11 +12,13 @@ from atlaspatch_core.errors import InvalidProject
 from atlaspatch_core.filters import FilterSpec
 from atlaspatch_core.grid import GridSpec
 from atlaspatch_core.quality import QualitySpec
+from atlaspatch_core.readers import READERS
 from atlaspatch_core.scale import Downscale
 from atlaspatch_core.segmenters.declaration import TissueSpec
 
 FILE_NAME = "atlaspatch.toml"
 OWNER = re.compile(r"team:.+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}")
+EXTENSION = re.compile(r"(\.[^./\\\s]+)+")
 GEOMETRY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 Precision = Literal["float32", "float16", "bfloat16"]
@@ -32,15 +34,45 @@ class Slides(_Section):
     """Where the slides are."""
 
     folders: tuple[Path, ...] = ()
-    """Slide files, and folders to look for slides in."""
+    """Slide files, folders to look for slides in, and patterns such as ``slides/**/*.svs``."""
     recursive: bool = False
     """Look in subfolders too."""
+    extensions: tuple[str, ...] = ()
+    """Suffixes that count as slides in folders, lower case with the dot; empty for all that the readers know."""
+    slide_list: Path | None = None
+    """CSV with the column ``wsi``, paths from ``folders``, and perhaps ``mpp``: these slides and no others."""
     mpp_csv: Path | None = None
     """CSV with columns ``wsi,mpp``: µm per px of level 0 by stem; wins over the file."""
+    mpp_keys: tuple[str, ...] = ()
+    """Further properties that state the mpp, asked before any other. What is hashed is the number they give."""
+    reader: str | None = None
+    """Reader that opens every slide, whatever its content; found out for each slide when left out."""
     masks: Path | None = None
     """Folder of tissue masks that take the place of the segmenter's: ``<stem>.geojson``, or images."""
     full_hash: bool = False
     """Read every byte of a slide to identify it, rather than samples."""
+
+    @field_validator("extensions")
+    @classmethod
+    def _extensions_are_suffixes(cls, extensions: tuple[str, ...]) -> tuple[str, ...]:
+        for extension in extensions:
+            if not EXTENSION.fullmatch(extension):
+                raise ValueError(f"{extension!r} is no suffix; each begins with a dot, such as '.svs' or '.ome.tif'")
+        return tuple(dict.fromkeys(extension.lower() for extension in extensions))
+
+    @field_validator("mpp_keys")
+    @classmethod
+    def _keys_are_names(cls, keys: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(key.strip() for key in keys):
+            raise ValueError("a name is empty; give names of properties, such as 'aperio.MPP'")
+        return keys
+
+    @field_validator("reader")
+    @classmethod
+    def _reader_exists(cls, reader: str | None) -> str | None:
+        if reader is not None and reader not in READERS:
+            raise ValueError(f"no reader is called {reader!r}; there are {', '.join(READERS)}")
+        return reader
 
 
 class Geometry(_Section):
@@ -223,6 +255,7 @@ def _with_paths_from(project: Project, folder: Path) -> Project:
     slides = project.slides.model_copy(
         update={
             "folders": tuple(full(path) for path in project.slides.folders),
+            "slide_list": full(project.slides.slide_list) if project.slides.slide_list else None,
             "mpp_csv": full(project.slides.mpp_csv) if project.slides.mpp_csv else None,
             "masks": full(project.slides.masks) if project.slides.masks else None,
         }

@@ -22,6 +22,10 @@ class SlideRecord:
     stated_mpp: float | None
     """µm/px that the user stated, if any; then the file's own was not used."""
     full_hash: bool
+    reader: str | None = None
+    """Reader that the user asked for, if any; ``info.reader`` is the one that opened it."""
+    mpp_keys: tuple[str, ...] = ()
+    """Properties in which the user had the mpp looked for."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON values."""
@@ -31,13 +35,16 @@ class SlideRecord:
             "signature": self.signature,
             "stated_mpp": self.stated_mpp,
             "full_hash": self.full_hash,
+            "reader": self.reader,
+            "mpp_keys": list(self.mpp_keys),
         }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Read back what ``as_dict`` gave."""
         identity = Identity.from_dict(values["identity"])
-        return cls(_info(values["info"]), identity, values["signature"], values["stated_mpp"], values["full_hash"])
+        asked = (values["stated_mpp"], values["full_hash"], values.get("reader"), tuple(values.get("mpp_keys", ())))
+        return cls(_info(values["info"]), identity, values["signature"], *asked)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import click
 from atlaspatch_core.cli import options as groups
 from atlaspatch_core.cli.encode_slide import DONE, SOME_FAILED, check_weights
 from atlaspatch_core.cli.hooks import Hooks
-from atlaspatch_core.cli.values import check_scale, project_values
+from atlaspatch_core.cli.values import NO_SLIDES, check_scale, project_values
 from atlaspatch_core.cli.working import work
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.outcome import Outcome, Status
@@ -79,8 +79,8 @@ def recipe_of(options: Mapping[str, Any]) -> "Recipe":
     from atlaspatch_core.project import make_project
     from atlaspatch_core.recipe import make_recipe
 
-    of_slides = {"wsi_path": options["manifest_path"], "recursive": False, "mpp_csv": None}
-    values = project_values({**options, **of_slides, "slide_encoders": (), "patch_encoders": ()})
+    none = {**NO_SLIDES, "slide_encoders": (), "patch_encoders": ()}
+    values = project_values({**options, **none})
     patients = {"manifest": options["manifest_path"], "encoders": options["patient_encoders"]}
     try:
         recipe = make_recipe(make_project(values | {"patients": patients}, origin="command line"))

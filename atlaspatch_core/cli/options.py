@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from atlaspatch_core.cli.types import Checkpoint, Device, Names, Number
+from atlaspatch_core.cli.types import Checkpoint, Device, Names, Number, Several, Slides
 
 Decorator = Callable[[Any], Any]
 
@@ -35,16 +35,51 @@ def option(*names: str, **settings: Any) -> Decorator:
 
 OUTPUT = option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Folder for all that is made.")
 
+OPENING = group(
+    option(
+        "--custom-mpp-keys",
+        type=Several(),
+        multiple=True,
+        help="Further properties of slides that state µm per px, separated by commas or blanks; they are asked before "
+        "those that are known.",
+    ),
+    option(
+        "--reader-type",
+        help="Reader that opens every slide. By default each is opened by the one that knows its content. A wrong name "
+        "is answered with a list.",
+    ),
+)
+
 SLIDES = group(
-    click.argument("wsi_path", type=EXISTING),
+    click.argument("wsi_path", type=Slides(), nargs=-1, required=True),
     OUTPUT,
-    option("--recursive", is_flag=True, help="Search the folders below WSI_PATH too; a single file needs no search."),
+    option(
+        "--recursive",
+        "--search-nested",
+        "recursive",
+        is_flag=True,
+        help="Search the folders below WSI_PATH too; a single file needs no search.",
+    ),
+    option(
+        "--wsi-ext",
+        type=Several(),
+        multiple=True,
+        help="Suffixes that count as slides in folders, such as .svs or .ome.tif, in any case of letters, separated by "
+        "commas or blanks. Default: all that can be read.",
+    ),
+    option(
+        "--custom-list-of-wsis",
+        type=EXISTING_FILE,
+        help="Table of the slides to take, and no others: the column wsi, paths from WSI_PATH with suffix, and perhaps "
+        "mpp, µm per px of level 0.",
+    ),
     option(
         "--mpp-csv",
         type=EXISTING_FILE,
         help="Table with the columns wsi and mpp: µm per px of level 0. It wins over what the slide says; rows find "
         "their slide by the file name without suffix.",
     ),
+    OPENING,
 )
 
 LOADING = group(
@@ -83,6 +118,7 @@ ENCODERS = group(
 CASES = group(
     click.argument("manifest_path", type=EXISTING_FILE),
     OUTPUT,
+    OPENING,
     option(
         "--patient-encoders",
         type=Names(),

@@ -16,12 +16,20 @@ allow_remote_code = []
 owners = []
 
 [slides]
-# Slide files, and folders that are searched for slides. (example; default [])
+# Slide files, folders that are searched for slides, and patterns such as "slides/**/*.svs". (example; default [])
 folders = @FOLDERS@
 # Search the folders below, too.
 recursive = false
+# Suffixes that count as slides in folders. Default: all that can be read.
+# extensions = [".svs", ".ome.tif"]
+# Table of the slides to take, and no others: the column wsi, paths from the folder above with suffix, and perhaps mpp.
+# slide_list = "slides.csv"
 # Table with the columns wsi and mpp: µm per px of level 0, found by file name without suffix. It wins over the slide.
 # mpp_csv = "mpp.csv"
+# Further properties of slides that state µm per px; they are asked before those that are known.
+mpp_keys = []
+# Open every slide with this reader, instead of the one that knows its content. A wrong name is answered with a list.
+# reader = "openslide"
 # Folder of masks that take the place of the segmenter's: <stem>.geojson (level-0 px), or an image <stem>.png, .jpg or
 # .tif over the whole slide, not zero where tissue is. Outlines edited in the output folder win over them.
 # masks = "masks"

@@ -1,5 +1,6 @@
 """Kinds of option values, checked before any work."""
 
+import glob
 import math
 import re
 from pathlib import Path
@@ -26,6 +27,35 @@ class Names(click.ParamType):
         if twice:
             self.fail(f"{', '.join(twice)} is given twice; name each encoder once", param, ctx)
         return names
+
+
+class Several(click.ParamType):
+    """Words between commas or blanks, as they are: a tuple."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """Return the words. Fails when there is none."""
+        words = value if isinstance(value, tuple) else tuple(word for word in re.split(r"[,\s]+", value) if word)
+        if not words:
+            self.fail("nothing is given; separate several by commas or blanks", param, ctx)
+        return words
+
+
+class Slides(click.Path):
+    """A file or folder that exists, or a pattern with ``*``, ``?`` or ``[`` that is not looked at yet."""
+
+    name = "path"
+
+    def __init__(self) -> None:
+        super().__init__(exists=True, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path. Fails when nothing is there."""
+        text = str(value)
+        if glob.has_magic(text) and not Path(text).exists():
+            return Path(text)
+        return super().convert(value, param, ctx)
 
 
 class Device(click.ParamType):

@@ -1,9 +1,12 @@
 """From the options of a command to the values of a project."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import click
+
+NO_SLIDES = {"wsi_path": (), "recursive": False, "wsi_ext": (), "custom_list_of_wsis": None, "mpp_csv": None}
+"""Values of the options that find slides, for a command without them."""
 
 
 def check_together(options: Mapping[str, Any]) -> None:
@@ -28,12 +31,7 @@ def project_values(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return what ``make_project`` takes: one geometry without a name, so that files lie in ``<output>/patches``."""
     return {
         "output": options["output"],
-        "slides": {
-            "folders": (options["wsi_path"],),
-            "recursive": options["recursive"],
-            "mpp_csv": options["mpp_csv"],
-            "masks": options["masks"],
-        },
+        "slides": slide_values(options),
         "tissue": tissue_values(options),
         "geometry": (geometry_values(options),),
         "weights": dict(options["patch_encoder_ckpt_path"]),
@@ -46,6 +44,25 @@ def project_values(options: Mapping[str, Any]) -> dict[str, Any]:
         },
         "runtime": runtime_values(options),
     }
+
+
+def slide_values(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return which slides there are, and how they are opened."""
+    return {
+        "folders": options["wsi_path"],
+        "recursive": options["recursive"],
+        "extensions": flat(options["wsi_ext"]),
+        "slide_list": options["custom_list_of_wsis"],
+        "mpp_csv": options["mpp_csv"],
+        "mpp_keys": flat(options["custom_mpp_keys"]),
+        "reader": options["reader_type"],
+        "masks": options["masks"],
+    }
+
+
+def flat(several: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    """Return the words of an option that may be repeated."""
+    return tuple(word for words in several for word in words)
 
 
 def tissue_values(options: Mapping[str, Any]) -> dict[str, Any]:

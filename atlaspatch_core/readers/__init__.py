@@ -1,9 +1,10 @@
 """Opening slides: one file per backend, one table."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from atlaspatch_core.errors import UnknownName, UnreadableSlide
-from atlaspatch_core.mpp import Mpp
+from atlaspatch_core.mpp import Mpp, Stated
 from atlaspatch_core.readers.openslide import OPENSLIDE
 from atlaspatch_core.readers.pil import PIL
 from atlaspatch_core.readers.reader import Reader
@@ -15,13 +16,21 @@ SUFFIXES = tuple(suffix for reader in READERS.values() for suffix in reader.suff
 """What folders are searched for; lower case, with the dot."""
 
 
-def open_slide(path: Path, *, mpp: float | None = None, mpp_source: str = "", reader: str | None = None) -> Slide:
+def open_slide(
+    path: Path,
+    *,
+    mpp: float | None = None,
+    mpp_source: str = "",
+    mpp_keys: Sequence[str] = (),
+    reader: str | None = None,
+) -> Slide:
     """Open a slide with the first reader that knows its content, or else its suffix, or with the ``reader`` named.
 
     ``mpp`` is the user's µm per px of level 0 and wins over the file's; ``mpp_source`` says where it was stated.
+    ``mpp_keys`` are further properties that state the mpp, asked before those that are known.
     Raises UnreadableSlide, UnknownScale, ImplausibleScale, or UnknownName for a reader that does not exist.
     """
-    stated = None if mpp is None else Mpp(mpp, mpp_source or "stated")
+    stated = Stated(None if mpp is None else Mpp(mpp, mpp_source or "stated"), tuple(mpp_keys))
     check_file(path)
     return choose_reader(path, reader).open(path, stated)
 

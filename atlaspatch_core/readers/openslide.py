@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.errors import UnreadableSlide
-from atlaspatch_core.mpp import Mpp, find_scale
+from atlaspatch_core.mpp import Stated, find_scale
 from atlaspatch_core.readers.labels import institution_of, stain_of, vendor_of
 from atlaspatch_core.readers.reader import Reader
 from atlaspatch_core.slide import Level, Region, SlideInfo, stem_of
@@ -76,8 +76,8 @@ def recognises(path: Path) -> bool:
         return False
 
 
-def open_with_openslide(path: Path, mpp: Mpp | None) -> OpenSlideSlide:
-    """Open a slide; ``mpp`` is what the user stated."""
+def open_with_openslide(path: Path, stated: Stated) -> OpenSlideSlide:
+    """Open a slide; ``stated`` is what the user says of its scale."""
     from openslide import OpenSlide, OpenSlideError
 
     try:
@@ -85,16 +85,16 @@ def open_with_openslide(path: Path, mpp: Mpp | None) -> OpenSlideSlide:
     except OpenSlideError as error:
         raise UnreadableSlide(refusal(stem_of(path), path, str(error))) from error
     try:
-        return OpenSlideSlide(handle, describe(path, handle, mpp))
+        return OpenSlideSlide(handle, describe(path, handle, stated))
     except BaseException:  # closed and raised again, whatever it is
         handle.close()
         raise
 
 
-def describe(path: Path, handle: "OpenSlide", mpp: Mpp | None) -> SlideInfo:
+def describe(path: Path, handle: "OpenSlide", stated: Stated) -> SlideInfo:
     """Return what the properties tell."""
     properties = dict(handle.properties)
-    scale = find_scale(stem_of(path), properties, mpp)
+    scale = find_scale(stem_of(path), properties, stated)
     sizes = zip(handle.level_dimensions, handle.level_downsamples, strict=True)
     return SlideInfo(
         stem=stem_of(path),

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.errors import UnreadableSlide
-from atlaspatch_core.mpp import Mpp, find_scale
+from atlaspatch_core.mpp import Stated, find_scale
 from atlaspatch_core.readers.reader import Reader
 from atlaspatch_core.slide import Level, Region, SlideInfo, stem_of
 
@@ -81,11 +81,11 @@ def recognises(path: Path) -> bool:
     return True
 
 
-def open_with_pil(path: Path, mpp: Mpp | None) -> PilSlide:
-    """Open a picture; ``mpp`` is what the user stated. Dots per inch in the file are no scale and are not looked at."""
+def open_with_pil(path: Path, stated: Stated) -> PilSlide:
+    """Open a picture, whose scale the user must state: dots per inch in the file are no scale."""
     image = open_image(path)
     try:
-        scale = find_scale(stem_of(path), {}, mpp)
+        scale = find_scale(stem_of(path), {}, stated)
     except BaseException:  # closed and raised again, whatever it is
         image.close()
         raise

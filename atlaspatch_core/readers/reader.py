@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from atlaspatch_core.mpp import Mpp
+from atlaspatch_core.mpp import Stated
 from atlaspatch_core.slide import Slide
 
 
@@ -17,5 +17,5 @@ class Reader:
     """Lower case, with the dot: what a folder is searched for."""
     recognises: Callable[[Path], bool]
     """Say by its content whether the file is of a format that this reader knows; never raises."""
-    open: Callable[[Path, Mpp | None], Slide]
-    """Open the file, with the user's mpp or None; raises UnreadableSlide, UnknownScale, ImplausibleScale."""
+    open: Callable[[Path, Stated], Slide]
+    """Open the file; what the user states of its scale goes to ``find_scale``. Raises UnreadableSlide, UnknownScale, ImplausibleScale."""

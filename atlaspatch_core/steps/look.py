@@ -42,15 +42,20 @@ def _signature(work: SlideWork) -> str:
 
 
 def _untouched(record: SlideRecord, work: SlideWork, signature: str) -> bool:
-    asked = (signature, work.source.mpp, work.run.recipe.project.slides.full_hash, work.source.path.absolute())
-    return asked == (record.signature, record.stated_mpp, record.full_hash, record.info.path)
+    same_files = (signature, work.source.path.absolute()) == (record.signature, record.info.path)
+    return same_files and _asked(work) == (record.stated_mpp, record.full_hash, record.reader, record.mpp_keys)
+
+
+def _asked(work: SlideWork) -> tuple[float | None, bool, str | None, tuple[str, ...]]:
+    slides = work.run.recipe.project.slides
+    return work.source.mpp, slides.full_hash, slides.reader, slides.mpp_keys
 
 
 def _identify(work: SlideWork, stage: Stage, signature: str) -> SlideRecord:
     info = replace(work.slide().info, path=work.source.path.absolute())
     full_hash = work.run.recipe.project.slides.full_hash
     content = content_fingerprint(work.source.readable, full_hash=full_hash)
-    return SlideRecord(info, work.identity(stage, slide_facts(content, info)), signature, work.source.mpp, full_hash)
+    return SlideRecord(info, work.identity(stage, slide_facts(content, info)), signature, *_asked(work))
 
 
 def _outcome(work: SlideWork, stage: Stage, record: SlideRecord, since: float, why: str) -> Outcome:

@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 from shapely import Polygon
 
 from atlaspatch_core.contours import read_geojson
-from atlaspatch_core.discovery import SlideSource
+from atlaspatch_core.discovery import SlideSource, open_source
 from atlaspatch_core.errors import AtlasPatchError, MissingUpstream, Unexpected
 from atlaspatch_core.fingerprint import Identity, why_stale
 from atlaspatch_core.grid import PatchGrid
@@ -19,7 +19,6 @@ from atlaspatch_core.identities import identity_of
 from atlaspatch_core.models import Models
 from atlaspatch_core.outcome import Outcome, Status, Step
 from atlaspatch_core.project import Geometry
-from atlaspatch_core.readers import open_slide
 from atlaspatch_core.recipe import EMPTY, Recipe, Stage
 from atlaspatch_core.scale import choose_sampling
 from atlaspatch_core.slide import Slide, SlideInfo
@@ -97,10 +96,7 @@ class SlideWork:
     def slide(self) -> Slide:
         """Return the slide, opened at first use."""
         if self._slide is None:
-            source = self.source
-            self._slide = self._opened.enter_context(
-                open_slide(source.readable, mpp=source.mpp, mpp_source=source.mpp_source)
-            )
+            self._slide = self._opened.enter_context(open_source(self.source, self.run.recipe.project.slides))
         return self._slide
 
     def polygons(self) -> tuple[Polygon, ...]:

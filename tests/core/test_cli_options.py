@@ -43,7 +43,7 @@ USAGE_GUIDE: list[tuple[str, list[str], str, bool, Any]] = [
     ("visualize_mask", ["--visualize-mask"], "boolean", False, False),
     ("visualize_contours", ["--visualize-contours"], "boolean", False, False),
     ("skip_existing", ["--skip-existing", "--force"], "boolean", False, True),
-    ("recursive", ["--recursive"], "boolean", False, False),
+    ("recursive", ["--recursive", "--search-nested"], "boolean", False, False),
     ("mpp_csv", ["--mpp-csv"], "file", False, None),
     ("verbose", ["--verbose", "-v"], "boolean", False, False),
 ]
@@ -58,6 +58,10 @@ OURS: list[tuple[str, list[str], str, bool, Any]] = [
     ("remove_holes", ["--remove-holes", "--fill-holes"], "boolean", False, True),
     ("remove_artifacts", ["--remove-artifacts"], "boolean", False, False),
     ("remove_penmarks", ["--remove-penmarks"], "boolean", False, False),
+    ("wsi_ext", ["--wsi-ext"], "text", False, ()),
+    ("custom_list_of_wsis", ["--custom-list-of-wsis"], "file", False, None),
+    ("custom_mpp_keys", ["--custom-mpp-keys"], "text", False, ()),
+    ("reader_type", ["--reader-type"], "text", False, None),
     ("min_tissue", ["--min-tissue", "--min-tissue-proportion"], "float range", False, 0.1),
     ("min_sharpness", ["--min-sharpness"], "float range", False, None),
     ("max_pen", ["--max-pen"], "float range", False, None),
@@ -98,7 +102,7 @@ def geometry(slide: Path, *more: str, without: tuple[str, ...] = ()) -> Geometry
     return project(slide, *more, without=without).geometry[0]
 
 
-def test_the_options_are_those_of_the_usage_guide_and_sixteen_more(slide: Path):
+def test_the_options_are_those_of_the_usage_guide_and_twenty_more(slide: Path):
     context = click.Context(encode_slide)
     found = [
         (
@@ -136,6 +140,11 @@ def test_every_option_has_a_help_text():
         (("--patch-encoders", "eficientnet_lite0"), "efficientnet_lite0"),
         (("--patch-encoders", "efficientnet_lite0 efficientnet_lite0"), "given twice"),
         (("--segmenter", "oracle"), "otsu"),
+        (("--reader-type", "oracle"), "no reader is called 'oracle'; there are openslide"),
+        (("--wsi-ext", "svs"), "'svs' is no suffix; each begins with a dot"),
+        (("--wsi-ext", ".svs, ."), "'.' is no suffix"),
+        (("--wsi-ext", " , "), "nothing is given"),
+        (("--custom-mpp-keys", ""), "nothing is given"),
         (("--target-mag", "0"), "1<=x<=120"),
         (("--target-mag", "121"), "1<=x<=120"),
         (("--target-mag", "20.5"), "not a valid integer"),
