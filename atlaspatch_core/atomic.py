@@ -36,13 +36,14 @@ def make_folder(folder: Path) -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, stem: str | None = None) -> Iterator[Path]:
     """Give a temporary path beside ``path``; on a clean exit it takes the place of ``path``, durable and at once.
 
-    To be used under the slide's lock. Raises UnwritableOutput when the disk is full or the folder is not writable.
+    To be used under the lock of ``stem``, by default that of ``path``: sweeping leaves it alone while it is held.
+    Raises UnwritableOutput when the disk is full or the folder is not writable.
     """
     make_folder(path.parent)
-    temporary = path.with_name(f".{path.stem}.{uuid4().hex}.tmp")
+    temporary = path.with_name(f".{stem or path.stem}.{uuid4().hex}.tmp")
     try:
         yield temporary
         _sync(temporary)

@@ -11,14 +11,16 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from atlaspatch_core.errors import UnreadableOutput
-from atlaspatch_core.fingerprint import Identity, canonical_json
+from atlaspatch_core.errors import OutOfDate, UnreadableOutput
+from atlaspatch_core.fingerprint import Identity, canonical_json, is_unverified
 
 COORDS = "coords"
 PASSPORTS = "passports"
 TISSUE_FRACTION = "tissue_fraction"
 FEATURES = "features"
 SLIDE_FEATURES = "slide_features"
+UNVERIFIED = "unverified"
+"""Attribute of results that were taken over from elsewhere without proof; true, or not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,8 @@ class Dataset:
     identity: Identity | None = None
     """None for arrays that go with ``coords``."""
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    claim: Mapping[str, Any] = field(default_factory=dict)
+    """JSON values that its recipe says beside the identity, of a result that was taken over: who vouches for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,8 @@ class Stamp:
     """Fingerprint that it has."""
     identity: Identity
     """What it gets."""
+    claim: Mapping[str, Any] = field(default_factory=dict)
+    """What its recipe is to say beside the identity; what it says already stays."""
 
 
 Writer = Callable[[Path], None]
@@ -76,12 +82,31 @@ def read_kept(path: Path) -> dict[str, Kept]:
         return {name: Kept(path, name, _fingerprint(item), item.shape) for name, item in _results(file)}
 
 
-def read_array(path: Path, name: str) -> NDArray:
-    """Return one whole dataset. Raises UnreadableOutput when it is not there or cannot be read."""
+def read_array(path: Path, name: str, fingerprint: str | None = None) -> NDArray:
+    """Return one whole dataset, by default whatever its fingerprint.
+
+    Raises UnreadableOutput when it is not there or cannot be read, OutOfDate when it has another fingerprint.
+    """
     with _open(path) as file:
         if name not in file:
             raise UnreadableOutput(f"{path.stem}: {path} has no dataset {name!r}; run the step that makes it again")
+        if fingerprint is not None and _fingerprint(file[name]) != fingerprint:  # type: ignore[arg-type]
+            raise OutOfDate(f"{path.stem}: {name} in {path} was replaced meanwhile; run again")
         return file[name][()]  # type: ignore[index]
+
+
+def read_attributes(path: Path, name: str = "/") -> dict[str, Any]:
+    """Return the attributes of a dataset, or of the file; numbers as Python has them.
+
+    Those of the file come with ``datasets``: the names of all that lies at its top. Raises UnreadableOutput.
+    """
+    with _open(path) as file:
+        if name not in file:
+            raise UnreadableOutput(f"{path.stem}: {path} has no dataset {name!r}; run the step that makes it again")
+        values = {
+            key: value.item() if isinstance(value, np.generic) else value for key, value in file[name].attrs.items()
+        }
+        return values | ({"datasets": tuple(file)} if name == "/" else {})
 
 
 def read_rows(path: Path, name: str, rows: Sequence[int]) -> NDArray:
@@ -173,9 +198,10 @@ def write_restamped(path: Path, stamps: Sequence[Stamp], canary: Mapping[str, in
         with h5py.File(target, "r+") as file:
             for stamp in stamps:
                 item: h5py.Dataset = file[stamp.name]  # type: ignore[assignment]
-                _write_identity(item, stamp.identity)
+                _write_identity(item, stamp.identity, _claim(item) | dict(stamp.claim))
                 item.attrs["restamped_from"] = stamp.before
-                item.attrs["canary"] = canonical_json(dict(canary))
+                if canary:
+                    item.attrs["canary"] = canonical_json(dict(canary))
                 if "revision" in item.attrs:
                     item.attrs["revision"] = canonical_json(stamp.identity.spec.get("weights"))
 
@@ -212,14 +238,32 @@ def _write(file: h5py.File, dataset: Dataset, rows: int) -> None:
     for name, value in dataset.attributes.items():
         item.attrs[name] = value
     if dataset.identity:
-        _write_identity(item, dataset.identity)
+        _write_identity(item, dataset.identity, dataset.claim)
 
 
-def _write_identity(item: h5py.Dataset, identity: Identity) -> None:
-    recipe = {"step": identity.step, "version": identity.version, "spec": dict(identity.spec)}
+def _write_identity(item: h5py.Dataset, identity: Identity, claim: Mapping[str, Any]) -> None:
+    recipe = {**claim, "step": identity.step, "version": identity.version, "spec": dict(identity.spec)}
     item.attrs["fingerprint"] = identity.fingerprint
     item.attrs["recipe"] = canonical_json(recipe)
     item.attrs["inputs"] = canonical_json(dict(identity.inputs))
+    if UNVERIFIED in item.attrs and not is_unverified(identity):
+        del item.attrs[UNVERIFIED]
+    elif is_unverified(identity):
+        item.attrs[UNVERIFIED] = True
+
+
+def _claim(item: h5py.Dataset) -> dict[str, Any]:
+    """Return what a recipe says beside the identity."""
+    recipe = json.loads(str(item.attrs.get("recipe", "{}")))
+    return {key: value for key, value in recipe.items() if key not in ("step", "version", "spec")}
+
+
+def read_claims(file: h5py.File) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """Yield dataset, spec and what the recipe says beside the identity, of every result of ours in an open file."""
+    for name, item in _results(file):
+        identity = _identity(item)
+        if identity is not None:
+            yield name, dict(identity.spec), _claim(item)
 
 
 def passports(stem: str, coords: NDArray[np.int32], magnification: float, target_magnification: float) -> NDArray:

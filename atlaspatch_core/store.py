@@ -12,6 +12,8 @@ from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.hdf5 import COORDS, Dataset, Kept, Stamp, Writer, read_kept, write_added, write_restamped
 from atlaspatch_core.records import MaskRecord, Record, SlideRecord, read_record
 
+NO_NUMBERS: Mapping[str, int | float] = {}
+
 
 @dataclass(frozen=True, slots=True)
 class Store:
@@ -103,7 +105,15 @@ class Store:
         if path.is_file() and path.read_bytes() == content:
             return
         with slide_lock(self.output, stem):
+            self._write(stem, path, content)
+
+    def keep_new(self, stem: str, path: Path, content: bytes) -> bool:
+        """Keep a file of a slide unless something lies there already; return whether it was kept."""
+        with slide_lock(self.output, stem):
+            if path.exists():
+                return False
             self._write(path, content)
+            return True
 
     def kept(self, stem: str, geometry: str = "") -> dict[str, Kept]:
         """Return what a slide's HDF5 file holds. Raises UnreadableOutput when it is damaged or not ours."""
@@ -134,8 +144,10 @@ class Store:
             with replacing(path) as temporary:
                 write_added(path, datasets, self.write_rows)(temporary)
 
-    def restamp(self, stem: str, geometry: str, stamps: Sequence[Stamp], canary: Mapping[str, int | float]) -> None:
-        """Give results another identity: their rows stay, and say why by the canary's numbers.
+    def restamp(
+        self, stem: str, geometry: str, stamps: Sequence[Stamp], canary: Mapping[str, int | float] = NO_NUMBERS
+    ) -> None:
+        """Give results another identity: their rows stay, and say why by the canary's numbers, if one was sent.
 
         Raises OutOfDate when one of them was replaced meanwhile.
         """
@@ -149,8 +161,8 @@ class Store:
                     write_restamped(path, stamps, canary)(temporary)
 
     def _update_record(self, stem: str, change: Callable[[Record], Record]) -> None:
-        self._write(self.record(stem), change(self.read_record(stem)).to_bytes())
+        self._write(stem, self.record(stem), change(self.read_record(stem)).to_bytes())
 
-    def _write(self, path: Path, content: bytes) -> None:
-        with replacing(path) as temporary:
+    def _write(self, stem: str, path: Path, content: bytes) -> None:
+        with replacing(path, stem) as temporary:
             temporary.write_bytes(content)

@@ -1,0 +1,48 @@
+"""How exported files are written, whatever the layout."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from atlaspatch_core.fingerprint import canonical_json, short_hash
+
+ROWS = 8192
+"""Rows per HDF5 chunk, at most."""
+
+Arrays = Mapping[str, tuple[NDArray[Any], Mapping[str, Any]]]
+"""Name of a dataset to its values and attributes."""
+
+
+def digest(*parts: Any) -> str:
+    """Return 16 hex digits of what decides a file's content; JSON values."""
+    return short_hash(canonical_json(list(parts)))
+
+
+def write_h5(path: Path, arrays: Arrays, about: Mapping[str, Any]) -> None:
+    """Write datasets that can grow, in large chunks; ``about`` becomes attributes of the file."""
+    with h5py.File(path, "w") as file:
+        for name, (values, attributes) in arrays.items():
+            rest = values.shape[1:]
+            chunks = (max(1, min(ROWS, len(values))), *(max(1, side) for side in rest))
+            item = file.create_dataset(name, data=values, chunks=chunks, maxshape=(None, *rest))
+            item.attrs.update(attributes)
+        file.attrs.update(about)
+
+
+def write_tensor(path: Path, value: Any) -> None:
+    """Write an array, or a dict of arrays and plain values, as torch has them; ``weights_only=True`` loads it."""
+    import torch
+
+    torch.save(_tensors(value), path)
+
+
+def _tensors(value: Any) -> Any:
+    import torch
+
+    if isinstance(value, Mapping):
+        return {name: _tensors(item) for name, item in value.items()}
+    return torch.from_numpy(np.ascontiguousarray(value)) if isinstance(value, np.ndarray) else value
