@@ -48,13 +48,17 @@ def run(options: Mapping[str, Any], hooks: Hooks, *, force: bool, verbose: bool)
 
     from atlaspatch_core.cli.display import Display
     from atlaspatch_core.cli.printing import fate_of, summary
+    from atlaspatch_core.tracking.tracker import Command, Tracker
 
+    command = Command("encode-slide", {**options, "skip_existing": not force, "verbose": verbose})
     slides = len(discovery.sources) + len(discovery.clashes)
     with (
         Display(slides, len(recipe.stages), verbose=verbose) as display,
         closing(outcomes_of(discovery, recipe, force=force, on_patches=display.patches)) as outcomes,
+        Tracker(recipe.project, discovery, command) as tracker,
     ):
         for outcome in outcomes:
+            tracker.take(outcome)
             if hooks.report:
                 hooks.report(outcome)
             display.add(outcome)

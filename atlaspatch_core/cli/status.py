@@ -1,118 +1,129 @@
 """``atlaspatch status``: what of a project is fresh, stale, missing or failed, and why."""
 
-import csv
-import io
 import json
-from collections import Counter
-from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
 from atlaspatch_core.cli.slides import slides_of
+from atlaspatch_core.cli.status_text import COLUMNS, as_table, as_text, rows, run_lines
+from atlaspatch_core.errors import AtlasPatchError, NoSlides
 
 if TYPE_CHECKING:
-    from atlaspatch_core.outcome import Step
+    from atlaspatch_core.discovery import Discovery
+    from atlaspatch_core.project import Project
     from atlaspatch_core.recipe import Recipe
-    from atlaspatch_core.validity import Validity
+    from atlaspatch_core.tracking.overview import Overview
 
-COLUMNS = ("slide", "output", "state", "why")
-COLOURS = {"fresh": "green", "stale": "yellow", "missing": None, "failed": "red"}
+PROJECT_FILE = "atlaspatch.toml"
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 @click.command()
+@click.argument("output_dir", type=FOLDER, required=False)
 @PROJECT
+@click.option("--output", type=FOLDER, help="The same as OUTPUT_DIR.")
 @click.option("--all", "show_all", is_flag=True, help="List slides of which everything is fresh, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array, one object per slide and output.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, one line per slide and output.")
+@click.option(
+    "--html",
+    "page",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a page with thumbnails, filters and reasons, which opens from disk.",
+)
 @click.pass_context
-def status(context: click.Context, project_file: Path, show_all: bool, as_json: bool, as_csv: bool) -> None:
-    """Show which outputs of a project are fresh, stale, missing or failed, and why.
+def status(
+    context: click.Context,
+    output_dir: Path | None,
+    project_file: Path,
+    output: Path | None,
+    show_all: bool,
+    as_json: bool,
+    as_csv: bool,
+    page: Path | None,
+) -> None:
+    """Show which outputs are fresh, stale, missing or failed, and why, and what became of the last run.
 
-    Nothing is computed and no slide is opened: the output folder is held against the project file. With DAGSTER_HOME
-    set, that Dagster instance is asked why slides failed.
+    Without OUTPUT_DIR the project file says what there should be. An OUTPUT_DIR that 'encode-slide' or 'run' made needs
+    no project file: what they were asked for is recorded there, and all runs together count.
+
+    Nothing is computed and no slide is opened. With DAGSTER_HOME set, that Dagster instance is asked why slides failed.
 
     Exit code: 0, whatever the state; 2 for wrong usage.
     """
-
-    if as_json and as_csv:
-        raise click.UsageError("either --json or --csv")
-    recipe = recipe_of_file(project_file)
-    found = look(recipe, context.obj if isinstance(context.obj, Hooks) else Hooks())
+    if as_json + as_csv + bool(page) > 1:
+        raise click.UsageError("give one of --json, --csv and --html")
+    folder = _folder(context, output_dir, output)
+    recipe = recipe_of_file(project_file) if folder is None else recipe_of_folder(folder)
+    seen = look(recipe, context.obj if isinstance(context.obj, Hooks) else Hooks(), recorded=folder is not None)
     if as_json:
-        click.echo(json.dumps([dict(zip(COLUMNS, row, strict=True)) for row in rows(found)], indent=1))
+        click.echo(json.dumps([dict(zip(COLUMNS, row, strict=True)) for row in rows(seen.outputs)], indent=1))
     elif as_csv:
-        click.echo(as_table(found), nl=False)
+        click.echo(as_table(seen.outputs), nl=False)
+    elif page:
+        click.echo(write_page(seen, page))
     else:
-        click.echo(as_text(found, [stage.step for stage in recipe.stages], show_all=show_all))
+        text = as_text(seen.outputs, [stage.step for stage in recipe.stages], show_all=show_all)
+        click.echo("\n".join([text, *run_lines(seen.runs)]))
 
 
-def look(recipe: "Recipe", hooks: Hooks) -> "list[Validity]":
-    """Return the state of every output of the slides that lie in the project's folders."""
-    from atlaspatch_core.known import read_known
-    from atlaspatch_core.recipe import SLIDE
-    from atlaspatch_core.store import Store
-    from atlaspatch_core.validity import Stored, stored_in_files, validities
-
-    discovery = slides_of(recipe.project)
-    known = read_known(Store(recipe.project.output))
-    files = stored_in_files(recipe, known)
-    failed = {step: dict(told) for step, told in (hooks.failures(recipe) if hooks.failures else {}).items()}
-    clashes = {clash.stem: str(clash.error) for clash in discovery.clashes}
-    failed[SLIDE] = failed.get(SLIDE, {}) | clashes
-    stored = Stored(files.fingerprints, failed, files.without_patches)
-    stated = {source.stem: source.mpp for source in discovery.sources}
-    return list(validities(recipe, sorted([*stated, *clashes]), stored, stated=stated, known=known))
+def _folder(context: click.Context, output_dir: Path | None, output: Path | None) -> Path | None:
+    """Return the one folder that was named. Raises click.UsageError where a project was named as well, or another."""
+    if output_dir and output and output_dir != output:
+        raise click.UsageError(f"{output_dir} and --output {output} name two folders; give one of them")
+    folder = output_dir or output
+    if folder and context.get_parameter_source("project_file") is ParameterSource.COMMANDLINE:
+        raise click.UsageError("--project names the output folder itself; give it, or OUTPUT_DIR")
+    return folder
 
 
-def rows(found: "Sequence[Validity]") -> list[tuple[str, str, str, str]]:
-    """Return slide, output, state and why as texts."""
-    return [(it.stem, str(it.step), it.state.value, it.why) for it in found]
+def recipe_of_folder(folder: Path) -> "Recipe":
+    """Return what the runs of an output folder asked for; a folder with a project file is that project.
+
+    Raises click.UsageError where neither is there, or what they name cannot be used any more.
+    """
+    from atlaspatch_core.recipe import make_recipe
+    from atlaspatch_core.tracking.remembering import project_of_runs
+
+    if (folder / PROJECT_FILE).is_file():
+        return recipe_of_file(folder / PROJECT_FILE)
+    try:
+        return make_recipe(project_of_runs(folder))
+    except AtlasPatchError as error:
+        raise click.UsageError(str(error)) from error
 
 
-def as_table(found: "Sequence[Validity]") -> str:
-    """Return CSV with a head."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerows([COLUMNS, *rows(found)])
-    return stream.getvalue()
+def look(recipe: "Recipe", hooks: Hooks, *, recorded: bool = False) -> "Overview":
+    """Return the state of every output of the slides that lie in the project's folders, and of ``recorded`` ones."""
+    from atlaspatch_core.tracking.overview import overview
+
+    found = _still_there(recipe.project) if recorded else slides_of(recipe.project)
+    return overview(recipe, found, hooks.failures(recipe) if hooks.failures else None, recorded=recorded)
 
 
-def as_text(found: "Sequence[Validity]", steps: "Sequence[Step]", *, show_all: bool) -> str:
-    """Return a matrix of slides × outputs, the reasons below each slide, and the totals."""
-    slides = [(stem, list(of_slide)) for stem, of_slide in groupby(found, lambda it: it.stem)]
-    shown = [(stem, states) for stem, states in slides if show_all or any(it.state != "fresh" for it in states)]
-    heads = [str(step) for step in steps]
-    width = max((len(stem) for stem, _ in shown), default=0)
-    lines = [_line("", [(head, None) for head in heads], heads, width)] if shown else []
-    for stem, states in shown:
-        lines.append(_line(stem, [(it.state.value, COLOURS[it.state.value]) for it in states], heads, width))
-        lines += [f"    {it.step}: {it.why}" for it in states if it.why]
-    return "\n".join([*lines, *totals(found, steps), _sum(len(slides), len(shown) if not show_all else None)])
+def _still_there(project: "Project") -> "Discovery":
+    """Return the slides that can be found; outputs are there to be looked at without them."""
+    from atlaspatch_core.discovery import Discovery, find_slides
+
+    try:
+        return find_slides(project)
+    except NoSlides:
+        return Discovery(())
+    except AtlasPatchError as error:
+        raise click.UsageError(str(error)) from error
 
 
-def _line(first: str, cells: Sequence[tuple[str, str | None]], heads: Sequence[str], width: int) -> str:
-    widths = [*(len(head) for head in heads[:-1]), 0]
-    padded = (
-        click.style(text, colour) + " " * (wide - len(text)) for (text, colour), wide in zip(cells, widths, strict=True)
-    )
-    return "  ".join([first.ljust(width), *padded])
+def write_page(seen: "Overview", page: Path) -> str:
+    """Write the page and return what to say of it. Raises click.ClickException where it cannot be written."""
+    from atlaspatch_core.report.status_page import write_status_page
 
-
-def totals(found: "Sequence[Validity]", steps: "Sequence[Step]") -> list[str]:
-    """Return a line per output with the number of slides in each state."""
-    counts = Counter((it.step, it.state.value) for it in found)
-    width = max(len(str(step)) for step in steps)
-    told = {step: ", ".join(f"{counts[step, name]} {name}" for name in COLOURS if counts[step, name]) for step in steps}
-    return [f"{str(step).ljust(width)}  {text or 'no slides'}" for step, text in told.items()]
-
-
-def _sum(slides: int, shown: int | None) -> str:
-    text = f"{slides} slide{'' if slides == 1 else 's'}"
-    if shown is None:
-        return text
-    return f"{text}, all fresh" if not shown else f"{text}, {slides - shown} of them wholly fresh and not listed"
+    try:
+        counts = write_status_page(seen, page)
+    except (OSError, AtlasPatchError) as error:
+        raise click.ClickException(f"{page}: the page cannot be written ({error})") from error
+    return f"{page} written: {', '.join(f'{count} {name}' for name, count in counts.items())}"

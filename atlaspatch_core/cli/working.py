@@ -1,4 +1,4 @@
-"""What the commands that encode share: logging, Ctrl-C, and errors as one sentence."""
+"""What the commands that encode share: logging, Ctrl-C and other signals, and errors as one sentence."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -8,6 +8,7 @@ import click
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.logs import logging_to_stderr
 from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.tracking.ending import Terminated, termination_raises
 
 INTERRUPTED = 130
 
@@ -22,11 +23,16 @@ def work(
 ) -> None:
     """Call ``run(options, hooks, force=…, verbose=…)`` and exit with the code that it returns."""
     hooks = context.obj if isinstance(context.obj, Hooks) else Hooks()
-    with logging_to_stderr(verbose):
+    with logging_to_stderr(verbose), termination_raises():
         try:
             context.exit(run(options, hooks, force=not skip_existing, verbose=verbose))
         except KeyboardInterrupt:
             click.echo(f"\nInterrupted: what was finished stays in {options['output']}; run again to go on.", err=True)
             context.exit(INTERRUPTED)
+        except Terminated as error:
+            click.echo(
+                f"Ended by {error}: what was finished stays in {options['output']}; run again to go on.", err=True
+            )
+            context.exit(error.exit_code)
         except AtlasPatchError as error:
             raise click.ClickException(str(error)) from error

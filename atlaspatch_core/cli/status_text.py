@@ -1,0 +1,79 @@
+"""The state of outputs as text: a matrix for people, rows for scripts."""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from atlaspatch_core.outcome import Step
+    from atlaspatch_core.tracking.runs import RunFile
+    from atlaspatch_core.validity import Validity
+
+COLUMNS = ("slide", "output", "state", "why")
+COLOURS = {"fresh": "green", "stale": "yellow", "missing": None, "failed": "red"}
+
+
+def rows(found: "Sequence[Validity]") -> list[tuple[str, str, str, str]]:
+    """Return slide, output, state and why as texts."""
+    return [(it.stem, str(it.step), it.state.value, it.why) for it in found]
+
+
+def as_table(found: "Sequence[Validity]") -> str:
+    """Return CSV with a head."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerows([COLUMNS, *rows(found)])
+    return stream.getvalue()
+
+
+def as_text(found: "Sequence[Validity]", steps: "Sequence[Step]", *, show_all: bool) -> str:
+    """Return a matrix of slides × outputs, the reasons below each slide, and the totals."""
+    slides = [(stem, list(of_slide)) for stem, of_slide in groupby(found, lambda it: it.stem)]
+    shown = [(stem, states) for stem, states in slides if show_all or any(it.state != "fresh" for it in states)]
+    heads = [str(step) for step in steps]
+    width = max((len(stem) for stem, _ in shown), default=0)
+    lines = [_line("", [(head, None) for head in heads], heads, width)] if shown else []
+    for stem, states in shown:
+        lines.append(_line(stem, [(it.state.value, COLOURS[it.state.value]) for it in states], heads, width))
+        lines += [f"    {it.step}: {it.why}" for it in states if it.why]
+    return "\n".join([*lines, *totals(found, steps), _sum(len(slides), len(shown) if not show_all else None)])
+
+
+def _line(first: str, cells: Sequence[tuple[str, str | None]], heads: Sequence[str], width: int) -> str:
+    widths = [*(len(head) for head in heads[:-1]), 0]
+    padded = (
+        click.style(text, colour) + " " * (wide - len(text)) for (text, colour), wide in zip(cells, widths, strict=True)
+    )
+    return "  ".join([first.ljust(width), *padded])
+
+
+def totals(found: "Sequence[Validity]", steps: "Sequence[Step]") -> list[str]:
+    """Return a line per output with the number of slides in each state."""
+    counts = Counter((it.step, it.state.value) for it in found)
+    width = max(len(str(step)) for step in steps)
+    told = {step: ", ".join(f"{counts[step, name]} {name}" for name in COLOURS if counts[step, name]) for step in steps}
+    return [f"{str(step).ljust(width)}  {text or 'no slides'}" for step, text in told.items()]
+
+
+def _sum(slides: int, shown: int | None) -> str:
+    text = f"{slides} slide{'' if slides == 1 else 's'}"
+    if shown is None:
+        return text
+    return f"{text}, all fresh" if not shown else f"{text}, {slides - shown} of them wholly fresh and not listed"
+
+
+def run_lines(runs: "Sequence[RunFile]") -> Iterator[str]:
+    """Yield a line for each run that lives, and for the last one."""
+    from atlaspatch_core.tracking.summary import told
+
+    for run in runs:
+        it = run.values
+        when = f"started {it.get('started_at')}" + (f", ended {it['finished_at']}" if it.get("finished_at") else "")
+        why = f" ({it['error']})" if it.get("error") else ""
+        slides = told(it.get("slides") or {})
+        yield f"run {run.run_id} ({it.get('tool')}) {run.status}{why}: {when}; slides: {slides}"

@@ -1,0 +1,133 @@
+"""The status of a folder as one page: which output of which slide is there, and why not; it opens from disk."""
+
+import base64
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import groupby
+from pathlib import Path
+from urllib.parse import quote
+
+import jinja2
+
+from atlaspatch_core import __version__
+from atlaspatch_core.atomic import replacing
+from atlaspatch_core.file_index import list_files
+from atlaspatch_core.outcome import Step
+from atlaspatch_core.store import Store
+from atlaspatch_core.tracking.overview import Overview
+from atlaspatch_core.tracking.runs import RUNNING, RunFile
+from atlaspatch_core.tracking.summary import told
+from atlaspatch_core.validity import State, Validity
+
+MOST_EMBEDDED = 100
+"""Slides up to which thumbnails, at most 8 kB each, are part of the page; beyond, they are linked."""
+SYMBOLS = {State.FRESH: "✓", State.STALE: "↻", State.MISSING: "·", State.FAILED: "✗"}
+MEANINGS = {
+    State.FRESH: "may be used",
+    State.STALE: "is not what is asked for now",
+    State.MISSING: "was not made",
+    State.FAILED: "could not be made",
+}
+ORDER = {State.FAILED: 0, State.STALE: 1, State.MISSING: 2, State.FRESH: 3}
+"""How a column of states sorts: what needs somebody first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A slide on the page."""
+
+    stem: str
+    outputs: tuple[Validity, ...]
+    picture: str
+    """URL or data URL, empty where there is no picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run in words."""
+
+    run_id: str
+    status: str
+    kind: str
+    """``good``, ``busy`` or ``bad``."""
+    symbol: str
+    tool: str
+    started: str
+    ended: str
+    slides: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class StatusPage:
+    """What the template shows."""
+
+    output: Path
+    made_at: str
+    version: str
+    runs: tuple[Run, ...]
+    coverage: tuple[tuple[Step, Mapping[State, int]], ...]
+    """Of every step, how many slides are in which state."""
+    rows: tuple[Row, ...]
+
+
+def write_status_page(seen: Overview, path: Path) -> dict[str, int]:
+    """Write the page; return the numbers of slides, and of outputs in each state. Raises OSError, UnwritableOutput."""
+    page = status_page(seen, path.absolute().parent)
+    with replacing(path) as temporary:
+        temporary.write_text(render(page), encoding="utf-8", errors="backslashreplace")
+    states = Counter(output.state for output in seen.outputs)
+    return {"slides": len(page.rows)} | {f"outputs {state}": states[state] for state in State}
+
+
+def status_page(seen: Overview, folder: Path) -> StatusPage:
+    """Return the page; ``folder`` is where it will lie, and thumbnails are linked from there."""
+    store = Store(seen.recipe.project.output)
+    slides = [(stem, tuple(outputs)) for stem, outputs in groupby(seen.outputs, lambda it: it.stem)]
+    pictures = dict(_pictures([stem for stem, _ in slides], store, folder))
+    counts = {stage.step: Counter[State]() for stage in seen.recipe.stages}
+    for output in seen.outputs:
+        counts[output.step][output.state] += 1
+    return StatusPage(
+        store.output.resolve(),
+        datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        __version__,
+        tuple(map(_run, seen.runs)),
+        tuple(counts.items()),
+        tuple(Row(stem, outputs, pictures.get(stem, "")) for stem, outputs in slides),
+    )
+
+
+def _pictures(stems: list[str], store: Store, folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield stem and URL of the thumbnails there are."""
+    embed = len(stems) <= MOST_EMBEDDED
+    there = list_files(store.thumbnail("any").parent, ".jpg")
+    for stem in stems:
+        small = store.small_picture(stem, "mask")
+        if embed and small.is_file():
+            yield stem, f"data:image/jpeg;base64,{base64.b64encode(small.read_bytes()).decode()}"
+        elif stem in there:
+            yield stem, quote(Path(os.path.relpath(store.thumbnail(stem).absolute(), folder)).as_posix())
+
+
+def _run(run: RunFile) -> Run:
+    it = run.values
+    failed = (it.get("slides") or {}).get("failed")
+    good = run.status == "completed" and not failed
+    kind, symbol = ("good", "✓") if good else ("busy", "▶") if run.status == RUNNING else ("bad", "✗")
+    status = f"{run.status}, with failures" if run.status == "completed" and failed else run.status
+    texts = [str(it.get(name) or "") for name in ("tool", "started_at", "finished_at")]
+    return Run(run.run_id, status, kind, symbol, *texts, told(it.get("slides") or {}), str(it.get("error") or ""))
+
+
+def render(page: StatusPage) -> str:
+    """Return the page as HTML that needs nothing beside it, but for linked thumbnails."""
+    loader = jinja2.PackageLoader("atlaspatch_core.report", "template")
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    words = {"State": State, "symbols": SYMBOLS, "meanings": MEANINGS, "order": ORDER}
+    return environment.get_template("status.html").render(page=page, **words)

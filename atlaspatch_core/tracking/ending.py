@@ -1,0 +1,56 @@
+"""How a run ends when it is not by itself: signals become exceptions, so that what is being written gets whole."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Terminated(BaseException):
+    """The process was asked to end, by SIGTERM (a scheduler, ``docker stop``) or SIGHUP (its terminal is gone)."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.exit_code = 128 + number
+        """As shells have it: 143 for SIGTERM."""
+
+
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+
+@contextmanager
+def termination_raises() -> Iterator[None]:
+    """Raise Terminated in the main thread at the first such signal; the second one ends the process at once.
+
+    Signals that are handled or ignored already (``nohup``) stay so.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    ours = [number for number in SIGNALS if signal.getsignal(number) is signal.SIG_DFL]
+    try:
+        for number in ours:
+            signal.signal(number, _end)
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    for each in SIGNALS:
+        if signal.getsignal(each) is _end:
+            signal.signal(each, signal.SIG_DFL)
+    raise Terminated(number)
+
+
+def fate_of(error: BaseException | None) -> tuple[str, str | None]:
+    """Return the status of a run that ended with an exception, or none, and what to say of it."""
+    if error is None:
+        return "completed", None
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", "interrupted by Ctrl-C"
+    if isinstance(error, Terminated):
+        return "terminated", f"ended by {error}"
+    return "error", f"{type(error).__name__}: {error}"
