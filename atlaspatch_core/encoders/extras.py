@@ -16,6 +16,7 @@ EXTRAS = {
     "madeleine": ("madeleine",),
     "grandqc": ("segmentation_models_pytorch",),
     "sam2": ("transformers",),
+    "convert": ("pyvips",),
 }
 """Name of an extra, or of a package that no registry has, to the modules that come with it."""
 CURES = {

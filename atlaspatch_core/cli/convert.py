@@ -1,0 +1,146 @@
+"""``atlaspatch convert``: slides of any readable format to pyramidal, tiled BigTIFF."""
+
+import os
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from atlaspatch_core.cli.logs import logging_to_stderr
+from atlaspatch_core.cli.working import INTERRUPTED
+from atlaspatch_core.errors import AtlasPatchError, NoSlides
+
+if TYPE_CHECKING:
+    from atlaspatch_core.convert.converting import Converted
+    from atlaspatch_core.convert.settings import Settings
+    from atlaspatch_core.discovery import Discovery
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("sources", metavar="SRC...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--to", "folder", required=True, type=FOLDER, help="Folder for the files STEM.tiff; made if need be.")
+@click.option("--mpp-csv", type=click.Path(dir_okay=False, path_type=Path), help="CSV with columns wsi,mpp; it wins.")
+@click.option("--downscale-by", default=1.0, show_default=True, help="Px of the slide per px of the result, 1 or more.")
+@click.option(
+    "--compression",
+    type=click.Choice(["jpeg", "deflate"]),
+    default="jpeg",
+    show_default=True,
+    help="deflate loses nothing and takes several times the space.",
+)
+@click.option("--quality", default=90, show_default=True, type=click.IntRange(1, 100), help="Of JPEG.")
+@click.option(
+    "--num-workers", default=1, show_default=True, type=click.IntRange(0), help="Slides at once; 0: one per core."
+)
+@click.option("--wsi-ext", multiple=True, help="Only files with this suffix, such as .svs; may be repeated.")
+@click.option("--recursive", "--search-nested", is_flag=True, help="Search the folders below SRC too.")
+@click.option("--force", is_flag=True, help="Convert anew, also over files that were not made by this command.")
+@click.option("--bigtiff", is_flag=True, hidden=True, help="Always so.")
+@click.option("--verbose", "-v", is_flag=True, help="Show tracebacks and the warnings of libraries.")
+@click.pass_context
+def convert(
+    context: click.Context,
+    sources: tuple[Path, ...],
+    folder: Path,
+    mpp_csv: Path | None,
+    downscale_by: float,
+    compression: str,
+    quality: int,
+    num_workers: int,
+    wsi_ext: tuple[str, ...],
+    recursive: bool,
+    force: bool,
+    bigtiff: bool,  # noqa: ARG001
+    verbose: bool,
+) -> None:
+    """Convert slides and pictures, files or folders SRC, to pyramidal tiled BigTIFF that OpenSlide reads.
+
+    Transparent pixels become white. Each file is read back and compared with its slide before it gets its name; one
+    that lies there already, made of the same slide with the same settings, is verified and kept. Pictures need their µm
+    per px in --mpp-csv. Files of more than 8 bits, in CMYK, or of several channels are refused.
+
+    Exit code: 0 when every slide is converted, 1 when one or more failed, 2 for wrong usage.
+    """
+    from atlaspatch_core.convert.settings import Settings
+
+    try:
+        settings = Settings(compression, quality, downscale_by)  # pyright: ignore[reportArgumentType]
+        discovery = _discover(sources, folder, mpp_csv, wsi_ext, recursive)
+    except NoSlides as error:
+        raise click.ClickException(str(error)) from error
+    except AtlasPatchError as error:
+        raise click.UsageError(str(error)) from error
+    workers = num_workers or os.cpu_count() or 1
+    with logging_to_stderr(verbose):
+        context.exit(_run(discovery, folder, settings, workers, force))
+
+
+def _discover(
+    paths: Sequence[Path], folder: Path, mpp_csv: Path | None, suffixes: Sequence[str], recursive: bool
+) -> "Discovery":
+    """Return the slides to convert. Raises NoSlides, InvalidProject, click.UsageError."""
+    from atlaspatch_core.discovery import discover
+    from atlaspatch_core.mpp import read_mpp_csv
+
+    mpp_by_stem = read_mpp_csv(mpp_csv) if mpp_csv else {}
+    found = discover(paths, recursive=recursive, mpp_by_stem=mpp_by_stem, exclude=[folder])
+    if suffixes:
+        found = discover(_with_suffix(found, suffixes), mpp_by_stem=mpp_by_stem)
+    inside = next((source.path for source in found.sources if source.path.parent.resolve() == folder.resolve()), None)
+    if inside:
+        raise click.UsageError(f"{inside} lies in --to {folder}: copies would have the same stem; name another folder")
+    return found
+
+
+def _with_suffix(found: "Discovery", suffixes: Sequence[str]) -> list[Path]:
+    from atlaspatch_core.errors import NoSlides
+
+    paths = [source.path for source in found.sources] + [path for clash in found.clashes for path in clash.paths]
+    wanted = tuple(suffix.lower() if suffix.startswith(".") else f".{suffix.lower()}" for suffix in suffixes)
+    kept = [path for path in paths if path.name.lower().endswith(wanted)]
+    if not kept:
+        raise NoSlides(f"none of the {len(paths)} slides found has the suffix {' or '.join(wanted)}; give another")
+    return kept
+
+
+def _run(discovery: "Discovery", folder: Path, settings: "Settings", workers: int, force: bool) -> int:
+    """Convert, print a line per slide and a last one, and return the exit code."""
+    from atlaspatch_core.convert.converting import convert_all
+    from atlaspatch_core.outcome import Status
+
+    counts = {Status.COMPUTED: 0, Status.REUSED: 0, Status.FAILED: len(discovery.clashes)}
+    for clash in discovery.clashes:
+        click.echo(f"{clash.stem}  FAILED: {_without_stem(clash.stem, str(clash.error))}")
+    try:
+        with closing(convert_all(discovery.sources, folder, settings, workers=workers, force=force)) as results:
+            for done in results:
+                click.echo(line(done))
+                counts[done.status] += 1
+    except KeyboardInterrupt:
+        click.echo(f"\nInterrupted: what was finished stays in {folder}; run again to go on.", err=True)
+        return INTERRUPTED
+    except AtlasPatchError as error:
+        raise click.ClickException(str(error)) from error
+    total = sum(counts.values())
+    words = f"{counts[Status.COMPUTED]} converted, {counts[Status.REUSED]} verified and kept"
+    click.echo(f"{total} slide{'' if total == 1 else 's'}: {words}, {counts[Status.FAILED]} failed; files in {folder}")
+    return 1 if counts[Status.FAILED] else 0
+
+
+def line(done: "Converted") -> str:
+    """Return what became of one slide."""
+    why = _without_stem(done.stem, done.why)
+    if done.info is None or done.path is None:
+        return f"{done.stem}  FAILED: {why}"
+    info, size = done.info, done.path.stat().st_size / 1e6
+    fate = "verified and kept" if done.status == "reused" else "converted"
+    told = f"{info.width} × {info.height} px, {info.mpp:.4g} µm/px, {len(info.levels)} levels, {size:.1f} MB"
+    return f"{done.stem}  {fate}  {told}  {done.seconds:.1f} s" + (f"  ({why})" if why else "")
+
+
+def _without_stem(stem: str, why: str) -> str:
+    return " ".join(why.removeprefix(f"{stem}: ").split())
