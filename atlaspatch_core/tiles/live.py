@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.tiles.codecs import Decode
 from atlaspatch_core.tiles.layout import TiledLevel
+from atlaspatch_core.tiles.pieces import PatchPieces
 from atlaspatch_core.tiles.plan import TilePlan
 
 
@@ -53,26 +54,18 @@ class LiveTiles:
             return False
         return True
 
-    def paste(self, corner: NDArray[np.int64], tiles: NDArray[np.int64], out: NDArray[np.uint8]) -> bool:
-        """Fill ``out`` (height, width, 3) with the px of the level from ``corner`` (x, y) on; white outside the level.
+    def paste(self, patch: PatchPieces, out: NDArray[np.uint8]) -> bool:
+        """Fill ``out`` (height, width, 3) with the pieces of a patch; white outside the level.
 
-        ``tiles`` are the numbers of all tiles under it. False, and ``out`` is not to be used, where one of them could
-        not be decoded.
+        False, and ``out`` is not to be used, where one of its tiles could not be decoded.
         """
-        left, top = corner.tolist()
-        width, height, columns = self._level.tile_width, self._level.tile_height, self._level.offsets.shape[1]
-        right, bottom = min(left + out.shape[1], self._level.width), min(top + out.shape[0], self._level.height)
-        if right - left < out.shape[1] or bottom - top < out.shape[0]:
-            out[bottom - top :] = 255
-            out[: bottom - top, right - left :] = 255
-        for tile in tiles.tolist():
+        if not patch.is_inside:
+            out[...] = 255
+        for tile, top, bottom, left, right, from_top, to_bottom, from_left, to_right in patch.pieces:
             pixels = self._tiles[tile]
             if pixels is None:
                 return False
-            y, x = tile // columns * height, tile % columns * width
-            x_from, x_to, y_from, y_to = max(left, x), min(right, x + width), max(top, y), min(bottom, y + height)
-            piece = pixels[y_from - y : y_to - y, x_from - x : x_to - x]
-            out[y_from - top : y_to - top, x_from - left : x_to - left] = piece
+            out[top:bottom, left:right] = pixels[from_top:to_bottom, from_left:to_right]
         return True
 
     def release(self, tiles: NDArray[np.int64]) -> None:

@@ -32,10 +32,6 @@ class TilePlan:
         """Ascending numbers of all the tiles that some patch needs."""
         return np.flatnonzero(self.uses)
 
-    def tiles_of(self, patch: int) -> NDArray[np.int64]:
-        """Return the numbers of the tiles under one patch."""
-        return self.needs[self.starts[patch] : self.starts[patch + 1]]
-
 
 def plan_tiles(level: TiledLevel, coords_level0: NDArray[np.int32], downsample: float, read_size: int) -> TilePlan:
     """Return which tiles the squares of ``read_size`` px of the level need that begin at ``coords_level0`` (n, 2)."""

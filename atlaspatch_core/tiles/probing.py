@@ -11,6 +11,7 @@ from atlaspatch_core.slide import Region, Slide
 from atlaspatch_core.tiles.codecs import Decode
 from atlaspatch_core.tiles.layout import TiledLevel
 from atlaspatch_core.tiles.live import LiveTiles
+from atlaspatch_core.tiles.pieces import patch_pieces
 from atlaspatch_core.tiles.plan import TilePlan, plan_tiles
 
 PROBES = 4
@@ -50,6 +51,7 @@ def _probes(
     with closing(LiveTiles(level, decode, probes)) as live:
         for tile in probes.tiles.tolist():
             live.decode(tile)
-        for patch, (x, y) in enumerate(coords[probes.rows].tolist()):
-            decoded = live.paste(probes.corners[patch], probes.tiles_of(patch), pixels)
+        made_of = patch_pieces(level, probes, 0, len(probes.rows), small)
+        for patch, (x, y) in zip(made_of, coords[probes.rows].tolist(), strict=True):
+            decoded = live.paste(patch, pixels)
             yield pixels if decoded else None, slide.read_region(Region(x, y, number, small * factor, small * factor))

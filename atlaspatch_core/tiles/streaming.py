@@ -16,6 +16,7 @@ from atlaspatch_core.slide import Slide
 from atlaspatch_core.tiles.codecs import Decode
 from atlaspatch_core.tiles.layout import TiledLevel, find_tiled_level
 from atlaspatch_core.tiles.live import LiveTiles
+from atlaspatch_core.tiles.pieces import PatchPieces, patch_pieces
 from atlaspatch_core.tiles.plan import TilePlan, plan_tiles
 from atlaspatch_core.tiles.probing import same_colours, same_pixels
 from atlaspatch_core.tiles.reduced import dct_factor, reduce_level
@@ -48,6 +49,7 @@ class TileStream:
         self._slide = slide
         self._grid = grid
         self._plan = source.plan
+        self._level = source.level
         self._live = LiveTiles(source.level, source.decode, source.plan)
         self._read_size = grid.sampling.read_size // source.factor
         is_patch = self._read_size == grid.sampling.patch_size
@@ -76,48 +78,50 @@ class TileStream:
         A patch is cut as soon as its tiles are decoded, while these are in the processor's cache. Those that share a
         tile with an earlier piece come last: by then the thread that decodes it has finished, or nearly.
         """
-        needs = self._plan.needs[self._plan.starts[start] : self._plan.starts[stop]]
-        owners = self._plan.first_patch[needs]
-        shared = []
+        late: list[tuple[int, PatchPieces]] = []
+        square = self._square()
         try:
-            for patch in range(start, stop):
+            for patch, made_of in enumerate(patch_pieces(self._level, self._plan, start, stop, self._read_size), start):
                 if self._is_tile[patch]:
-                    self._decode_whole(patch, out[patch - start])
-                elif self._decode(patch) < start:
-                    shared.append(patch)
+                    self._decode_whole(patch, made_of.decodes[0], out[patch - start])
+                    continue
+                for tile in made_of.decodes:
+                    self._live.decode(tile)
+                if made_of.is_shared:
+                    late.append((patch, made_of))
                 else:
-                    self._cut(patch, out[patch - start])
+                    self._cut(patch, made_of, square, out[patch - start])
         finally:
             decoded.set()
+        needs = self._plan.needs[self._plan.starts[start] : self._plan.starts[stop]]
+        self._wait_for_owners(needs, start)
+        for patch, made_of in late:
+            self._cut(patch, made_of, square, out[patch - start])
+        self._live.release(needs)
+
+    def _square(self) -> NDArray[np.uint8] | None:
+        """Return where a patch is put together before it is averaged; None where it is not."""
+        size = self._read_size
+        return None if size == self._grid.sampling.patch_size else np.empty((size, size, 3), np.uint8)
+
+    def _wait_for_owners(self, needs: NDArray[np.int64], start: int) -> None:
+        """Wait until the earlier pieces have decoded those of the tiles that are theirs."""
+        owners = self._plan.first_patch[needs]
         pieces = np.searchsorted(self._piece_starts, owners[owners < start], side="right") - 1
         for piece in np.unique(pieces).tolist():
             self._decoded[piece].wait()
-        for patch in shared:
-            self._cut(patch, out[patch - start])
-        self._live.release(needs)
 
-    def _decode_whole(self, patch: int, out: NDArray[np.uint8]) -> None:
+    def _decode_whole(self, patch: int, tile: int, out: NDArray[np.uint8]) -> None:
         """Write a patch that is one tile, which no other patch needs, to ``out``."""
-        if not self._live.decode_into(int(self._plan.tiles_of(patch)[0]), out):
+        if not self._live.decode_into(tile, out):
             self._read(patch, out)
 
-    def _decode(self, patch: int) -> int:
-        """Decode the tiles that no earlier patch needs; return the earliest patch that shares a tile with this one."""
-        tiles = self._plan.tiles_of(patch)
-        owners = self._plan.first_patch[tiles]
-        for tile in tiles[owners == patch].tolist():
-            self._live.decode(tile)
-        return int(owners.min())
-
-    def _cut(self, patch: int, out: NDArray[np.uint8]) -> None:
-        """Write one patch to ``out`` (patch_size, patch_size, 3); all its tiles are decoded."""
-        plan, size, patch_size = self._plan, self._read_size, self._grid.sampling.patch_size
-        direct = size == patch_size
-        square = out if direct else np.empty((size, size, 3), np.uint8)
-        if not self._live.paste(plan.corners[patch], plan.tiles_of(patch), square):
+    def _cut(self, patch: int, made_of: PatchPieces, square: NDArray[np.uint8] | None, out: NDArray[np.uint8]) -> None:
+        """Write one patch to ``out`` (patch_size, patch_size, 3), by way of ``square``; its tiles are decoded."""
+        if not self._live.paste(made_of, out if square is None else square):
             self._read(patch, out)
-        elif not direct:
-            out[...] = averaged(square, patch_size)
+        elif square is not None:
+            out[...] = averaged(square, self._grid.sampling.patch_size)
 
     def _read(self, patch: int, out: NDArray[np.uint8]) -> None:
         """Write one patch to ``out`` through the slide's reader, which shows or says what is wrong with a tile."""
