@@ -9,8 +9,9 @@ import importlib.util
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import cache
 from hashlib import sha256
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -44,7 +45,7 @@ def all_plugins(
 def installed_plugins(*, device: str = "cpu", precision: Precision = "float32", num_workers: int = 0) -> Plugins:
     """Return the encoders of installed packages; each carries the sha256 of its module's file."""
     found = NO_PLUGINS
-    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+    for entry in _entries(tuple(sys.path)):
         origin = f"{entry.name} ({entry.value})"
         with _Blaming(origin, "fails when it is imported"):
             module = importlib.import_module(entry.module)
@@ -52,6 +53,12 @@ def installed_plugins(*, device: str = "cpu", precision: Precision = "float32", 
         digest = sha256(source.read_bytes()).hexdigest() if source.is_file() else sha256(origin.encode()).hexdigest()
         found = _joined(found, _declared(module, origin, digest, device, precision, num_workers), origin)
     return found
+
+
+@cache
+def _entries(search_path: tuple[str, ...]) -> tuple[EntryPoint, ...]:  # noqa: ARG001 - another path, another answer
+    """Return the entry points that packages on the path declare; the search reads a file of every package."""
+    return tuple(sorted(entry_points(group=GROUP), key=lambda entry: entry.name))
 
 
 def load_plugins(
