@@ -5,12 +5,18 @@ from pathlib import Path
 
 from atlaspatch_core.errors import UnknownName, UnreadableSlide
 from atlaspatch_core.mpp import Mpp, Stated
+from atlaspatch_core.readers.advice import BIOFORMATS, CONVERT, FOREIGN
+from atlaspatch_core.readers.dicom_files import SUFFIXES as DICOM_SUFFIXES
+from atlaspatch_core.readers.dicom_files import is_series_folder, series_of
+from atlaspatch_core.readers.image import IMAGE
 from atlaspatch_core.readers.openslide import OPENSLIDE
-from atlaspatch_core.readers.pil import PIL
-from atlaspatch_core.readers.reader import Reader
+from atlaspatch_core.readers.reader import Reader, UnsupportedSlide
+from atlaspatch_core.readers.tiff import TIFF
 from atlaspatch_core.slide import Slide, stem_of
 
-READERS = {reader.name: reader for reader in (OPENSLIDE, PIL)}
+__all__ = ["FOREIGN", "READERS", "SUFFIXES", "check_file", "is_slide_folder", "open_slide", "readers_of", "series_of"]
+
+READERS = {reader.name: reader for reader in (OPENSLIDE, TIFF, IMAGE)}
 """In the order in which they are asked."""
 SUFFIXES = tuple(suffix for reader in READERS.values() for suffix in reader.suffixes)
 """What folders are searched for; lower case, with the dot."""
@@ -26,32 +32,76 @@ def open_slide(
 ) -> Slide:
     """Open a slide with the first reader that knows its content, or else its suffix, or with the ``reader`` named.
 
+    A slide is a file, a ``.zarr`` folder, or a folder of DICOM instances. Where a reader knows the format and cannot
+    decode the slide, say for its compression, the next that knows the content is asked.
     ``mpp`` is the user's µm per px of level 0 and wins over the file's; ``mpp_source`` says where it was stated.
     ``mpp_keys`` are further properties that state the mpp, asked before those that are known.
-    Raises UnreadableSlide, UnknownScale, ImplausibleScale, or UnknownName for a reader that does not exist.
+    Raises UnreadableSlide, UnknownScale, ImplausibleScale, MissingExtra when the reader's library is not installed, or
+    UnknownName for a reader that does not exist.
     """
     stated = Stated(None if mpp is None else Mpp(mpp, mpp_source or "stated"), tuple(mpp_keys))
     check_file(path)
-    return choose_reader(path, reader).open(path, stated)
+    *others, last = readers_of(path, reader)
+    for candidate in others:
+        try:
+            return candidate.open(path, stated)
+        except UnsupportedSlide:
+            continue
+    return last.open(path, stated)
 
 
-def choose_reader(path: Path, name: str | None = None) -> Reader:
-    """Return the reader of that name, or else the one that knows the file by content, or else by suffix."""
+def readers_of(path: Path, name: str | None = None) -> list[Reader]:
+    """Return the reader of that name, or else those that know the content, or else the one of the suffix; never none.
+
+    Raises UnknownName, or UnreadableSlide for what no reader knows.
+    """
+    if name is not None and name not in READERS:
+        raise UnknownName(f"no reader is called {name!r}; there are {', '.join(READERS)}")
+    suffix = path.suffix.lower()
+    if suffix in FOREIGN:
+        raise UnreadableSlide(
+            f"{stem_of(path)}: {path.name} is {FOREIGN[suffix]}, which no reader opens; convert it to OME-TIFF with "
+            f"{BIOFORMATS}"
+        )
     if name is not None:
-        if name not in READERS:
-            raise UnknownName(f"no reader is called {name!r}; there are {', '.join(READERS)}")
-        return READERS[name]
-    by_suffix = [reader for reader in READERS.values() if path.suffix.lower() in reader.suffixes]
-    by_content = (reader for reader in READERS.values() if reader.recognises(path))
-    found = next(by_content, None) or next(iter(by_suffix), None)
-    if found is None:
-        raise UnreadableSlide(f"{stem_of(path)}: {path.name} is no slide; give one of {', '.join(SUFFIXES)}")
+        return [READERS[name]]
+    by_content = [reader for reader in READERS.values() if reader.recognises(path)]
+    found = by_content or [reader for reader in READERS.values() if suffix in reader.suffixes]
+    if not found:
+        raise UnreadableSlide(
+            f"{stem_of(path)}: {path.name} is no slide; give one of {', '.join(SUFFIXES)}, or {CONVERT}"
+        )
     return found
 
 
+def is_slide_folder(path: Path) -> bool:
+    """Say whether a folder is one slide: a ``.zarr`` store, or the DICOM instances of one series and no other slide.
+
+    Cheap: names are read, and the headers of DICOM files until one is of another series. False for what is no folder.
+    """
+    if not path.is_dir():
+        return False
+    if path.suffix.lower() == ".zarr":
+        return True
+    return is_series_folder(path) and not any(
+        _is_other_slide(name) for name in sorted(entry.name for entry in path.iterdir())
+    )
+
+
+def _is_other_slide(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES) and not name.lower().endswith(DICOM_SUFFIXES)
+
+
 def check_file(path: Path) -> None:
-    """Raise UnreadableSlide when there is no readable file with something in it."""
+    """Raise UnreadableSlide when there is no readable file with something in it, and no folder that is one slide."""
     stem = stem_of(path)
+    if path.is_dir():
+        if not any(reader.recognises(path) for reader in READERS.values()):
+            raise UnreadableSlide(
+                f"{stem}: {path} is a folder and not one slide; name a slide in it, a Zarr store, or a folder "
+                f"that holds the DICOM instances of one series"
+            )
+        return
     try:
         with path.open("rb") as file:
             empty = not file.read(1)

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.mpp import Stated, find_scale
+from atlaspatch_core.readers.advice import CONVERT, COPY
+from atlaspatch_core.readers.dicom_files import instances, is_series_folder
 from atlaspatch_core.readers.labels import institution_of, stain_of, vendor_of
-from atlaspatch_core.readers.reader import Reader
+from atlaspatch_core.readers.reader import Reader, UnsupportedSlide
 from atlaspatch_core.slide import Level, Region, SlideInfo, stem_of
 
 if TYPE_CHECKING:
@@ -21,8 +23,6 @@ NAME = "openslide"
 WHITE = (255, 255, 255)
 COMPRESSIONS = {"34712": "JPEG 2000", "50000": "Zstandard", "50001": "WebP", "50002": "JPEG XL", "52546": "JPEG XL"}
 """TIFF tag 259 (libtiff, tifffile): codes that OpenSlide 4 refuses."""
-CONVERT = "convert it, for example with `vips tiffsave IN OUT.tiff --tile --pyramid --compression jpeg`"
-COPY = "copy it again from its source, or export it again"
 
 
 @final
@@ -66,12 +66,17 @@ class OpenSlideSlide:
         self.close()
 
 
+def file_of(path: Path) -> Path:
+    """Return the file to name to OpenSlide: of a folder of DICOM instances any one, which it finds the others by."""
+    return instances(path)[0] if path.is_dir() and is_series_folder(path) else path
+
+
 def recognises(path: Path) -> bool:
     """Say whether OpenSlide knows the format."""
     from openslide import OpenSlide, OpenSlideError
 
     try:
-        return OpenSlide.detect_format(path) is not None
+        return OpenSlide.detect_format(file_of(path)) is not None
     except OpenSlideError:
         return False
 
@@ -81,9 +86,9 @@ def open_with_openslide(path: Path, stated: Stated) -> OpenSlideSlide:
     from openslide import OpenSlide, OpenSlideError
 
     try:
-        handle = OpenSlide(path)
+        handle = OpenSlide(file_of(path))
     except OpenSlideError as error:
-        raise UnreadableSlide(refusal(stem_of(path), path, str(error))) from error
+        raise refusal(path, str(error)) from error
     try:
         return OpenSlideSlide(handle, describe(path, handle, stated))
     except BaseException:  # closed and raised again, whatever it is
@@ -112,16 +117,22 @@ def describe(path: Path, handle: "OpenSlide", stated: Stated) -> SlideInfo:
     )
 
 
-def refusal(stem: str, path: Path, cause: str) -> str:
+def refusal(path: Path, cause: str) -> UnreadableSlide:
     """Return why OpenSlide refuses a file, and what to do."""
-    code = cause.rsplit(" ", 1)[-1]
-    if "TIFF compression" in cause and code in COMPRESSIONS:
-        return f"{stem}: its pixels are compressed with {COMPRESSIONS[code]}, which OpenSlide cannot decode; {CONVERT}"
+    stem, code = stem_of(path), cause.rsplit(" ", 1)[-1]
     if "Unsupported or missing image file" in cause:
-        return f"{stem}: {path.name} is cut short, damaged, or no slide that OpenSlide knows; {COPY}, or {CONVERT}"
+        return UnreadableSlide(
+            f"{stem}: {path.name} is cut short, damaged, or no slide that OpenSlide knows; {COPY}, or {CONVERT}"
+        )
+    if "TIFF compression" in cause and code in COMPRESSIONS:
+        return UnsupportedSlide(
+            f"{stem}: its pixels are compressed with {COMPRESSIONS[code]}, which OpenSlide cannot decode; {CONVERT}"
+        )
+    if "Unsupported" in cause:
+        return UnsupportedSlide(f"{stem}: OpenSlide cannot decode {path.name} ({cause}); {CONVERT}")
     if "Short read" in cause:
-        return f"{stem}: {path.name} is cut short ({cause}); {COPY}"
-    return f"{stem}: OpenSlide cannot open {path.name} ({cause}); {COPY}, or {CONVERT}"
+        return UnreadableSlide(f"{stem}: {path.name} is cut short ({cause}); {COPY}")
+    return UnreadableSlide(f"{stem}: OpenSlide cannot open {path.name} ({cause}); {COPY}, or {CONVERT}")
 
 
 def background_of(properties: Mapping[str, str]) -> tuple[int, int, int]:

@@ -16,22 +16,49 @@ Raises ValueError or RuntimeError where the bytes are no such tile. Safe from se
 
 JPEG = 7
 """TIFF tag Compression, as libtiff lists it."""
+JPEG2000 = 34712
+"""The same: JPEG 2000, as libvips and others write it."""
 APERIO_JPEG2000_YCBCR = 33003
 """TIFF tag Compression, as Aperio uses it: JPEG 2000 that holds Y, Cb, Cr and does not say so."""
+RGB_AFTER_ALL = (33005, 50001)
+"""TIFF tag Compression: what decodes to RGB, whatever the page says (Aperio's other JPEG 2000, WebP)."""
 COLOUR_SPACES = {2: "RGB", 6: "YCBCR"}
 """By TIFF tag PhotometricInterpretation, which overrules a JPEG's own markers: Aperio's RGB has none."""
+GREY = {0: "dark is high", 1: "dark is low"}
+"""By the same tag."""
 
 
-def decoders(page: tifffile.TiffPage) -> tuple[Decode, ...]:
-    """Return the ways in which the tiles of a page may be meant, likeliest first; none where they are not 8-bit RGB."""
-    three_bytes = page.samplesperpixel == 3 and page.bitspersample == 8 and page.planarconfig == 1
-    if not three_bytes or page.photometric not in COLOUR_SPACES:
+Segments = Callable[[bytes, int], NDArray[np.uint8]]
+"""Bytes of a tile and its number to its samples, shape (height, width, samples); cropped at the edge, perhaps."""
+
+
+def decoders(page: tifffile.TiffPage, *, raw: bool = False) -> tuple[Decode, ...]:
+    """Return the ways in which the tiles of a page may be meant, likeliest first.
+
+    None where they are not 8-bit RGB, RGB with alpha (which is laid over white) or grey, pixel by pixel.
+    ``raw``: whole rows of samples as they are, any number of rows, take the place of tiles.
+    """
+    segments = _rows(page) if raw else _by_tifffile(page)
+    if page.dtype != np.uint8 or page.bitspersample != 8 or (page.planarconfig != 1 and page.samplesperpixel > 1):
         return ()
-    if page.compression == APERIO_JPEG2000_YCBCR:
-        return (_aperio_jpeg2000,)
-    if page.compression == JPEG:
-        return _jpeg(page.jpegtables, COLOUR_SPACES[page.photometric]), _by_tifffile(page)
-    return (_by_tifffile(page),)
+    if page.samplesperpixel == 1 and page.photometric in GREY:
+        return (_grey(page, segments),)
+    if page.samplesperpixel == 4 and page.photometric == 2:
+        return (_over_white(page, segments),)
+    return _rgb(page, segments) if page.samplesperpixel == 3 else ()
+
+
+def _rgb(page: tifffile.TiffPage, segments: Segments) -> tuple[Decode, ...]:
+    colours = COLOUR_SPACES.get(page.photometric)
+    if colours and page.compression == JPEG:
+        return _jpeg(page.jpegtables, colours), _as_it_is(segments)
+    if colours and page.compression == APERIO_JPEG2000_YCBCR:
+        return (_jpeg2000_ycbcr,)
+    if colours == "YCBCR" and page.compression == JPEG2000:
+        return (_jpeg2000,)
+    if colours == "RGB" or (colours and page.compression in RGB_AFTER_ALL):
+        return (_as_it_is(segments),)
+    return ()
 
 
 def jpeg_head(page: tifffile.TiffPage) -> bytes | None:
@@ -39,7 +66,7 @@ def jpeg_head(page: tifffile.TiffPage) -> bytes | None:
 
     That is the tables that all tiles share, and Adobe's marker that names the colour space as the page does.
     """
-    if page.compression != JPEG or page.photometric not in COLOUR_SPACES:
+    if page.compression != JPEG or page.samplesperpixel != 3 or page.photometric not in COLOUR_SPACES:
         return None
     is_ycbcr = COLOUR_SPACES[page.photometric] == "YCBCR"
     adobe = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00" + bytes([is_ycbcr])
@@ -55,14 +82,49 @@ def _jpeg(tables: bytes | None, colour_space: str) -> Decode:
     return decode
 
 
-def _by_tifffile(page: tifffile.TiffPage) -> Decode:
+def _by_tifffile(page: tifffile.TiffPage) -> Segments:
     """Decode as tifffile does: it knows compressions, predictors, bit orders and cropped tiles at the edge."""
     decode_segment: Any = page.decode
     tables = {"jpegtables": page.jpegtables} if page.compression == JPEG else {}
+    return lambda data, tile: decode_segment(data, tile, **tables)[0][0]
+
+
+def _rows(page: tifffile.TiffPage) -> Segments:
+    """Take samples as they are."""
+    shape = -1, page.imagewidth, page.samplesperpixel
+    return lambda data, tile: np.frombuffer(data, np.uint8).reshape(shape)  # noqa: ARG005 - all rows are alike
+
+
+def _as_it_is(segments: Segments) -> Decode:
+    """Decode three samples a pixel that are R, G, B."""
 
     def decode(data: bytes, tile: int, out: NDArray[np.uint8]) -> None:
-        pixels = decode_segment(data, tile, **tables)[0][0]
+        pixels = segments(data, tile)
         out[: pixels.shape[0], : pixels.shape[1]] = pixels
+
+    return decode
+
+
+def _grey(page: tifffile.TiffPage, segments: Segments) -> Decode:
+    """Decode one sample a pixel to three alike."""
+    is_negative = page.photometric == 0
+
+    def decode(data: bytes, tile: int, out: NDArray[np.uint8]) -> None:
+        pixels = segments(data, tile)
+        out[: pixels.shape[0], : pixels.shape[1]] = 255 - pixels if is_negative else pixels
+
+    return decode
+
+
+def _over_white(page: tifffile.TiffPage, segments: Segments) -> Decode:
+    """Decode RGB with alpha, and lay it over white, rounded to the nearest value."""
+    is_premultiplied = 1 in page.extrasamples
+
+    def decode(data: bytes, tile: int, out: NDArray[np.uint8]) -> None:
+        pixels = segments(data, tile)
+        colours, alpha = pixels[..., :3].astype(np.uint32), pixels[..., 3:].astype(np.uint32)
+        covered = colours * (255 if is_premultiplied else alpha) + 255 * (255 - alpha)
+        out[: pixels.shape[0], : pixels.shape[1]] = np.minimum((covered + 127) // 255, 255)
 
     return decode
 
@@ -74,8 +136,21 @@ _GREEN = (-34414 * _CHROMA[:, None] - 71414 * _CHROMA + 50_000) // 100_000
 _BLUE = np.sign(_CHROMA) * ((1772 * abs(_CHROMA) + 500) // 1000)
 
 
-def _aperio_jpeg2000(data: bytes, tile: int, out: NDArray[np.uint8]) -> None:  # noqa: ARG001 - every tile is alike
+def _jpeg2000_ycbcr(data: bytes, tile: int, out: NDArray[np.uint8]) -> None:  # noqa: ARG001 - every tile is alike
     """Decode JPEG 2000 that holds Y, Cb, Cr."""
     luma, blue, red = np.moveaxis(imagecodecs.jpeg2k_decode(data), -1, 0)
     for channel, difference in enumerate((_RED[red], _GREEN[blue, red], _BLUE[blue])):
-        out[..., channel] = np.clip(luma + difference, 0, 255)
+        out[: luma.shape[0], : luma.shape[1], channel] = np.clip(luma + difference, 0, 255)
+
+
+def _jpeg2000(data: bytes, tile: int, out: NDArray[np.uint8]) -> None:
+    """Decode JPEG 2000 of a page that says Y, Cb, Cr, unless the codestream itself turns its pixels into RGB.
+
+    ISO 15444-1, A.6.1: the marker COD is FF52, then length (2 bytes), style (1), order (1), layers (2), transform (1).
+    """
+    style = data.find(b"\xff\x52")
+    if data[style + 8 : style + 9] != b"\x01":
+        _jpeg2000_ycbcr(data, tile, out)
+        return
+    pixels = imagecodecs.jpeg2k_decode(data)
+    out[: pixels.shape[0], : pixels.shape[1]] = pixels

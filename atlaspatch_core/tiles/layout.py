@@ -14,7 +14,7 @@ from atlaspatch_core.tiles.codecs import Decode, decoders, jpeg_head
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TiledLevel:
-    """One resolution of a tiled TIFF: equal tiles side by side from (0, 0), 8-bit RGB."""
+    """One resolution of a tiled TIFF: equal tiles side by side from (0, 0), decoded to 8-bit RGB."""
 
     path: Path
     width: int
@@ -40,7 +40,7 @@ def find_tiled_level(path: Path, level: Level) -> TiledLevel | None:
     try:
         with tifffile.TiffFile(path) as tiff:
             page = _page_of(level, tiff)
-            return None if page is None else _tiled_level(path, level, page)
+            return None if page is None else tiled_level(path, level, page)
     except (ValueError, IndexError, KeyError, OSError):  # not a TIFF, or one that tifffile cannot follow
         return None
 
@@ -67,8 +67,8 @@ def _pages(tiff: tifffile.TiffFile) -> Iterator[tifffile.TiffPage]:
         yield from (reduced for reduced in full.pages or () if isinstance(reduced, tifffile.TiffPage))
 
 
-def _tiled_level(path: Path, level: Level, page: tifffile.TiffPage) -> TiledLevel:
-    """Return the tiles of a page; raise ValueError where their number does not fit its size."""
+def tiled_level(path: Path, level: Level, page: tifffile.TiffPage) -> TiledLevel:
+    """Return the tiles of a tiled page; raise ValueError where their number does not fit its size."""
     shape = -(-page.imagelength // page.tilelength), -(-page.imagewidth // page.tilewidth)
     return TiledLevel(
         path=path,

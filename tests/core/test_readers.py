@@ -113,14 +113,14 @@ def test_content_decides_the_reader_before_the_suffix_does(tmp_path):
     path = paint_slide(tmp_path / "a.svs", white(64, 64), levels=(1,)).rename(tmp_path / "a.png")
     Image.new("RGB", (5, 4)).save(tmp_path / "b.jpg", format="PNG")
     with open_slide(path) as tiff, open_slide(tmp_path / "b.jpg", mpp=1) as png:
-        assert (tiff.info.reader, png.info.reader) == ("openslide", "pil")
+        assert (tiff.info.reader, png.info.reader) == ("openslide", "image")
 
 
 def test_a_named_reader_is_taken_and_an_unknown_one_refused(tmp_path):
     path = paint_slide(tmp_path / "a.svs", white(64, 64), levels=(1,))
-    assert "no picture that Pillow knows" in refused(path, reader="pil")
-    with pytest.raises(UnknownName, match="no reader is called 'cucim'; there are openslide, pil"):
-        open_slide(path, reader="cucim")
+    assert "no picture that Pillow knows" in refused(path, reader="image")
+    with pytest.raises(UnknownName, match="no reader is called 'magic'; there are openslide, tiff"):
+        open_slide(path, reader="magic")
 
 
 def test_suffixes_are_those_of_all_readers():
@@ -220,11 +220,11 @@ def test_no_slide_no_file_an_empty_file_and_a_folder_are_each_named(tmp_path):
     assert refused(tmp_path / "empty.svs").startswith("empty: empty.svs is empty")
     assert "no slide that OpenSlide knows" in refused(tmp_path / "text.svs")
     assert "No such file" in refused(tmp_path / "missing.svs")
-    assert "Is a directory" in refused(tmp_path / "folder.tiff")
+    assert "is a folder and not one slide" in refused(tmp_path / "folder.tiff")
 
 
 def test_unsupported_compression_is_called_by_its_name():
-    message = refusal("a", Path("a.tiff"), "Unsupported TIFF compression: 34712")
+    message = str(refusal(Path("a.tiff"), "Unsupported TIFF compression: 34712"))
     assert message.startswith("a: its pixels are compressed with JPEG 2000, which OpenSlide cannot decode; convert it")
 
 
@@ -247,10 +247,8 @@ def test_stem_takes_ome_suffixes_as_one():
 @pytest.mark.parametrize(
     ("name", "cause"),
     [
-        ("openslide_python_fixtures/unopenable.tiff", "Unsupported TIFF compression: 52479"),
+        ("openslide_python_fixtures/unopenable.tiff", "TIFF compression 52479"),
         ("openslide_python_fixtures/unreadable.svs", "cannot be decoded (Bogus marker length)"),
-        ("wsic/CMU-1-Small-Region.jp2.tiff", "JPEG 2000"),
-        ("wsic/CMU-1-Small-Region.webp.tiff", "WebP"),
     ],
 )
 def test_broken_slides_of_others_are_refused_with_the_cause(shared_slides, name, cause):

@@ -3,21 +3,22 @@
 import threading
 import warnings
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self, final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.errors import UnreadableSlide
-from atlaspatch_core.mpp import Stated, find_scale
+from atlaspatch_core.mpp import Stated
+from atlaspatch_core.readers.advice import CONVERT
 from atlaspatch_core.readers.reader import Reader
-from atlaspatch_core.slide import Level, Region, SlideInfo, stem_of
+from atlaspatch_core.readers.windows import Window, WindowedSlide, describe
+from atlaspatch_core.slide import stem_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-NAME = "pil"
+NAME = "image"
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "PPM", "JPEG2000")
 """Not TIFF: its pages and planes are easily taken for what they are not."""
 GREY_16 = ("I", "I;16", "I;16B", "I;16L", "I;16N")
@@ -25,55 +26,33 @@ GREY_16 = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 
 
 @final
-class PilSlide:
-    """A picture as a slide of one level. Decoded at the first read, once, whatever the number of threads."""
+class Picture:
+    """Pixels that are decoded at the first read, once, whatever the number of threads. Owns the open file."""
 
-    def __init__(self, image: "Image", info: SlideInfo) -> None:
+    def __init__(self, image: "Image", stem: str) -> None:
         self._image = image
-        self._info = info
+        self._stem = stem
         self._pixels: NDArray[np.uint8] | None = None
         self._decoding = threading.Lock()
 
-    @property
-    def info(self) -> SlideInfo:
-        """What is known of the slide."""
-        return self._info
-
-    def read_region(self, region: Region) -> NDArray[np.uint8]:
-        """Return RGB pixels (height, width, 3): transparent ones white, white outside the slide."""
-        pixels = self._decoded()
-        level = self._info.levels[region.level]
-        left, top = max(region.x, 0), max(region.y, 0)
-        right, bottom = min(region.x + region.width, level.width), min(region.y + region.height, level.height)
-        result = np.full((region.height, region.width, 3), 255, np.uint8)
-        if left < right and top < bottom:
-            result[top - region.y : bottom - region.y, left - region.x : right - region.x] = pixels[
-                top:bottom, left:right
-            ]
-        return result
+    def read(self, window: Window) -> NDArray[np.uint8]:
+        """Return RGB pixels (height, width, 3): transparent ones white."""
+        with self._decoding:
+            if self._pixels is None:
+                self._pixels = decode(self._image, self._stem)
+            pixels = self._pixels
+        return pixels[window.top : window.top + window.height, window.left : window.left + window.width]
 
     def close(self) -> None:
         """Release the file and the pixels."""
         self._image.close()
         self._pixels = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _decoded(self) -> NDArray[np.uint8]:
-        with self._decoding:
-            if self._pixels is None:
-                self._pixels = decode(self._image, self._info.stem)
-            return self._pixels
-
 
 def recognises(path: Path) -> bool:
     """Say whether Pillow knows the format."""
+    if path.is_dir():
+        return False
     try:
         open_image(path).close()
     except UnreadableSlide:
@@ -81,25 +60,16 @@ def recognises(path: Path) -> bool:
     return True
 
 
-def open_with_pil(path: Path, stated: Stated) -> PilSlide:
+def open_picture(path: Path, stated: Stated) -> WindowedSlide:
     """Open a picture, whose scale the user must state: dots per inch in the file are no scale."""
     image = open_image(path)
     try:
-        scale = find_scale(stem_of(path), {}, stated)
+        info = describe(path, NAME, [image.size], {}, stated)
     except BaseException:  # closed and raised again, whatever it is
         image.close()
         raise
-    info = SlideInfo(
-        stem=stem_of(path),
-        path=path,
-        reader=NAME,
-        levels=(Level(image.width, image.height, 1.0),),
-        mpp=scale.mpp.value,
-        mpp_source=scale.mpp.source,
-        magnification=scale.magnification,
-        magnification_source=scale.magnification_source,
-    )
-    return PilSlide(image, info)
+    picture = Picture(image, info.stem)
+    return WindowedSlide(info, picture.read, picture.close)
 
 
 def open_image(path: Path) -> "Image":
@@ -112,8 +82,7 @@ def open_image(path: Path) -> "Image":
             return Image.open(path, formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise UnreadableSlide(
-            f"{stem_of(path)}: too large to hold in memory as a picture ({error}); convert it to a pyramid, for "
-            f"example with `vips tiffsave IN OUT.tiff --tile --pyramid --compression jpeg`"
+            f"{stem_of(path)}: too large to hold in memory as a picture ({error}); {CONVERT}"
         ) from error
     except (OSError, SyntaxError, ValueError) as error:
         raise UnreadableSlide(
@@ -148,9 +117,9 @@ def rgb(image: "Image") -> NDArray[np.uint8]:
     return np.asarray(image.convert("RGB"))
 
 
-PIL = Reader(
+IMAGE = Reader(
     name=NAME,
     suffixes=(".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".ppm", ".pgm", ".jp2", ".j2k"),
     recognises=recognises,
-    open=open_with_pil,
+    open=open_picture,
 )

@@ -1,0 +1,16 @@
+"""What a refusal tells the user to do."""
+
+COPY = "copy it again from its source, or export it again"
+CONVERT = (
+    "convert it, with `atlaspatch convert` or, for example, "
+    "`vips tiffsave IN OUT.tiff --tile --pyramid --compression jpeg`"
+)
+BIOFORMATS = "Bio-Formats' `bfconvert -tilex 256 -tiley 256 -pyramid-resolutions 6 -pyramid-scale 2 IN OUT.ome.tiff`"
+
+FOREIGN = {
+    ".vsi": "Olympus VSI", ".ets": "Olympus ETS", ".isyntax": "Philips iSyntax", ".i2syntax": "Philips iSyntax",
+    ".lif": "Leica LIF", ".zvi": "Zeiss ZVI", ".kfb": "KFBio", ".kfbf": "KFBio", ".tmap": "UNIC TMAP",
+    ".mds": "Motic MDS", ".mdsx": "Motic MDSX", ".ims": "Imaris", ".nd2": "Nikon ND2", ".oib": "Olympus OIB",
+    ".oif": "Olympus OIF",
+}  # fmt: skip
+"""Formats that no reader opens, by suffix. Some (VSI) are TIFFs of an overview only, so the suffix decides."""
