@@ -29,6 +29,10 @@ class NoSlides(AtlasPatchError):
     """Nothing to work on was found where the user pointed."""
 
 
+class UnseenSlides(NoSlides):
+    """Nothing was found, and a folder that may hold slides could not be looked into."""
+
+
 class UnwritableOutput(AtlasPatchError):
     """The output folder cannot be made or written."""
 

@@ -22,6 +22,8 @@ class FileIndex:
     """Returns JSON values for a file."""
     version: int
     """Raised when ``read`` returns something else."""
+    remember: bool = True
+    """Whether the cache may be written."""
 
     def look(self, files: Mapping[str, os.stat_result], path: Callable[[str], Path]) -> dict[str, Any]:
         """Return stem to value for these files; those that changed are read."""
@@ -30,7 +32,7 @@ class FileIndex:
         changed = [stem for stem, mark in now.items() if stem not in known or known[stem][0] != mark]
         fresh = dict(zip(changed, self._read_all(path(stem) for stem in changed), strict=True))
         values = {stem: fresh[stem] if stem in fresh else known[stem][1] for stem in now}
-        if changed or known.keys() - now.keys():
+        if self.remember and (changed or known.keys() - now.keys()):
             self._remember({stem: [mark, values[stem]] for stem, mark in now.items()})
         return values
 

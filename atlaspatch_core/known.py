@@ -76,10 +76,13 @@ class Known:
     """Stem to what is wrong with its record or its GeoJSON."""
 
 
-def read_known(store: Store) -> Known:
-    """Return what is remembered of all slides. What was read before and lies untouched is not read again."""
+def read_known(store: Store, *, remember: bool = True) -> Known:
+    """Return what is remembered of all slides. What was read before and lies untouched is not read again.
+
+    Without ``remember`` nothing is written.
+    """
     folder = store.output / INDEX_FOLDER
-    index = FileIndex(folder / "records.json", _record, VERSION)
+    index = FileIndex(folder / "records.json", _record, VERSION, remember)
     rows = index.look(list_files(store.output / "slides", ".json"), store.record)
     slides = {stem: _known(row) for stem, row in rows.items() if row and not isinstance(row, str)}
     broken = {stem: row for stem, row in rows.items() if isinstance(row, str)}
@@ -87,7 +90,7 @@ def read_known(store: Store) -> Known:
     masks = {stem: slide.mask for stem, slide in slides.items() if slide.mask}
     as_made = {stem for stem, mask in masks.items() if stem in lying and lying[stem].st_mtime_ns == mask.mtime_ns}
     edited = {stem: stat for stem, stat in lying.items() if stem not in as_made}
-    read = FileIndex(folder / "outlines.json", _outlines, VERSION).look(edited, store.geojson)
+    read = FileIndex(folder / "outlines.json", _outlines, VERSION, remember).look(edited, store.geojson)
     polygons = {stem: masks[stem].polygons for stem in as_made} | {stem: it[0] for stem, it in read.items() if it[0]}
     return Known(slides, polygons, broken | {stem: it[1] for stem, it in read.items() if it[1]})
 

@@ -112,7 +112,7 @@ class Store:
         with slide_lock(self.output, stem):
             if path.exists():
                 return False
-            self._write(path, content)
+            self._write(stem, path, content)
             return True
 
     def kept(self, stem: str, geometry: str = "") -> dict[str, Kept]:

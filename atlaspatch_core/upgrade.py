@@ -10,7 +10,7 @@ from atlaspatch_core.canary import Canary, canary_spec, send_canary
 from atlaspatch_core.discovery import SlideSource
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.expectations import Expectations
-from atlaspatch_core.fingerprint import Identity, canonical_json, why_stale
+from atlaspatch_core.fingerprint import Identity, canonical_json, is_unverified, why_stale
 from atlaspatch_core.hdf5 import COORDS, Kept, Stamp
 from atlaspatch_core.identities import identity_of
 from atlaspatch_core.outcome import Outcome, Status, Step
@@ -51,7 +51,7 @@ def _of_stage(recipe: Recipe, stage: Stage, stems: Sequence[str]) -> Iterator[Tr
     coords = Expectations(recipe, store, steps=stage.upstream)
     for stem in stems:
         identity, expected = _identities(store, stem, stage, coords)
-        if identity and expected and identity.inputs == expected.inputs and identity != expected:
+        if identity and expected and _may_be_tried(identity, expected):
             former = _former(identity)
             groups[former].append(stem)
             whys.setdefault(former, why_stale(identity, expected))
@@ -69,6 +69,11 @@ def _identities(store: Store, stem: str, stage: Stage, coords: Expectations) -> 
         return stored.identity, identity_of(stage, {stage.upstream[0]: fingerprint}, spec=coords.spec(stage))
     except AtlasPatchError:
         return None, None
+
+
+def _may_be_tried(identity: Identity, expected: Identity) -> bool:
+    """Say whether the encoder alone differs; of unverified results nobody knows that one encoder made them all."""
+    return identity.inputs == expected.inputs and identity != expected and not is_unverified(identity)
 
 
 def _former(identity: Identity) -> tuple[int, str]:

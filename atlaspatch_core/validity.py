@@ -165,32 +165,34 @@ def validities(
     steps: Collection[Step] | None = None,
     stated: Mapping[str, float | None] | None = None,
     known: Known | None = None,
+    remember: bool = True,
 ) -> Iterator[Validity]:
     """Yield the state of outputs of these slides, slide by slide, upstream first; of all, or of ``steps`` alone.
 
     Expected identities come from records and outlines; of what is stored only fingerprints are compared, and at most
     ``MOST_READ`` identities of a step are read to say why. ``stated`` is what the user says of µm/px, by stem.
+    Without ``remember`` nothing is written, not even caches.
     """
     store = Store(recipe.project.output)
-    judge = Judge(recipe, stored, known or read_known(store), Expectations(recipe, store, stated, steps))
+    judge = Judge(recipe, stored, known or read_known(store, remember=remember), Expectations(recipe, store, stated, steps))
     for stem in stems:
         yield from (found for found in judge.states(stem) if steps is None or found.step in steps)
 
 
-def stored_in_files(recipe: Recipe, known: Known | None = None) -> Stored:
+def stored_in_files(recipe: Recipe, known: Known | None = None, *, remember: bool = True) -> Stored:
     """Return what lies in the output folder. HDF5 files are opened, but for those that were before and lie untouched.
 
-    Features whose rows are not those of the coords do not count.
+    Features whose rows are not those of the coords do not count. Without ``remember`` nothing is written.
     """
     store = Store(recipe.project.output)
-    known = known or read_known(store)
+    known = known or read_known(store, remember=remember)
     fingerprints: dict[Step, dict[str, str]] = {
         SLIDE: {stem: slide.fingerprint for stem, slide in known.slides.items()},
         TISSUE_MASK: dict(known.polygons),
     }
     empty = {}
     for geometry in recipe.project.geometry:
-        files = read_results(store, geometry.name)
+        files = read_results(store, geometry.name, remember=remember)
         empty[geometry.name] = {stem for stem, found in files.items() if found.get(COORDS, (None, 1))[1] == 0}
         for stage in recipe.stages:
             if stage.geometry is not None and stage.step.geometry == geometry.name:
@@ -198,11 +200,13 @@ def stored_in_files(recipe: Recipe, known: Known | None = None) -> Stored:
     return Stored(fingerprints, without_patches=empty)
 
 
-def read_results(store: Store, geometry: str) -> dict[str, dict[str, tuple[str | None, int, int]]]:
+def read_results(
+    store: Store, geometry: str, *, remember: bool = True
+) -> dict[str, dict[str, tuple[str | None, int, int]]]:
     """Return stem to dataset to fingerprint, length and width of what the HDF5 files of a geometry hold."""
     cache = store.output / INDEX_FOLDER / f"results{'_' if geometry else ''}{geometry}.json"
     files = list_files(store.output / geometry / "patches", ".h5")
-    return FileIndex(cache, _results, VERSION).look(files, lambda stem: store.h5(stem, geometry))
+    return FileIndex(cache, _results, VERSION, remember).look(files, lambda stem: store.h5(stem, geometry))
 
 
 def _results(path: Path) -> dict[str, Any]:

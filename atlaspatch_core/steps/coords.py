@@ -1,5 +1,6 @@
 """Third step: where do the patches of a geometry lie?"""
 
+from collections.abc import Mapping
 from time import perf_counter
 from typing import Any
 
@@ -12,7 +13,7 @@ from atlaspatch_core.identities import coords_facts
 from atlaspatch_core.outcome import Outcome, Status
 from atlaspatch_core.pictures import show_grid
 from atlaspatch_core.project import Geometry
-from atlaspatch_core.recipe import Stage
+from atlaspatch_core.recipe import EMPTY, Stage
 from atlaspatch_core.scale import Sampling, choose_sampling
 from atlaspatch_core.slide import SlideInfo
 from atlaspatch_core.steps.provenance import provenance
@@ -60,24 +61,32 @@ def _make(work: SlideWork, geometry: Geometry) -> PatchGrid:
 
 def _keep(work: SlideWork, geometry: Geometry, grid: PatchGrid, identity: Identity) -> None:
     work.grids[geometry.name] = grid
-    attributes = _file_attributes(work.known(), geometry, grid)
+    attributes = file_attributes(work.known(), geometry, grid)
     rows = work.run.recipe.project.runtime.write_rows
     path = work.store.h5(work.stem, geometry.name)
-    write = write_new(path, _datasets(work, geometry, grid, identity), attributes, rows)
+    write = write_new(path, datasets_of(work.stem, work.known(), geometry, grid, identity), attributes, rows)
     work.store.keep_coords(work.stem, geometry.name, write)
 
 
-def _datasets(work: SlideWork, geometry: Geometry, grid: PatchGrid, identity: Identity) -> list[Dataset]:
+def datasets_of(
+    stem: str,
+    info: SlideInfo,
+    geometry: Geometry,
+    grid: PatchGrid,
+    identity: Identity,
+    claim: Mapping[str, Any] = EMPTY,
+) -> list[Dataset]:
+    """Return the coords of a grid and what goes with them; ``claim`` is what their recipe says beside the identity."""
     coords = coords5(grid)
-    lines = passports(work.stem, coords, work.known().magnification, geometry.magnification)
+    lines = passports(stem, coords, info.magnification, geometry.magnification)
     return [
-        Dataset(COORDS, coords, identity, provenance()),
+        Dataset(COORDS, coords, identity, provenance(), claim),
         Dataset(PASSPORTS, lines),
         Dataset(TISSUE_FRACTION, grid.tissue_fraction),
     ]
 
 
-def _file_attributes(info: SlideInfo, geometry: Geometry, grid: PatchGrid) -> dict[str, Any]:
+def file_attributes(info: SlideInfo, geometry: Geometry, grid: PatchGrid) -> dict[str, Any]:
     """Return the attributes that AtlasPatch's readers look for, and after them our own."""
     sampling = grid.sampling
     spec = geometry.spec

@@ -1,0 +1,156 @@
+"""``atlaspatch audit``: what is wrong with a folder of results, whoever wrote it."""
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from atlaspatch_core.cli.progress import progress
+from atlaspatch_core.errors import AtlasPatchError
+
+if TYPE_CHECKING:
+    from atlaspatch_core.audit.findings import Finding
+    from atlaspatch_core.discovery import Discovery
+    from atlaspatch_core.layouts.found import Found
+    from atlaspatch_core.project import Project
+    from atlaspatch_core.recipe import Recipe
+
+SOUND, PROBLEMS = 0, 1
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@click.option(
+    "--project",
+    "project_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A project file to hold the results against: what is stale, and what cannot be told.",
+)
+@click.option(
+    "--slides",
+    type=click.Path(exists=True, path_type=Path),
+    help="The slide, or the folder of slides, that DIR was made of: sizes, names and content are compared.",
+)
+@click.option("--recursive", is_flag=True, help="Look for slides in subfolders too.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array, one object per finding.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV, one line per finding.")
+@click.pass_context
+def audit(
+    context: click.Context,
+    folder: Path,
+    project_file: Path | None,
+    slides: Path | None,
+    recursive: bool,
+    as_json: bool,
+    as_csv: bool,
+) -> None:
+    """Say what is wrong with the results in DIR, which TRIDENT, AtlasPatch, CLAM or atlaspatch wrote.
+
+    Every file is read once, and nothing below DIR is written. Problems are results that are wrong, lost or unusable,
+    each with the slide, the file, the value, the bound and the cure; notes are good to know.
+
+    Exit code: 0 when there is no problem, 1 when there are some, 2 for wrong usage.
+    """
+    if as_json and as_csv:
+        raise click.UsageError("either --json or --csv")
+    found, discovery, recipe = _given(folder, project_file, slides, recursive)
+    findings = look(found, discovery, recipe)
+    click.echo(_printed(findings, found, as_json=as_json, as_csv=as_csv), nl=not as_csv)
+
+    from atlaspatch_core.audit.findings import problems
+
+    context.exit(PROBLEMS if problems(findings) else SOUND)
+
+
+def _given(
+    folder: Path, project_file: Path | None, slides: Path | None, recursive: bool
+) -> "tuple[Found, Discovery | None, Recipe | None]":
+    """Return what lies there, and what it is held against. Raises click.UsageError."""
+    from atlaspatch_core.discovery import find_slides
+    from atlaspatch_core.layouts.recognise import recognise
+    from atlaspatch_core.project import load_project, make_project
+    from atlaspatch_core.recipe import make_recipe
+
+    try:
+        found = recognise(folder)
+        recipe = make_recipe(load_project(project_file)) if project_file else None
+        project = recipe.project if recipe else make_project({"output": str(folder)}, origin="command line")
+        if slides:
+            project = with_slides(project, slides, recursive=recursive)
+        return found, find_slides(project) if project.slides.folders else None, recipe
+    except AtlasPatchError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def with_slides(project: "Project", slides: Path, *, recursive: bool) -> "Project":
+    """Return a project that looks for its slides there."""
+    changed = project.slides.model_copy(
+        update={"folders": (slides,), "recursive": recursive or project.slides.recursive}
+    )
+    return project.model_copy(update={"slides": changed})
+
+
+def look(found: "Found", discovery: "Discovery | None", recipe: "Recipe | None") -> "list[Finding]":
+    """Return the findings, problems first; a bar shows how far it is."""
+    from atlaspatch_core.audit.findings import Severity
+    from atlaspatch_core.audit.run import audit as run
+
+    with progress("files", sum(1 for _ in found.files())) as advance:
+        findings = list(run(found, discovery=discovery, recipe=recipe, on_file=advance))
+    return sorted(findings, key=lambda it: (it.severity is not Severity.PROBLEM, it.slide, str(it.file), it.kind))
+
+
+def _printed(findings: "list[Finding]", found: "Found", *, as_json: bool, as_csv: bool) -> str:
+    from atlaspatch_core.audit.findings import COLUMNS
+
+    rows = [finding.row(found.folder) for finding in findings]
+    if as_json:
+        return json.dumps([dict(zip(COLUMNS, row, strict=True)) for row in rows], indent=1, ensure_ascii=False)
+    if as_csv:
+        stream = io.StringIO()
+        csv.writer(stream, lineterminator="\n").writerows([COLUMNS, *rows])
+        return stream.getvalue()
+    return as_text(findings, found)
+
+
+def as_text(findings: "list[Finding]", found: "Found") -> str:
+    """Return a line per finding, counts by kind, and the total."""
+    from atlaspatch_core.audit.findings import problems
+
+    lines = [_coloured(finding.line(found.folder), finding.severity.value) for finding in findings]
+    wrong = problems(findings)
+    files, slides = sum(1 for _ in found.files()), len(found.stems())
+    total = f"{found.layout} results, {_of(slides, 'slide')}, {_of(files, 'file')}: "
+    return "\n".join(
+        [*lines, *_counts(findings), total + f"{_of(wrong, 'problem')}, {_of(len(findings) - wrong, 'note')}"]
+    )
+
+
+def _coloured(line: str, severity: str) -> str:
+    return click.style(line[:7], "red" if severity == "problem" else "cyan") + line[7:]
+
+
+def _counts(findings: "Iterable[Finding]") -> list[str]:
+    counts = Counter((finding.severity.value, finding.kind) for finding in findings)
+    width = max((len(kind) for _, kind in counts), default=0)
+    return (
+        [
+            "",
+            *(
+                f"{severity:8} {kind.ljust(width)} {count:6d}"
+                for (severity, kind), count in sorted(counts.items(), key=lambda it: (it[0][0] != "problem", -it[1]))
+            ),
+        ]
+        if counts
+        else []
+    )
+
+
+def _of(count: int, word: str) -> str:
+    return f"{count} {word}{'' if count == 1 else 's'}"

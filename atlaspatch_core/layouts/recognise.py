@@ -1,0 +1,128 @@
+"""Whose folder is it, and which files of results lie in it? Nothing is written, and few files are opened."""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+from atlaspatch_core.errors import UnknownLayout
+from atlaspatch_core.layouts.found import Found, Group, Holds, Layout, ResultFile
+from atlaspatch_core.layouts.hdf5_files import CANNOT, opened
+from atlaspatch_core.layouts.names import GeometryName
+
+LOOKED_AT = 8
+"""HDF5 files that are opened to tell whose they are."""
+FEATURES, PATCH_FEATURES, EMBEDDINGS = "features_", "patch_features_", "slide_features_"
+H5_FILES, PT_FILES = "h5_files", "pt_files"
+
+
+def recognise(folder: Path) -> Found:
+    """Return what lies in a folder of results.
+
+    A folder of one geometry, such as ``20x_256px_0px_overlap``, will do as well as the one that holds it.
+    Raises UnknownLayout for a folder that cannot be listed, and for one that is nobody's.
+    """
+    try:
+        folders = sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
+    except OSError as error:
+        raise UnknownLayout(f"{folder}: cannot be listed ({error.strerror}); name a folder of results") from error
+    layout = _layout(folder, folders)
+    if layout is None:
+        raise UnknownLayout(
+            f"{folder}: holds no results of TRIDENT, AtlasPatch, CLAM or atlaspatch; name the folder that holds "
+            "patches/, or folders such as 20x_256px_0px_overlap/"
+        )
+    groups = tuple(group for group in _groups(layout, folder, folders) if group.files)
+    home = folder.parent if GeometryName.parse(folder.name) else folder
+    return Found(layout, folder, groups, {it.stem: it for it in _listed(home / "contours_geojson", ".geojson")})
+
+
+def _layout(folder: Path, folders: list[Path]) -> Layout | None:
+    """Return whose folder it is: by what its files hold, else by what its parts are called."""
+    inside = [folder, *folders]
+    made = _by_content(path for child in inside for path in islice(_listed(child / "patches", ".h5"), LOOKED_AT))
+    if made == Layout.OURS or (
+        made is None and (folder / "slides").is_dir() and any(_listed(folder / "slides", ".json"))
+    ):
+        return Layout.OURS
+    if any(GeometryName.parse(child.name) and _is_geometry(child) for child in inside) or _has_runs(folder):
+        return Layout.TRIDENT
+    clam = (folder / H5_FILES).is_dir() or (folder / PT_FILES).is_dir() or any(folder.glob("process_list*.csv"))
+    if clam or made == Layout.CLAM:
+        return Layout.CLAM
+    return Layout.ATLASPATCH if made or any(_listed(folder / "patches", ".h5")) else None
+
+
+def _is_geometry(folder: Path) -> bool:
+    heads = (FEATURES, PATCH_FEATURES, EMBEDDINGS)
+    return (folder / "patches").is_dir() or any(child.name.startswith(heads) for child in folder.iterdir())
+
+
+def _has_runs(folder: Path) -> bool:
+    return (folder / "_config_segmentation.json").exists() or (folder / "wsi_states").is_dir()
+
+
+def _by_content(paths: Iterable[Path]) -> Layout | None:
+    """Return who wrote the first file that tells; TRIDENT's are told by their folders instead."""
+    for path in islice(paths, LOOKED_AT):
+        try:
+            with opened(path) as file:
+                coords = file["coords"]
+                if "fingerprint" in coords.attrs:
+                    return Layout.OURS
+                if "passports" in file or "passport_version" in file.attrs or coords.shape[-1] == 5:
+                    return Layout.ATLASPATCH
+                if "patch_level" in coords.attrs:
+                    return Layout.CLAM
+        except CANNOT:
+            continue
+    return None
+
+
+def _groups(layout: Layout, folder: Path, folders: list[Path]) -> Iterator[Group]:
+    if layout is Layout.CLAM:
+        yield Group(folder, None, _sorted(_of_clam(folder)))
+        return
+    own = GeometryName.parse(folder.name)
+    for child in [folder, *folders]:
+        name = own if child == folder else GeometryName.parse(child.name)
+        if layout is Layout.TRIDENT:
+            yield Group(child, name, _sorted(_of_trident(child) if name else ()))
+        elif child == folder or layout is Layout.OURS:
+            yield Group(child, name, _sorted(_in(child / "patches", Holds.ALL)))
+
+
+def _of_clam(folder: Path) -> Iterator[ResultFile]:
+    yield from _in(folder / "patches", Holds.COORDS)
+    yield from _in(folder / H5_FILES, Holds.FEATURES)
+    yield from _in(folder / PT_FILES, Holds.FEATURES, suffix=".pt")
+
+
+def _of_trident(folder: Path) -> Iterator[ResultFile]:
+    yield from _in(folder / "patches", Holds.COORDS)
+    for child in sorted(folder.iterdir()):
+        for head, holds in (
+            (FEATURES, Holds.FEATURES),
+            (PATCH_FEATURES, Holds.FEATURES),
+            (EMBEDDINGS, Holds.EMBEDDING),
+        ):
+            if child.name.startswith(head) and child.is_dir():
+                for suffix in (".h5", ".pt"):
+                    yield from _in(child, holds, child.name.removeprefix(head), suffix)
+
+
+def _in(folder: Path, holds: Holds, encoder: str = "", suffix: str = ".h5") -> Iterator[ResultFile]:
+    """Yield the result files of a folder; coords may be called ``<stem>_patches.h5``."""
+    for path in _listed(folder, suffix):
+        stem = path.name.removesuffix(suffix)
+        stem = stem.removesuffix("_patches") if holds is Holds.COORDS else stem
+        yield ResultFile(stem, path, holds, encoder)
+
+
+def _listed(folder: Path, suffix: str) -> Iterator[Path]:
+    """Yield the files of a folder with a suffix, hidden ones left out; none where there is no folder."""
+    if folder.is_dir():
+        yield from (it for it in folder.iterdir() if it.name.endswith(suffix) and not it.name.startswith("."))
+
+
+def _sorted(files: Iterable[ResultFile]) -> tuple[ResultFile, ...]:
+    return tuple(sorted(files, key=lambda file: (file.stem, str(file.path))))
