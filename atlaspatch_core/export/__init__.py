@@ -1,12 +1,18 @@
 """Results for other programs: a table of layouts, and the export of a project or of an output folder."""
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
 from atlaspatch_core.errors import UnknownName
+from atlaspatch_core.export.anndata import ANNDATA
+from atlaspatch_core.export.clam import CLAM
 from atlaspatch_core.export.exporting import check, export
 from atlaspatch_core.export.folder import select_folder
+from atlaspatch_core.export.geojson import GEOJSON
+from atlaspatch_core.export.parquet import PARQUET
+from atlaspatch_core.export.pt import PT
 from atlaspatch_core.export.selecting import Choice, Selection, select
 from atlaspatch_core.export.trident import TRIDENT
 from atlaspatch_core.export.values import Exported, Fate, Layout, Options, Target
@@ -28,7 +34,9 @@ __all__ = [
     "select_folder",
 ]
 
-LAYOUTS: Mapping[str, Layout] = MappingProxyType({layout.name: layout for layout in (TRIDENT,)})
+LAYOUTS: Mapping[str, Layout] = MappingProxyType(
+    {layout.name: layout for layout in (TRIDENT, CLAM, PT, ANNDATA, PARQUET, GEOJSON)}
+)
 """Name to layout."""
 EVERYTHING_FRESH = Choice()
 DEFAULTS = Options()
@@ -65,4 +73,5 @@ def export_slides(
 def export_selected(selection: Selection, target: Target) -> Iterator[Exported]:
     """Yield the same of a selection. Raises at once InvalidProject and MissingExtra."""
     check(selection, target)
-    return export(selection, target)
+    choice = replace(selection.choice, kinds=target.layout.holds(target.options))
+    return export(replace(selection, choice=choice), target)

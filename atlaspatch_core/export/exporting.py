@@ -5,8 +5,10 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from time import perf_counter
 
+from atlaspatch_core.atomic import sweep
 from atlaspatch_core.errors import AtlasPatchError, InvalidProject, MissingExtra, Unexpected
 from atlaspatch_core.export.placing import place
 from atlaspatch_core.export.selecting import Selection
@@ -20,6 +22,7 @@ NOTHING = "there is nothing of what this layout holds"
 def check(selection: Selection, target: Target) -> None:
     """Raise InvalidProject for a target that cannot be, MissingExtra where the layout's library is not installed."""
     layout, folder = target.layout, target.folder
+    layout.check(target.options)
     if layout.needs and importlib.util.find_spec(layout.needs[0]) is None:
         raise MissingExtra(
             f"layout {layout.name}: needs {layout.needs[0]}, which is not installed; "
@@ -40,8 +43,9 @@ def export(selection: Selection, target: Target) -> Iterator[Exported]:
         yield from _all_at_once(selection, target)
         return
     done: list[SlideResults] = []
+    swept: set[Path] = set()
     for stem in selection.stems:
-        exported, slide = _attempt(selection, target, stem)
+        exported, slide = _attempt(selection, target, stem, swept)
         if slide is not None and exported.fate is not Fate.FAILED:
             done.append(slide)
         yield exported
@@ -64,12 +68,12 @@ def _all_at_once(selection: Selection, target: Target) -> Iterator[Exported]:
         yield _verdict(slide, there)
 
 
-def _attempt(selection: Selection, target: Target, stem: str) -> tuple[Exported, SlideResults | None]:
+def _attempt(selection: Selection, target: Target, stem: str, swept: set[Path]) -> tuple[Exported, SlideResults | None]:
     """Return what becomes of a slide, and its results; what nobody foresaw fails this slide alone."""
     since = perf_counter()
     try:
         slide = selection.results(stem)
-        return replace(_export(slide, target), seconds=perf_counter() - since), slide
+        return replace(_export(slide, target, swept), seconds=perf_counter() - since), slide
     except AtlasPatchError as error:
         return Exported(stem, Fate.FAILED, str(error), seconds=perf_counter() - since), None
     except Exception as error:
@@ -78,9 +82,13 @@ def _attempt(selection: Selection, target: Target, stem: str) -> tuple[Exported,
         return Exported(stem, Fate.FAILED, str(unexpected), seconds=perf_counter() - since), None
 
 
-def _export(slide: SlideResults, target: Target) -> Exported:
+def _export(slide: SlideResults, target: Target, swept: set[Path]) -> Exported:
     assert target.layout.artifacts is not None
-    artifacts = target.layout.artifacts(slide, target)
+    artifacts = list(target.layout.artifacts(slide, target))
+    if not target.dry_run:
+        folders = {(target.folder / artifact.path).parent for artifact in artifacts} - swept
+        sweep(target.folder, folders)
+        swept |= folders
     return _verdict(slide, place(target.folder, slide.stem, artifacts, force=target.force, dry_run=target.dry_run))
 
 

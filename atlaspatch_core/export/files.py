@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from atlaspatch_core.export.values import GeometryResults, Result, SlideResults
 from atlaspatch_core.fingerprint import canonical_json, short_hash
 
 ROWS = 8192
@@ -46,3 +47,18 @@ def _tensors(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _tensors(item) for name, item in value.items()}
     return torch.from_numpy(np.ascontiguousarray(value)) if isinstance(value, np.ndarray) else value
+
+
+def facts(slide: SlideResults, geometry: GeometryResults, result: Result) -> dict[str, Any]:
+    """Return what a result is: names, sizes in px, scales in µm/px, and where it comes from; plain values."""
+    file = geometry.file
+    sizes = ("patch_size", "patch_size_level0", "level0_width", "level0_height")
+    scales = ("target_magnification", "mpp", "patch_mpp")
+    return {
+        "stem": slide.stem,
+        "geometry": geometry.name,
+        "encoder": result.name,
+        **{name: int(file[name]) for name in sizes},
+        **{name: float(file[name]) for name in scales if name in file},
+        **result.provenance(),
+    }

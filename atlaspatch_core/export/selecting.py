@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-from atlaspatch_core.errors import UnknownName
-from atlaspatch_core.export.values import GeometryResults, Result, SlideResults
+from atlaspatch_core.errors import NoSlides, UnknownName
+from atlaspatch_core.export.values import ALL_KINDS, GeometryResults, Result, SlideResults
 from atlaspatch_core.hdf5 import COORDS, FEATURES, SLIDE_FEATURES, Kept, read_attributes
 from atlaspatch_core.known import Known, read_known
 from atlaspatch_core.outcome import Step
@@ -14,7 +14,8 @@ from atlaspatch_core.recipe import TISSUE_MASK, Recipe
 from atlaspatch_core.store import Store
 from atlaspatch_core.validity import State, stored_in_files, validities
 
-FOLDERS = {"patch_coords": COORDS, "patch_features": FEATURES, "slide_embedding": SLIDE_FEATURES}
+COORDS_KIND = "patch_coords"
+FOLDERS = {COORDS_KIND: COORDS, "patch_features": FEATURES, "slide_embedding": SLIDE_FEATURES}
 """Kind of a step to where its result lies in the HDF5 file."""
 
 
@@ -37,11 +38,15 @@ class Choice:
     """Names of geometries; None: all."""
     include_stale: bool = False
     """Export what is not valid, too."""
+    kinds: frozenset[str] = ALL_KINDS
+    """Kinds of steps, beside coords, that the layout holds."""
 
     def takes(self, step: Step) -> bool:
         """Tell whether a step is asked for; masks, and coords of a geometry that is, go without saying."""
-        if step.kind not in FOLDERS:
-            return step == TISSUE_MASK
+        if step.kind != COORDS_KIND and step.kind not in self.kinds:
+            return False
+        if step == TISSUE_MASK:
+            return True
         of_geometry = self.geometries is None or step.geometry in self.geometries
         return of_geometry and (step.encoder is None or self.encoders is None or step.encoder in self.encoders)
 
@@ -68,6 +73,10 @@ class Selection:
 
     def results(self, stem: str) -> SlideResults:
         """Return what of a slide is exported. Raises UnreadableOutput for a file that cannot be read."""
+        if stem not in self.known.slides and not any(self.store.h5(stem, it.geometry).exists() for it in self.steps):
+            raise NoSlides(
+                f"{stem}: nothing was made of such a slide in {self.store.output}; a stem is a file name without suffix"
+            )
         wanted = {step: verdict for step, verdict in self.verdicts[stem].items() if self.choice.takes(step)}
         return _Collection(self, stem, wanted).results()
 
@@ -85,7 +94,7 @@ class _Collection:
     def results(self) -> SlideResults:
         store, stem = self.selection.store, self.stem
         mask = self._mask()
-        geometries = [self._geometry(step.geometry) for step in self._of("patch_coords")]
+        geometries = [self._geometry(step.geometry) for step in self._of(COORDS_KIND)]
         info, slide = self.selection.store.read_record(stem).slide, self.selection.known.slides.get(stem)
         return SlideResults(
             stem,
@@ -108,15 +117,24 @@ class _Collection:
 
     def _geometry(self, name: str) -> GeometryResults | None:
         kept = self.selection.store.kept(self.stem, name)
-        (step,) = self._of("patch_coords", name)
+        (step,) = self._of(COORDS_KIND, name)
         coords = self._kept(step, kept)
         if coords is None:
             return None
         rows = kept[COORDS].shape[0]
-        features = [self._kept(step, kept) for step in self._of("patch_features", name)]
+        features = [self._whole(step, kept, rows) for step in self._of("patch_features", name)]
         embeddings = [self._kept(step, kept) for step in self._of("slide_embedding", name) if rows]
         found = tuple(filter(None, features)), tuple(filter(None, embeddings))
         return GeometryResults(name, coords, read_attributes(coords.path), *found)
+
+    def _whole(self, step: Step, kept: Mapping[str, Kept], rows: int) -> Result | None:
+        """Return features that may be exported: whatever their state, they have a row per patch."""
+        result = self._kept(step, kept)
+        found = kept[result.dataset].shape[0] if result else rows
+        if found == rows:
+            return result
+        self.refused.append(f"{step} has {found} rows for {rows} patches")
+        return None
 
     def _kept(self, step: Step, kept: Mapping[str, Kept]) -> Result | None:
         dataset = "/".join(filter(None, (FOLDERS[step.kind], step.encoder)))
@@ -133,7 +151,8 @@ class _Collection:
         elif fresh or self.selection.choice.include_stale:
             return Result(path, dataset, fingerprint, step.encoder or "")
         else:
-            self.refused.append(f"{step} is {verdict.state}{reason}")
+            state = "unverified" if verdict.state == State.MISSING else verdict.state
+            self.refused.append(f"{step} is {state}{reason}")
         return None
 
 

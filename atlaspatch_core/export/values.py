@@ -14,6 +14,8 @@ from atlaspatch_core.scale import Sampling
 from atlaspatch_core.slide import SlideInfo
 from atlaspatch_core.store import Store
 
+ALL_KINDS = frozenset({"tissue_mask", "patch_features", "slide_embedding"})
+
 
 class Fate(StrEnum):
     """What became of a slide, or of one file."""
@@ -100,6 +102,11 @@ class GeometryResults:
     embeddings: tuple[Result, ...] = ()
 
     @property
+    def home(self) -> Path:
+        """Subfolder for the geometry, where projects have several; relative."""
+        return Path(self.name)
+
+    @property
     def folder(self) -> str:
         """Name by magnification, patch size and overlap, such as ``20x_256px_0px_overlap``."""
         file = self.file
@@ -164,6 +171,10 @@ class Artifact:
     """File of the project that it is a copy of: where both are one, nothing is to be done."""
 
 
+def check_nothing(options: Options) -> None:
+    """Find any options good."""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """Where files go, and how."""
@@ -188,7 +199,15 @@ class Layout:
     """Makes what is one file for all slides."""
     needs: tuple[str, str] | None = None
     """Module that must be installed, and the extra that brings it."""
+    kinds: Callable[[Options], frozenset[str]] | frozenset[str] = ALL_KINDS
+    """Kinds of steps whose results it holds, beside coords, which it always does."""
     options: frozenset[str] = field(default_factory=frozenset)
     """Names of the fields of Options that it heeds."""
+    check: Callable[[Options], None] = check_nothing
+    """Raises InvalidProject for options that it cannot heed."""
     beside: bool = False
     """Whether it may lie in the output folder that it is made from."""
+
+    def holds(self, options: Options) -> frozenset[str]:
+        """Return the kinds of steps whose results it holds."""
+        return self.kinds if isinstance(self.kinds, frozenset) else self.kinds(options)
