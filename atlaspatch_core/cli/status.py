@@ -11,11 +11,9 @@ from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
 from atlaspatch_core.cli.slides import slides_of
 from atlaspatch_core.cli.status_text import COLUMNS, as_table, as_text, rows, run_lines
-from atlaspatch_core.errors import AtlasPatchError, NoSlides
+from atlaspatch_core.errors import AtlasPatchError
 
 if TYPE_CHECKING:
-    from atlaspatch_core.discovery import Discovery
-    from atlaspatch_core.project import Project
     from atlaspatch_core.recipe import Recipe
     from atlaspatch_core.tracking.overview import Overview
 
@@ -59,8 +57,10 @@ def status(
     if as_json + as_csv + bool(page) > 1:
         raise click.UsageError("give one of --json, --csv and --html")
     folder = _folder(context, output_dir, output)
-    recipe = recipe_of_file(project_file) if folder is None else recipe_of_folder(folder)
-    seen = look(recipe, context.obj if isinstance(context.obj, Hooks) else Hooks(), recorded=folder is not None)
+    hooks = context.obj if isinstance(context.obj, Hooks) else Hooks()
+    if folder and (folder / PROJECT_FILE).is_file():
+        folder, project_file = None, folder / PROJECT_FILE
+    seen = look_at_folder(folder, hooks) if folder else look(recipe_of_file(project_file), hooks)
     if as_json:
         click.echo(json.dumps([dict(zip(COLUMNS, row, strict=True)) for row in rows(seen.outputs)], indent=1))
     elif as_csv:
@@ -68,7 +68,7 @@ def status(
     elif page:
         click.echo(write_page(seen, page))
     else:
-        text = as_text(seen.outputs, [stage.step for stage in recipe.stages], show_all=show_all)
+        text = as_text(seen.outputs, [stage.step for stage in seen.recipe.stages], show_all=show_all)
         click.echo("\n".join([text, *run_lines(seen.runs)]))
 
 
@@ -82,40 +82,29 @@ def _folder(context: click.Context, output_dir: Path | None, output: Path | None
     return folder
 
 
-def recipe_of_folder(folder: Path) -> "Recipe":
-    """Return what the runs of an output folder asked for; a folder with a project file is that project.
-
-    Raises click.UsageError where neither is there, or what they name cannot be used any more.
-    """
-    from atlaspatch_core.recipe import make_recipe
-    from atlaspatch_core.tracking.remembering import project_of_runs
-
-    if (folder / PROJECT_FILE).is_file():
-        return recipe_of_file(folder / PROJECT_FILE)
-    try:
-        return make_recipe(project_of_runs(folder))
-    except AtlasPatchError as error:
-        raise click.UsageError(str(error)) from error
-
-
-def look(recipe: "Recipe", hooks: Hooks, *, recorded: bool = False) -> "Overview":
-    """Return the state of every output of the slides that lie in the project's folders, and of ``recorded`` ones."""
+def look(recipe: "Recipe", hooks: Hooks) -> "Overview":
+    """Return the state of every output of the slides that lie in the project's folders."""
     from atlaspatch_core.tracking.overview import overview
 
-    found = _still_there(recipe.project) if recorded else slides_of(recipe.project)
-    return overview(recipe, found, hooks.failures(recipe) if hooks.failures else None, recorded=recorded)
+    return overview(recipe, slides_of(recipe.project), hooks.failures(recipe) if hooks.failures else None)
 
 
-def _still_there(project: "Project") -> "Discovery":
-    """Return the slides that can be found; outputs are there to be looked at without them."""
-    from atlaspatch_core.discovery import Discovery, find_slides
+def look_at_folder(folder: Path, hooks: Hooks) -> "Overview":
+    """Return the state of every output that the runs of a folder asked for, be the slides still there or not.
+
+    Raises click.UsageError where no run is recorded, or what it names cannot be used any more.
+    """
+    from atlaspatch_core.recipe import make_recipe
+    from atlaspatch_core.tracking.overview import overview
+    from atlaspatch_core.tracking.remembering import remember
 
     try:
-        return find_slides(project)
-    except NoSlides:
-        return Discovery(())
+        memory = remember(folder)
+        recipe = make_recipe(memory.project)
     except AtlasPatchError as error:
         raise click.UsageError(str(error)) from error
+    failures = hooks.failures(recipe) if hooks.failures else None
+    return overview(recipe, memory.find_slides(), failures, recorded=True)
 
 
 def write_page(seen: "Overview", page: Path) -> str:

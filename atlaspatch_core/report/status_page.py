@@ -119,8 +119,17 @@ def _run(run: RunFile) -> Run:
     good = run.status == "completed" and not failed
     kind, symbol = ("good", "✓") if good else ("busy", "▶") if run.status == RUNNING else ("bad", "✗")
     status = f"{run.status}, with failures" if run.status == "completed" and failed else run.status
-    texts = [str(it.get(name) or "") for name in ("tool", "started_at", "finished_at")]
-    return Run(run.run_id, status, kind, symbol, *texts, told(it.get("slides") or {}), str(it.get("error") or ""))
+    return Run(
+        run.run_id,
+        status,
+        kind,
+        symbol,
+        tool=str(it.get("tool") or ""),
+        started=str(it.get("started_at") or ""),
+        ended=str(it.get("finished_at") or ""),
+        slides=told(it.get("slides") or {}),
+        error=str(it.get("error") or ""),
+    )
 
 
 def render(page: StatusPage) -> str:
