@@ -7,13 +7,14 @@ from types import MappingProxyType
 
 from atlaspatch_core.errors import UnknownName
 from atlaspatch_core.export.anndata import ANNDATA
+from atlaspatch_core.export.choosing import Choice
 from atlaspatch_core.export.clam import CLAM
 from atlaspatch_core.export.exporting import check, export
 from atlaspatch_core.export.folder import select_folder
 from atlaspatch_core.export.geojson import GEOJSON
 from atlaspatch_core.export.parquet import PARQUET
 from atlaspatch_core.export.pt import PT
-from atlaspatch_core.export.selecting import Choice, Selection, select
+from atlaspatch_core.export.selecting import Selection, select
 from atlaspatch_core.export.trident import TRIDENT
 from atlaspatch_core.export.values import Exported, Fate, Layout, Options, Target
 from atlaspatch_core.recipe import Recipe

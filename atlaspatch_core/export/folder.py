@@ -4,7 +4,8 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from atlaspatch_core.errors import AtlasPatchError, NoSlides
-from atlaspatch_core.export.selecting import FOLDERS, Choice, Selection, Verdict, known_names
+from atlaspatch_core.export.choosing import FOLDERS, Choice, named
+from atlaspatch_core.export.selecting import Selection, Verdict
 from atlaspatch_core.file_index import list_files
 from atlaspatch_core.hdf5 import COORDS, Kept
 from atlaspatch_core.identities import input_name
@@ -33,9 +34,7 @@ def select_folder(output: Path, choice: Choice, stems: Collection[str] | None = 
     chosen = there if stems is None else sorted(stems)
     verdicts = {stem: _verdicts(store, known, stem, files) for stem in chosen}
     steps = {step for of_slide in verdicts.values() for step in of_slide}
-    known_names(choice.geometries or (), files, "geometry")
-    known_names(choice.encoders or (), {step.encoder for step in steps if step.encoder}, "encoder")
-    return Selection(store, known, verdicts, choice)
+    return Selection(store, known, verdicts, named(choice, steps))
 
 
 def geometries_of(output: Path) -> list[str]:

@@ -5,18 +5,15 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-from atlaspatch_core.errors import NoSlides, UnknownName
-from atlaspatch_core.export.values import ALL_KINDS, GeometryResults, Result, SlideResults
-from atlaspatch_core.hdf5 import COORDS, FEATURES, SLIDE_FEATURES, Kept, read_attributes
+from atlaspatch_core.errors import NoSlides
+from atlaspatch_core.export.choosing import COORDS_KIND, FOLDERS, Choice, named
+from atlaspatch_core.export.values import GeometryResults, Result, SlideResults
+from atlaspatch_core.hdf5 import COORDS, Kept, read_attributes
 from atlaspatch_core.known import Known, read_known
 from atlaspatch_core.outcome import Step
 from atlaspatch_core.recipe import TISSUE_MASK, Recipe
 from atlaspatch_core.store import Store
 from atlaspatch_core.validity import State, stored_in_files, validities
-
-COORDS_KIND = "patch_coords"
-FOLDERS = {COORDS_KIND: COORDS, "patch_features": FEATURES, "slide_embedding": SLIDE_FEATURES}
-"""Kind of a step to where its result lies in the HDF5 file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,29 +23,6 @@ class Verdict:
     state: str
     """``fresh``, or what else it is."""
     why: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What of every slide is asked for."""
-
-    encoders: frozenset[str] | None = None
-    """Patch and slide encoders; None: all."""
-    geometries: frozenset[str] | None = None
-    """Names of geometries; None: all."""
-    include_stale: bool = False
-    """Export what is not valid, too."""
-    kinds: frozenset[str] = ALL_KINDS
-    """Kinds of steps, beside coords, that the layout holds."""
-
-    def takes(self, step: Step) -> bool:
-        """Tell whether a step is asked for; masks, and coords of a geometry that is, go without saying."""
-        if step.kind != COORDS_KIND and step.kind not in self.kinds:
-            return False
-        if step == TISSUE_MASK:
-            return True
-        of_geometry = self.geometries is None or step.geometry in self.geometries
-        return of_geometry and (step.encoder is None or self.encoders is None or step.encoder in self.encoders)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,24 +135,12 @@ def select(recipe: Recipe, choice: Choice, stems: Collection[str] | None = None)
 
     No slide is opened. Raises UnknownName for an encoder or a geometry that the project has not.
     """
-    _check(choice, recipe)
+    choice = named(choice, [stage.step for stage in recipe.stages])
     store = Store(recipe.project.output)
     known = read_known(store)
-    chosen = sorted({*known.slides, *known.broken} if stems is None else stems)
-    found = validities(recipe, chosen, stored_in_files(recipe, known), known=known)
+    stored = stored_in_files(recipe, known)
+    there = {stem for of_step in stored.fingerprints.values() for stem in of_step}
+    found = validities(recipe, sorted(there | {*known.broken} if stems is None else stems), stored, known=known)
     of_slides = groupby(found, lambda validity: validity.stem)
     verdicts = {stem: {it.step: Verdict(it.state, it.why) for it in of_slide} for stem, of_slide in of_slides}
     return Selection(store, known, verdicts, choice)
-
-
-def _check(choice: Choice, recipe: Recipe) -> None:
-    steps = [stage.step for stage in recipe.stages]
-    known_names(choice.encoders or (), {step.encoder for step in steps if step.encoder}, "encoder")
-    known_names(choice.geometries or (), {geometry.name for geometry in recipe.project.geometry}, "geometry")
-
-
-def known_names(asked: Collection[str], known: Collection[str], kind: str) -> None:
-    """Raise UnknownName for names that are not known."""
-    if unknown := sorted(set(asked) - set(known)):
-        among = ", ".join(sorted(filter(None, known))) or "none"
-        raise UnknownName(f"there is no {kind} {', '.join(unknown)} to export; there is {among}")
