@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -10,15 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.discovery import SlideSource, open_source
-from atlaspatch_core.errors import AtlasPatchError, NoPatches
+from atlaspatch_core.errors import AtlasPatchError, NoPatches, UnreadableOutput
 from atlaspatch_core.grid import PatchGrid
-from atlaspatch_core.hdf5 import COORDS, TISSUE_FRACTION, read_array, read_rows
+from atlaspatch_core.hdf5 import COORDS, TISSUE_FRACTION, read_array, read_kept, read_rows
+from atlaspatch_core.identities import sampling_of
 from atlaspatch_core.inference import PatchEncoders
 from atlaspatch_core.models import Models
 from atlaspatch_core.patches import open_stream
 from atlaspatch_core.project import Project
 from atlaspatch_core.recipe import Recipe, Stage
-from atlaspatch_core.scale import Downscale, choose_sampling
+from atlaspatch_core.scale import Downscale, Sampling
 from atlaspatch_core.slide import Slide
 from atlaspatch_core.store import Store
 
@@ -170,12 +172,21 @@ def _patches(
     assert geometry is not None
     path = store.h5(source.stem, geometry.name)
     corners, fraction = read_array(path, COORDS)[:, :2], read_array(path, TISSUE_FRACTION)
+    sampling = _sampling(path)
     count = min(spec.patches, len(corners))
     rows = sorted(random.Random(f"{spec.seed} {source.stem}").sample(range(len(corners)), count))
     stored = read_rows(path, stage.dataset, rows)
     with open_source(source, recipe.project.slides) as slide:
-        grid = PatchGrid(corners[rows], fraction[rows], choose_sampling(slide.info, geometry.spec))
+        grid = PatchGrid(corners[rows], fraction[rows], sampling)
         return _pixels(slide, grid, recipe.project, (stage.settings or {}).get("downscale", "area")), stored
+
+
+def _sampling(path: Path) -> Sampling:
+    """Return how the stored coords of a file are cut. Raises UnreadableOutput where that is not known."""
+    coords = read_kept(path).get(COORDS)
+    if coords is None or coords.identity is None:
+        raise UnreadableOutput(f"{path.stem}: {path} does not say how its patches were cut; lay them anew")
+    return sampling_of(coords.identity)
 
 
 def _pixels(slide: Slide, grid: PatchGrid, project: Project, downscale: Downscale) -> NDArray[np.uint8]:

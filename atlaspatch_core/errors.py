@@ -45,6 +45,14 @@ class UnusableMask(AtlasPatchError):
     """The mask that somebody supplied for a slide cannot be used."""
 
 
+class UnusableCoords(AtlasPatchError):
+    """The coordinates that somebody supplied for a slide cannot be used."""
+
+
+class WorkerDied(AtlasPatchError):
+    """A process that worked on slides ended by itself."""
+
+
 class MissingUpstream(AtlasPatchError):
     """A step was asked for alone, and what it is computed from does not exist or is out of date."""
 

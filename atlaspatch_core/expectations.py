@@ -16,6 +16,7 @@ from atlaspatch_core.records import Record
 from atlaspatch_core.scale import choose_sampling
 from atlaspatch_core.store import Store
 from atlaspatch_core.supplied import SUFFIXES, is_image
+from atlaspatch_core.supplied_coords import find_coords, read_coords
 
 INTERRUPTED = "an interrupted run left the mask before it"
 TAKEN_AWAY = "the supplied mask was taken away"
@@ -112,10 +113,12 @@ class Expectations:
         return self._forms[key].fill(*(inputs[step] for step in stage.upstream))
 
     def found(self, stem: str, slide: KnownSlide, stage: Stage) -> Mapping[str, Any]:
-        """Return what of a slide decides a stage beside its inputs. Raises FinerThanScanned."""
+        """Return what of a slide decides a stage beside its inputs. Raises FinerThanScanned, UnusableCoords."""
         if stage.step.kind != "patch_coords" or stage.geometry is None:
             return EMPTY
         info = slide.info(stem)
+        if stage.geometry.coords is not None:
+            return read_coords(find_coords(stage.geometry.coords, stem), info, stage.geometry).facts(info)
         return coords_facts(info, choose_sampling(info, stage.geometry.spec))
 
     def spec(self, stage: Stage) -> dict[str, Any]:
@@ -217,6 +220,8 @@ class Expectations:
         """Return what tells the form of a stage for one slide from that for another."""
         if stage.step.kind != "patch_coords":
             return (stage.step,)
+        if stage.geometry and stage.geometry.coords:
+            return (stage.step, slide.fingerprint)
         return (stage.step, slide.mpp, slide.magnification, slide.downsamples)
 
 

@@ -41,6 +41,11 @@ def coords_facts(info: SlideInfo, sampling: Sampling) -> dict[str, Any]:
     return {"mpp": info.mpp, "sampling": asdict(sampling)}
 
 
+def sampling_of(coords: Identity) -> Sampling:
+    """Return how the patches of some coords are cut from their slide."""
+    return Sampling(**coords.spec["sampling"])
+
+
 def supplied_spec(polygons: str, simplify_um: float | None) -> dict[str, Any]:
     """Return what decides a mask that a person supplied: its polygons, and how closely an image was outlined.
 

@@ -57,7 +57,7 @@ class Models:
         spec = canonical_json(encoder.spec())
         if isinstance(encoder, SlideEncoder):
             return _slide_encoder(_Key(encoder, spec), self.runtime.device)
-        precision = stage.geometry.precision if stage.geometry else encoder.precision
+        precision = stage.geometry.precision_of(encoder.precision) if stage.geometry else encoder.precision
         return _patch_encoder(_Key(encoder, spec), self.runtime.feature_device or self.runtime.device, precision)
 
 

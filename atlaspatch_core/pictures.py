@@ -11,8 +11,7 @@ import cv2
 import numpy as np
 
 from atlaspatch_core import preview
-from atlaspatch_core.atomic import replacing
-from atlaspatch_core.patches import stream_patches
+from atlaspatch_core.patch_images import save_images
 from atlaspatch_core.preview import Picture
 from atlaspatch_core.project import Geometry
 from atlaspatch_core.recipe import SLIDE, TISSUE_MASK
@@ -75,8 +74,8 @@ def write_pictures(work: SlideWork) -> None:
         if overlay.due():
             work.store.keep_file(work.stem, overlay.path, stamped(overlay.draw(), overlay.mark))
     for geometry in work.run.recipe.project.geometry:
-        if geometry.name in work.coords and work.run.recipe.project.pictures.save_images:
-            _save_images(work, geometry)
+        if geometry.name in work.coords:
+            save_images(work, geometry)
 
 
 def _of_mask(work: SlideWork) -> Iterator[Overlay]:
@@ -124,23 +123,3 @@ def _outlined(work: SlideWork, base: Picture | None = None) -> Picture:
 
 def _gridded(work: SlideWork, geometry: Geometry) -> Picture:
     return preview.draw_grid(thumbnail(work), work.grid(geometry), work.known())
-
-
-def _save_images(work: SlideWork, geometry: Geometry) -> None:
-    """Write every patch as a PNG; what else lies in the folder belongs to earlier coords and is removed."""
-    grid = work.grid(geometry)
-    paths = [work.store.patch_image(work.stem, x, y, geometry.name) for x, y in grid.coords.tolist()]
-    folder = work.store.patch_image(work.stem, 0, 0, geometry.name).parent
-    note = folder / ".coords"
-    fingerprint = work.coords[geometry.name].fingerprint.encode()
-    if note.exists() and note.read_bytes() == fingerprint and all(path.exists() for path in paths):
-        return
-    for stray in set(folder.glob("*")) - set(paths):
-        stray.unlink()
-    readers = work.run.recipe.project.runtime.readers
-    for batch in stream_patches(work.slide(), grid, batch_size=64, workers=readers):
-        for row, patch in zip(batch.rows.tolist(), batch.patches, strict=True):
-            with replacing(paths[row]) as temporary:
-                temporary.write_bytes(preview.encode_png(patch))
-    with replacing(note) as temporary:
-        temporary.write_bytes(fingerprint)

@@ -39,20 +39,24 @@ def process(
     recipe: Recipe,
     *,
     steps: Collection[Step] | None = None,
+    settled: Collection[Step] = (),
     force: bool = False,
     on_patches: Callable[[str, int, int], None] | None = None,
-) -> Iterator[Outcome]:
+) -> Generator[Outcome]:
     """Yield one outcome per slide and asked-for step, as they come; upstream first for each slide.
 
     ``steps`` are the steps to take, all by default; what they are computed from must be valid, or they fail with
-    MissingUpstream. ``force`` computes them anew whatever is stored. ``on_patches`` is called with stem, patches done
+    MissingUpstream. What is stored of ``settled`` steps is taken as it lies, whatever the recipe says of them, unless
+    what it was made from changed: then they fail with OutOfDate; what is not stored is made by the recipe.
+    ``force`` computes the other steps anew whatever is stored. ``on_patches`` is called with stem, patches done
     and patches in all while patches are encoded.
     One bad slide is failed and skipped outcomes, never an exception. Every encoder is loaded at most once.
     """
     project = recipe.project
     store = Store(project.output, project.runtime.write_rows)
     selected = frozenset(steps if steps is not None else (stage.step for stage in recipe.stages))
-    run = Run(recipe, store, Models(project.runtime), selected, force, on_patches or (lambda *_: None))
+    tell = on_patches or (lambda *_: None)
+    run = Run(recipe, store, Models(project.runtime), selected, force, tell, frozenset(settled))
     _sweep(run)
     encoders = (stage.encoder for stage in recipe.stages if stage.step in selected)
     fetch((encoder.name, encoder.source) for encoder in encoders if encoder)

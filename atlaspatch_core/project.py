@@ -97,8 +97,13 @@ class Geometry(_Section):
     """Drop black and white patches by their pixels."""
     patch_encoders: tuple[str, ...] = ()
     slide_encoders: tuple[str, ...] = ()
-    precision: Precision = "float16"
-    """Precision of patch features; float16 runs as float32 on a CPU."""
+    precision: Precision | Literal["own"] = "float16"
+    """Precision of patch features; ``own``: that of each encoder's makers. float16 runs as float32 on a CPU."""
+    input_size: int | None = Field(default=None, gt=0)
+    """Side to which patch encoders scale a patch, px, where it is not their own; vision transformers can do that."""
+    coords: Path | None = None
+    """Folder of coordinates that take the place of the grid's: ``<stem>.h5`` or ``<stem>_patches.h5`` in it, or in
+    ``patches`` below it, of this package, TRIDENT, AtlasPatch or CLAM. Their files say size and scale."""
     downscale: Downscale = "area"
     """``dct``: patches at an eighth of a JPEG level's scale are decoded at that scale, not averaged; for features."""
 
@@ -114,6 +119,10 @@ class Geometry(_Section):
         if (self.target_mag is None) == (self.target_mpp is None):
             raise ValueError("needs either target_mag or target_mpp")
         return self
+
+    def precision_of(self, own: Precision) -> Precision:
+        """Return the precision of an encoder whose makers use ``own``."""
+        return own if self.precision == "own" else self.precision
 
     @property
     def mpp(self) -> float:
@@ -161,6 +170,12 @@ class Pictures(_Section):
     mask: bool = False
     contours: bool = False
     save_images: bool = False
+    dump_patches: bool = False
+    """Write patches under TRIDENT's names: ``patch_images/<stem>/<row>_x<X>_y<Y>.png``."""
+    dump_patches_max: int = Field(default=0, ge=0)
+    """Patches of a slide that are dumped, the first ones; 0 is all."""
+    dump_patches_format: Literal["png", "jpg"] = "png"
+    dump_patches_jpeg_quality: int = Field(default=90, ge=1, le=100)
 
 
 class Runtime(_Section):
@@ -260,10 +275,12 @@ def _with_paths_from(project: Project, folder: Path) -> Project:
             "masks": full(project.slides.masks) if project.slides.masks else None,
         }
     )
+    geometries = (it.model_copy(update={"coords": full(it.coords) if it.coords else None}) for it in project.geometry)
     manifest = full(project.patients.manifest) if project.patients.manifest else None
     update = {
         "output": full(project.output),
         "slides": slides,
+        "geometry": tuple(geometries),
         "patients": project.patients.model_copy(update={"manifest": manifest}),
         "weights": {name: full(path) for name, path in project.weights.items()},
         "plugins": tuple(full(path) for path in project.plugins),

@@ -6,6 +6,7 @@ from math import isclose
 from typing import Any
 
 from atlaspatch_core.encoders.declaration import PatchEncoder, Plugins, SlideEncoder
+from atlaspatch_core.encoders.input_size import with_input_size
 from atlaspatch_core.encoders.patch import find_patch_encoder
 from atlaspatch_core.encoders.patient import find_patient_encoder
 from atlaspatch_core.encoders.slide import find_slide_encoder
@@ -113,7 +114,7 @@ def _plugins(project: Project) -> Plugins:
     from atlaspatch_core.encoders.plugins import all_plugins
 
     runtime = project.runtime
-    precision = project.geometry[0].precision if project.geometry else "float32"
+    precision = project.geometry[0].precision_of("float32") if project.geometry else "float32"
     device = runtime.feature_device or runtime.device
     return all_plugins(project.plugins, device=device, precision=precision, num_workers=runtime.read_workers)
 
@@ -145,23 +146,32 @@ def _stages(geometry: Geometry, project: Project, plugins: Plugins, cases: Seque
     ]
     of_cases = [step.encoder for case in cases if case.geometry is geometry for step in case.upstream if step.encoder]
     names = [*geometry.patch_encoders, *(encoder.patch_encoder for encoder in slide_encoders), *of_cases]
-    patch_encoders = [permitted(find_patch_encoder(name, project.weights, plugins), project) for name in names]
+    found = [permitted(find_patch_encoder(name, project.weights, plugins), project) for name in names]
+    patch_encoders = [with_input_size(encoder, geometry.input_size) for encoder in found]
     check_geometry(geometry, slide_encoders)
     coords = Step("patch_coords", None, geometry.name)
-    filters = _without_none(asdict(geometry.filters)) if geometry.filters else None
-    settings = {"grid": _without_none(asdict(geometry.spec)), "filters": filters}
-    yield Stage(coords, (SLIDE, TISSUE_MASK), settings, None, geometry)
+    yield _coords_stage(coords, geometry)
     for encoder in {encoder.name: encoder for encoder in patch_encoders}.values():
-        yield Stage(_features(encoder.name, geometry), (coords,), _feature_settings(geometry), encoder, geometry)
+        settings = _feature_settings(geometry, encoder)
+        yield Stage(_features(encoder.name, geometry), (coords,), settings, encoder, geometry)
     for encoder in {encoder.name: encoder for encoder in slide_encoders}.values():
         step = Step("slide_embedding", encoder.name, geometry.name)
         yield Stage(step, (coords, _features(encoder.patch_encoder, geometry)), None, encoder, geometry)
 
 
-def _feature_settings(geometry: Geometry) -> dict[str, Any]:
+def _coords_stage(step: Step, geometry: Geometry) -> Stage:
+    """Return the stage that lays a grid over the tissue, or takes coords that somebody supplied as they are."""
+    if geometry.coords is not None:
+        return Stage(step, (SLIDE,), {"supplied": True}, None, geometry)
+    filters = _without_none(asdict(geometry.filters)) if geometry.filters else None
+    settings = {"grid": _without_none(asdict(geometry.spec)), "filters": filters}
+    return Stage(step, (SLIDE, TISSUE_MASK), settings, None, geometry)
+
+
+def _feature_settings(geometry: Geometry, encoder: PatchEncoder) -> dict[str, Any]:
     """Return what decides features beside the encoder; the usual way of downscaling goes without saying."""
     downscale = {} if geometry.downscale == "area" else {"downscale": geometry.downscale}
-    return {"precision": geometry.precision} | downscale
+    return {"precision": geometry.precision_of(encoder.precision)} | downscale
 
 
 def _features(encoder: str, geometry: Geometry) -> Step:

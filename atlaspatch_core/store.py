@@ -55,6 +55,10 @@ class Store:
         """Return where the image of one patch lies; x, y are level-0 px."""
         return self.output / geometry / "images" / stem / f"{stem}_x{x}_y{y}.png"
 
+    def dumped_patches(self, stem: str, geometry: str = "") -> Path:
+        """Return the folder of a slide's patch images, as TRIDENT names it."""
+        return self.output / geometry / "patch_images" / stem
+
     def sweep(self, geometries: Sequence[str]) -> int:
         """Remove what killed processes left half-written; return how many files."""
         return sweep(self.output, self._folders(geometries))

@@ -85,8 +85,15 @@ edge = "pad"
 patch_encoders = []
 # Slide encoders. (example; default [])
 slide_encoders = ["mean-efficientnet_lite0"]
-# Number format of the patch encoders: "float32", "float16" or "bfloat16". On a CPU float16 becomes float32.
+# Number format of the patch encoders: "float32", "float16" or "bfloat16"; "own" is what the makers of each encoder use.
+# On a CPU float16 becomes float32.
 precision = "float16"
+# Side to which the patch encoders scale a patch, px. Vision transformers can take multiples of their own patches.
+# Default: each encoder's own.
+# input_size = 448
+# Folder of coords that take the place of the grid's: <stem>.h5 or <stem>_patches.h5, of this package, TRIDENT,
+# AtlasPatch or CLAM. Size and scale must be those above.
+# coords = "coords"
 # How patches that are coarser than the level they are read from get their px, for features: "area" averages; "dct"
 # decodes JPEG tiles at an eighth of their size where patches have just that scale, which is twice as fast and differs
 # by 0.6 of 255 on average. At a half or a quarter it is not twice as fast, and "dct" averages, too.
@@ -155,6 +162,14 @@ mask = false
 contours = false
 # Every patch as a PNG.
 save_images = false
+# Patches as images under TRIDENT's names, patch_images/<stem>/<row>_x<X>_y<Y>.png.
+dump_patches = false
+# So many patches of a slide, the first ones; 0 is all.
+dump_patches_max = 0
+# "png" or "jpg".
+dump_patches_format = "png"
+# Quality of the JPEGs, 1 to 100.
+dump_patches_jpeg_quality = 90
 
 # What decides the speed, and no number.
 [runtime]

@@ -5,11 +5,12 @@ from time import perf_counter
 from typing import Any
 
 from atlaspatch_core import __version__
+from atlaspatch_core.errors import OutOfDate
 from atlaspatch_core.filters import filter_grid
 from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.grid import PatchGrid, coords5, lay_grid
 from atlaspatch_core.hdf5 import COORDS, PASSPORTS, TISSUE_FRACTION, Dataset, Kept, passports, write_new
-from atlaspatch_core.identities import coords_facts
+from atlaspatch_core.identities import coords_facts, sampling_of
 from atlaspatch_core.outcome import Outcome, Status
 from atlaspatch_core.pictures import show_grid
 from atlaspatch_core.project import Geometry
@@ -18,9 +19,12 @@ from atlaspatch_core.scale import Sampling, choose_sampling
 from atlaspatch_core.slide import SlideInfo
 from atlaspatch_core.steps.provenance import provenance
 from atlaspatch_core.steps.work import SlideWork
+from atlaspatch_core.supplied_coords import SuppliedCoords, find_coords, read_coords
 
 PASSPORT_FORMAT = "{stem}__x{X}_y{Y}_rw{RW}_rh{RH}_lv{LV}_mag{MAG}_tmag{TMAG}_total{N}"
 PASSPORT_VERSION = 2
+SUPPLIED = "supplied"
+"""The rule of coords that no rule of ours laid."""
 
 
 def lay(work: SlideWork, stage: Stage) -> Outcome:
@@ -28,13 +32,13 @@ def lay(work: SlideWork, stage: Stage) -> Outcome:
     since = perf_counter()
     geometry = stage.geometry
     assert geometry is not None
-    sampling = choose_sampling(work.known(), geometry.spec)
-    expected = work.identity(stage, coords_facts(work.known(), sampling))
     kept = {} if work.forced(stage) else work.store.kept(work.stem, geometry.name)
+    supplied = _supplied(work, geometry)
+    expected = _as_they_lie(work, stage, kept) or work.identity(stage, _facts(work, geometry, supplied))
     why = work.reason(stage, kept.get(COORDS), expected)
     work.coords[geometry.name] = expected
     if why:
-        _keep(work, geometry, _make(work, geometry), expected)
+        _keep(work, geometry, supplied.grid if supplied else _make(work, geometry), expected, supplied)
         before, kept = kept.keys(), work.store.kept(work.stem, geometry.name)
         work.dropped |= {(geometry.name, dataset) for dataset in before - kept.keys()}
     work.kept[geometry.name] = kept
@@ -45,11 +49,42 @@ def lay(work: SlideWork, stage: Stage) -> Outcome:
         expected.fingerprint,
         since,
         why=why,
-        numbers=_numbers(kept, sampling, work.known()),
-        facts={"scale": geometry.scale, "rule": geometry.rule},
+        numbers=_numbers(kept, sampling_of(expected), work.known()),
+        facts={"scale": geometry.scale, "rule": SUPPLIED if geometry.coords else geometry.rule},
         path=work.store.h5(work.stem, geometry.name),
         picture=picture,
     )
+
+
+def _supplied(work: SlideWork, geometry: Geometry) -> SuppliedCoords | None:
+    """Return the coords that somebody supplied for the slide; None where the geometry says nothing of such."""
+    if geometry.coords is None:
+        return None
+    return read_coords(find_coords(geometry.coords, work.stem), work.known(), geometry)
+
+
+def _facts(work: SlideWork, geometry: Geometry, supplied: SuppliedCoords | None) -> dict[str, Any]:
+    if supplied:
+        return supplied.facts(work.known())
+    return coords_facts(work.known(), choose_sampling(work.known(), geometry.spec))
+
+
+def _as_they_lie(work: SlideWork, stage: Stage, kept: Mapping[str, Kept]) -> Identity | None:
+    """Return what decided stored coords that are settled; None where the recipe decides.
+
+    Raises OutOfDate when the slide or its mask changed after they were laid, or their patches have another size.
+    """
+    stored = kept[COORDS].identity if COORDS in kept and work.settled(stage) else None
+    if stored is None or stage.geometry is None:
+        return None
+    work.check_inputs(stage, stored)
+    size = sampling_of(stored).patch_size
+    if size != stage.geometry.patch_size:
+        raise OutOfDate(
+            f"{work.stem}: its patches are {size} px wide and {stage.geometry.patch_size} px are asked for; "
+            f"give the patch size {size}, or lay them anew"
+        )
+    return stored
 
 
 def _make(work: SlideWork, geometry: Geometry) -> PatchGrid:
@@ -59,9 +94,13 @@ def _make(work: SlideWork, geometry: Geometry) -> PatchGrid:
     return filter_grid(work.slide(), grid, geometry.filters, workers=work.run.recipe.project.runtime.readers)
 
 
-def _keep(work: SlideWork, geometry: Geometry, grid: PatchGrid, identity: Identity) -> None:
+def _keep(
+    work: SlideWork, geometry: Geometry, grid: PatchGrid, identity: Identity, supplied: SuppliedCoords | None
+) -> None:
     work.grids[geometry.name] = grid
     attributes = file_attributes(work.known(), geometry, grid)
+    if supplied:
+        attributes |= {"overlap": supplied.overlap, "rule": SUPPLIED, "supplied_from": str(supplied.path)}
     rows = work.run.recipe.project.runtime.write_rows
     path = work.store.h5(work.stem, geometry.name)
     write = write_new(path, datasets_of(work.stem, work.known(), geometry, grid, identity), attributes, rows)

@@ -35,6 +35,10 @@ def segment(work: SlideWork, stage: Stage) -> Outcome:
     if lying and not (record and record.made(lying)):
         return _outcome(work, stage, since, lying, _edited_numbers(work, record), EDITED, Status.REUSED, "edited")
     stored = record if record and record.polygons == lying else None
+    if stored and work.settled(stage):
+        work.check_inputs(stage, stored.identity)
+        maker = "supplied" if stored.supplied else str(stored.identity.spec.get("segmenter"))
+        return _outcome(work, stage, since, stored.polygons, stored.numbers, "", Status.REUSED, maker)
     source = find_mask(work.run.recipe.project.slides.masks, work.stem)
     record, why = _supply(work, stage, stored, source) if source else _find(work, stage, stored)
     status = Status.COMPUTED if why else Status.REUSED

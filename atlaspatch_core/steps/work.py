@@ -11,16 +11,15 @@ from shapely import Polygon
 
 from atlaspatch_core.contours import read_geojson
 from atlaspatch_core.discovery import SlideSource, open_source
-from atlaspatch_core.errors import AtlasPatchError, MissingUpstream, Unexpected
+from atlaspatch_core.errors import AtlasPatchError, MissingUpstream, OutOfDate, Unexpected
 from atlaspatch_core.fingerprint import Identity, why_stale
 from atlaspatch_core.grid import PatchGrid
 from atlaspatch_core.hdf5 import COORDS, TISSUE_FRACTION, Kept, read_array
-from atlaspatch_core.identities import identity_of
+from atlaspatch_core.identities import identity_of, input_name, sampling_of
 from atlaspatch_core.models import Models
 from atlaspatch_core.outcome import Outcome, Status, Step
 from atlaspatch_core.project import Geometry
 from atlaspatch_core.recipe import EMPTY, Recipe, Stage
-from atlaspatch_core.scale import choose_sampling
 from atlaspatch_core.slide import Slide, SlideInfo
 from atlaspatch_core.store import Store
 from atlaspatch_core.transient import is_transient
@@ -42,6 +41,8 @@ class Run:
     force: bool
     on_patches: Callable[[str, int, int], None]
     """Called with stem, patches done and patches in all while patches are encoded."""
+    settled: frozenset[Step] = frozenset()
+    """Steps whose stored outputs are taken as they lie."""
     specs: dict[Step, tuple[dict[str, Any], str]] = field(default_factory=dict)
     """Spec and code version of stages, found out once for all slides, and again when a model was loaded."""
 
@@ -120,7 +121,7 @@ class SlideWork:
         if geometry.name not in self.grids:
             path = self.store.h5(self.stem, geometry.name)
             corners, fraction = read_array(path, COORDS)[:, :2], read_array(path, TISSUE_FRACTION)
-            self.grids[geometry.name] = PatchGrid(corners, fraction, choose_sampling(self.known(), geometry.spec))
+            self.grids[geometry.name] = PatchGrid(corners, fraction, sampling_of(self.coords[geometry.name]))
         return self.grids[geometry.name]
 
     def identity(self, stage: Stage, found: Mapping[str, Any] = EMPTY) -> Identity:
@@ -154,7 +155,21 @@ class SlideWork:
 
     def forced(self, stage: Stage) -> bool:
         """Tell whether a stage is to be computed whatever is stored."""
-        return self.run.force and stage.step in self.run.selected
+        return self.run.force and stage.step in self.run.selected and not self.settled(stage)
+
+    def settled(self, stage: Stage) -> bool:
+        """Tell whether what is stored of a stage is taken as it lies, whatever the recipe says of the stage."""
+        return stage.step in self.run.settled
+
+    def check_inputs(self, stage: Stage, stored: Identity) -> None:
+        """Raise OutOfDate when what a settled output was made from is not what lies there now."""
+        changed = [
+            step for step in stage.upstream if stored.inputs.get(input_name(step), "") != self.fingerprints.get(step)
+        ]
+        if changed:
+            raise OutOfDate(
+                f"{self.stem}: {changed[0]} changed after {stage.step} was made; run the step {stage.step.kind} again"
+            )
 
     def outcome(self, stage: Stage, status: Status, fingerprint: str | None, since: float, **more: Any) -> Outcome:
         """Return the outcome of a stage and remember its fingerprint for the stages downstream."""
