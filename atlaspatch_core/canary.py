@@ -184,9 +184,10 @@ def _patches(
 def _sampling(path: Path) -> Sampling:
     """Return how the stored coords of a file are cut. Raises UnreadableOutput where that is not known."""
     coords = read_kept(path).get(COORDS)
-    if coords is None or coords.identity is None:
+    identity = coords.identity if coords else None
+    if identity is None or "sampling" not in identity.spec:
         raise UnreadableOutput(f"{path.stem}: {path} does not say how its patches were cut; lay them anew")
-    return sampling_of(coords.identity)
+    return sampling_of(identity)
 
 
 def _pixels(slide: Slide, grid: PatchGrid, project: Project, downscale: Downscale) -> NDArray[np.uint8]:

@@ -75,7 +75,7 @@ def _as_they_lie(work: SlideWork, stage: Stage, kept: Mapping[str, Kept]) -> Ide
     Raises OutOfDate when the slide or its mask changed after they were laid, or their patches have another size.
     """
     stored = kept[COORDS].identity if COORDS in kept and work.settled(stage) else None
-    if stored is None or stage.geometry is None:
+    if stored is None or stage.geometry is None or "sampling" not in stored.spec:
         return None
     work.check_inputs(stage, stored)
     size = sampling_of(stored).patch_size
