@@ -33,14 +33,14 @@ def patch_pieces(level: TiledLevel, plan: TilePlan, start: int, stop: int, size:
     needs = plan.needs[starts[0] : starts[-1]]
     patch = np.repeat(np.arange(start, stop), np.diff(starts))
     owners = plan.first_patch[needs]
-    is_shared = np.minimum.reduceat(owners, starts[:-1] - starts[0]) < start
-    is_inside = (plan.corners[start:stop] + size <= (level.width, level.height)).all(axis=1)
+    is_shared = (np.minimum.reduceat(owners, starts[:-1] - starts[0]) < start).tolist()
+    is_inside = np.all(plan.corners[start:stop] + size <= (level.width, level.height), axis=1).tolist()
     pieces = list(map(tuple, _pieces(level, needs, plan.corners[patch], size).tolist()))
     first = np.where(owners == patch, needs, -1).tolist()
     bounds = (starts - starts[0]).tolist()
     for place, (low, high) in enumerate(pairwise(bounds)):
         decodes = [tile for tile in first[low:high] if tile >= 0]
-        yield PatchPieces(decodes, bool(is_shared[place]), bool(is_inside[place]), pieces[low:high])
+        yield PatchPieces(decodes, is_shared[place], is_inside[place], pieces[low:high])
 
 
 def _pieces(level: TiledLevel, tiles: NDArray[np.int64], corners: NDArray[np.int64], size: int) -> NDArray[np.int64]:
