@@ -13,10 +13,11 @@ from atlaspatch_assets.batches import batch_request, in_batches, slides_of_run
 from atlaspatch_assets.checks import PROCESSED
 from atlaspatch_assets.partitions import MOST_KEYS_PER_CALL, SLIDES
 from atlaspatch_assets.stages import asset_key
-from atlaspatch_core.arrival import SECONDS_AT_REST, Arrival, Budget, Cursor, Fate, Known, Look, Looker, look_through
+from atlaspatch_core.arrival import Arrival, Budget, Cursor, Fate, Known, Look, Looker, look_through
 from atlaspatch_core.discovery import Discovery
 from atlaspatch_core.project import Project
 from atlaspatch_core.recipe import SLIDE
+from atlaspatch_core.resting import SECONDS_AT_REST
 from atlaspatch_core.store import Store
 
 REMOVED = dg.DynamicPartitionsDefinition(name="slides_removed")
@@ -29,6 +30,8 @@ MOST_RUNS_PER_TICK = 20
 SECONDS_PER_TICK = 20.0
 """Time for looking at files. Dagster ends a tick after 60 s."""
 MOST_GONE_PER_TICK = 500
+MOST_NAMED = 5
+"""Folders that are named when they cannot be looked into."""
 FEW_SLIDES = 10
 """So many slides may go at once; where more than that and half of all are gone, it is the storage that went."""
 
@@ -86,7 +89,7 @@ def take_tick(
     return Tick(
         look,
         found,
-        removed=[] if lost else gone[:MOST_GONE_PER_TICK],
+        removed=[] if lost or found.unseen else gone[:MOST_GONE_PER_TICK],
         returned=sorted(returned & (settled | clashes.keys())),
         clashing={stem: why for stem, why in clashes.items() if stem not in clashing},
         cleared=sorted((cleared & settled) | (clashing - clashes.keys() - there)),
@@ -113,9 +116,12 @@ def in_words(tick: Tick) -> str:
         (len(tick.look.of(Fate.WAITING)), "are being copied, or processed already"),
         (len(tick.refused), "cannot be used; their check says why"),
         (len(tick.found.clashes), "share their stem with another; their check names the files"),
+        (len(tick.found.left_out) - len(tick.found.unseen), "are links to nothing, or are listed and not there"),
         (len(tick.removed), "are gone; their outputs stay"),
     )
-    parts = [*([gone] if tick.gone else []), *(f"{count} slides {words}" for count, words in counts if count)]
+    unseen = f"nothing is taken for gone: {'; '.join(left.why for left in tick.found.unseen[:MOST_NAMED])}"
+    told = [*([gone] if tick.gone else []), *([unseen] if tick.found.unseen else [])]
+    parts = [*told, *(f"{count} slides {words}" for count, words in counts if count)]
     return "; ".join(parts) or f"all {len(tick.found.sources)} slides are known"
 
 
@@ -181,8 +187,8 @@ def _budget(project: Project) -> Budget:
 
 
 def _table_changed_at(project: Project) -> float:
-    table = project.slides.mpp_csv
-    return table.stat().st_mtime if table and table.is_file() else 0.0
+    tables = (project.slides.mpp_csv, project.slides.slide_list)
+    return max((table.stat().st_mtime for table in tables if table and table.is_file()), default=0.0)
 
 
 def _requests(ready: Iterable[Arrival], slides_per_run: int) -> Iterator[dg.RunRequest]:

@@ -14,7 +14,7 @@ import click
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.main import cli
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
-from atlaspatch_core.cli.slides import slides_of
+from atlaspatch_core.cli.slides import slides_at_rest
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.outcome import Outcome
 
@@ -65,12 +65,13 @@ def materialize(stems: tuple[str, ...], project_file: Path, force: bool) -> None
     Runs in this process, in batches, and is recorded in the Dagster instance in DAGSTER_HOME (~/.atlaspatch/dagster by
     default). What is there already and still valid is reused.
 
-    Exit code: 0 when every slide is done, 1 when one or more failed, 2 for wrong usage.
+    Exit code: 0 when every slide is done, 1 when one or more failed or had to be left out, 2 for wrong usage.
     """
 
     project = recipe_of_file(project_file).project
-    discovery = slides_of(project)
-    raise SystemExit(_materialize(project, _chosen(discovery, stems), force=force))
+    discovery = slides_at_rest(project)
+    code = _materialize(project, _chosen(discovery, stems), force=force)
+    raise SystemExit(code or int(bool(discovery.left_out and not stems)))
 
 
 @cli.command()

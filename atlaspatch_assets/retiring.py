@@ -11,8 +11,9 @@ from atlaspatch_assets.arrival import CLASHING, REMOVED
 from atlaspatch_assets.partitions import SLIDES
 from atlaspatch_core.atomic import slide_lock
 from atlaspatch_core.discovery import find_slides
-from atlaspatch_core.errors import InvalidProject, NoSlides
+from atlaspatch_core.errors import InvalidProject, NoSlides, UnseenSlides
 from atlaspatch_core.project import Project
+from atlaspatch_core.searching import root_of
 from atlaspatch_core.store import Store
 
 JOB_NAME = "retire_slides"
@@ -81,13 +82,17 @@ def plan_retirement(project: Project, stems: Sequence[str]) -> list[Retirement]:
 
 
 def _there(project: Project) -> set[str]:
-    """Return the slides that lie in the project's folders. Raises InvalidProject when a folder is not there at all."""
-    if missing := [str(folder) for folder in project.slides.folders if not folder.exists()]:
+    """Return the slides in the project's folders. Raises InvalidProject when a folder cannot be looked into."""
+    if missing := [str(folder) for folder in project.slides.folders if not root_of(folder).exists()]:
         raise InvalidProject(f"{', '.join(missing)}: not there, so none can be told to be gone; mount it first")
     try:
         found = find_slides(project)
+    except UnseenSlides as error:
+        raise InvalidProject(f"no slide can be told to be gone: {error}") from error
     except NoSlides:
         return set()
+    if found.unseen:
+        raise InvalidProject(f"no slide can be told to be gone: {'; '.join(left.why for left in found.unseen)}")
     return {source.stem for source in found.sources} | {clash.stem for clash in found.clashes}
 
 

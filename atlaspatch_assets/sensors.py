@@ -6,14 +6,14 @@ from atlaspatch_assets.arrival import MOST_RUNS_PER_TICK as MOST_RUNS_PER_TICK
 from atlaspatch_assets.arrival import in_words, result, take_tick
 from atlaspatch_assets.jobs import JOB_NAME
 from atlaspatch_assets.pools import SLIDE_IO, limit_pool, pool_of
-from atlaspatch_core import arrival
+from atlaspatch_core import resting
 from atlaspatch_core.arrival import Cursor
 from atlaspatch_core.discovery import SlideSource, find_slides
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.project import Project
 
 SECONDS_BETWEEN_TICKS = 30
-SECONDS_AT_REST = arrival.SECONDS_AT_REST
+SECONDS_AT_REST = resting.SECONDS_AT_REST
 """A file that changed later than this is still being copied."""
 
 DESCRIPTION = """\
@@ -50,6 +50,6 @@ def build_sensor(project: Project) -> dg.SensorDefinition:
 def is_at_rest(source: SlideSource, now: float) -> bool:
     """Tell whether no file of the slide changed in the last 30 s; a slide that vanishes meanwhile is not at rest."""
     try:
-        return arrival.at_rest(arrival.last_change(source.path), now, SECONDS_AT_REST)
+        return resting.at_rest(resting.last_change(source.path), now, SECONDS_AT_REST)
     except OSError:
         return False

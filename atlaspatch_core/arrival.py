@@ -9,22 +9,17 @@ import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
-from pathlib import Path
 from typing import Self
 
 from atlaspatch_core.discovery import Discovery, SlideSource, open_source
 from atlaspatch_core.errors import AtlasPatchError
-from atlaspatch_core.fingerprint import file_signature, slide_files
+from atlaspatch_core.fingerprint import file_signature
 from atlaspatch_core.project import Slides
+from atlaspatch_core.resting import SECONDS_AT_REST, at_rest, last_change
 from atlaspatch_core.store import Store
 
-SECONDS_AT_REST = 30.0
-"""A file that changed later than this is still being copied."""
 LARGEST_SKEW = 600.0
 """Seconds by which the clock of a file server may be behind ours."""
-DAY = 86_400.0
-MANY_FILES = (".mrxs", ".vms", ".vmu")
-"""Suffixes of slides whose other files are looked at too. DICOM files are slides of their own here."""
 
 
 class Fate(StrEnum):
@@ -106,17 +101,6 @@ class Look:
     def of(self, fate: Fate) -> tuple[Arrival, ...]:
         """Return the slides of one fate."""
         return tuple(arrival for arrival in self.arrivals if arrival.fate is fate)
-
-
-def last_change(path: Path) -> float:
-    """Return when any file of the slide was last written, renamed or touched, seconds since 1970. Raises OSError."""
-    files = slide_files(path) if path.suffix.lower() in MANY_FILES else (path,)
-    return max(max(state.st_mtime, state.st_ctime) for state in (file.stat() for file in files))
-
-
-def at_rest(changed_at: float, now: float, seconds: float = SECONDS_AT_REST) -> bool:
-    """Tell whether a change is long enough ago; a clock that is more than a day ahead is taken for wrong."""
-    return now - changed_at >= seconds or now - changed_at < -DAY
 
 
 @dataclass(slots=True)

@@ -1,25 +1,29 @@
 """Which slides lie where the user points."""
 
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from atlaspatch_core.errors import NoSlides, StemClash
-from atlaspatch_core.mpp import read_mpp_csv
+from atlaspatch_core.errors import NoSlides, StemClash, UnseenSlides
 from atlaspatch_core.project import Project, Slides
-from atlaspatch_core.readers import SUFFIXES, open_slide
+from atlaspatch_core.readers import open_slide
+from atlaspatch_core.searching import KNOWN_SUFFIXES, Found, LeftOut, Search, pattern_of, search
 from atlaspatch_core.slide import Slide, stem_of
+from atlaspatch_core.tables import ListedSlide, read_mpp_csv, read_slide_list
 
 MPP_CSV = "mpp csv"
 """``mpp_source`` of an mpp that a table states."""
+SLIDE_LIST = "slide list"
+"""``mpp_source`` of an mpp that the list of slides states."""
+MOST_NAMED = 5
+"""Things left out that are named where nothing at all is found."""
 
 
 @dataclass(frozen=True, slots=True)
 class SlideSource:
-    """A slide file that has not been opened, and what the user says of it."""
+    """A slide file, or folder, that has not been opened, and what the user says of it."""
 
     stem: str
     path: Path
@@ -58,107 +62,159 @@ class Discovery:
     """Sorted by path; every stem once."""
     clashes: tuple[Clash, ...] = ()
     """Sorted by stem."""
+    left_out: tuple[LeftOut, ...] = ()
+    """Folders that cannot be listed, links that lead nowhere, slides of a list that are not there; sorted by path."""
+
+    @property
+    def unseen(self) -> tuple[LeftOut, ...]:
+        """Folders that could not be looked into: slides may lie there, so none is known to be gone."""
+        return tuple(left for left in self.left_out if left.is_folder)
+
+
+def open_source(source: SlideSource, slides: Slides) -> Slide:
+    """Open a slide as the project says; raises what ``open_slide`` raises."""
+    return open_slide(
+        source.readable,
+        mpp=source.mpp,
+        mpp_source=source.mpp_source,
+        mpp_keys=slides.mpp_keys,
+        reader=slides.reader,
+    )
 
 
 def find_slides(project: Project) -> Discovery:
     """Return what lies where a project points, but for what it made itself and for masks.
 
-    Raises NoSlides where there is nothing, InvalidProject for a table of mpp that cannot be used.
+    Raises NoSlides where there is nothing, InvalidProject for a table that cannot be used.
     """
     slides, output = project.slides, project.output
-    pictures = (output / folder for folder in ("images", "visualization", "thumbnails", "contours"))
     mpp_by_stem = read_mpp_csv(slides.mpp_csv) if slides.mpp_csv else {}
-    exclude = [output, *pictures, *([slides.masks] if slides.masks else [])]
-    return discover(slides.folders, recursive=slides.recursive, mpp_by_stem=mpp_by_stem, exclude=exclude)
+    if slides.slide_list:
+        return find_listed(slides.slide_list, slides.folders, mpp_by_stem)
+    pictures = (output / folder for folder in ("images", "visualization", "thumbnails", "contours"))
+    return discover(
+        slides.folders,
+        recursive=slides.recursive,
+        extensions=slides.extensions,
+        mpp_by_stem=mpp_by_stem,
+        exclude=[output, *pictures, *([slides.masks] if slides.masks else [])],
+    )
 
 
 def discover(
     paths: Sequence[Path],
     *,
     recursive: bool = False,
+    extensions: Sequence[str] = (),
     mpp_by_stem: Mapping[str, float] = MappingProxyType({}),
     exclude: Iterable[Path] = (),
 ) -> Discovery:
-    """Return the slides among ``paths``: files as they are, folders searched for the readers' suffixes in any case.
+    """Return the slides among ``paths``: files as they are, folders and patterns (``slides/**/*.svs``) searched.
 
-    Hidden files, the data folders of MRXS slides and the ``exclude`` folders (the output, say) are left out.
-    Raises NoSlides when a path is missing, a folder cannot be listed, or nothing at all is found.
+    Searched are the readers' suffixes, or the ``extensions``, in any case. Hidden files, files that belong to another
+    slide, and the ``exclude`` folders (the output, say) are left out. A Zarr store, and a folder of the DICOM instances
+    of one series, is one slide. What cannot be looked at is told in ``left_out``.
+    Raises NoSlides when a path is missing, or nothing at all is found; it is UnseenSlides where a folder was not seen.
     """
-    excluded = {folder.resolve() for folder in exclude}
+    suffixes = tuple(extension.lower() for extension in extensions) or KNOWN_SUFFIXES
+    how = Search(suffixes, None if recursive else 0, frozenset(folder.resolve() for folder in exclude))
     files: dict[Path, Path] = {}
-    for path in paths:
-        files |= files_at(path, recursive, excluded)
+    left_out: dict[Path, LeftOut] = {}
+    for one in (one for path in paths for one in found_at(path, how)):
+        if isinstance(one, Found):
+            files.setdefault(one.real, one.path)
+        else:
+            left_out.setdefault(one.path, one)
     if not files:
-        raise NoSlides(nothing_found(paths, recursive))
+        unseen = any(left.is_folder for left in left_out.values())
+        raise (UnseenSlides if unseen else NoSlides)(nothing_found(paths, how, tuple(left_out.values())))
+    return gather(files.values(), left_out.values(), mpp_by_stem)
+
+
+def found_at(path: Path, how: Search) -> Iterator[Found | LeftOut]:
+    """Yield the file, or the slides of the folder or the pattern. Raises NoSlides when there is no such path."""
+    if pattern := pattern_of(path):
+        deep = how.depth is None
+        within = Search(how.suffixes, None if deep else pattern.depth, how.excluded)
+        yield from (
+            one
+            for one in (search(pattern.base, within) if pattern.base.is_dir() else ())
+            if isinstance(one, LeftOut) or pattern.fits(one, deep)
+        )
+    elif path.is_dir():
+        yield from search(path, how)
+    elif path.exists():
+        yield Found(path, path.parent.resolve() / path.name)
+    else:
+        raise NoSlides(f"{path}: no such file or folder; check the path")
+
+
+def gather(
+    paths: Iterable[Path],
+    left_out: Iterable[LeftOut] = (),
+    mpp_by_stem: Mapping[str, float] = MappingProxyType({}),
+    listed: Mapping[Path, ListedSlide] = MappingProxyType({}),
+) -> Discovery:
+    """Return slides of different stems, each with the mpp that a table states, and those that share one."""
     by_stem: defaultdict[str, list[Path]] = defaultdict(list)
-    for file in sorted(files.values(), key=str):
-        by_stem[stem_of(file)].append(file)
-    singles = (source_of(stem, found[0], mpp_by_stem) for stem, found in by_stem.items() if len(found) == 1)
+    for path in sorted(paths, key=str):
+        by_stem[stem_of(path)].append(path)
+    singles = (
+        source_of(stem, found[0], mpp_by_stem, listed.get(found[0]))
+        for stem, found in by_stem.items()
+        if len(found) == 1
+    )
     clashes = (Clash(stem, tuple(found)) for stem, found in sorted(by_stem.items()) if len(found) > 1)
-    return Discovery(tuple(singles), tuple(clashes))
+    return Discovery(tuple(singles), tuple(clashes), tuple(sorted(left_out, key=lambda left: str(left.path))))
 
 
-def open_source(source: SlideSource, slides: Slides) -> Slide:
-    """Open a slide as the project says; raises what ``open_slide`` raises."""
-    asked = {"mpp_keys": slides.mpp_keys, "reader": slides.reader}
-    return open_slide(source.readable, mpp=source.mpp, mpp_source=source.mpp_source, **asked)
-
-
-def source_of(stem: str, path: Path, mpp_by_stem: Mapping[str, float]) -> SlideSource:
-    """Return the slide with the mpp that the table states."""
+def source_of(
+    stem: str, path: Path, mpp_by_stem: Mapping[str, float], listed: ListedSlide | None = None
+) -> SlideSource:
+    """Return the slide with the mpp that its line of the list states, or else the table."""
+    if listed and listed.mpp is not None:
+        return SlideSource(stem, path, listed.mpp, SLIDE_LIST)
     mpp = mpp_by_stem.get(stem)
     return SlideSource(stem, path, mpp, "" if mpp is None else MPP_CSV)
 
 
-def files_at(path: Path, recursive: bool, excluded: set[Path]) -> dict[Path, Path]:
-    """Return the file, or the slides of the folder: where each really lies, and its path as the user would write it."""
-    if path.is_dir():
-        return dict(files_in(path, recursive, set(excluded)))
-    if path.exists():
-        return {path.parent.resolve() / path.name: path}
-    raise NoSlides(f"{path}: no such file or folder; check the path")
+def find_listed(table: Path, folders: Sequence[Path], mpp_by_stem: Mapping[str, float]) -> Discovery:
+    """Return the slides that a list names, whose paths start at ``folders``, or at the list's own folder if none.
+
+    Raises NoSlides when none of them is there, InvalidProject for a list that cannot be used.
+    """
+    listed: dict[Path, ListedSlide] = {}
+    left_out: list[LeftOut] = []
+    for slide in read_slide_list(table):
+        paths = [path for folder in folders or (table.parent,) if (path := listed_path(folder, slide.name)).exists()]
+        listed |= dict.fromkeys(paths, slide)
+        if not paths:
+            left_out.append(missing(table, slide, folders or (table.parent,)))
+    if not listed:
+        raise NoSlides(f"{table}: none of its slides is there; {left_out[0].why}")
+    return gather(listed, left_out, mpp_by_stem, listed)
 
 
-def files_in(folder: Path, recursive: bool, visited: set[Path]) -> Iterator[tuple[Path, Path]]:
-    """Yield the slides of a folder, and of those below it when ``recursive``; each folder once, whatever links say."""
-    real = folder.resolve()
-    visited.add(real)
-    names, folders = list_folder(folder)
-    owned = data_folders(names)
-    tiles = tuple(name[:-4] for name in names if name.lower().endswith(".vms"))
-    yield from ((real / name, folder / name) for name in names if is_slide(name) and not is_tile(name, tiles))
-    for name in folders if recursive else ():
-        if name not in owned and not name.lower().endswith(".zarr") and (folder / name).resolve() not in visited:
-            yield from files_in(folder / name, recursive, visited)
+def listed_path(folder: Path, name: str) -> Path:
+    """Return where a slide of a list lies; a list from Windows may write backslashes."""
+    path = folder / name
+    return path if "\\" not in name or path.exists() else folder / name.replace("\\", "/")
 
 
-def list_folder(folder: Path) -> tuple[list[str], list[str]]:
-    """Return the names of files and of folders, without hidden ones. Raises NoSlides when they cannot be listed."""
-    try:
-        with os.scandir(folder) as entries:
-            shown = [(entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith(".")]
-    except OSError as error:
-        raise NoSlides(f"{folder}: cannot be listed ({error.strerror}); allow reading it, or name others") from error
-    return [name for name, is_folder in shown if not is_folder], [name for name, is_folder in shown if is_folder]
+def missing(table: Path, slide: ListedSlide, folders: Sequence[Path]) -> LeftOut:
+    """Return what to say of a line whose slide is not there."""
+    places = " or ".join(str(folder) for folder in folders)
+    return LeftOut(
+        folders[0] / slide.name,
+        f"{table}, line {slide.line}: there is no {slide.name} in {places}; correct the path, or put the slide there",
+    )
 
 
-def is_slide(name: str) -> bool:
-    """Say whether a file name has the suffix of a slide."""
-    return name.lower().endswith(SUFFIXES)
-
-
-def data_folders(names: list[str]) -> set[str]:
-    """Return the names of folders that hold the pixels of MIRAX slides among ``names``."""
-    return {name[: -len(".mrxs")] for name in names if name.lower().endswith(".mrxs")}
-
-
-def is_tile(name: str, slides: tuple[str, ...]) -> bool:
-    """Say whether a file is a JPEG that belongs to one of the Hamamatsu VMS ``slides`` beside it."""
-    return name.lower().endswith(".jpg") and name.startswith(slides) if slides else False
-
-
-def nothing_found(paths: Sequence[Path], recursive: bool) -> str:
+def nothing_found(paths: Sequence[Path], how: Search, left_out: Sequence[LeftOut]) -> str:
     """Return what to say when no folder holds a slide."""
+    if left_out:
+        whys = "; ".join(left.why for left in left_out[:MOST_NAMED])
+        return whys if len(left_out) <= MOST_NAMED else f"{whys}; and {len(left_out) - MOST_NAMED} more"
     folders = ", ".join(str(path) for path in paths) or "no path"
-    cure = "name another folder" if recursive else "name another folder, or search those below it (--recursive)"
-    return f"{folders}: no slide found, with none of the suffixes {' '.join(SUFFIXES)}; {cure}"
+    cure = "name another folder" if how.depth is None else "name another folder, or search those below it (--recursive)"
+    return f"{folders}: no slide found, with none of the suffixes {' '.join(how.suffixes)}; {cure}"

@@ -2,14 +2,19 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
+from atlaspatch_core.slide_files import slide_files
+
 SAMPLED_BLOCKS = 16
 BLOCK_BYTES = 65_536
+SAMPLED_FILES = 64
+DESCRIPTIONS = (".zattrs", ".zarray", ".zgroup", ".zmetadata", "zarr.json", "METADATA.ome.xml")
+"""Files of a Zarr store that say what the others mean."""
 LONGEST_SHOWN = 60
 
 
@@ -90,43 +95,38 @@ def _shown(value: Any) -> str:
     return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 1]}…"
 
 
-def slide_files(path: Path) -> tuple[Path, ...]:
-    """Return every file that a slide consists of, the given one first.
-
-    MIRAX keeps its data in a folder of the same stem; Hamamatsu VMS/VMU and DICOM keep theirs in files beside it.
-    """
-    suffix = path.suffix.lower()
-    if path.is_dir():
-        siblings = [file for file in path.rglob("*") if file.is_file()]
-    elif suffix == ".mrxs":
-        folder = path.with_suffix("")
-        siblings = [file for file in folder.rglob("*") if file.is_file()] if folder.is_dir() else []
-    elif suffix in (".vms", ".vmu"):
-        siblings = [file for file in path.parent.glob(f"{path.stem}*") if file.is_file()]
-    elif suffix in (".dcm", ".dicom"):
-        siblings = [file for file in path.parent.iterdir() if file.suffix.lower() == suffix]
-    else:
-        return (path,)
-    return (*([path] if path.is_file() else []), *sorted(file for file in siblings if file != path))
-
-
 def file_signature(path: Path) -> str:
     """Return 16 hex digits that change when any of the slide's files changes name, size or modification time."""
-    states = ((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in slide_files(path))
-    return short_hash(canonical_json([list(state) for state in states]))
+    states = ((_name(file, path), file.stat()) for file in slide_files(path))
+    return short_hash(canonical_json([[name, state.st_size, state.st_mtime_ns] for name, state in states]))
 
 
 def content_fingerprint(path: Path, *, full_hash: bool = False) -> str:
     """Return 16 hex digits of a slide's content: sizes and sampled blocks of all its files.
 
-    Head, tail and evenly spread blocks are read, 1 MiB a file; ``full_hash`` reads every byte.
+    Head, tail and evenly spread blocks are read, 1 MiB a file; ``full_hash`` reads every byte. Of a folder of more
+    than 64 files, a Zarr store say, that is done with its descriptions and 64 files spread evenly; of the others names
+    and sizes count.
     """
     digest = hashlib.sha256(b"full" if full_hash else b"sampled")
-    for file in slide_files(path):
+    files = slide_files(path)
+    many = path.is_dir() and len(files) > SAMPLED_FILES
+    sampled = set(files) if full_hash or not many else _sample(files)
+    for file in files:
+        digest.update(f"{_name(file, path)}\n".encode() if many else b"")
         digest.update(f"{file.stat().st_size}\n".encode())
-        for block in _blocks(file, full_hash):
+        for block in _blocks(file, full_hash) if file in sampled else ():
             digest.update(block)
     return digest.hexdigest()[:16]
+
+
+def _name(file: Path, slide: Path) -> str:
+    return str(file.relative_to(slide)) if file.is_relative_to(slide) and file != slide else file.name
+
+
+def _sample(files: Sequence[Path]) -> set[Path]:
+    spread = {files[(len(files) - 1) * number // (SAMPLED_FILES - 1)] for number in range(SAMPLED_FILES)}
+    return spread | {file for file in files if file.name in DESCRIPTIONS}
 
 
 def _blocks(file: Path, full_hash: bool) -> Iterator[bytes]:

@@ -1,15 +1,12 @@
 """How wide a pixel is, in µm: found in the properties or stated by the user, and refused when it cannot be true."""
 
-import csv
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path, PureWindowsPath
 
-from atlaspatch_core.errors import ImplausibleScale, InvalidProject, UnknownScale
-from atlaspatch_core.slide import stem_of
+from atlaspatch_core.errors import ImplausibleScale, UnknownScale
 
 LEAST_MPP, MOST_MPP = 0.05, 20.0
 """µm per px of level 0. A 100x oil scan has 0.1, a slide read by a film scanner about 5."""
@@ -216,34 +213,3 @@ def is_usual(mpp: float, power: Mpp | None) -> bool:
 def factor_between(a: float, b: float) -> float:
     """Return how many times the larger is the smaller."""
     return max(a / b, b / a)
-
-
-def read_mpp_csv(path: Path) -> dict[str, float]:
-    """Return µm per px by stem from a CSV with the columns ``wsi`` (a file name or path) and ``mpp``.
-
-    A byte order mark, quotes, Windows newlines and paths, semicolons and decimal commas are understood. The last row of
-    a stem wins. Raises InvalidProject naming file, line and value.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidProject(f"{path}: cannot be read as UTF-8 text ({error}); save the table as CSV UTF-8") from error
-    separator = ";" if lines and ";" in lines[0] and "," not in lines[0] else ","
-    rows = csv.DictReader(lines, delimiter=separator, skipinitialspace=True, restval="")
-    rows.fieldnames = [name.strip() for name in rows.fieldnames or ()]
-    if not {"wsi", "mpp"} <= set(rows.fieldnames):
-        raise InvalidProject(f"{path}: the first line must name the columns wsi and mpp, it is {lines[:1]}")
-    by_stem = dict(mpp_of_row(path, rows.line_num, row) for row in rows)
-    if not by_stem:
-        raise InvalidProject(f"{path}: no row under the columns wsi and mpp; give one row for each slide")
-    return by_stem
-
-
-def mpp_of_row(path: Path, line: int, row: Mapping[str, str]) -> tuple[str, float]:
-    """Return stem and mpp of one row of the CSV."""
-    name, mpp = PureWindowsPath(row["wsi"].strip()).name, positive_number(row["mpp"])
-    if not name:
-        raise InvalidProject(f"{path}, line {line}: wsi is {row['wsi']!r}; give the file name of a slide")
-    if mpp is None:
-        raise InvalidProject(f"{path}, line {line}: mpp is {row['mpp']!r}; give µm per px, a number above 0")
-    return stem_of(PureWindowsPath(name)), mpp

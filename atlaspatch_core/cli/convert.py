@@ -84,7 +84,7 @@ def _discover(
 ) -> "Discovery":
     """Return the slides to convert. Raises NoSlides, InvalidProject, click.UsageError."""
     from atlaspatch_core.discovery import discover
-    from atlaspatch_core.mpp import read_mpp_csv
+    from atlaspatch_core.tables import read_mpp_csv
 
     mpp_by_stem = read_mpp_csv(mpp_csv) if mpp_csv else {}
     found = discover(paths, recursive=recursive, mpp_by_stem=mpp_by_stem, exclude=[folder])

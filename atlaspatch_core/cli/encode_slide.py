@@ -8,7 +8,7 @@ import click
 
 from atlaspatch_core.cli import options as groups
 from atlaspatch_core.cli.hooks import Hooks
-from atlaspatch_core.cli.slides import slides_of
+from atlaspatch_core.cli.slides import left_out_line, slides_at_rest
 from atlaspatch_core.cli.values import check_together, project_values
 from atlaspatch_core.cli.working import work
 from atlaspatch_core.errors import AtlasPatchError
@@ -32,10 +32,10 @@ DONE, SOME_FAILED = 0, 1
 def encode_slide(context: click.Context, verbose: bool, skip_existing: bool, **options: Any) -> None:
     """Compute tissue mask, patch coordinates, patch features and slide embeddings of WSI_PATH.
 
-    WSI_PATH is one slide or a folder of slides. Each slide gets one file, OUTPUT/patches/STEM.h5. What is there already
-    and still valid is reused; what is not says why.
+    WSI_PATH is a slide, a folder of slides, or a pattern such as 'slides/**/*.svs'; several may be given. Each slide
+    gets one file, OUTPUT/patches/STEM.h5. What is there already and still valid is reused; what is not says why.
 
-    Exit code: 0 when every slide is done, 1 when one or more failed, 2 for wrong usage.
+    Exit code: 0 when every slide is done, 1 when one or more failed or had to be left out, 2 for wrong usage.
     """
     check_together(options)
     work(context, run, options, skip_existing=skip_existing, verbose=verbose)
@@ -44,7 +44,7 @@ def encode_slide(context: click.Context, verbose: bool, skip_existing: bool, **o
 def run(options: Mapping[str, Any], hooks: Hooks, *, force: bool, verbose: bool) -> int:
     """Do the work, print it, and return the exit code."""
     recipe = recipe_of(options)
-    discovery = slides_of(recipe.project)
+    discovery = slides_at_rest(recipe.project)
 
     from atlaspatch_core.cli.display import Display
     from atlaspatch_core.cli.printing import fate_of, summary
@@ -63,8 +63,10 @@ def run(options: Mapping[str, Any], hooks: Hooks, *, force: bool, verbose: bool)
                 hooks.report(outcome)
             display.add(outcome)
     display.say(summary(display.outcomes, recipe.project.output))
+    if discovery.left_out:
+        display.say(left_out_line(discovery))
     failed = Status.FAILED in map(fate_of, display.outcomes.values())
-    return SOME_FAILED if failed else DONE
+    return SOME_FAILED if failed or discovery.left_out else DONE
 
 
 def outcomes_of(

@@ -12,10 +12,33 @@ if TYPE_CHECKING:
 
 
 def slides_of(project: "Project") -> "Discovery":
-    """Return the slides that the project points at.
+    """Return the slides that the project points at; what had to be left out is told on stderr.
 
-    Raises click.UsageError for a table of mpp that cannot be used, click.ClickException where there is no slide.
+    Raises click.UsageError for a table that cannot be used, click.ClickException where there is no slide.
     """
+    found = _find(project)
+    _tell(found)
+    return found
+
+
+def slides_at_rest(project: "Project") -> "Discovery":
+    """Return the slides that can be worked on now: as ``slides_of``, without those that are still being copied."""
+    from atlaspatch_core.resting import leave_copies
+
+    found = leave_copies(_find(project))
+    _tell(found)
+    return found
+
+
+def left_out_line(found: "Discovery") -> str:
+    """Return how much was left out, for the end of a run, or an empty text."""
+    count = len(found.left_out)
+    return (
+        f"{count} left out: {'; '.join(left.why for left in found.left_out[:3])}{' …' * (count > 3)}" if count else ""
+    )
+
+
+def _find(project: "Project") -> "Discovery":
     from atlaspatch_core.discovery import find_slides
 
     try:
@@ -24,3 +47,8 @@ def slides_of(project: "Project") -> "Discovery":
         raise click.ClickException(str(error)) from error
     except AtlasPatchError as error:
         raise click.UsageError(str(error)) from error
+
+
+def _tell(found: "Discovery") -> None:
+    for left in found.left_out:
+        click.echo(f"LEFT OUT: {left.why}", err=True)

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from atlaspatch_core.dicom_files import SUFFIXES as DICOM_SUFFIXES
+from atlaspatch_core.dicom_files import is_series_folder, series_of
 from atlaspatch_core.errors import UnknownName, UnreadableSlide
 from atlaspatch_core.mpp import Mpp, Stated
 from atlaspatch_core.readers.advice import BIOFORMATS, CONVERT, FOREIGN
-from atlaspatch_core.readers.dicom_files import SUFFIXES as DICOM_SUFFIXES
-from atlaspatch_core.readers.dicom_files import is_series_folder, series_of
 from atlaspatch_core.readers.image import IMAGE
 from atlaspatch_core.readers.openslide import OPENSLIDE
 from atlaspatch_core.readers.reader import Reader, UnsupportedSlide

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Self, final
 import numpy as np
 from numpy.typing import NDArray
 
+from atlaspatch_core.dicom_files import instances, is_series_folder
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.mpp import Stated, find_scale
 from atlaspatch_core.readers.advice import CONVERT, COPY
-from atlaspatch_core.readers.dicom_files import instances, is_series_folder
 from atlaspatch_core.readers.labels import institution_of, stain_of, vendor_of
 from atlaspatch_core.readers.reader import Reader, UnsupportedSlide
 from atlaspatch_core.slide import Level, Region, SlideInfo, stem_of

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from painting import paint_slide, stain, white
 
-from atlaspatch_core.arrival import Budget, Cursor, Fate, Known, Look, Looker, at_rest, last_change, look_through
+from atlaspatch_core.arrival import Budget, Cursor, Fate, Known, Look, Looker, look_through
 from atlaspatch_core.discovery import SlideSource, discover
 from atlaspatch_core.pipeline import process
-from atlaspatch_core.project import make_project
+from atlaspatch_core.project import Slides, make_project
 from atlaspatch_core.recipe import SLIDE, make_recipe
 from atlaspatch_core.store import Store
 
@@ -163,14 +163,21 @@ def test_the_cursor_is_small_and_reads_itself_back():
     assert [Cursor.read(text) for text in (None, "", "nonsense", '{"more": 1}')] == [Cursor()] * 4
 
 
-def test_a_slide_of_many_files_changed_when_one_of_them_did(folder):
-    (folder / "m").mkdir()
-    for name in ("m.mrxs", "m/Data0000.dat"):
-        (folder / name).write_bytes(b"")
-    os.utime(folder / "m" / "Data0000.dat", (4e9, 4e9))
+def test_a_folder_that_is_one_slide_waits_while_a_file_in_it_is_new(folder):
+    store = folder / "z.zarr" / "0"
+    store.mkdir(parents=True)
+    (store / "0.0").write_bytes(b"chunk")
+    os.utime(store / "0.0", (1, 1))
 
-    assert last_change(folder / "m.mrxs") == 4e9
+    assert fates(look(folder, after=0)) == {"z": Fate.WAITING}
+    assert fates(look(folder, after=LATER)) == {"z": Fate.REFUSED}
 
 
-def test_a_clock_that_is_days_ahead_does_not_keep_a_slide_waiting():
-    assert [at_rest(then, 100_000.0) for then in (0.0, 99_990.0, 100_060.0, 300_000.0)] == [True, False, False, True]
+def test_a_slide_is_opened_as_the_project_says(folder):
+    paint(folder, "a")
+    looker = Looker(Store(folder), Known(()), lambda: time.time() + LATER, slides=Slides(reader="image"))
+
+    (arrival,) = look_through(discover([folder]), looker, Cursor(), Budget(lambda: False, 1)).arrivals
+
+    assert arrival.fate is Fate.REFUSED
+    assert "Pillow" in arrival.why

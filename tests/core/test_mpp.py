@@ -3,7 +3,8 @@
 import pytest
 
 from atlaspatch_core.errors import ImplausibleScale, InvalidProject, UnknownScale
-from atlaspatch_core.mpp import Mpp, Stated, bucket, find_scale, read_mpp_csv
+from atlaspatch_core.mpp import Mpp, Stated, bucket, find_scale
+from atlaspatch_core.tables import read_mpp_csv
 
 ORDER = {
     "openslide.mpp-x": "0.501",

@@ -1,0 +1,105 @@
+"""The tables that a user gives: µm per px of slides, and lists of slides, as CSV from any spreadsheet."""
+
+import csv
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PureWindowsPath
+
+from atlaspatch_core.errors import InvalidProject
+from atlaspatch_core.mpp import positive_number
+from atlaspatch_core.slide import stem_of
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ListedSlide:
+    """A line of a list of slides."""
+
+    line: int
+    """The head is line 1."""
+    name: str
+    """Path from the folder of slides, with suffix."""
+    mpp: float | None = None
+    """µm per px of level 0, where the list states it."""
+
+
+def read_mpp_csv(path: Path) -> dict[str, float]:
+    """Return µm per px by stem from a CSV with the columns ``wsi`` (a file name or path) and ``mpp``.
+
+    The last row of a stem wins. Raises InvalidProject naming file, line and value.
+    """
+    by_stem = {}
+    for line, row in _rows(path, ("wsi", "mpp")):
+        stem = stem_of(PureWindowsPath(PureWindowsPath(row["wsi"]).name))
+        if not stem:
+            raise InvalidProject(f"{path}, line {line}: wsi is {row['wsi']!r}; give the file name of a slide")
+        by_stem[stem] = _mpp(path, line, row["mpp"])
+    return by_stem
+
+
+def read_slide_list(path: Path) -> tuple[ListedSlide, ...]:
+    """Return the slides that a CSV names in its column ``wsi``, with what its column ``mpp`` says, if it has one.
+
+    A slide that stands twice is taken once, with a warning that names both lines. Raises InvalidProject naming file,
+    line and value, also for a slide that stands twice with two mpp.
+    """
+    first: dict[str, ListedSlide] = {}
+    for line, row in _rows(path, ("wsi",)):
+        if not row["wsi"]:
+            raise InvalidProject(f"{path}, line {line}: wsi is empty; give the path of a slide, with its suffix")
+        mpp = _mpp(path, line, row["mpp"]) if row.get("mpp") else None
+        listed = ListedSlide(line, row["wsi"], mpp)
+        known = first.setdefault(listed.name, listed)
+        if known is not listed:
+            _check_twice(path, known, listed)
+    return tuple(first.values())
+
+
+def _check_twice(path: Path, known: ListedSlide, again: ListedSlide) -> None:
+    if known.mpp != again.mpp:
+        both = f"{known.mpp or 'none'} in line {known.line}, {again.mpp or 'none'} here"
+        raise InvalidProject(f"{path}, line {again.line}: {again.name} has two mpp, {both}; leave one of the lines")
+    log.warning("%s, line %d: %s stands in line %d, too; it is taken once", path, again.line, again.name, known.line)
+
+
+def _rows(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, Mapping[str, str]]]:
+    """Yield line number and values by column, without blanks around them.
+
+    A byte order mark, quotes, Windows newlines, semicolons, tabs and decimal commas are understood; empty lines are
+    passed over. Raises InvalidProject for a file that is no such table, lacks a column, or has no rows.
+    """
+    lines = _lines(path)
+    rows = csv.DictReader(lines, delimiter=_separator(lines), skipinitialspace=True, restval="")
+    rows.fieldnames = [name.strip() for name in rows.fieldnames or ()]
+    if missing := [name for name in needed if name not in rows.fieldnames]:
+        raise InvalidProject(
+            f"{path}: the first line must name the columns {' and '.join(needed)}, {' and '.join(missing)} "
+            f"{'is' if len(missing) == 1 else 'are'} missing; it is {lines[:1]}"
+        )
+    line = None
+    for row in rows:
+        line = rows.line_num
+        yield line, {name: (row[name] or "").strip() for name in rows.fieldnames}
+    if line is None:
+        raise InvalidProject(f"{path}: no row under the columns {' and '.join(needed)}; give one row for each slide")
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidProject(f"{path}: cannot be read as UTF-8 text ({error}); save the table as CSV UTF-8") from error
+
+
+def _separator(lines: Sequence[str]) -> str:
+    head = lines[0] if lines else ""
+    return next((sign for sign in ";\t" if sign in head and "," not in head), ",")
+
+
+def _mpp(path: Path, line: int, text: str) -> float:
+    mpp = positive_number(text)
+    if mpp is None:
+        raise InvalidProject(f"{path}, line {line}: mpp is {text!r}; give µm per px, a number above 0")
+    return mpp
