@@ -4,19 +4,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from atlaspatch_core.dicom_files import SUFFIXES as DICOM_SUFFIXES
-from atlaspatch_core.dicom_files import is_series_folder, series_of
+from atlaspatch_core.dicom_files import series_of
 from atlaspatch_core.errors import UnknownName, UnreadableSlide
 from atlaspatch_core.mpp import Mpp, Stated
 from atlaspatch_core.readers.advice import BIOFORMATS, CONVERT, FOREIGN
+from atlaspatch_core.readers.cucim import CUCIM
+from atlaspatch_core.readers.czi import CZI
+from atlaspatch_core.readers.dicom import DICOM
 from atlaspatch_core.readers.image import IMAGE
+from atlaspatch_core.readers.omezarr import OMEZARR
 from atlaspatch_core.readers.openslide import OPENSLIDE
 from atlaspatch_core.readers.reader import Reader, UnsupportedSlide
+from atlaspatch_core.readers.sdpc import SDPC
 from atlaspatch_core.readers.tiff import TIFF
 from atlaspatch_core.slide import Slide, stem_of
 
 __all__ = ["FOREIGN", "READERS", "SUFFIXES", "check_file", "is_slide_folder", "open_slide", "readers_of", "series_of"]
 
-READERS = {reader.name: reader for reader in (OPENSLIDE, TIFF, IMAGE)}
+READERS = {reader.name: reader for reader in (OPENSLIDE, TIFF, DICOM, OMEZARR, CZI, SDPC, IMAGE, CUCIM)}
 """In the order in which they are asked."""
 SUFFIXES = tuple(suffix for reader in READERS.values() for suffix in reader.suffixes)
 """What folders are searched for; lower case, with the dot."""
@@ -81,9 +86,9 @@ def is_slide_folder(path: Path) -> bool:
     """
     if not path.is_dir():
         return False
-    if path.suffix.lower() == ".zarr":
+    if OMEZARR.is_folder(path):
         return True
-    return is_series_folder(path) and not any(
+    return DICOM.is_folder(path) and not any(
         _is_other_slide(name) for name in sorted(entry.name for entry in path.iterdir())
     )
 
@@ -96,7 +101,7 @@ def check_file(path: Path) -> None:
     """Raise UnreadableSlide when there is no readable file with something in it, and no folder that is one slide."""
     stem = stem_of(path)
     if path.is_dir():
-        if not any(reader.recognises(path) for reader in READERS.values()):
+        if not is_slide_folder(path) and not OMEZARR.recognises(path):
             raise UnreadableSlide(
                 f"{stem}: {path} is a folder and not one slide; name a slide in it, a Zarr store, or a folder "
                 f"that holds the DICOM instances of one series"

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 NAME = "openslide"
 WHITE = (255, 255, 255)
+BEYOND = ("Unsupported", "Unrecognized", "not supported")
+"""Words by which OpenSlide says that a file is whole and more than it can decode."""
 COMPRESSIONS = {"34712": "JPEG 2000", "50000": "Zstandard", "50001": "WebP", "50002": "JPEG XL", "52546": "JPEG XL"}
 """TIFF tag 259 (libtiff, tifffile): codes that OpenSlide 4 refuses."""
 
@@ -128,7 +130,7 @@ def refusal(path: Path, cause: str) -> UnreadableSlide:
         return UnsupportedSlide(
             f"{stem}: its pixels are compressed with {COMPRESSIONS[code]}, which OpenSlide cannot decode; {CONVERT}"
         )
-    if "Unsupported" in cause:
+    if any(word in cause for word in BEYOND):
         return UnsupportedSlide(f"{stem}: OpenSlide cannot decode {path.name} ({cause}); {CONVERT}")
     if "Short read" in cause:
         return UnreadableSlide(f"{stem}: {path.name} is cut short ({cause}); {COPY}")

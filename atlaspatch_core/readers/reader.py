@@ -46,7 +46,7 @@ def import_extra(module: str, extra: str, stem: str) -> ModuleType:
     """Return a module that an optional extra brings. Raises MissingExtra with the line to run."""
     try:
         return import_module(module)
-    except ImportError as error:
+    except (ImportError, OSError) as error:  # OSError: a shared library that it needs is missing
         raise MissingExtra(
             f"{stem}: reading it needs {module.partition('.')[0]}, which cannot be imported ({error}); "
             f"run: pip install 'atlaspatch[{extra}]'"

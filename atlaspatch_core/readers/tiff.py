@@ -3,6 +3,7 @@
 Only the tiles that a region touches are read and decoded.
 """
 
+import logging
 import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from tifffile import TiffFile
 
 NAME = "tiff"
+SILENCE = logging.NullHandler()
+"""Keeps what tifffile logs of a damaged file, which the error says anyway, from a console without logging."""
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """How TIFF and BigTIFF begin."""
 PLAIN = (None, "generic-tiff", "aperio")
@@ -53,6 +56,7 @@ def open_tiff(path: Path, stated: Stated) -> WindowedSlide:
     import tifffile
 
     stem = stem_of(path)
+    logging.getLogger("tifffile").addHandler(SILENCE)
     check_layout(path)
     try:
         with tifffile.TiffFile(path) as tiff:

@@ -2,7 +2,6 @@
 
 import os
 import struct
-from functools import lru_cache
 from pathlib import Path
 from typing import final
 
@@ -12,15 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.readers.advice import CONVERT, COPY
+from atlaspatch_core.readers.blocks import MOST_BLOCK_BYTES, Blocks
 from atlaspatch_core.readers.windows import Window
 from atlaspatch_core.slide import Level, stem_of
 from atlaspatch_core.tiles.codecs import Decode, decoders
 from atlaspatch_core.tiles.layout import TiledLevel, tiled_level
 
-MOST_TILE_BYTES = 2**27
-"""Decoded size of a tile or strip beyond which a slide is refused: every region would decode as much."""
-CACHE_BYTES = 2**26
-"""Decoded tiles that are kept for the next region."""
 RAW_STRIP_BYTES = 2**20
 """What is read at once of pixels that are not compressed and lie in strips."""
 COMPRESSION_NAMES = {
@@ -46,6 +42,8 @@ def find_levels(path: Path, tiff: tifffile.TiffFile) -> tuple[list[tifffile.Tiff
 
 def check_chain(path: Path, tiff: tifffile.TiffFile) -> None:
     """Raise UnreadableSlide where the list of pages breaks off, which tifffile passes over."""
+    if not len(tiff.pages):
+        raise UnreadableSlide(f"{stem_of(path)}: {path.name} is cut short: its pages lie beyond its end; {COPY}")
     kind, file, last = tiff.tiff, tiff.filehandle, tiff.pages[-1].offset
     file.seek(last)
     (tags,) = struct.unpack(kind.tagnoformat, file.read(kind.tagnosize))
@@ -122,10 +120,10 @@ def stored_level(path: Path, page: tifffile.TiffPage) -> TiledLevel:
         tiled = raw_strips(path, page)
     else:
         tiled = strips(path, page)
-    if tiled.tile_width * tiled.tile_height * 3 > MOST_TILE_BYTES:
+    if tiled.tile_width * tiled.tile_height * 3 > MOST_BLOCK_BYTES:
         raise UnreadableSlide(
             f"{stem_of(path)}: {path.name} stores {tiled.tile_width} × {tiled.tile_height} px in one piece, which "
-            f"every read would decode (at most {MOST_TILE_BYTES:,} bytes); {CONVERT}"
+            f"every read would decode (at most {MOST_BLOCK_BYTES:,} bytes); {CONVERT}"
         )
     return tiled
 
@@ -174,29 +172,15 @@ class StoredTiles:
     def __init__(self, path: Path, levels: list[TiledLevel]) -> None:
         self._levels = levels
         self._file = os.open(path, os.O_RDONLY)
-        largest = max(level.tile_width * level.tile_height * 3 for level in levels)
-        self._tile = lru_cache(max(2, CACHE_BYTES // largest))(self._decoded)
+        self._blocks = Blocks([(level.tile_width, level.tile_height) for level in levels], self._decoded)
 
     def read(self, window: Window) -> NDArray[np.uint8]:
         """Return RGB pixels (height, width, 3); tiles that are not stored are white."""
-        level = self._levels[window.level]
-        right, bottom = window.left + window.width, window.top + window.height
-        result = np.full((window.height, window.width, 3), 255, np.uint8)
-        for row in range(window.top // level.tile_height, -(-bottom // level.tile_height)):
-            for column in range(window.left // level.tile_width, -(-right // level.tile_width)):
-                pixels = self._tile(window.level, row, column)
-                if pixels is None:
-                    continue
-                y, x = row * level.tile_height, column * level.tile_width
-                y_from, y_to = max(y, window.top), min(y + level.tile_height, bottom)
-                x_from, x_to = max(x, window.left), min(x + level.tile_width, right)
-                piece = pixels[y_from - y : y_to - y, x_from - x : x_to - x]
-                result[y_from - window.top : y_to - window.top, x_from - window.left : x_to - window.left] = piece
-        return result
+        return self._blocks.read(window)
 
     def close(self) -> None:
         """Release the file and the tiles."""
-        self._tile.cache_clear()
+        self._blocks.forget()
         os.close(self._file)
 
     def _decoded(self, number: int, row: int, column: int) -> NDArray[np.uint8] | None:
