@@ -55,12 +55,14 @@ class StateFolder:
 
     def take(self, path: Path, outcome: Outcome) -> None:
         """Note an outcome of the slide at ``path``; a file is written only for news. Raises OSError."""
-        state = self.held.pop(path, None) or self._read(path)
-        moved = state["slide"].get("abs_path") != str(path.absolute())
+        held = self.held.pop(path, None)
+        state = held or self._read(path)
+        moved = held is None and bool(state["tasks"]) and not state_path(self.store.output, path).exists()
         if moved or is_news(state, outcome, several=self.several):
             with lock_of(self.store.output):
                 state = self._read(path)
-                take(state, outcome, self.store, several=self.several)
+                if is_news(state, outcome, several=self.several):
+                    take(state, outcome, self.store, several=self.several)
                 self._write(path, state)
             self.changed.add(path)
         self.held[path] = state

@@ -1,0 +1,136 @@
+"""Runs that do not end by themselves are recorded as what they were, by real processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from tracked_folders import arguments, encode, paint, runs_of, state_of
+
+from atlaspatch_core.cli.main import cli
+
+START = [sys.executable, "-c", "from atlaspatch_core.cli.main import cli; cli()"]
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    for _ in range(6000):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise TimeoutError(condition)
+
+
+@pytest.fixture
+def waiting(tmp_path):
+    """A run in its own process that has made everything but the embedding of its slide, and waits at the gate."""
+    paint(tmp_path / "slides", "a")
+    words = arguments(tmp_path, "--slide-encoders", "gated")
+    (tmp_path / "gate").touch()
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen([*START, *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    wait_for(lambda: (tmp_path / "reached").exists() or process.poll() is not None)
+    assert process.poll() is None, process.communicate()
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def status_of(tmp_path: Path) -> str:
+    result = CliRunner().invoke(cli, ["status", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    return result.output.splitlines()[-1]
+
+
+def test_a_run_that_lives_is_running(waiting, tmp_path):
+    (run,) = runs_of(tmp_path / "out")
+
+    assert (run["status"], run["finished_at"]) == ("running", None)
+    assert " running: started " in status_of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "code", "told"),
+    [
+        (signal.SIGINT, "interrupted", 130, "Interrupted"),
+        (signal.SIGTERM, "terminated", 143, "Ended by SIGTERM"),
+        (signal.SIGHUP, "terminated", 129, "Ended by SIGHUP"),
+    ],
+)
+def test_a_run_that_is_told_to_end_finishes_what_it_writes_and_says_so(waiting, tmp_path, number, status, code, told):
+    waiting.send_signal(number)
+    time.sleep(0.3)
+    (tmp_path / "gate").unlink()
+    _, errors = waiting.communicate(timeout=60)
+
+    (run,) = runs_of(tmp_path / "out")
+    assert (run["status"], waiting.returncode) == (status, code)
+    assert run["finished_at"] is not None
+    assert told in errors.decode()
+    assert f"· {status}" in (tmp_path / "out" / "summary.md").read_text()
+    assert encode(tmp_path, "--slide-encoders", "gated").exit_code == 0
+
+
+def test_a_run_that_was_killed_is_recognised_by_status(waiting, tmp_path):
+    waiting.kill()
+    waiting.wait()
+    (before,) = runs_of(tmp_path / "out")
+
+    line = status_of(tmp_path)
+
+    (run,) = runs_of(tmp_path / "out")
+    assert before["status"] == "running"
+    assert run["status"] == "killed"
+    assert "(encode-slide) killed (the process ended without a word" in line
+    assert run["finished_at"] is not None
+
+
+def test_a_run_that_was_killed_is_recognised_by_the_next_run(waiting, tmp_path):
+    waiting.kill()
+    waiting.wait()
+    (tmp_path / "gate").unlink()
+    state = state_of(tmp_path / "out", "a")
+
+    assert encode(tmp_path, "--slide-encoders", "gated").exit_code == 0
+
+    assert [run["status"] for run in runs_of(tmp_path / "out")] == ["killed", "completed"]
+    summary = (tmp_path / "out" / "summary.md").read_text()
+    assert summary.index("· killed") < summary.index("· completed")
+    assert state["tasks"]["segmentation"]["status"] == "completed"
+    assert "slide_features:gated" not in state["tasks"]
+    assert state_of(tmp_path / "out", "a")["summary"]["slide_features"] == {"gated": "completed"}
+
+
+def test_a_second_run_beside_one_that_lives_leaves_it_alone(waiting, tmp_path):
+    assert encode(tmp_path, "--patch-encoders", "other").exit_code == 0
+    assert sorted(run["status"] for run in runs_of(tmp_path / "out")) == ["completed", "running"]
+
+    (tmp_path / "gate").unlink()
+    waiting.communicate(timeout=60)
+
+    assert [run["status"] for run in runs_of(tmp_path / "out")] == ["completed", "completed"]
+    assert set(state_of(tmp_path / "out", "a")["tasks"]) == {
+        "segmentation",
+        "coords",
+        "patch_features:tiny",
+        "patch_features:other",
+        "slide_features:gated",
+    }
+
+
+def test_a_killed_run_is_shown_as_such_where_nothing_can_be_written(waiting, tmp_path):
+    waiting.kill()
+    waiting.wait()
+    locks = tmp_path / "out" / ".locks" / "runs"
+    for lock in locks.iterdir():
+        lock.unlink()
+    locks.rmdir()
+    locks.write_text("no folder")
+
+    assert " killed " in status_of(tmp_path)
+    assert json.loads(next((tmp_path / "out" / "runs").glob("*.json")).read_bytes())["status"] == "running"
