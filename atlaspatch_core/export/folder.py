@@ -7,6 +7,7 @@ from atlaspatch_core.errors import AtlasPatchError, NoSlides
 from atlaspatch_core.export.choosing import FOLDERS, Choice, named
 from atlaspatch_core.export.selecting import Selection, Verdict
 from atlaspatch_core.file_index import list_files
+from atlaspatch_core.fingerprint import is_unverified
 from atlaspatch_core.hdf5 import COORDS, Kept
 from atlaspatch_core.identities import input_name
 from atlaspatch_core.known import Known, read_known
@@ -82,6 +83,8 @@ def _belongs(kept: Kept, lying: Mapping[str, str | None], rows: int | None) -> V
     identity = kept.identity
     if identity is None or identity.fingerprint != kept.fingerprint:
         return Verdict("unverified", "its file does not say what it was computed from")
+    if is_unverified(identity):
+        return Verdict("unverified", str(identity.spec.get("reason", "it was adopted")))
     if rows is not None and kept.shape[0] != rows:
         return Verdict(State.STALE, f"{kept.shape[0]} rows, but {rows} patches")
     changed = [name for name, fingerprint in identity.inputs.items() if lying.get(name) != fingerprint]
