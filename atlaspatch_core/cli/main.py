@@ -2,6 +2,7 @@
 
 import click
 
+from atlaspatch_core.cli.adopt import adopt
 from atlaspatch_core.cli.audit import audit
 from atlaspatch_core.cli.convert import convert
 from atlaspatch_core.cli.encode_patient import encode_patient
@@ -18,6 +19,7 @@ def cli() -> None:
     """Turn whole-slide images into tissue masks, patch coordinates, patch features and slide embeddings."""
 
 
+cli.add_command(adopt)
 cli.add_command(audit)
 cli.add_command(convert)
 cli.add_command(encode_slide)

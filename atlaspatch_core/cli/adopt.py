@@ -1,0 +1,190 @@
+"""``atlaspatch adopt``: results of TRIDENT, AtlasPatch and CLAM become ours, without computing what is the same."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from atlaspatch_core.cli.audit import FOLDER, with_slides
+from atlaspatch_core.cli.logs import logging_to_stderr
+from atlaspatch_core.cli.progress import progress
+from atlaspatch_core.errors import AtlasPatchError
+
+if TYPE_CHECKING:
+    from atlaspatch_core.adopt.adoption import Wishes
+    from atlaspatch_core.adopt.taken import Taken
+    from atlaspatch_core.discovery import Discovery
+    from atlaspatch_core.layouts.found import Found
+    from atlaspatch_core.project import Project
+    from atlaspatch_core.recipe import Recipe
+
+DONE, SOME_BAD, INTERRUPTED = 0, 1, 130
+COLOURS = {"taken over": "green", "verified": "green", "accepted": "cyan", "unverified": "yellow", "left out": "yellow"}
+CURE = (
+    "Unverified results are marked, and computed anew by the next run of the project. To prove them, adopt again with "
+    "--verify 16; to take them as they are, with --accept-unverified."
+)
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the results go. Without a project file there, one that asks for what DIR holds is written.",
+)
+@click.option(
+    "--project",
+    "project_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The project that the results become part of, instead of --output.",
+)
+@click.option(
+    "--slides",
+    type=click.Path(exists=True, path_type=Path),
+    help="The slide, or the folder of slides, that DIR was made of; the project's own when left out.",
+)
+@click.option("--recursive", is_flag=True, help="Look for slides in subfolders too.")
+@click.option(
+    "--verify",
+    metavar="N",
+    type=click.IntRange(1),
+    help="Encode N patches of every slide and encoder again; features that are the same count as computed.",
+)
+@click.option(
+    "--accept-unverified",
+    is_flag=True,
+    help="Take what cannot be proven as it is. It counts as computed, and says who accepted it, and when.",
+)
+@click.option(
+    "--keep-patches",
+    is_flag=True,
+    help="Draw the outlines of tissue round the patches, so that exactly these stay, rather than take DIR's outlines.",
+)
+@click.option(
+    "--patch-encoder", default="", metavar="NAME", help="What made features that do not say it, such as CLAM's."
+)
+@click.option("--dry-run", is_flag=True, help="Say what would become of every result, and write nothing.")
+@click.option("--verbose", "-v", is_flag=True, help="Log every detail.")
+@click.pass_context
+def adopt(context: click.Context, folder: Path, verify: int | None, verbose: bool, **options: Any) -> None:
+    """Take over the results in DIR, which TRIDENT, AtlasPatch or CLAM wrote, without computing what is the same.
+
+    Outlines of tissue become the slides' masks. Coords that our grid gives from them count as computed. Features are
+    matched to the patches by x and y; whose weights nobody recorded they stay unverified until some are computed again
+    (--verify) or a person accepts them (--accept-unverified). DIR is not changed, and nothing that the output holds is
+    replaced; doing it twice changes nothing.
+
+    Exit code: 0 when everything was taken over or marked, 1 when something failed or was left out, 2 for wrong usage.
+    """
+    with logging_to_stderr(verbose):
+        try:
+            context.exit(_run(folder, verify or 0, options))
+        except KeyboardInterrupt:
+            click.echo("\nInterrupted: what was taken over stays; run again to go on.", err=True)
+            context.exit(INTERRUPTED)
+
+
+def _run(folder: Path, verify: int, options: Mapping[str, Any]) -> int:
+    from atlaspatch_core.adopt.adoption import Adoption, Wishes
+
+    wishes = Wishes(
+        verify, options["accept_unverified"], options["keep_patches"], options["dry_run"], options["patch_encoder"]
+    )
+    try:
+        found, recipe, discovery, notes = _given(folder, options, wishes)
+    except AtlasPatchError as error:
+        raise click.UsageError(str(error)) from error
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
+    sources = {source.stem: source for source in discovery.sources}
+    taken: list[Taken] = []
+    stems = found.stems()
+    with Adoption(found, recipe, sources, wishes) as adoption, progress("slides", len(stems)) as advance:
+        for stem in stems:
+            of_slide = adoption.slide(stem)
+            click.echo(as_line(stem, of_slide))
+            taken += of_slide
+            advance()
+    click.echo(summary(taken, len(stems), recipe.project.output, dry_run=wishes.dry_run))
+    return SOME_BAD if any(it.bad for it in taken) else DONE
+
+
+def _given(folder: Path, options: Mapping[str, Any], wishes: "Wishes") -> "tuple[Found, Recipe, Discovery, list[str]]":
+    """Return what lies there, what it becomes part of, and the slides."""
+    from atlaspatch_core.discovery import find_slides
+    from atlaspatch_core.layouts.found import Layout
+    from atlaspatch_core.layouts.recognise import recognise
+    from atlaspatch_core.project import FILE_NAME, load_project
+    from atlaspatch_core.recipe import make_recipe
+
+    output, file, slides = options["output"], options["project_file"], options["slides"]
+    if (output is None) == (file is None):
+        raise click.UsageError("give either --output or --project")
+    found = recognise(folder)
+    if found.layout is Layout.OURS:
+        raise click.UsageError(f"{folder} is laid out as atlaspatch's own results: name it as the output of a project")
+    notes: list[str] = []
+    if file is None and not (output / FILE_NAME).exists():
+        project, notes = _derived(found, output, options, wishes)
+    else:
+        project = load_project(file or output / FILE_NAME)
+    project = with_slides(project, slides, recursive=options["recursive"]) if slides else project
+    if not project.slides.folders:
+        raise click.UsageError("say where the slides are: --slides")
+    inside = project.output.resolve()
+    if inside == folder.resolve() or folder.resolve() in inside.parents:
+        raise click.UsageError(
+            f"the output {project.output} lies in {folder}, which is not to be changed; name another"
+        )
+    return found, make_recipe(project), find_slides(project), notes
+
+
+def _derived(found: "Found", output: Path, options: Mapping[str, Any], wishes: "Wishes") -> "tuple[Project, list[str]]":
+    """Return a project that asks for what the folder holds; its file is written into the output."""
+    from atlaspatch_core.adopt.derived import as_toml, derive
+    from atlaspatch_core.atomic import make_folder
+    from atlaspatch_core.discovery import discover
+    from atlaspatch_core.project import FILE_NAME, make_project
+
+    slides, recursive = options["slides"], options["recursive"]
+    if slides is None:
+        raise click.UsageError("say where the slides are: --slides")
+    if found.folder.resolve() in (output.resolve(), *output.resolve().parents):
+        raise click.UsageError(f"the output {output} lies in {found.folder}, which is not to be changed; name another")
+    sources = {source.stem: source for source in discover([slides], recursive=recursive).sources}
+    values, notes = derive(found, sources, slides, recursive=recursive, encoder=wishes.encoder)
+    path = output / FILE_NAME
+    if not wishes.dry_run:
+        make_folder(output)
+        path.write_text(as_toml(values, f"Written by 'atlaspatch adopt': what {found.layout} made in {found.folder}"))
+        notes.append(f"{path} was written: it asks for what {found.folder} holds; change it as you like")
+    return make_project(values, origin=str(path), folder=output.resolve()), notes
+
+
+def as_line(stem: str, taken: "Sequence[Taken]") -> str:
+    """Return what became of a slide's results, on one line."""
+    phrases = [f"{it.what} {_styled(it.fate.value)}" + (f" ({it.why})" if it.why else "") for it in taken]
+    return f"{click.style(stem, bold=True)}: " + (" · ".join(phrases) or "nothing to take over")
+
+
+def _styled(fate: str) -> str:
+    return click.style(fate, COLOURS.get(fate), bold=fate == "failed")
+
+
+def summary(taken: "Iterable[Taken]", slides: int, output: Path, *, dry_run: bool) -> str:
+    """Return counts by output and fate, and what can be done about unverified ones."""
+    counts = Counter((it.what, it.fate.value) for it in taken)
+    whats = list(dict.fromkeys(what for what, _ in counts))
+    width = max(map(len, whats), default=0)
+    lines = [f"{what.ljust(width)}  {_fates(what, counts)}" for what in whats]
+    head = f"{slides} slide{'' if slides == 1 else 's'}, {'nothing was written' if dry_run else f'output {output}'}"
+    cure = [CURE] if any(fate == "unverified" for _, fate in counts) else []
+    return "\n".join(["", *lines, head, *cure])
+
+
+def _fates(what: str, counts: Mapping[tuple[str, str], int]) -> str:
+    return ", ".join(f"{count} {fate}" for (name, fate), count in counts.items() if name == what)
