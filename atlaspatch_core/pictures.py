@@ -70,7 +70,8 @@ def write_pictures(work: SlideWork) -> None:
 
     All but patch images are drawn from what is stored: the slide is not opened for them.
     """
-    for overlay in (*_of_mask(work), *_of_grids(work)):
+    of_mask = _of_mask(work) if TISSUE_MASK in work.fingerprints else ()
+    for overlay in (*of_mask, *_of_grids(work)):
         if overlay.due():
             work.store.keep_file(work.stem, overlay.path, stamped(overlay.draw(), overlay.mark))
     for geometry in work.run.recipe.project.geometry:

@@ -83,7 +83,7 @@ def _blocked(work: SlideWork, stage: Stage) -> Outcome | None:
 
 
 def _write_pictures(work: SlideWork) -> None:
-    if SLIDE in work.stopped or TISSUE_MASK in work.stopped:
+    if SLIDE in work.stopped:
         return
     try:
         write_pictures(work)

@@ -10,6 +10,7 @@ from atlaspatch_core.cli.encode_slide import encode_slide
 from atlaspatch_core.cli.encoders import encoders
 from atlaspatch_core.cli.init import init
 from atlaspatch_core.cli.report import report
+from atlaspatch_core.cli.run import run_command
 from atlaspatch_core.cli.status import status
 
 
@@ -27,4 +28,5 @@ cli.add_command(encode_patient)
 cli.add_command(encoders)
 cli.add_command(init)
 cli.add_command(report)
+cli.add_command(run_command)
 cli.add_command(status)

@@ -50,15 +50,13 @@ OPENING = group(
     ),
 )
 
-SLIDES = group(
-    click.argument("wsi_path", type=Slides(), nargs=-1, required=True),
-    OUTPUT,
+FINDING = group(
     option(
         "--recursive",
         "--search-nested",
         "recursive",
         is_flag=True,
-        help="Search the folders below WSI_PATH too; a single file needs no search.",
+        help="Search the folders below, too; a single file needs no search.",
     ),
     option(
         "--wsi-ext",
@@ -70,8 +68,8 @@ SLIDES = group(
     option(
         "--custom-list-of-wsis",
         type=EXISTING_FILE,
-        help="Table of the slides to take, and no others: the column wsi, paths from WSI_PATH with suffix, and perhaps "
-        "mpp, µm per px of level 0.",
+        help="Table of the slides to take, and no others: the column wsi, paths from the folder of slides with suffix, "
+        "and perhaps mpp, µm per px of level 0.",
     ),
     option(
         "--mpp-csv",
@@ -81,6 +79,8 @@ SLIDES = group(
     ),
     OPENING,
 )
+
+SLIDES = group(click.argument("wsi_path", type=Slides(), nargs=-1, required=True), OUTPUT, FINDING)
 
 LOADING = group(
     option(

@@ -1,0 +1,190 @@
+"""``atlaspatch run``: TRIDENT's batch command in our words."""
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from atlaspatch_core.cli import run_options as groups
+from atlaspatch_core.cli.encode_slide import DONE, SOME_FAILED, check_weights
+from atlaspatch_core.cli.hooks import Hooks
+from atlaspatch_core.cli.run_values import WITH_FEATURES, Plan, plan_of
+from atlaspatch_core.cli.scripts import ScriptCommand
+from atlaspatch_core.cli.slides import slides_of
+from atlaspatch_core.cli.working import work
+from atlaspatch_core.outcome import Outcome, Status
+
+if TYPE_CHECKING:
+    from atlaspatch_core.cli.display import Display
+    from atlaspatch_core.discovery import Discovery, SlideSource
+
+NO_DEAD_LOCKS = (
+    "--clear-dead-locks: there is nothing to clear. Locks are the kernel's and die with the process that holds them; "
+    "what a killed run left half-written is removed at the next start. Lock files of other programs stay."
+)
+Release = Callable[[str], None]
+
+
+class FirstFailure(Exception):
+    """A slide failed, and nobody asked to go on."""
+
+
+@click.command("run", cls=ScriptCommand)
+@groups.STAGES
+@groups.TISSUE
+@groups.GRID
+@groups.ENCODERS
+@groups.SPEED
+@groups.FLOW
+@click.pass_context
+def run_command(context: click.Context, verbose: bool, skip_existing: bool, **options: Any) -> None:
+    """Take one stage, or all, for the slides of a folder, with the options of TRIDENT's batch command.
+
+    Options may be written with underscores, as in scripts for TRIDENT (--job_dir), and lists with blanks (--gpus 0 1).
+    Results lie in JOB_DIR: outlines in contours_geojson/, coords, features and embeddings of a slide together in
+    <mag>x_<patch>px_<overlap>px_overlap/patches/<slide>.h5. What is there already and still valid is reused; what is
+    not says why. 'docs/options.md' maps every option of TRIDENT and AtlasPatch.
+
+    Exit code: 0 when every slide is done, 1 when one or more failed, 2 for wrong usage.
+    """
+    typed = click.core.ParameterSource.COMMANDLINE
+    given = [name for name in options if context.get_parameter_source(name) is typed]
+    work(context, run, {**options, "given": given}, skip_existing=skip_existing, verbose=verbose)
+
+
+def run(options: Mapping[str, Any], hooks: Hooks, *, force: bool, verbose: bool) -> int:
+    """Do the work, print it, and return the exit code."""
+    plan = plan_of(options, options["given"])
+    if options["task"] in WITH_FEATURES:
+        check_weights(plan.recipe)
+    if options["clear_dead_locks"]:
+        click.echo(NO_DEAD_LOCKS, err=True)
+    discovery = slides_of(plan.recipe.project)
+
+    from atlaspatch_core.cli.display import Display
+    from atlaspatch_core.cli.printing import fate_of, summary
+
+    slides = len(discovery.sources) + len(discovery.clashes)
+    display = Display(slides, len(plan.steps), verbose=verbose)
+    try:
+        with display, closing(outcomes_of(discovery, plan, options, display.patches, force=force)) as outcomes:
+            for outcome in outcomes:
+                if hooks.report:
+                    hooks.report(outcome)
+                display.add(outcome)
+                if not options["skip_errors"]:
+                    stop_at_failure(display, outcome, plan)
+    except FirstFailure as failure:
+        click.echo(
+            f"Stopped at the first slide that failed, {failure}; --skip-errors goes on with the others.", err=True
+        )
+    display.say(summary(display.outcomes, plan.recipe.project.output))
+    failed = Status.FAILED in map(fate_of, display.outcomes.values())
+    exported = export(options, plan, display) if options["layout"] == "trident" else True
+    return DONE if exported and not failed else SOME_FAILED
+
+
+def stop_at_failure(display: "Display", outcome: Outcome, plan: Plan) -> None:
+    """Raise FirstFailure once all that can be said of a failed slide was said."""
+    of_slide = display.outcomes[outcome.stem]
+    failed = any(step.status is Status.FAILED for step in of_slide)
+    stopped = of_slide[0].status is Status.FAILED and of_slide[0].step.kind == "slide"
+    if failed and (stopped or len(of_slide) == len(plan.steps)):
+        raise FirstFailure(outcome.stem)
+
+
+def outcomes_of(
+    discovery: "Discovery",
+    plan: Plan,
+    options: Mapping[str, Any],
+    on_patches: Callable[[str, int, int], None],
+    *,
+    force: bool,
+) -> Generator[Outcome]:
+    """Yield what becomes of every slide; closing this ends the work, and waits until what is being written is whole."""
+    from atlaspatch_core.pipeline import clash_outcomes, process
+
+    yield from clash_outcomes(discovery)
+    with slides_at_hand(discovery.sources, plan, options, force=force) as (sources, release):
+        if len(plan.devices) > 1:
+            yield from by_workers(plan, sources, release, on_patches, force=force)
+        else:
+            in_turn = released(sources, release)
+            recipe, steps, settled = plan.recipe, plan.steps, plan.settled
+            yield from process(in_turn, recipe, steps=steps, settled=settled, force=force, on_patches=on_patches)
+
+
+def by_workers(
+    plan: Plan,
+    sources: Iterable["SlideSource"],
+    release: Release,
+    on_patches: Callable[[str, int, int], None],
+    *,
+    force: bool,
+) -> Generator[Outcome]:
+    """Yield what becomes of every slide from one process for each device."""
+    from logging import getLogger
+
+    from atlaspatch_core.worker import Task
+    from atlaspatch_core.workers import process_on
+
+    project = plan.recipe.project
+    runtimes = [project.runtime.model_copy(update={"device": device}) for device in plan.devices]
+    level = getLogger("atlaspatch_core").level
+    tasks = [
+        Task(project.model_copy(update={"runtime": runtime}), plan.steps, plan.settled, force, level)
+        for runtime in runtimes
+    ]
+    yield from process_on(tasks, sources, release=release, on_patches=on_patches)
+
+
+@contextmanager
+def slides_at_hand(
+    sources: Iterable["SlideSource"], plan: Plan, options: Mapping[str, Any], *, force: bool
+) -> Iterator[tuple[Iterable["SlideSource"], Release]]:
+    """Give the slides, copied ahead where there is a cache, and what is to be called when one is read no more."""
+    cache: Path | None = options["wsi_cache"]
+    if cache is None:
+        yield sources, lambda _: None
+        return
+    from atlaspatch_core.staging import Stager
+
+    sources = tuple(sources)
+    unread = set() if force or options["dump_patches"] else up_to_date(plan, [source.stem for source in sources])
+    with Stager(sources, cache, options["cache_batch_size"], lambda source: source.stem not in unread) as stager:
+        yield stager, stager.release
+
+
+def released(sources: Iterable["SlideSource"], release: Release) -> Iterator["SlideSource"]:
+    """Yield slides, and release each when the next is asked for."""
+    for source in sources:
+        yield source
+        release(source.stem)
+
+
+def up_to_date(plan: Plan, stems: list[str]) -> set[str]:
+    """Return the slides whose outputs are all valid, as far as their records say: their pixels will not be read."""
+    from atlaspatch_core.validity import State, stored_in_files, validities
+
+    found = validities(plan.recipe, stems, stored_in_files(plan.recipe), steps=plan.steps)
+    return set(stems) - {validity.stem for validity in found if validity.state is not State.FRESH}
+
+
+def export(options: Mapping[str, Any], plan: Plan, display: "Display") -> bool:
+    """Write what was made under TRIDENT's names, say what could not be, and return whether all could."""
+    from atlaspatch_core.errors import NoSlides
+    from atlaspatch_core.export import Choice, Target, export_selected, find_layout, select_folder
+
+    output = plan.recipe.project.output
+    choice = Choice(geometries=frozenset({plan.recipe.project.geometry[0].name}))
+    try:
+        selection = select_folder(output, choice, sorted(display.outcomes))
+    except NoSlides:
+        return True
+    fates = list(export_selected(selection, Target(output, find_layout(options["layout"]))))
+    for exported in fates:
+        if not exported.fate.fine:
+            display.say(f"{exported.stem}: not written for TRIDENT: {exported.why or exported.fate}")
+    return all(exported.fate.fine for exported in fates)

@@ -1,0 +1,41 @@
+"""Commands that scripts for TRIDENT call: underscores in the names of options, and several values after one name."""
+
+import re
+
+import click
+
+NEGATIVE_NUMBER = re.compile(r"-\d+")
+
+
+def with_dashes(token: str) -> str:
+    """Return the name of an option as click knows it: ``--job_dir`` is ``--job-dir``."""
+    return token.replace("_", "-")
+
+
+class ScriptCommand(click.Command):
+    """A command without arguments, whose options may be spelled both ways and, where they are lists, take several."""
+
+    def __init__(self, *args, **settings) -> None:
+        settings.setdefault("context_settings", {})["token_normalize_func"] = with_dashes
+        super().__init__(*args, **settings)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Repeat the name of a list before each of its values, as click wants it: ``--gpus 0 --gpus 1``."""
+        lists = {name for option in self.params if getattr(option, "multiple", False) for name in option.opts}
+        return super().parse_args(ctx, spread(args, lists))
+
+
+def spread(args: list[str], lists: set[str]) -> list[str]:
+    """Return the arguments with the name of every list before each of its values."""
+    out: list[str] = []
+    name = ""
+    for position, arg in enumerate(args):
+        is_option = arg.startswith("-") and len(arg) > 1 and not NEGATIVE_NUMBER.fullmatch(arg)
+        if is_option:
+            name = arg if with_dashes(arg) in lists else ""
+            out.append(arg)
+        elif name and position and args[position - 1] != name:
+            out += [name, arg]
+        else:
+            out.append(arg)
+    return out
