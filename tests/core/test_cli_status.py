@@ -150,9 +150,7 @@ def made_up(folder: Path, count: int) -> Overview:
         mask = (State.FAILED, "no <tissue>") if failed else (State.FRESH, "")
         outputs += [
             Validity(stem, Step("slide"), State.FRESH),
-            Validity(
-                stem, Step("tissue_mask"), State.FAILED if failed else State.FRESH, "no <tissue>" if failed else ""
-            ),
+            Validity(stem, Step("tissue_mask"), *mask),
             Validity(stem, Step("patch_coords"), State.MISSING if failed else State.STALE, "" if failed else "old"),
         ]
     killed = RunFile(folder / "abc.json", {"status": "killed", "tool": "run", "error": "the process ended"})
