@@ -4,7 +4,7 @@ Dagster is imported inside the commands, so that ``--help`` and a plain ``encode
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,22 +16,25 @@ from atlaspatch_core.cli.main import cli
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
 from atlaspatch_core.cli.slides import slides_at_rest
 from atlaspatch_core.errors import AtlasPatchError
-from atlaspatch_core.outcome import Outcome
+from atlaspatch_core.outcome import Outcome, Step
 
 if TYPE_CHECKING:
+    from atlaspatch_core.doctor.values import Finding
+
     from atlaspatch_assets.reporting import Reporter
     from atlaspatch_core.discovery import Discovery
     from atlaspatch_core.project import Project
+    from atlaspatch_core.rates import Rate
     from atlaspatch_core.recipe import Recipe
     from atlaspatch_core.report.values import Failures
 
 
 def main() -> None:
-    """Run ``atlaspatch``. With ``DAGSTER_HOME`` set, ``encode-slide`` tells that Dagster instance what it made, and
-    ``report`` asks it what failed.
+    """Run ``atlaspatch``. With ``DAGSTER_HOME`` set, ``encode-slide`` tells that Dagster instance what it made,
+    ``report`` asks it what failed, and ``estimate`` how fast runs were; ``doctor`` looks at it.
     """
     known = bool(os.environ.get("DAGSTER_HOME"))
-    cli(obj=Hooks(report=_report, failures=_failures) if known else Hooks())
+    cli(obj=Hooks(_report, _failures, _rates, _look_around) if known else Hooks(look_around=_look_around))
 
 
 def _report(outcome: Outcome) -> None:
@@ -46,6 +49,22 @@ def _failures(recipe: "Recipe") -> "Failures":
     _home()
     with dg.DagsterInstance.get() as instance:
         return failures(recipe, instance)
+
+
+def _rates(recipe: "Recipe") -> "Mapping[Step, Rate]":
+    import dagster as dg
+
+    from atlaspatch_assets.backfill import rates
+
+    _home()
+    with dg.DagsterInstance.get() as instance:
+        return rates(recipe, instance)
+
+
+def _look_around() -> "Iterator[Finding]":
+    from atlaspatch_assets.doctor import findings
+
+    yield from findings()
 
 
 @cache

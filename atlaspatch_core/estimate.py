@@ -1,35 +1,44 @@
 """What it takes to make stale or missing outputs: slides, patches, hours and gigabytes, from measured rates."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from atlaspatch_core.fingerprint import canonical_json, short_hash
 from atlaspatch_core.hdf5 import COORDS
 from atlaspatch_core.outcome import Step
+from atlaspatch_core.rates import MEASURED, Rate, device_of, rates_of_runs, read_measured
 from atlaspatch_core.recipe import Recipe
 from atlaspatch_core.store import Store
 from atlaspatch_core.validity import Validity, read_results
+
+__all__ = ["ASSUMED", "MEASURED", "Estimate", "Part", "Rate", "estimate", "hours", "usual_rate"]
 
 BYTES_PER_FEATURE = 4
 USUAL_DIM = 1536
 """Of a patch encoder whose dim is asked of its network."""
 USUAL_PATCHES = 10_000
-"""Of a slide, where no slide of the project has coords yet."""
+"""Of a slide, where no slide of the project has coords yet and none was measured."""
 SECONDS_PER_SLIDE: Mapping[str, float] = {"slide": 0.1, "tissue_mask": 1.0, "patch_coords": 0.3, "slide_embedding": 0.1}
 """Assumed for want of own rates: a guess at two CPU cores and a segmenter without a network, and said to be one."""
 PATCHES_PER_SECOND = 30.0
 """Assumed for want of own rates: a guess at a small network on two CPU cores, and said to be one."""
 ASSUMED = "assumed: nothing was measured here yet"
-MEASURED = "measured in earlier runs"
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
-    """How fast a step goes."""
+class Part:
+    """What one step takes."""
 
-    per_second: float
-    """Patches, for features; slides, for all other steps."""
-    source: str = MEASURED
+    step: Step
+    slides: int
+    patches: int
+    """To be encoded; 0 but for features."""
+    rate: Rate
+    seconds: float
+    gigabytes: float
+    patches_from: str = ""
+    """How the patches are known: counted, taken as a mean, or assumed; empty but for features."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +55,8 @@ class Estimate:
     """Of features, written anew."""
     assumed: tuple[Step, ...] = ()
     """Steps whose rate nobody measured yet."""
+    parts: tuple[Part, ...] = ()
+    """Step by step, in the order in which they were asked for."""
 
     @property
     def text(self) -> str:
@@ -53,10 +64,9 @@ class Estimate:
         if not self.slides:
             return "nothing to do"
         steps = ", ".join(f"{count} × {step}" for step, count in self.outputs.items())
-        slides = f"{self.slides:,} slide{'' if self.slides == 1 else 's'}"
         sizes = f"{self.patches:,} patches, about {hours(self.seconds)}, {self.gigabytes:.3g} GB of features"
         rest = f"; no rate was measured yet for {', '.join(map(str, self.assumed))}" if self.assumed else ""
-        return f"{slides} ({steps}): {sizes}{rest}"
+        return f"{_slides(self.slides)} ({steps}): {sizes}{rest}"
 
     @property
     def numbers(self) -> dict[str, int | float]:
@@ -75,22 +85,32 @@ def hours(seconds: float) -> str:
 def estimate(recipe: Recipe, wanted: Iterable[Validity], rates: Mapping[Step, Rate]) -> Estimate:
     """Return what it takes to make these outputs.
 
-    Patches are counted from the coords that lie there; slides without coords count as the mean of the others. Encoders
-    that share a pass over the pixels count as if they did not, so the time is an upper bound.
+    Rates that are not among ``rates`` are those that ``atlaspatch estimate --measure`` left in the output folder, else
+    those of earlier runs there, else assumed. Patches are counted from the coords that lie there; slides without coords
+    count as they were measured, or as the mean of the others. Encoders that share a pass over the pixels count as if
+    they did not, so the time is an upper bound.
     """
     stems: defaultdict[Step, list[str]] = defaultdict(list)
     for validity in wanted:
         stems[validity.step].append(validity.stem)
-    patches = _patches(recipe, stems)
-    seconds, size, assumed = 0.0, 0.0, []
-    for step, of_step in stems.items():
-        rate = rates.get(step) or usual_rate(step)
-        assumed += [step] if rate.source == ASSUMED else []
-        seconds += (patches[step] if step.kind == "patch_features" else len(of_step)) / rate.per_second
-        size += patches[step] * _dim(recipe, step) * BYTES_PER_FEATURE / 1e9
-    slides = len({stem for of_step in stems.values() for stem in of_step})
-    outputs = {step: len(of_step) for step, of_step in stems.items()}
-    return Estimate(slides, outputs, sum(patches.values()), seconds, size, tuple(assumed))
+    known = {**rates_of_runs(recipe), **measured_rates(recipe), **rates} if stems else {}
+    parts = tuple(_part(recipe, step, of_step, known.get(step) or usual_rate(step)) for step, of_step in stems.items())
+    return Estimate(
+        slides=len({stem for of_step in stems.values() for stem in of_step}),
+        outputs={part.step: part.slides for part in parts},
+        patches=sum(part.patches for part in parts),
+        seconds=sum(part.seconds for part in parts),
+        gigabytes=sum(part.gigabytes for part in parts),
+        assumed=tuple(part.step for part in parts if part.rate.source == ASSUMED),
+        parts=parts,
+    )
+
+
+def measured_rates(recipe: Recipe) -> dict[Step, Rate]:
+    """Return the rates that were measured on purpose, as the output folder remembers them."""
+    measured = read_measured(recipe.project.output, device_of(recipe))
+    rates = measured.rates if measured else {}
+    return {stage.step: rates[str(stage.step)] for stage in recipe.stages if str(stage.step) in rates}
 
 
 def usual_rate(step: Step) -> Rate:
@@ -99,16 +119,41 @@ def usual_rate(step: Step) -> Rate:
     return Rate(per_second, ASSUMED)
 
 
-def _patches(recipe: Recipe, stems: Mapping[Step, list[str]]) -> Counter[Step]:
-    """Return the number of patches of the slides of each features step."""
-    store, counts = Store(recipe.project.output), Counter[Step]()
-    for step, of_step in stems.items():
-        if step.kind != "patch_features":
-            continue
-        known = {stem: it[COORDS][1] for stem, it in read_results(store, step.geometry).items() if COORDS in it}
-        mean = sum(known.values()) / len(known) if known else USUAL_PATCHES
-        counts[step] = round(sum(known.get(stem, mean) for stem in of_step))
-    return counts
+def decided_by(recipe: Recipe) -> str:
+    """Return a hash of what decides how many patches slides have. Raises MissingWeights."""
+    kinds = ("tissue_mask", "patch_coords")
+    return short_hash(canonical_json([stage.spec for stage in recipe.stages if stage.step.kind in kinds]))
+
+
+def sampled_patches(recipe: Recipe) -> Mapping[str, Mapping[str, int]]:
+    """Return geometry to stem to patches, as measured on purpose with these masks and geometries; else nothing."""
+    measured = read_measured(recipe.project.output, device_of(recipe))
+    return measured.patches if measured and measured.decided_by == decided_by(recipe) else {}
+
+
+def _slides(count: int) -> str:
+    return f"{count:,} slide{'' if count == 1 else 's'}"
+
+
+def _part(recipe: Recipe, step: Step, stems: list[str], rate: Rate) -> Part:
+    if step.kind != "patch_features":
+        return Part(step, len(stems), 0, rate, len(stems) / rate.per_second, 0.0)
+    patches, told = _patches(recipe, step, stems)
+    size = patches * _dim(recipe, step) * BYTES_PER_FEATURE / 1e9
+    return Part(step, len(stems), patches, rate, patches / rate.per_second, size, told)
+
+
+def _patches(recipe: Recipe, step: Step, stems: list[str]) -> tuple[int, str]:
+    """Return the number of patches of the slides of a features step, and how it is known."""
+    stored = read_results(Store(recipe.project.output), step.geometry).items()
+    counted = {stem: it[COORDS][1] for stem, it in stored if COORDS in it}
+    known = dict(sampled_patches(recipe).get(step.geometry, {})) | counted
+    mean = sum(known.values()) / len(known) if known else USUAL_PATCHES
+    missing = sum(stem not in known for stem in stems)
+    told = [f"counted for {_slides(len(stems) - missing)}"] if missing < len(stems) else []
+    of = f"the mean of {len(known)}" if known else "assumed: no slide was measured yet"
+    told += [f"{_slides(missing)} as {mean:,.0f} each, {of}"] if missing else []
+    return round(sum(known.get(stem, mean) for stem in stems)), "; ".join(told)
 
 
 def _dim(recipe: Recipe, step: Step) -> int:

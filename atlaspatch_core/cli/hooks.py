@@ -1,12 +1,14 @@
 """What an outer layer adds to the commands."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from atlaspatch_core.outcome import Outcome, Step
 
 if TYPE_CHECKING:
+    from atlaspatch_core.doctor.values import Finding
+    from atlaspatch_core.rates import Rate
     from atlaspatch_core.recipe import Recipe
 
 
@@ -18,3 +20,7 @@ class Hooks:
     """Called with every outcome as it comes, before it is printed."""
     failures: Callable[["Recipe"], Mapping[Step, Mapping[str, str]]] | None = None
     """Returns step to stem to the reason why the last attempt failed, as it was remembered elsewhere."""
+    rates: Callable[["Recipe"], Mapping[Step, "Rate"]] | None = None
+    """Returns how fast steps went in earlier runs, as it was remembered elsewhere."""
+    look_around: Callable[[], Iterable["Finding"]] | None = None
+    """Returns how the outer layer is: what it needs and does not find."""

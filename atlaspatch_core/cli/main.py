@@ -5,9 +5,12 @@ import click
 from atlaspatch_core.cli.adopt import adopt
 from atlaspatch_core.cli.audit import audit
 from atlaspatch_core.cli.convert import convert
+from atlaspatch_core.cli.doctor import doctor
 from atlaspatch_core.cli.encode_patient import encode_patient
 from atlaspatch_core.cli.encode_slide import encode_slide
 from atlaspatch_core.cli.encoders import encoders
+from atlaspatch_core.cli.estimate import estimate
+from atlaspatch_core.cli.export import export
 from atlaspatch_core.cli.init import init
 from atlaspatch_core.cli.report import report
 from atlaspatch_core.cli.run import run_command
@@ -23,9 +26,12 @@ def cli() -> None:
 cli.add_command(adopt)
 cli.add_command(audit)
 cli.add_command(convert)
+cli.add_command(doctor)
 cli.add_command(encode_slide)
 cli.add_command(encode_patient)
 cli.add_command(encoders)
+cli.add_command(export)
+cli.add_command(estimate)
 cli.add_command(init)
 cli.add_command(report)
 cli.add_command(run_command)

@@ -1,0 +1,102 @@
+"""``atlaspatch doctor``: what may keep a project from running on this machine."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from atlaspatch_core.cli.hooks import Hooks
+from atlaspatch_core.cli.logs import logging_to_stderr
+from atlaspatch_core.cli.projects import PROJECT
+from atlaspatch_core.cli.working import INTERRUPTED
+from atlaspatch_core.errors import AtlasPatchError
+
+if TYPE_CHECKING:
+    from atlaspatch_core.doctor.values import Finding
+    from atlaspatch_core.recipe import Recipe
+
+SIGNS = {"PASS": ("✓", "green"), "WARN": ("!", "yellow"), "FAIL": ("✗", "red")}
+
+
+@click.command()
+@PROJECT
+@click.option(
+    "--hub", "--check-gated", is_flag=True, help="Ask the Hugging Face hub too: token, and access to the weights."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@click.pass_context
+def doctor(context: click.Context, project_file: Path, hub: bool, as_json: bool) -> None:
+    """Check that this machine can run a project: software, device, weights, storage, slides, Dagster.
+
+    Locks, renames and clocks of the output's file system are tried for real, in a folder that is removed again. Nothing
+    is downloaded; the network is tried with --hub only. Each check has a time limit, so a dead network drive is a
+    finding. Without a project file the machine alone is checked.
+
+    Exit code: 0 when nothing failed, whatever the warnings; 1 when something did; 2 for wrong usage.
+    """
+    named = context.get_parameter_source("project_file") is not ParameterSource.DEFAULT
+    hooks = context.obj if isinstance(context.obj, Hooks) else Hooks()
+    found: list[Finding] = []
+    try:
+        with logging_to_stderr(False):
+            for finding in _examine(project_file, named, hub, hooks):
+                found.append(finding)
+                if not as_json:
+                    click.echo(line(finding))
+    except KeyboardInterrupt:
+        context.exit(INTERRUPTED)
+    click.echo(json.dumps(as_values(found), indent=1) if as_json else summary(found))
+    context.exit(1 if any(finding.level == "FAIL" for finding in found) else 0)
+
+
+def _examine(project_file: Path, named: bool, hub: bool, hooks: Hooks) -> "Iterator[Finding]":
+    """Yield what is found, of the project first."""
+    from atlaspatch_core.doctor.checks import CHECKS
+    from atlaspatch_core.doctor.running import examine
+    from atlaspatch_core.doctor.values import Subject
+
+    recipe, finding = _project(project_file, named)
+    yield finding
+    yield from examine(CHECKS, Subject(recipe, hub, hooks.look_around))
+
+
+def _project(file: Path, named: bool) -> "tuple[Recipe | None, Finding]":
+    """Return what the project asks for, and whether it can be used."""
+    from atlaspatch_core.doctor.values import fail, ok, warn
+    from atlaspatch_core.project import load_project
+    from atlaspatch_core.recipe import make_recipe
+
+    if not named and not file.exists():
+        cure = "run 'atlaspatch init', or name a project file by --project"
+        return None, warn("project", f"there is no {file} here: the machine alone is checked", cure)
+    try:
+        recipe = make_recipe(load_project(file))
+    except AtlasPatchError as error:
+        return None, fail("project", str(error), "correct the project file; what it names was not checked")
+    return recipe, ok("project", f"{file}: {len(recipe.stages)} outputs per slide")
+
+
+def line(finding: "Finding") -> str:
+    """Return a finding as text, its cure on a line of its own."""
+    sign, colour = SIGNS[finding.level]
+    cure = f"\n    → {finding.cure}" if finding.cure else ""
+    return f"{click.style(sign, colour)} {finding.name}: {' '.join(finding.text.split())}{cure}"
+
+
+def summary(found: "Sequence[Finding]") -> str:
+    """Return the last line."""
+    counts = Counter(finding.level.value for finding in found)
+    return f"{len(found)} checks: {counts['PASS']} ok, {counts['WARN']} warnings, {counts['FAIL']} failures"
+
+
+def as_values(found: "Sequence[Finding]") -> dict[str, Any]:
+    """Return JSON values; failures first, then warnings."""
+    counts = Counter(finding.level.value for finding in found)
+    ranked = sorted(found, key=lambda finding: list(reversed(SIGNS)).index(finding.level))
+    checks = [{"status": it.level.value, "name": it.name, "message": it.text, "fix": it.cure} for it in ranked]
+    totals = {"total": len(found), "failed": counts["FAIL"], "warnings": counts["WARN"], "passed": counts["PASS"]}
+    return {"summary": totals, "checks": checks}

@@ -1,0 +1,143 @@
+"""``atlaspatch estimate``: what is missing or stale, and the patches, hours and disk that it takes."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from atlaspatch_core.cli.hooks import Hooks
+from atlaspatch_core.cli.logs import logging_to_stderr
+from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
+from atlaspatch_core.cli.slides import slides_of
+from atlaspatch_core.cli.working import INTERRUPTED
+from atlaspatch_core.errors import AtlasPatchError
+
+if TYPE_CHECKING:
+    from atlaspatch_core.estimate import Estimate
+    from atlaspatch_core.recipe import Recipe
+
+
+@click.command()
+@PROJECT
+@click.option("--measure", is_flag=True, help="Measure on this machine first: a few slides, and seconds per encoder.")
+@click.option(
+    "--slides", "count", default=3, show_default=True, type=click.IntRange(1), help="Slides that --measure takes."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@click.pass_context
+def estimate(context: click.Context, project_file: Path, measure: bool, count: int, as_json: bool) -> None:
+    """Say what a project's missing and stale outputs take: slides, patches, hours, disk.
+
+    Rates are what --measure found, or what earlier runs took, as the output folder, and the Dagster instance in
+    DAGSTER_HOME, remember; what is assumed for want of both is said. --measure computes for real in a temporary folder
+    and leaves only its rates in the output folder. Hours are of one process on this machine.
+
+    Exit code: 0, whatever the estimate; 1 when there is no slide; 2 for wrong usage.
+    """
+    recipe = recipe_of_file(project_file)
+    hooks = context.obj if isinstance(context.obj, Hooks) else Hooks()
+    try:
+        with logging_to_stderr(False):
+            if measure:
+                _measure(recipe, count)
+            found, failed = _estimated(recipe, hooks)
+    except KeyboardInterrupt:
+        click.echo("\nInterrupted: nothing was kept; run again.", err=True)
+        context.exit(INTERRUPTED)
+    except AtlasPatchError as error:
+        raise click.ClickException(str(error)) from error
+    free = free_gigabytes(recipe.project.output)
+    if as_json:
+        click.echo(json.dumps(as_values(found, failed, free), indent=1))
+    else:
+        click.echo("\n".join(as_lines(found, failed, free)))
+
+
+def _measure(recipe: "Recipe", count: int) -> None:
+    """Measure, and keep the rates."""
+    from atlaspatch_core.measuring import measure
+    from atlaspatch_core.rates import keep_measured
+
+    sources = slides_of(recipe.project).sources
+    click.echo(f"Measuring {min(count, len(sources))} of {len(sources)} slides …", err=True)
+    measured = measure(recipe, sources, slides=count, tell=lambda text: click.echo(text, err=True))
+    keep_measured(recipe.project.output, measured)
+
+
+def _estimated(recipe: "Recipe", hooks: Hooks) -> "tuple[Estimate, int]":
+    """Return the estimate, and how many outputs failed and are not in it."""
+    from atlaspatch_core.cli.status import look
+    from atlaspatch_core.estimate import estimate, measured_rates
+
+    outputs = look(recipe, hooks).outputs
+    wanted = [it for it in outputs if it.state in ("missing", "stale")]
+    of_runs = hooks.rates(recipe) if hooks.rates else {}
+    found = estimate(recipe, wanted, {**of_runs, **measured_rates(recipe)})
+    return found, sum(it.state == "failed" for it in outputs)
+
+
+def free_gigabytes(folder: Path) -> float | None:
+    """Return the free space where a folder lies or will lie, GB; None where it cannot be told."""
+    try:
+        return shutil.disk_usage(next(it for it in (folder, *folder.absolute().parents) if it.exists())).free / 1e9
+    except (OSError, StopIteration):
+        return None
+
+
+def as_values(found: "Estimate", failed: int, free: float | None) -> dict[str, Any]:
+    """Return JSON values."""
+    steps = [
+        {
+            "step": str(part.step),
+            "slides": part.slides,
+            "patches": part.patches,
+            "patches_from": part.patches_from,
+            "per_second": part.rate.per_second,
+            "unit": "patches" if part.step.kind == "patch_features" else "slides",
+            "source": part.rate.source,
+            "hours": part.seconds / 3600,
+            "gigabytes": part.gigabytes,
+        }
+        for part in found.parts
+    ]
+    more = {"assumed": [str(step) for step in found.assumed], "failed_outputs": failed, "free_gigabytes": free}
+    return {**found.numbers, **more, "steps": steps}
+
+
+def as_lines(found: "Estimate", failed: int, free: float | None) -> list[str]:
+    """Return the estimate as text: a table of steps, and the sums."""
+    from atlaspatch_core.estimate import hours
+
+    rest = [f"{failed} output{'' if failed == 1 else 's'} failed and are not counted"] if failed else []
+    if not found.slides:
+        return ["nothing to do: all that can be made is fresh", *rest]
+    head = ("step", "slides", "patches", "rate", "time", "disk", "rate from")
+    rows = [head, *(_row(part) for part in found.parts)]
+    lines = _columns(rows)
+    lines += [f"{part.step}: patches {part.patches_from}" for part in found.parts if part.patches_from]
+    size = f"{found.gigabytes:.3g} GB of features" + ("" if free is None else f", {free:,.0f} GB are free")
+    slides = f"{found.slides:,} slide{'' if found.slides == 1 else 's'}"
+    lines.append(f"{slides}, {found.patches:,} patches, about {hours(found.seconds)} in one process, {size}")
+    if free is not None and found.gigabytes > free:
+        lines.append("The disk is too small: free space, or let the project write to another one")
+    if found.assumed:
+        lines.append("Some rates are assumed; 'atlaspatch estimate --measure' measures them on this machine")
+    return [*lines, *rest]
+
+
+def _row(part: Any) -> tuple[str, ...]:
+    from atlaspatch_core.estimate import hours
+
+    unit = "patches/s" if part.step.kind == "patch_features" else "slides/s"
+    patches = f"{part.patches:,}" if part.patches else ""
+    size = f"{part.gigabytes:.3g} GB" if part.gigabytes else ""
+    rate = f"{part.rate.per_second:,.{0 if part.rate.per_second >= 100 else 2}f} {unit}"
+    return str(part.step), f"{part.slides:,}", patches, rate, hours(part.seconds), size, part.rate.source
+
+
+def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(word.ljust(wide) for word, wide in zip(row, widths, strict=True)).rstrip() for row in rows]

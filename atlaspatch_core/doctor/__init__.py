@@ -1,0 +1,1 @@
+"""What may keep a project from running on this machine, found before it runs."""
