@@ -13,8 +13,13 @@ TWO_PART_SUFFIXES = (".ome.tiff", ".ome.tif", ".ome.zarr")
 
 
 def stem_of(path: PurePath) -> str:
-    """Return the file name without its suffix: the key of the slide everywhere."""
+    """Return the file name without its suffix: the key of the slide everywhere.
+
+    Digits after the last dot are no suffix: folders of DICOM instances are often called by their UID, 1.2.840.10008.
+    """
     name = path.name
+    if path.suffix[1:].isdigit():
+        return name
     if name.lower().endswith(TWO_PART_SUFFIXES):
         return name.rsplit(".", 2)[0]
     return path.stem

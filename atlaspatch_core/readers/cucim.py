@@ -1,7 +1,6 @@
 """Aperio and generic tiled TIFF through cuCIM, on the processor; only where it is asked for by name."""
 
 import math
-import struct
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.mpp import Stated
 from atlaspatch_core.readers.advice import COPY
 from atlaspatch_core.readers.reader import Reader, import_extra
+from atlaspatch_core.readers.tiff import UNREADABLE
 from atlaspatch_core.readers.windows import Window, WindowedSlide, describe
 from atlaspatch_core.slide import stem_of
 
@@ -60,7 +60,7 @@ def check_compression(path: Path) -> None:
             check_chain(path, tiff)
             page = tiff.pages.first
             crashes = page.compression in DEFLATE and page.predictor != 1
-    except (ValueError, IndexError, KeyError, TypeError, OSError, struct.error) as error:
+    except UNREADABLE as error:
         raise UnreadableSlide(
             f"{stem_of(path)}: {path.name} is no whole TIFF ({error}), and cuCIM reads nothing else; leave out the "
             f"reader, so that another is found, or {COPY}"

@@ -14,6 +14,7 @@ from atlaspatch_core.mpp import Stated, find_scale
 from atlaspatch_core.readers.advice import CONVERT, COPY
 from atlaspatch_core.readers.labels import institution_of, stain_of, vendor_of
 from atlaspatch_core.readers.reader import Reader, UnsupportedSlide
+from atlaspatch_core.readers.tiff import is_ome
 from atlaspatch_core.slide import Level, Region, SlideInfo, stem_of
 
 if TYPE_CHECKING:
@@ -74,13 +75,17 @@ def file_of(path: Path) -> Path:
 
 
 def recognises(path: Path) -> bool:
-    """Say whether OpenSlide knows the format."""
+    """Say whether OpenSlide knows the format.
+
+    It takes an OME-TIFF for a TIFF of one level without a scale, so that one is left to the reader of TIFFs.
+    """
     from openslide import OpenSlide, OpenSlideError
 
     try:
-        return OpenSlide.detect_format(file_of(path)) is not None
+        vendor = OpenSlide.detect_format(file_of(path))
     except OpenSlideError:
         return False
+    return vendor is not None and not (vendor == "generic-tiff" and is_ome(path))
 
 
 def open_with_openslide(path: Path, stated: Stated) -> OpenSlideSlide:

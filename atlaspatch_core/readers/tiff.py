@@ -23,6 +23,8 @@ SILENCE = logging.NullHandler()
 """Keeps what tifffile logs of a damaged file, which the error says anyway, from a console without logging."""
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """How TIFF and BigTIFF begin."""
+UNREADABLE = (ValueError, IndexError, KeyError, TypeError, OSError, EOFError, struct.error)
+"""What tifffile raises of files that are damaged, or no TIFF."""
 PLAIN = (None, "generic-tiff", "aperio")
 """What OpenSlide calls files whose tiles lie side by side from (0, 0). Other vendors' overlap, or are shifted."""
 
@@ -38,6 +40,19 @@ def is_tiff(path: Path) -> bool:
         with path.open("rb") as file:
             return file.read(4) in MAGIC
     except OSError:
+        return False
+
+
+def is_ome(path: Path) -> bool:
+    """Say whether a file is an OME-TIFF: it is called so, or its first description is OME-XML."""
+    import tifffile
+
+    if path.name.lower().endswith((".ome.tif", ".ome.tiff")):
+        return True
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            return tiff.is_ome
+    except UNREADABLE:
         return False
 
 
@@ -61,7 +76,7 @@ def open_tiff(path: Path, stated: Stated) -> WindowedSlide:
     try:
         with tifffile.TiffFile(path) as tiff:
             return open_pages(path, tiff, stated)
-    except (ValueError, IndexError, KeyError, TypeError, OSError, EOFError, struct.error) as error:
+    except UNREADABLE as error:
         raise UnreadableSlide(
             f"{stem}: {path.name} is cut short, damaged, or no TIFF that tifffile can follow ({error}); {COPY}"
         ) from error

@@ -2,6 +2,7 @@
 
 import os
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import final
 
@@ -27,14 +28,16 @@ COMPRESSION_NAMES = {
 def find_levels(path: Path, tiff: tifffile.TiffFile) -> tuple[list[tifffile.TiffPage], list[TiledLevel]]:
     """Return the page and the tiles of each level, finest first.
 
-    The pyramid is the largest image of the file: SubIFDs (OME-TIFF), pages marked as reduced, or Aperio's order.
+    The pyramid is the largest image of the file, and what has its proportions: SubIFDs (OME-TIFF), pages that are
+    marked as reduced, tiled pages of Aperio (its thumbnail is in strips).
     Of several time points the first is taken, of several focal planes the middle one.
     Raises UnreadableSlide for pixels that cannot be shown rightly, or are not there.
     """
     check_chain(path, tiff)
     series = max(tiff.series, key=lambda one: one.keyframe.imagewidth * one.keyframe.imagelength)
-    pages = [page_of(path, level) for level in series.levels]
-    pages = [pages[0], *(page for page in pages[1:] if is_reduction(page, pages[0]))]
+    full = page_of(path, series)
+    by_size = {page.imagewidth: page for page in candidates(tiff, full) if is_reduction(page, full)}
+    pages = [full, *(by_size[width] for width in sorted(by_size, reverse=True))]
     for page in pages:
         check_page(path, page)
     return pages, [stored_level(path, page) for page in pages]
@@ -73,6 +76,13 @@ def page_of(path: Path, series: tifffile.TiffPageSeries) -> tifffile.TiffPage:
     if page is None:
         raise UnreadableSlide(f"{stem_of(path)}: page {number} of {path.name} is not stored; {COPY}")
     return page.aspage()
+
+
+def candidates(tiff: tifffile.TiffFile, full: tifffile.TiffPage) -> Iterator[tifffile.TiffPage]:
+    """Yield the pages that may be coarser levels of ``full``."""
+    yield from (page.aspage() for page in full.pages or ())
+    pages = (page.aspage() for page in tiff.pages)
+    yield from (page for page in pages if page.is_reduced or (tiff.is_svs and page.is_tiled))
 
 
 def is_reduction(page: tifffile.TiffPage, full: tifffile.TiffPage) -> bool:
