@@ -1,14 +1,13 @@
 """The pixels of a grid: every patch once, in bounded memory, read by several threads."""
 
 from collections.abc import Generator, Iterator
-from itertools import chain
 from typing import Self, final
 
 import numpy as np
 
 from atlaspatch_core.grid import PatchGrid
-from atlaspatch_core.read_ahead import Batch, Piece, run
-from atlaspatch_core.regions import read_patch, region_pieces
+from atlaspatch_core.read_ahead import Batch, Reading, run
+from atlaspatch_core.regions import read_patch, region_reading
 from atlaspatch_core.scale import Downscale
 from atlaspatch_core.slide import Slide
 from atlaspatch_core.tiles.reduced import DCT_FACTORS
@@ -32,17 +31,15 @@ class PatchStream:
         self.why = source if isinstance(source, str) else source.why
         """Why this path was taken."""
         self._tiles = source if isinstance(source, TileStream) else None
-        self._batches = run(
-            self._pieces(slide, grid, batch_size),
-            patch_size=grid.sampling.patch_size,
-            batch_size=batch_size,
-            workers=workers,
-        )
+        self._batches = self._run(slide, grid, batch_size, workers)
 
-    def _pieces(self, slide: Slide, grid: PatchGrid, batch_size: int) -> Iterator[Piece]:
-        if self._tiles is None:
-            return region_pieces(slide, grid, np.arange(len(grid.coords)), batch_size)
-        return chain(self._tiles.pieces(batch_size), region_pieces(slide, grid, self._tiles.others, batch_size))
+    def _run(self, slide: Slide, grid: PatchGrid, batch_size: int, workers: int) -> Generator[Batch]:
+        others = np.arange(len(grid.coords))
+        if self._tiles is not None:
+            yield from _run(self._tiles.reading(batch_size), grid, batch_size, workers)
+            others = self._tiles.others
+        if len(others):
+            yield from _run(region_reading(slide, grid, others, batch_size), grid, batch_size, workers)
 
     def __iter__(self) -> Iterator[Batch]:
         return self._batches
@@ -75,6 +72,10 @@ def open_stream(
     factors = DCT_FACTORS if downscale == "dct" else ()
     source = open_tile_stream(slide, grid, factors) if len(grid.coords) else "there are no patches"
     return PatchStream(slide, grid, source, batch_size=batch_size, workers=workers)
+
+
+def _run(reading: Reading, grid: PatchGrid, batch_size: int, workers: int) -> Generator[Batch]:
+    return run(reading, patch_size=grid.sampling.patch_size, batch_size=batch_size, workers=workers)
 
 
 def stream_patches(slide: Slide, grid: PatchGrid, *, batch_size: int, workers: int) -> Generator[Batch]:

@@ -4,22 +4,11 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import final
 from weakref import finalize
 
 import numpy as np
 from numpy.typing import NDArray
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Piece:
-    """Some patches that one thread reads; they lie side by side in one batch."""
-
-    rows: NDArray[np.int64]
-    """Shape (n,): their rows in the grid."""
-    fill: Callable[[NDArray[np.uint8]], None]
-    """Writes the patches, shape (n, patch_size, patch_size, 3). May wait for earlier pieces, never for later ones."""
-    ends_batch: bool
-    """The batch is whole with this."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,83 +21,96 @@ class Batch:
     """Shape (b, patch_size, patch_size, 3): RGB, patch i belongs to ``rows[i]``; white outside the slide."""
 
 
+Fill = Callable[["Shelf"], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Piece:
+    """Some reading that one thread does; it writes to patches of any batch that is open."""
+
+    fill: Fill
+    """Writes patches, or parts of them, to the shelf."""
+    begins: int
+    """How many batches, from the first on, this and all earlier pieces write to."""
+    ends: int
+    """How many batches, from the first on, are whole once this and all earlier pieces are done."""
+    byte_count: int
+    """Of the pixels that it reads."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """Patches in the order in which they become whole, and the pieces that make them so, to be read in order."""
+
+    rows: NDArray[np.int64]
+    """Shape (n,): rows of the grid."""
+    pieces: Iterable[Piece]
+
+
 LOOK_AHEAD_BYTES = 12 * 2**20
-"""Patches that wait, or are being read, besides the batches in use.
+"""Pixels that wait, or are being read, besides the batches in use.
 
 Few, because memory that comes round soon is still in the processor's cache: measured, 48 MiB cost a tenth of decoding.
 """
 PIECE_BYTES = 4 * 2**20
-"""Patches of one piece: large, so that handing it over costs nothing; small, to share fairly."""
+"""Pixels of one piece: large, so that handing it over costs nothing; small, to share fairly."""
 
 
-def piece_size(read_size: int) -> int:
-    """Return how many patches of this side, px, make one piece."""
-    return max(1, PIECE_BYTES // (3 * read_size**2))
+@final
+class Shelf:
+    """The batches that are being filled; a batch takes memory only when a piece writes to it."""
+
+    def __init__(self, rows: NDArray[np.int64], patch_size: int, batch_size: int) -> None:
+        self._rows = rows
+        self._shape = batch_size, patch_size, patch_size, 3
+        self._open: dict[int, NDArray[np.uint8]] = {}
+        self._begun = 0
+        self._ended = 0
+        self._spare: list[NDArray[np.uint8]] = []
+
+    def __getitem__(self, patch: int) -> NDArray[np.uint8]:
+        """Return where the patch of this place in the order goes, shape (patch_size, patch_size, 3)."""
+        batch, place = divmod(patch, self._shape[0])
+        return self._open[batch][place]
+
+    def begin(self, count: int) -> None:
+        """Open batches up to this number of them."""
+        for batch in range(self._begun, count):
+            self._open[batch] = _recycled(self._shape, self._spare)
+        self._begun = max(self._begun, count)
+
+    def end(self, count: int) -> Iterator[Batch]:
+        """Yield batches up to this number of them."""
+        for batch in range(self._ended, count):
+            rows = self._rows[batch * self._shape[0] : (batch + 1) * self._shape[0]]
+            yield Batch(rows, self._open.pop(batch)[: len(rows)])
+        self._ended = max(self._ended, count)
 
 
-def cuts(
-    count: int, most: int, batch_size: int, borders: NDArray[np.int64] | tuple[int, ...] = ()
-) -> Iterator[tuple[int, int]]:
-    """Yield (start, stop) of consecutive pieces of ``range(count)``, at most ``most`` long.
-
-    None reaches over a border, nor over a multiple of ``batch_size``.
-    """
-    stops = {*np.asarray(borders, int).tolist(), *range(batch_size, count, batch_size), count} - {0}
-    start = 0
-    for stop in sorted(stops):
-        for piece in range(start, stop, most):
-            yield piece, min(stop, piece + most)
-        start = stop
-
-
-def run(pieces: Iterable[Piece], *, patch_size: int, batch_size: int, workers: int) -> Generator[Batch]:
+def run(reading: Reading, *, patch_size: int, batch_size: int, workers: int) -> Generator[Batch]:
     """Read the pieces on ``workers`` threads, never far ahead of the consumer, and yield each batch when it is whole.
 
     What ``fill`` raises is raised here. Closing the generator stops the threads.
     """
+    shelf = Shelf(reading.rows, patch_size, batch_size)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="patches")
-    waiting: deque[tuple[_Placed, Future[None]]] = deque()
+    waiting: deque[tuple[Piece, Future[None]]] = deque()
     try:
-        for item in _placed(pieces, patch_size, batch_size):
-            waiting.append((item, pool.submit(item.fill)))
-            if len(waiting) > workers and _bytes(waiting) > LOOK_AHEAD_BYTES:
-                yield from _finished(*waiting.popleft())
+        for piece in reading.pieces:
+            shelf.begin(piece.begins)
+            waiting.append((piece, pool.submit(piece.fill, shelf)))
+            while len(waiting) > workers and sum(piece.byte_count for piece, _ in waiting) > LOOK_AHEAD_BYTES:
+                yield from _finished(shelf, *waiting.popleft())
         while waiting:
-            yield from _finished(*waiting.popleft())
+            yield from _finished(shelf, *waiting.popleft())
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Placed:
-    """A piece with its place in a batch."""
-
-    piece: Piece
-    batch: Batch
-    start: int
-
-    @property
-    def stop(self) -> int:
-        return self.start + len(self.piece.rows)
-
-    def fill(self) -> None:
-        """Write the patches into their batch."""
-        self.piece.fill(self.batch.patches[self.start : self.stop])
-
-
-def _placed(pieces: Iterable[Piece], patch_size: int, batch_size: int) -> Iterator[_Placed]:
-    """Give each piece its place in a batch; a batch takes memory only when its first piece comes."""
-    batch, start, spare = None, 0, []
-    for piece in pieces:
-        if batch is None:
-            patches = _recycled((batch_size, patch_size, patch_size, 3), spare)
-            batch, start = Batch(np.empty(batch_size, np.int64), patches), 0
-        placed = _Placed(piece, batch, start)
-        batch.rows[start : placed.stop] = piece.rows
-        yield placed
-        start = placed.stop
-        if piece.ends_batch:
-            batch = None
+def _finished(shelf: Shelf, piece: Piece, filled: Future[None]) -> Iterator[Batch]:
+    """Wait for a piece; yield the batches that are whole with it."""
+    filled.result()
+    yield from shelf.end(piece.ends)
 
 
 def _recycled(shape: tuple[int, ...], spare: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
@@ -121,14 +123,3 @@ def _recycled(shape: tuple[int, ...], spare: list[NDArray[np.uint8]]) -> NDArray
     array = np.frombuffer(memory.data, np.uint8)
     finalize(array, spare.append, memory).atexit = False
     return array.reshape(shape)
-
-
-def _bytes(waiting: Iterable[tuple[_Placed, Future[None]]]) -> int:
-    return sum(len(item.piece.rows) * item.batch.patches[0].nbytes for item, _ in waiting)
-
-
-def _finished(item: _Placed, filled: Future[None]) -> Iterator[Batch]:
-    """Wait for a piece; yield its batch where it was the last of it."""
-    filled.result()
-    if item.piece.ends_batch:
-        yield Batch(item.batch.rows[: item.stop], item.batch.patches[: item.stop])

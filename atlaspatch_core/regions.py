@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import pairwise
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.grid import PatchGrid
-from atlaspatch_core.read_ahead import Piece, cuts
+from atlaspatch_core.read_ahead import Piece, Reading, Shelf
 from atlaspatch_core.scale import Sampling
 from atlaspatch_core.slide import Region, Slide
 
@@ -39,22 +40,29 @@ def averaged(pixels: NDArray[np.uint8], patch_size: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(pixels, (patch_size, patch_size), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def region_pieces(slide: Slide, grid: PatchGrid, rows: NDArray[np.int64], batch_size: int) -> Iterator[Piece]:
-    """Yield these rows of the grid as pieces, neighbours together."""
-    sampling = grid.sampling
-    downsample = slide.info.levels[sampling.level].downsample
-    cell_side = max(1, BLOCK_SIDE - sampling.read_size) * downsample
+def region_reading(slide: Slide, grid: PatchGrid, rows: NDArray[np.int64], batch_size: int) -> Reading:
+    """Return how these rows of the grid are read, neighbours together."""
+    cell_side = max(1, BLOCK_SIDE - grid.sampling.read_size) * slide.info.levels[grid.sampling.level].downsample
     cells = (grid.coords[rows] // cell_side).astype(np.int64)
     order = np.lexsort((cells[:, 0], cells[:, 1]))
     rows, cells = rows[order], cells[order]
-    new_cell = 1 + np.flatnonzero((np.diff(cells, axis=0) != 0).any(axis=1))
-    for start, stop in cuts(len(rows), len(rows), batch_size, new_cell):
-        ends_batch = stop == len(rows) or stop % batch_size == 0
-        yield Piece(rows[start:stop], partial(_fill, slide, grid, rows[start:stop]), ends_batch)
+    new_cells = 1 + np.flatnonzero((np.diff(cells, axis=0) != 0).any(axis=1))
+    return Reading(rows, _pieces(slide, grid, rows, batch_size, [0, *new_cells.tolist(), len(rows)]))
 
 
-def _fill(slide: Slide, grid: PatchGrid, rows: NDArray[np.int64], out: NDArray[np.uint8]) -> None:
-    """Write the patches of neighbouring rows to ``out`` (n, patch_size, patch_size, 3)."""
+def _pieces(
+    slide: Slide, grid: PatchGrid, rows: NDArray[np.int64], batch_size: int, borders: list[int]
+) -> Iterator[Piece]:
+    """Yield the patches between two borders as one piece."""
+    patch_bytes = 3 * grid.sampling.read_size**2
+    for start, stop in pairwise(borders):
+        ends = -(-stop // batch_size) if stop == len(rows) else stop // batch_size
+        fill = partial(_fill, slide, grid, rows[start:stop], start)
+        yield Piece(fill, -(-stop // batch_size), ends, (stop - start) * patch_bytes)
+
+
+def _fill(slide: Slide, grid: PatchGrid, rows: NDArray[np.int64], first: int, shelf: Shelf) -> None:
+    """Write the patches of neighbouring rows to the shelf, from place ``first`` on."""
     sampling, coords = grid.sampling, grid.coords[rows]
     positions = coords / slide.info.levels[sampling.level].downsample
     corners = (positions - positions.min(axis=0)).astype(np.int64)
@@ -62,11 +70,11 @@ def _fill(slide: Slide, grid: PatchGrid, rows: NDArray[np.int64], out: NDArray[n
     worthwhile = len(rows) * sampling.read_size**2 >= LEAST_OVERLAP * width * height
     # A reader may interpolate between px; then only a patch read alone is certain to have the pixels of a patch.
     if not worthwhile or (positions % 1).any():
-        for place, (x, y) in enumerate(coords.tolist()):
-            out[place] = read_patch(slide, x, y, sampling)
+        for place, (x, y) in enumerate(coords.tolist(), first):
+            shelf[place][...] = read_patch(slide, x, y, sampling)
         return
     x, y = coords.min(axis=0).tolist()
     block = slide.read_region(Region(x, y, sampling.level, width, height))
-    for place, (left, top) in enumerate(corners.tolist()):
+    for place, (left, top) in enumerate(corners.tolist(), first):
         square = block[top : top + sampling.read_size, left : left + sampling.read_size]
-        out[place] = averaged(square, sampling.patch_size)
+        shelf[place][...] = averaged(square, sampling.patch_size)

@@ -1,8 +1,7 @@
-"""Which part of which tile goes where in each patch."""
+"""Which part of which tile goes where in which patch."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,41 +9,42 @@ from numpy.typing import NDArray
 from atlaspatch_core.tiles.layout import TiledLevel
 from atlaspatch_core.tiles.plan import TilePlan
 
-PieceOfTile = tuple[int, int, int, int, int, int, int, int, int]
-"""A tile's number; top, bottom, left, right in the patch; top, bottom, left, right in the tile, px."""
+
+class Part(NamedTuple):
+    """A part of a tile that belongs to a patch."""
+
+    patch: int
+    """Place of the patch in the plan."""
+    top: int
+    """px of the patch, at the scale of the level, as are the next three."""
+    bottom: int
+    left: int
+    right: int
+    from_top: int
+    """px of the tile, as are the next three."""
+    to_bottom: int
+    from_left: int
+    to_right: int
 
 
-@dataclass(frozen=True, slots=True)
-class PatchPieces:
-    """What one patch is made of."""
+def parts_of(level: TiledLevel, plan: TilePlan, start: int, stop: int, size: int) -> Iterator[tuple[int, list[Part]]]:
+    """Yield the numbers of the tiles at the places start … stop - 1 of a plan, each with its parts.
 
-    decodes: list[int]
-    """Numbers of the tiles that no earlier patch needs."""
-    is_shared: bool
-    """A tile of it is decoded with a patch before ``start``."""
-    is_inside: bool
-    """No part of it lies outside the level."""
-    pieces: list[PieceOfTile]
-
-
-def patch_pieces(level: TiledLevel, plan: TilePlan, start: int, stop: int, size: int) -> Iterator[PatchPieces]:
-    """Yield what the patches start … stop - 1 of a plan, squares of ``size`` px of the level, are made of."""
+    Patches are squares of ``size`` px of the level.
+    """
     starts = plan.starts[start : stop + 1]
-    needs = plan.needs[starts[0] : starts[-1]]
-    patch = np.repeat(np.arange(start, stop), np.diff(starts))
-    owners = plan.first_patch[needs]
-    is_shared = (np.minimum.reduceat(owners, starts[:-1] - starts[0]) < start).tolist()
-    is_inside = np.all(plan.corners[start:stop] + size <= (level.width, level.height), axis=1).tolist()
-    pieces = list(map(tuple, _pieces(level, needs, plan.corners[patch], size).tolist()))
-    first = np.where(owners == patch, needs, -1).tolist()
+    patches = plan.patches[starts[0] : starts[-1]]
+    tiles = np.repeat(plan.tiles[start:stop], np.diff(starts))
+    parts = [Part(*numbers) for numbers in _numbers(level, tiles, patches, plan.corners[patches], size).tolist()]
     bounds = (starts - starts[0]).tolist()
-    for place, (low, high) in enumerate(pairwise(bounds)):
-        decodes = [tile for tile in first[low:high] if tile >= 0]
-        yield PatchPieces(decodes, is_shared[place], is_inside[place], pieces[low:high])
+    for place, tile in enumerate(plan.tiles[start:stop].tolist()):
+        yield tile, parts[bounds[place] : bounds[place + 1]]
 
 
-def _pieces(level: TiledLevel, tiles: NDArray[np.int64], corners: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """Return (n, 9): where each tile and the square with that corner (n, 2) overlap, as in ``PieceOfTile``."""
+def _numbers(
+    level: TiledLevel, tiles: NDArray[np.int64], patches: NDArray[np.int64], corners: NDArray[np.int64], size: int
+) -> NDArray[np.int64]:
+    """Return (n, 9): where each tile and the square with that corner (n, 2) overlap, as in ``Part``."""
     row, column = np.divmod(tiles, level.offsets.shape[1])
     ends = np.minimum(corners + size, (level.width, level.height))
     in_patch, in_tile = [], []
@@ -55,4 +55,4 @@ def _pieces(level: TiledLevel, tiles: NDArray[np.int64], corners: NDArray[np.int
         low, high = np.maximum(begin, corners[:, axis]), np.minimum(begin + side, ends[:, axis])
         in_patch += [low - corners[:, axis], high - corners[:, axis]]
         in_tile += [low - begin, high - begin]
-    return np.stack([tiles, *in_patch, *in_tile], axis=1)
+    return np.stack([patches, *in_patch, *in_tile], axis=1)

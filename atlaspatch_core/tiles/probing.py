@@ -8,10 +8,9 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.grid import PatchGrid
 from atlaspatch_core.slide import Region, Slide
+from atlaspatch_core.tiles.assembly import Assembly
 from atlaspatch_core.tiles.codecs import Decode
 from atlaspatch_core.tiles.layout import TiledLevel
-from atlaspatch_core.tiles.live import LiveTiles
-from atlaspatch_core.tiles.pieces import patch_pieces
 from atlaspatch_core.tiles.plan import TilePlan, plan_tiles
 
 PROBES = 4
@@ -47,11 +46,13 @@ def _probes(
     coords = grid.coords[plan.rows[np.linspace(0, len(plan.rows) - 1, PROBES).astype(int)]]
     small = side // factor
     probes = plan_tiles(level, coords, slide.info.levels[number].downsample * factor, small)
-    pixels = np.empty((small, small, 3), np.uint8)
-    with closing(LiveTiles(level, decode, probes)) as live:
-        for tile in probes.tiles.tolist():
-            live.decode(tile)
-        made_of = patch_pieces(level, probes, 0, len(probes.rows), small)
-        for patch, (x, y) in zip(made_of, coords[probes.rows].tolist(), strict=True):
-            decoded = live.paste(patch, pixels)
-            yield pixels if decoded else None, slide.read_region(Region(x, y, number, small * factor, small * factor))
+    pixels = np.empty((len(probes.rows), small, small, 3), np.uint8)
+    broken: set[int] = set()
+    assembly = Assembly(
+        level, decode, probes, read_size=small, patch_size=small, read=lambda patch, _: broken.add(patch)
+    )
+    with closing(assembly):
+        assembly.fill(0, len(probes.tiles), pixels)
+    for patch, (x, y) in enumerate(coords[probes.rows].tolist()):
+        region = Region(x, y, number, small * factor, small * factor)
+        yield None if patch in broken else pixels[patch], slide.read_region(region)

@@ -3,20 +3,18 @@
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
-from threading import Event
 from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.grid import PatchGrid
-from atlaspatch_core.read_ahead import Piece, cuts, piece_size
-from atlaspatch_core.regions import averaged, read_patch
+from atlaspatch_core.read_ahead import PIECE_BYTES, Piece, Reading
+from atlaspatch_core.regions import read_patch
 from atlaspatch_core.slide import Slide
+from atlaspatch_core.tiles.assembly import Assembly
 from atlaspatch_core.tiles.codecs import Decode
 from atlaspatch_core.tiles.layout import TiledLevel, find_tiled_level
-from atlaspatch_core.tiles.live import LiveTiles
-from atlaspatch_core.tiles.pieces import PatchPieces, patch_pieces
 from atlaspatch_core.tiles.plan import TilePlan, plan_tiles
 from atlaspatch_core.tiles.probing import same_colours, same_pixels
 from atlaspatch_core.tiles.reduced import dct_factor, reduce_level
@@ -49,79 +47,35 @@ class TileStream:
         self._slide = slide
         self._grid = grid
         self._plan = source.plan
-        self._level = source.level
-        self._live = LiveTiles(source.level, source.decode, source.plan)
-        self._read_size = grid.sampling.read_size // source.factor
-        is_patch = self._read_size == grid.sampling.patch_size
-        self._is_tile = are_tiles(source.level, source.plan, self._read_size) & is_patch
-        self._piece_starts = np.zeros(0, np.int64)
-        self._decoded: list[Event] = []
+        self._tile_bytes = 3 * source.level.tile_width * source.level.tile_height
+        self._assembly = Assembly(
+            source.level,
+            source.decode,
+            source.plan,
+            read_size=grid.sampling.read_size // source.factor,
+            patch_size=grid.sampling.patch_size,
+            read=self._read,
+        )
 
     @property
     def others(self) -> NDArray[np.int64]:
         """Rows of the grid that must be read as regions."""
         return self._plan.others
 
-    def pieces(self, batch_size: int) -> Iterator[Piece]:
-        """Yield pieces that decode every tile and cut every patch, row by row; to be read once, in this order."""
-        count = len(self._plan.rows)
-        pieces = list(cuts(count, piece_size(self._grid.sampling.read_size), batch_size))
-        self._piece_starts = np.array([start for start, _ in pieces])
-        self._decoded = [Event() for _ in pieces]
-        for (start, stop), decoded in zip(pieces, self._decoded, strict=True):
-            ends_batch = stop == count or stop % batch_size == 0
-            yield Piece(self._plan.rows[start:stop], partial(self._fill, start, stop, decoded), ends_batch)
+    def reading(self, batch_size: int) -> Reading:
+        """Return the pieces that decode every tile once; to be read once."""
+        return Reading(self._plan.rows, self._pieces(batch_size))
 
-    def _fill(self, start: int, stop: int, decoded: Event, out: NDArray[np.uint8]) -> None:
-        """Write patches start … stop - 1 of the plan to ``out``, and let go of their tiles.
-
-        A patch is cut as soon as its tiles are decoded, while these are in the processor's cache. Those that share a
-        tile with an earlier piece come last: by then the thread that decodes it has finished, or nearly.
-        """
-        late: list[tuple[int, PatchPieces]] = []
-        square = self._square()
-        try:
-            for patch, made_of in enumerate(patch_pieces(self._level, self._plan, start, stop, self._read_size), start):
-                if self._is_tile[patch]:
-                    self._decode_whole(patch, made_of.decodes[0], out[patch - start])
-                    continue
-                for tile in made_of.decodes:
-                    self._live.decode(tile)
-                if made_of.is_shared:
-                    late.append((patch, made_of))
-                else:
-                    self._cut(patch, made_of, square, out[patch - start])
-        finally:
-            decoded.set()
-        needs = self._plan.needs[self._plan.starts[start] : self._plan.starts[stop]]
-        self._wait_for_owners(needs, start)
-        for patch, made_of in late:
-            self._cut(patch, made_of, square, out[patch - start])
-        self._live.release(needs)
-
-    def _square(self) -> NDArray[np.uint8] | None:
-        """Return where a patch is put together before it is averaged; None where it is not."""
-        size = self._read_size
-        return None if size == self._grid.sampling.patch_size else np.empty((size, size, 3), np.uint8)
-
-    def _wait_for_owners(self, needs: NDArray[np.int64], start: int) -> None:
-        """Wait until the earlier pieces have decoded those of the tiles that are theirs."""
-        owners = self._plan.first_patch[needs]
-        pieces = np.searchsorted(self._piece_starts, owners[owners < start], side="right") - 1
-        for piece in np.unique(pieces).tolist():
-            self._decoded[piece].wait()
-
-    def _decode_whole(self, patch: int, tile: int, out: NDArray[np.uint8]) -> None:
-        """Write a patch that is one tile, which no other patch needs, to ``out``."""
-        if not self._live.decode_into(tile, out):
-            self._read(patch, out)
-
-    def _cut(self, patch: int, made_of: PatchPieces, square: NDArray[np.uint8] | None, out: NDArray[np.uint8]) -> None:
-        """Write one patch to ``out`` (patch_size, patch_size, 3), by way of ``square``; its tiles are decoded."""
-        if not self._live.paste(made_of, out if square is None else square):
-            self._read(patch, out)
-        elif square is not None:
-            out[...] = averaged(square, self._grid.sampling.patch_size)
+    def _pieces(self, batch_size: int) -> Iterator[Piece]:
+        plan, count = self._plan, len(self._plan.tiles)
+        tiles = max(1, PIECE_BYTES // self._tile_bytes)
+        for start in range(0, count, tiles):
+            stop = min(count, start + tiles)
+            furthest = int(plan.patches[plan.starts[start] : plan.starts[stop]].max())
+            whole = int(np.searchsorted(plan.last, stop))
+            ends = -(-whole // batch_size) if stop == count else whole // batch_size
+            fill = partial(self._assembly.fill, start, stop)
+            yield Piece(fill, furthest // batch_size + 1, ends, (stop - start) * self._tile_bytes)
 
     def _read(self, patch: int, out: NDArray[np.uint8]) -> None:
         """Write one patch to ``out`` through the slide's reader, which shows or says what is wrong with a tile."""
@@ -129,8 +83,8 @@ class TileStream:
         out[...] = read_patch(self._slide, x, y, self._grid.sampling)
 
     def close(self) -> None:
-        """Release the file and the tiles."""
-        self._live.close()
+        """Release the file and the memory."""
+        self._assembly.close()
 
 
 def open_tile_stream(slide: Slide, grid: PatchGrid, dct_factors: Collection[int] = ()) -> TileStream | str:
@@ -167,12 +121,3 @@ def reduced(slide: Slide, grid: PatchGrid, full: Source, factors: Collection[int
     if len(plan.rows) < len(full.plan.rows) or not same_colours(slide, grid, level, plan, factor):
         return None
     return Source(level, plan, level.decoders[0], factor)
-
-
-def are_tiles(level: TiledLevel, plan: TilePlan, size: int) -> NDArray[np.bool_]:
-    """Return (n,): which patches, squares of ``size`` px, are exactly one tile that no other patch needs."""
-    if not level.tile_width == level.tile_height == size:
-        return np.zeros(len(plan.rows), np.bool_)
-    inside = plan.corners + size <= (level.width, level.height)
-    alone = plan.uses[plan.needs[plan.starts[:-1]]] == 1
-    return alone & (inside & (plan.corners % size == 0)).all(axis=1)

@@ -16,6 +16,9 @@ from atlaspatch_core.patches import open_stream, read_patch
 from atlaspatch_core.readers import open_slide
 from atlaspatch_core.scale import Sampling
 from atlaspatch_core.slide import Slide
+from atlaspatch_core.tiles import plan
+from atlaspatch_core.tiles.layout import find_tiled_level
+from atlaspatch_core.tiles.plan import plan_tiles
 
 WIDTH, HEIGHT = 430, 310
 APERIO = f"Aperio Image Library v11.2.1\r\n{WIDTH}x{HEIGHT} [0,0 {WIDTH}x{HEIGHT}] Q=90|AppMag = 20|MPP = 0.5"
@@ -116,6 +119,25 @@ def test_overlapping_patches_are_the_readers_bytes(tmp_path):
 def test_area_averaged_patches_are_the_readers_bytes(tmp_path, patch, read):
     with open_slide(write(tmp_path / "painted.tiff", YCBCR), mpp=0.5) as slide:
         assert assert_same_as_reader(slide, grid_of(slide, patch=patch, read=read, step=read)) == "tiles"
+
+
+@pytest.mark.parametrize(("patch", "read", "step"), [(32, 64, 32), (32, 64, 33), (16, 64, 28), (24, 48, 48)])
+def test_patches_averaged_tile_by_tile_are_the_readers_bytes(tmp_path, patch, read, step):
+    with open_slide(write(tmp_path / "painted.tiff", YCBCR), mpp=0.5) as slide:
+        assert assert_same_as_reader(slide, grid_of(slide, patch=patch, read=read, step=step)) == "tiles"
+
+
+def test_wide_level_is_read_in_bands_with_the_readers_bytes(tmp_path, monkeypatch):
+    with open_slide(write(tmp_path / "painted.tiff", YCBCR), mpp=0.5) as slide:
+        grid = grid_of(slide, patch=64, step=16)
+        tiled = find_tiled_level(slide.info.path, slide.info.levels[0])
+        assert tiled is not None
+        assert (np.diff(plan_tiles(tiled, grid.coords, 1.0, 64).tiles) > 0).all()  # file order, each tile once
+        monkeypatch.setattr(plan, "MOST_OPEN_BYTES", 2**20)
+        banded = plan_tiles(tiled, grid.coords, 1.0, 64).tiles
+        twice = len(banded) - len(np.unique(banded))
+        assert 0 < twice <= tiled.offsets.shape[0] * (np.diff(banded) < 0).sum()
+        assert assert_same_as_reader(slide, grid) == "tiles"
 
 
 def test_patch_over_the_edge_is_white_there(tmp_path):
