@@ -247,7 +247,7 @@ def test_channels_kept_apart_are_refused(tmp_path):
     assert "keeps 3 channels apart" in refused(tmp_path / "a.ome.tif", mpp=0.5)
 
 
-@pytest.mark.parametrize("share", [0.3, 0.6, 0.9, 0.99, 0.9999])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9, 0.99])
 def test_ome_tiff_that_is_cut_short_is_refused(tmp_path, share):
     path = write_ome(tmp_path / "a.ome.tiff")
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
