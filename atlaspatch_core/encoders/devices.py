@@ -6,6 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from atlaspatch_core.encoders.declaration import Precision
+from atlaspatch_core.encoders.gpus import free_gpu
 from atlaspatch_core.errors import InvalidProject
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ log = logging.getLogger(__name__)
 def resolve_device(name: str) -> "device":
     """Return the device for ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
 
+    ``cuda`` is a GPU that no other process of ours computes on, where the machine has several.
     Where CUDA or MPS is missing it is the CPU, with one warning per process. Raises InvalidProject for other names and
     for a GPU number that the machine does not have.
     """
@@ -32,6 +34,8 @@ def resolve_device(name: str) -> "device":
     device = torch.device(name)
     if kind == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise InvalidProject(f"the device {name} is not there: this machine has {torch.cuda.device_count()} GPUs")
+    if kind == "cuda" and device.index is None and torch.cuda.device_count() > 1:
+        return torch.device("cuda", free_gpu(torch.cuda.device_count()))
     return device
 
 
