@@ -14,6 +14,8 @@ from filelock import FileLock
 
 from atlaspatch_core.atomic import LOCK_FOLDER, make_folder
 
+DRAFT = ".tracking-"
+"""How files that are being written are named."""
 TIME = "%Y-%m-%dT%H:%M:%S%z"
 
 
@@ -40,7 +42,7 @@ def lock_of(output: Path, name: str = "tracking") -> FileLock:
 def write_text(path: Path, text: str) -> None:
     """Write a file at once. To be called under the lock. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{uuid4().hex}.tmp")
+    draft = path.with_name(f"{DRAFT}{uuid4().hex}.tmp")
     try:
         draft.write_text(text, encoding="utf-8", errors="backslashreplace")  # of names that are no UTF-8
         draft.replace(path)
@@ -64,5 +66,5 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def sweep_drafts(folder: Path) -> None:
     """Remove what killed processes left. To be called under the lock: nobody else writes then. Raises OSError."""
-    for draft in folder.glob(".*.tmp"):
+    for draft in folder.glob(f"{DRAFT}*.tmp"):
         draft.unlink(missing_ok=True)

@@ -152,6 +152,7 @@ def settle(output: Path, runs: Iterable[RunFile]) -> list[RunFile]:
 
     To be called under the lock of the tracking. Raises OSError or UnwritableOutput.
     """
+    sweep_drafts(output)
     sweep_drafts(output / "runs")
     dead = [run for run in runs if run.status == RUNNING and not is_alive(output, run)]
     return [_killed(output, run) for run in dead]

@@ -50,11 +50,18 @@ def usable(state: Mapping[str, Any]) -> bool:
     """Tell whether a state that was read has the parts that are built upon; others are begun anew."""
     parts = (state.get(name) for name in ("slide", "meta", "tasks", "resume"))
     whole = all(isinstance(part, dict) for part in parts) and state.get("schema_version") == SCHEMA_VERSION
-    return whole and all(_is_task(task) for task in state["tasks"].values())
+    return whole and _is_error(state["resume"].get("last_error")) and all(map(_is_task, state["tasks"].values()))
 
 
 def _is_task(task: Any) -> bool:
-    return isinstance(task, dict) and isinstance(task.get("attempts"), list) and isinstance(task.get("outputs"), dict)
+    if not (isinstance(task, dict) and isinstance(task.get("attempts"), list)):
+        return False
+    files = task.get("outputs")
+    return isinstance(files, dict) and all(isinstance(file, dict) for file in files.values())
+
+
+def _is_error(error: Any) -> bool:
+    return error is None or isinstance(error, dict)
 
 
 def is_news(state: State, outcome: Outcome, *, several: bool) -> bool:
@@ -62,7 +69,8 @@ def is_news(state: State, outcome: Outcome, *, several: bool) -> bool:
     if told := told_by(outcome):
         task = state["tasks"].get(task_name(outcome.step, state["tasks"], several=several), {})
         return not _stands(task, told)
-    return _known(outcome).items() - _flat_meta(state).items() != set()
+    before = _flat_meta(state)
+    return any(before.get(name) != value for name, value in _known(outcome).items())
 
 
 def take(state: State, outcome: Outcome, store: Store, *, several: bool) -> None:

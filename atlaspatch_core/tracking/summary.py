@@ -26,11 +26,12 @@ def append(output: Path, section: str) -> None:
 
 def section(run: Mapping[str, Any], counts: Counts | None, totals: Mapping[str, Counter[str]]) -> str:
     """Return the section of a run; ``counts`` are None of one that was killed and told nothing."""
+    at = {name: run.get(name) for name in ("started_at", "run_id", "status", "tool", "host", "pid", "finished_at")}
     lines = [
-        f"## {run['started_at']} · run {run['run_id']} · {run['status']}",
+        f"## {at['started_at']} · run {at['run_id']} · {at['status']}",
         "",
-        f"- command: {run['tool']}, atlaspatch {run.get('atlaspatch_version')}, on {run['host']} (pid {run['pid']})",
-        f"- ended: {run['finished_at']}" + (f", {_one_line(run['error'])}" if run.get("error") else ""),
+        f"- command: {at['tool']}, atlaspatch {run.get('atlaspatch_version')}, on {at['host']} (pid {at['pid']})",
+        f"- ended: {at['finished_at']}" + (f", {_one_line(run['error'])}" if run.get("error") else ""),
         f"- slides of this run: {told(run.get('slides') or {})}",
         *(_of_run(counts) if counts else ()),
         *_of_folder(totals),

@@ -119,7 +119,8 @@ class Tracker:
             action()
         except (OSError, AtlasPatchError, NotImplementedError) as error:  # the last: no kernel locks on this disk
             if not self._warned:
-                log.warning("the run is not tracked in %s: %s", self._store.output, error)
+                why = getattr(error, "strerror", None) or error
+                log.warning("the run is not tracked in %s (%s); results are kept all the same", self._store.output, why)
             self._warned = True
 
 

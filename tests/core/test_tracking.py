@@ -340,3 +340,37 @@ def test_a_run_on_another_machine_counts_as_killed_once_it_was_silent_for_long(t
 
     assert [run.status for run in live_and_latest(tmp_path)] == [status]
     assert json.loads(path.read_bytes())["status"] == status
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"meta": {"mpp": {"x": 0.5}}},
+        {"tasks": {"coords": {"attempts": [], "outputs": {"coords_h5": None}}}},
+        {"resume": {"last_error": "it broke"}},
+        {"schema_version": 1},
+    ],
+)
+def test_a_state_of_another_shape_stops_no_run(finished, damage):
+    (path,) = (finished / "wsi_states").glob("a__*.json")
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | damage))
+
+    result = encode(finished.parent)
+
+    assert result.exit_code == 0, result.output
+    assert state_of(finished, "a")["schema_version"] == 2
+
+
+def test_what_a_killed_writer_left_is_swept_and_drafts_of_others_are_not(finished):
+    ours = [
+        finished / ".tracking-0.tmp",
+        finished / "runs" / ".tracking-1.tmp",
+        finished / "wsi_states" / ".tracking-2.tmp",
+    ]
+    theirs = finished / ".status.0.tmp"
+    for draft in (*ours, theirs):
+        draft.write_text("half")
+
+    encode(finished.parent)
+
+    assert [draft.exists() for draft in (*ours, theirs)] == [False, False, False, True]
