@@ -61,7 +61,8 @@ def convert(
 
     Transparent pixels become white. Each file is read back and compared with its slide before it gets its name; one
     that lies there already, made of the same slide with the same settings, is verified and kept. Pictures need their µm
-    per px in --mpp-csv. Files of more than 8 bits, in CMYK, or of several channels are refused.
+    per px in --mpp-csv. Files of more than 8 bits, in CMYK, or of several channels are refused. Memory is bounded,
+    whatever the slide; libvips keeps a third of each file in TMPDIR while it writes.
 
     Exit code: 0 when every slide is converted, 1 when one or more failed, 2 for wrong usage.
     """

@@ -90,7 +90,8 @@ def line(finding: "Finding") -> str:
 def summary(found: "Sequence[Finding]") -> str:
     """Return the last line."""
     counts = Counter(finding.level.value for finding in found)
-    return f"{len(found)} checks: {counts['PASS']} ok, {counts['WARN']} warnings, {counts['FAIL']} failures"
+    warned = f"{counts['WARN']} warning{'' if counts['WARN'] == 1 else 's'}"
+    return f"{len(found)} checks: {counts['PASS']} ok, {warned}, {counts['FAIL']} failed"
 
 
 def as_values(found: "Sequence[Finding]") -> dict[str, Any]:

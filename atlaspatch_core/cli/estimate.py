@@ -58,9 +58,11 @@ def estimate(context: click.Context, project_file: Path, measure: bool, count: i
 
 def _measure(recipe: "Recipe", count: int) -> None:
     """Measure, and keep the rates."""
+    from atlaspatch_core.atomic import make_folder
     from atlaspatch_core.measuring import measure
-    from atlaspatch_core.rates import keep_measured
+    from atlaspatch_core.rates import keep_measured, rates_file
 
+    make_folder(rates_file(recipe.project.output).parent)  # what cannot be kept is not worth measuring
     sources = slides_of(recipe.project).sources
     click.echo(f"Measuring {min(count, len(sources))} of {len(sources)} slides …", err=True)
     measured = measure(recipe, sources, slides=count, tell=lambda text: click.echo(text, err=True))

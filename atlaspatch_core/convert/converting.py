@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Event
 from time import perf_counter
 
-from atlaspatch_core.atomic import replacing, slide_lock
+from atlaspatch_core.atomic import replacing, slide_lock, sweep
 from atlaspatch_core.convert.settings import Settings
 from atlaspatch_core.convert.sources import Pixels, open_pixels
 from atlaspatch_core.convert.verifying import verify
@@ -19,11 +19,14 @@ from atlaspatch_core.errors import AtlasPatchError, ImplausibleScale, Unexpected
 from atlaspatch_core.fingerprint import Identity, content_fingerprint, why_stale
 from atlaspatch_core.mpp import MOST_MPP
 from atlaspatch_core.outcome import Status
+from atlaspatch_core.readers.advice import CONVERT
 from atlaspatch_core.slide import SlideInfo
 
 log = logging.getLogger(__name__)
 
 SUFFIX = ".tiff"
+EXPORT = "export it in another format"
+"""What to do instead of the readers' advice, which is to use this very command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +53,12 @@ def convert_all(
 ) -> Generator[Converted]:
     """Yield what becomes of every slide, as it comes; ``workers`` slides at once.
 
-    Closing the iterator ends conversions at their next strip, and waits for them. Raises MissingExtra.
+    What killed processes left half-written in the folder is removed first. Closing the iterator ends conversions at
+    their next strip, and waits for them. Raises MissingExtra.
     """
     share_cores(workers)
     vips()
+    sweep(folder, [folder])
     stop = Event()
     with ThreadPoolExecutor(workers, "convert") as pool:
         tasks = [pool.submit(attempt, source, folder, settings, force=force, stop=stop) for source in sources]
@@ -71,7 +76,7 @@ def attempt(source: SlideSource, folder: Path, settings: Settings, *, force: boo
     try:
         return convert(source, folder, settings, force=force, check=_checker(stop))
     except AtlasPatchError as error:
-        why = str(error)
+        why = str(error).replace(CONVERT, EXPORT)
     except Stopped:
         why = f"{source.stem}: interrupted; run again to go on"
     except Exception as error:  # a slide that breaks a library in a way nobody foresaw stops no other

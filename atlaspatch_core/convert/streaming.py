@@ -22,6 +22,8 @@ from atlaspatch_core.slide import Region, Slide
 STRIP_BYTES = 48 * 2**20
 """A strip has at least ``LEAST_ROWS``, and otherwise not more than this."""
 LEAST_ROWS, MOST_ROWS = 256, 1024
+CHUNK_ROWS = 16
+"""Rows that are copied at once on their way to libvips."""
 BLOCK = 2048
 """Width of what one thread reads at once, px."""
 THREADS = min(4, os.cpu_count() or 1)
@@ -55,9 +57,11 @@ def as_png(strips: Iterator[NDArray[np.uint8]], width: int, height: int) -> Gene
     yield b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
     deflate = zlib.compressobj(0)
     for strip in strips:
-        rows = np.zeros((len(strip), 1 + 3 * width), np.uint8)  # each row begins with its filter: 0, none
-        rows[:, 1:] = strip.reshape(len(strip), -1)
-        yield _chunk(b"IDAT", deflate.compress(rows.data))
+        for first in range(0, len(strip), CHUNK_ROWS):
+            some = strip[first : first + CHUNK_ROWS]
+            rows = np.zeros((len(some), 1 + 3 * width), np.uint8)  # each row begins with its filter: 0, none
+            rows[:, 1:] = some.reshape(len(some), -1)
+            yield _chunk(b"IDAT", deflate.compress(rows.data))
     yield _chunk(b"IDAT", deflate.flush()) + _chunk(b"IEND", b"")
 
 

@@ -55,18 +55,20 @@ def device(name: str, *, asked: bool = True) -> Finding:
 
     from atlaspatch_core.encoders.devices import resolve_device
 
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not present.get(name.partition(":")[0], True):
+        cure = 'install a torch for this GPU and its driver, or set device = "cpu" in [runtime]'
+        missing = warn("device", f"{name} is not there: everything computes on the CPU", cure)
+        return missing if asked else ok("device", "cpu: there is no GPU")
     try:
         found = resolve_device(name)
     except InvalidProject as error:
         return fail("device", str(error), "correct device in [runtime]")
-    if found.type == "cuda":
-        properties = torch.cuda.get_device_properties(found)
-        free, total = torch.cuda.mem_get_info(found)
-        return ok("device", f"{name}: {properties.name}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free")
-    if found.type == name or not asked:
-        return ok("device", f"{found.type}" + ("" if asked else ": there is no GPU"))
-    cure = 'install a torch for this GPU and its driver, or set device = "cpu" in [runtime]'
-    return warn("device", f"{name} is not there: everything computes on the CPU", cure)
+    if found.type != "cuda":
+        return ok("device", name)
+    free, total = torch.cuda.mem_get_info(found)
+    gpu = torch.cuda.get_device_properties(found).name
+    return ok("device", f"{name}: {gpu}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free")
 
 
 def _built_for() -> str:

@@ -32,7 +32,7 @@ def slides(subject: Subject) -> Iterator[Finding]:
 
 
 def _told(found: Discovery) -> Finding:
-    text = f"{len(found.sources):,} slides found"
+    text = f"{len(found.sources):,} slide{'' if len(found.sources) == 1 else 's'} found"
     if not found.clashes:
         return ok("slides", text)
     names = ", ".join(clash.stem for clash in found.clashes[:SHOWN])

@@ -6,7 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from filelock import Timeout
@@ -90,11 +90,15 @@ def locking(subject: Subject) -> Iterator[Finding]:
     """Have another process hold a slide's lock: ours has to wait, and gets it when the other is killed."""
     if subject.project is None:
         return
-    try:
-        with scratch(subject.project.output) as folder:
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(scratch(subject.project.output))
+        except OSError:
+            return  # it cannot be written at all, which another check says
+        try:
             yield _contended(folder)
-    except (OSError, AtlasPatchError) as error:
-        yield fail("locks", f"the output's file system locks no files ({error})", NFS)
+        except (OSError, AtlasPatchError) as error:
+            yield fail("locks", f"the output's file system locks no files ({error})", NFS)
 
 
 def _contended(folder: Path) -> Finding:

@@ -323,6 +323,25 @@ def test_a_conversion_that_nobody_wants_ends_and_leaves_nothing(tmp_path):
     assert left_in(tmp_path / "to") == []
 
 
+def test_what_a_killed_conversion_left_is_removed_by_the_next(tmp_path):
+    path, left = paint_slide(tmp_path / "a.svs", texture(300, 300)), tmp_path / "to" / f".a.{'0' * 32}.tmp"
+    left.parent.mkdir()
+    left.write_bytes(b"half")
+
+    assert command(path, "--to", tmp_path / "to").exit_code == 0
+    assert left_in(tmp_path / "to") == ["a.tiff"]
+
+
+def test_advice_is_not_to_use_the_command_that_failed(tmp_path):
+    (tmp_path / "a.svs").write_bytes(b"no slide")
+
+    result = command(tmp_path / "a.svs", "--to", tmp_path / "to")
+
+    assert result.exit_code == 1
+    assert "export it in another format" in result.stdout
+    assert "atlaspatch convert" not in result.stdout
+
+
 def test_an_interrupted_slide_says_so(tmp_path):
     stop = Event()
     stop.set()
@@ -447,3 +466,16 @@ def test_the_bundled_slide_is_converted(bundled_slide, tmp_path):
     assert done.info is not None
     assert (done.info.width, done.info.height) == (2220, 2967)
     assert done.info.mpp == pytest.approx(0.499, rel=1e-6)
+
+
+def test_every_format_of_one_slide_gives_its_pixels(shared_slides, tmp_path):
+    slides = {
+        "CMU-1-Small-Region": shared_slides / "CMU-1-Small-Region.svs",
+        "CMU-1-Small-Region.jp2": shared_slides / "wsic" / "CMU-1-Small-Region.jp2.tiff",
+        "CMU-1-Small-Region.webp": shared_slides / "wsic" / "CMU-1-Small-Region.webp.tiff",
+    }
+    for stem, path in slides.items():
+        convert(SlideSource(stem, path, 0.499, "mpp csv"), tmp_path, Settings(compression="deflate"), check=go)
+        with open_slide(path, mpp=0.499) as slide, OpenSlide(tmp_path / f"{stem}.tiff") as result:
+            own = slide.read_region(Region(900, 1200, 0, 500, 400))
+            assert np.array_equal(np.asarray(result.read_region((900, 1200), 0, (500, 400)).convert("RGB")), own)

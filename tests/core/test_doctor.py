@@ -80,7 +80,7 @@ def test_a_healthy_project_has_no_failure(project):
     assert result.exit_code == 0, result.output
     assert "✗" not in result.stdout
     assert "✓ locks: two processes exclude each other, and a killed one leaves no lock" in result.stdout
-    assert result.stdout.splitlines()[-1].endswith(" 0 failures")
+    assert result.stdout.splitlines()[-1].endswith(" 0 failed")
 
 
 def test_looking_leaves_no_trace(project):
@@ -155,7 +155,7 @@ def test_an_output_on_a_read_only_file_system_is_a_failure(project):
 
     assert named(found, "output")["status"] == "FAIL"
     assert "/proc cannot be written" in named(found, "output")["message"]
-    assert named(found, "locks")["status"] == "FAIL"
+    assert not [it for it in found if it["name"] == "locks"]
 
 
 def test_a_lock_that_is_not_honoured_is_found(project, monkeypatch):

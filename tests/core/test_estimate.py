@@ -225,6 +225,16 @@ def test_without_slides_it_fails_in_one_line(project):
     assert "no slide found" in result.stderr
 
 
+def test_measures_that_cannot_be_kept_are_not_taken(project):
+    (project.parent / "output").write_text("a file where a folder belongs")
+
+    result = estimate(project, "--measure")
+
+    assert result.exit_code == 1
+    assert "Measuring" not in result.stderr
+    assert "choose another output or change its permissions" in result.stderr
+
+
 def test_slides_are_taken_from_small_to_large(tmp_path):
     found = []
     for size in (5, 1, 4, 2, 3):
