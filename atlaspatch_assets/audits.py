@@ -19,6 +19,7 @@ from atlaspatch_assets.output_checks import (
     versions,
 )
 from atlaspatch_assets.pools import SLIDE_IO
+from atlaspatch_assets.results import table
 from atlaspatch_core.discovery import find_slides
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.project import Project
@@ -38,7 +39,7 @@ class AuditConfig(dg.Config):
     most: int = Field(default=2000, gt=0, description="Slides in the sample, at most. Each is some 20 events of 2 kB.")
     seed: str = Field(default="", description="Decides the sample; empty: another one every week.")
     duplicates: bool = Field(default=True, description="Compare embeddings with those of all slides; reads every file.")
-    dry_run: bool = Field(default=False, description="Only say in the log which slides would be looked at.")
+    dry_run: bool = Field(default=False, description="Only say which slides would be looked at.")
 
 
 def build_audit(recipe: Recipe) -> dg.Definitions:
@@ -50,7 +51,8 @@ def build_audit(recipe: Recipe) -> dg.Definitions:
     job = dg.define_asset_job(
         JOB_NAME,
         selection=dg.AssetSelection.checks(checks),
-        description="Reads a sample of the outputs and holds their values against their bounds. Changes nothing.",
+        description="Reads a sample of the outputs and holds their values against their bounds. Changes nothing but "
+        "the verdicts of the checks; with dry_run: true not even these, and only says which slides it would read.",
     )
     schedule = dg.ScheduleDefinition(
         name="audit_weekly",
@@ -70,13 +72,17 @@ def _checks(recipe: Recipe) -> dg.AssetChecksDefinition:
         known = recorded(recipe, context.instance)
         stems = chosen(list(known), config, date.today())
         context.log.info("%d of %d slides are looked at: %s", len(stems), len(known), ", ".join(stems[:100]))
+        failed: list[dict[str, str]] = []
         if not config.dry_run:
             wanted = context.selected_asset_check_keys
             for evaluation in _verdicts(recipe, known, stems, config, context.instance):
                 if evaluation.asset_check_key in wanted:
                     _say(context.log.warning, evaluation)
+                    failed += [] if evaluation.passed else [_row(evaluation)]
                     yield evaluation
-        yield from check_outputs(context, specs)
+        rows = table(failed, slide="string", output="string", check="string", reason="string")
+        told = {"slides": len(known), "looked_at": len(stems), "failed": len(failed), "findings": rows}
+        yield from check_outputs(context, specs, told | {"sample": ", ".join(stems[:100])})
 
     return audit_outputs
 
@@ -120,6 +126,15 @@ def _sources(project: Project) -> dict[str, Any]:
         return {source.stem: source for source in find_slides(project).sources}
     except AtlasPatchError:
         return {}
+
+
+def _row(evaluation: dg.AssetCheckEvaluation) -> dict[str, str]:
+    return {
+        "slide": str(evaluation.partition),
+        "output": evaluation.asset_key.to_user_string(),
+        "check": evaluation.check_name,
+        "reason": str(evaluation.metadata["reason"].value),
+    }
 
 
 def _say(warn: Callable[..., None], evaluation: dg.AssetCheckEvaluation) -> None:

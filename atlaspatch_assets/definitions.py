@@ -6,9 +6,11 @@ from atlaspatch_assets.assets import build_slide_assets
 from atlaspatch_assets.audits import build_audit
 from atlaspatch_assets.coverage import build_validity_definitions
 from atlaspatch_assets.edits import build_edit_sensor
+from atlaspatch_assets.exports import build_export
 from atlaspatch_assets.jobs import build_job
 from atlaspatch_assets.patients import build_patient_definitions
 from atlaspatch_assets.project_file import find_project
+from atlaspatch_assets.pruning import build_pruning
 from atlaspatch_assets.report import build_report_definitions
 from atlaspatch_assets.retiring import build_retirement
 from atlaspatch_assets.sensors import build_sensor
@@ -28,7 +30,7 @@ def build_definitions(project: Project) -> dg.Definitions:
     job = build_job(assets)
     of_slides = dg.Definitions(
         assets=[assets],
-        jobs=[job, build_retirement(project)],
+        jobs=[job, build_retirement(project), build_export(recipe), build_pruning(project)],
         sensors=[build_sensor(project), build_edit_sensor(recipe)],
         executor=dg.in_process_executor,
     )

@@ -1,6 +1,7 @@
 """The checks of the audit: whether what lies in the files is sound, and no slide is there under two names."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import dagster as dg
 
@@ -87,10 +88,19 @@ def distinctness(step: Step, stem: str, twins: Sequence[str]) -> dg.AssetCheckEv
     )
 
 
-def check_outputs(context: dg.AssetCheckExecutionContext, specs: Iterable[dg.AssetCheckSpec]) -> list[dg.Output[None]]:
-    """Return the outputs of the selected checks, which Dagster waits for though every slide has had its verdict."""
+def check_outputs(
+    context: dg.AssetCheckExecutionContext,
+    specs: Iterable[dg.AssetCheckSpec],
+    metadata: Mapping[str, Any] | None = None,
+) -> list[dg.Output[None]]:
+    """Return the outputs of the selected checks, which Dagster waits for though every slide has had its verdict.
+
+    The first of them says what ``metadata`` does.
+    """
     chosen = [spec for spec in specs if spec.key in context.selected_asset_check_keys]
-    return [dg.Output(None, output_name=spec.get_python_identifier()) for spec in chosen]
+    said = [metadata, *[None] * len(chosen)]
+    names = [spec.get_python_identifier() for spec in chosen]
+    return [dg.Output(None, name, metadata=told) for name, told in zip(names, said, strict=False)]
 
 
 def _number(value: float) -> dg.MetadataValue:

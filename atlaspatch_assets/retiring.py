@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
 from atlaspatch_assets.arrival import CLASHING, REMOVED
 from atlaspatch_assets.partitions import SLIDES
+from atlaspatch_assets.results import NOTHING_DONE, table
 from atlaspatch_core.atomic import slide_lock
 from atlaspatch_core.discovery import find_slides
 from atlaspatch_core.errors import InvalidProject, NoSlides, UnseenSlides
@@ -52,8 +54,9 @@ def build_retirement(project: Project) -> dg.JobDefinition:
         plan = plan_retirement(project, config.slides or sorted(removed))
         for line in in_words(plan, delete_outputs=config.delete_outputs):
             context.log.info(line)
+        context.add_output_metadata(told(plan, config))
         if config.dry_run:
-            context.log.info("Nothing was done. Set dry_run to false to do it.")
+            context.log.info(NOTHING_DONE)
             return
         for slide in plan:
             take_away(project, slide, context.instance, delete_outputs=config.delete_outputs)
@@ -118,6 +121,19 @@ def in_words(plan: Sequence[Retirement], *, delete_outputs: bool) -> Iterator[st
     for slide in plan:
         yield f"{slide.stem}: partition removed; {len(slide.files)} files ({slide.bytes:,} bytes) {verb}"
     yield f"{len(plan)} slides, {sum(slide.bytes for slide in plan):,} bytes {verb}"
+
+
+def told(plan: Sequence[Retirement], config: RetireConfig) -> dict[str, Any]:
+    """Return the same as numbers and a table."""
+    fate = "deleted" if config.delete_outputs else "kept"
+    fate = f"would be {fate}" if config.dry_run else fate
+    rows = [{"slide": it.stem, "files": len(it.files), "bytes": it.bytes, "outputs": fate} for it in plan]
+    return {
+        "slides": len(plan),
+        "retired": 0 if config.dry_run else len(plan),
+        "bytes": sum(it.bytes for it in plan),
+        "plan": table(rows, slide="string", files="int", bytes="int", outputs="string"),
+    }
 
 
 def take_away(project: Project, slide: Retirement, instance: dg.DagsterInstance, *, delete_outputs: bool) -> None:

@@ -1,42 +1,34 @@
-"""Jobs that make new or stale outputs, and that sweep."""
+"""Jobs that make new or stale outputs."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from pydantic import Field
 
 from atlaspatch_assets.backfill import chosen_steps, rates, wanted
 from atlaspatch_assets.events import Event, events
 from atlaspatch_assets.pools import pool_of
 from atlaspatch_assets.repair_config import MATERIALIZE_NEW, MATERIALIZE_STALE, STATES, NewConfig, StaleConfig
 from atlaspatch_assets.repair_sensors import build_launches, build_proposals
+from atlaspatch_assets.results import NOTHING_DONE, table
 from atlaspatch_assets.validity import judge
 from atlaspatch_core.discovery import find_slides
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.estimate import estimate
-from atlaspatch_core.outcome import Outcome, Status
+from atlaspatch_core.outcome import Outcome, Status, Step
 from atlaspatch_core.recipe import Recipe
 from atlaspatch_core.validity import Validity
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-PRUNE = "prune_temporary_files"
-
 Tell = Callable[[str], object]
 
 
-class PruneConfig(dg.Config):
-    """What is swept away."""
-
-    dry_run: bool = Field(default=True, description="Only say which files would be removed.")
-
-
 def build_upgrade_definitions(recipe: Recipe, process: "UnresolvedAssetJobDefinition") -> dg.Definitions:
-    """Return the jobs that make new and stale outputs and sweep, and their sensors."""
-    jobs = [_job(recipe, MATERIALIZE_NEW), _job(recipe, MATERIALIZE_STALE), _prune(recipe)]
-    return dg.Definitions(jobs=jobs, sensors=[build_proposals(recipe), build_launches(recipe, jobs[:2], process)])
+    """Return the jobs that make new and stale outputs, and their sensors."""
+    jobs = [_job(recipe, MATERIALIZE_NEW), _job(recipe, MATERIALIZE_STALE)]
+    return dg.Definitions(jobs=jobs, sensors=[build_proposals(recipe), build_launches(recipe, jobs, process)])
 
 
 def settle(recipe: Recipe, stale: Sequence[Validity], tell: Tell) -> Iterator[Outcome]:
@@ -104,10 +96,10 @@ def _find(context: dg.OpExecutionContext, recipe: Recipe, name: str, config: New
     takes = estimate(recipe, asked, measured)
     context.log.info(f"To compute: {takes.text}")
     if config.dry_run:
-        context.log.info("Nothing was done. Set dry_run to false to do it.")
+        context.log.info(NOTHING_DONE)
     elif not config.compute:
         context.log.info(f"Proposed only. Launch {name} with dry_run: false and compute: true to do it.")
-    yield dg.Output(None, metadata={"to_compute": takes.text, **takes.numbers})
+    yield dg.Output(None, metadata={"to_compute": takes.text, **takes.numbers, "reasons": _reasons(asked)})
 
 
 def _told(outcomes: Iterable[Outcome], instance: dg.DagsterInstance) -> Iterator[tuple[Event, Outcome]]:
@@ -126,36 +118,21 @@ def _steps(recipe: Recipe, config: NewConfig) -> set[Any]:
 
 def _tell_reasons(asked: Sequence[Validity], tell: Tell) -> None:
     """Tell every reason once, with the number of slides it holds for."""
-    groups: dict[tuple[Any, str], int] = {}
+    for (step, why), stems in list(_by_reason(asked).items())[:100]:
+        tell(f"{step}: {len(stems)} slides: {why}")
+
+
+def _reasons(asked: Sequence[Validity]) -> dg.MetadataValue:
+    """Return the same as a table, with some of the slides."""
+    rows = [
+        {"output": str(step), "slides": len(stems), "why": why, "such_as": ", ".join(stems[:5])}
+        for (step, why), stems in _by_reason(asked).items()
+    ]
+    return table(rows, output="string", slides="int", why="string", such_as="string")
+
+
+def _by_reason(asked: Sequence[Validity]) -> dict[tuple[Step, str], list[str]]:
+    groups: dict[tuple[Step, str], list[str]] = {}
     for validity in asked:
-        key = (validity.step, validity.why or validity.state.value)
-        groups[key] = groups.get(key, 0) + 1
-    for (step, why), count in list(groups.items())[:100]:
-        tell(f"{step}: {count} slides: {why}")
-
-
-def _prune(recipe: Recipe) -> dg.JobDefinition:
-    @dg.op(name="sweep", description="Removes what killed processes left half-written; files being written stay.")
-    def sweep(context: dg.OpExecutionContext, config: PruneConfig) -> None:
-        from atlaspatch_core.store import Store
-
-        store, names = Store(recipe.project.output), [geometry.name for geometry in recipe.project.geometry]
-        files = store.half_written(names)
-        for file in files[:1000]:
-            context.log.info("%s, %.1f MB", file, file.stat().st_size / 1e6 if file.exists() else 0)
-        removed = 0 if config.dry_run else store.sweep(names)
-        context.log.info(f"{len(files)} half-written files, {removed} removed{_hint(config.dry_run)}")
-
-    @dg.job(
-        name=PRUNE,
-        executor_def=dg.in_process_executor,
-        description="Removes half-written files. Says which, and removes them with dry_run: false.",
-    )
-    def prune_temporary_files() -> None:
-        sweep()
-
-    return prune_temporary_files
-
-
-def _hint(dry_run: bool) -> str:
-    return "; set dry_run to false to remove them" if dry_run else ""
+        groups.setdefault((validity.step, validity.why or validity.state.value), []).append(validity.stem)
+    return groups

@@ -70,20 +70,23 @@ def sweep(output: Path, folders: Iterable[Path]) -> int:
 
     Returns how many were removed.
     """
-    removed = 0
-    for folder in folders:
-        for file in folder.glob(".*.tmp") if folder.is_dir() else ():
-            match = TEMPORARY.fullmatch(file.name)
-            if match and _remove_orphan(output, match["stem"], file):
-                removed += 1
-    return removed
+    files = [file for folder in folders for file in half_written(folder)]
+    return sum(remove_orphan(output, file) for file in files)
 
 
-def _remove_orphan(output: Path, stem: str, file: Path) -> bool:
-    lock = slide_lock(output, stem)
+def half_written(folder: Path) -> list[Path]:
+    """Return the temporary files in a folder: of killed processes, and of those that write now."""
+    files = sorted(folder.glob(".*.tmp")) if folder.is_dir() else []
+    return [file for file in files if TEMPORARY.fullmatch(file.name)]
+
+
+def remove_orphan(output: Path, file: Path, *, for_real: bool = True) -> bool:
+    """Remove a temporary file unless somebody holds the lock of its stem; return whether it went, or would go."""
+    match = TEMPORARY.fullmatch(file.name)
     try:
-        with lock.acquire(timeout=0):
-            file.unlink(missing_ok=True)
+        with slide_lock(output, match["stem"] if match else file.name).acquire(timeout=0):
+            if for_real:
+                file.unlink(missing_ok=True)
             return True
     except Timeout:
         return False

@@ -61,13 +61,10 @@ class Store:
 
     def sweep(self, geometries: Sequence[str]) -> int:
         """Remove what killed processes left half-written; return how many files."""
-        return sweep(self.output, self._folders(geometries))
+        return sweep(self.output, self.folders(geometries))
 
-    def half_written(self, geometries: Sequence[str]) -> list[Path]:
-        """Return the temporary files there are: of killed processes, and of those that write now."""
-        return [file for folder in self._folders(geometries) for file in sorted(folder.glob(".*.tmp"))]
-
-    def _folders(self, geometries: Sequence[str]) -> list[Path]:
+    def folders(self, geometries: Sequence[str]) -> list[Path]:
+        """Return the folders in which results, records and pictures lie."""
         homes = [self.output, *(self.output / name for name in geometries if name)]
         folders = [
             "slides",

@@ -9,7 +9,6 @@ from upgrading import EMBEDDING, FEATURES, made, random_weights, states, with_we
 
 from atlaspatch_assets.definitions import build_definitions
 from atlaspatch_assets.repair_config import MATERIALIZE_NEW, MATERIALIZE_STALE
-from atlaspatch_assets.upgrades import PRUNE
 from atlaspatch_core.project import Project
 
 
@@ -25,7 +24,7 @@ def weights(tmp_path_factory):
 
 
 def launch(of: Project, job: str, instance: dg.DagsterInstance, **config) -> dg.ExecuteInProcessResult:
-    op = {MATERIALIZE_NEW: "find_new", MATERIALIZE_STALE: "find_stale", PRUNE: "sweep"}[job]
+    op = {MATERIALIZE_NEW: "find_new", MATERIALIZE_STALE: "find_stale"}[job]
     definition = build_definitions(of).resolve_job_def(job)
     return definition.execute_in_process(instance=instance, run_config={"ops": {op: {"config": config}}})
 
@@ -186,19 +185,6 @@ def test_a_changed_project_is_looked_at_once_and_computed_only_where_it_says_so(
     assert request.run_config == {"ops": {"find_stale": {"config": {"dry_run": False, "compute": automatic}}}}
     assert propose(changed, instance, cursor=tick.cursor).run_requests == []
     assert [it.run_key for it in propose(changed, instance).run_requests] == [request.run_key]
-
-
-def test_half_written_files_are_named_first_and_removed_when_told(tmp_path, instance):
-    paint(tmp_path / "slides", "a")
-    of = project(tmp_path)
-    run(of, instance, ["a"])
-    orphan = tmp_path / "output" / "patches" / f".a.{'0' * 32}.tmp"
-    orphan.write_bytes(b"half")
-
-    assert launch(of, PRUNE, instance).success
-    assert orphan.exists()
-    assert launch(of, PRUNE, instance, dry_run=False).success
-    assert not orphan.exists()
 
 
 def test_dagster_itself_finds_restamped_slides_fresh(tmp_path, instance, weights):
