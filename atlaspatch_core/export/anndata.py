@@ -26,7 +26,7 @@ def write(path: Path, slide: SlideResults, geometry: GeometryResults, result: Re
     import anndata
     import pandas as pd
 
-    features, coords = result.read(), geometry.read_coords()
+    features, coords = result.read_features(), geometry.read_coords()
     columns = {"x": coords[:, 0], "y": coords[:, 1], "tissue_fraction": geometry.read_tissue_fraction()}
     names = [f"{slide.stem}_x{x}_y{y}" for x, y in coords.tolist()]
     obs = pd.DataFrame(columns, index=pd.Index(names, dtype=object))

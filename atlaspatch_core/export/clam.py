@@ -39,11 +39,11 @@ def _of_geometry(stem: str, geometry: GeometryResults) -> Iterator[Artifact]:
         of = digest("clam", VERSION, "features", result.fingerprint)
 
         def write(to: Path, result=result) -> None:
-            write_h5(to, {"features": (result.read(), {}), **arrays()}, result.provenance())
+            write_h5(to, {"features": (result.read_features(), {}), **arrays()}, result.provenance())
 
         yield Artifact(folder / "h5_files" / f"{stem}.h5", of, write)
         path = folder / "pt_files" / f"{stem}.pt"
-        yield Artifact(path, of, lambda to, result=result: write_tensor(to, result.read()))
+        yield Artifact(path, of, lambda to, result=result: write_tensor(to, result.read_features()))
 
 
 def coords_attributes(stem: str, geometry: GeometryResults) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def artifacts(slide: SlideResults, target: Target) -> Iterator[Artifact]:
 def _writer(slide: SlideResults, geometry: GeometryResults, result: Result | None, column: str):
     def write(to: Path) -> None:
         fraction = geometry.read_tissue_fraction()
-        values = column_values(slide.stem, result.read(), column) if result else fraction.astype(np.float64)
+        values = column_values(slide.stem, result.read_features(), column) if result else fraction.astype(np.float64)
         about = {"stem": slide.stem, "encoder": result.name if result else "", "column": column}
         head = {"type": "FeatureCollection", "atlaspatch": about | (result or geometry.coords).provenance()}
         with to.open("w", encoding="utf-8") as file:

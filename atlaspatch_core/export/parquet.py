@@ -101,7 +101,7 @@ def _schema() -> Any:
 
 def _rows(found: Keyed) -> Iterator[dict[str, Any]]:
     for (stem, name, encoder), (_, geometry, result) in found.items():
-        values, file, about = result.read(), geometry.file, result.attributes()
+        values, file, about = result.read_features(), geometry.file, result.attributes()
         of_file = ("patch_size", "patch_size_level0", "mpp", "patch_mpp", "target_magnification")
         yield {
             "stem": stem,
@@ -114,7 +114,7 @@ def _rows(found: Keyed) -> Iterator[dict[str, Any]]:
             "width": int(file["level0_width"]),
             "height": int(file["level0_height"]),
             **{field: file.get(field) for field in of_file},
-            "embedding": values.astype("float32"),
+            "embedding": values,
         }
 
 

@@ -22,7 +22,7 @@ def artifacts(slide: SlideResults, target: Target) -> Iterator[Artifact]:  # noq
 def _writer(slide: SlideResults, geometry: GeometryResults, result: Result):
     def write(to: Path) -> None:
         arrays = {
-            "features": result.read(),
+            "features": result.read_features(),
             "coords": geometry.read_coords(),
             "tissue_fraction": geometry.read_tissue_fraction(),
         }

@@ -75,7 +75,7 @@ def _of_geometry(slide: SlideResults, geometry: GeometryResults, target: Target)
         about = {"name": stem, "savetodir": str(target.folder / folder), **more}
         return lambda to: write_h5(
             to,
-            {"features": (result.read(), about), "coords": (geometry.read_coords(), attributes)},
+            {"features": (result.read_features(), about), "coords": (geometry.read_coords(), attributes)},
             result.provenance(),
         )
 
@@ -96,7 +96,9 @@ def _of_geometry(slide: SlideResults, geometry: GeometryResults, target: Target)
         yield Artifact(folder / f"{stem}.h5", _of("features", result, coords.fingerprint), write(result, more, folder))
         if target.options.pt:
             of = _of("pt", result)
-            yield Artifact(folder / f"{stem}.pt", of, lambda to, result=result: write_tensor(to, result.read()))
+            yield Artifact(
+                folder / f"{stem}.pt", of, lambda to, result=result: write_tensor(to, result.read_features())
+            )
     for result in geometry.embeddings:
         folder = home / f"slide_features_{trident_name(result.name)}"
         of = _of("slide_features", result, coords.fingerprint)
@@ -106,7 +108,7 @@ def _of_geometry(slide: SlideResults, geometry: GeometryResults, target: Target)
 def coords_attributes(slide: SlideResults, geometry: GeometryResults, folder: Path) -> dict[str, Any]:
     """Return the attributes of ``coords``; sides in px, ``patch_size_level0`` and the slide's sides in level-0 px."""
     file = geometry.file
-    magnification = round(bucket(float(file["mpp"])))
+    magnification = round(bucket(round(float(file["mpp"]), 4)))
     size, size_level0 = int(file["patch_size"]), int(file["patch_size_level0"])
     return {
         "patch_size": size,

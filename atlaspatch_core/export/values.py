@@ -78,6 +78,10 @@ class Result:
         """Return the array. Raises OutOfDate when another process has replaced it meanwhile."""
         return read_array(self.path, self.dataset, self.fingerprint)
 
+    def read_features(self) -> NDArray[np.float32]:
+        """Return features or an embedding. Raises OutOfDate."""
+        return self.read().astype(np.float32, copy=False)
+
     def attributes(self) -> dict[str, Any]:
         """Return the attributes of the dataset."""
         return read_attributes(self.path, self.dataset)
