@@ -117,8 +117,8 @@ def discover(
     Raises NoSlides when a path is missing, or nothing at all is found; it is UnseenSlides where a folder was not seen.
     """
     suffixes = tuple(extension.lower() for extension in extensions) or KNOWN_SUFFIXES
-    how = Search(suffixes, None if recursive else 0, frozenset(folder.resolve() for folder in exclude))
-    files: dict[Path, Path] = {}
+    how = Search(suffixes, None if recursive else 0, frozenset(str(folder.resolve()) for folder in exclude))
+    files: dict[str, Path] = {}
     left_out: dict[Path, LeftOut] = {}
     for one in (one for path in paths for one in found_at(path, how)):
         if isinstance(one, Found):
@@ -137,14 +137,12 @@ def found_at(path: Path, how: Search) -> Iterator[Found | LeftOut]:
         deep = how.depth is None
         within = Search(how.suffixes, None if deep else pattern.depth, how.excluded)
         yield from (
-            one
-            for one in (search(pattern.base, within) if pattern.base.is_dir() else ())
-            if isinstance(one, LeftOut) or pattern.fits(one, deep)
+            one for one in (search(pattern.base, within) if pattern.base.is_dir() else ()) if pattern.fits(one, deep)
         )
     elif path.is_dir():
         yield from search(path, how)
     elif path.exists():
-        yield Found(path, path.parent.resolve() / path.name)
+        yield Found(path, str(path.parent.resolve() / path.name))
     else:
         raise NoSlides(f"{path}: no such file or folder; check the path")
 

@@ -20,8 +20,8 @@ class Found:
 
     path: Path
     """As the user would write it: a file, or the folder of a Zarr store or of DICOM instances."""
-    real: Path
-    """Where it lies, but for links to the slide itself."""
+    real: str
+    """Where it lies, but for links to the slide itself. Text, as it is only compared: a path takes longer to make."""
     instances: tuple[str, ...] = ()
     """Names of the files of a folder of DICOM instances."""
 
@@ -56,7 +56,7 @@ class Search:
     """Lower case, with the dot."""
     depth: int | None = 0
     """How many folders to go down, None without end. One deeper, folders are seen that are one slide themselves."""
-    excluded: frozenset[Path] = frozenset()
+    excluded: frozenset[str] = frozenset()
     """Resolved folders that are not looked through, unless they are where the search begins."""
 
     def takes(self, name: str) -> bool:
@@ -69,8 +69,8 @@ def search(folder: Path, how: Search) -> Iterator[Found | LeftOut]:
 
     A folder that is one slide itself is that slide, and is not looked through.
     """
-    real = folder.resolve()
-    if real.name.lower().endswith(ZARR):
+    real = str(folder.resolve())
+    if real.lower().endswith(ZARR):
         yield Found(with_name(folder, real), real)
         return
     visited, waiting = set(how.excluded) - {real}, [(folder, real, 0)]
@@ -95,9 +95,9 @@ def search(folder: Path, how: Search) -> Iterator[Found | LeftOut]:
             waiting += below(here, real, listing, down + 1)
 
 
-def with_name(folder: Path, real: Path) -> Path:
+def with_name(folder: Path, real: str) -> Path:
     """Return the folder, or where it really lies if it is written without its name, as ``.`` is."""
-    return real if folder.name in ("", "..") else folder
+    return Path(real) if folder.name in ("", "..") else folder
 
 
 def list_folder(folder: Path) -> Listing:
@@ -130,7 +130,7 @@ def leads_somewhere(entry: os.DirEntry[str]) -> bool:
     return True
 
 
-def folder_of_instances(here: Path, real: Path, listing: Listing, how: Search) -> Found | None:
+def folder_of_instances(here: Path, real: str, listing: Listing, how: Search) -> Found | None:
     """Return the folder as a slide where it holds several DICOM instances of one series, no folder, no other slide."""
     dicom = [name for name in listing.files if is_dicom_name(name)]
     if len(dicom) < 2 or listing.folders or not any(map(how.takes, dicom)):
@@ -141,7 +141,7 @@ def folder_of_instances(here: Path, real: Path, listing: Listing, how: Search) -
     return Found(with_name(here, real), real, slides[0]) if len(slides) == 1 else None
 
 
-def slides_in(here: Path, real: Path, listing: Listing, how: Search) -> Iterator[Found | LeftOut]:
+def slides_in(here: Path, real: str, listing: Listing, how: Search) -> Iterator[Found | LeftOut]:
     """Yield the slides that lie directly in a folder; those of several DICOM files are named by the first."""
     dicom = [name for name in listing.files if is_dicom_name(name)]
     slides = slides_among(here, dicom) if any(map(how.takes, dicom)) else ()
@@ -150,7 +150,7 @@ def slides_in(here: Path, real: Path, listing: Listing, how: Search) -> Iterator
     files = [name for name in listing.files if not is_dicom_name(name) and name not in data]
     for name in (*files, *stores, *(names[0] for names in slides)):
         if how.takes(name):
-            yield Found(here / name, real / name)
+            yield Found(here / name, f"{real}/{name}")
     for name in filter(how.takes, listing.dangling):
         yield LeftOut(here / name, f"{here / name} is a link that leads to nothing; put back its target, or delete it")
 
@@ -161,12 +161,12 @@ def pictures_in(here: Path, files: Sequence[str]) -> set[str]:
     return set().union(*(pictures_of(here / name, files) for name in indices))
 
 
-def below(here: Path, real: Path, listing: Listing, down: int) -> Iterator[tuple[Path, Path, int]]:
+def below(here: Path, real: str, listing: Listing, down: int) -> Iterator[tuple[Path, str, int]]:
     """Yield the folders below that may hold slides: not those of MIRAX data, and no Zarr stores."""
     data = {name[: -len(MIRAX)] for name in listing.files if name.lower().endswith(MIRAX)}
     for name, link in listing.folders:
         if name not in data and not name.lower().endswith(ZARR):
-            yield here / name, (here / name).resolve() if link else real / name, down
+            yield here / name, str((here / name).resolve()) if link else f"{real}/{name}", down
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,13 +181,17 @@ class Pattern:
         """How many folders to go down."""
         return None if "**" in self.parts else len(self.parts)
 
-    def fits(self, found: Found, deep: bool) -> bool:
-        """Say whether a slide, or a folder that it lies in (at any depth if ``deep``), is what the pattern means."""
-        inside = found.path.is_relative_to(self.base)
-        parts = found.path.relative_to(self.base).parts if inside else ()
+    def fits(self, one: Found | LeftOut, deep: bool) -> bool:
+        """Say whether a slide, or a folder that it lies in (at any depth if ``deep``), is what the pattern means.
+
+        A folder that was left out may hold such slides, whatever it is called.
+        """
+        if isinstance(one, LeftOut) and one.is_folder:
+            return True
+        parts = one.path.relative_to(self.base).parts if one.path.is_relative_to(self.base) else ()
         shortest = 0 if deep else max(0, len(parts) - 1)
         folders = (parts[:length] for length in range(shortest, len(parts)))
-        files = ((*parts, name) for name in found.instances)
+        files = ((*parts, name) for name in one.instances) if isinstance(one, Found) else ()
         return any(fits(candidate, self.parts) for candidate in (parts, *folders, *files))
 
 

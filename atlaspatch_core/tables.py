@@ -73,17 +73,15 @@ def _rows(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, Mapping[str,
     lines = _lines(path)
     rows = csv.DictReader(lines, delimiter=_separator(lines), skipinitialspace=True, restval="")
     rows.fieldnames = [name.strip() for name in rows.fieldnames or ()]
-    if missing := [name for name in needed if name not in rows.fieldnames]:
-        raise InvalidProject(
-            f"{path}: the first line must name the columns {' and '.join(needed)}, {' and '.join(missing)} "
-            f"{'is' if len(missing) == 1 else 'are'} missing; it is {lines[:1]}"
-        )
+    if not set(needed) <= set(rows.fieldnames):
+        columns = f"column{'s' * (len(needed) > 1)} {' and '.join(needed)}"
+        raise InvalidProject(f"{path}: the first line must name the {columns}, it is {lines[:1]}")
     line = None
     for row in rows:
         line = rows.line_num
         yield line, {name: (row[name] or "").strip() for name in rows.fieldnames}
     if line is None:
-        raise InvalidProject(f"{path}: no row under the columns {' and '.join(needed)}; give one row for each slide")
+        raise InvalidProject(f"{path}: no row under {' and '.join(needed)}; give one row for each slide")
 
 
 def _lines(path: Path) -> list[str]:

@@ -130,6 +130,13 @@ def test_a_pattern_may_begin_where_one_stands(tmp_path, monkeypatch):
     assert [source.path for source in discover([Path("**/*.svs")]).sources] == [Path("a.svs"), Path("sub/b.svs")]
 
 
+def test_a_link_to_nothing_is_named_only_where_the_pattern_means_it(tmp_path):
+    touch(tmp_path, "a.svs", "b.tiff")
+    (tmp_path / "gone.svs").symlink_to(tmp_path / "nothing")
+    assert discover([tmp_path / "*.tiff"]).left_out == ()
+    assert [left.path.name for left in discover([tmp_path / "*.svs"]).left_out] == ["gone.svs"]
+
+
 def test_a_file_whose_name_looks_like_a_pattern_is_that_file(tmp_path):
     touch(tmp_path, "a[1].svs", "a1.svs")
     assert names(discover([tmp_path / "a[1].svs"])) == ["a[1].svs"]
@@ -318,9 +325,9 @@ def test_a_slide_that_is_listed_twice_is_taken_once_with_a_warning(tmp_path, cap
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("slide\na.svs\n", "the first line must name the columns wsi, wsi is missing; it is ['slide']"),
-        ("", "the first line must name the columns wsi, wsi is missing; it is []"),
-        ("wsi\n", "no row under the columns wsi"),
+        ("slide\na.svs\n", "the first line must name the column wsi, it is ['slide']"),
+        ("", "the first line must name the column wsi, it is []"),
+        ("wsi\n", "no row under wsi"),
         ("wsi,mpp\na.svs,0.5\n,0.5\n", "line 3: wsi is empty"),
         ("wsi,mpp\na.svs,20x\n", "line 2: mpp is '20x'"),
         ("wsi,mpp\na.svs,0.5\na.svs,0.25\n", "line 3: a.svs has two mpp, 0.5 in line 2, 0.25 here"),

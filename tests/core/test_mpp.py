@@ -174,7 +174,7 @@ def test_mpp_csv_with_semicolons_and_decimal_commas(tmp_path):
         ("wsi,mpp\n,0.5\n", "line 2: wsi is ''"),
         ("slide,mpp\na.svs,0.5\n", "the first line must name the columns wsi and mpp"),
         ("", "the first line must name the columns wsi and mpp"),
-        ("wsi,mpp\n", "no row under the columns wsi and mpp"),
+        ("wsi,mpp\n", "no row under wsi and mpp"),
         (b"wsi,mpp\n\xff\xfe,1", "cannot be read as UTF-8 text"),
     ],
 )
