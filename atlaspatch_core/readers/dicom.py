@@ -56,7 +56,7 @@ def library_errors() -> tuple[type[Exception], ...]:
 
 def instances_of_one_series(path: Path) -> tuple[Path, ...]:
     """Return the files of the slide. Raises UnreadableSlide where they are none, or several slides."""
-    stem, files = stem_of(path), instances(path)
+    stem, files = stem_of(path), instances(path) if recognises(path) or path.is_dir() else ()
     if not files:
         raise UnreadableSlide(f"{stem}: {path.name} is no DICOM; leave out the reader, or {CONVERT}")
     number = len({series_of(file) for file in files})

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from atlaspatch_core.readers.tiff_properties import um_of
+from atlaspatch_core.readers.lengths import um_of
 
 KNOWN_AXES = "tczyx"
 NGFF_UNITS = {"nanometer": "nm", "micrometer": "um", "millimeter": "mm", "centimeter": "cm", "meter": "m", "inch": "in"}

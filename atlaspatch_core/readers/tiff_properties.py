@@ -5,11 +5,8 @@ from xml.etree import ElementTree
 
 import tifffile
 
-UM_PER_UNIT = {
-    "nm": 1e-3, "µm": 1.0, "um": 1.0, "micrometer": 1.0, "micron": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6, "pm": 1e-6,
-    "inch": 25_400.0, "in": 25_400.0,
-}  # fmt: skip
-"""Lengths that OME-XML and NGFF state pixels in, to µm; "pixel" and "reference frame" are none."""
+from atlaspatch_core.readers.lengths import um_of
+
 RESOLUTION_UNITS = {2: "inch", 3: "centimeter"}
 """TIFF tag 296."""
 TEXT_TAGS = {"Make": "tiff.make", "Model": "tiff.model"}
@@ -74,12 +71,3 @@ def _objective(root: ElementTree.Element, image: ElementTree.Element) -> Iterato
 def _any(name: str, root: ElementTree.Element) -> str:
     """Return an element's name in the namespace of the document."""
     return f"{root.tag.partition('}')[0]}}}{name}" if "}" in root.tag else name
-
-
-def um_of(number: str | float | None, unit: str | None) -> float | None:
-    """Return a length in µm, or None where number or unit is none."""
-    factor = UM_PER_UNIT.get((unit or "").strip().lower().replace("μ", "µ").replace("micrometre", "micrometer"))
-    try:
-        return None if number is None or factor is None else float(number) * factor
-    except ValueError:
-        return None

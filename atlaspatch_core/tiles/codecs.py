@@ -51,7 +51,9 @@ def decoders(page: tifffile.TiffPage, *, raw: bool = False) -> tuple[Decode, ...
 def _rgb(page: tifffile.TiffPage, segments: Segments) -> tuple[Decode, ...]:
     colours = COLOUR_SPACES.get(page.photometric)
     if colours and page.compression == JPEG:
-        return _jpeg(page.jpegtables, colours), _as_it_is(segments)
+        ways = _jpeg(page.jpegtables, colours), _as_it_is(segments)
+        # Bio-Formats calls its pages RGB and stores JFIF, which is always Y, Cb, Cr.
+        return ways[::-1] if colours == "RGB" and page.is_jfif else ways
     if colours and page.compression == APERIO_JPEG2000_YCBCR:
         return (_jpeg2000_ycbcr,)
     if colours == "YCBCR" and page.compression == JPEG2000:
