@@ -25,7 +25,7 @@ from atlaspatch_core.slide import SlideInfo
 log = logging.getLogger(__name__)
 
 SUFFIX = ".tiff"
-EXPORT = "export it in another format"
+EXPORT = "have the software that opens it save another format"
 """What to do instead of the readers' advice, which is to use this very command."""
 
 

@@ -338,7 +338,7 @@ def test_advice_is_not_to_use_the_command_that_failed(tmp_path):
     result = command(tmp_path / "a.svs", "--to", tmp_path / "to")
 
     assert result.exit_code == 1
-    assert "export it in another format" in result.stdout
+    assert "have the software that opens it save another format" in result.stdout
     assert "atlaspatch convert" not in result.stdout
 
 
