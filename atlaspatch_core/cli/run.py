@@ -65,21 +65,27 @@ def run(options: Mapping[str, Any], hooks: Hooks, *, force: bool, verbose: bool)
 
     from atlaspatch_core.cli.display import Display
     from atlaspatch_core.cli.printing import fate_of, summary
+    from atlaspatch_core.tracking.tracker import Command, Tracker
 
     slides = len(discovery.sources) + len(discovery.clashes)
     display = Display(slides, len(plan.steps), verbose=verbose)
+    told = {**options, "skip_existing": not force, "verbose": verbose}
+    command = Command("run", told, plan.steps, plan.settled)
     try:
-        with display, closing(outcomes_of(discovery, plan, options, display.patches, force=force)) as outcomes:
+        with (
+            display,
+            closing(outcomes_of(discovery, plan, options, display.patches, force=force)) as outcomes,
+            Tracker(plan.recipe.project, discovery, command) as tracker,
+        ):
             for outcome in outcomes:
+                tracker.take(outcome)
                 if hooks.report:
                     hooks.report(outcome)
                 display.add(outcome)
                 if not options["skip_errors"]:
                     stop_at_failure(display, outcome, plan)
     except FirstFailure as failure:
-        click.echo(
-            f"Stopped at the first slide that failed, {failure}; --skip-errors goes on with the others.", err=True
-        )
+        click.echo(f"{failure}; --skip-errors goes on with the others.", err=True)
     display.say(summary(display.outcomes, plan.recipe.project.output))
     failed = Status.FAILED in map(fate_of, display.outcomes.values())
     exported = export(options, plan, display) if options["layout"] == "trident" else True
@@ -92,7 +98,7 @@ def stop_at_failure(display: "Display", outcome: Outcome, plan: Plan) -> None:
     failed = any(step.status is Status.FAILED for step in of_slide)
     stopped = of_slide[0].status is Status.FAILED and of_slide[0].step.kind == "slide"
     if failed and (stopped or len(of_slide) == len(plan.steps)):
-        raise FirstFailure(outcome.stem)
+        raise FirstFailure(f"Stopped at the first slide that failed, {outcome.stem}")
 
 
 def outcomes_of(

@@ -23,9 +23,11 @@ from atlaspatch_core.tracking.states import (
     take,
     usable,
 )
+from atlaspatch_core.tracking.tasks import TASKS
 
 MOST_HELD = 64
 """States that are held in memory; far more than slides are on their way at once."""
+KINDS = tuple(dict.fromkeys(TASKS.values()))
 VERSION = 1
 
 
@@ -147,4 +149,10 @@ def totals(states: Mapping[str, SlideState]) -> dict[str, Counter[str]]:
     for state in states.values():
         for task, status in state.statuses.items():
             counts[task][status] += 1
-    return dict(counts)
+    return {task: counts[task] for task in sorted(counts, key=_place)}
+
+
+def _place(task: str) -> tuple[int, str]:
+    """Return what sorts tasks by the order in which they are taken; those of other tools are last."""
+    kind = task.partition(":")[0]
+    return (KINDS.index(kind) if kind in KINDS else len(KINDS), task)

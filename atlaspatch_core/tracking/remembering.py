@@ -1,6 +1,6 @@
 """The project of an output folder that has no project file: what its runs asked for, put together."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,29 @@ from atlaspatch_core.project import Project, make_project
 from atlaspatch_core.tracking.runs import RunFile, read_runs
 
 ENCODERS = ("patch_encoders", "slide_encoders")
+OF_FEATURES = (*ENCODERS, "precision", "downscale", "input_size")
+"""What in a geometry decides features and not coords."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What one run asked for."""
+
+    project: Project
+    values: Mapping[str, Any]
+    """The project as JSON values."""
+    stages: frozenset[str] | None
+    """Kinds of steps that it took; None: all."""
+    settled: frozenset[str]
+    """Kinds among them that it took as they lay there, whatever its project says of them."""
+
+    def took(self, kind: str) -> bool:
+        """Tell whether the run was about outputs of this kind."""
+        return self.stages is None or kind in self.stages
+
+    def decided(self, kind: str) -> bool:
+        """Tell whether its project says how outputs of this kind are to be."""
+        return self.took(kind) and kind not in self.settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,55 +63,82 @@ class Remembered:
 def remember(output: Path) -> Remembered:
     """Return what the recorded runs of a folder asked for together.
 
-    Settings are those of the latest run. Earlier runs add slides, encoders of the same geometry, and geometries of
-    other names: so a folder filled slide by slide, or encoder by encoder, is one project. The folder may have been
-    moved. Raises InvalidProject where no run is recorded, or none that this version understands.
+    Each part is as the latest run that decided it says: tissue, coords and features may be of three runs. Earlier runs
+    add slides, encoders of the same geometry, and geometries of other names: so a folder filled slide by slide, stage
+    by stage or encoder by encoder is one project. The folder may have been moved.
+    Raises InvalidProject where no run is recorded, or none that this version understands.
     """
     runs = [run for run in read_runs(output) if isinstance(run.values.get("project"), Mapping)]
     if not runs:
         raise InvalidProject(
             f"{output}: no run of atlaspatch is recorded there (runs/*.json); name the project file with --project"
         )
-    # Runs of one folder are mostly alike: each distinct project is checked once.
-    distinct = {canonical_json(run.values["project"]): run for run in runs[::-1]}
-    latest_first = sorted(distinct.values(), key=lambda run: run.order, reverse=True)
-    projects = [project for run in latest_first if (project := _project(run))]
-    if not projects:
+    asked = _distinct(runs)
+    if not asked:
         raise InvalidProject(f"{output}: its runs are of another version of atlaspatch; name the project file instead")
-    wholes = [project.model_dump(mode="json") for project in projects]
-    together = wholes[0] | {"output": str(output), "geometry": _geometries(wholes)} | _encoder_files(wholes)
-    ways = {
-        canonical_json(whole["slides"]): project for whole, project in zip(wholes[::-1], projects[::-1], strict=True)
-    }
-    return Remembered(make_project(together, origin=f"{output}/runs"), tuple(ways.values())[::-1])
+    latest, of_tissue = asked[0].values, next((it for it in asked if it.decided("tissue_mask")), asked[0])
+    parts = {"output": str(output), "tissue": of_tissue.values["tissue"], "geometry": _geometries(asked)}
+    ways = {canonical_json(it.values["slides"]): it.project for it in reversed(asked)}
+    whole = make_project({**latest, **parts, **_encoder_files(asked)}, origin=f"{output}/runs")
+    return Remembered(whole, tuple(ways.values())[::-1])
 
 
-def _project(run: RunFile) -> Project | None:
-    """Return the project of a run as it was recorded; None where this version does not understand it."""
+def _distinct(runs: Iterable[RunFile]) -> list[Asked]:
+    """Return what runs asked for, the latest first; most runs of a folder are alike, and each kind is checked once."""
+    found: dict[str, Asked | None] = {}
+    for run in runs:
+        it = run.values
+        key = canonical_json([it["project"], it.get("stages"), it.get("settled_stages")])
+        if key not in found:
+            found[key] = _asked(run)
+    return [asked for asked in found.values() if asked]
+
+
+def _asked(run: RunFile) -> Asked | None:
+    """Return what a run asked for; None where this version does not understand it."""
+    stages, settled = run.values.get("stages"), run.values.get("settled_stages")
     try:
-        return make_project(dict(run.values["project"]), origin=str(run.path))
+        project = make_project(dict(run.values["project"]), origin=str(run.path))
     except AtlasPatchError:
         return None
+    taken = None if stages is None else frozenset(stages)
+    return Asked(project, project.model_dump(mode="json"), taken, frozenset(settled or ()))
 
 
-def _geometries(projects: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
-    for values in projects:
-        for geometry in values["geometry"]:
-            known = found.setdefault(geometry["name"], geometry)
-            if _settings(known) == _settings(geometry):
-                more = {key: list(dict.fromkeys([*known[key], *geometry[key]])) for key in ENCODERS}
-                found[geometry["name"]] = known | more
-    return list(found.values())
+def _geometries(asked: Sequence[Asked]) -> list[dict[str, Any]]:
+    """Return the geometries of which coords were asked for, those of the latest run first."""
+    found: dict[str, list[tuple[Asked, dict[str, Any]]]] = {}
+    for it in asked:
+        for geometry in it.values["geometry"] if it.took("patch_coords") else ():
+            found.setdefault(geometry["name"], []).append((it, geometry))
+    return [_geometry(named) for named in found.values()]
 
 
-def _settings(geometry: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in geometry.items() if name not in ENCODERS}
+def _geometry(named: Sequence[tuple[Asked, dict[str, Any]]]) -> dict[str, Any]:
+    """Return one geometry as its runs, the latest first, say it."""
+    laid = next((geometry for it, geometry in named if it.decided("patch_coords")), named[0][1])
+    of_features = [
+        geometry
+        for it, geometry in named
+        if it.decided("patch_features") and (not it.decided("patch_coords") or _same(geometry, laid, of_features=False))
+    ]
+    if not of_features:
+        return laid | dict.fromkeys(ENCODERS, ())
+    last = of_features[0]
+    alike = [geometry for geometry in of_features if _same(geometry, last, of_features=True)]
+    encoders = {key: list(dict.fromkeys(name for it in alike for name in it[key])) for key in ENCODERS}
+    return laid | {key: last[key] for key in OF_FEATURES if key in last} | encoders
 
 
-def _encoder_files(projects: list[dict[str, Any]]) -> dict[str, Any]:
+def _same(one: Mapping[str, Any], other: Mapping[str, Any], *, of_features: bool) -> bool:
+    """Tell whether two geometries agree in what decides coords, or features, but for the names of encoders."""
+    keys = {key for key in one if key not in ENCODERS and (key in OF_FEATURES) == of_features}
+    return all(one[key] == other.get(key) for key in keys)
+
+
+def _encoder_files(asked: Sequence[Asked]) -> dict[str, Any]:
     """Return weights and plugins of all runs, the latest first: earlier encoders may need them."""
-    weights = {name: path for values in reversed(projects) for name, path in values["weights"].items()}
-    plugins = list(dict.fromkeys(path for values in projects for path in values["plugins"]))
-    remote = list(dict.fromkeys(name for values in projects for name in values["allow_remote_code"]))
+    weights = {name: path for it in reversed(asked) for name, path in it.values["weights"].items()}
+    plugins = list(dict.fromkeys(path for it in asked for path in it.values["plugins"]))
+    remote = list(dict.fromkeys(name for it in asked for name in it.values["allow_remote_code"]))
     return {"weights": weights, "plugins": plugins, "allow_remote_code": remote}

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from atlaspatch_core.discovery import Discovery
 from atlaspatch_core.errors import AtlasPatchError
-from atlaspatch_core.outcome import Outcome
+from atlaspatch_core.outcome import Outcome, Step
 from atlaspatch_core.project import Project, make_project
 from atlaspatch_core.store import Store
 from atlaspatch_core.tracking import runs, summary
@@ -32,6 +32,10 @@ class Command:
     name: str
     """Such as ``encode-slide``."""
     options: Mapping[str, Any]
+    steps: Collection[Step] | None = None
+    """Those that are taken; None: all of the project."""
+    settled: Collection[Step] = ()
+    """Those among them whose outputs are taken as they lie, whatever the project says of them."""
 
 
 class Tracker:
@@ -45,6 +49,7 @@ class Tracker:
         """``found`` are the slides of the run, by which outcomes find the path that their state is named after."""
         self._store = Store(project.output)
         self._run = runs.new_run(project.output, command.name, command.options, remembered(project))
+        self._run |= {"stages": kinds(command.steps), "settled_stages": kinds(command.settled)}
         self._paths = {source.stem: source.path for source in found.sources}
         self._paths |= {clash.stem: clash.paths[0] for clash in found.clashes}
         self._counts = Counts(len(found.sources) + len(found.clashes))
@@ -128,3 +133,8 @@ def remembered(project: Project) -> dict[str, Any]:
     """Return a project as JSON values that mean the same from any folder."""
     values = project.model_dump(mode="json")
     return make_project(values, origin="command line", folder=Path.cwd()).model_dump(mode="json")
+
+
+def kinds(steps: Collection[Step] | None) -> list[str] | None:
+    """Return the kinds of steps, each once."""
+    return None if steps is None else list(dict.fromkeys(step.kind for step in steps))

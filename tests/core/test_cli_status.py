@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from tracked_folders import encode, paint
+from tracked_folders import PLUGIN, encode, paint, runs_of, state_of
 
 from atlaspatch_core.cli.main import cli
 from atlaspatch_core.outcome import Step
@@ -112,6 +112,41 @@ def test_a_folder_with_a_project_file_is_that_project(finished, monkeypatch):
         ("b", "slide"): "failed",
         ("b", "tissue_mask"): "missing",
     }
+
+
+def run(tmp_path: Path, *more: str) -> int:
+    where = ["--wsi-dir", str(tmp_path / "slides"), "--job-dir", str(tmp_path / "job"), "--gpus", "-1"]
+    return CliRunner().invoke(cli, ["run", *where, *more]).exit_code
+
+
+def test_a_folder_made_stage_by_stage_is_held_against_what_each_stage_was_told(tmp_path):
+    paint(tmp_path / "slides", "a")
+    (tmp_path / "plugin.py").write_text(PLUGIN)
+    geometry = ["--mag", "20", "--patch-size", "256"]
+    encoder = ["--patch-encoder", "tiny", "--feature-plugin", str(tmp_path / "plugin.py")]
+
+    assert run(tmp_path, "--task", "seg", "--segmenter", "otsu") == 0
+    of_seg = states(tmp_path / "job")
+    assert run(tmp_path, "--task", "coords", *geometry) == 0
+    assert run(tmp_path, "--task", "feat", *geometry, *encoder) == 0
+
+    name = "20x_256px_0px_overlap"
+    outputs = ("slide", "tissue_mask", f"{name}/patch_coords", f"{name}/patch_features/tiny")
+    assert of_seg == {("a", "slide"): "fresh", ("a", "tissue_mask"): "fresh"}
+    assert states(tmp_path / "job") == {("a", output): "fresh" for output in outputs}
+    assert state_of(tmp_path / "job", "a")["summary"]["patch_features"] == {"tiny": "completed"}
+    assert [it["tool"] for it in runs_of(tmp_path / "job")] == ["run"] * 3
+
+
+def test_a_run_that_stops_at_the_first_failure_is_an_error(tmp_path):
+    (tmp_path / "slides").mkdir()
+    (tmp_path / "slides" / "b.svs").write_bytes(b"no slide")
+
+    assert run(tmp_path, "--task", "seg", "--segmenter", "otsu") == 1
+
+    (it,) = runs_of(tmp_path / "job")
+    assert it["status"] == "error"
+    assert "Stopped at the first slide that failed, b" in it["error"]
 
 
 def test_wrong_usage_says_what_to_do(finished, tmp_path):
