@@ -129,8 +129,9 @@ class Adoption:
             return Taken(work.stem, str(name or "results"), Fate.LEFT, why)
         sampling = choose_sampling(work.known(), geometry.spec)
         if not same_side(side, sampling.patch_size_level0):
+            other = "true" if geometry.scale == "nominal" else "nominal"
             why = (
-                f'patches are {side:g} level-0 px wide there, {sampling.patch_size_level0} here; try scale = "nominal"'
+                f'patches are {side:g} level-0 px wide there, {sampling.patch_size_level0} here; try scale = "{other}"'
             )
             return Taken(work.stem, str(name), Fate.LEFT, why)
         return Cut(geometry, slide, sampling)

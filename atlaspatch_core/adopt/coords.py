@@ -83,7 +83,7 @@ def _new(work: SlideWork, cut: Cut, expected: Identity, marks: Marks) -> Settled
     if len(ours) and not outside:
         why = f"all {len(ours)} that our grid gives; it leaves out {len(theirs) - len(ours)} of theirs"
         return Settled(Fate.SAME, why, expected, ours, valid=True, grid=grid, claim=marks.same)
-    reason = f"{OTHER_PATCHES}: {outside} that they lack; --keep-patches keeps theirs"
+    reason = f"{OTHER_PATCHES}: {outside} that they lack; with --keep-patches, a new output keeps theirs"
     facts = coords_facts(info, cut.sampling)
     identity = marks.unverified("patch_coords", expected.inputs, OTHER_PATCHES, **facts)
     return Settled(Fate.UNVERIFIED, reason, identity, theirs, grid=_grid_of(work, cut))

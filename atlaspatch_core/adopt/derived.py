@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from atlaspatch_core.adopt.encoders import our_patch_encoder, our_slide_encoder
+from atlaspatch_core.adopt.fitting import Sample, least_tissue, samples, scale_of
 from atlaspatch_core.adopt.foreign import ForeignSlide, geometry_of, read_foreign
 from atlaspatch_core.discovery import SlideSource
 from atlaspatch_core.errors import AtlasPatchError, UnknownLayout
@@ -24,7 +25,7 @@ def derive(
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the values of a project file that asks for what the folder holds, and notes on what it cannot ask for.
 
-    Scales are nominal, as both tools have them. Encoders that cannot be used here are left out, each with a note.
+    What no file tells is found out on a few slides. Encoders that cannot be used here are left out, each with a note.
     Raises UnknownLayout where no geometry can be told.
     """
     cuts = dict(_cuts(found, sources, encoder))
@@ -33,11 +34,11 @@ def derive(
     named = found.layout is Layout.TRIDENT or len(cuts) > 1
     geometries, notes = [], []
     for name, (group, encoders) in cuts.items():
-        values = _geometry(found, group, name, named=named)
+        values = _geometry(found, group, name, samples(found, group, sources), named=named)
         for key, holds in (("patch_encoders", Holds.FEATURES), ("slide_encoders", Holds.EMBEDDING)):
             usable = {it: _refusal(values, key, it) for it in encoders[holds] if it}
             values[key] = [it for it, why in usable.items() if not why]
-            notes += [f"{it} is left out of the project: {why}" for it, why in usable.items() if why]
+            notes += [f"{it} is left out of the project: {why.split(';')[0]}" for it, why in usable.items() if why]
         geometries.append(values)
     where = {"folders": [str(slides.resolve())], "recursive": recursive}
     return {"output": ".", "slides": where, "geometry": geometries}, notes
@@ -96,27 +97,29 @@ def _name(slide: ForeignSlide, source: SlideSource) -> GeometryName | None:
         return None
 
 
-def _geometry(found: Found, group: Group, name: GeometryName, *, named: bool) -> dict[str, Any]:
+def _geometry(found: Found, group: Group, name: GeometryName, slides: list[Sample], *, named: bool) -> dict[str, Any]:
     values: dict[str, Any] = {"name": str(name)} if named else {}
-    values |= {"patch_size": name.patch_size, "target_mag": _whole(name.magnification), "scale": "nominal"}
+    values |= {"patch_size": name.patch_size, "target_mag": _whole(name.magnification)}
     if name.overlap:
         values["step_size"] = name.patch_size - name.overlap
+    values["scale"] = scale_of(values, slides)
     if found.layout is Layout.ATLASPATCH:
         return values | {"rule": "atlaspatch"}
-    return values | {"min_tissue": _min_tissue(group.folder) if found.layout is Layout.TRIDENT else 0.0}
+    recorded = _min_tissue(group.folder) if found.layout is Layout.TRIDENT else 0.0
+    return values | {"min_tissue": least_tissue(values, found, slides) if recorded is None else recorded}
 
 
 def _whole(number: float) -> int | float:
     return int(number) if number == int(number) else number
 
 
-def _min_tissue(folder: Path) -> float:
-    """Return the least tissue share that TRIDENT last used in a folder; 0, its default, where it is not told."""
+def _min_tissue(folder: Path) -> float | None:
+    """Return the least tissue share that TRIDENT last used in a folder; None where it is not told."""
     try:
-        value = json.loads((folder / "_config_coords.json").read_bytes()).get("min_tissue_proportion", 0.0)
+        value = json.loads((folder / "_config_coords.json").read_bytes()).get("min_tissue_proportion")
     except (OSError, ValueError, AttributeError):
-        return 0.0
-    return float(value) if isinstance(value, int | float) and 0 <= value <= 1 else 0.0
+        return None
+    return float(value) if isinstance(value, int | float) and 0 <= value <= 1 else None
 
 
 def _refusal(geometry: Mapping[str, Any], key: str, name: str) -> str:

@@ -40,7 +40,7 @@ def prove(work: SlideWork, cut: Cut, part: Part, store: Store, patches: int, mar
     try:
         canary = _canary(work, cut, part.stage, part.name, store, patches)
         if isinstance(canary, str) or not canary.same:
-            return replace(part, why=canary if isinstance(canary, str) else canary.text)
+            return replace(part, why=canary if isinstance(canary, str) else _told(part.stage, canary))
         return _stamped(work, cut, part, part.stage, canary, store, marks)
     except AtlasPatchError as error:
         return replace(part, why=f"not tried: {error}")
@@ -66,4 +66,12 @@ def _stamped(work: SlideWork, cut: Cut, part: Part, stage: Stage, canary: Canary
     expected = work.identity(stage)
     stamp = Stamp(part.name, part.identity.fingerprint, expected, marks.verified(canary))
     store.restamp(work.stem, cut.geometry.name, [stamp], canary.numbers)
-    return replace(part, fate=Fate.VERIFIED, why=canary.text, identity=expected, stamp=stamp)
+    return replace(part, fate=Fate.VERIFIED, why=_told(stage, canary), identity=expected, stamp=stamp)
+
+
+def _told(stage: Stage, canary: Canary) -> str:
+    """Return what came of it, in words."""
+    if stage.step.kind == "patch_features":
+        return canary.text
+    head = f"computed again from its features: cosine {canary.least_cosine:.6f}"
+    return head if canary.same else f"{head}; {'; '.join(canary.differences)}"

@@ -55,7 +55,7 @@ def look_at(file: ResultFile) -> Looked:
     try:
         _tensor(looked) if file.path.suffix == ".pt" else _hdf5(looked)
     except UnreadableOutput as error:
-        looked.add("unreadable", str(error).split("; ")[0].removeprefix(f"{file.path.stem}: "))
+        looked.add("unreadable", str(error).split("; ")[0].split(f"{file.path} ")[-1])
     except CANNOT as error:
         looked.add("unreadable", f"cannot be read: {_plain(error)}")
     return looked

@@ -11,6 +11,7 @@ from pathlib import Path
 from time import time
 from typing import Any
 
+from atlaspatch_core.atomic import LOCK_FOLDER
 from atlaspatch_core.audit.findings import Finding
 from atlaspatch_core.layouts.found import Found, Layout
 from atlaspatch_core.layouts.names import GeometryName
@@ -27,7 +28,7 @@ DEFAULTS = {"remove_holes": False, "remove_artifacts": False, "remove_penmarks":
 def leftovers(found: Found) -> Iterator[Finding]:
     """Yield orphan locks and temporary files, and runs that wrote into one folder with different settings."""
     for folder, folders, names in os.walk(found.folder):
-        folders[:] = sorted(name for name in folders if not (found.layout is Layout.OURS and name == ".locks"))
+        folders[:] = sorted(name for name in folders if name != LOCK_FOLDER)  # the kernel frees those by itself
         for name in sorted(names):
             yield from _leftover(Path(folder) / name)
     if found.layout is Layout.TRIDENT:

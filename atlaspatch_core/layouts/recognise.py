@@ -46,7 +46,7 @@ def _layout(folder: Path, folders: list[Path]) -> Layout | None:
         return Layout.OURS
     if any(GeometryName.parse(child.name) and _is_geometry(child) for child in inside) or _has_runs(folder):
         return Layout.TRIDENT
-    clam = (folder / H5_FILES).is_dir() or (folder / PT_FILES).is_dir() or any(folder.glob("process_list*.csv"))
+    clam = any(map(_has_clam_features, inside)) or any(folder.glob("process_list*.csv"))
     if clam or made == Layout.CLAM:
         return Layout.CLAM
     return Layout.ATLASPATCH if made or any(_listed(folder / "patches", ".h5")) else None
@@ -55,6 +55,10 @@ def _layout(folder: Path, folders: list[Path]) -> Layout | None:
 def _is_geometry(folder: Path) -> bool:
     heads = (FEATURES, PATCH_FEATURES, EMBEDDINGS)
     return (folder / "patches").is_dir() or any(child.name.startswith(heads) for child in folder.iterdir())
+
+
+def _has_clam_features(folder: Path) -> bool:
+    return (folder / H5_FILES).is_dir() or (folder / PT_FILES).is_dir()
 
 
 def _has_runs(folder: Path) -> bool:
@@ -80,7 +84,7 @@ def _by_content(paths: Iterable[Path]) -> Layout | None:
 
 def _groups(layout: Layout, folder: Path, folders: list[Path]) -> Iterator[Group]:
     if layout is Layout.CLAM:
-        yield Group(folder, None, _sorted(_of_clam(folder)))
+        yield Group(folder, None, _sorted(_of_clam(folder, folders)))
         return
     own = GeometryName.parse(folder.name)
     for child in [folder, *folders]:
@@ -91,10 +95,13 @@ def _groups(layout: Layout, folder: Path, folders: list[Path]) -> Iterator[Group
             yield Group(child, name, _sorted(_in(child / "patches", Holds.ALL)))
 
 
-def _of_clam(folder: Path) -> Iterator[ResultFile]:
+def _of_clam(folder: Path, folders: list[Path]) -> Iterator[ResultFile]:
+    """Yield coords and features; these lie beside the coords, or in folders that may say what made them."""
     yield from _in(folder / "patches", Holds.COORDS)
-    yield from _in(folder / H5_FILES, Holds.FEATURES)
-    yield from _in(folder / PT_FILES, Holds.FEATURES, suffix=".pt")
+    for child in [folder, *folders]:
+        encoder = child.name.removeprefix(FEATURES) if child.name.startswith(FEATURES) else ""
+        yield from _in(child / H5_FILES, Holds.FEATURES, encoder)
+        yield from _in(child / PT_FILES, Holds.FEATURES, encoder, ".pt")
 
 
 def _of_trident(folder: Path) -> Iterator[ResultFile]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-BLOCK_BYTES = 32 * 2**20
+BLOCK_BYTES = 8 * 2**20
 """Features in memory at a time, roughly."""
 
 

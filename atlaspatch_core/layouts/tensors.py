@@ -27,7 +27,7 @@ def read_tensor(path: Path) -> NDArray[Any]:
             simplefilter("ignore")
             value = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # of a damaged or hostile file, torch raises whatever its parts do
-        told = str(error).splitlines()[0] if str(error) else repr(error)
+        told = f"{type(error).__name__}: {(str(error).splitlines() or ['no reason given'])[0]}"
         raise UnreadableOutput(f"{path.stem}: {path} cannot be read as a tensor ({told}); compute it again") from error
     if isinstance(value, dict):
         value = value.get("features", next(iter(value.values()), None) if len(value) == 1 else None)

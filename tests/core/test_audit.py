@@ -96,17 +96,22 @@ def test_layouts_are_told_apart(tmp_path):
     foreign.atlaspatch_file(tmp_path / "atlaspatch", "a", lattice())
     foreign.clam_coords(tmp_path / "clam", "a", lattice())
     foreign.clam_features(tmp_path / "features", "a", lattice(), random_features(4))
+    foreign.clam_features(tmp_path / "by_encoder" / "features_uni_v1", "a", lattice(), random_features(4))
     (tmp_path / "mine").mkdir()
     ours(tmp_path / "mine", "a")
 
-    layouts = {name: recognise(tmp_path / name).layout for name in ("trident", "atlaspatch", "clam", "features")}
+    layouts = {
+        name: recognise(tmp_path / name).layout for name in ("trident", "atlaspatch", "clam", "features", "by_encoder")
+    }
 
     assert layouts == {
         "trident": Layout.TRIDENT,
         "atlaspatch": Layout.ATLASPATCH,
         "clam": Layout.CLAM,
         "features": Layout.CLAM,
+        "by_encoder": Layout.CLAM,
     }
+    assert [file.encoder for file in recognise(tmp_path / "by_encoder").files()] == ["uni_v1"]
     assert recognise(tmp_path / "mine" / "out").layout is Layout.OURS
     assert recognise(tmp_path / "trident" / GEOMETRY).outlines.keys() == {"a"}
 
