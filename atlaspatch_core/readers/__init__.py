@@ -1,6 +1,6 @@
 """Opening slides: one file per backend, one table."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from atlaspatch_core.dicom_files import SUFFIXES as DICOM_SUFFIXES
@@ -46,19 +46,19 @@ def open_slide(
     """
     stated = Stated(None if mpp is None else Mpp(mpp, mpp_source or "stated"), tuple(mpp_keys))
     check_file(path)
-    *others, last = readers_of(path, reader)
-    for candidate in others:
+    refusal = UnsupportedSlide(no_slide(path))
+    for candidate in readers_of(path, reader):
         try:
             return candidate.open(path, stated)
-        except UnsupportedSlide:
-            continue
-    return last.open(path, stated)
+        except UnsupportedSlide as error:
+            refusal = error
+    raise refusal
 
 
-def readers_of(path: Path, name: str | None = None) -> list[Reader]:
-    """Return the reader of that name, or else those that know the content, or else the one of the suffix; never none.
+def readers_of(path: Path, name: str | None = None) -> Iterator[Reader]:
+    """Yield the reader of that name, or else those that know the content, or else the one of the suffix, or none.
 
-    Raises UnknownName, or UnreadableSlide for what no reader knows.
+    Content is looked at as far as the caller goes. Raises UnknownName, or UnreadableSlide for formats known to nobody.
     """
     if name is not None and name not in READERS:
         raise UnknownName(f"no reader is called {name!r}; there are {', '.join(READERS)}")
@@ -69,14 +69,20 @@ def readers_of(path: Path, name: str | None = None) -> list[Reader]:
             f"{BIOFORMATS}"
         )
     if name is not None:
-        return [READERS[name]]
-    by_content = [reader for reader in READERS.values() if reader.recognises(path)]
-    found = by_content or [reader for reader in READERS.values() if suffix in reader.suffixes]
-    if not found:
-        raise UnreadableSlide(
-            f"{stem_of(path)}: {path.name} is no slide; give one of {', '.join(SUFFIXES)}, or {CONVERT}"
-        )
-    return found
+        yield READERS[name]
+        return
+    is_known = False
+    for reader in READERS.values():
+        if reader.recognises(path):
+            is_known = True
+            yield reader
+    if not is_known:
+        yield from (reader for reader in READERS.values() if suffix in reader.suffixes)
+
+
+def no_slide(path: Path) -> str:
+    """Return what to say of a file that no reader knows."""
+    return f"{stem_of(path)}: {path.name} is no slide; give one of {', '.join(SUFFIXES)}, or {CONVERT}"
 
 
 def is_slide_folder(path: Path) -> bool:

@@ -1,6 +1,7 @@
 """What a refusal tells the user to do."""
 
 COPY = "copy it again from its source, or export it again"
+EXPORT = "export it as 8-bit RGB, in tiles compressed with JPEG, from the program that wrote it"
 CONVERT = (
     "convert it, with `atlaspatch convert` or, for example, "
     "`vips tiffsave IN OUT.tiff --tile --pyramid --compression jpeg`"

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.readers.windows import Window
 
-CACHE_BYTES = 2**26
-"""Decoded blocks that are kept for the next window; two at least."""
+CACHE_BYTES = 2**25
+"""Decoded blocks that are kept for the next window, as much as OpenSlide keeps of a slide; two blocks at least."""
 MOST_BLOCK_BYTES = 2**27
 """Decoded size of a block beyond which a slide is to be refused: every window would decode as much."""
 

@@ -23,7 +23,7 @@ MAGIC = b"ZISRAWFILE"
 """How CZI begins (ZEISS, ZISRAW file format)."""
 SHOWN = ("Bgr24", "Gray8")
 WHITE = (1.0, 1.0, 1.0)
-CACHE_BYTES = 2**26
+CACHE_BYTES = 2**25
 """Decoded pieces of the mosaic that are kept for the next region."""
 
 

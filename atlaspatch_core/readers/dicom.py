@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from atlaspatch_core.dicom_files import instances, is_dicom, is_series_folder, series_of
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.mpp import Stated
-from atlaspatch_core.readers.advice import CONVERT, COPY
+from atlaspatch_core.readers.advice import CONVERT, COPY, EXPORT
 from atlaspatch_core.readers.reader import Reader, import_extra
 from atlaspatch_core.readers.windows import Window, WindowedSlide, describe
 from atlaspatch_core.slide import stem_of
@@ -76,7 +76,7 @@ def open_series(path: Path, files: tuple[Path, ...], slide: Any, stated: Stated)
     bits = header.get("BitsStored", 8)
     if bits > 8:
         raise UnreadableSlide(
-            f"{stem_of(path)}: it has {bits} bits a sample, only 8 can be shown as they are; {CONVERT}"
+            f"{stem_of(path)}: it has {bits} bits a sample, only 8 can be shown as they are; {EXPORT}"
         )
     spacing = {"dicom.PixelSpacing-x": levels[0].mpp.width, "dicom.PixelSpacing-y": levels[0].mpp.height}
     properties = {key: repr(um) for key, um in spacing.items()} | properties_of(header)

@@ -11,7 +11,7 @@ import tifffile
 from numpy.typing import ArrayLike, NDArray
 
 from atlaspatch_core.errors import UnreadableSlide
-from atlaspatch_core.readers.advice import CONVERT, COPY
+from atlaspatch_core.readers.advice import CONVERT, COPY, EXPORT
 from atlaspatch_core.readers.blocks import MOST_BLOCK_BYTES, Blocks
 from atlaspatch_core.readers.windows import Window
 from atlaspatch_core.slide import Level, stem_of
@@ -95,12 +95,12 @@ def check_page(path: Path, page: tifffile.TiffPage) -> None:
     """Raise UnreadableSlide for pixels that cannot be shown rightly, decoded, or held, and for a file that is cut."""
     stem = stem_of(path)
     if page.compression not in tifffile.TIFF.DECOMPRESSORS:
-        raise UnreadableSlide(f"{stem}: {path.name} has {compression_name(page)}, which no reader decodes; {CONVERT}")
+        raise UnreadableSlide(f"{stem}: {path.name} has {compression_name(page)}, which no reader decodes; {EXPORT}")
     if not decoders(page) or page.tiledepth != 1 or page.imagedepth != 1:
         raise UnreadableSlide(
             f"{stem}: {path.name} has {page.samplesperpixel} × {page.bitspersample}-bit samples a pixel "
             f"({photometric_name(page)}, {'planes apart' if page.planarconfig != 1 else compression_name(page)}); only "
-            f"8-bit RGB and grey can be shown as they are, so {CONVERT}"
+            f"8-bit RGB and grey can be shown as they are; {EXPORT}"
         )
     ends = np.array(page.dataoffsets, np.int64) + np.array(page.databytecounts, np.int64)
     size = path.stat().st_size
