@@ -41,6 +41,10 @@ class UnreadableOutput(AtlasPatchError):
     """An existing output file (HDF5, GeoJSON, record) cannot be read."""
 
 
+class UnknownLayout(AtlasPatchError):
+    """A folder holds no results in a layout that is known here."""
+
+
 class UnusableMask(AtlasPatchError):
     """The mask that somebody supplied for a slide cannot be used."""
 

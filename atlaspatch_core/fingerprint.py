@@ -72,7 +72,9 @@ def why_stale(stored: Identity | None, expected: Identity) -> str:
         return "missing"
     if is_unverified(stored):
         reason = stored.spec.get("reason", "not proven")
-        return f"adopted from {stored.spec.get('origin')}, unverified ({reason}); 'atlaspatch adopt' proves or accepts it"
+        return (
+            f"adopted from {stored.spec.get('origin')}, unverified ({reason}); 'atlaspatch adopt' proves or accepts it"
+        )
     before, after = _flat(stored.as_dict()), _flat(expected.as_dict())
     changed = [key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)]
     specific = [key for key in changed if not key.startswith("inputs.")] or changed

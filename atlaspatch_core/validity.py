@@ -174,7 +174,9 @@ def validities(
     Without ``remember`` nothing is written, not even caches.
     """
     store = Store(recipe.project.output)
-    judge = Judge(recipe, stored, known or read_known(store, remember=remember), Expectations(recipe, store, stated, steps))
+    judge = Judge(
+        recipe, stored, known or read_known(store, remember=remember), Expectations(recipe, store, stated, steps)
+    )
     for stem in stems:
         yield from (found for found in judge.states(stem) if steps is None or found.step in steps)
 
