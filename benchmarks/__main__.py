@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import downscaling, looking, memory, reading, running, status
+from benchmarks import downscaling, finding, looking, memory, reading, running, status
 from benchmarks.measuring import Measure
 from benchmarks.slides import make_slide
 
@@ -34,6 +34,7 @@ def everything(folder: Path) -> Iterator[Measure]:
     yield from running.measures(large, small, folder, 3)
     yield from looking.measures(folder, (10, 100, 1000), 3)
     yield from status.measures(folder / "status", 1000, 3)
+    yield from finding.measures(folder, 100_000, 3)
     yield from memory.measures(folder, ((10_000, 8_000), (40_000, 30_000), (100_000, 80_000)))
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from atlaspatch_core.cli.template import PROJECT
+from atlaspatch_core.cli.types import Slides
 
 FILE_NAME = "atlaspatch.toml"
 """Equal to that of ``atlaspatch_core.project``, which is not imported here because it loads OpenCV."""
@@ -15,9 +16,10 @@ FILE_NAME = "atlaspatch.toml"
 @click.argument("directory", metavar="[DIR]", default=".", type=click.Path(file_okay=False, path_type=Path))
 @click.option(
     "--slides",
-    type=click.Path(exists=True, path_type=Path),
+    type=Slides(),
     multiple=True,
-    help="A slide, or a folder of slides; may be repeated. Default: the folder slides beside the project file.",
+    help="A slide, a folder of slides, or a pattern such as 'slides/**/*.svs'; may be repeated. Default: the folder "
+    "slides beside the project file.",
 )
 @click.option("--force", is_flag=True, help="Replace a project file that is there.")
 def init(directory: Path, slides: tuple[Path, ...], force: bool) -> None:

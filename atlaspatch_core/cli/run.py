@@ -12,7 +12,7 @@ from atlaspatch_core.cli.encode_slide import DONE, SOME_FAILED, check_weights
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.run_values import WITH_FEATURES, Plan, plan_of
 from atlaspatch_core.cli.scripts import ScriptCommand
-from atlaspatch_core.cli.slides import slides_of
+from atlaspatch_core.cli.slides import left_out_line, slides_at_rest
 from atlaspatch_core.cli.working import work
 from atlaspatch_core.outcome import Outcome, Status
 
@@ -61,7 +61,7 @@ def run(options: Mapping[str, Any], hooks: Hooks, *, force: bool, verbose: bool)
         check_weights(plan.recipe)
     if options["clear_dead_locks"]:
         click.echo(NO_DEAD_LOCKS, err=True)
-    discovery = slides_of(plan.recipe.project)
+    discovery = slides_at_rest(plan.recipe.project)
 
     from atlaspatch_core.cli.display import Display
     from atlaspatch_core.cli.printing import fate_of, summary
@@ -87,7 +87,9 @@ def run(options: Mapping[str, Any], hooks: Hooks, *, force: bool, verbose: bool)
     except FirstFailure as failure:
         click.echo(f"{failure}; --skip-errors goes on with the others.", err=True)
     display.say(summary(display.outcomes, plan.recipe.project.output))
-    failed = Status.FAILED in map(fate_of, display.outcomes.values())
+    if discovery.left_out:
+        display.say(left_out_line(discovery))
+    failed = discovery.left_out or Status.FAILED in map(fate_of, display.outcomes.values())
     exported = export(options, plan, display) if options["layout"] == "trident" else True
     return DONE if exported and not failed else SOME_FAILED
 

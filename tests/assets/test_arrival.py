@@ -244,6 +244,42 @@ def test_a_folder_that_lost_most_of_its_slides_is_storage_that_went_and_marks_no
     assert found.skip_message.startswith("13 slides are gone at once")
 
 
+def test_no_slide_is_taken_for_gone_while_a_folder_cannot_be_looked_into(tmp_path, instance, monkeypatch):
+    put(tmp_path / "slides", "here")
+    put(tmp_path / "slides" / "sub", "unseen")
+    of = project(tmp_path, slides={"folders": [tmp_path / "slides"], "recursive": True})
+    instance.add_dynamic_partitions("slides", ["here", "unseen"])
+    fail_to_list(monkeypatch, tmp_path / "slides" / "sub")
+
+    found = tick(of, instance)
+
+    assert removals(found) == {}
+    assert "nothing is taken for gone: " in found.skip_message
+    assert "sub: cannot be listed (Input/output error)" in found.skip_message
+
+
+def test_a_slide_that_leaves_the_list_is_gone(tmp_path, instance):
+    put(tmp_path / "slides", "a", "b")
+    table = tmp_path / "list.csv"
+    of = project(tmp_path, slides={"folders": [tmp_path / "slides"], "slide_list": table})
+    instance.add_dynamic_partitions("slides", ["a", "b"])
+    table.write_text("wsi\na.svs\n")
+
+    assert removals(tick(of, instance)) == {"b": True}
+
+
+def fail_to_list(monkeypatch, folder: Path) -> None:
+    """Let a folder fail when it is listed, as storage does; root may list every folder, so no mode will do."""
+    real = os.scandir
+
+    def scandir(path):
+        if Path(path) == folder:
+            raise OSError(5, "Input/output error")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+
+
 def test_a_folder_that_is_not_there_is_the_reason_to_skip(tmp_path, instance):
     found = tick(project(tmp_path), instance)
 

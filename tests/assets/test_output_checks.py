@@ -1,6 +1,8 @@
 """The audit of what lies in the files, and the retirement of slides that are gone."""
 
+import os
 from datetime import date
+from pathlib import Path
 
 import dagster as dg
 import h5py
@@ -136,6 +138,29 @@ def test_no_slide_is_retired_while_the_folder_is_away(tmp_path, instance):
 
     assert not retire(of, instance, dry_run=False).success
     assert instance.get_dynamic_partitions("slides") == ["gone", "here"]
+
+
+def test_no_slide_is_retired_while_a_folder_cannot_be_looked_into(tmp_path, instance, monkeypatch):
+    of = gone(tmp_path, instance)
+    real = os.scandir
+
+    def scandir(path):
+        if Path(path) == tmp_path / "slides":
+            raise OSError(5, "Input/output error")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+
+    assert not retire(of, instance, dry_run=False).success
+    assert instance.get_dynamic_partitions("slides") == ["gone", "here"]
+
+
+def test_slides_are_retired_though_the_folder_is_written_as_a_pattern(tmp_path, instance):
+    of = gone(tmp_path, instance)
+    slides = of.slides.model_copy(update={"folders": (tmp_path / "slides" / "*.svs",)})
+
+    assert retire(of.model_copy(update={"slides": slides}), instance, dry_run=False).success
+    assert instance.get_dynamic_partitions("slides") == ["here"]
 
 
 def gone(folder, instance):

@@ -121,6 +121,8 @@ def test_finished_slides_are_fresh_and_others_are_missing(tmp_path, weights):
         ({"geometry": {"min_tissue": 0.5}}, [COORDS, FEATURES, EMBEDDING], "grid.min_tissue 0.1 → 0.5"),
         ({"tissue": {"closing_um": 4.0}}, ALL[1:], "closing_um 16.0 → 4.0"),
         ({"slides": {"full_hash": True}}, ALL, "full_hash false → true"),
+        ({"slides": {"reader": "tiff"}}, ALL, "reader found out → tiff"),
+        ({"slides": {"mpp_keys": ["a.b", "c"]}}, ALL, "mpp_keys none → a.b c"),
         ({"runtime": {"device": "cpu", "feature_batch_size": 3}}, [], ""),
     ],
 )
