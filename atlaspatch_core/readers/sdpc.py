@@ -1,4 +1,4 @@
-"""Sqray SDPC through opensdpc, the maker's decoder for Linux."""
+"""Sqray SDPC through opensdpc, which wraps a decoder for Linux."""
 
 import math
 from functools import partial

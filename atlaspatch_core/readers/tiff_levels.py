@@ -35,7 +35,7 @@ def find_levels(path: Path, tiff: tifffile.TiffFile) -> tuple[list[tifffile.Tiff
     """
     check_chain(path, tiff)
     series = max(tiff.series, key=lambda one: one.keyframe.imagewidth * one.keyframe.imagelength)
-    full = page_of(path, series)
+    full = page_of(path, tiff, series)
     by_size = {page.imagewidth: page for page in candidates(tiff, full) if is_reduction(page, full)}
     pages = [full, *(by_size[width] for width in sorted(by_size, reverse=True))]
     for page in pages:
@@ -58,7 +58,7 @@ def check_chain(path: Path, tiff: tifffile.TiffFile) -> None:
         raise UnreadableSlide(f"{stem_of(path)}: {path.name} is cut short: pages are missing at its end; {COPY}")
 
 
-def page_of(path: Path, series: tifffile.TiffPageSeries) -> tifffile.TiffPage:
+def page_of(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> tifffile.TiffPage:
     """Return the one page of a level that is shown. Raises UnreadableSlide for channels that are pages of their own."""
     sizes = [(axis, size) for axis, size in zip(series.axes, series.shape, strict=True) if axis not in "YXS"]
     if series.keyframe.planarconfig != 1 and series.keyframe.samplesperpixel > 1:
@@ -75,7 +75,13 @@ def page_of(path: Path, series: tifffile.TiffPageSeries) -> tifffile.TiffPage:
     page = series.pages[number] if number < len(series.pages) else None
     if page is None:
         raise UnreadableSlide(f"{stem_of(path)}: page {number} of {path.name} is not stored; {COPY}")
-    return page.aspage()
+    page = page.aspage()
+    if page.parent is not tiff:
+        raise UnreadableSlide(
+            f"{stem_of(path)}: the pixels of {path.name} lie in {page.parent.filename}; name that file, or export the "
+            f"slide as one file"
+        )
+    return page
 
 
 def candidates(tiff: tifffile.TiffFile, full: tifffile.TiffPage) -> Iterator[tifffile.TiffPage]:

@@ -2,8 +2,11 @@
 
 import importlib.util
 import math
+import re
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +14,7 @@ import tifffile
 from painting import paint_slide
 
 from atlaspatch_core.errors import MissingExtra, UnreadableSlide
-from atlaspatch_core.readers import READERS, open_slide, readers_of
+from atlaspatch_core.readers import READERS, SUFFIXES, open_slide, readers_of
 from atlaspatch_core.readers.cucim import properties_of
 from atlaspatch_core.readers.sdpc import first_px_level0
 from atlaspatch_core.slide import Region
@@ -105,3 +108,16 @@ def test_listing_the_readers_imports_none_of_their_libraries():
     heavy = "{'zarr', 'pylibCZIrw', 'wsidicom', 'pydicom', 'cucim', 'opensdpc', 'tifffile', 'imagecodecs'}"
     code = f"import sys, atlaspatch_core.readers; print(sorted({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_page_of_formats_names_every_reader_suffix_and_extra():
+    page = (Path(__file__).parents[2] / "docs" / "formats.md").read_text()
+    listed = page.split("searched for: `")[1].split("`")[0].split()
+    assert listed == list(SUFFIXES)
+    assert all(f"| `{name}` |" in page for name in READERS)
+    extras = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    named = set(re.findall(r"atlaspatch\[(\w+)\]", page))
+    assert named == {"dicom", "omezarr", "czi", "sdpc", "cucim"}
+    assert named <= set(extras)

@@ -247,6 +247,21 @@ def test_channels_kept_apart_are_refused(tmp_path):
     assert "keeps 3 channels apart" in refused(tmp_path / "a.ome.tif", mpp=0.5)
 
 
+def test_ome_tiff_whose_pixels_lie_in_another_file_is_refused(tmp_path):
+    pixels = (
+        '<Pixels ID="P:0" DimensionOrder="XYCZT" Type="uint8" SizeX="701" SizeY="463" SizeC="3" SizeZ="1" SizeT="1">'
+    )
+    xml = (
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:{own}"><Image ID="I:0">' + pixels
+        + '<Channel ID="C:0" SamplesPerPixel="3"/><TiffData IFD="0" PlaneCount="1">'
+        '<UUID FileName="b.ome.tif">urn:uuid:b</UUID></TiffData></Pixels></Image></OME>'
+    )  # fmt: skip
+    write(tmp_path / "a.ome.tif", cloudy(seed=1), (1,), compression="lzma", description=xml.format(own="a"))
+    write(tmp_path / "b.ome.tif", cloudy(seed=2), (1,), compression="lzma", description=xml.format(own="b"))
+    assert "the pixels of a.ome.tif lie in b.ome.tif" in refused(tmp_path / "a.ome.tif", mpp=0.5)
+    assert np.array_equal(whole(tmp_path / "b.ome.tif", mpp=0.5), cloudy(seed=2))
+
+
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9, 0.99])
 def test_ome_tiff_that_is_cut_short_is_refused(tmp_path, share):
     path = write_ome(tmp_path / "a.ome.tiff")
