@@ -23,7 +23,7 @@ SILENCE = logging.NullHandler()
 """Keeps what tifffile logs of a damaged file, which the error says anyway, from a console without logging."""
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """How TIFF and BigTIFF begin."""
-UNREADABLE = (ValueError, IndexError, KeyError, TypeError, OSError, EOFError, struct.error)
+UNREADABLE = (ValueError, LookupError, TypeError, ArithmeticError, OSError, EOFError, struct.error)
 """What tifffile raises of files that are damaged, or no TIFF."""
 PLAIN = (None, "generic-tiff", "aperio")
 """What OpenSlide calls files whose tiles lie side by side from (0, 0). Other vendors' overlap, or are shifted."""

@@ -34,7 +34,8 @@ class Window:
 ReadWindow = Callable[[Window], NDArray[np.uint8]]
 """Return the RGB pixels of a window, shape (height, width, 3), transparent ones over white. Safe from several threads.
 
-Raises UnreadableSlide; any ValueError, RuntimeError, OSError or EOFError is taken for damaged pixels.
+Raises UnreadableSlide; any ValueError, LookupError, ArithmeticError, RuntimeError, OSError or EOFError is taken for
+damaged pixels.
 """
 
 
@@ -82,7 +83,7 @@ class WindowedSlide:
     def _pixels(self, region: Region, window: Window) -> NDArray[np.uint8]:
         try:
             return self._read(window)
-        except (ValueError, RuntimeError, OSError, EOFError) as error:
+        except (ValueError, LookupError, ArithmeticError, RuntimeError, OSError, EOFError) as error:
             raise UnreadableSlide(
                 f"{self._info.stem}: the pixels at ({region.x}, {region.y}) of level {region.level} cannot be decoded "
                 f"({error}), the file is damaged or cut short; {COPY}"

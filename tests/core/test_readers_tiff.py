@@ -271,6 +271,21 @@ def test_ome_tiff_that_is_cut_short_is_refused(tmp_path, share):
     assert "copy it again" in message
 
 
+def test_damage_of_any_kind_is_refused_or_read_never_an_unforeseen_error(tmp_path):
+    whole_file = write(tmp_path / "a.tiff", cloudy(150, 90), (1, 2), compression="lzma").read_bytes()
+    tags = np.random.default_rng(1)
+    for trial in range(150):
+        content = bytearray(whole_file)
+        for at in tags.integers(0, 400 if trial % 2 else len(content), 8):
+            content[at] = tags.integers(0, 256)
+        (tmp_path / "b.tiff").write_bytes(content)
+        try:
+            whole(tmp_path / "b.tiff", mpp=0.5, reader="tiff")
+        except UnreadableSlide as refusal:
+            message = str(refusal)
+            assert message.startswith("b: ")
+
+
 def test_damaged_tile_of_a_tiff_is_refused_when_it_is_read(tmp_path):
     path = write(tmp_path / "a.tiff", compression="lzma", downsamples=(1,))
     with tifffile.TiffFile(path) as tiff:
