@@ -1,19 +1,20 @@
 """Slides in, outcomes out, by several processes: one a device, each with its models loaded once.
 
 Every process asks for its next slide when it is ready for it, so that a fast one takes more and a slow slide holds up
-nobody else. A process that dies, by a library that crashes or for lack of memory, fails the slides that it had in hand,
-and another takes its place.
+nobody else. A process may die, by a library that crashes or for lack of memory. Others take its place, and the slides
+that it had in hand, each alone, so that only the guilty one fails.
 """
 
 import signal
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from logging import LogRecord, getLogger
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from threading import Thread, current_thread, main_thread
+from time import monotonic
 from typing import Self
 
 from atlaspatch_core.discovery import SlideSource
@@ -22,7 +23,7 @@ from atlaspatch_core.outcome import Outcome, Status, Step
 from atlaspatch_core.worker import Patches, Task, Wants, work
 
 SECONDS_TO_STOP = 30.0
-"""A worker that is told to stop has so long to finish what it is writing."""
+"""Workers that are told to stop have so long to finish what they are writing."""
 
 
 def process_on(
@@ -51,24 +52,37 @@ class Hand:
     line: Connection
     reading: str = ""
     """Stem of the slide that it reads."""
-    open: dict[str, list[Step]] = field(default_factory=dict)
-    """Stem to the steps that it has not told of."""
+    open: dict[str, "Open"] = field(default_factory=dict)
+    """Stem to a slide of which not all is told."""
     taken: int = 0
+    alone: bool = False
+    """Whether it has a suspect, and takes no other slide."""
 
-    def give(self, source: SlideSource | None) -> None:
+    def give(self, slide: "Open | None") -> None:
         """Send a slide, or word that there is none; a worker that died meanwhile is noticed where it is heard."""
-        if source:
-            self.reading, self.taken = source.stem, self.taken + 1
-            self.open[source.stem] = list(self.task.steps)
+        if slide:
+            self.reading, self.taken = slide.source.stem, self.taken + 1
+            self.open[slide.source.stem] = slide
         with suppress(OSError):
-            self.line.send(source)
+            self.line.send(slide.source if slide else None)
 
-    def note(self, outcome: Outcome) -> None:
-        """Take note that a step is told of."""
-        steps = self.open.get(outcome.stem, [])
-        steps[:] = [step for step in steps if step != outcome.step]
-        if not steps:
-            self.open.pop(outcome.stem, None)
+    def note(self, outcome: Outcome) -> bool:
+        """Take note that a step is told of; return whether it was not yet."""
+        slide = self.open.get(outcome.stem)
+        if slide is None or outcome.step not in slide.steps:
+            return False
+        slide.steps.remove(outcome.step)
+        if not slide.steps:
+            del self.open[outcome.stem]
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """A slide, and the steps that nobody has told of."""
+
+    source: SlideSource
+    steps: list[Step]
 
 
 class Crew:
@@ -85,6 +99,8 @@ class Crew:
         self._context = get_context("spawn")
         self._hands: list[Hand] = []
         self._waiting: list[Hand] = []
+        self._suspects: list[Open] = []
+        """Slides that a worker had in hand when it died, together with others."""
         self._feed, feeding = self._context.Pipe(duplex=False)
         self._no_more = False
         self._feeder = Thread(target=_feed, args=(sources, feeding), name="feed", daemon=True)
@@ -100,9 +116,11 @@ class Crew:
         for hand in self._hands:
             hand.line.close()
             hand.process.terminate()
+        end = monotonic() + SECONDS_TO_STOP
         for hand in self._hands:
-            hand.process.join(SECONDS_TO_STOP)
+            hand.process.join(max(0.0, end - monotonic()))
             hand.process.kill()
+            hand.process.join()
 
     def outcomes(self) -> Iterator[Outcome]:
         """Yield what the workers tell, until all have ended."""
@@ -134,7 +152,8 @@ class Crew:
         else:
             if isinstance(source, BaseException):
                 raise source
-            self._waiting.pop(0).give(source)
+            hand = self._waiting.pop(0)
+            hand.give(Open(source, list(hand.task.steps)))
 
     def _hear(self, hand: Hand) -> Iterator[Outcome]:
         try:
@@ -150,14 +169,16 @@ class Crew:
             getLogger(message.name).handle(message)
         elif isinstance(message, AtlasPatchError):
             raise message
-        else:
-            hand.note(message)
+        elif hand.note(message):
             yield message
 
     def _ready(self, hand: Hand) -> None:
         """Take back what a worker has read, and let it wait for the next slide."""
         self._take_back(hand)
-        if self._no_more:
+        if self._suspects and not hand.taken:
+            hand.alone = True
+            hand.give(self._suspects.pop(0))
+        elif self._no_more or hand.alone:
             hand.give(None)
         else:
             self._waiting.append(hand)
@@ -168,20 +189,26 @@ class Crew:
             hand.reading = ""
 
     def _gone(self, hand: Hand) -> Iterator[Outcome]:
-        """Yield what becomes of the slides of a worker that ended; hire another where it died."""
+        """Yield what becomes of the slides of a worker that ended; hire another where one is needed."""
         hand.process.join()
         hand.line.close()
         self._hands.remove(hand)
         self._waiting = [other for other in self._waiting if other is not hand]
         self._take_back(hand)
-        if hand.process.exitcode == 0:
-            return
-        how = _how(hand.process.exitcode)
+        if hand.process.exitcode != 0:
+            yield from self._mourned(hand, _how(hand.process.exitcode))
+        if self._suspects or (not self._no_more and (hand.alone or hand.process.exitcode != 0)):
+            self._hire(hand.task)
+
+    def _mourned(self, hand: Hand, how: str) -> Iterator[Outcome]:
+        """Yield the failure of the slide that a worker died of; where it may be one of several, each is tried alone."""
         if not hand.taken:
             raise WorkerDied(f"the worker on {hand.task.device} ended with {how} before it took a slide; see above why")
-        for stem, steps in hand.open.items():
-            yield from _died(stem, steps, hand.task.device, how)
-        self._hire(hand.task)
+        if len(hand.open) > 1:
+            self._suspects += [Open(replace(slide.source, local=None), slide.steps) for slide in hand.open.values()]
+            return
+        for stem, slide in hand.open.items():
+            yield from _died(stem, slide.steps, hand.task.device, how)
 
 
 def _feed(sources: Iterable[SlideSource], feeding: Connection) -> None:

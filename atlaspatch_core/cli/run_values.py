@@ -129,12 +129,9 @@ def _geometry(folder: Path | None, options: Mapping[str, Any], given: Collection
 
     stated = first_stated(folder) if folder and options["task"] != "seg" else None
     names = {"mag": "target_magnification", "patch_size": "patch_size", "overlap": "overlap"}
-    said = {name: getattr(stated, theirs, None) for name, theirs in names.items()}
-    mag, patch_size, overlap = (
-        options[name] if name in given or said[name] is None else said[name]
-        for name in ("mag", "patch_size", "overlap")
-    )
-    return float(mag), int(patch_size), int(overlap)
+    said = {name: getattr(stated, theirs) for name, theirs in names.items()} if stated else {}
+    found = {**options} | {name: said[name] for name in said.keys() - set(given) if said[name] is not None}
+    return float(found["mag"]), int(found["patch_size"]), int(found["overlap"])
 
 
 def _holds_coords(folder: Path) -> bool:
