@@ -46,10 +46,10 @@ def export(selection: Selection, target: Target) -> Iterator[Exported]:
     swept: set[Path] = set()
     for stem in selection.stems:
         exported, slide = _attempt(selection, target, stem, swept)
-        if slide is not None and exported.fate is not Fate.FAILED:
+        if target.layout.cohort and slide is not None and exported.fate is not Fate.FAILED:
             done.append(slide)
         yield exported
-    if target.layout.cohort and done:
+    if done and target.layout.cohort:
         target.layout.cohort(done, target)
 
 
