@@ -11,6 +11,7 @@ from atlaspatch_assets.partitions import SLIDES
 from atlaspatch_assets.stages import asset_key
 from atlaspatch_core.discovery import find_slides
 from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.expectations import with_upstream
 from atlaspatch_core.outcome import Step
 from atlaspatch_core.recipe import Recipe
 from atlaspatch_core.validity import State, Stored, Validity, validities
@@ -28,21 +29,30 @@ PAGE = 1000
 def judge(recipe: Recipe, instance: DagsterInstance, steps: Collection[Step] | None = None) -> list[Validity]:
     """Return the state of outputs of all slides that are partitions, slide by slide; of all, or of ``steps`` alone."""
     stems = sorted(instance.get_dynamic_partitions(str(SLIDES.name)))
-    stored = stored_in_dagster(recipe, instance)
-    return list(validities(recipe, stems, stored, steps=steps, stated=stated_mpp(recipe)))
+    stored = stored_in_dagster(recipe, instance, steps)
+    return list(validities(recipe, stems, stored, steps=steps, stated=stated_mpp(recipe, stems)))
 
 
-def stated_mpp(recipe: Recipe) -> dict[str, float | None] | None:
-    """Return stem to the µm/px that the user states; None where the folders cannot be listed."""
+def stated_mpp(recipe: Recipe, stems: Iterable[str]) -> dict[str, float | None] | None:
+    """Return stem to the µm/px that the user states; None where the folders cannot be listed.
+
+    They are listed only where a table states any.
+    """
+    if recipe.project.slides.mpp_csv is None and recipe.project.slides.slide_list is None:
+        return dict.fromkeys(stems)
     try:
         return {source.stem: source.mpp for source in find_slides(recipe.project).sources}
     except AtlasPatchError:
         return None
 
 
-def stored_in_dagster(recipe: Recipe, instance: DagsterInstance) -> Stored:
-    """Return the fingerprints of the latest materialisations, and why slides failed; a few queries an asset."""
-    steps = [stage.step for stage in recipe.stages]
+def stored_in_dagster(recipe: Recipe, instance: DagsterInstance, steps: Collection[Step] | None = None) -> Stored:
+    """Return the fingerprints of the latest materialisations, and why slides failed; a few queries an asset.
+
+    Of all, or of ``steps`` and what is upstream of them.
+    """
+    stages = recipe.stages if steps is None else with_upstream(recipe, steps)
+    steps = [stage.step for stage in stages]
     return Stored(
         {step: fingerprints(instance, asset_key(step)) for step in steps},
         {step: failures(instance, dg.AssetCheckKey(asset_key(step), PROCESSED)) for step in steps},
