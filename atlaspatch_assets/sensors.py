@@ -6,6 +6,7 @@ from atlaspatch_assets.arrival import MOST_RUNS_PER_TICK as MOST_RUNS_PER_TICK
 from atlaspatch_assets.arrival import in_words, result, take_tick
 from atlaspatch_assets.jobs import JOB_NAME
 from atlaspatch_assets.pools import SLIDE_IO, limit_pool, pool_of
+from atlaspatch_assets.runless import make_room
 from atlaspatch_core import resting
 from atlaspatch_core.arrival import Cursor
 from atlaspatch_core.discovery import SlideSource, find_slides
@@ -42,7 +43,9 @@ def build_sensor(project: Project) -> dg.SensorDefinition:
             return dg.SkipReason(str(error))
         tick = take_tick(project, context.instance, found, Cursor.read(context.cursor), SECONDS_AT_REST)
         context.log.info(in_words(tick))
-        return result(tick, project.runtime.slides_per_run)
+        told = result(tick, project.runtime.slides_per_run)
+        make_room(context.instance, told.asset_events)
+        return told
 
     return new_slides
 

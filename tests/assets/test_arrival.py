@@ -160,6 +160,28 @@ def test_a_slide_that_does_not_open_fails_its_check_once_and_is_tried_again_when
     assert asked(third) == [["bad"]]
 
 
+def test_a_slide_may_be_refused_time_and_again_for_one_reason_and_another(tmp_path, instance):
+    paint(tmp_path / "slides", "good")
+    break_slide(tmp_path / "slides", "bad")
+    of = project(tmp_path)
+    run(of, instance, ["good"])
+
+    first = tick(of, instance)
+    (tmp_path / "slides" / "bad.svs").write_bytes(b"no slide either")
+    second = tick(of, instance, first.cursor)
+    shutil.copy(tmp_path / "slides" / "good.svs", tmp_path / "slides" / "bad.tif")
+    third = tick(of, instance, second.cursor)
+    (tmp_path / "slides" / "bad.svs").unlink()
+    fourth = tick(of, instance, third.cursor)
+
+    assert [list(reasons(found)) for found in (first, second, third)] == [["bad"]] * 3
+    assert "bad.tif" in reasons(third)["bad"]
+    assert asked(fourth) == [["bad"]]
+    assert arrival.failed_slides(instance) == {"bad"}
+    assert run(of, instance, ["bad"]).success
+    assert arrival.failed_slides(instance) == set()
+
+
 def test_a_slide_of_an_impossible_scale_fails_its_check_until_the_table_states_another(tmp_path, instance):
     (tmp_path / "slides").mkdir()
     paint_slide(tmp_path / "slides" / "odd.svs", stain(white(512, 512), 128, 128, 256, 256), mpp=500)

@@ -14,10 +14,12 @@ import pytest
 import yaml
 from small_projects import break_slide, failed_slides, paint, project, run, said
 
-from atlaspatch_assets.arrival import take_tick
+from atlaspatch_assets.arrival import failed_slides as failed_slides_in_dagster
+from atlaspatch_assets.arrival import refusal, take_tick
 from atlaspatch_assets.audits import OP_NAME
 from atlaspatch_assets.definitions import build_definitions
 from atlaspatch_assets.output_checks import recorded
+from atlaspatch_assets.runless import tell
 from atlaspatch_core.arrival import Cursor
 from atlaspatch_core.discovery import find_slides
 from atlaspatch_core.outcome import Step
@@ -92,6 +94,8 @@ def test_slides_arrive_run_fail_by_name_and_are_audited_on_postgres(tmp_path, in
     tick = take_tick(of, instance, find_slides(of), Cursor(), seconds_at_rest=0)
     result = run(of, instance, ["first", "broken", "second"])
     again = take_tick(of, instance, find_slides(of), Cursor(), seconds_at_rest=0)
+    for why in ("once", "twice"):
+        tell(instance, refusal("broken", why))
     job = build_definitions(of).resolve_job_def("audit")
     audit = job.execute_in_process(instance=instance, run_config={"ops": {OP_NAME: {"config": {"share": 1.0}}}})
 
@@ -101,6 +105,7 @@ def test_slides_arrive_run_fail_by_name_and_are_audited_on_postgres(tmp_path, in
     assert list(failed_slides(result)) == ["broken"]
     assert said(instance, "patch_coords", "first")["patches"] == 4
     assert again.ready == ()
+    assert failed_slides_in_dagster(instance) == {"broken"}
     assert sorted(recorded(make_recipe(of), instance)) == ["first", "second"]
     assert recorded(make_recipe(of), instance)["first"].keys() == {
         Step("slide"),
