@@ -9,7 +9,7 @@ from pydantic import Field
 
 from atlaspatch_assets.attempts import Attempts
 from atlaspatch_assets.batches import OP_NAME
-from atlaspatch_assets.checks import check_specs
+from atlaspatch_assets.checks import Standing, check_specs
 from atlaspatch_assets.events import events
 from atlaspatch_assets.partitions import SLIDES, register
 from atlaspatch_assets.pools import pool_of
@@ -66,8 +66,9 @@ def _multi_asset(recipe: Recipe, specs: list[dg.AssetSpec], checks: list[dg.Asse
     def slides_to_embeddings(context: dg.AssetExecutionContext, config: BatchConfig) -> Iterator[Any]:
         stems = _stems(context, config)
         failed: dict[str, str] = {}
+        standing = Standing(context.instance, stems)
         for outcome in _outcomes(context, config, recipe, stems):
-            yield from events(outcome, context.instance)
+            yield from events(outcome, standing)
             if outcome.status is Status.FAILED:
                 failed[outcome.stem] = outcome.why
         yield from _check_outputs(context, checks)

@@ -1,8 +1,10 @@
 """The checks of the assets: whether each output could be made, and whether a slide's tissue is as usual."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import dagster as dg
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from atlaspatch_assets.metadata import Metadata, picture
 from atlaspatch_assets.partitions import SLIDES
@@ -12,10 +14,38 @@ from atlaspatch_core.quality import Finding, failed, warnings
 from atlaspatch_core.recipe import TISSUE_MASK
 
 PROCESSED = "processed"
-"""Name of the check that every asset has: passed where the slide's output is valid, failed with the reason."""
+"""Name of the check that every asset has: failed with the reason, and passed once the slide's output is valid again."""
 
 TISSUE_QUALITY = "tissue_quality"
-"""Name of the check on the tissue mask: passed where all its numbers lie within the project's bounds."""
+"""Name of the check on the tissue mask: failed where a number lies outside the project's bounds."""
+
+
+@dataclass(slots=True)
+class Standing:
+    """Slides whose last verdict is not a pass, by check, as Dagster knows them: one query a check, when first asked.
+
+    Every event is kept for good, and a slide that never failed says so by its materialisation. So a pass is told only
+    where it is news: after a failure, or where a run announced a verdict.
+    """
+
+    instance: dg.DagsterInstance
+    among: Sequence[str] | None = None
+    """Slides to ask for, where they are known and not more than a batch; by default all."""
+    _open: dict[dg.AssetCheckKey, set[str]] = field(default_factory=dict)
+
+    def is_news(self, verdict: dg.AssetCheckEvaluation) -> bool:
+        """Tell whether a verdict is to be told, and take it as told."""
+        stem, waiting = str(verdict.partition), self._of(verdict.asset_check_key)
+        news = not verdict.passed or stem in waiting
+        (waiting.discard if verdict.passed else waiting.add)(stem)
+        return news
+
+    def _of(self, check: dg.AssetCheckKey) -> set[str]:
+        if check not in self._open:
+            infos = self.instance.event_log_storage.get_asset_check_partition_info([check], partition_keys=self.among)
+            passed = AssetCheckExecutionRecordStatus.SUCCEEDED
+            self._open[check] = {str(it.partition_key) for it in infos if it.latest_execution_status is not passed}
+        return self._open[check]
 
 
 def check_specs(specs: Sequence[dg.AssetSpec]) -> list[dg.AssetCheckSpec]:
@@ -36,7 +66,8 @@ def _processed(spec: dg.AssetSpec) -> dg.AssetCheckSpec:
         PROCESSED,
         asset=spec.key,
         partitions_def=SLIDES,
-        description="Whether the output of the slide could be made; if not, the reason.",
+        description="Whether the output of the slide could be made; if not, the reason. A slide that was materialised "
+        "and never failed has no verdict.",
     )
 
 
@@ -46,7 +77,8 @@ def _quality(spec: dg.AssetSpec) -> dg.AssetCheckSpec:
         asset=spec.key,
         partitions_def=SLIDES,
         description="Whether the tissue of the slide is as usual: its share, pieces, ink, blur and darkness, held "
-        "against the bounds in [quality] of the project file. It warns; what [quality] blocks fails the slide.",
+        "against the bounds in [quality] of the project file. It warns; what [quality] blocks fails the slide. A slide "
+        "that was never odd has no verdict.",
     )
 
 

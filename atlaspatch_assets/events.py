@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 import dagster as dg
 
-from atlaspatch_assets.checks import PROCESSED, evaluations
+from atlaspatch_assets.checks import PROCESSED, Standing, evaluations
 from atlaspatch_assets.metadata import event_metadata
 from atlaspatch_assets.stages import asset_key
 from atlaspatch_core.outcome import Outcome
@@ -18,15 +18,15 @@ NO_EVENT = "NULL"
 Event: TypeAlias = dg.AssetMaterialization | dg.AssetCheckEvaluation
 
 
-def events(outcome: Outcome, instance: dg.DagsterInstance) -> Iterator[Event]:
-    """Yield the materialisation of an output that is valid now, and the verdicts of its checks.
+def events(outcome: Outcome, standing: Standing) -> Iterator[Event]:
+    """Yield the materialisation of an output that is valid now, and the verdicts of its checks that are news.
 
     A slide that has nothing to make (no patches, no embedding) is done, and its event says so. A step that was skipped
     because of a failure has no event: the failure has one.
     """
     if outcome.fingerprint:
-        yield materialization(outcome, instance)
-    yield from evaluations(outcome)
+        yield materialization(outcome, standing.instance)
+    yield from filter(standing.is_news, evaluations(outcome))
 
 
 def materialization(outcome: Outcome, instance: dg.DagsterInstance) -> dg.AssetMaterialization:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from atlaspatch_assets import runless
 from atlaspatch_assets.backfill import chosen_steps, orders, rates, wanted
+from atlaspatch_assets.checks import Standing
 from atlaspatch_assets.events import events
 from atlaspatch_assets.local_run import Row, materialize
 from atlaspatch_assets.partitions import register
@@ -54,8 +56,9 @@ def backfill(
     if dry_run or not asked:
         return None
     if canary and State.STALE in states:
+        standing = Standing(instance)
         for outcome in settle(recipe, [it for it in asked if it.state is State.STALE], tell):
-            _keep(outcome, instance, show)
+            _keep(outcome, standing, show)
         found = judge(recipe, instance)
         asked = wanted(found, states, steps)
     return _compute(recipe, found, asked, instance, show)
@@ -68,12 +71,12 @@ def _tell_what(recipe: Recipe, asked: Sequence[Validity], instance: dg.DagsterIn
     tell(f"To compute: {estimate(recipe, asked, rates(recipe, instance)).text}")
 
 
-def _keep(outcome: Outcome, instance: dg.DagsterInstance, show: Callable[[Row], None]) -> None:
+def _keep(outcome: Outcome, standing: Standing, show: Callable[[Row], None]) -> None:
     """Tell Dagster of a result that got the new identity; one that did not is computed like the others."""
     if outcome.status is not Status.RESTAMPED:
         return
-    for event in events(outcome, instance):
-        instance.report_runless_asset_event(event)
+    for event in events(outcome, standing):
+        runless.tell(standing.instance, event)
     numbers = {name: value for name, value in outcome.numbers.items() if name == "canary_least_cosine"}
     asset = asset_key(outcome.step).to_user_string()
     show(Row(outcome.stem, asset, outcome.status, outcome.why, numbers, outcome.seconds, outcome.path))

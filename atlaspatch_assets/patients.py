@@ -9,7 +9,8 @@ import dagster as dg
 from pydantic import Field
 
 from atlaspatch_assets.batches import in_batches
-from atlaspatch_assets.events import PROCESSED, events
+from atlaspatch_assets.checks import PROCESSED, Standing
+from atlaspatch_assets.events import events
 from atlaspatch_assets.partitions import MOST_KEYS_PER_CALL, SLIDES
 from atlaspatch_assets.pools import POOL, limit_pool
 from atlaspatch_assets.reporting import report
@@ -74,8 +75,9 @@ def _multi_asset(recipe: Recipe) -> dg.AssetsDefinition:
             context.instance.add_dynamic_partitions(str(CASES.name), config.cases)
         case_ids = list(dict.fromkeys(config.cases or context.partition_keys))
         failed: dict[str, str] = {}
-        for outcome in _outcomes(context, recipe, case_ids, force=config.force):
-            yield from events(outcome, context.instance)
+        standing = Standing(context.instance)
+        for outcome in _outcomes(context, recipe, case_ids, standing, force=config.force):
+            yield from events(outcome, standing)
             if outcome.status is Status.FAILED:
                 failed[outcome.stem] = outcome.why
         for check in checks:
@@ -117,7 +119,7 @@ def _check(stage: Stage) -> dg.AssetCheckSpec:
 
 
 def _outcomes(
-    context: dg.AssetExecutionContext, recipe: Recipe, case_ids: Sequence[str], *, force: bool
+    context: dg.AssetExecutionContext, recipe: Recipe, case_ids: Sequence[str], standing: Standing, *, force: bool
 ) -> Iterator[Outcome]:
     """Yield what becomes of the cases; slides that were worked on are told to their own assets."""
     from atlaspatch_core.patients.encoding import encode_cases
@@ -135,7 +137,7 @@ def _outcomes(
             context.log.info("%s: %s %s %s", outcome.stem, outcome.step, outcome.status, outcome.why)
             yield outcome
         elif outcome.stem in slides and outcome.status in (Status.COMPUTED, Status.FAILED):
-            report([outcome], context.instance)
+            report([outcome], context.instance, standing)
 
 
 def _manifest(project: Project) -> Manifest:

@@ -6,23 +6,29 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from atlaspatch_assets.checks import Standing
 from atlaspatch_assets.events import events
 from atlaspatch_assets.home import dagster_home
 from atlaspatch_assets.partitions import register
+from atlaspatch_assets.runless import tell
 from atlaspatch_core.outcome import Outcome
 
 log = logging.getLogger(__name__)
 
 
-def report(outcomes: Iterable[Outcome], instance: dg.DagsterInstance) -> None:
-    """Record outcomes as they come; slides that the instance does not know become partitions."""
+def report(outcomes: Iterable[Outcome], instance: dg.DagsterInstance, standing: Standing | None = None) -> None:
+    """Record outcomes as they come; slides that the instance does not know become partitions.
+
+    ``standing`` is what is known of earlier verdicts, for who calls often.
+    """
+    standing = standing or Standing(instance)
     known: set[str] = set()
     for outcome in outcomes:
         if outcome.stem not in known:
             register(instance, [outcome.stem])
             known.add(outcome.stem)
-        for event in events(outcome, instance):
-            instance.report_runless_asset_event(event)
+        for event in events(outcome, standing):
+            tell(instance, event)
 
 
 @dataclass(slots=True)
@@ -32,7 +38,7 @@ class Reporter:
     Slides matter more than their events: when the instance cannot be reached, one warning says so and no more is tried.
     """
 
-    _instance: dg.DagsterInstance | None = None
+    _standing: Standing | None = None
     _failed: bool = False
 
     def __call__(self, outcome: Outcome) -> None:
@@ -40,13 +46,14 @@ class Reporter:
         if self._failed:
             return
         try:
-            report([outcome], self._open())
+            standing = self._open()
+            report([outcome], standing.instance, standing)
         except Exception as error:  # a database may raise anything, and slides matter more than their events
             self._failed = True
             log.warning("Dagster is told no more of this run: %s", error)
 
-    def _open(self) -> dg.DagsterInstance:
-        if self._instance is None:
+    def _open(self) -> Standing:
+        if self._standing is None:
             dagster_home()
-            self._instance = dg.DagsterInstance.get()
-        return self._instance
+            self._standing = Standing(dg.DagsterInstance.get())
+        return self._standing

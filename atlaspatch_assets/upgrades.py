@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from atlaspatch_assets.backfill import chosen_steps, rates, wanted
+from atlaspatch_assets.checks import Standing
 from atlaspatch_assets.events import Event, events
 from atlaspatch_assets.pools import pool_of
 from atlaspatch_assets.repair_config import MATERIALIZE_NEW, MATERIALIZE_STALE, STATES, NewConfig, StaleConfig
@@ -104,9 +105,10 @@ def _find(context: dg.OpExecutionContext, recipe: Recipe, name: str, config: New
 
 def _told(outcomes: Iterable[Outcome], instance: dg.DagsterInstance) -> Iterator[tuple[Event, Outcome]]:
     """Yield the events of results that got the new identity; those that did not will be computed."""
+    standing = Standing(instance)
     for outcome in outcomes:
         if outcome.status is Status.RESTAMPED:
-            yield from ((event, outcome) for event in events(outcome, instance))
+            yield from ((event, outcome) for event in events(outcome, standing))
 
 
 def _steps(recipe: Recipe, config: NewConfig) -> set[Any]:

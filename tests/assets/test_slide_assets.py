@@ -50,10 +50,43 @@ def test_a_broken_slide_is_named_and_the_others_of_its_batch_reach_their_embeddi
         }
         assert len(versions) == 2
     verdicts = checks(instance, "slide")
-    assert {stem: passed for stem, (passed, _) in verdicts.items()} == {"first": True, "second": True, "broken": False}
+    assert {stem: passed for stem, (passed, _) in verdicts.items()} == {"first": True, "broken": False}
     assert verdicts["broken"][1]["reason"] == failed_slides(result)["broken"]
     assert said(instance, ALL[3], "first")["patches"] == 4
     assert said(instance, ALL[4], "first")["dim"] == 1280
+
+
+def told(result: dg.ExecuteInProcessResult) -> list[tuple[str, bool]]:
+    """Return slide and verdict of the checks `processed` of a run, each once."""
+    found = [it for it in result.get_asset_check_evaluations() if it.check_name == "processed"]
+    return sorted({(str(it.partition), it.passed) for it in found})
+
+
+def test_a_pass_is_told_once_after_a_failure_and_never_of_slides_that_did_not_fail(tmp_path, instance):
+    paint(tmp_path / "slides", "anchor", "good")
+    break_slide(tmp_path / "slides", "bad")
+    of, stems = project(tmp_path), ["anchor", "good", "bad"]
+    assert told(run(of, instance, stems)) == [("anchor", True), ("bad", False)]
+
+    paint(tmp_path / "slides", "bad")
+    assert told(run(of, instance, stems)) == [("anchor", True), ("bad", True)]
+
+    assert told(run(of, instance, stems)) == [("anchor", True)]
+    asked = dg.AssetCheckKey(key("slide"), "processed")
+    infos = instance.event_log_storage.get_asset_check_partition_info([asked])
+    assert {str(it.partition_key): it.latest_execution_status.value for it in infos} == {
+        "anchor": "SUCCEEDED",
+        "bad": "SUCCEEDED",
+    }
+
+
+def test_every_slide_that_dagster_announced_a_verdict_for_gets_one(tmp_path, instance):
+    paint(tmp_path / "slides", "first", "second")
+    instance.add_dynamic_partitions("slides", ["first", "second"])
+    job = build_definitions(project(tmp_path)).resolve_job_def("process_slides")
+    tags = {"dagster/asset_partition_range_start": "first", "dagster/asset_partition_range_end": "second"}
+
+    assert told(job.execute_in_process(instance=instance, tags=tags)) == [("first", True), ("second", True)]
 
 
 def test_a_second_run_reuses_everything_and_says_so(tmp_path, instance):
