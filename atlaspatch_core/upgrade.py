@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -11,10 +12,11 @@ from atlaspatch_core.discovery import SlideSource
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.expectations import Expectations
 from atlaspatch_core.fingerprint import Identity, canonical_json, is_unverified, why_stale
-from atlaspatch_core.hdf5 import COORDS, Kept, Stamp
+from atlaspatch_core.hdf5 import COORDS, Kept, Stamp, read_array, read_kept
 from atlaspatch_core.identities import identity_of
 from atlaspatch_core.outcome import Outcome, Status, Step
 from atlaspatch_core.recipe import Recipe, Stage
+from atlaspatch_core.steps.embed import measures
 from atlaspatch_core.store import Store
 from atlaspatch_core.validity import State, Validity
 
@@ -105,6 +107,13 @@ def restamp(recipe: Recipe, trial: Trial, canary: Canary) -> Iterator[Outcome]:
             yield _restamped(recipe, stem, step, stamp, specs[step][1], canary, perf_counter() - since)
 
 
+def _measures(path: Path, dataset: str) -> dict[str, int | float]:
+    """Return what is told of features or of an embedding whoever made them, so that plots have no holes."""
+    kept = read_kept(path)
+    patches, shape = kept[COORDS].shape[0], kept[dataset].shape
+    return {"patches": patches, "dim": shape[1]} if len(shape) > 1 else measures(read_array(path, dataset), patches)
+
+
 def _stamps(
     recipe: Recipe, trial: Trial, stem: str, specs: Mapping[Step, tuple[dict[str, Any], str]]
 ) -> dict[Step, Stamp]:
@@ -134,6 +143,7 @@ def _restamped(
     recipe: Recipe, stem: str, step: Step, stamp: Stamp, code_version: str, canary: Canary, seconds: float
 ) -> Outcome:
     geometry = step.geometry
+    path = Store(recipe.project.output).h5(stem, geometry)
     names = {f"{geometry}/{name}" if geometry else name: value for name, value in stamp.identity.inputs.items()}
     return Outcome(
         stem,
@@ -142,9 +152,9 @@ def _restamped(
         stamp.identity.fingerprint,
         code_version,
         why=canary.text,
-        numbers={f"canary_{name}": value for name, value in canary.numbers.items()},
+        numbers=_measures(path, stamp.name) | {f"canary_{name}": value for name, value in canary.numbers.items()},
         facts={"restamped_from": stamp.before},
         inputs=names,
         seconds=seconds,
-        path=Store(recipe.project.output).h5(stem, geometry),
+        path=path,
     )

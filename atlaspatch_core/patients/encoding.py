@@ -22,6 +22,7 @@ from atlaspatch_core.patients.files import SlideFile, case_path, keep_case, read
 from atlaspatch_core.patients.manifest import Case, Manifest
 from atlaspatch_core.pipeline import process
 from atlaspatch_core.recipe import Recipe, Stage
+from atlaspatch_core.steps.embed import measures
 from atlaspatch_core.steps.provenance import provenance
 from atlaspatch_core.store import Store
 
@@ -123,7 +124,8 @@ class Encoding:
         stored = self._stored(force)
         why = FORCED if force else why_stale(stored[0] if stored else None, expected)
         if stored and not why:
-            return self._made(Status.REUSED, expected, since, "", {"dim": stored[1]})
+            patches = sum(file.patches() for file in self._files())
+            return self._made(Status.REUSED, expected, since, "", measures(stored[1], patches))
         files = [file for file in self._files() if file.patches()]
         if not files:
             remove_case(self._path())
@@ -131,10 +133,9 @@ class Encoding:
         vector = self._encode(files)
         keep_case(self._path(), vector, expected, self._attributes())
         patches = sum(file.patches() for file in files)
-        numbers = {"dim": len(vector), "patches": patches, "norm": float(np.linalg.norm(vector))}
-        return self._made(Status.COMPUTED, expected, since, why, numbers)
+        return self._made(Status.COMPUTED, expected, since, why, measures(vector, patches))
 
-    def _stored(self, force: bool) -> tuple[Identity, int] | None:
+    def _stored(self, force: bool) -> tuple[Identity, NDArray[np.float32]] | None:
         """Return what lies there; a file that cannot be read is replaced where that is forced."""
         try:
             return read_case(self._path())

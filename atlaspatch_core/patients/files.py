@@ -60,8 +60,8 @@ def case_path(home: Path, encoder: str, case_id: str) -> Path:
     return home / "patient_features" / encoder / f"{case_id}.h5"
 
 
-def read_case(path: Path) -> tuple[Identity, int] | None:
-    """Return identity and dim of the embedding in a case's file; None when there is none, or it is not ours.
+def read_case(path: Path) -> tuple[Identity, NDArray[np.float32]] | None:
+    """Return identity and embedding (dim,) in a case's file; None when there is none, or it is not ours.
 
     Raises UnreadableOutput when the file is no HDF5 file.
     """
@@ -72,7 +72,7 @@ def read_case(path: Path) -> tuple[Identity, int] | None:
         if not isinstance(item, h5py.Dataset) or "recipe" not in item.attrs:
             return None
         recipe, inputs = json.loads(str(item.attrs["recipe"])), json.loads(str(item.attrs["inputs"]))
-        return Identity(recipe["step"], recipe["version"], recipe["spec"], inputs), item.shape[0]
+        return Identity(recipe["step"], recipe["version"], recipe["spec"], inputs), np.asarray(item, np.float32)
 
 
 def keep_case(path: Path, vector: NDArray[np.float32], identity: Identity, attributes: Mapping[str, Any]) -> None:

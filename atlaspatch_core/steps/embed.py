@@ -30,13 +30,18 @@ def embed(work: SlideWork, stage: Stage) -> Outcome:
     expected, why = work.verdict(stage, stored)
     path = work.store.h5(work.stem, geometry.name)
     if not why and stored:
-        numbers = {"dim": stored.shape[0], "patches": kept[COORDS].shape[0]}
+        numbers = measures(read_array(path, stage.dataset), kept[COORDS].shape[0])
         return work.outcome(stage, Status.REUSED, expected.fingerprint, since, numbers=numbers, path=path)
     vector = _encode(work, stage, geometry)
     dataset = Dataset(stage.dataset, vector, expected, _attributes(work, stage, geometry))
     work.store.keep_results(work.stem, geometry.name, work.coords[geometry.name], [dataset])
-    numbers = {"dim": len(vector), "patches": kept[COORDS].shape[0], "norm": float(np.linalg.norm(vector))}
+    numbers = measures(vector, kept[COORDS].shape[0])
     return work.outcome(stage, Status.COMPUTED, expected.fingerprint, since, why=why, numbers=numbers, path=path)
+
+
+def measures(vector: NDArray[np.float32], patches: int) -> dict[str, int | float]:
+    """Return what is told of an embedding (dim,), be it computed now or earlier."""
+    return {"dim": len(vector), "patches": patches, "norm": float(np.linalg.norm(vector))}
 
 
 def _encode(work: SlideWork, stage: Stage, geometry: Geometry) -> NDArray[np.float32]:

@@ -87,10 +87,13 @@ def test_a_second_run_reuses_the_case_and_another_slide_gives_it_another_version
     paint(tmp_path / "slides", "a", "b")
     of = cases(tmp_path, weights, "p1,slides/a.svs")
     assert run(of, instance, ["p1"]).success
-    before = version(instance, "p1")
+    before, told = version(instance, "p1"), said(instance, ASSET, "p1")
+    made = {name: told[name] for name in ("norm", "patches", "dim", "slides")}
 
     assert run(of, instance, ["p1"]).success
     assert said(instance, ASSET, "p1")["status"] == "reused"
+    told = said(instance, ASSET, "p1")
+    assert {name: told[name] for name in ("norm", "patches", "dim", "slides")} == made
     assert version(instance, "p1") == before
 
     assert run(cases(tmp_path, weights, "p1,slides/a.svs", "p1,slides/b.svs"), instance, ["p1"]).success
