@@ -8,10 +8,13 @@ from time import time_ns
 
 from atlaspatch_core.atomic import replacing, slide_lock, sweep
 from atlaspatch_core.errors import OutOfDate, UnreadableOutput
+from atlaspatch_core.file_index import list_files
 from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.hdf5 import COORDS, Dataset, Kept, Stamp, Writer, read_kept, write_added, write_restamped
 from atlaspatch_core.records import MaskRecord, Record, SlideRecord, read_record
 
+MARKS = ".atlaspatch"
+"""Folder of what an export wrote for each slide, below the folder it wrote to."""
 NO_NUMBERS: Mapping[str, int | float] = {}
 
 
@@ -58,6 +61,15 @@ class Store:
     def dumped_patches(self, stem: str, geometry: str = "") -> Path:
         """Return the folder of a slide's patch images, as TRIDENT names it."""
         return self.output / geometry / "patch_images" / stem
+
+    def results(self, geometry: str = "") -> dict[str, os.stat_result]:
+        """Return the slides that have an HDF5 file; TRIDENT's coords that were exported beside them are none."""
+        files = list_files(self.output / geometry / "patches", ".h5")
+        bases = {stem: stem.removesuffix("_patches") for stem in files if stem.endswith("_patches")}
+        copies = {
+            stem for stem, base in bases.items() if base in files and (self.output / MARKS / f"{base}.json").exists()
+        }
+        return {stem: stat for stem, stat in files.items() if stem not in copies}
 
     def sweep(self, geometries: Sequence[str]) -> int:
         """Remove what killed processes left half-written; return how many files."""

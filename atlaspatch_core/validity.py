@@ -8,7 +8,7 @@ from typing import Any
 
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.expectations import Expectations, Expected
-from atlaspatch_core.file_index import FileIndex, list_files
+from atlaspatch_core.file_index import FileIndex
 from atlaspatch_core.fingerprint import Identity, why_stale
 from atlaspatch_core.hdf5 import COORDS, read_kept
 from atlaspatch_core.identities import identity_of
@@ -207,8 +207,9 @@ def read_results(
 ) -> dict[str, dict[str, tuple[str | None, int, int]]]:
     """Return stem to dataset to fingerprint, length and width of what the HDF5 files of a geometry hold."""
     cache = store.output / INDEX_FOLDER / f"results{'_' if geometry else ''}{geometry}.json"
-    files = list_files(store.output / geometry / "patches", ".h5")
-    return FileIndex(cache, _results, VERSION, remember).look(files, lambda stem: store.h5(stem, geometry))
+    return FileIndex(cache, _results, VERSION, remember).look(
+        store.results(geometry), lambda stem: store.h5(stem, geometry)
+    )
 
 
 def _results(path: Path) -> dict[str, Any]:

@@ -49,6 +49,11 @@ CURE = (
 )
 @click.option("--recursive", is_flag=True, help="Look for slides in subfolders too.")
 @click.option(
+    "--mpp-csv",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Table with the columns wsi and mpp: µm per px of level 0. It wins over what the slide says.",
+)
+@click.option(
     "--verify",
     metavar="N",
     type=click.IntRange(1),
@@ -133,6 +138,9 @@ def _given(folder: Path, options: Mapping[str, Any], wishes: "Wishes") -> "tuple
     else:
         project = load_project(file or output / FILE_NAME)
     project = with_slides(project, slides, recursive=options["recursive"]) if slides else project
+    if options["mpp_csv"]:
+        stated = project.slides.model_copy(update={"mpp_csv": options["mpp_csv"]})
+        project = project.model_copy(update={"slides": stated})
     if not project.slides.folders:
         raise click.UsageError("say where the slides are: --slides")
     inside = project.output.resolve()
@@ -149,14 +157,19 @@ def _derived(found: "Found", output: Path, options: Mapping[str, Any], wishes: "
     from atlaspatch_core.atomic import make_folder
     from atlaspatch_core.discovery import discover
     from atlaspatch_core.project import FILE_NAME, make_project
+    from atlaspatch_core.tables import read_mpp_csv
 
-    slides, recursive = options["slides"], options["recursive"]
+    slides, recursive, mpp_csv = options["slides"], options["recursive"], options["mpp_csv"]
     if slides is None:
         raise click.UsageError("say where the slides are: --slides")
     if found.folder.resolve() in (output.resolve(), *output.resolve().parents):
         raise click.UsageError(f"the output {output} lies in {found.folder}, which is not to be changed; name another")
-    sources = {source.stem: source for source in discover([slides], recursive=recursive).sources}
+    mpp_by_stem = read_mpp_csv(mpp_csv) if mpp_csv else {}
+    discovery = discover([slides], recursive=recursive, mpp_by_stem=mpp_by_stem)
+    sources = {source.stem: source for source in discovery.sources}
     values, notes = derive(found, sources, slides, recursive=recursive, encoder=wishes.encoder)
+    if mpp_csv:
+        values["slides"]["mpp_csv"] = str(mpp_csv.resolve())
     path = output / FILE_NAME
     if not wishes.dry_run:
         make_folder(output)

@@ -6,7 +6,6 @@ from pathlib import Path
 from atlaspatch_core.errors import AtlasPatchError, NoSlides
 from atlaspatch_core.export.choosing import FOLDERS, Choice, named
 from atlaspatch_core.export.selecting import Selection, Verdict
-from atlaspatch_core.file_index import list_files
 from atlaspatch_core.fingerprint import is_unverified
 from atlaspatch_core.hdf5 import COORDS, Kept
 from atlaspatch_core.identities import input_name
@@ -27,7 +26,7 @@ def select_folder(output: Path, choice: Choice, stems: Collection[str] | None = 
     lie there. Raises NoSlides for a folder without results, UnknownName for what it has not.
     """
     store = Store(output)
-    files = {name: list_files(output / name / "patches", ".h5") for name in geometries_of(output)}
+    files = {name: store.results(name) for name in geometries_of(output)}
     if not any(files.values()):
         raise NoSlides(f"{output}: there is no patches/<slide>.h5 in it; give the --output of encode-slide")
     known = read_known(store)

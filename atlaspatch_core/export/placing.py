@@ -14,9 +14,7 @@ from pathlib import Path
 from atlaspatch_core.atomic import replacing, slide_lock
 from atlaspatch_core.errors import UnreadableOutput
 from atlaspatch_core.export.values import Artifact, Fate, Placed
-
-MEMORY = ".atlaspatch"
-"""Subfolder of the target that remembers what was written."""
+from atlaspatch_core.store import MARKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +90,7 @@ def _sha256(path: Path) -> str:
 
 
 def _memory(folder: Path, stem: str) -> Path:
-    return folder / MEMORY / f"{stem}.json"
+    return folder / MARKS / f"{stem}.json"
 
 
 def _read_marks(folder: Path, stem: str) -> Marks:

@@ -8,6 +8,7 @@ from atlaspatch_core.errors import UnknownLayout
 from atlaspatch_core.layouts.found import Found, Group, Holds, Layout, ResultFile
 from atlaspatch_core.layouts.hdf5_files import CANNOT, opened
 from atlaspatch_core.layouts.names import GeometryName
+from atlaspatch_core.store import Store
 
 LOOKED_AT = 8
 """HDF5 files that are opened to tell whose they are."""
@@ -44,10 +45,12 @@ def _layout(folder: Path, folders: list[Path]) -> Layout | None:
         made is None and (folder / "slides").is_dir() and any(_listed(folder / "slides", ".json"))
     ):
         return Layout.OURS
+    if made == Layout.CLAM:
+        return Layout.CLAM
     if any(GeometryName.parse(child.name) and _is_geometry(child) for child in inside) or _has_runs(folder):
         return Layout.TRIDENT
     clam = any(map(_has_clam_features, inside)) or any(folder.glob("process_list*.csv"))
-    if clam or made == Layout.CLAM:
+    if clam:
         return Layout.CLAM
     return Layout.ATLASPATCH if made or any(_listed(folder / "patches", ".h5")) else None
 
@@ -84,14 +87,19 @@ def _by_content(paths: Iterable[Path]) -> Layout | None:
 
 def _groups(layout: Layout, folder: Path, folders: list[Path]) -> Iterator[Group]:
     if layout is Layout.CLAM:
-        yield Group(folder, None, _sorted(_of_clam(folder, folders)))
+        homes = [child for child in folders if GeometryName.parse(child.name) and (child / "patches").is_dir()]
+        yield Group(folder, None, _sorted(_of_clam(folder, [child for child in folders if child not in homes])))
+        for home in homes:
+            yield Group(home, None, _sorted(_of_clam(home, [child for child in home.iterdir() if child.is_dir()])))
         return
     own = GeometryName.parse(folder.name)
     for child in [folder, *folders]:
         name = own if child == folder else GeometryName.parse(child.name)
         if layout is Layout.TRIDENT:
             yield Group(child, name, _sorted(_of_trident(child) if name else ()))
-        elif child == folder or layout is Layout.OURS:
+        elif layout is Layout.OURS:
+            yield Group(child, name, _sorted(_of_ours(folder, child)))
+        elif child == folder:
             yield Group(child, name, _sorted(_in(child / "patches", Holds.ALL)))
 
 
@@ -102,6 +110,12 @@ def _of_clam(folder: Path, folders: list[Path]) -> Iterator[ResultFile]:
         encoder = child.name.removeprefix(FEATURES) if child.name.startswith(FEATURES) else ""
         yield from _in(child / H5_FILES, Holds.FEATURES, encoder)
         yield from _in(child / PT_FILES, Holds.FEATURES, encoder, ".pt")
+
+
+def _of_ours(folder: Path, child: Path) -> Iterator[ResultFile]:
+    """Yield the files of slides; what was exported beside them is left out."""
+    slides = Store(folder).results("" if child == folder else child.name)
+    yield from (file for file in _in(child / "patches", Holds.ALL) if file.stem in slides)
 
 
 def _of_trident(folder: Path) -> Iterator[ResultFile]:

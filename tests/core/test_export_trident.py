@@ -15,6 +15,9 @@ from atlaspatch_core.encoders.patch import PATCH_ENCODERS
 from atlaspatch_core.encoders.patch.trident import TRIDENT
 from atlaspatch_core.export import Choice, Fate
 from atlaspatch_core.export.trident import exact_magnification, trident_name
+from atlaspatch_core.layouts.found import Holds, Layout
+from atlaspatch_core.layouts.recognise import recognise
+from atlaspatch_core.store import Store
 
 CDIR = "20x_256px_0px_overlap"
 
@@ -172,3 +175,22 @@ def test_the_project_s_own_folder_keeps_its_own_files(tmp_path):
     assert (outlines.read_bytes(), outlines.stat().st_mtime_ns) == before
     assert (tmp_path / "out" / CDIR / "patches" / "a_patches.h5").exists()
     assert exported(made, "clam", tmp_path / "other")["a"].fate is Fate.WRITTEN
+
+
+def test_folders_beside_our_own_results_are_taken_for_no_slides(tmp_path):
+    made = recipe_of(tmp_path, {"name": CDIR})
+    make(made, [paint(tmp_path, "four"), paint(tmp_path, "five_patches")])
+    exported(made, "trident", made.project.output)
+    store = Store(made.project.output)
+    assert store.h5("four_patches", CDIR).exists()
+    assert set(store.results(CDIR)) == {"four", "five_patches"}
+    assert {file.stem for file in recognise(made.project.output).files()} == {"four", "five_patches"}
+
+
+def test_clam_in_a_folder_for_each_geometry_is_recognised_with_its_features(tmp_path):
+    made = recipe_of(tmp_path, {"name": CDIR})
+    make(made, [paint(tmp_path, "four")])
+    exported(made, "clam", tmp_path / "clam")
+    found = recognise(tmp_path / "clam")
+    assert found.layout is Layout.CLAM
+    assert {(file.holds, file.encoder) for file in found.files()} == {(Holds.COORDS, ""), (Holds.FEATURES, ENCODER)}
