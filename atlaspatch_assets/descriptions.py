@@ -64,21 +64,25 @@ def _tissue_mask(store: Store) -> str:
 
 def _patch_coords(stage: Stage, store: Store) -> str:
     geometry = _geometry(stage)
+    laid = f"kept when at least {geometry.min_tissue:.0%} of the square is tissue"
+    order = "In the order of the files." if geometry.coords else "Row by row, each patch once."
+    unknown = ", here not known" if geometry.coords else ""
+    supplied = f"taken as they are from `{geometry.coords}`"
     return (
-        f"Where the patches lie: {_patches(geometry)}, kept when at least {geometry.min_tissue:.0%} of the square is "
-        "tissue.\n\n"
+        f"Where the patches lie: {_patches(geometry)}, {supplied if geometry.coords else laid}.\n\n"
         f"`{_h5(stage, store)}`, dataset `coords`: int32, shape (patches, 5): x, y of the top left corner in level-0 "
-        "px, width and height to read in px of the level, and the level. Row by row, each patch once. "
-        "`tissue_fraction`, float32, shape (patches,), is the tissue share of each."
+        f"px, width and height to read in px of the level, and the level. {order} "
+        f"`tissue_fraction`, float32, shape (patches,), is the tissue share of each{unknown}."
     )
 
 
 def _patch_features(stage: Stage, store: Store) -> str:
     encoder, geometry = _patch_encoder(stage), _geometry(stage)
+    precision = geometry.precision_of(encoder.precision)
     return (
         f"Features of every patch by the patch encoder {encoder.name}. {encoder.note}\n\n"
         f"`{_h5(stage, store)}`, dataset `{stage.dataset}`: float32, shape (patches, {encoder.dim or 'dim'}); row i "
-        f"belongs to row i of `coords`. Patches: {_patches(geometry)}. Computed in {geometry.precision} where the "
+        f"belongs to row i of `coords`. Patches: {_patches(geometry)}. Computed in {precision} where the "
         f"device can. Licence of the weights: {encoder.license}."
     )
 

@@ -40,15 +40,28 @@ class SuppliedCoords:
 
 
 def find_coords(folder: Path, stem: str) -> Path:
-    """Return the file that holds the coords of a slide. Raises UnusableCoords when there is none, or two."""
+    """Return the file that holds the coords of a slide; ours, where TRIDENT's files were written beside it.
+
+    Raises UnusableCoords when there is none, or two.
+    """
     for below in FOLDERS:
         found = [path for name in NAMES if (path := folder / below / name.format(stem=stem)).is_file()]
+        found = [path for path in found if len(found) == 1 or _is_ours(path)] or found
         if len(found) > 1:
             raise UnusableCoords(f"{stem}: {' and '.join(map(str, found))} are both its coords; leave one")
         if found:
             return found[0]
     names = " or ".join(name.format(stem=stem) for name in NAMES)
     raise UnusableCoords(f"{stem}: there are no coords in {folder}; put {names} there, or into its subfolder patches")
+
+
+def _is_ours(path: Path) -> bool:
+    """Tell whether this package wrote a file of coords."""
+    try:
+        with opened(path) as file:
+            return "fingerprint" in file["coords"].attrs
+    except CANNOT:
+        return False
 
 
 def files_of(folder: Path) -> list[Path]:

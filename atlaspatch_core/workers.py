@@ -8,18 +8,18 @@ that it had in hand, each alone, so that only the guilty one fails.
 import signal
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from logging import LogRecord, getLogger
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
 from threading import Thread, current_thread, main_thread
 from time import monotonic
 from typing import Self
 
 from atlaspatch_core.discovery import SlideSource
 from atlaspatch_core.errors import AtlasPatchError, WorkerDied
-from atlaspatch_core.outcome import Outcome, Status, Step
+from atlaspatch_core.hands import Hand, Open, died, how_ended
+from atlaspatch_core.outcome import Outcome
 from atlaspatch_core.worker import Patches, Task, Wants, work
 
 SECONDS_TO_STOP = 30.0
@@ -41,48 +41,6 @@ def process_on(
     """
     with Crew(tasks, sources, release, on_patches or (lambda *_: None)) as crew:
         yield from crew.outcomes()
-
-
-@dataclass(slots=True, eq=False)
-class Hand:
-    """One worker, as its employer sees it."""
-
-    task: Task
-    process: SpawnProcess
-    line: Connection
-    reading: str = ""
-    """Stem of the slide that it reads."""
-    open: dict[str, "Open"] = field(default_factory=dict)
-    """Stem to a slide of which not all is told."""
-    taken: int = 0
-    alone: bool = False
-    """Whether it has a suspect, and takes no other slide."""
-
-    def give(self, slide: "Open | None") -> None:
-        """Send a slide, or word that there is none; a worker that died meanwhile is noticed where it is heard."""
-        if slide:
-            self.reading, self.taken = slide.source.stem, self.taken + 1
-            self.open[slide.source.stem] = slide
-        with suppress(OSError):
-            self.line.send(slide.source if slide else None)
-
-    def note(self, outcome: Outcome) -> bool:
-        """Take note that a step is told of; return whether it was not yet."""
-        slide = self.open.get(outcome.stem)
-        if slide is None or outcome.step not in slide.steps:
-            return False
-        slide.steps.remove(outcome.step)
-        if not slide.steps:
-            del self.open[outcome.stem]
-        return True
-
-
-@dataclass(frozen=True, slots=True)
-class Open:
-    """A slide, and the steps that nobody has told of."""
-
-    source: SlideSource
-    steps: list[Step]
 
 
 class Crew:
@@ -196,7 +154,7 @@ class Crew:
         self._waiting = [other for other in self._waiting if other is not hand]
         self._take_back(hand)
         if hand.process.exitcode != 0:
-            yield from self._mourned(hand, _how(hand.process.exitcode))
+            yield from self._mourned(hand, how_ended(hand.process.exitcode))
         if self._suspects or (not self._no_more and (hand.alone or hand.process.exitcode != 0)):
             self._hire(hand.task)
 
@@ -208,7 +166,7 @@ class Crew:
             self._suspects += [Open(replace(slide.source, local=None), slide.steps) for slide in hand.open.values()]
             return
         for stem, slide in hand.open.items():
-            yield from _died(stem, slide.steps, hand.task.device, how)
+            yield from died(stem, slide.steps, hand.task.device, how)
 
 
 def _feed(sources: Iterable[SlideSource], feeding: Connection) -> None:
@@ -219,24 +177,6 @@ def _feed(sources: Iterable[SlideSource], feeding: Connection) -> None:
                 feeding.send(source)
         except AtlasPatchError as error:
             feeding.send(error)
-
-
-def _died(stem: str, steps: Sequence[Step], device: str, how: str) -> Iterator[Outcome]:
-    why = (
-        f"{stem}: the worker on {device} died with {how} while it had this slide in hand; "
-        "if memory was short, take fewer workers or smaller batches"
-    )
-    for number, step in enumerate(steps):
-        fate = Status.SKIPPED if number else Status.FAILED
-        yield Outcome(stem, step, fate, why=f"{steps[0]} failed" if number else why, transient=not number)
-
-
-def _how(code: int | None) -> str:
-    """Return how a process ended, in words."""
-    if code is not None and code < 0:
-        with suppress(ValueError):
-            return signal.Signals(-code).name
-    return f"exit code {code}"
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from atlaspatch_core.cli.values import slide_values
-from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.errors import AtlasPatchError, RemoteCodeNotAllowed
 
 if TYPE_CHECKING:
     from atlaspatch_core.outcome import Step
@@ -57,6 +57,8 @@ def plan_of(options: Mapping[str, Any], given: Collection[str]) -> Plan:
     try:
         values = project_values(options, coords_of(options, given), devices, given)
         recipe = make_recipe(make_project(values, origin="command line"))
+    except RemoteCodeNotAllowed as error:
+        raise click.UsageError(f"{error}, or add --allow-remote-code with its name") from error
     except AtlasPatchError as error:
         raise click.UsageError(str(error)) from error
     return Plan(recipe, *steps_of(recipe, options["task"]), devices)

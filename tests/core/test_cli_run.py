@@ -264,7 +264,7 @@ def test_dead_locks_are_explained(wsis):
         (["--min_tissue_proportion", "1.5"], "'--min-tissue-proportion'"),
         (["--segmenter", "watershed"], "watershed"),
         (["--task", "feat", "--patch_encoder", "uni_v9"], "uni_v9"),
-        (["--task", "feat", "--slide_encoder", "titan"], "titan: its network is Python code beside its weights"),
+        (["--task", "feat", "--slide_encoder", "titan"], "or add --allow-remote-code with its name"),
         (
             ["--task", "feat", "--slide_encoder", "titan", "--allow_remote_code", "titan,conch_v15"],
             "patch size 256 px does not suit the slide encoders (titan needs 512)",

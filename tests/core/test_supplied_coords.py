@@ -105,6 +105,8 @@ def test_files_are_found_by_all_names_and_two_are_one_too_many(tmp_path):
     write(tmp_path / "patches" / "a.h5", CORNERS, CLAM)
     with pytest.raises(UnusableCoords, match="are both its coords"):
         find_coords(tmp_path, "a")
+    ours = write(tmp_path / "patches" / "a.h5", CORNERS, TRIDENT | {"fingerprint": "0123456789abcdef"})
+    assert find_coords(tmp_path, "a") == ours
 
 
 def run(source: SlideSource, output: Path, coords: Path | None, **more) -> dict[Step, Outcome]:
