@@ -1,12 +1,14 @@
 """``atlaspatch encode-slide``: slides in, one file per slide out."""
 
-from collections.abc import Callable, Generator, Mapping
+import os
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from atlaspatch_core.cli import options as groups
+from atlaspatch_core.cli.devices import GPUS, by_workers, devices_of
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.slides import left_out_line, slides_at_rest
 from atlaspatch_core.cli.values import check_together, project_values
@@ -28,6 +30,7 @@ DONE, SOME_FAILED = 0, 1
 @groups.TISSUE
 @groups.PICTURES
 @groups.RUNTIME
+@GPUS
 @click.pass_context
 def encode_slide(context: click.Context, verbose: bool, skip_existing: bool, **options: Any) -> None:
     """Compute tissue mask, patch coordinates, patch features and slide embeddings of WSI_PATH.
@@ -38,12 +41,15 @@ def encode_slide(context: click.Context, verbose: bool, skip_existing: bool, **o
     Exit code: 0 when every slide is done, 1 when one or more failed or had to be left out, 2 for wrong usage.
     """
     check_together(options)
+    if options["gpus"] and options["feature_device"]:
+        raise click.UsageError("either --gpus or --feature-device")
     work(context, run, options, skip_existing=skip_existing, verbose=verbose)
 
 
 def run(options: Mapping[str, Any], hooks: Hooks, *, force: bool, verbose: bool) -> int:
     """Do the work, print it, and return the exit code."""
-    recipe = recipe_of(options)
+    devices = devices_of(options["gpus"]) if options["gpus"] else (options["device"],)
+    recipe = recipe_of({**options, "device": devices[0]})
     discovery = slides_at_rest(recipe.project)
 
     from atlaspatch_core.cli.display import Display
@@ -54,7 +60,7 @@ def run(options: Mapping[str, Any], hooks: Hooks, *, force: bool, verbose: bool)
     slides = len(discovery.sources) + len(discovery.clashes)
     with (
         Display(slides, len(recipe.stages), verbose=verbose) as display,
-        closing(outcomes_of(discovery, recipe, force=force, on_patches=display.patches)) as outcomes,
+        closing(outcomes_of(discovery, recipe, devices, force=force, on_patches=display.patches)) as outcomes,
         Tracker(recipe.project, discovery, command) as tracker,
     ):
         for outcome in outcomes:
@@ -70,13 +76,27 @@ def run(options: Mapping[str, Any], hooks: Hooks, *, force: bool, verbose: bool)
 
 
 def outcomes_of(
-    discovery: "Discovery", recipe: "Recipe", *, force: bool, on_patches: Callable[[str, int, int], None]
+    discovery: "Discovery",
+    recipe: "Recipe",
+    devices: Sequence[str],
+    *,
+    force: bool,
+    on_patches: Callable[[str, int, int], None],
 ) -> Generator[Outcome]:
     """Yield what becomes of every slide; closing this ends the work, and waits until what is being written is whole."""
     from atlaspatch_core.pipeline import clash_outcomes, process
+    from atlaspatch_core.worker import Task
 
     yield from clash_outcomes(discovery)
-    yield from process(discovery.sources, recipe, force=force, on_patches=on_patches)
+    if len(devices) == 1:
+        yield from process(discovery.sources, recipe, force=force, on_patches=on_patches)
+    else:
+        share = max(1, (os.cpu_count() or 1) // len(devices))
+        runtime = recipe.project.runtime
+        runtime = runtime.model_copy(update={"threads": share, "read_workers": min(share, runtime.readers)})
+        project = recipe.project.model_copy(update={"runtime": runtime})
+        task = Task(project, tuple(stage.step for stage in recipe.stages), force=force)
+        yield from by_workers(devices, task, discovery.sources, on_patches)
 
 
 def recipe_of(options: Mapping[str, Any]) -> "Recipe":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from atlaspatch_core.cli import run_options as groups
+from atlaspatch_core.cli.devices import by_workers
 from atlaspatch_core.cli.encode_slide import DONE, SOME_FAILED, check_weights
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.run_values import WITH_FEATURES, Plan, plan_of
@@ -113,39 +114,17 @@ def outcomes_of(
 ) -> Generator[Outcome]:
     """Yield what becomes of every slide; closing this ends the work, and waits until what is being written is whole."""
     from atlaspatch_core.pipeline import clash_outcomes, process
+    from atlaspatch_core.worker import Task
 
     yield from clash_outcomes(discovery)
     with slides_at_hand(discovery.sources, plan, options, force=force) as (sources, release):
         if len(plan.devices) > 1:
-            yield from by_workers(plan, sources, release, on_patches, force=force)
+            settings = Task(plan.recipe.project, plan.steps, plan.settled, force)
+            yield from by_workers(plan.devices, settings, sources, on_patches, release)
         else:
             in_turn = released(sources, release)
             recipe, steps, settled = plan.recipe, plan.steps, plan.settled
             yield from process(in_turn, recipe, steps=steps, settled=settled, force=force, on_patches=on_patches)
-
-
-def by_workers(
-    plan: Plan,
-    sources: Iterable["SlideSource"],
-    release: Release,
-    on_patches: Callable[[str, int, int], None],
-    *,
-    force: bool,
-) -> Generator[Outcome]:
-    """Yield what becomes of every slide from one process for each device."""
-    from logging import getLogger
-
-    from atlaspatch_core.worker import Task
-    from atlaspatch_core.workers import process_on
-
-    project = plan.recipe.project
-    runtimes = [project.runtime.model_copy(update={"device": device}) for device in plan.devices]
-    level = getLogger("atlaspatch_core").level
-    tasks = [
-        Task(project.model_copy(update={"runtime": runtime}), plan.steps, plan.settled, force, level)
-        for runtime in runtimes
-    ]
-    yield from process_on(tasks, sources, release=release, on_patches=on_patches)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from atlaspatch_core.cli.devices import GPUS
 from atlaspatch_core.cli.options import EXISTING_FILE, FINDING, POSITIVE, SHARE, group, option
 from atlaspatch_core.cli.types import Names, Number
 
@@ -122,13 +123,7 @@ ENCODERS = group(
 )
 
 SPEED = group(
-    option(
-        "--gpus",
-        type=click.IntRange(min=-1),
-        multiple=True,
-        help="GPUs, one worker process for each; -1 is a worker on the CPU and may be repeated. Workers take their "
-        "slides from one queue.",
-    ),
+    GPUS,
     option("--gpu", type=click.IntRange(min=-1), help="One GPU; --gpus wins over it."),
     option(
         "--max-workers",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from atlaspatch_core.cli.devices import devices_of
 from atlaspatch_core.cli.values import slide_values
 from atlaspatch_core.errors import AtlasPatchError, RemoteCodeNotAllowed
 
@@ -72,26 +73,6 @@ def steps_of(recipe: "Recipe", task: str) -> tuple[tuple["Step", ...], tuple["St
         return tuple(step for step in steps if step.kind != "tissue_mask"), ()
     before = {"coords": ("tissue_mask",), "feat": ("tissue_mask", "patch_coords")}.get(task, ())
     return steps, tuple(step for step in steps if step.kind in before)
-
-
-def devices_of(gpus: Sequence[int], gpu: int | None) -> tuple[str, ...]:
-    """Return a device for every worker: GPUs once each, CPU workers as often as they are named.
-
-    Without CUDA it is one CPU worker for any number of GPUs. Raises click.UsageError for a GPU that is not there.
-    """
-    asked = tuple(gpus) or (() if gpu is None else (gpu,))
-    if not asked:
-        return ("cuda",)
-    if max(asked) >= 0:
-        from torch import cuda
-
-        if not cuda.is_available():
-            click.echo("WARNING: CUDA is not available on this machine; one worker computes on the CPU", err=True)
-            return ("cpu",)
-        if max(asked) >= cuda.device_count():
-            raise click.UsageError(f"--gpus: GPU {max(asked)} is not there; this machine has {cuda.device_count()}")
-    unique = [number for place, number in enumerate(asked) if number < 0 or number not in asked[:place]]
-    return tuple("cpu" if number < 0 else f"cuda:{number}" for number in unique)
 
 
 def coords_of(options: Mapping[str, Any], given: Collection[str]) -> Coords:

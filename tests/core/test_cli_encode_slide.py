@@ -386,3 +386,19 @@ def test_an_mpp_a_hundred_times_too_small_is_refused_with_its_value(shared_slide
     assert result.exit_code == 1
     line, _ = result.stdout.splitlines()
     assert re.match(r"CMU-1-Small-Region\.jpeg: slide FAILED: 0\.00499.*", line)
+
+
+def test_gpus_work_side_by_side_with_the_results_of_one(slides):
+    paint(slides / "b.svs")
+    results = [run(slides, *gpus, output=slides.parent / f"out{len(gpus)}") for gpus in ([], ["--gpus", "-1"] * 2)]
+    assert [result.exit_code for result in results] == [0, 0], results[1].output
+    for stem in ("a", "b"):
+        one, two = (h5py.File(slides.parent / folder / "patches" / f"{stem}.h5") for folder in ("out0", "out4"))
+        with one, two:
+            assert np.array_equal(one["features/tiny"], two["features/tiny"])
+            assert one["features/tiny"].attrs["fingerprint"] == two["features/tiny"].attrs["fingerprint"]
+
+
+def test_gpus_and_a_device_for_features_exclude_each_other(slides):
+    result = run(slides, "--gpus", "-1", "--feature-device", "cpu")
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (2, "Error: either --gpus or --feature-device")

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from atlaspatch_core.cli.encode_slide import encode_slide, recipe_of
 from atlaspatch_core.cli.main import cli
 from atlaspatch_core.cli.types import Names
-from atlaspatch_core.project import Geometry, Project
+from atlaspatch_core.project import Geometry, Pictures, Project
 
 LITE = "mean-efficientnet_lite0"
 
@@ -70,6 +70,7 @@ OURS: list[tuple[str, list[str], str, bool, Any]] = [
     ("rule", ["--rule"], "choice", False, "lattice"),
     ("edge", ["--edge"], "choice", False, "pad"),
     ("downscale", ["--downscale"], "choice", False, "area"),
+    ("gpus", ["--gpus"], "integer range", False, ()),
 ]
 
 
@@ -102,7 +103,7 @@ def geometry(slide: Path, *more: str, without: tuple[str, ...] = ()) -> Geometry
     return project(slide, *more, without=without).geometry[0]
 
 
-def test_the_options_are_those_of_the_usage_guide_and_twenty_more(slide: Path):
+def test_the_options_are_those_of_the_usage_guide_and_ours(slide: Path):
     context = click.Context(encode_slide)
     found = [
         (
@@ -289,9 +290,10 @@ def test_speed_options_become_the_runtime(slide: Path):
 
 
 def test_picture_options_become_pictures(slide: Path):
-    assert not any(project(slide).pictures.model_dump().values())
+    assert project(slide).pictures == Pictures()
     switches = ("--save-images", "--visualize-grids", "--visualize-mask", "--visualize-contours")
-    assert all(project(slide, *switches).pictures.model_dump().values())
+    expected = Pictures(grids=True, mask=True, contours=True, save_images=True)
+    assert project(slide, *switches).pictures == expected
 
 
 @pytest.mark.parametrize("precision", ["float32", "FLOAT16", "BFloat16"])

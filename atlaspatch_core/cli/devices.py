@@ -1,0 +1,61 @@
+"""On which devices a command computes, and one worker process for each where there are several."""
+
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import replace
+from logging import getLogger
+from typing import TYPE_CHECKING
+
+import click
+
+from atlaspatch_core.cli.options import option
+from atlaspatch_core.outcome import Outcome
+
+if TYPE_CHECKING:
+    from atlaspatch_core.discovery import SlideSource
+    from atlaspatch_core.worker import Task
+
+GPUS = option(
+    "--gpus",
+    type=click.IntRange(min=-1),
+    multiple=True,
+    help="GPUs, one worker process for each; -1 is a worker on the CPU and may be repeated. Workers take their slides "
+    "from one queue.",
+)
+
+
+def devices_of(gpus: Sequence[int], gpu: int | None = None) -> tuple[str, ...]:
+    """Return a device for every worker: GPUs once each, CPU workers as often as they are named.
+
+    Without CUDA it is one CPU worker for any number of GPUs. Raises click.UsageError for a GPU that is not there.
+    """
+    asked = tuple(gpus) or (() if gpu is None else (gpu,))
+    if not asked:
+        return ("cuda",)
+    if max(asked) >= 0:
+        from torch import cuda
+
+        if not cuda.is_available():
+            click.echo("WARNING: CUDA is not available on this machine; one worker computes on the CPU", err=True)
+            return ("cpu",)
+        if max(asked) >= cuda.device_count():
+            raise click.UsageError(f"--gpus: GPU {max(asked)} is not there; this machine has {cuda.device_count()}")
+    unique = [number for place, number in enumerate(asked) if number < 0 or number not in asked[:place]]
+    return tuple("cpu" if number < 0 else f"cuda:{number}" for number in unique)
+
+
+def by_workers(
+    devices: Sequence[str],
+    task: "Task",
+    sources: Iterable["SlideSource"],
+    on_patches: Callable[[str, int, int], None],
+    release: Callable[[str], None] = lambda _: None,
+) -> Generator[Outcome]:
+    """Yield what becomes of every slide from one process for each device; ``release`` hears of slides that are read."""
+    from atlaspatch_core.workers import process_on
+
+    def on(device: str) -> "Task":
+        runtime = task.project.runtime.model_copy(update={"device": device})
+        return replace(task, project=task.project.model_copy(update={"runtime": runtime}))
+
+    task = replace(task, log_level=getLogger("atlaspatch_core").level)
+    yield from process_on([on(device) for device in devices], sources, release=release, on_patches=on_patches)
