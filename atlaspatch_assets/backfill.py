@@ -8,6 +8,7 @@ from hashlib import sha256
 import dagster as dg
 
 from atlaspatch_assets.batches import batch_config, in_batches
+from atlaspatch_assets.jobs import JOB_NAME
 from atlaspatch_assets.stages import asset_key
 from atlaspatch_core.errors import UnknownName
 from atlaspatch_core.estimate import Rate
@@ -35,7 +36,8 @@ class Order:
 
 def chosen_steps(recipe: Recipe, assets: Collection[str]) -> set[Step]:
     """Return the steps of assets by their key or the last part of it; all for none. Raises UnknownName."""
-    names = {stage.step: asset_key(stage.step).to_user_string() for stage in recipe.stages}
+    stages = (*recipe.stages, *recipe.cases)
+    names = {stage.step: asset_key(stage.step).to_user_string() for stage in stages}
     unknown = [name for name in assets if not any(_is(name, key) for key in names.values())]
     if unknown:
         raise UnknownName(f"there is no asset {', '.join(unknown)}; choose among {', '.join(names.values())}")
@@ -91,6 +93,7 @@ def requests(
             text = "\n".join((occasion, *map(str, order.steps), *batch))
             yield dg.RunRequest(
                 run_key=sha256(text.encode()).hexdigest()[:16],
+                job_name=JOB_NAME,
                 partition_key=batch[0],
                 run_config=batch_config(batch),
                 asset_selection=order.keys,

@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 
+from atlaspatch_assets.case_validity import build_case_checks, judge_cases
 from atlaspatch_assets.metadata import LARGEST_PICTURE, Metadata
 from atlaspatch_assets.validity import build_valid_checks, evaluations, judge
 from atlaspatch_core.outcome import Step
@@ -21,7 +22,7 @@ MOST_ROWS = 50
 """Outputs that are listed one by one."""
 
 DESCRIPTION = """\
-Outputs × slides: how many are fresh, stale, missing or failed.
+Outputs × slides, and embeddings × cases: how many are fresh, stale, missing or failed.
 
 Nothing is opened: what the project file asks for is held against the versions of the latest materialisations. The
 numbers are plotted over time; the check `valid` of every asset says for each stale slide what changed.
@@ -43,34 +44,37 @@ def build_validity_definitions(recipe: Recipe) -> dg.Definitions:
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="Keeps `coverage` and the checks `valid` up to date.",
     )
-    checks = build_valid_checks(recipe)
-    return dg.Definitions(assets=[coverage], asset_checks=[checks], jobs=[job], schedules=[schedule])
+    checks = [build_valid_checks(recipe), *build_case_checks(recipe)]
+    return dg.Definitions(assets=[coverage], asset_checks=checks, jobs=[job], schedules=[schedule])
 
 
 def _asset(recipe: Recipe) -> dg.AssetsDefinition:
     @dg.asset(key=COVERAGE, group_name="overview", kinds={"table"}, description=DESCRIPTION)
     def coverage(context: dg.AssetExecutionContext) -> Iterator[Any]:
-        found = judge(recipe, context.instance)
-        yield from evaluations(found, context.instance)
-        yield dg.MaterializeResult(metadata=coverage_metadata(found))
+        slides = judge(recipe, context.instance)
+        cases = [it.validity for it in judge_cases(recipe, context.instance, slides)]
+        yield from evaluations([*slides, *cases], context.instance)
+        yield dg.MaterializeResult(metadata=coverage_metadata(slides, cases))
 
     return coverage
 
 
-def coverage_metadata(found: Sequence[Validity]) -> Metadata:
+def coverage_metadata(of_slides: Sequence[Validity], of_cases: Sequence[Validity] = ()) -> Metadata:
     """Return counts as numbers, which Dagster plots, as a table and as a picture; and the outputs that need a look."""
     from atlaspatch_core.coverage import counted, draw
 
+    found = [*of_slides, *of_cases]
     counts = counted(found)
     bad = [it for it in found if it.state in (State.FAILED, State.STALE)]
     listed = sorted(bad, key=lambda it: (it.state is not State.FAILED, it.stem))[:MOST_ROWS]
     numbers = Counter({state: sum(of_step[state] for of_step in counts.values()) for state in State})
-    slides = len({it.stem for it in found})
+    slides, cases = (len({it.stem for it in of}) for of in (of_slides, of_cases))
     return {
         "outputs": _table(counts),
         "to_look_at": dg.MetadataValue.table(_rows(listed), schema=_schema("slide", "output", "state", "why")),
         **_picture(draw(found)),
         "slides": dg.MetadataValue.int(slides),
+        **({"cases": dg.MetadataValue.int(cases)} if cases else {}),
         **{state.value: dg.MetadataValue.int(numbers[state]) for state in State},
         "fresh_share": dg.MetadataValue.float(round(numbers[State.FRESH] / max(1, len(found)), 4)),
         **{f"{state}_{_name(step)}": dg.MetadataValue.int(it[state]) for step, it in counts.items() for state in State},

@@ -8,7 +8,7 @@ from atlaspatch_assets.coverage import build_validity_definitions
 from atlaspatch_assets.edits import build_edit_sensor
 from atlaspatch_assets.exports import build_export
 from atlaspatch_assets.jobs import build_job
-from atlaspatch_assets.patients import build_patient_definitions
+from atlaspatch_assets.patients import build_patient_definitions, process_cases
 from atlaspatch_assets.project_file import find_project
 from atlaspatch_assets.pruning import build_pruning
 from atlaspatch_assets.report import build_report_definitions
@@ -34,8 +34,9 @@ def build_definitions(project: Project) -> dg.Definitions:
         sensors=[build_sensor(project), build_edit_sensor(recipe)],
         executor=dg.in_process_executor,
     )
-    repair = (build_validity_definitions(recipe), build_upgrade_definitions(recipe, job))
-    others = (*repair, build_audit(recipe), build_patient_definitions(recipe), build_report_definitions(recipe))
+    patients = build_patient_definitions(recipe)
+    repair = (build_validity_definitions(recipe), build_upgrade_definitions(recipe, [job, *process_cases(patients)]))
+    others = (*repair, build_audit(recipe), patients, build_report_definitions(recipe))
     return dg.Definitions.merge(of_slides, *others)
 
 

@@ -5,10 +5,12 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 
+from atlaspatch_assets import cases
 from atlaspatch_assets.batches import batch_config, in_batches
 from atlaspatch_assets.checks import PROCESSED
 from atlaspatch_assets.definitions import build_definitions
@@ -54,14 +56,26 @@ def materialize(
         job = build_definitions(project).resolve_job_def(JOB_NAME)
     register(instance, stems)
     for batch in in_batches(stems, project.runtime.slides_per_run):
-        yield from _run(job, batch, instance, force, show, assets)
+        yield from _run(job, batch[0], batch_config(batch, force=force), instance, show, assets)
+
+
+def materialize_cases(
+    project: Project, request: dg.RunRequest, instance: dg.DagsterInstance, show: Callable[[Row], None]
+) -> Iterator[str]:
+    """Run what a request asks of cases; ``show`` and what is yielded as above."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        job = build_definitions(project).resolve_job_def(cases.JOB_NAME)
+    config: Any = request.run_config
+    yield from _run(job, str(request.partition_key), config, instance, show, request.asset_selection)
 
 
 def _run(
     job: dg.JobDefinition,
-    batch: Sequence[str],
+    anchor: str,
+    config: dict[str, Any],
     instance: dg.DagsterInstance,
-    force: bool,
     show: Callable[[Row], None],
     assets: Sequence[dg.AssetKey] | None,
 ) -> Iterator[str]:
@@ -69,8 +83,8 @@ def _run(
     instance.add_event_listener(run_id, lambda entry: [show(row) for row in rows(entry)])
     result = job.execute_in_process(
         instance=instance,
-        partition_key=batch[0],
-        run_config=batch_config(batch, force=force) | QUIET,
+        partition_key=anchor,
+        run_config=config | QUIET,
         run_id=run_id,
         tags={"atlaspatch/source": "cli"},
         asset_selection=assets,
@@ -84,7 +98,7 @@ def _crash(event: dg.DagsterEvent) -> str | None:
     if not event.is_step_failure:
         return None
     failure = event.step_failure_data
-    if failure.user_failure_data and "failed_slides" in failure.user_failure_data.metadata:
+    if failure.user_failure_data and {"failed_slides", "failed_cases"} & failure.user_failure_data.metadata.keys():
         return None
     told = failure.user_failure_data.description if failure.user_failure_data else None
     return told or _root(failure.error)

@@ -1,32 +1,29 @@
 """Patients: one asset per patient encoder, one partition per case of the project's table."""
 
-import time
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field
 
-from atlaspatch_assets.batches import in_batches
+from atlaspatch_assets.case_sensor import build_case_sensor
+from atlaspatch_assets.case_validity import left
+from atlaspatch_assets.cases import CASES, JOB_NAME, OP_NAME
 from atlaspatch_assets.checks import PROCESSED, Standing
 from atlaspatch_assets.events import events
-from atlaspatch_assets.partitions import MOST_KEYS_PER_CALL, SLIDES
-from atlaspatch_assets.pools import POOL, limit_pool
+from atlaspatch_assets.partitions import SLIDES
+from atlaspatch_assets.pools import pool_of
 from atlaspatch_assets.reporting import report
-from atlaspatch_assets.sensors import MOST_RUNS_PER_TICK, SECONDS_BETWEEN_TICKS, is_at_rest
 from atlaspatch_assets.stages import asset_key, code_version
 from atlaspatch_core.errors import InvalidManifest
 from atlaspatch_core.outcome import Outcome, Status
-from atlaspatch_core.patients.manifest import Case, Manifest, read_manifest
+from atlaspatch_core.patients.manifest import Manifest, read_manifest
 from atlaspatch_core.project import Project
 from atlaspatch_core.recipe import Recipe, Stage
 
-CASES = dg.DynamicPartitionsDefinition(name="cases")
-"""One dynamic partition per case, keyed by case_id."""
-
-OP_NAME = "cases_to_embeddings"
-JOB_NAME = "process_cases"
+if TYPE_CHECKING:
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 
 class CasesConfig(dg.Config):
@@ -46,15 +43,15 @@ def build_patient_definitions(recipe: Recipe) -> dg.Definitions:
         assets = _multi_asset(recipe)
     job = dg.define_asset_job(
         JOB_NAME,
-        selection=dg.AssetSelection.assets(assets),
+        selection=dg.AssetSelection.assets(assets).without_checks() | dg.AssetSelection.checks(*assets.check_keys),
         description="Takes the slides of cases to their features, and each case to its embeddings.",
     )
-    return dg.Definitions(assets=[assets], jobs=[job], sensors=[_build_sensor(recipe.project)])
+    return dg.Definitions(assets=[assets], jobs=[job], sensors=[build_case_sensor(recipe)])
 
 
-def cases_config(case_ids: Sequence[str], *, force: bool = False) -> dict[str, Any]:
-    """Return the run configuration for these cases."""
-    return {"ops": {OP_NAME: {"config": {"cases": list(case_ids), "force": force}}}}
+def process_cases(definitions: dg.Definitions) -> "list[UnresolvedAssetJobDefinition]":
+    """Return the job of the cases among these definitions; none where a project has no cases."""
+    return [job for job in definitions.jobs or () if job.name == JOB_NAME]  # type: ignore[misc]
 
 
 def _multi_asset(recipe: Recipe) -> dg.AssetsDefinition:
@@ -63,19 +60,19 @@ def _multi_asset(recipe: Recipe) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=OP_NAME,
         description="Takes the slides of cases through the pipeline once, and then every case to its embeddings.",
-        specs=[_spec(stage) for stage in recipe.cases],
+        specs=[_spec(stage, recipe.project) for stage in recipe.cases],
         check_specs=checks,
         can_subset=True,
         partitions_def=CASES,
         backfill_policy=dg.BackfillPolicy.multi_run(recipe.project.runtime.slides_per_run),
-        pool=POOL,
+        pool=pool_of(recipe.project.runtime),
     )
     def cases_to_embeddings(context: dg.AssetExecutionContext, config: CasesConfig) -> Iterator[Any]:
         if config.cases:
             context.instance.add_dynamic_partitions(str(CASES.name), config.cases)
         case_ids = list(dict.fromkeys(config.cases or context.partition_keys))
         failed: dict[str, str] = {}
-        standing = Standing(context.instance)
+        standing = Standing(context.instance)  # of cases and of their slides
         for outcome in _outcomes(context, recipe, case_ids, standing, force=config.force):
             yield from events(outcome, standing)
             if outcome.status is Status.FAILED:
@@ -89,7 +86,7 @@ def _multi_asset(recipe: Recipe) -> dg.AssetsDefinition:
     return cases_to_embeddings
 
 
-def _spec(stage: Stage) -> dg.AssetSpec:
+def _spec(stage: Stage, project: Project) -> dg.AssetSpec:
     encoder = stage.encoder
     assert encoder is not None
     from_all = dg.AllPartitionMapping()
@@ -106,6 +103,7 @@ def _spec(stage: Stage) -> dg.AssetSpec:
         group_name="patients",
         code_version=code_version(stage),
         kinds={"hdf5"},
+        owners=list(project.owners),
     )
 
 
@@ -129,7 +127,7 @@ def _outcomes(
     known = [case for case in map(manifest.case, case_ids) if case is not None]
     gone = set(case_ids) - {case.case_id for case in known}
     for case_id in sorted(gone):
-        why = f"{case_id}: {manifest.path} names no such case; put it back, or delete its partition"
+        why = left(case_id, manifest.path)
         yield from (Outcome(case_id, stage.step, Status.FAILED, why=why) for stage in stages)
     slides = set(context.instance.get_dynamic_partitions(str(SLIDES.name)))
     for outcome in encode_cases(manifest, recipe, cases=known, stages=stages, force=force):
@@ -154,40 +152,3 @@ def _failure(failed: dict[str, str], total: int) -> dg.Failure:
         metadata={"failed_cases": dg.MetadataValue.json(failed)},
         allow_retries=False,
     )
-
-
-def _build_sensor(project: Project) -> dg.SensorDefinition:
-    @dg.sensor(
-        name="new_cases",
-        job_name=JOB_NAME,
-        minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Finds cases in the project's table that have no partition yet, and encodes them in batches.",
-    )
-    def new_cases(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        limit_pool(context.instance)
-        assert project.patients.manifest is not None
-        try:
-            manifest = read_manifest(project.patients.manifest)
-        except InvalidManifest as error:
-            return dg.SkipReason(str(error))
-        known = set(context.instance.get_dynamic_partitions(str(CASES.name)))
-        new = [case for case in manifest.cases if case.case_id not in known]
-        at_rest = [case.case_id for case in new if _is_at_rest(manifest, case)]
-        if not at_rest:
-            waiting = f"{len(new)} cases are new but their slides changed just now"
-            return dg.SkipReason(waiting if new else f"all {len(known)} cases are known")
-        return _requests(at_rest, project.runtime.slides_per_run)
-
-    return new_cases
-
-
-def _is_at_rest(manifest: Manifest, case: Case) -> bool:
-    return all(is_at_rest(manifest.slides[stem], time.time()) for stem in case.stems)
-
-
-def _requests(case_ids: Sequence[str], cases_per_run: int) -> dg.SensorResult:
-    """Register and ask for as many cases as one tick can take."""
-    taken = case_ids[: min(cases_per_run * MOST_RUNS_PER_TICK, MOST_KEYS_PER_CALL)]
-    runs = [dg.RunRequest(partition_key=it[0], run_config=cases_config(it)) for it in in_batches(taken, cases_per_run)]
-    return dg.SensorResult(run_requests=runs, dynamic_partitions_requests=[CASES.build_add_request(taken)])

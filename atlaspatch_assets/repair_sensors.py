@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from atlaspatch_assets.backfill import chosen_steps, orders, requests, wanted
+from atlaspatch_assets.case_requests import cases_to_make
+from atlaspatch_assets.case_validity import judge_cases
 from atlaspatch_assets.repair_config import MATERIALIZE_STALE, STATES, config_of
 from atlaspatch_assets.stages import code_version
 from atlaspatch_assets.validity import judge
@@ -33,10 +35,13 @@ def build_proposals(recipe: Recipe) -> dg.SensorDefinition:
         "sent, and what differs is computed where [upgrades] automatic is true, or else proposed.",
     )
     def propose_upgrade(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        versions = _digest(f"{stage.step} {code_version(stage)}" for stage in recipe.stages)
+        stages = (*recipe.stages, *recipe.cases)
+        versions = _digest(f"{stage.step} {code_version(stage)}" for stage in stages)
         if context.cursor == versions:
             return dg.SkipReason("the project asks for what it asked for before")
-        stale = wanted(judge(recipe, context.instance), [State.STALE], {stage.step for stage in recipe.stages})
+        found = judge(recipe, context.instance)
+        cases = [it.validity for it in judge_cases(recipe, context.instance, found)]
+        stale = wanted([*found, *cases], [State.STALE], {stage.step for stage in stages})
         if not stale:
             return dg.SensorResult(skip_reason="nothing is stale", cursor=versions)
         config = {"dry_run": False, "compute": recipe.project.upgrades.automatic}
@@ -50,15 +55,15 @@ def build_proposals(recipe: Recipe) -> dg.SensorDefinition:
 
 
 def build_launches(
-    recipe: Recipe, jobs: Sequence[dg.JobDefinition], process: "UnresolvedAssetJobDefinition"
+    recipe: Recipe, jobs: Sequence[dg.JobDefinition], processes: "Sequence[UnresolvedAssetJobDefinition]"
 ) -> dg.SensorDefinition:
-    """Return the sensor that asks for runs of ``process`` after these jobs; of each of their runs once."""
+    """Return the sensor that asks for runs of ``processes`` after these jobs; of each of their runs once."""
 
     @dg.run_status_sensor(
         name="launch_batches",
         run_status=dg.DagsterRunStatus.SUCCESS,
         monitored_jobs=list(jobs),
-        request_job=process,
+        request_jobs=list(processes),
         minimum_interval_seconds=10,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Asks for the runs that materialize_new and materialize_stale found necessary, in batches.",
@@ -73,6 +78,8 @@ def build_launches(
         asked = wanted(found, STATES[run.job_name], chosen_steps(recipe, config.assets))
         tags = {"atlaspatch/reason": run.job_name, "atlaspatch/asked_by": run.run_id}
         asks = list(requests(orders(recipe, found, asked), recipe.project.runtime.slides_per_run, run.run_id, tags))
+        steps = chosen_steps(recipe, config.assets)
+        asks += cases_to_make(recipe, context.instance, found, STATES[run.job_name], steps, tags, run.run_id)
         yield from asks[:MOST_RUNS_ASKED]
 
     return launch_batches

@@ -58,7 +58,8 @@ def last_stages(recipe: Recipe) -> Iterator[Stage]:
 
 def failures(recipe: Recipe, instance: dg.DagsterInstance) -> Failures:
     """Return step to stem to the reason, of outputs whose last verdict in Dagster is that they could not be made."""
-    checks = {stage.step: dg.AssetCheckKey(asset_key(stage.step), PROCESSED) for stage in recipe.stages}
+    steps = (stage.step for stage in (*recipe.stages, *recipe.cases))
+    checks = {step: dg.AssetCheckKey(asset_key(step), PROCESSED) for step in steps}
     return {step: validity.failures(instance, check) for step, check in checks.items()}
 
 

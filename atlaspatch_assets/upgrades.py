@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from atlaspatch_assets.backfill import chosen_steps, rates, wanted
+from atlaspatch_assets.case_requests import in_words
+from atlaspatch_assets.case_validity import judge_cases
 from atlaspatch_assets.checks import Standing
 from atlaspatch_assets.events import Event, events
 from atlaspatch_assets.pools import pool_of
@@ -26,10 +28,10 @@ if TYPE_CHECKING:
 Tell = Callable[[str], object]
 
 
-def build_upgrade_definitions(recipe: Recipe, process: "UnresolvedAssetJobDefinition") -> dg.Definitions:
+def build_upgrade_definitions(recipe: Recipe, processes: "Sequence[UnresolvedAssetJobDefinition]") -> dg.Definitions:
     """Return the jobs that make new and stale outputs, and their sensors."""
     jobs = [_job(recipe, MATERIALIZE_NEW), _job(recipe, MATERIALIZE_STALE)]
-    return dg.Definitions(jobs=jobs, sensors=[build_proposals(recipe), build_launches(recipe, jobs, process)])
+    return dg.Definitions(jobs=jobs, sensors=[build_proposals(recipe), build_launches(recipe, jobs, processes)])
 
 
 def settle(recipe: Recipe, stale: Sequence[Validity], tell: Tell) -> Iterator[Outcome]:
@@ -84,9 +86,11 @@ def _job(recipe: Recipe, name: str) -> dg.JobDefinition:
 
 def _find(context: dg.OpExecutionContext, recipe: Recipe, name: str, config: NewConfig) -> Iterator[Any]:
     steps = _steps(recipe, config)
-    asked = wanted(judge(recipe, context.instance), STATES[name], steps)
+    found = judge(recipe, context.instance)
+    asked = wanted(found, STATES[name], steps)
+    of_cases = wanted([it.validity for it in judge_cases(recipe, context.instance, found)], STATES[name], steps)
     measured = rates(recipe, context.instance)
-    _tell_reasons(asked, context.log.info)
+    _tell_reasons([*asked, *of_cases], context.log.info)
     if isinstance(config, StaleConfig) and config.canary and not config.dry_run:
         restamped = set()
         for event, outcome in _told(settle(recipe, asked, context.log.info), context.instance):
@@ -95,12 +99,15 @@ def _find(context: dg.OpExecutionContext, recipe: Recipe, name: str, config: New
         asked = [it for it in asked if (it.stem, it.step) not in restamped]
         context.log.info(f"{len(restamped)} results kept their rows and got the new identity")
     takes = estimate(recipe, asked, measured)
-    context.log.info(f"To compute: {takes.text}")
+    text = in_words(takes.text, of_cases)
+    context.log.info(f"To compute: {text}")
     if config.dry_run:
         context.log.info(NOTHING_DONE)
     elif not config.compute:
         context.log.info(f"Proposed only. Launch {name} with dry_run: false and compute: true to do it.")
-    yield dg.Output(None, metadata={"to_compute": takes.text, **takes.numbers, "reasons": _reasons(asked)})
+    cases = {"cases": len({it.stem for it in of_cases})} if recipe.cases else {}
+    told = {"to_compute": text, **takes.numbers, **cases, "reasons": _reasons([*asked, *of_cases])}
+    yield dg.Output(None, metadata=told)
 
 
 def _told(outcomes: Iterable[Outcome], instance: dg.DagsterInstance) -> Iterator[tuple[Event, Outcome]]:
@@ -121,7 +128,7 @@ def _steps(recipe: Recipe, config: NewConfig) -> set[Any]:
 def _tell_reasons(asked: Sequence[Validity], tell: Tell) -> None:
     """Tell every reason once, with the number of slides it holds for."""
     for (step, why), stems in list(_by_reason(asked).items())[:100]:
-        tell(f"{step}: {len(stems)} slides: {why}")
+        tell(f"{step}: {len(stems)} {'cases' if step.kind == 'patient_embedding' else 'slides'}: {why}")
 
 
 def _reasons(asked: Sequence[Validity]) -> dg.MetadataValue:

@@ -14,6 +14,7 @@ from atlaspatch_core.validity import Validity, read_results
 
 __all__ = ["ASSUMED", "MEASURED", "Estimate", "Part", "Rate", "estimate", "hours", "usual_rate"]
 
+NOTHING = "nothing to do"
 BYTES_PER_FEATURE = 4
 USUAL_DIM = 1536
 """Of a patch encoder whose dim is asked of its network."""
@@ -62,7 +63,7 @@ class Estimate:
     def text(self) -> str:
         """The estimate in one sentence."""
         if not self.slides:
-            return "nothing to do"
+            return NOTHING
         steps = ", ".join(f"{count} × {step}" for step, count in self.outputs.items())
         sizes = f"{self.patches:,} patches, about {hours(self.seconds)}, {self.gigabytes:.3g} GB of features"
         rest = f"; no rate was measured yet for {', '.join(map(str, self.assumed))}" if self.assumed else ""

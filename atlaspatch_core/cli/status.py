@@ -1,6 +1,8 @@
 """``atlaspatch status``: what of a project is fresh, stale, missing or failed, and why."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,12 +12,13 @@ from click.core import ParameterSource
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
 from atlaspatch_core.cli.slides import slides_of
-from atlaspatch_core.cli.status_text import COLUMNS, as_table, as_text, rows, run_lines
+from atlaspatch_core.cli.status_text import COLUMNS, as_table, as_text, of_cases, rows, run_lines
 from atlaspatch_core.errors import AtlasPatchError
 
 if TYPE_CHECKING:
     from atlaspatch_core.recipe import Recipe
-    from atlaspatch_core.tracking.overview import Overview
+    from atlaspatch_core.tracking.overview import Failures, Overview
+    from atlaspatch_core.validity import Validity
 
 PROJECT_FILE = "atlaspatch.toml"
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -61,15 +64,17 @@ def status(
     if folder and (folder / PROJECT_FILE).is_file():
         folder, project_file = None, folder / PROJECT_FILE
     seen = look_at_folder(folder, hooks) if folder else look(recipe_of_file(project_file), hooks)
+    every = [*seen.outputs, *seen.cases]
     if as_json:
-        click.echo(json.dumps([dict(zip(COLUMNS, row, strict=True)) for row in rows(seen.outputs)], indent=1))
+        click.echo(json.dumps([dict(zip(COLUMNS, row, strict=True)) for row in rows(every)], indent=1))
     elif as_csv:
-        click.echo(as_table(seen.outputs), nl=False)
+        click.echo(as_table(every), nl=False)
     elif page:
         click.echo(write_page(seen, page))
     else:
         text = as_text(seen.outputs, [stage.step for stage in seen.recipe.stages], show_all=show_all)
-        click.echo("\n".join([text, *run_lines(seen.runs)]))
+        cases = of_cases(seen.cases, [stage.step for stage in seen.recipe.cases], show_all=show_all)
+        click.echo("\n".join([text, *cases, *run_lines(seen.runs)]))
 
 
 def _folder(context: click.Context, output_dir: Path | None, output: Path | None) -> Path | None:
@@ -83,10 +88,30 @@ def _folder(context: click.Context, output_dir: Path | None, output: Path | None
 
 
 def look(recipe: "Recipe", hooks: Hooks) -> "Overview":
-    """Return the state of every output of the slides that lie in the project's folders."""
+    """Return the state of every output of the slides that lie in the project's folders, and of its cases."""
     from atlaspatch_core.tracking.overview import overview
 
-    return overview(recipe, slides_of(recipe.project), hooks.failures(recipe) if hooks.failures else None)
+    failures = hooks.failures(recipe) if hooks.failures else {}
+    seen = overview(recipe, slides_of(recipe.project), failures)
+    return replace(seen, cases=_cases(recipe, seen.outputs, failures))
+
+
+def _cases(recipe: "Recipe", outputs: "Sequence[Validity]", failures: "Failures") -> "tuple[Validity, ...]":
+    """Return the states of the cases. Raises click.UsageError for a table that cannot be used."""
+    from atlaspatch_core.patients.manifest import read_manifest
+    from atlaspatch_core.patients.validity import CaseJudge, cases_in_files
+    from atlaspatch_core.validity import stored_in_files
+
+    if not recipe.cases or recipe.project.patients.manifest is None:
+        return ()
+    try:
+        manifest = read_manifest(recipe.project.patients.manifest)
+    except AtlasPatchError as error:
+        raise click.UsageError(str(error)) from error
+    stored = replace(cases_in_files(recipe), failed=failures)
+    states = {(it.stem, it.step): it for it in outputs}
+    empty = stored_in_files(recipe).without_patches
+    return tuple(it.validity for it in CaseJudge(recipe, manifest, stored, states, empty).states())
 
 
 def look_at_folder(folder: Path, hooks: Hooks) -> "Overview":

@@ -31,7 +31,12 @@ def as_table(found: "Sequence[Validity]") -> str:
     return stream.getvalue()
 
 
-def as_text(found: "Sequence[Validity]", steps: "Sequence[Step]", *, show_all: bool) -> str:
+def of_cases(found: "Sequence[Validity]", steps: "Sequence[Step]", *, show_all: bool) -> list[str]:
+    """Return the same of cases; nothing where a project has none."""
+    return ["", as_text(found, steps, show_all=show_all, what="case")] if found else []
+
+
+def as_text(found: "Sequence[Validity]", steps: "Sequence[Step]", *, show_all: bool, what: str = "slide") -> str:
     """Return a matrix of slides × outputs, the reasons below each slide, and the totals."""
     slides = [(stem, list(of_slide)) for stem, of_slide in groupby(found, lambda it: it.stem)]
     shown = [(stem, states) for stem, states in slides if show_all or any(it.state != "fresh" for it in states)]
@@ -41,7 +46,7 @@ def as_text(found: "Sequence[Validity]", steps: "Sequence[Step]", *, show_all: b
     for stem, states in shown:
         lines.append(_line(stem, [(it.state.value, COLOURS[it.state.value]) for it in states], heads, width))
         lines += [f"    {it.step}: {it.why}" for it in states if it.why]
-    return "\n".join([*lines, *totals(found, steps), _sum(len(slides), len(shown) if not show_all else None)])
+    return "\n".join([*lines, *totals(found, steps), _sum(what, len(slides), len(shown) if not show_all else None)])
 
 
 def _line(first: str, cells: Sequence[tuple[str, str | None]], heads: Sequence[str], width: int) -> str:
@@ -57,11 +62,11 @@ def totals(found: "Sequence[Validity]", steps: "Sequence[Step]") -> list[str]:
     counts = Counter((it.step, it.state.value) for it in found)
     width = max(len(str(step)) for step in steps)
     told = {step: ", ".join(f"{counts[step, name]} {name}" for name in COLOURS if counts[step, name]) for step in steps}
-    return [f"{str(step).ljust(width)}  {text or 'no slides'}" for step, text in told.items()]
+    return [f"{str(step).ljust(width)}  {text or 'none'}" for step, text in told.items()]
 
 
-def _sum(slides: int, shown: int | None) -> str:
-    text = f"{slides} slide{'' if slides == 1 else 's'}"
+def _sum(what: str, slides: int, shown: int | None) -> str:
+    text = f"{slides} {what}{'' if slides == 1 else 's'}"
     if shown is None:
         return text
     return f"{text}, all fresh" if not shown else f"{text}, {slides - shown} of them wholly fresh and not listed"

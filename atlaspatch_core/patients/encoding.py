@@ -18,7 +18,7 @@ from atlaspatch_core.fingerprint import Identity, why_stale
 from atlaspatch_core.inference import checked
 from atlaspatch_core.models import Models
 from atlaspatch_core.outcome import Outcome, Status, Step
-from atlaspatch_core.patients.files import SlideFile, case_path, keep_case, read_case, remove_case
+from atlaspatch_core.patients.files import SlideFile, case_path, inputs_of, keep_case, read_case, remove_case
 from atlaspatch_core.patients.manifest import Case, Manifest
 from atlaspatch_core.pipeline import process
 from atlaspatch_core.recipe import Recipe, Stage
@@ -174,7 +174,7 @@ class Encoding:
     def _inputs(self) -> dict[str, str]:
         """Return the fingerprints of the slides' features, in the order of the table."""
         prints = self.slides.fingerprints
-        return {f"{place:04d} {stem}": prints[self._key(stem)] for place, stem in enumerate(self.case.stems, 1)}
+        return inputs_of(self.case.stems, {stem: prints[self._key(stem)] for stem in self.case.stems})
 
     def _files(self) -> list[SlideFile]:
         store, step = Store(self.recipe.project.output), self._features

@@ -1,7 +1,7 @@
 """What lies on disk: the features of a slide, and the file of a case."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,11 @@ class SlideFile:
         if not isinstance(item, h5py.Dataset) or item.attrs.get("fingerprint") != self.fingerprint:
             raise OutOfDate(f"{self.path.stem}: the {self.encoder} features in {self.path} changed; run again")
         return item
+
+
+def inputs_of(stems: Sequence[str], fingerprints: Mapping[str, str]) -> dict[str, str]:
+    """Return what decides a case beside its encoder: the fingerprints of its slides' features, in their order."""
+    return {f"{place:04d} {stem}": fingerprints[stem] for place, stem in enumerate(stems, 1)}
 
 
 def case_path(home: Path, encoder: str, case_id: str) -> Path:

@@ -25,6 +25,8 @@ class Overview:
     """By slide, upstream first."""
     runs: tuple[RunFile, ...]
     """Those that live, and the last one."""
+    cases: tuple[Validity, ...] = ()
+    """Embeddings of cases, in the order of their table; the ``stem`` of each is the case_id."""
 
 
 def overview(recipe: Recipe, found: Discovery, failures: Failures | None = None, *, recorded: bool = False) -> Overview:

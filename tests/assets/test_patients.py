@@ -7,9 +7,9 @@ import dagster as dg
 import pytest
 from small_projects import break_slide, last, paint, project, said
 
+from atlaspatch_assets.cases import CASES, JOB_NAME, cases_config
 from atlaspatch_assets.definitions import build_definitions
 from atlaspatch_assets.partitions import register
-from atlaspatch_assets.patients import CASES, JOB_NAME, cases_config
 
 ASSET = "patient_embedding/mean-timm-test_efficientnet"
 FEATURES = "patch_features/timm-test_efficientnet"
@@ -157,4 +157,6 @@ def test_the_sensor_registers_new_cases_and_asks_for_them_in_batches(tmp_path, i
     ]
     assert result.dynamic_partitions_requests[0].partition_keys == ["p0", "p1", "p2"]
     instance.add_dynamic_partitions(str(CASES.name), ["p0", "p1", "p2"])
-    assert isinstance(sensor(context), dg.SkipReason)
+    told = sensor(context)
+    assert isinstance(told, dg.SensorResult)
+    assert (told.run_requests, told.skip_reason and told.skip_reason.skip_message) == ([], "all 3 cases are known")

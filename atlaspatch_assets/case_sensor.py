@@ -1,0 +1,111 @@
+"""The sensor of cases: new ones in the table, and known ones whose slides or rows changed."""
+
+import time
+from collections.abc import Collection, Iterator, Sequence
+from hashlib import sha256
+
+import dagster as dg
+
+from atlaspatch_assets.batches import in_batches
+from atlaspatch_assets.case_requests import case_requests
+from atlaspatch_assets.case_validity import feature_steps, judge_cases
+from atlaspatch_assets.cases import CASES, JOB_NAME, cases_request, running_cases
+from atlaspatch_assets.partitions import MOST_KEYS_PER_CALL
+from atlaspatch_assets.pools import limit_pool, pool_of
+from atlaspatch_assets.sensors import MOST_RUNS_PER_TICK, SECONDS_BETWEEN_TICKS, is_at_rest
+from atlaspatch_assets.stages import asset_key, code_version
+from atlaspatch_assets.validity import judge
+from atlaspatch_core.errors import InvalidManifest
+from atlaspatch_core.patients.manifest import Case, Manifest, read_manifest
+from atlaspatch_core.patients.validity import CaseState, changed_itself
+from atlaspatch_core.recipe import Recipe
+from atlaspatch_core.validity import State
+
+DESCRIPTION = """\
+Finds cases in the project's table that have no partition yet, and encodes them in batches. A known case follows its
+slides: when its rows changed, or its slides have other features and all of them are fresh, it is asked for again.
+A case whose patient encoder changed waits for `materialize_stale`.
+"""
+
+
+def build_case_sensor(recipe: Recipe) -> dg.SensorDefinition:
+    """Return the sensor of a project with cases."""
+    size = recipe.project.runtime.slides_per_run
+
+    @dg.sensor(
+        name="new_cases",
+        job_name=JOB_NAME,
+        minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=DESCRIPTION,
+    )
+    def new_cases(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        limit_pool(context.instance, pool_of(recipe.project.runtime))
+        assert recipe.project.patients.manifest is not None
+        try:
+            manifest = read_manifest(recipe.project.patients.manifest)
+        except InvalidManifest as error:
+            return dg.SkipReason(str(error))
+        known = set(context.instance.get_dynamic_partitions(str(CASES.name)))
+        new = [case for case in manifest.cases if case.case_id not in known]
+        most = min(size * MOST_RUNS_PER_TICK, MOST_KEYS_PER_CALL)
+        ready = [case.case_id for case in new if _is_at_rest(manifest, case)][:most]
+        due, cursor = followers(recipe, context.instance, manifest, known, context.cursor)
+        asked = [*_first(ready, size), *case_requests(due, manifest, size, {"atlaspatch/reason": "slides changed"})][
+            :MOST_RUNS_PER_TICK
+        ]
+        waiting = f"{len(new)} cases are new but their slides changed just now"
+        return dg.SensorResult(
+            run_requests=asked,
+            skip_reason=None if asked else waiting if new else f"all {len(known)} cases are known",
+            dynamic_partitions_requests=[CASES.build_add_request(ready)] if ready else [],
+            cursor=cursor,
+        )
+
+    return new_cases
+
+
+def followers(
+    recipe: Recipe, instance: dg.DagsterInstance, manifest: Manifest, known: Collection[str], cursor: str | None
+) -> tuple[list[CaseState], str | None]:
+    """Return the known cases that are to follow their slides, and where the next look begins.
+
+    Nothing is looked at while nothing was materialised, and neither table nor project changed.
+    """
+    mark = _mark(recipe, instance, manifest)
+    if mark == cursor:
+        return [], cursor
+    found = judge_cases(recipe, instance, judge(recipe, instance, feature_steps(recipe)))
+    listed = {case.case_id for case in manifest.cases} & set(known)
+    due = [it for it in found if it.validity.stem in listed and _is_due(recipe, it)]
+    running = running_cases(instance) if due else set()
+    idle = [it for it in due if it.validity.stem not in running]
+    return idle, mark if len(idle) == len(due) else cursor
+
+
+def _is_due(recipe: Recipe, it: CaseState) -> bool:
+    """Tell whether a case is to be made anew because of its slides, all of which are as they are to be."""
+    if it.waits or it.validity.state is State.FRESH:
+        return False
+    if it.validity.state is not State.STALE:
+        return it.fingerprint is not None
+    stage = next(stage for stage in recipe.cases if stage.step == it.validity.step)
+    return not changed_itself(recipe, stage, it.validity.stem)
+
+
+def _mark(recipe: Recipe, instance: dg.DagsterInstance, manifest: Manifest) -> str:
+    """Return a text that changes with whatever may make a case due."""
+    steps = [*feature_steps(recipe), *(stage.step for stage in recipe.cases)]
+    records = instance.get_asset_records([asset_key(step) for step in steps])
+    made = sorted((str(it.asset_entry.asset_key), it.asset_entry.last_materialization_storage_id) for it in records)
+    versions = [code_version(stage) for stage in (*recipe.stages, *recipe.cases)]
+    text = repr((made, versions, manifest.path.stat().st_mtime_ns))
+    return sha256(text.encode()).hexdigest()[:16]
+
+
+def _first(case_ids: Sequence[str], size: int) -> Iterator[dg.RunRequest]:
+    yield from (cases_request(batch, ()) for batch in in_batches(case_ids, size))
+
+
+def _is_at_rest(manifest: Manifest, case: Case) -> bool:
+    return all(is_at_rest(manifest.slides[stem], time.time()) for stem in case.stems)
