@@ -1,10 +1,18 @@
 """Fixtures that several test modules share."""
 
+import signal
 from pathlib import Path
 
 import pytest
 
 BUNDLED_SLIDE = Path(__file__).parents[1] / "atlaspatch_core" / "data" / "CMU-1-Small-Region.svs"
+
+
+def pytest_configure() -> None:
+    """Let processes that tests start hear Ctrl-C, though a shell that put pytest into the background silenced it."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.fixture
