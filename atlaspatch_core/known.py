@@ -129,9 +129,10 @@ def _mask_row(mask: MaskRecord) -> list[Any]:
 
 
 def _known(row: list[Any]) -> KnownSlide:
-    *found, downsamples, stated, full_hash, opened_by, reader, mpp_keys, mask = row
+    fingerprint, content, mpp, magnification, downsamples, stated, full_hash, opened_by, reader, keys, mask = row
     made = KnownMask(*mask) if mask else None
-    return KnownSlide(*found, tuple(downsamples), stated, full_hash, opened_by, reader, tuple(mpp_keys), made)
+    found = (fingerprint, content, mpp, magnification, tuple(downsamples))
+    return KnownSlide(*found, stated, full_hash, opened_by, reader, tuple(keys), made)
 
 
 def _outlines(path: Path) -> tuple[str, str]:
