@@ -67,7 +67,7 @@ def _multi_asset(recipe: Recipe, specs: list[dg.AssetSpec], checks: list[dg.Asse
         stems = _stems(context, config)
         failed: dict[str, str] = {}
         standing = Standing(context.instance, stems)
-        for outcome in _outcomes(context, config, recipe, stems):
+        for outcome in _outcomes(context, config, recipe, stems, failed):
             yield from events(outcome, standing)
             if outcome.status is Status.FAILED:
                 failed[outcome.stem] = outcome.why
@@ -86,22 +86,24 @@ def _stems(context: dg.AssetExecutionContext, config: BatchConfig) -> list[str]:
 
 
 def _outcomes(
-    context: dg.AssetExecutionContext, config: BatchConfig, recipe: Recipe, stems: list[str]
+    context: dg.AssetExecutionContext, config: BatchConfig, recipe: Recipe, stems: list[str], failed: dict[str, str]
 ) -> Iterator[Outcome]:
+    """Yield what becomes of the slides; those whose folder is away are noted as ``failed``, and get no verdict."""
     from atlaspatch_core.pipeline import process
 
     steps = _selected(context, recipe)
     progress = Progress(context.log, len(stems), len(steps), lambda text: _tell(context, text))
+    attempts = Attempts(config.retries, config.retry_seconds, context.log)
     try:
-        batch = find_batch(recipe.project, stems)
+        batch = attempts.until_seen(lambda: find_batch(recipe.project, stems))
     except AtlasPatchError as error:
         raise dg.Failure(str(error), allow_retries=False) from error
+    failed |= dict(batch.unseen)
     yield from progress.lost(batch.failures(steps[0]))
 
     def take(sources: Sequence[SlideSource]) -> Iterator[Outcome]:
         return process(sources, recipe, steps=steps, force=config.force, on_patches=progress.on_patches)
 
-    attempts = Attempts(config.retries, config.retry_seconds, context.log)
     yield from progress.watch(attempts.outcomes(batch.sources, take))
 
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from atlaspatch_assets.slides import Batch
 from atlaspatch_core.discovery import SlideSource
 from atlaspatch_core.outcome import Outcome, Status, Step
 
@@ -39,10 +40,20 @@ class Attempts:
             self._pause(number, failed)
             sources = [source for source in sources if source.stem in failed]
 
+    def until_seen(self, find: Callable[[], Batch]) -> Batch:
+        """Return the slides of a run; while folders cannot be looked into, they are looked for as often as tried."""
+        batch = find()
+        for number in range(self.retries):
+            if not batch.unseen:
+                break
+            self._pause(number, dict(batch.unseen))
+            batch = find()
+        return batch
+
     def _pause(self, number: int, failed: dict[str, str]) -> None:
         seconds = self.seconds * 2**number
         for stem, why in failed.items():
-            self.log.warning("%s is tried again in %.0f s: %s", stem, seconds, why)
+            self.log.warning("%s: tried again in %.0f s: %s", stem, seconds, why)
         self.wait(seconds)
 
 

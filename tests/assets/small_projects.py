@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 from painting import paint_slide, stain, white
 
-from atlaspatch_assets.batches import batch_config
+from atlaspatch_assets.batches import OP_NAME, batch_config
 from atlaspatch_assets.definitions import build_definitions
 from atlaspatch_assets.jobs import JOB_NAME
 from atlaspatch_assets.partitions import register
@@ -48,14 +48,18 @@ def run(
     *,
     force: bool = False,
     assets: Sequence[dg.AssetKey] | None = None,
+    retries: int | None = None,
 ) -> dg.ExecuteInProcessResult:
     """Run the job over a batch: one partition stands for it, the configuration lists the slides."""
     register(instance, stems)
     job = build_definitions(of).resolve_job_def(JOB_NAME)
+    config = batch_config(stems, force=force)
+    if retries is not None:
+        config["ops"][OP_NAME]["config"] |= {"retries": retries, "retry_seconds": 0}
     return job.execute_in_process(
         instance=instance,
         partition_key=stems[0],
-        run_config=batch_config(stems, force=force),
+        run_config=config,
         asset_selection=assets,
         raise_on_error=False,
     )

@@ -15,6 +15,7 @@ from small_projects import break_slide, failed_slides, paint, project, run, said
 from atlaspatch_assets.attempts import Attempts
 from atlaspatch_assets.pools import pool_of
 from atlaspatch_assets.progress import Progress, duration
+from atlaspatch_assets.slides import Batch
 from atlaspatch_core.discovery import SlideSource
 from atlaspatch_core.errors import UnwritableOutput
 from atlaspatch_core.outcome import Outcome, Status, Step
@@ -58,6 +59,15 @@ def test_only_slides_whose_failure_may_pass_are_tried_again_with_growing_pauses(
     assert taken == [["a", "b", "c"], ["c"], ["c"]]
     assert pauses == [60, 120]
     assert [(it.stem, it.status) for it in outcomes] == [("a", "computed"), ("b", "failed"), ("c", "computed")]
+
+
+def test_slides_are_sought_again_while_their_folder_is_away_and_no_longer():
+    away, there = Batch((), unseen=(("a", "a: not mounted"),)), Batch((SOURCES[0],))
+    answers, pauses = iter([away, away, there]), []
+
+    assert attempts(3, pauses).until_seen(lambda: next(answers)) is there
+    assert pauses == [60, 120]
+    assert attempts(1, pauses).until_seen(lambda: away) is away
 
 
 def test_after_the_last_attempt_the_failure_is_told_once():

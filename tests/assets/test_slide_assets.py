@@ -172,6 +172,19 @@ def test_a_slide_that_is_gone_fails_with_the_folders_it_was_sought_in(tmp_path, 
     assert instance.get_materialized_partitions(key("patch_coords")) == {"first"}
 
 
+def test_slides_whose_folder_is_away_are_sought_again_and_get_no_verdict(tmp_path, instance):
+    paint(tmp_path / "slides", "first")
+    of = project(tmp_path)
+    assert run(of, instance, ["first"]).success
+    away = (tmp_path / "slides").rename(tmp_path / "away")
+
+    result = run(of, instance, ["first"], retries=1)
+    assert "first" in failed_slides(result)
+    assert result.get_asset_check_evaluations() == []
+    assert away.rename(tmp_path / "slides").is_dir()
+    assert run(of, instance, ["first"]).success
+
+
 def test_two_files_of_one_stem_fail_with_both_their_names(tmp_path, instance):
     paint(tmp_path / "slides", "twin", "other")
     (tmp_path / "slides" / "twin.tif").write_bytes(b"")
