@@ -1,7 +1,7 @@
 """The sensor of cases: new ones in the table, and known ones whose slides or rows changed."""
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 from hashlib import sha256
 
 import dagster as dg
@@ -15,16 +15,19 @@ from atlaspatch_assets.pools import limit_pool, pool_of
 from atlaspatch_assets.sensors import MOST_RUNS_PER_TICK, SECONDS_BETWEEN_TICKS, is_at_rest
 from atlaspatch_assets.stages import asset_key, code_version
 from atlaspatch_assets.validity import judge
-from atlaspatch_core.errors import InvalidManifest
+from atlaspatch_core.discovery import find_slides
+from atlaspatch_core.errors import AtlasPatchError, InvalidManifest
+from atlaspatch_core.outcome import Step
 from atlaspatch_core.patients.manifest import Case, Manifest, read_manifest
 from atlaspatch_core.patients.validity import CaseState, changed_itself
+from atlaspatch_core.project import Project
 from atlaspatch_core.recipe import Recipe
 from atlaspatch_core.validity import State
 
 DESCRIPTION = """\
-Finds cases in the project's table that have no partition yet, and encodes them in batches. A known case follows its
-slides: when its rows changed, or its slides have other features and all of them are fresh, it is asked for again.
-A case whose patient encoder changed waits for `materialize_stale`.
+Finds cases in the project's table that have no partition yet, and encodes them in batches as soon as their slides are
+done. A known case follows its slides: when its rows changed, or its slides have other features and all of them are
+fresh, it is asked for again. A case whose patient encoder changed waits for `materialize_stale`.
 """
 
 
@@ -49,16 +52,17 @@ def build_case_sensor(recipe: Recipe) -> dg.SensorDefinition:
         known = set(context.instance.get_dynamic_partitions(str(CASES.name)))
         new = [case for case in manifest.cases if case.case_id not in known]
         most = min(size * MOST_RUNS_PER_TICK, MOST_KEYS_PER_CALL)
-        ready = [case.case_id for case in new if _is_at_rest(manifest, case)][:most]
+        ready = [case for case in new if _is_at_rest(manifest, case)][:most]
         due, cursor = followers(recipe, context.instance, manifest, known, context.cursor)
-        asked = [*_first(ready, size), *case_requests(due, manifest, size, {"atlaspatch/reason": "slides changed"})][
-            :MOST_RUNS_PER_TICK
-        ]
-        waiting = f"{len(new)} cases are new but their slides changed just now"
+        asked = [
+            *_first(recipe, context.instance, ready),
+            *case_requests(due, manifest, size, {"atlaspatch/reason": "slides changed"}),
+        ][:MOST_RUNS_PER_TICK]
+        waiting = f"{len(new)} cases are new and wait for their slides"
         return dg.SensorResult(
             run_requests=asked,
             skip_reason=None if asked else waiting if new else f"all {len(known)} cases are known",
-            dynamic_partitions_requests=[CASES.build_add_request(ready)] if ready else [],
+            dynamic_partitions_requests=[CASES.build_add_request([it.case_id for it in ready])] if ready else [],
             cursor=cursor,
         )
 
@@ -103,8 +107,24 @@ def _mark(recipe: Recipe, instance: dg.DagsterInstance, manifest: Manifest) -> s
     return sha256(text.encode()).hexdigest()[:16]
 
 
-def _first(case_ids: Sequence[str], size: int) -> Iterator[dg.RunRequest]:
-    yield from (cases_request(batch, ()) for batch in in_batches(case_ids, size))
+def _first(recipe: Recipe, instance: dg.DagsterInstance, cases: Sequence[Case]) -> Iterator[dg.RunRequest]:
+    """Yield the requests for new cases; one whose slides are the project's own is left until these are done."""
+    steps, own = feature_steps(recipe), _own_slides(recipe.project) if cases else set()
+    done = {(it.stem, it.step) for it in judge(recipe, instance, steps) if it.state is State.FRESH} if cases else set()
+    now = [it.case_id for it in cases if all(stem not in own or _done(stem, steps, done) for stem in it.stems)]
+    yield from (cases_request(batch, ()) for batch in in_batches(now, recipe.project.runtime.slides_per_run))
+
+
+def _done(stem: str, steps: Iterable[Step], done: Container[tuple[str, Step]]) -> bool:
+    return all((stem, step) in done for step in steps)
+
+
+def _own_slides(project: Project) -> set[str]:
+    """Return the slides in the project's folders, which a sensor of their own takes care of."""
+    try:
+        return {source.stem for source in find_slides(project).sources}
+    except AtlasPatchError:
+        return set()
 
 
 def _is_at_rest(manifest: Manifest, case: Case) -> bool:

@@ -207,6 +207,19 @@ def test_a_case_follows_its_slides_once_all_of_them_are_done_and_is_asked_for_on
     assert said(instance, STEP, "p1")["why"].startswith("0001 a ")
 
 
+def test_a_new_case_waits_for_the_slides_that_the_project_processes_anyway(tmp_path, instance, weights):
+    paint(tmp_path / "slides", "a")
+    of = lab(tmp_path, weights[0], "p1,slides/a.svs")
+
+    first = tick(of, instance)
+    assert run_slides(of, instance, ["a"]).success
+    second = tick(of, instance, first.cursor)
+
+    assert (cases_of(first), instance.get_dynamic_partitions("cases")) == ([], ["p1"])
+    assert cases_of(second) == [["p1"]]
+    assert said(instance, "slide", "a")["status"] == "computed"
+
+
 def test_a_case_whose_slide_was_added_to_the_table_follows_and_a_failed_one_is_tried_once_a_version(
     tmp_path, instance, weights
 ):

@@ -141,9 +141,9 @@ def test_a_project_without_a_table_has_no_assets_of_cases(tmp_path):
 
 def test_the_sensor_registers_new_cases_and_asks_for_them_in_batches(tmp_path, instance, weights, monkeypatch):
     monkeypatch.setattr("atlaspatch_assets.sensors.SECONDS_AT_REST", 0.0)
-    paint(tmp_path / "slides", "a")
+    paint(tmp_path / "elsewhere", "a")
     runtime = {"device": "cpu", "read_workers": 1, "threads": 1, "slides_per_run": 2}
-    of = cases(tmp_path, weights, *(f"p{number},slides/a.svs" for number in range(3)), runtime=runtime)
+    of = cases(tmp_path, weights, *(f"p{number},elsewhere/a.svs" for number in range(3)), runtime=runtime)
     sensor = build_definitions(of).resolve_sensor_def("new_cases")
     context = dg.build_sensor_context(instance=instance, definitions=build_definitions(of))
 
