@@ -11,15 +11,17 @@ from atlaspatch_core.contours import read_geojson
 from atlaspatch_core.discovery import Discovery, find_slides
 from atlaspatch_core.errors import NoSlides, UnreadableOutput
 from atlaspatch_core.hdf5 import COORDS, Kept, read_array
+from atlaspatch_core.known import Known, read_known
 from atlaspatch_core.outcome import Step
 from atlaspatch_core.project import Geometry, Project
-from atlaspatch_core.recipe import SLIDE, Recipe
+from atlaspatch_core.recipe import Recipe
 from atlaspatch_core.records import Record
 from atlaspatch_core.report.values import Cohort, Failures, SlideSummary
 from atlaspatch_core.segmenters import polygon_numbers
 from atlaspatch_core.slide import SlideInfo
 from atlaspatch_core.store import Store
-from atlaspatch_core.validity import Known, State, Validity, read_known, stored_in_files, validities
+from atlaspatch_core.tracking.overview import overview
+from atlaspatch_core.validity import State, Validity
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +37,19 @@ class Gathered:
 
 
 def gather(recipe: Recipe, failures: Failures | None = None) -> Cohort:
-    """Return all slides that lie in the project's folders or have a record, sorted by stem.
+    """Return all slides that lie in the project's folders or were worked on, sorted by stem.
 
-    ``failures`` are what was told elsewhere of slides that failed; what the files themselves say is added.
+    Their states are those that ``atlaspatch status`` shows. ``failures`` are what was told elsewhere of slides that
+    failed; what the files themselves say is added.
     """
     found, store = _discover(recipe.project), Store(recipe.project.output)
     known = read_known(store)
     sources = {source.stem for source in found.sources} | {clash.stem for clash in found.clashes}
-    stems = sorted(sources | known.slides.keys() | known.broken.keys())
-    stored = stored_in_files(recipe, known)
-    stored = replace(stored, failed=_with_clashes(failures or {}, found))
-    states: dict[str, list[Validity]] = {stem: [] for stem in stems}
-    for validity in validities(recipe, stems, stored, stated={it.stem: it.mpp for it in found.sources}, known=known):
-        states[validity.stem].append(validity)
+    states: dict[str, list[Validity]] = {}
+    for validity in overview(recipe, found, failures, recorded=True, known=known).outputs:
+        states.setdefault(validity.stem, []).append(validity)
     gathered = Gathered(recipe, store, known, found, states)
-    slides = (replace(summarise(stem, gathered), present=stem in sources) for stem in stems)
+    slides = (replace(summarise(stem, gathered), present=stem in sources) for stem in states)
     return Cohort(tuple(stage.step for stage in recipe.stages), tuple(slides))
 
 
@@ -58,12 +58,6 @@ def _discover(project: Project) -> Discovery:
         return find_slides(project)
     except NoSlides:
         return Discovery(())
-
-
-def _with_clashes(failures: Failures, found: Discovery) -> dict[Step, dict[str, str]]:
-    every = {step: dict(of_step) for step, of_step in failures.items()}
-    every.setdefault(SLIDE, {}).update({clash.stem: str(clash.error) for clash in found.clashes})
-    return every
 
 
 def summarise(stem: str, gathered: Gathered) -> SlideSummary:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from atlaspatch_core.discovery import Discovery
-from atlaspatch_core.known import read_known
+from atlaspatch_core.known import Known, read_known
 from atlaspatch_core.outcome import Step
 from atlaspatch_core.recipe import SLIDE, Recipe
 from atlaspatch_core.store import Store
@@ -29,13 +29,20 @@ class Overview:
     """Embeddings of cases, in the order of their table; the ``stem`` of each is the case_id."""
 
 
-def overview(recipe: Recipe, found: Discovery, failures: Failures | None = None, *, recorded: bool = False) -> Overview:
+def overview(
+    recipe: Recipe,
+    found: Discovery,
+    failures: Failures | None = None,
+    *,
+    recorded: bool = False,
+    known: Known | None = None,
+) -> Overview:
     """Return the state of the outputs of the slides that were found, and of all ``recorded`` ones where asked for.
 
     No slide is opened. ``failures`` are what was told elsewhere, such as in Dagster.
     """
     store = Store(recipe.project.output)
-    known = read_known(store)
+    known = known or read_known(store)
     files = stored_in_files(recipe, known)
     clashes = {clash.stem: str(clash.error) for clash in found.clashes}
     failed = {step: dict(told) for step, told in (failures or {}).items()}

@@ -121,6 +121,20 @@ def test_a_damaged_file_is_a_failure_with_its_reason(cohort, tmp_path):
     assert "cannot be read as HDF5" in failure.why
 
 
+def test_the_states_are_those_of_status_with_what_runs_remember_of_failures(cohort, tmp_path):
+    recipe = copy_of(cohort, tmp_path)
+    assert [it.state for it in gather(recipe).slides[0].outputs] == [State.MISSING] * 5
+    broken, output = str(cohort.project.slides.folders[0] / "broken.svs"), str(recipe.project.output)
+    wanted = ["--patch-size", "256", "--target-mag", "20", "--device", "cpu", "--patch-encoders"]
+    done = CliRunner().invoke(cli, ["encode-slide", broken, "--output", output, *wanted, "efficientnet_lite0"])
+    assert done.exit_code == 1, done.output
+
+    (failure,) = gather(recipe).failures
+
+    assert (failure.stem, failure.step) == ("broken", SLIDE)
+    assert "broken.svs" in failure.why
+
+
 def test_a_slide_that_was_removed_stays_and_is_marked(cohort, tmp_path):
     recipe = copy_of(cohort, tmp_path)
     record = Store(recipe.project.output).record
