@@ -142,7 +142,9 @@ def batches(folder: Path, count: int, bad_share: float) -> Iterator[Measure]:
     core(project(folder, output="warm", encoders=True), most=2)  # imports, and the model's first load
     bare, failed = timed(lambda: core(alone))
     with open_instance(folder) as instance:
+        empty = size(folder)
         seconds, listed = timed(lambda: arrive_and_run(of, instance))
+        kept = size(folder) - empty
         assets = len(make_recipe(of).stages)
         done = len(instance.get_materialized_partitions(dg.AssetKey(["slide_embedding", "mean-efficientnet_lite0"])))
     assert listed == failed
@@ -150,6 +152,7 @@ def batches(folder: Path, count: int, bad_share: float) -> Iterator[Measure]:
     detail = {"slides": count, "bad": failed, "assets": assets, "seconds": round(seconds, 1), "core": round(bare, 1)}
     yield Measure("overhead_per_slide_and_asset", (seconds - bare) / count / assets * 1e3, "", "milliseconds", detail)
     yield Measure("platform_over_core", seconds / bare, "", "ratio")
+    yield Measure("home_of_100000_slides", kept / count * 100_000 / 1e9, "", "GB", {"slides": count, "assets": assets})
 
 
 def timed(work: Callable[[], int]) -> tuple[float, int]:
