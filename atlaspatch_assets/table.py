@@ -18,6 +18,7 @@ STYLES: Mapping[Status, str] = {
     Status.REUSED: "dim",
     Status.RESTAMPED: "cyan",
     Status.FAILED: "bold red",
+    Status.SKIPPED: "dim",
 }
 
 WIDTH_OF_FILES = 120

@@ -8,6 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from click.testing import CliRunner, Result
+from painting import paint_slide, white
 from small_projects import break_slide, paint
 
 from atlaspatch_assets.cli import cli
@@ -64,6 +65,20 @@ def test_a_second_run_says_that_everything_was_reused(home, tmp_path):
 
     assert result.exit_code == 0
     assert "1 slide: 0 results computed, 3 reused. Everything was reused" in result.output
+
+
+def test_a_slide_without_patches_is_done_and_says_that_it_has_no_embedding(home, tmp_path):
+    (tmp_path / "slides").mkdir()
+    paint_slide(tmp_path / "slides" / "glass.svs", white(512, 512))
+    encoders = 'target_mag = 20\nslide_encoders = ["mean-efficientnet_lite0"]'
+    (tmp_path / "atlaspatch.toml").write_text(PROJECT.replace("target_mag = 20", encoders))
+
+    result = materialize()
+
+    assert result.exit_code == 0, result.output
+    assert "skipped" in result.output
+    assert "1 slide: 4 results computed, 0 reused, 0 failed." in result.output
+    assert "1 slide: 0 results computed, 4 reused. Everything was reused" in materialize().output
 
 
 def test_failed_slides_are_named_with_their_reasons_and_the_others_are_done(home, tmp_path):
