@@ -18,7 +18,7 @@ from atlaspatch_core.validity import State
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-SECONDS_BETWEEN_TICKS = 60
+SECONDS_BETWEEN_TICKS = 30
 MOST_RUNS_ASKED = 500
 """Runs asked for at once; the rest is asked for by launching the job again."""
 
@@ -36,7 +36,8 @@ def build_proposals(recipe: Recipe) -> dg.SensorDefinition:
     )
     def propose_upgrade(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         stages = (*recipe.stages, *recipe.cases)
-        versions = _digest(f"{stage.step} {code_version(stage)}" for stage in stages)
+        automatic = recipe.project.upgrades.automatic
+        versions = _digest([f"automatic {automatic}", *(f"{it.step} {code_version(it)}" for it in stages)])
         if context.cursor == versions:
             return dg.SkipReason("the project asks for what it asked for before")
         found = judge(recipe, context.instance)
@@ -44,7 +45,7 @@ def build_proposals(recipe: Recipe) -> dg.SensorDefinition:
         stale = wanted([*found, *cases], [State.STALE], {stage.step for stage in stages})
         if not stale:
             return dg.SensorResult(skip_reason="nothing is stale", cursor=versions)
-        config = {"dry_run": False, "compute": recipe.project.upgrades.automatic}
+        config = {"dry_run": False, "compute": automatic}
         key = _digest([versions, *(f"{it.stem} {it.step}" for it in stale)])
         return dg.SensorResult(
             run_requests=[dg.RunRequest(run_key=key, run_config={"ops": {"find_stale": {"config": config}}})],

@@ -195,6 +195,17 @@ def test_a_changed_project_is_looked_at_once_and_computed_only_where_it_says_so(
     assert [it.run_key for it in propose(changed, instance).run_requests] == [request.run_key]
 
 
+def test_what_was_proposed_is_computed_once_the_project_says_automatic(tmp_path, instance, weights):
+    made(tmp_path, weights["old.pt"], instance, "a")
+    proposed = propose(with_weights(tmp_path, weights["other.pt"]), instance)
+    allowed = with_weights(tmp_path, weights["other.pt"], upgrades={"automatic": True})
+
+    (request,) = propose(allowed, instance, cursor=proposed.cursor).run_requests
+
+    assert request.run_config["ops"]["find_stale"]["config"] == {"dry_run": False, "compute": True}
+    assert request.run_key != proposed.run_requests[0].run_key
+
+
 def test_dagster_itself_finds_restamped_slides_fresh(tmp_path, instance, weights):
     made(tmp_path, weights["old.pt"], instance, "a")
     changed = with_weights(tmp_path, weights["same.safetensors"])

@@ -35,6 +35,9 @@ precision = "float32"
 [weights]
 "{encoder}" = "{weights}"
 
+[upgrades]
+automatic = {automatic}
+
 [runtime]
 device = "cpu"
 threads = 1
@@ -42,14 +45,14 @@ read_workers = 1
 """
 
 
-def make_weights(path: Path, seed: int) -> None:
-    """Write random weights of the encoder; equal seeds give equal weights."""
+def make_weights(path: Path, seed: int, note: str = "") -> None:
+    """Write random weights of the encoder; equal seeds give equal weights, and another note another file of them."""
     import timm
     import torch
     from safetensors.torch import save_file
 
     torch.manual_seed(seed)
-    save_file(timm.create_model("test_vit", num_classes=0).state_dict(), path)
+    save_file(timm.create_model("test_vit", num_classes=0).state_dict(), path, {"note": note})
 
 
 @dataclass(slots=True)
@@ -160,9 +163,21 @@ class Lab:
         log = [entry.user_message for entry in self.instance.all_logs(run_id)]
         return {"status": run.status, "log": "\n".join(log)}
 
-    def write_project(self, weights: str) -> None:
+    def write_project(self, weights: str, *, automatic: bool = False) -> None:
         """Write the project file with these weights of the encoder."""
-        (self.folder / "atlaspatch.toml").write_text(PROJECT.format(encoder=ENCODER, weights=weights))
+        text = PROJECT.format(encoder=ENCODER, weights=weights, automatic=str(automatic).lower())
+        (self.folder / "atlaspatch.toml").write_text(text)
+
+    def reload(self) -> None:
+        """Have Dagster read the project file again."""
+        query = "mutation ($it: String!) { reloadRepositoryLocation(repositoryLocationName: $it) { __typename } }"
+        assert (
+            self.dev.ask(query, it="atlaspatch")["reloadRepositoryLocation"]["__typename"] == "WorkspaceLocationEntry"
+        )
+
+    def runs(self, job: str) -> list[dg.DagsterRun]:
+        """Return the runs of a job, latest first."""
+        return list(self.instance.get_runs(filters=dg.RunsFilter(job_name=job)))
 
 
 def paint(path: Path, width: int) -> None:

@@ -27,6 +27,7 @@ def lab(tmp_path_factory) -> Iterator[Lab]:
     (folder / "slides").mkdir()
     for seed in (0, 1):
         make_weights(folder / f"weights_{seed}.safetensors", seed)
+    make_weights(folder / "weights_1_again.safetensors", 1, "the same tensors in other bytes")
     for stem, width in (("first", 512), ("second", 400)):
         paint(folder / "slides" / f"{stem}.svs", width)
     (folder / "slides" / "broken.svs").write_bytes(b"no slide")
@@ -152,15 +153,17 @@ def test_a_dry_run_says_what_is_stale_why_and_what_it_takes(lab):
     assert re.search(r"To compute: .*3 slides", run["log"])
 
 
-def test_the_canary_tells_the_difference_and_only_what_is_stale_is_computed(lab, page):
+def test_what_the_project_allows_is_computed_by_itself_after_a_canary_and_only_what_is_stale(lab, page):
     before = {stem: lab.counts(stem) for stem in ("first", "second", "third")}
     old = {stem: lab.said(EMBEDDING, stem)["fingerprint"] for stem in before}
 
-    run = lab.launch("materialize_stale", {"ops": {"find_stale": {"config": {"dry_run": False}}}})
-    assert run["status"] is dg.DagsterRunStatus.SUCCESS
-    assert re.search("cosine", run["log"])
+    lab.write_project("weights_1.safetensors", automatic=True)
+    lab.reload()
     until("embeddings are new", lambda: all(_new(lab, stem, old[stem]) for stem in before), SECONDS)
 
+    repair = lab.runs("materialize_stale")[0]
+    assert repair.tags["dagster/sensor_name"] == "propose_upgrade"
+    assert "cosine" in lab.ended(repair.run_id)["log"]
     for stem, counts in before.items():
         assert lab.counts(stem)[:3] == counts[:3]
         assert lab.said(FEATURES, stem)["status"] == "computed"
@@ -168,6 +171,22 @@ def test_the_canary_tells_the_difference_and_only_what_is_stale_is_computed(lab,
     assert ENCODER in lab.said(FEATURES, "second")["why"] or "sha256" in lab.said(FEATURES, "second")["why"]
     show(lab, page, f"/assets/{FEATURES}?view=partitions&partition=second", "fresh_again", "sha256")
     show(lab, page, "/runs", "runs", "materialize_stale", "process_slides")
+
+
+def test_the_same_numbers_in_another_file_are_stamped_anew_and_not_computed(lab, page):
+    old = {stem: lab.said(EMBEDDING, stem)["fingerprint"] for stem in ("first", "second", "third")}
+    runs = len(lab.runs("process_slides"))
+
+    lab.write_project("weights_1_again.safetensors")
+    lab.reload()
+    run = lab.launch("materialize_stale", {"ops": {"find_stale": {"config": {"dry_run": False}}}})
+
+    assert run["status"] is dg.DagsterRunStatus.SUCCESS
+    assert all(_new(lab, stem, was) for stem, was in old.items())
+    assert {lab.said(asset, stem)["status"] for asset in (FEATURES, EMBEDDING) for stem in old} == {"restamped"}
+    assert {lab.staleness(asset, stem)[0] for asset in ASSETS for stem in old} == {"FRESH"}
+    assert len(lab.runs("process_slides")) == runs
+    show(lab, page, f"/assets/{FEATURES}?view=partitions&partition=second", "restamped", "numerically the same")
 
 
 def _new(lab: Lab, stem: str, old: str) -> bool:
