@@ -67,6 +67,22 @@ def test_a_second_run_says_that_everything_was_reused(home, tmp_path):
     assert "1 slide: 0 results computed, 3 reused. Everything was reused" in result.output
 
 
+def test_moving_output_and_slides_computes_nothing(home, tmp_path):
+    paint(tmp_path / "slides", "a", "b")
+    materialize()
+    before = {path.name: path.read_bytes() for path in (tmp_path / "output" / "patches").iterdir()}
+
+    (tmp_path / "output").rename(tmp_path / "elsewhere")
+    (tmp_path / "slides").rename(tmp_path / "archive")
+    moved = PROJECT.replace('"output"', '"elsewhere"').replace('"slides"', '"archive"')
+    (tmp_path / "atlaspatch.toml").write_text(moved)
+    result = materialize()
+
+    assert "2 slides: 0 results computed, 6 reused" in result.output
+    assert {path.name: path.read_bytes() for path in (tmp_path / "elsewhere" / "patches").iterdir()} == before
+    assert "elsewhere/patches/b.h5" in result.output
+
+
 def test_a_slide_without_patches_is_done_and_says_that_it_has_no_embedding(home, tmp_path):
     (tmp_path / "slides").mkdir()
     paint_slide(tmp_path / "slides" / "glass.svs", white(512, 512))
