@@ -42,7 +42,8 @@ def materialization(outcome: Outcome, instance: dg.DagsterInstance) -> dg.AssetM
 def version_tags(outcome: Outcome, instance: dg.DagsterInstance) -> Mapping[str, str]:
     """Return the tags by which Dagster knows one version of an output from another, and what it was computed from.
 
-    The data version is the fingerprint. With these tags Dagster's own staleness of a slide agrees with ours.
+    The data version is the fingerprint. With these tags Dagster's own staleness of a slide agrees with ours. Which
+    slides belong to a case it cannot know, so without a pointer it compares none, rather than all of the project.
     """
     tags = {"dagster/data_version": outcome.fingerprint or ""}
     if outcome.code_version:
@@ -50,7 +51,9 @@ def version_tags(outcome: Outcome, instance: dg.DagsterInstance) -> Mapping[str,
     for step, fingerprint in outcome.inputs.items():
         key = asset_key(step)
         tags[f"dagster/input_data_version/{key.to_user_string()}"] = fingerprint
-        tags[f"dagster/input_event_pointer/{key.to_user_string()}"] = _last_event(key, outcome.stem, instance)
+        of_slide = outcome.step.kind != "patient_embedding"
+        pointer = _last_event(key, outcome.stem, instance) if of_slide else NO_EVENT
+        tags[f"dagster/input_event_pointer/{key.to_user_string()}"] = pointer
     return tags
 
 

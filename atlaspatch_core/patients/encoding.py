@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from atlaspatch_core.atomic import sweep
 from atlaspatch_core.encoders.patient import FOR_CASES
 from atlaspatch_core.errors import AtlasPatchError, UnreadableOutput
-from atlaspatch_core.fingerprint import Identity, why_stale
+from atlaspatch_core.fingerprint import Identity, canonical_json, short_hash, why_stale
 from atlaspatch_core.inference import checked
 from atlaspatch_core.models import Models
 from atlaspatch_core.outcome import Outcome, Status, Step
@@ -205,6 +205,7 @@ class Encoding:
             self.stage.code_version,
             why=why,
             numbers={"slides": len(self.case.stems)} | numbers,
+            inputs={str(self._features): short_hash(canonical_json(dict(identity.inputs)))},
             seconds=perf_counter() - since,
             path=self._path() if status is not Status.SKIPPED else None,
         )

@@ -6,6 +6,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from click.testing import CliRunner
+from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+from dagster._core.loader import LoadingContextForTest
 from small_projects import break_slide, paint, project, said
 from small_projects import run as run_slides
 from test_upgrades import asked as launched
@@ -181,6 +183,20 @@ def test_coverage_and_the_check_tell_of_cases(tmp_path, instance, weights):
     assert run_cases(wider, instance, "p1").success
     assert build_definitions(wider).resolve_job_def(CHECK_VALIDITY).execute_in_process(instance=instance).success
     assert verdicts(instance, dg.AssetCheckKey(KEY, VALID)) == {"p1": True}
+
+
+def test_the_page_of_a_case_does_not_call_it_stale_for_slides_of_others(tmp_path, instance, weights, monkeypatch):
+    of = made(tmp_path, weights[0], instance)
+    paint(tmp_path / "slides", "c", "p1")
+    assert run_slides(of, instance, ["c", "p1"]).success
+
+    def status() -> StaleStatus:
+        graph = build_definitions(of).resolve_asset_graph()
+        return CachingStaleStatusResolver(instance, graph, LoadingContextForTest(instance)).get_status(KEY, "p1")
+
+    assert status() is StaleStatus.FRESH
+    monkeypatch.setattr(recipes, "STEP_VERSIONS", {**recipes.STEP_VERSIONS, "patient_embedding": 2})
+    assert status() is StaleStatus.STALE
 
 
 def test_a_run_of_cases_makes_no_check_but_its_own(tmp_path, instance, weights):
