@@ -22,7 +22,8 @@ from atlaspatch_core.tiles.plan import plan_tiles
 from benchmarks.measuring import Measure, in_turns, times_as_fast
 from benchmarks.slides import make_slide, tissue_corners
 
-BATCH_SIZE = 64
+BATCH_SIZE = 32
+"""As encoders take them by default."""
 
 
 @dataclass(frozen=True, slots=True)

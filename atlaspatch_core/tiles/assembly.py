@@ -49,6 +49,11 @@ class Assembly:
         self._in_place = (
             _whole_px(level, plan, read_size, self._factor) if rest == 0 else np.zeros(len(plan.rows), bool)
         )
+        self._direct = read_size == patch_size
+        self._tile_sized = patch_size == read_size == level.tile_width == level.tile_height
+        self._all = [0, read_size, 0, read_size]
+        """Part of a patch that is one tile, needed by no other: it is decoded where the patch goes."""
+        self._offsets, self._byte_counts = level.offsets.ravel().tolist(), level.byte_counts.ravel().tolist()
         self._file = os.open(level.path, os.O_RDONLY)
         self._parts_left = np.bincount(plan.patches, minlength=len(plan.rows))
         self._broken: set[int] = set()
@@ -67,13 +72,13 @@ class Assembly:
         """Decode the tiles start … stop - 1 of the plan, each once, and write what patches need of them."""
         pixels = self._tile()
         for tile, parts in parts_of(self._level, self._plan, start, stop, self._size):
-            if self._is_patch(parts):
-                decoded = self._decode_into(tile, places[parts[0].patch])
+            if self._tile_sized and len(parts) == 1 and parts[0][1:5] == self._all:
+                decoded = self._decode_into(tile, places[parts[0][0]])
             elif decoded := self._decode_into(tile, pixels):
                 for part in parts:
                     self._paste(part, pixels, places)
             if not decoded:
-                self._broken.update(part.patch for part in parts)
+                self._broken.update(patch for patch, *_ in parts)
         self._spare_tiles.append(pixels)
         for patch in self._completed(start, stop):
             self._complete(patch, places[patch])
@@ -84,18 +89,10 @@ class Assembly:
         except IndexError:
             return np.empty((self._level.tile_height, self._level.tile_width, 3), np.uint8)
 
-    def _is_patch(self, parts: list[Part]) -> bool:
-        """Whether a tile is exactly one patch, and needed by no other: then it is decoded where the patch goes."""
-        if len(parts) > 1 or not self._patch_size == self._size == self._level.tile_width == self._level.tile_height:
-            return False
-        part = parts[0]
-        return part.bottom - part.top == part.right - part.left == self._size
-
     def _decode_into(self, tile: int, out: NDArray[np.uint8]) -> bool:
         """Read and decode a tile to ``out`` (tile height, tile width, 3); say whether that worked."""
-        offset, byte_count = int(self._level.offsets.flat[tile]), int(self._level.byte_counts.flat[tile])
         try:
-            self._decode(os.pread(self._file, byte_count, offset), tile, out)
+            self._decode(os.pread(self._file, self._byte_counts[tile], self._offsets[tile]), tile, out)
         except (ValueError, RuntimeError, OSError):
             return False
         return True
@@ -104,7 +101,7 @@ class Assembly:
         """Write a part of a tile to its patch: as it is, averaged, or put aside until the patch can be averaged."""
         patch, top, bottom, left, right, from_top, to_bottom, from_left, to_right = part
         piece, factor = pixels[from_top:to_bottom, from_left:to_right], self._factor
-        if self._size == self._patch_size:
+        if self._direct:
             places[patch][top:bottom, left:right] = piece
         elif self._in_place[patch]:
             out = places[patch][top // factor : bottom // factor, left // factor : right // factor]
@@ -137,7 +134,7 @@ class Assembly:
         else:
             x, y = self._plan.corners[patch].tolist()
             whole = out if square is None else square
-            if self._size == self._patch_size or square is not None:
+            if self._direct or square is not None:
                 whole[max(0, self._level.height - y) :] = 255
                 whole[:, max(0, self._level.width - x) :] = 255
             if square is not None:

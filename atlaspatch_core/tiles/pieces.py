@@ -1,7 +1,6 @@
 """Which part of which tile goes where in which patch."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,22 +8,9 @@ from numpy.typing import NDArray
 from atlaspatch_core.tiles.layout import TiledLevel
 from atlaspatch_core.tiles.plan import TilePlan
 
-
-class Part(NamedTuple):
-    """A part of a tile that belongs to a patch."""
-
-    patch: int
-    """Place of the patch in the plan."""
-    top: int
-    """px of the patch, at the scale of the level, as are the next three."""
-    bottom: int
-    left: int
-    right: int
-    from_top: int
-    """px of the tile, as are the next three."""
-    to_bottom: int
-    from_left: int
-    to_right: int
+Part = list[int]
+"""A part of a tile that belongs to a patch: the patch's place in the plan; top, bottom, left, right in the patch, px at
+the scale of the level; top, bottom, left, right in the tile. A plain list, because there are millions."""
 
 
 def parts_of(level: TiledLevel, plan: TilePlan, start: int, stop: int, size: int) -> Iterator[tuple[int, list[Part]]]:
@@ -35,13 +21,13 @@ def parts_of(level: TiledLevel, plan: TilePlan, start: int, stop: int, size: int
     starts = plan.starts[start : stop + 1]
     patches = plan.patches[starts[0] : starts[-1]]
     tiles = np.repeat(plan.tiles[start:stop], np.diff(starts))
-    parts = [Part(*numbers) for numbers in _numbers(level, tiles, patches, plan.corners[patches], size).tolist()]
+    parts = _parts(level, tiles, patches, plan.corners[patches], size).tolist()
     bounds = (starts - starts[0]).tolist()
     for place, tile in enumerate(plan.tiles[start:stop].tolist()):
         yield tile, parts[bounds[place] : bounds[place + 1]]
 
 
-def _numbers(
+def _parts(
     level: TiledLevel, tiles: NDArray[np.int64], patches: NDArray[np.int64], corners: NDArray[np.int64], size: int
 ) -> NDArray[np.int64]:
     """Return (n, 9): where each tile and the square with that corner (n, 2) overlap, as in ``Part``."""
