@@ -247,10 +247,12 @@ def test_the_page_of_a_real_folder_opens_offline_and_shows_pictures_states_and_r
 
 
 def test_the_page_filters_by_words_and_by_the_state_of_an_output(page):
+    from playwright.sync_api import expect
+
     page.get_by_label("Name or reason contains").fill("#0003")
     assert shown(page) == ["slide #0003"]
     page.get_by_label("Name or reason contains").fill("NO <TISSUE>")
-    assert page.locator("#count").inner_text() == "40 of 120 slides"
+    expect(page.locator("#count")).to_have_text("40 of 120 slides")
     page.get_by_role("button", name="Show all").click()
     page.wait_for_function("document.getElementById('count').value === '120 of 120 slides'")
     page.get_by_label("State").select_option("stale")

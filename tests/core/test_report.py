@@ -408,22 +408,24 @@ def test_the_page_is_walked_through_with_the_tab_key_and_shows_where_one_is(brow
 
 
 def test_slides_are_filtered_and_sorted_and_a_link_brings_a_hidden_one_back(browser, large_page):
+    from playwright.sync_api import expect
+
     page = opened(browser, large_page)
 
     page.fill("#name", "slide 011")
-    assert page.locator("#count").inner_text() == "10 of 120 slides"
+    expect(page.locator("#count")).to_have_text("10 of 120 slides")
     assert page.locator("tr[data-slide]:not([hidden])").count() == 10
     assert page.locator(".dot:not(.dim)").count() == 10
     page.fill("#name", "")
     page.select_option("#sort", "tissue")
-    assert page.locator(".gallery > li h3").first.inner_text() == "slide 0000"
+    expect(page.locator(".gallery > li h3").first).to_have_text("slide 0000")
     page.fill("#name", "0005")
     page.evaluate("location.hash = 'slide-7'")
     page.wait_for_function("!document.getElementById('slide-7').hidden")
     assert page.locator("#name").input_value() == ""
     page.get_by_role("button", name="slide", exact=True).first.click()
     page.get_by_role("button", name="slide", exact=True).first.click()
-    assert page.locator("table.sortable tbody th").first.inner_text() == "slide 0119"
+    expect(page.locator("table.sortable tbody th").first).to_have_text("slide 0119")
     assert page.complaints == []
 
 
