@@ -19,10 +19,9 @@ from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.outcome import Outcome, Step
 
 if TYPE_CHECKING:
-    from atlaspatch_core.doctor.values import Finding
-
     from atlaspatch_assets.reporting import Reporter
     from atlaspatch_core.discovery import Discovery
+    from atlaspatch_core.doctor.values import Finding
     from atlaspatch_core.project import Project
     from atlaspatch_core.rates import Rate
     from atlaspatch_core.recipe import Recipe
