@@ -28,39 +28,39 @@ class Store:
 
     def h5(self, stem: str, geometry: str = "") -> Path:
         """Return where a slide's coords, features and embeddings lie."""
-        return self.output / geometry / "patches" / f"{stem}.h5"
+        return Path(self.output, geometry, "patches", f"{stem}.h5")
 
     def geojson(self, stem: str) -> Path:
         """Return where a slide's tissue polygons lie."""
-        return self.output / "contours_geojson" / f"{stem}.geojson"
+        return Path(self.output, "contours_geojson", f"{stem}.geojson")
 
     def record(self, stem: str) -> Path:
         """Return where a slide's record lies."""
-        return self.output / "slides" / f"{stem}.json"
+        return Path(self.output, "slides", f"{stem}.json")
 
     def thumbnail(self, stem: str) -> Path:
         """Return where a slide's thumbnail lies."""
-        return self.output / "thumbnails" / f"{stem}.jpg"
+        return Path(self.output, "thumbnails", f"{stem}.jpg")
 
     def contours(self, stem: str) -> Path:
         """Return where the thumbnail with the outlines of the tissue lies, as TRIDENT names it."""
-        return self.output / "contours" / f"{stem}.jpg"
+        return Path(self.output, "contours", f"{stem}.jpg")
 
     def visualization(self, stem: str, geometry: str = "", *, kind: str = "") -> Path:
         """Return where an overlay lies; ``kind`` is empty for the grid, or ``_mask``, ``_mask_bw``, ``_contours``."""
-        return self.output / geometry / "visualization" / f"{stem}{kind}.png"
+        return Path(self.output, geometry, "visualization", f"{stem}{kind}.png")
 
     def small_picture(self, stem: str, kind: str, geometry: str = "") -> Path:
         """Return where the picture of at most 8 kB lies that the web UI shows."""
-        return self.output / geometry / "thumbnails" / "small" / f"{stem}_{kind}.jpg"
+        return Path(self.output, geometry, "thumbnails", "small", f"{stem}_{kind}.jpg")
 
     def patch_image(self, stem: str, x: int, y: int, geometry: str = "") -> Path:
         """Return where the image of one patch lies; x, y are level-0 px."""
-        return self.output / geometry / "images" / stem / f"{stem}_x{x}_y{y}.png"
+        return Path(self.output, geometry, "images", stem, f"{stem}_x{x}_y{y}.png")
 
     def dumped_patches(self, stem: str, geometry: str = "") -> Path:
         """Return the folder of a slide's patch images, as TRIDENT names it."""
-        return self.output / geometry / "patch_images" / stem
+        return Path(self.output, geometry, "patch_images", stem)
 
     def results(self, geometry: str = "") -> dict[str, os.stat_result]:
         """Return the slides that have an HDF5 file; TRIDENT's coords that were exported beside them are none."""

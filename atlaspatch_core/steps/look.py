@@ -19,11 +19,12 @@ def look(work: SlideWork, stage: Stage) -> Outcome:
     This step is cheap and always taken, asked for or not.
     """
     since = perf_counter()
-    record = work.store.read_record(work.stem).slide
+    found = work.store.read_record(work.stem)
+    record = found.slide
     forced = work.forced(stage)
     signature = _signature(work)
     if record and not forced and _untouched(record, work, signature):
-        work.info = record.info
+        work.info, work.record = record.info, found
         return _outcome(work, stage, record, since, "")
     new = _identify(work, stage, signature)
     why = FORCED if forced else why_stale(record.identity if record else None, new.identity)

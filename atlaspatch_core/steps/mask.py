@@ -30,7 +30,7 @@ def segment(work: SlideWork, stage: Stage) -> Outcome:
     is computed anew; deleted, the supplied or automatic ones come back.
     """
     since = perf_counter()
-    record = work.store.read_record(work.stem).tissue_mask
+    record = (work.record or work.store.read_record(work.stem)).tissue_mask
     lying = None if work.forced(stage) else _lying(work, record)
     if lying and not (record and record.made(lying)):
         return _outcome(work, stage, since, lying, _edited_numbers(work, record), EDITED, Status.REUSED, "edited")

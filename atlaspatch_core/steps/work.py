@@ -20,6 +20,7 @@ from atlaspatch_core.models import Models
 from atlaspatch_core.outcome import Outcome, Status, Step
 from atlaspatch_core.project import Geometry
 from atlaspatch_core.recipe import EMPTY, Recipe, Stage
+from atlaspatch_core.records import Record
 from atlaspatch_core.slide import Slide, SlideInfo
 from atlaspatch_core.store import Store
 from atlaspatch_core.transient import is_transient
@@ -68,6 +69,8 @@ class SlideWork:
     fingerprints: dict[Step, str] = field(default_factory=dict)
     """Of the outputs that are valid now."""
     info: SlideInfo | None = None
+    record: Record | None = None
+    """What is kept of the slide, where looking at it changed nothing."""
     grids: dict[str, PatchGrid] = field(default_factory=dict)
     """Geometry name to its grid, once it was needed."""
     coords: dict[str, Identity] = field(default_factory=dict)
