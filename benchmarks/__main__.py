@@ -18,12 +18,13 @@ WORKERS = 2
 def quick(folder: Path) -> Iterator[Measure]:
     """Yield what a minute allows."""
     large, small = make_slide(folder / "large.svs", 8192, 6144), make_slide(folder / "small.svs", 2048, 1536)
-    coords = reading.tissue_corners(8192, 6144, 256, 256)
-    yield from reading.compared("256", reading.Reading(large, coords, 256, 256, WORKERS), 2)
+    wide = make_slide(folder / "wide.svs", 16_384, 12_288)
+    coords = reading.tissue_corners(16_384, 12_288, 256, 256)
+    yield from reading.compared("256", reading.Reading(wide, coords, 256, 256, WORKERS), 3)
     yield from running.read_bound(large, folder, 2)
     yield running.model_bound(small, folder, 1)
     yield looking.cold_start(folder, 1)
-    yield from looking.finished_slides(folder, (10,), 2)
+    yield from looking.finished_slides(folder, (10,), 5)
 
 
 def everything(folder: Path) -> Iterator[Measure]:
