@@ -30,6 +30,7 @@ def quick(folder: Path) -> Iterator[Measure]:
 def everything(folder: Path) -> Iterator[Measure]:
     """Yield all measures; takes about a quarter of an hour on two cores."""
     yield from reading.measures(folder, 40_000, 30_000, WORKERS, 3)
+    yield from reading.formats(folder, 8192, 6144, WORKERS, 3)
     large, small = make_slide(folder / "large.svs", 20_000, 15_000), make_slide(folder / "small.svs", 8192, 6144)
     yield from downscaling.measures(folder / "40x.svs", 20_000, 15_000, WORKERS, 5)
     yield from running.measures(large, small, folder, 3)

@@ -44,6 +44,19 @@ def make_slide(path: Path, width: int, height: int, *, magnification: int = 20) 
     return path
 
 
+def recompressed(path: Path, source: Path, compression: str | int) -> Path:
+    """Write the finest level of a slide in 256-px tiles of another compression, and return ``path``."""
+    pixels = tifffile.imread(source, key=0)
+    height, width = pixels.shape[:2]
+    aperio = f"Aperio Image Library v11.2.1\r\n{width}x{height}|AppMag = 20|MPP = 0.499"
+    tifffile.imwrite(
+        path, pixels, tile=(TILE, TILE), photometric="rgb", compression=compression, metadata=None, software=False,
+        description=aperio if path.suffix == ".svs" else None, resolution=(1e4 / 0.499,) * 2,
+        resolutionunit="CENTIMETER",
+    )  # fmt: skip
+    return path
+
+
 def tissue_corners(width: int, height: int, step: int, side: int) -> NDArray[np.int32]:
     """Return corners (n, 2) of the squares of ``side`` px, every ``step`` px, whose middle lies in the tissue."""
     x, y = (axis.ravel() for axis in np.meshgrid(np.arange(0, width, step), np.arange(0, height, step)))
