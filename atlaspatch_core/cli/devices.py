@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from atlaspatch_core.cli.options import option
+from atlaspatch_core.cli.declaring import option
 from atlaspatch_core.outcome import Outcome
 
 if TYPE_CHECKING:

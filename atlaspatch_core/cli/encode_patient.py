@@ -10,6 +10,7 @@ import click
 from atlaspatch_core.cli import options as groups
 from atlaspatch_core.cli.encode_slide import DONE, SOME_FAILED, check_weights
 from atlaspatch_core.cli.hooks import Hooks
+from atlaspatch_core.cli.patch_options import GEOMETRY, TISSUE
 from atlaspatch_core.cli.values import NO_SLIDES, check_scale, project_values
 from atlaspatch_core.cli.working import work
 from atlaspatch_core.errors import AtlasPatchError
@@ -25,8 +26,8 @@ PATIENT = "patient_embedding"
 
 @click.command("encode-patient")
 @groups.CASES
-@groups.GEOMETRY
-@groups.TISSUE
+@GEOMETRY
+@TISSUE
 @groups.PICTURES
 @groups.RUNTIME
 @click.pass_context

@@ -10,6 +10,7 @@ import click
 from atlaspatch_core.cli import options as groups
 from atlaspatch_core.cli.devices import GPUS, by_workers, devices_of
 from atlaspatch_core.cli.hooks import Hooks
+from atlaspatch_core.cli.patch_options import GEOMETRY, TISSUE
 from atlaspatch_core.cli.slides import left_out_line, slides_at_rest
 from atlaspatch_core.cli.values import check_together, project_values
 from atlaspatch_core.cli.working import work
@@ -26,8 +27,8 @@ DONE, SOME_FAILED = 0, 1
 @click.command("encode-slide")
 @groups.SLIDES
 @groups.ENCODERS
-@groups.GEOMETRY
-@groups.TISSUE
+@GEOMETRY
+@TISSUE
 @groups.PICTURES
 @groups.RUNTIME
 @GPUS

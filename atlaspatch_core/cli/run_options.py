@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
+from atlaspatch_core.cli.declaring import EXISTING_FILE, POSITIVE, SHARE, group, option
 from atlaspatch_core.cli.devices import GPUS
-from atlaspatch_core.cli.options import EXISTING_FILE, FINDING, POSITIVE, SHARE, group, option
+from atlaspatch_core.cli.options import FINDING
 from atlaspatch_core.cli.types import Names, Number
 
 FOLDER = click.Path(file_okay=False, path_type=Path)

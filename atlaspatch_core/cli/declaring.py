@@ -1,0 +1,33 @@
+"""How options are declared: in groups, each with its default in the help."""
+
+import os
+from collections.abc import Callable
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import click
+
+from atlaspatch_core.cli.types import Number
+
+Decorator = Callable[[Any], Any]
+
+POSITIVE = click.IntRange(min=1)
+SHARE = Number(min=0, max=1)
+EXISTING = click.Path(exists=True, path_type=Path)
+EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def cpu_count() -> int:
+    """Return how many cores there are, at least 1."""
+    return os.cpu_count() or 1
+
+
+def group(*options: Decorator) -> Decorator:
+    """Return one decorator for several options; the help lists them in this order."""
+    return lambda command: reduce(lambda made, option: option(made), reversed(options), command)
+
+
+def option(*names: str, **settings: Any) -> Decorator:
+    """Return a click option that shows its default."""
+    return click.option(*names, **{"show_default": True, **settings})
