@@ -76,7 +76,7 @@ def _attempt(selection: Selection, target: Target, stem: str, swept: set[Path]) 
         return replace(_export(slide, target, swept), seconds=perf_counter() - since), slide
     except AtlasPatchError as error:
         return Exported(stem, Fate.FAILED, str(error), seconds=perf_counter() - since), None
-    except Exception as error:
+    except Exception as error:  # a slide that breaks a library in a way nobody foresaw stops no other
         log.exception("%s: the export failed unexpectedly", stem)
         unexpected = Unexpected(f"{stem}: the export failed unexpectedly: {error!r}")
         return Exported(stem, Fate.FAILED, str(unexpected), seconds=perf_counter() - since), None

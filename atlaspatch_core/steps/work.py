@@ -201,15 +201,14 @@ Result = TypeVar("Result")
 def attempt(work: SlideWork, stage: Stage, action: Callable[[], Result]) -> Result | Outcome:
     """Return what the action returns, or the failed outcome of the stage: one bad slide stops no other.
 
-    This is the one place that catches everything: a slide that breaks a library in a way nobody foresaw must not take
-    ten thousand others with it. What was not foreseen is logged with its traceback.
+    This is the one place of the pipeline that catches everything. What was not foreseen is logged with its traceback.
     """
     since = perf_counter()
     try:
         return action()
     except AtlasPatchError as error:
         return work.failed(stage, error, since)
-    except Exception as error:
+    except Exception as error:  # a slide that breaks a library in a way nobody foresaw stops no other
         log.exception("%s: %s failed unexpectedly", work.stem, stage.step)
         unexpected = Unexpected(f"{work.stem}: {stage.step} failed unexpectedly: {error!r}")
         unexpected.__cause__ = error
