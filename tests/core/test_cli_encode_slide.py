@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from painting import paint_slide, stain, white
+from tracked_folders import PLUGIN_HEAD
 
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.main import cli
@@ -22,34 +23,7 @@ LITE = "efficientnet_lite0"
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
 """Control characters other than the newline."""
 
-PLUGIN = """
-import time
-from pathlib import Path
-
-from atlaspatch_core.encoders.architecture import Built
-from atlaspatch_core.encoders.declaration import PatchEncoder, SlideEncoder, Transform
-from atlaspatch_core.encoders.weights import BuiltIn
-
-HERE = Path(__file__).parent
-
-
-def mean_colour():
-    from torch.nn import AdaptiveAvgPool2d, Flatten, Sequential
-
-    return Sequential(AdaptiveAvgPool2d(1), Flatten())
-
-
-def wait_at_gate(network, features, coords, patch_size_level0):
-    (HERE / "reached").touch()
-    for _ in range(3000):
-        if not (HERE / "gate").exists():
-            break
-        time.sleep(0.01)
-    return features.mean(axis=0)
-
-
-RGB = Transform(resize=None, crop=None, interpolation="bilinear", mean=(0, 0, 0), std=(1, 1, 1))
-PATCH_ENCODERS = [
+PLUGIN = f"""{PLUGIN_HEAD}PATCH_ENCODERS = [
     PatchEncoder(
         name="tiny", architecture=Built(mean_colour), source=BuiltIn(), dim=3, transform=RGB, license="CC0-1.0"
     )

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from browsing import opened
 from click.testing import CliRunner
 from tracked_folders import PLUGIN, encode, paint, runs_of, state_of
 
@@ -17,8 +18,6 @@ from atlaspatch_core.report.status_page import MOST_EMBEDDED, render, status_pag
 from atlaspatch_core.tracking.overview import Overview
 from atlaspatch_core.tracking.runs import RunFile
 from atlaspatch_core.validity import State, Validity
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @pytest.fixture
@@ -199,29 +198,6 @@ def test_many_thumbnails_are_linked_from_where_the_page_lies_and_few_are_part_of
     assert many.rows[7].picture == "many/out/thumbnails/slide%20%230007.jpg"
     assert 'loading="lazy"' in render(many)
     assert (tmp_path / "few.html").read_text().count("data:image/jpeg;base64,") == 1
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed (Debian: apt-get install chromium)")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-def opened(browser, path: Path, **options):
-    """Return the page without a network; whatever it complains of is in ``page.complaints``."""
-    page = browser.new_page(**options)
-    page.complaints = []
-    page.context.set_offline(True)
-    page.on("console", lambda message: page.complaints.append(message.text))
-    page.on("pageerror", lambda error: page.complaints.append(str(error)))
-    page.on("requestfailed", lambda request: page.complaints.append(request.url[:80]))
-    page.goto(path.as_uri())
-    return page
 
 
 @pytest.fixture

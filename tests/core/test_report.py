@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from browsing import opened
 from click.testing import CliRunner
 from painting import paint_slide, stain, white
 
@@ -28,7 +29,6 @@ from atlaspatch_core.slide import Level, SlideInfo
 from atlaspatch_core.store import Store
 from atlaspatch_core.validity import State, Validity
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 EMBEDDING = "slide_embedding/mean-efficientnet_lite0"
 JPEG = bytes.fromhex("ffd8ffe000104a46494600010100000100010000ffd9")
 
@@ -306,29 +306,6 @@ def test_the_command_writes_the_page_and_says_what_it_counts(cohort, tmp_path):
 
     assert result.exit_code == 0, result.output
     assert result.output.startswith(f"{tmp_path / 'page.html'} written: 4 slides")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed (Debian: apt-get install chromium)")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-def opened(browser, path: Path, **options):
-    """Return the page without a network; whatever it complains of is in ``page.complaints``."""
-    page = browser.new_page(**options)
-    page.complaints = []
-    page.context.set_offline(True)
-    page.on("console", lambda message: page.complaints.append(message.text))
-    page.on("pageerror", lambda error: page.complaints.append(str(error)))
-    page.on("requestfailed", lambda request: page.complaints.append(request.url[:80]))
-    page.goto(path.as_uri())
-    return page
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from painting import paint_slide, stain, white
 
 from atlaspatch_core.cli.main import cli
 
-PLUGIN = """
+PLUGIN_HEAD = """
 import time
 from pathlib import Path
 
@@ -36,7 +36,10 @@ def wait_at_gate(network, features, coords, patch_size_level0):
 
 
 RGB = Transform(resize=None, crop=None, interpolation="bilinear", mean=(0, 0, 0), std=(1, 1, 1))
-PATCH_ENCODERS = [
+"""
+"""What plugins begin with: an encoder of three numbers, and one of slides that waits as long as there is a ``gate``."""
+
+PLUGIN = f"""{PLUGIN_HEAD}PATCH_ENCODERS = [
     PatchEncoder(name=name, architecture=Built(mean_colour), source=BuiltIn(), dim=3, transform=RGB, license="CC0-1.0")
     for name in ("tiny", "other")
 ]
