@@ -58,10 +58,13 @@ class FileIndex:
 
 
 def list_files(folder: Path, suffix: str) -> dict[str, os.stat_result]:
-    """Return stem to size and times of the files of a folder with this suffix; empty where there is no folder."""
+    """Return stem to size and times of the files of a folder with this suffix; empty where there is no folder.
+
+    By name: the order in which a file system lists is another in every folder.
+    """
     try:
         with os.scandir(folder) as entries:
-            named = ((entry.name, entry) for entry in entries if entry.name.endswith(suffix) and entry.name[0] != ".")
-            return {name.removesuffix(suffix): entry.stat() for name, entry in named}
+            named = {entry.name: entry for entry in entries if entry.name.endswith(suffix) and entry.name[0] != "."}
+            return {name.removesuffix(suffix): named[name].stat() for name in sorted(named)}
     except FileNotFoundError:
         return {}

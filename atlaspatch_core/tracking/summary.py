@@ -13,6 +13,8 @@ FILE_NAME = "summary.md"
 HEAD = "# Runs of atlaspatch in this folder\n"
 MOST_CHARACTERS = 200
 """Of a reason."""
+ORDER = ("computed", "completed", "reused", "restamped", "skipped", "failed", "error")
+"""In which fates and statuses are counted, whatever slide met them first; what is not among them comes last."""
 MOST_TOLD = 100
 """Errors of a section; the state files in wsi_states/ have all of them."""
 
@@ -66,7 +68,11 @@ def _of_folder(totals: Mapping[str, Counter[str]]) -> Iterator[str]:
 
 
 def _counted(counts: Counter[str]) -> str:
-    return ", ".join(f"{count} {name}" for name, count in counts.items())
+    return ", ".join(f"{counts[name]} {name}" for name in sorted(counts, key=_place))
+
+
+def _place(name: str) -> tuple[int, str]:
+    return (ORDER.index(name) if name in ORDER else len(ORDER), name)
 
 
 def _errors(counts: Counts) -> Iterator[str]:

@@ -11,14 +11,16 @@ import pytest
 from tracked_folders import PLUGIN, encode, paint, runs_of, state_of
 
 from atlaspatch_core.discovery import Discovery, find_slides
+from atlaspatch_core.file_index import list_files
 from atlaspatch_core.outcome import Outcome, Status, Step
 from atlaspatch_core.pipeline import process
 from atlaspatch_core.project import Project, make_project
 from atlaspatch_core.recipe import SLIDE, make_recipe
 from atlaspatch_core.store import Store
-from atlaspatch_core.tracking.folder import StateFolder, read_states, totals
+from atlaspatch_core.tracking.folder import SlideState, StateFolder, read_states, totals
 from atlaspatch_core.tracking.runs import live_and_latest
 from atlaspatch_core.tracking.states import MOST_ATTEMPTS
+from atlaspatch_core.tracking.summary import section
 from atlaspatch_core.tracking.tracker import Command, Tracker
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}")
@@ -374,3 +376,20 @@ def test_what_a_killed_writer_left_is_swept_and_drafts_of_others_are_not(finishe
     encode(finished.parent)
 
     assert [draft.exists() for draft in (*ours, theirs)] == [False, False, False, True]
+
+
+@pytest.mark.parametrize("first", ["completed", "skipped", "error"])
+def test_statuses_are_counted_in_one_order_whatever_slide_comes_first(first):
+    statuses = [first, *(it for it in ("error", "completed", "skipped", "later") if it != first)]
+    states = {stem: SlideState(stem, "", {"coords": status}, {}) for stem, status in zip("abcd", statuses, strict=True)}
+
+    text = section({}, None, totals(states))
+
+    assert "  - coords: 1 completed, 1 skipped, 1 error, 1 later" in text
+
+
+def test_files_are_listed_by_name_whatever_the_file_system_says(tmp_path):
+    for stem in ("c", "a", "d.e", "b"):
+        (tmp_path / f"{stem}.json").touch()
+
+    assert list(list_files(tmp_path, ".json")) == ["a", "b", "c", "d.e"]
