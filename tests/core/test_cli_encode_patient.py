@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 from painting import paint_slide, stain, white
 from test_patient import PLUGIN
+from waiting import SECONDS
 
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.main import cli
@@ -137,6 +138,6 @@ def test_ctrl_c_ends_with_130_and_what_was_finished_stays(folder: Path):
     code = "from atlaspatch_core.cli.main import cli; cli()"
     command = [sys.executable, "-c", code, *arguments(folder)]
     (folder / "plugin.py").write_text(PLUGIN + "\nimport os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
     assert done.returncode == 130
     assert "Interrupted: what was finished stays in" in done.stderr

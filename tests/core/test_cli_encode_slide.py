@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import h5py
@@ -14,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 from painting import paint_slide, stain, white
 from tracked_folders import PLUGIN_HEAD
+from waiting import SECONDS, send, until
 
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.main import cli
@@ -139,7 +139,7 @@ def test_patch_encoders_alone_make_features_without_an_embedding(slides: Path, t
 def test_an_absent_gpu_is_one_warning_and_nothing_is_a_control_character(slides: Path, tmp_path: Path):
     paint(slides / "b.svs")
     process = start(slides, tmp_path / "out", "--device", "cuda")
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=SECONDS)
     assert process.returncode == 0, err
     assert CONTROL.search(out + err) is None
     assert len(out.splitlines()) == 3
@@ -306,11 +306,10 @@ def test_an_interrupted_run_keeps_what_is_finished_and_the_next_one_goes_on(slid
     output, reached = tmp_path / "out", tmp_path / "reached"
     (tmp_path / "gate").touch()
     process = start(slides, output, "--slide-encoders", "gated")
-    while not reached.exists() and process.poll() is None:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
+    until("the run is at the gate", lambda: reached.exists() or process.poll() is not None)
+    send(signal.SIGINT, process.pid)
     (tmp_path / "gate").unlink()
-    _, err = process.communicate(timeout=300)
+    _, err = process.communicate(timeout=SECONDS)
     assert process.returncode == 130
     assert err.splitlines()[-1] == f"Interrupted: what was finished stays in {output}; run again to go on."
     assert "Traceback" not in err

@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import cv2
@@ -14,6 +13,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from painting import paint_slide, stain, white
+from tracked_folders import PLUGIN
+from waiting import SECONDS, send, until
 
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.main import cli
@@ -299,34 +300,31 @@ def test_an_empty_folder_is_one_sentence(tmp_path):
 
 
 def test_ctrl_c_ends_all_workers_with_130_and_the_next_run_goes_on(wsis):
-    for number in range(6):
-        paint_slide(wsis / f"more{number}.svs", stain(white(2048, 2048), 0, 0, 1500, 1500), objective_power=20)
+    (wsis.parent / "plugin.py").write_text(PLUGIN)
+    (wsis.parent / "gate").touch()
+    encoders = ["--feature-plugin", str(wsis.parent / "plugin.py"), "--slide-encoder", "gated"]
     code = "from atlaspatch_core.cli.main import cli; cli()"
-    command = [sys.executable, "-c", code, *words(wsis, "--task", "all", "--gpus", "-1", "-1")]
+    command = [sys.executable, "-c", code, *words(wsis, "--task", "all", "--gpus", "-1", "-1", *encoders)]
     # a group of its own, so that Ctrl-C reaches parent and workers alike, as a terminal does it
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    records = wsis.parent / "job" / "slides"
-    for _ in range(3000):
-        if records.exists() and list(records.glob("*.json")):
-            break
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    until("a worker is at the gate", lambda: (wsis.parent / "reached").exists() or process.poll() is not None)
+    assert process.poll() is None, process.communicate()
+    send(signal.SIGINT, process.pid, group=True)
+    (wsis.parent / "gate").unlink()
+    _, errors = process.communicate(timeout=SECONDS)
     assert process.returncode == 130, errors
     assert "Interrupted: what was finished stays in" in errors
     assert "Traceback" not in errors
-    assert ends(process.pid)
-    assert run(wsis, "--task", "all").exit_code == 0
+    until("no process is left", lambda: not lives(process.pid))
+    assert run(wsis, "--task", "all", *encoders).exit_code == 0
 
 
-def ends(group: int) -> bool:
-    """Wait until no process of a group is left, at most 10 s."""
-    for _ in range(500):
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.02)
-    return False
+def lives(group: int) -> bool:
+    """Tell whether a process of a group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True

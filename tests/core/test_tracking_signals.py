@@ -5,25 +5,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from tracked_folders import arguments, encode, paint, runs_of, state_of
+from waiting import SECONDS, send, until
 
 from atlaspatch_core.cli.main import cli
 
 START = [sys.executable, "-c", "from atlaspatch_core.cli.main import cli; cli()"]
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    for _ in range(6000):
-        if condition():
-            return
-        time.sleep(0.01)
-    raise TimeoutError(condition)
 
 
 @pytest.fixture
@@ -34,7 +25,7 @@ def waiting(tmp_path):
     (tmp_path / "gate").touch()
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     process = subprocess.Popen([*START, *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    wait_for(lambda: (tmp_path / "reached").exists() or process.poll() is not None)
+    until("the run is at the gate", lambda: (tmp_path / "reached").exists() or process.poll() is not None)
     assert process.poll() is None, process.communicate()
     yield process
     process.kill()
@@ -63,10 +54,9 @@ def test_a_run_that_lives_is_running(waiting, tmp_path):
     ],
 )
 def test_a_run_that_is_told_to_end_finishes_what_it_writes_and_says_so(waiting, tmp_path, number, status, code, told):
-    waiting.send_signal(number)
-    time.sleep(2)  # for the signal to be heard on a busy machine
+    send(number, waiting.pid)
     (tmp_path / "gate").unlink()
-    _, errors = waiting.communicate(timeout=60)
+    _, errors = waiting.communicate(timeout=SECONDS)
 
     (run,) = runs_of(tmp_path / "out")
     assert (run["status"], waiting.returncode) == (status, code)
@@ -111,7 +101,7 @@ def test_a_second_run_beside_one_that_lives_leaves_it_alone(waiting, tmp_path):
     assert sorted(run["status"] for run in runs_of(tmp_path / "out")) == ["completed", "running"]
 
     (tmp_path / "gate").unlink()
-    waiting.communicate(timeout=60)
+    waiting.communicate(timeout=SECONDS)
 
     assert [run["status"] for run in runs_of(tmp_path / "out")] == ["completed", "completed"]
     assert set(state_of(tmp_path / "out", "a")["tasks"]) == {

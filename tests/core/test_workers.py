@@ -4,12 +4,12 @@ import logging
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import h5py
 import pytest
 from painting import paint_slide, stain, white
+from waiting import until
 
 from atlaspatch_core import workers
 from atlaspatch_core.discovery import SlideSource
@@ -127,7 +127,7 @@ def test_leaving_early_ends_the_workers(sources, tmp_path, monkeypatch):
     monkeypatch.setattr(workers, "SECONDS_TO_STOP", 1.0)
     outcomes = process_on(tasks(tmp_path, "endless", batch_size=1), sources)
     assert next(outcomes).step.kind == "slide"
-    wait_until(lambda: list(tmp_path.glob("pid-*")))
+    until("a worker is in the encoder", lambda: list(tmp_path.glob("pid-*")))
     outcomes.close()
     assert not [file for file in tmp_path.glob("pid-*") if is_alive(int(file.name.removeprefix("pid-")))]
 
@@ -179,10 +179,10 @@ def test_workers_end_when_their_employer_is_killed(sources, tmp_path):
         for line in employer.stdout:
             if line.strip() == "patch_coords":
                 break
-        wait_until(lambda: list(tmp_path.glob("pid-*")))
+        until("the worker is in the encoder", lambda: list(tmp_path.glob("pid-*")))
         employer.kill()
     (file,) = tmp_path.glob("pid-*")
-    wait_until(lambda: not is_alive(int(file.name.removeprefix("pid-"))))
+    until("the worker ends", lambda: not is_alive(int(file.name.removeprefix("pid-"))))
 
 
 def is_alive(pid: int) -> bool:
@@ -190,11 +190,3 @@ def is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().split(") ")[1][0] != "Z"
     except OSError:
         return False
-
-
-def wait_until(condition) -> None:
-    for _ in range(1000):
-        if condition():
-            return
-        time.sleep(0.02)
-    raise AssertionError("it did not happen within 20 s")
