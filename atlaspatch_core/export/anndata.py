@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from atlaspatch_core.disk import writing_hdf5
 from atlaspatch_core.export.files import digest, facts
 from atlaspatch_core.export.values import Artifact, GeometryResults, Layout, Result, SlideResults, Target
 
@@ -25,6 +26,7 @@ def write(path: Path, slide: SlideResults, geometry: GeometryResults, result: Re
     """
     import anndata
     import pandas as pd
+    from anndata.io import write_elem
 
     features, coords = result.read_features(), geometry.read_coords()
     columns = {"x": coords[:, 0], "y": coords[:, 1], "tissue_fraction": geometry.read_tissue_fraction()}
@@ -35,7 +37,8 @@ def write(path: Path, slide: SlideResults, geometry: GeometryResults, result: Re
     data = anndata.AnnData(X=features, obs=obs, var=var)
     data.obsm["spatial"] = coords + int(geometry.file["patch_size_level0"]) / 2
     data.uns["atlaspatch"] = facts(slide, geometry, result)
-    data.write_h5ad(path)
+    with writing_hdf5(path) as file:
+        write_elem(file, "/", data)
 
 
 ANNDATA = Layout(

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from atlaspatch_core.disk import writing, writing_hdf5
 from atlaspatch_core.export.values import GeometryResults, Result, SlideResults
 from atlaspatch_core.fingerprint import canonical_json, short_hash
 
@@ -25,7 +25,7 @@ def digest(*parts: Any) -> str:
 
 def write_h5(path: Path, arrays: Arrays, about: Mapping[str, Any]) -> None:
     """Write datasets that can grow, in large chunks; ``about`` becomes attributes of the file."""
-    with h5py.File(path, "w") as file:
+    with writing_hdf5(path) as file:
         for name, (values, attributes) in arrays.items():
             rest = values.shape[1:]
             chunks = (max(1, min(ROWS, len(values))), *(max(1, side) for side in rest))
@@ -38,7 +38,8 @@ def write_tensor(path: Path, value: Any) -> None:
     """Write an array, or a dict of arrays and plain values, as torch has them; ``weights_only=True`` loads it."""
     import torch
 
-    torch.save(_tensors(value), path)
+    with writing(path) as disk:
+        torch.save(_tensors(value), disk)  # pyright: ignore[reportArgumentType] - it needs no more than writing
 
 
 def _tensors(value: Any) -> Any:

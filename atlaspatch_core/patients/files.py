@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.atomic import replacing, slide_lock
+from atlaspatch_core.disk import writing_hdf5
 from atlaspatch_core.errors import OutOfDate, UnreadableOutput
 from atlaspatch_core.fingerprint import Identity, canonical_json
 
@@ -86,7 +87,7 @@ def keep_case(path: Path, vector: NDArray[np.float32], identity: Identity, attri
     """
     recipe = {"step": identity.step, "version": identity.version, "spec": dict(identity.spec)}
     ours = {"fingerprint": identity.fingerprint, "recipe": canonical_json(recipe)}
-    with slide_lock(path.parent, path.stem), replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with slide_lock(path.parent, path.stem), replacing(path) as temporary, writing_hdf5(temporary) as file:
         file.attrs.update(attributes)
         item = file.create_dataset(FEATURES, data=vector)
         item.attrs.update(ours | {"inputs": canonical_json(dict(identity.inputs))})

@@ -15,7 +15,7 @@ import pytest
 from atlaspatch_core.atomic import replacing, slide_lock
 from atlaspatch_core.errors import OutOfDate, UnreadableOutput, UnwritableOutput
 from atlaspatch_core.fingerprint import Identity
-from atlaspatch_core.hdf5 import COORDS, Dataset, passports, read_array, write_new
+from atlaspatch_core.hdf5 import COORDS, Dataset, passports, read_array, read_kept, write_new
 from atlaspatch_core.records import MaskRecord
 from atlaspatch_core.store import Store
 
@@ -115,6 +115,23 @@ def test_a_file_of_another_tool_is_never_taken_for_ours(tmp_path):
         store.kept("a")
 
 
+def test_what_lies_strangely_in_a_file_is_none_of_its_results(tmp_path):
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["coords"] = np.zeros((3, 2), np.int32)
+        file["coords"].attrs["fingerprint"] = np.bytes_("0123")
+        file["features"] = np.zeros((3, 4))
+        file.create_group("slide_features/folder/below")
+        file["slide_features/größe"] = np.zeros(4)
+
+    found = read_kept(path)
+
+    assert {name: (it.fingerprint, it.shape) for name, it in found.items()} == {
+        "coords": ("0123", (3, 2)),
+        "slide_features/größe": (None, (4,)),
+    }
+
+
 def test_a_truncated_file_is_named_with_its_cure(tmp_path):
     store = Store(tmp_path)
     store.h5("a").parent.mkdir(parents=True)
@@ -136,6 +153,45 @@ def test_an_output_that_is_a_file_is_one_clear_error(tmp_path):
     (tmp_path / "out").write_text("")
     with pytest.raises(UnwritableOutput, match="cannot be made"):
         Store(tmp_path / "out").keep_file("a", tmp_path / "out" / "x.jpg", b"")
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+import torch
+sys.path.insert(0, sys.argv[2])
+from test_store import COORDS_A, keep_features
+from atlaspatch_core.atomic import replacing
+from atlaspatch_core.errors import UnwritableOutput
+from atlaspatch_core.export.files import write_tensor
+from atlaspatch_core.store import Store
+store = Store(Path(sys.argv[1]))
+size = store.h5("a").stat().st_size
+for most in (size + 20, size - 20, 20):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+    try:
+        keep_features(store, "two", 2.0)
+    except UnwritableOutput as error:
+        print(error)
+try:
+    with replacing(Path(sys.argv[1], "a.pt")) as temporary:
+        write_tensor(temporary, {"features": torch.zeros(1000)})
+except UnwritableOutput as error:
+    print(error)
+"""
+
+
+def test_a_full_disk_is_an_error_like_any_other_and_leaves_what_was_there(tmp_path):
+    store = Store(tmp_path)
+    keep_coords(store, COORDS_A)
+    keep_features(store, "one", 1.0)
+    before = all_values(store.h5("a"))
+    command = [sys.executable, "-c", FULL_DISK, tmp_path, str(Path(__file__).parent)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.count("cannot be written (File too large); free space") == 4
+    assert all_values(store.h5("a")) == before
+    assert temporaries(tmp_path) == []
 
 
 def test_two_threads_that_add_different_encoders_both_land(tmp_path):
@@ -215,3 +271,15 @@ def test_passports_keep_long_and_non_ascii_names_whole():
     assert passports("a", coords, 40, 20).tolist() == [b"a__x512_y1024_rw256_rh256_lv0_mag40_tmag20_total1"]
     name = "ü" * 120
     assert passports(name, coords, 40, 20)[0].decode().startswith(f"{name}__x512")
+
+
+def test_the_time_of_a_mask_is_remembered_as_the_storage_keeps_it(tmp_path, monkeypatch):
+    real = os.utime
+    monkeypatch.setattr(os, "utime", lambda path, ns: real(path, ns=tuple(time // 10**9 * 10**9 for time in ns)))
+    store = Store(tmp_path)
+
+    store.keep_mask("a", b"{}", MaskRecord(identity("tissue_mask"), "1" * 16, {}))
+
+    record = store.read_record("a").tissue_mask
+    assert record is not None
+    assert record.mtime_ns == store.geojson("a").stat().st_mtime_ns

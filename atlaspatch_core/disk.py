@@ -1,0 +1,93 @@
+"""Writing through libraries that do not bear a full disk, such that it is an error like any other."""
+
+import io
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import h5py
+
+
+class Disk(io.RawIOBase):
+    """A file that accepts everything and remembers the first error; what follows the error is dropped.
+
+    HDF5 that could not write a part of a file cannot close it either, and crashes the process at its end (HDF5 2.0);
+    torch says that a position is unexpected. So they are not told.
+    """
+
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+        self._place = 0
+        self._end = os.fstat(handle).st_size
+        self.error: BaseException | None = None
+        """What the operating system said, or Ctrl-C at that very moment."""
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a byte, whether it was written or not."""
+        self._place = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._end}[whence]
+        return self._place
+
+    def tell(self) -> int:
+        """Return the byte that comes next."""
+        return self._place
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """Fill a buffer; what was never written is zeros."""
+        rest = memoryview(buffer).cast("B")
+        rest[:] = bytes(len(rest))
+        self._try(lambda: self._each(rest, lambda part, place: os.preadv(self._handle, [part], place)))
+        self._place += len(rest)
+        return len(rest)
+
+    def write(self, values: memoryview) -> int:  # type: ignore[override]
+        """Write bytes, unless an earlier attempt failed."""
+        rest = memoryview(values).cast("B")
+        self._try(lambda: self._each(rest, lambda part, place: os.pwrite(self._handle, part, place)))
+        self._place += len(rest)
+        self._end = max(self._end, self._place)
+        return len(rest)
+
+    def truncate(self, size: int | None = None) -> int:
+        """Give the file this size."""
+        self._end = self._place if size is None else size
+        self._try(lambda: os.ftruncate(self._handle, self._end))
+        return self._end
+
+    def flush(self) -> None:
+        """Do nothing: nothing is held back."""
+
+    def _each(self, rest: memoryview, step: Callable[[memoryview, int], int]) -> None:
+        done = 0
+        while done < len(rest) and (more := step(rest[done:], self._place + done)):
+            done += more
+
+    def _try(self, action: Callable[[], None]) -> None:
+        if self.error is None:
+            try:
+                action()
+            except BaseException as error:  # raised again when HDF5 has closed the file
+                self.error = error
+
+
+@contextmanager
+def writing(path: Path, mode: Literal["w", "r+"] = "w") -> Iterator[Disk]:
+    """Open a file to write: a new one, or what lies there.
+
+    Raises OSError at the end when the disk refused something; the file is then of no use.
+    """
+    with path.open("w+b" if mode == "w" else "r+b", buffering=0) as raw:
+        disk = Disk(raw.fileno())
+        try:
+            yield disk
+        finally:
+            if disk.error is not None:  # all else that went wrong came of it
+                raise disk.error
+
+
+@contextmanager
+def writing_hdf5(path: Path, mode: Literal["w", "r+"] = "w") -> Iterator[h5py.File]:
+    """Open an HDF5 file to write: a new one, or what lies there. Raises OSError as ``writing`` does."""
+    with writing(path, mode) as disk, h5py.File(disk, mode) as file:
+        yield file
