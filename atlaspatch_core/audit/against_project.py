@@ -1,6 +1,6 @@
 """Results held against what a project asks for."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from math import isclose
 
 from atlaspatch_core.audit.findings import Finding
@@ -19,12 +19,18 @@ UNTOLD = (
 SHOWN = {State.STALE: "stale", State.FAILED: "failed", State.MISSING: "missing"}
 
 
-def of_ours(recipe: Recipe, found: Found, stems: Iterable[str]) -> Iterator[Finding]:
-    """Yield outputs of ours that are not what the project asks for, by their fingerprints. Nothing is written."""
+def of_ours(
+    recipe: Recipe, found: Found, stems: Iterable[str], stated: Mapping[str, float | None]
+) -> Iterator[Finding]:
+    """Yield outputs of ours that are not what the project asks for, by their fingerprints. Nothing is written.
+
+    ``stated`` is what the user says of the µm per px of slides, None for one of which nothing is said.
+    """
     project = recipe.project.model_copy(update={"output": found.folder})
     here = Recipe(project, recipe.stages, recipe.cases)
     store = Store(found.folder)
-    for it in validities(here, sorted(set(stems)), stored_in_files(here, remember=False), remember=False):
+    stored = stored_in_files(here, remember=False)
+    for it in validities(here, sorted(set(stems)), stored, stated=stated, remember=False):
         if it.state in SHOWN and (it.state is not State.MISSING or it.step.kind != "slide"):
             kinds = {"slide": store.record(it.stem), "tissue_mask": store.geojson(it.stem)}
             path = kinds.get(it.step.kind, store.h5(it.stem, it.step.geometry))

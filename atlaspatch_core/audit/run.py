@@ -92,5 +92,5 @@ def _with_recipe(
     if found.layout is not Layout.OURS:
         yield from of_others(recipe, found)
         return
-    slides = [source.stem for source in discovery.sources] if discovery else []
-    yield from of_ours(recipe, found, [*found.stems(), *slides])
+    stated = {source.stem: source.mpp for source in discovery.sources} if discovery else {}
+    yield from of_ours(recipe, found, [*found.stems(), *stated], stated)

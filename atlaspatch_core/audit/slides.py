@@ -12,15 +12,18 @@ from atlaspatch_core.fingerprint import content_fingerprint, slide_files
 from atlaspatch_core.layouts.found import Found
 from atlaspatch_core.readers import open_slide
 
+ANY_MPP = 1.0
+"""Stated where only the size of a slide matters, so that one opens whose scale nobody knows."""
+
 
 def sizes_of(sources: Iterable[SlideSource]) -> Iterator[tuple[SlideSource, tuple[int, int] | str]]:
-    """Yield the size of every slide, level-0 px, or why it cannot be opened."""
+    """Yield the size of every slide, level-0 px, or why it cannot be opened. A scale is not needed."""
     for source in sources:
         try:
-            with open_slide(source.path, mpp=source.mpp, mpp_source=source.mpp_source) as slide:
+            with open_slide(source.path, mpp=ANY_MPP) as slide:
                 yield source, (slide.info.width, slide.info.height)
         except AtlasPatchError as error:
-            yield source, str(error)
+            yield source, str(error).removeprefix(f"{source.stem}: ")
 
 
 def against_slide(looked: Looked, size: tuple[int, int]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from atlaspatch_core.cli.audit import FOLDER, with_slides
+from atlaspatch_core.cli.audit import FOLDER, with_mpp, with_slides
 from atlaspatch_core.cli.logs import logging_to_stderr
 from atlaspatch_core.cli.progress import progress
 from atlaspatch_core.errors import AtlasPatchError
@@ -139,8 +139,7 @@ def _given(folder: Path, options: Mapping[str, Any], wishes: "Wishes") -> "tuple
         project = load_project(file or output / FILE_NAME)
     project = with_slides(project, slides, recursive=options["recursive"]) if slides else project
     if options["mpp_csv"]:
-        stated = project.slides.model_copy(update={"mpp_csv": options["mpp_csv"]})
-        project = project.model_copy(update={"slides": stated})
+        project = with_mpp(project, options["mpp_csv"])
     if not project.slides.folders:
         raise click.UsageError("say where the slides are: --slides")
     inside = project.output.resolve()

@@ -38,6 +38,12 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     help="The slide, or the folder of slides, that DIR was made of: sizes, names and content are compared.",
 )
 @click.option("--recursive", is_flag=True, help="Look for slides in subfolders too.")
+@click.option(
+    "--mpp-csv",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Table with the columns wsi and mpp: µm per px of level 0, instead of the project's. With --project, results "
+    "that were made at another scale are stale.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array, one object per finding.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, one line per finding.")
 @click.pass_context
@@ -47,6 +53,7 @@ def audit(
     project_file: Path | None,
     slides: Path | None,
     recursive: bool,
+    mpp_csv: Path | None,
     as_json: bool,
     as_csv: bool,
 ) -> None:
@@ -59,7 +66,7 @@ def audit(
     """
     if as_json and as_csv:
         raise click.UsageError("either --json or --csv")
-    found, discovery, recipe = _given(folder, project_file, slides, recursive)
+    found, discovery, recipe = _given(folder, project_file, slides, recursive, mpp_csv)
     findings = look(found, discovery, recipe)
     click.echo(_printed(findings, found, as_json=as_json, as_csv=as_csv), nl=not as_csv)
 
@@ -69,7 +76,7 @@ def audit(
 
 
 def _given(
-    folder: Path, project_file: Path | None, slides: Path | None, recursive: bool
+    folder: Path, project_file: Path | None, slides: Path | None, recursive: bool, mpp_csv: Path | None
 ) -> "tuple[Found, Discovery | None, Recipe | None]":
     """Return what lies there, and what it is held against. Raises click.UsageError."""
     from atlaspatch_core.discovery import find_slides
@@ -77,12 +84,16 @@ def _given(
     from atlaspatch_core.project import load_project, make_project
     from atlaspatch_core.recipe import make_recipe
 
+    if mpp_csv and not (slides or project_file):
+        raise click.UsageError("--mpp-csv states the scale of slides; say which, by --slides or --project")
     try:
         found = recognise(folder)
         recipe = make_recipe(load_project(project_file)) if project_file else None
         project = recipe.project if recipe else make_project({"output": str(folder)}, origin="command line")
         if slides:
             project = with_slides(project, slides, recursive=recursive)
+        if mpp_csv:
+            project = with_mpp(project, mpp_csv)
         return found, find_slides(project) if project.slides.folders else None, recipe
     except AtlasPatchError as error:
         raise click.UsageError(str(error)) from error
@@ -94,6 +105,11 @@ def with_slides(project: "Project", slides: Path, *, recursive: bool) -> "Projec
         update={"folders": (slides,), "recursive": recursive or project.slides.recursive}
     )
     return project.model_copy(update={"slides": changed})
+
+
+def with_mpp(project: "Project", mpp_csv: Path) -> "Project":
+    """Return a project whose slides have the µm per px of this table."""
+    return project.model_copy(update={"slides": project.slides.model_copy(update={"mpp_csv": mpp_csv})})
 
 
 def look(found: "Found", discovery: "Discovery | None", recipe: "Recipe | None") -> "list[Finding]":

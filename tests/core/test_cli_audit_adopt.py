@@ -77,10 +77,36 @@ def test_wrong_usage_of_the_audit_ends_with_2(tmp_path):
         ((job, "--json", "--csv"), "either --json or --csv"),
         ((job, "--project", tmp_path / "bad.toml"), "bad.toml"),
         ((job, "--slides", tmp_path / "empty"), "no slide found"),
+        ((job, "--mpp-csv", tmp_path / "bad.toml"), "say which, by --slides or --project"),
     ):
         result = call("audit", *words)
         assert result.exit_code == 2
         assert told in result.output
+
+
+def test_a_slide_whose_scale_nobody_knows_is_held_against_its_results_all_the_same(tmp_path):
+    job = trident_job(tmp_path / "job", "a")
+    paint_slide(tmp_path / "a.svs", np.full((1024, 1024, 3), 255, np.uint8), mpp=None, objective_power=None)
+    result = call("audit", job, "--slides", tmp_path / "a.svs")
+    assert (result.exit_code, result.output) == (0, "TRIDENT results, 1 slide, 2 files: 0 problems, 0 notes\n")
+
+
+def test_a_slide_that_does_not_open_is_named_once(tmp_path):
+    job = trident_job(tmp_path / "job", "a")
+    (tmp_path / "a.svs").write_bytes(b"")
+    told = call("audit", job, "--slides", tmp_path / "a.svs").output.splitlines()[0]
+    assert told.startswith(f"PROBLEM  slide_unreadable  a: {tmp_path / 'a.svs'}: a.svs is empty; ")
+
+
+def test_results_that_were_made_at_another_scale_than_the_table_states_are_stale(tmp_path, slides):
+    out, project = tmp_path / "out", tmp_path / "out" / "atlaspatch.toml"
+    call("adopt", trident_job(tmp_path / "job", "a"), "-o", out, "--slides", slides)
+    table = tmp_path / "mpp.csv"
+    table.write_text("wsi,mpp\na.svs,0.4\n")
+    assert "stated mpp" not in call("audit", out, "--project", project).output
+    result = call("audit", out, "--project", project, "--mpp-csv", table)
+    assert result.exit_code == 1
+    assert "slide is stale: stated mpp none → 0.4" in result.output
 
 
 # adopt
