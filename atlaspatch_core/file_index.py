@@ -2,19 +2,25 @@
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+TICK_NS = 2 * 10**9
+"""Coarsest clock of a file system: a file that changed so lately may change again and keep its modification time."""
 READERS = 8
 """Threads that read files; on network drives most of the time is waiting."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileIndex:
-    """A cache of values by stem, valid as long as a file keeps its size and modification time."""
+    """A cache of values by stem, valid as long as a file keeps its size and modification time.
+
+    What is read of a file in the first two seconds after a change is not remembered.
+    """
 
     cache: Path
     """File that remembers; where it cannot be written, everything is read again next time."""
@@ -27,13 +33,14 @@ class FileIndex:
 
     def look(self, files: Mapping[str, os.stat_result], path: Callable[[str], Path]) -> dict[str, Any]:
         """Return stem to value for these files; those that changed are read."""
-        known = self._remembered()
+        known, settled = self._remembered(), time.time_ns() - TICK_NS
         now = {stem: f"{stat.st_mtime_ns} {stat.st_size}" for stem, stat in files.items()}
         changed = [stem for stem, mark in now.items() if stem not in known or known[stem][0] != mark]
         fresh = dict(zip(changed, self._read_all(path(stem) for stem in changed), strict=True))
         values = {stem: fresh[stem] if stem in fresh else known[stem][1] for stem in now}
         if self.remember and (changed or known.keys() - now.keys()):
-            self._remember({stem: [mark, values[stem]] for stem, mark in now.items()})
+            old = {stem: mark for stem, mark in now.items() if files[stem].st_mtime_ns < settled or stem not in fresh}
+            self._remember({stem: [mark, values[stem]] for stem, mark in old.items()})
         return values
 
     def _read_all(self, paths: Iterable[Path]) -> list[Any]:

@@ -104,14 +104,13 @@ class Store:
         The record goes first and remembers the mask that it supersedes, so that a kill between the two files leaves
         an outdated automatic mask, not one that looks as if a person had drawn it.
         """
-        with slide_lock(self.output, stem):
-            before = self.read_record(stem).tissue_mask
-            now = time_ns()
-            section = replace(section, mtime_ns=now, superseded=before.polygons if before else None)
+        with slide_lock(self.output, stem), replacing(self.geojson(stem)) as temporary:
+            before, now = self.read_record(stem).tissue_mask, time_ns()
+            temporary.write_bytes(geojson)
+            os.utime(temporary, ns=(now, now))
+            kept = temporary.stat().st_mtime_ns  # not every storage keeps nanoseconds
+            section = replace(section, mtime_ns=kept, superseded=before.polygons if before else None)
             self._update_record(stem, lambda record: replace(record, tissue_mask=section))
-            with replacing(self.geojson(stem)) as temporary:
-                temporary.write_bytes(geojson)
-                os.utime(temporary, ns=(now, now))
 
     def keep_file(self, stem: str, path: Path, content: bytes) -> None:
         """Keep a picture or any other small file of a slide; an equal one is left alone."""

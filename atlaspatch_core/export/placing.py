@@ -6,7 +6,7 @@ a copy of the folder that kept no times.
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -70,13 +70,23 @@ def _judge(folder: Path, stem: str, artifact: Artifact, marks: Marks, force: boo
         return Placed(path, Fate.UNCHANGED)
     if not path.exists():
         return Placed(path, Fate.PLANNED)
-    lying = next((mark for mark in marks.get(str(artifact.path), ()) if mark.fits(path)), None)
+    lying = _lying(path, marks.get(str(artifact.path), ()))
     if lying and lying.of == artifact.of:
         return Placed(path, Fate.UNCHANGED)
     if lying or force:
         return Placed(path, Fate.PLANNED)
     why = f"{stem}: {path} was not written by this export, or changed since; move it away, or use --force to replace it"
     return Placed(path, Fate.REFUSED, why)
+
+
+def _lying(path: Path, marks: Sequence[Mark]) -> Mark | None:
+    """Return which of the marks is of what lies there; its bytes tell apart two that were made at one time."""
+    found = next((mark for mark in marks if mark.fits(path)), None)
+    alike = [mark for mark in marks if found and (mark.size, mark.mtime_ns) == (found.size, found.mtime_ns)]
+    if len(alike) < 2:
+        return found
+    digest = _sha256(path)
+    return next((mark for mark in alike if mark.sha256 == digest), None)
 
 
 def _mark(path: Path, of: str) -> Mark:

@@ -140,9 +140,10 @@ def _in(folder: Path, holds: Holds, encoder: str = "", suffix: str = ".h5") -> I
 
 
 def _listed(folder: Path, suffix: str) -> Iterator[Path]:
-    """Yield the files of a folder with a suffix, hidden ones left out; none where there is no folder."""
+    """Yield the files of a folder with a suffix, by name, hidden ones left out; none where there is no folder."""
     if folder.is_dir():
-        yield from (it for it in folder.iterdir() if it.name.endswith(suffix) and not it.name.startswith("."))
+        names = sorted(it.name for it in folder.iterdir() if it.name.endswith(suffix) and it.name[0] != ".")
+        yield from (folder / name for name in names)
 
 
 def _sorted(files: Iterable[ResultFile]) -> tuple[ResultFile, ...]:

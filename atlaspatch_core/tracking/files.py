@@ -6,6 +6,7 @@ A power cut may lose the last ones; what they tell of is kept elsewhere.
 import json
 import time
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -22,6 +23,14 @@ TIME = "%Y-%m-%dT%H:%M:%S%z"
 def stamp_of(epoch: float) -> str:
     """Return a time, seconds since 1970, as local time with its offset."""
     return time.strftime(TIME, time.localtime(epoch))
+
+
+def epoch_of(stamp: str) -> float:
+    """Return seconds since 1970 of a time with its offset, 0 of what is none."""
+    try:
+        return datetime.fromisoformat(stamp).timestamp()
+    except ValueError:
+        return 0.0
 
 
 def lock_path(output: Path, name: str) -> Path:

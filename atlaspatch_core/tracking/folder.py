@@ -11,7 +11,7 @@ from atlaspatch_core.known import INDEX_FOLDER
 from atlaspatch_core.outcome import Outcome
 from atlaspatch_core.slide import stem_of
 from atlaspatch_core.store import Store
-from atlaspatch_core.tracking.files import lock_of, read_json, sweep_drafts, write_json
+from atlaspatch_core.tracking.files import epoch_of, lock_of, read_json, sweep_drafts, write_json
 from atlaspatch_core.tracking.states import (
     State,
     described_slide,
@@ -124,9 +124,12 @@ def read_states(store: Store) -> dict[str, SlideState]:
     """Return stem to what its state file says, the latest where a slide has several. Untouched ones are not read."""
     folder = store.output / "wsi_states"
     cache = FileIndex(store.output / INDEX_FOLDER / "states.json", _row, VERSION)
-    rows = cache.look(list_files(folder, ".json"), lambda name: folder / f"{name}.json")
-    states = (SlideState(*row) for row in rows.values() if row)
-    return {state.stem: state for state in sorted(states, key=lambda state: state.updated_at)}
+    files = list_files(folder, ".json")
+    rows = cache.look(files, lambda name: folder / f"{name}.json")
+    states = {name: SlideState(*row) for name, row in rows.items() if row}
+    # a stamp is of a whole second
+    names = sorted(states, key=lambda name: (epoch_of(states[name].updated_at), files[name].st_mtime_ns))
+    return {states[name].stem: states[name] for name in names}
 
 
 def _row(path: Path) -> list[Any] | None:

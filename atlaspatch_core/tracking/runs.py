@@ -9,7 +9,6 @@ import socket
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -19,7 +18,7 @@ from filelock import FileLock, Timeout
 from atlaspatch_core import __version__
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.file_index import list_files
-from atlaspatch_core.tracking.files import lock_of, lock_path, read_json, stamp_of, sweep_drafts, write_json
+from atlaspatch_core.tracking.files import epoch_of, lock_of, lock_path, read_json, stamp_of, sweep_drafts, write_json
 
 RUNNING, KILLED = "running", "killed"
 SECONDS_BETWEEN_BEATS = 30.0
@@ -50,15 +49,8 @@ class RunFile:
     def order(self) -> tuple[float, str]:
         """What sorts runs by their start."""
         epoch = self.values.get("started_epoch")
-        known = epoch if isinstance(epoch, int | float) else _epoch_of(str(self.values.get("started_at", "")))
+        known = epoch if isinstance(epoch, int | float) else epoch_of(str(self.values.get("started_at", "")))
         return known, self.run_id
-
-
-def _epoch_of(text: str) -> float:
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        return 0.0
 
 
 def new_run(output: Path, tool: str, args: Mapping[str, Any], project: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,14 +162,16 @@ def _killed(output: Path, run: RunFile) -> RunFile:
 def live_and_latest(output: Path) -> list[RunFile]:
     """Return the runs that live, and the one that gave the last sign of life; the latest start first.
 
+    Of several that gave it at one time, by a coarse clock, the one that began last counts.
     Dead ones are marked as ``killed``; where that cannot be written, they are only returned so.
     """
     files = list_files(output / "runs", ".json")
-    names = [max(files, key=lambda name: files[name].st_mtime_ns)] if files else []
-    latest = [RunFile(run_path(output, name), read_json(run_path(output, name))) for name in names]
-    found = {run.run_id: run for run in (*latest, *locked_runs(output)) if run.values}
+    last = max((state.st_mtime_ns for state in files.values()), default=0)
+    paths = [run_path(output, name) for name, state in files.items() if state.st_mtime_ns == last]
+    latest = max((RunFile(path, read_json(path)) for path in paths), key=lambda run: run.order, default=None)
+    found = {run.run_id: run for run in (*([latest] if latest else ()), *locked_runs(output)) if run.values}
     settled = {run.run_id: settled_run(output, run) for run in found.values()}
-    shown = (run for run in settled.values() if run.status == RUNNING or run.run_id in names)
+    shown = (run for run in settled.values() if run.status == RUNNING or (latest and run.run_id == latest.run_id))
     return sorted(shown, key=lambda run: run.order, reverse=True)
 
 

@@ -146,18 +146,21 @@ def test_results_computed_anew_take_the_place_of_the_old(lab):
     assert (folder / "to" / FEATURES / "a.pt").read_bytes() != before
 
 
-def test_a_kill_between_remembering_and_replacing_leaves_a_file_that_is_still_ours(tmp_path):
-    """The worst instant: what is remembered is newer than what lies there."""
+@pytest.mark.parametrize("times", [{"old": 5, "new": 6}, {"old": 5, "new": 5}])
+def test_a_kill_between_remembering_and_replacing_leaves_a_file_that_is_still_ours(tmp_path, times):
+    """The worst instant: what is remembered is newer than what lies there, and by a coarse clock as old."""
     from atlaspatch_core.export.placing import place
 
     def artifact(text: str) -> Artifact:
-        return Artifact(Path("x.txt"), text, lambda to: to.write_text(text))
+        return Artifact(Path("x.txt"), text, lambda to: write(to, text))
+
+    def write(to: Path, text: str) -> None:
+        to.write_text(text)
+        os.utime(to, ns=(times[text], times[text]))
 
     place(tmp_path, "x", [artifact("old")], force=False, dry_run=False)
-    before = (tmp_path / "x.txt").read_bytes(), (tmp_path / "x.txt").stat().st_mtime_ns
     place(tmp_path, "x", [artifact("new")], force=False, dry_run=False)
-    (tmp_path / "x.txt").write_bytes(before[0])
-    os.utime(tmp_path / "x.txt", ns=(before[1], before[1]))
+    write(tmp_path / "x.txt", "old")
 
     (placed,) = place(tmp_path, "x", [artifact("new")], force=False, dry_run=False)
 

@@ -5,13 +5,14 @@ import json
 import os
 import re
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 from tracked_folders import PLUGIN, encode, paint, runs_of, state_of
 
 from atlaspatch_core.discovery import Discovery, find_slides
-from atlaspatch_core.file_index import list_files
+from atlaspatch_core.file_index import FileIndex, list_files
 from atlaspatch_core.outcome import Outcome, Status, Step
 from atlaspatch_core.pipeline import process
 from atlaspatch_core.project import Project, make_project
@@ -19,7 +20,7 @@ from atlaspatch_core.recipe import SLIDE, make_recipe
 from atlaspatch_core.store import Store
 from atlaspatch_core.tracking.folder import SlideState, StateFolder, read_states, totals
 from atlaspatch_core.tracking.runs import live_and_latest
-from atlaspatch_core.tracking.states import MOST_ATTEMPTS
+from atlaspatch_core.tracking.states import MOST_ATTEMPTS, state_path
 from atlaspatch_core.tracking.summary import section
 from atlaspatch_core.tracking.tracker import Command, Tracker
 
@@ -393,3 +394,52 @@ def test_files_are_listed_by_name_whatever_the_file_system_says(tmp_path):
         (tmp_path / f"{stem}.json").touch()
 
     assert list(list_files(tmp_path, ".json")) == ["a", "b", "c", "d.e"]
+
+
+def test_what_a_file_says_soon_after_it_changed_is_not_remembered(tmp_path):
+    """A clock may be as coarse as two seconds: another text of the same length then has the same time."""
+    file = tmp_path / "a.json"
+    index = FileIndex(tmp_path / "cache", Path.read_text, 1)
+
+    def written(text: str, ago: float) -> str:
+        file.write_text(text)
+        os.utime(file, (then - ago, then - ago))
+        return index.look(list_files(tmp_path, ".json"), lambda _: file)["a"]
+
+    then = time.time()
+    assert [written("one", 0), written("two", 0)] == ["one", "two"]
+    assert [written("one", 60), written("two", 60)] == ["one", "one"]
+
+
+def test_of_runs_that_ended_at_one_time_the_one_that_began_last_is_the_latest(tmp_path):
+    (tmp_path / "runs").mkdir()
+    for name, began in (("a", 2.0), ("b", 3.0), ("c", 1.0)):
+        path = tmp_path / "runs" / f"{name}.json"
+        path.write_text(json.dumps({"run_id": name, "status": "completed", "started_epoch": began}))
+        os.utime(path, (5, 5))
+
+    assert [run.run_id for run in live_and_latest(tmp_path)] == ["b"]
+
+
+def test_of_two_states_of_one_second_the_later_file_counts(tmp_path):
+    store = Store(tmp_path / "out")
+    for number, folder in enumerate(("here", "there", "elsewhere")):
+        StateFolder(store, several=False).take(
+            tmp_path / folder / "a.svs", Outcome("a", COORDS, Status.FAILED, why=folder)
+        )
+        path = state_path(store.output, tmp_path / folder / "a.svs")
+        path.write_text(re.sub(r'"updated_at": ".*?"', '"updated_at": "2026-01-01T00:00:00+0000"', path.read_text()))
+        os.utime(path, (9 - number, 9 - number))
+
+    assert read_states(store)["a"].errors == {"patch_coords": "here"}
+
+
+def test_states_are_in_the_order_of_time_whatever_the_offset(tmp_path):
+    store = Store(tmp_path / "out")
+    for folder, at in (("before", "2026-10-25T02:50:00+0200"), ("after", "2026-10-25T02:10:00+0100")):
+        slide = tmp_path / folder / "a.svs"
+        StateFolder(store, several=False).take(slide, Outcome("a", COORDS, Status.FAILED, why=folder))
+        path = state_path(store.output, slide)
+        path.write_text(re.sub(r'"updated_at": ".*?"', f'"updated_at": "{at}"', path.read_text()))
+
+    assert read_states(store)["a"].errors == {"patch_coords": "after"}
