@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browsing import opened
+from browsing import opened, press
 from click.testing import CliRunner
 from painting import paint_slide, stain, white
 
@@ -348,20 +348,20 @@ def test_the_map_is_one_stop_of_the_tab_key_and_arrows_walk_over_it(browser, lar
     page.locator(".dot[tabindex='0']").focus()
     start = page.evaluate(focused)
 
-    page.keyboard.press("Home")
+    press(page, "Home")
     assert page.evaluate(focused) == "slide 0000"
-    page.keyboard.press("End")
+    press(page, "End")
     assert page.evaluate(focused) == "slide 0119"
     seen = {page.evaluate(focused)}
     for key in ("ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown") * 2:
-        page.keyboard.press(key)
+        press(page, key)
         seen.add(page.evaluate(focused))
     assert len(seen) > 1
     assert page.locator(".peek h4").inner_text() == page.evaluate(focused)
     assert page.locator(".peek li").count() == 5
     assert page.locator(".dot[tabindex='0']").count() == 1
 
-    page.keyboard.press("Enter")
+    press(page, "Enter")
     page.wait_for_function("document.activeElement.closest('.gallery') !== null")
     assert start == "slide 0000"
     assert page.complaints == []
@@ -370,11 +370,11 @@ def test_the_map_is_one_stop_of_the_tab_key_and_arrows_walk_over_it(browser, lar
 def test_the_page_is_walked_through_with_the_tab_key_and_shows_where_one_is(browser, cohort, tmp_path):
     page = opened(browser, write_report(cohort, None, tmp_path / "page.html").path)
 
-    page.keyboard.press("Tab")
+    press(page, "Tab")
     assert page.evaluate("document.activeElement.textContent") == "Skip to the slides"
     stops = []
     for _ in range(30):
-        page.keyboard.press("Tab")
+        press(page, "Tab")
         stops.append(page.evaluate("(document.activeElement.id || document.activeElement.className.baseVal || '')"))
         outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
         dot = page.evaluate("document.activeElement.matches('.dot')")
@@ -391,15 +391,15 @@ def test_slides_are_filtered_and_sorted_and_a_link_brings_a_hidden_one_back(brow
 
     page.fill("#name", "slide 011")
     expect(page.locator("#count")).to_have_text("10 of 120 slides")
-    assert page.locator("tr[data-slide]:not([hidden])").count() == 10
-    assert page.locator(".dot:not(.dim)").count() == 10
+    expect(page.locator("tr[data-slide]:not([hidden])")).to_have_count(10)
+    expect(page.locator(".dot:not(.dim)")).to_have_count(10)
     page.fill("#name", "")
     page.select_option("#sort", "tissue")
     expect(page.locator(".gallery > li h3").first).to_have_text("slide 0000")
     page.fill("#name", "0005")
     page.evaluate("location.hash = 'slide-7'")
-    page.wait_for_function("!document.getElementById('slide-7').hidden")
-    assert page.locator("#name").input_value() == ""
+    expect(page.locator("#slide-7")).to_be_visible()
+    expect(page.locator("#name")).to_have_value("")
     page.get_by_role("button", name="slide", exact=True).first.click()
     page.get_by_role("button", name="slide", exact=True).first.click()
     expect(page.locator("table.sortable tbody th").first).to_have_text("slide 0119")
