@@ -3,7 +3,7 @@
 import base64
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
@@ -16,6 +16,7 @@ from atlaspatch_core import __version__
 from atlaspatch_core.atomic import replacing
 from atlaspatch_core.file_index import list_files
 from atlaspatch_core.outcome import Step
+from atlaspatch_core.recipe import Stage
 from atlaspatch_core.store import Store
 from atlaspatch_core.tracking.overview import Overview
 from atlaspatch_core.tracking.runs import RUNNING, RunFile
@@ -72,33 +73,51 @@ class StatusPage:
     coverage: tuple[tuple[Step, Mapping[State, int]], ...]
     """Of every step, how many slides are in which state."""
     rows: tuple[Row, ...]
+    case_coverage: tuple[tuple[Step, Mapping[State, int]], ...]
+    """Of every embedding of cases, how many cases are in which state."""
+    cases: tuple[Row, ...]
+    """Without pictures."""
 
 
 def write_status_page(seen: Overview, path: Path) -> dict[str, int]:
-    """Write the page; return the numbers of slides, and of outputs in each state. Raises OSError, UnwritableOutput."""
+    """Write the page; return the numbers of slides, of cases if there are any, and of outputs in each state.
+
+    Raises OSError, UnwritableOutput.
+    """
     page = status_page(seen, path.absolute().parent)
     with replacing(path) as temporary:
         temporary.write_text(render(page), encoding="utf-8", errors="backslashreplace")
-    states = Counter(output.state for output in seen.outputs)
-    return {"slides": len(page.rows)} | {f"outputs {state}": states[state] for state in State}
+    states = Counter(output.state for output in (*seen.outputs, *seen.cases))
+    cases = {"cases": len(page.cases)} if page.cases else {}
+    return {"slides": len(page.rows)} | cases | {f"outputs {state}": states[state] for state in State}
 
 
 def status_page(seen: Overview, folder: Path) -> StatusPage:
     """Return the page; ``folder`` is where it will lie, and thumbnails are linked from there."""
     store = Store(seen.recipe.project.output)
-    slides = [(stem, tuple(outputs)) for stem, outputs in groupby(seen.outputs, lambda it: it.stem)]
-    pictures = dict(_pictures([stem for stem, _ in slides], store, folder))
-    counts = {stage.step: Counter[State]() for stage in seen.recipe.stages}
-    for output in seen.outputs:
-        counts[output.step][output.state] += 1
+    slides = _by_stem(seen.outputs)
+    pictures = dict(_pictures(list(slides), store, folder))
     return StatusPage(
         store.output.resolve(),
         datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         __version__,
         tuple(map(_run, seen.runs)),
-        tuple(counts.items()),
-        tuple(Row(stem, outputs, pictures.get(stem, "")) for stem, outputs in slides),
+        _coverage(seen.recipe.stages, seen.outputs),
+        tuple(Row(stem, outputs, pictures.get(stem, "")) for stem, outputs in slides.items()),
+        _coverage(seen.recipe.cases, seen.cases),
+        tuple(Row(case_id, outputs, "") for case_id, outputs in _by_stem(seen.cases).items()),
     )
+
+
+def _by_stem(found: Iterable[Validity]) -> dict[str, tuple[Validity, ...]]:
+    return {stem: tuple(outputs) for stem, outputs in groupby(found, lambda it: it.stem)}
+
+
+def _coverage(stages: Iterable[Stage], found: Iterable[Validity]) -> tuple[tuple[Step, Mapping[State, int]], ...]:
+    counts = {stage.step: Counter[State]() for stage in stages}
+    for output in found:
+        counts[output.step][output.state] += 1
+    return tuple(counts.items())
 
 
 def _pictures(stems: list[str], store: Store, folder: Path) -> Iterator[tuple[str, str]]:
