@@ -1,4 +1,4 @@
-"""What it takes to make stale or missing outputs: slides, patches, hours and gigabytes, from measured rates."""
+"""What it takes to make stale or missing outputs: slides, cases, patches, hours and gigabytes, from measured rates."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -15,13 +15,22 @@ from atlaspatch_core.validity import Validity, read_results
 __all__ = ["ASSUMED", "MEASURED", "Estimate", "Part", "Rate", "estimate", "hours", "usual_rate"]
 
 NOTHING = "nothing to do"
+OF_CASES = "patient_embedding"
+"""The kind of step of which there is one output a case, not a slide."""
 BYTES_PER_FEATURE = 4
 USUAL_DIM = 1536
 """Of a patch encoder whose dim is asked of its network."""
 USUAL_PATCHES = 10_000
 """Of a slide, where no slide of the project has coords yet and none was measured."""
-SECONDS_PER_SLIDE: Mapping[str, float] = {"slide": 0.1, "tissue_mask": 1.0, "patch_coords": 0.3, "slide_embedding": 0.1}
-"""Assumed for want of own rates: a guess at two CPU cores and a segmenter without a network, and said to be one."""
+SECONDS_PER_SLIDE: Mapping[str, float] = {
+    "slide": 0.1,
+    "tissue_mask": 1.0,
+    "patch_coords": 0.3,
+    "slide_embedding": 0.1,
+    OF_CASES: 0.1,
+}
+"""Or per case. Assumed for want of own rates: a guess at two CPU cores and a segmenter without a network, and said to
+be one."""
 PATCHES_PER_SECOND = 30.0
 """Assumed for want of own rates: a guess at a small network on two CPU cores, and said to be one."""
 ASSUMED = "assumed: nothing was measured here yet"
@@ -33,6 +42,7 @@ class Part:
 
     step: Step
     slides: int
+    """Cases, of embeddings of cases."""
     patches: int
     """To be encoded; 0 but for features."""
     rate: Rate
@@ -41,6 +51,11 @@ class Part:
     patches_from: str = ""
     """How the patches are known: counted, taken as a mean, or assumed; empty but for features."""
 
+    @property
+    def unit(self) -> str:
+        """What the rate counts."""
+        return {"patch_features": "patches", OF_CASES: "cases"}.get(self.step.kind, "slides")
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
@@ -48,7 +63,7 @@ class Estimate:
 
     slides: int
     outputs: Mapping[Step, int]
-    """Slides by step."""
+    """Slides, or cases, by step."""
     patches: int
     """To be encoded, counted once per patch encoder."""
     seconds: float
@@ -58,16 +73,18 @@ class Estimate:
     """Steps whose rate nobody measured yet."""
     parts: tuple[Part, ...] = ()
     """Step by step, in the order in which they were asked for."""
+    cases: int = 0
 
     @property
     def text(self) -> str:
         """The estimate in one sentence."""
-        if not self.slides:
+        if not self.parts:
             return NOTHING
         steps = ", ".join(f"{count} × {step}" for step, count in self.outputs.items())
         sizes = f"{self.patches:,} patches, about {hours(self.seconds)}, {self.gigabytes:.3g} GB of features"
         rest = f"; no rate was measured yet for {', '.join(map(str, self.assumed))}" if self.assumed else ""
-        return f"{_slides(self.slides)} ({steps}): {sizes}{rest}"
+        what = " and ".join([_slides(self.slides)] * bool(self.slides) + [_cases(self.cases)] * bool(self.cases))
+        return f"{what} ({steps}): {sizes}{rest}"
 
     @property
     def numbers(self) -> dict[str, int | float]:
@@ -97,13 +114,14 @@ def estimate(recipe: Recipe, wanted: Iterable[Validity], rates: Mapping[Step, Ra
     known = {**rates_of_runs(recipe), **measured_rates(recipe), **rates} if stems else {}
     parts = tuple(_part(recipe, step, of_step, known.get(step) or usual_rate(step)) for step, of_step in stems.items())
     return Estimate(
-        slides=len({stem for of_step in stems.values() for stem in of_step}),
+        slides=len({stem for step, of_step in stems.items() if step.kind != OF_CASES for stem in of_step}),
         outputs={part.step: part.slides for part in parts},
         patches=sum(part.patches for part in parts),
         seconds=sum(part.seconds for part in parts),
         gigabytes=sum(part.gigabytes for part in parts),
         assumed=tuple(part.step for part in parts if part.rate.source == ASSUMED),
         parts=parts,
+        cases=len({stem for step, of_step in stems.items() if step.kind == OF_CASES for stem in of_step}),
     )
 
 
@@ -134,6 +152,10 @@ def sampled_patches(recipe: Recipe) -> Mapping[str, Mapping[str, int]]:
 
 def _slides(count: int) -> str:
     return f"{count:,} slide{'' if count == 1 else 's'}"
+
+
+def _cases(count: int) -> str:
+    return f"{count:,} case{'' if count == 1 else 's'}"
 
 
 def _part(recipe: Recipe, step: Step, stems: list[str], rate: Rate) -> Part:

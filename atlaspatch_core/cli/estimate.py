@@ -1,4 +1,4 @@
-"""``atlaspatch estimate``: what is missing or stale, and the patches, hours and disk that it takes."""
+"""``atlaspatch estimate``: what slides and cases miss, or have stale, and the patches, hours and disk that it takes."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @click.pass_context
 def estimate(context: click.Context, project_file: Path, measure: bool, count: int, as_json: bool) -> None:
-    """Say what a project's missing and stale outputs take: slides, patches, hours, disk.
+    """Say what a project's missing and stale outputs take: slides, cases, patches, hours, disk.
 
     Rates are what --measure found, or what earlier runs took, as the output folder, and the Dagster instance in
     DAGSTER_HOME, remember; what is assumed for want of both is said. --measure computes for real in a temporary folder
@@ -74,7 +74,8 @@ def _estimated(recipe: "Recipe", hooks: Hooks) -> "tuple[Estimate, int]":
     from atlaspatch_core.cli.status import look
     from atlaspatch_core.estimate import estimate, measured_rates
 
-    outputs = look(recipe, hooks).outputs
+    seen = look(recipe, hooks)
+    outputs = [*seen.outputs, *seen.cases]
     wanted = [it for it in outputs if it.state in ("missing", "stale")]
     of_runs = hooks.rates(recipe) if hooks.rates else {}
     found = estimate(recipe, wanted, {**of_runs, **measured_rates(recipe)})
@@ -94,11 +95,11 @@ def as_values(found: "Estimate", failed: int, free: float | None) -> dict[str, A
     steps = [
         {
             "step": str(part.step),
-            "slides": part.slides,
+            ("cases" if part.unit == "cases" else "slides"): part.slides,
             "patches": part.patches,
             "patches_from": part.patches_from,
             "per_second": part.rate.per_second,
-            "unit": "patches" if part.step.kind == "patch_features" else "slides",
+            "unit": part.unit,
             "source": part.rate.source,
             "hours": part.seconds / 3600,
             "gigabytes": part.gigabytes,
@@ -106,26 +107,27 @@ def as_values(found: "Estimate", failed: int, free: float | None) -> dict[str, A
         for part in found.parts
     ]
     more = {"assumed": [str(step) for step in found.assumed], "failed_outputs": failed, "free_gigabytes": free}
-    return {**found.numbers, **more, "steps": steps}
+    return {**found.numbers, "cases": found.cases, **more, "steps": steps}
 
 
 def as_lines(found: "Estimate", failed: int, free: float | None) -> list[str]:
     """Return the estimate as text: a table of steps, and the sums."""
-    from atlaspatch_core.estimate import hours
+    from atlaspatch_core.estimate import OF_CASES, hours
 
     rest = [f"{failed} output{'' if failed == 1 else 's'} failed and are not counted"] if failed else []
-    if not found.slides:
+    if not found.parts:
         return ["nothing to do: all that can be made is fresh", *rest]
-    head = ("step", "slides", "patches", "rate", "time", "disk", "rate from")
+    head = ("step", "slides or cases" if found.cases else "slides", "patches", "rate", "time", "disk", "rate from")
     rows = [head, *(_row(part) for part in found.parts)]
     lines = _columns(rows)
     lines += [f"{part.step}: patches {part.patches_from}" for part in found.parts if part.patches_from]
     size = f"{found.gigabytes:.3g} GB of features" + ("" if free is None else f", {free:,.0f} GB are free")
     slides = f"{found.slides:,} slide{'' if found.slides == 1 else 's'}"
-    lines.append(f"{slides}, {found.patches:,} patches, about {hours(found.seconds)} in one process, {size}")
+    cases = f", {found.cases:,} case{'' if found.cases == 1 else 's'}" if found.cases else ""
+    lines.append(f"{slides}{cases}, {found.patches:,} patches, about {hours(found.seconds)} in one process, {size}")
     if free is not None and found.gigabytes > free:
         lines.append("The disk is too small: free space, or let the project write to another one")
-    if found.assumed:
+    if any(step.kind != OF_CASES for step in found.assumed):
         lines.append("Some rates are assumed; 'atlaspatch estimate --measure' measures them on this machine")
     return [*lines, *rest]
 
@@ -133,10 +135,9 @@ def as_lines(found: "Estimate", failed: int, free: float | None) -> list[str]:
 def _row(part: Any) -> tuple[str, ...]:
     from atlaspatch_core.estimate import hours
 
-    unit = "patches/s" if part.step.kind == "patch_features" else "slides/s"
     patches = f"{part.patches:,}" if part.patches else ""
     size = f"{part.gigabytes:.3g} GB" if part.gigabytes else ""
-    rate = f"{part.rate.per_second:,.{0 if part.rate.per_second >= 100 else 2}f} {unit}"
+    rate = f"{part.rate.per_second:,.{0 if part.rate.per_second >= 100 else 2}f} {part.unit}/s"
     return str(part.step), f"{part.slides:,}", patches, rate, hours(part.seconds), size, part.rate.source
 
 

@@ -84,6 +84,19 @@ def test_before_anything_was_measured_what_is_assumed_is_said(project):
     assert "'atlaspatch estimate --measure' measures them on this machine" in text
 
 
+def test_embeddings_of_cases_are_counted_beside_the_slides(project):
+    (project.parent / "cases.csv").write_text("case_id,slide_path\np1,slides/a.svs\np1,slides/b.svs\np2,slides/c.svs\n")
+    patients = '[patients]\nmanifest = "cases.csv"\nencoders = ["mean-efficientnet_lite0"]\n'
+    project.write_text(PROJECT + patients)
+    step = Step("patient_embedding", "mean-efficientnet_lite0")
+
+    found = values(project)
+
+    assert (found["slides"], found["cases"], found["outputs"]) == (3, 2, 17)
+    assert (of_step(found, step)["cases"], of_step(found, step)["unit"]) == (2, "cases")
+    assert estimate(project).stdout.splitlines()[-2].startswith("3 slides, 2 cases, 30,000 patches, about ")
+
+
 def test_measures_are_of_real_work_and_are_used_from_then_on(project):
     measured = values(project, "--measure")
     later = values(project)
