@@ -6,11 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import dagster as dg
-from small_projects import break_slide, failed_slides, paint, project, run, said
+from small_projects import GEOMETRY, break_slide, failed_slides, paint, project, run, said
+from tracked_folders import PLUGIN_HEAD
+from waiting import until
 
 from atlaspatch_assets.attempts import Attempts
 from atlaspatch_assets.pools import pool_of
@@ -19,7 +20,7 @@ from atlaspatch_assets.slides import Batch
 from atlaspatch_core.discovery import SlideSource
 from atlaspatch_core.errors import UnwritableOutput
 from atlaspatch_core.outcome import Outcome, Status, Step
-from atlaspatch_core.project import Runtime
+from atlaspatch_core.project import Project, Runtime
 from atlaspatch_core.transient import is_transient
 
 LOG = logging.getLogger(__name__)
@@ -155,46 +156,78 @@ KILLED = """
 import sys
 from pathlib import Path
 import dagster as dg
-from small_projects import project
+from test_attempts import gated
 from atlaspatch_assets.batches import batch_config
 from atlaspatch_assets.definitions import build_definitions
 folder = Path(sys.argv[1])
 slides = sys.argv[2:]
 with dg.DagsterInstance.from_config(str(folder / "home")) as instance:
-    job = build_definitions(project(folder, encoders=True)).resolve_job_def("process_slides")
+    job = build_definitions(gated(folder)).resolve_job_def("process_slides")
     job.execute_in_process(instance=instance, partition_key=slides[0], run_config=batch_config(slides))
 """
+
+
+PLUGIN = f"""{PLUGIN_HEAD}
+def wait_at_the_second(network, features, coords, patch_size_level0):
+    return wait_at_gate(network, features, coords, 0) if (HERE / "first").exists() else at_once(features)
+
+
+def at_once(features):
+    (HERE / "first").touch()
+    return features.mean(axis=0)
+
+
+PATCH_ENCODERS = [
+    PatchEncoder(
+        name="tiny", architecture=Built(mean_colour), source=BuiltIn(), dim=3, transform=RGB, license="CC0-1.0"
+    )
+]
+SLIDE_ENCODERS = [
+    SlideEncoder(name="gated", patch_encoder="tiny", dim=3, forward=wait_at_the_second, license="CC0-1.0")
+]
+"""
+"""An encoder that embeds one slide, and waits at the next as long as there is a ``gate``."""
+
+
+def gated(folder: Path) -> Project:
+    """Return a project with that encoder."""
+    geometry = GEOMETRY | {"patch_encoders": ["tiny"], "slide_encoders": ["gated"]}
+    return project(folder, geometry=[geometry], plugins=[folder / "plugin.py"])
 
 
 def test_a_run_whose_process_was_killed_is_resumed_with_what_landed(tmp_path):
     stems = [f"s{number:02}" for number in range(12)]
     paint(tmp_path / "slides", *stems)
+    (tmp_path / "plugin.py").write_text(PLUGIN)
+    (tmp_path / "gate").touch()
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     with dg.DagsterInstance.from_config(str(tmp_path / "home")) as instance:
         instance.add_dynamic_partitions("slides", stems)
         kill_after_first_embedding(tmp_path, stems, instance)
+        (tmp_path / "gate").unlink()
         landed = instance.get_materialized_partitions(EMBEDDING)
 
-        assert run(project(tmp_path, encoders=True), instance, stems).success
+        assert run(gated(tmp_path), instance, stems).success
 
-        statuses = {stem: said(instance, "slide_embedding/mean-efficientnet_lite0", stem)["status"] for stem in stems}
+        statuses = {stem: said(instance, "slide_embedding/gated", stem)["status"] for stem in stems}
         assert instance.get_materialized_partitions(EMBEDDING) == set(stems)
     assert landed
     assert {statuses[stem] for stem in landed} == {"reused"}
     assert "computed" in statuses.values()
 
 
-EMBEDDING = dg.AssetKey(["slide_embedding", "mean-efficientnet_lite0"])
+EMBEDDING = dg.AssetKey(["slide_embedding", "gated"])
 
 
 def kill_after_first_embedding(folder: Path, stems: list[str], instance: dg.DagsterInstance) -> None:
     """Run the job in another process, and kill that without warning once a slide is done."""
-    here = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])}
+    tests = Path(__file__).parents[1]
+    paths = [*map(str, (tests, tests / "assets", tests / "core")), os.environ.get("PYTHONPATH", "")]
+    here = {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
     command = [sys.executable, "-c", KILLED, str(folder), *stems]
     with subprocess.Popen(
         command, env=os.environ | here, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as child:
-        while child.poll() is None and not instance.get_materialized_partitions(EMBEDDING):
-            time.sleep(0.05)
+        until("a slide is done", lambda: child.poll() or instance.get_materialized_partitions(EMBEDDING), pause=0.05)
         child.send_signal(signal.SIGKILL)

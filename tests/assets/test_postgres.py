@@ -66,12 +66,14 @@ def server() -> Iterator[dict[str, str]]:
         }
         subprocess.run([initdb, "-D", folder / "data", "-U", "dagster", "-A", "trust", "--no-sync"], **as_user)
         options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
-        subprocess.run([pg_ctl, "-D", folder / "data", "-w", "-l", folder / "log", "-o", options, "start"], **as_user)
+        subprocess.run(
+            [pg_ctl, "-D", folder / "data", "-w", "-t", "600", "-l", folder / "log", "-o", options, "start"], **as_user
+        )
         try:
             reach = {"HOST": "127.0.0.1", "PORT": port, "USERNAME": "dagster", "PASSWORD": "unused", "DB": "postgres"}
             yield {f"DAGSTER_PG_{name}": value for name, value in reach.items()}
         finally:
-            subprocess.run([pg_ctl, "-D", folder / "data", "-w", "-m", "immediate", "stop"], **as_user)
+            subprocess.run([pg_ctl, "-D", folder / "data", "-w", "-t", "600", "-m", "immediate", "stop"], **as_user)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

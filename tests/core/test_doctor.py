@@ -269,8 +269,8 @@ def test_a_check_that_hangs_is_a_finding_and_the_next_one_runs():
     forever = threading.Event()
 
     def hangs(_: Subject) -> Iterator[Finding]:
-        yield ok("hangs", "so far")
         forever.wait()
+        yield ok("hangs", "too late")
 
     def breaks(_: Subject) -> Iterator[Finding]:
         raise RuntimeError("nobody foresaw this")
@@ -283,9 +283,22 @@ def test_a_check_that_hangs_is_a_finding_and_the_next_one_runs():
     found = list(examine(table, Subject()))
     forever.set()
 
-    assert [it.level for it in found] == [Level.OK, Level.FAIL, Level.FAIL, Level.WARN]
-    assert (found[1].text, found[1].cure) == ("no answer within 0.2 s", "mount it again")
-    assert "nobody foresaw this" in found[2].text
+    assert [it.level for it in found] == [Level.FAIL, Level.FAIL, Level.WARN]
+    assert (found[0].text, found[0].cure) == ("no answer within 0.2 s", "mount it again")
+    assert "nobody foresaw this" in found[1].text
+
+
+def test_what_a_check_found_before_it_hung_is_told():
+    forever = threading.Event()
+
+    def hangs(_: Subject) -> Iterator[Finding]:
+        yield ok("hangs", "so far")
+        forever.wait()
+
+    found = examine((Check("hangs", hangs, 3),), Subject())
+
+    assert [next(found).level, next(found).level] == [Level.OK, Level.FAIL]
+    forever.set()
 
 
 def test_every_check_has_a_name_and_a_limit_of_its_own():
