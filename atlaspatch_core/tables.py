@@ -28,14 +28,22 @@ class ListedSlide:
 def read_mpp_csv(path: Path) -> dict[str, float]:
     """Return µm per px by stem from a CSV with the columns ``wsi`` (a file name or path) and ``mpp``.
 
-    The last row of a stem wins. Raises InvalidProject naming file, line and value.
+    The last row of a stem wins, with a warning where rows disagree; one without an mpp says nothing. Raises
+    InvalidProject naming file, line and value.
     """
-    by_stem = {}
+    by_stem: dict[str, float] = {}
     for line, row in _rows(path, ("wsi", "mpp")):
         stem = stem_of(PureWindowsPath(PureWindowsPath(row["wsi"]).name))
         if not stem:
             raise InvalidProject(f"{path}, line {line}: wsi is {row['wsi']!r}; give the file name of a slide")
-        by_stem[stem] = _mpp(path, line, row["mpp"])
+        if not row["mpp"]:
+            continue
+        mpp = _mpp(path, line, row["mpp"])
+        if by_stem.setdefault(stem, mpp) != mpp:
+            log.warning(
+                "%s, line %d: %s has two mpp, %s above, %s here, which counts", path, line, stem, by_stem[stem], mpp
+            )
+        by_stem[stem] = mpp
     return by_stem
 
 

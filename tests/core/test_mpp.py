@@ -160,6 +160,19 @@ def test_mpp_csv_is_keyed_by_stem_and_the_last_row_wins(tmp_path):
     assert read_mpp_csv(tmp_path / "t.csv") == {"a, b": 0.25, "c": 0.5, "d": 1.0}
 
 
+def test_rows_of_one_slide_that_disagree_are_warned_of(tmp_path, caplog):
+    (tmp_path / "t.csv").write_text("wsi,mpp\na.svs,0.5\nb.svs,0.5\nb.svs,0.50\na.svs,0.25\n")
+    assert read_mpp_csv(tmp_path / "t.csv") == {"a": 0.25, "b": 0.5}
+    assert [record.getMessage().removeprefix(str(tmp_path)) for record in caplog.records] == [
+        "/t.csv, line 5: a has two mpp, 0.5 above, 0.25 here, which counts"
+    ]
+
+
+def test_a_row_without_an_mpp_says_nothing(tmp_path):
+    (tmp_path / "t.csv").write_text("wsi,mpp\na.svs,\nb.svs,0.5\nc.svs\n")
+    assert read_mpp_csv(tmp_path / "t.csv") == {"b": 0.5}
+
+
 def test_mpp_csv_with_semicolons_and_decimal_commas(tmp_path):
     (tmp_path / "t.csv").write_text("wsi;mpp\na.svs;0,25\n")
     assert read_mpp_csv(tmp_path / "t.csv") == {"a": 0.25}
@@ -170,7 +183,6 @@ def test_mpp_csv_with_semicolons_and_decimal_commas(tmp_path):
     [
         ("wsi,mpp\na.svs,0.25\nb.svs,20x\n", "line 3: mpp is '20x'"),
         ("wsi,mpp\na.svs,0\n", "line 2: mpp is '0'"),
-        ("wsi,mpp\na.svs\n", "line 2: mpp is ''"),
         ("wsi,mpp\n,0.5\n", "line 2: wsi is ''"),
         ("slide,mpp\na.svs,0.5\n", "the first line must name the columns wsi and mpp"),
         ("", "the first line must name the columns wsi and mpp"),
