@@ -1,7 +1,7 @@
 """Slides that come, change, go or cannot be used, told to Dagster: what one tick of the sensor asks for and reports."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import dagster as dg
@@ -9,7 +9,8 @@ from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
-from atlaspatch_assets.batches import batch_request, in_batches, slides_of_run
+from atlaspatch_assets.asking import Asked
+from atlaspatch_assets.batches import slides_of_run
 from atlaspatch_assets.checks import PROCESSED
 from atlaspatch_assets.partitions import MOST_KEYS_PER_CALL, SLIDES
 from atlaspatch_assets.stages import asset_key
@@ -30,6 +31,10 @@ MOST_RUNS_PER_TICK = 20
 SECONDS_PER_TICK = 20.0
 """Time for looking at files. Dagster ends a tick after 60 s."""
 MOST_GONE_PER_TICK = 500
+ENDED_EARLY = (
+    "was cancelled, or ended before it saw to them; of the latter another is asked for after 5, 10, 20 ... minutes, at "
+    "most 8 times; `materialize_new` asks at once"
+)
 MOST_NAMED = 5
 """Folders that are named when they cannot be looked into."""
 FEW_SLIDES = 10
@@ -79,9 +84,10 @@ def take_tick(
     clashes = {clash.stem: str(clash.error) for clash in found.clashes}
     there = {source.stem for source in found.sources}
     returned, cleared = removed & (there | clashes.keys()), clashing & there
-    what = Known(known, returned | cleared, lambda: running_slides(instance), refusals(instance))
-    changed_at = _table_changed_at(project)
-    looker = Looker(Store(project.output), what, time.time, seconds_at_rest, changed_at, project.slides)
+    store, changed_at = Store(project.output), _table_changed_at(project)
+    again = returned | cleared | (_without_record(store, known) - failed_slides(instance))
+    what = Known(known, again, lambda: running_slides(instance), refusals(instance))
+    looker = Looker(store, what, time.time, seconds_at_rest, changed_at, project.slides)
     look = look_through(found, looker, cursor, _budget(project))
     settled = {arrival.stem for arrival in look.arrivals if arrival.fate is not Fate.WAITING}
     gone = sorted(known - there - clashes.keys() - removed)
@@ -97,32 +103,41 @@ def take_tick(
     )
 
 
-def result(tick: Tick, slides_per_run: int) -> dg.SensorResult:
+def result(tick: Tick, asked: Asked) -> dg.SensorResult:
     """Return the tick as Dagster takes it: runs, partitions, events and where the next one goes on."""
-    requests = list(_requests(tick.ready, slides_per_run))
     return dg.SensorResult(
-        run_requests=requests,
-        skip_reason=None if requests else in_words(tick),
+        run_requests=asked.requests,
+        skip_reason=None if asked.requests else in_words(tick, asked),
         cursor=tick.look.cursor.text,
         dynamic_partitions_requests=list(_partitions(tick)),
         asset_events=list(_events(tick)),
     )
 
 
-def in_words(tick: Tick) -> str:
+def versions(tick: Tick) -> dict[str, str]:
+    """Return the slides to process, each with the version of its files."""
+    return {arrival.stem: arrival.version for arrival in tick.ready}
+
+
+def in_words(tick: Tick, asked: Asked) -> str:
     """Return what a tick found, for the page of the sensor."""
     gone = f"{tick.gone} slides are gone at once: their storage, it seems; nothing was marked"
     counts = (
-        (len(tick.look.of(Fate.WAITING)), "are being copied, or processed already"),
-        (len(tick.refused), "cannot be used; their check says why"),
-        (len(tick.found.clashes), "share their stem with another; their check names the files"),
-        (len(tick.found.left_out) - len(tick.found.unseen), "are links to nothing, or are listed and not there"),
-        (len(tick.removed), "are gone; their outputs stay"),
+        (len(tick.look.of(Fate.WAITING)), "being copied, or processed already"),
+        (len(asked.put_off), f"put off: their run {ENDED_EARLY}"),
+        (len(tick.refused), "refused; their check says why"),
+        (len(tick.found.clashes), "in two files of one stem; their check names the files"),
+        (len(tick.found.left_out) - len(tick.found.unseen), "a link to nothing, or listed and not there"),
+        (len(tick.removed), "gone; their outputs stay"),
     )
     unseen = f"nothing is taken for gone: {'; '.join(left.why for left in tick.found.unseen[:MOST_NAMED])}"
     told = [*([gone] if tick.gone else []), *([unseen] if tick.found.unseen else [])]
-    parts = [*told, *(f"{count} slides {words}" for count, words in counts if count)]
-    return "; ".join(parts) or f"all {len(tick.found.sources)} slides are known"
+    parts = [*told, *(f"{count} {_slides(count)} {words}" for count, words in counts if count)]
+    return "; ".join(parts) or f"nothing new: {len(tick.found.sources)} {_slides(len(tick.found.sources))}"
+
+
+def _slides(count: int) -> str:
+    return "slide" if count == 1 else "slides"
 
 
 def running_slides(instance: dg.DagsterInstance) -> set[str]:
@@ -180,6 +195,15 @@ def _keys(instance: dg.DagsterInstance, definition: dg.DynamicPartitionsDefiniti
     return set(instance.get_dynamic_partitions(str(definition.name)))
 
 
+def _without_record(store: Store, known: set[str]) -> set[str]:
+    """Return the known slides that no run ever looked at; none where the folder of records cannot be listed."""
+    try:
+        recorded = {path.name for path in store.record("any").parent.iterdir()}
+    except OSError:
+        return set()
+    return {stem for stem in known if store.record(stem).name not in recorded}
+
+
 def _budget(project: Project) -> Budget:
     end = time.monotonic() + SECONDS_PER_TICK
     most = min(MOST_RUNS_PER_TICK * project.runtime.slides_per_run, MOST_KEYS_PER_CALL)
@@ -189,12 +213,6 @@ def _budget(project: Project) -> Budget:
 def _table_changed_at(project: Project) -> float:
     tables = (project.slides.mpp_csv, project.slides.slide_list)
     return max((table.stat().st_mtime for table in tables if table and table.is_file()), default=0.0)
-
-
-def _requests(ready: Iterable[Arrival], slides_per_run: int) -> Iterator[dg.RunRequest]:
-    versions: Mapping[str, str] = {arrival.stem: arrival.version for arrival in ready}
-    for batch in in_batches(list(versions), slides_per_run):
-        yield batch_request(batch, versions, {"atlaspatch/source": "new_slides"})
 
 
 def _partitions(tick: Tick) -> Iterator[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest]:

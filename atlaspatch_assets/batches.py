@@ -22,16 +22,21 @@ def batch_config(stems: Sequence[str], *, force: bool = False) -> dict[str, Any]
 
 
 def batch_request(
-    stems: Sequence[str], versions: Mapping[str, str] | None = None, tags: Mapping[str, str] | None = None
+    stems: Sequence[str],
+    versions: Mapping[str, str] | None = None,
+    tags: Mapping[str, str] | None = None,
+    *,
+    attempt: int = 0,
 ) -> dg.RunRequest:
     """Return the request for one run over these slides, which need not be neighbours.
 
     Dagster's own ranges cover neighbours only, so one slide stands for the run and the configuration lists them all.
     Equal batches at equal ``versions`` (stem to what changes with the slide) have equal run keys: a batch that was
-    asked for once is not asked for again.
+    asked for once is not asked for again, but as another ``attempt``.
     """
     versions = versions or {}
     lines = "\n".join(f"{stem}\t{versions[stem]}" if stem in versions else stem for stem in stems)
+    lines += f"\nattempt {attempt}" if attempt else ""
     key = sha256(lines.encode()).hexdigest()[:16]
     return dg.RunRequest(run_key=key, partition_key=stems[0], run_config=batch_config(stems), tags=dict(tags or {}))
 

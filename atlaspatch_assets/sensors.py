@@ -1,9 +1,12 @@
 """The sensor: slides that come or change in the project's folders are processed in batches, the others are told of."""
 
+import time
+
 import dagster as dg
 
 from atlaspatch_assets.arrival import MOST_RUNS_PER_TICK as MOST_RUNS_PER_TICK
-from atlaspatch_assets.arrival import in_words, result, take_tick
+from atlaspatch_assets.arrival import in_words, result, take_tick, versions
+from atlaspatch_assets.asking import ask
 from atlaspatch_assets.jobs import JOB_NAME
 from atlaspatch_assets.pools import SLIDE_IO, limit_pool, pool_of
 from atlaspatch_assets.runless import make_room
@@ -42,8 +45,9 @@ def build_sensor(project: Project) -> dg.SensorDefinition:
         except AtlasPatchError as error:
             return dg.SkipReason(str(error))
         tick = take_tick(project, context.instance, found, Cursor.read(context.cursor), SECONDS_AT_REST)
-        context.log.info(in_words(tick))
-        told = result(tick, project.runtime.slides_per_run)
+        asked = ask(context.instance, versions(tick), project.runtime.slides_per_run, time.time())
+        context.log.info(in_words(tick, asked))
+        told = result(tick, asked)
         make_room(context.instance, told.asset_events)
         return told
 

@@ -83,7 +83,7 @@ class Known:
     slides: Collection[str]
     """Slides that were asked for, or refused, before."""
     again: Collection[str] = frozenset()
-    """Slides to compare whatever their times say: they were away, or shared their stem."""
+    """Slides to compare whatever their times say: they were away, shared their stem, or no run ever looked at them."""
     running: Callable[[], Collection[str]] = frozenset
     """Returns the slides of runs that have not ended; asked at most once."""
     refused: Callable[[str], str | None] = lambda _: None
@@ -125,7 +125,7 @@ class Looker:
                 return None
             if not at_rest(changed_at, self.now(), self.seconds_at_rest) or self._is_running(source.stem):
                 return Arrival(source.stem, Fate.WAITING, changed_at)
-            return self._compare(source, changed_at, f"{file_signature(source.path)} {source.mpp}")
+            return self._compare(source, changed_at, version_of(source))
         except OSError:  # it went away while it was looked at
             return Arrival(source.stem, Fate.WAITING, self.now())
 
@@ -218,6 +218,11 @@ def _settle(cursor: Cursor, seconds_at_rest: float) -> Cursor:
     safe = cursor.started - seconds_at_rest - LARGEST_SKEW
     before_held = cursor.held - 1 if cursor.held else safe
     return Cursor(settled=max(cursor.settled, min(safe, before_held)))
+
+
+def version_of(source: SlideSource) -> str:
+    """Return a text that changes with the slide's files and with what the user states of them. Raises OSError."""
+    return f"{file_signature(source.path)} {source.mpp}"
 
 
 def why_not(source: SlideSource, slides: Slides) -> str:

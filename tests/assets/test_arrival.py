@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from pathlib import Path
 
 import dagster as dg
@@ -9,9 +10,10 @@ import pytest
 from painting import paint_slide, stain, white
 from small_projects import break_slide, paint, project, run
 
-from atlaspatch_assets import arrival, sensors
+from atlaspatch_assets import arrival, asking, sensors
 from atlaspatch_assets.definitions import build_definitions
 from atlaspatch_assets.home import dagster_home
+from atlaspatch_core.arrival import Cursor
 from atlaspatch_core.project import Project
 
 
@@ -53,12 +55,14 @@ def change(instance, request) -> None:
         instance.delete_dynamic_partition(request.partitions_def_name, key)
 
 
-def launch(of: Project, instance: dg.DagsterInstance, found: dg.SensorResult) -> None:
+def launch(of: Project, instance: dg.DagsterInstance, found: dg.SensorResult) -> list[dg.DagsterRun]:
     """Create the runs that a tick asks for; they do not begin."""
     job = build_definitions(of).resolve_job_def("process_slides")
+    runs = []
     for request in found.run_requests or ():
-        tags = {**request.tags, "dagster/partition": str(request.partition_key)}
-        instance.create_run_for_job(job, run_config=request.run_config, tags=tags)
+        tags = {**request.tags, "dagster/partition": str(request.partition_key), "dagster/run_key": request.run_key}
+        runs.append(instance.create_run_for_job(job, run_config=request.run_config, tags=tags))
+    return runs
 
 
 def slides_of(request: dg.RunRequest) -> list[str]:
@@ -103,7 +107,7 @@ def test_a_second_tick_asks_for_nothing_and_a_third_for_what_came_since(tmp_path
     third = tick(of, instance, second.cursor)
 
     assert second.run_requests == []
-    assert second.skip_message == "all 1 slides are known"
+    assert second.skip_message == "nothing new: 1 slide"
     assert asked(third) == [["b"]]
 
 
@@ -125,7 +129,7 @@ def test_a_file_that_is_still_being_copied_waits(tmp_path, instance, monkeypatch
 
     found = tick(project(tmp_path), instance)
 
-    assert found.skip_message == "1 slides are being copied, or processed already"
+    assert found.skip_message == "1 slide being copied, or processed already"
     assert instance.get_dynamic_partitions("slides") == []
 
 
@@ -209,7 +213,7 @@ def test_two_files_of_one_stem_fail_their_check_with_both_names_and_run_once_one
     assert asked(first) == [["other"]]
     assert all(name in reasons(first)["twin"] for name in ("twin.svs", "twin.tif"))
     assert second.asset_events == []
-    assert "share their stem" in second.skip_message
+    assert second.skip_message.startswith("1 slide in two files of one stem")
     assert asked(third) == [["twin"]]
 
 
@@ -232,6 +236,61 @@ def test_a_slide_whose_run_has_not_ended_is_not_asked_for_again(tmp_path, instan
     launch(of, instance, tick(of, instance))
 
     assert tick(of, instance).run_requests == []
+
+
+def test_a_slide_whose_run_died_is_asked_for_again_after_a_pause_and_not_forever(tmp_path, instance, monkeypatch):
+    paint(tmp_path / "slides", "a", "b")
+    of = project(tmp_path, runtime={"slides_per_run": 1})
+    found = tick(of, instance)
+    run(of, instance, ["b"])
+    long_settled = Cursor(settled=time.time() + 3600).text
+    keys = set()
+    for _ in range(asking.MOST_ATTEMPTS):
+        for died in launch(of, instance, found):
+            instance.report_run_failed(died)
+        keys |= {request.run_key for request in found.run_requests if request.partition_key == "a"}
+
+        paused = tick(of, instance, long_settled)
+        assert paused.run_requests == []
+        assert paused.skip_message.startswith("1 slide put off: their run was cancelled, or ended before")
+        with monkeypatch.context() as later:
+            later.setattr(asking, "FIRST_PAUSE", 0.0)
+            found = tick(of, instance, long_settled)
+        assert asked(found) == ([["a"]] if len(keys) < asking.MOST_ATTEMPTS else [])
+
+    assert len(keys) == asking.MOST_ATTEMPTS
+
+
+def test_a_slide_whose_run_a_person_cancelled_is_not_asked_for_again(tmp_path, instance, monkeypatch):
+    monkeypatch.setattr(asking, "FIRST_PAUSE", 0.0)
+    paint(tmp_path / "slides", "a", "b")
+    of = project(tmp_path, runtime={"slides_per_run": 1})
+    first = tick(of, instance)
+    launched = launch(of, instance, first)
+    run(of, instance, ["b"])
+    for it in launched:
+        instance.report_run_canceled(it)
+
+    second = tick(of, instance, first.cursor)
+
+    assert second.run_requests == []
+    assert second.skip_message.startswith("1 slide put off")
+
+
+def test_a_retired_slide_that_returns_is_asked_for_again(tmp_path, instance, monkeypatch):
+    monkeypatch.setattr(asking, "FIRST_PAUSE", 0.0)
+    paint(tmp_path / "slides", "a")
+    of = project(tmp_path)
+    first = tick(of, instance)
+    (launched,) = launch(of, instance, first)
+    run(of, instance, ["a"])
+    instance.report_run_failed(launched)
+    instance.delete_dynamic_partition("slides", "a")
+
+    second = tick(of, instance, first.cursor)
+
+    assert asked(second) == [["a"]]
+    assert second.run_requests[0].run_key != first.run_requests[0].run_key
 
 
 def test_a_removed_slide_is_marked_once_keeps_its_partition_and_is_unmarked_when_it_returns(tmp_path, instance):
