@@ -53,35 +53,83 @@ def wanted(found: Iterable[Validity], states: Collection[State], steps: Collecti
     return [validity for validity in found if validity.state in states and validity.step in steps]
 
 
-def orders(recipe: Recipe, found: Sequence[Validity], asked: Iterable[Validity]) -> list[Order]:
-    """Return what to run so that the outputs asked for become fresh: they, and what upstream of them is not.
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What becomes of the outputs that are asked for."""
 
-    What is downstream of a failed output is left out: it needs a person.
+    outputs: tuple[Validity, ...]
+    """Those that will be made; with failed ones that are tried again, all that depends on them and is not fresh."""
+    held_up: tuple[Validity, ...]
+    """Those that are left out: something upstream of them failed, and is not tried again."""
+    orders: tuple[Order, ...]
+    """What to run: the outputs, and what upstream of them is not fresh."""
+
+
+def plan(recipe: Recipe, found: Sequence[Validity], states: Collection[State], steps: Collection[Step]) -> Plan:
+    """Return what to run so that the outputs of these steps in these states become fresh.
+
+    Where failed outputs are among them, what of ``steps`` depends on these is run, too, fresh or not: they may come out
+    otherwise than before. Where they are not, what depends on failed outputs is left out: it needs a person.
     """
-    states: defaultdict[str, dict[Step, State]] = defaultdict(dict)
+    below = _dependants(recipe) if State.FAILED in states else {}
+    by_stem: defaultdict[str, dict[Step, Validity]] = defaultdict(dict)
     for validity in found:
-        states[validity.stem][validity.step] = validity.state
-    by_stem: defaultdict[str, set[Step]] = defaultdict(set)
-    for validity in asked:
-        by_stem[validity.stem] |= _with_upstream(recipe, validity.step, states[validity.stem]) or set()
-    groups: defaultdict[tuple[Step, ...], list[str]] = defaultdict(list)
-    for stem, steps in by_stem.items():
-        if steps:
-            groups[tuple(stage.step for stage in recipe.stages if stage.step in steps)].append(stem)
-    return [Order(tuple(stems), steps) for steps, stems in groups.items()]
+        by_stem[validity.stem][validity.step] = validity
+    asked: list[Validity] = []
+    run: defaultdict[str, set[Step]] = defaultdict(set)
+    for stem, of_slide in by_stem.items():
+        for step in _asked(of_slide, states, steps, below):
+            asked += [] if of_slide[step].state is State.FRESH else [of_slide[step]]
+            run[stem] |= _with_upstream(recipe, step, of_slide, states) or set()
+    made = tuple(it for it in asked if it.step in run[it.stem])
+    held_up = tuple(it for it in asked if it.step not in run[it.stem])
+    return Plan(made, held_up, tuple(_grouped(recipe, run)))
 
 
-def _with_upstream(recipe: Recipe, step: Step, states: Mapping[Step, State]) -> set[Step] | None:
-    """Return a step and all that is not fresh upstream of it; None where something there failed."""
+def _asked(
+    of_slide: Mapping[Step, Validity],
+    states: Collection[State],
+    steps: Collection[Step],
+    below: Mapping[Step, Collection[Step]],
+) -> list[Step]:
+    """Return the steps of a slide that are in these states, or depend on one that failed and is tried again."""
+    failed = [step for step in below if step in steps and of_slide[step].state is State.FAILED]
+    follow = {later for step in failed for later in below[step]}
+    return [step for step, it in of_slide.items() if step in steps and (it.state in states or step in follow)]
+
+
+def _dependants(recipe: Recipe) -> dict[Step, set[Step]]:
+    """Return step to all that is computed from it, directly or not."""
+    found: dict[Step, set[Step]] = {stage.step: set() for stage in recipe.stages}
+    for stage in reversed(recipe.stages):
+        for upstream in stage.upstream:
+            found[upstream] |= {stage.step} | found[stage.step]
+    return found
+
+
+def _with_upstream(
+    recipe: Recipe, step: Step, of_slide: Mapping[Step, Validity], states: Collection[State]
+) -> set[Step] | None:
+    """Return a step and all that is not fresh upstream of it; None where something there failed and is to stay so."""
     found = {step}
     for upstream in recipe.stage(step).upstream:
-        if states[upstream] is State.FAILED:
-            return None
-        more = set() if states[upstream] is State.FRESH else _with_upstream(recipe, upstream, states)
-        if more is None:
+        state = of_slide[upstream].state
+        if state is State.FRESH:
+            continue
+        more = _with_upstream(recipe, upstream, of_slide, states)
+        if more is None or (state is State.FAILED and state not in states):
             return None
         found |= more
     return found
+
+
+def _grouped(recipe: Recipe, run: Mapping[str, Collection[Step]]) -> Iterator[Order]:
+    """Yield one order for all slides that need the same steps."""
+    groups: defaultdict[tuple[Step, ...], list[str]] = defaultdict(list)
+    for stem, steps in run.items():
+        if steps:
+            groups[tuple(stage.step for stage in recipe.stages if stage.step in steps)].append(stem)
+    yield from (Order(tuple(stems), steps) for steps, stems in groups.items())
 
 
 def requests(

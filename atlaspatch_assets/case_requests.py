@@ -56,8 +56,10 @@ def cases_to_make(
     steps: Collection[Step],
     tags: Mapping[str, str],
     occasion: str,
+    *,
+    among: Collection[str] | None = None,
 ) -> list[dg.RunRequest]:
-    """Return the requests for embeddings of cases in these states whose slides are ready.
+    """Return the requests for embeddings of cases in these states whose slides are ready; of all cases, or ``among``.
 
     The others follow their slides: the sensor ``new_cases`` asks for them when these are done.
     """
@@ -65,6 +67,7 @@ def cases_to_make(
     if table is None or not set(steps) & {stage.step for stage in recipe.cases}:
         return []
     due = due_cases(recipe, instance, slides, states, steps)
+    due = due if among is None else [it for it in due if it.validity.stem in among]
     return (
         list(case_requests(due, read_manifest(table), recipe.project.runtime.slides_per_run, tags, occasion))
         if due

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from atlaspatch_core.rates import Rate
     from atlaspatch_core.recipe import Recipe
     from atlaspatch_core.report.values import Failures
+    from atlaspatch_core.validity import State
 
 
 def main() -> None:
@@ -95,42 +96,52 @@ def materialize(stems: tuple[str, ...], project_file: Path, force: bool) -> None
 @cli.command()
 @click.option("--stale", is_flag=True, help="Outputs that are not what the project asks for now.")
 @click.option("--missing", is_flag=True, help="Outputs that were never made.")
+@click.option("--failed", is_flag=True, help="Outputs that failed, whatever the reason, and what depends on them.")
 @click.option("--asset", "assets", multiple=True, help="Only this asset, by its key or the last part; may be repeated.")
 @click.option("--dry-run", is_flag=True, help="Only say what there is to do and what it takes.")
 @click.option("--no-canary", is_flag=True, help="Compute without trying a changed patch encoder on stored patches.")
 @PROJECT
 def backfill(
-    stale: bool, missing: bool, assets: tuple[str, ...], dry_run: bool, no_canary: bool, project_file: Path
+    stale: bool,
+    missing: bool,
+    failed: bool,
+    assets: tuple[str, ...],
+    dry_run: bool,
+    no_canary: bool,
+    project_file: Path,
 ) -> None:
-    """Make the outputs of a project that are stale, or missing, as its Dagster instance knows them.
+    """Make the outputs of a project that are stale, missing or failed, as its Dagster instance knows them.
 
-    Says first how many slides, patches, hours and gigabytes that is. A changed patch encoder is then tried on some
-    stored patches: where the numbers are the same, results keep their rows and get the new identity. What is left is
-    computed in this process, in batches that the Dagster instance in DAGSTER_HOME records.
+    Says first how many slides, patches, hours and gigabytes that is, and how many slides failed that nobody mended:
+    these fail again. A changed patch encoder is then tried on some stored patches: where the numbers are the same,
+    results keep their rows and get the new identity. What is left is computed in this process, in batches that the
+    Dagster instance in DAGSTER_HOME records.
 
     Exit code: 0 when all is done, 1 when something failed, 2 for wrong usage.
     """
-    if not (stale or missing):
-        raise click.UsageError("say what to make: --stale, --missing or both")
+    from atlaspatch_core.validity import State
+
+    chosen = {State.STALE: stale, State.MISSING: missing, State.FAILED: failed}
+    if not any(chosen.values()):
+        raise click.UsageError("say what to make: --stale, --missing, --failed, or several of them")
+    states = [state for state, asked in chosen.items() if asked]
     recipe = recipe_of_file(project_file)
     try:
         _home()
-        raise SystemExit(_backfill(recipe, stale, missing, assets, dry_run=dry_run, canary=not no_canary))
+        raise SystemExit(_backfill(recipe, states, assets, dry_run=dry_run, canary=not no_canary))
     except AtlasPatchError as error:
         raise click.UsageError(str(error)) from error
 
 
 def _backfill(
-    recipe: "Recipe", stale: bool, missing: bool, assets: Sequence[str], *, dry_run: bool, canary: bool
+    recipe: "Recipe", states: "Sequence[State]", assets: Sequence[str], *, dry_run: bool, canary: bool
 ) -> int:
     """Do it, print what was done, and return the exit code."""
     import dagster as dg
 
     from atlaspatch_assets.local_backfill import backfill
     from atlaspatch_assets.table import Tables, make_console
-    from atlaspatch_core.validity import State
 
-    states = [state for state, asked in ((State.STALE, stale), (State.MISSING, missing)) if asked]
     tables = Tables(make_console())
     with dg.DagsterInstance.get() as instance:
         done = backfill(

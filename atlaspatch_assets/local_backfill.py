@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 import dagster as dg
 
 from atlaspatch_assets import runless
-from atlaspatch_assets.backfill import chosen_steps, orders, rates, wanted
+from atlaspatch_assets.backfill import Order, Plan, chosen_steps, plan, rates, wanted
 from atlaspatch_assets.case_requests import cases_to_make, in_words, register_cases
 from atlaspatch_assets.case_validity import judge_cases
 from atlaspatch_assets.checks import Standing
 from atlaspatch_assets.events import events
 from atlaspatch_assets.local_run import Row, materialize, materialize_cases
 from atlaspatch_assets.partitions import register
+from atlaspatch_assets.retries import remarks
 from atlaspatch_assets.stages import asset_key
 from atlaspatch_assets.upgrades import Tell, settle
 from atlaspatch_assets.validity import judge
@@ -22,6 +23,9 @@ from atlaspatch_core.estimate import estimate
 from atlaspatch_core.outcome import Outcome, Status, Step
 from atlaspatch_core.recipe import Recipe
 from atlaspatch_core.validity import State, Validity
+
+MOST_REASONS = 20
+"""Reasons that are told one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,33 +58,36 @@ def backfill(
         register_cases(recipe, instance)
         register(instance, (source.stem for source in find_slides(recipe.project).sources))
     found = judge(recipe, instance)
-    asked = wanted(found, states, steps)
+    todo = plan(recipe, found, states, steps)
     of_cases = wanted([it.validity for it in judge_cases(recipe, instance, found)], states, steps)
-    _tell_what(recipe, asked, of_cases, instance, tell)
-    if dry_run or not (asked or of_cases):
+    _tell_what(recipe, todo, of_cases, instance, tell)
+    if dry_run or not (todo.orders or of_cases):
         return None
     if canary and State.STALE in states:
         standing = Standing(instance)
-        for outcome in settle(recipe, [it for it in asked if it.state is State.STALE], tell):
+        for outcome in settle(recipe, [it for it in todo.outputs if it.state is State.STALE], tell):
             _keep(outcome, standing, show)
-        found = judge(recipe, instance)
-        asked = wanted(found, states, steps)
-    done = _compute(recipe, found, asked, instance, show)
-    return _with_cases(recipe, instance, states, steps, done, show)
+        todo = plan(recipe, judge(recipe, instance), states, steps)
+    done = _compute(recipe, todo.orders, instance, show)
+    return _with_cases(recipe, instance, states, steps, {it.stem for it in of_cases}, done, show)
 
 
 def _tell_what(
     recipe: Recipe,
-    asked: Sequence[Validity],
+    todo: Plan,
     of_cases: Sequence[Validity],
     instance: dg.DagsterInstance,
     tell: Tell,
 ) -> None:
-    for what, found in (("slide", asked), ("case", of_cases)):
+    for what, found in (("slide", todo.outputs), ("case", of_cases)):
         reasons = Counter((it.step, it.why or it.state.value) for it in found)
-        for (step, why), count in reasons.most_common(20):
+        for (step, why), count in reasons.most_common(MOST_REASONS):
             tell(f"{step}: {count} {what}{'' if count == 1 else 's'}: {why}")
-    tell(f"To compute: {in_words(estimate(recipe, asked, rates(recipe, instance)).text, of_cases)}")
+        if len(reasons) > MOST_REASONS:
+            tell(f"{len(reasons) - MOST_REASONS} more reasons, each for fewer {what}s or as few")
+    for remark in remarks(recipe.project, instance, todo):
+        tell(remark)
+    tell(f"To compute: {in_words(estimate(recipe, todo.outputs, rates(recipe, instance)).text, of_cases)}")
 
 
 def _keep(outcome: Outcome, standing: Standing, show: Callable[[Row], None]) -> None:
@@ -94,15 +101,8 @@ def _keep(outcome: Outcome, standing: Standing, show: Callable[[Row], None]) -> 
     show(Row(outcome.stem, asset, outcome.status, outcome.why, numbers, outcome.seconds, outcome.path))
 
 
-def _compute(
-    recipe: Recipe,
-    found: Sequence[Validity],
-    asked: Sequence[Validity],
-    instance: dg.DagsterInstance,
-    show: Callable[[Row], None],
-) -> Done:
+def _compute(recipe: Recipe, todo: Sequence[Order], instance: dg.DagsterInstance, show: Callable[[Row], None]) -> Done:
     crashes: list[str] = []
-    todo = orders(recipe, found, asked)
     for order in todo:
         crashes += materialize(recipe.project, order.stems, instance, force=False, show=show, assets=order.keys)
     return Done(len({stem for order in todo for stem in order.stems}), tuple(crashes))
@@ -111,13 +111,20 @@ def _compute(
 def _with_cases(
     recipe: Recipe,
     instance: dg.DagsterInstance,
-    states: Sequence[State],
+    states: Collection[State],
     steps: Collection[Step],
+    asked: Collection[str],
     done: Done,
     show: Callable[[Row], None],
 ) -> Done:
-    """Make the embeddings of cases, now that their slides are done; a slide that failed leaves its cases out."""
+    """Make the embeddings of cases, now that their slides are done; a slide that failed leaves its cases out.
+
+    A case that was ``asked`` for because a slide of it failed is missing, or stale, once that slide is well.
+    """
     crashes = list(done.crashes)
-    for request in cases_to_make(recipe, instance, judge(recipe, instance), states, steps, {}, ""):
+    slides, among = judge(recipe, instance), None
+    if State.FAILED in states:
+        states, among = set(State) - {State.FRESH}, asked
+    for request in cases_to_make(recipe, instance, slides, states, steps, {}, "", among=among):
         crashes += materialize_cases(recipe.project, request, instance, show)
     return replace(done, crashes=tuple(crashes))

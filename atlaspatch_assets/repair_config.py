@@ -9,11 +9,16 @@ from atlaspatch_core.validity import State
 
 MATERIALIZE_NEW = "materialize_new"
 MATERIALIZE_STALE = "materialize_stale"
-STATES = {MATERIALIZE_NEW: (State.MISSING,), MATERIALIZE_STALE: (State.STALE,)}
+MATERIALIZE_FAILED = "materialize_failed"
+STATES = {
+    MATERIALIZE_NEW: (State.MISSING,),
+    MATERIALIZE_STALE: (State.STALE,),
+    MATERIALIZE_FAILED: (State.FAILED,),
+}
 
 
-class NewConfig(dg.Config):
-    """Which missing outputs are made."""
+class RepairConfig(dg.Config):
+    """Which outputs are made."""
 
     assets: list[str] = Field(
         default=[], description="Assets by key, such as patch_features/uni_v1, or by its last part; empty: all."
@@ -24,7 +29,7 @@ class NewConfig(dg.Config):
     )
 
 
-class StaleConfig(NewConfig):
+class StaleConfig(RepairConfig):
     """Which stale outputs are made anew."""
 
     canary: bool = Field(
@@ -34,9 +39,9 @@ class StaleConfig(NewConfig):
     )
 
 
-def config_of(run: dg.DagsterRun) -> NewConfig:
+def config_of(run: dg.DagsterRun) -> RepairConfig:
     """Return the configuration of a run of these jobs, defaults filled in."""
     config: Any = run.run_config
     ops = config.get("ops", {}) if isinstance(config, dict) else {}
     values = next(iter(ops.values()), {}).get("config", {}) if ops else {}
-    return StaleConfig(**values) if run.job_name == MATERIALIZE_STALE else NewConfig(**values)
+    return StaleConfig(**values) if run.job_name == MATERIALIZE_STALE else RepairConfig(**values)

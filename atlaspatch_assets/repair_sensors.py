@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from atlaspatch_assets.backfill import chosen_steps, orders, requests, wanted
+from atlaspatch_assets.backfill import chosen_steps, plan, requests, wanted
 from atlaspatch_assets.case_requests import cases_to_make
 from atlaspatch_assets.case_validity import judge_cases
 from atlaspatch_assets.repair_config import MATERIALIZE_STALE, STATES, config_of
@@ -67,7 +67,7 @@ def build_launches(
         request_jobs=list(processes),
         minimum_interval_seconds=10,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Asks for the runs that materialize_new and materialize_stale found necessary, in batches.",
+        description="Asks for the runs that materialize_new, materialize_stale and materialize_failed found necessary.",
     )
     def launch_batches(context: dg.RunStatusSensorContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         run = context.dagster_run
@@ -76,11 +76,11 @@ def build_launches(
             yield dg.SkipReason(f"{run.job_name} was to propose only")
             return
         found = judge(recipe, context.instance)
-        asked = wanted(found, STATES[run.job_name], chosen_steps(recipe, config.assets))
+        states, steps = STATES[run.job_name], chosen_steps(recipe, config.assets)
         tags = {"atlaspatch/reason": run.job_name, "atlaspatch/asked_by": run.run_id}
-        asks = list(requests(orders(recipe, found, asked), recipe.project.runtime.slides_per_run, run.run_id, tags))
-        steps = chosen_steps(recipe, config.assets)
-        asks += cases_to_make(recipe, context.instance, found, STATES[run.job_name], steps, tags, run.run_id)
+        todo = plan(recipe, found, states, steps).orders
+        asks = list(requests(todo, recipe.project.runtime.slides_per_run, run.run_id, tags))
+        asks += cases_to_make(recipe, context.instance, found, states, steps, tags, run.run_id)
         yield from asks[:MOST_RUNS_ASKED]
 
     return launch_batches

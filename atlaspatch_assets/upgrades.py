@@ -1,19 +1,27 @@
-"""Jobs that make new or stale outputs."""
+"""Jobs that make new, stale or failed outputs."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from atlaspatch_assets.backfill import chosen_steps, rates, wanted
+from atlaspatch_assets.backfill import chosen_steps, plan, rates, wanted
 from atlaspatch_assets.case_requests import in_words
 from atlaspatch_assets.case_validity import judge_cases
 from atlaspatch_assets.checks import Standing
 from atlaspatch_assets.events import Event, events
 from atlaspatch_assets.pools import pool_of
-from atlaspatch_assets.repair_config import MATERIALIZE_NEW, MATERIALIZE_STALE, STATES, NewConfig, StaleConfig
+from atlaspatch_assets.repair_config import (
+    MATERIALIZE_FAILED,
+    MATERIALIZE_NEW,
+    MATERIALIZE_STALE,
+    STATES,
+    RepairConfig,
+    StaleConfig,
+)
 from atlaspatch_assets.repair_sensors import build_launches, build_proposals
-from atlaspatch_assets.results import NOTHING_DONE, table
+from atlaspatch_assets.results import NO_VALUE, NOTHING_DONE, table
+from atlaspatch_assets.retries import remarks
 from atlaspatch_assets.validity import judge
 from atlaspatch_core.discovery import find_slides
 from atlaspatch_core.errors import AtlasPatchError
@@ -27,10 +35,29 @@ if TYPE_CHECKING:
 
 Tell = Callable[[str], object]
 
+FINDS = {
+    MATERIALIZE_NEW: "Finds outputs that are missing, and says what they take.",
+    MATERIALIZE_STALE: "Finds outputs that are stale, sends a canary, and says what the rest takes.",
+    MATERIALIZE_FAILED: "Finds outputs that failed, and says how many slides are tried again and what that takes.",
+}
+"""What the op of each job does."""
+
+ASKS = (
+    "says how many slides, patches, hours and gigabytes, and with dry_run: false has the sensor `launch_batches` ask "
+    "for the runs."
+)
+MAKES = {
+    MATERIALIZE_NEW: f"Makes outputs that are missing: {ASKS}",
+    MATERIALIZE_STALE: f"Makes outputs that are stale: {ASKS}",
+    MATERIALIZE_FAILED: "Tries outputs again that failed, whatever the reason, and makes what depends on them. A slide "
+    f"that nobody mended fails again. It {ASKS}",
+}
+"""What the page of each job says."""
+
 
 def build_upgrade_definitions(recipe: Recipe, processes: "Sequence[UnresolvedAssetJobDefinition]") -> dg.Definitions:
-    """Return the jobs that make new and stale outputs, and their sensors."""
-    jobs = [_job(recipe, MATERIALIZE_NEW), _job(recipe, MATERIALIZE_STALE)]
+    """Return the jobs that make new, stale and failed outputs, and their sensors."""
+    jobs = [_job(recipe, name) for name in STATES]
     return dg.Definitions(jobs=jobs, sensors=[build_proposals(recipe), build_launches(recipe, jobs, processes)])
 
 
@@ -55,41 +82,34 @@ def settle(recipe: Recipe, stale: Sequence[Validity], tell: Tell) -> Iterator[Ou
 
 
 def _job(recipe: Recipe, name: str) -> dg.JobDefinition:
-    if name == MATERIALIZE_NEW:
+    if name == MATERIALIZE_STALE:
 
-        @dg.op(name="find_new", description="Finds outputs that are missing, and says what they take.")
-        def find(context: dg.OpExecutionContext, config: NewConfig) -> Iterator[Any]:
+        @dg.op(name=f"find_{_what(name)}", pool=pool_of(recipe.project.runtime), description=FINDS[name], out=NO_VALUE)
+        def find(context: dg.OpExecutionContext, config: StaleConfig) -> Iterator[Any]:
             yield from _find(context, recipe, name, config)
     else:
 
-        @dg.op(
-            name="find_stale",
-            pool=pool_of(recipe.project.runtime),
-            description="Finds outputs that are stale, sends a canary, and says what the rest takes.",
-        )
-        def find(context: dg.OpExecutionContext, config: StaleConfig) -> Iterator[Any]:
+        @dg.op(name=f"find_{_what(name)}", description=FINDS[name], out=NO_VALUE)
+        def find(context: dg.OpExecutionContext, config: RepairConfig) -> Iterator[Any]:
             yield from _find(context, recipe, name, config)
 
-    what = "missing" if name == MATERIALIZE_NEW else "stale"
-
-    @dg.job(
-        name=name,
-        executor_def=dg.in_process_executor,
-        description=f"Makes outputs that are {what}: says how many slides, patches, hours and gigabytes, and with "
-        "dry_run: false has the sensor `launch_batches` ask for the runs.",
-    )
+    @dg.job(name=name, executor_def=dg.in_process_executor, description=MAKES[name])
     def job() -> None:
         find()
 
     return job
 
 
-def _find(context: dg.OpExecutionContext, recipe: Recipe, name: str, config: NewConfig) -> Iterator[Any]:
-    steps = _steps(recipe, config)
+def _what(name: str) -> str:
+    return name.removeprefix("materialize_")
+
+
+def _find(context: dg.OpExecutionContext, recipe: Recipe, name: str, config: RepairConfig) -> Iterator[Any]:
+    states, steps = STATES[name], _steps(recipe, config)
     found = judge(recipe, context.instance)
-    asked = wanted(found, STATES[name], steps)
-    of_cases = wanted([it.validity for it in judge_cases(recipe, context.instance, found)], STATES[name], steps)
-    measured = rates(recipe, context.instance)
+    todo = plan(recipe, found, states, steps)
+    of_cases = wanted([it.validity for it in judge_cases(recipe, context.instance, found)], states, steps)
+    measured, asked = rates(recipe, context.instance), list(todo.outputs)
     _tell_reasons([*asked, *of_cases], context.log.info)
     if isinstance(config, StaleConfig) and config.canary and not config.dry_run:
         restamped = set()
@@ -100,14 +120,18 @@ def _find(context: dg.OpExecutionContext, recipe: Recipe, name: str, config: New
         context.log.info(f"{len(restamped)} results kept their rows and got the new identity")
     takes = estimate(recipe, asked, measured)
     text = in_words(takes.text, of_cases)
-    context.log.info(f"To compute: {text}")
-    if config.dry_run:
-        context.log.info(NOTHING_DONE)
-    elif not config.compute:
-        context.log.info(f"Proposed only. Launch {name} with dry_run: false and compute: true to do it.")
+    for line in (*remarks(recipe.project, context.instance, todo), f"To compute: {text}", *_what_next(name, config)):
+        context.log.info(line)
     cases = {"cases": len({it.stem for it in of_cases})} if recipe.cases else {}
-    told = {"to_compute": text, **takes.numbers, **cases, "reasons": _reasons([*asked, *of_cases])}
+    held_up = {"held_up": len({it.stem for it in todo.held_up})}
+    told = {"to_compute": text, **takes.numbers, **cases, **held_up, "reasons": _reasons([*asked, *of_cases])}
     yield dg.Output(None, metadata=told)
+
+
+def _what_next(name: str, config: RepairConfig) -> list[str]:
+    if config.dry_run:
+        return [NOTHING_DONE]
+    return [] if config.compute else [f"Proposed only. Launch {name} with dry_run: false and compute: true to do it."]
 
 
 def _told(outcomes: Iterable[Outcome], instance: dg.DagsterInstance) -> Iterator[tuple[Event, Outcome]]:
@@ -118,7 +142,7 @@ def _told(outcomes: Iterable[Outcome], instance: dg.DagsterInstance) -> Iterator
             yield from ((event, outcome) for event in events(outcome, standing))
 
 
-def _steps(recipe: Recipe, config: NewConfig) -> set[Any]:
+def _steps(recipe: Recipe, config: RepairConfig) -> set[Any]:
     try:
         return chosen_steps(recipe, config.assets)
     except AtlasPatchError as error:
@@ -128,7 +152,8 @@ def _steps(recipe: Recipe, config: NewConfig) -> set[Any]:
 def _tell_reasons(asked: Sequence[Validity], tell: Tell) -> None:
     """Tell every reason once, with the number of slides it holds for."""
     for (step, why), stems in list(_by_reason(asked).items())[:100]:
-        tell(f"{step}: {len(stems)} {'cases' if step.kind == 'patient_embedding' else 'slides'}: {why}")
+        what = "case" if step.kind == "patient_embedding" else "slide"
+        tell(f"{step}: {len(stems)} {what}{'' if len(stems) == 1 else 's'}: {why}")
 
 
 def _reasons(asked: Sequence[Validity]) -> dg.MetadataValue:

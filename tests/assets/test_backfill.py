@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 from upgrading import EMBEDDING, FEATURES, NETWORK, paint_noise, random_weights
 
-from atlaspatch_assets.backfill import Order, chosen_steps, orders, requests
+from atlaspatch_assets.backfill import Order, chosen_steps, plan, requests
 from atlaspatch_assets.cli import cli
 from atlaspatch_core.errors import UnknownName
 from atlaspatch_core.outcome import Step
@@ -122,10 +122,36 @@ def test_missing_slides_are_made_and_failed_ones_are_not_tried_again(home, tmp_p
     assert "FAILED" not in second.output
 
 
+def test_failed_slides_are_counted_tried_again_and_their_outputs_and_cases_follow(home, tmp_path):
+    for stem in ("mended", "broken", "gone"):
+        (tmp_path / "slides" / f"{stem}.svs").write_bytes(b"no slide")
+    Path("cases.csv").write_text("case_id,slide_path\nP1,slides/mended.svs\nP2,slides/broken.svs\n")
+    with Path("atlaspatch.toml").open("a") as file:
+        file.write(f'[patients]\nmanifest = "cases.csv"\nencoders = ["mean-{NETWORK}"]\n')
+    first = invoke("backfill", "--missing")
+    paint_noise(tmp_path / "slides", "mended")
+    (tmp_path / "slides" / "gone.svs").unlink()
+
+    dry = invoke("backfill", "--failed", "--dry-run")
+    assert "mended" not in statuses(home, EMBEDDING)
+    done = invoke("backfill", "--failed")
+
+    assert [it.exit_code for it in (first, dry, done)] == [1, 0, 1]
+    assert "3 slides failed and will be tried again, with all that depends on it\n" in dry.output
+    assert "2 slides of these will fail again, unless what reads them changed" in dry.output
+    assert f"3 × slide, 3 × tissue_mask, 3 × patch_coords, 3 × {FEATURES}, 3 × {EMBEDDING}" in dry.output
+    assert statuses(home, EMBEDDING)["mended"] == "computed"
+    assert statuses(home, f"patient_embedding/mean-{NETWORK}") == {"P1": "computed"}
+    assert ["FAILED broken" in done.output, "FAILED gone" in done.output] == [True, True]
+    missing = invoke("backfill", "--missing")
+    assert "2 slides left out, because what comes before failed" in missing.output
+    assert "To compute: nothing to do" in missing.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ([], "--stale, --missing or both"),
+        ([], "--stale, --missing, --failed, or several"),
         (["--stale", "--asset", "uni_v9"], "there is no asset uni_v9; choose among slide"),
         (["--stale", "--project", "none.toml"], "atlaspatch init"),
     ],
@@ -138,6 +164,7 @@ def test_wrong_usage_ends_with_2_and_a_sentence(home, arguments, told):
 
 
 SLIDE, MASK, COORDS = Step("slide"), Step("tissue_mask"), Step("patch_coords")
+STEPS = {SLIDE, MASK, COORDS}
 
 
 def recipe():
@@ -148,7 +175,7 @@ def states(stem: str, *found: State) -> list[Validity]:
     return [Validity(stem, step, state) for step, state in zip((SLIDE, MASK, COORDS), found, strict=True)]
 
 
-def test_slides_that_need_the_same_steps_share_an_order_and_failed_ones_have_none():
+def test_slides_that_need_the_same_steps_share_an_order_and_what_comes_after_a_failure_is_held_up():
     fresh, stale, missing, failed = State.FRESH, State.STALE, State.MISSING, State.FAILED
     found = [
         *states("a", fresh, fresh, stale),
@@ -158,9 +185,32 @@ def test_slides_that_need_the_same_steps_share_an_order_and_failed_ones_have_non
         *states("e", failed, stale, stale),
     ]
 
-    made = orders(recipe(), found, [it for it in found if it.state is stale])
+    made = plan(recipe(), found, [stale], STEPS)
 
-    assert made == [Order(("a", "c"), (COORDS,)), Order(("b", "d"), (MASK, COORDS))]
+    assert made.orders == (Order(("a", "c"), (COORDS,)), Order(("b", "d"), (MASK, COORDS)))
+    assert {it.stem for it in made.outputs} == {"a", "b", "c", "d"}
+    assert [(it.stem, it.step) for it in made.held_up] == [("e", MASK), ("e", COORDS)]
+
+
+def test_what_depends_on_a_failed_output_follows_it_when_it_is_tried_again():
+    fresh, stale, missing, failed = State.FRESH, State.STALE, State.MISSING, State.FAILED
+    found = [
+        *states("a", fresh, failed, missing),
+        *states("b", fresh, failed, fresh),
+        *states("c", fresh, stale, missing),
+        *states("d", failed, missing, missing),
+    ]
+
+    made = plan(recipe(), found, [failed], STEPS)
+
+    assert made.orders == (Order(("a", "b"), (MASK, COORDS)), Order(("d",), (SLIDE, MASK, COORDS)))
+    assert [(it.stem, it.step) for it in made.outputs if it.stem != "d"] == [("a", MASK), ("a", COORDS), ("b", MASK)]
+    assert made.held_up == ()
+    assert plan(recipe(), found, [failed], {MASK}).orders == (Order(("a", "b"), (MASK,)),)
+    assert plan(recipe(), found, [failed, missing], {COORDS}).orders == (
+        Order(("a", "c"), (MASK, COORDS)),
+        Order(("d",), (SLIDE, MASK, COORDS)),
+    )
 
 
 def test_a_request_is_granted_once_an_occasion():

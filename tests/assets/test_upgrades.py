@@ -4,11 +4,11 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from small_projects import last, paint, project, run, said
+from small_projects import break_slide, failed_slides, last, paint, project, run, said
 from upgrading import EMBEDDING, FEATURES, made, random_weights, states, with_weights
 
 from atlaspatch_assets.definitions import build_definitions
-from atlaspatch_assets.repair_config import MATERIALIZE_NEW, MATERIALIZE_STALE
+from atlaspatch_assets.repair_config import MATERIALIZE_FAILED, MATERIALIZE_NEW, MATERIALIZE_STALE
 from atlaspatch_core.project import Project
 
 
@@ -24,7 +24,7 @@ def weights(tmp_path_factory):
 
 
 def launch(of: Project, job: str, instance: dg.DagsterInstance, **config) -> dg.ExecuteInProcessResult:
-    op = {MATERIALIZE_NEW: "find_new", MATERIALIZE_STALE: "find_stale"}[job]
+    op = {MATERIALIZE_NEW: "find_new", MATERIALIZE_STALE: "find_stale", MATERIALIZE_FAILED: "find_failed"}[job]
     definition = build_definitions(of).resolve_job_def(job)
     return definition.execute_in_process(instance=instance, run_config={"ops": {op: {"config": config}}})
 
@@ -54,6 +54,7 @@ def grant(of: Project, instance: dg.DagsterInstance, request: dg.RunRequest) -> 
         partition_key=request.partition_key,
         run_config=request.run_config,
         asset_selection=list(request.asset_selection or ()),
+        raise_on_error=False,
     )
 
 
@@ -173,6 +174,29 @@ def test_missing_outputs_are_found_with_what_they_need(tmp_path, instance):
         for it in requests
     ]
     assert listed == [(["b"], 2), (["c"], 3)]
+
+
+def test_failed_slides_are_counted_and_tried_again_with_all_that_depends_on_them(tmp_path, instance):
+    paint(tmp_path / "slides", "a")
+    for stem in ("broken", "mended"):
+        break_slide(tmp_path / "slides", stem)
+    of = project(tmp_path)
+    run(of, instance, ["a", "broken", "mended"])
+    paint(tmp_path / "slides", "mended")
+
+    dry = launch(of, MATERIALIZE_FAILED, instance)
+    (request,) = asked(of, instance, launch(of, MATERIALIZE_FAILED, instance, dry_run=False))
+
+    assert (takes(dry)["slides"], takes(dry)["outputs"]) == (2, 6)
+    assert asked(of, instance, dry) == []
+    said_of = [entry.user_message for entry in instance.all_logs(dry.run_id)]
+    assert "2 slides failed and will be tried again, with all that depends on it" in said_of
+    assert any(it.startswith("1 slide of these will fail again") for it in said_of)
+    assert len(request.asset_selection or ()) == 3
+    assert failed_slides(grant(of, instance, request)).keys() == {"broken"}
+    assert states(of, instance)["patch_coords"] == {"broken missing"}
+    new = takes(launch(of, MATERIALIZE_NEW, instance))
+    assert (new["to_compute"], new["held_up"]) == ("nothing to do", 1)
 
 
 def propose(of: Project, instance: dg.DagsterInstance, cursor: str | None = None) -> Any:
