@@ -88,9 +88,14 @@ def _checks(recipe: Recipe) -> dg.AssetChecksDefinition:
 
 
 def chosen(known: Sequence[str], config: AuditConfig, today: date) -> list[str]:
-    """Return the slides to look at: those that are named, or a sample that the seed, or the week, decides."""
+    """Return the slides to look at: those that are named, or a sample that the seed, or the week, decides.
+
+    Raises dagster.Failure for a slide of which nothing was ever made.
+    """
+    if unknown := [stem for stem in config.slides if stem not in set(known)]:
+        raise dg.Failure(f"{', '.join(unknown)}: nothing was ever made of a slide of this name", allow_retries=False)
     if config.slides:
-        return [stem for stem in config.slides if stem in set(known)]
+        return config.slides
     count = min(config.most, max(1, round(len(known) * config.share)), len(known))
     year, week, _ = today.isocalendar()
     return sorted(random.Random(config.seed or f"{year}-{week}").sample(sorted(known), count))

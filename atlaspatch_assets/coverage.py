@@ -49,7 +49,9 @@ def build_validity_definitions(recipe: Recipe) -> dg.Definitions:
 
 
 def _asset(recipe: Recipe) -> dg.AssetsDefinition:
-    @dg.asset(key=COVERAGE, group_name="overview", kinds={"table"}, description=DESCRIPTION)
+    owners = list(recipe.project.owners)
+
+    @dg.asset(key=COVERAGE, group_name="overview", kinds={"table"}, owners=owners, description=DESCRIPTION)
     def coverage(context: dg.AssetExecutionContext) -> Iterator[Any]:
         slides = judge(recipe, context.instance)
         cases = [it.validity for it in judge_cases(recipe, context.instance, slides)]

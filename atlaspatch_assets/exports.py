@@ -9,7 +9,7 @@ import dagster as dg
 from pydantic import Field
 
 from atlaspatch_assets.pools import SLIDE_IO
-from atlaspatch_assets.results import NOTHING_DONE, table
+from atlaspatch_assets.results import NO_VALUE, NOTHING_DONE, table
 from atlaspatch_core.errors import AtlasPatchError, InvalidProject
 from atlaspatch_core.recipe import Recipe
 
@@ -49,6 +49,7 @@ def build_export(recipe: Recipe) -> dg.JobDefinition:
     @dg.op(
         name="export_results",
         pool=SLIDE_IO,
+        out=NO_VALUE,
         description="Writes valid results for other programs; what was exported before and is the same is left alone.",
     )
     def export_results(context: dg.OpExecutionContext, config: ExportConfig) -> None:

@@ -27,7 +27,7 @@ def event_metadata(outcome: Outcome) -> Metadata:
         **_given("warnings", warnings(outcome.findings)),
         **_given("fingerprint", outcome.fingerprint),
         **_numbers(outcome.numbers),
-        **{name: dg.MetadataValue.text(text) for name, text in outcome.facts.items()},
+        **{name: dg.MetadataValue.text(text) for name, text in outcome.facts.items() if text},
         "seconds": dg.MetadataValue.float(round(outcome.seconds, 3)),
         **({"path": dg.MetadataValue.path(outcome.path)} if outcome.path else {}),
     }

@@ -3,7 +3,7 @@
 import dagster as dg
 from pydantic import Field
 
-from atlaspatch_assets.results import NOTHING_DONE, table
+from atlaspatch_assets.results import NO_VALUE, NOTHING_DONE, table
 from atlaspatch_core.project import Project
 
 JOB_NAME = "prune_temporary_files"
@@ -24,7 +24,11 @@ class PruneConfig(dg.Config):
 def build_pruning(project: Project) -> dg.JobDefinition:
     """Return the job ``prune_temporary_files``."""
 
-    @dg.op(name="sweep", description="Removes what killed processes left half-written; files being written stay.")
+    @dg.op(
+        name="sweep",
+        description="Removes what killed processes left half-written; files being written stay.",
+        out=NO_VALUE,
+    )
     def sweep(context: dg.OpExecutionContext, config: PruneConfig) -> None:
         from atlaspatch_core.pruning import prune
 

@@ -10,10 +10,10 @@ from pydantic import Field
 
 from atlaspatch_assets.arrival import CLASHING, REMOVED
 from atlaspatch_assets.partitions import SLIDES
-from atlaspatch_assets.results import NOTHING_DONE, table
+from atlaspatch_assets.results import NO_VALUE, NOTHING_DONE, table
 from atlaspatch_core.atomic import slide_lock
 from atlaspatch_core.discovery import find_slides
-from atlaspatch_core.errors import InvalidProject, NoSlides, UnseenSlides
+from atlaspatch_core.errors import AtlasPatchError, InvalidProject, NoSlides, UnknownName, UnseenSlides
 from atlaspatch_core.project import Project
 from atlaspatch_core.searching import root_of
 from atlaspatch_core.store import Store
@@ -48,10 +48,12 @@ class Retirement:
 def build_retirement(project: Project) -> dg.JobDefinition:
     """Return the job ``retire_slides``."""
 
-    @dg.op(description=__doc__)
+    @dg.op(description=__doc__, out=NO_VALUE)
     def retire(context: dg.OpExecutionContext, config: RetireConfig) -> None:
-        removed = set(context.instance.get_dynamic_partitions(str(REMOVED.name)))
-        plan = plan_retirement(project, config.slides or sorted(removed))
+        try:
+            plan = plan_retirement(project, _chosen(context.instance, config.slides))
+        except AtlasPatchError as error:
+            raise dg.Failure(str(error), allow_retries=False) from error
         for line in in_words(plan, delete_outputs=config.delete_outputs):
             context.log.info(line)
         context.add_output_metadata(told(plan, config))
@@ -71,6 +73,14 @@ def build_retirement(project: Project) -> dg.JobDefinition:
         retire()
 
     return retire_slides
+
+
+def _chosen(instance: dg.DagsterInstance, stems: Sequence[str]) -> list[str]:
+    """Return the slides to retire: those that are named, or all that are marked. Raises UnknownName."""
+    known = set(instance.get_dynamic_partitions(str(SLIDES.name)))
+    if unknown := [stem for stem in stems if stem not in known]:
+        raise UnknownName(f"{', '.join(unknown)}: no partition has this name; the page of `slide` lists them")
+    return list(stems) or sorted(instance.get_dynamic_partitions(str(REMOVED.name)))
 
 
 def plan_retirement(project: Project, stems: Sequence[str]) -> list[Retirement]:
@@ -120,7 +130,7 @@ def in_words(plan: Sequence[Retirement], *, delete_outputs: bool) -> Iterator[st
     verb = "deleted" if delete_outputs else "kept"
     for slide in plan:
         yield f"{slide.stem}: partition removed; {len(slide.files)} files ({slide.bytes:,} bytes) {verb}"
-    yield f"{len(plan)} slides, {sum(slide.bytes for slide in plan):,} bytes {verb}"
+    yield f"{len(plan)} slide{'' if len(plan) == 1 else 's'}, {sum(slide.bytes for slide in plan):,} bytes {verb}"
 
 
 def told(plan: Sequence[Retirement], config: RetireConfig) -> dict[str, Any]:

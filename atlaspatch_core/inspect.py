@@ -72,6 +72,9 @@ def _findings(store: Store, stage: Stage, source: SlideSource | None, stem: str,
     path = store.h5(stem, stage.step.geometry)
     try:
         with _opened(path) as file:
+            if stage.dataset not in file and stage.step.kind == "slide_embedding" and _without_patches(file):
+                yield held("readable", 1, 1, "", "the slide has no patches, so there is nothing to embed", least=True)
+                return
             if stage.dataset not in file:
                 yield held("readable", 0, 1, f"{path} has no {stage.dataset}", "the file can be read", least=True)
                 return
@@ -80,6 +83,10 @@ def _findings(store: Store, stage: Stage, source: SlideSource | None, stem: str,
             yield from OF_KIND[stage.step.kind](file, file[stage.dataset])  # type: ignore[arg-type]
     except (OSError, AtlasPatchError, KeyError, ValueError) as error:
         yield held("readable", 0, 1, f"{path} cannot be read: {error}", "", least=True)
+
+
+def _without_patches(file: h5py.File) -> bool:
+    return COORDS in file and file[COORDS].shape[0] == 0  # type: ignore[union-attr]
 
 
 def _opened(path: Path) -> h5py.File:

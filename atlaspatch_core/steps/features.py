@@ -151,7 +151,7 @@ def _keep(job: FeatureJob) -> None:
 
 def _computed(job: FeatureJob, item: Todo) -> Outcome:
     rate = job.total / max(perf_counter() - job.since, 1e-9)
-    numbers = {"patches": job.total, "dim": item.model.dim, "patches_per_second": rate}
+    numbers = {"patches": job.total, "dim": item.model.dim} | ({"patches_per_second": rate} if job.total else {})
     return job.work.outcome(
         item.stage,
         Status.COMPUTED,

@@ -8,7 +8,7 @@ import dagster as dg
 import h5py
 import pytest
 from painting import paint_slide, stain, white
-from small_projects import paint, project, run
+from small_projects import paint, project, run, said
 
 from atlaspatch_assets.audits import OP_NAME, AuditConfig, chosen
 from atlaspatch_assets.batches import OP_NAME as BATCH
@@ -32,6 +32,13 @@ def retire(of, instance, **config) -> dg.ExecuteInProcessResult:
     job = build_definitions(of).resolve_job_def("retire_slides")
     settings = {"ops": {"retire": {"config": config}}}
     return job.execute_in_process(instance=instance, run_config=settings, raise_on_error=False)
+
+
+def failure(result: dg.ExecuteInProcessResult) -> str | None:
+    """Return the sentence with which a job says why it did not do it."""
+    (event,) = (event for event in result.all_events if event.is_step_failure)
+    said = event.step_failure_data.user_failure_data
+    return said.description if said else None
 
 
 def verdicts(result: dg.ExecuteInProcessResult, name: str) -> dict[tuple[str, str], str]:
@@ -91,7 +98,9 @@ def test_the_sample_is_another_one_every_week_and_as_large_as_asked_for():
     assert len(first) == 20
     assert first == same != next_week
     assert len(chosen(stems, AuditConfig(share=1.0, most=7), date(2026, 11, 16))) == 7
-    assert chosen(stems, AuditConfig(slides=["s001", "unknown"]), date(2026, 11, 16)) == ["s001"]
+    assert chosen(stems, AuditConfig(slides=["s001"]), date(2026, 11, 16)) == ["s001"]
+    with pytest.raises(dg.Failure, match="unknown: nothing was ever made of a slide of this name"):
+        chosen(stems, AuditConfig(slides=["s001", "unknown"]), date(2026, 11, 16))
 
 
 def test_a_batch_makes_none_of_the_checks_of_the_audit(tmp_path, instance):
@@ -125,10 +134,27 @@ def test_retiring_deletes_the_outputs_of_that_slide_alone_when_told(tmp_path, in
     assert (tmp_path / "output" / "patches" / "here.h5").is_file()
 
 
+def test_the_audit_finds_nothing_wrong_with_the_embedding_that_a_slide_without_patches_has_not(tmp_path, instance):
+    (tmp_path / "slides").mkdir()
+    paint_slide(tmp_path / "slides" / "glass.svs", white(1024, 1024))
+    of = project(tmp_path, encoders=True)
+    assert run(of, instance, ["glass"]).success
+
+    found = verdicts(audit(of, instance, share=1.0), "sound")
+
+    assert {key: why for key, why in found.items() if why} == {("patch_coords", "glass"): "there is no patch"}
+    told = said(instance, "patch_features/efficientnet_lite0", "glass")
+    assert not {"read_by", "patches_per_second"} & told.keys()
+
+
 def test_a_slide_whose_file_is_there_is_not_retired(tmp_path, instance):
     of = gone(tmp_path, instance)
 
-    assert not retire(of, instance, slides=["here"], dry_run=False).success
+    present = retire(of, instance, slides=["here"], dry_run=False)
+    unknown = retire(of, instance, slides=["nobody"], dry_run=False)
+
+    assert failure(present).startswith("here: the slide's file is in the project's folders, and would come back")
+    assert failure(unknown) == "nobody: no partition has this name; the page of `slide` lists them"
     assert instance.get_dynamic_partitions("slides") == ["gone", "here"]
 
 

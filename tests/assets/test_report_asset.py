@@ -64,7 +64,8 @@ def test_the_report_follows_the_last_assets_of_every_branch(tmp_path):
 def test_owners_stand_on_every_asset_and_a_wrong_one_is_refused(tmp_path):
     owned = build_definitions(project(tmp_path, owners=["team:pathology", "ada@lab.org"])).resolve_asset_graph()
 
-    keys = [dg.AssetKey("slide"), dg.AssetKey("patch_coords"), dg.AssetKey("cohort_report")]
-    assert [list(owned.get(key).owners) for key in keys] == [["team:pathology", "ada@lab.org"]] * 3
+    owners = {key.to_user_string(): list(owned.get(key).owners) for key in owned.get_all_asset_keys()}
+    assert {"slide", "patch_coords", "cohort_report", "coverage"} <= owners.keys()
+    assert all(it == ["team:pathology", "ada@lab.org"] for it in owners.values())
     with pytest.raises(InvalidProject, match="'ada' is neither an e-mail address nor"):
         project(tmp_path, owners=["ada"])
