@@ -7,14 +7,13 @@ from typing import Any
 
 import dagster as dg
 from painting import paint_slide, stain, white
-from server import DagsterDev, until
+from server import DagsterDev
+from waiting import until
 
 ENCODER = "timm-test_vit"
 FEATURES = f"patch_features/{ENCODER}"
 EMBEDDING = f"slide_embedding/mean-{ENCODER}"
 ASSETS = ("slide", "tissue_mask", "patch_coords", FEATURES, EMBEDDING)
-SECONDS = 150.0
-"""Deadline of anything that is waited for: sensors tick every 30 s, and the machine may be busy."""
 REST = 30.0
 """Seconds for which a file must lie untouched before the sensor takes it."""
 PIECE = 65_536
@@ -159,7 +158,7 @@ class Lab:
             run = self.instance.get_run_by_id(run_id)
             return run if run and run.is_finished else None
 
-        run = until(f"run {run_id} ends", look, SECONDS)
+        run = until(f"run {run_id} ends", look, pause=0.5)
         log = [entry.user_message for entry in self.instance.all_logs(run_id)]
         return {"status": run.status, "log": "\n".join(log)}
 

@@ -10,27 +10,17 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
+
+from waiting import SECONDS, until
 
 REPOSITORY = Path(__file__).parents[2]
 LOCATION = "atlaspatch"
-SECONDS_TO_START = 120.0
 SECONDS_TO_STOP = 15.0
-
-T = TypeVar("T")
-
-
-def until(what: str, ask: Callable[[], T], seconds: float) -> T:
-    """Return the first true answer. Raises TimeoutError that says what was waited for, and the last answer."""
-    end = time.monotonic() + seconds
-    while not (answer := ask()):
-        if time.monotonic() > end:
-            raise TimeoutError(f"{what}: not within {seconds:.0f} s; last answer {answer!r}")
-        time.sleep(0.5)
-    return answer
+PATIENCE = ("GRPC", "REPOSITORY_GRPC", "SENSOR_GRPC", "SCHEDULE_GRPC")
+"""What Dagster's processes wait for of each other; by default a minute."""
 
 
 def free_port() -> int:
@@ -64,7 +54,7 @@ class DagsterDev:
     def environment(self) -> dict[str, str]:
         """Return the variables that the processes run with."""
         ours = {"DAGSTER_HOME": str(self.home), "ATLASPATCH_PROJECT": str(self.project_file), "OMP_NUM_THREADS": "1"}
-        return os.environ | ours
+        return os.environ | ours | {f"DAGSTER_{what}_TIMEOUT_SECONDS": f"{SECONDS:.0f}" for what in PATIENCE}
 
     def __enter__(self) -> Self:
         self.home.mkdir(parents=True, exist_ok=True)
@@ -80,7 +70,7 @@ class DagsterDev:
                 start_new_session=True,
             )
         try:
-            until("dagster dev answers", self._answers, SECONDS_TO_START)
+            until("dagster dev answers", self._answers, pause=0.5)
         except BaseException:
             self.stop()
             raise
@@ -93,7 +83,7 @@ class DagsterDev:
         """Return the data of a GraphQL answer. Raises RuntimeError with what is wrong with the query."""
         body = json.dumps({"query": query, "variables": variables}).encode()
         request = urllib.request.Request(f"{self.url}/graphql", body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=SECONDS) as answer:
             values = json.load(answer)
         if values.get("errors"):
             raise RuntimeError(str(values["errors"]))

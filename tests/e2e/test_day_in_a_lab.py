@@ -12,13 +12,16 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from lab import ASSETS, EMBEDDING, ENCODER, FEATURES, REST, SECONDS, Lab, SlowCopy, make_weights, paint
-from server import DagsterDev, until
+from lab import ASSETS, EMBEDDING, ENCODER, FEATURES, REST, Lab, SlowCopy, make_weights, paint
+from server import DagsterDev
+from waiting import until
 
 pytestmark = pytest.mark.e2e
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 OUTPUT = Path(os.environ.get("E2E_OUTPUT", "build/e2e"))
+MOST_MS = 300_000
+"""How long a page may take for anything: the machine may be slow."""
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +53,9 @@ def page(lab):
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (pip install '.[dev]')")
     OUTPUT.mkdir(parents=True, exist_ok=True)
     with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"], timeout=MOST_MS)
         page = browser.new_page(viewport={"width": 1500, "height": 1100})
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(MOST_MS)
         yield page
         browser.close()
 
@@ -72,8 +75,8 @@ def materialised(lab: Lab, *stems: str) -> bool:
 
 
 def test_slides_that_lie_still_are_processed_and_one_that_is_being_copied_is_not(lab):
-    until("the slides are embedded", lambda: materialised(lab, "first", "second"), SECONDS)
-    until("the sensor looked twice", lambda: len(lab.ticks("new_slides")) >= 2, SECONDS)
+    until("the slides are embedded", lambda: materialised(lab, "first", "second"), pause=0.5)
+    until("the sensor looked twice", lambda: len(lab.ticks("new_slides")) >= 2, pause=0.5)
 
     assert "third" not in lab.partitions
     assert not lab.records("slide", "third")
@@ -88,7 +91,7 @@ def test_an_edited_mask_takes_its_slide_along_and_no_other(lab):
     corners = [[256, 256], [512, 256], [512, 768], [256, 768], [256, 256]]
     path.write_text(json.dumps({"type": "Polygon", "coordinates": [corners]}))
 
-    until("the embedding follows the mask", lambda: lab.counts("first")[-1] > before[-1], SECONDS)
+    until("the embedding follows the mask", lambda: lab.counts("first")[-1] > before[-1], pause=0.5)
 
     assert lab.said("tissue_mask", "first")["edited"] == "true"
     assert [lab.said(asset, "first")["patches"] for asset in ("patch_coords", FEATURES)] == [2, 2]
@@ -98,7 +101,7 @@ def test_an_edited_mask_takes_its_slide_along_and_no_other(lab):
 
 
 def test_the_copied_slide_comes_once_it_is_whole_and_lay_still(lab):
-    until("the copied slide is embedded", lambda: materialised(lab, "third"), SECONDS)
+    until("the copied slide is embedded", lambda: materialised(lab, "third"), pause=0.5)
 
     whole_at = lab.third.target.stat().st_mtime
     assert lab.records("slide", "third")[0].timestamp - whole_at >= REST
@@ -138,7 +141,7 @@ def test_new_weights_make_features_and_embeddings_stale_and_nothing_else(lab, pa
 
     page.goto(f"{lab.dev.url}/asset-groups")
     page.get_by_role("button", name="Reload definitions").click()
-    until("features are stale", lambda: lab.staleness(FEATURES, "second")[0] == "STALE", SECONDS)
+    until("features are stale", lambda: lab.staleness(FEATURES, "second")[0] == "STALE", pause=0.5)
 
     assert lab.staleness(FEATURES, "second")[1] == ["has a new code version"]
     assert {lab.staleness(asset, "second")[0] for asset in ASSETS[:3]} == {"FRESH"}
@@ -159,7 +162,7 @@ def test_what_the_project_allows_is_computed_by_itself_after_a_canary_and_only_w
 
     lab.write_project("weights_1.safetensors", automatic=True)
     lab.reload()
-    until("embeddings are new", lambda: all(_new(lab, stem, old[stem]) for stem in before), SECONDS)
+    until("embeddings are new", lambda: all(_new(lab, stem, old[stem]) for stem in before), pause=0.5)
 
     repair = lab.runs("materialize_stale")[0]
     assert repair.tags["dagster/sensor_name"] == "propose_upgrade"
