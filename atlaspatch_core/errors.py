@@ -101,6 +101,10 @@ class InvalidManifest(AtlasPatchError):
     """The table of cases has a line that cannot be used."""
 
 
+class NotEnoughMemory(AtlasPatchError):
+    """A step asked for more memory than the machine gives."""
+
+
 class Unexpected(AtlasPatchError):
     """Something that nobody foresaw; the log has the traceback."""
 

@@ -1,6 +1,5 @@
 """Where the patches lie."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -19,6 +18,11 @@ from atlaspatch_core.tissue import TissueMask
 Scale = Literal["true", "nominal"]
 Rule = Literal["lattice", "atlaspatch"]
 Edge = Literal["pad", "drop"]
+LARGEST_PATCH = 65_536
+"""px at the target scale. A batch of one such patch has 12.9 GB."""
+LARGEST_STEP = 1_000_000
+COARSEST_MPP = 1000.0
+"""µm per px, or 0.01x: with the largest patch at the finest scan, corners and sizes still fit 32 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +46,11 @@ class GridSpec:
 
     def __post_init__(self) -> None:
         """Raise InvalidProject for a value that no slide can be cut with."""
-        _require(self.patch_size >= 1, "patch_size", self.patch_size, "1 px or more")
-        _require(
-            self.step_size is None or self.step_size >= 1, "step_size", self.step_size, "1 px or more, or not given"
-        )
-        _require(0 < self.target_mpp < math.inf, "target_mpp", self.target_mpp, "a number of µm/px above 0")
+        _require(1 <= self.patch_size <= LARGEST_PATCH, "patch_size", self.patch_size, f"1 to {LARGEST_PATCH:,} px")
+        is_step = self.step_size is None or 1 <= self.step_size <= LARGEST_STEP
+        _require(is_step, "step_size", self.step_size, f"1 to {LARGEST_STEP:,} px, or leave it out")
+        is_mpp = 0 < self.target_mpp <= COARSEST_MPP
+        _require(is_mpp, "target_mpp", self.target_mpp, f"a number of µm/px above 0, at most {COARSEST_MPP:g}")
         _require(0 <= self.min_tissue <= 1, "min_tissue", self.min_tissue, "a share from 0 to 1")
         for field, kind in (("scale", Scale), ("rule", Rule), ("edge", Edge)):
             value = getattr(self, field)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from atlaspatch_core.errors import InvalidProject
 from atlaspatch_core.filters import FilterSpec
-from atlaspatch_core.grid import GridSpec
+from atlaspatch_core.grid import COARSEST_MPP, LARGEST_PATCH, LARGEST_STEP, GridSpec
 from atlaspatch_core.quality import QualitySpec
 from atlaspatch_core.readers import READERS
 from atlaspatch_core.scale import Downscale
@@ -80,13 +80,13 @@ class Geometry(_Section):
 
     name: str = ""
     """Folder and asset prefix; empty for ``<output>/patches``. Several geometries need different names."""
-    patch_size: int = Field(gt=0)
+    patch_size: int = Field(gt=0, le=LARGEST_PATCH)
     """px at the target scale."""
-    step_size: int | None = Field(default=None, gt=0)
+    step_size: int | None = Field(default=None, gt=0, le=LARGEST_STEP)
     """Stride, px at the target scale; the patch size when left out."""
-    target_mag: float | None = Field(default=None, gt=0, le=120)
+    target_mag: float | None = Field(default=None, ge=10 / COARSEST_MPP, le=120)
     """Target magnification; 20 means 0.5 µm/px."""
-    target_mpp: float | None = Field(default=None, gt=0)
+    target_mpp: float | None = Field(default=None, gt=0, le=COARSEST_MPP)
     """Target scale, µm per px; instead of ``target_mag``."""
     scale: Literal["true", "nominal"] = "true"
     min_tissue: float = Field(default=0.1, ge=0, le=1)

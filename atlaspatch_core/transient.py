@@ -13,7 +13,7 @@ TRANSIENT_ERRNOS = frozenset(
 """Storage that is gone or full, and handles that are used up. A missing file or permission does not come by waiting."""
 
 OUT_OF_MEMORY = ("OutOfMemoryError", "MemoryError")
-"""Names of classes: torch has its own, and is not imported to ask."""
+"""Names of classes, or of their bases: torch has its own, and is not imported to ask."""
 
 
 def is_transient(error: BaseException) -> bool:
@@ -34,4 +34,4 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 def _passes(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno in TRANSIENT_ERRNOS
-    return type(error).__name__ in OUT_OF_MEMORY
+    return any(kind.__name__ in OUT_OF_MEMORY for kind in type(error).__mro__)

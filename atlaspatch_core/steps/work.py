@@ -11,7 +11,7 @@ from shapely import Polygon
 
 from atlaspatch_core.contours import read_geojson
 from atlaspatch_core.discovery import SlideSource, open_source
-from atlaspatch_core.errors import AtlasPatchError, MissingUpstream, OutOfDate, Unexpected
+from atlaspatch_core.errors import AtlasPatchError, MissingUpstream, NotEnoughMemory, OutOfDate, Unexpected
 from atlaspatch_core.fingerprint import Identity, why_stale
 from atlaspatch_core.grid import PatchGrid
 from atlaspatch_core.hdf5 import COORDS, TISSUE_FRACTION, Kept, read_array
@@ -208,6 +208,12 @@ def attempt(work: SlideWork, stage: Stage, action: Callable[[], Result]) -> Resu
         return action()
     except AtlasPatchError as error:
         return work.failed(stage, error, since)
+    except MemoryError as error:
+        cause = " ".join(str(error).split())
+        told = f"{work.stem}: {stage.step} needs more memory than there is ({cause}); take smaller patches or batches"
+        short = NotEnoughMemory(told)
+        short.__cause__ = error
+        return work.failed(stage, short, since)
     except Exception as error:  # a slide that breaks a library in a way nobody foresaw stops no other
         log.exception("%s: %s failed unexpectedly", work.stem, stage.step)
         unexpected = Unexpected(f"{work.stem}: {stage.step} failed unexpectedly: {error!r}")

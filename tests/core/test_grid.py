@@ -201,9 +201,12 @@ def test_the_atlaspatch_rule_states_tissue_shares_too():
     ("field", "value"),
     [
         ("patch_size", 0),
+        ("patch_size", 65_537),
         ("step_size", 0),
+        ("step_size", 10**30),
         ("step_size", -5),
         ("target_mpp", 0.0),
+        ("target_mpp", 1000.1),
         ("target_mpp", float("nan")),
         ("target_mpp", float("inf")),
         ("min_tissue", -0.1),
@@ -216,6 +219,12 @@ def test_the_atlaspatch_rule_states_tissue_shares_too():
 def test_an_impossible_geometry_is_refused_by_name_value_and_bound(field: str, value: object):
     with pytest.raises(InvalidProject, match=f"{field} is {value}: give "):
         GridSpec(**{"patch_size": 256, field: value})  # type: ignore
+
+
+def test_the_largest_and_coarsest_patch_of_the_finest_scan_is_laid():
+    tiny = info(mpp=0.05)
+    grid = lay_grid(tiny, [box(0, 0, 500, 500)], GridSpec(65_536, 1_000_000, 1000.0, min_tissue=0))
+    assert coords5(grid).tolist() == [[0, 0, 1_310_720_000, 1_310_720_000, 0]]
 
 
 def test_overlap_is_what_neighbours_share():

@@ -261,6 +261,15 @@ def test_an_encoder_that_gives_nan_fails_the_slides_and_steps_it_concerns(tmp_pa
     assert "NaN" in failed[0].why
 
 
+def test_a_batch_too_large_for_the_memory_is_one_sentence_and_may_be_tried_again(tmp_path):
+    outcomes = run([slide(tmp_path)], project(tmp_path, runtime={"device": "cpu", "feature_batch_size": 10**12}))
+    failed = next(outcome for outcome in outcomes if outcome.status is Status.FAILED)
+    assert failed.step.kind == "patch_features"
+    assert failed.why.startswith("a: patch_features/efficientnet_lite0 needs more memory than there is (Unable to allo")
+    assert failed.why.endswith("; take smaller patches or batches")
+    assert failed.transient
+
+
 DARK = (150, 50, 130)
 NAN_WHERE_DARK = """
 from torch import nn
