@@ -49,11 +49,13 @@ def run(options: Mapping[str, Any], hooks: Hooks, *, force: bool, verbose: bool)
     """Do the work, print it, and return the exit code. Raises InvalidManifest before any work."""
     recipe = recipe_of(options)
 
+    from atlaspatch_core.atomic import make_folder
     from atlaspatch_core.cli.display import Display
     from atlaspatch_core.patients.encoding import encode_cases, slide_steps
     from atlaspatch_core.patients.manifest import read_manifest
 
     manifest = read_manifest(options["manifest_path"])
+    make_folder(recipe.project.output)
     cases: list[Outcome] = []
     with (
         Display(len(manifest.slides), len(slide_steps(recipe, recipe.cases)), verbose=verbose) as display,

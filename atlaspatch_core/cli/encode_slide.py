@@ -53,10 +53,12 @@ def run(options: Mapping[str, Any], hooks: Hooks, *, force: bool, verbose: bool)
     recipe = recipe_of({**options, "device": devices[0]})
     discovery = slides_at_rest(recipe.project)
 
+    from atlaspatch_core.atomic import make_folder
     from atlaspatch_core.cli.display import Display
     from atlaspatch_core.cli.printing import fate_of, summary
     from atlaspatch_core.tracking.tracker import Command, Tracker
 
+    make_folder(recipe.project.output)
     command = Command("encode-slide", {**options, "skip_existing": not force, "verbose": verbose})
     slides = len(discovery.sources) + len(discovery.clashes)
     with (

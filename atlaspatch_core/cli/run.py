@@ -64,10 +64,12 @@ def run(options: Mapping[str, Any], hooks: Hooks, *, force: bool, verbose: bool)
         click.echo(NO_DEAD_LOCKS, err=True)
     discovery = slides_at_rest(plan.recipe.project)
 
+    from atlaspatch_core.atomic import make_folder
     from atlaspatch_core.cli.display import Display
     from atlaspatch_core.cli.printing import fate_of, summary
     from atlaspatch_core.tracking.tracker import Command, Tracker
 
+    make_folder(plan.recipe.project.output)
     slides = len(discovery.sources) + len(discovery.clashes)
     display = Display(slides, len(plan.steps), verbose=verbose)
     told = {**options, "skip_existing": not force, "verbose": verbose}

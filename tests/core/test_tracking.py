@@ -303,6 +303,17 @@ def test_a_folder_that_cannot_be_written_stops_tracking_with_one_warning_and_not
     assert result.output.count("the run is not tracked") == 1
 
 
+@pytest.mark.parametrize("output", ["file", "file/out"])
+def test_an_output_that_cannot_be_made_is_one_sentence_before_any_work(tmp_path, output):
+    paint(tmp_path / "slides", "b")
+    (tmp_path / "file").write_text("")
+
+    result = encode(tmp_path, "--output", str(tmp_path / output))
+
+    assert result.exit_code == 1
+    assert re.fullmatch(r"Error: .*: the folder cannot be made \(.*\); choose another output .*\n", result.output)
+
+
 def test_wrong_usage_is_no_run(tmp_path):
     paint(tmp_path / "slides", "a")
 
