@@ -7,7 +7,8 @@ from atlaspatch_core.dicom_files import SUFFIXES as DICOM_SUFFIXES
 from atlaspatch_core.dicom_files import series_of
 from atlaspatch_core.errors import UnknownName, UnreadableSlide
 from atlaspatch_core.mpp import Mpp, Stated
-from atlaspatch_core.readers.advice import BIOFORMATS, CONVERT, FOREIGN
+from atlaspatch_core.readers.advice import BIOFORMATS, FOREIGN
+from atlaspatch_core.readers.content import no_slide, what_is_wrong, without_its_folder
 from atlaspatch_core.readers.cucim import CUCIM
 from atlaspatch_core.readers.czi import CZI
 from atlaspatch_core.readers.dicom import DICOM
@@ -46,7 +47,7 @@ def open_slide(
     """
     stated = Stated(None if mpp is None else Mpp(mpp, mpp_source or "stated"), tuple(mpp_keys))
     check_file(path)
-    refusal = UnsupportedSlide(no_slide(path))
+    refusal = UnsupportedSlide(f"{stem_of(path)}: {path.name} {_unknown(path)}")
     for candidate in readers_of(path, reader):
         try:
             return candidate.open(path, stated)
@@ -80,9 +81,9 @@ def readers_of(path: Path, name: str | None = None) -> Iterator[Reader]:
         yield from (reader for reader in READERS.values() if suffix in reader.suffixes)
 
 
-def no_slide(path: Path) -> str:
-    """Return what to say of a file that no reader knows."""
-    return f"{stem_of(path)}: {path.name} is no slide; give one of {', '.join(SUFFIXES)}, or {CONVERT}"
+def _unknown(path: Path) -> str:
+    """Return what to say of a file that no reader knows, by content or suffix."""
+    return what_is_wrong(path) if path.suffix.lower() in SUFFIXES else no_slide(SUFFIXES)
 
 
 def is_slide_folder(path: Path) -> bool:
@@ -122,3 +123,5 @@ def check_file(path: Path) -> None:
         ) from error
     if empty:
         raise UnreadableSlide(f"{stem}: {path.name} is empty; copy it again from its source")
+    if lack := without_its_folder(path):
+        raise UnreadableSlide(f"{stem}: {path.name} {lack}")

@@ -2,10 +2,10 @@
 
 COPY = "copy it again from its source, or export it again"
 EXPORT = "export it as 8-bit RGB, in tiles compressed with JPEG, from the program that wrote it"
-CONVERT = (
-    "convert it, with `atlaspatch convert` or, for example, "
-    "`vips tiffsave IN OUT.tiff --tile --pyramid --compression jpeg`"
-)
+VIPS = "`vips tiffsave IN OUT.tiff --tile --pyramid --compression jpeg`"
+CONVERT = f"convert it, with `atlaspatch convert` (PNG, JPEG, WebP, GIF) or with {VIPS}"
+"""For pictures, which both decode from top to bottom. What no reader opens, `atlaspatch convert` cannot open either."""
+TILE = f"store it in tiles, for example with {VIPS}"
 BIOFORMATS = "Bio-Formats' `bfconvert -tilex 256 -tiley 256 -pyramid-resolutions 6 -pyramid-scale 2 IN OUT.ome.tiff`"
 
 FOREIGN = {

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.mpp import Stated
-from atlaspatch_core.readers.advice import CONVERT, COPY
+from atlaspatch_core.readers.advice import COPY
+from atlaspatch_core.readers.content import is_not
 from atlaspatch_core.readers.reader import Reader, import_extra
 from atlaspatch_core.readers.windows import Window, WindowedSlide, describe
 from atlaspatch_core.slide import stem_of
@@ -41,7 +42,7 @@ def open_czi(path: Path, stated: Stated) -> WindowedSlide:
     stem = stem_of(path)
     library = import_extra("pylibCZIrw.czi", "czi", stem)
     if not recognises(path):
-        raise UnreadableSlide(f"{stem}: {path.name} is no CZI; leave out the reader, or {CONVERT}")
+        raise UnreadableSlide(f"{stem}: {path.name} {is_not(path, 'CZI')}")
     cache = library.CacheOptions(
         type=library.CacheType.Standard, max_memory_usage=CACHE_BYTES, max_sub_block_count=None
     )

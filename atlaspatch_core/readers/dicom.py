@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from atlaspatch_core.dicom_files import instances, is_dicom, is_series_folder, series_of
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.mpp import Stated
-from atlaspatch_core.readers.advice import CONVERT, COPY, EXPORT
+from atlaspatch_core.readers.advice import COPY, EXPORT
+from atlaspatch_core.readers.content import is_not
 from atlaspatch_core.readers.reader import Reader, import_extra
 from atlaspatch_core.readers.windows import Window, WindowedSlide, describe
 from atlaspatch_core.slide import stem_of
@@ -36,7 +37,7 @@ def open_dicom(path: Path, stated: Stated) -> WindowedSlide:
         slide = library.WsiDicom.open(files)
     except (*library_errors(), ValueError, KeyError, AttributeError, OSError, EOFError) as error:
         raise UnreadableSlide(
-            f"{stem}: {path.name} is no whole-slide image that wsidicom can open ({error}); {COPY}, or {CONVERT}"
+            f"{stem}: {path.name} is no whole-slide image that wsidicom can open ({error}); {COPY}"
         ) from error
     try:
         return open_series(path, files, slide, stated)
@@ -58,7 +59,7 @@ def instances_of_one_series(path: Path) -> tuple[Path, ...]:
     """Return the files of the slide. Raises UnreadableSlide where they are none, or several slides."""
     stem, files = stem_of(path), instances(path) if recognises(path) or path.is_dir() else ()
     if not files:
-        raise UnreadableSlide(f"{stem}: {path.name} is no DICOM; leave out the reader, or {CONVERT}")
+        raise UnreadableSlide(f"{stem}: {path.name} {is_not(path, 'DICOM')}")
     number = len({series_of(file) for file in files})
     if number > 1:
         raise UnreadableSlide(

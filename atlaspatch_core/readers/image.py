@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.mpp import Stated
 from atlaspatch_core.readers.advice import CONVERT
+from atlaspatch_core.readers.content import is_not
 from atlaspatch_core.readers.reader import Reader
 from atlaspatch_core.readers.windows import Window, WindowedSlide, describe
 from atlaspatch_core.slide import stem_of
@@ -74,7 +75,7 @@ def open_picture(path: Path, stated: Stated) -> WindowedSlide:
 
 def open_image(path: Path) -> "Image":
     """Return the picture, its pixels not yet decoded. Raises UnreadableSlide, also when it is too large for memory."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with warnings.catch_warnings():
@@ -84,10 +85,11 @@ def open_image(path: Path) -> "Image":
         raise UnreadableSlide(
             f"{stem_of(path)}: too large to hold in memory as a picture ({error}); {CONVERT}"
         ) from error
+    except (UnidentifiedImageError, IsADirectoryError) as error:
+        raise UnreadableSlide(f"{stem_of(path)}: {path.name} {is_not(path, 'picture that Pillow knows')}") from error
     except (OSError, SyntaxError, ValueError) as error:
         raise UnreadableSlide(
-            f"{stem_of(path)}: {path.name} is cut short, damaged, or no picture that Pillow knows ({error}); "
-            f"copy it again"
+            f"{stem_of(path)}: {path.name} is cut short or damaged ({error}); copy it again"
         ) from error
 
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from atlaspatch_core.dicom_files import instances, is_series_folder
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.mpp import Stated, find_scale
-from atlaspatch_core.readers.advice import CONVERT, COPY
+from atlaspatch_core.readers.advice import COPY, EXPORT
+from atlaspatch_core.readers.content import is_not
 from atlaspatch_core.readers.labels import institution_of, stain_of, vendor_of
 from atlaspatch_core.readers.reader import Reader, UnsupportedSlide
 from atlaspatch_core.readers.tiff import is_ome
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from openslide import OpenSlide
 
 NAME = "openslide"
+OTHER = f"leave out the reader, so that others are asked, or {EXPORT}"
 WHITE = (255, 255, 255)
 BEYOND = ("Unsupported", "Unrecognized", "not supported")
 """Words by which OpenSlide says that a file is whole and more than it can decode."""
@@ -128,18 +130,16 @@ def refusal(path: Path, cause: str) -> UnreadableSlide:
     """Return why OpenSlide refuses a file, and what to do."""
     stem, code = stem_of(path), cause.rsplit(" ", 1)[-1]
     if "Unsupported or missing image file" in cause:
-        return UnreadableSlide(
-            f"{stem}: {path.name} is cut short, damaged, or no slide that OpenSlide knows; {COPY}, or {CONVERT}"
-        )
+        return UnreadableSlide(f"{stem}: {path.name} {is_not(path, 'slide that OpenSlide knows')}")
     if "TIFF compression" in cause and code in COMPRESSIONS:
         return UnsupportedSlide(
-            f"{stem}: its pixels are compressed with {COMPRESSIONS[code]}, which OpenSlide cannot decode; {CONVERT}"
+            f"{stem}: its pixels are compressed with {COMPRESSIONS[code]}, which OpenSlide cannot decode; {OTHER}"
         )
     if any(word in cause for word in BEYOND):
-        return UnsupportedSlide(f"{stem}: OpenSlide cannot decode {path.name} ({cause}); {CONVERT}")
+        return UnsupportedSlide(f"{stem}: OpenSlide cannot decode {path.name} ({cause}); {OTHER}")
     if "Short read" in cause:
         return UnreadableSlide(f"{stem}: {path.name} is cut short ({cause}); {COPY}")
-    return UnreadableSlide(f"{stem}: OpenSlide cannot open {path.name} ({cause}); {COPY}, or {CONVERT}")
+    return UnreadableSlide(f"{stem}: {path.name} is cut short or damaged, OpenSlide cannot open it ({cause}); {COPY}")
 
 
 def background_of(properties: Mapping[str, str]) -> tuple[int, int, int]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.mpp import Stated
-from atlaspatch_core.readers.advice import CONVERT, COPY
+from atlaspatch_core.readers.advice import COPY
+from atlaspatch_core.readers.content import is_not
 from atlaspatch_core.readers.reader import Reader
 from atlaspatch_core.readers.windows import WindowedSlide, describe
 from atlaspatch_core.slide import stem_of
@@ -98,7 +99,7 @@ def open_pages(path: Path, tiff: "TiffFile", stated: Stated) -> WindowedSlide:
 def check_layout(path: Path) -> None:
     """Raise UnreadableSlide for what is no TIFF, or lays out its tiles in a way of its own."""
     if not is_tiff(path):
-        raise UnreadableSlide(f"{stem_of(path)}: {path.name} is no TIFF; leave out the reader, or {CONVERT}")
+        raise UnreadableSlide(f"{stem_of(path)}: {path.name} {is_not(path, 'TIFF')}")
     vendor = vendor_of_layout(path)
     if vendor not in PLAIN:
         raise UnreadableSlide(

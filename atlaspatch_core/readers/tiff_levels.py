@@ -11,7 +11,7 @@ import tifffile
 from numpy.typing import ArrayLike, NDArray
 
 from atlaspatch_core.errors import UnreadableSlide
-from atlaspatch_core.readers.advice import CONVERT, COPY, EXPORT
+from atlaspatch_core.readers.advice import COPY, EXPORT, TILE
 from atlaspatch_core.readers.blocks import MOST_BLOCK_BYTES, Blocks
 from atlaspatch_core.readers.windows import Window
 from atlaspatch_core.slide import Level, stem_of
@@ -100,6 +100,8 @@ def is_reduction(page: tifffile.TiffPage, full: tifffile.TiffPage) -> bool:
 def check_page(path: Path, page: tifffile.TiffPage) -> None:
     """Raise UnreadableSlide for pixels that cannot be shown rightly, decoded, or held, and for a file that is cut."""
     stem = stem_of(path)
+    if not (page.imagewidth and page.imagelength and page.dataoffsets):
+        raise UnreadableSlide(f"{stem}: {path.name} is cut short or damaged: a page of it has no pixels; {COPY}")
     if page.compression not in tifffile.TIFF.DECOMPRESSORS:
         raise UnreadableSlide(f"{stem}: {path.name} has {compression_name(page)}, which no reader decodes; {EXPORT}")
     if not decoders(page) or page.tiledepth != 1 or page.imagedepth != 1:
@@ -139,7 +141,7 @@ def stored_level(path: Path, page: tifffile.TiffPage) -> TiledLevel:
     if tiled.tile_width * tiled.tile_height * 3 > MOST_BLOCK_BYTES:
         raise UnreadableSlide(
             f"{stem_of(path)}: {path.name} stores {tiled.tile_width} × {tiled.tile_height} px in one piece, which "
-            f"every read would decode (at most {MOST_BLOCK_BYTES:,} bytes); {CONVERT}"
+            f"every read would decode (at most {MOST_BLOCK_BYTES:,} bytes); {TILE}"
         )
     return tiled
 

@@ -218,14 +218,55 @@ def test_no_slide_no_file_an_empty_file_and_a_folder_are_each_named(tmp_path):
     (tmp_path / "folder.tiff").mkdir()
     assert refused(tmp_path / "notes.txt").startswith("notes: notes.txt is no slide; give one of .svs")
     assert refused(tmp_path / "empty.svs").startswith("empty: empty.svs is empty")
-    assert "no slide that OpenSlide knows" in refused(tmp_path / "text.svs")
+    assert "begins as no slide does; copy it again" in refused(tmp_path / "text.svs")
     assert "No such file" in refused(tmp_path / "missing.svs")
     assert "is a folder and not one slide" in refused(tmp_path / "folder.tiff")
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("a.svs", bytes(1000), "begins with zeros, as copies do that broke off; copy it again"),
+        ("a.ndpi", b"PK\3\4", "is a ZIP archive; unpack it"),
+        ("a.tiff", b"\n<!DOCTYPE HTML>\n404", "is a web page, which servers send"),
+        (
+            "a.dcm",
+            b"version https://git-lfs.github.com/spec/v1",
+            "is the pointer that Git LFS leaves in place of a file; fetch it with `git lfs pull`",
+        ),
+        ("a.vms", b"[Virtual Microscope Specimen]", "is an index, the files of which are missing or damaged; copy all"),
+        ("a.scn", b"?" * 1000, "is damaged, or of another format than its name says: it begins as no slide does; copy"),
+        ("a.jpg", b"?" * 1000, "is damaged, or of another format than its name says: it begins as no slide does; copy"),
+        ("a.svs", b"II*\0\10\0\0\0" + bytes(1000), "is cut short"),
+    ],
+)
+def test_a_file_that_is_damaged_or_something_else_is_called_so_and_not_to_be_converted(tmp_path, name, content, told):
+    path = tmp_path / name
+    path.write_bytes(content)
+    message = refused(path, mpp=0.5)
+    assert message.startswith(f"a: {name} {told}")
+    assert "convert" not in message
+
+
+def test_a_mirax_slide_without_its_folder_is_not_taken_for_a_picture(tmp_path):
+    Image.fromarray(noise(60, 40)).save(tmp_path / "a.png")
+    (tmp_path / "a.png").rename(tmp_path / "a.mrxs")
+    assert refused(tmp_path / "a.mrxs", mpp=0.5).startswith("a: a.mrxs lacks its folder a/ with Slidedat.ini")
+
+
+@pytest.mark.parametrize("reader", ["openslide", "tiff", "dicom", "image"])
+def test_a_reader_that_was_forced_on_another_format_is_to_be_left_out(tmp_path, reader):
+    path = tmp_path / ("a.tiff" if reader == "image" else "a.png")
+    pixels = noise(60, 40)
+    paint_slide(path, pixels) if reader == "image" else Image.fromarray(pixels).save(path)
+    message = refused(path, mpp=0.5, reader=reader)
+    assert "; leave out the reader, so that another is asked" in message
+    assert "damaged" not in message
+
+
 def test_unsupported_compression_is_called_by_its_name():
     message = str(refusal(Path("a.tiff"), "Unsupported TIFF compression: 34712"))
-    assert message.startswith("a: its pixels are compressed with JPEG 2000, which OpenSlide cannot decode; convert it")
+    assert message.startswith("a: its pixels are compressed with JPEG 2000, which OpenSlide cannot decode; leave out")
 
 
 def test_labels_come_from_known_keys_first_then_from_any_key_with_the_word():

@@ -165,7 +165,7 @@ def test_dicom_that_is_no_whole_slide_is_refused(tmp_path):
     instance.SOPClassUID = instance.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
     instance.save_as(tmp_path / "ct.dcm")
     assert "no whole-slide image that wsidicom can open" in refused(tmp_path / "ct.dcm")
-    (tmp_path / "text.dcm").write_text("no slide")
+    (tmp_path / "text.dcm").write_bytes(b"\x89PNG")
     assert "no DICOM" in refused(tmp_path / "text.dcm", reader="dicom")
 
 

@@ -297,7 +297,7 @@ def test_damaged_tile_of_a_tiff_is_refused_when_it_is_read(tmp_path):
 
 
 def test_what_is_no_tiff_is_refused_by_the_tiff_reader(tmp_path):
-    (tmp_path / "a.tiff").write_text("no slide")
+    (tmp_path / "a.tiff").write_bytes(b"\x89PNG")
     assert refused(tmp_path / "a.tiff", reader="tiff").startswith("a: a.tiff is no TIFF")
 
 
