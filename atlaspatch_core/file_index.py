@@ -38,9 +38,9 @@ class FileIndex:
         changed = [stem for stem, mark in now.items() if stem not in known or known[stem][0] != mark]
         fresh = dict(zip(changed, self._read_all(path(stem) for stem in changed), strict=True))
         values = {stem: fresh[stem] if stem in fresh else known[stem][1] for stem in now}
-        if self.remember and (changed or known.keys() - now.keys()):
-            old = {stem: mark for stem, mark in now.items() if files[stem].st_mtime_ns < settled or stem not in fresh}
-            self._remember({stem: [mark, values[stem]] for stem, mark in old.items()})
+        old = [stem for stem in now if stem not in fresh or files[stem].st_mtime_ns < settled]
+        if self.remember and (kept := {stem: [now[stem], values[stem]] for stem in old}) != known:
+            self._remember(kept)
         return values
 
     def _read_all(self, paths: Iterable[Path]) -> list[Any]:

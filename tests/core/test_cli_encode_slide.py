@@ -76,9 +76,9 @@ def start(slides: Path, output: Path, *more: str) -> "subprocess.Popen[str]":
 
 
 def states(folder: Path) -> dict[str, tuple[bytes, int]]:
-    """Return content and modification time of every file, but for what tells of runs: each adds to that."""
+    """Return content and modification time of every file, but for caches, and what tells of runs: each adds to that."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    files = [file for file in files if file.parent != folder / "runs" and file != folder / "summary.md"]
+    files = [file for file in files if file.parent.name not in ("runs", ".index") and file != folder / "summary.md"]
     return {str(file.relative_to(folder)): (file.read_bytes(), file.stat().st_mtime_ns) for file in files}
 
 

@@ -64,7 +64,11 @@ def patches(folder: Path, stem: str = "a") -> list[list[int]]:
 def states(folder: Path, *without: str) -> dict[str, tuple[bytes, int]]:
     """Return content and modification time of every file of the output, but for those of some slides."""
     files = [path for path in (folder / "out").rglob("*") if path.is_file() and path.name.split(".")[0] not in without]
-    return {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in files if ".locks" not in path.parts}
+    return {
+        str(path): (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in files
+        if not {".locks", ".index"} & set(path.parts)
+    }
 
 
 def by_hand(collection: Collection) -> Any:

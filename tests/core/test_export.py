@@ -35,7 +35,7 @@ def edit_mask(folder: Path, stem: str) -> None:
 
 
 def snapshot(folder: Path) -> dict[Path, tuple[bytes, int]]:
-    files = [path for path in folder.rglob("*") if path.is_file() and ".locks" not in path.parts]
+    files = [path for path in folder.rglob("*") if path.is_file() and not {".locks", ".index"} & set(path.parts)]
     return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
 
 
