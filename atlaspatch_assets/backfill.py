@@ -8,6 +8,7 @@ from hashlib import sha256
 import dagster as dg
 
 from atlaspatch_assets.batches import batch_config, in_batches
+from atlaspatch_assets.checks import own_checks
 from atlaspatch_assets.jobs import JOB_NAME
 from atlaspatch_assets.stages import asset_key
 from atlaspatch_core.errors import UnknownName
@@ -61,12 +62,20 @@ class Plan:
     """Those that will be made; with failed ones that are tried again, all that depends on them and is not fresh."""
     held_up: tuple[Validity, ...]
     """Those that are left out: something upstream of them failed, and is not tried again."""
+    gone: tuple[Validity, ...]
+    """Those that are left out: their slide's file is gone."""
     orders: tuple[Order, ...]
     """What to run: the outputs, and what upstream of them is not fresh."""
 
 
-def plan(recipe: Recipe, found: Sequence[Validity], states: Collection[State], steps: Collection[Step]) -> Plan:
-    """Return what to run so that the outputs of these steps in these states become fresh.
+def plan(
+    recipe: Recipe,
+    found: Sequence[Validity],
+    states: Collection[State],
+    steps: Collection[Step],
+    gone: Collection[str] = (),
+) -> Plan:
+    """Return what to run so that the outputs of these steps in these states become fresh; ``gone`` slides cannot.
 
     Where failed outputs are among them, what of ``steps`` depends on these is run, too, fresh or not: they may come out
     otherwise than before. Where they are not, what depends on failed outputs is left out: it needs a person.
@@ -74,7 +83,8 @@ def plan(recipe: Recipe, found: Sequence[Validity], states: Collection[State], s
     below = _dependants(recipe) if State.FAILED in states else {}
     by_stem: defaultdict[str, dict[Step, Validity]] = defaultdict(dict)
     for validity in found:
-        by_stem[validity.stem][validity.step] = validity
+        if validity.stem not in gone:
+            by_stem[validity.stem][validity.step] = validity
     asked: list[Validity] = []
     run: defaultdict[str, set[Step]] = defaultdict(set)
     for stem, of_slide in by_stem.items():
@@ -83,7 +93,8 @@ def plan(recipe: Recipe, found: Sequence[Validity], states: Collection[State], s
             run[stem] |= _with_upstream(recipe, step, of_slide, states) or set()
     made = tuple(it for it in asked if it.step in run[it.stem])
     held_up = tuple(it for it in asked if it.step not in run[it.stem])
-    return Plan(made, held_up, tuple(_grouped(recipe, run)))
+    lost = tuple(wanted((it for it in found if it.stem in gone), states, steps))
+    return Plan(made, held_up, lost, tuple(_grouped(recipe, run)))
 
 
 def _asked(
@@ -145,6 +156,7 @@ def requests(
                 partition_key=batch[0],
                 run_config=batch_config(batch),
                 asset_selection=order.keys,
+                asset_check_keys=own_checks(order.keys),
                 tags=dict(tags),
             )
 

@@ -7,6 +7,8 @@ from typing import Any
 import dagster as dg
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
+from atlaspatch_assets.checks import own_checks
+
 CASES = dg.DynamicPartitionsDefinition(name="cases")
 """One dynamic partition per case, keyed by case_id."""
 
@@ -34,6 +36,7 @@ def cases_request(
         partition_key=case_ids[0],
         run_config=cases_config(case_ids),
         asset_selection=list(assets) if assets else None,
+        asset_check_keys=own_checks(assets) if assets else None,
         tags=dict(tags or {}),
     )
 

@@ -12,6 +12,7 @@ from typing import Self
 import dagster as dg
 
 from atlaspatch_assets.batches import batch_config, in_batches
+from atlaspatch_assets.checks import own_checks
 from atlaspatch_assets.jobs import JOB_NAME
 from atlaspatch_assets.partitions import SLIDES
 from atlaspatch_assets.stages import asset_key
@@ -162,4 +163,5 @@ def _request(stems: Sequence[str], tick: Tick, assets: Iterable[dg.AssetKey]) ->
         partition_key=stems[0],
         run_config=batch_config(stems),
         asset_selection=list(assets),
+        asset_check_keys=own_checks(assets),
     )

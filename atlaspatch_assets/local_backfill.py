@@ -14,7 +14,7 @@ from atlaspatch_assets.checks import Standing
 from atlaspatch_assets.events import events
 from atlaspatch_assets.local_run import Row, materialize, materialize_cases
 from atlaspatch_assets.partitions import register
-from atlaspatch_assets.retries import remarks
+from atlaspatch_assets.retries import gone_slides, remarks
 from atlaspatch_assets.stages import asset_key
 from atlaspatch_assets.upgrades import Tell, settle
 from atlaspatch_assets.validity import judge
@@ -58,7 +58,8 @@ def backfill(
         register_cases(recipe, instance)
         register(instance, (source.stem for source in find_slides(recipe.project).sources))
     found = judge(recipe, instance)
-    todo = plan(recipe, found, states, steps)
+    gone = gone_slides(recipe.project, {it.stem for it in found})
+    todo = plan(recipe, found, states, steps, gone)
     of_cases = wanted([it.validity for it in judge_cases(recipe, instance, found)], states, steps)
     _tell_what(recipe, todo, of_cases, instance, tell)
     if dry_run or not (todo.orders or of_cases):
@@ -67,7 +68,7 @@ def backfill(
         standing = Standing(instance)
         for outcome in settle(recipe, [it for it in todo.outputs if it.state is State.STALE], tell):
             _keep(outcome, standing, show)
-        todo = plan(recipe, judge(recipe, instance), states, steps)
+        todo = plan(recipe, judge(recipe, instance), states, steps, gone)
     done = _compute(recipe, todo.orders, instance, show)
     return _with_cases(recipe, instance, states, steps, {it.stem for it in of_cases}, done, show)
 

@@ -12,7 +12,7 @@ from dagster_shared.error import SerializableErrorInfo
 
 from atlaspatch_assets import cases
 from atlaspatch_assets.batches import batch_config, in_batches
-from atlaspatch_assets.checks import PROCESSED
+from atlaspatch_assets.checks import PROCESSED, own_checks
 from atlaspatch_assets.definitions import build_definitions
 from atlaspatch_assets.jobs import JOB_NAME
 from atlaspatch_assets.partitions import register
@@ -80,6 +80,8 @@ def _run(
     assets: Sequence[dg.AssetKey] | None,
 ) -> Iterator[str]:
     run_id = str(uuid.uuid4())
+    if assets:
+        job = job.get_subset(asset_selection=set(assets), asset_check_selection=set(own_checks(assets)))
     instance.add_event_listener(run_id, lambda entry: [show(row) for row in rows(entry)])
     result = job.execute_in_process(
         instance=instance,
@@ -87,7 +89,6 @@ def _run(
         run_config=config | QUIET,
         run_id=run_id,
         tags={"atlaspatch/source": "cli"},
-        asset_selection=assets,
         raise_on_error=False,
     )
     yield from filter(None, map(_crash, result.all_events))

@@ -10,6 +10,7 @@ from atlaspatch_assets.backfill import chosen_steps, plan, requests, wanted
 from atlaspatch_assets.case_requests import cases_to_make
 from atlaspatch_assets.case_validity import judge_cases
 from atlaspatch_assets.repair_config import MATERIALIZE_STALE, STATES, config_of
+from atlaspatch_assets.retries import gone_slides
 from atlaspatch_assets.stages import code_version
 from atlaspatch_assets.validity import judge
 from atlaspatch_core.recipe import Recipe
@@ -78,7 +79,7 @@ def build_launches(
         found = judge(recipe, context.instance)
         states, steps = STATES[run.job_name], chosen_steps(recipe, config.assets)
         tags = {"atlaspatch/reason": run.job_name, "atlaspatch/asked_by": run.run_id}
-        todo = plan(recipe, found, states, steps).orders
+        todo = plan(recipe, found, states, steps, gone_slides(recipe.project, {it.stem for it in found})).orders
         asks = list(requests(todo, recipe.project.runtime.slides_per_run, run.run_id, tags))
         asks += cases_to_make(recipe, context.instance, found, states, steps, tags, run.run_id)
         yield from asks[:MOST_RUNS_ASKED]

@@ -1,4 +1,4 @@
-"""Failed outputs that are tried again: how many slides that is, and how many of them nobody has mended."""
+"""What is told of a plan: failed slides that are tried again, those nobody has mended, and those that are left out."""
 
 from collections.abc import Collection, Iterable
 
@@ -25,18 +25,31 @@ def remarks(project: Project, instance: dg.DagsterInstance, plan: Plan) -> list[
         found.append(f"{_slides(failed)} failed and will be tried again, with all that depends on it")
     if doomed:
         found.append(
-            f"{_slides(doomed)} of these will fail again, unless what reads them changed: gone, or as refused before"
+            f"{_slides(doomed)} of these will fail again, unless what reads them changed: they are as refused before"
         )
     if held_up:
         found.append(
             f"{_slides(held_up)} left out, because what comes before failed; "
             "the job materialize_failed, or 'atlaspatch backfill --failed', tries that again"
         )
+    if plan.gone:
+        gone = _slides({it.stem for it in plan.gone})
+        found.append(f"{gone} left out, because the file is gone; the job retire_slides takes partitions away")
     return found
 
 
+def gone_slides(project: Project, stems: Iterable[str]) -> set[str]:
+    """Return which of these slides lie in no folder of the project; none while a folder cannot be looked into."""
+    try:
+        found = find_slides(project)
+    except NoSlides:
+        return set()
+    there = {source.stem for source in found.sources} | {clash.stem for clash in found.clashes}
+    return set() if found.unseen else set(stems) - there
+
+
 def unmended(project: Project, instance: dg.DagsterInstance, stems: Iterable[str]) -> list[str]:
-    """Return which of these slides are gone, share their stem, or are the very files that were refused.
+    """Return which of these slides share their stem, or are the very files that were refused.
 
     A slide that failed in a run, rather than being refused by the sensor, is opened.
     """

@@ -21,7 +21,7 @@ from atlaspatch_assets.repair_config import (
 )
 from atlaspatch_assets.repair_sensors import build_launches, build_proposals
 from atlaspatch_assets.results import NO_VALUE, NOTHING_DONE, table
-from atlaspatch_assets.retries import remarks
+from atlaspatch_assets.retries import gone_slides, remarks
 from atlaspatch_assets.validity import judge
 from atlaspatch_core.discovery import find_slides
 from atlaspatch_core.errors import AtlasPatchError
@@ -107,7 +107,7 @@ def _what(name: str) -> str:
 def _find(context: dg.OpExecutionContext, recipe: Recipe, name: str, config: RepairConfig) -> Iterator[Any]:
     states, steps = STATES[name], _steps(recipe, config)
     found = judge(recipe, context.instance)
-    todo = plan(recipe, found, states, steps)
+    todo = plan(recipe, found, states, steps, gone_slides(recipe.project, {it.stem for it in found}))
     of_cases = wanted([it.validity for it in judge_cases(recipe, context.instance, found)], states, steps)
     measured, asked = rates(recipe, context.instance), list(todo.outputs)
     _tell_reasons([*asked, *of_cases], context.log.info)

@@ -111,6 +111,7 @@ def test_other_numbers_are_computed_in_batches_for_the_stale_slides_alone(tmp_pa
     (request,) = requests
     assert request.run_config["ops"]["slides_to_embeddings"]["config"]["slides"] == ["a", "c"]
     assert [key.to_user_string() for key in request.asset_selection or ()] == [FEATURES, EMBEDDING]
+    assert {key.name for key in request.asset_check_keys or ()} == {"processed"}
     assert request.tags["atlaspatch/reason"] == MATERIALIZE_STALE
     assert [it.run_key for it in asked(changed, instance, result)] == [request.run_key]
     assert grant(changed, instance, request).success
@@ -197,6 +198,33 @@ def test_failed_slides_are_counted_and_tried_again_with_all_that_depends_on_them
     assert states(of, instance)["patch_coords"] == {"broken missing"}
     new = takes(launch(of, MATERIALIZE_NEW, instance))
     assert (new["to_compute"], new["held_up"]) == ("nothing to do", 1)
+
+
+def test_slides_whose_files_are_gone_are_left_out_and_counted(tmp_path, instance):
+    paint(tmp_path / "slides", "gone", "here")
+    of = project(tmp_path)
+    run(of, instance, ["gone", "here"])
+    (tmp_path / "slides" / "gone.svs").unlink()
+    changed = project(tmp_path, tissue={"closing_um": 4.0})
+
+    result = launch(changed, MATERIALIZE_STALE, instance, dry_run=False)
+
+    (request,) = asked(changed, instance, result)
+    assert request.run_config["ops"]["slides_to_embeddings"]["config"]["slides"] == ["here"]
+    said_of = [entry.user_message for entry in instance.all_logs(result.run_id)]
+    assert any(it.startswith("1 slide left out, because the file is gone") for it in said_of)
+
+
+def test_a_run_over_some_assets_neither_audits_nor_judges_all_slides(tmp_path, instance):
+    paint(tmp_path / "slides", "a", "b")
+    of = project(tmp_path)
+    run(of, instance, ["a", "b"])
+    changed = project(tmp_path, tissue={"closing_um": 4.0})
+
+    result = run(changed, instance, ["a"], assets=[dg.AssetKey("tissue_mask")])
+
+    assert result.success
+    assert {it.check_name for it in result.get_asset_check_evaluations()} <= {"processed", "tissue_quality"}
 
 
 def propose(of: Project, instance: dg.DagsterInstance, cursor: str | None = None) -> Any:
