@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from atlaspatch_core.cli.logs import logging_to_stderr
+from atlaspatch_core.cli.scripts import with_dashes
+from atlaspatch_core.cli.types import Several
+from atlaspatch_core.cli.values import flat
 from atlaspatch_core.cli.working import INTERRUPTED
 from atlaspatch_core.errors import AtlasPatchError, NoSlides
 
@@ -20,9 +23,12 @@ if TYPE_CHECKING:
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
-@click.command()
-@click.argument("sources", metavar="SRC...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--to", "folder", required=True, type=FOLDER, help="Folder for the files STEM.tiff; made if need be.")
+@click.command(context_settings={"token_normalize_func": with_dashes})
+@click.argument("sources", metavar="SRC...", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--input-dir", type=click.Path(path_type=Path), help="The same as SRC, as scripts for TRIDENT have it.")
+@click.option(
+    "--to", "--job-dir", "folder", required=True, type=FOLDER, help="Folder for the files STEM.tiff; made if need be."
+)
 @click.option("--mpp-csv", type=click.Path(dir_okay=False, path_type=Path), help="CSV with columns wsi,mpp; it wins.")
 @click.option("--downscale-by", default=1.0, show_default=True, help="Px of the slide per px of the result, 1 or more.")
 @click.option(
@@ -36,7 +42,12 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option(
     "--num-workers", default=1, show_default=True, type=click.IntRange(0), help="Slides at once; 0: one per core."
 )
-@click.option("--wsi-ext", multiple=True, help="Only files with this suffix, such as .svs; may be repeated.")
+@click.option(
+    "--wsi-ext",
+    type=Several(),
+    multiple=True,
+    help="Only files with these suffixes, such as .svs or .ome.tif, separated by commas or blanks.",
+)
 @click.option("--recursive", "--search-nested", is_flag=True, help="Search the folders below SRC too.")
 @click.option("--force", is_flag=True, help="Convert anew, also over files that were not made by this command.")
 @click.option("--bigtiff", is_flag=True, hidden=True, help="Always so.")
@@ -45,13 +56,14 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 def convert(
     context: click.Context,
     sources: tuple[Path, ...],
+    input_dir: Path | None,
     folder: Path,
     mpp_csv: Path | None,
     downscale_by: float,
     compression: str,
     quality: int,
     num_workers: int,
-    wsi_ext: tuple[str, ...],
+    wsi_ext: tuple[tuple[str, ...], ...],
     recursive: bool,
     force: bool,
     bigtiff: bool,  # noqa: ARG001
@@ -68,9 +80,12 @@ def convert(
     """
     from atlaspatch_core.convert.settings import Settings
 
+    paths = (*sources, *([input_dir] if input_dir else []))
+    if not paths:
+        raise click.UsageError("name the slides or folders to convert: SRC")
     try:
         settings = Settings(compression, quality, downscale_by)  # pyright: ignore[reportArgumentType]
-        discovery = _discover(sources, folder, mpp_csv, wsi_ext, recursive)
+        discovery = _discover(paths, folder, mpp_csv, flat(wsi_ext), recursive)
     except NoSlides as error:
         raise click.ClickException(str(error)) from error
     except AtlasPatchError as error:

@@ -343,6 +343,19 @@ def test_advice_is_not_to_use_the_command_that_failed(tmp_path, monkeypatch):
     assert "atlaspatch convert" not in result.stdout
 
 
+def test_a_script_for_trident_is_understood(tmp_path):
+    (tmp_path / "slides").mkdir()
+    path = paint_slide(tmp_path / "slides" / "a.svs", white(300, 200))
+    (tmp_path / "mpp.csv").write_text("wsi,mpp\na.svs,0.25\n")
+    places = ("--input_dir", path.parent, "--mpp_csv", tmp_path / "mpp.csv", "--job_dir", tmp_path / "to")
+
+    result = command(*places, "--downscale_by", 2, "--num_workers", 1, "--bigtiff")
+
+    assert result.exit_code == 0, result.output
+    assert "0.5 µm/px" in result.stdout
+    assert command("--to", tmp_path / "to").exit_code == 2
+
+
 def test_an_interrupted_slide_says_so(tmp_path):
     stop = Event()
     stop.set()
@@ -393,7 +406,7 @@ def test_two_files_of_one_stem_fail_unless_one_suffix_is_asked_for(tmp_path):
     paint_slide(slides / "a.tif", texture(300, 300))
 
     clash = command(slides, "--to", tmp_path / "to")
-    chosen = command(slides, "--to", tmp_path / "to", "--wsi-ext", ".SVS")
+    chosen = command(slides, "--to", tmp_path / "to", "--wsi-ext", ".SVS .bif")
 
     assert clash.exit_code == 1
     assert "a  FAILED" in clash.stdout
