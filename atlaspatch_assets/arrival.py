@@ -3,13 +3,14 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
-from atlaspatch_assets.asking import Asked
+from atlaspatch_assets.asking import TAGS, Asked
 from atlaspatch_assets.batches import slides_of_run
 from atlaspatch_assets.checks import PROCESSED
 from atlaspatch_assets.partitions import MOST_KEYS_PER_CALL, SLIDES
@@ -31,6 +32,9 @@ MOST_RUNS_PER_TICK = 20
 SECONDS_PER_TICK = 20.0
 """Time for looking at files. Dagster ends a tick after 60 s."""
 MOST_GONE_PER_TICK = 500
+LATELY = timedelta(days=30)
+MOST_RUNS_IN_VAIN = 500
+"""Runs, the latest, whose slides are asked for again where they saw to none."""
 ENDED_EARLY = (
     "was cancelled, or ended before it saw to them; of the latter another is asked for after 5, 10, 20 ... minutes, at "
     "most 8 times; `materialize_new` asks at once"
@@ -85,7 +89,7 @@ def take_tick(
     there = {source.stem for source in found.sources}
     returned, cleared = removed & (there | clashes.keys()), clashing & there
     store, changed_at = Store(project.output), _table_changed_at(project)
-    again = returned | cleared | (_without_record(store, known) - failed_slides(instance))
+    again = returned | cleared | _left_behind(instance, store)
     what = Known(known, again, lambda: running_slides(instance), refusals(instance))
     looker = Looker(store, what, time.time, seconds_at_rest, changed_at, project.slides)
     look = look_through(found, looker, cursor, _budget(project))
@@ -195,13 +199,13 @@ def _keys(instance: dg.DagsterInstance, definition: dg.DynamicPartitionsDefiniti
     return set(instance.get_dynamic_partitions(str(definition.name)))
 
 
-def _without_record(store: Store, known: set[str]) -> set[str]:
-    """Return the known slides that no run ever looked at; none where the folder of records cannot be listed."""
-    try:
-        recorded = {path.name for path in store.record("any").parent.iterdir()}
-    except OSError:
-        return set()
-    return {stem for stem in known if store.record(stem).name not in recorded}
+def _left_behind(instance: dg.DagsterInstance, store: Store) -> set[str]:
+    """Return the slides of runs that lately ended in vain before they looked at them: those have no record."""
+    lately = datetime.now(UTC) - LATELY
+    filters = dg.RunsFilter(tags=TAGS, statuses=[dg.DagsterRunStatus.FAILURE], updated_after=lately)
+    runs = instance.get_runs(filters=filters, limit=MOST_RUNS_IN_VAIN)
+    stems = {stem for run in runs for stem in slides_of_run(run)}
+    return {stem for stem in stems if not store.record(stem).exists()}
 
 
 def _budget(project: Project) -> Budget:
