@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from atlaspatch_core.encoders.weights import cache_folder, hash_of, recall, remember
+from atlaspatch_core.encoders.weights import cache_folder, hash_of, local_copy, recall, remember
 from atlaspatch_core.errors import MissingExtra, MissingWeights
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -86,7 +86,7 @@ class HubWeights:
             import huggingface_hub as hub
             from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
         except ModuleNotFoundError as error:
-            cure = f"run: pip install huggingface_hub, or name a local copy under [weights] {encoder}"
+            cure = f"run: pip install huggingface_hub, or name a local copy: {local_copy(encoder)}"
             raise MissingExtra(f"{encoder}: fetching its weights needs huggingface_hub; {cure}") from error
         try:
             return Path(next(self._fetched(hub)))
@@ -141,9 +141,8 @@ class HubWeights:
             remember(self._memo(), known)
 
     def _missing(self, encoder: str, cause: str, cure: str) -> str:
-        return (
-            f"{encoder}: no weights from {self.page} ({cause}); {cure}, or name a local copy under [weights] {encoder}"
-        )
+        copy = f"or name a local copy: {local_copy(encoder)}"
+        return f"{encoder}: no weights from {self.page} ({cause}); {cure}, {copy}"
 
 
 def fetch(encoders: Iterable[tuple[str, Any]]) -> None:

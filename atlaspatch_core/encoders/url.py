@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from atlaspatch_core.encoders.hub import offline
-from atlaspatch_core.encoders.weights import hash_of
+from atlaspatch_core.encoders.weights import hash_of, local_copy
 from atlaspatch_core.errors import MissingWeights, WrongWeights
 
 
@@ -56,6 +56,6 @@ class UrlWeights:
             path.parent.mkdir(parents=True, exist_ok=True)
             download_url_to_file(self.url, str(path), hash_prefix=self.digits, progress=False)
         except (OSError, RuntimeError) as error:
-            cure = f"go online once, or name a local copy under [weights] {encoder}"
+            cure = f"go online once, or name a local copy: {local_copy(encoder)}"
             raise MissingWeights(f"{encoder}: no weights from {self.url} ({error}); {cure}") from error
         return path

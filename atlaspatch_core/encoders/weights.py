@@ -13,6 +13,11 @@ from typing import Any, NoReturn
 from atlaspatch_core.errors import MissingWeights
 
 
+def local_copy(name: str) -> str:
+    """Return where to say which file holds the weights of an encoder or a network."""
+    return f"--patch-encoder-ckpt-path {name}=PATH, or [weights] {name} in the project file"
+
+
 @dataclass(frozen=True, slots=True)
 class PackageWeights:
     """A file that an installed Python package carries."""

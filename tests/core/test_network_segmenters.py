@@ -294,7 +294,8 @@ def test_weights_that_cannot_be_fetched_are_one_sentence_with_the_cure(tmp_path)
     said = subprocess.run([sys.executable, "-c", code], env=offline, capture_output=True, text=True, check=True).stdout
     assert said.strip() == (
         "MissingWeights hest: no weights from https://huggingface.co/MahmoodLab/hest-tissue-seg (this run is offline); "
-        "go online once, or name a local copy under [weights] hest"
+        "go online once, or name a local copy: --patch-encoder-ckpt-path hest=PATH, "
+        "or [weights] hest in the project file"
     )
 
 

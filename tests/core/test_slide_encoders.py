@@ -127,7 +127,8 @@ def test_abmil_alone_asks_whose_features():
 
 @pytest.mark.parametrize("name", ["chief", "abmil-efficientnet_lite0", "titan"])
 def test_weights_that_are_not_there_are_one_sentence_with_the_cure(name: str):
-    with pytest.raises(MissingWeights, match=rf"^{name}: .*name .* under \[weights\] {name}$"):
+    places = rf"--patch-encoder-ckpt-path {name}=PATH, or \[weights\] {name} in the project file"
+    with pytest.raises(MissingWeights, match=rf"^{name}: .*name .*: {places}$"):
         load_slide_encoder(find_slide_encoder(name))
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from atlaspatch_core.encoders.checkpoint import read_checkpoint
 from atlaspatch_core.encoders.declaration import PatchEncoder, SlideEncoder, StateDict
 from atlaspatch_core.encoders.slide.calling import pool
-from atlaspatch_core.encoders.weights import NotGiven
+from atlaspatch_core.encoders.weights import NotGiven, local_copy
 from atlaspatch_core.errors import WrongWeights
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def abmil_encoder(patch_encoder: PatchEncoder) -> SlideEncoder:
         dim=None,
         forward=pool,
         architecture=Abmil(),
-        source=NotGiven(f"train it, and name its checkpoint under [weights] {name}"),
+        source=NotGiven(f"train it, and name its checkpoint: {local_copy(name)}"),
         license=patch_encoder.license,
         gated=patch_encoder.gated,
         homepage="https://arxiv.org/abs/1802.04712",
