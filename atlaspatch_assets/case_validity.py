@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 import dagster as dg
 
 from atlaspatch_assets.cases import CASES
-from atlaspatch_assets.checks import PROCESSED, makes_assets
+from atlaspatch_assets.checks import PROCESSED
 from atlaspatch_assets.stages import asset_key
 from atlaspatch_assets.validity import VALID, evaluations, failures, fingerprints, judge
 from atlaspatch_core.errors import InvalidManifest
@@ -72,8 +72,7 @@ def build_case_checks(recipe: Recipe) -> list[dg.AssetChecksDefinition]:
         @dg.multi_asset_check(name="case_validity", specs=specs, can_subset=True)
         def case_validity(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckEvaluation | dg.Output]:
             keys = context.op_execution_context.selected_asset_check_keys
-            alone = not makes_assets(context)
-            found = judge_cases(recipe, context.instance, judge(recipe, context.instance)) if alone else []
+            found = judge_cases(recipe, context.instance, judge(recipe, context.instance))
             asked = [it.validity for it in found if dg.AssetCheckKey(asset_key(it.validity.step), VALID) in keys]
             yield from evaluations(asked, context.instance)
             for spec in specs:

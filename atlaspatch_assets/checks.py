@@ -51,21 +51,12 @@ class Standing:
 def own_checks(keys: Iterable[dg.AssetKey]) -> list[dg.AssetCheckKey]:
     """Return the checks whose verdicts come with these assets.
 
-    Of a run over some of its assets Dagster takes it that all their checks are meant, the audit among them, unless the
-    run says which.
+    Of a run over some of its assets Dagster takes it that all their checks are meant, unless it says which: the audit
+    and `valid` would be announced with every batch, and skipped.
     """
     keys, mask = list(keys), asset_key(TISSUE_MASK)
     quality = [dg.AssetCheckKey(mask, TISSUE_QUALITY)] if mask in keys else []
     return [*(dg.AssetCheckKey(key, PROCESSED) for key in keys), *quality]
-
-
-def makes_assets(context: dg.AssetCheckExecutionContext) -> bool:
-    """Tell whether a run makes assets, as the UI launches them, and not checks alone.
-
-    Dagster adds all checks of these assets. Those that look at all slides, or read files, are not to run beside every
-    batch: they have jobs of their own.
-    """
-    return bool(context.run.asset_selection)
 
 
 def check_specs(specs: Sequence[dg.AssetSpec]) -> list[dg.AssetCheckSpec]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 import dagster as dg
 from dagster import DagsterInstance
 
-from atlaspatch_assets.checks import PROCESSED, makes_assets
+from atlaspatch_assets.checks import PROCESSED
 from atlaspatch_assets.partitions import SLIDES
 from atlaspatch_assets.stages import asset_key
 from atlaspatch_core.discovery import find_slides
@@ -158,8 +158,7 @@ def build_valid_checks(recipe: Recipe) -> dg.AssetChecksDefinition:
         def validity(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckEvaluation | dg.Output]:
             keys = context.op_execution_context.selected_asset_check_keys
             steps = [stage.step for stage in recipe.stages if dg.AssetCheckKey(asset_key(stage.step), VALID) in keys]
-            if not makes_assets(context):
-                yield from evaluations(judge(recipe, context.instance, steps), context.instance)
+            yield from evaluations(judge(recipe, context.instance, steps), context.instance)
             for spec in specs:
                 if spec.key in keys:
                     yield dg.Output(None, output_name=spec.get_python_identifier())

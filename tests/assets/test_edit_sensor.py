@@ -67,6 +67,7 @@ def test_an_edited_mask_is_asked_for_once_from_the_mask_downward(of, instance):
 
     assert [slides_of(request) for request in first.run_requests] == [["b"]]
     assert {key.to_user_string() for key in first.run_requests[0].asset_selection} == {"tissue_mask", "patch_coords"}
+    assert {key.name for key in first.run_requests[0].asset_check_keys} == {"processed", "tissue_quality"}
     assert second.run_requests == []
 
 
