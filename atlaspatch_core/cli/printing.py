@@ -1,6 +1,6 @@
 """What a run tells a person: a line per slide, a bar on long work, a summary."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -36,8 +36,18 @@ def slide_line(outcomes: Sequence[Outcome]) -> Text:
 def warning_line(outcomes: Sequence[Outcome]) -> Text | None:
     """Return what is odd about a slide that was worked on, on one line; None where nothing is."""
     texts = [warnings(outcome.findings) for outcome in outcomes if outcome.status is not Status.FAILED]
-    told = "; ".join(filter(None, texts))
+    told = "; ".join(filter(None, [*texts, *_without_patches(outcomes)]))
     return Text(f"{outcomes[0].stem}: WARNING: {told}", "yellow") if told else None
+
+
+def _without_patches(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    """Yield the geometries that give a slide no patch though it has tissue."""
+    if any(outcome.numbers.get("tissue_share") == 0 for outcome in outcomes):
+        return
+    for outcome in outcomes:
+        if outcome.numbers.get("patches") == 0 and outcome.step.kind == "patch_coords":
+            of = f" of {outcome.step.geometry}" if outcome.step.geometry else ""
+            yield f"no patch{of} is kept; take smaller patches, or a lower least tissue share"
 
 
 def is_told(outcome: Outcome) -> bool:

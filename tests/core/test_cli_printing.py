@@ -143,6 +143,17 @@ def test_what_is_odd_about_a_slide_is_one_more_line_and_what_is_usual_is_none():
     assert warning_line([judged(Status.FAILED, fragments=0)]) is None
 
 
+@pytest.mark.parametrize(("geometry", "of"), [("", ""), ("20x", " of 20x")])
+def test_tissue_that_gives_no_patch_is_warned_of_and_glass_without_patches_is_told_once(geometry, of):
+    none = outcome(Step("patch_coords", None, geometry), Status.REUSED, patches=0)
+    odd = warning_line([outcome(MASK, Status.REUSED, tissue_share=0.4), none])
+    assert odd is not None
+    assert odd.plain == f"a: WARNING: no patch{of} is kept; take smaller patches, or a lower least tissue share"
+    glass = warning_line([judged(fragments=0, tissue_share=0), none])
+    assert glass is not None
+    assert glass.plain == "a: WARNING: no tissue was found"
+
+
 def test_every_finding_is_told_in_detail():
     line = step_line(judged(fragments=300, pen_share=0.0)).plain
     assert "WARNING 300 pieces of tissue, more than 200" in line
