@@ -6,6 +6,7 @@ import click
 
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
+from atlaspatch_core.errors import AtlasPatchError
 
 
 @click.command()
@@ -30,6 +31,8 @@ def report(context: click.Context, project_file: Path, page: Path | None) -> Non
     recipe = recipe_of_file(project_file)
     try:
         written = write_report(recipe, hooks.failures(recipe) if hooks.failures else None, page)
+    except AtlasPatchError as error:
+        raise click.ClickException(str(error)) from error
     except OSError as error:
         raise click.ClickException(f"{error.filename}: the page cannot be written ({error.strerror})") from error
     counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in written.numbers.items() if count)

@@ -35,7 +35,7 @@ def write_report(recipe: Recipe, failures: Failures | None = None, path: Path | 
     """Write the page about all slides of a project; ``path`` is ``<output>/cohort_report.html`` by default.
 
     Records, GeoJSON and HDF5 files are read; no slide is opened. ``failures`` are those that were told elsewhere, such
-    as in Dagster. Raises OSError when the page cannot be written.
+    as in Dagster. Raises OSError or UnwritableOutput when the page cannot be written.
     """
     target = path or recipe.project.output / FILE_NAME
     target.parent.mkdir(parents=True, exist_ok=True)
