@@ -308,16 +308,17 @@ def test_the_command_writes_the_page_and_says_what_it_counts(cohort, tmp_path):
     assert result.output.startswith(f"{tmp_path / 'page.html'} written: 4 slides")
 
 
-def test_a_page_that_cannot_be_written_is_one_sentence(cohort, tmp_path):
+@pytest.mark.parametrize("place", ["file/page.html", f"{'long' * 62}.html"])
+def test_a_page_that_cannot_be_written_is_one_sentence(cohort, tmp_path, place):
     (tmp_path / "file").write_text("")
     project = tmp_path / "atlaspatch.toml"
     folders = f'folders = ["{cohort.project.slides.folders[0]}"]'
     project.write_text(f'output = "{cohort.project.output}"\n[slides]\n{folders}\n')
-    result = CliRunner().invoke(
-        cli, ["report", "--project", str(project), "--to", str(tmp_path / "file" / "page.html")]
-    )
+
+    result = CliRunner().invoke(cli, ["report", "--project", str(project), "--to", str(tmp_path / place)])
+
     assert (result.exit_code, result.output.count("\n")) == (1, 1)
-    assert "cannot be made" in result.output
+    assert "cannot be written (" in result.output
 
 
 @pytest.fixture
