@@ -10,7 +10,8 @@ from atlaspatch_core.atomic import replacing, slide_lock, sweep
 from atlaspatch_core.errors import OutOfDate, UnreadableOutput
 from atlaspatch_core.file_index import list_files
 from atlaspatch_core.fingerprint import Identity
-from atlaspatch_core.hdf5 import COORDS, Dataset, Kept, Stamp, Writer, read_kept, write_added, write_restamped
+from atlaspatch_core.hdf5 import COORDS, Kept, read_kept
+from atlaspatch_core.hdf5_changes import Dataset, Stamp, Writer, write_added, write_restamped
 from atlaspatch_core.records import MaskRecord, Record, SlideRecord, read_record
 
 MARKS = ".atlaspatch"

@@ -12,7 +12,8 @@ from atlaspatch_core.discovery import SlideSource
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.expectations import Expectations
 from atlaspatch_core.fingerprint import Identity, canonical_json, is_unverified, why_stale
-from atlaspatch_core.hdf5 import COORDS, Kept, Stamp, read_array, read_kept
+from atlaspatch_core.hdf5 import COORDS, Kept, read_array, read_kept
+from atlaspatch_core.hdf5_changes import Stamp
 from atlaspatch_core.identities import identity_of
 from atlaspatch_core.outcome import Outcome, Status, Step
 from atlaspatch_core.recipe import Recipe, Stage

@@ -12,7 +12,8 @@ from atlaspatch_core.adopt.outlines import same_patches
 from atlaspatch_core.adopt.taken import Fate
 from atlaspatch_core.fingerprint import Identity, is_unverified, why_stale
 from atlaspatch_core.grid import PatchGrid, lay_grid
-from atlaspatch_core.hdf5 import COORDS, Kept, Stamp, read_array
+from atlaspatch_core.hdf5 import COORDS, Kept, read_array
+from atlaspatch_core.hdf5_changes import Stamp
 from atlaspatch_core.identities import coords_facts
 from atlaspatch_core.project import Geometry
 from atlaspatch_core.scale import Sampling

@@ -12,7 +12,8 @@ from atlaspatch_core.adopt.tables import Part
 from atlaspatch_core.adopt.taken import Fate
 from atlaspatch_core.canary import Canary, CanarySpec, canary_spec, compare, send_canary
 from atlaspatch_core.errors import AtlasPatchError
-from atlaspatch_core.hdf5 import COORDS, Stamp, read_array
+from atlaspatch_core.hdf5 import COORDS, read_array
+from atlaspatch_core.hdf5_changes import Stamp
 from atlaspatch_core.inference import encode_slide
 from atlaspatch_core.recipe import Stage
 from atlaspatch_core.steps.work import SlideWork

@@ -15,7 +15,8 @@ from atlaspatch_core.adopt.taken import Fate
 from atlaspatch_core.encoders.declaration import SlideEncoder
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.fingerprint import Identity, is_unverified, why_stale
-from atlaspatch_core.hdf5 import Dataset, Kept, Stamp
+from atlaspatch_core.hdf5 import Kept
+from atlaspatch_core.hdf5_changes import Dataset, Stamp
 from atlaspatch_core.layouts.found import Holds
 from atlaspatch_core.outcome import Step
 from atlaspatch_core.recipe import Stage

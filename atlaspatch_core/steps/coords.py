@@ -9,7 +9,8 @@ from atlaspatch_core.errors import OutOfDate
 from atlaspatch_core.filters import filter_grid
 from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.grid import PatchGrid, coords5, lay_grid
-from atlaspatch_core.hdf5 import COORDS, PASSPORTS, TISSUE_FRACTION, Dataset, Kept, passports, write_new
+from atlaspatch_core.hdf5 import COORDS, PASSPORTS, TISSUE_FRACTION, Kept
+from atlaspatch_core.hdf5_changes import Dataset, passports, write_new
 from atlaspatch_core.identities import coords_facts, sampling_of
 from atlaspatch_core.outcome import Outcome, Status
 from atlaspatch_core.pictures import show_grid

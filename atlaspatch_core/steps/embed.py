@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.encoders.declaration import SlideEncoder
-from atlaspatch_core.hdf5 import COORDS, Dataset, read_array
+from atlaspatch_core.hdf5 import COORDS, read_array
+from atlaspatch_core.hdf5_changes import Dataset
 from atlaspatch_core.inference import encode_slide
 from atlaspatch_core.outcome import Outcome, Status
 from atlaspatch_core.project import Geometry

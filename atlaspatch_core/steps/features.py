@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.encoders.loaded import LoadedPatchEncoder
 from atlaspatch_core.fingerprint import Identity, canonical_json
-from atlaspatch_core.hdf5 import COORDS, Dataset
+from atlaspatch_core.hdf5 import COORDS
+from atlaspatch_core.hdf5_changes import Dataset
 from atlaspatch_core.outcome import Outcome, Status
 from atlaspatch_core.patches import open_stream
 from atlaspatch_core.project import Geometry

@@ -18,7 +18,7 @@ from atlaspatch_core.adopt.adoption import Adoption, Wishes
 from atlaspatch_core.adopt.taken import Fate
 from atlaspatch_core.audit.run import audit
 from atlaspatch_core.discovery import SlideSource, discover
-from atlaspatch_core.hdf5 import Stamp
+from atlaspatch_core.hdf5_changes import Stamp
 from atlaspatch_core.layouts.recognise import recognise
 from atlaspatch_core.outcome import Status
 from atlaspatch_core.pipeline import process

@@ -12,7 +12,7 @@ from atlaspatch_core.canary import Canary, CanarySpec, Tolerance, compare, send_
 from atlaspatch_core.discovery import SlideSource
 from atlaspatch_core.errors import NoPatches, OutOfDate
 from atlaspatch_core.estimate import Rate, estimate
-from atlaspatch_core.hdf5 import Stamp
+from atlaspatch_core.hdf5_changes import Stamp
 from atlaspatch_core.outcome import Outcome, Status, Step
 from atlaspatch_core.pipeline import process
 from atlaspatch_core.project import Project, make_project

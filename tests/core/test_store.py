@@ -15,7 +15,8 @@ import pytest
 from atlaspatch_core.atomic import replacing, slide_lock
 from atlaspatch_core.errors import OutOfDate, UnreadableOutput, UnwritableOutput
 from atlaspatch_core.fingerprint import Identity
-from atlaspatch_core.hdf5 import COORDS, Dataset, passports, read_array, read_kept, write_new
+from atlaspatch_core.hdf5 import COORDS, read_array, read_kept
+from atlaspatch_core.hdf5_changes import Dataset, passports, write_new
 from atlaspatch_core.records import MaskRecord
 from atlaspatch_core.store import Store
 
