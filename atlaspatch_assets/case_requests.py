@@ -1,7 +1,7 @@
 """From states of cases to runs."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import dagster as dg
 
@@ -19,17 +19,23 @@ from atlaspatch_core.validity import State, Validity
 
 
 def case_requests(
-    due: Sequence[CaseState], manifest: Manifest, cases_per_run: int, tags: Mapping[str, str], occasion: str = ""
+    due: Sequence[CaseState],
+    manifest: Manifest,
+    cases_per_run: int,
+    tags: Mapping[str, str],
+    occasion: str = "",
+    after: Callable[[CaseState], str] = lambda _: "",
 ) -> Iterator[dg.RunRequest]:
     """Yield the requests for these embeddings; those of one ``occasion`` and one version are granted once.
 
-    A case that failed before has a run of its own, so that it is tried once a version, whatever comes beside it.
+    ``after`` tells what was made before: an embedding may be due at a version that it had once. A case that failed
+    before has a run of its own, so that it is tried once a version, whatever comes beside it.
     """
     versions: defaultdict[str, list[str]] = defaultdict(list)
     steps: defaultdict[str, list[Step]] = defaultdict(list)
     for it in due:
         case_id = it.validity.stem
-        versions[case_id].append(it.fingerprint or repr(manifest.case(case_id)))
+        versions[case_id].append(f"{it.fingerprint or repr(manifest.case(case_id))} {after(it)}".rstrip())
         steps[case_id].append(it.validity.step)
     for batch in _batches(steps, {it.validity.stem for it in due if it.validity.state is State.FAILED}, cases_per_run):
         told = [occasion, *(" ".join(versions[case_id]) for case_id in batch)]

@@ -10,6 +10,7 @@ from atlaspatch_assets.batches import in_batches
 from atlaspatch_assets.case_requests import case_requests
 from atlaspatch_assets.case_validity import feature_steps, judge_cases
 from atlaspatch_assets.cases import CASES, JOB_NAME, cases_request, running_cases
+from atlaspatch_assets.events import last_event
 from atlaspatch_assets.partitions import MOST_KEYS_PER_CALL
 from atlaspatch_assets.pools import limit_pool, pool_of
 from atlaspatch_assets.sensors import MOST_RUNS_PER_TICK, SECONDS_BETWEEN_TICKS, is_at_rest
@@ -23,6 +24,8 @@ from atlaspatch_core.patients.validity import CaseState, changed_itself
 from atlaspatch_core.project import Project
 from atlaspatch_core.recipe import Recipe
 from atlaspatch_core.validity import State
+
+REASON = {"atlaspatch/reason": "slides changed"}
 
 DESCRIPTION = """\
 Finds cases in the project's table that have no partition yet, and encodes them in batches as soon as their slides are
@@ -56,7 +59,7 @@ def build_case_sensor(recipe: Recipe) -> dg.SensorDefinition:
         due, cursor = followers(recipe, context.instance, manifest, known, context.cursor)
         asked = [
             *_first(recipe, context.instance, ready),
-            *case_requests(due, manifest, size, {"atlaspatch/reason": "slides changed"}),
+            *case_requests(due, manifest, size, REASON, after=lambda it: _made(it, context.instance)),
         ][:MOST_RUNS_PER_TICK]
         waiting = f"{len(new)} cases are new and wait for their slides"
         return dg.SensorResult(
@@ -85,6 +88,10 @@ def followers(
     running = running_cases(instance) if due else set()
     idle = [it for it in due if it.validity.stem not in running]
     return idle, mark if len(idle) == len(due) else cursor
+
+
+def _made(it: CaseState, instance: dg.DagsterInstance) -> str:
+    return last_event(asset_key(it.validity.step), it.validity.stem, instance)
 
 
 def _is_due(recipe: Recipe, it: CaseState) -> bool:

@@ -52,12 +52,13 @@ def version_tags(outcome: Outcome, instance: dg.DagsterInstance) -> Mapping[str,
         key = asset_key(step)
         tags[f"dagster/input_data_version/{key.to_user_string()}"] = fingerprint
         of_slide = outcome.step.kind != "patient_embedding"
-        pointer = _last_event(key, outcome.stem, instance) if of_slide else NO_EVENT
+        pointer = last_event(key, outcome.stem, instance) if of_slide else NO_EVENT
         tags[f"dagster/input_event_pointer/{key.to_user_string()}"] = pointer
     return tags
 
 
-def _last_event(key: dg.AssetKey, stem: str, instance: dg.DagsterInstance) -> str:
+def last_event(key: dg.AssetKey, stem: str, instance: dg.DagsterInstance) -> str:
+    """Return the number of the latest materialisation of an asset of a slide or case; NO_EVENT for none."""
     asked = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[stem])
     records = instance.fetch_materializations(asked, limit=1).records
     return str(records[0].storage_id) if records else NO_EVENT

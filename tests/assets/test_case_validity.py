@@ -223,6 +223,20 @@ def test_a_case_follows_its_slides_once_all_of_them_are_done_and_is_asked_for_on
     assert said(instance, STEP, "p1")["why"].startswith("0001 a ")
 
 
+def test_a_case_follows_its_slides_back_to_a_version_that_they_had_before(tmp_path, instance, weights):
+    paint(tmp_path / "slides", "a")
+    keys = []
+    for version in (weights[0], weights[1], weights[0], weights[1]):
+        of = lab(tmp_path, version, "p1,slides/a.svs")
+        assert run_slides(of, instance, ["a"]).success
+        found = tick(of, instance)
+        assert cases_of(found) == [["p1"]]
+        keys += [request.run_key for request in found.run_requests or ()]
+        assert run_cases(of, instance, "p1").success
+
+    assert len(set(keys)) == 4
+
+
 def test_a_new_case_waits_for_the_slides_that_the_project_processes_anyway(tmp_path, instance, weights):
     paint(tmp_path / "slides", "a")
     of = lab(tmp_path, weights[0], "p1,slides/a.svs")
