@@ -7,7 +7,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from atlaspatch_core.canary import Canary, canary_spec, send_canary
+from atlaspatch_core.canary import canary_spec, send_canary
+from atlaspatch_core.comparing import Canary
 from atlaspatch_core.discovery import SlideSource
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.expectations import Expectations

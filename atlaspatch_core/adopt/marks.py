@@ -7,7 +7,7 @@ from getpass import getuser
 from socket import gethostname
 from typing import Any
 
-from atlaspatch_core.canary import Canary
+from atlaspatch_core.comparing import Canary
 from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.recipe import STEP_VERSIONS
 

@@ -1,16 +1,16 @@
 """The proof that adopted numbers are what the project's encoder gives: some of them are computed again."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from time import perf_counter
 
 import numpy as np
-from numpy.typing import NDArray
 
 from atlaspatch_core.adopt.coords import Cut
 from atlaspatch_core.adopt.marks import Marks
 from atlaspatch_core.adopt.tables import Part
 from atlaspatch_core.adopt.taken import Fate
-from atlaspatch_core.canary import Canary, CanarySpec, canary_spec, compare, send_canary
+from atlaspatch_core.canary import CanarySpec, canary_spec, send_canary
+from atlaspatch_core.comparing import Canary, Sample, compare
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.hdf5 import COORDS, read_array
 from atlaspatch_core.hdf5_changes import Stamp
@@ -18,15 +18,6 @@ from atlaspatch_core.inference import encode_slide
 from atlaspatch_core.recipe import Stage
 from atlaspatch_core.steps.work import SlideWork
 from atlaspatch_core.store import Store
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Pair:
-    """A stored embedding and a new one, each (1, dim)."""
-
-    stored: NDArray[np.float32]
-    new: NDArray[np.float32]
-    seconds: float
 
 
 def prove(work: SlideWork, cut: Cut, part: Part, store: Store, patches: int, marks: Marks, *, dry_run: bool) -> Part:
@@ -59,7 +50,7 @@ def _canary(work: SlideWork, cut: Cut, stage: Stage, name: str, store: Store, pa
     since, path = perf_counter(), store.h5(work.stem, cut.geometry.name)
     values, corners = read_array(path, features.dataset), read_array(path, COORDS)[:, :2].astype(np.int64)
     new = encode_slide(work.run.model(stage), values, corners, cut.sampling.patch_size_level0)
-    return compare([Pair(read_array(path, name)[None], new[None], perf_counter() - since)], tolerance)
+    return compare([Sample(read_array(path, name)[None], new[None], perf_counter() - since)], tolerance)
 
 
 def _stamped(work: SlideWork, cut: Cut, part: Part, stage: Stage, canary: Canary, store: Store, marks: Marks) -> Part:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from painting import paint_slide
 
-from atlaspatch_core.canary import Canary, CanarySpec, Tolerance, compare, send_canary
+from atlaspatch_core.canary import CanarySpec, send_canary
+from atlaspatch_core.comparing import Canary, Tolerance, compare
 from atlaspatch_core.discovery import SlideSource
 from atlaspatch_core.errors import NoPatches, OutOfDate
 from atlaspatch_core.estimate import Rate, estimate
