@@ -8,8 +8,9 @@ from typing import Any
 import dagster as dg
 
 from atlaspatch_core.encoders.declaration import PatchEncoder, SlideEncoder
-from atlaspatch_core.project import Geometry, Project
+from atlaspatch_core.project import Project
 from atlaspatch_core.recipe import Stage
+from atlaspatch_core.sections import Geometry
 from atlaspatch_core.store import Store
 
 STEM = "<stem>"

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from atlaspatch_core.project import Runtime
+from atlaspatch_core.sections import Runtime
 
 POOL = "gpu"
 """Pool of the first device; ``dagster.yaml`` gives every pool one place unless it was set to more."""

@@ -9,8 +9,9 @@ from atlaspatch_assets.backfill import Plan
 from atlaspatch_core.arrival import version_of, why_not
 from atlaspatch_core.discovery import SlideSource, find_slides
 from atlaspatch_core.errors import NoSlides
-from atlaspatch_core.project import Project, Slides
+from atlaspatch_core.project import Project
 from atlaspatch_core.recipe import SLIDE
+from atlaspatch_core.sections import Slides
 from atlaspatch_core.validity import State
 
 

@@ -8,8 +8,9 @@ import dagster as dg
 from atlaspatch_assets.descriptions import describe, facts
 from atlaspatch_core.errors import InvalidProject, MissingWeights
 from atlaspatch_core.outcome import Step
-from atlaspatch_core.project import Geometry, Project
+from atlaspatch_core.project import Project
 from atlaspatch_core.recipe import Recipe, Stage
+from atlaspatch_core.sections import Geometry
 
 GROUPS = {"slide": "slides", "tissue_mask": "tissue"}
 """Groups of the assets that all geometries share; the others stand in the group of their geometry."""

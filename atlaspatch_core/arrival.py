@@ -14,8 +14,8 @@ from typing import Self
 from atlaspatch_core.discovery import Discovery, SlideSource, open_source
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.fingerprint import file_signature
-from atlaspatch_core.project import Slides
 from atlaspatch_core.resting import SECONDS_AT_REST, at_rest, last_change
+from atlaspatch_core.sections import Slides
 from atlaspatch_core.store import Store
 
 LARGEST_SKEW = 600.0

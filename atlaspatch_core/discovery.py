@@ -7,9 +7,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 from atlaspatch_core.errors import NoSlides, StemClash, UnseenSlides
-from atlaspatch_core.project import Project, Slides
+from atlaspatch_core.project import Project
 from atlaspatch_core.readers import open_slide
 from atlaspatch_core.searching import KNOWN_SUFFIXES, Found, LeftOut, Search, pattern_of, search
+from atlaspatch_core.sections import Slides
 from atlaspatch_core.slide import Slide, stem_of
 from atlaspatch_core.tables import ListedSlide, read_mpp_csv, read_slide_list
 

@@ -22,10 +22,10 @@ from atlaspatch_core.models import Models
 from atlaspatch_core.outcome import Outcome, Status
 from atlaspatch_core.patches import open_stream
 from atlaspatch_core.pipeline import process
-from atlaspatch_core.project import Geometry
 from atlaspatch_core.rates import Measured, device_of
 from atlaspatch_core.recipe import Recipe, Stage, make_recipe
 from atlaspatch_core.scale import choose_sampling
+from atlaspatch_core.sections import Geometry
 from atlaspatch_core.store import Store
 
 FIRST_KINDS = ("slide", "tissue_mask", "patch_coords")

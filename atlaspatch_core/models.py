@@ -10,8 +10,8 @@ from atlaspatch_core.encoders.declaration import PatchEncoder, Precision, SlideE
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.fingerprint import canonical_json
 from atlaspatch_core.outcome import Step
-from atlaspatch_core.project import Runtime
 from atlaspatch_core.recipe import Stage
+from atlaspatch_core.sections import Runtime
 from atlaspatch_core.segmenters import Networks
 
 KEPT_LOADED = 4

@@ -9,7 +9,7 @@ from atlaspatch_core import preview
 from atlaspatch_core.atomic import replacing
 from atlaspatch_core.patches import stream_patches
 from atlaspatch_core.preview import Picture
-from atlaspatch_core.project import Geometry, Pictures
+from atlaspatch_core.sections import Geometry, Pictures
 from atlaspatch_core.steps.work import SlideWork
 
 NOTE = ".coords"

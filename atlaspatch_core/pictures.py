@@ -13,8 +13,8 @@ import numpy as np
 from atlaspatch_core import preview
 from atlaspatch_core.patch_images import save_images
 from atlaspatch_core.preview import Picture
-from atlaspatch_core.project import Geometry
 from atlaspatch_core.recipe import SLIDE, TISSUE_MASK
+from atlaspatch_core.sections import Geometry
 from atlaspatch_core.stamps import State, stamp, stamped, state
 from atlaspatch_core.steps.work import SlideWork
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Generator, Iterator
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.outcome import Outcome, Status
 from atlaspatch_core.pictures import write_pictures
-from atlaspatch_core.project import Geometry
 from atlaspatch_core.recipe import SLIDE, TISSUE_MASK, Stage
+from atlaspatch_core.sections import Geometry
 from atlaspatch_core.steps.coords import lay
 from atlaspatch_core.steps.embed import embed
 from atlaspatch_core.steps.features import Ended, Pixels, plan, read

@@ -14,7 +14,8 @@ from atlaspatch_core.errors import GeometryMismatch
 from atlaspatch_core.fingerprint import Identity, canonical_json, short_hash
 from atlaspatch_core.outcome import Step
 from atlaspatch_core.policy import check_license, permitted
-from atlaspatch_core.project import Geometry, Project
+from atlaspatch_core.project import Project
+from atlaspatch_core.sections import Geometry
 from atlaspatch_core.segmenters import Segmentation, networks_of
 
 SLIDE = Step("slide")

@@ -12,8 +12,8 @@ from atlaspatch_core.errors import UnusableCoords
 from atlaspatch_core.fingerprint import short_hash
 from atlaspatch_core.grid import PatchGrid
 from atlaspatch_core.layouts.hdf5_files import CANNOT, Stated, corners_of, opened, stated_in
-from atlaspatch_core.project import Geometry
 from atlaspatch_core.scale import MPP_TOLERANCE, Sampling
+from atlaspatch_core.sections import Geometry
 from atlaspatch_core.slide import SlideInfo
 
 FOLDERS = ("patches", ".")

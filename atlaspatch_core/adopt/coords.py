@@ -15,8 +15,8 @@ from atlaspatch_core.grid import PatchGrid, lay_grid
 from atlaspatch_core.hdf5 import COORDS, Kept, read_array
 from atlaspatch_core.hdf5_changes import Stamp
 from atlaspatch_core.identities import coords_facts
-from atlaspatch_core.project import Geometry
 from atlaspatch_core.scale import Sampling
+from atlaspatch_core.sections import Geometry
 from atlaspatch_core.steps.work import SlideWork
 from atlaspatch_core.store import Store
 from atlaspatch_core.tissue import TissueMask

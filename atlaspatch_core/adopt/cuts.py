@@ -12,7 +12,7 @@ from atlaspatch_core.adopt.taken import Fate, Taken
 from atlaspatch_core.errors import OutOfDate
 from atlaspatch_core.hdf5_changes import Writer, write_new
 from atlaspatch_core.outcome import Step
-from atlaspatch_core.project import Geometry
+from atlaspatch_core.sections import Geometry
 from atlaspatch_core.steps.coords import datasets_of, file_attributes
 from atlaspatch_core.steps.work import SlideWork
 from atlaspatch_core.store import Store

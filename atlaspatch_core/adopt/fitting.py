@@ -15,9 +15,9 @@ from atlaspatch_core.discovery import SlideSource
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.grid import GridSpec, lay_grid
 from atlaspatch_core.layouts.found import Found, Group
-from atlaspatch_core.project import Geometry
 from atlaspatch_core.readers import open_slide
 from atlaspatch_core.scale import choose_sampling
+from atlaspatch_core.sections import Geometry
 from atlaspatch_core.slide import SlideInfo
 
 SLIDES = 5

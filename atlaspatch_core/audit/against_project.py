@@ -6,8 +6,8 @@ from math import isclose
 from atlaspatch_core.audit.findings import Finding
 from atlaspatch_core.layouts.found import Found, Group
 from atlaspatch_core.layouts.names import GeometryName
-from atlaspatch_core.project import Geometry
 from atlaspatch_core.recipe import Recipe
+from atlaspatch_core.sections import Geometry
 from atlaspatch_core.store import Store
 from atlaspatch_core.validity import State, stored_in_files, validities
 

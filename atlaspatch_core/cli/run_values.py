@@ -94,7 +94,7 @@ def coords_of(options: Mapping[str, Any], given: Collection[str]) -> Coords:
 
 def _subfolder(folder: Path, typed: Path, options: Mapping[str, Any]) -> str:
     """Return the name of a folder of the job in which our coords lie, or are to lie."""
-    from atlaspatch_core.project import GEOMETRY_NAME
+    from atlaspatch_core.sections import GEOMETRY_NAME
 
     name = folder.resolve().name
     inside = folder.resolve().parent == options["output"].resolve() and GEOMETRY_NAME.fullmatch(name)

@@ -13,10 +13,11 @@ from atlaspatch_core.errors import NoSlides, UnreadableOutput
 from atlaspatch_core.hdf5 import COORDS, Kept, read_array
 from atlaspatch_core.known import Known, read_known
 from atlaspatch_core.outcome import Step
-from atlaspatch_core.project import Geometry, Project
+from atlaspatch_core.project import Project
 from atlaspatch_core.recipe import Recipe
 from atlaspatch_core.records import Record
 from atlaspatch_core.report.values import Cohort, Failures, SlideSummary
+from atlaspatch_core.sections import Geometry
 from atlaspatch_core.segmenters import polygon_numbers
 from atlaspatch_core.slide import SlideInfo
 from atlaspatch_core.store import Store

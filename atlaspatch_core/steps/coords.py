@@ -14,9 +14,9 @@ from atlaspatch_core.hdf5_changes import Dataset, passports, write_new
 from atlaspatch_core.identities import coords_facts, sampling_of
 from atlaspatch_core.outcome import Outcome, Status
 from atlaspatch_core.pictures import show_grid
-from atlaspatch_core.project import Geometry
 from atlaspatch_core.recipe import EMPTY, Stage
 from atlaspatch_core.scale import Sampling, choose_sampling
+from atlaspatch_core.sections import Geometry
 from atlaspatch_core.slide import SlideInfo
 from atlaspatch_core.steps.provenance import provenance
 from atlaspatch_core.steps.work import SlideWork

@@ -11,8 +11,8 @@ from atlaspatch_core.hdf5 import COORDS, read_array
 from atlaspatch_core.hdf5_changes import Dataset
 from atlaspatch_core.inference import encode_slide
 from atlaspatch_core.outcome import Outcome, Status
-from atlaspatch_core.project import Geometry
 from atlaspatch_core.recipe import Stage
+from atlaspatch_core.sections import Geometry
 from atlaspatch_core.steps.provenance import provenance
 from atlaspatch_core.steps.work import SlideWork
 

@@ -18,9 +18,9 @@ from atlaspatch_core.hdf5 import COORDS, TISSUE_FRACTION, Kept, read_array
 from atlaspatch_core.identities import identity_of, input_name, sampling_of
 from atlaspatch_core.models import Models
 from atlaspatch_core.outcome import Outcome, Status, Step
-from atlaspatch_core.project import Geometry
 from atlaspatch_core.recipe import EMPTY, Recipe, Stage
 from atlaspatch_core.records import Record
+from atlaspatch_core.sections import Geometry
 from atlaspatch_core.slide import Slide, SlideInfo
 from atlaspatch_core.store import Store
 from atlaspatch_core.transient import is_transient

@@ -20,7 +20,8 @@ from atlaspatch_assets.slides import Batch
 from atlaspatch_core.discovery import SlideSource
 from atlaspatch_core.errors import UnwritableOutput
 from atlaspatch_core.outcome import Outcome, Status, Step
-from atlaspatch_core.project import Project, Runtime
+from atlaspatch_core.project import Project
+from atlaspatch_core.sections import Runtime
 from atlaspatch_core.transient import is_transient
 
 LOG = logging.getLogger(__name__)

@@ -10,8 +10,9 @@ from painting import paint_slide, stain, white
 from atlaspatch_core.arrival import Budget, Cursor, Fate, Known, Look, Looker, look_through
 from atlaspatch_core.discovery import SlideSource, discover
 from atlaspatch_core.pipeline import process
-from atlaspatch_core.project import Slides, make_project
+from atlaspatch_core.project import make_project
 from atlaspatch_core.recipe import SLIDE, make_recipe
+from atlaspatch_core.sections import Slides
 from atlaspatch_core.store import Store
 
 LATER = 1000.0

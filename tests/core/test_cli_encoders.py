@@ -14,8 +14,9 @@ from atlaspatch_core.encoders.patch import PATCH_ENCODERS
 from atlaspatch_core.encoders.plugins import installed_plugins
 from atlaspatch_core.encoders.slide import SLIDE_ENCODERS
 from atlaspatch_core.errors import InvalidProject
-from atlaspatch_core.project import Geometry, Project
+from atlaspatch_core.project import Project
 from atlaspatch_core.recipe import make_recipe
+from atlaspatch_core.sections import Geometry
 
 README = Path(__file__).parents[2] / "README.md"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -12,8 +12,9 @@ from atlaspatch_core.cli.main import cli
 from atlaspatch_core.cli.template import PROJECT
 from atlaspatch_core.filters import FilterSpec
 from atlaspatch_core.project import FILE_NAME as PROJECT_FILE_NAME
-from atlaspatch_core.project import Geometry, Patients, Pictures, Project, Runtime, Slides, Upgrades, load_project
+from atlaspatch_core.project import Project, load_project
 from atlaspatch_core.quality import FINDINGS, QualitySpec
+from atlaspatch_core.sections import Geometry, Patients, Pictures, Runtime, Slides, Upgrades
 from atlaspatch_core.segmenters.declaration import TissueSpec
 
 SECTIONS: list[tuple[str, type[BaseModel]]] = [

@@ -13,7 +13,8 @@ from click.testing import CliRunner, Result
 from atlaspatch_core.cli.encode_slide import encode_slide, recipe_of
 from atlaspatch_core.cli.main import cli
 from atlaspatch_core.cli.types import Names
-from atlaspatch_core.project import Geometry, Pictures, Project
+from atlaspatch_core.project import Project
+from atlaspatch_core.sections import Geometry, Pictures
 
 LITE = "mean-efficientnet_lite0"
 

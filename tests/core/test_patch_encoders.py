@@ -31,8 +31,9 @@ from atlaspatch_core.encoders.remote import RemoteModel
 from atlaspatch_core.encoders.transformers_models import TransformersModel
 from atlaspatch_core.encoders.weights import LocalWeights
 from atlaspatch_core.errors import LicenseNotAllowed, MissingExtra, RemoteCodeNotAllowed, WrongWeights
-from atlaspatch_core.project import Geometry, Project
+from atlaspatch_core.project import Project
 from atlaspatch_core.recipe import make_recipe
+from atlaspatch_core.sections import Geometry
 
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 SMALL_MLP = {**SMALL, "intermediate_size": 64}

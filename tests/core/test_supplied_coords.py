@@ -11,8 +11,9 @@ from atlaspatch_core.discovery import SlideSource
 from atlaspatch_core.errors import UnusableCoords
 from atlaspatch_core.outcome import Outcome, Status, Step
 from atlaspatch_core.pipeline import process
-from atlaspatch_core.project import Geometry, make_project
+from atlaspatch_core.project import make_project
 from atlaspatch_core.recipe import SLIDE, make_recipe
+from atlaspatch_core.sections import Geometry
 from atlaspatch_core.slide import Level, SlideInfo
 from atlaspatch_core.store import Store
 from atlaspatch_core.supplied_coords import find_coords, read_coords
