@@ -51,17 +51,23 @@ def run(options: Mapping[str, Any], hooks: Hooks, *, force: bool, verbose: bool)
 
     from atlaspatch_core.atomic import make_folder
     from atlaspatch_core.cli.display import Display
+    from atlaspatch_core.discovery import Discovery
     from atlaspatch_core.patients.encoding import encode_cases, slide_steps
     from atlaspatch_core.patients.manifest import read_manifest
+    from atlaspatch_core.tracking.tracker import Command, Tracker
 
     manifest = read_manifest(options["manifest_path"])
     make_folder(recipe.project.output)
+    command = Command("encode-patient", {**options, "skip_existing": not force, "verbose": verbose})
+    found = Discovery(manifest.sources(manifest.cases))
     cases: list[Outcome] = []
     with (
         Display(len(manifest.slides), len(slide_steps(recipe, recipe.cases)), verbose=verbose) as display,
         closing(encode_cases(manifest, recipe, force=force, on_patches=display.patches)) as outcomes,
+        Tracker(recipe.project, found, command, cases=len(manifest.cases)) as tracker,
     ):
         for outcome in outcomes:
+            tracker.take(outcome)
             if outcome.step.kind == PATIENT:
                 cases.append(outcome)
                 display.say(case_line(outcome))

@@ -16,6 +16,7 @@ from atlaspatch_core.cli.status_text import COLUMNS, as_table, as_text, of_cases
 from atlaspatch_core.errors import AtlasPatchError
 
 if TYPE_CHECKING:
+    from atlaspatch_core.patients.manifest import Manifest
     from atlaspatch_core.recipe import Recipe
     from atlaspatch_core.tracking.overview import Failures, Overview
     from atlaspatch_core.validity import Validity
@@ -50,8 +51,8 @@ def status(
 ) -> None:
     """Show which outputs are fresh, stale, missing or failed, and why, and what became of the last run.
 
-    Without OUTPUT_DIR the project file says what there should be. An OUTPUT_DIR that 'encode-slide' or 'run' made needs
-    no project file: what they were asked for is recorded there, and all runs together count.
+    Without OUTPUT_DIR the project file says what there should be. An OUTPUT_DIR that 'encode-slide', 'encode-patient'
+    or 'run' made needs no project file: what they were asked for is recorded there, and all runs together count.
 
     Nothing is computed and no slide is opened. With DAGSTER_HOME set, that Dagster instance is asked why slides failed.
 
@@ -93,21 +94,30 @@ def look(recipe: "Recipe", hooks: Hooks) -> "Overview":
 
     failures = hooks.failures(recipe) if hooks.failures else {}
     seen = overview(recipe, slides_of(recipe.project), failures)
-    return replace(seen, cases=_cases(recipe, seen.outputs, failures))
+    return replace(seen, cases=_cases(recipe, _table(recipe), seen.outputs, failures))
 
 
-def _cases(recipe: "Recipe", outputs: "Sequence[Validity]", failures: "Failures") -> "tuple[Validity, ...]":
-    """Return the states of the cases. Raises click.UsageError for a table that cannot be used."""
+def _table(recipe: "Recipe") -> "Manifest | None":
+    """Return the project's table of cases. Raises click.UsageError for one that cannot be used."""
     from atlaspatch_core.patients.manifest import read_manifest
+
+    if not recipe.cases or recipe.project.patients.manifest is None:
+        return None
+    try:
+        return read_manifest(recipe.project.patients.manifest)
+    except AtlasPatchError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _cases(
+    recipe: "Recipe", manifest: "Manifest | None", outputs: "Sequence[Validity]", failures: "Failures"
+) -> "tuple[Validity, ...]":
+    """Return the states of the cases."""
     from atlaspatch_core.patients.validity import CaseJudge, cases_in_files
     from atlaspatch_core.validity import stored_in_files
 
-    if not recipe.cases or recipe.project.patients.manifest is None:
+    if not recipe.cases or manifest is None:
         return ()
-    try:
-        manifest = read_manifest(recipe.project.patients.manifest)
-    except AtlasPatchError as error:
-        raise click.UsageError(str(error)) from error
     stored = replace(cases_in_files(recipe), failed=failures)
     states = {(it.stem, it.step): it for it in outputs}
     empty = stored_in_files(recipe).without_patches
@@ -117,8 +127,10 @@ def _cases(recipe: "Recipe", outputs: "Sequence[Validity]", failures: "Failures"
 def look_at_folder(folder: Path, hooks: Hooks) -> "Overview":
     """Return the state of every output that the runs of a folder asked for, be the slides still there or not.
 
+    Cases of a table that is gone are left out, which is told on stderr.
     Raises click.UsageError where no run is recorded, or what it names cannot be used any more.
     """
+    from atlaspatch_core.patients.manifest import joined
     from atlaspatch_core.recipe import make_recipe
     from atlaspatch_core.tracking.overview import overview
     from atlaspatch_core.tracking.remembering import remember
@@ -128,8 +140,25 @@ def look_at_folder(folder: Path, hooks: Hooks) -> "Overview":
         recipe = make_recipe(memory.project)
     except AtlasPatchError as error:
         raise click.UsageError(str(error)) from error
-    failures = hooks.failures(recipe) if hooks.failures else None
-    return overview(recipe, memory.find_slides(), failures, recorded=True)
+    failures = hooks.failures(recipe) if hooks.failures else {}
+    tables = _tables(memory.tables)
+    found = memory.find_slides(lambda path: tuple(tables[path].slides.values()) if path in tables else ())
+    seen = overview(recipe, found, failures, recorded=True)
+    cases = joined(list(tables.values()), found.sources) if tables else None
+    return replace(seen, cases=_cases(recipe, cases, seen.outputs, failures))
+
+
+def _tables(paths: "Sequence[Path]") -> "dict[Path, Manifest]":
+    """Return the tables of cases that can still be used, and tell of the others."""
+    from atlaspatch_core.patients.manifest import read_manifest
+
+    tables = {}
+    for path in paths:
+        try:
+            tables[path] = read_manifest(path)
+        except AtlasPatchError as error:
+            click.echo(f"CASES LEFT OUT: {error}", err=True)
+    return tables
 
 
 def write_page(seen: "Overview", page: Path) -> str:

@@ -81,4 +81,5 @@ def run_lines(runs: "Sequence[RunFile]") -> Iterator[str]:
         when = f"started {it.get('started_at')}" + (f", ended {it['finished_at']}" if it.get("finished_at") else "")
         why = f" ({it['error']})" if it.get("error") else ""
         slides = told(it.get("slides") or {})
-        yield f"run {run.run_id} ({it.get('tool')}) {run.status}{why}: {when}; slides: {slides}"
+        cases = f"; cases: {told(it['cases'])}" if it.get("cases") else ""
+        yield f"run {run.run_id} ({it.get('tool')}) {run.status}{why}: {when}; slides: {slides}{cases}"

@@ -76,6 +76,18 @@ def read_manifest(path: Path) -> Manifest:
     return Manifest(path.absolute(), cases, slides)
 
 
+def joined(manifests: Sequence[Manifest], sources: Iterable[SlideSource]) -> Manifest:
+    """Return the cases of one or more tables together, with slides as ``sources`` have them.
+
+    Of a case that several tables name, the first table's slides count.
+    """
+    cases = {case.case_id: case for manifest in reversed(manifests) for case in manifest.cases}
+    in_order = dict.fromkeys(case.case_id for manifest in manifests for case in manifest.cases)
+    slides = {stem: source for manifest in reversed(manifests) for stem, source in manifest.slides.items()}
+    now = {source.stem: source for source in sources if source.stem in slides}
+    return Manifest(manifests[0].path, tuple(cases[case_id] for case_id in in_order), slides | now)
+
+
 def _lines(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
     """Yield the number of each line and its values by column; empty lines are passed over."""
     try:

@@ -59,6 +59,8 @@ class Run:
     started: str
     ended: str
     slides: str
+    cases: str
+    """Empty where the run had none."""
     error: str
 
 
@@ -134,7 +136,7 @@ def _pictures(stems: list[str], store: Store, folder: Path) -> Iterator[tuple[st
 
 def _run(run: RunFile) -> Run:
     it = run.values
-    failed = (it.get("slides") or {}).get("failed")
+    failed = any((it.get(of) or {}).get("failed") for of in ("slides", "cases"))
     good = run.status == "completed" and not failed
     kind, symbol = ("good", "✓") if good else ("busy", "▶") if run.status == RUNNING else ("bad", "✗")
     status = f"{run.status}, with failures" if run.status == "completed" and failed else run.status
@@ -147,6 +149,7 @@ def _run(run: RunFile) -> Run:
         started=str(it.get("started_at") or ""),
         ended=str(it.get("finished_at") or ""),
         slides=told(it.get("slides") or {}),
+        cases=told(it["cases"]) if it.get("cases") else "",
         error=str(it.get("error") or ""),
     )
 

@@ -13,15 +13,15 @@ WORTH = (Status.REUSED, Status.COMPUTED, Status.FAILED)
 
 @dataclass(slots=True)
 class Counts:
-    """Fates of the slides and outputs of a run."""
+    """Fates of the slides of a run and of their outputs, or of its cases and of theirs."""
 
-    slides_in_all: int = 0
+    in_all: int = 0
     outputs: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    """Output to fate to the number of slides."""
+    """Output to fate to the number of slides, or cases."""
     fates: dict[str, Status] = field(default_factory=dict)
-    """Stem to the fate of the slide."""
+    """Stem to the fate of the slide, or case_id to that of the case."""
     errors: list[tuple[str, str]] = field(default_factory=list)
-    """Slide, and output with the reason, the first of them."""
+    """Slide or case, and output with the reason, the first of them."""
     failures: int = 0
 
     def take(self, outcome: Outcome) -> None:
@@ -34,8 +34,8 @@ class Counts:
             if len(self.errors) < MOST_ERRORS:
                 self.errors.append((outcome.stem, f"{outcome.step}: {outcome.why.removeprefix(f'{outcome.stem}: ')}"))
 
-    def slides(self) -> dict[str, int]:
-        """Return how many slides there are, how many were begun, and their fates."""
+    def totals(self) -> dict[str, int]:
+        """Return how many slides, or cases, there are, how many were begun, and their fates."""
         fates = Counter(list(self.fates.values()))
-        begun = {"total": self.slides_in_all, "begun": fates.total()}
+        begun = {"total": self.in_all, "begun": fates.total()}
         return begun | {fate.value: fates[fate] for fate in (Status.COMPUTED, Status.REUSED, Status.FAILED)}

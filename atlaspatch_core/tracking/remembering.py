@@ -1,11 +1,11 @@
 """The project of an output folder that has no project file: what its runs asked for, put together."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from atlaspatch_core.discovery import Discovery, find_slides
+from atlaspatch_core.discovery import Discovery, SlideSource, find_slides
 from atlaspatch_core.errors import AtlasPatchError, InvalidProject
 from atlaspatch_core.fingerprint import canonical_json
 from atlaspatch_core.project import Project, make_project
@@ -44,14 +44,23 @@ class Remembered:
     project: Project
     """With the settings and slides of the latest run, and the geometries and encoders of all."""
     searched: tuple[Project, ...]
-    """One for each way in which slides were pointed at, the latest first."""
+    """One for each way in which slides were pointed at, by folders or by a table of cases, the latest first."""
 
-    def find_slides(self) -> Discovery:
-        """Return all slides that the runs pointed at and that are still there; of one stem, the latest run's."""
+    @property
+    def tables(self) -> tuple[Path, ...]:
+        """Tables of cases, the latest first."""
+        return tuple(project.patients.manifest for project in self.searched if project.patients.manifest)
+
+    def find_slides(self, in_table: Callable[[Path], Sequence[SlideSource]]) -> Discovery:
+        """Return all slides that the runs pointed at and that are still there; of one stem, the latest run's.
+
+        ``in_table`` returns the slides of a table of cases, or raises AtlasPatchError.
+        """
         sources, clashes = {}, {}
         for project in self.searched:
+            table = project.patients.manifest
             try:
-                found = find_slides(project)
+                found = Discovery(tuple(in_table(table))) if table else find_slides(project)
             except AtlasPatchError:  # moved or removed since: what was made of them is in the folder
                 continue
             sources = {it.stem: it for it in found.sources} | sources
@@ -65,7 +74,7 @@ def remember(output: Path) -> Remembered:
 
     Each part is as the latest run that decided it says: tissue, coords and features may be of three runs. Earlier runs
     add slides, encoders of the same geometry, and geometries of other names: so a folder filled slide by slide, stage
-    by stage or encoder by encoder is one project. The folder may have been moved.
+    by stage, encoder by encoder or by tables of cases is one project. The folder may have been moved.
     Raises InvalidProject where no run is recorded, or none that this version understands.
     """
     runs = [run for run in read_runs(output) if isinstance(run.values.get("project"), Mapping)]
@@ -77,8 +86,9 @@ def remember(output: Path) -> Remembered:
     if not asked:
         raise InvalidProject(f"{output}: its runs are of another version of atlaspatch; name the project file instead")
     latest, of_tissue = asked[0].values, next((it for it in asked if it.decided("tissue_mask")), asked[0])
-    parts = {"output": str(output), "tissue": of_tissue.values["tissue"], "geometry": _geometries(asked)}
-    ways = {canonical_json(it.values["slides"]): it.project for it in reversed(asked)}
+    geometries, patients = _with_patients(_geometries(asked), asked)
+    parts = {"output": str(output), "tissue": of_tissue.values["tissue"], "geometry": geometries, "patients": patients}
+    ways = {_way(it): it.project for it in reversed(asked)}
     whole = make_project({**latest, **parts, **_encoder_files(asked)}, origin=f"{output}/runs")
     return Remembered(whole, tuple(ways.values())[::-1])
 
@@ -128,6 +138,37 @@ def _geometry(named: Sequence[tuple[Asked, dict[str, Any]]]) -> dict[str, Any]:
     alike = [geometry for geometry in of_features if _same(geometry, last, of_features=True)]
     encoders = {key: list(dict.fromkeys(name for it in alike for name in it[key])) for key in ENCODERS}
     return laid | {key: last[key] for key in OF_FEATURES if key in last} | encoders
+
+
+def _way(asked: Asked) -> str:
+    """Return where a run was told to find slides."""
+    return canonical_json([asked.values["slides"], asked.values["patients"]["manifest"]])
+
+
+def _with_patients(
+    geometries: Sequence[dict[str, Any]], asked: Sequence[Asked]
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Return the geometries, and the patient encoders that ran on one of them as it is now, with the latest table.
+
+    A patient encoder takes the first geometry that suits it, so that of the cases comes first.
+    """
+    runs = [it for it in asked if it.values["patients"]["manifest"]]
+    now = {geometry["name"]: geometry for geometry in geometries}
+    fitting = [it for it in runs if all(_unchanged(geometry, now.get(geometry["name"])) for geometry in _laid(it))]
+    encoders = dict.fromkeys(name for it in fitting for name in it.values["patients"]["encoders"])
+    of_cases = {geometry["name"] for it in fitting for geometry in _laid(it)}
+    ordered = sorted(geometries, key=lambda geometry: geometry["name"] not in of_cases)
+    table = runs[0].values["patients"]["manifest"] if runs else None
+    return ordered, {"manifest": table, "encoders": list(encoders)}
+
+
+def _laid(asked: Asked) -> Sequence[dict[str, Any]]:
+    return asked.values["geometry"]
+
+
+def _unchanged(one: Mapping[str, Any], other: Mapping[str, Any] | None) -> bool:
+    """Tell whether a geometry has the same coords and features as another, whatever the encoders."""
+    return other is not None and all(_same(one, other, of_features=it) for it in (False, True))
 
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any], *, of_features: bool) -> bool:

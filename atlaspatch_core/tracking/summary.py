@@ -26,7 +26,9 @@ def append(output: Path, section: str) -> None:
     write_text(path, f"{before.rstrip()}\n\n{section}")
 
 
-def section(run: Mapping[str, Any], counts: Counts | None, totals: Mapping[str, Counter[str]]) -> str:
+def section(
+    run: Mapping[str, Any], counts: Counts | None, totals: Mapping[str, Counter[str]], cases: Counts | None = None
+) -> str:
     """Return the section of a run; ``counts`` are None of one that was killed and told nothing."""
     at = {name: run.get(name) for name in ("started_at", "run_id", "status", "tool", "host", "pid", "finished_at")}
     lines = [
@@ -36,9 +38,12 @@ def section(run: Mapping[str, Any], counts: Counts | None, totals: Mapping[str, 
         f"- ended: {at['finished_at']}" + (f", {_one_line(run['error'])}" if run.get("error") else ""),
         f"- slides of this run: {told(run.get('slides') or {})}",
         *(_of_run(counts) if counts else ()),
+        *((f"- cases of this run: {told(run['cases'])}",) if run.get("cases") else ()),
+        *(_of_run(cases) if cases else ()),
         *_of_folder(totals),
         f"- options that are set: `{json.dumps(_set(run.get('args') or {}), ensure_ascii=False, sort_keys=True)}`",
-        *(_errors(counts) if counts else ()),
+        *(_errors(counts, "errors", "see wsi_states/") if counts else ()),
+        *(_errors(cases, "errors of cases", "encode-patient prints all of them") if cases else ()),
     ]
     return "\n".join(lines) + "\n"
 
@@ -48,7 +53,7 @@ def _set(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def told(slides: Mapping[str, Any]) -> str:
-    """Return counts of slides in words."""
+    """Return counts of slides, or of cases, in words."""
     if not slides:
         return "not told"
     fates = [f"{count} {name}" for name, count in slides.items() if name not in ("total", "begun") and count]
@@ -75,13 +80,14 @@ def _place(name: str) -> tuple[int, str]:
     return (ORDER.index(name) if name in ORDER else len(ORDER), name)
 
 
-def _errors(counts: Counts) -> Iterator[str]:
+def _errors(counts: Counts, what: str, rest: str) -> Iterator[str]:
+    """Yield the errors of slides, or of cases; ``rest`` says where there are those beyond the first hundred."""
     if counts.failures:
-        yield f"- errors ({counts.failures}):"
+        yield f"- {what} ({counts.failures}):"
     for stem, why in counts.errors[:MOST_TOLD]:
         yield f"  - {stem}: {_one_line(why)}"
     if counts.failures > MOST_TOLD:
-        yield f"  - {counts.failures - min(MOST_TOLD, len(counts.errors))} more: see wsi_states/"
+        yield f"  - {counts.failures - min(MOST_TOLD, len(counts.errors))} more: {rest}"
 
 
 def _one_line(text: Any) -> str:

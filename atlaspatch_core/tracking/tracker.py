@@ -24,6 +24,9 @@ from atlaspatch_core.tracking.folder import StateFolder, read_states, totals
 
 log = logging.getLogger(__name__)
 
+OF_CASES = "patient_embedding"
+"""Kind of the steps whose outcomes are of cases, not of slides."""
+
 
 @dataclass(frozen=True, slots=True)
 class Command:
@@ -45,14 +48,18 @@ class Tracker:
     it is logged as a warning. ``take`` is for one thread.
     """
 
-    def __init__(self, project: Project, found: Discovery, command: Command) -> None:
-        """``found`` are the slides of the run, by which outcomes find the path that their state is named after."""
+    def __init__(self, project: Project, found: Discovery, command: Command, *, cases: int | None = None) -> None:
+        """``found`` are the slides of the run, by which outcomes find the path that their state is named after.
+
+        ``cases`` is the number of cases that the run embeds, None for a command that embeds none.
+        """
         self._store = Store(project.output)
         self._run = runs.new_run(project.output, command.name, command.options, remembered(project))
         self._run |= {"stages": kinds(command.steps), "settled_stages": kinds(command.settled)}
         self._paths = {source.stem: source.path for source in found.sources}
         self._paths |= {clash.stem: clash.paths[0] for clash in found.clashes}
         self._counts = Counts(len(found.sources) + len(found.clashes))
+        self._cases = None if cases is None else Counts(cases)
         self._states = StateFolder(self._store, several=len(project.geometry) > 1)
         self._lock: FileLock | None = None
         self._over = threading.Event()
@@ -64,7 +71,10 @@ class Tracker:
         return self._run["run_id"]
 
     def take(self, outcome: Outcome) -> None:
-        """Note what became of a step of a slide."""
+        """Note what became of a step of a slide, or of an embedding of a case."""
+        if self._cases and outcome.step.kind == OF_CASES:
+            self._cases.take(outcome)
+            return
         self._counts.take(outcome)
         if path := self._paths.get(outcome.stem):
             self._try(lambda: self._states.take(path, outcome))
@@ -98,7 +108,7 @@ class Tracker:
         every = totals(read_states(self._store))
         with lock_of(self._store.output):
             self._write()
-            summary.append(self._store.output, summary.section(self._run, self._counts, every))
+            summary.append(self._store.output, summary.section(self._run, self._counts, every, self._cases))
 
     def _unlock(self) -> None:
         if self._lock:
@@ -106,7 +116,9 @@ class Tracker:
             lock_path(self._store.output, self.run_id).unlink(missing_ok=True)
 
     def _write(self) -> None:
-        self._run["slides"] = self._counts.slides()
+        self._run["slides"] = self._counts.totals()
+        if self._cases:
+            self._run["cases"] = self._cases.totals()
         write_json(runs.run_path(self._store.output, self.run_id), self._run)
 
     def _beat(self) -> None:
