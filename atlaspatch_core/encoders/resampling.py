@@ -1,10 +1,11 @@
-"""Resizing on any device to the very pixels that Pillow gives.
+"""Resizing on any device to the very pixels that Pillow gives: on a CPU by Pillow, elsewhere by its rule.
 
 Pillow's rule (``Image.resize``, antialiased): a pixel is a weighted sum over the source pixels under the filter, whose
 width grows with the reduction; the weights are fixed-point numbers of 22 bits; columns come first, and each of the two
 passes rounds to whole values. Rounding errors are visible: at 256 to 224 px every fourteenth sum is a tie.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,30 @@ BAND = 32
 
 
 def resample(pixels: "Tensor", height: int, width: int, interpolation: Interpolation) -> "Tensor":
-    """Return whole values 0..255 of shape (b, 3, height, width), float64, from uint8 pixels (b, 3, h, w)."""
+    """Return whole values 0..255, shape (b, 3, height, width), uint8 or float64, from uint8 pixels (b, 3, h, w)."""
+    of_device = by_pillow if pixels.device.type == "cpu" else by_weights
+    return of_device(pixels, height, width, interpolation)
+
+
+def by_pillow(pixels: "Tensor", height: int, width: int, interpolation: Interpolation) -> "Tensor":
+    """Return what ``resample`` returns, uint8: a fifth of the time of the sums on a CPU."""
+    import torch
+    from PIL import Image
+
+    patches = pixels.permute(0, 2, 3, 1).contiguous().numpy()
+    out = np.empty((len(patches), height, width, 3), np.uint8)
+
+    def resize(patch: int) -> None:
+        image = Image.fromarray(patches[patch])
+        out[patch] = image.resize((width, height), Image.Resampling[interpolation.upper()])
+
+    with ThreadPoolExecutor(torch.get_num_threads(), "resize") as pool:
+        list(pool.map(resize, range(len(patches))))
+    return torch.from_numpy(out).permute(0, 3, 1, 2)
+
+
+def by_weights(pixels: "Tensor", height: int, width: int, interpolation: Interpolation) -> "Tensor":
+    """Return what ``resample`` returns, float64, by weighted sums on the device of the pixels."""
     values = pixels.double().contiguous()
     return _columns_of(_columns_of(values, width, interpolation).mT, height, interpolation).mT
 

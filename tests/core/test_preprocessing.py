@@ -9,6 +9,7 @@ from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Norma
 
 from atlaspatch_core.encoders.declaration import IMAGENET_MEAN, IMAGENET_STD, Transform
 from atlaspatch_core.encoders.preprocessing import preprocess
+from atlaspatch_core.encoders.resampling import by_pillow, by_weights
 from atlaspatch_core.errors import GeometryMismatch
 
 
@@ -40,6 +41,15 @@ def test_pixels_are_those_of_torchvision_on_pil_images(height, width, resize, cr
     expected = reference(patches, Resize(resize, InterpolationMode(interpolation), antialias=True), CenterCrop(crop))
     difference = (ours(patches, plain(resize, crop, interpolation)) - expected).abs().max()
     assert float(difference) < 0.5 / 255
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize(("side", "size"), [(256, (224, 224)), (512, (235, 224)), (100, (224, 300)), (97, (96, 31))])
+def test_every_device_gives_pillows_very_pixels(side, size, interpolation):
+    pixels = torch.from_numpy(noise(side, side)).permute(0, 3, 1, 2)
+    height, width = size
+    sums = by_weights(pixels, height, width, interpolation)
+    assert torch.equal(sums, by_pillow(pixels, height, width, interpolation).double())
 
 
 def test_a_patch_of_the_right_size_keeps_its_pixels():
