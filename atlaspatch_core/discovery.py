@@ -1,6 +1,5 @@
 """Which slides lie where the user points."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,9 @@ from atlaspatch_core.project import Project
 from atlaspatch_core.readers import open_slide
 from atlaspatch_core.searching import KNOWN_SUFFIXES, Found, LeftOut, Search, pattern_of, search
 from atlaspatch_core.sections import Slides
-from atlaspatch_core.slide import Slide, stem_of
-from atlaspatch_core.tables import ListedSlide, read_mpp_csv, read_slide_list
+from atlaspatch_core.slide import Slide
+from atlaspatch_core.slide_files import slides_by_stem
+from atlaspatch_core.tables import ListedSlide, check_twice, listed_path, missing, read_mpp_csv, read_slide_list
 
 MPP_CSV = "mpp csv"
 """``mpp_source`` of an mpp that a table states."""
@@ -114,7 +114,7 @@ def discover(
 
     Searched are the readers' suffixes, or the ``extensions``, in any case. Hidden files, files that belong to another
     slide, and the ``exclude`` folders (the output, say) are left out. A Zarr store, and a folder of the DICOM instances
-    of one series, is one slide. What cannot be looked at is told in ``left_out``.
+    of one series, is one slide, and so is what several paths lead to. What cannot be looked at is told in ``left_out``.
     Raises NoSlides when a path is missing, or nothing at all is found; it is UnseenSlides where a folder was not seen.
     """
     suffixes = tuple(extension.lower() for extension in extensions) or KNOWN_SUFFIXES
@@ -129,7 +129,7 @@ def discover(
     if not files:
         unseen = any(left.is_folder for left in left_out.values())
         raise (UnseenSlides if unseen else NoSlides)(nothing_found(paths, how, tuple(left_out.values())))
-    return gather(files.values(), left_out.values(), mpp_by_stem)
+    return gather(slides_by_stem(files.values()), left_out.values(), mpp_by_stem)
 
 
 def found_at(path: Path, how: Search) -> Iterator[Found | LeftOut]:
@@ -149,22 +149,23 @@ def found_at(path: Path, how: Search) -> Iterator[Found | LeftOut]:
 
 
 def gather(
-    paths: Iterable[Path],
+    by_stem: Mapping[str, Sequence[tuple[Path, ...]]],
     left_out: Iterable[LeftOut] = (),
     mpp_by_stem: Mapping[str, float] = MappingProxyType({}),
     listed: Mapping[Path, ListedSlide] = MappingProxyType({}),
 ) -> Discovery:
     """Return slides of different stems, each with the mpp that a table states, and those that share one."""
-    by_stem: defaultdict[str, list[Path]] = defaultdict(list)
-    for path in sorted(paths, key=str):
-        by_stem[stem_of(path)].append(path)
     singles = (
-        source_of(stem, found[0], mpp_by_stem, listed.get(found[0]))
-        for stem, found in by_stem.items()
-        if len(found) == 1
+        source_of(stem, path, mpp_by_stem, listed.get(path))
+        for stem, ((path, *_), *others) in by_stem.items()
+        if not others
     )
-    clashes = (Clash(stem, tuple(found)) for stem, found in sorted(by_stem.items()) if len(found) > 1)
-    return Discovery(tuple(singles), tuple(clashes), tuple(sorted(left_out, key=lambda left: str(left.path))))
+    clashes = (Clash(stem, tuple(path for path, *_ in found)) for stem, found in by_stem.items() if len(found) > 1)
+    return Discovery(
+        tuple(sorted(singles, key=lambda source: str(source.path))),
+        tuple(sorted(clashes, key=lambda clash: clash.stem)),
+        tuple(sorted(left_out, key=lambda left: str(left.path))),
+    )
 
 
 def source_of(
@@ -180,33 +181,24 @@ def source_of(
 def find_listed(table: Path, folders: Sequence[Path], mpp_by_stem: Mapping[str, float]) -> Discovery:
     """Return the slides that a list names, whose paths start at ``folders``, or at the list's own folder if none.
 
-    Raises NoSlides when none of them is there, InvalidProject for a list that cannot be used.
+    A slide that two lines name, by whatever paths, is taken once. Raises NoSlides when none of them is there,
+    InvalidProject for a list that cannot be used, also for a slide of which two lines state two mpp.
     """
     listed: dict[Path, ListedSlide] = {}
     left_out: list[LeftOut] = []
     for slide in read_slide_list(table):
         paths = [path for folder in folders or (table.parent,) if (path := listed_path(folder, slide.name)).exists()]
-        listed |= dict.fromkeys(paths, slide)
+        for path in paths:
+            check_twice(table, listed.setdefault(path, slide), slide)
         if not paths:
             left_out.append(missing(table, slide, folders or (table.parent,)))
     if not listed:
         raise NoSlides(f"{table}: none of its slides is there; {left_out[0].why}")
-    return gather(listed, left_out, mpp_by_stem, listed)
-
-
-def listed_path(folder: Path, name: str) -> Path:
-    """Return where a slide of a list lies; a list from Windows may write backslashes."""
-    path = folder / name
-    return path if "\\" not in name or path.exists() else folder / name.replace("\\", "/")
-
-
-def missing(table: Path, slide: ListedSlide, folders: Sequence[Path]) -> LeftOut:
-    """Return what to say of a line whose slide is not there."""
-    places = " or ".join(str(folder) for folder in folders)
-    return LeftOut(
-        folders[0] / slide.name,
-        f"{table}, line {slide.line}: there is no {slide.name} in {places}; correct the path, or put the slide there",
-    )
+    by_stem = slides_by_stem(listed)
+    for path, *others in (ways for slides in by_stem.values() for ways in slides):
+        for other in others:
+            check_twice(table, listed[path], listed[other])
+    return gather(by_stem, left_out, mpp_by_stem, listed)
 
 
 def nothing_found(paths: Sequence[Path], how: Search, left_out: Sequence[LeftOut]) -> str:

@@ -1,11 +1,13 @@
-"""Which files a slide consists of: one, or an index and its data, or a whole folder."""
+"""Which files a slide consists of: one, or an index and its data, or a whole folder; which paths lead to one slide."""
 
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from atlaspatch_core.dicom_files import instances, is_dicom_name
+from atlaspatch_core.slide import stem_of
 
 MIRAX = ".mrxs"
 HAMAMATSU = (".vms", ".vmu")
@@ -70,3 +72,23 @@ def named_files(index: Path) -> set[str]:
     except OSError:
         return set()
     return {name.strip() for name in NAMED_FILE.findall(text.replace("\r", ""))}
+
+
+def slides_by_stem(paths: Iterable[Path]) -> dict[str, list[tuple[Path, ...]]]:
+    """Return stem to slides, sorted by path, and of each slide all paths that lead to it, the straightest first.
+
+    Links are followed only where a stem is shared: that takes long among many files.
+    """
+    by_stem: defaultdict[str, list[Path]] = defaultdict(list)
+    for path in sorted(paths, key=str):
+        by_stem[stem_of(path)].append(path)
+    return {stem: [(found[0],)] if len(found) == 1 else one_each(found) for stem, found in by_stem.items()}
+
+
+def one_each(paths: Iterable[Path]) -> list[tuple[Path, ...]]:
+    """Return the paths that lead to each slide: one that is no link before links, one without ``..`` before others."""
+    by_real: defaultdict[Path, list[Path]] = defaultdict(list)
+    for path in paths:
+        by_real[path.resolve()].append(path)
+    ways = (sorted(found, key=lambda path: (path.is_symlink(), ".." in path.parts)) for found in by_real.values())
+    return sorted(map(tuple, ways), key=lambda found: str(found[0]))

@@ -8,6 +8,7 @@ from pathlib import Path, PureWindowsPath
 
 from atlaspatch_core.errors import InvalidProject
 from atlaspatch_core.mpp import positive_number
+from atlaspatch_core.searching import LeftOut
 from atlaspatch_core.slide import stem_of
 
 log = logging.getLogger(__name__)
@@ -59,17 +60,36 @@ def read_slide_list(path: Path) -> tuple[ListedSlide, ...]:
             raise InvalidProject(f"{path}, line {line}: wsi is empty; give the path of a slide, with its suffix")
         mpp = _mpp(path, line, row["mpp"]) if row.get("mpp") else None
         listed = ListedSlide(line, row["wsi"], mpp)
-        known = first.setdefault(listed.name, listed)
-        if known is not listed:
-            _check_twice(path, known, listed)
+        check_twice(path, first.setdefault(listed.name, listed), listed)
     return tuple(first.values())
 
 
-def _check_twice(path: Path, known: ListedSlide, again: ListedSlide) -> None:
+def check_twice(path: Path, one: ListedSlide, other: ListedSlide) -> None:
+    """Warn where two lines name one slide. Raises InvalidProject where they state two mpp."""
+    if one is other:
+        return
+    known, again = sorted((one, other), key=lambda listed: listed.line)
     if known.mpp != again.mpp:
         both = f"{known.mpp or 'none'} in line {known.line}, {again.mpp or 'none'} here"
         raise InvalidProject(f"{path}, line {again.line}: {again.name} has two mpp, {both}; leave one of the lines")
-    log.warning("%s, line %d: %s stands in line %d, too; it is taken once", path, again.line, again.name, known.line)
+    as_what = "" if known.name == again.name else f", as {known.name}"
+    where = f"{path}, line {again.line}"
+    log.warning("%s: %s stands in line %d, too%s; it is taken once", where, again.name, known.line, as_what)
+
+
+def listed_path(folder: Path, name: str) -> Path:
+    """Return where a slide of a list lies; a list from Windows may write backslashes."""
+    path = folder / name
+    return path if "\\" not in name or path.exists() else folder / name.replace("\\", "/")
+
+
+def missing(table: Path, slide: ListedSlide, folders: Sequence[Path]) -> LeftOut:
+    """Return what to say of a line whose slide is not there."""
+    places = " or ".join(str(folder) for folder in folders)
+    return LeftOut(
+        folders[0] / slide.name,
+        f"{table}, line {slide.line}: there is no {slide.name} in {places}; correct the path, or put the slide there",
+    )
 
 
 def _rows(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, Mapping[str, str]]]:

@@ -184,6 +184,30 @@ def test_files_of_one_stem_clash_and_neither_runs(tmp_path):
     assert str(found.clashes[0].error).startswith(f"a: {first} and {second} have one stem")
 
 
+def test_a_slide_and_links_to_it_are_one_slide_named_as_the_one_that_is_no_link(tmp_path):
+    touch(tmp_path, "two/a.svs")
+    for folder in ("one", "three"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.svs").symlink_to(tmp_path / "two" / "a.svs")
+    found = discover([tmp_path / "one" / "a.svs", tmp_path], recursive=True, mpp_by_stem={"a": 0.25})
+    assert found.sources == (SlideSource("a", tmp_path / "two" / "a.svs", 0.25, "mpp csv"),)
+    assert found.clashes == ()
+
+
+def test_links_to_a_slide_elsewhere_are_one_slide_and_another_file_of_its_stem_still_clashes(tmp_path):
+    touch(tmp_path, "store/0001", "in/z/a.tif", "in/b.svs")
+    for name in ("in/x/a.svs", "in/y/a.svs", "in/x/b.svs"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).symlink_to(tmp_path / "store" / "0001")
+    found = discover([tmp_path / "in"], recursive=True)
+    assert found.sources == ()
+    assert found.clashes == (
+        Clash("a", (tmp_path / "in" / "x" / "a.svs", tmp_path / "in" / "z" / "a.tif")),
+        Clash("b", (tmp_path / "in" / "b.svs", tmp_path / "in" / "x" / "b.svs")),
+    )
+    assert names(discover([tmp_path / "in" / "x", tmp_path / "in" / "y"])) == ["a.svs", "b.svs"]
+
+
 def test_nothing_found_names_the_folder_the_suffixes_and_the_cure(tmp_path):
     touch(tmp_path, "notes.txt", "sub/a.svs")
     with pytest.raises(NoSlides) as caught:
@@ -320,6 +344,31 @@ def test_a_slide_that_is_listed_twice_is_taken_once_with_a_warning(tmp_path, cap
     touch(tmp_path / "in", "a.svs")
     assert names(listed(tmp_path, "wsi\na.svs\na.svs\n")) == ["a.svs"]
     assert "line 3: a.svs stands in line 2, too; it is taken once" in caplog.text
+
+
+@pytest.mark.parametrize("other", ["{folder}/a.svs", "./a.svs", "../in/a.svs", "link/a.svs", "to/a.svs"])
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_slide_that_is_listed_by_two_paths_is_taken_once_with_a_warning(tmp_path, caplog, other, turned):
+    touch(tmp_path / "in", "a.svs", "b.svs")
+    (tmp_path / "in" / "link").symlink_to(tmp_path / "in")
+    (tmp_path / "in" / "to").mkdir()
+    (tmp_path / "in" / "to" / "a.svs").symlink_to(tmp_path / "in" / "a.svs")
+    lines = ["a.svs", other.format(folder=tmp_path / "in")]
+    first, second = reversed(lines) if turned else lines
+
+    found = listed(tmp_path, f"wsi,mpp\n{first},0.25\nb.svs,0.5\n{second},0.25\n")
+
+    assert [(source.stem, source.mpp) for source in found.sources] == [("a", 0.25), ("b", 0.5)]
+    assert found.clashes == ()
+    assert f"line 4: {second} stands in line 2, too, as {first}; it is taken once" in caplog.text
+    with pytest.raises(InvalidProject, match=r"line 4: .*a\.svs has two mpp, 0\.25 in line 2, 0\.5 here"):
+        listed(tmp_path, f"wsi,mpp\n{first},0.25\nb.svs,0.5\n{second},0.5\n")
+
+
+def test_of_the_paths_of_a_listed_slide_the_straight_one_is_taken(tmp_path):
+    touch(tmp_path / "in", "a.svs", "sub/b.svs")
+    found = listed(tmp_path, "wsi\n../in/a.svs\na.svs\n")
+    assert [source.path for source in found.sources] == [tmp_path / "in" / "a.svs"]
 
 
 @pytest.mark.parametrize(
