@@ -17,6 +17,7 @@ from atlaspatch_core.errors import AtlasPatchError, InvalidProject, NoSlides, Un
 from atlaspatch_core.project import Project
 from atlaspatch_core.searching import root_of
 from atlaspatch_core.store import Store
+from atlaspatch_core.tracking.states import is_state_of
 
 JOB_NAME = "retire_slides"
 
@@ -54,7 +55,7 @@ def build_retirement(project: Project) -> dg.JobDefinition:
             plan = plan_retirement(project, _chosen(context.instance, config.slides))
         except AtlasPatchError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
-        for line in in_words(plan, delete_outputs=config.delete_outputs):
+        for line in in_words(plan, config):
             context.log.info(line)
         context.add_output_metadata(told(plan, config))
         if config.dry_run:
@@ -121,23 +122,28 @@ def outputs_of(project: Project, stem: str) -> Iterator[Path]:
         *(store.small_picture(stem, kind, name) for name in names for kind in ("mask", "coords")),
     ]
     yield from (file for file in (*shared, *of_geometry) if file.is_file())
+    yield from (file for file in sorted((store.output / "wsi_states").glob("*.json")) if is_state_of(file, stem))
     for name in names:
         yield from sorted((store.output / name / "images" / stem).glob("*.png"))
+        yield from (file for file in sorted(store.dumped_patches(stem, name).glob("*")) if file.is_file())
 
 
-def in_words(plan: Sequence[Retirement], *, delete_outputs: bool) -> Iterator[str]:
-    """Yield what goes, one line a slide, and the sum."""
-    verb = "deleted" if delete_outputs else "kept"
+def in_words(plan: Sequence[Retirement], config: RetireConfig) -> Iterator[str]:
+    """Yield what goes, or would go, one line a slide, and the sum."""
+    removed, fate = "would be removed" if config.dry_run else "removed", _fate(config)
     for slide in plan:
-        yield f"{slide.stem}: partition removed; {len(slide.files)} files ({slide.bytes:,} bytes) {verb}"
-    yield f"{len(plan)} slide{'' if len(plan) == 1 else 's'}, {sum(slide.bytes for slide in plan):,} bytes {verb}"
+        yield f"{slide.stem}: partition {removed}; {len(slide.files)} files ({slide.bytes:,} bytes) {fate}"
+    yield f"{len(plan)} slide{'' if len(plan) == 1 else 's'}, {sum(slide.bytes for slide in plan):,} bytes {fate}"
+
+
+def _fate(config: RetireConfig) -> str:
+    fate = "deleted" if config.delete_outputs else "kept"
+    return f"would be {fate}" if config.dry_run else fate
 
 
 def told(plan: Sequence[Retirement], config: RetireConfig) -> dict[str, Any]:
     """Return the same as numbers and a table."""
-    fate = "deleted" if config.delete_outputs else "kept"
-    fate = f"would be {fate}" if config.dry_run else fate
-    rows = [{"slide": it.stem, "files": len(it.files), "bytes": it.bytes, "outputs": fate} for it in plan]
+    rows = [{"slide": it.stem, "files": len(it.files), "bytes": it.bytes, "outputs": _fate(config)} for it in plan]
     return {
         "slides": len(plan),
         "retired": 0 if config.dry_run else len(plan),

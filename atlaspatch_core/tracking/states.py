@@ -34,6 +34,11 @@ def state_path(output: Path, path: Path) -> Path:
     return output / "wsi_states" / f"{stem_of(path)}__{slide_hash(path)}.json"
 
 
+def is_state_of(file: Path, stem: str) -> bool:
+    """Tell whether a file in ``wsi_states`` is named as the state of a slide of this stem, wherever the slide lies."""
+    return file.stem.rpartition("__")[0] == stem
+
+
 def new_state(path: Path) -> State:
     """Return the state of a slide of which nothing is known."""
     return {"schema_version": SCHEMA_VERSION, "slide": described_slide(path), "meta": {}, "tasks": {}, "resume": {}}

@@ -13,6 +13,7 @@ from small_projects import paint, project, run, said
 from atlaspatch_assets.audits import OP_NAME, AuditConfig, chosen
 from atlaspatch_assets.batches import OP_NAME as BATCH
 from atlaspatch_assets.definitions import build_definitions
+from atlaspatch_assets.retiring import RetireConfig, Retirement, in_words
 
 EMBEDDING = "slide_embedding/mean-efficientnet_lite0"
 
@@ -124,8 +125,20 @@ def test_retiring_says_what_it_would_do_and_does_nothing_until_told(tmp_path, in
     assert (tmp_path / "output" / "patches" / "gone.h5").is_file()
 
 
+def test_what_retiring_would_do_is_not_told_as_done():
+    plan = [Retirement("gone", ())]
+
+    dry, real = (list(in_words(plan, RetireConfig(dry_run=dry))) for dry in (True, False))
+
+    assert dry[0] == "gone: partition would be removed; 0 files (0 bytes) would be kept"
+    assert real[0] == "gone: partition removed; 0 files (0 bytes) kept"
+
+
 def test_retiring_deletes_the_outputs_of_that_slide_alone_when_told(tmp_path, instance):
     of = gone(tmp_path, instance)
+    for name in ("patch_images/gone/gone_x0_y0.jpg", "wsi_states/gone__0123456789ab.json"):
+        (tmp_path / "output" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "output" / name).write_text("{}")
 
     retire(of, instance, dry_run=False, delete_outputs=True)
 
