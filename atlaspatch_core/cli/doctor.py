@@ -12,6 +12,7 @@ from click.core import ParameterSource
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.logs import logging_to_stderr
 from atlaspatch_core.cli.projects import PROJECT
+from atlaspatch_core.cli.scripts import ScriptCommand
 from atlaspatch_core.cli.working import INTERRUPTED
 from atlaspatch_core.errors import AtlasPatchError
 
@@ -19,17 +20,27 @@ if TYPE_CHECKING:
     from atlaspatch_core.doctor.values import Finding
     from atlaspatch_core.recipe import Recipe
 
+PROFILES = ("base", "patch-encoders", "slide-encoders", "convert", "full")
+"""What scripts for TRIDENT ask to be checked."""
+NO_PROFILE = (
+    "--profile {}: what is checked is the machine, and what the project uses, whatever the profile; "
+    "the line 'extras' says what else is installed."
+)
 SIGNS = {"PASS": ("✓", "green"), "WARN": ("!", "yellow"), "FAIL": ("✗", "red")}
 
 
-@click.command()
+@click.command(cls=ScriptCommand)
 @PROJECT
 @click.option(
     "--hub", "--check-gated", is_flag=True, help="Ask the Hugging Face hub too: token, and access to the weights."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), help="json is the same as --json.")
+@click.option("--profile", type=click.Choice(PROFILES), help="Accepted, and not needed: the project says what is used.")
 @click.pass_context
-def doctor(context: click.Context, project_file: Path, hub: bool, as_json: bool) -> None:
+def doctor(
+    context: click.Context, project_file: Path, hub: bool, as_json: bool, form: str | None, profile: str | None
+) -> None:
     """Check that this machine can run a project: software, device, weights, storage, slides, Dagster.
 
     Locks, renames and clocks of the output's file system are tried for real, in a folder that is removed again. Nothing
@@ -38,6 +49,11 @@ def doctor(context: click.Context, project_file: Path, hub: bool, as_json: bool)
 
     Exit code: 0 when nothing failed, whatever the warnings; 1 when something did; 2 for wrong usage.
     """
+    if as_json and form == "text":
+        raise click.UsageError("--json and --format text exclude each other; give one of them")
+    as_json = as_json or form == "json"
+    if profile:
+        click.echo(NO_PROFILE.format(profile), err=True)
     named = context.get_parameter_source("project_file") is not ParameterSource.DEFAULT
     hooks = context.obj if isinstance(context.obj, Hooks) else Hooks()
     found: list[Finding] = []

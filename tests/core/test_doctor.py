@@ -105,6 +105,37 @@ def test_json_has_failures_first_and_counts(project):
     assert counts == [sum(it["status"] == status for it in told["checks"]) for status in ("FAIL", "WARN", "PASS")]
 
 
+@pytest.mark.parametrize("option", ["--check-gated", "--check_gated"])
+def test_scripts_for_trident_get_the_same_json_and_are_told_what_a_profile_decides(project, monkeypatch, option):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    ours = doctor("--project", project, "--json", "--hub")
+    theirs = doctor("--project", project, "--profile", "patch-encoders", option, "--format", "json")
+
+    assert theirs.exit_code == ours.exit_code == 0
+    assert [it["name"] for it in json.loads(theirs.stdout)["checks"]] == [
+        it["name"] for it in json.loads(ours.stdout)["checks"]
+    ]
+    assert theirs.stderr.startswith("--profile patch-encoders: what is checked is the machine, and what the project")
+    assert "--profile" not in ours.stderr
+
+
+def test_text_is_what_format_text_gives_and_json_excludes_it(project):
+    told = doctor("--project", project, "--format", "text")
+    both = doctor("--project", project, "--format", "text", "--json")
+
+    assert told.stdout.splitlines()[-1].endswith(" 0 failed")
+    assert both.exit_code == 2
+    assert "--json and --format text exclude each other; give one of them" in both.stderr
+
+
+@pytest.mark.parametrize(("option", "value"), [("--profile", "gpu"), ("--format", "yaml")])
+def test_a_profile_or_format_that_does_not_exist_is_wrong_usage(option, value):
+    result = doctor(option, value)
+
+    assert result.exit_code == 2
+    assert f"'{value}' is not one of" in result.stderr
+
+
 def test_a_project_file_that_was_named_must_be_there(tmp_path):
     result = doctor("--project", tmp_path / "mine.toml")
 
