@@ -100,7 +100,7 @@ def _verdict(slide: SlideResults, placed: Sequence[Placed]) -> Exported:
     written = [*by_fate[Fate.WRITTEN], *by_fate[Fate.PLANNED]]
     refused = [*slide.refused, *(file.why.removeprefix(f"{slide.stem}: ") for file in by_fate[Fate.REFUSED])]
     missing = [f"never made: {', '.join(slide.missing)}"] if slide.missing else []
-    why = [*refused, *missing] or ([] if placed else [NOTHING])
+    why = [*refused, *missing] or ([] if placed or slide.without_patches else [NOTHING])
     fate = written[0].fate if written else Fate.UNCHANGED
     if why:
         fate = Fate.REFUSED if refused else Fate.MISSING

@@ -152,6 +152,11 @@ class SlideResults:
     missing: tuple[str, ...] = ()
     """Outputs that were asked for and never made."""
 
+    @property
+    def without_patches(self) -> bool:
+        """Whether its coords are there and have no row: then it has no embedding, and lacks none."""
+        return bool(self.geometries) and not any(len(geometry.coords.read()) for geometry in self.geometries)
+
 
 @dataclass(frozen=True, slots=True)
 class Placed:

@@ -35,11 +35,11 @@ def retire(of, instance, **config) -> dg.ExecuteInProcessResult:
     return job.execute_in_process(instance=instance, run_config=settings, raise_on_error=False)
 
 
-def failure(result: dg.ExecuteInProcessResult) -> str | None:
+def failure(result: dg.ExecuteInProcessResult) -> str:
     """Return the sentence with which a job says why it did not do it."""
     (event,) = (event for event in result.all_events if event.is_step_failure)
     said = event.step_failure_data.user_failure_data
-    return said.description if said else None
+    return str(said.description) if said else ""
 
 
 def verdicts(result: dg.ExecuteInProcessResult, name: str) -> dict[tuple[str, str], str]:
