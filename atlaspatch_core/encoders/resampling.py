@@ -40,7 +40,7 @@ def by_pillow(pixels: "Tensor", height: int, width: int, interpolation: Interpol
 
     def resize(patch: int) -> None:
         image = Image.fromarray(patches[patch])
-        out[patch] = image.resize((width, height), Image.Resampling[interpolation.upper()])
+        out[patch] = np.asarray(image.resize((width, height), Image.Resampling[interpolation.upper()]))
 
     with ThreadPoolExecutor(torch.get_num_threads(), "resize") as pool:
         list(pool.map(resize, range(len(patches))))
