@@ -50,13 +50,16 @@ class Assembly:
             _whole_px(level, plan, read_size, self._factor) if rest == 0 else np.zeros(len(plan.rows), bool)
         )
         self._direct = read_size == patch_size
+        beyond = np.any(plan.corners + read_size > (level.width, level.height), axis=1)
+        self._unfinished = beyond | (~self._in_place & (not self._direct))
+        """Shape (n,): which patches want more than their parts, once these are there."""
         self._tile_sized = patch_size == read_size == level.tile_width == level.tile_height
         self._all = [0, read_size, 0, read_size]
         """Part of a patch that is one tile, needed by no other: it is decoded where the patch goes."""
         self._offsets, self._byte_counts = level.offsets.ravel().tolist(), level.byte_counts.ravel().tolist()
         self._file = os.open(level.path, os.O_RDONLY)
         self._parts_left = np.bincount(plan.patches, minlength=len(plan.rows))
-        self._broken: set[int] = set()
+        self._broken = np.zeros(len(plan.rows), bool)
         self._squares: dict[int, NDArray[np.uint8]] = {}
         self._spare_squares: list[NDArray[np.uint8]] = []
         self._spare_tiles: list[NDArray[np.uint8]] = []
@@ -78,7 +81,7 @@ class Assembly:
                 for part in parts:
                     self._paste(part, pixels, places)
             if not decoded:
-                self._broken.update(patch for patch, *_ in parts)
+                self._broken[[patch for patch, *_ in parts]] = True
         self._spare_tiles.append(pixels)
         for patch in self._completed(start, stop):
             self._complete(patch, places[patch])
@@ -120,16 +123,18 @@ class Assembly:
             return self._squares[patch]
 
     def _completed(self, start: int, stop: int) -> list[int]:
-        """Return the patches of which nothing is missing any more now that these tiles are decoded."""
+        """Return the patches that have all their parts now that these tiles are decoded, and want something more."""
         patches = self._plan.patches[self._plan.starts[start] : self._plan.starts[stop]]
         with self._lock:
             np.subtract.at(self._parts_left, patches, 1)
-            return np.unique(patches[self._parts_left[patches] == 0]).tolist()
+            whole = self._parts_left[patches] == 0
+        wanting = self._unfinished[patches] | self._broken[patches]
+        return np.unique(patches[whole & wanting]).tolist()
 
     def _complete(self, patch: int, out: NDArray[np.uint8]) -> None:
         """Make a patch white outside the level, and average it, where that is to be done."""
         square = self._squares.pop(patch, None)
-        if patch in self._broken:
+        if self._broken[patch]:
             self._read(patch, out)
         else:
             x, y = self._plan.corners[patch].tolist()
