@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from atlaspatch_core.dicom_files import instances, is_series_folder
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.mpp import Stated, find_scale
-from atlaspatch_core.readers.advice import COPY, EXPORT
+from atlaspatch_core.readers.advice import COPY, EXPORT, MORE_LENIENT
 from atlaspatch_core.readers.content import is_not
 from atlaspatch_core.readers.labels import institution_of, stain_of, vendor_of
 from atlaspatch_core.readers.reader import Reader, UnsupportedSlide
@@ -54,7 +54,7 @@ class OpenSlideSlide:
         except OpenSlideError as error:
             raise UnreadableSlide(
                 f"{self._info.stem}: the pixels at ({region.x}, {region.y}) of level {region.level} cannot be decoded "
-                f"({error}), the file is damaged; {COPY}"
+                f"({error}), the file is damaged; {COPY}{MORE_LENIENT if self._info.vendor == 'generic-tiff' else ''}"
             ) from error
         return composite(np.asarray(image), backdrop(region, level, self._background))
 

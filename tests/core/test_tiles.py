@@ -251,3 +251,15 @@ def test_every_further_slide_streams_the_readers_bytes(shared_slides):
 def test_patches_that_are_whole_tiles_are_the_readers_bytes(tmp_path, step):
     with open_slide(write(tmp_path / "painted.tiff", YCBCR), mpp=0.5) as slide:
         assert assert_same_as_reader(slide, grid_of(slide, patch=64, step=step)) == "tiles"
+
+
+def test_an_uncompressed_tiff_whose_tiles_are_padded_is_read_by_the_tiff_reader_as_openslides_sentence_says(tmp_path):
+    scale = {"resolution": (20_000, 20_000), "resolutionunit": "CENTIMETER"}
+    path = write(tmp_path / "padded.tif", {"tile": (48, 16), **scale}, levels=(1,))
+    corner = Sampling(48, 0, 48, 48, 48, 0.5)
+
+    with open_slide(path) as slide, pytest.raises(UnreadableSlide, match="or try --reader-type tiff"):
+        read_patch(slide, 0, 0, corner)
+
+    with open_slide(path, reader="tiff") as slide:
+        assert np.array_equal(read_patch(slide, 0, 0, corner), cloudy()[:48, :48])
