@@ -3,14 +3,12 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from tracked_folders import PLUGIN, PLUGIN_HEAD, encode, paint, runs_of, state_of
-from waiting import SECONDS, send, until
+from tracked_folders import PLUGIN, PLUGIN_HEAD, at_gate, encode, paint, runs_of, state_of
+from waiting import SECONDS, send
 
 from atlaspatch_core.cli.main import cli
 
@@ -182,17 +180,10 @@ def test_a_mistake_in_the_table_is_no_run(folder):
 @pytest.fixture
 def waiting(folder):
     """A run in its own process that has laid the patches of its slides, and waits at the gate."""
-    (folder / "gate").touch()
     words = arguments(folder, "--patient-encoders", "mean-gated")
     (folder / "plugin.py").write_text(GATED)
-    start = [sys.executable, "-c", "from atlaspatch_core.cli.main import cli; cli()"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen([*start, *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    until("the run is at the gate", lambda: (folder / "reached").exists() or process.poll() is not None)
-    assert process.poll() is None, process.communicate()
-    yield process
-    process.kill()
-    process.communicate()
+    with at_gate(folder, words) as process:
+        yield process
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no such signals")

@@ -1,20 +1,15 @@
 """Runs that do not end by themselves are recorded as what they were, by real processes."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from tracked_folders import arguments, encode, paint, runs_of, state_of
-from waiting import SECONDS, send, until
+from tracked_folders import arguments, at_gate, encode, paint, runs_of, state_of
+from waiting import SECONDS, send
 
 from atlaspatch_core.cli.main import cli
-
-START = [sys.executable, "-c", "from atlaspatch_core.cli.main import cli; cli()"]
 
 
 @pytest.fixture
@@ -22,14 +17,8 @@ def waiting(tmp_path):
     """A run in its own process that has made everything but the embedding of its slide, and waits at the gate."""
     paint(tmp_path / "slides", "a")
     words = arguments(tmp_path, "--slide-encoders", "gated")
-    (tmp_path / "gate").touch()
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen([*START, *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    until("the run is at the gate", lambda: (tmp_path / "reached").exists() or process.poll() is not None)
-    assert process.poll() is None, process.communicate()
-    yield process
-    process.kill()
-    process.communicate()
+    with at_gate(tmp_path, words) as process:
+        yield process
 
 
 def status_of(tmp_path: Path) -> str:
