@@ -2,21 +2,21 @@
 
 import dagster as dg
 
-from atlaspatch_assets.assets import build_slide_assets
-from atlaspatch_assets.audits import build_audit
-from atlaspatch_assets.coverage import build_validity_definitions
-from atlaspatch_assets.edits import build_edit_sensor
-from atlaspatch_assets.exports import build_export
-from atlaspatch_assets.jobs import build_job
-from atlaspatch_assets.patients import build_patient_definitions, process_cases
-from atlaspatch_assets.project_file import find_project
-from atlaspatch_assets.pruning import build_pruning
-from atlaspatch_assets.report import build_report_definitions
-from atlaspatch_assets.retiring import build_retirement
-from atlaspatch_assets.sensors import build_sensor
-from atlaspatch_assets.upgrades import build_upgrade_definitions
-from atlaspatch_core.project import Project
-from atlaspatch_core.recipe import make_recipe
+from atlaspatch_assets.defs.audit.jobs import build_audit
+from atlaspatch_assets.defs.export.jobs import build_export
+from atlaspatch_assets.defs.masks.sensors import build_edit_sensor
+from atlaspatch_assets.defs.patients.assets import build_patient_definitions, process_cases
+from atlaspatch_assets.defs.report.assets import build_report_definitions
+from atlaspatch_assets.defs.retention.pruning import build_pruning
+from atlaspatch_assets.defs.retention.retirement import build_retirement
+from atlaspatch_assets.defs.slides.assets import build_slide_assets
+from atlaspatch_assets.defs.slides.jobs import build_job
+from atlaspatch_assets.defs.slides.sensors import build_sensor
+from atlaspatch_assets.defs.validity.assets import build_validity_definitions
+from atlaspatch_assets.defs.validity.jobs import build_upgrade_definitions
+from atlaspatch_assets.lib.project_file import find_project
+from atlaspatch_core.config.project import Project
+from atlaspatch_core.validity.recipe import make_recipe
 
 
 def build_definitions(project: Project) -> dg.Definitions:

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from atlaspatch_core.patches import Batch, PatchStream
-from atlaspatch_core.readers import open_slide
-from atlaspatch_core.tiles.streaming import open_tile_stream
+from atlaspatch_core.patches.stream import Batch, PatchStream
+from atlaspatch_core.patches.tiles.tile_stream import open_tile_stream
+from atlaspatch_core.slides.readers import open_slide
 from benchmarks.measuring import Measure, in_turns, times_as_fast
 from benchmarks.reading import BATCH_SIZE, Reading
 from benchmarks.slides import tissue_corners

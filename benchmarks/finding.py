@@ -5,8 +5,8 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
-from atlaspatch_core.discovery import discover
-from atlaspatch_core.resting import leave_copies
+from atlaspatch_core.discovery.find import discover
+from atlaspatch_core.discovery.stability import leave_copies
 from benchmarks.measuring import Measure
 
 

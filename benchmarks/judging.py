@@ -16,10 +16,10 @@ from time import perf_counter
 import click
 import dagster as dg
 
-from atlaspatch_assets.partitions import register
-from atlaspatch_assets.stages import asset_key
-from atlaspatch_assets.validity import judge
-from atlaspatch_core.recipe import make_recipe
+from atlaspatch_assets.lib.partitions import register
+from atlaspatch_assets.lib.recorded import judge
+from atlaspatch_assets.lib.stages import asset_key
+from atlaspatch_core.validity.recipe import make_recipe
 from benchmarks.measuring import Measure
 from benchmarks.platform import lay_files, open_instance, project
 

@@ -8,16 +8,16 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
-from atlaspatch_core.discovery import SlideSource
-from atlaspatch_core.pipeline import process
-from atlaspatch_core.project import Project
-from atlaspatch_core.recipe import make_recipe
+from atlaspatch_core.config.project import Project
+from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.pipeline.processing import process
+from atlaspatch_core.validity.recipe import make_recipe
 from benchmarks.measuring import Measure
 from benchmarks.running import project
 from benchmarks.slides import SOURCE
 
 COLD = """
-from atlaspatch_assets.cli import main
+from atlaspatch_assets.cli.main import main
 main()
 """
 

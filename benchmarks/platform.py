@@ -17,23 +17,24 @@ import dagster as dg
 import numpy as np
 import tifffile
 
-from atlaspatch_assets import sensors
-from atlaspatch_assets.arrival import SLIDE_KEY
-from atlaspatch_assets.batches import batch_config, in_batches
+from atlaspatch_assets.cli.local_run import QUIET
 from atlaspatch_assets.definitions import build_definitions
-from atlaspatch_assets.jobs import JOB_NAME
-from atlaspatch_assets.local_run import QUIET
-from atlaspatch_assets.partitions import register
-from atlaspatch_core.arrival import Cursor
-from atlaspatch_core.discovery import find_slides
-from atlaspatch_core.fingerprint import Identity, file_signature
-from atlaspatch_core.outcome import Status
-from atlaspatch_core.pipeline import process
-from atlaspatch_core.project import Project, make_project
-from atlaspatch_core.recipe import make_recipe
-from atlaspatch_core.records import Record, SlideRecord
-from atlaspatch_core.slide import Level, SlideInfo
-from atlaspatch_core.store import Store
+from atlaspatch_assets.defs.slides import sensors
+from atlaspatch_assets.defs.slides.arrival import SLIDE_KEY
+from atlaspatch_assets.defs.slides.jobs import JOB_NAME
+from atlaspatch_assets.lib.batches import batch_config, in_batches
+from atlaspatch_assets.lib.partitions import register
+from atlaspatch_core.config.project import Project, make_project
+from atlaspatch_core.discovery.arrival import Cursor
+from atlaspatch_core.discovery.find import find_slides
+from atlaspatch_core.fingerprint import Identity
+from atlaspatch_core.pipeline.processing import process
+from atlaspatch_core.slides.content_hash import file_signature
+from atlaspatch_core.slides.slide import Level, SlideInfo
+from atlaspatch_core.storage.records import Record, SlideRecord
+from atlaspatch_core.storage.store import Store
+from atlaspatch_core.validity.outcome import Status
+from atlaspatch_core.validity.recipe import make_recipe
 from benchmarks.measuring import Measure
 
 SIDE = 512

@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from atlaspatch_core.grid import PatchGrid
-from atlaspatch_core.patches import open_stream
-from atlaspatch_core.readers import open_slide
-from atlaspatch_core.scale import Sampling
-from atlaspatch_core.tiles.layout import find_tiled_level
-from atlaspatch_core.tiles.plan import plan_tiles
+from atlaspatch_core.patches.grid import PatchGrid
+from atlaspatch_core.patches.scale import Sampling
+from atlaspatch_core.patches.stream import open_stream
+from atlaspatch_core.patches.tiles.plan import plan_tiles
+from atlaspatch_core.slides.readers import open_slide
+from atlaspatch_core.slides.tiles.layout import find_tiled_level
 from benchmarks.measuring import Measure, in_turns, times_as_fast
 from benchmarks.slides import make_slide, recompressed, tissue_corners
 

@@ -8,17 +8,17 @@ import numpy as np
 import torch
 from openslide import OpenSlide
 
-from atlaspatch_core.discovery import SlideSource
+from atlaspatch_core.config.project import Project, make_project
+from atlaspatch_core.discovery.find import SlideSource
 from atlaspatch_core.encoders.architecture import TimmModel
 from atlaspatch_core.encoders.declaration import PatchEncoder
+from atlaspatch_core.encoders.inference import set_threads
 from atlaspatch_core.encoders.loading import load_patch_encoder
 from atlaspatch_core.encoders.patch import find_patch_encoder
-from atlaspatch_core.hdf5 import COORDS, read_array
-from atlaspatch_core.inference import set_threads
-from atlaspatch_core.outcome import Status, Step
-from atlaspatch_core.pipeline import process
-from atlaspatch_core.project import Project, make_project
-from atlaspatch_core.recipe import make_recipe
+from atlaspatch_core.pipeline.processing import process
+from atlaspatch_core.storage.hdf5 import COORDS, read_array
+from atlaspatch_core.validity.outcome import Status, Step
+from atlaspatch_core.validity.recipe import make_recipe
 from benchmarks.encoders import PLUGIN, SIDE, mean_colour, network
 from benchmarks.measuring import Measure, in_turns, times_as_fast
 

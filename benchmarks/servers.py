@@ -16,8 +16,8 @@ from typing import Any
 import click
 import dagster as dg
 
-from atlaspatch_assets.home import dagster_home
-from atlaspatch_assets.partitions import register
+from atlaspatch_assets.lib.home import dagster_home
+from atlaspatch_assets.lib.partitions import register
 from benchmarks.measuring import Measure
 
 PORT = 3977

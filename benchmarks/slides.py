@@ -10,8 +10,8 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from atlaspatch_core.readers import open_slide
-from atlaspatch_core.slide import Region
+from atlaspatch_core.slides.readers import open_slide
+from atlaspatch_core.slides.slide import Region
 
 SOURCE = Path(__file__).parents[1] / "atlaspatch_core" / "data" / "CMU-1-Small-Region.svs"
 TILE = 256

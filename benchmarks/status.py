@@ -8,15 +8,15 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
-from atlaspatch_core.discovery import find_slides
-from atlaspatch_core.pipeline import process
-from atlaspatch_core.recipe import make_recipe
-from atlaspatch_core.tracking.remembering import remember
-from atlaspatch_core.tracking.tracker import Command, Tracker
+from atlaspatch_core.discovery.find import find_slides
+from atlaspatch_core.operations.tracking.remembered_project import remember
+from atlaspatch_core.operations.tracking.tracker import Command, Tracker
+from atlaspatch_core.pipeline.processing import process
+from atlaspatch_core.validity.recipe import make_recipe
 from benchmarks.measuring import Measure
 from benchmarks.slides import make_slide
 
-START = [sys.executable, "-c", "from atlaspatch_assets.cli import main; main()"]
+START = [sys.executable, "-c", "from atlaspatch_assets.cli.main import main; main()"]
 
 
 def encoded(folder: Path, count: int) -> Path:

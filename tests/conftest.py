@@ -4,8 +4,9 @@ import signal
 from pathlib import Path
 
 import pytest
+from paths import ROOT, SHARED
 
-BUNDLED_SLIDE = Path(__file__).parents[1] / "atlaspatch_core" / "data" / "CMU-1-Small-Region.svs"
+BUNDLED_SLIDE = ROOT / "atlaspatch_core" / "data" / "CMU-1-Small-Region.svs"
 
 
 def pytest_configure() -> None:
@@ -24,7 +25,7 @@ def bundled_slide() -> Path:
 @pytest.fixture
 def shared_slides() -> Path:
     """Folder of further real and broken slides, where it lies beside the repository."""
-    folder = Path(__file__).parents[2] / "shared" / "slides"
+    folder = SHARED / "slides"
     if not folder.is_dir():
         pytest.skip("the folder of further slides is not beside the repository")
     return folder

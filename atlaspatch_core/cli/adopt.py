@@ -13,12 +13,12 @@ from atlaspatch_core.cli.progress import progress
 from atlaspatch_core.errors import AtlasPatchError
 
 if TYPE_CHECKING:
-    from atlaspatch_core.adopt.adoption import Wishes
-    from atlaspatch_core.adopt.taken import Taken
-    from atlaspatch_core.discovery import Discovery
+    from atlaspatch_core.config.project import Project
+    from atlaspatch_core.discovery.find import Discovery
+    from atlaspatch_core.interop.adopt.result import Taken
+    from atlaspatch_core.interop.adopt.settings import AdoptSettings
     from atlaspatch_core.layouts.found import Found
-    from atlaspatch_core.project import Project
-    from atlaspatch_core.recipe import Recipe
+    from atlaspatch_core.validity.recipe import Recipe
 
 DONE, SOME_BAD, INTERRUPTED = 0, 1, 130
 COLOURS = {"taken over": "green", "verified": "green", "accepted": "cyan", "unverified": "yellow", "left out": "yellow"}
@@ -94,13 +94,14 @@ def adopt(context: click.Context, folder: Path, verify: int | None, verbose: boo
 
 
 def _run(folder: Path, verify: int, options: Mapping[str, Any]) -> int:
-    from atlaspatch_core.adopt.adoption import Adoption, Wishes
+    from atlaspatch_core.interop.adopt.adoption import Adoption
+    from atlaspatch_core.interop.adopt.settings import AdoptSettings
 
-    wishes = Wishes(
+    settings = AdoptSettings(
         verify, options["accept_unverified"], options["keep_patches"], options["dry_run"], options["patch_encoder"]
     )
     try:
-        found, recipe, discovery, notes = _given(folder, options, wishes)
+        found, recipe, discovery, notes = _given(folder, options, settings)
     except AtlasPatchError as error:
         raise click.UsageError(str(error)) from error
     for note in notes:
@@ -108,23 +109,25 @@ def _run(folder: Path, verify: int, options: Mapping[str, Any]) -> int:
     sources = {source.stem: source for source in discovery.sources}
     taken: list[Taken] = []
     stems = found.stems()
-    with Adoption(found, recipe, sources, wishes) as adoption, progress("slides", len(stems)) as advance:
+    with Adoption(found, recipe, sources, settings) as adoption, progress("slides", len(stems)) as advance:
         for stem in stems:
             of_slide = adoption.slide(stem)
             click.echo(as_line(stem, of_slide))
             taken += of_slide
             advance()
-    click.echo(summary(taken, len(stems), recipe.project.output, dry_run=wishes.dry_run))
+    click.echo(summary(taken, len(stems), recipe.project.output, dry_run=settings.dry_run))
     return SOME_BAD if any(it.bad for it in taken) else DONE
 
 
-def _given(folder: Path, options: Mapping[str, Any], wishes: "Wishes") -> "tuple[Found, Recipe, Discovery, list[str]]":
+def _given(
+    folder: Path, options: Mapping[str, Any], settings: "AdoptSettings"
+) -> "tuple[Found, Recipe, Discovery, list[str]]":
     """Return what lies there, what it becomes part of, and the slides."""
-    from atlaspatch_core.discovery import find_slides
+    from atlaspatch_core.config.project import FILE_NAME, load_project
+    from atlaspatch_core.discovery.find import find_slides
     from atlaspatch_core.layouts.found import Layout
     from atlaspatch_core.layouts.recognise import recognise
-    from atlaspatch_core.project import FILE_NAME, load_project
-    from atlaspatch_core.recipe import make_recipe
+    from atlaspatch_core.validity.recipe import make_recipe
 
     output, file, slides = options["output"], options["project_file"], options["slides"]
     if (output is None) == (file is None):
@@ -134,7 +137,7 @@ def _given(folder: Path, options: Mapping[str, Any], wishes: "Wishes") -> "tuple
         raise click.UsageError(f"{folder} is laid out as atlaspatch's own results: name it as the output of a project")
     notes: list[str] = []
     if file is None and not (output / FILE_NAME).exists():
-        project, notes = _derived(found, output, options, wishes)
+        project, notes = _derived(found, output, options, settings)
     else:
         project = load_project(file or output / FILE_NAME)
     project = with_slides(project, slides, recursive=options["recursive"]) if slides else project
@@ -150,13 +153,15 @@ def _given(folder: Path, options: Mapping[str, Any], wishes: "Wishes") -> "tuple
     return found, make_recipe(project), find_slides(project), notes
 
 
-def _derived(found: "Found", output: Path, options: Mapping[str, Any], wishes: "Wishes") -> "tuple[Project, list[str]]":
+def _derived(
+    found: "Found", output: Path, options: Mapping[str, Any], settings: "AdoptSettings"
+) -> "tuple[Project, list[str]]":
     """Return a project that asks for what the folder holds; its file is written into the output."""
-    from atlaspatch_core.adopt.derived import as_toml, derive
-    from atlaspatch_core.atomic import make_folder
-    from atlaspatch_core.discovery import discover
-    from atlaspatch_core.project import FILE_NAME, make_project
-    from atlaspatch_core.tables import read_mpp_csv
+    from atlaspatch_core.config.project import FILE_NAME, make_project
+    from atlaspatch_core.discovery.find import discover
+    from atlaspatch_core.discovery.slide_tables import read_mpp_csv
+    from atlaspatch_core.interop.adopt.derived_project import as_toml, derive
+    from atlaspatch_core.storage.atomic import make_folder
 
     slides, recursive, mpp_csv = options["slides"], options["recursive"], options["mpp_csv"]
     if slides is None:
@@ -166,11 +171,11 @@ def _derived(found: "Found", output: Path, options: Mapping[str, Any], wishes: "
     mpp_by_stem = read_mpp_csv(mpp_csv) if mpp_csv else {}
     discovery = discover([slides], recursive=recursive, mpp_by_stem=mpp_by_stem)
     sources = {source.stem: source for source in discovery.sources}
-    values, notes = derive(found, sources, slides, recursive=recursive, encoder=wishes.encoder)
+    values, notes = derive(found, sources, slides, recursive=recursive, encoder=settings.encoder)
     if mpp_csv:
         values["slides"]["mpp_csv"] = str(mpp_csv.resolve())
     path = output / FILE_NAME
-    if not wishes.dry_run:
+    if not settings.dry_run:
         make_folder(output)
         path.write_text(as_toml(values, f"Written by 'atlaspatch adopt': what {found.layout} made in {found.folder}"))
         notes.append(f"{path} was written: it asks for what {found.folder} holds; change it as you like")

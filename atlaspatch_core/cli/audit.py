@@ -14,11 +14,11 @@ from atlaspatch_core.cli.progress import progress
 from atlaspatch_core.errors import AtlasPatchError
 
 if TYPE_CHECKING:
-    from atlaspatch_core.audit.findings import Finding
-    from atlaspatch_core.discovery import Discovery
+    from atlaspatch_core.config.project import Project
+    from atlaspatch_core.discovery.find import Discovery
+    from atlaspatch_core.interop.audit.findings import Finding
     from atlaspatch_core.layouts.found import Found
-    from atlaspatch_core.project import Project
-    from atlaspatch_core.recipe import Recipe
+    from atlaspatch_core.validity.recipe import Recipe
 
 SOUND, PROBLEMS = 0, 1
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -70,7 +70,7 @@ def audit(
     findings = look(found, discovery, recipe)
     click.echo(_printed(findings, found, as_json=as_json, as_csv=as_csv), nl=not as_csv)
 
-    from atlaspatch_core.audit.findings import problems
+    from atlaspatch_core.interop.audit.findings import problems
 
     context.exit(PROBLEMS if problems(findings) else SOUND)
 
@@ -79,10 +79,10 @@ def _given(
     folder: Path, project_file: Path | None, slides: Path | None, recursive: bool, mpp_csv: Path | None
 ) -> "tuple[Found, Discovery | None, Recipe | None]":
     """Return what lies there, and what it is held against. Raises click.UsageError."""
-    from atlaspatch_core.discovery import find_slides
+    from atlaspatch_core.config.project import load_project, make_project
+    from atlaspatch_core.discovery.find import find_slides
     from atlaspatch_core.layouts.recognise import recognise
-    from atlaspatch_core.project import load_project, make_project
-    from atlaspatch_core.recipe import make_recipe
+    from atlaspatch_core.validity.recipe import make_recipe
 
     if mpp_csv and not (slides or project_file):
         raise click.UsageError("--mpp-csv states the scale of slides; say which, by --slides or --project")
@@ -114,8 +114,8 @@ def with_mpp(project: "Project", mpp_csv: Path) -> "Project":
 
 def look(found: "Found", discovery: "Discovery | None", recipe: "Recipe | None") -> "list[Finding]":
     """Return the findings, problems first; a bar shows how far it is."""
-    from atlaspatch_core.audit.findings import Severity
-    from atlaspatch_core.audit.run import audit as run
+    from atlaspatch_core.interop.audit.findings import Severity
+    from atlaspatch_core.interop.audit.run import audit as run
 
     with progress("files", sum(1 for _ in found.files())) as advance:
         findings = list(run(found, discovery=discovery, recipe=recipe, on_file=advance))
@@ -123,7 +123,7 @@ def look(found: "Found", discovery: "Discovery | None", recipe: "Recipe | None")
 
 
 def _printed(findings: "list[Finding]", found: "Found", *, as_json: bool, as_csv: bool) -> str:
-    from atlaspatch_core.audit.findings import COLUMNS
+    from atlaspatch_core.interop.audit.findings import COLUMNS
 
     rows = [finding.row(found.folder) for finding in findings]
     if as_json:
@@ -137,7 +137,7 @@ def _printed(findings: "list[Finding]", found: "Found", *, as_json: bool, as_csv
 
 def as_text(findings: "list[Finding]", found: "Found") -> str:
     """Return a line per finding, counts by kind, and the total."""
-    from atlaspatch_core.audit.findings import problems
+    from atlaspatch_core.interop.audit.findings import problems
 
     lines = [_coloured(finding.line(found.folder), finding.severity.value) for finding in findings]
     wrong = problems(findings)

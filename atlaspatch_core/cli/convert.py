@@ -16,9 +16,9 @@ from atlaspatch_core.cli.working import INTERRUPTED
 from atlaspatch_core.errors import AtlasPatchError, NoSlides
 
 if TYPE_CHECKING:
-    from atlaspatch_core.convert.converting import Converted
-    from atlaspatch_core.convert.settings import Settings
-    from atlaspatch_core.discovery import Discovery
+    from atlaspatch_core.discovery.find import Discovery
+    from atlaspatch_core.interop.convert.conversion import Converted
+    from atlaspatch_core.interop.convert.settings import Settings
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -78,7 +78,7 @@ def convert(
 
     Exit code: 0 when every slide is converted, 1 when one or more failed, 2 for wrong usage.
     """
-    from atlaspatch_core.convert.settings import Settings
+    from atlaspatch_core.interop.convert.settings import Settings
 
     paths = (*sources, *([input_dir] if input_dir else []))
     if not paths:
@@ -99,8 +99,8 @@ def _discover(
     paths: Sequence[Path], folder: Path, mpp_csv: Path | None, suffixes: Sequence[str], recursive: bool
 ) -> "Discovery":
     """Return the slides to convert. Raises NoSlides, InvalidProject, click.UsageError."""
-    from atlaspatch_core.discovery import discover
-    from atlaspatch_core.tables import read_mpp_csv
+    from atlaspatch_core.discovery.find import discover
+    from atlaspatch_core.discovery.slide_tables import read_mpp_csv
 
     mpp_by_stem = read_mpp_csv(mpp_csv) if mpp_csv else {}
     found = discover(paths, recursive=recursive, mpp_by_stem=mpp_by_stem, exclude=[folder])
@@ -125,8 +125,8 @@ def _with_suffix(found: "Discovery", suffixes: Sequence[str]) -> list[Path]:
 
 def _run(discovery: "Discovery", folder: Path, settings: "Settings", workers: int, force: bool) -> int:
     """Convert, print a line per slide and a last one, and return the exit code."""
-    from atlaspatch_core.convert.converting import convert_all
-    from atlaspatch_core.outcome import Status
+    from atlaspatch_core.interop.convert.conversion import convert_all
+    from atlaspatch_core.validity.outcome import Status
 
     counts = {Status.COMPUTED: 0, Status.REUSED: 0, Status.FAILED: len(discovery.clashes)}
     for clash in discovery.clashes:

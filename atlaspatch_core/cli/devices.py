@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from atlaspatch_core.cli.declaring import option
-from atlaspatch_core.outcome import Outcome
+from atlaspatch_core.validity.outcome import Outcome
 
 if TYPE_CHECKING:
-    from atlaspatch_core.discovery import SlideSource
-    from atlaspatch_core.worker import Task
+    from atlaspatch_core.discovery.find import SlideSource
+    from atlaspatch_core.pipeline.workers.worker import Task
 
 GPUS = option(
     "--gpus",
@@ -51,7 +51,7 @@ def by_workers(
     release: Callable[[str], None] = lambda _: None,
 ) -> Generator[Outcome]:
     """Yield what becomes of every slide from one process for each device; ``release`` hears of slides that are read."""
-    from atlaspatch_core.workers import process_on
+    from atlaspatch_core.pipeline.workers.pool import process_on
 
     def on(device: str) -> "Task":
         runtime = task.project.runtime.model_copy(update={"device": device})

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.text import Text
 
 from atlaspatch_core.cli.printing import slide_line, step_line, warning_line
-from atlaspatch_core.outcome import Outcome, Status
+from atlaspatch_core.validity.outcome import Outcome, Status
 
 SECONDS_BETWEEN_LINES = 30.0
 """Where there is no terminal, long encoding says this often how far it is."""

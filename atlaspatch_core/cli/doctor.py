@@ -17,8 +17,8 @@ from atlaspatch_core.cli.working import INTERRUPTED
 from atlaspatch_core.errors import AtlasPatchError
 
 if TYPE_CHECKING:
-    from atlaspatch_core.doctor.values import Finding
-    from atlaspatch_core.recipe import Recipe
+    from atlaspatch_core.operations.doctor.values import Finding
+    from atlaspatch_core.validity.recipe import Recipe
 
 PROFILES = ("base", "patch-encoders", "slide-encoders", "convert", "full")
 """What scripts for TRIDENT ask to be checked."""
@@ -71,9 +71,9 @@ def doctor(
 
 def _examine(project_file: Path, named: bool, hub: bool, hooks: Hooks) -> "Iterator[Finding]":
     """Yield what is found, of the project first."""
-    from atlaspatch_core.doctor.checks import CHECKS
-    from atlaspatch_core.doctor.running import examine
-    from atlaspatch_core.doctor.values import Subject
+    from atlaspatch_core.operations.doctor.checks import CHECKS
+    from atlaspatch_core.operations.doctor.running import examine
+    from atlaspatch_core.operations.doctor.values import Subject
 
     recipe, finding = _project(project_file, named)
     yield finding
@@ -82,9 +82,9 @@ def _examine(project_file: Path, named: bool, hub: bool, hooks: Hooks) -> "Itera
 
 def _project(file: Path, named: bool) -> "tuple[Recipe | None, Finding]":
     """Return what the project asks for, and whether it can be used."""
-    from atlaspatch_core.doctor.values import fail, ok, warn
-    from atlaspatch_core.project import load_project
-    from atlaspatch_core.recipe import make_recipe
+    from atlaspatch_core.config.project import load_project
+    from atlaspatch_core.operations.doctor.values import fail, ok, warn
+    from atlaspatch_core.validity.recipe import make_recipe
 
     if not named and not file.exists():
         cure = "run 'atlaspatch init', or name a project file by --project"

@@ -14,12 +14,12 @@ from atlaspatch_core.cli.patch_options import GEOMETRY, TISSUE
 from atlaspatch_core.cli.values import NO_SLIDES, check_scale, project_values
 from atlaspatch_core.cli.working import work
 from atlaspatch_core.errors import AtlasPatchError
-from atlaspatch_core.outcome import Outcome, Status
+from atlaspatch_core.validity.outcome import Outcome, Status
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from atlaspatch_core.recipe import Recipe
+    from atlaspatch_core.validity.recipe import Recipe
 
 PATIENT = "patient_embedding"
 
@@ -49,12 +49,12 @@ def run(options: Mapping[str, Any], hooks: Hooks, *, force: bool, verbose: bool)
     """Do the work, print it, and return the exit code. Raises InvalidManifest before any work."""
     recipe = recipe_of(options)
 
-    from atlaspatch_core.atomic import make_folder
     from atlaspatch_core.cli.display import Display
-    from atlaspatch_core.discovery import Discovery
-    from atlaspatch_core.patients.encoding import encode_cases, slide_steps
-    from atlaspatch_core.patients.manifest import read_manifest
-    from atlaspatch_core.tracking.tracker import Command, Tracker
+    from atlaspatch_core.discovery.find import Discovery
+    from atlaspatch_core.operations.tracking.tracker import Command, Tracker
+    from atlaspatch_core.pipeline.patients.encoding import encode_cases, slide_steps
+    from atlaspatch_core.pipeline.patients.manifest import read_manifest
+    from atlaspatch_core.storage.atomic import make_folder
 
     manifest = read_manifest(options["manifest_path"])
     make_folder(recipe.project.output)
@@ -85,8 +85,8 @@ def _report(hooks: Hooks, outcome: Outcome) -> None:
 
 def recipe_of(options: Mapping[str, Any]) -> "Recipe":
     """Return what the options ask for. Raises click.UsageError for names and sizes that do not go together."""
-    from atlaspatch_core.project import make_project
-    from atlaspatch_core.recipe import make_recipe
+    from atlaspatch_core.config.project import make_project
+    from atlaspatch_core.validity.recipe import make_recipe
 
     none = {**NO_SLIDES, "slide_encoders": (), "patch_encoders": ()}
     values = project_values({**options, **none})

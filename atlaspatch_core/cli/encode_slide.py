@@ -15,11 +15,11 @@ from atlaspatch_core.cli.slides import left_out_line, slides_at_rest
 from atlaspatch_core.cli.values import check_together, project_values
 from atlaspatch_core.cli.working import work
 from atlaspatch_core.errors import AtlasPatchError
-from atlaspatch_core.outcome import Outcome, Status
+from atlaspatch_core.validity.outcome import Outcome, Status
 
 if TYPE_CHECKING:
-    from atlaspatch_core.discovery import Discovery
-    from atlaspatch_core.recipe import Recipe
+    from atlaspatch_core.discovery.find import Discovery
+    from atlaspatch_core.validity.recipe import Recipe
 
 DONE, SOME_FAILED = 0, 1
 
@@ -53,10 +53,10 @@ def run(options: Mapping[str, Any], hooks: Hooks, *, force: bool, verbose: bool)
     recipe = recipe_of({**options, "device": devices[0]})
     discovery = slides_at_rest(recipe.project)
 
-    from atlaspatch_core.atomic import make_folder
     from atlaspatch_core.cli.display import Display
     from atlaspatch_core.cli.printing import fate_of, summary
-    from atlaspatch_core.tracking.tracker import Command, Tracker
+    from atlaspatch_core.operations.tracking.tracker import Command, Tracker
+    from atlaspatch_core.storage.atomic import make_folder
 
     make_folder(recipe.project.output)
     command = Command("encode-slide", {**options, "skip_existing": not force, "verbose": verbose})
@@ -87,8 +87,8 @@ def outcomes_of(
     on_patches: Callable[[str, int, int], None],
 ) -> Generator[Outcome]:
     """Yield what becomes of every slide; closing this ends the work, and waits until what is being written is whole."""
-    from atlaspatch_core.pipeline import clash_outcomes, process
-    from atlaspatch_core.worker import Task
+    from atlaspatch_core.pipeline.processing import clash_outcomes, process
+    from atlaspatch_core.pipeline.workers.worker import Task
 
     yield from clash_outcomes(discovery)
     if len(devices) == 1:
@@ -104,8 +104,8 @@ def outcomes_of(
 
 def recipe_of(options: Mapping[str, Any]) -> "Recipe":
     """Return what the options ask for. Raises click.UsageError for names and sizes that do not go together."""
-    from atlaspatch_core.project import make_project
-    from atlaspatch_core.recipe import make_recipe
+    from atlaspatch_core.config.project import make_project
+    from atlaspatch_core.validity.recipe import make_recipe
 
     try:
         recipe = make_recipe(make_project(project_values(options), origin="command line"))
@@ -117,7 +117,7 @@ def recipe_of(options: Mapping[str, Any]) -> "Recipe":
 
 def check_weights(recipe: "Recipe") -> None:
     """Raise click.UsageError when weights are given for a network that does not run: probably a wrong name."""
-    from atlaspatch_core.segmenters import networks_of
+    from atlaspatch_core.tissue.segmenters import networks_of
 
     encoders = [stage.encoder for stage in recipe.stages if stage.encoder]
     used = {name.lower() for encoder in encoders for name in (encoder.name, *encoder.aliases)}

@@ -16,8 +16,8 @@ from atlaspatch_core.cli.working import INTERRUPTED
 from atlaspatch_core.errors import AtlasPatchError
 
 if TYPE_CHECKING:
-    from atlaspatch_core.estimate import Estimate
-    from atlaspatch_core.recipe import Recipe
+    from atlaspatch_core.operations.estimate import Estimate
+    from atlaspatch_core.validity.recipe import Recipe
 
 
 @click.command()
@@ -58,9 +58,9 @@ def estimate(context: click.Context, project_file: Path, measure: bool, count: i
 
 def _measure(recipe: "Recipe", count: int) -> None:
     """Measure, and keep the rates."""
-    from atlaspatch_core.atomic import make_folder
-    from atlaspatch_core.measuring import measure
-    from atlaspatch_core.rates import keep_measured, rates_file
+    from atlaspatch_core.operations.measured_rates import measure
+    from atlaspatch_core.operations.rates import keep_measured, rates_file
+    from atlaspatch_core.storage.atomic import make_folder
 
     make_folder(rates_file(recipe.project.output).parent)  # what cannot be kept is not worth measuring
     sources = slides_of(recipe.project).sources
@@ -72,7 +72,7 @@ def _measure(recipe: "Recipe", count: int) -> None:
 def _estimated(recipe: "Recipe", hooks: Hooks) -> "tuple[Estimate, int]":
     """Return the estimate, and how many outputs failed and are not in it."""
     from atlaspatch_core.cli.status import look
-    from atlaspatch_core.estimate import estimate, measured_rates
+    from atlaspatch_core.operations.estimate import estimate, measured_rates
 
     seen = look(recipe, hooks)
     outputs = [*seen.outputs, *seen.cases]
@@ -112,7 +112,7 @@ def as_values(found: "Estimate", failed: int, free: float | None) -> dict[str, A
 
 def as_lines(found: "Estimate", failed: int, free: float | None) -> list[str]:
     """Return the estimate as text: a table of steps, and the sums."""
-    from atlaspatch_core.estimate import OF_CASES, hours
+    from atlaspatch_core.operations.estimate import OF_CASES, hours
 
     rest = [f"{failed} output{'' if failed == 1 else 's'} failed and are not counted"] if failed else []
     if not found.parts:
@@ -133,7 +133,7 @@ def as_lines(found: "Estimate", failed: int, free: float | None) -> list[str]:
 
 
 def _row(part: Any) -> tuple[str, ...]:
-    from atlaspatch_core.estimate import hours
+    from atlaspatch_core.operations.estimate import hours
 
     patches = f"{part.patches:,}" if part.patches else ""
     size = f"{part.gigabytes:.3g} GB" if part.gigabytes else ""

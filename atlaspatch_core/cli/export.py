@@ -16,10 +16,10 @@ from atlaspatch_core.errors import InvalidProject, NoSlides, UnknownName
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from atlaspatch_core.export import Exported, Selection, Target
+    from atlaspatch_core.interop.export import Exported, Selection, Target
 
 LAYOUTS = ("trident", "clam", "pt", "anndata", "parquet", "geojson")
-"""Equal to the table of ``atlaspatch_core.export``, which is not imported here because it loads OpenCV."""
+"""Equal to the table of ``atlaspatch_core.interop.export``, which is not imported here because it loads OpenCV."""
 STYLES = {"written": "green", "unchanged": "dim", "planned": "cyan", "missing": "yellow"}
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -74,7 +74,7 @@ def _check_layout(name: str, options: Mapping[str, Any]) -> None:
 
 def run(options: Mapping[str, Any], hooks: Hooks, *, force: bool, verbose: bool) -> int:  # noqa: ARG001
     """Do the work, print it, and return the exit code."""
-    from atlaspatch_core.export import export_selected
+    from atlaspatch_core.interop.export import export_selected
 
     try:
         target, selection = target_of(options), selection_of(options)
@@ -94,7 +94,7 @@ def run(options: Mapping[str, Any], hooks: Hooks, *, force: bool, verbose: bool)
 
 def target_of(options: Mapping[str, Any]) -> "Target":
     """Return where files go, and how."""
-    from atlaspatch_core.export import Options, Target, find_layout
+    from atlaspatch_core.interop.export import Options, Target, find_layout
 
     chosen = Options(options["pt"], options["column"]) if options["column"] else Options(options["pt"])
     flags = {name: options[name] for name in ("dry_run", "force")}
@@ -103,7 +103,7 @@ def target_of(options: Mapping[str, Any]) -> "Target":
 
 def selection_of(options: Mapping[str, Any]) -> "Selection":
     """Return what is exported: of a project, or of an output folder. Raises UnknownName, NoSlides."""
-    from atlaspatch_core.export import Choice, select, select_folder
+    from atlaspatch_core.interop.export import Choice, select, select_folder
 
     encoders, geometries = options["encoders"], options["geometries"]
     choice = Choice(frozenset(encoders) if encoders else None, frozenset(geometries) or None, options["include_stale"])

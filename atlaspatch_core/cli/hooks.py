@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from atlaspatch_core.outcome import Outcome, Step
+from atlaspatch_core.validity.outcome import Outcome, Step
 
 if TYPE_CHECKING:
-    from atlaspatch_core.doctor.values import Finding
-    from atlaspatch_core.rates import Rate
-    from atlaspatch_core.recipe import Recipe
+    from atlaspatch_core.operations.doctor.values import Finding
+    from atlaspatch_core.operations.rates import Rate
+    from atlaspatch_core.validity.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)

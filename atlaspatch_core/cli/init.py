@@ -9,7 +9,7 @@ from atlaspatch_core.cli.template import PROJECT
 from atlaspatch_core.cli.types import Slides
 
 FILE_NAME = "atlaspatch.toml"
-"""Equal to that of ``atlaspatch_core.project``, which is not imported here because it loads OpenCV."""
+"""Equal to that of ``atlaspatch_core.config.project``, which is not imported here because it loads OpenCV."""
 
 
 @click.command()

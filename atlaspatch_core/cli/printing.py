@@ -6,8 +6,8 @@ from pathlib import Path
 
 from rich.text import Text
 
-from atlaspatch_core.outcome import Outcome, Status
-from atlaspatch_core.quality import warnings
+from atlaspatch_core.tissue.quality import warnings
+from atlaspatch_core.validity.outcome import Outcome, Status
 
 STYLES: Mapping[Status, str] = {
     Status.COMPUTED: "green",

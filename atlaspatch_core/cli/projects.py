@@ -8,7 +8,7 @@ import click
 from atlaspatch_core.errors import AtlasPatchError
 
 if TYPE_CHECKING:
-    from atlaspatch_core.recipe import Recipe
+    from atlaspatch_core.validity.recipe import Recipe
 
 PROJECT = click.option(
     "--project",
@@ -24,8 +24,8 @@ PROJECT = click.option(
 
 def recipe_of_file(project_file: Path) -> "Recipe":
     """Return what a project file asks for. Raises click.UsageError for one that cannot be used."""
-    from atlaspatch_core.project import load_project
-    from atlaspatch_core.recipe import make_recipe
+    from atlaspatch_core.config.project import load_project
+    from atlaspatch_core.validity.recipe import make_recipe
 
     try:
         return make_recipe(load_project(project_file))

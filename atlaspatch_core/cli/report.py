@@ -25,7 +25,7 @@ def report(context: click.Context, project_file: Path, page: Path | None) -> Non
     It opens from disk, without a server or a network. Slides are not opened: records, GeoJSON and HDF5 files are read.
     With DAGSTER_HOME set, that Dagster instance is asked why slides failed.
     """
-    from atlaspatch_core.report.writing import write_report
+    from atlaspatch_core.operations.report.report import write_report
 
     hooks = context.obj if isinstance(context.obj, Hooks) else Hooks()
     recipe = recipe_of_file(project_file)

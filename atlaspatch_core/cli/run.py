@@ -15,11 +15,11 @@ from atlaspatch_core.cli.run_values import WITH_FEATURES, Plan, plan_of
 from atlaspatch_core.cli.scripts import ScriptCommand
 from atlaspatch_core.cli.slides import left_out_line, slides_at_rest
 from atlaspatch_core.cli.working import work
-from atlaspatch_core.outcome import Outcome, Status
+from atlaspatch_core.validity.outcome import Outcome, Status
 
 if TYPE_CHECKING:
     from atlaspatch_core.cli.display import Display
-    from atlaspatch_core.discovery import Discovery, SlideSource
+    from atlaspatch_core.discovery.find import Discovery, SlideSource
 
 NO_DEAD_LOCKS = (
     "--clear-dead-locks: there is nothing to clear. Locks are the kernel's and die with the process that holds them; "
@@ -64,10 +64,10 @@ def run(options: Mapping[str, Any], hooks: Hooks, *, force: bool, verbose: bool)
         click.echo(NO_DEAD_LOCKS, err=True)
     discovery = slides_at_rest(plan.recipe.project)
 
-    from atlaspatch_core.atomic import make_folder
     from atlaspatch_core.cli.display import Display
     from atlaspatch_core.cli.printing import fate_of, summary
-    from atlaspatch_core.tracking.tracker import Command, Tracker
+    from atlaspatch_core.operations.tracking.tracker import Command, Tracker
+    from atlaspatch_core.storage.atomic import make_folder
 
     make_folder(plan.recipe.project.output)
     slides = len(discovery.sources) + len(discovery.clashes)
@@ -115,8 +115,8 @@ def outcomes_of(
     force: bool,
 ) -> Generator[Outcome]:
     """Yield what becomes of every slide; closing this ends the work, and waits until what is being written is whole."""
-    from atlaspatch_core.pipeline import clash_outcomes, process
-    from atlaspatch_core.worker import Task
+    from atlaspatch_core.pipeline.processing import clash_outcomes, process
+    from atlaspatch_core.pipeline.workers.worker import Task
 
     yield from clash_outcomes(discovery)
     with slides_at_hand(discovery.sources, plan, options, force=force) as (sources, release):
@@ -138,7 +138,7 @@ def slides_at_hand(
     if cache is None:
         yield sources, lambda _: None
         return
-    from atlaspatch_core.staging import Stager
+    from atlaspatch_core.discovery.staging import Stager
 
     sources = tuple(sources)
     unread = set() if force or options["dump_patches"] else up_to_date(plan, [source.stem for source in sources])
@@ -155,7 +155,7 @@ def released(sources: Iterable["SlideSource"], release: Release) -> Iterator["Sl
 
 def up_to_date(plan: Plan, stems: list[str]) -> set[str]:
     """Return the slides whose outputs are all valid, as far as their records say: their pixels will not be read."""
-    from atlaspatch_core.validity import State, stored_in_files, validities
+    from atlaspatch_core.validity.states import State, stored_in_files, validities
 
     found = validities(plan.recipe, stems, stored_in_files(plan.recipe), steps=plan.steps)
     return set(stems) - {validity.stem for validity in found if validity.state is not State.FRESH}
@@ -164,7 +164,7 @@ def up_to_date(plan: Plan, stems: list[str]) -> set[str]:
 def export(options: Mapping[str, Any], plan: Plan, display: "Display") -> bool:
     """Write what was made under TRIDENT's names, say what could not be, and return whether all could."""
     from atlaspatch_core.errors import NoSlides
-    from atlaspatch_core.export import Choice, Target, export_selected, find_layout, select_folder
+    from atlaspatch_core.interop.export import Choice, Target, export_selected, find_layout, select_folder
 
     output = plan.recipe.project.output
     choice = Choice(geometries=frozenset({plan.recipe.project.geometry[0].name}))

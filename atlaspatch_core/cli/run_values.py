@@ -13,8 +13,8 @@ from atlaspatch_core.cli.values import slide_values
 from atlaspatch_core.errors import AtlasPatchError, RemoteCodeNotAllowed
 
 if TYPE_CHECKING:
-    from atlaspatch_core.outcome import Step
-    from atlaspatch_core.recipe import Recipe
+    from atlaspatch_core.validity.outcome import Step
+    from atlaspatch_core.validity.recipe import Recipe
 
 SEGMENTERS = {"otsu": "otsu_tiled", "otsu_whole": "otsu"}
 """Names of this command to those of ours; all others are the same."""
@@ -51,8 +51,8 @@ def plan_of(options: Mapping[str, Any], given: Collection[str]) -> Plan:
 
     Raises click.UsageError for values that do not go together.
     """
-    from atlaspatch_core.project import make_project
-    from atlaspatch_core.recipe import make_recipe
+    from atlaspatch_core.config.project import make_project
+    from atlaspatch_core.validity.recipe import make_recipe
 
     devices = devices_of(options["gpus"], options["gpu"])
     try:
@@ -94,7 +94,7 @@ def coords_of(options: Mapping[str, Any], given: Collection[str]) -> Coords:
 
 def _subfolder(folder: Path, typed: Path, options: Mapping[str, Any]) -> str:
     """Return the name of a folder of the job in which our coords lie, or are to lie."""
-    from atlaspatch_core.sections import GEOMETRY_NAME
+    from atlaspatch_core.config.sections import GEOMETRY_NAME
 
     name = folder.resolve().name
     inside = folder.resolve().parent == options["output"].resolve() and GEOMETRY_NAME.fullmatch(name)
@@ -108,7 +108,7 @@ def _subfolder(folder: Path, typed: Path, options: Mapping[str, Any]) -> str:
 
 def _geometry(folder: Path | None, options: Mapping[str, Any], given: Collection[str]) -> tuple[float, int, int]:
     """Return magnification, patch size and overlap: as typed, or else as the first of existing coords says."""
-    from atlaspatch_core.supplied_coords import first_stated
+    from atlaspatch_core.layouts.supplied_coords import first_stated
 
     stated = first_stated(folder) if folder and options["task"] != "seg" else None
     names = {"mag": "target_magnification", "patch_size": "patch_size", "overlap": "overlap"}
@@ -118,14 +118,14 @@ def _geometry(folder: Path | None, options: Mapping[str, Any], given: Collection
 
 
 def _holds_coords(folder: Path) -> bool:
-    from atlaspatch_core.supplied_coords import files_of
+    from atlaspatch_core.layouts.supplied_coords import files_of
 
     return bool(files_of(folder))
 
 
 def _is_ours(folder: Path, output: Path) -> bool:
     """Tell whether coords lie where this package laid them: in the job's own folder, each with its fingerprint."""
-    from atlaspatch_core.hdf5 import COORDS, read_kept
+    from atlaspatch_core.storage.hdf5 import COORDS, read_kept
 
     if folder.resolve().parent != output.resolve():
         return False

@@ -7,8 +7,8 @@ import click
 from atlaspatch_core.errors import AtlasPatchError, NoSlides
 
 if TYPE_CHECKING:
-    from atlaspatch_core.discovery import Discovery
-    from atlaspatch_core.project import Project
+    from atlaspatch_core.config.project import Project
+    from atlaspatch_core.discovery.find import Discovery
 
 
 def slides_of(project: "Project") -> "Discovery":
@@ -23,7 +23,7 @@ def slides_of(project: "Project") -> "Discovery":
 
 def slides_at_rest(project: "Project") -> "Discovery":
     """Return the slides that can be worked on now: as ``slides_of``, without those that are still being copied."""
-    from atlaspatch_core.resting import leave_copies
+    from atlaspatch_core.discovery.stability import leave_copies
 
     found = leave_copies(_find(project))
     _tell(found)
@@ -39,7 +39,7 @@ def left_out_line(found: "Discovery") -> str:
 
 
 def _find(project: "Project") -> "Discovery":
-    from atlaspatch_core.discovery import find_slides
+    from atlaspatch_core.discovery.find import find_slides
 
     try:
         return find_slides(project)

@@ -16,10 +16,10 @@ from atlaspatch_core.cli.status_text import COLUMNS, as_table, as_text, of_cases
 from atlaspatch_core.errors import AtlasPatchError
 
 if TYPE_CHECKING:
-    from atlaspatch_core.patients.manifest import Manifest
-    from atlaspatch_core.recipe import Recipe
-    from atlaspatch_core.tracking.overview import Failures, Overview
-    from atlaspatch_core.validity import Validity
+    from atlaspatch_core.operations.tracking.project_status import Failures, Overview
+    from atlaspatch_core.pipeline.patients.manifest import Manifest
+    from atlaspatch_core.validity.recipe import Recipe
+    from atlaspatch_core.validity.states import Validity
 
 PROJECT_FILE = "atlaspatch.toml"
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -90,7 +90,7 @@ def _folder(context: click.Context, output_dir: Path | None, output: Path | None
 
 def look(recipe: "Recipe", hooks: Hooks) -> "Overview":
     """Return the state of every output of the slides that lie in the project's folders, and of its cases."""
-    from atlaspatch_core.tracking.overview import overview
+    from atlaspatch_core.operations.tracking.project_status import overview
 
     failures = hooks.failures(recipe) if hooks.failures else {}
     seen = overview(recipe, slides_of(recipe.project), failures)
@@ -99,7 +99,7 @@ def look(recipe: "Recipe", hooks: Hooks) -> "Overview":
 
 def _table(recipe: "Recipe") -> "Manifest | None":
     """Return the project's table of cases. Raises click.UsageError for one that cannot be used."""
-    from atlaspatch_core.patients.manifest import read_manifest
+    from atlaspatch_core.pipeline.patients.manifest import read_manifest
 
     if not recipe.cases or recipe.project.patients.manifest is None:
         return None
@@ -113,8 +113,8 @@ def _cases(
     recipe: "Recipe", manifest: "Manifest | None", outputs: "Sequence[Validity]", failures: "Failures"
 ) -> "tuple[Validity, ...]":
     """Return the states of the cases."""
-    from atlaspatch_core.patients.validity import CaseJudge, cases_in_files
-    from atlaspatch_core.validity import stored_in_files
+    from atlaspatch_core.pipeline.patients.validity import CaseJudge, cases_in_files
+    from atlaspatch_core.validity.states import stored_in_files
 
     if not recipe.cases or manifest is None:
         return ()
@@ -130,10 +130,10 @@ def look_at_folder(folder: Path, hooks: Hooks) -> "Overview":
     Cases of a table that is gone are left out, which is told on stderr.
     Raises click.UsageError where no run is recorded, or what it names cannot be used any more.
     """
-    from atlaspatch_core.patients.manifest import joined
-    from atlaspatch_core.recipe import make_recipe
-    from atlaspatch_core.tracking.overview import overview
-    from atlaspatch_core.tracking.remembering import remember
+    from atlaspatch_core.operations.tracking.project_status import overview
+    from atlaspatch_core.operations.tracking.remembered_project import remember
+    from atlaspatch_core.pipeline.patients.manifest import joined
+    from atlaspatch_core.validity.recipe import make_recipe
 
     try:
         memory = remember(folder)
@@ -150,7 +150,7 @@ def look_at_folder(folder: Path, hooks: Hooks) -> "Overview":
 
 def _tables(paths: "Sequence[Path]") -> "dict[Path, Manifest]":
     """Return the tables of cases that can still be used, and tell of the others."""
-    from atlaspatch_core.patients.manifest import read_manifest
+    from atlaspatch_core.pipeline.patients.manifest import read_manifest
 
     tables = {}
     for path in paths:
@@ -163,7 +163,7 @@ def _tables(paths: "Sequence[Path]") -> "dict[Path, Manifest]":
 
 def write_page(seen: "Overview", page: Path) -> str:
     """Write the page and return what to say of it. Raises click.ClickException where it cannot be written."""
-    from atlaspatch_core.report.status_page import write_status_page
+    from atlaspatch_core.operations.report.status_page import write_status_page
 
     try:
         counts = write_status_page(seen, page)

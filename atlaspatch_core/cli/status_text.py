@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from atlaspatch_core.outcome import Step
-    from atlaspatch_core.tracking.runs import RunFile
-    from atlaspatch_core.validity import Validity
+    from atlaspatch_core.operations.tracking.runs import RunFile
+    from atlaspatch_core.validity.outcome import Step
+    from atlaspatch_core.validity.states import Validity
 
 COLUMNS = ("slide", "output", "state", "why")
 COLOURS = {"fresh": "green", "stale": "yellow", "missing": None, "failed": "red"}
@@ -74,7 +74,7 @@ def _sum(what: str, slides: int, shown: int | None) -> str:
 
 def run_lines(runs: "Sequence[RunFile]") -> Iterator[str]:
     """Yield a line for each run that lives, and for the last one."""
-    from atlaspatch_core.tracking.summary import told
+    from atlaspatch_core.operations.tracking.summary import told
 
     for run in runs:
         it = run.values

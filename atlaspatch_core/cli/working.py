@@ -8,7 +8,7 @@ import click
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.logs import logging_to_stderr
 from atlaspatch_core.errors import AtlasPatchError
-from atlaspatch_core.tracking.ending import Terminated, termination_raises
+from atlaspatch_core.operations.tracking.signals import Terminated, termination_raises
 
 INTERRUPTED = 130
 

@@ -8,7 +8,7 @@ from atlaspatch_core.errors import UnknownLayout
 from atlaspatch_core.layouts.found import Found, Group, Holds, Layout, ResultFile
 from atlaspatch_core.layouts.hdf5_files import CANNOT, opened
 from atlaspatch_core.layouts.names import GeometryName
-from atlaspatch_core.store import Store
+from atlaspatch_core.storage.store import Store
 
 LOOKED_AT = 8
 """HDF5 files that are opened to tell whose they are."""

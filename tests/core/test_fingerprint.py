@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from atlaspatch_core.fingerprint import Identity, content_fingerprint, file_signature, why_stale
+from atlaspatch_core.fingerprint import Identity, why_stale
+from atlaspatch_core.slides.content_hash import content_fingerprint, file_signature
 
 
 def coords(**changes):

@@ -5,8 +5,8 @@ from dataclasses import replace
 from atlaspatch_core.encoders.architecture import TimmModel
 from atlaspatch_core.encoders.declaration import Interpolation, PatchEncoder, Transform
 from atlaspatch_core.encoders.hub import HubWeights
+from atlaspatch_core.encoders.licenses import APACHE_2, CC_BY_NC_ND
 from atlaspatch_core.encoders.pooling import ClassAndMean, class_token
-from atlaspatch_core.licenses import APACHE_2, CC_BY_NC_ND
 
 
 def _transform(interpolation: Interpolation) -> Transform:

@@ -3,8 +3,8 @@
 from atlaspatch_core.encoders.architecture import TimmModel
 from atlaspatch_core.encoders.declaration import PatchEncoder, StateDict
 from atlaspatch_core.encoders.hub import HubWeights
+from atlaspatch_core.encoders.licenses import AGPL_3
 from atlaspatch_core.encoders.transforms import IMAGENET_224
-from atlaspatch_core.licenses import AGPL_3
 
 COMPUTED = ("relative_position_index", "attn_mask")
 """Ends of names of tensors that the network computes itself."""

@@ -6,10 +6,10 @@ from atlaspatch_core.encoders.adapting import Part
 from atlaspatch_core.encoders.architecture import OpenClipModel
 from atlaspatch_core.encoders.declaration import HALF, PatchEncoder, Transform
 from atlaspatch_core.encoders.hub import HubWeights
+from atlaspatch_core.encoders.licenses import HEALTH_AI, MIT, UNVERIFIED
 from atlaspatch_core.encoders.pooling import image_embeds, pooler_output
 from atlaspatch_core.encoders.transformers_models import TransformersModel
 from atlaspatch_core.encoders.transforms import clip_transform
-from atlaspatch_core.licenses import HEALTH_AI, MIT, UNVERIFIED
 
 if TYPE_CHECKING:
     from torch import Tensor

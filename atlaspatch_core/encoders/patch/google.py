@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 from atlaspatch_core.encoders.declaration import PatchEncoder, Transform
 from atlaspatch_core.encoders.hub import HubWeights
+from atlaspatch_core.encoders.licenses import GEMMA
 from atlaspatch_core.encoders.transformers_models import TransformersModel
-from atlaspatch_core.licenses import GEMMA
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -2,9 +2,9 @@
 
 from atlaspatch_core.encoders.declaration import PatchEncoder, Transform
 from atlaspatch_core.encoders.hub import HubWeights
+from atlaspatch_core.encoders.licenses import APACHE_2
 from atlaspatch_core.encoders.pooling import pooler_output
 from atlaspatch_core.encoders.remote import RemoteModel
-from atlaspatch_core.licenses import APACHE_2
 
 TRANSFORM = Transform(224, 224, "bicubic", (0.7068, 0.5755, 0.722), (0.195, 0.2316, 0.1816))
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 from atlaspatch_core.encoders.architecture import TimmModel
 from atlaspatch_core.encoders.declaration import HALF, PatchEncoder, Transform
 from atlaspatch_core.encoders.hub import HubWeights
+from atlaspatch_core.encoders.licenses import KAIKO, MIT
 from atlaspatch_core.encoders.patch.meta import dinov2_model
 from atlaspatch_core.encoders.pooling import hidden_class_and_mean, hidden_class_token
-from atlaspatch_core.licenses import KAIKO, MIT
 
 HALF_224 = Transform(224, 224, "bilinear", HALF, HALF)
 

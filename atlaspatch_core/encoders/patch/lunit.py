@@ -4,7 +4,7 @@ from atlaspatch_core.encoders.adapting import Without
 from atlaspatch_core.encoders.architecture import TimmModel
 from atlaspatch_core.encoders.declaration import Interpolation, PatchEncoder, Transform
 from atlaspatch_core.encoders.hub import HubWeights
-from atlaspatch_core.licenses import LUNIT
+from atlaspatch_core.encoders.licenses import LUNIT
 
 MEAN = (0.70322989, 0.53606487, 0.66096631)
 STD = (0.21716536, 0.26081574, 0.20723464)

@@ -3,9 +3,9 @@
 from atlaspatch_core.encoders.architecture import PackageModel, TimmModel
 from atlaspatch_core.encoders.declaration import IMAGENET_MEAN, IMAGENET_STD, PatchEncoder, Transform
 from atlaspatch_core.encoders.hub import HubWeights
+from atlaspatch_core.encoders.licenses import CC_BY_NC_ND
 from atlaspatch_core.encoders.remote import RemoteModel
 from atlaspatch_core.encoders.transforms import IMAGENET_224, clip_transform
-from atlaspatch_core.licenses import CC_BY_NC_ND
 
 UNI_V1 = PatchEncoder(
     name="uni_v1",

@@ -5,10 +5,10 @@ from typing import Any
 
 from atlaspatch_core.encoders.declaration import PatchEncoder, Transform
 from atlaspatch_core.encoders.hub import WEIGHTS, HubWeights
+from atlaspatch_core.encoders.licenses import APACHE_2, DINOV3
 from atlaspatch_core.encoders.pooling import hidden_class_token, pooler_output
 from atlaspatch_core.encoders.transformers_models import TransformersModel
 from atlaspatch_core.encoders.transforms import IMAGENET_224, IMAGENET_256_224_BICUBIC
-from atlaspatch_core.licenses import APACHE_2, DINOV3
 
 SATELLITE = Transform(224, 224, "bilinear", (0.430, 0.411, 0.296), (0.213, 0.156, 0.143))
 """https://huggingface.co/facebook/dinov3-vitl16-pretrain-sat493m"""

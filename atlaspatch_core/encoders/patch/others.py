@@ -6,10 +6,10 @@ from atlaspatch_core.encoders.adapting import dinov2_as_timm, dinov3_as_timm
 from atlaspatch_core.encoders.architecture import TimmModel
 from atlaspatch_core.encoders.declaration import PatchEncoder, Transform
 from atlaspatch_core.encoders.hub import HubWeights
+from atlaspatch_core.encoders.licenses import APACHE_2, CC_BY_NC_ND, GENBIO, MIT, UNVERIFIED
 from atlaspatch_core.encoders.pooling import encoded_image
 from atlaspatch_core.encoders.remote import RemoteModel
 from atlaspatch_core.encoders.transforms import IMAGENET_224, IMAGENET_224_BICUBIC, IMAGENET_256_224_BICUBIC
-from atlaspatch_core.licenses import APACHE_2, CC_BY_NC_ND, GENBIO, MIT, UNVERIFIED
 
 if TYPE_CHECKING:
     from torch import Tensor

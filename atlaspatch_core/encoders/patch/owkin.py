@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from atlaspatch_core.encoders.declaration import PatchEncoder
 from atlaspatch_core.encoders.hub import HubWeights
+from atlaspatch_core.encoders.licenses import OWKIN
 from atlaspatch_core.encoders.patch.meta import dinov2_model
 from atlaspatch_core.encoders.pooling import hidden_class_token
 from atlaspatch_core.encoders.transformers_models import TransformersModel
 from atlaspatch_core.encoders.transforms import IMAGENET_224, IMAGENET_224_BICUBIC
-from atlaspatch_core.licenses import OWKIN
 
 PHIKON_V1 = PatchEncoder(
     name="phikon_v1",

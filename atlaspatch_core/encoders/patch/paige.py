@@ -5,9 +5,9 @@ from typing import Any
 from atlaspatch_core.encoders.architecture import TimmModel
 from atlaspatch_core.encoders.declaration import PatchEncoder
 from atlaspatch_core.encoders.hub import HubWeights
+from atlaspatch_core.encoders.licenses import APACHE_2, CC_BY_NC_ND
 from atlaspatch_core.encoders.pooling import ClassAndMean
 from atlaspatch_core.encoders.transforms import IMAGENET_224_BICUBIC
-from atlaspatch_core.licenses import APACHE_2, CC_BY_NC_ND
 
 
 def _virchow(name: str, alias: str, repository: str, license: str, **options: Any) -> PatchEncoder:  # noqa: A002

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from atlaspatch_core.encoders.architecture import PackageModel
 from atlaspatch_core.encoders.declaration import HALF, PatchEncoder, Transform
 from atlaspatch_core.encoders.hub import HubWeights
-from atlaspatch_core.licenses import CC_BY_NC_ND
+from atlaspatch_core.encoders.licenses import CC_BY_NC_ND
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,10 +7,10 @@ from atlaspatch_core.encoders.adapting import Without
 from atlaspatch_core.encoders.architecture import TimmModel, TorchvisionModel
 from atlaspatch_core.encoders.declaration import IMAGENET_MEAN, IMAGENET_STD, Interpolation, PatchEncoder, Transform
 from atlaspatch_core.encoders.hub import HubWeights
+from atlaspatch_core.encoders.licenses import APACHE_2, BSD_3
 from atlaspatch_core.encoders.pooling import flattened, mean_of_map
 from atlaspatch_core.encoders.transforms import IMAGENET_224
 from atlaspatch_core.encoders.url import UrlWeights
-from atlaspatch_core.licenses import APACHE_2, BSD_3
 
 PAGE = "https://docs.pytorch.org/vision/stable/models.html"
 

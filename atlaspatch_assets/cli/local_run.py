@@ -1,0 +1,141 @@
+"""The job run here and now, in this process: batches one after the other, and what Dagster recorded of each."""
+
+import uuid
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster_shared.error import SerializableErrorInfo
+
+from atlaspatch_assets.definitions import build_definitions
+from atlaspatch_assets.defs.patients import partitions as cases
+from atlaspatch_assets.defs.slides.jobs import JOB_NAME
+from atlaspatch_assets.lib.batches import batch_config, in_batches
+from atlaspatch_assets.lib.partitions import register
+from atlaspatch_assets.lib.verdicts import PROCESSED, own_checks
+from atlaspatch_core.config.project import Project
+from atlaspatch_core.validity.outcome import Status
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+"""Dagster's own lines on the console, hundreds a run, say nothing that is not in the events."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What Dagster recorded of one asset of one slide."""
+
+    stem: str
+    asset: str
+    status: Status
+    why: str = ""
+    numbers: dict[str, int | float] = field(default_factory=dict)
+    seconds: float = 0.0
+    path: Path | None = None
+    warnings: str = ""
+
+
+def materialize(
+    project: Project,
+    stems: Sequence[str],
+    instance: dg.DagsterInstance,
+    *,
+    force: bool,
+    show: Callable[[Row], None],
+    assets: Sequence[dg.AssetKey] | None = None,
+) -> Iterator[str]:
+    """Materialise every asset of these slides, or some; ``show`` gets each row as it is recorded.
+
+    Yields what went wrong with a run beside failed slides, which have rows: one text per run, none when all is well.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        job = build_definitions(project).resolve_job_def(JOB_NAME)
+    register(instance, stems)
+    for batch in in_batches(stems, project.runtime.slides_per_run):
+        yield from _run(job, batch[0], batch_config(batch, force=force), instance, show, assets)
+
+
+def materialize_cases(
+    project: Project, request: dg.RunRequest, instance: dg.DagsterInstance, show: Callable[[Row], None]
+) -> Iterator[str]:
+    """Run what a request asks of cases; ``show`` and what is yielded as above."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        job = build_definitions(project).resolve_job_def(cases.JOB_NAME)
+    config: Any = request.run_config
+    yield from _run(job, str(request.partition_key), config, instance, show, request.asset_selection)
+
+
+def _run(
+    job: dg.JobDefinition,
+    anchor: str,
+    config: dict[str, Any],
+    instance: dg.DagsterInstance,
+    show: Callable[[Row], None],
+    assets: Sequence[dg.AssetKey] | None,
+) -> Iterator[str]:
+    run_id = str(uuid.uuid4())
+    if assets:
+        job = job.get_subset(asset_selection=set(assets), asset_check_selection=set(own_checks(assets)))
+    instance.add_event_listener(run_id, lambda entry: [show(row) for row in rows(entry)])
+    result = job.execute_in_process(
+        instance=instance,
+        partition_key=anchor,
+        run_config=config | QUIET,
+        run_id=run_id,
+        tags={"atlaspatch/source": "cli"},
+        raise_on_error=False,
+    )
+    yield from filter(None, map(_crash, result.all_events))
+
+
+def _crash(event: dg.DagsterEvent) -> str | None:
+    """Return what broke a run; None for any other event, and where it is the failed slides that ended it."""
+    if not event.is_step_failure:
+        return None
+    failure = event.step_failure_data
+    if failure.user_failure_data and {"failed_slides", "failed_cases"} & failure.user_failure_data.metadata.keys():
+        return None
+    told = failure.user_failure_data.description if failure.user_failure_data else None
+    return told or _root(failure.error)
+
+
+def _root(error: SerializableErrorInfo | None) -> str:
+    """Return the message of the first cause: Dagster wraps what it did not expect."""
+    while error and error.cause:
+        error = error.cause
+    return error.message.strip() if error else "the run failed"
+
+
+def rows(entry: dg.EventLogEntry) -> Iterator[Row]:
+    """Yield the row of a materialisation or of a failed check; nothing for any other event."""
+    event = entry.dagster_event
+    if event is None:
+        return
+    if event.event_type_value == dg.DagsterEventType.ASSET_MATERIALIZATION:
+        yield _made(event.step_materialization_data.materialization)
+    elif event.event_type_value == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+        evaluation = event.asset_check_evaluation_data
+        if evaluation.check_name == PROCESSED and not evaluation.passed:
+            reason = str(evaluation.metadata["reason"].value)
+            yield Row(evaluation.partition or "", evaluation.asset_key.to_user_string(), Status.FAILED, reason)
+
+
+def _made(event: dg.AssetMaterialization) -> Row:
+    values = {name: entry.value for name, entry in event.metadata.items()}
+    numbers = {name: value for name, value in values.items() if isinstance(value, int | float)}
+    return Row(
+        stem=str(event.partition),
+        asset=event.asset_key.to_user_string(),
+        status=Status(values["status"]),
+        why=str(values.get("why", "")),
+        seconds=numbers.pop("seconds"),
+        numbers=numbers,
+        path=Path(str(values["path"])) if "path" in values else None,
+        warnings=str(values.get("warnings", "")),
+    )

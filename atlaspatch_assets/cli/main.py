@@ -1,0 +1,192 @@
+"""The console script ``atlaspatch``: the commands of the core, and those that need Dagster.
+
+Dagster is imported inside the commands, so that ``--help`` and a plain ``encode-slide`` do not wait for it.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from atlaspatch_core.cli.hooks import Hooks
+from atlaspatch_core.cli.main import cli
+from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
+from atlaspatch_core.cli.slides import slides_at_rest
+from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.validity.outcome import Outcome, Step
+
+if TYPE_CHECKING:
+    from atlaspatch_assets.lib.reporting import Reporter
+    from atlaspatch_core.config.project import Project
+    from atlaspatch_core.discovery.find import Discovery
+    from atlaspatch_core.operations.doctor.values import Finding
+    from atlaspatch_core.operations.rates import Rate
+    from atlaspatch_core.operations.report.values import Failures
+    from atlaspatch_core.validity.recipe import Recipe
+    from atlaspatch_core.validity.states import State
+
+
+def main() -> None:
+    """Run ``atlaspatch``. With ``DAGSTER_HOME`` set, ``encode-slide`` tells that Dagster instance what it made,
+    ``report`` asks it what failed, and ``estimate`` how fast runs were; ``doctor`` looks at it.
+    """
+    known = bool(os.environ.get("DAGSTER_HOME"))
+    cli(obj=Hooks(_report, _failures, _rates, _look_around) if known else Hooks(look_around=_look_around))
+
+
+def _report(outcome: Outcome) -> None:
+    _reporter()(outcome)
+
+
+def _failures(recipe: "Recipe") -> "Failures":
+    import dagster as dg
+
+    from atlaspatch_assets.defs.report.assets import failures
+
+    _home()
+    with dg.DagsterInstance.get() as instance:
+        return failures(recipe, instance)
+
+
+def _rates(recipe: "Recipe") -> "Mapping[Step, Rate]":
+    import dagster as dg
+
+    from atlaspatch_assets.defs.validity.backfill import rates
+
+    _home()
+    with dg.DagsterInstance.get() as instance:
+        return rates(recipe, instance)
+
+
+def _look_around() -> "Iterator[Finding]":
+    from atlaspatch_assets.cli.doctor import findings
+
+    yield from findings()
+
+
+@cache
+def _reporter() -> "Reporter":
+    from atlaspatch_assets.lib.reporting import Reporter
+
+    return Reporter()
+
+
+@cli.command()
+@click.argument("stems", nargs=-1)
+@PROJECT
+@click.option("--force", is_flag=True, help="Compute everything anew, though what is stored is valid.")
+def materialize(stems: tuple[str, ...], project_file: Path, force: bool) -> None:
+    """Materialise all Dagster assets of a project, for all its slides or for those named by STEMS.
+
+    Runs in this process, in batches, and is recorded in the Dagster instance in DAGSTER_HOME (~/.atlaspatch/dagster by
+    default). What is there already and still valid is reused.
+
+    Exit code: 0 when every slide is done, 1 when one or more failed or had to be left out, 2 for wrong usage.
+    """
+
+    project = recipe_of_file(project_file).project
+    discovery = slides_at_rest(project)
+    code = _materialize(project, _chosen(discovery, stems), force=force)
+    raise SystemExit(code or int(bool(discovery.left_out and not stems)))
+
+
+@cli.command()
+@click.option("--stale", is_flag=True, help="Outputs that are not what the project asks for now.")
+@click.option("--missing", is_flag=True, help="Outputs that were never made.")
+@click.option("--failed", is_flag=True, help="Outputs that failed, whatever the reason, and what depends on them.")
+@click.option("--asset", "assets", multiple=True, help="Only this asset, by its key or the last part; may be repeated.")
+@click.option("--dry-run", is_flag=True, help="Only say what there is to do and what it takes.")
+@click.option("--no-canary", is_flag=True, help="Compute without trying a changed patch encoder on stored patches.")
+@PROJECT
+def backfill(
+    stale: bool,
+    missing: bool,
+    failed: bool,
+    assets: tuple[str, ...],
+    dry_run: bool,
+    no_canary: bool,
+    project_file: Path,
+) -> None:
+    """Make the outputs of a project that are stale, missing or failed, as its Dagster instance knows them.
+
+    Says first how many slides, patches, hours and gigabytes that is, and how many slides failed that nobody mended:
+    these fail again. A changed patch encoder is then tried on some stored patches: where the numbers are the same,
+    results keep their rows and get the new identity. What is left is computed in this process, in batches that the
+    Dagster instance in DAGSTER_HOME records.
+
+    Exit code: 0 when all is done, 1 when something failed, 2 for wrong usage.
+    """
+    from atlaspatch_core.validity.states import State
+
+    chosen = {State.STALE: stale, State.MISSING: missing, State.FAILED: failed}
+    if not any(chosen.values()):
+        raise click.UsageError("say what to make: --stale, --missing, --failed, or several of them")
+    states = [state for state, asked in chosen.items() if asked]
+    recipe = recipe_of_file(project_file)
+    try:
+        _home()
+        raise SystemExit(_backfill(recipe, states, assets, dry_run=dry_run, canary=not no_canary))
+    except AtlasPatchError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _backfill(
+    recipe: "Recipe", states: "Sequence[State]", assets: Sequence[str], *, dry_run: bool, canary: bool
+) -> int:
+    """Do it, print what was done, and return the exit code."""
+    import dagster as dg
+
+    from atlaspatch_assets.cli.local_backfill import backfill
+    from atlaspatch_assets.cli.outcome_table import Tables, make_console
+
+    tables = Tables(make_console())
+    with dg.DagsterInstance.get() as instance:
+        done = backfill(
+            recipe, instance, states, assets, dry_run=dry_run, canary=canary, show=tables.add, tell=click.echo
+        )
+    if done is None:
+        return 0
+    tables.conclude(done.crashes, done.slides)
+    return 1 if tables.failed or done.crashes else 0
+
+
+def _chosen(discovery: "Discovery", stems: Sequence[str]) -> list[str]:
+    """Return the named slides, all by default; those whose stem several files share come too, and will fail."""
+    known = [source.stem for source in discovery.sources] + [clash.stem for clash in discovery.clashes]
+    unknown = [stem for stem in stems if stem not in known]
+    if unknown:
+        raise click.UsageError(
+            f"the project has no slide called {', '.join(unknown)}; a stem is a file name without suffix"
+        )
+    return list(dict.fromkeys(stems)) or known
+
+
+def _home() -> Path:
+    from atlaspatch_assets.lib.home import dagster_home
+
+    try:
+        return dagster_home()
+    except OSError as error:
+        raise click.UsageError(
+            f"{error.filename}: Dagster's home cannot be written ({error.strerror}); "
+            "let DAGSTER_HOME name a folder on a local disk"
+        ) from error
+
+
+def _materialize(project: "Project", stems: Sequence[str], *, force: bool) -> int:
+    """Run the batches, print what was made and where it lies, and return the exit code."""
+    import dagster as dg
+
+    from atlaspatch_assets.cli.local_run import materialize as run
+    from atlaspatch_assets.cli.outcome_table import Tables, make_console, near
+
+    home = _home()
+    tables = Tables(make_console())
+    with dg.DagsterInstance.get() as instance:
+        crashes = list(run(project, stems, instance, force=force, show=tables.add))
+    tables.conclude(crashes, len(stems))
+    click.echo(f"Files: {near(project.output)}   Dagster: {near(home)}")
+    return 1 if tables.failed or crashes else 0

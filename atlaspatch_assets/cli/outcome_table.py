@@ -1,0 +1,108 @@
+"""What ``atlaspatch materialize`` prints: a table per slide, and what it comes to."""
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from atlaspatch_assets.cli.local_run import Row
+from atlaspatch_core.validity.outcome import Status
+
+STYLES: Mapping[Status, str] = {
+    Status.COMPUTED: "green",
+    Status.REUSED: "dim",
+    Status.RESTAMPED: "cyan",
+    Status.FAILED: "bold red",
+    Status.SKIPPED: "dim",
+}
+
+WIDTH_OF_FILES = 120
+"""Columns where the output is no terminal."""
+
+
+@dataclass(slots=True)
+class Tables:
+    """Collects rows and prints a slide's table once the next slide begins, or at the end."""
+
+    console: Console
+    rows: list[Row] = field(default_factory=list)
+    """Of the slide that is under way."""
+    counts: Counter[Status] = field(default_factory=Counter)
+    """Results by fate, over all slides."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """Stem to reason."""
+
+    def add(self, row: Row) -> None:
+        """Take a row."""
+        if self.rows and self.rows[0].stem != row.stem:
+            self.flush()
+        self.rows.append(row)
+        self.counts[row.status] += 1
+        if row.status is Status.FAILED:
+            self.failed.setdefault(row.stem, row.why)
+
+    def flush(self) -> None:
+        """Print the table of the slide under way."""
+        if self.rows:
+            self.console.print(slide_table(self.rows))
+        self.rows = []
+
+    def conclude(self, crashes: Sequence[str], slides: int) -> None:
+        """Print the last table, a line for everything that went wrong, and the sum."""
+        self.flush()
+        lines = [*(f"FAILED {stem}: {why}" for stem, why in self.failed.items()), *(f"FAILED: {it}" for it in crashes)]
+        for line in lines:
+            self.console.print(line, style="bold red", markup=False, soft_wrap=True)
+        self.console.print(summary(self.counts, slides), soft_wrap=True)
+
+
+def make_console() -> Console:
+    """Return a console as wide as the terminal, and wide enough for a table where there is none."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=WIDTH_OF_FILES)
+
+
+def slide_table(rows: Sequence[Row]) -> Table:
+    """Return what was done for one slide: asset and file, fate and why, numbers, seconds."""
+    table = Table(title=rows[0].stem, title_justify="left", title_style="bold", show_lines=True)
+    table.add_column("asset, file", overflow="fold")
+    table.add_column("what was done", overflow="fold", max_width=30)
+    table.add_column("numbers", overflow="fold")
+    table.add_column("seconds", justify="right")
+    for row in rows:
+        table.add_row(_asset(row), _done(row), "\n".join(map(_number, row.numbers.items())), f"{row.seconds:.2f}")
+    return table
+
+
+def summary(counts: Mapping[Status, int], slides: int) -> str:
+    """Return what the tables come to."""
+    computed, reused, failed = (counts[status] for status in (Status.COMPUTED, Status.REUSED, Status.FAILED))
+    words = f"{slides} slide{'' if slides == 1 else 's'}: {computed} results computed, {reused} reused"
+    if reused and not computed and not failed:
+        return f"{words}. Everything was reused: it was there already, and still valid."
+    return f"{words}, {failed} failed."
+
+
+def _asset(row: Row) -> Text:
+    return Text(row.asset) + (Text(f"\n{near(row.path)}", "dim") if row.path else Text())
+
+
+def _done(row: Row) -> Text:
+    why, warning = (f"\n{words}" if words else "" for words in (row.why, row.warnings))
+    return Text(row.status, STYLES[row.status]) + Text(why) + Text(warning, "yellow")
+
+
+def _number(item: tuple[str, int | float]) -> str:
+    name, value = item
+    return f"{name.replace('_', ' ')} {value:.5g}" if isinstance(value, float) else f"{name.replace('_', ' ')} {value}"
+
+
+def near(path: Path) -> str:
+    """Return the path from the working directory, where the file lies below it."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative

@@ -1,0 +1,122 @@
+"""The checks of the audit: whether what lies in the files is sound, and no slide is there under two names."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from atlaspatch_assets.lib.partitions import SLIDES
+from atlaspatch_assets.lib.stages import asset_key
+from atlaspatch_core.operations.inspect import Inspected
+from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.validity.recipe import Recipe, Stage
+
+SOUND = "sound"
+"""Name of the check that the values of an output are what they should be."""
+DISTINCT = "distinct"
+"""Name of the check that no other slide has the same embedding."""
+WARNINGS = ("patches", "norms")
+"""Findings that are odd rather than wrong: a slide may have no tissue."""
+
+OF_KIND = {
+    "slide": "Whether the record is the version that Dagster knows, and the content of the file is that of the record.",
+    "patch_coords": "Whether the file can be read and is the version that Dagster knows; whether there are patches, no "
+    "more than places, each once and inside the slide, and whether what goes with them has as many rows.",
+    "patch_features": "Whether the file can be read and is the version that Dagster knows; whether there is a row per "
+    "patch, finite, not always the same, and none far longer than the others.",
+    "slide_embedding": "Whether the file can be read and is the version that Dagster knows; whether the embedding is "
+    "finite and more than one number.",
+}
+
+
+def audit_specs(recipe: Recipe) -> list[dg.AssetCheckSpec]:
+    """Return the checks that the audit makes of the assets of a project, one partition per slide."""
+    return [
+        *(_sound(stage) for stage in recipe.stages if stage.step.kind in OF_KIND),
+        *map(_distinct, of_slides(recipe)),
+    ]
+
+
+def of_slides(recipe: Recipe) -> list[Stage]:
+    """Return the stages whose outputs are compared between slides."""
+    return [stage for stage in recipe.stages if stage.step.kind == "slide_embedding"]
+
+
+def recorded(recipe: Recipe, instance: dg.DagsterInstance) -> dict[str, dict[Step, str]]:
+    """Return slide to step to the version that Dagster knows; one query per asset."""
+    slides: dict[str, dict[Step, str]] = {}
+    for stage in recipe.stages:
+        for stem, version in versions(stage.step, instance).items():
+            slides.setdefault(stem, {})[stage.step] = version
+    return slides
+
+
+def versions(step: Step, instance: dg.DagsterInstance) -> Mapping[str, str]:
+    """Return slide to the data version of its last materialisation."""
+    tag = "dagster/data_version"
+    found = instance.event_log_storage.get_latest_tags_by_partition(
+        asset_key(step), dg.DagsterEventType.ASSET_MATERIALIZATION, [tag]
+    )
+    return {stem: tags[tag] for stem, tags in found.items() if tag in tags}
+
+
+def soundness(inspected: Inspected) -> dg.AssetCheckEvaluation:
+    """Return the verdict on one output: one event for all findings, values as numbers."""
+    wrong = [finding.name for finding in inspected.findings if not finding.passed]
+    numbers = {finding.name: finding.value for finding in inspected.findings if finding.value < float("inf")}
+    return dg.AssetCheckEvaluation(
+        asset_key=asset_key(inspected.step),
+        check_name=SOUND,
+        passed=inspected.sound,
+        partition=inspected.stem,
+        severity=dg.AssetCheckSeverity.WARN if set(wrong) <= set(WARNINGS) else dg.AssetCheckSeverity.ERROR,
+        metadata=({"reason": inspected.why} if wrong else {})
+        | {name: _number(value) for name, value in numbers.items()},
+    )
+
+
+def distinctness(step: Step, stem: str, twins: Sequence[str]) -> dg.AssetCheckEvaluation:
+    """Return the verdict on an embedding: it warns with the names of the slides that have the same one."""
+    reason = f"{stem} has the embedding of {', '.join(twins)}: one slide under two names, or a copy"
+    return dg.AssetCheckEvaluation(
+        asset_key=asset_key(step),
+        check_name=DISTINCT,
+        passed=not twins,
+        partition=stem,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"reason": reason, "slides": dg.MetadataValue.json(list(twins))} if twins else {},
+    )
+
+
+def check_outputs(
+    context: dg.AssetCheckExecutionContext,
+    specs: Iterable[dg.AssetCheckSpec],
+    metadata: Mapping[str, Any] | None = None,
+) -> list[dg.Output[None]]:
+    """Return the outputs of the selected checks, which Dagster waits for though every slide has had its verdict.
+
+    The first of them says what ``metadata`` does.
+    """
+    chosen = [spec for spec in specs if spec.key in context.selected_asset_check_keys]
+    said = [metadata, *[None] * len(chosen)]
+    names = [spec.get_python_identifier() for spec in chosen]
+    return [dg.Output(None, name, metadata=told) for name, told in zip(names, said, strict=False)]
+
+
+def _number(value: float) -> dg.MetadataValue:
+    return dg.MetadataValue.int(int(value)) if value == int(value) else dg.MetadataValue.float(float(f"{value:.6g}"))
+
+
+def _sound(stage: Stage) -> dg.AssetCheckSpec:
+    return dg.AssetCheckSpec(
+        SOUND, asset=asset_key(stage.step), partitions_def=SLIDES, description=OF_KIND[stage.step.kind]
+    )
+
+
+def _distinct(stage: Stage) -> dg.AssetCheckSpec:
+    return dg.AssetCheckSpec(
+        DISTINCT,
+        asset=asset_key(stage.step),
+        partitions_def=SLIDES,
+        description="Whether no other slide of the project has the same embedding (cosine above 0.99999).",
+    )

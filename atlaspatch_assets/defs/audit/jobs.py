@@ -1,0 +1,152 @@
+"""The audit: a weekly look at the values in a sample of the files."""
+
+import random
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from atlaspatch_assets.defs.audit.checks import (
+    audit_specs,
+    check_outputs,
+    distinctness,
+    of_slides,
+    recorded,
+    soundness,
+    versions,
+)
+from atlaspatch_assets.lib.pools import SLIDE_IO
+from atlaspatch_assets.lib.results import table
+from atlaspatch_core.config.project import Project
+from atlaspatch_core.discovery.find import find_slides
+from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.storage.store import Store
+from atlaspatch_core.validity.recipe import Recipe
+
+JOB_NAME = "audit"
+OP_NAME = "audit_outputs"
+EVERY_SUNDAY_NIGHT = "0 3 * * 0"
+
+
+class AuditConfig(dg.Config):
+    """Which slides are looked at."""
+
+    slides: list[str] = Field(default=[], description="Stems of the slides to look at; empty: a sample of all.")
+    share: float = Field(default=0.05, gt=0, le=1, description="Share of the slides in the sample.")
+    most: int = Field(default=2000, gt=0, description="Slides in the sample, at most. Each is some 20 events of 2 kB.")
+    seed: str = Field(default="", description="Decides the sample; empty: another one every week.")
+    duplicates: bool = Field(default=True, description="Compare embeddings with those of all slides; reads every file.")
+    dry_run: bool = Field(default=False, description="Only say which slides would be looked at.")
+
+
+def build_audit(recipe: Recipe) -> dg.Definitions:
+    """Return the checks, the job ``audit`` and its weekly schedule."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        checks = _checks(recipe)
+    job = dg.define_asset_job(
+        JOB_NAME,
+        selection=dg.AssetSelection.checks(checks),
+        description="Reads a sample of the outputs and holds their values against their bounds. Changes nothing but "
+        "the verdicts of the checks; with dry_run: true not even these, and only says which slides it would read.",
+    )
+    schedule = dg.ScheduleDefinition(
+        name="audit_weekly",
+        job=job,
+        cron_schedule=EVERY_SUNDAY_NIGHT,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="A new sample every Sunday night.",
+    )
+    return dg.Definitions(asset_checks=[checks], jobs=[job], schedules=[schedule], executor=dg.in_process_executor)
+
+
+def _checks(recipe: Recipe) -> dg.AssetChecksDefinition:
+    specs = audit_specs(recipe)
+
+    @dg.multi_asset_check(name=OP_NAME, specs=specs, can_subset=True, pool=SLIDE_IO)
+    def audit_outputs(context: dg.AssetCheckExecutionContext, config: AuditConfig) -> Iterator[Any]:
+        known = recorded(recipe, context.instance)
+        stems = chosen(list(known), config, date.today())
+        context.log.info("%d of %d slides are looked at: %s", len(stems), len(known), ", ".join(stems[:100]))
+        failed: list[dict[str, str]] = []
+        if not config.dry_run:
+            wanted = context.selected_asset_check_keys
+            for evaluation in _verdicts(recipe, known, stems, config, context.instance):
+                if evaluation.asset_check_key in wanted:
+                    _say(context.log.warning, evaluation)
+                    failed += [] if evaluation.passed else [_row(evaluation)]
+                    yield evaluation
+        rows = table(failed, slide="string", output="string", check="string", reason="string")
+        told = {"slides": len(known), "looked_at": len(stems), "failed": len(failed), "findings": rows}
+        yield from check_outputs(context, specs, told | {"sample": ", ".join(stems[:100])})
+
+    return audit_outputs
+
+
+def chosen(known: Sequence[str], config: AuditConfig, today: date) -> list[str]:
+    """Return the slides to look at: those that are named, or a sample that the seed, or the week, decides.
+
+    Raises dagster.Failure for a slide of which nothing was ever made.
+    """
+    if unknown := [stem for stem in config.slides if stem not in set(known)]:
+        raise dg.Failure(f"{', '.join(unknown)}: nothing was ever made of a slide of this name", allow_retries=False)
+    if config.slides:
+        return config.slides
+    count = min(config.most, max(1, round(len(known) * config.share)), len(known))
+    year, week, _ = today.isocalendar()
+    return sorted(random.Random(config.seed or f"{year}-{week}").sample(sorted(known), count))
+
+
+def _verdicts(
+    recipe: Recipe,
+    known: dict[str, dict[Any, str]],
+    stems: Sequence[str],
+    config: AuditConfig,
+    instance: dg.DagsterInstance,
+) -> Iterator[dg.AssetCheckEvaluation]:
+    from atlaspatch_core.operations.inspect import inspect_slide
+
+    sources = _sources(recipe.project)
+    for stem in stems:
+        yield from map(soundness, inspect_slide(recipe, sources.get(stem), stem, known[stem]))
+    if config.duplicates:
+        yield from _distinct(recipe, stems, instance)
+
+
+def _distinct(recipe: Recipe, stems: Sequence[str], instance: dg.DagsterInstance) -> Iterator[dg.AssetCheckEvaluation]:
+    from atlaspatch_core.operations.near_duplicates import find_twins
+
+    for stage in of_slides(recipe):
+        among = list(versions(stage.step, instance))
+        for stem, twins in find_twins(Store(recipe.project.output), stage, stems, among).items():
+            yield distinctness(stage.step, stem, twins)
+
+
+def _sources(project: Project) -> dict[str, Any]:
+    try:
+        return {source.stem: source for source in find_slides(project).sources}
+    except AtlasPatchError:
+        return {}
+
+
+def _row(evaluation: dg.AssetCheckEvaluation) -> dict[str, str]:
+    return {
+        "slide": str(evaluation.partition),
+        "output": evaluation.asset_key.to_user_string(),
+        "check": evaluation.check_name,
+        "reason": str(evaluation.metadata["reason"].value),
+    }
+
+
+def _say(warn: Callable[..., None], evaluation: dg.AssetCheckEvaluation) -> None:
+    if not evaluation.passed:
+        warn(
+            "%s, %s: %s",
+            evaluation.partition,
+            evaluation.asset_key.to_user_string(),
+            evaluation.metadata["reason"].value,
+        )

@@ -1,0 +1,126 @@
+"""The job that writes results for other programs. Says what it would write first, and writes it when told to."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import dagster as dg
+from pydantic import Field
+
+from atlaspatch_assets.lib.pools import SLIDE_IO
+from atlaspatch_assets.lib.results import NO_VALUE, NOTHING_DONE, table
+from atlaspatch_core.errors import AtlasPatchError, InvalidProject
+from atlaspatch_core.validity.recipe import Recipe
+
+if TYPE_CHECKING:
+    from atlaspatch_core.interop.export import Exported
+
+JOB_NAME = "export"
+SLIDES_BETWEEN_LINES = 100
+
+
+class ExportConfig(dg.Config):
+    """What is exported, for whom, and where to."""
+
+    layout: Literal["trident", "clam", "pt", "anndata", "parquet", "geojson"] = Field(
+        description="Who is to read the files: trident and clam write those tools' folders, pt and anndata a file per "
+        "slide and encoder, parquet one table of all slide embeddings, geojson patches for QuPath."
+    )
+    folder: str = Field(description="Absolute path of the folder to write to; made where it is not there.")
+    slides: list[str] = Field(default=[], description="Stems of the slides; empty: all.")
+    encoders: list[str] = Field(default=[], description="Patch and slide encoders; empty: all.")
+    geometries: list[str] = Field(default=[], description="Names of the geometries; empty: all.")
+    column: str = Field(
+        default="tissue_fraction",
+        description="geojson: what colours the patches: tissue_fraction, norm, pc1, pc2, pc3 or a feature's number.",
+    )
+    pt: bool = Field(default=False, description="trident: write features as .pt tensors, too.")
+    include_stale: bool = Field(default=False, description="Export results that are not valid, too.")
+    force: bool = Field(
+        default=False, description="Replace files that this export did not write, or that were changed since."
+    )
+    dry_run: bool = Field(default=True, description="Only say what would be written.")
+
+
+def build_export(recipe: Recipe) -> dg.JobDefinition:
+    """Return the job ``export``."""
+
+    @dg.op(
+        name="export_results",
+        pool=SLIDE_IO,
+        out=NO_VALUE,
+        description="Writes valid results for other programs; what was exported before and is the same is left alone.",
+    )
+    def export_results(context: dg.OpExecutionContext, config: ExportConfig) -> None:
+        done = []
+        try:
+            for exported in _outcomes(recipe, config):
+                done.append(exported)
+                if exported.why:
+                    context.log.warning(exported.why)
+                if len(done) % SLIDES_BETWEEN_LINES == 0:
+                    context.log.info("%d slides", len(done))
+        except AtlasPatchError as error:
+            raise dg.Failure(str(error), metadata=told(done), allow_retries=False) from error
+        if config.dry_run:
+            context.log.info(NOTHING_DONE)
+        elif left := [it for it in done if not it.fate.fine]:
+            text = f"{len(left)} of {len(done)} slides were not, or not wholly, exported: {left[0].why}"
+            raise dg.Failure(text, metadata=told(done), allow_retries=False)
+        context.add_output_metadata(told(done))
+
+    @dg.job(
+        name=JOB_NAME,
+        executor_def=dg.in_process_executor,
+        description="Writes results for TRIDENT, CLAM, torch, AnnData, pandas or QuPath. Results that are not valid "
+        "are refused, with the reason; files of others are never overwritten. No slide is opened. Lists what it would "
+        "write, and writes it with dry_run: false.",
+    )
+    def export() -> None:
+        export_results()
+
+    return export
+
+
+def _outcomes(recipe: Recipe, config: ExportConfig) -> "Iterator[Exported]":
+    from atlaspatch_core.interop.export import Choice, Options, export_slides
+
+    folder = Path(config.folder).expanduser()
+    if not folder.is_absolute():
+        raise InvalidProject(
+            f"{config.folder}: is no absolute path, and a run has no folder of its own; give one from /"
+        )
+    return export_slides(
+        recipe,
+        config.layout,
+        folder,
+        stems=config.slides or None,
+        choice=Choice(frozenset(config.encoders) or None, frozenset(config.geometries) or None, config.include_stale),
+        options=Options(config.pt, config.column),
+        dry_run=config.dry_run,
+        force=config.force,
+    )
+
+
+def told(done: "Sequence[Exported]") -> dict[str, Any]:
+    """Return counts, and a table of the slides, with those first that were not wholly exported."""
+    fates = Counter(it.fate for it in done)
+    rows = [
+        {
+            "slide": it.stem,
+            "fate": it.fate.value,
+            "files": len(it.written),
+            "unchanged": len(it.unchanged),
+            "why": it.why,
+        }
+        for it in sorted(done, key=lambda it: it.fate.fine)
+    ]
+    files = [path for it in done for path in it.written]
+    return {
+        "slides": len(done),
+        **{fate.value: count for fate, count in fates.items()},
+        "files": len(set(files)),
+        "exported": table(rows, slide="string", fate="string", files="int", unchanged="int", why="string"),
+        **({"first_file": dg.MetadataValue.path(files[0])} if files else {}),
+    }

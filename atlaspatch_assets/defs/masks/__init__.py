@@ -1,0 +1,1 @@
+"""The sensor for masks that a person edits."""

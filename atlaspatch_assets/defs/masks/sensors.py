@@ -1,0 +1,167 @@
+"""The sensor for edited masks: a person saves outlines, and what depends on them is computed anew."""
+
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Self
+
+import dagster as dg
+
+from atlaspatch_assets.defs.slides.jobs import JOB_NAME
+from atlaspatch_assets.lib.batches import batch_config, in_batches
+from atlaspatch_assets.lib.partitions import SLIDES
+from atlaspatch_assets.lib.stages import asset_key
+from atlaspatch_assets.lib.verdicts import own_checks
+from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.storage.store import Store
+from atlaspatch_core.validity.recipe import SLIDE, Recipe
+
+SENSOR_NAME = "edited_masks"
+SECONDS_BETWEEN_TICKS = 30
+SECONDS_AT_REST = 10.0
+"""A file that changed later than this may still be written."""
+MOST_RECORDS_PER_TICK = 2000
+"""Slides looked at closely in one tick; the others come with the next."""
+SUFFIX = ".geojson"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Change:
+    """A GeoJSON as it lies in the folder."""
+
+    changed_ns: int
+    """When its entry in the folder last changed: also for a file that was put back with its old modification time."""
+    stem: str
+    mtime_ns: int = field(compare=False)
+
+    @property
+    def version(self) -> str:
+        """Tell one state of the file from another."""
+        return f"{self.stem}\t{self.mtime_ns}"
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far the sensor has looked. Losing it costs a look at every slide, and runs that find nothing to do."""
+
+    changed_ns: int = 0
+    stem: str = ""
+    gone: tuple[str, ...] = ()
+    """Masks whose GeoJSON was deleted, and that were asked for."""
+
+    @classmethod
+    def read(cls, text: str | None) -> Self:
+        """Return what was remembered, or a cursor at the very beginning where that is nothing or cannot be read."""
+        try:
+            values = json.loads(text or "")
+            return cls(int(values["changed_ns"]), str(values["stem"]), tuple(map(str, values["gone"])))
+        except (ValueError, KeyError, TypeError):
+            return cls()
+
+    def text(self) -> str:
+        """Return what Dagster remembers."""
+        return json.dumps({"changed_ns": self.changed_ns, "stem": self.stem, "gone": self.gone})
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """What one look at the folder found."""
+
+    versions: dict[str, str]
+    """Slide to the state of its GeoJSON, of those that a person changed or deleted."""
+    cursor: Cursor
+
+
+def build_edit_sensor(recipe: Recipe) -> dg.SensorDefinition:
+    """Return the sensor for edited masks. It runs from the start; the Automation page of the UI switches it off."""
+    store, slides_per_run = Store(recipe.project.output), recipe.project.runtime.slides_per_run
+    assets = [asset_key(stage.step) for stage in recipe.stages if stage.step != SLIDE]
+
+    @dg.sensor(
+        name=SENSOR_NAME,
+        job_name=JOB_NAME,
+        minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Sees outlines in contours_geojson/ that a person saved, put there or deleted, and computes what "
+        "depends on them anew: patches, features and embeddings of these slides alone.",
+    )
+    def edited_masks(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        known = set(context.instance.get_dynamic_partitions(str(SLIDES.name)))
+        tick = look(store, known, Cursor.read(context.cursor), time.time_ns())
+        return dg.SensorResult(
+            run_requests=[_request(batch, tick, assets) for batch in in_batches(list(tick.versions), slides_per_run)],
+            skip_reason=None if tick.versions else "no outlines were edited",
+            cursor=tick.cursor.text(),
+        )
+
+    return edited_masks
+
+
+def look(store: Store, known: set[str], cursor: Cursor, now_ns: int) -> Tick:
+    """Return which of the ``known`` slides have a GeoJSON that a person changed since the ``cursor``, or deleted.
+
+    Our own files have the modification time that the slide's record names; a record is read only where the file's entry
+    is new to the cursor. Files that are still being written, and all later ones, wait.
+    """
+    changes = sorted(_changes(store.geojson("any").parent))
+    since = (cursor.changed_ns, cursor.stem)
+    rest = now_ns - int(SECONDS_AT_REST * 1e9)
+    new = [it for it in changes if since < (it.changed_ns, it.stem) and it.changed_ns <= rest]
+    new = new[:MOST_RECORDS_PER_TICK]
+    edited = {it.stem: it.version for it in new if it.stem in known and _edited(store, it)}
+    gone = dict(_gone(store, known - {it.stem for it in changes}, rest))
+    deleted = {stem: version for stem, version in gone.items() if version not in cursor.gone}
+    last = (new[-1].changed_ns, new[-1].stem) if new else since
+    return Tick(edited | deleted, Cursor(*last, gone=tuple(gone.values())))
+
+
+def _changes(folder: Path) -> Iterator[Change]:
+    """Yield the GeoJSON files of a folder, in any order; none where it does not exist."""
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.endswith(SUFFIX) and not entry.name.startswith("."):
+                    state = entry.stat()
+                    yield Change(state.st_ctime_ns, entry.name.removesuffix(SUFFIX), state.st_mtime_ns)
+    except FileNotFoundError:
+        return
+
+
+def _edited(store: Store, change: Change) -> bool:
+    """Tell whether a file is not as we wrote it; one whose record cannot be read is left to a run, which says why."""
+    try:
+        mask = store.read_record(change.stem).tissue_mask
+    except AtlasPatchError:
+        return True
+    return mask is None or mask.mtime_ns != change.mtime_ns
+
+
+def _gone(store: Store, missing: Iterable[str], rest: int) -> Iterator[tuple[str, str]]:
+    """Yield the slides of which we kept a mask, not just now, and which have no GeoJSON; with that mask's version."""
+    recorded = sorted(stem for stem in missing if store.record(stem).is_file())
+    for stem in recorded[:MOST_RECORDS_PER_TICK]:
+        try:
+            mask = store.read_record(stem).tissue_mask
+        except AtlasPatchError:
+            continue
+        if mask is not None and mask.mtime_ns <= rest:
+            yield stem, f"{stem}\tdeleted\t{mask.mtime_ns}"
+
+
+def _request(stems: Sequence[str], tick: Tick, assets: Iterable[dg.AssetKey]) -> dg.RunRequest:
+    """Return the request for one run over these slides, from the mask downward.
+
+    The same outlines have the same run key: they are asked for once.
+    """
+    key = sha256("\n".join(tick.versions[stem] for stem in stems).encode()).hexdigest()[:16]
+    return dg.RunRequest(
+        run_key=f"{SENSOR_NAME}-{key}",
+        partition_key=stems[0],
+        run_config=batch_config(stems),
+        asset_selection=list(assets),
+        asset_check_keys=own_checks(assets),
+    )

@@ -1,0 +1,108 @@
+"""From states of cases to runs."""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+import dagster as dg
+
+from atlaspatch_assets.defs.patients.checks import judge_cases
+from atlaspatch_assets.defs.patients.partitions import CASES, cases_request
+from atlaspatch_assets.lib.batches import in_batches
+from atlaspatch_assets.lib.partitions import register
+from atlaspatch_assets.lib.stages import asset_key
+from atlaspatch_core.operations.estimate import NOTHING
+from atlaspatch_core.pipeline.patients.manifest import Manifest, read_manifest
+from atlaspatch_core.pipeline.patients.validity import CaseState
+from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.validity.recipe import Recipe
+from atlaspatch_core.validity.states import State, Validity
+
+
+def case_requests(
+    due: Sequence[CaseState],
+    manifest: Manifest,
+    cases_per_run: int,
+    tags: Mapping[str, str],
+    occasion: str = "",
+    after: Callable[[CaseState], str] = lambda _: "",
+) -> Iterator[dg.RunRequest]:
+    """Yield the requests for these embeddings; those of one ``occasion`` and one version are granted once.
+
+    ``after`` tells what was made before: an embedding may be due at a version that it had once. A case that failed
+    before has a run of its own, so that it is tried once a version, whatever comes beside it.
+    """
+    versions: defaultdict[str, list[str]] = defaultdict(list)
+    steps: defaultdict[str, list[Step]] = defaultdict(list)
+    for it in due:
+        case_id = it.validity.stem
+        versions[case_id].append(f"{it.fingerprint or repr(manifest.case(case_id))} {after(it)}".rstrip())
+        steps[case_id].append(it.validity.step)
+    for batch in _batches(steps, {it.validity.stem for it in due if it.validity.state is State.FAILED}, cases_per_run):
+        told = [occasion, *(" ".join(versions[case_id]) for case_id in batch)]
+        yield cases_request(batch, told, tags=tags, assets=[asset_key(step) for step in steps[batch[0]]])
+
+
+def _batches(steps: Mapping[str, Sequence[Step]], alone: set[str], cases_per_run: int) -> Iterator[list[str]]:
+    """Yield cases that need the same steps together, and some alone."""
+    groups: defaultdict[tuple[Step, ...], list[str]] = defaultdict(list)
+    for case_id, of_case in steps.items():
+        if case_id in alone:
+            yield [case_id]
+        else:
+            groups[tuple(of_case)].append(case_id)
+    for group in groups.values():
+        yield from in_batches(group, cases_per_run)
+
+
+def cases_to_make(
+    recipe: Recipe,
+    instance: dg.DagsterInstance,
+    slides: Sequence[Validity],
+    states: Collection[State],
+    steps: Collection[Step],
+    tags: Mapping[str, str],
+    occasion: str,
+    *,
+    among: Collection[str] | None = None,
+) -> list[dg.RunRequest]:
+    """Return the requests for embeddings of cases in these states whose slides are ready; of all cases, or ``among``.
+
+    The others follow their slides: the sensor ``new_cases`` asks for them when these are done.
+    """
+    table = recipe.project.patients.manifest
+    if table is None or not set(steps) & {stage.step for stage in recipe.cases}:
+        return []
+    due = due_cases(recipe, instance, slides, states, steps)
+    due = due if among is None else [it for it in due if it.validity.stem in among]
+    return (
+        list(case_requests(due, read_manifest(table), recipe.project.runtime.slides_per_run, tags, occasion))
+        if due
+        else []
+    )
+
+
+def due_cases(
+    recipe: Recipe,
+    instance: dg.DagsterInstance,
+    slides: Sequence[Validity],
+    states: Collection[State],
+    steps: Collection[Step],
+) -> list[CaseState]:
+    """Return the embeddings of cases that are in one of these states and whose slides are ready."""
+    known = set(instance.get_dynamic_partitions(str(CASES.name)))
+    found = (it for it in judge_cases(recipe, instance, slides) if it.validity.stem in known and not it.waits)
+    return [it for it in found if it.validity.state in states and it.validity.step in steps]
+
+
+def in_words(of_slides: str, of_cases: Collection[Validity]) -> str:
+    """Return what is to be computed: what is said of slides, and how many cases."""
+    count = len({it.stem for it in of_cases})
+    cases = f"{count} case{'' if count == 1 else 's'}"
+    return of_slides if not count else cases if of_slides == NOTHING else f"{of_slides}; {cases}"
+
+
+def register_cases(recipe: Recipe, instance: dg.DagsterInstance) -> None:
+    """Make sure that every case of the table is a partition. Raises InvalidManifest."""
+    table = recipe.project.patients.manifest
+    if table is not None and recipe.cases:
+        register(instance, [case.case_id for case in read_manifest(table).cases], CASES)

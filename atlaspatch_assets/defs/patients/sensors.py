@@ -1,0 +1,138 @@
+"""The sensor of cases: new ones in the table, and known ones whose slides or rows changed."""
+
+import time
+from collections.abc import Collection, Container, Iterable, Iterator, Sequence
+from hashlib import sha256
+
+import dagster as dg
+
+from atlaspatch_assets.defs.patients.checks import feature_steps, judge_cases
+from atlaspatch_assets.defs.patients.partitions import CASES, JOB_NAME, cases_request, running_cases
+from atlaspatch_assets.defs.patients.requests import case_requests
+from atlaspatch_assets.defs.slides.sensors import MOST_RUNS_PER_TICK, SECONDS_BETWEEN_TICKS, is_at_rest
+from atlaspatch_assets.lib.batches import in_batches
+from atlaspatch_assets.lib.events import last_event
+from atlaspatch_assets.lib.partitions import MOST_KEYS_PER_CALL
+from atlaspatch_assets.lib.pools import limit_pool, pool_of
+from atlaspatch_assets.lib.recorded import judge
+from atlaspatch_assets.lib.stages import asset_key, code_version
+from atlaspatch_core.config.project import Project
+from atlaspatch_core.discovery.find import find_slides
+from atlaspatch_core.errors import AtlasPatchError, InvalidManifest
+from atlaspatch_core.pipeline.patients.manifest import Case, Manifest, read_manifest
+from atlaspatch_core.pipeline.patients.validity import CaseState, changed_itself
+from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.validity.recipe import Recipe
+from atlaspatch_core.validity.states import State
+
+REASON = {"atlaspatch/reason": "slides changed"}
+
+DESCRIPTION = """\
+Finds cases in the project's table that have no partition yet, and encodes them in batches as soon as their slides are
+done. A known case follows its slides: when its rows changed, or its slides have other features and all of them are
+fresh, it is asked for again. A case whose patient encoder changed waits for `materialize_stale`.
+"""
+
+
+def build_case_sensor(recipe: Recipe) -> dg.SensorDefinition:
+    """Return the sensor of a project with cases."""
+    size = recipe.project.runtime.slides_per_run
+
+    @dg.sensor(
+        name="new_cases",
+        job_name=JOB_NAME,
+        minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=DESCRIPTION,
+    )
+    def new_cases(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        limit_pool(context.instance, pool_of(recipe.project.runtime))
+        assert recipe.project.patients.manifest is not None
+        try:
+            manifest = read_manifest(recipe.project.patients.manifest)
+        except InvalidManifest as error:
+            return dg.SkipReason(str(error))
+        known = set(context.instance.get_dynamic_partitions(str(CASES.name)))
+        new = [case for case in manifest.cases if case.case_id not in known]
+        most = min(size * MOST_RUNS_PER_TICK, MOST_KEYS_PER_CALL)
+        ready = [case for case in new if _is_at_rest(manifest, case)][:most]
+        due, cursor = followers(recipe, context.instance, manifest, known, context.cursor)
+        asked = [
+            *_first(recipe, context.instance, ready),
+            *case_requests(due, manifest, size, REASON, after=lambda it: _made(it, context.instance)),
+        ][:MOST_RUNS_PER_TICK]
+        waiting = f"{len(new)} cases are new and wait for their slides"
+        return dg.SensorResult(
+            run_requests=asked,
+            skip_reason=None if asked else waiting if new else f"all {len(known)} cases are known",
+            dynamic_partitions_requests=[CASES.build_add_request([it.case_id for it in ready])] if ready else [],
+            cursor=cursor,
+        )
+
+    return new_cases
+
+
+def followers(
+    recipe: Recipe, instance: dg.DagsterInstance, manifest: Manifest, known: Collection[str], cursor: str | None
+) -> tuple[list[CaseState], str | None]:
+    """Return the known cases that are to follow their slides, and where the next look begins.
+
+    Nothing is looked at while nothing was materialised, and neither table nor project changed.
+    """
+    mark = _mark(recipe, instance, manifest)
+    if mark == cursor:
+        return [], cursor
+    found = judge_cases(recipe, instance, judge(recipe, instance, feature_steps(recipe)))
+    listed = {case.case_id for case in manifest.cases} & set(known)
+    due = [it for it in found if it.validity.stem in listed and _is_due(recipe, it)]
+    running = running_cases(instance) if due else set()
+    idle = [it for it in due if it.validity.stem not in running]
+    return idle, mark if len(idle) == len(due) else cursor
+
+
+def _made(it: CaseState, instance: dg.DagsterInstance) -> str:
+    return last_event(asset_key(it.validity.step), it.validity.stem, instance)
+
+
+def _is_due(recipe: Recipe, it: CaseState) -> bool:
+    """Tell whether a case is to be made anew because of its slides, all of which are as they are to be."""
+    if it.waits or it.validity.state is State.FRESH:
+        return False
+    if it.validity.state is not State.STALE:
+        return it.fingerprint is not None
+    stage = next(stage for stage in recipe.cases if stage.step == it.validity.step)
+    return not changed_itself(recipe, stage, it.validity.stem)
+
+
+def _mark(recipe: Recipe, instance: dg.DagsterInstance, manifest: Manifest) -> str:
+    """Return a text that changes with whatever may make a case due."""
+    steps = [*feature_steps(recipe), *(stage.step for stage in recipe.cases)]
+    records = instance.get_asset_records([asset_key(step) for step in steps])
+    made = sorted((str(it.asset_entry.asset_key), it.asset_entry.last_materialization_storage_id) for it in records)
+    versions = [code_version(stage) for stage in (*recipe.stages, *recipe.cases)]
+    text = repr((made, versions, manifest.path.stat().st_mtime_ns))
+    return sha256(text.encode()).hexdigest()[:16]
+
+
+def _first(recipe: Recipe, instance: dg.DagsterInstance, cases: Sequence[Case]) -> Iterator[dg.RunRequest]:
+    """Yield the requests for new cases; one whose slides are the project's own is left until these are done."""
+    steps, own = feature_steps(recipe), _own_slides(recipe.project) if cases else set()
+    done = {(it.stem, it.step) for it in judge(recipe, instance, steps) if it.state is State.FRESH} if cases else set()
+    now = [it.case_id for it in cases if all(stem not in own or _done(stem, steps, done) for stem in it.stems)]
+    yield from (cases_request(batch, ()) for batch in in_batches(now, recipe.project.runtime.slides_per_run))
+
+
+def _done(stem: str, steps: Iterable[Step], done: Container[tuple[str, Step]]) -> bool:
+    return all((stem, step) in done for step in steps)
+
+
+def _own_slides(project: Project) -> set[str]:
+    """Return the slides in the project's folders, which a sensor of their own takes care of."""
+    try:
+        return {source.stem for source in find_slides(project).sources}
+    except AtlasPatchError:
+        return set()
+
+
+def _is_at_rest(manifest: Manifest, case: Case) -> bool:
+    return all(is_at_rest(manifest.slides[stem], time.time()) for stem in case.stems)

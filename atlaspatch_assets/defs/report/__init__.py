@@ -1,0 +1,1 @@
+"""The cohort report as an asset."""

@@ -1,0 +1,1 @@
+"""What is taken away: partitions of slides that are gone, and temporary files."""

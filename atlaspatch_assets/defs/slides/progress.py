@@ -1,0 +1,96 @@
+"""How far a run is: lines in its log and a tag on its page, every few seconds."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from time import monotonic
+
+from atlaspatch_core.validity.outcome import Outcome, Status
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+@dataclass(slots=True)
+class Progress:
+    """Counts what a run has done, and tells it."""
+
+    log: logging.Logger
+    total: int
+    """Slides of the run."""
+    steps: int
+    """Outcomes that every slide has."""
+    tell: Callable[[str], None] = lambda _: None
+    """Gets each line about the whole run, too."""
+    clock: Callable[[], float] = monotonic
+    done: int = 0
+    patches: int = 0
+    _outcomes: Counter[str] = field(default_factory=Counter)
+    _of_slide: dict[str, int] = field(default_factory=dict)
+    """Patches of each slide under way."""
+    _since: float = 0.0
+    _line: float = 0.0
+    """When the last line about the run was written."""
+
+    def __post_init__(self) -> None:
+        """Start the clock."""
+        self._since = self._line = self.clock()
+
+    def watch(self, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
+        """Pass on outcomes; those of several slides may come mixed."""
+        for outcome in outcomes:
+            self._note(outcome)
+            yield outcome
+            self._outcomes[outcome.stem] += 1
+            if self._outcomes[outcome.stem] == self.steps:
+                self._end(outcome.stem)
+
+    def lost(self, failures: Iterable[Outcome]) -> Iterator[Outcome]:
+        """Pass on failures of slides that have no other outcome."""
+        for failure in failures:
+            self._note(failure)
+            yield failure
+            self._end(failure.stem)
+
+    def on_patches(self, stem: str, done: int, total: int) -> None:  # noqa: ARG002
+        """Take note of how far the patches of a slide are."""
+        self.patches += max(0, done - self._of_slide.get(stem, 0))
+        self._of_slide[stem] = done
+        self._report(False)
+
+    @property
+    def text(self) -> str:
+        """How far the run is, in words."""
+        seconds = max(self.clock() - self._since, 1e-9)
+        parts = [f"{self.done} of {self.total} slides"]
+        parts += [f"{self.patches / seconds:.0f} patches/s"] if self.patches else []
+        left = seconds / self.done * (self.total - self.done) if self.done else 0
+        return ", ".join([*parts, *([f"about {duration(left)} left"] if left else [])])
+
+    def _end(self, stem: str) -> None:
+        self.done += 1
+        self._of_slide.pop(stem, None)
+        self._report(self.done == self.total)
+
+    def _report(self, at_once: bool) -> None:
+        now = self.clock()
+        if at_once or now - self._line >= SECONDS_BETWEEN_LINES:
+            self._line = now
+            self.log.info(self.text)
+            self.tell(self.text)
+
+    def _note(self, outcome: Outcome) -> None:
+        if outcome.status is Status.FAILED:
+            self.log.warning("%s failed: %s", outcome.step, outcome.why)
+        elif outcome.status is Status.SKIPPED:
+            self.log.info("%s: %s skipped: %s", outcome.stem, outcome.step, outcome.why)
+        else:
+            why = f": {outcome.why}" if outcome.why else ""
+            self.log.info("%s: %s %s%s", outcome.stem, outcome.step, outcome.status, why)
+
+
+def duration(seconds: float) -> str:
+    """Return seconds, minutes or hours, as a person would say it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

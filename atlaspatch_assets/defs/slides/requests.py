@@ -1,0 +1,53 @@
+"""Runs over slides that came or changed: asked for once, and again where a run ended before it saw to them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import dagster as dg
+
+from atlaspatch_assets.lib.batches import batch_request, in_batches
+
+TAGS = {"atlaspatch/source": "new_slides"}
+MOST_ATTEMPTS = 8
+FIRST_PAUSE = 300.0
+"""Seconds from the end of a run in vain to the next; each further pause is twice as long, all of them take a day."""
+
+
+@dataclass(slots=True)
+class Asked:
+    """What is asked for, and what is not."""
+
+    requests: list[dg.RunRequest] = field(default_factory=list)
+    put_off: list[str] = field(default_factory=list)
+    """Slides whose run ended without seeing to them a short while ago or too often, or was cancelled by a person."""
+
+
+def ask(instance: dg.DagsterInstance, versions: Mapping[str, str], slides_per_run: int, now: float) -> Asked:
+    """Return the runs that are to take these slides, given at their versions; ``now`` is in seconds since 1970.
+
+    Dagster grants a run key once. A run may end before it looked at its slides (the project file could not be read, its
+    process was killed), or what it made was deleted since: then the next attempt has another key.
+    """
+    asked = Asked()
+    for batch in in_batches(list(versions), slides_per_run):
+        request = _request(instance, batch, versions, now)
+        if request is None:
+            asked.put_off += batch
+        else:
+            asked.requests.append(request)
+    return asked
+
+
+def _request(
+    instance: dg.DagsterInstance, batch: Sequence[str], versions: Mapping[str, str], now: float
+) -> dg.RunRequest | None:
+    for attempt in range(MOST_ATTEMPTS):
+        request = batch_request(batch, versions, TAGS, attempt=attempt)
+        records = instance.get_run_records(filters=dg.RunsFilter(tags={"dagster/run_key": str(request.run_key)}))
+        if not records:
+            return request
+        ended = max(record.end_time or record.update_timestamp.timestamp() for record in records)
+        cancelled = any(record.dagster_run.status is dg.DagsterRunStatus.CANCELED for record in records)
+        if cancelled or now < ended + FIRST_PAUSE * 2**attempt:
+            return None
+    return None

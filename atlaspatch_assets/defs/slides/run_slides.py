@@ -1,0 +1,60 @@
+"""The slides of a project: what lies in its folders now, and what a run asks for."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from atlaspatch_core.config.project import Project
+from atlaspatch_core.discovery.find import Discovery, SlideSource, find_slides
+from atlaspatch_core.discovery.search import root_of
+from atlaspatch_core.errors import NoSlides, UnseenSlides
+from atlaspatch_core.validity.outcome import Outcome, Status, Step
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The slides of one run."""
+
+    sources: tuple[SlideSource, ...]
+    """Those that were found, in the order asked for."""
+    lost: tuple[tuple[str, str], ...] = ()
+    """Stem and reason of those that are not there, or cannot be told apart."""
+    unseen: tuple[tuple[str, str], ...] = ()
+    """The same of those that may be there: a folder of the project cannot be looked into. It is not their fault."""
+
+    def failures(self, step: Step) -> Iterator[Outcome]:
+        """Yield a failed outcome for every slide that is lost."""
+        for stem, why in self.lost:
+            yield Outcome(stem, step, Status.FAILED, why=why)
+
+
+def find_batch(project: Project, stems: Sequence[str]) -> Batch:
+    """Return the slides of these stems, and why some cannot be had."""
+    try:
+        found = find_slides(project)
+    except NoSlides as error:
+        missing = tuple((stem, f"{stem}: {error}") for stem in stems)
+        away = isinstance(error, UnseenSlides) or not all(map(_is_there, project.slides.folders))
+        return Batch((), unseen=missing) if away else Batch((), missing)
+    by_stem = {source.stem: source for source in found.sources}
+    clashes = {clash.stem: str(clash.error) for clash in found.clashes}
+    sources = tuple(by_stem[stem] for stem in stems if stem in by_stem)
+    clashing = tuple((stem, clashes[stem]) for stem in stems if stem in clashes)
+    gone = [stem for stem in stems if stem not in by_stem and stem not in clashes]
+    if found.unseen:
+        return Batch(sources, clashing, tuple((stem, _hidden(stem, found)) for stem in gone))
+    return Batch(sources, (*clashing, *((stem, _gone(stem, project)) for stem in gone)))
+
+
+def _is_there(folder: Path) -> bool:
+    """Tell whether a folder is there at all, or that in which a pattern begins; a drive may not be mounted."""
+    return root_of(folder).exists()
+
+
+def _hidden(stem: str, found: Discovery) -> str:
+    return f"{stem}: its file was not found, and {'; '.join(left.why for left in found.unseen)}"
+
+
+def _gone(stem: str, project: Project) -> str:
+    folders = ", ".join(str(folder) for folder in project.slides.folders)
+    return f"{stem}: no slide of this name in {folders}; put the file back, or delete its partition"

@@ -1,0 +1,62 @@
+"""The sensor: slides that come or change in the project's folders are processed in batches, the others are told of."""
+
+import time
+
+import dagster as dg
+
+from atlaspatch_assets.defs.slides.arrival import MOST_RUNS_PER_TICK as MOST_RUNS_PER_TICK
+from atlaspatch_assets.defs.slides.arrival import in_words, result, take_tick, versions
+from atlaspatch_assets.defs.slides.jobs import JOB_NAME
+from atlaspatch_assets.defs.slides.requests import ask
+from atlaspatch_assets.lib.pools import SLIDE_IO, limit_pool, pool_of
+from atlaspatch_assets.lib.runless import make_room
+from atlaspatch_core.config.project import Project
+from atlaspatch_core.discovery import stability as resting
+from atlaspatch_core.discovery.arrival import Cursor
+from atlaspatch_core.discovery.find import SlideSource, find_slides
+from atlaspatch_core.errors import AtlasPatchError
+
+SECONDS_BETWEEN_TICKS = 30
+SECONDS_AT_REST = resting.SECONDS_AT_REST
+"""A file that changed later than this is still being copied."""
+
+DESCRIPTION = """\
+Looks through the project's folders. New and changed slides that are at rest and open are processed in batches.
+One that cannot be used fails its check `processed` on `slide`, with the reason, until its file changes.
+One whose file is gone keeps its outputs and gets an observation `removed`; the job `retire_slides` takes its partition
+away.
+"""
+
+
+def build_sensor(project: Project) -> dg.SensorDefinition:
+    """Return the sensor of a project. It runs from the start; the Automation page of the UI switches it off."""
+
+    @dg.sensor(
+        name="new_slides",
+        job_name=JOB_NAME,
+        minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=DESCRIPTION,
+    )
+    def new_slides(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        limit_pool(context.instance, pool_of(project.runtime), SLIDE_IO)
+        try:
+            found = find_slides(project)
+        except AtlasPatchError as error:
+            return dg.SkipReason(str(error))
+        tick = take_tick(project, context.instance, found, Cursor.read(context.cursor), SECONDS_AT_REST)
+        asked = ask(context.instance, versions(tick), project.runtime.slides_per_run, time.time())
+        context.log.info(in_words(tick, asked))
+        told = result(tick, asked)
+        make_room(context.instance, told.asset_events)
+        return told
+
+    return new_slides
+
+
+def is_at_rest(source: SlideSource, now: float) -> bool:
+    """Tell whether no file of the slide changed in the last 30 s; a slide that vanishes meanwhile is not at rest."""
+    try:
+        return resting.at_rest(resting.last_change(source.path), now, SECONDS_AT_REST)
+    except OSError:
+        return False

@@ -1,0 +1,115 @@
+"""The asset ``coverage``: how much of the project is fresh, stale, missing or failed, and its history."""
+
+import base64
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from atlaspatch_assets.defs.patients.checks import build_case_checks, judge_cases
+from atlaspatch_assets.defs.validity.checks import build_valid_checks
+from atlaspatch_assets.lib.metadata import LARGEST_PICTURE, Metadata
+from atlaspatch_assets.lib.recorded import evaluations, judge
+from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.validity.recipe import Recipe
+from atlaspatch_core.validity.states import State, Validity
+
+COVERAGE = dg.AssetKey("coverage")
+JOB_NAME = "check_validity"
+EVERY_HOUR = "7 * * * *"
+MOST_ROWS = 50
+"""Outputs that are listed one by one."""
+
+DESCRIPTION = """\
+Outputs × slides, and embeddings × cases: how many are fresh, stale, missing or failed.
+
+Nothing is opened: what the project file asks for is held against the versions of the latest materialisations. The
+numbers are plotted over time; the check `valid` of every asset says for each stale slide what changed.
+"""
+
+
+def build_validity_definitions(recipe: Recipe) -> dg.Definitions:
+    """Return the asset ``coverage``, the check ``valid`` of every asset, and the job that runs both every hour."""
+    coverage = _asset(recipe)
+    job = dg.define_asset_job(
+        JOB_NAME,
+        selection=dg.AssetSelection.assets(coverage),
+        description="Tells for all slides what is stale and why, and counts. Changes nothing but these events.",
+    )
+    schedule = dg.ScheduleDefinition(
+        name="check_validity_hourly",
+        job=job,
+        cron_schedule=EVERY_HOUR,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Keeps `coverage` and the checks `valid` up to date.",
+    )
+    checks = [build_valid_checks(recipe), *build_case_checks(recipe)]
+    return dg.Definitions(assets=[coverage], asset_checks=checks, jobs=[job], schedules=[schedule])
+
+
+def _asset(recipe: Recipe) -> dg.AssetsDefinition:
+    owners = list(recipe.project.owners)
+
+    @dg.asset(key=COVERAGE, group_name="overview", kinds={"table"}, owners=owners, description=DESCRIPTION)
+    def coverage(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        slides = judge(recipe, context.instance)
+        cases = [it.validity for it in judge_cases(recipe, context.instance, slides)]
+        yield from evaluations([*slides, *cases], context.instance)
+        yield dg.MaterializeResult(metadata=coverage_metadata(slides, cases))
+
+    return coverage
+
+
+def coverage_metadata(of_slides: Sequence[Validity], of_cases: Sequence[Validity] = ()) -> Metadata:
+    """Return counts as numbers, which Dagster plots, as a table and as a picture; and the outputs that need a look."""
+    from atlaspatch_core.validity.coverage import counted, draw
+
+    found = [*of_slides, *of_cases]
+    counts = counted(found)
+    bad = [it for it in found if it.state in (State.FAILED, State.STALE)]
+    listed = sorted(bad, key=lambda it: (it.state is not State.FAILED, it.stem))[:MOST_ROWS]
+    numbers = Counter({state: sum(of_step[state] for of_step in counts.values()) for state in State})
+    slides, cases = (len({it.stem for it in of}) for of in (of_slides, of_cases))
+    return {
+        "outputs": _table(counts),
+        "to_look_at": dg.MetadataValue.table(_rows(listed), schema=_schema("slide", "output", "state", "why")),
+        **_picture(draw(found)),
+        "slides": dg.MetadataValue.int(slides),
+        **({"cases": dg.MetadataValue.int(cases)} if cases else {}),
+        **{state.value: dg.MetadataValue.int(numbers[state]) for state in State},
+        "fresh_share": dg.MetadataValue.float(round(numbers[State.FRESH] / max(1, len(found)), 4)),
+        **{f"{state}_{_name(step)}": dg.MetadataValue.int(it[state]) for step, it in counts.items() for state in State},
+    }
+
+
+def _table(counts: Mapping[Step, Counter[State]]) -> dg.MetadataValue:
+    records = [
+        dg.TableRecord({"output": str(step), **{it.value: of[it] for it in State}}) for step, of in counts.items()
+    ]
+    columns = [dg.TableColumn(state.value, "int") for state in State]
+    return dg.MetadataValue.table(records, schema=dg.TableSchema([dg.TableColumn("output"), *columns]))
+
+
+def _rows(listed: Sequence[Validity]) -> list[dg.TableRecord]:
+    return [
+        dg.TableRecord({"slide": it.stem, "output": str(it.step), "state": it.state.value, "why": it.why})
+        for it in listed
+    ]
+
+
+def _schema(*names: str) -> dg.TableSchema:
+    return dg.TableSchema([dg.TableColumn(name) for name in names])
+
+
+def _picture(png: bytes) -> Metadata:
+    """Return the picture behind a link; nothing when it is too big to be kept with every event."""
+    if len(png) > LARGEST_PICTURE:
+        return {}
+    coded = base64.b64encode(png).decode()
+    return {"picture": dg.MetadataValue.md(f"![outputs × slides](data:image/png;base64,{coded})")}
+
+
+def _name(step: Step) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "_", str(step))

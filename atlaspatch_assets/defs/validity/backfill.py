@@ -1,0 +1,187 @@
+"""From states of outputs to runs: which slides go together, and what they take by measured rates."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+import dagster as dg
+
+from atlaspatch_assets.defs.slides.jobs import JOB_NAME
+from atlaspatch_assets.lib.batches import batch_config, in_batches
+from atlaspatch_assets.lib.stages import asset_key
+from atlaspatch_assets.lib.verdicts import own_checks
+from atlaspatch_core.errors import UnknownName
+from atlaspatch_core.operations.estimate import Rate
+from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.validity.recipe import Recipe
+from atlaspatch_core.validity.states import State, Validity
+
+LATEST = 50
+"""Materialisations of an asset by which its rate is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Slides that need the same steps."""
+
+    stems: tuple[str, ...]
+    steps: tuple[Step, ...]
+    """Upstream first."""
+
+    @property
+    def keys(self) -> list[dg.AssetKey]:
+        """Assets to materialise."""
+        return [asset_key(step) for step in self.steps]
+
+
+def chosen_steps(recipe: Recipe, assets: Collection[str]) -> set[Step]:
+    """Return the steps of assets by their key or the last part of it; all for none. Raises UnknownName."""
+    stages = (*recipe.stages, *recipe.cases)
+    names = {stage.step: asset_key(stage.step).to_user_string() for stage in stages}
+    unknown = [name for name in assets if not any(_is(name, key) for key in names.values())]
+    if unknown:
+        raise UnknownName(f"there is no asset {', '.join(unknown)}; choose among {', '.join(names.values())}")
+    return {step for step, key in names.items() if not assets or any(_is(name, key) for name in assets)}
+
+
+def _is(name: str, key: str) -> bool:
+    return name == key or key.endswith(f"/{name}")
+
+
+def wanted(found: Iterable[Validity], states: Collection[State], steps: Collection[Step]) -> list[Validity]:
+    """Return the outputs in one of these states, of these steps."""
+    return [validity for validity in found if validity.state in states and validity.step in steps]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What becomes of the outputs that are asked for."""
+
+    outputs: tuple[Validity, ...]
+    """Those that will be made; with failed ones that are tried again, all that depends on them and is not fresh."""
+    held_up: tuple[Validity, ...]
+    """Those that are left out: something upstream of them failed, and is not tried again."""
+    gone: tuple[Validity, ...]
+    """Those that are left out: their slide's file is gone."""
+    orders: tuple[Order, ...]
+    """What to run: the outputs, and what upstream of them is not fresh."""
+
+
+def plan(
+    recipe: Recipe,
+    found: Sequence[Validity],
+    states: Collection[State],
+    steps: Collection[Step],
+    gone: Collection[str] = (),
+) -> Plan:
+    """Return what to run so that the outputs of these steps in these states become fresh; ``gone`` slides cannot.
+
+    Where failed outputs are among them, what of ``steps`` depends on these is run, too, fresh or not: they may come out
+    otherwise than before. Where they are not, what depends on failed outputs is left out: it needs a person.
+    """
+    below = _dependants(recipe) if State.FAILED in states else {}
+    by_stem: defaultdict[str, dict[Step, Validity]] = defaultdict(dict)
+    for validity in found:
+        if validity.stem not in gone:
+            by_stem[validity.stem][validity.step] = validity
+    asked: list[Validity] = []
+    run: defaultdict[str, set[Step]] = defaultdict(set)
+    for stem, of_slide in by_stem.items():
+        for step in _asked(of_slide, states, steps, below):
+            asked += [] if of_slide[step].state is State.FRESH else [of_slide[step]]
+            run[stem] |= _with_upstream(recipe, step, of_slide, states) or set()
+    made = tuple(it for it in asked if it.step in run[it.stem])
+    held_up = tuple(it for it in asked if it.step not in run[it.stem])
+    lost = tuple(wanted((it for it in found if it.stem in gone), states, steps))
+    return Plan(made, held_up, lost, tuple(_grouped(recipe, run)))
+
+
+def _asked(
+    of_slide: Mapping[Step, Validity],
+    states: Collection[State],
+    steps: Collection[Step],
+    below: Mapping[Step, Collection[Step]],
+) -> list[Step]:
+    """Return the steps of a slide that are in these states, or depend on one that failed and is tried again."""
+    failed = [step for step in below if step in steps and of_slide[step].state is State.FAILED]
+    follow = {later for step in failed for later in below[step]}
+    return [step for step, it in of_slide.items() if step in steps and (it.state in states or step in follow)]
+
+
+def _dependants(recipe: Recipe) -> dict[Step, set[Step]]:
+    """Return step to all that is computed from it, directly or not."""
+    found: dict[Step, set[Step]] = {stage.step: set() for stage in recipe.stages}
+    for stage in reversed(recipe.stages):
+        for upstream in stage.upstream:
+            found[upstream] |= {stage.step} | found[stage.step]
+    return found
+
+
+def _with_upstream(
+    recipe: Recipe, step: Step, of_slide: Mapping[Step, Validity], states: Collection[State]
+) -> set[Step] | None:
+    """Return a step and all that is not fresh upstream of it; None where something there failed and is to stay so."""
+    found = {step}
+    for upstream in recipe.stage(step).upstream:
+        state = of_slide[upstream].state
+        if state is State.FRESH:
+            continue
+        more = _with_upstream(recipe, upstream, of_slide, states)
+        if more is None or (state is State.FAILED and state not in states):
+            return None
+        found |= more
+    return found
+
+
+def _grouped(recipe: Recipe, run: Mapping[str, Collection[Step]]) -> Iterator[Order]:
+    """Yield one order for all slides that need the same steps."""
+    groups: defaultdict[tuple[Step, ...], list[str]] = defaultdict(list)
+    for stem, steps in run.items():
+        if steps:
+            groups[tuple(stage.step for stage in recipe.stages if stage.step in steps)].append(stem)
+    yield from (Order(tuple(stems), steps) for steps, stems in groups.items())
+
+
+def requests(
+    orders: Iterable[Order], slides_per_run: int, occasion: str, tags: Mapping[str, str]
+) -> Iterator[dg.RunRequest]:
+    """Yield the requests for runs of the job ``process_slides``; of one ``occasion`` each is granted once."""
+    for order in orders:
+        for batch in in_batches(order.stems, slides_per_run):
+            text = "\n".join((occasion, *map(str, order.steps), *batch))
+            yield dg.RunRequest(
+                run_key=sha256(text.encode()).hexdigest()[:16],
+                job_name=JOB_NAME,
+                partition_key=batch[0],
+                run_config=batch_config(batch),
+                asset_selection=order.keys,
+                asset_check_keys=own_checks(order.keys),
+                tags=dict(tags),
+            )
+
+
+def rates(recipe: Recipe, instance: dg.DagsterInstance) -> dict[Step, Rate]:
+    """Return how fast each step went in the latest runs that computed it; steps that never did are left out."""
+    found = {stage.step: _rate(stage.step, instance) for stage in recipe.stages}
+    return {step: rate for step, rate in found.items() if rate is not None}
+
+
+def _rate(step: Step, instance: dg.DagsterInstance) -> Rate | None:
+    """Return the mean of patches per second, by patches, or of seconds, by slides."""
+    records = instance.fetch_materializations(asset_key(step), limit=LATEST).records
+    events = [record.asset_materialization.metadata for record in records if record.asset_materialization]
+    values = [{name: entry.value for name, entry in metadata.items()} for metadata in events]
+    made = [it for it in values if it.get("status") == "computed"]
+    if step.kind == "patch_features":
+        measured = [(_number(it, "patches"), _number(it, "patches_per_second")) for it in made]
+        amount = sum(patches for patches, rate in measured if rate)
+        seconds = sum(patches / rate for patches, rate in measured if rate)
+    else:
+        amount, seconds = float(len(made)), sum(_number(it, "seconds") for it in made)
+    return Rate(amount / seconds) if amount and seconds else None
+
+
+def _number(values: Mapping[str, object], name: str) -> float:
+    value = values.get(name, 0)
+    return float(value) if isinstance(value, int | float) else 0.0

@@ -1,0 +1,75 @@
+"""What is told of a plan: failed slides that are tried again, those nobody has mended, and those that are left out."""
+
+from collections.abc import Collection, Iterable
+
+import dagster as dg
+
+from atlaspatch_assets.defs.slides.arrival import refusals
+from atlaspatch_assets.defs.validity.backfill import Plan
+from atlaspatch_core.config.project import Project
+from atlaspatch_core.config.sections import Slides
+from atlaspatch_core.discovery.arrival import version_of, why_not
+from atlaspatch_core.discovery.find import SlideSource, find_slides
+from atlaspatch_core.errors import NoSlides
+from atlaspatch_core.validity.recipe import SLIDE
+from atlaspatch_core.validity.states import State
+
+
+def remarks(project: Project, instance: dg.DagsterInstance, plan: Plan) -> list[str]:
+    """Return what is to be said of a plan because of slides that failed; nothing where none did."""
+    failed = {it.stem for it in plan.outputs if it.state is State.FAILED}
+    refused = {it.stem for it in plan.outputs if it.state is State.FAILED and it.step == SLIDE}
+    held_up = {it.stem for it in plan.held_up}
+    doomed = unmended(project, instance, refused)
+    found = []
+    if failed:
+        found.append(f"{_slides(failed)} failed and will be tried again, with all that depends on it")
+    if doomed:
+        found.append(
+            f"{_slides(doomed)} of these will fail again, unless what reads them changed: they are as refused before"
+        )
+    if held_up:
+        found.append(
+            f"{_slides(held_up)} left out, because what comes before failed; "
+            "the job materialize_failed, or 'atlaspatch backfill --failed', tries that again"
+        )
+    if plan.gone:
+        gone = _slides({it.stem for it in plan.gone})
+        found.append(f"{gone} left out, because the file is gone; the job retire_slides takes partitions away")
+    return found
+
+
+def gone_slides(project: Project, stems: Iterable[str]) -> set[str]:
+    """Return which of these slides lie in no folder of the project; none while a folder cannot be looked into."""
+    try:
+        found = find_slides(project)
+    except NoSlides:
+        return set()
+    there = {source.stem for source in found.sources} | {clash.stem for clash in found.clashes}
+    return set() if found.unseen else set(stems) - there
+
+
+def unmended(project: Project, instance: dg.DagsterInstance, stems: Iterable[str]) -> list[str]:
+    """Return which of these slides share their stem, or are the very files that were refused.
+
+    A slide that failed in a run, rather than being refused by the sensor, is opened.
+    """
+    stems, refused = sorted(stems), refusals(instance)
+    if not stems:
+        return []
+    try:
+        there = {source.stem: source for source in find_slides(project).sources}
+    except NoSlides:
+        return stems
+    return [stem for stem in stems if not _is_mended(there.get(stem), refused(stem), project.slides)]
+
+
+def _is_mended(source: SlideSource | None, refused: str | None, slides: Slides) -> bool:
+    """Tell whether a slide is there and another than at the version that was ``refused``; empty: not known."""
+    if source is None:
+        return False
+    return refused != version_of(source) if refused else not why_not(source, slides)
+
+
+def _slides(stems: Collection[str]) -> str:
+    return f"{len(stems)} slide{'' if len(stems) == 1 else 's'}"

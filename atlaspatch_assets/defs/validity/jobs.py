@@ -1,0 +1,172 @@
+"""Jobs that make new, stale or failed outputs."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from atlaspatch_assets.defs.patients.checks import judge_cases
+from atlaspatch_assets.defs.patients.requests import in_words
+from atlaspatch_assets.defs.validity.backfill import chosen_steps, plan, rates, wanted
+from atlaspatch_assets.defs.validity.failed_slides import gone_slides, remarks
+from atlaspatch_assets.defs.validity.job_config import (
+    MATERIALIZE_FAILED,
+    MATERIALIZE_NEW,
+    MATERIALIZE_STALE,
+    STATES,
+    RepairConfig,
+    StaleConfig,
+)
+from atlaspatch_assets.defs.validity.sensors import build_launches, build_proposals
+from atlaspatch_assets.lib.events import Event, events
+from atlaspatch_assets.lib.pools import pool_of
+from atlaspatch_assets.lib.recorded import judge
+from atlaspatch_assets.lib.results import NO_VALUE, NOTHING_DONE, table
+from atlaspatch_assets.lib.verdicts import Standing
+from atlaspatch_core.discovery.find import find_slides
+from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.operations.estimate import estimate
+from atlaspatch_core.validity.outcome import Outcome, Status, Step
+from atlaspatch_core.validity.recipe import Recipe
+from atlaspatch_core.validity.states import Validity
+
+if TYPE_CHECKING:
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+Tell = Callable[[str], object]
+
+FINDS = {
+    MATERIALIZE_NEW: "Finds outputs that are missing, and says what they take.",
+    MATERIALIZE_STALE: "Finds outputs that are stale, sends a canary, and says what the rest takes.",
+    MATERIALIZE_FAILED: "Finds outputs that failed, and says how many slides are tried again and what that takes.",
+}
+"""What the op of each job does."""
+
+ASKS = (
+    "says how many slides, patches, hours and gigabytes, and with dry_run: false has the sensor `launch_batches` ask "
+    "for the runs."
+)
+MAKES = {
+    MATERIALIZE_NEW: f"Makes outputs that are missing: {ASKS}",
+    MATERIALIZE_STALE: f"Makes outputs that are stale: {ASKS}",
+    MATERIALIZE_FAILED: "Tries outputs again that failed, whatever the reason, and makes what depends on them. A slide "
+    f"that nobody mended fails again. It {ASKS}",
+}
+"""What the page of each job says."""
+
+
+def build_upgrade_definitions(recipe: Recipe, processes: "Sequence[UnresolvedAssetJobDefinition]") -> dg.Definitions:
+    """Return the jobs that make new, stale and failed outputs, and their sensors."""
+    jobs = [_job(recipe, name) for name in STATES]
+    return dg.Definitions(jobs=jobs, sensors=[build_proposals(recipe), build_launches(recipe, jobs, processes)])
+
+
+def settle(recipe: Recipe, stale: Sequence[Validity], tell: Tell) -> Iterator[Outcome]:
+    """Try changed patch encoders on stored patches; yield the outcomes of results that got the new identity.
+
+    A canary that cannot be sent is told and passed over: its slides will be computed.
+    """
+    from atlaspatch_core.upgrades.trial import restamp, trials, try_out
+
+    sources = {source.stem: source for source in find_slides(recipe.project).sources}
+    for trial in trials(recipe, stale):
+        tell(f"{trial.stage.step}: {len(trial.stems)} slides, {trial.why}")
+        try:
+            canary = try_out(recipe, trial, sources)
+        except AtlasPatchError as error:
+            tell(f"{trial.stage.step}: no canary could be sent: {error}")
+            continue
+        tell(f"{trial.stage.step}: {canary.text}")
+        if canary.same:
+            yield from restamp(recipe, trial, canary)
+
+
+def _job(recipe: Recipe, name: str) -> dg.JobDefinition:
+    if name == MATERIALIZE_STALE:
+
+        @dg.op(name=f"find_{_what(name)}", pool=pool_of(recipe.project.runtime), description=FINDS[name], out=NO_VALUE)
+        def find(context: dg.OpExecutionContext, config: StaleConfig) -> Iterator[Any]:
+            yield from _find(context, recipe, name, config)
+    else:
+
+        @dg.op(name=f"find_{_what(name)}", description=FINDS[name], out=NO_VALUE)
+        def find(context: dg.OpExecutionContext, config: RepairConfig) -> Iterator[Any]:
+            yield from _find(context, recipe, name, config)
+
+    @dg.job(name=name, executor_def=dg.in_process_executor, description=MAKES[name])
+    def job() -> None:
+        find()
+
+    return job
+
+
+def _what(name: str) -> str:
+    return name.removeprefix("materialize_")
+
+
+def _find(context: dg.OpExecutionContext, recipe: Recipe, name: str, config: RepairConfig) -> Iterator[Any]:
+    states, steps = STATES[name], _steps(recipe, config)
+    found = judge(recipe, context.instance)
+    todo = plan(recipe, found, states, steps, gone_slides(recipe.project, {it.stem for it in found}))
+    of_cases = wanted([it.validity for it in judge_cases(recipe, context.instance, found)], states, steps)
+    measured, asked = rates(recipe, context.instance), list(todo.outputs)
+    _tell_reasons([*asked, *of_cases], context.log.info)
+    if isinstance(config, StaleConfig) and config.canary and not config.dry_run:
+        restamped = set()
+        for event, outcome in _told(settle(recipe, asked, context.log.info), context.instance):
+            restamped.add((outcome.stem, outcome.step))
+            yield event
+        asked = [it for it in asked if (it.stem, it.step) not in restamped]
+        context.log.info(f"{len(restamped)} results kept their rows and got the new identity")
+    takes = estimate(recipe, asked, measured)
+    text = in_words(takes.text, of_cases)
+    for line in (*remarks(recipe.project, context.instance, todo), f"To compute: {text}", *_what_next(name, config)):
+        context.log.info(line)
+    cases = {"cases": len({it.stem for it in of_cases})} if recipe.cases else {}
+    held_up = {"held_up": len({it.stem for it in todo.held_up})}
+    told = {"to_compute": text, **takes.numbers, **cases, **held_up, "reasons": _reasons([*asked, *of_cases])}
+    yield dg.Output(None, metadata=told)
+
+
+def _what_next(name: str, config: RepairConfig) -> list[str]:
+    if config.dry_run:
+        return [NOTHING_DONE]
+    return [] if config.compute else [f"Proposed only. Launch {name} with dry_run: false and compute: true to do it."]
+
+
+def _told(outcomes: Iterable[Outcome], instance: dg.DagsterInstance) -> Iterator[tuple[Event, Outcome]]:
+    """Yield the events of results that got the new identity; those that did not will be computed."""
+    standing = Standing(instance)
+    for outcome in outcomes:
+        if outcome.status is Status.RESTAMPED:
+            yield from ((event, outcome) for event in events(outcome, standing))
+
+
+def _steps(recipe: Recipe, config: RepairConfig) -> set[Any]:
+    try:
+        return chosen_steps(recipe, config.assets)
+    except AtlasPatchError as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
+
+
+def _tell_reasons(asked: Sequence[Validity], tell: Tell) -> None:
+    """Tell every reason once, with the number of slides it holds for."""
+    for (step, why), stems in list(_by_reason(asked).items())[:100]:
+        what = "case" if step.kind == "patient_embedding" else "slide"
+        tell(f"{step}: {len(stems)} {what}{'' if len(stems) == 1 else 's'}: {why}")
+
+
+def _reasons(asked: Sequence[Validity]) -> dg.MetadataValue:
+    """Return the same as a table, with some of the slides."""
+    rows = [
+        {"output": str(step), "slides": len(stems), "why": why, "such_as": ", ".join(stems[:5])}
+        for (step, why), stems in _by_reason(asked).items()
+    ]
+    return table(rows, output="string", slides="int", why="string", such_as="string")
+
+
+def _by_reason(asked: Sequence[Validity]) -> dict[tuple[Step, str], list[str]]:
+    groups: dict[tuple[Step, str], list[str]] = {}
+    for validity in asked:
+        groups.setdefault((validity.step, validity.why or validity.state.value), []).append(validity.stem)
+    return groups

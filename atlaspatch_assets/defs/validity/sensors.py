@@ -1,0 +1,91 @@
+"""The sensors that look at a changed project, and that ask for the runs which its repair needs."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from atlaspatch_assets.defs.patients.checks import judge_cases
+from atlaspatch_assets.defs.patients.requests import cases_to_make
+from atlaspatch_assets.defs.validity.backfill import chosen_steps, plan, requests, wanted
+from atlaspatch_assets.defs.validity.failed_slides import gone_slides
+from atlaspatch_assets.defs.validity.job_config import MATERIALIZE_STALE, STATES, config_of
+from atlaspatch_assets.lib.recorded import judge
+from atlaspatch_assets.lib.stages import code_version
+from atlaspatch_core.validity.recipe import Recipe
+from atlaspatch_core.validity.states import State
+
+if TYPE_CHECKING:
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+SECONDS_BETWEEN_TICKS = 30
+MOST_RUNS_ASKED = 500
+"""Runs asked for at once; the rest is asked for by launching the job again."""
+
+
+def build_proposals(recipe: Recipe) -> dg.SensorDefinition:
+    """Return the sensor that looks once at every change of the project, and asks for nothing twice."""
+
+    @dg.sensor(
+        name="propose_upgrade",
+        job_name=MATERIALIZE_STALE,
+        minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="When an encoder, the segmenter or a geometry changed, launches materialize_stale: the canary is "
+        "sent, and what differs is computed where [upgrades] automatic is true, or else proposed.",
+    )
+    def propose_upgrade(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        stages = (*recipe.stages, *recipe.cases)
+        automatic = recipe.project.upgrades.automatic
+        versions = _digest([f"automatic {automatic}", *(f"{it.step} {code_version(it)}" for it in stages)])
+        if context.cursor == versions:
+            return dg.SkipReason("the project asks for what it asked for before")
+        found = judge(recipe, context.instance)
+        cases = [it.validity for it in judge_cases(recipe, context.instance, found)]
+        stale = wanted([*found, *cases], [State.STALE], {stage.step for stage in stages})
+        if not stale:
+            return dg.SensorResult(skip_reason="nothing is stale", cursor=versions)
+        config = {"dry_run": False, "compute": automatic}
+        key = _digest([versions, *(f"{it.stem} {it.step}" for it in stale)])
+        return dg.SensorResult(
+            run_requests=[dg.RunRequest(run_key=key, run_config={"ops": {"find_stale": {"config": config}}})],
+            cursor=versions,
+        )
+
+    return propose_upgrade
+
+
+def build_launches(
+    recipe: Recipe, jobs: Sequence[dg.JobDefinition], processes: "Sequence[UnresolvedAssetJobDefinition]"
+) -> dg.SensorDefinition:
+    """Return the sensor that asks for runs of ``processes`` after these jobs; of each of their runs once."""
+
+    @dg.run_status_sensor(
+        name="launch_batches",
+        run_status=dg.DagsterRunStatus.SUCCESS,
+        monitored_jobs=list(jobs),
+        request_jobs=list(processes),
+        minimum_interval_seconds=10,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Asks for the runs that materialize_new, materialize_stale and materialize_failed found necessary.",
+    )
+    def launch_batches(context: dg.RunStatusSensorContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        run = context.dagster_run
+        config = config_of(run)
+        if config.dry_run or not config.compute:
+            yield dg.SkipReason(f"{run.job_name} was to propose only")
+            return
+        found = judge(recipe, context.instance)
+        states, steps = STATES[run.job_name], chosen_steps(recipe, config.assets)
+        tags = {"atlaspatch/reason": run.job_name, "atlaspatch/asked_by": run.run_id}
+        todo = plan(recipe, found, states, steps, gone_slides(recipe.project, {it.stem for it in found})).orders
+        asks = list(requests(todo, recipe.project.runtime.slides_per_run, run.run_id, tags))
+        asks += cases_to_make(recipe, context.instance, found, states, steps, tags, run.run_id)
+        yield from asks[:MOST_RUNS_ASKED]
+
+    return launch_batches
+
+
+def _digest(lines: Iterable[str]) -> str:
+    return sha256("\n".join(lines).encode()).hexdigest()[:16]

@@ -1,0 +1,64 @@
+"""Outcomes as Dagster events: what was made of which slide, from what, and what went wrong."""
+
+from collections.abc import Iterator, Mapping
+from typing import TypeAlias
+
+import dagster as dg
+
+from atlaspatch_assets.lib.metadata import event_metadata
+from atlaspatch_assets.lib.stages import asset_key
+from atlaspatch_assets.lib.verdicts import PROCESSED, Standing, evaluations
+from atlaspatch_core.validity.outcome import Outcome
+
+__all__ = ["NO_EVENT", "PROCESSED", "events", "materialization", "version_tags"]
+
+NO_EVENT = "NULL"
+"""Dagster's word for an input that was never materialised."""
+
+Event: TypeAlias = dg.AssetMaterialization | dg.AssetCheckEvaluation
+
+
+def events(outcome: Outcome, standing: Standing) -> Iterator[Event]:
+    """Yield the materialisation of an output that is valid now, and the verdicts of its checks that are news.
+
+    A slide that has nothing to make (no patches, no embedding) is done, and its event says so. A step that was skipped
+    because of a failure has no event: the failure has one.
+    """
+    if outcome.fingerprint:
+        yield materialization(outcome, standing.instance)
+    yield from filter(standing.is_news, evaluations(outcome))
+
+
+def materialization(outcome: Outcome, instance: dg.DagsterInstance) -> dg.AssetMaterialization:
+    """Return the event of an output that is valid now, whether computed or reused."""
+    return dg.AssetMaterialization(
+        asset_key=asset_key(outcome.step),
+        partition=outcome.stem,
+        metadata=event_metadata(outcome),
+        tags=version_tags(outcome, instance),
+    )
+
+
+def version_tags(outcome: Outcome, instance: dg.DagsterInstance) -> Mapping[str, str]:
+    """Return the tags by which Dagster knows one version of an output from another, and what it was computed from.
+
+    The data version is the fingerprint. With these tags Dagster's own staleness of a slide agrees with ours. Which
+    slides belong to a case it cannot know, so without a pointer it compares none, rather than all of the project.
+    """
+    tags = {"dagster/data_version": outcome.fingerprint or ""}
+    if outcome.code_version:
+        tags["dagster/code_version"] = outcome.code_version
+    for step, fingerprint in outcome.inputs.items():
+        key = asset_key(step)
+        tags[f"dagster/input_data_version/{key.to_user_string()}"] = fingerprint
+        of_slide = outcome.step.kind != "patient_embedding"
+        pointer = last_event(key, outcome.stem, instance) if of_slide else NO_EVENT
+        tags[f"dagster/input_event_pointer/{key.to_user_string()}"] = pointer
+    return tags
+
+
+def last_event(key: dg.AssetKey, stem: str, instance: dg.DagsterInstance) -> str:
+    """Return the number of the latest materialisation of an asset of a slide or case; NO_EVENT for none."""
+    asked = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[stem])
+    records = instance.fetch_materializations(asked, limit=1).records
+    return str(records[0].storage_id) if records else NO_EVENT

@@ -1,0 +1,97 @@
+"""Verdicts on slides: whether each output could be made, and whether the tissue is as usual; those that are news."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import dagster as dg
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+
+from atlaspatch_assets.lib.metadata import Metadata, picture
+from atlaspatch_assets.lib.stages import asset_key
+from atlaspatch_core.tissue.quality import Finding, failed, warnings
+from atlaspatch_core.validity.outcome import Outcome, Status
+from atlaspatch_core.validity.recipe import TISSUE_MASK
+
+PROCESSED = "processed"
+"""Name of the check that every asset has: failed with the reason, and passed once the slide's output is valid again."""
+
+TISSUE_QUALITY = "tissue_quality"
+"""Name of the check on the tissue mask: failed where a number lies outside the project's bounds."""
+
+
+@dataclass(slots=True)
+class Standing:
+    """Slides whose last verdict is not a pass, by check, as Dagster knows them: one query a check, when first asked.
+
+    Every event is kept for good, and a slide that never failed says so by its materialisation. So a pass is told only
+    where it is news: after a failure, or where a run announced a verdict.
+    """
+
+    instance: dg.DagsterInstance
+    among: Sequence[str] | None = None
+    """Slides to ask for, where they are known and not more than a batch; by default all."""
+    _open: dict[dg.AssetCheckKey, set[str]] = field(default_factory=dict)
+
+    def is_news(self, verdict: dg.AssetCheckEvaluation) -> bool:
+        """Tell whether a verdict is to be told, and take it as told."""
+        stem, waiting = str(verdict.partition), self._of(verdict.asset_check_key)
+        news = not verdict.passed or stem in waiting
+        (waiting.discard if verdict.passed else waiting.add)(stem)
+        return news
+
+    def _of(self, check: dg.AssetCheckKey) -> set[str]:
+        if check not in self._open:
+            infos = self.instance.event_log_storage.get_asset_check_partition_info([check], partition_keys=self.among)
+            passed = AssetCheckExecutionRecordStatus.SUCCEEDED
+            self._open[check] = {str(it.partition_key) for it in infos if it.latest_execution_status is not passed}
+        return self._open[check]
+
+
+def own_checks(keys: Iterable[dg.AssetKey]) -> list[dg.AssetCheckKey]:
+    """Return the checks whose verdicts come with these assets.
+
+    Of a run over some of its assets Dagster takes it that all their checks are meant, unless it says which: the audit
+    and `valid` would be announced with every batch, and skipped.
+    """
+    keys, mask = list(keys), asset_key(TISSUE_MASK)
+    quality = [dg.AssetCheckKey(mask, TISSUE_QUALITY)] if mask in keys else []
+    return [*(dg.AssetCheckKey(key, PROCESSED) for key in keys), *quality]
+
+
+def evaluations(outcome: Outcome) -> Iterator[dg.AssetCheckEvaluation]:
+    """Yield the verdicts on a slide: one on its output, and one on its quality where that was judged."""
+    if outcome.fingerprint or outcome.status is Status.FAILED:
+        yield _of_output(outcome)
+    if outcome.findings:
+        yield _of_quality(outcome)
+
+
+def _of_output(outcome: Outcome) -> dg.AssetCheckEvaluation:
+    return dg.AssetCheckEvaluation(
+        asset_key=asset_key(outcome.step),
+        check_name=PROCESSED,
+        passed=outcome.status is not Status.FAILED,
+        partition=outcome.stem,
+        metadata={"reason": outcome.why} if outcome.status is Status.FAILED else {},
+    )
+
+
+def _of_quality(outcome: Outcome) -> dg.AssetCheckEvaluation:
+    """Return one verdict over all findings; an error only where the project blocks the slide for it."""
+    odd = failed(outcome.findings)
+    blocked = outcome.status is Status.FAILED
+    return dg.AssetCheckEvaluation(
+        asset_key=asset_key(outcome.step),
+        check_name=TISSUE_QUALITY,
+        passed=not odd,
+        partition=outcome.stem,
+        severity=dg.AssetCheckSeverity.ERROR if blocked else dg.AssetCheckSeverity.WARN,
+        metadata=({"reason": warnings(odd)} | picture(outcome.picture) if odd else {}) | _numbers(outcome.findings),
+    )
+
+
+def _numbers(findings: Sequence[Finding]) -> Metadata:
+    """Return value and bound of each finding, as numbers."""
+    values = {finding.name: finding.value for finding in findings}
+    bounds = {f"{finding.name}_bound": finding.bound for finding in findings}
+    return {name: dg.MetadataValue.float(float(f"{value:.6g}")) for name, value in sorted((values | bounds).items())}

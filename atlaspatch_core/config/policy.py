@@ -1,0 +1,37 @@
+"""What a project allows: licences, and code that lies beside weights. Asked before anything is loaded."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TypeVar
+
+from atlaspatch_core.config.project import Project
+from atlaspatch_core.encoders.declaration import PatchEncoder, SlideEncoder
+from atlaspatch_core.encoders.remote import RemoteModel, allowed_by_environment, not_allowed
+from atlaspatch_core.errors import LicenseNotAllowed, RemoteCodeNotAllowed
+
+Encoder = TypeVar("Encoder", PatchEncoder, SlideEncoder)
+
+
+def permitted(encoder: Encoder, project: Project) -> Encoder:
+    """Return the encoder, told that its code may be run where it has some.
+
+    Raises LicenseNotAllowed, RemoteCodeNotAllowed.
+    """
+    check_license(encoder.name, encoder.license, project.allow_licenses)
+    architecture = encoder.architecture
+    if not isinstance(architecture, RemoteModel):
+        return encoder
+    words = {word.lower() for word in (encoder.name, *encoder.aliases)}
+    if not (words & {name.lower() for name in project.allow_remote_code} or allowed_by_environment(encoder.name)):
+        raise RemoteCodeNotAllowed(not_allowed(encoder.name))
+    return replace(encoder, architecture=replace(architecture, allowed=True))
+
+
+def check_license(name: str, license: str, allowed: Iterable[str] | None) -> None:  # noqa: A002
+    """Raise LicenseNotAllowed when a licence is not among those allowed, in any case of letters; None allows all."""
+    if allowed is not None and license.lower() not in {word.lower() for word in allowed}:
+        among = ", ".join(sorted(allowed)) or "none"
+        raise LicenseNotAllowed(
+            f"{name}: its licence {license} is not among allow_licenses ({among}) of the project; "
+            f"choose another, or allow this one"
+        )

@@ -1,0 +1,109 @@
+"""The project: what a lab configures once. Read from ``atlaspatch.toml`` or made from command-line options."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from atlaspatch_core.config.sections import Geometry, Patients, Pictures, Runtime, Section, Slides, Upgrades
+from atlaspatch_core.errors import InvalidProject
+from atlaspatch_core.tissue.quality import QualitySpec
+from atlaspatch_core.tissue.segmenters.declaration import TissueSpec
+
+FILE_NAME = "atlaspatch.toml"
+OWNER = re.compile(r"team:.+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}")
+
+
+class Project(Section):
+    """Slides in, outputs out, and everything that decides what lies between."""
+
+    output: Path = Path("atlaspatch_output")
+    slides: Slides = Slides()
+    tissue: Annotated[TissueSpec, Field(default_factory=TissueSpec)]
+    geometry: tuple[Geometry, ...] = ()
+    weights: dict[str, Path] = Field(default_factory=dict)
+    """Patch encoder, or segmentation network, to a local checkpoint."""
+    plugins: tuple[Path, ...] = ()
+    """Python files that declare further encoders."""
+    allow_remote_code: tuple[str, ...] = ()
+    """Encoders whose Python code, which lies beside their weights, may be run."""
+    allow_licenses: tuple[str, ...] | None = None
+    """Licences that encoders and segmenters may have, in any case of letters; None allows all."""
+    owners: tuple[str, ...] = ()
+    """Who looks after the results, as the pages of the assets show it: e-mail addresses, or ``team:`` and a name."""
+    patients: Patients = Patients()
+    quality: Annotated[QualitySpec, Field(default_factory=QualitySpec)]
+    """Bounds of what is usual; slides beyond them are warned of, or stopped where ``block`` says so."""
+    upgrades: Upgrades = Upgrades()
+    pictures: Pictures = Pictures()
+    runtime: Runtime = Runtime()
+
+    @field_validator("owners")
+    @classmethod
+    def _owners_are_known_kinds(cls, owners: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := [owner for owner in owners if not OWNER.fullmatch(owner)]:
+            raise ValueError(f"{wrong[0]!r} is neither an e-mail address nor 'team:' and a name")
+        return owners
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        names = [geometry.name for geometry in self.geometry]
+        if len(set(names)) < len(names):
+            raise ValueError("every geometry needs a name of its own, such as '20x_256px_0px_overlap'")
+        return self
+
+
+def make_project(values: dict, *, origin: str, folder: Path | None = None) -> Project:
+    """Return a checked project; relative paths are taken from ``folder``.
+
+    Raises InvalidProject naming ``origin``, the field, the value and what is expected.
+    """
+    try:
+        project = Project.model_validate(values)
+    except ValidationError as error:
+        raise InvalidProject(f"{origin}: {'; '.join(_complaint(part) for part in error.errors())}") from error
+    return _with_paths_from(project, folder) if folder else project
+
+
+def _complaint(part) -> str:
+    place = ".".join(str(step) for step in part["loc"]) or "project"
+    shown = "" if isinstance(part["input"], dict) else f" (given {part['input']!r})"
+    return f"{place}: {part['msg'].removeprefix('Value error, ')}{shown}"
+
+
+def _with_paths_from(project: Project, folder: Path) -> Project:
+    def full(path: Path) -> Path:
+        return folder / path.expanduser()
+
+    slides = project.slides.model_copy(
+        update={
+            "folders": tuple(full(path) for path in project.slides.folders),
+            "slide_list": full(project.slides.slide_list) if project.slides.slide_list else None,
+            "mpp_csv": full(project.slides.mpp_csv) if project.slides.mpp_csv else None,
+            "masks": full(project.slides.masks) if project.slides.masks else None,
+        }
+    )
+    geometries = (it.model_copy(update={"coords": full(it.coords) if it.coords else None}) for it in project.geometry)
+    manifest = full(project.patients.manifest) if project.patients.manifest else None
+    update = {
+        "output": full(project.output),
+        "slides": slides,
+        "geometry": tuple(geometries),
+        "patients": project.patients.model_copy(update={"manifest": manifest}),
+        "weights": {name: full(path) for name, path in project.weights.items()},
+        "plugins": tuple(full(path) for path in project.plugins),
+    }
+    return project.model_copy(update=update)
+
+
+def load_project(path: Path) -> Project:
+    """Read a project file. Raises InvalidProject naming the file and what is wrong with it."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InvalidProject(f"{path}: there is no project file; 'atlaspatch init' writes one") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InvalidProject(f"{path}: the project file cannot be read: {error}") from error
+    return make_project(values, origin=str(path), folder=path.resolve().parent)

@@ -1,0 +1,236 @@
+"""What came into the slide folders since they were last looked through: which slides are whole, which are of no use.
+
+A look is bounded: names are listed each time, but files are asked for their times, compared and opened only until a
+deadline; the next look goes on there. The only memory is a ``Cursor``. Losing it costs one look through everything:
+what is known stands in the slides' records.
+"""
+
+import json
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
+from typing import Self
+
+from atlaspatch_core.config.sections import Slides
+from atlaspatch_core.discovery.find import Discovery, SlideSource, open_source
+from atlaspatch_core.discovery.stability import SECONDS_AT_REST, at_rest, last_change
+from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.slides.content_hash import file_signature
+from atlaspatch_core.storage.store import Store
+
+LARGEST_SKEW = 600.0
+"""Seconds by which the clock of a file server may be behind ours."""
+
+
+class Fate(StrEnum):
+    """What is to be done about a slide that came or changed."""
+
+    READY = "ready"
+    """At rest, opens, and differs from what is known: to be processed."""
+    WAITING = "waiting"
+    """Still being copied, or a run is on its way."""
+    KNOWN = "known"
+    """Nothing changed since it was last looked at, or refused."""
+    REFUSED = "refused"
+    """At rest and of no use, for a reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One slide that was looked at."""
+
+    stem: str
+    fate: Fate
+    changed_at: float
+    """When a file of the slide, or the table of mpp, last changed, seconds since 1970."""
+    why: str = ""
+    """Why it was refused: one sentence."""
+    version: str = ""
+    """Changes with the files and the stated mpp; empty while it is WAITING."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Up to where the folders were looked through; seconds since 1970."""
+
+    settled: float = 0.0
+    """What changed before this was dealt with."""
+    started: float = 0.0
+    """When the look that is under way began; 0 when none is."""
+    after: str = ""
+    """Path of the last slide that it compared."""
+    held: float = 0.0
+    """Change of the earliest slide that it left waiting; 0 when there is none."""
+
+    @classmethod
+    def read(cls, text: str | None) -> Self:
+        """Read back what ``text`` gave; a lost or strange one starts anew."""
+        try:
+            return cls(**json.loads(text or "{}"))
+        except (ValueError, TypeError):
+            return cls()
+
+    @property
+    def text(self) -> str:
+        """The cursor as JSON of some hundred characters."""
+        return json.dumps(asdict(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is already known, by stem."""
+
+    slides: Collection[str]
+    """Slides that were asked for, or refused, before."""
+    again: Collection[str] = frozenset()
+    """Slides to compare whatever their times say: they were away, shared their stem, or no run ever looked at them."""
+    running: Callable[[], Collection[str]] = frozenset
+    """Returns the slides of runs that have not ended; asked at most once."""
+    refused: Callable[[str], str | None] = lambda _: None
+    """Returns the version at which a slide was refused, empty where that is not known; None where it was not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look found."""
+
+    arrivals: tuple[Arrival, ...]
+    cursor: Cursor
+    """Where the next look begins."""
+
+    def of(self, fate: Fate) -> tuple[Arrival, ...]:
+        """Return the slides of one fate."""
+        return tuple(arrival for arrival in self.arrivals if arrival.fate is fate)
+
+
+@dataclass(slots=True)
+class Looker:
+    """Looks at slides one by one. Raises nothing for a slide: what is wrong with it is its fate."""
+
+    store: Store
+    known: Known
+    now: Callable[[], float]
+    seconds_at_rest: float = SECONDS_AT_REST
+    table_changed_at: float = 0.0
+    """When the table of mpp last changed."""
+    slides: Slides = field(default_factory=Slides)
+    """How slides are opened."""
+    _running: Collection[str] | None = None
+
+    def look(self, source: SlideSource, settled: float = 0.0) -> Arrival | None:
+        """Return what is to be done about a slide; None where nothing changed after ``settled``."""
+        try:
+            changed_at = max(last_change(source.path), self.table_changed_at)
+            if self._is_old(source.stem, changed_at, settled):
+                return None
+            if not at_rest(changed_at, self.now(), self.seconds_at_rest) or self._is_running(source.stem):
+                return Arrival(source.stem, Fate.WAITING, changed_at)
+            return self._compare(source, changed_at, version_of(source))
+        except OSError:  # it went away while it was looked at
+            return Arrival(source.stem, Fate.WAITING, self.now())
+
+    def _is_old(self, stem: str, changed_at: float, settled: float) -> bool:
+        return stem in self.known.slides and changed_at <= settled and stem not in self.known.again
+
+    def _is_running(self, stem: str) -> bool:
+        if stem not in self.known.slides:
+            return False
+        if self._running is None:
+            self._running = self.known.running()
+        return stem in self._running
+
+    def _compare(self, source: SlideSource, changed_at: float, version: str) -> Arrival:
+        if source.stem in self.known.slides:
+            refused = self.known.refused(source.stem)
+            if version == (self._recorded(source.stem) if refused is None else refused):
+                return Arrival(source.stem, Fate.KNOWN, changed_at, version=version)
+        why = why_not(source, self.slides)
+        return Arrival(source.stem, Fate.REFUSED if why else Fate.READY, changed_at, why, version)
+
+    def _recorded(self, stem: str) -> str:
+        try:
+            record = self.store.read_record(stem).slide
+        except AtlasPatchError:
+            return ""
+        return f"{record.signature} {record.stated_mpp}" if record else ""
+
+
+@dataclass(slots=True)
+class Budget:
+    """How much one look may do, and what it found so far."""
+
+    late: Callable[[], bool]
+    """Tells whether time is up."""
+    most: int
+    """READY slides to find."""
+    arrivals: list[Arrival] = field(default_factory=list)
+    ready: int = 0
+
+    @property
+    def spent(self) -> bool:
+        """Whether the look has to end."""
+        return self.ready >= self.most or self.late()
+
+    def take(self, arrival: Arrival) -> None:
+        """Keep what was found."""
+        self.arrivals.append(arrival)
+        self.ready += arrival.fate is Fate.READY
+
+
+def look_through(found: Discovery, looker: Looker, cursor: Cursor, budget: Budget) -> Look:
+    """Look at new slides, then at known ones where the last look ended, until the budget is spent.
+
+    What is left out is found by the next look.
+    """
+    known = looker.known.slides
+    for source in found.sources:
+        if source.stem in known:
+            continue
+        if budget.spent:
+            return Look(tuple(budget.arrivals), cursor)
+        if arrival := looker.look(source):
+            budget.take(arrival)
+    sources = [source for source in found.sources if source.stem in known and str(source.path) > cursor.after]
+    return _compare_known(sources, looker, cursor, budget)
+
+
+def _compare_known(sources: Sequence[SlideSource], looker: Looker, cursor: Cursor, budget: Budget) -> Look:
+    cursor, after = cursor if cursor.started else replace(cursor, started=looker.now()), cursor.after
+    for source in sources:
+        if budget.spent:
+            return Look(tuple(budget.arrivals), replace(cursor, after=after))
+        if arrival := looker.look(source, cursor.settled):
+            budget.take(arrival)
+            cursor = _hold(cursor, arrival)
+        after = str(source.path)
+    return Look(tuple(budget.arrivals), _settle(cursor, looker.seconds_at_rest))
+
+
+def _hold(cursor: Cursor, arrival: Arrival) -> Cursor:
+    """Keep a slide that waits from being taken for settled."""
+    if arrival.fate is not Fate.WAITING or 0 < cursor.held <= arrival.changed_at:
+        return cursor
+    return replace(cursor, held=arrival.changed_at)
+
+
+def _settle(cursor: Cursor, seconds_at_rest: float) -> Cursor:
+    """Return the cursor after a look through everything."""
+    safe = cursor.started - seconds_at_rest - LARGEST_SKEW
+    before_held = cursor.held - 1 if cursor.held else safe
+    return Cursor(settled=max(cursor.settled, min(safe, before_held)))
+
+
+def version_of(source: SlideSource) -> str:
+    """Return a text that changes with the slide's files and with what the user states of them. Raises OSError."""
+    return f"{file_signature(source.path)} {source.mpp}"
+
+
+def why_not(source: SlideSource, slides: Slides) -> str:
+    """Return why a slide cannot be used, or an empty text: it is opened, no pixel is read."""
+    try:
+        open_source(source, slides).close()
+    except AtlasPatchError as error:
+        return str(error)
+    except Exception as error:  # a reader's library may raise anything for a file that is broken
+        return f"{source.stem}: {source.path.name} cannot be opened: {error!r}"
+    return ""

@@ -1,0 +1,218 @@
+"""Which slides lie where the user points."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from atlaspatch_core.config.project import Project
+from atlaspatch_core.config.sections import Slides
+from atlaspatch_core.discovery.search import KNOWN_SUFFIXES, Found, LeftOut, Search, pattern_of, search
+from atlaspatch_core.discovery.slide_tables import (
+    ListedSlide,
+    check_twice,
+    listed_path,
+    missing,
+    read_mpp_csv,
+    read_slide_list,
+)
+from atlaspatch_core.errors import NoSlides, StemClash, UnseenSlides
+from atlaspatch_core.slides.files import slides_by_stem
+from atlaspatch_core.slides.readers import open_slide
+from atlaspatch_core.slides.slide import Slide
+
+MPP_CSV = "mpp csv"
+"""``mpp_source`` of an mpp that a table states."""
+SLIDE_LIST = "slide list"
+"""``mpp_source`` of an mpp that the list of slides states."""
+MOST_NAMED = 5
+"""Things left out that are named where nothing at all is found."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlideSource:
+    """A slide file, or folder, that has not been opened, and what the user says of it."""
+
+    stem: str
+    path: Path
+    mpp: float | None = None
+    """µm per px of level 0 that the user states, or None."""
+    mpp_source: str = ""
+    local: Path | None = None
+    """An equal copy on faster storage, which is read in its place; nothing that is kept names it."""
+
+    @property
+    def readable(self) -> Path:
+        """Where the slide's pixels are read."""
+        return self.local or self.path
+
+
+@dataclass(frozen=True, slots=True)
+class Clash:
+    """Files of one stem: they would write one output, so none of them is worked on."""
+
+    stem: str
+    paths: tuple[Path, ...]
+    """Two or more, sorted."""
+
+    @property
+    def error(self) -> StemClash:
+        """What to tell the user."""
+        files = " and ".join(str(path) for path in self.paths)
+        return StemClash(f"{self.stem}: {files} have one stem and would write one output; rename or move all but one")
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """What was found."""
+
+    sources: tuple[SlideSource, ...]
+    """Sorted by path; every stem once."""
+    clashes: tuple[Clash, ...] = ()
+    """Sorted by stem."""
+    left_out: tuple[LeftOut, ...] = ()
+    """Folders that cannot be listed, links that lead nowhere, slides of a list that are not there; sorted by path."""
+
+    @property
+    def unseen(self) -> tuple[LeftOut, ...]:
+        """Folders that could not be looked into: slides may lie there, so none is known to be gone."""
+        return tuple(left for left in self.left_out if left.is_folder)
+
+
+def open_source(source: SlideSource, slides: Slides) -> Slide:
+    """Open a slide as the project says; raises what ``open_slide`` raises."""
+    return open_slide(
+        source.readable,
+        mpp=source.mpp,
+        mpp_source=source.mpp_source,
+        mpp_keys=slides.mpp_keys,
+        reader=slides.reader,
+    )
+
+
+def find_slides(project: Project) -> Discovery:
+    """Return what lies where a project points, but for what it made itself and for masks.
+
+    Raises NoSlides where there is nothing, InvalidProject for a table that cannot be used.
+    """
+    slides, output = project.slides, project.output
+    mpp_by_stem = read_mpp_csv(slides.mpp_csv) if slides.mpp_csv else {}
+    if slides.slide_list:
+        return find_listed(slides.slide_list, slides.folders, mpp_by_stem)
+    pictures = (output / folder for folder in ("images", "visualization", "thumbnails", "contours"))
+    return discover(
+        slides.folders,
+        recursive=slides.recursive,
+        extensions=slides.extensions,
+        mpp_by_stem=mpp_by_stem,
+        exclude=[output, *pictures, *([slides.masks] if slides.masks else [])],
+    )
+
+
+def discover(
+    paths: Sequence[Path],
+    *,
+    recursive: bool = False,
+    extensions: Sequence[str] = (),
+    mpp_by_stem: Mapping[str, float] = MappingProxyType({}),
+    exclude: Iterable[Path] = (),
+) -> Discovery:
+    """Return the slides among ``paths``: files as they are, folders and patterns (``slides/**/*.svs``) searched.
+
+    Searched are the readers' suffixes, or the ``extensions``, in any case. Hidden files, files that belong to another
+    slide, and the ``exclude`` folders (the output, say) are left out. A Zarr store, and a folder of the DICOM instances
+    of one series, is one slide, and so is what several paths lead to. What cannot be looked at is told in ``left_out``.
+    Raises NoSlides when a path is missing, or nothing at all is found; it is UnseenSlides where a folder was not seen.
+    """
+    suffixes = tuple(extension.lower() for extension in extensions) or KNOWN_SUFFIXES
+    how = Search(suffixes, None if recursive else 0, frozenset(str(folder.resolve()) for folder in exclude))
+    files: dict[str, Path] = {}
+    left_out: dict[Path, LeftOut] = {}
+    for one in (one for path in paths for one in found_at(path, how)):
+        if isinstance(one, Found):
+            files.setdefault(one.real, one.path)
+        else:
+            left_out.setdefault(one.path, one)
+    if not files:
+        unseen = any(left.is_folder for left in left_out.values())
+        raise (UnseenSlides if unseen else NoSlides)(nothing_found(paths, how, tuple(left_out.values())))
+    return gather(slides_by_stem(files.values()), left_out.values(), mpp_by_stem)
+
+
+def found_at(path: Path, how: Search) -> Iterator[Found | LeftOut]:
+    """Yield the file, or the slides of the folder or the pattern. Raises NoSlides when there is no such path."""
+    if pattern := pattern_of(path):
+        deep = how.depth is None
+        within = Search(how.suffixes, None if deep else pattern.depth, how.excluded)
+        yield from (
+            one for one in (search(pattern.base, within) if pattern.base.is_dir() else ()) if pattern.fits(one, deep)
+        )
+    elif path.is_dir():
+        yield from search(path, how)
+    elif path.exists():
+        yield Found(path, str(path.parent.resolve() / path.name))
+    else:
+        raise NoSlides(f"{path}: no such file or folder; check the path")
+
+
+def gather(
+    by_stem: Mapping[str, Sequence[tuple[Path, ...]]],
+    left_out: Iterable[LeftOut] = (),
+    mpp_by_stem: Mapping[str, float] = MappingProxyType({}),
+    listed: Mapping[Path, ListedSlide] = MappingProxyType({}),
+) -> Discovery:
+    """Return slides of different stems, each with the mpp that a table states, and those that share one."""
+    singles = (
+        source_of(stem, path, mpp_by_stem, listed.get(path))
+        for stem, ((path, *_), *others) in by_stem.items()
+        if not others
+    )
+    clashes = (Clash(stem, tuple(path for path, *_ in found)) for stem, found in by_stem.items() if len(found) > 1)
+    return Discovery(
+        tuple(sorted(singles, key=lambda source: str(source.path))),
+        tuple(sorted(clashes, key=lambda clash: clash.stem)),
+        tuple(sorted(left_out, key=lambda left: str(left.path))),
+    )
+
+
+def source_of(
+    stem: str, path: Path, mpp_by_stem: Mapping[str, float], listed: ListedSlide | None = None
+) -> SlideSource:
+    """Return the slide with the mpp that its line of the list states, or else the table."""
+    if listed and listed.mpp is not None:
+        return SlideSource(stem, path, listed.mpp, SLIDE_LIST)
+    mpp = mpp_by_stem.get(stem)
+    return SlideSource(stem, path, mpp, "" if mpp is None else MPP_CSV)
+
+
+def find_listed(table: Path, folders: Sequence[Path], mpp_by_stem: Mapping[str, float]) -> Discovery:
+    """Return the slides that a list names, whose paths start at ``folders``, or at the list's own folder if none.
+
+    A slide that two lines name, by whatever paths, is taken once. Raises NoSlides when none of them is there,
+    InvalidProject for a list that cannot be used, also for a slide of which two lines state two mpp.
+    """
+    listed: dict[Path, ListedSlide] = {}
+    left_out: list[LeftOut] = []
+    for slide in read_slide_list(table):
+        paths = [path for folder in folders or (table.parent,) if (path := listed_path(folder, slide.name)).exists()]
+        for path in paths:
+            check_twice(table, listed.setdefault(path, slide), slide)
+        if not paths:
+            left_out.append(missing(table, slide, folders or (table.parent,)))
+    if not listed:
+        raise NoSlides(f"{table}: none of its slides is there; {left_out[0].why}")
+    by_stem = slides_by_stem(listed)
+    for path, *others in (ways for slides in by_stem.values() for ways in slides):
+        for other in others:
+            check_twice(table, listed[path], listed[other])
+    return gather(by_stem, left_out, mpp_by_stem, listed)
+
+
+def nothing_found(paths: Sequence[Path], how: Search, left_out: Sequence[LeftOut]) -> str:
+    """Return what to say when no folder holds a slide."""
+    if left_out:
+        whys = "; ".join(left.why for left in left_out[:MOST_NAMED])
+        return whys if len(left_out) <= MOST_NAMED else f"{whys}; and {len(left_out) - MOST_NAMED} more"
+    folders = ", ".join(str(path) for path in paths) or "no path"
+    cure = "name another folder" if how.depth is None else "name another folder, or search those below it (--recursive)"
+    return f"{folders}: no slide found, with none of the suffixes {' '.join(how.suffixes)}; {cure}"

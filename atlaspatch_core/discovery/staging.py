@@ -1,0 +1,220 @@
+"""Slides on slow storage, copied ahead to a fast disk and read there.
+
+A thread copies slide after slide while others are worked on; a copy is removed when its slide is released, so that the
+disk holds a bounded number. Copies lie in a folder of this process alone, whose lock dies with the process: by it the
+next run knows what a killed one left, and removes that and nothing else.
+"""
+
+import logging
+import re
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from threading import Condition, Thread
+from typing import Self
+from uuid import uuid4
+
+from filelock import FileLock, Timeout
+
+from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.errors import UnwritableOutput
+from atlaspatch_core.slides.content_hash import file_signature
+from atlaspatch_core.slides.files import slide_files
+
+log = logging.getLogger(__name__)
+
+OWN = re.compile(r"\.atlaspatch-[0-9a-f]{32}")
+"""Names of folders that hold copies; hidden, so that no search for slides finds them."""
+CHUNK = 8 * 2**20
+"""Bytes that are copied at a time; an interrupted run waits for one of them."""
+LEAST_FREE = 2**30
+"""Bytes that are left free on the disk, or a twentieth of a smaller disk."""
+SECONDS_BETWEEN_LOOKS = 1.0
+"""How often free space is looked at where there is too little: others may free some."""
+
+
+class Interrupted(Exception):
+    """Nobody wants the copy any more."""
+
+
+class Stager:
+    """Hands out slides in order, copied where that is worth it; owns its folder and its thread until it is closed."""
+
+    def __init__(
+        self,
+        sources: Iterable[SlideSource],
+        cache: Path,
+        most_slides: int = 32,
+        is_needed: Callable[[SlideSource], bool] = lambda _: True,
+    ) -> None:
+        """``cache`` is any folder on the fast disk; at most ``most_slides`` copies lie there at once.
+
+        Slides of which ``is_needed`` says that nobody will read their pixels are handed out as they are, as are those
+        that do not fit on the disk or cannot be copied.
+        """
+        self._sources, self._cache = sources, cache
+        self._most, self._is_needed = most_slides, is_needed
+        self._ready: deque[SlideSource] = deque()
+        self._held: dict[str, Path] = {}
+        self._closed = self._ended = False
+        self._error: BaseException | None = None
+        self._changed = Condition()
+        self._thread = Thread(target=self._run, name="stage", daemon=True)
+
+    def __enter__(self) -> Self:
+        """Remove what killed runs left, and begin to copy. Raises UnwritableOutput for a folder that is none."""
+        try:
+            self._cache.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(self._cache)
+            self._folder, self._lock = own_folder(self._cache)
+        except OSError as error:
+            raise UnwritableOutput(
+                f"{self._cache}: slides cannot be staged there ({error.strerror or error}); "
+                "name a folder on a local disk that you may write"
+            ) from error
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._thread.join()
+        remove_own(self._folder, self._lock)
+
+    def __iter__(self) -> Iterator[SlideSource]:
+        """Yield the slides; each copy stays until ``release``."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._ready or self._ended)
+                if not self._ready:
+                    break
+                source = self._ready.popleft()
+            yield source
+        if self._error:
+            raise self._error
+
+    def in_turn(self) -> Iterator[SlideSource]:
+        """Yield the slides; each copy is removed when the next slide is asked for."""
+        for source in self:
+            yield source
+            self.release(source.stem)
+
+    def release(self, stem: str) -> None:
+        """Remove the copy of a slide, if there is one: nobody reads it any more."""
+        with self._changed:
+            folder = self._held.get(stem)
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
+            with self._changed:
+                del self._held[stem]
+                self._changed.notify_all()
+
+    def _run(self) -> None:
+        try:
+            for source in self._sources:
+                staged = self._staged(source) if self._is_needed(source) else source
+                with self._changed:
+                    self._ready.append(staged)
+                    self._changed.notify_all()
+        except Interrupted:
+            log.debug("copying was interrupted")
+        except BaseException as error:  # raised again where the slides are taken
+            self._error = error
+        finally:
+            with self._changed:
+                self._ended = True
+                self._changed.notify_all()
+
+    def _staged(self, source: SlideSource) -> SlideSource:
+        """Return the slide with its copy; the slide as it is where it cannot be copied, or does not fit."""
+        slot = self._folder / str(uuid4().hex)
+        try:
+            size = sum(file.stat().st_size for file in slide_files(source.path))
+            if not self._wait_for_room(size):
+                log.warning(
+                    "%s: there is no room for its copy in %s; it is read where it lies", source.stem, self._cache
+                )
+                return source
+            with self._changed:
+                self._held[source.stem] = slot
+            return replace(source, local=self._copy(source.path, slot))
+        except OSError as error:
+            log.warning("%s: was not staged (%s); it is read where it lies", source.stem, error)
+            self.release(source.stem)
+            return source
+
+    def _wait_for_room(self, size: int) -> bool:
+        """Wait until one more copy may be made; return False where it can never be."""
+        with self._changed:
+            while not self._closed:
+                fits = _free(self._folder) >= size
+                if fits and len(self._held) < self._most:
+                    return True
+                if not self._held:
+                    return False
+                self._changed.wait(None if fits else SECONDS_BETWEEN_LOOKS)
+        raise Interrupted
+
+    def _copy(self, path: Path, slot: Path) -> Path:
+        """Copy every file of a slide, and return where it lies. Raises OSError, also when it changed meanwhile."""
+        before = file_signature(path)
+        for file in slide_files(path):
+            target = slot / file.relative_to(path.parent)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._copy_file(file, target)
+        if file_signature(path) != before:
+            raise OSError("it changed while it was copied")
+        return slot / path.name
+
+    def _copy_file(self, file: Path, target: Path) -> None:
+        with file.open("rb") as source, target.open("xb") as copy:
+            while block := source.read(CHUNK):
+                if self._closed:
+                    raise Interrupted
+                copy.write(block)
+
+
+def own_folder(cache: Path) -> tuple[Path, FileLock]:
+    """Return a new folder in ``cache``, and the lock that says whose it is for as long as this process lives."""
+    while True:
+        folder = cache / f".atlaspatch-{uuid4().hex}"
+        lock = FileLock(_lock_file(folder), thread_local=False)
+        with suppress(Timeout):
+            lock.acquire(timeout=0)
+            if _lock_file(folder).exists():  # else another process took the new lock for a leftover, and removed it
+                folder.mkdir()
+                return folder, lock
+            lock.release()
+
+
+def remove_own(folder: Path, lock: FileLock) -> None:
+    """Remove a folder of ours and its lock."""
+    shutil.rmtree(folder, ignore_errors=True)
+    _lock_file(folder).unlink(missing_ok=True)
+    lock.release()
+
+
+def remove_leftovers(cache: Path) -> None:
+    """Remove the folders of processes that are dead: those whose lock is free. Nothing else is touched."""
+    for file in cache.glob(".atlaspatch-*.lock"):
+        folder = file.with_suffix("")
+        if OWN.fullmatch(folder.name):
+            with suppress(Timeout):
+                lock = FileLock(file, thread_local=False)
+                lock.acquire(timeout=0)
+                log.info("removing the copies that a killed run left in %s", folder)
+                remove_own(folder, lock)
+
+
+def _lock_file(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.lock")
+
+
+def _free(folder: Path) -> int:
+    """Return the bytes that copies may take."""
+    disk = shutil.disk_usage(folder)
+    return disk.free - min(LEAST_FREE, disk.total // 20)

@@ -1,0 +1,1 @@
+"""Results of others taken over and looked through; results written for others."""

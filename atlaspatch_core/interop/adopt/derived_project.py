@@ -1,0 +1,144 @@
+"""The project that fits a folder of results: its geometries, its encoders, and the rules of whoever made it."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from atlaspatch_core.config.project import make_project
+from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.errors import AtlasPatchError, UnknownLayout
+from atlaspatch_core.interop.adopt.encoders import our_patch_encoder, our_slide_encoder
+from atlaspatch_core.interop.adopt.foreign_slide import ForeignSlide, geometry_of, read_foreign
+from atlaspatch_core.interop.adopt.grid_fitting import Sample, least_tissue, samples, scale_of
+from atlaspatch_core.layouts.found import Found, Group, Holds, Layout
+from atlaspatch_core.layouts.names import GeometryName
+from atlaspatch_core.slides.readers import open_slide
+from atlaspatch_core.validity.recipe import make_recipe
+
+Encoders = dict[Holds, dict[str, None]]
+"""Names in the order in which they were met."""
+
+
+def derive(
+    found: Found, sources: Mapping[str, SlideSource], slides: Path, *, recursive: bool, encoder: str = ""
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the values of a project file that asks for what the folder holds, and notes on what it cannot ask for.
+
+    What no file tells is found out on a few slides. Encoders that cannot be used here are left out, each with a note.
+    Raises UnknownLayout where no geometry can be told.
+    """
+    cuts = dict(_cuts(found, sources, encoder))
+    if not cuts:
+        raise UnknownLayout(f"{found.folder}: no file tells patch size and magnification; give a project (--project)")
+    named = found.layout is Layout.TRIDENT or len(cuts) > 1
+    geometries, notes = [], []
+    for name, (group, encoders) in cuts.items():
+        values = _geometry(found, group, name, samples(found, group, sources), named=named)
+        for key, holds in (("patch_encoders", Holds.FEATURES), ("slide_encoders", Holds.EMBEDDING)):
+            usable = {it: _refusal(values, key, it) for it in encoders[holds] if it}
+            values[key] = [it for it, why in usable.items() if not why]
+            notes += [f"{it} is left out of the project: {why.split(';')[0]}" for it, why in usable.items() if why]
+        geometries.append(values)
+    where = {"folders": [str(slides.resolve())], "recursive": recursive}
+    return {"output": ".", "slides": where, "geometry": geometries}, notes
+
+
+def _cuts(
+    found: Found, sources: Mapping[str, SlideSource], encoder: str
+) -> Iterator[tuple[GeometryName, tuple[Group, Encoders]]]:
+    """Yield every geometry that there is, with the encoders that ran on it."""
+    for group in found.groups:
+        if found.layout is Layout.TRIDENT:
+            if group.name:
+                yield group.name, (group, _of_folders(group))
+            continue
+        cuts: dict[GeometryName, Encoders] = {}
+        for slide in _slides(group, found.layout, encoder):
+            source = sources.get(slide.stem)
+            name = _name(slide, source) if source else None
+            if name:
+                known = cuts.setdefault(name, {Holds.FEATURES: {}, Holds.EMBEDDING: {}})
+                for table in slide.tables:
+                    known[table.holds][table.encoder] = None
+        yield from ((name, (group, encoders)) for name, encoders in cuts.items())
+
+
+def _of_folders(group: Group) -> Encoders:
+    """Return what the folders of features are called, in our names."""
+    found: Encoders = {Holds.FEATURES: {}, Holds.EMBEDDING: {}}
+    for file in group.files:
+        if file.holds is Holds.FEATURES:
+            found[file.holds][our_patch_encoder(file.encoder, Layout.TRIDENT)] = None
+        elif file.holds is Holds.EMBEDDING:
+            found[file.holds][our_slide_encoder(file.encoder, Layout.TRIDENT)] = None
+    return found
+
+
+def _slides(group: Group, layout: Layout, encoder: str) -> Iterator[ForeignSlide]:
+    for files in group.by_stem().values():
+        try:
+            slide = read_foreign(group, files, layout, encoder)
+        except AtlasPatchError:  # said of the slide when it is its turn
+            continue
+        if slide:
+            yield slide
+
+
+def _name(slide: ForeignSlide, source: SlideSource) -> GeometryName | None:
+    """Return the geometry of a slide; the slide itself is opened only where its file does not tell."""
+    if slide.stated.patch_level is None and slide.stated.target_magnification and slide.stated.patch_size:
+        overlap = int(slide.stated.overlap or 0)
+        return GeometryName(slide.stated.target_magnification, int(slide.stated.patch_size), overlap)
+    try:
+        with open_slide(source.path, mpp=source.mpp, mpp_source=source.mpp_source) as opened:
+            return geometry_of(slide, opened.info)[0]
+    except AtlasPatchError:
+        return None
+
+
+def _geometry(found: Found, group: Group, name: GeometryName, slides: list[Sample], *, named: bool) -> dict[str, Any]:
+    values: dict[str, Any] = {"name": str(name)} if named else {}
+    values |= {"patch_size": name.patch_size, "target_mag": _whole(name.magnification)}
+    if name.overlap:
+        values["step_size"] = name.patch_size - name.overlap
+    values["scale"] = scale_of(values, slides)
+    if found.layout is Layout.ATLASPATCH:
+        return values | {"rule": "atlaspatch"}
+    recorded = _min_tissue(group.folder) if found.layout is Layout.TRIDENT else 0.0
+    return values | {"min_tissue": least_tissue(values, found, slides) if recorded is None else recorded}
+
+
+def _whole(number: float) -> int | float:
+    return int(number) if number == int(number) else number
+
+
+def _min_tissue(folder: Path) -> float | None:
+    """Return the least tissue share that TRIDENT last used in a folder; None where it is not told."""
+    try:
+        value = json.loads((folder / "_config_coords.json").read_bytes()).get("min_tissue_proportion")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return float(value) if isinstance(value, int | float) and 0 <= value <= 1 else None
+
+
+def _refusal(geometry: Mapping[str, Any], key: str, name: str) -> str:
+    """Return why a project cannot ask for an encoder, or an empty text."""
+    try:
+        make_recipe(make_project({"geometry": [{**geometry, key: [name]}]}, origin="results"))
+    except AtlasPatchError as error:
+        return str(error)
+    return ""
+
+
+def as_toml(values: Mapping[str, Any], head: str) -> str:
+    """Return a project file with these values, and a comment on its first line."""
+    lines = [f"# {head}", f"output = {json.dumps(values['output'])}", "", "[slides]"]
+    lines += [f"{key} = {_toml(value)}" for key, value in values["slides"].items()]
+    for geometry in values["geometry"]:
+        lines += ["", "[[geometry]]", *(f"{key} = {_toml(value)}" for key, value in geometry.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

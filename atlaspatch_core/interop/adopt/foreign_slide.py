@@ -1,0 +1,182 @@
+"""The results of one slide as others wrote them, ready to be matched to patches of ours."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from math import isclose
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from atlaspatch_core.errors import UnreadableOutput
+from atlaspatch_core.interop.adopt.encoders import our_patch_encoder, our_slide_encoder
+from atlaspatch_core.layouts.found import Group, Holds, Layout, ResultFile
+from atlaspatch_core.layouts.hdf5_files import CANNOT, Stated, corners_of, opened, results_in, stated_in
+from atlaspatch_core.layouts.names import GeometryName
+from atlaspatch_core.layouts.scanning import scan
+from atlaspatch_core.layouts.tensors import read_tensor
+from atlaspatch_core.slides.slide import SlideInfo
+
+Corners = NDArray[np.int64]
+"""Shape (n, 2): x, y of top-left corners, level-0 px."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """Features or an embedding, not read yet."""
+
+    holds: Holds
+    encoder: str
+    """Our name of what made it."""
+    path: Path
+    dataset: str
+    """Empty for a ``.pt`` file."""
+    corners: Corners
+    """Row by row; of an embedding, the patches that it was made of."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ForeignSlide:
+    """What there is of one slide in one geometry."""
+
+    stem: str
+    path: Path
+    """File that holds the coords."""
+    corners: Corners
+    """Each patch once, in the order of the file."""
+    stated: Stated
+    name: GeometryName | None
+    """What the folder's name says."""
+    tables: tuple[Table, ...]
+
+
+def read_foreign(group: Group, files: Iterable[ResultFile], layout: Layout, encoder: str = "") -> ForeignSlide | None:
+    """Return what there is of one slide; None where no file has coords.
+
+    ``encoder`` made the features that do not say what made them. Files that cannot be read raise UnreadableOutput.
+    """
+    known: ForeignSlide | None = None
+    tables: list[Table] = []
+    for file in sorted(files, key=lambda it: (it.holds not in (Holds.COORDS, Holds.ALL), it.path.suffix == ".pt")):
+        if file.path.suffix == ".pt":
+            tables += _tensor(file, known, layout, encoder)
+            continue
+        try:
+            corners, stated, found = _read(file, layout, encoder)
+        except CANNOT as error:
+            raise UnreadableOutput(
+                f"{file.stem}: {file.path} cannot be read ({error}); 'atlaspatch audit' lists such files"
+            ) from error
+        if known is None and corners is not None and file.holds is not Holds.EMBEDDING:
+            known = ForeignSlide(file.stem, file.path, _once(corners), stated, group.name, ())
+        tables += found
+    return known and _with_tables(known, tables)
+
+
+def _with_tables(known: ForeignSlide, tables: Iterable[Table]) -> ForeignSlide:
+    """Return the slide with one table an encoder: HDF5 files, which come first, say which row is which patch."""
+    first: dict[tuple[Holds, str], Table] = {}
+    for table in tables:
+        first.setdefault((table.holds, table.encoder), table)
+    return ForeignSlide(known.stem, known.path, known.corners, known.stated, known.name, tuple(first.values()))
+
+
+def _read(file: ResultFile, layout: Layout, encoder: str) -> tuple[Corners | None, Stated, list[Table]]:
+    with opened(file.path) as content:
+        corners = corners_of(content) if isinstance(content.get("coords"), h5py.Dataset) else None
+        rows = np.zeros((0, 2), np.int64) if corners is None else corners
+        tables = [
+            Table(it.holds, _named(it.holds, it.encoder or encoder, layout), file.path, it.dataset, rows)
+            for it in results_in(content, file)
+            if isinstance(content.get(it.dataset), h5py.Dataset) and content[it.dataset].size
+        ]
+        return corners, stated_in(content), tables
+
+
+def _tensor(file: ResultFile, known: ForeignSlide | None, layout: Layout, encoder: str) -> Iterator[Table]:
+    """Yield a tensor, whose rows are those of the coords beside it."""
+    if known:
+        yield Table(file.holds, _named(file.holds, file.encoder or encoder, layout), file.path, "", known.corners)
+
+
+def _named(holds: Holds, name: str, layout: Layout) -> str:
+    return our_slide_encoder(name, layout) if holds is Holds.EMBEDDING else our_patch_encoder(name, layout)
+
+
+def _once(corners: Corners) -> Corners:
+    _, first = np.unique(corners, axis=0, return_index=True)
+    return corners[np.sort(first)]
+
+
+def geometry_of(slide: ForeignSlide, info: SlideInfo) -> tuple[GeometryName | None, float | None]:
+    """Return the geometry of a slide's patches, and their side in level-0 px, as far as its files say it."""
+    it, name = slide.stated, slide.name
+    if it.patch_size and it.patch_level is not None:
+        level = min(int(it.patch_level), len(info.levels) - 1)
+        downsample = info.levels[level].downsample * (it.custom_downsample or 1)
+        return GeometryName(info.magnification / downsample, int(it.patch_size), 0), it.patch_size * downsample
+    if it.patch_size and it.target_magnification:
+        overlap = it.overlap if it.overlap is not None else (name.overlap if name else 0)
+        return GeometryName(it.target_magnification, int(it.patch_size), int(overlap)), it.patch_size_level0
+    return name, it.patch_size_level0
+
+
+def contradiction(slide: ForeignSlide, info: SlideInfo) -> str:
+    """Return why the results cannot be those of a slide, or an empty text."""
+    told = slide.stated.size
+    if told and told != (info.width, info.height):
+        return f"they are of a slide of {told[0]} × {told[1]} px, this one has {info.width} × {info.height} px"
+    outside = int(((slide.corners < 0) | (slide.corners >= (info.width, info.height))).any(axis=1).sum())
+    if outside:
+        return f"{outside} of {len(slide.corners)} patches begin outside the slide of {info.width} × {info.height} px"
+    return ""
+
+
+def same_side(told: float | None, side: int) -> bool:
+    """Say whether patches have that side, level-0 px; what is told may be rounded down."""
+    return told is None or isclose(told, side, abs_tol=1.0)
+
+
+def read_vector(table: Table) -> NDArray[np.float32]:
+    """Return an embedding, shape (dim,). Raises UnreadableOutput."""
+    return np.asarray(_values(table), np.float32).reshape(-1)
+
+
+def read_rows_of(table: Table, corners: Corners) -> NDArray[np.float32] | str:
+    """Return the features of these patches, in their order, shape (n, dim), or why there are none to be had."""
+    values = _values(table)
+    if values.ndim != 2 or len(values) != len(table.corners):
+        return f"it has {len(values)} rows for {len(table.corners)} patches"
+    if values.dtype.kind != "f":
+        return f"its numbers are of type {values.dtype}"
+    rows = match(table.corners, corners)
+    if lacking := int((rows < 0).sum()):
+        return f"it lacks {lacking} of the {len(corners)} patches"
+    taken = np.asarray(values, np.float32)[rows]
+    return scan(taken).wrong or taken
+
+
+def match(theirs: Corners, ours: Corners) -> NDArray[np.int64]:
+    """Return the row of each of our patches among theirs, -1 where there is none; the first where there are several."""
+    keys, first = np.unique(_keys(theirs), return_index=True)
+    wanted = _keys(ours)
+    if not len(keys):
+        return np.full(len(wanted), -1, np.int64)
+    place = np.searchsorted(keys, wanted).clip(max=len(keys) - 1)
+    return np.where(keys[place] == wanted, first[place], -1).astype(np.int64)
+
+
+def _keys(corners: Corners) -> NDArray[np.int64]:
+    return corners[:, 0].astype(np.int64) << 32 | corners[:, 1].astype(np.int64) & 0xFFFFFFFF
+
+
+def _values(table: Table) -> NDArray[Any]:
+    if not table.dataset:
+        return read_tensor(table.path)
+    try:
+        with opened(table.path) as file:
+            return np.asarray(file[table.dataset][()])
+    except CANNOT as error:
+        raise UnreadableOutput(f"{table.path.stem}: {table.path} cannot be read ({error}); compute it again") from error

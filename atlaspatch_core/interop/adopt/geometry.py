@@ -1,0 +1,80 @@
+"""The results of one slide in one geometry: planned, written at once, then proven or accepted."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from atlaspatch_core.config.sections import Geometry
+from atlaspatch_core.errors import OutOfDate
+from atlaspatch_core.interop.adopt.coords import Cut, Settled, settle
+from atlaspatch_core.interop.adopt.proof import prove
+from atlaspatch_core.interop.adopt.provenance import Marks
+from atlaspatch_core.interop.adopt.result import Fate, Taken
+from atlaspatch_core.interop.adopt.settings import AdoptTarget
+from atlaspatch_core.interop.adopt.vectors import Part, accepted, parts_of
+from atlaspatch_core.pipeline.slide_work import SlideWork
+from atlaspatch_core.pipeline.steps.coords import datasets_of, file_attributes
+from atlaspatch_core.storage.hdf5_changes import Writer, write_new
+from atlaspatch_core.storage.store import Store
+from atlaspatch_core.validity.outcome import Step
+
+
+def adopt_cut(target: AdoptTarget, work: SlideWork, cut: Cut) -> Iterator[Taken]:
+    """Take over coords, features and embeddings of one slide in one geometry, and yield what became of each."""
+    store, geometry, settings = target.store, cut.geometry, target.settings
+    kept = store.kept(work.stem, geometry.name)
+    settled = settle(work, cut, store, kept, Marks(target.origin, settings.accept))
+    yield _told(work, geometry, "coords", settled.fate, settled.why)
+    if settled.identity is None:
+        return
+    work.fingerprints[Step("patch_coords", None, geometry.name)] = settled.identity.fingerprint
+    at_once = Marks(target.origin, settings.accept and not settings.verify)
+    parts = list(parts_of(work, cut, settled, kept, at_once))
+    if not settings.dry_run:
+        _write(store, work, geometry, settled, parts)
+    for part in parts:
+        last = _settled_later(target, work, cut, settled, part)
+        yield _told(work, geometry, last.name, last.fate, last.why)
+
+
+def _settled_later(target: AdoptTarget, work: SlideWork, cut: Cut, settled: Settled, part: Part) -> Part:
+    """Return an unverified part once a sample was tried, and what is left was accepted."""
+    settings = target.settings
+    if part.fate is not Fate.UNVERIFIED or not settings.verify or not (part.stage and settled.valid and part.sound):
+        return part
+    marks = Marks(target.origin, settings.accept)
+    proven = prove(work, cut, part, target.store, settings.verify, marks, dry_run=settings.dry_run)
+    if proven.fate is Fate.UNVERIFIED and settings.accept and not settings.dry_run:
+        proven = accepted(work, proven, settled, marks)
+        if proven.stamp:
+            target.store.restamp(work.stem, cut.geometry.name, [proven.stamp])
+    if proven.stage and proven.identity:
+        work.fingerprints[proven.stage.step] = proven.identity.fingerprint
+    return proven
+
+
+def _write(store: Store, work: SlideWork, geometry: Geometry, settled: Settled, parts: list[Part]) -> None:
+    """Write a new file with all that is taken over, or add to the one there is; nothing in that is replaced."""
+    datasets = [part.dataset for part in parts if part.dataset]
+    assert settled.identity is not None
+    if settled.grid is not None:
+        path = store.h5(work.stem, geometry.name)
+        of_coords = datasets_of(work.stem, work.known(), geometry, settled.grid, settled.identity, settled.claim)
+        attributes = file_attributes(work.known(), geometry, settled.grid)
+        write = write_new(path, [*of_coords, *datasets], attributes, store.write_rows)
+        store.keep_coords(work.stem, geometry.name, lambda target: _unless_there(path, write, target))
+        return
+    stamps = [it.stamp for it in (settled, *parts) if it.stamp]
+    if stamps:
+        store.restamp(work.stem, geometry.name, stamps)
+    if datasets:
+        store.keep_results(work.stem, geometry.name, settled.identity, datasets)
+
+
+def _unless_there(path: Path, write: Writer, target: Path) -> None:
+    if path.exists():
+        raise OutOfDate(f"{path.stem}: another process has meanwhile written {path}; adopt again")
+    write(target)
+
+
+def _told(work: SlideWork, geometry: Geometry, what: str, fate: Fate, why: str) -> Taken:
+    return Taken(work.stem, f"{geometry.name}/{what}" if geometry.name else what, fate, why)

@@ -1,0 +1,102 @@
+"""What a folder of results does not say of its grid, found out on a few slides: the rule of scale, the least tissue."""
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from atlaspatch_core.config.sections import Geometry
+from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.interop.adopt.foreign_slide import ForeignSlide, geometry_of, match, read_foreign, same_side
+from atlaspatch_core.layouts.found import Found, Group
+from atlaspatch_core.patches.grid import lay_grid
+from atlaspatch_core.patches.grid_spec import GridSpec
+from atlaspatch_core.patches.scale import choose_sampling
+from atlaspatch_core.slides.readers import open_slide
+from atlaspatch_core.slides.slide import SlideInfo
+from atlaspatch_core.tissue.contours import read_geojson
+
+SLIDES = 5
+"""Slides that are looked at, at most."""
+SCALES = ("nominal", "true")
+"""In the order in which they are tried: both tools go by nominal magnification."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """One slide, and the patches that others have of it."""
+
+    info: SlideInfo
+    slide: ForeignSlide
+
+
+def samples(found: Found, group: Group, sources: Mapping[str, SlideSource]) -> list[Sample]:
+    """Return the first slides with patches that can be opened."""
+    return list(islice(_samples(found, group, sources), SLIDES))
+
+
+def _samples(found: Found, group: Group, sources: Mapping[str, SlideSource]) -> Iterator[Sample]:
+    for stem, files in group.by_stem().items():
+        with suppress(AtlasPatchError):  # said of the slide when it is its turn
+            slide = read_foreign(group, files, found.layout)
+            if slide is not None and len(slide.corners) and stem in sources:
+                source = sources[stem]
+                with open_slide(source.path, mpp=source.mpp, mpp_source=source.mpp_source) as opened:
+                    yield Sample(opened.info, slide)
+
+
+def scale_of(values: Mapping[str, Any], found: list[Sample]) -> str:
+    """Return the rule of scale by which patches have the sides that their files state; nominal where none does."""
+    for scale in SCALES:
+        spec = Geometry.model_validate({**values, "scale": scale}).spec
+        with suppress(AtlasPatchError):
+            if all(_fits(sample, spec) for sample in found):
+                return scale
+    return SCALES[0]
+
+
+def _fits(sample: Sample, spec: GridSpec) -> bool:
+    side = geometry_of(sample.slide, sample.info)[1]
+    return same_side(side, choose_sampling(sample.info, spec).patch_size_level0)
+
+
+def least_tissue(values: Mapping[str, Any], found: Found, slides: list[Sample]) -> float:
+    """Return the roundest least tissue share by which our grid keeps the patches that others have; 0 where none does.
+
+    Every patch that they have has that share or more, every one that they lack less.
+    """
+    spec = Geometry.model_validate({**values, "min_tissue": 0.0}).spec
+    low, high = 0.0, 1.0
+    for sample in slides:
+        with suppress(AtlasPatchError):
+            below, above = _bounds(sample, spec, found)
+            low, high = max(low, below), min(high, above)
+    return roundest(low, high)
+
+
+def _bounds(sample: Sample, spec: GridSpec, found: Found) -> tuple[float, float]:
+    """Return the largest tissue share of a patch that they lack, and the least of one that they have."""
+    path = found.outlines.get(sample.slide.stem)
+    if path is None:
+        return 0.0, 1.0
+    grid = lay_grid(sample.info, read_geojson(path), spec)
+    theirs = match(sample.slide.corners, grid.coords.astype(np.int64)) >= 0
+    lacking, having = grid.tissue_fraction[~theirs], grid.tissue_fraction[theirs]
+    return float(lacking.max(initial=0.0)), float(having.min(initial=1.0))
+
+
+def roundest(low: float, high: float) -> float:
+    """Return the number above ``low`` and up to ``high`` with the fewest decimals, the least of these; 0 where none is.
+
+    With ``low`` 0, nothing is to be kept out, and it is 0.
+    """
+    for digits in (1, 2, 3) if 0 < low < high else ():
+        number = math.floor(low * 10**digits + 1) / 10**digits
+        if low < number <= high:
+            return number
+    return 0.0

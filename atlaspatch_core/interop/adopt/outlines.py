@@ -1,0 +1,96 @@
+"""Outlines of tissue from which our grid gives the very patches that others have."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import shapely
+from shapely import Polygon
+
+from atlaspatch_core.interop.adopt.foreign_slide import Corners, ForeignSlide
+from atlaspatch_core.patches.grid import lay_grid
+from atlaspatch_core.patches.grid_spec import GridSpec
+from atlaspatch_core.slides.slide import SlideInfo
+from atlaspatch_core.tissue.contours import explode, geojson_bytes, in_order, read_geojson
+
+INSETS = (0, 8, 4)
+"""Outlines round patches end this part of a patch before its border, so that no neighbour is touched; 0: at it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Patches that a grid is to give."""
+
+    spec: GridSpec
+    side: int
+    """Of a patch, level-0 px."""
+    corners: Corners
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outlines:
+    """Outlines as they would lie in the output."""
+
+    content: bytes
+    """GeoJSON."""
+    polygons: tuple[Polygon, ...]
+    origin: str
+    """Where they are from, in words."""
+
+
+def choose(info: SlideInfo, candidates: Iterator[Outlines], wanted: Sequence[Wanted]) -> Outlines:
+    """Return the first candidate from which every geometry gives the wanted patches; else that with most of them."""
+    best, most = None, -1
+    for outlines in candidates:
+        exact = sum(gives(info, outlines.polygons, it) for it in wanted)
+        if exact > most:
+            best, most = outlines, exact
+        if exact == len(wanted):
+            break
+    assert best is not None
+    return best
+
+
+def gives(info: SlideInfo, polygons: Sequence[Polygon], wanted: Wanted) -> bool:
+    """Say whether our grid over these outlines gives exactly the wanted patches, in any order."""
+    grid = lay_grid(info, polygons, wanted.spec)
+    return same_patches(grid.coords.astype(np.int64), wanted.corners)
+
+
+def same_patches(one: Corners, other: Corners) -> bool:
+    """Say whether two lists hold the same patches, each once in either, in any order."""
+    return len(one) == len(other) and bool(np.array_equal(np.unique(one, axis=0), np.unique(other, axis=0)))
+
+
+def from_file(path: Path, stem: str, wanted: Sequence[Wanted]) -> Iterator[Outlines]:
+    """Yield the outlines of a file as they are, and simplified as TRIDENT's grid takes them.
+
+    TRIDENT simplifies by a quarter of the patch size before it measures the tissue of a patch.
+    """
+    polygons = read_geojson(path)
+    yield _outlines(polygons, stem, "its outlines")
+    tolerances = {size / 4: None for it in wanted for size in (it.spec.patch_size, it.side)}
+    for tolerance in tolerances:
+        simple = [part for piece in polygons for part in explode(shapely.simplify(piece, tolerance))]
+        yield _outlines(simple, stem, f"its outlines, simplified by {tolerance:g} px as its grid takes them")
+
+
+def round_patches(
+    info: SlideInfo, stem: str, slides: Sequence[ForeignSlide], wanted: Sequence[Wanted]
+) -> Iterator[Outlines]:
+    """Yield outlines drawn round the patches; one of no tissue where there are no patches."""
+    slide = shapely.box(0, 0, info.width, info.height)
+    for it in wanted:
+        left, top = it.corners.T
+        squares = shapely.union_all(shapely.box(left, top, left + it.side, top + it.side))
+        for part in INSETS:
+            inset = squares.buffer(-it.side / part, join_style="mitre") if part else squares
+            yield _outlines(in_order(explode(shapely.intersection(inset, slide))), stem, "drawn round the patches")
+    if not wanted or not slides:
+        yield _outlines((), stem, "there are no patches")
+
+
+def _outlines(polygons: Sequence[Polygon], stem: str, origin: str) -> Outlines:
+    content = geojson_bytes(polygons, stem)
+    return Outlines(content, read_geojson(Path(f"{stem}.geojson"), content), origin)

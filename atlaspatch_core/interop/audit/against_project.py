@@ -1,0 +1,71 @@
+"""Results held against what a project asks for."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from math import isclose
+
+from atlaspatch_core.config.sections import Geometry
+from atlaspatch_core.interop.audit.findings import Finding
+from atlaspatch_core.layouts.found import Found, Group
+from atlaspatch_core.layouts.names import GeometryName
+from atlaspatch_core.storage.store import Store
+from atlaspatch_core.validity.recipe import Recipe
+from atlaspatch_core.validity.states import State, stored_in_files, validities
+
+UNTOLD = (
+    "the content of the slides, the mask that the coords were cut from, the encoders' weights and precision, and the "
+    "versions that computed it"
+)
+"""What TRIDENT, AtlasPatch and CLAM do not record."""
+SHOWN = {State.STALE: "stale", State.FAILED: "failed", State.MISSING: "missing"}
+
+
+def of_ours(
+    recipe: Recipe, found: Found, stems: Iterable[str], stated: Mapping[str, float | None]
+) -> Iterator[Finding]:
+    """Yield outputs of ours that are not what the project asks for, by their fingerprints. Nothing is written.
+
+    ``stated`` is what the user says of the µm per px of slides, None for one of which nothing is said.
+    """
+    project = recipe.project.model_copy(update={"output": found.folder})
+    here = Recipe(project, recipe.stages, recipe.cases)
+    store = Store(found.folder)
+    stored = stored_in_files(here, remember=False)
+    for it in validities(here, sorted(set(stems)), stored, stated=stated, remember=False):
+        if it.state in SHOWN and (it.state is not State.MISSING or it.step.kind != "slide"):
+            kinds = {"slide": store.record(it.stem), "tissue_mask": store.geojson(it.stem)}
+            path = kinds.get(it.step.kind, store.h5(it.stem, it.step.geometry))
+            why = f": {it.why}" if it.why else ""
+            yield Finding(SHOWN[it.state], it.stem, path, f"{it.step} is {it.state}{why}", str(it.state), "fresh")
+
+
+def of_others(recipe: Recipe, found: Found) -> Iterator[Finding]:
+    """Yield what cannot be told of results of others, and geometries that the project does not have."""
+    text = f"cannot be held against the project in full: {found.layout} does not record {UNTOLD}"
+    yield Finding("unverifiable", "", found.folder, text)
+    for group in found.groups:
+        if group.name and not any(fits(geometry, group.name) for geometry in recipe.project.geometry):
+            asked = ", ".join(str(name_of(it)) for it in recipe.project.geometry) or "none"
+            yield Finding(
+                "not_in_project",
+                "",
+                group.folder,
+                f"{_count(group)} of this geometry; the project has {asked}",
+                str(group.name),
+                asked,
+            )
+
+
+def _count(group: Group) -> str:
+    files = len(group.files)
+    return f"{files} file{'' if files == 1 else 's'}"
+
+
+def fits(geometry: Geometry, name: GeometryName) -> bool:
+    """Say whether a geometry of a project has the patch size, magnification and overlap that a name says."""
+    sizes = (geometry.patch_size, geometry.spec.overlap) == (name.patch_size, name.overlap)
+    return sizes and isclose(geometry.magnification, name.magnification, rel_tol=0.01)
+
+
+def name_of(geometry: Geometry) -> GeometryName:
+    """Return what the folder of a geometry is called elsewhere."""
+    return GeometryName(geometry.magnification, geometry.patch_size, geometry.spec.overlap)

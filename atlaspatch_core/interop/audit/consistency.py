@@ -1,0 +1,140 @@
+"""Files held against each other and against the name of their folder."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from math import isclose
+from typing import Any
+
+from atlaspatch_core.interop.audit.files import Looked, pictured
+from atlaspatch_core.interop.audit.findings import Finding
+from atlaspatch_core.layouts.found import Found, Group, Holds
+from atlaspatch_core.layouts.hdf5_files import Stated
+from atlaspatch_core.layouts.names import GeometryName
+from atlaspatch_core.patches.scale import MPP_TOLERANCE, UM_TIMES_MAGNIFICATION
+
+GEOMETRY = ("patch_size", "target_magnification", "overlap")
+
+
+def of_group(found: Found, group: Group, looked: Sequence[Looked]) -> Iterator[Finding]:
+    """Yield what does not go together among the files of one geometry."""
+    yield from _geometries(group, looked)
+    yield from _scales(looked)
+    yield from _forms(looked)
+    yield from _of_slides(found, looked)
+    for it in looked:
+        name = it.stated.name if it.stated else ""
+        if name and name != it.file.stem:
+            yield _of(it, "other_name", f"says that it is of slide {name}", name, it.file.stem)
+
+
+def _of(looked: Looked, kind: str, text: str, value: object = "", bound: object = "") -> Finding:
+    return Finding(kind, looked.file.stem, looked.file.path, text, str(value), str(bound))
+
+
+def _geometries(group: Group, looked: Sequence[Looked]) -> Iterator[Finding]:
+    """Yield files whose patches are of another geometry than the folder says, or than most files in it."""
+    told = [(it, _told(it.stated)) for it in looked if it.stated]
+    whole = [geometry for _, geometry in told if None not in geometry]
+    usual = Counter(whole).most_common(1)[0][0] if whole else (None, None, None)
+    named = _named(group.name)
+    for it, geometry in told:
+        kind, bound = ("folder_name", named) if group.name else ("mixed_geometry", usual)
+        differs = _differs(geometry, bound)
+        if differs:
+            text = "; ".join(f"{name} is {value:g}, {_where(kind)} {least:g}" for name, value, least in differs)
+            yield _of(it, kind, text, *(" ".join(f"{part[i]:g}" for part in differs) for i in (1, 2)))
+
+
+def _where(kind: str) -> str:
+    return "the folder's name says" if kind == "folder_name" else "most files here say"
+
+
+def _told(stated: Stated) -> tuple[float | None, ...]:
+    return stated.patch_size, stated.target_magnification, stated.overlap
+
+
+def _named(name: GeometryName | None) -> tuple[float | None, ...]:
+    return (name.patch_size, name.magnification, name.overlap) if name else (None, None, None)
+
+
+def _differs(values: Sequence[float | None], bounds: Sequence[float | None]) -> list[tuple[str, float, float]]:
+    pairs = zip(GEOMETRY, values, bounds, strict=True)
+    return [(name, a, b) for name, a, b in pairs if a is not None and b is not None and not isclose(a, b, rel_tol=1e-6)]
+
+
+def _scales(looked: Iterable[Looked]) -> Iterator[Finding]:
+    """Yield files whose patches are, by their mpp, of another scale than their magnification stands for."""
+    for it in looked:
+        scale = _true_scale(it.stated) if it.stated else None
+        if scale and abs(scale[0] / scale[1] - 1) > MPP_TOLERANCE:
+            text = f"patches are {scale[0]:.4g} µm/px, their magnification stands for {scale[1]:.4g} µm/px"
+            yield _of(it, "true_scale", text, f"{scale[0]:.4g}", f"{scale[1]:.4g} ± {MPP_TOLERANCE:.0%}")
+
+
+def _true_scale(stated: Stated) -> tuple[float, float] | None:
+    """Return µm/px of the patches, and µm/px of their magnification, where both are told."""
+    parts = (stated.mpp, stated.patch_size, stated.patch_size_level0, stated.target_magnification)
+    if not all(parts):
+        return None
+    mpp, size, level0, magnification = (float(part or 0) for part in parts)
+    return mpp * level0 / size, UM_TIMES_MAGNIFICATION / magnification
+
+
+def _forms(looked: Sequence[Looked]) -> Iterator[Finding]:
+    """Yield features and embeddings whose dim or type is not that of most of their encoder."""
+    tables: defaultdict[tuple[Holds, str], list[tuple[Looked, Any]]] = defaultdict(list)
+    for it in looked:
+        for table in it.tables:
+            if table.dim:
+                tables[table.holds, table.encoder].append((it, table))
+    for (_, encoder), found in tables.items():
+        yield from _odd(found, "mixed_dims", encoder, lambda table: table.dim, "dims")
+        yield from _odd(found, "mixed_dtypes", encoder, lambda table: table.dtype, "as type")
+
+
+def _odd(
+    found: Sequence[tuple[Looked, Any]], kind: str, encoder: str, of: Callable[[Any], object], word: str
+) -> Iterator[Finding]:
+    usual = Counter(of(table) for _, table in found).most_common(1)[0][0]
+    for it, table in found:
+        if of(table) != usual:
+            yield _of(it, kind, f"{encoder or 'features'} has {of(table)} {word}, others {usual}", of(table), usual)
+
+
+def _of_slides(found: Found, looked: Iterable[Looked]) -> Iterator[Finding]:
+    """Yield what does not fit among the files of each slide: coords on their own, features, and their tensors."""
+    slides: defaultdict[str, list[Looked]] = defaultdict(list)
+    for it in looked:
+        slides[it.file.stem].append(it)
+    for of_slide in slides.values():
+        yield from _of_slide(found, of_slide)
+
+
+def _of_slide(found: Found, of_slide: Sequence[Looked]) -> Iterator[Finding]:
+    coords = [it for it in of_slide if it.file.holds is Holds.COORDS]
+    rest = [it for it in of_slide if it.file.holds in (Holds.FEATURES, Holds.EMBEDDING)]
+    if len(coords) > 1:
+        names = " and ".join(pictured(it.file.path, found.folder) for it in coords)
+        yield _of(coords[1], "stem_clash", f"{names} are both its coords", len(coords), 1)
+    if coords and not rest and not any(it.tables for it in of_slide) and coords[0].patches:
+        yield _of(coords[0], "no_features", "has coords and no features", 0)
+    known = next((it for it in coords if it.patches is not None), None)
+    for it in rest:
+        if not coords:
+            yield _of(it, "no_coords", "there is no file of coords beside it", 0, 1)
+        elif known:
+            yield from _against(known, it)
+
+
+def _against(coords: Looked, it: Looked) -> Iterator[Finding]:
+    """Yield how features differ from the coords that lie beside them."""
+    rows = [table.rows for table in it.tables if table.holds is Holds.FEATURES]
+    if it.patches is None and rows and rows[0] != coords.patches:
+        yield _of(it, "rows", f"has {rows[0]} rows for the {coords.patches} coords", rows[0], coords.patches)
+    elif it.patches is not None and it.patches != coords.patches:
+        text = f"was made from {it.patches} patches, the coords are {coords.patches}"
+        yield _of(it, "rows", text, it.patches, coords.patches)
+    elif it.corners and coords.corners and it.corners != coords.corners:
+        yield _of(
+            it, "other_coords", f"was made from {it.patches} other patches than the coords", it.corners, coords.corners
+        )

@@ -1,0 +1,180 @@
+"""One file of results: is it whole, are its values sound, and does it fit its slide?"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from atlaspatch_core.errors import UnreadableOutput
+from atlaspatch_core.fingerprint import short_hash
+from atlaspatch_core.interop.audit.findings import Finding
+from atlaspatch_core.layouts.found import Holds, ResultFile
+from atlaspatch_core.layouts.hdf5_files import CANNOT, Result, Stated, corners_of, opened, results_in, stated_in
+from atlaspatch_core.layouts.scanning import scan
+from atlaspatch_core.layouts.tensors import read_tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Features or an embedding: its form."""
+
+    holds: Holds
+    encoder: str
+    rows: int
+    dim: int
+    dtype: str
+
+
+@dataclass(slots=True)
+class Looked:
+    """What is remembered of a file, to hold it against others."""
+
+    file: ResultFile
+    findings: list[Finding] = field(default_factory=list)
+    stated: Stated | None = None
+    patches: int | None = None
+    """Rows of coords; None where there are none."""
+    corners: str = ""
+    """Hash of the set of corners."""
+    reach: tuple[int, int] = (0, 0)
+    """Largest x and y of a corner, level-0 px."""
+    tables: list[Table] = field(default_factory=list)
+
+    def add(self, kind: str, text: str, value: object = "", bound: object = "") -> None:
+        """Note a finding on this file."""
+        self.findings.append(Finding(kind, self.file.stem, self.file.path, text, str(value), str(bound)))
+
+
+def look_at(file: ResultFile) -> Looked:
+    """Return what is found in one file; one that cannot be read is a finding, never an exception."""
+    looked = Looked(file)
+    try:
+        _tensor(looked) if file.path.suffix == ".pt" else _hdf5(looked)
+    except UnreadableOutput as error:
+        looked.add("unreadable", str(error).split("; ")[0].split(f"{file.path} ")[-1])
+    except CANNOT as error:
+        looked.add("unreadable", f"cannot be read: {_plain(error)}")
+    return looked
+
+
+def _plain(error: Exception) -> str:
+    return str(error).replace("\n", " ").strip("'\"") or repr(error)
+
+
+def _tensor(looked: Looked) -> None:
+    values = read_tensor(looked.file.path)
+    if values.ndim == 1 and looked.file.holds is not Holds.EMBEDDING:
+        values = values.reshape(0, 0) if not values.size else values[None]
+    _table(looked, Result(looked.file.holds, looked.file.encoder, ""), values)
+
+
+def _hdf5(looked: Looked) -> None:
+    with opened(looked.file.path) as file:
+        looked.stated = stated_in(file)
+        if isinstance(file.get("coords"), h5py.Dataset):
+            _coords(looked, corners_of(file))
+        elif looked.file.holds is not Holds.EMBEDDING:
+            looked.add("no_coords", "holds no coords", 0, "≥ 1")
+        for name in _half_written(file):
+            looked.add("half_written", f"{name} was left half-written", len(file[name]))
+        for result in results_in(file, looked.file):
+            _result(looked, file, result)
+
+
+def _half_written(file: Any) -> Iterator[str]:
+    for folder in ("features", "slide_features"):
+        if isinstance(file.get(folder), h5py.Group):
+            yield from (f"{folder}/{name}" for name in file[folder] if name.startswith("__tmp_"))
+
+
+def _coords(looked: Looked, corners: NDArray[np.int64]) -> None:
+    looked.patches = len(corners)
+    if not len(corners):
+        if looked.file.holds in (Holds.COORDS, Holds.ALL):
+            looked.add("empty", "has no patch", 0)
+        return
+    unique = np.unique(corners, axis=0)
+    looked.corners = short_hash(unique.tobytes().hex())
+    looked.reach = int(corners[:, 0].max()), int(corners[:, 1].max())
+    if negative := int((corners < 0).any(axis=1).sum()):
+        looked.add("negative", f"{negative} of {len(corners)} patches begin at a negative x or y", corners.min(), "≥ 0")
+    if twice := len(corners) - len(unique):
+        looked.add("twice", f"{twice} of {len(corners)} patches occur more than once", twice, 0)
+    if looked.stated and looked.stated.size:
+        beyond(looked, looked.stated.size, corners)
+
+
+def beyond(looked: Looked, size: tuple[int, int], corners: NDArray[np.int64] | None = None) -> None:
+    """Note patches that begin beyond a slide of so many level-0 px; without ``corners`` only the farthest counts."""
+    points = np.array([looked.reach]) if corners is None else corners
+    outside = int((points >= size).any(axis=1).sum())
+    if outside:
+        farthest = " × ".join(str(it) for it in looked.reach)
+        count = "patches begin" if corners is None else f"{outside} of {len(corners)} patches begin"
+        text = (
+            f"{count} beyond the slide: up to x, y = {looked.reach[0]}, {looked.reach[1]} of {size[0]} × {size[1]} px"
+        )
+        looked.add("outside", text, farthest, f"< {size[0]} × {size[1]}")
+
+
+def _result(looked: Looked, file: Any, result: Result) -> None:
+    item = file.get(result.dataset)
+    if not isinstance(item, h5py.Dataset):
+        looked.add("unreadable", f"holds no dataset {result.dataset!r}")
+        return
+    try:
+        _table(looked, result, item)
+    except CANNOT as error:
+        looked.add("unreadable", f"{result.dataset} cannot be read: {_plain(error)}")
+
+
+def _table(looked: Looked, result: Result, values: Any) -> None:
+    """Look at features (n, d) or an embedding (d,)."""
+    name = result.encoder or str(result.holds)
+    if values.dtype.kind != "f":
+        looked.add("not_float", f"{name} is of type {values.dtype}, not a float", values.dtype, "float32")
+        return
+    if result.holds is Holds.EMBEDDING:
+        _embedding(looked, name, np.asarray(values[()], np.float32).reshape(-1))
+    elif values.ndim != 2:
+        if values.size or looked.patches:
+            looked.add("rows", f"{name} has shape {values.shape}, not (patches, dim)", values.shape, "(n, d)")
+            return
+    else:
+        _features(looked, name, values)
+    rows, dim = (1, int(np.prod(values.shape))) if result.holds is Holds.EMBEDDING else (len(values), values.shape[-1])
+    looked.tables.append(Table(result.holds, result.encoder, rows, dim, str(values.dtype)))
+    if str(values.dtype) not in ("float32", "float16"):
+        looked.add("dtype", f"{name} is of type {values.dtype}", values.dtype, "float32")
+
+
+def _features(looked: Looked, name: str, values: Any) -> None:
+    if looked.patches is not None and len(values) != looked.patches:
+        text = f"{name} has {len(values)} rows for {looked.patches} coords"
+        looked.add("rows", text, len(values), looked.patches)
+    found = scan(values)
+    told = f"of {found.rows} rows of {name}"
+    if found.not_finite:
+        looked.add("not_finite", f"{found.not_finite} {told} hold NaN or infinite numbers", found.not_finite, 0)
+    if found.zero_tail:
+        looked.add("zero_tail", f"the last {found.zero_tail} {told} are zeros", found.zero_tail, 0)
+    if found.zero_rows:
+        looked.add("zero_rows", f"{found.zero_rows} {told} are zeros", found.zero_rows, 0)
+    if found.constant and not found.zero_tail:
+        looked.add("constant", f"all {found.rows} rows of {name} are the same", 1, "≥ 2 different")
+
+
+def _embedding(looked: Looked, name: str, vector: NDArray[np.float32]) -> None:
+    if strange := int((~np.isfinite(vector)).sum()):
+        looked.add("not_finite", f"{strange} of {len(vector)} numbers of {name} are NaN or infinite", strange, 0)
+    elif len(vector) > 1 and not np.ptp(vector):
+        looked.add("constant", f"all {len(vector)} numbers of {name} are {vector[0]:g}", 1, "≥ 2 different")
+
+
+def pictured(path: Path, folder: Path) -> str:
+    """Return a path as seen from a folder, for texts."""
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)

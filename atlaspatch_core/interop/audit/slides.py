@@ -1,0 +1,86 @@
+"""Results held against the slides that they were made of."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from atlaspatch_core.discovery.find import Discovery, SlideSource
+from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.interop.audit.files import Looked, beyond
+from atlaspatch_core.interop.audit.findings import Finding
+from atlaspatch_core.layouts.found import Found
+from atlaspatch_core.slides.content_hash import content_fingerprint
+from atlaspatch_core.slides.files import slide_files
+from atlaspatch_core.slides.readers import open_slide
+
+ANY_MPP = 1.0
+"""Stated where only the size of a slide matters, so that one opens whose scale nobody knows."""
+
+
+def sizes_of(sources: Iterable[SlideSource]) -> Iterator[tuple[SlideSource, tuple[int, int] | str]]:
+    """Yield the size of every slide, level-0 px, or why it cannot be opened. A scale is not needed."""
+    for source in sources:
+        try:
+            with open_slide(source.path, mpp=ANY_MPP) as slide:
+                yield source, (slide.info.width, slide.info.height)
+        except AtlasPatchError as error:
+            yield source, str(error).removeprefix(f"{source.stem}: ")
+
+
+def against_slide(looked: Looked, size: tuple[int, int]) -> None:
+    """Note where a file says another size than its slide has, or, saying none, has coords beyond it."""
+    told = looked.stated.size if looked.stated else None
+    if told and told != size:
+        text = f"says that the slide is {told[0]} × {told[1]} px; it is {size[0]} × {size[1]} px"
+        looked.add("other_size", text, f"{told[0]} × {told[1]}", f"{size[0]} × {size[1]}")
+    elif told is None and looked.patches:
+        beyond(looked, size)
+
+
+def of_slides(found: Found, discovery: Discovery, with_results: Mapping[str, Sequence[Looked]]) -> Iterator[Finding]:
+    """Yield slides without results, results without slides, and slides of one name or one content."""
+    for clash in discovery.clashes:
+        names = " and ".join(map(str, clash.paths))
+        yield Finding("stem_clash", clash.stem, clash.paths[-1], f"{names} have one stem", str(len(clash.paths)), "1")
+    for source in discovery.sources:
+        if source.stem not in with_results:
+            yield Finding("missing", source.stem, source.path, f"has no results in {found.folder}", "0", "≥ 1")
+    slides = {source.stem for source in discovery.sources} | {clash.stem for clash in discovery.clashes}
+    for stem in sorted(with_results.keys() - slides):
+        yield Finding("no_slide", stem, with_results[stem][0].file.path, "its slide is not among those named")
+    yield from _same_content(sorted([*discovery.sources, *_of_clash(discovery)], key=lambda source: str(source.path)))
+
+
+def _of_clash(discovery: Discovery) -> Iterator[SlideSource]:
+    yield from (SlideSource(clash.stem, path) for clash in discovery.clashes for path in clash.paths)
+
+
+def _same_content(sources: Sequence[SlideSource]) -> Iterator[Finding]:
+    """Yield slides that are there twice; only those of one size are read, and only in samples."""
+    by_size: defaultdict[int, list[SlideSource]] = defaultdict(list)
+    for source in sources:
+        by_size[_bytes(source.path)].append(source)
+    for size, alike in by_size.items():
+        seen: dict[str, SlideSource] = {}
+        for source in alike if len(alike) > 1 and size else ():
+            content = _content(source.path)
+            if not content:
+                continue
+            first = seen.setdefault(content, source)
+            if first is not source:
+                text = f"has the very content of {first.path}"
+                yield Finding("same_content", source.stem, source.path, text, content, "one slide a content")
+
+
+def _bytes(path: Path) -> int:
+    try:
+        return sum(file.stat().st_size for file in slide_files(path))
+    except OSError:
+        return 0
+
+
+def _content(path: Path) -> str:
+    try:
+        return content_fingerprint(path)
+    except OSError:
+        return ""

@@ -1,0 +1,159 @@
+"""Slides in, converted files out; each is whole and verified before it has its name."""
+
+import logging
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from time import perf_counter
+
+from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.errors import AtlasPatchError, ImplausibleScale, Unexpected, UnreadableOutput, UnwritableOutput
+from atlaspatch_core.fingerprint import Identity, why_stale
+from atlaspatch_core.interop.convert.settings import Settings
+from atlaspatch_core.interop.convert.sources import Pixels, open_pixels
+from atlaspatch_core.interop.convert.tiff_writer import identity_in, identity_of, write_pyramid
+from atlaspatch_core.interop.convert.verification import verify
+from atlaspatch_core.interop.convert.vips import reason, share_cores, vips
+from atlaspatch_core.slides.content_hash import content_fingerprint
+from atlaspatch_core.slides.mpp import MOST_MPP
+from atlaspatch_core.slides.readers.advice import CONVERT
+from atlaspatch_core.slides.slide import SlideInfo
+from atlaspatch_core.storage.atomic import replacing, slide_lock, sweep
+from atlaspatch_core.validity.outcome import Status
+
+log = logging.getLogger(__name__)
+
+SUFFIX = ".tiff"
+EXPORT = "have the software that opens it save another format"
+"""What to do instead of the readers' advice, which is to use this very command."""
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """What became of one slide."""
+
+    stem: str
+    status: Status
+    """Computed, reused or failed."""
+    why: str = ""
+    """Why it was converted anew, or how it failed: one sentence."""
+    path: Path | None = None
+    info: SlideInfo | None = None
+    """Of the converted file, as it was read back."""
+    seconds: float = 0.0
+
+
+class Stopped(Exception):
+    """Nobody wants the result any more."""
+
+
+def convert_all(
+    sources: Sequence[SlideSource], folder: Path, settings: Settings, *, workers: int = 1, force: bool = False
+) -> Generator[Converted]:
+    """Yield what becomes of every slide, as it comes; ``workers`` slides at once.
+
+    What killed processes left half-written in the folder is removed first. Closing the iterator ends conversions at
+    their next strip, and waits for them. Raises MissingExtra.
+    """
+    share_cores(workers)
+    vips()
+    sweep(folder, [folder])
+    stop = Event()
+    with ThreadPoolExecutor(workers, "convert") as pool:
+        tasks = [pool.submit(attempt, source, folder, settings, force=force, stop=stop) for source in sources]
+        try:
+            for task in as_completed(tasks):
+                yield task.result()
+        finally:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+
+
+def attempt(source: SlideSource, folder: Path, settings: Settings, *, force: bool, stop: Event) -> Converted:
+    """Convert one slide; whatever goes wrong is the fate of this slide alone."""
+    since = perf_counter()
+    try:
+        return convert(source, folder, settings, force=force, check=_checker(stop))
+    except AtlasPatchError as error:
+        why = str(error).replace(CONVERT, EXPORT)
+    except Stopped:
+        why = f"{source.stem}: interrupted; run again to go on"
+    except Exception as error:  # a slide that breaks a library in a way nobody foresaw stops no other
+        log.exception("%s: conversion failed unexpectedly", source.stem)
+        why = str(Unexpected(f"{source.stem}: conversion failed unexpectedly: {error!r}"))
+    return Converted(source.stem, Status.FAILED, why, seconds=perf_counter() - since)
+
+
+def convert(
+    source: SlideSource, folder: Path, settings: Settings, *, force: bool = False, check: Callable[[], None]
+) -> Converted:
+    """Convert one slide to ``<folder>/<stem>.tiff``, unless that lies there and is verified to be the same.
+
+    Raises UnreadableSlide, UnknownScale, ImplausibleScale; UnwritableOutput, also where a file of that name lies that
+    was not converted by this package and ``force`` is not set; UnreadableOutput when the result is not as the slide.
+    """
+    since, path = perf_counter(), folder / f"{source.stem}{SUFFIX}"
+    check()
+    with slide_lock(folder, source.stem), open_pixels(source) as pixels:
+        _check_scale(source.stem, pixels, settings)
+        identity = identity_of(content_fingerprint(source.path), pixels.mpp, settings)
+        found, why = (None, "forced") if force else _stored(source, path, pixels, settings, identity)
+        info = found or _write(source.stem, path, pixels, settings, identity, check)
+        status = Status.REUSED if found else Status.COMPUTED
+        return Converted(source.stem, status, why, path, info, perf_counter() - since)
+
+
+def _stored(
+    source: SlideSource, path: Path, pixels: Pixels, settings: Settings, identity: Identity
+) -> tuple[SlideInfo | None, str]:
+    """Return the file that lies there when it is the same, else why it is not.
+
+    Raises UnwritableOutput for a file that is somebody else's.
+    """
+    if not path.exists():
+        return None, ""
+    stored = identity_in(path)
+    if stored is None:
+        raise UnwritableOutput(
+            f"{source.stem}: {path} was not made by atlaspatch convert; move it away, or use --force to replace it"
+        )
+    if stored.fingerprint != identity.fingerprint:
+        return None, why_stale(stored, identity)
+    try:
+        return verify(source.stem, path, pixels, settings), ""
+    except UnreadableOutput as error:
+        return None, str(error)
+
+
+def _write(
+    stem: str, path: Path, pixels: Pixels, settings: Settings, identity: Identity, check: Callable[[], None]
+) -> SlideInfo:
+    """Write and verify under a temporary name, then take the name."""
+    with replacing(path) as temporary:
+        try:
+            with pixels.image(check) as image:
+                write_pyramid(image, temporary, pixels.mpp, settings, identity)
+        except vips().Error as error:
+            raise UnwritableOutput(
+                f"{stem}: cannot be converted ({reason(error)}); copy the slide again, or free space in {path.parent}"
+            ) from error
+        return verify(stem, temporary, pixels, settings)
+
+
+def _check_scale(stem: str, pixels: Pixels, settings: Settings) -> None:
+    mpp = pixels.mpp * settings.downscale
+    if mpp > MOST_MPP:
+        raise ImplausibleScale(
+            f"{stem}: {pixels.mpp:.6g} µm/px downscaled by {settings.downscale:g} is {mpp:.6g} µm/px, more than "
+            f"{MOST_MPP:g}; downscale by less"
+        )
+
+
+def _checker(stop: Event) -> Callable[[], None]:
+    def check() -> None:
+        if stop.is_set():
+            raise Stopped
+
+    return check

@@ -1,0 +1,90 @@
+"""What an output folder has to export, without a project file: results that belong together are fresh."""
+
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+
+from atlaspatch_core.errors import AtlasPatchError, NoSlides
+from atlaspatch_core.fingerprint import is_unverified
+from atlaspatch_core.interop.export.selection import FOLDERS, Choice, named
+from atlaspatch_core.interop.export.valid_results import Selection, Verdict
+from atlaspatch_core.storage.hdf5 import COORDS, Kept
+from atlaspatch_core.storage.slide_index import Known, read_known
+from atlaspatch_core.storage.store import Store
+from atlaspatch_core.validity.identities import input_name
+from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.validity.recipe import TISSUE_MASK
+from atlaspatch_core.validity.states import State
+
+FRESH = Verdict(State.FRESH)
+KINDS = {folder: kind for kind, folder in FOLDERS.items()}
+
+
+def select_folder(output: Path, choice: Choice, stems: Collection[str] | None = None) -> Selection:
+    """Return what lies in an output folder, whatever project made it.
+
+    A result is fresh where its file says that it was computed from the very slide, outlines, coords and features that
+    lie there. Raises NoSlides for a folder without results, UnknownName for what it has not.
+    """
+    store = Store(output)
+    files = {name: store.results(name) for name in geometries_of(output)}
+    if not any(files.values()):
+        raise NoSlides(f"{output}: there is no patches/<slide>.h5 in it; give the --output of encode-slide")
+    known = read_known(store)
+    there = sorted({stem for of_geometry in files.values() for stem in of_geometry})
+    chosen = there if stems is None else sorted(stems)
+    verdicts = {stem: _verdicts(store, known, stem, files) for stem in chosen}
+    steps = {step for of_slide in verdicts.values() for step in of_slide}
+    return Selection(store, known, verdicts, named(choice, steps))
+
+
+def geometries_of(output: Path) -> list[str]:
+    """Return the names of the geometries that have a folder of patches; empty for the one without a name."""
+    homes = [output, *sorted(home for home in (output.iterdir() if output.is_dir() else ()) if home.is_dir())]
+    return ["" if home == output else home.name for home in homes if (home / "patches").is_dir()]
+
+
+def _verdicts(store: Store, known: Known, stem: str, files: Mapping[str, Collection[str]]) -> dict[Step, Verdict]:
+    found = {TISSUE_MASK: _mask(known, stem)}
+    for geometry, there in files.items():
+        if stem in there:
+            found |= dict(_of_geometry(store, known, stem, geometry))
+    return found
+
+
+def _mask(known: Known, stem: str) -> Verdict:
+    slide = known.slides.get(stem)
+    mask, polygons = slide.mask if slide else None, known.polygons.get(stem)
+    if stem in known.broken:
+        return Verdict(State.FAILED, known.broken[stem])
+    if slide and mask and polygons and mask.made(polygons) and mask.of_slide != slide.fingerprint:
+        return Verdict(State.STALE, "slide changed")
+    return FRESH
+
+
+def _of_geometry(store: Store, known: Known, stem: str, geometry: str) -> Iterator[tuple[Step, Verdict]]:
+    """Yield coords, features and embeddings with their verdicts, upstream first."""
+    try:
+        kept = store.kept(stem, geometry)
+    except AtlasPatchError as error:
+        yield Step("patch_coords", None, geometry), Verdict(State.FAILED, str(error))
+        return
+    slide = known.slides.get(stem)
+    lying = {"slide": slide.fingerprint if slide else None, TISSUE_MASK.kind: known.polygons.get(stem)}
+    for dataset in sorted(kept, key=lambda name: list(KINDS).index(name.partition("/")[0])):
+        folder, _, encoder = dataset.partition("/")
+        step = Step(KINDS[folder], encoder or None, geometry)
+        verdict = _belongs(kept[dataset], lying, kept[COORDS].shape[0] if folder == "features" else None)
+        lying[input_name(step)] = kept[dataset].fingerprint if verdict == FRESH else None
+        yield step, verdict
+
+
+def _belongs(kept: Kept, lying: Mapping[str, str | None], rows: int | None) -> Verdict:
+    identity = kept.identity
+    if identity is None or identity.fingerprint != kept.fingerprint:
+        return Verdict("unverified", "its file does not say what it was computed from")
+    if is_unverified(identity):
+        return Verdict("unverified", str(identity.spec.get("reason", "it was adopted")))
+    if rows is not None and kept.shape[0] != rows:
+        return Verdict(State.STALE, f"{kept.shape[0]} rows, but {rows} patches")
+    changed = [name for name, fingerprint in identity.inputs.items() if lying.get(name) != fingerprint]
+    return Verdict(State.STALE, f"upstream changed: {changed[0]}") if changed else FRESH

@@ -1,0 +1,127 @@
+"""One Parquet file of all slide embeddings: a row per slide, geometry and slide encoder."""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from atlaspatch_core.errors import UnwritableOutput
+from atlaspatch_core.interop.export.values import Fate, GeometryResults, Layout, Placed, Result, SlideResults, Target
+from atlaspatch_core.storage.atomic import replacing, slide_lock
+
+log = logging.getLogger(__name__)
+
+VERSION = 1
+FILE_NAME = "slide_embeddings.parquet"
+MARK = b"atlaspatch"
+"""Metadata by which our files are known."""
+KEY = ["stem", "geometry", "encoder"]
+
+Keyed = Mapping[tuple[str, str, str], tuple[SlideResults, GeometryResults, Result]]
+
+
+def write_table(slides: Sequence[SlideResults], target: Target) -> Placed:
+    """Write the embeddings of these slides; rows of others that are in the file already stay.
+
+    Raises UnwritableOutput when the file there is not ours.
+    """
+    path = target.folder / FILE_NAME
+    found: Keyed = {
+        (slide.stem, geometry.name, result.name): (slide, geometry, result)
+        for slide in slides
+        for geometry in slide.geometries
+        for result in geometry.embeddings
+    }
+    if target.dry_run:
+        return Placed(path, _fate(found, _stored(path, force=target.force)))
+    with slide_lock(target.folder, path.stem):
+        before = _stored(path, force=target.force)
+        if _fate(found, before) is Fate.UNCHANGED:
+            return Placed(path, Fate.UNCHANGED)
+        with replacing(path) as temporary:
+            _write(temporary, found, before)
+    return Placed(path, Fate.WRITTEN)
+
+
+def _stored(path: Path, *, force: bool) -> Any:
+    """Return the table that lies there, None where there is none."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not path.exists():
+        return None
+    try:
+        if MARK in (pq.read_schema(path).metadata or {}):
+            return pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        log.warning("%s cannot be read as Parquet: %s", path, error)
+    if force:
+        return None
+    raise UnwritableOutput(f"{path}: was not written by this export; move it away, or use --force to replace it")
+
+
+def _fate(found: Keyed, before: Any) -> Fate:
+    return Fate.UNCHANGED if before is not None and _same(found, before) else Fate.PLANNED
+
+
+def _same(found: Keyed, before: Any) -> bool:
+    there = _fingerprints(before)
+    return all(there.get(key) == result.fingerprint for key, (_, _, result) in found.items())
+
+
+def _fingerprints(table: Any) -> dict[tuple[str, str, str], str]:
+    columns = [table.column(name).to_pylist() for name in (*KEY, "fingerprint")]
+    return {
+        (stem, geometry, encoder): fingerprint for stem, geometry, encoder, fingerprint in zip(*columns, strict=True)
+    }
+
+
+def _write(path: Path, found: Keyed, before: Any) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = _schema()
+    table = pa.Table.from_pylist(list(_rows(found)), schema=schema)
+    if before is not None:
+        keep = [key not in found for key in _fingerprints(before)]
+        table = pa.concat_tables([before.cast(schema).filter(pa.array(keep, pa.bool_())), table])
+    ordered = table.sort_by([(name, "ascending") for name in reversed(KEY)])
+    pq.write_table(ordered.replace_schema_metadata({MARK: json.dumps({"version": VERSION})}), path, compression="zstd")
+
+
+def _schema() -> Any:
+    import pyarrow as pa
+
+    words = dict.fromkeys((*KEY, "patch_encoder", "fingerprint", "recipe", "inputs", "created_at"), pa.string())
+    whole = dict.fromkeys(("dim", "patches", "patch_size", "patch_size_level0", "width", "height"), pa.int64())
+    measures = dict.fromkeys(("mpp", "patch_mpp", "target_magnification"), pa.float64())
+    return pa.schema({**words, **whole, **measures, "embedding": pa.list_(pa.float32())})
+
+
+def _rows(found: Keyed) -> Iterator[dict[str, Any]]:
+    for (stem, name, encoder), (_, geometry, result) in found.items():
+        values, file, about = result.read_features(), geometry.file, result.attributes()
+        of_file = ("patch_size", "patch_size_level0", "mpp", "patch_mpp", "target_magnification")
+        yield {
+            "stem": stem,
+            "geometry": name,
+            "encoder": encoder,
+            "patch_encoder": str(about.get("source_patch_encoder", "")),
+            **{field: str(about.get(field, "")) for field in ("fingerprint", "recipe", "inputs", "created_at")},
+            "dim": len(values),
+            "patches": int(file["num_patches"]),
+            "width": int(file["level0_width"]),
+            "height": int(file["level0_height"]),
+            **{field: file.get(field) for field in of_file},
+            "embedding": values,
+        }
+
+
+PARQUET = Layout(
+    "parquet",
+    f"one table of all slide embeddings, {FILE_NAME}",
+    cohort=write_table,
+    needs=("pyarrow", "parquet"),
+    kinds=frozenset({"slide_embedding"}),
+)

@@ -1,0 +1,123 @@
+"""Files in the target folder: whole or not there, not written twice, and never over what somebody else put there.
+
+What was written is remembered in ``<target>/.atlaspatch/<stem>.json``: by size and modification time, and by sha256 for
+a copy of the folder that kept no times.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from atlaspatch_core.errors import UnreadableOutput
+from atlaspatch_core.interop.export.values import Artifact, Fate, Placed
+from atlaspatch_core.storage.atomic import replacing, slide_lock
+from atlaspatch_core.storage.store import MARKS
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A file as it was written."""
+
+    of: str
+    """What decided its content, hashed."""
+    size: int
+    mtime_ns: int
+    sha256: str
+
+    def fits(self, path: Path) -> bool:
+        """Tell whether this very content lies at ``path``."""
+        stat = path.stat()
+        if stat.st_size != self.size:
+            return False
+        return stat.st_mtime_ns == self.mtime_ns or _sha256(path) == self.sha256
+
+
+Marks = dict[str, list[Mark]]
+"""Path relative to the target to what was written there: the latest, and the one before, which lies there still after a
+kill at the wrong moment."""
+
+
+def place(folder: Path, stem: str, artifacts: Iterable[Artifact], *, force: bool, dry_run: bool) -> list[Placed]:
+    """Write the files of one slide, all or none, and return what became of each.
+
+    Raises UnwritableOutput, and whatever reading the results raises; then no file was changed.
+    """
+    if dry_run:
+        marks = _read_marks(folder, stem)
+        return [_judge(folder, stem, artifact, marks, force) for artifact in artifacts]
+    with slide_lock(folder, stem), ExitStack() as finished:
+        marks = _read_marks(folder, stem)
+        placed, new = [], {}
+        for artifact in artifacts:
+            verdict = _judge(folder, stem, artifact, marks, force)
+            if verdict.fate is Fate.PLANNED:
+                temporary = finished.enter_context(replacing(verdict.path, stem))
+                artifact.write(temporary)
+                new[str(artifact.path)] = [_mark(temporary, artifact.of), *marks.get(str(artifact.path), [])[:1]]
+                verdict = Placed(verdict.path, Fate.WRITTEN)
+            placed.append(verdict)
+        if new:
+            _write_marks(folder, stem, marks | new)
+    return placed
+
+
+def _judge(folder: Path, stem: str, artifact: Artifact, marks: Marks, force: bool) -> Placed:
+    path = folder / artifact.path
+    if path.exists() and artifact.own is not None and path.resolve() == artifact.own.resolve():
+        return Placed(path, Fate.UNCHANGED)
+    if not path.exists():
+        return Placed(path, Fate.PLANNED)
+    lying = _lying(path, marks.get(str(artifact.path), ()))
+    if lying and lying.of == artifact.of:
+        return Placed(path, Fate.UNCHANGED)
+    if lying or force:
+        return Placed(path, Fate.PLANNED)
+    why = f"{stem}: {path} was not written by this export, or changed since; move it away, or use --force to replace it"
+    return Placed(path, Fate.REFUSED, why)
+
+
+def _lying(path: Path, marks: Sequence[Mark]) -> Mark | None:
+    """Return which of the marks is of what lies there; its bytes tell apart two that were made at one time."""
+    found = next((mark for mark in marks if mark.fits(path)), None)
+    alike = [mark for mark in marks if found and (mark.size, mark.mtime_ns) == (found.size, found.mtime_ns)]
+    if len(alike) < 2:
+        return found
+    digest = _sha256(path)
+    return next((mark for mark in alike if mark.sha256 == digest), None)
+
+
+def _mark(path: Path, of: str) -> Mark:
+    stat = path.stat()
+    return Mark(of, stat.st_size, stat.st_mtime_ns, _sha256(path))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _memory(folder: Path, stem: str) -> Path:
+    return folder / MARKS / f"{stem}.json"
+
+
+def _read_marks(folder: Path, stem: str) -> Marks:
+    path = _memory(folder, stem)
+    try:
+        values = json.loads(path.read_bytes())
+        return {name: [Mark(**mark) for mark in marks] for name, marks in values.items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise UnreadableOutput(
+            f"{stem}: {path}, which remembers what was exported, cannot be read ({error!r}); delete it and use --force"
+        ) from error
+
+
+def _write_marks(folder: Path, stem: str, marks: Marks) -> None:
+    """Remember files that are about to take their places."""
+    content = {name: [asdict(mark) for mark in of_file] for name, of_file in sorted(marks.items())}
+    with replacing(_memory(folder, stem), stem) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,113 @@
+"""From a selection of results to files in the target folder, slide by slide; one bad slide stops no other."""
+
+import importlib.util
+import logging
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+
+from atlaspatch_core.errors import AtlasPatchError, InvalidProject, MissingExtra, Unexpected
+from atlaspatch_core.interop.export.placement import place
+from atlaspatch_core.interop.export.valid_results import Selection
+from atlaspatch_core.interop.export.values import Exported, Fate, Placed, SlideResults, Target
+from atlaspatch_core.storage.atomic import sweep
+
+log = logging.getLogger(__name__)
+
+NOTHING = "there is nothing of what this layout holds"
+
+
+def check(selection: Selection, target: Target) -> None:
+    """Raise InvalidProject for a target that cannot be, MissingExtra where the layout's library is not installed."""
+    layout, folder = target.layout, target.folder
+    layout.check(target.options)
+    if layout.needs and importlib.util.find_spec(layout.needs[0]) is None:
+        raise MissingExtra(
+            f"layout {layout.name}: needs {layout.needs[0]}, which is not installed; "
+            f"run: pip install 'atlaspatch[{layout.needs[1]}]'"
+        )
+    same = folder.resolve() == selection.store.output.resolve()
+    if same and not layout.beside:
+        raise InvalidProject(
+            f"{folder}: the results themselves lie there; export layout {layout.name} to another folder"
+        )
+    if folder.exists() and not folder.is_dir():
+        raise InvalidProject(f"{folder}: is a file; give a folder to export to")
+
+
+def export(selection: Selection, target: Target) -> Iterator[Exported]:
+    """Yield what becomes of every slide, as it is written; of a layout that is one file, once that is written."""
+    if target.layout.artifacts is None:
+        yield from _all_at_once(selection, target)
+        return
+    done: list[SlideResults] = []
+    swept: set[Path] = set()
+    for stem in selection.stems:
+        exported, slide = _attempt(selection, target, stem, swept)
+        if target.layout.cohort and slide is not None and exported.fate is not Fate.FAILED:
+            done.append(slide)
+        yield exported
+    if done and target.layout.cohort:
+        target.layout.cohort(done, target)
+
+
+def _all_at_once(selection: Selection, target: Target) -> Iterator[Exported]:
+    """Yield the fates of slides that go into one file."""
+    assert target.layout.cohort is not None
+    slides = []
+    for stem in selection.stems:
+        try:
+            slides.append(selection.results(stem))
+        except AtlasPatchError as error:
+            yield Exported(stem, Fate.FAILED, str(error))
+    placed = target.layout.cohort(slides, target)
+    for slide in slides:
+        there = [placed] if any(geometry.embeddings for geometry in slide.geometries) else []
+        yield _verdict(slide, there)
+
+
+def _attempt(selection: Selection, target: Target, stem: str, swept: set[Path]) -> tuple[Exported, SlideResults | None]:
+    """Return what becomes of a slide, and its results; what nobody foresaw fails this slide alone."""
+    since = perf_counter()
+    try:
+        slide = selection.results(stem)
+        return replace(_export(slide, target, swept), seconds=perf_counter() - since), slide
+    except AtlasPatchError as error:
+        return Exported(stem, Fate.FAILED, str(error), seconds=perf_counter() - since), None
+    except Exception as error:  # a slide that breaks a library in a way nobody foresaw stops no other
+        log.exception("%s: the export failed unexpectedly", stem)
+        unexpected = Unexpected(f"{stem}: the export failed unexpectedly: {error!r}")
+        return Exported(stem, Fate.FAILED, str(unexpected), seconds=perf_counter() - since), None
+
+
+def _export(slide: SlideResults, target: Target, swept: set[Path]) -> Exported:
+    assert target.layout.artifacts is not None
+    artifacts = list(target.layout.artifacts(slide, target))
+    if not target.dry_run:
+        folders = {(target.folder / artifact.path).parent for artifact in artifacts} - swept
+        sweep(target.folder, folders)
+        swept |= folders
+    return _verdict(slide, place(target.folder, slide.stem, artifacts, force=target.force, dry_run=target.dry_run))
+
+
+def _verdict(slide: SlideResults, placed: Sequence[Placed]) -> Exported:
+    """Return the outcome of a slide, of which some results may be refused or missing."""
+    by_fate: defaultdict[Fate, list[Placed]] = defaultdict(list)
+    for file in placed:
+        by_fate[file.fate].append(file)
+    written = [*by_fate[Fate.WRITTEN], *by_fate[Fate.PLANNED]]
+    refused = [*slide.refused, *(file.why.removeprefix(f"{slide.stem}: ") for file in by_fate[Fate.REFUSED])]
+    missing = [f"never made: {', '.join(slide.missing)}"] if slide.missing else []
+    why = [*refused, *missing] or ([] if placed or slide.without_patches else [NOTHING])
+    fate = written[0].fate if written else Fate.UNCHANGED
+    if why:
+        fate = Fate.REFUSED if refused else Fate.MISSING
+    return Exported(
+        slide.stem,
+        fate,
+        f"{slide.stem}: {'; '.join(why)}" if why else "",
+        tuple(file.path for file in written),
+        tuple(file.path for file in by_fate[Fate.UNCHANGED]),
+    )

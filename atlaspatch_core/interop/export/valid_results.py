@@ -1,0 +1,146 @@
+"""Which results of a slide are exported, and why others are not."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+from atlaspatch_core.errors import NoSlides
+from atlaspatch_core.interop.export.selection import COORDS_KIND, FOLDERS, Choice, named
+from atlaspatch_core.interop.export.values import GeometryResults, Result, SlideResults
+from atlaspatch_core.storage.hdf5 import COORDS, Kept, read_attributes
+from atlaspatch_core.storage.slide_index import Known, read_known
+from atlaspatch_core.storage.store import Store
+from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.validity.recipe import TISSUE_MASK, Recipe
+from atlaspatch_core.validity.states import State, stored_in_files, validities
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a result may be exported."""
+
+    state: str
+    """``fresh``, or what else it is."""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The slides that are exported, and the verdicts on their results."""
+
+    store: Store
+    known: Known
+    verdicts: Mapping[str, Mapping[Step, Verdict]]
+    """Stem to step to verdict, upstream first."""
+    choice: Choice = field(default_factory=Choice)
+
+    @property
+    def stems(self) -> Sequence[str]:
+        """Slides, in order of their stems."""
+        return sorted(self.verdicts)
+
+    @property
+    def steps(self) -> set[Step]:
+        """Steps that are asked for, of any slide."""
+        return {step for of_slide in self.verdicts.values() for step in of_slide if self.choice.takes(step)}
+
+    def results(self, stem: str) -> SlideResults:
+        """Return what of a slide is exported. Raises UnreadableOutput for a file that cannot be read."""
+        if stem not in self.known.slides and not any(self.store.h5(stem, it.geometry).exists() for it in self.steps):
+            raise NoSlides(
+                f"{stem}: nothing was made of such a slide in {self.store.output}; a stem is a file name without suffix"
+            )
+        wanted = {step: verdict for step, verdict in self.verdicts[stem].items() if self.choice.takes(step)}
+        return _Collection(self, stem, wanted).results()
+
+
+@dataclass(slots=True)
+class _Collection:
+    """The results of one slide as they are found."""
+
+    selection: Selection
+    stem: str
+    verdicts: Mapping[Step, Verdict]
+    refused: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+    def results(self) -> SlideResults:
+        store, stem = self.selection.store, self.stem
+        mask = self._mask()
+        geometries = [self._geometry(step.geometry) for step in self._of(COORDS_KIND)]
+        info, slide = self.selection.store.read_record(stem).slide, self.selection.known.slides.get(stem)
+        return SlideResults(
+            stem,
+            store,
+            info.info if info else None,
+            slide.fingerprint if slide else "",
+            mask,
+            tuple(filter(None, geometries)),
+            tuple(self.refused),
+            tuple(self.missing),
+        )
+
+    def _of(self, kind: str, geometry: str | None = None) -> list[Step]:
+        return [step for step in self.verdicts if step.kind == kind and geometry in (None, step.geometry)]
+
+    def _mask(self) -> Result | None:
+        polygons = self.selection.known.polygons.get(self.stem)
+        path = self.selection.store.geojson(self.stem)
+        return next((self._passed(step, path, "", polygons) for step in self._of(TISSUE_MASK.kind)), None)
+
+    def _geometry(self, name: str) -> GeometryResults | None:
+        kept = self.selection.store.kept(self.stem, name)
+        (step,) = self._of(COORDS_KIND, name)
+        coords = self._kept(step, kept)
+        if coords is None:
+            return None
+        rows = kept[COORDS].shape[0]
+        features = [self._whole(step, kept, rows) for step in self._of("patch_features", name)]
+        embeddings = [self._kept(step, kept) for step in self._of("slide_embedding", name) if rows]
+        found = tuple(filter(None, features)), tuple(filter(None, embeddings))
+        return GeometryResults(name, coords, read_attributes(coords.path), *found)
+
+    def _whole(self, step: Step, kept: Mapping[str, Kept], rows: int) -> Result | None:
+        """Return features that may be exported: whatever their state, they have a row per patch."""
+        result = self._kept(step, kept)
+        found = kept[result.dataset].shape[0] if result else rows
+        if found == rows:
+            return result
+        self.refused.append(f"{step} has {found} rows for {rows} patches")
+        return None
+
+    def _kept(self, step: Step, kept: Mapping[str, Kept]) -> Result | None:
+        dataset = "/".join(filter(None, (FOLDERS[step.kind], step.encoder)))
+        path = self.selection.store.h5(self.stem, step.geometry)
+        return self._passed(step, path, dataset, kept[dataset].fingerprint if dataset in kept else None)
+
+    def _passed(self, step: Step, path: Any, dataset: str, fingerprint: str | None) -> Result | None:
+        """Return a result that may be exported; remember why another may not."""
+        verdict = self.verdicts[step]
+        fresh = verdict.state == State.FRESH
+        reason = f" ({verdict.why})" if verdict.why else ""
+        if fingerprint is None:
+            self.missing.append(f"{step}{reason}")
+        elif fresh or self.selection.choice.include_stale:
+            return Result(path, dataset, fingerprint, step.encoder or "")
+        else:
+            state = "unverified" if verdict.state == State.MISSING else verdict.state
+            self.refused.append(f"{step} is {state}{reason}")
+        return None
+
+
+def select(recipe: Recipe, choice: Choice, stems: Collection[str] | None = None) -> Selection:
+    """Return what a project has to export: of the slides that it ever looked at, or of these.
+
+    No slide is opened. Raises UnknownName for an encoder or a geometry that the project has not.
+    """
+    choice = named(choice, [stage.step for stage in recipe.stages])
+    store = Store(recipe.project.output)
+    known = read_known(store)
+    stored = stored_in_files(recipe, known)
+    there = {stem for of_step in stored.fingerprints.values() for stem in of_step}
+    found = validities(recipe, sorted(there | {*known.broken} if stems is None else stems), stored, known=known)
+    of_slides = groupby(found, lambda validity: validity.stem)
+    verdicts = {stem: {it.step: Verdict(it.state, it.why) for it in of_slide} for stem, of_slide in of_slides}
+    return Selection(store, known, verdicts, choice)

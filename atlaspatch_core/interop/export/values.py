@@ -1,0 +1,222 @@
+"""What an export deals with: results of a slide, files to make of them, and what became of a slide."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atlaspatch_core.patches.scale import Sampling
+from atlaspatch_core.slides.slide import SlideInfo
+from atlaspatch_core.storage.hdf5 import COORDS, TISSUE_FRACTION, read_array, read_attributes
+from atlaspatch_core.storage.store import Store
+
+ALL_KINDS = frozenset({"tissue_mask", "patch_features", "slide_embedding"})
+
+
+class Fate(StrEnum):
+    """What became of a slide, or of one file."""
+
+    WRITTEN = "written"
+    UNCHANGED = "unchanged"
+    """It was exported before, from the very same results."""
+    PLANNED = "planned"
+    """It would be written: this was a dry run."""
+    MISSING = "missing"
+    """Something that was asked for was never made; all else was exported."""
+    REFUSED = "refused"
+    """Something is not valid, or a file that is not ours lies in its place; all else was exported."""
+    FAILED = "failed"
+    """Nothing of the slide was written."""
+
+    @property
+    def fine(self) -> bool:
+        """Whether all that was asked for is in the target, or would be."""
+        return self in (Fate.WRITTEN, Fate.UNCHANGED, Fate.PLANNED)
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What became of one slide."""
+
+    stem: str
+    fate: Fate
+    why: str = ""
+    """Why something was refused or failed: one sentence."""
+    written: tuple[Path, ...] = ()
+    """Files that were written; in a dry run, that would be."""
+    unchanged: tuple[Path, ...] = ()
+    """Files that were there already, made of the very same results."""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What some layouts let the user choose."""
+
+    pt: bool = False
+    """trident: write features as ``.pt`` too."""
+    column: str = "tissue_fraction"
+    """geojson: ``tissue_fraction``, ``norm``, ``pc1`` to ``pc3``, or the number of a feature from 0 on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One result as it lies in a file."""
+
+    path: Path
+    dataset: str
+    """Path in the HDF5 file; empty for a mask, which is a GeoJSON file."""
+    fingerprint: str
+    name: str = ""
+    """Encoder; empty for masks and coords."""
+
+    def read(self) -> NDArray[Any]:
+        """Return the array. Raises OutOfDate when another process has replaced it meanwhile."""
+        return read_array(self.path, self.dataset, self.fingerprint)
+
+    def read_features(self) -> NDArray[np.float32]:
+        """Return features or an embedding. Raises OutOfDate."""
+        return self.read().astype(np.float32, copy=False)
+
+    def attributes(self) -> dict[str, Any]:
+        """Return the attributes of the dataset."""
+        return read_attributes(self.path, self.dataset)
+
+    def provenance(self) -> dict[str, str]:
+        """Return where the result comes from, under names that no other program uses."""
+        names = ("fingerprint", "recipe", "inputs", "atlaspatch_version", "created_at")
+        found = self.attributes()
+        return {f"atlaspatch_{name.removeprefix('atlaspatch_')}": str(found[name]) for name in names if name in found}
+
+
+@dataclass(frozen=True, slots=True)
+class GeometryResults:
+    """The results of one slide and geometry that are to be exported."""
+
+    name: str
+    """Of the geometry in the project, empty for the only one."""
+    coords: Result
+    file: Mapping[str, Any]
+    """Attributes of the HDF5 file."""
+    features: tuple[Result, ...] = ()
+    embeddings: tuple[Result, ...] = ()
+
+    @property
+    def home(self) -> Path:
+        """Subfolder for the geometry, where projects have several; relative."""
+        return Path(self.name)
+
+    @property
+    def folder(self) -> str:
+        """Name by magnification, patch size and overlap, such as ``20x_256px_0px_overlap``."""
+        file = self.file
+        return f"{file['target_magnification']:g}x_{file['patch_size']}px_{file['overlap']}px_overlap"
+
+    def read_coords(self) -> NDArray[np.int64]:
+        """Return the top-left corners, shape (n, 2): x, y, level-0 px."""
+        return np.ascontiguousarray(self.coords.read()[:, :2], dtype=np.int64)
+
+    def read_tissue_fraction(self) -> NDArray[np.float32]:
+        """Return the tissue share of each patch, shape (n,); NaN where it was never measured."""
+        if TISSUE_FRACTION in self.file["datasets"]:
+            return read_array(self.coords.path, TISSUE_FRACTION)
+        return np.full(len(self.coords.read()), np.nan, np.float32)
+
+    def sampling(self) -> Sampling:
+        """Return how the patches are cut; without any patch, from level 0."""
+        file, rows = self.file, read_array(self.coords.path, COORDS)[:1]
+        size = int(file["patch_size_level0"])
+        read, level = (int(rows[0, 2]), int(rows[0, 4])) if len(rows) else (size, 0)
+        step, mpp = int(file.get("step_size_level0", size)), float(file.get("patch_mpp", np.nan))
+        return Sampling(int(file["patch_size"]), level, read, size, step, mpp)
+
+
+@dataclass(frozen=True, slots=True)
+class SlideResults:
+    """The results of one slide that are to be exported, and what of it is not."""
+
+    stem: str
+    store: Store
+    info: SlideInfo | None = None
+    """None where nothing is remembered of the slide itself."""
+    slide: str = ""
+    """Fingerprint of the slide."""
+    mask: Result | None = None
+    geometries: tuple[GeometryResults, ...] = ()
+    refused: tuple[str, ...] = ()
+    """Results that are there and not valid, and why."""
+    missing: tuple[str, ...] = ()
+    """Outputs that were asked for and never made."""
+
+    @property
+    def without_patches(self) -> bool:
+        """Whether its coords are there and have no row: then it has no embedding, and lacks none."""
+        return bool(self.geometries) and not any(len(geometry.coords.read()) for geometry in self.geometries)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What became of one file."""
+
+    path: Path
+    fate: Fate
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """One file to make."""
+
+    path: Path
+    """Relative to the target folder."""
+    of: str
+    """What decides its content, hashed; an equal one is not written again."""
+    write: Callable[[Path], object]
+    own: Path | None = None
+    """File of the project that it is a copy of: where both are one, nothing is to be done."""
+
+
+def check_nothing(options: Options) -> None:
+    """Find any options good."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where files go, and how."""
+
+    folder: Path
+    layout: "Layout"
+    options: Options = Options()
+    dry_run: bool = False
+    force: bool = False
+    """Replace files that this export did not write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How files lie in the target folder, for whoever reads them."""
+
+    name: str
+    summary: str
+    artifacts: Callable[[SlideResults, Target], Iterator[Artifact]] | None = None
+    """Returns the files of one slide; None where all slides go into one file."""
+    cohort: Callable[[Sequence[SlideResults], Target], Placed] | None = None
+    """Makes what is one file for all slides."""
+    needs: tuple[str, str] | None = None
+    """Module that must be installed, and the extra that brings it."""
+    kinds: Callable[[Options], frozenset[str]] | frozenset[str] = ALL_KINDS
+    """Kinds of steps whose results it holds, beside coords, which it always does."""
+    options: frozenset[str] = field(default_factory=frozenset)
+    """Names of the fields of Options that it heeds."""
+    check: Callable[[Options], None] = check_nothing
+    """Raises InvalidProject for options that it cannot heed."""
+    beside: bool = False
+    """Whether it may lie in the output folder that it is made from."""
+
+    def holds(self, options: Options) -> frozenset[str]:
+        """Return the kinds of steps whose results it holds."""
+        return self.kinds if isinstance(self.kinds, frozenset) else self.kinds(options)

@@ -1,0 +1,187 @@
+"""Coordinates that a person supplies: HDF5 files of this package, TRIDENT, AtlasPatch or CLAM, found by stem."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from atlaspatch_core.config.sections import Geometry
+from atlaspatch_core.errors import UnusableCoords
+from atlaspatch_core.fingerprint import short_hash
+from atlaspatch_core.layouts.hdf5_files import CANNOT, Stated, corners_of, opened, stated_in
+from atlaspatch_core.patches.grid import PatchGrid
+from atlaspatch_core.patches.scale import MPP_TOLERANCE, Sampling
+from atlaspatch_core.slides.slide import SlideInfo
+
+FOLDERS = ("patches", ".")
+"""Where below the given folder files are looked for."""
+NAMES = ("{stem}_patches.h5", "{stem}.h5")
+MOST_OFF = 1.3
+"""Most by which the scale of supplied patches may differ from the one asked for: nominal scales are off by 20 %."""
+
+
+@dataclass(frozen=True, slots=True)
+class SuppliedCoords:
+    """The coords of one slide as somebody else laid them."""
+
+    path: Path
+    grid: PatchGrid
+    """Corners in the file's own order, each within the slide; tissue shares are NaN, for nobody measured them."""
+    overlap: int
+    """px at the scale of the patches that neighbours share, as the file says; 0 where it does not say it."""
+
+    def facts(self, info: SlideInfo) -> dict[str, Any]:
+        """Return what decides them: the corners, as a fingerprint, and how they are cut."""
+        corners = short_hash(self.grid.coords.tobytes().hex())
+        return {"corners": corners, "mpp": info.mpp, "sampling": asdict(self.grid.sampling)}
+
+
+def find_coords(folder: Path, stem: str) -> Path:
+    """Return the file that holds the coords of a slide; ours, where TRIDENT's files were written beside it.
+
+    Raises UnusableCoords when there is none, or two.
+    """
+    for below in FOLDERS:
+        found = [path for name in NAMES if (path := folder / below / name.format(stem=stem)).is_file()]
+        found = [path for path in found if len(found) == 1 or _is_ours(path)] or found
+        if len(found) > 1:
+            raise UnusableCoords(f"{stem}: {' and '.join(map(str, found))} are both its coords; leave one")
+        if found:
+            return found[0]
+    names = " or ".join(name.format(stem=stem) for name in NAMES)
+    raise UnusableCoords(f"{stem}: there are no coords in {folder}; put {names} there, or into its subfolder patches")
+
+
+def _is_ours(path: Path) -> bool:
+    """Tell whether this package wrote a file of coords."""
+    try:
+        with opened(path) as file:
+            return "fingerprint" in file["coords"].attrs
+    except CANNOT:
+        return False
+
+
+def files_of(folder: Path) -> list[Path]:
+    """Return all files that may hold coords, sorted; empty where there are none."""
+    found = (sorted((folder / below).glob("*.h5")) for below in FOLDERS if (folder / below).is_dir())
+    return next((files for files in found if files), [])
+
+
+def read_coords(path: Path, info: SlideInfo, geometry: Geometry) -> SuppliedCoords:
+    """Return the coords in a file, with the scale that its attributes say.
+
+    The corners keep their order and are level-0 px. Raises UnusableCoords when the file cannot be read or does not say
+    its scale, when a corner lies beyond the slide, or the file is of another slide, patch size or scale.
+    """
+    try:
+        with opened(path) as file:
+            corners, stated = corners_of(file), stated_in(file)
+            columns = _columns(file["coords"])
+    except CANNOT as error:
+        raise UnusableCoords(f"{info.stem}: {path} holds no coords that can be read ({error}); replace it") from error
+    _check_corners(corners, stated, info, path)
+    sampling = _sampling(stated, columns, info, geometry, path)
+    _check_sampling(sampling, info, geometry, path)
+    fraction = np.full(len(corners), np.nan, np.float32)
+    return SuppliedCoords(path, PatchGrid(corners.astype(np.int32), fraction, sampling), int(stated.overlap or 0))
+
+
+def _columns(coords: h5py.Dataset) -> tuple[int, int] | None:
+    """Return the read size and the level of five-column coords, where all rows agree."""
+    if coords.ndim != 2 or coords.shape[1] != 5 or not len(coords):
+        return None
+    read = np.unique(coords[:, 2:], axis=0)
+    return (int(read[0, 0]), int(read[0, 2])) if len(read) == 1 and read[0, 0] == read[0, 1] else None
+
+
+def _check_corners(corners: NDArray[np.int64], stated: Stated, info: SlideInfo, path: Path) -> None:
+    """Raise UnusableCoords for coords of another slide. Sides of 0 px are not known."""
+    size = (info.width, info.height)
+    if not all(size):
+        return
+    if stated.size and stated.size != size:
+        raise UnusableCoords(
+            f"{info.stem}: {path} is of a slide of {stated.size[0]} × {stated.size[1]} px, this one has "
+            f"{size[0]} × {size[1]}; supply its own coords"
+        )
+    beyond = ((corners < 0) | (corners >= size)).any(axis=1)
+    if beyond.any():
+        x, y = corners[beyond][0].tolist()
+        raise UnusableCoords(
+            f"{info.stem}: {int(beyond.sum())} of {len(corners)} patches in {path} begin beyond the slide of "
+            f"{size[0]} × {size[1]} px, the first at ({x}, {y}); supply its own coords, in level-0 px"
+        )
+
+
+def _sampling(
+    stated: Stated, columns: tuple[int, int] | None, info: SlideInfo, geometry: Geometry, path: Path
+) -> Sampling:
+    """Return how the patches are cut: CLAM says a level and px of it, the others px of level 0."""
+    size = round(stated.patch_size or geometry.patch_size)
+    downsample = _downsample(stated, info, size, path)
+    level, read_size = _reading(stated, columns, info, size, downsample)
+    side, step = round(size * downsample), round((size - (stated.overlap or 0)) * downsample)
+    mpp = info.mpp * info.levels[level].downsample * read_size / size
+    return Sampling(size, level, read_size, max(1, side), max(1, step), mpp)
+
+
+def _downsample(stated: Stated, info: SlideInfo, size: int, path: Path) -> float:
+    """Return level-0 px per px of a patch."""
+    if stated.patch_level is not None and stated.patch_size_level0 is None:
+        level = int(stated.patch_level)
+        if not 0 <= level < len(info.levels):
+            raise UnusableCoords(
+                f"{info.stem}: {path} is of level {level}, the slide has {len(info.levels)}; supply its own coords"
+            )
+        return info.levels[level].downsample * (stated.custom_downsample or 1)
+    if not stated.patch_size_level0:
+        raise UnusableCoords(
+            f"{info.stem}: {path} says neither patch_size_level0 nor patch_level, so that the scale of its patches is "
+            "not known; add the attribute patch_size_level0 to coords"
+        )
+    side = stated.patch_size_level0
+    exact = (stated.level0_magnification or 0) / (stated.target_magnification or 1)
+    return exact if abs(exact * size - side) <= 1 else side / size
+
+
+def _reading(
+    stated: Stated, columns: tuple[int, int] | None, info: SlideInfo, size: int, downsample: float
+) -> tuple[int, int]:
+    """Return the level and the side to read: what the file says, or else the coarsest level that has the detail."""
+    if columns and columns[1] < len(info.levels):
+        return columns[1], columns[0]
+    if stated.patch_level is not None and stated.patch_size_level0 is None:
+        return int(stated.patch_level), max(1, round(size * (stated.custom_downsample or 1)))
+    reach = downsample * (1 + MPP_TOLERANCE)
+    level = max((index for index, it in enumerate(info.levels) if it.downsample <= reach), default=0)
+    native = abs(info.levels[level].downsample / downsample - 1) <= MPP_TOLERANCE
+    return level, size if native else max(1, round(size * downsample / info.levels[level].downsample))
+
+
+def _check_sampling(sampling: Sampling, info: SlideInfo, geometry: Geometry, path: Path) -> None:
+    """Raise UnusableCoords for patches of another size or scale than those asked for."""
+    if sampling.patch_size != geometry.patch_size:
+        raise UnusableCoords(
+            f"{info.stem}: the patches in {path} are {sampling.patch_size} px wide, {geometry.patch_size} px are asked "
+            f"for; give the patch size {sampling.patch_size}"
+        )
+    if not 1 / MOST_OFF <= sampling.mpp / geometry.mpp <= MOST_OFF:
+        raise UnusableCoords(
+            f"{info.stem}: the patches in {path} have {sampling.mpp:.4g} µm/px, asked for is {geometry.mpp:.4g} µm/px; "
+            f"give the magnification {10 / sampling.mpp:.3g}"
+        )
+
+
+def first_stated(folder: Path) -> Stated | None:
+    """Return what the first readable file of a folder says of its patches; None where none can be read."""
+    for path in files_of(folder):
+        try:
+            with opened(path) as file:
+                if "coords" in file:
+                    return stated_in(file)
+        except CANNOT:
+            continue
+    return None

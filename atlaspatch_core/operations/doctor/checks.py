@@ -1,0 +1,29 @@
+"""The one table of checks."""
+
+from collections.abc import Iterable
+
+from atlaspatch_core.operations.doctor import hub, machine, slides, software, storage, weights
+from atlaspatch_core.operations.doctor.values import Check, Finding, Subject
+
+
+def _around(subject: Subject) -> Iterable[Finding]:
+    return subject.look_around() if subject.look_around else ()
+
+
+CHECKS = (
+    Check("python", software.python),
+    Check("libraries", software.libraries),
+    Check("extras", software.extras),
+    Check("openslide", software.openslide),
+    Check("cores", machine.cores),
+    Check("memory", machine.memory),
+    Check("torch", machine.torch, 120, "see whether the driver of the GPU answers: run nvidia-smi"),
+    Check("weights", weights.weights, 300, "see whether the disk that holds the weights answers"),
+    Check("hub", hub.hub, 60, "see whether https://huggingface.co, or HF_ENDPOINT, can be reached"),
+    Check("output", storage.writing),
+    Check("locks", storage.locking, 30, storage.NFS),
+    Check("slides", slides.slides, 60, "see whether the drive with the slides answers"),
+    Check("space", storage.space, 120, "see whether the drives with slides and output answer"),
+    Check("dagster", _around, 60, "see whether Dagster's storage answers"),
+)
+"""In the order in which they run and are told."""

@@ -1,0 +1,77 @@
+"""Cores, memory, torch and the device that the project names."""
+
+import os
+from collections.abc import Iterator
+
+from atlaspatch_core.errors import InvalidProject
+from atlaspatch_core.operations.doctor.values import Finding, Subject, fail, ok, warn
+
+FEW_GIGABYTES = 4.0
+"""Below this a slide encoder and the patches that wait for it may not fit."""
+
+
+def cores(subject: Subject) -> Iterator[Finding]:
+    """Say how many cores there are, and how many threads the project asks for."""
+    project, there = subject.project, usable_cores()
+    used = f"; {project.runtime.compute_threads} compute, {project.runtime.readers} read" if project else ""
+    if project and project.runtime.compute_threads > there:
+        cure = "set threads in [runtime] to no more than the cores that this process may use"
+        yield warn("cores", f"{there} cores for this process{used}", cure)
+    else:
+        yield ok("cores", f"{there} cores for this process{used}")
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use; a scheduler or a container may grant fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def memory(_: Subject) -> Iterator[Finding]:
+    """Say how much memory there is."""
+    try:
+        gigabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    except (AttributeError, ValueError, OSError):
+        return  # this system does not say
+    if gigabytes < FEW_GIGABYTES:
+        yield warn("memory", f"{gigabytes:.1f} GB", "lower feature_batch_size, or take a machine with more")
+    else:
+        yield ok("memory", f"{gigabytes:.1f} GB")
+
+
+def torch(subject: Subject) -> Iterator[Finding]:
+    """Load torch, and hold the project's devices against what there is."""
+    import torch
+
+    yield ok("torch", f"{torch.__version__}, {_built_for()}, {torch.get_num_threads()} threads by itself")
+    runtime = subject.project.runtime if subject.project else None
+    names = (runtime.device, runtime.feature_device) if runtime else ("cuda",)
+    for name in dict.fromkeys(filter(None, names)):
+        yield device(name, asked=runtime is not None)
+
+
+def device(name: str, *, asked: bool = True) -> Finding:
+    """Say whether a device is there, and its memory; ``asked``: whether a project names it."""
+    import torch
+
+    from atlaspatch_core.encoders.devices import resolve_device
+
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not present.get(name.partition(":")[0], True):
+        cure = 'install a torch for this GPU and its driver, or set device = "cpu" in [runtime]'
+        missing = warn("device", f"{name} is not there: everything computes on the CPU", cure)
+        return missing if asked else ok("device", "cpu: there is no GPU")
+    try:
+        found = resolve_device(name)
+    except InvalidProject as error:
+        return fail("device", str(error), "correct device in [runtime]")
+    if found.type != "cuda":
+        return ok("device", name)
+    free, total = torch.cuda.mem_get_info(found)
+    gpu = torch.cuda.get_device_properties(found).name
+    return ok("device", f"{name}: {gpu}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free")
+
+
+def _built_for() -> str:
+    import torch
+
+    return f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built without CUDA"

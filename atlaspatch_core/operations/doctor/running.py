@@ -1,0 +1,43 @@
+"""Running checks: one that hangs or breaks stops no other."""
+
+from collections.abc import Iterable, Iterator
+from queue import Empty, SimpleQueue
+from threading import Thread
+from time import monotonic
+
+from atlaspatch_core.operations.doctor.values import Check, Finding, Subject, fail
+
+
+def examine(checks: Iterable[Check], subject: Subject) -> Iterator[Finding]:
+    """Yield what the checks find, in their order, as it comes."""
+    for check in checks:
+        yield from _within(check, subject)
+
+
+def _within(check: Check, subject: Subject) -> Iterator[Finding]:
+    """Yield what one check finds until its time is over.
+
+    It runs in a thread that nobody waits for any longer then: a read from a dead network drive cannot be interrupted.
+    """
+    found: SimpleQueue[Finding | None] = SimpleQueue()
+    Thread(target=_look, args=(check, subject, found), name=check.name, daemon=True).start()
+    deadline = monotonic() + check.seconds
+    while True:
+        try:
+            finding = found.get(timeout=max(0.0, deadline - monotonic()))
+        except Empty:
+            yield fail(check.name, f"no answer within {check.seconds:g} s", check.hint)
+            return
+        if finding is None:
+            return
+        yield finding
+
+
+def _look(check: Check, subject: Subject, found: "SimpleQueue[Finding | None]") -> None:
+    try:
+        for finding in check.look(subject):
+            found.put(finding)
+    except Exception as error:  # a check that breaks a library in a way nobody foresaw is a finding like any other
+        found.put(fail(check.name, f"the check itself failed: {error!r}", "report this with the output of --json"))
+    finally:
+        found.put(None)

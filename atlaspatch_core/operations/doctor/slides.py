@@ -1,0 +1,61 @@
+"""The project's slides: found, told apart, and the first few opened."""
+
+from collections.abc import Iterator, Sequence
+
+from atlaspatch_core.config.project import Project
+from atlaspatch_core.discovery.find import Discovery, SlideSource, find_slides, open_source
+from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.operations.doctor.values import Finding, Subject, fail, ok, warn
+from atlaspatch_core.slides.slide import Region
+
+OPENED = 3
+"""Slides that are opened, the first ones."""
+SIDE = 64
+"""px of the corner that is read of each."""
+SHOWN = 3
+"""Errors that are told."""
+
+
+def slides(subject: Subject) -> Iterator[Finding]:
+    """Find the slides and open the first few."""
+    project = subject.project
+    if project is None:
+        return
+    try:
+        found = find_slides(project)
+    except AtlasPatchError as error:
+        yield fail("slides", str(error), "correct [slides] in the project file")
+        return
+    yield _told(found)
+    if found.sources:
+        yield _opened(project, found.sources)
+
+
+def _told(found: Discovery) -> Finding:
+    text = f"{len(found.sources):,} slide{'' if len(found.sources) == 1 else 's'} found"
+    if not found.clashes:
+        return ok("slides", text)
+    names = ", ".join(clash.stem for clash in found.clashes[:SHOWN])
+    cure = "rename or move all but one of each; 'atlaspatch status' names the files"
+    return warn("slides", f"{text}; of {len(found.clashes):,} stems there are several files: {names}", cure)
+
+
+def _opened(project: Project, sources: Sequence[SlideSource]) -> Finding:
+    errors = [text for source in sources[:OPENED] if (text := _error(project, source))]
+    tried = len(sources[:OPENED])
+    if not errors:
+        return ok("opening", f"the first {tried} can be read" if tried > 1 else "the first can be read")
+    shown = "; ".join(errors[:SHOWN])
+    level = fail if len(errors) == tried else warn
+    return level("opening", f"{len(errors)} of the first {tried} cannot be read: {shown}", "see what each of them says")
+
+
+def _error(project: Project, source: SlideSource) -> str:
+    """Return why a slide cannot be read, or an empty text."""
+    try:
+        with open_source(source, project.slides) as slide:
+            last = len(slide.info.levels) - 1
+            slide.read_region(Region(0, 0, last, SIDE, SIDE))
+    except AtlasPatchError as error:
+        return str(error)
+    return ""

@@ -1,0 +1,188 @@
+"""What it takes to make stale or missing outputs: slides, cases, patches, hours and gigabytes, from measured rates."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from atlaspatch_core.fingerprint import canonical_json, short_hash
+from atlaspatch_core.operations.rates import MEASURED, Rate, device_of, rates_of_runs, read_measured
+from atlaspatch_core.storage.hdf5 import COORDS
+from atlaspatch_core.storage.store import Store
+from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.validity.recipe import Recipe
+from atlaspatch_core.validity.states import Validity, read_results
+
+__all__ = ["ASSUMED", "MEASURED", "Estimate", "Part", "Rate", "estimate", "hours", "usual_rate"]
+
+NOTHING = "nothing to do"
+OF_CASES = "patient_embedding"
+"""The kind of step of which there is one output a case, not a slide."""
+BYTES_PER_FEATURE = 4
+USUAL_DIM = 1536
+"""Of a patch encoder whose dim is asked of its network."""
+USUAL_PATCHES = 10_000
+"""Of a slide, where no slide of the project has coords yet and none was measured."""
+SECONDS_PER_SLIDE: Mapping[str, float] = {
+    "slide": 0.1,
+    "tissue_mask": 1.0,
+    "patch_coords": 0.3,
+    "slide_embedding": 0.1,
+    OF_CASES: 0.1,
+}
+"""Or per case. Assumed for want of own rates: a guess at two CPU cores and a segmenter without a network, and said to
+be one."""
+PATCHES_PER_SECOND = 30.0
+"""Assumed for want of own rates: a guess at a small network on two CPU cores, and said to be one."""
+ASSUMED = "assumed: nothing was measured here yet"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one step takes."""
+
+    step: Step
+    slides: int
+    """Cases, of embeddings of cases."""
+    patches: int
+    """To be encoded; 0 but for features."""
+    rate: Rate
+    seconds: float
+    gigabytes: float
+    patches_from: str = ""
+    """How the patches are known: counted, taken as a mean, or assumed; empty but for features."""
+
+    @property
+    def unit(self) -> str:
+        """What the rate counts."""
+        return {"patch_features": "patches", OF_CASES: "cases"}.get(self.step.kind, "slides")
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What the outputs take."""
+
+    slides: int
+    outputs: Mapping[Step, int]
+    """Slides, or cases, by step."""
+    patches: int
+    """To be encoded, counted once per patch encoder."""
+    seconds: float
+    gigabytes: float
+    """Of features, written anew."""
+    assumed: tuple[Step, ...] = ()
+    """Steps whose rate nobody measured yet."""
+    parts: tuple[Part, ...] = ()
+    """Step by step, in the order in which they were asked for."""
+    cases: int = 0
+
+    @property
+    def text(self) -> str:
+        """The estimate in one sentence."""
+        if not self.parts:
+            return NOTHING
+        steps = ", ".join(f"{count} × {step}" for step, count in self.outputs.items())
+        sizes = f"{self.patches:,} patches, about {hours(self.seconds)}, {self.gigabytes:.3g} GB of features"
+        rest = f"; no rate was measured yet for {', '.join(map(str, self.assumed))}" if self.assumed else ""
+        what = " and ".join([_slides(self.slides)] * bool(self.slides) + [_cases(self.cases)] * bool(self.cases))
+        return f"{what} ({steps}): {sizes}{rest}"
+
+    @property
+    def numbers(self) -> dict[str, int | float]:
+        """Return the measures under plain names."""
+        hours_ = {"hours": self.seconds / 3600, "gigabytes": self.gigabytes}
+        return {"slides": self.slides, "outputs": sum(self.outputs.values()), "patches": self.patches, **hours_}
+
+
+def hours(seconds: float) -> str:
+    """Return a time in the unit in which it is easily grasped."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+
+
+def estimate(recipe: Recipe, wanted: Iterable[Validity], rates: Mapping[Step, Rate]) -> Estimate:
+    """Return what it takes to make these outputs.
+
+    Rates that are not among ``rates`` are those that ``atlaspatch estimate --measure`` left in the output folder, else
+    those of earlier runs there, else assumed. Patches are counted from the coords that lie there; slides without coords
+    count as they were measured, or as the mean of the others. Encoders that share a pass over the pixels count as if
+    they did not, so the time is an upper bound.
+    """
+    stems: defaultdict[Step, list[str]] = defaultdict(list)
+    for validity in wanted:
+        stems[validity.step].append(validity.stem)
+    known = {**rates_of_runs(recipe), **measured_rates(recipe), **rates} if stems else {}
+    parts = tuple(_part(recipe, step, of_step, known.get(step) or usual_rate(step)) for step, of_step in stems.items())
+    return Estimate(
+        slides=len({stem for step, of_step in stems.items() if step.kind != OF_CASES for stem in of_step}),
+        outputs={part.step: part.slides for part in parts},
+        patches=sum(part.patches for part in parts),
+        seconds=sum(part.seconds for part in parts),
+        gigabytes=sum(part.gigabytes for part in parts),
+        assumed=tuple(part.step for part in parts if part.rate.source == ASSUMED),
+        parts=parts,
+        cases=len({stem for step, of_step in stems.items() if step.kind == OF_CASES for stem in of_step}),
+    )
+
+
+def measured_rates(recipe: Recipe) -> dict[Step, Rate]:
+    """Return the rates that were measured on purpose, as the output folder remembers them."""
+    measured = read_measured(recipe.project.output, device_of(recipe))
+    rates = measured.rates if measured else {}
+    return {stage.step: rates[str(stage.step)] for stage in recipe.stages if str(stage.step) in rates}
+
+
+def usual_rate(step: Step) -> Rate:
+    """Return what is assumed of a step that was never measured."""
+    per_second = PATCHES_PER_SECOND if step.kind == "patch_features" else 1 / SECONDS_PER_SLIDE[step.kind]
+    return Rate(per_second, ASSUMED)
+
+
+def decided_by(recipe: Recipe) -> str:
+    """Return a hash of what decides how many patches slides have. Raises MissingWeights."""
+    kinds = ("tissue_mask", "patch_coords")
+    return short_hash(canonical_json([stage.spec for stage in recipe.stages if stage.step.kind in kinds]))
+
+
+def sampled_patches(recipe: Recipe) -> Mapping[str, Mapping[str, int]]:
+    """Return geometry to stem to patches, as measured on purpose with these masks and geometries; else nothing."""
+    measured = read_measured(recipe.project.output, device_of(recipe))
+    return measured.patches if measured and measured.decided_by == decided_by(recipe) else {}
+
+
+def _slides(count: int) -> str:
+    return f"{count:,} slide{'' if count == 1 else 's'}"
+
+
+def _cases(count: int) -> str:
+    return f"{count:,} case{'' if count == 1 else 's'}"
+
+
+def _part(recipe: Recipe, step: Step, stems: list[str], rate: Rate) -> Part:
+    if step.kind != "patch_features":
+        return Part(step, len(stems), 0, rate, len(stems) / rate.per_second, 0.0)
+    patches, told = _patches(recipe, step, stems)
+    size = patches * _dim(recipe, step) * BYTES_PER_FEATURE / 1e9
+    return Part(step, len(stems), patches, rate, patches / rate.per_second, size, told)
+
+
+def _patches(recipe: Recipe, step: Step, stems: list[str]) -> tuple[int, str]:
+    """Return the number of patches of the slides of a features step, and how it is known."""
+    stored = read_results(Store(recipe.project.output), step.geometry).items()
+    counted = {stem: it[COORDS][1] for stem, it in stored if COORDS in it}
+    known = dict(sampled_patches(recipe).get(step.geometry, {})) | counted
+    mean = sum(known.values()) / len(known) if known else USUAL_PATCHES
+    missing = sum(stem not in known for stem in stems)
+    told = [f"counted for {_slides(len(stems) - missing)}"] if missing < len(stems) else []
+    of = f"the mean of {len(known)}" if known else "assumed: no slide was measured yet"
+    told += [f"{_slides(missing)} as {mean:,.0f} each, {of}"] if missing else []
+    return round(sum(known.get(stem, mean) for stem in stems)), "; ".join(told)
+
+
+def _dim(recipe: Recipe, step: Step) -> int:
+    """Return the dim of an encoder: declared, or that of stored features, or a usual one."""
+    stage = recipe.stage(step)
+    if stage.encoder is None or stage.encoder.dim:
+        return (stage.encoder.dim or 0) if stage.encoder else 0
+    stored = read_results(Store(recipe.project.output), step.geometry).values()
+    return next((found[stage.dataset][2] for found in stored if stage.dataset in found), USUAL_DIM)

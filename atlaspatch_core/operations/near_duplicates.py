@@ -1,0 +1,53 @@
+"""One slide under two names: embeddings that are all but equal."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from atlaspatch_core.storage.store import Store
+from atlaspatch_core.validity.recipe import Stage
+
+SAME_SLIDE = 0.99999
+"""Cosine of two embeddings from which on they are taken for one slide."""
+VECTORS = 4096
+"""Embeddings compared at a time."""
+
+
+def find_twins(store: Store, stage: Stage, stems: Sequence[str], among: Sequence[str]) -> dict[str, list[str]]:
+    """Return, for each of ``stems`` whose embedding can be read, the slides ``among`` which it is, under another name.
+
+    Embeddings are read once each; some thousand of them are in memory beside those of ``stems``.
+    """
+    names, vectors = _unit_vectors(store, stage, stems)
+    twins: dict[str, list[str]] = {name: [] for name in names}
+    for start in range(0, len(among) if names else 0, VECTORS):
+        others, block = _unit_vectors(store, stage, among[start : start + VECTORS])
+        if not others or block.shape[1] != vectors.shape[1]:
+            continue
+        for row, column in zip(*np.nonzero(vectors @ block.T > SAME_SLIDE), strict=True):
+            if names[row] != others[column]:
+                twins[names[row]].append(others[column])
+    return twins
+
+
+def _unit_vectors(store: Store, stage: Stage, stems: Iterable[str]) -> tuple[list[str], NDArray[np.float64]]:
+    """Return the stems that have an embedding, and those at length 1, float64, shape (n, dim)."""
+    found = {
+        stem: vector for stem in stems if (vector := _embedding(store.h5(stem, stage.step.geometry), stage)) is not None
+    }
+    dim = max(map(len, found.values()), default=0)
+    alike = {stem: vector for stem, vector in found.items() if len(vector) == dim}
+    return list(alike), np.array(list(alike.values()), np.float64).reshape(len(alike), dim)
+
+
+def _embedding(path: Path, stage: Stage) -> NDArray[np.float64] | None:
+    try:
+        with h5py.File(path, "r") as file:
+            vector = np.asarray(file[stage.dataset][()], np.float64).ravel()  # type: ignore[index]
+    except (OSError, KeyError):
+        return None
+    norm = np.linalg.norm(vector)
+    return vector / norm if np.isfinite(norm) and norm > 0 else None

@@ -1,0 +1,88 @@
+"""What killed processes left half-written in the output folder of a project."""
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from atlaspatch_core.config.project import Project
+from atlaspatch_core.storage.atomic import half_written, remove_orphan
+from atlaspatch_core.storage.slide_index import INDEX_FOLDER
+from atlaspatch_core.storage.store import Store
+
+DRAFT = re.compile(r".+\.json\.(?P<pid>\d+)")
+"""A cache that a process writes anew, named with its number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """A half-written file."""
+
+    path: Path
+    bytes: int
+    hours: float
+    """Since it was last written to."""
+    stays: str
+    """Why it is not removed; empty where it is."""
+
+
+def prune(project: Project, *, least_minutes: float, dry_run: bool) -> list[Leftover]:
+    """Remove half-written files that nobody writes to; return all there are, in a dry run as they would fare.
+
+    A file stays while a process holds the lock of its slide, and until ``least_minutes`` have passed since it was last
+    written to: on a network drive a lock of another machine may not be seen.
+    """
+    found = []
+    for home, path in _half_written(project):
+        try:
+            stat = path.stat()
+        except FileNotFoundError:
+            continue
+        minutes = (time.time() - stat.st_mtime) / 60
+        stays = f"younger than {least_minutes:g} minutes" if minutes < least_minutes else ""
+        if not stays and not _remove(home, path, for_real=not dry_run):
+            stays = "a process writes to it"
+        found.append(Leftover(path, stat.st_size, minutes / 60, stays))
+    return found
+
+
+def _half_written(project: Project) -> Iterator[tuple[Path, Path]]:
+    """Yield the folder whose locks count, and the file."""
+    output, names = project.output, [geometry.name for geometry in project.geometry]
+    homes = [output, *(output / name for name in names if name)]
+    for folder in (output, *Store(output).folders(names), *_subfolders(homes, "images")):
+        yield from ((output, path) for path in half_written(folder))
+    for folder in _subfolders(homes, "patient_features"):
+        yield from ((folder, path) for path in half_written(folder))
+    index = output / INDEX_FOLDER
+    drafts = sorted(index.iterdir()) if index.is_dir() else []
+    yield from ((output, path) for path in drafts if DRAFT.fullmatch(path.name))
+
+
+def _subfolders(homes: list[Path], name: str) -> Iterator[Path]:
+    for home in homes:
+        folder = home / name
+        yield from sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else ()
+
+
+def _remove(home: Path, path: Path, *, for_real: bool) -> bool:
+    draft = DRAFT.fullmatch(path.name)
+    if draft is None:
+        return remove_orphan(home, path, for_real=for_real)
+    if _alive(int(draft["pid"])):
+        return False
+    if for_real:
+        path.unlink(missing_ok=True)
+    return True
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True

@@ -1,0 +1,137 @@
+"""Slides as the files of the output folder tell of them: records, GeoJSON and HDF5; no slide is opened."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from atlaspatch_core.config.project import Project
+from atlaspatch_core.config.sections import Geometry
+from atlaspatch_core.discovery.find import Discovery, find_slides
+from atlaspatch_core.errors import NoSlides, UnreadableOutput
+from atlaspatch_core.operations.report.values import Cohort, Failures, SlideSummary
+from atlaspatch_core.operations.tracking.project_status import overview
+from atlaspatch_core.slides.slide import SlideInfo
+from atlaspatch_core.storage.hdf5 import COORDS, Kept, read_array
+from atlaspatch_core.storage.records import Record
+from atlaspatch_core.storage.slide_index import Known, read_known
+from atlaspatch_core.storage.store import Store
+from atlaspatch_core.tissue.contours import read_geojson
+from atlaspatch_core.tissue.segmenters import polygon_numbers
+from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.validity.recipe import Recipe
+from atlaspatch_core.validity.states import State, Validity
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What is read once for all slides."""
+
+    recipe: Recipe
+    store: Store
+    known: Known
+    found: Discovery
+    states: Mapping[str, list[Validity]]
+    """Stem to the states of its outputs."""
+
+
+def gather(recipe: Recipe, failures: Failures | None = None) -> Cohort:
+    """Return all slides that lie in the project's folders or were worked on, sorted by stem.
+
+    Their states are those that ``atlaspatch status`` shows. ``failures`` are what was told elsewhere of slides that
+    failed; what the files themselves say is added.
+    """
+    found, store = _discover(recipe.project), Store(recipe.project.output)
+    known = read_known(store)
+    sources = {source.stem for source in found.sources} | {clash.stem for clash in found.clashes}
+    states: dict[str, list[Validity]] = {}
+    for validity in overview(recipe, found, failures, recorded=True, known=known).outputs:
+        states.setdefault(validity.stem, []).append(validity)
+    gathered = Gathered(recipe, store, known, found, states)
+    slides = (replace(summarise(stem, gathered), present=stem in sources) for stem in states)
+    return Cohort(tuple(stage.step for stage in recipe.stages), tuple(slides))
+
+
+def _discover(project: Project) -> Discovery:
+    try:
+        return find_slides(project)
+    except NoSlides:
+        return Discovery(())
+
+
+def summarise(stem: str, gathered: Gathered) -> SlideSummary:
+    """Return what the files tell of one slide."""
+    summary = SlideSummary(stem, tuple(gathered.states[stem]))
+    try:
+        record = gathered.store.read_record(stem)
+    except UnreadableOutput:
+        return summary
+    polygons = gathered.known.polygons.get(stem)
+    summary = replace(
+        summary,
+        info=record.slide.info if record.slide else None,
+        edited=bool(polygons and record.tissue_mask and not record.tissue_mask.made(polygons)),
+        mask=_mask_numbers(stem, gathered.store, record, polygons),
+    )
+    for geometry in gathered.recipe.project.geometry:
+        summary = _with_geometry(summary, geometry, gathered)
+    return _with_picture(summary, gathered.store, polygons)
+
+
+def _mask_numbers(stem: str, store: Store, record: Record, polygons: str | None) -> Mapping[str, float]:
+    """Return the numbers of the polygons as they lie there."""
+    if polygons is None:
+        return {}
+    if record.tissue_mask and record.tissue_mask.polygons == polygons:
+        return record.tissue_mask.numbers
+    return polygon_numbers(read_geojson(store.geojson(stem)), record.slide.info) if record.slide else {}
+
+
+def _with_geometry(summary: SlideSummary, geometry: Geometry, gathered: Gathered) -> SlideSummary:
+    """Return the summary with patches and embeddings of one geometry, from one file."""
+    try:
+        kept = gathered.store.kept(summary.stem, geometry.name)
+        embeddings = dict(_embeddings(gathered.recipe, geometry, kept))
+    except UnreadableOutput as error:
+        return _damaged(summary, geometry, str(error))
+    if COORDS not in kept:
+        return summary
+    patches = {**summary.patches, geometry.name: kept[COORDS].shape[0]}
+    return replace(summary, patches=patches, embeddings={**summary.embeddings, **embeddings})
+
+
+def _damaged(summary: SlideSummary, geometry: Geometry, why: str) -> SlideSummary:
+    """Return the summary with the coords of a geometry failed: its file cannot be read."""
+    coords = Step("patch_coords", None, geometry.name)
+    outputs = (replace(it, state=State.FAILED, why=why) if it.step == coords else it for it in summary.outputs)
+    return replace(summary, outputs=tuple(outputs))
+
+
+def _embeddings(
+    recipe: Recipe, geometry: Geometry, kept: Mapping[str, Kept]
+) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    for stage in recipe.of("slide_embedding", geometry):
+        if stage.dataset in kept:
+            yield str(stage.step), np.asarray(read_array(kept[stage.dataset].path, stage.dataset), np.float32)
+
+
+def _with_picture(summary: SlideSummary, store: Store, polygons: str | None) -> SlideSummary:
+    path = store.small_picture(summary.stem, "mask")
+    if path.is_file():
+        return replace(summary, picture=path)
+    if summary.info is None or polygons is None:
+        return summary
+    return replace(summary, outlines=svg_path(read_geojson(store.geojson(summary.stem)), summary.info))
+
+
+def svg_path(polygons: Sequence[shapely.Polygon], info: SlideInfo) -> str:
+    """Return the outlines as an SVG path, level-0 px, without detail that a picture of 300 px cannot show."""
+    simple = shapely.simplify(list(polygons), max(info.width, info.height) / 300).tolist()
+    rings = [ring for piece in simple for ring in (piece.exterior, *piece.interiors)]
+    return "".join(f"M{_points(ring)}Z" for ring in rings if not ring.is_empty)
+
+
+def _points(ring: shapely.LinearRing) -> str:
+    return "L".join(f"{x:.0f} {y:.0f}" for x, y in shapely.get_coordinates(ring).tolist())

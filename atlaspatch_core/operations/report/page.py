@@ -1,0 +1,92 @@
+"""The page: everything that the template shows, and the template filled in."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import jinja2
+
+from atlaspatch_core import __version__
+from atlaspatch_core.config.project import Project
+from atlaspatch_core.operations.report import charts
+from atlaspatch_core.operations.report.cards import Card, make_cards, scanner
+from atlaspatch_core.operations.report.embeddings import EmbeddingMap, embedding_maps
+from atlaspatch_core.operations.report.outliers import find_outliers, measures
+from atlaspatch_core.operations.report.values import Cohort
+from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.validity.states import State
+
+
+@dataclass(frozen=True, slots=True)
+class Scatter:
+    """One map of embeddings as it is drawn."""
+
+    of: EmbeddingMap
+    points: tuple[charts.Point, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What the template shows."""
+
+    output: Path
+    """Folder of the outputs."""
+    made_at: str
+    version: str
+    cohort: Cohort
+    cards: tuple[Card, ...]
+    """In the order of the page: those to look at first."""
+    coverage: tuple[tuple[Step, Mapping[State, int]], ...]
+    """Of every step, how many slides are in which state."""
+    histograms: tuple[charts.Histogram, ...]
+    scanners: tuple[charts.Share, ...]
+    maps: tuple[Scatter, ...]
+
+    @property
+    def by_stem(self) -> dict[str, Card]:
+        """Return stem to card."""
+        return {card.summary.stem: card for card in self.cards}
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """Stems of slides with an output that could not be made."""
+        return tuple(dict.fromkeys(output.stem for output in self.cohort.failures))
+
+    @property
+    def odd(self) -> tuple[str, ...]:
+        """Stems of slides that are unlike the others."""
+        return tuple(card.summary.stem for card in self.cards if card.outliers)
+
+
+def make_page(cohort: Cohort, project: Project, folder: Path) -> Page:
+    """Return the page of a cohort; ``folder`` is where it will lie."""
+    maps = embedding_maps(cohort.slides)
+    numbers = measures(cohort.slides, maps)
+    outliers = find_outliers(cohort.slides, numbers, maps, project.quality)
+    return Page(
+        project.output.resolve(),
+        datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        __version__,
+        cohort,
+        make_cards(cohort, outliers, maps, folder),
+        _coverage(cohort),
+        tuple(map(charts.histogram, numbers)),
+        charts.shares(scanner(slide) for slide in cohort.slides if slide.info),
+        tuple(Scatter(each, charts.points(each)) for each in maps),
+    )
+
+
+def _coverage(cohort: Cohort) -> tuple[tuple[Step, Mapping[State, int]], ...]:
+    columns = (Counter(slide.outputs[index].state for slide in cohort.slides) for index in range(len(cohort.steps)))
+    return tuple(zip(cohort.steps, columns, strict=True))
+
+
+def render(page: Page) -> str:
+    """Return the page as HTML that needs nothing beside it, but for linked pictures."""
+    loader = jinja2.PackageLoader("atlaspatch_core.operations.report", "template")
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.get_template("page.html").render(page=page, State=State, text=charts.text)

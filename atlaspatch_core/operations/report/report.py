@@ -1,0 +1,86 @@
+"""The report written: the page in the output folder, its figures, and a small picture of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from atlaspatch_core.operations.report.cohort import gather
+from atlaspatch_core.operations.report.page import Page, make_page, render
+from atlaspatch_core.operations.report.values import Failures
+from atlaspatch_core.pipeline.preview import Picture, encode_small_jpeg
+from atlaspatch_core.storage.atomic import replacing
+from atlaspatch_core.validity.recipe import Recipe
+from atlaspatch_core.validity.states import State
+
+FILE_NAME = "cohort_report.html"
+COLUMNS, ROWS, SIDE = 6, 4, 96
+"""Pictures of the contact sheet, and the side of each, px."""
+MOST_BYTES = 8000
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A report that was written."""
+
+    path: Path
+    numbers: dict[str, int]
+    """Counts of slides and outputs."""
+    picture: bytes
+    """JPEG of at most 8 kB: the slides to look at first; empty where no slide has a picture."""
+
+
+def write_report(recipe: Recipe, failures: Failures | None = None, path: Path | None = None) -> Report:
+    """Write the page about all slides of a project; ``path`` is ``<output>/cohort_report.html`` by default.
+
+    Records, GeoJSON and HDF5 files are read; no slide is opened. ``failures`` are those that were told elsewhere, such
+    as in Dagster. Raises OSError or UnwritableOutput when the page cannot be written.
+    """
+    target = path or recipe.project.output / FILE_NAME
+    target.parent.mkdir(parents=True, exist_ok=True)
+    cohort = gather(recipe, failures)
+    page = make_page(cohort, recipe.project, target.parent)
+    with replacing(target) as temporary:
+        temporary.write_text(render(page), encoding="utf-8")
+    return Report(target, numbers(page), contact_sheet(page))
+
+
+def numbers(page: Page) -> dict[str, int]:
+    """Return what the page counts."""
+    states = [output.state for slide in page.cohort.slides for output in slide.outputs]
+    return {
+        "slides": len(page.cohort.slides),
+        "failed_slides": len(page.failed),
+        "odd_slides": len(page.odd),
+        **{f"outputs_{state}": states.count(state) for state in State},
+        "patches": sum(count for slide in page.cohort.slides for count in slide.patches.values()),
+        "slides_in_map": max((len(each.points) for each in page.maps), default=0),
+    }
+
+
+def contact_sheet(page: Page) -> bytes:
+    """Return the pictures of the first slides of the page side by side."""
+    paths = [card.summary.picture for card in page.cards if card.summary.picture][: COLUMNS * ROWS]
+    tiles = [tile for tile in map(_tile, paths) if tile is not None]
+    if not tiles:
+        return b""
+    columns = min(COLUMNS, len(tiles))
+    blank = np.full((SIDE, SIDE, 3), 255, np.uint8)
+    tiles += [blank] * (-len(tiles) % columns)
+    rows = [np.hstack(tiles[start : start + columns]) for start in range(0, len(tiles), columns)]
+    return encode_small_jpeg(np.vstack(rows), MOST_BYTES)
+
+
+def _tile(path: Path) -> Picture | None:
+    """Return a picture in the middle of a square; None where it is no picture."""
+    read = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR_RGB)
+    if read is None:
+        return None
+    factor = (SIDE - 4) / max(read.shape[:2])
+    size = max(1, round(read.shape[1] * factor)), max(1, round(read.shape[0] * factor))
+    small = cv2.resize(read, size, interpolation=cv2.INTER_AREA)
+    tile = np.full((SIDE, SIDE, 3), 255, np.uint8)
+    top, left = (SIDE - small.shape[0]) // 2, (SIDE - small.shape[1]) // 2
+    tile[top : top + small.shape[0], left : left + small.shape[1]] = small
+    return tile

@@ -1,0 +1,164 @@
+"""The status of a folder as one page: which output of which slide is there, and why not; it opens from disk."""
+
+import base64
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import groupby
+from pathlib import Path
+from urllib.parse import quote
+
+import jinja2
+
+from atlaspatch_core import __version__
+from atlaspatch_core.operations.tracking.project_status import Overview
+from atlaspatch_core.operations.tracking.runs import RUNNING, RunFile
+from atlaspatch_core.operations.tracking.summary import told
+from atlaspatch_core.storage.atomic import replacing
+from atlaspatch_core.storage.file_index import list_files
+from atlaspatch_core.storage.store import Store
+from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.validity.recipe import Stage
+from atlaspatch_core.validity.states import State, Validity
+
+MOST_EMBEDDED = 100
+"""Slides up to which thumbnails, at most 8 kB each, are part of the page; beyond, they are linked."""
+SYMBOLS = {State.FRESH: "✓", State.STALE: "↻", State.MISSING: "·", State.FAILED: "✗"}
+MEANINGS = {
+    State.FRESH: "may be used",
+    State.STALE: "is not what is asked for now",
+    State.MISSING: "was not made",
+    State.FAILED: "could not be made",
+}
+ORDER = {State.FAILED: 0, State.STALE: 1, State.MISSING: 2, State.FRESH: 3}
+"""How a column of states sorts: what needs somebody first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A slide on the page."""
+
+    stem: str
+    outputs: tuple[Validity, ...]
+    picture: str
+    """URL or data URL, empty where there is no picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run in words."""
+
+    run_id: str
+    status: str
+    kind: str
+    """``good``, ``busy`` or ``bad``."""
+    symbol: str
+    tool: str
+    started: str
+    ended: str
+    slides: str
+    cases: str
+    """Empty where the run had none."""
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class StatusPage:
+    """What the template shows."""
+
+    output: Path
+    made_at: str
+    version: str
+    runs: tuple[Run, ...]
+    coverage: tuple[tuple[Step, Mapping[State, int]], ...]
+    """Of every step, how many slides are in which state."""
+    rows: tuple[Row, ...]
+    case_coverage: tuple[tuple[Step, Mapping[State, int]], ...]
+    """Of every embedding of cases, how many cases are in which state."""
+    cases: tuple[Row, ...]
+    """Without pictures."""
+
+
+def write_status_page(seen: Overview, path: Path) -> dict[str, int]:
+    """Write the page; return the numbers of slides, of cases if there are any, and of outputs in each state.
+
+    Raises OSError, UnwritableOutput.
+    """
+    page = status_page(seen, path.absolute().parent)
+    with replacing(path) as temporary:
+        temporary.write_text(render(page), encoding="utf-8", errors="backslashreplace")
+    states = Counter(output.state for output in (*seen.outputs, *seen.cases))
+    cases = {"cases": len(page.cases)} if page.cases else {}
+    return {"slides": len(page.rows)} | cases | {f"outputs {state}": states[state] for state in State}
+
+
+def status_page(seen: Overview, folder: Path) -> StatusPage:
+    """Return the page; ``folder`` is where it will lie, and thumbnails are linked from there."""
+    store = Store(seen.recipe.project.output)
+    slides = _by_stem(seen.outputs)
+    pictures = dict(_pictures(list(slides), store, folder))
+    return StatusPage(
+        store.output.resolve(),
+        datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        __version__,
+        tuple(map(_run, seen.runs)),
+        _coverage(seen.recipe.stages, seen.outputs),
+        tuple(Row(stem, outputs, pictures.get(stem, "")) for stem, outputs in slides.items()),
+        _coverage(seen.recipe.cases, seen.cases),
+        tuple(Row(case_id, outputs, "") for case_id, outputs in _by_stem(seen.cases).items()),
+    )
+
+
+def _by_stem(found: Iterable[Validity]) -> dict[str, tuple[Validity, ...]]:
+    return {stem: tuple(outputs) for stem, outputs in groupby(found, lambda it: it.stem)}
+
+
+def _coverage(stages: Iterable[Stage], found: Iterable[Validity]) -> tuple[tuple[Step, Mapping[State, int]], ...]:
+    counts = {stage.step: Counter[State]() for stage in stages}
+    for output in found:
+        counts[output.step][output.state] += 1
+    return tuple(counts.items())
+
+
+def _pictures(stems: list[str], store: Store, folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield stem and URL of the thumbnails there are."""
+    embed = len(stems) <= MOST_EMBEDDED
+    there = list_files(store.thumbnail("any").parent, ".jpg")
+    for stem in stems:
+        small = store.small_picture(stem, "mask")
+        if embed and small.is_file():
+            yield stem, f"data:image/jpeg;base64,{base64.b64encode(small.read_bytes()).decode()}"
+        elif stem in there:
+            yield stem, quote(Path(os.path.relpath(store.thumbnail(stem).absolute(), folder)).as_posix())
+
+
+def _run(run: RunFile) -> Run:
+    it = run.values
+    failed = any((it.get(of) or {}).get("failed") for of in ("slides", "cases"))
+    good = run.status == "completed" and not failed
+    kind, symbol = ("good", "✓") if good else ("busy", "▶") if run.status == RUNNING else ("bad", "✗")
+    status = f"{run.status}, with failures" if run.status == "completed" and failed else run.status
+    return Run(
+        run.run_id,
+        status,
+        kind,
+        symbol,
+        tool=str(it.get("tool") or ""),
+        started=str(it.get("started_at") or ""),
+        ended=str(it.get("finished_at") or ""),
+        slides=told(it.get("slides") or {}),
+        cases=told(it["cases"]) if it.get("cases") else "",
+        error=str(it.get("error") or ""),
+    )
+
+
+def render(page: StatusPage) -> str:
+    """Return the page as HTML that needs nothing beside it, but for linked thumbnails."""
+    loader = jinja2.PackageLoader("atlaspatch_core.operations.report", "template")
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    words = {"State": State, "symbols": SYMBOLS, "meanings": MEANINGS, "order": ORDER}
+    return environment.get_template("status.html").render(page=page, **words)

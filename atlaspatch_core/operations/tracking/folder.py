@@ -1,0 +1,161 @@
+"""All state files of an output folder: read through a cache, written under the lock."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from atlaspatch_core.operations.tracking.json_files import epoch_of, lock_of, read_json, sweep_drafts, write_json
+from atlaspatch_core.operations.tracking.states import (
+    State,
+    described_slide,
+    is_news,
+    look_again,
+    new_state,
+    state_path,
+    summarise,
+    take,
+    usable,
+)
+from atlaspatch_core.operations.tracking.tasks import TASKS
+from atlaspatch_core.slides.slide import stem_of
+from atlaspatch_core.storage.file_index import FileIndex, list_files
+from atlaspatch_core.storage.slide_index import INDEX_FOLDER
+from atlaspatch_core.storage.store import Store
+from atlaspatch_core.validity.outcome import Outcome
+
+MOST_HELD = 64
+"""States that are held in memory; far more than slides are on their way at once."""
+KINDS = tuple(dict.fromkeys(TASKS.values()))
+VERSION = 1
+
+
+@dataclass(slots=True)
+class StateFolder:
+    """The states of the slides of one run. What is written is read first, so that other processes lose nothing."""
+
+    store: Store
+    several: bool
+    """Whether the project has several geometries."""
+    held: dict[Path, State] = field(default_factory=dict)
+    """Path of a slide to its state, the one that was used last at the end."""
+    changed: set[Path] = field(default_factory=set)
+    """Slides among them whose state was written by this run."""
+    elsewhere: dict[str, list[Path]] = field(default_factory=dict)
+    """Stem to the state files there are, listed once."""
+
+    def open(self) -> None:
+        """List what there is and remove what killed processes left. Raises OSError or UnwritableOutput."""
+        folder = self.store.output / "wsi_states"
+        with lock_of(self.store.output):
+            sweep_drafts(folder)
+        listed = defaultdict(list)
+        for path in folder.glob("*__*.json"):
+            listed[path.stem.rpartition("__")[0]].append(path)
+        self.elsewhere = dict(listed)
+
+    def take(self, path: Path, outcome: Outcome) -> None:
+        """Note an outcome of the slide at ``path``; a file is written only for news. Raises OSError."""
+        held = self.held.pop(path, None)
+        state = held or self._read(path)
+        moved = held is None and bool(state["tasks"]) and not state_path(self.store.output, path).exists()
+        if moved or is_news(state, outcome, several=self.several):
+            with lock_of(self.store.output):
+                state = self._read(path)
+                if is_news(state, outcome, several=self.several):
+                    take(state, outcome, self.store, several=self.several)
+                self._write(path, state)
+            self.changed.add(path)
+        self.held[path] = state
+        while len(self.held) > MOST_HELD:
+            self._let_go(next(iter(self.held)))
+
+    def close(self) -> None:
+        """Look once more at the files of slides that were written: pictures come after results. Raises OSError."""
+        for path in list(self.held):
+            self._let_go(path)
+
+    def _let_go(self, path: Path) -> None:
+        del self.held[path]
+        if path not in self.changed:
+            return
+        self.changed.discard(path)
+        with lock_of(self.store.output):
+            state = self._read(path)
+            if look_again(state):
+                self._write(path, state)
+
+    def _read(self, path: Path) -> State:
+        """Return the state of a slide; that of a slide of this name which lies there no more is its own."""
+        state = read_json(state_path(self.store.output, path)) or self._moved(path)
+        return state if usable(state) else new_state(path)
+
+    def _moved(self, path: Path) -> State:
+        for file in self.elsewhere.get(stem_of(path), ()):
+            state = read_json(file)
+            if usable(state) and not Path(str(state["slide"].get("abs_path"))).exists():
+                reader = state["slide"].get("reader_type")
+                return state | {"slide": described_slide(path) | {"reader_type": reader}}
+        return {}
+
+    def _write(self, path: Path, state: State) -> None:
+        summarise(state)
+        target = state_path(self.store.output, path)
+        write_json(target, state)
+        for file in self.elsewhere.pop(stem_of(path), ()):
+            if file != target and not Path(str(read_json(file).get("slide", {}).get("abs_path"))).exists():
+                file.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class SlideState:
+    """What the overview of a folder needs of a state file."""
+
+    stem: str
+    updated_at: str
+    statuses: Mapping[str, str]
+    """Task to its status."""
+    errors: Mapping[str, str]
+    """Step, as text, to the reason why the last attempt failed."""
+
+
+def read_states(store: Store) -> dict[str, SlideState]:
+    """Return stem to what its state file says, the latest where a slide has several. Untouched ones are not read."""
+    folder = store.output / "wsi_states"
+    cache = FileIndex(store.output / INDEX_FOLDER / "states.json", _row, VERSION)
+    files = list_files(folder, ".json")
+    rows = cache.look(files, lambda name: folder / f"{name}.json")
+    states = {name: SlideState(*row) for name, row in rows.items() if row}
+    # a stamp is of a whole second
+    names = sorted(states, key=lambda name: (epoch_of(states[name].updated_at), files[name].st_mtime_ns))
+    return {states[name].stem: states[name] for name in names}
+
+
+def _row(path: Path) -> list[Any] | None:
+    state = read_json(path)
+    if not usable(state):
+        return None
+    tasks = state["tasks"]
+    errors = {
+        str(task.get("step", "")): str(task.get("message") or "")
+        for task in tasks.values()
+        if task.get("status") == "error"
+    }
+    statuses = {name: str(task.get("status")) for name, task in tasks.items()}
+    return [str(state["slide"].get("name")), str(state.get("updated_at")), statuses, errors]
+
+
+def totals(states: Mapping[str, SlideState]) -> dict[str, Counter[str]]:
+    """Return task to status to the number of slides."""
+    counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for state in states.values():
+        for task, status in state.statuses.items():
+            counts[task][status] += 1
+    return {task: counts[task] for task in sorted(counts, key=_place)}
+
+
+def _place(task: str) -> tuple[int, str]:
+    """Return what sorts tasks by the order in which they are taken; those of other tools are last."""
+    kind = task.partition(":")[0]
+    return (KINDS.index(kind) if kind in KINDS else len(KINDS), task)

@@ -1,0 +1,66 @@
+"""The state of every output of a project, with what its runs remember of failures."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from atlaspatch_core.discovery.find import Discovery
+from atlaspatch_core.operations.tracking.folder import SlideState, read_states
+from atlaspatch_core.operations.tracking.runs import RunFile, live_and_latest
+from atlaspatch_core.storage.slide_index import Known, read_known
+from atlaspatch_core.storage.store import Store
+from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.validity.recipe import SLIDE, Recipe
+from atlaspatch_core.validity.states import State, Stored, Validity, stored_in_files, validities
+
+Failures = Mapping[Step, Mapping[str, str]]
+"""Step to stem to the reason why the last attempt failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """A project and its output folder, held against each other."""
+
+    recipe: Recipe
+    outputs: tuple[Validity, ...]
+    """By slide, upstream first."""
+    runs: tuple[RunFile, ...]
+    """Those that live, and the last one."""
+    cases: tuple[Validity, ...] = ()
+    """Embeddings of cases, in the order of their table; the ``stem`` of each is the case_id."""
+
+
+def overview(
+    recipe: Recipe,
+    found: Discovery,
+    failures: Failures | None = None,
+    *,
+    recorded: bool = False,
+    known: Known | None = None,
+) -> Overview:
+    """Return the state of the outputs of the slides that were found, and of all ``recorded`` ones where asked for.
+
+    No slide is opened. ``failures`` are what was told elsewhere, such as in Dagster.
+    """
+    store = Store(recipe.project.output)
+    known = known or read_known(store)
+    files = stored_in_files(recipe, known)
+    clashes = {clash.stem: str(clash.error) for clash in found.clashes}
+    failed = {step: dict(told) for step, told in (failures or {}).items()}
+    failed[SLIDE] = failed.get(SLIDE, {}) | clashes
+    stated = {source.stem: source.mpp for source in found.sources}
+    stems = {*stated, *clashes, *((known.slides.keys() | known.broken.keys()) if recorded else ())}
+    stored = Stored(files.fingerprints, failed, files.without_patches)
+    states = read_states(store)
+    if recorded:
+        stems |= states.keys()
+    judged = validities(recipe, sorted(stems), stored, stated=stated, known=known)
+    outputs = tuple(_with_failure(output, states.get(output.stem)) for output in judged)
+    return Overview(recipe, outputs, tuple(live_and_latest(store.output)))
+
+
+def _with_failure(output: Validity, state: SlideState | None) -> Validity:
+    """Return an output that is not there, or not as it should be, as failed where the last attempt to make it did."""
+    if state is None or output.state not in (State.MISSING, State.STALE) or output.why.startswith("upstream changed"):
+        return output
+    why = state.errors.get(str(output.step))
+    return replace(output, state=State.FAILED, why=why) if why else output

@@ -1,0 +1,185 @@
+"""The project of an output folder that has no project file: what its runs asked for, put together."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from atlaspatch_core.config.project import Project, make_project
+from atlaspatch_core.discovery.find import Discovery, SlideSource, find_slides
+from atlaspatch_core.errors import AtlasPatchError, InvalidProject
+from atlaspatch_core.fingerprint import canonical_json
+from atlaspatch_core.operations.tracking.runs import RunFile, read_runs
+
+ENCODERS = ("patch_encoders", "slide_encoders")
+OF_FEATURES = (*ENCODERS, "precision", "downscale", "input_size")
+"""What in a geometry decides features and not coords."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What one run asked for."""
+
+    project: Project
+    values: Mapping[str, Any]
+    """The project as JSON values."""
+    stages: frozenset[str] | None
+    """Kinds of steps that it took; None: all."""
+    settled: frozenset[str]
+    """Kinds among them that it took as they lay there, whatever its project says of them."""
+
+    def took(self, kind: str) -> bool:
+        """Tell whether the run was about outputs of this kind."""
+        return self.stages is None or kind in self.stages
+
+    def decided(self, kind: str) -> bool:
+        """Tell whether its project says how outputs of this kind are to be."""
+        return self.took(kind) and kind not in self.settled
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What the runs of a folder asked for together."""
+
+    project: Project
+    """With the settings and slides of the latest run, and the geometries and encoders of all."""
+    searched: tuple[Project, ...]
+    """One for each way in which slides were pointed at, by folders or by a table of cases, the latest first."""
+
+    @property
+    def tables(self) -> tuple[Path, ...]:
+        """Tables of cases, the latest first."""
+        return tuple(project.patients.manifest for project in self.searched if project.patients.manifest)
+
+    def find_slides(self, in_table: Callable[[Path], Sequence[SlideSource]]) -> Discovery:
+        """Return all slides that the runs pointed at and that are still there; of one stem, the latest run's.
+
+        ``in_table`` returns the slides of a table of cases, or raises AtlasPatchError.
+        """
+        sources, clashes = {}, {}
+        for project in self.searched:
+            table = project.patients.manifest
+            try:
+                found = Discovery(tuple(in_table(table))) if table else find_slides(project)
+            except AtlasPatchError:  # moved or removed since: what was made of them is in the folder
+                continue
+            sources = {it.stem: it for it in found.sources} | sources
+            clashes = {it.stem: it for it in found.clashes} | clashes
+        whole = sorted(sources.values(), key=lambda source: str(source.path))
+        return Discovery(tuple(whole), tuple(clashes[stem] for stem in sorted(clashes.keys() - sources.keys())))
+
+
+def remember(output: Path) -> Remembered:
+    """Return what the recorded runs of a folder asked for together.
+
+    Each part is as the latest run that decided it says: tissue, coords and features may be of three runs. Earlier runs
+    add slides, encoders of the same geometry, and geometries of other names: so a folder filled slide by slide, stage
+    by stage, encoder by encoder or by tables of cases is one project. The folder may have been moved.
+    Raises InvalidProject where no run is recorded, or none that this version understands.
+    """
+    runs = [run for run in read_runs(output) if isinstance(run.values.get("project"), Mapping)]
+    if not runs:
+        raise InvalidProject(
+            f"{output}: no run of atlaspatch is recorded there (runs/*.json); name the project file with --project"
+        )
+    asked = _distinct(runs)
+    if not asked:
+        raise InvalidProject(f"{output}: its runs are of another version of atlaspatch; name the project file instead")
+    latest, of_tissue = asked[0].values, next((it for it in asked if it.decided("tissue_mask")), asked[0])
+    geometries, patients = _with_patients(_geometries(asked), asked)
+    parts = {"output": str(output), "tissue": of_tissue.values["tissue"], "geometry": geometries, "patients": patients}
+    ways = {_way(it): it.project for it in reversed(asked)}
+    whole = make_project({**latest, **parts, **_encoder_files(asked)}, origin=f"{output}/runs")
+    return Remembered(whole, tuple(ways.values())[::-1])
+
+
+def _distinct(runs: Iterable[RunFile]) -> list[Asked]:
+    """Return what runs asked for, the latest first; most runs of a folder are alike, and each kind is checked once."""
+    found: dict[str, Asked | None] = {}
+    for run in runs:
+        it = run.values
+        key = canonical_json([it["project"], it.get("stages"), it.get("settled_stages")])
+        if key not in found:
+            found[key] = _asked(run)
+    return [asked for asked in found.values() if asked]
+
+
+def _asked(run: RunFile) -> Asked | None:
+    """Return what a run asked for; None where this version does not understand it."""
+    stages, settled = run.values.get("stages"), run.values.get("settled_stages")
+    try:
+        project = make_project(dict(run.values["project"]), origin=str(run.path))
+    except AtlasPatchError:
+        return None
+    taken = None if stages is None else frozenset(stages)
+    return Asked(project, project.model_dump(mode="json"), taken, frozenset(settled or ()))
+
+
+def _geometries(asked: Sequence[Asked]) -> list[dict[str, Any]]:
+    """Return the geometries of which coords were asked for, those of the latest run first."""
+    found: dict[str, list[tuple[Asked, dict[str, Any]]]] = {}
+    for it in asked:
+        for geometry in it.values["geometry"] if it.took("patch_coords") else ():
+            found.setdefault(geometry["name"], []).append((it, geometry))
+    return [_geometry(named) for named in found.values()]
+
+
+def _geometry(named: Sequence[tuple[Asked, dict[str, Any]]]) -> dict[str, Any]:
+    """Return one geometry as its runs, the latest first, say it."""
+    laid = next((geometry for it, geometry in named if it.decided("patch_coords")), named[0][1])
+    of_features = [
+        geometry
+        for it, geometry in named
+        if it.decided("patch_features") and (not it.decided("patch_coords") or _same(geometry, laid, of_features=False))
+    ]
+    if not of_features:
+        return laid | dict.fromkeys(ENCODERS, ())
+    last = of_features[0]
+    alike = [geometry for geometry in of_features if _same(geometry, last, of_features=True)]
+    encoders = {key: list(dict.fromkeys(name for it in alike for name in it[key])) for key in ENCODERS}
+    return laid | {key: last[key] for key in OF_FEATURES if key in last} | encoders
+
+
+def _way(asked: Asked) -> str:
+    """Return where a run was told to find slides."""
+    return canonical_json([asked.values["slides"], asked.values["patients"]["manifest"]])
+
+
+def _with_patients(
+    geometries: Sequence[dict[str, Any]], asked: Sequence[Asked]
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Return the geometries, and the patient encoders that ran on one of them as it is now, with the latest table.
+
+    A patient encoder takes the first geometry that suits it, so that of the cases comes first.
+    """
+    runs = [it for it in asked if it.values["patients"]["manifest"]]
+    now = {geometry["name"]: geometry for geometry in geometries}
+    fitting = [it for it in runs if all(_unchanged(geometry, now.get(geometry["name"])) for geometry in _laid(it))]
+    encoders = dict.fromkeys(name for it in fitting for name in it.values["patients"]["encoders"])
+    of_cases = {geometry["name"] for it in fitting for geometry in _laid(it)}
+    ordered = sorted(geometries, key=lambda geometry: geometry["name"] not in of_cases)
+    table = runs[0].values["patients"]["manifest"] if runs else None
+    return ordered, {"manifest": table, "encoders": list(encoders)}
+
+
+def _laid(asked: Asked) -> Sequence[dict[str, Any]]:
+    return asked.values["geometry"]
+
+
+def _unchanged(one: Mapping[str, Any], other: Mapping[str, Any] | None) -> bool:
+    """Tell whether a geometry has the same coords and features as another, whatever the encoders."""
+    return other is not None and all(_same(one, other, of_features=it) for it in (False, True))
+
+
+def _same(one: Mapping[str, Any], other: Mapping[str, Any], *, of_features: bool) -> bool:
+    """Tell whether two geometries agree in what decides coords, or features, but for the names of encoders."""
+    keys = {key for key in one if key not in ENCODERS and (key in OF_FEATURES) == of_features}
+    return all(one[key] == other.get(key) for key in keys)
+
+
+def _encoder_files(asked: Sequence[Asked]) -> dict[str, Any]:
+    """Return weights and plugins of all runs, the latest first: earlier encoders may need them."""
+    weights = {name: path for it in reversed(asked) for name, path in it.values["weights"].items()}
+    plugins = list(dict.fromkeys(path for it in asked for path in it.values["plugins"]))
+    remote = list(dict.fromkeys(name for it in asked for name in it.values["allow_remote_code"]))
+    return {"weights": weights, "plugins": plugins, "allow_remote_code": remote}

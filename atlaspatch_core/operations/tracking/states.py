@@ -1,0 +1,197 @@
+"""One file per slide, ``wsi_states/<stem>__<hash>.json``: what was tried for it, how it ended, and what lies there.
+
+The layout is that of TRIDENT's state files, schema version 2; ``step`` and ``geometry`` of a task are ours.
+"""
+
+import hashlib
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from atlaspatch_core import __version__
+from atlaspatch_core.operations.tracking.json_files import stamp_of
+from atlaspatch_core.operations.tracking.tasks import NO_PATCHES, THERE, Told, described, outputs, task_name, told_by
+from atlaspatch_core.slides.slide import stem_of
+from atlaspatch_core.storage.store import Store
+from atlaspatch_core.validity.outcome import Outcome
+
+SCHEMA_VERSION = 2
+MOST_ATTEMPTS = 50
+"""Attempts of a task that are remembered, the latest: a slide that fails every night must not grow for ever."""
+
+State = dict[str, Any]
+
+
+def slide_hash(path: Path) -> str:
+    """Return 12 hex digits of where a slide lies, not of what it is."""
+    return hashlib.sha1(str(path.absolute()).encode(errors="surrogateescape"), usedforsecurity=False).hexdigest()[:12]
+
+
+def state_path(output: Path, path: Path) -> Path:
+    """Return where the state of the slide at ``path`` lies."""
+    return output / "wsi_states" / f"{stem_of(path)}__{slide_hash(path)}.json"
+
+
+def is_state_of(file: Path, stem: str) -> bool:
+    """Tell whether a file in ``wsi_states`` is named as the state of a slide of this stem, wherever the slide lies."""
+    return file.stem.rpartition("__")[0] == stem
+
+
+def new_state(path: Path) -> State:
+    """Return the state of a slide of which nothing is known."""
+    return {"schema_version": SCHEMA_VERSION, "slide": described_slide(path), "meta": {}, "tasks": {}, "resume": {}}
+
+
+def described_slide(path: Path) -> dict[str, Any]:
+    """Return who a slide is."""
+    stem, ext = stem_of(path), path.name.removeprefix(stem_of(path))
+    names = {"id": f"{stem}{ext}__{slide_hash(path)}", "name": stem, "ext": ext}
+    return names | {"abs_path": str(path.absolute()), "rel_path": None, "reader_type": None}
+
+
+def usable(state: Mapping[str, Any]) -> bool:
+    """Tell whether a state that was read has the parts that are built upon; others are begun anew."""
+    parts = (state.get(name) for name in ("slide", "meta", "tasks", "resume"))
+    whole = all(isinstance(part, dict) for part in parts) and state.get("schema_version") == SCHEMA_VERSION
+    return whole and _is_error(state["resume"].get("last_error")) and all(map(_is_task, state["tasks"].values()))
+
+
+def _is_task(task: Any) -> bool:
+    if not (isinstance(task, dict) and isinstance(task.get("attempts"), list)):
+        return False
+    files = task.get("outputs")
+    return isinstance(files, dict) and all(isinstance(file, dict) for file in files.values())
+
+
+def _is_error(error: Any) -> bool:
+    return error is None or isinstance(error, dict)
+
+
+def is_news(state: State, outcome: Outcome, *, several: bool) -> bool:
+    """Tell whether an outcome says what a state does not say yet."""
+    if told := told_by(outcome):
+        task = state["tasks"].get(task_name(outcome.step, state["tasks"], several=several), {})
+        return not _stands(task, told)
+    before = _flat_meta(state)
+    return any(before.get(name) != value for name, value in _known(outcome).items())
+
+
+def take(state: State, outcome: Outcome, store: Store, *, several: bool) -> None:
+    """Write into a state what an outcome says."""
+    if told := told_by(outcome):
+        _take_task(state, outcome, told, store, several=several)
+        return
+    known = _known(outcome)
+    state["slide"]["reader_type"] = known.pop("reader_type", state["slide"].get("reader_type"))
+    state["meta"] |= {name: list(value) if isinstance(value, tuple) else value for name, value in known.items()}
+
+
+def _known(outcome: Outcome) -> dict[str, Any]:
+    """Return what is known of a slide that opened; what is not is left out, so that nothing is forgotten."""
+    numbers, reader = outcome.numbers, outcome.facts.get("reader")
+    names = {"mpp": "mpp", "magnification": "mag", "levels": "level_count"}
+    known: dict[str, Any] = {name: numbers[ours] for ours, name in names.items() if ours in numbers}
+    known |= {"dimensions": (numbers["width"], numbers["height"])} if "width" in numbers else {}
+    return known | ({"reader_type": reader} if reader else {})
+
+
+def _flat_meta(state: State) -> dict[str, Any]:
+    values = state["meta"] | {"reader_type": state["slide"].get("reader_type")}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+
+
+def _take_task(state: State, outcome: Outcome, told: Told, store: Store, *, several: bool) -> None:
+    name = task_name(outcome.step, state["tasks"], several=several)
+    before, now = state["tasks"].get(name, {}), time.time()
+    attempts = [*before.get("attempts", ()), *([_attempt(outcome, told, now)] if told.tried else [])]
+    state["tasks"][name] = {
+        "status": told.status,
+        "reason": told.reason,
+        "message": told.message,
+        "_active_attempt_id": None,
+        "attempts": attempts[-MOST_ATTEMPTS:],
+        "outputs": {key: described(path) for key, path in outputs(store, outcome.stem, outcome.step)},
+        "step": str(outcome.step),
+        "geometry": outcome.step.geometry,
+    }
+    state["resume"] = _resume(state["resume"], name, told, now)
+
+
+def _stands(task: Mapping[str, Any], told: Told) -> bool:
+    """Tell whether the last word on a task holds.
+
+    A valid output is one that an earlier attempt completed; a slide that cannot be opened says more than that its mask
+    was skipped for it; and nothing tried for the same reason as before is no news.
+    """
+    if told.reason in THERE.values() and task.get("status") == "completed":
+        return True
+    if told.reason == "slide_failed" and task.get("status") == "error" and task.get("step") == "slide":
+        return True
+    same = (task.get("status"), task.get("reason"), task.get("message")) == (told.status, told.reason, told.message)
+    return same and not told.tried
+
+
+def _attempt(outcome: Outcome, told: Told, now: float) -> dict[str, Any]:
+    started = now - outcome.seconds
+    return {
+        "attempt_id": uuid4().hex[:12],
+        "started_at": stamp_of(started),
+        "started_epoch": started,
+        "finished_at": stamp_of(now),
+        "finished_epoch": now,
+        "duration_s": round(outcome.seconds, 6),
+        "result": told.status,
+        "error": told.message if told.status == "error" else None,
+    }
+
+
+def _resume(before: Mapping[str, Any], name: str, told: Told, now: float) -> dict[str, Any]:
+    """Return where the slide stands; an error is forgotten once its task went well."""
+    error = before.get("last_error")
+    if told.status == "error":
+        values = {"task": name, "at": stamp_of(now), "reason": told.reason, "message": told.message}
+        error = {**values, "error": told.message}
+    elif error and error.get("task") == name and is_done(told.status, told.reason):
+        error = None
+    last = {"last_task": name, "last_status": told.status, "last_updated_at": stamp_of(now)}
+    return last | ({"last_error": error} if error else {})
+
+
+def is_done(status: str | None, reason: str | None) -> bool:
+    """Tell whether the output of a task is there, or there is none to be made."""
+    return status == "completed" or (status == "skipped" and reason in (*THERE.values(), NO_PATCHES))
+
+
+def label(task: Mapping[str, Any]) -> str:
+    """Return ``status``, or ``status (reason)``."""
+    status, reason = task.get("status") or "unknown", task.get("reason")
+    return f"{status} ({reason})" if reason else str(status)
+
+
+def look_again(state: State) -> bool:
+    """Look at the files of all tasks again; tell whether any changed."""
+    changed = False
+    for task in state["tasks"].values():
+        now = {name: described(Path(str(it.get("path")))) for name, it in task["outputs"].items()}
+        changed |= now != task["outputs"]
+        task["outputs"] = now
+    return changed
+
+
+def summarise(state: State) -> None:
+    """Write into a state its summary, its files as they are now, who wrote it and when."""
+    look_again(state)
+    summary: dict[str, Any] = {"patch_features": {}, "slide_features": {}}
+    for name, task in state["tasks"].items():
+        kind, _, rest = name.partition(":")
+        if kind in ("patch_features", "slide_features"):
+            summary[kind][rest] = label(task)
+        else:
+            summary[name] = label(task)
+    for kind in ("segmentation", "coords"):
+        scoped = [text for name, text in summary.items() if name.startswith(f"{kind}:")]
+        summary.setdefault(kind, scoped[-1] if scoped else "not_started")
+    versions = {"schema_version": SCHEMA_VERSION, "trident_version": None, "atlaspatch_version": __version__}
+    state |= {**versions, "summary": summary, "updated_at": stamp_of(time.time())}

@@ -1,0 +1,152 @@
+"""The tracking of one run, from its start to its end, however it ends."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from filelock import FileLock
+
+from atlaspatch_core.config.project import Project, make_project
+from atlaspatch_core.discovery.find import Discovery
+from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.operations.tracking import runs, summary
+from atlaspatch_core.operations.tracking.counts import Counts
+from atlaspatch_core.operations.tracking.folder import StateFolder, read_states, totals
+from atlaspatch_core.operations.tracking.json_files import lock_of, lock_path, stamp_of, write_json
+from atlaspatch_core.operations.tracking.signals import fate_of
+from atlaspatch_core.storage.store import Store
+from atlaspatch_core.validity.outcome import Outcome, Step
+
+log = logging.getLogger(__name__)
+
+OF_CASES = "patient_embedding"
+"""Kind of the steps whose outcomes are of cases, not of slides."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What was typed."""
+
+    name: str
+    """Such as ``encode-slide``."""
+    options: Mapping[str, Any]
+    steps: Collection[Step] | None = None
+    """Those that are taken; None: all of the project."""
+    settled: Collection[Step] = ()
+    """Those among them whose outputs are taken as they lie, whatever the project says of them."""
+
+
+class Tracker:
+    """Owns the lock of a run, and keeps its file, the states of its slides and the summary.
+
+    ``with Tracker(…) as tracker: … tracker.take(outcome)``. What cannot be written never stops the work: the first time
+    it is logged as a warning. ``take`` is for one thread.
+    """
+
+    def __init__(self, project: Project, found: Discovery, command: Command, *, cases: int | None = None) -> None:
+        """``found`` are the slides of the run, by which outcomes find the path that their state is named after.
+
+        ``cases`` is the number of cases that the run embeds, None for a command that embeds none.
+        """
+        self._store = Store(project.output)
+        self._run = runs.new_run(project.output, command.name, command.options, remembered(project))
+        self._run |= {"stages": kinds(command.steps), "settled_stages": kinds(command.settled)}
+        self._paths = {source.stem: source.path for source in found.sources}
+        self._paths |= {clash.stem: clash.paths[0] for clash in found.clashes}
+        self._counts = Counts(len(found.sources) + len(found.clashes))
+        self._cases = None if cases is None else Counts(cases)
+        self._states = StateFolder(self._store, several=len(project.geometry) > 1)
+        self._lock: FileLock | None = None
+        self._over = threading.Event()
+        self._warned = False
+
+    @property
+    def run_id(self) -> str:
+        """12 hex digits."""
+        return self._run["run_id"]
+
+    def take(self, outcome: Outcome) -> None:
+        """Note what became of a step of a slide, or of an embedding of a case."""
+        if self._cases and outcome.step.kind == OF_CASES:
+            self._cases.take(outcome)
+            return
+        self._counts.take(outcome)
+        if path := self._paths.get(outcome.stem):
+            self._try(lambda: self._states.take(path, outcome))
+
+    def __enter__(self) -> Self:
+        self._try(self._start)
+        threading.Thread(target=self._beat, name="run-tracking", daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._try(self._states.close)
+        status, words = fate_of(error)
+        self._run |= {"status": status, "error": words, "finished_at": stamp_of(time.time())}
+        self._try(self._end)
+        self._try(self._unlock)
+
+    def _start(self) -> None:
+        output = self._store.output
+        self._lock = runs.run_lock(output, self.run_id)
+        self._lock.acquire()
+        with lock_of(output):
+            for run in runs.settle(output, runs.locked_runs(output)):
+                summary.append(output, summary.section(run.values, None, {}))
+            self._write()
+        self._states.open()
+
+    def _end(self) -> None:
+        every = totals(read_states(self._store))
+        with lock_of(self._store.output):
+            self._write()
+            summary.append(self._store.output, summary.section(self._run, self._counts, every, self._cases))
+
+    def _unlock(self) -> None:
+        if self._lock:
+            self._lock.release()
+            lock_path(self._store.output, self.run_id).unlink(missing_ok=True)
+
+    def _write(self) -> None:
+        self._run["slides"] = self._counts.totals()
+        if self._cases:
+            self._run["cases"] = self._cases.totals()
+        write_json(runs.run_path(self._store.output, self.run_id), self._run)
+
+    def _beat(self) -> None:
+        while not self._over.wait(runs.SECONDS_BETWEEN_BEATS):
+            self._try(self._say_alive)
+
+    def _say_alive(self) -> None:
+        with lock_of(self._store.output):
+            if not self._over.is_set():
+                self._write()
+
+    def _try(self, action: Callable[[], None]) -> None:
+        """Do what a full disk or a folder that cannot be written must not stop the work for; warn once."""
+        try:
+            action()
+        except (OSError, AtlasPatchError, NotImplementedError) as error:  # the last: no kernel locks on this disk
+            if not self._warned:
+                why = getattr(error, "strerror", None) or error
+                log.warning("the run is not tracked in %s (%s); results are kept all the same", self._store.output, why)
+            self._warned = True
+
+
+def remembered(project: Project) -> dict[str, Any]:
+    """Return a project as JSON values that mean the same from any folder."""
+    values = project.model_dump(mode="json")
+    return make_project(values, origin="command line", folder=Path.cwd()).model_dump(mode="json")
+
+
+def kinds(steps: Collection[Step] | None) -> list[str] | None:
+    """Return the kinds of steps, each once."""
+    return None if steps is None else list(dict.fromkeys(step.kind for step in steps))

@@ -1,0 +1,1 @@
+"""The patches of a slide: their grid, their scale, filters on them, and their pixels."""

@@ -1,0 +1,84 @@
+"""The networks of one run: each is loaded when it is first needed, once, and fails once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from atlaspatch_core.config.sections import Runtime
+from atlaspatch_core.encoders.declaration import PatchEncoder, Precision, SlideEncoder
+from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.fingerprint import canonical_json
+from atlaspatch_core.tissue.segmenters import Networks
+from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.validity.recipe import Stage
+
+KEPT_LOADED = 4
+"""Encoders that a process keeps loaded from one run to the next, as long-lived workers want."""
+
+
+@dataclass(slots=True)
+class Models:
+    """Encoders by step; a failure to load is remembered, so that a thousand slides do not try a thousand times."""
+
+    runtime: Runtime
+    _loaded: dict[Step, Any] = field(default_factory=dict)
+    _failed: dict[Step, AtlasPatchError] = field(default_factory=dict)
+    _networks: Networks | None = None
+
+    def networks(self, weights: Mapping[str, Path]) -> Networks:
+        """Return the segmentation networks of this run; none is loaded yet. ``weights`` are the project's."""
+        if self._networks is None:
+            self._networks = Networks(weights, self.runtime.device, self.runtime.segmentation_batch_size)
+        return self._networks
+
+    def __contains__(self, step: Step) -> bool:
+        return step in self._loaded
+
+    def get(self, stage: Stage) -> Any:
+        """Return the loaded encoder of a stage. Raises what loading raised."""
+        if stage.step in self._failed:
+            raise self._failed[stage.step]
+        if stage.step not in self._loaded:
+            try:
+                self._loaded[stage.step] = self._load(stage)
+            except AtlasPatchError as error:
+                self._failed[stage.step] = error
+                raise
+        return self._loaded[stage.step]
+
+    def _load(self, stage: Stage) -> Any:
+        from atlaspatch_core.encoders.inference import set_threads
+
+        encoder = stage.encoder
+        assert encoder is not None
+        set_threads(self.runtime.compute_threads)
+        spec = canonical_json(encoder.spec())
+        if isinstance(encoder, SlideEncoder):
+            return _slide_encoder(_Key(encoder, spec), self.runtime.device)
+        precision = stage.geometry.precision_of(encoder.precision) if stage.geometry else encoder.precision
+        return _patch_encoder(_Key(encoder, spec), self.runtime.feature_device or self.runtime.device, precision)
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """An encoder, told apart by what decides its numbers: other weights under the same path are another encoder."""
+
+    encoder: Any = field(compare=False)
+    spec: str
+
+
+@lru_cache(KEPT_LOADED)
+def _patch_encoder(key: _Key, device: str, precision: Precision) -> Any:
+    from atlaspatch_core.encoders.loading import load_patch_encoder
+
+    assert isinstance(key.encoder, PatchEncoder)
+    return load_patch_encoder(key.encoder, device=device, precision=precision)
+
+
+@lru_cache(KEPT_LOADED)
+def _slide_encoder(key: _Key, device: str) -> Any:
+    from atlaspatch_core.encoders.loading import load_slide_encoder
+
+    return load_slide_encoder(key.encoder, device=device)

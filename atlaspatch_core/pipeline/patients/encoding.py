@@ -1,0 +1,211 @@
+"""Cases in, outcomes out: the slides through the pipeline once, then one embedding a case."""
+
+import json
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atlaspatch_core.encoders.inference import checked
+from atlaspatch_core.encoders.patient import FOR_CASES
+from atlaspatch_core.errors import AtlasPatchError, UnreadableOutput
+from atlaspatch_core.fingerprint import Identity, canonical_json, short_hash, why_stale
+from atlaspatch_core.pipeline.loaded_models import Models
+from atlaspatch_core.pipeline.patients.files import SlideFile, case_path, inputs_of, keep_case, read_case, remove_case
+from atlaspatch_core.pipeline.patients.manifest import Case, Manifest
+from atlaspatch_core.pipeline.processing import process
+from atlaspatch_core.pipeline.steps.embedding import measures
+from atlaspatch_core.pipeline.steps.provenance import provenance
+from atlaspatch_core.storage.atomic import sweep
+from atlaspatch_core.storage.store import Store
+from atlaspatch_core.validity.outcome import Outcome, Status, Step
+from atlaspatch_core.validity.recipe import Recipe, Stage
+
+NO_PATCHES = "no slide of the case has a patch, so there is nothing to embed"
+FORCED = "forced"
+
+
+@dataclass(slots=True)
+class Slides:
+    """What became of the slides of a run."""
+
+    fingerprints: dict[tuple[str, Step], str] = field(default_factory=dict)
+    """Stem and step to the fingerprint of features that are valid now."""
+    reasons: dict[str, str] = field(default_factory=dict)
+    """Stem to what went wrong first."""
+
+    def note(self, outcome: Outcome) -> None:
+        """Remember an outcome."""
+        if outcome.status is Status.FAILED:
+            self.reasons.setdefault(outcome.stem, outcome.why)
+        elif outcome.fingerprint:
+            self.fingerprints[outcome.stem, outcome.step] = outcome.fingerprint
+
+
+def encode_cases(
+    manifest: Manifest,
+    recipe: Recipe,
+    *,
+    cases: Sequence[Case] | None = None,
+    stages: Sequence[Stage] | None = None,
+    force: bool = False,
+    on_patches: Callable[[str, int, int], None] | None = None,
+) -> Generator[Outcome]:
+    """Yield the outcomes of the slides up to their features, each slide once, and then those of the cases.
+
+    The stem of a case's outcome is its case_id, the step's kind ``patient_embedding``. ``cases`` and ``stages`` (of
+    ``recipe.cases``) are all by default. A case with a slide that failed fails as a whole, with the reasons; the others
+    go on.
+    """
+    cases = manifest.cases if cases is None else cases
+    stages = recipe.cases if stages is None else stages
+    slides = Slides()
+    steps = slide_steps(recipe, stages)
+    for outcome in process(manifest.sources(cases), recipe, steps=steps, force=force, on_patches=on_patches):
+        slides.note(outcome)
+        yield outcome
+    _sweep(recipe, stages)
+    models = Models(recipe.project.runtime)
+    for case in cases:
+        for stage in stages:
+            yield Encoding(manifest, recipe, slides, models, case, stage).outcome(force=force)
+
+
+def slide_steps(recipe: Recipe, stages: Sequence[Stage]) -> list[Step]:
+    """Return the steps of a slide that these stages are computed from, upstream first."""
+    wanted = {step for stage in stages for step in stage.upstream}
+    for stage in reversed(recipe.stages):
+        if stage.step in wanted:
+            wanted.update(stage.upstream)
+    return [stage.step for stage in recipe.stages if stage.step in wanted]
+
+
+def _sweep(recipe: Recipe, stages: Sequence[Stage]) -> None:
+    """Remove what killed processes left half-written."""
+    for stage in stages:
+        folder = _home(recipe, stage) / "patient_features" / str(stage.step.encoder)
+        with suppress(OSError, AtlasPatchError):
+            sweep(folder, [folder])
+
+
+def _home(recipe: Recipe, stage: Stage) -> Path:
+    return recipe.project.output / stage.step.geometry
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """One case on its way to one embedding."""
+
+    manifest: Manifest
+    recipe: Recipe
+    slides: Slides
+    models: Models
+    case: Case
+    stage: Stage
+
+    def outcome(self, *, force: bool) -> Outcome:
+        """Make sure of the embedding, and return what became of it."""
+        since = perf_counter()
+        lacking = [stem for stem in self.case.stems if self._key(stem) not in self.slides.fingerprints]
+        try:
+            if lacking:
+                return self._failed("; ".join(map(self._reason, lacking)), since)
+            return self._reuse_or_compute(force, since)
+        except AtlasPatchError as error:
+            return self._failed(str(error), since)
+
+    def _reuse_or_compute(self, force: bool, since: float) -> Outcome:
+        expected = self.stage.identity(self._inputs())
+        stored = self._stored(force)
+        why = FORCED if force else why_stale(stored[0] if stored else None, expected)
+        if stored and not why:
+            patches = sum(file.patches() for file in self._files())
+            return self._made(Status.REUSED, expected, since, "", measures(stored[1], patches))
+        files = [file for file in self._files() if file.patches()]
+        if not files:
+            remove_case(self._path())
+            return self._made(Status.SKIPPED, expected, since, NO_PATCHES, {"patches": 0})
+        vector = self._encode(files)
+        keep_case(self._path(), vector, expected, self._attributes())
+        patches = sum(file.patches() for file in files)
+        return self._made(Status.COMPUTED, expected, since, why, measures(vector, patches))
+
+    def _stored(self, force: bool) -> tuple[Identity, NDArray[np.float32]] | None:
+        """Return what lies there; a file that cannot be read is replaced where that is forced."""
+        try:
+            return read_case(self._path())
+        except UnreadableOutput:
+            if force:
+                return None
+            raise
+
+    def _encode(self, files: Sequence[SlideFile]) -> NDArray[np.float32]:
+        loaded = self.models.get(self.stage)
+        forward = FOR_CASES[loaded.encoder.forward]
+        return checked(loaded, loaded.run(forward, (file.read() for file in files)))
+
+    def _attributes(self) -> dict[str, Any]:
+        """Return AtlasPatch's attributes, and where the embedding comes from."""
+        files = self._files()
+        encoder = self.stage.encoder
+        assert encoder is not None
+        theirs = {
+            "encoder_name": encoder.name,
+            "num_slides": len(files),
+            "source_patch_encoder": self._features.encoder,
+            "source_manifest": str(self.manifest.path),
+            "source_slide_h5_paths": json.dumps([str(file.path.absolute()) for file in files]),
+            "source_slide_patch_summaries": json.dumps([file.summary() for file in files]),
+        }
+        return theirs | {"case_id": self.case.case_id, "license": encoder.license} | provenance()
+
+    @property
+    def _features(self) -> Step:
+        return self.stage.upstream[-1]
+
+    def _key(self, stem: str) -> tuple[str, Step]:
+        return stem, self._features
+
+    def _inputs(self) -> dict[str, str]:
+        """Return the fingerprints of the slides' features, in the order of the table."""
+        prints = self.slides.fingerprints
+        return inputs_of(self.case.stems, {stem: prints[self._key(stem)] for stem in self.case.stems})
+
+    def _files(self) -> list[SlideFile]:
+        store, step = Store(self.recipe.project.output), self._features
+        prints = self.slides.fingerprints
+        return [
+            SlideFile(store.h5(stem, step.geometry), str(step.encoder), prints[self._key(stem)])
+            for stem in self.case.stems
+        ]
+
+    def _path(self) -> Path:
+        return case_path(_home(self.recipe, self.stage), str(self.stage.step.encoder), self.case.case_id)
+
+    def _reason(self, stem: str) -> str:
+        return self.slides.reasons.get(stem, f"{stem}: {self._features} was not made")
+
+    def _failed(self, why: str, since: float) -> Outcome:
+        seconds = perf_counter() - since
+        return Outcome(self.case.case_id, self.stage.step, Status.FAILED, why=why, seconds=seconds)
+
+    def _made(
+        self, status: Status, identity: Identity, since: float, why: str, numbers: dict[str, int | float]
+    ) -> Outcome:
+        return Outcome(
+            self.case.case_id,
+            self.stage.step,
+            status,
+            identity.fingerprint,
+            self.stage.code_version,
+            why=why,
+            numbers={"slides": len(self.case.stems)} | numbers,
+            inputs={str(self._features): short_hash(canonical_json(dict(identity.inputs)))},
+            seconds=perf_counter() - since,
+            path=self._path() if status is not Status.SKIPPED else None,
+        )

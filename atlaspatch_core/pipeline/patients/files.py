@@ -1,0 +1,114 @@
+"""What lies on disk: the features of a slide, and the file of a case."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from atlaspatch_core.errors import OutOfDate, UnreadableOutput
+from atlaspatch_core.fingerprint import Identity, canonical_json
+from atlaspatch_core.storage.atomic import replacing, slide_lock
+from atlaspatch_core.storage.disk import writing_hdf5
+
+FEATURES = "features"
+
+
+@dataclass(frozen=True, slots=True)
+class SlideFile:
+    """The features of one slide, as its file holds them."""
+
+    path: Path
+    encoder: str
+    """Patch encoder."""
+    fingerprint: str
+    """Of the features that are wanted."""
+
+    def read(self) -> tuple[NDArray[np.float32], NDArray[np.int64], int]:
+        """Return features (n, d), coords (n, 2) in level-0 px, and the side of a patch in level-0 px.
+
+        Raises OutOfDate when another process has replaced the features.
+        """
+        with _open(self.path) as file:
+            item = self._item(file)
+            coords = np.asarray(file["coords"], np.int64)[:, :2]
+            return np.asarray(item, np.float32), coords, int(file.attrs["patch_size_level0"])  # type: ignore[arg-type]
+
+    def patches(self) -> int:
+        """Return how many patches there are. Raises OutOfDate."""
+        with _open(self.path) as file:
+            return self._item(file).shape[0]
+
+    def summary(self) -> dict[str, Any]:
+        """Return what the file of a case says of the slide, under AtlasPatch's names."""
+        names = ("num_patches", "patch_size_level0", "patch_size", "target_magnification", "wsi_path")
+        with _open(self.path) as file:
+            return {"h5_path": str(self.path.absolute())} | {name: _plain(file.attrs[name]) for name in names}
+
+    def _item(self, file: h5py.File) -> h5py.Dataset:
+        item = file.get(f"{FEATURES}/{self.encoder}")
+        if not isinstance(item, h5py.Dataset) or item.attrs.get("fingerprint") != self.fingerprint:
+            raise OutOfDate(f"{self.path.stem}: the {self.encoder} features in {self.path} changed; run again")
+        return item
+
+
+def inputs_of(stems: Sequence[str], fingerprints: Mapping[str, str]) -> dict[str, str]:
+    """Return what decides a case beside its encoder: the fingerprints of its slides' features, in their order."""
+    return {f"{place:04d} {stem}": fingerprints[stem] for place, stem in enumerate(stems, 1)}
+
+
+def case_path(home: Path, encoder: str, case_id: str) -> Path:
+    """Return where the embedding of a case lies; ``home`` is the folder of the geometry."""
+    return home / "patient_features" / encoder / f"{case_id}.h5"
+
+
+def read_case(path: Path) -> tuple[Identity, NDArray[np.float32]] | None:
+    """Return identity and embedding (dim,) in a case's file; None when there is none, or it is not ours.
+
+    Raises UnreadableOutput when the file is no HDF5 file.
+    """
+    if not path.exists():
+        return None
+    with _open(path) as file:
+        item = file.get(FEATURES)
+        if not isinstance(item, h5py.Dataset) or "recipe" not in item.attrs:
+            return None
+        recipe, inputs = json.loads(str(item.attrs["recipe"])), json.loads(str(item.attrs["inputs"]))
+        return Identity(recipe["step"], recipe["version"], recipe["spec"], inputs), np.asarray(item, np.float32)
+
+
+def keep_case(path: Path, vector: NDArray[np.float32], identity: Identity, attributes: Mapping[str, Any]) -> None:
+    """Write the file of a case, whole or not at all: dataset ``features`` (dim,), AtlasPatch's attributes on the file,
+    ours on the dataset as on any other.
+    """
+    recipe = {"step": identity.step, "version": identity.version, "spec": dict(identity.spec)}
+    ours = {"fingerprint": identity.fingerprint, "recipe": canonical_json(recipe)}
+    with slide_lock(path.parent, path.stem), replacing(path) as temporary, writing_hdf5(temporary) as file:
+        file.attrs.update(attributes)
+        item = file.create_dataset(FEATURES, data=vector)
+        item.attrs.update(ours | {"inputs": canonical_json(dict(identity.inputs))})
+
+
+def remove_case(path: Path) -> None:
+    """Remove the file of a case that has no embedding any more."""
+    if path.exists():
+        with slide_lock(path.parent, path.stem):
+            path.unlink(missing_ok=True)
+
+
+def _open(path: Path) -> h5py.File:
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise UnreadableOutput(
+            f"{path.stem}: {path} cannot be read as HDF5 ({error}); move it away, or use --force to replace it"
+        ) from error
+
+
+def _plain(value: Any) -> Any:
+    """Return a value fit for JSON."""
+    return value.item() if isinstance(value, np.generic) else value

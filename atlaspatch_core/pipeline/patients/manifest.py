@@ -1,0 +1,156 @@
+"""The table of cases: CSV with the columns case_id and slide_path, and mpp where the slide does not say it."""
+
+import csv
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.errors import InvalidManifest
+from atlaspatch_core.slides.mpp import positive_number
+from atlaspatch_core.slides.slide import stem_of
+
+COLUMNS = ("case_id", "slide_path")
+MPP_SOURCE = "manifest"
+"""``mpp_source`` of an mpp that the table states."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A patient, or a part of one that is to have an embedding of its own."""
+
+    case_id: str
+    stems: tuple[str, ...]
+    """Its slides in the order of the table; one at least, each once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What the table says."""
+
+    path: Path
+    cases: tuple[Case, ...]
+    """In the order in which the table first names them."""
+    slides: Mapping[str, SlideSource]
+    """Stem to slide; a slide may belong to several cases."""
+
+    def case(self, case_id: str) -> Case | None:
+        """Return a case, or None when the table does not name it."""
+        return next((case for case in self.cases if case.case_id == case_id), None)
+
+    def sources(self, cases: Iterable[Case]) -> tuple[SlideSource, ...]:
+        """Return the slides of cases, each once."""
+        return tuple(self.slides[stem] for stem in dict.fromkeys(stem for case in cases for stem in case.stems))
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table."""
+
+    line: int
+    case_id: str
+    slide: Path
+    mpp: float | None
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read the table; relative paths start at its folder, and ``~`` is the user's home.
+
+    A byte order mark, Windows newlines, semicolons and decimal commas are understood, as in a table of mpp. An empty
+    mpp says nothing. Raises InvalidManifest naming file, line and value for a missing column, an empty or unusable
+    case_id, a slide that is empty, missing or no file, an mpp that is no number, a slide named twice in a case or with
+    two mpp, two slides of one stem, and a table without cases.
+    """
+    rows = [_row(path, line, values) for line, values in _lines(path)]
+    if not rows:
+        raise InvalidManifest(f"{path}: names no case; give one line for each slide under case_id,slide_path")
+    slides = _slides(path, rows)
+    stems: defaultdict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        stem = stem_of(row.slide)
+        if stem in stems[row.case_id]:
+            raise _error(path, row.line, f"{row.slide} stands twice in case {row.case_id}", "delete one of the lines")
+        stems[row.case_id].append(stem)
+    cases = tuple(Case(case_id, tuple(of_case)) for case_id, of_case in stems.items())
+    return Manifest(path.absolute(), cases, slides)
+
+
+def joined(manifests: Sequence[Manifest], sources: Iterable[SlideSource]) -> Manifest:
+    """Return the cases of one or more tables together, with slides as ``sources`` have them.
+
+    Of a case that several tables name, the first table's slides count.
+    """
+    cases = {case.case_id: case for manifest in reversed(manifests) for case in manifest.cases}
+    in_order = dict.fromkeys(case.case_id for manifest in manifests for case in manifest.cases)
+    slides = {stem: source for manifest in reversed(manifests) for stem, source in manifest.slides.items()}
+    now = {source.stem: source for source in sources if source.stem in slides}
+    return Manifest(manifests[0].path, tuple(cases[case_id] for case_id in in_order), slides | now)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
+    """Yield the number of each line and its values by column; empty lines are passed over."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidManifest(f"{path}: cannot be read as UTF-8 text ({error}); save the table as CSV UTF-8") from error
+    separator = ";" if lines and ";" in lines[0] and "," not in lines[0] else ","
+    table = csv.DictReader(lines, delimiter=separator, skipinitialspace=True, restval="")
+    table.fieldnames = [name.strip() for name in table.fieldnames or ()]
+    for column in COLUMNS:
+        if column not in table.fieldnames:
+            found = ", ".join(table.fieldnames) or "none"
+            raise InvalidManifest(f"{path}: the column {column} is missing, there are {found}; name it in line 1")
+    for values in table:
+        yield table.line_num, {name: (values[name] or "").strip() for name in table.fieldnames}
+
+
+def _row(path: Path, line: int, values: Mapping[str, str]) -> Row:
+    case_id, slide, mpp = values["case_id"], values["slide_path"], values.get("mpp", "")
+    if not case_id:
+        raise _error(path, line, "case_id is empty", "give every slide its case")
+    if case_id in (".", "..") or any(sign in case_id for sign in "/\\"):
+        raise _error(path, line, f"case_id {case_id!r} cannot name a file", "use letters, digits, - and _")
+    if not slide:
+        raise _error(path, line, f"slide_path of case {case_id} is empty", "give the path of a slide")
+    return Row(line, case_id, _file(path, line, slide), _mpp(path, line, mpp))
+
+
+def _file(path: Path, line: int, slide: str) -> Path:
+    file = path.absolute().parent / Path(slide).expanduser()
+    if not file.exists():
+        raise _error(path, line, f"slide_path {slide}: there is no {file}", "correct the path")
+    if not file.is_file():
+        raise _error(path, line, f"slide_path {slide} is a folder", "name a slide file")
+    return file
+
+
+def _mpp(path: Path, line: int, mpp: str) -> float | None:
+    value = positive_number(mpp) if mpp else None
+    if mpp and value is None:
+        raise _error(path, line, f"mpp is {mpp!r}", "give µm per px, a number above 0, or leave it empty")
+    return value
+
+
+def _slides(path: Path, rows: Sequence[Row]) -> dict[str, SlideSource]:
+    """Return stem to slide; a slide that is named often has the mpp of whichever line states one."""
+    first: dict[str, Row] = {}
+    stated: dict[str, Row] = {}
+    for row in rows:
+        stem = stem_of(row.slide)
+        known = first.setdefault(stem, row)
+        if known.slide.resolve() != row.slide.resolve():
+            both = f"{known.slide} (line {known.line}) and {row.slide} have one stem, {stem}"
+            raise _error(path, row.line, both, "rename one of them, or they would share an output")
+        if row.mpp is not None and stated.setdefault(stem, row).mpp != row.mpp:
+            both = f"{row.slide} has mpp {row.mpp:g} here and {stated[stem].mpp:g} in line {stated[stem].line}"
+            raise _error(path, row.line, both, "state one")
+    return {stem: _source(stem, row.slide, stated.get(stem)) for stem, row in first.items()}
+
+
+def _source(stem: str, slide: Path, stated: Row | None) -> SlideSource:
+    return SlideSource(stem, slide) if stated is None else SlideSource(stem, slide, stated.mpp, MPP_SOURCE)
+
+
+def _error(path: Path, line: int, what: str, cure: str) -> InvalidManifest:
+    return InvalidManifest(f"{path}, line {line}: {what}; {cure}")

@@ -1,0 +1,155 @@
+"""Which embeddings of cases are fresh, stale, missing or failed, and why; no slide is opened."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.fingerprint import Identity, why_stale
+from atlaspatch_core.pipeline.patients.files import case_path, inputs_of, read_case
+from atlaspatch_core.pipeline.patients.manifest import Case, Manifest
+from atlaspatch_core.storage.file_index import FileIndex, list_files
+from atlaspatch_core.storage.slide_index import INDEX_FOLDER, read_known
+from atlaspatch_core.storage.store import Store
+from atlaspatch_core.validity.expected import Expectations, with_upstream
+from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.validity.recipe import Recipe, Stage
+from atlaspatch_core.validity.states import MOST_READ, State, Stored, Validity
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class CaseState:
+    """The state of one embedding of a case, and what it is to be."""
+
+    validity: Validity
+    """Its ``stem`` is the case_id."""
+    fingerprint: str | None = None
+    """What it is to have; None while that cannot be known."""
+    waits: bool = False
+    """Whether features of its slides are not there, or not as they are to be."""
+
+
+@dataclass(slots=True)
+class CaseJudge:
+    """Compares what is stored of cases with what is expected."""
+
+    recipe: Recipe
+    manifest: Manifest
+    stored: Stored
+    """Step to case_id to fingerprint, and to the reason why the last attempt failed."""
+    slides: Mapping[tuple[str, Step], Validity]
+    """States of the outputs of slides, of those slides whose states are known."""
+    empty: Mapping[str, Iterable[str]] = field(default_factory=dict)
+    """Geometry to slides that have no patches; a case of such slides alone has no embedding to make."""
+    _features: dict[tuple[str, Step], str | None] = field(default_factory=dict)
+    _read: dict[Step, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Work out the features that slides are to have."""
+        steps = {step for stage in self.recipe.cases for step in stage.upstream}
+        store, stated = Store(self.recipe.project.output), {it.stem: it.mpp for it in self.manifest.slides.values()}
+        expectations, known = Expectations(self.recipe, store, stated, steps), read_known(store)
+        for stem in self.manifest.slides:
+            if stem in known.slides:
+                wanted = expectations.of(stem, known.slides[stem], known.polygons.get(stem))
+                self._features |= {(stem, step): wanted[step].fingerprint for step in steps}
+
+    def states(self) -> Iterator[CaseState]:
+        """Yield the state of every embedding of every case of the table, case by case."""
+        for case in self.manifest.cases:
+            for stage in self.recipe.cases:
+                yield self._state(case, stage)
+
+    def _state(self, case: Case, stage: Stage) -> CaseState:
+        features, step = stage.upstream[-1], stage.step
+        prints = {stem: self._features.get((stem, features)) for stem in case.stems}
+        waits = any(it.state is not State.FRESH for stem in case.stems for it in self._upstream(stem, features))
+        try:
+            whole = {stem: it for stem, it in prints.items() if it}
+            expected = stage.identity(inputs_of(case.stems, whole)) if len(whole) == len(prints) else None
+        except AtlasPatchError as error:  # weights that are not there
+            return CaseState(Validity(case.case_id, step, State.FAILED, str(error)), None, waits)
+        state, why = self._verdict(case, stage, expected)
+        return CaseState(Validity(case.case_id, step, state, why), expected and expected.fingerprint, waits)
+
+    def _verdict(self, case: Case, stage: Stage, expected: Identity | None) -> tuple[State, str]:
+        stored = self._fingerprint(case, stage, expected)
+        features = stage.upstream[-1]
+        upstream = [it for stem in case.stems for it in self._upstream(stem, features)]
+        failed = [it for it in upstream if it.state is State.FAILED]
+        if failure := self.stored.failed.get(stage.step, {}).get(case.case_id) or "; ".join(it.why for it in failed):
+            return State.FAILED, failure
+        if stored is None:
+            return State.MISSING, ""
+        if changed := next((it for it in upstream if it.state is not State.FRESH), None):
+            return State.STALE, f"upstream changed: {changed.step} of {changed.stem}"
+        if expected is None:
+            new = [stem for stem in case.stems if (stem, features) not in self._features]
+            return (State.STALE, f"{new[0]} was not looked at yet") if new else (State.FRESH, "")
+        if stored == expected.fingerprint:
+            return State.FRESH, ""
+        return State.STALE, self._why(case, stage, stored, expected)
+
+    def _upstream(self, stem: str, features: Step) -> Iterator[Validity]:
+        """Yield the states of a slide's features and of all that they come from, as far as they are known."""
+        steps = (stage.step for stage in with_upstream(self.recipe, [features]))
+        yield from (self.slides[stem, step] for step in steps if (stem, step) in self.slides)
+
+    def _fingerprint(self, case: Case, stage: Stage, expected: Identity | None) -> str | None:
+        if expected and set(case.stems) <= set(self.empty.get(stage.step.geometry, ())):
+            return expected.fingerprint
+        return self.stored.fingerprints.get(stage.step, {}).get(case.case_id)
+
+    def _why(self, case: Case, stage: Stage, stored: str, expected: Identity) -> str:
+        """Return which field differs, of the first ones by their files; else both fingerprints."""
+        told = f"fingerprint {stored} → {expected.fingerprint}"
+        self._read[stage.step] = self._read.get(stage.step, 0) + 1
+        if self._read[stage.step] > MOST_READ:
+            return told
+        identity = stored_identity(self.recipe, stage, case.case_id)
+        return why_stale(identity, expected) if identity and identity.fingerprint == stored else told
+
+
+def stored_identity(recipe: Recipe, stage: Stage, case_id: str) -> Identity | None:
+    """Return what decided the embedding that lies there; None where there is none that can be read."""
+    try:
+        kept = read_case(path_of(recipe, stage, case_id))
+    except AtlasPatchError:
+        return None
+    return kept[0] if kept else None
+
+
+def changed_itself(recipe: Recipe, stage: Stage, case_id: str) -> bool:
+    """Tell whether a stored embedding was made by another patient encoder, rather than from other slides."""
+    stored = stored_identity(recipe, stage, case_id)
+    asked = stage.identity({})
+    return stored is not None and (stored.version, stored.spec) != (asked.version, asked.spec)
+
+
+def cases_in_files(recipe: Recipe) -> Stored:
+    """Return what lies in the output folder. Files that lie untouched since they were read are not read again."""
+    return Stored({stage.step: _of_stage(recipe, stage) for stage in recipe.cases})
+
+
+def path_of(recipe: Recipe, stage: Stage, case_id: str) -> Path:
+    """Return where the embedding of a case lies."""
+    return case_path(recipe.project.output / stage.step.geometry, str(stage.step.encoder), case_id)
+
+
+def _of_stage(recipe: Recipe, stage: Stage) -> dict[str, str]:
+    name = str(stage.step).replace("/", "_")
+    index = FileIndex(recipe.project.output / INDEX_FOLDER / f"{name}.json", _print_of, VERSION)
+    files = list_files(path_of(recipe, stage, "any").parent, ".h5")
+    found = index.look(files, lambda case_id: path_of(recipe, stage, case_id))
+    return {case_id: fingerprint for case_id, fingerprint in found.items() if fingerprint}
+
+
+def _print_of(path: Path) -> Any:
+    try:
+        kept = read_case(path)
+    except AtlasPatchError:
+        return None
+    return kept[0].fingerprint if kept else None

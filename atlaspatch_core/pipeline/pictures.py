@@ -1,0 +1,126 @@
+"""Pictures of one slide's results, drawn from what is stored: small ones for the web UI, large ones where asked for.
+
+Each carries the fingerprints of what it shows, so that none outlives its mask or coords.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from atlaspatch_core.config.sections import Geometry
+from atlaspatch_core.pipeline import preview
+from atlaspatch_core.pipeline.patch_images import save_images
+from atlaspatch_core.pipeline.preview import Picture
+from atlaspatch_core.pipeline.slide_work import SlideWork
+from atlaspatch_core.storage.picture_provenance import State, stamp, stamped, state
+from atlaspatch_core.validity.recipe import SLIDE, TISSUE_MASK
+
+MOST_BYTES = 7900
+"""Size of a picture for the web UI, without its stamp."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """A picture that lies beside the results."""
+
+    path: Path
+    mark: str
+    """Stamp of what it shows."""
+    wanted: bool
+    """Whether the project asks for it."""
+    draw: Callable[[], bytes]
+    always: bool = False
+    """Whether it is made unasked, where no such file lies."""
+
+    def due(self) -> bool:
+        """Tell whether it is to be drawn: asked for and not current, or ours and outdated."""
+        found = state(self.path, self.mark)
+        unasked = found is State.OUTDATED or (self.always and found is State.MISSING)
+        return unasked or (self.wanted and found is not State.CURRENT)
+
+
+def show_mask(work: SlideWork, mask: str, *, fresh: bool) -> Path:
+    """Return the small picture of a slide's tissue outlines; drawn anew when they, of fingerprint ``mask``, changed."""
+    path = work.store.small_picture(work.stem, "mask")
+    _small(work, path, stamp(work.fingerprints[SLIDE], mask), fresh, lambda base: _outlined(work, base))
+    return path
+
+
+def show_grid(work: SlideWork, geometry: Geometry, *, fresh: bool) -> Path:
+    """Return the small picture of a slide's patches, drawn anew when they changed."""
+    path = work.store.small_picture(work.stem, "coords", geometry.name)
+    mark = stamp(work.coords[geometry.name].fingerprint)
+    _small(work, path, mark, fresh, lambda base: preview.draw_grid(base, work.grid(geometry), work.known(), lines=()))
+    return path
+
+
+def thumbnail(work: SlideWork) -> Picture:
+    """Return the slide's thumbnail as it is stored, after taking and storing it where it is missing or outdated."""
+    path, mark = work.store.thumbnail(work.stem), stamp(work.fingerprints[SLIDE])
+    if state(path, mark) is not State.CURRENT:
+        work.store.keep_file(work.stem, path, stamped(preview.encode_jpeg(preview.thumbnail(work.slide())), mark))
+    return np.asarray(cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR_RGB), np.uint8)
+
+
+def write_pictures(work: SlideWork) -> None:
+    """Write the overlays and patch images that the project asks for, and those that show what is no more.
+
+    All but patch images are drawn from what is stored: the slide is not opened for them.
+    """
+    of_mask = _of_mask(work) if TISSUE_MASK in work.fingerprints else ()
+    for overlay in (*of_mask, *_of_grids(work)):
+        if overlay.due():
+            work.store.keep_file(work.stem, overlay.path, stamped(overlay.draw(), overlay.mark))
+    for geometry in work.run.recipe.project.geometry:
+        if geometry.name in work.coords:
+            save_images(work, geometry)
+
+
+def _of_mask(work: SlideWork) -> Iterator[Overlay]:
+    """Yield the pictures of the tissue mask."""
+    wanted, store, stem = work.run.recipe.project.pictures, work.store, work.stem
+    mark = stamp(work.fingerprints[SLIDE], work.fingerprints[TISSUE_MASK])
+
+    def veiled() -> bytes:
+        return preview.encode_png(preview.draw_mask(thumbnail(work), work.polygons(), work.known()))
+
+    def bare() -> bytes:
+        height, width = thumbnail(work).shape[:2]
+        return preview.encode_png(preview.mask_picture((height, width), work.polygons(), work.known()))
+
+    yield Overlay(store.visualization(stem, kind="_mask"), mark, wanted.mask, veiled)
+    yield Overlay(store.visualization(stem, kind="_mask_bw"), mark, wanted.mask, bare)
+    outlined = store.visualization(stem, kind="_contours")
+    yield Overlay(outlined, mark, wanted.contours, lambda: preview.encode_png(_outlined(work)))
+    theirs = store.contours(stem)
+    yield Overlay(theirs, mark, wanted.contours, lambda: preview.encode_jpeg(_outlined(work)), always=True)
+
+
+def _of_grids(work: SlideWork) -> Iterator[Overlay]:
+    """Yield the pictures of the patches: AtlasPatch's name, and for geometries with a name TRIDENT's too."""
+    wanted = work.run.recipe.project.pictures.grids
+    for geometry in work.run.recipe.project.geometry:
+        if geometry.name not in work.coords:
+            continue
+        path, mark = work.store.visualization(work.stem, geometry.name), stamp(work.coords[geometry.name].fingerprint)
+        yield Overlay(path, mark, wanted, lambda geometry=geometry: preview.encode_png(_gridded(work, geometry)))
+        if geometry.name:
+            theirs = path.with_suffix(".jpg")
+            yield Overlay(theirs, mark, wanted, lambda geometry=geometry: preview.encode_jpeg(_gridded(work, geometry)))
+
+
+def _small(work: SlideWork, path: Path, mark: str, fresh: bool, draw: Callable[[Picture], Picture]) -> None:
+    if fresh or state(path, mark) is not State.CURRENT:
+        small = preview.encode_small_jpeg(thumbnail(work), MOST_BYTES, draw)
+        work.store.keep_file(work.stem, path, stamped(small, mark))
+
+
+def _outlined(work: SlideWork, base: Picture | None = None) -> Picture:
+    return preview.draw_contours(thumbnail(work) if base is None else base, work.polygons(), work.known())
+
+
+def _gridded(work: SlideWork, geometry: Geometry) -> Picture:
+    return preview.draw_grid(thumbnail(work), work.grid(geometry), work.known())

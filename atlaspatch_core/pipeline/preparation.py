@@ -1,0 +1,91 @@
+"""One slide through its steps up to the pixels of its patches: what can be said at once, and what is to be encoded."""
+
+import logging
+from collections.abc import Callable, Generator, Iterator
+
+from atlaspatch_core.config.sections import Geometry
+from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.pipeline.pictures import write_pictures
+from atlaspatch_core.pipeline.slide_work import SlideWork, attempt
+from atlaspatch_core.pipeline.steps.coords import lay
+from atlaspatch_core.pipeline.steps.embedding import embed
+from atlaspatch_core.pipeline.steps.features import Ended, Pixels, plan, read
+from atlaspatch_core.pipeline.steps.slide import look
+from atlaspatch_core.pipeline.steps.tissue_mask import segment
+from atlaspatch_core.validity.outcome import Outcome, Status
+from atlaspatch_core.validity.recipe import SLIDE, TISSUE_MASK, Stage
+
+log = logging.getLogger(__name__)
+
+Item = Outcome | Pixels | Ended
+
+
+def prepare(work: SlideWork) -> Generator[Item]:
+    """Yield the outcomes of a slide that need no encoding, and the patches of those that do."""
+    recipe = work.run.recipe
+    for step, action in ((SLIDE, look), (TISSUE_MASK, segment)):
+        yield _take(work, recipe.stage(step), action)
+    for geometry in recipe.project.geometry:
+        yield from _of_geometry(work, geometry)
+    _write_pictures(work)
+
+
+def embeddings(work: SlideWork, geometry: Geometry) -> Iterator[Outcome]:
+    """Yield what became of the slide embeddings of a geometry, once its features are settled."""
+    for stage in work.run.recipe.of("slide_embedding", geometry):
+        if stage.step in work.run.selected:
+            yield _take(work, stage, embed)
+
+
+def remember(work: SlideWork, outcome: Outcome) -> Outcome:
+    """Remember that a step was stopped, for the steps downstream, and return the outcome."""
+    if outcome.status in (Status.FAILED, Status.SKIPPED):
+        work.stopped[outcome.step] = outcome
+    return outcome
+
+
+def _of_geometry(work: SlideWork, geometry: Geometry) -> Iterator[Item]:
+    for stage in work.run.recipe.of("patch_coords", geometry):
+        yield _take(work, stage, lay)
+    ready: list[Stage] = []
+    for stage in work.run.recipe.of("patch_features", geometry):
+        if blocked := _blocked(work, stage):
+            yield blocked
+        elif _needed(work, stage):
+            ready.append(stage)
+    outcomes, job = plan(work, ready)
+    yield from (remember(work, outcome) for outcome in outcomes)
+    yield from read(job) if job else embeddings(work, geometry)
+
+
+def _needed(work: SlideWork, stage: Stage) -> bool:
+    """Tell whether features are asked for, or what an asked-for embedding is computed from."""
+    wanted = (other for other in work.run.recipe.stages if other.step in work.run.selected)
+    return stage.step in work.run.selected or any(stage.step in other.upstream for other in wanted)
+
+
+def _take(work: SlideWork, stage: Stage, action: Callable[[SlideWork, Stage], Outcome]) -> Outcome:
+    return _blocked(work, stage) or remember(work, attempt(work, stage, lambda: action(work, stage)))
+
+
+def _blocked(work: SlideWork, stage: Stage) -> Outcome | None:
+    """Return why a stage cannot be taken: one before it failed, or could not be taken itself.
+
+    Where nothing that was asked for has told so yet, this stage fails with the reason of the one before it.
+    """
+    culprit = next((work.stopped[step] for step in stage.upstream if step in work.stopped), None)
+    if culprit is None:
+        return None
+    told = any(step in work.run.selected for step in work.stopped)
+    status = Status.SKIPPED if told else Status.FAILED
+    why = f"{culprit.step} {culprit.status}" if told else culprit.why
+    return remember(work, Outcome(work.stem, stage.step, status, why=why, transient=not told and culprit.transient))
+
+
+def _write_pictures(work: SlideWork) -> None:
+    if SLIDE in work.stopped:
+        return
+    try:
+        write_pictures(work)
+    except (AtlasPatchError, OSError) as error:
+        log.warning("%s: the pictures were not written: %s", work.stem, error)

@@ -1,0 +1,120 @@
+"""Slides in, outcomes out: what the command line and the assets both call.
+
+A thread prepares slide after slide (identity, mask, coords) and reads its patches ahead; the caller's thread encodes
+them in batches that cross slide borders; a third thread keeps features and makes embeddings. So no part waits for
+another for longer than it must, and what lies between them is bounded.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+
+from atlaspatch_core.discovery.find import Discovery, SlideSource
+from atlaspatch_core.encoders.hub import fetch
+from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.pipeline.batching import Batcher
+from atlaspatch_core.pipeline.loaded_models import Models
+from atlaspatch_core.pipeline.prefetch import ahead
+from atlaspatch_core.pipeline.preparation import Item, embeddings, prepare, remember
+from atlaspatch_core.pipeline.slide_work import Run, SlideWork
+from atlaspatch_core.pipeline.steps.features import FeatureJob, Pixels, finish
+from atlaspatch_core.storage.store import Store
+from atlaspatch_core.validity.outcome import Outcome, Status, Step
+from atlaspatch_core.validity.recipe import SLIDE, Recipe
+
+log = logging.getLogger(__name__)
+
+MOST_BYTES_AHEAD = 128 * 2**20
+"""Patches that wait for the encoders, besides those that the reader itself holds."""
+BYTES_OF_AN_OUTCOME = 8192
+"""Roughly, so that a hundred thousand finished slides do not run ahead of whoever takes their outcomes."""
+MOST_JOBS_BEHIND = 2
+"""Slides whose features wait to be written."""
+
+
+def process(
+    sources: Iterable[SlideSource],
+    recipe: Recipe,
+    *,
+    steps: Collection[Step] | None = None,
+    settled: Collection[Step] = (),
+    force: bool = False,
+    on_patches: Callable[[str, int, int], None] | None = None,
+) -> Generator[Outcome]:
+    """Yield one outcome per slide and asked-for step, as they come; upstream first for each slide.
+
+    ``steps`` are the steps to take, all by default; what they are computed from must be valid, or they fail with
+    MissingUpstream. What is stored of ``settled`` steps is taken as it lies, whatever the recipe says of them, unless
+    what it was made from changed: then they fail with OutOfDate; what is not stored is made by the recipe.
+    ``force`` computes the other steps anew whatever is stored. ``on_patches`` is called with stem, patches done
+    and patches in all while patches are encoded.
+    One bad slide is failed and skipped outcomes, never an exception. Every encoder is loaded at most once.
+    """
+    project = recipe.project
+    store = Store(project.output, project.runtime.write_rows)
+    selected = frozenset(steps if steps is not None else (stage.step for stage in recipe.stages))
+    tell = on_patches or (lambda *_: None)
+    run = Run(recipe, store, Models(project.runtime), selected, force, tell, frozenset(settled))
+    _sweep(run)
+    encoders = (stage.encoder for stage in recipe.stages if stage.step in selected)
+    fetch((encoder.name, encoder.source) for encoder in encoders if encoder)
+    for outcome in _outcomes(run, sources):
+        if outcome.step in selected:  # what went wrong upstream is said by the first asked-for step that it stops
+            yield outcome
+
+
+def clash_outcomes(discovery: Discovery) -> Iterator[Outcome]:
+    """Yield a failed outcome for every stem that several files share."""
+    for clash in discovery.clashes:
+        yield Outcome(clash.stem, SLIDE, Status.FAILED, why=str(clash.error))
+
+
+def _sweep(run: Run) -> None:
+    try:
+        removed = run.store.sweep([geometry.name for geometry in run.recipe.project.geometry])
+    except (OSError, AtlasPatchError) as error:
+        log.debug("nothing was swept: %s", error)
+        return
+    if removed:
+        log.info("removed %d half-written files of an interrupted run", removed)
+
+
+def _outcomes(run: Run, sources: Iterable[SlideSource]) -> Iterator[Outcome]:
+    behind: deque[Future[list[Outcome]]] = deque()
+    with ThreadPoolExecutor(1, "keep") as keeper, closing(ahead(_all(run, sources), _size, MOST_BYTES_AHEAD)) as items:
+        batcher = Batcher(
+            run.recipe.project.runtime.feature_batch_size, lambda job: behind.append(keeper.submit(_finish, job))
+        )
+        for item in items:
+            if isinstance(item, Outcome):
+                yield item
+            elif isinstance(item, Pixels):
+                batcher.add(item)
+            else:
+                batcher.end(item.job)
+            yield from _kept(behind, MOST_JOBS_BEHIND)
+        batcher.flush()
+        yield from _kept(behind, 0)
+
+
+def _all(run: Run, sources: Iterable[SlideSource]) -> Generator[Item]:
+    for source in sources:
+        with SlideWork(source, run) as work:
+            yield from prepare(work)
+
+
+def _size(item: Item) -> int:
+    return item.patches.nbytes if isinstance(item, Pixels) else BYTES_OF_AN_OUTCOME
+
+
+def _finish(job: FeatureJob) -> list[Outcome]:
+    outcomes = [remember(job.work, outcome) for outcome in finish(job)]
+    return [*outcomes, *embeddings(job.work, job.geometry)]
+
+
+def _kept(behind: deque[Future[list[Outcome]]], most: int) -> Iterator[Outcome]:
+    """Yield the outcomes of jobs that are kept; wait while more than ``most`` are not."""
+    while behind and (len(behind) > most or behind[0].done()):
+        yield from behind.popleft().result()

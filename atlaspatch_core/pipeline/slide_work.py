@@ -1,0 +1,227 @@
+"""One slide on its way through the recipe."""
+
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any, Self, TypeVar
+
+from shapely import Polygon
+
+from atlaspatch_core.config.sections import Geometry
+from atlaspatch_core.discovery.find import SlideSource, open_source
+from atlaspatch_core.discovery.transient import is_transient
+from atlaspatch_core.errors import AtlasPatchError, MissingUpstream, NotEnoughMemory, OutOfDate, Unexpected
+from atlaspatch_core.fingerprint import Identity, why_stale
+from atlaspatch_core.patches.grid import PatchGrid
+from atlaspatch_core.pipeline.loaded_models import Models
+from atlaspatch_core.slides.slide import Slide, SlideInfo
+from atlaspatch_core.storage.hdf5 import COORDS, TISSUE_FRACTION, Kept, read_array
+from atlaspatch_core.storage.records import Record
+from atlaspatch_core.storage.store import Store
+from atlaspatch_core.tissue.contours import read_geojson
+from atlaspatch_core.validity.identities import identity_of, input_name, sampling_of
+from atlaspatch_core.validity.outcome import Outcome, Status, Step
+from atlaspatch_core.validity.recipe import EMPTY, Recipe, Stage
+
+log = logging.getLogger(__name__)
+
+FORCED = "forced"
+COORDS_CHANGED = "the coords changed"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What all slides of one call share."""
+
+    recipe: Recipe
+    store: Store
+    models: Models
+    selected: frozenset[Step]
+    force: bool
+    on_patches: Callable[[str, int, int], None]
+    """Called with stem, patches done and patches in all while patches are encoded."""
+    settled: frozenset[Step] = frozenset()
+    """Steps whose stored outputs are taken as they lie."""
+    specs: dict[Step, tuple[dict[str, Any], str]] = field(default_factory=dict)
+    """Spec and code version of stages, found out once for all slides, and again when a model was loaded."""
+
+    def spec(self, stage: Stage) -> tuple[dict[str, Any], str]:
+        """Return what decides a stage on every slide, and its hash. Raises MissingWeights."""
+        if stage.step not in self.specs:
+            self.specs[stage.step] = stage.spec, stage.code_version
+        return self.specs[stage.step]
+
+    def model(self, stage: Stage) -> Any:
+        """Return the loaded encoder of a stage; weights that had to be fetched for it are known by their hash then."""
+        if stage.step not in self.models:
+            self.specs.pop(stage.step, None)
+        return self.models.get(stage)
+
+
+@dataclass(slots=True)
+class SlideWork:
+    """One slide: what is known of it so far, and the slide itself once pixels are needed. Closes what it opened."""
+
+    source: SlideSource
+    run: Run
+    fingerprints: dict[Step, str] = field(default_factory=dict)
+    """Of the outputs that are valid now."""
+    info: SlideInfo | None = None
+    record: Record | None = None
+    """What is kept of the slide, where looking at it changed nothing."""
+    grids: dict[str, PatchGrid] = field(default_factory=dict)
+    """Geometry name to its grid, once it was needed."""
+    coords: dict[str, Identity] = field(default_factory=dict)
+    """Geometry name to the identity of its coords."""
+    dropped: set[tuple[str, str]] = field(default_factory=set)
+    """Geometry name and dataset of results that went with the coords they belonged to."""
+    kept: dict[str, dict[str, Kept]] = field(default_factory=dict)
+    """Geometry name to what its HDF5 file holds, read once the coords are valid."""
+    stopped: dict[Step, Outcome] = field(default_factory=dict)
+    """Steps that failed or were skipped."""
+    features: dict[Step, Any] = field(default_factory=dict)
+    """Features computed in this run, so that slide encoders need not read them back."""
+    _polygons: tuple[Polygon, ...] | None = None
+    _slide: Slide | None = None
+    _opened: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def stem(self) -> str:
+        """Key of the slide."""
+        return self.source.stem
+
+    @property
+    def store(self) -> Store:
+        """Where outputs are kept."""
+        return self.run.store
+
+    def slide(self) -> Slide:
+        """Return the slide, opened at first use."""
+        if self._slide is None:
+            self._slide = self._opened.enter_context(open_source(self.source, self.run.recipe.project.slides))
+        return self._slide
+
+    def polygons(self) -> tuple[Polygon, ...]:
+        """Return the tissue polygons, level-0 px, read at first use."""
+        if self._polygons is None:
+            self._polygons = read_geojson(self.store.geojson(self.stem))
+        return self._polygons
+
+    def take_polygons(self, polygons: tuple[Polygon, ...]) -> None:
+        """Take the polygons that a segmenter found."""
+        self._polygons = polygons
+
+    def known(self) -> SlideInfo:
+        """Return what the first step found out."""
+        if self.info is None:
+            raise MissingUpstream(f"{self.stem}: the slide was not looked at; run its first step too")
+        return self.info
+
+    def grid(self, geometry: Geometry) -> PatchGrid:
+        """Return the patches of a geometry, read from the slide's file where this run did not lay them."""
+        if geometry.name not in self.grids:
+            path = self.store.h5(self.stem, geometry.name)
+            corners, fraction = read_array(path, COORDS)[:, :2], read_array(path, TISSUE_FRACTION)
+            self.grids[geometry.name] = PatchGrid(corners, fraction, sampling_of(self.coords[geometry.name]))
+        return self.grids[geometry.name]
+
+    def identity(self, stage: Stage, found: Mapping[str, Any] = EMPTY) -> Identity:
+        """Return what a stage's output of this slide is to be: its fingerprints are free of the geometry's name."""
+        return identity_of(stage, self.fingerprints, found, self.run.spec(stage)[0])
+
+    def reason(self, stage: Stage, stored: Identity | Kept | None, expected: Identity) -> str:
+        """Return why a stage is to be computed, or an empty text when the stored output is valid.
+
+        Raises MissingUpstream when it is to be computed but was not asked for.
+        """
+        if self.forced(stage):
+            return FORCED
+        why = _why(stored, expected)
+        if stored is None and (stage.step.geometry, stage.dataset) in self.dropped:
+            why = COORDS_CHANGED
+        if why and stage.step not in self.run.selected:
+            raise MissingUpstream(f"{self.stem}: {stage.step} is not valid ({why}); run that step first")
+        return why
+
+    def verdict(self, stage: Stage, stored: Kept | None) -> tuple[Identity, str]:
+        """Return what an encoder's output is to be, and why it is to be computed, or an empty text when it is valid.
+
+        What looks invalid is looked at again with the encoder loaded: weights from a hub are known by their hash then.
+        """
+        expected = self.identity(stage)
+        if self.reason(stage, stored, expected):
+            self.run.model(stage)
+            expected = self.identity(stage)
+        return expected, self.reason(stage, stored, expected)
+
+    def forced(self, stage: Stage) -> bool:
+        """Tell whether a stage is to be computed whatever is stored."""
+        return self.run.force and stage.step in self.run.selected and not self.settled(stage)
+
+    def settled(self, stage: Stage) -> bool:
+        """Tell whether what is stored of a stage is taken as it lies, whatever the recipe says of the stage."""
+        return stage.step in self.run.settled
+
+    def check_inputs(self, stage: Stage, stored: Identity) -> None:
+        """Raise OutOfDate when what a settled output was made from is not what lies there now."""
+        changed = [
+            step for step in stage.upstream if stored.inputs.get(input_name(step), "") != self.fingerprints.get(step)
+        ]
+        if changed:
+            raise OutOfDate(
+                f"{self.stem}: {changed[0]} changed after {stage.step} was made; run the step {stage.step.kind} again"
+            )
+
+    def outcome(self, stage: Stage, status: Status, fingerprint: str | None, since: float, **more: Any) -> Outcome:
+        """Return the outcome of a stage and remember its fingerprint for the stages downstream."""
+        if fingerprint:
+            self.fingerprints[stage.step] = fingerprint
+        code_version = self.run.spec(stage)[1] if fingerprint else None
+        inputs = {str(step): self.fingerprints[step] for step in stage.upstream if step in self.fingerprints}
+        seconds = perf_counter() - since
+        return Outcome(self.stem, stage.step, status, fingerprint, code_version, inputs=inputs, seconds=seconds, **more)
+
+    def failed(self, stage: Stage, error: AtlasPatchError, since: float) -> Outcome:
+        """Return the outcome of a stage that went wrong; stages downstream will be skipped."""
+        seconds, transient = perf_counter() - since, is_transient(error)
+        return Outcome(self.stem, stage.step, Status.FAILED, why=str(error), seconds=seconds, transient=transient)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._opened.close()
+
+
+Result = TypeVar("Result")
+
+
+def attempt(work: SlideWork, stage: Stage, action: Callable[[], Result]) -> Result | Outcome:
+    """Return what the action returns, or the failed outcome of the stage: one bad slide stops no other.
+
+    This is the one place of the pipeline that catches everything. What was not foreseen is logged with its traceback.
+    """
+    since = perf_counter()
+    try:
+        return action()
+    except AtlasPatchError as error:
+        return work.failed(stage, error, since)
+    except MemoryError as error:
+        cause = " ".join(str(error).split())
+        told = f"{work.stem}: {stage.step} needs more memory than there is ({cause}); take smaller patches or batches"
+        short = NotEnoughMemory(told)
+        short.__cause__ = error
+        return work.failed(stage, short, since)
+    except Exception as error:  # a slide that breaks a library in a way nobody foresaw stops no other
+        log.exception("%s: %s failed unexpectedly", work.stem, stage.step)
+        unexpected = Unexpected(f"{work.stem}: {stage.step} failed unexpectedly: {error!r}")
+        unexpected.__cause__ = error
+        return work.failed(stage, unexpected, since)
+
+
+def _why(stored: Identity | Kept | None, expected: Identity) -> str:
+    if stored is not None and stored.fingerprint == expected.fingerprint:
+        return ""
+    return why_stale(stored.identity if isinstance(stored, Kept) else stored, expected)

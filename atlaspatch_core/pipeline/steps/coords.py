@@ -1,0 +1,161 @@
+"""Third step: where do the patches of a geometry lie?"""
+
+from collections.abc import Mapping
+from time import perf_counter
+from typing import Any
+
+from atlaspatch_core import __version__
+from atlaspatch_core.config.sections import Geometry
+from atlaspatch_core.errors import OutOfDate
+from atlaspatch_core.fingerprint import Identity
+from atlaspatch_core.layouts.supplied_coords import SuppliedCoords, find_coords, read_coords
+from atlaspatch_core.patches.filters import filter_grid
+from atlaspatch_core.patches.grid import PatchGrid, coords5, lay_grid
+from atlaspatch_core.patches.scale import Sampling, choose_sampling
+from atlaspatch_core.pipeline.pictures import show_grid
+from atlaspatch_core.pipeline.slide_work import SlideWork
+from atlaspatch_core.pipeline.steps.provenance import provenance
+from atlaspatch_core.slides.slide import SlideInfo
+from atlaspatch_core.storage.hdf5 import COORDS, PASSPORTS, TISSUE_FRACTION, Kept
+from atlaspatch_core.storage.hdf5_changes import Dataset, passports, write_new
+from atlaspatch_core.validity.identities import coords_facts, sampling_of
+from atlaspatch_core.validity.outcome import Outcome, Status
+from atlaspatch_core.validity.recipe import EMPTY, Stage
+
+PASSPORT_FORMAT = "{stem}__x{X}_y{Y}_rw{RW}_rh{RH}_lv{LV}_mag{MAG}_tmag{TMAG}_total{N}"
+PASSPORT_VERSION = 2
+SUPPLIED = "supplied"
+"""The rule of coords that no rule of ours laid."""
+
+
+def lay(work: SlideWork, stage: Stage) -> Outcome:
+    """Make sure of a slide's patch coordinates for one geometry."""
+    since = perf_counter()
+    geometry = stage.geometry
+    assert geometry is not None
+    kept = {} if work.forced(stage) else work.store.kept(work.stem, geometry.name)
+    supplied = _supplied(work, geometry)
+    expected = _as_they_lie(work, stage, kept) or work.identity(stage, _facts(work, geometry, supplied))
+    why = work.reason(stage, kept.get(COORDS), expected)
+    work.coords[geometry.name] = expected
+    if why:
+        _keep(work, geometry, supplied.grid if supplied else _make(work, geometry), expected, supplied)
+        before, kept = kept.keys(), work.store.kept(work.stem, geometry.name)
+        work.dropped |= {(geometry.name, dataset) for dataset in before - kept.keys()}
+    work.kept[geometry.name] = kept
+    picture = show_grid(work, geometry, fresh=bool(why))
+    return work.outcome(
+        stage,
+        Status.COMPUTED if why else Status.REUSED,
+        expected.fingerprint,
+        since,
+        why=why,
+        numbers=_numbers(kept, sampling_of(expected), work.known()),
+        facts={"scale": geometry.scale, "rule": SUPPLIED if geometry.coords else geometry.rule},
+        path=work.store.h5(work.stem, geometry.name),
+        picture=picture,
+    )
+
+
+def _supplied(work: SlideWork, geometry: Geometry) -> SuppliedCoords | None:
+    """Return the coords that somebody supplied for the slide; None where the geometry says nothing of such."""
+    if geometry.coords is None:
+        return None
+    return read_coords(find_coords(geometry.coords, work.stem), work.known(), geometry)
+
+
+def _facts(work: SlideWork, geometry: Geometry, supplied: SuppliedCoords | None) -> dict[str, Any]:
+    if supplied:
+        return supplied.facts(work.known())
+    return coords_facts(work.known(), choose_sampling(work.known(), geometry.spec))
+
+
+def _as_they_lie(work: SlideWork, stage: Stage, kept: Mapping[str, Kept]) -> Identity | None:
+    """Return what decided stored coords that are settled; None where the recipe decides.
+
+    Raises OutOfDate when the slide or its mask changed after they were laid, or their patches have another size.
+    """
+    stored = kept[COORDS].identity if COORDS in kept and work.settled(stage) else None
+    if stored is None or stage.geometry is None or "sampling" not in stored.spec:
+        return None
+    work.check_inputs(stage, stored)
+    size = sampling_of(stored).patch_size
+    if size != stage.geometry.patch_size:
+        raise OutOfDate(
+            f"{work.stem}: its patches are {size} px wide and {stage.geometry.patch_size} px are asked for; "
+            f"give the patch size {size}, or lay them anew"
+        )
+    return stored
+
+
+def _make(work: SlideWork, geometry: Geometry) -> PatchGrid:
+    grid = lay_grid(work.known(), work.polygons(), geometry.spec)
+    if geometry.filters is None or not len(grid):
+        return grid
+    return filter_grid(work.slide(), grid, geometry.filters, workers=work.run.recipe.project.runtime.readers)
+
+
+def _keep(
+    work: SlideWork, geometry: Geometry, grid: PatchGrid, identity: Identity, supplied: SuppliedCoords | None
+) -> None:
+    work.grids[geometry.name] = grid
+    attributes = file_attributes(work.known(), geometry, grid)
+    if supplied:
+        attributes |= {"overlap": supplied.overlap, "rule": SUPPLIED, "supplied_from": str(supplied.path)}
+    rows = work.run.recipe.project.runtime.write_rows
+    path = work.store.h5(work.stem, geometry.name)
+    write = write_new(path, datasets_of(work.stem, work.known(), geometry, grid, identity), attributes, rows)
+    work.store.keep_coords(work.stem, geometry.name, write)
+
+
+def datasets_of(
+    stem: str,
+    info: SlideInfo,
+    geometry: Geometry,
+    grid: PatchGrid,
+    identity: Identity,
+    claim: Mapping[str, Any] = EMPTY,
+) -> list[Dataset]:
+    """Return the coords of a grid and what goes with them; ``claim`` is what their recipe says beside the identity."""
+    coords = coords5(grid)
+    lines = passports(stem, coords, info.magnification, geometry.magnification)
+    return [
+        Dataset(COORDS, coords, identity, provenance(), claim),
+        Dataset(PASSPORTS, lines),
+        Dataset(TISSUE_FRACTION, grid.tissue_fraction),
+    ]
+
+
+def file_attributes(info: SlideInfo, geometry: Geometry, grid: PatchGrid) -> dict[str, Any]:
+    """Return the attributes that AtlasPatch's readers look for, and after them our own."""
+    sampling = grid.sampling
+    spec = geometry.spec
+    theirs: dict[str, Any] = {
+        "patch_size": geometry.patch_size,
+        "patch_size_level0": sampling.patch_size_level0,
+        "level0_magnification": round(info.magnification),
+        "target_magnification": geometry.magnification,
+        "overlap": spec.overlap,
+        "level0_width": info.width,
+        "level0_height": info.height,
+        "wsi_path": str(info.path),
+        "passport_format": PASSPORT_FORMAT,
+        "passport_version": PASSPORT_VERSION,
+        "creation_date": provenance()["created_at"],
+        "filename": info.path.name,
+        "num_patches": len(grid.coords),
+        "mpp": info.mpp,
+        "magnification": round(info.magnification),
+    }
+    labels = {"vendor": info.vendor, "institution": info.institution, "stain": info.stain}
+    ours = {"step_size": spec.step, "step_size_level0": sampling.step_size_level0, "patch_mpp": sampling.mpp}
+    words = {"mpp_source": info.mpp_source, "scale": geometry.scale, "rule": geometry.rule, "edge": geometry.edge}
+    known = {name: label for name, label in labels.items() if label}
+    return theirs | known | ours | words | {"min_tissue": geometry.min_tissue, "atlaspatch_version": __version__}
+
+
+def _numbers(kept: dict[str, Kept], sampling: Sampling, info: SlideInfo) -> dict[str, int | float]:
+    patches = kept[COORDS].shape[0]
+    covered = patches * sampling.step_size_level0**2 / (info.width * info.height)
+    sizes = {"patch_size_level0": sampling.patch_size_level0, "level": sampling.level, "patch_mpp": sampling.mpp}
+    return {"patches": patches, **sizes, "share_of_slide": covered}

@@ -1,0 +1,69 @@
+"""Fifth step: one vector a slide."""
+
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atlaspatch_core.config.sections import Geometry
+from atlaspatch_core.encoders.declaration import SlideEncoder
+from atlaspatch_core.encoders.inference import encode_slide
+from atlaspatch_core.pipeline.slide_work import SlideWork
+from atlaspatch_core.pipeline.steps.provenance import provenance
+from atlaspatch_core.storage.hdf5 import COORDS, read_array
+from atlaspatch_core.storage.hdf5_changes import Dataset
+from atlaspatch_core.validity.outcome import Outcome, Status
+from atlaspatch_core.validity.recipe import Stage
+
+NO_PATCHES = "the slide has no patches, so there is nothing to embed"
+
+
+def embed(work: SlideWork, stage: Stage) -> Outcome:
+    """Make sure of one slide embedding; a slide without patches has none, and the outcome says so."""
+    since = perf_counter()
+    geometry = stage.geometry
+    assert geometry is not None
+    kept = work.kept[geometry.name]
+    if kept[COORDS].shape[0] == 0:
+        return work.outcome(stage, Status.SKIPPED, work.identity(stage).fingerprint, since, why=NO_PATCHES)
+    stored = kept.get(stage.dataset)
+    expected, why = work.verdict(stage, stored)
+    path = work.store.h5(work.stem, geometry.name)
+    if not why and stored:
+        numbers = measures(read_array(path, stage.dataset), kept[COORDS].shape[0])
+        return work.outcome(stage, Status.REUSED, expected.fingerprint, since, numbers=numbers, path=path)
+    vector = _encode(work, stage, geometry)
+    dataset = Dataset(stage.dataset, vector, expected, _attributes(work, stage, geometry))
+    work.store.keep_results(work.stem, geometry.name, work.coords[geometry.name], [dataset])
+    numbers = measures(vector, kept[COORDS].shape[0])
+    return work.outcome(stage, Status.COMPUTED, expected.fingerprint, since, why=why, numbers=numbers, path=path)
+
+
+def measures(vector: NDArray[np.float32], patches: int) -> dict[str, int | float]:
+    """Return what is told of an embedding (dim,), be it computed now or earlier."""
+    return {"dim": len(vector), "patches": patches, "norm": float(np.linalg.norm(vector))}
+
+
+def _encode(work: SlideWork, stage: Stage, geometry: Geometry) -> NDArray[np.float32]:
+    features_step = stage.upstream[-1]
+    values = work.features.get(features_step)
+    if values is None:
+        values = read_array(work.store.h5(work.stem, geometry.name), f"features/{features_step.encoder}")
+    grid = work.grid(geometry)
+    return encode_slide(work.run.model(stage), values, grid.coords.astype(np.int64), grid.sampling.patch_size_level0)
+
+
+def _attributes(work: SlideWork, stage: Stage, geometry: Geometry) -> dict[str, Any]:
+    encoder = stage.encoder
+    assert isinstance(encoder, SlideEncoder)
+    grid = work.grid(geometry)
+    theirs = {
+        "encoder_name": encoder.name,
+        "source_patch_encoder": encoder.patch_encoder,
+        "num_patches": len(grid.coords),
+        "patch_size": geometry.patch_size,
+        "patch_size_level0": grid.sampling.patch_size_level0,
+        "target_magnification": geometry.magnification,
+    }
+    return theirs | {"license": encoder.license} | provenance()

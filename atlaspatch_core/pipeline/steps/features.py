@@ -1,0 +1,183 @@
+"""Fourth step: the features of a geometry's patches; one pass over the pixels serves every encoder that needs it."""
+
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atlaspatch_core.config.sections import Geometry
+from atlaspatch_core.encoders.loaded import LoadedPatchEncoder
+from atlaspatch_core.fingerprint import Identity, canonical_json
+from atlaspatch_core.patches.stream import open_stream
+from atlaspatch_core.pipeline.slide_work import SlideWork, attempt
+from atlaspatch_core.pipeline.steps.provenance import provenance
+from atlaspatch_core.storage.hdf5 import COORDS
+from atlaspatch_core.storage.hdf5_changes import Dataset
+from atlaspatch_core.validity.outcome import Outcome, Status
+from atlaspatch_core.validity.recipe import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Todo:
+    """Features to compute by one encoder."""
+
+    stage: Stage
+    identity: Identity
+    model: LoadedPatchEncoder
+    why: str
+
+
+@dataclass(slots=True, eq=False)
+class FeatureJob:
+    """The features of one slide and geometry that are to be computed, by all encoders that need it."""
+
+    work: SlideWork
+    geometry: Geometry
+    todo: tuple[Todo, ...]
+    total: int
+    """Patches in all."""
+    since: float
+    done: int = 0
+    """Patches encoded."""
+    results: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    """Encoder to features (total, dim), row i belonging to row i of the coords."""
+    failed: Outcome | None = None
+    """What went wrong, said of the first encoder; the others went the same way."""
+    path: str = ""
+    """``tiles``, ``tiles dct 1/8`` or ``regions``: how pixels were read."""
+
+    def __post_init__(self) -> None:
+        """Make room for the results."""
+        for item in self.todo:
+            self.results[item.model.encoder.name] = np.empty((self.total, item.model.dim), np.float32)
+
+    @property
+    def models(self) -> tuple[LoadedPatchEncoder, ...]:
+        """Return the encoders of this job."""
+        return tuple(item.model for item in self.todo)
+
+    def add(self, rows: NDArray[np.int64], features: Sequence[NDArray[np.float32]]) -> None:
+        """Take the features of some rows, by model."""
+        for model, values in zip(self.models, features, strict=True):
+            self.results[model.encoder.name][rows] = values
+        self.done += len(rows)
+        self.work.run.on_patches(self.work.stem, self.done, self.total)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pixels:
+    """Some patches of a job."""
+
+    job: FeatureJob
+    rows: NDArray[np.int64]
+    """Shape (b,): rows of the coords."""
+    patches: NDArray[np.uint8]
+    """Shape (b, patch_size, patch_size, 3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """All patches of a job were read, or could not be."""
+
+    job: FeatureJob
+
+
+def plan(work: SlideWork, stages: Sequence[Stage]) -> tuple[list[Outcome], FeatureJob | None]:
+    """Return what is settled already, and the job that is left; an encoder that cannot be loaded stops no other."""
+    since = perf_counter()
+    found = [attempt(work, stage, lambda stage=stage: _reuse_or_plan(work, stage)) for stage in stages]
+    todo = tuple(item for item in found if isinstance(item, Todo))
+    outcomes = [item for item in found if isinstance(item, Outcome)]
+    if not todo:
+        return outcomes, None
+    geometry = _geometry(todo[0].stage)
+    rows = work.kept[geometry.name][COORDS].shape[0]
+    return outcomes, FeatureJob(work, geometry, todo, rows, since)
+
+
+def read(job: FeatureJob) -> Generator[Pixels | Ended]:
+    """Yield every patch of a job once, and at last that it ended; pixels that cannot be read fail this job alone."""
+    with closing(_stream(job)) as stream:
+        while isinstance(pixels := attempt(job.work, job.todo[0].stage, lambda: next(stream, None)), Pixels):
+            yield pixels
+    job.failed = pixels
+    yield Ended(job)
+
+
+def _stream(job: FeatureJob) -> Generator[Pixels]:
+    runtime = job.work.run.recipe.project.runtime
+    size, readers, downscale = runtime.feature_batch_size, runtime.readers, job.geometry.downscale
+    grid = job.work.grid(job.geometry)
+    if not job.total:
+        return
+    with open_stream(job.work.slide(), grid, batch_size=size, workers=readers, downscale=downscale) as stream:
+        job.path = stream.path
+        for batch in stream:
+            yield Pixels(job, batch.rows, batch.patches)
+
+
+def finish(job: FeatureJob) -> list[Outcome]:
+    """Keep the features of a job, and return what became of it."""
+    failed = job.failed or attempt(job.work, job.todo[0].stage, lambda: _keep(job))
+    if failed:
+        return [replace(failed, step=item.stage.step) for item in job.todo]
+    for item in job.todo:
+        job.work.features[item.stage.step] = job.results[item.model.encoder.name]
+    return [_computed(job, item) for item in job.todo]
+
+
+def _reuse_or_plan(work: SlideWork, stage: Stage) -> Outcome | Todo:
+    since = perf_counter()
+    kept = work.kept[_geometry(stage).name]
+    stored = kept.get(stage.dataset)
+    rows = kept[COORDS].shape[0]
+    whole = stored is not None and stored.shape[0] == rows
+    expected, why = work.verdict(stage, stored if whole else None)
+    if why or stored is None:
+        return Todo(stage, expected, work.run.model(stage), why)
+    numbers = {"patches": rows, "dim": stored.shape[1]}
+    path = work.store.h5(work.stem, _geometry(stage).name)
+    return work.outcome(stage, Status.REUSED, expected.fingerprint, since, numbers=numbers, path=path)
+
+
+def _keep(job: FeatureJob) -> None:
+    work, geometry = job.work, job.geometry.name
+    datasets = [_dataset(item, job.results[item.model.encoder.name], job.path) for item in job.todo]
+    work.store.keep_results(work.stem, geometry, work.coords[geometry], datasets)
+
+
+def _computed(job: FeatureJob, item: Todo) -> Outcome:
+    rate = job.total / max(perf_counter() - job.since, 1e-9)
+    numbers = {"patches": job.total, "dim": item.model.dim} | ({"patches_per_second": rate} if job.total else {})
+    return job.work.outcome(
+        item.stage,
+        Status.COMPUTED,
+        item.identity.fingerprint,
+        job.since,
+        why=item.why,
+        numbers=numbers,
+        facts={"precision": item.model.precision, "read_by": job.path},
+        path=job.work.store.h5(job.work.stem, job.geometry.name),
+    )
+
+
+def _dataset(item: Todo, values: NDArray[np.float32], read_by: str) -> Dataset:
+    encoder = item.model.encoder
+    attributes: dict[str, Any] = {
+        "name": encoder.name,
+        "dim": values.shape[1],
+        "precision": item.model.precision,
+        "revision": canonical_json(item.identity.spec["weights"]),
+        "license": encoder.license,
+        "read_by": read_by,
+    }
+    return Dataset(item.stage.dataset, values, item.identity, attributes | provenance())
+
+
+def _geometry(stage: Stage) -> Geometry:
+    assert stage.geometry is not None
+    return stage.geometry

@@ -1,0 +1,85 @@
+"""First step: who is the slide, and how wide are its pixels?"""
+
+from dataclasses import replace
+from time import perf_counter
+
+from atlaspatch_core.errors import UnreadableSlide
+from atlaspatch_core.fingerprint import why_stale
+from atlaspatch_core.pipeline.slide_work import FORCED, SlideWork
+from atlaspatch_core.slides.content_hash import content_fingerprint, file_signature
+from atlaspatch_core.slides.slide import SlideInfo
+from atlaspatch_core.storage.records import SlideRecord
+from atlaspatch_core.validity.identities import slide_facts
+from atlaspatch_core.validity.outcome import Outcome, Status
+from atlaspatch_core.validity.recipe import Stage
+
+
+def look(work: SlideWork, stage: Stage) -> Outcome:
+    """Identify a slide by its content and scale; one whose files lie untouched is not opened again.
+
+    This step is cheap and always taken, asked for or not.
+    """
+    since = perf_counter()
+    found = work.store.read_record(work.stem)
+    record = found.slide
+    forced = work.forced(stage)
+    signature = _signature(work)
+    if record and not forced and _untouched(record, work, signature):
+        work.info, work.record = record.info, found
+        return _outcome(work, stage, record, since, "")
+    new = _identify(work, stage, signature)
+    why = FORCED if forced else why_stale(record.identity if record else None, new.identity)
+    work.store.keep_slide(work.stem, new)
+    work.info = new.info
+    return _outcome(work, stage, new, since, why)
+
+
+def _signature(work: SlideWork) -> str:
+    try:
+        return file_signature(work.source.path)
+    except OSError as error:
+        raise UnreadableSlide(
+            f"{work.stem}: {work.source.path} cannot be read ({error.strerror}); check that it exists and is readable"
+        ) from error
+
+
+def _untouched(record: SlideRecord, work: SlideWork, signature: str) -> bool:
+    same_files = (signature, work.source.path.absolute()) == (record.signature, record.info.path)
+    return same_files and _asked(work) == (record.stated_mpp, record.full_hash, record.reader, record.mpp_keys)
+
+
+def _asked(work: SlideWork) -> tuple[float | None, bool, str | None, tuple[str, ...]]:
+    slides = work.run.recipe.project.slides
+    return work.source.mpp, slides.full_hash, slides.reader, slides.mpp_keys
+
+
+def _identify(work: SlideWork, stage: Stage, signature: str) -> SlideRecord:
+    info = replace(work.slide().info, path=work.source.path.absolute())
+    full_hash = work.run.recipe.project.slides.full_hash
+    content = content_fingerprint(work.source.readable, full_hash=full_hash)
+    return SlideRecord(info, work.identity(stage, slide_facts(content, info)), signature, *_asked(work))
+
+
+def _outcome(work: SlideWork, stage: Stage, record: SlideRecord, since: float, why: str) -> Outcome:
+    return work.outcome(
+        stage,
+        Status.COMPUTED if why else Status.REUSED,
+        record.identity.fingerprint,
+        since,
+        why=why,
+        numbers=_numbers(record.info),
+        facts=_facts(record.info),
+        path=work.source.path,
+    )
+
+
+def _numbers(info: SlideInfo) -> dict[str, int | float]:
+    sizes = {"width": info.width, "height": info.height, "levels": len(info.levels)}
+    return sizes | {"mpp": info.mpp, "magnification": info.magnification}
+
+
+def _facts(info: SlideInfo) -> dict[str, str]:
+    facts = {"reader": info.reader, "mpp_source": info.mpp_source, "magnification_source": info.magnification_source}
+    labels = {"vendor": info.vendor, "institution": info.institution, "stain": info.stain}
+    more = labels | {"scale_note": info.scale_note}
+    return facts | {name: text for name, text in more.items() if text}

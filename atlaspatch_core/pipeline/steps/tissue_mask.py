@@ -1,0 +1,152 @@
+"""Second step: where is tissue? A person's polygons win over a supplied mask, and that over a segmenter's."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from time import perf_counter
+
+import shapely
+
+from atlaspatch_core.fingerprint import Identity
+from atlaspatch_core.pipeline.pictures import show_mask
+from atlaspatch_core.pipeline.slide_work import SlideWork
+from atlaspatch_core.slides.content_hash import file_signature
+from atlaspatch_core.storage.records import MaskRecord
+from atlaspatch_core.tissue.contours import explode, geojson_bytes, polygons_fingerprint
+from atlaspatch_core.tissue.quality import Finding, failed, judge, warnings
+from atlaspatch_core.tissue.quality_survey import OF_SLIDE, survey
+from atlaspatch_core.tissue.segmenters import polygon_numbers, segment_tissue
+from atlaspatch_core.tissue.supplied_masks import find_mask, is_image, read_mask
+from atlaspatch_core.validity.identities import identity_of, supplied_spec
+from atlaspatch_core.validity.outcome import Outcome, Status
+from atlaspatch_core.validity.recipe import SLIDE, Stage
+
+EDITED = "edited by a person"
+TAKEN_AWAY = "the supplied mask was taken away"
+
+
+def segment(work: SlideWork, stage: Stage) -> Outcome:
+    """Make sure of a slide's tissue polygons.
+
+    The polygons as they lie in the GeoJSON are the output: changed by hand they stay, and all that follows from them
+    is computed anew; deleted, the supplied or automatic ones come back.
+    """
+    since = perf_counter()
+    record = (work.record or work.store.read_record(work.stem)).tissue_mask
+    lying = None if work.forced(stage) else _lying(work, record)
+    if lying and not (record and record.made(lying)):
+        return _outcome(work, stage, since, lying, _edited_numbers(work, record), EDITED, Status.REUSED, "edited")
+    stored = record if record and record.polygons == lying else None
+    if stored and work.settled(stage):
+        work.check_inputs(stage, stored.identity)
+        maker = "supplied" if stored.supplied else str(stored.identity.spec.get("segmenter"))
+        return _outcome(work, stage, since, stored.polygons, stored.numbers, "", Status.REUSED, maker)
+    source = find_mask(work.run.recipe.project.slides.masks, work.stem)
+    record, why = _supply(work, stage, stored, source) if source else _find(work, stage, stored)
+    status = Status.COMPUTED if why else Status.REUSED
+    maker = "supplied" if source else work.run.recipe.project.tissue.segmenter
+    return _outcome(work, stage, since, record.polygons, record.numbers, why, status, maker)
+
+
+def _lying(work: SlideWork, record: MaskRecord | None) -> str | None:
+    """Return the fingerprint of the polygons that lie there; None when there are none."""
+    path = work.store.geojson(work.stem)
+    if not path.exists():
+        return None
+    if record and path.stat().st_mtime_ns == record.mtime_ns:
+        return record.polygons
+    return polygons_fingerprint(work.polygons())
+
+
+def _edited_numbers(work: SlideWork, record: MaskRecord | None) -> dict[str, float]:
+    """Return the measures of a person's polygons, and what was seen on the same slide whatever its mask."""
+    united = shapely.union_all(list(work.polygons()))
+    known = record.numbers if record and record.identity.inputs[SLIDE.kind] == work.fingerprints[SLIDE] else {}
+    seen = {name: known[name] for name in OF_SLIDE if name in known}
+    return polygon_numbers(tuple(explode(united)), work.known()) | seen
+
+
+def _find(work: SlideWork, stage: Stage, stored: MaskRecord | None) -> tuple[MaskRecord, str]:
+    """Return the segmenter's mask, and why it was made: empty where the stored one is valid."""
+    why = work.reason(stage, stored.identity if stored else None, work.identity(stage))
+    if not why and stored:
+        return stored, ""
+    project = work.run.recipe.project
+    tissue = segment_tissue(work.slide(), project.tissue, work.run.models.networks(project.weights))
+    work.run.specs.pop(stage.step, None)  # weights that had to be fetched are known by their sha256 only now
+    record = _keep(work, work.identity(stage), tissue.polygons, tissue.numbers)
+    return record, TAKEN_AWAY if stored and stored.supplied else why
+
+
+def _supply(work: SlideWork, stage: Stage, stored: MaskRecord | None, source: Path) -> tuple[MaskRecord, str]:
+    """Return the mask that a person supplied, and why it was taken over: empty where the stored one is the same.
+
+    What lies in ``source`` is told by its polygons; an untouched file is not read again.
+    """
+    signature = file_signature(source)
+    if stored and stored.supplied == signature:
+        expected = _supplied_identity(work, stage, source, stored.identity.spec["supplied"])
+        if not work.reason(stage, stored.identity, expected):
+            return stored, ""
+    polygons = read_mask(source, work.known(), work.run.recipe.project.tissue.simplify_um)
+    expected = _supplied_identity(work, stage, source, polygons_fingerprint(polygons))
+    why = work.reason(stage, stored.identity if stored else None, expected)
+    numbers = stored.numbers if stored and not why else polygon_numbers(polygons, work.known())
+    record = _keep(work, expected, polygons, numbers, signature)
+    return record, f"{source.name} was supplied" if why and stored and not stored.supplied else why
+
+
+def _supplied_identity(work: SlideWork, stage: Stage, source: Path, polygons: str) -> Identity:
+    """Return what decides a supplied mask: its polygons, and how closely an image is outlined."""
+    simplify_um = work.run.recipe.project.tissue.simplify_um if is_image(source) else None
+    return identity_of(stage, work.fingerprints, spec=supplied_spec(polygons, simplify_um))
+
+
+def _keep(
+    work: SlideWork,
+    identity: Identity,
+    polygons: tuple[shapely.Polygon, ...],
+    numbers: Mapping[str, float],
+    supplied: str = "",
+) -> MaskRecord:
+    """Keep a mask with all its numbers."""
+    whole = numbers if "blur_share" in numbers else survey(work.slide(), polygons, numbers)
+    work.take_polygons(polygons)
+    record = MaskRecord(identity, polygons_fingerprint(polygons), whole, supplied=supplied)
+    work.store.keep_mask(work.stem, geojson_bytes(polygons, work.stem), record)
+    return record
+
+
+def _outcome(
+    work: SlideWork,
+    stage: Stage,
+    since: float,
+    fingerprint: str,
+    numbers: Mapping[str, int | float],
+    why: str,
+    status: Status,
+    maker: str,
+) -> Outcome:
+    """Return what became of the mask; it fails where the project blocks slides with such findings."""
+    findings = judge(numbers, work.run.recipe.project.quality)
+    blocked = _blocked(work, findings)
+    return work.outcome(
+        stage,
+        Status.FAILED if blocked else status,
+        None if blocked else fingerprint,
+        since,
+        why=blocked or why,
+        numbers=numbers,
+        facts={"made_by": maker, "edited": str(maker == "edited").lower()},
+        path=work.store.geojson(work.stem),
+        picture=show_mask(work, fingerprint, fresh=status is Status.COMPUTED),
+        findings=findings,
+    )
+
+
+def _blocked(work: SlideWork, findings: tuple[Finding, ...]) -> str:
+    """Return why the slide is not worked on, or an empty text."""
+    block = work.run.recipe.project.quality.block
+    culprits = [finding for finding in failed(findings) if finding.name in block]
+    names = ", ".join(finding.name for finding in culprits)
+    cure = f"edit its mask, or take {names} out of block in [quality]"
+    return f"{work.stem}: {warnings(culprits)}; {cure}" if culprits else ""

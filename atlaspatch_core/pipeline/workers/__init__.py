@@ -1,0 +1,1 @@
+"""Several processes that share the slides of one call, one a device."""

@@ -1,0 +1,192 @@
+"""Slides in, outcomes out, by several processes: one a device, each with its models loaded once.
+
+Every process asks for its next slide when it is ready for it, so that a fast one takes more and a slow slide holds up
+nobody else. A process may die, by a library that crashes or for lack of memory. Others take its place, and the slides
+that it had in hand, each alone, so that only the guilty one fails.
+"""
+
+import signal
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from logging import LogRecord, getLogger
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from threading import Thread, current_thread, main_thread
+from time import monotonic
+from typing import Self
+
+from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.errors import AtlasPatchError, WorkerDied
+from atlaspatch_core.pipeline.workers.handle import Hand, Open, died, how_ended
+from atlaspatch_core.pipeline.workers.worker import Patches, Task, Wants, work
+from atlaspatch_core.validity.outcome import Outcome
+
+SECONDS_TO_STOP = 30.0
+"""Workers that are told to stop have so long to finish what they are writing."""
+
+
+def process_on(
+    tasks: Sequence[Task],
+    sources: Iterable[SlideSource],
+    *,
+    release: Callable[[str], None] = lambda _: None,
+    on_patches: Callable[[str, int, int], None] | None = None,
+) -> Generator[Outcome]:
+    """Yield the outcomes of ``process``, in any order of the slides, from one process for each task.
+
+    ``release`` is called with the stem of every slide that no worker reads any more. Closing this ends the workers, and
+    waits until what they are writing is whole. Raises what a worker could not begin for, and WorkerDied when one died
+    before it took a slide.
+    """
+    with Crew(tasks, sources, release, on_patches or (lambda *_: None)) as crew:
+        yield from crew.outcomes()
+
+
+class Crew:
+    """Owns the processes."""
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        sources: Iterable[SlideSource],
+        release: Callable[[str], None],
+        on_patches: Callable[[str, int, int], None],
+    ) -> None:
+        self._tasks, self._release, self._on_patches = tasks, release, on_patches
+        self._context = get_context("spawn")
+        self._hands: list[Hand] = []
+        self._waiting: list[Hand] = []
+        self._suspects: list[Open] = []
+        """Slides that a worker had in hand when it died, together with others."""
+        self._feed, feeding = self._context.Pipe(duplex=False)
+        self._no_more = False
+        self._feeder = Thread(target=_feed, args=(sources, feeding), name="feed", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._feeder.start()
+        for task in self._tasks:
+            self._hire(task)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._feed.close()
+        for hand in self._hands:
+            hand.line.close()
+            hand.process.terminate()
+        end = monotonic() + SECONDS_TO_STOP
+        for hand in self._hands:
+            hand.process.join(max(0.0, end - monotonic()))
+            hand.process.kill()
+            hand.process.join()
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """Yield what the workers tell, until all have ended."""
+        while self._hands:
+            listening = [self._feed] if self._waiting and not self._no_more else []
+            for ready in wait([*listening, *(hand.line for hand in self._hands)]):
+                if ready is self._feed:
+                    self._hand_out()
+                else:
+                    yield from self._hear(next(hand for hand in self._hands if hand.line is ready))
+
+    def _hire(self, task: Task) -> None:
+        ours, theirs = self._context.Pipe()
+        worker = self._context.Process(target=work, args=(task, theirs), name=f"worker {task.device}", daemon=True)
+        with _without_interrupts():
+            worker.start()
+        theirs.close()
+        self._hands.append(Hand(task, worker, ours))
+
+    def _hand_out(self) -> None:
+        """Give the next slide to the worker that waited longest."""
+        try:
+            source = self._feed.recv()
+        except EOFError:
+            self._no_more = True
+            for hand in self._waiting:
+                hand.give(None)
+            self._waiting.clear()
+        else:
+            if isinstance(source, BaseException):
+                raise source
+            hand = self._waiting.pop(0)
+            hand.give(Open(source, list(hand.task.steps)))
+
+    def _hear(self, hand: Hand) -> Iterator[Outcome]:
+        try:
+            message = hand.line.recv()
+        except (EOFError, OSError):
+            yield from self._gone(hand)
+            return
+        if isinstance(message, Wants):
+            self._ready(hand)
+        elif isinstance(message, Patches):
+            self._on_patches(message.stem, message.done, message.total)
+        elif isinstance(message, LogRecord):
+            getLogger(message.name).handle(message)
+        elif isinstance(message, AtlasPatchError):
+            raise message
+        elif hand.note(message):
+            yield message
+
+    def _ready(self, hand: Hand) -> None:
+        """Take back what a worker has read, and let it wait for the next slide."""
+        self._take_back(hand)
+        if self._suspects and not hand.taken:
+            hand.alone = True
+            hand.give(self._suspects.pop(0))
+        elif self._no_more or hand.alone:
+            hand.give(None)
+        else:
+            self._waiting.append(hand)
+
+    def _take_back(self, hand: Hand) -> None:
+        if hand.reading:
+            self._release(hand.reading)
+            hand.reading = ""
+
+    def _gone(self, hand: Hand) -> Iterator[Outcome]:
+        """Yield what becomes of the slides of a worker that ended; hire another where one is needed."""
+        hand.process.join()
+        hand.line.close()
+        self._hands.remove(hand)
+        self._waiting = [other for other in self._waiting if other is not hand]
+        self._take_back(hand)
+        if hand.process.exitcode != 0:
+            yield from self._mourned(hand, how_ended(hand.process.exitcode))
+        if self._suspects or (not self._no_more and (hand.alone or hand.process.exitcode != 0)):
+            self._hire(hand.task)
+
+    def _mourned(self, hand: Hand, how: str) -> Iterator[Outcome]:
+        """Yield the failure of the slide that a worker died of; where it may be one of several, each is tried alone."""
+        if not hand.taken:
+            raise WorkerDied(f"the worker on {hand.task.device} ended with {how} before it took a slide; see above why")
+        if len(hand.open) > 1:
+            self._suspects += [Open(replace(slide.source, local=None), slide.steps) for slide in hand.open.values()]
+            return
+        for stem, slide in hand.open.items():
+            yield from died(stem, slide.steps, hand.task.device, how)
+
+
+def _feed(sources: Iterable[SlideSource], feeding: Connection) -> None:
+    """Put the slides into a pipe, which can be waited for together with what workers say."""
+    with suppress(OSError), feeding:
+        try:
+            for source in sources:
+                feeding.send(source)
+        except AtlasPatchError as error:
+            feeding.send(error)
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Let a process that is started here not be interrupted by Ctrl-C: we are, and end it."""
+    if not hasattr(signal, "pthread_sigmask") or current_thread() is not main_thread():
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,0 +1,138 @@
+"""What one of several worker processes does: it asks for slides, and tells what becomes of them."""
+
+import logging
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from logging.handlers import QueueHandler
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection
+from threading import Lock, Thread
+from time import monotonic
+from typing import Any
+
+from atlaspatch_core.config.project import Project
+from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.validity.outcome import Step
+
+SECONDS_BETWEEN_PATCHES = 0.2
+"""How often a worker tells how far the patches of a slide are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a worker does with its slides."""
+
+    project: Project
+    """Its runtime says the device."""
+    steps: tuple[Step, ...]
+    settled: tuple[Step, ...] = ()
+    force: bool = False
+    log_level: int = logging.WARNING
+
+    @property
+    def device(self) -> str:
+        """Where it computes."""
+        return self.project.runtime.device
+
+
+@dataclass(frozen=True, slots=True)
+class Wants:
+    """A worker's word for: I read the slide before no more; give me the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patches:
+    """How far the encoding of a slide is."""
+
+    stem: str
+    done: int
+    total: int
+
+
+class Line:
+    """The connection to the employer; several threads speak."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._speaking = Lock()
+        self._told = 0.0
+
+    def say(self, message: Any) -> None:
+        """Send a message. Raises SystemExit when nobody listens any more."""
+        try:
+            with self._speaking:
+                self._connection.send(message)
+        except OSError as error:
+            raise SystemExit(0) from error
+
+    def slides(self) -> Iterator[SlideSource]:
+        """Yield slides until there are no more, or nobody gives any."""
+        with suppress(EOFError, OSError, SystemExit):
+            while True:
+                self.say(Wants())
+                if (source := self._connection.recv()) is None:
+                    break
+                yield source
+
+    def patches(self, stem: str, done: int, total: int) -> None:
+        """Tell how far a slide is, now and then."""
+        if done == total or monotonic() - self._told >= SECONDS_BETWEEN_PATCHES:
+            self._told = monotonic()
+            self.say(Patches(stem, done, total))
+
+
+class Records(QueueHandler):
+    """Sends log records to the employer, who writes them."""
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        """Send a record; where nobody listens it is lost."""
+        with suppress(SystemExit):
+            self.queue.say(record)  # type: ignore[attr-defined]
+
+
+def work(task: Task, connection: Connection) -> None:
+    """Be a worker: until there are no more slides, the employer has gone, or SIGTERM asks to stop."""
+    from atlaspatch_core.pipeline.processing import process
+    from atlaspatch_core.validity.recipe import make_recipe
+
+    _obey()
+    line = Line(connection)
+    _log_to(line, task.log_level)
+    try:
+        recipe = make_recipe(task.project)
+        outcomes = process(
+            line.slides(), recipe, steps=task.steps, settled=task.settled, force=task.force, on_patches=line.patches
+        )
+        with closing(outcomes):
+            for outcome in outcomes:
+                line.say(outcome)
+    except AtlasPatchError as error:
+        line.say(error)
+
+
+def _obey() -> None:
+    """End by SIGTERM as by Ctrl-C, with what is being written made whole, and at once when the employer is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _stop)
+    Thread(target=_end_with_employer, name="watch", daemon=True).start()
+
+
+def _stop(*_: object) -> None:
+    raise SystemExit(0)
+
+
+def _end_with_employer() -> None:
+    if employer := parent_process():
+        employer.join()
+        os._exit(1)
+
+
+def _log_to(line: Line, level: int) -> None:
+    ours = logging.getLogger("atlaspatch_core")
+    ours.addHandler(Records(line))  # type: ignore[arg-type]
+    ours.setLevel(level)
+    ours.propagate = False

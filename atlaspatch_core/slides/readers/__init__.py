@@ -1,0 +1,127 @@
+"""Opening slides: one file per backend, one table."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from atlaspatch_core.errors import UnknownName, UnreadableSlide
+from atlaspatch_core.slides.dicom_files import SUFFIXES as DICOM_SUFFIXES
+from atlaspatch_core.slides.dicom_files import series_of
+from atlaspatch_core.slides.mpp import Mpp, Stated
+from atlaspatch_core.slides.readers.advice import BIOFORMATS, FOREIGN
+from atlaspatch_core.slides.readers.content import no_slide, what_is_wrong, without_its_folder
+from atlaspatch_core.slides.readers.cucim import CUCIM
+from atlaspatch_core.slides.readers.czi import CZI
+from atlaspatch_core.slides.readers.dicom import DICOM
+from atlaspatch_core.slides.readers.image import IMAGE
+from atlaspatch_core.slides.readers.omezarr import OMEZARR
+from atlaspatch_core.slides.readers.openslide import OPENSLIDE
+from atlaspatch_core.slides.readers.reader import Reader, UnsupportedSlide
+from atlaspatch_core.slides.readers.sdpc import SDPC
+from atlaspatch_core.slides.readers.tiff import TIFF
+from atlaspatch_core.slides.slide import Slide, stem_of
+
+__all__ = ["FOREIGN", "READERS", "SUFFIXES", "check_file", "is_slide_folder", "open_slide", "readers_of", "series_of"]
+
+READERS = {reader.name: reader for reader in (OPENSLIDE, TIFF, DICOM, OMEZARR, CZI, SDPC, IMAGE, CUCIM)}
+"""In the order in which they are asked."""
+SUFFIXES = tuple(suffix for reader in READERS.values() for suffix in reader.suffixes)
+"""What folders are searched for; lower case, with the dot."""
+
+
+def open_slide(
+    path: Path,
+    *,
+    mpp: float | None = None,
+    mpp_source: str = "",
+    mpp_keys: Sequence[str] = (),
+    reader: str | None = None,
+) -> Slide:
+    """Open a slide with the first reader that knows its content, or else its suffix, or with the ``reader`` named.
+
+    A slide is a file, a ``.zarr`` folder, or a folder of DICOM instances. Where a reader knows the format and cannot
+    decode the slide, say for its compression, the next that knows the content is asked.
+    ``mpp`` is the user's µm per px of level 0 and wins over the file's; ``mpp_source`` says where it was stated.
+    ``mpp_keys`` are further properties that state the mpp, asked before those that are known.
+    Raises UnreadableSlide, UnknownScale, ImplausibleScale, MissingExtra when the reader's library is not installed, or
+    UnknownName for a reader that does not exist.
+    """
+    stated = Stated(None if mpp is None else Mpp(mpp, mpp_source or "stated"), tuple(mpp_keys))
+    check_file(path)
+    refusal = UnsupportedSlide(f"{stem_of(path)}: {path.name} {_unknown(path)}")
+    for candidate in readers_of(path, reader):
+        try:
+            return candidate.open(path, stated)
+        except UnsupportedSlide as error:
+            refusal = error
+    raise refusal
+
+
+def readers_of(path: Path, name: str | None = None) -> Iterator[Reader]:
+    """Yield the reader of that name, or else those that know the content, or else the one of the suffix, or none.
+
+    Content is looked at as far as the caller goes. Raises UnknownName, or UnreadableSlide for formats known to nobody.
+    """
+    if name is not None and name not in READERS:
+        raise UnknownName(f"no reader is called {name!r}; there are {', '.join(READERS)}")
+    suffix = path.suffix.lower()
+    if suffix in FOREIGN:
+        raise UnreadableSlide(
+            f"{stem_of(path)}: {path.name} is {FOREIGN[suffix]}, which no reader opens; convert it to OME-TIFF with "
+            f"{BIOFORMATS}"
+        )
+    if name is not None:
+        yield READERS[name]
+        return
+    is_known = False
+    for reader in READERS.values():
+        if reader.recognises(path):
+            is_known = True
+            yield reader
+    if not is_known:
+        yield from (reader for reader in READERS.values() if suffix in reader.suffixes)
+
+
+def _unknown(path: Path) -> str:
+    """Return what to say of a file that no reader knows, by content or suffix."""
+    return what_is_wrong(path) if path.suffix.lower() in SUFFIXES else no_slide(SUFFIXES)
+
+
+def is_slide_folder(path: Path) -> bool:
+    """Say whether a folder is one slide: a ``.zarr`` store, or the DICOM instances of one series and no other slide.
+
+    Cheap: names are read, and the headers of DICOM files until one is of another series. False for what is no folder.
+    """
+    if not path.is_dir():
+        return False
+    if OMEZARR.is_folder(path):
+        return True
+    return DICOM.is_folder(path) and not any(
+        _is_other_slide(name) for name in sorted(entry.name for entry in path.iterdir())
+    )
+
+
+def _is_other_slide(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES) and not name.lower().endswith(DICOM_SUFFIXES)
+
+
+def check_file(path: Path) -> None:
+    """Raise UnreadableSlide when there is no readable file with something in it, and no folder that is one slide."""
+    stem = stem_of(path)
+    if path.is_dir():
+        if not is_slide_folder(path) and not OMEZARR.recognises(path):
+            raise UnreadableSlide(
+                f"{stem}: {path} is a folder and not one slide; name a slide in it, a Zarr store, or a folder "
+                f"that holds the DICOM instances of one series"
+            )
+        return
+    try:
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except OSError as error:
+        raise UnreadableSlide(
+            f"{stem}: {path} cannot be read ({error.strerror}); check the path and its permissions"
+        ) from error
+    if empty:
+        raise UnreadableSlide(f"{stem}: {path.name} is empty; copy it again from its source")
+    if lack := without_its_folder(path):
+        raise UnreadableSlide(f"{stem}: {path.name} {lack}")

@@ -1,0 +1,119 @@
+"""Zeiss CZI through pylibCZIrw: mosaics of one or several scenes, with the pyramid that the file stores."""
+
+import math
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atlaspatch_core.errors import UnreadableSlide
+from atlaspatch_core.slides.mpp import Stated
+from atlaspatch_core.slides.readers.advice import COPY
+from atlaspatch_core.slides.readers.content import is_not
+from atlaspatch_core.slides.readers.reader import Reader, import_extra
+from atlaspatch_core.slides.readers.windows import Window, WindowedSlide, describe
+from atlaspatch_core.slides.slide import stem_of
+
+NAME = "czi"
+MAGIC = b"ZISRAWFILE"
+"""How CZI begins (ZEISS, ZISRAW file format)."""
+SHOWN = ("Bgr24", "Gray8")
+WHITE = (1.0, 1.0, 1.0)
+CACHE_BYTES = 2**25
+"""Decoded pieces of the mosaic that are kept for the next region."""
+
+
+def recognises(path: Path) -> bool:
+    """Say whether the file is a CZI."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return False
+
+
+def open_czi(path: Path, stated: Stated) -> WindowedSlide:
+    """Open a mosaic of 8-bit RGB or grey; where nothing was scanned it is white."""
+    stem = stem_of(path)
+    library = import_extra("pylibCZIrw.czi", "czi", stem)
+    if not recognises(path):
+        raise UnreadableSlide(f"{stem}: {path.name} {is_not(path, 'CZI')}")
+    cache = library.CacheOptions(
+        type=library.CacheType.Standard, max_memory_usage=CACHE_BYTES, max_sub_block_count=None
+    )
+    with ExitStack() as opened:
+        try:
+            file = opened.enter_context(library.open_czi(str(path), cache_options=cache))
+            return open_mosaic(path, file, stated, opened.pop_all())
+        except (RuntimeError, OSError, ElementTree.ParseError) as error:
+            raise UnreadableSlide(f"{stem}: {path.name} is cut short or damaged ({error}); {COPY}") from error
+
+
+def open_mosaic(path: Path, file: Any, stated: Stated, opened: ExitStack) -> WindowedSlide:
+    """Return the slide of an open CZI; ``opened`` is closed with it, or when this raises."""
+    with opened:
+        check_pixels(path, file)
+        bounds = file.total_bounding_rectangle_no_pyramid
+        factors = stored_factors(file)
+        sizes = [(max(1, bounds.w // factor), max(1, bounds.h // factor)) for factor in factors]
+        info = describe(path, NAME, sizes, dict(properties_of(file.raw_metadata)), stated)
+        plane = {"Z": file.total_bounding_box["Z"][1] // 2}
+        read = partial(read_window, file, (bounds.x, bounds.y), factors, plane)
+        return WindowedSlide(info, read, opened.pop_all().close)
+
+
+def check_pixels(path: Path, file: Any) -> None:
+    """Raise UnreadableSlide for anything but one channel of 8-bit RGB or grey."""
+    kinds = list(file.pixel_types.values())
+    if len(kinds) != 1 or kinds[0] not in SHOWN:
+        raise UnreadableSlide(
+            f"{stem_of(path)}: {path.name} has {len(kinds)} channels of {', '.join(sorted(set(kinds)))}; only one of "
+            f"{' or '.join(SHOWN)}, as brightfield has, can be shown as it is, so export it as 8-bit RGB"
+        )
+
+
+def stored_factors(file: Any) -> list[int]:
+    """Return how many px of level 0 a px of each stored level is wide, ascending, 1 first."""
+    factors = {1}
+
+    def note(number: int, piece: Any) -> bool:  # noqa: ARG001 - the library's own signature
+        factors.add(max(1, round(piece.logicalRect.w / piece.physicalSize.w)))
+        return True
+
+    file.enumerate_subblocks(note)
+    return sorted(factors)
+
+
+def read_window(
+    file: Any, origin: tuple[int, int], factors: list[int], plane: dict[str, int], window: Window
+) -> NDArray[np.uint8]:
+    """Return the RGB pixels of a window, shape (height, width, 3)."""
+    factor = factors[window.level]
+    left, top = origin[0] + window.left * factor, origin[1] + window.top * factor
+    # One px more than asked for: the library multiplies by the zoom and rounds down.
+    spare = 0 if factor == 1 else 1
+    roi = (left, top, (window.width + spare) * factor, (window.height + spare) * factor)
+    pixels = file.read(roi=roi, plane=plane, zoom=1 / factor, background_pixel=WHITE)
+    colours = pixels[: window.height, : window.width, ::-1]
+    return np.ascontiguousarray(np.broadcast_to(colours, (*colours.shape[:2], 3)))
+
+
+def properties_of(xml: str) -> Iterator[tuple[str, str]]:
+    """Yield the scale, metres made µm, and the objective that the metadata state."""
+    root = ElementTree.fromstring(xml)
+    yield "czi.vendor", "zeiss"
+    for distance in root.iterfind(".//Scaling/Items/Distance"):
+        metres = float(distance.findtext("Value") or "nan")
+        if math.isfinite(metres) and metres > 0:
+            yield f"czi.Scaling-{distance.get('Id')}", repr(metres * 1e6)
+    objectives = [one.text or "" for one in root.iterfind(".//Instrument/Objectives/Objective/NominalMagnification")]
+    if len(set(objectives)) == 1:
+        yield "czi.NominalMagnification", objectives[0]
+
+
+CZI = Reader(name=NAME, suffixes=(".czi",), recognises=recognises, open=open_czi)

@@ -1,0 +1,116 @@
+"""DICOM whole-slide images through wsidicom: the instances of one series, in a folder or beside the file named."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atlaspatch_core.errors import UnreadableSlide
+from atlaspatch_core.slides.dicom_files import instances, is_dicom, is_series_folder, series_of
+from atlaspatch_core.slides.mpp import Stated
+from atlaspatch_core.slides.readers.advice import COPY, EXPORT
+from atlaspatch_core.slides.readers.content import is_not
+from atlaspatch_core.slides.readers.reader import Reader, import_extra
+from atlaspatch_core.slides.readers.windows import Window, WindowedSlide, describe
+from atlaspatch_core.slides.slide import stem_of
+
+NAME = "dicom"
+LABELS = {"Manufacturer": "dicom.vendor", "InstitutionName": "dicom.institutionname"}
+"""DICOM keyword to property."""
+READ = ["BitsStored", "OpticalPathSequence", "TotalPixelMatrixColumns", "TotalPixelMatrixRows"]
+"""Further keywords that are looked at."""
+
+
+def recognises(path: Path) -> bool:
+    """Say whether the file is DICOM, or the folder holds DICOM files of one series."""
+    return is_series_folder(path) if path.is_dir() else is_dicom(path)
+
+
+def open_dicom(path: Path, stated: Stated) -> WindowedSlide:
+    """Open the series; pixels that no tile holds are white."""
+    stem = stem_of(path)
+    library = import_extra("wsidicom", "dicom", stem)
+    files = instances_of_one_series(path)
+    try:
+        slide = library.WsiDicom.open(files)
+    except (*library_errors(), ValueError, KeyError, AttributeError, OSError, EOFError) as error:
+        raise UnreadableSlide(
+            f"{stem}: {path.name} is no whole-slide image that wsidicom can open ({error}); {COPY}"
+        ) from error
+    try:
+        return open_series(path, files, slide, stated)
+    except BaseException:  # closed and raised again, whatever it is
+        slide.close()
+        raise
+
+
+def library_errors() -> tuple[type[Exception], ...]:
+    """Return what wsidicom raises; its errors have no base of their own."""
+    from pydicom.errors import InvalidDicomError
+    from wsidicom import errors
+
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    return (*kinds, InvalidDicomError)
+
+
+def instances_of_one_series(path: Path) -> tuple[Path, ...]:
+    """Return the files of the slide. Raises UnreadableSlide where they are none, or several slides."""
+    stem, files = stem_of(path), instances(path) if recognises(path) or path.is_dir() else ()
+    if not files:
+        raise UnreadableSlide(f"{stem}: {path.name} {is_not(path, 'DICOM')}")
+    number = len({series_of(file) for file in files})
+    if number > 1:
+        raise UnreadableSlide(
+            f"{stem}: {path} holds {number} DICOM series, each a slide; name one file of a series, "
+            f"or give each series a folder"
+        )
+    return files
+
+
+def open_series(path: Path, files: tuple[Path, ...], slide: Any, stated: Stated) -> WindowedSlide:
+    """Return the slide of an open series, which is closed with it."""
+    levels = list(slide.pyramid)
+    sizes = [(level.size.width, level.size.height) for level in levels]
+    header = header_of(files, *sizes[0])
+    bits = header.get("BitsStored", 8)
+    if bits > 8:
+        raise UnreadableSlide(
+            f"{stem_of(path)}: it has {bits} bits a sample, only 8 can be shown as they are; {EXPORT}"
+        )
+    spacing = {"dicom.PixelSpacing-x": levels[0].mpp.width, "dicom.PixelSpacing-y": levels[0].mpp.height}
+    properties = {key: repr(um) for key, um in spacing.items()} | properties_of(header)
+    info = describe(path, NAME, sizes, properties, stated)
+    return WindowedSlide(info, partial(read_window, slide, [level.level for level in levels]), slide.close)
+
+
+def header_of(files: tuple[Path, ...], width: int, height: int) -> Any:
+    """Return the pydicom data set, without pixels, of an instance of level 0."""
+    from pydicom import dcmread
+
+    headers = (dcmread(file, stop_before_pixels=True, specific_tags=[*LABELS, *READ]) for file in files)
+    size = width, height
+    of_size = (one for one in headers if (one.get("TotalPixelMatrixColumns"), one.get("TotalPixelMatrixRows")) == size)
+    return next(of_size, {})
+
+
+def properties_of(header: Any) -> dict[str, str]:
+    """Return maker, laboratory and magnification."""
+    found = {key: str(header.get(keyword) or "") for keyword, key in LABELS.items()}
+    paths = header.get("OpticalPathSequence") or ()
+    powers = {str(path.ObjectiveLensPower) for path in paths if path.get("ObjectiveLensPower")}
+    return found | ({"dicom.ObjectiveLensPower": powers.pop()} if len(powers) == 1 else {})
+
+
+def read_window(slide: Any, levels: list[int], window: Window) -> NDArray[np.uint8]:
+    """Return the RGB pixels of a window, shape (height, width, 3)."""
+    corner, size = (window.left, window.top), (window.width, window.height)
+    try:
+        return np.asarray(slide.read_region(corner, levels[window.level], size).convert("RGB"))
+    except library_errors() as error:
+        raise ValueError(str(error)) from error
+
+
+DICOM = Reader(name=NAME, suffixes=(), recognises=recognises, open=open_dicom, is_folder=is_series_folder)
+"""Of the suffixes .dcm and .dicom OpenSlide is asked first."""

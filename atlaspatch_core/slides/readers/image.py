@@ -1,0 +1,127 @@
+"""Ordinary pictures through Pillow: PNG, JPEG and others, one level, held in memory, the mpp stated by the user."""
+
+import threading
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atlaspatch_core.errors import UnreadableSlide
+from atlaspatch_core.slides.mpp import Stated
+from atlaspatch_core.slides.readers.advice import CONVERT
+from atlaspatch_core.slides.readers.content import is_not
+from atlaspatch_core.slides.readers.reader import Reader
+from atlaspatch_core.slides.readers.windows import Window, WindowedSlide, describe
+from atlaspatch_core.slides.slide import stem_of
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+NAME = "image"
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "PPM", "JPEG2000")
+"""Not TIFF: its pages and planes are easily taken for what they are not."""
+GREY_16 = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+"""Pillow's modes of 16-bit grey; ``I`` is what older Pillow makes of a 16-bit PNG or PPM."""
+
+
+@final
+class Picture:
+    """Pixels that are decoded at the first read, once, whatever the number of threads. Owns the open file."""
+
+    def __init__(self, image: "Image", stem: str) -> None:
+        self._image = image
+        self._stem = stem
+        self._pixels: NDArray[np.uint8] | None = None
+        self._decoding = threading.Lock()
+
+    def read(self, window: Window) -> NDArray[np.uint8]:
+        """Return RGB pixels (height, width, 3): transparent ones white."""
+        with self._decoding:
+            if self._pixels is None:
+                self._pixels = decode(self._image, self._stem)
+            pixels = self._pixels
+        return pixels[window.top : window.top + window.height, window.left : window.left + window.width]
+
+    def close(self) -> None:
+        """Release the file and the pixels."""
+        self._image.close()
+        self._pixels = None
+
+
+def recognises(path: Path) -> bool:
+    """Say whether Pillow knows the format."""
+    if path.is_dir():
+        return False
+    try:
+        open_image(path).close()
+    except UnreadableSlide:
+        return False
+    return True
+
+
+def open_picture(path: Path, stated: Stated) -> WindowedSlide:
+    """Open a picture, whose scale the user must state: dots per inch in the file are no scale."""
+    image = open_image(path)
+    try:
+        info = describe(path, NAME, [image.size], {}, stated)
+    except BaseException:  # closed and raised again, whatever it is
+        image.close()
+        raise
+    picture = Picture(image, info.stem)
+    return WindowedSlide(info, picture.read, picture.close)
+
+
+def open_image(path: Path) -> "Image":
+    """Return the picture, its pixels not yet decoded. Raises UnreadableSlide, also when it is too large for memory."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            return Image.open(path, formats=FORMATS)
+    except Image.DecompressionBombError as error:
+        raise UnreadableSlide(
+            f"{stem_of(path)}: too large to hold in memory as a picture ({error}); {CONVERT}"
+        ) from error
+    except (UnidentifiedImageError, IsADirectoryError) as error:
+        raise UnreadableSlide(f"{stem_of(path)}: {path.name} {is_not(path, 'picture that Pillow knows')}") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UnreadableSlide(
+            f"{stem_of(path)}: {path.name} is cut short or damaged ({error}); copy it again"
+        ) from error
+
+
+def decode(image: "Image", stem: str) -> NDArray[np.uint8]:
+    """Return the RGB pixels (height, width, 3) of the first frame, transparent ones over white."""
+    try:
+        image.load()
+        return rgb(image)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UnreadableSlide(
+            f"{stem}: its pixels cannot be decoded ({error}), the file is damaged or cut short; copy it again"
+        ) from error
+
+
+def rgb(image: "Image") -> NDArray[np.uint8]:
+    """Return any mode as RGB: 16-bit grey by its high byte, palettes looked up, alpha over white, CMYK converted."""
+    from PIL import Image
+
+    if image.mode in GREY_16:
+        grey = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
+        return np.repeat(grey[..., np.newaxis], 3, axis=2)
+    if image.mode == "F":
+        raise ValueError("pixels are floating point numbers, which have no agreed white")
+    if image.has_transparency_data:
+        cover = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", cover.size, "white"), cover)
+    return np.asarray(image.convert("RGB"))
+
+
+IMAGE = Reader(
+    name=NAME,
+    suffixes=(".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".ppm", ".pgm", ".jp2", ".j2k"),
+    recognises=recognises,
+    open=open_picture,
+)

@@ -1,0 +1,84 @@
+"""OME-Zarr through zarr: NGFF 0.1 to 0.5 in Zarr 2 and 3 stores, and plain pyramids without NGFF."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atlaspatch_core.errors import UnreadableSlide
+from atlaspatch_core.slides.mpp import Stated
+from atlaspatch_core.slides.readers.advice import COPY
+from atlaspatch_core.slides.readers.blocks import MOST_BLOCK_BYTES, Blocks
+from atlaspatch_core.slides.readers.omezarr_levels import Axes, find_image
+from atlaspatch_core.slides.readers.reader import Reader, import_extra
+from atlaspatch_core.slides.readers.windows import WindowedSlide, describe
+from atlaspatch_core.slides.slide import stem_of
+
+NAME = "omezarr"
+METADATA = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
+"""Files that a Zarr group or array begins with (version 3, version 2)."""
+
+
+def recognises(path: Path) -> bool:
+    """Say whether the folder is a Zarr store."""
+    return path.is_dir() and any((path / name).is_file() for name in METADATA)
+
+
+def is_store(path: Path) -> bool:
+    """Say whether the folder is called a Zarr store."""
+    return path.suffix.lower() == ".zarr"
+
+
+def open_zarr(path: Path, stated: Stated) -> WindowedSlide:
+    """Open the (largest) image of a store: 8-bit RGB or grey; the first time point, the middle focal plane."""
+    stem = stem_of(path)
+    library = import_extra("zarr", "omezarr", stem)
+    register_codecs()
+    if not recognises(path):
+        raise UnreadableSlide(f"{stem}: {path.name} is no Zarr store (none of {', '.join(METADATA)} in it); {COPY}")
+    try:
+        image = find_image(library.open(str(path), mode="r"))
+        check_pixels(stem, image.levels, image.axes)
+        sizes = [image.axes.size(level.shape) for level in image.levels]
+        info = describe(path, NAME, sizes, image.properties, stated)
+    except (ValueError, KeyError, TypeError, IndexError, OSError, RuntimeError) as error:
+        raise UnreadableSlide(f"{stem}: {path.name} is no Zarr store that can be read ({error}); {COPY}") from error
+    chunks = [image.axes.size(level.chunks) for level in image.levels]
+    blocks = Blocks(chunks, partial(read_block, image.levels, image.axes))
+    return WindowedSlide(info, blocks.read, blocks.forget)
+
+
+def register_codecs() -> None:
+    """Let Zarr 2 arrays be compressed by imagecodecs: JPEG, JPEG 2000, WebP and others."""
+    from imagecodecs import numcodecs
+
+    numcodecs.register_codecs(verbose=False)
+
+
+def check_pixels(stem: str, levels: list[Any], axes: Axes) -> None:
+    """Raise UnreadableSlide for anything but 8-bit RGB or grey, and for chunks that are too large."""
+    channels, kind = axes.channels(levels[0].shape), levels[0].dtype
+    if channels not in (1, 3) or kind != np.uint8:
+        raise UnreadableSlide(
+            f"{stem}: it has {channels} channels of {kind}; only RGB or grey of uint8 can be shown as it is, so export "
+            f"it as 8-bit RGB"
+        )
+    width, height = max((axes.size(level.chunks) for level in levels), key=np.prod)
+    if width * height * 3 > MOST_BLOCK_BYTES:
+        raise UnreadableSlide(
+            f"{stem}: its chunks are {width} × {height} px, and every read would decode one (at most "
+            f"{MOST_BLOCK_BYTES:,} bytes); write it anew with chunks of 256 to 1,024 px"
+        )
+
+
+def read_block(levels: list[Any], axes: Axes, number: int, row: int, column: int) -> NDArray[np.uint8]:
+    """Return the RGB pixels of a chunk, cropped where the level ends."""
+    level = levels[number]
+    width, height = axes.size(level.chunks)
+    pixels = axes.image(level[axes.index(level.shape, column * width, row * height, width, height)])
+    return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
+
+
+OMEZARR = Reader(name=NAME, suffixes=(".zarr",), recognises=recognises, open=open_zarr, is_folder=is_store)

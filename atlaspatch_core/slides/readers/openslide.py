@@ -1,0 +1,182 @@
+"""Vendor formats through OpenSlide: Aperio, Hamamatsu, Leica, MIRAX, Ventana, DICOM, tiled TIFF and others."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atlaspatch_core.errors import UnreadableSlide
+from atlaspatch_core.slides.dicom_files import instances, is_series_folder
+from atlaspatch_core.slides.mpp import Stated, find_scale
+from atlaspatch_core.slides.readers.advice import COPY, EXPORT, MORE_LENIENT
+from atlaspatch_core.slides.readers.content import is_not
+from atlaspatch_core.slides.readers.labels import institution_of, stain_of, vendor_of
+from atlaspatch_core.slides.readers.reader import Reader, UnsupportedSlide
+from atlaspatch_core.slides.readers.tiff import is_ome
+from atlaspatch_core.slides.slide import Level, Region, SlideInfo, stem_of
+
+if TYPE_CHECKING:
+    from openslide import OpenSlide
+
+NAME = "openslide"
+OTHER = f"leave out the reader, so that others are asked, or {EXPORT}"
+WHITE = (255, 255, 255)
+BEYOND = ("Unsupported", "Unrecognized", "not supported")
+"""Words by which OpenSlide says that a file is whole and more than it can decode."""
+COMPRESSIONS = {"34712": "JPEG 2000", "50000": "Zstandard", "50001": "WebP", "50002": "JPEG XL", "52546": "JPEG XL"}
+"""TIFF tag 259 (libtiff, tifffile): codes that OpenSlide 4 refuses."""
+
+
+@final
+class OpenSlideSlide:
+    """A slide that OpenSlide reads; safe to read from several threads, as OpenSlide is."""
+
+    def __init__(self, handle: "OpenSlide", info: SlideInfo) -> None:
+        self._handle = handle
+        self._info = info
+        self._background = background_of(handle.properties)
+
+    @property
+    def info(self) -> SlideInfo:
+        """What is known of the slide."""
+        return self._info
+
+    def read_region(self, region: Region) -> NDArray[np.uint8]:
+        """Return RGB pixels (height, width, 3): transparent ones in the background colour, white outside the slide."""
+        from openslide import OpenSlideError
+
+        level = self._info.levels[region.level]
+        try:
+            image = self._handle.read_region((region.x, region.y), region.level, (region.width, region.height))
+        except OpenSlideError as error:
+            raise UnreadableSlide(
+                f"{self._info.stem}: the pixels at ({region.x}, {region.y}) of level {region.level} cannot be decoded "
+                f"({error}), the file is damaged; {COPY}{MORE_LENIENT if self._info.vendor == 'generic-tiff' else ''}"
+            ) from error
+        return composite(np.asarray(image), backdrop(region, level, self._background))
+
+    def close(self) -> None:
+        """Release the file."""
+        self._handle.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def file_of(path: Path) -> Path:
+    """Return the file to name to OpenSlide: of a folder of DICOM instances any one, which it finds the others by."""
+    return instances(path)[0] if path.is_dir() and is_series_folder(path) else path
+
+
+def recognises(path: Path) -> bool:
+    """Say whether OpenSlide knows the format.
+
+    It takes an OME-TIFF for a TIFF of one level without a scale, so that one is left to the reader of TIFFs.
+    """
+    from openslide import OpenSlide, OpenSlideError
+
+    try:
+        vendor = OpenSlide.detect_format(file_of(path))
+    except OpenSlideError:
+        return False
+    return vendor is not None and not (vendor == "generic-tiff" and is_ome(path))
+
+
+def open_with_openslide(path: Path, stated: Stated) -> OpenSlideSlide:
+    """Open a slide; ``stated`` is what the user says of its scale."""
+    from openslide import OpenSlide, OpenSlideError
+
+    try:
+        handle = OpenSlide(file_of(path))
+    except OpenSlideError as error:
+        raise refusal(path, str(error)) from error
+    try:
+        return OpenSlideSlide(handle, describe(path, handle, stated))
+    except BaseException:  # closed and raised again, whatever it is
+        handle.close()
+        raise
+
+
+def describe(path: Path, handle: "OpenSlide", stated: Stated) -> SlideInfo:
+    """Return what the properties tell."""
+    properties = dict(handle.properties)
+    scale = find_scale(stem_of(path), properties, stated)
+    sizes = zip(handle.level_dimensions, handle.level_downsamples, strict=True)
+    return SlideInfo(
+        stem=stem_of(path),
+        path=path,
+        reader=NAME,
+        levels=tuple(Level(width, height, downsample) for (width, height), downsample in sizes),
+        mpp=scale.mpp.value,
+        mpp_source=scale.mpp.source,
+        magnification=scale.magnification,
+        magnification_source=scale.magnification_source,
+        vendor=vendor_of(properties),
+        institution=institution_of(properties),
+        stain=stain_of(properties),
+        scale_note=scale.note,
+    )
+
+
+def refusal(path: Path, cause: str) -> UnreadableSlide:
+    """Return why OpenSlide refuses a file, and what to do."""
+    stem, code = stem_of(path), cause.rsplit(" ", 1)[-1]
+    if "Unsupported or missing image file" in cause:
+        return UnreadableSlide(f"{stem}: {path.name} {is_not(path, 'slide that OpenSlide knows')}")
+    if "TIFF compression" in cause and code in COMPRESSIONS:
+        return UnsupportedSlide(
+            f"{stem}: its pixels are compressed with {COMPRESSIONS[code]}, which OpenSlide cannot decode; {OTHER}"
+        )
+    if any(word in cause for word in BEYOND):
+        return UnsupportedSlide(f"{stem}: OpenSlide cannot decode {path.name} ({cause}); {OTHER}")
+    if "Short read" in cause:
+        return UnreadableSlide(f"{stem}: {path.name} is cut short ({cause}); {COPY}")
+    return UnreadableSlide(f"{stem}: {path.name} is cut short or damaged, OpenSlide cannot open it ({cause}); {COPY}")
+
+
+def background_of(properties: Mapping[str, str]) -> tuple[int, int, int]:
+    """Return the RGB of empty glass (``openslide.background-color``, six hex digits), white where none is stated."""
+    try:
+        red, green, blue = bytes.fromhex(properties.get("openslide.background-color", "ffffff").lstrip("#"))
+    except ValueError:
+        return WHITE
+    return red, green, blue
+
+
+def backdrop(region: Region, level: Level, background: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Return what lies under a region's transparent pixels, shape (height, width, 3) or one colour for all.
+
+    ``background`` where the region overlaps the slide, white elsewhere.
+    """
+    if background == WHITE:
+        return np.array(WHITE, np.uint8)
+    left, top = region.x / level.downsample, region.y / level.downsample
+    under = np.full((region.height, region.width, 3), 255, np.uint8)
+    rows = slice(max(0, int(-top)), max(0, int(np.ceil(level.height - top))))
+    columns = slice(max(0, int(-left)), max(0, int(np.ceil(level.width - left))))
+    under[rows, columns] = background
+    return under
+
+
+def composite(rgba: NDArray[np.uint8], under: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return ``rgba`` (height, width, 4) laid over ``under``, rounded to the nearest value."""
+    if (rgba[..., 3] == 255).all():
+        return np.ascontiguousarray(rgba[..., :3])
+    alpha = rgba[..., 3:].astype(np.uint16)
+    return ((rgba[..., :3] * alpha + under * (255 - alpha) + 127) // 255).astype(np.uint8)
+
+
+OPENSLIDE = Reader(
+    name=NAME,
+    suffixes=(".svs", ".tif", ".tiff", ".ndpi", ".vms", ".vmu", ".scn", ".mrxs", ".bif", ".biff", ".dcm", ".dicom"),
+    recognises=recognises,
+    open=open_with_openslide,
+)

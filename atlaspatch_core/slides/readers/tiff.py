@@ -1,0 +1,111 @@
+"""TIFFs through tifffile and imagecodecs: compressions that OpenSlide refuses, OME-TIFF, strips.
+
+Only the tiles that a region touches are read and decoded.
+"""
+
+import logging
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from atlaspatch_core.errors import UnreadableSlide
+from atlaspatch_core.slides.mpp import Stated
+from atlaspatch_core.slides.readers.advice import COPY
+from atlaspatch_core.slides.readers.content import is_not
+from atlaspatch_core.slides.readers.reader import Reader
+from atlaspatch_core.slides.readers.windows import WindowedSlide, describe
+from atlaspatch_core.slides.slide import stem_of
+
+if TYPE_CHECKING:
+    from tifffile import TiffFile
+
+NAME = "tiff"
+SILENCE = logging.NullHandler()
+"""Keeps what tifffile logs of a damaged file, which the error says anyway, from a console without logging."""
+MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""How TIFF and BigTIFF begin."""
+UNREADABLE = (ValueError, LookupError, TypeError, ArithmeticError, OSError, EOFError, struct.error)
+"""What tifffile raises of files that are damaged, or no TIFF."""
+PLAIN = (None, "generic-tiff", "aperio")
+"""What OpenSlide calls files whose tiles lie side by side from (0, 0). Other vendors' overlap, or are shifted."""
+
+
+def recognises(path: Path) -> bool:
+    """Say whether the file is a TIFF whose tiles lie as the format has it."""
+    return is_tiff(path) and vendor_of_layout(path) in PLAIN
+
+
+def is_tiff(path: Path) -> bool:
+    """Say whether a file begins as TIFFs do."""
+    try:
+        with path.open("rb") as file:
+            return file.read(4) in MAGIC
+    except OSError:
+        return False
+
+
+def is_ome(path: Path) -> bool:
+    """Say whether a file is an OME-TIFF: it is called so, or its first description is OME-XML."""
+    import tifffile
+
+    if path.name.lower().endswith((".ome.tif", ".ome.tiff")):
+        return True
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            return tiff.is_ome
+    except UNREADABLE:
+        return False
+
+
+def vendor_of_layout(path: Path) -> str | None:
+    """Return the vendor that OpenSlide sees, or None."""
+    from openslide import OpenSlide, OpenSlideError
+
+    try:
+        return OpenSlide.detect_format(path)
+    except OpenSlideError:
+        return None
+
+
+def open_tiff(path: Path, stated: Stated) -> WindowedSlide:
+    """Open a TIFF of 8-bit RGB, RGB with alpha, or grey. Raises UnreadableSlide for what it cannot show rightly."""
+    import tifffile
+
+    stem = stem_of(path)
+    logging.getLogger("tifffile").addHandler(SILENCE)
+    check_layout(path)
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            return open_pages(path, tiff, stated)
+    except UNREADABLE as error:
+        raise UnreadableSlide(
+            f"{stem}: {path.name} is cut short, damaged, or no TIFF that tifffile can follow ({error}); {COPY}"
+        ) from error
+
+
+def open_pages(path: Path, tiff: "TiffFile", stated: Stated) -> WindowedSlide:
+    """Open the pyramid of a TIFF; the file may be closed afterwards."""
+    from atlaspatch_core.slides.readers.tiff_levels import StoredTiles, find_levels
+    from atlaspatch_core.slides.readers.tiff_properties import properties_of
+
+    pages, levels = find_levels(path, tiff)
+    info = describe(
+        path, NAME, [(level.width, level.height) for level in levels], properties_of(tiff, pages[0]), stated
+    )
+    tiles = StoredTiles(path, levels)
+    return WindowedSlide(info, tiles.read, tiles.close)
+
+
+def check_layout(path: Path) -> None:
+    """Raise UnreadableSlide for what is no TIFF, or lays out its tiles in a way of its own."""
+    if not is_tiff(path):
+        raise UnreadableSlide(f"{stem_of(path)}: {path.name} {is_not(path, 'TIFF')}")
+    vendor = vendor_of_layout(path)
+    if vendor not in PLAIN:
+        raise UnreadableSlide(
+            f"{stem_of(path)}: {path.name} lays out its tiles as {vendor} does, not as TIFFs do; leave out the reader, "
+            f"so that OpenSlide reads it"
+        )
+
+
+TIFF = Reader(name=NAME, suffixes=(".btf", ".tf8", ".qptiff"), recognises=recognises, open=open_tiff)

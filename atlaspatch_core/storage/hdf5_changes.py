@@ -1,0 +1,165 @@
+"""How a slide's HDF5 file changes: copied, completed, renamed."""
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from atlaspatch_core.fingerprint import Identity, canonical_json, is_unverified
+from atlaspatch_core.storage.disk import writing_hdf5
+from atlaspatch_core.storage.hdf5 import (
+    COORDS,
+    PASSPORTS,
+    TISSUE_FRACTION,
+    UNVERIFIED,
+    claim_of,
+    datasets_of,
+    fingerprint_of,
+    open_hdf5,
+    read_kept,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """One array to keep."""
+
+    name: str
+    """Path in the file, such as ``features/uni_v1``."""
+    values: NDArray
+    identity: Identity | None = None
+    """None for arrays that go with ``coords``."""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    claim: Mapping[str, Any] = field(default_factory=dict)
+    """JSON values that its recipe says beside the identity, of a result that was taken over: who vouches for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Another identity for a result whose rows stay as they are."""
+
+    name: str
+    """Path of the dataset."""
+    before: str
+    """Fingerprint that it has."""
+    identity: Identity
+    """What it gets."""
+    claim: Mapping[str, Any] = field(default_factory=dict)
+    """What its recipe is to say beside the identity; what it says already stays."""
+
+
+Writer = Callable[[Path], None]
+
+
+def write_new(path: Path, datasets: Sequence[Dataset], attributes: Mapping[str, Any], rows: int) -> Writer:
+    """Return what writes a file of these datasets and of those results in ``path`` that belong to the same coords."""
+
+    def write(target: Path) -> None:
+        with writing_hdf5(target) as file:
+            for name, value in attributes.items():
+                file.attrs[name] = value
+            for dataset in datasets:
+                _write(file, dataset, rows)
+            _carry_over(path, file)
+
+    return write
+
+
+def write_added(path: Path, datasets: Sequence[Dataset], rows: int) -> Writer:
+    """Return what writes the file at ``path`` with these datasets added or replaced; nothing else in it changes.
+
+    A file that only grows is copied as bytes; one in which a dataset is replaced is written anew, or HDF5 would keep
+    the old rows as dead space.
+    """
+
+    def write(target: Path) -> None:
+        names = {dataset.name for dataset in datasets}
+        with open_hdf5(path) as file:
+            replaced = names & datasets_of(file).keys()
+        if replaced:
+            _copy_without(path, target, names)
+        else:
+            shutil.copyfile(path, target)
+        with writing_hdf5(target, "r+") as file:
+            for dataset in datasets:
+                _write(file, dataset, rows)
+
+    return write
+
+
+def write_restamped(path: Path, stamps: Sequence[Stamp], canary: Mapping[str, int | float]) -> Writer:
+    """Return what writes the file at ``path`` with other identities, and with the numbers that justify them."""
+
+    def write(target: Path) -> None:
+        shutil.copyfile(path, target)
+        with writing_hdf5(target, "r+") as file:
+            for stamp in stamps:
+                item: h5py.Dataset = file[stamp.name]  # type: ignore[assignment]
+                _write_identity(item, stamp.identity, claim_of(item) | dict(stamp.claim))
+                item.attrs["restamped_from"] = stamp.before
+                if canary:
+                    item.attrs["canary"] = canonical_json(dict(canary))
+                if "revision" in item.attrs:
+                    item.attrs["revision"] = canonical_json(stamp.identity.spec.get("weights"))
+
+    return write
+
+
+def _carry_over(path: Path, file: h5py.File) -> None:
+    """Copy the results that were computed from the very coords that ``file`` has, so that a rebuild loses none."""
+    kept = read_kept(path) if path.exists() and h5py.is_hdf5(path) else {}
+    new = fingerprint_of(file[COORDS])  # type: ignore[arg-type]
+    if new is None or COORDS not in kept or kept[COORDS].fingerprint != new:
+        return
+    with h5py.File(path, "r") as source:
+        for name in kept.keys() - {COORDS}:
+            source.copy(source[name], file, name)
+
+
+def _copy_without(path: Path, target: Path, names: set[str]) -> None:
+    with h5py.File(path, "r") as source, writing_hdf5(target) as file:
+        for key, value in source.attrs.items():
+            file.attrs[key] = value
+        for name in datasets_of(source).keys() - names:
+            source.copy(source[name], file, name)
+
+
+def _write(file: h5py.File, dataset: Dataset, rows: int) -> None:
+    options: dict[str, Any] = {}
+    if dataset.values.ndim == 2 or dataset.name in (PASSPORTS, TISSUE_FRACTION):
+        chunk = max(1, min(rows, len(dataset.values)))
+        options = {"chunks": (chunk, *dataset.values.shape[1:]), "maxshape": (None, *dataset.values.shape[1:])}
+    if dataset.name == PASSPORTS:
+        options["compression"] = "gzip"
+    item = file.create_dataset(dataset.name, data=dataset.values, **options)
+    for name, value in dataset.attributes.items():
+        item.attrs[name] = value
+    if dataset.identity:
+        _write_identity(item, dataset.identity, dataset.claim)
+
+
+def _write_identity(item: h5py.Dataset, identity: Identity, claim: Mapping[str, Any]) -> None:
+    recipe = {**claim, "step": identity.step, "version": identity.version, "spec": dict(identity.spec)}
+    item.attrs["fingerprint"] = identity.fingerprint
+    item.attrs["recipe"] = canonical_json(recipe)
+    item.attrs["inputs"] = canonical_json(dict(identity.inputs))
+    if UNVERIFIED in item.attrs and not is_unverified(identity):
+        del item.attrs[UNVERIFIED]
+    elif is_unverified(identity):
+        item.attrs[UNVERIFIED] = True
+
+
+def passports(stem: str, coords: NDArray[np.int32], magnification: float, target_magnification: float) -> NDArray:
+    """Return one line a patch, shape (n,), bytes, as AtlasPatch readers expect; never cut."""
+    mags = f"mag{_whole(magnification)}_tmag{_whole(target_magnification)}_total{len(coords)}"
+    lines = [f"{stem}__x{x}_y{y}_rw{w}_rh{h}_lv{level}_{mags}".encode() for x, y, w, h, level in coords.tolist()]
+    return np.array(lines, dtype=f"S{max(160, *map(len, lines))}" if lines else "S160")
+
+
+def _whole(magnification: float) -> str:
+    return f"{magnification:g}" if magnification else "na"

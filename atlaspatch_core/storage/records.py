@@ -1,0 +1,118 @@
+"""What is remembered of a slide without its pixels: who it is, its scale, and which mask was made for it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from atlaspatch_core.errors import UnreadableOutput
+from atlaspatch_core.fingerprint import Identity
+from atlaspatch_core.slides.slide import Level, SlideInfo
+
+
+@dataclass(frozen=True, slots=True)
+class SlideRecord:
+    """A slide as it was last looked at."""
+
+    info: SlideInfo
+    identity: Identity
+    signature: str
+    """Names, sizes and modification times of its files, hashed: unchanged means the content need not be read again."""
+    stated_mpp: float | None
+    """µm/px that the user stated, if any; then the file's own was not used."""
+    full_hash: bool
+    reader: str | None = None
+    """Reader that the user asked for, if any; ``info.reader`` is the one that opened it."""
+    mpp_keys: tuple[str, ...] = ()
+    """Properties in which the user had the mpp looked for."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return {
+            "info": _info_dict(self.info),
+            "identity": self.identity.as_dict(),
+            "signature": self.signature,
+            "stated_mpp": self.stated_mpp,
+            "full_hash": self.full_hash,
+            "reader": self.reader,
+            "mpp_keys": list(self.mpp_keys),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Read back what ``as_dict`` gave."""
+        identity = Identity.from_dict(values["identity"])
+        asked = (values["stated_mpp"], values["full_hash"], values.get("reader"), tuple(values.get("mpp_keys", ())))
+        return cls(_info(values["info"]), identity, values["signature"], *asked)
+
+
+@dataclass(frozen=True, slots=True)
+class MaskRecord:
+    """The mask that a segmenter made, or that was supplied."""
+
+    identity: Identity
+    polygons: str
+    """Fingerprint of the polygons as they were written; another one in the GeoJSON means that a person changed it."""
+    numbers: Mapping[str, int | float]
+    mtime_ns: int = 0
+    """Modification time that the GeoJSON got: unchanged means that its polygons need not be read to be known."""
+    superseded: str | None = None
+    """Fingerprint of the automatic mask before this one, which lies there still after a kill between two writes."""
+    supplied: str = ""
+    """Signature of the file that a person supplied, empty for a segmenter's mask: unchanged means that it need not be
+    read again."""
+
+    def made(self, polygons: str) -> bool:
+        """Tell whether a segmenter made these polygons, rather than a person."""
+        return polygons in (self.polygons, self.superseded)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return JSON values."""
+        names = ("polygons", "mtime_ns", "superseded", "supplied")
+        values = {name: getattr(self, name) for name in names} | {"numbers": dict(self.numbers)}
+        return {"identity": self.identity.as_dict(), **values}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Read back what ``as_dict`` gave."""
+        identity = Identity.from_dict(values["identity"])
+        names = ("polygons", "numbers", "mtime_ns", "superseded")
+        return cls(identity, **{name: values[name] for name in names}, supplied=values.get("supplied", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """All that is remembered of one slide."""
+
+    slide: SlideRecord | None = None
+    tissue_mask: MaskRecord | None = None
+
+    def to_bytes(self) -> bytes:
+        """Return the JSON file's content; equal records give equal bytes."""
+        sections = {"slide": self.slide, "tissue_mask": self.tissue_mask}
+        values = {name: section.as_dict() for name, section in sections.items() if section}
+        return (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def read_record(path: Path) -> Record:
+    """Return the record at ``path``, an empty one when there is none. Raises UnreadableOutput when it is damaged."""
+    if not path.exists():
+        return Record()
+    try:
+        values = json.loads(path.read_bytes())
+        slide, mask = values.get("slide"), values.get("tissue_mask")
+        return Record(slide and SlideRecord.from_dict(slide), mask and MaskRecord.from_dict(mask))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UnreadableOutput(f"{path.stem}: {path} cannot be read ({error!r}); delete it and run again") from error
+
+
+def _info_dict(info: SlideInfo) -> dict[str, Any]:
+    values = {name: getattr(info, name) for name in SlideInfo.__slots__}
+    levels = [[level.width, level.height, level.downsample] for level in info.levels]
+    return values | {"path": str(info.path), "levels": levels}
+
+
+def _info(values: Mapping[str, Any]) -> SlideInfo:
+    levels = tuple(Level(*level) for level in values["levels"])
+    return SlideInfo(**(dict(values) | {"path": Path(values["path"]), "levels": levels}))

@@ -1,0 +1,143 @@
+"""What is remembered of all slides of a project, read in bulk: no slide and no HDF5 file is opened."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.fingerprint import canonical_json, short_hash
+from atlaspatch_core.slides.slide import Level, SlideInfo
+from atlaspatch_core.storage.file_index import FileIndex, list_files
+from atlaspatch_core.storage.records import MaskRecord, Record, read_record
+from atlaspatch_core.storage.store import Store
+from atlaspatch_core.tissue.contours import polygons_fingerprint, read_geojson
+
+INDEX_FOLDER = ".index"
+"""Subfolder of the output: caches that may be deleted at any time."""
+VERSION = 2
+
+
+@dataclass(frozen=True, slots=True)
+class KnownMask:
+    """A mask record without its numbers."""
+
+    fingerprint: str
+    """Of its identity."""
+    polygons: str
+    mtime_ns: int
+    superseded: str | None
+    supplied: str
+    spec: str
+    """Hash of what decided it beside the slide."""
+    of_slide: str
+    """Fingerprint of the slide that it was made for."""
+    supplied_polygons: str
+    """Fingerprint of the polygons of the supplied file, empty for a segmenter's mask."""
+
+    def made(self, polygons: str) -> bool:
+        """Tell whether the polygons are not a person's edit."""
+        return polygons in (self.polygons, self.superseded)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSlide:
+    """A slide record with the fields that decide identities."""
+
+    fingerprint: str
+    content: str
+    mpp: float
+    magnification: float
+    downsamples: tuple[float, ...]
+    """Of its levels, finest first."""
+    stated_mpp: float | None
+    full_hash: bool
+    opened_by: str
+    """Name of the reader."""
+    reader: str | None
+    """The one that the user asked for, if any."""
+    mpp_keys: tuple[str, ...]
+    mask: KnownMask | None = None
+
+    def info(self, stem: str) -> SlideInfo:
+        """Return what sampling wants to know; sides are left out."""
+        levels = tuple(Level(0, 0, downsample) for downsample in self.downsamples)
+        return SlideInfo(stem, Path(), self.opened_by, levels, self.mpp, "its record", self.magnification, "its record")
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """All slides that were ever looked at, by stem."""
+
+    slides: Mapping[str, KnownSlide]
+    polygons: Mapping[str, str]
+    """Stem to the fingerprint of the polygons as they lie in the GeoJSON now."""
+    broken: Mapping[str, str] = field(default_factory=dict)
+    """Stem to what is wrong with its record or its GeoJSON."""
+
+
+def read_known(store: Store, *, remember: bool = True) -> Known:
+    """Return what is remembered of all slides. What was read before and lies untouched is not read again.
+
+    Without ``remember`` nothing is written.
+    """
+    folder = store.output / INDEX_FOLDER
+    index = FileIndex(folder / "records.json", _record, VERSION, remember)
+    rows = index.look(list_files(store.output / "slides", ".json"), store.record)
+    slides = {stem: _known(row) for stem, row in rows.items() if row and not isinstance(row, str)}
+    broken = {stem: row for stem, row in rows.items() if isinstance(row, str)}
+    lying = list_files(store.output / "contours_geojson", ".geojson")
+    masks = {stem: slide.mask for stem, slide in slides.items() if slide.mask}
+    as_made = {stem for stem, mask in masks.items() if stem in lying and lying[stem].st_mtime_ns == mask.mtime_ns}
+    edited = {stem: stat for stem, stat in lying.items() if stem not in as_made}
+    read = FileIndex(folder / "outlines.json", _outlines, VERSION, remember).look(edited, store.geojson)
+    polygons = {stem: masks[stem].polygons for stem in as_made} | {stem: it[0] for stem, it in read.items() if it[0]}
+    return Known(slides, polygons, broken | {stem: it[1] for stem, it in read.items() if it[1]})
+
+
+def known_slide(record: Record) -> KnownSlide | None:
+    """Return what decides identities; None for a slide that was never looked at."""
+    row = _row(record)
+    return _known(row) if row else None
+
+
+def _record(path: Path) -> Any:
+    try:
+        return _row(read_record(path))
+    except AtlasPatchError as error:
+        return str(error)
+
+
+def _row(record: Record) -> list[Any] | None:
+    """Return the fields of ``KnownSlide`` as JSON has them."""
+    slide = record.slide
+    if slide is None:
+        return None
+    info, content = slide.info, slide.identity.spec["content"]
+    downsamples = [level.downsample for level in info.levels]
+    mask = _mask_row(record.tissue_mask) if record.tissue_mask else None
+    found = (content, info.mpp, info.magnification, downsamples)
+    asked = (slide.stated_mpp, slide.full_hash, info.reader, slide.reader, list(slide.mpp_keys))
+    return [slide.identity.fingerprint, *found, *asked, mask]
+
+
+def _mask_row(mask: MaskRecord) -> list[Any]:
+    identity = mask.identity
+    spec = short_hash(canonical_json([identity.version, dict(identity.spec)]))
+    kept = (mask.polygons, mask.mtime_ns, mask.superseded, mask.supplied)
+    return [identity.fingerprint, *kept, spec, identity.inputs["slide"], identity.spec.get("supplied", "")]
+
+
+def _known(row: list[Any]) -> KnownSlide:
+    fingerprint, content, mpp, magnification, downsamples, stated, full_hash, opened_by, reader, keys, mask = row
+    made = KnownMask(*mask) if mask else None
+    found = (fingerprint, content, mpp, magnification, tuple(downsamples))
+    return KnownSlide(*found, stated, full_hash, opened_by, reader, tuple(keys), made)
+
+
+def _outlines(path: Path) -> tuple[str, str]:
+    """Return the fingerprint of the polygons, or what is wrong with the file."""
+    try:
+        return polygons_fingerprint(read_geojson(path)), ""
+    except AtlasPatchError as error:
+        return "", str(error)

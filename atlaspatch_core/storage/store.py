@@ -1,0 +1,181 @@
+"""The one writer of everything that is kept: where each file lies, and how it changes under the slide's lock."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import time_ns
+
+from atlaspatch_core.errors import OutOfDate, UnreadableOutput
+from atlaspatch_core.fingerprint import Identity
+from atlaspatch_core.storage.atomic import replacing, slide_lock, sweep
+from atlaspatch_core.storage.file_index import list_files
+from atlaspatch_core.storage.hdf5 import COORDS, Kept, read_kept
+from atlaspatch_core.storage.hdf5_changes import Dataset, Stamp, Writer, write_added, write_restamped
+from atlaspatch_core.storage.records import MaskRecord, Record, SlideRecord, read_record
+
+MARKS = ".atlaspatch"
+"""Folder of what an export wrote for each slide, below the folder it wrote to."""
+NO_NUMBERS: Mapping[str, int | float] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The output folder of a project."""
+
+    output: Path
+    write_rows: int = 8192
+    """Rows per HDF5 chunk, at most."""
+
+    def h5(self, stem: str, geometry: str = "") -> Path:
+        """Return where a slide's coords, features and embeddings lie."""
+        return Path(self.output, geometry, "patches", f"{stem}.h5")
+
+    def geojson(self, stem: str) -> Path:
+        """Return where a slide's tissue polygons lie."""
+        return Path(self.output, "contours_geojson", f"{stem}.geojson")
+
+    def record(self, stem: str) -> Path:
+        """Return where a slide's record lies."""
+        return Path(self.output, "slides", f"{stem}.json")
+
+    def thumbnail(self, stem: str) -> Path:
+        """Return where a slide's thumbnail lies."""
+        return Path(self.output, "thumbnails", f"{stem}.jpg")
+
+    def contours(self, stem: str) -> Path:
+        """Return where the thumbnail with the outlines of the tissue lies, as TRIDENT names it."""
+        return Path(self.output, "contours", f"{stem}.jpg")
+
+    def visualization(self, stem: str, geometry: str = "", *, kind: str = "") -> Path:
+        """Return where an overlay lies; ``kind`` is empty for the grid, or ``_mask``, ``_mask_bw``, ``_contours``."""
+        return Path(self.output, geometry, "visualization", f"{stem}{kind}.png")
+
+    def small_picture(self, stem: str, kind: str, geometry: str = "") -> Path:
+        """Return where the picture of at most 8 kB lies that the web UI shows."""
+        return Path(self.output, geometry, "thumbnails", "small", f"{stem}_{kind}.jpg")
+
+    def patch_image(self, stem: str, x: int, y: int, geometry: str = "") -> Path:
+        """Return where the image of one patch lies; x, y are level-0 px."""
+        return Path(self.output, geometry, "images", stem, f"{stem}_x{x}_y{y}.png")
+
+    def dumped_patches(self, stem: str, geometry: str = "") -> Path:
+        """Return the folder of a slide's patch images, as TRIDENT names it."""
+        return Path(self.output, geometry, "patch_images", stem)
+
+    def results(self, geometry: str = "") -> dict[str, os.stat_result]:
+        """Return the slides that have an HDF5 file; TRIDENT's coords that were exported beside them are none."""
+        files = list_files(self.output / geometry / "patches", ".h5")
+        bases = {stem: stem.removesuffix("_patches") for stem in files if stem.endswith("_patches")}
+        copies = {
+            stem for stem, base in bases.items() if base in files and (self.output / MARKS / f"{base}.json").exists()
+        }
+        return {stem: stat for stem, stat in files.items() if stem not in copies}
+
+    def sweep(self, geometries: Sequence[str]) -> int:
+        """Remove what killed processes left half-written; return how many files."""
+        return sweep(self.output, self.folders(geometries))
+
+    def folders(self, geometries: Sequence[str]) -> list[Path]:
+        """Return the folders in which results, records and pictures lie."""
+        homes = [self.output, *(self.output / name for name in geometries if name)]
+        folders = [
+            "slides",
+            "contours_geojson",
+            "contours",
+            "thumbnails",
+            "thumbnails/small",
+            "visualization",
+            "patches",
+        ]
+        return [home / folder for home in homes for folder in folders]
+
+    def read_record(self, stem: str) -> Record:
+        """Return what is remembered of a slide."""
+        return read_record(self.record(stem))
+
+    def keep_slide(self, stem: str, section: SlideRecord) -> None:
+        """Remember who a slide is."""
+        with slide_lock(self.output, stem):
+            self._update_record(stem, lambda record: replace(record, slide=section))
+
+    def keep_mask(self, stem: str, geojson: bytes, section: MaskRecord) -> None:
+        """Keep a mask that a segmenter made.
+
+        The record goes first and remembers the mask that it supersedes, so that a kill between the two files leaves
+        an outdated automatic mask, not one that looks as if a person had drawn it.
+        """
+        with slide_lock(self.output, stem), replacing(self.geojson(stem)) as temporary:
+            before, now = self.read_record(stem).tissue_mask, time_ns()
+            temporary.write_bytes(geojson)
+            os.utime(temporary, ns=(now, now))
+            kept = temporary.stat().st_mtime_ns  # not every storage keeps nanoseconds
+            section = replace(section, mtime_ns=kept, superseded=before.polygons if before else None)
+            self._update_record(stem, lambda record: replace(record, tissue_mask=section))
+
+    def keep_file(self, stem: str, path: Path, content: bytes) -> None:
+        """Keep a picture or any other small file of a slide; an equal one is left alone."""
+        if path.is_file() and path.read_bytes() == content:
+            return
+        with slide_lock(self.output, stem):
+            self._write(stem, path, content)
+
+    def keep_new(self, stem: str, path: Path, content: bytes) -> bool:
+        """Keep a file of a slide unless something lies there already; return whether it was kept."""
+        with slide_lock(self.output, stem):
+            if path.exists():
+                return False
+            self._write(stem, path, content)
+            return True
+
+    def kept(self, stem: str, geometry: str = "") -> dict[str, Kept]:
+        """Return what a slide's HDF5 file holds. Raises UnreadableOutput when it is damaged or not ours."""
+        path = self.h5(stem, geometry)
+        kept = read_kept(path)
+        if kept and (COORDS not in kept or kept[COORDS].fingerprint is None):
+            raise UnreadableOutput(
+                f"{stem}: {path} was not written by atlaspatch; move it away, or use --force to replace it"
+            )
+        return kept
+
+    def keep_coords(self, stem: str, geometry: str, write: Writer) -> None:
+        """Keep a slide's coords: a new file, with those earlier results that belong to the very same coords."""
+        path = self.h5(stem, geometry)
+        with slide_lock(self.output, stem), replacing(path) as temporary:
+            write(temporary)
+
+    def keep_results(self, stem: str, geometry: str, coords: Identity, datasets: Sequence[Dataset]) -> None:
+        """Add features or embeddings to a slide's file.
+
+        Raises OutOfDate when another process has meanwhile replaced the coords that they were computed from.
+        """
+        path = self.h5(stem, geometry)
+        with slide_lock(self.output, stem):
+            found = self.kept(stem, geometry).get(COORDS)
+            if found is None or found.fingerprint != coords.fingerprint:
+                raise OutOfDate(f"{stem}: the coords in {path} changed while their features were computed; run again")
+            with replacing(path) as temporary:
+                write_added(path, datasets, self.write_rows)(temporary)
+
+    def restamp(
+        self, stem: str, geometry: str, stamps: Sequence[Stamp], canary: Mapping[str, int | float] = NO_NUMBERS
+    ) -> None:
+        """Give results another identity: their rows stay, and say why by the canary's numbers, if one was sent.
+
+        Raises OutOfDate when one of them was replaced meanwhile.
+        """
+        path = self.h5(stem, geometry)
+        with slide_lock(self.output, stem):
+            kept = self.kept(stem, geometry)
+            if any(stamp.name not in kept or kept[stamp.name].fingerprint != stamp.before for stamp in stamps):
+                raise OutOfDate(f"{stem}: the results in {path} changed while a canary was tried; run again")
+            if stamps:
+                with replacing(path) as temporary:
+                    write_restamped(path, stamps, canary)(temporary)
+
+    def _update_record(self, stem: str, change: Callable[[Record], Record]) -> None:
+        self._write(stem, self.record(stem), change(self.read_record(stem)).to_bytes())
+
+    def _write(self, stem: str, path: Path, content: bytes) -> None:
+        with replacing(path, stem) as temporary:
+            temporary.write_bytes(content)

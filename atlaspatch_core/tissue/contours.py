@@ -1,0 +1,203 @@
+"""Outlines of tissue, level-0 px: from a mask, to GeoJSON that QuPath opens, and back from what people save."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from atlaspatch_core.errors import UnreadableOutput
+from atlaspatch_core.slides.slide import SlideInfo
+
+DECIMALS = 2
+"""Coordinates are kept, and told apart, to this many decimals of a level-0 px."""
+TISSUE_CLASS = {"name": "Tissue", "color": [220, 0, 0]}
+"""The class under which QuPath shows the outlines."""
+ATLASPATCH_LEAST_HOLE = 16
+"""AtlasPatch 1.1.0 drops holes below this area, px² of its mask."""
+ATLASPATCH_MOST_HOLES = 10
+"""AtlasPatch 1.1.0 keeps this many holes of a slide, the largest."""
+
+Contour = NDArray[np.int32]
+"""Shape (n, 2): x, y of the corners of one closed ring."""
+
+
+def atlaspatch_contours(
+    mask: NDArray[np.bool_], width: int, height: int, tissue_thresh: float = 0.0
+) -> list[tuple[Contour, list[Contour]]]:
+    """Return each outer contour with its holes, level-0 px, in OpenCV's order, as AtlasPatch 1.1.0 has them.
+
+    ``mask`` covers a slide of ``width`` × ``height`` level-0 px. An outer contour must cover ``tissue_thresh`` of the
+    mask; rings are not simplified, run through the indices of the outermost pixels (so they lose a mask pixel of width)
+    and are truncated to whole px. Only the four-probe grid rule wants these; all else wants ``mask_to_polygons``.
+    """
+    rings, parents = _rings(mask, cv2.CHAIN_APPROX_NONE)
+    scale = np.array([width / mask.shape[1], height / mask.shape[0]])
+    areas = [cv2.contourArea(ring) for ring in rings]
+    outer = [i for i, parent in enumerate(parents) if parent < 0 and areas[i] >= tissue_thresh * mask.size]
+    kept = set(outer)
+    holes = [i for i, parent in enumerate(parents) if parent in kept and areas[i] >= ATLASPATCH_LEAST_HOLE]
+    holes = sorted(holes, key=lambda i: -areas[i])[:ATLASPATCH_MOST_HOLES]
+    scaled = [(ring * scale).astype(np.int32) for ring in rings]
+    return [(scaled[i], [scaled[hole] for hole in holes if parents[hole] == i]) for i in outer]
+
+
+def _rings(mask: NDArray[np.bool_], chain: int) -> tuple[list[Contour], list[int]]:
+    """Return the rings of a mask, each (n, 2) mask px, and for each the index of the ring it is a hole of, or -1."""
+    found, hierarchy = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, chain)
+    if hierarchy is None:
+        return [], []
+    return [ring.reshape(-1, 2).astype(np.int32) for ring in found], [int(parent) for parent in hierarchy[0, :, 3]]
+
+
+def mask_to_polygons(
+    mask: NDArray[np.bool_], downsample: float | NDArray[np.float64], info: SlideInfo, tolerance: float
+) -> tuple[shapely.Polygon, ...]:
+    """Return the pieces of a mask as valid, disjoint polygons with holes, from top to bottom; whole level-0 px.
+
+    ``downsample`` is level-0 px per px of the mask, or that along x and y, shape (2,); outlines run along the outer
+    borders of its pixels, within ``tolerance`` level-0 px, and end at the slide's edge.
+    """
+    rings, parents = _rings(mask, cv2.CHAIN_APPROX_SIMPLE)
+    pieces = [_piece(rings, parents, i) for i, parent in enumerate(parents) if parent < 0]
+    scaled = [shapely.transform(piece, lambda points: points * downsample) for piece in pieces]
+    whole = shapely.union_all([shapely.simplify(piece, tolerance) for piece in scaled])
+    slide = shapely.box(0, 0, info.width, info.height)
+    return in_order(explode(shapely.set_precision(shapely.intersection(whole, slide), 1.0)))
+
+
+def explode(geometry: shapely.Geometry) -> list[shapely.Polygon]:
+    """Return the polygons in a geometry of any type; lines and points fall away."""
+    parts = shapely.get_parts(geometry).tolist()
+    nested = [explode(part) if hasattr(part, "geoms") else [part] for part in parts]
+    return [part for group in nested for part in group if isinstance(part, shapely.Polygon) and not part.is_empty]
+
+
+def in_order(polygons: Iterable[shapely.Polygon]) -> tuple[shapely.Polygon, ...]:
+    """Return polygons sorted by the top, then the left of their bounds, in canonical form."""
+    return tuple(
+        sorted(shapely.normalize(list(polygons)).tolist(), key=lambda piece: (piece.bounds[1], piece.bounds[0]))
+    )
+
+
+def _piece(rings: list[Contour], parents: list[int], outer: int) -> shapely.Geometry:
+    """Return one piece with its holes, mask px.
+
+    OpenCV's rings run through the centres of the outermost pixels, also round a hole: half a pixel more is the border.
+    """
+    holes = [rings[i] + 0.5 for i, parent in enumerate(parents) if parent == outer and len(rings[i]) > 2]
+    centres = rings[outer] + 0.5
+    if len(centres) < 3:
+        return shapely.box(*(centres.min(axis=0) - 0.5), *(centres.max(axis=0) + 0.5))
+    drawn = shapely.make_valid(shapely.Polygon(centres, holes))
+    return drawn.buffer(0.5, cap_style="square", join_style="mitre", mitre_limit=2)
+
+
+def write_geojson(path: Path, polygons: Sequence[shapely.Polygon], stem: str) -> None:
+    """Write ``geojson_bytes``; whoever must not be seen half way writes the bytes another way."""
+    path.write_bytes(geojson_bytes(polygons, stem))
+
+
+def geojson_bytes(polygons: Sequence[shapely.Polygon], stem: str) -> bytes:
+    """Return a FeatureCollection in level-0 px, one line per polygon; equal polygons give equal bytes.
+
+    Each feature is a QuPath annotation of class Tissue with ``tissue_id`` from 0, as TRIDENT numbers them.
+    """
+    features = ",\n".join(_dump(_feature(piece, index)) for index, piece in enumerate(polygons))
+    head = f'{{"type":"FeatureCollection","name":{_dump(stem)},"features":['
+    return f"{head}\n{features}\n]}}\n".encode() if polygons else f"{head}]}}\n".encode()
+
+
+def read_geojson(path: Path, content: bytes | None = None) -> tuple[shapely.Polygon, ...]:
+    """Return the polygons of ``<stem>.geojson`` in the order of the file: ours, TRIDENT's or what QuPath exports.
+
+    ``content`` is what the file holds or will hold; None reads it.
+
+    The top may be a FeatureCollection, a list of features, a feature or a geometry. MultiPolygons and collections are
+    taken apart, lines and points left out, invalid rings repaired. Left out too are QuPath's cells, detections and
+    tiles, and annotations of a class that ends in ``*`` (QuPath's mark for classes to ignore). Other classes count.
+    Raises UnreadableOutput for a file that is missing or no GeoJSON.
+    """
+    try:
+        top = json.loads(path.read_bytes() if content is None else content)
+        geometries = [shapely.from_geojson(json.dumps(shape)) for shape in _shapes(top)]
+    except (OSError, ValueError, TypeError, AttributeError, KeyError, shapely.errors.GEOSException) as error:
+        raise UnreadableOutput(
+            f"{path.stem}: {path} is no GeoJSON that can be read ({error}); put back a good copy, or delete it to have "
+            "the tissue found anew"
+        ) from error
+    flat = (shapely.force_2d(geometry) for geometry in geometries)
+    repaired = (geometry if shapely.is_valid(geometry) else shapely.make_valid(geometry) for geometry in flat)
+    return tuple(piece for geometry in repaired for piece in explode(geometry) if piece.area > 0)
+
+
+def polygons_fingerprint(polygons: Iterable[shapely.Polygon]) -> str:
+    """Return the identity of a mask, 16 hex digits.
+
+    Independent of the order of polygons and holes, of where a ring starts and of its direction; a vertex that moves by
+    0.01 px or more, or one that is added, changes it.
+    """
+    canonical = sorted([_canonical(piece.exterior), *sorted(map(_canonical, piece.interiors))] for piece in polygons)
+    return hashlib.sha256(json.dumps(canonical).encode()).hexdigest()[:16]
+
+
+def _feature(piece: shapely.Polygon, index: int) -> dict[str, Any]:
+    """Return one polygon as a QuPath annotation."""
+    return {
+        "type": "Feature",
+        "geometry": {"type": "Polygon", "coordinates": [_points(ring) for ring in (piece.exterior, *piece.interiors)]},
+        "properties": {
+            "objectType": "annotation",
+            "classification": TISSUE_CLASS,
+            "tissue_id": index,
+            "name": f"Tissue {index + 1}",
+        },
+    }
+
+
+def _points(ring: shapely.LinearRing) -> list[list[float | int]]:
+    """Return x, y pairs with ``DECIMALS`` decimals; whole numbers as integers."""
+    rounded = np.round(shapely.get_coordinates(ring), DECIMALS).tolist()
+    return [[int(value) if value == int(value) else value for value in point] for point in rounded]
+
+
+def _dump(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def _shapes(top: Any) -> list[dict[str, Any]]:
+    """Return the geometries of the features that are tissue."""
+    if isinstance(top, list):
+        return [shape for part in top for shape in _shapes(part)]
+    if top["type"] == "FeatureCollection":
+        return _shapes(top["features"])
+    if top["type"] != "Feature":
+        return [top]
+    return [top["geometry"]] if top["geometry"] and _is_tissue(top.get("properties") or {}) else []
+
+
+def _is_tissue(properties: dict[str, Any]) -> bool:
+    """Tell whether a feature with these properties is tissue."""
+    kind = properties.get("objectType", properties.get("object_type", "annotation"))
+    label = properties.get("classification") or ""
+    name = label.get("name", "") if isinstance(label, dict) else str(label)
+    return str(kind).lower() not in {"cell", "detection", "tile"} and not str(name).endswith("*")
+
+
+def _canonical(ring: shapely.LinearRing) -> list[list[int]]:
+    """Return the points of a ring in hundredths of a px, from the least one on, in the direction of positive area."""
+    points = np.floor(shapely.get_coordinates(ring)[:-1] * 10**DECIMALS + 0.5).astype(np.int64)
+    if not shapely.is_ccw(ring):
+        points = points[::-1]
+    least = points[np.lexsort((points[:, 1], points[:, 0]))[0]]
+    starts = np.flatnonzero((points == least).all(axis=1))
+    return min(_from(points, int(start)) for start in starts)
+
+
+def _from(points: NDArray[np.int64], start: int) -> list[list[int]]:
+    return np.roll(points, -start, axis=0).tolist()

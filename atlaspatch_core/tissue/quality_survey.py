@@ -1,0 +1,36 @@
+"""What a slide's pixels say of its quality, whoever made its mask: ink, darkness, blur."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import shapely
+
+from atlaspatch_core.slides.overview import read_overview
+from atlaspatch_core.slides.slide import Slide
+from atlaspatch_core.tissue.segmenters.colour import balanced, brightest, chroma
+from atlaspatch_core.tissue.segmenters.ink import find_ink
+from atlaspatch_core.tissue.segmenters.otsu import NEAR_BLACK, PALEST
+from atlaspatch_core.tissue.sharpness import blur_share
+
+SEEN_AT = 8.0
+"""Scale of the overview, µm per px."""
+OF_SLIDE = ("pen_share", "dark_share")
+"""Numbers that do not depend on the mask."""
+
+
+def survey(slide: Slide, polygons: Sequence[shapely.Polygon], known: Mapping[str, float]) -> dict[str, float]:
+    """Return ``known`` with ``pen_share`` and ``dark_share`` of the slide and ``blur_share`` of the tissue.
+
+    What is known already is not measured again. Raises UnreadableSlide when pixels cannot be decoded.
+    """
+    shares = {} if all(name in known for name in OF_SLIDE) else _slide_shares(slide)
+    return {**shares, **known, **blur_share(slide, polygons)}
+
+
+def _slide_shares(slide: Slide) -> dict[str, float]:
+    """Return ink and darkness as the segmenter ``otsu`` sees them."""
+    overview = read_overview(slide, SEEN_AT)
+    pixels = balanced(overview.pixels)
+    black = (brightest(pixels) <= NEAR_BLACK) & (chroma(pixels) < PALEST)
+    ink = find_ink(pixels, overview.mpp)
+    return {"pen_share": float(np.mean(ink)), "dark_share": float(np.mean(black))}

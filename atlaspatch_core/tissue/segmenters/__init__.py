@@ -1,0 +1,111 @@
+"""Where the tissue is: one table of segmenters, and the way from slide to outlines that they share."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import shapely
+
+from atlaspatch_core.errors import UnknownName
+from atlaspatch_core.slides.slide import Slide, SlideInfo
+from atlaspatch_core.tissue.contours import mask_to_polygons
+from atlaspatch_core.tissue.morphology import drop_specks, fill_holes
+from atlaspatch_core.tissue.segmenters.artifacts import ARTIFACT_NETWORK, ARTIFACTS, PENMARKS, without_artifacts
+from atlaspatch_core.tissue.segmenters.declaration import Segmenter, Tissue, TissuePixels, TissueSpec
+from atlaspatch_core.tissue.segmenters.grandqc import GRANDQC
+from atlaspatch_core.tissue.segmenters.hest import HEST
+from atlaspatch_core.tissue.segmenters.networks import Network, Networks
+from atlaspatch_core.tissue.segmenters.otsu import OTSU
+from atlaspatch_core.tissue.segmenters.otsu_tiled import OTSU_TILED
+from atlaspatch_core.tissue.segmenters.sam2 import SAM2
+
+SEGMENTERS: dict[str, Segmenter] = {segmenter.name: segmenter for segmenter in (OTSU, OTSU_TILED, SAM2, HEST, GRANDQC)}
+"""Every segmenter by its name; listing them loads no network."""
+
+__all__ = [
+    "SEGMENTERS", "Networks", "Segmentation", "Segmenter", "Tissue", "TissuePixels", "TissueSpec",
+    "find_segmenter", "networks_of", "polygon_numbers", "segment_tissue",
+]  # fmt: skip
+
+
+def find_segmenter(name: str) -> Segmenter:
+    """Return the segmenter of that name. Raises UnknownName, which lists the names there are."""
+    if name not in SEGMENTERS:
+        raise UnknownName(f"there is no segmenter {name!r}; choose one of {', '.join(sorted(SEGMENTERS))}")
+    return SEGMENTERS[name]
+
+
+def networks_of(spec: TissueSpec) -> tuple[Network, ...]:
+    """Return the networks that a mask takes, the segmenter's own first; each states its licence and its source."""
+    own = find_segmenter(spec.segmenter).network
+    return (*((own,) if own else ()), *((ARTIFACT_NETWORK,) if _removed(spec) else ()))
+
+
+@dataclass(frozen=True, slots=True)
+class Segmentation:
+    """How the masks of a project are made."""
+
+    tissue: TissueSpec
+    weights: Mapping[str, Path] = field(default_factory=dict)
+    """Name of a network to a local file; names of other things do not matter."""
+
+    def spec(self) -> dict[str, Any]:
+        """Return everything that decides a mask beside the slide, fit for JSON: local weights by their sha256.
+
+        Raises UnknownName for the segmenter, MissingWeights when a local file is not there.
+        """
+        networks = {network.name: network.given(self.weights).spec() for network in networks_of(self.tissue)}
+        version = find_segmenter(self.tissue.segmenter).version
+        return asdict(self.tissue) | {"segmenter_version": version} | ({"networks": networks} if networks else {})
+
+
+def segment_tissue(slide: Slide, spec: TissueSpec, networks: Networks | None = None) -> Tissue:
+    """Return outlines and numbers of the tissue of one slide; a slide without tissue has no polygons.
+
+    ``networks`` are the loaded networks that slides share; None loads from the declared sources, onto the CPU.
+    Raises UnknownName for the segmenter, UnreadableSlide when pixels cannot be decoded; MissingWeights, WrongWeights
+    and MissingExtra where a network is needed.
+    """
+    networks = networks or Networks()
+    found = _tidy(find_segmenter(spec.segmenter).segment(slide, spec, networks), slide.info, spec)
+    if removed := _removed(spec):
+        found = _less(found, slide, spec, networks, removed)
+    polygons = mask_to_polygons(found.mask, found.downsample, slide.info, spec.simplify_um / slide.info.mpp)
+    least = spec.min_tissue_share * slide.info.width * slide.info.height
+    kept = tuple(piece for piece in polygons if shapely.Polygon(piece.exterior).area >= least)
+    return Tissue(kept, {**polygon_numbers(kept, slide.info), **found.numbers})
+
+
+def polygon_numbers(polygons: tuple[shapely.Polygon, ...], info: SlideInfo) -> dict[str, float]:
+    """Return the measures of a mask that stand on its events: share, mm², fragments, holes."""
+    area = sum(piece.area for piece in polygons)
+    return {
+        "tissue_share": area / (info.width * info.height),
+        "tissue_area_mm2": area * info.mpp**2 / 1e6,
+        "fragments": len(polygons),
+        "holes": sum(len(piece.interiors) for piece in polygons),
+    }
+
+
+def _removed(spec: TissueSpec) -> tuple[int, ...]:
+    """Return the classes of the artefact network that are taken away; none where it is not needed."""
+    if spec.remove_artifacts:
+        return ARTIFACTS
+    return PENMARKS if spec.remove_penmarks and not find_segmenter(spec.segmenter).knows_ink else ()
+
+
+def _tidy(found: TissuePixels, info: SlideInfo, spec: TissueSpec) -> TissuePixels:
+    """Return a mask without specks, and without small holes or any."""
+    px_um2 = (info.mpp * found.downsample) ** 2
+    least = spec.min_hole_um2 / px_um2 if spec.remove_holes else float("inf")
+    return replace(found, mask=drop_specks(fill_holes(found.mask, least), spec.min_tissue_um2 / px_um2))
+
+
+def _less(
+    found: TissuePixels, slide: Slide, spec: TissueSpec, networks: Networks, removed: tuple[int, ...]
+) -> TissuePixels:
+    """Return a mask without artefacts; ``emptied_by_artifacts`` is 1 where that leaves nothing of some tissue."""
+    left = _tidy(without_artifacts(slide, found, networks, removed), slide.info, replace(spec, remove_holes=True))
+    emptied = bool(found.mask.any() and not left.mask.any())
+    return replace(left, numbers={**left.numbers, "emptied_by_artifacts": float(emptied)})

@@ -1,0 +1,90 @@
+"""The default segmenter: how coloured a pixel is, split by Otsu's threshold. No weights.
+
+Stain is coloured; glass, dust, shadows, air bubbles, scanner frames and black ink are grey. So the chroma (largest
+minus smallest channel, after white balance on the slide's own glass) tells tissue from the rest, and the darkness says
+where exactly it ends, since scanners store chroma at half resolution.
+"""
+
+import cv2
+import numpy as np
+
+from atlaspatch_core.slides.overview import read_overview
+from atlaspatch_core.slides.slide import Slide
+from atlaspatch_core.tissue.morphology import Mask, close_gaps, pieces
+from atlaspatch_core.tissue.segmenters.colour import (
+    GLASS,
+    Channel,
+    Pixels,
+    balanced,
+    brightest,
+    chroma,
+    darkest,
+    texture,
+)
+from atlaspatch_core.tissue.segmenters.declaration import Segmenter, TissuePixels, TissueSpec
+from atlaspatch_core.tissue.segmenters.ink import find_ink, without_ink
+from atlaspatch_core.tissue.segmenters.networks import Networks
+
+FAINTEST = 6.0
+"""Least chroma of tissue: JPEG noise on glass stays below after a blur of 1 px."""
+NOISIEST = 12.0
+"""The noise of the glass raises ``FAINTEST`` up to this."""
+PALEST = 20.0
+"""Most chroma that a piece must reach somewhere: deep stain elsewhere must not outvote pale stroma and fat."""
+SMUDGE_UM2 = 100_000.0
+"""A piece that nowhere exceeds ``NOISIEST`` must cover this, µm²: less is a smudge on the glass."""
+EDGE = 0.45
+"""Tissue ends where darkness falls below this share of the darkest within 2 px: half way, less the blur of edges."""
+NEAR_BLACK = 60
+"""Grey pixels below this are scanner frame or black ink, of 255."""
+
+
+def segment(slide: Slide, spec: TissueSpec, networks: Networks) -> TissuePixels:  # noqa: ARG001
+    """Return where tissue is, with ``pen_share`` and ``dark_share`` (near-black: frames, black ink, fluorescence)."""
+    overview = read_overview(slide, spec.overview_mpp)
+    pixels = balanced(overview.pixels)
+    ink = find_ink(pixels, overview.mpp)
+    black = (brightest(pixels) <= NEAR_BLACK) & (chroma(pixels) < PALEST)
+    coloured = close_gaps(_coloured(pixels, overview.mpp) & ~black, spec.closing_um / overview.mpp)
+    mask = without_ink(coloured, ink, overview.mpp, keep_below=not spec.remove_penmarks)
+    shares = {"pen_share": float(ink.mean()), "dark_share": float(black.mean())}
+    return TissuePixels(mask, overview.downsample, shares)
+
+
+OTSU = Segmenter(
+    name="otsu",
+    version=1,
+    license="Apache-2.0",
+    source="Otsu, A threshold selection method from gray-level histograms, IEEE Trans. SMC 9 (1979) 62-66",
+    segment=segment,
+    knows_ink=True,
+)
+
+
+def _coloured(pixels: Pixels, mpp: float) -> Mask:
+    """Return pixels with stain: pieces above a low threshold that reach a high one, ended at half darkness."""
+    smooth = np.asarray(cv2.GaussianBlur(pixels, (0, 0), 1.0), np.uint8)
+    stain = chroma(smooth)
+    low, high = _thresholds(stain, smooth)
+    labels, areas = pieces(stain >= low)
+    rooted, plain = (np.bincount(labels[stain >= least], minlength=len(areas)) > 0 for least in (high, NOISIEST))
+    kept = rooted & (plain | (areas >= SMUDGE_UM2 / mpp**2))
+    kept[0] = False
+    return kept[labels] & _inside_edges(pixels)
+
+
+def _thresholds(stain: Channel, smooth: Pixels) -> tuple[float, float]:
+    """Return the low and the high threshold of chroma: Otsu's, kept between the noise of the glass and pale stain."""
+    glass = darkest(smooth) >= GLASS - 15
+    noise = np.percentile(stain[glass], 25) + 4 * np.median(texture(stain)[glass]) if glass.any() else 0.0
+    floor = float(np.clip(noise, FAINTEST, NOISIEST))
+    otsu, _ = cv2.threshold(stain, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+    high = float(np.clip(otsu, floor, PALEST))
+    return max(floor, high / 2), high
+
+
+def _inside_edges(pixels: Pixels) -> Mask:
+    """Return pixels at least ``EDGE`` as dark, below the glass, as the darkest mean of 3 × 3 px within 2 px."""
+    darkness = np.asarray(cv2.subtract(np.full(pixels.shape[:2], int(GLASS), np.uint8), darkest(pixels)), np.uint8)
+    around = np.asarray(cv2.dilate(cv2.blur(darkness, (3, 3)), np.ones((5, 5), np.uint8)), np.float32)
+    return darkness >= EDGE * around

@@ -1,0 +1,1 @@
+"""A changed encoder tried on stored patches, before anything is computed anew."""

@@ -1,0 +1,162 @@
+"""A changed encoder: tried on some patches, and where it gives the same numbers, stored results get its identity."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.fingerprint import Identity, canonical_json, is_unverified, why_stale
+from atlaspatch_core.pipeline.steps.embedding import measures
+from atlaspatch_core.storage.hdf5 import COORDS, Kept, read_array, read_kept
+from atlaspatch_core.storage.hdf5_changes import Stamp
+from atlaspatch_core.storage.store import Store
+from atlaspatch_core.upgrades.canary import canary_spec, send_canary
+from atlaspatch_core.upgrades.comparison import Canary
+from atlaspatch_core.validity.expected import Expectations
+from atlaspatch_core.validity.identities import identity_of
+from atlaspatch_core.validity.outcome import Outcome, Status, Step
+from atlaspatch_core.validity.recipe import Recipe, Stage
+from atlaspatch_core.validity.states import State, Validity
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Features of one former encoder that a canary can speak for."""
+
+    stage: Stage
+    former: tuple[int, str]
+    """Version and spec, canonical JSON, by which they were made."""
+    stems: tuple[str, ...]
+    """Slides whose features differ from what is asked for in the encoder alone."""
+    why: str
+    """What changed."""
+
+
+def trials(recipe: Recipe, found: Iterable[Validity]) -> list[Trial]:
+    """Return what a canary can decide among stale features: those whose coords are fresh and whose encoder changed.
+
+    The identity of every stale result is read from its file.
+    """
+    stale: defaultdict[Step, list[str]] = defaultdict(list)
+    for validity in found:
+        if validity.state is State.STALE and validity.step.kind == "patch_features":
+            stale[validity.step].append(validity.stem)
+    return [trial for step, stems in stale.items() for trial in _of_stage(recipe, recipe.stage(step), stems)]
+
+
+def _of_stage(recipe: Recipe, stage: Stage, stems: Sequence[str]) -> Iterator[Trial]:
+    store = Store(recipe.project.output)
+    groups: defaultdict[tuple[int, str], list[str]] = defaultdict(list)
+    whys: dict[tuple[int, str], str] = {}
+    coords = Expectations(recipe, store, steps=stage.upstream)
+    for stem in stems:
+        identity, expected = _identities(store, stem, stage, coords)
+        if identity and expected and _may_be_tried(identity, expected):
+            former = _former(identity)
+            groups[former].append(stem)
+            whys.setdefault(former, why_stale(identity, expected))
+    yield from (Trial(stage, former, tuple(group), whys[former]) for former, group in groups.items())
+
+
+def _identities(store: Store, stem: str, stage: Stage, coords: Expectations) -> tuple[Identity | None, Identity | None]:
+    """Return what decided the stored features, and what is to decide them given the stored coords."""
+    try:
+        kept = store.kept(stem, stage.step.geometry)
+        stored = kept.get(stage.dataset)
+        fingerprint = kept[COORDS].fingerprint if kept else None
+        if stored is None or fingerprint is None:
+            return None, None
+        return stored.identity, identity_of(stage, {stage.upstream[0]: fingerprint}, spec=coords.spec(stage))
+    except AtlasPatchError:
+        return None, None
+
+
+def _may_be_tried(identity: Identity, expected: Identity) -> bool:
+    """Say whether the encoder alone differs; of unverified results nobody knows that one encoder made them all."""
+    return identity.inputs == expected.inputs and identity != expected and not is_unverified(identity)
+
+
+def _former(identity: Identity) -> tuple[int, str]:
+    return identity.version, canonical_json(identity.spec)
+
+
+def try_out(recipe: Recipe, trial: Trial, sources: Mapping[str, SlideSource]) -> Canary:
+    """Send the canary of a trial. Raises NoPatches when none of its slides can be read, and what loading raises."""
+    found = [sources[stem] for stem in trial.stems if stem in sources]
+    return send_canary(recipe, trial.stage, found, canary_spec(recipe.project))
+
+
+def restamp(recipe: Recipe, trial: Trial, canary: Canary) -> Iterator[Outcome]:
+    """Give the results of a trial the identity that is asked for now, and those computed from them; no row changes.
+
+    Yields an outcome for every result. Slides that changed meanwhile are left alone.
+    """
+    stages = [trial.stage, *(stage for stage in recipe.stages if trial.stage.step in stage.upstream)]
+    specs = {stage.step: (stage.spec, stage.code_version) for stage in stages}
+    for stem in trial.stems:
+        since = perf_counter()
+        stamps = _stamps(recipe, trial, stem, specs)
+        try:
+            Store(recipe.project.output).restamp(stem, trial.stage.step.geometry, list(stamps.values()), canary.numbers)
+        except AtlasPatchError as error:
+            yield Outcome(stem, trial.stage.step, Status.FAILED, why=str(error), seconds=perf_counter() - since)
+            continue
+        for step, stamp in stamps.items():
+            yield _restamped(recipe, stem, step, stamp, specs[step][1], canary, perf_counter() - since)
+
+
+def _measures(path: Path, dataset: str) -> dict[str, int | float]:
+    """Return what is told of features or of an embedding whoever made them, so that plots have no holes."""
+    kept = read_kept(path)
+    patches, shape = kept[COORDS].shape[0], kept[dataset].shape
+    return {"patches": patches, "dim": shape[1]} if len(shape) > 1 else measures(read_array(path, dataset), patches)
+
+
+def _stamps(
+    recipe: Recipe, trial: Trial, stem: str, specs: Mapping[Step, tuple[dict[str, Any], str]]
+) -> dict[Step, Stamp]:
+    """Return the new identities of a slide's features and of the embeddings that differ in these features alone."""
+    kept = Store(recipe.project.output).kept(stem, trial.stage.step.geometry)
+    features = kept.get(trial.stage.dataset)
+    before = features.identity if features else None
+    if before is None or _former(before) != trial.former or kept[COORDS].fingerprint is None:
+        return {}
+    fingerprints = {trial.stage.upstream[0]: str(kept[COORDS].fingerprint)}
+    after = identity_of(trial.stage, fingerprints, spec=specs[trial.stage.step][0])
+    stamps = {trial.stage.step: Stamp(trial.stage.dataset, before.fingerprint, after)}
+    old, new = (fingerprints | {trial.stage.step: it.fingerprint} for it in (before, after))
+    for step, (spec, _) in specs.items():
+        stage = recipe.stage(step)
+        if step != trial.stage.step and _is(kept.get(stage.dataset), identity_of(stage, old, spec=spec)):
+            was, now = (identity_of(stage, inputs, spec=spec) for inputs in (old, new))
+            stamps[step] = Stamp(stage.dataset, was.fingerprint, now)
+    return stamps
+
+
+def _is(kept: Kept | None, identity: Identity) -> bool:
+    return kept is not None and kept.fingerprint == identity.fingerprint
+
+
+def _restamped(
+    recipe: Recipe, stem: str, step: Step, stamp: Stamp, code_version: str, canary: Canary, seconds: float
+) -> Outcome:
+    geometry = step.geometry
+    path = Store(recipe.project.output).h5(stem, geometry)
+    names = {f"{geometry}/{name}" if geometry else name: value for name, value in stamp.identity.inputs.items()}
+    return Outcome(
+        stem,
+        step,
+        Status.RESTAMPED,
+        stamp.identity.fingerprint,
+        code_version,
+        why=canary.text,
+        numbers=_measures(path, stamp.name) | {f"canary_{name}": value for name, value in canary.numbers.items()},
+        facts={"restamped_from": stamp.before},
+        inputs=names,
+        seconds=seconds,
+        path=path,
+    )

@@ -1,0 +1,273 @@
+"""The identity that every output of a slide is to have, from what is remembered of the slide alone."""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from atlaspatch_core.errors import AtlasPatchError, UnusableMask
+from atlaspatch_core.fingerprint import Identity, canonical_json, short_hash, why_stale
+from atlaspatch_core.layouts.supplied_coords import find_coords, read_coords
+from atlaspatch_core.patches.scale import choose_sampling
+from atlaspatch_core.slides.content_hash import file_signature
+from atlaspatch_core.storage.records import Record
+from atlaspatch_core.storage.slide_index import KnownMask, KnownSlide, known_slide
+from atlaspatch_core.storage.store import Store
+from atlaspatch_core.tissue.supplied_masks import SUFFIXES, is_image
+from atlaspatch_core.validity.identities import coords_facts, identity_of, slide_facts, supplied_spec
+from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.validity.recipe import EMPTY, SLIDE, TISSUE_MASK, Recipe, Stage
+
+INTERRUPTED = "an interrupted run left the mask before it"
+TAKEN_AWAY = "the supplied mask was taken away"
+
+
+class Expected(NamedTuple):
+    """What an output is to be."""
+
+    fingerprint: str | None
+    """None where it cannot be known, or made."""
+    doubt: str = ""
+    """Why what lies there is not what the project asks for; slides and masks have such, others are compared."""
+    blocked: str = ""
+    """Why it cannot be made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """The text of an identity with gaps for fingerprints: hashing it for many slides costs little."""
+
+    parts: tuple[str, ...]
+    order: tuple[int, ...]
+
+    @classmethod
+    def of(cls, make: Callable[[Sequence[str]], Identity], gaps: int) -> Self:
+        """Return the form of what ``make`` returns for so many fingerprints."""
+        marks = [f"<gap {number} of an identity's text>" for number in range(gaps)]
+        text = canonical_json(make(marks).as_dict())
+        places = sorted(range(gaps), key=lambda number: text.index(marks[number]))
+        parts = []
+        for place in places:
+            part, text = text.split(marks[place])
+            parts.append(part)
+        return cls((*parts, text), tuple(places))
+
+    def fill(self, *fingerprints: str) -> str:
+        """Return the fingerprint of the identity with these in its gaps."""
+        filled = (part + fingerprints[place] for part, place in zip(self.parts, self.order, strict=False))
+        return short_hash("".join(filled) + self.parts[-1])
+
+
+@dataclass(slots=True)
+class Expectations:
+    """Expected fingerprints of any number of slides; what many of them share is worked out once."""
+
+    recipe: Recipe
+    store: Store
+    stated: Mapping[str, float | None] | None = None
+    """Stem to the µm/px that the user states; None where the slides' folders were not looked at."""
+    steps: Collection[Step] | None = None
+    """Steps to work out, with all that is upstream of them; None: all."""
+    stages: tuple[Stage, ...] = ()
+    """Those of these steps."""
+    _specs: dict[Step, dict[str, Any]] = field(default_factory=dict)
+    _blocked: dict[Step, str] = field(default_factory=dict)
+    _forms: dict[Any, Form] = field(default_factory=dict)
+    _masks: dict[str, list[Path]] = field(default_factory=dict)
+    _whys: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Work out the specs, and list the supplied masks."""
+        self.stages = self.recipe.stages if self.steps is None else with_upstream(self.recipe, self.steps)
+        for stage in self.stages:
+            try:
+                self._specs[stage.step] = stage.spec
+            except AtlasPatchError as error:
+                self._blocked[stage.step] = str(error)
+        self._masks = supplied_masks(self.recipe.project.slides.masks)
+
+    def of(self, stem: str, slide: KnownSlide, polygons: str | None) -> dict[Step, Expected]:
+        """Return what is expected of every step; ``polygons`` is the fingerprint of those that lie there."""
+        found = {SLIDE: self._slide(stem, slide)}
+        for stage in self.stages:
+            if stage.step == TISSUE_MASK:
+                found[TISSUE_MASK] = self._mask(stem, slide.mask, polygons, found[SLIDE])
+            elif stage.step != SLIDE:
+                found[stage.step] = self._later(stem, slide, stage, found)
+        return found
+
+    def fingerprint_as(
+        self, stored: Identity, stem: str, slide: KnownSlide, stage: Stage, inputs: Mapping[Step, str]
+    ) -> str:
+        """Return the fingerprint that an output of a slide would have had by the spec of another slide's output."""
+        key = (stored.fingerprint, *self._key(slide, stage))
+        if key not in self._forms:
+            spec = {**stored.spec, **self.found(stem, slide, stage)}
+            steps = stage.upstream
+            self._forms[key] = Form.of(
+                lambda marks: replace(
+                    identity_of(stage, dict(zip(steps, marks, strict=True)), EMPTY, spec), version=stored.version
+                ),
+                len(steps),
+            )
+        return self._forms[key].fill(*(inputs[step] for step in stage.upstream))
+
+    def found(self, stem: str, slide: KnownSlide, stage: Stage) -> Mapping[str, Any]:
+        """Return what of a slide decides a stage beside its inputs. Raises FinerThanScanned, UnusableCoords."""
+        if stage.step.kind != "patch_coords" or stage.geometry is None:
+            return EMPTY
+        info = slide.info(stem)
+        if stage.geometry.coords is not None:
+            return read_coords(find_coords(stage.geometry.coords, stem), info, stage.geometry).facts(info)
+        return coords_facts(info, choose_sampling(info, stage.geometry.spec))
+
+    def spec(self, stage: Stage) -> dict[str, Any]:
+        """Return what decides a stage on every slide, worked out once. Raises MissingWeights."""
+        if stage.step not in self._specs:
+            self._specs[stage.step] = stage.spec
+        return self._specs[stage.step]
+
+    def form(self, stage: Stage, found: Mapping[str, Any], spec: Mapping[str, Any], key: Any) -> Form:
+        """Return the form of a stage's identity; ``key`` tells specs and facts apart."""
+        if key not in self._forms:
+            steps = stage.upstream
+            self._forms[key] = Form.of(
+                lambda marks: identity_of(stage, dict(zip(steps, marks, strict=True)), found, spec), len(steps)
+            )
+        return self._forms[key]
+
+    def _slide(self, stem: str, slide: KnownSlide) -> Expected:
+        stage, key = self.recipe.stage(SLIDE), (SLIDE, slide.mpp, slide.magnification, slide.opened_by)
+        if key not in self._forms:
+            info = slide.info(stem)
+            self._forms[key] = Form.of(lambda marks: stage.identity({}, slide_facts(marks[0], info), EMPTY), 1)
+        fingerprint = self._forms[key].fill(slide.content)
+        return Expected(fingerprint, self._doubt_of_slide(stem, slide, fingerprint))
+
+    def _doubt_of_slide(self, stem: str, slide: KnownSlide, fingerprint: str) -> str:
+        asked = self.recipe.project.slides
+        if slide.full_hash != asked.full_hash:
+            return f"full_hash {str(slide.full_hash).lower()} → {str(asked.full_hash).lower()}"
+        if slide.reader != asked.reader:
+            return f"reader {slide.reader or 'found out'} → {asked.reader or 'found out'}"
+        if slide.mpp_keys != asked.mpp_keys:
+            return f"mpp_keys {' '.join(slide.mpp_keys) or 'none'} → {' '.join(asked.mpp_keys) or 'none'}"
+        if self.stated is not None and stem in self.stated and self.stated[stem] != slide.stated_mpp:
+            return f"stated mpp {slide.stated_mpp or 'none'} → {self.stated[stem] or 'none'}"
+        return "" if fingerprint == slide.fingerprint else "another version of this step"
+
+    def _mask(self, stem: str, mask: KnownMask | None, polygons: str | None, slide: Expected) -> Expected:
+        if polygons is None:
+            return Expected(None, blocked=self._blocked.get(TISSUE_MASK, ""))
+        if mask is None or not mask.made(polygons):
+            return Expected(polygons)
+        sources = self._masks.get(stem, [])
+        if len(sources) > 1:
+            return Expected(None, blocked=str(UnusableMask(f"{stem}: {' and '.join(map(str, sources))}; leave one")))
+        if polygons != mask.polygons:
+            return Expected(polygons, INTERRUPTED)
+        return Expected(polygons, self._doubt_of_mask(stem, mask, sources[0] if sources else None, str(slide[0])))
+
+    def _doubt_of_mask(self, stem: str, mask: KnownMask, source: Path | None, slide: str) -> str:
+        if source is not None:
+            return self._doubt_of_supplied(mask, source, slide)
+        if mask.supplied:
+            return TAKEN_AWAY
+        if TISSUE_MASK in self._blocked:
+            return self._blocked[TISSUE_MASK]
+        stage, spec = self.recipe.stage(TISSUE_MASK), self._specs[TISSUE_MASK]
+        if self.form(stage, EMPTY, spec, TISSUE_MASK).fill(slide) == mask.fingerprint:
+            return ""
+        return "slide changed" if mask.of_slide != slide else self._why_of_mask(stem, mask, slide)
+
+    def _doubt_of_supplied(self, mask: KnownMask, source: Path, slide: str) -> str:
+        if not mask.supplied:
+            return f"{source.name} was supplied"
+        if file_signature(source) != mask.supplied:
+            return f"{source.name} changed"
+        simplify_um = self.recipe.project.tissue.simplify_um if is_image(source) else None
+        spec = supplied_spec(mask.supplied_polygons, simplify_um)
+        identity = identity_of(self.recipe.stage(TISSUE_MASK), {SLIDE: slide}, spec=spec)
+        return "" if identity.fingerprint == mask.fingerprint else f"{source.name} is outlined otherwise"
+
+    def _why_of_mask(self, stem: str, mask: KnownMask, slide: str) -> str:
+        """Return what differs; masks of one spec differ in the same, so one record is read for all of them."""
+        if mask.spec not in self._whys:
+            record = self.store.read_record(stem).tissue_mask
+            stage = self.recipe.stage(TISSUE_MASK)
+            expected = identity_of(stage, {SLIDE: slide}, spec=self._specs[TISSUE_MASK])
+            self._whys[mask.spec] = why_stale(record.identity if record else None, expected)
+        return self._whys[mask.spec]
+
+    def _later(self, stem: str, slide: KnownSlide, stage: Stage, before: Mapping[Step, Expected]) -> Expected:
+        """Return what is expected of coords, features or an embedding."""
+        if blocked := self._blocked.get(stage.step):
+            return Expected(None, blocked=blocked)
+        inputs = [before[step].fingerprint for step in stage.upstream]
+        if not all(inputs):
+            return Expected(None)
+        try:
+            key, found = self._facts(stem, slide, stage)
+        except AtlasPatchError as error:
+            return Expected(None, blocked=str(error))
+        return Expected(self.form(stage, found, self._specs[stage.step], key).fill(*map(str, inputs)))
+
+    def _facts(self, stem: str, slide: KnownSlide, stage: Stage) -> tuple[Any, Mapping[str, Any]]:
+        key = self._key(slide, stage)
+        return key, EMPTY if key in self._forms else self.found(stem, slide, stage)
+
+    def _key(self, slide: KnownSlide, stage: Stage) -> tuple[Any, ...]:
+        """Return what tells the form of a stage for one slide from that for another."""
+        if stage.step.kind != "patch_coords":
+            return (stage.step,)
+        if stage.geometry and stage.geometry.coords:
+            return (stage.step, slide.fingerprint)
+        return (stage.step, slide.mpp, slide.magnification, slide.downsamples)
+
+
+def with_upstream(recipe: Recipe, steps: Collection[Step]) -> tuple[Stage, ...]:
+    """Return the stages of these steps and all that they are computed from, upstream first."""
+    wanted = set(steps)
+    for stage in reversed(recipe.stages):
+        if stage.step in wanted:
+            wanted |= set(stage.upstream)
+    return tuple(stage for stage in recipe.stages if stage.step in wanted)
+
+
+def supplied_masks(folder: Path | None) -> dict[str, list[Path]]:
+    """Return stem to the masks that lie in a folder of supplied masks."""
+    found: defaultdict[str, list[Path]] = defaultdict(list)
+    for path in sorted(folder.iterdir()) if folder and folder.is_dir() else ():
+        if path.suffix in SUFFIXES:
+            found[path.stem].append(path)
+    return dict(found)
+
+
+def expected(recipe: Recipe, record: Record, polygons: str | None) -> dict[Step, Identity]:
+    """Return the identity that every output of one slide is to have, by the very code that the steps use.
+
+    ``polygons`` is the fingerprint of its mask. What cannot be known or made is left out: everything but the slide
+    without polygons, patches finer than scanned, encoders without weights. A supplied mask is taken for unchanged.
+    """
+    known = known_slide(record)
+    if known is None or record.slide is None:
+        return {}
+    facts = slide_facts(known.content, record.slide.info)
+    found = {SLIDE: identity_of(recipe.stage(SLIDE), {}, facts)}
+    fingerprints = {SLIDE: found[SLIDE].fingerprint} | ({TISSUE_MASK: polygons} if polygons else {})
+    expectations = Expectations(recipe, Store(recipe.project.output))
+    for stage in recipe.stages[1:]:
+        try:
+            spec = _spec_of_mask(record) if stage.step == TISSUE_MASK else None
+            more = expectations.found(record.slide.info.stem, known, stage)
+            found[stage.step] = identity_of(stage, fingerprints, more, spec)
+        except (AtlasPatchError, KeyError):
+            continue
+        fingerprints.setdefault(stage.step, found[stage.step].fingerprint)
+    return found
+
+
+def _spec_of_mask(record: Record) -> Mapping[str, Any] | None:
+    mask = record.tissue_mask
+    return mask.identity.spec if mask and mask.supplied else None

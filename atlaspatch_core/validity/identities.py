@@ -1,0 +1,54 @@
+"""What a slide adds to the identities of its outputs: the one place that the steps and the overview of them share."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from atlaspatch_core.fingerprint import Identity
+from atlaspatch_core.patches.scale import Sampling
+from atlaspatch_core.slides.slide import SlideInfo
+from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.validity.recipe import EMPTY, Stage
+
+UNNAMED_READERS = frozenset({"openslide", "pil", "image"})
+"""What they read is identified without them. Another reader may give a file other pixels, and so another identity."""
+
+
+def input_name(step: Step) -> str:
+    """Return what an input is called in identities: the geometry's name, which decides nothing, is left out."""
+    return "/".join(part for part in (step.kind, step.encoder) if part)
+
+
+def identity_of(
+    stage: Stage,
+    fingerprints: Mapping[Step, str],
+    found: Mapping[str, Any] = EMPTY,
+    spec: Mapping[str, Any] | None = None,
+) -> Identity:
+    """Return what a stage's output of a slide is to be, from the fingerprints of what is upstream of it."""
+    inputs = {input_name(step): fingerprints[step] for step in stage.upstream}
+    return stage.identity(inputs, found, spec)
+
+
+def slide_facts(content: str, info: SlideInfo) -> dict[str, Any]:
+    """Return what decides a slide: its content, as a fingerprint, its scale, and who decodes it if that is unusual."""
+    reader = {} if info.reader in UNNAMED_READERS else {"reader": info.reader}
+    return {"content": content, "mpp": info.mpp, "magnification": info.magnification} | reader
+
+
+def coords_facts(info: SlideInfo, sampling: Sampling) -> dict[str, Any]:
+    """Return what of a slide decides its coords, beside its mask."""
+    return {"mpp": info.mpp, "sampling": asdict(sampling)}
+
+
+def sampling_of(coords: Identity) -> Sampling:
+    """Return how the patches of some coords are cut from their slide."""
+    return Sampling(**coords.spec["sampling"])
+
+
+def supplied_spec(polygons: str, simplify_um: float | None) -> dict[str, Any]:
+    """Return what decides a mask that a person supplied: its polygons, and how closely an image was outlined.
+
+    ``simplify_um`` is None for outlines, which are taken as they are.
+    """
+    return {"supplied": polygons} | ({} if simplify_um is None else {"simplify_um": simplify_um})

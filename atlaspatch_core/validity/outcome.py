@@ -1,0 +1,64 @@
+"""What became of one step for one slide."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from atlaspatch_core.tissue.quality import Finding
+
+
+class Status(StrEnum):
+    """Fate of a step."""
+
+    COMPUTED = "computed"
+    REUSED = "reused"
+    RESTAMPED = "restamped"
+    """Not computed: a canary showed that what decides the output now gives the same numbers."""
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    """Not tried: an earlier step of the slide failed, or there is nothing to make (no patches)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One output of a slide: its kind, and the name of the encoder where there are several."""
+
+    kind: str
+    """``slide``, ``tissue_mask``, ``patch_coords``, ``patch_features`` or ``slide_embedding``."""
+    encoder: str | None = None
+    geometry: str = ""
+    """Name of the geometry in the project; empty for the only or first one, and for ``slide`` and ``tissue_mask``."""
+
+    def __str__(self) -> str:
+        return "/".join(part for part in (self.geometry, self.kind, self.encoder) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one step for one slide; the command line prints it, Dagster turns it into an event."""
+
+    stem: str
+    step: Step
+    status: Status
+    fingerprint: str | None = None
+    """Identity of the output, 16 hex digits; None when failed, or skipped because of a failure."""
+    code_version: str | None = None
+    """Identity of what decides the step's numbers on every slide, 16 hex digits; None where ``fingerprint`` is."""
+    why: str = ""
+    """Why it was computed, reused, skipped, or how it failed: one sentence."""
+    numbers: Mapping[str, int | float] = field(default_factory=dict)
+    """Counts and measures under plain names, such as ``patches`` or ``tissue_share``."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """Short texts under plain names, such as ``mpp_source``."""
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    """Step (as text) to the fingerprint that this output was computed from."""
+    seconds: float = 0.0
+    path: Path | None = None
+    """File that holds the output."""
+    picture: Path | None = None
+    """A small JPEG of the output, at most 8 kB, where there is one."""
+    findings: tuple[Finding, ...] = ()
+    """How the numbers were judged, passed or not; tissue masks have some."""
+    transient: bool = False
+    """Whether a failure may be gone at the next attempt: storage went away, or memory was short."""

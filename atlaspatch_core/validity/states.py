@@ -1,0 +1,230 @@
+"""What of a project is fresh, stale, missing or failed, and why; no slide is opened."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.fingerprint import Identity, why_stale
+from atlaspatch_core.storage.file_index import FileIndex
+from atlaspatch_core.storage.hdf5 import COORDS, read_kept
+from atlaspatch_core.storage.slide_index import INDEX_FOLDER, Known, KnownSlide, read_known
+from atlaspatch_core.storage.store import Store
+from atlaspatch_core.validity.expected import Expectations, Expected
+from atlaspatch_core.validity.identities import identity_of
+from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.validity.recipe import SLIDE, TISSUE_MASK, Recipe, Stage
+
+MOST_READ = 20
+"""Stored identities that are read to say why outputs of one step are stale; most are stale for the same reason."""
+NOT_HEARD = "Dagster has not heard of the result that lies there"
+VERSION = 1
+
+
+class State(StrEnum):
+    """Whether an output may be used."""
+
+    FRESH = "fresh"
+    STALE = "stale"
+    """It is there, and is not what the project asks for now; or something upstream of it is."""
+    MISSING = "missing"
+    FAILED = "failed"
+    """The last attempt to make it failed, or it cannot be made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Validity:
+    """The state of one output of one slide."""
+
+    stem: str
+    step: Step
+    state: State
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What there is of all slides: in the files, or as Dagster heard of it."""
+
+    fingerprints: Mapping[Step, Mapping[str, str]]
+    """Step to stem to fingerprint."""
+    failed: Mapping[Step, Mapping[str, str]] = field(default_factory=dict)
+    """Step to stem to the reason why the last attempt failed."""
+    without_patches: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """Geometry to the slides that have no patches, and so no embedding."""
+
+
+@dataclass(slots=True)
+class Judge:
+    """Compares what is stored with what is expected."""
+
+    recipe: Recipe
+    stored: Stored
+    known: Known
+    expectations: Expectations
+    learned: dict[Step, list[tuple[Identity, str]]] = field(default_factory=dict)
+    """Step to stored identities that were read, and what in them differs from the project."""
+    read: dict[Step, int] = field(default_factory=dict)
+
+    def states(self, stem: str) -> Iterator[Validity]:
+        """Yield the state of every output of a slide, upstream first."""
+        slide = self.known.slides.get(stem)
+        polygons = self.known.polygons.get(stem)
+        wanted = self.expectations.of(stem, slide, polygons) if slide else {}
+        states: dict[Step, State] = {}
+        for stage in self.expectations.stages:
+            state, why = self._state(stem, slide, stage, wanted, states)
+            states[stage.step] = state
+            yield Validity(stem, stage.step, state, why)
+
+    def _state(
+        self,
+        stem: str,
+        slide: KnownSlide | None,
+        stage: Stage,
+        wanted: Mapping[Step, Expected],
+        before: Mapping[Step, State],
+    ) -> tuple[State, str]:
+        step, stored = stage.step, self._fingerprint(stem, stage, wanted)
+        if failure := self._failure(stem, stage, wanted):
+            return State.FAILED, failure
+        if stored is None or slide is None:
+            return State.MISSING, ""
+        if doubt := wanted[step].doubt:
+            return State.STALE, doubt
+        changed = [up for up in stage.upstream if before[up] in (State.STALE, State.MISSING)]
+        if changed:
+            return State.STALE, f"upstream changed: {changed[0]}"
+        if stored == wanted[step].fingerprint or wanted[step].fingerprint is None:
+            return State.FRESH, ""
+        return State.STALE, self._why(stem, slide, stage, stored, wanted)
+
+    def _fingerprint(self, stem: str, stage: Stage, wanted: Mapping[Step, Expected]) -> str | None:
+        """Return the stored fingerprint; a slide without patches has the embedding that it can have."""
+        if stage.step.kind == "slide_embedding" and stem in self.stored.without_patches.get(stage.step.geometry, ()):
+            return wanted[stage.step].fingerprint if stage.step in wanted else None
+        return self.stored.fingerprints.get(stage.step, {}).get(stem)
+
+    def _failure(self, stem: str, stage: Stage, wanted: Mapping[Step, Expected]) -> str:
+        broken = self.known.broken.get(stem, "")
+        of_record = SLIDE if stem not in self.known.slides else TISSUE_MASK
+        if broken and stage.step == of_record:
+            return broken
+        told = self.stored.failed.get(stage.step, {}).get(stem)
+        return told or (wanted[stage.step].blocked if stage.step in wanted else "")
+
+    def _why(self, stem: str, slide: KnownSlide, stage: Stage, stored: str, wanted: Mapping[Step, Expected]) -> str:
+        """Return which field differs, from stored identities that explain this fingerprint; else both fingerprints."""
+        if stage.step == TISSUE_MASK:
+            return "the outlines changed"
+        inputs = {step: str(wanted[step].fingerprint) for step in stage.upstream}
+        for identity, why in self.learned.setdefault(stage.step, []):
+            if self.expectations.fingerprint_as(identity, stem, slide, stage, inputs) == stored:
+                return why
+        told = f"fingerprint {stored} → {wanted[stage.step].fingerprint}"
+        if self.read.get(stage.step, 0) >= MOST_READ:
+            return told
+        self.read[stage.step] = self.read.get(stage.step, 0) + 1
+        found = self.expectations.found(stem, slide, stage)
+        return self._learn(stem, stage, stored, identity_of(stage, inputs, found)) or told
+
+    def _learn(self, stem: str, stage: Stage, stored: str, expected: Identity) -> str:
+        """Return what differs as the file says, or an empty text; remember it where it may hold for other slides."""
+        identity = stored_identity(self.expectations.store, stem, stage)
+        if identity is None:
+            return ""
+        if identity.fingerprint != stored:
+            return NOT_HEARD if identity.fingerprint == expected.fingerprint else ""
+        why = why_stale(identity, expected)
+        if identity.inputs == expected.inputs:
+            self.learned[stage.step].append((identity, why))
+            return why
+        same_spec = (identity.version, identity.spec) == (expected.version, expected.spec)
+        return f"upstream changed: {why}" if same_spec else why
+
+
+def stored_identity(store: Store, stem: str, stage: Stage) -> Identity | None:
+    """Return what decided an output as its file says; None where there is none that can be read."""
+    try:
+        if stage.step == SLIDE:
+            record = store.read_record(stem).slide
+            return record.identity if record else None
+        kept = store.kept(stem, stage.step.geometry).get(stage.dataset)
+        return kept.identity if kept else None
+    except AtlasPatchError:
+        return None
+
+
+def validities(
+    recipe: Recipe,
+    stems: Iterable[str],
+    stored: Stored,
+    *,
+    steps: Collection[Step] | None = None,
+    stated: Mapping[str, float | None] | None = None,
+    known: Known | None = None,
+    remember: bool = True,
+) -> Iterator[Validity]:
+    """Yield the state of outputs of these slides, slide by slide, upstream first; of all, or of ``steps`` alone.
+
+    Expected identities come from records and outlines; of what is stored only fingerprints are compared, and at most
+    ``MOST_READ`` identities of a step are read to say why. ``stated`` is what the user says of µm/px, by stem.
+    Without ``remember`` nothing is written, not even caches.
+    """
+    store = Store(recipe.project.output)
+    judge = Judge(
+        recipe, stored, known or read_known(store, remember=remember), Expectations(recipe, store, stated, steps)
+    )
+    for stem in stems:
+        yield from (found for found in judge.states(stem) if steps is None or found.step in steps)
+
+
+def stored_in_files(recipe: Recipe, known: Known | None = None, *, remember: bool = True) -> Stored:
+    """Return what lies in the output folder. HDF5 files are opened, but for those that were before and lie untouched.
+
+    Features whose rows are not those of the coords do not count. Without ``remember`` nothing is written.
+    """
+    store = Store(recipe.project.output)
+    known = known or read_known(store, remember=remember)
+    fingerprints: dict[Step, dict[str, str]] = {
+        SLIDE: {stem: slide.fingerprint for stem, slide in known.slides.items()},
+        TISSUE_MASK: dict(known.polygons),
+    }
+    empty = {}
+    for geometry in recipe.project.geometry:
+        files = read_results(store, geometry.name, remember=remember)
+        empty[geometry.name] = {stem for stem, found in files.items() if found.get(COORDS, (None, 1))[1] == 0}
+        for stage in recipe.stages:
+            if stage.geometry is not None and stage.step.geometry == geometry.name:
+                fingerprints[stage.step] = _of_stage(stage, files)
+    return Stored(fingerprints, without_patches=empty)
+
+
+def read_results(
+    store: Store, geometry: str, *, remember: bool = True
+) -> dict[str, dict[str, tuple[str | None, int, int]]]:
+    """Return stem to dataset to fingerprint, length and width of what the HDF5 files of a geometry hold."""
+    cache = store.output / INDEX_FOLDER / f"results{'_' if geometry else ''}{geometry}.json"
+    return FileIndex(cache, _results, VERSION, remember).look(
+        store.results(geometry), lambda stem: store.h5(stem, geometry)
+    )
+
+
+def _results(path: Path) -> dict[str, Any]:
+    try:
+        kept = read_kept(path)
+    except AtlasPatchError:
+        return {}
+    return {name: (it.fingerprint, it.shape[0], it.shape[-1]) for name, it in kept.items()}
+
+
+def _of_stage(stage: Stage, files: Mapping[str, Mapping[str, tuple[str | None, int, int]]]) -> dict[str, str]:
+    found = {}
+    for stem, results in files.items():
+        fingerprint, rows, _ = results.get(stage.dataset, (None, 0, 0))
+        whole = stage.step.kind != "patch_features" or rows == results.get(COORDS, (None, -1, 0))[1]
+        if fingerprint and whole:
+            found[stem] = fingerprint
+    return found

@@ -1,0 +1,66 @@
+import time
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._daemon.types import DaemonHeartbeat
+
+from atlaspatch_assets.cli.doctor import DAEMON, findings
+from atlaspatch_assets.lib.home import dagster_home
+from atlaspatch_core.operations.doctor.values import Finding, Level
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def found() -> dict[str, Finding]:
+    return {finding.name: finding for finding in findings()}
+
+
+def test_a_home_that_is_not_there_is_a_warning_and_is_not_made(home):
+    assert [(it.name, it.level) for it in findings()] == [("dagster", Level.WARN)]
+    assert not home.exists()
+
+
+def test_without_a_home_nothing_is_wrong(monkeypatch, tmp_path):
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    assert [(it.name, it.level) for it in findings()] == [("dagster", Level.OK)]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_instance_without_a_daemon_is_a_warning(home):
+    dagster_home()
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        instance.add_dynamic_partitions("slides", ["a", "b"])
+
+    told = found()
+
+    assert told["dagster"].level is Level.OK
+    assert "0 runs, 2 slides" in told["dagster"].text
+    assert told[DAEMON].level is Level.WARN
+    assert "SENSOR" in told[DAEMON].text
+
+
+def test_a_daemon_that_beats_is_well(home):
+    dagster_home()
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        for kind in instance.get_daemon_statuses():
+            instance.add_daemon_heartbeat(DaemonHeartbeat(time.time(), kind, "here", []))
+
+    assert found()[DAEMON].level is Level.OK
+
+
+def test_a_storage_that_cannot_be_reached_is_one_failure(home):
+    home.mkdir()
+    (home / "dagster.yaml").write_text("run_storage:\n  module: no_such_module\n  class: Storage\n")
+
+    (told,) = findings()
+
+    assert (told.name, told.level) == ("dagster", Level.FAIL)
+    assert "no_such_module" in told.text
+    assert str(home / "dagster.yaml") in told.cure

@@ -1,0 +1,207 @@
+"""``atlaspatch materialize`` and the console script, run as processes where their imports matter."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from click.testing import CliRunner, Result
+from painting import paint_slide, white
+from paths import ROOT
+from small_projects import break_slide, paint
+
+from atlaspatch_assets.cli.main import cli
+from atlaspatch_assets.lib.home import dagster_home
+
+PROJECT = """
+output = "output"
+[slides]
+folders = ["slides"]
+[[geometry]]
+patch_size = 256
+target_mag = 20
+[runtime]
+device = "cpu"
+slides_per_run = 2
+"""
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "atlaspatch.toml").write_text(PROJECT)
+    return tmp_path / "dagster"
+
+
+def materialize(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, ["materialize", *arguments])
+
+
+def materialized(home: Path, asset: str) -> set[str]:
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        return instance.get_materialized_partitions(dg.AssetKey(asset))
+
+
+def test_every_slide_is_materialised_and_its_files_are_named(home, tmp_path):
+    paint(tmp_path / "slides", "a", "b", "c")
+
+    result = materialize()
+
+    assert result.exit_code == 0, result.output
+    assert materialized(home, "patch_coords") == {"a", "b", "c"}
+    for words in ("output/contours_geojson/a.geojson", "output/patches/c.h5", "patches 4", "computed"):
+        assert words in result.output
+    assert "3 slides: 9 results computed, 0 reused, 0 failed." in result.output
+
+
+def test_a_second_run_says_that_everything_was_reused(home, tmp_path):
+    paint(tmp_path / "slides", "a")
+    materialize()
+
+    result = materialize()
+
+    assert result.exit_code == 0
+    assert "1 slide: 0 results computed, 3 reused. Everything was reused" in result.output
+
+
+def test_moving_output_and_slides_computes_nothing(home, tmp_path):
+    paint(tmp_path / "slides", "a", "b")
+    materialize()
+    before = {path.name: path.read_bytes() for path in (tmp_path / "output" / "patches").iterdir()}
+
+    (tmp_path / "output").rename(tmp_path / "elsewhere")
+    (tmp_path / "slides").rename(tmp_path / "archive")
+    moved = PROJECT.replace('"output"', '"elsewhere"').replace('"slides"', '"archive"')
+    (tmp_path / "atlaspatch.toml").write_text(moved)
+    result = materialize()
+
+    assert "2 slides: 0 results computed, 6 reused" in result.output
+    assert {path.name: path.read_bytes() for path in (tmp_path / "elsewhere" / "patches").iterdir()} == before
+    assert "elsewhere/patches/b.h5" in result.output
+
+
+def test_a_slide_without_patches_is_done_and_says_that_it_has_no_embedding(home, tmp_path):
+    (tmp_path / "slides").mkdir()
+    paint_slide(tmp_path / "slides" / "glass.svs", white(512, 512))
+    encoders = 'target_mag = 20\nslide_encoders = ["mean-efficientnet_lite0"]'
+    (tmp_path / "atlaspatch.toml").write_text(PROJECT.replace("target_mag = 20", encoders))
+
+    result = materialize()
+
+    assert result.exit_code == 0, result.output
+    assert "skipped" in result.output
+    assert "1 slide: 4 results computed, 0 reused, 0 failed." in result.output
+    assert "1 slide: 0 results computed, 4 reused. Everything was reused" in materialize().output
+
+
+def test_failed_slides_are_named_with_their_reasons_and_the_others_are_done(home, tmp_path):
+    paint(tmp_path / "slides", "a", "c", "twin")
+    break_slide(tmp_path / "slides", "b")
+    (tmp_path / "slides" / "twin.tif").write_bytes(b"")
+
+    result = materialize()
+
+    assert result.exit_code == 1
+    assert materialized(home, "patch_coords") == {"a", "c"}
+    failures = [line.split(":")[0] for line in result.output.splitlines() if line.startswith("FAILED")]
+    assert failures == ["FAILED b", "FAILED twin"]
+
+
+def test_only_the_named_slides_are_taken(home, tmp_path):
+    paint(tmp_path / "slides", "a", "b")
+
+    assert materialize("b").exit_code == 0
+
+    assert materialized(home, "slide") == {"b"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [(["nobody"], "no slide called nobody"), (["--project", "missing.toml"], "atlaspatch init")],
+)
+def test_wrong_usage_ends_with_2_and_a_sentence(home, tmp_path, arguments, told):
+    paint(tmp_path / "slides", "a")
+
+    result = materialize(*arguments)
+
+    assert result.exit_code == 2
+    assert told in result.output
+
+
+def test_a_home_that_cannot_be_made_is_one_sentence(home, tmp_path, monkeypatch):
+    paint(tmp_path / "slides", "a")
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "file" / "home"))
+
+    result = materialize()
+
+    assert result.exit_code == 2
+    assert "let DAGSTER_HOME name a folder" in result.output
+
+
+def test_a_new_home_gets_the_settings_and_keeps_its_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "new"))
+
+    settings = dagster_home() / "dagster.yaml"
+    shipped = settings.read_text()
+    settings.write_text("telemetry: {enabled: false}\n")
+    dagster_home()
+
+    assert shipped == (ROOT / "dagster.yaml").read_text()
+    assert settings.read_text() == "telemetry: {enabled: false}\n"
+
+
+def test_the_shipped_settings_are_those_of_the_repository():
+    assert (ROOT / "atlaspatch_assets" / "dagster.yaml").read_bytes() == (ROOT / "dagster.yaml").read_bytes()
+
+
+def test_dagster_accepts_the_settings(home):
+    dagster_home()
+
+    with dg.DagsterInstance.get() as instance:
+        assert instance.get_concurrency_config().pool_config.default_pool_limit == 1
+        assert not instance.telemetry_enabled
+        assert instance.run_monitoring_enabled
+
+
+def loaded_by(code: str, *, folder: Path) -> set[str]:
+    """Return the modules that a fresh process has loaded after ``code``."""
+    program = f"{code}\nimport sys; print(*sys.modules)"
+    environment = os.environ | {"DAGSTER_HOME": ""}
+    done = subprocess.run([sys.executable, "-c", program], cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_help_loads_neither_dagster_nor_torch():
+    code = "from atlaspatch_assets.cli.main import cli\ntry: cli(['--help'])\nexcept SystemExit: pass"
+
+    assert not loaded_by(code, folder=ROOT) & {"dagster", "torch", "timm", "cv2", "numpy"}
+
+
+def test_definitions_load_without_torch_and_without_opening_a_slide():
+    loaded = loaded_by("from atlaspatch_assets.definitions import defs; defs()", folder=ROOT)
+
+    assert "dagster" in loaded
+    assert not loaded & {"torch", "timm", "openslide"}
+
+
+def test_dagster_validates_the_project_of_the_repository(tmp_path):
+    command = [sys.executable, "-m", "dagster", "definitions", "validate", "-w", "workspace.yaml"]
+    environment = os.environ | {"DAGSTER_HOME": str(tmp_path)}
+
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+    assert "All code locations passed validation" in done.stderr + done.stdout
+
+
+def test_definitions_without_a_project_file_say_how_to_write_one(tmp_path):
+    code = "from atlaspatch_assets.definitions import defs; defs()"
+
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+
+    assert done.stderr.splitlines()[-1].endswith("there is no project file; 'atlaspatch init' writes one")

@@ -1,0 +1,117 @@
+"""``atlaspatch init``: the project file says every setting and its default."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from pydantic import BaseModel
+
+from atlaspatch_core.cli.init import FILE_NAME, project_text
+from atlaspatch_core.cli.main import cli
+from atlaspatch_core.cli.template import PROJECT
+from atlaspatch_core.config.project import FILE_NAME as PROJECT_FILE_NAME
+from atlaspatch_core.config.project import Project, load_project
+from atlaspatch_core.config.sections import Geometry, Patients, Pictures, Runtime, Slides, Upgrades
+from atlaspatch_core.patches.filters import FilterSpec
+from atlaspatch_core.tissue.quality import FINDINGS, QualitySpec
+from atlaspatch_core.tissue.segmenters.declaration import TissueSpec
+
+SECTIONS: list[tuple[str, type[BaseModel]]] = [
+    ("slides", Slides),
+    ("geometry", Geometry),
+    ("patients", Patients),
+    ("upgrades", Upgrades),
+    ("pictures", Pictures),
+    ("runtime", Runtime),
+]
+EXAMPLES = {"output", "folders", "patch_size", "target_mag", "slide_encoders"}
+
+
+def init(*arguments: str):
+    return CliRunner().invoke(cli, ["init", *arguments])
+
+
+def test_the_file_name_is_the_one_that_projects_have():
+    assert FILE_NAME == PROJECT_FILE_NAME
+
+
+def test_the_written_file_is_a_project(tmp_path: Path):
+    result = init(str(tmp_path / "new"), "--slides", str(tmp_path))
+    project = load_project(tmp_path / "new" / "atlaspatch.toml")
+    assert result.exit_code == 0
+    assert project.slides.folders == (tmp_path.resolve(),)
+    assert project.output == tmp_path / "new" / "output"
+    assert project.geometry[0].slide_encoders == ("mean-efficientnet_lite0",)
+
+
+def test_without_a_folder_it_is_written_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    assert init().exit_code == 0
+    assert load_project(tmp_path / "atlaspatch.toml").slides.folders == (tmp_path / "slides",)
+
+
+@pytest.mark.parametrize(("name", "section"), SECTIONS)
+def test_every_key_of_a_section_stands_in_the_file_with_its_default(name: str, section: type[BaseModel]):
+    values = tomllib.loads(project_text(["slides"]))[name]
+    values = values[0] if name == "geometry" else values
+    known = section.model_fields
+    shown = known.keys() - {"filters"}
+    commented = {key for key in shown - values.keys() if f"# {key} = " in PROJECT}
+    assert values.keys() | commented == shown
+    defaults = {key: known[key].get_default(call_default_factory=True) for key in values.keys() - EXAMPLES}
+    assert {key: tuple(v) if isinstance(v, list) else v for key, v in values.items() if key not in EXAMPLES} == defaults
+
+
+def test_every_section_and_top_level_key_stands_in_the_file():
+    text = project_text([]).replace("# allow_licenses = ", "allow_licenses = ")
+    assert tomllib.loads(text).keys() == Project.model_fields.keys()
+
+
+def test_every_key_of_the_tissue_stands_in_the_file_with_its_default(tmp_path: Path):
+    init(str(tmp_path))
+    assert tomllib.loads(project_text([]))["tissue"].keys() == set(TissueSpec.__dataclass_fields__)
+    assert load_project(tmp_path / "atlaspatch.toml").tissue == TissueSpec()
+
+
+def test_every_bound_of_quality_stands_in_the_file_with_its_default_and_every_finding_too(tmp_path: Path):
+    init(str(tmp_path))
+    assert tomllib.loads(project_text([]))["quality"].keys() == set(QualitySpec.__dataclass_fields__)
+    assert load_project(tmp_path / "atlaspatch.toml").quality == QualitySpec()
+    assert all(f'"{name}"' in PROJECT for name in FINDINGS)
+
+
+def test_the_filters_that_are_commented_out_show_their_defaults():
+    assert f"# white_thresh = {FilterSpec().white_thresh}\n" in PROJECT
+    assert f"# black_thresh = {FilterSpec().black_thresh}\n" in PROJECT
+    assert all(f"\n# {name} = " in PROJECT for name in FilterSpec.__dataclass_fields__)
+
+
+def test_every_setting_has_a_comment_above_it():
+    lines = PROJECT.splitlines()
+    settings = [number for number, line in enumerate(lines) if " = " in line and not line.startswith("# A")]
+    assert [lines[number] for number in settings if not lines[number - 1].startswith("# ")] == []
+
+
+def test_a_project_that_is_there_is_kept_without_force(tmp_path: Path):
+    path = tmp_path / "atlaspatch.toml"
+    path.write_text("output = 'mine'")
+    result = init(str(tmp_path))
+    assert (result.exit_code, path.read_text()) == (1, "output = 'mine'")
+    assert result.stderr.startswith(f"Error: {path} is there already")
+    assert init(str(tmp_path), "--force").exit_code == 0
+    assert load_project(path).output == tmp_path / "output"
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    result = init(str(tmp_path / "file" / "below"))
+    assert result.exit_code == 1
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_folder_of_slides_may_have_any_name(tmp_path: Path):
+    folder = tmp_path / 'a "quoted" földer'
+    folder.mkdir()
+    init(str(tmp_path), "--slides", str(folder))
+    assert load_project(tmp_path / "atlaspatch.toml").slides.folders == (folder.resolve(),)

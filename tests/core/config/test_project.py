@@ -1,0 +1,71 @@
+"""The project file: what it says, what it refuses, and where its paths lead."""
+
+from pathlib import Path
+
+import pytest
+
+from atlaspatch_core.config.project import load_project, make_project
+from atlaspatch_core.errors import InvalidProject
+
+GEOMETRY = {"patch_size": 256, "target_mag": 20}
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "atlaspatch.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_paths_are_taken_from_the_folder_of_the_file(tmp_path):
+    project = load_project(
+        written(tmp_path, 'output = "out"\n[slides]\nfolders = ["s"]\nmpp_csv = "m.csv"\n[weights]\nuni = "w.pt"')
+    )
+    assert project.output == tmp_path / "out"
+    assert project.slides.folders == (tmp_path / "s",)
+    assert project.slides.mpp_csv == tmp_path / "m.csv"
+    assert project.weights == {"uni": tmp_path / "w.pt"}
+
+
+def test_an_absolute_path_stays_as_it_is(tmp_path):
+    assert load_project(written(tmp_path, 'output = "/data/out"')).output == Path("/data/out")
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({"otput": "x"}, "otput: Extra inputs are not permitted"),
+        ({"tissue": {"closing": 3}}, "tissue.closing: Unexpected keyword argument"),
+        ({"tissue": {"closing_um": -1}}, "closing_um is -1"),
+        ({"geometry": [{"patch_size": 0, "target_mag": 20}]}, "geometry.0.patch_size"),
+        ({"geometry": [{"patch_size": 256}]}, "needs either target_mag or target_mpp"),
+        ({"geometry": [GEOMETRY | {"target_mpp": 0.5}]}, "needs either target_mag or target_mpp"),
+        ({"geometry": [GEOMETRY, GEOMETRY]}, "a name of its own"),
+        ({"geometry": [GEOMETRY | {"name": "../x"}]}, "letters, digits"),
+        ({"geometry": [GEOMETRY | {"min_tissue": 1.5}]}, "min_tissue"),
+        ({"geometry": [GEOMETRY | {"filters": {"white_thresh": 0}}]}, "white_thresh is 0"),
+        ({"geometry": [GEOMETRY | {"filters": {"wite_thresh": 3}}]}, "wite_thresh"),
+        ({"runtime": {"feature_batch_size": 0}}, "feature_batch_size"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_named_with_its_place(values, complaint):
+    with pytest.raises(InvalidProject, match=complaint):
+        make_project(values, origin="atlaspatch.toml")
+
+
+def test_a_missing_project_file_says_how_to_write_one(tmp_path):
+    with pytest.raises(InvalidProject, match="atlaspatch init"):
+        load_project(tmp_path / "atlaspatch.toml")
+
+
+def test_a_file_that_is_no_toml_is_named(tmp_path):
+    with pytest.raises(InvalidProject, match=r"atlaspatch\.toml.*cannot be read"):
+        load_project(written(tmp_path, "output = "))
+
+
+def test_magnification_and_mpp_state_each_other():
+    by_mag, by_mpp = (
+        make_project({"geometry": [{"patch_size": 256, **target}]}, origin="x").geometry[0]
+        for target in ({"target_mag": 20}, {"target_mpp": 0.5})
+    )
+    assert (by_mag.mpp, by_mpp.magnification) == (0.5, 20)
+    assert by_mag.spec == by_mpp.spec

@@ -1,0 +1,51 @@
+"""Cases on the page that ``atlaspatch status --html`` writes."""
+
+from pathlib import Path
+
+from browsing import opened
+
+from atlaspatch_core.config.project import make_project
+from atlaspatch_core.operations.report.status_page import write_status_page
+from atlaspatch_core.operations.tracking.project_status import Overview
+from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.validity.recipe import Recipe, Stage, make_recipe
+from atlaspatch_core.validity.states import State, Validity
+
+MEAN = Step("patient_embedding", "mean-efficientnet_lite0")
+
+
+def seen(folder: Path, *cases: Validity) -> Overview:
+    """Return one slide, and these cases."""
+    geometry = {"patch_size": 256, "target_mag": 20}
+    recipe = make_recipe(make_project({"output": folder / "out", "geometry": [geometry]}, origin="test"))
+    outputs = [Validity("a", stage.step, State.FRESH) for stage in recipe.stages]
+    return Overview(Recipe(recipe.project, recipe.stages, (Stage(MEAN),) if cases else ()), (*outputs,), (), cases)
+
+
+def test_cases_stand_below_the_slides_and_sort_by_themselves(browser, tmp_path):
+    from playwright.sync_api import expect
+
+    why = "upstream changed: patch_features/x of a"
+    cases = Validity("p2", MEAN, State.STALE, why), Validity("p1", MEAN, State.FRESH)
+    counts = write_status_page(seen(tmp_path, *cases), tmp_path / "status.html")
+
+    assert counts == {
+        "slides": 1,
+        "cases": 2,
+        "outputs fresh": 4,
+        "outputs stale": 1,
+        "outputs missing": 0,
+        "outputs failed": 0,
+    }
+    page = opened(browser, tmp_path / "status.html")
+    assert page.complaints == []
+    rows = page.locator("#case-matrix tbody tr")
+    expect(rows.nth(0).locator("th, td")).to_have_text(["p2", "↻ stale", f"{MEAN}: {why}"])
+    page.locator("#case-matrix thead").get_by_role("button", name="case").click()
+    expect(rows.locator("th")).to_have_text(["p1", "p2"])
+    expect(page.locator("#matrix tbody tr")).to_have_count(1)
+
+
+def test_without_cases_the_page_has_no_section_for_them(tmp_path):
+    assert "cases" not in write_status_page(seen(tmp_path), tmp_path / "status.html")
+    assert 'id="cases"' not in (tmp_path / "status.html").read_text()

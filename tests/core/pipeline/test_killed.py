@@ -1,0 +1,109 @@
+"""A real process, killed at any moment, or two at once: no finished result is lost and no person is needed."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import pytest
+from painting import paint_slide, stain, white
+
+KILLS = 10
+
+
+def command(slides: Path, output: Path, *more: str) -> list[str]:
+    start = [sys.executable, "-c", "from atlaspatch_assets.cli.main import main; main()", "encode-slide"]
+    options = ["--patch-size", "256", "--target-mag", "20", "--device", "cpu", "--feature-precision", "float32"]
+    return [*start, str(slides), "--output", str(output), *options, *more]
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"DAGSTER_HOME": "", "OMP_NUM_THREADS": "1"}
+
+
+def finished(folder: Path) -> dict[str, dict[str, bytes]]:
+    """Open every H5, which fails on a damaged one, and return the datasets of each."""
+    found: dict[str, dict[str, bytes]] = {}
+    for path in sorted(folder.rglob("*.h5")):
+        with h5py.File(path) as file:
+            arrays: dict[str, bytes] = {}
+            file.visititems(
+                lambda name, item, arrays=arrays: (
+                    arrays.update({name: item[()].tobytes()}) if isinstance(item, h5py.Dataset) else None
+                )
+            )
+        found[path.name] = arrays
+    return found
+
+
+def includes(after: dict[str, dict[str, bytes]], before: dict[str, dict[str, bytes]]) -> bool:
+    return all(after.get(name, {}).get(key) == value for name, kept in before.items() for key, value in kept.items())
+
+
+@pytest.fixture
+def slides(tmp_path) -> Path:
+    folder = tmp_path / "slides"
+    folder.mkdir()
+    for number, stem in enumerate(("a", "b", "c")):
+        paint_slide(folder / f"{stem}.svs", stain(white(3072, 2048), 256 * number, 256, 2048, 1536))
+    return folder
+
+
+def test_kills_at_random_moments_lose_nothing_and_the_next_run_finishes(slides, tmp_path):
+    output, chance = tmp_path / "out", random.Random(7)
+    run = command(slides, output, "--slide-encoders", "mean-efficientnet_lite0", "--visualize-grids")
+    before = finished(output)
+    for _ in range(KILLS):
+        process = subprocess.Popen(run, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(chance.uniform(0.5, 9))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        after = finished(output)
+        assert includes(after, before)
+        before = after
+    assert subprocess.run(run, env=environment(), capture_output=True, check=False).returncode == 0
+    after = finished(output)
+    assert includes(after, before)
+    assert [len(arrays) for arrays in after.values()] == [5, 5, 5]
+    assert list(output.rglob("*.tmp")) == []
+
+
+PLUGIN = """
+from torch import nn
+from atlaspatch_core.encoders.architecture import Built
+from atlaspatch_core.encoders.declaration import PatchEncoder
+from atlaspatch_core.encoders.weights import BuiltIn
+
+
+class Mean(nn.Module):
+    def forward(self, pixels):
+        return pixels.float().mean(dim=(2, 3))
+
+
+class Most(nn.Module):
+    def forward(self, pixels):
+        return pixels.float().amax(dim=(2, 3))
+
+
+PATCH_ENCODERS = [
+    PatchEncoder(
+        name=name, architecture=Built(network), source=BuiltIn(), dim=3, transform=None, license="Apache-2.0"
+    )
+    for name, network in (("mean_colour", Mean), ("most_colour", Most))
+]
+"""
+
+
+def test_two_processes_that_add_different_encoders_to_the_same_slides_both_land(slides, tmp_path):
+    plugin = tmp_path / "plugin.py"
+    plugin.write_text(PLUGIN)
+    options = ["--feature-plugin", str(plugin), "--patch-encoders"]
+    runs = [command(slides, tmp_path / "out", *options, name) for name in ("mean_colour", "most_colour")]
+    processes = [subprocess.Popen(run, env=environment(), stdout=subprocess.PIPE) for run in runs]
+    assert [process.wait() for process in processes] == [0, 0]
+    for arrays in finished(tmp_path / "out").values():
+        assert {"features/mean_colour", "features/most_colour"} <= arrays.keys()

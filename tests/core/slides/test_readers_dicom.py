@@ -1,0 +1,183 @@
+"""DICOM: a series of instances is one slide, in a folder of its own or among others."""
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import cv2
+import imagecodecs
+import numpy as np
+import pydicom
+import pytest
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, VLWholeSlideMicroscopyImageStorage, generate_uid
+from test_tiles import assert_same_as_reader, grid_of
+
+from atlaspatch_core.errors import MissingExtra, UnreadableSlide
+from atlaspatch_core.slides.readers import is_slide_folder, open_slide
+from atlaspatch_core.slides.slide import Level, Region
+
+WIDTH, HEIGHT, TILE = 301, 203, 64
+SHARED = {name: generate_uid() for name in ("StudyInstanceUID", "FrameOfReferenceUID")}
+
+
+def cloudy(seed: int = 5) -> np.ndarray:
+    coarse = np.random.default_rng(seed).integers(0, 256, (HEIGHT // 16 + 1, WIDTH // 16 + 1, 3), np.uint8)
+    return np.asarray(cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def write_instance(path: Path, pixels: np.ndarray, um: float, series: str, syntax: str, power: float | None) -> None:
+    height, width = pixels.shape[:2]
+    padded = np.pad(pixels, ((0, -height % TILE), (0, -width % TILE), (0, 0)))
+    corners = [(x, y) for y in range(0, height, TILE) for x in range(0, width, TILE)]
+    tiles = (np.ascontiguousarray(padded[y : y + TILE, x : x + TILE]) for x, y in corners)
+    encode = imagecodecs.jpegls_encode if syntax == JPEGLSLossless else imagecodecs.jpeg2k_encode
+    how = {} if syntax == JPEGLSLossless else {"level": 0, "reversible": True, "mct": False, "codecformat": "j2k"}
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID = VLWholeSlideMicroscopyImageStorage, syntax
+    meta.MediaStorageSOPInstanceUID = generate_uid()
+    values = SHARED | {
+        "SOPClassUID": meta.MediaStorageSOPClassUID, "SOPInstanceUID": meta.MediaStorageSOPInstanceUID,
+        "SeriesInstanceUID": series, "Modality": "SM", "Manufacturer": "Acme", "InstanceNumber": 1,
+        "ImageType": ["DERIVED", "PRIMARY", "VOLUME", "NONE" if width == WIDTH else "RESAMPLED"],
+        "DimensionOrganizationType": "TILED_FULL", "SamplesPerPixel": 3, "PhotometricInterpretation": "RGB",
+        "PlanarConfiguration": 0, "NumberOfFrames": len(corners), "Rows": TILE, "Columns": TILE, "BitsAllocated": 8,
+        "BitsStored": 8, "HighBit": 7, "PixelRepresentation": 0, "TotalPixelMatrixColumns": width,
+        "TotalPixelMatrixRows": height, "ImagedVolumeWidth": width * um / 1000,
+        "ImagedVolumeHeight": height * um / 1000, "ImagedVolumeDepth": 0.0, "FocusMethod": "AUTO",
+        "ExtendedDepthOfField": "NO",
+        "ImageOrientationSlide": [0, -1, 0, -1, 0, 0], "SpecimenLabelInImage": "NO",
+    }  # fmt: skip
+    instance = FileDataset(str(path), values_of(values), file_meta=meta, preamble=b"\0" * 128)
+    measures = values_of({"PixelSpacing": [um / 1000, um / 1000], "SliceThickness": 0.0})
+    instance.SharedFunctionalGroupsSequence = [values_of({"PixelMeasuresSequence": [measures]})]
+    light = {"OpticalPathIdentifier": "0"} | ({"ObjectiveLensPower": power} if power else {})
+    instance.OpticalPathSequence = [values_of(light)]
+    instance.TotalPixelMatrixOriginSequence = [
+        values_of({"XOffsetInSlideCoordinateSystem": 0, "YOffsetInSlideCoordinateSystem": 0})
+    ]
+    instance.PixelData = encapsulate([encode(tile, **how) for tile in tiles])
+    instance.save_as(path, enforce_file_format=True)
+
+
+def values_of(values: dict[str, Any]) -> Dataset:
+    dataset = Dataset()
+    for keyword, value in values.items():
+        setattr(dataset, keyword, value)
+    return dataset
+
+
+def write_series(
+    folder: Path, name: str = "", *, syntax: str = JPEGLSLossless, seed: int = 5, power: float | None = 40
+) -> Path:
+    """Two levels, every pixel and every second one."""
+    folder.mkdir(exist_ok=True)
+    series = generate_uid()
+    for step in (1, 2):
+        pixels = np.ascontiguousarray(cloudy(seed)[::step, ::step])
+        write_instance(folder / f"{name}{step}.dcm", pixels, 0.25 * step, series, syntax, power)
+    return folder
+
+
+def whole(path: Path, level: int = 0, **options: Any) -> np.ndarray:
+    with open_slide(path, **options) as slide:
+        size = slide.info.levels[level]
+        return slide.read_region(Region(0, 0, level, size.width, size.height))
+
+
+def refused(path: Path, **options: Any) -> str:
+    with pytest.raises(UnreadableSlide) as caught, open_slide(path, **options) as slide:
+        slide.read_region(Region(0, 0, 0, slide.info.width, slide.info.height))
+    return str(caught.value)
+
+
+def test_folder_of_instances_is_one_slide(tmp_path):
+    folder = write_series(tmp_path / "1.2.840.10008")
+    assert is_slide_folder(folder)
+    with open_slide(folder) as slide:
+        info = slide.info
+        assert (info.stem, info.reader, info.vendor) == ("1.2.840.10008", "dicom", "Acme")
+        assert (info.mpp, info.mpp_source) == (0.25, "dicom.PixelSpacing-x")
+        assert (info.magnification, info.magnification_source) == (40, "dicom.ObjectiveLensPower")
+        assert info.levels == (Level(301, 203, 1.0), Level(151, 102, (301 / 151 + 203 / 102) / 2))
+    assert np.array_equal(whole(folder), cloudy())
+    assert np.array_equal(whole(folder, 1), cloudy()[::2, ::2])
+
+
+@pytest.mark.parametrize("name", ["a1.dcm", "a2.dcm"])
+def test_any_instance_opens_its_series_and_no_other(tmp_path, name):
+    write_series(tmp_path, "b", seed=6)
+    write_series(tmp_path, "a")
+    with open_slide(tmp_path / name) as slide:
+        assert len(slide.info.levels) == 2
+    assert np.array_equal(whole(tmp_path / name), cloudy())
+
+
+def test_folder_of_two_series_is_not_one_slide(tmp_path):
+    write_series(tmp_path, "a")
+    write_series(tmp_path, "b", seed=6)
+    assert not is_slide_folder(tmp_path)
+    assert "is a folder and not one slide" in refused(tmp_path)
+
+
+def test_folder_with_another_slide_or_a_folder_in_it_is_not_one_slide(tmp_path):
+    write_series(tmp_path / "with_slide")
+    (tmp_path / "with_slide" / "x.svs").touch()
+    write_series(tmp_path / "with_folder")
+    (tmp_path / "with_folder" / "more").mkdir()
+    write_series(tmp_path / "with_notes")
+    (tmp_path / "with_notes" / "notes.txt").touch()
+    (tmp_path / "with_notes" / "DICOMDIR").touch()
+    names = ("with_slide", "with_folder", "with_notes", "none")
+    assert [is_slide_folder(tmp_path / name) for name in names] == [False, False, True, False]
+
+
+def test_outside_the_series_is_white(tmp_path):
+    with open_slide(write_series(tmp_path / "a")) as slide:
+        region = slide.read_region(Region(-20, -10, 0, WIDTH + 70, HEIGHT + 40))
+    expected = np.full((HEIGHT + 40, WIDTH + 70, 3), 255, np.uint8)
+    expected[10 : 10 + HEIGHT, 20 : 20 + WIDTH] = cloudy()
+    assert np.array_equal(region, expected)
+
+
+def test_openslide_is_asked_first_and_given_a_folder(tmp_path):
+    folder = write_series(tmp_path / "a", syntax=JPEG2000Lossless)
+    with open_slide(folder) as slide, open_slide(folder, reader="dicom") as other:
+        assert (slide.info.reader, other.info.reader) == ("openslide", "dicom")
+        assert (slide.info.levels, slide.info.mpp) == (other.info.levels, other.info.mpp)
+        region = Region(-9, 30, 0, 200, 200)
+        assert np.array_equal(slide.read_region(region), other.read_region(region))
+
+
+def test_patches_and_threads_read_the_same_pixels(tmp_path):
+    corners = [(x, y) for y in range(0, HEIGHT - 40, 13) for x in range(0, WIDTH - 40, 17)]
+    with open_slide(write_series(tmp_path / "a")) as slide, ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(slide.read_region, [Region(x, y, 0, 40, 40) for x, y in corners]))
+        assert_same_as_reader(slide, grid_of(slide))
+    assert all(np.array_equal(a, cloudy()[y : y + 40, x : x + 40]) for a, (x, y) in zip(found, corners, strict=True))
+
+
+def test_dicom_that_is_no_whole_slide_is_refused(tmp_path):
+    write_series(tmp_path / "a")
+    instance = pydicom.dcmread(tmp_path / "a" / "1.dcm")
+    instance.SOPClassUID = instance.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
+    instance.save_as(tmp_path / "ct.dcm")
+    assert "no whole-slide image that wsidicom can open" in refused(tmp_path / "ct.dcm")
+    (tmp_path / "text.dcm").write_bytes(b"\x89PNG")
+    assert "no DICOM" in refused(tmp_path / "text.dcm", reader="dicom")
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_series_that_is_cut_short_is_refused(tmp_path, share):
+    file = write_series(tmp_path / "a") / "1.dcm"
+    file.write_bytes(file.read_bytes()[: int(file.stat().st_size * share)])
+    assert "copy it again" in refused(tmp_path / "a")
+
+
+def test_without_wsidicom_the_line_to_install_it_is_named(tmp_path, monkeypatch):
+    folder = write_series(tmp_path / "a")
+    monkeypatch.setitem(sys.modules, "wsidicom", None)
+    with pytest.raises(MissingExtra, match=r"^a: reading it needs wsidicom.*pip install 'atlaspatch\[dicom\]'"):
+        open_slide(folder)
