@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from atlaspatch_core.patches.stream import Batch, PatchStream
+from atlaspatch_core.patches.stream import PatchBatch, PatchStream
 from atlaspatch_core.patches.tiles.tile_stream import open_tile_stream
 from atlaspatch_core.slides.readers import open_slide
 from benchmarks.measuring import Measure, in_turns, times_as_fast
@@ -19,7 +19,7 @@ PATCH_SIZE = 256
 FACTORS = {"half": 2, "quarter": 4, "eighth": 8}
 
 
-def batches(reading: Reading, factors: tuple[int, ...], path: str) -> Iterator[Batch]:
+def batches(reading: Reading, factors: tuple[int, ...], path: str) -> Iterator[PatchBatch]:
     """Yield the patches, read in the way that has this name."""
     with open_slide(reading.path) as slide:
         source = open_tile_stream(slide, reading.grid, factors)
@@ -42,17 +42,17 @@ def difference(reading: Reading, factor: int) -> dict[str, Any]:
     return {"mean_difference": round(total / reduced.size, 2), "max_difference": largest}
 
 
-def by_dct(reading: Reading, factor: int) -> Iterator[Batch]:
+def by_dct(reading: Reading, factor: int) -> Iterator[PatchBatch]:
     """Yield the patches by reduced decoding."""
     return batches(reading, (factor,), f"tiles dct 1/{factor}")
 
 
-def by_area(reading: Reading) -> Iterator[Batch]:
+def by_area(reading: Reading) -> Iterator[PatchBatch]:
     """Yield the patches by full decoding and area averaging."""
     return batches(reading, (), "tiles")
 
 
-def drain(way: Callable[..., Iterator[Batch]], *arguments: Any) -> None:
+def drain(way: Callable[..., Iterator[PatchBatch]], *arguments: Any) -> None:
     """Take all patches, and drop them."""
     for _ in way(*arguments):
         pass

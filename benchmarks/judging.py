@@ -17,7 +17,7 @@ import click
 import dagster as dg
 
 from atlaspatch_assets.lib.partitions import register
-from atlaspatch_assets.lib.recorded import judge
+from atlaspatch_assets.lib.recorded import recorded_validities
 from atlaspatch_assets.lib.stages import asset_key
 from atlaspatch_core.validity.recipe import make_recipe
 from benchmarks.measuring import Measure
@@ -64,7 +64,7 @@ def judging(folder: Path, count: int, rounds: int) -> Iterator[Measure]:
         materialise(folder, instance, [asset_key(stage.step) for stage in recipe.stages], stems)
         features = recipe.of("patch_features", of.geometry[0])[0].step
         for name, steps, goal in (("one_asset", [features], "< 10 s"), ("all_assets", None, "")):
-            seconds = [_seconds(lambda: len(judge(recipe, instance, steps))) for _ in range(rounds)]  # noqa: B023
+            seconds = [_seconds(lambda: len(recorded_validities(recipe, instance, steps))) for _ in range(rounds)]  # noqa: B023
             detail = {"slides": count, "assets": len(recipe.stages), "first": round(seconds[0], 2), "rounds": rounds}
             yield Measure(f"validity_of_{name}_{count}", median(seconds), goal, "seconds", detail)
 

@@ -25,7 +25,7 @@ from atlaspatch_assets.defs.slides.jobs import JOB_NAME
 from atlaspatch_assets.lib.batches import batch_config, in_batches
 from atlaspatch_assets.lib.partitions import register
 from atlaspatch_core.config.project import Project, make_project
-from atlaspatch_core.discovery.arrival import Cursor
+from atlaspatch_core.discovery.arrival import ArrivalCursor
 from atlaspatch_core.discovery.find import find_slides
 from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.pipeline.processing import process
@@ -68,7 +68,7 @@ def lay_files(of: Project, count: int) -> list[str]:
     return stems
 
 
-def tick(of: Project, instance: dg.DagsterInstance, cursor: Cursor) -> tuple[float, Any]:
+def tick(of: Project, instance: dg.DagsterInstance, cursor: ArrivalCursor) -> tuple[float, Any]:
     """Evaluate the sensor once; return seconds and what it found."""
     definitions, reference = build_definitions(of), instance.get_ref()
     sensor = definitions.resolve_sensor_def("new_slides")
@@ -84,17 +84,17 @@ def ticks(folder: Path, count: int) -> Iterator[Measure]:
     stems = lay_files(of, count)
     with open_instance(folder) as instance:
         register(instance, stems)
-        settled = Cursor(settled=time.time() + 60)
+        settled = ArrivalCursor(settled=time.time() + 60)
         seconds, found = tick(of, instance, settled)
         assert not found.run_requests
         assert not found.asset_events
         yield Measure(f"tick_nothing_changed_{count}", seconds, "< 10 s", "seconds", {"said": found.skip_message})
         yield Measure(f"cursor_{count}", len(found.cursor), "< 1,000", "bytes")
         seconds = 0.0
-        cursor, number = Cursor(), 0
-        while number == 0 or Cursor.read(cursor.text).started:
+        cursor, number = ArrivalCursor(), 0
+        while number == 0 or ArrivalCursor.read(cursor.text).started:
             spent, found = tick(of, instance, cursor)
-            cursor, seconds, number = Cursor.read(found.cursor), seconds + spent, number + 1
+            cursor, seconds, number = ArrivalCursor.read(found.cursor), seconds + spent, number + 1
             assert not found.run_requests
         yield Measure(f"cursor_lost_{count}", seconds, "", "seconds", {"ticks": number})
 
@@ -170,7 +170,7 @@ def core(of: Project, most: int | None = None) -> int:
 
 def arrive_and_run(of: Project, instance: dg.DagsterInstance) -> int:
     """Let the sensor find the slides and run the batches that it asks for; return how many slides it refused."""
-    job, cursor, refused, asked = build_definitions(of).resolve_job_def(JOB_NAME), Cursor(), 0, True
+    job, cursor, refused, asked = build_definitions(of).resolve_job_def(JOB_NAME), ArrivalCursor(), 0, True
     while asked:
         _, found = tick(of, instance, cursor)
         for event in found.asset_events:
@@ -182,7 +182,7 @@ def arrive_and_run(of: Project, instance: dg.DagsterInstance) -> int:
         for batch in in_batches(stems, of.runtime.slides_per_run):
             config = batch_config(batch) | QUIET
             job.execute_in_process(instance=instance, partition_key=batch[0], run_config=config, raise_on_error=False)
-        cursor, asked = Cursor.read(found.cursor), bool(stems)
+        cursor, asked = ArrivalCursor.read(found.cursor), bool(stems)
     return refused
 
 

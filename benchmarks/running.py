@@ -17,7 +17,7 @@ from atlaspatch_core.encoders.loading import load_patch_encoder
 from atlaspatch_core.encoders.patch import find_patch_encoder
 from atlaspatch_core.pipeline.processing import process
 from atlaspatch_core.storage.hdf5 import COORDS, read_array
-from atlaspatch_core.validity.outcome import Status, Step
+from atlaspatch_core.validity.outcome import OutputKey, Status
 from atlaspatch_core.validity.recipe import make_recipe
 from benchmarks.encoders import PLUGIN, SIDE, mean_colour, network
 from benchmarks.measuring import Measure, in_turns, times_as_fast
@@ -37,7 +37,7 @@ def project(output: Path, *encoders: str, patch_size: int = 256, threads: int = 
 def encode(slide: Path, made: Project, *, only_features: bool = True) -> None:
     """Run the pipeline on a slide, features anew; mask and coords are taken as they lie there."""
     names = made.geometry[0].patch_encoders
-    steps = [Step("patch_features", name) for name in names] if only_features else None
+    steps = [OutputKey("patch_features", name) for name in names] if only_features else None
     for outcome in process([SlideSource(slide.stem, slide)], make_recipe(made), steps=steps, force=only_features):
         if outcome.status is Status.FAILED:
             raise RuntimeError(outcome.why)

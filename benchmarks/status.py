@@ -9,7 +9,7 @@ from statistics import median
 from time import perf_counter
 
 from atlaspatch_core.discovery.find import find_slides
-from atlaspatch_core.operations.tracking.remembered_project import remember
+from atlaspatch_core.operations.tracking.remembered_project import remembered_project
 from atlaspatch_core.operations.tracking.tracker import Command, Tracker
 from atlaspatch_core.pipeline.processing import process
 from atlaspatch_core.validity.recipe import make_recipe
@@ -42,7 +42,7 @@ def asked(output: Path, *options: str) -> float:
 
 def tracked(output: Path) -> float:
     """Return the seconds that the tracking of a run over finished slides takes, its start and end included."""
-    project = remember(output).project
+    project = remembered_project(output).project
     found = find_slides(project)
     outcomes = list(process(found.sources, make_recipe(project)))
     start = perf_counter()

@@ -7,12 +7,12 @@ from pathlib import Path
 import dagster as dg
 
 from atlaspatch_assets.lib.home import DEFAULT_HOME, VARIABLE
-from atlaspatch_core.operations.doctor.values import Finding, fail, ok, warn
+from atlaspatch_core.operations.doctor.values import DoctorFinding, fail, ok, warn
 
 DAEMON = "dagster daemon"
 
 
-def findings() -> Iterator[Finding]:
+def findings() -> Iterator[DoctorFinding]:
     """Yield what is found; no home is made for it."""
     named = os.environ.get(VARIABLE)
     home = Path(named or DEFAULT_HOME).expanduser().absolute()
@@ -29,14 +29,14 @@ def findings() -> Iterator[Finding]:
         yield fail("dagster", f"the instance of {home} cannot be reached ({type(error).__name__}: {cause})", cure)
 
 
-def _no_home(home: Path, named: str | None) -> Finding:
+def _no_home(home: Path, named: str | None) -> DoctorFinding:
     if named:
         cure = "correct DAGSTER_HOME, or let the first 'atlaspatch materialize' make it"
         return warn("dagster", f"{VARIABLE} names {home}, which is not there", cure)
     return ok("dagster", f"{VARIABLE} is not set; the first 'atlaspatch materialize' makes {home}")
 
 
-def _storage(instance: dg.DagsterInstance, home: Path, named: str | None) -> Finding:
+def _storage(instance: dg.DagsterInstance, home: Path, named: str | None) -> DoctorFinding:
     """Ask the storages of runs and of events."""
     runs = instance.get_runs_count()
     slides = len(instance.get_dynamic_partitions("slides"))
@@ -45,7 +45,7 @@ def _storage(instance: dg.DagsterInstance, home: Path, named: str | None) -> Fin
     return ok("dagster", f"{home}{which}: {kind} answers, {runs:,} runs, {slides:,} slides")
 
 
-def _daemon(instance: dg.DagsterInstance) -> Finding:
+def _daemon(instance: dg.DagsterInstance) -> DoctorFinding:
     """Ask for the heartbeats of the daemon."""
     statuses = instance.get_daemon_statuses()
     dead = sorted(kind for kind, status in statuses.items() if status.required and not status.healthy)

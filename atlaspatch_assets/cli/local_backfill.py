@@ -6,21 +6,21 @@ from dataclasses import dataclass, replace
 
 import dagster as dg
 
-from atlaspatch_assets.cli.local_run import Row, materialize, materialize_cases
+from atlaspatch_assets.cli.local_run import OutcomeRow, materialize, materialize_cases
 from atlaspatch_assets.defs.patients.checks import judge_cases
 from atlaspatch_assets.defs.patients.requests import cases_to_make, in_words, register_cases
-from atlaspatch_assets.defs.validity.backfill import Order, Plan, chosen_steps, plan, rates, wanted
+from atlaspatch_assets.defs.validity.backfill import BackfillPlan, Order, chosen_steps, plan, rates, wanted
 from atlaspatch_assets.defs.validity.failed_slides import gone_slides, remarks
-from atlaspatch_assets.defs.validity.jobs import Tell, settle
+from atlaspatch_assets.defs.validity.jobs import Tell, try_canaries
 from atlaspatch_assets.lib import runless
 from atlaspatch_assets.lib.events import events
 from atlaspatch_assets.lib.partitions import register
-from atlaspatch_assets.lib.recorded import judge
+from atlaspatch_assets.lib.recorded import recorded_validities
 from atlaspatch_assets.lib.stages import asset_key
-from atlaspatch_assets.lib.verdicts import Standing
+from atlaspatch_assets.lib.verdicts import OpenFailures
 from atlaspatch_core.discovery.find import find_slides
 from atlaspatch_core.operations.estimate import estimate
-from atlaspatch_core.validity.outcome import Outcome, Status, Step
+from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 from atlaspatch_core.validity.recipe import Recipe
 from atlaspatch_core.validity.states import State, Validity
 
@@ -46,7 +46,7 @@ def backfill(
     *,
     dry_run: bool,
     canary: bool,
-    show: Callable[[Row], None],
+    show: Callable[[OutcomeRow], None],
     tell: Tell,
 ) -> Done | None:
     """Make the outputs in these states; None where nothing was to be done, or only to be said.
@@ -57,7 +57,7 @@ def backfill(
     if State.MISSING in states:
         register_cases(recipe, instance)
         register(instance, (source.stem for source in find_slides(recipe.project).sources))
-    found = judge(recipe, instance)
+    found = recorded_validities(recipe, instance)
     gone = gone_slides(recipe.project, {it.stem for it in found})
     todo = plan(recipe, found, states, steps, gone)
     of_cases = wanted([it.validity for it in judge_cases(recipe, instance, found)], states, steps)
@@ -65,17 +65,17 @@ def backfill(
     if dry_run or not (todo.orders or of_cases):
         return None
     if canary and State.STALE in states:
-        standing = Standing(instance)
-        for outcome in settle(recipe, [it for it in todo.outputs if it.state is State.STALE], tell):
+        standing = OpenFailures(instance)
+        for outcome in try_canaries(recipe, [it for it in todo.outputs if it.state is State.STALE], tell):
             _keep(outcome, standing, show)
-        todo = plan(recipe, judge(recipe, instance), states, steps, gone)
+        todo = plan(recipe, recorded_validities(recipe, instance), states, steps, gone)
     done = _compute(recipe, todo.orders, instance, show)
     return _with_cases(recipe, instance, states, steps, {it.stem for it in of_cases}, done, show)
 
 
 def _tell_what(
     recipe: Recipe,
-    todo: Plan,
+    todo: BackfillPlan,
     of_cases: Sequence[Validity],
     instance: dg.DagsterInstance,
     tell: Tell,
@@ -91,18 +91,20 @@ def _tell_what(
     tell(f"To compute: {in_words(estimate(recipe, todo.outputs, rates(recipe, instance)).text, of_cases)}")
 
 
-def _keep(outcome: Outcome, standing: Standing, show: Callable[[Row], None]) -> None:
+def _keep(outcome: Outcome, standing: OpenFailures, show: Callable[[OutcomeRow], None]) -> None:
     """Tell Dagster of a result that got the new identity; one that did not is computed like the others."""
     if outcome.status is not Status.RESTAMPED:
         return
     for event in events(outcome, standing):
-        runless.tell(standing.instance, event)
+        runless.report_event(standing.instance, event)
     numbers = {name: value for name, value in outcome.numbers.items() if name == "canary_least_cosine"}
     asset = asset_key(outcome.step).to_user_string()
-    show(Row(outcome.stem, asset, outcome.status, outcome.why, numbers, outcome.seconds, outcome.path))
+    show(OutcomeRow(outcome.stem, asset, outcome.status, outcome.why, numbers, outcome.seconds, outcome.path))
 
 
-def _compute(recipe: Recipe, todo: Sequence[Order], instance: dg.DagsterInstance, show: Callable[[Row], None]) -> Done:
+def _compute(
+    recipe: Recipe, todo: Sequence[Order], instance: dg.DagsterInstance, show: Callable[[OutcomeRow], None]
+) -> Done:
     crashes: list[str] = []
     for order in todo:
         crashes += materialize(recipe.project, order.stems, instance, force=False, show=show, assets=order.keys)
@@ -113,17 +115,17 @@ def _with_cases(
     recipe: Recipe,
     instance: dg.DagsterInstance,
     states: Collection[State],
-    steps: Collection[Step],
+    steps: Collection[OutputKey],
     asked: Collection[str],
     done: Done,
-    show: Callable[[Row], None],
+    show: Callable[[OutcomeRow], None],
 ) -> Done:
     """Make the embeddings of cases, now that their slides are done; a slide that failed leaves its cases out.
 
     A case that was ``asked`` for because a slide of it failed is missing, or stale, once that slide is well.
     """
     crashes = list(done.crashes)
-    slides, among = judge(recipe, instance), None
+    slides, among = recorded_validities(recipe, instance), None
     if State.FAILED in states:
         states, among = set(State) - {State.FRESH}, asked
     for request in cases_to_make(recipe, instance, slides, states, steps, {}, "", among=among):

@@ -24,7 +24,7 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class OutcomeRow:
     """What Dagster recorded of one asset of one slide."""
 
     stem: str
@@ -43,7 +43,7 @@ def materialize(
     instance: dg.DagsterInstance,
     *,
     force: bool,
-    show: Callable[[Row], None],
+    show: Callable[[OutcomeRow], None],
     assets: Sequence[dg.AssetKey] | None = None,
 ) -> Iterator[str]:
     """Materialise every asset of these slides, or some; ``show`` gets each row as it is recorded.
@@ -60,7 +60,7 @@ def materialize(
 
 
 def materialize_cases(
-    project: Project, request: dg.RunRequest, instance: dg.DagsterInstance, show: Callable[[Row], None]
+    project: Project, request: dg.RunRequest, instance: dg.DagsterInstance, show: Callable[[OutcomeRow], None]
 ) -> Iterator[str]:
     """Run what a request asks of cases; ``show`` and what is yielded as above."""
     with warnings.catch_warnings():
@@ -76,7 +76,7 @@ def _run(
     anchor: str,
     config: dict[str, Any],
     instance: dg.DagsterInstance,
-    show: Callable[[Row], None],
+    show: Callable[[OutcomeRow], None],
     assets: Sequence[dg.AssetKey] | None,
 ) -> Iterator[str]:
     run_id = str(uuid.uuid4())
@@ -112,7 +112,7 @@ def _root(error: SerializableErrorInfo | None) -> str:
     return error.message.strip() if error else "the run failed"
 
 
-def rows(entry: dg.EventLogEntry) -> Iterator[Row]:
+def rows(entry: dg.EventLogEntry) -> Iterator[OutcomeRow]:
     """Yield the row of a materialisation or of a failed check; nothing for any other event."""
     event = entry.dagster_event
     if event is None:
@@ -123,13 +123,13 @@ def rows(entry: dg.EventLogEntry) -> Iterator[Row]:
         evaluation = event.asset_check_evaluation_data
         if evaluation.check_name == PROCESSED and not evaluation.passed:
             reason = str(evaluation.metadata["reason"].value)
-            yield Row(evaluation.partition or "", evaluation.asset_key.to_user_string(), Status.FAILED, reason)
+            yield OutcomeRow(evaluation.partition or "", evaluation.asset_key.to_user_string(), Status.FAILED, reason)
 
 
-def _made(event: dg.AssetMaterialization) -> Row:
+def _made(event: dg.AssetMaterialization) -> OutcomeRow:
     values = {name: entry.value for name, entry in event.metadata.items()}
     numbers = {name: value for name, value in values.items() if isinstance(value, int | float)}
-    return Row(
+    return OutcomeRow(
         stem=str(event.partition),
         asset=event.asset_key.to_user_string(),
         status=Status(values["status"]),

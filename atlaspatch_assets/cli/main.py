@@ -16,13 +16,13 @@ from atlaspatch_core.cli.main import cli
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
 from atlaspatch_core.cli.slides import slides_at_rest
 from atlaspatch_core.errors import AtlasPatchError
-from atlaspatch_core.validity.outcome import Outcome, Step
+from atlaspatch_core.validity.outcome import Outcome, OutputKey
 
 if TYPE_CHECKING:
     from atlaspatch_assets.lib.reporting import Reporter
     from atlaspatch_core.config.project import Project
     from atlaspatch_core.discovery.find import Discovery
-    from atlaspatch_core.operations.doctor.values import Finding
+    from atlaspatch_core.operations.doctor.values import DoctorFinding
     from atlaspatch_core.operations.rates import Rate
     from atlaspatch_core.operations.report.values import Failures
     from atlaspatch_core.validity.recipe import Recipe
@@ -51,7 +51,7 @@ def _failures(recipe: "Recipe") -> "Failures":
         return failures(recipe, instance)
 
 
-def _rates(recipe: "Recipe") -> "Mapping[Step, Rate]":
+def _rates(recipe: "Recipe") -> "Mapping[OutputKey, Rate]":
     import dagster as dg
 
     from atlaspatch_assets.defs.validity.backfill import rates
@@ -61,7 +61,7 @@ def _rates(recipe: "Recipe") -> "Mapping[Step, Rate]":
         return rates(recipe, instance)
 
 
-def _look_around() -> "Iterator[Finding]":
+def _look_around() -> "Iterator[DoctorFinding]":
     from atlaspatch_assets.cli.doctor import findings
 
     yield from findings()

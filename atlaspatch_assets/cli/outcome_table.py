@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from atlaspatch_assets.cli.local_run import Row
+from atlaspatch_assets.cli.local_run import OutcomeRow
 from atlaspatch_core.validity.outcome import Status
 
 STYLES: Mapping[Status, str] = {
@@ -30,14 +30,14 @@ class Tables:
     """Collects rows and prints a slide's table once the next slide begins, or at the end."""
 
     console: Console
-    rows: list[Row] = field(default_factory=list)
+    rows: list[OutcomeRow] = field(default_factory=list)
     """Of the slide that is under way."""
     counts: Counter[Status] = field(default_factory=Counter)
     """Results by fate, over all slides."""
     failed: dict[str, str] = field(default_factory=dict)
     """Stem to reason."""
 
-    def add(self, row: Row) -> None:
+    def add(self, row: OutcomeRow) -> None:
         """Take a row."""
         if self.rows and self.rows[0].stem != row.stem:
             self.flush()
@@ -67,7 +67,7 @@ def make_console() -> Console:
     return console if console.is_terminal else Console(highlight=False, width=WIDTH_OF_FILES)
 
 
-def slide_table(rows: Sequence[Row]) -> Table:
+def slide_table(rows: Sequence[OutcomeRow]) -> Table:
     """Return what was done for one slide: asset and file, fate and why, numbers, seconds."""
     table = Table(title=rows[0].stem, title_justify="left", title_style="bold", show_lines=True)
     table.add_column("asset, file", overflow="fold")
@@ -88,11 +88,11 @@ def summary(counts: Mapping[Status, int], slides: int) -> str:
     return f"{words}, {failed} failed."
 
 
-def _asset(row: Row) -> Text:
+def _asset(row: OutcomeRow) -> Text:
     return Text(row.asset) + (Text(f"\n{near(row.path)}", "dim") if row.path else Text())
 
 
-def _done(row: Row) -> Text:
+def _done(row: OutcomeRow) -> Text:
     why, warning = (f"\n{words}" if words else "" for words in (row.why, row.warnings))
     return Text(row.status, STYLES[row.status]) + Text(why) + Text(warning, "yellow")
 

@@ -11,7 +11,7 @@ from atlaspatch_core.config.project import Project
 from atlaspatch_core.config.sections import Geometry
 from atlaspatch_core.encoders.declaration import PatchEncoder, SlideEncoder
 from atlaspatch_core.storage.store import Store
-from atlaspatch_core.validity.recipe import Stage
+from atlaspatch_core.validity.recipe import OutputSpec
 
 STEM = "<stem>"
 
@@ -38,7 +38,7 @@ COLUMNS = {
 """Name, type and meaning of what the files hold, where no encoder decides it."""
 
 
-def describe(stage: Stage, project: Project) -> str:
+def describe(stage: OutputSpec, project: Project) -> str:
     """Return the description of an asset, Markdown."""
     store = Store(project.output)
     if stage.geometry is None:
@@ -63,7 +63,7 @@ def _tissue_mask(store: Store) -> str:
     )
 
 
-def _patch_coords(stage: Stage, store: Store) -> str:
+def _patch_coords(stage: OutputSpec, store: Store) -> str:
     geometry = _geometry(stage)
     laid = f"kept when at least {geometry.min_tissue:.0%} of the square is tissue"
     order = "In the order of the files." if geometry.coords else "Row by row, each patch once."
@@ -77,7 +77,7 @@ def _patch_coords(stage: Stage, store: Store) -> str:
     )
 
 
-def _patch_features(stage: Stage, store: Store) -> str:
+def _patch_features(stage: OutputSpec, store: Store) -> str:
     encoder, geometry = _patch_encoder(stage), _geometry(stage)
     precision = geometry.precision_of(encoder.precision)
     return (
@@ -88,7 +88,7 @@ def _patch_features(stage: Stage, store: Store) -> str:
     )
 
 
-def _slide_embedding(stage: Stage, store: Store) -> str:
+def _slide_embedding(stage: OutputSpec, store: Store) -> str:
     encoder = _slide_encoder(stage)
     return (
         f"One vector for the whole slide by the slide encoder {encoder.name}. {encoder.note}\n\n"
@@ -106,7 +106,7 @@ OF_PATCHES = {
 }
 
 
-def facts(stage: Stage, project: Project) -> dict[str, Any]:
+def facts(stage: OutputSpec, project: Project) -> dict[str, Any]:
     """Return the metadata of an asset: what the project asks for, whatever the slide."""
     if stage.step.kind == "slide":
         return {"folders": dg.MetadataValue.json([str(folder) for folder in project.slides.folders])}
@@ -119,7 +119,7 @@ def facts(stage: Stage, project: Project) -> dict[str, Any]:
     return _shown(_encoder_facts(stage.encoder)) | _homepage(stage.encoder) | folder
 
 
-def columns(stage: Stage) -> list[dg.TableColumn]:
+def columns(stage: OutputSpec) -> list[dg.TableColumn]:
     """Return what the file of a step holds: name, type with shape, meaning. The Columns part of the asset's page."""
     kind = stage.step.kind
     if kind in COLUMNS:
@@ -167,7 +167,7 @@ def _folder(file: Path) -> dg.MetadataValue:
     return dg.MetadataValue.path(file.parent)
 
 
-def _h5(stage: Stage, store: Store) -> Path:
+def _h5(stage: OutputSpec, store: Store) -> Path:
     return store.h5(STEM, _geometry(stage).name)
 
 
@@ -179,16 +179,16 @@ def _patches(geometry: Geometry) -> str:
     )
 
 
-def _geometry(stage: Stage) -> Geometry:
+def _geometry(stage: OutputSpec) -> Geometry:
     assert stage.geometry is not None
     return stage.geometry
 
 
-def _patch_encoder(stage: Stage) -> PatchEncoder:
+def _patch_encoder(stage: OutputSpec) -> PatchEncoder:
     assert isinstance(stage.encoder, PatchEncoder)
     return stage.encoder
 
 
-def _slide_encoder(stage: Stage) -> SlideEncoder:
+def _slide_encoder(stage: OutputSpec) -> SlideEncoder:
     assert isinstance(stage.encoder, SlideEncoder)
     return stage.encoder

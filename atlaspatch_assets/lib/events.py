@@ -7,7 +7,7 @@ import dagster as dg
 
 from atlaspatch_assets.lib.metadata import event_metadata
 from atlaspatch_assets.lib.stages import asset_key
-from atlaspatch_assets.lib.verdicts import PROCESSED, Standing, evaluations
+from atlaspatch_assets.lib.verdicts import PROCESSED, OpenFailures, outcome_verdicts
 from atlaspatch_core.validity.outcome import Outcome
 
 __all__ = ["NO_EVENT", "PROCESSED", "events", "materialization", "version_tags"]
@@ -18,7 +18,7 @@ NO_EVENT = "NULL"
 Event: TypeAlias = dg.AssetMaterialization | dg.AssetCheckEvaluation
 
 
-def events(outcome: Outcome, standing: Standing) -> Iterator[Event]:
+def events(outcome: Outcome, standing: OpenFailures) -> Iterator[Event]:
     """Yield the materialisation of an output that is valid now, and the verdicts of its checks that are news.
 
     A slide that has nothing to make (no patches, no embedding) is done, and its event says so. A step that was skipped
@@ -26,7 +26,7 @@ def events(outcome: Outcome, standing: Standing) -> Iterator[Event]:
     """
     if outcome.fingerprint:
         yield materialization(outcome, standing.instance)
-    yield from filter(standing.is_news, evaluations(outcome))
+    yield from filter(standing.is_news, outcome_verdicts(outcome))
 
 
 def materialization(outcome: Outcome, instance: dg.DagsterInstance) -> dg.AssetMaterialization:

@@ -11,7 +11,7 @@ from atlaspatch_assets.lib.verdicts import PROCESSED
 from atlaspatch_core.discovery.find import find_slides
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.validity.expected import with_upstream
-from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import Recipe
 from atlaspatch_core.validity.states import State, Stored, Validity, validities
 
@@ -25,7 +25,9 @@ VERSION_TAG = "dagster/data_version"
 PAGE = 1000
 
 
-def judge(recipe: Recipe, instance: DagsterInstance, steps: Collection[Step] | None = None) -> list[Validity]:
+def recorded_validities(
+    recipe: Recipe, instance: DagsterInstance, steps: Collection[OutputKey] | None = None
+) -> list[Validity]:
     """Return the state of outputs of all slides that are partitions, slide by slide; of all, or of ``steps`` alone."""
     stems = sorted(instance.get_dynamic_partitions(str(SLIDES.name)))
     stored = stored_in_dagster(recipe, instance, steps)
@@ -45,7 +47,7 @@ def stated_mpp(recipe: Recipe, stems: Iterable[str]) -> dict[str, float | None] 
         return None
 
 
-def stored_in_dagster(recipe: Recipe, instance: DagsterInstance, steps: Collection[Step] | None = None) -> Stored:
+def stored_in_dagster(recipe: Recipe, instance: DagsterInstance, steps: Collection[OutputKey] | None = None) -> Stored:
     """Return the fingerprints of the latest materialisations, and why slides failed; a few queries an asset.
 
     Of all, or of ``steps`` and what is upstream of them.
@@ -112,12 +114,12 @@ def reasons(instance: DagsterInstance, check: dg.AssetCheckKey) -> dict[str, str
     return found
 
 
-def evaluations(
+def validity_verdicts(
     found: Iterable[Validity], instance: DagsterInstance, most: int = MOST_VERDICTS
 ) -> Iterator[dg.AssetCheckEvaluation]:
     """Yield the verdicts that are news: outputs that became stale, or for another reason, or fresh again."""
-    told: dict[Step, tuple[Mapping[str, bool], Mapping[str, str]]] = {}
-    left: dict[Step, int] = {}
+    told: dict[OutputKey, tuple[Mapping[str, bool], Mapping[str, str]]] = {}
+    left: dict[OutputKey, int] = {}
     for validity in found:
         step = validity.step
         if step not in told:

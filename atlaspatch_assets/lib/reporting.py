@@ -9,26 +9,26 @@ import dagster as dg
 from atlaspatch_assets.lib.events import events
 from atlaspatch_assets.lib.home import dagster_home
 from atlaspatch_assets.lib.partitions import register
-from atlaspatch_assets.lib.runless import tell
-from atlaspatch_assets.lib.verdicts import Standing
+from atlaspatch_assets.lib.runless import report_event
+from atlaspatch_assets.lib.verdicts import OpenFailures
 from atlaspatch_core.validity.outcome import Outcome
 
 log = logging.getLogger(__name__)
 
 
-def report(outcomes: Iterable[Outcome], instance: dg.DagsterInstance, standing: Standing | None = None) -> None:
+def report(outcomes: Iterable[Outcome], instance: dg.DagsterInstance, standing: OpenFailures | None = None) -> None:
     """Record outcomes as they come; slides that the instance does not know become partitions.
 
     ``standing`` is what is known of earlier verdicts, for who calls often.
     """
-    standing = standing or Standing(instance)
+    standing = standing or OpenFailures(instance)
     known: set[str] = set()
     for outcome in outcomes:
         if outcome.stem not in known:
             register(instance, [outcome.stem])
             known.add(outcome.stem)
         for event in events(outcome, standing):
-            tell(instance, event)
+            report_event(instance, event)
 
 
 @dataclass(slots=True)
@@ -38,7 +38,7 @@ class Reporter:
     Slides matter more than their events: when the instance cannot be reached, one warning says so and no more is tried.
     """
 
-    _standing: Standing | None = None
+    _standing: OpenFailures | None = None
     _failed: bool = False
 
     def __call__(self, outcome: Outcome) -> None:
@@ -52,8 +52,8 @@ class Reporter:
             self._failed = True
             log.warning("Dagster is told no more of this run: %s", error)
 
-    def _open(self) -> Standing:
+    def _open(self) -> OpenFailures:
         if self._standing is None:
             dagster_home()
-            self._standing = Standing(dg.DagsterInstance.get())
+            self._standing = OpenFailures(dg.DagsterInstance.get())
         return self._standing

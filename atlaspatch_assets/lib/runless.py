@@ -16,7 +16,7 @@ MOST_AT_ONCE = 500
 Event = dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.AssetObservation
 
 
-def tell(instance: dg.DagsterInstance, event: Event) -> None:
+def report_event(instance: dg.DagsterInstance, event: Event) -> None:
     """Tell the instance of an event; a verdict takes the place of an earlier one that no run gave."""
     make_room(instance, [event])
     instance.report_runless_asset_event(event)

@@ -9,8 +9,8 @@ from atlaspatch_assets.lib.descriptions import describe, facts
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.config.sections import Geometry
 from atlaspatch_core.errors import InvalidProject, MissingWeights
-from atlaspatch_core.validity.outcome import Step
-from atlaspatch_core.validity.recipe import Recipe, Stage
+from atlaspatch_core.validity.outcome import OutputKey
+from atlaspatch_core.validity.recipe import OutputSpec, Recipe
 
 GROUPS = {"slide": "slides", "tissue_mask": "tissue"}
 """Groups of the assets that all geometries share; the others stand in the group of their geometry."""
@@ -27,7 +27,7 @@ NO_WEIGHTS = "weights missing"
 """Code version of an encoder whose weights are not there: what is not there has no identity."""
 
 
-def asset_key(step: Step | str) -> dg.AssetKey:
+def asset_key(step: OutputKey | str) -> dg.AssetKey:
     """Return the key of a step's asset: geometry, kind and encoder, without those that are empty.
 
     Dagster makes Python names of keys and knows how to for dots and dashes; ``+`` becomes ``_plus_``.
@@ -35,7 +35,7 @@ def asset_key(step: Step | str) -> dg.AssetKey:
     return dg.AssetKey([part.replace("+", "_plus_") for part in str(step).split("/")])
 
 
-def code_version(stage: Stage) -> str:
+def code_version(stage: OutputSpec) -> str:
     """Return 16 hex digits that change with whatever decides the stage's numbers on every slide."""
     try:
         return stage.code_version
@@ -49,7 +49,7 @@ def asset_specs(recipe: Recipe) -> list[dg.AssetSpec]:
     return [asset_spec(stage, recipe.project) for stage in recipe.stages]
 
 
-def asset_spec(stage: Stage, project: Project) -> dg.AssetSpec:
+def asset_spec(stage: OutputSpec, project: Project) -> dg.AssetSpec:
     """Return the asset of a stage; skippable, because a slide that fails has no output."""
     return dg.AssetSpec(
         asset_key(stage.step),
@@ -64,7 +64,7 @@ def asset_spec(stage: Stage, project: Project) -> dg.AssetSpec:
     )
 
 
-def group_name(stage: Stage) -> str:
+def group_name(stage: OutputSpec) -> str:
     """Return the group of a stage, such as ``patches_256px_20x``."""
     return GROUPS[stage.step.kind] if stage.geometry is None else _geometry_group(stage.geometry)
 

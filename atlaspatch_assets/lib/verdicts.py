@@ -8,7 +8,7 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 
 from atlaspatch_assets.lib.metadata import Metadata, picture
 from atlaspatch_assets.lib.stages import asset_key
-from atlaspatch_core.tissue.quality import Finding, failed, warnings
+from atlaspatch_core.tissue.quality import QualityFinding, failed, warnings
 from atlaspatch_core.validity.outcome import Outcome, Status
 from atlaspatch_core.validity.recipe import TISSUE_MASK
 
@@ -20,7 +20,7 @@ TISSUE_QUALITY = "tissue_quality"
 
 
 @dataclass(slots=True)
-class Standing:
+class OpenFailures:
     """Slides whose last verdict is not a pass, by check, as Dagster knows them: one query a check, when first asked.
 
     Every event is kept for good, and a slide that never failed says so by its materialisation. So a pass is told only
@@ -58,7 +58,7 @@ def own_checks(keys: Iterable[dg.AssetKey]) -> list[dg.AssetCheckKey]:
     return [*(dg.AssetCheckKey(key, PROCESSED) for key in keys), *quality]
 
 
-def evaluations(outcome: Outcome) -> Iterator[dg.AssetCheckEvaluation]:
+def outcome_verdicts(outcome: Outcome) -> Iterator[dg.AssetCheckEvaluation]:
     """Yield the verdicts on a slide: one on its output, and one on its quality where that was judged."""
     if outcome.fingerprint or outcome.status is Status.FAILED:
         yield _of_output(outcome)
@@ -90,7 +90,7 @@ def _of_quality(outcome: Outcome) -> dg.AssetCheckEvaluation:
     )
 
 
-def _numbers(findings: Sequence[Finding]) -> Metadata:
+def _numbers(findings: Sequence[QualityFinding]) -> Metadata:
     """Return value and bound of each finding, as numbers."""
     values = {finding.name: finding.value for finding in findings}
     bounds = {f"{finding.name}_bound": finding.bound for finding in findings}

@@ -15,9 +15,9 @@ from atlaspatch_core.errors import AtlasPatchError
 if TYPE_CHECKING:
     from atlaspatch_core.config.project import Project
     from atlaspatch_core.discovery.find import Discovery
-    from atlaspatch_core.interop.adopt.result import Taken
+    from atlaspatch_core.interop.adopt.result import AdoptOutcome
     from atlaspatch_core.interop.adopt.settings import AdoptSettings
-    from atlaspatch_core.layouts.found import Found
+    from atlaspatch_core.layouts.found import ResultFolder
     from atlaspatch_core.validity.recipe import Recipe
 
 DONE, SOME_BAD, INTERRUPTED = 0, 1, 130
@@ -107,7 +107,7 @@ def _run(folder: Path, verify: int, options: Mapping[str, Any]) -> int:
     for note in notes:
         click.echo(f"note: {note}", err=True)
     sources = {source.stem: source for source in discovery.sources}
-    taken: list[Taken] = []
+    taken: list[AdoptOutcome] = []
     stems = found.stems()
     with Adoption(found, recipe, sources, settings) as adoption, progress("slides", len(stems)) as advance:
         for stem in stems:
@@ -121,11 +121,11 @@ def _run(folder: Path, verify: int, options: Mapping[str, Any]) -> int:
 
 def _given(
     folder: Path, options: Mapping[str, Any], settings: "AdoptSettings"
-) -> "tuple[Found, Recipe, Discovery, list[str]]":
+) -> "tuple[ResultFolder, Recipe, Discovery, list[str]]":
     """Return what lies there, what it becomes part of, and the slides."""
     from atlaspatch_core.config.project import FILE_NAME, load_project
     from atlaspatch_core.discovery.find import find_slides
-    from atlaspatch_core.layouts.found import Layout
+    from atlaspatch_core.layouts.found import FolderLayout
     from atlaspatch_core.layouts.recognise import recognise
     from atlaspatch_core.validity.recipe import make_recipe
 
@@ -133,7 +133,7 @@ def _given(
     if (output is None) == (file is None):
         raise click.UsageError("give either --output or --project")
     found = recognise(folder)
-    if found.layout is Layout.OURS:
+    if found.layout is FolderLayout.OURS:
         raise click.UsageError(f"{folder} is laid out as atlaspatch's own results: name it as the output of a project")
     notes: list[str] = []
     if file is None and not (output / FILE_NAME).exists():
@@ -154,13 +154,13 @@ def _given(
 
 
 def _derived(
-    found: "Found", output: Path, options: Mapping[str, Any], settings: "AdoptSettings"
+    found: "ResultFolder", output: Path, options: Mapping[str, Any], settings: "AdoptSettings"
 ) -> "tuple[Project, list[str]]":
     """Return a project that asks for what the folder holds; its file is written into the output."""
     from atlaspatch_core.config.project import FILE_NAME, make_project
     from atlaspatch_core.discovery.find import discover
     from atlaspatch_core.discovery.slide_tables import read_mpp_csv
-    from atlaspatch_core.interop.adopt.derived_project import as_toml, derive
+    from atlaspatch_core.interop.adopt.derived_project import as_toml, derive_project
     from atlaspatch_core.storage.atomic import make_folder
 
     slides, recursive, mpp_csv = options["slides"], options["recursive"], options["mpp_csv"]
@@ -171,7 +171,7 @@ def _derived(
     mpp_by_stem = read_mpp_csv(mpp_csv) if mpp_csv else {}
     discovery = discover([slides], recursive=recursive, mpp_by_stem=mpp_by_stem)
     sources = {source.stem: source for source in discovery.sources}
-    values, notes = derive(found, sources, slides, recursive=recursive, encoder=settings.encoder)
+    values, notes = derive_project(found, sources, slides, recursive=recursive, encoder=settings.encoder)
     if mpp_csv:
         values["slides"]["mpp_csv"] = str(mpp_csv.resolve())
     path = output / FILE_NAME
@@ -182,7 +182,7 @@ def _derived(
     return make_project(values, origin=str(path), folder=output.resolve()), notes
 
 
-def as_line(stem: str, taken: "Sequence[Taken]") -> str:
+def as_line(stem: str, taken: "Sequence[AdoptOutcome]") -> str:
     """Return what became of a slide's results, on one line."""
     phrases = [f"{it.what} {_styled(it.fate.value)}" + (f" ({it.why})" if it.why else "") for it in taken]
     return f"{click.style(stem, bold=True)}: " + (" · ".join(phrases) or "nothing to take over")
@@ -192,7 +192,7 @@ def _styled(fate: str) -> str:
     return click.style(fate, COLOURS.get(fate), bold=fate == "failed")
 
 
-def summary(taken: "Iterable[Taken]", slides: int, output: Path, *, dry_run: bool) -> str:
+def summary(taken: "Iterable[AdoptOutcome]", slides: int, output: Path, *, dry_run: bool) -> str:
     """Return counts by output and fate, and what can be done about unverified ones."""
     counts = Counter((it.what, it.fate.value) for it in taken)
     whats = list(dict.fromkeys(what for what, _ in counts))

@@ -16,8 +16,8 @@ from atlaspatch_core.errors import AtlasPatchError
 if TYPE_CHECKING:
     from atlaspatch_core.config.project import Project
     from atlaspatch_core.discovery.find import Discovery
-    from atlaspatch_core.interop.audit.findings import Finding
-    from atlaspatch_core.layouts.found import Found
+    from atlaspatch_core.interop.audit.findings import AuditFinding
+    from atlaspatch_core.layouts.found import ResultFolder
     from atlaspatch_core.validity.recipe import Recipe
 
 SOUND, PROBLEMS = 0, 1
@@ -67,7 +67,7 @@ def audit(
     if as_json and as_csv:
         raise click.UsageError("either --json or --csv")
     found, discovery, recipe = _given(folder, project_file, slides, recursive, mpp_csv)
-    findings = look(found, discovery, recipe)
+    findings = run_audit(found, discovery, recipe)
     click.echo(_printed(findings, found, as_json=as_json, as_csv=as_csv), nl=not as_csv)
 
     from atlaspatch_core.interop.audit.findings import problems
@@ -77,7 +77,7 @@ def audit(
 
 def _given(
     folder: Path, project_file: Path | None, slides: Path | None, recursive: bool, mpp_csv: Path | None
-) -> "tuple[Found, Discovery | None, Recipe | None]":
+) -> "tuple[ResultFolder, Discovery | None, Recipe | None]":
     """Return what lies there, and what it is held against. Raises click.UsageError."""
     from atlaspatch_core.config.project import load_project, make_project
     from atlaspatch_core.discovery.find import find_slides
@@ -112,7 +112,7 @@ def with_mpp(project: "Project", mpp_csv: Path) -> "Project":
     return project.model_copy(update={"slides": project.slides.model_copy(update={"mpp_csv": mpp_csv})})
 
 
-def look(found: "Found", discovery: "Discovery | None", recipe: "Recipe | None") -> "list[Finding]":
+def run_audit(found: "ResultFolder", discovery: "Discovery | None", recipe: "Recipe | None") -> "list[AuditFinding]":
     """Return the findings, problems first; a bar shows how far it is."""
     from atlaspatch_core.interop.audit.findings import Severity
     from atlaspatch_core.interop.audit.run import audit as run
@@ -122,7 +122,7 @@ def look(found: "Found", discovery: "Discovery | None", recipe: "Recipe | None")
     return sorted(findings, key=lambda it: (it.severity is not Severity.PROBLEM, it.slide, str(it.file), it.kind))
 
 
-def _printed(findings: "list[Finding]", found: "Found", *, as_json: bool, as_csv: bool) -> str:
+def _printed(findings: "list[AuditFinding]", found: "ResultFolder", *, as_json: bool, as_csv: bool) -> str:
     from atlaspatch_core.interop.audit.findings import COLUMNS
 
     rows = [finding.row(found.folder) for finding in findings]
@@ -135,7 +135,7 @@ def _printed(findings: "list[Finding]", found: "Found", *, as_json: bool, as_csv
     return as_text(findings, found)
 
 
-def as_text(findings: "list[Finding]", found: "Found") -> str:
+def as_text(findings: "list[AuditFinding]", found: "ResultFolder") -> str:
     """Return a line per finding, counts by kind, and the total."""
     from atlaspatch_core.interop.audit.findings import problems
 
@@ -152,7 +152,7 @@ def _coloured(line: str, severity: str) -> str:
     return click.style(line[:7], "red" if severity == "problem" else "cyan") + line[7:]
 
 
-def _counts(findings: "Iterable[Finding]") -> list[str]:
+def _counts(findings: "Iterable[AuditFinding]") -> list[str]:
     counts = Counter((finding.severity.value, finding.kind) for finding in findings)
     width = max((len(kind) for _, kind in counts), default=0)
     return (

@@ -12,7 +12,7 @@ from atlaspatch_core.validity.outcome import Outcome
 
 if TYPE_CHECKING:
     from atlaspatch_core.discovery.find import SlideSource
-    from atlaspatch_core.pipeline.workers.worker import Task
+    from atlaspatch_core.pipeline.workers.worker import WorkerTask
 
 GPUS = option(
     "--gpus",
@@ -45,7 +45,7 @@ def devices_of(gpus: Sequence[int], gpu: int | None = None) -> tuple[str, ...]:
 
 def by_workers(
     devices: Sequence[str],
-    task: "Task",
+    task: "WorkerTask",
     sources: Iterable["SlideSource"],
     on_patches: Callable[[str, int, int], None],
     release: Callable[[str], None] = lambda _: None,
@@ -53,7 +53,7 @@ def by_workers(
     """Yield what becomes of every slide from one process for each device; ``release`` hears of slides that are read."""
     from atlaspatch_core.pipeline.workers.pool import process_on
 
-    def on(device: str) -> "Task":
+    def on(device: str) -> "WorkerTask":
         runtime = task.project.runtime.model_copy(update={"device": device})
         return replace(task, project=task.project.model_copy(update={"runtime": runtime}))
 

@@ -17,7 +17,7 @@ from atlaspatch_core.cli.working import INTERRUPTED
 from atlaspatch_core.errors import AtlasPatchError
 
 if TYPE_CHECKING:
-    from atlaspatch_core.operations.doctor.values import Finding
+    from atlaspatch_core.operations.doctor.values import DoctorFinding
     from atlaspatch_core.validity.recipe import Recipe
 
 PROFILES = ("base", "patch-encoders", "slide-encoders", "convert", "full")
@@ -56,7 +56,7 @@ def doctor(
         click.echo(NO_PROFILE.format(profile), err=True)
     named = context.get_parameter_source("project_file") is not ParameterSource.DEFAULT
     hooks = context.obj if isinstance(context.obj, Hooks) else Hooks()
-    found: list[Finding] = []
+    found: list[DoctorFinding] = []
     try:
         with logging_to_stderr(False):
             for finding in _examine(project_file, named, hub, hooks):
@@ -69,7 +69,7 @@ def doctor(
     context.exit(1 if any(finding.level == "FAIL" for finding in found) else 0)
 
 
-def _examine(project_file: Path, named: bool, hub: bool, hooks: Hooks) -> "Iterator[Finding]":
+def _examine(project_file: Path, named: bool, hub: bool, hooks: Hooks) -> "Iterator[DoctorFinding]":
     """Yield what is found, of the project first."""
     from atlaspatch_core.operations.doctor.checks import CHECKS
     from atlaspatch_core.operations.doctor.running import examine
@@ -80,7 +80,7 @@ def _examine(project_file: Path, named: bool, hub: bool, hooks: Hooks) -> "Itera
     yield from examine(CHECKS, Subject(recipe, hub, hooks.look_around))
 
 
-def _project(file: Path, named: bool) -> "tuple[Recipe | None, Finding]":
+def _project(file: Path, named: bool) -> "tuple[Recipe | None, DoctorFinding]":
     """Return what the project asks for, and whether it can be used."""
     from atlaspatch_core.config.project import load_project
     from atlaspatch_core.operations.doctor.values import fail, ok, warn
@@ -96,21 +96,21 @@ def _project(file: Path, named: bool) -> "tuple[Recipe | None, Finding]":
     return recipe, ok("project", f"{file}: {len(recipe.stages)} outputs per slide")
 
 
-def line(finding: "Finding") -> str:
+def line(finding: "DoctorFinding") -> str:
     """Return a finding as text, its cure on a line of its own."""
     sign, colour = SIGNS[finding.level]
     cure = f"\n    → {finding.cure}" if finding.cure else ""
     return f"{click.style(sign, colour)} {finding.name}: {' '.join(finding.text.split())}{cure}"
 
 
-def summary(found: "Sequence[Finding]") -> str:
+def summary(found: "Sequence[DoctorFinding]") -> str:
     """Return the last line."""
     counts = Counter(finding.level.value for finding in found)
     warned = f"{counts['WARN']} warning{'' if counts['WARN'] == 1 else 's'}"
     return f"{len(found)} checks: {counts['PASS']} ok, {warned}, {counts['FAIL']} failed"
 
 
-def as_values(found: "Sequence[Finding]") -> dict[str, Any]:
+def as_values(found: "Sequence[DoctorFinding]") -> dict[str, Any]:
     """Return JSON values; failures first, then warnings."""
     counts = Counter(finding.level.value for finding in found)
     ranked = sorted(found, key=lambda finding: list(reversed(SIGNS)).index(finding.level))

@@ -12,7 +12,7 @@ from atlaspatch_core.cli.encode_slide import DONE, SOME_FAILED, check_weights
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.patch_options import GEOMETRY, TISSUE
 from atlaspatch_core.cli.values import NO_SLIDES, check_scale, project_values
-from atlaspatch_core.cli.working import work
+from atlaspatch_core.cli.working import carry_out
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.validity.outcome import Outcome, Status
 
@@ -42,7 +42,7 @@ def encode_patient(context: click.Context, verbose: bool, skip_existing: bool, *
     Exit code: 0 when every case is done, 1 when one or more failed or the table has a mistake, 2 for wrong usage.
     """
     check_scale(options)
-    work(context, run, options, skip_existing=skip_existing, verbose=verbose)
+    carry_out(context, run, options, skip_existing=skip_existing, verbose=verbose)
 
 
 def run(options: Mapping[str, Any], hooks: Hooks, *, force: bool, verbose: bool) -> int:

@@ -13,7 +13,7 @@ from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.patch_options import GEOMETRY, TISSUE
 from atlaspatch_core.cli.slides import left_out_line, slides_at_rest
 from atlaspatch_core.cli.values import check_together, project_values
-from atlaspatch_core.cli.working import work
+from atlaspatch_core.cli.working import carry_out
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.validity.outcome import Outcome, Status
 
@@ -44,7 +44,7 @@ def encode_slide(context: click.Context, verbose: bool, skip_existing: bool, **o
     check_together(options)
     if options["gpus"] and options["feature_device"]:
         raise click.UsageError("either --gpus or --feature-device")
-    work(context, run, options, skip_existing=skip_existing, verbose=verbose)
+    carry_out(context, run, options, skip_existing=skip_existing, verbose=verbose)
 
 
 def run(options: Mapping[str, Any], hooks: Hooks, *, force: bool, verbose: bool) -> int:
@@ -88,7 +88,7 @@ def outcomes_of(
 ) -> Generator[Outcome]:
     """Yield what becomes of every slide; closing this ends the work, and waits until what is being written is whole."""
     from atlaspatch_core.pipeline.processing import clash_outcomes, process
-    from atlaspatch_core.pipeline.workers.worker import Task
+    from atlaspatch_core.pipeline.workers.worker import WorkerTask
 
     yield from clash_outcomes(discovery)
     if len(devices) == 1:
@@ -98,7 +98,7 @@ def outcomes_of(
         runtime = recipe.project.runtime
         runtime = runtime.model_copy(update={"threads": share, "read_workers": min(share, runtime.readers)})
         project = recipe.project.model_copy(update={"runtime": runtime})
-        task = Task(project, tuple(stage.step for stage in recipe.stages), force=force)
+        task = WorkerTask(project, tuple(stage.step for stage in recipe.stages), force=force)
         yield from by_workers(devices, task, discovery.sources, on_patches)
 
 

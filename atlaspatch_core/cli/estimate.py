@@ -71,10 +71,10 @@ def _measure(recipe: "Recipe", count: int) -> None:
 
 def _estimated(recipe: "Recipe", hooks: Hooks) -> "tuple[Estimate, int]":
     """Return the estimate, and how many outputs failed and are not in it."""
-    from atlaspatch_core.cli.status import look
+    from atlaspatch_core.cli.status import show_status
     from atlaspatch_core.operations.estimate import estimate, measured_rates
 
-    seen = look(recipe, hooks)
+    seen = show_status(recipe, hooks)
     outputs = [*seen.outputs, *seen.cases]
     wanted = [it for it in outputs if it.state in ("missing", "stale")]
     of_runs = hooks.rates(recipe) if hooks.rates else {}

@@ -10,7 +10,7 @@ import click
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
 from atlaspatch_core.cli.types import Names
-from atlaspatch_core.cli.working import work
+from atlaspatch_core.cli.working import carry_out
 from atlaspatch_core.errors import InvalidProject, NoSlides, UnknownName
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def export(context: click.Context, verbose: bool, **options: Any) -> None:
         raise click.UsageError("either --project or --output")
     for name in ("pt", "column"):
         _check_layout(name, options)
-    work(
+    carry_out(
         context,
         run,
         {**options, "source": options["output"], "output": options["folder"]},

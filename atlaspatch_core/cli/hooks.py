@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from atlaspatch_core.validity.outcome import Outcome, Step
+from atlaspatch_core.validity.outcome import Outcome, OutputKey
 
 if TYPE_CHECKING:
-    from atlaspatch_core.operations.doctor.values import Finding
+    from atlaspatch_core.operations.doctor.values import DoctorFinding
     from atlaspatch_core.operations.rates import Rate
     from atlaspatch_core.validity.recipe import Recipe
 
@@ -18,9 +18,9 @@ class Hooks:
 
     report: Callable[[Outcome], None] | None = None
     """Called with every outcome as it comes, before it is printed."""
-    failures: Callable[["Recipe"], Mapping[Step, Mapping[str, str]]] | None = None
+    failures: Callable[["Recipe"], Mapping[OutputKey, Mapping[str, str]]] | None = None
     """Returns step to stem to the reason why the last attempt failed, as it was remembered elsewhere."""
-    rates: Callable[["Recipe"], Mapping[Step, "Rate"]] | None = None
+    rates: Callable[["Recipe"], Mapping[OutputKey, "Rate"]] | None = None
     """Returns how fast steps went in earlier runs, as it was remembered elsewhere."""
-    look_around: Callable[[], Iterable["Finding"]] | None = None
+    look_around: Callable[[], Iterable["DoctorFinding"]] | None = None
     """Returns how the outer layer is: what it needs and does not find."""

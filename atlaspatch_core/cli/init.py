@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from atlaspatch_core.cli.template import PROJECT
-from atlaspatch_core.cli.types import Slides
+from atlaspatch_core.cli.types import SlidePaths
 
 FILE_NAME = "atlaspatch.toml"
 """Equal to that of ``atlaspatch_core.config.project``, which is not imported here because it loads OpenCV."""
@@ -16,7 +16,7 @@ FILE_NAME = "atlaspatch.toml"
 @click.argument("directory", metavar="[DIR]", default=".", type=click.Path(file_okay=False, path_type=Path))
 @click.option(
     "--slides",
-    type=Slides(),
+    type=SlidePaths(),
     multiple=True,
     help="A slide, a folder of slides, or a pattern such as 'slides/**/*.svs'; may be repeated. Default: the folder "
     "slides beside the project file.",

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from atlaspatch_core.cli.declaring import EXISTING_FILE, POSITIVE, cpu_count, group, option
-from atlaspatch_core.cli.types import Checkpoint, Device, Names, Several, Slides
+from atlaspatch_core.cli.types import Checkpoint, Device, Names, Several, SlidePaths
 
 OUTPUT = option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Folder for all that is made.")
 
@@ -54,7 +54,7 @@ FINDING = group(
     OPENING,
 )
 
-SLIDES = group(click.argument("wsi_path", type=Slides(), nargs=-1, required=True), OUTPUT, FINDING)
+SLIDES = group(click.argument("wsi_path", type=SlidePaths(), nargs=-1, required=True), OUTPUT, FINDING)
 
 LOADING = group(
     option(

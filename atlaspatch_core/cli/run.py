@@ -11,10 +11,10 @@ from atlaspatch_core.cli import run_options as groups
 from atlaspatch_core.cli.devices import by_workers
 from atlaspatch_core.cli.encode_slide import DONE, SOME_FAILED, check_weights
 from atlaspatch_core.cli.hooks import Hooks
-from atlaspatch_core.cli.run_values import WITH_FEATURES, Plan, plan_of
+from atlaspatch_core.cli.run_values import WITH_FEATURES, RunPlan, plan_of
 from atlaspatch_core.cli.scripts import ScriptCommand
 from atlaspatch_core.cli.slides import left_out_line, slides_at_rest
-from atlaspatch_core.cli.working import work
+from atlaspatch_core.cli.working import carry_out
 from atlaspatch_core.validity.outcome import Outcome, Status
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def run_command(context: click.Context, verbose: bool, skip_existing: bool, **op
     """
     typed = click.core.ParameterSource.COMMANDLINE
     given = [name for name in options if context.get_parameter_source(name) is typed]
-    work(context, run, {**options, "given": given}, skip_existing=skip_existing, verbose=verbose)
+    carry_out(context, run, {**options, "given": given}, skip_existing=skip_existing, verbose=verbose)
 
 
 def run(options: Mapping[str, Any], hooks: Hooks, *, force: bool, verbose: bool) -> int:
@@ -97,7 +97,7 @@ def run(options: Mapping[str, Any], hooks: Hooks, *, force: bool, verbose: bool)
     return DONE if exported and not failed else SOME_FAILED
 
 
-def stop_at_failure(display: "Display", outcome: Outcome, plan: Plan) -> None:
+def stop_at_failure(display: "Display", outcome: Outcome, plan: RunPlan) -> None:
     """Raise FirstFailure once all that can be said of a failed slide was said."""
     of_slide = display.outcomes[outcome.stem]
     failed = any(step.status is Status.FAILED for step in of_slide)
@@ -108,7 +108,7 @@ def stop_at_failure(display: "Display", outcome: Outcome, plan: Plan) -> None:
 
 def outcomes_of(
     discovery: "Discovery",
-    plan: Plan,
+    plan: RunPlan,
     options: Mapping[str, Any],
     on_patches: Callable[[str, int, int], None],
     *,
@@ -116,12 +116,12 @@ def outcomes_of(
 ) -> Generator[Outcome]:
     """Yield what becomes of every slide; closing this ends the work, and waits until what is being written is whole."""
     from atlaspatch_core.pipeline.processing import clash_outcomes, process
-    from atlaspatch_core.pipeline.workers.worker import Task
+    from atlaspatch_core.pipeline.workers.worker import WorkerTask
 
     yield from clash_outcomes(discovery)
     with slides_at_hand(discovery.sources, plan, options, force=force) as (sources, release):
         if len(plan.devices) > 1:
-            settings = Task(plan.recipe.project, plan.steps, plan.settled, force)
+            settings = WorkerTask(plan.recipe.project, plan.steps, plan.settled, force)
             yield from by_workers(plan.devices, settings, sources, on_patches, release)
         else:
             in_turn = released(sources, release)
@@ -131,7 +131,7 @@ def outcomes_of(
 
 @contextmanager
 def slides_at_hand(
-    sources: Iterable["SlideSource"], plan: Plan, options: Mapping[str, Any], *, force: bool
+    sources: Iterable["SlideSource"], plan: RunPlan, options: Mapping[str, Any], *, force: bool
 ) -> Iterator[tuple[Iterable["SlideSource"], Release]]:
     """Give the slides, copied ahead where there is a cache, and what is to be called when one is read no more."""
     cache: Path | None = options["wsi_cache"]
@@ -153,7 +153,7 @@ def released(sources: Iterable["SlideSource"], release: Release) -> Iterator["Sl
         release(source.stem)
 
 
-def up_to_date(plan: Plan, stems: list[str]) -> set[str]:
+def up_to_date(plan: RunPlan, stems: list[str]) -> set[str]:
     """Return the slides whose outputs are all valid, as far as their records say: their pixels will not be read."""
     from atlaspatch_core.validity.states import State, stored_in_files, validities
 
@@ -161,7 +161,7 @@ def up_to_date(plan: Plan, stems: list[str]) -> set[str]:
     return set(stems) - {validity.stem for validity in found if validity.state is not State.FRESH}
 
 
-def export(options: Mapping[str, Any], plan: Plan, display: "Display") -> bool:
+def export(options: Mapping[str, Any], plan: RunPlan, display: "Display") -> bool:
     """Write what was made under TRIDENT's names, say what could not be, and return whether all could."""
     from atlaspatch_core.errors import NoSlides
     from atlaspatch_core.interop.export import Choice, Target, export_selected, find_layout, select_folder

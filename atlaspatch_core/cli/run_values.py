@@ -13,7 +13,7 @@ from atlaspatch_core.cli.values import slide_values
 from atlaspatch_core.errors import AtlasPatchError, RemoteCodeNotAllowed
 
 if TYPE_CHECKING:
-    from atlaspatch_core.validity.outcome import Step
+    from atlaspatch_core.validity.outcome import OutputKey
     from atlaspatch_core.validity.recipe import Recipe
 
 SEGMENTERS = {"otsu": "otsu_tiled", "otsu_whole": "otsu"}
@@ -35,18 +35,18 @@ class Coords:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RunPlan:
     """What is to be done with every slide."""
 
     recipe: "Recipe"
-    steps: tuple["Step", ...]
-    settled: tuple["Step", ...]
+    steps: tuple["OutputKey", ...]
+    settled: tuple["OutputKey", ...]
     """Steps whose outputs are taken as they lie: those before the stage that was asked for."""
     devices: tuple[str, ...]
     """One worker for each."""
 
 
-def plan_of(options: Mapping[str, Any], given: Collection[str]) -> Plan:
+def plan_of(options: Mapping[str, Any], given: Collection[str]) -> RunPlan:
     """Return what the options ask for; ``given`` are the names of those that the user typed.
 
     Raises click.UsageError for values that do not go together.
@@ -62,10 +62,10 @@ def plan_of(options: Mapping[str, Any], given: Collection[str]) -> Plan:
         raise click.UsageError(f"{error}, or add --allow-remote-code with its name") from error
     except AtlasPatchError as error:
         raise click.UsageError(str(error)) from error
-    return Plan(recipe, *steps_of(recipe, options["task"]), devices)
+    return RunPlan(recipe, *steps_of(recipe, options["task"]), devices)
 
 
-def steps_of(recipe: "Recipe", task: str) -> tuple[tuple["Step", ...], tuple["Step", ...]]:
+def steps_of(recipe: "Recipe", task: str) -> tuple[tuple["OutputKey", ...], tuple["OutputKey", ...]]:
     """Return the steps of a task, with all they need, and those among them that are taken as they lie."""
     last = {"seg": 2, "coords": 3}.get(task, len(recipe.stages))
     steps = tuple(stage.step for stage in recipe.stages[:last])
@@ -125,13 +125,13 @@ def _holds_coords(folder: Path) -> bool:
 
 def _is_ours(folder: Path, output: Path) -> bool:
     """Tell whether coords lie where this package laid them: in the job's own folder, each with its fingerprint."""
-    from atlaspatch_core.storage.hdf5 import COORDS, read_kept
+    from atlaspatch_core.storage.hdf5 import COORDS, read_stored_results
 
     if folder.resolve().parent != output.resolve():
         return False
     files = sorted((folder / "patches").glob("*.h5"))
     try:
-        kept = read_kept(files[0]) if files else {}
+        kept = read_stored_results(files[0]) if files else {}
     except AtlasPatchError:
         return False
     return COORDS in kept and kept[COORDS].fingerprint is not None

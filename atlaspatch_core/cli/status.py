@@ -16,7 +16,7 @@ from atlaspatch_core.cli.status_text import COLUMNS, as_table, as_text, of_cases
 from atlaspatch_core.errors import AtlasPatchError
 
 if TYPE_CHECKING:
-    from atlaspatch_core.operations.tracking.project_status import Failures, Overview
+    from atlaspatch_core.operations.tracking.project_status import Failures, ProjectStatus
     from atlaspatch_core.pipeline.patients.manifest import Manifest
     from atlaspatch_core.validity.recipe import Recipe
     from atlaspatch_core.validity.states import Validity
@@ -64,7 +64,7 @@ def status(
     hooks = context.obj if isinstance(context.obj, Hooks) else Hooks()
     if folder and (folder / PROJECT_FILE).is_file():
         folder, project_file = None, folder / PROJECT_FILE
-    seen = look_at_folder(folder, hooks) if folder else look(recipe_of_file(project_file), hooks)
+    seen = look_at_folder(folder, hooks) if folder else show_status(recipe_of_file(project_file), hooks)
     every = [*seen.outputs, *seen.cases]
     if as_json:
         click.echo(json.dumps([dict(zip(COLUMNS, row, strict=True)) for row in rows(every)], indent=1))
@@ -88,12 +88,12 @@ def _folder(context: click.Context, output_dir: Path | None, output: Path | None
     return folder
 
 
-def look(recipe: "Recipe", hooks: Hooks) -> "Overview":
+def show_status(recipe: "Recipe", hooks: Hooks) -> "ProjectStatus":
     """Return the state of every output of the slides that lie in the project's folders, and of its cases."""
-    from atlaspatch_core.operations.tracking.project_status import overview
+    from atlaspatch_core.operations.tracking.project_status import project_status
 
     failures = hooks.failures(recipe) if hooks.failures else {}
-    seen = overview(recipe, slides_of(recipe.project), failures)
+    seen = project_status(recipe, slides_of(recipe.project), failures)
     return replace(seen, cases=_cases(recipe, _table(recipe), seen.outputs, failures))
 
 
@@ -113,7 +113,7 @@ def _cases(
     recipe: "Recipe", manifest: "Manifest | None", outputs: "Sequence[Validity]", failures: "Failures"
 ) -> "tuple[Validity, ...]":
     """Return the states of the cases."""
-    from atlaspatch_core.pipeline.patients.validity import CaseJudge, cases_in_files
+    from atlaspatch_core.pipeline.patients.validity import CaseStalenessChecker, cases_in_files
     from atlaspatch_core.validity.states import stored_in_files
 
     if not recipe.cases or manifest is None:
@@ -121,29 +121,29 @@ def _cases(
     stored = replace(cases_in_files(recipe), failed=failures)
     states = {(it.stem, it.step): it for it in outputs}
     empty = stored_in_files(recipe).without_patches
-    return tuple(it.validity for it in CaseJudge(recipe, manifest, stored, states, empty).states())
+    return tuple(it.validity for it in CaseStalenessChecker(recipe, manifest, stored, states, empty).states())
 
 
-def look_at_folder(folder: Path, hooks: Hooks) -> "Overview":
+def look_at_folder(folder: Path, hooks: Hooks) -> "ProjectStatus":
     """Return the state of every output that the runs of a folder asked for, be the slides still there or not.
 
     Cases of a table that is gone are left out, which is told on stderr.
     Raises click.UsageError where no run is recorded, or what it names cannot be used any more.
     """
-    from atlaspatch_core.operations.tracking.project_status import overview
-    from atlaspatch_core.operations.tracking.remembered_project import remember
+    from atlaspatch_core.operations.tracking.project_status import project_status
+    from atlaspatch_core.operations.tracking.remembered_project import remembered_project
     from atlaspatch_core.pipeline.patients.manifest import joined
     from atlaspatch_core.validity.recipe import make_recipe
 
     try:
-        memory = remember(folder)
+        memory = remembered_project(folder)
         recipe = make_recipe(memory.project)
     except AtlasPatchError as error:
         raise click.UsageError(str(error)) from error
     failures = hooks.failures(recipe) if hooks.failures else {}
     tables = _tables(memory.tables)
     found = memory.find_slides(lambda path: tuple(tables[path].slides.values()) if path in tables else ())
-    seen = overview(recipe, found, failures, recorded=True)
+    seen = project_status(recipe, found, failures, recorded=True)
     cases = joined(list(tables.values()), found.sources) if tables else None
     return replace(seen, cases=_cases(recipe, cases, seen.outputs, failures))
 
@@ -161,7 +161,7 @@ def _tables(paths: "Sequence[Path]") -> "dict[Path, Manifest]":
     return tables
 
 
-def write_page(seen: "Overview", page: Path) -> str:
+def write_page(seen: "ProjectStatus", page: Path) -> str:
     """Write the page and return what to say of it. Raises click.ClickException where it cannot be written."""
     from atlaspatch_core.operations.report.status_page import write_status_page
 

@@ -11,7 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from atlaspatch_core.operations.tracking.runs import RunFile
-    from atlaspatch_core.validity.outcome import Step
+    from atlaspatch_core.validity.outcome import OutputKey
     from atlaspatch_core.validity.states import Validity
 
 COLUMNS = ("slide", "output", "state", "why")
@@ -31,12 +31,12 @@ def as_table(found: "Sequence[Validity]") -> str:
     return stream.getvalue()
 
 
-def of_cases(found: "Sequence[Validity]", steps: "Sequence[Step]", *, show_all: bool) -> list[str]:
+def of_cases(found: "Sequence[Validity]", steps: "Sequence[OutputKey]", *, show_all: bool) -> list[str]:
     """Return the same of cases; nothing where a project has none."""
     return ["", as_text(found, steps, show_all=show_all, what="case")] if found else []
 
 
-def as_text(found: "Sequence[Validity]", steps: "Sequence[Step]", *, show_all: bool, what: str = "slide") -> str:
+def as_text(found: "Sequence[Validity]", steps: "Sequence[OutputKey]", *, show_all: bool, what: str = "slide") -> str:
     """Return a matrix of slides × outputs, the reasons below each slide, and the totals."""
     slides = [(stem, list(of_slide)) for stem, of_slide in groupby(found, lambda it: it.stem)]
     shown = [(stem, states) for stem, states in slides if show_all or any(it.state != "fresh" for it in states)]
@@ -57,12 +57,14 @@ def _line(first: str, cells: Sequence[tuple[str, str | None]], heads: Sequence[s
     return "  ".join([first.ljust(width), *padded])
 
 
-def totals(found: "Sequence[Validity]", steps: "Sequence[Step]") -> list[str]:
+def totals(found: "Sequence[Validity]", steps: "Sequence[OutputKey]") -> list[str]:
     """Return a line per output with the number of slides in each state."""
     counts = Counter((it.step, it.state.value) for it in found)
     width = max(len(str(step)) for step in steps)
-    told = {step: ", ".join(f"{counts[step, name]} {name}" for name in COLOURS if counts[step, name]) for step in steps}
-    return [f"{str(step).ljust(width)}  {text or 'none'}" for step, text in told.items()]
+    summary_lines = {
+        step: ", ".join(f"{counts[step, name]} {name}" for name in COLOURS if counts[step, name]) for step in steps
+    }
+    return [f"{str(step).ljust(width)}  {text or 'none'}" for step, text in summary_lines.items()]
 
 
 def _sum(what: str, slides: int, shown: int | None) -> str:
@@ -74,12 +76,12 @@ def _sum(what: str, slides: int, shown: int | None) -> str:
 
 def run_lines(runs: "Sequence[RunFile]") -> Iterator[str]:
     """Yield a line for each run that lives, and for the last one."""
-    from atlaspatch_core.operations.tracking.summary import told
+    from atlaspatch_core.operations.tracking.summary import summary_lines
 
     for run in runs:
         it = run.values
         when = f"started {it.get('started_at')}" + (f", ended {it['finished_at']}" if it.get("finished_at") else "")
         why = f" ({it['error']})" if it.get("error") else ""
-        slides = told(it.get("slides") or {})
-        cases = f"; cases: {told(it['cases'])}" if it.get("cases") else ""
+        slides = summary_lines(it.get("slides") or {})
+        cases = f"; cases: {summary_lines(it['cases'])}" if it.get("cases") else ""
         yield f"run {run.run_id} ({it.get('tool')}) {run.status}{why}: {when}; slides: {slides}{cases}"

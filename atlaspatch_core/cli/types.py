@@ -42,7 +42,7 @@ class Several(click.ParamType):
         return words
 
 
-class Slides(click.Path):
+class SlidePaths(click.Path):
     """A file or folder that exists, or a pattern with ``*``, ``?`` or ``[`` that is not looked at yet."""
 
     name = "path"

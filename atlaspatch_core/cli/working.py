@@ -13,7 +13,7 @@ from atlaspatch_core.operations.tracking.signals import Terminated, termination_
 INTERRUPTED = 130
 
 
-def work(
+def carry_out(
     context: click.Context,
     run: Callable[..., int],
     options: Mapping[str, Any],

@@ -13,7 +13,7 @@ from typing import Self
 
 from atlaspatch_core.config.sections import Slides
 from atlaspatch_core.discovery.find import Discovery, SlideSource, open_source
-from atlaspatch_core.discovery.stability import SECONDS_AT_REST, at_rest, last_change
+from atlaspatch_core.discovery.stability import SECONDS_UNCHANGED, is_stable, last_change
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.slides.content_hash import file_signature
 from atlaspatch_core.storage.store import Store
@@ -22,7 +22,7 @@ LARGEST_SKEW = 600.0
 """Seconds by which the clock of a file server may be behind ours."""
 
 
-class Fate(StrEnum):
+class ArrivalStatus(StrEnum):
     """What is to be done about a slide that came or changed."""
 
     READY = "ready"
@@ -40,7 +40,7 @@ class Arrival:
     """One slide that was looked at."""
 
     stem: str
-    fate: Fate
+    fate: ArrivalStatus
     changed_at: float
     """When a file of the slide, or the table of mpp, last changed, seconds since 1970."""
     why: str = ""
@@ -50,7 +50,7 @@ class Arrival:
 
 
 @dataclass(frozen=True, slots=True)
-class Cursor:
+class ArrivalCursor:
     """Up to where the folders were looked through; seconds since 1970."""
 
     settled: float = 0.0
@@ -77,7 +77,7 @@ class Cursor:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class ArrivalState:
     """What is already known, by stem."""
 
     slides: Collection[str]
@@ -91,26 +91,26 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class FolderScan:
     """What one look found."""
 
     arrivals: tuple[Arrival, ...]
-    cursor: Cursor
+    cursor: ArrivalCursor
     """Where the next look begins."""
 
-    def of(self, fate: Fate) -> tuple[Arrival, ...]:
+    def of(self, fate: ArrivalStatus) -> tuple[Arrival, ...]:
         """Return the slides of one fate."""
         return tuple(arrival for arrival in self.arrivals if arrival.fate is fate)
 
 
 @dataclass(slots=True)
-class Looker:
+class SlideInspector:
     """Looks at slides one by one. Raises nothing for a slide: what is wrong with it is its fate."""
 
     store: Store
-    known: Known
+    known: ArrivalState
     now: Callable[[], float]
-    seconds_at_rest: float = SECONDS_AT_REST
+    seconds_at_rest: float = SECONDS_UNCHANGED
     table_changed_at: float = 0.0
     """When the table of mpp last changed."""
     slides: Slides = field(default_factory=Slides)
@@ -123,11 +123,11 @@ class Looker:
             changed_at = max(last_change(source.path), self.table_changed_at)
             if self._is_old(source.stem, changed_at, settled):
                 return None
-            if not at_rest(changed_at, self.now(), self.seconds_at_rest) or self._is_running(source.stem):
-                return Arrival(source.stem, Fate.WAITING, changed_at)
+            if not is_stable(changed_at, self.now(), self.seconds_at_rest) or self._is_running(source.stem):
+                return Arrival(source.stem, ArrivalStatus.WAITING, changed_at)
             return self._compare(source, changed_at, version_of(source))
         except OSError:  # it went away while it was looked at
-            return Arrival(source.stem, Fate.WAITING, self.now())
+            return Arrival(source.stem, ArrivalStatus.WAITING, self.now())
 
     def _is_old(self, stem: str, changed_at: float, settled: float) -> bool:
         return stem in self.known.slides and changed_at <= settled and stem not in self.known.again
@@ -143,9 +143,9 @@ class Looker:
         if source.stem in self.known.slides:
             refused = self.known.refused(source.stem)
             if version == (self._recorded(source.stem) if refused is None else refused):
-                return Arrival(source.stem, Fate.KNOWN, changed_at, version=version)
+                return Arrival(source.stem, ArrivalStatus.KNOWN, changed_at, version=version)
         why = why_not(source, self.slides)
-        return Arrival(source.stem, Fate.REFUSED if why else Fate.READY, changed_at, why, version)
+        return Arrival(source.stem, ArrivalStatus.REFUSED if why else ArrivalStatus.READY, changed_at, why, version)
 
     def _recorded(self, stem: str) -> str:
         try:
@@ -174,10 +174,10 @@ class Budget:
     def take(self, arrival: Arrival) -> None:
         """Keep what was found."""
         self.arrivals.append(arrival)
-        self.ready += arrival.fate is Fate.READY
+        self.ready += arrival.fate is ArrivalStatus.READY
 
 
-def look_through(found: Discovery, looker: Looker, cursor: Cursor, budget: Budget) -> Look:
+def scan_arrivals(found: Discovery, looker: SlideInspector, cursor: ArrivalCursor, budget: Budget) -> FolderScan:
     """Look at new slides, then at known ones where the last look ended, until the budget is spent.
 
     What is left out is found by the next look.
@@ -187,37 +187,39 @@ def look_through(found: Discovery, looker: Looker, cursor: Cursor, budget: Budge
         if source.stem in known:
             continue
         if budget.spent:
-            return Look(tuple(budget.arrivals), cursor)
+            return FolderScan(tuple(budget.arrivals), cursor)
         if arrival := looker.look(source):
             budget.take(arrival)
     sources = [source for source in found.sources if source.stem in known and str(source.path) > cursor.after]
     return _compare_known(sources, looker, cursor, budget)
 
 
-def _compare_known(sources: Sequence[SlideSource], looker: Looker, cursor: Cursor, budget: Budget) -> Look:
+def _compare_known(
+    sources: Sequence[SlideSource], looker: SlideInspector, cursor: ArrivalCursor, budget: Budget
+) -> FolderScan:
     cursor, after = cursor if cursor.started else replace(cursor, started=looker.now()), cursor.after
     for source in sources:
         if budget.spent:
-            return Look(tuple(budget.arrivals), replace(cursor, after=after))
+            return FolderScan(tuple(budget.arrivals), replace(cursor, after=after))
         if arrival := looker.look(source, cursor.settled):
             budget.take(arrival)
             cursor = _hold(cursor, arrival)
         after = str(source.path)
-    return Look(tuple(budget.arrivals), _settle(cursor, looker.seconds_at_rest))
+    return FolderScan(tuple(budget.arrivals), _settle(cursor, looker.seconds_at_rest))
 
 
-def _hold(cursor: Cursor, arrival: Arrival) -> Cursor:
+def _hold(cursor: ArrivalCursor, arrival: Arrival) -> ArrivalCursor:
     """Keep a slide that waits from being taken for settled."""
-    if arrival.fate is not Fate.WAITING or 0 < cursor.held <= arrival.changed_at:
+    if arrival.fate is not ArrivalStatus.WAITING or 0 < cursor.held <= arrival.changed_at:
         return cursor
     return replace(cursor, held=arrival.changed_at)
 
 
-def _settle(cursor: Cursor, seconds_at_rest: float) -> Cursor:
+def _settle(cursor: ArrivalCursor, seconds_at_rest: float) -> ArrivalCursor:
     """Return the cursor after a look through everything."""
     safe = cursor.started - seconds_at_rest - LARGEST_SKEW
     before_held = cursor.held - 1 if cursor.held else safe
-    return Cursor(settled=max(cursor.settled, min(safe, before_held)))
+    return ArrivalCursor(settled=max(cursor.settled, min(safe, before_held)))
 
 
 def version_of(source: SlideSource) -> str:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.config.sections import Slides
-from atlaspatch_core.discovery.search import KNOWN_SUFFIXES, Found, LeftOut, Search, pattern_of, search
+from atlaspatch_core.discovery.search import KNOWN_SUFFIXES, FolderContents, LeftOut, Search, pattern_of, search
 from atlaspatch_core.discovery.slide_tables import (
     ListedSlide,
     check_twice,
@@ -129,17 +129,17 @@ def discover(
     files: dict[str, Path] = {}
     left_out: dict[Path, LeftOut] = {}
     for one in (one for path in paths for one in found_at(path, how)):
-        if isinstance(one, Found):
+        if isinstance(one, FolderContents):
             files.setdefault(one.real, one.path)
         else:
             left_out.setdefault(one.path, one)
     if not files:
         unseen = any(left.is_folder for left in left_out.values())
         raise (UnseenSlides if unseen else NoSlides)(nothing_found(paths, how, tuple(left_out.values())))
-    return gather(slides_by_stem(files.values()), left_out.values(), mpp_by_stem)
+    return gather_sources(slides_by_stem(files.values()), left_out.values(), mpp_by_stem)
 
 
-def found_at(path: Path, how: Search) -> Iterator[Found | LeftOut]:
+def found_at(path: Path, how: Search) -> Iterator[FolderContents | LeftOut]:
     """Yield the file, or the slides of the folder or the pattern. Raises NoSlides when there is no such path."""
     if pattern := pattern_of(path):
         deep = how.depth is None
@@ -150,12 +150,12 @@ def found_at(path: Path, how: Search) -> Iterator[Found | LeftOut]:
     elif path.is_dir():
         yield from search(path, how)
     elif path.exists():
-        yield Found(path, str(path.parent.resolve() / path.name))
+        yield FolderContents(path, str(path.parent.resolve() / path.name))
     else:
         raise NoSlides(f"{path}: no such file or folder; check the path")
 
 
-def gather(
+def gather_sources(
     by_stem: Mapping[str, Sequence[tuple[Path, ...]]],
     left_out: Iterable[LeftOut] = (),
     mpp_by_stem: Mapping[str, float] = MappingProxyType({}),
@@ -205,7 +205,7 @@ def find_listed(table: Path, folders: Sequence[Path], mpp_by_stem: Mapping[str, 
     for path, *others in (ways for slides in by_stem.values() for ways in slides):
         for other in others:
             check_twice(table, listed[path], listed[other])
-    return gather(by_stem, left_out, mpp_by_stem, listed)
+    return gather_sources(by_stem, left_out, mpp_by_stem, listed)
 
 
 def nothing_found(paths: Sequence[Path], how: Search, left_out: Sequence[LeftOut]) -> str:

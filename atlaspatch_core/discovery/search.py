@@ -15,7 +15,7 @@ KNOWN_SUFFIXES = tuple(dict.fromkeys((*SUFFIXES, ZARR)))
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FolderContents:
     """A slide, not looked at."""
 
     path: Path
@@ -64,14 +64,14 @@ class Search:
         return name.lower().endswith(self.suffixes)
 
 
-def search(folder: Path, how: Search) -> Iterator[Found | LeftOut]:
+def search(folder: Path, how: Search) -> Iterator[FolderContents | LeftOut]:
     """Yield the slides of a folder and of those below it, in no particular order; each folder once, whatever links say.
 
     A folder that is one slide itself is that slide, and is not looked through.
     """
     real = str(folder.resolve())
     if real.lower().endswith(ZARR):
-        yield Found(with_name(folder, real), real)
+        yield FolderContents(with_name(folder, real), real)
         return
     visited, waiting = set(how.excluded) - {real}, [(folder, real, 0)]
     while waiting:
@@ -130,7 +130,7 @@ def leads_somewhere(entry: os.DirEntry[str]) -> bool:
     return True
 
 
-def folder_of_instances(here: Path, real: str, listing: Listing, how: Search) -> Found | None:
+def folder_of_instances(here: Path, real: str, listing: Listing, how: Search) -> FolderContents | None:
     """Return the folder as a slide where it holds several DICOM instances of one series, no folder, no other slide."""
     dicom = [name for name in listing.files if is_dicom_name(name)]
     if len(dicom) < 2 or listing.folders or not any(map(how.takes, dicom)):
@@ -138,10 +138,10 @@ def folder_of_instances(here: Path, real: str, listing: Listing, how: Search) ->
     if any(name.lower().endswith(KNOWN_SUFFIXES) and not is_dicom_name(name) for name in listing.files):
         return None
     slides = slides_among(here, dicom)
-    return Found(with_name(here, real), real, slides[0]) if len(slides) == 1 else None
+    return FolderContents(with_name(here, real), real, slides[0]) if len(slides) == 1 else None
 
 
-def slides_in(here: Path, real: str, listing: Listing, how: Search) -> Iterator[Found | LeftOut]:
+def slides_in(here: Path, real: str, listing: Listing, how: Search) -> Iterator[FolderContents | LeftOut]:
     """Yield the slides that lie directly in a folder; those of several DICOM files are named by the first."""
     dicom = [name for name in listing.files if is_dicom_name(name)]
     slides = slides_among(here, dicom) if any(map(how.takes, dicom)) else ()
@@ -150,7 +150,7 @@ def slides_in(here: Path, real: str, listing: Listing, how: Search) -> Iterator[
     files = [name for name in listing.files if not is_dicom_name(name) and name not in data]
     for name in (*files, *stores, *(names[0] for names in slides)):
         if how.takes(name):
-            yield Found(here / name, f"{real}/{name}")
+            yield FolderContents(here / name, f"{real}/{name}")
     for name in filter(how.takes, listing.dangling):
         yield LeftOut(here / name, f"{here / name} is a link that leads to nothing; put back its target, or delete it")
 
@@ -181,7 +181,7 @@ class Pattern:
         """How many folders to go down."""
         return None if "**" in self.parts else len(self.parts)
 
-    def fits(self, one: Found | LeftOut, deep: bool) -> bool:
+    def fits(self, one: FolderContents | LeftOut, deep: bool) -> bool:
         """Say whether a slide, or a folder that it lies in (at any depth if ``deep``), is what the pattern means.
 
         A folder that was left out may hold such slides, whatever it is called.
@@ -191,7 +191,7 @@ class Pattern:
         parts = one.path.relative_to(self.base).parts if one.path.is_relative_to(self.base) else ()
         shortest = 0 if deep else max(0, len(parts) - 1)
         folders = (parts[:length] for length in range(shortest, len(parts)))
-        files = ((*parts, name) for name in one.instances) if isinstance(one, Found) else ()
+        files = ((*parts, name) for name in one.instances) if isinstance(one, FolderContents) else ()
         return any(fits(candidate, self.parts) for candidate in (parts, *folders, *files))
 
 

@@ -9,7 +9,7 @@ from atlaspatch_core.discovery.find import Discovery, SlideSource
 from atlaspatch_core.discovery.search import LeftOut
 from atlaspatch_core.slides.files import slide_files
 
-SECONDS_AT_REST = 30.0
+SECONDS_UNCHANGED = 30.0
 """A file that changed later than this is still being copied, to somebody who can come back."""
 SECONDS_RECENT = 5.0
 """A file that changed later than this is looked at twice by somebody who cannot."""
@@ -25,7 +25,7 @@ def last_change(path: Path) -> float:
     return max((max(state.st_mtime, state.st_ctime) for state in states), default=path.stat().st_mtime)
 
 
-def at_rest(changed_at: float, now: float, seconds: float = SECONDS_AT_REST) -> bool:
+def is_stable(changed_at: float, now: float, seconds: float = SECONDS_UNCHANGED) -> bool:
     """Tell whether a change is long enough ago; a clock that is more than a day ahead is taken for wrong."""
     return now - changed_at >= seconds or now - changed_at < -DAY
 
@@ -49,7 +49,7 @@ def leave_copies(found: Discovery, wait: Callable[[float], None] = time.sleep) -
 def is_recent(source: SlideSource) -> bool:
     """Tell whether a slide changed in the last 5 s; one that cannot be looked at is not."""
     try:
-        return not at_rest(last_change(source.path), time.time(), SECONDS_RECENT)
+        return not is_stable(last_change(source.path), time.time(), SECONDS_RECENT)
     except OSError:
         return False
 

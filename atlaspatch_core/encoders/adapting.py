@@ -36,7 +36,7 @@ class Without:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ModelPart:
     """Takes one network out of a checkpoint of several."""
 
     prefix: str

@@ -8,7 +8,7 @@ from pathlib import Path
 from atlaspatch_core.layouts.names import GeometryName
 
 
-class Layout(StrEnum):
+class FolderLayout(StrEnum):
     """Whose way of laying out results it is."""
 
     TRIDENT = "TRIDENT"
@@ -57,10 +57,10 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ResultFolder:
     """A folder of results."""
 
-    layout: Layout
+    layout: FolderLayout
     folder: Path
     groups: tuple[Group, ...]
     outlines: Mapping[str, Path] = field(default_factory=dict)

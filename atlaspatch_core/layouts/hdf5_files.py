@@ -27,7 +27,7 @@ def opened(path: Path) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class ResultDataset:
     """One array in a file of others."""
 
     holds: Holds
@@ -35,14 +35,14 @@ class Result:
     dataset: str
 
 
-def results_in(file: Any, listed: ResultFile) -> Iterator[Result]:
+def results_in(file: Any, listed: ResultFile) -> Iterator[ResultDataset]:
     """Yield the features and embeddings of a file; half-written ones (``__tmp_``) are left out."""
     if listed.holds in (Holds.FEATURES, Holds.EMBEDDING):
-        yield Result(listed.holds, listed.encoder, "features")
+        yield ResultDataset(listed.holds, listed.encoder, "features")
     for folder, holds in PARTS.items() if listed.holds is Holds.ALL else ():
         for name in file[folder] if isinstance(file.get(folder), h5py.Group) else ():
             if not name.startswith("__tmp_"):
-                yield Result(holds, name, f"{folder}/{name}")
+                yield ResultDataset(holds, name, f"{folder}/{name}")
 
 
 def corners_of(file: Any) -> NDArray[np.int64]:
@@ -58,7 +58,7 @@ def corners_of(file: Any) -> NDArray[np.int64]:
 
 
 @dataclass(frozen=True, slots=True)
-class Stated:
+class StatedGeometry:
     """What a file says of the geometry of its patches; None where it says nothing, or no number."""
 
     patch_size: float | None = None
@@ -83,10 +83,10 @@ class Stated:
         return int(self.level0_width), int(self.level0_height)
 
 
-NUMBERS = tuple(name for name in Stated.__dataclass_fields__ if name != "name")
+NUMBERS = tuple(name for name in StatedGeometry.__dataclass_fields__ if name != "name")
 
 
-def stated_in(file: Any) -> Stated:
+def stated_in(file: Any) -> StatedGeometry:
     """Return what the attributes of the file and of its coords say, whatever number type they have."""
     attributes = dict(file.attrs)
     for name in ("coords", "features"):
@@ -95,11 +95,11 @@ def stated_in(file: Any) -> Stated:
     return stated(attributes)
 
 
-def stated(attributes: Mapping[str, Any]) -> Stated:
+def stated(attributes: Mapping[str, Any]) -> StatedGeometry:
     """Return what attributes say."""
     name = attributes.get("name", "")
     numbers = {key: _number(attributes.get(key)) for key in NUMBERS}
-    return Stated(**numbers, name=name.decode() if isinstance(name, bytes) else str(name))
+    return StatedGeometry(**numbers, name=name.decode() if isinstance(name, bytes) else str(name))
 
 
 def _number(value: Any) -> float | None:

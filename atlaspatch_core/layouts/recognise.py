@@ -5,7 +5,7 @@ from itertools import islice
 from pathlib import Path
 
 from atlaspatch_core.errors import UnknownLayout
-from atlaspatch_core.layouts.found import Found, Group, Holds, Layout, ResultFile
+from atlaspatch_core.layouts.found import FolderLayout, Group, Holds, ResultFile, ResultFolder
 from atlaspatch_core.layouts.hdf5_files import CANNOT, opened
 from atlaspatch_core.layouts.names import GeometryName
 from atlaspatch_core.storage.store import Store
@@ -16,7 +16,7 @@ FEATURES, PATCH_FEATURES, EMBEDDINGS = "features_", "patch_features_", "slide_fe
 H5_FILES, PT_FILES = "h5_files", "pt_files"
 
 
-def recognise(folder: Path) -> Found:
+def recognise(folder: Path) -> ResultFolder:
     """Return what lies in a folder of results.
 
     A folder of one geometry, such as ``20x_256px_0px_overlap``, will do as well as the one that holds it.
@@ -34,25 +34,25 @@ def recognise(folder: Path) -> Found:
         )
     groups = tuple(group for group in _groups(layout, folder, folders) if group.files)
     home = folder.parent if GeometryName.parse(folder.name) else folder
-    return Found(layout, folder, groups, {it.stem: it for it in _listed(home / "contours_geojson", ".geojson")})
+    return ResultFolder(layout, folder, groups, {it.stem: it for it in _listed(home / "contours_geojson", ".geojson")})
 
 
-def _layout(folder: Path, folders: list[Path]) -> Layout | None:
+def _layout(folder: Path, folders: list[Path]) -> FolderLayout | None:
     """Return whose folder it is: by what its files hold, else by what its parts are called."""
     inside = [folder, *folders]
     made = _by_content(path for child in inside for path in islice(_listed(child / "patches", ".h5"), LOOKED_AT))
-    if made == Layout.OURS or (
+    if made == FolderLayout.OURS or (
         made is None and (folder / "slides").is_dir() and any(_listed(folder / "slides", ".json"))
     ):
-        return Layout.OURS
-    if made == Layout.CLAM:
-        return Layout.CLAM
+        return FolderLayout.OURS
+    if made == FolderLayout.CLAM:
+        return FolderLayout.CLAM
     if any(GeometryName.parse(child.name) and _is_geometry(child) for child in inside) or _has_runs(folder):
-        return Layout.TRIDENT
+        return FolderLayout.TRIDENT
     clam = any(map(_has_clam_features, inside)) or any(folder.glob("process_list*.csv"))
     if clam:
-        return Layout.CLAM
-    return Layout.ATLASPATCH if made or any(_listed(folder / "patches", ".h5")) else None
+        return FolderLayout.CLAM
+    return FolderLayout.ATLASPATCH if made or any(_listed(folder / "patches", ".h5")) else None
 
 
 def _is_geometry(folder: Path) -> bool:
@@ -68,25 +68,25 @@ def _has_runs(folder: Path) -> bool:
     return (folder / "_config_segmentation.json").exists() or (folder / "wsi_states").is_dir()
 
 
-def _by_content(paths: Iterable[Path]) -> Layout | None:
+def _by_content(paths: Iterable[Path]) -> FolderLayout | None:
     """Return who wrote the first file that tells; TRIDENT's are told by their folders instead."""
     for path in islice(paths, LOOKED_AT):
         try:
             with opened(path) as file:
                 coords = file["coords"]
                 if "fingerprint" in coords.attrs:
-                    return Layout.OURS
+                    return FolderLayout.OURS
                 if "passports" in file or "passport_version" in file.attrs or coords.shape[-1] == 5:
-                    return Layout.ATLASPATCH
+                    return FolderLayout.ATLASPATCH
                 if "patch_level" in coords.attrs:
-                    return Layout.CLAM
+                    return FolderLayout.CLAM
         except CANNOT:
             continue
     return None
 
 
-def _groups(layout: Layout, folder: Path, folders: list[Path]) -> Iterator[Group]:
-    if layout is Layout.CLAM:
+def _groups(layout: FolderLayout, folder: Path, folders: list[Path]) -> Iterator[Group]:
+    if layout is FolderLayout.CLAM:
         homes = [child for child in folders if GeometryName.parse(child.name) and (child / "patches").is_dir()]
         yield Group(folder, None, _sorted(_of_clam(folder, [child for child in folders if child not in homes])))
         for home in homes:
@@ -95,9 +95,9 @@ def _groups(layout: Layout, folder: Path, folders: list[Path]) -> Iterator[Group
     own = GeometryName.parse(folder.name)
     for child in [folder, *folders]:
         name = own if child == folder else GeometryName.parse(child.name)
-        if layout is Layout.TRIDENT:
+        if layout is FolderLayout.TRIDENT:
             yield Group(child, name, _sorted(_of_trident(child) if name else ()))
-        elif layout is Layout.OURS:
+        elif layout is FolderLayout.OURS:
             yield Group(child, name, _sorted(_of_ours(folder, child)))
         elif child == folder:
             yield Group(child, name, _sorted(_in(child / "patches", Holds.ALL)))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from atlaspatch_core.config.sections import Geometry
 from atlaspatch_core.errors import UnusableCoords
 from atlaspatch_core.fingerprint import short_hash
-from atlaspatch_core.layouts.hdf5_files import CANNOT, Stated, corners_of, opened, stated_in
+from atlaspatch_core.layouts.hdf5_files import CANNOT, StatedGeometry, corners_of, opened, stated_in
 from atlaspatch_core.patches.grid import PatchGrid
 from atlaspatch_core.patches.scale import MPP_TOLERANCE, Sampling
 from atlaspatch_core.slides.slide import SlideInfo
@@ -97,7 +97,7 @@ def _columns(coords: h5py.Dataset) -> tuple[int, int] | None:
     return (int(read[0, 0]), int(read[0, 2])) if len(read) == 1 and read[0, 0] == read[0, 1] else None
 
 
-def _check_corners(corners: NDArray[np.int64], stated: Stated, info: SlideInfo, path: Path) -> None:
+def _check_corners(corners: NDArray[np.int64], stated: StatedGeometry, info: SlideInfo, path: Path) -> None:
     """Raise UnusableCoords for coords of another slide. Sides of 0 px are not known."""
     size = (info.width, info.height)
     if not all(size):
@@ -117,7 +117,7 @@ def _check_corners(corners: NDArray[np.int64], stated: Stated, info: SlideInfo, 
 
 
 def _sampling(
-    stated: Stated, columns: tuple[int, int] | None, info: SlideInfo, geometry: Geometry, path: Path
+    stated: StatedGeometry, columns: tuple[int, int] | None, info: SlideInfo, geometry: Geometry, path: Path
 ) -> Sampling:
     """Return how the patches are cut: CLAM says a level and px of it, the others px of level 0."""
     size = round(stated.patch_size or geometry.patch_size)
@@ -128,7 +128,7 @@ def _sampling(
     return Sampling(size, level, read_size, max(1, side), max(1, step), mpp)
 
 
-def _downsample(stated: Stated, info: SlideInfo, size: int, path: Path) -> float:
+def _downsample(stated: StatedGeometry, info: SlideInfo, size: int, path: Path) -> float:
     """Return level-0 px per px of a patch."""
     if stated.patch_level is not None and stated.patch_size_level0 is None:
         level = int(stated.patch_level)
@@ -148,7 +148,7 @@ def _downsample(stated: Stated, info: SlideInfo, size: int, path: Path) -> float
 
 
 def _reading(
-    stated: Stated, columns: tuple[int, int] | None, info: SlideInfo, size: int, downsample: float
+    stated: StatedGeometry, columns: tuple[int, int] | None, info: SlideInfo, size: int, downsample: float
 ) -> tuple[int, int]:
     """Return the level and the side to read: what the file says, or else the coarsest level that has the detail."""
     if columns and columns[1] < len(info.levels):
@@ -175,7 +175,7 @@ def _check_sampling(sampling: Sampling, info: SlideInfo, geometry: Geometry, pat
         )
 
 
-def first_stated(folder: Path) -> Stated | None:
+def first_stated(folder: Path) -> StatedGeometry | None:
     """Return what the first readable file of a folder says of its patches; None where none can be read."""
     for path in files_of(folder):
         try:

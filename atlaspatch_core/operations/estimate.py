@@ -8,11 +8,11 @@ from atlaspatch_core.fingerprint import canonical_json, short_hash
 from atlaspatch_core.operations.rates import MEASURED, Rate, device_of, rates_of_runs, read_measured
 from atlaspatch_core.storage.hdf5 import COORDS
 from atlaspatch_core.storage.store import Store
-from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import Recipe
 from atlaspatch_core.validity.states import Validity, read_results
 
-__all__ = ["ASSUMED", "MEASURED", "Estimate", "Part", "Rate", "estimate", "hours", "usual_rate"]
+__all__ = ["ASSUMED", "MEASURED", "Estimate", "EstimatePart", "Rate", "estimate", "hours", "usual_rate"]
 
 NOTHING = "nothing to do"
 OF_CASES = "patient_embedding"
@@ -37,10 +37,10 @@ ASSUMED = "assumed: nothing was measured here yet"
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class EstimatePart:
     """What one step takes."""
 
-    step: Step
+    step: OutputKey
     slides: int
     """Cases, of embeddings of cases."""
     patches: int
@@ -62,16 +62,16 @@ class Estimate:
     """What the outputs take."""
 
     slides: int
-    outputs: Mapping[Step, int]
+    outputs: Mapping[OutputKey, int]
     """Slides, or cases, by step."""
     patches: int
     """To be encoded, counted once per patch encoder."""
     seconds: float
     gigabytes: float
     """Of features, written anew."""
-    assumed: tuple[Step, ...] = ()
+    assumed: tuple[OutputKey, ...] = ()
     """Steps whose rate nobody measured yet."""
-    parts: tuple[Part, ...] = ()
+    parts: tuple[EstimatePart, ...] = ()
     """Step by step, in the order in which they were asked for."""
     cases: int = 0
 
@@ -100,7 +100,7 @@ def hours(seconds: float) -> str:
     return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
 
 
-def estimate(recipe: Recipe, wanted: Iterable[Validity], rates: Mapping[Step, Rate]) -> Estimate:
+def estimate(recipe: Recipe, wanted: Iterable[Validity], rates: Mapping[OutputKey, Rate]) -> Estimate:
     """Return what it takes to make these outputs.
 
     Rates that are not among ``rates`` are those that ``atlaspatch estimate --measure`` left in the output folder, else
@@ -108,7 +108,7 @@ def estimate(recipe: Recipe, wanted: Iterable[Validity], rates: Mapping[Step, Ra
     count as they were measured, or as the mean of the others. Encoders that share a pass over the pixels count as if
     they did not, so the time is an upper bound.
     """
-    stems: defaultdict[Step, list[str]] = defaultdict(list)
+    stems: defaultdict[OutputKey, list[str]] = defaultdict(list)
     for validity in wanted:
         stems[validity.step].append(validity.stem)
     known = {**rates_of_runs(recipe), **measured_rates(recipe), **rates} if stems else {}
@@ -125,14 +125,14 @@ def estimate(recipe: Recipe, wanted: Iterable[Validity], rates: Mapping[Step, Ra
     )
 
 
-def measured_rates(recipe: Recipe) -> dict[Step, Rate]:
+def measured_rates(recipe: Recipe) -> dict[OutputKey, Rate]:
     """Return the rates that were measured on purpose, as the output folder remembers them."""
     measured = read_measured(recipe.project.output, device_of(recipe))
     rates = measured.rates if measured else {}
     return {stage.step: rates[str(stage.step)] for stage in recipe.stages if str(stage.step) in rates}
 
 
-def usual_rate(step: Step) -> Rate:
+def usual_rate(step: OutputKey) -> Rate:
     """Return what is assumed of a step that was never measured."""
     per_second = PATCHES_PER_SECOND if step.kind == "patch_features" else 1 / SECONDS_PER_SLIDE[step.kind]
     return Rate(per_second, ASSUMED)
@@ -158,15 +158,15 @@ def _cases(count: int) -> str:
     return f"{count:,} case{'' if count == 1 else 's'}"
 
 
-def _part(recipe: Recipe, step: Step, stems: list[str], rate: Rate) -> Part:
+def _part(recipe: Recipe, step: OutputKey, stems: list[str], rate: Rate) -> EstimatePart:
     if step.kind != "patch_features":
-        return Part(step, len(stems), 0, rate, len(stems) / rate.per_second, 0.0)
+        return EstimatePart(step, len(stems), 0, rate, len(stems) / rate.per_second, 0.0)
     patches, told = _patches(recipe, step, stems)
     size = patches * _dim(recipe, step) * BYTES_PER_FEATURE / 1e9
-    return Part(step, len(stems), patches, rate, patches / rate.per_second, size, told)
+    return EstimatePart(step, len(stems), patches, rate, patches / rate.per_second, size, told)
 
 
-def _patches(recipe: Recipe, step: Step, stems: list[str]) -> tuple[int, str]:
+def _patches(recipe: Recipe, step: OutputKey, stems: list[str]) -> tuple[int, str]:
     """Return the number of patches of the slides of a features step, and how it is known."""
     stored = read_results(Store(recipe.project.output), step.geometry).items()
     counted = {stem: it[COORDS][1] for stem, it in stored if COORDS in it}
@@ -179,7 +179,7 @@ def _patches(recipe: Recipe, step: Step, stems: list[str]) -> tuple[int, str]:
     return round(sum(known.get(stem, mean) for stem in stems)), "; ".join(told)
 
 
-def _dim(recipe: Recipe, step: Step) -> int:
+def _dim(recipe: Recipe, step: OutputKey) -> int:
     """Return the dim of an encoder: declared, or that of stored features, or a usual one."""
     stage = recipe.stage(step)
     if stage.encoder is None or stage.encoder.dim:

@@ -18,9 +18,9 @@ from atlaspatch_core.slides.content_hash import content_fingerprint, file_signat
 from atlaspatch_core.storage.hdf5 import COORDS, PASSPORTS, TISSUE_FRACTION
 from atlaspatch_core.storage.records import read_record
 from atlaspatch_core.storage.store import Store
-from atlaspatch_core.tissue.quality import Finding
-from atlaspatch_core.validity.outcome import Step
-from atlaspatch_core.validity.recipe import Recipe, Stage
+from atlaspatch_core.tissue.quality import QualityFinding
+from atlaspatch_core.validity.outcome import OutputKey
+from atlaspatch_core.validity.recipe import OutputSpec, Recipe
 
 LARGEST_RATIO_OF_NORMS = 100.0
 """Longest to median norm of a slide's patch features; encoders stay below 10, broken pixels and overflows do not."""
@@ -33,8 +33,8 @@ class Inspected:
     """What was found in one output of one slide."""
 
     stem: str
-    step: Step
-    findings: tuple[Finding, ...]
+    step: OutputKey
+    findings: tuple[QualityFinding, ...]
     """Passed or not, in the order in which they were looked at."""
 
     @property
@@ -49,7 +49,7 @@ class Inspected:
 
 
 def inspect_slide(
-    recipe: Recipe, source: SlideSource | None, stem: str, recorded: Mapping[Step, str]
+    recipe: Recipe, source: SlideSource | None, stem: str, recorded: Mapping[OutputKey, str]
 ) -> list[Inspected]:
     """Return what was found in every output of a slide that is ``recorded``: step to the fingerprint it should have.
 
@@ -65,7 +65,9 @@ def inspect_slide(
     ]
 
 
-def _findings(store: Store, stage: Stage, source: SlideSource | None, stem: str, recorded: str) -> Iterator[Finding]:
+def _findings(
+    store: Store, stage: OutputSpec, source: SlideSource | None, stem: str, recorded: str
+) -> Iterator[QualityFinding]:
     if stage.step.kind == "slide":
         yield from of_source(store.record(stem), source, recorded)
         return
@@ -96,13 +98,13 @@ def _opened(path: Path) -> h5py.File:
         raise UnreadableOutput(f"{path.stem}: {error}") from error
 
 
-def held(name: str, value: float, bound: float, wrong: str, right: str, *, least: bool = False) -> Finding:
+def held(name: str, value: float, bound: float, wrong: str, right: str, *, least: bool = False) -> QualityFinding:
     """Return a value held against its bound, at most or, with ``least``, at least."""
     passed = value >= bound if least else value <= bound
-    return Finding(name, bool(passed), float(value), float(bound), right if passed else wrong)
+    return QualityFinding(name, bool(passed), float(value), float(bound), right if passed else wrong)
 
 
-def of_source(record: Path, source: SlideSource | None, recorded: str) -> Iterator[Finding]:
+def of_source(record: Path, source: SlideSource | None, recorded: str) -> Iterator[QualityFinding]:
     """Yield whether the slide is still the one whose record lies here; a file that openly changed is not judged."""
     try:
         known = read_record(record).slide
@@ -122,14 +124,14 @@ def of_source(record: Path, source: SlideSource | None, recorded: str) -> Iterat
         yield held("content", whole, 1, wrong, "the content is the same", least=True)
 
 
-def of_fingerprint(dataset: h5py.Dataset, recorded: str) -> Finding:
+def of_fingerprint(dataset: h5py.Dataset, recorded: str) -> QualityFinding:
     """Return whether the file holds the version that Dagster knows."""
     stored = str(dataset.attrs.get("fingerprint", "none"))
     wrong = f"{dataset.name} is of version {stored}, Dagster's of {recorded}"
     return held("fingerprint", stored == recorded, 1, wrong, "the file is the version that Dagster knows", least=True)
 
 
-def of_coords(file: h5py.File, dataset: h5py.Dataset) -> Iterator[Finding]:
+def of_coords(file: h5py.File, dataset: h5py.Dataset) -> Iterator[QualityFinding]:
     """Yield how many patches there are, whether they lie in the slide, and whether what goes with them fits."""
     coords: NDArray[np.int64] = np.asarray(dataset[()], np.int64).reshape(-1, dataset.shape[-1])
     count = len(coords)
@@ -158,13 +160,13 @@ def _outside(corners: NDArray[np.int64], attributes: Mapping[str, Any]) -> int:
     return int(np.count_nonzero(((corners < 0) | (corners + reach > size)).any(axis=1)))
 
 
-def of_rows(rows: int, patches: int, name: str) -> Finding:
+def of_rows(rows: int, patches: int, name: str) -> QualityFinding:
     """Return whether there is one row per patch."""
     wrong = f"{name} has {rows} rows for {patches} patches"
     return held(f"rows_{name}" if name in (PASSPORTS, TISSUE_FRACTION) else "rows", abs(rows - patches), 0, wrong, "")
 
 
-def of_features(file: h5py.File, dataset: h5py.Dataset) -> Iterator[Finding]:
+def of_features(file: h5py.File, dataset: h5py.Dataset) -> Iterator[QualityFinding]:
     """Yield whether there is a row per patch, all of it numbers, not all the same, of norms that are alike."""
     yield of_rows(dataset.shape[0], file[COORDS].shape[0], str(dataset.name))  # type: ignore[union-attr]
     strange, norms = 0, [np.empty(0)]
@@ -182,14 +184,14 @@ def of_features(file: h5py.File, dataset: h5py.Dataset) -> Iterator[Finding]:
         yield _norms(np.concatenate(norms))
 
 
-def _norms(norms: NDArray[np.floating]) -> Finding:
+def _norms(norms: NDArray[np.floating]) -> QualityFinding:
     median = float(np.median(norms))
     ratio = float(norms.max()) / median if median else np.inf
     wrong = f"the longest row is {ratio:.4g} times as long as the median one ({median:.4g})"
     return held("norms", ratio, LARGEST_RATIO_OF_NORMS, wrong, f"median norm {median:.4g}")
 
 
-def of_embedding(_: h5py.File, dataset: h5py.Dataset) -> Iterator[Finding]:
+def of_embedding(_: h5py.File, dataset: h5py.Dataset) -> Iterator[QualityFinding]:
     """Yield whether an embedding is finite and more than one number over and over."""
     vector = np.asarray(dataset[()], np.float32).ravel()
     strange = int((~np.isfinite(vector)).sum())

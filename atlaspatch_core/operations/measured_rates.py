@@ -26,7 +26,7 @@ from atlaspatch_core.pipeline.processing import process
 from atlaspatch_core.storage.hdf5 import COORDS, TISSUE_FRACTION, read_array
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import Outcome, Status
-from atlaspatch_core.validity.recipe import Recipe, Stage, make_recipe
+from atlaspatch_core.validity.recipe import OutputSpec, Recipe, make_recipe
 
 FIRST_KINDS = ("slide", "tissue_mask", "patch_coords")
 SECONDS = 10.0
@@ -124,7 +124,7 @@ def _measure_encoders(meter: _Meter, geometry: Geometry, sources: Sequence[Slide
 
 def _rate(
     recipe: Recipe,
-    stage: Stage,
+    stage: OutputSpec,
     source: SlideSource,
     model: Any,
     features: Features,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.storage.store import Store
-from atlaspatch_core.validity.recipe import Stage
+from atlaspatch_core.validity.recipe import OutputSpec
 
 SAME_SLIDE = 0.99999
 """Cosine of two embeddings from which on they are taken for one slide."""
@@ -16,7 +16,9 @@ VECTORS = 4096
 """Embeddings compared at a time."""
 
 
-def find_twins(store: Store, stage: Stage, stems: Sequence[str], among: Sequence[str]) -> dict[str, list[str]]:
+def find_near_duplicates(
+    store: Store, stage: OutputSpec, stems: Sequence[str], among: Sequence[str]
+) -> dict[str, list[str]]:
     """Return, for each of ``stems`` whose embedding can be read, the slides ``among`` which it is, under another name.
 
     Embeddings are read once each; some thousand of them are in memory beside those of ``stems``.
@@ -33,7 +35,7 @@ def find_twins(store: Store, stage: Stage, stems: Sequence[str], among: Sequence
     return twins
 
 
-def _unit_vectors(store: Store, stage: Stage, stems: Iterable[str]) -> tuple[list[str], NDArray[np.float64]]:
+def _unit_vectors(store: Store, stage: OutputSpec, stems: Iterable[str]) -> tuple[list[str], NDArray[np.float64]]:
     """Return the stems that have an embedding, and those at length 1, float64, shape (n, dim)."""
     found = {
         stem: vector for stem in stems if (vector := _embedding(store.h5(stem, stage.step.geometry), stage)) is not None
@@ -43,7 +45,7 @@ def _unit_vectors(store: Store, stage: Stage, stems: Iterable[str]) -> tuple[lis
     return list(alike), np.array(list(alike.values()), np.float64).reshape(len(alike), dim)
 
 
-def _embedding(path: Path, stage: Stage) -> NDArray[np.float64] | None:
+def _embedding(path: Path, stage: OutputSpec) -> NDArray[np.float64] | None:
     try:
         with h5py.File(path, "r") as file:
             vector = np.asarray(file[stage.dataset][()], np.float64).ravel()  # type: ignore[index]

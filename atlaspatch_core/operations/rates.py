@@ -13,7 +13,7 @@ from atlaspatch_core.storage.atomic import replacing, slide_lock
 from atlaspatch_core.storage.hdf5 import COORDS
 from atlaspatch_core.storage.slide_index import INDEX_FOLDER
 from atlaspatch_core.storage.store import Store
-from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import Recipe
 from atlaspatch_core.validity.states import read_results
 
@@ -85,7 +85,7 @@ def device_of(recipe: Recipe) -> str:
     return runtime.feature_device or runtime.device
 
 
-def rates_of_runs(recipe: Recipe) -> dict[Step, Rate]:
+def rates_of_runs(recipe: Recipe) -> dict[OutputKey, Rate]:
     """Return how fast each step went in the latest runs that completed it, by the states of the slides."""
     store = Store(recipe.project.output)
     seconds: defaultdict[str, float] = defaultdict(float)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Batch:
+class PatchBatch:
     """Some patches of a grid."""
 
     rows: NDArray[np.int64]
@@ -21,11 +21,11 @@ class Batch:
     """Shape (b, patch_size, patch_size, 3): RGB, patch i belongs to ``rows[i]``; white outside the slide."""
 
 
-Fill = Callable[["Shelf"], None]
+Fill = Callable[["BatchBuffer"], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Piece:
+class ReadTask:
     """Some reading that one thread does; it writes to patches of any batch that is open."""
 
     fill: Fill
@@ -39,12 +39,12 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Reading:
+class ReadPlan:
     """Patches in the order in which they become whole, and the pieces that make them so, to be read in order."""
 
     rows: NDArray[np.int64]
     """Shape (n,): rows of the grid."""
-    pieces: Iterable[Piece]
+    pieces: Iterable[ReadTask]
 
 
 LOOK_AHEAD_BYTES = 12 * 2**20
@@ -57,7 +57,7 @@ PIECE_BYTES = 4 * 2**20
 
 
 @final
-class Shelf:
+class BatchBuffer:
     """The batches that are being filled; a batch takes memory only when a piece writes to it."""
 
     def __init__(self, rows: NDArray[np.int64], patch_size: int, batch_size: int) -> None:
@@ -79,22 +79,22 @@ class Shelf:
             self._open[batch] = _recycled(self._shape, self._spare)
         self._begun = max(self._begun, count)
 
-    def end(self, count: int) -> Iterator[Batch]:
+    def end(self, count: int) -> Iterator[PatchBatch]:
         """Yield batches up to this number of them."""
         for batch in range(self._ended, count):
             rows = self._rows[batch * self._shape[0] : (batch + 1) * self._shape[0]]
-            yield Batch(rows, self._open.pop(batch)[: len(rows)])
+            yield PatchBatch(rows, self._open.pop(batch)[: len(rows)])
         self._ended = max(self._ended, count)
 
 
-def run(reading: Reading, *, patch_size: int, batch_size: int, workers: int) -> Generator[Batch]:
+def run_read_plan(reading: ReadPlan, *, patch_size: int, batch_size: int, workers: int) -> Generator[PatchBatch]:
     """Read the pieces on ``workers`` threads, never far ahead of the consumer, and yield each batch when it is whole.
 
     What ``fill`` raises is raised here. Closing the generator stops the threads.
     """
-    shelf = Shelf(reading.rows, patch_size, batch_size)
+    shelf = BatchBuffer(reading.rows, patch_size, batch_size)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="patches")
-    waiting: deque[tuple[Piece, Future[None]]] = deque()
+    waiting: deque[tuple[ReadTask, Future[None]]] = deque()
     try:
         for piece in reading.pieces:
             shelf.begin(piece.begins)
@@ -107,7 +107,7 @@ def run(reading: Reading, *, patch_size: int, batch_size: int, workers: int) -> 
         pool.shutdown(cancel_futures=True)
 
 
-def _finished(shelf: Shelf, piece: Piece, filled: Future[None]) -> Iterator[Batch]:
+def _finished(shelf: BatchBuffer, piece: ReadTask, filled: Future[None]) -> Iterator[PatchBatch]:
     """Wait for a piece; yield the batches that are whole with it."""
     filled.result()
     yield from shelf.end(piece.ends)

@@ -69,7 +69,7 @@ class _Cells(NamedTuple):
         return np.stack([self.x[block] + column * step, self.y[block] + row * step], axis=1)
 
 
-class _Edges(NamedTuple):
+class _ProbeEdges(NamedTuple):
     """Edges of rings with (y0, x0) ≤ (y1, x1); every array of shape (n,)."""
 
     x0: NDArray[np.int64]
@@ -80,7 +80,7 @@ class _Edges(NamedTuple):
     """Index of the ring."""
 
 
-def _locate(edges: _Edges, cells: _Cells, step: int) -> NDArray[np.int8]:
+def _locate(edges: _ProbeEdges, cells: _Cells, step: int) -> NDArray[np.int8]:
     """Tell for each point of each ring's block: 1 inside the ring (even-odd rule), 0 on it, -1 outside; shape (n,).
 
     Whole-number arithmetic throughout, so the answers are those of OpenCV's ``pointPolygonTest``. Each edge is met
@@ -108,7 +108,7 @@ def _locate(edges: _Edges, cells: _Cells, step: int) -> NDArray[np.int8]:
     return answer
 
 
-def _edges_upward(rings: Sequence[Ring]) -> _Edges:
+def _edges_upward(rings: Sequence[Ring]) -> _ProbeEdges:
     """Return the edges of closed rings, each turned to run towards greater y, or greater x where y stays."""
     sizes = np.array([len(points) for points in rings])
     points = np.concatenate(rings).astype(np.int64)
@@ -118,7 +118,7 @@ def _edges_upward(rings: Sequence[Ring]) -> _Edges:
     swap = (y0 > y1) | ((y0 == y1) & (x0 > x1))
     lower = np.where(swap, (x1, y1), (x0, y0))
     upper = np.where(swap, (x0, y0), (x1, y1))
-    return _Edges(lower[0], lower[1], upper[0], upper[1], np.repeat(np.arange(len(rings)), sizes))
+    return _ProbeEdges(lower[0], lower[1], upper[0], upper[1], np.repeat(np.arange(len(rings)), sizes))
 
 
 def _ranges(start: NDArray[np.int64], stop: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from atlaspatch_core.patches.batch_buffer import Piece, Reading, Shelf
+from atlaspatch_core.patches.batch_buffer import BatchBuffer, ReadPlan, ReadTask
 from atlaspatch_core.patches.grid import PatchGrid
 from atlaspatch_core.patches.scale import Sampling
 from atlaspatch_core.slides.slide import Region, Slide
@@ -40,28 +40,28 @@ def averaged(pixels: NDArray[np.uint8], patch_size: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(pixels, (patch_size, patch_size), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def region_reading(slide: Slide, grid: PatchGrid, rows: NDArray[np.int64], batch_size: int) -> Reading:
+def region_read_plan(slide: Slide, grid: PatchGrid, rows: NDArray[np.int64], batch_size: int) -> ReadPlan:
     """Return how these rows of the grid are read, neighbours together."""
     cell_side = max(1, BLOCK_SIDE - grid.sampling.read_size) * slide.info.levels[grid.sampling.level].downsample
     cells = (grid.coords[rows] // cell_side).astype(np.int64)
     order = np.lexsort((cells[:, 0], cells[:, 1]))
     rows, cells = rows[order], cells[order]
     new_cells = 1 + np.flatnonzero((np.diff(cells, axis=0) != 0).any(axis=1))
-    return Reading(rows, _pieces(slide, grid, rows, batch_size, [0, *new_cells.tolist(), len(rows)]))
+    return ReadPlan(rows, _pieces(slide, grid, rows, batch_size, [0, *new_cells.tolist(), len(rows)]))
 
 
 def _pieces(
     slide: Slide, grid: PatchGrid, rows: NDArray[np.int64], batch_size: int, borders: list[int]
-) -> Iterator[Piece]:
+) -> Iterator[ReadTask]:
     """Yield the patches between two borders as one piece."""
     patch_bytes = 3 * grid.sampling.read_size**2
     for start, stop in pairwise(borders):
         ends = -(-stop // batch_size) if stop == len(rows) else stop // batch_size
         fill = partial(_fill, slide, grid, rows[start:stop], start)
-        yield Piece(fill, -(-stop // batch_size), ends, (stop - start) * patch_bytes)
+        yield ReadTask(fill, -(-stop // batch_size), ends, (stop - start) * patch_bytes)
 
 
-def _fill(slide: Slide, grid: PatchGrid, rows: NDArray[np.int64], first: int, shelf: Shelf) -> None:
+def _fill(slide: Slide, grid: PatchGrid, rows: NDArray[np.int64], first: int, shelf: BatchBuffer) -> None:
     """Write the patches of neighbouring rows to the shelf, from place ``first`` on."""
     sampling, coords = grid.sampling, grid.coords[rows]
     positions = coords / slide.info.levels[sampling.level].downsample

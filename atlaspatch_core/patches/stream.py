@@ -5,15 +5,15 @@ from typing import Self, final
 
 import numpy as np
 
-from atlaspatch_core.patches.batch_buffer import Batch, Reading, run
+from atlaspatch_core.patches.batch_buffer import PatchBatch, ReadPlan, run_read_plan
 from atlaspatch_core.patches.grid import PatchGrid
-from atlaspatch_core.patches.regions import read_patch, region_reading
+from atlaspatch_core.patches.regions import read_patch, region_read_plan
 from atlaspatch_core.patches.scale import Downscale
 from atlaspatch_core.patches.tiles.reduced import DCT_FACTORS
 from atlaspatch_core.patches.tiles.tile_stream import TileStream, open_tile_stream
 from atlaspatch_core.slides.slide import Slide
 
-__all__ = ["Batch", "PatchStream", "open_stream", "read_patch", "stream_patches"]
+__all__ = ["PatchBatch", "PatchStream", "open_stream", "read_patch", "stream_patches"]
 
 
 @final
@@ -33,15 +33,15 @@ class PatchStream:
         self._tiles = source if isinstance(source, TileStream) else None
         self._batches = self._run(slide, grid, batch_size, workers)
 
-    def _run(self, slide: Slide, grid: PatchGrid, batch_size: int, workers: int) -> Generator[Batch]:
+    def _run(self, slide: Slide, grid: PatchGrid, batch_size: int, workers: int) -> Generator[PatchBatch]:
         others = np.arange(len(grid.coords))
         if self._tiles is not None:
             yield from _run(self._tiles.reading(batch_size), grid, batch_size, workers)
             others = self._tiles.others
         if len(others):
-            yield from _run(region_reading(slide, grid, others, batch_size), grid, batch_size, workers)
+            yield from _run(region_read_plan(slide, grid, others, batch_size), grid, batch_size, workers)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[PatchBatch]:
         return self._batches
 
     def close(self) -> None:
@@ -74,11 +74,11 @@ def open_stream(
     return PatchStream(slide, grid, source, batch_size=batch_size, workers=workers)
 
 
-def _run(reading: Reading, grid: PatchGrid, batch_size: int, workers: int) -> Generator[Batch]:
-    return run(reading, patch_size=grid.sampling.patch_size, batch_size=batch_size, workers=workers)
+def _run(reading: ReadPlan, grid: PatchGrid, batch_size: int, workers: int) -> Generator[PatchBatch]:
+    return run_read_plan(reading, patch_size=grid.sampling.patch_size, batch_size=batch_size, workers=workers)
 
 
-def stream_patches(slide: Slide, grid: PatchGrid, *, batch_size: int, workers: int) -> Generator[Batch]:
+def stream_patches(slide: Slide, grid: PatchGrid, *, batch_size: int, workers: int) -> Generator[PatchBatch]:
     """Yield the batches of ``open_stream``, and close it at the end."""
     with open_stream(slide, grid, batch_size=batch_size, workers=workers) as stream:
         yield from stream

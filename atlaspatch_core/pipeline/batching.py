@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.encoders.inference import PatchEncoders
 from atlaspatch_core.pipeline.slide_work import attempt
-from atlaspatch_core.pipeline.steps.features import FeatureJob, Pixels
+from atlaspatch_core.pipeline.steps.features import FeatureBatch, FeatureJob
 from atlaspatch_core.validity.outcome import Outcome
 
 Kind = tuple[object, ...]
@@ -23,12 +23,12 @@ class Batcher:
     batch_size: int
     on_done: Callable[[FeatureJob], None]
     """Called with every job whose last patch was encoded, or that failed."""
-    _waiting: list[Pixels] = field(default_factory=list)
+    _waiting: list[FeatureBatch] = field(default_factory=list)
     _ended: list[FeatureJob] = field(default_factory=list)
     """Jobs that no more patches will come for."""
     _encoders: dict[Kind, PatchEncoders] = field(default_factory=dict)
 
-    def add(self, pixels: Pixels) -> None:
+    def add(self, pixels: FeatureBatch) -> None:
         """Take patches, and encode what waits as soon as it fills a batch."""
         if self._waiting and _kind(self._waiting[0]) != _kind(pixels):
             self.flush()
@@ -48,7 +48,7 @@ class Batcher:
             self._encode(list(alike))
         self._tell()
 
-    def _encode(self, parts: list[Pixels]) -> None:
+    def _encode(self, parts: list[FeatureBatch]) -> None:
         """Encode parts of one kind together; where that fails, one by one, so that only the guilty job fails."""
         together = self._encoders.setdefault(_kind(parts[0]), PatchEncoders(parts[0].job.models))
         patches = parts[0].patches if len(parts) == 1 else np.concatenate([part.patches for part in parts])
@@ -70,13 +70,13 @@ class Batcher:
                 self.on_done(job)
 
 
-def _kind(pixels: Pixels) -> Kind:
+def _kind(pixels: FeatureBatch) -> Kind:
     return (*map(id, pixels.job.models), pixels.patches.shape[1:])
 
 
 def _split(
-    parts: list[Pixels], features: list[NDArray[np.float32]]
-) -> Iterator[tuple[Pixels, list[NDArray[np.float32]]]]:
+    parts: list[FeatureBatch], features: list[NDArray[np.float32]]
+) -> Iterator[tuple[FeatureBatch, list[NDArray[np.float32]]]]:
     """Yield each part with its own features, by encoder."""
     start = 0
     for part in parts:

@@ -11,8 +11,8 @@ from atlaspatch_core.encoders.declaration import PatchEncoder, Precision, SlideE
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.fingerprint import canonical_json
 from atlaspatch_core.tissue.segmenters import Networks
-from atlaspatch_core.validity.outcome import Step
-from atlaspatch_core.validity.recipe import Stage
+from atlaspatch_core.validity.outcome import OutputKey
+from atlaspatch_core.validity.recipe import OutputSpec
 
 KEPT_LOADED = 4
 """Encoders that a process keeps loaded from one run to the next, as long-lived workers want."""
@@ -23,8 +23,8 @@ class Models:
     """Encoders by step; a failure to load is remembered, so that a thousand slides do not try a thousand times."""
 
     runtime: Runtime
-    _loaded: dict[Step, Any] = field(default_factory=dict)
-    _failed: dict[Step, AtlasPatchError] = field(default_factory=dict)
+    _loaded: dict[OutputKey, Any] = field(default_factory=dict)
+    _failed: dict[OutputKey, AtlasPatchError] = field(default_factory=dict)
     _networks: Networks | None = None
 
     def networks(self, weights: Mapping[str, Path]) -> Networks:
@@ -33,10 +33,10 @@ class Models:
             self._networks = Networks(weights, self.runtime.device, self.runtime.segmentation_batch_size)
         return self._networks
 
-    def __contains__(self, step: Step) -> bool:
+    def __contains__(self, step: OutputKey) -> bool:
         return step in self._loaded
 
-    def get(self, stage: Stage) -> Any:
+    def get(self, stage: OutputSpec) -> Any:
         """Return the loaded encoder of a stage. Raises what loading raised."""
         if stage.step in self._failed:
             raise self._failed[stage.step]
@@ -48,7 +48,7 @@ class Models:
                 raise
         return self._loaded[stage.step]
 
-    def _load(self, stage: Stage) -> Any:
+    def _load(self, stage: OutputSpec) -> Any:
         from atlaspatch_core.encoders.inference import set_threads
 
         encoder = stage.encoder
@@ -56,13 +56,13 @@ class Models:
         set_threads(self.runtime.compute_threads)
         spec = canonical_json(encoder.spec())
         if isinstance(encoder, SlideEncoder):
-            return _slide_encoder(_Key(encoder, spec), self.runtime.device)
+            return _slide_encoder(_ModelKey(encoder, spec), self.runtime.device)
         precision = stage.geometry.precision_of(encoder.precision) if stage.geometry else encoder.precision
-        return _patch_encoder(_Key(encoder, spec), self.runtime.feature_device or self.runtime.device, precision)
+        return _patch_encoder(_ModelKey(encoder, spec), self.runtime.feature_device or self.runtime.device, precision)
 
 
 @dataclass(frozen=True, slots=True)
-class _Key:
+class _ModelKey:
     """An encoder, told apart by what decides its numbers: other weights under the same path are another encoder."""
 
     encoder: Any = field(compare=False)
@@ -70,7 +70,7 @@ class _Key:
 
 
 @lru_cache(KEPT_LOADED)
-def _patch_encoder(key: _Key, device: str, precision: Precision) -> Any:
+def _patch_encoder(key: _ModelKey, device: str, precision: Precision) -> Any:
     from atlaspatch_core.encoders.loading import load_patch_encoder
 
     assert isinstance(key.encoder, PatchEncoder)
@@ -78,7 +78,7 @@ def _patch_encoder(key: _Key, device: str, precision: Precision) -> Any:
 
 
 @lru_cache(KEPT_LOADED)
-def _slide_encoder(key: _Key, device: str) -> Any:
+def _slide_encoder(key: _ModelKey, device: str) -> Any:
     from atlaspatch_core.encoders.loading import load_slide_encoder
 
     return load_slide_encoder(key.encoder, device=device)

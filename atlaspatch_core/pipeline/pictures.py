@@ -15,7 +15,7 @@ from atlaspatch_core.pipeline import preview
 from atlaspatch_core.pipeline.patch_images import save_images
 from atlaspatch_core.pipeline.preview import Picture
 from atlaspatch_core.pipeline.slide_work import SlideWork
-from atlaspatch_core.storage.picture_provenance import State, stamp, stamped, state
+from atlaspatch_core.storage.picture_provenance import PictureState, picture_state, provenance_mark, with_mark
 from atlaspatch_core.validity.recipe import SLIDE, TISSUE_MASK
 
 MOST_BYTES = 7900
@@ -37,31 +37,31 @@ class Overlay:
 
     def due(self) -> bool:
         """Tell whether it is to be drawn: asked for and not current, or ours and outdated."""
-        found = state(self.path, self.mark)
-        unasked = found is State.OUTDATED or (self.always and found is State.MISSING)
-        return unasked or (self.wanted and found is not State.CURRENT)
+        found = picture_state(self.path, self.mark)
+        unasked = found is PictureState.OUTDATED or (self.always and found is PictureState.MISSING)
+        return unasked or (self.wanted and found is not PictureState.CURRENT)
 
 
 def show_mask(work: SlideWork, mask: str, *, fresh: bool) -> Path:
     """Return the small picture of a slide's tissue outlines; drawn anew when they, of fingerprint ``mask``, changed."""
     path = work.store.small_picture(work.stem, "mask")
-    _small(work, path, stamp(work.fingerprints[SLIDE], mask), fresh, lambda base: _outlined(work, base))
+    _small(work, path, provenance_mark(work.fingerprints[SLIDE], mask), fresh, lambda base: _outlined(work, base))
     return path
 
 
 def show_grid(work: SlideWork, geometry: Geometry, *, fresh: bool) -> Path:
     """Return the small picture of a slide's patches, drawn anew when they changed."""
     path = work.store.small_picture(work.stem, "coords", geometry.name)
-    mark = stamp(work.coords[geometry.name].fingerprint)
+    mark = provenance_mark(work.coords[geometry.name].fingerprint)
     _small(work, path, mark, fresh, lambda base: preview.draw_grid(base, work.grid(geometry), work.known(), lines=()))
     return path
 
 
 def thumbnail(work: SlideWork) -> Picture:
     """Return the slide's thumbnail as it is stored, after taking and storing it where it is missing or outdated."""
-    path, mark = work.store.thumbnail(work.stem), stamp(work.fingerprints[SLIDE])
-    if state(path, mark) is not State.CURRENT:
-        work.store.keep_file(work.stem, path, stamped(preview.encode_jpeg(preview.thumbnail(work.slide())), mark))
+    path, mark = work.store.thumbnail(work.stem), provenance_mark(work.fingerprints[SLIDE])
+    if picture_state(path, mark) is not PictureState.CURRENT:
+        work.store.keep_file(work.stem, path, with_mark(preview.encode_jpeg(preview.thumbnail(work.slide())), mark))
     return np.asarray(cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR_RGB), np.uint8)
 
 
@@ -73,7 +73,7 @@ def write_pictures(work: SlideWork) -> None:
     of_mask = _of_mask(work) if TISSUE_MASK in work.fingerprints else ()
     for overlay in (*of_mask, *_of_grids(work)):
         if overlay.due():
-            work.store.keep_file(work.stem, overlay.path, stamped(overlay.draw(), overlay.mark))
+            work.store.keep_file(work.stem, overlay.path, with_mark(overlay.draw(), overlay.mark))
     for geometry in work.run.recipe.project.geometry:
         if geometry.name in work.coords:
             save_images(work, geometry)
@@ -82,7 +82,7 @@ def write_pictures(work: SlideWork) -> None:
 def _of_mask(work: SlideWork) -> Iterator[Overlay]:
     """Yield the pictures of the tissue mask."""
     wanted, store, stem = work.run.recipe.project.pictures, work.store, work.stem
-    mark = stamp(work.fingerprints[SLIDE], work.fingerprints[TISSUE_MASK])
+    mark = provenance_mark(work.fingerprints[SLIDE], work.fingerprints[TISSUE_MASK])
 
     def veiled() -> bytes:
         return preview.encode_png(preview.draw_mask(thumbnail(work), work.polygons(), work.known()))
@@ -105,7 +105,10 @@ def _of_grids(work: SlideWork) -> Iterator[Overlay]:
     for geometry in work.run.recipe.project.geometry:
         if geometry.name not in work.coords:
             continue
-        path, mark = work.store.visualization(work.stem, geometry.name), stamp(work.coords[geometry.name].fingerprint)
+        path, mark = (
+            work.store.visualization(work.stem, geometry.name),
+            provenance_mark(work.coords[geometry.name].fingerprint),
+        )
         yield Overlay(path, mark, wanted, lambda geometry=geometry: preview.encode_png(_gridded(work, geometry)))
         if geometry.name:
             theirs = path.with_suffix(".jpg")
@@ -113,9 +116,9 @@ def _of_grids(work: SlideWork) -> Iterator[Overlay]:
 
 
 def _small(work: SlideWork, path: Path, mark: str, fresh: bool, draw: Callable[[Picture], Picture]) -> None:
-    if fresh or state(path, mark) is not State.CURRENT:
+    if fresh or picture_state(path, mark) is not PictureState.CURRENT:
         small = preview.encode_small_jpeg(thumbnail(work), MOST_BYTES, draw)
-        work.store.keep_file(work.stem, path, stamped(small, mark))
+        work.store.keep_file(work.stem, path, with_mark(small, mark))
 
 
 def _outlined(work: SlideWork, base: Picture | None = None) -> Picture:

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 
-def ahead(items: Generator[Item], size: Callable[[Item], int], most_bytes: int) -> Generator[Item]:
+def prefetch(items: Generator[Item], size: Callable[[Item], int], most_bytes: int) -> Generator[Item]:
     """Yield what ``items`` yields, which runs in a thread of its own until ``most_bytes`` wait.
 
     One item may always wait, however large. What ``items`` raises is raised here. Closing this generator closes

@@ -7,23 +7,23 @@ from atlaspatch_core.config.sections import Geometry
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.pipeline.pictures import write_pictures
 from atlaspatch_core.pipeline.slide_work import SlideWork, attempt
-from atlaspatch_core.pipeline.steps.coords import lay
-from atlaspatch_core.pipeline.steps.embedding import embed
-from atlaspatch_core.pipeline.steps.features import Ended, Pixels, plan, read
-from atlaspatch_core.pipeline.steps.slide import look
-from atlaspatch_core.pipeline.steps.tissue_mask import segment
+from atlaspatch_core.pipeline.steps.coords import place_patches
+from atlaspatch_core.pipeline.steps.embedding import embed_slide
+from atlaspatch_core.pipeline.steps.features import FeatureBatch, JobEnd, plan_features, read_job
+from atlaspatch_core.pipeline.steps.slide import identify_slide
+from atlaspatch_core.pipeline.steps.tissue_mask import ensure_tissue_mask
 from atlaspatch_core.validity.outcome import Outcome, Status
-from atlaspatch_core.validity.recipe import SLIDE, TISSUE_MASK, Stage
+from atlaspatch_core.validity.recipe import SLIDE, TISSUE_MASK, OutputSpec
 
 log = logging.getLogger(__name__)
 
-Item = Outcome | Pixels | Ended
+Item = Outcome | FeatureBatch | JobEnd
 
 
 def prepare(work: SlideWork) -> Generator[Item]:
     """Yield the outcomes of a slide that need no encoding, and the patches of those that do."""
     recipe = work.run.recipe
-    for step, action in ((SLIDE, look), (TISSUE_MASK, segment)):
+    for step, action in ((SLIDE, identify_slide), (TISSUE_MASK, ensure_tissue_mask)):
         yield _take(work, recipe.stage(step), action)
     for geometry in recipe.project.geometry:
         yield from _of_geometry(work, geometry)
@@ -34,7 +34,7 @@ def embeddings(work: SlideWork, geometry: Geometry) -> Iterator[Outcome]:
     """Yield what became of the slide embeddings of a geometry, once its features are settled."""
     for stage in work.run.recipe.of("slide_embedding", geometry):
         if stage.step in work.run.selected:
-            yield _take(work, stage, embed)
+            yield _take(work, stage, embed_slide)
 
 
 def remember(work: SlideWork, outcome: Outcome) -> Outcome:
@@ -46,29 +46,29 @@ def remember(work: SlideWork, outcome: Outcome) -> Outcome:
 
 def _of_geometry(work: SlideWork, geometry: Geometry) -> Iterator[Item]:
     for stage in work.run.recipe.of("patch_coords", geometry):
-        yield _take(work, stage, lay)
-    ready: list[Stage] = []
+        yield _take(work, stage, place_patches)
+    ready: list[OutputSpec] = []
     for stage in work.run.recipe.of("patch_features", geometry):
         if blocked := _blocked(work, stage):
             yield blocked
         elif _needed(work, stage):
             ready.append(stage)
-    outcomes, job = plan(work, ready)
+    outcomes, job = plan_features(work, ready)
     yield from (remember(work, outcome) for outcome in outcomes)
-    yield from read(job) if job else embeddings(work, geometry)
+    yield from read_job(job) if job else embeddings(work, geometry)
 
 
-def _needed(work: SlideWork, stage: Stage) -> bool:
+def _needed(work: SlideWork, stage: OutputSpec) -> bool:
     """Tell whether features are asked for, or what an asked-for embedding is computed from."""
     wanted = (other for other in work.run.recipe.stages if other.step in work.run.selected)
     return stage.step in work.run.selected or any(stage.step in other.upstream for other in wanted)
 
 
-def _take(work: SlideWork, stage: Stage, action: Callable[[SlideWork, Stage], Outcome]) -> Outcome:
+def _take(work: SlideWork, stage: OutputSpec, action: Callable[[SlideWork, OutputSpec], Outcome]) -> Outcome:
     return _blocked(work, stage) or remember(work, attempt(work, stage, lambda: action(work, stage)))
 
 
-def _blocked(work: SlideWork, stage: Stage) -> Outcome | None:
+def _blocked(work: SlideWork, stage: OutputSpec) -> Outcome | None:
     """Return why a stage cannot be taken: one before it failed, or could not be taken itself.
 
     Where nothing that was asked for has told so yet, this stage fails with the reason of the one before it.

@@ -16,12 +16,12 @@ from atlaspatch_core.encoders.hub import fetch
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.pipeline.batching import Batcher
 from atlaspatch_core.pipeline.loaded_models import Models
-from atlaspatch_core.pipeline.prefetch import ahead
+from atlaspatch_core.pipeline.prefetch import prefetch
 from atlaspatch_core.pipeline.preparation import Item, embeddings, prepare, remember
-from atlaspatch_core.pipeline.slide_work import Run, SlideWork
-from atlaspatch_core.pipeline.steps.features import FeatureJob, Pixels, finish
+from atlaspatch_core.pipeline.slide_work import RunContext, SlideWork
+from atlaspatch_core.pipeline.steps.features import FeatureBatch, FeatureJob, finish_job
 from atlaspatch_core.storage.store import Store
-from atlaspatch_core.validity.outcome import Outcome, Status, Step
+from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 from atlaspatch_core.validity.recipe import SLIDE, Recipe
 
 log = logging.getLogger(__name__)
@@ -38,8 +38,8 @@ def process(
     sources: Iterable[SlideSource],
     recipe: Recipe,
     *,
-    steps: Collection[Step] | None = None,
-    settled: Collection[Step] = (),
+    steps: Collection[OutputKey] | None = None,
+    settled: Collection[OutputKey] = (),
     force: bool = False,
     on_patches: Callable[[str, int, int], None] | None = None,
 ) -> Generator[Outcome]:
@@ -56,7 +56,7 @@ def process(
     store = Store(project.output, project.runtime.write_rows)
     selected = frozenset(steps if steps is not None else (stage.step for stage in recipe.stages))
     tell = on_patches or (lambda *_: None)
-    run = Run(recipe, store, Models(project.runtime), selected, force, tell, frozenset(settled))
+    run = RunContext(recipe, store, Models(project.runtime), selected, force, tell, frozenset(settled))
     _sweep(run)
     encoders = (stage.encoder for stage in recipe.stages if stage.step in selected)
     fetch((encoder.name, encoder.source) for encoder in encoders if encoder)
@@ -71,7 +71,7 @@ def clash_outcomes(discovery: Discovery) -> Iterator[Outcome]:
         yield Outcome(clash.stem, SLIDE, Status.FAILED, why=str(clash.error))
 
 
-def _sweep(run: Run) -> None:
+def _sweep(run: RunContext) -> None:
     try:
         removed = run.store.sweep([geometry.name for geometry in run.recipe.project.geometry])
     except (OSError, AtlasPatchError) as error:
@@ -81,16 +81,19 @@ def _sweep(run: Run) -> None:
         log.info("removed %d half-written files of an interrupted run", removed)
 
 
-def _outcomes(run: Run, sources: Iterable[SlideSource]) -> Iterator[Outcome]:
+def _outcomes(run: RunContext, sources: Iterable[SlideSource]) -> Iterator[Outcome]:
     behind: deque[Future[list[Outcome]]] = deque()
-    with ThreadPoolExecutor(1, "keep") as keeper, closing(ahead(_all(run, sources), _size, MOST_BYTES_AHEAD)) as items:
+    with (
+        ThreadPoolExecutor(1, "keep") as keeper,
+        closing(prefetch(_all(run, sources), _size, MOST_BYTES_AHEAD)) as items,
+    ):
         batcher = Batcher(
             run.recipe.project.runtime.feature_batch_size, lambda job: behind.append(keeper.submit(_finish, job))
         )
         for item in items:
             if isinstance(item, Outcome):
                 yield item
-            elif isinstance(item, Pixels):
+            elif isinstance(item, FeatureBatch):
                 batcher.add(item)
             else:
                 batcher.end(item.job)
@@ -99,18 +102,18 @@ def _outcomes(run: Run, sources: Iterable[SlideSource]) -> Iterator[Outcome]:
         yield from _kept(behind, 0)
 
 
-def _all(run: Run, sources: Iterable[SlideSource]) -> Generator[Item]:
+def _all(run: RunContext, sources: Iterable[SlideSource]) -> Generator[Item]:
     for source in sources:
         with SlideWork(source, run) as work:
             yield from prepare(work)
 
 
 def _size(item: Item) -> int:
-    return item.patches.nbytes if isinstance(item, Pixels) else BYTES_OF_AN_OUTCOME
+    return item.patches.nbytes if isinstance(item, FeatureBatch) else BYTES_OF_AN_OUTCOME
 
 
 def _finish(job: FeatureJob) -> list[Outcome]:
-    outcomes = [remember(job.work, outcome) for outcome in finish(job)]
+    outcomes = [remember(job.work, outcome) for outcome in finish_job(job)]
     return [*outcomes, *embeddings(job.work, job.geometry)]
 
 

@@ -17,13 +17,13 @@ from atlaspatch_core.fingerprint import Identity, why_stale
 from atlaspatch_core.patches.grid import PatchGrid
 from atlaspatch_core.pipeline.loaded_models import Models
 from atlaspatch_core.slides.slide import Slide, SlideInfo
-from atlaspatch_core.storage.hdf5 import COORDS, TISSUE_FRACTION, Kept, read_array
+from atlaspatch_core.storage.hdf5 import COORDS, TISSUE_FRACTION, StoredResult, read_array
 from atlaspatch_core.storage.records import Record
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.tissue.contours import read_geojson
 from atlaspatch_core.validity.identities import identity_of, input_name, sampling_of
-from atlaspatch_core.validity.outcome import Outcome, Status, Step
-from atlaspatch_core.validity.recipe import EMPTY, Recipe, Stage
+from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
+from atlaspatch_core.validity.recipe import EMPTY, OutputSpec, Recipe
 
 log = logging.getLogger(__name__)
 
@@ -32,28 +32,28 @@ COORDS_CHANGED = "the coords changed"
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class RunContext:
     """What all slides of one call share."""
 
     recipe: Recipe
     store: Store
     models: Models
-    selected: frozenset[Step]
+    selected: frozenset[OutputKey]
     force: bool
     on_patches: Callable[[str, int, int], None]
     """Called with stem, patches done and patches in all while patches are encoded."""
-    settled: frozenset[Step] = frozenset()
+    settled: frozenset[OutputKey] = frozenset()
     """Steps whose stored outputs are taken as they lie."""
-    specs: dict[Step, tuple[dict[str, Any], str]] = field(default_factory=dict)
+    specs: dict[OutputKey, tuple[dict[str, Any], str]] = field(default_factory=dict)
     """Spec and code version of stages, found out once for all slides, and again when a model was loaded."""
 
-    def spec(self, stage: Stage) -> tuple[dict[str, Any], str]:
+    def spec(self, stage: OutputSpec) -> tuple[dict[str, Any], str]:
         """Return what decides a stage on every slide, and its hash. Raises MissingWeights."""
         if stage.step not in self.specs:
             self.specs[stage.step] = stage.spec, stage.code_version
         return self.specs[stage.step]
 
-    def model(self, stage: Stage) -> Any:
+    def model(self, stage: OutputSpec) -> Any:
         """Return the loaded encoder of a stage; weights that had to be fetched for it are known by their hash then."""
         if stage.step not in self.models:
             self.specs.pop(stage.step, None)
@@ -65,8 +65,8 @@ class SlideWork:
     """One slide: what is known of it so far, and the slide itself once pixels are needed. Closes what it opened."""
 
     source: SlideSource
-    run: Run
-    fingerprints: dict[Step, str] = field(default_factory=dict)
+    run: RunContext
+    fingerprints: dict[OutputKey, str] = field(default_factory=dict)
     """Of the outputs that are valid now."""
     info: SlideInfo | None = None
     record: Record | None = None
@@ -77,11 +77,11 @@ class SlideWork:
     """Geometry name to the identity of its coords."""
     dropped: set[tuple[str, str]] = field(default_factory=set)
     """Geometry name and dataset of results that went with the coords they belonged to."""
-    kept: dict[str, dict[str, Kept]] = field(default_factory=dict)
+    kept: dict[str, dict[str, StoredResult]] = field(default_factory=dict)
     """Geometry name to what its HDF5 file holds, read once the coords are valid."""
-    stopped: dict[Step, Outcome] = field(default_factory=dict)
+    stopped: dict[OutputKey, Outcome] = field(default_factory=dict)
     """Steps that failed or were skipped."""
-    features: dict[Step, Any] = field(default_factory=dict)
+    features: dict[OutputKey, Any] = field(default_factory=dict)
     """Features computed in this run, so that slide encoders need not read them back."""
     _polygons: tuple[Polygon, ...] | None = None
     _slide: Slide | None = None
@@ -127,11 +127,11 @@ class SlideWork:
             self.grids[geometry.name] = PatchGrid(corners, fraction, sampling_of(self.coords[geometry.name]))
         return self.grids[geometry.name]
 
-    def identity(self, stage: Stage, found: Mapping[str, Any] = EMPTY) -> Identity:
+    def identity(self, stage: OutputSpec, found: Mapping[str, Any] = EMPTY) -> Identity:
         """Return what a stage's output of this slide is to be: its fingerprints are free of the geometry's name."""
         return identity_of(stage, self.fingerprints, found, self.run.spec(stage)[0])
 
-    def reason(self, stage: Stage, stored: Identity | Kept | None, expected: Identity) -> str:
+    def reason(self, stage: OutputSpec, stored: Identity | StoredResult | None, expected: Identity) -> str:
         """Return why a stage is to be computed, or an empty text when the stored output is valid.
 
         Raises MissingUpstream when it is to be computed but was not asked for.
@@ -145,7 +145,7 @@ class SlideWork:
             raise MissingUpstream(f"{self.stem}: {stage.step} is not valid ({why}); run that step first")
         return why
 
-    def verdict(self, stage: Stage, stored: Kept | None) -> tuple[Identity, str]:
+    def verdict(self, stage: OutputSpec, stored: StoredResult | None) -> tuple[Identity, str]:
         """Return what an encoder's output is to be, and why it is to be computed, or an empty text when it is valid.
 
         What looks invalid is looked at again with the encoder loaded: weights from a hub are known by their hash then.
@@ -156,15 +156,15 @@ class SlideWork:
             expected = self.identity(stage)
         return expected, self.reason(stage, stored, expected)
 
-    def forced(self, stage: Stage) -> bool:
+    def forced(self, stage: OutputSpec) -> bool:
         """Tell whether a stage is to be computed whatever is stored."""
         return self.run.force and stage.step in self.run.selected and not self.settled(stage)
 
-    def settled(self, stage: Stage) -> bool:
+    def settled(self, stage: OutputSpec) -> bool:
         """Tell whether what is stored of a stage is taken as it lies, whatever the recipe says of the stage."""
         return stage.step in self.run.settled
 
-    def check_inputs(self, stage: Stage, stored: Identity) -> None:
+    def check_inputs(self, stage: OutputSpec, stored: Identity) -> None:
         """Raise OutOfDate when what a settled output was made from is not what lies there now."""
         changed = [
             step for step in stage.upstream if stored.inputs.get(input_name(step), "") != self.fingerprints.get(step)
@@ -174,7 +174,7 @@ class SlideWork:
                 f"{self.stem}: {changed[0]} changed after {stage.step} was made; run the step {stage.step.kind} again"
             )
 
-    def outcome(self, stage: Stage, status: Status, fingerprint: str | None, since: float, **more: Any) -> Outcome:
+    def outcome(self, stage: OutputSpec, status: Status, fingerprint: str | None, since: float, **more: Any) -> Outcome:
         """Return the outcome of a stage and remember its fingerprint for the stages downstream."""
         if fingerprint:
             self.fingerprints[stage.step] = fingerprint
@@ -183,7 +183,7 @@ class SlideWork:
         seconds = perf_counter() - since
         return Outcome(self.stem, stage.step, status, fingerprint, code_version, inputs=inputs, seconds=seconds, **more)
 
-    def failed(self, stage: Stage, error: AtlasPatchError, since: float) -> Outcome:
+    def failed(self, stage: OutputSpec, error: AtlasPatchError, since: float) -> Outcome:
         """Return the outcome of a stage that went wrong; stages downstream will be skipped."""
         seconds, transient = perf_counter() - since, is_transient(error)
         return Outcome(self.stem, stage.step, Status.FAILED, why=str(error), seconds=seconds, transient=transient)
@@ -198,7 +198,7 @@ class SlideWork:
 Result = TypeVar("Result")
 
 
-def attempt(work: SlideWork, stage: Stage, action: Callable[[], Result]) -> Result | Outcome:
+def attempt(work: SlideWork, stage: OutputSpec, action: Callable[[], Result]) -> Result | Outcome:
     """Return what the action returns, or the failed outcome of the stage: one bad slide stops no other.
 
     This is the one place of the pipeline that catches everything. What was not foreseen is logged with its traceback.
@@ -221,7 +221,7 @@ def attempt(work: SlideWork, stage: Stage, action: Callable[[], Result]) -> Resu
         return work.failed(stage, unexpected, since)
 
 
-def _why(stored: Identity | Kept | None, expected: Identity) -> str:
+def _why(stored: Identity | StoredResult | None, expected: Identity) -> str:
     if stored is not None and stored.fingerprint == expected.fingerprint:
         return ""
-    return why_stale(stored.identity if isinstance(stored, Kept) else stored, expected)
+    return why_stale(stored.identity if isinstance(stored, StoredResult) else stored, expected)

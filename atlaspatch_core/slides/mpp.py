@@ -61,7 +61,7 @@ class Mpp:
 
 
 @dataclass(frozen=True, slots=True)
-class Stated:
+class StatedMpp:
     """What the user says of the scale of a slide."""
 
     mpp: Mpp | None = None
@@ -81,7 +81,7 @@ class SlideScale:
     """What is odd, yet no reason to refuse: one clause, or empty."""
 
 
-def find_scale(stem: str, properties: Mapping[str, str], stated: Stated = Stated()) -> SlideScale:
+def find_scale(stem: str, properties: Mapping[str, str], stated: StatedMpp = StatedMpp()) -> SlideScale:
     """Return the scale of a slide: the ``stated`` mpp if there is one, or else that of the ``properties``.
 
     The nominal magnification is the file's, but that of the mpp bucket when the user stated the mpp: who corrects the

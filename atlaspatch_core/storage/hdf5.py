@@ -24,7 +24,7 @@ UNVERIFIED = "unverified"
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredResult:
     """One result as it lies in a file."""
 
     path: Path
@@ -40,7 +40,7 @@ class Kept:
             return _identity(file[self.name])  # type: ignore[arg-type]
 
 
-def read_kept(path: Path) -> dict[str, Kept]:
+def read_stored_results(path: Path) -> dict[str, StoredResult]:
     """Return the coords, features and embeddings that a slide's file holds, by dataset path; empty without a file.
 
     Every look at a finished slide comes here: so by handles, which takes two thirds of the time of h5py's objects.
@@ -51,7 +51,7 @@ def read_kept(path: Path) -> dict[str, Kept]:
     with open_hdf5(path) as file:
         items = {name: h5o.open(file.id, name.encode()) for name in _results(file)}
         return {
-            name: Kept(path, name, _stored_text(item, b"fingerprint"), item.shape)
+            name: StoredResult(path, name, _stored_text(item, b"fingerprint"), item.shape)
             for name, item in items.items()
             if isinstance(item, h5d.DatasetID)
         }

@@ -21,7 +21,7 @@ from atlaspatch_core.storage.hdf5 import (
     datasets_of,
     fingerprint_of,
     open_hdf5,
-    read_kept,
+    read_stored_results,
 )
 
 
@@ -40,7 +40,7 @@ class Dataset:
 
 
 @dataclass(frozen=True, slots=True)
-class Stamp:
+class IdentityUpdate:
     """Another identity for a result whose rows stay as they are."""
 
     name: str
@@ -92,7 +92,7 @@ def write_added(path: Path, datasets: Sequence[Dataset], rows: int) -> Writer:
     return write
 
 
-def write_restamped(path: Path, stamps: Sequence[Stamp], canary: Mapping[str, int | float]) -> Writer:
+def write_restamped(path: Path, stamps: Sequence[IdentityUpdate], canary: Mapping[str, int | float]) -> Writer:
     """Return what writes the file at ``path`` with other identities, and with the numbers that justify them."""
 
     def write(target: Path) -> None:
@@ -112,7 +112,7 @@ def write_restamped(path: Path, stamps: Sequence[Stamp], canary: Mapping[str, in
 
 def _carry_over(path: Path, file: h5py.File) -> None:
     """Copy the results that were computed from the very coords that ``file`` has, so that a rebuild loses none."""
-    kept = read_kept(path) if path.exists() and h5py.is_hdf5(path) else {}
+    kept = read_stored_results(path) if path.exists() and h5py.is_hdf5(path) else {}
     new = fingerprint_of(file[COORDS])  # type: ignore[arg-type]
     if new is None or COORDS not in kept or kept[COORDS].fingerprint != new:
         return

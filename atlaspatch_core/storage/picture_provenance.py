@@ -16,7 +16,7 @@ IHDR_END = 33
 """Where the first chunk of a PNG ends."""
 
 
-class State(Enum):
+class PictureState(Enum):
     """What lies where a picture belongs."""
 
     MISSING = auto()
@@ -26,12 +26,12 @@ class State(Enum):
     """A file that we did not draw."""
 
 
-def stamp(*sources: str) -> str:
+def provenance_mark(*sources: str) -> str:
     """Return the stamp of a picture that is drawn from these fingerprints."""
     return MARK + short_hash("\n".join((str(DRAWING), *sources)))
 
 
-def stamped(picture: bytes, mark: str) -> bytes:
+def with_mark(picture: bytes, mark: str) -> bytes:
     """Return a PNG, or a JPEG as OpenCV writes it, with the stamp as its comment."""
     text = mark.encode()
     if picture[:2] == b"\xff\xd8":
@@ -44,13 +44,13 @@ def stamped(picture: bytes, mark: str) -> bytes:
     return picture[:end] + comment + picture[end:]
 
 
-def state(path: Path, mark: str) -> State:
+def picture_state(path: Path, mark: str) -> PictureState:
     """Return what lies at ``path``, beside a picture with this stamp."""
     try:
         with path.open("rb") as file:
             head = file.read(HEAD)
     except FileNotFoundError:
-        return State.MISSING
+        return PictureState.MISSING
     if mark.encode() in head:
-        return State.CURRENT
-    return State.OUTDATED if MARK.encode() in head else State.FOREIGN
+        return PictureState.CURRENT
+    return PictureState.OUTDATED if MARK.encode() in head else PictureState.FOREIGN

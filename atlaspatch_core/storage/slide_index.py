@@ -19,7 +19,7 @@ VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
-class KnownMask:
+class IndexedMask:
     """A mask record without its numbers."""
 
     fingerprint: str
@@ -41,7 +41,7 @@ class KnownMask:
 
 
 @dataclass(frozen=True, slots=True)
-class KnownSlide:
+class IndexedSlide:
     """A slide record with the fields that decide identities."""
 
     fingerprint: str
@@ -57,7 +57,7 @@ class KnownSlide:
     reader: str | None
     """The one that the user asked for, if any."""
     mpp_keys: tuple[str, ...]
-    mask: KnownMask | None = None
+    mask: IndexedMask | None = None
 
     def info(self, stem: str) -> SlideInfo:
         """Return what sampling wants to know; sides are left out."""
@@ -66,17 +66,17 @@ class KnownSlide:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class SlideIndex:
     """All slides that were ever looked at, by stem."""
 
-    slides: Mapping[str, KnownSlide]
+    slides: Mapping[str, IndexedSlide]
     polygons: Mapping[str, str]
     """Stem to the fingerprint of the polygons as they lie in the GeoJSON now."""
     broken: Mapping[str, str] = field(default_factory=dict)
     """Stem to what is wrong with its record or its GeoJSON."""
 
 
-def read_known(store: Store, *, remember: bool = True) -> Known:
+def read_slide_index(store: Store, *, remember: bool = True) -> SlideIndex:
     """Return what is remembered of all slides. What was read before and lies untouched is not read again.
 
     Without ``remember`` nothing is written.
@@ -92,10 +92,10 @@ def read_known(store: Store, *, remember: bool = True) -> Known:
     edited = {stem: stat for stem, stat in lying.items() if stem not in as_made}
     read = FileIndex(folder / "outlines.json", _outlines, VERSION, remember).look(edited, store.geojson)
     polygons = {stem: masks[stem].polygons for stem in as_made} | {stem: it[0] for stem, it in read.items() if it[0]}
-    return Known(slides, polygons, broken | {stem: it[1] for stem, it in read.items() if it[1]})
+    return SlideIndex(slides, polygons, broken | {stem: it[1] for stem, it in read.items() if it[1]})
 
 
-def known_slide(record: Record) -> KnownSlide | None:
+def indexed_slide(record: Record) -> IndexedSlide | None:
     """Return what decides identities; None for a slide that was never looked at."""
     row = _row(record)
     return _known(row) if row else None
@@ -128,11 +128,11 @@ def _mask_row(mask: MaskRecord) -> list[Any]:
     return [identity.fingerprint, *kept, spec, identity.inputs["slide"], identity.spec.get("supplied", "")]
 
 
-def _known(row: list[Any]) -> KnownSlide:
+def _known(row: list[Any]) -> IndexedSlide:
     fingerprint, content, mpp, magnification, downsamples, stated, full_hash, opened_by, reader, keys, mask = row
-    made = KnownMask(*mask) if mask else None
+    made = IndexedMask(*mask) if mask else None
     found = (fingerprint, content, mpp, magnification, tuple(downsamples))
-    return KnownSlide(*found, stated, full_hash, opened_by, reader, tuple(keys), made)
+    return IndexedSlide(*found, stated, full_hash, opened_by, reader, tuple(keys), made)
 
 
 def _outlines(path: Path) -> tuple[str, str]:

@@ -10,8 +10,8 @@ from atlaspatch_core.errors import OutOfDate, UnreadableOutput
 from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.storage.atomic import replacing, slide_lock, sweep
 from atlaspatch_core.storage.file_index import list_files
-from atlaspatch_core.storage.hdf5 import COORDS, Kept, read_kept
-from atlaspatch_core.storage.hdf5_changes import Dataset, Stamp, Writer, write_added, write_restamped
+from atlaspatch_core.storage.hdf5 import COORDS, StoredResult, read_stored_results
+from atlaspatch_core.storage.hdf5_changes import Dataset, IdentityUpdate, Writer, write_added, write_restamped
 from atlaspatch_core.storage.records import MaskRecord, Record, SlideRecord, read_record
 
 MARKS = ".atlaspatch"
@@ -128,10 +128,10 @@ class Store:
             self._write(stem, path, content)
             return True
 
-    def kept(self, stem: str, geometry: str = "") -> dict[str, Kept]:
+    def kept(self, stem: str, geometry: str = "") -> dict[str, StoredResult]:
         """Return what a slide's HDF5 file holds. Raises UnreadableOutput when it is damaged or not ours."""
         path = self.h5(stem, geometry)
-        kept = read_kept(path)
+        kept = read_stored_results(path)
         if kept and (COORDS not in kept or kept[COORDS].fingerprint is None):
             raise UnreadableOutput(
                 f"{stem}: {path} was not written by atlaspatch; move it away, or use --force to replace it"
@@ -158,7 +158,7 @@ class Store:
                 write_added(path, datasets, self.write_rows)(temporary)
 
     def restamp(
-        self, stem: str, geometry: str, stamps: Sequence[Stamp], canary: Mapping[str, int | float] = NO_NUMBERS
+        self, stem: str, geometry: str, stamps: Sequence[IdentityUpdate], canary: Mapping[str, int | float] = NO_NUMBERS
     ) -> None:
         """Give results another identity: their rows stay, and say why by the canary's numbers, if one was sent.
 

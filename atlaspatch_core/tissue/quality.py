@@ -12,7 +12,7 @@ to 0.04: measured on CMU-1-Small-Region, with the measure of ``sharpness.py``.""
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class QualityFinding:
     """One number of one slide, held against its bound."""
 
     name: str
@@ -102,7 +102,7 @@ class QualitySpec:
             raise InvalidProject(f"quality: block names {', '.join(unknown)}; there are {', '.join(FINDINGS)}")
 
 
-def judge(numbers: Mapping[str, float], spec: QualitySpec) -> tuple[Finding, ...]:
+def judge_quality(numbers: Mapping[str, float], spec: QualitySpec) -> tuple[QualityFinding, ...]:
     """Return a finding for each number that is known, passed or not, in the order of ``RULES``.
 
     ``numbers`` are those of a tissue mask. A slide without tissue has that finding, and none on its tissue; a dark one
@@ -111,17 +111,17 @@ def judge(numbers: Mapping[str, float], spec: QualitySpec) -> tuple[Finding, ...
     return tuple(_findings(numbers, spec))
 
 
-def failed(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+def failed(findings: Iterable[QualityFinding]) -> tuple[QualityFinding, ...]:
     """Return those that did not pass."""
     return tuple(finding for finding in findings if not finding.passed)
 
 
-def warnings(findings: Iterable[Finding]) -> str:
+def warnings(findings: Iterable[QualityFinding]) -> str:
     """Return the texts of those that did not pass, in one line; empty when all did."""
     return "; ".join(finding.text for finding in failed(findings))
 
 
-def _findings(numbers: Mapping[str, float], spec: QualitySpec) -> Iterator[Finding]:
+def _findings(numbers: Mapping[str, float], spec: QualitySpec) -> Iterator[QualityFinding]:
     meaningless = {"little_tissue", "blurred"} if numbers.get("fragments") == 0 else set()
     meaningless |= {"pen_marks"} if numbers.get("dark_share", 0.0) > spec.max_dark_share else set()
     for rule in RULES:
@@ -133,8 +133,8 @@ def _bound(rule: Rule, spec: Any) -> float:
     return float(getattr(spec, rule.bound)) if rule.bound else rule.fixed
 
 
-def _finding(rule: Rule, value: float, bound: float) -> Finding:
+def _finding(rule: Rule, value: float, bound: float) -> QualityFinding:
     passed = value >= bound if rule.least else value <= bound
     text = rule.text if not passed else f"{rule.number.replace('_', ' ')} {{value:.4g}} ({{sign}} {{bound:.4g}})"
     sign = "≥" if rule.least else "≤"
-    return Finding(rule.name, passed, value, bound, text.format(value=value, bound=bound, sign=sign))
+    return QualityFinding(rule.name, passed, value, bound, text.format(value=value, bound=bound, sign=sign))

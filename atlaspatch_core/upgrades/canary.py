@@ -18,11 +18,11 @@ from atlaspatch_core.patches.scale import Downscale, Sampling
 from atlaspatch_core.patches.stream import open_stream
 from atlaspatch_core.pipeline.loaded_models import Models
 from atlaspatch_core.slides.slide import Slide
-from atlaspatch_core.storage.hdf5 import COORDS, TISSUE_FRACTION, read_array, read_kept, read_rows
+from atlaspatch_core.storage.hdf5 import COORDS, TISSUE_FRACTION, read_array, read_rows, read_stored_results
 from atlaspatch_core.storage.store import Store
-from atlaspatch_core.upgrades.comparison import Canary, Sample, Tolerance, compare
+from atlaspatch_core.upgrades.comparison import Canary, CanarySample, Tolerance, compare
 from atlaspatch_core.validity.identities import sampling_of
-from atlaspatch_core.validity.recipe import Recipe, Stage
+from atlaspatch_core.validity.recipe import OutputSpec, Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def canary_spec(project: Project) -> CanarySpec:
     return CanarySpec(wanted.canary_slides, wanted.canary_patches, tolerance=tolerance)
 
 
-def send_canary(recipe: Recipe, stage: Stage, sources: Sequence[SlideSource], spec: CanarySpec) -> Canary:
+def run_canary(recipe: Recipe, stage: OutputSpec, sources: Sequence[SlideSource], spec: CanarySpec) -> Canary:
     """Encode stored patches of some of these slides by a stage's encoder as it is now, and compare.
 
     Slides and patches are drawn by the seed; slides that cannot be read, or have no patches, are passed over.
@@ -51,7 +51,7 @@ def send_canary(recipe: Recipe, stage: Stage, sources: Sequence[SlideSource], sp
     """
     model = Models(recipe.project.runtime).get(stage)
     encoders = PatchEncoders([model])
-    samples: list[Sample] = []
+    samples: list[CanarySample] = []
     for source in _drawn(sources, spec.seed):
         if len(samples) == spec.slides:
             break
@@ -68,8 +68,8 @@ def _drawn(sources: Sequence[SlideSource], seed: int) -> list[SlideSource]:
 
 
 def _try(
-    recipe: Recipe, stage: Stage, source: SlideSource, encoders: PatchEncoders, spec: CanarySpec
-) -> Iterator[Sample]:
+    recipe: Recipe, stage: OutputSpec, source: SlideSource, encoders: PatchEncoders, spec: CanarySpec
+) -> Iterator[CanarySample]:
     """Yield the sample of a slide; nothing where there is none to be had."""
     since = perf_counter()
     try:
@@ -78,11 +78,11 @@ def _try(
         return
     if len(patches):
         (new,) = encoders.encode(patches)
-        yield Sample(stored, new, perf_counter() - since)
+        yield CanarySample(stored, new, perf_counter() - since)
 
 
 def _patches(
-    recipe: Recipe, stage: Stage, source: SlideSource, spec: CanarySpec
+    recipe: Recipe, stage: OutputSpec, source: SlideSource, spec: CanarySpec
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Return pixels (n, side, side, 3) and stored features (n, dim) of patches drawn from a slide."""
     geometry, store = stage.geometry, Store(recipe.project.output)
@@ -100,7 +100,7 @@ def _patches(
 
 def _sampling(path: Path) -> Sampling:
     """Return how the stored coords of a file are cut. Raises UnreadableOutput where that is not known."""
-    coords = read_kept(path).get(COORDS)
+    coords = read_stored_results(path).get(COORDS)
     identity = coords.identity if coords else None
     if identity is None or "sampling" not in identity.spec:
         raise UnreadableOutput(f"{path.stem}: {path} does not say how its patches were cut; lay them anew")

@@ -82,7 +82,7 @@ class Canary:
 
 
 @dataclass(slots=True)
-class Sample:
+class CanarySample:
     """Stored and new features of the tried patches of one slide, or its embeddings, each (n, dim)."""
 
     stored: NDArray[np.float32]
@@ -91,7 +91,7 @@ class Sample:
     """That the new ones took, reading included."""
 
 
-def compare(samples: Sequence[Sample], tolerance: Tolerance) -> Canary:
+def compare(samples: Sequence[CanarySample], tolerance: Tolerance) -> Canary:
     """Return how new features differ from stored ones; features of another length have nothing in common."""
     stored = np.concatenate([sample.stored for sample in samples]).astype(np.float64)
     new = np.concatenate([sample.new for sample in samples]).astype(np.float64)

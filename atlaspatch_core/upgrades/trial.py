@@ -10,16 +10,16 @@ from typing import Any
 from atlaspatch_core.discovery.find import SlideSource
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.fingerprint import Identity, canonical_json, is_unverified, why_stale
-from atlaspatch_core.pipeline.steps.embedding import measures
-from atlaspatch_core.storage.hdf5 import COORDS, Kept, read_array, read_kept
-from atlaspatch_core.storage.hdf5_changes import Stamp
+from atlaspatch_core.pipeline.steps.embedding import embedding_numbers
+from atlaspatch_core.storage.hdf5 import COORDS, StoredResult, read_array, read_stored_results
+from atlaspatch_core.storage.hdf5_changes import IdentityUpdate
 from atlaspatch_core.storage.store import Store
-from atlaspatch_core.upgrades.canary import canary_spec, send_canary
+from atlaspatch_core.upgrades.canary import canary_spec, run_canary
 from atlaspatch_core.upgrades.comparison import Canary
 from atlaspatch_core.validity.expected import Expectations
 from atlaspatch_core.validity.identities import identity_of
-from atlaspatch_core.validity.outcome import Outcome, Status, Step
-from atlaspatch_core.validity.recipe import Recipe, Stage
+from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
+from atlaspatch_core.validity.recipe import OutputSpec, Recipe
 from atlaspatch_core.validity.states import State, Validity
 
 
@@ -27,7 +27,7 @@ from atlaspatch_core.validity.states import State, Validity
 class Trial:
     """Features of one former encoder that a canary can speak for."""
 
-    stage: Stage
+    stage: OutputSpec
     former: tuple[int, str]
     """Version and spec, canonical JSON, by which they were made."""
     stems: tuple[str, ...]
@@ -41,14 +41,14 @@ def trials(recipe: Recipe, found: Iterable[Validity]) -> list[Trial]:
 
     The identity of every stale result is read from its file.
     """
-    stale: defaultdict[Step, list[str]] = defaultdict(list)
+    stale: defaultdict[OutputKey, list[str]] = defaultdict(list)
     for validity in found:
         if validity.state is State.STALE and validity.step.kind == "patch_features":
             stale[validity.step].append(validity.stem)
     return [trial for step, stems in stale.items() for trial in _of_stage(recipe, recipe.stage(step), stems)]
 
 
-def _of_stage(recipe: Recipe, stage: Stage, stems: Sequence[str]) -> Iterator[Trial]:
+def _of_stage(recipe: Recipe, stage: OutputSpec, stems: Sequence[str]) -> Iterator[Trial]:
     store = Store(recipe.project.output)
     groups: defaultdict[tuple[int, str], list[str]] = defaultdict(list)
     whys: dict[tuple[int, str], str] = {}
@@ -62,7 +62,9 @@ def _of_stage(recipe: Recipe, stage: Stage, stems: Sequence[str]) -> Iterator[Tr
     yield from (Trial(stage, former, tuple(group), whys[former]) for former, group in groups.items())
 
 
-def _identities(store: Store, stem: str, stage: Stage, coords: Expectations) -> tuple[Identity | None, Identity | None]:
+def _identities(
+    store: Store, stem: str, stage: OutputSpec, coords: Expectations
+) -> tuple[Identity | None, Identity | None]:
     """Return what decided the stored features, and what is to decide them given the stored coords."""
     try:
         kept = store.kept(stem, stage.step.geometry)
@@ -84,10 +86,10 @@ def _former(identity: Identity) -> tuple[int, str]:
     return identity.version, canonical_json(identity.spec)
 
 
-def try_out(recipe: Recipe, trial: Trial, sources: Mapping[str, SlideSource]) -> Canary:
+def try_upgrade(recipe: Recipe, trial: Trial, sources: Mapping[str, SlideSource]) -> Canary:
     """Send the canary of a trial. Raises NoPatches when none of its slides can be read, and what loading raises."""
     found = [sources[stem] for stem in trial.stems if stem in sources]
-    return send_canary(recipe, trial.stage, found, canary_spec(recipe.project))
+    return run_canary(recipe, trial.stage, found, canary_spec(recipe.project))
 
 
 def restamp(recipe: Recipe, trial: Trial, canary: Canary) -> Iterator[Outcome]:
@@ -111,14 +113,18 @@ def restamp(recipe: Recipe, trial: Trial, canary: Canary) -> Iterator[Outcome]:
 
 def _measures(path: Path, dataset: str) -> dict[str, int | float]:
     """Return what is told of features or of an embedding whoever made them, so that plots have no holes."""
-    kept = read_kept(path)
+    kept = read_stored_results(path)
     patches, shape = kept[COORDS].shape[0], kept[dataset].shape
-    return {"patches": patches, "dim": shape[1]} if len(shape) > 1 else measures(read_array(path, dataset), patches)
+    return (
+        {"patches": patches, "dim": shape[1]}
+        if len(shape) > 1
+        else embedding_numbers(read_array(path, dataset), patches)
+    )
 
 
 def _stamps(
-    recipe: Recipe, trial: Trial, stem: str, specs: Mapping[Step, tuple[dict[str, Any], str]]
-) -> dict[Step, Stamp]:
+    recipe: Recipe, trial: Trial, stem: str, specs: Mapping[OutputKey, tuple[dict[str, Any], str]]
+) -> dict[OutputKey, IdentityUpdate]:
     """Return the new identities of a slide's features and of the embeddings that differ in these features alone."""
     kept = Store(recipe.project.output).kept(stem, trial.stage.step.geometry)
     features = kept.get(trial.stage.dataset)
@@ -127,22 +133,22 @@ def _stamps(
         return {}
     fingerprints = {trial.stage.upstream[0]: str(kept[COORDS].fingerprint)}
     after = identity_of(trial.stage, fingerprints, spec=specs[trial.stage.step][0])
-    stamps = {trial.stage.step: Stamp(trial.stage.dataset, before.fingerprint, after)}
+    stamps = {trial.stage.step: IdentityUpdate(trial.stage.dataset, before.fingerprint, after)}
     old, new = (fingerprints | {trial.stage.step: it.fingerprint} for it in (before, after))
     for step, (spec, _) in specs.items():
         stage = recipe.stage(step)
         if step != trial.stage.step and _is(kept.get(stage.dataset), identity_of(stage, old, spec=spec)):
             was, now = (identity_of(stage, inputs, spec=spec) for inputs in (old, new))
-            stamps[step] = Stamp(stage.dataset, was.fingerprint, now)
+            stamps[step] = IdentityUpdate(stage.dataset, was.fingerprint, now)
     return stamps
 
 
-def _is(kept: Kept | None, identity: Identity) -> bool:
+def _is(kept: StoredResult | None, identity: Identity) -> bool:
     return kept is not None and kept.fingerprint == identity.fingerprint
 
 
 def _restamped(
-    recipe: Recipe, stem: str, step: Step, stamp: Stamp, code_version: str, canary: Canary, seconds: float
+    recipe: Recipe, stem: str, step: OutputKey, stamp: IdentityUpdate, code_version: str, canary: Canary, seconds: float
 ) -> Outcome:
     geometry = step.geometry
     path = Store(recipe.project.output).h5(stem, geometry)

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.states import State, Validity
 
 COLOURS: Mapping[State, tuple[int, int, int]] = {
@@ -23,9 +23,9 @@ ROW, GAP = 14, 2
 """Height of an output's row, and what lies between rows, px."""
 
 
-def counted(found: Iterable[Validity]) -> dict[Step, Counter[State]]:
+def counted(found: Iterable[Validity]) -> dict[OutputKey, Counter[State]]:
     """Return how many slides are in which state, by step."""
-    counts: defaultdict[Step, Counter[State]] = defaultdict(Counter)
+    counts: defaultdict[OutputKey, Counter[State]] = defaultdict(Counter)
     for validity in found:
         counts[validity.step][validity.state] += 1
     return dict(counts)
@@ -35,7 +35,7 @@ def draw(found: Iterable[Validity]) -> bytes:
     """Return a PNG with a row for every output and a column for every slide, or every few; at most 8 kB."""
     from PIL import Image
 
-    states: defaultdict[Step, list[State]] = defaultdict(list)
+    states: defaultdict[OutputKey, list[State]] = defaultdict(list)
     for validity in found:
         states[validity.step].append(validity.state)
     rows = [_columns(of_step) for of_step in states.values()]

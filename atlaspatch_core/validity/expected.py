@@ -12,12 +12,12 @@ from atlaspatch_core.layouts.supplied_coords import find_coords, read_coords
 from atlaspatch_core.patches.scale import choose_sampling
 from atlaspatch_core.slides.content_hash import file_signature
 from atlaspatch_core.storage.records import Record
-from atlaspatch_core.storage.slide_index import KnownMask, KnownSlide, known_slide
+from atlaspatch_core.storage.slide_index import IndexedMask, IndexedSlide, indexed_slide
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.tissue.supplied_masks import SUFFIXES, is_image
 from atlaspatch_core.validity.identities import coords_facts, identity_of, slide_facts, supplied_spec
-from atlaspatch_core.validity.outcome import Step
-from atlaspatch_core.validity.recipe import EMPTY, SLIDE, TISSUE_MASK, Recipe, Stage
+from atlaspatch_core.validity.outcome import OutputKey
+from atlaspatch_core.validity.recipe import EMPTY, SLIDE, TISSUE_MASK, OutputSpec, Recipe
 
 INTERRUPTED = "an interrupted run left the mask before it"
 TAKEN_AWAY = "the supplied mask was taken away"
@@ -35,7 +35,7 @@ class Expected(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class IdentityTemplate:
     """The text of an identity with gaps for fingerprints: hashing it for many slides costs little."""
 
     parts: tuple[str, ...]
@@ -67,13 +67,13 @@ class Expectations:
     store: Store
     stated: Mapping[str, float | None] | None = None
     """Stem to the µm/px that the user states; None where the slides' folders were not looked at."""
-    steps: Collection[Step] | None = None
+    steps: Collection[OutputKey] | None = None
     """Steps to work out, with all that is upstream of them; None: all."""
-    stages: tuple[Stage, ...] = ()
+    stages: tuple[OutputSpec, ...] = ()
     """Those of these steps."""
-    _specs: dict[Step, dict[str, Any]] = field(default_factory=dict)
-    _blocked: dict[Step, str] = field(default_factory=dict)
-    _forms: dict[Any, Form] = field(default_factory=dict)
+    _specs: dict[OutputKey, dict[str, Any]] = field(default_factory=dict)
+    _blocked: dict[OutputKey, str] = field(default_factory=dict)
+    _forms: dict[Any, IdentityTemplate] = field(default_factory=dict)
     _masks: dict[str, list[Path]] = field(default_factory=dict)
     _whys: dict[str, str] = field(default_factory=dict)
 
@@ -87,7 +87,7 @@ class Expectations:
                 self._blocked[stage.step] = str(error)
         self._masks = supplied_masks(self.recipe.project.slides.masks)
 
-    def of(self, stem: str, slide: KnownSlide, polygons: str | None) -> dict[Step, Expected]:
+    def of(self, stem: str, slide: IndexedSlide, polygons: str | None) -> dict[OutputKey, Expected]:
         """Return what is expected of every step; ``polygons`` is the fingerprint of those that lie there."""
         found = {SLIDE: self._slide(stem, slide)}
         for stage in self.stages:
@@ -98,14 +98,14 @@ class Expectations:
         return found
 
     def fingerprint_as(
-        self, stored: Identity, stem: str, slide: KnownSlide, stage: Stage, inputs: Mapping[Step, str]
+        self, stored: Identity, stem: str, slide: IndexedSlide, stage: OutputSpec, inputs: Mapping[OutputKey, str]
     ) -> str:
         """Return the fingerprint that an output of a slide would have had by the spec of another slide's output."""
         key = (stored.fingerprint, *self._key(slide, stage))
         if key not in self._forms:
             spec = {**stored.spec, **self.found(stem, slide, stage)}
             steps = stage.upstream
-            self._forms[key] = Form.of(
+            self._forms[key] = IdentityTemplate.of(
                 lambda marks: replace(
                     identity_of(stage, dict(zip(steps, marks, strict=True)), EMPTY, spec), version=stored.version
                 ),
@@ -113,7 +113,7 @@ class Expectations:
             )
         return self._forms[key].fill(*(inputs[step] for step in stage.upstream))
 
-    def found(self, stem: str, slide: KnownSlide, stage: Stage) -> Mapping[str, Any]:
+    def found(self, stem: str, slide: IndexedSlide, stage: OutputSpec) -> Mapping[str, Any]:
         """Return what of a slide decides a stage beside its inputs. Raises FinerThanScanned, UnusableCoords."""
         if stage.step.kind != "patch_coords" or stage.geometry is None:
             return EMPTY
@@ -122,30 +122,32 @@ class Expectations:
             return read_coords(find_coords(stage.geometry.coords, stem), info, stage.geometry).facts(info)
         return coords_facts(info, choose_sampling(info, stage.geometry.spec))
 
-    def spec(self, stage: Stage) -> dict[str, Any]:
+    def spec(self, stage: OutputSpec) -> dict[str, Any]:
         """Return what decides a stage on every slide, worked out once. Raises MissingWeights."""
         if stage.step not in self._specs:
             self._specs[stage.step] = stage.spec
         return self._specs[stage.step]
 
-    def form(self, stage: Stage, found: Mapping[str, Any], spec: Mapping[str, Any], key: Any) -> Form:
+    def form(self, stage: OutputSpec, found: Mapping[str, Any], spec: Mapping[str, Any], key: Any) -> IdentityTemplate:
         """Return the form of a stage's identity; ``key`` tells specs and facts apart."""
         if key not in self._forms:
             steps = stage.upstream
-            self._forms[key] = Form.of(
+            self._forms[key] = IdentityTemplate.of(
                 lambda marks: identity_of(stage, dict(zip(steps, marks, strict=True)), found, spec), len(steps)
             )
         return self._forms[key]
 
-    def _slide(self, stem: str, slide: KnownSlide) -> Expected:
+    def _slide(self, stem: str, slide: IndexedSlide) -> Expected:
         stage, key = self.recipe.stage(SLIDE), (SLIDE, slide.mpp, slide.magnification, slide.opened_by)
         if key not in self._forms:
             info = slide.info(stem)
-            self._forms[key] = Form.of(lambda marks: stage.identity({}, slide_facts(marks[0], info), EMPTY), 1)
+            self._forms[key] = IdentityTemplate.of(
+                lambda marks: stage.identity({}, slide_facts(marks[0], info), EMPTY), 1
+            )
         fingerprint = self._forms[key].fill(slide.content)
         return Expected(fingerprint, self._doubt_of_slide(stem, slide, fingerprint))
 
-    def _doubt_of_slide(self, stem: str, slide: KnownSlide, fingerprint: str) -> str:
+    def _doubt_of_slide(self, stem: str, slide: IndexedSlide, fingerprint: str) -> str:
         asked = self.recipe.project.slides
         if slide.full_hash != asked.full_hash:
             return f"full_hash {str(slide.full_hash).lower()} → {str(asked.full_hash).lower()}"
@@ -157,7 +159,7 @@ class Expectations:
             return f"stated mpp {slide.stated_mpp or 'none'} → {self.stated[stem] or 'none'}"
         return "" if fingerprint == slide.fingerprint else "another version of this step"
 
-    def _mask(self, stem: str, mask: KnownMask | None, polygons: str | None, slide: Expected) -> Expected:
+    def _mask(self, stem: str, mask: IndexedMask | None, polygons: str | None, slide: Expected) -> Expected:
         if polygons is None:
             return Expected(None, blocked=self._blocked.get(TISSUE_MASK, ""))
         if mask is None or not mask.made(polygons):
@@ -169,7 +171,7 @@ class Expectations:
             return Expected(polygons, INTERRUPTED)
         return Expected(polygons, self._doubt_of_mask(stem, mask, sources[0] if sources else None, str(slide[0])))
 
-    def _doubt_of_mask(self, stem: str, mask: KnownMask, source: Path | None, slide: str) -> str:
+    def _doubt_of_mask(self, stem: str, mask: IndexedMask, source: Path | None, slide: str) -> str:
         if source is not None:
             return self._doubt_of_supplied(mask, source, slide)
         if mask.supplied:
@@ -181,7 +183,7 @@ class Expectations:
             return ""
         return "slide changed" if mask.of_slide != slide else self._why_of_mask(stem, mask, slide)
 
-    def _doubt_of_supplied(self, mask: KnownMask, source: Path, slide: str) -> str:
+    def _doubt_of_supplied(self, mask: IndexedMask, source: Path, slide: str) -> str:
         if not mask.supplied:
             return f"{source.name} was supplied"
         if file_signature(source) != mask.supplied:
@@ -191,7 +193,7 @@ class Expectations:
         identity = identity_of(self.recipe.stage(TISSUE_MASK), {SLIDE: slide}, spec=spec)
         return "" if identity.fingerprint == mask.fingerprint else f"{source.name} is outlined otherwise"
 
-    def _why_of_mask(self, stem: str, mask: KnownMask, slide: str) -> str:
+    def _why_of_mask(self, stem: str, mask: IndexedMask, slide: str) -> str:
         """Return what differs; masks of one spec differ in the same, so one record is read for all of them."""
         if mask.spec not in self._whys:
             record = self.store.read_record(stem).tissue_mask
@@ -200,7 +202,9 @@ class Expectations:
             self._whys[mask.spec] = why_stale(record.identity if record else None, expected)
         return self._whys[mask.spec]
 
-    def _later(self, stem: str, slide: KnownSlide, stage: Stage, before: Mapping[Step, Expected]) -> Expected:
+    def _later(
+        self, stem: str, slide: IndexedSlide, stage: OutputSpec, before: Mapping[OutputKey, Expected]
+    ) -> Expected:
         """Return what is expected of coords, features or an embedding."""
         if blocked := self._blocked.get(stage.step):
             return Expected(None, blocked=blocked)
@@ -213,11 +217,11 @@ class Expectations:
             return Expected(None, blocked=str(error))
         return Expected(self.form(stage, found, self._specs[stage.step], key).fill(*map(str, inputs)))
 
-    def _facts(self, stem: str, slide: KnownSlide, stage: Stage) -> tuple[Any, Mapping[str, Any]]:
+    def _facts(self, stem: str, slide: IndexedSlide, stage: OutputSpec) -> tuple[Any, Mapping[str, Any]]:
         key = self._key(slide, stage)
         return key, EMPTY if key in self._forms else self.found(stem, slide, stage)
 
-    def _key(self, slide: KnownSlide, stage: Stage) -> tuple[Any, ...]:
+    def _key(self, slide: IndexedSlide, stage: OutputSpec) -> tuple[Any, ...]:
         """Return what tells the form of a stage for one slide from that for another."""
         if stage.step.kind != "patch_coords":
             return (stage.step,)
@@ -226,7 +230,7 @@ class Expectations:
         return (stage.step, slide.mpp, slide.magnification, slide.downsamples)
 
 
-def with_upstream(recipe: Recipe, steps: Collection[Step]) -> tuple[Stage, ...]:
+def with_upstream(recipe: Recipe, steps: Collection[OutputKey]) -> tuple[OutputSpec, ...]:
     """Return the stages of these steps and all that they are computed from, upstream first."""
     wanted = set(steps)
     for stage in reversed(recipe.stages):
@@ -244,13 +248,13 @@ def supplied_masks(folder: Path | None) -> dict[str, list[Path]]:
     return dict(found)
 
 
-def expected(recipe: Recipe, record: Record, polygons: str | None) -> dict[Step, Identity]:
+def expected(recipe: Recipe, record: Record, polygons: str | None) -> dict[OutputKey, Identity]:
     """Return the identity that every output of one slide is to have, by the very code that the steps use.
 
     ``polygons`` is the fingerprint of its mask. What cannot be known or made is left out: everything but the slide
     without polygons, patches finer than scanned, encoders without weights. A supplied mask is taken for unchanged.
     """
-    known = known_slide(record)
+    known = indexed_slide(record)
     if known is None or record.slide is None:
         return {}
     facts = slide_facts(known.content, record.slide.info)

@@ -7,21 +7,21 @@ from typing import Any
 from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.patches.scale import Sampling
 from atlaspatch_core.slides.slide import SlideInfo
-from atlaspatch_core.validity.outcome import Step
-from atlaspatch_core.validity.recipe import EMPTY, Stage
+from atlaspatch_core.validity.outcome import OutputKey
+from atlaspatch_core.validity.recipe import EMPTY, OutputSpec
 
 UNNAMED_READERS = frozenset({"openslide", "pil", "image"})
 """What they read is identified without them. Another reader may give a file other pixels, and so another identity."""
 
 
-def input_name(step: Step) -> str:
+def input_name(step: OutputKey) -> str:
     """Return what an input is called in identities: the geometry's name, which decides nothing, is left out."""
     return "/".join(part for part in (step.kind, step.encoder) if part)
 
 
 def identity_of(
-    stage: Stage,
-    fingerprints: Mapping[Step, str],
+    stage: OutputSpec,
+    fingerprints: Mapping[OutputKey, str],
     found: Mapping[str, Any] = EMPTY,
     spec: Mapping[str, Any] | None = None,
 ) -> Identity:

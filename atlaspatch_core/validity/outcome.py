@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from atlaspatch_core.tissue.quality import Finding
+from atlaspatch_core.tissue.quality import QualityFinding
 
 
 class Status(StrEnum):
@@ -21,7 +21,7 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class OutputKey:
     """One output of a slide: its kind, and the name of the encoder where there are several."""
 
     kind: str
@@ -39,7 +39,7 @@ class Outcome:
     """What became of one step for one slide; the command line prints it, Dagster turns it into an event."""
 
     stem: str
-    step: Step
+    step: OutputKey
     status: Status
     fingerprint: str | None = None
     """Identity of the output, 16 hex digits; None when failed, or skipped because of a failure."""
@@ -58,7 +58,7 @@ class Outcome:
     """File that holds the output."""
     picture: Path | None = None
     """A small JPEG of the output, at most 8 kB, where there is one."""
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[QualityFinding, ...] = ()
     """How the numbers were judged, passed or not; tissue masks have some."""
     transient: bool = False
     """Whether a failure may be gone at the next attempt: storage went away, or memory was short."""

@@ -16,10 +16,10 @@ from atlaspatch_core.encoders.slide import find_slide_encoder
 from atlaspatch_core.errors import GeometryMismatch
 from atlaspatch_core.fingerprint import Identity, canonical_json, short_hash
 from atlaspatch_core.tissue.segmenters import Segmentation, networks_of
-from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.validity.outcome import OutputKey
 
-SLIDE = Step("slide")
-TISSUE_MASK = Step("tissue_mask")
+SLIDE = OutputKey("slide")
+TISSUE_MASK = OutputKey("tissue_mask")
 
 STEP_VERSIONS: Mapping[str, int] = {
     "slide": 1,
@@ -35,11 +35,11 @@ EMPTY: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class OutputSpec:
     """One step of the recipe: what decides its outputs, whatever the slide."""
 
-    step: Step
-    upstream: tuple[Step, ...] = ()
+    step: OutputKey
+    upstream: tuple[OutputKey, ...] = ()
     settings: Mapping[str, Any] | None = None
     """JSON values that decide the numbers, beside the encoder."""
     encoder: PatchEncoder | SlideEncoder | None = None
@@ -82,15 +82,15 @@ class Recipe:
     """All stages of a project, upstream first."""
 
     project: Project
-    stages: tuple[Stage, ...]
-    cases: tuple[Stage, ...] = ()
+    stages: tuple[OutputSpec, ...]
+    cases: tuple[OutputSpec, ...] = ()
     """What is made of every case: the slides' features, upstream of it, are among the stages."""
 
-    def stage(self, step: Step) -> Stage:
+    def stage(self, step: OutputKey) -> OutputSpec:
         """Return the stage that makes a step's output."""
         return next(stage for stage in self.stages if stage.step == step)
 
-    def of(self, kind: str, geometry: Geometry) -> tuple[Stage, ...]:
+    def of(self, kind: str, geometry: Geometry) -> tuple[OutputSpec, ...]:
         """Return the stages of one kind for one geometry."""
         return tuple(stage for stage in self.stages if stage.step.kind == kind and stage.step.geometry == geometry.name)
 
@@ -105,7 +105,7 @@ def make_recipe(project: Project) -> Recipe:
         check_license(network.name, network.license, project.allow_licenses)
     plugins = _plugins(project)
     segmentation = Segmentation(project.tissue, project.weights)
-    shared = (Stage(SLIDE), Stage(TISSUE_MASK, (SLIDE,), segmentation=segmentation))
+    shared = (OutputSpec(SLIDE), OutputSpec(TISSUE_MASK, (SLIDE,), segmentation=segmentation))
     cases = tuple(_case_stages(project, plugins))
     rest = (stage for geometry in project.geometry for stage in _stages(geometry, project, plugins, cases))
     return Recipe(project, (*shared, *rest), cases)
@@ -120,12 +120,12 @@ def _plugins(project: Project) -> Plugins:
     return all_plugins(project.plugins, device=device, precision=precision, num_workers=runtime.read_workers)
 
 
-def _case_stages(project: Project, plugins: Plugins) -> Iterator[Stage]:
+def _case_stages(project: Project, plugins: Plugins) -> Iterator[OutputSpec]:
     for name in dict.fromkeys(project.patients.encoders):
         encoder = permitted(find_patient_encoder(name, project.weights, plugins), project)
         geometry = _suitable(encoder, project.geometry)
-        step = Step("patient_embedding", encoder.name, geometry.name)
-        yield Stage(step, (_features(encoder.patch_encoder, geometry),), None, encoder, geometry)
+        step = OutputKey("patient_embedding", encoder.name, geometry.name)
+        yield OutputSpec(step, (_features(encoder.patch_encoder, geometry),), None, encoder, geometry)
 
 
 def _suitable(encoder: SlideEncoder, geometries: Sequence[Geometry]) -> Geometry:
@@ -141,7 +141,9 @@ def _suitable(encoder: SlideEncoder, geometries: Sequence[Geometry]) -> Geometry
     raise mismatch
 
 
-def _stages(geometry: Geometry, project: Project, plugins: Plugins, cases: Sequence[Stage] = ()) -> Iterator[Stage]:
+def _stages(
+    geometry: Geometry, project: Project, plugins: Plugins, cases: Sequence[OutputSpec] = ()
+) -> Iterator[OutputSpec]:
     slide_encoders = [
         permitted(find_slide_encoder(name, project.weights, plugins), project) for name in geometry.slide_encoders
     ]
@@ -150,23 +152,23 @@ def _stages(geometry: Geometry, project: Project, plugins: Plugins, cases: Seque
     found = [permitted(find_patch_encoder(name, project.weights, plugins), project) for name in names]
     patch_encoders = [with_input_size(encoder, geometry.input_size) for encoder in found]
     check_geometry(geometry, slide_encoders)
-    coords = Step("patch_coords", None, geometry.name)
+    coords = OutputKey("patch_coords", None, geometry.name)
     yield _coords_stage(coords, geometry)
     for encoder in {encoder.name: encoder for encoder in patch_encoders}.values():
         settings = _feature_settings(geometry, encoder)
-        yield Stage(_features(encoder.name, geometry), (coords,), settings, encoder, geometry)
+        yield OutputSpec(_features(encoder.name, geometry), (coords,), settings, encoder, geometry)
     for encoder in {encoder.name: encoder for encoder in slide_encoders}.values():
-        step = Step("slide_embedding", encoder.name, geometry.name)
-        yield Stage(step, (coords, _features(encoder.patch_encoder, geometry)), None, encoder, geometry)
+        step = OutputKey("slide_embedding", encoder.name, geometry.name)
+        yield OutputSpec(step, (coords, _features(encoder.patch_encoder, geometry)), None, encoder, geometry)
 
 
-def _coords_stage(step: Step, geometry: Geometry) -> Stage:
+def _coords_stage(step: OutputKey, geometry: Geometry) -> OutputSpec:
     """Return the stage that lays a grid over the tissue, or takes coords that somebody supplied as they are."""
     if geometry.coords is not None:
-        return Stage(step, (SLIDE,), {"supplied": True}, None, geometry)
+        return OutputSpec(step, (SLIDE,), {"supplied": True}, None, geometry)
     filters = _without_none(asdict(geometry.filters)) if geometry.filters else None
     settings = {"grid": _without_none(asdict(geometry.spec)), "filters": filters}
-    return Stage(step, (SLIDE, TISSUE_MASK), settings, None, geometry)
+    return OutputSpec(step, (SLIDE, TISSUE_MASK), settings, None, geometry)
 
 
 def _feature_settings(geometry: Geometry, encoder: PatchEncoder) -> dict[str, Any]:
@@ -175,8 +177,8 @@ def _feature_settings(geometry: Geometry, encoder: PatchEncoder) -> dict[str, An
     return {"precision": geometry.precision_of(encoder.precision)} | downscale
 
 
-def _features(encoder: str, geometry: Geometry) -> Step:
-    return Step("patch_features", encoder, geometry.name)
+def _features(encoder: str, geometry: Geometry) -> OutputKey:
+    return OutputKey("patch_features", encoder, geometry.name)
 
 
 def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,13 +9,13 @@ from typing import Any
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.fingerprint import Identity, why_stale
 from atlaspatch_core.storage.file_index import FileIndex
-from atlaspatch_core.storage.hdf5 import COORDS, read_kept
-from atlaspatch_core.storage.slide_index import INDEX_FOLDER, Known, KnownSlide, read_known
+from atlaspatch_core.storage.hdf5 import COORDS, read_stored_results
+from atlaspatch_core.storage.slide_index import INDEX_FOLDER, IndexedSlide, SlideIndex, read_slide_index
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.expected import Expectations, Expected
 from atlaspatch_core.validity.identities import identity_of
-from atlaspatch_core.validity.outcome import Step
-from atlaspatch_core.validity.recipe import SLIDE, TISSUE_MASK, Recipe, Stage
+from atlaspatch_core.validity.outcome import OutputKey
+from atlaspatch_core.validity.recipe import SLIDE, TISSUE_MASK, OutputSpec, Recipe
 
 MOST_READ = 20
 """Stored identities that are read to say why outputs of one step are stale; most are stale for the same reason."""
@@ -39,7 +39,7 @@ class Validity:
     """The state of one output of one slide."""
 
     stem: str
-    step: Step
+    step: OutputKey
     state: State
     why: str = ""
 
@@ -48,32 +48,32 @@ class Validity:
 class Stored:
     """What there is of all slides: in the files, or as Dagster heard of it."""
 
-    fingerprints: Mapping[Step, Mapping[str, str]]
+    fingerprints: Mapping[OutputKey, Mapping[str, str]]
     """Step to stem to fingerprint."""
-    failed: Mapping[Step, Mapping[str, str]] = field(default_factory=dict)
+    failed: Mapping[OutputKey, Mapping[str, str]] = field(default_factory=dict)
     """Step to stem to the reason why the last attempt failed."""
     without_patches: Mapping[str, Collection[str]] = field(default_factory=dict)
     """Geometry to the slides that have no patches, and so no embedding."""
 
 
 @dataclass(slots=True)
-class Judge:
+class StalenessChecker:
     """Compares what is stored with what is expected."""
 
     recipe: Recipe
     stored: Stored
-    known: Known
+    known: SlideIndex
     expectations: Expectations
-    learned: dict[Step, list[tuple[Identity, str]]] = field(default_factory=dict)
+    learned: dict[OutputKey, list[tuple[Identity, str]]] = field(default_factory=dict)
     """Step to stored identities that were read, and what in them differs from the project."""
-    read: dict[Step, int] = field(default_factory=dict)
+    read: dict[OutputKey, int] = field(default_factory=dict)
 
     def states(self, stem: str) -> Iterator[Validity]:
         """Yield the state of every output of a slide, upstream first."""
         slide = self.known.slides.get(stem)
         polygons = self.known.polygons.get(stem)
         wanted = self.expectations.of(stem, slide, polygons) if slide else {}
-        states: dict[Step, State] = {}
+        states: dict[OutputKey, State] = {}
         for stage in self.expectations.stages:
             state, why = self._state(stem, slide, stage, wanted, states)
             states[stage.step] = state
@@ -82,10 +82,10 @@ class Judge:
     def _state(
         self,
         stem: str,
-        slide: KnownSlide | None,
-        stage: Stage,
-        wanted: Mapping[Step, Expected],
-        before: Mapping[Step, State],
+        slide: IndexedSlide | None,
+        stage: OutputSpec,
+        wanted: Mapping[OutputKey, Expected],
+        before: Mapping[OutputKey, State],
     ) -> tuple[State, str]:
         step, stored = stage.step, self._fingerprint(stem, stage, wanted)
         if failure := self._failure(stem, stage, wanted):
@@ -101,13 +101,13 @@ class Judge:
             return State.FRESH, ""
         return State.STALE, self._why(stem, slide, stage, stored, wanted)
 
-    def _fingerprint(self, stem: str, stage: Stage, wanted: Mapping[Step, Expected]) -> str | None:
+    def _fingerprint(self, stem: str, stage: OutputSpec, wanted: Mapping[OutputKey, Expected]) -> str | None:
         """Return the stored fingerprint; a slide without patches has the embedding that it can have."""
         if stage.step.kind == "slide_embedding" and stem in self.stored.without_patches.get(stage.step.geometry, ()):
             return wanted[stage.step].fingerprint if stage.step in wanted else None
         return self.stored.fingerprints.get(stage.step, {}).get(stem)
 
-    def _failure(self, stem: str, stage: Stage, wanted: Mapping[Step, Expected]) -> str:
+    def _failure(self, stem: str, stage: OutputSpec, wanted: Mapping[OutputKey, Expected]) -> str:
         broken = self.known.broken.get(stem, "")
         of_record = SLIDE if stem not in self.known.slides else TISSUE_MASK
         if broken and stage.step == of_record:
@@ -115,7 +115,9 @@ class Judge:
         told = self.stored.failed.get(stage.step, {}).get(stem)
         return told or (wanted[stage.step].blocked if stage.step in wanted else "")
 
-    def _why(self, stem: str, slide: KnownSlide, stage: Stage, stored: str, wanted: Mapping[Step, Expected]) -> str:
+    def _why(
+        self, stem: str, slide: IndexedSlide, stage: OutputSpec, stored: str, wanted: Mapping[OutputKey, Expected]
+    ) -> str:
         """Return which field differs, from stored identities that explain this fingerprint; else both fingerprints."""
         if stage.step == TISSUE_MASK:
             return "the outlines changed"
@@ -130,7 +132,7 @@ class Judge:
         found = self.expectations.found(stem, slide, stage)
         return self._learn(stem, stage, stored, identity_of(stage, inputs, found)) or told
 
-    def _learn(self, stem: str, stage: Stage, stored: str, expected: Identity) -> str:
+    def _learn(self, stem: str, stage: OutputSpec, stored: str, expected: Identity) -> str:
         """Return what differs as the file says, or an empty text; remember it where it may hold for other slides."""
         identity = stored_identity(self.expectations.store, stem, stage)
         if identity is None:
@@ -145,7 +147,7 @@ class Judge:
         return f"upstream changed: {why}" if same_spec else why
 
 
-def stored_identity(store: Store, stem: str, stage: Stage) -> Identity | None:
+def stored_identity(store: Store, stem: str, stage: OutputSpec) -> Identity | None:
     """Return what decided an output as its file says; None where there is none that can be read."""
     try:
         if stage.step == SLIDE:
@@ -162,9 +164,9 @@ def validities(
     stems: Iterable[str],
     stored: Stored,
     *,
-    steps: Collection[Step] | None = None,
+    steps: Collection[OutputKey] | None = None,
     stated: Mapping[str, float | None] | None = None,
-    known: Known | None = None,
+    known: SlideIndex | None = None,
     remember: bool = True,
 ) -> Iterator[Validity]:
     """Yield the state of outputs of these slides, slide by slide, upstream first; of all, or of ``steps`` alone.
@@ -174,21 +176,21 @@ def validities(
     Without ``remember`` nothing is written, not even caches.
     """
     store = Store(recipe.project.output)
-    judge = Judge(
-        recipe, stored, known or read_known(store, remember=remember), Expectations(recipe, store, stated, steps)
+    judge = StalenessChecker(
+        recipe, stored, known or read_slide_index(store, remember=remember), Expectations(recipe, store, stated, steps)
     )
     for stem in stems:
         yield from (found for found in judge.states(stem) if steps is None or found.step in steps)
 
 
-def stored_in_files(recipe: Recipe, known: Known | None = None, *, remember: bool = True) -> Stored:
+def stored_in_files(recipe: Recipe, known: SlideIndex | None = None, *, remember: bool = True) -> Stored:
     """Return what lies in the output folder. HDF5 files are opened, but for those that were before and lie untouched.
 
     Features whose rows are not those of the coords do not count. Without ``remember`` nothing is written.
     """
     store = Store(recipe.project.output)
-    known = known or read_known(store, remember=remember)
-    fingerprints: dict[Step, dict[str, str]] = {
+    known = known or read_slide_index(store, remember=remember)
+    fingerprints: dict[OutputKey, dict[str, str]] = {
         SLIDE: {stem: slide.fingerprint for stem, slide in known.slides.items()},
         TISSUE_MASK: dict(known.polygons),
     }
@@ -214,13 +216,13 @@ def read_results(
 
 def _results(path: Path) -> dict[str, Any]:
     try:
-        kept = read_kept(path)
+        kept = read_stored_results(path)
     except AtlasPatchError:
         return {}
     return {name: (it.fingerprint, it.shape[0], it.shape[-1]) for name, it in kept.items()}
 
 
-def _of_stage(stage: Stage, files: Mapping[str, Mapping[str, tuple[str | None, int, int]]]) -> dict[str, str]:
+def _of_stage(stage: OutputSpec, files: Mapping[str, Mapping[str, tuple[str | None, int, int]]]) -> dict[str, str]:
     found = {}
     for stem, results in files.items():
         fingerprint, rows, _ = results.get(stage.dataset, (None, 0, 0))

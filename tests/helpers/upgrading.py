@@ -7,7 +7,7 @@ import numpy as np
 from painting import paint_slide
 from small_projects import project, run
 
-from atlaspatch_assets.lib.recorded import judge
+from atlaspatch_assets.lib.recorded import recorded_validities
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.validity.recipe import make_recipe
 from atlaspatch_core.validity.states import State
@@ -61,7 +61,7 @@ def made(folder: Path, weights: Path, instance: dg.DagsterInstance, *stems: str)
 def states(of: Project, instance: dg.DagsterInstance) -> dict[str, set[str]]:
     """Return output to the states of its slides, without those of which all slides are fresh."""
     found: dict[str, set[str]] = {}
-    for validity in judge(make_recipe(of), instance):
+    for validity in recorded_validities(make_recipe(of), instance):
         if validity.state is not State.FRESH:
             found.setdefault(str(validity.step), set()).add(f"{validity.stem} {validity.state}")
     return found

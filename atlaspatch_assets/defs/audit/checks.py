@@ -8,8 +8,8 @@ import dagster as dg
 from atlaspatch_assets.lib.partitions import SLIDES
 from atlaspatch_assets.lib.stages import asset_key
 from atlaspatch_core.operations.inspect import Inspected
-from atlaspatch_core.validity.outcome import Step
-from atlaspatch_core.validity.recipe import Recipe, Stage
+from atlaspatch_core.validity.outcome import OutputKey
+from atlaspatch_core.validity.recipe import OutputSpec, Recipe
 
 SOUND = "sound"
 """Name of the check that the values of an output are what they should be."""
@@ -37,21 +37,21 @@ def audit_specs(recipe: Recipe) -> list[dg.AssetCheckSpec]:
     ]
 
 
-def of_slides(recipe: Recipe) -> list[Stage]:
+def of_slides(recipe: Recipe) -> list[OutputSpec]:
     """Return the stages whose outputs are compared between slides."""
     return [stage for stage in recipe.stages if stage.step.kind == "slide_embedding"]
 
 
-def recorded(recipe: Recipe, instance: dg.DagsterInstance) -> dict[str, dict[Step, str]]:
+def recorded(recipe: Recipe, instance: dg.DagsterInstance) -> dict[str, dict[OutputKey, str]]:
     """Return slide to step to the version that Dagster knows; one query per asset."""
-    slides: dict[str, dict[Step, str]] = {}
+    slides: dict[str, dict[OutputKey, str]] = {}
     for stage in recipe.stages:
         for stem, version in versions(stage.step, instance).items():
             slides.setdefault(stem, {})[stage.step] = version
     return slides
 
 
-def versions(step: Step, instance: dg.DagsterInstance) -> Mapping[str, str]:
+def versions(step: OutputKey, instance: dg.DagsterInstance) -> Mapping[str, str]:
     """Return slide to the data version of its last materialisation."""
     tag = "dagster/data_version"
     found = instance.event_log_storage.get_latest_tags_by_partition(
@@ -75,7 +75,7 @@ def soundness(inspected: Inspected) -> dg.AssetCheckEvaluation:
     )
 
 
-def distinctness(step: Step, stem: str, twins: Sequence[str]) -> dg.AssetCheckEvaluation:
+def distinctness(step: OutputKey, stem: str, twins: Sequence[str]) -> dg.AssetCheckEvaluation:
     """Return the verdict on an embedding: it warns with the names of the slides that have the same one."""
     reason = f"{stem} has the embedding of {', '.join(twins)}: one slide under two names, or a copy"
     return dg.AssetCheckEvaluation(
@@ -107,13 +107,13 @@ def _number(value: float) -> dg.MetadataValue:
     return dg.MetadataValue.int(int(value)) if value == int(value) else dg.MetadataValue.float(float(f"{value:.6g}"))
 
 
-def _sound(stage: Stage) -> dg.AssetCheckSpec:
+def _sound(stage: OutputSpec) -> dg.AssetCheckSpec:
     return dg.AssetCheckSpec(
         SOUND, asset=asset_key(stage.step), partitions_def=SLIDES, description=OF_KIND[stage.step.kind]
     )
 
 
-def _distinct(stage: Stage) -> dg.AssetCheckSpec:
+def _distinct(stage: OutputSpec) -> dg.AssetCheckSpec:
     return dg.AssetCheckSpec(
         DISTINCT,
         asset=asset_key(stage.step),

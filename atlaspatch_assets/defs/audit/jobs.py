@@ -118,11 +118,11 @@ def _verdicts(
 
 
 def _distinct(recipe: Recipe, stems: Sequence[str], instance: dg.DagsterInstance) -> Iterator[dg.AssetCheckEvaluation]:
-    from atlaspatch_core.operations.near_duplicates import find_twins
+    from atlaspatch_core.operations.near_duplicates import find_near_duplicates
 
     for stage in of_slides(recipe):
         among = list(versions(stage.step, instance))
-        for stem, twins in find_twins(Store(recipe.project.output), stage, stems, among).items():
+        for stem, twins in find_near_duplicates(Store(recipe.project.output), stage, stems, among).items():
             yield distinctness(stage.step, stem, twins)
 
 

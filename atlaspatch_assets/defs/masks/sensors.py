@@ -45,7 +45,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Cursor:
+class MaskCursor:
     """How far the sensor has looked. Losing it costs a look at every slide, and runs that find nothing to do."""
 
     changed_ns: int = 0
@@ -68,12 +68,12 @@ class Cursor:
 
 
 @dataclass(frozen=True, slots=True)
-class Tick:
+class MaskTick:
     """What one look at the folder found."""
 
     versions: dict[str, str]
     """Slide to the state of its GeoJSON, of those that a person changed or deleted."""
-    cursor: Cursor
+    cursor: MaskCursor
 
 
 def build_edit_sensor(recipe: Recipe) -> dg.SensorDefinition:
@@ -91,7 +91,7 @@ def build_edit_sensor(recipe: Recipe) -> dg.SensorDefinition:
     )
     def edited_masks(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         known = set(context.instance.get_dynamic_partitions(str(SLIDES.name)))
-        tick = look(store, known, Cursor.read(context.cursor), time.time_ns())
+        tick = scan_masks(store, known, MaskCursor.read(context.cursor), time.time_ns())
         return dg.SensorResult(
             run_requests=[_request(batch, tick, assets) for batch in in_batches(list(tick.versions), slides_per_run)],
             skip_reason=None if tick.versions else "no outlines were edited",
@@ -101,7 +101,7 @@ def build_edit_sensor(recipe: Recipe) -> dg.SensorDefinition:
     return edited_masks
 
 
-def look(store: Store, known: set[str], cursor: Cursor, now_ns: int) -> Tick:
+def scan_masks(store: Store, known: set[str], cursor: MaskCursor, now_ns: int) -> MaskTick:
     """Return which of the ``known`` slides have a GeoJSON that a person changed since the ``cursor``, or deleted.
 
     Our own files have the modification time that the slide's record names; a record is read only where the file's entry
@@ -116,7 +116,7 @@ def look(store: Store, known: set[str], cursor: Cursor, now_ns: int) -> Tick:
     gone = dict(_gone(store, known - {it.stem for it in changes}, rest))
     deleted = {stem: version for stem, version in gone.items() if version not in cursor.gone}
     last = (new[-1].changed_ns, new[-1].stem) if new else since
-    return Tick(edited | deleted, Cursor(*last, gone=tuple(gone.values())))
+    return MaskTick(edited | deleted, MaskCursor(*last, gone=tuple(gone.values())))
 
 
 def _changes(folder: Path) -> Iterator[Change]:
@@ -152,7 +152,7 @@ def _gone(store: Store, missing: Iterable[str], rest: int) -> Iterator[tuple[str
             yield stem, f"{stem}\tdeleted\t{mask.mtime_ns}"
 
 
-def _request(stems: Sequence[str], tick: Tick, assets: Iterable[dg.AssetKey]) -> dg.RunRequest:
+def _request(stems: Sequence[str], tick: MaskTick, assets: Iterable[dg.AssetKey]) -> dg.RunRequest:
     """Return the request for one run over these slides, from the mask downward.
 
     The same outlines have the same run key: they are asked for once.

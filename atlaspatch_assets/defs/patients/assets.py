@@ -15,12 +15,12 @@ from atlaspatch_assets.lib.partitions import SLIDES
 from atlaspatch_assets.lib.pools import pool_of
 from atlaspatch_assets.lib.reporting import report
 from atlaspatch_assets.lib.stages import asset_key, code_version
-from atlaspatch_assets.lib.verdicts import PROCESSED, Standing
+from atlaspatch_assets.lib.verdicts import PROCESSED, OpenFailures
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.errors import InvalidManifest
 from atlaspatch_core.pipeline.patients.manifest import Manifest, read_manifest
 from atlaspatch_core.validity.outcome import Outcome, Status
-from atlaspatch_core.validity.recipe import Recipe, Stage
+from atlaspatch_core.validity.recipe import OutputSpec, Recipe
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -72,7 +72,7 @@ def _multi_asset(recipe: Recipe) -> dg.AssetsDefinition:
             context.instance.add_dynamic_partitions(str(CASES.name), config.cases)
         case_ids = list(dict.fromkeys(config.cases or context.partition_keys))
         failed: dict[str, str] = {}
-        standing = Standing(context.instance)  # of cases and of their slides
+        standing = OpenFailures(context.instance)  # of cases and of their slides
         for outcome in _outcomes(context, recipe, case_ids, standing, force=config.force):
             yield from events(outcome, standing)
             if outcome.status is Status.FAILED:
@@ -86,7 +86,7 @@ def _multi_asset(recipe: Recipe) -> dg.AssetsDefinition:
     return cases_to_embeddings
 
 
-def _spec(stage: Stage, project: Project) -> dg.AssetSpec:
+def _spec(stage: OutputSpec, project: Project) -> dg.AssetSpec:
     encoder = stage.encoder
     assert encoder is not None
     from_all = dg.AllPartitionMapping()
@@ -107,7 +107,7 @@ def _spec(stage: Stage, project: Project) -> dg.AssetSpec:
     )
 
 
-def _check(stage: Stage) -> dg.AssetCheckSpec:
+def _check(stage: OutputSpec) -> dg.AssetCheckSpec:
     return dg.AssetCheckSpec(
         PROCESSED,
         asset=asset_key(stage.step),
@@ -117,7 +117,7 @@ def _check(stage: Stage) -> dg.AssetCheckSpec:
 
 
 def _outcomes(
-    context: dg.AssetExecutionContext, recipe: Recipe, case_ids: Sequence[str], standing: Standing, *, force: bool
+    context: dg.AssetExecutionContext, recipe: Recipe, case_ids: Sequence[str], standing: OpenFailures, *, force: bool
 ) -> Iterator[Outcome]:
     """Yield what becomes of the cases; slides that were worked on are told to their own assets."""
     from atlaspatch_core.pipeline.patients.encoding import encode_cases

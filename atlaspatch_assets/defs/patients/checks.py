@@ -6,13 +6,13 @@ from collections.abc import Collection, Iterator, Sequence
 import dagster as dg
 
 from atlaspatch_assets.defs.patients.partitions import CASES
-from atlaspatch_assets.lib.recorded import VALID, evaluations, failures, fingerprints, judge
+from atlaspatch_assets.lib.recorded import VALID, failures, fingerprints, recorded_validities, validity_verdicts
 from atlaspatch_assets.lib.stages import asset_key
 from atlaspatch_assets.lib.verdicts import PROCESSED
 from atlaspatch_core.errors import InvalidManifest
 from atlaspatch_core.pipeline.patients.manifest import read_manifest
-from atlaspatch_core.pipeline.patients.validity import CaseJudge, CaseState
-from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.pipeline.patients.validity import CaseStalenessChecker, CaseState
+from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import Recipe
 from atlaspatch_core.validity.states import State, Stored, Validity
 
@@ -30,7 +30,7 @@ def judge_cases(recipe: Recipe, instance: dg.DagsterInstance, slides: Sequence[V
     except InvalidManifest as error:
         return list(_failed(recipe, known, str(error)))
     states = {(it.stem, it.step): it for it in slides}
-    found = list(CaseJudge(recipe, manifest, stored_cases(recipe, instance), states).states())
+    found = list(CaseStalenessChecker(recipe, manifest, stored_cases(recipe, instance), states).states())
     listed = {case.case_id for case in manifest.cases}
     gone = [case_id for case_id in known if case_id not in listed]
     return [*found, *(it for case_id in gone for it in _failed(recipe, [case_id], left(case_id, manifest.path)))]
@@ -50,7 +50,7 @@ def stored_cases(recipe: Recipe, instance: dg.DagsterInstance) -> Stored:
     )
 
 
-def feature_steps(recipe: Recipe) -> set[Step]:
+def feature_steps(recipe: Recipe) -> set[OutputKey]:
     """Return the features that embeddings of cases are computed from."""
     return {step for stage in recipe.cases for step in stage.upstream}
 
@@ -72,9 +72,9 @@ def build_case_checks(recipe: Recipe) -> list[dg.AssetChecksDefinition]:
         @dg.multi_asset_check(name="case_validity", specs=specs, can_subset=True)
         def case_validity(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckEvaluation | dg.Output]:
             keys = context.op_execution_context.selected_asset_check_keys
-            found = judge_cases(recipe, context.instance, judge(recipe, context.instance))
+            found = judge_cases(recipe, context.instance, recorded_validities(recipe, context.instance))
             asked = [it.validity for it in found if dg.AssetCheckKey(asset_key(it.validity.step), VALID) in keys]
-            yield from evaluations(asked, context.instance)
+            yield from validity_verdicts(asked, context.instance)
             for spec in specs:
                 if spec.key in keys:
                     yield dg.Output(None, output_name=spec.get_python_identifier())
@@ -82,7 +82,7 @@ def build_case_checks(recipe: Recipe) -> list[dg.AssetChecksDefinition]:
     return [case_validity]
 
 
-def _spec(step: Step) -> dg.AssetCheckSpec:
+def _spec(step: OutputKey) -> dg.AssetCheckSpec:
     return dg.AssetCheckSpec(
         VALID,
         asset=asset_key(step),

@@ -13,7 +13,7 @@ from atlaspatch_assets.lib.stages import asset_key
 from atlaspatch_core.operations.estimate import NOTHING
 from atlaspatch_core.pipeline.patients.manifest import Manifest, read_manifest
 from atlaspatch_core.pipeline.patients.validity import CaseState
-from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import Recipe
 from atlaspatch_core.validity.states import State, Validity
 
@@ -32,7 +32,7 @@ def case_requests(
     before has a run of its own, so that it is tried once a version, whatever comes beside it.
     """
     versions: defaultdict[str, list[str]] = defaultdict(list)
-    steps: defaultdict[str, list[Step]] = defaultdict(list)
+    steps: defaultdict[str, list[OutputKey]] = defaultdict(list)
     for it in due:
         case_id = it.validity.stem
         versions[case_id].append(f"{it.fingerprint or repr(manifest.case(case_id))} {after(it)}".rstrip())
@@ -42,9 +42,9 @@ def case_requests(
         yield cases_request(batch, told, tags=tags, assets=[asset_key(step) for step in steps[batch[0]]])
 
 
-def _batches(steps: Mapping[str, Sequence[Step]], alone: set[str], cases_per_run: int) -> Iterator[list[str]]:
+def _batches(steps: Mapping[str, Sequence[OutputKey]], alone: set[str], cases_per_run: int) -> Iterator[list[str]]:
     """Yield cases that need the same steps together, and some alone."""
-    groups: defaultdict[tuple[Step, ...], list[str]] = defaultdict(list)
+    groups: defaultdict[tuple[OutputKey, ...], list[str]] = defaultdict(list)
     for case_id, of_case in steps.items():
         if case_id in alone:
             yield [case_id]
@@ -59,7 +59,7 @@ def cases_to_make(
     instance: dg.DagsterInstance,
     slides: Sequence[Validity],
     states: Collection[State],
-    steps: Collection[Step],
+    steps: Collection[OutputKey],
     tags: Mapping[str, str],
     occasion: str,
     *,
@@ -86,7 +86,7 @@ def due_cases(
     instance: dg.DagsterInstance,
     slides: Sequence[Validity],
     states: Collection[State],
-    steps: Collection[Step],
+    steps: Collection[OutputKey],
 ) -> list[CaseState]:
     """Return the embeddings of cases that are in one of these states and whose slides are ready."""
     known = set(instance.get_dynamic_partitions(str(CASES.name)))

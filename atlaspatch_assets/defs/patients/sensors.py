@@ -14,14 +14,14 @@ from atlaspatch_assets.lib.batches import in_batches
 from atlaspatch_assets.lib.events import last_event
 from atlaspatch_assets.lib.partitions import MOST_KEYS_PER_CALL
 from atlaspatch_assets.lib.pools import limit_pool, pool_of
-from atlaspatch_assets.lib.recorded import judge
+from atlaspatch_assets.lib.recorded import recorded_validities
 from atlaspatch_assets.lib.stages import asset_key, code_version
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.find import find_slides
 from atlaspatch_core.errors import AtlasPatchError, InvalidManifest
 from atlaspatch_core.pipeline.patients.manifest import Case, Manifest, read_manifest
 from atlaspatch_core.pipeline.patients.validity import CaseState, changed_itself
-from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import Recipe
 from atlaspatch_core.validity.states import State
 
@@ -82,7 +82,7 @@ def followers(
     mark = _mark(recipe, instance, manifest)
     if mark == cursor:
         return [], cursor
-    found = judge_cases(recipe, instance, judge(recipe, instance, feature_steps(recipe)))
+    found = judge_cases(recipe, instance, recorded_validities(recipe, instance, feature_steps(recipe)))
     listed = {case.case_id for case in manifest.cases} & set(known)
     due = [it for it in found if it.validity.stem in listed and _is_due(recipe, it)]
     running = running_cases(instance) if due else set()
@@ -117,12 +117,16 @@ def _mark(recipe: Recipe, instance: dg.DagsterInstance, manifest: Manifest) -> s
 def _first(recipe: Recipe, instance: dg.DagsterInstance, cases: Sequence[Case]) -> Iterator[dg.RunRequest]:
     """Yield the requests for new cases; one whose slides are the project's own is left until these are done."""
     steps, own = feature_steps(recipe), _own_slides(recipe.project) if cases else set()
-    done = {(it.stem, it.step) for it in judge(recipe, instance, steps) if it.state is State.FRESH} if cases else set()
+    done = (
+        {(it.stem, it.step) for it in recorded_validities(recipe, instance, steps) if it.state is State.FRESH}
+        if cases
+        else set()
+    )
     now = [it.case_id for it in cases if all(stem not in own or _done(stem, steps, done) for stem in it.stems)]
     yield from (cases_request(batch, ()) for batch in in_batches(now, recipe.project.runtime.slides_per_run))
 
 
-def _done(stem: str, steps: Iterable[Step], done: Container[tuple[str, Step]]) -> bool:
+def _done(stem: str, steps: Iterable[OutputKey], done: Container[tuple[str, OutputKey]]) -> bool:
     return all((stem, step) in done for step in steps)
 
 

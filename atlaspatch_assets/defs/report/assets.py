@@ -10,7 +10,7 @@ from atlaspatch_assets.lib.stages import asset_key
 from atlaspatch_assets.lib.verdicts import PROCESSED
 from atlaspatch_core.operations.report.report import FILE_NAME, Report
 from atlaspatch_core.operations.report.values import Failures
-from atlaspatch_core.validity.recipe import Recipe, Stage
+from atlaspatch_core.validity.recipe import OutputSpec, Recipe
 
 JOB_NAME = "make_cohort_report"
 
@@ -50,7 +50,7 @@ def _asset(recipe: Recipe) -> dg.AssetsDefinition:
     return cohort_report
 
 
-def last_stages(recipe: Recipe) -> Iterator[Stage]:
+def last_stages(recipe: Recipe) -> Iterator[OutputSpec]:
     """Yield the stages that no other depends on: the report follows them, and with them all others."""
     upstream = {step for stage in recipe.stages for step in stage.upstream}
     yield from (stage for stage in recipe.stages if stage.step not in upstream)

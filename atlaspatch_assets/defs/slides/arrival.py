@@ -10,15 +10,24 @@ from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
-from atlaspatch_assets.defs.slides.requests import TAGS, Asked
+from atlaspatch_assets.defs.slides.requests import TAGS, RequestedRuns
 from atlaspatch_assets.lib.batches import slides_of_run
 from atlaspatch_assets.lib.partitions import MOST_KEYS_PER_CALL, SLIDES
 from atlaspatch_assets.lib.stages import asset_key
 from atlaspatch_assets.lib.verdicts import PROCESSED
 from atlaspatch_core.config.project import Project
-from atlaspatch_core.discovery.arrival import Arrival, Budget, Cursor, Fate, Known, Look, Looker, look_through
+from atlaspatch_core.discovery.arrival import (
+    Arrival,
+    ArrivalCursor,
+    ArrivalState,
+    ArrivalStatus,
+    Budget,
+    FolderScan,
+    SlideInspector,
+    scan_arrivals,
+)
 from atlaspatch_core.discovery.find import Discovery
-from atlaspatch_core.discovery.stability import SECONDS_AT_REST
+from atlaspatch_core.discovery.stability import SECONDS_UNCHANGED
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.recipe import SLIDE
 
@@ -49,10 +58,10 @@ CHECK_KEY = dg.AssetCheckKey(SLIDE_KEY, PROCESSED)
 
 
 @dataclass(slots=True)
-class Tick:
+class ArrivalTick:
     """What one tick found, and so asks for and reports."""
 
-    look: Look
+    look: FolderScan
     found: Discovery
     removed: list[str] = field(default_factory=list)
     """Slides that are gone since the last tick."""
@@ -68,21 +77,21 @@ class Tick:
     @property
     def ready(self) -> tuple[Arrival, ...]:
         """Slides to process."""
-        return self.look.of(Fate.READY)
+        return self.look.of(ArrivalStatus.READY)
 
     @property
     def refused(self) -> tuple[Arrival, ...]:
         """Slides that cannot be used."""
-        return self.look.of(Fate.REFUSED)
+        return self.look.of(ArrivalStatus.REFUSED)
 
 
 def take_tick(
     project: Project,
     instance: dg.DagsterInstance,
     found: Discovery,
-    cursor: Cursor,
-    seconds_at_rest: float = SECONDS_AT_REST,
-) -> Tick:
+    cursor: ArrivalCursor,
+    seconds_at_rest: float = SECONDS_UNCHANGED,
+) -> ArrivalTick:
     """Return what came, changed and went. Reads Dagster's storage, the files' times and the slides' records."""
     known, removed, clashing = (_keys(instance, keys) for keys in (SLIDES, REMOVED, CLASHING))
     clashes = {clash.stem: str(clash.error) for clash in found.clashes}
@@ -90,13 +99,13 @@ def take_tick(
     returned, cleared = removed & (there | clashes.keys()), clashing & there
     store, changed_at = Store(project.output), _table_changed_at(project)
     again = returned | cleared | _left_behind(instance, store)
-    what = Known(known, again, lambda: running_slides(instance), refusals(instance))
-    looker = Looker(store, what, time.time, seconds_at_rest, changed_at, project.slides)
-    look = look_through(found, looker, cursor, _budget(project))
-    settled = {arrival.stem for arrival in look.arrivals if arrival.fate is not Fate.WAITING}
+    what = ArrivalState(known, again, lambda: running_slides(instance), refusals(instance))
+    looker = SlideInspector(store, what, time.time, seconds_at_rest, changed_at, project.slides)
+    look = scan_arrivals(found, looker, cursor, _budget(project))
+    settled = {arrival.stem for arrival in look.arrivals if arrival.fate is not ArrivalStatus.WAITING}
     gone = sorted(known - there - clashes.keys() - removed)
     lost = len(gone) > max(FEW_SLIDES, len(known) / 2)
-    return Tick(
+    return ArrivalTick(
         look,
         found,
         removed=[] if lost or found.unseen else gone[:MOST_GONE_PER_TICK],
@@ -107,7 +116,7 @@ def take_tick(
     )
 
 
-def result(tick: Tick, asked: Asked) -> dg.SensorResult:
+def result(tick: ArrivalTick, asked: RequestedRuns) -> dg.SensorResult:
     """Return the tick as Dagster takes it: runs, partitions, events and where the next one goes on."""
     return dg.SensorResult(
         run_requests=asked.requests,
@@ -118,16 +127,16 @@ def result(tick: Tick, asked: Asked) -> dg.SensorResult:
     )
 
 
-def versions(tick: Tick) -> dict[str, str]:
+def versions(tick: ArrivalTick) -> dict[str, str]:
     """Return the slides to process, each with the version of its files."""
     return {arrival.stem: arrival.version for arrival in tick.ready}
 
 
-def in_words(tick: Tick, asked: Asked) -> str:
+def in_words(tick: ArrivalTick, asked: RequestedRuns) -> str:
     """Return what a tick found, for the page of the sensor."""
     gone = f"{tick.gone} slides are gone at once: their storage, it seems; nothing was marked"
     counts = (
-        (len(tick.look.of(Fate.WAITING)), "being copied, or processed already"),
+        (len(tick.look.of(ArrivalStatus.WAITING)), "being copied, or processed already"),
         (len(asked.put_off), f"put off: their run {ENDED_EARLY}"),
         (len(tick.refused), "refused; their check says why"),
         (len(tick.found.clashes), "in two files of one stem; their check names the files"),
@@ -219,7 +228,7 @@ def _table_changed_at(project: Project) -> float:
     return max((table.stat().st_mtime for table in tables if table and table.is_file()), default=0.0)
 
 
-def _partitions(tick: Tick) -> Iterator[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest]:
+def _partitions(tick: ArrivalTick) -> Iterator[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest]:
     taken = [arrival.stem for arrival in (*tick.ready, *tick.refused)]
     for definition, stems in (
         (SLIDES, [*taken, *tick.clashing]),
@@ -233,7 +242,7 @@ def _partitions(tick: Tick) -> Iterator[dg.AddDynamicPartitionsRequest | dg.Dele
             yield definition.build_delete_request(stems)
 
 
-def _events(tick: Tick) -> Iterator[dg.AssetCheckEvaluation | dg.AssetObservation]:
+def _events(tick: ArrivalTick) -> Iterator[dg.AssetCheckEvaluation | dg.AssetObservation]:
     yield from (refusal(arrival.stem, arrival.why, arrival.version) for arrival in tick.refused)
     yield from (refusal(stem, why) for stem, why in tick.clashing.items())
     yield from (removal(stem, True, "its file is gone; what was made of it stays") for stem in tick.removed)

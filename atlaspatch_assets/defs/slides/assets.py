@@ -16,10 +16,10 @@ from atlaspatch_assets.lib.events import events
 from atlaspatch_assets.lib.partitions import SLIDES, register
 from atlaspatch_assets.lib.pools import pool_of
 from atlaspatch_assets.lib.stages import asset_key, asset_specs
-from atlaspatch_assets.lib.verdicts import Standing
+from atlaspatch_assets.lib.verdicts import OpenFailures
 from atlaspatch_core.discovery.find import SlideSource
 from atlaspatch_core.errors import AtlasPatchError
-from atlaspatch_core.validity.outcome import Outcome, Status, Step
+from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 from atlaspatch_core.validity.recipe import Recipe
 
 
@@ -67,7 +67,7 @@ def _multi_asset(recipe: Recipe, specs: list[dg.AssetSpec], checks: list[dg.Asse
     def slides_to_embeddings(context: dg.AssetExecutionContext, config: BatchConfig) -> Iterator[Any]:
         stems = _stems(context, config)
         failed: dict[str, str] = {}
-        standing = Standing(context.instance, stems)
+        standing = OpenFailures(context.instance, stems)
         for outcome in _outcomes(context, config, recipe, stems, failed):
             yield from events(outcome, standing)
             if outcome.status is Status.FAILED:
@@ -113,7 +113,7 @@ def _tell(context: dg.AssetExecutionContext, text: str) -> None:
     context.instance.add_run_tags(context.run.run_id, {"atlaspatch/progress": text})
 
 
-def _selected(context: dg.AssetExecutionContext, recipe: Recipe) -> list[Step]:
+def _selected(context: dg.AssetExecutionContext, recipe: Recipe) -> list[OutputKey]:
     keys = context.selected_asset_keys
     return [stage.step for stage in recipe.stages if asset_key(stage.step) in keys]
 

@@ -14,7 +14,7 @@ FIRST_PAUSE = 300.0
 
 
 @dataclass(slots=True)
-class Asked:
+class RequestedRuns:
     """What is asked for, and what is not."""
 
     requests: list[dg.RunRequest] = field(default_factory=list)
@@ -22,13 +22,15 @@ class Asked:
     """Slides whose run ended without seeing to them a short while ago or too often, or was cancelled by a person."""
 
 
-def ask(instance: dg.DagsterInstance, versions: Mapping[str, str], slides_per_run: int, now: float) -> Asked:
+def request_runs(
+    instance: dg.DagsterInstance, versions: Mapping[str, str], slides_per_run: int, now: float
+) -> RequestedRuns:
     """Return the runs that are to take these slides, given at their versions; ``now`` is in seconds since 1970.
 
     Dagster grants a run key once. A run may end before it looked at its slides (the project file could not be read, its
     process was killed), or what it made was deleted since: then the next attempt has another key.
     """
-    asked = Asked()
+    asked = RequestedRuns()
     for batch in in_batches(list(versions), slides_per_run):
         request = _request(instance, batch, versions, now)
         if request is None:

@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from atlaspatch_assets.defs.slides.run_slides import Batch
+from atlaspatch_assets.defs.slides.run_slides import RunSlides
 from atlaspatch_core.discovery.find import SlideSource
-from atlaspatch_core.validity.outcome import Outcome, Status, Step
+from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 
 Take = Callable[[Sequence[SlideSource]], Iterable[Outcome]]
 """Takes slides through the steps of a run."""
@@ -26,7 +26,7 @@ class Attempts:
 
     def outcomes(self, sources: Sequence[SlideSource], take: Take) -> Iterator[Outcome]:
         """Yield each outcome once: a failure that may pass only after the last attempt, and nothing of it before."""
-        told: set[tuple[str, Step]] = set()
+        told: set[tuple[str, OutputKey]] = set()
         for number in range(self.retries + 1):
             failed: dict[str, str] = {}
             for outcome in take(sources):
@@ -40,7 +40,7 @@ class Attempts:
             self._pause(number, failed)
             sources = [source for source in sources if source.stem in failed]
 
-    def until_seen(self, find: Callable[[], Batch]) -> Batch:
+    def until_seen(self, find: Callable[[], RunSlides]) -> RunSlides:
         """Return the slides of a run; while folders cannot be looked into, they are looked for as often as tried."""
         batch = find()
         for number in range(self.retries):

@@ -8,11 +8,11 @@ from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.find import Discovery, SlideSource, find_slides
 from atlaspatch_core.discovery.search import root_of
 from atlaspatch_core.errors import NoSlides, UnseenSlides
-from atlaspatch_core.validity.outcome import Outcome, Status, Step
+from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class RunSlides:
     """The slides of one run."""
 
     sources: tuple[SlideSource, ...]
@@ -22,28 +22,28 @@ class Batch:
     unseen: tuple[tuple[str, str], ...] = ()
     """The same of those that may be there: a folder of the project cannot be looked into. It is not their fault."""
 
-    def failures(self, step: Step) -> Iterator[Outcome]:
+    def failures(self, step: OutputKey) -> Iterator[Outcome]:
         """Yield a failed outcome for every slide that is lost."""
         for stem, why in self.lost:
             yield Outcome(stem, step, Status.FAILED, why=why)
 
 
-def find_batch(project: Project, stems: Sequence[str]) -> Batch:
+def find_batch(project: Project, stems: Sequence[str]) -> RunSlides:
     """Return the slides of these stems, and why some cannot be had."""
     try:
         found = find_slides(project)
     except NoSlides as error:
         missing = tuple((stem, f"{stem}: {error}") for stem in stems)
         away = isinstance(error, UnseenSlides) or not all(map(_is_there, project.slides.folders))
-        return Batch((), unseen=missing) if away else Batch((), missing)
+        return RunSlides((), unseen=missing) if away else RunSlides((), missing)
     by_stem = {source.stem: source for source in found.sources}
     clashes = {clash.stem: str(clash.error) for clash in found.clashes}
     sources = tuple(by_stem[stem] for stem in stems if stem in by_stem)
     clashing = tuple((stem, clashes[stem]) for stem in stems if stem in clashes)
     gone = [stem for stem in stems if stem not in by_stem and stem not in clashes]
     if found.unseen:
-        return Batch(sources, clashing, tuple((stem, _hidden(stem, found)) for stem in gone))
-    return Batch(sources, (*clashing, *((stem, _gone(stem, project)) for stem in gone)))
+        return RunSlides(sources, clashing, tuple((stem, _hidden(stem, found)) for stem in gone))
+    return RunSlides(sources, (*clashing, *((stem, _gone(stem, project)) for stem in gone)))
 
 
 def _is_there(folder: Path) -> bool:

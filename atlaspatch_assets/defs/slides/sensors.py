@@ -7,17 +7,17 @@ import dagster as dg
 from atlaspatch_assets.defs.slides.arrival import MOST_RUNS_PER_TICK as MOST_RUNS_PER_TICK
 from atlaspatch_assets.defs.slides.arrival import in_words, result, take_tick, versions
 from atlaspatch_assets.defs.slides.jobs import JOB_NAME
-from atlaspatch_assets.defs.slides.requests import ask
+from atlaspatch_assets.defs.slides.requests import request_runs
 from atlaspatch_assets.lib.pools import SLIDE_IO, limit_pool, pool_of
 from atlaspatch_assets.lib.runless import make_room
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery import stability as resting
-from atlaspatch_core.discovery.arrival import Cursor
+from atlaspatch_core.discovery.arrival import ArrivalCursor
 from atlaspatch_core.discovery.find import SlideSource, find_slides
 from atlaspatch_core.errors import AtlasPatchError
 
 SECONDS_BETWEEN_TICKS = 30
-SECONDS_AT_REST = resting.SECONDS_AT_REST
+SECONDS_AT_REST = resting.SECONDS_UNCHANGED
 """A file that changed later than this is still being copied."""
 
 DESCRIPTION = """\
@@ -44,8 +44,8 @@ def build_sensor(project: Project) -> dg.SensorDefinition:
             found = find_slides(project)
         except AtlasPatchError as error:
             return dg.SkipReason(str(error))
-        tick = take_tick(project, context.instance, found, Cursor.read(context.cursor), SECONDS_AT_REST)
-        asked = ask(context.instance, versions(tick), project.runtime.slides_per_run, time.time())
+        tick = take_tick(project, context.instance, found, ArrivalCursor.read(context.cursor), SECONDS_AT_REST)
+        asked = request_runs(context.instance, versions(tick), project.runtime.slides_per_run, time.time())
         context.log.info(in_words(tick, asked))
         told = result(tick, asked)
         make_room(context.instance, told.asset_events)
@@ -57,6 +57,6 @@ def build_sensor(project: Project) -> dg.SensorDefinition:
 def is_at_rest(source: SlideSource, now: float) -> bool:
     """Tell whether no file of the slide changed in the last 30 s; a slide that vanishes meanwhile is not at rest."""
     try:
-        return resting.at_rest(resting.last_change(source.path), now, SECONDS_AT_REST)
+        return resting.is_stable(resting.last_change(source.path), now, SECONDS_AT_REST)
     except OSError:
         return False

@@ -11,8 +11,8 @@ import dagster as dg
 from atlaspatch_assets.defs.patients.checks import build_case_checks, judge_cases
 from atlaspatch_assets.defs.validity.checks import build_valid_checks
 from atlaspatch_assets.lib.metadata import LARGEST_PICTURE, Metadata
-from atlaspatch_assets.lib.recorded import evaluations, judge
-from atlaspatch_core.validity.outcome import Step
+from atlaspatch_assets.lib.recorded import recorded_validities, validity_verdicts
+from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import Recipe
 from atlaspatch_core.validity.states import State, Validity
 
@@ -54,9 +54,9 @@ def _asset(recipe: Recipe) -> dg.AssetsDefinition:
 
     @dg.asset(key=COVERAGE, group_name="overview", kinds={"table"}, owners=owners, description=DESCRIPTION)
     def coverage(context: dg.AssetExecutionContext) -> Iterator[Any]:
-        slides = judge(recipe, context.instance)
+        slides = recorded_validities(recipe, context.instance)
         cases = [it.validity for it in judge_cases(recipe, context.instance, slides)]
-        yield from evaluations([*slides, *cases], context.instance)
+        yield from validity_verdicts([*slides, *cases], context.instance)
         yield dg.MaterializeResult(metadata=coverage_metadata(slides, cases))
 
     return coverage
@@ -84,7 +84,7 @@ def coverage_metadata(of_slides: Sequence[Validity], of_cases: Sequence[Validity
     }
 
 
-def _table(counts: Mapping[Step, Counter[State]]) -> dg.MetadataValue:
+def _table(counts: Mapping[OutputKey, Counter[State]]) -> dg.MetadataValue:
     records = [
         dg.TableRecord({"output": str(step), **{it.value: of[it] for it in State}}) for step, of in counts.items()
     ]
@@ -111,5 +111,5 @@ def _picture(png: bytes) -> Metadata:
     return {"picture": dg.MetadataValue.md(f"![outputs × slides](data:image/png;base64,{coded})")}
 
 
-def _name(step: Step) -> str:
+def _name(step: OutputKey) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "_", str(step))

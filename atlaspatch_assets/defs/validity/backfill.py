@@ -13,7 +13,7 @@ from atlaspatch_assets.lib.stages import asset_key
 from atlaspatch_assets.lib.verdicts import own_checks
 from atlaspatch_core.errors import UnknownName
 from atlaspatch_core.operations.estimate import Rate
-from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import Recipe
 from atlaspatch_core.validity.states import State, Validity
 
@@ -26,7 +26,7 @@ class Order:
     """Slides that need the same steps."""
 
     stems: tuple[str, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[OutputKey, ...]
     """Upstream first."""
 
     @property
@@ -35,7 +35,7 @@ class Order:
         return [asset_key(step) for step in self.steps]
 
 
-def chosen_steps(recipe: Recipe, assets: Collection[str]) -> set[Step]:
+def chosen_steps(recipe: Recipe, assets: Collection[str]) -> set[OutputKey]:
     """Return the steps of assets by their key or the last part of it; all for none. Raises UnknownName."""
     stages = (*recipe.stages, *recipe.cases)
     names = {stage.step: asset_key(stage.step).to_user_string() for stage in stages}
@@ -49,13 +49,13 @@ def _is(name: str, key: str) -> bool:
     return name == key or key.endswith(f"/{name}")
 
 
-def wanted(found: Iterable[Validity], states: Collection[State], steps: Collection[Step]) -> list[Validity]:
+def wanted(found: Iterable[Validity], states: Collection[State], steps: Collection[OutputKey]) -> list[Validity]:
     """Return the outputs in one of these states, of these steps."""
     return [validity for validity in found if validity.state in states and validity.step in steps]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class BackfillPlan:
     """What becomes of the outputs that are asked for."""
 
     outputs: tuple[Validity, ...]
@@ -72,21 +72,21 @@ def plan(
     recipe: Recipe,
     found: Sequence[Validity],
     states: Collection[State],
-    steps: Collection[Step],
+    steps: Collection[OutputKey],
     gone: Collection[str] = (),
-) -> Plan:
+) -> BackfillPlan:
     """Return what to run so that the outputs of these steps in these states become fresh; ``gone`` slides cannot.
 
     Where failed outputs are among them, what of ``steps`` depends on these is run, too, fresh or not: they may come out
     otherwise than before. Where they are not, what depends on failed outputs is left out: it needs a person.
     """
     below = _dependants(recipe) if State.FAILED in states else {}
-    by_stem: defaultdict[str, dict[Step, Validity]] = defaultdict(dict)
+    by_stem: defaultdict[str, dict[OutputKey, Validity]] = defaultdict(dict)
     for validity in found:
         if validity.stem not in gone:
             by_stem[validity.stem][validity.step] = validity
     asked: list[Validity] = []
-    run: defaultdict[str, set[Step]] = defaultdict(set)
+    run: defaultdict[str, set[OutputKey]] = defaultdict(set)
     for stem, of_slide in by_stem.items():
         for step in _asked(of_slide, states, steps, below):
             asked += [] if of_slide[step].state is State.FRESH else [of_slide[step]]
@@ -94,24 +94,24 @@ def plan(
     made = tuple(it for it in asked if it.step in run[it.stem])
     held_up = tuple(it for it in asked if it.step not in run[it.stem])
     lost = tuple(wanted((it for it in found if it.stem in gone), states, steps))
-    return Plan(made, held_up, lost, tuple(_grouped(recipe, run)))
+    return BackfillPlan(made, held_up, lost, tuple(_grouped(recipe, run)))
 
 
 def _asked(
-    of_slide: Mapping[Step, Validity],
+    of_slide: Mapping[OutputKey, Validity],
     states: Collection[State],
-    steps: Collection[Step],
-    below: Mapping[Step, Collection[Step]],
-) -> list[Step]:
+    steps: Collection[OutputKey],
+    below: Mapping[OutputKey, Collection[OutputKey]],
+) -> list[OutputKey]:
     """Return the steps of a slide that are in these states, or depend on one that failed and is tried again."""
     failed = [step for step in below if step in steps and of_slide[step].state is State.FAILED]
     follow = {later for step in failed for later in below[step]}
     return [step for step, it in of_slide.items() if step in steps and (it.state in states or step in follow)]
 
 
-def _dependants(recipe: Recipe) -> dict[Step, set[Step]]:
+def _dependants(recipe: Recipe) -> dict[OutputKey, set[OutputKey]]:
     """Return step to all that is computed from it, directly or not."""
-    found: dict[Step, set[Step]] = {stage.step: set() for stage in recipe.stages}
+    found: dict[OutputKey, set[OutputKey]] = {stage.step: set() for stage in recipe.stages}
     for stage in reversed(recipe.stages):
         for upstream in stage.upstream:
             found[upstream] |= {stage.step} | found[stage.step]
@@ -119,8 +119,8 @@ def _dependants(recipe: Recipe) -> dict[Step, set[Step]]:
 
 
 def _with_upstream(
-    recipe: Recipe, step: Step, of_slide: Mapping[Step, Validity], states: Collection[State]
-) -> set[Step] | None:
+    recipe: Recipe, step: OutputKey, of_slide: Mapping[OutputKey, Validity], states: Collection[State]
+) -> set[OutputKey] | None:
     """Return a step and all that is not fresh upstream of it; None where something there failed and is to stay so."""
     found = {step}
     for upstream in recipe.stage(step).upstream:
@@ -134,9 +134,9 @@ def _with_upstream(
     return found
 
 
-def _grouped(recipe: Recipe, run: Mapping[str, Collection[Step]]) -> Iterator[Order]:
+def _grouped(recipe: Recipe, run: Mapping[str, Collection[OutputKey]]) -> Iterator[Order]:
     """Yield one order for all slides that need the same steps."""
-    groups: defaultdict[tuple[Step, ...], list[str]] = defaultdict(list)
+    groups: defaultdict[tuple[OutputKey, ...], list[str]] = defaultdict(list)
     for stem, steps in run.items():
         if steps:
             groups[tuple(stage.step for stage in recipe.stages if stage.step in steps)].append(stem)
@@ -161,13 +161,13 @@ def requests(
             )
 
 
-def rates(recipe: Recipe, instance: dg.DagsterInstance) -> dict[Step, Rate]:
+def rates(recipe: Recipe, instance: dg.DagsterInstance) -> dict[OutputKey, Rate]:
     """Return how fast each step went in the latest runs that computed it; steps that never did are left out."""
     found = {stage.step: _rate(stage.step, instance) for stage in recipe.stages}
     return {step: rate for step, rate in found.items() if rate is not None}
 
 
-def _rate(step: Step, instance: dg.DagsterInstance) -> Rate | None:
+def _rate(step: OutputKey, instance: dg.DagsterInstance) -> Rate | None:
     """Return the mean of patches per second, by patches, or of seconds, by slides."""
     records = instance.fetch_materializations(asset_key(step), limit=LATEST).records
     events = [record.asset_materialization.metadata for record in records if record.asset_materialization]

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import dagster as dg
 
 from atlaspatch_assets.lib.partitions import SLIDES
-from atlaspatch_assets.lib.recorded import VALID, evaluations, judge
+from atlaspatch_assets.lib.recorded import VALID, recorded_validities, validity_verdicts
 from atlaspatch_assets.lib.stages import asset_key
-from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import Recipe
 
 
@@ -23,7 +23,7 @@ def build_valid_checks(recipe: Recipe) -> dg.AssetChecksDefinition:
         def validity(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckEvaluation | dg.Output]:
             keys = context.op_execution_context.selected_asset_check_keys
             steps = [stage.step for stage in recipe.stages if dg.AssetCheckKey(asset_key(stage.step), VALID) in keys]
-            yield from evaluations(judge(recipe, context.instance, steps), context.instance)
+            yield from validity_verdicts(recorded_validities(recipe, context.instance, steps), context.instance)
             for spec in specs:
                 if spec.key in keys:
                     yield dg.Output(None, output_name=spec.get_python_identifier())
@@ -31,7 +31,7 @@ def build_valid_checks(recipe: Recipe) -> dg.AssetChecksDefinition:
     return validity
 
 
-def _spec(step: Step) -> dg.AssetCheckSpec:
+def _spec(step: OutputKey) -> dg.AssetCheckSpec:
     return dg.AssetCheckSpec(
         VALID,
         asset=asset_key(step),

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 import dagster as dg
 
 from atlaspatch_assets.defs.slides.arrival import refusals
-from atlaspatch_assets.defs.validity.backfill import Plan
+from atlaspatch_assets.defs.validity.backfill import BackfillPlan
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.config.sections import Slides
 from atlaspatch_core.discovery.arrival import version_of, why_not
@@ -15,7 +15,7 @@ from atlaspatch_core.validity.recipe import SLIDE
 from atlaspatch_core.validity.states import State
 
 
-def remarks(project: Project, instance: dg.DagsterInstance, plan: Plan) -> list[str]:
+def remarks(project: Project, instance: dg.DagsterInstance, plan: BackfillPlan) -> list[str]:
     """Return what is to be said of a plan because of slides that failed; nothing where none did."""
     failed = {it.stem for it in plan.outputs if it.state is State.FAILED}
     refused = {it.stem for it in plan.outputs if it.state is State.FAILED and it.step == SLIDE}

@@ -20,13 +20,13 @@ from atlaspatch_assets.defs.validity.job_config import (
 from atlaspatch_assets.defs.validity.sensors import build_launches, build_proposals
 from atlaspatch_assets.lib.events import Event, events
 from atlaspatch_assets.lib.pools import pool_of
-from atlaspatch_assets.lib.recorded import judge
+from atlaspatch_assets.lib.recorded import recorded_validities
 from atlaspatch_assets.lib.results import NO_VALUE, NOTHING_DONE, table
-from atlaspatch_assets.lib.verdicts import Standing
+from atlaspatch_assets.lib.verdicts import OpenFailures
 from atlaspatch_core.discovery.find import find_slides
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.operations.estimate import estimate
-from atlaspatch_core.validity.outcome import Outcome, Status, Step
+from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 from atlaspatch_core.validity.recipe import Recipe
 from atlaspatch_core.validity.states import Validity
 
@@ -61,18 +61,18 @@ def build_upgrade_definitions(recipe: Recipe, processes: "Sequence[UnresolvedAss
     return dg.Definitions(jobs=jobs, sensors=[build_proposals(recipe), build_launches(recipe, jobs, processes)])
 
 
-def settle(recipe: Recipe, stale: Sequence[Validity], tell: Tell) -> Iterator[Outcome]:
+def try_canaries(recipe: Recipe, stale: Sequence[Validity], tell: Tell) -> Iterator[Outcome]:
     """Try changed patch encoders on stored patches; yield the outcomes of results that got the new identity.
 
     A canary that cannot be sent is told and passed over: its slides will be computed.
     """
-    from atlaspatch_core.upgrades.trial import restamp, trials, try_out
+    from atlaspatch_core.upgrades.trial import restamp, trials, try_upgrade
 
     sources = {source.stem: source for source in find_slides(recipe.project).sources}
     for trial in trials(recipe, stale):
         tell(f"{trial.stage.step}: {len(trial.stems)} slides, {trial.why}")
         try:
-            canary = try_out(recipe, trial, sources)
+            canary = try_upgrade(recipe, trial, sources)
         except AtlasPatchError as error:
             tell(f"{trial.stage.step}: no canary could be sent: {error}")
             continue
@@ -106,14 +106,14 @@ def _what(name: str) -> str:
 
 def _find(context: dg.OpExecutionContext, recipe: Recipe, name: str, config: RepairConfig) -> Iterator[Any]:
     states, steps = STATES[name], _steps(recipe, config)
-    found = judge(recipe, context.instance)
+    found = recorded_validities(recipe, context.instance)
     todo = plan(recipe, found, states, steps, gone_slides(recipe.project, {it.stem for it in found}))
     of_cases = wanted([it.validity for it in judge_cases(recipe, context.instance, found)], states, steps)
     measured, asked = rates(recipe, context.instance), list(todo.outputs)
     _tell_reasons([*asked, *of_cases], context.log.info)
     if isinstance(config, StaleConfig) and config.canary and not config.dry_run:
         restamped = set()
-        for event, outcome in _told(settle(recipe, asked, context.log.info), context.instance):
+        for event, outcome in _told(try_canaries(recipe, asked, context.log.info), context.instance):
             restamped.add((outcome.stem, outcome.step))
             yield event
         asked = [it for it in asked if (it.stem, it.step) not in restamped]
@@ -136,7 +136,7 @@ def _what_next(name: str, config: RepairConfig) -> list[str]:
 
 def _told(outcomes: Iterable[Outcome], instance: dg.DagsterInstance) -> Iterator[tuple[Event, Outcome]]:
     """Yield the events of results that got the new identity; those that did not will be computed."""
-    standing = Standing(instance)
+    standing = OpenFailures(instance)
     for outcome in outcomes:
         if outcome.status is Status.RESTAMPED:
             yield from ((event, outcome) for event in events(outcome, standing))
@@ -165,8 +165,8 @@ def _reasons(asked: Sequence[Validity]) -> dg.MetadataValue:
     return table(rows, output="string", slides="int", why="string", such_as="string")
 
 
-def _by_reason(asked: Sequence[Validity]) -> dict[tuple[Step, str], list[str]]:
-    groups: dict[tuple[Step, str], list[str]] = {}
+def _by_reason(asked: Sequence[Validity]) -> dict[tuple[OutputKey, str], list[str]]:
+    groups: dict[tuple[OutputKey, str], list[str]] = {}
     for validity in asked:
         groups.setdefault((validity.step, validity.why or validity.state.value), []).append(validity.stem)
     return groups

@@ -11,7 +11,7 @@ from atlaspatch_assets.defs.patients.requests import cases_to_make
 from atlaspatch_assets.defs.validity.backfill import chosen_steps, plan, requests, wanted
 from atlaspatch_assets.defs.validity.failed_slides import gone_slides
 from atlaspatch_assets.defs.validity.job_config import MATERIALIZE_STALE, STATES, config_of
-from atlaspatch_assets.lib.recorded import judge
+from atlaspatch_assets.lib.recorded import recorded_validities
 from atlaspatch_assets.lib.stages import code_version
 from atlaspatch_core.validity.recipe import Recipe
 from atlaspatch_core.validity.states import State
@@ -41,7 +41,7 @@ def build_proposals(recipe: Recipe) -> dg.SensorDefinition:
         versions = _digest([f"automatic {automatic}", *(f"{it.step} {code_version(it)}" for it in stages)])
         if context.cursor == versions:
             return dg.SkipReason("the project asks for what it asked for before")
-        found = judge(recipe, context.instance)
+        found = recorded_validities(recipe, context.instance)
         cases = [it.validity for it in judge_cases(recipe, context.instance, found)]
         stale = wanted([*found, *cases], [State.STALE], {stage.step for stage in stages})
         if not stale:
@@ -76,7 +76,7 @@ def build_launches(
         if config.dry_run or not config.compute:
             yield dg.SkipReason(f"{run.job_name} was to propose only")
             return
-        found = judge(recipe, context.instance)
+        found = recorded_validities(recipe, context.instance)
         states, steps = STATES[run.job_name], chosen_steps(recipe, config.assets)
         tags = {"atlaspatch/reason": run.job_name, "atlaspatch/asked_by": run.run_id}
         todo = plan(recipe, found, states, steps, gone_slides(recipe.project, {it.stem for it in found})).orders

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from atlaspatch_core.encoders.adapting import Part
+from atlaspatch_core.encoders.adapting import ModelPart
 from atlaspatch_core.encoders.architecture import OpenClipModel
 from atlaspatch_core.encoders.declaration import HALF, PatchEncoder, Transform
 from atlaspatch_core.encoders.hub import HubWeights
@@ -32,7 +32,7 @@ def _openai(name: str, model: str, repository: str, dim: int, side: int = 224) -
         source=HubWeights(f"timm/{repository}.openai", OPEN_CLIP_FILES),
         dim=dim,
         transform=clip_transform(side),
-        adapt=Part("visual."),
+        adapt=ModelPart("visual."),
         autocast=False,
         license=MIT,
         extra="clip",
@@ -67,7 +67,7 @@ def _open_clip(name: str, source: HubWeights, architecture: OpenClipModel, licen
         architecture=architecture,
         source=source,
         transform=clip_transform(224),
-        adapt=Part("visual."),
+        adapt=ModelPart("visual."),
         autocast=False,
         license=license,
         extra="clip",

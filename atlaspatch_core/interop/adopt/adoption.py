@@ -10,7 +10,7 @@ from typing import Self
 import shapely
 
 from atlaspatch_core.discovery.find import SlideSource
-from atlaspatch_core.interop.adopt.coords import Cut
+from atlaspatch_core.interop.adopt.coords import ForeignPatches
 from atlaspatch_core.interop.adopt.foreign_slide import (
     ForeignSlide,
     contradiction,
@@ -18,17 +18,17 @@ from atlaspatch_core.interop.adopt.foreign_slide import (
     read_foreign,
     same_side,
 )
-from atlaspatch_core.interop.adopt.geometry import adopt_cut
-from atlaspatch_core.interop.adopt.outlines import Wanted, choose, from_file, round_patches
-from atlaspatch_core.interop.adopt.result import Fate, Taken
+from atlaspatch_core.interop.adopt.geometry import adopt_patches
+from atlaspatch_core.interop.adopt.outlines import WantedPatches, choose_outlines, from_file, round_patches
+from atlaspatch_core.interop.adopt.result import AdoptOutcome, AdoptStatus
 from atlaspatch_core.interop.adopt.settings import AdoptSettings, AdoptTarget
 from atlaspatch_core.interop.audit.against_project import fits, name_of
-from atlaspatch_core.layouts.found import Found, Group, ResultFile
+from atlaspatch_core.layouts.found import Group, ResultFile, ResultFolder
 from atlaspatch_core.patches.scale import choose_sampling
 from atlaspatch_core.pipeline.loaded_models import Models
-from atlaspatch_core.pipeline.slide_work import Run, SlideWork, attempt
-from atlaspatch_core.pipeline.steps.slide import look
-from atlaspatch_core.pipeline.steps.tissue_mask import segment
+from atlaspatch_core.pipeline.slide_work import RunContext, SlideWork, attempt
+from atlaspatch_core.pipeline.steps.slide import identify_slide
+from atlaspatch_core.pipeline.steps.tissue_mask import ensure_tissue_mask
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.tissue.contours import polygons_fingerprint, read_geojson
 from atlaspatch_core.tissue.supplied_masks import find_mask, read_mask
@@ -42,12 +42,12 @@ Polygons = tuple[shapely.Polygon, ...]
 class Adoption:
     """Takes over the results of one folder; a context manager that removes what a dry run wrote aside."""
 
-    found: Found
+    found: ResultFolder
     recipe: Recipe
     sources: Mapping[str, SlideSource]
     settings: AdoptSettings = field(default_factory=AdoptSettings)
     _stack: ExitStack = field(default_factory=ExitStack)
-    _run: Run | None = None
+    _run: RunContext | None = None
 
     @property
     def store(self) -> Store:
@@ -55,14 +55,14 @@ class Adoption:
         return Store(self.recipe.project.output, self.recipe.project.runtime.write_rows)
 
     @property
-    def run(self) -> Run:
+    def run(self) -> RunContext:
         """What the steps need; a dry run keeps the slides' records aside."""
         if self._run is None:
             aside = Path(self._stack.enter_context(TemporaryDirectory())) if self.settings.dry_run else None
             store = Store(aside) if aside else self.store
             steps = frozenset(stage.step for stage in self.recipe.stages)
             models = Models(self.recipe.project.runtime)
-            self._run = Run(self.recipe, store, models, steps, force=False, on_patches=lambda *_: None)
+            self._run = RunContext(self.recipe, store, models, steps, force=False, on_patches=lambda *_: None)
         return self._run
 
     @property
@@ -70,24 +70,24 @@ class Adoption:
         """Whose results they are."""
         return str(self.found.layout)
 
-    def slide(self, stem: str) -> list[Taken]:
+    def slide(self, stem: str) -> list[AdoptOutcome]:
         """Take over all results of one slide, and return what became of each; nothing is raised."""
         source = self.sources.get(stem)
         if source is None:
-            return [Taken(stem, "results", Fate.LEFT, "its slide is not among those named by --slides")]
+            return [AdoptOutcome(stem, "results", AdoptStatus.LEFT, "its slide is not among those named by --slides")]
         with SlideWork(source, self.run) as work:
-            taken: list[Taken] = []
+            taken: list[AdoptOutcome] = []
             ended = attempt(work, self.recipe.stage(SLIDE), lambda: taken.extend(self._slide(work)))
             if isinstance(ended, Outcome):
-                taken.append(Taken(stem, "results", Fate.FAILED, ended.why))
+                taken.append(AdoptOutcome(stem, "results", AdoptStatus.FAILED, ended.why))
             return taken
 
-    def _slide(self, work: SlideWork) -> Iterator[Taken]:
-        look(work, self.recipe.stage(SLIDE))
-        cuts: list[Cut] = []
+    def _slide(self, work: SlideWork) -> Iterator[AdoptOutcome]:
+        identify_slide(work, self.recipe.stage(SLIDE))
+        cuts: list[ForeignPatches] = []
         for group in self.found.groups:
             for found in self._read(group, work):
-                if isinstance(found, Taken):
+                if isinstance(found, AdoptOutcome):
                     yield found
                 else:
                     cuts.append(found)
@@ -96,46 +96,46 @@ class Adoption:
         yield self._outlines(work, cuts)
         target = AdoptTarget(self.store, self.origin, self.settings)
         for cut in cuts:
-            yield from adopt_cut(target, work, cut)
+            yield from adopt_patches(target, work, cut)
 
-    def _read(self, group: Group, work: SlideWork) -> Iterator[Cut | Taken]:
+    def _read(self, group: Group, work: SlideWork) -> Iterator[ForeignPatches | AdoptOutcome]:
         """Yield the patches of a slide in one group, with the geometry of the project that they are of."""
         files: list[ResultFile] = group.by_stem().get(work.stem, [])
         slide = read_foreign(group, files, self.found.layout, self.settings.encoder)
         if slide is None:
             if files:
-                yield Taken(work.stem, str(group.name or "results"), Fate.LEFT, "there are no coords")
+                yield AdoptOutcome(work.stem, str(group.name or "results"), AdoptStatus.LEFT, "there are no coords")
             return
         why = contradiction(slide, work.known())
         if why:
-            yield Taken(work.stem, str(group.name or "results"), Fate.LEFT, why)
+            yield AdoptOutcome(work.stem, str(group.name or "results"), AdoptStatus.LEFT, why)
             return
         yield self._cut(slide, work)
 
-    def _cut(self, slide: ForeignSlide, work: SlideWork) -> Cut | Taken:
+    def _cut(self, slide: ForeignSlide, work: SlideWork) -> ForeignPatches | AdoptOutcome:
         name, side = geometry_of(slide, work.known())
         geometry = next((it for it in self.recipe.project.geometry if name and fits(it, name)), None)
         if geometry is None:
             asked = ", ".join(str(name_of(it)) for it in self.recipe.project.geometry) or "none"
             why = f"the project has no such geometry (it has {asked}); add a [[geometry]]"
-            return Taken(work.stem, str(name or "results"), Fate.LEFT, why)
+            return AdoptOutcome(work.stem, str(name or "results"), AdoptStatus.LEFT, why)
         sampling = choose_sampling(work.known(), geometry.spec)
         if not same_side(side, sampling.patch_size_level0):
             other = "true" if geometry.scale == "nominal" else "nominal"
             why = (
                 f'patches are {side:g} level-0 px wide there, {sampling.patch_size_level0} here; try scale = "{other}"'
             )
-            return Taken(work.stem, str(name), Fate.LEFT, why)
-        return Cut(geometry, slide, sampling)
+            return AdoptOutcome(work.stem, str(name), AdoptStatus.LEFT, why)
+        return ForeignPatches(geometry, slide, sampling)
 
-    def _outlines(self, work: SlideWork, cuts: list[Cut]) -> Taken:
+    def _outlines(self, work: SlideWork, cuts: list[ForeignPatches]) -> AdoptOutcome:
         """Make sure that the slide has outlines, and say where they are from."""
         path = self.store.geojson(work.stem)
         if path.exists():
-            polygons, taken = read_geojson(path), Taken(work.stem, "outlines", Fate.THERE)
+            polygons, taken = read_geojson(path), AdoptOutcome(work.stem, "outlines", AdoptStatus.THERE)
         elif mask := find_mask(self.recipe.project.slides.masks, work.stem):
             polygons = self._supplied(work, mask)
-            taken = Taken(work.stem, "outlines", Fate.SAME, "supplied by the project")
+            taken = AdoptOutcome(work.stem, "outlines", AdoptStatus.SAME, "supplied by the project")
         else:
             polygons, taken = self._new_outlines(work, cuts, path)
         work.take_polygons(polygons)
@@ -144,19 +144,19 @@ class Adoption:
 
     def _supplied(self, work: SlideWork, mask: Path) -> Polygons:
         if not self.settings.dry_run:
-            segment(work, self.recipe.stage(TISSUE_MASK))
+            ensure_tissue_mask(work, self.recipe.stage(TISSUE_MASK))
             return read_geojson(self.store.geojson(work.stem))
         return read_mask(mask, work.known(), self.recipe.project.tissue.simplify_um)
 
-    def _new_outlines(self, work: SlideWork, cuts: list[Cut], path: Path) -> tuple[Polygons, Taken]:
+    def _new_outlines(self, work: SlideWork, cuts: list[ForeignPatches], path: Path) -> tuple[Polygons, AdoptOutcome]:
         info, theirs = work.known(), self.found.outlines.get(work.stem)
-        wanted = [Wanted(cut.geometry.spec, cut.sampling.patch_size_level0, cut.slide.corners) for cut in cuts]
+        wanted = [WantedPatches(cut.geometry.spec, cut.sampling.patch_size_level0, cut.slide.corners) for cut in cuts]
         drawn = round_patches(info, work.stem, [cut.slide for cut in cuts], wanted)
         file = theirs if theirs and not (self.settings.keep_patches and wanted) else None
-        outlines = choose(info, from_file(file, work.stem, wanted) if file else drawn, wanted)
+        outlines = choose_outlines(info, from_file(file, work.stem, wanted) if file else drawn, wanted)
         if not self.settings.dry_run and not self.store.keep_new(work.stem, path, outlines.content):
-            return read_geojson(path), Taken(work.stem, "outlines", Fate.THERE)
-        return outlines.polygons, Taken(work.stem, "outlines", Fate.SAME, outlines.origin)
+            return read_geojson(path), AdoptOutcome(work.stem, "outlines", AdoptStatus.THERE)
+        return outlines.polygons, AdoptOutcome(work.stem, "outlines", AdoptStatus.SAME, outlines.origin)
 
     def __enter__(self) -> Self:
         return self

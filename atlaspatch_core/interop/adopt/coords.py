@@ -11,19 +11,19 @@ from atlaspatch_core.fingerprint import Identity, is_unverified, why_stale
 from atlaspatch_core.interop.adopt.foreign_slide import Corners, ForeignSlide, match
 from atlaspatch_core.interop.adopt.outlines import same_patches
 from atlaspatch_core.interop.adopt.provenance import OTHER_PATCHES, Marks
-from atlaspatch_core.interop.adopt.result import Fate
+from atlaspatch_core.interop.adopt.result import AdoptStatus
 from atlaspatch_core.patches.grid import PatchGrid, lay_grid
 from atlaspatch_core.patches.scale import Sampling
 from atlaspatch_core.pipeline.slide_work import SlideWork
-from atlaspatch_core.storage.hdf5 import COORDS, Kept, read_array
-from atlaspatch_core.storage.hdf5_changes import Stamp
+from atlaspatch_core.storage.hdf5 import COORDS, StoredResult, read_array
+from atlaspatch_core.storage.hdf5_changes import IdentityUpdate
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.tissue.mask import TissueMask
 from atlaspatch_core.validity.identities import coords_facts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Cut:
+class ForeignPatches:
     """The patches of one slide as others have them, and the geometry of the project that they are of."""
 
     geometry: Geometry
@@ -32,10 +32,10 @@ class Cut:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Settled:
+class AdoptedCoords:
     """The patches that the output has, or is to get."""
 
-    fate: Fate
+    fate: AdoptStatus
     why: str
     identity: Identity | None
     """None where they cannot be taken over."""
@@ -46,10 +46,12 @@ class Settled:
     grid: PatchGrid | None = None
     """What is to be written; None where they lie there already."""
     claim: Mapping[str, Any] = field(default_factory=dict)
-    stamp: Stamp | None = None
+    stamp: IdentityUpdate | None = None
 
 
-def settle(work: SlideWork, cut: Cut, store: Store, kept: Mapping[str, Kept], marks: Marks) -> Settled:
+def adopt_coords(
+    work: SlideWork, cut: ForeignPatches, store: Store, kept: Mapping[str, StoredResult], marks: Marks
+) -> AdoptedCoords:
     """Return which patches it is to be: those that lie there, those of our grid, or those of the others."""
     stage = work.run.recipe.of("patch_coords", cut.geometry)[0]
     expected = work.identity(stage, coords_facts(work.known(), cut.sampling))
@@ -58,39 +60,39 @@ def settle(work: SlideWork, cut: Cut, store: Store, kept: Mapping[str, Kept], ma
     return _new(work, cut, expected, marks)
 
 
-def _lying(kept: Kept, expected: Identity, path: Any, marks: Marks) -> Settled:
+def _lying(kept: StoredResult, expected: Identity, path: Any, marks: Marks) -> AdoptedCoords:
     corners = read_array(path, COORDS)[:, :2].astype(np.int64)
     if kept.fingerprint == expected.fingerprint:
-        return Settled(Fate.THERE, "", expected, corners, valid=True)
+        return AdoptedCoords(AdoptStatus.THERE, "", expected, corners, valid=True)
     stored = kept.identity
     if stored is None or not is_unverified(stored) or stored.inputs != expected.inputs:
         why = f"the output has others, which are not what the project asks for ({why_stale(stored, expected)})"
-        return Settled(Fate.LEFT, f"{why}; run the project, then adopt", None, corners)
+        return AdoptedCoords(AdoptStatus.LEFT, f"{why}; run the project, then adopt", None, corners)
     if not marks.accept:
-        return Settled(Fate.UNVERIFIED, str(stored.spec.get("reason")), stored, corners)
-    stamp = Stamp(COORDS, stored.fingerprint, expected, marks.accepted)
-    return Settled(Fate.ACCEPTED, "", expected, corners, valid=True, stamp=stamp)
+        return AdoptedCoords(AdoptStatus.UNVERIFIED, str(stored.spec.get("reason")), stored, corners)
+    stamp = IdentityUpdate(COORDS, stored.fingerprint, expected, marks.accepted)
+    return AdoptedCoords(AdoptStatus.ACCEPTED, "", expected, corners, valid=True, stamp=stamp)
 
 
-def _new(work: SlideWork, cut: Cut, expected: Identity, marks: Marks) -> Settled:
+def _new(work: SlideWork, cut: ForeignPatches, expected: Identity, marks: Marks) -> AdoptedCoords:
     info, theirs = work.known(), cut.slide.corners
     grid = lay_grid(info, work.polygons(), cut.geometry.spec)
     ours = grid.coords.astype(np.int64)
     if same_patches(ours, theirs):
-        return Settled(Fate.SAME, "", expected, ours, valid=True, grid=grid, claim=marks.same)
+        return AdoptedCoords(AdoptStatus.SAME, "", expected, ours, valid=True, grid=grid, claim=marks.same)
     outside = int((match(theirs, ours) < 0).sum())
     if marks.accept:
-        return Settled(Fate.ACCEPTED, "", expected, theirs, True, _grid_of(work, cut), marks.accepted)
+        return AdoptedCoords(AdoptStatus.ACCEPTED, "", expected, theirs, True, _grid_of(work, cut), marks.accepted)
     if len(ours) and not outside:
         why = f"all {len(ours)} that our grid gives; it leaves out {len(theirs) - len(ours)} of theirs"
-        return Settled(Fate.SAME, why, expected, ours, valid=True, grid=grid, claim=marks.same)
+        return AdoptedCoords(AdoptStatus.SAME, why, expected, ours, valid=True, grid=grid, claim=marks.same)
     reason = f"{OTHER_PATCHES}: {outside} that they lack; with --keep-patches, a new output keeps theirs"
     facts = coords_facts(info, cut.sampling)
     identity = marks.unverified("patch_coords", expected.inputs, OTHER_PATCHES, **facts)
-    return Settled(Fate.UNVERIFIED, reason, identity, theirs, grid=_grid_of(work, cut))
+    return AdoptedCoords(AdoptStatus.UNVERIFIED, reason, identity, theirs, grid=_grid_of(work, cut))
 
 
-def _grid_of(work: SlideWork, cut: Cut) -> PatchGrid:
+def _grid_of(work: SlideWork, cut: ForeignPatches) -> PatchGrid:
     """Return the patches of the others as a grid of ours."""
     info, corners = work.known(), cut.slide.corners
     tissue = TissueMask.from_polygons(work.polygons(), info.width, info.height)

@@ -10,8 +10,8 @@ from atlaspatch_core.discovery.find import SlideSource
 from atlaspatch_core.errors import AtlasPatchError, UnknownLayout
 from atlaspatch_core.interop.adopt.encoders import our_patch_encoder, our_slide_encoder
 from atlaspatch_core.interop.adopt.foreign_slide import ForeignSlide, geometry_of, read_foreign
-from atlaspatch_core.interop.adopt.grid_fitting import Sample, least_tissue, samples, scale_of
-from atlaspatch_core.layouts.found import Found, Group, Holds, Layout
+from atlaspatch_core.interop.adopt.grid_fitting import FittingSample, least_tissue, samples, scale_of
+from atlaspatch_core.layouts.found import FolderLayout, Group, Holds, ResultFolder
 from atlaspatch_core.layouts.names import GeometryName
 from atlaspatch_core.slides.readers import open_slide
 from atlaspatch_core.validity.recipe import make_recipe
@@ -20,8 +20,8 @@ Encoders = dict[Holds, dict[str, None]]
 """Names in the order in which they were met."""
 
 
-def derive(
-    found: Found, sources: Mapping[str, SlideSource], slides: Path, *, recursive: bool, encoder: str = ""
+def derive_project(
+    found: ResultFolder, sources: Mapping[str, SlideSource], slides: Path, *, recursive: bool, encoder: str = ""
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the values of a project file that asks for what the folder holds, and notes on what it cannot ask for.
 
@@ -31,7 +31,7 @@ def derive(
     cuts = dict(_cuts(found, sources, encoder))
     if not cuts:
         raise UnknownLayout(f"{found.folder}: no file tells patch size and magnification; give a project (--project)")
-    named = found.layout is Layout.TRIDENT or len(cuts) > 1
+    named = found.layout is FolderLayout.TRIDENT or len(cuts) > 1
     geometries, notes = [], []
     for name, (group, encoders) in cuts.items():
         values = _geometry(found, group, name, samples(found, group, sources), named=named)
@@ -45,11 +45,11 @@ def derive(
 
 
 def _cuts(
-    found: Found, sources: Mapping[str, SlideSource], encoder: str
+    found: ResultFolder, sources: Mapping[str, SlideSource], encoder: str
 ) -> Iterator[tuple[GeometryName, tuple[Group, Encoders]]]:
     """Yield every geometry that there is, with the encoders that ran on it."""
     for group in found.groups:
-        if found.layout is Layout.TRIDENT:
+        if found.layout is FolderLayout.TRIDENT:
             if group.name:
                 yield group.name, (group, _of_folders(group))
             continue
@@ -69,13 +69,13 @@ def _of_folders(group: Group) -> Encoders:
     found: Encoders = {Holds.FEATURES: {}, Holds.EMBEDDING: {}}
     for file in group.files:
         if file.holds is Holds.FEATURES:
-            found[file.holds][our_patch_encoder(file.encoder, Layout.TRIDENT)] = None
+            found[file.holds][our_patch_encoder(file.encoder, FolderLayout.TRIDENT)] = None
         elif file.holds is Holds.EMBEDDING:
-            found[file.holds][our_slide_encoder(file.encoder, Layout.TRIDENT)] = None
+            found[file.holds][our_slide_encoder(file.encoder, FolderLayout.TRIDENT)] = None
     return found
 
 
-def _slides(group: Group, layout: Layout, encoder: str) -> Iterator[ForeignSlide]:
+def _slides(group: Group, layout: FolderLayout, encoder: str) -> Iterator[ForeignSlide]:
     for files in group.by_stem().values():
         try:
             slide = read_foreign(group, files, layout, encoder)
@@ -97,15 +97,17 @@ def _name(slide: ForeignSlide, source: SlideSource) -> GeometryName | None:
         return None
 
 
-def _geometry(found: Found, group: Group, name: GeometryName, slides: list[Sample], *, named: bool) -> dict[str, Any]:
+def _geometry(
+    found: ResultFolder, group: Group, name: GeometryName, slides: list[FittingSample], *, named: bool
+) -> dict[str, Any]:
     values: dict[str, Any] = {"name": str(name)} if named else {}
     values |= {"patch_size": name.patch_size, "target_mag": _whole(name.magnification)}
     if name.overlap:
         values["step_size"] = name.patch_size - name.overlap
     values["scale"] = scale_of(values, slides)
-    if found.layout is Layout.ATLASPATCH:
+    if found.layout is FolderLayout.ATLASPATCH:
         return values | {"rule": "atlaspatch"}
-    recorded = _min_tissue(group.folder) if found.layout is Layout.TRIDENT else 0.0
+    recorded = _min_tissue(group.folder) if found.layout is FolderLayout.TRIDENT else 0.0
     return values | {"min_tissue": least_tissue(values, found, slides) if recorded is None else recorded}
 
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.errors import UnreadableOutput
 from atlaspatch_core.interop.adopt.encoders import our_patch_encoder, our_slide_encoder
-from atlaspatch_core.layouts.found import Group, Holds, Layout, ResultFile
-from atlaspatch_core.layouts.hdf5_files import CANNOT, Stated, corners_of, opened, results_in, stated_in
+from atlaspatch_core.layouts.found import FolderLayout, Group, Holds, ResultFile
+from atlaspatch_core.layouts.hdf5_files import CANNOT, StatedGeometry, corners_of, opened, results_in, stated_in
 from atlaspatch_core.layouts.names import GeometryName
 from atlaspatch_core.layouts.scanning import scan
 from atlaspatch_core.layouts.tensors import read_tensor
@@ -24,7 +24,7 @@ Corners = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Table:
+class VectorTable:
     """Features or an embedding, not read yet."""
 
     holds: Holds
@@ -46,19 +46,21 @@ class ForeignSlide:
     """File that holds the coords."""
     corners: Corners
     """Each patch once, in the order of the file."""
-    stated: Stated
+    stated: StatedGeometry
     name: GeometryName | None
     """What the folder's name says."""
-    tables: tuple[Table, ...]
+    tables: tuple[VectorTable, ...]
 
 
-def read_foreign(group: Group, files: Iterable[ResultFile], layout: Layout, encoder: str = "") -> ForeignSlide | None:
+def read_foreign(
+    group: Group, files: Iterable[ResultFile], layout: FolderLayout, encoder: str = ""
+) -> ForeignSlide | None:
     """Return what there is of one slide; None where no file has coords.
 
     ``encoder`` made the features that do not say what made them. Files that cannot be read raise UnreadableOutput.
     """
     known: ForeignSlide | None = None
-    tables: list[Table] = []
+    tables: list[VectorTable] = []
     for file in sorted(files, key=lambda it: (it.holds not in (Holds.COORDS, Holds.ALL), it.path.suffix == ".pt")):
         if file.path.suffix == ".pt":
             tables += _tensor(file, known, layout, encoder)
@@ -75,33 +77,35 @@ def read_foreign(group: Group, files: Iterable[ResultFile], layout: Layout, enco
     return known and _with_tables(known, tables)
 
 
-def _with_tables(known: ForeignSlide, tables: Iterable[Table]) -> ForeignSlide:
+def _with_tables(known: ForeignSlide, tables: Iterable[VectorTable]) -> ForeignSlide:
     """Return the slide with one table an encoder: HDF5 files, which come first, say which row is which patch."""
-    first: dict[tuple[Holds, str], Table] = {}
+    first: dict[tuple[Holds, str], VectorTable] = {}
     for table in tables:
         first.setdefault((table.holds, table.encoder), table)
     return ForeignSlide(known.stem, known.path, known.corners, known.stated, known.name, tuple(first.values()))
 
 
-def _read(file: ResultFile, layout: Layout, encoder: str) -> tuple[Corners | None, Stated, list[Table]]:
+def _read(
+    file: ResultFile, layout: FolderLayout, encoder: str
+) -> tuple[Corners | None, StatedGeometry, list[VectorTable]]:
     with opened(file.path) as content:
         corners = corners_of(content) if isinstance(content.get("coords"), h5py.Dataset) else None
         rows = np.zeros((0, 2), np.int64) if corners is None else corners
         tables = [
-            Table(it.holds, _named(it.holds, it.encoder or encoder, layout), file.path, it.dataset, rows)
+            VectorTable(it.holds, _named(it.holds, it.encoder or encoder, layout), file.path, it.dataset, rows)
             for it in results_in(content, file)
             if isinstance(content.get(it.dataset), h5py.Dataset) and content[it.dataset].size
         ]
         return corners, stated_in(content), tables
 
 
-def _tensor(file: ResultFile, known: ForeignSlide | None, layout: Layout, encoder: str) -> Iterator[Table]:
+def _tensor(file: ResultFile, known: ForeignSlide | None, layout: FolderLayout, encoder: str) -> Iterator[VectorTable]:
     """Yield a tensor, whose rows are those of the coords beside it."""
     if known:
-        yield Table(file.holds, _named(file.holds, file.encoder or encoder, layout), file.path, "", known.corners)
+        yield VectorTable(file.holds, _named(file.holds, file.encoder or encoder, layout), file.path, "", known.corners)
 
 
-def _named(holds: Holds, name: str, layout: Layout) -> str:
+def _named(holds: Holds, name: str, layout: FolderLayout) -> str:
     return our_slide_encoder(name, layout) if holds is Holds.EMBEDDING else our_patch_encoder(name, layout)
 
 
@@ -139,12 +143,12 @@ def same_side(told: float | None, side: int) -> bool:
     return told is None or isclose(told, side, abs_tol=1.0)
 
 
-def read_vector(table: Table) -> NDArray[np.float32]:
+def read_vector(table: VectorTable) -> NDArray[np.float32]:
     """Return an embedding, shape (dim,). Raises UnreadableOutput."""
     return np.asarray(_values(table), np.float32).reshape(-1)
 
 
-def read_rows_of(table: Table, corners: Corners) -> NDArray[np.float32] | str:
+def read_rows_of(table: VectorTable, corners: Corners) -> NDArray[np.float32] | str:
     """Return the features of these patches, in their order, shape (n, dim), or why there are none to be had."""
     values = _values(table)
     if values.ndim != 2 or len(values) != len(table.corners):
@@ -172,7 +176,7 @@ def _keys(corners: Corners) -> NDArray[np.int64]:
     return corners[:, 0].astype(np.int64) << 32 | corners[:, 1].astype(np.int64) & 0xFFFFFFFF
 
 
-def _values(table: Table) -> NDArray[Any]:
+def _values(table: VectorTable) -> NDArray[Any]:
     if not table.dataset:
         return read_tensor(table.path)
     try:

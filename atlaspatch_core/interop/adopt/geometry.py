@@ -5,30 +5,30 @@ from pathlib import Path
 
 from atlaspatch_core.config.sections import Geometry
 from atlaspatch_core.errors import OutOfDate
-from atlaspatch_core.interop.adopt.coords import Cut, Settled, settle
+from atlaspatch_core.interop.adopt.coords import AdoptedCoords, ForeignPatches, adopt_coords
 from atlaspatch_core.interop.adopt.proof import prove
 from atlaspatch_core.interop.adopt.provenance import Marks
-from atlaspatch_core.interop.adopt.result import Fate, Taken
+from atlaspatch_core.interop.adopt.result import AdoptOutcome, AdoptStatus
 from atlaspatch_core.interop.adopt.settings import AdoptTarget
-from atlaspatch_core.interop.adopt.vectors import Part, accepted, parts_of
+from atlaspatch_core.interop.adopt.vectors import AdoptedVectors, accepted, adopted_vectors
 from atlaspatch_core.pipeline.slide_work import SlideWork
 from atlaspatch_core.pipeline.steps.coords import datasets_of, file_attributes
 from atlaspatch_core.storage.hdf5_changes import Writer, write_new
 from atlaspatch_core.storage.store import Store
-from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.validity.outcome import OutputKey
 
 
-def adopt_cut(target: AdoptTarget, work: SlideWork, cut: Cut) -> Iterator[Taken]:
+def adopt_patches(target: AdoptTarget, work: SlideWork, cut: ForeignPatches) -> Iterator[AdoptOutcome]:
     """Take over coords, features and embeddings of one slide in one geometry, and yield what became of each."""
     store, geometry, settings = target.store, cut.geometry, target.settings
     kept = store.kept(work.stem, geometry.name)
-    settled = settle(work, cut, store, kept, Marks(target.origin, settings.accept))
+    settled = adopt_coords(work, cut, store, kept, Marks(target.origin, settings.accept))
     yield _told(work, geometry, "coords", settled.fate, settled.why)
     if settled.identity is None:
         return
-    work.fingerprints[Step("patch_coords", None, geometry.name)] = settled.identity.fingerprint
+    work.fingerprints[OutputKey("patch_coords", None, geometry.name)] = settled.identity.fingerprint
     at_once = Marks(target.origin, settings.accept and not settings.verify)
-    parts = list(parts_of(work, cut, settled, kept, at_once))
+    parts = list(adopted_vectors(work, cut, settled, kept, at_once))
     if not settings.dry_run:
         _write(store, work, geometry, settled, parts)
     for part in parts:
@@ -36,14 +36,20 @@ def adopt_cut(target: AdoptTarget, work: SlideWork, cut: Cut) -> Iterator[Taken]
         yield _told(work, geometry, last.name, last.fate, last.why)
 
 
-def _settled_later(target: AdoptTarget, work: SlideWork, cut: Cut, settled: Settled, part: Part) -> Part:
+def _settled_later(
+    target: AdoptTarget, work: SlideWork, cut: ForeignPatches, settled: AdoptedCoords, part: AdoptedVectors
+) -> AdoptedVectors:
     """Return an unverified part once a sample was tried, and what is left was accepted."""
     settings = target.settings
-    if part.fate is not Fate.UNVERIFIED or not settings.verify or not (part.stage and settled.valid and part.sound):
+    if (
+        part.fate is not AdoptStatus.UNVERIFIED
+        or not settings.verify
+        or not (part.stage and settled.valid and part.sound)
+    ):
         return part
     marks = Marks(target.origin, settings.accept)
     proven = prove(work, cut, part, target.store, settings.verify, marks, dry_run=settings.dry_run)
-    if proven.fate is Fate.UNVERIFIED and settings.accept and not settings.dry_run:
+    if proven.fate is AdoptStatus.UNVERIFIED and settings.accept and not settings.dry_run:
         proven = accepted(work, proven, settled, marks)
         if proven.stamp:
             target.store.restamp(work.stem, cut.geometry.name, [proven.stamp])
@@ -52,7 +58,9 @@ def _settled_later(target: AdoptTarget, work: SlideWork, cut: Cut, settled: Sett
     return proven
 
 
-def _write(store: Store, work: SlideWork, geometry: Geometry, settled: Settled, parts: list[Part]) -> None:
+def _write(
+    store: Store, work: SlideWork, geometry: Geometry, settled: AdoptedCoords, parts: list[AdoptedVectors]
+) -> None:
     """Write a new file with all that is taken over, or add to the one there is; nothing in that is replaced."""
     datasets = [part.dataset for part in parts if part.dataset]
     assert settled.identity is not None
@@ -76,5 +84,5 @@ def _unless_there(path: Path, write: Writer, target: Path) -> None:
     write(target)
 
 
-def _told(work: SlideWork, geometry: Geometry, what: str, fate: Fate, why: str) -> Taken:
-    return Taken(work.stem, f"{geometry.name}/{what}" if geometry.name else what, fate, why)
+def _told(work: SlideWork, geometry: Geometry, what: str, fate: AdoptStatus, why: str) -> AdoptOutcome:
+    return AdoptOutcome(work.stem, f"{geometry.name}/{what}" if geometry.name else what, fate, why)

@@ -13,7 +13,7 @@ from atlaspatch_core.config.sections import Geometry
 from atlaspatch_core.discovery.find import SlideSource
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.interop.adopt.foreign_slide import ForeignSlide, geometry_of, match, read_foreign, same_side
-from atlaspatch_core.layouts.found import Found, Group
+from atlaspatch_core.layouts.found import Group, ResultFolder
 from atlaspatch_core.patches.grid import lay_grid
 from atlaspatch_core.patches.grid_spec import GridSpec
 from atlaspatch_core.patches.scale import choose_sampling
@@ -28,29 +28,29 @@ SCALES = ("nominal", "true")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sample:
+class FittingSample:
     """One slide, and the patches that others have of it."""
 
     info: SlideInfo
     slide: ForeignSlide
 
 
-def samples(found: Found, group: Group, sources: Mapping[str, SlideSource]) -> list[Sample]:
+def samples(found: ResultFolder, group: Group, sources: Mapping[str, SlideSource]) -> list[FittingSample]:
     """Return the first slides with patches that can be opened."""
     return list(islice(_samples(found, group, sources), SLIDES))
 
 
-def _samples(found: Found, group: Group, sources: Mapping[str, SlideSource]) -> Iterator[Sample]:
+def _samples(found: ResultFolder, group: Group, sources: Mapping[str, SlideSource]) -> Iterator[FittingSample]:
     for stem, files in group.by_stem().items():
         with suppress(AtlasPatchError):  # said of the slide when it is its turn
             slide = read_foreign(group, files, found.layout)
             if slide is not None and len(slide.corners) and stem in sources:
                 source = sources[stem]
                 with open_slide(source.path, mpp=source.mpp, mpp_source=source.mpp_source) as opened:
-                    yield Sample(opened.info, slide)
+                    yield FittingSample(opened.info, slide)
 
 
-def scale_of(values: Mapping[str, Any], found: list[Sample]) -> str:
+def scale_of(values: Mapping[str, Any], found: list[FittingSample]) -> str:
     """Return the rule of scale by which patches have the sides that their files state; nominal where none does."""
     for scale in SCALES:
         spec = Geometry.model_validate({**values, "scale": scale}).spec
@@ -60,12 +60,12 @@ def scale_of(values: Mapping[str, Any], found: list[Sample]) -> str:
     return SCALES[0]
 
 
-def _fits(sample: Sample, spec: GridSpec) -> bool:
+def _fits(sample: FittingSample, spec: GridSpec) -> bool:
     side = geometry_of(sample.slide, sample.info)[1]
     return same_side(side, choose_sampling(sample.info, spec).patch_size_level0)
 
 
-def least_tissue(values: Mapping[str, Any], found: Found, slides: list[Sample]) -> float:
+def least_tissue(values: Mapping[str, Any], found: ResultFolder, slides: list[FittingSample]) -> float:
     """Return the roundest least tissue share by which our grid keeps the patches that others have; 0 where none does.
 
     Every patch that they have has that share or more, every one that they lack less.
@@ -79,7 +79,7 @@ def least_tissue(values: Mapping[str, Any], found: Found, slides: list[Sample]) 
     return roundest(low, high)
 
 
-def _bounds(sample: Sample, spec: GridSpec, found: Found) -> tuple[float, float]:
+def _bounds(sample: FittingSample, spec: GridSpec, found: ResultFolder) -> tuple[float, float]:
     """Return the largest tissue share of a patch that they lack, and the least of one that they have."""
     path = found.outlines.get(sample.slide.stem)
     if path is None:

@@ -19,7 +19,7 @@ INSETS = (0, 8, 4)
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedPatches:
     """Patches that a grid is to give."""
 
     spec: GridSpec
@@ -39,11 +39,11 @@ class Outlines:
     """Where they are from, in words."""
 
 
-def choose(info: SlideInfo, candidates: Iterator[Outlines], wanted: Sequence[Wanted]) -> Outlines:
+def choose_outlines(info: SlideInfo, candidates: Iterator[Outlines], wanted: Sequence[WantedPatches]) -> Outlines:
     """Return the first candidate from which every geometry gives the wanted patches; else that with most of them."""
     best, most = None, -1
     for outlines in candidates:
-        exact = sum(gives(info, outlines.polygons, it) for it in wanted)
+        exact = sum(grid_gives(info, outlines.polygons, it) for it in wanted)
         if exact > most:
             best, most = outlines, exact
         if exact == len(wanted):
@@ -52,7 +52,7 @@ def choose(info: SlideInfo, candidates: Iterator[Outlines], wanted: Sequence[Wan
     return best
 
 
-def gives(info: SlideInfo, polygons: Sequence[Polygon], wanted: Wanted) -> bool:
+def grid_gives(info: SlideInfo, polygons: Sequence[Polygon], wanted: WantedPatches) -> bool:
     """Say whether our grid over these outlines gives exactly the wanted patches, in any order."""
     grid = lay_grid(info, polygons, wanted.spec)
     return same_patches(grid.coords.astype(np.int64), wanted.corners)
@@ -63,7 +63,7 @@ def same_patches(one: Corners, other: Corners) -> bool:
     return len(one) == len(other) and bool(np.array_equal(np.unique(one, axis=0), np.unique(other, axis=0)))
 
 
-def from_file(path: Path, stem: str, wanted: Sequence[Wanted]) -> Iterator[Outlines]:
+def from_file(path: Path, stem: str, wanted: Sequence[WantedPatches]) -> Iterator[Outlines]:
     """Yield the outlines of a file as they are, and simplified as TRIDENT's grid takes them.
 
     TRIDENT simplifies by a quarter of the patch size before it measures the tissue of a patch.
@@ -77,7 +77,7 @@ def from_file(path: Path, stem: str, wanted: Sequence[Wanted]) -> Iterator[Outli
 
 
 def round_patches(
-    info: SlideInfo, stem: str, slides: Sequence[ForeignSlide], wanted: Sequence[Wanted]
+    info: SlideInfo, stem: str, slides: Sequence[ForeignSlide], wanted: Sequence[WantedPatches]
 ) -> Iterator[Outlines]:
     """Yield outlines drawn round the patches; one of no tissue where there are no patches."""
     slide = shapely.box(0, 0, info.width, info.height)

@@ -7,20 +7,29 @@ import numpy as np
 
 from atlaspatch_core.encoders.inference import encode_slide
 from atlaspatch_core.errors import AtlasPatchError
-from atlaspatch_core.interop.adopt.coords import Cut
+from atlaspatch_core.interop.adopt.coords import ForeignPatches
 from atlaspatch_core.interop.adopt.provenance import Marks
-from atlaspatch_core.interop.adopt.result import Fate
-from atlaspatch_core.interop.adopt.vectors import Part
+from atlaspatch_core.interop.adopt.result import AdoptStatus
+from atlaspatch_core.interop.adopt.vectors import AdoptedVectors
 from atlaspatch_core.pipeline.slide_work import SlideWork
 from atlaspatch_core.storage.hdf5 import COORDS, read_array
-from atlaspatch_core.storage.hdf5_changes import Stamp
+from atlaspatch_core.storage.hdf5_changes import IdentityUpdate
 from atlaspatch_core.storage.store import Store
-from atlaspatch_core.upgrades.canary import CanarySpec, canary_spec, send_canary
-from atlaspatch_core.upgrades.comparison import Canary, Sample, compare
-from atlaspatch_core.validity.recipe import Stage
+from atlaspatch_core.upgrades.canary import CanarySpec, canary_spec, run_canary
+from atlaspatch_core.upgrades.comparison import Canary, CanarySample, compare
+from atlaspatch_core.validity.recipe import OutputSpec
 
 
-def prove(work: SlideWork, cut: Cut, part: Part, store: Store, patches: int, marks: Marks, *, dry_run: bool) -> Part:
+def prove(
+    work: SlideWork,
+    cut: ForeignPatches,
+    part: AdoptedVectors,
+    store: Store,
+    patches: int,
+    marks: Marks,
+    *,
+    dry_run: bool,
+) -> AdoptedVectors:
     """Return a part as verified where numbers that are computed again are the same, else with what differs.
 
     Features: ``patches`` patches of the slide, drawn by a seed, are encoded again. An embedding is computed again
@@ -38,11 +47,13 @@ def prove(work: SlideWork, cut: Cut, part: Part, store: Store, patches: int, mar
         return replace(part, why=f"not tried: {error}")
 
 
-def _canary(work: SlideWork, cut: Cut, stage: Stage, name: str, store: Store, patches: int) -> Canary | str:
+def _canary(
+    work: SlideWork, cut: ForeignPatches, stage: OutputSpec, name: str, store: Store, patches: int
+) -> Canary | str:
     work.run.model(stage)  # weights that had to be fetched are known by their hash only then
     tolerance = canary_spec(work.run.recipe.project).tolerance
     if stage.step.kind == "patch_features":
-        return send_canary(work.run.recipe, stage, [work.source], CanarySpec(1, patches, tolerance=tolerance))
+        return run_canary(work.run.recipe, stage, [work.source], CanarySpec(1, patches, tolerance=tolerance))
     source = stage.upstream[-1]
     features = next(it for it in work.run.recipe.stages if it.step == source)
     if work.fingerprints.get(source) != work.identity(features).fingerprint:
@@ -50,18 +61,26 @@ def _canary(work: SlideWork, cut: Cut, stage: Stage, name: str, store: Store, pa
     since, path = perf_counter(), store.h5(work.stem, cut.geometry.name)
     values, corners = read_array(path, features.dataset), read_array(path, COORDS)[:, :2].astype(np.int64)
     new = encode_slide(work.run.model(stage), values, corners, cut.sampling.patch_size_level0)
-    return compare([Sample(read_array(path, name)[None], new[None], perf_counter() - since)], tolerance)
+    return compare([CanarySample(read_array(path, name)[None], new[None], perf_counter() - since)], tolerance)
 
 
-def _stamped(work: SlideWork, cut: Cut, part: Part, stage: Stage, canary: Canary, store: Store, marks: Marks) -> Part:
+def _stamped(
+    work: SlideWork,
+    cut: ForeignPatches,
+    part: AdoptedVectors,
+    stage: OutputSpec,
+    canary: Canary,
+    store: Store,
+    marks: Marks,
+) -> AdoptedVectors:
     assert part.identity is not None
     expected = work.identity(stage)
-    stamp = Stamp(part.name, part.identity.fingerprint, expected, marks.verified(canary))
+    stamp = IdentityUpdate(part.name, part.identity.fingerprint, expected, marks.verified(canary))
     store.restamp(work.stem, cut.geometry.name, [stamp], canary.numbers)
-    return replace(part, fate=Fate.VERIFIED, why=_told(stage, canary), identity=expected, stamp=stamp)
+    return replace(part, fate=AdoptStatus.VERIFIED, why=_told(stage, canary), identity=expected, stamp=stamp)
 
 
-def _told(stage: Stage, canary: Canary) -> str:
+def _told(stage: OutputSpec, canary: Canary) -> str:
     """Return what came of it, in words."""
     if stage.step.kind == "patch_features":
         return canary.text

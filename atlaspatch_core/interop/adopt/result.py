@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Fate(StrEnum):
+class AdoptStatus(StrEnum):
     """How a result came to lie in the output."""
 
     SAME = "taken over"
@@ -24,16 +24,16 @@ class Fate(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class AdoptOutcome:
     """One result of one slide."""
 
     stem: str
     what: str
     """``outlines``, ``coords``, ``features/uni_v1``; below the name of its geometry where that has one."""
-    fate: Fate
+    fate: AdoptStatus
     why: str = ""
 
     @property
     def bad(self) -> bool:
         """Whether something is to be done about it."""
-        return self.fate in (Fate.LEFT, Fate.FAILED)
+        return self.fate in (AdoptStatus.LEFT, AdoptStatus.FAILED)

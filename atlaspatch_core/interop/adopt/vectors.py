@@ -10,43 +10,45 @@ from numpy.typing import NDArray
 from atlaspatch_core.encoders.declaration import SlideEncoder
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.fingerprint import Identity, is_unverified, why_stale
-from atlaspatch_core.interop.adopt.coords import Cut, Settled
-from atlaspatch_core.interop.adopt.foreign_slide import Table, read_rows_of, read_vector
+from atlaspatch_core.interop.adopt.coords import AdoptedCoords, ForeignPatches
+from atlaspatch_core.interop.adopt.foreign_slide import VectorTable, read_rows_of, read_vector
 from atlaspatch_core.interop.adopt.outlines import same_patches
 from atlaspatch_core.interop.adopt.provenance import NO_ENCODER, NO_WEIGHTS, OF_OTHERS, Marks
-from atlaspatch_core.interop.adopt.result import Fate
+from atlaspatch_core.interop.adopt.result import AdoptStatus
 from atlaspatch_core.layouts.found import Holds
 from atlaspatch_core.pipeline.slide_work import SlideWork
 from atlaspatch_core.pipeline.steps.provenance import provenance
-from atlaspatch_core.storage.hdf5 import Kept
-from atlaspatch_core.storage.hdf5_changes import Dataset, Stamp
-from atlaspatch_core.validity.outcome import Step
-from atlaspatch_core.validity.recipe import Stage
+from atlaspatch_core.storage.hdf5 import StoredResult
+from atlaspatch_core.storage.hdf5_changes import Dataset, IdentityUpdate
+from atlaspatch_core.validity.outcome import OutputKey
+from atlaspatch_core.validity.recipe import OutputSpec
 
 KINDS = {Holds.FEATURES: "patch_features", Holds.EMBEDDING: "slide_embedding"}
 FOLDERS = {Holds.FEATURES: "features", Holds.EMBEDDING: "slide_features"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Part:
+class AdoptedVectors:
     """What is to become of one table."""
 
     name: str
     """Path of the dataset."""
-    fate: Fate
+    fate: AdoptStatus
     why: str = ""
-    stage: Stage | None = None
+    stage: OutputSpec | None = None
     """None where the project has no such encoder."""
     identity: Identity | None = None
     """That it has, or is to get."""
     dataset: Dataset | None = None
     """To be written; None where it lies there already, or is left out."""
-    stamp: Stamp | None = None
+    stamp: IdentityUpdate | None = None
     sound: bool = True
     """Whether it is of the very patches; only then may it be proven or accepted."""
 
 
-def parts_of(work: SlideWork, cut: Cut, settled: Settled, kept: Mapping[str, Kept], marks: Marks) -> Iterator[Part]:
+def adopted_vectors(
+    work: SlideWork, cut: ForeignPatches, settled: AdoptedCoords, kept: Mapping[str, StoredResult], marks: Marks
+) -> Iterator[AdoptedVectors]:
     """Yield what is to become of every table of a slide, features first."""
     for holds in (Holds.FEATURES, Holds.EMBEDDING):
         for table in cut.slide.tables:
@@ -57,55 +59,66 @@ def parts_of(work: SlideWork, cut: Cut, settled: Settled, kept: Mapping[str, Kep
                 yield part
 
 
-def _part(work: SlideWork, cut: Cut, settled: Settled, kept: Mapping[str, Kept], marks: Marks, table: Table) -> Part:
+def _part(
+    work: SlideWork,
+    cut: ForeignPatches,
+    settled: AdoptedCoords,
+    kept: Mapping[str, StoredResult],
+    marks: Marks,
+    table: VectorTable,
+) -> AdoptedVectors:
     name = f"{FOLDERS[table.holds]}/{table.encoder}"
     if not table.encoder:
-        return Part(FOLDERS[table.holds], Fate.LEFT, "nothing says which encoder made them; name it by --patch-encoder")
-    stage = stage_of(work, Step(KINDS[table.holds], table.encoder, cut.geometry.name))
+        return AdoptedVectors(
+            FOLDERS[table.holds], AdoptStatus.LEFT, "nothing says which encoder made them; name it by --patch-encoder"
+        )
+    stage = stage_of(work, OutputKey(KINDS[table.holds], table.encoder, cut.geometry.name))
     if name in kept:
         return _lying(work, kept[name], stage, settled, marks)
     try:
         values = read_rows_of(table, settled.corners) if table.holds is Holds.FEATURES else read_vector(table)
     except AtlasPatchError as error:
-        return Part(name, Fate.LEFT, str(error))
+        return AdoptedVectors(name, AdoptStatus.LEFT, str(error))
     wrong = values if isinstance(values, str) else _wrong(values, stage)
     if isinstance(values, str) or wrong:
-        return Part(name, Fate.LEFT, f"{wrong}; 'atlaspatch audit' says more")
+        return AdoptedVectors(name, AdoptStatus.LEFT, f"{wrong}; 'atlaspatch audit' says more")
     part = _judged(work, name, stage, settled, marks, table)
     assert part.identity is not None
     attributes = _attributes(cut, settled, table, stage, values)
-    claim = marks.accepted if part.fate is Fate.ACCEPTED else {}
+    claim = marks.accepted if part.fate is AdoptStatus.ACCEPTED else {}
     return replace(part, dataset=Dataset(name, values, part.identity, attributes, claim))
 
 
-def stage_of(work: SlideWork, step: Step) -> Stage | None:
+def stage_of(work: SlideWork, step: OutputKey) -> OutputSpec | None:
     """Return the stage that makes a step's output; None where the project makes no such."""
     return next((stage for stage in work.run.recipe.stages if stage.step == step), None)
 
 
-def _lying(work: SlideWork, kept: Kept, stage: Stage | None, settled: Settled, marks: Marks) -> Part:
+def _lying(
+    work: SlideWork, kept: StoredResult, stage: OutputSpec | None, settled: AdoptedCoords, marks: Marks
+) -> AdoptedVectors:
     """Return what is to become of a result that the output has: only unverified ones are touched."""
     stored, expected = kept.identity, expected_of(work, stage)
     if isinstance(expected, Identity) and kept.fingerprint == expected.fingerprint:
-        return Part(kept.name, Fate.THERE, stage=stage, identity=expected)
+        return AdoptedVectors(kept.name, AdoptStatus.THERE, stage=stage, identity=expected)
     if stored is None or not is_unverified(stored):
         why = why_stale(stored, expected) if isinstance(expected, Identity) else expected
-        return Part(kept.name, Fate.THERE, f"stale: {why}" if why else "", stage, stored)
+        return AdoptedVectors(kept.name, AdoptStatus.THERE, f"stale: {why}" if why else "", stage, stored)
     reason = str(stored.spec.get("reason"))
-    part = Part(kept.name, Fate.UNVERIFIED, reason, stage, stored, sound=reason != OF_OTHERS)
+    part = AdoptedVectors(kept.name, AdoptStatus.UNVERIFIED, reason, stage, stored, sound=reason != OF_OTHERS)
     return accepted(work, part, settled, marks) if marks.accept else part
 
 
-def accepted(work: SlideWork, part: Part, settled: Settled, marks: Marks) -> Part:
+def accepted(work: SlideWork, part: AdoptedVectors, settled: AdoptedCoords, marks: Marks) -> AdoptedVectors:
     """Return an unverified result as one that a person takes as it is, where that can be done."""
     expected = expected_of(work, part.stage)
     if not isinstance(expected, Identity) or part.identity is None or not (settled.valid and part.sound):
         return replace(part, why=expected if isinstance(expected, str) and expected else part.why)
-    stamp = Stamp(part.name, part.identity.fingerprint, expected, marks.accepted)
-    return replace(part, fate=Fate.ACCEPTED, why="", identity=expected, stamp=stamp)
+    stamp = IdentityUpdate(part.name, part.identity.fingerprint, expected, marks.accepted)
+    return replace(part, fate=AdoptStatus.ACCEPTED, why="", identity=expected, stamp=stamp)
 
 
-def expected_of(work: SlideWork, stage: Stage | None) -> Identity | str:
+def expected_of(work: SlideWork, stage: OutputSpec | None) -> Identity | str:
     """Return what an output is to be, or why that is not known."""
     if stage is None:
         return NO_ENCODER
@@ -117,23 +130,25 @@ def expected_of(work: SlideWork, stage: Stage | None) -> Identity | str:
         return str(error)
 
 
-def _judged(work: SlideWork, name: str, stage: Stage | None, settled: Settled, marks: Marks, table: Table) -> Part:
+def _judged(
+    work: SlideWork, name: str, stage: OutputSpec | None, settled: AdoptedCoords, marks: Marks, table: VectorTable
+) -> AdoptedVectors:
     """Return the identity of a new result: the project's where a person accepts it, else one that says it is open."""
     sound = table.holds is Holds.FEATURES or same_patches(table.corners, settled.corners)
     reason = NO_WEIGHTS if stage else NO_ENCODER
     reason = reason if sound else OF_OTHERS
     expected = expected_of(work, stage)
     if marks.accept and sound and settled.valid and isinstance(expected, Identity):
-        return Part(name, Fate.ACCEPTED, "", stage, expected)
+        return AdoptedVectors(name, AdoptStatus.ACCEPTED, "", stage, expected)
     why = expected if marks.accept and stage and isinstance(expected, str) else reason
     inputs = {"patch_coords": settled.identity.fingerprint} if settled.identity else {}
     if isinstance(expected, Identity):
         inputs = dict(expected.inputs)
     identity = marks.unverified(KINDS[table.holds], inputs, reason, encoder=table.encoder)
-    return Part(name, Fate.UNVERIFIED, why, stage, identity, sound=sound)
+    return AdoptedVectors(name, AdoptStatus.UNVERIFIED, why, stage, identity, sound=sound)
 
 
-def _wrong(values: NDArray[np.float32], stage: Stage | None) -> str:
+def _wrong(values: NDArray[np.float32], stage: OutputSpec | None) -> str:
     """Return why numbers cannot be an encoder's, or an empty text."""
     if not np.isfinite(values).all():
         return f"{int((~np.isfinite(values)).sum())} numbers are not finite"
@@ -144,7 +159,11 @@ def _wrong(values: NDArray[np.float32], stage: Stage | None) -> str:
 
 
 def _attributes(
-    cut: Cut, settled: Settled, table: Table, stage: Stage | None, values: NDArray[np.float32]
+    cut: ForeignPatches,
+    settled: AdoptedCoords,
+    table: VectorTable,
+    stage: OutputSpec | None,
+    values: NDArray[np.float32],
 ) -> dict[str, Any]:
     """Return what readers look for, and where it was taken from."""
     encoder = stage.encoder if stage else None

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from math import isclose
 
 from atlaspatch_core.config.sections import Geometry
-from atlaspatch_core.interop.audit.findings import Finding
-from atlaspatch_core.layouts.found import Found, Group
+from atlaspatch_core.interop.audit.findings import AuditFinding
+from atlaspatch_core.layouts.found import Group, ResultFolder
 from atlaspatch_core.layouts.names import GeometryName
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.recipe import Recipe
@@ -20,8 +20,8 @@ SHOWN = {State.STALE: "stale", State.FAILED: "failed", State.MISSING: "missing"}
 
 
 def of_ours(
-    recipe: Recipe, found: Found, stems: Iterable[str], stated: Mapping[str, float | None]
-) -> Iterator[Finding]:
+    recipe: Recipe, found: ResultFolder, stems: Iterable[str], stated: Mapping[str, float | None]
+) -> Iterator[AuditFinding]:
     """Yield outputs of ours that are not what the project asks for, by their fingerprints. Nothing is written.
 
     ``stated`` is what the user says of the µm per px of slides, None for one of which nothing is said.
@@ -35,17 +35,17 @@ def of_ours(
             kinds = {"slide": store.record(it.stem), "tissue_mask": store.geojson(it.stem)}
             path = kinds.get(it.step.kind, store.h5(it.stem, it.step.geometry))
             why = f": {it.why}" if it.why else ""
-            yield Finding(SHOWN[it.state], it.stem, path, f"{it.step} is {it.state}{why}", str(it.state), "fresh")
+            yield AuditFinding(SHOWN[it.state], it.stem, path, f"{it.step} is {it.state}{why}", str(it.state), "fresh")
 
 
-def of_others(recipe: Recipe, found: Found) -> Iterator[Finding]:
+def of_others(recipe: Recipe, found: ResultFolder) -> Iterator[AuditFinding]:
     """Yield what cannot be told of results of others, and geometries that the project does not have."""
     text = f"cannot be held against the project in full: {found.layout} does not record {UNTOLD}"
-    yield Finding("unverifiable", "", found.folder, text)
+    yield AuditFinding("unverifiable", "", found.folder, text)
     for group in found.groups:
         if group.name and not any(fits(geometry, group.name) for geometry in recipe.project.geometry):
             asked = ", ".join(str(name_of(it)) for it in recipe.project.geometry) or "none"
-            yield Finding(
+            yield AuditFinding(
                 "not_in_project",
                 "",
                 group.folder,

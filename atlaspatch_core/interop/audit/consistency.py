@@ -5,17 +5,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import isclose
 from typing import Any
 
-from atlaspatch_core.interop.audit.files import Looked, pictured
-from atlaspatch_core.interop.audit.findings import Finding
-from atlaspatch_core.layouts.found import Found, Group, Holds
-from atlaspatch_core.layouts.hdf5_files import Stated
+from atlaspatch_core.interop.audit.files import InspectedFile, pictured
+from atlaspatch_core.interop.audit.findings import AuditFinding
+from atlaspatch_core.layouts.found import Group, Holds, ResultFolder
+from atlaspatch_core.layouts.hdf5_files import StatedGeometry
 from atlaspatch_core.layouts.names import GeometryName
 from atlaspatch_core.patches.scale import MPP_TOLERANCE, UM_TIMES_MAGNIFICATION
 
 GEOMETRY = ("patch_size", "target_magnification", "overlap")
 
 
-def of_group(found: Found, group: Group, looked: Sequence[Looked]) -> Iterator[Finding]:
+def of_group(found: ResultFolder, group: Group, looked: Sequence[InspectedFile]) -> Iterator[AuditFinding]:
     """Yield what does not go together among the files of one geometry."""
     yield from _geometries(group, looked)
     yield from _scales(looked)
@@ -27,11 +27,11 @@ def of_group(found: Found, group: Group, looked: Sequence[Looked]) -> Iterator[F
             yield _of(it, "other_name", f"says that it is of slide {name}", name, it.file.stem)
 
 
-def _of(looked: Looked, kind: str, text: str, value: object = "", bound: object = "") -> Finding:
-    return Finding(kind, looked.file.stem, looked.file.path, text, str(value), str(bound))
+def _of(looked: InspectedFile, kind: str, text: str, value: object = "", bound: object = "") -> AuditFinding:
+    return AuditFinding(kind, looked.file.stem, looked.file.path, text, str(value), str(bound))
 
 
-def _geometries(group: Group, looked: Sequence[Looked]) -> Iterator[Finding]:
+def _geometries(group: Group, looked: Sequence[InspectedFile]) -> Iterator[AuditFinding]:
     """Yield files whose patches are of another geometry than the folder says, or than most files in it."""
     told = [(it, _told(it.stated)) for it in looked if it.stated]
     whole = [geometry for _, geometry in told if None not in geometry]
@@ -49,7 +49,7 @@ def _where(kind: str) -> str:
     return "the folder's name says" if kind == "folder_name" else "most files here say"
 
 
-def _told(stated: Stated) -> tuple[float | None, ...]:
+def _told(stated: StatedGeometry) -> tuple[float | None, ...]:
     return stated.patch_size, stated.target_magnification, stated.overlap
 
 
@@ -62,7 +62,7 @@ def _differs(values: Sequence[float | None], bounds: Sequence[float | None]) -> 
     return [(name, a, b) for name, a, b in pairs if a is not None and b is not None and not isclose(a, b, rel_tol=1e-6)]
 
 
-def _scales(looked: Iterable[Looked]) -> Iterator[Finding]:
+def _scales(looked: Iterable[InspectedFile]) -> Iterator[AuditFinding]:
     """Yield files whose patches are, by their mpp, of another scale than their magnification stands for."""
     for it in looked:
         scale = _true_scale(it.stated) if it.stated else None
@@ -71,7 +71,7 @@ def _scales(looked: Iterable[Looked]) -> Iterator[Finding]:
             yield _of(it, "true_scale", text, f"{scale[0]:.4g}", f"{scale[1]:.4g} ± {MPP_TOLERANCE:.0%}")
 
 
-def _true_scale(stated: Stated) -> tuple[float, float] | None:
+def _true_scale(stated: StatedGeometry) -> tuple[float, float] | None:
     """Return µm/px of the patches, and µm/px of their magnification, where both are told."""
     parts = (stated.mpp, stated.patch_size, stated.patch_size_level0, stated.target_magnification)
     if not all(parts):
@@ -80,9 +80,9 @@ def _true_scale(stated: Stated) -> tuple[float, float] | None:
     return mpp * level0 / size, UM_TIMES_MAGNIFICATION / magnification
 
 
-def _forms(looked: Sequence[Looked]) -> Iterator[Finding]:
+def _forms(looked: Sequence[InspectedFile]) -> Iterator[AuditFinding]:
     """Yield features and embeddings whose dim or type is not that of most of their encoder."""
-    tables: defaultdict[tuple[Holds, str], list[tuple[Looked, Any]]] = defaultdict(list)
+    tables: defaultdict[tuple[Holds, str], list[tuple[InspectedFile, Any]]] = defaultdict(list)
     for it in looked:
         for table in it.tables:
             if table.dim:
@@ -93,24 +93,24 @@ def _forms(looked: Sequence[Looked]) -> Iterator[Finding]:
 
 
 def _odd(
-    found: Sequence[tuple[Looked, Any]], kind: str, encoder: str, of: Callable[[Any], object], word: str
-) -> Iterator[Finding]:
+    found: Sequence[tuple[InspectedFile, Any]], kind: str, encoder: str, of: Callable[[Any], object], word: str
+) -> Iterator[AuditFinding]:
     usual = Counter(of(table) for _, table in found).most_common(1)[0][0]
     for it, table in found:
         if of(table) != usual:
             yield _of(it, kind, f"{encoder or 'features'} has {of(table)} {word}, others {usual}", of(table), usual)
 
 
-def _of_slides(found: Found, looked: Iterable[Looked]) -> Iterator[Finding]:
+def _of_slides(found: ResultFolder, looked: Iterable[InspectedFile]) -> Iterator[AuditFinding]:
     """Yield what does not fit among the files of each slide: coords on their own, features, and their tensors."""
-    slides: defaultdict[str, list[Looked]] = defaultdict(list)
+    slides: defaultdict[str, list[InspectedFile]] = defaultdict(list)
     for it in looked:
         slides[it.file.stem].append(it)
     for of_slide in slides.values():
         yield from _of_slide(found, of_slide)
 
 
-def _of_slide(found: Found, of_slide: Sequence[Looked]) -> Iterator[Finding]:
+def _of_slide(found: ResultFolder, of_slide: Sequence[InspectedFile]) -> Iterator[AuditFinding]:
     coords = [it for it in of_slide if it.file.holds is Holds.COORDS]
     rest = [it for it in of_slide if it.file.holds in (Holds.FEATURES, Holds.EMBEDDING)]
     if len(coords) > 1:
@@ -126,7 +126,7 @@ def _of_slide(found: Found, of_slide: Sequence[Looked]) -> Iterator[Finding]:
             yield from _against(known, it)
 
 
-def _against(coords: Looked, it: Looked) -> Iterator[Finding]:
+def _against(coords: InspectedFile, it: InspectedFile) -> Iterator[AuditFinding]:
     """Yield how features differ from the coords that lie beside them."""
     rows = [table.rows for table in it.tables if table.holds is Holds.FEATURES]
     if it.patches is None and rows and rows[0] != coords.patches:

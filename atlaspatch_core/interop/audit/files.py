@@ -11,15 +11,23 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.errors import UnreadableOutput
 from atlaspatch_core.fingerprint import short_hash
-from atlaspatch_core.interop.audit.findings import Finding
+from atlaspatch_core.interop.audit.findings import AuditFinding
 from atlaspatch_core.layouts.found import Holds, ResultFile
-from atlaspatch_core.layouts.hdf5_files import CANNOT, Result, Stated, corners_of, opened, results_in, stated_in
+from atlaspatch_core.layouts.hdf5_files import (
+    CANNOT,
+    ResultDataset,
+    StatedGeometry,
+    corners_of,
+    opened,
+    results_in,
+    stated_in,
+)
 from atlaspatch_core.layouts.scanning import scan
 from atlaspatch_core.layouts.tensors import read_tensor
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class TableStats:
     """Features or an embedding: its form."""
 
     holds: Holds
@@ -30,28 +38,28 @@ class Table:
 
 
 @dataclass(slots=True)
-class Looked:
+class InspectedFile:
     """What is remembered of a file, to hold it against others."""
 
     file: ResultFile
-    findings: list[Finding] = field(default_factory=list)
-    stated: Stated | None = None
+    findings: list[AuditFinding] = field(default_factory=list)
+    stated: StatedGeometry | None = None
     patches: int | None = None
     """Rows of coords; None where there are none."""
     corners: str = ""
     """Hash of the set of corners."""
     reach: tuple[int, int] = (0, 0)
     """Largest x and y of a corner, level-0 px."""
-    tables: list[Table] = field(default_factory=list)
+    tables: list[TableStats] = field(default_factory=list)
 
     def add(self, kind: str, text: str, value: object = "", bound: object = "") -> None:
         """Note a finding on this file."""
-        self.findings.append(Finding(kind, self.file.stem, self.file.path, text, str(value), str(bound)))
+        self.findings.append(AuditFinding(kind, self.file.stem, self.file.path, text, str(value), str(bound)))
 
 
-def look_at(file: ResultFile) -> Looked:
+def inspect_file(file: ResultFile) -> InspectedFile:
     """Return what is found in one file; one that cannot be read is a finding, never an exception."""
-    looked = Looked(file)
+    looked = InspectedFile(file)
     try:
         _tensor(looked) if file.path.suffix == ".pt" else _hdf5(looked)
     except UnreadableOutput as error:
@@ -65,14 +73,14 @@ def _plain(error: Exception) -> str:
     return str(error).replace("\n", " ").strip("'\"") or repr(error)
 
 
-def _tensor(looked: Looked) -> None:
+def _tensor(looked: InspectedFile) -> None:
     values = read_tensor(looked.file.path)
     if values.ndim == 1 and looked.file.holds is not Holds.EMBEDDING:
         values = values.reshape(0, 0) if not values.size else values[None]
-    _table(looked, Result(looked.file.holds, looked.file.encoder, ""), values)
+    _table(looked, ResultDataset(looked.file.holds, looked.file.encoder, ""), values)
 
 
-def _hdf5(looked: Looked) -> None:
+def _hdf5(looked: InspectedFile) -> None:
     with opened(looked.file.path) as file:
         looked.stated = stated_in(file)
         if isinstance(file.get("coords"), h5py.Dataset):
@@ -91,7 +99,7 @@ def _half_written(file: Any) -> Iterator[str]:
             yield from (f"{folder}/{name}" for name in file[folder] if name.startswith("__tmp_"))
 
 
-def _coords(looked: Looked, corners: NDArray[np.int64]) -> None:
+def _coords(looked: InspectedFile, corners: NDArray[np.int64]) -> None:
     looked.patches = len(corners)
     if not len(corners):
         if looked.file.holds in (Holds.COORDS, Holds.ALL):
@@ -108,7 +116,7 @@ def _coords(looked: Looked, corners: NDArray[np.int64]) -> None:
         beyond(looked, looked.stated.size, corners)
 
 
-def beyond(looked: Looked, size: tuple[int, int], corners: NDArray[np.int64] | None = None) -> None:
+def beyond(looked: InspectedFile, size: tuple[int, int], corners: NDArray[np.int64] | None = None) -> None:
     """Note patches that begin beyond a slide of so many level-0 px; without ``corners`` only the farthest counts."""
     points = np.array([looked.reach]) if corners is None else corners
     outside = int((points >= size).any(axis=1).sum())
@@ -121,7 +129,7 @@ def beyond(looked: Looked, size: tuple[int, int], corners: NDArray[np.int64] | N
         looked.add("outside", text, farthest, f"< {size[0]} × {size[1]}")
 
 
-def _result(looked: Looked, file: Any, result: Result) -> None:
+def _result(looked: InspectedFile, file: Any, result: ResultDataset) -> None:
     item = file.get(result.dataset)
     if not isinstance(item, h5py.Dataset):
         looked.add("unreadable", f"holds no dataset {result.dataset!r}")
@@ -132,7 +140,7 @@ def _result(looked: Looked, file: Any, result: Result) -> None:
         looked.add("unreadable", f"{result.dataset} cannot be read: {_plain(error)}")
 
 
-def _table(looked: Looked, result: Result, values: Any) -> None:
+def _table(looked: InspectedFile, result: ResultDataset, values: Any) -> None:
     """Look at features (n, d) or an embedding (d,)."""
     name = result.encoder or str(result.holds)
     if values.dtype.kind != "f":
@@ -147,12 +155,12 @@ def _table(looked: Looked, result: Result, values: Any) -> None:
     else:
         _features(looked, name, values)
     rows, dim = (1, int(np.prod(values.shape))) if result.holds is Holds.EMBEDDING else (len(values), values.shape[-1])
-    looked.tables.append(Table(result.holds, result.encoder, rows, dim, str(values.dtype)))
+    looked.tables.append(TableStats(result.holds, result.encoder, rows, dim, str(values.dtype)))
     if str(values.dtype) not in ("float32", "float16"):
         looked.add("dtype", f"{name} is of type {values.dtype}", values.dtype, "float32")
 
 
-def _features(looked: Looked, name: str, values: Any) -> None:
+def _features(looked: InspectedFile, name: str, values: Any) -> None:
     if looked.patches is not None and len(values) != looked.patches:
         text = f"{name} has {len(values)} rows for {looked.patches} coords"
         looked.add("rows", text, len(values), looked.patches)
@@ -168,7 +176,7 @@ def _features(looked: Looked, name: str, values: Any) -> None:
         looked.add("constant", f"all {found.rows} rows of {name} are the same", 1, "≥ 2 different")
 
 
-def _embedding(looked: Looked, name: str, vector: NDArray[np.float32]) -> None:
+def _embedding(looked: InspectedFile, name: str, vector: NDArray[np.float32]) -> None:
     if strange := int((~np.isfinite(vector)).sum()):
         looked.add("not_finite", f"{strange} of {len(vector)} numbers of {name} are NaN or infinite", strange, 0)
     elif len(vector) > 1 and not np.ptp(vector):

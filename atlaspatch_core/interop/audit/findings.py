@@ -76,7 +76,7 @@ KINDS: Mapping[str, Kind] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class AuditFinding:
     """One thing that is wrong, or good to know."""
 
     kind: str
@@ -107,6 +107,6 @@ class Finding:
         return f"{severity.upper():7}  {kind}  {where}: {text}; {cure}"
 
 
-def problems(findings: Iterable[Finding]) -> int:
+def problems(findings: Iterable[AuditFinding]) -> int:
     """Return how many findings are problems."""
     return sum(finding.severity is Severity.PROBLEM for finding in findings)

@@ -11,8 +11,8 @@ from pathlib import Path
 from time import time
 from typing import Any
 
-from atlaspatch_core.interop.audit.findings import Finding
-from atlaspatch_core.layouts.found import Found, Layout
+from atlaspatch_core.interop.audit.findings import AuditFinding
+from atlaspatch_core.layouts.found import FolderLayout, ResultFolder
 from atlaspatch_core.layouts.names import GeometryName
 from atlaspatch_core.storage.atomic import LOCK_FOLDER
 
@@ -25,27 +25,29 @@ DECIDING = {
 DEFAULTS = {"remove_holes": False, "remove_artifacts": False, "remove_penmarks": False, "min_tissue_proportion": 0.0}
 
 
-def leftovers(found: Found) -> Iterator[Finding]:
+def leftovers(found: ResultFolder) -> Iterator[AuditFinding]:
     """Yield orphan locks and temporary files, and runs that wrote into one folder with different settings."""
     for folder, folders, names in os.walk(found.folder):
         folders[:] = sorted(name for name in folders if name != LOCK_FOLDER)  # the kernel frees those by itself
         for name in sorted(names):
             yield from _leftover(Path(folder) / name)
-    if found.layout is Layout.TRIDENT:
+    if found.layout is FolderLayout.TRIDENT:
         yield from _configs(found)
         yield from _runs(found)
         yield from _states(found)
 
 
-def _leftover(path: Path) -> Iterator[Finding]:
+def _leftover(path: Path) -> Iterator[AuditFinding]:
     if path.suffix == ".lock":
         yield _lock(path)
     elif TEMPORARY.fullmatch(path.name):
         age, size = _age(path), path.stat().st_size
-        yield Finding("temporary", "", path, f"{size:,} bytes were left {age} ago by a run that did not end", str(size))
+        yield AuditFinding(
+            "temporary", "", path, f"{size:,} bytes were left {age} ago by a run that did not end", str(size)
+        )
 
 
-def _lock(path: Path) -> Finding:
+def _lock(path: Path) -> AuditFinding:
     """Return what a lock is: that of a process that runs on this machine, or one that nobody holds."""
     stem = path.name.removesuffix(".lock").removesuffix("_patches")
     stem = Path(stem).stem if Path(stem).suffix in (".h5", ".jpg") else stem
@@ -53,10 +55,10 @@ def _lock(path: Path) -> Finding:
     pid, host = _holder(path)
     here = host in ("", socket.gethostname())
     if pid and here and _runs_now(pid):
-        return Finding("lock_held", stem, path, f"process {pid} of this machine runs", str(pid))
+        return AuditFinding("lock_held", stem, path, f"process {pid} of this machine runs", str(pid))
     who = f"process {pid}{f' of {host}' if host else ''}" if pid else "a process that it does not name"
     state = "is gone" if pid and here else "may be gone"
-    return Finding(
+    return AuditFinding(
         "lock", stem, path, f"{who} left it {_age(path)} ago and {state}; the slide will be skipped", str(pid or "")
     )
 
@@ -89,19 +91,19 @@ def _age(path: Path) -> str:
     return str(timedelta(seconds=max(0, int(time() - path.stat().st_mtime))))
 
 
-def _configs(found: Found) -> Iterator[Finding]:
+def _configs(found: ResultFolder) -> Iterator[AuditFinding]:
     """Yield settings of coords that are not those of the folder they lie in."""
     for path in sorted(found.folder.rglob("_config_*.json")):
         values = _json(path)
         if values is None:
-            yield Finding("config_unreadable", "", path, "is no JSON that can be read")
+            yield AuditFinding("config_unreadable", "", path, "is no JSON that can be read")
             continue
         name = GeometryName.parse(path.parent.name)
         if name and path.name == "_config_coords.json":
             yield from _config_of_coords(path, values, name)
 
 
-def _config_of_coords(path: Path, values: dict[str, Any], name: GeometryName) -> Iterator[Finding]:
+def _config_of_coords(path: Path, values: dict[str, Any], name: GeometryName) -> Iterator[AuditFinding]:
     keys = (
         ("patch_size", "patch_size"),
         ("overlap", "overlap"),
@@ -111,18 +113,18 @@ def _config_of_coords(path: Path, values: dict[str, Any], name: GeometryName) ->
     for key, field in keys:
         told, bound = values.get(key), getattr(name, field)
         if isinstance(told, int | float) and told != bound:
-            yield Finding(
+            yield AuditFinding(
                 "config", "", path, f"{key} is {told:g}, the folder's name says {bound:g}", str(told), str(bound)
             )
 
 
-def _runs(found: Found) -> Iterator[Finding]:
+def _runs(found: ResultFolder) -> Iterator[AuditFinding]:
     """Yield settings in which runs differ that wrote into one place: the later reused results of the earlier."""
     seen: defaultdict[tuple[str, str], dict[str, tuple[str, Path]]] = defaultdict(dict)
     for path in sorted((found.folder / "runs").glob("*.json")):
         values = _json(path)
         if values is None or not isinstance(values.get("args"), dict):
-            yield Finding("config_unreadable", "", path, "is no record of a run that can be read")
+            yield AuditFinding("config_unreadable", "", path, "is no record of a run that can be read")
             continue
         for place, key, value in _settings(values["args"]):
             seen[place, key].setdefault(value, (str(values.get("run_id", path.stem)), path))
@@ -130,7 +132,9 @@ def _runs(found: Found) -> Iterator[Finding]:
         if len(told) > 1:
             text = ", ".join(f"{value} in run {run}" for value, (run, _) in told.items())
             last = list(told.values())[-1][1]
-            yield Finding("config", "", last, f"{key} of {place} differs between runs: {text}", *list(told)[-2:][::-1])
+            yield AuditFinding(
+                "config", "", last, f"{key} of {place} differs between runs: {text}", *list(told)[-2:][::-1]
+            )
 
 
 def _settings(args: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
@@ -145,7 +149,7 @@ def _settings(args: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
         yield place, "min_tissue_proportion", json.dumps(args.get("min_tissue_proportion", 0.0))
 
 
-def _states(found: Found) -> Iterator[Finding]:
+def _states(found: ResultFolder) -> Iterator[AuditFinding]:
     """Yield stems under which different slides were worked on; a cached copy of one slide has another path only."""
     told: defaultdict[str, dict[str, tuple[str, Path]]] = defaultdict(dict)
     for path in sorted((found.folder / "wsi_states").glob("*.json")):
@@ -158,7 +162,7 @@ def _states(found: Found) -> Iterator[Finding]:
         if len(slides) > 1:
             paths = ", ".join(path for path, _ in slides.values())
             text = f"different slides were worked on under this name: {paths}"
-            yield Finding("stem_clash", stem, list(slides.values())[-1][1], text, str(len(slides)), "1")
+            yield AuditFinding("stem_clash", stem, list(slides.values())[-1][1], text, str(len(slides)), "1")
 
 
 def _json(path: Path) -> dict[str, Any] | None:

@@ -8,12 +8,12 @@ from itertools import islice
 from atlaspatch_core.discovery.find import Discovery
 from atlaspatch_core.interop.audit.against_project import of_others, of_ours
 from atlaspatch_core.interop.audit.consistency import of_group
-from atlaspatch_core.interop.audit.files import Looked, look_at
-from atlaspatch_core.interop.audit.findings import Finding
+from atlaspatch_core.interop.audit.files import InspectedFile, inspect_file
+from atlaspatch_core.interop.audit.findings import AuditFinding
 from atlaspatch_core.interop.audit.leftovers import leftovers
 from atlaspatch_core.interop.audit.slides import against_slide, of_slides, sizes_of
 from atlaspatch_core.interop.audit.unverified import marks_of
-from atlaspatch_core.layouts.found import Found, Group, Layout, ResultFile
+from atlaspatch_core.layouts.found import FolderLayout, Group, ResultFile, ResultFolder
 from atlaspatch_core.validity.recipe import Recipe
 
 READERS = 4
@@ -21,19 +21,19 @@ READERS = 4
 
 
 def audit(
-    found: Found,
+    found: ResultFolder,
     *,
     discovery: Discovery | None = None,
     recipe: Recipe | None = None,
     on_file: Callable[[], None] = lambda: None,
-) -> Iterator[Finding]:
+) -> Iterator[AuditFinding]:
     """Yield all that is wrong with a folder of results, and notes; nothing is written and nothing computed anew.
 
     ``discovery`` are the slides that it was made of, ``recipe`` is what a project asks for; without them, less can be
     told. ``on_file`` is called after each file. Features are read in blocks, whatever their number.
     """
-    looked_at: dict[str, list[Looked]] = defaultdict(list)
-    groups: list[tuple[Group, list[Looked]]] = []
+    looked_at: dict[str, list[InspectedFile]] = defaultdict(list)
+    groups: list[tuple[Group, list[InspectedFile]]] = []
     for group in found.groups:
         groups.append((group, list(_look_at_all(group.files, on_file))))
         for looked in groups[-1][1]:
@@ -50,46 +50,48 @@ def audit(
     yield from _with_recipe(found, recipe, discovery, groups)
 
 
-def _look_at_all(files: Sequence[ResultFile], on_file: Callable[[], None]) -> Iterator[Looked]:
+def _look_at_all(files: Sequence[ResultFile], on_file: Callable[[], None]) -> Iterator[InspectedFile]:
     """Yield what is found in each file, in order; a few are read ahead."""
     rest = iter(files)
     with ThreadPoolExecutor(READERS, "audit") as pool:
-        ahead = [pool.submit(look_at, file) for file in islice(rest, 2 * READERS)]
+        ahead = [pool.submit(inspect_file, file) for file in islice(rest, 2 * READERS)]
         while ahead:
             yield ahead.pop(0).result()
             on_file()
-            ahead += [pool.submit(look_at, file) for file in islice(rest, 1)]
+            ahead += [pool.submit(inspect_file, file) for file in islice(rest, 1)]
 
 
-def _with_slides(looked_at: dict[str, list[Looked]], discovery: Discovery | None) -> Iterator[Finding]:
+def _with_slides(looked_at: dict[str, list[InspectedFile]], discovery: Discovery | None) -> Iterator[AuditFinding]:
     for source, size in sizes_of(it for it in (discovery.sources if discovery else ()) if it.stem in looked_at):
         if isinstance(size, str):
-            yield Finding("slide_unreadable", source.stem, source.path, size)
+            yield AuditFinding("slide_unreadable", source.stem, source.path, size)
             continue
         for looked in looked_at[source.stem]:
             against_slide(looked, size)
 
 
-def _untold(found: Found, groups: list[tuple[Group, list[Looked]]], discovery: Discovery | None) -> Iterator[Finding]:
+def _untold(
+    found: ResultFolder, groups: list[tuple[Group, list[InspectedFile]]], discovery: Discovery | None
+) -> Iterator[AuditFinding]:
     """Yield that coords could not be held against their slides, once a folder."""
     for group, looked in groups:
         unsure = sum(bool(it.patches) and not (it.stated and it.stated.size) for it in looked)
         if unsure and discovery is None:
             text = f"{unsure} of {len(looked)} files do not say how large their slide is"
-            yield Finding("size_unknown", "", group.folder if group.folder != found.folder else found.folder, text)
+            yield AuditFinding("size_unknown", "", group.folder if group.folder != found.folder else found.folder, text)
 
 
 def _with_recipe(
-    found: Found,
+    found: ResultFolder,
     recipe: Recipe | None,
     discovery: Discovery | None,
-    groups: list[tuple[Group, list[Looked]]],
-) -> Iterator[Finding]:
-    if found.layout is Layout.OURS:
+    groups: list[tuple[Group, list[InspectedFile]]],
+) -> Iterator[AuditFinding]:
+    if found.layout is FolderLayout.OURS:
         yield from marks_of(file for _, looked in groups for file in looked)
     if recipe is None:
         return
-    if found.layout is not Layout.OURS:
+    if found.layout is not FolderLayout.OURS:
         yield from of_others(recipe, found)
         return
     stated = {source.stem: source.mpp for source in discovery.sources} if discovery else {}

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from atlaspatch_core.discovery.find import Discovery, SlideSource
 from atlaspatch_core.errors import AtlasPatchError
-from atlaspatch_core.interop.audit.files import Looked, beyond
-from atlaspatch_core.interop.audit.findings import Finding
-from atlaspatch_core.layouts.found import Found
+from atlaspatch_core.interop.audit.files import InspectedFile, beyond
+from atlaspatch_core.interop.audit.findings import AuditFinding
+from atlaspatch_core.layouts.found import ResultFolder
 from atlaspatch_core.slides.content_hash import content_fingerprint
 from atlaspatch_core.slides.files import slide_files
 from atlaspatch_core.slides.readers import open_slide
@@ -27,7 +27,7 @@ def sizes_of(sources: Iterable[SlideSource]) -> Iterator[tuple[SlideSource, tupl
             yield source, str(error).removeprefix(f"{source.stem}: ")
 
 
-def against_slide(looked: Looked, size: tuple[int, int]) -> None:
+def against_slide(looked: InspectedFile, size: tuple[int, int]) -> None:
     """Note where a file says another size than its slide has, or, saying none, has coords beyond it."""
     told = looked.stated.size if looked.stated else None
     if told and told != size:
@@ -37,17 +37,21 @@ def against_slide(looked: Looked, size: tuple[int, int]) -> None:
         beyond(looked, size)
 
 
-def of_slides(found: Found, discovery: Discovery, with_results: Mapping[str, Sequence[Looked]]) -> Iterator[Finding]:
+def of_slides(
+    found: ResultFolder, discovery: Discovery, with_results: Mapping[str, Sequence[InspectedFile]]
+) -> Iterator[AuditFinding]:
     """Yield slides without results, results without slides, and slides of one name or one content."""
     for clash in discovery.clashes:
         names = " and ".join(map(str, clash.paths))
-        yield Finding("stem_clash", clash.stem, clash.paths[-1], f"{names} have one stem", str(len(clash.paths)), "1")
+        yield AuditFinding(
+            "stem_clash", clash.stem, clash.paths[-1], f"{names} have one stem", str(len(clash.paths)), "1"
+        )
     for source in discovery.sources:
         if source.stem not in with_results:
-            yield Finding("missing", source.stem, source.path, f"has no results in {found.folder}", "0", "≥ 1")
+            yield AuditFinding("missing", source.stem, source.path, f"has no results in {found.folder}", "0", "≥ 1")
     slides = {source.stem for source in discovery.sources} | {clash.stem for clash in discovery.clashes}
     for stem in sorted(with_results.keys() - slides):
-        yield Finding("no_slide", stem, with_results[stem][0].file.path, "its slide is not among those named")
+        yield AuditFinding("no_slide", stem, with_results[stem][0].file.path, "its slide is not among those named")
     yield from _same_content(sorted([*discovery.sources, *_of_clash(discovery)], key=lambda source: str(source.path)))
 
 
@@ -55,7 +59,7 @@ def _of_clash(discovery: Discovery) -> Iterator[SlideSource]:
     yield from (SlideSource(clash.stem, path) for clash in discovery.clashes for path in clash.paths)
 
 
-def _same_content(sources: Sequence[SlideSource]) -> Iterator[Finding]:
+def _same_content(sources: Sequence[SlideSource]) -> Iterator[AuditFinding]:
     """Yield slides that are there twice; only those of one size are read, and only in samples."""
     by_size: defaultdict[int, list[SlideSource]] = defaultdict(list)
     for source in sources:
@@ -69,7 +73,7 @@ def _same_content(sources: Sequence[SlideSource]) -> Iterator[Finding]:
             first = seen.setdefault(content, source)
             if first is not source:
                 text = f"has the very content of {first.path}"
-                yield Finding("same_content", source.stem, source.path, text, content, "one slide a content")
+                yield AuditFinding("same_content", source.stem, source.path, text, content, "one slide a content")
 
 
 def _bytes(path: Path) -> int:

@@ -3,23 +3,23 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from atlaspatch_core.interop.audit.files import Looked
-from atlaspatch_core.interop.audit.findings import Finding
+from atlaspatch_core.interop.audit.files import InspectedFile
+from atlaspatch_core.interop.audit.findings import AuditFinding
 from atlaspatch_core.layouts.hdf5_files import CANNOT, opened
 from atlaspatch_core.storage.hdf5 import read_claims
 
 
-def marks_of(looked: Iterable[Looked]) -> Iterator[Finding]:
+def marks_of(looked: Iterable[InspectedFile]) -> Iterator[AuditFinding]:
     """Yield results that are unverified, and those that a person took as they are."""
     for it in looked:
         for name, spec, claim in _claims(it.file.path):
             origin = claim.get("origin") or spec.get("origin", "elsewhere")
             if spec.get("unverified"):
                 text = f"{name} was adopted from {origin}, unverified ({spec.get('reason', 'not proven')})"
-                yield Finding("unverified", it.file.stem, it.file.path, text, "unverified", "verified")
+                yield AuditFinding("unverified", it.file.stem, it.file.path, text, "unverified", "verified")
             elif told := claim.get("accepted"):
                 text = f"{name} was adopted from {origin}, accepted without proof by {told['by']} at {told['at']}"
-                yield Finding("accepted", it.file.stem, it.file.path, text, "accepted", "verified")
+                yield AuditFinding("accepted", it.file.stem, it.file.path, text, "accepted", "verified")
 
 
 def _claims(path: Path) -> Iterator[tuple[str, dict, dict]]:

@@ -12,7 +12,7 @@ from atlaspatch_core.discovery.find import SlideSource
 from atlaspatch_core.errors import AtlasPatchError, ImplausibleScale, Unexpected, UnreadableOutput, UnwritableOutput
 from atlaspatch_core.fingerprint import Identity, why_stale
 from atlaspatch_core.interop.convert.settings import Settings
-from atlaspatch_core.interop.convert.sources import Pixels, open_pixels
+from atlaspatch_core.interop.convert.sources import PixelSource, open_pixels
 from atlaspatch_core.interop.convert.tiff_writer import identity_in, identity_of, write_pyramid
 from atlaspatch_core.interop.convert.verification import verify
 from atlaspatch_core.interop.convert.vips import reason, share_cores, vips
@@ -106,7 +106,7 @@ def convert(
 
 
 def _stored(
-    source: SlideSource, path: Path, pixels: Pixels, settings: Settings, identity: Identity
+    source: SlideSource, path: Path, pixels: PixelSource, settings: Settings, identity: Identity
 ) -> tuple[SlideInfo | None, str]:
     """Return the file that lies there when it is the same, else why it is not.
 
@@ -128,7 +128,7 @@ def _stored(
 
 
 def _write(
-    stem: str, path: Path, pixels: Pixels, settings: Settings, identity: Identity, check: Callable[[], None]
+    stem: str, path: Path, pixels: PixelSource, settings: Settings, identity: Identity, check: Callable[[], None]
 ) -> SlideInfo:
     """Write and verify under a temporary name, then take the name."""
     with replacing(path) as temporary:
@@ -142,7 +142,7 @@ def _write(
         return verify(stem, temporary, pixels, settings)
 
 
-def _check_scale(stem: str, pixels: Pixels, settings: Settings) -> None:
+def _check_scale(stem: str, pixels: PixelSource, settings: Settings) -> None:
     mpp = pixels.mpp * settings.downscale
     if mpp > MOST_MPP:
         raise ImplausibleScale(

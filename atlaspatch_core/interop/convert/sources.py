@@ -14,7 +14,7 @@ from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.interop.convert.colours import as_rgb, check_picture, check_tiff
 from atlaspatch_core.interop.convert.strips import slide_image
 from atlaspatch_core.interop.convert.vips import reason, vips
-from atlaspatch_core.slides.mpp import Mpp, Stated, find_scale
+from atlaspatch_core.slides.mpp import Mpp, StatedMpp, find_scale
 from atlaspatch_core.slides.readers import check_file, open_slide
 from atlaspatch_core.slides.slide import Region, Slide
 
@@ -29,7 +29,7 @@ MAGIC = {
 
 
 @dataclass(frozen=True, slots=True)
-class Pixels:
+class PixelSource:
     """The pixels of a slide, in libvips and out of it."""
 
     width: int
@@ -44,7 +44,7 @@ class Pixels:
 
 
 @contextmanager
-def open_pixels(source: SlideSource) -> Iterator[Pixels]:
+def open_pixels(source: SlideSource) -> Iterator[PixelSource]:
     """Give the pixels of a slide.
 
     Raises UnreadableSlide, also for colours that 8-bit RGB cannot hold; UnknownScale, ImplausibleScale.
@@ -71,16 +71,16 @@ def is_picture(path: Path) -> bool:
         return file.read(8).startswith(heads)
 
 
-def _of_slide(slide: Slide) -> Pixels:
+def _of_slide(slide: Slide) -> PixelSource:
     def region(x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
         return slide.read_region(Region(x, y, 0, width, height))
 
     info = slide.info
-    return Pixels(info.width, info.height, info.mpp, lambda check: slide_image(slide, check), region)
+    return PixelSource(info.width, info.height, info.mpp, lambda check: slide_image(slide, check), region)
 
 
-def _of_picture(source: SlideSource) -> Pixels:
-    stated = Stated(None if source.mpp is None else Mpp(source.mpp, source.mpp_source))
+def _of_picture(source: SlideSource) -> PixelSource:
+    stated = StatedMpp(None if source.mpp is None else Mpp(source.mpp, source.mpp_source))
     scale = find_scale(source.stem, {}, stated)
 
     @contextmanager
@@ -92,7 +92,7 @@ def _of_picture(source: SlideSource) -> Pixels:
         return _load(source).crop(x, y, width, height).numpy()
 
     first = _load(source)
-    return Pixels(first.width, first.height, scale.mpp.value, image, region)
+    return PixelSource(first.width, first.height, scale.mpp.value, image, region)
 
 
 def _load(source: SlideSource) -> Any:

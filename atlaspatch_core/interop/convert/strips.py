@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.interop.convert.vips import vips
-from atlaspatch_core.pipeline.prefetch import ahead
+from atlaspatch_core.pipeline.prefetch import prefetch
 from atlaspatch_core.slides.slide import Region, Slide
 
 STRIP_BYTES = 48 * 2**20
@@ -99,7 +99,7 @@ def slide_image(slide: Slide, check: Callable[[], None]) -> Iterator[Any]:
     ``check`` is called with every strip and may raise. What reading raises is raised when the context is left.
     """
     width, height = slide.info.width, slide.info.height
-    with closing(ahead(_checked(strips(slide), check), lambda strip: strip.nbytes, STRIP_BYTES)) as prefetched:
+    with closing(prefetch(_checked(strips(slide), check), lambda strip: strip.nbytes, STRIP_BYTES)) as prefetched:
         stream = ByteStream(as_png(prefetched, width, height))
         source = vips().SourceCustom()
         source.on_read(stream.read)

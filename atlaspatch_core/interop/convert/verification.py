@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.errors import AtlasPatchError, UnreadableOutput
 from atlaspatch_core.interop.convert.settings import TILE, Settings
-from atlaspatch_core.interop.convert.sources import Pixels
+from atlaspatch_core.interop.convert.sources import PixelSource
 from atlaspatch_core.interop.convert.vips import vips
 from atlaspatch_core.slides.readers import open_slide
 from atlaspatch_core.slides.slide import Region, Slide, SlideInfo
@@ -26,7 +26,7 @@ SLACK = 1.0
 """Levels of 255 beyond what compression alone would do."""
 
 
-def verify(stem: str, path: Path, pixels: Pixels, settings: Settings) -> SlideInfo:
+def verify(stem: str, path: Path, pixels: PixelSource, settings: Settings) -> SlideInfo:
     """Return what a converted file says of itself, when it is what was asked for.
 
     Dimensions, µm per px, levels by halves, and regions of the first and of the second level are compared.
@@ -43,7 +43,7 @@ def verify(stem: str, path: Path, pixels: Pixels, settings: Settings) -> SlideIn
     return info
 
 
-def _differences(slide: Slide, pixels: Pixels, settings: Settings) -> Iterator[str]:
+def _differences(slide: Slide, pixels: PixelSource, settings: Settings) -> Iterator[str]:
     """Yield what differs, cheapest first."""
     info = slide.info
     expected = (round(pixels.width / settings.downscale), round(pixels.height / settings.downscale))
@@ -67,7 +67,7 @@ def halves(width: int, height: int) -> Iterator[tuple[int, int]]:
         yield width, height
 
 
-def _region(slide: Slide, pixels: Pixels, settings: Settings, place: tuple[float, float]) -> Iterator[str]:
+def _region(slide: Slide, pixels: PixelSource, settings: Settings, place: tuple[float, float]) -> Iterator[str]:
     """Yield how a region differs."""
     info = slide.info
     width, height = min(SIDE, info.width), min(SIDE, info.height)
@@ -87,7 +87,7 @@ def _region(slide: Slide, pixels: Pixels, settings: Settings, place: tuple[float
             yield f"at ({x}, {y}) the second level differs by {error:.1f} of 255 from the first"
 
 
-def _expected(pixels: Pixels, settings: Settings, place: tuple[int, int, int, int]) -> NDArray[np.uint8]:
+def _expected(pixels: PixelSource, settings: Settings, place: tuple[int, int, int, int]) -> NDArray[np.uint8]:
     """Return the slide's pixels at a place of the result, at its scale."""
     scale = settings.downscale
     x, y, width, height = place

@@ -16,15 +16,15 @@ from atlaspatch_core.interop.export.run import check, export
 from atlaspatch_core.interop.export.selection import Choice
 from atlaspatch_core.interop.export.trident import TRIDENT
 from atlaspatch_core.interop.export.valid_results import Selection, select
-from atlaspatch_core.interop.export.values import Exported, Fate, Layout, Options, Target
+from atlaspatch_core.interop.export.values import Exported, ExportLayout, ExportStatus, Options, Target
 from atlaspatch_core.validity.recipe import Recipe
 
 __all__ = [
     "LAYOUTS",
     "Choice",
+    "ExportLayout",
+    "ExportStatus",
     "Exported",
-    "Fate",
-    "Layout",
     "Options",
     "Selection",
     "Target",
@@ -35,7 +35,7 @@ __all__ = [
     "select_folder",
 ]
 
-LAYOUTS: Mapping[str, Layout] = MappingProxyType(
+LAYOUTS: Mapping[str, ExportLayout] = MappingProxyType(
     {layout.name: layout for layout in (TRIDENT, CLAM, PT, ANNDATA, PARQUET, GEOJSON)}
 )
 """Name to layout."""
@@ -43,7 +43,7 @@ EVERYTHING_FRESH = Choice()
 DEFAULTS = Options()
 
 
-def find_layout(name: str) -> Layout:
+def find_layout(name: str) -> ExportLayout:
     """Return the layout of a name. Raises UnknownName."""
     if name not in LAYOUTS:
         raise UnknownName(f"there is no layout {name}; choose among {', '.join(LAYOUTS)}")

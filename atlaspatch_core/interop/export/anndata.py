@@ -4,7 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from atlaspatch_core.interop.export.files import digest, facts
-from atlaspatch_core.interop.export.values import Artifact, GeometryResults, Layout, Result, SlideResults, Target
+from atlaspatch_core.interop.export.values import (
+    Artifact,
+    ExportLayout,
+    ExportResult,
+    GeometryResults,
+    SlideResults,
+    Target,
+)
 from atlaspatch_core.storage.disk import writing_hdf5
 
 VERSION = 1
@@ -19,7 +26,7 @@ def artifacts(slide: SlideResults, target: Target) -> Iterator[Artifact]:  # noq
             yield Artifact(path, of, lambda to, geometry=geometry, result=result: write(to, slide, geometry, result))
 
 
-def write(path: Path, slide: SlideResults, geometry: GeometryResults, result: Result) -> None:
+def write(path: Path, slide: SlideResults, geometry: GeometryResults, result: ExportResult) -> None:
     """Write X (n, d) features; obs x, y (top-left corner, level-0 px) and tissue_fraction; obsm spatial (n, 2).
 
     ``spatial`` holds the centres of the patches, level-0 px. ``uns["atlaspatch"]`` says what the features are.
@@ -41,7 +48,7 @@ def write(path: Path, slide: SlideResults, geometry: GeometryResults, result: Re
         write_elem(file, "/", data)
 
 
-ANNDATA = Layout(
+ANNDATA = ExportLayout(
     "anndata",
     "one .h5ad per slide and patch encoder: X features, obs patches, obsm spatial",
     artifacts,

@@ -12,7 +12,15 @@ from typing import Any
 
 from atlaspatch_core.errors import UnwritableOutput
 from atlaspatch_core.interop.export.files import digest, write_h5, write_tensor
-from atlaspatch_core.interop.export.values import Artifact, Fate, GeometryResults, Layout, Placed, SlideResults, Target
+from atlaspatch_core.interop.export.values import (
+    Artifact,
+    ExportLayout,
+    ExportStatus,
+    GeometryResults,
+    Placed,
+    SlideResults,
+    Target,
+)
 from atlaspatch_core.storage.atomic import replacing, slide_lock
 
 VERSION = 1
@@ -58,13 +66,15 @@ def write_lists(slides: Sequence[SlideResults], target: Target) -> Placed:
     for home in dict.fromkeys(geometry.home for slide in slides for geometry in slide.geometries):
         names = [str(it.file["filename"]) for slide in slides for it in slide.geometries if it.home == home]
         fates.append(_write_list(target.folder / home / LIST, names, dry_run=target.dry_run))
-    worst = next((fate for fate in (Fate.PLANNED, Fate.WRITTEN) if fate in fates), Fate.UNCHANGED)
+    worst = next(
+        (fate for fate in (ExportStatus.PLANNED, ExportStatus.WRITTEN) if fate in fates), ExportStatus.UNCHANGED
+    )
     return Placed(target.folder / LIST, worst)
 
 
-def _write_list(path: Path, names: Sequence[str], *, dry_run: bool) -> Fate:
+def _write_list(path: Path, names: Sequence[str], *, dry_run: bool) -> ExportStatus:
     if dry_run:
-        return Fate.PLANNED
+        return ExportStatus.PLANNED
     with slide_lock(path.parent, path.stem):
         before = path.read_bytes() if path.exists() else b""
         try:
@@ -72,10 +82,10 @@ def _write_list(path: Path, names: Sequence[str], *, dry_run: bool) -> Fate:
         except (UnicodeDecodeError, csv.Error) as error:
             raise UnwritableOutput(f"{path}: is no table that can be added to ({error}); move it away") from error
         if after == before:
-            return Fate.UNCHANGED
+            return ExportStatus.UNCHANGED
         with replacing(path) as temporary:
             temporary.write_bytes(after)
-    return Fate.WRITTEN
+    return ExportStatus.WRITTEN
 
 
 def _with_slides(text: str, names: Sequence[str]) -> str:
@@ -93,7 +103,7 @@ def _with_slides(text: str, names: Sequence[str]) -> str:
     return stream.getvalue()
 
 
-CLAM = Layout(
+CLAM = ExportLayout(
     "clam",
     "CLAM's folders: patches, and per encoder h5_files and pt_files",
     artifacts,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.fingerprint import canonical_json, short_hash
-from atlaspatch_core.interop.export.values import GeometryResults, Result, SlideResults
+from atlaspatch_core.interop.export.values import ExportResult, GeometryResults, SlideResults
 from atlaspatch_core.storage.disk import writing, writing_hdf5
 
 ROWS = 8192
@@ -50,7 +50,7 @@ def _tensors(value: Any) -> Any:
     return torch.from_numpy(np.ascontiguousarray(value)) if isinstance(value, np.ndarray) else value
 
 
-def facts(slide: SlideResults, geometry: GeometryResults, result: Result) -> dict[str, Any]:
+def facts(slide: SlideResults, geometry: GeometryResults, result: ExportResult) -> dict[str, Any]:
     """Return what a result is: names, sizes in px, scales in µm/px, and where it comes from; plain values."""
     file = geometry.file
     sizes = ("patch_size", "patch_size_level0", "level0_width", "level0_height")

@@ -7,11 +7,11 @@ from atlaspatch_core.errors import AtlasPatchError, NoSlides
 from atlaspatch_core.fingerprint import is_unverified
 from atlaspatch_core.interop.export.selection import FOLDERS, Choice, named
 from atlaspatch_core.interop.export.valid_results import Selection, Verdict
-from atlaspatch_core.storage.hdf5 import COORDS, Kept
-from atlaspatch_core.storage.slide_index import Known, read_known
+from atlaspatch_core.storage.hdf5 import COORDS, StoredResult
+from atlaspatch_core.storage.slide_index import SlideIndex, read_slide_index
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.identities import input_name
-from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import TISSUE_MASK
 from atlaspatch_core.validity.states import State
 
@@ -29,7 +29,7 @@ def select_folder(output: Path, choice: Choice, stems: Collection[str] | None = 
     files = {name: store.results(name) for name in geometries_of(output)}
     if not any(files.values()):
         raise NoSlides(f"{output}: there is no patches/<slide>.h5 in it; give the --output of encode-slide")
-    known = read_known(store)
+    known = read_slide_index(store)
     there = sorted({stem for of_geometry in files.values() for stem in of_geometry})
     chosen = there if stems is None else sorted(stems)
     verdicts = {stem: _verdicts(store, known, stem, files) for stem in chosen}
@@ -43,7 +43,9 @@ def geometries_of(output: Path) -> list[str]:
     return ["" if home == output else home.name for home in homes if (home / "patches").is_dir()]
 
 
-def _verdicts(store: Store, known: Known, stem: str, files: Mapping[str, Collection[str]]) -> dict[Step, Verdict]:
+def _verdicts(
+    store: Store, known: SlideIndex, stem: str, files: Mapping[str, Collection[str]]
+) -> dict[OutputKey, Verdict]:
     found = {TISSUE_MASK: _mask(known, stem)}
     for geometry, there in files.items():
         if stem in there:
@@ -51,7 +53,7 @@ def _verdicts(store: Store, known: Known, stem: str, files: Mapping[str, Collect
     return found
 
 
-def _mask(known: Known, stem: str) -> Verdict:
+def _mask(known: SlideIndex, stem: str) -> Verdict:
     slide = known.slides.get(stem)
     mask, polygons = slide.mask if slide else None, known.polygons.get(stem)
     if stem in known.broken:
@@ -61,24 +63,24 @@ def _mask(known: Known, stem: str) -> Verdict:
     return FRESH
 
 
-def _of_geometry(store: Store, known: Known, stem: str, geometry: str) -> Iterator[tuple[Step, Verdict]]:
+def _of_geometry(store: Store, known: SlideIndex, stem: str, geometry: str) -> Iterator[tuple[OutputKey, Verdict]]:
     """Yield coords, features and embeddings with their verdicts, upstream first."""
     try:
         kept = store.kept(stem, geometry)
     except AtlasPatchError as error:
-        yield Step("patch_coords", None, geometry), Verdict(State.FAILED, str(error))
+        yield OutputKey("patch_coords", None, geometry), Verdict(State.FAILED, str(error))
         return
     slide = known.slides.get(stem)
     lying = {"slide": slide.fingerprint if slide else None, TISSUE_MASK.kind: known.polygons.get(stem)}
     for dataset in sorted(kept, key=lambda name: list(KINDS).index(name.partition("/")[0])):
         folder, _, encoder = dataset.partition("/")
-        step = Step(KINDS[folder], encoder or None, geometry)
+        step = OutputKey(KINDS[folder], encoder or None, geometry)
         verdict = _belongs(kept[dataset], lying, kept[COORDS].shape[0] if folder == "features" else None)
         lying[input_name(step)] = kept[dataset].fingerprint if verdict == FRESH else None
         yield step, verdict
 
 
-def _belongs(kept: Kept, lying: Mapping[str, str | None], rows: int | None) -> Verdict:
+def _belongs(kept: StoredResult, lying: Mapping[str, str | None], rows: int | None) -> Verdict:
     identity = kept.identity
     if identity is None or identity.fingerprint != kept.fingerprint:
         return Verdict("unverified", "its file does not say what it was computed from")

@@ -12,10 +12,10 @@ from atlaspatch_core.errors import InvalidProject
 from atlaspatch_core.interop.export.files import digest
 from atlaspatch_core.interop.export.values import (
     Artifact,
+    ExportLayout,
+    ExportResult,
     GeometryResults,
-    Layout,
     Options,
-    Result,
     SlideResults,
     Target,
 )
@@ -61,7 +61,7 @@ def artifacts(slide: SlideResults, target: Target) -> Iterator[Artifact]:
             yield Artifact(path, of, _writer(slide, geometry, result, column))
 
 
-def _writer(slide: SlideResults, geometry: GeometryResults, result: Result | None, column: str):
+def _writer(slide: SlideResults, geometry: GeometryResults, result: ExportResult | None, column: str):
     def write(to: Path) -> None:
         fraction = geometry.read_tissue_fraction()
         values = column_values(slide.stem, result.read_features(), column) if result else fraction.astype(np.float64)
@@ -137,7 +137,7 @@ def rank_classes(values: NDArray[np.float64]) -> NDArray[np.int64]:
     return lower * len(COLOURS) // max(1, len(values))
 
 
-GEOJSON = Layout(
+GEOJSON = ExportLayout(
     "geojson",
     "patches as tiles for QuPath, with tissue share and one more number each, coloured by it",
     artifacts,

@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from atlaspatch_core.errors import UnwritableOutput
-from atlaspatch_core.interop.export.values import Fate, GeometryResults, Layout, Placed, Result, SlideResults, Target
+from atlaspatch_core.interop.export.values import (
+    ExportLayout,
+    ExportResult,
+    ExportStatus,
+    GeometryResults,
+    Placed,
+    SlideResults,
+    Target,
+)
 from atlaspatch_core.storage.atomic import replacing, slide_lock
 
 log = logging.getLogger(__name__)
@@ -18,7 +26,7 @@ MARK = b"atlaspatch"
 """Metadata by which our files are known."""
 KEY = ["stem", "geometry", "encoder"]
 
-Keyed = Mapping[tuple[str, str, str], tuple[SlideResults, GeometryResults, Result]]
+Keyed = Mapping[tuple[str, str, str], tuple[SlideResults, GeometryResults, ExportResult]]
 
 
 def write_table(slides: Sequence[SlideResults], target: Target) -> Placed:
@@ -37,11 +45,11 @@ def write_table(slides: Sequence[SlideResults], target: Target) -> Placed:
         return Placed(path, _fate(found, _stored(path, force=target.force)))
     with slide_lock(target.folder, path.stem):
         before = _stored(path, force=target.force)
-        if _fate(found, before) is Fate.UNCHANGED:
-            return Placed(path, Fate.UNCHANGED)
+        if _fate(found, before) is ExportStatus.UNCHANGED:
+            return Placed(path, ExportStatus.UNCHANGED)
         with replacing(path) as temporary:
             _write(temporary, found, before)
-    return Placed(path, Fate.WRITTEN)
+    return Placed(path, ExportStatus.WRITTEN)
 
 
 def _stored(path: Path, *, force: bool) -> Any:
@@ -61,8 +69,8 @@ def _stored(path: Path, *, force: bool) -> Any:
     raise UnwritableOutput(f"{path}: was not written by this export; move it away, or use --force to replace it")
 
 
-def _fate(found: Keyed, before: Any) -> Fate:
-    return Fate.UNCHANGED if before is not None and _same(found, before) else Fate.PLANNED
+def _fate(found: Keyed, before: Any) -> ExportStatus:
+    return ExportStatus.UNCHANGED if before is not None and _same(found, before) else ExportStatus.PLANNED
 
 
 def _same(found: Keyed, before: Any) -> bool:
@@ -118,7 +126,7 @@ def _rows(found: Keyed) -> Iterator[dict[str, Any]]:
         }
 
 
-PARQUET = Layout(
+PARQUET = ExportLayout(
     "parquet",
     f"one table of all slide embeddings, {FILE_NAME}",
     cohort=write_table,

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from atlaspatch_core.errors import UnreadableOutput
-from atlaspatch_core.interop.export.values import Artifact, Fate, Placed
+from atlaspatch_core.interop.export.values import Artifact, ExportStatus, Placed
 from atlaspatch_core.storage.atomic import replacing, slide_lock
 from atlaspatch_core.storage.store import MARKS
 
@@ -53,11 +53,11 @@ def place(folder: Path, stem: str, artifacts: Iterable[Artifact], *, force: bool
         placed, new = [], {}
         for artifact in artifacts:
             verdict = _judge(folder, stem, artifact, marks, force)
-            if verdict.fate is Fate.PLANNED:
+            if verdict.fate is ExportStatus.PLANNED:
                 temporary = finished.enter_context(replacing(verdict.path, stem))
                 artifact.write(temporary)
                 new[str(artifact.path)] = [_mark(temporary, artifact.of), *marks.get(str(artifact.path), [])[:1]]
-                verdict = Placed(verdict.path, Fate.WRITTEN)
+                verdict = Placed(verdict.path, ExportStatus.WRITTEN)
             placed.append(verdict)
         if new:
             _write_marks(folder, stem, marks | new)
@@ -67,16 +67,16 @@ def place(folder: Path, stem: str, artifacts: Iterable[Artifact], *, force: bool
 def _judge(folder: Path, stem: str, artifact: Artifact, marks: Marks, force: bool) -> Placed:
     path = folder / artifact.path
     if path.exists() and artifact.own is not None and path.resolve() == artifact.own.resolve():
-        return Placed(path, Fate.UNCHANGED)
+        return Placed(path, ExportStatus.UNCHANGED)
     if not path.exists():
-        return Placed(path, Fate.PLANNED)
+        return Placed(path, ExportStatus.PLANNED)
     lying = _lying(path, marks.get(str(artifact.path), ()))
     if lying and lying.of == artifact.of:
-        return Placed(path, Fate.UNCHANGED)
+        return Placed(path, ExportStatus.UNCHANGED)
     if lying or force:
-        return Placed(path, Fate.PLANNED)
+        return Placed(path, ExportStatus.PLANNED)
     why = f"{stem}: {path} was not written by this export, or changed since; move it away, or use --force to replace it"
-    return Placed(path, Fate.REFUSED, why)
+    return Placed(path, ExportStatus.REFUSED, why)
 
 
 def _lying(path: Path, marks: Sequence[Mark]) -> Mark | None:

@@ -4,7 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from atlaspatch_core.interop.export.files import digest, facts, write_tensor
-from atlaspatch_core.interop.export.values import Artifact, GeometryResults, Layout, Result, SlideResults, Target
+from atlaspatch_core.interop.export.values import (
+    Artifact,
+    ExportLayout,
+    ExportResult,
+    GeometryResults,
+    SlideResults,
+    Target,
+)
 
 VERSION = 1
 
@@ -19,7 +26,7 @@ def artifacts(slide: SlideResults, target: Target) -> Iterator[Artifact]:  # noq
                 yield Artifact(path, of, _writer(slide, geometry, result))
 
 
-def _writer(slide: SlideResults, geometry: GeometryResults, result: Result):
+def _writer(slide: SlideResults, geometry: GeometryResults, result: ExportResult):
     def write(to: Path) -> None:
         arrays = {
             "features": result.read_features(),
@@ -31,7 +38,7 @@ def _writer(slide: SlideResults, geometry: GeometryResults, result: Result):
     return write
 
 
-PT = Layout(
+PT = ExportLayout(
     "pt",
     "one torch file per slide and encoder: a dict of features, coords, tissue_fraction and what they are",
     artifacts,

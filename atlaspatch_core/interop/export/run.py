@@ -11,7 +11,7 @@ from time import perf_counter
 from atlaspatch_core.errors import AtlasPatchError, InvalidProject, MissingExtra, Unexpected
 from atlaspatch_core.interop.export.placement import place
 from atlaspatch_core.interop.export.valid_results import Selection
-from atlaspatch_core.interop.export.values import Exported, Fate, Placed, SlideResults, Target
+from atlaspatch_core.interop.export.values import Exported, ExportStatus, Placed, SlideResults, Target
 from atlaspatch_core.storage.atomic import sweep
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def export(selection: Selection, target: Target) -> Iterator[Exported]:
     swept: set[Path] = set()
     for stem in selection.stems:
         exported, slide = _attempt(selection, target, stem, swept)
-        if target.layout.cohort and slide is not None and exported.fate is not Fate.FAILED:
+        if target.layout.cohort and slide is not None and exported.fate is not ExportStatus.FAILED:
             done.append(slide)
         yield exported
     if done and target.layout.cohort:
@@ -61,7 +61,7 @@ def _all_at_once(selection: Selection, target: Target) -> Iterator[Exported]:
         try:
             slides.append(selection.results(stem))
         except AtlasPatchError as error:
-            yield Exported(stem, Fate.FAILED, str(error))
+            yield Exported(stem, ExportStatus.FAILED, str(error))
     placed = target.layout.cohort(slides, target)
     for slide in slides:
         there = [placed] if any(geometry.embeddings for geometry in slide.geometries) else []
@@ -75,11 +75,11 @@ def _attempt(selection: Selection, target: Target, stem: str, swept: set[Path]) 
         slide = selection.results(stem)
         return replace(_export(slide, target, swept), seconds=perf_counter() - since), slide
     except AtlasPatchError as error:
-        return Exported(stem, Fate.FAILED, str(error), seconds=perf_counter() - since), None
+        return Exported(stem, ExportStatus.FAILED, str(error), seconds=perf_counter() - since), None
     except Exception as error:  # a slide that breaks a library in a way nobody foresaw stops no other
         log.exception("%s: the export failed unexpectedly", stem)
         unexpected = Unexpected(f"{stem}: the export failed unexpectedly: {error!r}")
-        return Exported(stem, Fate.FAILED, str(unexpected), seconds=perf_counter() - since), None
+        return Exported(stem, ExportStatus.FAILED, str(unexpected), seconds=perf_counter() - since), None
 
 
 def _export(slide: SlideResults, target: Target, swept: set[Path]) -> Exported:
@@ -94,20 +94,20 @@ def _export(slide: SlideResults, target: Target, swept: set[Path]) -> Exported:
 
 def _verdict(slide: SlideResults, placed: Sequence[Placed]) -> Exported:
     """Return the outcome of a slide, of which some results may be refused or missing."""
-    by_fate: defaultdict[Fate, list[Placed]] = defaultdict(list)
+    by_fate: defaultdict[ExportStatus, list[Placed]] = defaultdict(list)
     for file in placed:
         by_fate[file.fate].append(file)
-    written = [*by_fate[Fate.WRITTEN], *by_fate[Fate.PLANNED]]
-    refused = [*slide.refused, *(file.why.removeprefix(f"{slide.stem}: ") for file in by_fate[Fate.REFUSED])]
+    written = [*by_fate[ExportStatus.WRITTEN], *by_fate[ExportStatus.PLANNED]]
+    refused = [*slide.refused, *(file.why.removeprefix(f"{slide.stem}: ") for file in by_fate[ExportStatus.REFUSED])]
     missing = [f"never made: {', '.join(slide.missing)}"] if slide.missing else []
     why = [*refused, *missing] or ([] if placed or slide.without_patches else [NOTHING])
-    fate = written[0].fate if written else Fate.UNCHANGED
+    fate = written[0].fate if written else ExportStatus.UNCHANGED
     if why:
-        fate = Fate.REFUSED if refused else Fate.MISSING
+        fate = ExportStatus.REFUSED if refused else ExportStatus.MISSING
     return Exported(
         slide.stem,
         fate,
         f"{slide.stem}: {'; '.join(why)}" if why else "",
         tuple(file.path for file in written),
-        tuple(file.path for file in by_fate[Fate.UNCHANGED]),
+        tuple(file.path for file in by_fate[ExportStatus.UNCHANGED]),
     )

@@ -9,7 +9,7 @@ from atlaspatch_core.encoders.slide import find_slide_encoder
 from atlaspatch_core.errors import UnknownName
 from atlaspatch_core.interop.export.values import ALL_KINDS
 from atlaspatch_core.storage.hdf5 import COORDS, FEATURES, SLIDE_FEATURES
-from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import TISSUE_MASK
 
 COORDS_KIND = "patch_coords"
@@ -30,7 +30,7 @@ class Choice:
     kinds: frozenset[str] = ALL_KINDS
     """Kinds of steps, beside coords, that the layout holds."""
 
-    def takes(self, step: Step) -> bool:
+    def takes(self, step: OutputKey) -> bool:
         """Tell whether a step is asked for; masks, and coords of a geometry that is, go without saying."""
         if step.kind != COORDS_KIND and step.kind not in self.kinds:
             return False
@@ -40,7 +40,7 @@ class Choice:
         return of_geometry and (step.encoder is None or self.encoders is None or step.encoder in self.encoders)
 
 
-def named(choice: Choice, steps: Collection[Step]) -> Choice:
+def named(choice: Choice, steps: Collection[OutputKey]) -> Choice:
     """Return the choice with encoders called as their results are: aliases, and any case of letters, will do.
 
     Raises UnknownName for an encoder or a geometry of which there are no such steps.

@@ -17,11 +17,18 @@ import shapely
 from atlaspatch_core.encoders.patch.trident import TRIDENT as KEYS
 from atlaspatch_core.errors import InvalidProject
 from atlaspatch_core.interop.export.files import digest, write_h5, write_tensor
-from atlaspatch_core.interop.export.values import Artifact, GeometryResults, Layout, Result, SlideResults, Target
+from atlaspatch_core.interop.export.values import (
+    Artifact,
+    ExportLayout,
+    ExportResult,
+    GeometryResults,
+    SlideResults,
+    Target,
+)
 from atlaspatch_core.patches.grid import PatchGrid
 from atlaspatch_core.pipeline import preview
 from atlaspatch_core.slides.mpp import bucket
-from atlaspatch_core.storage.picture_provenance import State, stamp, stamped, state
+from atlaspatch_core.storage.picture_provenance import PictureState, picture_state, provenance_mark, with_mark
 from atlaspatch_core.tissue.contours import DECIMALS, read_geojson
 
 VERSION = 1
@@ -51,7 +58,7 @@ def _check_folders(slide: SlideResults) -> None:
             )
 
 
-def _of_mask(slide: SlideResults, mask: Result) -> Iterator[Artifact]:
+def _of_mask(slide: SlideResults, mask: ExportResult) -> Iterator[Artifact]:
     """Yield outlines, thumbnail, and the thumbnail with outlines; no pictures where there is no thumbnail."""
     store, stem = slide.store, slide.stem
     path = Path("contours_geojson", f"{stem}.geojson")
@@ -70,7 +77,7 @@ def _of_geometry(slide: SlideResults, geometry: GeometryResults, target: Target)
     home, stem, coords = Path(geometry.folder), slide.stem, geometry.coords
     attributes = coords_attributes(slide, geometry, target.folder / home)
 
-    def write(result: Result, more: Mapping[str, Any], folder: Path):
+    def write(result: ExportResult, more: Mapping[str, Any], folder: Path):
         """Return what writes the file of one result with its coords."""
         about = {"name": stem, "savetodir": str(target.folder / folder), **more}
         return lambda to: write_h5(
@@ -145,7 +152,7 @@ def trident_name(name: str) -> str:
     return prefix + theirs.get(base, f"{OURS}{base}" if base in KEYS else base)
 
 
-def geojson(slide: SlideResults, mask: Result) -> bytes:
+def geojson(slide: SlideResults, mask: ExportResult) -> bytes:
     """Return the outlines as a FeatureCollection with ``tissue_id`` from 0; level-0 px, floats."""
     features = [
         {
@@ -170,7 +177,7 @@ def _ring(ring: shapely.LinearRing) -> list[list[float]]:
 def _thumbnail(slide: SlideResults) -> Path | None:
     """Return the thumbnail that was taken of this very slide."""
     path = slide.store.thumbnail(slide.stem)
-    return path if slide.info and state(path, stamp(slide.slide)) is State.CURRENT else None
+    return path if slide.info and picture_state(path, provenance_mark(slide.slide)) is PictureState.CURRENT else None
 
 
 def _picture(slide: SlideResults) -> preview.Picture:
@@ -178,10 +185,10 @@ def _picture(slide: SlideResults) -> preview.Picture:
     return np.asarray(cv2.imdecode(content, cv2.IMREAD_COLOR_RGB), np.uint8)
 
 
-def _outlined(slide: SlideResults, mask: Result) -> bytes:
+def _outlined(slide: SlideResults, mask: ExportResult) -> bytes:
     assert slide.info is not None
     drawn = preview.draw_contours(_picture(slide), read_geojson(mask.path), slide.info)
-    return stamped(preview.encode_jpeg(drawn), stamp(slide.slide, mask.fingerprint))
+    return with_mark(preview.encode_jpeg(drawn), provenance_mark(slide.slide, mask.fingerprint))
 
 
 def _gridded(slide: SlideResults, geometry: GeometryResults) -> bytes:
@@ -189,14 +196,14 @@ def _gridded(slide: SlideResults, geometry: GeometryResults) -> bytes:
     corners = geometry.read_coords().astype(np.int32)
     grid = PatchGrid(corners, np.zeros(len(corners), np.float32), geometry.sampling())
     drawn = preview.draw_grid(_picture(slide), grid, slide.info)
-    return stamped(preview.encode_jpeg(drawn), stamp(geometry.coords.fingerprint))
+    return with_mark(preview.encode_jpeg(drawn), provenance_mark(geometry.coords.fingerprint))
 
 
-def _of(what: str, result: Result, *more: str) -> str:
+def _of(what: str, result: ExportResult, *more: str) -> str:
     return digest("trident", VERSION, what, result.fingerprint, *more)
 
 
-TRIDENT = Layout(
+TRIDENT = ExportLayout(
     "trident",
     "TRIDENT's folders: patches, features and slide features per encoder, outlines, thumbnails, pictures",
     artifacts,

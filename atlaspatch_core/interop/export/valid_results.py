@@ -7,11 +7,11 @@ from typing import Any
 
 from atlaspatch_core.errors import NoSlides
 from atlaspatch_core.interop.export.selection import COORDS_KIND, FOLDERS, Choice, named
-from atlaspatch_core.interop.export.values import GeometryResults, Result, SlideResults
-from atlaspatch_core.storage.hdf5 import COORDS, Kept, read_attributes
-from atlaspatch_core.storage.slide_index import Known, read_known
+from atlaspatch_core.interop.export.values import ExportResult, GeometryResults, SlideResults
+from atlaspatch_core.storage.hdf5 import COORDS, StoredResult, read_attributes
+from atlaspatch_core.storage.slide_index import SlideIndex, read_slide_index
 from atlaspatch_core.storage.store import Store
-from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import TISSUE_MASK, Recipe
 from atlaspatch_core.validity.states import State, stored_in_files, validities
 
@@ -30,8 +30,8 @@ class Selection:
     """The slides that are exported, and the verdicts on their results."""
 
     store: Store
-    known: Known
-    verdicts: Mapping[str, Mapping[Step, Verdict]]
+    known: SlideIndex
+    verdicts: Mapping[str, Mapping[OutputKey, Verdict]]
     """Stem to step to verdict, upstream first."""
     choice: Choice = field(default_factory=Choice)
 
@@ -41,7 +41,7 @@ class Selection:
         return sorted(self.verdicts)
 
     @property
-    def steps(self) -> set[Step]:
+    def steps(self) -> set[OutputKey]:
         """Steps that are asked for, of any slide."""
         return {step for of_slide in self.verdicts.values() for step in of_slide if self.choice.takes(step)}
 
@@ -61,7 +61,7 @@ class _Collection:
 
     selection: Selection
     stem: str
-    verdicts: Mapping[Step, Verdict]
+    verdicts: Mapping[OutputKey, Verdict]
     refused: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
@@ -81,10 +81,10 @@ class _Collection:
             tuple(self.missing),
         )
 
-    def _of(self, kind: str, geometry: str | None = None) -> list[Step]:
+    def _of(self, kind: str, geometry: str | None = None) -> list[OutputKey]:
         return [step for step in self.verdicts if step.kind == kind and geometry in (None, step.geometry)]
 
-    def _mask(self) -> Result | None:
+    def _mask(self) -> ExportResult | None:
         polygons = self.selection.known.polygons.get(self.stem)
         path = self.selection.store.geojson(self.stem)
         return next((self._passed(step, path, "", polygons) for step in self._of(TISSUE_MASK.kind)), None)
@@ -101,7 +101,7 @@ class _Collection:
         found = tuple(filter(None, features)), tuple(filter(None, embeddings))
         return GeometryResults(name, coords, read_attributes(coords.path), *found)
 
-    def _whole(self, step: Step, kept: Mapping[str, Kept], rows: int) -> Result | None:
+    def _whole(self, step: OutputKey, kept: Mapping[str, StoredResult], rows: int) -> ExportResult | None:
         """Return features that may be exported: whatever their state, they have a row per patch."""
         result = self._kept(step, kept)
         found = kept[result.dataset].shape[0] if result else rows
@@ -110,12 +110,12 @@ class _Collection:
         self.refused.append(f"{step} has {found} rows for {rows} patches")
         return None
 
-    def _kept(self, step: Step, kept: Mapping[str, Kept]) -> Result | None:
+    def _kept(self, step: OutputKey, kept: Mapping[str, StoredResult]) -> ExportResult | None:
         dataset = "/".join(filter(None, (FOLDERS[step.kind], step.encoder)))
         path = self.selection.store.h5(self.stem, step.geometry)
         return self._passed(step, path, dataset, kept[dataset].fingerprint if dataset in kept else None)
 
-    def _passed(self, step: Step, path: Any, dataset: str, fingerprint: str | None) -> Result | None:
+    def _passed(self, step: OutputKey, path: Any, dataset: str, fingerprint: str | None) -> ExportResult | None:
         """Return a result that may be exported; remember why another may not."""
         verdict = self.verdicts[step]
         fresh = verdict.state == State.FRESH
@@ -123,7 +123,7 @@ class _Collection:
         if fingerprint is None:
             self.missing.append(f"{step}{reason}")
         elif fresh or self.selection.choice.include_stale:
-            return Result(path, dataset, fingerprint, step.encoder or "")
+            return ExportResult(path, dataset, fingerprint, step.encoder or "")
         else:
             state = "unverified" if verdict.state == State.MISSING else verdict.state
             self.refused.append(f"{step} is {state}{reason}")
@@ -137,7 +137,7 @@ def select(recipe: Recipe, choice: Choice, stems: Collection[str] | None = None)
     """
     choice = named(choice, [stage.step for stage in recipe.stages])
     store = Store(recipe.project.output)
-    known = read_known(store)
+    known = read_slide_index(store)
     stored = stored_in_files(recipe, known)
     there = {stem for of_step in stored.fingerprints.values() for stem in of_step}
     found = validities(recipe, sorted(there | {*known.broken} if stems is None else stems), stored, known=known)

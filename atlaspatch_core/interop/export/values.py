@@ -17,7 +17,7 @@ from atlaspatch_core.storage.store import Store
 ALL_KINDS = frozenset({"tissue_mask", "patch_features", "slide_embedding"})
 
 
-class Fate(StrEnum):
+class ExportStatus(StrEnum):
     """What became of a slide, or of one file."""
 
     WRITTEN = "written"
@@ -35,7 +35,7 @@ class Fate(StrEnum):
     @property
     def fine(self) -> bool:
         """Whether all that was asked for is in the target, or would be."""
-        return self in (Fate.WRITTEN, Fate.UNCHANGED, Fate.PLANNED)
+        return self in (ExportStatus.WRITTEN, ExportStatus.UNCHANGED, ExportStatus.PLANNED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Exported:
     """What became of one slide."""
 
     stem: str
-    fate: Fate
+    fate: ExportStatus
     why: str = ""
     """Why something was refused or failed: one sentence."""
     written: tuple[Path, ...] = ()
@@ -64,7 +64,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class ExportResult:
     """One result as it lies in a file."""
 
     path: Path
@@ -99,11 +99,11 @@ class GeometryResults:
 
     name: str
     """Of the geometry in the project, empty for the only one."""
-    coords: Result
+    coords: ExportResult
     file: Mapping[str, Any]
     """Attributes of the HDF5 file."""
-    features: tuple[Result, ...] = ()
-    embeddings: tuple[Result, ...] = ()
+    features: tuple[ExportResult, ...] = ()
+    embeddings: tuple[ExportResult, ...] = ()
 
     @property
     def home(self) -> Path:
@@ -145,7 +145,7 @@ class SlideResults:
     """None where nothing is remembered of the slide itself."""
     slide: str = ""
     """Fingerprint of the slide."""
-    mask: Result | None = None
+    mask: ExportResult | None = None
     geometries: tuple[GeometryResults, ...] = ()
     refused: tuple[str, ...] = ()
     """Results that are there and not valid, and why."""
@@ -163,7 +163,7 @@ class Placed:
     """What became of one file."""
 
     path: Path
-    fate: Fate
+    fate: ExportStatus
     why: str = ""
 
 
@@ -189,7 +189,7 @@ class Target:
     """Where files go, and how."""
 
     folder: Path
-    layout: "Layout"
+    layout: "ExportLayout"
     options: Options = Options()
     dry_run: bool = False
     force: bool = False
@@ -197,7 +197,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class ExportLayout:
     """How files lie in the target folder, for whoever reads them."""
 
     name: str

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 
 from atlaspatch_core.operations.doctor import hub, machine, slides, software, storage, weights
-from atlaspatch_core.operations.doctor.values import Check, Finding, Subject
+from atlaspatch_core.operations.doctor.values import Check, DoctorFinding, Subject
 
 
-def _around(subject: Subject) -> Iterable[Finding]:
+def _around(subject: Subject) -> Iterable[DoctorFinding]:
     return subject.look_around() if subject.look_around else ()
 
 

@@ -4,14 +4,14 @@ import os
 from collections.abc import Iterator
 
 from atlaspatch_core.encoders.hub import HubWeights, offline
-from atlaspatch_core.operations.doctor.values import Finding, Subject, fail, ok, warn
+from atlaspatch_core.operations.doctor.values import DoctorFinding, Subject, fail, ok, warn
 from atlaspatch_core.operations.doctor.weights import Needed, networks
 
 SECONDS = 10.0
 """For one question to the hub."""
 
 
-def hub(subject: Subject) -> Iterator[Finding]:
+def hub(subject: Subject) -> Iterator[DoctorFinding]:
     """Ask the hub, only where it is allowed."""
     if not subject.hub:
         return
@@ -31,7 +31,7 @@ def hub(subject: Subject) -> Iterator[Finding]:
             yield _access(needed, needed.source, token)
 
 
-def _who(token: str | None) -> Finding:
+def _who(token: str | None) -> DoctorFinding:
     from huggingface_hub import HfApi
 
     if token is None:
@@ -43,7 +43,7 @@ def _who(token: str | None) -> Finding:
     return ok("hub token", f"logged in as {name}")
 
 
-def _access(needed: Needed, source: HubWeights, token: str | None) -> Finding:
+def _access(needed: Needed, source: HubWeights, token: str | None) -> DoctorFinding:
     """Ask for the head of a file, without fetching it."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, RepositoryNotFoundError

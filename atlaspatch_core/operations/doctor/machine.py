@@ -4,13 +4,13 @@ import os
 from collections.abc import Iterator
 
 from atlaspatch_core.errors import InvalidProject
-from atlaspatch_core.operations.doctor.values import Finding, Subject, fail, ok, warn
+from atlaspatch_core.operations.doctor.values import DoctorFinding, Subject, fail, ok, warn
 
 FEW_GIGABYTES = 4.0
 """Below this a slide encoder and the patches that wait for it may not fit."""
 
 
-def cores(subject: Subject) -> Iterator[Finding]:
+def cores(subject: Subject) -> Iterator[DoctorFinding]:
     """Say how many cores there are, and how many threads the project asks for."""
     project, there = subject.project, usable_cores()
     used = f"; {project.runtime.compute_threads} compute, {project.runtime.readers} read" if project else ""
@@ -26,7 +26,7 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def memory(_: Subject) -> Iterator[Finding]:
+def memory(_: Subject) -> Iterator[DoctorFinding]:
     """Say how much memory there is."""
     try:
         gigabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
@@ -38,7 +38,7 @@ def memory(_: Subject) -> Iterator[Finding]:
         yield ok("memory", f"{gigabytes:.1f} GB")
 
 
-def torch(subject: Subject) -> Iterator[Finding]:
+def torch(subject: Subject) -> Iterator[DoctorFinding]:
     """Load torch, and hold the project's devices against what there is."""
     import torch
 
@@ -49,7 +49,7 @@ def torch(subject: Subject) -> Iterator[Finding]:
         yield device(name, asked=runtime is not None)
 
 
-def device(name: str, *, asked: bool = True) -> Finding:
+def device(name: str, *, asked: bool = True) -> DoctorFinding:
     """Say whether a device is there, and its memory; ``asked``: whether a project names it."""
     import torch
 

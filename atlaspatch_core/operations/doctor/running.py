@@ -5,21 +5,21 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from time import monotonic
 
-from atlaspatch_core.operations.doctor.values import Check, Finding, Subject, fail
+from atlaspatch_core.operations.doctor.values import Check, DoctorFinding, Subject, fail
 
 
-def examine(checks: Iterable[Check], subject: Subject) -> Iterator[Finding]:
+def examine(checks: Iterable[Check], subject: Subject) -> Iterator[DoctorFinding]:
     """Yield what the checks find, in their order, as it comes."""
     for check in checks:
         yield from _within(check, subject)
 
 
-def _within(check: Check, subject: Subject) -> Iterator[Finding]:
+def _within(check: Check, subject: Subject) -> Iterator[DoctorFinding]:
     """Yield what one check finds until its time is over.
 
     It runs in a thread that nobody waits for any longer then: a read from a dead network drive cannot be interrupted.
     """
-    found: SimpleQueue[Finding | None] = SimpleQueue()
+    found: SimpleQueue[DoctorFinding | None] = SimpleQueue()
     Thread(target=_look, args=(check, subject, found), name=check.name, daemon=True).start()
     deadline = monotonic() + check.seconds
     while True:
@@ -33,7 +33,7 @@ def _within(check: Check, subject: Subject) -> Iterator[Finding]:
         yield finding
 
 
-def _look(check: Check, subject: Subject, found: "SimpleQueue[Finding | None]") -> None:
+def _look(check: Check, subject: Subject, found: "SimpleQueue[DoctorFinding | None]") -> None:
     try:
         for finding in check.look(subject):
             found.put(finding)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.find import Discovery, SlideSource, find_slides, open_source
 from atlaspatch_core.errors import AtlasPatchError
-from atlaspatch_core.operations.doctor.values import Finding, Subject, fail, ok, warn
+from atlaspatch_core.operations.doctor.values import DoctorFinding, Subject, fail, ok, warn
 from atlaspatch_core.slides.slide import Region
 
 OPENED = 3
@@ -16,7 +16,7 @@ SHOWN = 3
 """Errors that are told."""
 
 
-def slides(subject: Subject) -> Iterator[Finding]:
+def slides(subject: Subject) -> Iterator[DoctorFinding]:
     """Find the slides and open the first few."""
     project = subject.project
     if project is None:
@@ -31,7 +31,7 @@ def slides(subject: Subject) -> Iterator[Finding]:
         yield _opened(project, found.sources)
 
 
-def _told(found: Discovery) -> Finding:
+def _told(found: Discovery) -> DoctorFinding:
     text = f"{len(found.sources):,} slide{'' if len(found.sources) == 1 else 's'} found"
     if not found.clashes:
         return ok("slides", text)
@@ -40,7 +40,7 @@ def _told(found: Discovery) -> Finding:
     return warn("slides", f"{text}; of {len(found.clashes):,} stems there are several files: {names}", cure)
 
 
-def _opened(project: Project, sources: Sequence[SlideSource]) -> Finding:
+def _opened(project: Project, sources: Sequence[SlideSource]) -> DoctorFinding:
     errors = [text for source in sources[:OPENED] if (text := _error(project, source))]
     tried = len(sources[:OPENED])
     if not errors:

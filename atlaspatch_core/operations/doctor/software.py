@@ -7,13 +7,13 @@ from importlib import metadata
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from atlaspatch_core.operations.doctor.values import Finding, Subject, fail, ok
+from atlaspatch_core.operations.doctor.values import DoctorFinding, Subject, fail, ok
 
 PACKAGE = "atlaspatch"
 FOR_DEVELOPERS = ("dev",)
 
 
-def python(_: Subject) -> Iterator[Finding]:
+def python(_: Subject) -> Iterator[DoctorFinding]:
     """Hold Python against what the package declares."""
     found, needed = platform.python_version(), metadata.metadata(PACKAGE)["Requires-Python"] or ""
     text = f"{found} on {platform.system()} {platform.machine()}, {PACKAGE} {metadata.version(PACKAGE)}"
@@ -23,7 +23,7 @@ def python(_: Subject) -> Iterator[Finding]:
         yield fail("python", f"{text}; needed is {needed}", "make a virtual environment with a newer Python")
 
 
-def libraries(_: Subject) -> Iterator[Finding]:
+def libraries(_: Subject) -> Iterator[DoctorFinding]:
     """Hold the versions of libraries against the declared ranges."""
     needed = [it for it in requirements() if it.marker is None or it.marker.evaluate({"extra": ""})]
     wrong = [text for requirement in needed if (text := complaint(requirement))]
@@ -33,7 +33,7 @@ def libraries(_: Subject) -> Iterator[Finding]:
         yield ok("libraries", f"{len(needed)} libraries are within their declared ranges")
 
 
-def extras(_: Subject) -> Iterator[Finding]:
+def extras(_: Subject) -> Iterator[DoctorFinding]:
     """Say which extras are installed; none is needed by itself."""
     names = [it for it in metadata.metadata(PACKAGE).get_all("Provides-Extra") or () if it not in FOR_DEVELOPERS]
     missing = {name: [it for it in of_extra(name) if complaint(it)] for name in names}
@@ -42,7 +42,7 @@ def extras(_: Subject) -> Iterator[Finding]:
     yield ok("extras", f"installed: {', '.join(there) or 'none'}{lacking}")
 
 
-def openslide(_: Subject) -> Iterator[Finding]:
+def openslide(_: Subject) -> Iterator[DoctorFinding]:
     """Load OpenSlide, and libvips where it is installed."""
     try:
         import openslide

@@ -12,7 +12,7 @@ from pathlib import Path
 from filelock import Timeout
 
 from atlaspatch_core.errors import AtlasPatchError
-from atlaspatch_core.operations.doctor.values import Finding, Subject, fail, ok, warn
+from atlaspatch_core.operations.doctor.values import DoctorFinding, Subject, fail, ok, warn
 from atlaspatch_core.operations.estimate import estimate
 from atlaspatch_core.storage.atomic import replacing, slide_lock
 from atlaspatch_core.storage.file_systems import kind_of
@@ -47,7 +47,7 @@ def scratch(output: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
-def writing(subject: Subject) -> Iterator[Finding]:
+def writing(subject: Subject) -> Iterator[DoctorFinding]:
     """Write a file over another, durable and at once; tell how long it takes, and what the storage's clock says."""
     if subject.project is None:
         return
@@ -64,7 +64,7 @@ def writing(subject: Subject) -> Iterator[Finding]:
         yield fail("output", f"{place_of(output)} cannot be written ({cause})", cure)
 
 
-def _written(folder: Path, output: Path) -> Iterator[Finding]:
+def _written(folder: Path, output: Path) -> Iterator[DoctorFinding]:
     file = folder / "file"
     file.write_bytes(b"before")
     since = time.time()
@@ -86,7 +86,7 @@ def _written(folder: Path, output: Path) -> Iterator[Finding]:
         yield ok("clock", "that of the output's file system is this machine's")
 
 
-def locking(subject: Subject) -> Iterator[Finding]:
+def locking(subject: Subject) -> Iterator[DoctorFinding]:
     """Have another process hold a slide's lock: ours has to wait, and gets it when the other is killed."""
     if subject.project is None:
         return
@@ -101,7 +101,7 @@ def locking(subject: Subject) -> Iterator[Finding]:
             yield fail("locks", f"the output's file system locks no files ({error})", NFS)
 
 
-def _contended(folder: Path) -> Finding:
+def _contended(folder: Path) -> DoctorFinding:
     command = [sys.executable, "-c", HOLD_LOCK, str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as other:
         try:
@@ -135,17 +135,17 @@ def _last(other: "subprocess.Popen[str]") -> str:
     return said[-1] if said else "it said nothing"
 
 
-def space(subject: Subject) -> Iterator[Finding]:
+def space(subject: Subject) -> Iterator[DoctorFinding]:
     """Hold the free space against what the project's missing and stale outputs take."""
     from atlaspatch_core.discovery.find import find_slides
-    from atlaspatch_core.operations.tracking.project_status import overview
+    from atlaspatch_core.operations.tracking.project_status import project_status
 
     recipe = subject.recipe
     if recipe is None:
         return
     free = shutil.disk_usage(place_of(recipe.project.output)).free / 1e9
     try:
-        outputs = overview(recipe, find_slides(recipe.project)).outputs
+        outputs = project_status(recipe, find_slides(recipe.project)).outputs
         takes = estimate(recipe, [it for it in outputs if it.state in (State.MISSING, State.STALE)], {}).gigabytes
     except AtlasPatchError as error:
         yield ok("space", f"{free:,.1f} GB free; what is needed cannot be told ({error})")

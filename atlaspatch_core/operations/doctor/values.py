@@ -8,7 +8,7 @@ from atlaspatch_core.config.project import Project
 from atlaspatch_core.validity.recipe import Recipe
 
 
-class Level(StrEnum):
+class Severity(StrEnum):
     """How bad a finding is."""
 
     OK = "PASS"
@@ -19,30 +19,30 @@ class Level(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class DoctorFinding:
     """One thing that was looked at."""
 
     name: str
-    level: Level
+    level: Severity
     text: str
     """What was found: a clause."""
     cure: str = ""
     """What to do: an imperative clause; empty where all is well."""
 
 
-def ok(name: str, text: str) -> Finding:
+def ok(name: str, text: str) -> DoctorFinding:
     """Return that all is well."""
-    return Finding(name, Level.OK, text)
+    return DoctorFinding(name, Severity.OK, text)
 
 
-def warn(name: str, text: str, cure: str) -> Finding:
+def warn(name: str, text: str, cure: str) -> DoctorFinding:
     """Return a warning."""
-    return Finding(name, Level.WARN, text, cure)
+    return DoctorFinding(name, Severity.WARN, text, cure)
 
 
-def fail(name: str, text: str, cure: str) -> Finding:
+def fail(name: str, text: str, cure: str) -> DoctorFinding:
     """Return a failure."""
-    return Finding(name, Level.FAIL, text, cure)
+    return DoctorFinding(name, Severity.FAIL, text, cure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Subject:
     """None where there is no project, or one that cannot be used."""
     hub: bool = False
     """Whether the network may be tried: the Hugging Face hub, its token, access to weights."""
-    look_around: Callable[[], Iterable[Finding]] | None = None
+    look_around: Callable[[], Iterable[DoctorFinding]] | None = None
     """What an outer layer looks at by itself."""
 
     @property
@@ -67,7 +67,7 @@ class Check:
     """One look, with its own time limit."""
 
     name: str
-    look: Callable[[Subject], Iterable[Finding]]
+    look: Callable[[Subject], Iterable[DoctorFinding]]
     seconds: float = 15.0
     """Beyond this it counts as failed, and the next check begins."""
     hint: str = "see whether the storage or the network behind it answers"

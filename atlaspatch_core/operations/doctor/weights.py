@@ -10,7 +10,7 @@ from atlaspatch_core.encoders.extras import cure as install
 from atlaspatch_core.encoders.extras import installed
 from atlaspatch_core.encoders.hub import HubWeights, offline
 from atlaspatch_core.errors import AtlasPatchError
-from atlaspatch_core.operations.doctor.values import Finding, Subject, fail, ok, warn
+from atlaspatch_core.operations.doctor.values import DoctorFinding, Subject, fail, ok, warn
 from atlaspatch_core.tissue.segmenters import networks_of
 from atlaspatch_core.validity.recipe import Recipe
 
@@ -27,7 +27,7 @@ class Needed:
     extra: str | None
 
 
-def weights(subject: Subject) -> Iterator[Finding]:
+def weights(subject: Subject) -> Iterator[DoctorFinding]:
     """Look for the weights of every network, and hold them against the sha256 that is declared for them."""
     for needed in networks(subject.recipe) if subject.recipe else ():
         if not installed(needed.extra):
@@ -47,7 +47,7 @@ def networks(recipe: Recipe) -> list[Needed]:
     return list(found.values())
 
 
-def _found(needed: Needed) -> Finding:
+def _found(needed: Needed) -> DoctorFinding:
     """Say where the weights of a network are."""
     try:
         path = _path(needed)
@@ -67,7 +67,7 @@ def _path(needed: Needed) -> Path | None:
     return source.cached() if callable(getattr(source, "cached", None)) else source.find(needed.name)
 
 
-def _absent(needed: Needed) -> Finding:
+def _absent(needed: Needed) -> DoctorFinding:
     """Say what becomes of weights that have to be fetched."""
     source = needed.source
     page = source.page if isinstance(source, HubWeights) else getattr(source, "url", "its address")

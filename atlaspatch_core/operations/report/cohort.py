@@ -12,15 +12,15 @@ from atlaspatch_core.config.sections import Geometry
 from atlaspatch_core.discovery.find import Discovery, find_slides
 from atlaspatch_core.errors import NoSlides, UnreadableOutput
 from atlaspatch_core.operations.report.values import Cohort, Failures, SlideSummary
-from atlaspatch_core.operations.tracking.project_status import overview
+from atlaspatch_core.operations.tracking.project_status import project_status
 from atlaspatch_core.slides.slide import SlideInfo
-from atlaspatch_core.storage.hdf5 import COORDS, Kept, read_array
+from atlaspatch_core.storage.hdf5 import COORDS, StoredResult, read_array
 from atlaspatch_core.storage.records import Record
-from atlaspatch_core.storage.slide_index import Known, read_known
+from atlaspatch_core.storage.slide_index import SlideIndex, read_slide_index
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.tissue.contours import read_geojson
 from atlaspatch_core.tissue.segmenters import polygon_numbers
-from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import Recipe
 from atlaspatch_core.validity.states import State, Validity
 
@@ -31,23 +31,23 @@ class Gathered:
 
     recipe: Recipe
     store: Store
-    known: Known
+    known: SlideIndex
     found: Discovery
     states: Mapping[str, list[Validity]]
     """Stem to the states of its outputs."""
 
 
-def gather(recipe: Recipe, failures: Failures | None = None) -> Cohort:
+def gather_cohort(recipe: Recipe, failures: Failures | None = None) -> Cohort:
     """Return all slides that lie in the project's folders or were worked on, sorted by stem.
 
     Their states are those that ``atlaspatch status`` shows. ``failures`` are what was told elsewhere of slides that
     failed; what the files themselves say is added.
     """
     found, store = _discover(recipe.project), Store(recipe.project.output)
-    known = read_known(store)
+    known = read_slide_index(store)
     sources = {source.stem for source in found.sources} | {clash.stem for clash in found.clashes}
     states: dict[str, list[Validity]] = {}
-    for validity in overview(recipe, found, failures, recorded=True, known=known).outputs:
+    for validity in project_status(recipe, found, failures, recorded=True, known=known).outputs:
         states.setdefault(validity.stem, []).append(validity)
     gathered = Gathered(recipe, store, known, found, states)
     slides = (replace(summarise(stem, gathered), present=stem in sources) for stem in states)
@@ -104,13 +104,13 @@ def _with_geometry(summary: SlideSummary, geometry: Geometry, gathered: Gathered
 
 def _damaged(summary: SlideSummary, geometry: Geometry, why: str) -> SlideSummary:
     """Return the summary with the coords of a geometry failed: its file cannot be read."""
-    coords = Step("patch_coords", None, geometry.name)
+    coords = OutputKey("patch_coords", None, geometry.name)
     outputs = (replace(it, state=State.FAILED, why=why) if it.step == coords else it for it in summary.outputs)
     return replace(summary, outputs=tuple(outputs))
 
 
 def _embeddings(
-    recipe: Recipe, geometry: Geometry, kept: Mapping[str, Kept]
+    recipe: Recipe, geometry: Geometry, kept: Mapping[str, StoredResult]
 ) -> Iterator[tuple[str, NDArray[np.float32]]]:
     for stage in recipe.of("slide_embedding", geometry):
         if stage.dataset in kept:

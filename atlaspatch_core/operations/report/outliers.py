@@ -7,7 +7,7 @@ import numpy as np
 
 from atlaspatch_core.operations.report.embeddings import SAME, EmbeddingMap
 from atlaspatch_core.operations.report.values import SlideSummary
-from atlaspatch_core.tissue.quality import QualitySpec, failed, judge
+from atlaspatch_core.tissue.quality import QualitySpec, failed, judge_quality
 
 FAR = 3.5
 """Modified z-score of an outlier: Iglewicz and Hoaglin, How to Detect and Handle Outliers (1993)."""
@@ -66,7 +66,7 @@ def find_outliers(
     """Return stem to reasons, the gravest first; slides without a reason are left out."""
     found: dict[str, list[Outlier]] = {}
     for slide in slides:
-        for finding in failed(judge(slide.mask, quality)):
+        for finding in failed(judge_quality(slide.mask, quality)):
             found.setdefault(slide.stem, []).append(Outlier("quality", 100.0, finding.text))
     for stem, outlier in (*_alike(maps), *(pair for measure in of for pair in far_out(measure))):
         found.setdefault(stem, []).append(outlier)

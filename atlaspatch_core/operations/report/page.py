@@ -15,7 +15,7 @@ from atlaspatch_core.operations.report.cards import Card, make_cards, scanner
 from atlaspatch_core.operations.report.embeddings import EmbeddingMap, embedding_maps
 from atlaspatch_core.operations.report.outliers import find_outliers, measures
 from atlaspatch_core.operations.report.values import Cohort
-from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.states import State
 
 
@@ -38,7 +38,7 @@ class Page:
     cohort: Cohort
     cards: tuple[Card, ...]
     """In the order of the page: those to look at first."""
-    coverage: tuple[tuple[Step, Mapping[State, int]], ...]
+    coverage: tuple[tuple[OutputKey, Mapping[State, int]], ...]
     """Of every step, how many slides are in which state."""
     histograms: tuple[charts.Histogram, ...]
     scanners: tuple[charts.Share, ...]
@@ -78,7 +78,7 @@ def make_page(cohort: Cohort, project: Project, folder: Path) -> Page:
     )
 
 
-def _coverage(cohort: Cohort) -> tuple[tuple[Step, Mapping[State, int]], ...]:
+def _coverage(cohort: Cohort) -> tuple[tuple[OutputKey, Mapping[State, int]], ...]:
     columns = (Counter(slide.outputs[index].state for slide in cohort.slides) for index in range(len(cohort.steps)))
     return tuple(zip(cohort.steps, columns, strict=True))
 

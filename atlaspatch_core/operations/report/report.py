@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from atlaspatch_core.operations.report.cohort import gather
+from atlaspatch_core.operations.report.cohort import gather_cohort
 from atlaspatch_core.operations.report.page import Page, make_page, render
 from atlaspatch_core.operations.report.values import Failures
 from atlaspatch_core.pipeline.preview import Picture, encode_small_jpeg
@@ -39,7 +39,7 @@ def write_report(recipe: Recipe, failures: Failures | None = None, path: Path | 
     """
     target = path or recipe.project.output / FILE_NAME
     target.parent.mkdir(parents=True, exist_ok=True)
-    cohort = gather(recipe, failures)
+    cohort = gather_cohort(recipe, failures)
     page = make_page(cohort, recipe.project, target.parent)
     with replacing(target) as temporary:
         temporary.write_text(render(page), encoding="utf-8")

@@ -13,14 +13,14 @@ from urllib.parse import quote
 import jinja2
 
 from atlaspatch_core import __version__
-from atlaspatch_core.operations.tracking.project_status import Overview
+from atlaspatch_core.operations.tracking.project_status import ProjectStatus
 from atlaspatch_core.operations.tracking.runs import RUNNING, RunFile
-from atlaspatch_core.operations.tracking.summary import told
+from atlaspatch_core.operations.tracking.summary import summary_lines
 from atlaspatch_core.storage.atomic import replacing
 from atlaspatch_core.storage.file_index import list_files
 from atlaspatch_core.storage.store import Store
-from atlaspatch_core.validity.outcome import Step
-from atlaspatch_core.validity.recipe import Stage
+from atlaspatch_core.validity.outcome import OutputKey
+from atlaspatch_core.validity.recipe import OutputSpec
 from atlaspatch_core.validity.states import State, Validity
 
 MOST_EMBEDDED = 100
@@ -37,7 +37,7 @@ ORDER = {State.FAILED: 0, State.STALE: 1, State.MISSING: 2, State.FRESH: 3}
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class StatusRow:
     """A slide on the page."""
 
     stem: str
@@ -47,7 +47,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class RunSummary:
     """A run in words."""
 
     run_id: str
@@ -71,17 +71,17 @@ class StatusPage:
     output: Path
     made_at: str
     version: str
-    runs: tuple[Run, ...]
-    coverage: tuple[tuple[Step, Mapping[State, int]], ...]
+    runs: tuple[RunSummary, ...]
+    coverage: tuple[tuple[OutputKey, Mapping[State, int]], ...]
     """Of every step, how many slides are in which state."""
-    rows: tuple[Row, ...]
-    case_coverage: tuple[tuple[Step, Mapping[State, int]], ...]
+    rows: tuple[StatusRow, ...]
+    case_coverage: tuple[tuple[OutputKey, Mapping[State, int]], ...]
     """Of every embedding of cases, how many cases are in which state."""
-    cases: tuple[Row, ...]
+    cases: tuple[StatusRow, ...]
     """Without pictures."""
 
 
-def write_status_page(seen: Overview, path: Path) -> dict[str, int]:
+def write_status_page(seen: ProjectStatus, path: Path) -> dict[str, int]:
     """Write the page; return the numbers of slides, of cases if there are any, and of outputs in each state.
 
     Raises OSError, UnwritableOutput.
@@ -94,7 +94,7 @@ def write_status_page(seen: Overview, path: Path) -> dict[str, int]:
     return {"slides": len(page.rows)} | cases | {f"outputs {state}": states[state] for state in State}
 
 
-def status_page(seen: Overview, folder: Path) -> StatusPage:
+def status_page(seen: ProjectStatus, folder: Path) -> StatusPage:
     """Return the page; ``folder`` is where it will lie, and thumbnails are linked from there."""
     store = Store(seen.recipe.project.output)
     slides = _by_stem(seen.outputs)
@@ -105,9 +105,9 @@ def status_page(seen: Overview, folder: Path) -> StatusPage:
         __version__,
         tuple(map(_run, seen.runs)),
         _coverage(seen.recipe.stages, seen.outputs),
-        tuple(Row(stem, outputs, pictures.get(stem, "")) for stem, outputs in slides.items()),
+        tuple(StatusRow(stem, outputs, pictures.get(stem, "")) for stem, outputs in slides.items()),
         _coverage(seen.recipe.cases, seen.cases),
-        tuple(Row(case_id, outputs, "") for case_id, outputs in _by_stem(seen.cases).items()),
+        tuple(StatusRow(case_id, outputs, "") for case_id, outputs in _by_stem(seen.cases).items()),
     )
 
 
@@ -115,7 +115,9 @@ def _by_stem(found: Iterable[Validity]) -> dict[str, tuple[Validity, ...]]:
     return {stem: tuple(outputs) for stem, outputs in groupby(found, lambda it: it.stem)}
 
 
-def _coverage(stages: Iterable[Stage], found: Iterable[Validity]) -> tuple[tuple[Step, Mapping[State, int]], ...]:
+def _coverage(
+    stages: Iterable[OutputSpec], found: Iterable[Validity]
+) -> tuple[tuple[OutputKey, Mapping[State, int]], ...]:
     counts = {stage.step: Counter[State]() for stage in stages}
     for output in found:
         counts[output.step][output.state] += 1
@@ -134,13 +136,13 @@ def _pictures(stems: list[str], store: Store, folder: Path) -> Iterator[tuple[st
             yield stem, quote(Path(os.path.relpath(store.thumbnail(stem).absolute(), folder)).as_posix())
 
 
-def _run(run: RunFile) -> Run:
+def _run(run: RunFile) -> RunSummary:
     it = run.values
     failed = any((it.get(of) or {}).get("failed") for of in ("slides", "cases"))
     good = run.status == "completed" and not failed
     kind, symbol = ("good", "✓") if good else ("busy", "▶") if run.status == RUNNING else ("bad", "✗")
     status = f"{run.status}, with failures" if run.status == "completed" and failed else run.status
-    return Run(
+    return RunSummary(
         run.run_id,
         status,
         kind,
@@ -148,8 +150,8 @@ def _run(run: RunFile) -> Run:
         tool=str(it.get("tool") or ""),
         started=str(it.get("started_at") or ""),
         ended=str(it.get("finished_at") or ""),
-        slides=told(it.get("slides") or {}),
-        cases=told(it["cases"]) if it.get("cases") else "",
+        slides=summary_lines(it.get("slides") or {}),
+        cases=summary_lines(it["cases"]) if it.get("cases") else "",
         error=str(it.get("error") or ""),
     )
 

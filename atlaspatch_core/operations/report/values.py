@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.slides.slide import SlideInfo
-from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.states import State, Validity
 
-Failures = Mapping[Step, Mapping[str, str]]
+Failures = Mapping[OutputKey, Mapping[str, str]]
 """Step to stem to the reason why the last attempt failed."""
 
 
@@ -48,7 +48,7 @@ class SlideSummary:
 class Cohort:
     """All slides of a project."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[OutputKey, ...]
     """The steps of the recipe."""
     slides: tuple[SlideSummary, ...]
     """Sorted by stem."""

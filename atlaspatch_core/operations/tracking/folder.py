@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from atlaspatch_core.operations.tracking.json_files import epoch_of, lock_of, read_json, sweep_drafts, write_json
+from atlaspatch_core.operations.tracking.json_files import lock_of, read_json, seconds_of, sweep_drafts, write_json
 from atlaspatch_core.operations.tracking.states import (
     State,
     described_slide,
     is_news,
     look_again,
     new_state,
+    record_outcome,
     state_path,
     summarise,
-    take,
     usable,
 )
 from atlaspatch_core.operations.tracking.tasks import TASKS
@@ -55,7 +55,7 @@ class StateFolder:
             listed[path.stem.rpartition("__")[0]].append(path)
         self.elsewhere = dict(listed)
 
-    def take(self, path: Path, outcome: Outcome) -> None:
+    def record_outcome(self, path: Path, outcome: Outcome) -> None:
         """Note an outcome of the slide at ``path``; a file is written only for news. Raises OSError."""
         held = self.held.pop(path, None)
         state = held or self._read(path)
@@ -64,7 +64,7 @@ class StateFolder:
             with lock_of(self.store.output):
                 state = self._read(path)
                 if is_news(state, outcome, several=self.several):
-                    take(state, outcome, self.store, several=self.several)
+                    record_outcome(state, outcome, self.store, several=self.several)
                 self._write(path, state)
             self.changed.add(path)
         self.held[path] = state
@@ -128,7 +128,7 @@ def read_states(store: Store) -> dict[str, SlideState]:
     rows = cache.look(files, lambda name: folder / f"{name}.json")
     states = {name: SlideState(*row) for name, row in rows.items() if row}
     # a stamp is of a whole second
-    names = sorted(states, key=lambda name: (epoch_of(states[name].updated_at), files[name].st_mtime_ns))
+    names = sorted(states, key=lambda name: (seconds_of(states[name].updated_at), files[name].st_mtime_ns))
     return {states[name].stem: states[name] for name in names}
 
 

@@ -20,12 +20,12 @@ DRAFT = ".tracking-"
 TIME = "%Y-%m-%dT%H:%M:%S%z"
 
 
-def stamp_of(epoch: float) -> str:
+def isoformat(epoch: float) -> str:
     """Return a time, seconds since 1970, as local time with its offset."""
     return time.strftime(TIME, time.localtime(epoch))
 
 
-def epoch_of(stamp: str) -> float:
+def seconds_of(stamp: str) -> float:
     """Return seconds since 1970 of a time with its offset, 0 of what is none."""
     try:
         return datetime.fromisoformat(stamp).timestamp()

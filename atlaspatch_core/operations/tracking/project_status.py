@@ -6,18 +6,18 @@ from dataclasses import dataclass, replace
 from atlaspatch_core.discovery.find import Discovery
 from atlaspatch_core.operations.tracking.folder import SlideState, read_states
 from atlaspatch_core.operations.tracking.runs import RunFile, live_and_latest
-from atlaspatch_core.storage.slide_index import Known, read_known
+from atlaspatch_core.storage.slide_index import SlideIndex, read_slide_index
 from atlaspatch_core.storage.store import Store
-from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import SLIDE, Recipe
 from atlaspatch_core.validity.states import State, Stored, Validity, stored_in_files, validities
 
-Failures = Mapping[Step, Mapping[str, str]]
+Failures = Mapping[OutputKey, Mapping[str, str]]
 """Step to stem to the reason why the last attempt failed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Overview:
+class ProjectStatus:
     """A project and its output folder, held against each other."""
 
     recipe: Recipe
@@ -29,20 +29,20 @@ class Overview:
     """Embeddings of cases, in the order of their table; the ``stem`` of each is the case_id."""
 
 
-def overview(
+def project_status(
     recipe: Recipe,
     found: Discovery,
     failures: Failures | None = None,
     *,
     recorded: bool = False,
-    known: Known | None = None,
-) -> Overview:
+    known: SlideIndex | None = None,
+) -> ProjectStatus:
     """Return the state of the outputs of the slides that were found, and of all ``recorded`` ones where asked for.
 
     No slide is opened. ``failures`` are what was told elsewhere, such as in Dagster.
     """
     store = Store(recipe.project.output)
-    known = known or read_known(store)
+    known = known or read_slide_index(store)
     files = stored_in_files(recipe, known)
     clashes = {clash.stem: str(clash.error) for clash in found.clashes}
     failed = {step: dict(told) for step, told in (failures or {}).items()}
@@ -55,7 +55,7 @@ def overview(
         stems |= states.keys()
     judged = validities(recipe, sorted(stems), stored, stated=stated, known=known)
     outputs = tuple(_with_failure(output, states.get(output.stem)) for output in judged)
-    return Overview(recipe, outputs, tuple(live_and_latest(store.output)))
+    return ProjectStatus(recipe, outputs, tuple(live_and_latest(store.output)))
 
 
 def _with_failure(output: Validity, state: SlideState | None) -> Validity:

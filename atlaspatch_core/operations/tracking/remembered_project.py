@@ -17,7 +17,7 @@ OF_FEATURES = (*ENCODERS, "precision", "downscale", "input_size")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RecordedOptions:
     """What one run asked for."""
 
     project: Project
@@ -38,7 +38,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Remembered:
+class RememberedProject:
     """What the runs of a folder asked for together."""
 
     project: Project
@@ -69,7 +69,7 @@ class Remembered:
         return Discovery(tuple(whole), tuple(clashes[stem] for stem in sorted(clashes.keys() - sources.keys())))
 
 
-def remember(output: Path) -> Remembered:
+def remembered_project(output: Path) -> RememberedProject:
     """Return what the recorded runs of a folder asked for together.
 
     Each part is as the latest run that decided it says: tissue, coords and features may be of three runs. Earlier runs
@@ -90,12 +90,12 @@ def remember(output: Path) -> Remembered:
     parts = {"output": str(output), "tissue": of_tissue.values["tissue"], "geometry": geometries, "patients": patients}
     ways = {_way(it): it.project for it in reversed(asked)}
     whole = make_project({**latest, **parts, **_encoder_files(asked)}, origin=f"{output}/runs")
-    return Remembered(whole, tuple(ways.values())[::-1])
+    return RememberedProject(whole, tuple(ways.values())[::-1])
 
 
-def _distinct(runs: Iterable[RunFile]) -> list[Asked]:
+def _distinct(runs: Iterable[RunFile]) -> list[RecordedOptions]:
     """Return what runs asked for, the latest first; most runs of a folder are alike, and each kind is checked once."""
-    found: dict[str, Asked | None] = {}
+    found: dict[str, RecordedOptions | None] = {}
     for run in runs:
         it = run.values
         key = canonical_json([it["project"], it.get("stages"), it.get("settled_stages")])
@@ -104,7 +104,7 @@ def _distinct(runs: Iterable[RunFile]) -> list[Asked]:
     return [asked for asked in found.values() if asked]
 
 
-def _asked(run: RunFile) -> Asked | None:
+def _asked(run: RunFile) -> RecordedOptions | None:
     """Return what a run asked for; None where this version does not understand it."""
     stages, settled = run.values.get("stages"), run.values.get("settled_stages")
     try:
@@ -112,19 +112,19 @@ def _asked(run: RunFile) -> Asked | None:
     except AtlasPatchError:
         return None
     taken = None if stages is None else frozenset(stages)
-    return Asked(project, project.model_dump(mode="json"), taken, frozenset(settled or ()))
+    return RecordedOptions(project, project.model_dump(mode="json"), taken, frozenset(settled or ()))
 
 
-def _geometries(asked: Sequence[Asked]) -> list[dict[str, Any]]:
+def _geometries(asked: Sequence[RecordedOptions]) -> list[dict[str, Any]]:
     """Return the geometries of which coords were asked for, those of the latest run first."""
-    found: dict[str, list[tuple[Asked, dict[str, Any]]]] = {}
+    found: dict[str, list[tuple[RecordedOptions, dict[str, Any]]]] = {}
     for it in asked:
         for geometry in it.values["geometry"] if it.took("patch_coords") else ():
             found.setdefault(geometry["name"], []).append((it, geometry))
     return [_geometry(named) for named in found.values()]
 
 
-def _geometry(named: Sequence[tuple[Asked, dict[str, Any]]]) -> dict[str, Any]:
+def _geometry(named: Sequence[tuple[RecordedOptions, dict[str, Any]]]) -> dict[str, Any]:
     """Return one geometry as its runs, the latest first, say it."""
     laid = next((geometry for it, geometry in named if it.decided("patch_coords")), named[0][1])
     of_features = [
@@ -140,13 +140,13 @@ def _geometry(named: Sequence[tuple[Asked, dict[str, Any]]]) -> dict[str, Any]:
     return laid | {key: last[key] for key in OF_FEATURES if key in last} | encoders
 
 
-def _way(asked: Asked) -> str:
+def _way(asked: RecordedOptions) -> str:
     """Return where a run was told to find slides."""
     return canonical_json([asked.values["slides"], asked.values["patients"]["manifest"]])
 
 
 def _with_patients(
-    geometries: Sequence[dict[str, Any]], asked: Sequence[Asked]
+    geometries: Sequence[dict[str, Any]], asked: Sequence[RecordedOptions]
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Return the geometries, and the patient encoders that ran on one of them as it is now, with the latest table.
 
@@ -162,7 +162,7 @@ def _with_patients(
     return ordered, {"manifest": table, "encoders": list(encoders)}
 
 
-def _laid(asked: Asked) -> Sequence[dict[str, Any]]:
+def _laid(asked: RecordedOptions) -> Sequence[dict[str, Any]]:
     return asked.values["geometry"]
 
 
@@ -177,7 +177,7 @@ def _same(one: Mapping[str, Any], other: Mapping[str, Any], *, of_features: bool
     return all(one[key] == other.get(key) for key in keys)
 
 
-def _encoder_files(asked: Sequence[Asked]) -> dict[str, Any]:
+def _encoder_files(asked: Sequence[RecordedOptions]) -> dict[str, Any]:
     """Return weights and plugins of all runs, the latest first: earlier encoders may need them."""
     weights = {name: path for it in reversed(asked) for name, path in it.values["weights"].items()}
     plugins = list(dict.fromkeys(path for it in asked for path in it.values["plugins"]))

@@ -18,11 +18,11 @@ from filelock import FileLock, Timeout
 from atlaspatch_core import __version__
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.operations.tracking.json_files import (
-    epoch_of,
+    isoformat,
     lock_of,
     lock_path,
     read_json,
-    stamp_of,
+    seconds_of,
     sweep_drafts,
     write_json,
 )
@@ -57,7 +57,7 @@ class RunFile:
     def order(self) -> tuple[float, str]:
         """What sorts runs by their start."""
         epoch = self.values.get("started_epoch")
-        known = epoch if isinstance(epoch, int | float) else epoch_of(str(self.values.get("started_at", "")))
+        known = epoch if isinstance(epoch, int | float) else seconds_of(str(self.values.get("started_at", "")))
         return known, self.run_id
 
 
@@ -70,7 +70,7 @@ def new_run(output: Path, tool: str, args: Mapping[str, Any], project: Mapping[s
     return {
         "run_id": uuid4().hex[:12],
         "tool": tool,
-        "started_at": stamp_of(now),
+        "started_at": isoformat(now),
         "started_epoch": now,
         "finished_at": None,
         "status": RUNNING,
@@ -147,7 +147,7 @@ def locked_runs(output: Path) -> list[RunFile]:
     return [RunFile(path, read_json(path)) for path in paths if path.exists()]
 
 
-def settle(output: Path, runs: Iterable[RunFile]) -> list[RunFile]:
+def mark_dead_runs(output: Path, runs: Iterable[RunFile]) -> list[RunFile]:
     """Mark those of the runs that say ``running`` and are dead as ``killed``; return them.
 
     To be called under the lock of the tracking. Raises OSError or UnwritableOutput.
@@ -161,7 +161,7 @@ def settle(output: Path, runs: Iterable[RunFile]) -> list[RunFile]:
 def _killed(output: Path, run: RunFile) -> RunFile:
     """Write that a run was killed; it ended at the last sign of life."""
     last = run.path.stat().st_mtime
-    values = {**run.values, "status": KILLED, "error": KILLED_WHY, "finished_at": stamp_of(last)}
+    values = {**run.values, "status": KILLED, "error": KILLED_WHY, "finished_at": isoformat(last)}
     write_json(run.path, values)
     lock_path(output, run.run_id).unlink(missing_ok=True)
     return RunFile(run.path, values)
@@ -178,12 +178,12 @@ def live_and_latest(output: Path) -> list[RunFile]:
     paths = [run_path(output, name) for name, state in files.items() if state.st_mtime_ns == last]
     latest = max((RunFile(path, read_json(path)) for path in paths), key=lambda run: run.order, default=None)
     found = {run.run_id: run for run in (*([latest] if latest else ()), *locked_runs(output)) if run.values}
-    settled = {run.run_id: settled_run(output, run) for run in found.values()}
+    settled = {run.run_id: ended_run(output, run) for run in found.values()}
     shown = (run for run in settled.values() if run.status == RUNNING or (latest and run.run_id == latest.run_id))
     return sorted(shown, key=lambda run: run.order, reverse=True)
 
 
-def settled_run(output: Path, run: RunFile) -> RunFile:
+def ended_run(output: Path, run: RunFile) -> RunFile:
     """Return a run as it is: ``killed`` where it says ``running`` and is dead."""
     if run.status != RUNNING:
         return run
@@ -192,6 +192,6 @@ def settled_run(output: Path, run: RunFile) -> RunFile:
             return run
         with lock_of(output):
             now = RunFile(run.path, read_json(run.path))  # it may have ended by itself just now
-            return next(iter(settle(output, [now])), now)
+            return next(iter(mark_dead_runs(output, [now])), now)
     except (OSError, AtlasPatchError, NotImplementedError):
         return RunFile(run.path, {**run.values, "status": KILLED, "error": KILLED_WHY})

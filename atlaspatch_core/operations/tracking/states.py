@@ -11,8 +11,16 @@ from typing import Any
 from uuid import uuid4
 
 from atlaspatch_core import __version__
-from atlaspatch_core.operations.tracking.json_files import stamp_of
-from atlaspatch_core.operations.tracking.tasks import NO_PATCHES, THERE, Told, described, outputs, task_name, told_by
+from atlaspatch_core.operations.tracking.json_files import isoformat
+from atlaspatch_core.operations.tracking.tasks import (
+    NO_PATCHES,
+    THERE,
+    TaskOutcome,
+    described,
+    outputs,
+    task_name,
+    task_outcomes,
+)
 from atlaspatch_core.slides.slide import stem_of
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import Outcome
@@ -71,16 +79,16 @@ def _is_error(error: Any) -> bool:
 
 def is_news(state: State, outcome: Outcome, *, several: bool) -> bool:
     """Tell whether an outcome says what a state does not say yet."""
-    if told := told_by(outcome):
+    if told := task_outcomes(outcome):
         task = state["tasks"].get(task_name(outcome.step, state["tasks"], several=several), {})
         return not _stands(task, told)
     before = _flat_meta(state)
     return any(before.get(name) != value for name, value in _known(outcome).items())
 
 
-def take(state: State, outcome: Outcome, store: Store, *, several: bool) -> None:
+def record_outcome(state: State, outcome: Outcome, store: Store, *, several: bool) -> None:
     """Write into a state what an outcome says."""
-    if told := told_by(outcome):
+    if told := task_outcomes(outcome):
         _take_task(state, outcome, told, store, several=several)
         return
     known = _known(outcome)
@@ -102,7 +110,7 @@ def _flat_meta(state: State) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
-def _take_task(state: State, outcome: Outcome, told: Told, store: Store, *, several: bool) -> None:
+def _take_task(state: State, outcome: Outcome, told: TaskOutcome, store: Store, *, several: bool) -> None:
     name = task_name(outcome.step, state["tasks"], several=several)
     before, now = state["tasks"].get(name, {}), time.time()
     attempts = [*before.get("attempts", ()), *([_attempt(outcome, told, now)] if told.tried else [])]
@@ -119,7 +127,7 @@ def _take_task(state: State, outcome: Outcome, told: Told, store: Store, *, seve
     state["resume"] = _resume(state["resume"], name, told, now)
 
 
-def _stands(task: Mapping[str, Any], told: Told) -> bool:
+def _stands(task: Mapping[str, Any], told: TaskOutcome) -> bool:
     """Tell whether the last word on a task holds.
 
     A valid output is one that an earlier attempt completed; a slide that cannot be opened says more than that its mask
@@ -133,13 +141,13 @@ def _stands(task: Mapping[str, Any], told: Told) -> bool:
     return same and not told.tried
 
 
-def _attempt(outcome: Outcome, told: Told, now: float) -> dict[str, Any]:
+def _attempt(outcome: Outcome, told: TaskOutcome, now: float) -> dict[str, Any]:
     started = now - outcome.seconds
     return {
         "attempt_id": uuid4().hex[:12],
-        "started_at": stamp_of(started),
+        "started_at": isoformat(started),
         "started_epoch": started,
-        "finished_at": stamp_of(now),
+        "finished_at": isoformat(now),
         "finished_epoch": now,
         "duration_s": round(outcome.seconds, 6),
         "result": told.status,
@@ -147,15 +155,15 @@ def _attempt(outcome: Outcome, told: Told, now: float) -> dict[str, Any]:
     }
 
 
-def _resume(before: Mapping[str, Any], name: str, told: Told, now: float) -> dict[str, Any]:
+def _resume(before: Mapping[str, Any], name: str, told: TaskOutcome, now: float) -> dict[str, Any]:
     """Return where the slide stands; an error is forgotten once its task went well."""
     error = before.get("last_error")
     if told.status == "error":
-        values = {"task": name, "at": stamp_of(now), "reason": told.reason, "message": told.message}
+        values = {"task": name, "at": isoformat(now), "reason": told.reason, "message": told.message}
         error = {**values, "error": told.message}
     elif error and error.get("task") == name and is_done(told.status, told.reason):
         error = None
-    last = {"last_task": name, "last_status": told.status, "last_updated_at": stamp_of(now)}
+    last = {"last_task": name, "last_status": told.status, "last_updated_at": isoformat(now)}
     return last | ({"last_error": error} if error else {})
 
 
@@ -194,4 +202,4 @@ def summarise(state: State) -> None:
         scoped = [text for name, text in summary.items() if name.startswith(f"{kind}:")]
         summary.setdefault(kind, scoped[-1] if scoped else "not_started")
     versions = {"schema_version": SCHEMA_VERSION, "trident_version": None, "atlaspatch_version": __version__}
-    state |= {**versions, "summary": summary, "updated_at": stamp_of(time.time())}
+    state |= {**versions, "summary": summary, "updated_at": isoformat(time.time())}

@@ -36,9 +36,9 @@ def section(
         "",
         f"- command: {at['tool']}, atlaspatch {run.get('atlaspatch_version')}, on {at['host']} (pid {at['pid']})",
         f"- ended: {at['finished_at']}" + (f", {_one_line(run['error'])}" if run.get("error") else ""),
-        f"- slides of this run: {told(run.get('slides') or {})}",
+        f"- slides of this run: {summary_lines(run.get('slides') or {})}",
         *(_of_run(counts) if counts else ()),
-        *((f"- cases of this run: {told(run['cases'])}",) if run.get("cases") else ()),
+        *((f"- cases of this run: {summary_lines(run['cases'])}",) if run.get("cases") else ()),
         *(_of_run(cases) if cases else ()),
         *_of_folder(totals),
         f"- options that are set: `{json.dumps(_set(run.get('args') or {}), ensure_ascii=False, sort_keys=True)}`",
@@ -52,7 +52,7 @@ def _set(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value not in (None, False, [])}
 
 
-def told(slides: Mapping[str, Any]) -> str:
+def summary_lines(slides: Mapping[str, Any]) -> str:
     """Return counts of slides, or of cases, in words."""
     if not slides:
         return "not told"

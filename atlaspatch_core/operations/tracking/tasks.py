@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from atlaspatch_core.storage.store import Store
-from atlaspatch_core.validity.outcome import Outcome, Status, Step
+from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 
 TASKS = {
     "slide": "segmentation",
@@ -36,7 +36,7 @@ FIRST_TIME = ("", "missing")
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class TaskOutcome:
     """What an outcome says of a task."""
 
     status: str
@@ -47,21 +47,21 @@ class Told:
     """Whether work was done, or failed."""
 
 
-def told_by(outcome: Outcome) -> Told | None:
+def task_outcomes(outcome: Outcome) -> TaskOutcome | None:
     """Return what an outcome says of its task; None where it says nothing: a slide that opens."""
     task = TASKS.get(outcome.step.kind)
     if outcome.status is Status.FAILED:
-        return Told("error", None, outcome.why, tried=True)
+        return TaskOutcome("error", None, outcome.why, tried=True)
     if task is None or outcome.step.kind == "slide":
         return None
     if outcome.status is Status.REUSED:
-        return Told("skipped", THERE[task])
+        return TaskOutcome("skipped", THERE[task])
     if outcome.status is Status.SKIPPED:
-        return Told("skipped", NO_PATCHES if outcome.fingerprint else STOPPED[task], outcome.why)
-    return Told("completed", None, None if outcome.why in FIRST_TIME else outcome.why, tried=True)
+        return TaskOutcome("skipped", NO_PATCHES if outcome.fingerprint else STOPPED[task], outcome.why)
+    return TaskOutcome("completed", None, None if outcome.why in FIRST_TIME else outcome.why, tried=True)
 
 
-def task_name(step: Step, tasks: Mapping[str, Any], *, several: bool) -> str:
+def task_name(step: OutputKey, tasks: Mapping[str, Any], *, several: bool) -> str:
     """Return the task of a step.
 
     A geometry with a name is part of it where the project has ``several``, and where the plain name is another's.
@@ -74,7 +74,7 @@ def task_name(step: Step, tasks: Mapping[str, Any], *, several: bool) -> str:
     return scoped if several or scoped in tasks or owner != step.geometry else plain
 
 
-def outputs(store: Store, stem: str, step: Step) -> Iterator[tuple[str, Path]]:
+def outputs(store: Store, stem: str, step: OutputKey) -> Iterator[tuple[str, Path]]:
     """Yield names and files of what a step makes and takes, as readers know them."""
     h5 = store.h5(stem, step.geometry)
     if step.kind in ("slide", "tissue_mask"):

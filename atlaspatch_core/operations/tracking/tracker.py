@@ -17,10 +17,10 @@ from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.operations.tracking import runs, summary
 from atlaspatch_core.operations.tracking.counts import Counts
 from atlaspatch_core.operations.tracking.folder import StateFolder, read_states, totals
-from atlaspatch_core.operations.tracking.json_files import lock_of, lock_path, stamp_of, write_json
+from atlaspatch_core.operations.tracking.json_files import isoformat, lock_of, lock_path, write_json
 from atlaspatch_core.operations.tracking.signals import fate_of
 from atlaspatch_core.storage.store import Store
-from atlaspatch_core.validity.outcome import Outcome, Step
+from atlaspatch_core.validity.outcome import Outcome, OutputKey
 
 log = logging.getLogger(__name__)
 
@@ -35,9 +35,9 @@ class Command:
     name: str
     """Such as ``encode-slide``."""
     options: Mapping[str, Any]
-    steps: Collection[Step] | None = None
+    steps: Collection[OutputKey] | None = None
     """Those that are taken; None: all of the project."""
-    settled: Collection[Step] = ()
+    settled: Collection[OutputKey] = ()
     """Those among them whose outputs are taken as they lie, whatever the project says of them."""
 
 
@@ -77,7 +77,7 @@ class Tracker:
             return
         self._counts.take(outcome)
         if path := self._paths.get(outcome.stem):
-            self._try(lambda: self._states.take(path, outcome))
+            self._try(lambda: self._states.record_outcome(path, outcome))
 
     def __enter__(self) -> Self:
         self._try(self._start)
@@ -90,7 +90,7 @@ class Tracker:
         self._over.set()
         self._try(self._states.close)
         status, words = fate_of(error)
-        self._run |= {"status": status, "error": words, "finished_at": stamp_of(time.time())}
+        self._run |= {"status": status, "error": words, "finished_at": isoformat(time.time())}
         self._try(self._end)
         self._try(self._unlock)
 
@@ -99,7 +99,7 @@ class Tracker:
         self._lock = runs.run_lock(output, self.run_id)
         self._lock.acquire()
         with lock_of(output):
-            for run in runs.settle(output, runs.locked_runs(output)):
+            for run in runs.mark_dead_runs(output, runs.locked_runs(output)):
                 summary.append(output, summary.section(run.values, None, {}))
             self._write()
         self._states.open()
@@ -147,6 +147,6 @@ def remembered(project: Project) -> dict[str, Any]:
     return make_project(values, origin="command line", folder=Path.cwd()).model_dump(mode="json")
 
 
-def kinds(steps: Collection[Step] | None) -> list[str] | None:
+def kinds(steps: Collection[OutputKey] | None) -> list[str] | None:
     """Return the kinds of steps, each once."""
     return None if steps is None else list(dict.fromkeys(step.kind for step in steps))

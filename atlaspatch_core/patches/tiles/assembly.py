@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.patches.regions import averaged
-from atlaspatch_core.patches.tiles.overlaps import Part, parts_of
+from atlaspatch_core.patches.tiles.overlaps import Part, tile_overlaps
 from atlaspatch_core.patches.tiles.plan import TilePlan
 from atlaspatch_core.slides.tiles.codecs import Decode
 from atlaspatch_core.slides.tiles.layout import TiledLevel
@@ -74,7 +74,7 @@ class Assembly:
     def fill(self, start: int, stop: int, places: Places) -> None:
         """Decode the tiles start … stop - 1 of the plan, each once, and write what patches need of them."""
         pixels = self._tile()
-        for tile, parts in parts_of(self._level, self._plan, start, stop, self._size):
+        for tile, parts in tile_overlaps(self._level, self._plan, start, stop, self._size):
             if self._tile_sized and len(parts) == 1 and parts[0][1:5] == self._all:
                 decoded = self._decode_into(tile, places[parts[0][0]])
             elif decoded := self._decode_into(tile, pixels):

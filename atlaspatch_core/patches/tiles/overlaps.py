@@ -13,7 +13,9 @@ Part = list[int]
 the scale of the level; top, bottom, left, right in the tile. A plain list, because there are millions."""
 
 
-def parts_of(level: TiledLevel, plan: TilePlan, start: int, stop: int, size: int) -> Iterator[tuple[int, list[Part]]]:
+def tile_overlaps(
+    level: TiledLevel, plan: TilePlan, start: int, stop: int, size: int
+) -> Iterator[tuple[int, list[Part]]]:
     """Yield the numbers of the tiles at the places start … stop - 1 of a plan, each with its parts.
 
     Patches are squares of ``size`` px of the level.

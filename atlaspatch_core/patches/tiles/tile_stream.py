@@ -8,7 +8,7 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from atlaspatch_core.patches.batch_buffer import PIECE_BYTES, Piece, Reading
+from atlaspatch_core.patches.batch_buffer import PIECE_BYTES, ReadPlan, ReadTask
 from atlaspatch_core.patches.grid import PatchGrid
 from atlaspatch_core.patches.regions import read_patch
 from atlaspatch_core.patches.tiles.assembly import Assembly
@@ -62,11 +62,11 @@ class TileStream:
         """Rows of the grid that must be read as regions."""
         return self._plan.others
 
-    def reading(self, batch_size: int) -> Reading:
+    def reading(self, batch_size: int) -> ReadPlan:
         """Return the pieces that decode every tile once; to be read once."""
-        return Reading(self._plan.rows, self._pieces(batch_size))
+        return ReadPlan(self._plan.rows, self._pieces(batch_size))
 
-    def _pieces(self, batch_size: int) -> Iterator[Piece]:
+    def _pieces(self, batch_size: int) -> Iterator[ReadTask]:
         plan, count = self._plan, len(self._plan.tiles)
         tiles = max(1, PIECE_BYTES // self._tile_bytes)
         for start in range(0, count, tiles):
@@ -75,7 +75,7 @@ class TileStream:
             whole = int(np.searchsorted(plan.last, stop))
             ends = -(-whole // batch_size) if stop == count else whole // batch_size
             fill = partial(self._assembly.fill, start, stop)
-            yield Piece(fill, furthest // batch_size + 1, ends, (stop - start) * self._tile_bytes)
+            yield ReadTask(fill, furthest // batch_size + 1, ends, (stop - start) * self._tile_bytes)
 
     def _read(self, patch: int, out: NDArray[np.uint8]) -> None:
         """Write one patch to ``out`` through the slide's reader, which shows or says what is wrong with a tile."""

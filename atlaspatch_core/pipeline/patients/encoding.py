@@ -19,22 +19,22 @@ from atlaspatch_core.pipeline.loaded_models import Models
 from atlaspatch_core.pipeline.patients.files import SlideFile, case_path, inputs_of, keep_case, read_case, remove_case
 from atlaspatch_core.pipeline.patients.manifest import Case, Manifest
 from atlaspatch_core.pipeline.processing import process
-from atlaspatch_core.pipeline.steps.embedding import measures
+from atlaspatch_core.pipeline.steps.embedding import embedding_numbers
 from atlaspatch_core.pipeline.steps.provenance import provenance
 from atlaspatch_core.storage.atomic import sweep
 from atlaspatch_core.storage.store import Store
-from atlaspatch_core.validity.outcome import Outcome, Status, Step
-from atlaspatch_core.validity.recipe import Recipe, Stage
+from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
+from atlaspatch_core.validity.recipe import OutputSpec, Recipe
 
 NO_PATCHES = "no slide of the case has a patch, so there is nothing to embed"
 FORCED = "forced"
 
 
 @dataclass(slots=True)
-class Slides:
+class CaseSlides:
     """What became of the slides of a run."""
 
-    fingerprints: dict[tuple[str, Step], str] = field(default_factory=dict)
+    fingerprints: dict[tuple[str, OutputKey], str] = field(default_factory=dict)
     """Stem and step to the fingerprint of features that are valid now."""
     reasons: dict[str, str] = field(default_factory=dict)
     """Stem to what went wrong first."""
@@ -52,7 +52,7 @@ def encode_cases(
     recipe: Recipe,
     *,
     cases: Sequence[Case] | None = None,
-    stages: Sequence[Stage] | None = None,
+    stages: Sequence[OutputSpec] | None = None,
     force: bool = False,
     on_patches: Callable[[str, int, int], None] | None = None,
 ) -> Generator[Outcome]:
@@ -64,7 +64,7 @@ def encode_cases(
     """
     cases = manifest.cases if cases is None else cases
     stages = recipe.cases if stages is None else stages
-    slides = Slides()
+    slides = CaseSlides()
     steps = slide_steps(recipe, stages)
     for outcome in process(manifest.sources(cases), recipe, steps=steps, force=force, on_patches=on_patches):
         slides.note(outcome)
@@ -76,7 +76,7 @@ def encode_cases(
             yield Encoding(manifest, recipe, slides, models, case, stage).outcome(force=force)
 
 
-def slide_steps(recipe: Recipe, stages: Sequence[Stage]) -> list[Step]:
+def slide_steps(recipe: Recipe, stages: Sequence[OutputSpec]) -> list[OutputKey]:
     """Return the steps of a slide that these stages are computed from, upstream first."""
     wanted = {step for stage in stages for step in stage.upstream}
     for stage in reversed(recipe.stages):
@@ -85,7 +85,7 @@ def slide_steps(recipe: Recipe, stages: Sequence[Stage]) -> list[Step]:
     return [stage.step for stage in recipe.stages if stage.step in wanted]
 
 
-def _sweep(recipe: Recipe, stages: Sequence[Stage]) -> None:
+def _sweep(recipe: Recipe, stages: Sequence[OutputSpec]) -> None:
     """Remove what killed processes left half-written."""
     for stage in stages:
         folder = _home(recipe, stage) / "patient_features" / str(stage.step.encoder)
@@ -93,7 +93,7 @@ def _sweep(recipe: Recipe, stages: Sequence[Stage]) -> None:
             sweep(folder, [folder])
 
 
-def _home(recipe: Recipe, stage: Stage) -> Path:
+def _home(recipe: Recipe, stage: OutputSpec) -> Path:
     return recipe.project.output / stage.step.geometry
 
 
@@ -103,10 +103,10 @@ class Encoding:
 
     manifest: Manifest
     recipe: Recipe
-    slides: Slides
+    slides: CaseSlides
     models: Models
     case: Case
-    stage: Stage
+    stage: OutputSpec
 
     def outcome(self, *, force: bool) -> Outcome:
         """Make sure of the embedding, and return what became of it."""
@@ -125,7 +125,7 @@ class Encoding:
         why = FORCED if force else why_stale(stored[0] if stored else None, expected)
         if stored and not why:
             patches = sum(file.patches() for file in self._files())
-            return self._made(Status.REUSED, expected, since, "", measures(stored[1], patches))
+            return self._made(Status.REUSED, expected, since, "", embedding_numbers(stored[1], patches))
         files = [file for file in self._files() if file.patches()]
         if not files:
             remove_case(self._path())
@@ -133,7 +133,7 @@ class Encoding:
         vector = self._encode(files)
         keep_case(self._path(), vector, expected, self._attributes())
         patches = sum(file.patches() for file in files)
-        return self._made(Status.COMPUTED, expected, since, why, measures(vector, patches))
+        return self._made(Status.COMPUTED, expected, since, why, embedding_numbers(vector, patches))
 
     def _stored(self, force: bool) -> tuple[Identity, NDArray[np.float32]] | None:
         """Return what lies there; a file that cannot be read is replaced where that is forced."""
@@ -165,10 +165,10 @@ class Encoding:
         return theirs | {"case_id": self.case.case_id, "license": encoder.license} | provenance()
 
     @property
-    def _features(self) -> Step:
+    def _features(self) -> OutputKey:
         return self.stage.upstream[-1]
 
-    def _key(self, stem: str) -> tuple[str, Step]:
+    def _key(self, stem: str) -> tuple[str, OutputKey]:
         return stem, self._features
 
     def _inputs(self) -> dict[str, str]:

@@ -45,7 +45,7 @@ class Manifest:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ManifestRow:
     """One line of the table."""
 
     line: int
@@ -105,7 +105,7 @@ def _lines(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
         yield table.line_num, {name: (values[name] or "").strip() for name in table.fieldnames}
 
 
-def _row(path: Path, line: int, values: Mapping[str, str]) -> Row:
+def _row(path: Path, line: int, values: Mapping[str, str]) -> ManifestRow:
     case_id, slide, mpp = values["case_id"], values["slide_path"], values.get("mpp", "")
     if not case_id:
         raise _error(path, line, "case_id is empty", "give every slide its case")
@@ -113,7 +113,7 @@ def _row(path: Path, line: int, values: Mapping[str, str]) -> Row:
         raise _error(path, line, f"case_id {case_id!r} cannot name a file", "use letters, digits, - and _")
     if not slide:
         raise _error(path, line, f"slide_path of case {case_id} is empty", "give the path of a slide")
-    return Row(line, case_id, _file(path, line, slide), _mpp(path, line, mpp))
+    return ManifestRow(line, case_id, _file(path, line, slide), _mpp(path, line, mpp))
 
 
 def _file(path: Path, line: int, slide: str) -> Path:
@@ -132,10 +132,10 @@ def _mpp(path: Path, line: int, mpp: str) -> float | None:
     return value
 
 
-def _slides(path: Path, rows: Sequence[Row]) -> dict[str, SlideSource]:
+def _slides(path: Path, rows: Sequence[ManifestRow]) -> dict[str, SlideSource]:
     """Return stem to slide; a slide that is named often has the mpp of whichever line states one."""
-    first: dict[str, Row] = {}
-    stated: dict[str, Row] = {}
+    first: dict[str, ManifestRow] = {}
+    stated: dict[str, ManifestRow] = {}
     for row in rows:
         stem = stem_of(row.slide)
         known = first.setdefault(stem, row)
@@ -148,7 +148,7 @@ def _slides(path: Path, rows: Sequence[Row]) -> dict[str, SlideSource]:
     return {stem: _source(stem, row.slide, stated.get(stem)) for stem, row in first.items()}
 
 
-def _source(stem: str, slide: Path, stated: Row | None) -> SlideSource:
+def _source(stem: str, slide: Path, stated: ManifestRow | None) -> SlideSource:
     return SlideSource(stem, slide) if stated is None else SlideSource(stem, slide, stated.mpp, MPP_SOURCE)
 
 

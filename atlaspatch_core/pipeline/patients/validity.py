@@ -10,11 +10,11 @@ from atlaspatch_core.fingerprint import Identity, why_stale
 from atlaspatch_core.pipeline.patients.files import case_path, inputs_of, read_case
 from atlaspatch_core.pipeline.patients.manifest import Case, Manifest
 from atlaspatch_core.storage.file_index import FileIndex, list_files
-from atlaspatch_core.storage.slide_index import INDEX_FOLDER, read_known
+from atlaspatch_core.storage.slide_index import INDEX_FOLDER, read_slide_index
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.expected import Expectations, with_upstream
-from atlaspatch_core.validity.outcome import Step
-from atlaspatch_core.validity.recipe import Recipe, Stage
+from atlaspatch_core.validity.outcome import OutputKey
+from atlaspatch_core.validity.recipe import OutputSpec, Recipe
 from atlaspatch_core.validity.states import MOST_READ, State, Stored, Validity
 
 VERSION = 1
@@ -33,25 +33,25 @@ class CaseState:
 
 
 @dataclass(slots=True)
-class CaseJudge:
+class CaseStalenessChecker:
     """Compares what is stored of cases with what is expected."""
 
     recipe: Recipe
     manifest: Manifest
     stored: Stored
     """Step to case_id to fingerprint, and to the reason why the last attempt failed."""
-    slides: Mapping[tuple[str, Step], Validity]
+    slides: Mapping[tuple[str, OutputKey], Validity]
     """States of the outputs of slides, of those slides whose states are known."""
     empty: Mapping[str, Iterable[str]] = field(default_factory=dict)
     """Geometry to slides that have no patches; a case of such slides alone has no embedding to make."""
-    _features: dict[tuple[str, Step], str | None] = field(default_factory=dict)
-    _read: dict[Step, int] = field(default_factory=dict)
+    _features: dict[tuple[str, OutputKey], str | None] = field(default_factory=dict)
+    _read: dict[OutputKey, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Work out the features that slides are to have."""
         steps = {step for stage in self.recipe.cases for step in stage.upstream}
         store, stated = Store(self.recipe.project.output), {it.stem: it.mpp for it in self.manifest.slides.values()}
-        expectations, known = Expectations(self.recipe, store, stated, steps), read_known(store)
+        expectations, known = Expectations(self.recipe, store, stated, steps), read_slide_index(store)
         for stem in self.manifest.slides:
             if stem in known.slides:
                 wanted = expectations.of(stem, known.slides[stem], known.polygons.get(stem))
@@ -63,7 +63,7 @@ class CaseJudge:
             for stage in self.recipe.cases:
                 yield self._state(case, stage)
 
-    def _state(self, case: Case, stage: Stage) -> CaseState:
+    def _state(self, case: Case, stage: OutputSpec) -> CaseState:
         features, step = stage.upstream[-1], stage.step
         prints = {stem: self._features.get((stem, features)) for stem in case.stems}
         waits = any(it.state is not State.FRESH for stem in case.stems for it in self._upstream(stem, features))
@@ -75,7 +75,7 @@ class CaseJudge:
         state, why = self._verdict(case, stage, expected)
         return CaseState(Validity(case.case_id, step, state, why), expected and expected.fingerprint, waits)
 
-    def _verdict(self, case: Case, stage: Stage, expected: Identity | None) -> tuple[State, str]:
+    def _verdict(self, case: Case, stage: OutputSpec, expected: Identity | None) -> tuple[State, str]:
         stored = self._fingerprint(case, stage, expected)
         features = stage.upstream[-1]
         upstream = [it for stem in case.stems for it in self._upstream(stem, features)]
@@ -93,17 +93,17 @@ class CaseJudge:
             return State.FRESH, ""
         return State.STALE, self._why(case, stage, stored, expected)
 
-    def _upstream(self, stem: str, features: Step) -> Iterator[Validity]:
+    def _upstream(self, stem: str, features: OutputKey) -> Iterator[Validity]:
         """Yield the states of a slide's features and of all that they come from, as far as they are known."""
         steps = (stage.step for stage in with_upstream(self.recipe, [features]))
         yield from (self.slides[stem, step] for step in steps if (stem, step) in self.slides)
 
-    def _fingerprint(self, case: Case, stage: Stage, expected: Identity | None) -> str | None:
+    def _fingerprint(self, case: Case, stage: OutputSpec, expected: Identity | None) -> str | None:
         if expected and set(case.stems) <= set(self.empty.get(stage.step.geometry, ())):
             return expected.fingerprint
         return self.stored.fingerprints.get(stage.step, {}).get(case.case_id)
 
-    def _why(self, case: Case, stage: Stage, stored: str, expected: Identity) -> str:
+    def _why(self, case: Case, stage: OutputSpec, stored: str, expected: Identity) -> str:
         """Return which field differs, of the first ones by their files; else both fingerprints."""
         told = f"fingerprint {stored} → {expected.fingerprint}"
         self._read[stage.step] = self._read.get(stage.step, 0) + 1
@@ -113,7 +113,7 @@ class CaseJudge:
         return why_stale(identity, expected) if identity and identity.fingerprint == stored else told
 
 
-def stored_identity(recipe: Recipe, stage: Stage, case_id: str) -> Identity | None:
+def stored_identity(recipe: Recipe, stage: OutputSpec, case_id: str) -> Identity | None:
     """Return what decided the embedding that lies there; None where there is none that can be read."""
     try:
         kept = read_case(path_of(recipe, stage, case_id))
@@ -122,7 +122,7 @@ def stored_identity(recipe: Recipe, stage: Stage, case_id: str) -> Identity | No
     return kept[0] if kept else None
 
 
-def changed_itself(recipe: Recipe, stage: Stage, case_id: str) -> bool:
+def changed_itself(recipe: Recipe, stage: OutputSpec, case_id: str) -> bool:
     """Tell whether a stored embedding was made by another patient encoder, rather than from other slides."""
     stored = stored_identity(recipe, stage, case_id)
     asked = stage.identity({})
@@ -134,12 +134,12 @@ def cases_in_files(recipe: Recipe) -> Stored:
     return Stored({stage.step: _of_stage(recipe, stage) for stage in recipe.cases})
 
 
-def path_of(recipe: Recipe, stage: Stage, case_id: str) -> Path:
+def path_of(recipe: Recipe, stage: OutputSpec, case_id: str) -> Path:
     """Return where the embedding of a case lies."""
     return case_path(recipe.project.output / stage.step.geometry, str(stage.step.encoder), case_id)
 
 
-def _of_stage(recipe: Recipe, stage: Stage) -> dict[str, str]:
+def _of_stage(recipe: Recipe, stage: OutputSpec) -> dict[str, str]:
     name = str(stage.step).replace("/", "_")
     index = FileIndex(recipe.project.output / INDEX_FOLDER / f"{name}.json", _print_of, VERSION)
     files = list_files(path_of(recipe, stage, "any").parent, ".h5")

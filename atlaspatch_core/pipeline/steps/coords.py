@@ -16,11 +16,11 @@ from atlaspatch_core.pipeline.pictures import show_grid
 from atlaspatch_core.pipeline.slide_work import SlideWork
 from atlaspatch_core.pipeline.steps.provenance import provenance
 from atlaspatch_core.slides.slide import SlideInfo
-from atlaspatch_core.storage.hdf5 import COORDS, PASSPORTS, TISSUE_FRACTION, Kept
+from atlaspatch_core.storage.hdf5 import COORDS, PASSPORTS, TISSUE_FRACTION, StoredResult
 from atlaspatch_core.storage.hdf5_changes import Dataset, passports, write_new
 from atlaspatch_core.validity.identities import coords_facts, sampling_of
 from atlaspatch_core.validity.outcome import Outcome, Status
-from atlaspatch_core.validity.recipe import EMPTY, Stage
+from atlaspatch_core.validity.recipe import EMPTY, OutputSpec
 
 PASSPORT_FORMAT = "{stem}__x{X}_y{Y}_rw{RW}_rh{RH}_lv{LV}_mag{MAG}_tmag{TMAG}_total{N}"
 PASSPORT_VERSION = 2
@@ -28,7 +28,7 @@ SUPPLIED = "supplied"
 """The rule of coords that no rule of ours laid."""
 
 
-def lay(work: SlideWork, stage: Stage) -> Outcome:
+def place_patches(work: SlideWork, stage: OutputSpec) -> Outcome:
     """Make sure of a slide's patch coordinates for one geometry."""
     since = perf_counter()
     geometry = stage.geometry
@@ -70,7 +70,7 @@ def _facts(work: SlideWork, geometry: Geometry, supplied: SuppliedCoords | None)
     return coords_facts(work.known(), choose_sampling(work.known(), geometry.spec))
 
 
-def _as_they_lie(work: SlideWork, stage: Stage, kept: Mapping[str, Kept]) -> Identity | None:
+def _as_they_lie(work: SlideWork, stage: OutputSpec, kept: Mapping[str, StoredResult]) -> Identity | None:
     """Return what decided stored coords that are settled; None where the recipe decides.
 
     Raises OutOfDate when the slide or its mask changed after they were laid, or their patches have another size.
@@ -154,7 +154,7 @@ def file_attributes(info: SlideInfo, geometry: Geometry, grid: PatchGrid) -> dic
     return theirs | known | ours | words | {"min_tissue": geometry.min_tissue, "atlaspatch_version": __version__}
 
 
-def _numbers(kept: dict[str, Kept], sampling: Sampling, info: SlideInfo) -> dict[str, int | float]:
+def _numbers(kept: dict[str, StoredResult], sampling: Sampling, info: SlideInfo) -> dict[str, int | float]:
     patches = kept[COORDS].shape[0]
     covered = patches * sampling.step_size_level0**2 / (info.width * info.height)
     sizes = {"patch_size_level0": sampling.patch_size_level0, "level": sampling.level, "patch_mpp": sampling.mpp}

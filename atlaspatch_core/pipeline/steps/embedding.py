@@ -14,12 +14,12 @@ from atlaspatch_core.pipeline.steps.provenance import provenance
 from atlaspatch_core.storage.hdf5 import COORDS, read_array
 from atlaspatch_core.storage.hdf5_changes import Dataset
 from atlaspatch_core.validity.outcome import Outcome, Status
-from atlaspatch_core.validity.recipe import Stage
+from atlaspatch_core.validity.recipe import OutputSpec
 
 NO_PATCHES = "the slide has no patches, so there is nothing to embed"
 
 
-def embed(work: SlideWork, stage: Stage) -> Outcome:
+def embed_slide(work: SlideWork, stage: OutputSpec) -> Outcome:
     """Make sure of one slide embedding; a slide without patches has none, and the outcome says so."""
     since = perf_counter()
     geometry = stage.geometry
@@ -31,21 +31,21 @@ def embed(work: SlideWork, stage: Stage) -> Outcome:
     expected, why = work.verdict(stage, stored)
     path = work.store.h5(work.stem, geometry.name)
     if not why and stored:
-        numbers = measures(read_array(path, stage.dataset), kept[COORDS].shape[0])
+        numbers = embedding_numbers(read_array(path, stage.dataset), kept[COORDS].shape[0])
         return work.outcome(stage, Status.REUSED, expected.fingerprint, since, numbers=numbers, path=path)
     vector = _encode(work, stage, geometry)
     dataset = Dataset(stage.dataset, vector, expected, _attributes(work, stage, geometry))
     work.store.keep_results(work.stem, geometry.name, work.coords[geometry.name], [dataset])
-    numbers = measures(vector, kept[COORDS].shape[0])
+    numbers = embedding_numbers(vector, kept[COORDS].shape[0])
     return work.outcome(stage, Status.COMPUTED, expected.fingerprint, since, why=why, numbers=numbers, path=path)
 
 
-def measures(vector: NDArray[np.float32], patches: int) -> dict[str, int | float]:
+def embedding_numbers(vector: NDArray[np.float32], patches: int) -> dict[str, int | float]:
     """Return what is told of an embedding (dim,), be it computed now or earlier."""
     return {"dim": len(vector), "patches": patches, "norm": float(np.linalg.norm(vector))}
 
 
-def _encode(work: SlideWork, stage: Stage, geometry: Geometry) -> NDArray[np.float32]:
+def _encode(work: SlideWork, stage: OutputSpec, geometry: Geometry) -> NDArray[np.float32]:
     features_step = stage.upstream[-1]
     values = work.features.get(features_step)
     if values is None:
@@ -54,7 +54,7 @@ def _encode(work: SlideWork, stage: Stage, geometry: Geometry) -> NDArray[np.flo
     return encode_slide(work.run.model(stage), values, grid.coords.astype(np.int64), grid.sampling.patch_size_level0)
 
 
-def _attributes(work: SlideWork, stage: Stage, geometry: Geometry) -> dict[str, Any]:
+def _attributes(work: SlideWork, stage: OutputSpec, geometry: Geometry) -> dict[str, Any]:
     encoder = stage.encoder
     assert isinstance(encoder, SlideEncoder)
     grid = work.grid(geometry)

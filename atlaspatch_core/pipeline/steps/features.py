@@ -18,14 +18,14 @@ from atlaspatch_core.pipeline.steps.provenance import provenance
 from atlaspatch_core.storage.hdf5 import COORDS
 from atlaspatch_core.storage.hdf5_changes import Dataset
 from atlaspatch_core.validity.outcome import Outcome, Status
-from atlaspatch_core.validity.recipe import Stage
+from atlaspatch_core.validity.recipe import OutputSpec
 
 
 @dataclass(frozen=True, slots=True)
-class Todo:
+class PlannedFeatures:
     """Features to compute by one encoder."""
 
-    stage: Stage
+    stage: OutputSpec
     identity: Identity
     model: LoadedPatchEncoder
     why: str
@@ -37,7 +37,7 @@ class FeatureJob:
 
     work: SlideWork
     geometry: Geometry
-    todo: tuple[Todo, ...]
+    todo: tuple[PlannedFeatures, ...]
     total: int
     """Patches in all."""
     since: float
@@ -69,7 +69,7 @@ class FeatureJob:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pixels:
+class FeatureBatch:
     """Some patches of a job."""
 
     job: FeatureJob
@@ -80,17 +80,17 @@ class Pixels:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class JobEnd:
     """All patches of a job were read, or could not be."""
 
     job: FeatureJob
 
 
-def plan(work: SlideWork, stages: Sequence[Stage]) -> tuple[list[Outcome], FeatureJob | None]:
+def plan_features(work: SlideWork, stages: Sequence[OutputSpec]) -> tuple[list[Outcome], FeatureJob | None]:
     """Return what is settled already, and the job that is left; an encoder that cannot be loaded stops no other."""
     since = perf_counter()
     found = [attempt(work, stage, lambda stage=stage: _reuse_or_plan(work, stage)) for stage in stages]
-    todo = tuple(item for item in found if isinstance(item, Todo))
+    todo = tuple(item for item in found if isinstance(item, PlannedFeatures))
     outcomes = [item for item in found if isinstance(item, Outcome)]
     if not todo:
         return outcomes, None
@@ -99,16 +99,16 @@ def plan(work: SlideWork, stages: Sequence[Stage]) -> tuple[list[Outcome], Featu
     return outcomes, FeatureJob(work, geometry, todo, rows, since)
 
 
-def read(job: FeatureJob) -> Generator[Pixels | Ended]:
+def read_job(job: FeatureJob) -> Generator[FeatureBatch | JobEnd]:
     """Yield every patch of a job once, and at last that it ended; pixels that cannot be read fail this job alone."""
     with closing(_stream(job)) as stream:
-        while isinstance(pixels := attempt(job.work, job.todo[0].stage, lambda: next(stream, None)), Pixels):
+        while isinstance(pixels := attempt(job.work, job.todo[0].stage, lambda: next(stream, None)), FeatureBatch):
             yield pixels
     job.failed = pixels
-    yield Ended(job)
+    yield JobEnd(job)
 
 
-def _stream(job: FeatureJob) -> Generator[Pixels]:
+def _stream(job: FeatureJob) -> Generator[FeatureBatch]:
     runtime = job.work.run.recipe.project.runtime
     size, readers, downscale = runtime.feature_batch_size, runtime.readers, job.geometry.downscale
     grid = job.work.grid(job.geometry)
@@ -117,10 +117,10 @@ def _stream(job: FeatureJob) -> Generator[Pixels]:
     with open_stream(job.work.slide(), grid, batch_size=size, workers=readers, downscale=downscale) as stream:
         job.path = stream.path
         for batch in stream:
-            yield Pixels(job, batch.rows, batch.patches)
+            yield FeatureBatch(job, batch.rows, batch.patches)
 
 
-def finish(job: FeatureJob) -> list[Outcome]:
+def finish_job(job: FeatureJob) -> list[Outcome]:
     """Keep the features of a job, and return what became of it."""
     failed = job.failed or attempt(job.work, job.todo[0].stage, lambda: _keep(job))
     if failed:
@@ -130,7 +130,7 @@ def finish(job: FeatureJob) -> list[Outcome]:
     return [_computed(job, item) for item in job.todo]
 
 
-def _reuse_or_plan(work: SlideWork, stage: Stage) -> Outcome | Todo:
+def _reuse_or_plan(work: SlideWork, stage: OutputSpec) -> Outcome | PlannedFeatures:
     since = perf_counter()
     kept = work.kept[_geometry(stage).name]
     stored = kept.get(stage.dataset)
@@ -138,7 +138,7 @@ def _reuse_or_plan(work: SlideWork, stage: Stage) -> Outcome | Todo:
     whole = stored is not None and stored.shape[0] == rows
     expected, why = work.verdict(stage, stored if whole else None)
     if why or stored is None:
-        return Todo(stage, expected, work.run.model(stage), why)
+        return PlannedFeatures(stage, expected, work.run.model(stage), why)
     numbers = {"patches": rows, "dim": stored.shape[1]}
     path = work.store.h5(work.stem, _geometry(stage).name)
     return work.outcome(stage, Status.REUSED, expected.fingerprint, since, numbers=numbers, path=path)
@@ -150,7 +150,7 @@ def _keep(job: FeatureJob) -> None:
     work.store.keep_results(work.stem, geometry, work.coords[geometry], datasets)
 
 
-def _computed(job: FeatureJob, item: Todo) -> Outcome:
+def _computed(job: FeatureJob, item: PlannedFeatures) -> Outcome:
     rate = job.total / max(perf_counter() - job.since, 1e-9)
     numbers = {"patches": job.total, "dim": item.model.dim} | ({"patches_per_second": rate} if job.total else {})
     return job.work.outcome(
@@ -165,7 +165,7 @@ def _computed(job: FeatureJob, item: Todo) -> Outcome:
     )
 
 
-def _dataset(item: Todo, values: NDArray[np.float32], read_by: str) -> Dataset:
+def _dataset(item: PlannedFeatures, values: NDArray[np.float32], read_by: str) -> Dataset:
     encoder = item.model.encoder
     attributes: dict[str, Any] = {
         "name": encoder.name,
@@ -178,6 +178,6 @@ def _dataset(item: Todo, values: NDArray[np.float32], read_by: str) -> Dataset:
     return Dataset(item.stage.dataset, values, item.identity, attributes | provenance())
 
 
-def _geometry(stage: Stage) -> Geometry:
+def _geometry(stage: OutputSpec) -> Geometry:
     assert stage.geometry is not None
     return stage.geometry

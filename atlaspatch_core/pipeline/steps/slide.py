@@ -11,10 +11,10 @@ from atlaspatch_core.slides.slide import SlideInfo
 from atlaspatch_core.storage.records import SlideRecord
 from atlaspatch_core.validity.identities import slide_facts
 from atlaspatch_core.validity.outcome import Outcome, Status
-from atlaspatch_core.validity.recipe import Stage
+from atlaspatch_core.validity.recipe import OutputSpec
 
 
-def look(work: SlideWork, stage: Stage) -> Outcome:
+def identify_slide(work: SlideWork, stage: OutputSpec) -> Outcome:
     """Identify a slide by its content and scale; one whose files lie untouched is not opened again.
 
     This step is cheap and always taken, asked for or not.
@@ -53,14 +53,14 @@ def _asked(work: SlideWork) -> tuple[float | None, bool, str | None, tuple[str, 
     return work.source.mpp, slides.full_hash, slides.reader, slides.mpp_keys
 
 
-def _identify(work: SlideWork, stage: Stage, signature: str) -> SlideRecord:
+def _identify(work: SlideWork, stage: OutputSpec, signature: str) -> SlideRecord:
     info = replace(work.slide().info, path=work.source.path.absolute())
     full_hash = work.run.recipe.project.slides.full_hash
     content = content_fingerprint(work.source.readable, full_hash=full_hash)
     return SlideRecord(info, work.identity(stage, slide_facts(content, info)), signature, *_asked(work))
 
 
-def _outcome(work: SlideWork, stage: Stage, record: SlideRecord, since: float, why: str) -> Outcome:
+def _outcome(work: SlideWork, stage: OutputSpec, record: SlideRecord, since: float, why: str) -> Outcome:
     return work.outcome(
         stage,
         Status.COMPUTED if why else Status.REUSED,

@@ -12,19 +12,19 @@ from atlaspatch_core.pipeline.slide_work import SlideWork
 from atlaspatch_core.slides.content_hash import file_signature
 from atlaspatch_core.storage.records import MaskRecord
 from atlaspatch_core.tissue.contours import explode, geojson_bytes, polygons_fingerprint
-from atlaspatch_core.tissue.quality import Finding, failed, judge, warnings
+from atlaspatch_core.tissue.quality import QualityFinding, failed, judge_quality, warnings
 from atlaspatch_core.tissue.quality_survey import OF_SLIDE, survey
 from atlaspatch_core.tissue.segmenters import polygon_numbers, segment_tissue
 from atlaspatch_core.tissue.supplied_masks import find_mask, is_image, read_mask
 from atlaspatch_core.validity.identities import identity_of, supplied_spec
 from atlaspatch_core.validity.outcome import Outcome, Status
-from atlaspatch_core.validity.recipe import SLIDE, Stage
+from atlaspatch_core.validity.recipe import SLIDE, OutputSpec
 
 EDITED = "edited by a person"
 TAKEN_AWAY = "the supplied mask was taken away"
 
 
-def segment(work: SlideWork, stage: Stage) -> Outcome:
+def ensure_tissue_mask(work: SlideWork, stage: OutputSpec) -> Outcome:
     """Make sure of a slide's tissue polygons.
 
     The polygons as they lie in the GeoJSON are the output: changed by hand they stay, and all that follows from them
@@ -65,7 +65,7 @@ def _edited_numbers(work: SlideWork, record: MaskRecord | None) -> dict[str, flo
     return polygon_numbers(tuple(explode(united)), work.known()) | seen
 
 
-def _find(work: SlideWork, stage: Stage, stored: MaskRecord | None) -> tuple[MaskRecord, str]:
+def _find(work: SlideWork, stage: OutputSpec, stored: MaskRecord | None) -> tuple[MaskRecord, str]:
     """Return the segmenter's mask, and why it was made: empty where the stored one is valid."""
     why = work.reason(stage, stored.identity if stored else None, work.identity(stage))
     if not why and stored:
@@ -77,7 +77,7 @@ def _find(work: SlideWork, stage: Stage, stored: MaskRecord | None) -> tuple[Mas
     return record, TAKEN_AWAY if stored and stored.supplied else why
 
 
-def _supply(work: SlideWork, stage: Stage, stored: MaskRecord | None, source: Path) -> tuple[MaskRecord, str]:
+def _supply(work: SlideWork, stage: OutputSpec, stored: MaskRecord | None, source: Path) -> tuple[MaskRecord, str]:
     """Return the mask that a person supplied, and why it was taken over: empty where the stored one is the same.
 
     What lies in ``source`` is told by its polygons; an untouched file is not read again.
@@ -95,7 +95,7 @@ def _supply(work: SlideWork, stage: Stage, stored: MaskRecord | None, source: Pa
     return record, f"{source.name} was supplied" if why and stored and not stored.supplied else why
 
 
-def _supplied_identity(work: SlideWork, stage: Stage, source: Path, polygons: str) -> Identity:
+def _supplied_identity(work: SlideWork, stage: OutputSpec, source: Path, polygons: str) -> Identity:
     """Return what decides a supplied mask: its polygons, and how closely an image is outlined."""
     simplify_um = work.run.recipe.project.tissue.simplify_um if is_image(source) else None
     return identity_of(stage, work.fingerprints, spec=supplied_spec(polygons, simplify_um))
@@ -118,7 +118,7 @@ def _keep(
 
 def _outcome(
     work: SlideWork,
-    stage: Stage,
+    stage: OutputSpec,
     since: float,
     fingerprint: str,
     numbers: Mapping[str, int | float],
@@ -127,7 +127,7 @@ def _outcome(
     maker: str,
 ) -> Outcome:
     """Return what became of the mask; it fails where the project blocks slides with such findings."""
-    findings = judge(numbers, work.run.recipe.project.quality)
+    findings = judge_quality(numbers, work.run.recipe.project.quality)
     blocked = _blocked(work, findings)
     return work.outcome(
         stage,
@@ -143,7 +143,7 @@ def _outcome(
     )
 
 
-def _blocked(work: SlideWork, findings: tuple[Finding, ...]) -> str:
+def _blocked(work: SlideWork, findings: tuple[QualityFinding, ...]) -> str:
     """Return why the slide is not worked on, or an empty text."""
     block = work.run.recipe.project.quality.block
     culprits = [finding for finding in failed(findings) if finding.name in block]

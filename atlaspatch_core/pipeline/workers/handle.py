@@ -8,34 +8,34 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
 from atlaspatch_core.discovery.find import SlideSource
-from atlaspatch_core.pipeline.workers.worker import Task
-from atlaspatch_core.validity.outcome import Outcome, Status, Step
+from atlaspatch_core.pipeline.workers.worker import WorkerTask
+from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 
 
 @dataclass(frozen=True, slots=True)
-class Open:
+class OpenSlide:
     """A slide, and the steps that nobody has told of."""
 
     source: SlideSource
-    steps: list[Step]
+    steps: list[OutputKey]
 
 
 @dataclass(slots=True, eq=False)
-class Hand:
+class WorkerHandle:
     """One worker, as its employer sees it."""
 
-    task: Task
+    task: WorkerTask
     process: SpawnProcess
     line: Connection
     reading: str = ""
     """Stem of the slide that it reads."""
-    open: dict[str, Open] = field(default_factory=dict)
+    open: dict[str, OpenSlide] = field(default_factory=dict)
     """Stem to a slide of which not all is told."""
     taken: int = 0
     alone: bool = False
     """Whether it has a suspect, and takes no other slide."""
 
-    def give(self, slide: Open | None) -> None:
+    def give(self, slide: OpenSlide | None) -> None:
         """Send a slide, or word that there is none; a worker that died meanwhile is noticed where it is heard."""
         if slide:
             self.reading, self.taken = slide.source.stem, self.taken + 1
@@ -54,7 +54,7 @@ class Hand:
         return True
 
 
-def died(stem: str, steps: Sequence[Step], device: str, how: str) -> Iterator[Outcome]:
+def worker_death(stem: str, steps: Sequence[OutputKey], device: str, how: str) -> Iterator[Outcome]:
     """Yield the failure of a slide that its worker died of: of its first open step; the others are skipped."""
     why = (
         f"{stem}: the worker on {device} died with {how} while it had this slide in hand; "

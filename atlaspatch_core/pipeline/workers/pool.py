@@ -18,8 +18,8 @@ from typing import Self
 
 from atlaspatch_core.discovery.find import SlideSource
 from atlaspatch_core.errors import AtlasPatchError, WorkerDied
-from atlaspatch_core.pipeline.workers.handle import Hand, Open, died, how_ended
-from atlaspatch_core.pipeline.workers.worker import Patches, Task, Wants, work
+from atlaspatch_core.pipeline.workers.handle import OpenSlide, WorkerHandle, how_ended, worker_death
+from atlaspatch_core.pipeline.workers.worker import NextSlideWanted, PatchProgress, WorkerTask, run_worker
 from atlaspatch_core.validity.outcome import Outcome
 
 SECONDS_TO_STOP = 30.0
@@ -27,7 +27,7 @@ SECONDS_TO_STOP = 30.0
 
 
 def process_on(
-    tasks: Sequence[Task],
+    tasks: Sequence[WorkerTask],
     sources: Iterable[SlideSource],
     *,
     release: Callable[[str], None] = lambda _: None,
@@ -39,25 +39,25 @@ def process_on(
     waits until what they are writing is whole. Raises what a worker could not begin for, and WorkerDied when one died
     before it took a slide.
     """
-    with Crew(tasks, sources, release, on_patches or (lambda *_: None)) as crew:
+    with WorkerPool(tasks, sources, release, on_patches or (lambda *_: None)) as crew:
         yield from crew.outcomes()
 
 
-class Crew:
+class WorkerPool:
     """Owns the processes."""
 
     def __init__(
         self,
-        tasks: Sequence[Task],
+        tasks: Sequence[WorkerTask],
         sources: Iterable[SlideSource],
         release: Callable[[str], None],
         on_patches: Callable[[str, int, int], None],
     ) -> None:
         self._tasks, self._release, self._on_patches = tasks, release, on_patches
         self._context = get_context("spawn")
-        self._hands: list[Hand] = []
-        self._waiting: list[Hand] = []
-        self._suspects: list[Open] = []
+        self._hands: list[WorkerHandle] = []
+        self._waiting: list[WorkerHandle] = []
+        self._suspects: list[OpenSlide] = []
         """Slides that a worker had in hand when it died, together with others."""
         self._feed, feeding = self._context.Pipe(duplex=False)
         self._no_more = False
@@ -90,13 +90,15 @@ class Crew:
                 else:
                     yield from self._hear(next(hand for hand in self._hands if hand.line is ready))
 
-    def _hire(self, task: Task) -> None:
+    def _hire(self, task: WorkerTask) -> None:
         ours, theirs = self._context.Pipe()
-        worker = self._context.Process(target=work, args=(task, theirs), name=f"worker {task.device}", daemon=True)
+        worker = self._context.Process(
+            target=run_worker, args=(task, theirs), name=f"worker {task.device}", daemon=True
+        )
         with _without_interrupts():
             worker.start()
         theirs.close()
-        self._hands.append(Hand(task, worker, ours))
+        self._hands.append(WorkerHandle(task, worker, ours))
 
     def _hand_out(self) -> None:
         """Give the next slide to the worker that waited longest."""
@@ -111,17 +113,17 @@ class Crew:
             if isinstance(source, BaseException):
                 raise source
             hand = self._waiting.pop(0)
-            hand.give(Open(source, list(hand.task.steps)))
+            hand.give(OpenSlide(source, list(hand.task.steps)))
 
-    def _hear(self, hand: Hand) -> Iterator[Outcome]:
+    def _hear(self, hand: WorkerHandle) -> Iterator[Outcome]:
         try:
             message = hand.line.recv()
         except (EOFError, OSError):
             yield from self._gone(hand)
             return
-        if isinstance(message, Wants):
+        if isinstance(message, NextSlideWanted):
             self._ready(hand)
-        elif isinstance(message, Patches):
+        elif isinstance(message, PatchProgress):
             self._on_patches(message.stem, message.done, message.total)
         elif isinstance(message, LogRecord):
             getLogger(message.name).handle(message)
@@ -130,7 +132,7 @@ class Crew:
         elif hand.note(message):
             yield message
 
-    def _ready(self, hand: Hand) -> None:
+    def _ready(self, hand: WorkerHandle) -> None:
         """Take back what a worker has read, and let it wait for the next slide."""
         self._take_back(hand)
         if self._suspects and not hand.taken:
@@ -141,12 +143,12 @@ class Crew:
         else:
             self._waiting.append(hand)
 
-    def _take_back(self, hand: Hand) -> None:
+    def _take_back(self, hand: WorkerHandle) -> None:
         if hand.reading:
             self._release(hand.reading)
             hand.reading = ""
 
-    def _gone(self, hand: Hand) -> Iterator[Outcome]:
+    def _gone(self, hand: WorkerHandle) -> Iterator[Outcome]:
         """Yield what becomes of the slides of a worker that ended; hire another where one is needed."""
         hand.process.join()
         hand.line.close()
@@ -158,15 +160,17 @@ class Crew:
         if self._suspects or (not self._no_more and (hand.alone or hand.process.exitcode != 0)):
             self._hire(hand.task)
 
-    def _mourned(self, hand: Hand, how: str) -> Iterator[Outcome]:
+    def _mourned(self, hand: WorkerHandle, how: str) -> Iterator[Outcome]:
         """Yield the failure of the slide that a worker died of; where it may be one of several, each is tried alone."""
         if not hand.taken:
             raise WorkerDied(f"the worker on {hand.task.device} ended with {how} before it took a slide; see above why")
         if len(hand.open) > 1:
-            self._suspects += [Open(replace(slide.source, local=None), slide.steps) for slide in hand.open.values()]
+            self._suspects += [
+                OpenSlide(replace(slide.source, local=None), slide.steps) for slide in hand.open.values()
+            ]
             return
         for stem, slide in hand.open.items():
-            yield from died(stem, slide.steps, hand.task.device, how)
+            yield from worker_death(stem, slide.steps, hand.task.device, how)
 
 
 def _feed(sources: Iterable[SlideSource], feeding: Connection) -> None:

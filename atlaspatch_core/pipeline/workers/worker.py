@@ -16,20 +16,20 @@ from typing import Any
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.find import SlideSource
 from atlaspatch_core.errors import AtlasPatchError
-from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.validity.outcome import OutputKey
 
 SECONDS_BETWEEN_PATCHES = 0.2
 """How often a worker tells how far the patches of a slide are."""
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class WorkerTask:
     """What a worker does with its slides."""
 
     project: Project
     """Its runtime says the device."""
-    steps: tuple[Step, ...]
-    settled: tuple[Step, ...] = ()
+    steps: tuple[OutputKey, ...]
+    settled: tuple[OutputKey, ...] = ()
     force: bool = False
     log_level: int = logging.WARNING
 
@@ -40,12 +40,12 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Wants:
+class NextSlideWanted:
     """A worker's word for: I read the slide before no more; give me the next."""
 
 
 @dataclass(frozen=True, slots=True)
-class Patches:
+class PatchProgress:
     """How far the encoding of a slide is."""
 
     stem: str
@@ -53,7 +53,7 @@ class Patches:
     total: int
 
 
-class Line:
+class WorkerPipe:
     """The connection to the employer; several threads speak."""
 
     def __init__(self, connection: Connection) -> None:
@@ -73,7 +73,7 @@ class Line:
         """Yield slides until there are no more, or nobody gives any."""
         with suppress(EOFError, OSError, SystemExit):
             while True:
-                self.say(Wants())
+                self.say(NextSlideWanted())
                 if (source := self._connection.recv()) is None:
                     break
                 yield source
@@ -82,7 +82,7 @@ class Line:
         """Tell how far a slide is, now and then."""
         if done == total or monotonic() - self._told >= SECONDS_BETWEEN_PATCHES:
             self._told = monotonic()
-            self.say(Patches(stem, done, total))
+            self.say(PatchProgress(stem, done, total))
 
 
 class Records(QueueHandler):
@@ -94,13 +94,13 @@ class Records(QueueHandler):
             self.queue.say(record)  # type: ignore[attr-defined]
 
 
-def work(task: Task, connection: Connection) -> None:
+def run_worker(task: WorkerTask, connection: Connection) -> None:
     """Be a worker: until there are no more slides, the employer has gone, or SIGTERM asks to stop."""
     from atlaspatch_core.pipeline.processing import process
     from atlaspatch_core.validity.recipe import make_recipe
 
     _obey()
-    line = Line(connection)
+    line = WorkerPipe(connection)
     _log_to(line, task.log_level)
     try:
         recipe = make_recipe(task.project)
@@ -131,7 +131,7 @@ def _end_with_employer() -> None:
         os._exit(1)
 
 
-def _log_to(line: Line, level: int) -> None:
+def _log_to(line: WorkerPipe, level: int) -> None:
     ours = logging.getLogger("atlaspatch_core")
     ours.addHandler(Records(line))  # type: ignore[arg-type]
     ours.setLevel(level)

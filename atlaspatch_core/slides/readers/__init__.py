@@ -6,7 +6,7 @@ from pathlib import Path
 from atlaspatch_core.errors import UnknownName, UnreadableSlide
 from atlaspatch_core.slides.dicom_files import SUFFIXES as DICOM_SUFFIXES
 from atlaspatch_core.slides.dicom_files import series_of
-from atlaspatch_core.slides.mpp import Mpp, Stated
+from atlaspatch_core.slides.mpp import Mpp, StatedMpp
 from atlaspatch_core.slides.readers.advice import BIOFORMATS, FOREIGN
 from atlaspatch_core.slides.readers.content import no_slide, what_is_wrong, without_its_folder
 from atlaspatch_core.slides.readers.cucim import CUCIM
@@ -45,7 +45,7 @@ def open_slide(
     Raises UnreadableSlide, UnknownScale, ImplausibleScale, MissingExtra when the reader's library is not installed, or
     UnknownName for a reader that does not exist.
     """
-    stated = Stated(None if mpp is None else Mpp(mpp, mpp_source or "stated"), tuple(mpp_keys))
+    stated = StatedMpp(None if mpp is None else Mpp(mpp, mpp_source or "stated"), tuple(mpp_keys))
     check_file(path)
     refusal = UnsupportedSlide(f"{stem_of(path)}: {path.name} {_unknown(path)}")
     for candidate in readers_of(path, reader):

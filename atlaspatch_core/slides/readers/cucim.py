@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.errors import UnreadableSlide
-from atlaspatch_core.slides.mpp import Stated
+from atlaspatch_core.slides.mpp import StatedMpp
 from atlaspatch_core.slides.readers.advice import COPY
 from atlaspatch_core.slides.readers.reader import Reader, import_extra
 from atlaspatch_core.slides.readers.tiff import UNREADABLE
@@ -26,7 +26,7 @@ def only_by_name(path: Path) -> bool:  # noqa: ARG001 - the answer is the same f
     return False
 
 
-def open_cucim(path: Path, stated: Stated) -> WindowedSlide:
+def open_cucim(path: Path, stated: StatedMpp) -> WindowedSlide:
     """Open a TIFF that cuCIM knows."""
     stem = stem_of(path)
     library = import_extra("cucim", "cucim", stem)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.errors import UnreadableSlide
-from atlaspatch_core.slides.mpp import Stated
+from atlaspatch_core.slides.mpp import StatedMpp
 from atlaspatch_core.slides.readers.advice import COPY
 from atlaspatch_core.slides.readers.content import is_not
 from atlaspatch_core.slides.readers.reader import Reader, import_extra
@@ -37,7 +37,7 @@ def recognises(path: Path) -> bool:
         return False
 
 
-def open_czi(path: Path, stated: Stated) -> WindowedSlide:
+def open_czi(path: Path, stated: StatedMpp) -> WindowedSlide:
     """Open a mosaic of 8-bit RGB or grey; where nothing was scanned it is white."""
     stem = stem_of(path)
     library = import_extra("pylibCZIrw.czi", "czi", stem)
@@ -54,7 +54,7 @@ def open_czi(path: Path, stated: Stated) -> WindowedSlide:
             raise UnreadableSlide(f"{stem}: {path.name} is cut short or damaged ({error}); {COPY}") from error
 
 
-def open_mosaic(path: Path, file: Any, stated: Stated, opened: ExitStack) -> WindowedSlide:
+def open_mosaic(path: Path, file: Any, stated: StatedMpp, opened: ExitStack) -> WindowedSlide:
     """Return the slide of an open CZI; ``opened`` is closed with it, or when this raises."""
     with opened:
         check_pixels(path, file)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.slides.dicom_files import instances, is_dicom, is_series_folder, series_of
-from atlaspatch_core.slides.mpp import Stated
+from atlaspatch_core.slides.mpp import StatedMpp
 from atlaspatch_core.slides.readers.advice import COPY, EXPORT
 from atlaspatch_core.slides.readers.content import is_not
 from atlaspatch_core.slides.readers.reader import Reader, import_extra
@@ -28,7 +28,7 @@ def recognises(path: Path) -> bool:
     return is_series_folder(path) if path.is_dir() else is_dicom(path)
 
 
-def open_dicom(path: Path, stated: Stated) -> WindowedSlide:
+def open_dicom(path: Path, stated: StatedMpp) -> WindowedSlide:
     """Open the series; pixels that no tile holds are white."""
     stem = stem_of(path)
     library = import_extra("wsidicom", "dicom", stem)
@@ -69,7 +69,7 @@ def instances_of_one_series(path: Path) -> tuple[Path, ...]:
     return files
 
 
-def open_series(path: Path, files: tuple[Path, ...], slide: Any, stated: Stated) -> WindowedSlide:
+def open_series(path: Path, files: tuple[Path, ...], slide: Any, stated: StatedMpp) -> WindowedSlide:
     """Return the slide of an open series, which is closed with it."""
     levels = list(slide.pyramid)
     sizes = [(level.size.width, level.size.height) for level in levels]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.errors import UnreadableSlide
-from atlaspatch_core.slides.mpp import Stated
+from atlaspatch_core.slides.mpp import StatedMpp
 from atlaspatch_core.slides.readers.advice import CONVERT
 from atlaspatch_core.slides.readers.content import is_not
 from atlaspatch_core.slides.readers.reader import Reader
@@ -61,7 +61,7 @@ def recognises(path: Path) -> bool:
     return True
 
 
-def open_picture(path: Path, stated: Stated) -> WindowedSlide:
+def open_picture(path: Path, stated: StatedMpp) -> WindowedSlide:
     """Open a picture, whose scale the user must state: dots per inch in the file are no scale."""
     image = open_image(path)
     try:

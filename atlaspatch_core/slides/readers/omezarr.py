@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.errors import UnreadableSlide
-from atlaspatch_core.slides.mpp import Stated
+from atlaspatch_core.slides.mpp import StatedMpp
 from atlaspatch_core.slides.readers.advice import COPY
 from atlaspatch_core.slides.readers.blocks import MOST_BLOCK_BYTES, Blocks
 from atlaspatch_core.slides.readers.omezarr_levels import Axes, find_image
@@ -31,7 +31,7 @@ def is_store(path: Path) -> bool:
     return path.suffix.lower() == ".zarr"
 
 
-def open_zarr(path: Path, stated: Stated) -> WindowedSlide:
+def open_zarr(path: Path, stated: StatedMpp) -> WindowedSlide:
     """Open the (largest) image of a store: 8-bit RGB or grey; the first time point, the middle focal plane."""
     stem = stem_of(path)
     library = import_extra("zarr", "omezarr", stem)

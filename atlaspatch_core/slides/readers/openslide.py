@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.slides.dicom_files import instances, is_series_folder
-from atlaspatch_core.slides.mpp import Stated, find_scale
+from atlaspatch_core.slides.mpp import StatedMpp, find_scale
 from atlaspatch_core.slides.readers.advice import COPY, EXPORT, MORE_LENIENT
 from atlaspatch_core.slides.readers.content import is_not
 from atlaspatch_core.slides.readers.labels import institution_of, stain_of, vendor_of
@@ -90,7 +90,7 @@ def recognises(path: Path) -> bool:
     return vendor is not None and not (vendor == "generic-tiff" and is_ome(path))
 
 
-def open_with_openslide(path: Path, stated: Stated) -> OpenSlideSlide:
+def open_with_openslide(path: Path, stated: StatedMpp) -> OpenSlideSlide:
     """Open a slide; ``stated`` is what the user says of its scale."""
     from openslide import OpenSlide, OpenSlideError
 
@@ -105,7 +105,7 @@ def open_with_openslide(path: Path, stated: Stated) -> OpenSlideSlide:
         raise
 
 
-def describe(path: Path, handle: "OpenSlide", stated: Stated) -> SlideInfo:
+def describe(path: Path, handle: "OpenSlide", stated: StatedMpp) -> SlideInfo:
     """Return what the properties tell."""
     properties = dict(handle.properties)
     scale = find_scale(stem_of(path), properties, stated)

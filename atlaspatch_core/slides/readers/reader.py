@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 from atlaspatch_core.errors import MissingExtra, UnreadableSlide
-from atlaspatch_core.slides.mpp import Stated
+from atlaspatch_core.slides.mpp import StatedMpp
 from atlaspatch_core.slides.slide import Slide
 
 
@@ -32,7 +32,7 @@ class Reader:
 
     It needs no extra: a slide whose library is not installed is known for what it is.
     """
-    open: Callable[[Path, Stated], Slide]
+    open: Callable[[Path, StatedMpp], Slide]
     """Open the file or folder, with what the user says of its scale.
 
     Raises UnreadableSlide, UnknownScale, ImplausibleScale, or MissingExtra when its library is not installed;

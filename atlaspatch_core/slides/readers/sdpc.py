@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.errors import UnreadableSlide
-from atlaspatch_core.slides.mpp import Stated
+from atlaspatch_core.slides.mpp import StatedMpp
 from atlaspatch_core.slides.readers.advice import COPY
 from atlaspatch_core.slides.readers.reader import Reader, import_extra
 from atlaspatch_core.slides.readers.windows import Window, WindowedSlide, describe
@@ -36,7 +36,7 @@ def begins_as_sdpc(path: Path) -> bool:
         return False
 
 
-def open_sdpc(path: Path, stated: Stated) -> WindowedSlide:
+def open_sdpc(path: Path, stated: StatedMpp) -> WindowedSlide:
     """Open an SDPC; one thread at a time reads it, for its decoder does not say that more may."""
     stem = stem_of(path)
     library = import_extra("opensdpc", "sdpc", stem)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from atlaspatch_core.errors import UnreadableSlide
-from atlaspatch_core.slides.mpp import Stated
+from atlaspatch_core.slides.mpp import StatedMpp
 from atlaspatch_core.slides.readers.advice import COPY
 from atlaspatch_core.slides.readers.content import is_not
 from atlaspatch_core.slides.readers.reader import Reader
@@ -67,7 +67,7 @@ def vendor_of_layout(path: Path) -> str | None:
         return None
 
 
-def open_tiff(path: Path, stated: Stated) -> WindowedSlide:
+def open_tiff(path: Path, stated: StatedMpp) -> WindowedSlide:
     """Open a TIFF of 8-bit RGB, RGB with alpha, or grey. Raises UnreadableSlide for what it cannot show rightly."""
     import tifffile
 
@@ -83,7 +83,7 @@ def open_tiff(path: Path, stated: Stated) -> WindowedSlide:
         ) from error
 
 
-def open_pages(path: Path, tiff: "TiffFile", stated: Stated) -> WindowedSlide:
+def open_pages(path: Path, tiff: "TiffFile", stated: StatedMpp) -> WindowedSlide:
     """Open the pyramid of a TIFF; the file may be closed afterwards."""
     from atlaspatch_core.slides.readers.tiff_levels import StoredTiles, find_levels
     from atlaspatch_core.slides.readers.tiff_properties import properties_of

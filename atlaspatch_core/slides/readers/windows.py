@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.errors import UnreadableSlide
-from atlaspatch_core.slides.mpp import Stated, find_scale
+from atlaspatch_core.slides.mpp import StatedMpp, find_scale
 from atlaspatch_core.slides.readers.advice import COPY
 from atlaspatch_core.slides.readers.labels import institution_of, stain_of, vendor_of
 from atlaspatch_core.slides.slide import Level, Region, SlideInfo, stem_of
@@ -100,7 +100,7 @@ def describe(
     reader: str,
     sizes: Sequence[tuple[int, int]],
     properties: Mapping[str, str],
-    stated: Stated,
+    stated: StatedMpp,
 ) -> SlideInfo:
     """Return what is known of a slide with levels of these ``sizes`` (width, height), finest first.
 

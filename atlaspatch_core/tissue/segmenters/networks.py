@@ -139,14 +139,14 @@ class Networks:
 
         try:
             device = resolve_device(self.device)
-            module = _load(_Key(network, canonical_json(network.spec())), device)
+            module = _load(_NetworkKey(network, canonical_json(network.spec())), device)
         except AtlasPatchError as error:
             return error
         return LoadedNetwork(network, module, device, self.batch_size)
 
 
 @dataclass(frozen=True, slots=True)
-class _Key:
+class _NetworkKey:
     """A network, told apart by what decides its numbers: other weights under the same path are another network."""
 
     network: Network = field(compare=False)
@@ -154,7 +154,7 @@ class _Key:
 
 
 @lru_cache(KEPT_LOADED)
-def _load(key: _Key, device: "device") -> "Module":
+def _load(key: _NetworkKey, device: "device") -> "Module":
     """Load a network with all its weights, fit for inference."""
     from atlaspatch_core.encoders.loading import load_network
 

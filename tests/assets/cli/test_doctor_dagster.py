@@ -7,7 +7,7 @@ from dagster._daemon.types import DaemonHeartbeat
 
 from atlaspatch_assets.cli.doctor import DAEMON, findings
 from atlaspatch_assets.lib.home import dagster_home
-from atlaspatch_core.operations.doctor.values import Finding, Level
+from atlaspatch_core.operations.doctor.values import DoctorFinding, Severity
 
 
 @pytest.fixture
@@ -16,12 +16,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "home"
 
 
-def found() -> dict[str, Finding]:
+def found() -> dict[str, DoctorFinding]:
     return {finding.name: finding for finding in findings()}
 
 
 def test_a_home_that_is_not_there_is_a_warning_and_is_not_made(home):
-    assert [(it.name, it.level) for it in findings()] == [("dagster", Level.WARN)]
+    assert [(it.name, it.level) for it in findings()] == [("dagster", Severity.WARN)]
     assert not home.exists()
 
 
@@ -29,7 +29,7 @@ def test_without_a_home_nothing_is_wrong(monkeypatch, tmp_path):
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
 
-    assert [(it.name, it.level) for it in findings()] == [("dagster", Level.OK)]
+    assert [(it.name, it.level) for it in findings()] == [("dagster", Severity.OK)]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -40,9 +40,9 @@ def test_an_instance_without_a_daemon_is_a_warning(home):
 
     told = found()
 
-    assert told["dagster"].level is Level.OK
+    assert told["dagster"].level is Severity.OK
     assert "0 runs, 2 slides" in told["dagster"].text
-    assert told[DAEMON].level is Level.WARN
+    assert told[DAEMON].level is Severity.WARN
     assert "SENSOR" in told[DAEMON].text
 
 
@@ -52,7 +52,7 @@ def test_a_daemon_that_beats_is_well(home):
         for kind in instance.get_daemon_statuses():
             instance.add_daemon_heartbeat(DaemonHeartbeat(time.time(), kind, "here", []))
 
-    assert found()[DAEMON].level is Level.OK
+    assert found()[DAEMON].level is Severity.OK
 
 
 def test_a_storage_that_cannot_be_reached_is_one_failure(home):
@@ -61,6 +61,6 @@ def test_a_storage_that_cannot_be_reached_is_one_failure(home):
 
     (told,) = findings()
 
-    assert (told.name, told.level) == ("dagster", Level.FAIL)
+    assert (told.name, told.level) == ("dagster", Severity.FAIL)
     assert "no_such_module" in told.text
     assert str(home / "dagster.yaml") in told.cure

@@ -20,10 +20,10 @@ from atlaspatch_assets.defs.audit.checks import recorded
 from atlaspatch_assets.defs.audit.jobs import OP_NAME
 from atlaspatch_assets.defs.slides.arrival import failed_slides as failed_slides_in_dagster
 from atlaspatch_assets.defs.slides.arrival import refusal, take_tick
-from atlaspatch_assets.lib.runless import tell
-from atlaspatch_core.discovery.arrival import Cursor
+from atlaspatch_assets.lib.runless import report_event
+from atlaspatch_core.discovery.arrival import ArrivalCursor
 from atlaspatch_core.discovery.find import find_slides
-from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import make_recipe
 
 DEPLOY = ROOT / "deploy"
@@ -94,11 +94,11 @@ def test_slides_arrive_run_fail_by_name_and_are_audited_on_postgres(tmp_path, in
     break_slide(tmp_path / "slides", "broken")
     of = project(tmp_path)
 
-    tick = take_tick(of, instance, find_slides(of), Cursor(), seconds_at_rest=0)
+    tick = take_tick(of, instance, find_slides(of), ArrivalCursor(), seconds_at_rest=0)
     result = run(of, instance, ["first", "broken", "second"])
-    again = take_tick(of, instance, find_slides(of), Cursor(), seconds_at_rest=0)
+    again = take_tick(of, instance, find_slides(of), ArrivalCursor(), seconds_at_rest=0)
     for why in ("once", "twice"):
-        tell(instance, refusal("broken", why))
+        report_event(instance, refusal("broken", why))
     job = build_definitions(of).resolve_job_def("audit")
     audit = job.execute_in_process(instance=instance, run_config={"ops": {OP_NAME: {"config": {"share": 1.0}}}})
 
@@ -111,9 +111,9 @@ def test_slides_arrive_run_fail_by_name_and_are_audited_on_postgres(tmp_path, in
     assert failed_slides_in_dagster(instance) == {"broken"}
     assert sorted(recorded(make_recipe(of), instance)) == ["first", "second"]
     assert recorded(make_recipe(of), instance)["first"].keys() == {
-        Step("slide"),
-        Step("tissue_mask"),
-        Step("patch_coords"),
+        OutputKey("slide"),
+        OutputKey("tissue_mask"),
+        OutputKey("patch_coords"),
     }
     assert all(check.passed for check in audit.get_asset_check_evaluations())
 

@@ -10,14 +10,14 @@ from small_projects import break_slide, last, paint, said
 from atlaspatch_assets.lib.reporting import Reporter, report
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.main import cli
-from atlaspatch_core.validity.outcome import Outcome, Status, Step
+from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 
-COORDS = Step("patch_coords")
-MASK = Outcome("a", Step("tissue_mask"), Status.COMPUTED, "1" * 16, why="missing", numbers={"tissue_share": 0.25})
+COORDS = OutputKey("patch_coords")
+MASK = Outcome("a", OutputKey("tissue_mask"), Status.COMPUTED, "1" * 16, why="missing", numbers={"tissue_share": 0.25})
 INPUTS = {"tissue_mask": "1" * 16}
 DONE = Outcome("a", COORDS, Status.COMPUTED, "2" * 16, "code", why="missing", numbers={"patches": 4}, inputs=INPUTS)
 FAILED = Outcome("b", COORDS, Status.FAILED, why="b: it broke")
-SKIPPED = Outcome("b", Step("patch_features", "uni"), Status.SKIPPED, why="patch_coords failed")
+SKIPPED = Outcome("b", OutputKey("patch_features", "uni"), Status.SKIPPED, why="patch_coords failed")
 
 
 @pytest.fixture

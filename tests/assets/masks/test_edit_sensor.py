@@ -169,4 +169,4 @@ def test_a_project_without_output_has_no_edits(tmp_path, instance):
 
 
 def test_times_are_those_of_the_clock(of):
-    assert edits.look(edits.Store(of.output), {"a"}, edits.Cursor(), time.time_ns()).versions == {}
+    assert edits.scan_masks(edits.Store(of.output), {"a"}, edits.MaskCursor(), time.time_ns()).versions == {}

@@ -19,7 +19,7 @@ from atlaspatch_assets.defs.patients.partitions import CASES, JOB_NAME, cases_co
 from atlaspatch_assets.defs.slides import sensors
 from atlaspatch_assets.defs.validity.assets import COVERAGE
 from atlaspatch_assets.defs.validity.assets import JOB_NAME as CHECK_VALIDITY
-from atlaspatch_assets.lib.recorded import VALID, judge, verdicts
+from atlaspatch_assets.lib.recorded import VALID, recorded_validities, verdicts
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.main import cli
 from atlaspatch_core.config.project import Project
@@ -82,7 +82,7 @@ def made(folder: Path, weights: Path, instance: dg.DagsterInstance) -> Project:
 
 def states(of: Project, instance: dg.DagsterInstance) -> dict[str, tuple[State, str]]:
     recipe = make_recipe(of)
-    found = judge_cases(recipe, instance, judge(recipe, instance))
+    found = judge_cases(recipe, instance, recorded_validities(recipe, instance))
     return {it.validity.stem: (it.validity.state, it.validity.why) for it in found}
 
 

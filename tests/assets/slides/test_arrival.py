@@ -15,7 +15,7 @@ from atlaspatch_assets.defs.slides import arrival, sensors
 from atlaspatch_assets.defs.slides import requests as asking
 from atlaspatch_assets.lib.home import dagster_home
 from atlaspatch_core.config.project import Project
-from atlaspatch_core.discovery.arrival import Cursor
+from atlaspatch_core.discovery.arrival import ArrivalCursor
 
 
 @pytest.fixture
@@ -244,7 +244,7 @@ def test_a_slide_whose_run_died_is_asked_for_again_after_a_pause_and_not_forever
     of = project(tmp_path, runtime={"slides_per_run": 1})
     found = tick(of, instance)
     run(of, instance, ["b"])
-    long_settled = Cursor(settled=time.time() + 3600).text
+    long_settled = ArrivalCursor(settled=time.time() + 3600).text
     keys = set()
     for _ in range(asking.MOST_ATTEMPTS):
         for died in launch(of, instance, found):

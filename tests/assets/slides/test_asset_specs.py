@@ -12,16 +12,16 @@ from atlaspatch_assets.defs.slides.assets import build_slide_assets
 from atlaspatch_assets.lib.stages import NO_WEIGHTS, asset_specs
 from atlaspatch_core.encoders.patch import PATCH_ENCODERS
 from atlaspatch_core.errors import InvalidProject
-from atlaspatch_core.validity.outcome import Step
-from atlaspatch_core.validity.recipe import Recipe, Stage, make_recipe
+from atlaspatch_core.validity.outcome import OutputKey
+from atlaspatch_core.validity.recipe import OutputSpec, Recipe, make_recipe
 
 
 def with_encoders(recipe: Recipe, *names: str) -> Recipe:
     """Return the recipe with patch encoders of these names beside its own."""
     coords = recipe.stages[2]
     stages = [
-        Stage(
-            Step("patch_features", name),
+        OutputSpec(
+            OutputKey("patch_features", name),
             (coords.step,),
             None,
             replace(PATCH_ENCODERS["efficientnet_lite0"], name=name),

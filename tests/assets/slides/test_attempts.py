@@ -16,21 +16,21 @@ from waiting import until
 
 from atlaspatch_assets.defs.slides.progress import Progress, duration
 from atlaspatch_assets.defs.slides.retries import Attempts
-from atlaspatch_assets.defs.slides.run_slides import Batch
+from atlaspatch_assets.defs.slides.run_slides import RunSlides
 from atlaspatch_assets.lib.pools import pool_of
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.config.sections import Runtime
 from atlaspatch_core.discovery.find import SlideSource
 from atlaspatch_core.discovery.transient import is_transient
 from atlaspatch_core.errors import UnwritableOutput
-from atlaspatch_core.validity.outcome import Outcome, Status, Step
+from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 
 LOG = logging.getLogger(__name__)
 SOURCES = [SlideSource(stem, Path(f"{stem}.svs")) for stem in ("a", "b", "c")]
-COORDS, FEATURES = Step("patch_coords"), Step("patch_features", "uni")
+COORDS, FEATURES = OutputKey("patch_coords"), OutputKey("patch_features", "uni")
 
 
-def done(stem: str, step: Step = COORDS) -> Outcome:
+def done(stem: str, step: OutputKey = COORDS) -> Outcome:
     return Outcome(stem, step, Status.COMPUTED, "1" * 16)
 
 
@@ -65,7 +65,7 @@ def test_only_slides_whose_failure_may_pass_are_tried_again_with_growing_pauses(
 
 
 def test_slides_are_sought_again_while_their_folder_is_away_and_no_longer():
-    away, there = Batch((), unseen=(("a", "a: not mounted"),)), Batch((SOURCES[0],))
+    away, there = RunSlides((), unseen=(("a", "a: not mounted"),)), RunSlides((SOURCES[0],))
     answers, pauses = iter([away, away, there]), []
 
     assert attempts(3, pauses).until_seen(lambda: next(answers)) is there

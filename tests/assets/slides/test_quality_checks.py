@@ -5,7 +5,7 @@ import pytest
 from painting import paint_slide, white
 from small_projects import failed_slides, paint, project, run, said
 
-from atlaspatch_assets.cli.local_run import Row, materialize
+from atlaspatch_assets.cli.local_run import OutcomeRow, materialize
 from atlaspatch_assets.definitions import build_definitions
 from atlaspatch_assets.lib.reporting import report
 from atlaspatch_core.pipeline.processing import process
@@ -86,7 +86,7 @@ def test_a_run_without_dagster_tells_the_same(of, instance):
 
 
 def test_the_command_line_shows_a_warning_beside_the_mask_and_no_failure(of, instance):
-    rows: list[Row] = []
+    rows: list[OutcomeRow] = []
 
     crashes = list(materialize(of, ["usual", "empty"], instance, force=False, show=rows.append))
 

@@ -11,7 +11,7 @@ from atlaspatch_assets.cli.main import cli
 from atlaspatch_assets.defs.validity.backfill import Order, chosen_steps, plan, requests
 from atlaspatch_core.config.project import make_project
 from atlaspatch_core.errors import UnknownName
-from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import make_recipe
 from atlaspatch_core.validity.states import State, Validity
 
@@ -164,7 +164,7 @@ def test_wrong_usage_ends_with_2_and_a_sentence(home, arguments, told):
     assert told in result.output
 
 
-SLIDE, MASK, COORDS = Step("slide"), Step("tissue_mask"), Step("patch_coords")
+SLIDE, MASK, COORDS = OutputKey("slide"), OutputKey("tissue_mask"), OutputKey("patch_coords")
 STEPS = {SLIDE, MASK, COORDS}
 
 
@@ -230,7 +230,10 @@ def test_an_asset_is_known_by_its_key_or_the_last_part_of_it():
     geometry = {"patch_size": 256, "target_mag": 20, "patch_encoders": ["efficientnet_lite0"]}
     made = make_recipe(make_project({"geometry": [geometry]}, origin="test"))
 
-    assert chosen_steps(made, ["efficientnet_lite0", "slide"]) == {SLIDE, Step("patch_features", "efficientnet_lite0")}
+    assert chosen_steps(made, ["efficientnet_lite0", "slide"]) == {
+        SLIDE,
+        OutputKey("patch_features", "efficientnet_lite0"),
+    }
     assert chosen_steps(made, []) == {stage.step for stage in made.stages}
     with pytest.raises(UnknownName):
         chosen_steps(made, ["features"])

@@ -12,10 +12,17 @@ from atlaspatch_assets.definitions import build_definitions
 from atlaspatch_assets.defs.validity.assets import COVERAGE, JOB_NAME
 from atlaspatch_assets.lib import recorded as validity
 from atlaspatch_assets.lib.metadata import LARGEST_PICTURE
-from atlaspatch_assets.lib.recorded import VALID, evaluations, fingerprints, judge, reasons, verdicts
+from atlaspatch_assets.lib.recorded import (
+    VALID,
+    fingerprints,
+    reasons,
+    recorded_validities,
+    validity_verdicts,
+    verdicts,
+)
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.validity.coverage import draw
-from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import make_recipe
 from atlaspatch_core.validity.states import State, Validity
 
@@ -29,7 +36,7 @@ def instance():
 
 
 def found(of, instance) -> dict[tuple[str, str], tuple[State, str]]:
-    return {(it.stem, str(it.step)): (it.state, it.why) for it in judge(make_recipe(of), instance)}
+    return {(it.stem, str(it.step)): (it.state, it.why) for it in recorded_validities(make_recipe(of), instance)}
 
 
 def check(of, instance) -> dg.ExecuteInProcessResult:
@@ -99,7 +106,7 @@ def test_checks_and_coverage_tell_what_is_stale_once_and_what_is_fresh_again(tmp
         "closing_um 16.0 → 4.0",
         "upstream changed: tissue_mask",
     ] * 2
-    assert list(evaluations(judge(make_recipe(changed), instance), instance)) == []
+    assert list(validity_verdicts(recorded_validities(make_recipe(changed), instance), instance)) == []
     check(project(tmp_path), instance)
     assert verdicts(instance, key("tissue_mask")) == {"a": True, "b": True}
     assert coverage(instance)["fresh_share"] == 1
@@ -110,7 +117,7 @@ def test_no_more_verdicts_are_told_at_once_than_allowed(tmp_path, instance):
     run(project(tmp_path), instance, ["a", "b", "c"])
     recipe = make_recipe(project(tmp_path, **OTHER_TISSUE))
 
-    told = list(evaluations(judge(recipe, instance), instance, most=2))
+    told = list(validity_verdicts(recorded_validities(recipe, instance), instance, most=2))
 
     assert [(it.partition, it.asset_key.to_user_string()) for it in told] == [
         (stem, asset) for stem in ("a", "b") for asset in ("tissue_mask", "patch_coords")
@@ -135,7 +142,7 @@ def test_the_check_can_be_run_by_itself_and_is_no_part_of_processing(tmp_path, i
 def test_the_picture_of_many_slides_stays_small():
     states = list(State)
     many = [
-        Validity(f"{slide}", Step(f"step{number}"), states[(slide * 7 + number) % 4])
+        Validity(f"{slide}", OutputKey(f"step{number}"), states[(slide * 7 + number) % 4])
         for slide in range(5000)
         for number in range(12)
     ]
@@ -211,7 +218,7 @@ def test_status_as_json_and_csv_has_a_row_for_every_slide_and_output(files):
 
 
 def test_status_hears_from_dagster_why_a_slide_failed(files):
-    hooks = Hooks(failures=lambda _: {Step("patch_coords"): {"b": "b: it broke"}})
+    hooks = Hooks(failures=lambda _: {OutputKey("patch_coords"): {"b": "b: it broke"}})
 
     assert "    patch_coords: b: it broke" in status(hooks=hooks).splitlines()
 

@@ -9,14 +9,14 @@ import pytest
 
 from atlaspatch_core.cli.display import Display
 from atlaspatch_core.cli.printing import slide_line, step_line, summary, warning_line
-from atlaspatch_core.tissue.quality import QualitySpec, judge
-from atlaspatch_core.validity.outcome import Outcome, Status, Step
+from atlaspatch_core.tissue.quality import QualitySpec, judge_quality
+from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 
-SLIDE, MASK, COORDS = Step("slide"), Step("tissue_mask"), Step("patch_coords")
-FEATURES, EMBEDDING = Step("patch_features", "lite"), Step("slide_embedding", "mean-lite")
+SLIDE, MASK, COORDS = OutputKey("slide"), OutputKey("tissue_mask"), OutputKey("patch_coords")
+FEATURES, EMBEDDING = OutputKey("patch_features", "lite"), OutputKey("slide_embedding", "mean-lite")
 
 
-def outcome(step: Step, status: Status, why: str = "", **numbers: float) -> Outcome:
+def outcome(step: OutputKey, status: Status, why: str = "", **numbers: float) -> Outcome:
     return Outcome("a", step, status, "0123456789abcdef", why=why, numbers=numbers, seconds=1.5)
 
 
@@ -130,7 +130,7 @@ def test_on_a_terminal_a_bar_shows_slides_and_patches(monkeypatch: pytest.Monkey
 
 
 def judged(status: Status = Status.REUSED, **numbers: float) -> Outcome:
-    return replace(outcome(MASK, status, **numbers), findings=judge(numbers, QualitySpec()))
+    return replace(outcome(MASK, status, **numbers), findings=judge_quality(numbers, QualitySpec()))
 
 
 def test_what_is_odd_about_a_slide_is_one_more_line_and_what_is_usual_is_none():
@@ -145,7 +145,7 @@ def test_what_is_odd_about_a_slide_is_one_more_line_and_what_is_usual_is_none():
 
 @pytest.mark.parametrize(("geometry", "of"), [("", ""), ("20x", " of 20x")])
 def test_tissue_that_gives_no_patch_is_warned_of_and_glass_without_patches_is_told_once(geometry, of):
-    none = outcome(Step("patch_coords", None, geometry), Status.REUSED, patches=0)
+    none = outcome(OutputKey("patch_coords", None, geometry), Status.REUSED, patches=0)
     odd = warning_line([outcome(MASK, Status.REUSED, tissue_share=0.4), none])
     assert odd is not None
     assert odd.plain == f"a: WARNING: no patch{of} is kept; take smaller patches, or a lower least tissue share"

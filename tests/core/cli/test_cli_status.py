@@ -13,9 +13,9 @@ from tracked_folders import PLUGIN, encode, paint, runs_of, state_of
 from atlaspatch_core.cli.main import cli
 from atlaspatch_core.config.project import make_project
 from atlaspatch_core.operations.report.status_page import MOST_EMBEDDED, render, status_page
-from atlaspatch_core.operations.tracking.project_status import Overview
+from atlaspatch_core.operations.tracking.project_status import ProjectStatus
 from atlaspatch_core.operations.tracking.runs import RunFile
-from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import make_recipe
 from atlaspatch_core.validity.states import State, Validity
 
@@ -171,7 +171,7 @@ def test_a_page_that_cannot_be_written_is_one_sentence(finished):
     assert "the page cannot be written" in result.output
 
 
-def made_up(folder: Path, count: int) -> Overview:
+def made_up(folder: Path, count: int) -> ProjectStatus:
     """Return slides that exist only by name, every third of which failed, with thumbnails."""
     geometry = {"patch_size": 256, "target_mag": 20}
     recipe = make_recipe(make_project({"output": folder / "out", "geometry": [geometry]}, origin="test"))
@@ -183,12 +183,14 @@ def made_up(folder: Path, count: int) -> Overview:
         failed = number % 3 == 0
         mask = (State.FAILED, "no <tissue>") if failed else (State.FRESH, "")
         outputs += [
-            Validity(stem, Step("slide"), State.FRESH),
-            Validity(stem, Step("tissue_mask"), *mask),
-            Validity(stem, Step("patch_coords"), State.MISSING if failed else State.STALE, "" if failed else "old"),
+            Validity(stem, OutputKey("slide"), State.FRESH),
+            Validity(stem, OutputKey("tissue_mask"), *mask),
+            Validity(
+                stem, OutputKey("patch_coords"), State.MISSING if failed else State.STALE, "" if failed else "old"
+            ),
         ]
     killed = RunFile(folder / "abc.json", {"status": "killed", "tool": "run", "error": "the process ended"})
-    return Overview(recipe, tuple(outputs), (killed,))
+    return ProjectStatus(recipe, tuple(outputs), (killed,))
 
 
 def test_many_thumbnails_are_linked_from_where_the_page_lies_and_few_are_part_of_it(finished, tmp_path):

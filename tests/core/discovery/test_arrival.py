@@ -9,7 +9,15 @@ from painting import paint_slide, stain, white
 
 from atlaspatch_core.config.project import make_project
 from atlaspatch_core.config.sections import Slides
-from atlaspatch_core.discovery.arrival import Budget, Cursor, Fate, Known, Look, Looker, look_through
+from atlaspatch_core.discovery.arrival import (
+    ArrivalCursor,
+    ArrivalState,
+    ArrivalStatus,
+    Budget,
+    FolderScan,
+    SlideInspector,
+    scan_arrivals,
+)
 from atlaspatch_core.discovery.find import SlideSource, discover
 from atlaspatch_core.pipeline.processing import process
 from atlaspatch_core.storage.store import Store
@@ -29,9 +37,18 @@ def paint(folder: Path, stem: str, width: int = 512) -> Path:
     return paint_slide(folder / f"{stem}.svs", stain(white(width, 512), 128, 128, 256, 256))
 
 
-def look(folder: Path, cursor: Cursor = Cursor(), after: float = LATER, most: int = 100, late=lambda: False, **known):  # noqa: B008
-    looker = Looker(Store(folder.parent / "output"), Known(**({"slides": ()} | known)), lambda: time.time() + after)
-    return look_through(discover([folder]), looker, cursor, Budget(late, most))
+def look(
+    folder: Path,
+    cursor: ArrivalCursor = ArrivalCursor(),
+    after: float = LATER,
+    most: int = 100,
+    late=lambda: False,
+    **known,
+):
+    looker = SlideInspector(
+        Store(folder.parent / "output"), ArrivalState(**({"slides": ()} | known)), lambda: time.time() + after
+    )
+    return scan_arrivals(discover([folder]), looker, cursor, Budget(late, most))
 
 
 def remember(folder: Path, *stems: str) -> None:
@@ -41,21 +58,21 @@ def remember(folder: Path, *stems: str) -> None:
     list(process(sources, make_recipe(project), steps=[SLIDE]))
 
 
-def fates(found: Look) -> dict[str, Fate]:
+def fates(found: FolderScan) -> dict[str, ArrivalStatus]:
     return {arrival.stem: arrival.fate for arrival in found.arrivals}
 
 
 def test_a_new_slide_that_rests_and_opens_is_ready(folder):
     paint(folder, "a")
 
-    assert fates(look(folder)) == {"a": Fate.READY}
+    assert fates(look(folder)) == {"a": ArrivalStatus.READY}
 
 
 def test_a_slide_that_changed_just_now_waits_whatever_its_modification_time(folder):
     paint(folder, "written")
     os.utime(paint(folder, "copied"), (1, 1))
 
-    assert fates(look(folder, after=0)) == {"copied": Fate.WAITING, "written": Fate.WAITING}
+    assert fates(look(folder, after=0)) == {"copied": ArrivalStatus.WAITING, "written": ArrivalStatus.WAITING}
 
 
 def test_a_slide_that_does_not_open_is_refused_with_the_reason(folder):
@@ -63,7 +80,7 @@ def test_a_slide_that_does_not_open_is_refused_with_the_reason(folder):
 
     (arrival,) = look(folder).arrivals
 
-    assert arrival.fate is Fate.REFUSED
+    assert arrival.fate is ArrivalStatus.REFUSED
     assert "bad" in arrival.why
 
 
@@ -72,7 +89,7 @@ def test_a_slide_of_an_impossible_scale_is_refused(folder):
 
     (arrival,) = look(folder).arrivals
 
-    assert arrival.fate is Fate.REFUSED
+    assert arrival.fate is ArrivalStatus.REFUSED
     assert "500" in arrival.why
 
 
@@ -84,15 +101,15 @@ def test_a_refused_slide_is_not_opened_again_until_its_file_changes(folder):
     paint(folder, "bad")
     whole = look(folder, slides={"bad"}, refused=lambda _: refused)
 
-    assert fates(same) == {"bad": Fate.KNOWN}
-    assert fates(whole) == {"bad": Fate.READY}
+    assert fates(same) == {"bad": ArrivalStatus.KNOWN}
+    assert fates(whole) == {"bad": ArrivalStatus.READY}
 
 
 def test_a_lost_cursor_makes_no_slide_ready_that_its_record_knows(folder):
     paint(folder, "a")
     remember(folder, "a")
 
-    assert fates(look(folder, Cursor.read("lost"), slides={"a"})) == {"a": Fate.KNOWN}
+    assert fates(look(folder, ArrivalCursor.read("lost"), slides={"a"})) == {"a": ArrivalStatus.KNOWN}
 
 
 def test_a_replaced_slide_is_ready_again_with_another_version(folder):
@@ -103,7 +120,7 @@ def test_a_replaced_slide_is_ready_again_with_another_version(folder):
     paint(folder, "a", width=768)
     (arrival,) = look(folder, slides={"a"}).arrivals
 
-    assert arrival.fate is Fate.READY
+    assert arrival.fate is ArrivalStatus.READY
     assert arrival.version != before
 
 
@@ -113,8 +130,8 @@ def test_a_slide_that_changed_while_a_run_is_on_its_way_waits_and_is_not_forgott
     running = look(folder, slides={"a"}, running=lambda: {"a"})
     ended = look(folder, running.cursor, after=2 * LATER, slides={"a"})
 
-    assert fates(running) == {"a": Fate.WAITING}
-    assert fates(ended) == {"a": Fate.READY}
+    assert fates(running) == {"a": ArrivalStatus.WAITING}
+    assert fates(ended) == {"a": ArrivalStatus.READY}
 
 
 def test_what_is_settled_is_not_looked_at_again(folder):
@@ -124,16 +141,16 @@ def test_what_is_settled_is_not_looked_at_again(folder):
     first = look(folder, slides={"a"})
     second = look(folder, first.cursor, slides={"a"})
 
-    assert fates(first) == {"a": Fate.KNOWN}
+    assert fates(first) == {"a": ArrivalStatus.KNOWN}
     assert second.arrivals == ()
 
 
 def test_a_slide_that_was_away_is_compared_though_its_times_are_old(folder):
     paint(folder, "a")
-    settled = Cursor(settled=time.time() + LATER)
+    settled = ArrivalCursor(settled=time.time() + LATER)
 
     assert fates(look(folder, settled, slides={"a"})) == {}
-    assert fates(look(folder, settled, slides={"a"}, again={"a"})) == {"a": Fate.READY}
+    assert fates(look(folder, settled, slides={"a"}, again={"a"})) == {"a": ArrivalStatus.READY}
 
 
 def test_a_look_ends_when_enough_is_ready_and_the_next_goes_on(folder):
@@ -153,15 +170,15 @@ def test_a_look_ends_when_enough_is_ready_and_the_next_goes_on(folder):
 def test_a_look_without_time_finds_nothing_and_loses_nothing(folder):
     paint(folder, "a")
 
-    assert look(folder, late=lambda: True) == Look((), Cursor())
+    assert look(folder, late=lambda: True) == FolderScan((), ArrivalCursor())
 
 
 def test_the_cursor_is_small_and_reads_itself_back():
-    cursor = Cursor(1_700_000_000.123456, 1_700_000_000.5, "/a/long/path/slide.svs", 2.0)
+    cursor = ArrivalCursor(1_700_000_000.123456, 1_700_000_000.5, "/a/long/path/slide.svs", 2.0)
 
-    assert Cursor.read(cursor.text) == cursor
+    assert ArrivalCursor.read(cursor.text) == cursor
     assert len(cursor.text) < 200
-    assert [Cursor.read(text) for text in (None, "", "nonsense", '{"more": 1}')] == [Cursor()] * 4
+    assert [ArrivalCursor.read(text) for text in (None, "", "nonsense", '{"more": 1}')] == [ArrivalCursor()] * 4
 
 
 def test_a_folder_that_is_one_slide_waits_while_a_file_in_it_is_new(folder):
@@ -170,15 +187,15 @@ def test_a_folder_that_is_one_slide_waits_while_a_file_in_it_is_new(folder):
     (store / "0.0").write_bytes(b"chunk")
     os.utime(store / "0.0", (1, 1))
 
-    assert fates(look(folder, after=0)) == {"z": Fate.WAITING}
-    assert fates(look(folder, after=LATER)) == {"z": Fate.REFUSED}
+    assert fates(look(folder, after=0)) == {"z": ArrivalStatus.WAITING}
+    assert fates(look(folder, after=LATER)) == {"z": ArrivalStatus.REFUSED}
 
 
 def test_a_slide_is_opened_as_the_project_says(folder):
     paint(folder, "a")
-    looker = Looker(Store(folder), Known(()), lambda: time.time() + LATER, slides=Slides(reader="image"))
+    looker = SlideInspector(Store(folder), ArrivalState(()), lambda: time.time() + LATER, slides=Slides(reader="image"))
 
-    (arrival,) = look_through(discover([folder]), looker, Cursor(), Budget(lambda: False, 1)).arrivals
+    (arrival,) = scan_arrivals(discover([folder]), looker, ArrivalCursor(), Budget(lambda: False, 1)).arrivals
 
-    assert arrival.fate is Fate.REFUSED
+    assert arrival.fate is ArrivalStatus.REFUSED
     assert "Pillow" in arrival.why

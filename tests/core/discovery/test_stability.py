@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from atlaspatch_core.discovery.find import Discovery, discover
-from atlaspatch_core.discovery.stability import at_rest, last_change, leave_copies
+from atlaspatch_core.discovery.stability import is_stable, last_change, leave_copies
 
 
 def write(path: Path, content: bytes = b"whole") -> Path:
@@ -90,4 +90,4 @@ def test_a_slide_of_many_files_changed_when_one_of_them_did(tmp_path):
 
 
 def test_a_clock_that_is_days_ahead_does_not_keep_a_slide_waiting():
-    assert [at_rest(then, 100_000.0) for then in (0.0, 99_990.0, 100_060.0, 300_000.0)] == [True, False, False, True]
+    assert [is_stable(then, 100_000.0) for then in (0.0, 99_990.0, 100_060.0, 300_000.0)] == [True, False, False, True]

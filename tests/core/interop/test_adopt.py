@@ -17,12 +17,12 @@ from painting import paint_slide
 from atlaspatch_core.config.project import Project, make_project
 from atlaspatch_core.discovery.find import SlideSource, discover
 from atlaspatch_core.interop.adopt.adoption import Adoption
-from atlaspatch_core.interop.adopt.result import Fate
+from atlaspatch_core.interop.adopt.result import AdoptStatus
 from atlaspatch_core.interop.adopt.settings import AdoptSettings
 from atlaspatch_core.interop.audit.run import audit
 from atlaspatch_core.layouts.recognise import recognise
 from atlaspatch_core.pipeline.processing import process
-from atlaspatch_core.storage.hdf5_changes import Stamp
+from atlaspatch_core.storage.hdf5_changes import IdentityUpdate
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.upgrades.trial import trials
 from atlaspatch_core.validity.outcome import Status
@@ -98,7 +98,7 @@ class Lab:
         outcomes = process(self.sources().values(), make_recipe(project or self.project()))
         return {str(it.step): it.status for it in outcomes}
 
-    def adopt(self, project: Project | None = None, **settings: Any) -> dict[str, tuple[Fate, str]]:
+    def adopt(self, project: Project | None = None, **settings: Any) -> dict[str, tuple[AdoptStatus, str]]:
         """Adopt the only slide, or all; what became of each result, by its name behind the slide's."""
         recipe = make_recipe(project or self.project())
         with Adoption(recognise(self.job), recipe, self.sources(), AdoptSettings(**settings)) as adoption:
@@ -143,7 +143,7 @@ def snapshot(folder: Path) -> dict[str, tuple[bytes, int]]:
     return {str(it): (it.read_bytes(), it.stat().st_mtime_ns) for it in files}
 
 
-def fates(taken: dict[str, tuple[Fate, str]]) -> dict[str, Fate]:
+def fates(taken: dict[str, tuple[AdoptStatus, str]]) -> dict[str, AdoptStatus]:
     return {what: fate for what, (fate, _) in taken.items()}
 
 
@@ -156,10 +156,10 @@ def test_coords_that_our_grid_gives_from_their_outlines_are_fresh_and_features_a
     taken = trident.adopt()
 
     assert fates(taken) == {
-        "outlines": Fate.SAME,
-        "coords": Fate.SAME,
-        f"features/{NETWORK}": Fate.UNVERIFIED,
-        f"slide_features/{MEAN}": Fate.UNVERIFIED,
+        "outlines": AdoptStatus.SAME,
+        "coords": AdoptStatus.SAME,
+        f"features/{NETWORK}": AdoptStatus.UNVERIFIED,
+        f"slide_features/{MEAN}": AdoptStatus.UNVERIFIED,
     }
     coords, attributes = trident.read("coords")
     assert coords.tolist() == [[x, y, 256, 256, 0] for x, y in lattice()]
@@ -213,10 +213,10 @@ def test_a_sample_that_gives_the_same_proves_features_and_the_embedding_made_of_
     taken = trident.adopt(verify=3)
 
     assert fates(taken) == {
-        "outlines": Fate.THERE,
-        "coords": Fate.THERE,
-        f"features/{NETWORK}": Fate.VERIFIED,
-        f"slide_features/{MEAN}": Fate.VERIFIED,
+        "outlines": AdoptStatus.THERE,
+        "coords": AdoptStatus.THERE,
+        f"features/{NETWORK}": AdoptStatus.VERIFIED,
+        f"slide_features/{MEAN}": AdoptStatus.VERIFIED,
     }
     assert {state for state, _ in trident.states().values()} == {State.FRESH}
     values, attributes = trident.read(f"features/{NETWORK}")
@@ -237,7 +237,7 @@ def test_a_sample_that_gives_something_else_leaves_them_unverified_and_says_how_
 
     fate, why = lab.adopt(verify=2)[f"features/{NETWORK}"]
 
-    assert fate is Fate.UNVERIFIED
+    assert fate is AdoptStatus.UNVERIFIED
     assert why.startswith("different: 2 patches of 1 slide, cosine ")
     assert lab.states()[FEATURES][0] is State.STALE
 
@@ -245,8 +245,8 @@ def test_a_sample_that_gives_something_else_leaves_them_unverified_and_says_how_
 def test_an_embedding_that_its_features_do_not_give_stays_unverified(trident):
     foreign.trident_embedding(trident.job, "a", lattice(), foreign.random_features(1, 256)[0], MEAN)
     taken = trident.adopt(verify=2)
-    assert taken[f"features/{NETWORK}"][0] is Fate.VERIFIED
-    assert taken[f"slide_features/{MEAN}"][0] is Fate.UNVERIFIED
+    assert taken[f"features/{NETWORK}"][0] is AdoptStatus.VERIFIED
+    assert taken[f"slide_features/{MEAN}"][0] is AdoptStatus.UNVERIFIED
     assert "cosine" in taken[f"slide_features/{MEAN}"][1]
 
 
@@ -254,7 +254,7 @@ def test_an_embedding_that_its_features_do_not_give_stays_unverified(trident):
 
 
 def test_what_a_person_accepts_is_fresh_and_says_who_accepted_it_and_when(trident):
-    assert fates(trident.adopt(accept=True))[f"features/{NETWORK}"] is Fate.ACCEPTED
+    assert fates(trident.adopt(accept=True))[f"features/{NETWORK}"] is AdoptStatus.ACCEPTED
 
     assert {state for state, _ in trident.states().values()} == {State.FRESH}
     told = trident.recipe_of(f"features/{NETWORK}")["accepted"]
@@ -267,14 +267,24 @@ def test_what_a_person_accepts_is_fresh_and_says_who_accepted_it_and_when(triden
 def test_what_lies_there_unverified_can_be_accepted_later(trident):
     trident.adopt()
     taken = trident.adopt(accept=True)
-    assert list(fates(taken).values()) == [Fate.THERE, Fate.THERE, Fate.ACCEPTED, Fate.ACCEPTED]
+    assert list(fates(taken).values()) == [
+        AdoptStatus.THERE,
+        AdoptStatus.THERE,
+        AdoptStatus.ACCEPTED,
+        AdoptStatus.ACCEPTED,
+    ]
     assert {state for state, _ in trident.states().values()} == {State.FRESH}
 
 
 def test_with_both_wishes_what_is_proven_is_verified_and_the_rest_accepted(trident):
     foreign.trident_embedding(trident.job, "a", lattice(), foreign.random_features(1, 256)[0], MEAN)
     taken = trident.adopt(verify=2, accept=True)
-    assert list(fates(taken).values()) == [Fate.SAME, Fate.SAME, Fate.VERIFIED, Fate.ACCEPTED]
+    assert list(fates(taken).values()) == [
+        AdoptStatus.SAME,
+        AdoptStatus.SAME,
+        AdoptStatus.VERIFIED,
+        AdoptStatus.ACCEPTED,
+    ]
     assert {state for state, _ in trident.states().values()} == {State.FRESH}
 
 
@@ -282,7 +292,7 @@ def test_an_accepted_result_keeps_its_history_when_it_is_stamped_again(trident):
     trident.adopt(accept=True)
     store = Store(trident.folder / "out")
     identity = store.kept("a")[f"features/{NETWORK}"].identity
-    store.restamp("a", "", [Stamp(f"features/{NETWORK}", identity.fingerprint, identity)])
+    store.restamp("a", "", [IdentityUpdate(f"features/{NETWORK}", identity.fingerprint, identity)])
     assert "accepted" in trident.recipe_of(f"features/{NETWORK}")
 
 
@@ -304,9 +314,9 @@ def test_patches_that_our_grid_does_not_give_are_kept_and_marked_and_the_next_ru
     taken = lab.adopt()
 
     assert fates(taken) == {
-        "outlines": Fate.SAME,
-        "coords": Fate.UNVERIFIED,
-        f"features/{NETWORK}": Fate.UNVERIFIED,
+        "outlines": AdoptStatus.SAME,
+        "coords": AdoptStatus.UNVERIFIED,
+        f"features/{NETWORK}": AdoptStatus.UNVERIFIED,
     }
     coords, attributes = lab.read("coords")
     assert coords[:, :2].tolist() == corners.tolist()
@@ -323,8 +333,8 @@ def test_accepted_patches_are_what_the_project_has_from_then_on(lab, at_once):
     if not at_once:
         lab.adopt()
     taken = lab.adopt(accept=True)
-    assert taken["coords"][0] is Fate.ACCEPTED
-    assert taken[f"features/{NETWORK}"][0] is Fate.ACCEPTED
+    assert taken["coords"][0] is AdoptStatus.ACCEPTED
+    assert taken[f"features/{NETWORK}"][0] is AdoptStatus.ACCEPTED
     statuses = lab.run()
     assert (statuses[COORDS], statuses[FEATURES]) == (Status.REUSED, Status.REUSED)
     assert lab.read("coords")[0][:, :2].tolist() == corners.tolist()
@@ -339,8 +349,8 @@ def test_patches_beyond_those_of_our_grid_are_left_out_and_the_others_keep_their
 
     taken = lab.adopt(verify=4)
 
-    assert taken["coords"] == (Fate.SAME, "all 4 that our grid gives; it leaves out 1 of theirs")
-    assert taken[f"features/{NETWORK}"][0] is Fate.VERIFIED
+    assert taken["coords"] == (AdoptStatus.SAME, "all 4 that our grid gives; it leaves out 1 of theirs")
+    assert taken[f"features/{NETWORK}"][0] is AdoptStatus.VERIFIED
     assert np.array_equal(lab.read(f"features/{NETWORK}")[0], true_features)
 
 
@@ -349,8 +359,8 @@ def test_outlines_round_the_patches_keep_exactly_them(lab):
     foreign.trident_outlines(lab.job, "a")
     foreign.trident_coords(lab.job, "a", corners)
     taken = lab.adopt(keep_patches=True)
-    assert taken["outlines"] == (Fate.SAME, "drawn round the patches")
-    assert taken["coords"][0] is Fate.SAME
+    assert taken["outlines"] == (AdoptStatus.SAME, "drawn round the patches")
+    assert taken["coords"][0] is AdoptStatus.SAME
     assert sorted(lab.read("coords")[0][:, :2].tolist()) == sorted(corners.tolist())
     assert lab.states()[COORDS] == (State.FRESH, "")
 
@@ -364,14 +374,14 @@ def test_outlines_are_simplified_as_their_grid_takes_them_where_that_gives_the_s
     path.write_text(json.dumps(values))
     foreign.trident_coords(lab.job, "a", lattice())
     taken = lab.adopt()
-    assert taken["outlines"] == (Fate.SAME, "its outlines, simplified by 64 px as its grid takes them")
-    assert taken["coords"] == (Fate.SAME, "")
+    assert taken["outlines"] == (AdoptStatus.SAME, "its outlines, simplified by 64 px as its grid takes them")
+    assert taken["coords"] == (AdoptStatus.SAME, "")
 
 
 def test_results_of_another_slide_or_another_scale_or_another_geometry_are_left_out(lab):
     foreign.trident_coords(lab.job, "a", lattice(), level0_width=4096)
     assert lab.adopt()[GEOMETRY] == (
-        Fate.LEFT,
+        AdoptStatus.LEFT,
         "they are of a slide of 4096 × 1024 px, this one has 1024 × 1024 px",
     )
     foreign.trident_coords(lab.job, "a", lattice(), patch_size_level0=512.0)
@@ -397,8 +407,8 @@ def test_features_that_are_damaged_are_left_out_and_the_coords_are_not(
 ):
     foreign.trident_features(trident.job, "a", lattice(), damage(true_features), NETWORK)
     taken = trident.adopt()
-    assert taken["coords"][0] is Fate.SAME
-    assert taken[f"features/{NETWORK}"][0] is Fate.LEFT
+    assert taken["coords"][0] is AdoptStatus.SAME
+    assert taken[f"features/{NETWORK}"][0] is AdoptStatus.LEFT
     assert why in taken[f"features/{NETWORK}"][1]
 
 
@@ -408,12 +418,15 @@ def test_features_of_another_length_than_the_encoder_declares_are_left_out(lab):
     foreign.trident_features(lab.job, "a", lattice(), foreign.random_features(4, 100), "efficientnet_lite0")
     project = lab.project(patch_encoders=["efficientnet_lite0"], slide_encoders=[])
     fate, why = lab.adopt(project)["features/efficientnet_lite0"]
-    assert (fate, "it has 100 dims, efficientnet_lite0 gives 1280" in why) == (Fate.LEFT, True)
+    assert (fate, "it has 100 dims, efficientnet_lite0 gives 1280" in why) == (AdoptStatus.LEFT, True)
 
 
 def test_features_of_an_encoder_that_the_project_does_not_have_are_kept_and_marked(trident):
     foreign.trident_features(trident.job, "a", lattice(), foreign.random_features(4), "somebodys")
-    assert trident.adopt(accept=True)["features/somebodys"] == (Fate.UNVERIFIED, "the project has no such encoder")
+    assert trident.adopt(accept=True)["features/somebodys"] == (
+        AdoptStatus.UNVERIFIED,
+        "the project has no such encoder",
+    )
     trident.run()
     assert trident.read("features/somebodys")[0].shape == (4, 8)
 
@@ -434,7 +447,7 @@ def test_tensors_without_coords_are_taken_in_the_order_of_the_coords_beside_them
     path = lab.job / GEOMETRY / f"features_{NETWORK}" / "a.pt"
     path.parent.mkdir()
     torch.save(true_features[COLUMN_ORDER], path)
-    assert lab.adopt(verify=4)[f"features/{NETWORK}"][0] is Fate.VERIFIED
+    assert lab.adopt(verify=4)[f"features/{NETWORK}"][0] is AdoptStatus.VERIFIED
 
 
 def test_unverified_features_are_no_matter_for_a_canary_that_speaks_for_all_slides(trident):
@@ -455,9 +468,9 @@ def test_results_of_atlaspatch_keep_their_patches_by_outlines_drawn_round_them(l
 
     taken = lab.adopt(project, verify=4)
 
-    assert taken["outlines"] == (Fate.SAME, "drawn round the patches")
-    assert taken["coords"][0] is Fate.SAME
-    assert taken[f"features/{NETWORK}"][0] is Fate.VERIFIED
+    assert taken["outlines"] == (AdoptStatus.SAME, "drawn round the patches")
+    assert taken["coords"][0] is AdoptStatus.SAME
+    assert taken[f"features/{NETWORK}"][0] is AdoptStatus.VERIFIED
     states = lab.states(project)
     assert {step: states[step][0] for step in ("tissue_mask", COORDS, FEATURES)} == {
         "tissue_mask": State.FRESH,
@@ -470,16 +483,16 @@ def test_results_of_clam_need_the_name_of_their_encoder(lab, true_features):
     foreign.clam_coords(lab.job, "a", lattice())
     foreign.clam_features(lab.job, "a", lattice(), true_features)
     assert lab.adopt()["features"] == (
-        Fate.LEFT,
+        AdoptStatus.LEFT,
         "nothing says which encoder made them; name it by --patch-encoder",
     )
-    assert lab.adopt(encoder=NETWORK, verify=2)[f"features/{NETWORK}"][0] is Fate.VERIFIED
+    assert lab.adopt(encoder=NETWORK, verify=2)[f"features/{NETWORK}"][0] is AdoptStatus.VERIFIED
 
 
 def test_a_patch_size_of_clam_counts_at_its_level(lab):
     foreign.clam_coords(lab.job, "a", np.array([[0, 0]]), level=1, size=128)
     taken = lab.adopt(lab.project(patch_size=128, target_mag=5, patch_encoders=[], slide_encoders=[]))
-    assert taken["coords"][0] is Fate.SAME
+    assert taken["coords"][0] is AdoptStatus.SAME
     with h5py.File(lab.folder / "out" / "patches" / "a.h5") as file:
         assert file.attrs["patch_size_level0"] == 512
 
@@ -494,11 +507,16 @@ def test_neither_folder_changes_by_a_second_adoption_nor_the_first_folder_by_any
 
     taken = trident.adopt()
 
-    assert list(fates(taken).values()) == [Fate.THERE, Fate.THERE, Fate.UNVERIFIED, Fate.UNVERIFIED]
+    assert list(fates(taken).values()) == [
+        AdoptStatus.THERE,
+        AdoptStatus.THERE,
+        AdoptStatus.UNVERIFIED,
+        AdoptStatus.UNVERIFIED,
+    ]
     assert snapshot(trident.folder / "out") == output
     trident.adopt(verify=4)
     proven = snapshot(trident.folder / "out")
-    assert list(fates(trident.adopt(verify=4, accept=True)).values()) == [Fate.THERE] * 4
+    assert list(fates(trident.adopt(verify=4, accept=True)).values()) == [AdoptStatus.THERE] * 4
     assert snapshot(trident.folder / "out") == proven
     assert snapshot(trident.job) == job
 
@@ -511,8 +529,8 @@ def test_what_the_output_has_stays_and_only_what_it_lacks_is_added(trident, true
     wider = trident.project(patch_encoders=["efficientnet_lite0", NETWORK])
     taken = trident.adopt(wider, verify=2)
 
-    assert (taken["outlines"][0], taken["coords"][0]) == (Fate.THERE, Fate.THERE)
-    assert taken[f"features/{NETWORK}"][0] is Fate.VERIFIED
+    assert (taken["outlines"][0], taken["coords"][0]) == (AdoptStatus.THERE, AdoptStatus.THERE)
+    assert taken[f"features/{NETWORK}"][0] is AdoptStatus.VERIFIED
     assert np.array_equal(trident.read("features/efficientnet_lite0")[0], before)
 
 
@@ -520,7 +538,7 @@ def test_computed_features_are_never_replaced(trident):
     trident.run()
     output = snapshot(trident.folder / "out")
     taken = trident.adopt(accept=True)
-    assert set(fates(taken).values()) == {Fate.THERE}
+    assert set(fates(taken).values()) == {AdoptStatus.THERE}
     assert snapshot(trident.folder / "out") == output
 
 
@@ -528,7 +546,7 @@ def test_stale_coords_in_the_output_are_left_alone(trident):
     trident.run()
     output = snapshot(trident.folder / "out")
     taken = trident.adopt(trident.project(min_tissue=0.5))
-    assert taken["coords"][0] is Fate.LEFT
+    assert taken["coords"][0] is AdoptStatus.LEFT
     assert "grid.min_tissue 0.0 → 0.5" in taken["coords"][1]
     assert snapshot(trident.folder / "out") == output
 
@@ -545,8 +563,8 @@ def test_outlines_that_a_person_drew_in_the_output_win(trident):
     path.write_bytes(foreign.trident_outlines(trident.folder / "other", "a", [(256, 256, 768, 512)]).read_bytes())
     before = path.read_bytes()
     taken = trident.adopt()
-    assert taken["outlines"][0] is Fate.THERE
-    assert taken["coords"] == (Fate.SAME, "all 2 that our grid gives; it leaves out 2 of theirs")
+    assert taken["outlines"][0] is AdoptStatus.THERE
+    assert taken["coords"] == (AdoptStatus.SAME, "all 2 that our grid gives; it leaves out 2 of theirs")
     assert path.read_bytes() == before
 
 
@@ -559,15 +577,15 @@ def test_one_damaged_slide_stops_no_other(trident, true_features):
 
     taken = trident.adopt()
 
-    assert taken["b: results"][0] is Fate.FAILED
+    assert taken["b: results"][0] is AdoptStatus.FAILED
     assert "b_patches.h5 cannot be read" in taken["b: results"][1]
-    assert taken["d: results"] == (Fate.LEFT, "its slide is not among those named by --slides")
-    assert taken["c: coords"][0] is Fate.SAME
+    assert taken["d: results"] == (AdoptStatus.LEFT, "its slide is not among those named by --slides")
+    assert taken["c: coords"][0] is AdoptStatus.SAME
 
 
 def test_a_slide_without_patches_is_taken_over(lab):
     foreign.trident_outlines(lab.job, "a", [])
     foreign.trident_coords(lab.job, "a", np.zeros((0, 2)))
     foreign.trident_features(lab.job, "a", np.zeros((0, 2)), np.zeros(0, np.float32), NETWORK)
-    assert fates(lab.adopt()) == {"outlines": Fate.SAME, "coords": Fate.SAME}
+    assert fates(lab.adopt()) == {"outlines": AdoptStatus.SAME, "coords": AdoptStatus.SAME}
     assert lab.states()[COORDS] == (State.FRESH, "")

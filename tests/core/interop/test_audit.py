@@ -21,19 +21,19 @@ from paths import ROOT
 from atlaspatch_core.config.project import Project, make_project
 from atlaspatch_core.discovery.find import discover
 from atlaspatch_core.errors import UnknownLayout
-from atlaspatch_core.interop.audit.findings import KINDS, Finding, Severity
+from atlaspatch_core.interop.audit.findings import KINDS, AuditFinding, Severity
 from atlaspatch_core.interop.audit.run import audit
-from atlaspatch_core.layouts.found import Layout
+from atlaspatch_core.layouts.found import FolderLayout
 from atlaspatch_core.layouts.recognise import recognise
 from atlaspatch_core.pipeline.processing import process
 from atlaspatch_core.validity.recipe import make_recipe
 
 
-def findings(folder: Path, **options) -> list[Finding]:
+def findings(folder: Path, **options) -> list[AuditFinding]:
     return list(audit(recognise(folder), **options))
 
 
-def kinds(found: Iterable[Finding], severity: Severity | None = None) -> list[str]:
+def kinds(found: Iterable[AuditFinding], severity: Severity | None = None) -> list[str]:
     return sorted(it.kind for it in found if severity is None or it.severity is severity)
 
 
@@ -41,7 +41,7 @@ def problems(folder: Path, **options) -> list[str]:
     return kinds(findings(folder, **options), Severity.PROBLEM)
 
 
-def only(found: Iterable[Finding], kind: str) -> Finding:
+def only(found: Iterable[AuditFinding], kind: str) -> AuditFinding:
     (one,) = [it for it in found if it.kind == kind]
     return one
 
@@ -106,14 +106,14 @@ def test_layouts_are_told_apart(tmp_path):
     }
 
     assert layouts == {
-        "trident": Layout.TRIDENT,
-        "atlaspatch": Layout.ATLASPATCH,
-        "clam": Layout.CLAM,
-        "features": Layout.CLAM,
-        "by_encoder": Layout.CLAM,
+        "trident": FolderLayout.TRIDENT,
+        "atlaspatch": FolderLayout.ATLASPATCH,
+        "clam": FolderLayout.CLAM,
+        "features": FolderLayout.CLAM,
+        "by_encoder": FolderLayout.CLAM,
     }
     assert [file.encoder for file in recognise(tmp_path / "by_encoder").files()] == ["uni_v1"]
-    assert recognise(tmp_path / "mine" / "out").layout is Layout.OURS
+    assert recognise(tmp_path / "mine" / "out").layout is FolderLayout.OURS
     assert recognise(tmp_path / "trident" / GEOMETRY).outlines.keys() == {"a"}
 
 

@@ -12,8 +12,16 @@ from exporting import EMBEDDER, ENCODER, exported, make, paint, recipe_of
 from atlaspatch_core.cli.export import LAYOUTS as OFFERED
 from atlaspatch_core.cli.main import cli
 from atlaspatch_core.errors import InvalidProject, MissingExtra, NoSlides, UnknownName
-from atlaspatch_core.interop.export import LAYOUTS, Choice, Fate, Target, export_selected, find_layout, select_folder
-from atlaspatch_core.interop.export.values import Artifact, Layout
+from atlaspatch_core.interop.export import (
+    LAYOUTS,
+    Choice,
+    ExportStatus,
+    Target,
+    export_selected,
+    find_layout,
+    select_folder,
+)
+from atlaspatch_core.interop.export.values import Artifact, ExportLayout
 from atlaspatch_core.validity.recipe import Recipe
 
 FEATURES = f"features_{ENCODER}"
@@ -52,8 +60,8 @@ def test_a_second_export_writes_nothing(lab, layout):
 
     second = exported(made, layout, folder / "to")
 
-    assert {it.fate for it in first.values()} == {Fate.WRITTEN}
-    assert {it.fate for it in second.values()} == {Fate.UNCHANGED}
+    assert {it.fate for it in first.values()} == {ExportStatus.WRITTEN}
+    assert {it.fate for it in second.values()} == {ExportStatus.UNCHANGED}
     assert [it.unchanged for it in second.values()] == [it.written for it in first.values()]
     assert snapshot(folder / "to") == before
 
@@ -64,7 +72,7 @@ def test_a_dry_run_says_what_it_would_write_and_writes_nothing(lab, layout):
 
     planned = exported(made, layout, folder / "to", dry_run=True)
 
-    assert {it.fate for it in planned.values()} == {Fate.PLANNED}
+    assert {it.fate for it in planned.values()} == {ExportStatus.PLANNED}
     assert not (folder / "to").exists()
     assert {stem: it.written for stem, it in exported(made, layout, folder / "to").items()} == {
         stem: it.written for stem, it in planned.items()
@@ -77,10 +85,10 @@ def test_what_is_stale_is_refused_with_the_reason_and_exported_when_told_to(lab)
 
     found = exported(made, "pt", folder / "to")
 
-    assert (found["a"].fate, found["b"].fate) == (Fate.REFUSED, Fate.WRITTEN)
+    assert (found["a"].fate, found["b"].fate) == (ExportStatus.REFUSED, ExportStatus.WRITTEN)
     assert found["a"].why.startswith("a: patch_coords is stale (upstream changed: tissue_mask ")
     assert not (folder / "to" / FEATURES / "a.pt").exists()
-    assert exported(made, "pt", folder / "to", choice=Choice(include_stale=True))["a"].fate is Fate.WRITTEN
+    assert exported(made, "pt", folder / "to", choice=Choice(include_stale=True))["a"].fate is ExportStatus.WRITTEN
 
 
 def test_only_what_is_stale_is_refused(lab):
@@ -89,7 +97,7 @@ def test_only_what_is_stale_is_refused(lab):
 
     found = exported(changed, "trident", folder / "to")["a"]
 
-    assert found.fate is Fate.REFUSED
+    assert found.fate is ExportStatus.REFUSED
     assert f"patch_features/{ENCODER} is stale (precision float32 → bfloat16)" in found.why
     assert "20x_256px_0px_overlap/patches/a_patches.h5" in " ".join(map(str, found.written))
     assert not any("features" in str(path) for path in found.written)
@@ -101,7 +109,7 @@ def test_outputs_that_were_never_made_are_named(lab):
 
     found = exported(more, "pt", folder / "to")["a"]
 
-    assert (found.fate, found.why) == (Fate.MISSING, "a: never made: patch_features/resnet18")
+    assert (found.fate, found.why) == (ExportStatus.MISSING, "a: never made: patch_features/resnet18")
     assert len(found.written) == 2
 
 
@@ -116,9 +124,9 @@ def test_files_of_others_and_files_that_were_changed_are_kept_unless_forced(lab)
     found = exported(made, "pt", folder / "to")
 
     assert (theirs.read_bytes(), changed.read_bytes()) == (b"theirs", b"changed")
-    assert found["a"].fate is found["b"].fate is Fate.REFUSED
+    assert found["a"].fate is found["b"].fate is ExportStatus.REFUSED
     assert f"{theirs} was not written by this export, or changed since" in found["a"].why
-    assert {it.fate for it in exported(made, "pt", folder / "to", force=True).values()} == {Fate.WRITTEN}
+    assert {it.fate for it in exported(made, "pt", folder / "to", force=True).values()} == {ExportStatus.WRITTEN}
     assert len(theirs.read_bytes()) > 1000
 
 
@@ -128,7 +136,7 @@ def test_a_copy_of_the_folder_without_its_times_is_known_by_its_content(lab):
     for path in (folder / "to").rglob("*.pt"):
         os.utime(path, ns=(5, 5))
 
-    assert {it.fate for it in exported(made, "pt", folder / "to").values()} == {Fate.UNCHANGED}
+    assert {it.fate for it in exported(made, "pt", folder / "to").values()} == {ExportStatus.UNCHANGED}
 
 
 def test_results_computed_anew_take_the_place_of_the_old(lab):
@@ -142,7 +150,7 @@ def test_results_computed_anew_take_the_place_of_the_old(lab):
 
     found = exported(made, "pt", folder / "to")
 
-    assert (found["a"].fate, found["b"].fate) == (Fate.WRITTEN, Fate.UNCHANGED)
+    assert (found["a"].fate, found["b"].fate) == (ExportStatus.WRITTEN, ExportStatus.UNCHANGED)
     assert (folder / "to" / FEATURES / "a.pt").read_bytes() != before
 
 
@@ -164,7 +172,7 @@ def test_a_kill_between_remembering_and_replacing_leaves_a_file_that_is_still_ou
 
     (placed,) = place(tmp_path, "x", [artifact("new")], force=False, dry_run=False)
 
-    assert placed.fate is Fate.WRITTEN
+    assert placed.fate is ExportStatus.WRITTEN
     assert (tmp_path / "x.txt").read_text() == "new"
 
 
@@ -197,7 +205,7 @@ def test_a_damaged_file_fails_its_slide_alone(lab):
 
     found = exported(made, "pt", folder / "to")
 
-    assert (found["a"].fate, found["b"].fate) == (Fate.FAILED, Fate.WRITTEN)
+    assert (found["a"].fate, found["b"].fate) == (ExportStatus.FAILED, ExportStatus.WRITTEN)
     assert "cannot be read as HDF5" in found["a"].why
 
 
@@ -211,7 +219,7 @@ def test_names_that_are_not_there_and_places_that_cannot_be_are_refused_at_once(
         exported(made, "hipt", folder / "to")
     with pytest.raises(InvalidProject, match="the results themselves lie there"):
         exported(made, "clam", folder / "out")
-    needy = Layout("needy", "", LAYOUTS["pt"].artifacts, needs=("no_such_module", "needy"))
+    needy = ExportLayout("needy", "", LAYOUTS["pt"].artifacts, needs=("no_such_module", "needy"))
     with pytest.raises(MissingExtra, match=r"needs no_such_module, .* pip install 'atlaspatch\[needy\]'"):
         export_selected(select_folder(folder / "out", Choice()), Target(folder / "to", needy))
     assert not (folder / "to").exists()
@@ -227,7 +235,7 @@ def test_encoders_are_chosen_by_name(lab):
     ]
 
 
-def fates_of_folder(folder: Path, **choice) -> dict[str, tuple[Fate, str]]:
+def fates_of_folder(folder: Path, **choice) -> dict[str, tuple[ExportStatus, str]]:
     target = Target(folder / "to", find_layout("pt"))
     return {
         it.stem: (it.fate, it.why) for it in export_selected(select_folder(folder / "out", Choice(**choice)), target)
@@ -236,7 +244,7 @@ def fates_of_folder(folder: Path, **choice) -> dict[str, tuple[Fate, str]]:
 
 def test_an_output_folder_is_exported_without_a_project(lab):
     folder, _ = lab
-    assert fates_of_folder(folder) == {"a": (Fate.WRITTEN, ""), "b": (Fate.WRITTEN, "")}
+    assert fates_of_folder(folder) == {"a": (ExportStatus.WRITTEN, ""), "b": (ExportStatus.WRITTEN, "")}
 
 
 def test_in_a_folder_what_does_not_belong_together_is_stale(lab):
@@ -247,8 +255,8 @@ def test_in_a_folder_what_does_not_belong_together_is_stale(lab):
 
     found = fates_of_folder(folder)
 
-    assert found["a"] == (Fate.REFUSED, "a: patch_coords is stale (upstream changed: tissue_mask)")
-    assert found["b"][0] is Fate.REFUSED
+    assert found["a"] == (ExportStatus.REFUSED, "a: patch_coords is stale (upstream changed: tissue_mask)")
+    assert found["b"][0] is ExportStatus.REFUSED
     assert f"patch_features/{ENCODER} is unverified (its file does not say what it was computed from)" in found["b"][1]
     assert f"slide_embedding/{EMBEDDER} is stale (upstream changed: patch_features/{ENCODER})" in found["b"][1]
     with pytest.raises(NoSlides, match="give the --output of encode-slide"):

@@ -10,7 +10,7 @@ import pytest
 from exporting import EMBEDDER, ENCODER, exported, make, paint, recipe_of
 
 from atlaspatch_core.errors import InvalidProject, UnwritableOutput
-from atlaspatch_core.interop.export import Fate
+from atlaspatch_core.interop.export import ExportStatus
 from atlaspatch_core.interop.export.geojson import principal, rank_classes
 from atlaspatch_core.validity.recipe import Recipe
 
@@ -35,7 +35,7 @@ def test_clam_reads_patches_from_the_level_they_were_cut_from(tmp_path):
     made = recipe_of(tmp_path, geometry={"patch_size": 64, "target_mag": 10})
     make(made, [paint(tmp_path, "a", mpp=0.25)])
 
-    assert exported(made, "clam", tmp_path / "clam")["a"].fate is Fate.WRITTEN
+    assert exported(made, "clam", tmp_path / "clam")["a"].fate is ExportStatus.WRITTEN
 
     with h5py.File(tmp_path / "clam" / "patches" / "a.h5") as file:
         coords, about = file["coords"][:], dict(file["coords"].attrs)
@@ -115,8 +115,11 @@ def test_pandas_reads_the_table_of_embeddings(lab, tmp_path):
         with h5py.File(folder / "out" / "patches" / f"{stem}.h5") as file:
             assert row["fingerprint"] == file[f"slide_features/{EMBEDDER}"].attrs["fingerprint"]
             assert row["patches"] == len(file["coords"])
-    assert (found["none"].fate, found["none"].why) == (Fate.UNCHANGED, "")  # no patches, so no embedding to lack
-    assert exported(made, "parquet", tmp_path)["four"].fate is Fate.UNCHANGED
+    assert (found["none"].fate, found["none"].why) == (
+        ExportStatus.UNCHANGED,
+        "",
+    )  # no patches, so no embedding to lack
+    assert exported(made, "parquet", tmp_path)["four"].fate is ExportStatus.UNCHANGED
 
 
 def test_rows_of_other_slides_stay_in_the_table_and_a_foreign_table_is_kept(lab, tmp_path):
@@ -126,7 +129,7 @@ def test_rows_of_other_slides_stay_in_the_table_and_a_foreign_table_is_kept(lab,
     path = tmp_path / "slide_embeddings.parquet"
 
     exported(made, "parquet", tmp_path, stems=["one"])
-    assert exported(made, "parquet", tmp_path, stems=["four"], dry_run=True)["four"].fate is Fate.PLANNED
+    assert exported(made, "parquet", tmp_path, stems=["four"], dry_run=True)["four"].fate is ExportStatus.PLANNED
     assert list(pd.read_parquet(path)["stem"]) == ["one"]
     exported(made, "parquet", tmp_path, stems=["four"])
     assert list(pd.read_parquet(path)["stem"]) == ["four", "one"]

@@ -13,9 +13,9 @@ from hypothesis import strategies as some
 
 from atlaspatch_core.encoders.patch import PATCH_ENCODERS
 from atlaspatch_core.encoders.patch.trident import TRIDENT
-from atlaspatch_core.interop.export import Choice, Fate
+from atlaspatch_core.interop.export import Choice, ExportStatus
 from atlaspatch_core.interop.export.trident import exact_magnification, trident_name
-from atlaspatch_core.layouts.found import Holds, Layout
+from atlaspatch_core.layouts.found import FolderLayout, Holds
 from atlaspatch_core.layouts.recognise import recognise
 from atlaspatch_core.storage.store import Store
 
@@ -29,7 +29,7 @@ def lab(tmp_path_factory) -> Path:
     made = recipe_of(folder)
     make(made, [paint(folder, "four"), paint(folder, "one", 1), paint(folder, "none", 0)])
     found = exported(made, "trident", folder / "job", pt=True)
-    assert {stem: it.fate for stem, it in found.items()} == dict.fromkeys(("four", "none", "one"), Fate.WRITTEN)
+    assert {stem: it.fate for stem, it in found.items()} == dict.fromkeys(("four", "none", "one"), ExportStatus.WRITTEN)
     return folder
 
 
@@ -158,9 +158,9 @@ def test_two_geometries_of_one_folder_are_refused_with_the_cure(tmp_path):
     (refused,) = exported(both, "trident", tmp_path / "job").values()
     (written,) = exported(both, "trident", tmp_path / "job", choice=Choice(geometries=frozenset({"few"}))).values()
 
-    assert refused.fate is Fate.FAILED
+    assert refused.fate is ExportStatus.FAILED
     assert "'many' and 'few' would both lie in 20x_256px_0px_overlap" in refused.why
-    assert written.fate is Fate.WRITTEN
+    assert written.fate is ExportStatus.WRITTEN
 
 
 def test_the_project_s_own_folder_keeps_its_own_files(tmp_path):
@@ -171,10 +171,10 @@ def test_the_project_s_own_folder_keeps_its_own_files(tmp_path):
 
     found = exported(made, "trident", tmp_path / "out", force=True)
 
-    assert found["a"].fate is Fate.WRITTEN
+    assert found["a"].fate is ExportStatus.WRITTEN
     assert (outlines.read_bytes(), outlines.stat().st_mtime_ns) == before
     assert (tmp_path / "out" / CDIR / "patches" / "a_patches.h5").exists()
-    assert exported(made, "clam", tmp_path / "other")["a"].fate is Fate.WRITTEN
+    assert exported(made, "clam", tmp_path / "other")["a"].fate is ExportStatus.WRITTEN
 
 
 def test_folders_beside_our_own_results_are_taken_for_no_slides(tmp_path):
@@ -192,5 +192,5 @@ def test_clam_in_a_folder_for_each_geometry_is_recognised_with_its_features(tmp_
     make(made, [paint(tmp_path, "four")])
     exported(made, "clam", tmp_path / "clam")
     found = recognise(tmp_path / "clam")
-    assert found.layout is Layout.CLAM
+    assert found.layout is FolderLayout.CLAM
     assert {(file.holds, file.encoder) for file in found.files()} == {(Holds.COORDS, ""), (Holds.FEATURES, ENCODER)}

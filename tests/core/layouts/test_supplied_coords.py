@@ -15,7 +15,7 @@ from atlaspatch_core.layouts.supplied_coords import find_coords, read_coords
 from atlaspatch_core.pipeline.processing import process
 from atlaspatch_core.slides.slide import Level, SlideInfo
 from atlaspatch_core.storage.store import Store
-from atlaspatch_core.validity.outcome import Outcome, Status, Step
+from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 from atlaspatch_core.validity.recipe import SLIDE, make_recipe
 from atlaspatch_core.validity.states import State, stored_in_files, validities
 
@@ -110,7 +110,7 @@ def test_files_are_found_by_all_names_and_two_are_one_too_many(tmp_path):
     assert find_coords(tmp_path, "a") == ours
 
 
-def run(source: SlideSource, output: Path, coords: Path | None, **more) -> dict[Step, Outcome]:
+def run(source: SlideSource, output: Path, coords: Path | None, **more) -> dict[OutputKey, Outcome]:
     values = {"patch_size": 256, "target_mag": 20, "coords": coords, "patch_encoders": ("efficientnet_lite0",)}
     project = make_project({"output": output, "geometry": (values | more,)}, origin="test")
     return {outcome.step: outcome for outcome in process([source], make_recipe(project))}
@@ -122,7 +122,7 @@ def source(tmp_path) -> SlideSource:
     return SlideSource("a", paint_slide(tmp_path / "a.svs", pixels, mpp=0.25, levels=(1, 2), objective_power=40))
 
 
-COORDS, FEATURES = Step("patch_coords"), Step("patch_features", "efficientnet_lite0")
+COORDS, FEATURES = OutputKey("patch_coords"), OutputKey("patch_features", "efficientnet_lite0")
 
 
 def test_features_are_computed_on_supplied_coords_and_know_when_these_change(tmp_path, source):
@@ -170,7 +170,7 @@ def test_the_state_of_supplied_coords_is_known_without_opening_the_slide(tmp_pat
     values = {"patch_size": 256, "target_mag": 20, "coords": coords, "patch_encoders": ("efficientnet_lite0",)}
     recipe = make_recipe(make_project({"output": output, "geometry": (values,)}, origin="test"))
 
-    def states() -> dict[Step, State]:
+    def states() -> dict[OutputKey, State]:
         return {found.step: found.state for found in validities(recipe, ["a"], stored_in_files(recipe))}
 
     assert set(states().values()) == {State.FRESH}

@@ -13,10 +13,10 @@ from atlaspatch_core.discovery.find import SlideSource
 from atlaspatch_core.operations.estimate import ASSUMED, Rate
 from atlaspatch_core.operations.measured_rates import measure, spread
 from atlaspatch_core.operations.rates import MEASURED, keep_measured, rates_of_runs, read_measured
-from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import Recipe, make_recipe
 
-FEATURES = Step("patch_features", "efficientnet_lite0")
+FEATURES = OutputKey("patch_features", "efficientnet_lite0")
 
 PROJECT = """
 output = "output"
@@ -58,7 +58,7 @@ def values(project: Path, *options: str, hooks: Hooks | None = None) -> dict:
     return json.loads(result.stdout)
 
 
-def of_step(found: dict, step: Step = FEATURES) -> dict:
+def of_step(found: dict, step: OutputKey = FEATURES) -> dict:
     return next(it for it in found["steps"] if it["step"] == str(step))
 
 
@@ -88,7 +88,7 @@ def test_embeddings_of_cases_are_counted_beside_the_slides(project):
     (project.parent / "cases.csv").write_text("case_id,slide_path\np1,slides/a.svs\np1,slides/b.svs\np2,slides/c.svs\n")
     patients = '[patients]\nmanifest = "cases.csv"\nencoders = ["mean-efficientnet_lite0"]\n'
     project.write_text(PROJECT + patients)
-    step = Step("patient_embedding", "mean-efficientnet_lite0")
+    step = OutputKey("patient_embedding", "mean-efficientnet_lite0")
 
     found = values(project)
 
@@ -168,7 +168,7 @@ def test_earlier_runs_say_how_fast_steps_are(project):
 
 
 def test_rates_that_were_remembered_elsewhere_come_before_those_of_files(project):
-    def of_dagster(recipe: Recipe) -> dict[Step, Rate]:
+    def of_dagster(recipe: Recipe) -> dict[OutputKey, Rate]:
         return {recipe.stage(FEATURES).step: Rate(1234.0)}
 
     found = values(project, hooks=Hooks(rates=of_dagster))

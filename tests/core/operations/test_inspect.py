@@ -10,14 +10,17 @@ from painting import paint_slide, stain, white
 from atlaspatch_core.config.project import make_project
 from atlaspatch_core.discovery.find import SlideSource
 from atlaspatch_core.operations.inspect import inspect_slide
-from atlaspatch_core.operations.near_duplicates import find_twins
+from atlaspatch_core.operations.near_duplicates import find_near_duplicates
 from atlaspatch_core.pipeline.processing import process
 from atlaspatch_core.storage.store import Store
-from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import make_recipe
 
-SLIDE, COORDS = Step("slide"), Step("patch_coords")
-FEATURES, EMBEDDING = Step("patch_features", "efficientnet_lite0"), Step("slide_embedding", "mean-efficientnet_lite0")
+SLIDE, COORDS = OutputKey("slide"), OutputKey("patch_coords")
+FEATURES, EMBEDDING = (
+    OutputKey("patch_features", "efficientnet_lite0"),
+    OutputKey("slide_embedding", "mean-efficientnet_lite0"),
+)
 
 
 class Made:
@@ -28,7 +31,7 @@ class Made:
         values = {"output": folder / "out", "geometry": [geometry], "runtime": {"device": "cpu", "threads": 1}}
         self.recipe = make_recipe(make_project(values, origin="test"))
         self.sources = {stem: SlideSource(stem, paint(folder, stem, width)) for stem, width in widths.items()}
-        self.recorded: dict[str, dict[Step, str]] = {stem: {} for stem in widths}
+        self.recorded: dict[str, dict[OutputKey, str]] = {stem: {} for stem in widths}
         for outcome in process(self.sources.values(), self.recipe):
             self.recorded[outcome.stem][outcome.step] = outcome.fingerprint or ""
 
@@ -39,13 +42,13 @@ class Made:
     def file(self, stem="a"):
         return h5py.File(self.store.h5(stem), "r+")
 
-    def odd(self, stem="a") -> dict[Step, list[str]]:
+    def odd(self, stem="a") -> dict[OutputKey, list[str]]:
         """Return the names of what did not pass."""
         found = inspect_slide(self.recipe, self.sources.get(stem), stem, self.recorded[stem])
         return {it.step: [f.name for f in it.findings if not f.passed] for it in found if not it.sound}
 
     def twins(self, *stems):
-        return find_twins(self.store, self.recipe.stage(EMBEDDING), stems, list(self.recorded))
+        return find_near_duplicates(self.store, self.recipe.stage(EMBEDDING), stems, list(self.recorded))
 
 
 def paint(folder, stem, width):

@@ -16,7 +16,7 @@ from atlaspatch_core.cli.main import cli
 from atlaspatch_core.config.project import make_project
 from atlaspatch_core.discovery.find import find_slides
 from atlaspatch_core.operations.report.charts import histogram
-from atlaspatch_core.operations.report.cohort import gather
+from atlaspatch_core.operations.report.cohort import gather_cohort
 from atlaspatch_core.operations.report.embeddings import embedding_map, nearest, principal_components
 from atlaspatch_core.operations.report.outliers import Measure, far_out
 from atlaspatch_core.operations.report.page import make_page, render
@@ -25,7 +25,7 @@ from atlaspatch_core.operations.report.values import Cohort, SlideSummary
 from atlaspatch_core.pipeline.processing import process
 from atlaspatch_core.slides.slide import Level, SlideInfo
 from atlaspatch_core.storage.store import Store
-from atlaspatch_core.validity.outcome import Step
+from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import SLIDE, TISSUE_MASK, Recipe, make_recipe
 from atlaspatch_core.validity.states import State, Validity
 
@@ -86,7 +86,7 @@ def made_up(count: int, **more) -> Cohort:
 def test_what_lies_in_the_files_is_gathered_without_opening_a_slide(cohort, tmp_path):
     recipe = copy_of(cohort, tmp_path)
 
-    found = gather(recipe, {SLIDE: {"broken": "it is damaged"}})
+    found = gather_cohort(recipe, {SLIDE: {"broken": "it is damaged"}})
 
     assert [slide.stem for slide in found.slides] == ["broken", "first", "second", "third & <last> #3"]
     assert [(it.stem, str(it.step), it.why) for it in found.failures] == [("broken", "slide", "it is damaged")]
@@ -104,7 +104,7 @@ def test_an_edited_mask_is_measured_as_it_lies_there_and_makes_its_coords_stale(
         '{"type":"Polygon","coordinates":[[[0,0],[1024,0],[1024,512],[0,512],[0,0]]]}'
     )
 
-    slide = next(slide for slide in gather(recipe).slides if slide.stem == "first")
+    slide = next(slide for slide in gather_cohort(recipe).slides if slide.stem == "first")
 
     assert slide.edited
     assert slide.mask["tissue_share"] == 0.5
@@ -115,7 +115,7 @@ def test_a_damaged_file_is_a_failure_with_its_reason(cohort, tmp_path):
     recipe = copy_of(cohort, tmp_path)
     Store(recipe.project.output).h5("first").write_bytes(b"nothing")
 
-    (failure,) = gather(recipe).failures
+    (failure,) = gather_cohort(recipe).failures
 
     assert (failure.stem, str(failure.step)) == ("first", "patch_coords")
     assert "cannot be read as HDF5" in failure.why
@@ -123,13 +123,13 @@ def test_a_damaged_file_is_a_failure_with_its_reason(cohort, tmp_path):
 
 def test_the_states_are_those_of_status_with_what_runs_remember_of_failures(cohort, tmp_path):
     recipe = copy_of(cohort, tmp_path)
-    assert [it.state for it in gather(recipe).slides[0].outputs] == [State.MISSING] * 5
+    assert [it.state for it in gather_cohort(recipe).slides[0].outputs] == [State.MISSING] * 5
     broken, output = str(cohort.project.slides.folders[0] / "broken.svs"), str(recipe.project.output)
     wanted = ["--patch-size", "256", "--target-mag", "20", "--device", "cpu", "--patch-encoders"]
     done = CliRunner().invoke(cli, ["encode-slide", broken, "--output", output, *wanted, "efficientnet_lite0"])
     assert done.exit_code == 1, done.output
 
-    (failure,) = gather(recipe).failures
+    (failure,) = gather_cohort(recipe).failures
 
     assert (failure.stem, failure.step) == ("broken", SLIDE)
     assert "broken.svs" in failure.why
@@ -140,7 +140,7 @@ def test_a_slide_that_was_removed_stays_and_is_marked(cohort, tmp_path):
     record = Store(recipe.project.output).record
     record("gone").write_text(record("first").read_text().replace('"stem": "first"', '"stem": "gone"'))
 
-    slides = {slide.stem: slide for slide in gather(recipe).slides}
+    slides = {slide.stem: slide for slide in gather_cohort(recipe).slides}
 
     assert not slides["gone"].present
     assert slides["first"].present
@@ -150,7 +150,7 @@ def test_without_a_picture_the_outlines_are_drawn(cohort, tmp_path):
     recipe = copy_of(cohort, tmp_path)
     Store(recipe.project.output).small_picture("first", "mask").unlink()
 
-    slide = next(slide for slide in gather(recipe).slides if slide.stem == "first")
+    slide = next(slide for slide in gather_cohort(recipe).slides if slide.stem == "first")
 
     assert slide.picture is None
     assert re.fullmatch(r"(M[\d L]+Z)+", slide.outlines)
@@ -427,7 +427,7 @@ def test_without_scripts_every_slide_is_there(browser, large_page):
 
 
 def test_a_step_has_a_column_for_every_geometry(cohort, tmp_path):
-    steps = (SLIDE, Step("patch_coords", None, "10x"), Step("patch_coords", None, "20x"))
+    steps = (SLIDE, OutputKey("patch_coords", None, "10x"), OutputKey("patch_coords", None, "20x"))
     outputs = tuple(Validity("only", step, State.MISSING) for step in steps)
 
     text = render(make_page(Cohort(steps, (SlideSummary("only", outputs),)), cohort.project, tmp_path))

@@ -6,20 +6,22 @@ from browsing import opened
 
 from atlaspatch_core.config.project import make_project
 from atlaspatch_core.operations.report.status_page import write_status_page
-from atlaspatch_core.operations.tracking.project_status import Overview
-from atlaspatch_core.validity.outcome import Step
-from atlaspatch_core.validity.recipe import Recipe, Stage, make_recipe
+from atlaspatch_core.operations.tracking.project_status import ProjectStatus
+from atlaspatch_core.validity.outcome import OutputKey
+from atlaspatch_core.validity.recipe import OutputSpec, Recipe, make_recipe
 from atlaspatch_core.validity.states import State, Validity
 
-MEAN = Step("patient_embedding", "mean-efficientnet_lite0")
+MEAN = OutputKey("patient_embedding", "mean-efficientnet_lite0")
 
 
-def seen(folder: Path, *cases: Validity) -> Overview:
+def seen(folder: Path, *cases: Validity) -> ProjectStatus:
     """Return one slide, and these cases."""
     geometry = {"patch_size": 256, "target_mag": 20}
     recipe = make_recipe(make_project({"output": folder / "out", "geometry": [geometry]}, origin="test"))
     outputs = [Validity("a", stage.step, State.FRESH) for stage in recipe.stages]
-    return Overview(Recipe(recipe.project, recipe.stages, (Stage(MEAN),) if cases else ()), (*outputs,), (), cases)
+    return ProjectStatus(
+        Recipe(recipe.project, recipe.stages, (OutputSpec(MEAN),) if cases else ()), (*outputs,), (), cases
+    )
 
 
 def test_cases_stand_below_the_slides_and_sort_by_themselves(browser, tmp_path):

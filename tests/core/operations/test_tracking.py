@@ -21,12 +21,12 @@ from atlaspatch_core.operations.tracking.tracker import Command, Tracker
 from atlaspatch_core.pipeline.processing import process
 from atlaspatch_core.storage.file_index import FileIndex, list_files
 from atlaspatch_core.storage.store import Store
-from atlaspatch_core.validity.outcome import Outcome, Status, Step
+from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 from atlaspatch_core.validity.recipe import SLIDE, make_recipe
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}")
-COORDS = Step("patch_coords")
-FEATURES = Step("patch_features", "tiny")
+COORDS = OutputKey("patch_coords")
+FEATURES = OutputKey("patch_features", "tiny")
 
 
 @pytest.fixture

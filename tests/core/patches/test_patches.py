@@ -11,7 +11,7 @@ import pytest
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.patches.grid import PatchGrid
 from atlaspatch_core.patches.scale import Sampling
-from atlaspatch_core.patches.stream import Batch, read_patch, stream_patches
+from atlaspatch_core.patches.stream import PatchBatch, read_patch, stream_patches
 from atlaspatch_core.slides.slide import Level, Region, SlideInfo
 
 
@@ -56,7 +56,7 @@ def lattice(width: int, height: int, *, patch: int, step: int, read: int | None 
     return PatchGrid(coords, np.ones(len(coords), np.float32), Sampling(patch, 0, read, read, step, 0.5))
 
 
-def together(batches: list[Batch], grid: PatchGrid) -> np.ndarray:
+def together(batches: list[PatchBatch], grid: PatchGrid) -> np.ndarray:
     """Patches in the order of the grid, after checking that each row came once."""
     rows = np.concatenate([batch.rows for batch in batches])
     assert sorted(rows.tolist()) == list(range(len(grid.coords)))

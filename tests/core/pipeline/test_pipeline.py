@@ -14,12 +14,12 @@ from atlaspatch_core.config.project import Project, make_project
 from atlaspatch_core.discovery.find import SlideSource
 from atlaspatch_core.pipeline.processing import process
 from atlaspatch_core.slides.content_hash import file_signature
-from atlaspatch_core.validity.outcome import Outcome, Status, Step
+from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 from atlaspatch_core.validity.recipe import SLIDE, TISSUE_MASK, make_recipe
 
-COORDS = Step("patch_coords")
-FEATURES = Step("patch_features", "efficientnet_lite0")
-EMBEDDING = Step("slide_embedding", "mean-efficientnet_lite0")
+COORDS = OutputKey("patch_coords")
+FEATURES = OutputKey("patch_features", "efficientnet_lite0")
+EMBEDDING = OutputKey("slide_embedding", "mean-efficientnet_lite0")
 ALL = [SLIDE, TISSUE_MASK, COORDS, FEATURES, EMBEDDING]
 
 
@@ -48,7 +48,7 @@ def fates(outcomes: list[Outcome]) -> dict[str, str]:
     return {str(outcome.step): str(outcome.status) for outcome in outcomes}
 
 
-def computed(outcomes: list[Outcome]) -> list[Step]:
+def computed(outcomes: list[Outcome]) -> list[OutputKey]:
     return [outcome.step for outcome in outcomes if outcome.status is Status.COMPUTED]
 
 
@@ -142,8 +142,8 @@ def test_another_encoder_leaves_the_first_one_alone(finished, tmp_path):
     made = project(tmp_path, geometry={"slide_encoders": encoders}, weights={"timm-test_vit": random_weights(tmp_path)})
     outcomes = run([source], made)
     assert computed(outcomes) == [
-        Step("patch_features", "timm-test_vit"),
-        Step("slide_embedding", "mean-timm-test_vit"),
+        OutputKey("patch_features", "timm-test_vit"),
+        OutputKey("slide_embedding", "mean-timm-test_vit"),
     ]
     np.testing.assert_array_equal(features(tmp_path), before)
 
@@ -198,7 +198,7 @@ def test_forcing_one_encoder_keeps_the_results_of_another(finished, tmp_path):
     weights = {"timm-test_vit": random_weights(tmp_path)}
     run([source], project(tmp_path, geometry={"patch_encoders": ["timm-test_vit"]}, weights=weights))
     only = project(tmp_path, geometry={"slide_encoders": [], "patch_encoders": ["timm-test_vit"]}, weights=weights)
-    assert computed(run([source], only, force=True)) == [*ALL[:3], Step("patch_features", "timm-test_vit")]
+    assert computed(run([source], only, force=True)) == [*ALL[:3], OutputKey("patch_features", "timm-test_vit")]
     with h5py.File(tmp_path / "out" / "patches" / "a.h5") as file:
         assert set(file["features"]) == {"efficientnet_lite0", "timm-test_vit"}
         assert set(file["slide_features"]) == {"mean-efficientnet_lite0"}
@@ -342,7 +342,7 @@ def test_an_encoder_without_weights_fails_alone(tmp_path):
     )
     outcomes = run([slide(tmp_path)], made)
     failed = [outcome for outcome in outcomes if outcome.status is Status.FAILED]
-    assert [outcome.step for outcome in failed] == [Step("patch_features", "timm-test_vit")]
+    assert [outcome.step for outcome in failed] == [OutputKey("patch_features", "timm-test_vit")]
     assert "no.pt" in failed[0].why
     assert computed(outcomes) == ALL
 

@@ -4,11 +4,11 @@ import threading
 
 import pytest
 
-from atlaspatch_core.pipeline.prefetch import ahead
+from atlaspatch_core.pipeline.prefetch import prefetch
 
 
 def test_items_come_in_order():
-    assert list(ahead((number for number in range(100)), lambda _: 1, 10)) == list(range(100))
+    assert list(prefetch((number for number in range(100)), lambda _: 1, 10)) == list(range(100))
 
 
 def test_it_runs_ahead_no_further_than_allowed():
@@ -22,7 +22,7 @@ def test_it_runs_ahead_no_further_than_allowed():
                 enough.set()
             yield number
 
-    items = ahead(numbers(), lambda _: 10, 50)
+    items = prefetch(numbers(), lambda _: 10, 50)
     assert next(items) == 0
     assert enough.wait(600)
     items.close()
@@ -34,7 +34,7 @@ def test_an_error_arrives_after_the_items_before_it():
         yield 1
         raise ValueError("two")
 
-    items = ahead(numbers(), lambda _: 1, 10)
+    items = prefetch(numbers(), lambda _: 1, 10)
     assert next(items) == 1
     with pytest.raises(ValueError, match="two"):
         next(items)
@@ -50,7 +50,7 @@ def test_closing_the_consumer_closes_the_generator_and_ends_its_thread():
             closed.set()
 
     before = set(threading.enumerate())
-    items = ahead(numbers(), lambda _: 1, 5)
+    items = prefetch(numbers(), lambda _: 1, 5)
     next(items)
     items.close()
     assert closed.is_set()
@@ -58,4 +58,4 @@ def test_closing_the_consumer_closes_the_generator_and_ends_its_thread():
 
 
 def test_one_item_larger_than_the_bound_still_passes():
-    assert list(ahead((number for number in range(3)), lambda _: 1000, 10)) == [0, 1, 2]
+    assert list(prefetch((number for number in range(3)), lambda _: 1000, 10)) == [0, 1, 2]

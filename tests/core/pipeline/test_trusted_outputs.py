@@ -10,10 +10,10 @@ from atlaspatch_core.config.project import make_project
 from atlaspatch_core.discovery.find import SlideSource
 from atlaspatch_core.pipeline.processing import process
 from atlaspatch_core.storage.store import Store
-from atlaspatch_core.validity.outcome import Outcome, Status, Step
+from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 from atlaspatch_core.validity.recipe import SLIDE, TISSUE_MASK, make_recipe
 
-COORDS, FEATURES = Step("patch_coords"), Step("patch_features", "efficientnet_lite0")
+COORDS, FEATURES = OutputKey("patch_coords"), OutputKey("patch_features", "efficientnet_lite0")
 
 
 @pytest.fixture
@@ -22,7 +22,9 @@ def source(tmp_path) -> SlideSource:
     return SlideSource("a", paint_slide(tmp_path / "a.svs", pixels, objective_power=20))
 
 
-def run(source: SlideSource, *settled: Step, tissue=None, force: bool = False, **geometry) -> dict[Step, Outcome]:
+def run(
+    source: SlideSource, *settled: OutputKey, tissue=None, force: bool = False, **geometry
+) -> dict[OutputKey, Outcome]:
     values = {"patch_size": 256, "target_mag": 20, "patch_encoders": ("efficientnet_lite0",)} | geometry
     output = source.path.parent / "out"
     project = make_project({"output": output, "geometry": (values,), "tissue": tissue or {}}, origin="test")

@@ -18,7 +18,7 @@ from atlaspatch_core.errors import UnknownName, WorkerDied
 from atlaspatch_core.pipeline.processing import process
 from atlaspatch_core.pipeline.workers import pool as workers
 from atlaspatch_core.pipeline.workers.pool import process_on
-from atlaspatch_core.pipeline.workers.worker import Task
+from atlaspatch_core.pipeline.workers.worker import WorkerTask
 from atlaspatch_core.validity.outcome import Outcome, Status
 from atlaspatch_core.validity.recipe import make_recipe
 
@@ -71,7 +71,7 @@ def sources(tmp_path) -> list[SlideSource]:
     ]
 
 
-def tasks(folder: Path, slide_encoder: str, workers: int = 2, batch_size: int = 32) -> list[Task]:
+def tasks(folder: Path, slide_encoder: str, workers: int = 2, batch_size: int = 32) -> list[WorkerTask]:
     values = {
         "output": folder / "out",
         "geometry": ({"patch_size": 256, "target_mag": 20, "min_tissue": 0.5, "slide_encoders": (slide_encoder,)},),
@@ -79,7 +79,7 @@ def tasks(folder: Path, slide_encoder: str, workers: int = 2, batch_size: int = 
         "runtime": {"device": "cpu", "threads": 1, "feature_batch_size": batch_size},
     }
     project = make_project(values, origin="test")
-    return [Task(project, tuple(stage.step for stage in make_recipe(project).stages))] * workers
+    return [WorkerTask(project, tuple(stage.step for stage in make_recipe(project).stages))] * workers
 
 
 def by_stem(outcomes) -> dict[str, list[Outcome]]:
@@ -152,7 +152,7 @@ def test_warnings_of_workers_are_logged_here(sources, tmp_path, caplog):
     broken.write_bytes(b"no slide")
     with caplog.at_level(logging.DEBUG, "atlaspatch_core"):
         task = tasks(tmp_path, "mean-tiny")[0]
-        chatty = Task(task.project, task.steps, log_level=logging.DEBUG)
+        chatty = WorkerTask(task.project, task.steps, log_level=logging.DEBUG)
         found = by_stem(process_on([chatty], [SlideSource("broken", broken)]))
     assert found["broken"][0].status is Status.FAILED
 

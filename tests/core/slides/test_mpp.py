@@ -4,7 +4,7 @@ import pytest
 
 from atlaspatch_core.discovery.slide_tables import read_mpp_csv
 from atlaspatch_core.errors import ImplausibleScale, InvalidProject, UnknownScale
-from atlaspatch_core.slides.mpp import Mpp, Stated, bucket, find_scale
+from atlaspatch_core.slides.mpp import Mpp, StatedMpp, bucket, find_scale
 
 ORDER = {
     "openslide.mpp-x": "0.501",
@@ -19,7 +19,7 @@ ORDER = {
 }
 
 
-def refused(properties: dict[str, str], stated: Stated = Stated()) -> str:  # noqa: B008
+def refused(properties: dict[str, str], stated: StatedMpp = StatedMpp()) -> str:  # noqa: B008
     with pytest.raises(ImplausibleScale) as caught:
         find_scale("s", properties, stated)
     return str(caught.value)
@@ -39,17 +39,17 @@ def test_mpp_is_taken_from_the_properties_in_order_and_never_rounded():
 
 
 def test_properties_that_the_user_names_are_asked_first_in_any_case_and_the_usual_ones_where_they_say_nothing():
-    keys = Stated(keys=("vendor.pixel", "other"))
+    keys = StatedMpp(keys=("vendor.pixel", "other"))
     found = [find_scale("s", ORDER | more, keys).mpp for more in ({"Vendor.Pixel": "0,49"}, {"OTHER": "0.48"}, {})]
     assert found == [Mpp(0.49, "Vendor.Pixel"), Mpp(0.48, "OTHER"), Mpp(0.501, "openslide.mpp-x")]
 
 
 def test_a_property_that_the_user_names_is_checked_like_any_other():
-    assert refused({"dpi": "352.7777"}, Stated(keys=("dpi",))).startswith("s: 352.778 µm/px (dpi) is outside")
+    assert refused({"dpi": "352.7777"}, StatedMpp(keys=("dpi",))).startswith("s: 352.778 µm/px (dpi) is outside")
 
 
 def test_an_mpp_that_the_user_states_wins_over_a_property_that_the_user_names():
-    stated = Stated(Mpp(0.25, "mpp csv"), ("vendor.pixel",))
+    stated = StatedMpp(Mpp(0.25, "mpp csv"), ("vendor.pixel",))
     assert find_scale("s", {"vendor.pixel": "0.5"}, stated).mpp == Mpp(0.25, "mpp csv")
 
 
@@ -79,7 +79,7 @@ def test_x_and_y_that_differ_more_are_averaged_and_noted():
 def test_x_and_y_that_differ_by_a_quarter_are_refused_unless_the_user_states_the_mpp():
     properties = {"openslide.mpp-x": "0.5", "openslide.mpp-y": "0.7"}
     assert refused(properties).startswith("s: the pixels are 0.5 × 0.7 µm")
-    assert find_scale("s", properties, Stated(Mpp(0.5, "mpp csv"))).mpp.value == 0.5
+    assert find_scale("s", properties, StatedMpp(Mpp(0.5, "mpp csv"))).mpp.value == 0.5
 
 
 @pytest.mark.parametrize(
@@ -127,16 +127,16 @@ def test_usual_disagreement_is_not_noted(mpp):
 
 def test_user_mpp_overrides_an_impossible_one_but_is_checked_itself():
     properties = {"openslide.mpp-x": "352.8", "openslide.objective-power": "20"}
-    scale = find_scale("s", properties, Stated(Mpp(0.25, "mpp csv")))
+    scale = find_scale("s", properties, StatedMpp(Mpp(0.25, "mpp csv")))
     assert (scale.mpp, scale.magnification, scale.magnification_source) == (Mpp(0.25, "mpp csv"), 40, "mpp bucket")
-    assert refused(properties, Stated(Mpp(25.0, "mpp csv"))).startswith(
+    assert refused(properties, StatedMpp(Mpp(25.0, "mpp csv"))).startswith(
         "s: 25 µm/px (mpp csv) is outside 0.05 to 20 µm/px"
     )
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
 def test_user_mpp_that_is_no_width_is_refused(value):
-    assert "(option) is outside 0.05 to 20 µm/px; state" in refused({}, Stated(Mpp(value, "option")))
+    assert "(option) is outside 0.05 to 20 µm/px; state" in refused({}, StatedMpp(Mpp(value, "option")))
 
 
 def test_magnification_alone_gives_the_mpp_as_a_last_resort():

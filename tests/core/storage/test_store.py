@@ -15,7 +15,7 @@ import pytest
 from atlaspatch_core.errors import OutOfDate, UnreadableOutput, UnwritableOutput
 from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.storage.atomic import replacing, slide_lock
-from atlaspatch_core.storage.hdf5 import COORDS, read_array, read_kept
+from atlaspatch_core.storage.hdf5 import COORDS, read_array, read_stored_results
 from atlaspatch_core.storage.hdf5_changes import Dataset, passports, write_new
 from atlaspatch_core.storage.records import MaskRecord
 from atlaspatch_core.storage.store import Store
@@ -125,7 +125,7 @@ def test_what_lies_strangely_in_a_file_is_none_of_its_results(tmp_path):
         file.create_group("slide_features/folder/below")
         file["slide_features/größe"] = np.zeros(4)
 
-    found = read_kept(path)
+    found = read_stored_results(path)
 
     assert {name: (it.fingerprint, it.shape) for name, it in found.items()} == {
         "coords": ("0123", (3, 2)),

@@ -16,7 +16,7 @@ from atlaspatch_core.patches.grid import lay_grid
 from atlaspatch_core.patches.grid_spec import GridSpec
 from atlaspatch_core.pipeline.processing import process
 from atlaspatch_core.slides.readers import open_slide
-from atlaspatch_core.tissue.quality import FINDINGS, RULES, QualitySpec, failed, judge, warnings
+from atlaspatch_core.tissue.quality import FINDINGS, RULES, QualitySpec, failed, judge_quality, warnings
 from atlaspatch_core.tissue.quality_survey import survey
 from atlaspatch_core.tissue.sharpness import blur_share, sharpness
 from atlaspatch_core.validity.outcome import Outcome, Status
@@ -34,11 +34,11 @@ BLUE_INK = (30, 60, 200)
 
 
 def odd(**changes: float) -> list[str]:
-    return [finding.name for finding in failed(judge(USUAL | changes, QualitySpec()))]
+    return [finding.name for finding in failed(judge_quality(USUAL | changes, QualitySpec()))]
 
 
 def test_every_rule_judges_and_a_usual_slide_passes_all():
-    assert [finding.name for finding in judge(USUAL, QualitySpec())] == list(FINDINGS)
+    assert [finding.name for finding in judge_quality(USUAL, QualitySpec())] == list(FINDINGS)
     assert odd() == []
 
 
@@ -66,18 +66,21 @@ def test_the_colours_of_a_dark_slide_are_not_taken_for_ink():
 def test_a_number_at_its_bound_passes():
     spec = QualitySpec()
     at_bounds = {rule.number: float(getattr(spec, rule.bound)) for rule in RULES if rule.bound}
-    assert failed(judge(at_bounds, spec)) == ()
+    assert failed(judge_quality(at_bounds, spec)) == ()
 
 
 def test_what_is_not_known_is_not_judged():
-    assert [finding.name for finding in judge({"fragments": 1}, QualitySpec())] == ["no_tissue", "many_fragments"]
+    assert [finding.name for finding in judge_quality({"fragments": 1}, QualitySpec())] == [
+        "no_tissue",
+        "many_fragments",
+    ]
 
 
 def test_a_finding_says_value_and_bound():
-    (finding,) = failed(judge(USUAL | {"pen_share": 0.123}, QualitySpec(max_pen_share=0.1)))
+    (finding,) = failed(judge_quality(USUAL | {"pen_share": 0.123}, QualitySpec(max_pen_share=0.1)))
     assert (finding.value, finding.bound, finding.passed) == (0.123, 0.1, False)
     assert finding.text == "12.3% of the slide is under ink, more than 10.0%"
-    assert warnings(judge(USUAL, QualitySpec())) == ""
+    assert warnings(judge_quality(USUAL, QualitySpec())) == ""
 
 
 @pytest.mark.parametrize(

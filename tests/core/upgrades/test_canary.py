@@ -13,17 +13,17 @@ from atlaspatch_core.discovery.find import SlideSource
 from atlaspatch_core.errors import NoPatches, OutOfDate
 from atlaspatch_core.operations.estimate import Rate, estimate
 from atlaspatch_core.pipeline.processing import process
-from atlaspatch_core.storage.hdf5_changes import Stamp
+from atlaspatch_core.storage.hdf5_changes import IdentityUpdate
 from atlaspatch_core.storage.store import Store
-from atlaspatch_core.upgrades.canary import CanarySpec, send_canary
+from atlaspatch_core.upgrades.canary import CanarySpec, run_canary
 from atlaspatch_core.upgrades.comparison import Canary, Tolerance, compare
-from atlaspatch_core.upgrades.trial import Trial, restamp, trials, try_out
-from atlaspatch_core.validity.outcome import Outcome, Status, Step
+from atlaspatch_core.upgrades.trial import Trial, restamp, trials, try_upgrade
+from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 from atlaspatch_core.validity.recipe import Recipe, make_recipe
 from atlaspatch_core.validity.states import State, Validity, stored_in_files, validities
 
 NETWORK = "timm-test_efficientnet"
-FEATURES, EMBEDDING = Step("patch_features", NETWORK), Step("slide_embedding", f"mean-{NETWORK}")
+FEATURES, EMBEDDING = OutputKey("patch_features", NETWORK), OutputKey("slide_embedding", f"mean-{NETWORK}")
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_the_same_weights_in_another_file_are_the_same_and_results_get_the_new_i
     assert trial.stems == ("a", "b", "c")
     assert trial.why.startswith("weights.sha256 ")
 
-    canary = try_out(recipe, trial, sources)
+    canary = try_upgrade(recipe, trial, sources)
     outcomes = list(restamp(recipe, trial, canary))
 
     assert (canary.same, canary.slides, canary.patches) == (True, 2, 6)
@@ -119,7 +119,7 @@ def test_other_weights_are_different_and_it_says_in_what(tmp_path, weights, sour
     run(project(tmp_path, weights["old.pt"]), sources)
     recipe = make_recipe(project(tmp_path, weights["other.pt"]))
 
-    canary = try_out(recipe, only_trial(recipe, sources), sources)
+    canary = try_upgrade(recipe, only_trial(recipe, sources), sources)
 
     assert not canary.same
     assert canary.text.startswith("different: 6 patches of 2 slides, cosine ")
@@ -130,7 +130,7 @@ def test_the_same_seed_tries_the_same_patches(tmp_path, weights, sources):
     recipe = make_recipe(project(tmp_path, weights["other.pt"]))
     stage, found = recipe.stage(FEATURES), list(sources.values())
 
-    first, again, other = (send_canary(recipe, stage, found, CanarySpec(1, 2, seed)) for seed in (1, 1, 2))
+    first, again, other = (run_canary(recipe, stage, found, CanarySpec(1, 2, seed)) for seed in (1, 1, 2))
 
     assert replace(again, patches_per_second=first.patches_per_second) == first
     assert other.mean_cosine != first.mean_cosine
@@ -142,12 +142,12 @@ def test_slides_that_are_gone_are_passed_over_and_none_left_is_an_error(tmp_path
     trial = only_trial(recipe, sources)
     for stem in ("a", "b"):
         sources[stem].path.unlink()
-    assert try_out(recipe, trial, sources).slides == 1
+    assert try_upgrade(recipe, trial, sources).slides == 1
 
     sources["c"].path.unlink()
 
     with pytest.raises(NoPatches, match="nothing to compare"):
-        try_out(recipe, trial, sources)
+        try_upgrade(recipe, trial, sources)
 
 
 def test_features_of_other_coords_and_unchanged_ones_are_not_tried(tmp_path, weights, sources):
@@ -161,7 +161,7 @@ def test_a_result_that_was_replaced_meanwhile_is_left_alone(tmp_path, weights, s
     run(project(tmp_path, weights["old.pt"]), sources)
     recipe = make_recipe(project(tmp_path, weights["same.safetensors"]))
     trial = only_trial(recipe, sources)
-    canary = try_out(recipe, trial, sources)
+    canary = try_upgrade(recipe, trial, sources)
     run(project(tmp_path, weights["other.pt"]), {"a": sources["a"]})
     before = rows(tmp_path, "a", f"features/{NETWORK}")[1]["fingerprint"]
 
@@ -169,7 +169,7 @@ def test_a_result_that_was_replaced_meanwhile_is_left_alone(tmp_path, weights, s
 
     assert {it.stem for it in outcomes} == {"b", "c"}
     assert rows(tmp_path, "a", f"features/{NETWORK}")[1]["fingerprint"] == before
-    stamp = Stamp(f"features/{NETWORK}", "0" * 16, recipe.stage(FEATURES).identity({"patch_coords": "0" * 16}))
+    stamp = IdentityUpdate(f"features/{NETWORK}", "0" * 16, recipe.stage(FEATURES).identity({"patch_coords": "0" * 16}))
     with pytest.raises(OutOfDate):
         Store(recipe.project.output).restamp("a", "", [stamp], {})
 

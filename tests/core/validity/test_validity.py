@@ -9,17 +9,17 @@ from painting import paint_slide, stain, white
 from atlaspatch_core.config.project import Project, make_project
 from atlaspatch_core.discovery.find import SlideSource
 from atlaspatch_core.pipeline.processing import process
-from atlaspatch_core.storage.slide_index import read_known
+from atlaspatch_core.storage.slide_index import read_slide_index
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity import states as validity
 from atlaspatch_core.validity.expected import Expectations, expected
-from atlaspatch_core.validity.outcome import Outcome, Step
+from atlaspatch_core.validity.outcome import Outcome, OutputKey
 from atlaspatch_core.validity.recipe import SLIDE, TISSUE_MASK, make_recipe
 from atlaspatch_core.validity.states import NOT_HEARD, State, Stored, stored_in_files, validities
 
 NETWORK = "timm-test_efficientnet"
-COORDS, FEATURES = Step("patch_coords"), Step("patch_features", NETWORK)
-EMBEDDING = Step("slide_embedding", f"mean-{NETWORK}")
+COORDS, FEATURES = OutputKey("patch_coords"), OutputKey("patch_features", NETWORK)
+EMBEDDING = OutputKey("slide_embedding", f"mean-{NETWORK}")
 ALL = [SLIDE, TISSUE_MASK, COORDS, FEATURES, EMBEDDING]
 
 
@@ -59,15 +59,17 @@ def run(made: Project, *sources: SlideSource) -> list[Outcome]:
     return list(process(sources, make_recipe(made)))
 
 
-def states(made: Project, *stems: str, stored: Stored | None = None, **options) -> dict[Step, list[tuple[State, str]]]:
+def states(
+    made: Project, *stems: str, stored: Stored | None = None, **options
+) -> dict[OutputKey, list[tuple[State, str]]]:
     recipe = make_recipe(made)
-    found: dict[Step, list[tuple[State, str]]] = {}
+    found: dict[OutputKey, list[tuple[State, str]]] = {}
     for it in validities(recipe, stems or ["a"], stored or stored_in_files(recipe), **options):
         found.setdefault(it.step, []).append((it.state, it.why))
     return found
 
 
-def first(made: Project, **options) -> dict[Step, tuple[State, str]]:
+def first(made: Project, **options) -> dict[OutputKey, tuple[State, str]]:
     return {step: found[0] for step, found in states(made, "a", **options).items()}
 
 
@@ -94,7 +96,7 @@ def test_what_is_worked_out_for_many_slides_is_what_is_worked_out_for_one(tmp_pa
     sources = [paint(tmp_path, "a"), SlideSource("b", paint(tmp_path, "b").path, 0.37), paint(tmp_path, "c", x=300)]
     run(made, *sources)
     recipe, store = make_recipe(project(tmp_path, weights, geometry={"step_size": 100})), Store(made.output)
-    known, many = read_known(store), Expectations(make_recipe(made), store)
+    known, many = read_slide_index(store), Expectations(make_recipe(made), store)
     many.recipe = recipe
     many.__post_init__()
 
