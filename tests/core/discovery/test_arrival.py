@@ -37,9 +37,12 @@ def paint(folder: Path, stem: str, width: int = 512) -> Path:
     return paint_slide(folder / f"{stem}.svs", stain(white(width, 512), 128, 128, 256, 256))
 
 
+NOTHING_SEEN = ArrivalCursor()
+
+
 def look(
     folder: Path,
-    cursor: ArrivalCursor = ArrivalCursor(),
+    cursor: ArrivalCursor = NOTHING_SEEN,
     after: float = LATER,
     most: int = 100,
     late=lambda: False,

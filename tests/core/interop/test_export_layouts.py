@@ -115,10 +115,8 @@ def test_pandas_reads_the_table_of_embeddings(lab, tmp_path):
         with h5py.File(folder / "out" / "patches" / f"{stem}.h5") as file:
             assert row["fingerprint"] == file[f"slide_features/{EMBEDDER}"].attrs["fingerprint"]
             assert row["patches"] == len(file["coords"])
-    assert (found["none"].fate, found["none"].why) == (
-        ExportStatus.UNCHANGED,
-        "",
-    )  # no patches, so no embedding to lack
+    # without patches there is no embedding to lack
+    assert (found["none"].fate, found["none"].why) == (ExportStatus.UNCHANGED, "")
     assert exported(made, "parquet", tmp_path)["four"].fate is ExportStatus.UNCHANGED
 
 

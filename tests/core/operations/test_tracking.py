@@ -196,7 +196,7 @@ def test_attempts_do_not_pile_up_for_ever(tmp_path):
     slide = tmp_path / "slides" / "a.svs"
     states = StateFolder(Store(tmp_path / "out"), several=False)
     for number in range(MOST_ATTEMPTS + 5):
-        states.take(slide, Outcome("a", COORDS, Status.FAILED, why=f"a: failure {number}"))
+        states.record_outcome(slide, Outcome("a", COORDS, Status.FAILED, why=f"a: failure {number}"))
 
     attempts = state_of(tmp_path / "out", "a")["tasks"]["coords"]["attempts"]
     assert len(attempts) == MOST_ATTEMPTS
@@ -255,10 +255,10 @@ def test_two_runs_at_once_lose_nothing_of_each_other(tmp_path):
     slide = paint(tmp_path / "slides", "a") / "a.svs"
     one, other = (StateFolder(Store(tmp_path / "out"), several=False) for _ in range(2))
     looked = Outcome("a", SLIDE, Status.REUSED, "0" * 16, numbers={"mpp": 0.5})
-    one.take(slide, looked)
-    other.take(slide, looked)
-    one.take(slide, Outcome("a", COORDS, Status.COMPUTED, "1" * 16))
-    other.take(slide, Outcome("a", FEATURES, Status.COMPUTED, "2" * 16))
+    one.record_outcome(slide, looked)
+    other.record_outcome(slide, looked)
+    one.record_outcome(slide, Outcome("a", COORDS, Status.COMPUTED, "1" * 16))
+    other.record_outcome(slide, Outcome("a", FEATURES, Status.COMPUTED, "2" * 16))
     one.close()
     other.close()
 
@@ -435,7 +435,7 @@ def test_of_runs_that_ended_at_one_time_the_one_that_began_last_is_the_latest(tm
 def test_of_two_states_of_one_second_the_later_file_counts(tmp_path):
     store = Store(tmp_path / "out")
     for number, folder in enumerate(("here", "there", "elsewhere")):
-        StateFolder(store, several=False).take(
+        StateFolder(store, several=False).record_outcome(
             tmp_path / folder / "a.svs", Outcome("a", COORDS, Status.FAILED, why=folder)
         )
         path = state_path(store.output, tmp_path / folder / "a.svs")
@@ -449,7 +449,7 @@ def test_states_are_in_the_order_of_time_whatever_the_offset(tmp_path):
     store = Store(tmp_path / "out")
     for folder, at in (("before", "2026-10-25T02:50:00+0200"), ("after", "2026-10-25T02:10:00+0100")):
         slide = tmp_path / folder / "a.svs"
-        StateFolder(store, several=False).take(slide, Outcome("a", COORDS, Status.FAILED, why=folder))
+        StateFolder(store, several=False).record_outcome(slide, Outcome("a", COORDS, Status.FAILED, why=folder))
         path = state_path(store.output, slide)
         path.write_text(re.sub(r'"updated_at": ".*?"', f'"updated_at": "{at}"', path.read_text()))
 
