@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +95,7 @@ def adopt(context: click.Context, folder: Path, verify: int | None, verbose: boo
 
 
 def _run(folder: Path, verify: int, options: Mapping[str, Any]) -> int:
-    from atlaspatch_core.interop.adopt.adoption import Adoption
+    from atlaspatch_core.interop.adopt.adoption import adopt_folder
     from atlaspatch_core.interop.adopt.settings import AdoptSettings
 
     settings = AdoptSettings(
@@ -106,16 +107,15 @@ def _run(folder: Path, verify: int, options: Mapping[str, Any]) -> int:
         raise click.UsageError(str(error)) from error
     for note in notes:
         click.echo(f"note: {note}", err=True)
-    sources = {source.stem: source for source in discovery.sources}
     taken: list[AdoptOutcome] = []
-    stems = found.stems()
-    with Adoption(found, recipe, sources, settings) as adoption, progress("slides", len(stems)) as advance:
-        for stem in stems:
-            of_slide = adoption.slide(stem)
-            click.echo(as_line(stem, of_slide))
-            taken += of_slide
+    slides = len(found.stems())
+    adopting = closing(adopt_folder(found, recipe, discovery.sources, settings))
+    with adopting as adopted, progress("slides", slides) as advance:
+        for stem, outcomes in adopted:
+            click.echo(as_line(stem, outcomes))
+            taken += outcomes
             advance()
-    click.echo(summary(taken, len(stems), recipe.project.output, dry_run=settings.dry_run))
+    click.echo(summary(taken, slides, recipe.project.output, dry_run=settings.dry_run))
     return SOME_BAD if any(it.bad for it in taken) else DONE
 
 

@@ -125,14 +125,14 @@ def _with_suffix(found: "Discovery", suffixes: Sequence[str]) -> list[Path]:
 
 def _run(discovery: "Discovery", folder: Path, settings: "Settings", workers: int, force: bool) -> int:
     """Convert, print a line per slide and a last one, and return the exit code."""
-    from atlaspatch_core.interop.convert.conversion import convert_all
+    from atlaspatch_core.interop.convert.conversion import convert_slides
     from atlaspatch_core.validity.outcome import Status
 
     counts = {Status.COMPUTED: 0, Status.REUSED: 0, Status.FAILED: len(discovery.clashes)}
     for clash in discovery.clashes:
         click.echo(f"{clash.stem}  FAILED: {_without_stem(clash.stem, str(clash.error))}")
     try:
-        with closing(convert_all(discovery.sources, folder, settings, workers=workers, force=force)) as results:
+        with closing(convert_slides(discovery.sources, folder, settings, workers=workers, force=force)) as results:
             for done in results:
                 click.echo(line(done))
                 counts[done.status] += 1

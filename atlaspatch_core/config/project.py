@@ -17,7 +17,14 @@ OWNER = re.compile(r"team:.+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}")
 
 
 class Project(Section):
-    """Slides in, outputs out, and everything that decides what lies between."""
+    """Slides in, outputs out, and everything that decides what lies between.
+
+    Made by ``load_project`` from a file, or by ``make_project`` from values; frozen.
+
+    Example:
+        >>> load_project(Path("atlaspatch.toml")).tissue.segmenter
+        'otsu'
+    """
 
     output: Path = Path("atlaspatch_output")
     slides: Slides = Slides()
@@ -56,9 +63,23 @@ class Project(Section):
 
 
 def make_project(values: dict, *, origin: str, folder: Path | None = None) -> Project:
-    """Return a checked project; relative paths are taken from ``folder``.
+    """Return a checked project.
 
-    Raises InvalidProject naming ``origin``, the field, the value and what is expected.
+    Args:
+        values: Sections and options as in a project file.
+        origin: Where they are from, as errors say it.
+        folder: Where relative paths start; they stay relative when left out.
+
+    Returns:
+        The project, frozen, with the default of every option that ``values`` leave out.
+
+    Raises:
+        InvalidProject: Names ``origin``, the field, the value and what is expected.
+
+    Example:
+        >>> project = make_project({"geometry": [{"patch_size": 512, "target_mag": 10}]}, origin="script")
+        >>> project.geometry[0].spec.target_mpp  # µm/px
+        1.0
     """
     try:
         project = Project.model_validate(values)
@@ -99,7 +120,23 @@ def _with_paths_from(project: Project, folder: Path) -> Project:
 
 
 def load_project(path: Path) -> Project:
-    """Read a project file. Raises InvalidProject naming the file and what is wrong with it."""
+    """Read a project file.
+
+    Args:
+        path: A TOML file, such as ``atlaspatch init`` writes; relative paths in it start at its folder.
+
+    Returns:
+        The project: every option checked, with its default where the file is silent.
+
+    Raises:
+        InvalidProject: The file is missing, is no TOML, or has a value that cannot be; names the file and the field.
+
+    Example:
+        >>> project = load_project(Path("atlaspatch.toml"))
+        >>> [geometry] = project.geometry
+        >>> geometry.patch_size, geometry.spec.target_mpp  # px and µm/px
+        (256, 0.5)
+    """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:

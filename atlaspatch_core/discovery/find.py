@@ -91,9 +91,22 @@ def open_source(source: SlideSource, slides: Slides) -> Slide:
 
 
 def find_slides(project: Project) -> Discovery:
-    """Return what lies where a project points, but for what it made itself and for masks.
+    """Return what lies where a project points, but for what it made itself and for masks. No slide is opened.
 
-    Raises NoSlides where there is nothing, InvalidProject for a table that cannot be used.
+    Args:
+        project: Its ``slides`` say where to look, for which suffixes, and which tables state µm/px.
+
+    Returns:
+        Slides sorted by path, every stem once; files that share a stem; and what could not be looked at.
+
+    Raises:
+        NoSlides: There is nothing; UnseenSlides, one of its kinds, where a folder could not be listed.
+        InvalidProject: A table cannot be used.
+
+    Example:
+        >>> [source] = find_slides(load_project(Path("atlaspatch.toml"))).sources
+        >>> source.stem, source.mpp
+        ('CMU-1-Small-Region', None)
     """
     slides, output = project.slides, project.output
     mpp_by_stem = read_mpp_csv(slides.mpp_csv) if slides.mpp_csv else {}

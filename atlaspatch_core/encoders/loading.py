@@ -34,8 +34,25 @@ def load_patch_encoder(
     """Load an encoder, in its makers' precision unless another is given.
 
     On a CPU convolutional networks are frozen where that changes no feature by more than 1e-4.
-    Raises MissingWeights; WrongWeights when the checkpoint or the dim is another than declared; InvalidProject for a
-    device or a precision that is not known.
+
+    Args:
+        encoder: A declaration, such as ``PATCH_ENCODERS["efficientnet_lite0"]``.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps`` or ``auto``.
+        precision: ``float32``, ``float16`` or ``bfloat16``; on a CPU all are computed in float32.
+
+    Returns:
+        The encoder, whose ``encode`` takes RGB uint8 (b, h, w, 3) and returns float32 (b, dim).
+
+    Raises:
+        MissingWeights: The checkpoint is not on this machine and cannot be had.
+        WrongWeights: The checkpoint or the dim is another than declared.
+        InvalidProject: The device or the precision is not known.
+
+    Example:
+        >>> encoder = load_patch_encoder(PATCH_ENCODERS["efficientnet_lite0"])
+        >>> features = encoder.encode(np.zeros((2, 256, 256, 3), np.uint8))
+        >>> features.shape, features.dtype.name
+        ((2, 1280), 'float32')
     """
     from torch import inference_mode
 
@@ -61,7 +78,21 @@ def load_slide_encoder(
 ) -> LoadedSlideEncoder:
     """Load a slide encoder, on CUDA in its makers' precision unless another is given, elsewhere in float32.
 
-    Raises what ``load_patch_encoder`` raises, and MissingExtra.
+    Args:
+        encoder: A declaration, such as ``SLIDE_ENCODERS["titan"]``.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps`` or ``auto``.
+        precision: ``float32``, ``float16`` or ``bfloat16``.
+
+    Returns:
+        The encoder; ``inference.encode_slide`` runs it on features (n, d) to an embedding (dim,).
+
+    Raises:
+        MissingWeights, WrongWeights, InvalidProject: As ``load_patch_encoder``.
+        MissingExtra: A library that it needs is not installed.
+
+    Example:
+        >>> load_slide_encoder(SLIDE_ENCODERS["mean-efficientnet_lite0"]).precision
+        'float32'
     """
     if encoder.architecture is None or encoder.source is None:
         return LoadedSlideEncoder(encoder, "float32")

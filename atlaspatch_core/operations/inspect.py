@@ -51,10 +51,23 @@ class Inspected:
 def inspect_slide(
     recipe: Recipe, source: SlideSource | None, stem: str, recorded: Mapping[OutputKey, str]
 ) -> list[Inspected]:
-    """Return what was found in every output of a slide that is ``recorded``: step to the fingerprint it should have.
+    """Return what was found in every output of a slide that is recorded; a file that cannot be read is a finding.
 
-    ``source`` is where the slide lies now, None when it is gone. Raises nothing: a file that cannot be read is a
-    finding.
+    Args:
+        recipe: The project's.
+        source: Where the slide lies now, None when it is gone.
+        stem: The slide.
+        recorded: Output to the fingerprint that it should have.
+
+    Returns:
+        One entry an output, each with findings: name, value, bound and whether it passed.
+
+    Example:
+        >>> coords = OutputKey("patch_coords", None, "")
+        >>> recorded = {coords: stored_in_files(recipe).fingerprints[coords]["CMU-1-Small-Region"]}
+        >>> [inspected] = inspect_slide(recipe, sources[0], "CMU-1-Small-Region", recorded)
+        >>> inspected.sound, [finding.name for finding in inspected.findings][:3]
+        (True, ['readable', 'fingerprint', 'patches'])
     """
     store = Store(recipe.project.output)
     stages = [stage for stage in recipe.stages if stage.step in recorded]

@@ -22,6 +22,20 @@ def find_near_duplicates(
     """Return, for each of ``stems`` whose embedding can be read, the slides ``among`` which it is, under another name.
 
     Embeddings are read once each; some thousand of them are in memory beside those of ``stems``.
+
+    Args:
+        store: The output folder.
+        stage: The slide encoder's output.
+        stems: Slides to ask about.
+        among: Slides to compare with.
+
+    Returns:
+        Stem to stems of the same slide, mostly none: embeddings whose cosine is above 0.99999.
+
+    Example:
+        >>> stems = ["CMU-1-Small-Region"]
+        >>> find_near_duplicates(Store(Path("out")), recipe.stages[-1], stems, among=stems)
+        {'CMU-1-Small-Region': []}
     """
     names, vectors = _unit_vectors(store, stage, stems)
     twins: dict[str, list[str]] = {name: [] for name in names}

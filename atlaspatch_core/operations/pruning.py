@@ -31,8 +31,20 @@ class Leftover:
 def prune(project: Project, *, least_minutes: float, dry_run: bool) -> list[Leftover]:
     """Remove half-written files that nobody writes to; return all there are, in a dry run as they would fare.
 
-    A file stays while a process holds the lock of its slide, and until ``least_minutes`` have passed since it was last
-    written to: on a network drive a lock of another machine may not be seen.
+    A file stays while a process holds the lock of its slide: on a network drive a lock of another machine may not be
+    seen, so it also stays until ``least_minutes`` have passed since it was last written to.
+
+    Args:
+        project: Its output folder is looked through.
+        least_minutes: Age, minutes, from which a file may go.
+        dry_run: Remove nothing.
+
+    Returns:
+        Every half-written file, with bytes, age in hours, and why it stays.
+
+    Example:
+        >>> prune(recipe.project, least_minutes=60, dry_run=True)
+        []
     """
     found = []
     for home, path in _half_written(project):

@@ -43,7 +43,25 @@ def lay_grid(info: SlideInfo, polygons: Sequence[Polygon], spec: GridSpec) -> Pa
     Patches lie on one lattice from (0, 0) over the whole slide, so that each occurs once however many pieces of tissue
     touch it. Rule ``lattice`` keeps those whose full square has a tissue share of ``min_tissue`` or more, and none
     without tissue; rule ``atlaspatch`` is ``probe_grid`` on the rings, corners truncated to whole px.
-    Raises FinerThanScanned when the slide has not the detail.
+
+    Args:
+        info: The slide's size in level-0 px, its levels and its µm/px.
+        polygons: Outlines of tissue with holes, level-0 px; they may overlap.
+        spec: Side and stride in px at the target µm/px, least tissue share (0 to 1), and the rule.
+
+    Returns:
+        Corners, int32 (n, 2), level-0 px, with the tissue share of each, float32 (n,), 0 to 1; n may be 0.
+
+    Raises:
+        FinerThanScanned: The slide has not the detail.
+
+    Example:
+        >>> from shapely import box
+        >>> grid = lay_grid(slide.info, [box(0, 0, 600, 256)], GridSpec(patch_size=256, min_tissue=0.2))
+        >>> grid.coords.tolist()
+        [[0, 0], [256, 0], [512, 0]]
+        >>> grid.tissue_fraction, grid.sampling.patch_size_level0
+        (array([1.     , 1.     , 0.34375], dtype=float32), 256)
     """
     sampling = choose_sampling(info, spec)
     size = sampling.patch_size_level0

@@ -79,6 +79,27 @@ def _run(reading: ReadPlan, grid: PatchGrid, batch_size: int, workers: int) -> G
 
 
 def stream_patches(slide: Slide, grid: PatchGrid, *, batch_size: int, workers: int) -> Generator[PatchBatch]:
-    """Yield the batches of ``open_stream``, and close it at the end."""
+    """Yield the pixels of a grid's patches in batches, each patch once, in any order.
+
+    Each stored tile is decoded once where that gives the reader's very pixels (``open_stream`` says which way it took).
+
+    Args:
+        slide: An open slide.
+        grid: Its patches.
+        batch_size: Patches in a batch, at most.
+        workers: Threads that read ahead, by a bounded number of bytes.
+
+    Yields:
+        Batches: ``rows`` of the grid, (b,), and ``patches``, RGB uint8 (b, side, side, 3), side in px of the target.
+
+    Raises:
+        UnreadableSlide: Pixels of a patch cannot be decoded.
+
+    Example:
+        >>> from shapely import box
+        >>> grid = lay_grid(slide.info, [box(0, 0, 512, 512)], GridSpec(patch_size=128))
+        >>> [batch.patches.shape for batch in stream_patches(slide, grid, batch_size=10, workers=2)]
+        [(10, 128, 128, 3), (6, 128, 128, 3)]
+    """
     with open_stream(slide, grid, batch_size=batch_size, workers=workers) as stream:
         yield from stream

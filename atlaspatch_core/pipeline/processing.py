@@ -45,12 +45,33 @@ def process(
 ) -> Generator[Outcome]:
     """Yield one outcome per slide and asked-for step, as they come; upstream first for each slide.
 
-    ``steps`` are the steps to take, all by default; what they are computed from must be valid, or they fail with
-    MissingUpstream. What is stored of ``settled`` steps is taken as it lies, whatever the recipe says of them, unless
-    what it was made from changed: then they fail with OutOfDate; what is not stored is made by the recipe.
-    ``force`` computes the other steps anew whatever is stored. ``on_patches`` is called with stem, patches done
-    and patches in all while patches are encoded.
-    One bad slide is failed and skipped outcomes, never an exception. Every encoder is loaded at most once.
+    What is stored and valid is reused. One bad slide is failed and skipped outcomes, never an exception. Every encoder
+    is loaded at most once.
+
+    Args:
+        sources: Slides that have not been opened, as ``find_slides`` returns them; taken one by one.
+        recipe: What is to be made of every slide, and where it is kept.
+        steps: The outputs to make; all by default. What they are computed from must be valid, or they fail with
+            MissingUpstream.
+        settled: Outputs that are taken as they lie, whatever the recipe says of them, unless what they were made from
+            changed: then they fail with OutOfDate. Of these, what is not stored is made by the recipe.
+        force: Compute the other outputs anew whatever is stored.
+        on_patches: Called with stem, patches done and patches in all while patches are encoded.
+
+    Yields:
+        Outcomes: computed, reused, restamped, skipped or failed, with why, fingerprint, seconds and numbers.
+
+    Raises:
+        MissingWeights, WrongWeights, MissingExtra: An encoder that is needed cannot be loaded.
+
+    Example:
+        >>> for outcome in process(sources, recipe):
+        ...     print(outcome.step, outcome.status)
+        slide reused
+        tissue_mask reused
+        patch_coords reused
+        patch_features/efficientnet_lite0 reused
+        slide_embedding/mean-efficientnet_lite0 reused
     """
     project = recipe.project
     store = Store(project.output, project.runtime.write_rows)

@@ -88,7 +88,13 @@ class SlideInfo:
 
 
 class Slide(Protocol):
-    """An open slide; a context manager that closes it. Reading is safe from several threads."""
+    """An open slide; a context manager that closes it. Reading is safe from several threads.
+
+    Example:
+        >>> pixels = slide.read_region(Region(x=-16, y=0, level=0, width=64, height=32))
+        >>> pixels.shape, pixels[0, :17].min(axis=1).tolist() == [255] * 16 + [pixels[0, 16].min()]
+        ((32, 64, 3), True)
+    """
 
     @property
     def info(self) -> SlideInfo:

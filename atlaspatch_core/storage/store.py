@@ -21,7 +21,21 @@ NO_NUMBERS: Mapping[str, int | float] = {}
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The output folder of a project."""
+    """The output folder of a project: where each file lies, and the one way to write it.
+
+    Readers need no lock; every ``keep_…`` takes the slide's lock and replaces a file as a whole.
+
+    Args:
+        output: The folder; made when something is kept.
+        write_rows: Rows per HDF5 chunk, at most.
+
+    Example:
+        >>> store = Store(Path("out"))
+        >>> store.h5("CMU-1-Small-Region").relative_to("out").as_posix()
+        'patches/CMU-1-Small-Region.h5'
+        >>> store.kept("CMU-1-Small-Region")["coords"].shape
+        (56, 5)
+    """
 
     output: Path
     write_rows: int = 8192

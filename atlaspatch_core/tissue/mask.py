@@ -34,10 +34,24 @@ class TissueMask:
 
     @classmethod
     def from_polygons(cls, polygons: Sequence[Polygon], width: int, height: int, max_pixels: int = MAX_PIXELS) -> Self:
-        """Count the tissue of polygons with holes, level-0 px, on a raster of at most ``max_pixels``.
+        """Count the tissue of polygons on a raster.
 
         A raster px holds the exact area of tissue in it, so a polygon [0, 100)² is 100 × 100 px. Where polygons
-        overlap, tissue counts once; parts outside the slide of width × height px do not count.
+        overlap, tissue counts once; parts outside the slide do not count.
+
+        Args:
+            polygons: Outlines with holes, level-0 px.
+            width: Of the slide, level-0 px.
+            height: Of the slide, level-0 px.
+            max_pixels: Of the raster, at most; bounds memory to 8 bytes each.
+
+        Example:
+            >>> from shapely import box
+            >>> mask = TissueMask.from_polygons([box(0, 0, 100, 50)], width=200, height=100)
+            >>> mask.share
+            0.25
+            >>> mask.coverage(np.array([[0, 0], [50, 25]]), size_level0=100).tolist()
+            [0.5, 0.125]
         """
         downsample = 1
         while -(-width // downsample) * -(-height // downsample) > max_pixels:

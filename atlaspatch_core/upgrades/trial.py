@@ -40,6 +40,20 @@ def trials(recipe: Recipe, found: Iterable[Validity]) -> list[Trial]:
     """Return what a canary can decide among stale features: those whose coords are fresh and whose encoder changed.
 
     The identity of every stale result is read from its file.
+
+    Args:
+        recipe: What is asked for now.
+        found: States of outputs, as ``validities`` yields them.
+
+    Returns:
+        One trial for every former encoder, with the slides whose features it made.
+
+    Example:
+        ``changed`` asks for features in half precision, which the output has in float32.
+
+        >>> outputs = validities(changed, ["CMU-1-Small-Region"], stored_in_files(changed))
+        >>> [trial.stage.step.encoder for trial in trials(changed, outputs)]
+        ['efficientnet_lite0']
     """
     stale: defaultdict[OutputKey, list[str]] = defaultdict(list)
     for validity in found:
@@ -87,7 +101,29 @@ def _former(identity: Identity) -> tuple[int, str]:
 
 
 def try_upgrade(recipe: Recipe, trial: Trial, sources: Mapping[str, SlideSource]) -> Canary:
-    """Send the canary of a trial. Raises NoPatches when none of its slides can be read, and what loading raises."""
+    """Encode some stored patches by the changed encoder, and hold the features against those that are stored.
+
+    Nothing is written. How many slides and patches: ``[upgrades]`` of the project, 10 × 50 by default.
+
+    Args:
+        recipe: What is asked for now.
+        trial: One of ``trials``.
+        sources: The slides, by stem; those that are missing or cannot be read are passed over.
+
+    Returns:
+        Cosines (-1 to 1), ratios of lengths, shares of neighbours that stay (0 to 1), and whether that is the same.
+
+    Raises:
+        NoPatches: None of the slides can be read.
+        MissingWeights, WrongWeights, MissingExtra: The encoder cannot be loaded.
+
+    Example:
+        >>> outputs = validities(changed, ["CMU-1-Small-Region"], stored_in_files(changed))
+        >>> [trial] = trials(changed, outputs)
+        >>> canary = try_upgrade(changed, trial, {source.stem: source for source in sources})
+        >>> canary.same, canary.patches
+        (True, 50)
+    """
     found = [sources[stem] for stem in trial.stems if stem in sources]
     return run_canary(recipe, trial.stage, found, canary_spec(recipe.project))
 
@@ -95,7 +131,22 @@ def try_upgrade(recipe: Recipe, trial: Trial, sources: Mapping[str, SlideSource]
 def restamp(recipe: Recipe, trial: Trial, canary: Canary) -> Iterator[Outcome]:
     """Give the results of a trial the identity that is asked for now, and those computed from them; no row changes.
 
-    Yields an outcome for every result. Slides that changed meanwhile are left alone.
+    Args:
+        recipe: What is asked for now; its output folder is written to.
+        trial: One of ``trials``.
+        canary: What ``try_upgrade`` found; its numbers are written beside the rows.
+
+    Yields:
+        An outcome for every result, restamped, or failed with why. Slides that changed meanwhile are left alone.
+
+    Example:
+        >>> outputs = validities(changed, ["CMU-1-Small-Region"], stored_in_files(changed))
+        >>> [trial] = trials(changed, outputs)
+        >>> canary = try_upgrade(changed, trial, {source.stem: source for source in sources})
+        >>> for outcome in restamp(changed, trial, canary):
+        ...     print(outcome.step, outcome.status)
+        patch_features/efficientnet_lite0 restamped
+        slide_embedding/mean-efficientnet_lite0 restamped
     """
     stages = [trial.stage, *(stage for stage in recipe.stages if trial.stage.step in stage.upstream)]
     specs = {stage.step: (stage.spec, stage.code_version) for stage in stages}

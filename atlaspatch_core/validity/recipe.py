@@ -96,10 +96,23 @@ class Recipe:
 
 
 def make_recipe(project: Project) -> Recipe:
-    """Return what the project makes of every slide.
+    """Return what the project makes of every slide: its outputs, upstream first, each with all that decides it.
 
-    Raises UnknownName for a segmenter or encoder that does not exist, GeometryMismatch for one that was made for other
-    patches, LicenseNotAllowed and RemoteCodeNotAllowed for what the project does not allow.
+    Args:
+        project: A checked project. No torch is imported, no slide opened.
+
+    Returns:
+        The recipe, with one stage an output.
+
+    Raises:
+        UnknownName: A segmenter or an encoder does not exist.
+        GeometryMismatch: An encoder was made for patches of another size or magnification.
+        LicenseNotAllowed, RemoteCodeNotAllowed: The project does not allow it.
+
+    Example:
+        >>> recipe = make_recipe(load_project(Path("atlaspatch.toml")))
+        >>> [str(stage.step) for stage in recipe.stages][2:]
+        ['patch_coords', 'patch_features/efficientnet_lite0', 'slide_embedding/mean-efficientnet_lite0']
     """
     for network in networks_of(project.tissue):
         check_license(network.name, network.license, project.allow_licenses)

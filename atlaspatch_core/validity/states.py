@@ -172,8 +172,28 @@ def validities(
     """Yield the state of outputs of these slides, slide by slide, upstream first; of all, or of ``steps`` alone.
 
     Expected identities come from records and outlines; of what is stored only fingerprints are compared, and at most
-    ``MOST_READ`` identities of a step are read to say why. ``stated`` is what the user says of µm/px, by stem.
-    Without ``remember`` nothing is written, not even caches.
+    ``MOST_READ`` identities of a step are read to say why.
+
+    Args:
+        recipe: What is to be.
+        stems: The slides.
+        stored: What is there: ``stored_in_files`` reads it.
+        steps: Outputs to tell of; all by default.
+        stated: What the user says of µm/px, by stem.
+        known: The index of slides, where it was read already.
+        remember: False writes nothing, not even caches.
+
+    Yields:
+        One validity an output: fresh, stale with why, missing, or failed with why.
+
+    Example:
+        >>> steps = [stage.step for stage in recipe.stages][1:3]
+        >>> for output in validities(recipe, ["CMU-1-Small-Region", "b"], stored_in_files(recipe), steps=steps):
+        ...     print(output.stem, output.step, output.state)
+        CMU-1-Small-Region tissue_mask fresh
+        CMU-1-Small-Region patch_coords fresh
+        b tissue_mask missing
+        b patch_coords missing
     """
     store = Store(recipe.project.output)
     judge = StalenessChecker(
@@ -186,7 +206,18 @@ def validities(
 def stored_in_files(recipe: Recipe, known: SlideIndex | None = None, *, remember: bool = True) -> Stored:
     """Return what lies in the output folder. HDF5 files are opened, but for those that were before and lie untouched.
 
-    Features whose rows are not those of the coords do not count. Without ``remember`` nothing is written.
+    Args:
+        recipe: Which outputs to look for, and where.
+        known: The index of slides, where it was read already.
+        remember: False writes nothing, not even caches.
+
+    Returns:
+        Fingerprints by output and stem. Features whose rows are not those of the coords do not count.
+
+    Example:
+        >>> stored = stored_in_files(recipe)
+        >>> {str(step): list(stems) for step, stems in stored.fingerprints.items()}["tissue_mask"]
+        ['CMU-1-Small-Region']
     """
     store = Store(recipe.project.output)
     known = known or read_slide_index(store, remember=remember)

@@ -42,6 +42,10 @@ def find_patch_encoder(
     ``weights`` maps names to local files or folders that take the place of the declared source, as do those in the
     folder ``ATLASPATCH_WEIGHTS``.
     ``timm-<model name>`` is any model of timm, and imports it. Raises UnknownName, with names that are near.
+
+    Example:
+        >>> find_patch_encoder("Virchow2").name, find_patch_encoder("Virchow2").dim
+        ('virchow_v2', 2560)
     """
     known = {**PATCH_ENCODERS, **plugins.patch}
     encoder = by_any_name(known).get(name.lower())

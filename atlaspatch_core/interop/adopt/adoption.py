@@ -1,6 +1,6 @@
 """Results of others taken over slide by slide: what is provably the same, what is accepted, and what is marked."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +36,42 @@ from atlaspatch_core.validity.outcome import Outcome
 from atlaspatch_core.validity.recipe import SLIDE, TISSUE_MASK, Recipe
 
 Polygons = tuple[shapely.Polygon, ...]
+NOTHING_PROVEN = AdoptSettings()
+
+
+def adopt_folder(
+    folder: ResultFolder,
+    recipe: Recipe,
+    sources: Iterable[SlideSource],
+    settings: AdoptSettings = NOTHING_PROVEN,
+) -> Generator[tuple[str, list[AdoptOutcome]]]:
+    """Take over the results of TRIDENT, AtlasPatch or CLAM in a folder, slide by slide; the folder is not changed.
+
+    Outlines become the slides' masks. Coords that our grid gives count as computed; features count where
+    ``settings`` has some encoded again and they are the same. The rest is kept and marked as unverified.
+
+    Args:
+        folder: What ``recognise`` says lies there.
+        recipe: What the project asks for; its output folder is written to.
+        sources: The slides that the results were made of, by stem.
+        settings: Whether to verify, to accept on the user's word, or to write nothing (``dry_run``).
+
+    Yields:
+        Stem, and what became of each of its results; what goes wrong with a slide is an outcome, never an exception.
+
+    Example:
+        A dry run over a folder of TRIDENT's, as ``export_slides`` writes it.
+
+        >>> from atlaspatch_core.layouts.recognise import recognise
+        >>> job = recognise(Path("trident"))
+        >>> for stem, outcomes in adopt_folder(job, recipe, sources, AdoptSettings(dry_run=True)):
+        ...     print(stem, [f"{outcome.what}: {outcome.fate}" for outcome in outcomes][:2])
+        CMU-1-Small-Region ['outlines: already there', 'coords: already there']
+    """
+    by_stem = {source.stem: source for source in sources}
+    with Adoption(folder, recipe, by_stem, settings) as adoption:
+        for stem in folder.stems():
+            yield stem, adoption.slide(stem)
 
 
 @dataclass(slots=True)

@@ -20,7 +20,7 @@ READERS = 4
 """Threads; HDF5 reads one file at a time, the others compute meanwhile."""
 
 
-def audit(
+def audit_folder(
     found: ResultFolder,
     *,
     discovery: Discovery | None = None,
@@ -29,8 +29,24 @@ def audit(
 ) -> Iterator[AuditFinding]:
     """Yield all that is wrong with a folder of results, and notes; nothing is written and nothing computed anew.
 
-    ``discovery`` are the slides that it was made of, ``recipe`` is what a project asks for; without them, less can be
-    told. ``on_file`` is called after each file. Features are read in blocks, whatever their number.
+    Every file is read once, features in blocks, whatever their number.
+
+    Args:
+        found: What ``recognise`` says lies in the folder: results of TRIDENT, AtlasPatch, CLAM or ours.
+        discovery: The slides that it was made of; without them sizes, names and content are not compared.
+        recipe: What a project asks for; without it nothing is said to be stale.
+        on_file: Called after each file.
+
+    Yields:
+        Findings, each with slide, file, value, bound and cure; problems and notes in no order.
+
+    Raises:
+        AtlasPatchError: A mask or a supplied file of the project cannot be read; results never raise.
+
+    Example:
+        >>> from atlaspatch_core.layouts.recognise import recognise
+        >>> list(audit_folder(recognise(Path("out"))))
+        []
     """
     looked_at: dict[str, list[InspectedFile]] = defaultdict(list)
     groups: list[tuple[Group, list[InspectedFile]]] = []

@@ -49,13 +49,31 @@ class Stopped(Exception):
     """Nobody wants the result any more."""
 
 
-def convert_all(
+def convert_slides(
     sources: Sequence[SlideSource], folder: Path, settings: Settings, *, workers: int = 1, force: bool = False
 ) -> Generator[Converted]:
-    """Yield what becomes of every slide, as it comes; ``workers`` slides at once.
+    """Convert slides to ``<folder>/<stem>.tiff``: pyramidal, tiled BigTIFF, read back and compared with the slide.
 
     What killed processes left half-written in the folder is removed first. Closing the iterator ends conversions at
-    their next strip, and waits for them. Raises MissingExtra.
+    their next strip, and waits for them.
+
+    Args:
+        sources: Slides of any readable format, RGB of 8 bits.
+        folder: Where the files go; not where the slides lie.
+        settings: Compression, JPEG quality 1 to 100, px of the slide per px of the result (≥ 1).
+        workers: Slides at once, ≥ 1.
+        force: Convert anew, also over a file that this package did not make.
+
+    Yields:
+        What became of every slide, as it comes: computed, reused (verified and kept) or failed, with the reason.
+
+    Raises:
+        MissingExtra: libvips is not installed: the extra ``convert``.
+
+    Example:
+        >>> for done in convert_slides(sources, Path("converted"), Settings(downscale=4)):
+        ...     print(done.path, done.status, done.info.width, round(done.info.mpp, 3))
+        converted/CMU-1-Small-Region.tiff computed 555 1.996
     """
     share_cores(workers)
     vips()

@@ -63,9 +63,30 @@ def export_slides(
 ) -> Iterator[Exported]:
     """Yield what becomes of every slide of a project, or of these, as its files are written to ``folder``.
 
-    Only results that are fresh are exported, unless ``choice`` includes stale ones; what was exported before from the
-    very same results is left alone; files that this export did not write are replaced with ``force`` only. No slide
-    is opened. Raises at once UnknownName, InvalidProject for a folder that cannot be the target, MissingExtra.
+    What was exported before from the very same results is left alone. No slide is opened.
+
+    Args:
+        recipe: What the project asks for; results are read from its output folder.
+        layout: A name in ``LAYOUTS``: trident, clam, pt, anndata, parquet or geojson.
+        folder: Where the files go.
+        stems: Slides to export; all by default.
+        choice: Encoders and geometries, and whether stale results go too; by default all that is fresh.
+        options: What layouts differ in, such as ``.pt`` beside ``.h5``.
+        dry_run: Say what would be written, and write nothing.
+        force: Replace files that this export did not write.
+
+    Yields:
+        One outcome a slide: written, unchanged, or refused with the reason.
+
+    Raises:
+        UnknownName: There is no such layout; raised at once, as are the others.
+        InvalidProject: The folder cannot be the target, say for it is the output itself.
+        MissingExtra: A library of the layout is not installed.
+
+    Example:
+        >>> [exported] = export_slides(recipe, "geojson", Path("qupath"))
+        >>> exported.stem, [path.name for path in exported.written]
+        ('CMU-1-Small-Region', ['CMU-1-Small-Region.geojson'])
     """
     target = Target(folder, find_layout(layout), options, dry_run=dry_run, force=force)
     return export_selected(select(recipe, choice, stems), target)

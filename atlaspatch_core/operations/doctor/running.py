@@ -9,7 +9,20 @@ from atlaspatch_core.operations.doctor.values import Check, DoctorFinding, Subje
 
 
 def examine(checks: Iterable[Check], subject: Subject) -> Iterator[DoctorFinding]:
-    """Yield what the checks find, in their order, as it comes."""
+    """Yield what the checks find, in their order, as it comes.
+
+    Args:
+        checks: Such as ``CHECKS``; each has its time limit in seconds.
+        subject: The project, or the folders, to examine.
+
+    Yields:
+        Findings: PASS, WARN or FAIL, with what to do. A check that hangs or breaks is a finding, never an exception.
+
+    Example:
+        >>> from atlaspatch_core.operations.doctor.checks import CHECKS
+        >>> [str(finding.level) for finding in examine(CHECKS[:1], Subject(recipe))]
+        ['PASS']
+    """
     for check in checks:
         yield from _within(check, subject)
 

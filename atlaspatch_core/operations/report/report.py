@@ -32,10 +32,25 @@ class Report:
 
 
 def write_report(recipe: Recipe, failures: Failures | None = None, path: Path | None = None) -> Report:
-    """Write the page about all slides of a project; ``path`` is ``<output>/cohort_report.html`` by default.
+    """Write the page about all slides of a project: one HTML file that opens from disk.
 
-    Records, GeoJSON and HDF5 files are read; no slide is opened. ``failures`` are those that were told elsewhere, such
-    as in Dagster. Raises OSError or UnwritableOutput when the page cannot be written.
+    Records, GeoJSON and HDF5 files are read; no slide is opened.
+
+    Args:
+        recipe: The project's.
+        failures: Output to stem to why the last attempt failed, where that is known from elsewhere.
+        path: Where the page goes; ``<output>/cohort_report.html`` by default.
+
+    Returns:
+        The path, counts of slides and outputs, and a JPEG of at most 8 kB.
+
+    Raises:
+        OSError, UnwritableOutput: The page cannot be written.
+
+    Example:
+        >>> report = write_report(recipe, path=Path("cohort.html"))
+        >>> report.numbers["slides"], report.numbers["patches"]
+        (1, 56)
     """
     target = path or recipe.project.output / FILE_NAME
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -37,9 +37,22 @@ def project_status(
     recorded: bool = False,
     known: SlideIndex | None = None,
 ) -> ProjectStatus:
-    """Return the state of the outputs of the slides that were found, and of all ``recorded`` ones where asked for.
+    """Return the state of the outputs of the slides that were found. No slide is opened.
 
-    No slide is opened. ``failures`` are what was told elsewhere, such as in Dagster.
+    Args:
+        recipe: The project's.
+        found: Its slides, as ``find_slides`` returns them.
+        failures: Output to stem to why the last attempt failed, where that is known from elsewhere.
+        recorded: Tell also of slides that have results and were not found.
+        known: The index of slides, where it was read already.
+
+    Returns:
+        One validity an output, by slide, upstream first; and the runs that live, and the last one.
+
+    Example:
+        >>> status = project_status(recipe, find_slides(recipe.project))
+        >>> {str(output.state) for output in status.outputs}
+        {'fresh'}
     """
     store = Store(recipe.project.output)
     known = known or read_slide_index(store)

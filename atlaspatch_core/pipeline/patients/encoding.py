@@ -58,9 +58,24 @@ def encode_cases(
 ) -> Generator[Outcome]:
     """Yield the outcomes of the slides up to their features, each slide once, and then those of the cases.
 
-    The stem of a case's outcome is its case_id, the step's kind ``patient_embedding``. ``cases`` and ``stages`` (of
-    ``recipe.cases``) are all by default. A case with a slide that failed fails as a whole, with the reasons; the others
-    go on.
+    A case with a slide that failed fails as a whole, with the reasons; the others go on.
+
+    Args:
+        manifest: Which slides belong to which case.
+        recipe: What is made of slides and cases.
+        cases: Those to encode; all by default.
+        stages: Of ``recipe.cases``; all by default.
+        force: Compute anew whatever is stored.
+        on_patches: Called with stem, patches done and patches in all while patches are encoded.
+
+    Yields:
+        Outcomes. The stem of a case's outcome is its case_id, the step's kind ``patient_embedding``.
+
+    Example:
+        >>> from atlaspatch_core.pipeline.patients.manifest import read_manifest
+        >>> *slides, case = encode_cases(read_manifest(Path("cases.csv")), recipe)
+        >>> case.stem, str(case.step), str(case.status), case.numbers["dim"]
+        ('patient 1', 'patient_embedding/mean-efficientnet_lite0', 'computed', 1280)
     """
     cases = manifest.cases if cases is None else cases
     stages = recipe.cases if stages is None else stages

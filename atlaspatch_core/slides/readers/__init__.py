@@ -40,10 +40,31 @@ def open_slide(
 
     A slide is a file, a ``.zarr`` folder, or a folder of DICOM instances. Where a reader knows the format and cannot
     decode the slide, say for its compression, the next that knows the content is asked.
-    ``mpp`` is the user's µm per px of level 0 and wins over the file's; ``mpp_source`` says where it was stated.
-    ``mpp_keys`` are further properties that state the mpp, asked before those that are known.
-    Raises UnreadableSlide, UnknownScale, ImplausibleScale, MissingExtra when the reader's library is not installed, or
-    UnknownName for a reader that does not exist.
+
+    Args:
+        path: The slide.
+        mpp: The user's µm per px of level 0; it wins over the file's.
+        mpp_source: Where that was stated.
+        mpp_keys: Further properties that state the mpp, asked before those that are known.
+        reader: A name in ``READERS``; chosen by content, then by suffix, when left out.
+
+    Returns:
+        The slide, open until it is closed; a context manager.
+
+    Raises:
+        UnreadableSlide: The file is missing, empty, damaged or of no known format.
+        UnknownScale: Nobody states µm/px.
+        ImplausibleScale: What is stated cannot be.
+        MissingExtra: The reader's library is not installed.
+        UnknownName: There is no such reader.
+
+    Example:
+        >>> with open_slide(Path("CMU-1-Small-Region.svs")) as slide:
+        ...     pixels = slide.read_region(Region(x=0, y=0, level=0, width=64, height=32))
+        >>> slide.info.width, slide.info.height, slide.info.mpp  # level-0 px, µm/px
+        (2220, 2967, 0.499)
+        >>> pixels.shape, pixels.dtype.name
+        ((32, 64, 3), 'uint8')
     """
     stated = StatedMpp(None if mpp is None else Mpp(mpp, mpp_source or "stated"), tuple(mpp_keys))
     check_file(path)

@@ -63,9 +63,23 @@ class Segmentation:
 def segment_tissue(slide: Slide, spec: TissueSpec, networks: Networks | None = None) -> Tissue:
     """Return outlines and numbers of the tissue of one slide; a slide without tissue has no polygons.
 
-    ``networks`` are the loaded networks that slides share; None loads from the declared sources, onto the CPU.
-    Raises UnknownName for the segmenter, UnreadableSlide when pixels cannot be decoded; MissingWeights, WrongWeights
-    and MissingExtra where a network is needed.
+    Args:
+        slide: An open slide.
+        spec: The segmenter's name, and what is too small to count: specks and holes in µm², pieces by share of slide.
+        networks: Loaded networks that slides share; None loads from the declared sources, onto the CPU.
+
+    Returns:
+        Polygons with holes, level-0 px, and numbers: tissue share (0 to 1), mm², fragments, holes.
+
+    Raises:
+        UnknownName: There is no such segmenter.
+        UnreadableSlide: Pixels cannot be decoded.
+        MissingWeights, WrongWeights, MissingExtra: A network that is needed cannot be loaded.
+
+    Example:
+        >>> tissue = segment_tissue(slide, TissueSpec(segmenter="otsu"))
+        >>> len(tissue.polygons), round(tissue.numbers["tissue_area_mm2"], 1)
+        (1, 0.6)
     """
     networks = networks or Networks()
     found = _tidy(find_segmenter(spec.segmenter).segment(slide, spec, networks), slide.info, spec)

@@ -22,7 +22,7 @@ from atlaspatch_core.config.project import Project, make_project
 from atlaspatch_core.discovery.find import discover
 from atlaspatch_core.errors import UnknownLayout
 from atlaspatch_core.interop.audit.findings import KINDS, AuditFinding, Severity
-from atlaspatch_core.interop.audit.run import audit
+from atlaspatch_core.interop.audit.run import audit_folder
 from atlaspatch_core.layouts.found import FolderLayout
 from atlaspatch_core.layouts.recognise import recognise
 from atlaspatch_core.pipeline.processing import process
@@ -30,7 +30,7 @@ from atlaspatch_core.validity.recipe import make_recipe
 
 
 def findings(folder: Path, **options) -> list[AuditFinding]:
-    return list(audit(recognise(folder), **options))
+    return list(audit_folder(recognise(folder), **options))
 
 
 def kinds(found: Iterable[AuditFinding], severity: Severity | None = None) -> list[str]:

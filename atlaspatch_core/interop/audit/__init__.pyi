@@ -1,0 +1,1 @@
+from .run import audit_folder as audit_folder

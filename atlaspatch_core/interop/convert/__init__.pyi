@@ -1,0 +1,2 @@
+from .conversion import convert_slides as convert_slides
+from .settings import Settings as Settings
