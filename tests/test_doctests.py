@@ -40,7 +40,7 @@ device = "cpu"
 """
 
 
-ROOM_OF = {name: room for room in DOORS for name in import_module(room).__all__}
+ROOM_OF = {name: room for room in reversed(DOORS) for name in import_module(room).__all__}
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,8 @@ def test_the_example_of_a_door_shows_what_happens(name, exports, names, changed)
 
 
 def test_a_door_says_what_it_takes_and_gives_and_shows_an_example(exports):
-    functions = {name: inspect.getdoc(door) or "" for name, door in exports.items() if isinstance(door, FunctionType)}
+    doors = {name: door for name, door in exports.items() if ROOM_OF[name].count(".") == 1}
+    functions = {name: inspect.getdoc(door) or "" for name, door in doors.items() if isinstance(door, FunctionType)}
     for part in (r"^Args:\n", r"^(Returns|Yields):\n", r"^Example:\n", ">>> "):
         assert [name for name, text in functions.items() if not re.search(part, text, re.MULTILINE)] == []
 

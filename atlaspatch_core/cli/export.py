@@ -12,14 +12,13 @@ from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
 from atlaspatch_core.cli.types import Names
 from atlaspatch_core.cli.working import carry_out
 from atlaspatch_core.errors import InvalidProject, NoSlides, UnknownName
+from atlaspatch_core.interop.export.layouts import LAYOUTS
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
     from atlaspatch_core.interop.export import Exported, Selection, Target
 
-LAYOUTS = ("trident", "clam", "pt", "anndata", "parquet", "geojson")
-"""Equal to the table of ``atlaspatch_core.interop.export``, which is not imported here because it loads OpenCV."""
 STYLES = {"written": "green", "unchanged": "dim", "planned": "cyan", "missing": "yellow"}
 FOLDER = click.Path(file_okay=False, path_type=Path)
 

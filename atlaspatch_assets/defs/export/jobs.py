@@ -11,6 +11,7 @@ from pydantic import Field
 from atlaspatch_assets.lib.pools import SLIDE_IO
 from atlaspatch_assets.lib.results import NO_VALUE, NOTHING_DONE, table
 from atlaspatch_core.errors import AtlasPatchError, InvalidProject
+from atlaspatch_core.interop.export.layouts import LAYOUTS
 from atlaspatch_core.validity.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ SLIDES_BETWEEN_LINES = 100
 class ExportConfig(dg.Config):
     """What is exported, for whom, and where to."""
 
-    layout: Literal["trident", "clam", "pt", "anndata", "parquet", "geojson"] = Field(
+    layout: Literal[*LAYOUTS] = Field(  # pyright: ignore[reportInvalidTypeForm] - the table's names, and no second list
         description="Who is to read the files: trident and clam write those tools' folders, pt and anndata a file per "
         "slide and encoder, parquet one table of all slide embeddings, geojson patches for QuPath."
     )

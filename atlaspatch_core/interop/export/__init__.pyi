@@ -1,0 +1,13 @@
+from .folder import select_folder as select_folder
+from .layouts import LAYOUTS as LAYOUTS
+from .layouts import find_layout as find_layout
+from .run import export_selected as export_selected
+from .run import export_slides as export_slides
+from .selection import Choice as Choice
+from .valid_results import Selection as Selection
+from .valid_results import select as select
+from .values import Exported as Exported
+from .values import ExportLayout as ExportLayout
+from .values import ExportStatus as ExportStatus
+from .values import Options as Options
+from .values import Target as Target
