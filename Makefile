@@ -1,5 +1,7 @@
 # make demo   set up and run the whole path on the bundled real slide, through Dagster
-# make test   set up and run the tests
+# make test   set up and run the tests, a process per core; the slowest twenty are named at the end
+# make quick  less than a minute of them, from every part of the code: before a commit
+# make soak   what depends on chance (kills, random layouts), in ROUNDS times as many rounds as make test (20)
 # make e2e    a day in a lab, four minutes: a real dagster dev, driven through its web UI; screenshots in build/e2e
 # make ui     the Dagster web UI on http://127.0.0.1:3000 with the demo's history
 # make check  lint, types and import contracts
@@ -10,7 +12,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_HOME ?= $(CURDIR)/demo/dagster
 
-.PHONY: setup demo test e2e ui check format bench bench-quick clean
+# A process of tests per core, so that libraries start no further threads.
+PYTEST := DAGSTER_HOME= OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+PARALLEL := -n auto --maxprocesses 8 --dist worksteal
+ROUNDS ?= 20
+
+.PHONY: setup demo test quick soak e2e ui check format bench bench-quick clean
 
 setup: $(VENV)/.ready
 
@@ -24,10 +31,16 @@ demo: setup
 	$(BIN)/atlaspatch materialize --project atlaspatch.toml
 
 test: setup
-	DAGSTER_HOME= $(BIN)/python -m pytest
+	$(PYTEST) $(PARALLEL) --durations=20
+
+quick: setup
+	$(PYTEST) $(PARALLEL) -m quick
+
+soak: setup
+	ATLASPATCH_SOAK_ROUNDS=$(ROUNDS) $(PYTEST) $(PARALLEL) -m soak --durations=20
 
 e2e: setup
-	DAGSTER_HOME= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m e2e tests/e2e -x
+	$(PYTEST) -m e2e tests/e2e -x
 
 ui: setup
 	mkdir -p $(DAGSTER_HOME)
