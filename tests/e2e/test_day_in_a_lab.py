@@ -156,7 +156,8 @@ def test_a_dry_run_says_what_is_stale_why_and_what_it_takes(lab):
     assert re.search(r"To compute: .*3 slides", run["log"])
 
 
-def test_what_the_project_allows_is_computed_by_itself_after_a_canary_and_only_what_is_stale(lab, page):
+def test_what_the_project_allows_is_computed_after_a_canary_where_it_is_stale(lab, page):
+    """What the project allows is computed by itself after a canary and only what is stale."""
     before = {stem: lab.counts(stem) for stem in ("first", "second", "third")}
     old = {stem: lab.said(EMBEDDING, stem)["fingerprint"] for stem in before}
 

@@ -147,7 +147,8 @@ def test_retiring_deletes_the_outputs_of_that_slide_alone_when_told(tmp_path, in
     assert (tmp_path / "output" / "patches" / "here.h5").is_file()
 
 
-def test_the_audit_finds_nothing_wrong_with_the_embedding_that_a_slide_without_patches_has_not(tmp_path, instance):
+def test_the_audit_expects_no_embedding_of_a_slide_without_patches(tmp_path, instance):
+    """The audit finds nothing wrong with the embedding that a slide without patches has not."""
     (tmp_path / "slides").mkdir()
     paint_slide(tmp_path / "slides" / "glass.svs", white(1024, 1024))
     of = project(tmp_path, encoders=True)

@@ -71,7 +71,8 @@ def test_an_edited_mask_is_asked_for_once_from_the_mask_downward(of, instance):
     assert second.run_requests == []
 
 
-def test_the_run_that_is_asked_for_follows_the_edit_and_nothing_is_asked_for_after_it(of, instance):
+def test_the_run_follows_the_edit_and_nothing_is_asked_for_after_it(of, instance):
+    """The run that is asked for follows the edit and nothing is asked for after it."""
     edit(of, "b")
     (request,) = tick(of, instance).run_requests
     job = build_definitions(of).resolve_job_def("process_slides")
@@ -100,7 +101,8 @@ def test_another_edit_of_the_same_slide_is_another_run(of, instance):
     assert first.run_requests[0].run_key != second.run_requests[0].run_key
 
 
-def test_without_its_cursor_the_sensor_asks_for_edited_slides_alone_and_under_the_same_key(of, instance):
+def test_without_its_cursor_the_sensor_asks_for_edited_slides_alone(of, instance):
+    """Without its cursor the sensor asks for edited slides alone and under the same key."""
     edit(of, "b")
     edit(of, "c")
 

@@ -113,9 +113,8 @@ def test_a_case_is_stale_when_its_rows_or_its_slides_change_and_says_which(tmp_p
     assert states(upgraded, instance)["p2"] == (State.STALE, f"upstream changed: patch_features/{NETWORK} of a")
 
 
-def test_a_case_fails_with_its_slide_is_missing_before_it_is_made_and_fails_when_it_left_the_table(
-    tmp_path, instance, weights
-):
+def test_a_case_fails_with_its_slide_and_when_it_left_the_table(tmp_path, instance, weights):
+    """A case fails with its slide is missing before it is made and fails when it left the table."""
     paint(tmp_path / "slides", "a")
     break_slide(tmp_path / "slides", "bad")
     of = lab(tmp_path, weights[0], "p1,slides/a.svs", "p2,slides/bad.svs")
@@ -250,9 +249,8 @@ def test_a_new_case_waits_for_the_slides_that_the_project_processes_anyway(tmp_p
     assert said(instance, "slide", "a")["status"] == "computed"
 
 
-def test_a_case_whose_slide_was_added_to_the_table_follows_and_a_failed_one_is_tried_once_a_version(
-    tmp_path, instance, weights
-):
+def test_a_case_follows_its_table_and_a_failed_one_is_tried_once_a_version(tmp_path, instance, weights):
+    """A case whose slide was added to the table follows and a failed one is tried once a version."""
     made(tmp_path, weights[0], instance)
     wider = lab(tmp_path, weights[0], "p1,slides/a.svs", "p1,slides/b.svs", "p2,slides/a.svs", "p2,slides/b.svs")
 

@@ -64,7 +64,8 @@ def version(instance: dg.DagsterInstance, case_id: str) -> str:
     return last(instance, ASSET, case_id).event_log_entry.tags["dagster/data_version"]
 
 
-def test_each_case_is_materialised_with_a_version_of_its_own_and_a_bad_one_stops_no_other(tmp_path, instance, weights):
+def test_each_case_is_materialised_with_its_own_version_and_a_bad_one_stops_none(tmp_path, instance, weights):
+    """Each case is materialised with a version of its own and a bad one stops no other."""
     paint(tmp_path / "slides", "a", "b")
     break_slide(tmp_path / "slides", "broken")
     of = cases(tmp_path, weights, "p1,slides/a.svs", "p1,slides/b.svs", "bad,slides/broken.svs", "p2,slides/b.svs")

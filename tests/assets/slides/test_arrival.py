@@ -147,7 +147,8 @@ def test_what_one_tick_cannot_take_comes_with_the_next(tmp_path, instance, monke
     assert asked(second) == [["e"]]
 
 
-def test_a_slide_that_does_not_open_fails_its_check_once_and_is_tried_again_when_it_changes(tmp_path, instance):
+def test_a_slide_that_does_not_open_fails_once_and_is_tried_when_it_changes(tmp_path, instance):
+    """A slide that does not open fails its check once and is tried again when it changes."""
     paint(tmp_path / "slides", "good")
     break_slide(tmp_path / "slides", "bad")
     of = project(tmp_path)
@@ -187,7 +188,8 @@ def test_a_slide_may_be_refused_time_and_again_for_one_reason_and_another(tmp_pa
     assert arrival.failed_slides(instance) == set()
 
 
-def test_a_slide_of_an_impossible_scale_fails_its_check_until_the_table_states_another(tmp_path, instance):
+def test_a_slide_of_an_impossible_scale_fails_until_the_table_states_another(tmp_path, instance):
+    """A slide of an impossible scale fails its check until the table states another."""
     (tmp_path / "slides").mkdir()
     paint_slide(tmp_path / "slides" / "odd.svs", stain(white(512, 512), 128, 128, 256, 256), mpp=500)
     first = tick(project(tmp_path), instance)
@@ -200,7 +202,8 @@ def test_a_slide_of_an_impossible_scale_fails_its_check_until_the_table_states_a
     assert asked(second) == [["odd"]]
 
 
-def test_two_files_of_one_stem_fail_their_check_with_both_names_and_run_once_one_is_gone(tmp_path, instance):
+def test_two_files_of_one_stem_fail_their_check_and_run_once_one_is_gone(tmp_path, instance):
+    """Two files of one stem fail their check with both names and run once one is gone."""
     paint(tmp_path / "slides", "twin", "other")
     shutil.copy(tmp_path / "slides" / "twin.svs", tmp_path / "slides" / "twin.tif")
     of = project(tmp_path)
@@ -294,7 +297,8 @@ def test_a_retired_slide_that_returns_is_asked_for_again(tmp_path, instance, mon
     assert second.run_requests[0].run_key != first.run_requests[0].run_key
 
 
-def test_a_removed_slide_is_marked_once_keeps_its_partition_and_is_unmarked_when_it_returns(tmp_path, instance):
+def test_a_removed_slide_is_marked_once_and_unmarked_when_it_returns(tmp_path, instance):
+    """A removed slide is marked once keeps its partition and is unmarked when it returns."""
     paint(tmp_path / "slides", "gone", "here")
     of = project(tmp_path)
     first = tick(of, instance)
@@ -368,7 +372,8 @@ def test_a_folder_that_is_not_there_is_the_reason_to_skip(tmp_path, instance):
     assert str(tmp_path / "slides") in found.skip_message
 
 
-def test_the_first_runs_of_a_new_home_wait_for_each_other_and_a_limit_that_was_set_stays(tmp_path, home):
+def test_the_first_runs_of_a_new_home_wait_for_each_other_within_a_set_limit(tmp_path, home):
+    """The first runs of a new home wait for each other and a limit that was set stays."""
     paint(tmp_path / "slides", "a")
     with dg.DagsterInstance.get() as instance:
         tick(project(tmp_path), instance)

@@ -40,7 +40,8 @@ def values(evaluation) -> dict:
     return {name: entry.value for name, entry in evaluation.metadata.items()}
 
 
-def test_an_odd_slide_warns_with_its_reason_and_picture_and_a_usual_one_costs_no_event(of, instance):
+def test_an_odd_slide_warns_with_its_picture_and_a_usual_one_costs_no_event(of, instance):
+    """An odd slide warns with its reason and picture and a usual one costs no event."""
     paint(of.output.parent / "slides", "plain")
     assert run(of, instance, ["usual", "empty", "plain"]).success
 

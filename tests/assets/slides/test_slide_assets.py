@@ -89,7 +89,8 @@ def test_every_slide_that_dagster_announced_a_verdict_for_gets_one(tmp_path, ins
     assert told(job.execute_in_process(instance=instance, tags=tags)) == [("first", True), ("second", True)]
 
 
-def test_a_reused_output_has_the_numbers_of_a_computed_one_so_that_plots_have_no_holes(tmp_path, instance):
+def test_a_reused_output_has_the_numbers_of_a_computed_one(tmp_path, instance):
+    """A reused output has the numbers of a computed one so that plots have no holes."""
     paint(tmp_path / "slides", "a")
     of = project(tmp_path, encoders=True)
     found = []

@@ -176,7 +176,8 @@ def states(stem: str, *found: State) -> list[Validity]:
     return [Validity(stem, step, state) for step, state in zip((SLIDE, MASK, COORDS), found, strict=True)]
 
 
-def test_slides_that_need_the_same_steps_share_an_order_and_what_comes_after_a_failure_is_held_up():
+def test_slides_with_the_same_steps_share_an_order_and_failures_hold_up_the_rest():
+    """Slides that need the same steps share an order and what comes after a failure is held up."""
     fresh, stale, missing, failed = State.FRESH, State.STALE, State.MISSING, State.FAILED
     found = [
         *states("a", fresh, fresh, stale),

@@ -74,7 +74,8 @@ def test_every_key_of_the_tissue_stands_in_the_file_with_its_default(tmp_path: P
     assert load_project(tmp_path / "atlaspatch.toml").tissue == TissueSpec()
 
 
-def test_every_bound_of_quality_stands_in_the_file_with_its_default_and_every_finding_too(tmp_path: Path):
+def test_every_bound_and_finding_of_quality_stands_in_the_file(tmp_path: Path):
+    """Every bound of quality stands in the file with its default and every finding too."""
     init(str(tmp_path))
     assert tomllib.loads(project_text([]))["quality"].keys() == set(QualitySpec.__dataclass_fields__)
     assert load_project(tmp_path / "atlaspatch.toml").quality == QualitySpec()

@@ -144,7 +144,8 @@ def test_what_is_odd_about_a_slide_is_one_more_line_and_what_is_usual_is_none():
 
 
 @pytest.mark.parametrize(("geometry", "of"), [("", ""), ("20x", " of 20x")])
-def test_tissue_that_gives_no_patch_is_warned_of_and_glass_without_patches_is_told_once(geometry, of):
+def test_tissue_without_patches_is_warned_of_and_glass_is_told_once(geometry, of):
+    """Tissue that gives no patch is warned of and glass without patches is told once."""
     none = outcome(OutputKey("patch_coords", None, geometry), Status.REUSED, patches=0)
     odd = warning_line([outcome(MASK, Status.REUSED, tissue_share=0.4), none])
     assert odd is not None

@@ -106,7 +106,9 @@ def test_status_names_on_stderr_what_was_left_out(slides, monkeypatch):
     assert "LEFT OUT: " in result.stderr
 
 
-def test_another_reader_is_another_identity_and_another_name_for_the_mpp_only_its_number(slides):
+def test_another_reader_is_another_identity_and_a_name_for_the_mpp_is_not(slides):
+    """Another reader is another identity and another name for the mpp only its number."""
+
     def fingerprint(**asked: object) -> str | None:
         made = make_project({"output": slides.parent / "o", "slides": asked}, origin="test")
         (outcome,) = process([SlideSource("a", slides / "a.svs")], make_recipe(made), steps=[SLIDE])

@@ -219,7 +219,8 @@ def expect_rows(page, first: list[str], count: int) -> None:
         expect(rows.nth(number)).to_have_text(name)
 
 
-def test_the_page_of_a_real_folder_opens_offline_and_shows_pictures_states_and_reasons(browser, finished):
+def test_the_page_of_a_real_folder_opens_offline_and_shows_it(browser, finished):
+    """The page of a real folder opens offline and shows pictures states and reasons."""
     status(finished, "--html", finished / "status.html")
     page = opened(browser, finished / "status.html")
 

@@ -113,9 +113,8 @@ def test_hidden_files_such_as_those_of_a_mac_are_no_slides(tmp_path):
         ("**/*.jpg", False, ["free.jpg"]),
     ],
 )
-def test_a_pattern_means_what_it_means_to_a_shell_and_keeps_the_data_of_slides_apart(
-    tmp_path, pattern, recursive, expected
-):
+def test_a_pattern_means_what_it_means_to_a_shell(tmp_path, pattern, recursive, expected):
+    """A pattern means what it means to a shell and keeps the data of slides apart."""
     touch(
         tmp_path, "a.svs", "one/b.svs", "one/d.tiff", "one/deep/c.svs", "v.vms", "v(1,0).jpg", "free.jpg", "notes.txt"
     )
@@ -194,7 +193,8 @@ def test_a_slide_and_links_to_it_are_one_slide_named_as_the_one_that_is_no_link(
     assert found.clashes == ()
 
 
-def test_links_to_a_slide_elsewhere_are_one_slide_and_another_file_of_its_stem_still_clashes(tmp_path):
+def test_links_to_a_slide_are_one_slide_and_another_file_of_its_stem_clashes(tmp_path):
+    """Links to a slide elsewhere are one slide and another file of its stem still clashes."""
     touch(tmp_path, "store/0001", "in/z/a.tif", "in/b.svs")
     for name in ("in/x/a.svs", "in/y/a.svs", "in/x/b.svs"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -240,7 +240,8 @@ def test_nothing_but_a_folder_that_cannot_be_listed_is_an_error_of_its_own(tmp_p
         discover([tmp_path], recursive=True)
 
 
-def test_links_that_lead_nowhere_or_to_themselves_are_named_and_the_others_are_taken(tmp_path):
+def test_links_that_lead_nowhere_or_to_themselves_are_named(tmp_path):
+    """Links that lead nowhere or to themselves are named and the others are taken."""
     touch(tmp_path, "a.svs")
     (tmp_path / "gone.svs").symlink_to(tmp_path / "nothing.svs")
     (tmp_path / "ring.svs").symlink_to(tmp_path / "ring.svs")
@@ -327,7 +328,8 @@ def test_a_list_may_name_slides_of_several_folders_and_folders_that_are_slides(t
     assert [source.stem for source in found.sources] == ["a", "b", "z"]
 
 
-def test_listed_slides_that_are_not_there_are_named_with_their_line_and_the_others_are_taken(tmp_path):
+def test_listed_slides_that_are_not_there_are_named_with_their_line(tmp_path):
+    """Listed slides that are not there are named with their line and the others are taken."""
     touch(tmp_path / "in", "a.svs")
     found = listed(tmp_path, "wsi\nx.svs\na.svs\nsub/y.svs\n")
     assert names(found) == ["a.svs"]

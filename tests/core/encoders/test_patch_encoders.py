@@ -119,7 +119,8 @@ def test_every_key_of_trident_leads_to_its_own_numbers():
     assert {key: (e.dim, e.patch_size, e.magnification) for key, e in found.items()} == facts.TRIDENT
 
 
-def test_keys_of_trident_are_names_here_unless_atlaspatch_means_other_numbers_by_them():
+def test_keys_of_trident_are_names_here_unless_atlaspatch_means_other_numbers():
+    """Keys of trident are names here unless atlaspatch means other numbers by them."""
     same = {key for key, name in TRIDENT.items() if find_patch_encoder(key).name == name}
     assert TRIDENT.keys() - same == facts.SAME_NAME_OTHER_NUMBERS
     for key in facts.SAME_NAME_OTHER_NUMBERS:
@@ -298,7 +299,8 @@ def test_dinov3_in_the_layout_of_its_makers_gives_the_same_vectors_in_timm():
     torch.testing.assert_close(features, wanted, atol=1e-4, rtol=1e-4)
 
 
-def test_dinov2_with_registers_in_the_layout_of_its_makers_gives_the_same_vectors_in_timm():
+def test_dinov2_with_registers_as_its_makers_store_it_gives_the_same_vectors():
+    """Dinov2 with registers in the layout of its makers gives the same vectors in timm."""
     needs("transformers")
     import transformers
 
@@ -348,7 +350,8 @@ def test_a_dinov2_of_transformers_loads_whatever_image_size_it_was_trained_at(tm
         check(encoder, path, lambda pixels: network(pixels).last_hidden_state[:, 0])
 
 
-def test_midnight_is_class_token_and_mean_of_patches_and_midnight12k_the_class_token(tmp_path: Path):
+def test_midnight_is_class_token_and_mean_and_midnight12k_the_class_token(tmp_path: Path):
+    """Midnight is class token and mean of patches and midnight12k the class token."""
     sizes = {**SMALL, "use_swiglu_ffn": True}
     encoder = smaller("midnight", 64, **SMALL)
     import transformers

@@ -530,7 +530,8 @@ def create_model(pretrained, model_arch, in_chans, **more):
 """
 
 
-def test_gigapath_is_given_coords_as_of_256_px_patches_and_its_eleventh_layer_is_taken(packages: Path, tmp_path: Path):
+def test_gigapath_gets_coords_as_of_256_px_patches_and_gives_its_eleventh_layer(packages: Path, tmp_path: Path):
+    """Gigapath is given coords as of 256 px patches and its eleventh layer is taken."""
     write(packages, "gigapath/__init__.py", "")
     write(packages, "gigapath/slide_encoder.py", GIGAPATH_CODE)
     state = random_like(linear("patch_embed", 1536, 768))

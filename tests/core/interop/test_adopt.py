@@ -150,9 +150,8 @@ def fates(taken: dict[str, tuple[AdoptStatus, str]]) -> dict[str, AdoptStatus]:
 # what is provably the same
 
 
-def test_coords_that_our_grid_gives_from_their_outlines_are_fresh_and_features_are_matched_by_place(
-    trident, true_features
-):
+def test_coords_that_our_grid_gives_are_fresh_and_features_match_by_place(trident, true_features):
+    """Coords that our grid gives from their outlines are fresh and features are matched by place."""
     taken = trident.adopt()
 
     assert fates(taken) == {
@@ -207,7 +206,8 @@ def test_the_next_run_computes_what_is_unverified_anew_and_nothing_else(trident)
 # proof by sample
 
 
-def test_a_sample_that_gives_the_same_proves_features_and_the_embedding_made_of_them(trident):
+def test_a_sample_that_gives_the_same_proves_features_and_their_embedding(trident):
+    """A sample that gives the same proves features and the embedding made of them."""
     before = trident.adopt() and trident.read(f"features/{NETWORK}")[0]
 
     taken = trident.adopt(verify=3)
@@ -228,7 +228,8 @@ def test_a_sample_that_gives_the_same_proves_features_and_the_embedding_made_of_
     assert set(trident.run().values()) == {Status.REUSED}
 
 
-def test_a_sample_that_gives_something_else_leaves_them_unverified_and_says_how_far_off(lab):
+def test_a_sample_that_gives_something_else_is_unverified_and_says_how_far_off(lab):
+    """A sample that gives something else leaves them unverified and says how far off."""
     corners = lattice()
     foreign.trident_outlines(lab.job, "a")
     foreign.trident_coords(lab.job, "a", corners)
@@ -308,7 +309,8 @@ def coords_elsewhere(lab: Lab) -> NDArray[np.int64]:
     return corners
 
 
-def test_patches_that_our_grid_does_not_give_are_kept_and_marked_and_the_next_run_lays_its_own(lab):
+def test_patches_that_our_grid_does_not_give_are_kept_marked_until_the_next_run(lab):
+    """Patches that our grid does not give are kept and marked and the next run lays its own."""
     corners = coords_elsewhere(lab)
 
     taken = lab.adopt()
@@ -340,7 +342,8 @@ def test_accepted_patches_are_what_the_project_has_from_then_on(lab, at_once):
     assert lab.read("coords")[0][:, :2].tolist() == corners.tolist()
 
 
-def test_patches_beyond_those_of_our_grid_are_left_out_and_the_others_keep_their_features(lab, true_features):
+def test_patches_beyond_our_grid_are_left_out_and_the_others_keep_their_features(lab, true_features):
+    """Patches beyond those of our grid are left out and the others keep their features."""
     corners = np.vstack([lattice(), [[0, 0]]])
     features = np.vstack([true_features, true_features[:1]])
     foreign.trident_outlines(lab.job, "a")
@@ -365,7 +368,7 @@ def test_outlines_round_the_patches_keep_exactly_them(lab):
     assert lab.states()[COORDS] == (State.FRESH, "")
 
 
-def test_outlines_are_simplified_as_their_grid_takes_them_where_that_gives_the_same_patches(lab):
+def test_outlines_are_simplified_where_that_gives_the_same_patches(lab):
     """A spike thinner than a quarter of a patch touches a patch that TRIDENT, which simplifies first, leaves out."""
     ring = [[256, 256], [768, 256], [768, 500], [800, 505], [768, 510], [768, 768], [256, 768], [256, 256]]
     path = foreign.trident_outlines(lab.job, "a")

@@ -132,7 +132,8 @@ def test_a_sound_job_has_no_findings(tmp_path):
     assert findings(tmp_path) == []
 
 
-def test_sound_results_of_ours_have_no_findings_whether_held_against_their_project_or_not(tmp_path):
+def test_sound_results_of_ours_have_no_findings_with_or_without_their_project(tmp_path):
+    """Sound results of ours have no findings whether held against their project or not."""
     project = ours(tmp_path, "a")
     assert findings(project.output) == []
     slides = discover([tmp_path / "slides"])
@@ -418,7 +419,8 @@ def test_settings_that_disagree_with_the_folder_or_between_runs_are_told(tmp_pat
     }
 
 
-def test_different_slides_that_were_worked_on_under_one_name_are_told_and_cached_copies_are_not(tmp_path):
+def test_different_slides_under_one_name_are_told_and_cached_copies_are_not(tmp_path):
+    """Different slides that were worked on under one name are told and cached copies are not."""
     trident_job(tmp_path, "a", "b")
     folder = tmp_path / "wsi_states"
     folder.mkdir()
@@ -486,7 +488,8 @@ def test_outputs_of_ours_are_stale_by_their_fingerprint_and_say_why(tmp_path):
     ]
 
 
-def test_what_others_do_not_record_is_named_and_geometries_are_held_against_the_project(tmp_path):
+def test_what_others_do_not_record_is_named_and_geometries_are_compared(tmp_path):
+    """What others do not record is named and geometries are held against the project."""
     project = ours(tmp_path, "a")
     trident_job(tmp_path / "job", "a")
     foreign.trident_coords(

@@ -84,7 +84,8 @@ def test_the_lock_of_a_run_is_gone_with_it_and_nothing_is_left_half_written(fini
     assert list(finished.rglob("*.tmp")) == []
 
 
-def test_the_state_of_a_slide_lies_under_the_hash_of_its_path_and_says_what_was_made(finished):
+def test_the_state_of_a_slide_is_under_the_hash_of_its_path(finished):
+    """The state of a slide lies under the hash of its path and says what was made."""
     slide = finished.parent / "slides" / "a.svs"
     mark = hashlib.sha1(str(slide).encode()).hexdigest()[:12]
     state = json.loads((finished / "wsi_states" / f"a__{mark}.json").read_bytes())
@@ -290,7 +291,8 @@ def test_the_summary_gets_a_section_for_each_run_and_keeps_the_earlier_ones(fini
     assert f"run {runs_of(finished)[1]['run_id']} · completed" in added
 
 
-def test_a_folder_that_cannot_be_written_stops_tracking_with_one_warning_and_not_the_work(tmp_path):
+def test_a_folder_that_cannot_be_written_stops_tracking_and_not_the_work(tmp_path):
+    """A folder that cannot be written stops tracking with one warning and not the work."""
     paint(tmp_path / "slides", "a", "b")
     (tmp_path / "out").mkdir()
     for name in ("runs", "wsi_states"):

@@ -140,7 +140,8 @@ def test_tables_encoders_and_slides_of_several_runs_count_together(folder):
     assert found["c", "patch_features/tiny"] == "fresh"
 
 
-def test_the_geometry_of_the_cases_stays_theirs_whatever_other_geometries_later_runs_have(folder):
+def test_the_geometry_of_the_cases_stays_theirs_in_later_runs(folder):
+    """The geometry of the cases stays theirs whatever other geometries later runs have."""
     encode_patient(folder)
     words = ["--wsi-dir", str(folder / "slides"), "--job-dir", str(folder / "out"), "--task", "coords", "--gpus", "-1"]
     result = CliRunner().invoke(cli, ["run", *words, "--segmenter", "otsu", "--mag", "20", "--patch-size", "512"])
@@ -159,7 +160,8 @@ def test_cases_of_other_patches_than_the_latest_run_asks_for_are_left_out(folder
     assert ("p1", "patient_embedding/mean-tiny") not in states(folder / "out")
 
 
-def test_of_a_table_that_is_gone_the_slides_are_shown_and_the_cases_are_said_to_be_left_out(folder):
+def test_of_a_table_that_is_gone_slides_are_shown_and_cases_said_to_be_left_out(folder):
+    """Of a table that is gone the slides are shown and the cases are said to be left out."""
     encode_patient(folder)
     (folder / "cases.csv").unlink()
 

@@ -150,7 +150,8 @@ def test_the_atlaspatch_rule_on_polygons_and_nominal_scale_gives_the_same_rows(c
     assert coords5(lay_grid(slide, tissue, spec)).tolist() == case["rows"]
 
 
-def test_the_atlaspatch_rule_orders_by_contour_and_keeps_the_first_of_two_equal_patches():
+def test_the_atlaspatch_rule_orders_by_contour_and_keeps_equal_patches_once():
+    """The atlaspatch rule orders by contour and keeps the first of two equal patches."""
     low, high = ring((10, 210), (90, 210), (90, 290), (10, 290)), ring((10, 10), (190, 10), (190, 220), (10, 220))
     corners = probe_grid([(low, []), (high, [])], sampling(100, 100), 1000, 1000)
     assert corners.tolist() == [[0, 200], [0, 0], [100, 0], [0, 100], [100, 100]]

@@ -118,7 +118,8 @@ def test_the_real_slide_looks_area_averaged(bundled_slide, factor):
     assert largest <= 24
 
 
-def test_patches_between_the_pixels_of_the_smaller_tiles_are_area_averaged_all_of_them(tmp_path):
+def test_all_patches_between_the_pixels_of_the_smaller_tiles_are_area_averaged(tmp_path):
+    """Patches between the pixels of the smaller tiles are area averaged all of them."""
     with open_slide(write(tmp_path / "painted.tiff", STORED["4:2:0"]), mpp=0.5) as slide:
         grid = grid_of(slide, factor=2)
         grid.coords[-1] += 1

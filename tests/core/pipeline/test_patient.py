@@ -112,7 +112,8 @@ def test_a_stated_mpp_holds_in_every_case_and_an_empty_one_says_nothing(folder: 
     assert (slides["b"].mpp, slides["b"].mpp_source) == (None, "")
 
 
-def test_absolute_and_home_paths_spaces_semicolons_and_a_byte_order_mark_are_understood(folder: Path, monkeypatch):
+def test_absolute_and_home_paths_spaces_semicolons_and_a_bom_are_understood(folder: Path, monkeypatch):
+    """Absolute and home paths spaces semicolons and a byte order mark are understood."""
     monkeypatch.setenv("HOME", str(folder))
     path = folder / "cases.csv"
     path.write_bytes(
@@ -293,7 +294,8 @@ def test_force_makes_a_case_anew_even_where_its_file_is_damaged(folder: Path):
     assert vector(folder, "p1").shape == (3,)
 
 
-def test_a_case_with_a_failed_slide_fails_as_a_whole_with_every_reason_and_the_others_go_on(folder: Path):
+def test_a_case_with_a_failed_slide_fails_as_a_whole_and_the_others_go_on(folder: Path):
+    """A case with a failed slide fails as a whole with every reason and the others go on."""
     (folder / "slides" / "other.svs").symlink_to(folder / "slides" / "broken.svs")
     rows = ("p1,slides/a.svs", "p1,slides/broken.svs", "p1,slides/other.svs", "p2,slides/a.svs")
     outcomes = run(folder, table(folder, *rows))
@@ -303,7 +305,8 @@ def test_a_case_with_a_failed_slide_fails_as_a_whole_with_every_reason_and_the_o
     assert outcomes["p2"].status is Status.COMPUTED
 
 
-def test_a_slide_without_patches_adds_nothing_and_a_case_of_such_slides_has_no_embedding(folder: Path):
+def test_a_case_of_slides_without_patches_has_no_embedding(folder: Path):
+    """A slide without patches adds nothing and a case of such slides has no embedding."""
     outcomes = run(folder, table(folder, "p1,slides/empty.svs", "p1,slides/a.svs", "p2,slides/empty.svs"))
     np.testing.assert_allclose(vector(folder, "p1"), features(folder, "a").mean(axis=0), rtol=1e-6)
     assert outcomes["p2"].status is Status.SKIPPED

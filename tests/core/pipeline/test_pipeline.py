@@ -315,7 +315,8 @@ def test_a_slide_without_tissue_has_no_embedding_and_says_so(tmp_path):
     assert features(tmp_path).shape == (0, 1280)
 
 
-def test_a_step_asked_for_alone_fails_where_its_inputs_are_missing_and_runs_where_they_are_valid(tmp_path):
+def test_a_step_asked_for_alone_fails_only_where_its_inputs_are_missing(tmp_path):
+    """A step asked for alone fails where its inputs are missing and runs where they are valid."""
     source, made = slide(tmp_path), project(tmp_path)
     outcomes = run([source], made, steps=[FEATURES])
     assert [str(outcome.status) for outcome in outcomes] == ["failed"]

@@ -38,7 +38,8 @@ def test_mpp_is_taken_from_the_properties_in_order_and_never_rounded():
     assert find_scale("s", {"openslide.mpp-x": "0.25261234567"}).mpp.value == 0.25261234567
 
 
-def test_properties_that_the_user_names_are_asked_first_in_any_case_and_the_usual_ones_where_they_say_nothing():
+def test_properties_that_the_user_names_are_asked_before_the_usual_ones():
+    """Properties that the user names are asked first in any case and the usual ones where they say nothing."""
     keys = StatedMpp(keys=("vendor.pixel", "other"))
     found = [find_scale("s", ORDER | more, keys).mpp for more in ({"Vendor.Pixel": "0,49"}, {"OTHER": "0.48"}, {})]
     assert found == [Mpp(0.49, "Vendor.Pixel"), Mpp(0.48, "OTHER"), Mpp(0.501, "openslide.mpp-x")]
@@ -76,7 +77,8 @@ def test_x_and_y_that_differ_more_are_averaged_and_noted():
     assert scale.note == "the pixels are 0.5 × 0.54 µm (openslide.mpp-x and -y)"
 
 
-def test_x_and_y_that_differ_by_a_quarter_are_refused_unless_the_user_states_the_mpp():
+def test_x_and_y_that_differ_by_a_quarter_are_refused_unless_the_mpp_is_stated():
+    """X and y that differ by a quarter are refused unless the user states the mpp."""
     properties = {"openslide.mpp-x": "0.5", "openslide.mpp-y": "0.7"}
     assert refused(properties).startswith("s: the pixels are 0.5 × 0.7 µm")
     assert find_scale("s", properties, StatedMpp(Mpp(0.5, "mpp csv"))).mpp.value == 0.5

@@ -241,7 +241,8 @@ def test_no_slide_no_file_an_empty_file_and_a_folder_are_each_named(tmp_path):
         ("a.svs", b"II*\0\10\0\0\0" + bytes(1000), "is cut short"),
     ],
 )
-def test_a_file_that_is_damaged_or_something_else_is_called_so_and_not_to_be_converted(tmp_path, name, content, told):
+def test_a_file_that_is_damaged_or_no_slide_is_called_so_and_not_converted(tmp_path, name, content, told):
+    """A file that is damaged or something else is called so and not to be converted."""
     path = tmp_path / name
     path.write_bytes(content)
     message = refused(path, mpp=0.5)

@@ -113,7 +113,8 @@ def chunked(folder: Path, count: int = 500) -> Path:
     return folder / "z.zarr"
 
 
-def test_a_store_of_many_chunks_is_sampled_and_knows_a_missing_longer_or_renamed_one(tmp_path):
+def test_a_store_of_many_chunks_is_sampled_and_knows_a_changed_one(tmp_path):
+    """A store of many chunks is sampled and knows a missing longer or renamed one."""
     store = chunked(tmp_path)
     before = content_fingerprint(store)
     chunk = store / "0" / "7" / "3"

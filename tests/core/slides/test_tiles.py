@@ -160,7 +160,8 @@ def test_missing_tiles_show_what_the_reader_shows(tmp_path):
         assert assert_same_as_reader(slide, grid_of(slide)) == "tiles"
 
 
-def test_missing_tile_of_a_coarser_aperio_level_shows_what_the_reader_makes_of_the_finer_one(tmp_path):
+def test_missing_tile_of_a_coarser_aperio_level_shows_the_finer_one(tmp_path):
+    """Missing tile of a coarser aperio level shows what the reader makes of the finer one."""
     fine = list(tiles_of(cloudy(), 64))
     coarse = list(tiles_of(np.ascontiguousarray(cloudy()[::2, ::2]), 64))
     coarse = [None if number == 5 else tile for number, tile in enumerate(coarse)]
@@ -253,7 +254,8 @@ def test_patches_that_are_whole_tiles_are_the_readers_bytes(tmp_path, step):
         assert assert_same_as_reader(slide, grid_of(slide, patch=64, step=step)) == "tiles"
 
 
-def test_an_uncompressed_tiff_whose_tiles_are_padded_is_read_by_the_tiff_reader_as_openslides_sentence_says(tmp_path):
+def test_an_uncompressed_tiff_with_padded_tiles_is_read_by_the_tiff_reader(tmp_path):
+    """An uncompressed tiff whose tiles are padded is read by the tiff reader as openslides sentence says."""
     scale = {"resolution": (20_000, 20_000), "resolutionunit": "CENTIMETER"}
     path = write(tmp_path / "padded.tif", {"tile": (48, 16), **scale}, levels=(1,))
     corner = Sampling(48, 0, 48, 48, 48, 0.5)

@@ -42,7 +42,8 @@ def test_weights_of_tiles_sum_to_exactly_one_everywhere(length, reduction):
     assert (total[:length] == 1).all()
 
 
-def test_tiles_lie_evenly_from_the_first_to_the_last_pixel_with_the_overlap_asked_for():
+def test_tiles_lie_evenly_from_end_to_end_with_the_overlap_asked_for():
+    """Tiles lie evenly from the first to the last pixel with the overlap asked for."""
     assert Tiling(1000, 64, 512, 128).columns.tolist() == [0, 244, 488]
     assert Tiling(512, 64, 512, 128).columns.tolist() == [0]
     assert Tiling(513, 64, 512, 128).columns.tolist() == [0, 1]

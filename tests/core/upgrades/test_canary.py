@@ -87,7 +87,8 @@ def only_trial(recipe: Recipe, sources: dict[str, SlideSource]) -> Trial:
     return trial
 
 
-def test_the_same_weights_in_another_file_are_the_same_and_results_get_the_new_identity(tmp_path, weights, sources):
+def test_the_same_weights_in_another_file_give_results_the_new_identity(tmp_path, weights, sources):
+    """The same weights in another file are the same and results get the new identity."""
     run(project(tmp_path, weights["old.pt"]), sources)
     recipe = make_recipe(project(tmp_path, weights["same.safetensors"]))
     before = {(stem, it): rows(tmp_path, stem, it) for stem in sources for it in (f"features/{NETWORK}", "coords")}

@@ -174,7 +174,8 @@ def test_a_stated_scale_that_differs_makes_the_slide_stale(tmp_path, weights):
     assert first(made, stated={"a": None})[SLIDE] == FRESH
 
 
-def test_patches_finer_than_scanned_and_missing_weights_are_failures_with_the_reason(tmp_path, weights):
+def test_patches_finer_than_scanned_and_missing_weights_fail_with_the_reason(tmp_path, weights):
+    """Patches finer than scanned and missing weights are failures with the reason."""
     run(project(tmp_path, weights), paint(tmp_path, "a"))
 
     finer = first(project(tmp_path, weights, geometry={"target_mag": 40}))
