@@ -11,8 +11,8 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from atlaspatch_core.errors import UnreadableOutput
 from atlaspatch_core.slides.slide import SlideInfo
+from atlaspatch_core.tissue.outlines import polygons_in, read_outlines
 
 DECIMALS = 2
 """Coordinates are kept, and told apart, to this many decimals of a level-0 px."""
@@ -68,14 +68,7 @@ def mask_to_polygons(
     scaled = [shapely.transform(piece, lambda points: points * downsample) for piece in pieces]
     whole = shapely.union_all([shapely.simplify(piece, tolerance) for piece in scaled])
     slide = shapely.box(0, 0, info.width, info.height)
-    return in_order(explode(shapely.set_precision(shapely.intersection(whole, slide), 1.0)))
-
-
-def explode(geometry: shapely.Geometry) -> list[shapely.Polygon]:
-    """Return the polygons in a geometry of any type; lines and points fall away."""
-    parts = shapely.get_parts(geometry).tolist()
-    nested = [explode(part) if hasattr(part, "geoms") else [part] for part in parts]
-    return [part for group in nested for part in group if isinstance(part, shapely.Polygon) and not part.is_empty]
+    return in_order(polygons_in(shapely.set_precision(shapely.intersection(whole, slide), 1.0)))
 
 
 def in_order(polygons: Iterable[shapely.Polygon]) -> tuple[shapely.Polygon, ...]:
@@ -114,26 +107,8 @@ def geojson_bytes(polygons: Sequence[shapely.Polygon], stem: str) -> bytes:
 
 
 def read_geojson(path: Path, content: bytes | None = None) -> tuple[shapely.Polygon, ...]:
-    """Return the polygons of ``<stem>.geojson`` in the order of the file: ours, TRIDENT's or what QuPath exports.
-
-    ``content`` is what the file holds or will hold; None reads it.
-
-    The top may be a FeatureCollection, a list of features, a feature or a geometry. MultiPolygons and collections are
-    taken apart, lines and points left out, invalid rings repaired. Left out too are QuPath's cells, detections and
-    tiles, and annotations of a class that ends in ``*`` (QuPath's mark for classes to ignore). Other classes count.
-    Raises UnreadableOutput for a file that is missing or no GeoJSON.
-    """
-    try:
-        top = json.loads(path.read_bytes() if content is None else content)
-        geometries = [shapely.from_geojson(json.dumps(shape)) for shape in _shapes(top)]
-    except (OSError, ValueError, TypeError, AttributeError, KeyError, shapely.errors.GEOSException) as error:
-        raise UnreadableOutput(
-            f"{path.stem}: {path} is no GeoJSON that can be read ({error}); put back a good copy, or delete it to have "
-            "the tissue found anew"
-        ) from error
-    flat = (shapely.force_2d(geometry) for geometry in geometries)
-    repaired = (geometry if shapely.is_valid(geometry) else shapely.make_valid(geometry) for geometry in flat)
-    return tuple(piece for geometry in repaired for piece in explode(geometry) if piece.area > 0)
+    """Return the tissue of ``<stem>.geojson``, or of ``content``, as ``read_outlines`` reads it."""
+    return read_outlines(path, content).polygons
 
 
 def polygons_fingerprint(polygons: Iterable[shapely.Polygon]) -> str:
@@ -168,25 +143,6 @@ def _points(ring: shapely.LinearRing) -> list[list[float | int]]:
 
 def _dump(value: object) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-
-
-def _shapes(top: Any) -> list[dict[str, Any]]:
-    """Return the geometries of the features that are tissue."""
-    if isinstance(top, list):
-        return [shape for part in top for shape in _shapes(part)]
-    if top["type"] == "FeatureCollection":
-        return _shapes(top["features"])
-    if top["type"] != "Feature":
-        return [top]
-    return [top["geometry"]] if top["geometry"] and _is_tissue(top.get("properties") or {}) else []
-
-
-def _is_tissue(properties: dict[str, Any]) -> bool:
-    """Tell whether a feature with these properties is tissue."""
-    kind = properties.get("objectType", properties.get("object_type", "annotation"))
-    label = properties.get("classification") or ""
-    name = label.get("name", "") if isinstance(label, dict) else str(label)
-    return str(kind).lower() not in {"cell", "detection", "tile"} and not str(name).endswith("*")
 
 
 def _canonical(ring: shapely.LinearRing) -> list[list[int]]:

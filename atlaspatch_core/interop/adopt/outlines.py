@@ -12,7 +12,8 @@ from atlaspatch_core.interop.adopt.foreign_slide import Corners, ForeignSlide
 from atlaspatch_core.patches.grid import lay_grid
 from atlaspatch_core.patches.grid_spec import GridSpec
 from atlaspatch_core.slides.slide import SlideInfo
-from atlaspatch_core.tissue.contours import explode, geojson_bytes, in_order, read_geojson
+from atlaspatch_core.tissue.contours import geojson_bytes, in_order, read_geojson
+from atlaspatch_core.tissue.outlines import polygons_in
 
 INSETS = (0, 8, 4)
 """Outlines round patches end this part of a patch before its border, so that no neighbour is touched; 0: at it."""
@@ -72,7 +73,7 @@ def from_file(path: Path, stem: str, wanted: Sequence[WantedPatches]) -> Iterato
     yield _outlines(polygons, stem, "its outlines")
     tolerances = {size / 4: None for it in wanted for size in (it.spec.patch_size, it.side)}
     for tolerance in tolerances:
-        simple = [part for piece in polygons for part in explode(shapely.simplify(piece, tolerance))]
+        simple = [part for piece in polygons for part in polygons_in(shapely.simplify(piece, tolerance))]
         yield _outlines(simple, stem, f"its outlines, simplified by {tolerance:g} px as its grid takes them")
 
 
@@ -86,7 +87,7 @@ def round_patches(
         squares = shapely.union_all(shapely.box(left, top, left + it.side, top + it.side))
         for part in INSETS:
             inset = squares.buffer(-it.side / part, join_style="mitre") if part else squares
-            yield _outlines(in_order(explode(shapely.intersection(inset, slide))), stem, "drawn round the patches")
+            yield _outlines(in_order(polygons_in(shapely.intersection(inset, slide))), stem, "drawn round the patches")
     if not wanted or not slides:
         yield _outlines((), stem, "there are no patches")
 

@@ -11,7 +11,8 @@ from atlaspatch_core.pipeline.pictures import show_mask
 from atlaspatch_core.pipeline.slide_work import SlideWork
 from atlaspatch_core.slides.content_hash import file_signature
 from atlaspatch_core.storage.records import MaskRecord
-from atlaspatch_core.tissue.contours import explode, geojson_bytes, polygons_fingerprint
+from atlaspatch_core.tissue.contours import geojson_bytes, polygons_fingerprint
+from atlaspatch_core.tissue.outlines import polygons_in
 from atlaspatch_core.tissue.quality import QualityFinding, failed, judge_quality, warnings
 from atlaspatch_core.tissue.quality_survey import OF_SLIDE, survey
 from atlaspatch_core.tissue.segmenters import polygon_numbers, segment_tissue
@@ -62,7 +63,7 @@ def _edited_numbers(work: SlideWork, record: MaskRecord | None) -> dict[str, flo
     united = shapely.union_all(list(work.polygons()))
     known = record.numbers if record and record.identity.inputs[SLIDE.kind] == work.fingerprints[SLIDE] else {}
     seen = {name: known[name] for name in OF_SLIDE if name in known}
-    return polygon_numbers(tuple(explode(united)), work.known()) | seen
+    return polygon_numbers(tuple(polygons_in(united)), work.known()) | seen
 
 
 def _find(work: SlideWork, stage: OutputSpec, stored: MaskRecord | None) -> tuple[MaskRecord, str]:

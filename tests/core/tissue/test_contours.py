@@ -136,7 +136,7 @@ def test_qupath_exports_are_read(tmp_path: Path, wrap):
         feature(shapely.GeometryCollection([shapely.Point(1, 1), SMALL]), classification="Stroma"),
         feature(shapely.LineString([(0, 0), (5, 5)]), objectType="annotation"),
         feature(SMALL, objectType="cell"),
-        feature(SMALL, classification={"name": "Ignore*"}),
+        feature(shapely.box(300, 0, 320, 20), classification={"name": "Ignore*"}),
         {"type": "Feature", "geometry": None, "properties": None},
     ]
     assert read_geojson(save(tmp_path, wrap(features))) == (SQUARE, SMALL, SMALL)

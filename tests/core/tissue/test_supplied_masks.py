@@ -1,8 +1,11 @@
 """Masks that a person supplies: outlines or images take the place of the segmenter's, slide by slide."""
 
 import json
+import math
 import os
+import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,7 +13,10 @@ import numpy as np
 import pytest
 import shapely
 import tifffile
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from painting import paint_slide, stain, white
+from PIL import Image
 
 from atlaspatch_core.config.project import Project, make_project
 from atlaspatch_core.discovery.find import SlideSource, find_slides
@@ -49,13 +55,30 @@ def as_pyramid(folder: Path) -> Path:
     return path
 
 
+def as_palette(folder: Path, mask: np.ndarray) -> Path:
+    """White for 0, blue for 2: no colour is black."""
+    image = Image.fromarray(mask)
+    image.putpalette([255, 255, 255, 255, 0, 0, 0, 0, 255])
+    image.save(folder / "a.png")
+    return folder / "a.png"
+
+
+def as_white(folder: Path, mask: np.ndarray) -> Path:
+    tifffile.imwrite(folder / "a.tif", 255 - mask, photometric="miniswhite")
+    return folder / "a.tif"
+
+
 IMAGES: dict[str, Callable[[Path], Path]] = {
     "png": lambda folder: as_png(folder, quarter(512, 1024)),
     "ones": lambda folder: as_png(folder, quarter(512, 1024, 1)),
     "16 bit": lambda folder: as_png(folder, quarter(512, 1024, 300, np.uint16)),
     "colour": lambda folder: as_png(folder, np.dstack([quarter(512, 1024), *[np.zeros((512, 1024), np.uint8)] * 2])),
     "alpha": lambda folder: as_png(folder, np.dstack([*[quarter(512, 1024)] * 3, np.full((512, 1024), 255, np.uint8)])),
-    "square": lambda folder: as_png(folder, quarter(1024, 1024)),
+    "alpha alone": lambda folder: as_png(
+        folder, np.dstack([*[np.full((512, 1024), 255, np.uint8)] * 3, quarter(512, 1024)])
+    ),
+    "palette": lambda folder: as_palette(folder, quarter(512, 1024, 2)),
+    "zero is white": lambda folder: as_white(folder, quarter(512, 1024)),
     "coarse": lambda folder: as_png(folder, quarter(64, 128)),
     "finer than the slide": lambda folder: as_png(folder, quarter(2048, 4096)),
     "jpeg": lambda folder: as_png(folder, quarter(512, 1024), ".jpg"),
@@ -73,7 +96,42 @@ def test_an_image_is_stretched_over_the_slide_and_what_is_not_zero_is_tissue(nam
 
 
 def test_an_image_without_tissue_is_an_empty_mask(tmp_path: Path):
-    assert read_mask(as_png(tmp_path, np.zeros((64, 64), np.uint8)), INFO, 4.0) == ()
+    assert read_mask(as_png(tmp_path, np.zeros((64, 128), np.uint8)), INFO, 4.0) == ()
+
+
+@pytest.mark.parametrize(
+    ("mask", "words"),
+    [
+        (quarter(1024, 1024), "has 1024 × 1024 px, the slide 2048 × 1024: other proportions"),
+        (quarter(1024, 512), r"has 512 × 1024 px \(turned by a quarter\?\), the slide 2048 × 1024"),
+        (quarter(512, 1024, 1) + 1, r"every pixel of its mask .*a\.png is above zero \(values 1, 2\)"),
+        (np.full((512, 1024), 255, np.uint8), r"every pixel .* \(values 255\).*store the background as 0"),
+    ],
+)
+def test_an_image_that_makes_glass_tissue_is_refused(mask: np.ndarray, words: str, tmp_path: Path):
+    with pytest.raises(UnusableMask, match=words):
+        read_mask(as_png(tmp_path, mask), INFO, 4.0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(40, 3000), st.integers(40, 3000), st.floats(1.0, 64.0), st.integers(-40, 40), st.data())
+def test_a_mask_of_the_slides_proportions_is_taken_and_any_other_refused(width, height, factor, off, data):
+    """A level is the slide divided, its sides rounded down or up; what misses that by more is of something else."""
+    info = replace(INFO, levels=(Level(width, height, 1.0),))
+    rounding = data.draw(st.sampled_from([math.floor, math.ceil, round]))
+    columns, rows = max(1, rounding(width / factor) + off), max(1, rounding(height / factor))
+    assume(columns * rows > 1)
+    mask = np.zeros((rows, columns), np.uint8)
+    mask[0, 0] = 1
+    path = Path(tempfile.mkdtemp()) / "a.png"
+    Image.fromarray(mask).save(path)
+    missed = abs(columns - width / factor)
+    distance = min(missed - width / height, missed * height / width - 1)
+    if off == 0:
+        read_mask(path, info, 0.0)
+    elif distance > 1.5:
+        with pytest.raises(UnusableMask, match="other proportions"):
+            read_mask(path, info, 0.0)
 
 
 def test_outlines_are_united_and_cut_at_the_edge_of_the_slide(tmp_path: Path):
@@ -89,7 +147,7 @@ def test_outlines_are_united_and_cut_at_the_edge_of_the_slide(tmp_path: Path):
     [
         ("a.geojson", b"{", "no GeoJSON that can be read"),
         ("a.geojson", geojson_bytes([shapely.box(5000, 0, 6000, 100)], "a"), "lie beside the slide of 2048 × 1024 px"),
-        ("a.png", b"no picture", "no image that can be read"),
+        ("a.png", b"no picture", "cannot be read"),
         ("a.tif", b"no picture", "cannot be read"),
     ],
 )

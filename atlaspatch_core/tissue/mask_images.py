@@ -1,0 +1,103 @@
+"""Masks that are images over the whole slide: which of their pixels are tissue."""
+
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from atlaspatch_core.errors import UnusableMask
+from atlaspatch_core.slides.slide import SlideInfo
+from atlaspatch_core.tissue.morphology import Mask
+
+JPEG = (".jpg", ".jpeg")
+TIFF = (".tif", ".tiff")
+ENOUGH = 4096
+"""The smallest level of a pyramidal TIFF whose longer side has so many px is read; the largest where none has."""
+MOST = 2**28
+"""Most px of a mask that is read; 16,384 square."""
+ROUNDING = 1.5
+"""px of a mask by which its sides may miss the slide's proportions: a level's sides are rounded, often twice."""
+MOST_VALUES_NAMED = 8
+
+
+def read_mask_image(path: Path, info: SlideInfo) -> Mask:
+    """Return what is tissue, shape (height, width), over the whole slide.
+
+    Tissue is any value above zero of a grey image, of a label image or of a palette's indices, any colour but black,
+    and, where all colours are the same, what is not transparent; in a TIFF whose zero is white, what is not white. In a
+    JPEG, which blurs zero, it is half of the most.
+    Raises UnusableMask when the file cannot be read, has other proportions than the slide, or no background at all.
+    """
+    try:
+        values = _tiff(path) if path.suffix.lower() in TIFF else _picture(path)
+    except (OSError, ValueError, RuntimeError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise UnusableMask(f"{info.stem}: its mask {path} cannot be read ({error}); mend it or take it away") from error
+    if values.ndim not in (2, 3) or values.size == 0:
+        raise UnusableMask(f"{info.stem}: its mask {path} is no image that can be read; mend it or take it away")
+    _check_proportions(path, values, info)
+    grey = _grey(values)
+    mask = np.asarray(grey > (grey.max() / 2 if path.suffix.lower() in JPEG else 0), bool)
+    if mask.all():
+        raise UnusableMask(f"{info.stem}: {_without_background(path, grey)}")
+    return mask
+
+
+def _picture(path: Path) -> NDArray:
+    """Return the pixels of a PNG or JPEG: indices of a palette, values as they are stored. Raises OSError."""
+    with Image.open(path) as image:
+        if image.width * image.height > MOST:
+            raise ValueError(f"it has {image.width * image.height:,} px, more than {MOST:,}; store it smaller")
+        return np.asarray(image)
+
+
+def _tiff(path: Path) -> NDArray:
+    """Return the pixels of the first image of a TIFF, of a level that is large enough. Raises ValueError."""
+    with tifffile.TiffFile(path) as file:
+        levels = file.series[0].levels
+        level = next((one for one in reversed(levels) if max(one.shape[:2]) >= ENOUGH), levels[0])
+        if level.size > MOST * 3:
+            raise ValueError(f"it has {level.size:,} values, more than {MOST * 3:,}; store it smaller")
+        values = np.asarray(level.asarray())
+        if level.keyframe.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+            values = (1 if values.dtype == bool else np.iinfo(values.dtype).max) - values.astype(np.int64)
+    return np.moveaxis(values, 0, -1) if level.axes.startswith(("S", "C")) and values.ndim == 3 else values
+
+
+def _grey(values: NDArray) -> NDArray:
+    """Return one value a pixel: the largest colour, or the alpha where that alone differs."""
+    if values.ndim == 2:
+        return values
+    colours, alpha = (values[..., :-1], values[..., -1]) if values.shape[2] in (2, 4) else (values, None)
+    if alpha is not None and alpha.min() < alpha.max() and (colours == colours[:1, :1]).all():
+        return alpha
+    return colours.max(axis=2)
+
+
+def _check_proportions(path: Path, values: NDArray, info: SlideInfo) -> None:
+    """Raise UnusableMask unless the mask is the slide made smaller, or larger, by one factor."""
+    height, width = values.shape[:2]
+    if _fits(width, height, info.width, info.height):
+        return
+    turned = " (turned by a quarter?)" if _fits(height, width, info.width, info.height) else ""
+    raise UnusableMask(
+        f"{info.stem}: its mask {path} has {width} × {height} px{turned}, the slide {info.width} × {info.height}: "
+        f"other proportions ({width / height:.3f} against {info.width / info.height:.3f}); give one of the "
+        "whole slide"
+    )
+
+
+def _fits(width: int, height: int, slide_width: int, slide_height: int) -> bool:
+    of_width = abs(width - height * slide_width / slide_height) <= ROUNDING
+    return of_width or abs(height - width * slide_height / slide_width) <= ROUNDING
+
+
+def _without_background(path: Path, grey: NDArray) -> str:
+    values = np.unique(grey)
+    shown = ", ".join(str(value) for value in values[:MOST_VALUES_NAMED].tolist())
+    more = " ..." if len(values) > MOST_VALUES_NAMED else ""
+    return (
+        f"every pixel of its mask {path} is above zero (values {shown}{more}), so that glass would be tissue, too; "
+        "store the background as 0"
+    )

@@ -1,0 +1,163 @@
+"""Outlines that people draw, read from GeoJSON: every part that is tissue, and a count of what is not."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import shapely
+
+from atlaspatch_core.errors import UnreadableOutput
+
+IGNORED_CLASS = "Ignore*"
+"""QuPath's class for what is to be left out. ``Region*``, its other class with a star, is no such."""
+OBJECTS = ("cell", "detection", "tile")
+"""Kinds of QuPath objects that are no annotations."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outlines:
+    """What a file of outlines holds."""
+
+    polygons: tuple[shapely.Polygon, ...]
+    """Tissue in the order of the file, level-0 px; valid; parts of one feature do not overlap."""
+    left_out: str = ""
+    """What is no tissue, counted: ``2 detections, 1 open line``; empty where everything counts."""
+
+
+class _Feature(NamedTuple):
+    number: int
+    """From 1, in the order of the file."""
+    geometry: dict[str, Any] | None
+    properties: dict[str, Any]
+    id: str
+
+
+def read_outlines(path: Path, content: bytes | None = None) -> Outlines:
+    """Return the tissue in ``<stem>.geojson``: ours, TRIDENT's or what QuPath exports.
+
+    ``content`` is what the file holds or will hold; None reads it.
+
+    The top may be a FeatureCollection, a list of features, a feature or a geometry. MultiPolygons and collections are
+    taken apart and their parts united; an outline that crosses itself encloses all that it goes round; a closed line is
+    an outline. Annotations of QuPath's class ``Ignore*`` are cut out of the others. Left out are cells, detections and
+    tiles, whichever version of QuPath marked them, open lines and points. Every other class counts.
+    Raises UnreadableOutput for a file that is missing or no GeoJSON; it names the feature and the cause.
+    """
+    left_out: Counter[str] = Counter()
+    try:
+        top = json.loads(path.read_bytes() if content is None else content)
+        pairs = [(feature, _parts(feature, left_out)) for feature in _features(top, left_out)]
+    except (OSError, ValueError, TypeError, AttributeError, KeyError, shapely.errors.GEOSException) as error:
+        raise UnreadableOutput(
+            f"{path.stem}: {path} is no GeoJSON that can be read ({error}); put back a good copy, or delete it to have "
+            "the tissue found anew"
+        ) from error
+    ignored = [part for feature, parts in pairs if _is_ignored(feature) for part in parts]
+    tissue = [part for feature, parts in pairs if not _is_ignored(feature) for part in parts]
+    return Outlines(tuple(_without(tissue, ignored)), _in_words(left_out))
+
+
+def polygons_in(geometry: shapely.Geometry) -> list[shapely.Polygon]:
+    """Return the polygons in a geometry of any type; lines and points fall away."""
+    parts = shapely.get_parts(geometry).tolist()
+    nested = [polygons_in(part) if hasattr(part, "geoms") else [part] for part in parts]
+    return [part for group in nested for part in group if isinstance(part, shapely.Polygon) and not part.is_empty]
+
+
+def _features(top: Any, left_out: Counter[str]) -> Iterator[_Feature]:
+    """Yield the annotations of a file; other objects are counted."""
+    for number, item in enumerate(_items(top), 1):
+        is_feature = item["type"] == "Feature"
+        properties = (item.get("properties") or {}) if is_feature else {}
+        feature = _Feature(number, item["geometry"] if is_feature else item, properties, str(item.get("id", "")))
+        if (kind := _kind(feature)) in OBJECTS:
+            left_out[kind] += 1
+        else:
+            yield feature
+
+
+def _items(top: Any) -> list[dict[str, Any]]:
+    """Return the features, or bare geometries, of a file, however they are nested."""
+    if isinstance(top, list):
+        return [item for part in top for item in _items(part)]
+    return _items(top["features"]) if top["type"] == "FeatureCollection" else [top]
+
+
+def _kind(feature: _Feature) -> str:
+    """Return QuPath's kind of object; versions up to 0.2 state it as the id, ``PathDetectionObject``."""
+    stated = feature.properties.get("objectType", feature.properties.get("object_type"))
+    by_id = feature.id.removeprefix("Path").removesuffix("Object")
+    return str(stated or (by_id if by_id != feature.id else "annotation")).lower()
+
+
+def _is_ignored(feature: _Feature) -> bool:
+    """Tell whether an annotation is of the class for what is to be left out, perhaps as the last of several."""
+    label = feature.properties.get("classification") or ""
+    names = label.get("names") or [label.get("name") or ""] if isinstance(label, dict) else [str(label)]
+    return str(names[-1]).split(":")[-1].strip() == IGNORED_CLASS
+
+
+def _parts(feature: _Feature, left_out: Counter[str]) -> list[shapely.Polygon]:
+    """Return the polygons of one annotation: valid, and without overlap. Raises ValueError, which names it."""
+    try:
+        parts = [part for shape in _shapes(feature.geometry, left_out) for part in _repaired(shape)]
+    except (ValueError, TypeError, KeyError, shapely.errors.GEOSException) as error:
+        raise ValueError(f"feature {feature.number}: {error}") from error
+    if len(parts) < 2 or shapely.is_valid(shapely.MultiPolygon(parts)):
+        return parts
+    return polygons_in(shapely.union_all(parts))
+
+
+def _shapes(geometry: dict[str, Any] | None, left_out: Counter[str]) -> Iterator[shapely.Polygon]:
+    """Yield the polygons that a geometry is made of, as drawn; what encloses nothing is counted."""
+    kind = geometry["type"] if geometry else "nothing"
+    if geometry is None or kind in ("Point", "MultiPoint"):
+        left_out["point" if geometry else "empty feature"] += 1
+    elif kind == "GeometryCollection":
+        for part in geometry["geometries"]:
+            yield from _shapes(part, left_out)
+    elif kind in ("Polygon", "MultiPolygon"):
+        drawn = [geometry["coordinates"]] if kind == "Polygon" else geometry["coordinates"]
+        yield from (_polygon(rings) for rings in drawn if rings)
+    elif kind in ("LineString", "MultiLineString"):
+        for line in [geometry["coordinates"]] if kind == "LineString" else geometry["coordinates"]:
+            if len(line) > 3 and line[0][:2] == line[-1][:2]:
+                yield _polygon([line])
+            else:
+                left_out["open line"] += 1
+    else:
+        raise ValueError(f"there is no geometry of type {kind}")
+
+
+def _polygon(rings: Sequence[Sequence[Sequence[float]]]) -> shapely.Polygon:
+    """Return a polygon of these rings. Raises ValueError for one that is open, or has no place."""
+    flat = [np.array([point[:2] for point in ring], float) for ring in rings]
+    for ring in flat:
+        if not np.isfinite(ring).all():
+            raise ValueError("a coordinate is no number")
+        if len(ring) < 4 or (ring[0] != ring[-1]).any():
+            raise ValueError("a ring is open: its first and last points differ")
+    return shapely.Polygon(flat[0], flat[1:])
+
+
+def _repaired(shape: shapely.Polygon) -> list[shapely.Polygon]:
+    """Return the parts of a polygon that have an area; where it crosses itself, all that it goes round."""
+    whole = shape if shapely.is_valid(shape) else shapely.make_valid(shape, method="structure", keep_collapsed=False)
+    return [part for part in polygons_in(whole) if part.area > 0]
+
+
+def _without(tissue: list[shapely.Polygon], ignored: list[shapely.Polygon]) -> list[shapely.Polygon]:
+    """Return tissue without what is to be left out of it; what that does not touch stays to the letter."""
+    if not ignored:
+        return tissue
+    hole = shapely.union_all(ignored)
+    cut = (polygons_in(shapely.difference(part, hole)) if shapely.intersects(part, hole) else [part] for part in tissue)
+    return [part for parts in cut for part in parts if part.area > 0]
+
+
+def _in_words(left_out: Counter[str]) -> str:
+    return ", ".join(f"{count} {kind}{'' if count == 1 else 's'}" for kind, count in sorted(left_out.items()))
