@@ -154,7 +154,7 @@ def _write_identity(item: h5py.Dataset, identity: Identity, claim: Mapping[str, 
         item.attrs[UNVERIFIED] = True
 
 
-def passports(stem: str, coords: NDArray[np.int32], magnification: float, target_magnification: float) -> NDArray:
+def coord_passports(stem: str, coords: NDArray[np.int32], magnification: float, target_magnification: float) -> NDArray:
     """Return one line a patch, shape (n,), bytes, as AtlasPatch readers expect; never cut."""
     mags = f"mag{_whole(magnification)}_tmag{_whole(target_magnification)}_total{len(coords)}"
     lines = [f"{stem}__x{x}_y{y}_rw{w}_rh{h}_lv{level}_{mags}".encode() for x, y, w, h, level in coords.tolist()]

@@ -17,7 +17,7 @@ from atlaspatch_core.pipeline.slide_work import SlideWork
 from atlaspatch_core.pipeline.steps.provenance import provenance
 from atlaspatch_core.slides.slide import SlideInfo
 from atlaspatch_core.storage.hdf5 import COORDS, PASSPORTS, TISSUE_FRACTION, StoredResult
-from atlaspatch_core.storage.hdf5_changes import Dataset, passports, write_new
+from atlaspatch_core.storage.hdf5_changes import Dataset, coord_passports, write_new
 from atlaspatch_core.validity.identities import coords_facts, sampling_of
 from atlaspatch_core.validity.outcome import Outcome, Status
 from atlaspatch_core.validity.recipe import EMPTY, OutputSpec
@@ -118,7 +118,7 @@ def datasets_of(
 ) -> list[Dataset]:
     """Return the coords of a grid and what goes with them; ``claim`` is what their recipe says beside the identity."""
     coords = coords5(grid)
-    lines = passports(stem, coords, info.magnification, geometry.magnification)
+    lines = coord_passports(stem, coords, info.magnification, geometry.magnification)
     return [
         Dataset(COORDS, coords, identity, provenance(), claim),
         Dataset(PASSPORTS, lines),
