@@ -1,9 +1,6 @@
 """Folders that real runs left, for the tests of tracking and status."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +8,7 @@ from typing import Any
 
 from click.testing import CliRunner, Result
 from painting import paint_slide, stain, white
+from processes import Child, start_cli
 from waiting import until
 
 from atlaspatch_core.cli.main import cli
@@ -87,16 +85,13 @@ def state_of(output: Path, stem: str) -> dict[str, Any]:
 
 
 @contextmanager
-def at_gate(folder: Path, words: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+def at_gate(folder: Path, words: Sequence[str]) -> Iterator[Child]:
     """Run a command in a process of its own until its encoder, a plugin in ``folder``, waits at the gate."""
     (folder / "gate").touch()
-    start = [sys.executable, "-c", "from atlaspatch_core.cli.main import cli; cli()"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen([*start, *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    try:
-        until("the run is at the gate", lambda: (folder / "reached").exists() or process.poll() is not None)
-        assert process.poll() is None, process.communicate()
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+    with start_cli(*words) as process:
+        try:
+            until("the run is at the gate", lambda: (folder / "reached").exists() or process.poll() is not None)
+            assert process.poll() is None, process.communicate()
+            yield process
+        finally:
+            process.kill()

@@ -7,6 +7,7 @@ import numpy as np
 from painting import paint_slide
 from small_projects import project, run
 
+from atlaspatch_assets.definitions import build_definitions
 from atlaspatch_assets.lib.recorded import recorded_validities
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.validity.recipe import make_recipe
@@ -65,3 +66,15 @@ def states(of: Project, instance: dg.DagsterInstance) -> dict[str, set[str]]:
         if validity.state is not State.FRESH:
             found.setdefault(str(validity.step), set()).add(f"{validity.stem} {validity.state}")
     return found
+
+
+def requested_runs(of: Project, instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult) -> list[dg.RunRequest]:
+    """Return what the sensor asks for after a run of these jobs."""
+    defs = build_definitions(of)
+    sensor = defs.resolve_sensor_def("launch_batches")
+    assert isinstance(sensor, dg.RunStatusSensorDefinition)
+    (event,) = (event for event in result.all_events if event.event_type_value == "PIPELINE_SUCCESS")
+    context = dg.build_run_status_sensor_context(
+        sensor_name="launch_batches", dagster_event=event, dagster_instance=instance, dagster_run=result.dagster_run
+    )
+    return [request for request in sensor(context) if isinstance(request, dg.RunRequest)]  # pyright: ignore

@@ -104,7 +104,7 @@ def leave(code: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    sys.path[0] = ""  # as in python -c, not the folder of this file
+    sys.path = ["", *sys.path[1:], sys.path[0]]  # as in python -c; the helpers come last
     import_all()
     gc.freeze()
     request = serve(socket.socket(fileno=int(sys.argv[1])))

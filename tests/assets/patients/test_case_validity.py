@@ -10,7 +10,7 @@ from dagster._core.definitions.data_version import CachingStaleStatusResolver, S
 from dagster._core.loader import LoadingContextForTest
 from small_projects import break_slide, paint, project, said
 from small_projects import run as run_slides
-from test_upgrades import asked as launched
+from upgrading import requested_runs
 
 from atlaspatch_assets.cli.local_backfill import backfill
 from atlaspatch_assets.definitions import build_definitions
@@ -274,7 +274,7 @@ def test_another_patient_encoder_waits_for_the_job_that_makes_stale_outputs(tmp_
     job = build_definitions(of).resolve_job_def("materialize_stale")
     config = {"ops": {"find_stale": {"config": {"dry_run": False}}}}
     result = job.execute_in_process(instance=instance, run_config=config)
-    (request,) = launched(of, instance, result)
+    (request,) = requested_runs(of, instance, result)
     (output,) = (event for event in result.all_events if event.event_type_value == "STEP_OUTPUT")
     assert output.step_output_data.metadata["to_compute"].value == "2 cases"
 

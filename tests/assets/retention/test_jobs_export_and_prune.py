@@ -2,14 +2,13 @@
 
 import json
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+from processes import start_code
 from small_projects import paint, project, run
 
 from atlaspatch_assets.definitions import build_definitions
@@ -137,8 +136,9 @@ def test_half_written_files_are_listed_first_and_removed_when_told_to(instance, 
         orphan(output / folder / f".a.{number:032x}.tmp")
         for number, folder in enumerate(["patches", "slides", "contours_geojson", ".", "patient_features/moozy"])
     ]
-    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
-    ours.append(orphan(output / ".index" / f"records.json.{int(ended.stdout)}"))
+    with start_code("pass") as ended:
+        ended.wait()
+    ours.append(orphan(output / ".index" / f"records.json.{ended.pid}"))
     (output / "patches" / "a.h5").write_bytes(b"whole")
     before = files(output)
 

@@ -3,22 +3,18 @@
 import errno
 import logging
 import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import dagster as dg
-from paths import HELPERS
-from small_projects import GEOMETRY, break_slide, failed_slides, paint, project, run, said
-from tracked_folders import PLUGIN_HEAD
+from gated_projects import PLUGIN, gated
+from processes import start_code
+from small_projects import break_slide, failed_slides, paint, project, run, said
 from waiting import until
 
 from atlaspatch_assets.defs.slides.progress import Progress, duration
 from atlaspatch_assets.defs.slides.retries import Attempts
 from atlaspatch_assets.defs.slides.run_slides import RunSlides
 from atlaspatch_assets.lib.pools import pool_of
-from atlaspatch_core.config.project import Project
 from atlaspatch_core.config.sections import Runtime
 from atlaspatch_core.discovery.find import SlideSource
 from atlaspatch_core.discovery.transient import is_transient
@@ -158,7 +154,7 @@ KILLED = """
 import sys
 from pathlib import Path
 import dagster as dg
-from test_attempts import gated
+from gated_projects import gated
 from atlaspatch_assets.lib.batches import batch_config
 from atlaspatch_assets.definitions import build_definitions
 folder = Path(sys.argv[1])
@@ -167,34 +163,6 @@ with dg.DagsterInstance.from_config(str(folder / "home")) as instance:
     job = build_definitions(gated(folder)).resolve_job_def("process_slides")
     job.execute_in_process(instance=instance, partition_key=slides[0], run_config=batch_config(slides))
 """
-
-
-PLUGIN = f"""{PLUGIN_HEAD}
-def wait_at_the_second(network, features, coords, patch_size_level0):
-    return wait_at_gate(network, features, coords, 0) if (HERE / "first").exists() else at_once(features)
-
-
-def at_once(features):
-    (HERE / "first").touch()
-    return features.mean(axis=0)
-
-
-PATCH_ENCODERS = [
-    PatchEncoder(
-        name="tiny", architecture=Built(mean_colour), source=BuiltIn(), dim=3, transform=RGB, license="CC0-1.0"
-    )
-]
-SLIDE_ENCODERS = [
-    SlideEncoder(name="gated", patch_encoder="tiny", dim=3, forward=wait_at_the_second, license="CC0-1.0")
-]
-"""
-"""An encoder that embeds one slide, and waits at the next as long as there is a ``gate``."""
-
-
-def gated(folder: Path) -> Project:
-    """Return a project with that encoder."""
-    geometry = GEOMETRY | {"patch_encoders": ["tiny"], "slide_encoders": ["gated"]}
-    return project(folder, geometry=[geometry], plugins=[folder / "plugin.py"])
 
 
 def test_a_run_whose_process_was_killed_is_resumed_with_what_landed(tmp_path):
@@ -224,11 +192,6 @@ EMBEDDING = dg.AssetKey(["slide_embedding", "gated"])
 
 def kill_after_first_embedding(folder: Path, stems: list[str], instance: dg.DagsterInstance) -> None:
     """Run the job in another process, and kill that without warning once a slide is done."""
-    paths = [str(Path(__file__).parent), str(HELPERS), os.environ.get("PYTHONPATH", "")]
-    here = {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    command = [sys.executable, "-c", KILLED, str(folder), *stems]
-    with subprocess.Popen(
-        command, env=os.environ | here, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as child:
+    with start_code(KILLED, folder, *stems) as child:
         until("a slide is done", lambda: child.poll() or instance.get_materialized_partitions(EMBEDDING), pause=0.05)
-        child.send_signal(signal.SIGKILL)
+        child.kill()

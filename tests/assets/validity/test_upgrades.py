@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 import pytest
 from small_projects import break_slide, failed_slides, last, paint, project, run, said
-from upgrading import EMBEDDING, FEATURES, made, random_weights, states, with_weights
+from upgrading import EMBEDDING, FEATURES, made, random_weights, requested_runs, states, with_weights
 
 from atlaspatch_assets.definitions import build_definitions
 from atlaspatch_assets.defs.validity.job_config import MATERIALIZE_FAILED, MATERIALIZE_NEW, MATERIALIZE_STALE
@@ -34,18 +34,6 @@ def takes(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
     return {name: entry.value for name, entry in output.step_output_data.metadata.items()}
 
 
-def asked(of: Project, instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult) -> list[dg.RunRequest]:
-    """Return what the sensor asks for after a run of these jobs."""
-    defs = build_definitions(of)
-    sensor = defs.resolve_sensor_def("launch_batches")
-    assert isinstance(sensor, dg.RunStatusSensorDefinition)
-    (event,) = (event for event in result.all_events if event.event_type_value == "PIPELINE_SUCCESS")
-    context = dg.build_run_status_sensor_context(
-        sensor_name="launch_batches", dagster_event=event, dagster_instance=instance, dagster_run=result.dagster_run
-    )
-    return [it for it in sensor(context) if isinstance(it, dg.RunRequest)]  # pyright: ignore
-
-
 def grant(of: Project, instance: dg.DagsterInstance, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
     job = build_definitions(of).resolve_job_def("process_slides")
     assert request.partition_key is not None
@@ -68,7 +56,7 @@ def test_a_dry_run_says_what_it_takes_and_changes_nothing(tmp_path, instance, we
     assert (told["slides"], told["outputs"], told["patches"]) == (3, 6, 12)
     assert told["to_compute"].startswith(f"3 slides (3 × {FEATURES}, 3 × {EMBEDDING}): 12 patches, about ")
     assert "no rate" not in told["to_compute"]
-    assert asked(changed, instance, result) == []
+    assert requested_runs(changed, instance, result) == []
     assert states(changed, instance).keys() == {FEATURES, EMBEDDING}
 
 
@@ -81,7 +69,7 @@ def test_the_same_numbers_keep_their_rows_and_the_slides_are_fresh(tmp_path, ins
     result = launch(changed, MATERIALIZE_STALE, instance, dry_run=False)
 
     assert states(changed, instance) == {}
-    assert asked(changed, instance, result) == []
+    assert requested_runs(changed, instance, result) == []
     assert takes(result)["slides"] == 0
     for asset in (FEATURES, EMBEDDING):
         told = said(instance, asset, "b")
@@ -106,14 +94,14 @@ def test_other_numbers_are_computed_in_batches_for_the_stale_slides_alone(tmp_pa
     assert run(changed, instance, ["b"]).success
 
     result = launch(changed, MATERIALIZE_STALE, instance, dry_run=False)
-    requests = asked(changed, instance, result)
+    requests = requested_runs(changed, instance, result)
 
     (request,) = requests
     assert request.run_config["ops"]["slides_to_embeddings"]["config"]["slides"] == ["a", "c"]
     assert [key.to_user_string() for key in request.asset_selection or ()] == [FEATURES, EMBEDDING]
     assert {key.name for key in request.asset_check_keys or ()} == {"processed"}
     assert request.tags["atlaspatch/reason"] == MATERIALIZE_STALE
-    assert [it.run_key for it in asked(changed, instance, result)] == [request.run_key]
+    assert [it.run_key for it in requested_runs(changed, instance, result)] == [request.run_key]
     assert grant(changed, instance, request).success
     assert states(changed, instance) == {}
     assert said(instance, FEATURES, "a")["status"] == "computed"
@@ -126,7 +114,7 @@ def test_a_proposal_sends_the_canary_and_asks_for_no_run(tmp_path, instance, wei
 
     result = launch(changed, MATERIALIZE_STALE, instance, dry_run=False, compute=False)
 
-    assert asked(changed, instance, result) == []
+    assert requested_runs(changed, instance, result) == []
     assert takes(result)["slides"] == 1
 
 
@@ -142,7 +130,7 @@ def test_another_segmenter_geometry_or_threshold_goes_the_same_way(tmp_path, ins
     made(tmp_path, weights["old.pt"], instance, "a")
     changed = with_weights(tmp_path, weights["old.pt"], **change)
 
-    (request,) = asked(changed, instance, launch(changed, MATERIALIZE_STALE, instance, dry_run=False))
+    (request,) = requested_runs(changed, instance, launch(changed, MATERIALIZE_STALE, instance, dry_run=False))
 
     assert next(key.to_user_string() for key in request.asset_selection or ()) == first
     assert grant(changed, instance, request).success
@@ -155,7 +143,7 @@ def test_one_asset_alone_can_be_asked_for_and_an_unknown_one_is_named(tmp_path, 
 
     result = launch(changed, MATERIALIZE_STALE, instance, dry_run=False, assets=["timm-test_efficientnet"])
 
-    (request,) = asked(changed, instance, result)
+    (request,) = requested_runs(changed, instance, result)
     assert [key.to_user_string() for key in request.asset_selection or ()] == [FEATURES]
     with pytest.raises(dg.Failure, match=r"no asset uni_v9; choose among slide, tissue_mask"):
         launch(changed, MATERIALIZE_STALE, instance, assets=["uni_v9"])
@@ -168,7 +156,7 @@ def test_missing_outputs_are_found_with_what_they_need(tmp_path, instance):
     run(of, instance, ["b"], assets=[dg.AssetKey("slide")])
     instance.add_dynamic_partitions("slides", ["c"])
 
-    requests = asked(of, instance, launch(of, MATERIALIZE_NEW, instance, dry_run=False))
+    requests = requested_runs(of, instance, launch(of, MATERIALIZE_NEW, instance, dry_run=False))
 
     listed = [
         (it.run_config["ops"]["slides_to_embeddings"]["config"]["slides"], len(it.asset_selection or ()))
@@ -186,10 +174,10 @@ def test_failed_slides_are_counted_and_tried_again_with_all_that_depends_on_them
     paint(tmp_path / "slides", "mended")
 
     dry = launch(of, MATERIALIZE_FAILED, instance)
-    (request,) = asked(of, instance, launch(of, MATERIALIZE_FAILED, instance, dry_run=False))
+    (request,) = requested_runs(of, instance, launch(of, MATERIALIZE_FAILED, instance, dry_run=False))
 
     assert (takes(dry)["slides"], takes(dry)["outputs"]) == (2, 6)
-    assert asked(of, instance, dry) == []
+    assert requested_runs(of, instance, dry) == []
     said_of = [entry.user_message for entry in instance.all_logs(dry.run_id)]
     assert "2 slides failed and will be tried again, with all that depends on it" in said_of
     assert any(it.startswith("1 slide of these will fail again") for it in said_of)
@@ -209,7 +197,7 @@ def test_slides_whose_files_are_gone_are_left_out_and_counted(tmp_path, instance
 
     result = launch(changed, MATERIALIZE_STALE, instance, dry_run=False)
 
-    (request,) = asked(changed, instance, result)
+    (request,) = requested_runs(changed, instance, result)
     assert request.run_config["ops"]["slides_to_embeddings"]["config"]["slides"] == ["here"]
     said_of = [entry.user_message for entry in instance.all_logs(result.run_id)]
     assert any(it.startswith("1 slide left out, because the file is gone") for it in said_of)

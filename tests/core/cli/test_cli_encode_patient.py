@@ -9,8 +9,8 @@ import h5py
 import pytest
 from click.testing import CliRunner, Result
 from painting import paint_slide, stain, white
-from test_patient import PLUGIN
-from waiting import SECONDS
+from plugins import TINY_ENCODER
+from processes import run_cli
 
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.main import cli
@@ -20,7 +20,7 @@ from atlaspatch_core.validity.outcome import Outcome
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Two slides at 20x, a broken one, a plugin, and a table with two cases that share a slide."""
-    (tmp_path / "plugin.py").write_text(PLUGIN)
+    (tmp_path / "plugin.py").write_text(TINY_ENCODER)
     for stem, width in (("a", 512), ("b", 256)):
         paint_slide(tmp_path / f"{stem}.svs", stain(white(1024, 1024), 256, 256, width, 512), objective_power=20)
     (tmp_path / "broken.svs").write_bytes(b"no slide")
@@ -135,9 +135,7 @@ def test_the_help_imports_no_torch():
 
 @pytest.mark.skipif(os.name == "nt", reason="there is no such signal")
 def test_ctrl_c_ends_with_130_and_what_was_finished_stays(folder: Path):
-    code = "from atlaspatch_core.cli.main import cli; cli()"
-    command = [sys.executable, "-c", code, *arguments(folder)]
-    (folder / "plugin.py").write_text(PLUGIN + "\nimport os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
-    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    (folder / "plugin.py").write_text(TINY_ENCODER + "\nimport os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    done = run_cli(*arguments(folder))
     assert done.returncode == 130
     assert "Interrupted: what was finished stays in" in done.stderr

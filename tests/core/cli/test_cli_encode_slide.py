@@ -3,8 +3,6 @@
 import os
 import re
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import h5py
@@ -12,6 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from painting import paint_slide, stain, white
+from processes import start_cli
 from tracked_folders import PLUGIN_HEAD
 from waiting import SECONDS, send, until
 
@@ -66,13 +65,6 @@ def arguments(slides: Path, output: Path, *more: str) -> list[str]:
 def run(slides: Path, *more: str, output: Path | None = None, report=None) -> Result:
     words = arguments(slides, output or slides.parent / "out", *more)
     return CliRunner().invoke(cli, words, obj=Hooks(report))
-
-
-def start(slides: Path, output: Path, *more: str) -> "subprocess.Popen[str]":
-    """Start a real process."""
-    code = "from atlaspatch_core.cli.main import cli; cli()"
-    command = [sys.executable, "-c", code, *arguments(slides, output, *more)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def states(folder: Path) -> dict[str, tuple[bytes, int]]:
@@ -138,7 +130,7 @@ def test_patch_encoders_alone_make_features_without_an_embedding(slides: Path, t
 
 def test_an_absent_gpu_is_one_warning_and_nothing_is_a_control_character(slides: Path, tmp_path: Path):
     paint(slides / "b.svs")
-    process = start(slides, tmp_path / "out", "--device", "cuda")
+    process = start_cli(*arguments(slides, tmp_path / "out", "--device", "cuda"))
     out, err = process.communicate(timeout=SECONDS)
     assert process.returncode == 0, err
     assert CONTROL.search(out + err) is None
@@ -304,7 +296,7 @@ def test_a_slide_without_tissue_is_done_and_says_so(slides: Path):
 def test_an_interrupted_run_keeps_what_is_finished_and_the_next_one_goes_on(slides: Path, tmp_path: Path):
     output, reached = tmp_path / "out", tmp_path / "reached"
     (tmp_path / "gate").touch()
-    process = start(slides, output, "--slide-encoders", "gated")
+    process = start_cli(*arguments(slides, output, "--slide-encoders", "gated"))
     until("the run is at the gate", lambda: reached.exists() or process.poll() is not None)
     send(signal.SIGINT, process.pid)
     (tmp_path / "gate").unlink()

@@ -3,8 +3,6 @@
 import os
 import re
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -13,6 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from painting import paint_slide, stain, white
+from processes import start_cli
 from tracked_folders import PLUGIN
 from waiting import SECONDS, send, until
 
@@ -303,12 +302,8 @@ def test_ctrl_c_ends_all_workers_with_130_and_the_next_run_goes_on(wsis):
     (wsis.parent / "plugin.py").write_text(PLUGIN)
     (wsis.parent / "gate").touch()
     encoders = ["--feature-plugin", str(wsis.parent / "plugin.py"), "--slide-encoder", "gated"]
-    code = "from atlaspatch_core.cli.main import cli; cli()"
-    command = [sys.executable, "-c", code, *words(wsis, "--task", "all", "--gpus", "-1", "-1", *encoders)]
     # a group of its own, so that Ctrl-C reaches parent and workers alike, as a terminal does it
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    process = start_cli(*words(wsis, "--task", "all", "--gpus", "-1", "-1", *encoders), new_session=True)
     until("a worker is at the gate", lambda: (wsis.parent / "reached").exists() or process.poll() is not None)
     assert process.poll() is None, process.communicate()
     send(signal.SIGINT, process.pid, group=True)

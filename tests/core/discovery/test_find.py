@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from test_slide_files import dicom
+from dicom_heads import dicom_head
 
 from atlaspatch_core.config.project import make_project
 from atlaspatch_core.discovery.find import Clash, Discovery, SlideSource, discover, find_slides
@@ -51,10 +51,10 @@ def test_pictures_that_an_index_names_are_no_slides_whatever_they_are_called(tmp
 
 def test_a_folder_of_the_instances_of_one_series_is_one_slide_named_as_the_folder(tmp_path):
     for name in ("1.dcm", "2.DCM", "3.dicom"):
-        dicom(tmp_path / "case" / name, "1.1")
+        dicom_head(tmp_path / "case" / name, "1.1")
     touch(tmp_path, "a.svs", "case/notes.txt")
     touch(tmp_path, "deep/b.svs")
-    dicom(tmp_path / "deep" / "more" / "1.dcm", "1.2"), dicom(tmp_path / "deep" / "more" / "2.dcm", "1.2")
+    dicom_head(tmp_path / "deep" / "more" / "1.dcm", "1.2"), dicom_head(tmp_path / "deep" / "more" / "2.dcm", "1.2")
     assert names(discover([tmp_path])) == ["a.svs", "case"]
     assert names(discover([tmp_path], recursive=True)) == ["a.svs", "case", "b.svs", "more"]
     assert discover([tmp_path / "case"]).sources == (SlideSource("case", tmp_path / "case"),)
@@ -62,26 +62,26 @@ def test_a_folder_of_the_instances_of_one_series_is_one_slide_named_as_the_folde
 
 def test_a_folder_that_is_a_slide_has_its_name_even_when_it_is_written_without(tmp_path, monkeypatch):
     for name in ("1.dcm", "2.dcm"):
-        dicom(tmp_path / "case" / name, "1.1")
+        dicom_head(tmp_path / "case" / name, "1.1")
     monkeypatch.chdir(tmp_path / "case")
     assert [source.stem for source in discover([Path()]).sources] == ["case"]
 
 
 def test_of_several_series_in_a_folder_each_is_one_slide_named_as_its_first_file(tmp_path):
     for name, series in (("a.dcm", "1.1"), ("b.dcm", "1.2"), ("c.dcm", "1.1"), ("d.dcm", "1.3")):
-        dicom(tmp_path / name, series)
+        dicom_head(tmp_path / name, series)
     assert names(discover([tmp_path])) == ["a.dcm", "b.dcm", "d.dcm"]
 
 
 def test_dicom_instances_beside_another_slide_are_one_slide_named_as_the_first(tmp_path):
-    dicom(tmp_path / "1.dcm", "1.1"), dicom(tmp_path / "2.dcm", "1.1")
+    dicom_head(tmp_path / "1.dcm", "1.1"), dicom_head(tmp_path / "2.dcm", "1.1")
     touch(tmp_path, "a.svs")
     assert names(discover([tmp_path])) == ["1.dcm", "a.svs"]
 
 
 def test_only_the_extensions_asked_for_are_taken_in_any_case(tmp_path):
     touch(tmp_path, "a.SVS", "b.tif", "c.ome.tif", "d.odd", "e.zarr/0/0", "f.mrxs")
-    dicom(tmp_path / "g" / "1.dcm", "1.1"), dicom(tmp_path / "g" / "2.dcm", "1.1")
+    dicom_head(tmp_path / "g" / "1.dcm", "1.1"), dicom_head(tmp_path / "g" / "2.dcm", "1.1")
 
     def taken(*extensions: str) -> list[str]:
         return names(discover([tmp_path], recursive=True, extensions=extensions))
@@ -118,7 +118,7 @@ def test_a_pattern_means_what_it_means_to_a_shell(tmp_path, pattern, recursive, 
     touch(
         tmp_path, "a.svs", "one/b.svs", "one/d.tiff", "one/deep/c.svs", "v.vms", "v(1,0).jpg", "free.jpg", "notes.txt"
     )
-    dicom(tmp_path / "one" / "s" / "1.dcm", "1.1"), dicom(tmp_path / "one" / "s" / "2.dcm", "1.1")
+    dicom_head(tmp_path / "one" / "s" / "1.dcm", "1.1"), dicom_head(tmp_path / "one" / "s" / "2.dcm", "1.1")
     assert sorted(names(discover([tmp_path / pattern], recursive=recursive))) == expected
 
 

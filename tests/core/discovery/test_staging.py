@@ -2,14 +2,12 @@
 
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 from painting import paint_slide, stain, white
+from processes import start_code
 from waiting import until
 
 from atlaspatch_core.config.project import make_project
@@ -146,16 +144,14 @@ with Stager([SlideSource("a", Path(sys.argv[1]))], Path(sys.argv[2])) as stager:
 def test_copies_of_a_killed_run_are_removed_and_those_of_a_live_one_stay(tmp_path):
     """Copies of a killed run are removed by the next and those of a live one stay."""
     (slow,), cache = sources(tmp_path / "slow", "a"), tmp_path / "cache"
-    command = [sys.executable, "-c", STAGE_FOR_EVER, str(slow.path), str(cache)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with start_code(STAGE_FOR_EVER, slow.path, cache) as process:
         try:
-            assert process.stdout is not None
             assert process.stdout.readline() == "staged\n"
             with Stager([], cache):
                 pass
             assert copies(cache) == ["a.svs"]
         finally:
-            os.kill(process.pid, signal.SIGKILL)
+            process.kill()
     assert copies(cache) == ["a.svs"]
     with Stager([], cache):
         assert copies(cache) == []

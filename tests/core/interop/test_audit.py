@@ -5,8 +5,6 @@ import os
 import pickle
 import re
 import socket
-import subprocess
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,6 +15,7 @@ import pytest
 from foreign_folders import GEOMETRY, lattice, random_features, trident_job
 from painting import paint_slide, stain, white
 from paths import ROOT
+from processes import start_code
 
 from atlaspatch_core.config.project import Project, make_project
 from atlaspatch_core.discovery.find import discover
@@ -158,11 +157,10 @@ def test_nothing_below_the_folder_changes_not_even_a_cache(tmp_path):
 def test_a_file_that_another_process_has_open_for_writing_can_be_read(tmp_path):
     trident_job(tmp_path, "a")
     hold = "import h5py, sys; file = h5py.File(sys.argv[1], 'r+'); print(1, flush=True); sys.stdin.read()"
-    command = [sys.executable, "-c", hold, str(features_path(tmp_path))]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
-        assert writer.stdout is not None
+    with start_code(hold, features_path(tmp_path)) as writer:
         writer.stdout.readline()
         assert problems(tmp_path) == []
+        writer.communicate()
 
 
 # damage in one file

@@ -50,7 +50,7 @@ def test_a_run_that_is_told_to_end_finishes_what_it_writes_and_says_so(waiting, 
     (run,) = runs_of(tmp_path / "out")
     assert (run["status"], waiting.returncode) == (status, code)
     assert run["finished_at"] is not None
-    assert told in errors.decode()
+    assert told in errors
     assert f"· {status}" in (tmp_path / "out" / "summary.md").read_text()
     assert encode(tmp_path, "--slide-encoders", "gated").exit_code == 0
 

@@ -1,8 +1,6 @@
 """Processes side by side spread over the GPUs of a machine."""
 
-import os
-import subprocess
-import sys
+from processes import Child, start_code
 
 TAKE = """
 import sys
@@ -12,13 +10,8 @@ sys.stdin.read()
 """
 
 
-def start(folder, count: int, visible: str = "") -> tuple[subprocess.Popen, list[str]]:
-    environment = os.environ | {"TMPDIR": str(folder), "CUDA_VISIBLE_DEVICES": visible}
-    process = subprocess.Popen(
-        [sys.executable, "-c", TAKE, str(count)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        env=environment,
-    )  # fmt: skip
-    assert process.stdout
+def start(folder, count: int, visible: str = "") -> tuple[Child, list[str]]:
+    process = start_code(TAKE, count, environment={"TMPDIR": str(folder), "CUDA_VISIBLE_DEVICES": visible})
     return process, process.stdout.readline().split()
 
 

@@ -1,28 +1,19 @@
 """A real process, killed at any moment, or two at once: no finished result is lost and no person is needed."""
 
-import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import h5py
 import pytest
 from painting import paint_slide, stain, white
-
-KILLS = 10
+from processes import run_cli, start_cli
+from rounds import ROUNDS
 
 
 def command(slides: Path, output: Path, *more: str) -> list[str]:
-    start = [sys.executable, "-c", "from atlaspatch_assets.cli.main import main; main()", "encode-slide"]
     options = ["--patch-size", "256", "--target-mag", "20", "--device", "cpu", "--feature-precision", "float32"]
-    return [*start, str(slides), "--output", str(output), *options, *more]
-
-
-def environment() -> dict[str, str]:
-    return os.environ | {"DAGSTER_HOME": "", "OMP_NUM_THREADS": "1"}
+    return ["encode-slide", str(slides), "--output", str(output), *options, *more]
 
 
 def finished(folder: Path) -> dict[str, dict[str, bytes]]:
@@ -53,19 +44,19 @@ def slides(tmp_path) -> Path:
     return folder
 
 
+@pytest.mark.soak
 def test_kills_at_random_moments_lose_nothing_and_the_next_run_finishes(slides, tmp_path):
     output, chance = tmp_path / "out", random.Random(7)
     run = command(slides, output, "--slide-encoders", "mean-efficientnet_lite0", "--visualize-grids")
     before = finished(output)
-    for _ in range(KILLS):
-        process = subprocess.Popen(run, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(chance.uniform(0.5, 9))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+    for _ in range(4 * ROUNDS):
+        with start_cli(*run) as process:
+            time.sleep(chance.uniform(0.1, 3))
+            process.kill()
         after = finished(output)
         assert includes(after, before)
         before = after
-    assert subprocess.run(run, env=environment(), capture_output=True, check=False).returncode == 0
+    assert run_cli(*run).returncode == 0
     after = finished(output)
     assert includes(after, before)
     assert [len(arrays) for arrays in after.values()] == [5, 5, 5]
@@ -103,7 +94,10 @@ def test_two_processes_that_add_different_encoders_to_the_same_slides_both_land(
     plugin.write_text(PLUGIN)
     options = ["--feature-plugin", str(plugin), "--patch-encoders"]
     runs = [command(slides, tmp_path / "out", *options, name) for name in ("mean_colour", "most_colour")]
-    processes = [subprocess.Popen(run, env=environment(), stdout=subprocess.PIPE) for run in runs]
-    assert [process.wait() for process in processes] == [0, 0]
+    processes = [start_cli(*run) for run in runs]
+    for process in processes:
+        with process:
+            process.communicate()
+    assert [process.returncode for process in processes] == [0, 0]
     for arrays in finished(tmp_path / "out").values():
         assert {"features/mean_colour", "features/most_colour"} <= arrays.keys()

@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 from painting import paint_slide, stain, white
+from plugins import TINY_ENCODER
 
 from atlaspatch_core.config.project import load_project, make_project
 from atlaspatch_core.encoders.patient import find_patient_encoder
@@ -16,33 +17,12 @@ from atlaspatch_core.pipeline.patients.manifest import Case, read_manifest
 from atlaspatch_core.validity.outcome import Outcome, Status
 from atlaspatch_core.validity.recipe import make_recipe
 
-PLUGIN = """
-from atlaspatch_core.encoders.architecture import Built
-from atlaspatch_core.encoders.declaration import PatchEncoder, Transform
-from atlaspatch_core.encoders.weights import BuiltIn
-
-
-def mean_colour():
-    from torch.nn import AdaptiveAvgPool2d, Flatten, Sequential
-
-    return Sequential(AdaptiveAvgPool2d(1), Flatten())
-
-
-RGB = Transform(resize=None, crop=None, interpolation="bilinear", mean=(0, 0, 0), std=(1, 1, 1))
-PATCH_ENCODERS = [
-    PatchEncoder(
-        name="tiny", architecture=Built(mean_colour), source=BuiltIn(), dim=3, transform=RGB, license="CC0-1.0"
-    )
-]
-"""
-"""An encoder of three numbers: the mean colour of a patch."""
-
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Slides a (4 patches), b (2 patches of another colour), an empty one and a broken one, and a plugin."""
     (tmp_path / "slides").mkdir()
-    (tmp_path / "plugin.py").write_text(PLUGIN)
+    (tmp_path / "plugin.py").write_text(TINY_ENCODER)
     paint_slide(tmp_path / "slides" / "a.svs", stain(white(1024, 1024), 256, 256, 512, 512), objective_power=20)
     other = stain(white(1024, 1024), 256, 256, 512, 256, (90, 40, 160))
     paint_slide(tmp_path / "slides" / "b.svs", other, objective_power=20)

@@ -1,16 +1,14 @@
 """Several processes work on the slides of one queue."""
 
 import logging
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import h5py
 import pytest
 from painting import paint_slide, stain, white
-from paths import HELPERS
+from processes import start_code
 from waiting import until
+from worker_tasks import PLUGIN, tasks
 
 from atlaspatch_core.config.project import make_project
 from atlaspatch_core.discovery.find import SlideSource
@@ -21,42 +19,6 @@ from atlaspatch_core.pipeline.workers.pool import process_on
 from atlaspatch_core.pipeline.workers.worker import WorkerTask
 from atlaspatch_core.validity.outcome import Outcome, Status
 from atlaspatch_core.validity.recipe import make_recipe
-
-PLUGIN = """
-import os, signal, time
-from pathlib import Path
-from atlaspatch_core.encoders.architecture import Built
-from atlaspatch_core.encoders.declaration import PatchEncoder, SlideEncoder, Transform
-from atlaspatch_core.encoders.weights import BuiltIn
-
-HERE = Path(__file__).parent
-
-def mean_colour():
-    from torch.nn import AdaptiveAvgPool2d, Flatten, Sequential
-    return Sequential(AdaptiveAvgPool2d(1), Flatten())
-
-def deadly(network, features, coords, patch_size_level0):
-    (HERE / f"pid-{os.getpid()}").touch()
-    if len(features) == 1:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return features.mean(axis=0)
-
-def endless(network, features, coords, patch_size_level0):
-    (HERE / f"pid-{os.getpid()}").touch()
-    time.sleep(600)
-
-RGB = Transform(resize=None, crop=None, interpolation="bilinear", mean=(0, 0, 0), std=(1, 1, 1))
-PATCH_ENCODERS = [
-    PatchEncoder(
-        name="tiny", architecture=Built(mean_colour), source=BuiltIn(), dim=3, transform=RGB, license="CC0-1.0"
-    )
-]
-SLIDE_ENCODERS = [
-    SlideEncoder(name="deadly", patch_encoder="tiny", dim=3, forward=deadly, license="CC0-1.0"),
-    SlideEncoder(name="endless", patch_encoder="tiny", dim=3, forward=endless, license="CC0-1.0"),
-]
-"""
-"""``deadly`` kills its process at a slide of one patch."""
 
 
 @pytest.fixture
@@ -69,17 +31,6 @@ def sources(tmp_path) -> list[SlideSource]:
         SlideSource(stem, paint_slide(tmp_path / f"{stem}.svs", slide))
         for stem, slide in zip(stems, pixels, strict=True)
     ]
-
-
-def tasks(folder: Path, slide_encoder: str, workers: int = 2, batch_size: int = 32) -> list[WorkerTask]:
-    values = {
-        "output": folder / "out",
-        "geometry": ({"patch_size": 256, "target_mag": 20, "min_tissue": 0.5, "slide_encoders": (slide_encoder,)},),
-        "plugins": (folder / "plugin.py",),
-        "runtime": {"device": "cpu", "threads": 1, "feature_batch_size": batch_size},
-    }
-    project = make_project(values, origin="test")
-    return [WorkerTask(project, tuple(stage.step for stage in make_recipe(project).stages))] * workers
 
 
 def by_stem(outcomes) -> dict[str, list[Outcome]]:
@@ -159,24 +110,18 @@ def test_warnings_of_workers_are_logged_here(sources, tmp_path, caplog):
 
 KILLED = """
 import sys
-sys.path.insert(0, sys.argv[1])
-if __name__ == "__main__":
-    from pathlib import Path
-    from test_workers import tasks
-    from atlaspatch_core.discovery.find import SlideSource
-    from atlaspatch_core.pipeline.workers.pool import process_on
-    folder = Path(sys.argv[2])
-    for outcome in process_on(tasks(folder, "endless", 1, 1), [SlideSource("a", folder / "a.svs")]):
-        print(outcome.step.kind, flush=True)
+from pathlib import Path
+from worker_tasks import tasks
+from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.pipeline.workers.pool import process_on
+folder = Path(sys.argv[1])
+for outcome in process_on(tasks(folder, "endless", 1, 1), [SlideSource("a", folder / "a.svs")]):
+    print(outcome.step.kind, flush=True)
 """
 
 
 def test_workers_end_when_their_employer_is_killed(sources, tmp_path):
-    (tmp_path / "killed.py").write_text(KILLED)
-    command = [sys.executable, str(tmp_path / "killed.py"), str(Path(__file__).parent), str(tmp_path)]
-    environment = os.environ | {"PYTHONPATH": f"{HELPERS}:{os.environ.get('PYTHONPATH', '')}"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as employer:
-        assert employer.stdout is not None
+    with start_code(KILLED, tmp_path) as employer:
         for line in employer.stdout:
             if line.strip() == "patch_coords":
                 break

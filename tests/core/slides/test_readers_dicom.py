@@ -13,7 +13,7 @@ import pytest
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, VLWholeSlideMicroscopyImageStorage, generate_uid
-from test_tiles import assert_same_as_reader, grid_of
+from tile_comparison import assert_same_as_reader, grid_of
 
 from atlaspatch_core.errors import MissingExtra, UnreadableSlide
 from atlaspatch_core.slides.readers import is_slide_folder, open_slide

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import zarr
-from test_tiles import assert_same_as_reader, grid_of
+from tile_comparison import assert_same_as_reader, grid_of
 
 from atlaspatch_core.errors import MissingExtra, UnknownScale, UnreadableSlide
 from atlaspatch_core.slides.readers import is_slide_folder, open_slide

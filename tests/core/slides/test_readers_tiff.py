@@ -9,7 +9,7 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from test_tiles import assert_same_as_reader, grid_of
+from tile_comparison import assert_same_as_reader, grid_of
 
 from atlaspatch_core.errors import ImplausibleScale, UnknownScale, UnreadableSlide
 from atlaspatch_core.slides.readers import open_slide

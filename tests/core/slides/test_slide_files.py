@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+from dicom_heads import dicom_head
 
 from atlaspatch_core.slides.content_hash import content_fingerprint, file_signature
 from atlaspatch_core.slides.dicom_files import instances, is_series_folder, series_of, slides_among
@@ -26,15 +27,6 @@ def write(folder: Path, *names: str, content: bytes = b"x") -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     return folder
-
-
-def dicom(path: Path, series: str, *, implicit: bool = False) -> Path:
-    """Write the head of a DICOM file as far as the tag of its series."""
-    uid = series.encode() + b"\0" * (len(series) % 2)
-    length = len(uid).to_bytes(4, "little") if implicit else b"UI" + len(uid).to_bytes(2, "little")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(bytes(128) + b"DICM" + bytes(40) + b"\x20\x00\x0e\x00" + length + uid + bytes(64))
-    return path
 
 
 def names(path: Path) -> list[str]:
@@ -69,14 +61,14 @@ def test_a_zarr_store_has_every_file_below_it(tmp_path):
 
 @pytest.mark.parametrize("implicit", [False, True])
 def test_the_series_of_a_dicom_file_is_read_from_its_head(tmp_path, implicit):
-    assert series_of(dicom(tmp_path / "a.dcm", "1.2.3", implicit=implicit)) == "1.2.3"
+    assert series_of(dicom_head(tmp_path / "a.dcm", "1.2.3", implicit=implicit)) == "1.2.3"
     assert series_of(write(tmp_path, "b.dcm") / "b.dcm") == ""
     assert series_of(tmp_path / "none.dcm") == ""
 
 
 def test_a_dicom_slide_has_the_instances_of_its_series(tmp_path):
     for name, series in (("a", "1.1"), ("b", "1.2"), ("c", "1.1")):
-        dicom(tmp_path / f"{name}.dcm", series)
+        dicom_head(tmp_path / f"{name}.dcm", series)
     write(tmp_path, "damaged.dcm", "notes.txt")
     assert names(tmp_path / "c.dcm") == ["c.dcm", "a.dcm"]
     assert names(tmp_path / "b.dcm") == ["b.dcm"]
@@ -87,16 +79,16 @@ def test_a_dicom_slide_has_the_instances_of_its_series(tmp_path):
 
 
 def test_an_instance_that_is_still_empty_belongs_to_the_series_that_comes_in(tmp_path):
-    first, second = dicom(tmp_path / "s" / "1.dcm", "1.1"), tmp_path / "s" / "2.dcm"
+    first, second = dicom_head(tmp_path / "s" / "1.dcm", "1.1"), tmp_path / "s" / "2.dcm"
     second.touch()
     assert instances(tmp_path / "s") == (first, second)
     assert is_series_folder(tmp_path / "s")
-    dicom(second, "1.2")
+    dicom_head(second, "1.2")
     assert not is_series_folder(tmp_path / "s")
 
 
 def test_a_folder_of_dicom_instances_has_these_files(tmp_path):
-    dicom(tmp_path / "s" / "1.dcm", "1.1"), dicom(tmp_path / "s" / "2.dcm", "1.1")
+    dicom_head(tmp_path / "s" / "1.dcm", "1.1"), dicom_head(tmp_path / "s" / "2.dcm", "1.1")
     write(tmp_path, "s/notes.txt")
     assert names(tmp_path / "s") == ["s/1.dcm", "s/2.dcm"]
 

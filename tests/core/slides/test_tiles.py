@@ -9,6 +9,7 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
+from tile_comparison import assert_same_as_reader, grid_of
 
 from atlaspatch_core.errors import AtlasPatchError, UnreadableSlide
 from atlaspatch_core.patches.grid import PatchGrid
@@ -17,7 +18,6 @@ from atlaspatch_core.patches.stream import open_stream, read_patch
 from atlaspatch_core.patches.tiles import plan
 from atlaspatch_core.patches.tiles.plan import plan_tiles
 from atlaspatch_core.slides.readers import open_slide
-from atlaspatch_core.slides.slide import Slide
 from atlaspatch_core.slides.tiles.layout import find_tiled_level
 
 WIDTH, HEIGHT = 430, 310
@@ -59,30 +59,6 @@ def tiles_of(pixels: np.ndarray, tile: int) -> Iterator[np.ndarray]:
     for y in range(0, height, tile):
         for x in range(0, width, tile):
             yield np.ascontiguousarray(padded[y : y + tile, x : x + tile])
-
-
-def grid_of(slide: Slide, *, patch: int = 48, read: int | None = None, step: int = 40, level: int = 0) -> PatchGrid:
-    """Patches from corner to corner, over the right and bottom edges; ``step`` in px of the level."""
-    read, downsample = read or patch, slide.info.levels[level].downsample
-    stride = round(step * downsample)
-    corners = [(x, y) for y in range(0, slide.info.height, stride) for x in range(0, slide.info.width, stride)]
-    coords = np.array(corners, np.int32)
-    sampling = Sampling(patch, level, read, round(read * downsample), stride, 0.5)
-    return PatchGrid(coords, np.ones(len(coords), np.float32), sampling)
-
-
-def assert_same_as_reader(slide: Slide, grid: PatchGrid) -> str:
-    """Every row once, every byte as ``read_patch`` gives it; returns the path that was taken."""
-    seen = []
-    with open_stream(slide, grid, batch_size=7, workers=2) as stream:
-        for batch in stream:
-            seen += batch.rows.tolist()
-            for row, patch in zip(batch.rows, batch.patches, strict=True):
-                x, y = grid.coords[row].tolist()
-                expected = read_patch(slide, x, y, grid.sampling)
-                assert np.array_equal(patch, expected), f"row {row} at {grid.coords[row]}"
-    assert sorted(seen) == list(range(len(grid.coords)))
-    return stream.path
 
 
 JPEG = {"compression": "jpeg", "compressionargs": {"level": 85}}

@@ -1,9 +1,6 @@
 """What is kept is whole: copied, completed, renamed; and one result never costs another."""
 
 import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -11,33 +8,15 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from kept_results import COORDS_A, COORDS_B, identity, keep_coords, keep_features
+from processes import start_code
 
 from atlaspatch_core.errors import OutOfDate, UnreadableOutput, UnwritableOutput
-from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.storage.atomic import replacing, slide_lock
 from atlaspatch_core.storage.hdf5 import COORDS, read_array, read_stored_results
-from atlaspatch_core.storage.hdf5_changes import Dataset, passports, write_new
+from atlaspatch_core.storage.hdf5_changes import passports
 from atlaspatch_core.storage.records import MaskRecord
 from atlaspatch_core.storage.store import Store
-
-
-def identity(step: str, **spec) -> Identity:
-    return Identity(step, 1, spec, {})
-
-
-COORDS_A, COORDS_B = identity("patch_coords", patch_size=256), identity("patch_coords", patch_size=512)
-
-
-def keep_coords(store: Store, coords: Identity, rows: int = 3) -> None:
-    values = np.arange(rows * 5, dtype=np.int32).reshape(rows, 5)
-    write = write_new(store.h5("a"), [Dataset(COORDS, values, coords)], {"patch_size": 256}, 8192)
-    store.keep_coords("a", "", write)
-
-
-def keep_features(store: Store, name: str, value: float, coords: Identity = COORDS_A) -> None:
-    values = np.full((3, 4), value, np.float32)
-    features = Dataset(f"features/{name}", values, identity("patch_features", encoder=name), {"dim": 4})
-    store.keep_results("a", "", coords, [features])
 
 
 def all_values(path: Path) -> dict[str, list]:
@@ -160,8 +139,7 @@ FULL_DISK = """
 import resource, sys
 from pathlib import Path
 import torch
-sys.path.insert(0, sys.argv[2])
-from test_store import COORDS_A, keep_features
+from kept_results import COORDS_A, keep_features
 from atlaspatch_core.storage.atomic import replacing
 from atlaspatch_core.errors import UnwritableOutput
 from atlaspatch_core.interop.export.files import write_tensor
@@ -187,10 +165,10 @@ def test_a_full_disk_is_an_error_like_any_other_and_leaves_what_was_there(tmp_pa
     keep_coords(store, COORDS_A)
     keep_features(store, "one", 1.0)
     before = all_values(store.h5("a"))
-    command = [sys.executable, "-c", FULL_DISK, tmp_path, str(Path(__file__).parent)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert ended.stdout.count("cannot be written (File too large); free space") == 4
+    with start_code(FULL_DISK, tmp_path) as writer:
+        printed, errors = writer.communicate()
+    assert (writer.returncode, errors) == (0, "")
+    assert printed.count("cannot be written (File too large); free space") == 4
     assert all_values(store.h5("a")) == before
     assert temporaries(tmp_path) == []
 
@@ -210,8 +188,7 @@ def test_two_threads_that_add_different_encoders_both_land(tmp_path):
 WRITER = """
 import sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[2])
-from test_store import COORDS_A, keep_features
+from kept_results import COORDS_A, keep_features
 from atlaspatch_core.storage.store import Store
 store = Store(Path(sys.argv[1]))
 print("ready", flush=True)
@@ -224,13 +201,10 @@ def test_a_writer_killed_at_any_moment_leaves_whole_files_and_no_lock(tmp_path):
     store = Store(tmp_path)
     keep_coords(store, COORDS_A)
     for pause in (0.0, 0.013, 0.029, 0.047):
-        tests = str(Path(__file__).parent)
-        writer = subprocess.Popen([sys.executable, "-c", WRITER, tmp_path, tests], stdout=subprocess.PIPE)
-        assert writer.stdout is not None
-        writer.stdout.readline()
-        time.sleep(pause)
-        os.kill(writer.pid, signal.SIGKILL)
-        writer.wait()
+        with start_code(WRITER, tmp_path) as writer:
+            writer.stdout.readline()
+            time.sleep(pause)
+            writer.kill()
         assert set(store.kept("a")) >= {COORDS}
         keep_features(store, "after", pause)
     store.sweep([])

@@ -1,0 +1,27 @@
+"""Results of a slide ``a``, kept in a store."""
+
+import numpy as np
+
+from atlaspatch_core.fingerprint import Identity
+from atlaspatch_core.storage.hdf5 import COORDS
+from atlaspatch_core.storage.hdf5_changes import Dataset, write_new
+from atlaspatch_core.storage.store import Store
+
+
+def identity(step: str, **spec) -> Identity:
+    return Identity(step, 1, spec, {})
+
+
+COORDS_A, COORDS_B = identity("patch_coords", patch_size=256), identity("patch_coords", patch_size=512)
+
+
+def keep_coords(store: Store, coords: Identity, rows: int = 3) -> None:
+    values = np.arange(rows * 5, dtype=np.int32).reshape(rows, 5)
+    write = write_new(store.h5("a"), [Dataset(COORDS, values, coords)], {"patch_size": 256}, 8192)
+    store.keep_coords("a", "", write)
+
+
+def keep_features(store: Store, name: str, value: float, coords: Identity = COORDS_A) -> None:
+    values = np.full((3, 4), value, np.float32)
+    features = Dataset(f"features/{name}", values, identity("patch_features", encoder=name), {"dim": 4})
+    store.keep_results("a", "", coords, [features])

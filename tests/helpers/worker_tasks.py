@@ -1,0 +1,54 @@
+"""Tasks for worker processes, with encoders of slides that do not come back."""
+
+from pathlib import Path
+
+from atlaspatch_core.config.project import make_project
+from atlaspatch_core.pipeline.workers.worker import WorkerTask
+from atlaspatch_core.validity.recipe import make_recipe
+
+PLUGIN = """
+import os, signal, time
+from pathlib import Path
+from atlaspatch_core.encoders.architecture import Built
+from atlaspatch_core.encoders.declaration import PatchEncoder, SlideEncoder, Transform
+from atlaspatch_core.encoders.weights import BuiltIn
+
+HERE = Path(__file__).parent
+
+def mean_colour():
+    from torch.nn import AdaptiveAvgPool2d, Flatten, Sequential
+    return Sequential(AdaptiveAvgPool2d(1), Flatten())
+
+def deadly(network, features, coords, patch_size_level0):
+    (HERE / f"pid-{os.getpid()}").touch()
+    if len(features) == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return features.mean(axis=0)
+
+def endless(network, features, coords, patch_size_level0):
+    (HERE / f"pid-{os.getpid()}").touch()
+    time.sleep(600)
+
+RGB = Transform(resize=None, crop=None, interpolation="bilinear", mean=(0, 0, 0), std=(1, 1, 1))
+PATCH_ENCODERS = [
+    PatchEncoder(
+        name="tiny", architecture=Built(mean_colour), source=BuiltIn(), dim=3, transform=RGB, license="CC0-1.0"
+    )
+]
+SLIDE_ENCODERS = [
+    SlideEncoder(name="deadly", patch_encoder="tiny", dim=3, forward=deadly, license="CC0-1.0"),
+    SlideEncoder(name="endless", patch_encoder="tiny", dim=3, forward=endless, license="CC0-1.0"),
+]
+"""
+"""``deadly`` kills its process at a slide of one patch."""
+
+
+def tasks(folder: Path, slide_encoder: str, workers: int = 2, batch_size: int = 32) -> list[WorkerTask]:
+    values = {
+        "output": folder / "out",
+        "geometry": ({"patch_size": 256, "target_mag": 20, "min_tissue": 0.5, "slide_encoders": (slide_encoder,)},),
+        "plugins": (folder / "plugin.py",),
+        "runtime": {"device": "cpu", "threads": 1, "feature_batch_size": batch_size},
+    }
+    project = make_project(values, origin="test")
+    return [WorkerTask(project, tuple(stage.step for stage in make_recipe(project).stages))] * workers
