@@ -14,7 +14,7 @@ from processes import start_code
 from atlaspatch_core.errors import OutOfDate, UnreadableOutput, UnwritableOutput
 from atlaspatch_core.storage.atomic import replacing, slide_lock
 from atlaspatch_core.storage.hdf5 import COORDS, read_array, read_stored_results
-from atlaspatch_core.storage.hdf5_changes import passports
+from atlaspatch_core.storage.hdf5_changes import coord_passports
 from atlaspatch_core.storage.records import MaskRecord
 from atlaspatch_core.storage.store import Store
 
@@ -243,9 +243,9 @@ def test_a_damaged_record_is_named(tmp_path):
 
 def test_passports_keep_long_and_non_ascii_names_whole():
     coords = np.array([[512, 1024, 256, 256, 0]], np.int32)
-    assert passports("a", coords, 40, 20).tolist() == [b"a__x512_y1024_rw256_rh256_lv0_mag40_tmag20_total1"]
+    assert coord_passports("a", coords, 40, 20).tolist() == [b"a__x512_y1024_rw256_rh256_lv0_mag40_tmag20_total1"]
     name = "ü" * 120
-    assert passports(name, coords, 40, 20)[0].decode().startswith(f"{name}__x512")
+    assert coord_passports(name, coords, 40, 20)[0].decode().startswith(f"{name}__x512")
 
 
 def test_the_time_of_a_mask_is_remembered_as_the_storage_keeps_it(tmp_path, monkeypatch):
