@@ -168,8 +168,8 @@ def _derived(
         raise click.UsageError("say where the slides are: --slides")
     if found.folder.resolve() in (output.resolve(), *output.resolve().parents):
         raise click.UsageError(f"the output {output} lies in {found.folder}, which is not to be changed; name another")
-    mpp_by_stem = read_mpp_csv(mpp_csv) if mpp_csv else {}
-    discovery = discover([slides], recursive=recursive, mpp_by_stem=mpp_by_stem)
+    mpp_by_name = read_mpp_csv(mpp_csv) if mpp_csv else {}
+    discovery = discover([slides], recursive=recursive, mpp_by_name=mpp_by_name)
     sources = {source.stem: source for source in discovery.sources}
     values, notes = derive_project(found, sources, slides, recursive=recursive, encoder=settings.encoder)
     if mpp_csv:

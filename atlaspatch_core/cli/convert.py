@@ -102,10 +102,10 @@ def _discover(
     from atlaspatch_core.discovery.find import discover
     from atlaspatch_core.discovery.slide_tables import read_mpp_csv
 
-    mpp_by_stem = read_mpp_csv(mpp_csv) if mpp_csv else {}
-    found = discover(paths, recursive=recursive, mpp_by_stem=mpp_by_stem, exclude=[folder])
+    mpp_by_name = read_mpp_csv(mpp_csv) if mpp_csv else {}
+    found = discover(paths, recursive=recursive, mpp_by_name=mpp_by_name, exclude=[folder])
     if suffixes:
-        found = discover(_with_suffix(found, suffixes), mpp_by_stem=mpp_by_stem)
+        found = discover(_with_suffix(found, suffixes), mpp_by_name=mpp_by_name)
     inside = next((source.path for source in found.sources if source.path.parent.resolve() == folder.resolve()), None)
     if inside:
         raise click.UsageError(f"{inside} lies in --to {folder}: copies would have the same stem; name another folder")

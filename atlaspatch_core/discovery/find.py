@@ -1,5 +1,6 @@
 """Which slides lie where the user points."""
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from types import MappingProxyType
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.config.sections import Slides
 from atlaspatch_core.discovery.search import KNOWN_SUFFIXES, FolderContents, LeftOut, Search, pattern_of, search
+from atlaspatch_core.discovery.slide_names import SlideNames
 from atlaspatch_core.discovery.slide_tables import (
     ListedSlide,
     check_twice,
@@ -20,6 +22,8 @@ from atlaspatch_core.errors import NoSlides, StemClash, UnseenSlides
 from atlaspatch_core.slides.files import slides_by_stem
 from atlaspatch_core.slides.readers import open_slide
 from atlaspatch_core.slides.slide import Slide
+
+log = logging.getLogger(__name__)
 
 MPP_CSV = "mpp csv"
 """``mpp_source`` of an mpp that a table states."""
@@ -109,15 +113,15 @@ def find_slides(project: Project) -> Discovery:
         ('CMU-1-Small-Region', None)
     """
     slides, output = project.slides, project.output
-    mpp_by_stem = read_mpp_csv(slides.mpp_csv) if slides.mpp_csv else {}
+    mpp_by_name = read_mpp_csv(slides.mpp_csv) if slides.mpp_csv else {}
     if slides.slide_list:
-        return find_listed(slides.slide_list, slides.folders, mpp_by_stem)
+        return find_listed(slides.slide_list, slides.folders, mpp_by_name)
     pictures = (output / folder for folder in ("images", "visualization", "thumbnails", "contours"))
     return discover(
         slides.folders,
         recursive=slides.recursive,
         extensions=slides.extensions,
-        mpp_by_stem=mpp_by_stem,
+        mpp_by_name=mpp_by_name,
         exclude=[output, *pictures, *([slides.masks] if slides.masks else [])],
     )
 
@@ -127,7 +131,7 @@ def discover(
     *,
     recursive: bool = False,
     extensions: Sequence[str] = (),
-    mpp_by_stem: Mapping[str, float] = MappingProxyType({}),
+    mpp_by_name: Mapping[str, float] = MappingProxyType({}),
     exclude: Iterable[Path] = (),
 ) -> Discovery:
     """Return the slides among ``paths``: files as they are, folders and patterns (``slides/**/*.svs``) searched.
@@ -149,7 +153,7 @@ def discover(
     if not files:
         unseen = any(left.is_folder for left in left_out.values())
         raise (UnseenSlides if unseen else NoSlides)(nothing_found(paths, how, tuple(left_out.values())))
-    return gather_sources(slides_by_stem(files.values()), left_out.values(), mpp_by_stem)
+    return gather_sources(slides_by_stem(files.values()), left_out.values(), mpp_by_name)
 
 
 def found_at(path: Path, how: Search) -> Iterator[FolderContents | LeftOut]:
@@ -171,10 +175,11 @@ def found_at(path: Path, how: Search) -> Iterator[FolderContents | LeftOut]:
 def gather_sources(
     by_stem: Mapping[str, Sequence[tuple[Path, ...]]],
     left_out: Iterable[LeftOut] = (),
-    mpp_by_stem: Mapping[str, float] = MappingProxyType({}),
+    mpp_by_name: Mapping[str, float] = MappingProxyType({}),
     listed: Mapping[Path, ListedSlide] = MappingProxyType({}),
 ) -> Discovery:
     """Return slides of different stems, each with the mpp that a table states, and those that share one."""
+    mpp_by_stem = _matched(mpp_by_name, {stem: ways[0][0] for stem, ways in by_stem.items()})
     singles = (
         source_of(stem, path, mpp_by_stem, listed.get(path))
         for stem, ((path, *_), *others) in by_stem.items()
@@ -198,7 +203,19 @@ def source_of(
     return SlideSource(stem, path, mpp, "" if mpp is None else MPP_CSV)
 
 
-def find_listed(table: Path, folders: Sequence[Path], mpp_by_stem: Mapping[str, float]) -> Discovery:
+def _matched(mpp_by_name: Mapping[str, float], paths: Mapping[str, Path]) -> dict[str, float]:
+    """Return stem to the µm/px of the name that means it; a name that means no slide, or several, states nothing."""
+    names = SlideNames(paths) if mpp_by_name else None
+    found: dict[str, float] = {}
+    for name, mpp in mpp_by_name.items():
+        stem = names.stem(name) if names else None
+        if stem is not None and found.setdefault(stem, mpp) != mpp:
+            log.warning("%s has two mpp, %s and %s as %s, which counts", stem, found[stem], mpp, name)
+        found |= {} if stem is None else {stem: mpp}
+    return found
+
+
+def find_listed(table: Path, folders: Sequence[Path], mpp_by_name: Mapping[str, float]) -> Discovery:
     """Return the slides that a list names, whose paths start at ``folders``, or at the list's own folder if none.
 
     A slide that two lines name, by whatever paths, is taken once. Raises NoSlides when none of them is there,
@@ -218,7 +235,7 @@ def find_listed(table: Path, folders: Sequence[Path], mpp_by_stem: Mapping[str, 
     for path, *others in (ways for slides in by_stem.values() for ways in slides):
         for other in others:
             check_twice(table, listed[path], listed[other])
-    return gather_sources(by_stem, left_out, mpp_by_stem, listed)
+    return gather_sources(by_stem, left_out, mpp_by_name, listed)
 
 
 def nothing_found(paths: Sequence[Path], how: Search, left_out: Sequence[LeftOut]) -> str:

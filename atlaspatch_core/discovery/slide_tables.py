@@ -27,25 +27,25 @@ class ListedSlide:
 
 
 def read_mpp_csv(path: Path) -> dict[str, float]:
-    """Return µm per px by stem from a CSV with the columns ``wsi`` (a file name or path) and ``mpp``.
+    """Return µm per px by name as it is written, from a CSV with the columns ``wsi`` (file name or path) and ``mpp``.
 
-    The last row of a stem wins, with a warning where rows disagree; one without an mpp says nothing. Raises
-    InvalidProject naming file, line and value.
+    Which slide a name means, ``SlideNames`` says. The last row of a name wins, with a warning where rows disagree; one
+    without an mpp says nothing. Raises InvalidProject naming file, line and value.
     """
-    by_stem: dict[str, float] = {}
+    by_name: dict[str, float] = {}
     for line, row in _rows(path, ("wsi", "mpp")):
-        stem = stem_of(PureWindowsPath(PureWindowsPath(row["wsi"]).name))
-        if not stem:
+        name = PureWindowsPath(row["wsi"]).name
+        if not stem_of(PureWindowsPath(name)):
             raise InvalidProject(f"{path}, line {line}: wsi is {row['wsi']!r}; give the file name of a slide")
         if not row["mpp"]:
             continue
         mpp = _mpp(path, line, row["mpp"])
-        if by_stem.setdefault(stem, mpp) != mpp:
+        if by_name.setdefault(name, mpp) != mpp:
             log.warning(
-                "%s, line %d: %s has two mpp, %s above, %s here, which counts", path, line, stem, by_stem[stem], mpp
+                "%s, line %d: %s has two mpp, %s above, %s here, which counts", path, line, name, by_name[name], mpp
             )
-        by_stem[stem] = mpp
-    return by_stem
+        by_name[name] = mpp
+    return by_name
 
 
 def read_slide_list(path: Path) -> tuple[ListedSlide, ...]:

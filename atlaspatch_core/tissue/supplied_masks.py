@@ -1,12 +1,16 @@
 """Masks that a person supplies: GeoJSON or mask images, one file per slide, found by the slide's stem."""
 
 import logging
+import unicodedata
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import shapely
 
 from atlaspatch_core.errors import AtlasPatchError, UnusableMask
+from atlaspatch_core.slides.readers import SUFFIXES as READER_SUFFIXES
 from atlaspatch_core.slides.slide import SlideInfo
 from atlaspatch_core.tissue.contours import in_order, mask_to_polygons, read_outlines
 from atlaspatch_core.tissue.mask_images import JPEG, TIFF, read_mask_image
@@ -16,7 +20,35 @@ log = logging.getLogger(__name__)
 
 GEOJSON = (".geojson", ".json")
 SUFFIXES = (*GEOJSON, ".png", *JPEG, *TIFF)
-"""What a mask may be called behind its stem."""
+"""What a mask may be called behind its stem, in any case of letters."""
+MASK_ENDINGS = ("_mask", "-mask")
+"""What tools put between stem and suffix."""
+SLIDE_SUFFIXES = tuple(suffix.lower() for suffix in READER_SUFFIXES)
+"""What stands there where a mask is named after the whole file name of its slide."""
+
+
+@dataclass(frozen=True, slots=True)
+class MaskFolder:
+    """A folder of masks, and which of them is whose."""
+
+    folder: Path
+
+    @property
+    def files(self) -> list[Path]:
+        """All that may be masks, by name."""
+        return sorted(path for paths in _listing(self.folder).values() for path in paths)
+
+    def of(self, stem: str) -> list[Path]:
+        """Return the masks of a slide, more than one where it is not clear which.
+
+        ``STEM.png`` wins over what differs in capitals or in the composition of accents, and that over the names that
+        other tools give: ``STEM_mask.png``, ``STEM.svs.geojson``.
+        """
+        listing = _listing(self.folder)
+        exact = [path for path in listing.get(_folded(stem), ()) if _base(path) == stem]
+        ways = (exact, *(listing.get(_folded(stem) + ending, ()) for ending in ("", *MASK_ENDINGS)))
+        similar = next((list(paths) for paths in ways if paths), [])
+        return similar or [path for suffix in SLIDE_SUFFIXES for path in listing.get(_folded(stem) + suffix, ())]
 
 
 def find_mask(folder: Path | None, stem: str) -> Path | None:
@@ -24,11 +56,36 @@ def find_mask(folder: Path | None, stem: str) -> Path | None:
 
     Raises UnusableMask when there are two.
     """
-    files = [folder / f"{stem}{suffix}" for suffix in SUFFIXES] if folder else []
-    found = [file for file in files if file.is_file()]
-    if len(found) > 1:
-        raise UnusableMask(f"{stem}: {' and '.join(map(str, found))} are both its mask; leave one")
-    return found[0] if found else None
+    masks = MaskFolder(folder).of(stem) if folder else []
+    if len(masks) > 1:
+        raise UnusableMask(f"{stem}: {' and '.join(map(str, masks))} are both its mask; leave one")
+    return masks[0] if masks else None
+
+
+def _listing(folder: Path) -> dict[str, tuple[Path, ...]]:
+    """Return the folded name, without the suffix of a mask, to the files that have it; read again when it changes."""
+    try:
+        return _listing_at(folder, folder.stat().st_mtime_ns)
+    except OSError:
+        return {}
+
+
+@lru_cache(maxsize=4)
+def _listing_at(folder: Path, mtime_ns: int) -> dict[str, tuple[Path, ...]]:  # noqa: ARG001
+    masks = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+    listing: dict[str, tuple[Path, ...]] = {}
+    for path in sorted(masks, key=lambda path: (SUFFIXES.index(path.suffix.lower()), path.name)):
+        key = _folded(_base(path))
+        listing[key] = (*listing.get(key, ()), path)
+    return listing
+
+
+def _base(path: Path) -> str:
+    return path.name[: -len(path.suffix)]
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def is_image(path: Path) -> bool:

@@ -1,6 +1,5 @@
 """The identity that every output of a slide is to have, from what is remembered of the slide alone."""
 
-from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from atlaspatch_core.slides.content_hash import file_signature
 from atlaspatch_core.storage.records import Record
 from atlaspatch_core.storage.slide_index import IndexedMask, IndexedSlide, indexed_slide
 from atlaspatch_core.storage.store import Store
-from atlaspatch_core.tissue.supplied_masks import SUFFIXES, is_image
+from atlaspatch_core.tissue.supplied_masks import MaskFolder, is_image
 from atlaspatch_core.validity.identities import coords_facts, identity_of, slide_facts, supplied_spec
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import EMPTY, SLIDE, TISSUE_MASK, OutputSpec, Recipe
@@ -74,18 +73,16 @@ class Expectations:
     _specs: dict[OutputKey, dict[str, Any]] = field(default_factory=dict)
     _blocked: dict[OutputKey, str] = field(default_factory=dict)
     _forms: dict[Any, IdentityTemplate] = field(default_factory=dict)
-    _masks: dict[str, list[Path]] = field(default_factory=dict)
     _whys: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Work out the specs, and list the supplied masks."""
+        """Work out the specs."""
         self.stages = self.recipe.stages if self.steps is None else with_upstream(self.recipe, self.steps)
         for stage in self.stages:
             try:
                 self._specs[stage.step] = stage.spec
             except AtlasPatchError as error:
                 self._blocked[stage.step] = str(error)
-        self._masks = supplied_masks(self.recipe.project.slides.masks)
 
     def of(self, stem: str, slide: IndexedSlide, polygons: str | None) -> dict[OutputKey, Expected]:
         """Return what is expected of every step; ``polygons`` is the fingerprint of those that lie there."""
@@ -164,7 +161,8 @@ class Expectations:
             return Expected(None, blocked=self._blocked.get(TISSUE_MASK, ""))
         if mask is None or not mask.made(polygons):
             return Expected(polygons)
-        sources = self._masks.get(stem, [])
+        folder = self.recipe.project.slides.masks
+        sources = MaskFolder(folder).of(stem) if folder else []
         if len(sources) > 1:
             return Expected(None, blocked=str(UnusableMask(f"{stem}: {' and '.join(map(str, sources))}; leave one")))
         if polygons != mask.polygons:
@@ -237,15 +235,6 @@ def with_upstream(recipe: Recipe, steps: Collection[OutputKey]) -> tuple[OutputS
         if stage.step in wanted:
             wanted |= set(stage.upstream)
     return tuple(stage for stage in recipe.stages if stage.step in wanted)
-
-
-def supplied_masks(folder: Path | None) -> dict[str, list[Path]]:
-    """Return stem to the masks that lie in a folder of supplied masks."""
-    found: defaultdict[str, list[Path]] = defaultdict(list)
-    for path in sorted(folder.iterdir()) if folder and folder.is_dir() else ():
-        if path.suffix in SUFFIXES:
-            found[path.stem].append(path)
-    return dict(found)
 
 
 def expected(recipe: Recipe, record: Record, polygons: str | None) -> dict[OutputKey, Identity]:

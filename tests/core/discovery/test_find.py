@@ -168,7 +168,7 @@ def test_links_that_form_a_ring_end(tmp_path):
 
 def test_mpp_of_the_table_goes_with_the_slide_of_its_stem(tmp_path):
     touch(tmp_path, "a.svs", "b.svs")
-    assert discover([tmp_path], mpp_by_stem={"a": 0.25, "c": 1.0}).sources == (
+    assert discover([tmp_path], mpp_by_name={"a": 0.25, "c": 1.0}).sources == (
         SlideSource("a", tmp_path / "a.svs", 0.25, "mpp csv"),
         SlideSource("b", tmp_path / "b.svs", None, ""),
     )
@@ -188,7 +188,7 @@ def test_a_slide_and_links_to_it_are_one_slide_named_as_the_one_that_is_no_link(
     for folder in ("one", "three"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "a.svs").symlink_to(tmp_path / "two" / "a.svs")
-    found = discover([tmp_path / "one" / "a.svs", tmp_path], recursive=True, mpp_by_stem={"a": 0.25})
+    found = discover([tmp_path / "one" / "a.svs", tmp_path], recursive=True, mpp_by_name={"a": 0.25})
     assert found.sources == (SlideSource("a", tmp_path / "two" / "a.svs", 0.25, "mpp csv"),)
     assert found.clashes == ()
 

@@ -156,28 +156,28 @@ def test_mpp_buckets_are_half_open():
     assert [bucket(mpp) for mpp in mpps] == [80, 80, 60, 40, 40, 20, 20, 10, 5, 2.5, 1.25, 0.625, 0.625]
 
 
-def test_mpp_csv_is_keyed_by_stem_and_the_last_row_wins(tmp_path):
+def test_mpp_csv_is_keyed_by_name_and_blank_lines_say_nothing(tmp_path):
     rows = ['"C:\\slides\\a, b.svs",0.25,x', "", "folder/c.ome.tiff,0.5", 'd.svs," 0,75 "', "d.png,1", ""]
     (tmp_path / "t.csv").write_bytes("\r\n".join(["\ufeffwsi, mpp ,note", *rows]).encode())
-    assert read_mpp_csv(tmp_path / "t.csv") == {"a, b": 0.25, "c": 0.5, "d": 1.0}
+    assert read_mpp_csv(tmp_path / "t.csv") == {"a, b.svs": 0.25, "c.ome.tiff": 0.5, "d.png": 1.0, "d.svs": 0.75}
 
 
 def test_rows_of_one_slide_that_disagree_are_warned_of(tmp_path, caplog):
     (tmp_path / "t.csv").write_text("wsi,mpp\na.svs,0.5\nb.svs,0.5\nb.svs,0.50\na.svs,0.25\n")
-    assert read_mpp_csv(tmp_path / "t.csv") == {"a": 0.25, "b": 0.5}
+    assert read_mpp_csv(tmp_path / "t.csv") == {"a.svs": 0.25, "b.svs": 0.5}
     assert [record.getMessage().removeprefix(str(tmp_path)) for record in caplog.records] == [
-        "/t.csv, line 5: a has two mpp, 0.5 above, 0.25 here, which counts"
+        "/t.csv, line 5: a.svs has two mpp, 0.5 above, 0.25 here, which counts"
     ]
 
 
 def test_a_row_without_an_mpp_says_nothing(tmp_path):
     (tmp_path / "t.csv").write_text("wsi,mpp\na.svs,\nb.svs,0.5\nc.svs\n")
-    assert read_mpp_csv(tmp_path / "t.csv") == {"b": 0.5}
+    assert read_mpp_csv(tmp_path / "t.csv") == {"b.svs": 0.5}
 
 
 def test_mpp_csv_with_semicolons_and_decimal_commas(tmp_path):
     (tmp_path / "t.csv").write_text("wsi;mpp\na.svs;0,25\n")
-    assert read_mpp_csv(tmp_path / "t.csv") == {"a": 0.25}
+    assert read_mpp_csv(tmp_path / "t.csv") == {"a.svs": 0.25}
 
 
 @pytest.mark.parametrize(

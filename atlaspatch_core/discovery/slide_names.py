@@ -1,0 +1,47 @@
+"""Names that people write of slides, matched to the slides that there are."""
+
+import unicodedata
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PureWindowsPath
+from typing import final
+
+from atlaspatch_core.slides.slide import stem_of
+
+
+def folded(name: str) -> str:
+    """Return a name without what spreadsheets and file systems change: capitals, and how accents are composed."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+@final
+class SlideNames:
+    """Finds the one slide that a name means.
+
+    A name is a file name, with or without its suffix, or a path. What is written exactly wins over what differs in
+    capitals or in the composition of accents; a name that means several slides means none.
+    """
+
+    def __init__(self, paths: Mapping[str, Path]) -> None:
+        """``paths``: stem of every slide to its file."""
+        files = [(path.name, stem) for stem, path in paths.items()]
+        stems = [(stem, stem) for stem in paths]
+        self._exact = (_unambiguous(files), _unambiguous(stems))
+        self._folded = tuple(_unambiguous((folded(name), stem) for name, stem in pairs) for pairs in (files, stems))
+
+    def stem(self, name: str) -> str | None:
+        """Return the stem of the slide that a name means, None where it means none, or several."""
+        file = PureWindowsPath(name).name
+        for tables, form in ((self._exact, str), (self._folded, folded)):
+            whole, short = form(file), form(stem_of(Path(file)))
+            for table, key in ((tables[0], whole), (tables[1], whole), (tables[1], short)):
+                if key in table:
+                    return table[key]
+        return None
+
+
+def _unambiguous(pairs: Iterable[tuple[str, str]]) -> dict[str, str | None]:
+    """Return name to stem, None where several slides have the name."""
+    table: dict[str, str | None] = {}
+    for name, stem in pairs:
+        table[name] = stem if table.get(name, stem) == stem else None
+    return table

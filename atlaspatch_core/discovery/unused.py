@@ -1,0 +1,64 @@
+"""What a person gave that served no slide: rows of tables, and masks. A typo there would change results in silence."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from atlaspatch_core.config.sections import Slides
+from atlaspatch_core.discovery.find import Discovery
+from atlaspatch_core.discovery.slide_names import SlideNames
+from atlaspatch_core.discovery.slide_tables import read_mpp_csv
+from atlaspatch_core.tissue.supplied_masks import MaskFolder
+
+MOST_NAMED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class UnusedInput:
+    """Rows of a table, or files of a folder, that served no slide."""
+
+    source: Path
+    names: tuple[str, ...]
+    """As they are written there."""
+    total: int
+    """How many there are."""
+    kind: str
+    """``row`` or ``mask``."""
+
+    @property
+    def serves_none(self) -> bool:
+        """Whether not a single one served a slide: the wrong file, or names of another form."""
+        return len(self.names) == self.total
+
+    @property
+    def text(self) -> str:
+        """One sentence that names them."""
+        shown = ", ".join(self.names[:MOST_NAMED]) + (" ..." if len(self.names) > MOST_NAMED else "")
+        count = "none" if self.serves_none else f"{len(self.names)}"
+        verb = "belongs" if self.serves_none or len(self.names) == 1 else "belong"
+        kinds = self.kind if self.total == 1 else f"{self.kind}s"
+        negated = f"{verb} to a slide" if self.serves_none else f"{verb} to no slide"
+        return f"{self.source}: {count} of {self.total} {kinds} {negated} that was found: {shown}"
+
+
+def unused_inputs(slides: Slides, discovery: Discovery) -> tuple[UnusedInput, ...]:
+    """Return what of the table of µm/px, and of the folder of masks, served none of the slides that were found."""
+    paths = {source.stem: source.path for source in discovery.sources}
+    paths |= {clash.stem: clash.paths[0] for clash in discovery.clashes}
+    names = SlideNames(paths)
+    return tuple(found for found in (*_rows(slides, names), *_masks(slides, list(paths))) if found.names)
+
+
+def _rows(slides: Slides, names: SlideNames) -> Iterator[UnusedInput]:
+    if slides.mpp_csv:
+        rows = read_mpp_csv(slides.mpp_csv)
+        unknown = tuple(name for name in rows if names.stem(name) is None)
+        yield UnusedInput(slides.mpp_csv, unknown, len(rows), "row")
+
+
+def _masks(slides: Slides, stems: Sequence[str]) -> Iterator[UnusedInput]:
+    if slides.masks:
+        folder = MaskFolder(slides.masks)
+        served = {path for stem in stems for path in folder.of(stem)}
+        files = folder.files
+        yield UnusedInput(slides.masks, tuple(path.name for path in files if path not in served), len(files), "mask")
