@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from atlaspatch_core.encoders.declaration import StateDict
+from atlaspatch_core.encoders.declared_names import named
 
 HEADS = ("dino_head.", "ibot_head.")
 """Beginnings of names that only training needs."""
@@ -29,6 +30,11 @@ class Without:
     layers: tuple[str, ...]
     """Names of the layers."""
 
+    @property
+    def declared_name(self) -> str:
+        """Its name in identities."""
+        return f"Without(layers={self.layers})"
+
     def __call__(self, checkpoint: StateDict, network: StateDict) -> StateDict:
         """Return all other tensors."""
         prefixes = tuple(f"{layer}." for layer in self.layers)
@@ -42,6 +48,11 @@ class ModelPart:
     prefix: str
     """Beginning of its names, such as ``visual.``."""
 
+    @property
+    def declared_name(self) -> str:
+        """Its name in identities."""
+        return f"Part(prefix={self.prefix!r})"
+
     def __call__(self, checkpoint: StateDict, network: StateDict) -> StateDict:  # noqa: ARG002
         """Return its tensors by their names within it; a checkpoint of it alone stays as it is."""
         part = {
@@ -50,6 +61,7 @@ class ModelPart:
         return part or dict(checkpoint)
 
 
+@named("dinov2_as_timm")
 def dinov2_as_timm(checkpoint: StateDict, network: StateDict) -> StateDict:
     """Return a checkpoint of facebookresearch/dinov2 by timm's names; one with timm's names keeps them.
 
@@ -64,6 +76,7 @@ def dinov2_as_timm(checkpoint: StateDict, network: StateDict) -> StateDict:
     return given
 
 
+@named("dinov3_as_timm")
 def dinov3_as_timm(checkpoint: StateDict, network: StateDict) -> StateDict:  # noqa: ARG001
     """Return a checkpoint of facebookresearch/dinov3 by timm's names; one with timm's names keeps them."""
     given = {_timm_name(key, DINOV3): value for key, value in checkpoint.items()}

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from atlaspatch_core.encoders.declared_names import declared_name
 from atlaspatch_core.encoders.extras import need
 from atlaspatch_core.errors import WrongWeights
 
@@ -91,6 +92,8 @@ class PackageModel:
     """Import path of the function (weights, encoder) that returns the network, such as ``package.module:function``."""
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """What the function is told besides, fit for JSON."""
+    name: str = ""
+    """Its name in identities, so that the function may move; the import path when empty."""
 
     def build(self, weights: Path | None) -> NoReturn:
         """Raise WrongWeights: the package fills the network as it builds it."""
@@ -102,7 +105,7 @@ class PackageModel:
 
     def spec(self) -> dict[str, Any]:
         """Return the function and its arguments."""
-        return {"package": self.loader, "options": dict(self.options)}
+        return {"package": self.name or self.loader, "options": dict(self.options)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,4 +122,4 @@ class Built:
 
     def spec(self) -> dict[str, Any]:
         """Return the name."""
-        return {"built": self.name or getattr(self.function, "__qualname__", type(self.function).__name__)}
+        return {"built": self.name or declared_name(self.function, type(self.function).__name__)}

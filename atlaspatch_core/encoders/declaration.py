@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from atlaspatch_core.encoders.declared_names import declared_name, named
+
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
@@ -92,11 +94,13 @@ Pooling = Callable[[Any, "Tensor"], "Tensor"]
 """(network, float pixels (b, 3, h, w)) to features (b, dim)."""
 
 
+@named("as_published")
 def as_published(checkpoint: StateDict, network: StateDict) -> StateDict:  # noqa: ARG001
     """Return the checkpoint as it is: its names are the network's names."""
     return checkpoint
 
 
+@named("network_output")
 def network_output(network: Any, pixels: "Tensor") -> "Tensor":
     """Return what the network returns."""
     return network(pixels)
@@ -149,9 +153,9 @@ class PatchEncoder:
             "encoder": self.name,
             "architecture": self.architecture.spec(),
             "weights": self.source.spec(self.name),
-            "adapt": _function(self.adapt),
+            "adapt": declared_name(self.adapt),
             "transform": None if self.transform is None else asdict(self.transform),
-            "pooling": _function(self.pooling),
+            "pooling": declared_name(self.pooling),
             "precision": self.precision,
             "autocast": self.autocast,
         } | _plugin(self.plugin)
@@ -201,8 +205,8 @@ class SlideEncoder:
             "patch_encoder": self.patch_encoder,
             "architecture": None if self.architecture is None else self.architecture.spec(),
             "weights": None if self.source is None else self.source.spec(self.name),
-            "adapt": _function(self.adapt),
-            "forward": _function(self.forward),
+            "adapt": declared_name(self.adapt),
+            "forward": declared_name(self.forward),
             "precision": self.precision,
         } | _plugin(self.plugin)
 
@@ -226,10 +230,6 @@ def _check(name: str, aliases: tuple[str, ...], dim: int | None, precision: str)
         raise ValueError(f"{name}: dim is at least 1, not {dim}")
     if precision not in ("float32", "float16", "bfloat16"):
         raise ValueError(f"{name}: precision is float32, float16 or bfloat16, not {precision}")
-
-
-def _function(function: Callable[..., Any]) -> str:
-    return getattr(function, "__qualname__", None) or repr(function)
 
 
 def _plugin(sha256: str | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from atlaspatch_core.encoders.architecture import TimmModel
 from atlaspatch_core.encoders.declaration import PatchEncoder, StateDict
+from atlaspatch_core.encoders.declared_names import named
 from atlaspatch_core.encoders.hub import HubWeights
 from atlaspatch_core.encoders.licenses import AGPL_3
 from atlaspatch_core.encoders.transforms import IMAGENET_224
@@ -10,6 +11,7 @@ COMPUTED = ("relative_position_index", "attn_mask")
 """Ends of names of tensors that the network computes itself."""
 
 
+@named("ctranspath_as_timm")
 def ctranspath_as_timm(checkpoint: StateDict, network: StateDict) -> StateDict:
     """Return the checkpoint by the names of today's timm, where a stage begins with its merging of patches.
 

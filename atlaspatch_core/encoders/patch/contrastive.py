@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from atlaspatch_core.encoders.adapting import ModelPart
 from atlaspatch_core.encoders.architecture import OpenClipModel
 from atlaspatch_core.encoders.declaration import HALF, PatchEncoder, Transform
+from atlaspatch_core.encoders.declared_names import named
 from atlaspatch_core.encoders.hub import HubWeights
 from atlaspatch_core.encoders.licenses import HEALTH_AI, MIT, UNVERIFIED
 from atlaspatch_core.encoders.pooling import image_embeds, pooler_output
@@ -18,6 +19,7 @@ OPEN_CLIP_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 VIT_B = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072}
 
 
+@named("normalised_first")
 def normalised_first(network: Any, pixels: "Tensor") -> "Tensor":
     """Return the pooled vector of CoCa's tower at length 1, as its ``encode_image`` does by default."""
     from torch.nn.functional import normalize

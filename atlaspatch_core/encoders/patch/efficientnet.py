@@ -2,9 +2,11 @@
 
 from atlaspatch_core.encoders.architecture import TimmModel
 from atlaspatch_core.encoders.declaration import HALF, PatchEncoder, StateDict, Transform
+from atlaspatch_core.encoders.declared_names import named
 from atlaspatch_core.encoders.weights import PackageWeights
 
 
+@named("in_order")
 def in_order(checkpoint: StateDict, network: StateDict) -> StateDict:
     """Return the checkpoint's tensors under the network's names, first to first, without the classifier.
 

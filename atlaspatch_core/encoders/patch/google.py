@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from atlaspatch_core.encoders.declaration import PatchEncoder, Transform
+from atlaspatch_core.encoders.declared_names import named
 from atlaspatch_core.encoders.hub import HubWeights
 from atlaspatch_core.encoders.licenses import GEMMA
 from atlaspatch_core.encoders.transformers_models import TransformersModel
@@ -14,6 +15,7 @@ SIDE, PATCH = 768, 16
 """A square of 280 tokens at most, each of 3 × 3 patches of 16 px, is one of 256 tokens and 768 px."""
 
 
+@named("mean_of_soft_tokens")
 def mean_of_soft_tokens(network: Any, pixels: "Tensor") -> "Tensor":
     """Return the mean of the 256 tokens of each patch, (b, d), from pixels (b, 3, 768, 768) between 0 and 1."""
     import torch

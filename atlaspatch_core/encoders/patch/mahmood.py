@@ -2,6 +2,7 @@
 
 from atlaspatch_core.encoders.architecture import PackageModel, TimmModel
 from atlaspatch_core.encoders.declaration import IMAGENET_MEAN, IMAGENET_STD, PatchEncoder, Transform
+from atlaspatch_core.encoders.declared_names import named
 from atlaspatch_core.encoders.hub import HubWeights
 from atlaspatch_core.encoders.licenses import CC_BY_NC_ND
 from atlaspatch_core.encoders.remote import RemoteModel
@@ -51,13 +52,16 @@ UNI_V2 = PatchEncoder(
 )
 
 
+@named("_conch_v1_pooling")
 def _conch_v1_pooling(network, pixels):
     return network.encode_image(pixels, proj_contrast=False, normalize=False)
 
 
 CONCH_V1 = PatchEncoder(
     name="conch_v1",
-    architecture=PackageModel("atlaspatch_core.encoders.patch.packages:conch"),
+    architecture=PackageModel(
+        "atlaspatch_core.encoders.patch.packages:conch", name="atlaspatch_core.encoders.patch.packages:conch"
+    ),
     source=HubWeights("MahmoodLab/conch", ("pytorch_model.bin",), gated=True),
     dim=512,
     transform=clip_transform(448),

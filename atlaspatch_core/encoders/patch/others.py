@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from atlaspatch_core.encoders.adapting import dinov2_as_timm, dinov3_as_timm
 from atlaspatch_core.encoders.architecture import TimmModel
 from atlaspatch_core.encoders.declaration import PatchEncoder, Transform
+from atlaspatch_core.encoders.declared_names import named
 from atlaspatch_core.encoders.hub import HubWeights
 from atlaspatch_core.encoders.licenses import APACHE_2, CC_BY_NC_ND, GENBIO, MIT, UNVERIFIED
 from atlaspatch_core.encoders.pooling import encoded_image
@@ -97,6 +98,7 @@ KEEP = PatchEncoder(
 )
 
 
+@named("each_channel")
 def each_channel(network: Any, pixels: "Tensor") -> "Tensor":
     """Return the class tokens of red, green and blue side by side, (b, 3d), from a network of one channel."""
     batch, channels, height, width = pixels.shape

@@ -19,6 +19,11 @@ class MuskImage:
     multiscale: bool
     """Whether the vectors of two scales stand side by side (2048 numbers) or one is taken (1024)."""
 
+    @property
+    def declared_name(self) -> str:
+        """Its name in identities."""
+        return f"MuskImage(multiscale={self.multiscale})"
+
     def __call__(self, network: Any, pixels: "Tensor") -> "Tensor":
         """Return the vectors."""
         options = {"with_head": False, "out_norm": False, "return_global": True}
@@ -27,7 +32,9 @@ class MuskImage:
 
 MUSK = PatchEncoder(
     name="musk",
-    architecture=PackageModel("atlaspatch_core.encoders.patch.packages:musk"),
+    architecture=PackageModel(
+        "atlaspatch_core.encoders.patch.packages:musk", name="atlaspatch_core.encoders.patch.packages:musk"
+    ),
     source=HubWeights("xiangjx/musk", ("model.safetensors",), gated=True),
     dim=2048,
     transform=Transform(384, 384, "bicubic", HALF, HALF),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from atlaspatch_core.encoders.declaration import Adapt, StateDict
+from atlaspatch_core.encoders.declared_names import named
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -38,6 +39,7 @@ class AttentionPool:
 def renamed(prefixes: Mapping[str, str]) -> Adapt:
     """Return an ``Adapt`` that keeps the tensors under these prefixes alone, each under another prefix."""
 
+    @named(f"renamed({dict(prefixes)})")
     def adapt(checkpoint: StateDict, network: StateDict) -> StateDict:  # noqa: ARG001
         return {
             new + name.removeprefix(old): tensor
@@ -46,5 +48,4 @@ def renamed(prefixes: Mapping[str, str]) -> Adapt:
             if name.startswith(old)
         }
 
-    adapt.__qualname__ = f"renamed({dict(prefixes)})"
     return adapt

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from atlaspatch_core.encoders.declared_names import named
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -19,6 +21,7 @@ def as_batch(network: Any, features: NDArray[np.float32], coords: NDArray[np.int
     return rows.unsqueeze(0).to(device), corners.unsqueeze(0).to(device)
 
 
+@named("pool")
 def pool(
     network: Any,
     features: NDArray[np.float32],

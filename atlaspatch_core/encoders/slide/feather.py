@@ -1,11 +1,13 @@
 """FEATHER: attention over patches, trained on 108 tumour types in 24,000 slides (Shao 2025, arXiv:2506.09022)."""
 
 from atlaspatch_core.encoders.declaration import SlideEncoder, StateDict
+from atlaspatch_core.encoders.declared_names import named
 from atlaspatch_core.encoders.hub import HubWeights
 from atlaspatch_core.encoders.slide.attention import AttentionPool
 from atlaspatch_core.encoders.slide.calling import pool
 
 
+@named("without_classifier")
 def without_classifier(checkpoint: StateDict, network: StateDict) -> StateDict:  # noqa: ARG001
     """Return the tensors of the pooling, without the prefix ``model.`` and the classifier of tumour types."""
     names = {name.removeprefix("model."): tensor for name, tensor in checkpoint.items()}

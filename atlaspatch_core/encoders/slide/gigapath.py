@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.encoders.declaration import SlideEncoder, StateDict
+from atlaspatch_core.encoders.declared_names import named
 from atlaspatch_core.encoders.extras import need
 from atlaspatch_core.encoders.hub import HubWeights
 from atlaspatch_core.encoders.slide.calling import as_batch
@@ -39,11 +40,13 @@ class LongNet:
         return {"gigapath": self.name, "width": self.width, "global_pool": True, "layer": LAYER}
 
 
+@named("of_network")
 def of_network(checkpoint: StateDict, network: StateDict) -> StateDict:
     """Return the checkpoint without what pretraining alone needed."""
     return {name: tensor for name, tensor in checkpoint.items() if name in network}
 
 
+@named("encode_gigapath")
 def encode_gigapath(
     network: Any, features: NDArray[np.float32], coords: NDArray[np.int64], patch_size_level0: int
 ) -> Any:

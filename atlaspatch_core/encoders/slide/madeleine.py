@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.encoders.declaration import SlideEncoder
+from atlaspatch_core.encoders.declared_names import named
 from atlaspatch_core.encoders.extras import need
 from atlaspatch_core.encoders.hub import HubWeights
 from atlaspatch_core.encoders.slide.calling import as_batch
@@ -47,6 +48,7 @@ class MadeleinePackage:
         return {"package": NAME}
 
 
+@named("encode_madeleine")
 def encode_madeleine(
     network: Any,
     features: NDArray[np.float32],

@@ -6,10 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.encoders.declaration import PatchEncoder, SlideEncoder
+from atlaspatch_core.encoders.declared_names import named
 
 PREFIX = "mean-"
 
 
+@named("mean_of_patches")
 def mean_of_patches(
     network: Any,  # noqa: ARG001
     features: NDArray[np.float32],

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.encoders.declaration import SlideEncoder
+from atlaspatch_core.encoders.declared_names import named
 from atlaspatch_core.encoders.extras import need
 from atlaspatch_core.encoders.weights import BuiltIn
 from atlaspatch_core.errors import MissingExtra
@@ -60,6 +61,7 @@ class MoozyPackage:
         return {"package": f"{NAME}=={self.version}"}
 
 
+@named("encode_moozy")
 def encode_moozy(
     network: Any, features: NDArray[np.float32], coords: NDArray[np.int64], patch_size_level0: int
 ) -> NDArray[np.float32]:

@@ -6,11 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.encoders.declaration import SlideEncoder
+from atlaspatch_core.encoders.declared_names import named
 from atlaspatch_core.encoders.hub import HubWeights
 from atlaspatch_core.encoders.slide.calling import as_batch
 from atlaspatch_core.encoders.slide.remote import RemoteSlideModel
 
 
+@named("encode_prism")
 def encode_prism(
     network: Any,
     features: NDArray[np.float32],

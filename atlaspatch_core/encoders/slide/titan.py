@@ -6,11 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.encoders.declaration import SlideEncoder
+from atlaspatch_core.encoders.declared_names import named
 from atlaspatch_core.encoders.hub import HubWeights
 from atlaspatch_core.encoders.slide.calling import as_batch
 from atlaspatch_core.encoders.slide.remote import RemoteSlideModel
 
 
+@named("encode_titan")
 def encode_titan(network: Any, features: NDArray[np.float32], coords: NDArray[np.int64], patch_size_level0: int) -> Any:
     """Return the embedding, shape (768,); coords and patch size go in as level-0 px."""
     rows, corners = as_batch(network, features, coords)
