@@ -8,6 +8,8 @@ import pytest
 from atlaspatch_core.fingerprint import Identity, why_stale
 from atlaspatch_core.slides.content_hash import content_fingerprint, file_signature
 
+pytestmark = pytest.mark.quick
+
 
 def coords(**changes):
     fields = {"step": "patch_coords", "version": 1, "spec": {"patch_size": 256, "mpp": 0.499}, "inputs": {"slide": "a"}}

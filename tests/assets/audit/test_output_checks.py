@@ -49,6 +49,7 @@ def verdicts(result: dg.ExecuteInProcessResult, name: str) -> dict[tuple[str, st
     return {(it.asset_key.to_user_string(), str(it.partition)): reason[it.passed](it) for it in found}
 
 
+@pytest.mark.quick
 def test_the_audit_says_which_output_of_which_slide_is_not_sound_and_why(tmp_path, instance):
     (tmp_path / "slides").mkdir()
     for stem, width in (("good", 500), ("bad", 480)):

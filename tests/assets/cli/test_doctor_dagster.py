@@ -9,6 +9,8 @@ from atlaspatch_assets.cli.doctor import DAEMON, findings
 from atlaspatch_assets.lib.home import dagster_home
 from atlaspatch_core.operations.doctor.values import DoctorFinding, Severity
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -12,6 +12,8 @@ from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.main import cli
 from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 
+pytestmark = pytest.mark.quick
+
 COORDS = OutputKey("patch_coords")
 MASK = Outcome("a", OutputKey("tissue_mask"), Status.COMPUTED, "1" * 16, why="missing", numbers={"tissue_share": 0.25})
 INPUTS = {"tissue_mask": "1" * 16}

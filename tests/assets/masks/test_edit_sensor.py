@@ -51,6 +51,7 @@ def slides_of(request: dg.RunRequest) -> list[str]:
     return request.run_config["ops"]["slides_to_embeddings"]["config"]["slides"]
 
 
+@pytest.mark.quick
 def test_our_own_masks_are_no_edits(of, instance):
     found = tick(of, instance)
 

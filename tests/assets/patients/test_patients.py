@@ -64,6 +64,7 @@ def version(instance: dg.DagsterInstance, case_id: str) -> str:
     return last(instance, ASSET, case_id).event_log_entry.tags["dagster/data_version"]
 
 
+@pytest.mark.quick
 def test_each_case_is_materialised_with_its_own_version_and_a_bad_one_stops_none(tmp_path, instance, weights):
     """Each case is materialised with a version of its own and a bad one stops no other."""
     paint(tmp_path / "slides", "a", "b")

@@ -12,6 +12,8 @@ from atlaspatch_core.config.project import Project
 from atlaspatch_core.errors import InvalidProject
 from atlaspatch_core.validity.recipe import SLIDE, make_recipe
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture
 def instance():

@@ -212,6 +212,7 @@ def test_retirement_lists_what_goes(instance, tmp_path):
     assert instance.get_dynamic_partitions("slides") == ["b"]
 
 
+@pytest.mark.quick
 def test_every_job_says_what_it_is_for_and_documents_each_setting():
     defs = build_definitions(project(Path("/nowhere"), encoders=True))
     for name, op in OPS.items():

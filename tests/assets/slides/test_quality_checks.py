@@ -12,6 +12,8 @@ from atlaspatch_core.pipeline.processing import process
 from atlaspatch_core.validity.outcome import Status
 from atlaspatch_core.validity.recipe import make_recipe
 
+pytestmark = pytest.mark.quick
+
 KEY = dg.AssetCheckKey(dg.AssetKey("tissue_mask"), "tissue_quality")
 
 

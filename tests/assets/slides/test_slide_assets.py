@@ -35,6 +35,7 @@ def checks(instance: dg.DagsterInstance, asset: str) -> dict[str, tuple[bool, di
     return {it.partition: (it.passed, {name: value.value for name, value in it.metadata.items()}) for it in verdicts}
 
 
+@pytest.mark.quick
 def test_a_broken_slide_is_named_and_the_others_of_its_batch_reach_their_embeddings(tmp_path, instance):
     paint(tmp_path / "slides", "first", "second")
     break_slide(tmp_path / "slides", "broken")

@@ -26,6 +26,8 @@ from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import make_recipe
 from atlaspatch_core.validity.states import State, Validity
 
+pytestmark = pytest.mark.quick
+
 OTHER_TISSUE = {"tissue": {"closing_um": 4.0}}
 
 

@@ -16,6 +16,8 @@ from atlaspatch_core.cli.types import Names
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.config.sections import Geometry, Pictures
 
+pytestmark = pytest.mark.quick
+
 LITE = "mean-efficientnet_lite0"
 
 USAGE_GUIDE: list[tuple[str, list[str], str, bool, Any]] = [

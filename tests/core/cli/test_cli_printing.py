@@ -12,6 +12,8 @@ from atlaspatch_core.cli.printing import slide_line, step_line, summary, warning
 from atlaspatch_core.tissue.quality import QualitySpec, judge_quality
 from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 
+pytestmark = pytest.mark.quick
+
 SLIDE, MASK, COORDS = OutputKey("slide"), OutputKey("tissue_mask"), OutputKey("patch_coords")
 FEATURES, EMBEDDING = OutputKey("patch_features", "lite"), OutputKey("slide_embedding", "mean-lite")
 

@@ -9,6 +9,8 @@ from paths import ROOT
 
 from atlaspatch_core.cli.main import cli
 
+pytestmark = pytest.mark.quick
+
 PAGE = ROOT / "docs" / "options.md"
 
 PIPELINE = """--output -o --patch-size --step-size --target-mag --device --tissue-thresh --white-thresh --black-thresh

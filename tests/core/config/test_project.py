@@ -7,6 +7,8 @@ import pytest
 from atlaspatch_core.config.project import load_project, make_project
 from atlaspatch_core.errors import InvalidProject
 
+pytestmark = pytest.mark.quick
+
 GEOMETRY = {"patch_size": 256, "target_mag": 20}
 
 

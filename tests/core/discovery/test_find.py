@@ -12,6 +12,8 @@ from atlaspatch_core.discovery.find import Clash, Discovery, SlideSource, discov
 from atlaspatch_core.discovery.search import LeftOut
 from atlaspatch_core.errors import InvalidProject, NoSlides, UnseenSlides
 
+pytestmark = pytest.mark.quick
+
 
 def touch(folder: Path, *names: str) -> Path:
     for name in names:

@@ -9,6 +9,8 @@ import pytest
 from atlaspatch_core.discovery.find import Discovery, discover
 from atlaspatch_core.discovery.stability import is_stable, last_change, leave_copies
 
+pytestmark = pytest.mark.quick
+
 
 def write(path: Path, content: bytes = b"whole") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)

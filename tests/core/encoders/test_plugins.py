@@ -13,6 +13,8 @@ from atlaspatch_core.encoders.plugins import load_plugins
 from atlaspatch_core.encoders.slide import find_slide_encoder
 from atlaspatch_core.errors import InvalidProject, UnknownName, WrongWeights
 
+pytestmark = pytest.mark.quick
+
 OWN_WAY = """
     import numpy as np
     from atlaspatch_core.encoders.architecture import Built

@@ -12,6 +12,8 @@ from atlaspatch_core.encoders.preprocessing import preprocess
 from atlaspatch_core.encoders.resampling import by_pillow, by_weights
 from atlaspatch_core.errors import GeometryMismatch
 
+pytestmark = pytest.mark.quick
+
 
 def noise(height: int, width: int) -> np.ndarray:
     return np.random.default_rng(7).integers(0, 256, (3, height, width, 3), dtype=np.uint8)

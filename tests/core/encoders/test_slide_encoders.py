@@ -35,6 +35,8 @@ from atlaspatch_core.errors import (
 from atlaspatch_core.pipeline.processing import process
 from atlaspatch_core.validity.recipe import make_recipe
 
+pytestmark = pytest.mark.quick
+
 MADE_FOR = {
     "titan": ("conch_v15", 512, 20, 768),
     "prism": ("virchow_v1", 224, 20, 1280),

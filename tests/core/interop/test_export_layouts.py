@@ -14,6 +14,8 @@ from atlaspatch_core.interop.export import ExportStatus
 from atlaspatch_core.interop.export.geojson import principal, rank_classes
 from atlaspatch_core.validity.recipe import Recipe
 
+pytestmark = pytest.mark.quick
+
 STEMS = ("four", "none", "one")
 
 

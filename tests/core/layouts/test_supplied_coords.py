@@ -19,6 +19,8 @@ from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 from atlaspatch_core.validity.recipe import SLIDE, make_recipe
 from atlaspatch_core.validity.states import State, stored_in_files, validities
 
+pytestmark = pytest.mark.quick
+
 CORNERS = [[512, 0], [0, 0], [0, 300]]
 TRIDENT = {
     "patch_size": 256,

@@ -16,6 +16,8 @@ from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import make_recipe
 
+pytestmark = pytest.mark.quick
+
 SLIDE, COORDS = OutputKey("slide"), OutputKey("patch_coords")
 FEATURES, EMBEDDING = (
     OutputKey("patch_features", "efficientnet_lite0"),

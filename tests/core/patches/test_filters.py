@@ -6,6 +6,8 @@ from atlaspatch_core.patches.filters import FilterSpec, drop_patches, is_black, 
 from atlaspatch_core.patches.grid import PatchGrid
 from atlaspatch_core.patches.scale import Sampling
 
+pytestmark = pytest.mark.quick
+
 PINK = (200, 120, 160)
 BLACK = (0, 0, 0)
 WHITE = (255, 255, 255)

@@ -15,6 +15,8 @@ from atlaspatch_core.patches.scale import Sampling
 from atlaspatch_core.slides.slide import Level, SlideInfo
 from atlaspatch_core.tissue.contours import atlaspatch_contours
 
+pytestmark = pytest.mark.quick
+
 GOLDEN = json.loads((DATA / "atlaspatch_golden.json").read_text())["cases"]
 RULES: tuple[Rule, ...] = ("lattice", "atlaspatch")
 

@@ -14,6 +14,8 @@ from atlaspatch_core.patches.scale import Sampling
 from atlaspatch_core.patches.stream import PatchBatch, read_patch, stream_patches
 from atlaspatch_core.slides.slide import Level, Region, SlideInfo
 
+pytestmark = pytest.mark.quick
+
 
 class PaintedSlide:
     """One level held in memory; a region that touches ``broken_at`` (x, y) cannot be decoded."""

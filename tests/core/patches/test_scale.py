@@ -9,6 +9,8 @@ from atlaspatch_core.patches.grid_spec import GridSpec
 from atlaspatch_core.patches.scale import Sampling, choose_sampling
 from atlaspatch_core.slides.slide import Level, SlideInfo
 
+pytestmark = pytest.mark.quick
+
 
 def slide(mpp: float = 0.25, downsamples: tuple[float, ...] = (1, 4, 16), magnification: float = 40) -> SlideInfo:
     levels = tuple(Level(round(40_000 / d), round(20_000 / d), d) for d in downsamples)

@@ -17,6 +17,8 @@ from atlaspatch_core.pipeline.patients.manifest import Case, read_manifest
 from atlaspatch_core.validity.outcome import Outcome, Status
 from atlaspatch_core.validity.recipe import make_recipe
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:

@@ -6,6 +6,8 @@ import pytest
 
 from atlaspatch_core.pipeline.prefetch import prefetch
 
+pytestmark = pytest.mark.quick
+
 
 def test_items_come_in_order():
     assert list(prefetch((number for number in range(100)), lambda _: 1, 10)) == list(range(100))

@@ -6,6 +6,8 @@ from atlaspatch_core.discovery.slide_tables import read_mpp_csv
 from atlaspatch_core.errors import ImplausibleScale, InvalidProject, UnknownScale
 from atlaspatch_core.slides.mpp import Mpp, StatedMpp, bucket, find_scale
 
+pytestmark = pytest.mark.quick
+
 ORDER = {
     "openslide.mpp-x": "0.501",
     "openslide.mpp-y": "0.502",

@@ -16,6 +16,8 @@ from atlaspatch_core.slides.readers.labels import institution_of, stain_of, vend
 from atlaspatch_core.slides.readers.openslide import backdrop, background_of, composite, refusal
 from atlaspatch_core.slides.slide import Level, Region, stem_of
 
+pytestmark = pytest.mark.quick
+
 
 def noise(width: int, height: int) -> np.ndarray:
     return np.random.default_rng(7).integers(0, 256, (height, width, 3), dtype=np.uint8)

@@ -11,6 +11,8 @@ from atlaspatch_core.slides.content_hash import content_fingerprint, file_signat
 from atlaspatch_core.slides.dicom_files import instances, is_series_folder, series_of, slides_among
 from atlaspatch_core.slides.files import slide_files
 
+pytestmark = pytest.mark.quick
+
 INDEX = """[Virtual Microscope Specimen]\r
 NoLayers=1\r
 NoJpegColumns=2\r

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from kept_results import COORDS_A, COORDS_B, identity, keep_coords, keep_features
 from processes import start_code
+from rounds import ROUNDS
 
 from atlaspatch_core.errors import OutOfDate, UnreadableOutput, UnwritableOutput
 from atlaspatch_core.storage.atomic import replacing, slide_lock
@@ -17,6 +18,8 @@ from atlaspatch_core.storage.hdf5 import COORDS, read_array, read_stored_results
 from atlaspatch_core.storage.hdf5_changes import coord_passports
 from atlaspatch_core.storage.records import MaskRecord
 from atlaspatch_core.storage.store import Store
+
+pytestmark = pytest.mark.quick
 
 
 def all_values(path: Path) -> dict[str, list]:
@@ -197,10 +200,11 @@ for number in range(10_000):
 """
 
 
+@pytest.mark.soak
 def test_a_writer_killed_at_any_moment_leaves_whole_files_and_no_lock(tmp_path):
     store = Store(tmp_path)
     keep_coords(store, COORDS_A)
-    for pause in (0.0, 0.013, 0.029, 0.047):
+    for pause in (0.0, 0.013, 0.029, 0.047) * ROUNDS:
         with start_code(WRITER, tmp_path) as writer:
             writer.stdout.readline()
             time.sleep(pause)

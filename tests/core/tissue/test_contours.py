@@ -16,6 +16,8 @@ from atlaspatch_core.tissue.contours import (
     write_geojson,
 )
 
+pytestmark = pytest.mark.quick
+
 
 def info(width: int, height: int) -> SlideInfo:
     return SlideInfo("a", Path("a.svs"), "painted", (Level(width, height, 1.0),), 0.5, "stated", 20, "stated")

@@ -14,6 +14,8 @@ from atlaspatch_core.slides.readers import open_slide
 from atlaspatch_core.slides.slide import Level, Region, SlideInfo
 from atlaspatch_core.tissue.segmenters import SEGMENTERS, Tissue, TissueSpec, polygon_numbers, segment_tissue
 
+pytestmark = pytest.mark.quick
+
 GLASS = (243, 241, 244)
 STAIN = np.array([[205, 120, 165], [190, 95, 150], [215, 150, 190]])
 Colour = tuple[int, int, int]

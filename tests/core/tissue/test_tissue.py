@@ -4,6 +4,8 @@ from shapely.geometry import MultiPolygon, Polygon, box
 
 from atlaspatch_core.tissue.mask import TissueMask
 
+pytestmark = pytest.mark.quick
+
 
 def corners(*points: tuple[int, int]) -> np.ndarray:
     return np.array(points, dtype=np.int32).reshape(-1, 2)

@@ -22,6 +22,8 @@ from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 from atlaspatch_core.validity.recipe import Recipe, make_recipe
 from atlaspatch_core.validity.states import State, Validity, stored_in_files, validities
 
+pytestmark = pytest.mark.quick
+
 NETWORK = "timm-test_efficientnet"
 FEATURES, EMBEDDING = OutputKey("patch_features", NETWORK), OutputKey("slide_embedding", f"mean-{NETWORK}")
 

@@ -9,6 +9,8 @@ from atlaspatch_core.config.project import make_project
 from atlaspatch_core.errors import GeometryMismatch, UnknownName
 from atlaspatch_core.validity.recipe import make_recipe
 
+pytestmark = pytest.mark.quick
+
 
 def recipe(**changes):
     geometry = {"patch_size": 256, "target_mag": 20, "slide_encoders": ["mean-efficientnet_lite0"]} | changes
