@@ -9,6 +9,7 @@ import pytest
 from paths import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+DEPLOYMENT = sorted(path for path in (ROOT / "deploy").iterdir() if path.is_file())
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 FORMER = {"atlaspatch_core.export"}
 """Rooms that are another name of one below."""
@@ -44,7 +45,10 @@ def test_files_that_a_page_names_are_there(page):
     assert [path for path in paths if not any((home / path).exists() for home in homes)] == []
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=lambda page: page.name)
+NAMING = [page for page in (*PAGES, *DEPLOYMENT) if page.name != "CHANGELOG.md"]
+
+
+@pytest.mark.parametrize("page", NAMING, ids=lambda page: page.name)
 def test_modules_that_a_page_names_can_be_imported(page):
     for name in re.findall(r"\batlaspatch_(?:core|assets)(?:\.\w+)+", page.read_text(encoding="utf-8")):
         module, _, attribute = name.rpartition(".")
