@@ -7,6 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from prepared import PreparedFolder
 from small_projects import paint, project, run, said
 
 from atlaspatch_assets.definitions import build_definitions
@@ -14,21 +15,36 @@ from atlaspatch_assets.defs.masks import sensors as edits
 from atlaspatch_core.config.project import Project
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> PreparedFolder:
+    def prepare(folder: Path) -> None:
+        paint(folder / "slides", "a", "b", "c")
+        with instance_in(folder) as instance:
+            assert run(project_in(folder), instance, ["a", "b", "c"]).success
+
+    return PreparedFolder(tmp_path_factory.mktemp("finished"), prepare)
+
+
 @pytest.fixture
-def instance(tmp_path):
-    (tmp_path / "dagster").mkdir()
-    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
+def of(finished, monkeypatch) -> Project:
+    """Three finished slides, in a project whose sensor takes every file to be at rest."""
+    monkeypatch.setattr(edits, "SECONDS_AT_REST", -1.0)
+    return project_in(finished.put_back())
+
+
+@pytest.fixture
+def instance(of):
+    with instance_in(of.output.parent) as instance:
         yield instance
 
 
-@pytest.fixture
-def of(tmp_path, instance, monkeypatch) -> Project:
-    """Three finished slides, in a project whose sensor takes every file to be at rest."""
-    monkeypatch.setattr(edits, "SECONDS_AT_REST", -1.0)
-    paint(tmp_path / "slides", "a", "b", "c")
-    of = project(tmp_path, runtime={"device": "cpu", "read_workers": 1, "slides_per_run": 2})
-    assert run(of, instance, ["a", "b", "c"]).success
-    return of
+def project_in(folder: Path) -> Project:
+    return project(folder, runtime={"device": "cpu", "read_workers": 1, "slides_per_run": 2})
+
+
+def instance_in(folder: Path) -> dg.DagsterInstance:
+    (folder / "dagster").mkdir(exist_ok=True)
+    return dg.DagsterInstance.local_temp(str(folder / "dagster"))
 
 
 def geojson(of: Project, stem: str) -> Path:

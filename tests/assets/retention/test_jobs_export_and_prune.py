@@ -2,13 +2,15 @@
 
 import json
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
-from processes import start_code
+from prepared import PreparedFolder
 from small_projects import paint, project, run
 
 from atlaspatch_assets.definitions import build_definitions
@@ -27,10 +29,19 @@ OPS = {
 
 @pytest.fixture
 def instance(tmp_path):
-    home = tmp_path / "home"
-    home.mkdir()
-    with dg.DagsterInstance.local_temp(str(home)) as instance:
+    with instance_in(tmp_path / "home") as instance:
         yield instance
+
+
+@pytest.fixture
+def lab_instance(lab):
+    with instance_in(lab.output.parent / "home") as instance:
+        yield instance
+
+
+def instance_in(home: Path) -> dg.DagsterInstance:
+    home.mkdir(exist_ok=True)
+    return dg.DagsterInstance.local_temp(str(home))
 
 
 def launch(of: Project, instance: dg.DagsterInstance, job: str, **config) -> dg.ExecuteInProcessResult:
@@ -55,23 +66,34 @@ def rows(table: dg.TableMetadataValue | Any) -> list[dict[str, Any]]:
     return [record.data for record in table.records]
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> PreparedFolder:
+    def prepare(folder: Path) -> None:
+        paint(folder / "slides", "a", "b")
+        with instance_in(folder / "home") as instance:
+            assert run(project(folder, encoders=True), instance, ["a", "b"]).success
+
+    return PreparedFolder(tmp_path_factory.mktemp("finished"), prepare)
+
+
 @pytest.fixture
-def lab(tmp_path, instance) -> Project:
-    paint(tmp_path / "slides", "a", "b")
-    of = project(tmp_path, encoders=True)
-    assert run(of, instance, ["a", "b"]).success
-    return of
+def lab(finished) -> Project:
+    """Two finished slides."""
+    return project(finished.put_back(), encoders=True)
 
 
 def files(folder: Path) -> set[Path]:
     return {path for path in folder.rglob("*") if path.is_file() and ".locks" not in path.parts}
 
 
-def test_export_says_what_it_would_write_then_writes_it_then_finds_it_unchanged(lab, instance, tmp_path):
+def test_export_says_what_it_would_write_then_writes_it_then_finds_it_unchanged(lab, lab_instance, tmp_path):
     config = {"layout": "pt", "folder": str(tmp_path / "to")}
 
-    dry, real = launch(lab, instance, "export", **config), launch(lab, instance, "export", **config, dry_run=False)
-    again = launch(lab, instance, "export", **config, dry_run=False)
+    dry, real = (
+        launch(lab, lab_instance, "export", **config),
+        launch(lab, lab_instance, "export", **config, dry_run=False),
+    )
+    again = launch(lab, lab_instance, "export", **config, dry_run=False)
 
     assert dry.success
     assert real.success
@@ -82,19 +104,19 @@ def test_export_says_what_it_would_write_then_writes_it_then_finds_it_unchanged(
     assert len(list((tmp_path / "to").glob("*/*.pt"))) == 4
 
 
-def test_a_dry_export_touches_nothing(lab, instance, tmp_path):
-    launch(lab, instance, "export", layout="trident", folder=str(tmp_path / "to"))
+def test_a_dry_export_touches_nothing(lab, lab_instance, tmp_path):
+    launch(lab, lab_instance, "export", layout="trident", folder=str(tmp_path / "to"))
 
     assert not (tmp_path / "to").exists()
 
 
-def test_an_export_that_is_not_whole_fails_and_says_which_slides(lab, instance, tmp_path):
-    outlines = tmp_path / "output" / "contours_geojson" / "a.geojson"
+def test_an_export_that_is_not_whole_fails_and_says_which_slides(lab, lab_instance, tmp_path):
+    outlines = lab.output / "contours_geojson" / "a.geojson"
     top = json.loads(outlines.read_text())
     top["features"][0]["geometry"]["coordinates"] = [[[0, 0], [500, 0], [500, 500], [0, 500], [0, 0]]]
     outlines.write_text(json.dumps(top))
 
-    result = launch(lab, instance, "export", layout="pt", folder=str(tmp_path / "to"), dry_run=False)
+    result = launch(lab, lab_instance, "export", layout="pt", folder=str(tmp_path / "to"), dry_run=False)
 
     assert not result.success
     assert told(result)["failure"].startswith(
@@ -112,10 +134,10 @@ def test_an_export_that_is_not_whole_fails_and_says_which_slides(lab, instance, 
         ({"layout": "geojson", "column": "pc9"}, "column 'pc9': give"),
     ],
 )
-def test_a_wrong_export_is_one_sentence(lab, instance, tmp_path, config, reason):
+def test_a_wrong_export_is_one_sentence(lab, lab_instance, tmp_path, config, reason):
     base = {"layout": "pt", "folder": str(tmp_path / "to"), "dry_run": False}
 
-    result = launch(lab, instance, "export", **(base | config))
+    result = launch(lab, lab_instance, "export", **(base | config))
 
     assert not result.success
     assert reason in told(result)["failure"]
@@ -136,8 +158,8 @@ def test_half_written_files_are_listed_first_and_removed_when_told_to(instance, 
         orphan(output / folder / f".a.{number:032x}.tmp")
         for number, folder in enumerate(["patches", "slides", "contours_geojson", ".", "patient_features/moozy"])
     ]
-    with start_code("pass") as ended:
-        ended.wait()
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
     ours.append(orphan(output / ".index" / f"records.json.{ended.pid}"))
     (output / "patches" / "a.h5").write_bytes(b"whole")
     before = files(output)
@@ -185,9 +207,9 @@ def test_new_outputs_are_listed_with_the_reason(tmp_path, instance):
     ]
 
 
-def test_the_audit_tells_how_many_it_looked_at_and_a_dry_one_looks_at_none(lab, instance):
-    dry = launch(lab, instance, "audit", dry_run=True, share=1.0)
-    real = launch(lab, instance, "audit", share=1.0)
+def test_the_audit_tells_how_many_it_looked_at_and_a_dry_one_looks_at_none(lab, lab_instance):
+    dry = launch(lab, lab_instance, "audit", dry_run=True, share=1.0)
+    real = launch(lab, lab_instance, "audit", share=1.0)
 
     assert (told(dry)["looked_at"], told(dry)["failed"], told(dry)["sample"]) == (2, 0, "a, b")
     assert not [event for event in dry.all_events if event.event_type_value == "ASSET_CHECK_EVALUATION"]

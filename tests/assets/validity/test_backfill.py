@@ -5,6 +5,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from click.testing import CliRunner, Result
+from prepared import PreparedFolder
 from upgrading import EMBEDDING, FEATURES, NETWORK, paint_noise, random_weights
 
 from atlaspatch_assets.cli.main import cli
@@ -42,14 +43,35 @@ def weights(tmp_path_factory):
     return random_weights(tmp_path_factory.mktemp("weights"))
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, weights) -> PreparedFolder:
+    """Three slides, taken to their embeddings."""
+
+    def prepare(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            enter(folder, patch)
+            write(weights["old.pt"])
+            paint_noise(folder / "slides", "a", "b", "c")
+            assert invoke("materialize").exit_code == 0
+
+    return PreparedFolder(tmp_path_factory.mktemp("finished"), prepare)
+
+
 @pytest.fixture
-def home(tmp_path, monkeypatch, weights) -> Path:
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
-    monkeypatch.chdir(tmp_path)
-    write(weights["old.pt"])
-    paint_noise(tmp_path / "slides", "a", "b", "c")
-    assert invoke("materialize").exit_code == 0
-    return tmp_path / "dagster"
+def folder(finished, monkeypatch) -> Path:
+    """The finished project, which is the current folder."""
+    enter(finished.put_back(), monkeypatch)
+    return finished.path
+
+
+@pytest.fixture
+def home(folder) -> Path:
+    return folder / "dagster"
+
+
+def enter(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(folder / "dagster"))
+    monkeypatch.chdir(folder)
 
 
 def write(weights: Path) -> None:
@@ -109,9 +131,9 @@ def test_other_numbers_are_computed_and_recorded(home, weights):
     assert "3 slides, all fresh" in invoke("status").output
 
 
-def test_missing_slides_are_made_and_failed_ones_are_not_tried_again(home, tmp_path):
-    paint_noise(tmp_path / "slides", "d")
-    (tmp_path / "slides" / "broken.svs").write_bytes(b"no slide")
+def test_missing_slides_are_made_and_failed_ones_are_not_tried_again(home, folder):
+    paint_noise(folder / "slides", "d")
+    (folder / "slides" / "broken.svs").write_bytes(b"no slide")
 
     first, second = invoke("backfill", "--missing"), invoke("backfill", "--missing")
 
@@ -122,15 +144,15 @@ def test_missing_slides_are_made_and_failed_ones_are_not_tried_again(home, tmp_p
     assert "FAILED" not in second.output
 
 
-def test_failed_slides_are_counted_tried_again_and_their_outputs_and_cases_follow(home, tmp_path):
+def test_failed_slides_are_counted_tried_again_and_their_outputs_and_cases_follow(home, folder):
     for stem in ("mended", "broken", "gone"):
-        (tmp_path / "slides" / f"{stem}.svs").write_bytes(b"no slide")
+        (folder / "slides" / f"{stem}.svs").write_bytes(b"no slide")
     Path("cases.csv").write_text("case_id,slide_path\nP1,slides/mended.svs\nP2,slides/broken.svs\n")
     with Path("atlaspatch.toml").open("a") as file:
         file.write(f'[patients]\nmanifest = "cases.csv"\nencoders = ["mean-{NETWORK}"]\n')
     first = invoke("backfill", "--missing")
-    paint_noise(tmp_path / "slides", "mended")
-    (tmp_path / "slides" / "gone.svs").unlink()
+    paint_noise(folder / "slides", "mended")
+    (folder / "slides" / "gone.svs").unlink()
 
     dry = invoke("backfill", "--failed", "--dry-run")
     assert "mended" not in statuses(home, EMBEDDING)
