@@ -16,7 +16,8 @@ from atlaspatch_core.encoders.inference import set_threads
 from atlaspatch_core.encoders.loading import load_patch_encoder
 from atlaspatch_core.encoders.patch import find_patch_encoder
 from atlaspatch_core.pipeline.processing import process
-from atlaspatch_core.storage.hdf5 import COORDS, read_array
+from atlaspatch_core.storage.hdf5 import read_array
+from atlaspatch_core.storage.schema import COORDS
 from atlaspatch_core.validity.outcome import OutputKey, Status
 from atlaspatch_core.validity.recipe import make_recipe
 from benchmarks.encoders import PLUGIN, SIDE, mean_colour, network

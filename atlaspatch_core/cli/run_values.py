@@ -125,7 +125,8 @@ def _holds_coords(folder: Path) -> bool:
 
 def _is_ours(folder: Path, output: Path) -> bool:
     """Tell whether coords lie where this package laid them: in the job's own folder, each with its fingerprint."""
-    from atlaspatch_core.storage.hdf5 import COORDS, read_stored_results
+    from atlaspatch_core.storage.hdf5 import read_stored_results
+    from atlaspatch_core.storage.schema import COORDS
 
     if folder.resolve().parent != output.resolve():
         return False

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.layouts.found import Holds, ResultFile
+from atlaspatch_core.storage.disk import open_file
 
 CANNOT = (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError)
 """What h5py raises of files that are damaged, or hold something else."""
@@ -23,7 +24,7 @@ def opened(path: Path) -> Any:
     A ``h5py.File``; typed loosely, for what an item is in a file of others is not known before it is looked at.
     Raises one of ``CANNOT``.
     """
-    return h5py.File(path, "r", locking=False)
+    return open_file(path, locking=False)
 
 
 @dataclass(frozen=True, slots=True)

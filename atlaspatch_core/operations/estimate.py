@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from atlaspatch_core.fingerprint import canonical_json, short_hash
 from atlaspatch_core.operations.rates import MEASURED, Rate, device_of, rates_of_runs, read_measured
-from atlaspatch_core.storage.hdf5 import COORDS
+from atlaspatch_core.storage.schema import COORDS
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import Recipe

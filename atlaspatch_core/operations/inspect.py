@@ -15,8 +15,19 @@ from numpy.typing import NDArray
 from atlaspatch_core.discovery.find import SlideSource
 from atlaspatch_core.errors import AtlasPatchError, UnreadableOutput
 from atlaspatch_core.slides.content_hash import content_fingerprint, file_signature
-from atlaspatch_core.storage.hdf5 import COORDS, PASSPORTS, TISSUE_FRACTION
+from atlaspatch_core.storage.disk import open_file
 from atlaspatch_core.storage.records import read_record
+from atlaspatch_core.storage.schema import (
+    COORDS,
+    EDGE,
+    FINGERPRINT,
+    LEVEL0_HEIGHT,
+    LEVEL0_WIDTH,
+    PASSPORTS,
+    PATCH_SIZE_LEVEL0,
+    STEP_SIZE_LEVEL0,
+    TISSUE_FRACTION,
+)
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.tissue.quality import QualityFinding
 from atlaspatch_core.validity.outcome import OutputKey
@@ -106,7 +117,7 @@ def _without_patches(file: h5py.File) -> bool:
 
 def _opened(path: Path) -> h5py.File:
     try:
-        return h5py.File(path, "r")
+        return open_file(path)
     except OSError as error:
         raise UnreadableOutput(f"{path.stem}: {error}") from error
 
@@ -139,7 +150,7 @@ def of_source(record: Path, source: SlideSource | None, recorded: str) -> Iterat
 
 def of_fingerprint(dataset: h5py.Dataset, recorded: str) -> QualityFinding:
     """Return whether the file holds the version that Dagster knows."""
-    stored = str(dataset.attrs.get("fingerprint", "none"))
+    stored = str(dataset.attrs.get(FINGERPRINT, "none"))
     wrong = f"{dataset.name} is of version {stored}, Dagster's of {recorded}"
     return held("fingerprint", stored == recorded, 1, wrong, "the file is the version that Dagster knows", least=True)
 
@@ -160,7 +171,7 @@ def of_coords(file: h5py.File, dataset: h5py.Dataset) -> Iterator[QualityFinding
 
 
 def _most_patches(attributes: Mapping[str, Any]) -> int:
-    step = int(attributes["step_size_level0"])
+    step = int(attributes[STEP_SIZE_LEVEL0])
     sides = (int(attributes[f"level0_{side}"]) for side in ("width", "height"))
     across, down = (-(-side // step) + 1 for side in sides)
     return across * down
@@ -168,8 +179,8 @@ def _most_patches(attributes: Mapping[str, Any]) -> int:
 
 def _outside(corners: NDArray[np.int64], attributes: Mapping[str, Any]) -> int:
     """Count the patches whose top-left corner lies outside the slide, or that reach over an edge they may not."""
-    size = np.array([attributes["level0_width"], attributes["level0_height"]], np.int64)
-    reach = int(attributes["patch_size_level0"]) if attributes.get("edge") == "drop" else 1
+    size = np.array([attributes[LEVEL0_WIDTH], attributes[LEVEL0_HEIGHT]], np.int64)
+    reach = int(attributes[PATCH_SIZE_LEVEL0]) if attributes.get(EDGE) == "drop" else 1
     return int(np.count_nonzero(((corners < 0) | (corners + reach > size)).any(axis=1)))
 
 

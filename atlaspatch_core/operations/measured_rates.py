@@ -23,7 +23,8 @@ from atlaspatch_core.patches.scale import choose_sampling
 from atlaspatch_core.patches.stream import open_stream
 from atlaspatch_core.pipeline.loaded_models import Models
 from atlaspatch_core.pipeline.processing import process
-from atlaspatch_core.storage.hdf5 import COORDS, TISSUE_FRACTION, read_array
+from atlaspatch_core.storage.hdf5 import read_array
+from atlaspatch_core.storage.schema import COORDS, TISSUE_FRACTION
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import Outcome, Status
 from atlaspatch_core.validity.recipe import OutputSpec, Recipe, make_recipe

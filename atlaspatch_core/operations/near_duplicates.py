@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from atlaspatch_core.storage.disk import open_file
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.recipe import OutputSpec
 
@@ -61,7 +61,7 @@ def _unit_vectors(store: Store, stage: OutputSpec, stems: Iterable[str]) -> tupl
 
 def _embedding(path: Path, stage: OutputSpec) -> NDArray[np.float64] | None:
     try:
-        with h5py.File(path, "r") as file:
+        with open_file(path) as file:
             vector = np.asarray(file[stage.dataset][()], np.float64).ravel()  # type: ignore[index]
     except (OSError, KeyError):
         return None

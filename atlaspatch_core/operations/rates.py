@@ -10,7 +10,7 @@ from typing import Any
 
 from atlaspatch_core.operations.tracking.json_files import read_json
 from atlaspatch_core.storage.atomic import replacing, slide_lock
-from atlaspatch_core.storage.hdf5 import COORDS
+from atlaspatch_core.storage.schema import COORDS
 from atlaspatch_core.storage.slide_index import INDEX_FOLDER
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import OutputKey

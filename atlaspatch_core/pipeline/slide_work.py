@@ -17,8 +17,9 @@ from atlaspatch_core.fingerprint import Identity, why_stale
 from atlaspatch_core.patches.grid import PatchGrid
 from atlaspatch_core.pipeline.loaded_models import Models
 from atlaspatch_core.slides.slide import Slide, SlideInfo
-from atlaspatch_core.storage.hdf5 import COORDS, TISSUE_FRACTION, StoredResult, read_array
+from atlaspatch_core.storage.hdf5 import StoredResult, read_array
 from atlaspatch_core.storage.records import Record
+from atlaspatch_core.storage.schema import COORDS, TISSUE_FRACTION
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.tissue.contours import read_geojson
 from atlaspatch_core.validity.identities import identity_of, input_name, sampling_of

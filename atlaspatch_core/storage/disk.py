@@ -89,5 +89,13 @@ def writing(path: Path, mode: Literal["w", "r+"] = "w") -> Iterator[Disk]:
 @contextmanager
 def writing_hdf5(path: Path, mode: Literal["w", "r+"] = "w") -> Iterator[h5py.File]:
     """Open an HDF5 file to write: a new one, or what lies there. Raises OSError as ``writing`` does."""
-    with writing(path, mode) as disk, h5py.File(disk, mode) as file:
+    with writing(path, mode) as disk, open_file(disk, mode) as file:
         yield file
+
+
+def open_file(source: Path | Disk, mode: Literal["r", "r+", "w"] = "r", *, locking: bool = True) -> h5py.File:
+    """Return an open HDF5 file: every one that this package opens, but for those of other packages' own code.
+
+    Raises OSError. Without ``locking``, read-only drives and running writers do not mind.
+    """
+    return h5py.File(source, mode, locking=None if locking else False)

@@ -13,14 +13,8 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.errors import OutOfDate, UnreadableOutput
 from atlaspatch_core.fingerprint import Identity
-
-COORDS = "coords"
-PASSPORTS = "passports"
-TISSUE_FRACTION = "tissue_fraction"
-FEATURES = "features"
-SLIDE_FEATURES = "slide_features"
-UNVERIFIED = "unverified"
-"""Attribute of results that were taken over from elsewhere without proof; true, or not there."""
+from atlaspatch_core.storage.disk import open_file
+from atlaspatch_core.storage.schema import COORDS, FEATURES, FINGERPRINT, INPUTS, RECIPE, SLIDE_FEATURES
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +45,7 @@ def read_stored_results(path: Path) -> dict[str, StoredResult]:
     with open_hdf5(path) as file:
         items = {name: h5o.open(file.id, name.encode()) for name in _results(file)}
         return {
-            name: StoredResult(path, name, _stored_text(item, b"fingerprint"), item.shape)
+            name: StoredResult(path, name, _stored_text(item, FINGERPRINT.encode()), item.shape)
             for name, item in items.items()
             if isinstance(item, h5d.DatasetID)
         }
@@ -97,7 +91,7 @@ def read_rows(path: Path, name: str, rows: Sequence[int]) -> NDArray:
 def open_hdf5(path: Path) -> h5py.File:
     """Return the file, to be read and closed. Raises UnreadableOutput when it is no HDF5 file."""
     try:
-        return h5py.File(path, "r")
+        return open_file(path)
     except OSError as error:
         raise UnreadableOutput(
             f"{path.stem}: {path} cannot be read as HDF5 ({error}); move it away, or use --force to replace it"
@@ -127,7 +121,7 @@ def _stored_text(item: Any, name: bytes) -> str | None:
 
 def fingerprint_of(item: h5py.Dataset) -> str | None:
     """Return the fingerprint of a result; None when it was not written by atlaspatch."""
-    value = item.attrs.get("fingerprint")
+    value = item.attrs.get(FINGERPRINT)
     return None if value is None else str(value)
 
 
@@ -139,15 +133,15 @@ def datasets_of(file: h5py.File) -> dict[str, h5py.Dataset]:
 
 
 def _identity(item: h5py.Dataset) -> Identity | None:
-    if "recipe" not in item.attrs:
+    if RECIPE not in item.attrs:
         return None
-    recipe = json.loads(str(item.attrs["recipe"]))
-    return Identity(recipe["step"], recipe["version"], recipe["spec"], json.loads(str(item.attrs["inputs"])))
+    recipe = json.loads(str(item.attrs[RECIPE]))
+    return Identity(recipe["step"], recipe["version"], recipe["spec"], json.loads(str(item.attrs[INPUTS])))
 
 
 def claim_of(item: h5py.Dataset) -> dict[str, Any]:
     """Return what a recipe says beside the identity."""
-    recipe = json.loads(str(item.attrs.get("recipe", "{}")))
+    recipe = json.loads(str(item.attrs.get(RECIPE, "{}")))
     return {key: value for key, value in recipe.items() if key not in ("step", "version", "spec")}
 
 

@@ -11,17 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.fingerprint import Identity, canonical_json, is_unverified
-from atlaspatch_core.storage.disk import writing_hdf5
-from atlaspatch_core.storage.hdf5 import (
+from atlaspatch_core.storage.disk import open_file, writing_hdf5
+from atlaspatch_core.storage.hdf5 import claim_of, datasets_of, fingerprint_of, open_hdf5, read_stored_results
+from atlaspatch_core.storage.schema import (
+    CANARY,
     COORDS,
+    FINGERPRINT,
+    INPUTS,
     PASSPORTS,
+    RECIPE,
+    RESTAMPED_FROM,
+    REVISION,
     TISSUE_FRACTION,
     UNVERIFIED,
-    claim_of,
-    datasets_of,
-    fingerprint_of,
-    open_hdf5,
-    read_stored_results,
 )
 
 
@@ -101,11 +103,11 @@ def write_restamped(path: Path, stamps: Sequence[IdentityUpdate], canary: Mappin
             for stamp in stamps:
                 item: h5py.Dataset = file[stamp.name]  # type: ignore[assignment]
                 _write_identity(item, stamp.identity, claim_of(item) | dict(stamp.claim))
-                item.attrs["restamped_from"] = stamp.before
+                item.attrs[RESTAMPED_FROM] = stamp.before
                 if canary:
-                    item.attrs["canary"] = canonical_json(dict(canary))
-                if "revision" in item.attrs:
-                    item.attrs["revision"] = canonical_json(stamp.identity.spec.get("weights"))
+                    item.attrs[CANARY] = canonical_json(dict(canary))
+                if REVISION in item.attrs:
+                    item.attrs[REVISION] = canonical_json(stamp.identity.spec.get("weights"))
 
     return write
 
@@ -116,13 +118,13 @@ def _carry_over(path: Path, file: h5py.File) -> None:
     new = fingerprint_of(file[COORDS])  # type: ignore[arg-type]
     if new is None or COORDS not in kept or kept[COORDS].fingerprint != new:
         return
-    with h5py.File(path, "r") as source:
+    with open_file(path) as source:
         for name in kept.keys() - {COORDS}:
             source.copy(source[name], file, name)
 
 
 def _copy_without(path: Path, target: Path, names: set[str]) -> None:
-    with h5py.File(path, "r") as source, writing_hdf5(target) as file:
+    with open_file(path) as source, writing_hdf5(target) as file:
         for key, value in source.attrs.items():
             file.attrs[key] = value
         for name in datasets_of(source).keys() - names:
@@ -145,9 +147,9 @@ def _write(file: h5py.File, dataset: Dataset, rows: int) -> None:
 
 def _write_identity(item: h5py.Dataset, identity: Identity, claim: Mapping[str, Any]) -> None:
     recipe = {**claim, "step": identity.step, "version": identity.version, "spec": dict(identity.spec)}
-    item.attrs["fingerprint"] = identity.fingerprint
-    item.attrs["recipe"] = canonical_json(recipe)
-    item.attrs["inputs"] = canonical_json(dict(identity.inputs))
+    item.attrs[FINGERPRINT] = identity.fingerprint
+    item.attrs[RECIPE] = canonical_json(recipe)
+    item.attrs[INPUTS] = canonical_json(dict(identity.inputs))
     if UNVERIFIED in item.attrs and not is_unverified(identity):
         del item.attrs[UNVERIFIED]
     elif is_unverified(identity):

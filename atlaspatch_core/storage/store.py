@@ -10,9 +10,10 @@ from atlaspatch_core.errors import OutOfDate, UnreadableOutput
 from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.storage.atomic import replacing, slide_lock, sweep
 from atlaspatch_core.storage.file_index import list_files
-from atlaspatch_core.storage.hdf5 import COORDS, StoredResult, read_stored_results
+from atlaspatch_core.storage.hdf5 import StoredResult, read_stored_results
 from atlaspatch_core.storage.hdf5_changes import Dataset, IdentityUpdate, Writer, write_added, write_restamped
 from atlaspatch_core.storage.records import MaskRecord, Record, SlideRecord, read_record
+from atlaspatch_core.storage.schema import COORDS
 
 MARKS = ".atlaspatch"
 """Folder of what an export wrote for each slide, below the folder it wrote to."""

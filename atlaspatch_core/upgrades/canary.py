@@ -18,7 +18,8 @@ from atlaspatch_core.patches.scale import Downscale, Sampling
 from atlaspatch_core.patches.stream import open_stream
 from atlaspatch_core.pipeline.loaded_models import Models
 from atlaspatch_core.slides.slide import Slide
-from atlaspatch_core.storage.hdf5 import COORDS, TISSUE_FRACTION, read_array, read_rows, read_stored_results
+from atlaspatch_core.storage.hdf5 import read_array, read_rows, read_stored_results
+from atlaspatch_core.storage.schema import COORDS, TISSUE_FRACTION
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.upgrades.comparison import Canary, CanarySample, Tolerance, compare
 from atlaspatch_core.validity.identities import sampling_of

@@ -11,8 +11,9 @@ from atlaspatch_core.discovery.find import SlideSource
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.fingerprint import Identity, canonical_json, is_unverified, why_stale
 from atlaspatch_core.pipeline.steps.embedding import embedding_numbers
-from atlaspatch_core.storage.hdf5 import COORDS, StoredResult, read_array, read_stored_results
+from atlaspatch_core.storage.hdf5 import StoredResult, read_array, read_stored_results
 from atlaspatch_core.storage.hdf5_changes import IdentityUpdate
+from atlaspatch_core.storage.schema import COORDS
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.upgrades.canary import canary_spec, run_canary
 from atlaspatch_core.upgrades.comparison import Canary

@@ -9,7 +9,8 @@ from typing import Any
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.fingerprint import Identity, why_stale
 from atlaspatch_core.storage.file_index import FileIndex
-from atlaspatch_core.storage.hdf5 import COORDS, read_stored_results
+from atlaspatch_core.storage.hdf5 import read_stored_results
+from atlaspatch_core.storage.schema import COORDS
 from atlaspatch_core.storage.slide_index import INDEX_FOLDER, IndexedSlide, SlideIndex, read_slide_index
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.expected import Expectations, Expected

@@ -3,8 +3,8 @@
 import numpy as np
 
 from atlaspatch_core.fingerprint import Identity
-from atlaspatch_core.storage.hdf5 import COORDS
 from atlaspatch_core.storage.hdf5_changes import Dataset, write_new
+from atlaspatch_core.storage.schema import COORDS
 from atlaspatch_core.storage.store import Store
 
 

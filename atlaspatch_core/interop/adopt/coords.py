@@ -15,8 +15,9 @@ from atlaspatch_core.interop.adopt.result import AdoptStatus
 from atlaspatch_core.patches.grid import PatchGrid, lay_grid
 from atlaspatch_core.patches.scale import Sampling
 from atlaspatch_core.pipeline.slide_work import SlideWork
-from atlaspatch_core.storage.hdf5 import COORDS, StoredResult, read_array
+from atlaspatch_core.storage.hdf5 import StoredResult, read_array
 from atlaspatch_core.storage.hdf5_changes import IdentityUpdate
+from atlaspatch_core.storage.schema import COORDS
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.tissue.mask import TissueMask
 from atlaspatch_core.validity.identities import coords_facts

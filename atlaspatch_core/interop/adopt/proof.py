@@ -12,8 +12,9 @@ from atlaspatch_core.interop.adopt.provenance import Marks
 from atlaspatch_core.interop.adopt.result import AdoptStatus
 from atlaspatch_core.interop.adopt.vectors import AdoptedVectors
 from atlaspatch_core.pipeline.slide_work import SlideWork
-from atlaspatch_core.storage.hdf5 import COORDS, read_array
+from atlaspatch_core.storage.hdf5 import read_array
 from atlaspatch_core.storage.hdf5_changes import IdentityUpdate
+from atlaspatch_core.storage.schema import COORDS
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.upgrades.canary import CanarySpec, canary_spec, run_canary
 from atlaspatch_core.upgrades.comparison import Canary, CanarySample, compare

@@ -13,6 +13,7 @@ from atlaspatch_core.interop.export.values import (
     Target,
 )
 from atlaspatch_core.storage.disk import writing_hdf5
+from atlaspatch_core.storage.schema import PATCH_SIZE_LEVEL0
 
 VERSION = 1
 
@@ -42,7 +43,7 @@ def write(path: Path, slide: SlideResults, geometry: GeometryResults, result: Ex
     variables = [f"{result.name}_{number}" for number in range(features.shape[1])]
     var = pd.DataFrame(index=pd.Index(variables, dtype=object))
     data = anndata.AnnData(X=features, obs=obs, var=var)
-    data.obsm["spatial"] = coords + int(geometry.file["patch_size_level0"]) / 2
+    data.obsm["spatial"] = coords + int(geometry.file[PATCH_SIZE_LEVEL0]) / 2
     data.uns["atlaspatch"] = facts(slide, geometry, result)
     with writing_hdf5(path) as file:
         write_elem(file, "/", data)

@@ -7,7 +7,8 @@ from atlaspatch_core.errors import AtlasPatchError, NoSlides
 from atlaspatch_core.fingerprint import is_unverified
 from atlaspatch_core.interop.export.selection import FOLDERS, Choice, named
 from atlaspatch_core.interop.export.valid_results import Selection, Verdict
-from atlaspatch_core.storage.hdf5 import COORDS, StoredResult
+from atlaspatch_core.storage.hdf5 import StoredResult
+from atlaspatch_core.storage.schema import COORDS
 from atlaspatch_core.storage.slide_index import SlideIndex, read_slide_index
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.identities import input_name

@@ -19,6 +19,7 @@ from atlaspatch_core.interop.export.values import (
     SlideResults,
     Target,
 )
+from atlaspatch_core.storage.schema import PATCH_SIZE_LEVEL0
 
 VERSION = 1
 TISSUE = "tissue_fraction"
@@ -79,7 +80,7 @@ def _writer(slide: SlideResults, geometry: GeometryResults, result: ExportResult
 def _features(
     geometry: GeometryResults, fraction: NDArray[np.float32], values: NDArray[np.float64], column: str
 ) -> Iterator[dict[str, Any]]:
-    side = int(geometry.file["patch_size_level0"])
+    side = int(geometry.file[PATCH_SIZE_LEVEL0])
     classes = tissue_classes(values) if column == TISSUE else rank_classes(values)
     rows = zip(geometry.read_coords().tolist(), fraction.tolist(), values.tolist(), classes.tolist(), strict=True)
     name = f"feature {column}" if column.isdecimal() else column

@@ -8,7 +8,8 @@ from typing import Any
 from atlaspatch_core.errors import NoSlides
 from atlaspatch_core.interop.export.selection import COORDS_KIND, FOLDERS, Choice, named
 from atlaspatch_core.interop.export.values import ExportResult, GeometryResults, SlideResults
-from atlaspatch_core.storage.hdf5 import COORDS, StoredResult, read_attributes
+from atlaspatch_core.storage.hdf5 import StoredResult, read_attributes
+from atlaspatch_core.storage.schema import COORDS
 from atlaspatch_core.storage.slide_index import SlideIndex, read_slide_index
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import OutputKey

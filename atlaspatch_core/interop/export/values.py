@@ -11,7 +11,20 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.patches.scale import Sampling
 from atlaspatch_core.slides.slide import SlideInfo
-from atlaspatch_core.storage.hdf5 import COORDS, TISSUE_FRACTION, read_array, read_attributes
+from atlaspatch_core.storage.hdf5 import read_array, read_attributes
+from atlaspatch_core.storage.schema import (
+    ATLASPATCH_VERSION,
+    COORDS,
+    CREATED_AT,
+    FINGERPRINT,
+    INPUTS,
+    PATCH_MPP,
+    PATCH_SIZE,
+    PATCH_SIZE_LEVEL0,
+    RECIPE,
+    STEP_SIZE_LEVEL0,
+    TISSUE_FRACTION,
+)
 from atlaspatch_core.storage.store import Store
 
 ALL_KINDS = frozenset({"tissue_mask", "patch_features", "slide_embedding"})
@@ -88,7 +101,7 @@ class ExportResult:
 
     def provenance(self) -> dict[str, str]:
         """Return where the result comes from, under names that no other program uses."""
-        names = ("fingerprint", "recipe", "inputs", "atlaspatch_version", "created_at")
+        names = (FINGERPRINT, RECIPE, INPUTS, ATLASPATCH_VERSION, CREATED_AT)
         found = self.attributes()
         return {f"atlaspatch_{name.removeprefix('atlaspatch_')}": str(found[name]) for name in names if name in found}
 
@@ -129,10 +142,10 @@ class GeometryResults:
     def sampling(self) -> Sampling:
         """Return how the patches are cut; without any patch, from level 0."""
         file, rows = self.file, read_array(self.coords.path, COORDS)[:1]
-        size = int(file["patch_size_level0"])
+        size = int(file[PATCH_SIZE_LEVEL0])
         read, level = (int(rows[0, 2]), int(rows[0, 4])) if len(rows) else (size, 0)
-        step, mpp = int(file.get("step_size_level0", size)), float(file.get("patch_mpp", np.nan))
-        return Sampling(int(file["patch_size"]), level, read, size, step, mpp)
+        step, mpp = int(file.get(STEP_SIZE_LEVEL0, size)), float(file.get(PATCH_MPP, np.nan))
+        return Sampling(int(file[PATCH_SIZE]), level, read, size, step, mpp)
 
 
 @dataclass(frozen=True, slots=True)

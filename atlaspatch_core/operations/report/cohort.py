@@ -14,8 +14,9 @@ from atlaspatch_core.errors import NoSlides, UnreadableOutput
 from atlaspatch_core.operations.report.values import Cohort, Failures, SlideSummary
 from atlaspatch_core.operations.tracking.project_status import project_status
 from atlaspatch_core.slides.slide import SlideInfo
-from atlaspatch_core.storage.hdf5 import COORDS, StoredResult, read_array
+from atlaspatch_core.storage.hdf5 import StoredResult, read_array
 from atlaspatch_core.storage.records import Record
+from atlaspatch_core.storage.schema import COORDS
 from atlaspatch_core.storage.slide_index import SlideIndex, read_slide_index
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.tissue.contours import read_geojson

@@ -21,6 +21,7 @@ from atlaspatch_core.pipeline.patients.manifest import Case, Manifest
 from atlaspatch_core.pipeline.processing import process
 from atlaspatch_core.pipeline.steps.embedding import embedding_numbers
 from atlaspatch_core.pipeline.steps.provenance import provenance
+from atlaspatch_core.storage import schema
 from atlaspatch_core.storage.atomic import sweep
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
@@ -170,14 +171,14 @@ class Encoding:
         encoder = self.stage.encoder
         assert encoder is not None
         theirs = {
-            "encoder_name": encoder.name,
-            "num_slides": len(files),
-            "source_patch_encoder": self._features.encoder,
-            "source_manifest": str(self.manifest.path),
-            "source_slide_h5_paths": json.dumps([str(file.path.absolute()) for file in files]),
-            "source_slide_patch_summaries": json.dumps([file.summary() for file in files]),
+            schema.ENCODER_NAME: encoder.name,
+            schema.NUM_SLIDES: len(files),
+            schema.SOURCE_PATCH_ENCODER: self._features.encoder,
+            schema.SOURCE_MANIFEST: str(self.manifest.path),
+            schema.SOURCE_SLIDE_H5_PATHS: json.dumps([str(file.path.absolute()) for file in files]),
+            schema.SOURCE_SLIDE_PATCH_SUMMARIES: json.dumps([file.summary() for file in files]),
         }
-        return theirs | {"case_id": self.case.case_id, "license": encoder.license} | provenance()
+        return theirs | {schema.CASE_ID: self.case.case_id, schema.LICENSE: encoder.license} | provenance()
 
     @property
     def _features(self) -> OutputKey:

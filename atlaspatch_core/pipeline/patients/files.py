@@ -10,12 +10,23 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from atlaspatch_core.errors import OutOfDate, UnreadableOutput
+from atlaspatch_core.errors import OutOfDate
 from atlaspatch_core.fingerprint import Identity, canonical_json
 from atlaspatch_core.storage.atomic import replacing, slide_lock
 from atlaspatch_core.storage.disk import writing_hdf5
-
-FEATURES = "features"
+from atlaspatch_core.storage.hdf5 import open_hdf5
+from atlaspatch_core.storage.schema import (
+    COORDS,
+    FEATURES,
+    FINGERPRINT,
+    INPUTS,
+    NUM_PATCHES,
+    PATCH_SIZE,
+    PATCH_SIZE_LEVEL0,
+    RECIPE,
+    TARGET_MAGNIFICATION,
+    WSI_PATH,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,25 +44,25 @@ class SlideFile:
 
         Raises OutOfDate when another process has replaced the features.
         """
-        with _open(self.path) as file:
+        with open_hdf5(self.path) as file:
             item = self._item(file)
-            coords = np.asarray(file["coords"], np.int64)[:, :2]
-            return np.asarray(item, np.float32), coords, int(file.attrs["patch_size_level0"])  # type: ignore[arg-type]
+            coords = np.asarray(file[COORDS], np.int64)[:, :2]
+            return np.asarray(item, np.float32), coords, int(file.attrs[PATCH_SIZE_LEVEL0])  # type: ignore[arg-type]
 
     def patches(self) -> int:
         """Return how many patches there are. Raises OutOfDate."""
-        with _open(self.path) as file:
+        with open_hdf5(self.path) as file:
             return self._item(file).shape[0]
 
     def summary(self) -> dict[str, Any]:
         """Return what the file of a case says of the slide, under AtlasPatch's names."""
-        names = ("num_patches", "patch_size_level0", "patch_size", "target_magnification", "wsi_path")
-        with _open(self.path) as file:
+        names = (NUM_PATCHES, PATCH_SIZE_LEVEL0, PATCH_SIZE, TARGET_MAGNIFICATION, WSI_PATH)
+        with open_hdf5(self.path) as file:
             return {"h5_path": str(self.path.absolute())} | {name: _plain(file.attrs[name]) for name in names}
 
     def _item(self, file: h5py.File) -> h5py.Dataset:
         item = file.get(f"{FEATURES}/{self.encoder}")
-        if not isinstance(item, h5py.Dataset) or item.attrs.get("fingerprint") != self.fingerprint:
+        if not isinstance(item, h5py.Dataset) or item.attrs.get(FINGERPRINT) != self.fingerprint:
             raise OutOfDate(f"{self.path.stem}: the {self.encoder} features in {self.path} changed; run again")
         return item
 
@@ -73,11 +84,11 @@ def read_case(path: Path) -> tuple[Identity, NDArray[np.float32]] | None:
     """
     if not path.exists():
         return None
-    with _open(path) as file:
+    with open_hdf5(path) as file:
         item = file.get(FEATURES)
-        if not isinstance(item, h5py.Dataset) or "recipe" not in item.attrs:
+        if not isinstance(item, h5py.Dataset) or RECIPE not in item.attrs:
             return None
-        recipe, inputs = json.loads(str(item.attrs["recipe"])), json.loads(str(item.attrs["inputs"]))
+        recipe, inputs = json.loads(str(item.attrs[RECIPE])), json.loads(str(item.attrs[INPUTS]))
         return Identity(recipe["step"], recipe["version"], recipe["spec"], inputs), np.asarray(item, np.float32)
 
 
@@ -86,11 +97,11 @@ def keep_case(path: Path, vector: NDArray[np.float32], identity: Identity, attri
     ours on the dataset as on any other.
     """
     recipe = {"step": identity.step, "version": identity.version, "spec": dict(identity.spec)}
-    ours = {"fingerprint": identity.fingerprint, "recipe": canonical_json(recipe)}
+    ours = {FINGERPRINT: identity.fingerprint, RECIPE: canonical_json(recipe)}
     with slide_lock(path.parent, path.stem), replacing(path) as temporary, writing_hdf5(temporary) as file:
         file.attrs.update(attributes)
         item = file.create_dataset(FEATURES, data=vector)
-        item.attrs.update(ours | {"inputs": canonical_json(dict(identity.inputs))})
+        item.attrs.update(ours | {INPUTS: canonical_json(dict(identity.inputs))})
 
 
 def remove_case(path: Path) -> None:
@@ -98,15 +109,6 @@ def remove_case(path: Path) -> None:
     if path.exists():
         with slide_lock(path.parent, path.stem):
             path.unlink(missing_ok=True)
-
-
-def _open(path: Path) -> h5py.File:
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        raise UnreadableOutput(
-            f"{path.stem}: {path} cannot be read as HDF5 ({error}); move it away, or use --force to replace it"
-        ) from error
 
 
 def _plain(value: Any) -> Any:

@@ -16,8 +16,10 @@ from atlaspatch_core.pipeline.pictures import show_grid
 from atlaspatch_core.pipeline.slide_work import SlideWork
 from atlaspatch_core.pipeline.steps.provenance import provenance
 from atlaspatch_core.slides.slide import SlideInfo
-from atlaspatch_core.storage.hdf5 import COORDS, PASSPORTS, TISSUE_FRACTION, StoredResult
+from atlaspatch_core.storage import schema
+from atlaspatch_core.storage.hdf5 import StoredResult
 from atlaspatch_core.storage.hdf5_changes import Dataset, coord_passports, write_new
+from atlaspatch_core.storage.schema import COORDS, PASSPORTS, TISSUE_FRACTION
 from atlaspatch_core.validity.identities import coords_facts, sampling_of
 from atlaspatch_core.validity.outcome import Outcome, Status
 from atlaspatch_core.validity.recipe import EMPTY, OutputSpec
@@ -101,7 +103,11 @@ def _keep(
     work.grids[geometry.name] = grid
     attributes = file_attributes(work.known(), geometry, grid)
     if supplied:
-        attributes |= {"overlap": supplied.overlap, "rule": SUPPLIED, "supplied_from": str(supplied.path)}
+        attributes |= {
+            schema.OVERLAP: supplied.overlap,
+            schema.RULE: SUPPLIED,
+            schema.SUPPLIED_FROM: str(supplied.path),
+        }
     rows = work.run.recipe.project.runtime.write_rows
     path = work.store.h5(work.stem, geometry.name)
     write = write_new(path, datasets_of(work.stem, work.known(), geometry, grid, identity), attributes, rows)
@@ -131,27 +137,38 @@ def file_attributes(info: SlideInfo, geometry: Geometry, grid: PatchGrid) -> dic
     sampling = grid.sampling
     spec = geometry.spec
     theirs: dict[str, Any] = {
-        "patch_size": geometry.patch_size,
-        "patch_size_level0": sampling.patch_size_level0,
-        "level0_magnification": round(info.magnification),
-        "target_magnification": geometry.magnification,
-        "overlap": spec.overlap,
-        "level0_width": info.width,
-        "level0_height": info.height,
-        "wsi_path": str(info.path),
-        "passport_format": PASSPORT_FORMAT,
-        "passport_version": PASSPORT_VERSION,
-        "creation_date": provenance()["created_at"],
-        "filename": info.path.name,
-        "num_patches": len(grid.coords),
-        "mpp": info.mpp,
-        "magnification": round(info.magnification),
+        schema.PATCH_SIZE: geometry.patch_size,
+        schema.PATCH_SIZE_LEVEL0: sampling.patch_size_level0,
+        schema.LEVEL0_MAGNIFICATION: round(info.magnification),
+        schema.TARGET_MAGNIFICATION: geometry.magnification,
+        schema.OVERLAP: spec.overlap,
+        schema.LEVEL0_WIDTH: info.width,
+        schema.LEVEL0_HEIGHT: info.height,
+        schema.WSI_PATH: str(info.path),
+        schema.PASSPORT_FORMAT: PASSPORT_FORMAT,
+        schema.PASSPORT_VERSION: PASSPORT_VERSION,
+        schema.CREATION_DATE: provenance()[schema.CREATED_AT],
+        schema.FILENAME: info.path.name,
+        schema.NUM_PATCHES: len(grid.coords),
+        schema.MPP: info.mpp,
+        schema.MAGNIFICATION: round(info.magnification),
     }
-    labels = {"vendor": info.vendor, "institution": info.institution, "stain": info.stain}
-    ours = {"step_size": spec.step, "step_size_level0": sampling.step_size_level0, "patch_mpp": sampling.mpp}
-    words = {"mpp_source": info.mpp_source, "scale": geometry.scale, "rule": geometry.rule, "edge": geometry.edge}
+    labels = {schema.VENDOR: info.vendor, schema.INSTITUTION: info.institution, schema.STAIN: info.stain}
+    ours = {
+        schema.STEP_SIZE: spec.step,
+        schema.STEP_SIZE_LEVEL0: sampling.step_size_level0,
+        schema.PATCH_MPP: sampling.mpp,
+    }
+    words = {
+        schema.MPP_SOURCE: info.mpp_source,
+        schema.SCALE: geometry.scale,
+        schema.RULE: geometry.rule,
+        schema.EDGE: geometry.edge,
+    }
     known = {name: label for name, label in labels.items() if label}
-    return theirs | known | ours | words | {"min_tissue": geometry.min_tissue, "atlaspatch_version": __version__}
+    return (
+        theirs | known | ours | words | {schema.MIN_TISSUE: geometry.min_tissue, schema.ATLASPATCH_VERSION: __version__}
+    )
 
 
 def _numbers(kept: dict[str, StoredResult], sampling: Sampling, info: SlideInfo) -> dict[str, int | float]:

@@ -11,8 +11,19 @@ from atlaspatch_core.encoders.declaration import SlideEncoder
 from atlaspatch_core.encoders.inference import encode_slide
 from atlaspatch_core.pipeline.slide_work import SlideWork
 from atlaspatch_core.pipeline.steps.provenance import provenance
-from atlaspatch_core.storage.hdf5 import COORDS, read_array
+from atlaspatch_core.storage.hdf5 import read_array
 from atlaspatch_core.storage.hdf5_changes import Dataset
+from atlaspatch_core.storage.schema import (
+    COORDS,
+    ENCODER_NAME,
+    FEATURES,
+    LICENSE,
+    NUM_PATCHES,
+    PATCH_SIZE,
+    PATCH_SIZE_LEVEL0,
+    SOURCE_PATCH_ENCODER,
+    TARGET_MAGNIFICATION,
+)
 from atlaspatch_core.validity.outcome import Outcome, Status
 from atlaspatch_core.validity.recipe import OutputSpec
 
@@ -49,7 +60,7 @@ def _encode(work: SlideWork, stage: OutputSpec, geometry: Geometry) -> NDArray[n
     features_step = stage.upstream[-1]
     values = work.features.get(features_step)
     if values is None:
-        values = read_array(work.store.h5(work.stem, geometry.name), f"features/{features_step.encoder}")
+        values = read_array(work.store.h5(work.stem, geometry.name), f"{FEATURES}/{features_step.encoder}")
     grid = work.grid(geometry)
     return encode_slide(work.run.model(stage), values, grid.coords.astype(np.int64), grid.sampling.patch_size_level0)
 
@@ -59,11 +70,11 @@ def _attributes(work: SlideWork, stage: OutputSpec, geometry: Geometry) -> dict[
     assert isinstance(encoder, SlideEncoder)
     grid = work.grid(geometry)
     theirs = {
-        "encoder_name": encoder.name,
-        "source_patch_encoder": encoder.patch_encoder,
-        "num_patches": len(grid.coords),
-        "patch_size": geometry.patch_size,
-        "patch_size_level0": grid.sampling.patch_size_level0,
-        "target_magnification": geometry.magnification,
+        ENCODER_NAME: encoder.name,
+        SOURCE_PATCH_ENCODER: encoder.patch_encoder,
+        NUM_PATCHES: len(grid.coords),
+        PATCH_SIZE: geometry.patch_size,
+        PATCH_SIZE_LEVEL0: grid.sampling.patch_size_level0,
+        TARGET_MAGNIFICATION: geometry.magnification,
     }
-    return theirs | {"license": encoder.license} | provenance()
+    return theirs | {LICENSE: encoder.license} | provenance()

@@ -15,8 +15,8 @@ from atlaspatch_core.fingerprint import Identity, canonical_json
 from atlaspatch_core.patches.stream import open_stream
 from atlaspatch_core.pipeline.slide_work import SlideWork, attempt
 from atlaspatch_core.pipeline.steps.provenance import provenance
-from atlaspatch_core.storage.hdf5 import COORDS
 from atlaspatch_core.storage.hdf5_changes import Dataset
+from atlaspatch_core.storage.schema import COORDS, DIM, LICENSE, NAME, PRECISION, READ_BY, REVISION
 from atlaspatch_core.validity.outcome import Outcome, Status
 from atlaspatch_core.validity.recipe import OutputSpec
 
@@ -168,12 +168,12 @@ def _computed(job: FeatureJob, item: PlannedFeatures) -> Outcome:
 def _dataset(item: PlannedFeatures, values: NDArray[np.float32], read_by: str) -> Dataset:
     encoder = item.model.encoder
     attributes: dict[str, Any] = {
-        "name": encoder.name,
-        "dim": values.shape[1],
-        "precision": item.model.precision,
-        "revision": canonical_json(item.identity.spec["weights"]),
-        "license": encoder.license,
-        "read_by": read_by,
+        NAME: encoder.name,
+        DIM: values.shape[1],
+        PRECISION: item.model.precision,
+        REVISION: canonical_json(item.identity.spec["weights"]),
+        LICENSE: encoder.license,
+        READ_BY: read_by,
     }
     return Dataset(item.stage.dataset, values, item.identity, attributes | provenance())
 

@@ -3,8 +3,9 @@
 from datetime import UTC, datetime
 
 from atlaspatch_core import __version__
+from atlaspatch_core.storage.schema import ATLASPATCH_VERSION, CREATED_AT
 
 
 def provenance() -> dict[str, str]:
     """Return the version that made a result, and when (UTC, ISO 8601)."""
-    return {"atlaspatch_version": __version__, "created_at": datetime.now(UTC).isoformat()}
+    return {ATLASPATCH_VERSION: __version__, CREATED_AT: datetime.now(UTC).isoformat()}

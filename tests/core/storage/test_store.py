@@ -14,9 +14,10 @@ from rounds import ROUNDS
 
 from atlaspatch_core.errors import OutOfDate, UnreadableOutput, UnwritableOutput
 from atlaspatch_core.storage.atomic import replacing, slide_lock
-from atlaspatch_core.storage.hdf5 import COORDS, read_array, read_stored_results
+from atlaspatch_core.storage.hdf5 import read_array, read_stored_results
 from atlaspatch_core.storage.hdf5_changes import coord_passports
 from atlaspatch_core.storage.records import MaskRecord
+from atlaspatch_core.storage.schema import COORDS
 from atlaspatch_core.storage.store import Store
 
 pytestmark = pytest.mark.quick

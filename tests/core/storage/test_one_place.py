@@ -1,0 +1,45 @@
+"""What storage alone may do, held by the source of the package: opening HDF5 files, and joining paths."""
+
+import ast
+from collections.abc import Iterator
+
+from paths import ROOT
+
+PACKAGES = ("atlaspatch_core", "atlaspatch_assets")
+SOURCES = {
+    path.relative_to(ROOT).as_posix(): ast.parse(path.read_text())
+    for package in PACKAGES
+    for path in (ROOT / package).rglob("*.py")
+}
+OPENERS = {"atlaspatch_core/storage/disk.py", "atlaspatch_core/encoders/slide/moozy.py"}
+"""The opener, and the files that the package moozy wants of whoever calls it; encoders are below storage."""
+
+
+def opens_hdf5(tree: ast.AST) -> bool:
+    calls = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return any(ast.unparse(function) == "h5py.File" for function in calls)
+
+
+def test_one_function_opens_hdf5_files():
+    assert {path for path, tree in SOURCES.items() if opens_hdf5(tree)} == OPENERS
+
+
+READERS_OF_FOREIGN_FILES = ("atlaspatch_core/layouts/", "atlaspatch_core/interop/", "atlaspatch_core/encoders/")
+"""Their names are those of others, which happen to be ours in part."""
+
+
+def attribute_literals(tree: ast.AST) -> Iterator[str]:
+    """Yield names in quotes that an attribute of HDF5 is asked by."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Subscript(value=ast.Attribute(attr="attrs"), slice=ast.Constant(value=str(name))):
+                yield name
+            case ast.Call(func=ast.Attribute(value=ast.Attribute(attr="attrs"), attr="get"), args=[ast.Constant(), *_]):
+                yield ast.unparse(node.args[0])
+            case ast.Compare(left=ast.Constant(value=str(name)), comparators=[ast.Attribute(attr="attrs")]):
+                yield name
+
+
+def test_attributes_of_our_files_are_spelled_in_the_schema():
+    ours = {path: tree for path, tree in SOURCES.items() if not path.startswith(READERS_OF_FOREIGN_FILES)}
+    assert {path: names for path, tree in ours.items() if (names := [*attribute_literals(tree)])} == {}
