@@ -8,6 +8,7 @@ import h5py
 import pytest
 from click.testing import CliRunner
 from exporting import EMBEDDER, ENCODER, exported, make, paint, recipe_of
+from prepared import PreparedFolder
 
 from atlaspatch_core.cli.main import cli
 from atlaspatch_core.errors import InvalidProject, MissingExtra, NoSlides, UnknownName
@@ -26,11 +27,18 @@ from atlaspatch_core.validity.recipe import Recipe
 FEATURES = f"features_{ENCODER}"
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> PreparedFolder:
+    def prepare(folder: Path) -> None:
+        make(recipe_of(folder), [paint(folder, "a"), paint(folder, "b")])
+
+    return PreparedFolder(tmp_path_factory.mktemp("finished"), prepare)
+
+
 @pytest.fixture
-def lab(tmp_path) -> tuple[Path, Recipe]:
-    made = recipe_of(tmp_path)
-    make(made, [paint(tmp_path, "a"), paint(tmp_path, "b")])
-    return tmp_path, made
+def lab(finished) -> tuple[Path, Recipe]:
+    """A folder with two finished slides, and their recipe."""
+    return finished.put_back(), recipe_of(finished.path)
 
 
 def edit_mask(folder: Path, stem: str) -> None:
