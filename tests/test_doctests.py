@@ -102,6 +102,14 @@ def test_a_door_says_what_it_takes_and_gives_and_shows_an_example(exports):
         assert [name for name, text in functions.items() if not re.search(part, text, re.MULTILINE)] == []
 
 
+def test_the_readme_processes_a_project_from_python(names, folder, capsys):
+    blocks = (ROOT / "README.md").read_text(encoding="utf-8").split("```python\n")[1:]
+    [example] = [block.partition("```")[0] for block in blocks if "process(" in block]
+    exec(example, {})
+    stem = "CMU-1-Small-Region"
+    assert capsys.readouterr().out.splitlines() == [f"{stem} {stage.step} reused " for stage in names["recipe"].stages]
+
+
 def test_opening_every_door_room_loads_nothing_heavy():
     script = (
         f"import {', '.join(DOORS)}, sys; print([name for name in ('torch', 'cv2', 'h5py') if name in sys.modules])"
