@@ -1,11 +1,13 @@
 """What Dagster loads: the assets, the job and the sensor of the project file."""
 
+from typing import Any
+
 import dagster as dg
 
 from atlaspatch_assets.defs.audit.jobs import build_audit
 from atlaspatch_assets.defs.export.jobs import build_export
 from atlaspatch_assets.defs.masks.sensors import build_edit_sensor
-from atlaspatch_assets.defs.patients.assets import build_patient_definitions, process_cases
+from atlaspatch_assets.defs.patients.jobs import build_patient_definitions
 from atlaspatch_assets.defs.report.assets import build_report_definitions
 from atlaspatch_assets.defs.retention.pruning import build_pruning
 from atlaspatch_assets.defs.retention.retirement import build_retirement
@@ -35,7 +37,8 @@ def build_definitions(project: Project) -> dg.Definitions:
         executor=dg.in_process_executor,
     )
     patients = build_patient_definitions(recipe)
-    repair = (build_validity_definitions(recipe), build_upgrade_definitions(recipe, [job, *process_cases(patients)]))
+    processes: list[Any] = [job, *(patients.jobs or ())]
+    repair = (build_validity_definitions(recipe), build_upgrade_definitions(recipe, processes))
     others = (*repair, build_audit(recipe), patients, build_report_definitions(recipe))
     return dg.Definitions.merge(of_slides, *others)
 

@@ -16,7 +16,7 @@ from time import perf_counter
 import click
 import dagster as dg
 
-from atlaspatch_assets.lib.partitions import register
+from atlaspatch_assets.lib.partitions import SLIDES
 from atlaspatch_assets.lib.recorded import recorded_validities
 from atlaspatch_assets.lib.stages import asset_key
 from atlaspatch_core.validity.recipe import make_recipe
@@ -60,7 +60,7 @@ def judging(folder: Path, count: int, rounds: int) -> Iterator[Measure]:
     of = project(folder, encoders=True)
     stems, recipe = lay_files(of, count), make_recipe(of)
     with open_instance(folder) as instance:
-        register(instance, stems)
+        SLIDES.register(instance, stems)
         materialise(folder, instance, [asset_key(stage.step) for stage in recipe.stages], stems)
         features = recipe.of("patch_features", of.geometry[0])[0].step
         for name, steps, goal in (("one_asset", [features], "< 10 s"), ("all_assets", None, "")):

@@ -21,9 +21,8 @@ from atlaspatch_assets.cli.local_run import QUIET
 from atlaspatch_assets.definitions import build_definitions
 from atlaspatch_assets.defs.slides import sensors
 from atlaspatch_assets.defs.slides.arrival import SLIDE_KEY
-from atlaspatch_assets.defs.slides.jobs import JOB_NAME
-from atlaspatch_assets.lib.batches import batch_config, in_batches
-from atlaspatch_assets.lib.partitions import register
+from atlaspatch_assets.lib.batches import in_batches
+from atlaspatch_assets.lib.partitions import SLIDES
 from atlaspatch_core.config.project import Project, make_project
 from atlaspatch_core.discovery.arrival import ArrivalCursor
 from atlaspatch_core.discovery.find import find_slides
@@ -83,7 +82,7 @@ def ticks(folder: Path, count: int) -> Iterator[Measure]:
     of = project(folder)
     stems = lay_files(of, count)
     with open_instance(folder) as instance:
-        register(instance, stems)
+        SLIDES.register(instance, stems)
         settled = ArrivalCursor(settled=time.time() + 60)
         seconds, found = tick(of, instance, settled)
         assert not found.run_requests
@@ -170,17 +169,17 @@ def core(of: Project, most: int | None = None) -> int:
 
 def arrive_and_run(of: Project, instance: dg.DagsterInstance) -> int:
     """Let the sensor find the slides and run the batches that it asks for; return how many slides it refused."""
-    job, cursor, refused, asked = build_definitions(of).resolve_job_def(JOB_NAME), ArrivalCursor(), 0, True
+    job, cursor, refused, asked = build_definitions(of).resolve_job_def(SLIDES.job_name), ArrivalCursor(), 0, True
     while asked:
         _, found = tick(of, instance, cursor)
         for event in found.asset_events:
             instance.report_runless_asset_event(event)
         for request in found.dynamic_partitions_requests or ():
-            register(instance, request.partition_keys)
+            SLIDES.register(instance, request.partition_keys)
         refused += len(found.asset_events)
         stems = [stem for request in found.run_requests or () for stem in slides_of(request)]
         for batch in in_batches(stems, of.runtime.slides_per_run):
-            config = batch_config(batch) | QUIET
+            config = SLIDES.config(batch) | QUIET
             job.execute_in_process(instance=instance, partition_key=batch[0], run_config=config, raise_on_error=False)
         cursor, asked = ArrivalCursor.read(found.cursor), bool(stems)
     return refused

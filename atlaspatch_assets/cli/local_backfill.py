@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 import dagster as dg
 
 from atlaspatch_assets.cli.local_run import OutcomeRow, materialize, materialize_cases
-from atlaspatch_assets.defs.patients.checks import judge_cases
-from atlaspatch_assets.defs.patients.requests import cases_to_make, in_words, register_cases
+from atlaspatch_assets.defs.patients.requests import amount, cases_to_make, register_cases
+from atlaspatch_assets.defs.patients.states import case_validities
 from atlaspatch_assets.defs.validity.backfill import BackfillPlan, Order, chosen_steps, plan, rates, wanted
 from atlaspatch_assets.defs.validity.failed_slides import gone_slides, remarks
 from atlaspatch_assets.defs.validity.jobs import Tell, try_canaries
 from atlaspatch_assets.lib import runless
 from atlaspatch_assets.lib.events import events
-from atlaspatch_assets.lib.partitions import register
+from atlaspatch_assets.lib.partitions import SLIDES
 from atlaspatch_assets.lib.recorded import recorded_validities
 from atlaspatch_assets.lib.stages import asset_key
 from atlaspatch_assets.lib.verdicts import OpenFailures
@@ -56,11 +56,11 @@ def backfill(
     steps = chosen_steps(recipe, assets)
     if State.MISSING in states:
         register_cases(recipe, instance)
-        register(instance, (source.stem for source in find_slides(recipe.project).sources))
+        SLIDES.register(instance, (source.stem for source in find_slides(recipe.project).sources))
     found = recorded_validities(recipe, instance)
     gone = gone_slides(recipe.project, {it.stem for it in found})
     todo = plan(recipe, found, states, steps, gone)
-    of_cases = wanted([it.validity for it in judge_cases(recipe, instance, found)], states, steps)
+    of_cases = wanted(case_validities(recipe, instance, found), states, steps)
     _tell_what(recipe, todo, of_cases, instance, tell)
     if dry_run or not (todo.orders or of_cases):
         return None
@@ -88,7 +88,7 @@ def _tell_what(
             tell(f"{len(reasons) - MOST_REASONS} more reasons, each for fewer {what}s or as few")
     for remark in remarks(recipe.project, instance, todo):
         tell(remark)
-    tell(f"To compute: {in_words(estimate(recipe, todo.outputs, rates(recipe, instance)).text, of_cases)}")
+    tell(f"To compute: {amount(estimate(recipe, todo.outputs, rates(recipe, instance)).text, of_cases)}")
 
 
 def _keep(outcome: Outcome, standing: OpenFailures, show: Callable[[OutcomeRow], None]) -> None:

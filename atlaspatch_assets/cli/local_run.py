@@ -1,7 +1,6 @@
 """The job run here and now, in this process: batches one after the other, and what Dagster recorded of each."""
 
 import uuid
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,10 +10,9 @@ import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 
 from atlaspatch_assets.definitions import build_definitions
-from atlaspatch_assets.defs.patients import partitions as cases
-from atlaspatch_assets.defs.slides.jobs import JOB_NAME
-from atlaspatch_assets.lib.batches import batch_config, in_batches
-from atlaspatch_assets.lib.partitions import register
+from atlaspatch_assets.lib.batch_ops import without_preview_warnings
+from atlaspatch_assets.lib.batches import in_batches
+from atlaspatch_assets.lib.partitions import CASES, SLIDES, PartitionKind
 from atlaspatch_assets.lib.verdicts import PROCESSED, own_checks
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.validity.outcome import Status
@@ -50,25 +48,23 @@ def materialize(
 
     Yields what went wrong with a run beside failed slides, which have rows: one text per run, none when all is well.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.BetaWarning)
-        warnings.simplefilter("ignore", dg.PreviewWarning)
-        job = build_definitions(project).resolve_job_def(JOB_NAME)
-    register(instance, stems)
+    job = _job(project, SLIDES)
+    SLIDES.register(instance, stems)
     for batch in in_batches(stems, project.runtime.slides_per_run):
-        yield from _run(job, batch[0], batch_config(batch, force=force), instance, show, assets)
+        yield from _run(job, batch[0], SLIDES.config(batch, force=force), instance, show, assets)
 
 
 def materialize_cases(
     project: Project, request: dg.RunRequest, instance: dg.DagsterInstance, show: Callable[[OutcomeRow], None]
 ) -> Iterator[str]:
     """Run what a request asks of cases; ``show`` and what is yielded as above."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.BetaWarning)
-        warnings.simplefilter("ignore", dg.PreviewWarning)
-        job = build_definitions(project).resolve_job_def(cases.JOB_NAME)
     config: Any = request.run_config
-    yield from _run(job, str(request.partition_key), config, instance, show, request.asset_selection)
+    yield from _run(_job(project, CASES), str(request.partition_key), config, instance, show, request.asset_selection)
+
+
+def _job(project: Project, kind: PartitionKind) -> dg.JobDefinition:
+    with without_preview_warnings():
+        return build_definitions(project).resolve_job_def(kind.job_name)
 
 
 def _run(

@@ -29,8 +29,9 @@ def recorded_validities(
     recipe: Recipe, instance: DagsterInstance, steps: Collection[OutputKey] | None = None
 ) -> list[Validity]:
     """Return the state of outputs of all slides that are partitions, slide by slide; of all, or of ``steps`` alone."""
-    stems = sorted(instance.get_dynamic_partitions(str(SLIDES.name)))
-    stored = stored_in_dagster(recipe, instance, steps)
+    stems = sorted(SLIDES.keys(instance))
+    stages = recipe.stages if steps is None else with_upstream(recipe, steps)
+    stored = stored_in_dagster(instance, [stage.step for stage in stages])
     return list(validities(recipe, stems, stored, steps=steps, stated=stated_mpp(recipe, stems)))
 
 
@@ -47,13 +48,8 @@ def stated_mpp(recipe: Recipe, stems: Iterable[str]) -> dict[str, float | None] 
         return None
 
 
-def stored_in_dagster(recipe: Recipe, instance: DagsterInstance, steps: Collection[OutputKey] | None = None) -> Stored:
-    """Return the fingerprints of the latest materialisations, and why slides failed; a few queries an asset.
-
-    Of all, or of ``steps`` and what is upstream of them.
-    """
-    stages = recipe.stages if steps is None else with_upstream(recipe, steps)
-    steps = [stage.step for stage in stages]
+def stored_in_dagster(instance: DagsterInstance, steps: Collection[OutputKey]) -> Stored:
+    """Return the fingerprints of the latest materialisations, and what failed and why; a few queries an asset."""
     return Stored(
         {step: fingerprints(instance, asset_key(step)) for step in steps},
         {step: failures(instance, dg.AssetCheckKey(asset_key(step), PROCESSED)) for step in steps},

@@ -8,7 +8,7 @@ import dagster as dg
 
 from atlaspatch_assets.lib.events import events
 from atlaspatch_assets.lib.home import dagster_home
-from atlaspatch_assets.lib.partitions import register
+from atlaspatch_assets.lib.partitions import SLIDES
 from atlaspatch_assets.lib.runless import report_event
 from atlaspatch_assets.lib.verdicts import OpenFailures
 from atlaspatch_core.validity.outcome import Outcome
@@ -25,7 +25,7 @@ def report(outcomes: Iterable[Outcome], instance: dg.DagsterInstance, standing: 
     known: set[str] = set()
     for outcome in outcomes:
         if outcome.stem not in known:
-            register(instance, [outcome.stem])
+            SLIDES.register(instance, [outcome.stem])
             known.add(outcome.stem)
         for event in events(outcome, standing):
             report_event(instance, event)

@@ -1,7 +1,6 @@
 """The checks of the audit: whether what lies in the files is sound, and no slide is there under two names."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
@@ -88,28 +87,13 @@ def distinctness(step: OutputKey, stem: str, twins: Sequence[str]) -> dg.AssetCh
     )
 
 
-def check_outputs(
-    context: dg.AssetCheckExecutionContext,
-    specs: Iterable[dg.AssetCheckSpec],
-    metadata: Mapping[str, Any] | None = None,
-) -> list[dg.Output[None]]:
-    """Return the outputs of the selected checks, which Dagster waits for though every slide has had its verdict.
-
-    The first of them says what ``metadata`` does.
-    """
-    chosen = [spec for spec in specs if spec.key in context.selected_asset_check_keys]
-    said = [metadata, *[None] * len(chosen)]
-    names = [spec.get_python_identifier() for spec in chosen]
-    return [dg.Output(None, name, metadata=told) for name, told in zip(names, said, strict=False)]
-
-
 def _number(value: float) -> dg.MetadataValue:
     return dg.MetadataValue.int(int(value)) if value == int(value) else dg.MetadataValue.float(float(f"{value:.6g}"))
 
 
 def _sound(stage: OutputSpec) -> dg.AssetCheckSpec:
     return dg.AssetCheckSpec(
-        SOUND, asset=asset_key(stage.step), partitions_def=SLIDES, description=OF_KIND[stage.step.kind]
+        SOUND, asset=asset_key(stage.step), partitions_def=SLIDES.definition, description=OF_KIND[stage.step.kind]
     )
 
 
@@ -117,6 +101,6 @@ def _distinct(stage: OutputSpec) -> dg.AssetCheckSpec:
     return dg.AssetCheckSpec(
         DISTINCT,
         asset=asset_key(stage.step),
-        partitions_def=SLIDES,
+        partitions_def=SLIDES.definition,
         description="Whether no other slide of the project has the same embedding (cosine above 0.99999).",
     )

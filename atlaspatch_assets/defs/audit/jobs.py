@@ -1,7 +1,6 @@
 """The audit: a weekly look at the values in a sample of the files."""
 
 import random
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from typing import Any
@@ -11,15 +10,15 @@ from pydantic import Field
 
 from atlaspatch_assets.defs.audit.checks import (
     audit_specs,
-    check_outputs,
     distinctness,
     of_slides,
     recorded,
     soundness,
     versions,
 )
+from atlaspatch_assets.lib.batch_ops import without_preview_warnings
 from atlaspatch_assets.lib.pools import SLIDE_IO
-from atlaspatch_assets.lib.results import table
+from atlaspatch_assets.lib.results import check_outputs, table
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.find import find_slides
 from atlaspatch_core.errors import AtlasPatchError
@@ -44,9 +43,7 @@ class AuditConfig(dg.Config):
 
 def build_audit(recipe: Recipe) -> dg.Definitions:
     """Return the checks, the job ``audit`` and its weekly schedule."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.BetaWarning)
-        warnings.simplefilter("ignore", dg.PreviewWarning)
+    with without_preview_warnings():
         checks = _checks(recipe)
     job = dg.define_asset_job(
         JOB_NAME,
@@ -82,7 +79,7 @@ def _checks(recipe: Recipe) -> dg.AssetChecksDefinition:
                     yield evaluation
         rows = table(failed, slide="string", output="string", check="string", reason="string")
         told = {"slides": len(known), "looked_at": len(stems), "failed": len(failed), "findings": rows}
-        yield from check_outputs(context, specs, told | {"sample": ", ".join(stems[:100])})
+        yield from check_outputs(context.selected_asset_check_keys, specs, told | {"sample": ", ".join(stems[:100])})
 
     return audit_outputs
 

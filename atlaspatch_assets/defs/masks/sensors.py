@@ -5,18 +5,16 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
 import dagster as dg
 
-from atlaspatch_assets.defs.slides.jobs import JOB_NAME
-from atlaspatch_assets.lib.batches import batch_config, in_batches
+from atlaspatch_assets.lib.batches import in_batches
 from atlaspatch_assets.lib.partitions import SLIDES
 from atlaspatch_assets.lib.stages import asset_key
-from atlaspatch_assets.lib.verdicts import own_checks
 from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.fingerprint import short_hash
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.recipe import SLIDE, Recipe
 
@@ -83,14 +81,14 @@ def build_edit_sensor(recipe: Recipe) -> dg.SensorDefinition:
 
     @dg.sensor(
         name=SENSOR_NAME,
-        job_name=JOB_NAME,
+        job_name=SLIDES.job_name,
         minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Sees outlines in contours_geojson/ that a person saved, put there or deleted, and computes what "
         "depends on them anew: patches, features and embeddings of these slides alone.",
     )
     def edited_masks(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        known = set(context.instance.get_dynamic_partitions(str(SLIDES.name)))
+        known = SLIDES.keys(context.instance)
         tick = scan_masks(store, known, MaskCursor.read(context.cursor), time.time_ns())
         return dg.SensorResult(
             run_requests=[_request(batch, tick, assets) for batch in in_batches(list(tick.versions), slides_per_run)],
@@ -152,16 +150,10 @@ def _gone(store: Store, missing: Iterable[str], rest: int) -> Iterator[tuple[str
             yield stem, f"{stem}\tdeleted\t{mask.mtime_ns}"
 
 
-def _request(stems: Sequence[str], tick: MaskTick, assets: Iterable[dg.AssetKey]) -> dg.RunRequest:
+def _request(stems: Sequence[str], tick: MaskTick, assets: Sequence[dg.AssetKey]) -> dg.RunRequest:
     """Return the request for one run over these slides, from the mask downward.
 
     The same outlines have the same run key: they are asked for once.
     """
-    key = sha256("\n".join(tick.versions[stem] for stem in stems).encode()).hexdigest()[:16]
-    return dg.RunRequest(
-        run_key=f"{SENSOR_NAME}-{key}",
-        partition_key=stems[0],
-        run_config=batch_config(stems),
-        asset_selection=list(assets),
-        asset_check_keys=own_checks(assets),
-    )
+    key = short_hash("\n".join(tick.versions[stem] for stem in stems))
+    return SLIDES.request(stems, f"{SENSOR_NAME}-{key}", assets=assets)

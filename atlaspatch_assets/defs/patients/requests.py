@@ -1,15 +1,15 @@
 """From states of cases to runs."""
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 import dagster as dg
 
-from atlaspatch_assets.defs.patients.checks import judge_cases
-from atlaspatch_assets.defs.patients.partitions import CASES, cases_request
+from atlaspatch_assets.defs.patients.states import case_states
 from atlaspatch_assets.lib.batches import in_batches
-from atlaspatch_assets.lib.partitions import register
+from atlaspatch_assets.lib.partitions import CASES
 from atlaspatch_assets.lib.stages import asset_key
+from atlaspatch_core.fingerprint import short_hash
 from atlaspatch_core.operations.estimate import NOTHING
 from atlaspatch_core.pipeline.patients.manifest import Manifest, read_manifest
 from atlaspatch_core.pipeline.patients.validity import CaseState
@@ -24,22 +24,30 @@ def case_requests(
     cases_per_run: int,
     tags: Mapping[str, str],
     occasion: str = "",
-    after: Callable[[CaseState], str] = lambda _: "",
+    previous: Callable[[CaseState], str] = lambda _: "",
 ) -> Iterator[dg.RunRequest]:
     """Yield the requests for these embeddings; those of one ``occasion`` and one version are granted once.
 
-    ``after`` tells what was made before: an embedding may be due at a version that it had once. A case that failed
+    ``previous`` names what was made before: an embedding may be due at a version that it had once. A case that failed
     before has a run of its own, so that it is tried once a version, whatever comes beside it.
     """
     versions: defaultdict[str, list[str]] = defaultdict(list)
     steps: defaultdict[str, list[OutputKey]] = defaultdict(list)
-    for it in due:
-        case_id = it.validity.stem
-        versions[case_id].append(f"{it.fingerprint or repr(manifest.case(case_id))} {after(it)}".rstrip())
-        steps[case_id].append(it.validity.step)
-    for batch in _batches(steps, {it.validity.stem for it in due if it.validity.state is State.FAILED}, cases_per_run):
-        told = [occasion, *(" ".join(versions[case_id]) for case_id in batch)]
-        yield cases_request(batch, told, tags=tags, assets=[asset_key(step) for step in steps[batch[0]]])
+    for state in due:
+        case_id = state.validity.stem
+        versions[case_id].append(f"{state.fingerprint or repr(manifest.case(case_id))} {previous(state)}".rstrip())
+        steps[case_id].append(state.validity.step)
+    failed = {state.validity.stem for state in due if state.validity.state is State.FAILED}
+    for batch in _batches(steps, failed, cases_per_run):
+        version = (occasion, *(" ".join(versions[case_id]) for case_id in batch))
+        assets = [asset_key(step) for step in steps[batch[0]]]
+        yield CASES.request(batch, run_key(batch, version), tags=tags, assets=assets)
+
+
+def run_key(case_ids: Sequence[str], version: Iterable[str] = ()) -> str:
+    """Return the key of a run over these cases at a version; Dagster grants each once."""
+    lines = "\n".join((*case_ids, *version))
+    return f"cases-{short_hash(lines)}"
 
 
 def _batches(steps: Mapping[str, Sequence[OutputKey]], alone: set[str], cases_per_run: int) -> Iterator[list[str]]:
@@ -74,11 +82,9 @@ def cases_to_make(
         return []
     due = due_cases(recipe, instance, slides, states, steps)
     due = due if among is None else [it for it in due if it.validity.stem in among]
-    return (
-        list(case_requests(due, read_manifest(table), recipe.project.runtime.slides_per_run, tags, occasion))
-        if due
-        else []
-    )
+    if not due:
+        return []
+    return list(case_requests(due, read_manifest(table), recipe.project.runtime.slides_per_run, tags, occasion))
 
 
 def due_cases(
@@ -89,14 +95,14 @@ def due_cases(
     steps: Collection[OutputKey],
 ) -> list[CaseState]:
     """Return the embeddings of cases that are in one of these states and whose slides are ready."""
-    known = set(instance.get_dynamic_partitions(str(CASES.name)))
-    found = (it for it in judge_cases(recipe, instance, slides) if it.validity.stem in known and not it.waits)
-    return [it for it in found if it.validity.state in states and it.validity.step in steps]
+    known = CASES.keys(instance)
+    ready = [it for it in case_states(recipe, instance, slides) if it.validity.stem in known and not it.waits]
+    return [it for it in ready if it.validity.state in states and it.validity.step in steps]
 
 
-def in_words(of_slides: str, of_cases: Collection[Validity]) -> str:
+def amount(of_slides: str, of_cases: Collection[Validity]) -> str:
     """Return what is to be computed: what is said of slides, and how many cases."""
-    count = len({it.stem for it in of_cases})
+    count = len({validity.stem for validity in of_cases})
     cases = f"{count} case{'' if count == 1 else 's'}"
     return of_slides if not count else cases if of_slides == NOTHING else f"{of_slides}; {cases}"
 
@@ -105,4 +111,4 @@ def register_cases(recipe: Recipe, instance: dg.DagsterInstance) -> None:
     """Make sure that every case of the table is a partition. Raises InvalidManifest."""
     table = recipe.project.patients.manifest
     if table is not None and recipe.cases:
-        register(instance, [case.case_id for case in read_manifest(table).cases], CASES)
+        CASES.register(instance, [case.case_id for case in read_manifest(table).cases])

@@ -1,27 +1,26 @@
 """The sensor of cases: new ones in the table, and known ones whose slides or rows changed."""
 
 import time
-from collections.abc import Collection, Container, Iterable, Iterator, Sequence
-from hashlib import sha256
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 
 import dagster as dg
 
-from atlaspatch_assets.defs.patients.checks import feature_steps, judge_cases
-from atlaspatch_assets.defs.patients.partitions import CASES, JOB_NAME, cases_request, running_cases
-from atlaspatch_assets.defs.patients.requests import case_requests
+from atlaspatch_assets.defs.patients.requests import case_requests, run_key
+from atlaspatch_assets.defs.patients.states import case_states, feature_steps
 from atlaspatch_assets.defs.slides.sensors import MOST_RUNS_PER_TICK, SECONDS_BETWEEN_TICKS, is_at_rest
 from atlaspatch_assets.lib.batches import in_batches
 from atlaspatch_assets.lib.events import last_event
-from atlaspatch_assets.lib.partitions import MOST_KEYS_PER_CALL
+from atlaspatch_assets.lib.partitions import CASES, MOST_KEYS_PER_CALL
 from atlaspatch_assets.lib.pools import limit_pool, pool_of
 from atlaspatch_assets.lib.recorded import recorded_validities
 from atlaspatch_assets.lib.stages import asset_key, code_version
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.find import find_slides
 from atlaspatch_core.errors import AtlasPatchError, InvalidManifest
+from atlaspatch_core.fingerprint import short_hash
 from atlaspatch_core.pipeline.patients.manifest import Case, Manifest, read_manifest
 from atlaspatch_core.pipeline.patients.validity import CaseState, changed_itself
-from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import Recipe
 from atlaspatch_core.validity.states import State
 
@@ -40,7 +39,7 @@ def build_case_sensor(recipe: Recipe) -> dg.SensorDefinition:
 
     @dg.sensor(
         name="new_cases",
-        job_name=JOB_NAME,
+        job_name=CASES.job_name,
         minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=DESCRIPTION,
@@ -52,82 +51,81 @@ def build_case_sensor(recipe: Recipe) -> dg.SensorDefinition:
             manifest = read_manifest(recipe.project.patients.manifest)
         except InvalidManifest as error:
             return dg.SkipReason(str(error))
-        known = set(context.instance.get_dynamic_partitions(str(CASES.name)))
+        known = CASES.keys(context.instance)
         new = [case for case in manifest.cases if case.case_id not in known]
         most = min(size * MOST_RUNS_PER_TICK, MOST_KEYS_PER_CALL)
         ready = [case for case in new if _is_at_rest(manifest, case)][:most]
         due, cursor = followers(recipe, context.instance, manifest, known, context.cursor)
-        asked = [
-            *_first(recipe, context.instance, ready),
-            *case_requests(due, manifest, size, REASON, after=lambda it: _made(it, context.instance)),
+        requests = [
+            *_first_requests(recipe, context.instance, ready),
+            *case_requests(due, manifest, size, REASON, previous=lambda state: _last_event(state, context.instance)),
         ][:MOST_RUNS_PER_TICK]
         waiting = f"{len(new)} cases are new and wait for their slides"
         return dg.SensorResult(
-            run_requests=asked,
-            skip_reason=None if asked else waiting if new else f"all {len(known)} cases are known",
-            dynamic_partitions_requests=[CASES.build_add_request([it.case_id for it in ready])] if ready else [],
+            run_requests=requests,
+            skip_reason=None if requests else waiting if new else f"all {len(known)} cases are known",
+            dynamic_partitions_requests=_additions(ready),
             cursor=cursor,
         )
 
     return new_cases
 
 
+def _additions(cases: Sequence[Case]) -> list[dg.AddDynamicPartitionsRequest]:
+    return [CASES.definition.build_add_request([case.case_id for case in cases])] if cases else []
+
+
 def followers(
     recipe: Recipe, instance: dg.DagsterInstance, manifest: Manifest, known: Collection[str], cursor: str | None
 ) -> tuple[list[CaseState], str | None]:
-    """Return the known cases that are to follow their slides, and where the next look begins.
+    """Return the known cases that are to follow their slides, and the next cursor.
 
-    Nothing is looked at while nothing was materialised, and neither table nor project changed.
+    Nothing is compared while nothing was materialised, and neither table nor project changed.
     """
-    mark = _mark(recipe, instance, manifest)
-    if mark == cursor:
+    new_cursor = _cursor(recipe, instance, manifest)
+    if new_cursor == cursor:
         return [], cursor
-    found = judge_cases(recipe, instance, recorded_validities(recipe, instance, feature_steps(recipe)))
+    states = case_states(recipe, instance, recorded_validities(recipe, instance, feature_steps(recipe)))
     listed = {case.case_id for case in manifest.cases} & set(known)
-    due = [it for it in found if it.validity.stem in listed and _is_due(recipe, it)]
-    running = running_cases(instance) if due else set()
-    idle = [it for it in due if it.validity.stem not in running]
-    return idle, mark if len(idle) == len(due) else cursor
+    due = [state for state in states if state.validity.stem in listed and _is_due(recipe, state)]
+    running = CASES.running(instance) if due else set()
+    idle = [state for state in due if state.validity.stem not in running]
+    return idle, new_cursor if len(idle) == len(due) else cursor
 
 
-def _made(it: CaseState, instance: dg.DagsterInstance) -> str:
-    return last_event(asset_key(it.validity.step), it.validity.stem, instance)
+def _last_event(state: CaseState, instance: dg.DagsterInstance) -> str:
+    return last_event(asset_key(state.validity.step), state.validity.stem, instance)
 
 
-def _is_due(recipe: Recipe, it: CaseState) -> bool:
+def _is_due(recipe: Recipe, state: CaseState) -> bool:
     """Tell whether a case is to be made anew because of its slides, all of which are as they are to be."""
-    if it.waits or it.validity.state is State.FRESH:
+    validity = state.validity
+    if state.waits or validity.state is State.FRESH:
         return False
-    if it.validity.state is not State.STALE:
-        return it.fingerprint is not None
-    stage = next(stage for stage in recipe.cases if stage.step == it.validity.step)
-    return not changed_itself(recipe, stage, it.validity.stem)
+    if validity.state is not State.STALE:
+        return state.fingerprint is not None
+    stage = next(stage for stage in recipe.cases if stage.step == validity.step)
+    return not changed_itself(recipe, stage, validity.stem)
 
 
-def _mark(recipe: Recipe, instance: dg.DagsterInstance, manifest: Manifest) -> str:
+def _cursor(recipe: Recipe, instance: dg.DagsterInstance, manifest: Manifest) -> str:
     """Return a text that changes with whatever may make a case due."""
     steps = [*feature_steps(recipe), *(stage.step for stage in recipe.cases)]
     records = instance.get_asset_records([asset_key(step) for step in steps])
     made = sorted((str(it.asset_entry.asset_key), it.asset_entry.last_materialization_storage_id) for it in records)
     versions = [code_version(stage) for stage in (*recipe.stages, *recipe.cases)]
-    text = repr((made, versions, manifest.path.stat().st_mtime_ns))
-    return sha256(text.encode()).hexdigest()[:16]
+    return short_hash(repr((made, versions, manifest.path.stat().st_mtime_ns)))
 
 
-def _first(recipe: Recipe, instance: dg.DagsterInstance, cases: Sequence[Case]) -> Iterator[dg.RunRequest]:
+def _first_requests(recipe: Recipe, instance: dg.DagsterInstance, cases: Sequence[Case]) -> Iterator[dg.RunRequest]:
     """Yield the requests for new cases; one whose slides are the project's own is left until these are done."""
-    steps, own = feature_steps(recipe), _own_slides(recipe.project) if cases else set()
-    done = (
-        {(it.stem, it.step) for it in recorded_validities(recipe, instance, steps) if it.state is State.FRESH}
-        if cases
-        else set()
-    )
-    now = [it.case_id for it in cases if all(stem not in own or _done(stem, steps, done) for stem in it.stems)]
-    yield from (cases_request(batch, ()) for batch in in_batches(now, recipe.project.runtime.slides_per_run))
-
-
-def _done(stem: str, steps: Iterable[OutputKey], done: Container[tuple[str, OutputKey]]) -> bool:
-    return all((stem, step) in done for step in steps)
+    if not cases:
+        return
+    steps, own = feature_steps(recipe), _own_slides(recipe.project)
+    fresh = Counter(it.stem for it in recorded_validities(recipe, instance, steps) if it.state is State.FRESH)
+    ready = [it.case_id for it in cases if all(stem not in own or fresh[stem] == len(steps) for stem in it.stems)]
+    for batch in in_batches(ready, recipe.project.runtime.slides_per_run):
+        yield CASES.request(batch, run_key(batch))
 
 
 def _own_slides(project: Project) -> set[str]:

@@ -9,7 +9,7 @@ import dagster as dg
 from pydantic import Field
 
 from atlaspatch_assets.defs.slides.arrival import CLASHING, REMOVED
-from atlaspatch_assets.lib.partitions import SLIDES
+from atlaspatch_assets.lib.partitions import SLIDES, partition_keys
 from atlaspatch_assets.lib.results import NO_VALUE, NOTHING_DONE, table
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.find import find_slides
@@ -78,10 +78,10 @@ def build_retirement(project: Project) -> dg.JobDefinition:
 
 def _chosen(instance: dg.DagsterInstance, stems: Sequence[str]) -> list[str]:
     """Return the slides to retire: those that are named, or all that are marked. Raises UnknownName."""
-    known = set(instance.get_dynamic_partitions(str(SLIDES.name)))
+    known = SLIDES.keys(instance)
     if unknown := [stem for stem in stems if stem not in known]:
         raise UnknownName(f"{', '.join(unknown)}: no partition has this name; the page of `slide` lists them")
-    return list(stems) or sorted(instance.get_dynamic_partitions(str(REMOVED.name)))
+    return list(stems) or sorted(partition_keys(instance, REMOVED))
 
 
 def plan_retirement(project: Project, stems: Sequence[str]) -> list[Retirement]:
@@ -158,5 +158,5 @@ def take_away(project: Project, slide: Retirement, instance: dg.DagsterInstance,
         with slide_lock(project.output, slide.stem):
             for file in slide.files:
                 file.unlink(missing_ok=True)
-    for definition in (SLIDES, REMOVED, CLASHING):
+    for definition in (SLIDES.definition, REMOVED, CLASHING):
         instance.delete_dynamic_partition(str(definition.name), slide.stem)

@@ -8,11 +8,9 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
-from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from atlaspatch_assets.defs.slides.requests import TAGS, RequestedRuns
-from atlaspatch_assets.lib.batches import slides_of_run
-from atlaspatch_assets.lib.partitions import MOST_KEYS_PER_CALL, SLIDES
+from atlaspatch_assets.lib.partitions import MOST_KEYS_PER_CALL, SLIDES, partition_keys
 from atlaspatch_assets.lib.stages import asset_key
 from atlaspatch_assets.lib.verdicts import PROCESSED
 from atlaspatch_core.config.project import Project
@@ -93,13 +91,13 @@ def take_tick(
     seconds_at_rest: float = SECONDS_UNCHANGED,
 ) -> ArrivalTick:
     """Return what came, changed and went. Reads Dagster's storage, the files' times and the slides' records."""
-    known, removed, clashing = (_keys(instance, keys) for keys in (SLIDES, REMOVED, CLASHING))
+    known, removed, clashing = (partition_keys(instance, keys) for keys in (SLIDES.definition, REMOVED, CLASHING))
     clashes = {clash.stem: str(clash.error) for clash in found.clashes}
     there = {source.stem for source in found.sources}
     returned, cleared = removed & (there | clashes.keys()), clashing & there
     store, changed_at = Store(project.output), _table_changed_at(project)
     again = returned | cleared | _left_behind(instance, store)
-    what = ArrivalState(known, again, lambda: running_slides(instance), refusals(instance))
+    what = ArrivalState(known, again, lambda: SLIDES.running(instance), refusals(instance))
     looker = SlideInspector(store, what, time.time, seconds_at_rest, changed_at, project.slides)
     look = scan_arrivals(found, looker, cursor, _budget(project))
     settled = {arrival.stem for arrival in look.arrivals if arrival.fate is not ArrivalStatus.WAITING}
@@ -153,12 +151,6 @@ def _slides(count: int) -> str:
     return "slide" if count == 1 else "slides"
 
 
-def running_slides(instance: dg.DagsterInstance) -> set[str]:
-    """Return the slides of all runs that have not ended."""
-    runs = instance.get_runs(filters=dg.RunsFilter(statuses=list(NOT_FINISHED_STATUSES)))
-    return {stem for run in runs for stem in slides_of_run(run)}
-
-
 def refusals(instance: dg.DagsterInstance) -> Callable[[str], str | None]:
     """Return what tells at which version of its files a slide was refused, None for one that was not."""
     failed: set[str] | None = None
@@ -204,16 +196,12 @@ def refusal(stem: str, why: str, version: str = "") -> dg.AssetCheckEvaluation:
     )
 
 
-def _keys(instance: dg.DagsterInstance, definition: dg.DynamicPartitionsDefinition) -> set[str]:
-    return set(instance.get_dynamic_partitions(str(definition.name)))
-
-
 def _left_behind(instance: dg.DagsterInstance, store: Store) -> set[str]:
     """Return the slides of runs that lately ended in vain before they looked at them: those have no record."""
     lately = datetime.now(UTC) - LATELY
     filters = dg.RunsFilter(tags=TAGS, statuses=[dg.DagsterRunStatus.FAILURE], updated_after=lately)
     runs = instance.get_runs(filters=filters, limit=MOST_RUNS_IN_VAIN)
-    stems = {stem for run in runs for stem in slides_of_run(run)}
+    stems = {stem for run in runs for stem in SLIDES.keys_of(run)}
     return {stem for stem in stems if not store.record(stem).exists()}
 
 
@@ -231,7 +219,7 @@ def _table_changed_at(project: Project) -> float:
 def _partitions(tick: ArrivalTick) -> Iterator[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest]:
     taken = [arrival.stem for arrival in (*tick.ready, *tick.refused)]
     for definition, stems in (
-        (SLIDES, [*taken, *tick.clashing]),
+        (SLIDES.definition, [*taken, *tick.clashing]),
         (CLASHING, [*tick.clashing]),
         (REMOVED, tick.removed),
     ):

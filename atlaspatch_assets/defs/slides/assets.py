@@ -1,7 +1,6 @@
 """The assets of a project: one op that takes a batch of slides through every stage of the recipe."""
 
-import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
@@ -11,15 +10,13 @@ from atlaspatch_assets.defs.slides.checks import check_specs
 from atlaspatch_assets.defs.slides.progress import Progress
 from atlaspatch_assets.defs.slides.retries import Attempts
 from atlaspatch_assets.defs.slides.run_slides import find_batch
-from atlaspatch_assets.lib.batches import OP_NAME
-from atlaspatch_assets.lib.events import events
-from atlaspatch_assets.lib.partitions import SLIDES, register
-from atlaspatch_assets.lib.pools import pool_of
+from atlaspatch_assets.lib.batch_ops import batch_asset, batch_events, batch_keys, without_preview_warnings
+from atlaspatch_assets.lib.partitions import SLIDES
 from atlaspatch_assets.lib.stages import asset_key, asset_specs
 from atlaspatch_assets.lib.verdicts import OpenFailures
 from atlaspatch_core.discovery.find import SlideSource
 from atlaspatch_core.errors import AtlasPatchError
-from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
+from atlaspatch_core.validity.outcome import Outcome, OutputKey
 from atlaspatch_core.validity.recipe import Recipe
 
 
@@ -46,44 +43,23 @@ def build_slide_assets(recipe: Recipe) -> dg.AssetsDefinition:
     They are one op, so that a run over many slides loads each model once, each slide has metadata, a version and a fate
     of its own, and a slide that fails stops no other.
     """
-    specs = asset_specs(recipe)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.BetaWarning)
-        warnings.simplefilter("ignore", dg.PreviewWarning)
+    with without_preview_warnings():
+        specs = asset_specs(recipe)
         return _multi_asset(recipe, specs, check_specs(specs))
 
 
 def _multi_asset(recipe: Recipe, specs: list[dg.AssetSpec], checks: list[dg.AssetCheckSpec]) -> dg.AssetsDefinition:
-    @dg.multi_asset(
-        name=OP_NAME,
-        description="Takes a batch of slides through tissue mask, coords, features and embedding.",
-        specs=specs,
-        check_specs=checks,
-        can_subset=True,
-        partitions_def=SLIDES,
-        backfill_policy=dg.BackfillPolicy.multi_run(recipe.project.runtime.slides_per_run),
-        pool=pool_of(recipe.project.runtime),
-    )
+    description = "Takes a batch of slides through tissue mask, coords, features and embedding."
+
+    @batch_asset(SLIDES, recipe.project.runtime, specs, checks, description)
     def slides_to_embeddings(context: dg.AssetExecutionContext, config: BatchConfig) -> Iterator[Any]:
-        stems = _stems(context, config)
+        stems = batch_keys(SLIDES, context, config.slides)
         failed: dict[str, str] = {}
-        standing = OpenFailures(context.instance, stems)
-        for outcome in _outcomes(context, config, recipe, stems, failed):
-            yield from events(outcome, standing)
-            if outcome.status is Status.FAILED:
-                failed[outcome.stem] = outcome.why
-        yield from _check_outputs(context, checks)
-        if failed:
-            raise _failure(failed, len(stems))
+        outcomes = _outcomes(context, config, recipe, stems, failed)
+        open_failures = OpenFailures(context.instance, stems)
+        yield from batch_events(SLIDES, context, outcomes, open_failures, checks, len(stems), failed)
 
     return slides_to_embeddings
-
-
-def _stems(context: dg.AssetExecutionContext, config: BatchConfig) -> list[str]:
-    """Return the slides of the run; the partitions are read once, because each look at them reads all there are."""
-    if config.slides:
-        register(context.instance, config.slides)
-    return list(dict.fromkeys(config.slides or context.partition_keys))
 
 
 def _outcomes(
@@ -116,18 +92,3 @@ def _tell(context: dg.AssetExecutionContext, text: str) -> None:
 def _selected(context: dg.AssetExecutionContext, recipe: Recipe) -> list[OutputKey]:
     keys = context.selected_asset_keys
     return [stage.step for stage in recipe.stages if asset_key(stage.step) in keys]
-
-
-def _check_outputs(context: dg.AssetExecutionContext, checks: Iterable[dg.AssetCheckSpec]) -> Iterator[dg.Output[None]]:
-    """Yield the outputs of the selected checks: Dagster waits for them, though every slide has had its verdict."""
-    for check in checks:
-        if check.key in context.selected_asset_check_keys:
-            yield dg.Output(None, output_name=check.get_python_identifier())
-
-
-def _failure(failed: dict[str, str], total: int) -> dg.Failure:
-    return dg.Failure(
-        f"{len(failed)} of {total} slides failed: {', '.join(failed)}",
-        metadata={"failed_slides": dg.MetadataValue.json(failed)},
-        allow_retries=False,
-    )

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
-from atlaspatch_assets.lib.batches import batch_request, in_batches
+from atlaspatch_assets.lib.batches import in_batches
+from atlaspatch_assets.lib.partitions import SLIDES
+from atlaspatch_core.fingerprint import short_hash
 
 TAGS = {"atlaspatch/source": "new_slides"}
 MOST_ATTEMPTS = 8
@@ -44,7 +46,7 @@ def _request(
     instance: dg.DagsterInstance, batch: Sequence[str], versions: Mapping[str, str], now: float
 ) -> dg.RunRequest | None:
     for attempt in range(MOST_ATTEMPTS):
-        request = batch_request(batch, versions, TAGS, attempt=attempt)
+        request = SLIDES.request(batch, _run_key(batch, versions, attempt), tags=TAGS)
         records = instance.get_run_records(filters=dg.RunsFilter(tags={"dagster/run_key": str(request.run_key)}))
         if not records:
             return request
@@ -53,3 +55,9 @@ def _request(
         if cancelled or now < ended + FIRST_PAUSE * 2**attempt:
             return None
     return None
+
+
+def _run_key(stems: Sequence[str], versions: Mapping[str, str], attempt: int) -> str:
+    """Return the key of a run: equal batches at equal versions and attempts have equal keys."""
+    lines = [f"{stem}\t{versions[stem]}" for stem in stems]
+    return short_hash("\n".join([*lines, *([f"attempt {attempt}"] if attempt else [])]))

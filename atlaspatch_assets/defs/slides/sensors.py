@@ -6,8 +6,8 @@ import dagster as dg
 
 from atlaspatch_assets.defs.slides.arrival import MOST_RUNS_PER_TICK as MOST_RUNS_PER_TICK
 from atlaspatch_assets.defs.slides.arrival import in_words, result, take_tick, versions
-from atlaspatch_assets.defs.slides.jobs import JOB_NAME
 from atlaspatch_assets.defs.slides.requests import request_runs
+from atlaspatch_assets.lib.partitions import SLIDES
 from atlaspatch_assets.lib.pools import SLIDE_IO, limit_pool, pool_of
 from atlaspatch_assets.lib.runless import make_room
 from atlaspatch_core.config.project import Project
@@ -33,7 +33,7 @@ def build_sensor(project: Project) -> dg.SensorDefinition:
 
     @dg.sensor(
         name="new_slides",
-        job_name=JOB_NAME,
+        job_name=SLIDES.job_name,
         minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=DESCRIPTION,

@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from atlaspatch_assets.defs.patients.checks import build_case_checks, judge_cases
+from atlaspatch_assets.defs.patients.states import case_validities
 from atlaspatch_assets.defs.validity.checks import build_valid_checks
 from atlaspatch_assets.lib.metadata import LARGEST_PICTURE, Metadata
 from atlaspatch_assets.lib.recorded import recorded_validities, validity_verdicts
@@ -45,8 +45,7 @@ def build_validity_definitions(recipe: Recipe) -> dg.Definitions:
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="Keeps `coverage` and the checks `valid` up to date.",
     )
-    checks = [build_valid_checks(recipe), *build_case_checks(recipe)]
-    return dg.Definitions(assets=[coverage], asset_checks=checks, jobs=[job], schedules=[schedule])
+    return dg.Definitions(assets=[coverage], asset_checks=build_valid_checks(recipe), jobs=[job], schedules=[schedule])
 
 
 def _asset(recipe: Recipe) -> dg.AssetsDefinition:
@@ -55,7 +54,7 @@ def _asset(recipe: Recipe) -> dg.AssetsDefinition:
     @dg.asset(key=COVERAGE, group_name="overview", kinds={"table"}, owners=owners, description=DESCRIPTION)
     def coverage(context: dg.AssetExecutionContext) -> Iterator[Any]:
         slides = recorded_validities(recipe, context.instance)
-        cases = [it.validity for it in judge_cases(recipe, context.instance, slides)]
+        cases = case_validities(recipe, context.instance, slides)
         yield from validity_verdicts([*slides, *cases], context.instance)
         yield dg.MaterializeResult(metadata=coverage_metadata(slides, cases))
 

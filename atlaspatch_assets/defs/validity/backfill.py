@@ -3,15 +3,14 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 
 import dagster as dg
 
-from atlaspatch_assets.defs.slides.jobs import JOB_NAME
-from atlaspatch_assets.lib.batches import batch_config, in_batches
+from atlaspatch_assets.lib.batches import in_batches
+from atlaspatch_assets.lib.partitions import SLIDES
 from atlaspatch_assets.lib.stages import asset_key
-from atlaspatch_assets.lib.verdicts import own_checks
 from atlaspatch_core.errors import UnknownName
+from atlaspatch_core.fingerprint import short_hash
 from atlaspatch_core.operations.estimate import Rate
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import Recipe
@@ -149,16 +148,8 @@ def requests(
     """Yield the requests for runs of the job ``process_slides``; of one ``occasion`` each is granted once."""
     for order in orders:
         for batch in in_batches(order.stems, slides_per_run):
-            text = "\n".join((occasion, *map(str, order.steps), *batch))
-            yield dg.RunRequest(
-                run_key=sha256(text.encode()).hexdigest()[:16],
-                job_name=JOB_NAME,
-                partition_key=batch[0],
-                run_config=batch_config(batch),
-                asset_selection=order.keys,
-                asset_check_keys=own_checks(order.keys),
-                tags=dict(tags),
-            )
+            run_key = short_hash("\n".join((occasion, *map(str, order.steps), *batch)))
+            yield SLIDES.request(batch, run_key, tags=tags, assets=order.keys)
 
 
 def rates(recipe: Recipe, instance: dg.DagsterInstance) -> dict[OutputKey, Rate]:

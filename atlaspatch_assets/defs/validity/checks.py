@@ -1,41 +1,64 @@
 """The check ``valid`` of every asset: fails where an output is not what the project asks for, and says what changed."""
 
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import dagster as dg
 
-from atlaspatch_assets.lib.partitions import SLIDES
+from atlaspatch_assets.defs.patients.states import case_validities
+from atlaspatch_assets.lib.batch_ops import without_preview_warnings
+from atlaspatch_assets.lib.partitions import CASES, SLIDES, PartitionKind
 from atlaspatch_assets.lib.recorded import VALID, recorded_validities, validity_verdicts
+from atlaspatch_assets.lib.results import check_outputs
 from atlaspatch_assets.lib.stages import asset_key
 from atlaspatch_core.validity.outcome import OutputKey
-from atlaspatch_core.validity.recipe import Recipe
+from atlaspatch_core.validity.recipe import OutputSpec, Recipe
+from atlaspatch_core.validity.states import Validity
+
+States = Callable[[dg.DagsterInstance, Collection[OutputKey]], Sequence[Validity]]
+"""Gives the states of the outputs of these steps."""
+
+OF_SLIDES = (
+    "Whether the output of the slide is what the project file asks for; if it is stale, what changed. "
+    "The job `check_validity` tells it for all slides."
+)
+OF_CASES = (
+    "Whether the embedding of the case is what the project file, the table of cases and its slides ask for; if it is "
+    "stale, what changed. The job `check_validity` tells it for all cases."
+)
 
 
-def build_valid_checks(recipe: Recipe) -> dg.AssetChecksDefinition:
-    """Return the check ``valid`` of every asset; run by itself it tells what is news of all slides."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.PreviewWarning)
-        warnings.simplefilter("ignore", dg.BetaWarning)
-        specs = [_spec(stage.step) for stage in recipe.stages]
+def build_valid_checks(recipe: Recipe) -> list[dg.AssetChecksDefinition]:
+    """Return the check ``valid`` of every asset; run by itself it tells what is news of all slides, or cases."""
 
-        @dg.multi_asset_check(name="validity", specs=specs, can_subset=True)
+    def of_slides(instance: dg.DagsterInstance, steps: Collection[OutputKey]) -> list[Validity]:
+        return recorded_validities(recipe, instance, steps)
+
+    def of_cases(instance: dg.DagsterInstance, steps: Collection[OutputKey]) -> list[Validity]:
+        validities = case_validities(recipe, instance, recorded_validities(recipe, instance))
+        return [validity for validity in validities if validity.step in steps]
+
+    checks = [_valid_checks("validity", SLIDES, recipe.stages, of_slides, OF_SLIDES)]
+    if recipe.cases and recipe.project.patients.manifest is not None:
+        checks.append(_valid_checks("case_validity", CASES, recipe.cases, of_cases, OF_CASES))
+    return checks
+
+
+def _valid_checks(
+    name: str, kind: PartitionKind, stages: Sequence[OutputSpec], states: States, description: str
+) -> dg.AssetChecksDefinition:
+    with without_preview_warnings():
+        specs = {
+            stage.step: dg.AssetCheckSpec(
+                VALID, asset=asset_key(stage.step), partitions_def=kind.definition, description=description
+            )
+            for stage in stages
+        }
+
+        @dg.multi_asset_check(name=name, specs=list(specs.values()), can_subset=True)
         def validity(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckEvaluation | dg.Output]:
-            keys = context.op_execution_context.selected_asset_check_keys
-            steps = [stage.step for stage in recipe.stages if dg.AssetCheckKey(asset_key(stage.step), VALID) in keys]
-            yield from validity_verdicts(recorded_validities(recipe, context.instance, steps), context.instance)
-            for spec in specs:
-                if spec.key in keys:
-                    yield dg.Output(None, output_name=spec.get_python_identifier())
+            selected = context.op_execution_context.selected_asset_check_keys
+            steps = [step for step, spec in specs.items() if spec.key in selected]
+            yield from validity_verdicts(states(context.instance, steps), context.instance)
+            yield from check_outputs(selected, specs.values())
 
-    return validity
-
-
-def _spec(step: OutputKey) -> dg.AssetCheckSpec:
-    return dg.AssetCheckSpec(
-        VALID,
-        asset=asset_key(step),
-        partitions_def=SLIDES,
-        description="Whether the output of the slide is what the project file asks for; if it is stale, what changed. "
-        "The job `check_validity` tells it for all slides.",
-    )
+        return validity

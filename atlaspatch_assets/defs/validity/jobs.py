@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from atlaspatch_assets.defs.patients.checks import judge_cases
-from atlaspatch_assets.defs.patients.requests import in_words
+from atlaspatch_assets.defs.patients.requests import amount
+from atlaspatch_assets.defs.patients.states import case_validities
 from atlaspatch_assets.defs.validity.backfill import chosen_steps, plan, rates, wanted
 from atlaspatch_assets.defs.validity.failed_slides import gone_slides, remarks
 from atlaspatch_assets.defs.validity.job_config import (
@@ -108,7 +108,7 @@ def _find(context: dg.OpExecutionContext, recipe: Recipe, name: str, config: Rep
     states, steps = STATES[name], _steps(recipe, config)
     found = recorded_validities(recipe, context.instance)
     todo = plan(recipe, found, states, steps, gone_slides(recipe.project, {it.stem for it in found}))
-    of_cases = wanted([it.validity for it in judge_cases(recipe, context.instance, found)], states, steps)
+    of_cases = wanted(case_validities(recipe, context.instance, found), states, steps)
     measured, asked = rates(recipe, context.instance), list(todo.outputs)
     _tell_reasons([*asked, *of_cases], context.log.info)
     if isinstance(config, StaleConfig) and config.canary and not config.dry_run:
@@ -119,7 +119,7 @@ def _find(context: dg.OpExecutionContext, recipe: Recipe, name: str, config: Rep
         asked = [it for it in asked if (it.stem, it.step) not in restamped]
         context.log.info(f"{len(restamped)} results kept their rows and got the new identity")
     takes = estimate(recipe, asked, measured)
-    text = in_words(takes.text, of_cases)
+    text = amount(takes.text, of_cases)
     for line in (*remarks(recipe.project, context.instance, todo), f"To compute: {text}", *_what_next(name, config)):
         context.log.info(line)
     cases = {"cases": len({it.stem for it in of_cases})} if recipe.cases else {}

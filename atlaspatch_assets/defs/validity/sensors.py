@@ -1,18 +1,18 @@
 """The sensors that look at a changed project, and that ask for the runs which its repair needs."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from atlaspatch_assets.defs.patients.checks import judge_cases
 from atlaspatch_assets.defs.patients.requests import cases_to_make
+from atlaspatch_assets.defs.patients.states import case_validities
 from atlaspatch_assets.defs.validity.backfill import chosen_steps, plan, requests, wanted
 from atlaspatch_assets.defs.validity.failed_slides import gone_slides
 from atlaspatch_assets.defs.validity.job_config import MATERIALIZE_STALE, STATES, config_of
 from atlaspatch_assets.lib.recorded import recorded_validities
 from atlaspatch_assets.lib.stages import code_version
+from atlaspatch_core.fingerprint import short_hash
 from atlaspatch_core.validity.recipe import Recipe
 from atlaspatch_core.validity.states import State
 
@@ -38,16 +38,17 @@ def build_proposals(recipe: Recipe) -> dg.SensorDefinition:
     def propose_upgrade(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         stages = (*recipe.stages, *recipe.cases)
         automatic = recipe.project.upgrades.automatic
-        versions = _digest([f"automatic {automatic}", *(f"{it.step} {code_version(it)}" for it in stages)])
+        versions = _hash_lines([f"automatic {automatic}", *(f"{it.step} {code_version(it)}" for it in stages)])
         if context.cursor == versions:
             return dg.SkipReason("the project asks for what it asked for before")
         found = recorded_validities(recipe, context.instance)
-        cases = [it.validity for it in judge_cases(recipe, context.instance, found)]
-        stale = wanted([*found, *cases], [State.STALE], {stage.step for stage in stages})
+        stale = wanted(
+            [*found, *case_validities(recipe, context.instance, found)], [State.STALE], {stage.step for stage in stages}
+        )
         if not stale:
             return dg.SensorResult(skip_reason="nothing is stale", cursor=versions)
         config = {"dry_run": False, "compute": automatic}
-        key = _digest([versions, *(f"{it.stem} {it.step}" for it in stale)])
+        key = _hash_lines([versions, *(f"{it.stem} {it.step}" for it in stale)])
         return dg.SensorResult(
             run_requests=[dg.RunRequest(run_key=key, run_config={"ops": {"find_stale": {"config": config}}})],
             cursor=versions,
@@ -87,5 +88,5 @@ def build_launches(
     return launch_batches
 
 
-def _digest(lines: Iterable[str]) -> str:
-    return sha256("\n".join(lines).encode()).hexdigest()[:16]
+def _hash_lines(lines: Iterable[str]) -> str:
+    return short_hash("\n".join(lines))

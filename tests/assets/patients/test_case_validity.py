@@ -14,11 +14,11 @@ from upgrading import requested_runs
 
 from atlaspatch_assets.cli.local_backfill import backfill
 from atlaspatch_assets.definitions import build_definitions
-from atlaspatch_assets.defs.patients.checks import judge_cases
-from atlaspatch_assets.defs.patients.partitions import CASES, JOB_NAME, cases_config
+from atlaspatch_assets.defs.patients.states import case_states
 from atlaspatch_assets.defs.slides import sensors
 from atlaspatch_assets.defs.validity.assets import COVERAGE
 from atlaspatch_assets.defs.validity.assets import JOB_NAME as CHECK_VALIDITY
+from atlaspatch_assets.lib.partitions import CASES
 from atlaspatch_assets.lib.recorded import VALID, recorded_validities, verdicts
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.main import cli
@@ -65,9 +65,9 @@ def lab(folder: Path, weights: Path, *rows: str) -> Project:
 
 
 def run_cases(of: Project, instance: dg.DagsterInstance, *case_ids: str) -> dg.ExecuteInProcessResult:
-    instance.add_dynamic_partitions(str(CASES.name), list(case_ids))
-    job = build_definitions(of).resolve_job_def(JOB_NAME)
-    config = cases_config(case_ids)
+    CASES.register(instance, case_ids)
+    job = build_definitions(of).resolve_job_def(CASES.job_name)
+    config = CASES.config(case_ids)
     return job.execute_in_process(instance=instance, partition_key=case_ids[0], run_config=config, raise_on_error=False)
 
 
@@ -82,7 +82,7 @@ def made(folder: Path, weights: Path, instance: dg.DagsterInstance) -> Project:
 
 def states(of: Project, instance: dg.DagsterInstance) -> dict[str, tuple[State, str]]:
     recipe = make_recipe(of)
-    found = judge_cases(recipe, instance, recorded_validities(recipe, instance))
+    found = case_states(recipe, instance, recorded_validities(recipe, instance))
     return {it.validity.stem: (it.validity.state, it.validity.why) for it in found}
 
 
@@ -119,7 +119,7 @@ def test_a_case_fails_with_its_slide_and_when_it_left_the_table(tmp_path, instan
     break_slide(tmp_path / "slides", "bad")
     of = lab(tmp_path, weights[0], "p1,slides/a.svs", "p2,slides/bad.svs")
     run_slides(of, instance, ["a", "bad"])
-    instance.add_dynamic_partitions(str(CASES.name), ["gone"])
+    CASES.register(instance, ["gone"])
 
     found = states(of, instance)
 
@@ -278,7 +278,7 @@ def test_another_patient_encoder_waits_for_the_job_that_makes_stale_outputs(tmp_
     (output,) = (event for event in result.all_events if event.event_type_value == "STEP_OUTPUT")
     assert output.step_output_data.metadata["to_compute"].value == "2 cases"
 
-    assert (request.job_name, request.run_config) == (JOB_NAME, cases_config(["p1", "p2"]))
+    assert (request.job_name, request.run_config) == (CASES.job_name, CASES.config(["p1", "p2"]))
     assert run_cases(of, instance, "p1", "p2").success
     assert {state for state, _ in states(of, instance).values()} == {State.FRESH}
     assert said(instance, STEP, "p2")["why"] == "version 1 → 2"

@@ -8,8 +8,7 @@ import pytest
 from small_projects import break_slide, last, paint, project, said
 
 from atlaspatch_assets.definitions import build_definitions
-from atlaspatch_assets.defs.patients.partitions import CASES, JOB_NAME, cases_config
-from atlaspatch_assets.lib.partitions import register
+from atlaspatch_assets.lib.partitions import CASES, SLIDES
 
 ASSET = "patient_embedding/mean-timm-test_efficientnet"
 FEATURES = "patch_features/timm-test_efficientnet"
@@ -40,14 +39,14 @@ def cases(tmp_path: Path, weights: Path, *rows: str, **values):
 
 
 def run(of, instance: dg.DagsterInstance, case_ids: Sequence[str], *, force: bool = False) -> dg.ExecuteInProcessResult:
-    instance.add_dynamic_partitions(str(CASES.name), list(case_ids))
+    CASES.register(instance, case_ids)
     return (
         build_definitions(of)
-        .resolve_job_def(JOB_NAME)
+        .resolve_job_def(CASES.job_name)
         .execute_in_process(
             instance=instance,
             partition_key=case_ids[0],
-            run_config=cases_config(case_ids, force=force),
+            run_config=CASES.config(case_ids, force=force),
             raise_on_error=False,
         )
     )
@@ -105,7 +104,7 @@ def test_a_second_run_reuses_the_case_and_another_slide_gives_it_another_version
 
 def test_slides_that_are_partitions_hear_of_the_features_that_a_case_needed(tmp_path, instance, weights):
     paint(tmp_path / "slides", "a", "b")
-    register(instance, ["a"])
+    SLIDES.register(instance, ["a"])
 
     assert run(cases(tmp_path, weights, "p1,slides/a.svs", "p1,slides/b.svs"), instance, ["p1"]).success
 
@@ -131,7 +130,7 @@ def test_the_asset_depends_on_the_features_of_all_slides(tmp_path, weights):
     graph = build_definitions(cases(tmp_path, weights, "p1,slides/a.svs")).resolve_asset_graph()
     node = graph.get(dg.AssetKey(ASSET.split("/")))
     assert {key.to_user_string() for key in node.parent_keys} == {FEATURES}
-    assert (node.group_name, node.partitions_def) == ("patients", CASES)
+    assert (node.group_name, node.partitions_def) == ("patients", CASES.definition)
 
 
 def test_a_project_without_a_table_has_no_assets_of_cases(tmp_path):
@@ -154,11 +153,11 @@ def test_the_sensor_registers_new_cases_and_asks_for_them_in_batches(tmp_path, i
     assert isinstance(result, dg.SensorResult)
     assert [request.partition_key for request in result.run_requests or ()] == ["p0", "p2"]
     assert [request.run_config for request in result.run_requests or ()] == [
-        cases_config(["p0", "p1"]),
-        cases_config(["p2"]),
+        CASES.config(["p0", "p1"]),
+        CASES.config(["p2"]),
     ]
     assert result.dynamic_partitions_requests[0].partition_keys == ["p0", "p1", "p2"]
-    instance.add_dynamic_partitions(str(CASES.name), ["p0", "p1", "p2"])
+    CASES.register(instance, ["p0", "p1", "p2"])
     told = sensor(context)
     assert isinstance(told, dg.SensorResult)
     assert (told.run_requests, told.skip_reason and told.skip_reason.skip_message) == ([], "all 3 cases are known")

@@ -1,0 +1,93 @@
+"""The op that processes a batch of slides or cases: its assets, its checks, its job and what it yields."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from warnings import catch_warnings, simplefilter
+
+import dagster as dg
+
+from atlaspatch_assets.lib.events import events
+from atlaspatch_assets.lib.partitions import PartitionKind
+from atlaspatch_assets.lib.pools import pool_of
+from atlaspatch_assets.lib.results import check_outputs
+from atlaspatch_assets.lib.verdicts import OpenFailures
+from atlaspatch_core.config.sections import Runtime
+from atlaspatch_core.validity.outcome import Outcome, Status
+
+if TYPE_CHECKING:
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+
+@contextmanager
+def without_preview_warnings() -> Iterator[None]:
+    """Silence what Dagster says of pools and of checks with partitions each time that they are declared."""
+    with catch_warnings():
+        simplefilter("ignore", dg.BetaWarning)
+        simplefilter("ignore", dg.PreviewWarning)
+        yield
+
+
+def batch_asset(
+    kind: PartitionKind,
+    runtime: Runtime,
+    specs: Sequence[dg.AssetSpec],
+    checks: Sequence[dg.AssetCheckSpec],
+    description: str,
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """Return the decorator of the op of a kind: one op, so that a run over a batch loads each model once."""
+    return dg.multi_asset(
+        name=kind.op_name,
+        description=description,
+        specs=specs,
+        check_specs=checks,
+        can_subset=True,
+        partitions_def=kind.definition,
+        backfill_policy=dg.BackfillPolicy.multi_run(runtime.slides_per_run),
+        pool=pool_of(runtime),
+    )
+
+
+def batch_job(kind: PartitionKind, assets: dg.AssetsDefinition, description: str) -> "UnresolvedAssetJobDefinition":
+    """Return the job of all assets of a kind and the checks that come with them.
+
+    Checks that look at outputs by themselves have jobs of their own.
+    """
+    return dg.define_asset_job(
+        kind.job_name,
+        selection=dg.AssetSelection.assets(assets).without_checks() | dg.AssetSelection.checks(*assets.check_keys),
+        description=description,
+    )
+
+
+def batch_keys(kind: PartitionKind, context: dg.AssetExecutionContext, listed: Sequence[str]) -> list[str]:
+    """Return the keys of the run; the partitions are read once, because each look at them reads all there are."""
+    if listed:
+        kind.register(context.instance, listed)
+    return list(dict.fromkeys(listed or context.partition_keys))
+
+
+def batch_events(
+    kind: PartitionKind,
+    context: dg.AssetExecutionContext,
+    outcomes: Iterable[Outcome],
+    open_failures: OpenFailures,
+    checks: Sequence[dg.AssetCheckSpec],
+    total: int,
+    failed: dict[str, str],
+) -> Iterator[Any]:
+    """Yield the events of a batch as its outcomes come, and the outputs of its checks at the end.
+
+    ``failed`` is key to reason; failures are added. Raises dagster.Failure at the end when there is any.
+    """
+    for outcome in outcomes:
+        yield from events(outcome, open_failures)
+        if outcome.status is Status.FAILED:
+            failed[outcome.stem] = outcome.why
+    yield from check_outputs(context.selected_asset_check_keys, checks)
+    if failed:
+        raise dg.Failure(
+            f"{len(failed)} of {total} {kind.plural} failed: {', '.join(failed)}",
+            metadata={f"failed_{kind.plural}": dg.MetadataValue.json(failed)},
+            allow_retries=False,
+        )
