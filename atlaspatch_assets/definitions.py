@@ -9,8 +9,7 @@ from atlaspatch_assets.defs.export.jobs import build_export
 from atlaspatch_assets.defs.masks.sensors import build_edit_sensor
 from atlaspatch_assets.defs.patients.jobs import build_patient_definitions
 from atlaspatch_assets.defs.report.assets import build_report_definitions
-from atlaspatch_assets.defs.retention.pruning import build_pruning
-from atlaspatch_assets.defs.retention.retirement import build_retirement
+from atlaspatch_assets.defs.retention.jobs import build_pruning, build_retirement
 from atlaspatch_assets.defs.slides.assets import build_slide_assets
 from atlaspatch_assets.defs.slides.jobs import build_job
 from atlaspatch_assets.defs.slides.sensors import build_sensor

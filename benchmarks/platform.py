@@ -20,7 +20,7 @@ import tifffile
 from atlaspatch_assets.cli.local_run import QUIET
 from atlaspatch_assets.definitions import build_definitions
 from atlaspatch_assets.defs.slides import sensors
-from atlaspatch_assets.defs.slides.arrival import SLIDE_KEY
+from atlaspatch_assets.defs.slides.refusals import SLIDE_KEY
 from atlaspatch_assets.lib.batches import in_batches
 from atlaspatch_assets.lib.partitions import SLIDES
 from atlaspatch_core.config.project import Project, make_project

@@ -8,7 +8,7 @@ import dagster as dg
 
 from atlaspatch_assets.defs.patients.requests import case_requests, run_key
 from atlaspatch_assets.defs.patients.states import case_states, feature_steps
-from atlaspatch_assets.defs.slides.sensors import MOST_RUNS_PER_TICK, SECONDS_BETWEEN_TICKS, is_at_rest
+from atlaspatch_assets.defs.slides.sensors import MOST_RUNS_PER_TICK, SECONDS_BETWEEN_TICKS, is_stable
 from atlaspatch_assets.lib.batches import in_batches
 from atlaspatch_assets.lib.events import last_event
 from atlaspatch_assets.lib.partitions import CASES, MOST_KEYS_PER_CALL
@@ -54,7 +54,7 @@ def build_case_sensor(recipe: Recipe) -> dg.SensorDefinition:
         known = CASES.keys(context.instance)
         new = [case for case in manifest.cases if case.case_id not in known]
         most = min(size * MOST_RUNS_PER_TICK, MOST_KEYS_PER_CALL)
-        ready = [case for case in new if _is_at_rest(manifest, case)][:most]
+        ready = [case for case in new if _is_stable(manifest, case)][:most]
         due, cursor = followers(recipe, context.instance, manifest, known, context.cursor)
         requests = [
             *_first_requests(recipe, context.instance, ready),
@@ -136,5 +136,5 @@ def _own_slides(project: Project) -> set[str]:
         return set()
 
 
-def _is_at_rest(manifest: Manifest, case: Case) -> bool:
-    return all(is_at_rest(manifest.slides[stem], time.time()) for stem in case.stems)
+def _is_stable(manifest: Manifest, case: Case) -> bool:
+    return all(is_stable(manifest.slides[stem], time.time()) for stem in case.stems)

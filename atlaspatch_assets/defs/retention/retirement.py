@@ -1,4 +1,4 @@
-"""Taking away the partitions of slides whose files are gone. Says what it will do first, and does it when told to."""
+"""Slides whose files are gone: what goes with their partitions, and what is said of it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,30 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from pydantic import Field
 
 from atlaspatch_assets.defs.slides.arrival import CLASHING, REMOVED
 from atlaspatch_assets.lib.partitions import SLIDES, partition_keys
-from atlaspatch_assets.lib.results import NO_VALUE, NOTHING_DONE, table
+from atlaspatch_assets.lib.results import table
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.find import find_slides
 from atlaspatch_core.discovery.search import root_of
-from atlaspatch_core.errors import AtlasPatchError, InvalidProject, NoSlides, UnknownName, UnseenSlides
+from atlaspatch_core.errors import InvalidProject, NoSlides, UnknownName, UnseenSlides
 from atlaspatch_core.operations.tracking.states import is_state_of
 from atlaspatch_core.storage.atomic import slide_lock
 from atlaspatch_core.storage.store import Store
-
-JOB_NAME = "retire_slides"
-
-
-class RetireConfig(dg.Config):
-    """Which slides are retired, and whether for real."""
-
-    slides: list[str] = Field(default=[], description="Stems of the slides; empty: all that are marked as removed.")
-    dry_run: bool = Field(default=True, description="Only say what would be done.")
-    delete_outputs: bool = Field(
-        default=False, description="Delete what was made of these slides, too: coords, features, masks and pictures."
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,37 +33,7 @@ class Retirement:
         return sum(file.stat().st_size for file in self.files if file.exists())
 
 
-def build_retirement(project: Project) -> dg.JobDefinition:
-    """Return the job ``retire_slides``."""
-
-    @dg.op(description=__doc__, out=NO_VALUE)
-    def retire(context: dg.OpExecutionContext, config: RetireConfig) -> None:
-        try:
-            plan = plan_retirement(project, _chosen(context.instance, config.slides))
-        except AtlasPatchError as error:
-            raise dg.Failure(str(error), allow_retries=False) from error
-        for line in in_words(plan, config):
-            context.log.info(line)
-        context.add_output_metadata(told(plan, config))
-        if config.dry_run:
-            context.log.info(NOTHING_DONE)
-            return
-        for slide in plan:
-            take_away(project, slide, context.instance, delete_outputs=config.delete_outputs)
-
-    @dg.job(
-        name=JOB_NAME,
-        executor_def=dg.in_process_executor,
-        description="Takes away the partitions of slides whose files are gone. Outputs stay unless told otherwise, "
-        "their events stay in any case. Says what it would do, and does it with dry_run: false.",
-    )
-    def retire_slides() -> None:
-        retire()
-
-    return retire_slides
-
-
-def _chosen(instance: dg.DagsterInstance, stems: Sequence[str]) -> list[str]:
+def chosen_slides(instance: dg.DagsterInstance, stems: Sequence[str]) -> list[str]:
     """Return the slides to retire: those that are named, or all that are marked. Raises UnknownName."""
     known = SLIDES.keys(instance)
     if unknown := [stem for stem in stems if stem not in known]:
@@ -86,8 +43,8 @@ def _chosen(instance: dg.DagsterInstance, stems: Sequence[str]) -> list[str]:
 
 def plan_retirement(project: Project, stems: Sequence[str]) -> list[Retirement]:
     """Return what would go. Raises InvalidProject for a slide whose file is there: the sensor would bring it back."""
-    there = _there(project)
-    if present := [stem for stem in stems if stem in there]:
+    in_folders = _slides_in_folders(project)
+    if present := [stem for stem in stems if stem in in_folders]:
         raise InvalidProject(
             f"{', '.join(present)}: the slide's file is in the project's folders, and would come back at once; "
             "move the file away first"
@@ -95,19 +52,19 @@ def plan_retirement(project: Project, stems: Sequence[str]) -> list[Retirement]:
     return [Retirement(stem, tuple(outputs_of(project, stem))) for stem in stems]
 
 
-def _there(project: Project) -> set[str]:
+def _slides_in_folders(project: Project) -> set[str]:
     """Return the slides in the project's folders. Raises InvalidProject when a folder cannot be looked into."""
     if missing := [str(folder) for folder in project.slides.folders if not root_of(folder).exists()]:
         raise InvalidProject(f"{', '.join(missing)}: not there, so none can be told to be gone; mount it first")
     try:
-        found = find_slides(project)
+        discovery = find_slides(project)
     except UnseenSlides as error:
         raise InvalidProject(f"no slide can be told to be gone: {error}") from error
     except NoSlides:
         return set()
-    if found.unseen:
-        raise InvalidProject(f"no slide can be told to be gone: {'; '.join(left.why for left in found.unseen)}")
-    return {source.stem for source in found.sources} | {clash.stem for clash in found.clashes}
+    if discovery.unseen:
+        raise InvalidProject(f"no slide can be told to be gone: {'; '.join(left.why for left in discovery.unseen)}")
+    return {source.stem for source in discovery.sources} | {clash.stem for clash in discovery.clashes}
 
 
 def outputs_of(project: Project, stem: str) -> Iterator[Path]:
@@ -128,31 +85,32 @@ def outputs_of(project: Project, stem: str) -> Iterator[Path]:
         yield from (file for file in sorted(store.dumped_patches(stem, name).glob("*")) if file.is_file())
 
 
-def in_words(plan: Sequence[Retirement], config: RetireConfig) -> Iterator[str]:
+def plan_lines(plan: Sequence[Retirement], *, dry_run: bool, delete_outputs: bool) -> Iterator[str]:
     """Yield what goes, or would go, one line a slide, and the sum."""
-    removed, fate = "would be removed" if config.dry_run else "removed", _fate(config)
+    removed, fate = "would be removed" if dry_run else "removed", _fate(dry_run, delete_outputs)
     for slide in plan:
         yield f"{slide.stem}: partition {removed}; {len(slide.files)} files ({slide.bytes:,} bytes) {fate}"
     yield f"{len(plan)} slide{'' if len(plan) == 1 else 's'}, {sum(slide.bytes for slide in plan):,} bytes {fate}"
 
 
-def _fate(config: RetireConfig) -> str:
-    fate = "deleted" if config.delete_outputs else "kept"
-    return f"would be {fate}" if config.dry_run else fate
+def _fate(dry_run: bool, delete_outputs: bool) -> str:
+    fate = "deleted" if delete_outputs else "kept"
+    return f"would be {fate}" if dry_run else fate
 
 
-def told(plan: Sequence[Retirement], config: RetireConfig) -> dict[str, Any]:
+def plan_metadata(plan: Sequence[Retirement], *, dry_run: bool, delete_outputs: bool) -> dict[str, Any]:
     """Return the same as numbers and a table."""
-    rows = [{"slide": it.stem, "files": len(it.files), "bytes": it.bytes, "outputs": _fate(config)} for it in plan]
+    fate = _fate(dry_run, delete_outputs)
+    rows = [{"slide": slide.stem, "files": len(slide.files), "bytes": slide.bytes, "outputs": fate} for slide in plan]
     return {
         "slides": len(plan),
-        "retired": 0 if config.dry_run else len(plan),
-        "bytes": sum(it.bytes for it in plan),
+        "retired": 0 if dry_run else len(plan),
+        "bytes": sum(slide.bytes for slide in plan),
         "plan": table(rows, slide="string", files="int", bytes="int", outputs="string"),
     }
 
 
-def take_away(project: Project, slide: Retirement, instance: dg.DagsterInstance, *, delete_outputs: bool) -> None:
+def retire_slide(project: Project, slide: Retirement, instance: dg.DagsterInstance, *, delete_outputs: bool) -> None:
     """Delete a slide's partition and marks, and its outputs where told to."""
     if delete_outputs:
         with slide_lock(project.output, slide.stem):

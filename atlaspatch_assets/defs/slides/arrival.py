@@ -1,18 +1,15 @@
 """Slides that come, change, go or cannot be used, told to Dagster: what one tick of the sensor asks for and reports."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
-from dagster._core.event_api import PartitionKeyFilter
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
+from atlaspatch_assets.defs.slides.refusals import SLIDE_KEY, refusal, refusals
 from atlaspatch_assets.defs.slides.requests import TAGS, RequestedRuns
 from atlaspatch_assets.lib.partitions import MOST_KEYS_PER_CALL, SLIDES, partition_keys
-from atlaspatch_assets.lib.stages import asset_key
-from atlaspatch_assets.lib.verdicts import PROCESSED
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.arrival import (
     Arrival,
@@ -27,7 +24,6 @@ from atlaspatch_core.discovery.arrival import (
 from atlaspatch_core.discovery.find import Discovery
 from atlaspatch_core.discovery.stability import SECONDS_UNCHANGED
 from atlaspatch_core.storage.store import Store
-from atlaspatch_core.validity.recipe import SLIDE
 
 REMOVED = dg.DynamicPartitionsDefinition(name="slides_removed")
 """Slides whose file is gone, as Dagster remembers them: a set of names, no partitions of any asset."""
@@ -51,75 +47,74 @@ MOST_NAMED = 5
 FEW_SLIDES = 10
 """So many slides may go at once; where more than that and half of all are gone, it is the storage that went."""
 
-SLIDE_KEY = asset_key(SLIDE)
-CHECK_KEY = dg.AssetCheckKey(SLIDE_KEY, PROCESSED)
-
 
 @dataclass(slots=True)
 class ArrivalTick:
-    """What one tick found, and so asks for and reports."""
+    """What came, changed and went since the last tick."""
 
-    look: FolderScan
-    found: Discovery
+    scan: FolderScan
+    discovery: Discovery
     removed: list[str] = field(default_factory=list)
     """Slides that are gone since the last tick."""
     returned: list[str] = field(default_factory=list)
     """Slides that were gone and are there again."""
     clashing: dict[str, str] = field(default_factory=dict)
-    """Stem to reason, of those that were not yet told."""
+    """Stem to reason, of those that were not yet reported."""
     cleared: list[str] = field(default_factory=list)
     """Slides that have their stem for themselves again."""
-    gone: int = 0
+    lost: int = 0
     """Slides that cannot all have been removed: their storage went."""
 
     @property
     def ready(self) -> tuple[Arrival, ...]:
         """Slides to process."""
-        return self.look.of(ArrivalStatus.READY)
+        return self.scan.of(ArrivalStatus.READY)
 
     @property
     def refused(self) -> tuple[Arrival, ...]:
         """Slides that cannot be used."""
-        return self.look.of(ArrivalStatus.REFUSED)
+        return self.scan.of(ArrivalStatus.REFUSED)
 
 
-def take_tick(
+def scan_project(
     project: Project,
     instance: dg.DagsterInstance,
-    found: Discovery,
+    discovery: Discovery,
     cursor: ArrivalCursor,
     seconds_at_rest: float = SECONDS_UNCHANGED,
 ) -> ArrivalTick:
     """Return what came, changed and went. Reads Dagster's storage, the files' times and the slides' records."""
-    known, removed, clashing = (partition_keys(instance, keys) for keys in (SLIDES.definition, REMOVED, CLASHING))
-    clashes = {clash.stem: str(clash.error) for clash in found.clashes}
-    there = {source.stem for source in found.sources}
-    returned, cleared = removed & (there | clashes.keys()), clashing & there
-    store, changed_at = Store(project.output), _table_changed_at(project)
+    sets = (SLIDES.definition, REMOVED, CLASHING)
+    known, removed, clashing = (partition_keys(instance, definition) for definition in sets)
+    clashes = {clash.stem: str(clash.error) for clash in discovery.clashes}
+    sources = {source.stem for source in discovery.sources}
+    returned, cleared = removed & (sources | clashes.keys()), clashing & sources
+    store = Store(project.output)
     again = returned | cleared | _left_behind(instance, store)
-    what = ArrivalState(known, again, lambda: SLIDES.running(instance), refusals(instance))
-    looker = SlideInspector(store, what, time.time, seconds_at_rest, changed_at, project.slides)
-    look = scan_arrivals(found, looker, cursor, _budget(project))
-    settled = {arrival.stem for arrival in look.arrivals if arrival.fate is not ArrivalStatus.WAITING}
-    gone = sorted(known - there - clashes.keys() - removed)
-    lost = len(gone) > max(FEW_SLIDES, len(known) / 2)
+    state = ArrivalState(known, again, lambda: SLIDES.running(instance), refusals(instance))
+    changed_at = _table_changed_at(project)
+    inspector = SlideInspector(store, state, time.time, seconds_at_rest, changed_at, project.slides)
+    scan = scan_arrivals(discovery, inspector, cursor, _budget(project))
+    decided = {arrival.stem for arrival in scan.arrivals if arrival.fate is not ArrivalStatus.WAITING}
+    missing = sorted(known - sources - clashes.keys() - removed)
+    storage_lost = len(missing) > max(FEW_SLIDES, len(known) / 2)
     return ArrivalTick(
-        look,
-        found,
-        removed=[] if lost or found.unseen else gone[:MOST_GONE_PER_TICK],
-        returned=sorted(returned & (settled | clashes.keys())),
+        scan,
+        discovery,
+        removed=[] if storage_lost or discovery.unseen else missing[:MOST_GONE_PER_TICK],
+        returned=sorted(returned & (decided | clashes.keys())),
         clashing={stem: why for stem, why in clashes.items() if stem not in clashing},
-        cleared=sorted((cleared & settled) | (clashing - clashes.keys() - there)),
-        gone=len(gone) if lost else 0,
+        cleared=sorted((cleared & decided) | (clashing - clashes.keys() - sources)),
+        lost=len(missing) if storage_lost else 0,
     )
 
 
-def result(tick: ArrivalTick, asked: RequestedRuns) -> dg.SensorResult:
+def sensor_result(tick: ArrivalTick, runs: RequestedRuns) -> dg.SensorResult:
     """Return the tick as Dagster takes it: runs, partitions, events and where the next one goes on."""
     return dg.SensorResult(
-        run_requests=asked.requests,
-        skip_reason=None if asked.requests else in_words(tick, asked),
-        cursor=tick.look.cursor.text,
+        run_requests=runs.requests,
+        skip_reason=None if runs.requests else summary(tick, runs),
+        cursor=tick.scan.cursor.text,
         dynamic_partitions_requests=list(_partitions(tick)),
         asset_events=list(_events(tick)),
     )
@@ -130,70 +125,30 @@ def versions(tick: ArrivalTick) -> dict[str, str]:
     return {arrival.stem: arrival.version for arrival in tick.ready}
 
 
-def in_words(tick: ArrivalTick, asked: RequestedRuns) -> str:
+def summary(tick: ArrivalTick, runs: RequestedRuns) -> str:
     """Return what a tick found, for the page of the sensor."""
-    gone = f"{tick.gone} slides are gone at once: their storage, it seems; nothing was marked"
+    lost = f"{tick.lost} slides are gone at once: their storage, it seems; nothing was marked"
     counts = (
-        (len(tick.look.of(ArrivalStatus.WAITING)), "being copied, or processed already"),
-        (len(asked.put_off), f"put off: their run {ENDED_EARLY}"),
+        (len(tick.scan.of(ArrivalStatus.WAITING)), "being copied, or processed already"),
+        (len(runs.put_off), f"put off: their run {ENDED_EARLY}"),
         (len(tick.refused), "refused; their check says why"),
-        (len(tick.found.clashes), "in two files of one stem; their check names the files"),
-        (len(tick.found.left_out) - len(tick.found.unseen), "a link to nothing, or listed and not there"),
+        (len(tick.discovery.clashes), "in two files of one stem; their check names the files"),
+        (len(tick.discovery.left_out) - len(tick.discovery.unseen), "a link to nothing, or listed and not there"),
         (len(tick.removed), "gone; their outputs stay"),
     )
-    unseen = f"nothing is taken for gone: {'; '.join(left.why for left in tick.found.unseen[:MOST_NAMED])}"
-    told = [*([gone] if tick.gone else []), *([unseen] if tick.found.unseen else [])]
-    parts = [*told, *(f"{count} {_slides(count)} {words}" for count, words in counts if count)]
-    return "; ".join(parts) or f"nothing new: {len(tick.found.sources)} {_slides(len(tick.found.sources))}"
+    unseen = f"nothing is taken for gone: {'; '.join(left.why for left in tick.discovery.unseen[:MOST_NAMED])}"
+    storage = [*([lost] if tick.lost else []), *([unseen] if tick.discovery.unseen else [])]
+    parts = [*storage, *(f"{count} {_slides(count)} {words}" for count, words in counts if count)]
+    return "; ".join(parts) or f"nothing new: {len(tick.discovery.sources)} {_slides(len(tick.discovery.sources))}"
 
 
 def _slides(count: int) -> str:
     return "slide" if count == 1 else "slides"
 
 
-def refusals(instance: dg.DagsterInstance) -> Callable[[str], str | None]:
-    """Return what tells at which version of its files a slide was refused, None for one that was not."""
-    failed: set[str] | None = None
-
-    def version(stem: str) -> str | None:
-        nonlocal failed
-        failed = failed_slides(instance) if failed is None else failed
-        return _refused_version(instance, stem) if stem in failed else None
-
-    return version
-
-
-def failed_slides(instance: dg.DagsterInstance) -> set[str]:
-    """Return the slides whose last verdict on ``slide`` is a failed one; one query."""
-    verdicts = instance.event_log_storage.get_asset_check_partition_info([CHECK_KEY])
-    failed = AssetCheckExecutionRecordStatus.FAILED
-    return {it.partition_key for it in verdicts if it.partition_key and it.latest_execution_status is failed}
-
-
-def _refused_version(instance: dg.DagsterInstance, stem: str) -> str:
-    records = instance.event_log_storage.get_asset_check_execution_history(
-        CHECK_KEY, limit=1, partition_filter=PartitionKeyFilter(key=stem)
-    )
-    for record in records:
-        if record.evaluation and "version" in record.evaluation.metadata:
-            return str(record.evaluation.metadata["version"].value)
-    return ""
-
-
 def removal(stem: str, removed: bool, why: str) -> dg.AssetObservation:
     """Return the observation that a slide's file went or came back; it carries no version, so nothing becomes stale."""
     return dg.AssetObservation(SLIDE_KEY, partition=stem, metadata={"removed": removed, "reason": why})
-
-
-def refusal(stem: str, why: str, version: str = "") -> dg.AssetCheckEvaluation:
-    """Return the failed check of a slide that cannot be used, with the reason and the version of its files."""
-    return dg.AssetCheckEvaluation(
-        asset_key=SLIDE_KEY,
-        check_name=PROCESSED,
-        passed=False,
-        partition=stem,
-        metadata={"reason": why, **({"version": version} if version else {})},
-    )
 
 
 def _left_behind(instance: dg.DagsterInstance, store: Store) -> set[str]:

@@ -32,14 +32,14 @@ def request_runs(
     Dagster grants a run key once. A run may end before it looked at its slides (the project file could not be read, its
     process was killed), or what it made was deleted since: then the next attempt has another key.
     """
-    asked = RequestedRuns()
+    runs = RequestedRuns()
     for batch in in_batches(list(versions), slides_per_run):
         request = _request(instance, batch, versions, now)
         if request is None:
-            asked.put_off += batch
+            runs.put_off += batch
         else:
-            asked.requests.append(request)
-    return asked
+            runs.requests.append(request)
+    return runs
 
 
 def _request(

@@ -1,23 +1,23 @@
-"""The sensor: slides that come or change in the project's folders are processed in batches, the others are told of."""
+"""The sensor: slides that come or change in the project's folders are processed in batches, the others are reported."""
 
 import time
 
 import dagster as dg
 
 from atlaspatch_assets.defs.slides.arrival import MOST_RUNS_PER_TICK as MOST_RUNS_PER_TICK
-from atlaspatch_assets.defs.slides.arrival import in_words, result, take_tick, versions
+from atlaspatch_assets.defs.slides.arrival import scan_project, sensor_result, summary, versions
 from atlaspatch_assets.defs.slides.requests import request_runs
 from atlaspatch_assets.lib.partitions import SLIDES
 from atlaspatch_assets.lib.pools import SLIDE_IO, limit_pool, pool_of
 from atlaspatch_assets.lib.runless import make_room
 from atlaspatch_core.config.project import Project
-from atlaspatch_core.discovery import stability as resting
+from atlaspatch_core.discovery import stability
 from atlaspatch_core.discovery.arrival import ArrivalCursor
 from atlaspatch_core.discovery.find import SlideSource, find_slides
 from atlaspatch_core.errors import AtlasPatchError
 
 SECONDS_BETWEEN_TICKS = 30
-SECONDS_AT_REST = resting.SECONDS_UNCHANGED
+SECONDS_AT_REST = stability.SECONDS_UNCHANGED
 """A file that changed later than this is still being copied."""
 
 DESCRIPTION = """\
@@ -41,22 +41,22 @@ def build_sensor(project: Project) -> dg.SensorDefinition:
     def new_slides(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         limit_pool(context.instance, pool_of(project.runtime), SLIDE_IO)
         try:
-            found = find_slides(project)
+            discovery = find_slides(project)
         except AtlasPatchError as error:
             return dg.SkipReason(str(error))
-        tick = take_tick(project, context.instance, found, ArrivalCursor.read(context.cursor), SECONDS_AT_REST)
-        asked = request_runs(context.instance, versions(tick), project.runtime.slides_per_run, time.time())
-        context.log.info(in_words(tick, asked))
-        told = result(tick, asked)
-        make_room(context.instance, told.asset_events)
-        return told
+        tick = scan_project(project, context.instance, discovery, ArrivalCursor.read(context.cursor), SECONDS_AT_REST)
+        runs = request_runs(context.instance, versions(tick), project.runtime.slides_per_run, time.time())
+        context.log.info(summary(tick, runs))
+        result = sensor_result(tick, runs)
+        make_room(context.instance, result.asset_events)
+        return result
 
     return new_slides
 
 
-def is_at_rest(source: SlideSource, now: float) -> bool:
+def is_stable(source: SlideSource, now: float) -> bool:
     """Tell whether no file of the slide changed in the last 30 s; a slide that vanishes meanwhile is not at rest."""
     try:
-        return resting.is_stable(resting.last_change(source.path), now, SECONDS_AT_REST)
+        return stability.is_stable(stability.last_change(source.path), now, SECONDS_AT_REST)
     except OSError:
         return False

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 
 import dagster as dg
 
-from atlaspatch_assets.defs.slides.arrival import refusals
+from atlaspatch_assets.defs.slides.refusals import refusals
 from atlaspatch_assets.defs.validity.backfill import BackfillPlan
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.config.sections import Slides

@@ -12,7 +12,7 @@ from small_projects import paint, project, run, said
 
 from atlaspatch_assets.definitions import build_definitions
 from atlaspatch_assets.defs.audit.jobs import OP_NAME, AuditConfig, chosen
-from atlaspatch_assets.defs.retention.retirement import RetireConfig, Retirement, in_words
+from atlaspatch_assets.defs.retention.retirement import Retirement, plan_lines
 from atlaspatch_assets.lib.partitions import SLIDES
 
 EMBEDDING = "slide_embedding/mean-efficientnet_lite0"
@@ -129,7 +129,7 @@ def test_retiring_says_what_it_would_do_and_does_nothing_until_told(tmp_path, in
 def test_what_retiring_would_do_is_not_told_as_done():
     plan = [Retirement("gone", ())]
 
-    dry, real = (list(in_words(plan, RetireConfig(dry_run=dry))) for dry in (True, False))
+    dry, real = (list(plan_lines(plan, dry_run=dry, delete_outputs=False)) for dry in (True, False))
 
     assert dry[0] == "gone: partition would be removed; 0 files (0 bytes) would be kept"
     assert real[0] == "gone: partition removed; 0 files (0 bytes) kept"

@@ -18,8 +18,9 @@ from small_projects import break_slide, failed_slides, paint, project, run, said
 from atlaspatch_assets.definitions import build_definitions
 from atlaspatch_assets.defs.audit.checks import recorded
 from atlaspatch_assets.defs.audit.jobs import OP_NAME
-from atlaspatch_assets.defs.slides.arrival import failed_slides as failed_slides_in_dagster
-from atlaspatch_assets.defs.slides.arrival import refusal, take_tick
+from atlaspatch_assets.defs.slides.arrival import scan_project
+from atlaspatch_assets.defs.slides.refusals import failed_slides as failed_slides_in_dagster
+from atlaspatch_assets.defs.slides.refusals import refusal
 from atlaspatch_assets.lib.runless import report_event
 from atlaspatch_core.discovery.arrival import ArrivalCursor
 from atlaspatch_core.discovery.find import find_slides
@@ -94,9 +95,9 @@ def test_slides_arrive_run_fail_by_name_and_are_audited_on_postgres(tmp_path, in
     break_slide(tmp_path / "slides", "broken")
     of = project(tmp_path)
 
-    tick = take_tick(of, instance, find_slides(of), ArrivalCursor(), seconds_at_rest=0)
+    tick = scan_project(of, instance, find_slides(of), ArrivalCursor(), seconds_at_rest=0)
     result = run(of, instance, ["first", "broken", "second"])
-    again = take_tick(of, instance, find_slides(of), ArrivalCursor(), seconds_at_rest=0)
+    again = scan_project(of, instance, find_slides(of), ArrivalCursor(), seconds_at_rest=0)
     for why in ("once", "twice"):
         report_event(instance, refusal("broken", why))
     job = build_definitions(of).resolve_job_def("audit")

@@ -11,7 +11,7 @@ from painting import paint_slide, stain, white
 from small_projects import break_slide, paint, project, run
 
 from atlaspatch_assets.definitions import build_definitions
-from atlaspatch_assets.defs.slides import arrival, sensors
+from atlaspatch_assets.defs.slides import arrival, refusals, sensors
 from atlaspatch_assets.defs.slides import requests as asking
 from atlaspatch_assets.lib.home import dagster_home
 from atlaspatch_core.config.project import Project
@@ -183,9 +183,9 @@ def test_a_slide_may_be_refused_time_and_again_for_one_reason_and_another(tmp_pa
     assert [list(reasons(found)) for found in (first, second, third)] == [["bad"]] * 3
     assert "bad.tif" in reasons(third)["bad"]
     assert asked(fourth) == [["bad"]]
-    assert arrival.failed_slides(instance) == {"bad"}
+    assert refusals.failed_slides(instance) == {"bad"}
     assert run(of, instance, ["bad"]).success
-    assert arrival.failed_slides(instance) == set()
+    assert refusals.failed_slides(instance) == set()
 
 
 def test_a_slide_of_an_impossible_scale_fails_until_the_table_states_another(tmp_path, instance):
