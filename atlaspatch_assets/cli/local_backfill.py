@@ -11,7 +11,7 @@ from atlaspatch_assets.defs.patients.requests import amount, cases_to_make, regi
 from atlaspatch_assets.defs.patients.states import case_validities
 from atlaspatch_assets.defs.validity.backfill import BackfillPlan, Order, chosen_steps, plan, rates, wanted
 from atlaspatch_assets.defs.validity.failed_slides import gone_slides, remarks
-from atlaspatch_assets.defs.validity.jobs import Tell, try_canaries
+from atlaspatch_assets.defs.validity.jobs import WriteLine, try_canaries
 from atlaspatch_assets.lib import runless
 from atlaspatch_assets.lib.events import events
 from atlaspatch_assets.lib.partitions import SLIDES
@@ -47,7 +47,7 @@ def backfill(
     dry_run: bool,
     canary: bool,
     show: Callable[[OutcomeRow], None],
-    tell: Tell,
+    write_line: WriteLine,
 ) -> Done | None:
     """Make the outputs in these states; None where nothing was to be done, or only to be said.
 
@@ -57,46 +57,48 @@ def backfill(
     if State.MISSING in states:
         register_cases(recipe, instance)
         SLIDES.register(instance, (source.stem for source in find_slides(recipe.project).sources))
-    found = recorded_validities(recipe, instance)
-    gone = gone_slides(recipe.project, {it.stem for it in found})
-    todo = plan(recipe, found, states, steps, gone)
-    of_cases = wanted(case_validities(recipe, instance, found), states, steps)
-    _tell_what(recipe, todo, of_cases, instance, tell)
+    validities = recorded_validities(recipe, instance)
+    gone_stems = gone_slides(recipe.project, {validity.stem for validity in validities})
+    todo = plan(recipe, validities, states, steps, gone_stems)
+    of_cases = wanted(case_validities(recipe, instance, validities), states, steps)
+    _write_summary(recipe, todo, of_cases, instance, write_line)
     if dry_run or not (todo.orders or of_cases):
         return None
     if canary and State.STALE in states:
-        standing = OpenFailures(instance)
-        for outcome in try_canaries(recipe, [it for it in todo.outputs if it.state is State.STALE], tell):
-            _keep(outcome, standing, show)
-        todo = plan(recipe, recorded_validities(recipe, instance), states, steps, gone)
+        open_failures = OpenFailures(instance)
+        for outcome in try_canaries(
+            recipe, [validity for validity in todo.outputs if validity.state is State.STALE], write_line
+        ):
+            _report_restamped(outcome, open_failures, show)
+        todo = plan(recipe, recorded_validities(recipe, instance), states, steps, gone_stems)
     done = _compute(recipe, todo.orders, instance, show)
-    return _with_cases(recipe, instance, states, steps, {it.stem for it in of_cases}, done, show)
+    return _with_cases(recipe, instance, states, steps, {validity.stem for validity in of_cases}, done, show)
 
 
-def _tell_what(
+def _write_summary(
     recipe: Recipe,
     todo: BackfillPlan,
     of_cases: Sequence[Validity],
     instance: dg.DagsterInstance,
-    tell: Tell,
+    write_line: WriteLine,
 ) -> None:
-    for what, found in (("slide", todo.outputs), ("case", of_cases)):
-        reasons = Counter((it.step, it.why or it.state.value) for it in found)
+    for what, outputs in (("slide", todo.outputs), ("case", of_cases)):
+        reasons = Counter((validity.step, validity.why or validity.state.value) for validity in outputs)
         for (step, why), count in reasons.most_common(MOST_REASONS):
-            tell(f"{step}: {count} {what}{'' if count == 1 else 's'}: {why}")
+            write_line(f"{step}: {count} {what}{'' if count == 1 else 's'}: {why}")
         if len(reasons) > MOST_REASONS:
-            tell(f"{len(reasons) - MOST_REASONS} more reasons, each for fewer {what}s or as few")
+            write_line(f"{len(reasons) - MOST_REASONS} more reasons, each for fewer {what}s or as few")
     for remark in remarks(recipe.project, instance, todo):
-        tell(remark)
-    tell(f"To compute: {amount(estimate(recipe, todo.outputs, rates(recipe, instance)).text, of_cases)}")
+        write_line(remark)
+    write_line(f"To compute: {amount(estimate(recipe, todo.outputs, rates(recipe, instance)).text, of_cases)}")
 
 
-def _keep(outcome: Outcome, standing: OpenFailures, show: Callable[[OutcomeRow], None]) -> None:
+def _report_restamped(outcome: Outcome, open_failures: OpenFailures, show: Callable[[OutcomeRow], None]) -> None:
     """Tell Dagster of a result that got the new identity; one that did not is computed like the others."""
     if outcome.status is not Status.RESTAMPED:
         return
-    for event in events(outcome, standing):
-        runless.report_event(standing.instance, event)
+    for event in events(outcome, open_failures):
+        runless.report_event(open_failures.instance, event)
     numbers = {name: value for name, value in outcome.numbers.items() if name == "canary_least_cosine"}
     asset = asset_key(outcome.step).to_user_string()
     show(OutcomeRow(outcome.stem, asset, outcome.status, outcome.why, numbers, outcome.seconds, outcome.path))
@@ -116,18 +118,18 @@ def _with_cases(
     instance: dg.DagsterInstance,
     states: Collection[State],
     steps: Collection[OutputKey],
-    asked: Collection[str],
+    selected: Collection[str],
     done: Done,
     show: Callable[[OutcomeRow], None],
 ) -> Done:
     """Make the embeddings of cases, now that their slides are done; a slide that failed leaves its cases out.
 
-    A case that was ``asked`` for because a slide of it failed is missing, or stale, once that slide is well.
+    A case that was ``selected`` because a slide of it failed is missing, or stale, once that slide is well.
     """
     crashes = list(done.crashes)
     slides, among = recorded_validities(recipe, instance), None
     if State.FAILED in states:
-        states, among = set(State) - {State.FRESH}, asked
+        states, among = set(State) - {State.FRESH}, selected
     for request in cases_to_make(recipe, instance, slides, states, steps, {}, "", among=among):
         crashes += materialize_cases(recipe.project, request, instance, show)
     return replace(done, crashes=tuple(crashes))

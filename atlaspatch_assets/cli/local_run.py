@@ -97,8 +97,8 @@ def _crash(event: dg.DagsterEvent) -> str | None:
     failure = event.step_failure_data
     if failure.user_failure_data and {"failed_slides", "failed_cases"} & failure.user_failure_data.metadata.keys():
         return None
-    told = failure.user_failure_data.description if failure.user_failure_data else None
-    return told or _root(failure.error)
+    description = failure.user_failure_data.description if failure.user_failure_data else None
+    return description or _root(failure.error)
 
 
 def _root(error: SerializableErrorInfo | None) -> str:

@@ -145,7 +145,7 @@ def _backfill(
     tables = Tables(make_console())
     with dg.DagsterInstance.get() as instance:
         done = backfill(
-            recipe, instance, states, assets, dry_run=dry_run, canary=canary, show=tables.add, tell=click.echo
+            recipe, instance, states, assets, dry_run=dry_run, canary=canary, show=tables.add, write_line=click.echo
         )
     if done is None:
         return 0

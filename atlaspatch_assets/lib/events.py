@@ -18,15 +18,15 @@ NO_EVENT = "NULL"
 Event: TypeAlias = dg.AssetMaterialization | dg.AssetCheckEvaluation
 
 
-def events(outcome: Outcome, standing: OpenFailures) -> Iterator[Event]:
+def events(outcome: Outcome, open_failures: OpenFailures) -> Iterator[Event]:
     """Yield the materialisation of an output that is valid now, and the verdicts of its checks that are news.
 
     A slide that has nothing to make (no patches, no embedding) is done, and its event says so. A step that was skipped
     because of a failure has no event: the failure has one.
     """
     if outcome.fingerprint:
-        yield materialization(outcome, standing.instance)
-    yield from filter(standing.is_news, outcome_verdicts(outcome))
+        yield materialization(outcome, open_failures.instance)
+    yield from filter(open_failures.is_news, outcome_verdicts(outcome))
 
 
 def materialization(outcome: Outcome, instance: dg.DagsterInstance) -> dg.AssetMaterialization:
@@ -59,6 +59,6 @@ def version_tags(outcome: Outcome, instance: dg.DagsterInstance) -> Mapping[str,
 
 def last_event(key: dg.AssetKey, stem: str, instance: dg.DagsterInstance) -> str:
     """Return the number of the latest materialisation of an asset of a slide or case; NO_EVENT for none."""
-    asked = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[stem])
-    records = instance.fetch_materializations(asked, limit=1).records
+    records_filter = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[stem])
+    records = instance.fetch_materializations(records_filter, limit=1).records
     return str(records[0].storage_id) if records else NO_EVENT

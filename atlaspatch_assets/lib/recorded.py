@@ -111,18 +111,18 @@ def reasons(instance: DagsterInstance, check: dg.AssetCheckKey) -> dict[str, str
 
 
 def validity_verdicts(
-    found: Iterable[Validity], instance: DagsterInstance, most: int = MOST_VERDICTS
+    outputs: Iterable[Validity], instance: DagsterInstance, most: int = MOST_VERDICTS
 ) -> Iterator[dg.AssetCheckEvaluation]:
     """Yield the verdicts that are news: outputs that became stale, or for another reason, or fresh again."""
-    told: dict[OutputKey, tuple[Mapping[str, bool], Mapping[str, str]]] = {}
-    left: dict[OutputKey, int] = {}
-    for validity in found:
+    recorded: dict[OutputKey, tuple[Mapping[str, bool], Mapping[str, str]]] = {}
+    remaining: dict[OutputKey, int] = {}
+    for validity in outputs:
         step = validity.step
-        if step not in told:
+        if step not in recorded:
             check = dg.AssetCheckKey(asset_key(step), VALID)
-            told[step], left[step] = (verdicts(instance, check), reasons(instance, check)), most
-        if left[step] and _is_news(validity, *told[step]):
-            left[step] -= 1
+            recorded[step], remaining[step] = (verdicts(instance, check), reasons(instance, check)), most
+        if remaining[step] and _is_news(validity, *recorded[step]):
+            remaining[step] -= 1
             yield _evaluation(validity)
 
 

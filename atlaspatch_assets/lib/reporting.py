@@ -16,18 +16,20 @@ from atlaspatch_core.validity.outcome import Outcome
 log = logging.getLogger(__name__)
 
 
-def report(outcomes: Iterable[Outcome], instance: dg.DagsterInstance, standing: OpenFailures | None = None) -> None:
+def report(
+    outcomes: Iterable[Outcome], instance: dg.DagsterInstance, open_failures: OpenFailures | None = None
+) -> None:
     """Record outcomes as they come; slides that the instance does not know become partitions.
 
-    ``standing`` is what is known of earlier verdicts, for who calls often.
+    ``open_failures`` is what is known of earlier verdicts, for callers with many outcomes.
     """
-    standing = standing or OpenFailures(instance)
+    open_failures = open_failures or OpenFailures(instance)
     known: set[str] = set()
     for outcome in outcomes:
         if outcome.stem not in known:
             SLIDES.register(instance, [outcome.stem])
             known.add(outcome.stem)
-        for event in events(outcome, standing):
+        for event in events(outcome, open_failures):
             report_event(instance, event)
 
 
@@ -38,7 +40,7 @@ class Reporter:
     Slides matter more than their events: when the instance cannot be reached, one warning says so and no more is tried.
     """
 
-    _standing: OpenFailures | None = None
+    _open_failures: OpenFailures | None = None
     _failed: bool = False
 
     def __call__(self, outcome: Outcome) -> None:
@@ -46,14 +48,14 @@ class Reporter:
         if self._failed:
             return
         try:
-            standing = self._open()
-            report([outcome], standing.instance, standing)
+            open_failures = self._open()
+            report([outcome], open_failures.instance, open_failures)
         except Exception as error:  # a database may raise anything, and slides matter more than their events
             self._failed = True
             log.warning("Dagster is told no more of this run: %s", error)
 
     def _open(self) -> OpenFailures:
-        if self._standing is None:
+        if self._open_failures is None:
             dagster_home()
-            self._standing = OpenFailures(dg.DagsterInstance.get())
-        return self._standing
+            self._open_failures = OpenFailures(dg.DagsterInstance.get())
+        return self._open_failures

@@ -74,12 +74,14 @@ def _checks(recipe: Recipe) -> dg.AssetChecksDefinition:
             wanted = context.selected_asset_check_keys
             for evaluation in _verdicts(recipe, known, stems, config, context.instance):
                 if evaluation.asset_check_key in wanted:
-                    _say(context.log.warning, evaluation)
+                    _warn(context.log.warning, evaluation)
                     failed += [] if evaluation.passed else [_row(evaluation)]
                     yield evaluation
         rows = table(failed, slide="string", output="string", check="string", reason="string")
-        told = {"slides": len(known), "looked_at": len(stems), "failed": len(failed), "findings": rows}
-        yield from check_outputs(context.selected_asset_check_keys, specs, told | {"sample": ", ".join(stems[:100])})
+        metadata = {"slides": len(known), "looked_at": len(stems), "failed": len(failed), "findings": rows}
+        yield from check_outputs(
+            context.selected_asset_check_keys, specs, metadata | {"sample": ", ".join(stems[:100])}
+        )
 
     return audit_outputs
 
@@ -119,8 +121,8 @@ def _distinct(recipe: Recipe, stems: Sequence[str], instance: dg.DagsterInstance
 
     for stage in of_slides(recipe):
         among = list(versions(stage.step, instance))
-        for stem, twins in find_near_duplicates(Store(recipe.project.output), stage, stems, among).items():
-            yield distinctness(stage.step, stem, twins)
+        for stem, duplicates in find_near_duplicates(Store(recipe.project.output), stage, stems, among).items():
+            yield distinctness(stage.step, stem, duplicates)
 
 
 def _sources(project: Project) -> dict[str, Any]:
@@ -139,7 +141,7 @@ def _row(evaluation: dg.AssetCheckEvaluation) -> dict[str, str]:
     }
 
 
-def _say(warn: Callable[..., None], evaluation: dg.AssetCheckEvaluation) -> None:
+def _warn(warn: Callable[..., None], evaluation: dg.AssetCheckEvaluation) -> None:
     if not evaluation.passed:
         warn(
             "%s, %s: %s",

@@ -63,13 +63,13 @@ def build_export(recipe: Recipe) -> dg.JobDefinition:
                 if len(done) % SLIDES_BETWEEN_LINES == 0:
                     context.log.info("%d slides", len(done))
         except AtlasPatchError as error:
-            raise dg.Failure(str(error), metadata=told(done), allow_retries=False) from error
+            raise dg.Failure(str(error), metadata=export_metadata(done), allow_retries=False) from error
         if config.dry_run:
             context.log.info(NOTHING_DONE)
-        elif left := [it for it in done if not it.fate.fine]:
-            text = f"{len(left)} of {len(done)} slides were not, or not wholly, exported: {left[0].why}"
-            raise dg.Failure(text, metadata=told(done), allow_retries=False)
-        context.add_output_metadata(told(done))
+        elif incomplete := [it for it in done if not it.fate.fine]:
+            text = f"{len(incomplete)} of {len(done)} slides were not, or not wholly, exported: {incomplete[0].why}"
+            raise dg.Failure(text, metadata=export_metadata(done), allow_retries=False)
+        context.add_output_metadata(export_metadata(done))
 
     @dg.job(
         name=JOB_NAME,
@@ -104,7 +104,7 @@ def _outcomes(recipe: Recipe, config: ExportConfig) -> "Iterator[Exported]":
     )
 
 
-def told(done: "Sequence[Exported]") -> dict[str, Any]:
+def export_metadata(done: "Sequence[Exported]") -> dict[str, Any]:
     """Return counts, and a table of the slides, with those first that were not wholly exported."""
     fates = Counter(it.fate for it in done)
     rows = [

@@ -69,7 +69,7 @@ def _outcomes(
     from atlaspatch_core.pipeline.processing import process
 
     steps = _selected(context, recipe)
-    progress = Progress(context.log, len(stems), len(steps), lambda text: _tell(context, text))
+    progress = Progress(context.log, len(stems), len(steps), lambda text: _tag_progress(context, text))
     attempts = Attempts(config.retries, config.retry_seconds, context.log)
     try:
         batch = attempts.until_seen(lambda: find_batch(recipe.project, stems))
@@ -78,13 +78,13 @@ def _outcomes(
     failed |= dict(batch.unseen)
     yield from progress.lost(batch.failures(steps[0]))
 
-    def take(sources: Sequence[SlideSource]) -> Iterator[Outcome]:
+    def attempt(sources: Sequence[SlideSource]) -> Iterator[Outcome]:
         return process(sources, recipe, steps=steps, force=config.force, on_patches=progress.on_patches)
 
-    yield from progress.watch(attempts.outcomes(batch.sources, take))
+    yield from progress.watch(attempts.outcomes(batch.sources, attempt))
 
 
-def _tell(context: dg.AssetExecutionContext, text: str) -> None:
+def _tag_progress(context: dg.AssetExecutionContext, text: str) -> None:
     """Show how far the run is on its page and in the list of runs."""
     context.instance.add_run_tags(context.run.run_id, {"atlaspatch/progress": text})
 

@@ -13,14 +13,14 @@ SECONDS_BETWEEN_LINES = 10.0
 
 @dataclass(slots=True)
 class Progress:
-    """Counts what a run has done, and tells it."""
+    """Counts what a run has done, and shows it."""
 
     log: logging.Logger
     total: int
     """Slides of the run."""
     steps: int
     """Outcomes that every slide has."""
-    tell: Callable[[str], None] = lambda _: None
+    show: Callable[[str], None] = lambda _: None
     """Gets each line about the whole run, too."""
     clock: Callable[[], float] = monotonic
     done: int = 0
@@ -77,7 +77,7 @@ class Progress:
         if at_once or now - self._line >= SECONDS_BETWEEN_LINES:
             self._line = now
             self.log.info(self.text)
-            self.tell(self.text)
+            self.show(self.text)
 
     def _note(self, outcome: Outcome) -> None:
         if outcome.status is Status.FAILED:

@@ -9,7 +9,7 @@ from atlaspatch_assets.defs.slides.run_slides import RunSlides
 from atlaspatch_core.discovery.find import SlideSource
 from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 
-Take = Callable[[Sequence[SlideSource]], Iterable[Outcome]]
+Process = Callable[[Sequence[SlideSource]], Iterable[Outcome]]
 """Takes slides through the steps of a run."""
 
 
@@ -24,16 +24,16 @@ class Attempts:
     log: logging.Logger
     wait: Callable[[float], None] = time.sleep
 
-    def outcomes(self, sources: Sequence[SlideSource], take: Take) -> Iterator[Outcome]:
+    def outcomes(self, sources: Sequence[SlideSource], process: Process) -> Iterator[Outcome]:
         """Yield each outcome once: a failure that may pass only after the last attempt, and nothing of it before."""
-        told: set[tuple[str, OutputKey]] = set()
+        yielded: set[tuple[str, OutputKey]] = set()
         for number in range(self.retries + 1):
             failed: dict[str, str] = {}
-            for outcome in take(sources):
+            for outcome in process(sources):
                 if number < self.retries and _put_off(outcome, failed):
                     failed.setdefault(outcome.stem, outcome.why)
-                elif outcome.status is Status.FAILED or (outcome.stem, outcome.step) not in told:
-                    told.add((outcome.stem, outcome.step))
+                elif outcome.status is Status.FAILED or (outcome.stem, outcome.step) not in yielded:
+                    yielded.add((outcome.stem, outcome.step))
                     yield outcome
             if not failed:
                 return

@@ -31,19 +31,19 @@ class RunSlides:
 def find_batch(project: Project, stems: Sequence[str]) -> RunSlides:
     """Return the slides of these stems, and why some cannot be had."""
     try:
-        found = find_slides(project)
+        discovery = find_slides(project)
     except NoSlides as error:
         missing = tuple((stem, f"{stem}: {error}") for stem in stems)
         away = isinstance(error, UnseenSlides) or not all(map(_is_there, project.slides.folders))
         return RunSlides((), unseen=missing) if away else RunSlides((), missing)
-    by_stem = {source.stem: source for source in found.sources}
-    clashes = {clash.stem: str(clash.error) for clash in found.clashes}
+    by_stem = {source.stem: source for source in discovery.sources}
+    clashes = {clash.stem: str(clash.error) for clash in discovery.clashes}
     sources = tuple(by_stem[stem] for stem in stems if stem in by_stem)
     clashing = tuple((stem, clashes[stem]) for stem in stems if stem in clashes)
-    gone = [stem for stem in stems if stem not in by_stem and stem not in clashes]
-    if found.unseen:
-        return RunSlides(sources, clashing, tuple((stem, _hidden(stem, found)) for stem in gone))
-    return RunSlides(sources, (*clashing, *((stem, _gone(stem, project)) for stem in gone)))
+    missing_stems = [stem for stem in stems if stem not in by_stem and stem not in clashes]
+    if discovery.unseen:
+        return RunSlides(sources, clashing, tuple((stem, _hidden(stem, discovery)) for stem in missing_stems))
+    return RunSlides(sources, (*clashing, *((stem, _gone(stem, project)) for stem in missing_stems)))
 
 
 def _is_there(folder: Path) -> bool:
@@ -51,8 +51,8 @@ def _is_there(folder: Path) -> bool:
     return root_of(folder).exists()
 
 
-def _hidden(stem: str, found: Discovery) -> str:
-    return f"{stem}: its file was not found, and {'; '.join(left.why for left in found.unseen)}"
+def _hidden(stem: str, discovery: Discovery) -> str:
+    return f"{stem}: its file was not found, and {'; '.join(left.why for left in discovery.unseen)}"
 
 
 def _gone(stem: str, project: Project) -> str:

@@ -65,20 +65,20 @@ def coverage_metadata(of_slides: Sequence[Validity], of_cases: Sequence[Validity
     """Return counts as numbers, which Dagster plots, as a table and as a picture; and the outputs that need a look."""
     from atlaspatch_core.validity.coverage import counted, draw
 
-    found = [*of_slides, *of_cases]
-    counts = counted(found)
-    bad = [it for it in found if it.state in (State.FAILED, State.STALE)]
-    listed = sorted(bad, key=lambda it: (it.state is not State.FAILED, it.stem))[:MOST_ROWS]
+    validities = [*of_slides, *of_cases]
+    counts = counted(validities)
+    unusable = [it for it in validities if it.state in (State.FAILED, State.STALE)]
+    listed = sorted(unusable, key=lambda it: (it.state is not State.FAILED, it.stem))[:MOST_ROWS]
     numbers = Counter({state: sum(of_step[state] for of_step in counts.values()) for state in State})
     slides, cases = (len({it.stem for it in of}) for of in (of_slides, of_cases))
     return {
         "outputs": _table(counts),
         "to_look_at": dg.MetadataValue.table(_rows(listed), schema=_schema("slide", "output", "state", "why")),
-        **_picture(draw(found)),
+        **_picture(draw(validities)),
         "slides": dg.MetadataValue.int(slides),
         **({"cases": dg.MetadataValue.int(cases)} if cases else {}),
         **{state.value: dg.MetadataValue.int(numbers[state]) for state in State},
-        "fresh_share": dg.MetadataValue.float(round(numbers[State.FRESH] / max(1, len(found)), 4)),
+        "fresh_share": dg.MetadataValue.float(round(numbers[State.FRESH] / max(1, len(validities)), 4)),
         **{f"{state}_{_name(step)}": dg.MetadataValue.int(it[state]) for step, it in counts.items() for state in State},
     }
 

@@ -48,9 +48,9 @@ def _is(name: str, key: str) -> bool:
     return name == key or key.endswith(f"/{name}")
 
 
-def wanted(found: Iterable[Validity], states: Collection[State], steps: Collection[OutputKey]) -> list[Validity]:
+def wanted(validities: Iterable[Validity], states: Collection[State], steps: Collection[OutputKey]) -> list[Validity]:
     """Return the outputs in one of these states, of these steps."""
-    return [validity for validity in found if validity.state in states and validity.step in steps]
+    return [validity for validity in validities if validity.state in states and validity.step in steps]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class BackfillPlan:
 
 def plan(
     recipe: Recipe,
-    found: Sequence[Validity],
+    validities: Sequence[Validity],
     states: Collection[State],
     steps: Collection[OutputKey],
     gone: Collection[str] = (),
@@ -81,22 +81,22 @@ def plan(
     """
     below = _dependants(recipe) if State.FAILED in states else {}
     by_stem: defaultdict[str, dict[OutputKey, Validity]] = defaultdict(dict)
-    for validity in found:
+    for validity in validities:
         if validity.stem not in gone:
             by_stem[validity.stem][validity.step] = validity
-    asked: list[Validity] = []
+    outputs: list[Validity] = []
     run: defaultdict[str, set[OutputKey]] = defaultdict(set)
     for stem, of_slide in by_stem.items():
-        for step in _asked(of_slide, states, steps, below):
-            asked += [] if of_slide[step].state is State.FRESH else [of_slide[step]]
+        for step in _steps_to_make(of_slide, states, steps, below):
+            outputs += [] if of_slide[step].state is State.FRESH else [of_slide[step]]
             run[stem] |= _with_upstream(recipe, step, of_slide, states) or set()
-    made = tuple(it for it in asked if it.step in run[it.stem])
-    held_up = tuple(it for it in asked if it.step not in run[it.stem])
-    lost = tuple(wanted((it for it in found if it.stem in gone), states, steps))
+    made = tuple(it for it in outputs if it.step in run[it.stem])
+    held_up = tuple(it for it in outputs if it.step not in run[it.stem])
+    lost = tuple(wanted((it for it in validities if it.stem in gone), states, steps))
     return BackfillPlan(made, held_up, lost, tuple(_grouped(recipe, run)))
 
 
-def _asked(
+def _steps_to_make(
     of_slide: Mapping[OutputKey, Validity],
     states: Collection[State],
     steps: Collection[OutputKey],
@@ -110,18 +110,18 @@ def _asked(
 
 def _dependants(recipe: Recipe) -> dict[OutputKey, set[OutputKey]]:
     """Return step to all that is computed from it, directly or not."""
-    found: dict[OutputKey, set[OutputKey]] = {stage.step: set() for stage in recipe.stages}
+    dependants: dict[OutputKey, set[OutputKey]] = {stage.step: set() for stage in recipe.stages}
     for stage in reversed(recipe.stages):
         for upstream in stage.upstream:
-            found[upstream] |= {stage.step} | found[stage.step]
-    return found
+            dependants[upstream] |= {stage.step} | dependants[stage.step]
+    return dependants
 
 
 def _with_upstream(
     recipe: Recipe, step: OutputKey, of_slide: Mapping[OutputKey, Validity], states: Collection[State]
 ) -> set[OutputKey] | None:
     """Return a step and all that is not fresh upstream of it; None where something there failed and is to stay so."""
-    found = {step}
+    run = {step}
     for upstream in recipe.stage(step).upstream:
         state = of_slide[upstream].state
         if state is State.FRESH:
@@ -129,8 +129,8 @@ def _with_upstream(
         more = _with_upstream(recipe, upstream, of_slide, states)
         if more is None or (state is State.FAILED and state not in states):
             return None
-        found |= more
-    return found
+        run |= more
+    return run
 
 
 def _grouped(recipe: Recipe, run: Mapping[str, Collection[OutputKey]]) -> Iterator[Order]:
@@ -154,8 +154,8 @@ def requests(
 
 def rates(recipe: Recipe, instance: dg.DagsterInstance) -> dict[OutputKey, Rate]:
     """Return how fast each step went in the latest runs that computed it; steps that never did are left out."""
-    found = {stage.step: _rate(stage.step, instance) for stage in recipe.stages}
-    return {step: rate for step, rate in found.items() if rate is not None}
+    by_step = {stage.step: _rate(stage.step, instance) for stage in recipe.stages}
+    return {step: rate for step, rate in by_step.items() if rate is not None}
 
 
 def _rate(step: OutputKey, instance: dg.DagsterInstance) -> Rate | None:

@@ -17,36 +17,36 @@ from atlaspatch_core.validity.states import State
 
 def remarks(project: Project, instance: dg.DagsterInstance, plan: BackfillPlan) -> list[str]:
     """Return what is to be said of a plan because of slides that failed; nothing where none did."""
-    failed = {it.stem for it in plan.outputs if it.state is State.FAILED}
-    refused = {it.stem for it in plan.outputs if it.state is State.FAILED and it.step == SLIDE}
-    held_up = {it.stem for it in plan.held_up}
+    failed = {output.stem for output in plan.outputs if output.state is State.FAILED}
+    refused = {output.stem for output in plan.outputs if output.state is State.FAILED and output.step == SLIDE}
+    held_up = {output.stem for output in plan.held_up}
     doomed = unmended(project, instance, refused)
-    found = []
+    lines = []
     if failed:
-        found.append(f"{_slides(failed)} failed and will be tried again, with all that depends on it")
+        lines.append(f"{_slides(failed)} failed and will be tried again, with all that depends on it")
     if doomed:
-        found.append(
+        lines.append(
             f"{_slides(doomed)} of these will fail again, unless what reads them changed: they are as refused before"
         )
     if held_up:
-        found.append(
+        lines.append(
             f"{_slides(held_up)} left out, because what comes before failed; "
             "the job materialize_failed, or 'atlaspatch backfill --failed', tries that again"
         )
     if plan.gone:
-        gone = _slides({it.stem for it in plan.gone})
-        found.append(f"{gone} left out, because the file is gone; the job retire_slides takes partitions away")
-    return found
+        gone = _slides({output.stem for output in plan.gone})
+        lines.append(f"{gone} left out, because the file is gone; the job retire_slides takes partitions away")
+    return lines
 
 
 def gone_slides(project: Project, stems: Iterable[str]) -> set[str]:
     """Return which of these slides lie in no folder of the project; none while a folder cannot be looked into."""
     try:
-        found = find_slides(project)
+        discovery = find_slides(project)
     except NoSlides:
         return set()
-    there = {source.stem for source in found.sources} | {clash.stem for clash in found.clashes}
-    return set() if found.unseen else set(stems) - there
+    in_folders = {source.stem for source in discovery.sources} | {clash.stem for clash in discovery.clashes}
+    return set() if discovery.unseen else set(stems) - in_folders
 
 
 def unmended(project: Project, instance: dg.DagsterInstance, stems: Iterable[str]) -> list[str]:
@@ -58,10 +58,10 @@ def unmended(project: Project, instance: dg.DagsterInstance, stems: Iterable[str
     if not stems:
         return []
     try:
-        there = {source.stem: source for source in find_slides(project).sources}
+        sources = {source.stem: source for source in find_slides(project).sources}
     except NoSlides:
         return stems
-    return [stem for stem in stems if not _is_mended(there.get(stem), refused(stem), project.slides)]
+    return [stem for stem in stems if not _is_mended(sources.get(stem), refused(stem), project.slides)]
 
 
 def _is_mended(source: SlideSource | None, refused: str | None, slides: Slides) -> bool:

@@ -33,7 +33,7 @@ from atlaspatch_core.validity.states import Validity
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-Tell = Callable[[str], object]
+WriteLine = Callable[[str], object]
 
 FINDS = {
     MATERIALIZE_NEW: "Finds outputs that are missing, and says what they take.",
@@ -61,7 +61,7 @@ def build_upgrade_definitions(recipe: Recipe, processes: "Sequence[UnresolvedAss
     return dg.Definitions(jobs=jobs, sensors=[build_proposals(recipe), build_launches(recipe, jobs, processes)])
 
 
-def try_canaries(recipe: Recipe, stale: Sequence[Validity], tell: Tell) -> Iterator[Outcome]:
+def try_canaries(recipe: Recipe, stale: Sequence[Validity], write_line: WriteLine) -> Iterator[Outcome]:
     """Try changed patch encoders on stored patches; yield the outcomes of results that got the new identity.
 
     A canary that cannot be sent is told and passed over: its slides will be computed.
@@ -70,13 +70,13 @@ def try_canaries(recipe: Recipe, stale: Sequence[Validity], tell: Tell) -> Itera
 
     sources = {source.stem: source for source in find_slides(recipe.project).sources}
     for trial in trials(recipe, stale):
-        tell(f"{trial.stage.step}: {len(trial.stems)} slides, {trial.why}")
+        write_line(f"{trial.stage.step}: {len(trial.stems)} slides, {trial.why}")
         try:
             canary = try_upgrade(recipe, trial, sources)
         except AtlasPatchError as error:
-            tell(f"{trial.stage.step}: no canary could be sent: {error}")
+            write_line(f"{trial.stage.step}: no canary could be sent: {error}")
             continue
-        tell(f"{trial.stage.step}: {canary.text}")
+        write_line(f"{trial.stage.step}: {canary.text}")
         if canary.same:
             yield from restamp(recipe, trial, canary)
 
@@ -106,26 +106,28 @@ def _what(name: str) -> str:
 
 def _find(context: dg.OpExecutionContext, recipe: Recipe, name: str, config: RepairConfig) -> Iterator[Any]:
     states, steps = STATES[name], _steps(recipe, config)
-    found = recorded_validities(recipe, context.instance)
-    todo = plan(recipe, found, states, steps, gone_slides(recipe.project, {it.stem for it in found}))
-    of_cases = wanted(case_validities(recipe, context.instance, found), states, steps)
-    measured, asked = rates(recipe, context.instance), list(todo.outputs)
-    _tell_reasons([*asked, *of_cases], context.log.info)
+    validities = recorded_validities(recipe, context.instance)
+    todo = plan(
+        recipe, validities, states, steps, gone_slides(recipe.project, {validity.stem for validity in validities})
+    )
+    of_cases = wanted(case_validities(recipe, context.instance, validities), states, steps)
+    measured, outputs = rates(recipe, context.instance), list(todo.outputs)
+    _write_reasons([*outputs, *of_cases], context.log.info)
     if isinstance(config, StaleConfig) and config.canary and not config.dry_run:
         restamped = set()
-        for event, outcome in _told(try_canaries(recipe, asked, context.log.info), context.instance):
+        for event, outcome in _restamped_events(try_canaries(recipe, outputs, context.log.info), context.instance):
             restamped.add((outcome.stem, outcome.step))
             yield event
-        asked = [it for it in asked if (it.stem, it.step) not in restamped]
+        outputs = [validity for validity in outputs if (validity.stem, validity.step) not in restamped]
         context.log.info(f"{len(restamped)} results kept their rows and got the new identity")
-    takes = estimate(recipe, asked, measured)
-    text = amount(takes.text, of_cases)
+    need = estimate(recipe, outputs, measured)
+    text = amount(need.text, of_cases)
     for line in (*remarks(recipe.project, context.instance, todo), f"To compute: {text}", *_what_next(name, config)):
         context.log.info(line)
-    cases = {"cases": len({it.stem for it in of_cases})} if recipe.cases else {}
-    held_up = {"held_up": len({it.stem for it in todo.held_up})}
-    told = {"to_compute": text, **takes.numbers, **cases, **held_up, "reasons": _reasons([*asked, *of_cases])}
-    yield dg.Output(None, metadata=told)
+    cases = {"cases": len({validity.stem for validity in of_cases})} if recipe.cases else {}
+    held_up = {"held_up": len({validity.stem for validity in todo.held_up})}
+    metadata = {"to_compute": text, **need.numbers, **cases, **held_up, "reasons": _reasons([*outputs, *of_cases])}
+    yield dg.Output(None, metadata=metadata)
 
 
 def _what_next(name: str, config: RepairConfig) -> list[str]:
@@ -134,12 +136,12 @@ def _what_next(name: str, config: RepairConfig) -> list[str]:
     return [] if config.compute else [f"Proposed only. Launch {name} with dry_run: false and compute: true to do it."]
 
 
-def _told(outcomes: Iterable[Outcome], instance: dg.DagsterInstance) -> Iterator[tuple[Event, Outcome]]:
+def _restamped_events(outcomes: Iterable[Outcome], instance: dg.DagsterInstance) -> Iterator[tuple[Event, Outcome]]:
     """Yield the events of results that got the new identity; those that did not will be computed."""
-    standing = OpenFailures(instance)
+    open_failures = OpenFailures(instance)
     for outcome in outcomes:
         if outcome.status is Status.RESTAMPED:
-            yield from ((event, outcome) for event in events(outcome, standing))
+            yield from ((event, outcome) for event in events(outcome, open_failures))
 
 
 def _steps(recipe: Recipe, config: RepairConfig) -> set[Any]:
@@ -149,24 +151,24 @@ def _steps(recipe: Recipe, config: RepairConfig) -> set[Any]:
         raise dg.Failure(str(error), allow_retries=False) from error
 
 
-def _tell_reasons(asked: Sequence[Validity], tell: Tell) -> None:
+def _write_reasons(outputs: Sequence[Validity], write_line: WriteLine) -> None:
     """Tell every reason once, with the number of slides it holds for."""
-    for (step, why), stems in list(_by_reason(asked).items())[:100]:
+    for (step, why), stems in list(_by_reason(outputs).items())[:100]:
         what = "case" if step.kind == "patient_embedding" else "slide"
-        tell(f"{step}: {len(stems)} {what}{'' if len(stems) == 1 else 's'}: {why}")
+        write_line(f"{step}: {len(stems)} {what}{'' if len(stems) == 1 else 's'}: {why}")
 
 
-def _reasons(asked: Sequence[Validity]) -> dg.MetadataValue:
+def _reasons(outputs: Sequence[Validity]) -> dg.MetadataValue:
     """Return the same as a table, with some of the slides."""
     rows = [
         {"output": str(step), "slides": len(stems), "why": why, "such_as": ", ".join(stems[:5])}
-        for (step, why), stems in _by_reason(asked).items()
+        for (step, why), stems in _by_reason(outputs).items()
     ]
     return table(rows, output="string", slides="int", why="string", such_as="string")
 
 
-def _by_reason(asked: Sequence[Validity]) -> dict[tuple[OutputKey, str], list[str]]:
+def _by_reason(outputs: Sequence[Validity]) -> dict[tuple[OutputKey, str], list[str]]:
     groups: dict[tuple[OutputKey, str], list[str]] = {}
-    for validity in asked:
+    for validity in outputs:
         groups.setdefault((validity.step, validity.why or validity.state.value), []).append(validity.stem)
     return groups

@@ -41,9 +41,11 @@ def build_proposals(recipe: Recipe) -> dg.SensorDefinition:
         versions = _hash_lines([f"automatic {automatic}", *(f"{it.step} {code_version(it)}" for it in stages)])
         if context.cursor == versions:
             return dg.SkipReason("the project asks for what it asked for before")
-        found = recorded_validities(recipe, context.instance)
+        validities = recorded_validities(recipe, context.instance)
         stale = wanted(
-            [*found, *case_validities(recipe, context.instance, found)], [State.STALE], {stage.step for stage in stages}
+            [*validities, *case_validities(recipe, context.instance, validities)],
+            [State.STALE],
+            {stage.step for stage in stages},
         )
         if not stale:
             return dg.SensorResult(skip_reason="nothing is stale", cursor=versions)
@@ -77,13 +79,15 @@ def build_launches(
         if config.dry_run or not config.compute:
             yield dg.SkipReason(f"{run.job_name} was to propose only")
             return
-        found = recorded_validities(recipe, context.instance)
+        validities = recorded_validities(recipe, context.instance)
         states, steps = STATES[run.job_name], chosen_steps(recipe, config.assets)
         tags = {"atlaspatch/reason": run.job_name, "atlaspatch/asked_by": run.run_id}
-        todo = plan(recipe, found, states, steps, gone_slides(recipe.project, {it.stem for it in found})).orders
-        asks = list(requests(todo, recipe.project.runtime.slides_per_run, run.run_id, tags))
-        asks += cases_to_make(recipe, context.instance, found, states, steps, tags, run.run_id)
-        yield from asks[:MOST_RUNS_ASKED]
+        orders = plan(
+            recipe, validities, states, steps, gone_slides(recipe.project, {it.stem for it in validities})
+        ).orders
+        run_requests = list(requests(orders, recipe.project.runtime.slides_per_run, run.run_id, tags))
+        run_requests += cases_to_make(recipe, context.instance, validities, states, steps, tags, run.run_id)
+        yield from run_requests[:MOST_RUNS_ASKED]
 
     return launch_batches
 

@@ -291,7 +291,9 @@ def test_a_backfill_from_the_shell_makes_slides_and_then_cases(tmp_path, instanc
 
     for kind in (State.MISSING, State.STALE):
         recipe = make_recipe(of)
-        done = backfill(recipe, instance, [kind], [], dry_run=False, canary=True, show=rows.append, tell=told.append)
+        done = backfill(
+            recipe, instance, [kind], [], dry_run=False, canary=True, show=rows.append, write_line=told.append
+        )
         assert done is not None
         assert done.crashes == ()
         assert {state for state, _ in states(of, instance).values()} == {State.FRESH}
