@@ -4,6 +4,7 @@
 # make soak   what depends on chance (kills, random layouts), in ROUNDS times as many rounds as make test (20)
 # make e2e    a day in a lab, four minutes: a real dagster dev, driven through its web UI; screenshots in build/e2e
 # make ui     the Dagster web UI on http://127.0.0.1:3000 with the demo's history
+# make options  the table of options in docs/options.md
 # make check  lint, types and import contracts
 # make bench  all measures, a quarter of an hour; make bench-quick, a minute
 
@@ -17,7 +18,7 @@ PYTEST := DAGSTER_HOME= OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 PARALLEL := -n auto --maxprocesses 8 --dist worksteal
 ROUNDS ?= 20
 
-.PHONY: setup demo test quick soak e2e ui check format bench bench-quick clean
+.PHONY: options setup demo test quick soak e2e ui check format bench bench-quick clean
 
 setup: $(VENV)/.ready
 
@@ -65,3 +66,6 @@ bench-quick: setup
 
 clean:
 	rm -rf $(VENV) demo bench build dist *.egg-info
+
+options: setup
+	$(BIN)/python -m atlaspatch_core.cli.options_page docs/options.md

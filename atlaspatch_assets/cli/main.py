@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from atlaspatch_assets.lib.options import ASSETS, DRY_RUN, FORCE
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.main import cli
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
@@ -77,7 +78,7 @@ def _reporter() -> "Reporter":
 @cli.command()
 @click.argument("stems", nargs=-1)
 @PROJECT
-@click.option("--force", is_flag=True, help="Compute everything anew, though what is stored is valid.")
+@click.option(*FORCE.flags, is_flag=True, help=FORCE.help)
 def materialize(stems: tuple[str, ...], project_file: Path, force: bool) -> None:
     """Materialise all Dagster assets of a project, for all its slides or for those named by STEMS.
 
@@ -97,8 +98,8 @@ def materialize(stems: tuple[str, ...], project_file: Path, force: bool) -> None
 @click.option("--stale", is_flag=True, help="Outputs that are not what the project asks for now.")
 @click.option("--missing", is_flag=True, help="Outputs that were never made.")
 @click.option("--failed", is_flag=True, help="Outputs that failed, whatever the reason, and what depends on them.")
-@click.option("--asset", "assets", multiple=True, help="Only this asset, by its key or the last part; may be repeated.")
-@click.option("--dry-run", is_flag=True, help="Only say what there is to do and what it takes.")
+@click.option(*ASSETS.flags, multiple=True, help=ASSETS.help, show_default=ASSETS.unset)
+@click.option(*DRY_RUN.flags, is_flag=True, help=DRY_RUN.help)
 @click.option("--no-canary", is_flag=True, help="Compute without trying a changed patch encoder on stored patches.")
 @PROJECT
 def backfill(

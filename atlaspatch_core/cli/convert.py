@@ -10,8 +10,7 @@ import click
 
 from atlaspatch_core.cli.logs import logging_to_stderr
 from atlaspatch_core.cli.scripts import with_dashes
-from atlaspatch_core.cli.types import Several
-from atlaspatch_core.cli.values import flat
+from atlaspatch_core.cli.types import Several, flat
 from atlaspatch_core.cli.working import INTERRUPTED
 from atlaspatch_core.errors import AtlasPatchError, NoSlides
 

@@ -15,6 +15,7 @@ Decorator = Callable[[Any], Any]
 POSITIVE = click.IntRange(min=1)
 SHARE = Number(min=0, max=1)
 EXISTING = click.Path(exists=True, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
 EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 

@@ -1,19 +1,17 @@
 """``atlaspatch encode-patient``: a table of cases in, one file per case out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from atlaspatch_core.cli import options as groups
-from atlaspatch_core.cli.encode_slide import DONE, SOME_FAILED, check_weights
+from atlaspatch_core.cli.encode_slide import DONE, SOME_FAILED, checked_recipe
 from atlaspatch_core.cli.hooks import Hooks
-from atlaspatch_core.cli.patch_options import GEOMETRY, TISSUE
-from atlaspatch_core.cli.values import NO_SLIDES, check_scale, project_values
+from atlaspatch_core.cli.values import RunMode, check_scale, encode_project, run_mode
 from atlaspatch_core.cli.working import carry_out
-from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.validity.outcome import Outcome, Status
 
 if TYPE_CHECKING:
@@ -26,12 +24,13 @@ PATIENT = "patient_embedding"
 
 @click.command("encode-patient")
 @groups.CASES
-@GEOMETRY
-@TISSUE
+@groups.LOADING
+@groups.GEOMETRY
+@groups.TISSUE
 @groups.PICTURES
 @groups.RUNTIME
 @click.pass_context
-def encode_patient(context: click.Context, verbose: bool, skip_existing: bool, **options: Any) -> None:
+def encode_patient(context: click.Context, **_: object) -> None:
     """Compute one embedding for each case of MANIFEST_PATH, from the patches of all its slides.
 
     MANIFEST_PATH is a CSV with the columns case_id and slide_path, and mpp where a slide does not say it. Relative
@@ -41,14 +40,19 @@ def encode_patient(context: click.Context, verbose: bool, skip_existing: bool, *
 
     Exit code: 0 when every case is done, 1 when one or more failed or the table has a mistake, 2 for wrong usage.
     """
-    check_scale(options)
-    carry_out(context, run, options, skip_existing=skip_existing, verbose=verbose)
+    check_scale(context)
+    mode = run_mode(context)
+    table: Path = context.params["manifest_path"]
+    carry_out(
+        context,
+        lambda hooks: run(checked_recipe(encode_project(context, manifest=table)), table, mode, hooks),
+        mode.output,
+        verbose=mode.verbose,
+    )
 
 
-def run(options: Mapping[str, Any], hooks: Hooks, *, force: bool, verbose: bool) -> int:
+def run(recipe: "Recipe", table: Path, mode: RunMode, hooks: Hooks) -> int:
     """Do the work, print it, and return the exit code. Raises InvalidManifest before any work."""
-    recipe = recipe_of(options)
-
     from atlaspatch_core.cli.display import Display
     from atlaspatch_core.discovery.find import Discovery
     from atlaspatch_core.operations.tracking.tracker import Command, Tracker
@@ -56,14 +60,14 @@ def run(options: Mapping[str, Any], hooks: Hooks, *, force: bool, verbose: bool)
     from atlaspatch_core.pipeline.patients.manifest import read_manifest
     from atlaspatch_core.storage.atomic import make_folder
 
-    manifest = read_manifest(options["manifest_path"])
+    manifest = read_manifest(table)
     make_folder(recipe.project.output)
-    command = Command("encode-patient", {**options, "skip_existing": not force, "verbose": verbose})
+    command = Command("encode-patient", mode.arguments)
     found = Discovery(manifest.sources(manifest.cases))
     cases: list[Outcome] = []
     with (
-        Display(len(manifest.slides), len(slide_steps(recipe, recipe.cases)), verbose=verbose) as display,
-        closing(encode_cases(manifest, recipe, force=force, on_patches=display.patches)) as outcomes,
+        Display(len(manifest.slides), len(slide_steps(recipe, recipe.cases)), verbose=mode.verbose) as display,
+        closing(encode_cases(manifest, recipe, force=mode.force, on_patches=display.patches)) as outcomes,
         Tracker(recipe.project, found, command, cases=len(manifest.cases)) as tracker,
     ):
         for outcome in outcomes:
@@ -81,22 +85,6 @@ def run(options: Mapping[str, Any], hooks: Hooks, *, force: bool, verbose: bool)
 def _report(hooks: Hooks, outcome: Outcome) -> None:
     if hooks.report:
         hooks.report(outcome)
-
-
-def recipe_of(options: Mapping[str, Any]) -> "Recipe":
-    """Return what the options ask for. Raises click.UsageError for names and sizes that do not go together."""
-    from atlaspatch_core.config.project import make_project
-    from atlaspatch_core.validity.recipe import make_recipe
-
-    none = {**NO_SLIDES, "slide_encoders": (), "patch_encoders": ()}
-    values = project_values({**options, **none})
-    patients = {"manifest": options["manifest_path"], "encoders": options["patient_encoders"]}
-    try:
-        recipe = make_recipe(make_project(values | {"patients": patients}, origin="command line"))
-    except AtlasPatchError as error:
-        raise click.UsageError(str(error)) from error
-    check_weights(recipe)
-    return recipe
 
 
 def case_line(outcome: Outcome) -> "Text":

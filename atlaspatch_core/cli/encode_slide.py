@@ -1,23 +1,23 @@
 """``atlaspatch encode-slide``: slides in, one file per slide out."""
 
 import os
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from atlaspatch_core.cli import options as groups
 from atlaspatch_core.cli.devices import GPUS, by_workers, devices_of
 from atlaspatch_core.cli.hooks import Hooks
-from atlaspatch_core.cli.patch_options import GEOMETRY, TISSUE
 from atlaspatch_core.cli.slides import left_out_line, slides_at_rest
-from atlaspatch_core.cli.values import check_together, project_values
+from atlaspatch_core.cli.values import RunMode, check_encoders, check_scale, encode_project, run_mode
 from atlaspatch_core.cli.working import carry_out
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.validity.outcome import Outcome, Status
 
 if TYPE_CHECKING:
+    from atlaspatch_core.config.project import Project
     from atlaspatch_core.discovery.find import Discovery
     from atlaspatch_core.validity.recipe import Recipe
 
@@ -27,13 +27,14 @@ DONE, SOME_FAILED = 0, 1
 @click.command("encode-slide")
 @groups.SLIDES
 @groups.ENCODERS
-@GEOMETRY
-@TISSUE
+@groups.LOADING
+@groups.GEOMETRY
+@groups.TISSUE
 @groups.PICTURES
 @groups.RUNTIME
 @GPUS
 @click.pass_context
-def encode_slide(context: click.Context, verbose: bool, skip_existing: bool, **options: Any) -> None:
+def encode_slide(context: click.Context, **_: object) -> None:
     """Compute tissue mask, patch coordinates, patch features and slide embeddings of WSI_PATH.
 
     WSI_PATH is a slide, a folder of slides, or a pattern such as 'slides/**/*.svs'; several may be given. Each slide
@@ -41,16 +42,22 @@ def encode_slide(context: click.Context, verbose: bool, skip_existing: bool, **o
 
     Exit code: 0 when every slide is done, 1 when one or more failed or had to be left out, 2 for wrong usage.
     """
-    check_together(options)
-    if options["gpus"] and options["feature_device"]:
+    check_encoders(context)
+    check_scale(context)
+    gpus = context.params["gpus"]
+    if gpus and context.params["feature_device"]:
         raise click.UsageError("either --gpus or --feature-device")
-    carry_out(context, run, options, skip_existing=skip_existing, verbose=verbose)
+    mode = run_mode(context)
+
+    def work(hooks: Hooks) -> int:
+        devices = devices_of(gpus) if gpus else (context.params["device"],)
+        return run(recipe_of(context, devices[0]), mode, devices, hooks)
+
+    carry_out(context, work, mode.output, verbose=mode.verbose)
 
 
-def run(options: Mapping[str, Any], hooks: Hooks, *, force: bool, verbose: bool) -> int:
+def run(recipe: "Recipe", mode: RunMode, devices: Sequence[str], hooks: Hooks) -> int:
     """Do the work, print it, and return the exit code."""
-    devices = devices_of(options["gpus"]) if options["gpus"] else (options["device"],)
-    recipe = recipe_of({**options, "device": devices[0]})
     discovery = slides_at_rest(recipe.project)
 
     from atlaspatch_core.cli.display import Display
@@ -59,11 +66,11 @@ def run(options: Mapping[str, Any], hooks: Hooks, *, force: bool, verbose: bool)
     from atlaspatch_core.storage.atomic import make_folder
 
     make_folder(recipe.project.output)
-    command = Command("encode-slide", {**options, "skip_existing": not force, "verbose": verbose})
+    command = Command("encode-slide", mode.arguments)
     slides = len(discovery.sources) + len(discovery.clashes)
     with (
-        Display(slides, len(recipe.stages), verbose=verbose) as display,
-        closing(outcomes_of(discovery, recipe, devices, force=force, on_patches=display.patches)) as outcomes,
+        Display(slides, len(recipe.stages), verbose=mode.verbose) as display,
+        closing(outcomes_of(discovery, recipe, devices, force=mode.force, on_patches=display.patches)) as outcomes,
         Tracker(recipe.project, discovery, command) as tracker,
     ):
         for outcome in outcomes:
@@ -102,13 +109,22 @@ def outcomes_of(
         yield from by_workers(devices, task, discovery.sources, on_patches)
 
 
-def recipe_of(options: Mapping[str, Any]) -> "Recipe":
-    """Return what the options ask for. Raises click.UsageError for names and sizes that do not go together."""
-    from atlaspatch_core.config.project import make_project
+def recipe_of(context: click.Context, device: str | None = None) -> "Recipe":
+    """Return what the options ask for, on another device where one is named.
+
+    Raises click.UsageError for names and sizes that do not go together.
+    """
+    project = encode_project(context, slides=context.params["wsi_path"])
+    runtime = project.runtime.model_copy(update={"device": device or project.runtime.device})
+    return checked_recipe(project.model_copy(update={"runtime": runtime}))
+
+
+def checked_recipe(project: "Project") -> "Recipe":
+    """Return the recipe of a project. Raises click.UsageError for names that do not exist, or decide nothing."""
     from atlaspatch_core.validity.recipe import make_recipe
 
     try:
-        recipe = make_recipe(make_project(project_values(options), origin="command line"))
+        recipe = make_recipe(project)
     except AtlasPatchError as error:
         raise click.UsageError(str(error)) from error
     check_weights(recipe)

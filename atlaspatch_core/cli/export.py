@@ -2,17 +2,20 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from atlaspatch_core.cli.hooks import Hooks
+from atlaspatch_core.cli.declaring import FOLDER, option
+from atlaspatch_core.cli.fields import field_options
+from atlaspatch_core.cli.options import NAMES
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
-from atlaspatch_core.cli.types import Names
+from atlaspatch_core.cli.values import typed_options
 from atlaspatch_core.cli.working import carry_out
 from atlaspatch_core.errors import InvalidProject, NoSlides, UnknownName
-from atlaspatch_core.interop.export.layouts import LAYOUTS
+from atlaspatch_core.interop.export.fields import DRY_RUN, ExportFields
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -20,12 +23,29 @@ if TYPE_CHECKING:
     from atlaspatch_core.interop.export import Exported, Selection, Target
 
 STYLES = {"written": "green", "unchanged": "dim", "planned": "cyan", "missing": "yellow"}
-FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """What was typed."""
+
+    layout: str
+    folder: Path
+    project_file: Path
+    output: Path | None
+    """Folder that is exported instead of a project."""
+    stems: tuple[str, ...]
+    encoders: tuple[str, ...] | None
+    geometries: tuple[str, ...]
+    column: str | None
+    pt: bool
+    include_stale: bool
+    force: bool
+    dry_run: bool
+    verbose: bool
 
 
 @click.command()
-@click.option("--layout", type=click.Choice(LAYOUTS), required=True, help="Who is to read the files.")
-@click.option("--to", "folder", type=FOLDER, required=True, help="Folder for the files; made where it is not there.")
 @PROJECT
 @click.option(
     "--output",
@@ -33,17 +53,18 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
     help="Export what lies in this output folder of encode-slide, instead of a project's results. A result is then "
     "valid where it was computed from the very outlines, coords and features that lie there.",
 )
-@click.option("--slides", "stems", metavar="STEM", multiple=True, help="Only this slide; may be repeated.")
-@click.option("--encoders", type=Names(), help="Only these patch and slide encoders. Default: all.")
-@click.option("--geometry", "geometries", metavar="NAME", multiple=True, help="Only this geometry; may be repeated.")
-@click.option("--column", help="geojson: tissue_fraction (default), norm, pc1, pc2, pc3 or the number of a feature.")
-@click.option("--pt", is_flag=True, help="trident: write features as .pt tensors too.")
-@click.option("--include-stale", is_flag=True, help="Export what is not valid, too.")
-@click.option("--force", is_flag=True, help="Replace files that this export did not write, or that were changed since.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be written.")
+@field_options(
+    ExportFields,
+    folder={"type": FOLDER},
+    slides={"metavar": "STEM"},
+    encoders=NAMES,
+    geometries={"metavar": "NAME"},
+    column={"default": None, "show_default": "tissue_fraction"},
+)
+@option(*DRY_RUN.flags, is_flag=True, help=DRY_RUN.help)
 @click.option("--verbose", "-v", is_flag=True, help="Name every file.")
 @click.pass_context
-def export(context: click.Context, verbose: bool, **options: Any) -> None:
+def export(context: click.Context, **_: object) -> None:
     """Write results for other programs: TRIDENT, CLAM, torch, AnnData, pandas, QuPath.
 
     No slide is opened and nothing is computed anew. Results that are stale are refused, with the reason. What was
@@ -51,27 +72,21 @@ def export(context: click.Context, verbose: bool, **options: Any) -> None:
 
     Exit code: 0 when all that was asked for is there, 1 when something is not, 2 for wrong usage.
     """
+    options = typed_options(ExportOptions, context)
     given = context.get_parameter_source("project_file")
-    if options["output"] and given is click.core.ParameterSource.COMMANDLINE:
+    if options.output and given is click.core.ParameterSource.COMMANDLINE:
         raise click.UsageError("either --project or --output")
-    for name in ("pt", "column"):
-        _check_layout(name, options)
-    carry_out(
-        context,
-        run,
-        {**options, "source": options["output"], "output": options["folder"]},
-        skip_existing=True,
-        verbose=verbose,
-    )
+    _check_layout("pt", options.pt, options.layout, "trident")
+    _check_layout("column", options.column, options.layout, "geojson")
+    carry_out(context, lambda _: run(options), options.folder, verbose=options.verbose)
 
 
-def _check_layout(name: str, options: Mapping[str, Any]) -> None:
-    of = {"pt": "trident", "column": "geojson"}[name]
-    if options[name] and options["layout"] != of:
+def _check_layout(name: str, value: bool | str | None, layout: str, of: str) -> None:
+    if value and layout != of:
         raise click.UsageError(f"--{name} is for --layout {of} only.")
 
 
-def run(options: Mapping[str, Any], hooks: Hooks, *, force: bool, verbose: bool) -> int:  # noqa: ARG001
+def run(options: ExportOptions) -> int:
     """Do the work, print it, and return the exit code."""
     from atlaspatch_core.interop.export import export_selected
 
@@ -85,31 +100,30 @@ def run(options: Mapping[str, Any], hooks: Hooks, *, force: bool, verbose: bool)
         task = bar.add_task("slides", total=len(selection.stems))
         for exported in outcomes:
             fates[exported.fate] += 1
-            _say(bar, exported, verbose=verbose)
+            _say(bar, exported, verbose=options.verbose)
             bar.advance(task)
-    click.echo(summary(fates, options["layout"], target.folder))
+    click.echo(summary(fates, options.layout, target.folder))
     return 0 if fates.total() == sum(fates[name] for name in ("written", "unchanged", "planned")) else 1
 
 
-def target_of(options: Mapping[str, Any]) -> "Target":
+def target_of(options: ExportOptions) -> "Target":
     """Return where files go, and how."""
     from atlaspatch_core.interop.export import Options, Target, find_layout
 
-    chosen = Options(options["pt"], options["column"]) if options["column"] else Options(options["pt"])
-    flags = {name: options[name] for name in ("dry_run", "force")}
-    return Target(options["folder"], find_layout(options["layout"]), chosen, **flags)
+    chosen = Options(options.pt, options.column) if options.column else Options(options.pt)
+    return Target(options.folder, find_layout(options.layout), chosen, dry_run=options.dry_run, force=options.force)
 
 
-def selection_of(options: Mapping[str, Any]) -> "Selection":
+def selection_of(options: ExportOptions) -> "Selection":
     """Return what is exported: of a project, or of an output folder. Raises UnknownName, NoSlides."""
     from atlaspatch_core.interop.export import Choice, select, select_folder
 
-    encoders, geometries = options["encoders"], options["geometries"]
-    choice = Choice(frozenset(encoders) if encoders else None, frozenset(geometries) or None, options["include_stale"])
-    stems = options["stems"] or None
-    if options["source"]:
-        return select_folder(options["source"], choice, stems)
-    return select(recipe_of_file(options["project_file"]), choice, stems)
+    encoders = frozenset(options.encoders) if options.encoders else None
+    choice = Choice(encoders, frozenset(options.geometries) or None, options.include_stale)
+    stems = options.stems or None
+    if options.output:
+        return select_folder(options.output, choice, stems)
+    return select(recipe_of_file(options.project_file), choice, stems)
 
 
 def _bar() -> "Progress":

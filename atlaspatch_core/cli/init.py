@@ -1,15 +1,12 @@
 """``atlaspatch init``: a project file to edit."""
 
-import json
 from pathlib import Path
 
 import click
 
-from atlaspatch_core.cli.template import PROJECT
 from atlaspatch_core.cli.types import SlidePaths
-
-FILE_NAME = "atlaspatch.toml"
-"""Equal to that of ``atlaspatch_core.config.project``, which is not imported here because it loads OpenCV."""
+from atlaspatch_core.config.fields import FILE_NAME
+from atlaspatch_core.config.template import project_text
 
 
 @click.command()
@@ -30,12 +27,7 @@ def init(directory: Path, slides: tuple[Path, ...], force: bool) -> None:
     folders = [str(slide.resolve()) for slide in slides] or ["slides"]
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        path.write_text(project_text(folders), encoding="utf-8")
+        path.write_text(project_text({"slides.folders": folders}), encoding="utf-8")
     except OSError as error:
         raise click.ClickException(f"{path} cannot be written ({error.strerror}); choose another folder") from error
     click.echo(f"{path} written; edit it to say what to make of {', '.join(folders)}")
-
-
-def project_text(folders: list[str]) -> str:
-    """Return the text of a project file for these slides."""
-    return PROJECT.replace("@FOLDERS@", json.dumps(folders, ensure_ascii=False))

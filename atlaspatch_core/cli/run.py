@@ -1,9 +1,8 @@
 """``atlaspatch run``: TRIDENT's batch command in our words."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,7 +10,7 @@ from atlaspatch_core.cli import run_options as groups
 from atlaspatch_core.cli.devices import by_workers
 from atlaspatch_core.cli.encode_slide import DONE, SOME_FAILED, check_weights
 from atlaspatch_core.cli.hooks import Hooks
-from atlaspatch_core.cli.run_values import WITH_FEATURES, RunPlan, plan_of
+from atlaspatch_core.cli.run_values import WITH_FEATURES, RunOptions, RunPlan, RunRequest, plan_of
 from atlaspatch_core.cli.scripts import ScriptCommand
 from atlaspatch_core.cli.slides import left_out_line, slides_at_rest
 from atlaspatch_core.cli.working import carry_out
@@ -40,7 +39,7 @@ class FirstFailure(Exception):
 @groups.SPEED
 @groups.FLOW
 @click.pass_context
-def run_command(context: click.Context, verbose: bool, skip_existing: bool, **options: Any) -> None:
+def run_command(context: click.Context, **_: object) -> None:
     """Take one stage, or all, for the slides of a folder, with the options of TRIDENT's batch command.
 
     Options may be written with underscores, as in scripts for TRIDENT (--job_dir), and lists with blanks (--gpus 0 1).
@@ -50,17 +49,17 @@ def run_command(context: click.Context, verbose: bool, skip_existing: bool, **op
 
     Exit code: 0 when every slide is done, 1 when one or more failed, 2 for wrong usage.
     """
-    typed = click.core.ParameterSource.COMMANDLINE
-    given = [name for name in options if context.get_parameter_source(name) is typed]
-    carry_out(context, run, {**options, "given": given}, skip_existing=skip_existing, verbose=verbose)
+    request = RunRequest.of(context)
+    carry_out(context, lambda hooks: run(request, hooks), request.mode.output, verbose=request.mode.verbose)
 
 
-def run(options: Mapping[str, Any], hooks: Hooks, *, force: bool, verbose: bool) -> int:
+def run(request: RunRequest, hooks: Hooks) -> int:
     """Do the work, print it, and return the exit code."""
-    plan = plan_of(options, options["given"])
-    if options["task"] in WITH_FEATURES:
+    options, mode = request.options, request.mode
+    plan = plan_of(request)
+    if options.task in WITH_FEATURES:
         check_weights(plan.recipe)
-    if options["clear_dead_locks"]:
+    if options.clear_dead_locks:
         click.echo(NO_DEAD_LOCKS, err=True)
     discovery = slides_at_rest(plan.recipe.project)
 
@@ -71,13 +70,12 @@ def run(options: Mapping[str, Any], hooks: Hooks, *, force: bool, verbose: bool)
 
     make_folder(plan.recipe.project.output)
     slides = len(discovery.sources) + len(discovery.clashes)
-    display = Display(slides, len(plan.steps), verbose=verbose)
-    told = {**options, "skip_existing": not force, "verbose": verbose}
-    command = Command("run", told, plan.steps, plan.settled)
+    display = Display(slides, len(plan.steps), verbose=mode.verbose)
+    command = Command("run", mode.arguments, plan.steps, plan.settled)
     try:
         with (
             display,
-            closing(outcomes_of(discovery, plan, options, display.patches, force=force)) as outcomes,
+            closing(outcomes_of(discovery, plan, options, display.patches, force=mode.force)) as outcomes,
             Tracker(plan.recipe.project, discovery, command) as tracker,
         ):
             for outcome in outcomes:
@@ -85,7 +83,7 @@ def run(options: Mapping[str, Any], hooks: Hooks, *, force: bool, verbose: bool)
                 if hooks.report:
                     hooks.report(outcome)
                 display.add(outcome)
-                if not options["skip_errors"]:
+                if not options.skip_errors:
                     stop_at_failure(display, outcome, plan)
     except FirstFailure as failure:
         click.echo(f"{failure}; --skip-errors goes on with the others.", err=True)
@@ -93,7 +91,7 @@ def run(options: Mapping[str, Any], hooks: Hooks, *, force: bool, verbose: bool)
     if discovery.left_out:
         display.say(left_out_line(discovery))
     failed = discovery.left_out or Status.FAILED in map(fate_of, display.outcomes.values())
-    exported = export(options, plan, display) if options["layout"] == "trident" else True
+    exported = export(options, plan, display) if options.layout == "trident" else True
     return DONE if exported and not failed else SOME_FAILED
 
 
@@ -109,7 +107,7 @@ def stop_at_failure(display: "Display", outcome: Outcome, plan: RunPlan) -> None
 def outcomes_of(
     discovery: "Discovery",
     plan: RunPlan,
-    options: Mapping[str, Any],
+    options: RunOptions,
     on_patches: Callable[[str, int, int], None],
     *,
     force: bool,
@@ -131,18 +129,18 @@ def outcomes_of(
 
 @contextmanager
 def slides_at_hand(
-    sources: Iterable["SlideSource"], plan: RunPlan, options: Mapping[str, Any], *, force: bool
+    sources: Iterable["SlideSource"], plan: RunPlan, options: RunOptions, *, force: bool
 ) -> Iterator[tuple[Iterable["SlideSource"], Release]]:
     """Give the slides, copied ahead where there is a cache, and what is to be called when one is read no more."""
-    cache: Path | None = options["wsi_cache"]
+    cache = options.wsi_cache
     if cache is None:
         yield sources, lambda _: None
         return
     from atlaspatch_core.discovery.staging import Stager
 
     sources = tuple(sources)
-    unread = set() if force or options["dump_patches"] else up_to_date(plan, [source.stem for source in sources])
-    with Stager(sources, cache, options["cache_batch_size"], lambda source: source.stem not in unread) as stager:
+    unread = set() if force or options.dump_patches else up_to_date(plan, [source.stem for source in sources])
+    with Stager(sources, cache, options.cache_batch_size, lambda source: source.stem not in unread) as stager:
         yield stager, stager.release
 
 
@@ -161,7 +159,7 @@ def up_to_date(plan: RunPlan, stems: list[str]) -> set[str]:
     return set(stems) - {validity.stem for validity in found if validity.state is not State.FRESH}
 
 
-def export(options: Mapping[str, Any], plan: RunPlan, display: "Display") -> bool:
+def export(options: RunOptions, plan: RunPlan, display: "Display") -> bool:
     """Write what was made under TRIDENT's names, say what could not be, and return whether all could."""
     from atlaspatch_core.errors import NoSlides
     from atlaspatch_core.interop.export import Choice, Target, export_selected, find_layout, select_folder
@@ -172,7 +170,7 @@ def export(options: Mapping[str, Any], plan: RunPlan, display: "Display") -> boo
         selection = select_folder(output, choice, sorted(display.outcomes))
     except NoSlides:
         return True
-    fates = list(export_selected(selection, Target(output, find_layout(options["layout"]))))
+    fates = list(export_selected(selection, Target(output, find_layout(options.layout))))
     for exported in fates:
         if not exported.fate.fine:
             display.say(f"{exported.stem}: not written for TRIDENT: {exported.why or exported.fate}")

@@ -4,12 +4,15 @@ from pathlib import Path
 
 import click
 
-from atlaspatch_core.cli.declaring import EXISTING_FILE, POSITIVE, SHARE, group, option
+from atlaspatch_core.cli.declaring import FOLDER, POSITIVE, group, option
 from atlaspatch_core.cli.devices import GPUS
-from atlaspatch_core.cli.options import FINDING
-from atlaspatch_core.cli.types import Names, Number
-
-FOLDER = click.Path(file_okay=False, path_type=Path)
+from atlaspatch_core.cli.fields import field_option, field_options
+from atlaspatch_core.cli.options import NAMES
+from atlaspatch_core.cli.types import Number
+from atlaspatch_core.config.geometry_fields import GeometryFields
+from atlaspatch_core.config.input_fields import ProjectFields, SlidesFields
+from atlaspatch_core.config.run_fields import PicturesFields
+from atlaspatch_core.tissue.spec import TissueSpec
 
 STAGES = group(
     option(
@@ -26,47 +29,31 @@ STAGES = group(
         help="Folder of slides, or one slide.",
     ),
     option("--job-dir", "output", type=FOLDER, required=True, help="Folder for all that is made."),
-    FINDING,
+    field_options(SlidesFields, without=("masks",)),
 )
 
 TISSUE = group(
-    option(
-        "--segmenter",
+    field_option(
+        TissueSpec,
+        "segmenter",
         default="hest",
         help="What finds the tissue: hest and grandqc are networks; otsu, TRIDENT's (otsu_tiled elsewhere), needs no "
         "weights, nor does otsu_whole, the one that encode-slide calls otsu. sam2 is AtlasPatch's.",
     ),
-    option(
-        "--seg-conf-thresh",
-        type=Number(min=0, max=1, min_open=True, max_open=True),
-        default=0.5,
-        help="A network calls tissue what it gives a higher probability.",
-    ),
-    option(
-        "--remove-holes/--fill-holes",
-        default=False,
-        help="Whether holes in the tissue are background, or belong to it.",
-    ),
-    option("--remove-artifacts", is_flag=True, help="Folds, pen marks, bubbles and blur are no tissue (GrandQC)."),
-    option("--remove-penmarks", is_flag=True, help="Pen marks are no tissue (GrandQC, or the segmenter itself)."),
+    field_options(TissueSpec, without=("segmenter", "min_tissue_share"), remove_holes={"default": False}),
 )
 
 GRID = group(
     option("--mag", type=Number(min=0, max=120, min_open=True), default=20.0, help="Magnification of the patches."),
-    option("--patch-size", type=POSITIVE, default=512, help="Side of a patch, px at that magnification."),
+    field_option(GeometryFields, "patch_size", default=512, required=False),
     option(
         "--overlap",
         type=click.IntRange(min=0),
         default=0,
         help="px at that magnification that neighbouring patches share; less than the patch size.",
     ),
-    option("--min-tissue-proportion", type=SHARE, default=0.0, help="Least tissue share of a patch's own area."),
-    option(
-        "--scale",
-        type=click.Choice(["true", "nominal"]),
-        default="true",
-        help="What decides the scale of a slide: its µm per px or, as in TRIDENT, the ratio of magnifications.",
-    ),
+    field_option(GeometryFields, "min_tissue", "--min-tissue-proportion", default=0.0),
+    field_option(GeometryFields, "scale"),
     option(
         "--coords-dir",
         type=click.Path(path_type=Path),
@@ -74,53 +61,30 @@ GRID = group(
         "JOB_DIR, features are computed on these, and lie in JOB_DIR under a name that ends in _supplied; patch size "
         "and magnification are theirs unless given. Where it holds nothing, coords are laid there.",
     ),
-    option("--dump-patches", is_flag=True, help="Write patches as images below patch_images/."),
-    option("--dump-patches-max", type=click.IntRange(min=0), default=0, help="Most images of a slide; 0 is all."),
-    option("--dump-patches-format", type=click.Choice(["png", "jpg"]), default="png", help="Format of the images."),
-    option("--dump-patches-jpeg-quality", type=click.IntRange(1, 100), default=90, help="Quality of JPEGs."),
+    field_option(PicturesFields, "dump_patches", "--dump-patches"),
+    field_option(PicturesFields, "dump_patches_max", "--dump-patches-max"),
+    field_option(PicturesFields, "dump_patches_format", "--dump-patches-format"),
+    field_option(PicturesFields, "dump_patches_jpeg_quality", "--dump-patches-jpeg-quality"),
 )
 
 ENCODERS = group(
-    option(
-        "--patch-encoder",
-        type=Names(),
-        default="conch_v15",
-        help="Patch encoders, separated by commas or blanks; 'atlaspatch encoders' lists them.",
-    ),
-    option(
-        "--slide-encoder",
-        type=Names(),
-        help="Slide encoders. The patch encoders that they need run by themselves; --patch-encoder adds others only "
-        "where it is given.",
-    ),
+    field_option(GeometryFields, "patch_encoders", "--patch-encoder", default="conch_v15", **NAMES),
+    field_option(GeometryFields, "slide_encoders", "--slide-encoder", **NAMES),
     option(
         "--patch-encoder-ckpt-path",
         multiple=True,
         metavar="[NAME=]PATH",
         help="Local weights: of the patch encoder, or of the encoder or segmentation network named; may be repeated.",
     ),
-    option(
-        "--patch-encoder-img-size",
-        type=POSITIVE,
-        help="Side to which patches are scaled for the encoder, px: a multiple of its transformer's own patch.",
-    ),
-    option(
-        "--feature-precision",
-        type=click.Choice(["own", "float32", "float16", "bfloat16"], case_sensitive=False),
+    field_option(GeometryFields, "input_size", "--patch-encoder-img-size"),
+    field_option(
+        GeometryFields,
+        "precision",
         default="own",
-        help="Number format of the patch encoders; own is what the makers of each use. On a CPU float16 is float32.",
+        type=click.Choice(["own", "float32", "float16", "bfloat16"], case_sensitive=False),
     ),
-    option(
-        "--feature-plugin",
-        type=EXISTING_FILE,
-        multiple=True,
-        help="Python file that declares further encoders; may be repeated. Its code is executed.",
-    ),
-    option(
-        "--allow-remote-code",
-        type=Names(),
-        help="Encoders whose Python code, which lies beside their weights, may be run.",
-    ),
+    field_option(ProjectFields, "plugins"),
+    field_option(ProjectFields, "allow_remote_code", "--allow-remote-code", **NAMES),
 )
 
 SPEED = group(

@@ -1,16 +1,19 @@
 """From the options of ``atlaspatch run`` to a project, the steps to take, and the devices to take them on."""
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 
 from atlaspatch_core.cli.devices import devices_of
-from atlaspatch_core.cli.values import slide_values
+from atlaspatch_core.cli.fields import SectionValues, section_values
+from atlaspatch_core.cli.values import RunMode, run_mode, typed_options
+from atlaspatch_core.config.geometry_fields import GeometryFields
 from atlaspatch_core.errors import AtlasPatchError, RemoteCodeNotAllowed
+from atlaspatch_core.option import field_of
 
 if TYPE_CHECKING:
     from atlaspatch_core.validity.outcome import OutputKey
@@ -19,6 +22,58 @@ if TYPE_CHECKING:
 SEGMENTERS = {"otsu": "otsu_tiled", "otsu_whole": "otsu"}
 """Names of this command to those of ours; all others are the same."""
 WITH_FEATURES = ("feat", "all")
+OTHER_PRECISION = field_of(GeometryFields, "precision").default
+"""Recorded of a stage without features, as a project has it that does not say it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What ``atlaspatch run`` has beside the fields of a project, and those of these that it must weigh."""
+
+    task: str
+    output: Path
+    wsi_dir: Path
+    mag: float
+    patch_size: int
+    overlap: int
+    coords_dir: Path | None
+    segmenter: str
+    patch_encoder: tuple[str, ...]
+    slide_encoder: tuple[str, ...] | None
+    patch_encoder_img_size: int | None
+    patch_encoder_ckpt_path: tuple[str, ...]
+    gpus: tuple[int, ...]
+    gpu: int | None
+    max_workers: int | None
+    batch_size: int
+    seg_batch_size: int | None
+    feat_batch_size: int | None
+    wsi_cache: Path | None
+    cache_batch_size: int
+    dump_patches: bool
+    skip_errors: bool
+    clear_dead_locks: bool
+    layout: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What was typed."""
+
+    options: RunOptions
+    sections: SectionValues
+    """Fields of a project, by its tables."""
+    given: frozenset[str]
+    """Names of the options that the user typed."""
+    mode: RunMode
+
+    @classmethod
+    def of(cls, context: click.Context) -> Self:
+        """Return what was typed."""
+        typed = click.core.ParameterSource.COMMANDLINE
+        given = [name for name in context.params if context.get_parameter_source(name) is typed]
+        mode = run_mode(context, given=given)
+        return cls(typed_options(RunOptions, context), section_values(context), frozenset(given), mode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,23 +101,20 @@ class RunPlan:
     """One worker for each."""
 
 
-def plan_of(options: Mapping[str, Any], given: Collection[str]) -> RunPlan:
-    """Return what the options ask for; ``given`` are the names of those that the user typed.
-
-    Raises click.UsageError for values that do not go together.
-    """
+def plan_of(request: RunRequest) -> RunPlan:
+    """Return what was asked for. Raises click.UsageError for values that do not go together."""
     from atlaspatch_core.config.project import make_project
     from atlaspatch_core.validity.recipe import make_recipe
 
-    devices = devices_of(options["gpus"], options["gpu"])
+    devices = devices_of(request.options.gpus, request.options.gpu)
     try:
-        values = project_values(options, coords_of(options, given), devices, given)
+        values = project_values(request, coords_of(request), devices)
         recipe = make_recipe(make_project(values, origin="command line"))
     except RemoteCodeNotAllowed as error:
         raise click.UsageError(f"{error}, or add --allow-remote-code with its name") from error
     except AtlasPatchError as error:
         raise click.UsageError(str(error)) from error
-    return RunPlan(recipe, *steps_of(recipe, options["task"]), devices)
+    return RunPlan(recipe, *steps_of(recipe, request.options.task), devices)
 
 
 def steps_of(recipe: "Recipe", task: str) -> tuple[tuple["OutputKey", ...], tuple["OutputKey", ...]]:
@@ -75,46 +127,51 @@ def steps_of(recipe: "Recipe", task: str) -> tuple[tuple["OutputKey", ...], tupl
     return steps, tuple(step for step in steps if step.kind in before)
 
 
-def coords_of(options: Mapping[str, Any], given: Collection[str]) -> Coords:
+def coords_of(request: RunRequest) -> Coords:
     """Return where coords come from. Raises click.UsageError for a folder that cannot be meant."""
-    typed = options["coords_dir"]
-    folder = options["output"] / typed if typed else None
-    mag, patch_size, overlap = _geometry(folder, options, given)
+    options = request.options
+    folder = options.output / options.coords_dir if options.coords_dir else None
+    mag, patch_size, overlap = _geometry(folder, request)
     if overlap >= patch_size:
         raise click.UsageError(
             f"--overlap {overlap} px must be less than --patch-size {patch_size} px, or patches would not move on."
         )
     name = f"{mag:g}x_{patch_size}px_{overlap}px_overlap"
-    if folder is None or options["task"] == "seg":
+    if folder is None or options.task == "seg":
         return Coords(name, mag, patch_size, overlap)
-    if _holds_coords(folder) and not _is_ours(folder, options["output"]):
+    if _holds_coords(folder) and not _is_ours(folder, options.output):
         return Coords(f"{name}_supplied", mag, patch_size, overlap, folder)
-    return Coords(_subfolder(folder, typed, options), mag, patch_size, overlap)
+    return Coords(_subfolder(folder, options), mag, patch_size, overlap)
 
 
-def _subfolder(folder: Path, typed: Path, options: Mapping[str, Any]) -> str:
+def _subfolder(folder: Path, options: RunOptions) -> str:
     """Return the name of a folder of the job in which our coords lie, or are to lie."""
     from atlaspatch_core.config.sections import GEOMETRY_NAME
 
     name = folder.resolve().name
-    inside = folder.resolve().parent == options["output"].resolve() and GEOMETRY_NAME.fullmatch(name)
-    if inside and (_holds_coords(folder) or options["task"] != "feat"):
+    inside = folder.resolve().parent == options.output.resolve() and GEOMETRY_NAME.fullmatch(name)
+    if inside and (_holds_coords(folder) or options.task != "feat"):
         return name
-    cure = "name a folder with <slide>_patches.h5 or <slide>.h5 in it"
-    if options["task"] == "feat":
+    typed, cure = options.coords_dir, "name a folder with <slide>_patches.h5 or <slide>.h5 in it"
+    if options.task == "feat":
         raise click.UsageError(f"--coords-dir {typed}: there are no coords in {folder}; {cure}.")
-    raise click.UsageError(f"--coords-dir {typed}: coords are laid in subfolders of {options['output']} only; {cure}.")
+    raise click.UsageError(f"--coords-dir {typed}: coords are laid in subfolders of {options.output} only; {cure}.")
 
 
-def _geometry(folder: Path | None, options: Mapping[str, Any], given: Collection[str]) -> tuple[float, int, int]:
+def _geometry(folder: Path | None, request: RunRequest) -> tuple[float, int, int]:
     """Return magnification, patch size and overlap: as typed, or else as the first of existing coords says."""
     from atlaspatch_core.layouts.supplied_coords import first_stated
 
-    stated = first_stated(folder) if folder and options["task"] != "seg" else None
-    names = {"mag": "target_magnification", "patch_size": "patch_size", "overlap": "overlap"}
-    said = {name: getattr(stated, theirs) for name, theirs in names.items()} if stated else {}
-    found = {**options} | {name: said[name] for name in said.keys() - set(given) if said[name] is not None}
-    return float(found["mag"]), int(found["patch_size"]), int(found["overlap"])
+    options = request.options
+    stated = first_stated(folder) if folder and options.task != "seg" else None
+    theirs = (stated.target_magnification, stated.patch_size, stated.overlap) if stated else (None, None, None)
+
+    def known(name: str, of_coords: float | None, typed: float) -> float:
+        return typed if of_coords is None or name in request.given else of_coords
+
+    mag = known("mag", theirs[0], options.mag)
+    patch_size = known("patch_size", theirs[1], options.patch_size)
+    return float(mag), int(patch_size), int(known("overlap", theirs[2], options.overlap))
 
 
 def _holds_coords(folder: Path) -> bool:
@@ -138,63 +195,53 @@ def _is_ours(folder: Path, output: Path) -> bool:
     return COORDS in kept and kept[COORDS].fingerprint is not None
 
 
-def project_values(
-    options: Mapping[str, Any], coords: Coords, devices: Sequence[str], given: Collection[str]
-) -> dict[str, Any]:
+def project_values(request: RunRequest, coords: Coords, devices: Sequence[str]) -> dict[str, Any]:
     """Return what ``make_project`` takes: one geometry, named as TRIDENT names its folders."""
-    encoders = encoders_of(options, given)
-    dumps = ("dump_patches", "dump_patches_max", "dump_patches_format", "dump_patches_jpeg_quality")
-    tissue = ("seg_conf_thresh", "remove_holes", "remove_artifacts", "remove_penmarks")
-    segmenter = SEGMENTERS.get(options["segmenter"], options["segmenter"])
+    options, sections = request.options, request.sections
+    patches = coords_values(coords) | encoder_values(request)
+    segmenter = SEGMENTERS.get(options.segmenter, options.segmenter)
     return {
-        "output": options["output"],
-        "slides": slide_values({**options, "wsi_path": (options["wsi_dir"],), "masks": None}),
-        "tissue": {"segmenter": segmenter} | {name: options[name] for name in tissue},
-        "geometry": (geometry_values(options, coords) | encoders,),
-        "weights": weights_of(options, encoders),
-        "plugins": options["feature_plugin"],
-        "allow_remote_code": options["allow_remote_code"] or (),
-        "pictures": {"grids": True} | {name: options[name] for name in dumps},
+        **sections[""],
+        "output": options.output,
+        "slides": sections["slides"] | {"folders": (options.wsi_dir,)},
+        "tissue": sections["tissue"] | {"segmenter": segmenter},
+        "geometry": (sections["geometry"] | patches,),
+        "weights": weights_of(options, patches["patch_encoders"], patches["slide_encoders"]),
+        "pictures": sections["pictures"] | {"grids": True},
         "runtime": runtime_values(options, devices),
     }
 
 
-def encoders_of(options: Mapping[str, Any], given: Collection[str]) -> dict[str, Any]:
-    """Return the encoders of a stage that computes features; none of another."""
-    if options["task"] not in WITH_FEATURES:
-        return {}
-    slide_encoders = options["slide_encoder"] or ()
-    if slide_encoders and options["patch_encoder_img_size"]:
+def encoder_values(request: RunRequest) -> dict[str, Any]:
+    """Return the encoders of a stage that computes features; none, and their defaults, of another."""
+    options = request.options
+    if options.task not in WITH_FEATURES:
+        return {"patch_encoders": (), "slide_encoders": (), "input_size": None, "precision": OTHER_PRECISION}
+    if options.slide_encoder and options.patch_encoder_img_size:
         raise click.UsageError(
             "--patch-encoder-img-size does not go with --slide-encoder, which was made for features of the usual size."
         )
-    beside = not slide_encoders or "patch_encoder" in given
-    return {
-        "patch_encoders": options["patch_encoder"] if beside else (),
-        "slide_encoders": slide_encoders,
-        "input_size": options["patch_encoder_img_size"],
-        "precision": options["feature_precision"],
-    }
+    if options.slide_encoder and "patch_encoder" not in request.given:
+        return {"patch_encoders": (), "slide_encoders": options.slide_encoder}
+    return {"patch_encoders": options.patch_encoder, "slide_encoders": options.slide_encoder or ()}
 
 
-def geometry_values(options: Mapping[str, Any], coords: Coords) -> dict[str, Any]:
-    """Return size, scale and place of the patches."""
+def coords_values(coords: Coords) -> dict[str, Any]:
+    """Return size and place of the patches."""
     return {
         "name": coords.geometry,
         "patch_size": coords.patch_size,
         "step_size": coords.patch_size - coords.overlap if coords.overlap else None,
         "target_mag": coords.mag,
-        "scale": options["scale"],
-        "min_tissue": options["min_tissue_proportion"],
         "coords": coords.supplied,
     }
 
 
-def weights_of(options: Mapping[str, Any], encoders: Mapping[str, Any]) -> dict[str, Path]:
+def weights_of(options: RunOptions, encoders: Sequence[str], slide_encoders: Sequence[str]) -> dict[str, Path]:
     """Return encoder or network to local weights: ``NAME=PATH`` as they are, a path alone for the patch encoder."""
     weights: dict[str, Path] = {}
-    for text in options["patch_encoder_ckpt_path"]:
-        name, path = _named_path(text, encoders)
+    for text in options.patch_encoder_ckpt_path:
+        name, path = _named_path(text, encoders, slide_encoders)
         if not path.exists():
             raise click.UsageError(f"--patch-encoder-ckpt-path {text}: there is no {path}; give a file that exists.")
         if name:
@@ -202,16 +249,16 @@ def weights_of(options: Mapping[str, Any], encoders: Mapping[str, Any]) -> dict[
     return weights
 
 
-def _named_path(text: str, encoders: Mapping[str, Any]) -> tuple[str, Path]:
+def _named_path(text: str, encoders: Sequence[str], slide_encoders: Sequence[str]) -> tuple[str, Path]:
     """Return whose weights lie where; no name where nothing is encoded."""
     path = Path(text).expanduser()
     name, equals, rest = text.partition("=")
     if equals and not path.exists():
         return name.strip().lower(), Path(rest).expanduser()
-    names = dict.fromkeys([*encoders.get("patch_encoders", ()), *map(_needed, encoders.get("slide_encoders", ()))])
+    names = list(dict.fromkeys([*encoders, *map(_needed, slide_encoders)]))
     if len(names) > 1:
-        raise click.UsageError(f"--patch-encoder-ckpt-path {text}: say whose it is, as in {next(iter(names))}={text}.")
-    return next(iter(names), ""), path
+        raise click.UsageError(f"--patch-encoder-ckpt-path {text}: say whose it is, as in {names[0]}={text}.")
+    return (names[0] if names else ""), path
 
 
 def _needed(slide_encoder: str) -> str:
@@ -220,14 +267,13 @@ def _needed(slide_encoder: str) -> str:
     return find_slide_encoder(slide_encoder).patch_encoder
 
 
-def runtime_values(options: Mapping[str, Any], devices: Sequence[str]) -> dict[str, Any]:
+def runtime_values(options: RunOptions, devices: Sequence[str]) -> dict[str, Any]:
     """Return what decides the speed; workers share the cores."""
     share = 0 if len(devices) == 1 else max(1, (os.cpu_count() or 1) // len(devices))
-    readers = options["max_workers"]
     return {
         "device": devices[0],
-        "segmentation_batch_size": options["seg_batch_size"] or options["batch_size"],
-        "feature_batch_size": options["feat_batch_size"] or options["batch_size"],
-        "read_workers": share if readers is None else max(1, readers),
+        "segmentation_batch_size": options.seg_batch_size or options.batch_size,
+        "feature_batch_size": options.feat_batch_size or options.batch_size,
+        "read_workers": share if options.max_workers is None else max(1, options.max_workers),
         "threads": share,
     }

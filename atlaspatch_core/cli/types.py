@@ -3,6 +3,7 @@
 import glob
 import math
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ class Names(click.ParamType):
     """Names between commas or blanks, in any case of letters, each once: a tuple of lower-case words."""
 
     name = "text"
+    several = True
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
         """Return the names. Fails when there is none, or one occurs twice."""
@@ -33,6 +35,7 @@ class Several(click.ParamType):
     """Words between commas or blanks, as they are: a tuple."""
 
     name = "text"
+    several = True
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
         """Return the words. Fails when there is none."""
@@ -97,3 +100,8 @@ class Number(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number", param, ctx)
         return number
+
+
+def flat(several: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    """Return the words of an option that may be repeated."""
+    return tuple(word for words in several for word in words)

@@ -1,7 +1,7 @@
 """What the commands that encode share: logging, Ctrl-C and other signals, and errors as one sentence."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
 
 import click
 
@@ -13,26 +13,17 @@ from atlaspatch_core.operations.tracking.signals import Terminated, termination_
 INTERRUPTED = 130
 
 
-def carry_out(
-    context: click.Context,
-    run: Callable[..., int],
-    options: Mapping[str, Any],
-    *,
-    skip_existing: bool,
-    verbose: bool,
-) -> None:
-    """Call ``run(options, hooks, force=…, verbose=…)`` and exit with the code that it returns."""
+def carry_out(context: click.Context, run: Callable[[Hooks], int], output: Path, *, verbose: bool) -> None:
+    """Call ``run`` with the hooks and exit with its code; ``output`` is named when it is interrupted."""
     hooks = context.obj if isinstance(context.obj, Hooks) else Hooks()
     with logging_to_stderr(verbose), termination_raises():
         try:
-            context.exit(run(options, hooks, force=not skip_existing, verbose=verbose))
+            context.exit(run(hooks))
         except KeyboardInterrupt:
-            click.echo(f"\nInterrupted: what was finished stays in {options['output']}; run again to go on.", err=True)
+            click.echo(f"\nInterrupted: what was finished stays in {output}; run again to go on.", err=True)
             context.exit(INTERRUPTED)
         except Terminated as error:
-            click.echo(
-                f"Ended by {error}: what was finished stays in {options['output']}; run again to go on.", err=True
-            )
+            click.echo(f"Ended by {error}: what was finished stays in {output}; run again to go on.", err=True)
             context.exit(error.exit_code)
         except AtlasPatchError as error:
             raise click.ClickException(str(error)) from error

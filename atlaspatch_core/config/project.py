@@ -7,39 +7,24 @@ from typing import Annotated, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from atlaspatch_core.config.fields import FILE_NAME as FILE_NAME
+from atlaspatch_core.config.input_fields import ProjectFields
 from atlaspatch_core.config.sections import Geometry, Patients, Pictures, Runtime, Section, Slides, Upgrades
 from atlaspatch_core.errors import InvalidProject
 from atlaspatch_core.tissue.quality import QualitySpec
-from atlaspatch_core.tissue.segmenters.declaration import TissueSpec
+from atlaspatch_core.tissue.spec import TissueSpec
 
-FILE_NAME = "atlaspatch.toml"
 OWNER = re.compile(r"team:.+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}")
 
 
-class Project(Section):
-    """Slides in, outputs out, and everything that decides what lies between.
+class Project(ProjectFields, Section):
+    """Slides in, outputs out, and everything that decides what lies between."""
 
-    Made by ``load_project`` from a file, or by ``make_project`` from values; frozen.
-
-    Example:
-        >>> load_project(Path("atlaspatch.toml")).tissue.segmenter
-        'otsu'
-    """
-
-    output: Path = Path("atlaspatch_output")
     slides: Slides = Slides()
     tissue: Annotated[TissueSpec, Field(default_factory=TissueSpec)]
     geometry: tuple[Geometry, ...] = ()
     weights: dict[str, Path] = Field(default_factory=dict)
     """Patch encoder, or segmentation network, to a local checkpoint."""
-    plugins: tuple[Path, ...] = ()
-    """Python files that declare further encoders."""
-    allow_remote_code: tuple[str, ...] = ()
-    """Encoders whose Python code, which lies beside their weights, may be run."""
-    allow_licenses: tuple[str, ...] | None = None
-    """Licences that encoders and segmenters may have, in any case of letters; None allows all."""
-    owners: tuple[str, ...] = ()
-    """Who looks after the results, as the pages of the assets show it: e-mail addresses, or ``team:`` and a name."""
     patients: Patients = Patients()
     quality: Annotated[QualitySpec, Field(default_factory=QualitySpec)]
     """Bounds of what is usual; slides beyond them are warned of, or stopped where ``block`` says so."""

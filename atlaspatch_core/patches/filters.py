@@ -1,12 +1,12 @@
 """Optional filters on patches: AtlasPatch's, for what is nearly all black or white, and ours for blur and ink."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from atlaspatch_core.errors import InvalidProject
+from atlaspatch_core.patches.filter_spec import FilterSpec
 from atlaspatch_core.patches.grid import PatchGrid
 from atlaspatch_core.patches.stream import stream_patches
 from atlaspatch_core.slides.overview import read_overview
@@ -23,31 +23,6 @@ BRIGHT = 200
 """Least HSV value of a white px (AtlasPatch 1.1.0)."""
 INK_SEEN_AT = 8.0
 """Scale at which ink is sought, µm per px: close up, dense nuclei have its colour."""
-
-
-@dataclass(frozen=True, slots=True)
-class FilterSpec:
-    """Which patches are dropped; the defaults are AtlasPatch's. Every field that is not None decides the coords."""
-
-    white_thresh: int = 15
-    """A bright px of less HSV saturation, 0 to 255, is white."""
-    black_thresh: int = 50
-    """A px of less gray value, 0 to 255, is black."""
-    min_sharpness: float | None = None
-    """Patches of less sharpness are dropped: the variance of the Laplacian over that of the gray values, at 1 µm per
-    px. Sharp tissue has 0.2 to 2.5, blurred tissue less than 0.1. None: blur does not matter."""
-    max_pen: float | None = None
-    """Patches with a larger share under ink, 0 to 1, are dropped; ink is sought on the slide's overview. None: ink does
-    not matter."""
-
-    def __post_init__(self) -> None:
-        """Raise InvalidProject for a threshold that no patch, or every patch, can meet."""
-        for field in ("white_thresh", "black_thresh", "min_sharpness"):
-            value = getattr(self, field)
-            if value is not None and not value > 0:
-                raise InvalidProject(f"{field} is {value}: give a number above 0")
-        if self.max_pen is not None and not 0 <= self.max_pen < 1:
-            raise InvalidProject(f"max_pen is {self.max_pen}: give a share from 0 to less than 1")
 
 
 def filter_grid(slide: Slide, grid: PatchGrid, spec: FilterSpec, *, workers: int) -> PatchGrid:

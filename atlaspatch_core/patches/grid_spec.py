@@ -8,6 +8,8 @@ from atlaspatch_core.errors import InvalidProject
 Scale = Literal["true", "nominal"]
 Rule = Literal["lattice", "atlaspatch"]
 Edge = Literal["pad", "drop"]
+Downscale = Literal["area", "dct"]
+"""How a level becomes coarser: every px is averaged, or JPEG tiles are decoded at reduced scale where that applies."""
 LARGEST_PATCH = 65_536
 """px at the target scale. A batch of one such patch has 12.9 GB."""
 LARGEST_STEP = 1_000_000

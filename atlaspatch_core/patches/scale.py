@@ -1,14 +1,11 @@
 """From a geometry and a slide's scale to the level and the number of px to read."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from atlaspatch_core.errors import FinerThanScanned
 from atlaspatch_core.patches.grid_spec import GridSpec
 from atlaspatch_core.slides.slide import Level, SlideInfo
 
-Downscale = Literal["area", "dct"]
-"""How a level becomes coarser: every px is averaged, or JPEG tiles are decoded at reduced scale where that applies."""
 MPP_TOLERANCE = 0.05
 """A level this close to the target is read as it is: scanners of one magnification differ by more."""
 NOMINAL_TOLERANCE = 0.01

@@ -7,8 +7,8 @@ import numpy as np
 
 from atlaspatch_core.patches.batch_buffer import PatchBatch, ReadPlan, run_read_plan
 from atlaspatch_core.patches.grid import PatchGrid
+from atlaspatch_core.patches.grid_spec import Downscale
 from atlaspatch_core.patches.regions import read_patch, region_read_plan
-from atlaspatch_core.patches.scale import Downscale
 from atlaspatch_core.patches.tiles.reduced import DCT_FACTORS
 from atlaspatch_core.patches.tiles.tile_stream import TileStream, open_tile_stream
 from atlaspatch_core.slides.slide import Slide

@@ -1,10 +1,11 @@
 """What is odd about a slide's tissue: findings on the numbers of its mask. They warn, and block only where asked to."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from atlaspatch_core.errors import InvalidProject
+from atlaspatch_core.option import check_bounds, stated
 
 BLURRED_BELOW = 0.15
 """Tissue of less sharpness is blurred. Sharp tissue has 0.23 to 2.5, blur of σ 1 µm leaves 0.02 to 0.3, of σ 2 µm 0.003
@@ -75,29 +76,27 @@ FINDINGS = tuple(rule.name for rule in RULES)
 class QualitySpec:
     """The bounds of a cohort. They decide no result, and so are no part of any fingerprint."""
 
-    min_tissue_share: float = 0.001
-    """Least share of the slide that is tissue."""
-    max_tissue_share: float = 0.95
-    """Most share of the slide that is tissue."""
-    max_fragments: int = 200
-    """Most pieces of tissue."""
-    max_dark_share: float = 0.3
-    """Most share of the slide that is grey and near black; fluorescence has more, a scanner's frame less."""
-    max_pen_share: float = 0.05
-    """Most share of the slide under ink."""
-    max_blur_share: float = 0.5
-    """Most share of the tissue that is blurred."""
-    block: tuple[str, ...] = ()
-    """Findings that fail the slide instead of warning."""
+    min_tissue_share: float = stated(0.001, "Least share of the slide that is tissue.", ge=0, le=1)
+    max_tissue_share: float = stated(0.95, "Most share of the slide that is tissue.", ge=0, le=1)
+    max_fragments: int = stated(200, "Most pieces of tissue.", ge=1)
+    max_dark_share: float = stated(
+        0.3,
+        "Most share of the slide that is grey and near black; fluorescence has more, a scanner's frame less.",
+        ge=0,
+        le=1,
+    )
+    max_pen_share: float = stated(0.05, "Most share of the slide under ink.", ge=0, le=1)
+    max_blur_share: float = stated(
+        0.5, "Most share of the tissue that is blurred, judged by up to 32 windows of 128 µm.", ge=0, le=1
+    )
+    block: tuple[str, ...] = stated(
+        (),
+        f"Findings that stop a slide instead of warning: {', '.join(FINDINGS)}.",
+    )
 
     def __post_init__(self) -> None:
         """Raise InvalidProject for a bound that no slide can have, and for a finding that does not exist."""
-        shares = [field.name for field in fields(self) if field.name.endswith("_share")]
-        for name in shares:
-            if not 0 <= getattr(self, name) <= 1:
-                raise InvalidProject(f"quality: {name} is {getattr(self, name)}; give a share from 0 to 1")
-        if self.max_fragments < 1:
-            raise InvalidProject(f"quality: max_fragments is {self.max_fragments}; give 1 or more")
+        check_bounds(self, "quality")
         if unknown := [name for name in self.block if name not in FINDINGS]:
             raise InvalidProject(f"quality: block names {', '.join(unknown)}; there are {', '.join(FINDINGS)}")
 

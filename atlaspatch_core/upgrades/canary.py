@@ -14,7 +14,8 @@ from atlaspatch_core.discovery.find import SlideSource, open_source
 from atlaspatch_core.encoders.inference import PatchEncoders
 from atlaspatch_core.errors import AtlasPatchError, NoPatches, UnreadableOutput
 from atlaspatch_core.patches.grid import PatchGrid
-from atlaspatch_core.patches.scale import Downscale, Sampling
+from atlaspatch_core.patches.grid_spec import Downscale
+from atlaspatch_core.patches.scale import Sampling
 from atlaspatch_core.patches.stream import open_stream
 from atlaspatch_core.pipeline.loaded_models import Models
 from atlaspatch_core.slides.slide import Slide

@@ -3,15 +3,15 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import dagster as dg
-from pydantic import Field
 
+from atlaspatch_assets.lib.config import JobConfig
 from atlaspatch_assets.lib.pools import SLIDE_IO
 from atlaspatch_assets.lib.results import NO_VALUE, NOTHING_DONE, table
 from atlaspatch_core.errors import AtlasPatchError, InvalidProject
-from atlaspatch_core.interop.export.layouts import LAYOUTS
+from atlaspatch_core.interop.export.fields import DRY_RUN, ExportFields
 from atlaspatch_core.validity.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -21,27 +21,10 @@ JOB_NAME = "export"
 SLIDES_BETWEEN_LINES = 100
 
 
-class ExportConfig(dg.Config):
-    """What is exported, for whom, and where to."""
+class ExportConfig(ExportFields, JobConfig):
+    """What is exported, for whom, and where to; the folder is an absolute path."""
 
-    layout: Literal[*LAYOUTS] = Field(  # pyright: ignore[reportInvalidTypeForm] - the table's names, and no second list
-        description="Who is to read the files: trident and clam write those tools' folders, pt and anndata a file per "
-        "slide and encoder, parquet one table of all slide embeddings, geojson patches for QuPath."
-    )
-    folder: str = Field(description="Absolute path of the folder to write to; made where it is not there.")
-    slides: list[str] = Field(default=[], description="Stems of the slides; empty: all.")
-    encoders: list[str] = Field(default=[], description="Patch and slide encoders; empty: all.")
-    geometries: list[str] = Field(default=[], description="Names of the geometries; empty: all.")
-    column: str = Field(
-        default="tissue_fraction",
-        description="geojson: what colours the patches: tissue_fraction, norm, pc1, pc2, pc3 or a feature's number.",
-    )
-    pt: bool = Field(default=False, description="trident: write features as .pt tensors, too.")
-    include_stale: bool = Field(default=False, description="Export results that are not valid, too.")
-    force: bool = Field(
-        default=False, description="Replace files that this export did not write, or that were changed since."
-    )
-    dry_run: bool = Field(default=True, description="Only say what would be written.")
+    dry_run: Annotated[bool, DRY_RUN] = True
 
 
 def build_export(recipe: Recipe) -> dg.JobDefinition:

@@ -1,7 +1,7 @@
 """Patients: one asset per patient encoder, one partition per case of the project's table."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import dagster as dg
 from pydantic import Field
@@ -9,6 +9,8 @@ from pydantic import Field
 from atlaspatch_assets.defs.patients.checks import processed_check
 from atlaspatch_assets.defs.patients.states import unlisted
 from atlaspatch_assets.lib.batch_ops import batch_asset, batch_events, batch_keys, without_preview_warnings
+from atlaspatch_assets.lib.config import JobConfig
+from atlaspatch_assets.lib.options import FORCE
 from atlaspatch_assets.lib.partitions import CASES, SLIDES
 from atlaspatch_assets.lib.reporting import report
 from atlaspatch_assets.lib.stages import asset_key, code_version
@@ -20,11 +22,11 @@ from atlaspatch_core.validity.outcome import Outcome, Status
 from atlaspatch_core.validity.recipe import OutputSpec, Recipe
 
 
-class CasesConfig(dg.Config):
+class CasesConfig(JobConfig):
     """Which cases a run takes, and whether it trusts what is there."""
 
     cases: list[str] = Field(default=[], description="Cases by case_id; empty: the partitions of the run.")
-    force: bool = Field(default=False, description="Compute slides and cases anew, though what is stored is valid.")
+    force: Annotated[bool, FORCE] = False
 
 
 def build_case_assets(recipe: Recipe) -> dg.AssetsDefinition:

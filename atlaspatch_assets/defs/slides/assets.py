@@ -1,7 +1,7 @@
 """The assets of a project: one op that takes a batch of slides through every stage of the recipe."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import dagster as dg
 from pydantic import Field
@@ -11,6 +11,8 @@ from atlaspatch_assets.defs.slides.progress import Progress
 from atlaspatch_assets.defs.slides.retries import Attempts
 from atlaspatch_assets.defs.slides.run_slides import find_batch
 from atlaspatch_assets.lib.batch_ops import batch_asset, batch_events, batch_keys, without_preview_warnings
+from atlaspatch_assets.lib.config import JobConfig
+from atlaspatch_assets.lib.options import FORCE
 from atlaspatch_assets.lib.partitions import SLIDES
 from atlaspatch_assets.lib.stages import asset_key, asset_specs
 from atlaspatch_assets.lib.verdicts import OpenFailures
@@ -20,11 +22,11 @@ from atlaspatch_core.validity.outcome import Outcome, OutputKey
 from atlaspatch_core.validity.recipe import Recipe
 
 
-class BatchConfig(dg.Config):
+class BatchConfig(JobConfig):
     """Which slides a run takes, and whether it trusts what is there."""
 
     slides: list[str] = Field(default=[], description="Stems of the slides; empty: the partitions of the run.")
-    force: bool = Field(default=False, description="Compute the selected assets anew, though what is stored is valid.")
+    force: Annotated[bool, FORCE] = False
     retries: int = Field(
         default=3,
         ge=0,

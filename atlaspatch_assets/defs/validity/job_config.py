@@ -1,10 +1,12 @@
 """How the jobs are configured that make new and stale outputs."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import dagster as dg
-from pydantic import Field
 
+from atlaspatch_assets.lib.config import JobConfig
+from atlaspatch_assets.lib.options import ASSETS, CANARY, DRY_RUN
+from atlaspatch_core.option import Option
 from atlaspatch_core.validity.states import State
 
 MATERIALIZE_NEW = "materialize_new"
@@ -17,26 +19,18 @@ STATES = {
 }
 
 
-class RepairConfig(dg.Config):
+class RepairConfig(JobConfig):
     """Which outputs are made."""
 
-    assets: list[str] = Field(
-        default=[], description="Assets by key, such as patch_features/uni_v1, or by its last part; empty: all."
-    )
-    dry_run: bool = Field(default=True, description="Only say what there is to do and what it takes.")
-    compute: bool = Field(
-        default=True, description="Ask for the runs, in batches of slides_per_run. false: propose them only."
-    )
+    assets: Annotated[list[str], ASSETS] = []  # noqa: RUF012 - pydantic copies it
+    dry_run: Annotated[bool, DRY_RUN] = True
+    compute: Annotated[bool, Option("Ask for the runs, in batches of slides_per_run. false: propose them only.")] = True
 
 
 class StaleConfig(RepairConfig):
     """Which stale outputs are made anew."""
 
-    canary: bool = Field(
-        default=True,
-        description="First encode some stored patches by a changed patch encoder. Where the numbers are the same, the "
-        "results keep their rows and get the new identity; only the others are computed.",
-    )
+    canary: Annotated[bool, CANARY] = True
 
 
 def config_of(run: dg.DagsterRun) -> RepairConfig:

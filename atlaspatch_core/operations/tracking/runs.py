@@ -61,7 +61,7 @@ class RunFile:
         return known, self.run_id
 
 
-def new_run(output: Path, tool: str, args: Mapping[str, Any], project: Mapping[str, Any]) -> dict[str, Any]:
+def new_run(output: Path, tool: str, args: Mapping[str, object], project: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of a run that starts now.
 
     The names are those that readers of TRIDENT's files know; ``trident_version`` is null: TRIDENT made none of it.
@@ -86,7 +86,7 @@ def new_run(output: Path, tool: str, args: Mapping[str, Any], project: Mapping[s
     }
 
 
-def json_safe(value: Any) -> Any:
+def json_safe(value: object) -> Any:
     """Return a value as JSON has it: lists for other sequences, text for what it has no word for."""
     if value is None or isinstance(value, bool | int | float | str):
         return value

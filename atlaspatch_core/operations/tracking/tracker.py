@@ -34,7 +34,8 @@ class Command:
 
     name: str
     """Such as ``encode-slide``."""
-    options: Mapping[str, Any]
+    arguments: Mapping[str, object]
+    """Name of an option to its value."""
     steps: Collection[OutputKey] | None = None
     """Those that are taken; None: all of the project."""
     settled: Collection[OutputKey] = ()
@@ -54,7 +55,7 @@ class Tracker:
         ``cases`` is the number of cases that the run embeds, None for a command that embeds none.
         """
         self._store = Store(project.output)
-        self._run = runs.new_run(project.output, command.name, command.options, remembered(project))
+        self._run = runs.new_run(project.output, command.name, command.arguments, remembered(project))
         self._run |= {"stages": kinds(command.steps), "settled_stages": kinds(command.settled)}
         self._paths = {source.stem: source.path for source in found.sources}
         self._paths |= {clash.stem: clash.paths[0] for clash in found.clashes}

@@ -99,7 +99,7 @@ def call(slide: Path, *more: str, without: tuple[str, ...] = ()) -> Result:
 def project(slide: Path, *more: str, without: tuple[str, ...] = ()) -> Project:
     """Return the project that a command line means."""
     context = encode_slide.make_context("encode-slide", arguments(slide, *more, without=without)[1:])
-    return recipe_of(context.params).project
+    return recipe_of(context).project
 
 
 def geometry(slide: Path, *more: str, without: tuple[str, ...] = ()) -> Geometry:
@@ -153,8 +153,8 @@ def test_every_option_has_a_help_text():
         (("--target-mag", "121"), "1<=x<=120"),
         (("--target-mag", "20.5"), "not a valid integer"),
         (("--target-mpp", "0.5"), "--target-mag and --target-mpp"),
-        (("--patch-size", "0"), "x>=1"),
-        (("--step-size", "0"), "x>=1"),
+        (("--patch-size", "0"), "1<=x<=65536"),
+        (("--step-size", "0"), "1<=x<=1000000"),
         (("--tissue-thresh", "1.1"), "0<=x<=1"),
         (("--tissue-thresh", "nan"), "not a finite number"),
         (("--min-tissue", "-0.1"), "0<=x<=1"),

@@ -1,0 +1,136 @@
+"""Options of a project: what it works on, and where results go."""
+
+from pathlib import Path
+from typing import Annotated
+
+from atlaspatch_core.option import Option, option_fields
+
+
+@option_fields
+class ProjectFields:
+    """What stands above the first table of a project file."""
+
+    output: Annotated[Path, Option("Folder for everything that is made.", example="output")] = Path("atlaspatch_output")
+    plugins: Annotated[
+        tuple[Path, ...],
+        Option(
+            "Python files that declare further encoders. Their code is executed.",
+            flags=("--feature-plugin",),
+        ),
+    ] = ()
+    allow_remote_code: Annotated[
+        tuple[str, ...],
+        Option("Encoders whose Python code, which lies beside their weights, may be run. Read it first."),
+    ] = ()
+    allow_licenses: Annotated[
+        tuple[str, ...] | None,
+        Option(
+            "Licences that encoders and segmenters may have, in any case of letters; others are refused.",
+            unset="any",
+            example=["Apache-2.0", "MIT"],
+        ),
+    ] = None
+    owners: Annotated[
+        tuple[str, ...],
+        Option('Who looks after the results, for the web UI: e-mail addresses, or "team:" and a name.'),
+    ] = ()
+
+
+@option_fields
+class SlidesFields:
+    """Where the slides are."""
+
+    folders: Annotated[
+        tuple[Path, ...],
+        Option(
+            'Slide files, folders that are searched for slides, and patterns such as "slides/**/*.svs".',
+            example=["slides"],
+        ),
+    ] = ()
+    recursive: Annotated[
+        bool,
+        Option(
+            "Search the folders below, too; a single file needs no search.",
+            flags=("--recursive", "--search-nested", "recursive"),
+        ),
+    ] = False
+    extensions: Annotated[
+        tuple[str, ...],
+        Option(
+            "Suffixes that count as slides in folders, each with its dot, in any case of letters.",
+            flags=("--wsi-ext",),
+            unset="all that can be read",
+            example=[".svs", ".ome.tif"],
+        ),
+    ] = ()
+    slide_list: Annotated[
+        Path | None,
+        Option(
+            "Table of the slides to take, and no others: the column wsi, paths from the folder of slides with suffix, "
+            "and perhaps mpp, µm per px of level 0.",
+            flags=("--custom-list-of-wsis",),
+            example="slides.csv",
+        ),
+    ] = None
+    mpp_csv: Annotated[
+        Path | None,
+        Option(
+            "Table with the columns wsi and mpp: µm per px of level 0. It wins over what the slide says; rows find "
+            "their slide by the file name without suffix.",
+            flags=("--mpp-csv",),
+            example="mpp.csv",
+        ),
+    ] = None
+    mpp_keys: Annotated[
+        tuple[str, ...],
+        Option(
+            "Further properties of slides that state µm per px; they are asked before those that are known.",
+            flags=("--custom-mpp-keys",),
+        ),
+    ] = ()
+    reader: Annotated[
+        str | None,
+        Option(
+            "Reader that opens every slide, whatever its content. A wrong name is answered with a list.",
+            flags=("--reader-type",),
+            unset="the one that knows the slide's content",
+            example="openslide",
+        ),
+    ] = None
+    masks: Annotated[
+        Path | None,
+        Option(
+            "Folder of masks that take the place of the segmenter's, found by the slide's name: STEM.geojson (level-0 "
+            "px; ours, QuPath's, TRIDENT's), or an image STEM.png, .jpg or .tif over the whole slide (not zero is "
+            "tissue). Outlines that were edited in the output folder win over them.",
+            flags=("--masks",),
+            example="masks",
+        ),
+    ] = None
+    full_hash: Annotated[
+        bool,
+        Option(
+            "Identify a slide by all its bytes instead of by samples from its head to its tail. Slow on network drives."
+        ),
+    ] = False
+
+
+@option_fields
+class PatientsFields:
+    """Cases of one or more slides, and what makes one embedding of each."""
+
+    manifest: Annotated[
+        Path | None,
+        Option(
+            "Table with the columns case_id and slide_path, and mpp where the slide does not say it.",
+            example="cases.csv",
+        ),
+    ] = None
+    encoders: Annotated[
+        tuple[str, ...],
+        Option(
+            "Patient encoders: moozy, or mean- and a patch encoder. The patch encoders that they need run by "
+            "themselves, on the first geometry that suits.",
+            flags=("--patient-encoders",),
+        ),
+    ] = ()

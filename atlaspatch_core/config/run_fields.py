@@ -1,0 +1,93 @@
+"""Options of how a project runs: changes of encoders, pictures, speed."""
+
+from typing import Annotated, Literal
+
+from atlaspatch_core.option import Option, option_fields
+
+
+@option_fields
+class UpgradesFields:
+    """What happens when an encoder, the segmenter or a geometry changes."""
+
+    automatic: Annotated[
+        bool,
+        Option(
+            "Compute stale results anew without being asked. false: it is proposed, with slides, patches, hours and "
+            "gigabytes."
+        ),
+    ] = False
+    canary_slides: Annotated[
+        int,
+        Option(
+            "A changed patch encoder is first tried on so many slides. Where it gives the same numbers, stored "
+            "features are kept.",
+            gt=0,
+        ),
+    ] = 10
+    canary_patches: Annotated[int, Option("Patches of each of these slides.", gt=1)] = 50
+    least_cosine: Annotated[
+        float,
+        Option("Least cosine of stored and new features, of every patch, that counts as the same numbers.", gt=0, le=1),
+    ] = 0.9999
+
+
+@option_fields
+class PicturesFields:
+    """Pictures to write beside the results; they decide no numbers. The small ones for the web page are always made."""
+
+    grids: Annotated[
+        bool, Option("Draw the patches on the slide, under visualization/.", flags=("--visualize-grids",))
+    ] = False
+    mask: Annotated[
+        bool, Option("Draw the tissue mask on the slide, under visualization/.", flags=("--visualize-mask",))
+    ] = False
+    contours: Annotated[
+        bool, Option("Draw the outlines of the tissue, under visualization/.", flags=("--visualize-contours",))
+    ] = False
+    save_images: Annotated[
+        bool, Option("Write every patch as a PNG under images/<stem>/.", flags=("--save-images",))
+    ] = False
+    dump_patches: Annotated[
+        bool,
+        Option("Write patches as images under TRIDENT's names, patch_images/<stem>/<row>_x<X>_y<Y>.png."),
+    ] = False
+    dump_patches_max: Annotated[
+        int, Option("Most images of a slide that are written so, the first ones; 0 is all.", ge=0)
+    ] = 0
+    dump_patches_format: Annotated[Literal["png", "jpg"], Option("Format of these images.")] = "png"
+    dump_patches_jpeg_quality: Annotated[int, Option("Quality of these images where they are JPEGs.", ge=1, le=100)] = (
+        90
+    )
+
+
+@option_fields
+class RuntimeFields:
+    """What decides speed and never a number."""
+
+    device: Annotated[
+        str,
+        Option(
+            "Where the segmenter and the slide encoders run: cpu, cuda, cuda:N or mps. Without CUDA it is the CPU, "
+            "with a warning.",
+            flags=("--device",),
+        ),
+    ] = "cuda"
+    feature_device: Annotated[
+        str | None,
+        Option("Where the patch encoders run.", flags=("--feature-device",), unset="the same device", example="cuda:1"),
+    ] = None
+    feature_batch_size: Annotated[
+        int, Option("Patches that an encoder takes at once.", flags=("--feature-batch-size",), gt=0)
+    ] = 32
+    segmentation_batch_size: Annotated[
+        int,
+        Option(
+            "Most overviews that the segmenter takes at once; it takes one at present.",
+            flags=("--seg-batch-size",),
+            gt=0,
+        ),
+    ] = 1
+    read_workers: Annotated[int, Option("Threads that read and decode patches; 0 is one per core.", ge=0)] = 0
+    threads: Annotated[int, Option("Threads of torch and OpenCV; 0 is one per core.", ge=0)] = 0
+    write_rows: Annotated[int, Option("Most rows in one chunk of an HDF5 file.", flags=("--write-batch",), gt=0)] = 8192
+    slides_per_run: Annotated[int, Option("Slides of one Dagster run.", gt=0)] = 128

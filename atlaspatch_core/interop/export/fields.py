@@ -1,0 +1,48 @@
+"""Options of an export, as the command and the Dagster job have them."""
+
+from typing import Annotated, Literal
+
+from atlaspatch_core.interop.export.layouts import LAYOUTS
+from atlaspatch_core.option import Option, option_fields
+
+DRY_RUN = Option("Only say what would be written.", flags=("--dry-run",))
+"""A job does so unless told otherwise, a command does not."""
+
+
+@option_fields
+class ExportFields:
+    """What is exported, for whom, and where to."""
+
+    layout: Annotated[
+        Literal[*LAYOUTS],  # pyright: ignore[reportInvalidTypeForm] - the table's names, and no second list
+        Option(
+            "Who is to read the files: trident and clam write those tools' folders, pt and anndata a file per slide "
+            "and encoder, parquet one table of all slide embeddings, geojson patches for QuPath.",
+            flags=("--layout",),
+        ),
+    ]
+    folder: Annotated[str, Option("Folder to write to; made where it is not there.", flags=("--to", "folder"))]
+    slides: Annotated[
+        list[str], Option("Only the slides with these stems.", flags=("--slides", "stems"), unset="all")
+    ] = []  # noqa: RUF012 - pydantic copies it
+    encoders: Annotated[
+        list[str], Option("Only these patch and slide encoders.", flags=("--encoders",), unset="all")
+    ] = []  # noqa: RUF012
+    geometries: Annotated[
+        list[str], Option("Only the geometries of these names.", flags=("--geometry", "geometries"), unset="all")
+    ] = []  # noqa: RUF012
+    column: Annotated[
+        str,
+        Option(
+            "geojson: what colours the patches: tissue_fraction, norm, pc1, pc2, pc3 or a feature's number.",
+            flags=("--column",),
+        ),
+    ] = "tissue_fraction"
+    pt: Annotated[bool, Option("trident: write features as .pt tensors, too.", flags=("--pt",))] = False
+    include_stale: Annotated[bool, Option("Export results that are not valid, too.", flags=("--include-stale",))] = (
+        False
+    )
+    force: Annotated[
+        bool,
+        Option("Replace files that this export did not write, or that were changed since.", flags=("--force",)),
+    ] = False
