@@ -114,12 +114,12 @@ def with_mpp(project: "Project", mpp_csv: Path) -> "Project":
 
 def run_audit(found: "ResultFolder", discovery: "Discovery | None", recipe: "Recipe | None") -> "list[AuditFinding]":
     """Return the findings, problems first; a bar shows how far it is."""
-    from atlaspatch_core.interop.audit.findings import Severity
+    from atlaspatch_core.interop.audit.findings import AuditSeverity
     from atlaspatch_core.interop.audit.run import audit_folder
 
     with progress("files", sum(1 for _ in found.files())) as advance:
         findings = list(audit_folder(found, discovery=discovery, recipe=recipe, on_file=advance))
-    return sorted(findings, key=lambda it: (it.severity is not Severity.PROBLEM, it.slide, str(it.file), it.kind))
+    return sorted(findings, key=lambda it: (it.severity is not AuditSeverity.PROBLEM, it.slide, str(it.file), it.kind))
 
 
 def _printed(findings: "list[AuditFinding]", found: "ResultFolder", *, as_json: bool, as_csv: bool) -> str:

@@ -19,7 +19,7 @@ OBJECTS = ("cell", "detection", "tile")
 
 
 @dataclass(frozen=True, slots=True)
-class Outlines:
+class TissueOutlines:
     """What a file of outlines holds."""
 
     polygons: tuple[shapely.Polygon, ...]
@@ -36,7 +36,7 @@ class _Feature(NamedTuple):
     id: str
 
 
-def read_outlines(path: Path, content: bytes | None = None) -> Outlines:
+def read_outlines(path: Path, content: bytes | None = None) -> TissueOutlines:
     """Return the tissue in ``<stem>.geojson``: ours, TRIDENT's or what QuPath exports.
 
     ``content`` is what the file holds or will hold; None reads it.
@@ -58,7 +58,7 @@ def read_outlines(path: Path, content: bytes | None = None) -> Outlines:
         ) from error
     ignored = [part for feature, parts in pairs if _is_ignored(feature) for part in parts]
     tissue = [part for feature, parts in pairs if not _is_ignored(feature) for part in parts]
-    return Outlines(tuple(_without(tissue, ignored)), _in_words(left_out))
+    return TissueOutlines(tuple(_without(tissue, ignored)), _in_words(left_out))
 
 
 def polygons_in(geometry: shapely.Geometry) -> list[shapely.Polygon]:

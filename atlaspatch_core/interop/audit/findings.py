@@ -8,7 +8,7 @@ from pathlib import Path
 COLUMNS = ("severity", "kind", "slide", "file", "value", "bound", "text", "cure")
 
 
-class Severity(StrEnum):
+class AuditSeverity(StrEnum):
     """How bad it is."""
 
     PROBLEM = "problem"
@@ -23,10 +23,10 @@ class Kind:
 
     name: str
     cure: str
-    severity: Severity = Severity.PROBLEM
+    severity: AuditSeverity = AuditSeverity.PROBLEM
 
 
-NOTE = Severity.NOTE
+NOTE = AuditSeverity.NOTE
 AGAIN = "compute it again"
 KINDS: Mapping[str, Kind] = {
     kind.name: kind
@@ -90,7 +90,7 @@ class AuditFinding:
     bound: str = ""
 
     @property
-    def severity(self) -> Severity:
+    def severity(self) -> AuditSeverity:
         """How bad it is."""
         return KINDS[self.kind].severity
 
@@ -109,4 +109,4 @@ class AuditFinding:
 
 def problems(findings: Iterable[AuditFinding]) -> int:
     """Return how many findings are problems."""
-    return sum(finding.severity is Severity.PROBLEM for finding in findings)
+    return sum(finding.severity is AuditSeverity.PROBLEM for finding in findings)

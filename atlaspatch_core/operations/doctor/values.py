@@ -8,7 +8,7 @@ from atlaspatch_core.config.project import Project
 from atlaspatch_core.validity.recipe import Recipe
 
 
-class Severity(StrEnum):
+class DoctorLevel(StrEnum):
     """How bad a finding is."""
 
     OK = "PASS"
@@ -23,7 +23,7 @@ class DoctorFinding:
     """One thing that was looked at."""
 
     name: str
-    level: Severity
+    level: DoctorLevel
     text: str
     """What was found: a clause."""
     cure: str = ""
@@ -32,17 +32,17 @@ class DoctorFinding:
 
 def ok(name: str, text: str) -> DoctorFinding:
     """Return that all is well."""
-    return DoctorFinding(name, Severity.OK, text)
+    return DoctorFinding(name, DoctorLevel.OK, text)
 
 
 def warn(name: str, text: str, cure: str) -> DoctorFinding:
     """Return a warning."""
-    return DoctorFinding(name, Severity.WARN, text, cure)
+    return DoctorFinding(name, DoctorLevel.WARN, text, cure)
 
 
 def fail(name: str, text: str, cure: str) -> DoctorFinding:
     """Return a failure."""
-    return DoctorFinding(name, Severity.FAIL, text, cure)
+    return DoctorFinding(name, DoctorLevel.FAIL, text, cure)
 
 
 @dataclass(frozen=True, slots=True)

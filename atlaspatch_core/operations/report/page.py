@@ -3,10 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-
-import jinja2
 
 from atlaspatch_core import __version__
 from atlaspatch_core.config.project import Project
@@ -14,6 +11,7 @@ from atlaspatch_core.operations.report import charts
 from atlaspatch_core.operations.report.cards import Card, make_cards, scanner
 from atlaspatch_core.operations.report.embeddings import EmbeddingMap, embedding_maps
 from atlaspatch_core.operations.report.outliers import find_outliers, measures
+from atlaspatch_core.operations.report.rendering import current_time, render_template
 from atlaspatch_core.operations.report.values import Cohort
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.states import State
@@ -67,7 +65,7 @@ def make_page(cohort: Cohort, project: Project, folder: Path) -> Page:
     outliers = find_outliers(cohort.slides, numbers, maps, project.quality)
     return Page(
         project.output.resolve(),
-        datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        current_time(),
         __version__,
         cohort,
         make_cards(cohort, outliers, maps, folder),
@@ -85,8 +83,4 @@ def _coverage(cohort: Cohort) -> tuple[tuple[OutputKey, Mapping[State, int]], ..
 
 def render(page: Page) -> str:
     """Return the page as HTML that needs nothing beside it, but for linked pictures."""
-    loader = jinja2.PackageLoader("atlaspatch_core.operations.report", "template")
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    return environment.get_template("page.html").render(page=page, State=State, text=charts.text)
+    return render_template("page.html", page=page, text=charts.text)

@@ -5,14 +5,12 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from urllib.parse import quote
 
-import jinja2
-
 from atlaspatch_core import __version__
+from atlaspatch_core.operations.report.rendering import current_time, render_template
 from atlaspatch_core.operations.tracking.project_status import ProjectStatus
 from atlaspatch_core.operations.tracking.runs import RUNNING, RunFile
 from atlaspatch_core.operations.tracking.summary import summary_lines
@@ -25,7 +23,6 @@ from atlaspatch_core.validity.states import State, Validity
 
 MOST_EMBEDDED = 100
 """Slides up to which thumbnails, at most 8 kB each, are part of the page; beyond, they are linked."""
-SYMBOLS = {State.FRESH: "✓", State.STALE: "↻", State.MISSING: "·", State.FAILED: "✗"}
 MEANINGS = {
     State.FRESH: "may be used",
     State.STALE: "is not what is asked for now",
@@ -81,45 +78,45 @@ class StatusPage:
     """Without pictures."""
 
 
-def write_status_page(seen: ProjectStatus, path: Path) -> dict[str, int]:
+def write_status_page(status: ProjectStatus, path: Path) -> dict[str, int]:
     """Write the page; return the numbers of slides, of cases if there are any, and of outputs in each state.
 
     Raises OSError, UnwritableOutput.
     """
-    page = status_page(seen, path.absolute().parent)
+    page = status_page(status, path.absolute().parent)
     with replacing(path) as temporary:
         temporary.write_text(render(page), encoding="utf-8", errors="backslashreplace")
-    states = Counter(output.state for output in (*seen.outputs, *seen.cases))
+    states = Counter(output.state for output in (*status.outputs, *status.cases))
     cases = {"cases": len(page.cases)} if page.cases else {}
     return {"slides": len(page.rows)} | cases | {f"outputs {state}": states[state] for state in State}
 
 
-def status_page(seen: ProjectStatus, folder: Path) -> StatusPage:
+def status_page(status: ProjectStatus, folder: Path) -> StatusPage:
     """Return the page; ``folder`` is where it will lie, and thumbnails are linked from there."""
-    store = Store(seen.recipe.project.output)
-    slides = _by_stem(seen.outputs)
+    store = Store(status.recipe.project.output)
+    slides = _by_stem(status.outputs)
     pictures = dict(_pictures(list(slides), store, folder))
     return StatusPage(
         store.output.resolve(),
-        datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        current_time(),
         __version__,
-        tuple(map(_run, seen.runs)),
-        _coverage(seen.recipe.stages, seen.outputs),
+        tuple(map(_run, status.runs)),
+        _coverage(status.recipe.stages, status.outputs),
         tuple(StatusRow(stem, outputs, pictures.get(stem, "")) for stem, outputs in slides.items()),
-        _coverage(seen.recipe.cases, seen.cases),
-        tuple(StatusRow(case_id, outputs, "") for case_id, outputs in _by_stem(seen.cases).items()),
+        _coverage(status.recipe.cases, status.cases),
+        tuple(StatusRow(case_id, outputs, "") for case_id, outputs in _by_stem(status.cases).items()),
     )
 
 
-def _by_stem(found: Iterable[Validity]) -> dict[str, tuple[Validity, ...]]:
-    return {stem: tuple(outputs) for stem, outputs in groupby(found, lambda it: it.stem)}
+def _by_stem(validities: Iterable[Validity]) -> dict[str, tuple[Validity, ...]]:
+    return {stem: tuple(outputs) for stem, outputs in groupby(validities, lambda validity: validity.stem)}
 
 
 def _coverage(
-    stages: Iterable[OutputSpec], found: Iterable[Validity]
+    stages: Iterable[OutputSpec], validities: Iterable[Validity]
 ) -> tuple[tuple[OutputKey, Mapping[State, int]], ...]:
     counts = {stage.step: Counter[State]() for stage in stages}
-    for output in found:
+    for output in validities:
         counts[output.step][output.state] += 1
     return tuple(counts.items())
 
@@ -127,18 +124,18 @@ def _coverage(
 def _pictures(stems: list[str], store: Store, folder: Path) -> Iterator[tuple[str, str]]:
     """Yield stem and URL of the thumbnails there are."""
     embed = len(stems) <= MOST_EMBEDDED
-    there = list_files(store.thumbnail("any").parent, ".jpg")
+    thumbnails = list_files(store.thumbnail("any").parent, ".jpg")
     for stem in stems:
         small = store.small_picture(stem, "mask")
         if embed and small.is_file():
             yield stem, f"data:image/jpeg;base64,{base64.b64encode(small.read_bytes()).decode()}"
-        elif stem in there:
+        elif stem in thumbnails:
             yield stem, quote(Path(os.path.relpath(store.thumbnail(stem).absolute(), folder)).as_posix())
 
 
 def _run(run: RunFile) -> RunSummary:
-    it = run.values
-    failed = any((it.get(of) or {}).get("failed") for of in ("slides", "cases"))
+    values = run.values
+    failed = any((values.get(of) or {}).get("failed") for of in ("slides", "cases"))
     good = run.status == "completed" and not failed
     kind, symbol = ("good", "✓") if good else ("busy", "▶") if run.status == RUNNING else ("bad", "✗")
     status = f"{run.status}, with failures" if run.status == "completed" and failed else run.status
@@ -147,20 +144,15 @@ def _run(run: RunFile) -> RunSummary:
         status,
         kind,
         symbol,
-        tool=str(it.get("tool") or ""),
-        started=str(it.get("started_at") or ""),
-        ended=str(it.get("finished_at") or ""),
-        slides=summary_lines(it.get("slides") or {}),
-        cases=summary_lines(it["cases"]) if it.get("cases") else "",
-        error=str(it.get("error") or ""),
+        tool=str(values.get("tool") or ""),
+        started=str(values.get("started_at") or ""),
+        ended=str(values.get("finished_at") or ""),
+        slides=summary_lines(values.get("slides") or {}),
+        cases=summary_lines(values["cases"]) if values.get("cases") else "",
+        error=str(values.get("error") or ""),
     )
 
 
 def render(page: StatusPage) -> str:
     """Return the page as HTML that needs nothing beside it, but for linked thumbnails."""
-    loader = jinja2.PackageLoader("atlaspatch_core.operations.report", "template")
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    words = {"State": State, "symbols": SYMBOLS, "meanings": MEANINGS, "order": ORDER}
-    return environment.get_template("status.html").render(page=page, **words)
+    return render_template("status.html", page=page, meanings=MEANINGS, order=ORDER)

@@ -7,7 +7,7 @@ from dagster._daemon.types import DaemonHeartbeat
 
 from atlaspatch_assets.cli.doctor import DAEMON, findings
 from atlaspatch_assets.lib.home import dagster_home
-from atlaspatch_core.operations.doctor.values import DoctorFinding, Severity
+from atlaspatch_core.operations.doctor.values import DoctorFinding, DoctorLevel
 
 pytestmark = pytest.mark.quick
 
@@ -23,7 +23,7 @@ def found() -> dict[str, DoctorFinding]:
 
 
 def test_a_home_that_is_not_there_is_a_warning_and_is_not_made(home):
-    assert [(it.name, it.level) for it in findings()] == [("dagster", Severity.WARN)]
+    assert [(it.name, it.level) for it in findings()] == [("dagster", DoctorLevel.WARN)]
     assert not home.exists()
 
 
@@ -31,7 +31,7 @@ def test_without_a_home_nothing_is_wrong(monkeypatch, tmp_path):
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
 
-    assert [(it.name, it.level) for it in findings()] == [("dagster", Severity.OK)]
+    assert [(it.name, it.level) for it in findings()] == [("dagster", DoctorLevel.OK)]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -42,9 +42,9 @@ def test_an_instance_without_a_daemon_is_a_warning(home):
 
     told = found()
 
-    assert told["dagster"].level is Severity.OK
+    assert told["dagster"].level is DoctorLevel.OK
     assert "0 runs, 2 slides" in told["dagster"].text
-    assert told[DAEMON].level is Severity.WARN
+    assert told[DAEMON].level is DoctorLevel.WARN
     assert "SENSOR" in told[DAEMON].text
 
 
@@ -54,7 +54,7 @@ def test_a_daemon_that_beats_is_well(home):
         for kind in instance.get_daemon_statuses():
             instance.add_daemon_heartbeat(DaemonHeartbeat(time.time(), kind, "here", []))
 
-    assert found()[DAEMON].level is Severity.OK
+    assert found()[DAEMON].level is DoctorLevel.OK
 
 
 def test_a_storage_that_cannot_be_reached_is_one_failure(home):
@@ -63,6 +63,6 @@ def test_a_storage_that_cannot_be_reached_is_one_failure(home):
 
     (told,) = findings()
 
-    assert (told.name, told.level) == ("dagster", Severity.FAIL)
+    assert (told.name, told.level) == ("dagster", DoctorLevel.FAIL)
     assert "no_such_module" in told.text
     assert str(home / "dagster.yaml") in told.cure

@@ -20,7 +20,7 @@ from processes import start_code
 from atlaspatch_core.config.project import Project, make_project
 from atlaspatch_core.discovery.find import discover
 from atlaspatch_core.errors import UnknownLayout
-from atlaspatch_core.interop.audit.findings import KINDS, AuditFinding, Severity
+from atlaspatch_core.interop.audit.findings import KINDS, AuditFinding, AuditSeverity
 from atlaspatch_core.interop.audit.run import audit_folder
 from atlaspatch_core.layouts.found import FolderLayout
 from atlaspatch_core.layouts.recognise import recognise
@@ -32,12 +32,12 @@ def findings(folder: Path, **options) -> list[AuditFinding]:
     return list(audit_folder(recognise(folder), **options))
 
 
-def kinds(found: Iterable[AuditFinding], severity: Severity | None = None) -> list[str]:
+def kinds(found: Iterable[AuditFinding], severity: AuditSeverity | None = None) -> list[str]:
     return sorted(it.kind for it in found if severity is None or it.severity is severity)
 
 
 def problems(folder: Path, **options) -> list[str]:
-    return kinds(findings(folder, **options), Severity.PROBLEM)
+    return kinds(findings(folder, **options), AuditSeverity.PROBLEM)
 
 
 def only(found: Iterable[AuditFinding], kind: str) -> AuditFinding:
@@ -241,7 +241,7 @@ def test_coords_twice_negative_and_beyond_the_slide_are_told(tmp_path):
 
     found = findings(tmp_path)
 
-    assert kinds(found, Severity.PROBLEM) == ["negative", "outside", "twice"]
+    assert kinds(found, AuditSeverity.PROBLEM) == ["negative", "outside", "twice"]
     outside = only(found, "outside")
     assert outside.text == "2 of 5 patches begin beyond the slide: up to x, y = 1024, 2048 of 1024 × 1024 px"
     assert (outside.value, outside.bound) == ("1024 × 2048", "< 1024 × 1024")
@@ -503,7 +503,7 @@ def test_what_others_do_not_record_is_named_and_geometries_are_compared(tmp_path
 
     assert "weights" in only(found, "unverifiable").text
     assert only(found, "not_in_project").file.name == "10x_512px_0px_overlap"
-    assert kinds(found, Severity.PROBLEM) == []
+    assert kinds(found, AuditSeverity.PROBLEM) == []
 
 
 def test_every_kind_that_is_used_is_declared():

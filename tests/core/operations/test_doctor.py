@@ -18,7 +18,7 @@ from atlaspatch_core.operations.doctor import software, storage
 from atlaspatch_core.operations.doctor.checks import CHECKS
 from atlaspatch_core.operations.doctor.machine import device
 from atlaspatch_core.operations.doctor.running import examine
-from atlaspatch_core.operations.doctor.values import Check, DoctorFinding, Severity, Subject, ok, warn
+from atlaspatch_core.operations.doctor.values import Check, DoctorFinding, DoctorLevel, Subject, ok, warn
 from atlaspatch_core.storage.atomic import slide_lock
 from atlaspatch_core.storage.file_systems import kind_of
 from atlaspatch_core.validity.recipe import make_recipe
@@ -196,7 +196,7 @@ def test_a_lock_that_is_not_honoured_is_found(project, monkeypatch):
     (found,) = storage.locking(subject(project))
 
     assert (found.level, found.text) == (
-        Severity.FAIL,
+        DoctorLevel.FAIL,
         "two processes hold one lock at once: they would overwrite each other",
     )
 
@@ -206,7 +206,7 @@ def test_a_process_that_gets_no_lock_is_told_with_its_last_words(project, monkey
 
     (found,) = storage.locking(subject(project))
 
-    assert found.level is Severity.FAIL
+    assert found.level is DoctorLevel.FAIL
     assert "no locks available" in found.text
     assert "NFS" in found.cure
 
@@ -219,7 +219,7 @@ def test_a_lock_of_a_live_process_is_waited_for(tmp_path):
 
 def test_a_full_disk_is_found_before_it_is_full(project, monkeypatch):
     usage = storage.shutil.disk_usage(project.parent)
-    for free, level in ((0, Severity.FAIL), (10 * 2**40, Severity.OK)):
+    for free, level in ((0, DoctorLevel.FAIL), (10 * 2**40, DoctorLevel.OK)):
         monkeypatch.setattr(storage.shutil, "disk_usage", lambda _, free=free: usage._replace(free=free))
         (found,) = storage.space(subject(project))
         assert found.level is level
@@ -281,11 +281,11 @@ def test_a_gpu_that_is_not_there_is_a_warning_with_a_cure():
         pytest.skip("this machine has a GPU")
     found = device("cuda")
 
-    assert found.level is Severity.WARN
+    assert found.level is DoctorLevel.WARN
     assert 'device = "cpu"' in found.cure
-    assert device("cuda", asked=False).level is Severity.OK
-    assert device("cpu").level is Severity.OK
-    assert device("gpu7").level is Severity.FAIL
+    assert device("cuda", asked=False).level is DoctorLevel.OK
+    assert device("cpu").level is DoctorLevel.OK
+    assert device("gpu7").level is DoctorLevel.FAIL
 
 
 def test_versions_are_held_against_declared_ranges():
@@ -314,7 +314,7 @@ def test_a_check_that_hangs_is_a_finding_and_the_next_one_runs():
     found = list(examine(table, Subject()))
     forever.set()
 
-    assert [it.level for it in found] == [Severity.FAIL, Severity.FAIL, Severity.WARN]
+    assert [it.level for it in found] == [DoctorLevel.FAIL, DoctorLevel.FAIL, DoctorLevel.WARN]
     assert (found[0].text, found[0].cure) == ("no answer within 0.2 s", "mount it again")
     assert "nobody foresaw this" in found[1].text
 
@@ -328,7 +328,7 @@ def test_what_a_check_found_before_it_hung_is_told():
 
     found = examine((Check("hangs", hangs, 3),), Subject())
 
-    assert [next(found).level, next(found).level] == [Severity.OK, Severity.FAIL]
+    assert [next(found).level, next(found).level] == [DoctorLevel.OK, DoctorLevel.FAIL]
     forever.set()
 
 

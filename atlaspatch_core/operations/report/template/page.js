@@ -1,10 +1,7 @@
-"use strict";
 {
-  const byId = (id) => document.getElementById(id);
   const gallery = byId("gallery");
   const cards = [...gallery.children];
   const dots = [...document.querySelectorAll(".dot")];
-  const compare = new Intl.Collator("en", { numeric: true }).compare;
 
   // The gallery: sorted and filtered, and the table and the maps with it.
   const number = (card, key) => (key in card.dataset ? Number(card.dataset[key]) : Infinity);
@@ -26,13 +23,9 @@
     byId("count").value = shown.size + " of " + cards.length + " slides";
   };
   const sort = () => gallery.append(...cards.sort(order(byId("sort").value)));
-  const tools = document.querySelector(".tools");
-  tools.hidden = false;
-  tools.addEventListener("submit", (event) => event.preventDefault());
-  for (const id of ["name", "kind", "scanner"]) byId(id).addEventListener("input", filter);
   byId("sort").addEventListener("change", sort);
   sort();
-  filter();
+  startFilter(["name", "kind", "scanner"], filter);
 
   // A link to a slide that is filtered out shows it again.
   addEventListener("hashchange", () => {

@@ -1,6 +1,4 @@
-"use strict";
 {
-  const byId = (id) => document.getElementById(id);
   const rows = [...byId("matrix").tBodies[0].rows].map((row) => ({
     row,
     words: (row.cells[0].textContent + " " + row.lastElementChild.textContent).toLowerCase(),
@@ -9,8 +7,8 @@
 
   const fits = ({ words, states }) => {
     const state = byId("state").value, output = byId("output").selectedIndex - 1;
-    const asked = output < 0 ? states : [states[output]];
-    const inState = !state || (state === "not fresh" ? asked.some((it) => it !== "fresh") : asked.includes(state));
+    const chosen = output < 0 ? states : [states[output]];
+    const inState = !state || (state === "not fresh" ? chosen.some((name) => name !== "fresh") : chosen.includes(state));
     return inState && words.includes(byId("words").value.trim().toLowerCase());
   };
   const filter = () => {
@@ -21,10 +19,5 @@
     }
     byId("count").value = shown + " of " + rows.length + " slides";
   };
-  const tools = document.querySelector(".tools");
-  tools.hidden = false;
-  tools.addEventListener("submit", (event) => event.preventDefault());
-  tools.addEventListener("reset", () => setTimeout(filter));
-  for (const id of ["words", "state", "output"]) byId(id).addEventListener("input", filter);
-  filter();
+  startFilter(["words", "state", "output"], filter);
 }

@@ -1,7 +1,19 @@
 "use strict";
+const byId = (id) => document.getElementById(id);
+const compare = new Intl.Collator("en", { numeric: true }).compare;
+
+// The form above the slides: shown where scripts run; filter runs at the start and at every input.
+const startFilter = (ids, filter) => {
+  const tools = document.querySelector(".tools");
+  tools.hidden = false;
+  tools.addEventListener("submit", (event) => event.preventDefault());
+  tools.addEventListener("reset", () => setTimeout(filter));
+  for (const id of ids) byId(id).addEventListener("input", filter);
+  filter();
+};
+
 {
   // Tables: the name of a column sorts by it, once more the other way round. data-key stands for a cell's text.
-  const compare = new Intl.Collator("en", { numeric: true }).compare;
   for (const table of document.querySelectorAll("table.sortable")) {
     const body = table.tBodies[0];
     [...table.tHead.rows[0].cells].forEach((head, column) => {
