@@ -110,20 +110,20 @@ class SlideInspector:
     store: Store
     known: ArrivalState
     now: Callable[[], float]
-    seconds_at_rest: float = SECONDS_UNCHANGED
+    seconds_stable: float = SECONDS_UNCHANGED
     table_changed_at: float = 0.0
     """When the table of mpp last changed."""
     slides: Slides = field(default_factory=Slides)
     """How slides are opened."""
     _running: Collection[str] | None = None
 
-    def look(self, source: SlideSource, settled: float = 0.0) -> Arrival | None:
+    def inspect(self, source: SlideSource, settled: float = 0.0) -> Arrival | None:
         """Return what is to be done about a slide; None where nothing changed after ``settled``."""
         try:
             changed_at = max(last_change(source.path), self.table_changed_at)
             if self._is_old(source.stem, changed_at, settled):
                 return None
-            if not is_stable(changed_at, self.now(), self.seconds_at_rest) or self._is_running(source.stem):
+            if not is_stable(changed_at, self.now(), self.seconds_stable) or self._is_running(source.stem):
                 return Arrival(source.stem, ArrivalStatus.WAITING, changed_at)
             return self._compare(source, changed_at, version_of(source))
         except OSError:  # it went away while it was looked at
@@ -171,41 +171,41 @@ class Budget:
         """Whether the look has to end."""
         return self.ready >= self.most or self.late()
 
-    def take(self, arrival: Arrival) -> None:
+    def add(self, arrival: Arrival) -> None:
         """Keep what was found."""
         self.arrivals.append(arrival)
         self.ready += arrival.fate is ArrivalStatus.READY
 
 
-def scan_arrivals(found: Discovery, looker: SlideInspector, cursor: ArrivalCursor, budget: Budget) -> FolderScan:
+def scan_arrivals(discovery: Discovery, inspector: SlideInspector, cursor: ArrivalCursor, budget: Budget) -> FolderScan:
     """Look at new slides, then at known ones where the last look ended, until the budget is spent.
 
     What is left out is found by the next look.
     """
-    known = looker.known.slides
-    for source in found.sources:
+    known = inspector.known.slides
+    for source in discovery.sources:
         if source.stem in known:
             continue
         if budget.spent:
             return FolderScan(tuple(budget.arrivals), cursor)
-        if arrival := looker.look(source):
-            budget.take(arrival)
-    sources = [source for source in found.sources if source.stem in known and str(source.path) > cursor.after]
-    return _compare_known(sources, looker, cursor, budget)
+        if arrival := inspector.inspect(source):
+            budget.add(arrival)
+    sources = [source for source in discovery.sources if source.stem in known and str(source.path) > cursor.after]
+    return _compare_known(sources, inspector, cursor, budget)
 
 
 def _compare_known(
-    sources: Sequence[SlideSource], looker: SlideInspector, cursor: ArrivalCursor, budget: Budget
+    sources: Sequence[SlideSource], inspector: SlideInspector, cursor: ArrivalCursor, budget: Budget
 ) -> FolderScan:
-    cursor, after = cursor if cursor.started else replace(cursor, started=looker.now()), cursor.after
+    cursor, after = cursor if cursor.started else replace(cursor, started=inspector.now()), cursor.after
     for source in sources:
         if budget.spent:
             return FolderScan(tuple(budget.arrivals), replace(cursor, after=after))
-        if arrival := looker.look(source, cursor.settled):
-            budget.take(arrival)
+        if arrival := inspector.inspect(source, cursor.settled):
+            budget.add(arrival)
             cursor = _hold(cursor, arrival)
         after = str(source.path)
-    return FolderScan(tuple(budget.arrivals), _settle(cursor, looker.seconds_at_rest))
+    return FolderScan(tuple(budget.arrivals), _settle(cursor, inspector.seconds_stable))
 
 
 def _hold(cursor: ArrivalCursor, arrival: Arrival) -> ArrivalCursor:
@@ -215,11 +215,11 @@ def _hold(cursor: ArrivalCursor, arrival: Arrival) -> ArrivalCursor:
     return replace(cursor, held=arrival.changed_at)
 
 
-def _settle(cursor: ArrivalCursor, seconds_at_rest: float) -> ArrivalCursor:
+def _settle(cursor: ArrivalCursor, seconds_stable: float) -> ArrivalCursor:
     """Return the cursor after a look through everything."""
-    safe = cursor.started - seconds_at_rest - LARGEST_SKEW
-    before_held = cursor.held - 1 if cursor.held else safe
-    return ArrivalCursor(settled=max(cursor.settled, min(safe, before_held)))
+    safe = cursor.started - seconds_stable - LARGEST_SKEW
+    before_waiting = cursor.held - 1 if cursor.held else safe
+    return ArrivalCursor(settled=max(cursor.settled, min(safe, before_waiting)))
 
 
 def version_of(source: SlideSource) -> str:
