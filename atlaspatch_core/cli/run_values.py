@@ -184,10 +184,11 @@ def _is_ours(folder: Path, output: Path) -> bool:
     """Tell whether coords lie where this package laid them: in the job's own folder, each with its fingerprint."""
     from atlaspatch_core.storage.hdf5 import read_stored_results
     from atlaspatch_core.storage.schema import COORDS
+    from atlaspatch_core.storage.store import Store
 
     if folder.resolve().parent != output.resolve():
         return False
-    files = sorted((folder / "patches").glob("*.h5"))
+    files = sorted(Store(folder).h5("any").parent.glob("*.h5"))
     try:
         kept = read_stored_results(files[0]) if files else {}
     except AtlasPatchError:

@@ -22,6 +22,7 @@ from atlaspatch_core.errors import NoSlides, StemClash, UnseenSlides
 from atlaspatch_core.slides.files import slides_by_stem
 from atlaspatch_core.slides.readers import open_slide
 from atlaspatch_core.slides.slide import Slide
+from atlaspatch_core.storage.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -116,13 +117,12 @@ def find_slides(project: Project) -> Discovery:
     mpp_by_name = read_mpp_csv(slides.mpp_csv) if slides.mpp_csv else {}
     if slides.slide_list:
         return find_listed(slides.slide_list, slides.folders, mpp_by_name)
-    pictures = (output / folder for folder in ("images", "visualization", "thumbnails", "contours"))
     return discover(
         slides.folders,
         recursive=slides.recursive,
         extensions=slides.extensions,
         mpp_by_name=mpp_by_name,
-        exclude=[output, *pictures, *([slides.masks] if slides.masks else [])],
+        exclude=[output, *Store(output).pictures(), *([slides.masks] if slides.masks else [])],
     )
 
 

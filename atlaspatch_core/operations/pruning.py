@@ -3,13 +3,12 @@
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.storage.atomic import half_written, remove_orphan
-from atlaspatch_core.storage.slide_index import INDEX_FOLDER
 from atlaspatch_core.storage.store import Store
 
 DRAFT = re.compile(r".+\.json\.(?P<pid>\d+)")
@@ -62,20 +61,20 @@ def prune(project: Project, *, least_minutes: float, dry_run: bool) -> list[Left
 
 def _half_written(project: Project) -> Iterator[tuple[Path, Path]]:
     """Yield the folder whose locks count, and the file."""
-    output, names = project.output, [geometry.name for geometry in project.geometry]
-    homes = [output, *(output / name for name in names if name)]
-    for folder in (output, *Store(output).folders(names), *_subfolders(homes, "images")):
+    store, output = Store(project.output), project.output
+    names = dict.fromkeys(["", *(geometry.name for geometry in project.geometry)])
+    images = _subfolders(store.patch_images("any", name).parent for name in names)
+    for folder in (output, *store.folders(list(names)), *images):
         yield from ((output, path) for path in half_written(folder))
-    for folder in _subfolders(homes, "patient_features"):
+    for folder in _subfolders(store.case("any", "any", name).parent.parent for name in names):
         yield from ((folder, path) for path in half_written(folder))
-    index = output / INDEX_FOLDER
+    index = store.index("any").parent
     drafts = sorted(index.iterdir()) if index.is_dir() else []
     yield from ((output, path) for path in drafts if DRAFT.fullmatch(path.name))
 
 
-def _subfolders(homes: list[Path], name: str) -> Iterator[Path]:
-    for home in homes:
-        folder = home / name
+def _subfolders(folders: Iterable[Path]) -> Iterator[Path]:
+    for folder in folders:
         yield from sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else ()
 
 

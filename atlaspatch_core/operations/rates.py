@@ -11,13 +11,11 @@ from typing import Any
 from atlaspatch_core.operations.tracking.json_files import read_json
 from atlaspatch_core.storage.atomic import replacing, slide_lock
 from atlaspatch_core.storage.schema import COORDS
-from atlaspatch_core.storage.slide_index import INDEX_FOLDER
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import Recipe
 from atlaspatch_core.validity.states import read_results
 
-FILE_NAME = "rates.json"
 VERSION = 1
 MEASURED = "measured in earlier runs"
 LATEST = 50
@@ -58,7 +56,7 @@ class Measured:
 
 def rates_file(output: Path) -> Path:
     """Return where measures are kept; like all of that folder it may be deleted at any time."""
-    return output / INDEX_FOLDER / FILE_NAME
+    return Store(output).index("rates")
 
 
 def keep_measured(output: Path, measured: Measured) -> None:
@@ -115,7 +113,7 @@ def _patch_counts(recipe: Recipe, store: Store) -> dict[tuple[str, str], int]:
 
 def _attempts(store: Store) -> Iterator[tuple[str, str, float]]:
     """Yield stem, step and seconds of what the latest runs completed."""
-    files = [(path.stat().st_mtime, path) for path in (store.output / "wsi_states").glob("*.json")]
+    files = [(path.stat().st_mtime, path) for path in store.state("any").parent.glob("*.json")]
     for _, path in sorted(files, reverse=True)[:LATEST]:
         state = read_json(path)
         for task in _tasks(state):

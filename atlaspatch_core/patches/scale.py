@@ -4,14 +4,13 @@ from dataclasses import dataclass
 
 from atlaspatch_core.errors import FinerThanScanned
 from atlaspatch_core.patches.grid_spec import GridSpec
+from atlaspatch_core.slides.mpp import UM_TIMES_MAGNIFICATION
 from atlaspatch_core.slides.slide import Level, SlideInfo
 
 MPP_TOLERANCE = 0.05
 """A level this close to the target is read as it is: scanners of one magnification differ by more."""
 NOMINAL_TOLERANCE = 0.01
 """Downsamples this close are equal to AtlasPatch, absolute."""
-UM_TIMES_MAGNIFICATION = 10.0
-"""µm per px × nominal magnification: 20x is 0.5 µm/px."""
 ROUNDING = 1e-9
 """Relative error of 10 / (10 / magnification)."""
 

@@ -10,8 +10,8 @@ from uuid import uuid4
 from filelock import FileLock, Timeout
 
 from atlaspatch_core.errors import UnwritableOutput
+from atlaspatch_core.storage.paths import OutputPaths
 
-LOCK_FOLDER = ".locks"
 TEMPORARY = re.compile(r"\.(?P<stem>.+)\.[0-9a-f]{32}\.tmp")
 
 
@@ -20,9 +20,9 @@ def slide_lock(output: Path, stem: str) -> FileLock:
 
     The lock file stays: it holds nothing, and unlinking it would let two processes lock two files of one name.
     """
-    folder = output / LOCK_FOLDER
-    make_folder(folder)
-    return FileLock(folder / f"{stem}.lock", thread_local=False)
+    path = OutputPaths(output).lock(stem)
+    make_folder(path.parent)
+    return FileLock(path, thread_local=False)
 
 
 def make_folder(folder: Path) -> None:

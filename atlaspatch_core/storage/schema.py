@@ -7,6 +7,8 @@ FEATURES = "features"
 """Group of the patch features by encoder; in the file of a case, its embedding."""
 SLIDE_FEATURES = "slide_features"
 """Group of the slide embeddings by encoder."""
+PLACES = {"patch_coords": COORDS, "patch_features": FEATURES, "slide_embedding": SLIDE_FEATURES}
+"""Kind of an output to the dataset or the group in which it lies."""
 
 FINGERPRINT = "fingerprint"
 RECIPE = "recipe"

@@ -13,8 +13,6 @@ from atlaspatch_core.storage.records import MaskRecord, Record, read_record
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.tissue.contours import polygons_fingerprint, read_geojson
 
-INDEX_FOLDER = ".index"
-"""Subfolder of the output: caches that may be deleted at any time."""
 VERSION = 2
 
 
@@ -81,16 +79,15 @@ def read_slide_index(store: Store, *, remember: bool = True) -> SlideIndex:
 
     Without ``remember`` nothing is written.
     """
-    folder = store.output / INDEX_FOLDER
-    index = FileIndex(folder / "records.json", _record, VERSION, remember)
-    rows = index.look(list_files(store.output / "slides", ".json"), store.record)
+    index = FileIndex(store.index("records"), _record, VERSION, remember)
+    rows = index.look(list_files(store.record("any").parent, ".json"), store.record)
     slides = {stem: _known(row) for stem, row in rows.items() if row and not isinstance(row, str)}
     broken = {stem: row for stem, row in rows.items() if isinstance(row, str)}
-    lying = list_files(store.output / "contours_geojson", ".geojson")
+    lying = list_files(store.geojson("any").parent, ".geojson")
     masks = {stem: slide.mask for stem, slide in slides.items() if slide.mask}
     as_made = {stem for stem, mask in masks.items() if stem in lying and lying[stem].st_mtime_ns == mask.mtime_ns}
     edited = {stem: stat for stem, stat in lying.items() if stem not in as_made}
-    read = FileIndex(folder / "outlines.json", _outlines, VERSION, remember).look(edited, store.geojson)
+    read = FileIndex(store.index("outlines"), _outlines, VERSION, remember).look(edited, store.geojson)
     polygons = {stem: masks[stem].polygons for stem in as_made} | {stem: it[0] for stem, it in read.items() if it[0]}
     return SlideIndex(slides, polygons, broken | {stem: it[1] for stem, it in read.items() if it[1]})
 

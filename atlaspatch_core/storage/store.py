@@ -12,16 +12,15 @@ from atlaspatch_core.storage.atomic import replacing, slide_lock, sweep
 from atlaspatch_core.storage.file_index import list_files
 from atlaspatch_core.storage.hdf5 import StoredResult, read_stored_results
 from atlaspatch_core.storage.hdf5_changes import Dataset, IdentityUpdate, Writer, write_added, write_restamped
+from atlaspatch_core.storage.paths import OutputPaths
 from atlaspatch_core.storage.records import MaskRecord, Record, SlideRecord, read_record
 from atlaspatch_core.storage.schema import COORDS
 
-MARKS = ".atlaspatch"
-"""Folder of what an export wrote for each slide, below the folder it wrote to."""
 NO_NUMBERS: Mapping[str, int | float] = {}
 
 
 @dataclass(frozen=True, slots=True)
-class Store:
+class Store(OutputPaths):
     """The output folder of a project: where each file lies, and the one way to write it.
 
     Readers need no lock; every ``keep_…`` takes the slide's lock and replaces a file as a whole.
@@ -38,72 +37,19 @@ class Store:
         (56, 5)
     """
 
-    output: Path
     write_rows: int = 8192
     """Rows per HDF5 chunk, at most."""
 
-    def h5(self, stem: str, geometry: str = "") -> Path:
-        """Return where a slide's coords, features and embeddings lie."""
-        return Path(self.output, geometry, "patches", f"{stem}.h5")
-
-    def geojson(self, stem: str) -> Path:
-        """Return where a slide's tissue polygons lie."""
-        return Path(self.output, "contours_geojson", f"{stem}.geojson")
-
-    def record(self, stem: str) -> Path:
-        """Return where a slide's record lies."""
-        return Path(self.output, "slides", f"{stem}.json")
-
-    def thumbnail(self, stem: str) -> Path:
-        """Return where a slide's thumbnail lies."""
-        return Path(self.output, "thumbnails", f"{stem}.jpg")
-
-    def contours(self, stem: str) -> Path:
-        """Return where the thumbnail with the outlines of the tissue lies, as TRIDENT names it."""
-        return Path(self.output, "contours", f"{stem}.jpg")
-
-    def visualization(self, stem: str, geometry: str = "", *, kind: str = "") -> Path:
-        """Return where an overlay lies; ``kind`` is empty for the grid, or ``_mask``, ``_mask_bw``, ``_contours``."""
-        return Path(self.output, geometry, "visualization", f"{stem}{kind}.png")
-
-    def small_picture(self, stem: str, kind: str, geometry: str = "") -> Path:
-        """Return where the picture of at most 8 kB lies that the web UI shows."""
-        return Path(self.output, geometry, "thumbnails", "small", f"{stem}_{kind}.jpg")
-
-    def patch_image(self, stem: str, x: int, y: int, geometry: str = "") -> Path:
-        """Return where the image of one patch lies; x, y are level-0 px."""
-        return Path(self.output, geometry, "images", stem, f"{stem}_x{x}_y{y}.png")
-
-    def dumped_patches(self, stem: str, geometry: str = "") -> Path:
-        """Return the folder of a slide's patch images, as TRIDENT names it."""
-        return Path(self.output, geometry, "patch_images", stem)
-
     def results(self, geometry: str = "") -> dict[str, os.stat_result]:
         """Return the slides that have an HDF5 file; TRIDENT's coords that were exported beside them are none."""
-        files = list_files(self.output / geometry / "patches", ".h5")
+        files = list_files(self.h5("any", geometry).parent, ".h5")
         bases = {stem: stem.removesuffix("_patches") for stem in files if stem.endswith("_patches")}
-        copies = {
-            stem for stem, base in bases.items() if base in files and (self.output / MARKS / f"{base}.json").exists()
-        }
+        copies = {stem for stem, base in bases.items() if base in files and self.export_marks(base).exists()}
         return {stem: stat for stem, stat in files.items() if stem not in copies}
 
     def sweep(self, geometries: Sequence[str]) -> int:
         """Remove what killed processes left half-written; return how many files."""
         return sweep(self.output, self.folders(geometries))
-
-    def folders(self, geometries: Sequence[str]) -> list[Path]:
-        """Return the folders in which results, records and pictures lie."""
-        homes = [self.output, *(self.output / name for name in geometries if name)]
-        folders = [
-            "slides",
-            "contours_geojson",
-            "contours",
-            "thumbnails",
-            "thumbnails/small",
-            "visualization",
-            "patches",
-        ]
-        return [home / folder for home in homes for folder in folders]
 
     def read_record(self, stem: str) -> Record:
         """Return what is remembered of a slide."""

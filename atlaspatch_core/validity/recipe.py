@@ -15,7 +15,7 @@ from atlaspatch_core.encoders.patient import find_patient_encoder
 from atlaspatch_core.encoders.slide import find_slide_encoder
 from atlaspatch_core.errors import GeometryMismatch
 from atlaspatch_core.fingerprint import Identity, canonical_json, short_hash
-from atlaspatch_core.storage.schema import COORDS, FEATURES, SLIDE_FEATURES
+from atlaspatch_core.storage.schema import PLACES
 from atlaspatch_core.tissue.segmenters import Segmentation, networks_of
 from atlaspatch_core.validity.outcome import OutputKey
 
@@ -59,8 +59,7 @@ class OutputSpec:
     @property
     def dataset(self) -> str:
         """Path of the output in the slide's HDF5 file."""
-        folders = {"patch_coords": COORDS, "patch_features": FEATURES, "slide_embedding": SLIDE_FEATURES}
-        return "/".join(part for part in (folders.get(self.step.kind, ""), self.step.encoder) if part)
+        return "/".join(part for part in (PLACES.get(self.step.kind, ""), self.step.encoder) if part)
 
     @property
     def code_version(self) -> str:

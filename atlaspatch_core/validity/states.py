@@ -11,7 +11,7 @@ from atlaspatch_core.fingerprint import Identity, why_stale
 from atlaspatch_core.storage.file_index import FileIndex
 from atlaspatch_core.storage.hdf5 import read_stored_results
 from atlaspatch_core.storage.schema import COORDS
-from atlaspatch_core.storage.slide_index import INDEX_FOLDER, IndexedSlide, SlideIndex, read_slide_index
+from atlaspatch_core.storage.slide_index import IndexedSlide, SlideIndex, read_slide_index
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.expected import Expectations, Expected
 from atlaspatch_core.validity.identities import identity_of
@@ -240,7 +240,7 @@ def read_results(
     store: Store, geometry: str, *, remember: bool = True
 ) -> dict[str, dict[str, tuple[str | None, int, int]]]:
     """Return stem to dataset to fingerprint, length and width of what the HDF5 files of a geometry hold."""
-    cache = store.output / INDEX_FOLDER / f"results{'_' if geometry else ''}{geometry}.json"
+    cache = store.index(f"results{'_' if geometry else ''}{geometry}")
     return FileIndex(cache, _results, VERSION, remember).look(
         store.results(geometry), lambda stem: store.h5(stem, geometry)
     )

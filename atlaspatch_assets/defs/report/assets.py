@@ -8,8 +8,9 @@ import dagster as dg
 from atlaspatch_assets.lib import recorded as validity
 from atlaspatch_assets.lib.stages import asset_key
 from atlaspatch_assets.lib.verdicts import PROCESSED
-from atlaspatch_core.operations.report.report import FILE_NAME, Report
+from atlaspatch_core.operations.report.report import Report
 from atlaspatch_core.operations.report.values import Failures
+from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.recipe import OutputSpec, Recipe
 
 JOB_NAME = "make_cohort_report"
@@ -25,7 +26,7 @@ def build_report_definitions(recipe: Recipe) -> dg.Definitions:
 
 
 def _asset(recipe: Recipe) -> dg.AssetsDefinition:
-    page = recipe.project.output / FILE_NAME
+    page = Store(recipe.project.output).report()
 
     @dg.asset(
         name="cohort_report",

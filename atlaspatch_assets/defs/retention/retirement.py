@@ -79,9 +79,9 @@ def outputs_of(project: Project, stem: str) -> Iterator[Path]:
         *(store.small_picture(stem, kind, name) for name in names for kind in ("mask", "coords")),
     ]
     yield from (file for file in (*shared, *of_geometry) if file.is_file())
-    yield from (file for file in sorted((store.output / "wsi_states").glob("*.json")) if is_state_of(file, stem))
+    yield from (file for file in sorted(store.state("any").parent.glob("*.json")) if is_state_of(file, stem))
     for name in names:
-        yield from sorted((store.output / name / "images" / stem).glob("*.png"))
+        yield from sorted(store.patch_images(stem, name).glob("*.png"))
         yield from (file for file in sorted(store.dumped_patches(stem, name).glob("*")) if file.is_file())
 
 

@@ -20,11 +20,11 @@ from atlaspatch_core.pipeline.slide_work import SlideWork
 from atlaspatch_core.pipeline.steps.provenance import provenance
 from atlaspatch_core.storage.hdf5 import StoredResult
 from atlaspatch_core.storage.hdf5_changes import Dataset, IdentityUpdate
+from atlaspatch_core.storage.schema import PLACES
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import OutputSpec
 
 KINDS = {Holds.FEATURES: "patch_features", Holds.EMBEDDING: "slide_embedding"}
-FOLDERS = {Holds.FEATURES: "features", Holds.EMBEDDING: "slide_features"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,10 +67,12 @@ def _part(
     marks: Marks,
     table: VectorTable,
 ) -> AdoptedVectors:
-    name = f"{FOLDERS[table.holds]}/{table.encoder}"
+    name = f"{PLACES[KINDS[table.holds]]}/{table.encoder}"
     if not table.encoder:
         return AdoptedVectors(
-            FOLDERS[table.holds], AdoptStatus.LEFT, "nothing says which encoder made them; name it by --patch-encoder"
+            PLACES[KINDS[table.holds]],
+            AdoptStatus.LEFT,
+            "nothing says which encoder made them; name it by --patch-encoder",
         )
     stage = stage_of(work, OutputKey(KINDS[table.holds], table.encoder, cut.geometry.name))
     if name in kept:

@@ -10,7 +10,8 @@ from atlaspatch_core.interop.audit.findings import AuditFinding
 from atlaspatch_core.layouts.found import Group, Holds, ResultFolder
 from atlaspatch_core.layouts.hdf5_files import StatedGeometry
 from atlaspatch_core.layouts.names import GeometryName
-from atlaspatch_core.patches.scale import MPP_TOLERANCE, UM_TIMES_MAGNIFICATION
+from atlaspatch_core.patches.scale import MPP_TOLERANCE
+from atlaspatch_core.slides.mpp import UM_TIMES_MAGNIFICATION
 
 GEOMETRY = ("patch_size", "target_magnification", "overlap")
 

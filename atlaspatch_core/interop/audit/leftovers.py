@@ -14,7 +14,7 @@ from typing import Any
 from atlaspatch_core.interop.audit.findings import AuditFinding
 from atlaspatch_core.layouts.found import FolderLayout, ResultFolder
 from atlaspatch_core.layouts.names import GeometryName
-from atlaspatch_core.storage.atomic import LOCK_FOLDER
+from atlaspatch_core.storage.paths import LOCK_FOLDER
 
 TEMPORARY = re.compile(r".*\.tmp(\.[0-9a-f]+)?|.*\.h5\.tmp\..*|.*\.part")
 DECIDING = {

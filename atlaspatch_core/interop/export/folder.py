@@ -5,10 +5,10 @@ from pathlib import Path
 
 from atlaspatch_core.errors import AtlasPatchError, NoSlides
 from atlaspatch_core.fingerprint import is_unverified
-from atlaspatch_core.interop.export.selection import FOLDERS, Choice, named
+from atlaspatch_core.interop.export.selection import Choice, named
 from atlaspatch_core.interop.export.valid_results import Selection, Verdict
 from atlaspatch_core.storage.hdf5 import StoredResult
-from atlaspatch_core.storage.schema import COORDS
+from atlaspatch_core.storage.schema import COORDS, PLACES
 from atlaspatch_core.storage.slide_index import SlideIndex, read_slide_index
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.identities import input_name
@@ -17,7 +17,7 @@ from atlaspatch_core.validity.recipe import TISSUE_MASK
 from atlaspatch_core.validity.states import State
 
 FRESH = Verdict(State.FRESH)
-KINDS = {folder: kind for kind, folder in FOLDERS.items()}
+KINDS = {folder: kind for kind, folder in PLACES.items()}
 
 
 def select_folder(output: Path, choice: Choice, stems: Collection[str] | None = None) -> Selection:
@@ -41,7 +41,7 @@ def select_folder(output: Path, choice: Choice, stems: Collection[str] | None = 
 def geometries_of(output: Path) -> list[str]:
     """Return the names of the geometries that have a folder of patches; empty for the one without a name."""
     homes = [output, *sorted(home for home in (output.iterdir() if output.is_dir() else ()) if home.is_dir())]
-    return ["" if home == output else home.name for home in homes if (home / "patches").is_dir()]
+    return ["" if home == output else home.name for home in homes if Store(home).h5("any").parent.is_dir()]
 
 
 def _verdicts(

@@ -19,10 +19,9 @@ from atlaspatch_core.interop.export.values import (
     SlideResults,
     Target,
 )
-from atlaspatch_core.storage.schema import PATCH_SIZE_LEVEL0
+from atlaspatch_core.storage.schema import PATCH_SIZE_LEVEL0, TISSUE_FRACTION
 
 VERSION = 1
-TISSUE = "tissue_fraction"
 COMPONENTS = ("pc1", "pc2", "pc3")
 COLOURS = (
     (68, 1, 84),
@@ -39,23 +38,23 @@ COLOURS = (
 
 def check_column(options: Options) -> None:
     """Raise InvalidProject for a column that no slide can have."""
-    if options.column not in (TISSUE, "norm", *COMPONENTS) and not options.column.isdecimal():
+    if options.column not in (TISSUE_FRACTION, "norm", *COMPONENTS) and not options.column.isdecimal():
         raise InvalidProject(
-            f"column {options.column!r}: give {', '.join((TISSUE, 'norm', *COMPONENTS))} or the number of a feature, "
-            "from 0 on"
+            f"column {options.column!r}: give {', '.join((TISSUE_FRACTION, 'norm', *COMPONENTS))} or the number "
+            "of a feature, from 0 on"
         )
 
 
 def kinds(options: Options) -> frozenset[str]:
     """Return what is exported: tissue shares need no features."""
-    return frozenset() if options.column == TISSUE else frozenset({"patch_features"})
+    return frozenset() if options.column == TISSUE_FRACTION else frozenset({"patch_features"})
 
 
 def artifacts(slide: SlideResults, target: Target) -> Iterator[Artifact]:
     """Yield one file per patch encoder, or one where it is tissue shares that are shown."""
     column = target.options.column
     for geometry in slide.geometries:
-        for result in (None,) if column == TISSUE else geometry.features:
+        for result in (None,) if column == TISSUE_FRACTION else geometry.features:
             folder = f"features_{result.name}_{column}" if result else column
             of = digest("geojson", VERSION, column, (result or geometry.coords).fingerprint)
             path = geometry.home / folder / f"{slide.stem}.geojson"
@@ -81,12 +80,12 @@ def _features(
     geometry: GeometryResults, fraction: NDArray[np.float32], values: NDArray[np.float64], column: str
 ) -> Iterator[dict[str, Any]]:
     side = int(geometry.file[PATCH_SIZE_LEVEL0])
-    classes = tissue_classes(values) if column == TISSUE else rank_classes(values)
+    classes = tissue_classes(values) if column == TISSUE_FRACTION else rank_classes(values)
     rows = zip(geometry.read_coords().tolist(), fraction.tolist(), values.tolist(), classes.tolist(), strict=True)
     name = f"feature {column}" if column.isdecimal() else column
     for (x, y), share, value, shade in rows:
         ring = [[x, y], [x + side, y], [x + side, y + side], [x, y + side], [x, y]]
-        measures = {TISSUE: share, name: value}
+        measures = {TISSUE_FRACTION: share, name: value}
         yield {
             "type": "Feature",
             "geometry": {"type": "Polygon", "coordinates": [ring]},

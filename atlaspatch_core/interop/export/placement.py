@@ -14,7 +14,7 @@ from pathlib import Path
 from atlaspatch_core.errors import UnreadableOutput
 from atlaspatch_core.interop.export.values import Artifact, ExportStatus, Placed
 from atlaspatch_core.storage.atomic import replacing, slide_lock
-from atlaspatch_core.storage.store import MARKS
+from atlaspatch_core.storage.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def _sha256(path: Path) -> str:
 
 
 def _memory(folder: Path, stem: str) -> Path:
-    return folder / MARKS / f"{stem}.json"
+    return Store(folder).export_marks(stem)
 
 
 def _read_marks(folder: Path, stem: str) -> Marks:

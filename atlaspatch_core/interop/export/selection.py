@@ -8,13 +8,10 @@ from atlaspatch_core.encoders.patch import find_patch_encoder
 from atlaspatch_core.encoders.slide import find_slide_encoder
 from atlaspatch_core.errors import UnknownName
 from atlaspatch_core.interop.export.values import ALL_KINDS
-from atlaspatch_core.storage.schema import COORDS, FEATURES, SLIDE_FEATURES
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import TISSUE_MASK
 
 COORDS_KIND = "patch_coords"
-FOLDERS = {COORDS_KIND: COORDS, "patch_features": FEATURES, "slide_embedding": SLIDE_FEATURES}
-"""Kind of a step to where its result lies in the HDF5 file."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ from itertools import groupby
 from typing import Any
 
 from atlaspatch_core.errors import NoSlides
-from atlaspatch_core.interop.export.selection import COORDS_KIND, FOLDERS, Choice, named
+from atlaspatch_core.interop.export.selection import COORDS_KIND, Choice, named
 from atlaspatch_core.interop.export.values import ExportResult, GeometryResults, SlideResults
 from atlaspatch_core.storage.hdf5 import StoredResult, read_attributes
-from atlaspatch_core.storage.schema import COORDS
+from atlaspatch_core.storage.schema import COORDS, PLACES
 from atlaspatch_core.storage.slide_index import SlideIndex, read_slide_index
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import OutputKey
@@ -112,7 +112,7 @@ class _Collection:
         return None
 
     def _kept(self, step: OutputKey, kept: Mapping[str, StoredResult]) -> ExportResult | None:
-        dataset = "/".join(filter(None, (FOLDERS[step.kind], step.encoder)))
+        dataset = "/".join(filter(None, (PLACES[step.kind], step.encoder)))
         path = self.selection.store.h5(self.stem, step.geometry)
         return self._passed(step, path, dataset, kept[dataset].fingerprint if dataset in kept else None)
 

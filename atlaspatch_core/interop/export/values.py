@@ -72,7 +72,7 @@ class Options:
 
     pt: bool = False
     """trident: write features as ``.pt`` too."""
-    column: str = "tissue_fraction"
+    column: str = TISSUE_FRACTION
     """geojson: ``tissue_fraction``, ``norm``, ``pc1`` to ``pc3``, or the number of a feature from 0 on."""
 
 

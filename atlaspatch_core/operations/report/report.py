@@ -11,10 +11,10 @@ from atlaspatch_core.operations.report.page import Page, make_page, render
 from atlaspatch_core.operations.report.values import Failures
 from atlaspatch_core.pipeline.preview import Picture, encode_small_jpeg
 from atlaspatch_core.storage.atomic import replacing
+from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.recipe import Recipe
 from atlaspatch_core.validity.states import State
 
-FILE_NAME = "cohort_report.html"
 COLUMNS, ROWS, SIDE = 6, 4, 96
 """Pictures of the contact sheet, and the side of each, px."""
 MOST_BYTES = 8000
@@ -52,7 +52,7 @@ def write_report(recipe: Recipe, failures: Failures | None = None, path: Path | 
         >>> report.numbers["slides"], report.numbers["patches"]
         (1, 56)
     """
-    target = path or recipe.project.output / FILE_NAME
+    target = path or Store(recipe.project.output).report()
     target.parent.mkdir(parents=True, exist_ok=True)
     cohort = gather_cohort(recipe, failures)
     page = make_page(cohort, recipe.project, target.parent)

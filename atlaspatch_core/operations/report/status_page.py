@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from atlaspatch_core import __version__
+from atlaspatch_core.operations.report.cards import MOST_EMBEDDED
 from atlaspatch_core.operations.report.rendering import current_time, render_template
 from atlaspatch_core.operations.tracking.project_status import ProjectStatus
 from atlaspatch_core.operations.tracking.runs import RUNNING, RunFile
@@ -21,8 +22,6 @@ from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import OutputSpec
 from atlaspatch_core.validity.states import State, Validity
 
-MOST_EMBEDDED = 100
-"""Slides up to which thumbnails, at most 8 kB each, are part of the page; beyond, they are linked."""
 MEANINGS = {
     State.FRESH: "may be used",
     State.STALE: "is not what is asked for now",

@@ -21,7 +21,6 @@ from atlaspatch_core.operations.tracking.states import (
 from atlaspatch_core.operations.tracking.tasks import TASKS
 from atlaspatch_core.slides.slide import stem_of
 from atlaspatch_core.storage.file_index import FileIndex, list_files
-from atlaspatch_core.storage.slide_index import INDEX_FOLDER
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import Outcome
 
@@ -47,7 +46,7 @@ class StateFolder:
 
     def open(self) -> None:
         """List what there is and remove what killed processes left. Raises OSError or UnwritableOutput."""
-        folder = self.store.output / "wsi_states"
+        folder = self.store.state("any").parent
         with lock_of(self.store.output):
             sweep_drafts(folder)
         listed = defaultdict(list)
@@ -122,10 +121,9 @@ class SlideState:
 
 def read_states(store: Store) -> dict[str, SlideState]:
     """Return stem to what its state file says, the latest where a slide has several. Untouched ones are not read."""
-    folder = store.output / "wsi_states"
-    cache = FileIndex(store.output / INDEX_FOLDER / "states.json", _row, VERSION)
-    files = list_files(folder, ".json")
-    rows = cache.look(files, lambda name: folder / f"{name}.json")
+    cache = FileIndex(store.index("states"), _row, VERSION)
+    files = list_files(store.state("any").parent, ".json")
+    rows = cache.look(files, store.state)
     states = {name: SlideState(*row) for name, row in rows.items() if row}
     # a stamp is of a whole second
     names = sorted(states, key=lambda name: (seconds_of(states[name].updated_at), files[name].st_mtime_ns))

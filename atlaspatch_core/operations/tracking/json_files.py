@@ -13,7 +13,8 @@ from uuid import uuid4
 
 from filelock import FileLock
 
-from atlaspatch_core.storage.atomic import LOCK_FOLDER, make_folder
+from atlaspatch_core.storage.atomic import make_folder
+from atlaspatch_core.storage.store import Store
 
 DRAFT = ".tracking-"
 """How files that are being written are named."""
@@ -35,7 +36,7 @@ def seconds_of(stamp: str) -> float:
 
 def lock_path(output: Path, name: str) -> Path:
     """Return where a lock of the tracking lies."""
-    return output / LOCK_FOLDER / "runs" / f"{name}.lock"
+    return Store(output).run_lock(name)
 
 
 def lock_of(output: Path, name: str = "tracking") -> FileLock:

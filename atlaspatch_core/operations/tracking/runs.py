@@ -27,6 +27,7 @@ from atlaspatch_core.operations.tracking.json_files import (
     write_json,
 )
 from atlaspatch_core.storage.file_index import list_files
+from atlaspatch_core.storage.store import Store
 
 RUNNING, KILLED = "running", "killed"
 SECONDS_BETWEEN_BEATS = 30.0
@@ -99,7 +100,7 @@ def json_safe(value: object) -> Any:
 
 def run_path(output: Path, run_id: str) -> Path:
     """Return where the file of a run lies."""
-    return output / "runs" / f"{run_id}.json"
+    return Store(output).run(run_id)
 
 
 def run_lock(output: Path, run_id: str) -> FileLock:
@@ -109,7 +110,7 @@ def run_lock(output: Path, run_id: str) -> FileLock:
 
 def read_runs(output: Path) -> list[RunFile]:
     """Return the runs of a folder, the latest first. Files that cannot be read are left out."""
-    found = (RunFile(path, read_json(path)) for path in (output / "runs").glob("*.json"))
+    found = (RunFile(path, read_json(path)) for path in run_path(output, "any").parent.glob("*.json"))
     return sorted((run for run in found if run.values), key=lambda run: run.order, reverse=True)
 
 
@@ -153,7 +154,7 @@ def mark_dead_runs(output: Path, runs: Iterable[RunFile]) -> list[RunFile]:
     To be called under the lock of the tracking. Raises OSError or UnwritableOutput.
     """
     sweep_drafts(output)
-    sweep_drafts(output / "runs")
+    sweep_drafts(run_path(output, "any").parent)
     dead = [run for run in runs if run.status == RUNNING and not is_alive(output, run)]
     return [_killed(output, run) for run in dead]
 
@@ -173,7 +174,7 @@ def live_and_latest(output: Path) -> list[RunFile]:
     Of several that gave it at one time, by a coarse clock, the one that began last counts.
     Dead ones are marked as ``killed``; where that cannot be written, they are only returned so.
     """
-    files = list_files(output / "runs", ".json")
+    files = list_files(run_path(output, "any").parent, ".json")
     last = max((state.st_mtime_ns for state in files.values()), default=0)
     paths = [run_path(output, name) for name, state in files.items() if state.st_mtime_ns == last]
     latest = max((RunFile(path, read_json(path)) for path in paths), key=lambda run: run.order, default=None)

@@ -39,7 +39,7 @@ def slide_hash(path: Path) -> str:
 
 def state_path(output: Path, path: Path) -> Path:
     """Return where the state of the slide at ``path`` lies."""
-    return output / "wsi_states" / f"{stem_of(path)}__{slide_hash(path)}.json"
+    return Store(output).state(f"{stem_of(path)}__{slide_hash(path)}")
 
 
 def is_state_of(file: Path, stem: str) -> bool:

@@ -8,8 +8,8 @@ from typing import Any
 
 from atlaspatch_core.operations.tracking.counts import Counts
 from atlaspatch_core.operations.tracking.json_files import write_text
+from atlaspatch_core.storage.store import Store
 
-FILE_NAME = "summary.md"
 HEAD = "# Runs of atlaspatch in this folder\n"
 MOST_CHARACTERS = 200
 """Of a reason."""
@@ -21,7 +21,7 @@ MOST_TOLD = 100
 
 def append(output: Path, section: str) -> None:
     """Add a section. To be called under the lock. Raises OSError."""
-    path = output / FILE_NAME
+    path = Store(output).summary()
     before = path.read_text(encoding="utf-8", errors="replace") if path.exists() else HEAD
     write_text(path, f"{before.rstrip()}\n\n{section}")
 

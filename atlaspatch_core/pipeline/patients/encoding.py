@@ -16,9 +16,10 @@ from atlaspatch_core.encoders.patient import FOR_CASES
 from atlaspatch_core.errors import AtlasPatchError, UnreadableOutput
 from atlaspatch_core.fingerprint import Identity, canonical_json, short_hash, why_stale
 from atlaspatch_core.pipeline.loaded_models import Models
-from atlaspatch_core.pipeline.patients.files import SlideFile, case_path, inputs_of, keep_case, read_case, remove_case
+from atlaspatch_core.pipeline.patients.files import SlideFile, inputs_of, keep_case, read_case, remove_case
 from atlaspatch_core.pipeline.patients.manifest import Case, Manifest
 from atlaspatch_core.pipeline.processing import process
+from atlaspatch_core.pipeline.slide_work import FORCED
 from atlaspatch_core.pipeline.steps.embedding import embedding_numbers
 from atlaspatch_core.pipeline.steps.provenance import provenance
 from atlaspatch_core.storage import schema
@@ -28,7 +29,6 @@ from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 from atlaspatch_core.validity.recipe import OutputSpec, Recipe
 
 NO_PATCHES = "no slide of the case has a patch, so there is nothing to embed"
-FORCED = "forced"
 
 
 @dataclass(slots=True)
@@ -104,13 +104,13 @@ def slide_steps(recipe: Recipe, stages: Sequence[OutputSpec]) -> list[OutputKey]
 def _sweep(recipe: Recipe, stages: Sequence[OutputSpec]) -> None:
     """Remove what killed processes left half-written."""
     for stage in stages:
-        folder = _home(recipe, stage) / "patient_features" / str(stage.step.encoder)
+        folder = _path(recipe, stage, "any").parent
         with suppress(OSError, AtlasPatchError):
             sweep(folder, [folder])
 
 
-def _home(recipe: Recipe, stage: OutputSpec) -> Path:
-    return recipe.project.output / stage.step.geometry
+def _path(recipe: Recipe, stage: OutputSpec, case_id: str) -> Path:
+    return Store(recipe.project.output).case(case_id, str(stage.step.encoder), stage.step.geometry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +201,7 @@ class Encoding:
         ]
 
     def _path(self) -> Path:
-        return case_path(_home(self.recipe, self.stage), str(self.stage.step.encoder), self.case.case_id)
+        return _path(self.recipe, self.stage, self.case.case_id)
 
     def _reason(self, stem: str) -> str:
         return self.slides.reasons.get(stem, f"{stem}: {self._features} was not made")

@@ -72,11 +72,6 @@ def inputs_of(stems: Sequence[str], fingerprints: Mapping[str, str]) -> dict[str
     return {f"{place:04d} {stem}": fingerprints[stem] for place, stem in enumerate(stems, 1)}
 
 
-def case_path(home: Path, encoder: str, case_id: str) -> Path:
-    """Return where the embedding of a case lies; ``home`` is the folder of the geometry."""
-    return home / "patient_features" / encoder / f"{case_id}.h5"
-
-
 def read_case(path: Path) -> tuple[Identity, NDArray[np.float32]] | None:
     """Return identity and embedding (dim,) in a case's file; None when there is none, or it is not ours.
 

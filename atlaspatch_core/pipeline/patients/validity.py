@@ -7,10 +7,10 @@ from typing import Any
 
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.fingerprint import Identity, why_stale
-from atlaspatch_core.pipeline.patients.files import case_path, inputs_of, read_case
+from atlaspatch_core.pipeline.patients.files import inputs_of, read_case
 from atlaspatch_core.pipeline.patients.manifest import Case, Manifest
 from atlaspatch_core.storage.file_index import FileIndex, list_files
-from atlaspatch_core.storage.slide_index import INDEX_FOLDER, read_slide_index
+from atlaspatch_core.storage.slide_index import read_slide_index
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.expected import Expectations, with_upstream
 from atlaspatch_core.validity.outcome import OutputKey
@@ -136,12 +136,12 @@ def cases_in_files(recipe: Recipe) -> Stored:
 
 def path_of(recipe: Recipe, stage: OutputSpec, case_id: str) -> Path:
     """Return where the embedding of a case lies."""
-    return case_path(recipe.project.output / stage.step.geometry, str(stage.step.encoder), case_id)
+    return Store(recipe.project.output).case(case_id, str(stage.step.encoder), stage.step.geometry)
 
 
 def _of_stage(recipe: Recipe, stage: OutputSpec) -> dict[str, str]:
     name = str(stage.step).replace("/", "_")
-    index = FileIndex(recipe.project.output / INDEX_FOLDER / f"{name}.json", _print_of, VERSION)
+    index = FileIndex(Store(recipe.project.output).index(name), _print_of, VERSION)
     files = list_files(path_of(recipe, stage, "any").parent, ".h5")
     found = index.look(files, lambda case_id: path_of(recipe, stage, case_id))
     return {case_id: fingerprint for case_id, fingerprint in found.items() if fingerprint}

@@ -17,12 +17,12 @@ from atlaspatch_core.tissue.quality import QualityFinding, failed, judge_quality
 from atlaspatch_core.tissue.quality_survey import OF_SLIDE, survey
 from atlaspatch_core.tissue.segmenters import polygon_numbers, segment_tissue
 from atlaspatch_core.tissue.supplied_masks import find_mask, is_image, read_mask
+from atlaspatch_core.validity.expected import TAKEN_AWAY
 from atlaspatch_core.validity.identities import identity_of, supplied_spec
 from atlaspatch_core.validity.outcome import Outcome, Status
 from atlaspatch_core.validity.recipe import SLIDE, OutputSpec
 
 EDITED = "edited by a person"
-TAKEN_AWAY = "the supplied mask was taken away"
 
 
 def ensure_tissue_mask(work: SlideWork, stage: OutputSpec) -> Outcome:

@@ -43,3 +43,22 @@ def attribute_literals(tree: ast.AST) -> Iterator[str]:
 def test_attributes_of_our_files_are_spelled_in_the_schema():
     ours = {path: tree for path, tree in SOURCES.items() if not path.startswith(READERS_OF_FOREIGN_FILES)}
     assert {path: names for path, tree in ours.items() if (names := [*attribute_literals(tree)])} == {}
+
+
+JOINERS = ("atlaspatch_core/storage/", "atlaspatch_core/layouts/", "atlaspatch_core/cli/adopt.py")
+"""Storage, what reads folders of others, and the command whose project file lies by default in the folder it adopts."""
+
+
+def joined_outputs(tree: ast.AST) -> Iterator[str]:
+    """Yield where something is joined to the output folder."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.BinOp(op=ast.Div(), left=ast.Name(id="output") | ast.Attribute(attr="output")):
+                yield ast.unparse(node)
+            case ast.Call(func=ast.Name(id="Path"), args=[ast.Attribute(attr="output") | ast.Name(id="output"), _, *_]):
+                yield ast.unparse(node)
+
+
+def test_paths_under_the_output_folder_come_from_the_store():
+    others = {path: tree for path, tree in SOURCES.items() if not path.startswith(JOINERS)}
+    assert {path: paths for path, tree in others.items() if (paths := [*joined_outputs(tree)])} == {}
