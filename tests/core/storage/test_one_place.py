@@ -45,8 +45,12 @@ def test_attributes_of_our_files_are_spelled_in_the_schema():
     assert {path: names for path, tree in ours.items() if (names := [*attribute_literals(tree)])} == {}
 
 
-JOINERS = ("atlaspatch_core/storage/", "atlaspatch_core/layouts/", "atlaspatch_core/cli/adopt.py")
-"""Storage, what reads folders of others, and the command whose project file lies by default in the folder it adopts."""
+JOINERS = (
+    "atlaspatch_core/storage/",
+    "atlaspatch_core/layouts/",  # folders of others
+    "atlaspatch_core/cli/adopt.py",  # the project file lies by default in the folder that is adopted
+    "atlaspatch_core/cli/run_values.py",  # --coords_dir names a folder below the job's
+)
 
 
 def joined_outputs(tree: ast.AST) -> Iterator[str]:
