@@ -1,11 +1,14 @@
 """How the Dagster instance is: its home, its storage, its daemon."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import dagster as dg
 
+from atlaspatch_assets.dagster_internals import storage_kind
 from atlaspatch_assets.lib.home import DEFAULT_HOME, VARIABLE
 from atlaspatch_core.operations.doctor.values import DoctorFinding, fail, ok, warn
 
@@ -14,6 +17,7 @@ DAEMON = "dagster daemon"
 
 def findings() -> Iterator[DoctorFinding]:
     """Yield what is found; no home is made for it."""
+    yield from mixed_versions(_installed())
     named = os.environ.get(VARIABLE)
     home = Path(named or DEFAULT_HOME).expanduser().absolute()
     if not home.exists():
@@ -29,6 +33,34 @@ def findings() -> Iterator[DoctorFinding]:
         yield fail("dagster", f"the instance of {home} cannot be reached ({type(error).__name__}: {cause})", cure)
 
 
+def mixed_versions(installed: Mapping[str, str]) -> Iterator[DoctorFinding]:
+    """Yield a failure where not all of Dagster that is installed is of one version; ``installed``: package to version.
+
+    Its libraries count from 0.16 on where the core counts from 1.0 on: 0.29.27 belongs to 1.13.27.
+    """
+    if len({text if text.startswith("1.") else _of_core(text) for text in installed.values()}) > 1:
+        shown = ", ".join(f"{name} {installed[name]}" for name in sorted(installed))
+        core = installed["dagster"]
+        cure = f"install one version of all: pip install 'dagster=={core}' 'dagster-webserver=={core}' ..."
+        yield fail("dagster version", f"its packages are of different versions: {shown}", cure)
+
+
+def _of_core(library: str) -> str:
+    """Return the version of the core that a library of version 0.N.M belongs to."""
+    _, minor, micro = library.split(".")[:3]
+    return f"1.{int(minor) - 16}.{micro}"
+
+
+def _installed() -> dict[str, str]:
+    """Return the packages of Dagster's own repository that are installed, with their versions."""
+    members = ("dagster", "dagster-webserver", "dagster-graphql", "dagster-pipes", "dagster-shared", "dagster-postgres")
+    found = {}
+    for name in members:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
 def _no_home(home: Path, named: str | None) -> DoctorFinding:
     if named:
         cure = "correct DAGSTER_HOME, or let the first 'atlaspatch materialize' make it"
@@ -41,7 +73,7 @@ def _storage(instance: dg.DagsterInstance, home: Path, named: str | None) -> Doc
     runs = instance.get_runs_count()
     slides = len(instance.get_dynamic_partitions("slides"))
     which = "" if named else f" ({VARIABLE} is not set)"
-    kind = type(instance.run_storage).__name__
+    kind = storage_kind(instance)
     return ok("dagster", f"{home}{which}: {kind} answers, {runs:,} runs, {slides:,} slides")
 
 

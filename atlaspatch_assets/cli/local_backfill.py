@@ -12,7 +12,6 @@ from atlaspatch_assets.defs.patients.states import case_validities
 from atlaspatch_assets.defs.validity.backfill import BackfillPlan, Order, chosen_steps, plan, rates, wanted
 from atlaspatch_assets.defs.validity.failed_slides import gone_slides, remarks
 from atlaspatch_assets.defs.validity.jobs import WriteLine, try_canaries
-from atlaspatch_assets.lib import runless
 from atlaspatch_assets.lib.events import events
 from atlaspatch_assets.lib.partitions import SLIDES
 from atlaspatch_assets.lib.recorded import recorded_validities
@@ -98,7 +97,7 @@ def _report_restamped(outcome: Outcome, open_failures: OpenFailures, show: Calla
     if outcome.status is not Status.RESTAMPED:
         return
     for event in events(outcome, open_failures):
-        runless.report_event(open_failures.instance, event)
+        open_failures.report(event)
     numbers = {name: value for name, value in outcome.numbers.items() if name == "canary_least_cosine"}
     asset = asset_key(outcome.step).to_user_string()
     show(OutcomeRow(outcome.stem, asset, outcome.status, outcome.why, numbers, outcome.seconds, outcome.path))

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from warnings import catch_warnings, simplefilter
 
 import dagster as dg
 
+from atlaspatch_assets.dagster_internals import AssetJob
 from atlaspatch_assets.lib.events import events
 from atlaspatch_assets.lib.partitions import PartitionKind
 from atlaspatch_assets.lib.pools import pool_of
@@ -14,9 +15,6 @@ from atlaspatch_assets.lib.results import check_outputs
 from atlaspatch_assets.lib.verdicts import OpenFailures
 from atlaspatch_core.config.sections import Runtime
 from atlaspatch_core.validity.outcome import Outcome, Status
-
-if TYPE_CHECKING:
-    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 
 @contextmanager
@@ -48,7 +46,7 @@ def batch_asset(
     )
 
 
-def batch_job(kind: PartitionKind, assets: dg.AssetsDefinition, description: str) -> "UnresolvedAssetJobDefinition":
+def batch_job(kind: PartitionKind, assets: dg.AssetsDefinition, description: str) -> AssetJob:
     """Return the job of all assets of a kind and the checks that come with them.
 
     Checks that look at outputs by themselves have jobs of their own.

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
-from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from atlaspatch_assets.lib.batches import in_batches
 from atlaspatch_assets.lib.verdicts import own_checks
 
+ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+UNFINISHED = [status for status in dg.DagsterRunStatus if status not in ENDED]
 MOST_KEYS_PER_CALL = 10_000
 """SQLite refuses statements with more variables than 32,766 (its default), and every key is one."""
 
@@ -75,7 +76,7 @@ class PartitionKind:
 
     def running(self, instance: dg.DagsterInstance) -> set[str]:
         """Return those of all runs that have not ended."""
-        runs = instance.get_runs(filters=dg.RunsFilter(statuses=list(NOT_FINISHED_STATUSES)))
+        runs = instance.get_runs(filters=dg.RunsFilter(statuses=UNFINISHED))
         return {key for run in runs for key in self.keys_of(run)}
 
 

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from atlaspatch_assets.dagster_internals import give_default_limits
 from atlaspatch_core.config.sections import Runtime
 
 POOL = "gpu"
@@ -22,7 +23,4 @@ def limit_pool(instance: dg.DagsterInstance, *pools: str) -> None:
     Dagster does so itself when the first runs are dequeued, but too late for those: in a new home they would all start.
     A limit that somebody set stays as it is.
     """
-    storage = instance.event_log_storage
-    if storage.supports_global_concurrency_limits:
-        for pool in set(pools or (POOL,)) - storage.get_concurrency_keys():
-            storage.initialize_concurrency_limit_to_default(pool)
+    give_default_limits(instance, pools or (POOL,))

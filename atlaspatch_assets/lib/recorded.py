@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 import dagster as dg
 from dagster import DagsterInstance
 
+from atlaspatch_assets.dagster_internals import data_versions, failed_verdicts, last_verdicts
 from atlaspatch_assets.lib.partitions import SLIDES
 from atlaspatch_assets.lib.stages import asset_key
 from atlaspatch_assets.lib.verdicts import PROCESSED
@@ -21,8 +22,6 @@ MOST_VERDICTS = 1000
 """Verdicts told at once for one asset; every one is an event that is kept for good."""
 MOST_REASONS = 10_000
 """Latest failed checks of an asset that are read for their reasons."""
-VERSION_TAG = "dagster/data_version"
-PAGE = 1000
 
 
 def recorded_validities(
@@ -51,82 +50,44 @@ def stated_mpp(recipe: Recipe, stems: Iterable[str]) -> dict[str, float | None] 
 def stored_in_dagster(instance: DagsterInstance, steps: Collection[OutputKey]) -> Stored:
     """Return the fingerprints of the latest materialisations, and what failed and why; a few queries an asset."""
     return Stored(
-        {step: fingerprints(instance, asset_key(step)) for step in steps},
+        {step: data_versions(instance, asset_key(step)) for step in steps},
         {step: failures(instance, dg.AssetCheckKey(asset_key(step), PROCESSED)) for step in steps},
     )
 
 
-def fingerprints(instance: DagsterInstance, key: dg.AssetKey) -> dict[str, str]:
-    """Return partition to the data version of its latest materialisation."""
-    storage = instance.event_log_storage
-    if not hasattr(storage, "get_latest_tags_by_partition"):
-        return _fingerprints_by_pages(instance, key)
-    found = storage.get_latest_tags_by_partition(key, dg.DagsterEventType.ASSET_MATERIALIZATION, [VERSION_TAG])
-    return {partition: tags[VERSION_TAG] for partition, tags in found.items() if VERSION_TAG in tags}
-
-
-def _fingerprints_by_pages(instance: DagsterInstance, key: dg.AssetKey) -> dict[str, str]:
-    """Return the same by public means, which take half a minute for 100,000 slides."""
-    found: dict[str, str] = {}
-    cursor, more = None, True
-    while more:
-        page = instance.fetch_materializations(key, limit=PAGE, cursor=cursor)
-        for record in page.records:
-            event = record.asset_materialization
-            if event and event.partition and event.tags:
-                found.setdefault(event.partition, event.tags.get(VERSION_TAG, ""))
-        cursor, more = page.cursor, page.has_more
-    return found
-
-
 def failures(instance: DagsterInstance, check: dg.AssetCheckKey) -> dict[str, str]:
     """Return partition to reason where the latest verdict of a check is a failure."""
-    failed = {partition for partition, passed in verdicts(instance, check).items() if not passed}
-    told = reasons(instance, check) if failed else {}
-    return {partition: told.get(partition, "the reason is in an older event") for partition in failed}
-
-
-def verdicts(instance: DagsterInstance, check: dg.AssetCheckKey) -> dict[str, bool]:
-    """Return partition to whether the latest verdict of a check is a pass."""
-    infos = instance.event_log_storage.get_asset_check_partition_info([check])
-    told = {"SUCCEEDED": True, "FAILED": False}
-    named = ((info.partition_key, info.latest_execution_status.value) for info in infos)
-    return {partition: told[status] for partition, status in named if partition and status in told}
+    failed = {partition for partition, passed in last_verdicts(instance, check).items() if passed is False}
+    known = reasons(instance, check) if failed else {}
+    return {partition: known.get(partition, "the reason is in an older event") for partition in failed}
 
 
 def reasons(instance: DagsterInstance, check: dg.AssetCheckKey) -> dict[str, str]:
     """Return partition to the reason of its latest failed verdict, of the latest there are."""
-    from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
-
-    failed = {AssetCheckExecutionRecordStatus.FAILED}
-    records = instance.event_log_storage.get_asset_check_execution_history(check, MOST_REASONS, status=failed)
-    found: dict[str, str] = {}
-    for record in records:
-        event = record.event.dagster_event if record.event else None
-        if event is not None:
-            evaluation = event.asset_check_evaluation_data
-            reason = evaluation.metadata.get("reason")
-            found.setdefault(str(evaluation.partition), str(reason.value) if reason else "")
-    return found
+    latest: dict[str, str] = {}
+    for verdict in failed_verdicts(instance, check, MOST_REASONS):
+        reason = verdict.metadata.get("reason")
+        latest.setdefault(str(verdict.partition), str(reason.value) if reason else "")
+    return latest
 
 
 def validity_verdicts(
     outputs: Iterable[Validity], instance: DagsterInstance, most: int = MOST_VERDICTS
 ) -> Iterator[dg.AssetCheckEvaluation]:
     """Yield the verdicts that are news: outputs that became stale, or for another reason, or fresh again."""
-    recorded: dict[OutputKey, tuple[Mapping[str, bool], Mapping[str, str]]] = {}
+    recorded: dict[OutputKey, tuple[Mapping[str, bool | None], Mapping[str, str]]] = {}
     remaining: dict[OutputKey, int] = {}
     for validity in outputs:
         step = validity.step
         if step not in recorded:
             check = dg.AssetCheckKey(asset_key(step), VALID)
-            recorded[step], remaining[step] = (verdicts(instance, check), reasons(instance, check)), most
+            recorded[step], remaining[step] = (last_verdicts(instance, check), reasons(instance, check)), most
         if remaining[step] and _is_news(validity, *recorded[step]):
             remaining[step] -= 1
             yield _evaluation(validity)
 
 
-def _is_news(validity: Validity, passed: Mapping[str, bool], reasons: Mapping[str, str]) -> bool:
+def _is_news(validity: Validity, passed: Mapping[str, bool | None], reasons: Mapping[str, str]) -> bool:
     before = passed.get(validity.stem)
     if validity.state is State.STALE:
         return before is not False or reasons.get(validity.stem, validity.why) != validity.why

@@ -9,7 +9,6 @@ import dagster as dg
 from atlaspatch_assets.lib.events import events
 from atlaspatch_assets.lib.home import dagster_home
 from atlaspatch_assets.lib.partitions import SLIDES
-from atlaspatch_assets.lib.runless import report_event
 from atlaspatch_assets.lib.verdicts import OpenFailures
 from atlaspatch_core.validity.outcome import Outcome
 
@@ -30,7 +29,7 @@ def report(
             SLIDES.register(instance, [outcome.stem])
             known.add(outcome.stem)
         for event in events(outcome, open_failures):
-            report_event(instance, event)
+            open_failures.report(event)
 
 
 @dataclass(slots=True)

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import dagster as dg
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
+from atlaspatch_assets.dagster_internals import VerdictRecorder, last_verdicts
 from atlaspatch_assets.lib.metadata import Metadata, picture
 from atlaspatch_assets.lib.stages import asset_key
 from atlaspatch_core.tissue.quality import QualityFinding, failed, warnings
@@ -14,6 +14,8 @@ from atlaspatch_core.validity.recipe import TISSUE_MASK
 
 PROCESSED = "processed"
 """Name of the check that every asset has: failed with the reason, and passed once the slide's output is valid again."""
+
+Event = dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.AssetObservation
 
 TISSUE_QUALITY = "tissue_quality"
 """Name of the check on the tissue mask: failed where a number lies outside the project's bounds."""
@@ -31,6 +33,15 @@ class OpenFailures:
     among: Sequence[str] | None = None
     """Slides to ask for, where they are known and not more than a batch; by default all."""
     _open: dict[dg.AssetCheckKey, set[str]] = field(default_factory=dict)
+    _recorder: VerdictRecorder | None = None
+
+    def report(self, event: Event) -> None:
+        """Record an event that no run of slides made."""
+        if not isinstance(event, dg.AssetCheckEvaluation):
+            self.instance.report_runless_asset_event(event)
+            return
+        self._recorder = self._recorder or VerdictRecorder(self.instance)
+        self._recorder.record([event])
 
     def is_news(self, verdict: dg.AssetCheckEvaluation) -> bool:
         """Tell whether a verdict is to be told, and take it as told."""
@@ -41,9 +52,8 @@ class OpenFailures:
 
     def _of(self, check: dg.AssetCheckKey) -> set[str]:
         if check not in self._open:
-            infos = self.instance.event_log_storage.get_asset_check_partition_info([check], partition_keys=self.among)
-            passed = AssetCheckExecutionRecordStatus.SUCCEEDED
-            self._open[check] = {str(it.partition_key) for it in infos if it.latest_execution_status is not passed}
+            verdicts = last_verdicts(self.instance, check, self.among)
+            self._open[check] = {stem for stem, passed in verdicts.items() if not passed}
         return self._open[check]
 
 

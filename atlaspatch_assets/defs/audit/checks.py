@@ -1,9 +1,10 @@
 """The checks of the audit: whether what lies in the files is sound, and no slide is there under two names."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import dagster as dg
 
+from atlaspatch_assets.dagster_internals import data_versions
 from atlaspatch_assets.lib.partitions import SLIDES
 from atlaspatch_assets.lib.stages import asset_key
 from atlaspatch_core.operations.inspect import Inspected
@@ -45,18 +46,9 @@ def recorded(recipe: Recipe, instance: dg.DagsterInstance) -> dict[str, dict[Out
     """Return slide to step to the version that Dagster knows; one query per asset."""
     slides: dict[str, dict[OutputKey, str]] = {}
     for stage in recipe.stages:
-        for stem, version in versions(stage.step, instance).items():
+        for stem, version in data_versions(instance, asset_key(stage.step)).items():
             slides.setdefault(stem, {})[stage.step] = version
     return slides
-
-
-def versions(step: OutputKey, instance: dg.DagsterInstance) -> Mapping[str, str]:
-    """Return slide to the data version of its last materialisation."""
-    tag = "dagster/data_version"
-    found = instance.event_log_storage.get_latest_tags_by_partition(
-        asset_key(step), dg.DagsterEventType.ASSET_MATERIALIZATION, [tag]
-    )
-    return {stem: tags[tag] for stem, tags in found.items() if tag in tags}
 
 
 def soundness(inspected: Inspected) -> dg.AssetCheckEvaluation:

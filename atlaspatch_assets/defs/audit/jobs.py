@@ -8,17 +8,18 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
+from atlaspatch_assets.dagster_internals import data_versions
 from atlaspatch_assets.defs.audit.checks import (
     audit_specs,
     distinctness,
     of_slides,
     recorded,
     soundness,
-    versions,
 )
 from atlaspatch_assets.lib.batch_ops import without_preview_warnings
 from atlaspatch_assets.lib.pools import SLIDE_IO
 from atlaspatch_assets.lib.results import check_outputs, table
+from atlaspatch_assets.lib.stages import asset_key
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.find import find_slides
 from atlaspatch_core.errors import AtlasPatchError
@@ -120,7 +121,7 @@ def _distinct(recipe: Recipe, stems: Sequence[str], instance: dg.DagsterInstance
     from atlaspatch_core.operations.near_duplicates import find_near_duplicates
 
     for stage in of_slides(recipe):
-        among = list(versions(stage.step, instance))
+        among = list(data_versions(instance, asset_key(stage.step)))
         for stem, duplicates in find_near_duplicates(Store(recipe.project.output), stage, stems, among).items():
             yield distinctness(stage.step, stem, duplicates)
 

@@ -120,6 +120,12 @@ def sensor_result(tick: ArrivalTick, runs: RequestedRuns) -> dg.SensorResult:
     )
 
 
+def verdicts(tick: ArrivalTick) -> Iterator[dg.AssetCheckEvaluation]:
+    """Yield the failed checks of slides that cannot be used."""
+    yield from (refusal(arrival.stem, arrival.why, arrival.version) for arrival in tick.refused)
+    yield from (refusal(stem, why) for stem, why in tick.clashing.items())
+
+
 def versions(tick: ArrivalTick) -> dict[str, str]:
     """Return the slides to process, each with the version of its files."""
     return {arrival.stem: arrival.version for arrival in tick.ready}
@@ -185,8 +191,6 @@ def _partitions(tick: ArrivalTick) -> Iterator[dg.AddDynamicPartitionsRequest | 
             yield definition.build_delete_request(stems)
 
 
-def _events(tick: ArrivalTick) -> Iterator[dg.AssetCheckEvaluation | dg.AssetObservation]:
-    yield from (refusal(arrival.stem, arrival.why, arrival.version) for arrival in tick.refused)
-    yield from (refusal(stem, why) for stem, why in tick.clashing.items())
+def _events(tick: ArrivalTick) -> Iterator[dg.AssetObservation]:
     yield from (removal(stem, True, "its file is gone; what was made of it stays") for stem in tick.removed)
     yield from (removal(stem, False, "its file is there again") for stem in tick.returned)

@@ -3,9 +3,8 @@
 from collections.abc import Callable
 
 import dagster as dg
-from dagster._core.event_api import PartitionKeyFilter
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
+from atlaspatch_assets.dagster_internals import last_verdict, last_verdicts
 from atlaspatch_assets.lib.stages import asset_key
 from atlaspatch_assets.lib.verdicts import PROCESSED
 from atlaspatch_core.validity.recipe import SLIDE
@@ -39,16 +38,9 @@ def refusals(instance: dg.DagsterInstance) -> Callable[[str], str | None]:
 
 def failed_slides(instance: dg.DagsterInstance) -> set[str]:
     """Return the slides whose last verdict on ``slide`` is a failed one; one query."""
-    verdicts = instance.event_log_storage.get_asset_check_partition_info([CHECK_KEY])
-    failed = AssetCheckExecutionRecordStatus.FAILED
-    return {it.partition_key for it in verdicts if it.partition_key and it.latest_execution_status is failed}
+    return {stem for stem, passed in last_verdicts(instance, CHECK_KEY).items() if passed is False}
 
 
 def _refused_version(instance: dg.DagsterInstance, stem: str) -> str:
-    records = instance.event_log_storage.get_asset_check_execution_history(
-        CHECK_KEY, limit=1, partition_filter=PartitionKeyFilter(key=stem)
-    )
-    for record in records:
-        if record.evaluation and "version" in record.evaluation.metadata:
-            return str(record.evaluation.metadata["version"].value)
-    return ""
+    verdict = last_verdict(instance, CHECK_KEY, stem)
+    return str(verdict.metadata["version"].value) if verdict and "version" in verdict.metadata else ""

@@ -4,12 +4,12 @@ import time
 
 import dagster as dg
 
+from atlaspatch_assets.dagster_internals import VerdictRecorder
 from atlaspatch_assets.defs.slides.arrival import MOST_RUNS_PER_TICK as MOST_RUNS_PER_TICK
-from atlaspatch_assets.defs.slides.arrival import scan_project, sensor_result, summary, versions
+from atlaspatch_assets.defs.slides.arrival import scan_project, sensor_result, summary, verdicts, versions
 from atlaspatch_assets.defs.slides.requests import request_runs
 from atlaspatch_assets.lib.partitions import SLIDES
 from atlaspatch_assets.lib.pools import SLIDE_IO, limit_pool, pool_of
-from atlaspatch_assets.lib.runless import make_room
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery import stability
 from atlaspatch_core.discovery.arrival import ArrivalCursor
@@ -47,9 +47,8 @@ def build_sensor(project: Project) -> dg.SensorDefinition:
         tick = scan_project(project, context.instance, discovery, ArrivalCursor.read(context.cursor), SECONDS_AT_REST)
         runs = request_runs(context.instance, versions(tick), project.runtime.slides_per_run, time.time())
         context.log.info(summary(tick, runs))
-        result = sensor_result(tick, runs)
-        make_room(context.instance, result.asset_events)
-        return result
+        VerdictRecorder(context.instance).record(verdicts(tick))
+        return sensor_result(tick, runs)
 
     return new_slides
 

@@ -1,10 +1,11 @@
 """Jobs that make new, stale or failed outputs."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 
+from atlaspatch_assets.dagster_internals import AssetJob
 from atlaspatch_assets.defs.patients.requests import amount
 from atlaspatch_assets.defs.patients.states import case_validities
 from atlaspatch_assets.defs.validity.backfill import chosen_steps, plan, rates, wanted
@@ -30,9 +31,6 @@ from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 from atlaspatch_core.validity.recipe import Recipe
 from atlaspatch_core.validity.states import Validity
 
-if TYPE_CHECKING:
-    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
-
 WriteLine = Callable[[str], object]
 
 FINDS = {
@@ -55,7 +53,7 @@ MAKES = {
 """What the page of each job says."""
 
 
-def build_upgrade_definitions(recipe: Recipe, processes: "Sequence[UnresolvedAssetJobDefinition]") -> dg.Definitions:
+def build_upgrade_definitions(recipe: Recipe, processes: Sequence[AssetJob]) -> dg.Definitions:
     """Return the jobs that make new, stale and failed outputs, and their sensors."""
     jobs = [_job(recipe, name) for name in STATES]
     return dg.Definitions(jobs=jobs, sensors=[build_proposals(recipe), build_launches(recipe, jobs, processes)])

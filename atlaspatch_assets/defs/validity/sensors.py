@@ -1,10 +1,10 @@
 """The sensors that look at a changed project, and that ask for the runs which its repair needs."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from atlaspatch_assets.dagster_internals import AssetJob
 from atlaspatch_assets.defs.patients.requests import cases_to_make
 from atlaspatch_assets.defs.patients.states import case_validities
 from atlaspatch_assets.defs.validity.backfill import chosen_steps, plan, requests, wanted
@@ -15,9 +15,6 @@ from atlaspatch_assets.lib.stages import code_version
 from atlaspatch_core.fingerprint import short_hash
 from atlaspatch_core.validity.recipe import Recipe
 from atlaspatch_core.validity.states import State
-
-if TYPE_CHECKING:
-    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 SECONDS_BETWEEN_TICKS = 30
 MOST_RUNS_ASKED = 500
@@ -60,7 +57,7 @@ def build_proposals(recipe: Recipe) -> dg.SensorDefinition:
 
 
 def build_launches(
-    recipe: Recipe, jobs: Sequence[dg.JobDefinition], processes: "Sequence[UnresolvedAssetJobDefinition]"
+    recipe: Recipe, jobs: Sequence[dg.JobDefinition], processes: Sequence[AssetJob]
 ) -> dg.SensorDefinition:
     """Return the sensor that asks for runs of ``processes`` after these jobs; of each of their runs once."""
 

@@ -5,7 +5,7 @@ import dagster as dg
 import pytest
 from dagster._daemon.types import DaemonHeartbeat
 
-from atlaspatch_assets.cli.doctor import DAEMON, findings
+from atlaspatch_assets.cli.doctor import DAEMON, findings, mixed_versions
 from atlaspatch_assets.lib.home import dagster_home
 from atlaspatch_core.operations.doctor.values import DoctorFinding, DoctorLevel
 
@@ -66,3 +66,13 @@ def test_a_storage_that_cannot_be_reached_is_one_failure(home):
     assert (told.name, told.level) == ("dagster", DoctorLevel.FAIL)
     assert "no_such_module" in told.text
     assert str(home / "dagster.yaml") in told.cure
+
+
+def test_packages_of_different_versions_are_a_failure_that_names_them():
+    together = {"dagster": "1.13.28", "dagster-webserver": "1.13.28", "dagster-postgres": "0.29.28"}
+    assert list(mixed_versions(together)) == []
+    for stray in ({"dagster-webserver": "1.13.27"}, {"dagster-postgres": "0.29.27"}):
+        (finding,) = mixed_versions(together | stray)
+        assert (finding.name, finding.level) == ("dagster version", DoctorLevel.FAIL)
+        assert next(iter(stray)) in finding.text
+        assert "dagster==1.13.28" in finding.cure

@@ -15,13 +15,13 @@ import yaml
 from paths import ROOT
 from small_projects import break_slide, failed_slides, paint, project, run, said
 
+from atlaspatch_assets.dagster_internals import VerdictRecorder, storage_kind
 from atlaspatch_assets.definitions import build_definitions
 from atlaspatch_assets.defs.audit.checks import recorded
 from atlaspatch_assets.defs.audit.jobs import OP_NAME
 from atlaspatch_assets.defs.slides.arrival import scan_project
 from atlaspatch_assets.defs.slides.refusals import failed_slides as failed_slides_in_dagster
 from atlaspatch_assets.defs.slides.refusals import refusal
-from atlaspatch_assets.lib.runless import report_event
 from atlaspatch_core.discovery.arrival import ArrivalCursor
 from atlaspatch_core.discovery.find import find_slides
 from atlaspatch_core.validity.outcome import OutputKey
@@ -99,11 +99,11 @@ def test_slides_arrive_run_fail_by_name_and_are_audited_on_postgres(tmp_path, in
     result = run(of, instance, ["first", "broken", "second"])
     again = scan_project(of, instance, find_slides(of), ArrivalCursor(), seconds_at_rest=0)
     for why in ("once", "twice"):
-        report_event(instance, refusal("broken", why))
+        VerdictRecorder(instance).record([refusal("broken", why)])
     job = build_definitions(of).resolve_job_def("audit")
     audit = job.execute_in_process(instance=instance, run_config={"ops": {OP_NAME: {"config": {"share": 1.0}}}})
 
-    assert type(instance.event_log_storage).__name__ == "PostgresEventLogStorage"
+    assert storage_kind(instance) == "PostgresRunStorage"
     assert [arrival.stem for arrival in tick.ready] == ["first", "second"]
     assert [arrival.stem for arrival in tick.refused] == ["broken"]
     assert list(failed_slides(result)) == ["broken"]

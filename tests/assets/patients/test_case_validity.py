@@ -6,8 +6,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from click.testing import CliRunner
-from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
-from dagster._core.loader import LoadingContextForTest
+from native_staleness import CachingStaleStatusResolver, LoadingContextForTest, StaleStatus
 from small_projects import break_slide, paint, project, said
 from small_projects import run as run_slides
 from upgrading import requested_runs
@@ -19,7 +18,7 @@ from atlaspatch_assets.defs.slides import sensors
 from atlaspatch_assets.defs.validity.assets import COVERAGE
 from atlaspatch_assets.defs.validity.assets import JOB_NAME as CHECK_VALIDITY
 from atlaspatch_assets.lib.partitions import CASES
-from atlaspatch_assets.lib.recorded import VALID, recorded_validities, verdicts
+from atlaspatch_assets.lib.recorded import VALID, last_verdicts, recorded_validities
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.main import cli
 from atlaspatch_core.config.project import Project
@@ -178,10 +177,10 @@ def test_coverage_and_the_check_tell_of_cases(tmp_path, instance, weights):
     told = {name: entry.value for name, entry in record.asset_materialization.metadata.items()}
     name = STEP.replace("/", "_").replace("-", "_")
     assert (told["slides"], told["cases"], told[f"stale_{name}"], told[f"fresh_{name}"]) == (2, 2, 1, 1)
-    assert verdicts(instance, dg.AssetCheckKey(KEY, VALID)) == {"p1": False}
+    assert last_verdicts(instance, dg.AssetCheckKey(KEY, VALID)) == {"p1": False}
     assert run_cases(wider, instance, "p1").success
     assert build_definitions(wider).resolve_job_def(CHECK_VALIDITY).execute_in_process(instance=instance).success
-    assert verdicts(instance, dg.AssetCheckKey(KEY, VALID)) == {"p1": True}
+    assert last_verdicts(instance, dg.AssetCheckKey(KEY, VALID)) == {"p1": True}
 
 
 def test_the_page_of_a_case_does_not_call_it_stale_for_slides_of_others(tmp_path, instance, weights, monkeypatch):

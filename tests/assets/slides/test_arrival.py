@@ -3,13 +3,16 @@
 import os
 import shutil
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
 from painting import paint_slide, stain, white
 from small_projects import break_slide, paint, project, run
 
+from atlaspatch_assets.dagster_internals import VERDICTS_JOB
 from atlaspatch_assets.definitions import build_definitions
 from atlaspatch_assets.defs.slides import arrival, refusals, sensors
 from atlaspatch_assets.defs.slides import requests as asking
@@ -36,16 +39,37 @@ def at_rest(monkeypatch):
     monkeypatch.setattr(sensors, "SECONDS_AT_REST", 0.0)
 
 
-def tick(of: Project, instance: dg.DagsterInstance, cursor: str | None = None) -> dg.SensorResult:
+@dataclass
+class Tick:
+    """What a tick gave, and the verdicts that it recorded by itself."""
+
+    data: Any
+    asset_events: list[Any]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.data, name)
+
+
+def tick(of: Project, instance: dg.DagsterInstance, cursor: str | None = None) -> Tick:
     """Evaluate the sensor once, and store what it asks to be stored, as Dagster's daemon does."""
     defs = build_definitions(of)
+    before = {run.run_id for run in instance.get_runs()}
     with dg.build_sensor_context(instance_ref=instance.get_ref(), definitions=defs, cursor=cursor) as context:
         found = defs.resolve_sensor_def("new_slides").evaluate_tick(context)
     for event in found.asset_events:
         instance.report_runless_asset_event(event)
+    verdicts = [
+        event for run in instance.get_runs() if run.run_id not in before for event in verdicts_of(instance, run)
+    ]
     for request in found.dynamic_partitions_requests or ():
         change(instance, request)
-    return found
+    return Tick(found, [*verdicts, *found.asset_events])
+
+
+def verdicts_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[dg.AssetCheckEvaluation]:
+    """Return the verdicts that the sensor recorded in a run of their own."""
+    logs = instance.all_logs(run.run_id) if run.job_name == VERDICTS_JOB else ()
+    return [log.dagster_event.asset_check_evaluation_data for log in logs if log.dagster_event]
 
 
 def change(instance, request) -> None:

@@ -2,8 +2,7 @@
 
 import dagster as dg
 import pytest
-from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
-from dagster._core.loader import LoadingContextForTest
+from native_staleness import CachingStaleStatusResolver, LoadingContextForTest, StaleStatus
 from small_projects import break_slide, failed_slides, last, paint, project, run, said
 
 from atlaspatch_assets.definitions import build_definitions

@@ -238,8 +238,7 @@ def test_dagster_itself_finds_restamped_slides_fresh(tmp_path, instance, weights
     made(tmp_path, weights["old.pt"], instance, "a")
     changed = with_weights(tmp_path, weights["same.safetensors"])
     launch(changed, MATERIALIZE_STALE, instance, dry_run=False)
-    from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
-    from dagster._core.loader import LoadingContextForTest
+    from native_staleness import CachingStaleStatusResolver, LoadingContextForTest, StaleStatus
 
     graph = build_definitions(changed).resolve_asset_graph()
     resolver = CachingStaleStatusResolver(instance, graph, LoadingContextForTest(instance))

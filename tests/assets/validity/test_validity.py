@@ -8,17 +8,16 @@ from click.testing import CliRunner
 from small_projects import break_slide, paint, project, run
 
 from atlaspatch_assets.cli.main import cli
+from atlaspatch_assets.dagster_internals import data_versions, data_versions_by_pages
 from atlaspatch_assets.definitions import build_definitions
 from atlaspatch_assets.defs.validity.assets import COVERAGE, JOB_NAME
-from atlaspatch_assets.lib import recorded as validity
 from atlaspatch_assets.lib.metadata import LARGEST_PICTURE
 from atlaspatch_assets.lib.recorded import (
     VALID,
-    fingerprints,
+    last_verdicts,
     reasons,
     recorded_validities,
     validity_verdicts,
-    verdicts,
 )
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.validity.coverage import draw
@@ -88,8 +87,8 @@ def test_versions_are_the_same_by_public_means(tmp_path, instance):
 
     asked = dg.AssetKey("patch_coords")
 
-    assert len(fingerprints(instance, asked)) == 2
-    assert validity._fingerprints_by_pages(instance, asked) == fingerprints(instance, asked)
+    assert len(data_versions(instance, asked)) == 2
+    assert data_versions_by_pages(instance, asked) == data_versions(instance, asked)
 
 
 def test_checks_and_coverage_tell_what_is_stale_once_and_what_is_fresh_again(tmp_path, instance):
@@ -99,9 +98,9 @@ def test_checks_and_coverage_tell_what_is_stale_once_and_what_is_fresh_again(tmp
 
     assert check(changed, instance).success
 
-    assert verdicts(instance, key("tissue_mask")) == {"a": False, "b": False}
+    assert last_verdicts(instance, key("tissue_mask")) == {"a": False, "b": False}
     assert reasons(instance, key("tissue_mask")) == dict.fromkeys("ab", "closing_um 16.0 → 4.0")
-    assert verdicts(instance, key("slide")) == {}
+    assert last_verdicts(instance, key("slide")) == {}
     told = coverage(instance)
     assert (told["slides"], told["fresh"], told["stale"], told["stale_tissue_mask"]) == (2, 2, 4, 2)
     assert [row.data["why"] for row in told["to_look_at"].records] == [
@@ -110,7 +109,7 @@ def test_checks_and_coverage_tell_what_is_stale_once_and_what_is_fresh_again(tmp
     ] * 2
     assert list(validity_verdicts(recorded_validities(make_recipe(changed), instance), instance)) == []
     check(project(tmp_path), instance)
-    assert verdicts(instance, key("tissue_mask")) == {"a": True, "b": True}
+    assert last_verdicts(instance, key("tissue_mask")) == {"a": True, "b": True}
     assert coverage(instance)["fresh_share"] == 1
 
 
@@ -136,8 +135,8 @@ def test_the_check_can_be_run_by_itself_and_is_no_part_of_processing(tmp_path, i
 
     assert alone.execute_in_process(instance=instance).success
 
-    assert verdicts(instance, key("tissue_mask")) == {"a": False}
-    assert verdicts(instance, key("patch_coords")) == {}
+    assert last_verdicts(instance, key("tissue_mask")) == {"a": False}
+    assert last_verdicts(instance, key("patch_coords")) == {}
     assert [node.name for node in process.nodes] == ["slides_to_embeddings"]
 
 

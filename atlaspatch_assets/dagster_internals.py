@@ -1,0 +1,147 @@
+"""All that is used of Dagster beyond its public interface, each with the reason; no other module may touch its inside.
+
+``tests/assets/test_dagster_internals.py`` holds each of these against the installed Dagster: what changes there, or is
+mended, fails there first.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+from dagster._core.event_api import PartitionKeyFilter
+from dagster._core.events import DagsterEvent
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+
+AssetJob = UnresolvedAssetJobDefinition
+"""What ``dg.define_asset_job`` returns; Dagster exports the function and not its type."""
+VERSION_TAG = "dagster/data_version"
+PAGE = 1000
+VERDICTS_JOB = "record_verdicts"
+"""Name of the runs to which verdicts belong that no run of slides gave."""
+
+
+def storage_kind(instance: dg.DagsterInstance) -> str:
+    """Return what runs are stored in, ``SqliteRunStorage`` say; that it answers is only known by asking it."""
+    return type(instance.run_storage).__name__
+
+
+def give_default_limits(instance: dg.DagsterInstance, pools: Collection[str]) -> None:
+    """Give pools their default limit where they have none; a limit that somebody set stays as it is.
+
+    The public ways to a pool are the page and the command ``dagster instance concurrency``, neither of which a sensor
+    can use.
+    """
+    storage = instance.event_log_storage
+    if storage.supports_global_concurrency_limits:
+        for pool in set(pools) - storage.get_concurrency_keys():
+            storage.initialize_concurrency_limit_to_default(pool)
+
+
+def data_versions(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[str, str]:
+    """Return partition to the data version of its latest materialisation, in one query.
+
+    The public way reads every event of the asset: half a minute for 100,000 partitions (``data_versions_by_pages``),
+    which serves storages that do not have this query.
+    """
+    storage = instance.event_log_storage
+    if not hasattr(storage, "get_latest_tags_by_partition"):
+        return data_versions_by_pages(instance, key)
+    tags = storage.get_latest_tags_by_partition(key, dg.DagsterEventType.ASSET_MATERIALIZATION, [VERSION_TAG])
+    return {partition: values[VERSION_TAG] for partition, values in tags.items() if VERSION_TAG in values}
+
+
+def data_versions_by_pages(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[str, str]:
+    """Return the same by public means."""
+    versions: dict[str, str] = {}
+    cursor, more = None, True
+    while more:
+        page = instance.fetch_materializations(key, limit=PAGE, cursor=cursor)
+        for record in page.records:
+            event = record.asset_materialization
+            if event and event.partition and event.tags:
+                versions.setdefault(event.partition, event.tags.get(VERSION_TAG, ""))
+        cursor, more = page.cursor, page.has_more
+    return versions
+
+
+def last_verdicts(
+    instance: dg.DagsterInstance, check: dg.AssetCheckKey, partitions: Sequence[str] | None = None
+) -> dict[str, bool | None]:
+    """Return partition to whether its last verdict is a pass; None where one was announced and did not come.
+
+    Of all partitions that have a verdict, or of ``partitions`` alone; one query. In public there are the verdicts of
+    checks without partitions alone (1.13).
+    """
+    meaning = {AssetCheckExecutionRecordStatus.SUCCEEDED: True, AssetCheckExecutionRecordStatus.FAILED: False}
+    infos = instance.event_log_storage.get_asset_check_partition_info([check], partition_keys=partitions)
+    return {info.partition_key: meaning.get(info.latest_execution_status) for info in infos if info.partition_key}
+
+
+def failed_verdicts(
+    instance: dg.DagsterInstance, check: dg.AssetCheckKey, most: int
+) -> Iterator[dg.AssetCheckEvaluation]:
+    """Yield the latest failed verdicts, the last first, at most so many; see ``last_verdicts``."""
+    failed = {AssetCheckExecutionRecordStatus.FAILED}
+    for record in instance.event_log_storage.get_asset_check_execution_history(check, most, status=failed):
+        if record.evaluation:
+            yield record.evaluation
+
+
+def last_verdict(
+    instance: dg.DagsterInstance, check: dg.AssetCheckKey, partition: str
+) -> dg.AssetCheckEvaluation | None:
+    """Return the last verdict on one partition, None where there is none; see ``last_verdicts``."""
+    of_partition = PartitionKeyFilter(key=partition)
+    records = instance.event_log_storage.get_asset_check_execution_history(
+        check, limit=1, partition_filter=of_partition
+    )
+    return records[0].evaluation if records else None
+
+
+@dataclass(slots=True)
+class VerdictRecorder:
+    """Records verdicts that no run of slides gave; they belong to a run of their own, made with the first of them.
+
+    ``report_runless_asset_event`` takes the first verdict on a partition alone: all runless verdicts have the run "",
+    and Dagster's table has one row for a check, run and partition, so the second violates its index (1.13; no thread
+    upstream). Verdicts of different runs follow each other, so a second one on a partition begins another run. The runs
+    are made as ended: nothing waits for them, and no kill leaves one open.
+    """
+
+    instance: dg.DagsterInstance
+    _run_id: str = ""
+    _recorded: set[tuple[dg.AssetCheckKey, str | None]] = field(default_factory=set)
+    """What has its verdict in this run."""
+
+    def record(self, verdicts: Iterable[dg.AssetCheckEvaluation]) -> None:
+        """Record verdicts in their order."""
+        for verdict in verdicts:
+            self._make_run(verdict)
+            event = DagsterEvent(
+                event_type_value=dg.DagsterEventType.ASSET_CHECK_EVALUATION.value,
+                event_specific_data=verdict,
+                job_name=VERDICTS_JOB,
+            )
+            self.instance.report_dagster_event(event, run_id=self._run_id)
+
+    def _make_run(self, verdict: dg.AssetCheckEvaluation) -> None:
+        """Make a run where there is none yet, or none that is free for this verdict."""
+        place = verdict.asset_check_key, verdict.partition
+        if not self._run_id or place in self._recorded:
+            run = self.instance.create_run_for_job(_verdicts_job(), status=dg.DagsterRunStatus.SUCCESS)
+            self._run_id = run.run_id
+            self._recorded.clear()
+        self._recorded.add(place)
+
+
+def _verdicts_job() -> dg.JobDefinition:
+    @dg.op(description="Verdicts on slides, as the sensors and the command line gave them.")
+    def verdicts() -> None:
+        """Stand for the work: the verdicts are given already."""
+
+    @dg.job(name=VERDICTS_JOB)
+    def job() -> None:
+        verdicts()
+
+    return job

@@ -1,0 +1,134 @@
+"""What we use of Dagster's inside, held against the Dagster that is installed: a change or a mend there fails here."""
+
+import ast
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from paths import ROOT
+
+from atlaspatch_assets.dagster_internals import (
+    VERDICTS_JOB,
+    VERSION_TAG,
+    AssetJob,
+    VerdictRecorder,
+    data_versions,
+    data_versions_by_pages,
+    failed_verdicts,
+    give_default_limits,
+    last_verdict,
+    last_verdicts,
+    storage_kind,
+)
+
+KEY = dg.AssetKey("slide")
+CHECK = dg.AssetCheckKey(KEY, "processed")
+pytestmark = pytest.mark.quick
+
+INSIDE = ("event_log_storage", "run_storage", "_event_storage", "_run_storage", "index_connection")
+
+
+@pytest.fixture
+def instance(tmp_path: Path):
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        yield instance
+
+
+def verdict(partition: str, passed: bool, reason: str = "") -> dg.AssetCheckEvaluation:
+    metadata = {"reason": reason} if reason else {}
+    return dg.AssetCheckEvaluation(
+        asset_key=KEY, check_name="processed", passed=passed, partition=partition, metadata=metadata
+    )
+
+
+def reasons(instance: dg.DagsterInstance, most: int = 10) -> list[tuple[str | None, str]]:
+    return [(found.partition, str(found.metadata["reason"].value)) for found in failed_verdicts(instance, CHECK, most)]
+
+
+def test_no_other_module_touches_the_inside_of_dagster():
+    for path in (ROOT / "atlaspatch_assets").rglob("*.py"):
+        names = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
+        assert path.name == "dagster_internals.py" or not names & set(INSIDE), path
+
+
+def test_dagster_still_refuses_a_second_verdict_without_a_run(instance):
+    """Once this fails, ``VerdictRecorder`` can become ``report_runless_asset_event``."""
+    instance.report_runless_asset_event(verdict("a", False, "first"))
+    with pytest.raises(Exception, match="UNIQUE constraint failed"):
+        instance.report_runless_asset_event(verdict("a", True))
+
+
+def test_verdicts_follow_each_other_in_one_recorder_in_many_and_after_runless_ones(instance):
+    instance.report_runless_asset_event(verdict("old", False, "from before"))
+    recorder = VerdictRecorder(instance)
+    recorder.record([verdict("a", False, "first"), verdict("b", False, "other")])
+    recorder.record([verdict("a", True)])
+    assert last_verdicts(instance, CHECK) == {"old": False, "a": True, "b": False}
+    recorder.record([verdict("a", False, "again")])
+    VerdictRecorder(instance).record([verdict("old", True), verdict("a", False, "last")])
+    assert last_verdicts(instance, CHECK) == {"old": True, "a": False, "b": False}
+    assert reasons(instance, 2) == [("a", "last"), ("a", "again")]
+    found = last_verdict(instance, CHECK, "a")
+    assert found is not None
+    assert found.metadata["reason"].value == "last"
+    assert last_verdict(instance, CHECK, "never") is None
+
+
+def test_of_two_recorders_the_last_verdict_counts(instance):
+    one, other = VerdictRecorder(instance), VerdictRecorder(instance)
+    one.record([verdict("a", False, "first")])
+    other.record([verdict("a", False, "second")])
+    one.record([verdict("a", True)])
+    assert last_verdicts(instance, CHECK) == {"a": True}
+
+
+def test_the_runs_of_verdicts_have_ended_and_are_made_with_the_first(instance):
+    recorder = VerdictRecorder(instance)
+    recorder.record([])
+    assert instance.get_runs() == []
+    recorder.record([verdict("a", True)])
+    recorder.record([verdict("b", True)])
+    (run,) = instance.get_runs()
+    assert (run.job_name, run.status) == (VERDICTS_JOB, dg.DagsterRunStatus.SUCCESS)
+
+
+def test_an_announced_verdict_that_did_not_come_is_none(instance):
+    slides = dg.DynamicPartitionsDefinition(name="slides")
+    spec = dg.AssetCheckSpec("processed", asset=KEY, partitions_def=slides)
+
+    @dg.multi_asset(specs=[dg.AssetSpec(KEY, skippable=True)], check_specs=[spec], partitions_def=slides)
+    def slide(context):
+        yield dg.Output(None, output_name=spec.get_python_identifier())
+
+    instance.add_dynamic_partitions("slides", ["a"])
+    dg.materialize([slide], instance=instance, partition_key="a")
+    assert last_verdicts(instance, CHECK) == {"a": None}
+    assert last_verdicts(instance, CHECK, ["b"]) == {}
+
+
+def test_the_quick_query_of_data_versions_says_what_the_public_way_says(instance):
+    for partition, version in (("a", "1"), ("b", "2"), ("a", "3")):
+        event = dg.AssetMaterialization(KEY, partition=partition, tags={VERSION_TAG: version})
+        instance.report_runless_asset_event(event)
+    instance.report_runless_asset_event(dg.AssetMaterialization(KEY, partition="unversioned"))
+    assert data_versions(instance, KEY) == {"a": "3", "b": "2"}
+    assert data_versions_by_pages(instance, KEY) | {"unversioned": ""} == {"a": "3", "b": "2", "unversioned": ""}
+
+
+def test_pools_get_a_limit_once(tmp_path: Path):
+    overrides = {"concurrency": {"pools": {"default_limit": 1}}}
+    with dg.DagsterInstance.local_temp(str(tmp_path), overrides=overrides) as instance:
+        give_default_limits(instance, ["gpu"])
+        assert instance.event_log_storage.get_concurrency_info("gpu").slot_count == 1
+        instance.event_log_storage.set_concurrency_slots("gpu", 4)
+        give_default_limits(instance, ["gpu"])
+        assert instance.event_log_storage.get_concurrency_info("gpu").slot_count == 4
+
+
+def test_a_job_over_assets_is_of_the_type_that_dagster_does_not_export():
+    assert isinstance(dg.define_asset_job("all"), AssetJob)
+    assert not hasattr(dg, AssetJob.__name__)
+
+
+def test_the_storage_of_runs_is_named(instance):
+    assert storage_kind(instance) == "SqliteRunStorage"
