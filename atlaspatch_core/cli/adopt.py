@@ -3,14 +3,16 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from atlaspatch_core.cli.audit import FOLDER, with_mpp, with_slides
 from atlaspatch_core.cli.logs import logging_to_stderr
 from atlaspatch_core.cli.progress import progress
+from atlaspatch_core.cli.values import typed_options
 from atlaspatch_core.errors import AtlasPatchError
 
 if TYPE_CHECKING:
@@ -27,6 +29,23 @@ CURE = (
     "Unverified results are marked, and computed anew by the next run of the project. To prove them, adopt again with "
     "--verify 16; to take them as they are, with --accept-unverified."
 )
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptOptions:
+    """What was typed."""
+
+    folder: Path
+    output: Path | None
+    project_file: Path | None
+    slides: Path | None
+    recursive: bool
+    mpp_csv: Path | None
+    verify: int | None
+    accept_unverified: bool
+    keep_patches: bool
+    patch_encoder: str
+    dry_run: bool
 
 
 @click.command()
@@ -76,7 +95,7 @@ CURE = (
 @click.option("--dry-run", is_flag=True, help="Say what would become of every result, and write nothing.")
 @click.option("--verbose", "-v", is_flag=True, help="Log every detail.")
 @click.pass_context
-def adopt(context: click.Context, folder: Path, verify: int | None, verbose: bool, **options: Any) -> None:
+def adopt(context: click.Context, verbose: bool, **_: object) -> None:
     """Take over the results in DIR, which TRIDENT, AtlasPatch or CLAM wrote, without computing what is the same.
 
     Outlines of tissue become the slides' masks. Coords that our grid gives from them count as computed. Features are
@@ -88,21 +107,21 @@ def adopt(context: click.Context, folder: Path, verify: int | None, verbose: boo
     """
     with logging_to_stderr(verbose):
         try:
-            context.exit(_run(folder, verify or 0, options))
+            context.exit(_run(typed_options(AdoptOptions, context)))
         except KeyboardInterrupt:
             click.echo("\nInterrupted: what was taken over stays; run again to go on.", err=True)
             context.exit(INTERRUPTED)
 
 
-def _run(folder: Path, verify: int, options: Mapping[str, Any]) -> int:
+def _run(options: AdoptOptions) -> int:
     from atlaspatch_core.interop.adopt.adoption import adopt_folder
     from atlaspatch_core.interop.adopt.settings import AdoptSettings
 
     settings = AdoptSettings(
-        verify, options["accept_unverified"], options["keep_patches"], options["dry_run"], options["patch_encoder"]
+        options.verify or 0, options.accept_unverified, options.keep_patches, options.dry_run, options.patch_encoder
     )
     try:
-        found, recipe, discovery, notes = _given(folder, options, settings)
+        found, recipe, discovery, notes = _given(options, settings)
     except AtlasPatchError as error:
         raise click.UsageError(str(error)) from error
     for note in notes:
@@ -119,9 +138,7 @@ def _run(folder: Path, verify: int, options: Mapping[str, Any]) -> int:
     return SOME_BAD if any(it.bad for it in taken) else DONE
 
 
-def _given(
-    folder: Path, options: Mapping[str, Any], settings: "AdoptSettings"
-) -> "tuple[ResultFolder, Recipe, Discovery, list[str]]":
+def _given(options: AdoptOptions, settings: "AdoptSettings") -> "tuple[ResultFolder, Recipe, Discovery, list[str]]":
     """Return what lies there, what it becomes part of, and the slides."""
     from atlaspatch_core.config.project import FILE_NAME, load_project
     from atlaspatch_core.discovery.find import find_slides
@@ -129,20 +146,21 @@ def _given(
     from atlaspatch_core.layouts.recognise import recognise
     from atlaspatch_core.validity.recipe import make_recipe
 
-    output, file, slides = options["output"], options["project_file"], options["slides"]
+    folder, output, file, slides = options.folder, options.output, options.project_file, options.slides
     if (output is None) == (file is None):
         raise click.UsageError("give either --output or --project")
     found = recognise(folder)
     if found.layout is FolderLayout.OURS:
         raise click.UsageError(f"{folder} is laid out as atlaspatch's own results: name it as the output of a project")
     notes: list[str] = []
-    if file is None and not (output / FILE_NAME).exists():
+    named = file or (output or Path()) / FILE_NAME
+    if output and not named.exists():
         project, notes = _derived(found, output, options, settings)
     else:
-        project = load_project(file or output / FILE_NAME)
-    project = with_slides(project, slides, recursive=options["recursive"]) if slides else project
-    if options["mpp_csv"]:
-        project = with_mpp(project, options["mpp_csv"])
+        project = load_project(named)
+    project = with_slides(project, slides, recursive=options.recursive) if slides else project
+    if options.mpp_csv:
+        project = with_mpp(project, options.mpp_csv)
     if not project.slides.folders:
         raise click.UsageError("say where the slides are: --slides")
     inside = project.output.resolve()
@@ -154,7 +172,7 @@ def _given(
 
 
 def _derived(
-    found: "ResultFolder", output: Path, options: Mapping[str, Any], settings: "AdoptSettings"
+    found: "ResultFolder", output: Path, options: AdoptOptions, settings: "AdoptSettings"
 ) -> "tuple[Project, list[str]]":
     """Return a project that asks for what the folder holds; its file is written into the output."""
     from atlaspatch_core.config.project import FILE_NAME, make_project
@@ -163,7 +181,7 @@ def _derived(
     from atlaspatch_core.interop.adopt.derived_project import as_toml, derive_project
     from atlaspatch_core.storage.atomic import make_folder
 
-    slides, recursive, mpp_csv = options["slides"], options["recursive"], options["mpp_csv"]
+    slides, recursive, mpp_csv = options.slides, options.recursive, options.mpp_csv
     if slides is None:
         raise click.UsageError("say where the slides are: --slides")
     if found.folder.resolve() in (output.resolve(), *output.resolve().parents):
