@@ -26,24 +26,24 @@ class WorkerHandle:
 
     task: WorkerTask
     process: SpawnProcess
-    line: Connection
+    connection: Connection
     reading: str = ""
     """Stem of the slide that it reads."""
     open: dict[str, OpenSlide] = field(default_factory=dict)
     """Stem to a slide of which not all is told."""
-    taken: int = 0
-    alone: bool = False
+    slides_given: int = 0
+    isolated: bool = False
     """Whether it has a suspect, and takes no other slide."""
 
-    def give(self, slide: OpenSlide | None) -> None:
+    def send(self, slide: OpenSlide | None) -> None:
         """Send a slide, or word that there is none; a worker that died meanwhile is noticed where it is heard."""
         if slide:
-            self.reading, self.taken = slide.source.stem, self.taken + 1
+            self.reading, self.slides_given = slide.source.stem, self.slides_given + 1
             self.open[slide.source.stem] = slide
         with suppress(OSError):
-            self.line.send(slide.source if slide else None)
+            self.connection.send(slide.source if slide else None)
 
-    def note(self, outcome: Outcome) -> bool:
+    def record(self, outcome: Outcome) -> bool:
         """Take note that a step is told of; return whether it was not yet."""
         slide = self.open.get(outcome.stem)
         if slide is None or outcome.step not in slide.steps:

@@ -39,10 +39,12 @@ def process_on(
     waits until what they are writing is whole. Raises what a worker could not begin for, and WorkerDied when one died
     before it took a slide.
     """
-    with WorkerPool(tasks, sources, release, on_patches or (lambda *_: None)) as crew:
-        yield from crew.outcomes()
+    with WorkerPool(tasks, sources, release, on_patches or (lambda *_: None)) as pool:
+        yield from pool.outcomes()
 
 
+# ProcessPoolExecutor breaks all its futures when one worker dies, pins none to a device and cannot wait for a writer
+# that is asked to stop; loky the same, so the processes are kept here.
 class WorkerPool:
     """Owns the processes."""
 
@@ -55,7 +57,7 @@ class WorkerPool:
     ) -> None:
         self._tasks, self._release, self._on_patches = tasks, release, on_patches
         self._context = get_context("spawn")
-        self._hands: list[WorkerHandle] = []
+        self._handles: list[WorkerHandle] = []
         self._waiting: list[WorkerHandle] = []
         self._suspects: list[OpenSlide] = []
         """Slides that a worker had in hand when it died, together with others."""
@@ -66,31 +68,31 @@ class WorkerPool:
     def __enter__(self) -> Self:
         self._feeder.start()
         for task in self._tasks:
-            self._hire(task)
+            self._spawn(task)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._feed.close()
-        for hand in self._hands:
-            hand.line.close()
-            hand.process.terminate()
+        for handle in self._handles:
+            handle.connection.close()
+            handle.process.terminate()
         end = monotonic() + SECONDS_TO_STOP
-        for hand in self._hands:
-            hand.process.join(max(0.0, end - monotonic()))
-            hand.process.kill()
-            hand.process.join()
+        for handle in self._handles:
+            handle.process.join(max(0.0, end - monotonic()))
+            handle.process.kill()
+            handle.process.join()
 
     def outcomes(self) -> Iterator[Outcome]:
         """Yield what the workers tell, until all have ended."""
-        while self._hands:
+        while self._handles:
             listening = [self._feed] if self._waiting and not self._no_more else []
-            for ready in wait([*listening, *(hand.line for hand in self._hands)]):
+            for ready in wait([*listening, *(handle.connection for handle in self._handles)]):
                 if ready is self._feed:
-                    self._hand_out()
+                    self._assign_next()
                 else:
-                    yield from self._hear(next(hand for hand in self._hands if hand.line is ready))
+                    yield from self._receive(next(handle for handle in self._handles if handle.connection is ready))
 
-    def _hire(self, task: WorkerTask) -> None:
+    def _spawn(self, task: WorkerTask) -> None:
         ours, theirs = self._context.Pipe()
         worker = self._context.Process(
             target=run_worker, args=(task, theirs), name=f"worker {task.device}", daemon=True
@@ -98,79 +100,81 @@ class WorkerPool:
         with _without_interrupts():
             worker.start()
         theirs.close()
-        self._hands.append(WorkerHandle(task, worker, ours))
+        self._handles.append(WorkerHandle(task, worker, ours))
 
-    def _hand_out(self) -> None:
+    def _assign_next(self) -> None:
         """Give the next slide to the worker that waited longest."""
         try:
             source = self._feed.recv()
         except EOFError:
             self._no_more = True
-            for hand in self._waiting:
-                hand.give(None)
+            for handle in self._waiting:
+                handle.send(None)
             self._waiting.clear()
         else:
             if isinstance(source, BaseException):
                 raise source
-            hand = self._waiting.pop(0)
-            hand.give(OpenSlide(source, list(hand.task.steps)))
+            handle = self._waiting.pop(0)
+            handle.send(OpenSlide(source, list(handle.task.steps)))
 
-    def _hear(self, hand: WorkerHandle) -> Iterator[Outcome]:
+    def _receive(self, handle: WorkerHandle) -> Iterator[Outcome]:
         try:
-            message = hand.line.recv()
+            message = handle.connection.recv()
         except (EOFError, OSError):
-            yield from self._gone(hand)
+            yield from self._remove(handle)
             return
         if isinstance(message, NextSlideWanted):
-            self._ready(hand)
+            self._ready(handle)
         elif isinstance(message, PatchProgress):
             self._on_patches(message.stem, message.done, message.total)
         elif isinstance(message, LogRecord):
             getLogger(message.name).handle(message)
         elif isinstance(message, AtlasPatchError):
             raise message
-        elif hand.note(message):
+        elif handle.record(message):
             yield message
 
-    def _ready(self, hand: WorkerHandle) -> None:
+    def _ready(self, handle: WorkerHandle) -> None:
         """Take back what a worker has read, and let it wait for the next slide."""
-        self._take_back(hand)
-        if self._suspects and not hand.taken:
-            hand.alone = True
-            hand.give(self._suspects.pop(0))
-        elif self._no_more or hand.alone:
-            hand.give(None)
+        self._requeue(handle)
+        if self._suspects and not handle.slides_given:
+            handle.isolated = True
+            handle.send(self._suspects.pop(0))
+        elif self._no_more or handle.isolated:
+            handle.send(None)
         else:
-            self._waiting.append(hand)
+            self._waiting.append(handle)
 
-    def _take_back(self, hand: WorkerHandle) -> None:
-        if hand.reading:
-            self._release(hand.reading)
-            hand.reading = ""
+    def _requeue(self, handle: WorkerHandle) -> None:
+        if handle.reading:
+            self._release(handle.reading)
+            handle.reading = ""
 
-    def _gone(self, hand: WorkerHandle) -> Iterator[Outcome]:
+    def _remove(self, handle: WorkerHandle) -> Iterator[Outcome]:
         """Yield what becomes of the slides of a worker that ended; hire another where one is needed."""
-        hand.process.join()
-        hand.line.close()
-        self._hands.remove(hand)
-        self._waiting = [other for other in self._waiting if other is not hand]
-        self._take_back(hand)
-        if hand.process.exitcode != 0:
-            yield from self._mourned(hand, how_ended(hand.process.exitcode))
-        if self._suspects or (not self._no_more and (hand.alone or hand.process.exitcode != 0)):
-            self._hire(hand.task)
+        handle.process.join()
+        handle.connection.close()
+        self._handles.remove(handle)
+        self._waiting = [other for other in self._waiting if other is not handle]
+        self._requeue(handle)
+        if handle.process.exitcode != 0:
+            yield from self._report_death(handle, how_ended(handle.process.exitcode))
+        if self._suspects or (not self._no_more and (handle.isolated or handle.process.exitcode != 0)):
+            self._spawn(handle.task)
 
-    def _mourned(self, hand: WorkerHandle, how: str) -> Iterator[Outcome]:
+    def _report_death(self, handle: WorkerHandle, how: str) -> Iterator[Outcome]:
         """Yield the failure of the slide that a worker died of; where it may be one of several, each is tried alone."""
-        if not hand.taken:
-            raise WorkerDied(f"the worker on {hand.task.device} ended with {how} before it took a slide; see above why")
-        if len(hand.open) > 1:
+        if not handle.slides_given:
+            raise WorkerDied(
+                f"the worker on {handle.task.device} ended with {how} before it took a slide; see above why"
+            )
+        if len(handle.open) > 1:
             self._suspects += [
-                OpenSlide(replace(slide.source, local=None), slide.steps) for slide in hand.open.values()
+                OpenSlide(replace(slide.source, local=None), slide.steps) for slide in handle.open.values()
             ]
             return
-        for stem, slide in hand.open.items():
-            yield from worker_death(stem, slide.steps, hand.task.device, how)
+        for stem, slide in handle.open.items():
+            yield from worker_death(stem, slide.steps, handle.task.device, how)
 
 
 def _feed(sources: Iterable[SlideSource], feeding: Connection) -> None:
