@@ -1,6 +1,6 @@
 """What an option means, its bounds and its names: stated beside its field, read by whoever shows or checks it.
 
-Commands, the written project file, the table in ``docs/options.md`` and Dagster's configuration are made from it.
+Commands, the written project file, the table in ``docs/options.md`` and the configuration of jobs are made from it.
 Nothing heavy is imported here, so that ``--help`` need not wait.
 """
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from atlaspatch_assets.lib.reporting import Reporter
     from atlaspatch_core.config.project import Project
     from atlaspatch_core.discovery.find import Discovery
-    from atlaspatch_core.operations.doctor.values import DoctorFinding
+    from atlaspatch_core.operations.doctor.values import Check, DoctorFinding
     from atlaspatch_core.operations.rates import Rate
     from atlaspatch_core.operations.report.values import Failures
     from atlaspatch_core.validity.recipe import Recipe
@@ -35,7 +35,7 @@ def main() -> None:
     ``report`` asks it what failed, and ``estimate`` how fast runs were; ``doctor`` looks at it.
     """
     known = bool(os.environ.get("DAGSTER_HOME"))
-    cli(obj=Hooks(_report, _failures, _rates, _look_around) if known else Hooks(look_around=_look_around))
+    cli(obj=Hooks(_report, _failures, _rates, _checks) if known else Hooks(more_checks=_checks))
 
 
 def _report(outcome: Outcome) -> None:
@@ -62,7 +62,13 @@ def _rates(recipe: "Recipe") -> "Mapping[OutputKey, Rate]":
         return rates(recipe, instance)
 
 
-def _look_around() -> "Iterator[DoctorFinding]":
+def _checks() -> "tuple[Check, ...]":
+    from atlaspatch_core.operations.doctor.values import Check
+
+    return (Check("dagster", lambda _: _findings(), 60, "see whether Dagster's storage answers"),)
+
+
+def _findings() -> "Iterator[DoctorFinding]":
     from atlaspatch_assets.cli.doctor import findings
 
     yield from findings()

@@ -77,7 +77,8 @@ def _examine(project_file: Path, named: bool, hub: bool, hooks: Hooks) -> "Itera
 
     recipe, finding = _project(project_file, named)
     yield finding
-    yield from examine(CHECKS, Subject(recipe, hub, hooks.look_around))
+    more = hooks.more_checks() if hooks.more_checks else ()
+    yield from examine((*CHECKS, *more), Subject(recipe, hub))
 
 
 def _project(file: Path, named: bool) -> "tuple[Recipe | None, DoctorFinding]":

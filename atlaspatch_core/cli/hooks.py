@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from atlaspatch_core.validity.outcome import Outcome, OutputKey
 
 if TYPE_CHECKING:
-    from atlaspatch_core.operations.doctor.values import DoctorFinding
+    from atlaspatch_core.operations.doctor.values import Check
     from atlaspatch_core.operations.rates import Rate
     from atlaspatch_core.validity.recipe import Recipe
 
@@ -22,5 +22,5 @@ class Hooks:
     """Returns step to stem to the reason why the last attempt failed, as it was remembered elsewhere."""
     rates: Callable[["Recipe"], Mapping[OutputKey, "Rate"]] | None = None
     """Returns how fast steps went in earlier runs, as it was remembered elsewhere."""
-    look_around: Callable[[], Iterable["DoctorFinding"]] | None = None
-    """Returns how the outer layer is: what it needs and does not find."""
+    more_checks: Callable[[], Iterable["Check"]] | None = None
+    """Returns what ``doctor`` is to check of the outer layer, after the core's own checks."""

@@ -140,8 +140,8 @@ def of_source(record: Path, source: SlideSource | None, recorded: str) -> Iterat
     if known is None:
         return
     same = known.identity.fingerprint == recorded
-    wrong = f"the record is of version {known.identity.fingerprint}, Dagster's of {recorded}"
-    yield held("fingerprint", same, 1, wrong, "the record is the version that Dagster knows", least=True)
+    wrong = f"the record is of version {known.identity.fingerprint}, the recorded one of {recorded}"
+    yield held("fingerprint", same, 1, wrong, "the record is the recorded version", least=True)
     if source and source.path.exists() and file_signature(source.path) == known.signature:
         whole = content_fingerprint(source.path, full_hash=known.full_hash) == known.identity.spec.get("content")
         wrong = f"{source.path} has another content, though its size and time are the same"
@@ -149,10 +149,10 @@ def of_source(record: Path, source: SlideSource | None, recorded: str) -> Iterat
 
 
 def of_fingerprint(dataset: h5py.Dataset, recorded: str) -> QualityFinding:
-    """Return whether the file holds the version that Dagster knows."""
+    """Return whether the file holds the recorded version."""
     stored = str(dataset.attrs.get(FINGERPRINT, "none"))
-    wrong = f"{dataset.name} is of version {stored}, Dagster's of {recorded}"
-    return held("fingerprint", stored == recorded, 1, wrong, "the file is the version that Dagster knows", least=True)
+    wrong = f"{dataset.name} is of version {stored}, the recorded one of {recorded}"
+    return held("fingerprint", stored == recorded, 1, wrong, "the file is the recorded version", least=True)
 
 
 def of_coords(file: h5py.File, dataset: h5py.Dataset) -> Iterator[QualityFinding]:

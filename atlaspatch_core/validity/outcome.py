@@ -36,7 +36,7 @@ class OutputKey:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one step for one slide; the command line prints it, Dagster turns it into an event."""
+    """What became of one step for one slide; the command line prints it, an outer layer records it."""
 
     stem: str
     step: OutputKey

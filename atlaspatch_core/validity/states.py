@@ -20,7 +20,7 @@ from atlaspatch_core.validity.recipe import SLIDE, TISSUE_MASK, OutputSpec, Reci
 
 MOST_READ = 20
 """Stored identities that are read to say why outputs of one step are stale; most are stale for the same reason."""
-NOT_HEARD = "Dagster has not heard of the result that lies there"
+NOT_RECORDED = "the result that lies there was never recorded"
 VERSION = 1
 
 
@@ -47,7 +47,7 @@ class Validity:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What there is of all slides: in the files, or as Dagster heard of it."""
+    """What there is of all slides: in the files, or as they were recorded elsewhere."""
 
     fingerprints: Mapping[OutputKey, Mapping[str, str]]
     """Step to stem to fingerprint."""
@@ -139,7 +139,7 @@ class StalenessChecker:
         if identity is None:
             return ""
         if identity.fingerprint != stored:
-            return NOT_HEARD if identity.fingerprint == expected.fingerprint else ""
+            return NOT_RECORDED if identity.fingerprint == expected.fingerprint else ""
         why = why_stale(identity, expected)
         if identity.inputs == expected.inputs:
             self.learned[stage.step].append((identity, why))

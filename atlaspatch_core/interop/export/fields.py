@@ -1,4 +1,4 @@
-"""Options of an export, as the command and the Dagster job have them."""
+"""Options of an export, as the command and the job have them."""
 
 from typing import Annotated, Literal
 

@@ -1,14 +1,7 @@
 """The one table of checks."""
 
-from collections.abc import Iterable
-
 from atlaspatch_core.operations.doctor import hub, machine, slides, software, storage, weights
-from atlaspatch_core.operations.doctor.values import Check, DoctorFinding, Subject
-
-
-def _around(subject: Subject) -> Iterable[DoctorFinding]:
-    return subject.look_around() if subject.look_around else ()
-
+from atlaspatch_core.operations.doctor.values import Check
 
 CHECKS = (
     Check("python", software.python),
@@ -24,6 +17,5 @@ CHECKS = (
     Check("locks", storage.locking, 30, storage.NFS),
     Check("slides", slides.slides, 60, "see whether the drive with the slides answers"),
     Check("space", storage.space, 120, "see whether the drives with slides and output answer"),
-    Check("dagster", _around, 60, "see whether Dagster's storage answers"),
 )
 """In the order in which they run and are told."""

@@ -53,8 +53,6 @@ class Subject:
     """None where there is no project, or one that cannot be used."""
     hub: bool = False
     """Whether the network may be tried: the Hugging Face hub, its token, access to weights."""
-    look_around: Callable[[], Iterable[DoctorFinding]] | None = None
-    """What an outer layer looks at by itself."""
 
     @property
     def project(self) -> Project | None:

@@ -340,7 +340,7 @@ def test_every_check_has_a_name_and_a_limit_of_its_own():
 
 
 def test_what_an_outer_layer_finds_is_told(project):
-    hooks = Hooks(look_around=lambda: iter([warn("dagster", "no heartbeat", "start it")]))
+    hooks = Hooks(more_checks=lambda: [Check("dagster", lambda _: [warn("dagster", "no heartbeat", "start it")])])
 
     result = doctor("--project", project, hooks=hooks)
 

@@ -15,7 +15,7 @@ from atlaspatch_core.validity import states as validity
 from atlaspatch_core.validity.expected import Expectations, expected
 from atlaspatch_core.validity.outcome import Outcome, OutputKey
 from atlaspatch_core.validity.recipe import SLIDE, TISSUE_MASK, make_recipe
-from atlaspatch_core.validity.states import NOT_HEARD, State, Stored, stored_in_files, validities
+from atlaspatch_core.validity.states import NOT_RECORDED, State, Stored, stored_in_files, validities
 
 NETWORK = "timm-test_efficientnet"
 COORDS, FEATURES = OutputKey("patch_coords"), OutputKey("patch_features", NETWORK)
@@ -225,7 +225,7 @@ def test_results_that_dagster_has_not_heard_of_are_stale_there(tmp_path, weights
 
     found = first(made, stored=heard)
 
-    assert found[COORDS] == (State.STALE, NOT_HEARD)
+    assert found[COORDS] == (State.STALE, NOT_RECORDED)
     assert found[EMBEDDING] == (State.FAILED, "a: it broke")
 
 
