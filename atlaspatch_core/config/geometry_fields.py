@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
+from atlaspatch_core.encoders.precision import Precision
 from atlaspatch_core.option import Option, option_fields
 from atlaspatch_core.patches.filter_spec import FilterSpec
 from atlaspatch_core.patches.grid_spec import COARSEST_MPP, LARGEST_PATCH, LARGEST_STEP, Downscale, Edge, Rule, Scale
-
-Precision = Literal["float32", "float16", "bfloat16"]
 
 
 @option_fields

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.encoders.declared_names import declared_name, named
+from atlaspatch_core.encoders.precision import Precision as Precision
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
 Interpolation = Literal["bilinear", "bicubic"]
-Precision = Literal["float32", "float16", "bfloat16"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

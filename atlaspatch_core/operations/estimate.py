@@ -8,15 +8,13 @@ from atlaspatch_core.fingerprint import canonical_json, short_hash
 from atlaspatch_core.operations.rates import MEASURED, Rate, device_of, rates_of_runs, read_measured
 from atlaspatch_core.storage.schema import COORDS
 from atlaspatch_core.storage.store import Store
-from atlaspatch_core.validity.outcome import OutputKey
+from atlaspatch_core.validity.outcome import OF_CASES, OutputKey
 from atlaspatch_core.validity.recipe import Recipe
 from atlaspatch_core.validity.states import Validity, read_results
 
 __all__ = ["ASSUMED", "MEASURED", "Estimate", "EstimatePart", "Rate", "estimate", "hours", "usual_rate"]
 
 NOTHING = "nothing to do"
-OF_CASES = "patient_embedding"
-"""The kind of step of which there is one output a case, not a slide."""
 BYTES_PER_FEATURE = 4
 USUAL_DIM = 1536
 """Of a patch encoder whose dim is asked of its network."""

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from atlaspatch_core.tissue.quality import QualityFinding
 
+OF_CASES = "patient_embedding"
+"""Kind of the outputs that a case has; all others are a slide's."""
+
 
 class Status(StrEnum):
     """Fate of a step."""

@@ -20,12 +20,9 @@ from atlaspatch_core.operations.tracking.folder import StateFolder, read_states,
 from atlaspatch_core.operations.tracking.json_files import isoformat, lock_of, lock_path, write_json
 from atlaspatch_core.operations.tracking.signals import fate_of
 from atlaspatch_core.storage.store import Store
-from atlaspatch_core.validity.outcome import Outcome, OutputKey
+from atlaspatch_core.validity.outcome import OF_CASES, Outcome, OutputKey
 
 log = logging.getLogger(__name__)
-
-OF_CASES = "patient_embedding"
-"""Kind of the steps whose outcomes are of cases, not of slides."""
 
 
 @dataclass(frozen=True, slots=True)
