@@ -71,7 +71,7 @@ def run(request: RunRequest, hooks: Hooks) -> int:
     make_folder(plan.recipe.project.output)
     slides = len(discovery.sources) + len(discovery.clashes)
     display = Display(slides, len(plan.steps), verbose=mode.verbose)
-    command = Command("run", mode.arguments, plan.steps, plan.settled)
+    command = Command("run", mode.arguments, plan.steps, plan.trusted)
     try:
         with (
             display,
@@ -119,12 +119,12 @@ def outcomes_of(
     yield from clash_outcomes(discovery)
     with slides_at_hand(discovery.sources, plan, options, force=force) as (sources, release):
         if len(plan.devices) > 1:
-            settings = WorkerTask(plan.recipe.project, plan.steps, plan.settled, force)
+            settings = WorkerTask(plan.recipe.project, plan.steps, plan.trusted, force)
             yield from by_workers(plan.devices, settings, sources, on_patches, release)
         else:
             in_turn = released(sources, release)
-            recipe, steps, settled = plan.recipe, plan.steps, plan.settled
-            yield from process(in_turn, recipe, steps=steps, settled=settled, force=force, on_patches=on_patches)
+            recipe, steps, trusted = plan.recipe, plan.steps, plan.trusted
+            yield from process(in_turn, recipe, steps=steps, trusted=trusted, force=force, on_patches=on_patches)
 
 
 @contextmanager

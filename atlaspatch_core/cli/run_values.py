@@ -95,7 +95,7 @@ class RunPlan:
 
     recipe: "Recipe"
     steps: tuple["OutputKey", ...]
-    settled: tuple["OutputKey", ...]
+    trusted: tuple["OutputKey", ...]
     """Steps whose outputs are taken as they lie: those before the stage that was asked for."""
     devices: tuple[str, ...]
     """One worker for each."""

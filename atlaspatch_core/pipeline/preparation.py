@@ -31,7 +31,7 @@ def prepare(work: SlideWork) -> Generator[Item]:
 
 
 def embeddings(work: SlideWork, geometry: Geometry) -> Iterator[Outcome]:
-    """Yield what became of the slide embeddings of a geometry, once its features are settled."""
+    """Yield what became of the slide embeddings of a geometry, once its features are there."""
     for stage in work.run.recipe.of("slide_embedding", geometry):
         if stage.step in work.run.selected:
             yield _take(work, stage, embed_slide)

@@ -39,7 +39,7 @@ def process(
     recipe: Recipe,
     *,
     steps: Collection[OutputKey] | None = None,
-    settled: Collection[OutputKey] = (),
+    trusted: Collection[OutputKey] = (),
     force: bool = False,
     on_patches: Callable[[str, int, int], None] | None = None,
 ) -> Generator[Outcome]:
@@ -53,7 +53,7 @@ def process(
         recipe: What is to be made of every slide, and where it is kept.
         steps: The outputs to make; all by default. What they are computed from must be valid, or they fail with
             MissingUpstream.
-        settled: Outputs that are taken as they lie, whatever the recipe says of them, unless what they were made from
+        trusted: Outputs that are taken as they lie, whatever the recipe says of them, unless what they were made from
             changed: then they fail with OutOfDate. Of these, what is not stored is made by the recipe.
         force: Compute the other outputs anew whatever is stored.
         on_patches: Called with stem, patches done and patches in all while patches are encoded.
@@ -77,7 +77,7 @@ def process(
     store = Store(project.output, project.runtime.write_rows)
     selected = frozenset(steps if steps is not None else (stage.step for stage in recipe.stages))
     tell = on_patches or (lambda *_: None)
-    run = RunContext(recipe, store, Models(project.runtime), selected, force, tell, frozenset(settled))
+    run = RunContext(recipe, store, Models(project.runtime), selected, force, tell, frozenset(trusted))
     _sweep(run)
     encoders = (stage.encoder for stage in recipe.stages if stage.step in selected)
     fetch((encoder.name, encoder.source) for encoder in encoders if encoder)

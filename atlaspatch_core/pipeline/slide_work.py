@@ -13,7 +13,7 @@ from atlaspatch_core.config.sections import Geometry
 from atlaspatch_core.discovery.find import SlideSource, open_source
 from atlaspatch_core.discovery.transient import is_transient
 from atlaspatch_core.errors import AtlasPatchError, MissingUpstream, NotEnoughMemory, OutOfDate, Unexpected
-from atlaspatch_core.fingerprint import Identity, why_stale
+from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.patches.grid import PatchGrid
 from atlaspatch_core.pipeline.loaded_models import Models
 from atlaspatch_core.slides.slide import Slide, SlideInfo
@@ -22,14 +22,12 @@ from atlaspatch_core.storage.records import Record
 from atlaspatch_core.storage.schema import COORDS, TISSUE_FRACTION
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.tissue.contours import read_geojson
-from atlaspatch_core.validity.identities import identity_of, input_name, sampling_of
+from atlaspatch_core.validity.identities import identity_of, sampling_of
 from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 from atlaspatch_core.validity.recipe import EMPTY, OutputSpec, Recipe
+from atlaspatch_core.validity.rules import changed_inputs, compute_reason, is_forced
 
 log = logging.getLogger(__name__)
-
-FORCED = "forced"
-COORDS_CHANGED = "the coords changed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +41,7 @@ class RunContext:
     force: bool
     on_patches: Callable[[str, int, int], None]
     """Called with stem, patches done and patches in all while patches are encoded."""
-    settled: frozenset[OutputKey] = frozenset()
+    trusted: frozenset[OutputKey] = frozenset()
     """Steps whose stored outputs are taken as they lie."""
     specs: dict[OutputKey, tuple[dict[str, Any], str]] = field(default_factory=dict)
     """Spec and code version of stages, found out once for all slides, and again when a model was loaded."""
@@ -137,11 +135,8 @@ class SlideWork:
 
         Raises MissingUpstream when it is to be computed but was not asked for.
         """
-        if self.forced(stage):
-            return FORCED
-        why = _why(stored, expected)
-        if stored is None and (stage.step.geometry, stage.dataset) in self.dropped:
-            why = COORDS_CHANGED
+        forced, dropped = self.forced(stage), (stage.step.geometry, stage.dataset) in self.dropped
+        why = compute_reason(stored, expected, forced=forced, dropped=dropped)
         if why and stage.step not in self.run.selected:
             raise MissingUpstream(f"{self.stem}: {stage.step} is not valid ({why}); run that step first")
         return why
@@ -159,18 +154,16 @@ class SlideWork:
 
     def forced(self, stage: OutputSpec) -> bool:
         """Tell whether a stage is to be computed whatever is stored."""
-        return self.run.force and stage.step in self.run.selected and not self.settled(stage)
+        run = self.run
+        return is_forced(stage.step, force=run.force, selected=run.selected, trusted=run.trusted)
 
-    def settled(self, stage: OutputSpec) -> bool:
+    def trusted(self, stage: OutputSpec) -> bool:
         """Tell whether what is stored of a stage is taken as it lies, whatever the recipe says of the stage."""
-        return stage.step in self.run.settled
+        return stage.step in self.run.trusted
 
     def check_inputs(self, stage: OutputSpec, stored: Identity) -> None:
-        """Raise OutOfDate when what a settled output was made from is not what lies there now."""
-        changed = [
-            step for step in stage.upstream if stored.inputs.get(input_name(step), "") != self.fingerprints.get(step)
-        ]
-        if changed:
+        """Raise OutOfDate when what a trusted output was made from is not what lies there now."""
+        if changed := changed_inputs(stage, stored, self.fingerprints):
             raise OutOfDate(
                 f"{self.stem}: {changed[0]} changed after {stage.step} was made; run the step {stage.step.kind} again"
             )
@@ -220,9 +213,3 @@ def attempt(work: SlideWork, stage: OutputSpec, action: Callable[[], Result]) ->
         unexpected = Unexpected(f"{work.stem}: {stage.step} failed unexpectedly: {error!r}")
         unexpected.__cause__ = error
         return work.failed(stage, unexpected, since)
-
-
-def _why(stored: Identity | StoredResult | None, expected: Identity) -> str:
-    if stored is not None and stored.fingerprint == expected.fingerprint:
-        return ""
-    return why_stale(stored.identity if isinstance(stored, StoredResult) else stored, expected)

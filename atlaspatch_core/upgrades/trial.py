@@ -9,7 +9,7 @@ from typing import Any
 
 from atlaspatch_core.discovery.find import SlideSource
 from atlaspatch_core.errors import AtlasPatchError
-from atlaspatch_core.fingerprint import Identity, canonical_json, is_unverified, why_stale
+from atlaspatch_core.fingerprint import Identity, canonical_json, why_stale
 from atlaspatch_core.pipeline.steps.embedding import embedding_numbers
 from atlaspatch_core.storage.hdf5 import StoredResult, read_array, read_stored_results
 from atlaspatch_core.storage.hdf5_changes import IdentityUpdate
@@ -21,6 +21,7 @@ from atlaspatch_core.validity.expected import Expectations
 from atlaspatch_core.validity.identities import identity_of
 from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 from atlaspatch_core.validity.recipe import OutputSpec, Recipe
+from atlaspatch_core.validity.rules import maker_changed_alone
 from atlaspatch_core.validity.states import State, Validity
 
 
@@ -94,7 +95,7 @@ def _identities(
 
 def _may_be_tried(identity: Identity, expected: Identity) -> bool:
     """Say whether the encoder alone differs; of unverified results nobody knows that one encoder made them all."""
-    return identity.inputs == expected.inputs and identity != expected and not is_unverified(identity)
+    return maker_changed_alone(identity, expected)
 
 
 def _former(identity: Identity) -> tuple[int, str]:

@@ -13,13 +13,18 @@ from atlaspatch_core.slides.content_hash import file_signature
 from atlaspatch_core.storage.records import Record
 from atlaspatch_core.storage.slide_index import IndexedMask, IndexedSlide, indexed_slide
 from atlaspatch_core.storage.store import Store
-from atlaspatch_core.tissue.supplied_masks import MaskFolder, is_image
-from atlaspatch_core.validity.identities import coords_facts, identity_of, slide_facts, supplied_spec
+from atlaspatch_core.tissue.supplied_masks import MaskFolder
+from atlaspatch_core.validity.identities import coords_facts, identity_of, slide_facts, supplied_identity
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import EMPTY, SLIDE, TISSUE_MASK, OutputSpec, Recipe
-
-INTERRUPTED = "an interrupted run left the mask before it"
-TAKEN_AWAY = "the supplied mask was taken away"
+from atlaspatch_core.validity.rules import (
+    SlideOptions,
+    interrupted_reason,
+    is_automatic,
+    is_valid,
+    options_reason,
+    source_reason,
+)
 
 
 class Expected(NamedTuple):
@@ -27,7 +32,7 @@ class Expected(NamedTuple):
 
     fingerprint: str | None
     """None where it cannot be known, or made."""
-    doubt: str = ""
+    stale_reason: str = ""
     """Why what lies there is not what the project asks for; slides and masks have such, others are compared."""
     blocked: str = ""
     """Why it cannot be made."""
@@ -142,54 +147,46 @@ class Expectations:
                 lambda marks: stage.identity({}, slide_facts(marks[0], info), EMPTY), 1
             )
         fingerprint = self._forms[key].fill(slide.content)
-        return Expected(fingerprint, self._doubt_of_slide(stem, slide, fingerprint))
+        return Expected(fingerprint, self._reason_of_slide(stem, slide, fingerprint))
 
-    def _doubt_of_slide(self, stem: str, slide: IndexedSlide, fingerprint: str) -> str:
+    def _reason_of_slide(self, stem: str, slide: IndexedSlide, fingerprint: str) -> str:
         asked = self.recipe.project.slides
-        if slide.full_hash != asked.full_hash:
-            return f"full_hash {str(slide.full_hash).lower()} → {str(asked.full_hash).lower()}"
-        if slide.reader != asked.reader:
-            return f"reader {slide.reader or 'found out'} → {asked.reader or 'found out'}"
-        if slide.mpp_keys != asked.mpp_keys:
-            return f"mpp_keys {' '.join(slide.mpp_keys) or 'none'} → {' '.join(asked.mpp_keys) or 'none'}"
-        if self.stated is not None and stem in self.stated and self.stated[stem] != slide.stated_mpp:
-            return f"stated mpp {slide.stated_mpp or 'none'} → {self.stated[stem] or 'none'}"
-        return "" if fingerprint == slide.fingerprint else "another version of this step"
+        stated = (self.stated or {}).get(stem, slide.stated_mpp)
+        reason = options_reason(
+            SlideOptions(slide.stated_mpp, slide.full_hash, slide.reader, slide.mpp_keys),
+            SlideOptions(stated, asked.full_hash, asked.reader, asked.mpp_keys),
+        )
+        return reason or ("" if is_valid(slide.fingerprint, fingerprint) else "another version of this step")
 
     def _mask(self, stem: str, mask: IndexedMask | None, polygons: str | None, slide: Expected) -> Expected:
         if polygons is None:
             return Expected(None, blocked=self._blocked.get(TISSUE_MASK, ""))
-        if mask is None or not mask.made(polygons):
+        if mask is None or not is_automatic(mask, polygons):
             return Expected(polygons)
         folder = self.recipe.project.slides.masks
         sources = MaskFolder(folder).of(stem) if folder else []
         if len(sources) > 1:
             return Expected(None, blocked=str(UnusableMask(f"{stem}: {' and '.join(map(str, sources))}; leave one")))
-        if polygons != mask.polygons:
-            return Expected(polygons, INTERRUPTED)
-        return Expected(polygons, self._doubt_of_mask(stem, mask, sources[0] if sources else None, str(slide[0])))
+        source = sources[0] if sources else None
+        reason = interrupted_reason(mask, polygons) or source_reason(mask, source.name if source else None)
+        return Expected(polygons, reason or self._reason_of_mask(stem, mask, source, str(slide[0])))
 
-    def _doubt_of_mask(self, stem: str, mask: IndexedMask, source: Path | None, slide: str) -> str:
+    def _reason_of_mask(self, stem: str, mask: IndexedMask, source: Path | None, slide: str) -> str:
         if source is not None:
-            return self._doubt_of_supplied(mask, source, slide)
-        if mask.supplied:
-            return TAKEN_AWAY
+            return self._reason_of_supplied(mask, source, slide)
         if TISSUE_MASK in self._blocked:
             return self._blocked[TISSUE_MASK]
         stage, spec = self.recipe.stage(TISSUE_MASK), self._specs[TISSUE_MASK]
-        if self.form(stage, EMPTY, spec, TISSUE_MASK).fill(slide) == mask.fingerprint:
+        if is_valid(mask.fingerprint, self.form(stage, EMPTY, spec, TISSUE_MASK).fill(slide)):
             return ""
         return "slide changed" if mask.of_slide != slide else self._why_of_mask(stem, mask, slide)
 
-    def _doubt_of_supplied(self, mask: IndexedMask, source: Path, slide: str) -> str:
-        if not mask.supplied:
-            return f"{source.name} was supplied"
+    def _reason_of_supplied(self, mask: IndexedMask, source: Path, slide: str) -> str:
         if file_signature(source) != mask.supplied:
             return f"{source.name} changed"
-        simplify_um = self.recipe.project.tissue.simplify_um if is_image(source) else None
-        spec = supplied_spec(mask.supplied_polygons, simplify_um)
-        identity = identity_of(self.recipe.stage(TISSUE_MASK), {SLIDE: slide}, spec=spec)
-        return "" if identity.fingerprint == mask.fingerprint else f"{source.name} is outlined otherwise"
+        stage, simplify_um = self.recipe.stage(TISSUE_MASK), self.recipe.project.tissue.simplify_um
+        asked = supplied_identity(stage, {SLIDE: slide}, source, mask.supplied_polygons, simplify_um)
+        return "" if is_valid(mask.fingerprint, asked.fingerprint) else f"{source.name} is outlined otherwise"
 
     def _why_of_mask(self, stem: str, mask: IndexedMask, slide: str) -> str:
         """Return what differs; masks of one spec differ in the same, so one record is read for all of them."""

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.patches.scale import Sampling
 from atlaspatch_core.slides.slide import SlideInfo
+from atlaspatch_core.tissue.supplied_masks import is_image
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import EMPTY, OutputSpec
 
@@ -52,3 +54,10 @@ def supplied_spec(polygons: str, simplify_um: float | None) -> dict[str, Any]:
     ``simplify_um`` is None for outlines, which are taken as they are.
     """
     return {"supplied": polygons} | ({} if simplify_um is None else {"simplify_um": simplify_um})
+
+
+def supplied_identity(
+    stage: OutputSpec, fingerprints: Mapping[OutputKey, str], source: Path, polygons: str, simplify_um: float
+) -> Identity:
+    """Return what a mask is to be that a person supplied as ``source``; ``simplify_um`` is for images alone."""
+    return identity_of(stage, fingerprints, spec=supplied_spec(polygons, simplify_um if is_image(source) else None))

@@ -2,12 +2,11 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from atlaspatch_core.errors import AtlasPatchError
-from atlaspatch_core.fingerprint import Identity, why_stale
+from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.storage.file_index import FileIndex
 from atlaspatch_core.storage.hdf5 import read_stored_results
 from atlaspatch_core.storage.schema import COORDS
@@ -17,22 +16,20 @@ from atlaspatch_core.validity.expected import Expectations, Expected
 from atlaspatch_core.validity.identities import identity_of
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import SLIDE, TISSUE_MASK, OutputSpec, Recipe
+from atlaspatch_core.validity.rules import (
+    State,
+    has_all_rows,
+    is_valid,
+    same_making,
+    stale_reason,
+    state_of,
+    upstream_reason,
+)
 
 MOST_READ = 20
 """Stored identities that are read to say why outputs of one step are stale; most are stale for the same reason."""
 NOT_RECORDED = "the result that lies there was never recorded"
 VERSION = 1
-
-
-class State(StrEnum):
-    """Whether an output may be used."""
-
-    FRESH = "fresh"
-    STALE = "stale"
-    """It is there, and is not what the project asks for now; or something upstream of it is."""
-    MISSING = "missing"
-    FAILED = "failed"
-    """The last attempt to make it failed, or it cannot be made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +85,16 @@ class StalenessChecker:
         wanted: Mapping[OutputKey, Expected],
         before: Mapping[OutputKey, State],
     ) -> tuple[State, str]:
-        step, stored = stage.step, self._fingerprint(stem, stage, wanted)
-        if failure := self._failure(stem, stage, wanted):
-            return State.FAILED, failure
-        if stored is None or slide is None:
-            return State.MISSING, ""
-        if doubt := wanted[step].doubt:
-            return State.STALE, doubt
-        changed = [up for up in stage.upstream if before[up] in (State.STALE, State.MISSING)]
-        if changed:
-            return State.STALE, f"upstream changed: {changed[0]}"
-        if stored == wanted[step].fingerprint or wanted[step].fingerprint is None:
-            return State.FRESH, ""
-        return State.STALE, self._why(stem, slide, stage, stored, wanted)
+        expected = wanted.get(stage.step, Expected(None))
+        changed = next((up for up in stage.upstream if before[up] in (State.STALE, State.MISSING)), None)
+        stored = self._fingerprint(stem, stage, wanted)
+        return state_of(
+            stored if slide else None,
+            expected.fingerprint,
+            failure=self._failure(stem, stage, wanted),
+            reasons=(expected.stale_reason, upstream_reason(changed)),
+            difference=lambda: self._why(stem, slide, stage, stored, wanted) if slide and stored else "",
+        )
 
     def _fingerprint(self, stem: str, stage: OutputSpec, wanted: Mapping[OutputKey, Expected]) -> str | None:
         """Return the stored fingerprint; a slide without patches has the embedding that it can have."""
@@ -138,14 +132,13 @@ class StalenessChecker:
         identity = stored_identity(self.expectations.store, stem, stage)
         if identity is None:
             return ""
-        if identity.fingerprint != stored:
-            return NOT_RECORDED if identity.fingerprint == expected.fingerprint else ""
-        why = why_stale(identity, expected)
+        if not is_valid(identity.fingerprint, stored):
+            return NOT_RECORDED if is_valid(identity.fingerprint, expected.fingerprint) else ""
+        why = stale_reason(identity, expected)
         if identity.inputs == expected.inputs:
             self.learned[stage.step].append((identity, why))
             return why
-        same_spec = (identity.version, identity.spec) == (expected.version, expected.spec)
-        return f"upstream changed: {why}" if same_spec else why
+        return upstream_reason(why) if same_making(identity, expected) else why
 
 
 def stored_identity(store: Store, stem: str, stage: OutputSpec) -> Identity | None:
@@ -258,7 +251,7 @@ def _of_stage(stage: OutputSpec, files: Mapping[str, Mapping[str, tuple[str | No
     found = {}
     for stem, results in files.items():
         fingerprint, rows, _ = results.get(stage.dataset, (None, 0, 0))
-        whole = stage.step.kind != "patch_features" or rows == results.get(COORDS, (None, -1, 0))[1]
+        whole = has_all_rows(stage.step, rows, results.get(COORDS, (None, -1, 0))[1])
         if fingerprint and whole:
             found[stem] = fingerprint
     return found

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from atlaspatch_core.config.sections import Geometry
-from atlaspatch_core.fingerprint import Identity, is_unverified, why_stale
+from atlaspatch_core.fingerprint import Identity, is_unverified
 from atlaspatch_core.interop.adopt.foreign_slide import Corners, ForeignSlide, match
 from atlaspatch_core.interop.adopt.outlines import same_patches
 from atlaspatch_core.interop.adopt.provenance import OTHER_PATCHES, Marks
@@ -21,6 +21,7 @@ from atlaspatch_core.storage.schema import COORDS
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.tissue.mask import TissueMask
 from atlaspatch_core.validity.identities import coords_facts
+from atlaspatch_core.validity.rules import is_valid, stale_reason
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,17 +58,17 @@ def adopt_coords(
     stage = work.run.recipe.of("patch_coords", cut.geometry)[0]
     expected = work.identity(stage, coords_facts(work.known(), cut.sampling))
     if COORDS in kept:
-        return _lying(kept[COORDS], expected, store.h5(work.stem, cut.geometry.name), marks)
+        return _on_disk(kept[COORDS], expected, store.h5(work.stem, cut.geometry.name), marks)
     return _new(work, cut, expected, marks)
 
 
-def _lying(kept: StoredResult, expected: Identity, path: Any, marks: Marks) -> AdoptedCoords:
+def _on_disk(kept: StoredResult, expected: Identity, path: Any, marks: Marks) -> AdoptedCoords:
     corners = read_array(path, COORDS)[:, :2].astype(np.int64)
-    if kept.fingerprint == expected.fingerprint:
+    if is_valid(kept.fingerprint, expected.fingerprint):
         return AdoptedCoords(AdoptStatus.THERE, "", expected, corners, valid=True)
     stored = kept.identity
     if stored is None or not is_unverified(stored) or stored.inputs != expected.inputs:
-        why = f"the output has others, which are not what the project asks for ({why_stale(stored, expected)})"
+        why = f"the output has others, which are not what the project asks for ({stale_reason(stored, expected)})"
         return AdoptedCoords(AdoptStatus.LEFT, f"{why}; run the project, then adopt", None, corners)
     if not marks.accept:
         return AdoptedCoords(AdoptStatus.UNVERIFIED, str(stored.spec.get("reason")), stored, corners)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.encoders.declaration import SlideEncoder
 from atlaspatch_core.errors import AtlasPatchError
-from atlaspatch_core.fingerprint import Identity, is_unverified, why_stale
+from atlaspatch_core.fingerprint import Identity, is_unverified
 from atlaspatch_core.interop.adopt.coords import AdoptedCoords, ForeignPatches
 from atlaspatch_core.interop.adopt.foreign_slide import VectorTable, read_rows_of, read_vector
 from atlaspatch_core.interop.adopt.outlines import same_patches
@@ -23,6 +23,7 @@ from atlaspatch_core.storage.hdf5_changes import Dataset, IdentityUpdate
 from atlaspatch_core.storage.schema import PLACES
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import OutputSpec
+from atlaspatch_core.validity.rules import is_valid, stale_reason
 
 KINDS = {Holds.FEATURES: "patch_features", Holds.EMBEDDING: "slide_embedding"}
 
@@ -76,7 +77,7 @@ def _part(
         )
     stage = stage_of(work, OutputKey(KINDS[table.holds], table.encoder, cut.geometry.name))
     if name in kept:
-        return _lying(work, kept[name], stage, settled, marks)
+        return _on_disk(work, kept[name], stage, settled, marks)
     try:
         values = read_rows_of(table, settled.corners) if table.holds is Holds.FEATURES else read_vector(table)
     except AtlasPatchError as error:
@@ -96,15 +97,15 @@ def stage_of(work: SlideWork, step: OutputKey) -> OutputSpec | None:
     return next((stage for stage in work.run.recipe.stages if stage.step == step), None)
 
 
-def _lying(
+def _on_disk(
     work: SlideWork, kept: StoredResult, stage: OutputSpec | None, settled: AdoptedCoords, marks: Marks
 ) -> AdoptedVectors:
     """Return what is to become of a result that the output has: only unverified ones are touched."""
     stored, expected = kept.identity, expected_of(work, stage)
-    if isinstance(expected, Identity) and kept.fingerprint == expected.fingerprint:
+    if isinstance(expected, Identity) and is_valid(kept.fingerprint, expected.fingerprint):
         return AdoptedVectors(kept.name, AdoptStatus.THERE, stage=stage, identity=expected)
     if stored is None or not is_unverified(stored):
-        why = why_stale(stored, expected) if isinstance(expected, Identity) else expected
+        why = stale_reason(stored, expected) if isinstance(expected, Identity) else expected
         return AdoptedVectors(kept.name, AdoptStatus.THERE, f"stale: {why}" if why else "", stage, stored)
     reason = str(stored.spec.get("reason"))
     part = AdoptedVectors(kept.name, AdoptStatus.UNVERIFIED, reason, stage, stored, sound=reason != OF_OTHERS)

@@ -14,7 +14,7 @@ from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.identities import input_name
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import TISSUE_MASK
-from atlaspatch_core.validity.states import State
+from atlaspatch_core.validity.rules import State, is_automatic
 
 FRESH = Verdict(State.FRESH)
 KINDS = {folder: kind for kind, folder in PLACES.items()}
@@ -59,7 +59,7 @@ def _mask(known: SlideIndex, stem: str) -> Verdict:
     mask, polygons = slide.mask if slide else None, known.polygons.get(stem)
     if stem in known.broken:
         return Verdict(State.FAILED, known.broken[stem])
-    if slide and mask and polygons and mask.made(polygons) and mask.of_slide != slide.fingerprint:
+    if slide and mask and polygons and is_automatic(mask, polygons) and mask.of_slide != slide.fingerprint:
         return Verdict(State.STALE, "slide changed")
     return FRESH
 

@@ -14,7 +14,8 @@ from atlaspatch_core.storage.slide_index import SlideIndex, read_slide_index
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import TISSUE_MASK, Recipe
-from atlaspatch_core.validity.states import State, stored_in_files, validities
+from atlaspatch_core.validity.rules import State, has_all_rows
+from atlaspatch_core.validity.states import stored_in_files, validities
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ class _Collection:
         """Return features that may be exported: whatever their state, they have a row per patch."""
         result = self._kept(step, kept)
         found = kept[result.dataset].shape[0] if result else rows
-        if found == rows:
+        if has_all_rows(step, found, rows):
             return result
         self.refused.append(f"{step} has {found} rows for {rows} patches")
         return None

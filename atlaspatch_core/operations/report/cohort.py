@@ -23,6 +23,7 @@ from atlaspatch_core.tissue.contours import read_geojson
 from atlaspatch_core.tissue.segmenters import polygon_numbers
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import Recipe
+from atlaspatch_core.validity.rules import is_automatic
 from atlaspatch_core.validity.states import State, Validity
 
 
@@ -73,7 +74,7 @@ def summarise(stem: str, gathered: Gathered) -> SlideSummary:
     summary = replace(
         summary,
         info=record.slide.info if record.slide else None,
-        edited=bool(polygons and record.tissue_mask and not record.tissue_mask.made(polygons)),
+        edited=bool(polygons and record.tissue_mask and not is_automatic(record.tissue_mask, polygons)),
         mask=_mask_numbers(stem, gathered.store, record, polygons),
     )
     for geometry in gathered.recipe.project.geometry:

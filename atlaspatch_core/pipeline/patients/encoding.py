@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from atlaspatch_core.encoders.inference import checked
 from atlaspatch_core.encoders.patient import FOR_CASES
 from atlaspatch_core.errors import AtlasPatchError, UnreadableOutput
-from atlaspatch_core.fingerprint import Identity, canonical_json, short_hash, why_stale
+from atlaspatch_core.fingerprint import Identity, canonical_json, short_hash
 from atlaspatch_core.pipeline.loaded_models import Models
 from atlaspatch_core.pipeline.patients.files import SlideFile, inputs_of, keep_case, read_case, remove_case
 from atlaspatch_core.pipeline.patients.manifest import Case, Manifest
@@ -27,6 +27,7 @@ from atlaspatch_core.storage.atomic import sweep
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 from atlaspatch_core.validity.recipe import OutputSpec, Recipe
+from atlaspatch_core.validity.rules import compute_reason
 
 NO_PATCHES = "no slide of the case has a patch, so there is nothing to embed"
 
@@ -138,7 +139,7 @@ class Encoding:
     def _reuse_or_compute(self, force: bool, since: float) -> Outcome:
         expected = self.stage.identity(self._inputs())
         stored = self._stored(force)
-        why = FORCED if force else why_stale(stored[0] if stored else None, expected)
+        why = compute_reason(stored[0] if stored else None, expected, forced=force)
         if stored and not why:
             patches = sum(file.patches() for file in self._files())
             return self._made(Status.REUSED, expected, since, "", embedding_numbers(stored[1], patches))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from atlaspatch_core.errors import AtlasPatchError
-from atlaspatch_core.fingerprint import Identity, why_stale
+from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.pipeline.patients.files import inputs_of, read_case
 from atlaspatch_core.pipeline.patients.manifest import Case, Manifest
 from atlaspatch_core.storage.file_index import FileIndex, list_files
@@ -15,7 +15,8 @@ from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.expected import Expectations, with_upstream
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import OutputSpec, Recipe
-from atlaspatch_core.validity.states import MOST_READ, State, Stored, Validity
+from atlaspatch_core.validity.rules import State, is_valid, same_making, stale_reason, state_of, upstream_reason
+from atlaspatch_core.validity.states import MOST_READ, Stored, Validity
 
 VERSION = 1
 
@@ -79,19 +80,16 @@ class CaseStalenessChecker:
         stored = self._fingerprint(case, stage, expected)
         features = stage.upstream[-1]
         upstream = [it for stem in case.stems for it in self._upstream(stem, features)]
-        failed = [it for it in upstream if it.state is State.FAILED]
-        if failure := self.stored.failed.get(stage.step, {}).get(case.case_id) or "; ".join(it.why for it in failed):
-            return State.FAILED, failure
-        if stored is None:
-            return State.MISSING, ""
-        if changed := next((it for it in upstream if it.state is not State.FRESH), None):
-            return State.STALE, f"upstream changed: {changed.step} of {changed.stem}"
-        if expected is None:
-            new = [stem for stem in case.stems if (stem, features) not in self._features]
-            return (State.STALE, f"{new[0]} was not looked at yet") if new else (State.FRESH, "")
-        if stored == expected.fingerprint:
-            return State.FRESH, ""
-        return State.STALE, self._why(case, stage, stored, expected)
+        failed = "; ".join(it.why for it in upstream if it.state is State.FAILED)
+        changed = next((f"{it.step} of {it.stem}" for it in upstream if it.state is not State.FRESH), "")
+        new = next((stem for stem in case.stems if not expected and (stem, features) not in self._features), "")
+        return state_of(
+            stored,
+            expected.fingerprint if expected else None,
+            failure=self.stored.failed.get(stage.step, {}).get(case.case_id) or failed,
+            reasons=(upstream_reason(changed), f"{new} was not looked at yet" if new else ""),
+            difference=lambda: self._why(case, stage, stored, expected) if stored and expected else "",
+        )
 
     def _upstream(self, stem: str, features: OutputKey) -> Iterator[Validity]:
         """Yield the states of a slide's features and of all that they come from, as far as they are known."""
@@ -110,7 +108,7 @@ class CaseStalenessChecker:
         if self._read[stage.step] > MOST_READ:
             return told
         identity = stored_identity(self.recipe, stage, case.case_id)
-        return why_stale(identity, expected) if identity and identity.fingerprint == stored else told
+        return stale_reason(identity, expected) if identity and is_valid(identity.fingerprint, stored) else told
 
 
 def stored_identity(recipe: Recipe, stage: OutputSpec, case_id: str) -> Identity | None:
@@ -125,8 +123,7 @@ def stored_identity(recipe: Recipe, stage: OutputSpec, case_id: str) -> Identity
 def changed_itself(recipe: Recipe, stage: OutputSpec, case_id: str) -> bool:
     """Tell whether a stored embedding was made by another patient encoder, rather than from other slides."""
     stored = stored_identity(recipe, stage, case_id)
-    asked = stage.identity({})
-    return stored is not None and (stored.version, stored.spec) != (asked.version, asked.spec)
+    return stored is not None and not same_making(stored, stage.identity({}))
 
 
 def cases_in_files(recipe: Recipe) -> Stored:

@@ -37,7 +37,7 @@ def place_patches(work: SlideWork, stage: OutputSpec) -> Outcome:
     assert geometry is not None
     kept = {} if work.forced(stage) else work.store.kept(work.stem, geometry.name)
     supplied = _supplied(work, geometry)
-    expected = _as_they_lie(work, stage, kept) or work.identity(stage, _facts(work, geometry, supplied))
+    expected = _trusted(work, stage, kept) or work.identity(stage, _facts(work, geometry, supplied))
     why = work.reason(stage, kept.get(COORDS), expected)
     work.coords[geometry.name] = expected
     if why:
@@ -72,12 +72,12 @@ def _facts(work: SlideWork, geometry: Geometry, supplied: SuppliedCoords | None)
     return coords_facts(work.known(), choose_sampling(work.known(), geometry.spec))
 
 
-def _as_they_lie(work: SlideWork, stage: OutputSpec, kept: Mapping[str, StoredResult]) -> Identity | None:
-    """Return what decided stored coords that are settled; None where the recipe decides.
+def _trusted(work: SlideWork, stage: OutputSpec, kept: Mapping[str, StoredResult]) -> Identity | None:
+    """Return what decided stored coords that are trusted; None where the recipe decides.
 
     Raises OutOfDate when the slide or its mask changed after they were laid, or their patches have another size.
     """
-    stored = kept[COORDS].identity if COORDS in kept and work.settled(stage) else None
+    stored = kept[COORDS].identity if COORDS in kept and work.trusted(stage) else None
     if stored is None or stage.geometry is None or "sampling" not in stored.spec:
         return None
     work.check_inputs(stage, stored)

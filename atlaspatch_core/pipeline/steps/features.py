@@ -19,6 +19,7 @@ from atlaspatch_core.storage.hdf5_changes import Dataset
 from atlaspatch_core.storage.schema import COORDS, DIM, LICENSE, NAME, PRECISION, READ_BY, REVISION
 from atlaspatch_core.validity.outcome import Outcome, Status
 from atlaspatch_core.validity.recipe import OutputSpec
+from atlaspatch_core.validity.rules import has_all_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ class JobEnd:
 
 
 def plan_features(work: SlideWork, stages: Sequence[OutputSpec]) -> tuple[list[Outcome], FeatureJob | None]:
-    """Return what is settled already, and the job that is left; an encoder that cannot be loaded stops no other."""
+    """Return the outcomes of what is reused, and the job that is left; one bad encoder stops no other."""
     since = perf_counter()
     found = [attempt(work, stage, lambda stage=stage: _reuse_or_plan(work, stage)) for stage in stages]
     todo = tuple(item for item in found if isinstance(item, PlannedFeatures))
@@ -132,10 +133,10 @@ def finish_job(job: FeatureJob) -> list[Outcome]:
 
 def _reuse_or_plan(work: SlideWork, stage: OutputSpec) -> Outcome | PlannedFeatures:
     since = perf_counter()
-    kept = work.kept[_geometry(stage).name]
-    stored = kept.get(stage.dataset)
-    rows = kept[COORDS].shape[0]
-    whole = stored is not None and stored.shape[0] == rows
+    results = work.kept[_geometry(stage).name]
+    stored = results.get(stage.dataset)
+    rows = results[COORDS].shape[0]
+    whole = stored is not None and has_all_rows(stage.step, stored.shape[0], rows)
     expected, why = work.verdict(stage, stored if whole else None)
     if why or stored is None:
         return PlannedFeatures(stage, expected, work.run.model(stage), why)

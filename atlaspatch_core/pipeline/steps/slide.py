@@ -4,14 +4,14 @@ from dataclasses import replace
 from time import perf_counter
 
 from atlaspatch_core.errors import UnreadableSlide
-from atlaspatch_core.fingerprint import why_stale
-from atlaspatch_core.pipeline.slide_work import FORCED, SlideWork
+from atlaspatch_core.pipeline.slide_work import SlideWork
 from atlaspatch_core.slides.content_hash import content_fingerprint, file_signature
 from atlaspatch_core.slides.slide import SlideInfo
 from atlaspatch_core.storage.records import SlideRecord
 from atlaspatch_core.validity.identities import slide_facts
 from atlaspatch_core.validity.outcome import Outcome, Status
 from atlaspatch_core.validity.recipe import OutputSpec
+from atlaspatch_core.validity.rules import SlideOptions, compute_reason, options_reason
 
 
 def identify_slide(work: SlideWork, stage: OutputSpec) -> Outcome:
@@ -20,15 +20,15 @@ def identify_slide(work: SlideWork, stage: OutputSpec) -> Outcome:
     This step is cheap and always taken, asked for or not.
     """
     since = perf_counter()
-    found = work.store.read_record(work.stem)
-    record = found.slide
+    stored = work.store.read_record(work.stem)
+    record = stored.slide
     forced = work.forced(stage)
     signature = _signature(work)
     if record and not forced and _untouched(record, work, signature):
-        work.info, work.record = record.info, found
+        work.info, work.record = record.info, stored
         return _outcome(work, stage, record, since, "")
     new = _identify(work, stage, signature)
-    why = FORCED if forced else why_stale(record.identity if record else None, new.identity)
+    why = compute_reason(record.identity if record else None, new.identity, forced=forced)
     work.store.keep_slide(work.stem, new)
     work.info = new.info
     return _outcome(work, stage, new, since, why)
@@ -45,12 +45,13 @@ def _signature(work: SlideWork) -> str:
 
 def _untouched(record: SlideRecord, work: SlideWork, signature: str) -> bool:
     same_files = (signature, work.source.path.absolute()) == (record.signature, record.info.path)
-    return same_files and _asked(work) == (record.stated_mpp, record.full_hash, record.reader, record.mpp_keys)
+    stored = SlideOptions(record.stated_mpp, record.full_hash, record.reader, record.mpp_keys)
+    return same_files and not options_reason(stored, _asked(work))
 
 
-def _asked(work: SlideWork) -> tuple[float | None, bool, str | None, tuple[str, ...]]:
+def _asked(work: SlideWork) -> SlideOptions:
     slides = work.run.recipe.project.slides
-    return work.source.mpp, slides.full_hash, slides.reader, slides.mpp_keys
+    return SlideOptions(work.source.mpp, slides.full_hash, slides.reader, slides.mpp_keys)
 
 
 def _identify(work: SlideWork, stage: OutputSpec, signature: str) -> SlideRecord:

@@ -16,11 +16,11 @@ from atlaspatch_core.tissue.outlines import polygons_in
 from atlaspatch_core.tissue.quality import QualityFinding, failed, judge_quality, warnings
 from atlaspatch_core.tissue.quality_survey import OF_SLIDE, survey
 from atlaspatch_core.tissue.segmenters import polygon_numbers, segment_tissue
-from atlaspatch_core.tissue.supplied_masks import find_mask, is_image, read_mask
-from atlaspatch_core.validity.expected import TAKEN_AWAY
-from atlaspatch_core.validity.identities import identity_of, supplied_spec
+from atlaspatch_core.tissue.supplied_masks import find_mask, read_mask
+from atlaspatch_core.validity.identities import supplied_identity
 from atlaspatch_core.validity.outcome import Outcome, Status
 from atlaspatch_core.validity.recipe import SLIDE, OutputSpec
+from atlaspatch_core.validity.rules import interrupted_reason, is_automatic, source_reason
 
 EDITED = "edited by a person"
 
@@ -33,11 +33,11 @@ def ensure_tissue_mask(work: SlideWork, stage: OutputSpec) -> Outcome:
     """
     since = perf_counter()
     record = (work.record or work.store.read_record(work.stem)).tissue_mask
-    lying = None if work.forced(stage) else _lying(work, record)
-    if lying and not (record and record.made(lying)):
-        return _outcome(work, stage, since, lying, _edited_numbers(work, record), EDITED, Status.REUSED, "edited")
-    stored = record if record and record.polygons == lying else None
-    if stored and work.settled(stage):
+    on_disk = None if work.forced(stage) else _on_disk(work, record)
+    if on_disk and not is_automatic(record, on_disk):
+        return _outcome(work, stage, since, on_disk, _edited_numbers(work, record), EDITED, Status.REUSED, "edited")
+    stored = record if record and on_disk and not interrupted_reason(record, on_disk) else None
+    if stored and work.trusted(stage):
         work.check_inputs(stage, stored.identity)
         maker = "supplied" if stored.supplied else str(stored.identity.spec.get("segmenter"))
         return _outcome(work, stage, since, stored.polygons, stored.numbers, "", Status.REUSED, maker)
@@ -48,7 +48,7 @@ def ensure_tissue_mask(work: SlideWork, stage: OutputSpec) -> Outcome:
     return _outcome(work, stage, since, record.polygons, record.numbers, why, status, maker)
 
 
-def _lying(work: SlideWork, record: MaskRecord | None) -> str | None:
+def _on_disk(work: SlideWork, record: MaskRecord | None) -> str | None:
     """Return the fingerprint of the polygons that lie there; None when there are none."""
     path = work.store.geojson(work.stem)
     if not path.exists():
@@ -75,7 +75,7 @@ def _find(work: SlideWork, stage: OutputSpec, stored: MaskRecord | None) -> tupl
     tissue = segment_tissue(work.slide(), project.tissue, work.run.models.networks(project.weights))
     work.run.specs.pop(stage.step, None)  # weights that had to be fetched are known by their sha256 only now
     record = _keep(work, work.identity(stage), tissue.polygons, tissue.numbers)
-    return record, TAKEN_AWAY if stored and stored.supplied else why
+    return record, (stored and source_reason(stored, None)) or why
 
 
 def _supply(work: SlideWork, stage: OutputSpec, stored: MaskRecord | None, source: Path) -> tuple[MaskRecord, str]:
@@ -93,13 +93,12 @@ def _supply(work: SlideWork, stage: OutputSpec, stored: MaskRecord | None, sourc
     why = work.reason(stage, stored.identity if stored else None, expected)
     numbers = stored.numbers if stored and not why else polygon_numbers(polygons, work.known())
     record = _keep(work, expected, polygons, numbers, signature)
-    return record, f"{source.name} was supplied" if why and stored and not stored.supplied else why
+    return record, why and ((stored and source_reason(stored, source.name)) or why)
 
 
 def _supplied_identity(work: SlideWork, stage: OutputSpec, source: Path, polygons: str) -> Identity:
     """Return what decides a supplied mask: its polygons, and how closely an image is outlined."""
-    simplify_um = work.run.recipe.project.tissue.simplify_um if is_image(source) else None
-    return identity_of(stage, work.fingerprints, spec=supplied_spec(polygons, simplify_um))
+    return supplied_identity(stage, work.fingerprints, source, polygons, work.run.recipe.project.tissue.simplify_um)
 
 
 def _keep(

@@ -29,7 +29,7 @@ class WorkerTask:
     project: Project
     """Its runtime says the device."""
     steps: tuple[OutputKey, ...]
-    settled: tuple[OutputKey, ...] = ()
+    trusted: tuple[OutputKey, ...] = ()
     force: bool = False
     log_level: int = logging.WARNING
 
@@ -105,7 +105,7 @@ def run_worker(task: WorkerTask, connection: Connection) -> None:
     try:
         recipe = make_recipe(task.project)
         outcomes = process(
-            line.slides(), recipe, steps=task.steps, settled=task.settled, force=task.force, on_patches=line.patches
+            line.slides(), recipe, steps=task.steps, trusted=task.trusted, force=task.force, on_patches=line.patches
         )
         with closing(outcomes):
             for outcome in outcomes:

@@ -1,0 +1,176 @@
+"""The rules of reuse, each once: when a stored output is what the project asks for, and the sentence why it is not.
+
+Values in, values out: nothing is read here. The pipeline asks for one slide with its identities at hand, the overview
+for all slides with fingerprints alone.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+from atlaspatch_core.fingerprint import Identity, is_unverified, why_stale
+from atlaspatch_core.validity.identities import input_name
+from atlaspatch_core.validity.outcome import OutputKey
+from atlaspatch_core.validity.recipe import OutputSpec
+
+FORCED = "forced"
+COORDS_CHANGED = "the coords changed"
+TAKEN_AWAY = "the supplied mask was taken away"
+INTERRUPTED = "an interrupted run left the mask before it"
+
+
+class State(StrEnum):
+    """Whether an output may be used."""
+
+    FRESH = "fresh"
+    STALE = "stale"
+    """It is there, and is not what the project asks for now; or something upstream of it is."""
+    MISSING = "missing"
+    FAILED = "failed"
+    """The last attempt to make it failed, or it cannot be made."""
+
+
+class StoredOutput(Protocol):
+    """What there is of an output: an identity, or a result whose file has it."""
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Return its fingerprint; None where atlaspatch did not write it."""
+        ...
+
+
+class StoredMask(Protocol):
+    """What is remembered of a mask that a segmenter made, or that was supplied."""
+
+    @property
+    def polygons(self) -> str:
+        """Return the fingerprint of its polygons."""
+        ...
+
+    @property
+    def superseded(self) -> str | None:
+        """Return the fingerprint of the polygons before, which lie there still after a kill between two writes."""
+        ...
+
+    @property
+    def supplied(self) -> str:
+        """Return the signature of the file that was supplied, empty for a segmenter's mask."""
+        ...
+
+
+class SlideOptions(NamedTuple):
+    """What a user asks for that decides how a slide is identified."""
+
+    stated_mpp: float | None
+    full_hash: bool
+    reader: str | None
+    mpp_keys: tuple[str, ...]
+
+
+def is_valid(stored: str | None, expected: str) -> bool:
+    """Tell by fingerprints whether a stored output is the one that is asked for: they are equal.
+
+    An output that was adopted unverified says so in its identity, so that it never is.
+    """
+    return stored == expected
+
+
+def stale_reason(stored: StoredOutput | None, expected: Identity) -> str:
+    """Return what differs, or an empty text where the stored output is valid; its identity is read only to say why."""
+    if stored is not None and is_valid(stored.fingerprint, expected.fingerprint):
+        return ""
+    return why_stale(stored if isinstance(stored, Identity) else getattr(stored, "identity", None), expected)
+
+
+def compute_reason(stored: StoredOutput | None, expected: Identity, *, forced: bool, dropped: bool = False) -> str:
+    """Return why an output is to be computed, or an empty text where the stored one is reused.
+
+    ``dropped`` results went with the coords that they belonged to.
+    """
+    if forced:
+        return FORCED
+    return COORDS_CHANGED if stored is None and dropped else stale_reason(stored, expected)
+
+
+def state_of(
+    stored: str | None,
+    expected: str | None,
+    *,
+    failure: str,
+    reasons: Iterable[str],
+    difference: Callable[[], str],
+) -> tuple[State, str]:
+    """Return the state of an output, and why.
+
+    ``reasons`` are those that hold whatever the fingerprints are, empty where they do not; the first one is told.
+    Without an expected fingerprint, nothing speaks against what is stored. ``difference`` is asked for only if needed.
+    """
+    if failure:
+        return State.FAILED, failure
+    if stored is None:
+        return State.MISSING, ""
+    if reason := next(filter(None, reasons), ""):
+        return State.STALE, reason
+    if expected is None or is_valid(stored, expected):
+        return State.FRESH, ""
+    return State.STALE, difference()
+
+
+def upstream_reason(changed: object) -> str:
+    """Return why an output is stale that was made of something that changed; empty for nothing."""
+    return f"upstream changed: {changed}" if changed else ""
+
+
+def changed_inputs(stage: OutputSpec, stored: Identity, fingerprints: Mapping[OutputKey, str]) -> list[OutputKey]:
+    """Return what is not what a stored output was made from; that alone makes an output unfit that is trusted."""
+    return [step for step in stage.upstream if stored.inputs.get(input_name(step), "") != fingerprints.get(step)]
+
+
+def is_forced(step: OutputKey, *, force: bool, selected: Collection[OutputKey], trusted: Collection[OutputKey]) -> bool:
+    """Tell whether an output is computed whatever is stored: it is asked for, and is not one that is trusted."""
+    return force and step in selected and step not in trusted
+
+
+def has_all_rows(step: OutputKey, rows: int, patches: int) -> bool:
+    """Tell whether a stored output is whole: features have a row for every patch."""
+    return step.kind != "patch_features" or rows == patches
+
+
+def same_making(stored: Identity, expected: Identity) -> bool:
+    """Tell whether two outputs are made in the same way, be it from other inputs."""
+    return (stored.version, stored.spec) == (expected.version, expected.spec)
+
+
+def maker_changed_alone(stored: Identity, expected: Identity) -> bool:
+    """Tell whether a known maker made an output of the very inputs that are asked for, in another way."""
+    return stored.inputs == expected.inputs and stored != expected and not is_unverified(stored)
+
+
+def options_reason(stored: SlideOptions, asked: SlideOptions) -> str:
+    """Return which option differs from those that a slide was identified with, or an empty text."""
+    if stored.full_hash != asked.full_hash:
+        return f"full_hash {str(stored.full_hash).lower()} → {str(asked.full_hash).lower()}"
+    if stored.reader != asked.reader:
+        return f"reader {stored.reader or 'found out'} → {asked.reader or 'found out'}"
+    if stored.mpp_keys != asked.mpp_keys:
+        return f"mpp_keys {' '.join(stored.mpp_keys) or 'none'} → {' '.join(asked.mpp_keys) or 'none'}"
+    if stored.stated_mpp != asked.stated_mpp:
+        return f"stated mpp {stored.stated_mpp or 'none'} → {asked.stated_mpp or 'none'}"
+    return ""
+
+
+def is_automatic(mask: StoredMask | None, polygons: str) -> bool:
+    """Tell whether polygons are those of a segmenter or a supplied mask; others are a person's and stay."""
+    return mask is not None and polygons in (mask.polygons, mask.superseded)
+
+
+def interrupted_reason(mask: StoredMask, polygons: str) -> str:
+    """Return why automatic polygons are not those of their record, or an empty text."""
+    return "" if polygons == mask.polygons else INTERRUPTED
+
+
+def source_reason(mask: StoredMask, source: str | None) -> str:
+    """Return why a mask has another source than before: ``source`` is the name of the file supplied now, if any."""
+    if source is None:
+        return TAKEN_AWAY if mask.supplied else ""
+    return "" if mask.supplied else f"{source} was supplied"
