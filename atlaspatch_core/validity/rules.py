@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from atlaspatch_core.fingerprint import Identity, is_unverified, why_stale
+from atlaspatch_core.storage.hdf5 import StoredResult
 from atlaspatch_core.validity.identities import input_name
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import OutputSpec
@@ -28,15 +29,6 @@ class State(StrEnum):
     MISSING = "missing"
     FAILED = "failed"
     """The last attempt to make it failed, or it cannot be made."""
-
-
-class StoredOutput(Protocol):
-    """What there is of an output: an identity, or a result whose file has it."""
-
-    @property
-    def fingerprint(self) -> str | None:
-        """Return its fingerprint; None where atlaspatch did not write it."""
-        ...
 
 
 class StoredMask(Protocol):
@@ -75,14 +67,16 @@ def is_valid(stored: str | None, expected: str) -> bool:
     return stored == expected
 
 
-def stale_reason(stored: StoredOutput | None, expected: Identity) -> str:
+def stale_reason(stored: Identity | StoredResult | None, expected: Identity) -> str:
     """Return what differs, or an empty text where the stored output is valid; its identity is read only to say why."""
     if stored is not None and is_valid(stored.fingerprint, expected.fingerprint):
         return ""
-    return why_stale(stored if isinstance(stored, Identity) else getattr(stored, "identity", None), expected)
+    return why_stale(stored.identity if isinstance(stored, StoredResult) else stored, expected)
 
 
-def compute_reason(stored: StoredOutput | None, expected: Identity, *, forced: bool, dropped: bool = False) -> str:
+def compute_reason(
+    stored: Identity | StoredResult | None, expected: Identity, *, forced: bool, dropped: bool = False
+) -> str:
     """Return why an output is to be computed, or an empty text where the stored one is reused.
 
     ``dropped`` results went with the coords that they belonged to.

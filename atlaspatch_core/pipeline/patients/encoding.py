@@ -19,7 +19,6 @@ from atlaspatch_core.pipeline.loaded_models import Models
 from atlaspatch_core.pipeline.patients.files import SlideFile, inputs_of, keep_case, read_case, remove_case
 from atlaspatch_core.pipeline.patients.manifest import Case, Manifest
 from atlaspatch_core.pipeline.processing import process
-from atlaspatch_core.pipeline.slide_work import FORCED
 from atlaspatch_core.pipeline.steps.embedding import embedding_numbers
 from atlaspatch_core.pipeline.steps.provenance import provenance
 from atlaspatch_core.storage import schema
