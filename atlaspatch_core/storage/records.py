@@ -63,10 +63,6 @@ class MaskRecord:
     """Signature of the file that a person supplied, empty for a segmenter's mask: unchanged means that it need not be
     read again."""
 
-    def made(self, polygons: str) -> bool:
-        """Tell whether a segmenter made these polygons, rather than a person."""
-        return polygons in (self.polygons, self.superseded)
-
     def as_dict(self) -> dict[str, Any]:
         """Return JSON values."""
         names = ("polygons", "mtime_ns", "superseded", "supplied")

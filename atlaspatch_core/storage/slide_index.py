@@ -33,10 +33,6 @@ class IndexedMask:
     supplied_polygons: str
     """Fingerprint of the polygons of the supplied file, empty for a segmenter's mask."""
 
-    def made(self, polygons: str) -> bool:
-        """Tell whether the polygons are not a person's edit."""
-        return polygons in (self.polygons, self.superseded)
-
 
 @dataclass(frozen=True, slots=True)
 class IndexedSlide:

@@ -19,6 +19,7 @@ from atlaspatch_core.storage.hdf5_changes import coord_passports
 from atlaspatch_core.storage.records import MaskRecord
 from atlaspatch_core.storage.schema import COORDS
 from atlaspatch_core.storage.store import Store
+from atlaspatch_core.validity.rules import is_automatic
 
 pytestmark = pytest.mark.quick
 
@@ -233,9 +234,9 @@ def test_a_kill_between_record_and_polygons_does_not_look_like_a_persons_edit(tm
     store.keep_mask("a", b"new", MaskRecord(identity("tissue_mask", closing=2), "2" * 16, {}))
     record = store.read_record("a").tissue_mask
     assert record is not None
-    assert record.made("1" * 16)
-    assert record.made("2" * 16)
-    assert not record.made("3" * 16)
+    assert is_automatic(record, "1" * 16)
+    assert is_automatic(record, "2" * 16)
+    assert not is_automatic(record, "3" * 16)
 
 
 def test_a_damaged_record_is_named(tmp_path):
