@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import dagster as dg
+from packaging.version import Version
 
 from atlaspatch_assets.dagster_internals import storage_kind
 from atlaspatch_assets.lib.home import DEFAULT_HOME, VARIABLE
@@ -47,8 +48,8 @@ def mixed_versions(installed: Mapping[str, str]) -> Iterator[DoctorFinding]:
 
 def _of_core(library: str) -> str:
     """Return the version of the core that a library of version 0.N.M belongs to."""
-    _, minor, micro = library.split(".")[:3]
-    return f"1.{int(minor) - 16}.{micro}"
+    parsed = Version(library)
+    return f"1.{parsed.minor - 16}.{parsed.micro}" if parsed.major == 0 and parsed.minor > 16 else library
 
 
 def _installed() -> dict[str, str]:

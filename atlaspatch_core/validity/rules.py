@@ -142,15 +142,15 @@ def maker_changed_alone(stored: Identity, expected: Identity) -> bool:
 
 def options_reason(stored: SlideOptions, asked: SlideOptions) -> str:
     """Return which option differs from those that a slide was identified with, or an empty text."""
+    if stored == asked:
+        return ""
     if stored.full_hash != asked.full_hash:
         return f"full_hash {str(stored.full_hash).lower()} → {str(asked.full_hash).lower()}"
     if stored.reader != asked.reader:
         return f"reader {stored.reader or 'found out'} → {asked.reader or 'found out'}"
     if stored.mpp_keys != asked.mpp_keys:
         return f"mpp_keys {' '.join(stored.mpp_keys) or 'none'} → {' '.join(asked.mpp_keys) or 'none'}"
-    if stored.stated_mpp != asked.stated_mpp:
-        return f"stated mpp {stored.stated_mpp or 'none'} → {asked.stated_mpp or 'none'}"
-    return ""
+    return f"stated mpp {stored.stated_mpp or 'none'} → {asked.stated_mpp or 'none'}"
 
 
 def is_automatic(mask: StoredMask | None, polygons: str) -> bool:

@@ -54,6 +54,10 @@ class Stored:
     """Geometry to the slides that have no patches, and so no embedding."""
 
 
+UNKNOWN = Expected(None)
+"""Of a slide that was never identified."""
+
+
 @dataclass(slots=True)
 class StalenessChecker:
     """Compares what is stored with what is expected."""
@@ -85,7 +89,7 @@ class StalenessChecker:
         wanted: Mapping[OutputKey, Expected],
         before: Mapping[OutputKey, State],
     ) -> tuple[State, str]:
-        expected = wanted.get(stage.step, Expected(None))
+        expected = wanted.get(stage.step, UNKNOWN)
         changed = next((up for up in stage.upstream if before[up] in (State.STALE, State.MISSING)), None)
         stored = self._fingerprint(stem, stage, wanted)
         return state_of(

@@ -71,6 +71,7 @@ def test_a_storage_that_cannot_be_reached_is_one_failure(home):
 def test_packages_of_different_versions_are_a_failure_that_names_them():
     together = {"dagster": "1.13.28", "dagster-webserver": "1.13.28", "dagster-postgres": "0.29.28"}
     assert list(mixed_versions(together)) == []
+    assert list(mixed_versions(dict.fromkeys(together, "1!0+dev"))) == []
     for stray in ({"dagster-webserver": "1.13.27"}, {"dagster-postgres": "0.29.27"}):
         (finding,) = mixed_versions(together | stray)
         assert (finding.name, finding.level) == ("dagster version", DoctorLevel.FAIL)
