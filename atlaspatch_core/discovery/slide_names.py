@@ -1,16 +1,10 @@
 """Names that people write of slides, matched to the slides that there are."""
 
-import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PureWindowsPath
 from typing import final
 
-from atlaspatch_core.slides.slide import stem_of
-
-
-def folded(name: str) -> str:
-    """Return a name without what spreadsheets and file systems change: capitals, and how accents are composed."""
-    return unicodedata.normalize("NFC", name).casefold()
+from atlaspatch_core.slides.slide import folded, stem_of
 
 
 @final

@@ -1,5 +1,6 @@
 """The slide: its levels, its scale, and reading a region of it."""
 
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from types import TracebackType
@@ -23,6 +24,11 @@ def stem_of(path: PurePath) -> str:
     if name.lower().endswith(TWO_PART_SUFFIXES):
         return name.rsplit(".", 2)[0]
     return path.stem
+
+
+def folded(name: str) -> str:
+    """Return a name without what spreadsheets and file systems change: capitals, and how accents are composed."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 @dataclass(frozen=True, slots=True)

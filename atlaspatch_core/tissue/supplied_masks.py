@@ -1,7 +1,6 @@
 """Masks that a person supplies: GeoJSON or mask images, one file per slide, found by the slide's stem."""
 
 import logging
-import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +10,7 @@ import shapely
 
 from atlaspatch_core.errors import AtlasPatchError, UnusableMask
 from atlaspatch_core.slides.readers import SUFFIXES as READER_SUFFIXES
-from atlaspatch_core.slides.slide import SlideInfo
+from atlaspatch_core.slides.slide import SlideInfo, folded
 from atlaspatch_core.tissue.contours import in_order, mask_to_polygons, read_outlines
 from atlaspatch_core.tissue.mask_images import JPEG, TIFF, read_mask_image
 from atlaspatch_core.tissue.outlines import polygons_in
@@ -45,10 +44,10 @@ class MaskFolder:
         other tools give: ``STEM_mask.png``, ``STEM.svs.geojson``.
         """
         listing = _listing(self.folder)
-        exact = [path for path in listing.get(_folded(stem), ()) if _base(path) == stem]
-        ways = (exact, *(listing.get(_folded(stem) + ending, ()) for ending in ("", *MASK_ENDINGS)))
+        exact = [path for path in listing.get(folded(stem), ()) if _base(path) == stem]
+        ways = (exact, *(listing.get(folded(stem) + ending, ()) for ending in ("", *MASK_ENDINGS)))
         similar = next((list(paths) for paths in ways if paths), [])
-        return similar or [path for suffix in SLIDE_SUFFIXES for path in listing.get(_folded(stem) + suffix, ())]
+        return similar or [path for suffix in SLIDE_SUFFIXES for path in listing.get(folded(stem) + suffix, ())]
 
 
 def find_mask(folder: Path | None, stem: str) -> Path | None:
@@ -75,17 +74,13 @@ def _listing_at(folder: Path, mtime_ns: int) -> dict[str, tuple[Path, ...]]:  # 
     masks = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
     listing: dict[str, tuple[Path, ...]] = {}
     for path in sorted(masks, key=lambda path: (SUFFIXES.index(path.suffix.lower()), path.name)):
-        key = _folded(_base(path))
+        key = folded(_base(path))
         listing[key] = (*listing.get(key, ()), path)
     return listing
 
 
 def _base(path: Path) -> str:
     return path.name[: -len(path.suffix)]
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
 
 
 def is_image(path: Path) -> bool:
