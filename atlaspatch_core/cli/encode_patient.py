@@ -52,18 +52,20 @@ def encode_patient(context: click.Context, **_: object) -> None:
 
 
 def run(recipe: "Recipe", table: Path, mode: RunMode, hooks: Hooks) -> int:
-    """Do the work, print it, and return the exit code. Raises InvalidManifest before any work."""
+    """Do the work, print it, and return the exit code. Raises InvalidManifest, InvalidProject before any work."""
     from atlaspatch_core.cli.display import Display
+    from atlaspatch_core.cli.slides import tell_unused
     from atlaspatch_core.discovery.find import Discovery
     from atlaspatch_core.operations.tracking.tracker import Command, Tracker
     from atlaspatch_core.pipeline.patients.encoding import encode_cases, slide_steps
     from atlaspatch_core.pipeline.patients.manifest import read_manifest
     from atlaspatch_core.storage.atomic import make_folder
 
-    manifest = read_manifest(table)
-    make_folder(recipe.project.output)
+    manifest = read_manifest(table, recipe.project.slides.mpp_csv)
     command = Command("encode-patient", mode.arguments)
     found = Discovery(manifest.sources(manifest.cases))
+    tell_unused(recipe.project, found)
+    make_folder(recipe.project.output)
     cases: list[Outcome] = []
     with (
         Display(len(manifest.slides), len(slide_steps(recipe, recipe.cases)), verbose=mode.verbose) as display,

@@ -17,7 +17,7 @@ def slides_of(project: "Project") -> "Discovery":
     Raises click.UsageError for a table that cannot be used, click.ClickException where there is no slide.
     """
     found = _find(project)
-    _tell(project, found)
+    tell_unused(project, found)
     return found
 
 
@@ -26,7 +26,7 @@ def slides_at_rest(project: "Project") -> "Discovery":
     from atlaspatch_core.discovery.stability import leave_copies
 
     found = leave_copies(_find(project))
-    _tell(project, found)
+    tell_unused(project, found)
     return found
 
 
@@ -49,7 +49,7 @@ def _find(project: "Project") -> "Discovery":
         raise click.UsageError(str(error)) from error
 
 
-def _tell(project: "Project", found: "Discovery") -> None:
+def tell_unused(project: "Project", found: "Discovery") -> None:
     """Say what is left out, and which rows and masks served no slide. Raises click.UsageError where none did."""
     from atlaspatch_core.discovery.unused import unused_inputs
 

@@ -1,7 +1,7 @@
 """``atlaspatch status``: what of a project is fresh, stale, missing or failed, and why."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -104,7 +104,7 @@ def _table(recipe: "Recipe") -> "Manifest | None":
     if not recipe.cases or recipe.project.patients.manifest is None:
         return None
     try:
-        return read_manifest(recipe.project.patients.manifest)
+        return read_manifest(recipe.project.patients.manifest, recipe.project.slides.mpp_csv)
     except AtlasPatchError as error:
         raise click.UsageError(str(error)) from error
 
@@ -148,14 +148,14 @@ def look_at_folder(folder: Path, hooks: Hooks) -> "ProjectStatus":
     return replace(seen, cases=_cases(recipe, cases, seen.outputs, failures))
 
 
-def _tables(paths: "Sequence[Path]") -> "dict[Path, Manifest]":
+def _tables(paths: "Mapping[Path, Path | None]") -> "dict[Path, Manifest]":
     """Return the tables of cases that can still be used, and tell of the others."""
     from atlaspatch_core.pipeline.patients.manifest import read_manifest
 
     tables = {}
-    for path in paths:
+    for path, mpp_csv in paths.items():
         try:
-            tables[path] = read_manifest(path)
+            tables[path] = read_manifest(path, mpp_csv)
         except AtlasPatchError as error:
             click.echo(f"CASES LEFT OUT: {error}", err=True)
     return tables

@@ -179,7 +179,7 @@ def gather_sources(
     listed: Mapping[Path, ListedSlide] = MappingProxyType({}),
 ) -> Discovery:
     """Return slides of different stems, each with the mpp that a table states, and those that share one."""
-    mpp_by_stem = _matched(mpp_by_name, {stem: ways[0][0] for stem, ways in by_stem.items()})
+    mpp_by_stem = match_mpps(mpp_by_name, {stem: ways[0][0] for stem, ways in by_stem.items()})
     singles = (
         source_of(stem, path, mpp_by_stem, listed.get(path))
         for stem, ((path, *_), *others) in by_stem.items()
@@ -203,7 +203,7 @@ def source_of(
     return SlideSource(stem, path, mpp, "" if mpp is None else MPP_CSV)
 
 
-def _matched(mpp_by_name: Mapping[str, float], paths: Mapping[str, Path]) -> dict[str, float]:
+def match_mpps(mpp_by_name: Mapping[str, float], paths: Mapping[str, Path]) -> dict[str, float]:
     """Return stem to the µm/px of the name that means it; a name that means no slide, or several, states nothing."""
     names = SlideNames(paths) if mpp_by_name else None
     found: dict[str, float] = {}

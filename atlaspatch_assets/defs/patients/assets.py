@@ -16,7 +16,7 @@ from atlaspatch_assets.lib.reporting import report
 from atlaspatch_assets.lib.stages import asset_key, code_version
 from atlaspatch_assets.lib.verdicts import OpenFailures
 from atlaspatch_core.config.project import Project
-from atlaspatch_core.errors import InvalidManifest
+from atlaspatch_core.errors import InvalidManifest, InvalidProject
 from atlaspatch_core.pipeline.patients.manifest import Manifest, read_manifest
 from atlaspatch_core.validity.outcome import Outcome, Status
 from atlaspatch_core.validity.recipe import OutputSpec, Recipe
@@ -99,6 +99,6 @@ def _outcomes(
 def _manifest(project: Project) -> Manifest:
     assert project.patients.manifest is not None
     try:
-        return read_manifest(project.patients.manifest)
-    except InvalidManifest as error:
+        return read_manifest(project.patients.manifest, project.slides.mpp_csv)
+    except (InvalidManifest, InvalidProject) as error:
         raise dg.Failure(str(error), allow_retries=False) from error

@@ -84,7 +84,15 @@ def cases_to_make(
     due = due if among is None else [it for it in due if it.validity.stem in among]
     if not due:
         return []
-    return list(case_requests(due, read_manifest(table), recipe.project.runtime.slides_per_run, tags, occasion))
+    return list(
+        case_requests(
+            due,
+            read_manifest(table, recipe.project.slides.mpp_csv),
+            recipe.project.runtime.slides_per_run,
+            tags,
+            occasion,
+        )
+    )
 
 
 def due_cases(
@@ -108,7 +116,7 @@ def amount(of_slides: str, of_cases: Collection[Validity]) -> str:
 
 
 def register_cases(recipe: Recipe, instance: dg.DagsterInstance) -> None:
-    """Make sure that every case of the table is a partition. Raises InvalidManifest."""
+    """Make sure that every case of the table is a partition. Raises InvalidManifest, InvalidProject."""
     table = recipe.project.patients.manifest
     if table is not None and recipe.cases:
-        CASES.register(instance, [case.case_id for case in read_manifest(table).cases])
+        CASES.register(instance, [case.case_id for case in read_manifest(table, recipe.project.slides.mpp_csv).cases])

@@ -17,7 +17,7 @@ from atlaspatch_assets.lib.recorded import recorded_validities
 from atlaspatch_assets.lib.stages import asset_key, code_version
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.find import find_slides
-from atlaspatch_core.errors import AtlasPatchError, InvalidManifest
+from atlaspatch_core.errors import AtlasPatchError, InvalidManifest, InvalidProject
 from atlaspatch_core.fingerprint import short_hash
 from atlaspatch_core.pipeline.patients.manifest import Case, Manifest, read_manifest
 from atlaspatch_core.pipeline.patients.validity import CaseState, changed_itself
@@ -48,8 +48,8 @@ def build_case_sensor(recipe: Recipe) -> dg.SensorDefinition:
         limit_pool(context.instance, pool_of(recipe.project.runtime))
         assert recipe.project.patients.manifest is not None
         try:
-            manifest = read_manifest(recipe.project.patients.manifest)
-        except InvalidManifest as error:
+            manifest = read_manifest(recipe.project.patients.manifest, recipe.project.slides.mpp_csv)
+        except (InvalidManifest, InvalidProject) as error:
             return dg.SkipReason(str(error))
         known = CASES.keys(context.instance)
         new = [case for case in manifest.cases if case.case_id not in known]

@@ -6,7 +6,7 @@ import dagster as dg
 
 from atlaspatch_assets.lib.partitions import CASES
 from atlaspatch_assets.lib.recorded import stored_in_dagster
-from atlaspatch_core.errors import InvalidManifest
+from atlaspatch_core.errors import InvalidManifest, InvalidProject
 from atlaspatch_core.pipeline.patients.manifest import read_manifest
 from atlaspatch_core.pipeline.patients.validity import CaseStalenessChecker, CaseState
 from atlaspatch_core.validity.outcome import OutputKey
@@ -23,8 +23,8 @@ def case_states(recipe: Recipe, instance: dg.DagsterInstance, slides: Sequence[V
         return []
     known = sorted(CASES.keys(instance))
     try:
-        manifest = read_manifest(recipe.project.patients.manifest)
-    except InvalidManifest as error:
+        manifest = read_manifest(recipe.project.patients.manifest, recipe.project.slides.mpp_csv)
+    except (InvalidManifest, InvalidProject) as error:
         return list(_failed(recipe, known, str(error)))
     of_slides = {(validity.stem, validity.step): validity for validity in slides}
     stored = stored_in_dagster(instance, [stage.step for stage in recipe.cases])

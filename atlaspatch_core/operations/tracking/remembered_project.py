@@ -47,9 +47,11 @@ class RememberedProject:
     """One for each way in which slides were pointed at, by folders or by a table of cases, the latest first."""
 
     @property
-    def tables(self) -> tuple[Path, ...]:
-        """Tables of cases, the latest first."""
-        return tuple(project.patients.manifest for project in self.searched if project.patients.manifest)
+    def tables(self) -> Mapping[Path, Path | None]:
+        """Tables of cases, the latest first, each with the table of µm/px that its latest run was given."""
+        with_cases = [project for project in self.searched if project.patients.manifest]
+        latest_last = {project.patients.manifest: project.slides.mpp_csv for project in reversed(with_cases)}
+        return {table: latest_last[table] for project in with_cases if (table := project.patients.manifest)}
 
     def find_slides(self, in_table: Callable[[Path], Sequence[SlideSource]]) -> Discovery:
         """Return all slides that the runs pointed at and that are still there; of one stem, the latest run's.

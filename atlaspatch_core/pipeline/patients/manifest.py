@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.discovery.find import SlideSource, match_mpps, source_of
+from atlaspatch_core.discovery.slide_tables import read_mpp_csv
 from atlaspatch_core.errors import InvalidManifest
 from atlaspatch_core.slides.mpp import positive_number
 from atlaspatch_core.slides.slide import stem_of
@@ -54,18 +55,20 @@ class ManifestRow:
     mpp: float | None
 
 
-def read_manifest(path: Path) -> Manifest:
+def read_manifest(path: Path, mpp_csv: Path | None = None) -> Manifest:
     """Read the table; relative paths start at its folder, and ``~`` is the user's home.
+
+    ``mpp_csv`` is the project's table of µm/px, which counts for slides whose mpp the table of cases leaves empty.
 
     A byte order mark, Windows newlines, semicolons and decimal commas are understood, as in a table of mpp. An empty
     mpp says nothing. Raises InvalidManifest naming file, line and value for a missing column, an empty or unusable
     case_id, a slide that is empty, missing or no file, an mpp that is no number, a slide named twice in a case or with
-    two mpp, two slides of one stem, and a table without cases.
+    two mpp, two slides of one stem, and a table without cases; InvalidProject for an ``mpp_csv`` that cannot be used.
     """
     rows = [_row(path, line, values) for line, values in _lines(path)]
     if not rows:
         raise InvalidManifest(f"{path}: names no case; give one line for each slide under case_id,slide_path")
-    slides = _slides(path, rows)
+    slides = _slides(path, rows, read_mpp_csv(mpp_csv) if mpp_csv else {})
     stems: defaultdict[str, list[str]] = defaultdict(list)
     for row in rows:
         stem = stem_of(row.slide)
@@ -132,8 +135,11 @@ def _mpp(path: Path, line: int, mpp: str) -> float | None:
     return value
 
 
-def _slides(path: Path, rows: Sequence[ManifestRow]) -> dict[str, SlideSource]:
-    """Return stem to slide; a slide that is named often has the mpp of whichever line states one."""
+def _slides(path: Path, rows: Sequence[ManifestRow], mpp_by_name: Mapping[str, float]) -> dict[str, SlideSource]:
+    """Return stem to slide; a slide that is named often has the mpp of whichever line states one.
+
+    ``mpp_by_name`` is asked where none does.
+    """
     first: dict[str, ManifestRow] = {}
     stated: dict[str, ManifestRow] = {}
     for row in rows:
@@ -145,11 +151,9 @@ def _slides(path: Path, rows: Sequence[ManifestRow]) -> dict[str, SlideSource]:
         if row.mpp is not None and stated.setdefault(stem, row).mpp != row.mpp:
             both = f"{row.slide} has mpp {row.mpp:g} here and {stated[stem].mpp:g} in line {stated[stem].line}"
             raise _error(path, row.line, both, "state one")
-    return {stem: _source(stem, row.slide, stated.get(stem)) for stem, row in first.items()}
-
-
-def _source(stem: str, slide: Path, stated: ManifestRow | None) -> SlideSource:
-    return SlideSource(stem, slide) if stated is None else SlideSource(stem, slide, stated.mpp, MPP_SOURCE)
+    mpp_by_stem = match_mpps(mpp_by_name, {stem: row.slide for stem, row in first.items()})
+    here = {stem: SlideSource(stem, first[stem].slide, row.mpp, MPP_SOURCE) for stem, row in stated.items()}
+    return {stem: here.get(stem) or source_of(stem, row.slide, mpp_by_stem) for stem, row in first.items()}
 
 
 def _error(path: Path, line: int, what: str, cure: str) -> InvalidManifest:

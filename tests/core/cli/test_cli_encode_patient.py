@@ -46,6 +46,17 @@ def run(folder: Path, *more: str, report=None) -> Result:
     return CliRunner().invoke(cli, arguments(folder, *more), obj=Hooks(report))
 
 
+def test_a_slide_whose_scale_only_the_table_of_mpp_states_is_encoded(folder: Path):
+    paint_slide(folder / "a.svs", stain(white(1024, 1024), 256, 256, 512, 512), mpp=None)
+    assert run(folder).exit_code == 1
+    (folder / "mpp.csv").write_text("wsi,mpp\na,0.5\nb,0.5\nc,0.25\n")
+    done = run(folder, "--mpp-csv", str(folder / "mpp.csv"))
+    assert done.exit_code == 0, done.output
+    assert "1 of 3 rows belongs to no slide that was found: c" in done.output
+    with h5py.File(folder / "out" / "patches" / "a.h5") as file:
+        assert file.attrs["mpp"] == 0.5
+
+
 def test_each_case_becomes_one_file_and_the_second_run_reuses_all(folder: Path):
     first = run(folder)
     assert first.exit_code == 0, first.output
@@ -124,7 +135,6 @@ def test_the_help_lists_the_command_and_its_options():
     shown = CliRunner().invoke(cli, ["encode-patient", "--help"]).stdout
     for option in ("--patient-encoders", "--output", "--patch-size", "--feature-plugin", "--device", "--force"):
         assert option in shown
-    assert "--mpp-csv" not in shown
     assert "--slide-encoders" not in shown
 
 

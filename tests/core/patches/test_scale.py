@@ -64,12 +64,23 @@ def test_five_percent_is_of_the_level_and_inclusive(target, level):
 
 def test_finer_than_scanned_is_refused_with_both_values_and_the_cure():
     with pytest.raises(FinerThanScanned) as caught:
-        true(slide(mpp=0.5), 0.25)
+        true(slide(mpp=0.5, magnification=20), 0.25)
     assert str(caught.value) == (
         "s: asked for 0.25 µm/px (40x), scanned at 0.5 µm/px (openslide.mpp-x); ask for 0.5 µm/px or more (20x or less)"
     )
     with pytest.raises(FinerThanScanned):
         true(slide(mpp=1.0), 0.949)
+
+
+def test_a_scan_that_is_called_as_fine_as_asked_for_is_told_of_the_nominal_scale():
+    """A GT450 at 40x has 0.2639 µm/px, which is finer by more than 5 % when asked for in µm."""
+    gt450 = slide(mpp=0.2639)
+    with pytest.raises(FinerThanScanned) as caught:
+        true(gt450, 0.25)
+    assert str(caught.value).endswith(
+        "ask for 0.2639 µm/px or more (37.89x or less), or take the 40x of the scanner for 40x (--scale nominal)"
+    )
+    assert nominal(gt450, 40) == Sampling(256, 0, 256, 256, 256, 0.2639)
 
 
 def test_step_is_never_nothing():

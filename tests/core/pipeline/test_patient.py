@@ -94,6 +94,13 @@ def test_a_stated_mpp_holds_in_every_case_and_an_empty_one_says_nothing(folder: 
     assert (slides["b"].mpp, slides["b"].mpp_source) == (None, "")
 
 
+def test_the_projects_table_of_mpp_counts_where_the_table_of_cases_is_empty(folder: Path):
+    """The table of cases wins, and a slide is found by any name that means it."""
+    cases = table(folder, "p1,slides/a.svs,0.25", "p1,slides/b.svs,", header="case_id,slide_path,mpp")
+    slides = read_manifest(cases, table(folder, "A,0.7", "B.SVS,0.5", header="wsi,mpp", name="mpp.csv")).slides
+    assert [(slides[stem].mpp, slides[stem].mpp_source) for stem in "ab"] == [(0.25, "manifest"), (0.5, "mpp csv")]
+
+
 def test_absolute_and_home_paths_spaces_semicolons_and_a_bom_are_understood(folder: Path, monkeypatch):
     """Absolute and home paths spaces semicolons and a byte order mark are understood."""
     monkeypatch.setenv("HOME", str(folder))
