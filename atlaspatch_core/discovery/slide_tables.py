@@ -8,8 +8,8 @@ from pathlib import Path, PureWindowsPath
 
 from atlaspatch_core.discovery.search import LeftOut
 from atlaspatch_core.errors import InvalidProject
-from atlaspatch_core.slides.mpp import positive_number
 from atlaspatch_core.slides.slide import stem_of
+from atlaspatch_core.slides.stated_scales import positive_number
 
 log = logging.getLogger(__name__)
 

@@ -10,6 +10,10 @@ from atlaspatch_core.errors import UnreadableOutput
 from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.slides.slide import Level, SlideInfo
 
+LOOK = 2
+"""Version of what is found out when a slide is looked at. Raised where a slide, looked at again, may turn out to be
+another than its record says: slides of earlier records are opened once more, and most keep their identity."""
+
 
 @dataclass(frozen=True, slots=True)
 class SlideRecord:
@@ -26,6 +30,8 @@ class SlideRecord:
     """Reader that the user asked for, if any; ``info.reader`` is the one that opened it."""
     mpp_keys: tuple[str, ...] = ()
     """Properties in which the user had the mpp looked for."""
+    look: int = LOOK
+    """Version of what was found out."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON values."""
@@ -37,6 +43,7 @@ class SlideRecord:
             "full_hash": self.full_hash,
             "reader": self.reader,
             "mpp_keys": list(self.mpp_keys),
+            "look": self.look,
         }
 
     @classmethod
@@ -44,7 +51,7 @@ class SlideRecord:
         """Read back what ``as_dict`` gave."""
         identity = Identity.from_dict(values["identity"])
         asked = (values["stated_mpp"], values["full_hash"], values.get("reader"), tuple(values.get("mpp_keys", ())))
-        return cls(_info(values["info"]), identity, values["signature"], *asked)
+        return cls(_info(values["info"]), identity, values["signature"], *asked, look=values.get("look", 1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from pathlib import Path
 from atlaspatch_core.discovery.find import SlideSource, match_mpps, source_of
 from atlaspatch_core.discovery.slide_tables import read_mpp_csv
 from atlaspatch_core.errors import InvalidManifest
-from atlaspatch_core.slides.mpp import positive_number
 from atlaspatch_core.slides.slide import stem_of
+from atlaspatch_core.slides.stated_scales import positive_number
 
 COLUMNS = ("case_id", "slide_path")
 MPP_SOURCE = "manifest"

@@ -1,5 +1,6 @@
 """First step: who is the slide, and how wide are its pixels?"""
 
+import logging
 from dataclasses import replace
 from time import perf_counter
 
@@ -7,11 +8,13 @@ from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.pipeline.slide_work import SlideWork
 from atlaspatch_core.slides.content_hash import content_fingerprint, file_signature
 from atlaspatch_core.slides.slide import SlideInfo
-from atlaspatch_core.storage.records import SlideRecord
+from atlaspatch_core.storage.records import LOOK, SlideRecord
 from atlaspatch_core.validity.identities import slide_facts
 from atlaspatch_core.validity.outcome import Outcome, Status
 from atlaspatch_core.validity.recipe import OutputSpec
 from atlaspatch_core.validity.rules import SlideOptions, compute_reason, options_reason
+
+log = logging.getLogger(__name__)
 
 
 def identify_slide(work: SlideWork, stage: OutputSpec) -> Outcome:
@@ -24,10 +27,11 @@ def identify_slide(work: SlideWork, stage: OutputSpec) -> Outcome:
     record = stored.slide
     forced = work.forced(stage)
     signature = _signature(work)
-    if record and not forced and _untouched(record, work, signature):
-        work.info, work.record = record.info, stored
-        return _outcome(work, stage, record, since, "")
-    new = _identify(work, stage, signature)
+    known = record if record and not forced and _untouched(record, work, signature) else None
+    if known and known.look == LOOK:
+        work.info, work.record = known.info, stored
+        return _outcome(work, stage, known, since, "")
+    new = _identify(work, stage, signature, known.identity.spec["content"] if known else "")
     why = compute_reason(record.identity if record else None, new.identity, forced=forced)
     work.store.keep_slide(work.stem, new)
     work.info = new.info
@@ -54,10 +58,13 @@ def _asked(work: SlideWork) -> SlideOptions:
     return SlideOptions(work.source.mpp, slides.full_hash, slides.reader, slides.mpp_keys)
 
 
-def _identify(work: SlideWork, stage: OutputSpec, signature: str) -> SlideRecord:
+def _identify(work: SlideWork, stage: OutputSpec, signature: str, content: str) -> SlideRecord:
+    """Return the record of a slide, opened; ``content`` is the fingerprint of its bytes where it is known."""
     info = replace(work.slide().info, path=work.source.path.absolute())
+    if info.scale_note and work.source.mpp is None:
+        log.warning("%s: %s", work.stem, info.scale_note)
     full_hash = work.run.recipe.project.slides.full_hash
-    content = content_fingerprint(work.source.readable, full_hash=full_hash)
+    content = content or content_fingerprint(work.source.readable, full_hash=full_hash)
     return SlideRecord(info, work.identity(stage, slide_facts(content, info)), signature, *_asked(work))
 
 

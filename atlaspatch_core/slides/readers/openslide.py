@@ -108,7 +108,7 @@ def open_with_openslide(path: Path, stated: StatedMpp) -> OpenSlideSlide:
 def describe(path: Path, handle: "OpenSlide", stated: StatedMpp) -> SlideInfo:
     """Return what the properties tell."""
     properties = dict(handle.properties)
-    scale = find_scale(stem_of(path), properties, stated)
+    scale = find_scale(stem_of(path), properties, stated, handle.dimensions)
     sizes = zip(handle.level_dimensions, handle.level_downsamples, strict=True)
     return SlideInfo(
         stem=stem_of(path),

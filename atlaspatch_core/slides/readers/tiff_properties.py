@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 import tifffile
 
 from atlaspatch_core.slides.readers.lengths import um_of
+from atlaspatch_core.slides.stated_scales import OTHER_PAGE, OTHER_PAGE_MPP
 
 RESOLUTION_UNITS = {2: "inch", 3: "centimeter"}
 """TIFF tag 296."""
@@ -14,23 +15,24 @@ TEXT_TAGS = {"Make": "tiff.make", "Model": "tiff.model"}
 
 def properties_of(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> dict[str, str]:
     """Return the properties of the slide whose level 0 is ``page``, named as ``mpp`` and ``labels`` ask."""
-    description = tiff.pages.first.description
     found = dict(_tags(page))
     if tiff.is_ome:
-        return found | dict(_ome(description, page.imagewidth, page.imagelength))
-    if description.startswith("Aperio"):
-        return found | dict(_aperio(description))
-    return found | {"tiff.ImageDescription": description}
+        return found | dict(_ome(tiff.pages.first.description, page.imagewidth, page.imagelength))
+    if page.description.startswith("Aperio"):
+        found |= dict(_aperio(page.description))
+    return found | {"tiff.ImageDescription": page.description}
 
 
 def _tags(page: tifffile.TiffPage) -> Iterator[tuple[str, str]]:
     for name, key in TEXT_TAGS.items():
         if page.tags.valueof(name):
             yield key, str(page.tags.valueof(name)).strip()
-    per_unit, unit = page.tags.valueof("XResolution"), page.tags.valueof("ResolutionUnit")
-    if per_unit and per_unit[1] and unit in RESOLUTION_UNITS:
-        yield "tiff.XResolution", repr(per_unit[0] / per_unit[1])
-        yield "tiff.ResolutionUnit", RESOLUTION_UNITS[unit]
+    unit = page.tags.valueof("ResolutionUnit")
+    for side in "XY":
+        per_unit = page.tags.valueof(f"{side}Resolution")
+        if per_unit and per_unit[1] and unit in RESOLUTION_UNITS:
+            yield f"tiff.{side}Resolution", repr(per_unit[0] / per_unit[1])
+            yield "tiff.ResolutionUnit", RESOLUTION_UNITS[unit]
 
 
 def _aperio(description: str) -> Iterator[tuple[str, str]]:
@@ -42,21 +44,35 @@ def _aperio(description: str) -> Iterator[tuple[str, str]]:
 
 
 def _ome(xml: str, width: int, height: int) -> Iterator[tuple[str, str]]:
-    """Yield what OME-XML says of the image of this size; nothing where it is no XML."""
+    """Yield what OME-XML says of the image of this size, or that it describes another; nothing where it is no XML."""
     try:
         root = ElementTree.fromstring(xml.encode())
     except ElementTree.ParseError:
         return
+    others: list[tuple[int, int, float | None]] = []
     for image in root.iter(_any("Image", root)):
         pixels = image.find(_any("Pixels", root))
-        if pixels is None or (pixels.get("SizeX"), pixels.get("SizeY")) != (str(width), str(height)):
+        size = _sides(pixels) if pixels is not None else None
+        if pixels is None or size is None:
             continue
-        for side in "XY":
-            um = um_of(pixels.get(f"PhysicalSize{side}"), pixels.get(f"PhysicalSize{side}Unit", "µm"))
-            if um is not None:
-                yield f"ome.PhysicalSize{side}", repr(um)
-        yield from _objective(root, image)
-        return
+        if size == (width, height):
+            yield from ((f"ome.PhysicalSize{side}", repr(um)) for side in "XY" if (um := _um(pixels, side)) is not None)
+            yield from _objective(root, image)
+            return
+        others.append((*size, _um(pixels, "X")))
+    if others:
+        *largest, um = max(others, key=lambda one: one[0] * one[1])
+        yield OTHER_PAGE, "{}x{}".format(*largest)
+        yield OTHER_PAGE_MPP, "" if um is None else repr(um)
+
+
+def _sides(pixels: ElementTree.Element) -> tuple[int, int] | None:
+    stated = [pixels.get(f"Size{side}", "") for side in "XY"]
+    return (int(stated[0]), int(stated[1])) if all(side.isdecimal() and int(side) for side in stated) else None
+
+
+def _um(pixels: ElementTree.Element, side: str) -> float | None:
+    return um_of(pixels.get(f"PhysicalSize{side}"), pixels.get(f"PhysicalSize{side}Unit", "µm"))
 
 
 def _objective(root: ElementTree.Element, image: ElementTree.Element) -> Iterator[tuple[str, str]]:

@@ -109,7 +109,7 @@ def describe(
     Raises UnknownScale or ImplausibleScale.
     """
     width, height = sizes[0]
-    scale = find_scale(stem_of(path), properties, stated)
+    scale = find_scale(stem_of(path), properties, stated, (width, height))
     return SlideInfo(
         stem=stem_of(path),
         path=path,

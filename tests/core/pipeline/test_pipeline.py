@@ -14,6 +14,8 @@ from atlaspatch_core.config.project import Project, make_project
 from atlaspatch_core.discovery.find import SlideSource
 from atlaspatch_core.pipeline.processing import process
 from atlaspatch_core.slides.content_hash import file_signature
+from atlaspatch_core.storage.records import LOOK
+from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 from atlaspatch_core.validity.recipe import SLIDE, TISSUE_MASK, make_recipe
 
@@ -71,6 +73,21 @@ def finished(tmp_path) -> tuple[SlideSource, Project]:
     source, made = slide(tmp_path), project(tmp_path)
     assert computed(run([source], made)) == ALL
     return source, made
+
+
+def test_a_slide_that_an_earlier_version_looked_at_is_looked_at_once_more(finished):
+    """Its record may hold a scale that is known to be wrong now; where it is right, all is reused."""
+    source, made = finished
+    path = Store(made.output).record("a")
+    record = json.loads(path.read_bytes())
+    del record["slide"]["look"]
+    path.write_text(json.dumps(record))
+    assert computed(run([source], made)) == []
+    assert json.loads(path.read_bytes())["slide"]["look"] == LOOK
+    record["slide"]["info"]["mpp"] = 0.25
+    record["slide"]["identity"]["spec"]["mpp"] = 0.25
+    path.write_text(json.dumps(record))
+    assert computed(run([source], made))[0] == SLIDE
 
 
 def test_the_file_holds_coords_features_and_embedding_row_by_row(finished, tmp_path):

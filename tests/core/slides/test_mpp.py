@@ -76,7 +76,7 @@ def test_x_and_y_within_one_percent_are_square_pixels():
 def test_x_and_y_that_differ_more_are_averaged_and_noted():
     scale = find_scale("s", {"openslide.mpp-x": "0.50", "openslide.mpp-y": "0.54"})
     assert scale.mpp == Mpp(0.52, "mean of openslide.mpp-x and openslide.mpp-y")
-    assert scale.note == "the pixels are 0.5 × 0.54 µm (openslide.mpp-x and -y)"
+    assert scale.note == "the pixels are 0.5 × 0.54 µm (openslide.mpp-x and openslide.mpp-y)"
 
 
 def test_x_and_y_that_differ_by_a_quarter_are_refused_unless_the_mpp_is_stated():
@@ -206,3 +206,45 @@ def test_bad_mpp_csv_is_refused_naming_file_line_and_value(tmp_path, text, reaso
 def test_missing_mpp_csv_is_refused(tmp_path):
     with pytest.raises(InvalidProject, match="No such file"):
         read_mpp_csv(tmp_path / "none.csv")
+
+
+APERIO = "Aperio Image Library v12\r\n4096x3072 [0,0 4096x3072] (256x256) JPEG/RGB Q=70|AppMag = 40|MPP = 0.25"
+STATED = {"openslide.mpp-x": "0.25", "openslide.mpp-y": "0.25", "aperio.MPP": "0.25", "openslide.comment": APERIO}
+CM = {"tiff.ResolutionUnit": "centimeter"}
+
+
+@pytest.mark.parametrize(
+    ("size", "more", "mpp", "note"),
+    [
+        ((4096, 3072), {}, 0.25, ""),
+        ((4096, 3072), {"tiff.XResolution": "20000"}, 0.25, "is of this very page, unlike 0.5 µm/px"),
+        ((4096, 3072), {"tiff.XResolution": "40000"}, 0.25, ""),
+        ((4096, 3072), {"tiff.XResolution": "28.3464"}, 0.25, ""),
+        ((2048, 1536), {"tiff.XResolution": "20000"}, 0.5, "is of 4096 × 3072 px, and level 0 has 2048 × 1536 px"),
+        ((3000, 1000), {}, 0.25, "the text describes 4096 × 3072 px, and level 0 has 3000 × 1000 px"),
+    ],
+)
+def test_of_two_statements_the_one_that_the_page_supports_counts(size, more, mpp, note):
+    scale = find_scale("s", STATED | CM | more, size=size)
+    assert scale.mpp.value == mpp
+    assert note in scale.note if note else not scale.note
+
+
+@pytest.mark.parametrize("tags", [{}, {"tiff.XResolution": "40000"}, {"tiff.XResolution": "33333"}])
+def test_a_page_that_may_be_cut_or_made_smaller_is_refused_with_both(tags):
+    with pytest.raises(ImplausibleScale, match=r"0\.25 µm/px .* if these were cut out, and 0\.5 µm/px .*--mpp-csv"):
+        find_scale("s", STATED | CM | tags, size=(2048, 1536))
+    assert find_scale("s", STATED | CM | tags, StatedMpp(Mpp(0.5, "mpp csv")), (2048, 1536)).mpp.value == 0.5
+
+
+def test_a_text_of_no_known_form_cannot_be_decided_against_tags():
+    said = {"tiff.ImageDescription": "MPP = 0.25", "tiff.XResolution": "20000"} | CM
+    with pytest.raises(ImplausibleScale, match=r"0\.25 µm/px .* contradicts 0\.5 µm/px"):
+        find_scale("s", said, size=(10, 10))
+
+
+def test_the_nominal_magnification_follows_a_page_that_was_made_smaller():
+    """Aperio says so itself, by an arrow."""
+    comment = APERIO.replace("(256x256)", "(256x256) -> 2048x1536")
+    scale = find_scale("s", STATED | {"openslide.comment": comment, "aperio.AppMag": "40"}, size=(2048, 1536))
+    assert (scale.mpp.value, scale.magnification) == (0.5, 20)

@@ -1,0 +1,54 @@
+"""No file that states two scales gives a wrong one in silence."""
+
+import re
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from processes import run_cli
+from scale_files import NEAR, ScaleFile, scale_files, write_scale_file
+
+from atlaspatch_core.errors import ImplausibleScale, UnknownScale
+from atlaspatch_core.slides import open_slide
+
+pytestmark = pytest.mark.quick
+
+
+def told(file: ScaleFile) -> tuple[float | None, str]:
+    """Return the µm/px that is taken, None where the slide is refused, and what is said of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with open_slide(write_scale_file(Path(folder), file)) as slide:
+                return slide.info.mpp, slide.info.scale_note
+        except (ImplausibleScale, UnknownScale) as error:
+            return None, str(error)
+
+
+def names(said: str, mpp: float) -> bool:
+    """Tell whether a sentence holds a number, as rounded as it may be."""
+    return any(abs(float(number) / mpp - 1) < 0.001 for number in re.findall(r"\d+\.\d+|\d+", said) if float(number))
+
+
+@given(file=scale_files())
+@settings(max_examples=150, deadline=None)
+def test_a_scale_is_true_or_what_contradicts_it_is_named(file: ScaleFile):
+    mpp, said = told(file)
+    if mpp is None:
+        assert "--mpp-csv" in said, said
+        assert not file.contradicted_by or all(names(said, wrong) for wrong in file.contradicted_by[:1]), said
+    elif max(mpp / file.mpp, file.mpp / mpp) > NEAR:
+        lone = file.text_mpp is None or (file.tags_mpp is None and file.kind == "plain")
+        assert lone or names(said, file.mpp), f"{mpp} instead of {file.mpp}: {said!r}"
+    else:
+        assert all(names(said, wrong) for wrong in file.contradicted_by), said
+    if not file.contradicted_by and file.text_mpp and file.text_size == file.size:
+        assert mpp == pytest.approx(file.mpp, rel=NEAR - 1), said
+
+
+def test_what_is_passed_over_is_a_warning_of_the_run(tmp_path: Path):
+    file = ScaleFile("aperio", (400, 300), 0.5, (800, 600), 0.25, 0.5)
+    write_scale_file(tmp_path, file)
+    words = "encode-slide a.svs -o out --patch-encoders efficientnet_lite0 --patch-size 64 --target-mpp 0.5"
+    done = run_cli(*words.split(), "--device", "cpu", folder=tmp_path)
+    assert "WARNING: a: 0.25 µm/px (aperio.MPP) is of 800 × 600 px, and level 0 has 400 × 300 px, 0.5" in done.stderr
