@@ -29,7 +29,7 @@ STAGES = group(
         help="Folder of slides, or one slide.",
     ),
     option("--job-dir", "output", type=FOLDER, required=True, help="Folder for all that is made."),
-    field_options(SlidesFields, without=("masks",)),
+    field_options(SlidesFields, without=("masks", "masks_origin")),
 )
 
 TISSUE = group(

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from atlaspatch_core.option import Option, option_fields
+from atlaspatch_core.tissue.outline_origin import Origin
 
 
 @option_fields
@@ -100,13 +101,22 @@ class SlidesFields:
     masks: Annotated[
         Path | None,
         Option(
-            "Folder of masks that take the place of the segmenter's, found by the slide's name: STEM.geojson (level-0 "
-            "px; ours, QuPath's, TRIDENT's), or an image STEM.png, .jpg or .tif over the whole slide (not zero is "
+            "Folder of masks that take the place of the segmenter's, found by the slide's name: STEM.geojson (px of "
+            "level 0; ours, QuPath's, TRIDENT's), or an image STEM.png, .jpg or .tif over the whole slide (not zero is "
             "tissue). Outlines that were edited in the output folder win over them.",
             flags=("--masks",),
             example="masks",
         ),
     ] = None
+    masks_origin: Annotated[
+        Origin,
+        Option(
+            "From where masks count on a slide of which only a part was scanned (MIRAX, SCN). slide: from its corner. "
+            "bounds: from the corner of that part, which is all that QuPath shows. auto: as ours say, from the bounds "
+            "where QuPath saved them, otherwise from the slide; an image covers that of which it has the proportions.",
+            flags=("--masks-origin",),
+        ),
+    ] = "auto"
     full_hash: Annotated[
         bool,
         Option(

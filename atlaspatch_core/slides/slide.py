@@ -59,6 +59,19 @@ class Region:
 
 
 @dataclass(frozen=True, slots=True)
+class Bounds:
+    """The part of a slide that was scanned, as its maker states it (``openslide.bounds-x`` …); level-0 px."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    def __str__(self) -> str:
+        return f"{self.width} × {self.height} px from ({self.x}, {self.y})"
+
+
+@dataclass(frozen=True, slots=True)
 class SlideInfo:
     """What is known of a slide without reading pixels."""
 
@@ -81,6 +94,13 @@ class SlideInfo:
     stain: str | None = None
     scale_note: str = ""
     """What is odd about the scale, yet no reason to refuse the slide: one clause, or empty."""
+    bounds: Bounds | None = None
+    """What QuPath shows of the slide, where that is not all of it: its coordinates count from the corner of these."""
+
+    @property
+    def corner(self) -> tuple[int, int]:
+        """x, y of the corner from which QuPath counts, level-0 px."""
+        return (self.bounds.x, self.bounds.y) if self.bounds else (0, 0)
 
     @property
     def width(self) -> int:

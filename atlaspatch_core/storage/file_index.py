@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 TICK_NS = 2 * 10**9
@@ -31,10 +32,18 @@ class FileIndex:
     remember: bool = True
     """Whether the cache may be written."""
 
-    def look(self, files: Mapping[str, os.stat_result], path: Callable[[str], Path]) -> dict[str, Any]:
-        """Return stem to value for these files; those that changed are read."""
+    def look(
+        self,
+        files: Mapping[str, os.stat_result],
+        path: Callable[[str], Path],
+        decided_by: Mapping[str, str] = MappingProxyType({}),
+    ) -> dict[str, Any]:
+        """Return stem to value for these files; those that changed are read.
+
+        ``decided_by``: stem to what else decides the value of a file; where that changed, it is read, too.
+        """
         known, settled = self._remembered(), time.time_ns() - TICK_NS
-        now = {stem: f"{stat.st_mtime_ns} {stat.st_size}" for stem, stat in files.items()}
+        now = {stem: f"{stat.st_mtime_ns} {stat.st_size}{decided_by.get(stem, '')}" for stem, stat in files.items()}
         changed = [stem for stem, mark in now.items() if stem not in known or known[stem][0] != mark]
         fresh = dict(zip(changed, self._read_all(path(stem) for stem in changed), strict=True))
         values = {stem: fresh[stem] if stem in fresh else known[stem][1] for stem in now}

@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from atlaspatch_core.errors import UnreadableOutput
 from atlaspatch_core.fingerprint import Identity
-from atlaspatch_core.slides.slide import Level, SlideInfo
+from atlaspatch_core.slides.slide import Bounds, Level, SlideInfo
 
 LOOK = 2
 """Version of what is found out when a slide is looked at. Raised where a slide, looked at again, may turn out to be
@@ -112,10 +112,13 @@ def read_record(path: Path) -> Record:
 
 def _info_dict(info: SlideInfo) -> dict[str, Any]:
     values = {name: getattr(info, name) for name in SlideInfo.__slots__}
+    values["bounds"] = info.bounds and asdict(info.bounds)
     levels = [[level.width, level.height, level.downsample] for level in info.levels]
     return values | {"path": str(info.path), "levels": levels}
 
 
 def _info(values: Mapping[str, Any]) -> SlideInfo:
     levels = tuple(Level(*level) for level in values["levels"])
-    return SlideInfo(**(dict(values) | {"path": Path(values["path"]), "levels": levels}))
+    stated = values.get("bounds")
+    bounds = Bounds(**stated) if stated else None
+    return SlideInfo(**(dict(values) | {"path": Path(values["path"]), "levels": levels, "bounds": bounds}))

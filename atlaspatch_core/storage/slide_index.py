@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from atlaspatch_core.storage.records import MaskRecord, Record, read_record
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.tissue.contours import polygons_fingerprint, read_geojson
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,8 @@ class IndexedSlide:
     """The one that the user asked for, if any."""
     mpp_keys: tuple[str, ...]
     mask: IndexedMask | None = None
+    corner: tuple[int, int] = (0, 0)
+    """From which QuPath counts, level-0 px."""
 
     def info(self, stem: str) -> SlideInfo:
         """Return what sampling wants to know; sides are left out."""
@@ -83,7 +86,10 @@ def read_slide_index(store: Store, *, remember: bool = True) -> SlideIndex:
     masks = {stem: slide.mask for stem, slide in slides.items() if slide.mask}
     as_made = {stem for stem, mask in masks.items() if stem in lying and lying[stem].st_mtime_ns == mask.mtime_ns}
     edited = {stem: stat for stem, stat in lying.items() if stem not in as_made}
-    read = FileIndex(store.index("outlines"), _outlines, VERSION, remember).look(edited, store.geojson)
+    corners = {stem: slide.corner for stem, slide in slides.items() if any(slide.corner)}
+    read = FileIndex(store.index("outlines"), partial(_outlines, corners), VERSION, remember).look(
+        edited, store.geojson, {stem: f" from {x} {y}" for stem, (x, y) in corners.items()}
+    )
     polygons = {stem: masks[stem].polygons for stem in as_made} | {stem: it[0] for stem, it in read.items() if it[0]}
     return SlideIndex(slides, polygons, broken | {stem: it[1] for stem, it in read.items() if it[1]})
 
@@ -111,7 +117,7 @@ def _row(record: Record) -> list[Any] | None:
     mask = _mask_row(record.tissue_mask) if record.tissue_mask else None
     found = (content, info.mpp, info.magnification, downsamples)
     asked = (slide.stated_mpp, slide.full_hash, info.reader, slide.reader, list(slide.mpp_keys))
-    return [slide.identity.fingerprint, *found, *asked, mask]
+    return [slide.identity.fingerprint, *found, *asked, mask, list(info.corner)]
 
 
 def _mask_row(mask: MaskRecord) -> list[Any]:
@@ -122,15 +128,17 @@ def _mask_row(mask: MaskRecord) -> list[Any]:
 
 
 def _known(row: list[Any]) -> IndexedSlide:
-    fingerprint, content, mpp, magnification, downsamples, stated, full_hash, opened_by, reader, keys, mask = row
+    fingerprint, content, mpp, magnification, downsamples, *rest = row
+    stated, full_hash, opened_by, reader, keys, mask, corner = rest
     made = IndexedMask(*mask) if mask else None
     found = (fingerprint, content, mpp, magnification, tuple(downsamples))
-    return IndexedSlide(*found, stated, full_hash, opened_by, reader, tuple(keys), made)
+    return IndexedSlide(*found, stated, full_hash, opened_by, reader, tuple(keys), made, tuple(corner))
 
 
-def _outlines(path: Path) -> tuple[str, str]:
+def _outlines(corners: Mapping[str, tuple[int, int]], path: Path) -> tuple[str, str]:
     """Return the fingerprint of the polygons, or what is wrong with the file."""
+    corner = corners.get(path.name.removesuffix(".geojson"), (0, 0))
     try:
-        return polygons_fingerprint(read_geojson(path)), ""
+        return polygons_fingerprint(read_geojson(path, corner=corner)), ""
     except AtlasPatchError as error:
         return "", str(error)

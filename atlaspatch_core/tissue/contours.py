@@ -12,6 +12,7 @@ import shapely
 from numpy.typing import NDArray
 
 from atlaspatch_core.slides.slide import SlideInfo
+from atlaspatch_core.tissue.outline_origin import ORIGIN, OURS, Corner
 from atlaspatch_core.tissue.outlines import polygons_in, read_outlines
 
 DECIMALS = 2
@@ -96,19 +97,20 @@ def write_geojson(path: Path, polygons: Sequence[shapely.Polygon], stem: str) ->
     path.write_bytes(geojson_bytes(polygons, stem))
 
 
-def geojson_bytes(polygons: Sequence[shapely.Polygon], stem: str) -> bytes:
+def geojson_bytes(polygons: Sequence[shapely.Polygon], stem: str, corner: Corner = (0, 0)) -> bytes:
     """Return a FeatureCollection in level-0 px, one line per polygon; equal polygons give equal bytes.
 
-    Each feature is a QuPath annotation of class Tissue with ``tissue_id`` from 0, as TRIDENT numbers them.
+    Each feature is a QuPath annotation of class Tissue with ``tissue_id`` from 0, as TRIDENT numbers them. Coordinates
+    count from ``corner``, that of the slide's bounds, as QuPath's do; each feature says so where that is not (0, 0).
     """
-    features = ",\n".join(_dump(_feature(piece, index)) for index, piece in enumerate(polygons))
+    features = ",\n".join(_dump(_feature(piece, index, corner)) for index, piece in enumerate(polygons))
     head = f'{{"type":"FeatureCollection","name":{_dump(stem)},"features":['
     return f"{head}\n{features}\n]}}\n".encode() if polygons else f"{head}]}}\n".encode()
 
 
-def read_geojson(path: Path, content: bytes | None = None) -> tuple[shapely.Polygon, ...]:
-    """Return the tissue of ``<stem>.geojson``, or of ``content``, as ``read_outlines`` reads it."""
-    return read_outlines(path, content).polygons
+def read_geojson(path: Path, content: bytes | None = None, corner: Corner = (0, 0)) -> tuple[shapely.Polygon, ...]:
+    """Return the tissue of ``<stem>.geojson``, or of ``content``, as ``read_outlines`` reads it; level-0 px."""
+    return read_outlines(path, content, corner).polygons
 
 
 def polygons_fingerprint(polygons: Iterable[shapely.Polygon]) -> str:
@@ -121,23 +123,25 @@ def polygons_fingerprint(polygons: Iterable[shapely.Polygon]) -> str:
     return hashlib.sha256(json.dumps(canonical).encode()).hexdigest()[:16]
 
 
-def _feature(piece: shapely.Polygon, index: int) -> dict[str, Any]:
+def _feature(piece: shapely.Polygon, index: int, corner: Corner) -> dict[str, Any]:
     """Return one polygon as a QuPath annotation."""
+    rings = [_points(ring, corner) for ring in (piece.exterior, *piece.interiors)]
     return {
         "type": "Feature",
-        "geometry": {"type": "Polygon", "coordinates": [_points(ring) for ring in (piece.exterior, *piece.interiors)]},
+        "geometry": {"type": "Polygon", "coordinates": rings},
         "properties": {
             "objectType": "annotation",
             "classification": TISSUE_CLASS,
-            "tissue_id": index,
+            OURS: index,
             "name": f"Tissue {index + 1}",
+            **({ORIGIN: list(corner)} if any(corner) else {}),
         },
     }
 
 
-def _points(ring: shapely.LinearRing) -> list[list[float | int]]:
-    """Return x, y pairs with ``DECIMALS`` decimals; whole numbers as integers."""
-    rounded = np.round(shapely.get_coordinates(ring), DECIMALS).tolist()
+def _points(ring: shapely.LinearRing, corner: Corner) -> list[list[float | int]]:
+    """Return x, y pairs from ``corner`` with ``DECIMALS`` decimals; whole numbers as integers."""
+    rounded = np.round(shapely.get_coordinates(ring) - corner, DECIMALS).tolist()
     return [[int(value) if value == int(value) else value for value in point] for point in rounded]
 
 

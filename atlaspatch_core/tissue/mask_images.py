@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from atlaspatch_core.errors import UnusableMask
-from atlaspatch_core.slides.slide import SlideInfo
+from atlaspatch_core.slides.slide import Bounds, SlideInfo
 from atlaspatch_core.tissue.morphology import Mask
+from atlaspatch_core.tissue.outline_origin import Origin
 
 JPEG = (".jpg", ".jpeg")
 TIFF = (".tif", ".tiff")
@@ -22,8 +23,8 @@ ROUNDING = 1.5
 MOST_VALUES_NAMED = 8
 
 
-def read_mask_image(path: Path, info: SlideInfo) -> Mask:
-    """Return what is tissue, shape (height, width), over the whole slide.
+def read_mask_image(path: Path, info: SlideInfo, origin: Origin = "auto") -> tuple[Mask, Bounds]:
+    """Return what is tissue, shape (height, width), and the part of the slide that it covers: all, or the bounds.
 
     Tissue is any value above zero of a grey image, of a label image or of a palette's indices, any colour but black,
     and, where all colours are the same, what is not transparent; in a TIFF whose zero is white, what is not white. In a
@@ -36,12 +37,12 @@ def read_mask_image(path: Path, info: SlideInfo) -> Mask:
         raise UnusableMask(f"{info.stem}: its mask {path} cannot be read ({error}); mend it or take it away") from error
     if values.ndim not in (2, 3) or values.size == 0:
         raise UnusableMask(f"{info.stem}: its mask {path} is no image that can be read; mend it or take it away")
-    _check_proportions(path, values, info)
+    covered = _covered(path, values, info, origin)
     grey = _grey(values)
     mask = np.asarray(grey > (grey.max() / 2 if path.suffix.lower() in JPEG else 0), bool)
     if mask.all():
         raise UnusableMask(f"{info.stem}: {_without_background(path, grey)}")
-    return mask
+    return mask, covered
 
 
 def _picture(path: Path) -> NDArray:
@@ -75,11 +76,17 @@ def _grey(values: NDArray) -> NDArray:
     return colours.max(axis=2)
 
 
-def _check_proportions(path: Path, values: NDArray, info: SlideInfo) -> None:
-    """Raise UnusableMask unless the mask is the slide made smaller, or larger, by one factor."""
+def _covered(path: Path, values: NDArray, info: SlideInfo, origin: Origin) -> Bounds:
+    """Return of what the mask has the proportions: of the slide, or of what was scanned of it, as QuPath shows it.
+
+    Raises UnusableMask unless the mask is that, made smaller, or larger, by one factor.
+    """
     height, width = values.shape[:2]
-    if _fits(width, height, info.width, info.height):
-        return
+    parts = {"slide": Bounds(0, 0, info.width, info.height), "bounds": info.bounds}
+    asked = [part for name, part in parts.items() if part and origin in ("auto", name)]
+    for part in asked or [parts["slide"]]:
+        if part and _fits(width, height, part.width, part.height):
+            return part
     turned = " (turned by a quarter?)" if _fits(height, width, info.width, info.height) else ""
     raise UnusableMask(
         f"{info.stem}: its mask {path} has {width} × {height} px{turned}, the slide {info.width} × {info.height}: "

@@ -11,6 +11,7 @@ import numpy as np
 import shapely
 
 from atlaspatch_core.errors import UnreadableOutput
+from atlaspatch_core.tissue.outline_origin import ORIGIN, OURS, QUPATH_MARKS, Corner, Origin
 
 IGNORED_CLASS = "Ignore*"
 """QuPath's class for what is to be left out. ``Region*``, its other class with a star, is no such."""
@@ -34,12 +35,17 @@ class _Feature(NamedTuple):
     geometry: dict[str, Any] | None
     properties: dict[str, Any]
     id: str
+    origin: Any
+    """x, y as the file states them, or None."""
 
 
-def read_outlines(path: Path, content: bytes | None = None) -> TissueOutlines:
+def read_outlines(
+    path: Path, content: bytes | None = None, corner: Corner = (0, 0), origin: Origin = "auto"
+) -> TissueOutlines:
     """Return the tissue in ``<stem>.geojson``: ours, TRIDENT's or what QuPath exports.
 
-    ``content`` is what the file holds or will hold; None reads it.
+    ``content`` is what the file holds or will hold; None reads it. ``corner`` is that of the slide's bounds: what
+    counts from there, as ``origin`` and the file say, is moved by it, so that all is in level-0 px.
 
     The top may be a FeatureCollection, a list of features, a feature or a geometry. MultiPolygons and collections are
     taken apart and their parts united; an outline that crosses itself encloses all that it goes round; a closed line is
@@ -50,7 +56,10 @@ def read_outlines(path: Path, content: bytes | None = None) -> TissueOutlines:
     left_out: Counter[str] = Counter()
     try:
         top = json.loads(path.read_bytes() if content is None else content)
-        pairs = [(feature, _parts(feature, left_out)) for feature in _features(top, left_out)]
+        pairs = [
+            (feature, _moved(_parts(feature, left_out), feature, corner, origin))
+            for feature in _features(top, left_out)
+        ]
     except (OSError, ValueError, TypeError, AttributeError, KeyError, shapely.errors.GEOSException) as error:
         raise UnreadableOutput(
             f"{path.stem}: {path} is no GeoJSON that can be read ({error}); put back a good copy, or delete it to have "
@@ -70,10 +79,13 @@ def polygons_in(geometry: shapely.Geometry) -> list[shapely.Polygon]:
 
 def _features(top: Any, left_out: Counter[str]) -> Iterator[_Feature]:
     """Yield the annotations of a file; other objects are counted."""
+    ours = top.get("atlaspatch") if isinstance(top, dict) else None
+    origin = ours.get("origin") if isinstance(ours, dict) else None
     for number, item in enumerate(_items(top), 1):
         is_feature = item["type"] == "Feature"
         properties = (item.get("properties") or {}) if is_feature else {}
-        feature = _Feature(number, item["geometry"] if is_feature else item, properties, str(item.get("id", "")))
+        geometry, stated = item["geometry"] if is_feature else item, properties.get(ORIGIN, origin)
+        feature = _Feature(number, geometry, properties, str(item.get("id", "")), stated)
         if (kind := _kind(feature)) in OBJECTS:
             left_out[kind] += 1
         else:
@@ -110,6 +122,21 @@ def _parts(feature: _Feature, left_out: Counter[str]) -> list[shapely.Polygon]:
     if len(parts) < 2 or shapely.is_valid(shapely.MultiPolygon(parts)):
         return parts
     return polygons_in(shapely.union_all(parts))
+
+
+def _moved(parts: list[shapely.Polygon], feature: _Feature, corner: Corner, origin: Origin) -> list[shapely.Polygon]:
+    """Return parts in level-0 px, wherever they count from. Raises ValueError for an origin that is none."""
+    offset = np.array(_origin(feature, corner, origin) if feature.origin is None else feature.origin, float)
+    if offset.shape != (2,) or not np.isfinite(offset).all():
+        raise ValueError(f"feature {feature.number}: its origin {feature.origin} is not x, y")
+    return [shapely.transform(part, lambda points: points + offset) for part in parts] if offset.any() else parts
+
+
+def _origin(feature: _Feature, corner: Corner, origin: Origin) -> Corner:
+    """Return from where a feature counts that does not say so."""
+    by_id = feature.id.startswith("Path") and feature.id.endswith("Object")
+    by_qupath = OURS not in feature.properties and (by_id or any(it in feature.properties for it in QUPATH_MARKS))
+    return corner if origin == "bounds" or (origin == "auto" and by_qupath) else (0, 0)
 
 
 def _shapes(geometry: dict[str, Any] | None, left_out: Counter[str]) -> Iterator[shapely.Polygon]:

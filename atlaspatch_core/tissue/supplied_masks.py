@@ -1,6 +1,7 @@
 """Masks that a person supplies: GeoJSON or mask images, one file per slide, found by the slide's stem."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -9,13 +10,18 @@ import numpy as np
 import shapely
 
 from atlaspatch_core.errors import AtlasPatchError, UnusableMask
+from atlaspatch_core.slides.content_hash import file_signature
 from atlaspatch_core.slides.readers import SUFFIXES as READER_SUFFIXES
 from atlaspatch_core.slides.slide import SlideInfo, folded
 from atlaspatch_core.tissue.contours import in_order, mask_to_polygons, read_outlines
 from atlaspatch_core.tissue.mask_images import JPEG, TIFF, read_mask_image
+from atlaspatch_core.tissue.outline_origin import Corner, Origin
+from atlaspatch_core.tissue.outline_places import misplaced
 from atlaspatch_core.tissue.outlines import polygons_in
 
 log = logging.getLogger(__name__)
+
+SUPPLIED_CURE = "give them in px of level 0, or say from where they count (--masks-origin slide or bounds)"
 
 GEOJSON = (".geojson", ".json")
 SUFFIXES = (*GEOJSON, ".png", *JPEG, *TIFF)
@@ -88,20 +94,28 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() not in GEOJSON
 
 
-def read_mask(path: Path, info: SlideInfo, simplify_um: float) -> tuple[shapely.Polygon, ...]:
+def supplied_signature(path: Path, corner: Corner, origin: Origin) -> str:
+    """Return what tells one state of a supplied file from another: its signature, and from where it counts."""
+    signature = file_signature(path)
+    return signature if not any(corner) else f"{signature} {origin} {corner[0]} {corner[1]}"
+
+
+def read_mask(path: Path, info: SlideInfo, simplify_um: float, origin: Origin = "auto") -> tuple[shapely.Polygon, ...]:
     """Return the polygons of a supplied mask: valid, disjoint, within the slide, from top to bottom; level-0 px.
 
-    GeoJSON is in level-0 px, ours, QuPath's or TRIDENT's, as ``read_outlines`` reads it; what of it is no tissue is
-    counted in a warning. An image covers the whole slide, at any scale; outlines lie within ``simplify_um`` µm of its
-    own. No tissue is an empty mask. Raises UnusableMask when the file cannot be read, its outlines lie beside the
-    slide, or an image has other proportions or no background.
+    GeoJSON is ours, QuPath's or TRIDENT's, as ``read_outlines`` reads it; ``origin`` is from where it counts. What of
+    it is no tissue, or beside the slide, is named in a warning. An image covers the whole slide, or its bounds, at any
+    scale; its outlines lie within ``simplify_um`` µm of its own. No tissue is an empty mask. Raises UnusableMask when
+    the file cannot be read, all its outlines lie beside the slide, or an image has other proportions or no background.
     """
     if is_image(path):
-        mask = read_mask_image(path, info)
-        stretch = np.array([info.width / mask.shape[1], info.height / mask.shape[0]])
-        return mask_to_polygons(mask, stretch, info, simplify_um / info.mpp)
+        mask, part = read_mask_image(path, info, origin)
+        stretch = np.array([part.width / mask.shape[1], part.height / mask.shape[0]])
+        polygons = mask_to_polygons(mask, stretch, info, simplify_um / info.mpp)
+        place = np.array([part.x, part.y])
+        return tuple(shapely.transform(piece, lambda points: points + place) for piece in polygons)
     try:
-        outlines = read_outlines(path)
+        outlines = read_outlines(path, corner=info.corner, origin=origin)
     except AtlasPatchError as error:
         cause = f" ({error.__cause__})" if isinstance(error.__cause__, ValueError) else ""
         raise UnusableMask(
@@ -109,11 +123,15 @@ def read_mask(path: Path, info: SlideInfo, simplify_um: float) -> tuple[shapely.
         ) from error
     if outlines.left_out:
         log.warning("%s: %s: %s left out of the tissue", info.stem, path, outlines.left_out)
+    check_places(path, outlines.polygons, info, SUPPLIED_CURE)
     slide = shapely.box(0, 0, info.width, info.height)
-    polygons = in_order(polygons_in(shapely.intersection(shapely.union_all(list(outlines.polygons)), slide)))
-    if outlines.polygons and not polygons:
-        raise UnusableMask(
-            f"{info.stem}: the outlines in {path} lie beside the slide of {info.width} × {info.height} px; "
-            "give them in px of level 0"
-        )
-    return polygons
+    return in_order(polygons_in(shapely.intersection(shapely.union_all(list(outlines.polygons)), slide)))
+
+
+def check_places(path: Path, polygons: Sequence[shapely.Polygon], info: SlideInfo, cure: str) -> None:
+    """Warn of outlines beside the slide, or beside what was scanned of it. Raises UnusableMask where all are."""
+    count, clause = misplaced(polygons, info)
+    if count and count == len(polygons):
+        raise UnusableMask(f"{info.stem}: in {path} {clause}; {cure}")
+    if count:
+        log.warning("%s: in %s %s; %s", info.stem, path, clause, cure)

@@ -9,11 +9,10 @@ from atlaspatch_core.errors import AtlasPatchError, UnusableMask
 from atlaspatch_core.fingerprint import Identity, canonical_json, short_hash, why_stale
 from atlaspatch_core.layouts.supplied_coords import find_coords, read_coords
 from atlaspatch_core.patches.scale import choose_sampling
-from atlaspatch_core.slides.content_hash import file_signature
 from atlaspatch_core.storage.records import Record
 from atlaspatch_core.storage.slide_index import IndexedMask, IndexedSlide, indexed_slide
 from atlaspatch_core.storage.store import Store
-from atlaspatch_core.tissue.supplied_masks import MaskFolder
+from atlaspatch_core.tissue.supplied_masks import MaskFolder, supplied_signature
 from atlaspatch_core.validity.identities import coords_facts, identity_of, slide_facts, supplied_identity
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import EMPTY, SLIDE, TISSUE_MASK, OutputSpec, Recipe
@@ -94,7 +93,7 @@ class Expectations:
         found = {SLIDE: self._slide(stem, slide)}
         for stage in self.stages:
             if stage.step == TISSUE_MASK:
-                found[TISSUE_MASK] = self._mask(stem, slide.mask, polygons, found[SLIDE])
+                found[TISSUE_MASK] = self._mask(stem, slide, polygons, found[SLIDE])
             elif stage.step != SLIDE:
                 found[stage.step] = self._later(stem, slide, stage, found)
         return found
@@ -158,7 +157,8 @@ class Expectations:
         )
         return reason or ("" if is_valid(slide.fingerprint, fingerprint) else "another version of this step")
 
-    def _mask(self, stem: str, mask: IndexedMask | None, polygons: str | None, slide: Expected) -> Expected:
+    def _mask(self, stem: str, slide: IndexedSlide, polygons: str | None, expected: Expected) -> Expected:
+        mask = slide.mask
         if polygons is None:
             return Expected(None, blocked=self._blocked.get(TISSUE_MASK, ""))
         if mask is None or not is_automatic(mask, polygons):
@@ -169,11 +169,13 @@ class Expectations:
             return Expected(None, blocked=str(UnusableMask(f"{stem}: {' and '.join(map(str, sources))}; leave one")))
         source = sources[0] if sources else None
         reason = interrupted_reason(mask, polygons) or source_reason(mask, source.name if source else None)
-        return Expected(polygons, reason or self._reason_of_mask(stem, mask, source, str(slide[0])))
+        return Expected(polygons, reason or self._reason_of_mask(stem, mask, source, str(expected[0]), slide.corner))
 
-    def _reason_of_mask(self, stem: str, mask: IndexedMask, source: Path | None, slide: str) -> str:
+    def _reason_of_mask(
+        self, stem: str, mask: IndexedMask, source: Path | None, slide: str, corner: tuple[int, int]
+    ) -> str:
         if source is not None:
-            return self._reason_of_supplied(mask, source, slide)
+            return self._reason_of_supplied(mask, source, slide, corner)
         if TISSUE_MASK in self._blocked:
             return self._blocked[TISSUE_MASK]
         stage, spec = self.recipe.stage(TISSUE_MASK), self._specs[TISSUE_MASK]
@@ -181,8 +183,8 @@ class Expectations:
             return ""
         return "slide changed" if mask.of_slide != slide else self._why_of_mask(stem, mask, slide)
 
-    def _reason_of_supplied(self, mask: IndexedMask, source: Path, slide: str) -> str:
-        if file_signature(source) != mask.supplied:
+    def _reason_of_supplied(self, mask: IndexedMask, source: Path, slide: str, corner: tuple[int, int]) -> str:
+        if supplied_signature(source, corner, self.recipe.project.slides.masks_origin) != mask.supplied:
             return f"{source.name} changed"
         stage, simplify_um = self.recipe.stage(TISSUE_MASK), self.recipe.project.tissue.simplify_um
         asked = supplied_identity(stage, {SLIDE: slide}, source, mask.supplied_polygons, simplify_um)

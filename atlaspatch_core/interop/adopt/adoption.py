@@ -168,7 +168,8 @@ class Adoption:
         """Make sure that the slide has outlines, and say where they are from."""
         path = self.store.geojson(work.stem)
         if path.exists():
-            polygons, taken = read_geojson(path), AdoptOutcome(work.stem, "outlines", AdoptStatus.THERE)
+            polygons = read_geojson(path, corner=work.known().corner)
+            taken = AdoptOutcome(work.stem, "outlines", AdoptStatus.THERE)
         elif mask := find_mask(self.recipe.project.slides.masks, work.stem):
             polygons = self._supplied(work, mask)
             taken = AdoptOutcome(work.stem, "outlines", AdoptStatus.SAME, "supplied by the project")
@@ -181,17 +182,18 @@ class Adoption:
     def _supplied(self, work: SlideWork, mask: Path) -> Polygons:
         if not self.settings.dry_run:
             ensure_tissue_mask(work, self.recipe.stage(TISSUE_MASK))
-            return read_geojson(self.store.geojson(work.stem))
-        return read_mask(mask, work.known(), self.recipe.project.tissue.simplify_um)
+            return read_geojson(self.store.geojson(work.stem), corner=work.known().corner)
+        project = self.recipe.project
+        return read_mask(mask, work.known(), project.tissue.simplify_um, project.slides.masks_origin)
 
     def _new_outlines(self, work: SlideWork, cuts: list[ForeignPatches], path: Path) -> tuple[Polygons, AdoptOutcome]:
         info, theirs = work.known(), self.found.outlines.get(work.stem)
         wanted = [WantedPatches(cut.geometry.spec, cut.sampling.patch_size_level0, cut.slide.corners) for cut in cuts]
         drawn = round_patches(info, work.stem, [cut.slide for cut in cuts], wanted)
         file = theirs if theirs and not (self.settings.keep_patches and wanted) else None
-        outlines = choose_outlines(info, from_file(file, work.stem, wanted) if file else drawn, wanted)
+        outlines = choose_outlines(info, from_file(file, info, work.stem, wanted) if file else drawn, wanted)
         if not self.settings.dry_run and not self.store.keep_new(work.stem, path, outlines.content):
-            return read_geojson(path), AdoptOutcome(work.stem, "outlines", AdoptStatus.THERE)
+            return read_geojson(path, corner=info.corner), AdoptOutcome(work.stem, "outlines", AdoptStatus.THERE)
         return outlines.polygons, AdoptOutcome(work.stem, "outlines", AdoptStatus.SAME, outlines.origin)
 
     def __enter__(self) -> Self:

@@ -64,17 +64,18 @@ def same_patches(one: Corners, other: Corners) -> bool:
     return len(one) == len(other) and bool(np.array_equal(np.unique(one, axis=0), np.unique(other, axis=0)))
 
 
-def from_file(path: Path, stem: str, wanted: Sequence[WantedPatches]) -> Iterator[Outlines]:
+def from_file(path: Path, info: SlideInfo, stem: str, wanted: Sequence[WantedPatches]) -> Iterator[Outlines]:
     """Yield the outlines of a file as they are, and simplified as TRIDENT's grid takes them.
 
+    TRIDENT takes all outlines for level-0 px, whoever saved them.
     TRIDENT simplifies by a quarter of the patch size before it measures the tissue of a patch.
     """
     polygons = read_geojson(path)
-    yield _outlines(polygons, stem, "its outlines")
+    yield _outlines(polygons, info, stem, "its outlines")
     tolerances = {size / 4: None for it in wanted for size in (it.spec.patch_size, it.side)}
     for tolerance in tolerances:
         simple = [part for piece in polygons for part in polygons_in(shapely.simplify(piece, tolerance))]
-        yield _outlines(simple, stem, f"its outlines, simplified by {tolerance:g} px as its grid takes them")
+        yield _outlines(simple, info, stem, f"its outlines, simplified by {tolerance:g} px as its grid takes them")
 
 
 def round_patches(
@@ -87,11 +88,13 @@ def round_patches(
         squares = shapely.union_all(shapely.box(left, top, left + it.side, top + it.side))
         for part in INSETS:
             inset = squares.buffer(-it.side / part, join_style="mitre") if part else squares
-            yield _outlines(in_order(polygons_in(shapely.intersection(inset, slide))), stem, "drawn round the patches")
+            yield _outlines(
+                in_order(polygons_in(shapely.intersection(inset, slide))), info, stem, "drawn round the patches"
+            )
     if not wanted or not slides:
-        yield _outlines((), stem, "there are no patches")
+        yield _outlines((), info, stem, "there are no patches")
 
 
-def _outlines(polygons: Sequence[Polygon], stem: str, origin: str) -> Outlines:
-    content = geojson_bytes(polygons, stem)
+def _outlines(polygons: Sequence[Polygon], info: SlideInfo, stem: str, origin: str) -> Outlines:
+    content = geojson_bytes(polygons, stem, info.corner)
     return Outlines(content, read_geojson(Path(f"{stem}.geojson"), content), origin)

@@ -56,7 +56,8 @@ def artifacts(slide: SlideResults, target: Target) -> Iterator[Artifact]:
     for geometry in slide.geometries:
         for result in (None,) if column == TISSUE_FRACTION else geometry.features:
             folder = f"features_{result.name}_{column}" if result else column
-            of = digest("geojson", VERSION, column, (result or geometry.coords).fingerprint)
+            frame = [slide.corner] if any(slide.corner) else []
+            of = digest("geojson", VERSION, column, (result or geometry.coords).fingerprint, *frame)
             path = geometry.home / folder / f"{slide.stem}.geojson"
             yield Artifact(path, of, _writer(slide, geometry, result, column))
 
@@ -66,10 +67,11 @@ def _writer(slide: SlideResults, geometry: GeometryResults, result: ExportResult
         fraction = geometry.read_tissue_fraction()
         values = column_values(slide.stem, result.read_features(), column) if result else fraction.astype(np.float64)
         about = {"stem": slide.stem, "encoder": result.name if result else "", "column": column}
+        about |= {"origin": slide.corner} if any(slide.corner) else {}
         head = {"type": "FeatureCollection", "atlaspatch": about | (result or geometry.coords).provenance()}
         with to.open("w", encoding="utf-8") as file:
             file.write(json.dumps(head, ensure_ascii=False)[:-1] + ', "features": [')
-            for index, feature in enumerate(_features(geometry, fraction, values, column)):
+            for index, feature in enumerate(_features(geometry, slide.corner, fraction, values, column)):
                 file.write((",\n" if index else "\n") + json.dumps(feature, allow_nan=False))
             file.write("\n]}\n")
 
@@ -77,11 +79,18 @@ def _writer(slide: SlideResults, geometry: GeometryResults, result: ExportResult
 
 
 def _features(
-    geometry: GeometryResults, fraction: NDArray[np.float32], values: NDArray[np.float64], column: str
+    geometry: GeometryResults,
+    corner: tuple[int, int],
+    fraction: NDArray[np.float32],
+    values: NDArray[np.float64],
+    column: str,
 ) -> Iterator[dict[str, Any]]:
+    """Yield a tile a patch; coordinates count from ``corner``, as QuPath's do."""
     side = int(geometry.file[PATCH_SIZE_LEVEL0])
     classes = tissue_classes(values) if column == TISSUE_FRACTION else rank_classes(values)
-    rows = zip(geometry.read_coords().tolist(), fraction.tolist(), values.tolist(), classes.tolist(), strict=True)
+    rows = zip(
+        (geometry.read_coords() - corner).tolist(), fraction.tolist(), values.tolist(), classes.tolist(), strict=True
+    )
     name = f"feature {column}" if column.isdecimal() else column
     for (x, y), share, value, shade in rows:
         ring = [[x, y], [x + side, y], [x + side, y + side], [x, y + side], [x, y]]

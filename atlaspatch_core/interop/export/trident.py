@@ -29,7 +29,7 @@ from atlaspatch_core.patches.grid import PatchGrid
 from atlaspatch_core.pipeline import preview
 from atlaspatch_core.slides.mpp import bucket
 from atlaspatch_core.storage.picture_provenance import PictureState, picture_state, provenance_mark, with_mark
-from atlaspatch_core.tissue.contours import DECIMALS, read_geojson
+from atlaspatch_core.tissue.contours import DECIMALS
 
 VERSION = 1
 """Raised when files come to look different."""
@@ -163,7 +163,7 @@ def geojson(slide: SlideResults, mask: ExportResult) -> bytes:
                 "coordinates": [_ring(ring) for ring in (piece.exterior, *piece.interiors)],
             },
         }
-        for index, piece in enumerate(read_geojson(mask.path))
+        for index, piece in enumerate(slide.read_outlines(mask))
     ]
     head = {"type": "FeatureCollection", "name": slide.stem, "crs": ANY_CRS}
     ours = {"atlaspatch": {"fingerprint": mask.fingerprint}}
@@ -187,7 +187,7 @@ def _picture(slide: SlideResults) -> preview.Picture:
 
 def _outlined(slide: SlideResults, mask: ExportResult) -> bytes:
     assert slide.info is not None
-    drawn = preview.draw_contours(_picture(slide), read_geojson(mask.path), slide.info)
+    drawn = preview.draw_contours(_picture(slide), slide.read_outlines(mask), slide.info)
     return with_mark(preview.encode_jpeg(drawn), provenance_mark(slide.slide, mask.fingerprint))
 
 

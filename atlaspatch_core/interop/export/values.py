@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
 from atlaspatch_core.patches.scale import Sampling
@@ -26,6 +27,7 @@ from atlaspatch_core.storage.schema import (
     TISSUE_FRACTION,
 )
 from atlaspatch_core.storage.store import Store
+from atlaspatch_core.tissue.contours import read_geojson
 
 ALL_KINDS = frozenset({"tissue_mask", "patch_features", "slide_embedding"})
 
@@ -164,6 +166,15 @@ class SlideResults:
     """Results that are there and not valid, and why."""
     missing: tuple[str, ...] = ()
     """Outputs that were asked for and never made."""
+
+    @property
+    def corner(self) -> tuple[int, int]:
+        """x, y of the corner from which QuPath counts, level-0 px."""
+        return self.info.corner if self.info else (0, 0)
+
+    def read_outlines(self, mask: ExportResult) -> tuple[shapely.Polygon, ...]:
+        """Return the polygons of its mask, level-0 px."""
+        return read_geojson(mask.path, corner=self.corner)
 
     @property
     def without_patches(self) -> bool:

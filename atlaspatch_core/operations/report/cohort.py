@@ -88,7 +88,10 @@ def _mask_numbers(stem: str, store: Store, record: Record, polygons: str | None)
         return {}
     if record.tissue_mask and record.tissue_mask.polygons == polygons:
         return record.tissue_mask.numbers
-    return polygon_numbers(read_geojson(store.geojson(stem)), record.slide.info) if record.slide else {}
+    if not record.slide:
+        return {}
+    info = record.slide.info
+    return polygon_numbers(read_geojson(store.geojson(stem), corner=info.corner), info)
 
 
 def _with_geometry(summary: SlideSummary, geometry: Geometry, gathered: Gathered) -> SlideSummary:
@@ -125,7 +128,8 @@ def _with_picture(summary: SlideSummary, store: Store, polygons: str | None) -> 
         return replace(summary, picture=path)
     if summary.info is None or polygons is None:
         return summary
-    return replace(summary, outlines=svg_path(read_geojson(store.geojson(summary.stem)), summary.info))
+    drawn = read_geojson(store.geojson(summary.stem), corner=summary.info.corner)
+    return replace(summary, outlines=svg_path(drawn, summary.info))
 
 
 def svg_path(polygons: Sequence[shapely.Polygon], info: SlideInfo) -> str:

@@ -9,20 +9,21 @@ import shapely
 from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.pipeline.pictures import show_mask
 from atlaspatch_core.pipeline.slide_work import SlideWork
-from atlaspatch_core.slides.content_hash import file_signature
 from atlaspatch_core.storage.records import MaskRecord
 from atlaspatch_core.tissue.contours import geojson_bytes, polygons_fingerprint
+from atlaspatch_core.tissue.outline_origin import ORIGIN
 from atlaspatch_core.tissue.outlines import polygons_in
 from atlaspatch_core.tissue.quality import QualityFinding, failed, judge_quality, warnings
 from atlaspatch_core.tissue.quality_survey import OF_SLIDE, survey
 from atlaspatch_core.tissue.segmenters import polygon_numbers, segment_tissue
-from atlaspatch_core.tissue.supplied_masks import find_mask, read_mask
+from atlaspatch_core.tissue.supplied_masks import check_places, find_mask, read_mask, supplied_signature
 from atlaspatch_core.validity.identities import supplied_identity
 from atlaspatch_core.validity.outcome import Outcome, Status
 from atlaspatch_core.validity.recipe import SLIDE, OutputSpec
 from atlaspatch_core.validity.rules import interrupted_reason, is_automatic, source_reason
 
 EDITED = "edited by a person"
+EDITED_CURE = "draw them on the slide, or delete the file to have the tissue found anew"
 
 
 def ensure_tissue_mask(work: SlideWork, stage: OutputSpec) -> Outcome:
@@ -35,6 +36,7 @@ def ensure_tissue_mask(work: SlideWork, stage: OutputSpec) -> Outcome:
     record = (work.record or work.store.read_record(work.stem)).tissue_mask
     on_disk = None if work.forced(stage) else _on_disk(work, record)
     if on_disk and not is_automatic(record, on_disk):
+        check_places(work.store.geojson(work.stem), work.polygons(), work.known(), EDITED_CURE)
         return _outcome(work, stage, since, on_disk, _edited_numbers(work, record), EDITED, Status.REUSED, "edited")
     stored = record if record and on_disk and not interrupted_reason(record, on_disk) else None
     if stored and work.trusted(stage):
@@ -44,6 +46,8 @@ def ensure_tissue_mask(work: SlideWork, stage: OutputSpec) -> Outcome:
     source = find_mask(work.run.recipe.project.slides.masks, work.stem)
     record, why = _supply(work, stage, stored, source) if source else _find(work, stage, stored)
     status = Status.COMPUTED if why else Status.REUSED
+    if not why:
+        _keep_as_qupath_counts(work, record)
     maker = "supplied" if source else work.run.recipe.project.tissue.segmenter
     return _outcome(work, stage, since, record.polygons, record.numbers, why, status, maker)
 
@@ -83,12 +87,13 @@ def _supply(work: SlideWork, stage: OutputSpec, stored: MaskRecord | None, sourc
 
     What lies in ``source`` is told by its polygons; an untouched file is not read again.
     """
-    signature = file_signature(source)
+    origin = work.run.recipe.project.slides.masks_origin
+    signature = supplied_signature(source, work.known().corner, origin)
     if stored and stored.supplied == signature:
         expected = _supplied_identity(work, stage, source, stored.identity.spec["supplied"])
         if not work.reason(stage, stored.identity, expected):
             return stored, ""
-    polygons = read_mask(source, work.known(), work.run.recipe.project.tissue.simplify_um)
+    polygons = read_mask(source, work.known(), work.run.recipe.project.tissue.simplify_um, origin)
     expected = _supplied_identity(work, stage, source, polygons_fingerprint(polygons))
     why = work.reason(stage, stored.identity if stored else None, expected)
     numbers = stored.numbers if stored and not why else polygon_numbers(polygons, work.known())
@@ -112,8 +117,15 @@ def _keep(
     whole = numbers if "blur_share" in numbers else survey(work.slide(), polygons, numbers)
     work.take_polygons(polygons)
     record = MaskRecord(identity, polygons_fingerprint(polygons), whole, supplied=supplied)
-    work.store.keep_mask(work.stem, geojson_bytes(polygons, work.stem), record)
+    work.store.keep_mask(work.stem, geojson_bytes(polygons, work.stem, work.known().corner), record)
     return record
+
+
+def _keep_as_qupath_counts(work: SlideWork, record: MaskRecord) -> None:
+    """Write outlines anew that an earlier version wrote in level-0 px where QuPath counts from elsewhere."""
+    corner, path = work.known().corner, work.store.geojson(work.stem)
+    if any(corner) and ORIGIN.encode() not in path.read_bytes():
+        work.store.keep_mask(work.stem, geojson_bytes(work.polygons(), work.stem, corner), record)
 
 
 def _outcome(

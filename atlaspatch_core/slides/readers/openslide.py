@@ -16,7 +16,7 @@ from atlaspatch_core.slides.readers.content import is_not
 from atlaspatch_core.slides.readers.labels import institution_of, stain_of, vendor_of
 from atlaspatch_core.slides.readers.reader import Reader, UnsupportedSlide
 from atlaspatch_core.slides.readers.tiff import is_ome
-from atlaspatch_core.slides.slide import Level, Region, SlideInfo, stem_of
+from atlaspatch_core.slides.slide import Bounds, Level, Region, SlideInfo, stem_of
 
 if TYPE_CHECKING:
     from openslide import OpenSlide
@@ -123,7 +123,18 @@ def describe(path: Path, handle: "OpenSlide", stated: StatedMpp) -> SlideInfo:
         institution=institution_of(properties),
         stain=stain_of(properties),
         scale_note=scale.note,
+        bounds=bounds_of(properties),
     )
+
+
+def bounds_of(properties: Mapping[str, str]) -> Bounds | None:
+    """Return what was scanned, where a slide states it: QuPath shows that alone, and counts from its corner."""
+    stated = [properties.get(f"openslide.bounds-{side}", "") for side in ("x", "y", "width", "height")]
+    try:
+        bounds = Bounds(*map(int, stated))
+    except ValueError:
+        return None
+    return bounds if bounds.width > 0 and bounds.height > 0 else None
 
 
 def refusal(path: Path, cause: str) -> UnreadableSlide:

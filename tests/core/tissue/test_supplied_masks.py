@@ -146,7 +146,7 @@ def test_outlines_are_united_and_cut_at_the_edge_of_the_slide(tmp_path: Path):
     ("name", "content", "words"),
     [
         ("a.geojson", b"{", "no GeoJSON that can be read"),
-        ("a.geojson", geojson_bytes([shapely.box(5000, 0, 6000, 100)], "a"), "lie beside the slide of 2048 × 1024 px"),
+        ("a.geojson", geojson_bytes([shapely.box(5000, 0, 6000, 100)], "a"), "lies beside the slide of 2048 × 1024 px"),
         ("a.png", b"no picture", "cannot be read"),
         ("a.tif", b"no picture", "cannot be read"),
     ],

@@ -1,0 +1,16 @@
+"""From where the coordinates of outlines count. Nothing heavy is imported here, so that options may name it."""
+
+from typing import Literal
+
+ORIGIN = "atlaspatch_origin"
+"""Property of a feature that says from where its coordinates count: x, y, level-0 px."""
+QUPATH_MARKS = ("objectType", "object_type", "isLocked")
+"""Properties that QuPath gives every object that it exports."""
+OURS = "tissue_id"
+"""Property of our outlines, and of TRIDENT's, which QuPath drops when it saves them."""
+
+Origin = Literal["auto", "slide", "bounds"]
+"""From where outlines count that do not say so: the corner of the slide, or that of its bounds, as QuPath counts.
+``auto``: as QuPath where it drew or saved them."""
+Corner = tuple[int, int]
+"""x, y of the corner of a slide's bounds, level-0 px; (0, 0) where it has none."""
