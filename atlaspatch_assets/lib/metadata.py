@@ -24,7 +24,7 @@ def event_metadata(outcome: Outcome) -> Metadata:
         "status": dg.MetadataValue.text(outcome.status.value),
         **_given("why", why(outcome)),
         **picture(outcome.picture),
-        **_given("warnings", warnings(outcome.findings)),
+        **_given("warnings", "; ".join(filter(None, [*outcome.notes, warnings(outcome.findings)]))),
         **_given("fingerprint", outcome.fingerprint),
         **_numbers(outcome.numbers),
         **{name: dg.MetadataValue.text(text) for name, text in outcome.facts.items() if text},

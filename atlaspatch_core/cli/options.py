@@ -32,7 +32,11 @@ SLIDES = group(
 CASES = group(
     click.argument("manifest_path", type=EXISTING_FILE),
     OUTPUT,
-    field_options(SlidesFields, only=("mpp_csv", "mpp_keys", "reader", "masks", "masks_origin"), masks=EXISTING_FOLDER),
+    field_options(
+        SlidesFields,
+        only=("mpp_csv", "mpp_keys", "reader", "series", "masks", "masks_origin"),
+        masks=EXISTING_FOLDER,
+    ),
     field_option(PatientsFields, "encoders", required=True, **NAMES),
 )
 

@@ -35,8 +35,9 @@ def slide_line(outcomes: Sequence[Outcome]) -> Text:
 
 def warning_line(outcomes: Sequence[Outcome]) -> Text | None:
     """Return what is odd about a slide that was worked on, on one line; None where nothing is."""
+    notes = [note for outcome in outcomes for note in outcome.notes]
     texts = [warnings(outcome.findings) for outcome in outcomes if outcome.status is not Status.FAILED]
-    told = "; ".join(filter(None, [*texts, *_without_patches(outcomes)]))
+    told = "; ".join(filter(None, [*notes, *texts, *_without_patches(outcomes)]))
     return Text(f"{outcomes[0].stem}: WARNING: {told}", "yellow") if told else None
 
 
@@ -85,7 +86,8 @@ def step_line(outcome: Outcome) -> Text:
     """Return everything about one step: fate, seconds, fingerprint, numbers, reason, file, findings."""
     numbers = " ".join(f"{name}={value:.6g}" for name, value in outcome.numbers.items())
     findings = ", ".join(f"{'' if finding.passed else 'WARNING '}{finding.text}" for finding in outcome.findings)
-    told = (numbers, reason(outcome), str(outcome.path or ""), findings)
+    notes = ", ".join(f"WARNING {note}" for note in outcome.notes)
+    told = (numbers, reason(outcome), str(outcome.path or ""), notes, findings)
     parts = (f"{outcome.seconds:.2f} s", outcome.fingerprint or "", *told)
     head = Text(f"  {outcome.stem} {outcome.step} ") + Text(str(outcome.status), STYLES[outcome.status])
     return head + Text("".join(f"  {part}" for part in parts if part))

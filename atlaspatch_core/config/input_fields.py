@@ -98,6 +98,17 @@ class SlidesFields:
             example="openslide",
         ),
     ] = None
+    series: Annotated[
+        int | None,
+        Option(
+            "Image of every slide file that is the slide, where files hold several scans; a warning names them with "
+            "their numbers.",
+            flags=("--series",),
+            ge=0,
+            unset="the largest",
+            example=1,
+        ),
+    ] = None
     masks: Annotated[
         Path | None,
         Option(

@@ -92,6 +92,7 @@ def open_source(source: SlideSource, slides: Slides) -> Slide:
         mpp_source=source.mpp_source,
         mpp_keys=slides.mpp_keys,
         reader=slides.reader,
+        series=slides.series,
     )
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 HEAD_BYTES = 65_536
 SERIES = b"\x20\x00\x0e\x00"
 """Tag (0020,000E) SeriesInstanceUID, as little endian has it."""
+PYRAMID = b"\x08\x00\x19\x00"
+"""Tag (0008,0019) PyramidUID; the same."""
 SUFFIXES = (".dcm", ".dicom")
 FILES_REMEMBERED = 131_072
 """Headers that are not read again by a sensor that looks every 30 s, as long as size and time are the same."""
@@ -27,11 +29,21 @@ def is_dicom_name(name: str) -> bool:
 
 def series_of(path: Path) -> str:
     """Return the SeriesInstanceUID of a DICOM file; all instances of a slide have one. Empty where there is none."""
-    head = _head(path, HEAD_BYTES)
+    return uid_in(_head(path, HEAD_BYTES), SERIES)
+
+
+def pyramid_count(path: Path) -> int:
+    """Return how many pyramids the instances of a slide name; 1 where they name none."""
+    uids = {uid_in(_head(file, HEAD_BYTES), PYRAMID) for file in instances(path)} - {""}
+    return max(1, len(uids))
+
+
+def uid_in(head: bytes, tag: bytes) -> str:
+    """Return the UID under a tag, as the head of a DICOM file has it; empty where it has none."""
     if head[128:132] != b"DICM":
         return ""
-    at = head.find(SERIES, 132) + len(SERIES)
-    if at < len(SERIES) or len(head) < at + 4:
+    at = head.find(tag, 132) + len(tag)
+    if at < len(tag) or len(head) < at + 4:
         return ""
     if head[at : at + 2] == b"UI":  # explicit: two letters of the type, then the length in two bytes
         length, start = struct.unpack_from("<H", head, at + 2)[0], at + 4

@@ -96,6 +96,12 @@ class SlideInfo:
     """What is odd about the scale, yet no reason to refuse the slide: one clause, or empty."""
     bounds: Bounds | None = None
     """What QuPath shows of the slide, where that is not all of it: its coordinates count from the corner of these."""
+    notes: tuple[str, ...] = ()
+    """What a person should know of the slide, a clause each: what else the file holds, what was left out."""
+    series: int | None = None
+    """Which image of the file was asked for (``--series``); None: the largest was taken."""
+    reading: str = ""
+    """What was taken of the file, where that is less than it offers, or in another order; part of the identity."""
 
     @property
     def corner(self) -> tuple[int, int]:

@@ -114,11 +114,12 @@ def _info_dict(info: SlideInfo) -> dict[str, Any]:
     values = {name: getattr(info, name) for name in SlideInfo.__slots__}
     values["bounds"] = info.bounds and asdict(info.bounds)
     levels = [[level.width, level.height, level.downsample] for level in info.levels]
-    return values | {"path": str(info.path), "levels": levels}
+    return values | {"path": str(info.path), "levels": levels, "notes": list(info.notes)}
 
 
 def _info(values: Mapping[str, Any]) -> SlideInfo:
     levels = tuple(Level(*level) for level in values["levels"])
-    stated = values.get("bounds")
+    stated, notes = values.get("bounds"), tuple(values.get("notes", ()))
     bounds = Bounds(**stated) if stated else None
-    return SlideInfo(**(dict(values) | {"path": Path(values["path"]), "levels": levels, "bounds": bounds}))
+    changed = {"path": Path(values["path"]), "levels": levels, "bounds": bounds, "notes": notes}
+    return SlideInfo(**(dict(values) | changed))

@@ -14,7 +14,7 @@ from atlaspatch_core.storage.records import MaskRecord, Record, read_record
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.tissue.contours import polygons_fingerprint, read_geojson
 
-VERSION = 3
+VERSION = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +55,16 @@ class IndexedSlide:
     mask: IndexedMask | None = None
     corner: tuple[int, int] = (0, 0)
     """From which QuPath counts, level-0 px."""
+    series: int | None = None
+    """The image of the file that the user asked for, if any."""
+    reading: str = ""
+    """What of the file is not taken."""
 
     def info(self, stem: str) -> SlideInfo:
         """Return what sampling wants to know; sides are left out."""
         levels = tuple(Level(0, 0, downsample) for downsample in self.downsamples)
-        return SlideInfo(stem, Path(), self.opened_by, levels, self.mpp, "its record", self.magnification, "its record")
+        found = (stem, Path(), self.opened_by, levels, self.mpp, "its record", self.magnification, "its record")
+        return SlideInfo(*found, series=self.series, reading=self.reading)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +122,7 @@ def _row(record: Record) -> list[Any] | None:
     mask = _mask_row(record.tissue_mask) if record.tissue_mask else None
     found = (content, info.mpp, info.magnification, downsamples)
     asked = (slide.stated_mpp, slide.full_hash, info.reader, slide.reader, list(slide.mpp_keys))
-    return [slide.identity.fingerprint, *found, *asked, mask, list(info.corner)]
+    return [slide.identity.fingerprint, *found, *asked, mask, list(info.corner), info.series, info.reading]
 
 
 def _mask_row(mask: MaskRecord) -> list[Any]:
@@ -129,10 +134,11 @@ def _mask_row(mask: MaskRecord) -> list[Any]:
 
 def _known(row: list[Any]) -> IndexedSlide:
     fingerprint, content, mpp, magnification, downsamples, *rest = row
-    stated, full_hash, opened_by, reader, keys, mask, corner = rest
+    stated, full_hash, opened_by, reader, keys, mask, corner, series, reading = rest
     made = IndexedMask(*mask) if mask else None
     found = (fingerprint, content, mpp, magnification, tuple(downsamples))
-    return IndexedSlide(*found, stated, full_hash, opened_by, reader, tuple(keys), made, tuple(corner))
+    asked = (stated, full_hash, opened_by, reader, tuple(keys))
+    return IndexedSlide(*found, *asked, made, tuple(corner), series, reading)
 
 
 def _outlines(corners: Mapping[str, tuple[int, int]], path: Path) -> tuple[str, str]:

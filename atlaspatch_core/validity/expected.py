@@ -139,7 +139,10 @@ class Expectations:
         return self._forms[key]
 
     def _slide(self, stem: str, slide: IndexedSlide) -> Expected:
-        stage, key = self.recipe.stage(SLIDE), (SLIDE, slide.mpp, slide.magnification, slide.opened_by)
+        stage, key = (
+            self.recipe.stage(SLIDE),
+            (SLIDE, slide.mpp, slide.magnification, slide.opened_by, slide.series, slide.reading),
+        )
         if key not in self._forms:
             info = slide.info(stem)
             self._forms[key] = IdentityTemplate.of(
@@ -152,8 +155,8 @@ class Expectations:
         asked = self.recipe.project.slides
         stated = (self.stated or {}).get(stem, slide.stated_mpp)
         reason = options_reason(
-            SlideOptions(slide.stated_mpp, slide.full_hash, slide.reader, slide.mpp_keys),
-            SlideOptions(stated, asked.full_hash, asked.reader, asked.mpp_keys),
+            SlideOptions(slide.stated_mpp, slide.full_hash, slide.reader, slide.mpp_keys, slide.series),
+            SlideOptions(stated, asked.full_hash, asked.reader, asked.mpp_keys, asked.series),
         )
         return reason or ("" if is_valid(slide.fingerprint, fingerprint) else "another version of this step")
 

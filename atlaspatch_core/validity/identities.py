@@ -33,9 +33,14 @@ def identity_of(
 
 
 def slide_facts(content: str, info: SlideInfo) -> dict[str, Any]:
-    """Return what decides a slide: its content, as a fingerprint, its scale, and who decodes it if that is unusual."""
+    """Return what decides a slide: its content, as a fingerprint, and its scale.
+
+    And, where they are unusual: who decodes it, which image of the file was asked for, what of the file is not taken.
+    """
     reader = {} if info.reader in UNNAMED_READERS else {"reader": info.reader}
-    return {"content": content, "mpp": info.mpp, "magnification": info.magnification} | reader
+    series = {} if info.series is None else {"series": info.series}
+    reading = {"reading": info.reading} if info.reading else {}
+    return {"content": content, "mpp": info.mpp, "magnification": info.magnification} | reader | series | reading
 
 
 def coords_facts(info: SlideInfo, sampling: Sampling) -> dict[str, Any]:

@@ -61,6 +61,8 @@ class Outcome:
     """File that holds the output."""
     picture: Path | None = None
     """A small JPEG of the output, at most 8 kB, where there is one."""
+    notes: tuple[str, ...] = ()
+    """What a person should know of the slide itself, a clause each; slides have some, and each is a warning."""
     findings: tuple[QualityFinding, ...] = ()
     """How the numbers were judged, passed or not; tissue masks have some."""
     transient: bool = False

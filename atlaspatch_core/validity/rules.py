@@ -57,6 +57,7 @@ class SlideOptions(NamedTuple):
     full_hash: bool
     reader: str | None
     mpp_keys: tuple[str, ...]
+    series: int | None = None
 
 
 def is_valid(stored: str | None, expected: str) -> bool:
@@ -150,7 +151,13 @@ def options_reason(stored: SlideOptions, asked: SlideOptions) -> str:
         return f"reader {stored.reader or 'found out'} → {asked.reader or 'found out'}"
     if stored.mpp_keys != asked.mpp_keys:
         return f"mpp_keys {' '.join(stored.mpp_keys) or 'none'} → {' '.join(asked.mpp_keys) or 'none'}"
+    if stored.series != asked.series:
+        return f"series {_or_largest(stored.series)} → {_or_largest(asked.series)}"
     return f"stated mpp {stored.stated_mpp or 'none'} → {asked.stated_mpp or 'none'}"
+
+
+def _or_largest(series: int | None) -> str:
+    return "the largest" if series is None else str(series)
 
 
 def is_automatic(mask: StoredMask | None, polygons: str) -> bool:

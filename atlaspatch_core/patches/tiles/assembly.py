@@ -1,7 +1,6 @@
 """Patches put together from tiles: each tile is decoded, goes to all patches that need it, and is gone."""
 
 import os
-from collections.abc import Callable
 from threading import Lock
 from typing import Protocol, final
 
@@ -9,9 +8,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.patches.regions import averaged
 from atlaspatch_core.patches.tiles.overlaps import Part, tile_overlaps
 from atlaspatch_core.patches.tiles.plan import TilePlan
+from atlaspatch_core.slides.readers.advice import COPY
+from atlaspatch_core.slides.slide import stem_of
 from atlaspatch_core.slides.tiles.codecs import Decode
 from atlaspatch_core.slides.tiles.layout import TiledLevel
 
@@ -40,10 +42,8 @@ class Assembly:
         *,
         read_size: int,
         patch_size: int,
-        read: Callable[[int, NDArray[np.uint8]], None],
     ) -> None:
-        """``read`` writes a patch by other means: it is called for those of which a tile cannot be decoded."""
-        self._level, self._decode, self._plan, self._read = level, decode, plan, read
+        self._level, self._decode, self._plan = level, decode, plan
         self._size, self._patch_size = read_size, patch_size
         self._factor, rest = divmod(read_size, patch_size)
         self._in_place = (
@@ -59,7 +59,6 @@ class Assembly:
         self._offsets, self._byte_counts = level.offsets.ravel().tolist(), level.byte_counts.ravel().tolist()
         self._file = os.open(level.path, os.O_RDONLY)
         self._parts_left = np.bincount(plan.patches, minlength=len(plan.rows))
-        self._broken = np.zeros(len(plan.rows), bool)
         self._squares: dict[int, NDArray[np.uint8]] = {}
         self._spare_squares: list[NDArray[np.uint8]] = []
         self._spare_tiles: list[NDArray[np.uint8]] = []
@@ -72,16 +71,18 @@ class Assembly:
             memory.clear()
 
     def fill(self, start: int, stop: int, places: Places) -> None:
-        """Decode the tiles start … stop - 1 of the plan, each once, and write what patches need of them."""
+        """Decode the tiles start … stop - 1 of the plan, each once, and write what patches need of them.
+
+        Raises UnreadableSlide for a tile that cannot be decoded: another decoder would make something up.
+        """
         pixels = self._tile()
         for tile, parts in tile_overlaps(self._level, self._plan, start, stop, self._size):
             if self._tile_sized and len(parts) == 1 and parts[0][1:5] == self._all:
-                decoded = self._decode_into(tile, places[parts[0][0]])
-            elif decoded := self._decode_into(tile, pixels):
-                for part in parts:
-                    self._paste(part, pixels, places)
-            if not decoded:
-                self._broken[[patch for patch, *_ in parts]] = True
+                self._decode_into(tile, places[parts[0][0]])
+                continue
+            self._decode_into(tile, pixels)
+            for part in parts:
+                self._paste(part, pixels, places)
         self._spare_tiles.append(pixels)
         for patch in self._completed(start, stop):
             self._complete(patch, places[patch])
@@ -92,13 +93,15 @@ class Assembly:
         except IndexError:
             return np.empty((self._level.tile_height, self._level.tile_width, 3), np.uint8)
 
-    def _decode_into(self, tile: int, out: NDArray[np.uint8]) -> bool:
-        """Read and decode a tile to ``out`` (tile height, tile width, 3); say whether that worked."""
+    def _decode_into(self, tile: int, out: NDArray[np.uint8]) -> None:
+        """Read and decode a tile to ``out`` (tile height, tile width, 3)."""
         try:
             self._decode(os.pread(self._file, self._byte_counts[tile], self._offsets[tile]), tile, out)
-        except (ValueError, RuntimeError, OSError):
-            return False
-        return True
+        except (ValueError, RuntimeError, OSError) as error:
+            raise UnreadableSlide(
+                f"{stem_of(self._level.path)}: {self._level.tile_name(tile)}, cannot be decoded ({error}), the file is "
+                f"damaged; {COPY}"
+            ) from error
 
     def _paste(self, part: Part, pixels: NDArray[np.uint8], places: Places) -> None:
         """Write a part of a tile to its patch: as it is, averaged, or put aside until the patch can be averaged."""
@@ -128,23 +131,18 @@ class Assembly:
         with self._lock:
             np.subtract.at(self._parts_left, patches, 1)
             whole = self._parts_left[patches] == 0
-        wanting = self._unfinished[patches] | self._broken[patches]
-        return np.unique(patches[whole & wanting]).tolist()
+        return np.unique(patches[whole & self._unfinished[patches]]).tolist()
 
     def _complete(self, patch: int, out: NDArray[np.uint8]) -> None:
         """Make a patch white outside the level, and average it, where that is to be done."""
         square = self._squares.pop(patch, None)
-        if self._broken[patch]:
-            self._read(patch, out)
-        else:
-            x, y = self._plan.corners[patch].tolist()
-            whole = out if square is None else square
-            if self._direct or square is not None:
-                whole[max(0, self._level.height - y) :] = 255
-                whole[:, max(0, self._level.width - x) :] = 255
-            if square is not None:
-                out[...] = averaged(square, self._patch_size)
+        x, y = self._plan.corners[patch].tolist()
+        whole = out if square is None else square
+        if self._direct or square is not None:
+            whole[max(0, self._level.height - y) :] = 255
+            whole[:, max(0, self._level.width - x) :] = 255
         if square is not None:
+            out[...] = averaged(square, self._patch_size)
             self._spare_squares.append(square)
 
 

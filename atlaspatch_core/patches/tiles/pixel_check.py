@@ -6,6 +6,7 @@ from contextlib import closing
 import numpy as np
 from numpy.typing import NDArray
 
+from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.patches.grid import PatchGrid
 from atlaspatch_core.patches.tiles.assembly import Assembly
 from atlaspatch_core.patches.tiles.plan import TilePlan, plan_tiles
@@ -47,12 +48,11 @@ def _probes(
     small = side // factor
     probes = plan_tiles(level, coords, slide.info.levels[number].downsample * factor, small)
     pixels = np.empty((len(probes.rows), small, small, 3), np.uint8)
-    broken: set[int] = set()
-    assembly = Assembly(
-        level, decode, probes, read_size=small, patch_size=small, read=lambda patch, _: broken.add(patch)
-    )
-    with closing(assembly):
-        assembly.fill(0, len(probes.tiles), pixels)
+    with closing(Assembly(level, decode, probes, read_size=small, patch_size=small)) as assembly:
+        try:
+            assembly.fill(0, len(probes.tiles), pixels)
+        except UnreadableSlide:  # the tiles are meant in another way, or damaged, which the reader then says
+            yield None, pixels[0]
+            return
     for patch, (x, y) in enumerate(coords[probes.rows].tolist()):
-        region = Region(x, y, number, small * factor, small * factor)
-        yield None if patch in broken else pixels[patch], slide.read_region(region)
+        yield pixels[patch], slide.read_region(Region(x, y, number, small * factor, small * factor))

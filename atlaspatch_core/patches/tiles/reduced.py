@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.patches.scale import Sampling
-from atlaspatch_core.slides.tiles.codecs import Decode
+from atlaspatch_core.slides.tiles.codecs import Decode, check_jpeg
 from atlaspatch_core.slides.tiles.layout import TiledLevel
 
 DCT_FACTORS = (8,)
@@ -69,6 +69,7 @@ def _reduced(head: bytes, factor: int) -> Decode:
     flags = FLAGS[factor] | cv2.IMREAD_IGNORE_ORIENTATION
 
     def decode(data: bytes, tile: int, out: NDArray[np.uint8]) -> None:  # noqa: ARG001 - every tile is alike
+        check_jpeg(data)
         pixels = cv2.imdecode(np.frombuffer(head + data[2:], np.uint8), flags)
         if pixels is None or pixels.shape != out.shape:
             raise ValueError("the bytes are no JPEG of a tile's size")

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.patches.batch_buffer import PIECE_BYTES, ReadPlan, ReadTask
 from atlaspatch_core.patches.grid import PatchGrid
-from atlaspatch_core.patches.regions import read_patch
 from atlaspatch_core.patches.tiles.assembly import Assembly
 from atlaspatch_core.patches.tiles.pixel_check import same_colours, same_pixels
 from atlaspatch_core.patches.tiles.plan import TilePlan, plan_tiles
@@ -38,14 +37,12 @@ class Source:
 class TileStream:
     """The patches of a grid that stored tiles can serve. Owns an open file: close it."""
 
-    def __init__(self, slide: Slide, grid: PatchGrid, source: Source) -> None:
+    def __init__(self, grid: PatchGrid, source: Source) -> None:
         is_full = source.factor == 1
         self.path = "tiles" if is_full else f"tiles dct 1/{source.factor}"
         self.why = (
             "tiles give the reader's own pixels" if is_full else "JPEG tiles can be decoded at the patches' scale"
         )
-        self._slide = slide
-        self._grid = grid
         self._plan = source.plan
         self._tile_bytes = 3 * source.level.tile_width * source.level.tile_height
         self._assembly = Assembly(
@@ -54,7 +51,6 @@ class TileStream:
             source.plan,
             read_size=grid.sampling.read_size // source.factor,
             patch_size=grid.sampling.patch_size,
-            read=self._read,
         )
 
     @property
@@ -76,11 +72,6 @@ class TileStream:
             ends = -(-whole // batch_size) if stop == count else whole // batch_size
             fill = partial(self._assembly.fill, start, stop)
             yield ReadTask(fill, furthest // batch_size + 1, ends, (stop - start) * self._tile_bytes)
-
-    def _read(self, patch: int, out: NDArray[np.uint8]) -> None:
-        """Write one patch to ``out`` through the slide's reader, which shows or says what is wrong with a tile."""
-        x, y = self._grid.coords[self._plan.rows[patch]].tolist()
-        out[...] = read_patch(self._slide, x, y, self._grid.sampling)
 
     def close(self) -> None:
         """Release the file and the memory."""
@@ -104,7 +95,7 @@ def open_tile_stream(slide: Slide, grid: PatchGrid, dct_factors: Collection[int]
     for decode in tiled.decoders:
         if same_pixels(slide, grid, tiled, plan, decode):
             full = Source(tiled, plan, decode)
-            return TileStream(slide, grid, reduced(slide, grid, full, dct_factors) or full)
+            return TileStream(grid, reduced(slide, grid, full, dct_factors) or full)
     return "decoded tiles differ from what the reader shows"
 
 

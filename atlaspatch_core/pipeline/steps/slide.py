@@ -49,13 +49,13 @@ def _signature(work: SlideWork) -> str:
 
 def _untouched(record: SlideRecord, work: SlideWork, signature: str) -> bool:
     same_files = (signature, work.source.path.absolute()) == (record.signature, record.info.path)
-    stored = SlideOptions(record.stated_mpp, record.full_hash, record.reader, record.mpp_keys)
+    stored = SlideOptions(record.stated_mpp, record.full_hash, record.reader, record.mpp_keys, record.info.series)
     return same_files and not options_reason(stored, _asked(work))
 
 
 def _asked(work: SlideWork) -> SlideOptions:
     slides = work.run.recipe.project.slides
-    return SlideOptions(work.source.mpp, slides.full_hash, slides.reader, slides.mpp_keys)
+    return SlideOptions(work.source.mpp, slides.full_hash, slides.reader, slides.mpp_keys, slides.series)
 
 
 def _identify(work: SlideWork, stage: OutputSpec, signature: str, content: str) -> SlideRecord:
@@ -65,7 +65,9 @@ def _identify(work: SlideWork, stage: OutputSpec, signature: str, content: str) 
         log.warning("%s: %s", work.stem, info.scale_note)
     full_hash = work.run.recipe.project.slides.full_hash
     content = content or content_fingerprint(work.source.readable, full_hash=full_hash)
-    return SlideRecord(info, work.identity(stage, slide_facts(content, info)), signature, *_asked(work))
+    asked = _asked(work)
+    options = (asked.stated_mpp, asked.full_hash, asked.reader, asked.mpp_keys)
+    return SlideRecord(info, work.identity(stage, slide_facts(content, info)), signature, *options)
 
 
 def _outcome(work: SlideWork, stage: OutputSpec, record: SlideRecord, since: float, why: str) -> Outcome:
@@ -78,6 +80,7 @@ def _outcome(work: SlideWork, stage: OutputSpec, record: SlideRecord, since: flo
         numbers=_numbers(record.info),
         facts=_facts(record.info),
         path=work.source.path,
+        notes=record.info.notes,
     )
 
 

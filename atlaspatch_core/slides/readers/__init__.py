@@ -13,15 +13,20 @@ from atlaspatch_core.slides.readers.cucim import CUCIM
 from atlaspatch_core.slides.readers.czi import CZI
 from atlaspatch_core.slides.readers.dicom import DICOM
 from atlaspatch_core.slides.readers.image import IMAGE
+from atlaspatch_core.slides.readers.level_check import with_true_levels
 from atlaspatch_core.slides.readers.omezarr import OMEZARR
 from atlaspatch_core.slides.readers.openslide import OPENSLIDE
+from atlaspatch_core.slides.readers.openslide_tiff import VENDORS
 from atlaspatch_core.slides.readers.reader import Reader, UnsupportedSlide
 from atlaspatch_core.slides.readers.sdpc import SDPC
+from atlaspatch_core.slides.readers.selected_levels import with_series
 from atlaspatch_core.slides.readers.tiff import TIFF
 from atlaspatch_core.slides.slide import Slide, stem_of
 
 __all__ = ["FOREIGN", "READERS", "SUFFIXES", "check_file", "is_slide_folder", "open_slide", "readers_of", "series_of"]
 
+BY_THE_WAY = (TIFF.name, DICOM.name, OMEZARR.name, CUCIM.name)
+"""Readers of formats in which pages, instances or arrays are levels because they lie beside the slide."""
 READERS = {reader.name: reader for reader in (OPENSLIDE, TIFF, DICOM, OMEZARR, CZI, SDPC, IMAGE, CUCIM)}
 """In the order in which they are asked."""
 SUFFIXES = tuple(suffix for reader in READERS.values() for suffix in reader.suffixes)
@@ -35,6 +40,7 @@ def open_slide(
     mpp_source: str = "",
     mpp_keys: Sequence[str] = (),
     reader: str | None = None,
+    series: int | None = None,
 ) -> Slide:
     """Open a slide with the first reader that knows its content, or else its suffix, or with the ``reader`` named.
 
@@ -47,12 +53,13 @@ def open_slide(
         mpp_source: Where that was stated.
         mpp_keys: Further properties that state the mpp, asked before those that are known.
         reader: A name in ``READERS``; chosen by content, then by suffix, when left out.
+        series: Which image of the file, counted from 0; the largest scan when left out.
 
     Returns:
         The slide, open until it is closed; a context manager.
 
     Raises:
-        UnreadableSlide: The file is missing, empty, damaged or of no known format.
+        UnreadableSlide: The file is missing, empty, damaged, of no known format, or no brightfield.
         UnknownScale: Nobody states µm/px.
         ImplausibleScale: What is stated cannot be.
         MissingExtra: The reader's library is not installed.
@@ -71,10 +78,27 @@ def open_slide(
     refusal = UnsupportedSlide(f"{stem_of(path)}: {path.name} {_unknown(path)}")
     for candidate in readers_of(path, reader):
         try:
-            return candidate.open(path, stated)
+            slide = candidate.open(path, stated, series)
         except UnsupportedSlide as error:
             refusal = error
+        else:
+            return finished(slide, series)
     raise refusal
+
+
+def finished(slide: Slide, series: int | None) -> Slide:
+    """Return an open slide with the levels that are its own, and with the image that was asked for in its identity.
+
+    The levels of vendors' formats that OpenSlide knows are those that the format names.
+    """
+    info = slide.info
+    try:
+        if info.reader in BY_THE_WAY or (info.reader == OPENSLIDE.name and info.vendor in (*VENDORS, "dicom")):
+            slide = with_true_levels(slide)
+        return slide if series is None else with_series(slide, series)
+    except BaseException:  # closed and raised again, whatever it is
+        slide.close()
+        raise
 
 
 def readers_of(path: Path, name: str | None = None) -> Iterator[Reader]:

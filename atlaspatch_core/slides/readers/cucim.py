@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.slides.mpp import StatedMpp
 from atlaspatch_core.slides.readers.advice import COPY
+from atlaspatch_core.slides.readers.openslide_tiff import look_at_tiff
 from atlaspatch_core.slides.readers.reader import Reader, import_extra
+from atlaspatch_core.slides.readers.selected_levels import keep_levels
 from atlaspatch_core.slides.readers.tiff import UNREADABLE
 from atlaspatch_core.slides.readers.windows import Window, WindowedSlide, describe
-from atlaspatch_core.slides.slide import stem_of
+from atlaspatch_core.slides.slide import Slide, stem_of
 
 NAME = "cucim"
 DEFLATE = (8, 32946)
@@ -26,7 +28,7 @@ def only_by_name(path: Path) -> bool:  # noqa: ARG001 - the answer is the same f
     return False
 
 
-def open_cucim(path: Path, stated: StatedMpp) -> WindowedSlide:
+def open_cucim(path: Path, stated: StatedMpp, series: int | None = None) -> Slide:
     """Open a TIFF that cuCIM knows."""
     stem = stem_of(path)
     library = import_extra("cucim", "cucim", stem)
@@ -42,11 +44,13 @@ def open_cucim(path: Path, stated: StatedMpp) -> WindowedSlide:
             f"found, or {COPY}"
         ) from error
     try:
+        found = look_at_tiff(path, sizes, series, "cuCIM")
         info = describe(path, NAME, sizes, properties, stated)
     except BaseException:  # closed and raised again, whatever it is
         image.close()
         raise
-    return WindowedSlide(info, partial(read_window, image, info.levels), image.close)
+    slide = WindowedSlide(info, partial(read_window, image, info.levels), image.close)
+    return keep_levels(slide, found.kept, found.notes)
 
 
 def check_compression(path: Path) -> None:
@@ -60,11 +64,17 @@ def check_compression(path: Path) -> None:
             check_chain(path, tiff)
             page = tiff.pages.first
             crashes = page.compression in DEFLATE and page.predictor != 1
+            has_alpha = page.samplesperpixel > 3
     except UNREADABLE as error:
         raise UnreadableSlide(
             f"{stem_of(path)}: {path.name} is no whole TIFF ({error}), and cuCIM reads nothing else; leave out the "
             f"reader, so that another is found, or {COPY}"
         ) from error
+    if has_alpha:
+        raise UnreadableSlide(
+            f"{stem_of(path)}: {path.name} has {page.samplesperpixel} samples a pixel, of which cuCIM shows three as "
+            f"if there were no others; leave out the reader, so that another is found"
+        )
     if crashes:
         raise UnreadableSlide(
             f"{stem_of(path)}: {path.name} is compressed with Deflate and a predictor, on which cuCIM crashes; leave "

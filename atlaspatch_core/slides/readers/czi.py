@@ -15,6 +15,7 @@ from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.slides.mpp import StatedMpp
 from atlaspatch_core.slides.readers.advice import COPY
 from atlaspatch_core.slides.readers.content import is_not
+from atlaspatch_core.slides.readers.images import check_only_image, planes_note
 from atlaspatch_core.slides.readers.reader import Reader, import_extra
 from atlaspatch_core.slides.readers.windows import Window, WindowedSlide, describe
 from atlaspatch_core.slides.slide import stem_of
@@ -37,12 +38,13 @@ def recognises(path: Path) -> bool:
         return False
 
 
-def open_czi(path: Path, stated: StatedMpp) -> WindowedSlide:
+def open_czi(path: Path, stated: StatedMpp, series: int | None = None) -> WindowedSlide:
     """Open a mosaic of 8-bit RGB or grey; where nothing was scanned it is white."""
     stem = stem_of(path)
     library = import_extra("pylibCZIrw.czi", "czi", stem)
     if not recognises(path):
         raise UnreadableSlide(f"{stem}: {path.name} {is_not(path, 'CZI')}")
+    check_only_image(path, series)
     cache = library.CacheOptions(
         type=library.CacheType.Standard, max_memory_usage=CACHE_BYTES, max_sub_block_count=None
     )
@@ -61,8 +63,10 @@ def open_mosaic(path: Path, file: Any, stated: StatedMpp, opened: ExitStack) -> 
         bounds = file.total_bounding_rectangle_no_pyramid
         factors = stored_factors(file)
         sizes = [(max(1, bounds.w // factor), max(1, bounds.h // factor)) for factor in factors]
-        info = describe(path, NAME, sizes, dict(properties_of(file.raw_metadata)), stated)
-        plane = {"Z": file.total_bounding_box["Z"][1] // 2}
+        planes = file.total_bounding_box["Z"][1]
+        plane = {"Z": planes // 2}
+        properties = dict(properties_of(file.raw_metadata))
+        info = describe(path, NAME, sizes, properties, stated, notes=planes_note(planes, planes // 2 + 1))
         read = partial(read_window, file, (bounds.x, bounds.y), factors, plane)
         return WindowedSlide(info, read, opened.pop_all().close)
 

@@ -12,6 +12,7 @@ from atlaspatch_core.slides.dicom_files import instances, is_dicom, is_series_fo
 from atlaspatch_core.slides.mpp import StatedMpp
 from atlaspatch_core.slides.readers.advice import COPY, EXPORT
 from atlaspatch_core.slides.readers.content import is_not
+from atlaspatch_core.slides.readers.images import ImageChoice, choose_image, other_images, planes_note
 from atlaspatch_core.slides.readers.reader import Reader, import_extra
 from atlaspatch_core.slides.readers.windows import Window, WindowedSlide, describe
 from atlaspatch_core.slides.slide import stem_of
@@ -19,8 +20,13 @@ from atlaspatch_core.slides.slide import stem_of
 NAME = "dicom"
 LABELS = {"Manufacturer": "dicom.vendor", "InstitutionName": "dicom.institutionname"}
 """DICOM keyword to property."""
-READ = ["BitsStored", "OpticalPathSequence", "TotalPixelMatrixColumns", "TotalPixelMatrixRows"]
+READ = [
+    "BitsStored", "OpticalPathSequence", "PhotometricInterpretation", "SamplesPerPixel", "TotalPixelMatrixColumns",
+    "TotalPixelMatrixRows",
+]  # fmt: skip
 """Further keywords that are looked at."""
+EPIFLUORESCENCE = "111743"
+"""DICOM CID 8123, microscopy illumination methods."""
 
 
 def recognises(path: Path) -> bool:
@@ -28,7 +34,7 @@ def recognises(path: Path) -> bool:
     return is_series_folder(path) if path.is_dir() else is_dicom(path)
 
 
-def open_dicom(path: Path, stated: StatedMpp) -> WindowedSlide:
+def open_dicom(path: Path, stated: StatedMpp, series: int | None = None) -> WindowedSlide:
     """Open the series; pixels that no tile holds are white."""
     stem = stem_of(path)
     library = import_extra("wsidicom", "dicom", stem)
@@ -40,7 +46,7 @@ def open_dicom(path: Path, stated: StatedMpp) -> WindowedSlide:
             f"{stem}: {path.name} is no whole-slide image that wsidicom can open ({error}); {COPY}"
         ) from error
     try:
-        return open_series(path, files, slide, stated)
+        return open_series(path, files, slide, stated, series)
     except BaseException:  # closed and raised again, whatever it is
         slide.close()
         raise
@@ -69,20 +75,51 @@ def instances_of_one_series(path: Path) -> tuple[Path, ...]:
     return files
 
 
-def open_series(path: Path, files: tuple[Path, ...], slide: Any, stated: StatedMpp) -> WindowedSlide:
-    """Return the slide of an open series, which is closed with it."""
-    levels = list(slide.pyramid)
+def open_series(
+    path: Path, files: tuple[Path, ...], slide: Any, stated: StatedMpp, series: int | None
+) -> WindowedSlide:
+    """Return the slide of an open series, which is closed with it: its largest pyramid, or the one asked for."""
+    pyramids = list(slide.pyramids)
+    choices = [ImageChoice(number, one.size.width, one.size.height) for number, one in enumerate(pyramids)]
+    chosen = choose_image(path, choices, series)
+    levels = list(pyramids[chosen.number])
     sizes = [(level.size.width, level.size.height) for level in levels]
     header = header_of(files, *sizes[0])
-    bits = header.get("BitsStored", 8)
-    if bits > 8:
-        raise UnreadableSlide(
-            f"{stem_of(path)}: it has {bits} bits a sample, only 8 can be shown as they are; {EXPORT}"
-        )
+    check_header(path, header, levels[0])
     spacing = {"dicom.PixelSpacing-x": levels[0].mpp.width, "dicom.PixelSpacing-y": levels[0].mpp.height}
     properties = {key: repr(um) for key, um in spacing.items()} | properties_of(header)
-    info = describe(path, NAME, sizes, properties, stated)
-    return WindowedSlide(info, partial(read_window, slide, [level.level for level in levels]), slide.close)
+    others = [] if series is not None else [one for one in choices if one is not chosen]
+    notes = (*other_images(chosen, others), *planes_of(levels[0]))
+    info = describe(path, NAME, sizes, properties, stated, notes=notes)
+    read = partial(read_window, slide, chosen.number, [level.level for level in levels])
+    return WindowedSlide(info, read, slide.close)
+
+
+def planes_of(level: Any) -> tuple[str, ...]:
+    """Return a clause on the focal plane that is shown, where there are several."""
+    planes = sorted(level.focal_planes)
+    shown = level.default_instance.default_z
+    return planes_note(len(planes), planes.index(shown) + 1) if shown in planes else ()
+
+
+def check_header(path: Path, header: Any, level: Any) -> None:
+    """Raise UnreadableSlide for what is no brightfield of 8 bits: several optical paths, deep or negative samples."""
+    bits, paths = header.get("BitsStored", 8), len(level.optical_paths)
+    samples, meant = header.get("SamplesPerPixel", 3), str(header.get("PhotometricInterpretation", "RGB"))
+    light = {code.get("CodeValue") for path in header.get("OpticalPathSequence") or () for code in lights_of(path)}
+    if bits <= 8 and paths == 1 and (samples == 3 or meant == "MONOCHROME2") and EPIFLUORESCENCE not in light:
+        return
+    what = "fluorescence, as its illumination says, with " if EPIFLUORESCENCE in light else ""
+    raise UnreadableSlide(
+        f"{stem_of(path)}: it has {what}{paths} optical path{'' if paths == 1 else 's'} of {samples} sample"
+        f"{'' if samples == 1 else 's'} ({meant}) of {bits} bits, and only RGB and grey of 8 bits can be shown; "
+        f"{EXPORT}"
+    )
+
+
+def lights_of(path: Any) -> Any:
+    """Return the codes of an optical path's illumination."""
+    return path.get("IlluminationTypeCodeSequence") or ()
 
 
 def header_of(files: tuple[Path, ...], width: int, height: int) -> Any:
@@ -103,11 +140,11 @@ def properties_of(header: Any) -> dict[str, str]:
     return found | ({"dicom.ObjectiveLensPower": powers.pop()} if len(powers) == 1 else {})
 
 
-def read_window(slide: Any, levels: list[int], window: Window) -> NDArray[np.uint8]:
+def read_window(slide: Any, pyramid: int, levels: list[int], window: Window) -> NDArray[np.uint8]:
     """Return the RGB pixels of a window, shape (height, width, 3)."""
     corner, size = (window.left, window.top), (window.width, window.height)
     try:
-        return np.asarray(slide.read_region(corner, levels[window.level], size).convert("RGB"))
+        return np.asarray(slide.read_region(corner, levels[window.level], size, pyramid=pyramid).convert("RGB"))
     except library_errors() as error:
         raise ValueError(str(error)) from error
 

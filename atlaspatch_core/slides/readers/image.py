@@ -12,6 +12,7 @@ from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.slides.mpp import StatedMpp
 from atlaspatch_core.slides.readers.advice import CONVERT
 from atlaspatch_core.slides.readers.content import is_not
+from atlaspatch_core.slides.readers.images import check_only_image, planes_note
 from atlaspatch_core.slides.readers.reader import Reader
 from atlaspatch_core.slides.readers.windows import Window, WindowedSlide, describe
 from atlaspatch_core.slides.slide import stem_of
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 NAME = "image"
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "PPM", "JPEG2000")
 """Not TIFF: its pages and planes are easily taken for what they are not."""
-GREY_16 = ("I", "I;16", "I;16B", "I;16L", "I;16N")
-"""Pillow's modes of 16-bit grey; ``I`` is what older Pillow makes of a 16-bit PNG or PPM."""
+DEEP = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
+"""Pillow's modes of grey of more than 8 bits, as fluorescence has; ``I`` is what older Pillow makes of a 16-bit PNG."""
 
 
 @final
@@ -61,11 +62,14 @@ def recognises(path: Path) -> bool:
     return True
 
 
-def open_picture(path: Path, stated: StatedMpp) -> WindowedSlide:
+def open_picture(path: Path, stated: StatedMpp, series: int | None = None) -> WindowedSlide:
     """Open a picture, whose scale the user must state: dots per inch in the file are no scale."""
+    check_only_image(path, series)
     image = open_image(path)
     try:
-        info = describe(path, NAME, [image.size], {}, stated)
+        check_samples(path, image)
+        notes = planes_note(getattr(image, "n_frames", 1), 1, "frames")
+        info = describe(path, NAME, [image.size], {}, stated, notes=notes)
     except BaseException:  # closed and raised again, whatever it is
         image.close()
         raise
@@ -93,6 +97,15 @@ def open_image(path: Path) -> "Image":
         ) from error
 
 
+def check_samples(path: Path, image: "Image") -> None:
+    """Raise UnreadableSlide for grey of more than 8 bits, whose white is not known."""
+    if image.mode in DEEP:
+        raise UnreadableSlide(
+            f"{stem_of(path)}: {path.name} holds grey of more than 8 bits a pixel ({image.mode}), as fluorescence "
+            f"does; only 8-bit RGB and grey can be shown as they are, so export it as 8-bit RGB"
+        )
+
+
 def decode(image: "Image", stem: str) -> NDArray[np.uint8]:
     """Return the RGB pixels (height, width, 3) of the first frame, transparent ones over white."""
     try:
@@ -105,14 +118,9 @@ def decode(image: "Image", stem: str) -> NDArray[np.uint8]:
 
 
 def rgb(image: "Image") -> NDArray[np.uint8]:
-    """Return any mode as RGB: 16-bit grey by its high byte, palettes looked up, alpha over white, CMYK converted."""
+    """Return any mode of 8 bits as RGB: palettes looked up, alpha over white, CMYK converted."""
     from PIL import Image
 
-    if image.mode in GREY_16:
-        grey = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
-        return np.repeat(grey[..., np.newaxis], 3, axis=2)
-    if image.mode == "F":
-        raise ValueError("pixels are floating point numbers, which have no agreed white")
     if image.has_transparency_data:
         cover = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", cover.size, "white"), cover)

@@ -8,15 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.errors import UnreadableSlide
+from atlaspatch_core.slides.channels import check_grey, colour_order
 from atlaspatch_core.slides.mpp import StatedMpp
 from atlaspatch_core.slides.readers.advice import COPY
 from atlaspatch_core.slides.readers.blocks import MOST_BLOCK_BYTES, Blocks
-from atlaspatch_core.slides.readers.omezarr_levels import Axes, find_image
+from atlaspatch_core.slides.readers.images import planes_note
+from atlaspatch_core.slides.readers.omezarr_levels import Axes, Image, find_image
 from atlaspatch_core.slides.readers.reader import Reader, import_extra
 from atlaspatch_core.slides.readers.windows import WindowedSlide, describe
 from atlaspatch_core.slides.slide import stem_of
 
 NAME = "omezarr"
+IN_ORDER = (0, 1, 2)
 METADATA = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 """Files that a Zarr group or array begins with (version 3, version 2)."""
 
@@ -31,22 +34,25 @@ def is_store(path: Path) -> bool:
     return path.suffix.lower() == ".zarr"
 
 
-def open_zarr(path: Path, stated: StatedMpp) -> WindowedSlide:
-    """Open the (largest) image of a store: 8-bit RGB or grey; the first time point, the middle focal plane."""
+def open_zarr(path: Path, stated: StatedMpp, series: int | None = None) -> WindowedSlide:
+    """Open an image of a store, the largest: 8-bit RGB or grey; the first time point, the middle focal plane."""
     stem = stem_of(path)
     library = import_extra("zarr", "omezarr", stem)
     register_codecs()
     if not recognises(path):
         raise UnreadableSlide(f"{stem}: {path.name} is no Zarr store (none of {', '.join(METADATA)} in it); {COPY}")
     try:
-        image = find_image(library.open(str(path), mode="r"))
+        image, others = find_image(path, library.open(str(path), mode="r"), series)
         check_pixels(stem, image.levels, image.axes)
+        order = order_of(stem, image)
         sizes = [image.axes.size(level.shape) for level in image.levels]
-        info = describe(path, NAME, sizes, image.properties, stated)
+        notes = (*others, *planes_of(image))
+        reading = "" if order == IN_ORDER else f"channels {' '.join(map(str, order))} as red, green, blue"
+        info = describe(path, NAME, sizes, image.properties, stated, notes=notes, reading=reading)
     except (ValueError, KeyError, TypeError, IndexError, OSError, RuntimeError) as error:
         raise UnreadableSlide(f"{stem}: {path.name} is no Zarr store that can be read ({error}); {COPY}") from error
     chunks = [image.axes.size(level.chunks) for level in image.levels]
-    blocks = Blocks(chunks, partial(read_block, image.levels, image.axes))
+    blocks = Blocks(chunks, partial(read_block, image.levels, image.axes, order))
     return WindowedSlide(info, blocks.read, blocks.forget)
 
 
@@ -73,12 +79,44 @@ def check_pixels(stem: str, levels: list[Any], axes: Axes) -> None:
         )
 
 
-def read_block(levels: list[Any], axes: Axes, number: int, row: int, column: int) -> NDArray[np.uint8]:
+def order_of(stem: str, image: Image) -> tuple[int, int, int]:
+    """Return where red, green and blue stand among the channels, as their names and colours say.
+
+    Raises UnreadableSlide where they say that the image is no brightfield.
+    """
+    channels, stated = image.axes.channels(image.levels[0].shape), image.channels
+    names, colours = [name for name, _ in stated], [colour for _, colour in stated]
+    try:
+        if len(stated) == channels == 3:
+            return colour_order(names, colours)
+        if len(stated) == 1:
+            check_grey(names[0], colours[0] if channels == 1 else "")
+        elif stated:
+            raise ValueError(f"{channels} channels and names of {len(stated)}: {', '.join(names)}")
+    except ValueError as error:
+        raise UnreadableSlide(
+            f"{stem}: it has {error}, which is fluorescence, or no red, green and blue; only brightfield can be shown "
+            f"as it is, so export it as 8-bit RGB"
+        ) from error
+    return IN_ORDER
+
+
+def planes_of(image: Image) -> tuple[str, ...]:
+    """Return clauses on the focal plane and the time point that are shown, where there are several."""
+    sizes = dict(zip(image.axes.letters, image.levels[0].shape, strict=True))
+    planes, times = int(sizes.get("z", 1)), int(sizes.get("t", 1))
+    return (*planes_note(planes, planes // 2 + 1), *planes_note(times, 1, "time points"))
+
+
+def read_block(
+    levels: list[Any], axes: Axes, order: tuple[int, int, int], number: int, row: int, column: int
+) -> NDArray[np.uint8]:
     """Return the RGB pixels of a chunk, cropped where the level ends."""
     level = levels[number]
     width, height = axes.size(level.chunks)
     pixels = axes.image(level[axes.index(level.shape, column * width, row * height, width, height)])
-    return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
+    colours = pixels if pixels.shape[2] == 1 or order == IN_ORDER else pixels[..., order]
+    return np.ascontiguousarray(np.broadcast_to(colours, (*colours.shape[:2], 3)))
 
 
 OMEZARR = Reader(name=NAME, suffixes=(".zarr",), recognises=recognises, open=open_zarr, is_folder=is_store)

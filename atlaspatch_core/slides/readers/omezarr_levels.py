@@ -1,12 +1,21 @@
 """Which arrays of a Zarr store are the levels of an image, and what their axes mean."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
 
+from atlaspatch_core.slides.readers.images import (
+    PICTURE,
+    ImageChoice,
+    choose_image,
+    is_smaller_copy,
+    other_images,
+)
 from atlaspatch_core.slides.readers.lengths import um_of
 
 KNOWN_AXES = "tczyx"
@@ -60,26 +69,58 @@ class Image:
     levels: list[Any]
     axes: Axes
     properties: Mapping[str, str]
+    channels: tuple[tuple[str, str], ...] = ()
+    """Name and colour, six hex digits, of each, as far as they are stated."""
+    name: str = ""
 
 
-def find_image(node: Any) -> Image:
-    """Return the largest image of a store. Raises ValueError where there is none.
+def find_image(path: Path, node: Any, series: int | None = None) -> tuple[Image, tuple[str, ...]]:
+    """Return the largest scan of a store, or the image that is asked for, and clauses on those that are not taken.
 
     NGFF multiscales count, of the store itself or of a group in it (as bioformats2raw writes them); without any, the
     arrays of the store that shrink in equal proportions.
+    Raises ValueError where there is none, UnreadableSlide where there is none of the number that is asked for.
     """
+    images = images_of(path, node)
+    sizes = (image.axes.size(image.levels[0].shape) for image in images)
+    choices = [
+        ImageChoice(number, *size, not PICTURE.search(image.name))
+        for number, (image, size) in enumerate(zip(images, sizes, strict=True))
+    ]
+    chosen = choose_image(path, choices, series)
+    others = [] if series is not None else [one for one in choices if one is not chosen]
+    return images[chosen.number], other_images(chosen, others)
+
+
+def images_of(path: Path, node: Any) -> list[Image]:
+    """Return the images of a store, in the order of the store's own multiscales and then of its groups."""
     if not hasattr(node, "members"):
-        return plain_image([node])
+        return [plain_image([node])]
     if "plate" in ngff(node):
         raise ValueError("it is a plate of many images; name one of them")
-    groups = [node, *(group for _, group in sorted(node.groups()))]
-    images = [ngff_image(group, scales[0]) for group in groups if (scales := ngff(group).get("multiscales"))]
+    groups = [node, *(group for _, group in sorted(node.groups(), key=lambda named: in_order(named[0])))]
+    images = [ngff_image(group, scales) for group in groups for scales in ngff(group).get("multiscales") or ()]
     if images:
-        return max(images, key=lambda image: np.prod(image.axes.size(image.levels[0].shape)))
+        names = [*names_in(path / "OME" / "METADATA.ome.xml"), *[""] * len(images)]
+        return [replace(image, name=image.name or name) for image, name in zip(images, names, strict=False)]
     arrays = [array for _, array in node.arrays()]
     if not arrays:
         raise ValueError("it holds neither an NGFF image nor an array")
-    return plain_image(sorted(arrays, key=lambda array: -array.size))
+    return plain_images(sorted(arrays, key=lambda array: -array.size))
+
+
+def in_order(name: str) -> tuple[int, str]:
+    """Return what sorts names as numbers where they are."""
+    return (int(name) if name.isdigit() else -1), name
+
+
+def names_in(file: Path) -> list[str]:
+    """Return the names of the images that bioformats2raw describes beside them; none where it does not."""
+    try:
+        root = ElementTree.parse(file).getroot()
+    except (OSError, ElementTree.ParseError):
+        return []
+    return [one.get("Name", "") for one in root if one.tag.rpartition("}")[2] == "Image"]
 
 
 def ngff(group: Any) -> Mapping[str, Any]:
@@ -89,12 +130,11 @@ def ngff(group: Any) -> Mapping[str, Any]:
 
 
 def ngff_image(group: Any, multiscale: Mapping[str, Any]) -> Image:
-    """Return the image of NGFF multiscales."""
-    datasets = multiscale["datasets"]
-    levels = [group[dataset["path"]] for dataset in datasets]
-    stated = multiscale.get("axes") or list(KNOWN_AXES[-levels[0].ndim :])  # versions 0.1 and 0.2 do not say
+    """Return the image of NGFF multiscales: the largest of its arrays, and those of its proportions and samples."""
+    datasets = sorted(multiscale["datasets"], key=lambda dataset: -group[dataset["path"]].size)
+    stated = multiscale.get("axes") or list(KNOWN_AXES[-group[datasets[0]["path"]].ndim :])  # 0.1 and 0.2 do not say
     axes = [{"name": axis} if isinstance(axis, str) else axis for axis in stated]
-    letters = "".join(str(axis["name"]).lower() for axis in axes)
+    letters = Axes("".join(str(axis["name"]).lower() for axis in axes))
     scales = [*scales_of(multiscale), *scales_of(datasets[0])]
     factor = np.prod(scales, axis=0) if scales else np.zeros(len(axes))
     sides = ((axis, float(scale)) for axis, scale in zip(axes, factor, strict=True) if axis["name"] in ("x", "y"))
@@ -103,7 +143,30 @@ def ngff_image(group: Any, multiscale: Mapping[str, Any]) -> Image:
         for axis, scale in sides
         if scale and (um := um_of(scale, NGFF_UNITS.get(axis.get("unit", ""), axis.get("unit")))) is not None
     }
-    return Image(levels, Axes(letters), properties)
+    levels = levels_among([group[dataset["path"]] for dataset in datasets], letters)
+    return Image(levels, letters, properties, tuple(channels_of(ngff(group))), str(multiscale.get("name") or ""))
+
+
+def channels_of(attributes: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield name and colour of the channels that ``omero`` describes."""
+    for channel in (attributes.get("omero") or {}).get("channels") or ():
+        yield str(channel.get("label") or ""), str(channel.get("color") or "")
+
+
+def levels_among(arrays: Sequence[Any], axes: Axes) -> list[Any]:
+    """Return the first array and those that have its proportions on both sides, its type and its channels."""
+    full = arrays[0]
+    size, channels = axes.size(full.shape), axes.channels(full.shape)
+    return [
+        full,
+        *(
+            array
+            for array in arrays[1:]
+            if array.ndim == full.ndim
+            and (array.dtype, axes.channels(array.shape)) == (full.dtype, channels)
+            and is_smaller_copy(*axes.size(array.shape), *size)
+        ),
+    ]
 
 
 def scales_of(part: Mapping[str, Any]) -> Iterator[list[float]]:
@@ -113,20 +176,21 @@ def scales_of(part: Mapping[str, Any]) -> Iterator[list[float]]:
             yield transformation["scale"]
 
 
-def plain_image(arrays: list[Any]) -> Image:
+def plain_images(arrays: Sequence[Any]) -> list[Image]:
+    """Return the images of arrays without NGFF, the largest first: those that shrink in equal proportions are one."""
+    images: list[Image] = []
+    rest = list(arrays)
+    while rest:
+        image = plain_image(rest)
+        images.append(image)
+        rest = [array for array in rest if not any(array is level for level in image.levels)]
+    return images
+
+
+def plain_image(arrays: Sequence[Any]) -> Image:
     """Return the image of arrays without NGFF, the largest first; its scale is not known."""
-    full = arrays[0]
-    axes = Axes(guessed_axes(full))
-    width, height = axes.size(full.shape)
-    levels = [full]
-    for array in arrays[1:]:
-        if array.ndim != full.ndim:
-            continue
-        across, down = axes.size(array.shape)
-        shrinks = across < levels[-1].shape[axes.letters.index("x")]
-        if shrinks and abs(width / across - height / down) <= max(width / across, height / down) / min(across, down):
-            levels.append(array)
-    return Image(levels, axes, {})
+    axes = Axes(guessed_axes(arrays[0]))
+    return Image(levels_among(arrays, axes), axes, {})
 
 
 def guessed_axes(array: Any) -> str:

@@ -1,5 +1,6 @@
 """Vendor formats through OpenSlide: Aperio, Hamamatsu, Leica, MIRAX, Ventana, DICOM, tiled TIFF and others."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -11,21 +12,26 @@ from numpy.typing import NDArray
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.slides.dicom_files import instances, is_series_folder
 from atlaspatch_core.slides.mpp import StatedMpp, find_scale
-from atlaspatch_core.slides.readers.advice import COPY, EXPORT, MORE_LENIENT
+from atlaspatch_core.slides.readers.advice import COPY, MORE_LENIENT
 from atlaspatch_core.slides.readers.content import is_not
+from atlaspatch_core.slides.readers.images import check_only_image
 from atlaspatch_core.slides.readers.labels import institution_of, stain_of, vendor_of
+from atlaspatch_core.slides.readers.openslide_checks import check_brightfield, check_one_pyramid
+from atlaspatch_core.slides.readers.openslide_tiff import OTHER, VENDORS, TileChecks, look_at_tiff
 from atlaspatch_core.slides.readers.reader import Reader, UnsupportedSlide
+from atlaspatch_core.slides.readers.selected_levels import keep_levels
 from atlaspatch_core.slides.readers.tiff import is_ome
-from atlaspatch_core.slides.slide import Bounds, Level, Region, SlideInfo, stem_of
+from atlaspatch_core.slides.slide import Bounds, Level, Region, Slide, SlideInfo, stem_of
 
 if TYPE_CHECKING:
     from openslide import OpenSlide
 
 NAME = "openslide"
-OTHER = f"leave out the reader, so that others are asked, or {EXPORT}"
 WHITE = (255, 255, 255)
 BEYOND = ("Unsupported", "Unrecognized", "not supported")
 """Words by which OpenSlide says that a file is whole and more than it can decode."""
+UNEQUAL = re.compile(r"Attribute (\w+) value \S+ != \S+")
+"""How OpenSlide says of DICOM that a header has what it does not know: several focal planes, say."""
 COMPRESSIONS = {"34712": "JPEG 2000", "50000": "Zstandard", "50001": "WebP", "50002": "JPEG XL", "52546": "JPEG XL"}
 """TIFF tag 259 (libtiff, tifffile): codes that OpenSlide 4 refuses."""
 
@@ -34,9 +40,10 @@ COMPRESSIONS = {"34712": "JPEG 2000", "50000": "Zstandard", "50001": "WebP", "50
 class OpenSlideSlide:
     """A slide that OpenSlide reads; safe to read from several threads, as OpenSlide is."""
 
-    def __init__(self, handle: "OpenSlide", info: SlideInfo) -> None:
+    def __init__(self, handle: "OpenSlide", info: SlideInfo, checks: TileChecks | None = None) -> None:
         self._handle = handle
         self._info = info
+        self._checks = checks
         self._background = background_of(handle.properties)
 
     @property
@@ -49,6 +56,8 @@ class OpenSlideSlide:
         from openslide import OpenSlideError
 
         level = self._info.levels[region.level]
+        if self._checks:
+            self._checks.check(region, level)
         try:
             image = self._handle.read_region((region.x, region.y), region.level, (region.width, region.height))
         except OpenSlideError as error:
@@ -61,6 +70,8 @@ class OpenSlideSlide:
     def close(self) -> None:
         """Release the file."""
         self._handle.close()
+        if self._checks:
+            self._checks.close()
 
     def __enter__(self) -> Self:
         return self
@@ -90,8 +101,8 @@ def recognises(path: Path) -> bool:
     return vendor is not None and not (vendor == "generic-tiff" and is_ome(path))
 
 
-def open_with_openslide(path: Path, stated: StatedMpp) -> OpenSlideSlide:
-    """Open a slide; ``stated`` is what the user says of its scale."""
+def open_with_openslide(path: Path, stated: StatedMpp, series: int | None = None) -> Slide:
+    """Open a slide; ``stated`` is what the user says of its scale, ``series`` which image of the file is asked for."""
     from openslide import OpenSlide, OpenSlideError
 
     try:
@@ -99,10 +110,26 @@ def open_with_openslide(path: Path, stated: StatedMpp) -> OpenSlideSlide:
     except OpenSlideError as error:
         raise refusal(path, str(error)) from error
     try:
-        return OpenSlideSlide(handle, describe(path, handle, stated))
+        return checked_slide(path, handle, stated, series)
     except BaseException:  # closed and raised again, whatever it is
         handle.close()
         raise
+
+
+def checked_slide(path: Path, handle: "OpenSlide", stated: StatedMpp, series: int | None) -> Slide:
+    """Return the slide of an open handle, without what OpenSlide takes for a part of it and is none."""
+    vendor = handle.properties.get("openslide.vendor")
+    check_brightfield(path, handle.properties)
+    if vendor == "dicom":
+        check_one_pyramid(path, series)
+    elif vendor not in VENDORS:
+        check_only_image(path, series)
+    else:
+        found = look_at_tiff(path, handle.level_dimensions, series)
+        info = describe(path, handle, stated)
+        slide = OpenSlideSlide(handle, info, TileChecks(path, found) if found.tiles else None)
+        return keep_levels(slide, found.kept, found.notes)
+    return OpenSlideSlide(handle, describe(path, handle, stated))
 
 
 def describe(path: Path, handle: "OpenSlide", stated: StatedMpp) -> SlideInfo:
@@ -140,11 +167,21 @@ def bounds_of(properties: Mapping[str, str]) -> Bounds | None:
 def refusal(path: Path, cause: str) -> UnreadableSlide:
     """Return why OpenSlide refuses a file, and what to do."""
     stem, code = stem_of(path), cause.rsplit(" ", 1)[-1]
+    if "Unsupported or missing image file" in cause and recognises(path):
+        return UnsupportedSlide(
+            f"{stem}: OpenSlide knows the format of {path.name} and cannot follow its levels, which are not ordered by "
+            f"size, say; {OTHER}"
+        )
     if "Unsupported or missing image file" in cause:
         return UnreadableSlide(f"{stem}: {path.name} {is_not(path, 'slide that OpenSlide knows')}")
     if "TIFF compression" in cause and code in COMPRESSIONS:
         return UnsupportedSlide(
             f"{stem}: its pixels are compressed with {COMPRESSIONS[code]}, which OpenSlide cannot decode; {OTHER}"
+        )
+    if unequal := UNEQUAL.search(cause):
+        return UnsupportedSlide(
+            f"{stem}: OpenSlide reads DICOM of one focal plane and one optical path, and this has another "
+            f"{unequal[1]} ({cause}); {OTHER}"
         )
     if any(word in cause for word in BEYOND):
         return UnsupportedSlide(f"{stem}: OpenSlide cannot decode {path.name} ({cause}); {OTHER}")

@@ -32,8 +32,8 @@ class Reader:
 
     It needs no extra: a slide whose library is not installed is known for what it is.
     """
-    open: Callable[[Path, StatedMpp], Slide]
-    """Open the file or folder, with what the user says of its scale.
+    open: Callable[[Path, StatedMpp, int | None], Slide]
+    """Open the file or folder, with what the user says of its scale, and the image of it that is asked for, if one is.
 
     Raises UnreadableSlide, UnknownScale, ImplausibleScale, or MissingExtra when its library is not installed;
     UnsupportedSlide has the next reader that knows the content asked.

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.slides.mpp import StatedMpp
 from atlaspatch_core.slides.readers.advice import COPY
+from atlaspatch_core.slides.readers.images import check_only_image
 from atlaspatch_core.slides.readers.reader import Reader, import_extra
 from atlaspatch_core.slides.readers.windows import Window, WindowedSlide, describe
 from atlaspatch_core.slides.slide import stem_of
@@ -36,7 +37,7 @@ def begins_as_sdpc(path: Path) -> bool:
         return False
 
 
-def open_sdpc(path: Path, stated: StatedMpp) -> WindowedSlide:
+def open_sdpc(path: Path, stated: StatedMpp, series: int | None = None) -> WindowedSlide:
     """Open an SDPC; one thread at a time reads it, for its decoder does not say that more may."""
     stem = stem_of(path)
     library = import_extra("opensdpc", "sdpc", stem)
@@ -44,6 +45,7 @@ def open_sdpc(path: Path, stated: StatedMpp) -> WindowedSlide:
         raise UnreadableSlide(
             f"{stem}: {path.name} is no SDPC, or not called {SUFFIX}; leave out the reader, or {COPY}"
         )
+    check_only_image(path, series)
     try:
         file = library.OpenSdpc(str(path))
         sizes = [(int(width), int(height)) for width, height in file.level_dimensions]

@@ -67,8 +67,8 @@ def vendor_of_layout(path: Path) -> str | None:
         return None
 
 
-def open_tiff(path: Path, stated: StatedMpp) -> WindowedSlide:
-    """Open a TIFF of 8-bit RGB, RGB with alpha, or grey. Raises UnreadableSlide for what it cannot show rightly."""
+def open_tiff(path: Path, stated: StatedMpp, series: int | None = None) -> WindowedSlide:
+    """Open a TIFF of brightfield colours or grey. Raises UnreadableSlide for what it cannot show rightly."""
     import tifffile
 
     stem = stem_of(path)
@@ -76,23 +76,23 @@ def open_tiff(path: Path, stated: StatedMpp) -> WindowedSlide:
     check_layout(path)
     try:
         with tifffile.TiffFile(path) as tiff:
-            return open_pages(path, tiff, stated)
+            return open_pages(path, tiff, stated, series)
     except UNREADABLE as error:
         raise UnreadableSlide(
             f"{stem}: {path.name} is cut short, damaged, or no TIFF that tifffile can follow ({error}); {COPY}"
         ) from error
 
 
-def open_pages(path: Path, tiff: "TiffFile", stated: StatedMpp) -> WindowedSlide:
+def open_pages(path: Path, tiff: "TiffFile", stated: StatedMpp, series: int | None) -> WindowedSlide:
     """Open the pyramid of a TIFF; the file may be closed afterwards."""
     from atlaspatch_core.slides.readers.tiff_levels import StoredTiles, find_levels
     from atlaspatch_core.slides.readers.tiff_properties import properties_of
 
-    pages, levels = find_levels(path, tiff)
-    info = describe(
-        path, NAME, [(level.width, level.height) for level in levels], properties_of(tiff, pages[0]), stated
-    )
-    tiles = StoredTiles(path, levels)
+    found = find_levels(path, tiff, series)
+    sizes = [(level.width, level.height) for level in found.levels]
+    properties = properties_of(tiff, found.pages[0])
+    info = describe(path, NAME, sizes, properties, stated, notes=found.notes, reading=found.reading)
+    tiles = StoredTiles(path, found.levels)
     return WindowedSlide(info, tiles.read, tiles.close)
 
 

@@ -2,7 +2,7 @@
 
 import os
 import struct
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
@@ -13,10 +13,15 @@ from numpy.typing import ArrayLike, NDArray
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.slides.readers.advice import COPY, EXPORT, TILE
 from atlaspatch_core.slides.readers.blocks import MOST_BLOCK_BYTES, Blocks
-from atlaspatch_core.slides.readers.windows import Window
+from atlaspatch_core.slides.readers.images import other_images
+from atlaspatch_core.slides.readers.level_check import agreeing_levels
+from atlaspatch_core.slides.readers.tiff_channels import check_samples
+from atlaspatch_core.slides.readers.tiff_images import TiffContents, TiffImage, find_contents, is_reduction
+from atlaspatch_core.slides.readers.windows import Window, WindowedSlide, unscaled
 from atlaspatch_core.slides.slide import Level, stem_of
 from atlaspatch_core.slides.tiles.codecs import Decode, decoders
 from atlaspatch_core.slides.tiles.layout import TiledLevel, tiled_level
+from atlaspatch_core.slides.tiles.samples import alpha_of
 
 RAW_STRIP_BYTES = 2**20
 """What is read at once of pixels that are not compressed and lie in strips."""
@@ -25,22 +30,58 @@ COMPRESSION_NAMES = {
 }  # fmt: skip
 
 
-def find_levels(path: Path, tiff: tifffile.TiffFile) -> tuple[list[tifffile.TiffPage], list[TiledLevel]]:
-    """Return the page and the tiles of each level, finest first.
+@dataclass(frozen=True, slots=True, eq=False)
+class TiffPyramid:
+    """The levels of a slide in a TIFF."""
 
-    The pyramid is the largest image of the file, and what has its proportions: SubIFDs (OME-TIFF), pages that are
-    marked as reduced, tiled pages of Aperio (its thumbnail is in strips).
+    pages: tuple[tifffile.TiffPage, ...]
+    """One a level, finest first."""
+    levels: list[TiledLevel]
+    """Where the tiles of each lie."""
+    notes: tuple[str, ...]
+    """What else the file holds."""
+    reading: str
+    """What is taken otherwise than earlier versions did."""
+
+
+def find_levels(path: Path, tiff: tifffile.TiffFile, series: int | None = None) -> TiffPyramid:
+    """Return the page and the tiles of each level, finest first, and what else the file holds.
+
     Of several time points the first is taken, of several focal planes the middle one.
     Raises UnreadableSlide for pixels that cannot be shown rightly, or are not there.
     """
     check_chain(path, tiff)
-    series = max(tiff.series, key=lambda one: one.keyframe.imagewidth * one.keyframe.imagelength)
-    full = page_of(path, tiff, series)
-    by_size = {page.imagewidth: page for page in candidates(tiff, full) if is_reduction(page, full)}
-    pages = [full, *(by_size[width] for width in sorted(by_size, reverse=True))]
-    for page in pages:
+    contents = find_contents(path, tiff, series)
+    for page in contents.pages:
         check_page(path, page)
-    return pages, [stored_level(path, page) for page in pages]
+    levels = [stored_level(path, page) for page in contents.pages]
+    undeclared = contents.pages[0].samplesperpixel == 4 and not alpha_of(contents.pages[0])
+    fourth = ("its fourth sample is not declared to be alpha, and is left out",) if undeclared else ()
+    return TiffPyramid(
+        contents.pages, levels, (*notes_on(path, contents), *fourth), "three of four samples" if undeclared else ""
+    )
+
+
+def notes_on(path: Path, contents: TiffContents) -> tuple[str, ...]:
+    """Return clauses on planes and images that are not taken; the slide itself, stored smaller, is no other image."""
+    full = contents.pages[0]
+    rest = [one.choice for one in contents.others if not (is_reduction(one.page, full) and is_copy(path, full, one))]
+    return (*contents.notes, *other_images(contents.chosen, rest))
+
+
+def is_copy(path: Path, full: tifffile.TiffPage, other: TiffImage) -> bool:
+    """Tell whether another page shows what a page shows, as far as both can be decoded."""
+    pages = full, other.page
+    if not all(decoders(page) for page in pages):
+        return True
+    try:
+        levels = [stored_level(path, page) for page in pages]
+    except (UnreadableSlide, ValueError):  # of the other page, which is not wanted
+        return True
+    sizes = [(level.width, level.height) for level in levels]
+    tiles = StoredTiles(path, levels)
+    with WindowedSlide(unscaled(path, sizes), tiles.read, tiles.close) as both:
+        return list(agreeing_levels(both, (0, 1))) == [0, 1]
 
 
 def check_chain(path: Path, tiff: tifffile.TiffFile) -> None:
@@ -58,50 +99,10 @@ def check_chain(path: Path, tiff: tifffile.TiffFile) -> None:
         raise UnreadableSlide(f"{stem_of(path)}: {path.name} is cut short: pages are missing at its end; {COPY}")
 
 
-def page_of(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> tifffile.TiffPage:
-    """Return the one page of a level that is shown. Raises UnreadableSlide for channels that are pages of their own."""
-    sizes = [(axis, size) for axis, size in zip(series.axes, series.shape, strict=True) if axis not in "YXS"]
-    if series.keyframe.planarconfig != 1 and series.keyframe.samplesperpixel > 1:
-        sizes = []
-    channels = dict(sizes).get("C", 1)
-    if channels > 1:
-        raise UnreadableSlide(
-            f"{stem_of(path)}: {path.name} keeps {channels} channels apart, as fluorescence does; only RGB or grey can "
-            f"be shown, so merge them (Bio-Formats: `bfconvert -merge`) or export it as RGB"
-        )
-    shape = [size for _, size in sizes]
-    chosen = [size // 2 if axis == "Z" else 0 for axis, size in sizes]
-    number = int(np.ravel_multi_index(chosen, shape)) if shape else 0
-    page = series.pages[number] if number < len(series.pages) else None
-    if page is None:
-        raise UnreadableSlide(f"{stem_of(path)}: page {number} of {path.name} is not stored; {COPY}")
-    page = page.aspage()
-    if page.parent is not tiff:
-        raise UnreadableSlide(
-            f"{stem_of(path)}: the pixels of {path.name} lie in {page.parent.filename}; name that file, or export the "
-            f"slide as one file"
-        )
-    return page
-
-
-def candidates(tiff: tifffile.TiffFile, full: tifffile.TiffPage) -> Iterator[tifffile.TiffPage]:
-    """Yield the pages that may be coarser levels of ``full``."""
-    yield from (page.aspage() for page in full.pages or ())
-    pages = (page.aspage() for page in tiff.pages)
-    yield from (page for page in pages if page.is_reduced or (tiff.is_svs and page.is_tiled))
-
-
-def is_reduction(page: tifffile.TiffPage, full: tifffile.TiffPage) -> bool:
-    """Whether a page has the proportions of level 0, but for rounding, and not more pixels."""
-    across, down = full.imagewidth / page.imagewidth, full.imagelength / page.imagelength
-    return across > 1 and abs(across - down) <= max(across, down) / min(page.imagewidth, page.imagelength)
-
-
 def check_page(path: Path, page: tifffile.TiffPage) -> None:
     """Raise UnreadableSlide for pixels that cannot be shown rightly, decoded, or held, and for a file that is cut."""
     stem = stem_of(path)
-    if not (page.imagewidth and page.imagelength and page.dataoffsets):
-        raise UnreadableSlide(f"{stem}: {path.name} is cut short or damaged: a page of it has no pixels; {COPY}")
+    check_samples(path, page)
     if page.compression not in tifffile.TIFF.DECOMPRESSORS:
         raise UnreadableSlide(f"{stem}: {path.name} has {compression_name(page)}, which no reader decodes; {EXPORT}")
     if not decoders(page) or page.tiledepth != 1 or page.imagedepth != 1:
@@ -191,10 +192,21 @@ class StoredTiles:
         self._levels = levels
         self._file = os.open(path, os.O_RDONLY)
         self._blocks = Blocks([(level.tile_width, level.tile_height) for level in levels], self._decoded)
+        self._sound: set[tuple[int, int, int]] = set()
 
     def read(self, window: Window) -> NDArray[np.uint8]:
         """Return RGB pixels (height, width, 3); tiles that are not stored are white."""
         return self._blocks.read(window)
+
+    def check(self, window: Window) -> None:
+        """Decode each tile of a window that was not decoded yet. Raises ValueError for one that is damaged."""
+        level = self._levels[window.level]
+        rows = range(window.top // level.tile_height, -(-(window.top + window.height) // level.tile_height))
+        columns = range(window.left // level.tile_width, -(-(window.left + window.width) // level.tile_width))
+        for tile in ((window.level, row, column) for row in rows for column in columns):
+            if tile not in self._sound:
+                self._decoded(*tile)
+                self._sound.add(tile)
 
     def close(self) -> None:
         """Release the file and the tiles."""
@@ -207,14 +219,18 @@ class StoredTiles:
         byte_count = int(level.byte_counts[row, column])
         if byte_count == 0:
             return None
+        tile = row * level.offsets.shape[1] + column
         data = os.pread(self._file, byte_count, int(level.offsets[row, column]))
         out = np.full((level.tile_height, level.tile_width, 3), 255, np.uint8)
         *firsts, last = level.decoders
         for decode in firsts:
             try:
-                decode(data, row * level.offsets.shape[1] + column, out)
+                decode(data, tile, out)
             except (ValueError, RuntimeError):
                 continue  # the next way in which the tiles may be meant
             return out
-        last(data, row * level.offsets.shape[1] + column, out)
+        try:
+            last(data, tile, out)
+        except (ValueError, RuntimeError) as error:
+            raise ValueError(f"{level.tile_name(tile)}: {error}") from error
         return out

@@ -101,20 +101,21 @@ def describe(
     sizes: Sequence[tuple[int, int]],
     properties: Mapping[str, str],
     stated: StatedMpp,
+    *,
+    notes: Sequence[str] = (),
+    reading: str = "",
 ) -> SlideInfo:
     """Return what is known of a slide with levels of these ``sizes`` (width, height), finest first.
 
-    A downsample is the mean of both sides' ratios to level 0, as OpenSlide has it. ``properties`` are named as in
-    ``atlaspatch_core.slides.mpp`` and ``labels``; ``stated`` is what the user says.
+    ``properties`` are named as in ``atlaspatch_core.slides.mpp`` and ``labels``; ``stated`` is what the user says.
     Raises UnknownScale or ImplausibleScale.
     """
-    width, height = sizes[0]
-    scale = find_scale(stem_of(path), properties, stated, (width, height))
+    scale = find_scale(stem_of(path), properties, stated, sizes[0])
     return SlideInfo(
         stem=stem_of(path),
         path=path,
         reader=reader,
-        levels=tuple(Level(*size, (width / size[0] + height / size[1]) / 2) for size in sizes),
+        levels=levels_of(sizes),
         mpp=scale.mpp.value,
         mpp_source=scale.mpp.source,
         magnification=scale.magnification,
@@ -123,4 +124,17 @@ def describe(
         institution=institution_of(properties),
         stain=stain_of(properties),
         scale_note=scale.note,
+        notes=tuple(notes),
+        reading=reading,
     )
+
+
+def levels_of(sizes: Sequence[tuple[int, int]]) -> tuple[Level, ...]:
+    """Return levels whose downsample is the mean of both sides' ratios to level 0, as OpenSlide has it."""
+    width, height = sizes[0]
+    return tuple(Level(*size, (width / size[0] + height / size[1]) / 2) for size in sizes)
+
+
+def unscaled(path: Path, sizes: Sequence[tuple[int, int]]) -> SlideInfo:
+    """Return what is needed to compare levels, without a scale."""
+    return SlideInfo(stem_of(path), path, "", levels_of(sizes), 1.0, "none", 10.0, "none")

@@ -8,6 +8,8 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from atlaspatch_core.slides.tiles.samples import alpha_of, is_brightfield, stated_range
+
 Decode = Callable[[bytes, int, NDArray[np.uint8]], None]
 """Bytes of a tile, its number in the level, and where its pixels go: shape (tile height, tile width, 3).
 
@@ -35,16 +37,23 @@ Segments = Callable[[bytes, int], NDArray[np.uint8]]
 def decoders(page: tifffile.TiffPage, *, raw: bool = False) -> tuple[Decode, ...]:
     """Return the ways in which the tiles of a page may be meant, likeliest first.
 
-    None where they are not 8-bit RGB, RGB with alpha (which is laid over white) or grey, pixel by pixel.
+    None where they are not 8-bit RGB, RGB with a fourth sample (laid over white where it is declared alpha, left out
+    where it is not), 16-bit RGB of a stated range, or 8-bit grey, pixel by pixel.
     ``raw``: whole rows of samples as they are, any number of rows, take the place of tiles.
     """
-    segments = _rows(page) if raw else _by_tifffile(page)
-    if page.dtype != np.uint8 or page.bitspersample != 8 or (page.planarconfig != 1 and page.samplesperpixel > 1):
+    if not is_brightfield(page) or (page.planarconfig != 1 and page.samplesperpixel > 1):
         return ()
+    ways = _ways(page, _rows(page) if raw else _by_tifffile(page), raw=raw)
+    return tuple(map(_whole_jpeg, ways)) if page.compression == JPEG else ways
+
+
+def _ways(page: tifffile.TiffPage, segments: Segments, *, raw: bool) -> tuple[Decode, ...]:
+    if page.bitspersample == 16:
+        return () if raw else (_scaled(segments, stated_range(page) or 0),)
     if page.samplesperpixel == 1 and page.photometric in GREY:
         return (_grey(page, segments),)
     if page.samplesperpixel == 4 and page.photometric == 2:
-        return (_over_white(page, segments),)
+        return (_over_white(page, segments) if alpha_of(page) else _first_three(segments),)
     return _rgb(page, segments) if page.samplesperpixel == 3 else ()
 
 
@@ -61,6 +70,33 @@ def _rgb(page: tifffile.TiffPage, segments: Segments) -> tuple[Decode, ...]:
     if colours == "RGB" or (colours and page.compression in RGB_AFTER_ALL):
         return (_as_it_is(segments),)
     return ()
+
+
+def _whole_jpeg(decode: Decode) -> Decode:
+    """Refuse a JPEG that breaks off, or has been overwritten, before it is decoded: libjpeg makes up what it lacks."""
+
+    def decode_whole(data: bytes, tile: int, out: NDArray[np.uint8]) -> None:
+        check_jpeg(data)
+        decode(data, tile, out)
+
+    return decode_whole
+
+
+def check_jpeg(data: bytes) -> None:
+    """Raise ValueError where a JPEG does not end with its marker, or has markers within its only scan.
+
+    ISO 10918-1, B.1.1: FFD9 ends an image, FFDA begins a scan; in a scan FF is followed by 00, or by D0 to D7, which
+    are restarts. Writers may pad a tile with zeros. OpenSlide refuses such damage, too.
+    """
+    whole = data if data.endswith(b"\xff\xd9") else data.rstrip(b"\0")
+    if not whole.endswith(b"\xff\xd9"):
+        raise ValueError("a JPEG that breaks off")
+    scan = whole[whole.find(b"\xff\xda") + 2 : -2].rstrip(b"\xff")
+    if b"\xff\xda" in scan:
+        return  # progressive: tables lie between the scans
+    restarts = sum(scan.count(bytes([0xFF, 0xD0 + number])) for number in range(8)) if b"\xff\xd0" in scan else 0
+    if scan.count(b"\xff") != scan.count(b"\xff\0") + restarts:
+        raise ValueError("a JPEG with markers where its pixels are")
 
 
 def jpeg_head(page: tifffile.TiffPage) -> bytes | None:
@@ -118,9 +154,23 @@ def _grey(page: tifffile.TiffPage, segments: Segments) -> Decode:
     return decode
 
 
+def _first_three(segments: Segments) -> Decode:
+    """Decode RGB with a fourth sample that is no alpha: infrared, a mask."""
+    return _as_it_is(lambda data, tile: segments(data, tile)[..., :3])
+
+
+def _scaled(segments: Segments, largest: int) -> Decode:
+    """Decode RGB of 16 bits, of which ``largest`` is white, rounded to the nearest value."""
+    return _as_it_is(
+        lambda data, tile: np.minimum(
+            (segments(data, tile).astype(np.uint32) * 255 + largest // 2) // largest, 255
+        ).astype(np.uint8)
+    )
+
+
 def _over_white(page: tifffile.TiffPage, segments: Segments) -> Decode:
     """Decode RGB with alpha, and lay it over white, rounded to the nearest value."""
-    is_premultiplied = 1 in page.extrasamples
+    is_premultiplied = alpha_of(page) == 1
 
     def decode(data: bytes, tile: int, out: NDArray[np.uint8]) -> None:
         pixels = segments(data, tile)

@@ -34,6 +34,12 @@ class TiledLevel:
     jpeg_head: bytes | None = None
     """What makes a JPEG file of a tile, put in place of its first two bytes; None where tiles are no JPEG."""
 
+    def tile_name(self, tile: int) -> str:
+        """Return what to call the tile of a number: its row and column, from 0, and where it lies, px of the level."""
+        row, column = divmod(tile, self.offsets.shape[1])
+        place = f"({column * self.tile_width}, {row * self.tile_height})"
+        return f"the stored tile in row {row}, column {column}, which begins at {place} px of its level"
+
 
 def find_tiled_level(path: Path, level: Level) -> TiledLevel | None:
     """Return where the tiles of ``level`` lie, or None where the file is no TIFF of 8-bit RGB tiles."""

@@ -65,6 +65,7 @@ OURS: list[tuple[str, list[str], str, bool, Any]] = [
     ("custom_list_of_wsis", ["--custom-list-of-wsis"], "file", False, None),
     ("custom_mpp_keys", ["--custom-mpp-keys"], "text", False, ()),
     ("reader_type", ["--reader-type"], "text", False, None),
+    ("series", ["--series"], "integer range", False, None),
     ("min_tissue", ["--min-tissue", "--min-tissue-proportion"], "float range", False, 0.1),
     ("min_sharpness", ["--min-sharpness"], "float range", False, None),
     ("max_pen", ["--max-pen"], "float range", False, None),

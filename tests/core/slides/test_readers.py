@@ -171,17 +171,23 @@ def picture(path: Path, image: Image.Image, **options) -> list[int]:
 def test_every_mode_of_a_picture_becomes_rgb(tmp_path):
     palette = Image.new("P", (2, 2), 1)
     palette.putpalette([0, 0, 0, 9, 8, 7])
-    deep = Image.fromarray(np.full((2, 2), 0x80FF, np.uint16))
     assert picture(tmp_path / "palette.png", palette) == [9, 8, 7]
     assert picture(tmp_path / "see-through.png", palette, transparency=1) == [255, 255, 255]
     assert picture(tmp_path / "alpha.png", Image.new("RGBA", (2, 2), (0, 100, 200, 51))) == [204, 224, 244]
     assert picture(tmp_path / "grey-alpha.png", Image.new("LA", (2, 2), (0, 255))) == [0, 0, 0]
-    assert picture(tmp_path / "deep.png", deep) == [128, 128, 128]
     assert picture(tmp_path / "one-bit.png", Image.new("1", (2, 2), 1)) == [255, 255, 255]
     assert picture(tmp_path / "grey.bmp", Image.new("L", (2, 2), 77)) == [77, 77, 77]
     assert picture(tmp_path / "web.webp", Image.new("RGB", (2, 2), (1, 2, 3)), lossless=True) == [1, 2, 3]
     assert picture(tmp_path / "moving.gif", palette, save_all=True, append_images=[Image.new("P", (2, 2))]) == [9, 8, 7]
     assert picture(tmp_path / "print.jpg", Image.new("CMYK", (2, 2), (0, 0, 0, 255))) == [0, 0, 0]
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.float32])
+def test_picture_of_more_than_8_bits_grey_is_refused(tmp_path, kind):
+    path = tmp_path / ("deep.png" if kind == np.uint16 else "deep.tif")
+    Image.fromarray(np.full((2, 2), 0x80FF, kind)).save(path)
+    assert refused(path, mpp=0.5).startswith(f"deep: {path.name} ")
+    assert "8-bit RGB and grey can be shown as they are" in refused(path, mpp=0.5)
 
 
 def test_picture_too_large_for_memory_is_refused(tmp_path, monkeypatch):

@@ -1,0 +1,41 @@
+"""What OpenSlide opens and must not be shown: fluorescence, deep samples, several pyramids as one."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from atlaspatch_core.errors import UnreadableSlide
+from atlaspatch_core.slides.dicom_files import pyramid_count
+from atlaspatch_core.slides.readers.advice import EXPORT
+from atlaspatch_core.slides.readers.openslide_tiff import OTHER
+from atlaspatch_core.slides.readers.reader import UnsupportedSlide
+from atlaspatch_core.slides.slide import stem_of
+
+FLUORESCENCE = (
+    ("mirax.GENERAL.SLIDE_TYPE", "fluor"),
+    ("dicom.OpticalPathSequence[0].IlluminationTypeCodeSequence[0].CodeValue", "^111743$"),
+    ("dicom.NumberOfOpticalPaths", "^([2-9]|1[0-9])$"),
+    ("zeiss.Information.Image.SizeC", "^([2-9]|1[0-9])$"),
+    ("zeiss.Information.Image.PixelType", r"^(?!Bgr24$|Gray8$)\w"),
+)
+"""Properties and what they hold in slides that are no brightfield of 8 bits. In DICOM, 111743 is epifluorescence."""
+
+
+def check_brightfield(path: Path, properties: Mapping[str, str]) -> None:
+    """Raise UnreadableSlide where a vendor's own properties say that it is fluorescence, or deeper than 8 bits."""
+    said = next((key for key, words in FLUORESCENCE if re.search(words, properties.get(key, ""), re.IGNORECASE)), None)
+    if said:
+        raise UnreadableSlide(
+            f"{stem_of(path)}: {said} is {properties[said]}, and only brightfield of 8 bits can be shown as it is; "
+            f"{EXPORT}"
+        )
+
+
+def check_one_pyramid(path: Path, series: int | None) -> None:
+    """Raise UnsupportedSlide for a DICOM series of several pyramids, whose levels OpenSlide mixes."""
+    pyramids = pyramid_count(path)
+    if pyramids > 1 or series is not None:
+        raise UnsupportedSlide(
+            f"{stem_of(path)}: its DICOM series holds {pyramids} pyramid{'' if pyramids == 1 else 's'}, and OpenSlide "
+            f"cannot choose one; {OTHER}"
+        )

@@ -1,0 +1,129 @@
+"""What OpenSlide makes of a plain TIFF, held against the file itself: it takes the first page for the slide, any tiled
+page for a level, any fourth sample for alpha, and shows something of a damaged tile."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, final
+
+from atlaspatch_core.errors import UnreadableSlide
+from atlaspatch_core.slides.readers.advice import COPY, EXPORT
+from atlaspatch_core.slides.readers.reader import UnsupportedSlide
+from atlaspatch_core.slides.slide import Level, Region, stem_of
+
+if TYPE_CHECKING:
+    import tifffile
+
+    from atlaspatch_core.slides.tiles.layout import TiledLevel
+
+VENDORS = ("generic-tiff", "aperio")
+"""What OpenSlide calls files of which it takes pages and samples as they come. It knows the rules of the others."""
+LAX = (5, 8, 32946, 32773)
+"""TIFF tag Compression: LZW, Deflate and PackBits, of which libtiff shows what it can, whatever is wrong with them."""
+OTHER = f"leave out the reader, so that others are asked, or {EXPORT}"
+
+
+@dataclass(frozen=True, slots=True)
+class PlainTiff:
+    """What is taken of the levels of OpenSlide."""
+
+    kept: tuple[int, ...]
+    """Their numbers."""
+    notes: tuple[str, ...]
+    """What else the file holds."""
+    tiles: tuple["TiledLevel", ...] = ()
+    """Of the levels that are kept, where OpenSlide does not tell damage."""
+
+
+@final
+class TileChecks:
+    """Decodes the tiles of regions that OpenSlide reads, each once, to find those that are damaged. Owns the file."""
+
+    def __init__(self, path: Path, found: PlainTiff) -> None:
+        from atlaspatch_core.slides.readers.tiff_levels import StoredTiles
+
+        self._stem = stem_of(path)
+        self._tiles = StoredTiles(path, list(found.tiles))
+        self._places = {number: place for place, number in enumerate(found.kept)}
+
+    def check(self, region: Region, level: Level) -> None:
+        """Raise UnreadableSlide where a region of a level that is kept touches a tile that cannot be decoded."""
+        from atlaspatch_core.slides.readers.windows import Window
+
+        left, top = int(region.x // level.downsample), int(region.y // level.downsample)
+        right, bottom = min(left + region.width + 1, level.width), min(top + region.height + 1, level.height)
+        left, top = max(0, left), max(0, top)
+        if right <= left or bottom <= top or region.level not in self._places:
+            return
+        place = self._places[region.level]
+        try:
+            self._tiles.check(Window(place, left, top, right - left, bottom - top))
+        except (ValueError, RuntimeError, OSError) as error:
+            raise UnreadableSlide(
+                f"{self._stem}: the pixels at ({region.x}, {region.y}) of level {region.level} cannot be decoded "
+                f"({error}), the file is damaged; {COPY}"
+            ) from error
+
+    def close(self) -> None:
+        """Release the file."""
+        self._tiles.close()
+
+
+def look_at_tiff(
+    path: Path, sizes: Sequence[tuple[int, int]], series: int | None, library: str = "OpenSlide"
+) -> PlainTiff:
+    """Return which levels of a library, of these ``sizes`` (width, height), are the slide's, and what else there is.
+
+    Raises UnreadableSlide for pixels that are no brightfield, and UnsupportedSlide where the slide is another page
+    than the first, or its samples are shown rightly by another reader alone.
+    """
+    import tifffile
+
+    from atlaspatch_core.slides.readers.tiff import UNREADABLE
+    from atlaspatch_core.slides.readers.tiff_images import find_contents
+    from atlaspatch_core.slides.readers.tiff_levels import check_chain, notes_on, stored_level
+    from atlaspatch_core.slides.tiles.codecs import decoders
+    from atlaspatch_core.slides.tiles.samples import is_plain
+
+    stem = stem_of(path)
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            check_chain(path, tiff)
+            contents = find_contents(path, tiff, series)
+            full = contents.pages[0]
+            if full.offset != tiff.pages.first.offset or (full.imagewidth, full.imagelength) != sizes[0]:
+                raise UnsupportedSlide(
+                    f"{stem}: the slide in {path.name} is not its first page, and {library} opens no other; {OTHER}"
+                )
+            if not is_plain(full):
+                raise UnsupportedSlide(
+                    f"{stem}: {path.name} has samples beyond 8-bit RGB that {library} shows in false colours; {OTHER}"
+                )
+            own = pages_by_level(tiff, sizes, contents.pages)
+            kept, pages = tuple(own), list(own.values())
+            checked = all(page.is_tiled and page.compression in LAX and decoders(page) for page in pages)
+            tiles = [stored_level(path, page) for page in pages] if checked else []
+            return PlainTiff(kept, notes_on(path, contents), tuple(tiles))
+    except UNREADABLE as error:
+        raise UnreadableSlide(f"{stem}: {path.name} is cut short or damaged ({error}); {COPY}") from error
+
+
+def pages_by_level(
+    tiff: "tifffile.TiffFile", sizes: Sequence[tuple[int, int]], pages: "Sequence[tifffile.TiffPage]"
+) -> "dict[int, tifffile.TiffPage]":
+    """Return number of a level of OpenSlide to its page, for those levels that are among the slide's ``pages``.
+
+    OpenSlide takes the first page and tiled pages that are marked as reduced (Aperio: all), those of one size in the
+    order of the file.
+    """
+    own = {page.offset for page in pages}
+    tiled = [page for page in (page.aspage() for page in tiff.pages) if page.is_tiled]
+    tiled = [page for page in tiled if page.index == 0 or page.is_reduced or tiff.is_svs]
+    found: dict[int, tifffile.TiffPage] = {}
+    for number, size in enumerate(sizes):
+        page = next((page for page in tiled if (page.imagewidth, page.imagelength) == size), None)
+        if page is not None:
+            tiled.remove(page)
+        if page is not None and page.offset in own:
+            found[number] = page
+    return found
