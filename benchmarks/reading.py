@@ -77,7 +77,7 @@ def decoding_alone(reading: Reading) -> None:
     tiled = find_tiled_level(reading.path, level)
     if tiled is None:
         raise RuntimeError(f"{reading.path.name} has no tiles")
-    tiles = plan_tiles(tiled, reading.coords, level.downsample, reading.read_size).tiles
+    tiles = plan_tiles(tiled, reading.coords, level.downsamples, reading.read_size).tiles
     file = os.open(reading.path, os.O_RDONLY)
 
     def decode(some: NDArray[np.int64]) -> None:

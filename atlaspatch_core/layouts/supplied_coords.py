@@ -13,7 +13,7 @@ from atlaspatch_core.errors import UnusableCoords
 from atlaspatch_core.fingerprint import short_hash
 from atlaspatch_core.layouts.hdf5_files import CANNOT, StatedGeometry, corners_of, opened, stated_in
 from atlaspatch_core.patches.grid import PatchGrid
-from atlaspatch_core.patches.scale import MPP_TOLERANCE, Sampling
+from atlaspatch_core.patches.scale import MPP_TOLERANCE, Sampling, level_facts
 from atlaspatch_core.slides.slide import SlideInfo
 
 FOLDERS = ("patches", ".")
@@ -36,7 +36,8 @@ class SuppliedCoords:
     def facts(self, info: SlideInfo) -> dict[str, Any]:
         """Return what decides them: the corners, as a fingerprint, and how they are cut."""
         corners = short_hash(self.grid.coords.tobytes().hex())
-        return {"corners": corners, "mpp": info.mpp, "sampling": asdict(self.grid.sampling)}
+        sampling = self.grid.sampling
+        return {"corners": corners, "mpp": info.mpp, "sampling": asdict(sampling)} | level_facts(info, sampling.level)
 
 
 def find_coords(folder: Path, stem: str) -> Path:

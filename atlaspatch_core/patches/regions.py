@@ -64,7 +64,7 @@ def _pieces(
 def _fill(slide: Slide, grid: PatchGrid, rows: NDArray[np.int64], first: int, shelf: BatchBuffer) -> None:
     """Write the patches of neighbouring rows to the shelf, from place ``first`` on."""
     sampling, coords = grid.sampling, grid.coords[rows]
-    positions = coords / slide.info.levels[sampling.level].downsample
+    positions = coords / slide.info.levels[sampling.level].downsamples
     corners = (positions - positions.min(axis=0)).astype(np.int64)
     width, height = (corners.max(axis=0) + sampling.read_size).tolist()
     worthwhile = len(rows) * sampling.read_size**2 >= LEAST_OVERLAP * width * height

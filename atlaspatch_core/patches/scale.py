@@ -107,6 +107,12 @@ def sample(info: SlideInfo, spec: GridSpec, level: int, downsample: float, read_
     )
 
 
+def level_facts(info: SlideInfo, level: int) -> dict[str, list[float]]:
+    """Return what of a level decides patches beside their sampling: scales that differ by axis, if they do."""
+    axes = info.levels[level].axes
+    return {"axes": list(axes)} if axes else {}
+
+
 def reaches(mpp: float, target_mpp: float) -> bool:
     """Say whether pixels of ``mpp`` hold the detail of ``target_mpp``."""
     return target_mpp >= mpp * (1 - MPP_TOLERANCE - ROUNDING)

@@ -1,5 +1,6 @@
 """A slide seen small: read in blocks, area-averaged, in bounded memory."""
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +25,7 @@ class Overview:
     pixels: NDArray[np.uint8]
     """Shape (height, width, 3), RGB, area-averaged."""
     downsample: float
-    """Level-0 px per px of the overview; the last row and column may reach over the slide's edge."""
+    """Level-0 px per px of the overview, along either axis; the last row and column may reach over the slide's edge."""
     mpp: float
     """µm per px of the overview."""
 
@@ -42,7 +43,8 @@ def read_overview(slide: Slide, mpp: float) -> Overview:
     """Return the whole slide at ``mpp`` µm per px or finer, never below half of that unless the slide is coarser.
 
     The coarsest level that is not coarser than ``mpp`` is read in blocks by a few threads and averaged over squares of
-    a whole number of px, so no resampling blurs or shifts the picture. At most ``THREADS`` blocks are held.
+    a whole number of px, so no resampling blurs or shifts the picture, unless the level's axes differ in scale. At most
+    ``THREADS`` blocks are held.
     Raises UnreadableSlide when pixels cannot be decoded.
     """
     plan = _plan(slide.info, mpp)
@@ -52,7 +54,7 @@ def read_overview(slide: Slide, mpp: float) -> Overview:
         for done in pool.map(_reader(slide, plan, pixels), _blocks(plan)):
             del done
     downsample = plan.level.downsample * plan.factor
-    return Overview(pixels, downsample, slide.info.mpp * downsample)
+    return Overview(_evened(pixels, plan, slide.info), downsample, slide.info.mpp * downsample)
 
 
 def _plan(info: SlideInfo, mpp: float) -> _Plan:
@@ -76,12 +78,25 @@ def _reader(slide: Slide, plan: _Plan, pixels: NDArray[np.uint8]) -> Callable[[t
 
     def read(block: tuple[int, int, int, int]) -> None:
         x, y, width, height = block
-        left, top = round(x * plan.level.downsample), round(y * plan.level.downsample)
+        left, top = (round(at * along) for at, along in zip((x, y), plan.level.downsamples, strict=True))
         small = _average(slide.read_region(Region(left, top, plan.index, width, height)), plan.factor)
         row, column = y // plan.factor, x // plan.factor
         pixels[row : row + small.shape[0], column : column + small.shape[1]] = small
 
     return read
+
+
+def _evened(pixels: NDArray[np.uint8], plan: _Plan, info: SlideInfo) -> NDArray[np.uint8]:
+    """Return the picture with one scale along both axes, where its level has two."""
+    if plan.level.axes is None:
+        return pixels
+    across, down = (plan.level.downsample / along for along in plan.level.axes)
+    side = plan.level.downsample * plan.factor
+    size = math.ceil(info.width / side), math.ceil(info.height / side)
+    to_level = np.array([[across, 0, (across - 1) / 2], [0, down, (down - 1) / 2]])
+    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    even = cv2.warpAffine(pixels, to_level, size, flags=how, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(even, np.uint8)
 
 
 def _average(block: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:

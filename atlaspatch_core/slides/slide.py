@@ -1,5 +1,6 @@
 """The slide: its levels, its scale, and reading a region of it."""
 
+import math
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 
 TWO_PART_SUFFIXES = (".ome.tiff", ".ome.tif", ".ome.zarr")
 """Suffixes with a dot inside."""
+HALF_PX = 0.5
+"""Of a level: where patches begin between its px, the nearest are read anyway."""
 
 
 def stem_of(path: PurePath) -> str:
@@ -40,7 +43,31 @@ class Level:
     height: int
     """px of this level."""
     downsample: float
-    """Level-0 px per px of this level, ≥ 1, seldom a whole number."""
+    """Level-0 px per px of this level, ≥ 1, seldom a whole number; where the axes differ, their mean."""
+    axes: tuple[float, float] | None = None
+    """The same along x and y, where one number for both would misplace the far end by half a px or more.
+
+    Sides are rounded to whole px, so that of a long strip the short side's ratio is far off.
+    """
+
+    @property
+    def downsamples(self) -> tuple[float, float]:
+        """Level-0 px per px of this level, along x and along y."""
+        return self.axes or (self.downsample, self.downsample)
+
+    @classmethod
+    def of(cls, size: tuple[int, int], whole: tuple[int, int], stated: float | None = None) -> Self:
+        """Return a level of this ``size`` of a slide of the ``whole`` size, both (width, height).
+
+        Its downsample is the mean of both sides' ratios, as OpenSlide has it, or the ``stated`` one where that is
+        another: then it holds for both axes.
+        """
+        (width, height), across, down = size, whole[0] / size[0], whole[1] / size[1]
+        mean = (across + down) / 2
+        if stated is not None and not math.isclose(stated, mean, rel_tol=1e-6):
+            return cls(width, height, stated)
+        off = max(abs(width - whole[0] / mean), abs(height - whole[1] / mean))
+        return cls(width, height, stated or mean, (across, down) if off >= HALF_PX else None)
 
 
 @dataclass(frozen=True, slots=True)

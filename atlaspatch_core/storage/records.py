@@ -1,7 +1,7 @@
 """What is remembered of a slide without its pixels: who it is, its scale, and which mask was made for it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -10,7 +10,7 @@ from atlaspatch_core.errors import UnreadableOutput
 from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.slides.slide import Bounds, Level, SlideInfo
 
-LOOK = 2
+LOOK = 4
 """Version of what is found out when a slide is looked at. Raised where a slide, looked at again, may turn out to be
 another than its record says: slides of earlier records are opened once more, and most keep their identity."""
 
@@ -113,12 +113,16 @@ def read_record(path: Path) -> Record:
 def _info_dict(info: SlideInfo) -> dict[str, Any]:
     values = {name: getattr(info, name) for name in SlideInfo.__slots__}
     values["bounds"] = info.bounds and asdict(info.bounds)
-    levels = [[level.width, level.height, level.downsample] for level in info.levels]
+    levels = [[it.width, it.height, it.downsample, *([list(it.axes)] if it.axes else [])] for it in info.levels]
     return values | {"path": str(info.path), "levels": levels, "notes": list(info.notes)}
 
 
+def _level(width: int, height: int, downsample: float, axes: Sequence[float] = ()) -> Level:
+    return Level(width, height, downsample, (axes[0], axes[1]) if axes else None)
+
+
 def _info(values: Mapping[str, Any]) -> SlideInfo:
-    levels = tuple(Level(*level) for level in values["levels"])
+    levels = tuple(_level(*level) for level in values["levels"])
     stated, notes = values.get("bounds"), tuple(values.get("notes", ()))
     bounds = Bounds(**stated) if stated else None
     changed = {"path": Path(values["path"]), "levels": levels, "bounds": bounds, "notes": notes}

@@ -14,7 +14,7 @@ from atlaspatch_core.storage.records import MaskRecord, Record, read_record
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.tissue.contours import polygons_fingerprint, read_geojson
 
-VERSION = 4
+VERSION = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +59,13 @@ class IndexedSlide:
     """The image of the file that the user asked for, if any."""
     reading: str = ""
     """What of the file is not taken."""
+    axes: tuple[tuple[float, float] | None, ...] = ()
+    """Of its levels, along x and y, where these differ; empty where none does."""
 
     def info(self, stem: str) -> SlideInfo:
         """Return what sampling wants to know; sides are left out."""
-        levels = tuple(Level(0, 0, downsample) for downsample in self.downsamples)
+        axes = self.axes or (None,) * len(self.downsamples)
+        levels = tuple(Level(0, 0, *scale) for scale in zip(self.downsamples, axes, strict=True))
         found = (stem, Path(), self.opened_by, levels, self.mpp, "its record", self.magnification, "its record")
         return SlideInfo(*found, series=self.series, reading=self.reading)
 
@@ -122,7 +125,13 @@ def _row(record: Record) -> list[Any] | None:
     mask = _mask_row(record.tissue_mask) if record.tissue_mask else None
     found = (content, info.mpp, info.magnification, downsamples)
     asked = (slide.stated_mpp, slide.full_hash, info.reader, slide.reader, list(slide.mpp_keys))
-    return [slide.identity.fingerprint, *found, *asked, mask, list(info.corner), info.series, info.reading]
+    more = (list(info.corner), info.series, info.reading, _axes(info))
+    return [slide.identity.fingerprint, *found, *asked, mask, *more]
+
+
+def _axes(info: SlideInfo) -> list[tuple[float, float] | None]:
+    """Return the scales of levels along x and y, None for one that has the same along both; empty where all have."""
+    return [level.axes for level in info.levels] if any(level.axes for level in info.levels) else []
 
 
 def _mask_row(mask: MaskRecord) -> list[Any]:
@@ -134,11 +143,11 @@ def _mask_row(mask: MaskRecord) -> list[Any]:
 
 def _known(row: list[Any]) -> IndexedSlide:
     fingerprint, content, mpp, magnification, downsamples, *rest = row
-    stated, full_hash, opened_by, reader, keys, mask, corner, series, reading = rest
+    stated, full_hash, opened_by, reader, keys, mask, corner, series, reading, axes = rest
     made = IndexedMask(*mask) if mask else None
     found = (fingerprint, content, mpp, magnification, tuple(downsamples))
-    asked = (stated, full_hash, opened_by, reader, tuple(keys))
-    return IndexedSlide(*found, *asked, made, tuple(corner), series, reading)
+    asked, scales = (stated, full_hash, opened_by, reader, tuple(keys)), tuple(it and tuple(it) for it in axes)
+    return IndexedSlide(*found, *asked, made, tuple(corner), series, reading, scales)
 
 
 def _outlines(corners: Mapping[str, tuple[int, int]], path: Path) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from atlaspatch_core.storage.records import Record
 from atlaspatch_core.storage.slide_index import IndexedMask, IndexedSlide, indexed_slide
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.tissue.supplied_masks import MaskFolder, supplied_signature
-from atlaspatch_core.validity.identities import coords_facts, identity_of, slide_facts, supplied_identity
+from atlaspatch_core.validity.identities import coords_facts, identity_of, mask_facts, slide_facts, supplied_identity
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import EMPTY, SLIDE, TISSUE_MASK, OutputSpec, Recipe
 from atlaspatch_core.validity.rules import (
@@ -116,12 +116,14 @@ class Expectations:
 
     def found(self, stem: str, slide: IndexedSlide, stage: OutputSpec) -> Mapping[str, Any]:
         """Return what of a slide decides a stage beside its inputs. Raises FinerThanScanned, UnusableCoords."""
+        if stage.step == TISSUE_MASK:
+            return mask_facts(slide.info(stem)) if slide.axes else EMPTY
         if stage.step.kind != "patch_coords" or stage.geometry is None:
             return EMPTY
         info = slide.info(stem)
         if stage.geometry.coords is not None:
             return read_coords(find_coords(stage.geometry.coords, stem), info, stage.geometry).facts(info)
-        return coords_facts(info, choose_sampling(info, stage.geometry.spec))
+        return coords_facts(info, choose_sampling(info, stage.geometry.spec), stage.geometry.filters)
 
     def spec(self, stage: OutputSpec) -> dict[str, Any]:
         """Return what decides a stage on every slide, worked out once. Raises MissingWeights."""
@@ -172,19 +174,20 @@ class Expectations:
             return Expected(None, blocked=str(UnusableMask(f"{stem}: {' and '.join(map(str, sources))}; leave one")))
         source = sources[0] if sources else None
         reason = interrupted_reason(mask, polygons) or source_reason(mask, source.name if source else None)
-        return Expected(polygons, reason or self._reason_of_mask(stem, mask, source, str(expected[0]), slide.corner))
+        return Expected(polygons, reason or self._reason_of_mask(stem, slide, source, str(expected[0])))
 
-    def _reason_of_mask(
-        self, stem: str, mask: IndexedMask, source: Path | None, slide: str, corner: tuple[int, int]
-    ) -> str:
+    def _reason_of_mask(self, stem: str, indexed: IndexedSlide, source: Path | None, slide: str) -> str:
+        mask = indexed.mask
+        assert mask is not None
         if source is not None:
-            return self._reason_of_supplied(mask, source, slide, corner)
+            return self._reason_of_supplied(mask, source, slide, indexed.corner)
         if TISSUE_MASK in self._blocked:
             return self._blocked[TISSUE_MASK]
         stage, spec = self.recipe.stage(TISSUE_MASK), self._specs[TISSUE_MASK]
-        if is_valid(mask.fingerprint, self.form(stage, EMPTY, spec, TISSUE_MASK).fill(slide)):
+        found = self.found(stem, indexed, stage)
+        if is_valid(mask.fingerprint, self.form(stage, found, spec, (TISSUE_MASK, indexed.axes)).fill(slide)):
             return ""
-        return "slide changed" if mask.of_slide != slide else self._why_of_mask(stem, mask, slide)
+        return "slide changed" if mask.of_slide != slide else self._why_of_mask(stem, mask, slide, found)
 
     def _reason_of_supplied(self, mask: IndexedMask, source: Path, slide: str, corner: tuple[int, int]) -> str:
         if supplied_signature(source, corner, self.recipe.project.slides.masks_origin) != mask.supplied:
@@ -193,14 +196,15 @@ class Expectations:
         asked = supplied_identity(stage, {SLIDE: slide}, source, mask.supplied_polygons, simplify_um)
         return "" if is_valid(mask.fingerprint, asked.fingerprint) else f"{source.name} is outlined otherwise"
 
-    def _why_of_mask(self, stem: str, mask: IndexedMask, slide: str) -> str:
+    def _why_of_mask(self, stem: str, mask: IndexedMask, slide: str, found: Mapping[str, Any]) -> str:
         """Return what differs; masks of one spec differ in the same, so one record is read for all of them."""
-        if mask.spec not in self._whys:
+        key = f"{mask.spec} {found}"
+        if key not in self._whys:
             record = self.store.read_record(stem).tissue_mask
             stage = self.recipe.stage(TISSUE_MASK)
-            expected = identity_of(stage, {SLIDE: slide}, spec=self._specs[TISSUE_MASK])
-            self._whys[mask.spec] = why_stale(record.identity if record else None, expected)
-        return self._whys[mask.spec]
+            expected = identity_of(stage, {SLIDE: slide}, found, self._specs[TISSUE_MASK])
+            self._whys[key] = why_stale(record.identity if record else None, expected)
+        return self._whys[key]
 
     def _later(
         self, stem: str, slide: IndexedSlide, stage: OutputSpec, before: Mapping[OutputKey, Expected]
@@ -227,7 +231,7 @@ class Expectations:
             return (stage.step,)
         if stage.geometry and stage.geometry.coords:
             return (stage.step, slide.fingerprint)
-        return (stage.step, slide.mpp, slide.magnification, slide.downsamples)
+        return (stage.step, slide.mpp, slide.magnification, slide.downsamples, slide.axes)
 
 
 def with_upstream(recipe: Recipe, steps: Collection[OutputKey]) -> tuple[OutputSpec, ...]:
@@ -255,7 +259,7 @@ def expected(recipe: Recipe, record: Record, polygons: str | None) -> dict[Outpu
     for stage in recipe.stages[1:]:
         try:
             spec = _spec_of_mask(record) if stage.step == TISSUE_MASK else None
-            more = expectations.found(record.slide.info.stem, known, stage)
+            more = EMPTY if spec else expectations.found(record.slide.info.stem, known, stage)
             found[stage.step] = identity_of(stage, fingerprints, more, spec)
         except (AtlasPatchError, KeyError):
             continue

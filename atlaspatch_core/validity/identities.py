@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from atlaspatch_core.fingerprint import Identity
-from atlaspatch_core.patches.scale import Sampling
+from atlaspatch_core.patches.filter_spec import FilterSpec
+from atlaspatch_core.patches.scale import Sampling, level_facts
 from atlaspatch_core.slides.slide import SlideInfo
 from atlaspatch_core.tissue.supplied_masks import is_image
 from atlaspatch_core.validity.outcome import OutputKey
@@ -43,9 +44,16 @@ def slide_facts(content: str, info: SlideInfo) -> dict[str, Any]:
     return {"content": content, "mpp": info.mpp, "magnification": info.magnification} | reader | series | reading
 
 
-def coords_facts(info: SlideInfo, sampling: Sampling) -> dict[str, Any]:
-    """Return what of a slide decides its coords, beside its mask."""
-    return {"mpp": info.mpp, "sampling": asdict(sampling)}
+def mask_facts(info: SlideInfo) -> dict[str, Any]:
+    """Return what of a slide decides a segmenter's mask beside its content: scales that differ by axis, if any do."""
+    axes = [level.axes and list(level.axes) for level in info.levels]
+    return {"axes": axes} if any(axes) else {}
+
+
+def coords_facts(info: SlideInfo, sampling: Sampling, filters: FilterSpec | None = None) -> dict[str, Any]:
+    """Return what of a slide decides its coords, beside its mask. Ink is sought on another level than patches have."""
+    differing = mask_facts(info) if filters and filters.max_pen is not None else level_facts(info, sampling.level)
+    return {"mpp": info.mpp, "sampling": asdict(sampling)} | differing
 
 
 def sampling_of(coords: Identity) -> Sampling:

@@ -58,6 +58,22 @@ class ScaleFile:
 
 
 @st.composite
+def sides_of_pixels(draw: st.DrawFn) -> tuple[float, float]:
+    """Draw width and height of a pixel, µm: square, nearly so, or not at all."""
+    x = draw(st.floats(0.2, 1.0))
+    return x, x * draw(st.one_of(st.just(1.0), st.floats(0.8, 1.25), st.floats(0.995, 1.005)))
+
+
+def write_pixels_of(path: Path, sides: tuple[float, float]) -> Path:
+    """Write glass whose resolution tags state both sides, µm, and return its path."""
+    tifffile.imwrite(
+        path, np.full((64, 64, 3), 240, np.uint8), photometric="rgb", tile=(64, 64), metadata=None,
+        resolution=(1e4 / sides[0], 1e4 / sides[1]), resolutionunit="CENTIMETER",
+    )  # fmt: skip
+    return path
+
+
+@st.composite
 def scale_files(draw: st.DrawFn) -> ScaleFile:
     """Draw how a file came about."""
     kind = draw(st.sampled_from(["aperio", "aperio", "ome", "plain"]))

@@ -5,9 +5,10 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from processes import run_cli
-from scale_files import NEAR, ScaleFile, scale_files, write_scale_file
+from scale_files import NEAR, ScaleFile, scale_files, sides_of_pixels, write_pixels_of, write_scale_file
 
 from atlaspatch_core.errors import ImplausibleScale, UnknownScale
 from atlaspatch_core.slides import open_slide
@@ -46,9 +47,29 @@ def test_a_scale_is_true_or_what_contradicts_it_is_named(file: ScaleFile):
         assert mpp == pytest.approx(file.mpp, rel=NEAR - 1), said
 
 
+@given(sides=sides_of_pixels(), reader=st.sampled_from(["openslide", "tiff"]))
+@settings(max_examples=80, deadline=None)
+def test_pixels_that_are_not_square_are_named_or_refused(sides: tuple[float, float], reader: str):
+    skew = abs(sides[0] - sides[1]) / max(sides)
+    assume(min(abs(skew - 0.01), abs(skew - 0.1)) > 1e-4)
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_pixels_of(Path(folder) / "a.tiff", sides)
+        try:
+            with open_slide(path, reader=reader) as slide:
+                mpp, said = slide.info.mpp, slide.info.scale_note
+        except ImplausibleScale as error:
+            mpp, said = None, str(error)
+    assert (mpp is None) == (skew > 0.1)
+    if skew > 0.01:
+        assert all(names(said, side) for side in sides), said
+    if mpp is not None:
+        assert mpp == pytest.approx(sum(sides) / 2 if skew > 0.01 else sides[0], rel=1e-4)
+
+
 def test_what_is_passed_over_is_a_warning_of_the_run(tmp_path: Path):
     file = ScaleFile("aperio", (400, 300), 0.5, (800, 600), 0.25, 0.5)
     write_scale_file(tmp_path, file)
     words = "encode-slide a.svs -o out --patch-encoders efficientnet_lite0 --patch-size 64 --target-mpp 0.5"
     done = run_cli(*words.split(), "--device", "cpu", folder=tmp_path)
-    assert "WARNING: a: 0.25 µm/px (aperio.MPP) is of 800 × 600 px, and level 0 has 400 × 300 px, 0.5" in done.stderr
+    said = " ".join(done.stdout.split())
+    assert "a: WARNING: 0.25 µm/px (aperio.MPP) is of 800 × 600 px, and level 0 has 400 × 300 px, 0.5" in said

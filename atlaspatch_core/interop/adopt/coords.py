@@ -56,7 +56,7 @@ def adopt_coords(
 ) -> AdoptedCoords:
     """Return which patches it is to be: those that lie there, those of our grid, or those of the others."""
     stage = work.run.recipe.of("patch_coords", cut.geometry)[0]
-    expected = work.identity(stage, coords_facts(work.known(), cut.sampling))
+    expected = work.identity(stage, coords_facts(work.known(), cut.sampling, cut.geometry.filters))
     if COORDS in kept:
         return _on_disk(kept[COORDS], expected, store.h5(work.stem, cut.geometry.name), marks)
     return _new(work, cut, expected, marks)
@@ -89,7 +89,7 @@ def _new(work: SlideWork, cut: ForeignPatches, expected: Identity, marks: Marks)
         why = f"all {len(ours)} that our grid gives; it leaves out {len(theirs) - len(ours)} of theirs"
         return AdoptedCoords(AdoptStatus.SAME, why, expected, ours, valid=True, grid=grid, claim=marks.same)
     reason = f"{OTHER_PATCHES}: {outside} that they lack; with --keep-patches, a new output keeps theirs"
-    facts = coords_facts(info, cut.sampling)
+    facts = coords_facts(info, cut.sampling, cut.geometry.filters)
     identity = marks.unverified("patch_coords", expected.inputs, OTHER_PATCHES, **facts)
     return AdoptedCoords(AdoptStatus.UNVERIFIED, reason, identity, theirs, grid=_grid_of(work, cut))
 

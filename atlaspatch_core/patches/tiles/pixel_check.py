@@ -46,7 +46,8 @@ def _probes(
     number, side = grid.sampling.level, min(PROBE_SIDE, grid.sampling.read_size)
     coords = grid.coords[plan.rows[np.linspace(0, len(plan.rows) - 1, PROBES).astype(int)]]
     small = side // factor
-    probes = plan_tiles(level, coords, slide.info.levels[number].downsample * factor, small)
+    across, down = slide.info.levels[number].downsamples
+    probes = plan_tiles(level, coords, (across * factor, down * factor), small)
     pixels = np.empty((len(probes.rows), small, small, 3), np.uint8)
     with closing(Assembly(level, decode, probes, read_size=small, patch_size=small)) as assembly:
         try:

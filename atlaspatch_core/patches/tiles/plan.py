@@ -35,9 +35,14 @@ class TilePlan:
     """Rows of the grid that tiles cannot serve exactly: between px of the level, or where no tile is stored."""
 
 
-def plan_tiles(level: TiledLevel, coords_level0: NDArray[np.int32], downsample: float, read_size: int) -> TilePlan:
-    """Return which tiles the squares of ``read_size`` px of the level need that begin at ``coords_level0`` (n, 2)."""
-    positions = coords_level0 / downsample
+def plan_tiles(
+    level: TiledLevel, coords_level0: NDArray[np.int32], downsamples: tuple[float, float], read_size: int
+) -> TilePlan:
+    """Return which tiles the squares of ``read_size`` px of the level need that begin at ``coords_level0`` (n, 2).
+
+    ``downsamples`` are those of the level along x and y.
+    """
+    positions = coords_level0 / downsamples
     corners = np.floor(positions).astype(np.int64)
     size = np.array([level.width, level.height])
     tile_size = np.array([level.tile_width, level.tile_height])

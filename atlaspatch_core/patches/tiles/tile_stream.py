@@ -89,7 +89,7 @@ def open_tile_stream(slide: Slide, grid: PatchGrid, dct_factors: Collection[int]
     tiled = find_tiled_level(slide.info.path, level)
     if tiled is None:
         return "the file does not store this level as tiles of 8-bit RGB"
-    plan = plan_tiles(tiled, grid.coords, level.downsample, grid.sampling.read_size)
+    plan = plan_tiles(tiled, grid.coords, level.downsamples, grid.sampling.read_size)
     if not len(plan.rows):
         return "the patches lie between the pixels of this level"
     for decode in tiled.decoders:
@@ -107,8 +107,8 @@ def reduced(slide: Slide, grid: PatchGrid, full: Source, factors: Collection[int
     level = reduce_level(full.level, full.decode, factor)
     if level is None:
         return None
-    downsample = slide.info.levels[grid.sampling.level].downsample * factor
-    plan = plan_tiles(level, grid.coords, downsample, grid.sampling.patch_size)
+    across, down = slide.info.levels[grid.sampling.level].downsamples
+    plan = plan_tiles(level, grid.coords, (across * factor, down * factor), grid.sampling.patch_size)
     if len(plan.rows) < len(full.plan.rows) or not same_colours(slide, grid, level, plan, factor):
         return None
     return Source(level, plan, level.decoders[0], factor)

@@ -69,7 +69,7 @@ def _supplied(work: SlideWork, geometry: Geometry) -> SuppliedCoords | None:
 def _facts(work: SlideWork, geometry: Geometry, supplied: SuppliedCoords | None) -> dict[str, Any]:
     if supplied:
         return supplied.facts(work.known())
-    return coords_facts(work.known(), choose_sampling(work.known(), geometry.spec))
+    return coords_facts(work.known(), choose_sampling(work.known(), geometry.spec), geometry.filters)
 
 
 def _trusted(work: SlideWork, stage: OutputSpec, kept: Mapping[str, StoredResult]) -> Identity | None:

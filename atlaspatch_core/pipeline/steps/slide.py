@@ -1,6 +1,5 @@
 """First step: who is the slide, and how wide are its pixels?"""
 
-import logging
 from dataclasses import replace
 from time import perf_counter
 
@@ -13,8 +12,6 @@ from atlaspatch_core.validity.identities import slide_facts
 from atlaspatch_core.validity.outcome import Outcome, Status
 from atlaspatch_core.validity.recipe import OutputSpec
 from atlaspatch_core.validity.rules import SlideOptions, compute_reason, options_reason
-
-log = logging.getLogger(__name__)
 
 
 def identify_slide(work: SlideWork, stage: OutputSpec) -> Outcome:
@@ -61,8 +58,6 @@ def _asked(work: SlideWork) -> SlideOptions:
 def _identify(work: SlideWork, stage: OutputSpec, signature: str, content: str) -> SlideRecord:
     """Return the record of a slide, opened; ``content`` is the fingerprint of its bytes where it is known."""
     info = replace(work.slide().info, path=work.source.path.absolute())
-    if info.scale_note and work.source.mpp is None:
-        log.warning("%s: %s", work.stem, info.scale_note)
     full_hash = work.run.recipe.project.slides.full_hash
     content = content or content_fingerprint(work.source.readable, full_hash=full_hash)
     asked = _asked(work)
@@ -80,8 +75,14 @@ def _outcome(work: SlideWork, stage: OutputSpec, record: SlideRecord, since: flo
         numbers=_numbers(record.info),
         facts=_facts(record.info),
         path=work.source.path,
-        notes=record.info.notes,
+        notes=_notes(record),
     )
+
+
+def _notes(record: SlideRecord) -> tuple[str, ...]:
+    """Return what a person should know of the slide; who states its scale knows of that."""
+    scale = (record.info.scale_note,) if record.info.scale_note and record.stated_mpp is None else ()
+    return (*record.info.notes, *scale)
 
 
 def _numbers(info: SlideInfo) -> dict[str, int | float]:

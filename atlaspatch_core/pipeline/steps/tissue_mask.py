@@ -17,7 +17,7 @@ from atlaspatch_core.tissue.quality import QualityFinding, failed, judge_quality
 from atlaspatch_core.tissue.quality_survey import OF_SLIDE, survey
 from atlaspatch_core.tissue.segmenters import polygon_numbers, segment_tissue
 from atlaspatch_core.tissue.supplied_masks import check_places, find_mask, read_mask, supplied_signature
-from atlaspatch_core.validity.identities import supplied_identity
+from atlaspatch_core.validity.identities import mask_facts, supplied_identity
 from atlaspatch_core.validity.outcome import Outcome, Status
 from atlaspatch_core.validity.recipe import SLIDE, OutputSpec
 from atlaspatch_core.validity.rules import interrupted_reason, is_automatic, source_reason
@@ -72,13 +72,14 @@ def _edited_numbers(work: SlideWork, record: MaskRecord | None) -> dict[str, flo
 
 def _find(work: SlideWork, stage: OutputSpec, stored: MaskRecord | None) -> tuple[MaskRecord, str]:
     """Return the segmenter's mask, and why it was made: empty where the stored one is valid."""
-    why = work.reason(stage, stored.identity if stored else None, work.identity(stage))
+    facts = mask_facts(work.known())
+    why = work.reason(stage, stored.identity if stored else None, work.identity(stage, facts))
     if not why and stored:
         return stored, ""
     project = work.run.recipe.project
     tissue = segment_tissue(work.slide(), project.tissue, work.run.models.networks(project.weights))
     work.run.specs.pop(stage.step, None)  # weights that had to be fetched are known by their sha256 only now
-    record = _keep(work, work.identity(stage), tissue.polygons, tissue.numbers)
+    record = _keep(work, work.identity(stage, facts), tissue.polygons, tissue.numbers)
     return record, (stored and source_reason(stored, None)) or why
 
 

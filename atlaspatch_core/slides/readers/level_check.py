@@ -86,7 +86,8 @@ def telling_spots(slide: Slide, number: int) -> list[tuple[float, float]]:
                 tissue = pixels[pixels.min(axis=2) < GLASS]
                 scored.append((float(tissue.std()) * len(tissue) ** 0.5 if len(tissue) else 0.0, x, y))
     best = sorted(scored, reverse=True)[:SPOTS]
-    return [(x * level.downsample, y * level.downsample) for score, x, y in best if score]
+    across, down = level.downsamples
+    return [(x * across, y * down) for score, x, y in best if score]
 
 
 def spot(slide: Slide, number: int, x: float, y: float, side: int) -> Colours | None:
@@ -95,7 +96,8 @@ def spot(slide: Slide, number: int, x: float, y: float, side: int) -> Colours | 
     width, height = min(side, level.width), min(side, level.height)
     left = min(max(0, round(x - side / 2)), level.width - width)
     top = min(max(0, round(y - side / 2)), level.height - height)
-    region = Region(round(left * level.downsample), round(top * level.downsample), number, width, height)
+    across, down = level.downsamples
+    region = Region(round(left * across), round(top * down), number, width, height)
     try:
         return slide.read_region(region).astype(np.float32)
     except UnreadableSlide:
@@ -122,12 +124,14 @@ def both(slide: Slide, finer: int, coarser: int, x: float, y: float) -> tuple[Co
     fine_level, coarse_level = slide.info.levels[finer], slide.info.levels[coarser]
     ratio = coarse_level.downsample / fine_level.downsample
     side = int(min(max(MOST_SIDE / ratio, 8), SIDE, coarse_level.width, coarse_level.height))
-    at = x / coarse_level.downsample, y / coarse_level.downsample
+    (across, down), finer_scale = coarse_level.downsamples, fine_level.downsamples
+    at = x / across, y / down
     left = min(max(0, round(at[0] - side / 2)), coarse_level.width - side)
     top = min(max(0, round(at[1] - side / 2)), coarse_level.height - side)
     centre = left + side / 2, top + side / 2
     coarse = spot(slide, coarser, *centre, side)
-    fine = spot(slide, finer, centre[0] * ratio, centre[1] * ratio, round(side * ratio))
+    place = centre[0] * across / finer_scale[0], centre[1] * down / finer_scale[1]
+    fine = spot(slide, finer, *place, round(side * ratio))
     if coarse is None or fine is None:
         return None
     size = coarse.shape[1], coarse.shape[0]

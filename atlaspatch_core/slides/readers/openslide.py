@@ -59,7 +59,7 @@ class OpenSlideSlide:
         if self._checks:
             self._checks.check(region, level)
         try:
-            image = self._handle.read_region((region.x, region.y), region.level, (region.width, region.height))
+            image = self._handle.read_region(place_of(region, level), region.level, (region.width, region.height))
         except OpenSlideError as error:
             raise UnreadableSlide(
                 f"{self._info.stem}: the pixels at ({region.x}, {region.y}) of level {region.level} cannot be decoded "
@@ -141,7 +141,7 @@ def describe(path: Path, handle: "OpenSlide", stated: StatedMpp) -> SlideInfo:
         stem=stem_of(path),
         path=path,
         reader=NAME,
-        levels=tuple(Level(width, height, downsample) for (width, height), downsample in sizes),
+        levels=tuple(Level.of(size, handle.dimensions, downsample) for size, downsample in sizes),
         mpp=scale.mpp.value,
         mpp_source=scale.mpp.source,
         magnification=scale.magnification,
@@ -199,6 +199,14 @@ def background_of(properties: Mapping[str, str]) -> tuple[int, int, int]:
     return red, green, blue
 
 
+def place_of(region: Region, level: Level) -> tuple[int, int]:
+    """Return what to call a place for OpenSlide, which divides it by one downsample, whatever the axis."""
+    if level.axes is None:
+        return region.x, region.y
+    across, down = level.axes
+    return round(region.x / across * level.downsample), round(region.y / down * level.downsample)
+
+
 def backdrop(region: Region, level: Level, background: tuple[int, int, int]) -> NDArray[np.uint8]:
     """Return what lies under a region's transparent pixels, shape (height, width, 3) or one colour for all.
 
@@ -206,7 +214,7 @@ def backdrop(region: Region, level: Level, background: tuple[int, int, int]) -> 
     """
     if background == WHITE:
         return np.array(WHITE, np.uint8)
-    left, top = region.x / level.downsample, region.y / level.downsample
+    left, top = (at / along for at, along in zip((region.x, region.y), level.downsamples, strict=True))
     under = np.full((region.height, region.width, 3), 255, np.uint8)
     rows = slice(max(0, int(-top)), max(0, int(np.ceil(level.height - top))))
     columns = slice(max(0, int(-left)), max(0, int(np.ceil(level.width - left))))

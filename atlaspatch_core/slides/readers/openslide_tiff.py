@@ -50,7 +50,7 @@ class TileChecks:
         """Raise UnreadableSlide where a region of a level that is kept touches a tile that cannot be decoded."""
         from atlaspatch_core.slides.readers.windows import Window
 
-        left, top = int(region.x // level.downsample), int(region.y // level.downsample)
+        left, top = (int(at // along) for at, along in zip((region.x, region.y), level.downsamples, strict=True))
         right, bottom = min(left + region.width + 1, level.width), min(top + region.height + 1, level.height)
         left, top = max(0, left), max(0, top)
         if right <= left or bottom <= top or region.level not in self._places:

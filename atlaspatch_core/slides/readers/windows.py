@@ -59,7 +59,7 @@ class WindowedSlide:
         Between pixels of a coarser level, the nearest ones are taken.
         """
         level = self._info.levels[region.level]
-        x, y = nearest(region.x, level), nearest(region.y, level)
+        x, y = (nearest(at, along) for at, along in zip((region.x, region.y), level.downsamples, strict=True))
         left, top = max(x, 0), max(y, 0)
         width, height = min(x + region.width, level.width) - left, min(y + region.height, level.height) - top
         result = np.full((region.height, region.width, 3), 255, np.uint8)
@@ -90,9 +90,9 @@ class WindowedSlide:
             ) from error
 
 
-def nearest(position_level0: int, level: Level) -> int:
-    """Return the px of a level that begins nearest to a level-0 position; halves go up."""
-    return int(np.floor(position_level0 / level.downsample + 0.5))
+def nearest(position_level0: int, downsample: float) -> int:
+    """Return the px of a level that begins nearest to a level-0 position along one axis; halves go up."""
+    return int(np.floor(position_level0 / downsample + 0.5))
 
 
 def describe(
@@ -130,9 +130,8 @@ def describe(
 
 
 def levels_of(sizes: Sequence[tuple[int, int]]) -> tuple[Level, ...]:
-    """Return levels whose downsample is the mean of both sides' ratios to level 0, as OpenSlide has it."""
-    width, height = sizes[0]
-    return tuple(Level(*size, (width / size[0] + height / size[1]) / 2) for size in sizes)
+    """Return levels of these sizes, finest first."""
+    return tuple(Level.of(size, sizes[0]) for size in sizes)
 
 
 def unscaled(path: Path, sizes: Sequence[tuple[int, int]]) -> SlideInfo:

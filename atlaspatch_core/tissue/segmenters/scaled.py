@@ -54,11 +54,11 @@ def read_square(slide: Slide, scale: Scale, x: int, y: int, side: int) -> NDArra
 
 def _read(slide: Slide, scale: Scale, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
     """Read one block at once."""
-    factor = scale.downsample / slide.info.levels[scale.level].downsample
-    wide, high = max(1, round(width * factor)), max(1, round(height * factor))
+    across, down = (scale.downsample / along for along in slide.info.levels[scale.level].downsamples)
+    wide, high = max(1, round(width * across)), max(1, round(height * down))
     region = Region(round(x * scale.downsample), round(y * scale.downsample), scale.level, wide, high)
     pixels = slide.read_region(region)
     if (wide, high) == (width, height):
         return pixels
-    how = cv2.INTER_AREA if factor >= 1 else cv2.INTER_LINEAR
+    how = cv2.INTER_AREA if min(across, down) >= 1 else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(pixels, (width, height), interpolation=how), np.uint8)
