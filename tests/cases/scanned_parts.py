@@ -108,6 +108,16 @@ def save_outlines(path: Path, part: ScannedPart, program: str) -> Path:
     return path
 
 
+def paint_mask(path: Path, part: ScannedPart, covers: str) -> Path:
+    """Write the true tissue as a mask image of full size over the whole slide, or over the scanned part alone."""
+    (dx, dy), (width, height) = (part.corner, part.size) if covers == "bounds" else ((0, 0), (WIDTH, HEIGHT))
+    mask = np.zeros((height, width), np.uint8)
+    for left, top, right, bottom in part.tissue:
+        mask[top - dy : bottom - dy, left - dx : right - dx] = 255
+    cv2.imwrite(str(path), mask)
+    return path
+
+
 def boxes_shown_by_qupath(path: Path, part: ScannedPart) -> list[Box]:
     """Return the bounds of each object of a file where QuPath shows them, level-0 px of the whole slide."""
     shown = []

@@ -16,6 +16,7 @@ from scanned_parts import (
     Box,
     ScannedPart,
     boxes_shown_by_qupath,
+    paint_mask,
     paint_scanned_part,
     save_in_qupath,
     save_outlines,
@@ -149,3 +150,14 @@ def test_the_option_says_from_where_outlines_count_that_do_not_say_so(tmp_path: 
     save_outlines(mask, ScannedPart((0, 0), PART.size, moved), "a script")
     run(tmp_path, masks_origin="bounds")
     assert on_tissue(tmp_path, PART)[0] == on_tissue(tmp_path, PART)[1] > 0
+
+
+@given(part=scanned_parts(), covers=st.sampled_from(["slide", "bounds"]))
+@settings(max_examples=8, deadline=None)
+def test_a_mask_image_covers_the_slide_or_what_was_scanned_of_it(part: ScannedPart, covers: str):
+    with folder_of(part) as folder:
+        (folder / "masks").mkdir()
+        paint_mask(folder / "masks" / "a.png", part, covers)
+        run(folder, masks_origin=covers)
+        count, right = on_tissue(folder, part)
+        assert count == right > 0
