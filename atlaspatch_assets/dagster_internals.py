@@ -4,7 +4,7 @@
 mended, fails there first.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import dagster as dg
@@ -110,6 +110,8 @@ class VerdictRecorder:
     """
 
     instance: dg.DagsterInstance
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """Tags of these runs."""
     _run_id: str = ""
     _recorded: set[tuple[dg.AssetCheckKey, str | None]] = field(default_factory=set)
     """What has its verdict in this run."""
@@ -129,7 +131,8 @@ class VerdictRecorder:
         """Make a run where there is none yet, or none that is free for this verdict."""
         place = verdict.asset_check_key, verdict.partition
         if not self._run_id or place in self._recorded:
-            run = self.instance.create_run_for_job(_verdicts_job(), status=dg.DagsterRunStatus.SUCCESS)
+            status = dg.DagsterRunStatus.SUCCESS
+            run = self.instance.create_run_for_job(_verdicts_job(), status=status, tags=self.tags)
             self._run_id = run.run_id
             self._recorded.clear()
         self._recorded.add(place)

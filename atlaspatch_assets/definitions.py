@@ -15,6 +15,7 @@ from atlaspatch_assets.defs.slides.jobs import build_job
 from atlaspatch_assets.defs.slides.sensors import build_sensor
 from atlaspatch_assets.defs.validity.assets import build_validity_definitions
 from atlaspatch_assets.defs.validity.jobs import build_upgrade_definitions
+from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.project_file import find_project
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.validity.recipe import make_recipe
@@ -28,7 +29,7 @@ def build_definitions(project: Project) -> dg.Definitions:
     """
     recipe = make_recipe(project)
     assets = build_slide_assets(recipe)
-    job = build_job(assets)
+    job = build_job(ProjectNames.of(project).slides, assets)
     of_slides = dg.Definitions(
         assets=[assets],
         jobs=[job, build_retirement(project), build_export(recipe), build_pruning(project)],

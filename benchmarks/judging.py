@@ -16,9 +16,8 @@ from time import perf_counter
 import click
 import dagster as dg
 
-from atlaspatch_assets.lib.partitions import SLIDES
+from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.recorded import recorded_validities
-from atlaspatch_assets.lib.stages import asset_key
 from atlaspatch_core.validity.recipe import make_recipe
 from benchmarks.measuring import Measure
 from benchmarks.platform import lay_files, open_instance, project
@@ -60,8 +59,9 @@ def judging(folder: Path, count: int, rounds: int) -> Iterator[Measure]:
     of = project(folder, encoders=True)
     stems, recipe = lay_files(of, count), make_recipe(of)
     with open_instance(folder) as instance:
-        SLIDES.register(instance, stems)
-        materialise(folder, instance, [asset_key(stage.step) for stage in recipe.stages], stems)
+        names = ProjectNames.of(of)
+        names.slides.register(instance, stems)
+        materialise(folder, instance, names.asset_keys(stage.step for stage in recipe.stages), stems)
         features = recipe.of("patch_features", of.geometry[0])[0].step
         for name, steps, goal in (("one_asset", [features], "< 10 s"), ("all_assets", None, "")):
             seconds = [_seconds(lambda: len(recorded_validities(recipe, instance, steps))) for _ in range(rounds)]  # noqa: B023

@@ -20,9 +20,8 @@ import tifffile
 from atlaspatch_assets.cli.local_run import QUIET
 from atlaspatch_assets.definitions import build_definitions
 from atlaspatch_assets.defs.slides import sensors
-from atlaspatch_assets.defs.slides.refusals import SLIDE_KEY
 from atlaspatch_assets.lib.batches import in_batches
-from atlaspatch_assets.lib.partitions import SLIDES
+from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_core.config.project import Project, make_project
 from atlaspatch_core.discovery.arrival import ArrivalCursor
 from atlaspatch_core.discovery.find import find_slides
@@ -82,7 +81,7 @@ def ticks(folder: Path, count: int) -> Iterator[Measure]:
     of = project(folder)
     stems = lay_files(of, count)
     with open_instance(folder) as instance:
-        SLIDES.register(instance, stems)
+        ProjectNames.of(of).slides.register(instance, stems)
         settled = ArrivalCursor(settled=time.time() + 60)
         seconds, found = tick(of, instance, settled)
         assert not found.run_requests
@@ -106,7 +105,7 @@ def event_size(folder: Path, count: int) -> Measure:
         tags = {"dagster/data_version": "0" * 16, "dagster/code_version": "1" * 16}
         before, start = size(folder), perf_counter()
         for number in range(count):
-            event = dg.AssetMaterialization(SLIDE_KEY, partition=f"s{number}", metadata=metadata, tags=tags)
+            event = dg.AssetMaterialization("slide", partition=f"s{number}", metadata=metadata, tags=tags)
             instance.report_runless_asset_event(event)
         seconds = perf_counter() - start
     value = (size(folder) - before) / count * 100_000 / 1e6
@@ -169,17 +168,18 @@ def core(of: Project, most: int | None = None) -> int:
 
 def arrive_and_run(of: Project, instance: dg.DagsterInstance) -> int:
     """Let the sensor find the slides and run the batches that it asks for; return how many slides it refused."""
-    job, cursor, refused, asked = build_definitions(of).resolve_job_def(SLIDES.job_name), ArrivalCursor(), 0, True
+    of_slides, cursor, refused, asked = ProjectNames.of(of).slides, ArrivalCursor(), 0, True
+    job = build_definitions(of).resolve_job_def(of_slides.job_name)
     while asked:
         _, found = tick(of, instance, cursor)
         for event in found.asset_events:
             instance.report_runless_asset_event(event)
         for request in found.dynamic_partitions_requests or ():
-            SLIDES.register(instance, request.partition_keys)
+            of_slides.register(instance, request.partition_keys)
         refused += len(found.asset_events)
         stems = [stem for request in found.run_requests or () for stem in slides_of(request)]
         for batch in in_batches(stems, of.runtime.slides_per_run):
-            config = SLIDES.config(batch) | QUIET
+            config = of_slides.config(batch) | QUIET
             job.execute_in_process(instance=instance, partition_key=batch[0], run_config=config, raise_on_error=False)
         cursor, asked = ArrivalCursor.read(found.cursor), bool(stems)
     return refused

@@ -17,7 +17,7 @@ import click
 import dagster as dg
 
 from atlaspatch_assets.lib.home import dagster_home
-from atlaspatch_assets.lib.partitions import SLIDES
+from atlaspatch_assets.lib.names import ProjectNames
 from benchmarks.measuring import Measure
 
 PORT = 3977
@@ -76,7 +76,7 @@ def measures(folder: Path, count: int) -> Iterator[Measure]:
     os.environ |= {"DAGSTER_HOME": str(folder / "home"), "ATLASPATCH_PROJECT": str(folder / "atlaspatch.toml")}
     dagster_home()
     with dg.DagsterInstance.get() as instance:
-        SLIDES.register(instance, [f"slide_{number:06}" for number in range(count)])
+        ProjectNames().slides.register(instance, [f"slide_{number:06}" for number in range(count)])
     command = [
         sys.executable,
         "-m",

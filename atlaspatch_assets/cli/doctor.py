@@ -11,13 +11,19 @@ from packaging.version import Version
 
 from atlaspatch_assets.dagster_internals import storage_kind
 from atlaspatch_assets.lib.home import DEFAULT_HOME, VARIABLE
+from atlaspatch_assets.lib.names import ProjectNames
+from atlaspatch_core.config.project import Project
 from atlaspatch_core.operations.doctor.values import DoctorFinding, fail, ok, warn
+from atlaspatch_core.storage.store import Store
+from atlaspatch_core.validity.recipe import TISSUE_MASK
 
 DAEMON = "dagster daemon"
+LATEST = 100
+"""Events that are looked at for those of another project."""
 
 
-def findings() -> Iterator[DoctorFinding]:
-    """Yield what is found; no home is made for it."""
+def findings(project: Project | None = None) -> Iterator[DoctorFinding]:
+    """Yield what is found, of the instance and of what it knows of a project; no home is made for it."""
     yield from mixed_versions(_installed())
     named = os.environ.get(VARIABLE)
     home = Path(named or DEFAULT_HOME).expanduser().absolute()
@@ -26,7 +32,10 @@ def findings() -> Iterator[DoctorFinding]:
         return
     try:
         with dg.DagsterInstance.from_config(str(home)) as instance:
-            yield _storage(instance, home, named)
+            names = ProjectNames.of(project) if project else ProjectNames()
+            yield _storage(names, instance, home, named)
+            if project:
+                yield from _shared_names(names, instance, project.output)
             yield _daemon(instance)
     except Exception as error:  # whatever a storage, its driver or its configuration raises
         cause = " ".join(str(error).split())[:300] or repr(error)
@@ -69,13 +78,25 @@ def _no_home(home: Path, named: str | None) -> DoctorFinding:
     return ok("dagster", f"{VARIABLE} is not set; the first 'atlaspatch materialize' makes {home}")
 
 
-def _storage(instance: dg.DagsterInstance, home: Path, named: str | None) -> DoctorFinding:
+def _storage(names: ProjectNames, instance: dg.DagsterInstance, home: Path, named: str | None) -> DoctorFinding:
     """Ask the storages of runs and of events."""
     runs = instance.get_runs_count()
-    slides = len(instance.get_dynamic_partitions("slides"))
+    slides = len(names.slides.keys(instance))
     which = "" if named else f" ({VARIABLE} is not set)"
     kind = storage_kind(instance)
     return ok("dagster", f"{home}{which}: {kind} answers, {runs:,} runs, {slides:,} slides")
+
+
+def _shared_names(names: ProjectNames, instance: dg.DagsterInstance, output: Path) -> Iterator[DoctorFinding]:
+    """Yield a warning where latest events of this project's assets are about files of another output folder."""
+    records = instance.fetch_materializations(names.asset_key(TISSUE_MASK), limit=LATEST).records
+    events = [record.asset_materialization for record in records if record.asset_materialization]
+    paths = [Path(str(event.metadata["path"].value)) for event in events if "path" in event.metadata]
+    own = Store(output).geojson("any").parent.resolve()
+    if others := [path.parent.parent for path in paths if path.parent.resolve() != own]:
+        text = f"{len(others)} of the latest {len(paths)} tissue masks recorded under the same names lie in {others[0]}"
+        cure = "give each project of an instance a name; after a move of the output, run 'atlaspatch materialize'"
+        yield warn("dagster names", text, cure)
 
 
 def _daemon(instance: dg.DagsterInstance) -> DoctorFinding:

@@ -13,9 +13,8 @@ from atlaspatch_assets.defs.validity.backfill import BackfillPlan, Order, chosen
 from atlaspatch_assets.defs.validity.failed_slides import gone_slides, remarks
 from atlaspatch_assets.defs.validity.jobs import WriteLine, try_canaries
 from atlaspatch_assets.lib.events import events
-from atlaspatch_assets.lib.partitions import SLIDES
+from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.recorded import recorded_validities
-from atlaspatch_assets.lib.stages import asset_key
 from atlaspatch_assets.lib.verdicts import OpenFailures
 from atlaspatch_core.discovery.find import find_slides
 from atlaspatch_core.operations.estimate import estimate
@@ -52,10 +51,10 @@ def backfill(
 
     Raises UnknownName for an asset that does not exist, NoSlides.
     """
-    steps = chosen_steps(recipe, assets)
+    names, steps = ProjectNames.of(recipe.project), chosen_steps(recipe, assets)
     if State.MISSING in states:
         register_cases(recipe, instance)
-        SLIDES.register(instance, (source.stem for source in find_slides(recipe.project).sources))
+        names.slides.register(instance, (source.stem for source in find_slides(recipe.project).sources))
     validities = recorded_validities(recipe, instance)
     gone_stems = gone_slides(recipe.project, {validity.stem for validity in validities})
     todo = plan(recipe, validities, states, steps, gone_stems)
@@ -64,7 +63,7 @@ def backfill(
     if dry_run or not (todo.orders or of_cases):
         return None
     if canary and State.STALE in states:
-        open_failures = OpenFailures(instance)
+        open_failures = OpenFailures(names, instance)
         for outcome in try_canaries(
             recipe, [validity for validity in todo.outputs if validity.state is State.STALE], write_line
         ):
@@ -99,16 +98,18 @@ def _report_restamped(outcome: Outcome, open_failures: OpenFailures, show: Calla
     for event in events(outcome, open_failures):
         open_failures.report(event)
     numbers = {name: value for name, value in outcome.numbers.items() if name == "canary_least_cosine"}
-    asset = asset_key(outcome.step).to_user_string()
+    asset = open_failures.names.asset_key(outcome.step).to_user_string()
     show(OutcomeRow(outcome.stem, asset, outcome.status, outcome.why, numbers, outcome.seconds, outcome.path))
 
 
 def _compute(
     recipe: Recipe, todo: Sequence[Order], instance: dg.DagsterInstance, show: Callable[[OutcomeRow], None]
 ) -> Done:
+    names = ProjectNames.of(recipe.project)
     crashes: list[str] = []
     for order in todo:
-        crashes += materialize(recipe.project, order.stems, instance, force=False, show=show, assets=order.keys)
+        assets = names.asset_keys(order.steps)
+        crashes += materialize(recipe.project, order.stems, instance, force=False, show=show, assets=assets)
     return Done(len({stem for order in todo for stem in order.stems}), tuple(crashes))
 
 

@@ -12,8 +12,7 @@ from dagster_shared.error import SerializableErrorInfo
 from atlaspatch_assets.definitions import build_definitions
 from atlaspatch_assets.lib.batch_ops import without_preview_warnings
 from atlaspatch_assets.lib.batches import in_batches
-from atlaspatch_assets.lib.partitions import CASES, SLIDES, PartitionKind
-from atlaspatch_assets.lib.verdicts import PROCESSED, own_checks
+from atlaspatch_assets.lib.names import PROCESSED, PartitionKind, ProjectNames
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.validity.outcome import Status
 
@@ -48,18 +47,20 @@ def materialize(
 
     Yields what went wrong with a run beside failed slides, which have rows: one text per run, none when all is well.
     """
-    job = _job(project, SLIDES)
-    SLIDES.register(instance, stems)
+    slides = ProjectNames.of(project).slides
+    job = _job(project, slides)
+    slides.register(instance, stems)
     for batch in in_batches(stems, project.runtime.slides_per_run):
-        yield from _run(job, batch[0], SLIDES.config(batch, force=force), instance, show, assets)
+        yield from _run(slides.names, job, batch[0], slides.config(batch, force=force), instance, show, assets)
 
 
 def materialize_cases(
     project: Project, request: dg.RunRequest, instance: dg.DagsterInstance, show: Callable[[OutcomeRow], None]
 ) -> Iterator[str]:
     """Run what a request asks of cases; ``show`` and what is yielded as above."""
-    config: Any = request.run_config
-    yield from _run(_job(project, CASES), str(request.partition_key), config, instance, show, request.asset_selection)
+    cases, config, assets = ProjectNames.of(project).cases, request.run_config, request.asset_selection
+    anchor = str(request.partition_key)
+    yield from _run(cases.names, _job(project, cases), anchor, dict(config), instance, show, assets)
 
 
 def _job(project: Project, kind: PartitionKind) -> dg.JobDefinition:
@@ -68,6 +69,7 @@ def _job(project: Project, kind: PartitionKind) -> dg.JobDefinition:
 
 
 def _run(
+    names: ProjectNames,
     job: dg.JobDefinition,
     anchor: str,
     config: dict[str, Any],
@@ -77,7 +79,7 @@ def _run(
 ) -> Iterator[str]:
     run_id = str(uuid.uuid4())
     if assets:
-        job = job.get_subset(asset_selection=set(assets), asset_check_selection=set(own_checks(assets)))
+        job = job.get_subset(asset_selection=set(assets), asset_check_selection=set(names.own_checks(assets)))
     instance.add_event_listener(run_id, lambda entry: [show(row) for row in rows(entry)])
     result = job.execute_in_process(
         instance=instance,

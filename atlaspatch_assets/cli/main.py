@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from atlaspatch_assets.lib.reporting import Reporter
     from atlaspatch_core.config.project import Project
     from atlaspatch_core.discovery.find import Discovery
-    from atlaspatch_core.operations.doctor.values import Check, DoctorFinding
+    from atlaspatch_core.operations.doctor.values import Check, DoctorFinding, Subject
     from atlaspatch_core.operations.rates import Rate
     from atlaspatch_core.operations.report.values import Failures
     from atlaspatch_core.validity.recipe import Recipe
@@ -38,8 +38,8 @@ def main() -> None:
     cli(obj=Hooks(_report, _failures, _rates, _checks) if known else Hooks(more_checks=_checks))
 
 
-def _report(outcome: Outcome) -> None:
-    _reporter()(outcome)
+def _report(recipe: "Recipe", outcome: Outcome) -> None:
+    _reporter()(recipe, outcome)
 
 
 def _failures(recipe: "Recipe") -> "Failures":
@@ -65,13 +65,13 @@ def _rates(recipe: "Recipe") -> "Mapping[OutputKey, Rate]":
 def _checks() -> "tuple[Check, ...]":
     from atlaspatch_core.operations.doctor.values import Check
 
-    return (Check("dagster", lambda _: _findings(), 60, "see whether Dagster's storage answers"),)
+    return (Check("dagster", _findings, 60, "see whether Dagster's storage answers"),)
 
 
-def _findings() -> "Iterator[DoctorFinding]":
+def _findings(subject: "Subject") -> "Iterator[DoctorFinding]":
     from atlaspatch_assets.cli.doctor import findings
 
-    yield from findings()
+    yield from findings(subject.project)
 
 
 @cache

@@ -9,7 +9,7 @@ import dagster as dg
 
 from atlaspatch_assets.dagster_internals import AssetJob
 from atlaspatch_assets.lib.events import events
-from atlaspatch_assets.lib.partitions import PartitionKind
+from atlaspatch_assets.lib.names import PartitionKind
 from atlaspatch_assets.lib.pools import pool_of
 from atlaspatch_assets.lib.results import check_outputs
 from atlaspatch_assets.lib.verdicts import OpenFailures
@@ -55,6 +55,7 @@ def batch_job(kind: PartitionKind, assets: dg.AssetsDefinition, description: str
         kind.job_name,
         selection=dg.AssetSelection.assets(assets).without_checks() | dg.AssetSelection.checks(*assets.check_keys),
         description=description,
+        tags=kind.names.tags,
     )
 
 

@@ -6,8 +6,8 @@ from typing import TypeAlias
 import dagster as dg
 
 from atlaspatch_assets.lib.metadata import event_metadata
-from atlaspatch_assets.lib.stages import asset_key
-from atlaspatch_assets.lib.verdicts import PROCESSED, OpenFailures, outcome_verdicts
+from atlaspatch_assets.lib.names import PROCESSED, ProjectNames
+from atlaspatch_assets.lib.verdicts import OpenFailures, outcome_verdicts
 from atlaspatch_core.validity.outcome import Outcome
 
 __all__ = ["NO_EVENT", "PROCESSED", "events", "materialization", "version_tags"]
@@ -25,21 +25,21 @@ def events(outcome: Outcome, open_failures: OpenFailures) -> Iterator[Event]:
     because of a failure has no event: the failure has one.
     """
     if outcome.fingerprint:
-        yield materialization(outcome, open_failures.instance)
-    yield from filter(open_failures.is_news, outcome_verdicts(outcome))
+        yield materialization(open_failures.names, outcome, open_failures.instance)
+    yield from filter(open_failures.is_news, outcome_verdicts(open_failures.names, outcome))
 
 
-def materialization(outcome: Outcome, instance: dg.DagsterInstance) -> dg.AssetMaterialization:
+def materialization(names: ProjectNames, outcome: Outcome, instance: dg.DagsterInstance) -> dg.AssetMaterialization:
     """Return the event of an output that is valid now, whether computed or reused."""
     return dg.AssetMaterialization(
-        asset_key=asset_key(outcome.step),
+        asset_key=names.asset_key(outcome.step),
         partition=outcome.stem,
         metadata=event_metadata(outcome),
-        tags=version_tags(outcome, instance),
+        tags=version_tags(names, outcome, instance),
     )
 
 
-def version_tags(outcome: Outcome, instance: dg.DagsterInstance) -> Mapping[str, str]:
+def version_tags(names: ProjectNames, outcome: Outcome, instance: dg.DagsterInstance) -> Mapping[str, str]:
     """Return the tags by which Dagster knows one version of an output from another, and what it was computed from.
 
     The data version is the fingerprint. With these tags Dagster's own staleness of a slide agrees with ours. Which
@@ -49,7 +49,7 @@ def version_tags(outcome: Outcome, instance: dg.DagsterInstance) -> Mapping[str,
     if outcome.code_version:
         tags["dagster/code_version"] = outcome.code_version
     for step, fingerprint in outcome.inputs.items():
-        key = asset_key(step)
+        key = names.asset_key(step)
         tags[f"dagster/input_data_version/{key.to_user_string()}"] = fingerprint
         of_slide = outcome.step.kind != "patient_embedding"
         pointer = last_event(key, outcome.stem, instance) if of_slide else NO_EVENT

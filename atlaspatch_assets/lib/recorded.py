@@ -6,9 +6,7 @@ import dagster as dg
 from dagster import DagsterInstance
 
 from atlaspatch_assets.dagster_internals import data_versions, failed_verdicts, last_verdicts
-from atlaspatch_assets.lib.partitions import SLIDES
-from atlaspatch_assets.lib.stages import asset_key
-from atlaspatch_assets.lib.verdicts import PROCESSED
+from atlaspatch_assets.lib.names import PROCESSED, ProjectNames
 from atlaspatch_core.discovery.find import find_slides
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.validity.expected import with_upstream
@@ -28,9 +26,10 @@ def recorded_validities(
     recipe: Recipe, instance: DagsterInstance, steps: Collection[OutputKey] | None = None
 ) -> list[Validity]:
     """Return the state of outputs of all slides that are partitions, slide by slide; of all, or of ``steps`` alone."""
-    stems = sorted(SLIDES.keys(instance))
+    names = ProjectNames.of(recipe.project)
+    stems = sorted(names.slides.keys(instance))
     stages = recipe.stages if steps is None else with_upstream(recipe, steps)
-    stored = stored_in_dagster(instance, [stage.step for stage in stages])
+    stored = stored_in_dagster(names, instance, [stage.step for stage in stages])
     return list(validities(recipe, stems, stored, steps=steps, stated=stated_mpp(recipe, stems)))
 
 
@@ -47,11 +46,11 @@ def stated_mpp(recipe: Recipe, stems: Iterable[str]) -> dict[str, float | None] 
         return None
 
 
-def stored_in_dagster(instance: DagsterInstance, steps: Collection[OutputKey]) -> Stored:
+def stored_in_dagster(names: ProjectNames, instance: DagsterInstance, steps: Collection[OutputKey]) -> Stored:
     """Return the fingerprints of the latest materialisations, and what failed and why; a few queries an asset."""
     return Stored(
-        {step: data_versions(instance, asset_key(step)) for step in steps},
-        {step: failures(instance, dg.AssetCheckKey(asset_key(step), PROCESSED)) for step in steps},
+        {step: data_versions(instance, names.asset_key(step)) for step in steps},
+        {step: failures(instance, names.check_key(step, PROCESSED)) for step in steps},
     )
 
 
@@ -72,7 +71,7 @@ def reasons(instance: DagsterInstance, check: dg.AssetCheckKey) -> dict[str, str
 
 
 def validity_verdicts(
-    outputs: Iterable[Validity], instance: DagsterInstance, most: int = MOST_VERDICTS
+    names: ProjectNames, outputs: Iterable[Validity], instance: DagsterInstance, most: int = MOST_VERDICTS
 ) -> Iterator[dg.AssetCheckEvaluation]:
     """Yield the verdicts that are news: outputs that became stale, or for another reason, or fresh again."""
     recorded: dict[OutputKey, tuple[Mapping[str, bool | None], Mapping[str, str]]] = {}
@@ -80,11 +79,11 @@ def validity_verdicts(
     for validity in outputs:
         step = validity.step
         if step not in recorded:
-            check = dg.AssetCheckKey(asset_key(step), VALID)
+            check = names.check_key(step, VALID)
             recorded[step], remaining[step] = (last_verdicts(instance, check), reasons(instance, check)), most
         if remaining[step] and _is_news(validity, *recorded[step]):
             remaining[step] -= 1
-            yield _evaluation(validity)
+            yield _evaluation(names, validity)
 
 
 def _is_news(validity: Validity, passed: Mapping[str, bool | None], reasons: Mapping[str, str]) -> bool:
@@ -94,9 +93,9 @@ def _is_news(validity: Validity, passed: Mapping[str, bool | None], reasons: Map
     return validity.state is State.FRESH and before is False
 
 
-def _evaluation(validity: Validity) -> dg.AssetCheckEvaluation:
+def _evaluation(names: ProjectNames, validity: Validity) -> dg.AssetCheckEvaluation:
     return dg.AssetCheckEvaluation(
-        asset_key=asset_key(validity.step),
+        asset_key=names.asset_key(validity.step),
         check_name=VALID,
         passed=validity.state is State.FRESH,
         partition=validity.stem,

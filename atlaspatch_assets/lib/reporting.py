@@ -8,25 +8,23 @@ import dagster as dg
 
 from atlaspatch_assets.lib.events import events
 from atlaspatch_assets.lib.home import dagster_home
-from atlaspatch_assets.lib.partitions import SLIDES
+from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.verdicts import OpenFailures
 from atlaspatch_core.validity.outcome import Outcome
+from atlaspatch_core.validity.recipe import Recipe
 
 log = logging.getLogger(__name__)
 
 
-def report(
-    outcomes: Iterable[Outcome], instance: dg.DagsterInstance, open_failures: OpenFailures | None = None
-) -> None:
+def report(outcomes: Iterable[Outcome], open_failures: OpenFailures) -> None:
     """Record outcomes as they come; slides that the instance does not know become partitions.
 
-    ``open_failures`` is what is known of earlier verdicts, for callers with many outcomes.
+    ``open_failures`` is what is known of earlier verdicts, with the instance and the names of the project.
     """
-    open_failures = open_failures or OpenFailures(instance)
     known: set[str] = set()
     for outcome in outcomes:
         if outcome.stem not in known:
-            SLIDES.register(instance, [outcome.stem])
+            open_failures.names.slides.register(open_failures.instance, [outcome.stem])
             known.add(outcome.stem)
         for event in events(outcome, open_failures):
             open_failures.report(event)
@@ -34,7 +32,7 @@ def report(
 
 @dataclass(slots=True)
 class Reporter:
-    """Tells the instance in ``DAGSTER_HOME`` of one outcome after the other.
+    """Tells the instance in ``DAGSTER_HOME`` of one outcome of a command's project after the other.
 
     Slides matter more than their events: when the instance cannot be reached, one warning says so and no more is tried.
     """
@@ -42,19 +40,18 @@ class Reporter:
     _open_failures: OpenFailures | None = None
     _failed: bool = False
 
-    def __call__(self, outcome: Outcome) -> None:
+    def __call__(self, recipe: Recipe, outcome: Outcome) -> None:
         """Record an outcome."""
         if self._failed:
             return
         try:
-            open_failures = self._open()
-            report([outcome], open_failures.instance, open_failures)
+            report([outcome], self._open(ProjectNames.of(recipe.project)))
         except Exception as error:  # a database may raise anything, and slides matter more than their events
             self._failed = True
             log.warning("Dagster is told no more of this run: %s", error)
 
-    def _open(self) -> OpenFailures:
+    def _open(self, names: ProjectNames) -> OpenFailures:
         if self._open_failures is None:
             dagster_home()
-            self._open_failures = OpenFailures(dg.DagsterInstance.get())
+            self._open_failures = OpenFailures(names, dg.DagsterInstance.get())
         return self._open_failures

@@ -1,4 +1,4 @@
-"""Stages of the recipe as Dagster assets: keys, groups, versions and what their pages say."""
+"""Stages of the recipe as Dagster assets: groups, versions and what their pages say."""
 
 import re
 from collections.abc import Sequence
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import dagster as dg
 
 from atlaspatch_assets.lib.descriptions import describe, facts
+from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.config.sections import Geometry
 from atlaspatch_core.errors import InvalidProject, MissingWeights
-from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import OutputSpec, Recipe
 
 GROUPS = {"slide": "slides", "tissue_mask": "tissue"}
@@ -27,14 +27,6 @@ NO_WEIGHTS = "weights missing"
 """Code version of an encoder whose weights are not there: what is not there has no identity."""
 
 
-def asset_key(step: OutputKey | str) -> dg.AssetKey:
-    """Return the key of a step's asset: geometry, kind and encoder, without those that are empty.
-
-    Dagster makes Python names of keys and knows how to for dots and dashes; ``+`` becomes ``_plus_``.
-    """
-    return dg.AssetKey([part.replace("+", "_plus_") for part in str(step).split("/")])
-
-
 def code_version(stage: OutputSpec) -> str:
     """Return 16 hex digits that change with whatever decides the stage's numbers on every slide."""
     try:
@@ -45,15 +37,16 @@ def code_version(stage: OutputSpec) -> str:
 
 def asset_specs(recipe: Recipe) -> list[dg.AssetSpec]:
     """Return one asset per stage, upstream first. Raises InvalidProject when Dagster cannot tell two names apart."""
-    _check_names([asset_key(stage.step) for stage in recipe.stages])
+    _check_names(ProjectNames.of(recipe.project).asset_keys(stage.step for stage in recipe.stages))
     return [asset_spec(stage, recipe.project) for stage in recipe.stages]
 
 
 def asset_spec(stage: OutputSpec, project: Project) -> dg.AssetSpec:
     """Return the asset of a stage; skippable, because a slide that fails has no output."""
+    names = ProjectNames.of(project)
     return dg.AssetSpec(
-        asset_key(stage.step),
-        deps=[asset_key(step) for step in stage.upstream],
+        names.asset_key(stage.step),
+        deps=names.asset_keys(stage.upstream),
         description=describe(stage, project),
         metadata=facts(stage, project),
         skippable=True,

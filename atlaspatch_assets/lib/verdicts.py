@@ -1,24 +1,17 @@
 """Verdicts on slides: whether each output could be made, and whether the tissue is as usual; those that are news."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import dagster as dg
 
 from atlaspatch_assets.dagster_internals import VerdictRecorder, last_verdicts
 from atlaspatch_assets.lib.metadata import Metadata, picture
-from atlaspatch_assets.lib.stages import asset_key
+from atlaspatch_assets.lib.names import PROCESSED, TISSUE_QUALITY, ProjectNames
 from atlaspatch_core.tissue.quality import QualityFinding, failed, warnings
 from atlaspatch_core.validity.outcome import Outcome, Status
-from atlaspatch_core.validity.recipe import TISSUE_MASK
-
-PROCESSED = "processed"
-"""Name of the check that every asset has: failed with the reason, and passed once the slide's output is valid again."""
 
 Event = dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.AssetObservation
-
-TISSUE_QUALITY = "tissue_quality"
-"""Name of the check on the tissue mask: failed where a number lies outside the project's bounds."""
 
 
 @dataclass(slots=True)
@@ -29,6 +22,7 @@ class OpenFailures:
     where it is news: after a failure, or where a run announced a verdict.
     """
 
+    names: ProjectNames
     instance: dg.DagsterInstance
     among: Sequence[str] | None = None
     """Slides to ask for, where they are known and not more than a batch; by default all."""
@@ -40,7 +34,7 @@ class OpenFailures:
         if not isinstance(event, dg.AssetCheckEvaluation):
             self.instance.report_runless_asset_event(event)
             return
-        self._recorder = self._recorder or VerdictRecorder(self.instance)
+        self._recorder = self._recorder or VerdictRecorder(self.instance, self.names.tags)
         self._recorder.record([event])
 
     def is_news(self, verdict: dg.AssetCheckEvaluation) -> bool:
@@ -57,28 +51,17 @@ class OpenFailures:
         return self._open[check]
 
 
-def own_checks(keys: Iterable[dg.AssetKey]) -> list[dg.AssetCheckKey]:
-    """Return the checks whose verdicts come with these assets.
-
-    Of a run over some of its assets Dagster takes it that all their checks are meant, unless it says which: the audit
-    and `valid` would be announced with every batch, and skipped.
-    """
-    keys, mask = list(keys), asset_key(TISSUE_MASK)
-    quality = [dg.AssetCheckKey(mask, TISSUE_QUALITY)] if mask in keys else []
-    return [*(dg.AssetCheckKey(key, PROCESSED) for key in keys), *quality]
-
-
-def outcome_verdicts(outcome: Outcome) -> Iterator[dg.AssetCheckEvaluation]:
+def outcome_verdicts(names: ProjectNames, outcome: Outcome) -> Iterator[dg.AssetCheckEvaluation]:
     """Yield the verdicts on a slide: one on its output, and one on its quality where that was judged."""
     if outcome.fingerprint or outcome.status is Status.FAILED:
-        yield _of_output(outcome)
+        yield _of_output(names, outcome)
     if outcome.findings:
-        yield _of_quality(outcome)
+        yield _of_quality(names, outcome)
 
 
-def _of_output(outcome: Outcome) -> dg.AssetCheckEvaluation:
+def _of_output(names: ProjectNames, outcome: Outcome) -> dg.AssetCheckEvaluation:
     return dg.AssetCheckEvaluation(
-        asset_key=asset_key(outcome.step),
+        asset_key=names.asset_key(outcome.step),
         check_name=PROCESSED,
         passed=outcome.status is not Status.FAILED,
         partition=outcome.stem,
@@ -86,12 +69,12 @@ def _of_output(outcome: Outcome) -> dg.AssetCheckEvaluation:
     )
 
 
-def _of_quality(outcome: Outcome) -> dg.AssetCheckEvaluation:
+def _of_quality(names: ProjectNames, outcome: Outcome) -> dg.AssetCheckEvaluation:
     """Return one verdict over all findings; an error only where the project blocks the slide for it."""
     odd = failed(outcome.findings)
     blocked = outcome.status is Status.FAILED
     return dg.AssetCheckEvaluation(
-        asset_key=asset_key(outcome.step),
+        asset_key=names.asset_key(outcome.step),
         check_name=TISSUE_QUALITY,
         passed=not odd,
         partition=outcome.stem,

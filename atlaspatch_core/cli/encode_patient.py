@@ -78,15 +78,11 @@ def run(recipe: "Recipe", table: Path, mode: RunMode, hooks: Hooks) -> int:
                 cases.append(outcome)
                 display.say(case_line(outcome))
             else:
-                _report(hooks, outcome)
+                if hooks.report:
+                    hooks.report(recipe, outcome)
                 display.add(outcome)
     display.say(summary(cases, recipe.project.output))
     return SOME_FAILED if any(outcome.status is Status.FAILED for outcome in cases) else DONE
-
-
-def _report(hooks: Hooks, outcome: Outcome) -> None:
-    if hooks.report:
-        hooks.report(outcome)
 
 
 def case_line(outcome: Outcome) -> "Text":

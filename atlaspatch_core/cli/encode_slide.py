@@ -76,7 +76,7 @@ def run(recipe: "Recipe", mode: RunMode, devices: Sequence[str], hooks: Hooks) -
         for outcome in outcomes:
             tracker.take(outcome)
             if hooks.report:
-                hooks.report(outcome)
+                hooks.report(recipe, outcome)
             display.add(outcome)
     display.say(summary(display.outcomes, recipe.project.output))
     if discovery.left_out:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class Hooks:
     """Passed to the command group as click's context object: ``cli(obj=Hooks(report=…))``."""
 
-    report: Callable[[Outcome], None] | None = None
-    """Called with every outcome as it comes, before it is printed."""
+    report: Callable[["Recipe", Outcome], None] | None = None
+    """Called with what is made and every outcome as it comes, before it is printed."""
     failures: Callable[["Recipe"], Mapping[OutputKey, Mapping[str, str]]] | None = None
     """Returns step to stem to the reason why the last attempt failed, as it was remembered elsewhere."""
     rates: Callable[["Recipe"], Mapping[OutputKey, "Rate"]] | None = None

@@ -22,16 +22,19 @@ PRECISION = {"type": click.Choice(["float32", "float16", "bfloat16"], case_sensi
 WITHOUT_ENCODERS = ("patch_encoders", "slide_encoders")
 
 OUTPUT = option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Folder for all that is made.")
+NAME = field_option(ProjectFields, "name")
 
 SLIDES = group(
     click.argument("wsi_path", type=SlidePaths(), nargs=-1, required=True),
     OUTPUT,
+    NAME,
     field_options(SlidesFields, masks=EXISTING_FOLDER),
 )
 
 CASES = group(
     click.argument("manifest_path", type=EXISTING_FILE),
     OUTPUT,
+    NAME,
     field_options(
         SlidesFields,
         only=("mpp_csv", "mpp_keys", "reader", "series", "masks", "masks_origin"),

@@ -81,7 +81,7 @@ def run(request: RunRequest, hooks: Hooks) -> int:
             for outcome in outcomes:
                 tracker.take(outcome)
                 if hooks.report:
-                    hooks.report(outcome)
+                    hooks.report(plan.recipe, outcome)
                 display.add(outcome)
                 if not options.skip_errors:
                     stop_at_failure(display, outcome, plan)

@@ -7,7 +7,7 @@ import click
 from atlaspatch_core.cli.declaring import FOLDER, POSITIVE, group, option
 from atlaspatch_core.cli.devices import GPUS
 from atlaspatch_core.cli.fields import field_option, field_options
-from atlaspatch_core.cli.options import NAMES
+from atlaspatch_core.cli.options import NAME, NAMES
 from atlaspatch_core.cli.types import Number
 from atlaspatch_core.config.geometry_fields import GeometryFields
 from atlaspatch_core.config.input_fields import ProjectFields, SlidesFields
@@ -29,6 +29,7 @@ STAGES = group(
         help="Folder of slides, or one slide.",
     ),
     option("--job-dir", "output", type=FOLDER, required=True, help="Folder for all that is made."),
+    NAME,
     field_options(SlidesFields, without=("masks", "masks_origin")),
 )
 

@@ -12,6 +12,16 @@ class ProjectFields:
     """What stands above the first table of a project file."""
 
     output: Annotated[Path, Option("Folder for everything that is made.", example="output")] = Path("atlaspatch_output")
+    name: Annotated[
+        str | None,
+        Option(
+            "Name that keeps the project apart from others whose runs are recorded in the same place: there it stands "
+            "before the names of its assets, partitions and jobs. Letters and digits, with single dashes or "
+            "underscores between them. It decides no result.",
+            flags=("--project-name",),
+            example="kidney_2024",
+        ),
+    ] = None
     plugins: Annotated[
         tuple[Path, ...],
         Option(

@@ -14,6 +14,7 @@ from atlaspatch_core.errors import InvalidProject
 from atlaspatch_core.tissue.quality import QualitySpec
 from atlaspatch_core.tissue.spec import TissueSpec
 
+NAME = re.compile(r"(?=.{1,60}$)[A-Za-z0-9]+([_-][A-Za-z0-9]+)*")
 OWNER = re.compile(r"team:.+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}")
 
 
@@ -31,6 +32,16 @@ class Project(ProjectFields, Section):
     upgrades: Upgrades = Upgrades()
     pictures: Pictures = Pictures()
     runtime: Runtime = Runtime()
+
+    @field_validator("name")
+    @classmethod
+    def _name_can_stand_before_others(cls, name: str | None) -> str | None:
+        if name is not None and not NAME.fullmatch(name):
+            raise ValueError(
+                "must be letters and digits with single dashes or underscores between them, at most 60 in all, such as "
+                "'kidney_2024'"
+            )
+        return name
 
     @field_validator("owners")
     @classmethod

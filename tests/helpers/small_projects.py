@@ -7,7 +7,7 @@ import dagster as dg
 from painting import paint_slide, stain, white
 
 from atlaspatch_assets.definitions import build_definitions
-from atlaspatch_assets.lib.partitions import SLIDES
+from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_core.config.project import Project, make_project
 
 GEOMETRY = {"patch_size": 256, "target_mag": 20, "precision": "float32"}
@@ -49,11 +49,12 @@ def run(
     retries: int | None = None,
 ) -> dg.ExecuteInProcessResult:
     """Run the job over a batch: one partition stands for it, the configuration lists the slides."""
-    SLIDES.register(instance, stems)
-    job = build_definitions(of).resolve_job_def(SLIDES.job_name)
-    config = SLIDES.config(stems, force=force)
+    slides = ProjectNames.of(of).slides
+    slides.register(instance, stems)
+    job = build_definitions(of).resolve_job_def(slides.job_name)
+    config = slides.config(stems, force=force)
     if retries is not None:
-        config["ops"][SLIDES.op_name]["config"] |= {"retries": retries, "retry_seconds": 0}
+        config["ops"][slides.op_name]["config"] |= {"retries": retries, "retry_seconds": 0}
     return job.execute_in_process(
         instance=instance,
         partition_key=stems[0],

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from atlaspatch_assets.dagster_internals import data_versions
-from atlaspatch_assets.lib.partitions import SLIDES
-from atlaspatch_assets.lib.stages import asset_key
+from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_core.operations.inspect import Inspected
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import OutputSpec, Recipe
@@ -31,9 +30,10 @@ OF_KIND = {
 
 def audit_specs(recipe: Recipe) -> list[dg.AssetCheckSpec]:
     """Return the checks that the audit makes of the assets of a project, one partition per slide."""
+    names = ProjectNames.of(recipe.project)
     return [
-        *(_sound(stage) for stage in recipe.stages if stage.step.kind in OF_KIND),
-        *map(_distinct, of_slides(recipe)),
+        *(_sound(names, stage) for stage in recipe.stages if stage.step.kind in OF_KIND),
+        *(_distinct(names, stage) for stage in of_slides(recipe)),
     ]
 
 
@@ -44,19 +44,20 @@ def of_slides(recipe: Recipe) -> list[OutputSpec]:
 
 def recorded(recipe: Recipe, instance: dg.DagsterInstance) -> dict[str, dict[OutputKey, str]]:
     """Return slide to step to the version that Dagster knows; one query per asset."""
+    names = ProjectNames.of(recipe.project)
     slides: dict[str, dict[OutputKey, str]] = {}
     for stage in recipe.stages:
-        for stem, version in data_versions(instance, asset_key(stage.step)).items():
+        for stem, version in data_versions(instance, names.asset_key(stage.step)).items():
             slides.setdefault(stem, {})[stage.step] = version
     return slides
 
 
-def soundness(inspected: Inspected) -> dg.AssetCheckEvaluation:
+def soundness(names: ProjectNames, inspected: Inspected) -> dg.AssetCheckEvaluation:
     """Return the verdict on one output: one event for all findings, values as numbers."""
     wrong = [finding.name for finding in inspected.findings if not finding.passed]
     numbers = {finding.name: finding.value for finding in inspected.findings if finding.value < float("inf")}
     return dg.AssetCheckEvaluation(
-        asset_key=asset_key(inspected.step),
+        asset_key=names.asset_key(inspected.step),
         check_name=SOUND,
         passed=inspected.sound,
         partition=inspected.stem,
@@ -66,11 +67,11 @@ def soundness(inspected: Inspected) -> dg.AssetCheckEvaluation:
     )
 
 
-def distinctness(step: OutputKey, stem: str, twins: Sequence[str]) -> dg.AssetCheckEvaluation:
+def distinctness(names: ProjectNames, step: OutputKey, stem: str, twins: Sequence[str]) -> dg.AssetCheckEvaluation:
     """Return the verdict on an embedding: it warns with the names of the slides that have the same one."""
     reason = f"{stem} has the embedding of {', '.join(twins)}: one slide under two names, or a copy"
     return dg.AssetCheckEvaluation(
-        asset_key=asset_key(step),
+        asset_key=names.asset_key(step),
         check_name=DISTINCT,
         passed=not twins,
         partition=stem,
@@ -83,16 +84,19 @@ def _number(value: float) -> dg.MetadataValue:
     return dg.MetadataValue.int(int(value)) if value == int(value) else dg.MetadataValue.float(float(f"{value:.6g}"))
 
 
-def _sound(stage: OutputSpec) -> dg.AssetCheckSpec:
+def _sound(names: ProjectNames, stage: OutputSpec) -> dg.AssetCheckSpec:
     return dg.AssetCheckSpec(
-        SOUND, asset=asset_key(stage.step), partitions_def=SLIDES.definition, description=OF_KIND[stage.step.kind]
+        SOUND,
+        asset=names.asset_key(stage.step),
+        partitions_def=names.slides.definition,
+        description=OF_KIND[stage.step.kind],
     )
 
 
-def _distinct(stage: OutputSpec) -> dg.AssetCheckSpec:
+def _distinct(names: ProjectNames, stage: OutputSpec) -> dg.AssetCheckSpec:
     return dg.AssetCheckSpec(
         DISTINCT,
-        asset=asset_key(stage.step),
-        partitions_def=SLIDES.definition,
+        asset=names.asset_key(stage.step),
+        partitions_def=names.slides.definition,
         description="Whether no other slide of the project has the same embedding (cosine above 0.99999).",
     )

@@ -17,9 +17,9 @@ from atlaspatch_assets.defs.audit.checks import (
     soundness,
 )
 from atlaspatch_assets.lib.batch_ops import without_preview_warnings
+from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.pools import SLIDE_IO
 from atlaspatch_assets.lib.results import check_outputs, table
-from atlaspatch_assets.lib.stages import asset_key
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.find import find_slides
 from atlaspatch_core.errors import AtlasPatchError
@@ -46,14 +46,16 @@ def build_audit(recipe: Recipe) -> dg.Definitions:
     """Return the checks, the job ``audit`` and its weekly schedule."""
     with without_preview_warnings():
         checks = _checks(recipe)
+    names = ProjectNames.of(recipe.project)
     job = dg.define_asset_job(
-        JOB_NAME,
+        names.label(JOB_NAME),
         selection=dg.AssetSelection.checks(checks),
         description="Reads a sample of the outputs and holds their values against their bounds. Changes nothing but "
         "the verdicts of the checks; with dry_run: true not even these, and only says which slides it would read.",
+        tags=names.tags,
     )
     schedule = dg.ScheduleDefinition(
-        name="audit_weekly",
+        name=names.label("audit_weekly"),
         job=job,
         cron_schedule=EVERY_SUNDAY_NIGHT,
         default_status=dg.DefaultScheduleStatus.RUNNING,
@@ -63,9 +65,9 @@ def build_audit(recipe: Recipe) -> dg.Definitions:
 
 
 def _checks(recipe: Recipe) -> dg.AssetChecksDefinition:
-    specs = audit_specs(recipe)
+    specs, names = audit_specs(recipe), ProjectNames.of(recipe.project)
 
-    @dg.multi_asset_check(name=OP_NAME, specs=specs, can_subset=True, pool=SLIDE_IO)
+    @dg.multi_asset_check(name=names.label(OP_NAME), specs=specs, can_subset=True, pool=SLIDE_IO)
     def audit_outputs(context: dg.AssetCheckExecutionContext, config: AuditConfig) -> Iterator[Any]:
         known = recorded(recipe, context.instance)
         stems = chosen(list(known), config, date.today())
@@ -110,9 +112,10 @@ def _verdicts(
 ) -> Iterator[dg.AssetCheckEvaluation]:
     from atlaspatch_core.operations.inspect import inspect_slide
 
-    sources = _sources(recipe.project)
+    sources, names = _sources(recipe.project), ProjectNames.of(recipe.project)
     for stem in stems:
-        yield from map(soundness, inspect_slide(recipe, sources.get(stem), stem, known[stem]))
+        for inspected in inspect_slide(recipe, sources.get(stem), stem, known[stem]):
+            yield soundness(names, inspected)
     if config.duplicates:
         yield from _distinct(recipe, stems, instance)
 
@@ -120,10 +123,11 @@ def _verdicts(
 def _distinct(recipe: Recipe, stems: Sequence[str], instance: dg.DagsterInstance) -> Iterator[dg.AssetCheckEvaluation]:
     from atlaspatch_core.operations.near_duplicates import find_near_duplicates
 
+    names = ProjectNames.of(recipe.project)
     for stage in of_slides(recipe):
-        among = list(data_versions(instance, asset_key(stage.step)))
+        among = list(data_versions(instance, names.asset_key(stage.step)))
         for stem, duplicates in find_near_duplicates(Store(recipe.project.output), stage, stems, among).items():
-            yield distinctness(stage.step, stem, duplicates)
+            yield distinctness(names, stage.step, stem, duplicates)
 
 
 def _sources(project: Project) -> dict[str, Any]:

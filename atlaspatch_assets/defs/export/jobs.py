@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import dagster as dg
 
 from atlaspatch_assets.lib.config import JobConfig
+from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.pools import SLIDE_IO
 from atlaspatch_assets.lib.results import NO_VALUE, NOTHING_DONE, table
 from atlaspatch_core.errors import AtlasPatchError, InvalidProject
@@ -29,9 +30,10 @@ class ExportConfig(ExportFields, JobConfig):
 
 def build_export(recipe: Recipe) -> dg.JobDefinition:
     """Return the job ``export``."""
+    names = ProjectNames.of(recipe.project)
 
     @dg.op(
-        name="export_results",
+        name=names.label("export_results"),
         pool=SLIDE_IO,
         out=NO_VALUE,
         description="Writes valid results for other programs; what was exported before and is the same is left alone.",
@@ -55,7 +57,8 @@ def build_export(recipe: Recipe) -> dg.JobDefinition:
         context.add_output_metadata(export_metadata(done))
 
     @dg.job(
-        name=JOB_NAME,
+        name=names.label(JOB_NAME),
+        tags=names.tags,
         executor_def=dg.in_process_executor,
         description="Writes results for TRIDENT, CLAM, torch, AnnData, pandas or QuPath. Results that are not valid "
         "are refused, with the reason; files of others are never overwritten. No slide is opened. Lists what it would "

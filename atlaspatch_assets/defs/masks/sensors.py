@@ -11,8 +11,7 @@ from typing import Self
 import dagster as dg
 
 from atlaspatch_assets.lib.batches import in_batches
-from atlaspatch_assets.lib.partitions import SLIDES
-from atlaspatch_assets.lib.stages import asset_key
+from atlaspatch_assets.lib.names import PartitionKind, ProjectNames
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.fingerprint import short_hash
 from atlaspatch_core.storage.store import Store
@@ -77,21 +76,23 @@ class MaskTick:
 def build_edit_sensor(recipe: Recipe) -> dg.SensorDefinition:
     """Return the sensor for edited masks. It runs from the start; the Automation page of the UI switches it off."""
     store, slides_per_run = Store(recipe.project.output), recipe.project.runtime.slides_per_run
-    assets = [asset_key(stage.step) for stage in recipe.stages if stage.step != SLIDE]
+    names = ProjectNames.of(recipe.project)
+    assets = names.asset_keys(stage.step for stage in recipe.stages if stage.step != SLIDE)
 
     @dg.sensor(
-        name=SENSOR_NAME,
-        job_name=SLIDES.job_name,
+        name=names.label(SENSOR_NAME),
+        job_name=names.slides.job_name,
         minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Sees outlines in contours_geojson/ that a person saved, put there or deleted, and computes what "
         "depends on them anew: patches, features and embeddings of these slides alone.",
     )
     def edited_masks(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        known = SLIDES.keys(context.instance)
+        known = names.slides.keys(context.instance)
         tick = scan_masks(store, known, MaskCursor.read(context.cursor), time.time_ns())
+        batches = in_batches(list(tick.versions), slides_per_run)
         return dg.SensorResult(
-            run_requests=[_request(batch, tick, assets) for batch in in_batches(list(tick.versions), slides_per_run)],
+            run_requests=[_request(names.slides, batch, tick, assets) for batch in batches],
             skip_reason=None if tick.versions else "no outlines were edited",
             cursor=tick.cursor.text(),
         )
@@ -150,10 +151,12 @@ def _gone(store: Store, missing: Iterable[str], rest: int) -> Iterator[tuple[str
             yield stem, f"{stem}\tdeleted\t{mask.mtime_ns}"
 
 
-def _request(stems: Sequence[str], tick: MaskTick, assets: Sequence[dg.AssetKey]) -> dg.RunRequest:
+def _request(
+    slides: PartitionKind, stems: Sequence[str], tick: MaskTick, assets: Sequence[dg.AssetKey]
+) -> dg.RunRequest:
     """Return the request for one run over these slides, from the mask downward.
 
     The same outlines have the same run key: they are asked for once.
     """
     key = short_hash("\n".join(tick.versions[stem] for stem in stems))
-    return SLIDES.request(stems, f"{SENSOR_NAME}-{key}", assets=assets)
+    return slides.request(stems, f"{SENSOR_NAME}-{key}", assets=assets)

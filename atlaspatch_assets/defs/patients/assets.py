@@ -10,10 +10,10 @@ from atlaspatch_assets.defs.patients.checks import processed_check
 from atlaspatch_assets.defs.patients.states import unlisted
 from atlaspatch_assets.lib.batch_ops import batch_asset, batch_events, batch_keys, without_preview_warnings
 from atlaspatch_assets.lib.config import JobConfig
+from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.options import FORCE
-from atlaspatch_assets.lib.partitions import CASES, SLIDES
 from atlaspatch_assets.lib.reporting import report
-from atlaspatch_assets.lib.stages import asset_key, code_version
+from atlaspatch_assets.lib.stages import code_version
 from atlaspatch_assets.lib.verdicts import OpenFailures
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.errors import InvalidManifest, InvalidProject
@@ -33,18 +33,20 @@ def build_case_assets(recipe: Recipe) -> dg.AssetsDefinition:
     """Return the embeddings of cases, one partition per case, made by one op."""
     with without_preview_warnings():
         specs = [_spec(stage, recipe.project) for stage in recipe.cases]
-        return _multi_asset(recipe, specs, [processed_check(spec) for spec in specs])
+        names = ProjectNames.of(recipe.project)
+        return _multi_asset(recipe, specs, [processed_check(names, spec) for spec in specs])
 
 
 def _multi_asset(recipe: Recipe, specs: list[dg.AssetSpec], checks: list[dg.AssetCheckSpec]) -> dg.AssetsDefinition:
     description = "Takes the slides of cases through the pipeline once, and then every case to its embeddings."
+    names = ProjectNames.of(recipe.project)
 
-    @batch_asset(CASES, recipe.project.runtime, specs, checks, description)
+    @batch_asset(names.cases, recipe.project.runtime, specs, checks, description)
     def cases_to_embeddings(context: dg.AssetExecutionContext, config: CasesConfig) -> Iterator[Any]:
-        case_ids = batch_keys(CASES, context, config.cases)
-        open_failures = OpenFailures(context.instance)  # of cases and of their slides
+        case_ids = batch_keys(names.cases, context, config.cases)
+        open_failures = OpenFailures(names, context.instance)  # of cases and of their slides
         outcomes = _outcomes(context, recipe, case_ids, open_failures, force=config.force)
-        yield from batch_events(CASES, context, outcomes, open_failures, checks, len(case_ids), {})
+        yield from batch_events(names.cases, context, outcomes, open_failures, checks, len(case_ids), {})
 
     return cases_to_embeddings
 
@@ -52,10 +54,10 @@ def _multi_asset(recipe: Recipe, specs: list[dg.AssetSpec], checks: list[dg.Asse
 def _spec(stage: OutputSpec, project: Project) -> dg.AssetSpec:
     encoder = stage.encoder
     assert encoder is not None
-    from_all = dg.AllPartitionMapping()
+    names, from_all = ProjectNames.of(project), dg.AllPartitionMapping()
     return dg.AssetSpec(
-        asset_key(stage.step),
-        deps=[dg.AssetDep(asset_key(step), partition_mapping=from_all) for step in stage.upstream],
+        names.asset_key(stage.step),
+        deps=[dg.AssetDep(key, partition_mapping=from_all) for key in names.asset_keys(stage.upstream)],
         description=(
             f"One vector for all slides of a case by {encoder.name}. {encoder.note}\n\n"
             f"`patient_features/{encoder.name}/<case_id>.h5`, dataset `features`: float32, shape "
@@ -81,19 +83,20 @@ def _outcomes(
     """Yield what becomes of the cases; what becomes of their slides is reported to the slides' own assets."""
     from atlaspatch_core.pipeline.patients.encoding import encode_cases
 
-    stages = [stage for stage in recipe.cases if asset_key(stage.step) in context.selected_asset_keys]
+    names = open_failures.names
+    stages = [stage for stage in recipe.cases if names.asset_key(stage.step) in context.selected_asset_keys]
     manifest = _manifest(recipe.project)
     cases = [case for case in map(manifest.case, case_ids) if case is not None]
     for case_id in sorted(set(case_ids) - {case.case_id for case in cases}):
         why = unlisted(case_id, manifest.path)
         yield from (Outcome(case_id, stage.step, Status.FAILED, why=why) for stage in stages)
-    slides = SLIDES.keys(context.instance)
+    slides = names.slides.keys(context.instance)
     for outcome in encode_cases(manifest, recipe, cases=cases, stages=stages, force=force):
         if outcome.step.kind == "patient_embedding":
             context.log.info("%s: %s %s %s", outcome.stem, outcome.step, outcome.status, outcome.why)
             yield outcome
         elif outcome.stem in slides and outcome.status in (Status.COMPUTED, Status.FAILED):
-            report([outcome], context.instance, open_failures)
+            report([outcome], open_failures)
 
 
 def _manifest(project: Project) -> Manifest:

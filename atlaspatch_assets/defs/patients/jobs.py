@@ -5,7 +5,7 @@ import dagster as dg
 from atlaspatch_assets.defs.patients.assets import build_case_assets
 from atlaspatch_assets.defs.patients.sensors import build_case_sensor
 from atlaspatch_assets.lib.batch_ops import batch_job
-from atlaspatch_assets.lib.partitions import CASES
+from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_core.validity.recipe import Recipe
 
 DESCRIPTION = "Takes the slides of cases to their features, and each case to its embeddings."
@@ -16,5 +16,5 @@ def build_patient_definitions(recipe: Recipe) -> dg.Definitions:
     if not recipe.cases or recipe.project.patients.manifest is None:
         return dg.Definitions()
     assets = build_case_assets(recipe)
-    job = batch_job(CASES, assets, DESCRIPTION)
+    job = batch_job(ProjectNames.of(recipe.project).cases, assets, DESCRIPTION)
     return dg.Definitions(assets=[assets], jobs=[job], sensors=[build_case_sensor(recipe)])

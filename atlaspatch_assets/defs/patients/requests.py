@@ -7,8 +7,7 @@ import dagster as dg
 
 from atlaspatch_assets.defs.patients.states import case_states
 from atlaspatch_assets.lib.batches import in_batches
-from atlaspatch_assets.lib.partitions import CASES
-from atlaspatch_assets.lib.stages import asset_key
+from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_core.fingerprint import short_hash
 from atlaspatch_core.operations.estimate import NOTHING
 from atlaspatch_core.pipeline.patients.manifest import Manifest, read_manifest
@@ -19,6 +18,7 @@ from atlaspatch_core.validity.states import State, Validity
 
 
 def case_requests(
+    names: ProjectNames,
     due: Sequence[CaseState],
     manifest: Manifest,
     cases_per_run: int,
@@ -40,8 +40,8 @@ def case_requests(
     failed = {state.validity.stem for state in due if state.validity.state is State.FAILED}
     for batch in _batches(steps, failed, cases_per_run):
         version = (occasion, *(" ".join(versions[case_id]) for case_id in batch))
-        assets = [asset_key(step) for step in steps[batch[0]]]
-        yield CASES.request(batch, run_key(batch, version), tags=tags, assets=assets)
+        assets = names.asset_keys(steps[batch[0]])
+        yield names.cases.request(batch, run_key(batch, version), tags=tags, assets=assets)
 
 
 def run_key(case_ids: Sequence[str], version: Iterable[str] = ()) -> str:
@@ -84,15 +84,9 @@ def cases_to_make(
     due = due if among is None else [it for it in due if it.validity.stem in among]
     if not due:
         return []
-    return list(
-        case_requests(
-            due,
-            read_manifest(table, recipe.project.slides.mpp_csv),
-            recipe.project.runtime.slides_per_run,
-            tags,
-            occasion,
-        )
-    )
+    names, size = ProjectNames.of(recipe.project), recipe.project.runtime.slides_per_run
+    manifest = read_manifest(table, recipe.project.slides.mpp_csv)
+    return list(case_requests(names, due, manifest, size, tags, occasion))
 
 
 def due_cases(
@@ -103,7 +97,7 @@ def due_cases(
     steps: Collection[OutputKey],
 ) -> list[CaseState]:
     """Return the embeddings of cases that are in one of these states and whose slides are ready."""
-    known = CASES.keys(instance)
+    known = ProjectNames.of(recipe.project).cases.keys(instance)
     ready = [it for it in case_states(recipe, instance, slides) if it.validity.stem in known and not it.waits]
     return [it for it in ready if it.validity.state in states and it.validity.step in steps]
 
@@ -119,4 +113,5 @@ def register_cases(recipe: Recipe, instance: dg.DagsterInstance) -> None:
     """Make sure that every case of the table is a partition. Raises InvalidManifest, InvalidProject."""
     table = recipe.project.patients.manifest
     if table is not None and recipe.cases:
-        CASES.register(instance, [case.case_id for case in read_manifest(table, recipe.project.slides.mpp_csv).cases])
+        cases = read_manifest(table, recipe.project.slides.mpp_csv).cases
+        ProjectNames.of(recipe.project).cases.register(instance, [case.case_id for case in cases])

@@ -11,10 +11,10 @@ from atlaspatch_assets.defs.patients.states import case_states, feature_steps
 from atlaspatch_assets.defs.slides.sensors import MOST_RUNS_PER_TICK, SECONDS_BETWEEN_TICKS, is_stable
 from atlaspatch_assets.lib.batches import in_batches
 from atlaspatch_assets.lib.events import last_event
-from atlaspatch_assets.lib.partitions import CASES, MOST_KEYS_PER_CALL
+from atlaspatch_assets.lib.names import MOST_KEYS_PER_CALL, PartitionKind, ProjectNames
 from atlaspatch_assets.lib.pools import limit_pool, pool_of
 from atlaspatch_assets.lib.recorded import recorded_validities
-from atlaspatch_assets.lib.stages import asset_key, code_version
+from atlaspatch_assets.lib.stages import code_version
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.find import find_slides
 from atlaspatch_core.errors import AtlasPatchError, InvalidManifest, InvalidProject
@@ -35,11 +35,11 @@ fresh, it is asked for again. A case whose patient encoder changed waits for `ma
 
 def build_case_sensor(recipe: Recipe) -> dg.SensorDefinition:
     """Return the sensor of a project with cases."""
-    size = recipe.project.runtime.slides_per_run
+    size, names = recipe.project.runtime.slides_per_run, ProjectNames.of(recipe.project)
 
     @dg.sensor(
-        name="new_cases",
-        job_name=CASES.job_name,
+        name=names.label("new_cases"),
+        job_name=names.cases.job_name,
         minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=DESCRIPTION,
@@ -51,28 +51,32 @@ def build_case_sensor(recipe: Recipe) -> dg.SensorDefinition:
             manifest = read_manifest(recipe.project.patients.manifest, recipe.project.slides.mpp_csv)
         except (InvalidManifest, InvalidProject) as error:
             return dg.SkipReason(str(error))
-        known = CASES.keys(context.instance)
+        known = names.cases.keys(context.instance)
         new = [case for case in manifest.cases if case.case_id not in known]
         most = min(size * MOST_RUNS_PER_TICK, MOST_KEYS_PER_CALL)
         ready = [case for case in new if _is_stable(manifest, case)][:most]
         due, cursor = followers(recipe, context.instance, manifest, known, context.cursor)
+
+        def previous(state: CaseState) -> str:
+            return last_event(names.asset_key(state.validity.step), state.validity.stem, context.instance)
+
         requests = [
             *_first_requests(recipe, context.instance, ready),
-            *case_requests(due, manifest, size, REASON, previous=lambda state: _last_event(state, context.instance)),
+            *case_requests(names, due, manifest, size, REASON, previous=previous),
         ][:MOST_RUNS_PER_TICK]
         waiting = f"{len(new)} cases are new and wait for their slides"
         return dg.SensorResult(
             run_requests=requests,
             skip_reason=None if requests else waiting if new else f"all {len(known)} cases are known",
-            dynamic_partitions_requests=_additions(ready),
+            dynamic_partitions_requests=_additions(names.cases, ready),
             cursor=cursor,
         )
 
     return new_cases
 
 
-def _additions(cases: Sequence[Case]) -> list[dg.AddDynamicPartitionsRequest]:
-    return [CASES.definition.build_add_request([case.case_id for case in cases])] if cases else []
+def _additions(kind: PartitionKind, cases: Sequence[Case]) -> list[dg.AddDynamicPartitionsRequest]:
+    return [kind.definition.build_add_request([case.case_id for case in cases])] if cases else []
 
 
 def followers(
@@ -88,13 +92,9 @@ def followers(
     states = case_states(recipe, instance, recorded_validities(recipe, instance, feature_steps(recipe)))
     listed = {case.case_id for case in manifest.cases} & set(known)
     due = [state for state in states if state.validity.stem in listed and _is_due(recipe, state)]
-    running = CASES.running(instance) if due else set()
+    running = ProjectNames.of(recipe.project).cases.running(instance) if due else set()
     idle = [state for state in due if state.validity.stem not in running]
     return idle, new_cursor if len(idle) == len(due) else cursor
-
-
-def _last_event(state: CaseState, instance: dg.DagsterInstance) -> str:
-    return last_event(asset_key(state.validity.step), state.validity.stem, instance)
 
 
 def _is_due(recipe: Recipe, state: CaseState) -> bool:
@@ -111,7 +111,7 @@ def _is_due(recipe: Recipe, state: CaseState) -> bool:
 def _cursor(recipe: Recipe, instance: dg.DagsterInstance, manifest: Manifest) -> str:
     """Return a text that changes with whatever may make a case due."""
     steps = [*feature_steps(recipe), *(stage.step for stage in recipe.cases)]
-    records = instance.get_asset_records([asset_key(step) for step in steps])
+    records = instance.get_asset_records(ProjectNames.of(recipe.project).asset_keys(steps))
     made = sorted((str(it.asset_entry.asset_key), it.asset_entry.last_materialization_storage_id) for it in records)
     versions = [code_version(stage) for stage in (*recipe.stages, *recipe.cases)]
     return short_hash(repr((made, versions, manifest.path.stat().st_mtime_ns)))
@@ -125,7 +125,7 @@ def _first_requests(recipe: Recipe, instance: dg.DagsterInstance, cases: Sequenc
     fresh = Counter(it.stem for it in recorded_validities(recipe, instance, steps) if it.state is State.FRESH)
     ready = [it.case_id for it in cases if all(stem not in own or fresh[stem] == len(steps) for stem in it.stems)]
     for batch in in_batches(ready, recipe.project.runtime.slides_per_run):
-        yield CASES.request(batch, run_key(batch))
+        yield ProjectNames.of(recipe.project).cases.request(batch, run_key(batch))
 
 
 def _own_slides(project: Project) -> set[str]:

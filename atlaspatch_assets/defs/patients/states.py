@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 import dagster as dg
 
-from atlaspatch_assets.lib.partitions import CASES
+from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.recorded import stored_in_dagster
 from atlaspatch_core.errors import InvalidManifest, InvalidProject
 from atlaspatch_core.pipeline.patients.manifest import read_manifest
@@ -21,13 +21,14 @@ def case_states(recipe: Recipe, instance: dg.DagsterInstance, slides: Sequence[V
     """
     if not recipe.cases or recipe.project.patients.manifest is None:
         return []
-    known = sorted(CASES.keys(instance))
+    names = ProjectNames.of(recipe.project)
+    known = sorted(names.cases.keys(instance))
     try:
         manifest = read_manifest(recipe.project.patients.manifest, recipe.project.slides.mpp_csv)
     except (InvalidManifest, InvalidProject) as error:
         return list(_failed(recipe, known, str(error)))
     of_slides = {(validity.stem, validity.step): validity for validity in slides}
-    stored = stored_in_dagster(instance, [stage.step for stage in recipe.cases])
+    stored = stored_in_dagster(names, instance, [stage.step for stage in recipe.cases])
     listed = {case.case_id for case in manifest.cases}
     states = list(CaseStalenessChecker(recipe, manifest, stored, of_slides).states())
     for case_id in known:

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from atlaspatch_assets.lib import recorded as validity
-from atlaspatch_assets.lib.stages import asset_key
-from atlaspatch_assets.lib.verdicts import PROCESSED
+from atlaspatch_assets.lib.names import PROCESSED, ProjectNames
 from atlaspatch_core.operations.report.report import Report
 from atlaspatch_core.operations.report.values import Failures
 from atlaspatch_core.storage.store import Store
@@ -18,19 +17,22 @@ JOB_NAME = "make_cohort_report"
 
 def build_report_definitions(recipe: Recipe) -> dg.Definitions:
     """Return the asset ``cohort_report`` of a project, and the job that makes it."""
-    asset = _asset(recipe)
+    asset, names = _asset(recipe), ProjectNames.of(recipe.project)
     job = dg.define_asset_job(
-        JOB_NAME, selection=dg.AssetSelection.assets(asset), description="Writes the page about all slides anew."
+        names.label(JOB_NAME),
+        selection=dg.AssetSelection.assets(asset),
+        description="Writes the page about all slides anew.",
+        tags=names.tags,
     )
     return dg.Definitions(assets=[asset], jobs=[job])
 
 
 def _asset(recipe: Recipe) -> dg.AssetsDefinition:
-    page = Store(recipe.project.output).report()
+    page, names = Store(recipe.project.output).report(), ProjectNames.of(recipe.project)
 
     @dg.asset(
-        name="cohort_report",
-        deps=[asset_key(stage.step) for stage in last_stages(recipe)],
+        key=names.asset_key("cohort_report"),
+        deps=names.asset_keys(stage.step for stage in last_stages(recipe)),
         group_name="overview",
         kinds={"html"},
         owners=list(recipe.project.owners),
@@ -60,7 +62,8 @@ def last_stages(recipe: Recipe) -> Iterator[OutputSpec]:
 def failures(recipe: Recipe, instance: dg.DagsterInstance) -> Failures:
     """Return step to stem to the reason, of outputs whose last verdict in Dagster is that they could not be made."""
     steps = (stage.step for stage in (*recipe.stages, *recipe.cases))
-    checks = {step: dg.AssetCheckKey(asset_key(step), PROCESSED) for step in steps}
+    names = ProjectNames.of(recipe.project)
+    checks = {step: names.check_key(step, PROCESSED) for step in steps}
     return {step: validity.failures(instance, check) for step, check in checks.items()}
 
 

@@ -10,6 +10,7 @@ from atlaspatch_assets.defs.retention.retirement import (
     plan_retirement,
     retire_slide,
 )
+from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.results import NO_VALUE, NOTHING_DONE, table
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.errors import AtlasPatchError
@@ -42,15 +43,17 @@ class PruneConfig(dg.Config):
 
 def build_retirement(project: Project) -> dg.JobDefinition:
     """Return the job ``retire_slides``."""
+    names = ProjectNames.of(project)
 
     @dg.op(
+        name=names.label("retire"),
         description="Taking away the partitions of slides whose files are gone. Says what it will do first, "
         "and does it when told to.",
         out=NO_VALUE,
     )
     def retire(context: dg.OpExecutionContext, config: RetireConfig) -> None:
         try:
-            plan = plan_retirement(project, chosen_slides(context.instance, config.slides))
+            plan = plan_retirement(project, chosen_slides(names, context.instance, config.slides))
         except AtlasPatchError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
         flags = {"dry_run": config.dry_run, "delete_outputs": config.delete_outputs}
@@ -64,7 +67,8 @@ def build_retirement(project: Project) -> dg.JobDefinition:
             retire_slide(project, slide, context.instance, delete_outputs=config.delete_outputs)
 
     @dg.job(
-        name=RETIRE_SLIDES,
+        name=names.label(RETIRE_SLIDES),
+        tags=names.tags,
         executor_def=dg.in_process_executor,
         description="Takes away the partitions of slides whose files are gone. Outputs stay unless told otherwise, "
         "their events stay in any case. Says what it would do, and does it with dry_run: false.",
@@ -77,9 +81,10 @@ def build_retirement(project: Project) -> dg.JobDefinition:
 
 def build_pruning(project: Project) -> dg.JobDefinition:
     """Return the job ``prune_temporary_files``."""
+    names = ProjectNames.of(project)
 
     @dg.op(
-        name="sweep",
+        name=names.label("sweep"),
         description="Removes what killed processes left half-written; files being written stay.",
         out=NO_VALUE,
     )
@@ -108,7 +113,8 @@ def build_pruning(project: Project) -> dg.JobDefinition:
         )
 
     @dg.job(
-        name=PRUNE_TEMPORARY_FILES,
+        name=names.label(PRUNE_TEMPORARY_FILES),
+        tags=names.tags,
         executor_def=dg.in_process_executor,
         description="Removes half-written files from the output folder: those that killed processes left, never those "
         "that a live one writes to. Lists them first, and removes them with dry_run: false.",

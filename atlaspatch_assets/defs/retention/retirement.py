@@ -7,8 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from atlaspatch_assets.defs.slides.arrival import CLASHING, REMOVED
-from atlaspatch_assets.lib.partitions import SLIDES, partition_keys
+from atlaspatch_assets.lib.names import ProjectNames, partition_keys
 from atlaspatch_assets.lib.results import table
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.find import find_slides
@@ -33,12 +32,12 @@ class Retirement:
         return sum(file.stat().st_size for file in self.files if file.exists())
 
 
-def chosen_slides(instance: dg.DagsterInstance, stems: Sequence[str]) -> list[str]:
+def chosen_slides(names: ProjectNames, instance: dg.DagsterInstance, stems: Sequence[str]) -> list[str]:
     """Return the slides to retire: those that are named, or all that are marked. Raises UnknownName."""
-    known = SLIDES.keys(instance)
+    known = names.slides.keys(instance)
     if unknown := [stem for stem in stems if stem not in known]:
         raise UnknownName(f"{', '.join(unknown)}: no partition has this name; the page of `slide` lists them")
-    return list(stems) or sorted(partition_keys(instance, REMOVED))
+    return list(stems) or sorted(partition_keys(instance, names.removed))
 
 
 def plan_retirement(project: Project, stems: Sequence[str]) -> list[Retirement]:
@@ -116,5 +115,6 @@ def retire_slide(project: Project, slide: Retirement, instance: dg.DagsterInstan
         with slide_lock(project.output, slide.stem):
             for file in slide.files:
                 file.unlink(missing_ok=True)
-    for definition in (SLIDES.definition, REMOVED, CLASHING):
+    names = ProjectNames.of(project)
+    for definition in (names.slides.definition, names.removed, names.clashing):
         instance.delete_dynamic_partition(str(definition.name), slide.stem)

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from atlaspatch_assets.defs.slides.refusals import SLIDE_KEY, refusal, refusals
+from atlaspatch_assets.defs.slides.refusals import refusal, refusals
 from atlaspatch_assets.defs.slides.requests import TAGS, RequestedRuns
-from atlaspatch_assets.lib.partitions import MOST_KEYS_PER_CALL, SLIDES, partition_keys
+from atlaspatch_assets.lib.names import MOST_KEYS_PER_CALL, ProjectNames, partition_keys
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.arrival import (
     Arrival,
@@ -24,11 +24,7 @@ from atlaspatch_core.discovery.arrival import (
 from atlaspatch_core.discovery.find import Discovery
 from atlaspatch_core.discovery.stability import SECONDS_UNCHANGED
 from atlaspatch_core.storage.store import Store
-
-REMOVED = dg.DynamicPartitionsDefinition(name="slides_removed")
-"""Slides whose file is gone, as Dagster remembers them: a set of names, no partitions of any asset."""
-CLASHING = dg.DynamicPartitionsDefinition(name="slides_clashing")
-"""Slides whose stem several files share, remembered in the same way."""
+from atlaspatch_core.validity.recipe import SLIDE
 
 MOST_RUNS_PER_TICK = 20
 """Runs asked for at once; the slides beyond are new again at the next tick."""
@@ -40,7 +36,7 @@ MOST_RUNS_IN_VAIN = 500
 """Runs, the latest, whose slides are asked for again where they saw to none."""
 ENDED_EARLY = (
     "was cancelled, or ended before it saw to them; of the latter another is asked for after 5, 10, 20 ... minutes, at "
-    "most 8 times; `materialize_new` asks at once"
+    "most 8 times; `{job}` asks at once"
 )
 MOST_NAMED = 5
 """Folders that are named when they cannot be looked into."""
@@ -52,6 +48,7 @@ FEW_SLIDES = 10
 class ArrivalTick:
     """What came, changed and went since the last tick."""
 
+    names: ProjectNames
     scan: FolderScan
     discovery: Discovery
     removed: list[str] = field(default_factory=list)
@@ -84,14 +81,15 @@ def scan_project(
     seconds_at_rest: float = SECONDS_UNCHANGED,
 ) -> ArrivalTick:
     """Return what came, changed and went. Reads Dagster's storage, the files' times and the slides' records."""
-    sets = (SLIDES.definition, REMOVED, CLASHING)
+    names = ProjectNames.of(project)
+    sets = (names.slides.definition, names.removed, names.clashing)
     known, removed, clashing = (partition_keys(instance, definition) for definition in sets)
     clashes = {clash.stem: str(clash.error) for clash in discovery.clashes}
     sources = {source.stem for source in discovery.sources}
     returned, cleared = removed & (sources | clashes.keys()), clashing & sources
     store = Store(project.output)
-    again = returned | cleared | _left_behind(instance, store)
-    state = ArrivalState(known, again, lambda: SLIDES.running(instance), refusals(instance))
+    again = returned | cleared | _left_behind(names, instance, store)
+    state = ArrivalState(known, again, lambda: names.slides.running(instance), refusals(names, instance))
     changed_at = _table_changed_at(project)
     inspector = SlideInspector(store, state, time.time, seconds_at_rest, changed_at, project.slides)
     scan = scan_arrivals(discovery, inspector, cursor, _budget(project))
@@ -99,6 +97,7 @@ def scan_project(
     missing = sorted(known - sources - clashes.keys() - removed)
     storage_lost = len(missing) > max(FEW_SLIDES, len(known) / 2)
     return ArrivalTick(
+        names,
         scan,
         discovery,
         removed=[] if storage_lost or discovery.unseen else missing[:MOST_GONE_PER_TICK],
@@ -122,8 +121,8 @@ def sensor_result(tick: ArrivalTick, runs: RequestedRuns) -> dg.SensorResult:
 
 def verdicts(tick: ArrivalTick) -> Iterator[dg.AssetCheckEvaluation]:
     """Yield the failed checks of slides that cannot be used."""
-    yield from (refusal(arrival.stem, arrival.why, arrival.version) for arrival in tick.refused)
-    yield from (refusal(stem, why) for stem, why in tick.clashing.items())
+    yield from (refusal(tick.names, arrival.stem, arrival.why, arrival.version) for arrival in tick.refused)
+    yield from (refusal(tick.names, stem, why) for stem, why in tick.clashing.items())
 
 
 def versions(tick: ArrivalTick) -> dict[str, str]:
@@ -134,9 +133,10 @@ def versions(tick: ArrivalTick) -> dict[str, str]:
 def summary(tick: ArrivalTick, runs: RequestedRuns) -> str:
     """Return what a tick found, for the page of the sensor."""
     lost = f"{tick.lost} slides are gone at once: their storage, it seems; nothing was marked"
+    ended_early = ENDED_EARLY.format(job=tick.names.label("materialize_new"))
     counts = (
         (len(tick.scan.of(ArrivalStatus.WAITING)), "being copied, or processed already"),
-        (len(runs.put_off), f"put off: their run {ENDED_EARLY}"),
+        (len(runs.put_off), f"put off: their run {ended_early}"),
         (len(tick.refused), "refused; their check says why"),
         (len(tick.discovery.clashes), "in two files of one stem; their check names the files"),
         (len(tick.discovery.left_out) - len(tick.discovery.unseen), "a link to nothing, or listed and not there"),
@@ -152,17 +152,19 @@ def _slides(count: int) -> str:
     return "slide" if count == 1 else "slides"
 
 
-def removal(stem: str, removed: bool, why: str) -> dg.AssetObservation:
+def removal(names: ProjectNames, stem: str, removed: bool, why: str) -> dg.AssetObservation:
     """Return the observation that a slide's file went or came back; it carries no version, so nothing becomes stale."""
-    return dg.AssetObservation(SLIDE_KEY, partition=stem, metadata={"removed": removed, "reason": why})
+    metadata = {"removed": removed, "reason": why}
+    return dg.AssetObservation(names.asset_key(SLIDE), partition=stem, metadata=metadata)
 
 
-def _left_behind(instance: dg.DagsterInstance, store: Store) -> set[str]:
+def _left_behind(names: ProjectNames, instance: dg.DagsterInstance, store: Store) -> set[str]:
     """Return the slides of runs that lately ended in vain before they looked at them: those have no record."""
     lately = datetime.now(UTC) - LATELY
-    filters = dg.RunsFilter(tags=TAGS, statuses=[dg.DagsterRunStatus.FAILURE], updated_after=lately)
+    failure, job_name = dg.DagsterRunStatus.FAILURE, names.slides.job_name
+    filters = dg.RunsFilter(job_name=job_name, tags=TAGS, statuses=[failure], updated_after=lately)
     runs = instance.get_runs(filters=filters, limit=MOST_RUNS_IN_VAIN)
-    stems = {stem for run in runs for stem in SLIDES.keys_of(run)}
+    stems = {stem for run in runs for stem in names.slides.keys_of(run)}
     return {stem for stem in stems if not store.record(stem).exists()}
 
 
@@ -178,19 +180,20 @@ def _table_changed_at(project: Project) -> float:
 
 
 def _partitions(tick: ArrivalTick) -> Iterator[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest]:
-    taken = [arrival.stem for arrival in (*tick.ready, *tick.refused)]
+    names, taken = tick.names, [arrival.stem for arrival in (*tick.ready, *tick.refused)]
     for definition, stems in (
-        (SLIDES.definition, [*taken, *tick.clashing]),
-        (CLASHING, [*tick.clashing]),
-        (REMOVED, tick.removed),
+        (names.slides.definition, [*taken, *tick.clashing]),
+        (names.clashing, [*tick.clashing]),
+        (names.removed, tick.removed),
     ):
         if stems:
             yield definition.build_add_request(stems)
-    for definition, stems in ((CLASHING, tick.cleared), (REMOVED, tick.returned)):
+    for definition, stems in ((names.clashing, tick.cleared), (names.removed, tick.returned)):
         if stems:
             yield definition.build_delete_request(stems)
 
 
 def _events(tick: ArrivalTick) -> Iterator[dg.AssetObservation]:
-    yield from (removal(stem, True, "its file is gone; what was made of it stays") for stem in tick.removed)
-    yield from (removal(stem, False, "its file is there again") for stem in tick.returned)
+    gone, back = "its file is gone; what was made of it stays", "its file is there again"
+    yield from (removal(tick.names, stem, True, gone) for stem in tick.removed)
+    yield from (removal(tick.names, stem, False, back) for stem in tick.returned)

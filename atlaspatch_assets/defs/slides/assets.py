@@ -12,9 +12,9 @@ from atlaspatch_assets.defs.slides.retries import Attempts
 from atlaspatch_assets.defs.slides.run_slides import find_batch
 from atlaspatch_assets.lib.batch_ops import batch_asset, batch_events, batch_keys, without_preview_warnings
 from atlaspatch_assets.lib.config import JobConfig
+from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.options import FORCE
-from atlaspatch_assets.lib.partitions import SLIDES
-from atlaspatch_assets.lib.stages import asset_key, asset_specs
+from atlaspatch_assets.lib.stages import asset_specs
 from atlaspatch_assets.lib.verdicts import OpenFailures
 from atlaspatch_core.discovery.find import SlideSource
 from atlaspatch_core.errors import AtlasPatchError
@@ -47,19 +47,20 @@ def build_slide_assets(recipe: Recipe) -> dg.AssetsDefinition:
     """
     with without_preview_warnings():
         specs = asset_specs(recipe)
-        return _multi_asset(recipe, specs, check_specs(specs))
+        return _multi_asset(recipe, specs, check_specs(ProjectNames.of(recipe.project), specs))
 
 
 def _multi_asset(recipe: Recipe, specs: list[dg.AssetSpec], checks: list[dg.AssetCheckSpec]) -> dg.AssetsDefinition:
     description = "Takes a batch of slides through tissue mask, coords, features and embedding."
+    names = ProjectNames.of(recipe.project)
 
-    @batch_asset(SLIDES, recipe.project.runtime, specs, checks, description)
+    @batch_asset(names.slides, recipe.project.runtime, specs, checks, description)
     def slides_to_embeddings(context: dg.AssetExecutionContext, config: BatchConfig) -> Iterator[Any]:
-        stems = batch_keys(SLIDES, context, config.slides)
+        stems = batch_keys(names.slides, context, config.slides)
         failed: dict[str, str] = {}
         outcomes = _outcomes(context, config, recipe, stems, failed)
-        open_failures = OpenFailures(context.instance, stems)
-        yield from batch_events(SLIDES, context, outcomes, open_failures, checks, len(stems), failed)
+        open_failures = OpenFailures(names, context.instance, stems)
+        yield from batch_events(names.slides, context, outcomes, open_failures, checks, len(stems), failed)
 
     return slides_to_embeddings
 
@@ -92,5 +93,5 @@ def _tag_progress(context: dg.AssetExecutionContext, text: str) -> None:
 
 
 def _selected(context: dg.AssetExecutionContext, recipe: Recipe) -> list[OutputKey]:
-    keys = context.selected_asset_keys
-    return [stage.step for stage in recipe.stages if asset_key(stage.step) in keys]
+    keys, names = context.selected_asset_keys, ProjectNames.of(recipe.project)
+    return [stage.step for stage in recipe.stages if names.asset_key(stage.step) in keys]

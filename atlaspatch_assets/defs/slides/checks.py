@@ -4,9 +4,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from atlaspatch_assets.lib.partitions import SLIDES
-from atlaspatch_assets.lib.stages import asset_key
-from atlaspatch_assets.lib.verdicts import PROCESSED, TISSUE_QUALITY
+from atlaspatch_assets.lib.names import PROCESSED, TISSUE_QUALITY, ProjectNames
 from atlaspatch_core.validity.recipe import TISSUE_MASK
 
 OF_OUTPUT = (
@@ -20,12 +18,12 @@ OF_TISSUE = (
 )
 
 
-def check_specs(specs: Sequence[dg.AssetSpec]) -> list[dg.AssetCheckSpec]:
+def check_specs(names: ProjectNames, specs: Sequence[dg.AssetSpec]) -> list[dg.AssetCheckSpec]:
     """Return the checks of these assets, one partition per slide."""
-    masks = [spec for spec in specs if spec.key == asset_key(TISSUE_MASK)]
+    masks = [spec for spec in specs if spec.key == names.asset_key(TISSUE_MASK)]
     declared = [(PROCESSED, specs, OF_OUTPUT), (TISSUE_QUALITY, masks, OF_TISSUE)]
     return [
-        dg.AssetCheckSpec(name, asset=spec.key, partitions_def=SLIDES.definition, description=description)
+        dg.AssetCheckSpec(name, asset=spec.key, partitions_def=names.slides.definition, description=description)
         for name, checked, description in declared
         for spec in checked
     ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import dagster as dg
 
 from atlaspatch_assets.lib.batches import in_batches
-from atlaspatch_assets.lib.partitions import SLIDES
+from atlaspatch_assets.lib.names import PartitionKind
 from atlaspatch_core.fingerprint import short_hash
 
 TAGS = {"atlaspatch/source": "new_slides"}
@@ -25,7 +25,7 @@ class RequestedRuns:
 
 
 def request_runs(
-    instance: dg.DagsterInstance, versions: Mapping[str, str], slides_per_run: int, now: float
+    slides: PartitionKind, instance: dg.DagsterInstance, versions: Mapping[str, str], slides_per_run: int, now: float
 ) -> RequestedRuns:
     """Return the runs that are to take these slides, given at their versions; ``now`` is in seconds since 1970.
 
@@ -34,7 +34,7 @@ def request_runs(
     """
     runs = RequestedRuns()
     for batch in in_batches(list(versions), slides_per_run):
-        request = _request(instance, batch, versions, now)
+        request = _request(slides, instance, batch, versions, now)
         if request is None:
             runs.put_off += batch
         else:
@@ -43,10 +43,10 @@ def request_runs(
 
 
 def _request(
-    instance: dg.DagsterInstance, batch: Sequence[str], versions: Mapping[str, str], now: float
+    slides: PartitionKind, instance: dg.DagsterInstance, batch: Sequence[str], versions: Mapping[str, str], now: float
 ) -> dg.RunRequest | None:
     for attempt in range(MOST_ATTEMPTS):
-        request = SLIDES.request(batch, _run_key(batch, versions, attempt), tags=TAGS)
+        request = slides.request(batch, _run_key(batch, versions, attempt), tags=TAGS)
         records = instance.get_run_records(filters=dg.RunsFilter(tags={"dagster/run_key": str(request.run_key)}))
         if not records:
             return request

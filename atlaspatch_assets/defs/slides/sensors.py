@@ -8,7 +8,7 @@ from atlaspatch_assets.dagster_internals import VerdictRecorder
 from atlaspatch_assets.defs.slides.arrival import MOST_RUNS_PER_TICK as MOST_RUNS_PER_TICK
 from atlaspatch_assets.defs.slides.arrival import scan_project, sensor_result, summary, verdicts, versions
 from atlaspatch_assets.defs.slides.requests import request_runs
-from atlaspatch_assets.lib.partitions import SLIDES
+from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.pools import SLIDE_IO, limit_pool, pool_of
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery import stability
@@ -30,10 +30,11 @@ away.
 
 def build_sensor(project: Project) -> dg.SensorDefinition:
     """Return the sensor of a project. It runs from the start; the Automation page of the UI switches it off."""
+    names = ProjectNames.of(project)
 
     @dg.sensor(
-        name="new_slides",
-        job_name=SLIDES.job_name,
+        name=names.label("new_slides"),
+        job_name=names.slides.job_name,
         minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=DESCRIPTION,
@@ -45,9 +46,10 @@ def build_sensor(project: Project) -> dg.SensorDefinition:
         except AtlasPatchError as error:
             return dg.SkipReason(str(error))
         tick = scan_project(project, context.instance, discovery, ArrivalCursor.read(context.cursor), SECONDS_AT_REST)
-        runs = request_runs(context.instance, versions(tick), project.runtime.slides_per_run, time.time())
+        size = project.runtime.slides_per_run
+        runs = request_runs(names.slides, context.instance, versions(tick), size, time.time())
         context.log.info(summary(tick, runs))
-        VerdictRecorder(context.instance).record(verdicts(tick))
+        VerdictRecorder(context.instance, names.tags).record(verdicts(tick))
         return sensor_result(tick, runs)
 
     return new_slides

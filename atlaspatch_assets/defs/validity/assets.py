@@ -11,12 +11,13 @@ import dagster as dg
 from atlaspatch_assets.defs.patients.states import case_validities
 from atlaspatch_assets.defs.validity.checks import build_valid_checks
 from atlaspatch_assets.lib.metadata import LARGEST_PICTURE, Metadata
+from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.recorded import recorded_validities, validity_verdicts
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import Recipe
 from atlaspatch_core.validity.states import State, Validity
 
-COVERAGE = dg.AssetKey("coverage")
+COVERAGE = "coverage"
 JOB_NAME = "check_validity"
 EVERY_HOUR = "7 * * * *"
 MOST_ROWS = 50
@@ -32,14 +33,15 @@ numbers are plotted over time; the check `valid` of every asset says for each st
 
 def build_validity_definitions(recipe: Recipe) -> dg.Definitions:
     """Return the asset ``coverage``, the check ``valid`` of every asset, and the job that runs both every hour."""
-    coverage = _asset(recipe)
+    coverage, names = _asset(recipe), ProjectNames.of(recipe.project)
     job = dg.define_asset_job(
-        JOB_NAME,
+        names.label(JOB_NAME),
         selection=dg.AssetSelection.assets(coverage),
         description="Tells for all slides what is stale and why, and counts. Changes nothing but these events.",
+        tags=names.tags,
     )
     schedule = dg.ScheduleDefinition(
-        name="check_validity_hourly",
+        name=names.label("check_validity_hourly"),
         job=job,
         cron_schedule=EVERY_HOUR,
         default_status=dg.DefaultScheduleStatus.RUNNING,
@@ -49,13 +51,15 @@ def build_validity_definitions(recipe: Recipe) -> dg.Definitions:
 
 
 def _asset(recipe: Recipe) -> dg.AssetsDefinition:
-    owners = list(recipe.project.owners)
+    owners, names = list(recipe.project.owners), ProjectNames.of(recipe.project)
 
-    @dg.asset(key=COVERAGE, group_name="overview", kinds={"table"}, owners=owners, description=DESCRIPTION)
+    @dg.asset(
+        key=names.asset_key(COVERAGE), group_name="overview", kinds={"table"}, owners=owners, description=DESCRIPTION
+    )
     def coverage(context: dg.AssetExecutionContext) -> Iterator[Any]:
         slides = recorded_validities(recipe, context.instance)
         cases = case_validities(recipe, context.instance, slides)
-        yield from validity_verdicts([*slides, *cases], context.instance)
+        yield from validity_verdicts(names, [*slides, *cases], context.instance)
         yield dg.MaterializeResult(metadata=coverage_metadata(slides, cases))
 
     return coverage

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from atlaspatch_assets.lib.batches import in_batches
-from atlaspatch_assets.lib.partitions import SLIDES
-from atlaspatch_assets.lib.stages import asset_key
+from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_core.errors import UnknownName
 from atlaspatch_core.fingerprint import short_hash
 from atlaspatch_core.operations.estimate import Rate
@@ -28,16 +27,12 @@ class Order:
     steps: tuple[OutputKey, ...]
     """Upstream first."""
 
-    @property
-    def keys(self) -> list[dg.AssetKey]:
-        """Assets to materialise."""
-        return [asset_key(step) for step in self.steps]
-
 
 def chosen_steps(recipe: Recipe, assets: Collection[str]) -> set[OutputKey]:
     """Return the steps of assets by their key or the last part of it; all for none. Raises UnknownName."""
     stages = (*recipe.stages, *recipe.cases)
-    names = {stage.step: asset_key(stage.step).to_user_string() for stage in stages}
+    project = ProjectNames.of(recipe.project)
+    names = {stage.step: project.asset_key(stage.step).to_user_string() for stage in stages}
     unknown = [name for name in assets if not any(_is(name, key) for key in names.values())]
     if unknown:
         raise UnknownName(f"there is no asset {', '.join(unknown)}; choose among {', '.join(names.values())}")
@@ -143,24 +138,25 @@ def _grouped(recipe: Recipe, run: Mapping[str, Collection[OutputKey]]) -> Iterat
 
 
 def requests(
-    orders: Iterable[Order], slides_per_run: int, occasion: str, tags: Mapping[str, str]
+    names: ProjectNames, orders: Iterable[Order], slides_per_run: int, occasion: str, tags: Mapping[str, str]
 ) -> Iterator[dg.RunRequest]:
     """Yield the requests for runs of the job ``process_slides``; of one ``occasion`` each is granted once."""
     for order in orders:
         for batch in in_batches(order.stems, slides_per_run):
             run_key = short_hash("\n".join((occasion, *map(str, order.steps), *batch)))
-            yield SLIDES.request(batch, run_key, tags=tags, assets=order.keys)
+            yield names.slides.request(batch, run_key, tags=tags, assets=names.asset_keys(order.steps))
 
 
 def rates(recipe: Recipe, instance: dg.DagsterInstance) -> dict[OutputKey, Rate]:
     """Return how fast each step went in the latest runs that computed it; steps that never did are left out."""
-    by_step = {stage.step: _rate(stage.step, instance) for stage in recipe.stages}
+    names = ProjectNames.of(recipe.project)
+    by_step = {stage.step: _rate(names, stage.step, instance) for stage in recipe.stages}
     return {step: rate for step, rate in by_step.items() if rate is not None}
 
 
-def _rate(step: OutputKey, instance: dg.DagsterInstance) -> Rate | None:
+def _rate(names: ProjectNames, step: OutputKey, instance: dg.DagsterInstance) -> Rate | None:
     """Return the mean of patches per second, by patches, or of seconds, by slides."""
-    records = instance.fetch_materializations(asset_key(step), limit=LATEST).records
+    records = instance.fetch_materializations(names.asset_key(step), limit=LATEST).records
     events = [record.asset_materialization.metadata for record in records if record.asset_materialization]
     values = [{name: entry.value for name, entry in metadata.items()} for metadata in events]
     made = [it for it in values if it.get("status") == "computed"]

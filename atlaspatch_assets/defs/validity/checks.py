@@ -6,10 +6,9 @@ import dagster as dg
 
 from atlaspatch_assets.defs.patients.states import case_validities
 from atlaspatch_assets.lib.batch_ops import without_preview_warnings
-from atlaspatch_assets.lib.partitions import CASES, SLIDES, PartitionKind
+from atlaspatch_assets.lib.names import PartitionKind, ProjectNames
 from atlaspatch_assets.lib.recorded import VALID, recorded_validities, validity_verdicts
 from atlaspatch_assets.lib.results import check_outputs
-from atlaspatch_assets.lib.stages import asset_key
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import OutputSpec, Recipe
 from atlaspatch_core.validity.states import Validity
@@ -37,28 +36,30 @@ def build_valid_checks(recipe: Recipe) -> list[dg.AssetChecksDefinition]:
         validities = case_validities(recipe, instance, recorded_validities(recipe, instance))
         return [validity for validity in validities if validity.step in steps]
 
-    checks = [_valid_checks("validity", SLIDES, recipe.stages, of_slides, OF_SLIDES)]
+    names = ProjectNames.of(recipe.project)
+    checks = [_valid_checks("validity", names.slides, recipe.stages, of_slides, OF_SLIDES)]
     if recipe.cases and recipe.project.patients.manifest is not None:
-        checks.append(_valid_checks("case_validity", CASES, recipe.cases, of_cases, OF_CASES))
+        checks.append(_valid_checks("case_validity", names.cases, recipe.cases, of_cases, OF_CASES))
     return checks
 
 
 def _valid_checks(
     name: str, kind: PartitionKind, stages: Sequence[OutputSpec], states: States, description: str
 ) -> dg.AssetChecksDefinition:
+    names = kind.names
     with without_preview_warnings():
         specs = {
             stage.step: dg.AssetCheckSpec(
-                VALID, asset=asset_key(stage.step), partitions_def=kind.definition, description=description
+                VALID, asset=names.asset_key(stage.step), partitions_def=kind.definition, description=description
             )
             for stage in stages
         }
 
-        @dg.multi_asset_check(name=name, specs=list(specs.values()), can_subset=True)
+        @dg.multi_asset_check(name=names.label(name), specs=list(specs.values()), can_subset=True)
         def validity(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckEvaluation | dg.Output]:
             selected = context.op_execution_context.selected_asset_check_keys
             steps = [step for step, spec in specs.items() if spec.key in selected]
-            yield from validity_verdicts(states(context.instance, steps), context.instance)
+            yield from validity_verdicts(names, states(context.instance, steps), context.instance)
             yield from check_outputs(selected, specs.values())
 
         return validity

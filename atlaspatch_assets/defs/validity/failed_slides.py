@@ -4,8 +4,11 @@ from collections.abc import Collection, Iterable
 
 import dagster as dg
 
+from atlaspatch_assets.defs.retention.jobs import RETIRE_SLIDES
 from atlaspatch_assets.defs.slides.refusals import refusals
 from atlaspatch_assets.defs.validity.backfill import BackfillPlan
+from atlaspatch_assets.defs.validity.job_config import MATERIALIZE_FAILED
+from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.config.sections import Slides
 from atlaspatch_core.discovery.arrival import version_of, why_not
@@ -17,6 +20,7 @@ from atlaspatch_core.validity.states import State
 
 def remarks(project: Project, instance: dg.DagsterInstance, plan: BackfillPlan) -> list[str]:
     """Return what is to be said of a plan because of slides that failed; nothing where none did."""
+    names = ProjectNames.of(project)
     failed = {output.stem for output in plan.outputs if output.state is State.FAILED}
     refused = {output.stem for output in plan.outputs if output.state is State.FAILED and output.step == SLIDE}
     held_up = {output.stem for output in plan.held_up}
@@ -31,11 +35,12 @@ def remarks(project: Project, instance: dg.DagsterInstance, plan: BackfillPlan) 
     if held_up:
         lines.append(
             f"{_slides(held_up)} left out, because what comes before failed; "
-            "the job materialize_failed, or 'atlaspatch backfill --failed', tries that again"
+            f"the job {names.label(MATERIALIZE_FAILED)}, or 'atlaspatch backfill --failed', tries that again"
         )
     if plan.gone:
         gone = _slides({output.stem for output in plan.gone})
-        lines.append(f"{gone} left out, because the file is gone; the job retire_slides takes partitions away")
+        job = names.label(RETIRE_SLIDES)
+        lines.append(f"{gone} left out, because the file is gone; the job {job} takes partitions away")
     return lines
 
 
@@ -54,7 +59,7 @@ def unmended(project: Project, instance: dg.DagsterInstance, stems: Iterable[str
 
     A slide that failed in a run, rather than being refused by the sensor, is opened.
     """
-    stems, refused = sorted(stems), refusals(instance)
+    stems, refused = sorted(stems), refusals(ProjectNames.of(project), instance)
     if not stems:
         return []
     try:

@@ -33,9 +33,9 @@ class StaleConfig(RepairConfig):
     canary: Annotated[bool, CANARY] = True
 
 
-def config_of(run: dg.DagsterRun) -> RepairConfig:
-    """Return the configuration of a run of these jobs, defaults filled in."""
+def config_of(name: str, run: dg.DagsterRun) -> RepairConfig:
+    """Return the configuration of a run of the job of this name, defaults filled in."""
     config: Any = run.run_config
     ops = config.get("ops", {}) if isinstance(config, dict) else {}
     values = next(iter(ops.values()), {}).get("config", {}) if ops else {}
-    return StaleConfig(**values) if run.job_name == MATERIALIZE_STALE else RepairConfig(**values)
+    return StaleConfig(**values) if name == MATERIALIZE_STALE else RepairConfig(**values)

@@ -20,6 +20,7 @@ from atlaspatch_assets.defs.validity.job_config import (
 )
 from atlaspatch_assets.defs.validity.sensors import build_launches, build_proposals
 from atlaspatch_assets.lib.events import Event, events
+from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.pools import pool_of
 from atlaspatch_assets.lib.recorded import recorded_validities
 from atlaspatch_assets.lib.results import NO_VALUE, NOTHING_DONE, table
@@ -80,30 +81,28 @@ def try_canaries(recipe: Recipe, stale: Sequence[Validity], write_line: WriteLin
 
 
 def _job(recipe: Recipe, name: str) -> dg.JobDefinition:
+    names = ProjectNames.of(recipe.project)
+    op_name = names.label(f"find_{name.removeprefix('materialize_')}")
     if name == MATERIALIZE_STALE:
 
-        @dg.op(name=f"find_{_what(name)}", pool=pool_of(recipe.project.runtime), description=FINDS[name], out=NO_VALUE)
+        @dg.op(name=op_name, pool=pool_of(recipe.project.runtime), description=FINDS[name], out=NO_VALUE)
         def find(context: dg.OpExecutionContext, config: StaleConfig) -> Iterator[Any]:
             yield from _find(context, recipe, name, config)
     else:
 
-        @dg.op(name=f"find_{_what(name)}", description=FINDS[name], out=NO_VALUE)
+        @dg.op(name=op_name, description=FINDS[name], out=NO_VALUE)
         def find(context: dg.OpExecutionContext, config: RepairConfig) -> Iterator[Any]:
             yield from _find(context, recipe, name, config)
 
-    @dg.job(name=name, executor_def=dg.in_process_executor, description=MAKES[name])
+    @dg.job(name=names.label(name), executor_def=dg.in_process_executor, description=MAKES[name], tags=names.tags)
     def job() -> None:
         find()
 
     return job
 
 
-def _what(name: str) -> str:
-    return name.removeprefix("materialize_")
-
-
 def _find(context: dg.OpExecutionContext, recipe: Recipe, name: str, config: RepairConfig) -> Iterator[Any]:
-    states, steps = STATES[name], _steps(recipe, config)
+    names, states, steps = ProjectNames.of(recipe.project), STATES[name], _steps(recipe, config)
     validities = recorded_validities(recipe, context.instance)
     todo = plan(
         recipe, validities, states, steps, gone_slides(recipe.project, {validity.stem for validity in validities})
@@ -113,14 +112,20 @@ def _find(context: dg.OpExecutionContext, recipe: Recipe, name: str, config: Rep
     _write_reasons([*outputs, *of_cases], context.log.info)
     if isinstance(config, StaleConfig) and config.canary and not config.dry_run:
         restamped = set()
-        for event, outcome in _restamped_events(try_canaries(recipe, outputs, context.log.info), context.instance):
+        for event, outcome in _restamped_events(
+            try_canaries(recipe, outputs, context.log.info), OpenFailures(names, context.instance)
+        ):
             restamped.add((outcome.stem, outcome.step))
             yield event
         outputs = [validity for validity in outputs if (validity.stem, validity.step) not in restamped]
         context.log.info(f"{len(restamped)} results kept their rows and got the new identity")
     need = estimate(recipe, outputs, measured)
     text = amount(need.text, of_cases)
-    for line in (*remarks(recipe.project, context.instance, todo), f"To compute: {text}", *_what_next(name, config)):
+    for line in (
+        *remarks(recipe.project, context.instance, todo),
+        f"To compute: {text}",
+        *_what_next(names.label(name), config),
+    ):
         context.log.info(line)
     cases = {"cases": len({validity.stem for validity in of_cases})} if recipe.cases else {}
     held_up = {"held_up": len({validity.stem for validity in todo.held_up})}
@@ -134,9 +139,8 @@ def _what_next(name: str, config: RepairConfig) -> list[str]:
     return [] if config.compute else [f"Proposed only. Launch {name} with dry_run: false and compute: true to do it."]
 
 
-def _restamped_events(outcomes: Iterable[Outcome], instance: dg.DagsterInstance) -> Iterator[tuple[Event, Outcome]]:
+def _restamped_events(outcomes: Iterable[Outcome], open_failures: OpenFailures) -> Iterator[tuple[Event, Outcome]]:
     """Yield the events of results that got the new identity; those that did not will be computed."""
-    open_failures = OpenFailures(instance)
     for outcome in outcomes:
         if outcome.status is Status.RESTAMPED:
             yield from ((event, outcome) for event in events(outcome, open_failures))

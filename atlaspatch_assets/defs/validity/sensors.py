@@ -10,6 +10,7 @@ from atlaspatch_assets.defs.patients.states import case_validities
 from atlaspatch_assets.defs.validity.backfill import chosen_steps, plan, requests, wanted
 from atlaspatch_assets.defs.validity.failed_slides import gone_slides
 from atlaspatch_assets.defs.validity.job_config import MATERIALIZE_STALE, STATES, config_of
+from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.recorded import recorded_validities
 from atlaspatch_assets.lib.stages import code_version
 from atlaspatch_core.fingerprint import short_hash
@@ -23,10 +24,11 @@ MOST_RUNS_ASKED = 500
 
 def build_proposals(recipe: Recipe) -> dg.SensorDefinition:
     """Return the sensor that looks once at every change of the project, and asks for nothing twice."""
+    names = ProjectNames.of(recipe.project)
 
     @dg.sensor(
-        name="propose_upgrade",
-        job_name=MATERIALIZE_STALE,
+        name=names.label("propose_upgrade"),
+        job_name=names.label(MATERIALIZE_STALE),
         minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="When an encoder, the segmenter or a geometry changed, launches materialize_stale: the canary is "
@@ -46,12 +48,10 @@ def build_proposals(recipe: Recipe) -> dg.SensorDefinition:
         )
         if not stale:
             return dg.SensorResult(skip_reason="nothing is stale", cursor=versions)
-        config = {"dry_run": False, "compute": automatic}
         key = _hash_lines([versions, *(f"{it.stem} {it.step}" for it in stale)])
-        return dg.SensorResult(
-            run_requests=[dg.RunRequest(run_key=key, run_config={"ops": {"find_stale": {"config": config}}})],
-            cursor=versions,
-        )
+        config = {"ops": {names.label("find_stale"): {"config": {"dry_run": False, "compute": automatic}}}}
+        request = dg.RunRequest(run_key=names.run_key(key), run_config=config, tags=names.tags)
+        return dg.SensorResult(run_requests=[request], cursor=versions)
 
     return propose_upgrade
 
@@ -60,9 +60,11 @@ def build_launches(
     recipe: Recipe, jobs: Sequence[dg.JobDefinition], processes: Sequence[AssetJob]
 ) -> dg.SensorDefinition:
     """Return the sensor that asks for runs of ``processes`` after these jobs; of each of their runs once."""
+    names = ProjectNames.of(recipe.project)
+    of_job = {names.label(name): name for name in STATES}
 
     @dg.run_status_sensor(
-        name="launch_batches",
+        name=names.label("launch_batches"),
         run_status=dg.DagsterRunStatus.SUCCESS,
         monitored_jobs=list(jobs),
         request_jobs=list(processes),
@@ -72,17 +74,18 @@ def build_launches(
     )
     def launch_batches(context: dg.RunStatusSensorContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         run = context.dagster_run
-        config = config_of(run)
+        name = of_job[run.job_name]
+        config = config_of(name, run)
         if config.dry_run or not config.compute:
             yield dg.SkipReason(f"{run.job_name} was to propose only")
             return
         validities = recorded_validities(recipe, context.instance)
-        states, steps = STATES[run.job_name], chosen_steps(recipe, config.assets)
+        states, steps = STATES[name], chosen_steps(recipe, config.assets)
         tags = {"atlaspatch/reason": run.job_name, "atlaspatch/asked_by": run.run_id}
         orders = plan(
             recipe, validities, states, steps, gone_slides(recipe.project, {it.stem for it in validities})
         ).orders
-        run_requests = list(requests(orders, recipe.project.runtime.slides_per_run, run.run_id, tags))
+        run_requests = list(requests(names, orders, recipe.project.runtime.slides_per_run, run.run_id, tags))
         run_requests += cases_to_make(recipe, context.instance, validities, states, steps, tags, run.run_id)
         yield from run_requests[:MOST_RUNS_ASKED]
 

@@ -5,12 +5,15 @@ from dataclasses import replace
 import dagster as dg
 import pytest
 from click.testing import CliRunner
-from small_projects import break_slide, last, paint, said
+from small_projects import break_slide, last, paint, project, said
 
+from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.reporting import Reporter, report
+from atlaspatch_assets.lib.verdicts import OpenFailures
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.main import cli
 from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
+from atlaspatch_core.validity.recipe import make_recipe
 
 pytestmark = pytest.mark.quick
 
@@ -28,6 +31,10 @@ def instance():
         yield instance
 
 
+def tell(instance: dg.DagsterInstance, *outcomes: Outcome) -> None:
+    report(outcomes, OpenFailures(ProjectNames(), instance))
+
+
 def latest(instance: dg.DagsterInstance) -> dict[str, str]:
     """Return slide to its last verdict."""
     asked = dg.AssetCheckKey(dg.AssetKey("patch_coords"), "processed")
@@ -37,11 +44,11 @@ def latest(instance: dg.DagsterInstance) -> dict[str, str]:
 
 def test_outcomes_become_partitions_materialisations_and_verdicts_that_change(instance):
     mended = replace(DONE, stem="b", inputs={})
-    report([MASK, DONE, FAILED, SKIPPED], instance)
-    report([mended], instance)
-    report([mended], instance)
+    tell(instance, MASK, DONE, FAILED, SKIPPED)
+    tell(instance, mended)
+    tell(instance, mended)
     standing = latest(instance)
-    report([FAILED], instance)
+    tell(instance, FAILED)
 
     assert instance.get_dynamic_partitions("slides") == ["a", "b"]
     assert instance.get_materialized_partitions(dg.AssetKey("patch_coords")) == {"a", "b"}
@@ -51,7 +58,7 @@ def test_outcomes_become_partitions_materialisations_and_verdicts_that_change(in
 
 
 def test_events_carry_their_version_and_that_of_what_they_came_from(instance):
-    report([MASK, DONE], instance)
+    tell(instance, MASK, DONE)
 
     assert last(instance, "patch_coords", "a").event_log_entry.tags == {
         "dagster/data_version": "2" * 16,
@@ -80,9 +87,9 @@ def test_a_dagster_that_cannot_be_reached_stops_no_work_and_is_told_once(tmp_pat
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "dagster.yaml").write_text("nonsense: [")
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
-    reporter = Reporter()
+    reporter, recipe = Reporter(), make_recipe(project(tmp_path))
 
-    reporter(MASK)
-    reporter(DONE)
+    reporter(recipe, MASK)
+    reporter(recipe, DONE)
 
     assert [record.message.split(":")[0] for record in caplog.records] == ["Dagster is told no more of this run"]

@@ -17,7 +17,7 @@ from atlaspatch_assets.defs.patients.states import case_states
 from atlaspatch_assets.defs.slides import sensors
 from atlaspatch_assets.defs.validity.assets import COVERAGE
 from atlaspatch_assets.defs.validity.assets import JOB_NAME as CHECK_VALIDITY
-from atlaspatch_assets.lib.partitions import CASES
+from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.recorded import VALID, last_verdicts, recorded_validities
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.main import cli
@@ -64,9 +64,10 @@ def lab(folder: Path, weights: Path, *rows: str) -> Project:
 
 
 def run_cases(of: Project, instance: dg.DagsterInstance, *case_ids: str) -> dg.ExecuteInProcessResult:
-    CASES.register(instance, case_ids)
-    job = build_definitions(of).resolve_job_def(CASES.job_name)
-    config = CASES.config(case_ids)
+    cases = ProjectNames.of(of).cases
+    cases.register(instance, case_ids)
+    job = build_definitions(of).resolve_job_def(cases.job_name)
+    config = cases.config(case_ids)
     return job.execute_in_process(instance=instance, partition_key=case_ids[0], run_config=config, raise_on_error=False)
 
 
@@ -118,7 +119,7 @@ def test_a_case_fails_with_its_slide_and_when_it_left_the_table(tmp_path, instan
     break_slide(tmp_path / "slides", "bad")
     of = lab(tmp_path, weights[0], "p1,slides/a.svs", "p2,slides/bad.svs")
     run_slides(of, instance, ["a", "bad"])
-    CASES.register(instance, ["gone"])
+    ProjectNames().cases.register(instance, ["gone"])
 
     found = states(of, instance)
 
@@ -172,7 +173,7 @@ def test_coverage_and_the_check_tell_of_cases(tmp_path, instance, weights):
 
     assert build_definitions(wider).resolve_job_def(CHECK_VALIDITY).execute_in_process(instance=instance).success
 
-    (record,) = instance.fetch_materializations(COVERAGE, limit=1).records
+    (record,) = instance.fetch_materializations(dg.AssetKey(COVERAGE), limit=1).records
     assert record.asset_materialization is not None
     told = {name: entry.value for name, entry in record.asset_materialization.metadata.items()}
     name = STEP.replace("/", "_").replace("-", "_")
@@ -277,7 +278,7 @@ def test_another_patient_encoder_waits_for_the_job_that_makes_stale_outputs(tmp_
     (output,) = (event for event in result.all_events if event.event_type_value == "STEP_OUTPUT")
     assert output.step_output_data.metadata["to_compute"].value == "2 cases"
 
-    assert (request.job_name, request.run_config) == (CASES.job_name, CASES.config(["p1", "p2"]))
+    assert (request.job_name, request.run_config) == ("process_cases", ProjectNames().cases.config(["p1", "p2"]))
     assert run_cases(of, instance, "p1", "p2").success
     assert {state for state, _ in states(of, instance).values()} == {State.FRESH}
     assert said(instance, STEP, "p2")["why"] == "version 1 → 2"

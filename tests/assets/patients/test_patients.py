@@ -8,7 +8,7 @@ import pytest
 from small_projects import break_slide, last, paint, project, said
 
 from atlaspatch_assets.definitions import build_definitions
-from atlaspatch_assets.lib.partitions import CASES, SLIDES
+from atlaspatch_assets.lib.names import ProjectNames
 
 ASSET = "patient_embedding/mean-timm-test_efficientnet"
 FEATURES = "patch_features/timm-test_efficientnet"
@@ -39,14 +39,15 @@ def cases(tmp_path: Path, weights: Path, *rows: str, **values):
 
 
 def run(of, instance: dg.DagsterInstance, case_ids: Sequence[str], *, force: bool = False) -> dg.ExecuteInProcessResult:
-    CASES.register(instance, case_ids)
+    of_cases = ProjectNames.of(of).cases
+    of_cases.register(instance, case_ids)
     return (
         build_definitions(of)
-        .resolve_job_def(CASES.job_name)
+        .resolve_job_def(of_cases.job_name)
         .execute_in_process(
             instance=instance,
             partition_key=case_ids[0],
-            run_config=CASES.config(case_ids, force=force),
+            run_config=of_cases.config(case_ids, force=force),
             raise_on_error=False,
         )
     )
@@ -104,7 +105,7 @@ def test_a_second_run_reuses_the_case_and_another_slide_gives_it_another_version
 
 def test_slides_that_are_partitions_hear_of_the_features_that_a_case_needed(tmp_path, instance, weights):
     paint(tmp_path / "slides", "a", "b")
-    SLIDES.register(instance, ["a"])
+    ProjectNames().slides.register(instance, ["a"])
 
     assert run(cases(tmp_path, weights, "p1,slides/a.svs", "p1,slides/b.svs"), instance, ["p1"]).success
 
@@ -130,7 +131,7 @@ def test_the_asset_depends_on_the_features_of_all_slides(tmp_path, weights):
     graph = build_definitions(cases(tmp_path, weights, "p1,slides/a.svs")).resolve_asset_graph()
     node = graph.get(dg.AssetKey(ASSET.split("/")))
     assert {key.to_user_string() for key in node.parent_keys} == {FEATURES}
-    assert (node.group_name, node.partitions_def) == ("patients", CASES.definition)
+    assert (node.group_name, node.partitions_def) == ("patients", ProjectNames().cases.definition)
 
 
 def test_a_project_without_a_table_has_no_assets_of_cases(tmp_path):
@@ -153,11 +154,11 @@ def test_the_sensor_registers_new_cases_and_asks_for_them_in_batches(tmp_path, i
     assert isinstance(result, dg.SensorResult)
     assert [request.partition_key for request in result.run_requests or ()] == ["p0", "p2"]
     assert [request.run_config for request in result.run_requests or ()] == [
-        CASES.config(["p0", "p1"]),
-        CASES.config(["p2"]),
+        ProjectNames().cases.config(["p0", "p1"]),
+        ProjectNames().cases.config(["p2"]),
     ]
     assert result.dynamic_partitions_requests[0].partition_keys == ["p0", "p1", "p2"]
-    CASES.register(instance, ["p0", "p1", "p2"])
+    ProjectNames().cases.register(instance, ["p0", "p1", "p2"])
     told = sensor(context)
     assert isinstance(told, dg.SensorResult)
     assert (told.run_requests, told.skip_reason and told.skip_reason.skip_message) == ([], "all 3 cases are known")

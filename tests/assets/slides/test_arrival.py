@@ -17,6 +17,7 @@ from atlaspatch_assets.definitions import build_definitions
 from atlaspatch_assets.defs.slides import arrival, refusals, sensors
 from atlaspatch_assets.defs.slides import requests as asking
 from atlaspatch_assets.lib.home import dagster_home
+from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.arrival import ArrivalCursor
 
@@ -207,9 +208,9 @@ def test_a_slide_may_be_refused_time_and_again_for_one_reason_and_another(tmp_pa
     assert [list(reasons(found)) for found in (first, second, third)] == [["bad"]] * 3
     assert "bad.tif" in reasons(third)["bad"]
     assert asked(fourth) == [["bad"]]
-    assert refusals.failed_slides(instance) == {"bad"}
+    assert refusals.failed_slides(ProjectNames(), instance) == {"bad"}
     assert run(of, instance, ["bad"]).success
-    assert refusals.failed_slides(instance) == set()
+    assert refusals.failed_slides(ProjectNames(), instance) == set()
 
 
 def test_a_slide_of_an_impossible_scale_fails_until_the_table_states_another(tmp_path, instance):

@@ -155,13 +155,13 @@ import sys
 from pathlib import Path
 import dagster as dg
 from gated_projects import gated
-from atlaspatch_assets.lib.partitions import SLIDES
+from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.definitions import build_definitions
 folder = Path(sys.argv[1])
 slides = sys.argv[2:]
 with dg.DagsterInstance.from_config(str(folder / "home")) as instance:
     job = build_definitions(gated(folder)).resolve_job_def("process_slides")
-    job.execute_in_process(instance=instance, partition_key=slides[0], run_config=SLIDES.config(slides))
+    job.execute_in_process(instance=instance, partition_key=slides[0], run_config=ProjectNames().slides.config(slides))
 """
 
 

@@ -10,6 +10,7 @@ from upgrading import EMBEDDING, FEATURES, NETWORK, paint_noise, random_weights
 
 from atlaspatch_assets.cli.main import cli
 from atlaspatch_assets.defs.validity.backfill import Order, chosen_steps, plan, requests
+from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_core.config.project import make_project
 from atlaspatch_core.errors import UnknownName
 from atlaspatch_core.validity.outcome import OutputKey
@@ -241,7 +242,7 @@ def test_a_request_is_granted_once_an_occasion():
     order = Order(("a", "b", "c"), (MASK, COORDS))
 
     first, again, later = (
-        [it.run_key for it in requests([order], 2, occasion, {})] for occasion in ("one", "one", "two")
+        [it.run_key for it in requests(ProjectNames(), [order], 2, occasion, {})] for occasion in ("one", "one", "two")
     )
 
     assert len(first) == 2

@@ -12,6 +12,7 @@ from atlaspatch_assets.dagster_internals import data_versions, data_versions_by_
 from atlaspatch_assets.definitions import build_definitions
 from atlaspatch_assets.defs.validity.assets import COVERAGE, JOB_NAME
 from atlaspatch_assets.lib.metadata import LARGEST_PICTURE
+from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.recorded import (
     VALID,
     last_verdicts,
@@ -45,7 +46,7 @@ def check(of, instance) -> dg.ExecuteInProcessResult:
 
 
 def coverage(instance) -> dict:
-    record = instance.fetch_materializations(COVERAGE, limit=1).records[0]
+    record = instance.fetch_materializations(dg.AssetKey(COVERAGE), limit=1).records[0]
     assert record.asset_materialization is not None
     return {name: entry.value for name, entry in record.asset_materialization.metadata.items()}
 
@@ -107,7 +108,7 @@ def test_checks_and_coverage_tell_what_is_stale_once_and_what_is_fresh_again(tmp
         "closing_um 16.0 → 4.0",
         "upstream changed: tissue_mask",
     ] * 2
-    assert list(validity_verdicts(recorded_validities(make_recipe(changed), instance), instance)) == []
+    assert list(validity_verdicts(ProjectNames(), recorded_validities(make_recipe(changed), instance), instance)) == []
     check(project(tmp_path), instance)
     assert last_verdicts(instance, key("tissue_mask")) == {"a": True, "b": True}
     assert coverage(instance)["fresh_share"] == 1
@@ -118,7 +119,7 @@ def test_no_more_verdicts_are_told_at_once_than_allowed(tmp_path, instance):
     run(project(tmp_path), instance, ["a", "b", "c"])
     recipe = make_recipe(project(tmp_path, **OTHER_TISSUE))
 
-    told = list(validity_verdicts(recorded_validities(recipe, instance), instance, most=2))
+    told = list(validity_verdicts(ProjectNames(), recorded_validities(recipe, instance), instance, most=2))
 
     assert [(it.partition, it.asset_key.to_user_string()) for it in told] == [
         (stem, asset) for stem in ("a", "b") for asset in ("tissue_mask", "patch_coords")

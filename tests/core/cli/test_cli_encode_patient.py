@@ -75,7 +75,7 @@ def test_each_case_becomes_one_file_and_the_second_run_reuses_all(folder: Path):
 
 def test_each_slide_is_worked_on_once_and_told_of_up_to_its_features(folder: Path):
     told: list[Outcome] = []
-    assert run(folder, report=told.append).exit_code == 0
+    assert run(folder, report=lambda _, outcome: told.append(outcome)).exit_code == 0
     steps = ("slide", "tissue_mask", "patch_coords", "patch_features/tiny")
     expected = [f"{stem} {step}" for stem in "ab" for step in steps]
     assert sorted(f"{outcome.stem} {outcome.step}" for outcome in told) == sorted(expected)

@@ -274,7 +274,7 @@ def test_a_plugin_that_declares_nothing_is_wrong_usage(slides: Path, tmp_path: P
 
 def test_every_outcome_is_reported(slides: Path):
     seen: list[Outcome] = []
-    assert run(slides, report=seen.append).exit_code == 0
+    assert run(slides, report=lambda _, outcome: seen.append(outcome)).exit_code == 0
     assert [str(outcome.step) for outcome in seen] == [
         "slide",
         "tissue_mask",

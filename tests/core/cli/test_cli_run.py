@@ -110,7 +110,7 @@ def test_a_slide_encoder_brings_its_patch_encoder(wsis):
 
 def test_several_workers_give_what_one_gives(wsis):
     events: list[Outcome] = []
-    result = run(wsis, "--task", "all", "--gpus", "-1", "-1", report=events.append)
+    result = run(wsis, "--task", "all", "--gpus", "-1", "-1", report=lambda _, outcome: events.append(outcome))
     assert result.exit_code == 0, result.output
     assert {outcome.status for outcome in events} == {Status.COMPUTED}
     several = {stem: content(h5(wsis, stem)) for stem in "ab"}
