@@ -64,6 +64,13 @@ RULES = (
     ),
     Rule("pen_marks", "pen_share", "max_pen_share", "{value:.1%} of the slide is under ink, more than {bound:.1%}"),
     Rule("blurred", "blur_share", "max_blur_share", "{value:.0%} of the tissue is blurred, more than {bound:.0%}"),
+    Rule(
+        "absent_tiles",
+        "absent_tiles",
+        "",
+        "{value:.0f} tiles are missing inside tissue, the first at ({absent_x}, {absent_y}) of level "
+        "{absent_level}, and are shown as background: copy the slide again",
+    ),
     Rule("emptied_by_artifacts", "emptied_by_artifacts", "", "there was tissue, and all of it was taken for artefacts"),
 )
 """What is looked at, in this order."""
@@ -125,15 +132,16 @@ def _findings(numbers: Mapping[str, float], spec: QualitySpec) -> Iterator[Quali
     meaningless |= {"pen_marks"} if numbers.get("dark_share", 0.0) > spec.max_dark_share else set()
     for rule in RULES:
         if rule.number in numbers and rule.name not in meaningless:
-            yield _finding(rule, float(numbers[rule.number]), _bound(rule, spec))
+            yield _finding(rule, numbers, _bound(rule, spec))
 
 
 def _bound(rule: Rule, spec: Any) -> float:
     return float(getattr(spec, rule.bound)) if rule.bound else rule.fixed
 
 
-def _finding(rule: Rule, value: float, bound: float) -> QualityFinding:
+def _finding(rule: Rule, numbers: Mapping[str, float], bound: float) -> QualityFinding:
+    value = float(numbers[rule.number])
     passed = value >= bound if rule.least else value <= bound
     text = rule.text if not passed else f"{rule.number.replace('_', ' ')} {{value:.4g}} ({{sign}} {{bound:.4g}})"
     sign = "≥" if rule.least else "≤"
-    return QualityFinding(rule.name, passed, value, bound, text.format(value=value, bound=bound, sign=sign))
+    return QualityFinding(rule.name, passed, value, bound, text.format(**numbers, value=value, bound=bound, sign=sign))

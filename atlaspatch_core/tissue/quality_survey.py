@@ -7,6 +7,7 @@ import shapely
 
 from atlaspatch_core.slides.overview import read_overview
 from atlaspatch_core.slides.slide import Slide
+from atlaspatch_core.tissue.absent_tiles import absent_in_tissue
 from atlaspatch_core.tissue.segmenters.colour import balanced, brightest, chroma
 from atlaspatch_core.tissue.segmenters.ink import find_ink
 from atlaspatch_core.tissue.segmenters.otsu import NEAR_BLACK, PALEST
@@ -19,12 +20,12 @@ OF_SLIDE = ("pen_share", "dark_share")
 
 
 def survey(slide: Slide, polygons: Sequence[shapely.Polygon], known: Mapping[str, float]) -> dict[str, float]:
-    """Return ``known`` with ``pen_share`` and ``dark_share`` of the slide and ``blur_share`` of the tissue.
+    """Return ``known`` with ``pen_share`` and ``dark_share`` of the slide, ``blur_share`` and what tissue lacks.
 
     What is known already is not measured again. Raises UnreadableSlide when pixels cannot be decoded.
     """
     shares = {} if all(name in known for name in OF_SLIDE) else _slide_shares(slide)
-    return {**shares, **known, **blur_share(slide, polygons)}
+    return {**shares, **known, **blur_share(slide, polygons), **absent_in_tissue(slide.info, polygons)}
 
 
 def _slide_shares(slide: Slide) -> dict[str, float]:

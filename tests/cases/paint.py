@@ -108,9 +108,10 @@ def write_zarr_image(group: Any, pixels: Pixels, letters: str, channels: Sequenc
     """Write NGFF 0.4 of two levels into a group: ``letters`` are axes, ``channels`` names and colours, as stored."""
     sets = []
     for number, factor in enumerate((1, 2)):
-        level = shrink(pixels, factor)
+        level = shrink(pixels, factor).reshape(*shrink(pixels, factor).shape[:2], -1)
         level = level.transpose(["yxc".index(letter) for letter in letters if letter in "yxc"])
-        level = level.reshape((1,) * (len(letters) - 3) + level.shape)
+        sides = iter(level.shape)
+        level = level.reshape([next(sides) if letter in "yxc" else 1 for letter in letters])
         chunks = tuple(256 if letter in "yx" else size for letter, size in zip(letters, level.shape, strict=True))
         array = group.create_array(str(number), shape=level.shape, chunks=chunks, dtype=level.dtype)
         array[...] = level

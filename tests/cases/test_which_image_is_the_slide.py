@@ -29,7 +29,7 @@ from pydicom.uid import generate_uid
 from reading import assert_names, assert_shows, show
 
 pytestmark = pytest.mark.quick
-FEW = settings(max_examples=40, deadline=None)
+FEW = settings(max_examples=30, deadline=None)
 SIZES = st.tuples(st.sampled_from([640, 704, 520]), st.sampled_from([480, 512, 390]))
 
 
@@ -113,7 +113,7 @@ def test_a_tiff_shows_its_largest_scan_at_every_level_and_names_the_others(layou
 
 
 @given(size=SIZES, other=SIZES, first=st.booleans(), name=st.sampled_from(["B", "Label", "macro image"]))
-@FEW
+@settings(max_examples=12, deadline=None)
 def test_an_ome_tiff_shows_its_largest_image_and_names_the_others(size, other, first, name):
     slide, section = paint_scan(*size, 1), paint_scan(*(side - 64 for side in other), 2)
     scans, names = [slide, section], ["A", name]
@@ -130,7 +130,7 @@ def test_an_ome_tiff_shows_its_largest_image_and_names_the_others(size, other, f
 
 
 @given(size=SIZES, other=SIZES, first=st.booleans(), named=st.booleans())
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_a_store_shows_its_largest_image_and_names_the_others(size, other, first, named):
     slide, section = paint_scan(size[0] + 64, size[1], 1), paint_scan(other[0] - 64, 300, 2)
     scans = [section, slide] if first else [slide, section]
@@ -150,7 +150,7 @@ def test_a_store_shows_its_largest_image_and_names_the_others(size, other, first
 
 
 @given(size=SIZES, same=st.booleans(), uids=st.booleans(), planes=st.sampled_from([1, 3]))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_a_dicom_series_shows_its_largest_pyramid_and_names_the_others(size, same, uids, planes):
     """The second has the proportions of the first, or not; with one focal plane OpenSlide knows the series, too."""
     other = (size[0] - 64, size[1] - 48) if same else (size[0] - 64, size[1] // 2)

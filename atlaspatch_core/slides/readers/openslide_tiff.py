@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 VENDORS = ("generic-tiff", "aperio")
 """What OpenSlide calls files of which it takes pages and samples as they come. It knows the rules of the others."""
-LAX = (5, 8, 32946, 32773)
-"""TIFF tag Compression: LZW, Deflate and PackBits, of which libtiff shows what it can, whatever is wrong with them."""
+LAX = (5, 7, 8, 32946, 32773)
+"""TIFF tag Compression: LZW, JPEG, Deflate and PackBits, of which OpenSlide shows what it can, or what came before."""
 OTHER = f"leave out the reader, so that others are asked, or {EXPORT}"
 
 

@@ -54,8 +54,8 @@ def check_channels(path: Path, tiff: tifffile.TiffFile, series: int | None, full
 
     ``series`` is its number where tifffile knows the file's series, ``full`` its page.
     """
-    if tiff.is_ome and series is not None:
-        channels = list(ome_channels(tiff.ome_metadata or "", series))
+    if tiff.is_ome:
+        channels = list(ome_channels(tiff.ome_metadata or "", series, full))
     elif IMAGE_TYPE.search(full.description[:4096]) and not is_colour(full):
         channels = [(name, "") for name in CHANNEL_NAME.findall(full.description)[:1]]
     else:
@@ -79,18 +79,27 @@ def check_order(order: tuple[int, int, int]) -> None:
         raise ValueError("three samples that are RGB by the page and in another order by the channels' names")
 
 
-def ome_channels(xml: str, number: int) -> Iterator[tuple[str, str]]:
-    """Yield name and colour (six hex digits, empty where none is stated) of the channels of an image in OME-XML."""
+def ome_channels(xml: str, number: int | None, page: tifffile.TiffPage) -> Iterator[tuple[str, str]]:
+    """Yield name and colour (six hex digits, empty where none is stated) of the channels of an image in OME-XML.
+
+    It is the one of the ``number``, or where tifffile cannot follow the images, the first of the size of the ``page``.
+    """
     try:
         root = ElementTree.fromstring(xml.encode())
     except ElementTree.ParseError:
         return
     images = [one for one in root if one.tag.rpartition("}")[2] == "Image"]
-    if number >= len(images):
-        return
-    for channel in images[number].iter():
+    if number is None:
+        images = [one for one in images if has_size(one, page.imagewidth, page.imagelength)]
+    for channel in (part for image in images[number or 0 :][:1] for part in image.iter()):
         if channel.tag.rpartition("}")[2] == "Channel":
             yield channel.get("Name", ""), ome_colour(channel.get("Color"))
+
+
+def has_size(image: ElementTree.Element, width: int, height: int) -> bool:
+    """Tell whether an image of OME-XML is of this size."""
+    size = str(width), str(height)
+    return any((pixels.get("SizeX"), pixels.get("SizeY")) == size for pixels in image.iter())
 
 
 def ome_colour(stated: str | None) -> str:

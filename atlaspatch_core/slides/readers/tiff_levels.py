@@ -19,7 +19,7 @@ from atlaspatch_core.slides.readers.tiff_channels import check_samples
 from atlaspatch_core.slides.readers.tiff_images import TiffContents, TiffImage, find_contents, is_reduction
 from atlaspatch_core.slides.readers.windows import Window, WindowedSlide, unscaled
 from atlaspatch_core.slides.slide import Level, stem_of
-from atlaspatch_core.slides.tiles.codecs import Decode, decoders
+from atlaspatch_core.slides.tiles.codecs import Decode, check_jpeg, decoders
 from atlaspatch_core.slides.tiles.layout import TiledLevel, tiled_level
 from atlaspatch_core.slides.tiles.samples import alpha_of
 
@@ -199,14 +199,31 @@ class StoredTiles:
         return self._blocks.read(window)
 
     def check(self, window: Window) -> None:
-        """Decode each tile of a window that was not decoded yet. Raises ValueError for one that is damaged."""
+        """Look at each tile of a window that was not looked at yet. Raises ValueError for one that is damaged.
+
+        It is decoded; of JPEG, which takes long, only the markers are followed.
+        """
         level = self._levels[window.level]
         rows = range(window.top // level.tile_height, -(-(window.top + window.height) // level.tile_height))
         columns = range(window.left // level.tile_width, -(-(window.left + window.width) // level.tile_width))
         for tile in ((window.level, row, column) for row in rows for column in columns):
             if tile not in self._sound:
-                self._decoded(*tile)
+                self._check_tile(level, *tile)
                 self._sound.add(tile)
+
+    def _check_tile(self, level: TiledLevel, number: int, row: int, column: int) -> None:
+        if level.jpeg_head is None:
+            self._decoded(number, row, column)
+            return
+        try:
+            if data := self._stored(level, row, column):
+                check_jpeg(data)
+        except ValueError as error:
+            raise ValueError(f"{level.tile_name(row * level.offsets.shape[1] + column)}: {error}") from error
+
+    def _stored(self, level: TiledLevel, row: int, column: int) -> bytes:
+        """Return the bytes of a tile, none where it is not stored."""
+        return os.pread(self._file, int(level.byte_counts[row, column]), int(level.offsets[row, column]))
 
     def close(self) -> None:
         """Release the file and the tiles."""
@@ -216,11 +233,9 @@ class StoredTiles:
     def _decoded(self, number: int, row: int, column: int) -> NDArray[np.uint8] | None:
         """Return the RGB pixels of a tile, or None where none is stored."""
         level = self._levels[number]
-        byte_count = int(level.byte_counts[row, column])
-        if byte_count == 0:
+        tile, data = row * level.offsets.shape[1] + column, self._stored(level, row, column)
+        if not data:
             return None
-        tile = row * level.offsets.shape[1] + column
-        data = os.pread(self._file, byte_count, int(level.offsets[row, column]))
         out = np.full((level.tile_height, level.tile_width, 3), 255, np.uint8)
         *firsts, last = level.decoders
         for decode in firsts:

@@ -28,6 +28,7 @@ USUAL = {
     "dark_share": 0.01,
     "pen_share": 0.0,
     "blur_share": 0.1,
+    "absent_tiles": 0,
     "emptied_by_artifacts": 0.0,
 }
 BLUE_INK = (30, 60, 200)

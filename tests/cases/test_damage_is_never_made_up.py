@@ -1,0 +1,83 @@
+"""A stored tile that is damaged fails its slide by name; no decoder makes something up for it."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from paint import LOSSLESS, LOSSY, TILE, Page, aperio_text, difference, paint_scan, shrink, write_pages
+from reading import show
+from shapely import box
+
+from atlaspatch_core.errors import UnreadableSlide
+from atlaspatch_core.patches import GridSpec, lay_grid, stream_patches
+from atlaspatch_core.slides import open_slide
+
+pytestmark = pytest.mark.quick
+WIDTH, HEIGHT = 320, 256
+SCAN = paint_scan(WIDTH, HEIGHT, 3)
+SCAN = np.clip(SCAN + np.random.default_rng(1).integers(-9, 9, SCAN.shape), 0, 255).astype(np.uint8)
+COLUMNS = WIDTH // TILE
+
+
+def write_damaged(folder: Path, kind: str, compression: str, tile: int, damage: str) -> Path:
+    """Write two levels, and overwrite a part of one tile of the first."""
+    text = aperio_text(WIDTH, HEIGHT) if kind == "svs" else None
+    pages = [Page(SCAN, text=text, compression=compression)]
+    pages += [Page(shrink(SCAN, 2), reduced=kind != "svs", text=text, compression=compression)]
+    path = write_pages(folder / f"a.{kind}", pages)
+    with tifffile.TiffFile(path) as tiff:
+        start, size = tiff.pages.first.dataoffsets[tile], tiff.pages.first.databytecounts[tile]
+    first, count = {"half": (size // 2, size - size // 2), "all": (0, size), "some": (size // 3, 64)}[damage]
+    noise = np.random.default_rng(tile).integers(0, 256, count, np.uint8).tobytes()
+    with path.open("r+b") as file:
+        file.seek(start + first)
+        file.write(noise if damage == "some" else bytes(count))
+    return path
+
+
+def streamed(path: Path, reader: str | None) -> dict[tuple[int, int], np.ndarray] | str:
+    """Return the patches of a slide by their corner, or why there are none."""
+    try:
+        with open_slide(path, mpp=0.5, reader=reader) as slide:
+            grid = lay_grid(slide.info, [box(0, 0, WIDTH, HEIGHT)], GridSpec(patch_size=TILE, target_mpp=0.5))
+            batches = list(stream_patches(slide, grid, batch_size=4, workers=1))
+    except UnreadableSlide as refusal:
+        return str(refusal)
+    rows = [
+        (grid.coords[row], patch) for batch in batches for row, patch in zip(batch.rows, batch.patches, strict=True)
+    ]
+    return {(int(x), int(y)): patch for (x, y), patch in rows}
+
+
+@given(
+    kind=st.sampled_from(["tif", "svs"]),
+    how=st.sampled_from(
+        [(name, damage) for name in ("deflate", "lzw", "zstd", "packbits", "jpeg") for damage in ("half", "all")]
+        + [("deflate", "some")]
+    ),
+    tile=st.integers(0, WIDTH * HEIGHT // TILE**2 - 1),
+    reader=st.sampled_from([None, None, "tiff"]),
+)
+@settings(max_examples=30, deadline=None)
+def test_a_damaged_tile_is_refused_by_name_however_it_is_read(kind, how, tile, reader):
+    compression, damage = how
+    row, column = divmod(tile, COLUMNS)
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_damaged(Path(folder), kind, compression, tile, damage)
+        shown, patches = show(path, reader=reader), streamed(path, reader)
+    tolerance = LOSSY if compression == "jpeg" else LOSSLESS
+    if shown.refusal:
+        assert "cannot be decoded" in shown.refusal
+        assert "copy it again" in shown.refusal
+    else:
+        assert difference(shown.levels[0], SCAN) <= tolerance
+    if isinstance(patches, str):
+        assert "cannot be decoded" in patches
+        assert f"row {row}, column {column}" in patches or shown.reader != "tiff"
+    else:
+        for (x, y), patch in patches.items():
+            assert difference(patch, SCAN[y : y + TILE, x : x + TILE]) <= tolerance
