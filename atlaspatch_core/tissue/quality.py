@@ -37,7 +37,7 @@ class Rule:
     bound: str
     """Field of ``QualitySpec``, or empty where ``fixed`` is the bound."""
     text: str
-    """What is wrong; value and bound are filled in."""
+    """What is wrong; value, bound and numbers of the mask are filled in."""
     least: bool = False
     """Whether the bound is a lower one."""
     fixed: float = 0.0
@@ -71,6 +71,27 @@ RULES = (
         "{value:.0f} tiles are missing inside tissue, the first at ({absent_x}, {absent_y}) of level "
         "{absent_level}, and are shown as background: copy the slide again",
     ),
+    Rule(
+        "small_pieces_only",
+        "largest_dropped_um2",
+        "",
+        "pieces of up to {value:,.0f} µm² were dropped, because the least area is {least_um2:,.0f} µm² "
+        "(--min-tissue-area, min_tissue_um2)",
+    ),
+    Rule(
+        "smooth_region",
+        "smooth_share",
+        "max_left_out_share",
+        "{value:.1%} of the slide is darker than glass and was left out as a shadow or film, because it is smooth: "
+        "look at x {smooth_x:,.0f}, y {smooth_y:,.0f} (mean optical density {smooth_density:.2f})",
+    ),
+    Rule(
+        "inked_region",
+        "inked_share",
+        "max_left_out_share",
+        "{value:.1%} of the slide is darker than glass and was left out, because it touches ink: look at "
+        "x {inked_x:,.0f}, y {inked_y:,.0f} (mean optical density {inked_density:.2f})",
+    ),
     Rule("emptied_by_artifacts", "emptied_by_artifacts", "", "there was tissue, and all of it was taken for artefacts"),
 )
 """What is looked at, in this order."""
@@ -95,6 +116,12 @@ class QualitySpec:
     max_pen_share: float = stated(0.05, "Most share of the slide under ink.", ge=0, le=1)
     max_blur_share: float = stated(
         0.5, "Most share of the tissue that is blurred, judged by up to 32 windows of 128 µm.", ge=0, le=1
+    )
+    max_left_out_share: float = stated(
+        0.01,
+        "Most share of the slide that may be tissue and was left out, because it is smooth or touches ink.",
+        ge=0,
+        le=1,
     )
     block: tuple[str, ...] = stated(
         (),
@@ -143,5 +170,5 @@ def _finding(rule: Rule, numbers: Mapping[str, float], bound: float) -> QualityF
     value = float(numbers[rule.number])
     passed = value >= bound if rule.least else value <= bound
     text = rule.text if not passed else f"{rule.number.replace('_', ' ')} {{value:.4g}} ({{sign}} {{bound:.4g}})"
-    sign = "≥" if rule.least else "≤"
-    return QualityFinding(rule.name, passed, value, bound, text.format(**numbers, value=value, bound=bound, sign=sign))
+    words = {**numbers, "value": value, "bound": bound, "sign": "≥" if rule.least else "≤"}
+    return QualityFinding(rule.name, passed, value, bound, text.format_map(words))

@@ -24,7 +24,9 @@ class TissueSpec:
     )
     closing_um: float = stated(16.0, "Gaps narrower than twice this are closed, µm.", ge=0)
     # a patch of 256 px at 20x covers 16,384 µm²
-    min_tissue_um2: float = stated(20_000.0, "Smaller pieces of tissue are dropped, µm².", ge=0)
+    min_tissue_um2: float = stated(
+        20_000.0, "Smaller pieces of tissue are dropped, µm².", flags=("--min-tissue-area",), ge=0
+    )
     # an adipocyte covers 2,000 to 10,000 µm²
     min_hole_um2: float = stated(10_000.0, "Smaller holes are filled, µm².", ge=0)
     min_tissue_share: float = stated(

@@ -10,7 +10,7 @@ import shapely
 from atlaspatch_core.errors import UnknownName
 from atlaspatch_core.slides.slide import Slide, SlideInfo
 from atlaspatch_core.tissue.contours import mask_to_polygons
-from atlaspatch_core.tissue.morphology import drop_specks, fill_holes
+from atlaspatch_core.tissue.morphology import drop_specks, fill_holes, pieces
 from atlaspatch_core.tissue.segmenters.artifacts import ARTIFACT_NETWORK, ARTIFACTS, PENMARKS, without_artifacts
 from atlaspatch_core.tissue.segmenters.declaration import Segmenter, Tissue, TissuePixels, TissueSpec
 from atlaspatch_core.tissue.segmenters.grandqc import GRANDQC
@@ -22,6 +22,8 @@ from atlaspatch_core.tissue.segmenters.sam2 import SAM2
 
 SEGMENTERS: dict[str, Segmenter] = {segmenter.name: segmenter for segmenter in (OTSU, OTSU_TILED, SAM2, HEST, GRANDQC)}
 """Every segmenter by its name; listing them loads no network."""
+SMALL_SLIDE = 0.05
+"""Of the slide's area, that a piece need not exceed: pictures of regions of interest are as small as 128 µm."""
 
 __all__ = [
     "SEGMENTERS", "Networks", "Segmentation", "Segmenter", "Tissue", "TissuePixels", "TissueSpec",
@@ -82,13 +84,15 @@ def segment_tissue(slide: Slide, spec: TissueSpec, networks: Networks | None = N
         (1, 0.6)
     """
     networks = networks or Networks()
-    found = _tidy(find_segmenter(spec.segmenter).segment(slide, spec, networks), slide.info, spec)
+    raw = find_segmenter(spec.segmenter).segment(slide, spec, networks)
+    found = _tidy(raw, slide.info, spec)
     if removed := _removed(spec):
         found = _less(found, slide, spec, networks, removed)
     polygons = mask_to_polygons(found.mask, found.downsample, slide.info, spec.simplify_um / slide.info.mpp)
     least = spec.min_tissue_share * slide.info.width * slide.info.height
     kept = tuple(piece for piece in polygons if shapely.Polygon(piece.exterior).area >= least)
-    return Tissue(kept, {**polygon_numbers(kept, slide.info), **found.numbers})
+    dropped = {} if kept else _largest_dropped(raw, polygons, slide.info, spec)
+    return Tissue(kept, {**polygon_numbers(kept, slide.info), **found.numbers, **dropped})
 
 
 def polygon_numbers(polygons: tuple[shapely.Polygon, ...], info: SlideInfo) -> dict[str, float]:
@@ -111,9 +115,31 @@ def _removed(spec: TissueSpec) -> tuple[int, ...]:
 
 def _tidy(found: TissuePixels, info: SlideInfo, spec: TissueSpec) -> TissuePixels:
     """Return a mask without specks, and without small holes or any."""
-    px_um2 = (info.mpp * found.downsample) ** 2
+    px_um2 = _px_um2(found, info)
     least = spec.min_hole_um2 / px_um2 if spec.remove_holes else float("inf")
-    return replace(found, mask=drop_specks(fill_holes(found.mask, least), spec.min_tissue_um2 / px_um2))
+    return replace(found, mask=drop_specks(fill_holes(found.mask, least), _least_um2(info, spec) / px_um2))
+
+
+def _least_um2(info: SlideInfo, spec: TissueSpec) -> float:
+    """Return the least area of a piece, µm²; a slide that is a small region of interest has smaller ones."""
+    if not find_segmenter(spec.segmenter).knows_small_slides:
+        return spec.min_tissue_um2
+    return min(spec.min_tissue_um2, SMALL_SLIDE * info.width * info.height * info.mpp**2)
+
+
+def _px_um2(found: TissuePixels, info: SlideInfo) -> float:
+    """Return the area of a pixel of the mask, µm²."""
+    return (info.mpp * found.downsample) ** 2
+
+
+def _largest_dropped(
+    raw: TissuePixels, polygons: tuple[shapely.Polygon, ...], info: SlideInfo, spec: TissueSpec
+) -> dict[str, float]:
+    """Return the largest piece that was too small to count, and what it had to be, µm²; nothing where there is none."""
+    share_um2 = spec.min_tissue_share * info.width * info.height * info.mpp**2
+    largest = float(pieces(raw.mask)[1][1:].max(initial=0)) * _px_um2(raw, info)
+    least = max(share_um2, _least_um2(info, spec)) if polygons else _least_um2(info, spec)
+    return {"largest_dropped_um2": largest, "least_um2": least} if 0 < largest < least else {}
 
 
 def _less(

@@ -50,7 +50,7 @@ def chroma(pixels: Pixels) -> Channel:
     return brightest(pixels) - darkest(pixels)
 
 
-def texture(channel: Channel) -> NDArray[np.float32]:
+def texture(channel: Channel | NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the standard deviation within 5 × 5 px of each pixel."""
     values = channel.astype(np.float32)
     mean = cv2.blur(values, (5, 5))

@@ -23,7 +23,7 @@ class TissuePixels:
     downsample: float
     """Level-0 px per px of the mask."""
     numbers: Mapping[str, float] = field(default_factory=dict)
-    """What it noticed on the way, such as ``pen_share``: shares of the slide, 0 to 1."""
+    """What it noticed on the way, such as ``pen_share``: shares of the slide, 0 to 1, and places, level-0 px."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,8 @@ class Segmenter:
     """What it must load; None where it needs no weights."""
     knows_ink: bool = False
     """Whether it obeys ``remove_penmarks`` by itself."""
+    knows_small_slides: bool = False
+    """Whether the least piece is at most ``SMALL_SLIDE`` of the slide: a region of interest has tissue, too."""
 
 
 @dataclass(frozen=True, slots=True)

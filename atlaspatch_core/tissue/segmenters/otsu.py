@@ -2,7 +2,8 @@
 
 Stain is coloured; glass, dust, shadows, air bubbles, scanner frames and black ink are grey. So the chroma (largest
 minus smallest channel, after white balance on the slide's own glass) tells tissue from the rest, and the darkness says
-where exactly it ends, since scanners store chroma at half resolution.
+where exactly it ends, since scanners store chroma at half resolution. What that leaves is looked at again, piece by
+piece: see ``faint.py``.
 """
 
 import cv2
@@ -10,7 +11,7 @@ import numpy as np
 
 from atlaspatch_core.slides.overview import read_overview
 from atlaspatch_core.slides.slide import Slide
-from atlaspatch_core.tissue.morphology import Mask, close_gaps, pieces
+from atlaspatch_core.tissue.morphology import Mask, close_gaps, pieces, shrink
 from atlaspatch_core.tissue.segmenters.colour import (
     GLASS,
     Channel,
@@ -22,6 +23,7 @@ from atlaspatch_core.tissue.segmenters.colour import (
     texture,
 )
 from atlaspatch_core.tissue.segmenters.declaration import Segmenter, TissuePixels, TissueSpec
+from atlaspatch_core.tissue.segmenters.faint import find_faint_pieces
 from atlaspatch_core.tissue.segmenters.ink import find_ink, without_ink
 from atlaspatch_core.tissue.segmenters.networks import Networks
 
@@ -35,29 +37,42 @@ SMUDGE_UM2 = 100_000.0
 """A piece that nowhere exceeds ``NOISIEST`` must cover this, µm²: less is a smudge on the glass."""
 EDGE = 0.45
 """Tissue ends where darkness falls below this share of the darkest within 2 px: half way, less the blur of edges."""
+EDGE_PX = 3
+"""Edges are sought this far into a piece, px: deeper, pale stroma between nuclei is no edge."""
 NEAR_BLACK = 60
 """Grey pixels below this are scanner frame or black ink, of 255."""
+MOST_BLACK = 0.3
+"""Share of the slide that is near black, above which there is no glass to compare with: fluorescence."""
 
 
 def segment(slide: Slide, spec: TissueSpec, networks: Networks) -> TissuePixels:  # noqa: ARG001
-    """Return where tissue is, with ``pen_share`` and ``dark_share`` (near-black: frames, black ink, fluorescence)."""
+    """Return where tissue is, with ``pen_share`` and ``dark_share`` (near-black: frames, black ink, fluorescence).
+
+    ``smooth_share`` and ``inked_share`` are of regions that may be tissue and were left out: see ``LEFT_OUT``.
+    """
     overview = read_overview(slide, spec.overview_mpp)
     pixels = balanced(overview.pixels)
     ink = find_ink(pixels, overview.mpp)
     black = (brightest(pixels) <= NEAR_BLACK) & (chroma(pixels) < PALEST)
-    coloured = close_gaps(_coloured(pixels, overview.mpp) & ~black, spec.closing_um / overview.mpp)
+    closing = spec.closing_um / overview.mpp
+    coloured = close_gaps(_coloured(pixels, overview.mpp) & ~black, closing)
     mask = without_ink(coloured, ink, overview.mpp, keep_below=not spec.remove_penmarks)
     shares = {"pen_share": float(ink.mean()), "dark_share": float(black.mean())}
-    return TissuePixels(mask, overview.downsample, shares)
+    if shares["dark_share"] > MOST_BLACK:
+        return TissuePixels(mask, overview.downsample, shares)
+    faint = find_faint_pieces(pixels, overview.mpp, mask, ink, black)
+    mask |= close_gaps(faint.tissue & (_inside_edges(pixels) | shrink(faint.tissue, EDGE_PX)), closing)
+    return TissuePixels(mask, overview.downsample, shares | faint.left_out(overview.downsample))
 
 
 OTSU = Segmenter(
     name="otsu",
-    version=1,
+    version=2,
     license="Apache-2.0",
     source="Otsu, A threshold selection method from gray-level histograms, IEEE Trans. SMC 9 (1979) 62-66",
     segment=segment,
     knows_ink=True,
+    knows_small_slides=True,
 )
 
 

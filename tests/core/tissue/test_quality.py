@@ -29,8 +29,12 @@ USUAL = {
     "pen_share": 0.0,
     "blur_share": 0.1,
     "absent_tiles": 0,
+    "largest_dropped_um2": 0.0,
+    "smooth_share": 0.0,
+    "inked_share": 0.0,
     "emptied_by_artifacts": 0.0,
 }
+PLACE = {"x": 1200.0, "y": 80.0, "density": 0.06}
 BLUE_INK = (30, 60, 200)
 
 
@@ -53,6 +57,9 @@ def test_every_rule_judges_and_a_usual_slide_passes_all():
         ({"dark_share": 0.31}, "dark_background"),
         ({"pen_share": 0.06}, "pen_marks"),
         ({"blur_share": 0.6}, "blurred"),
+        ({"largest_dropped_um2": 9_000.0, "least_um2": 20_000.0}, "small_pieces_only"),
+        ({"smooth_share": 0.02} | {f"smooth_{name}": value for name, value in PLACE.items()}, "smooth_region"),
+        ({"inked_share": 0.02} | {f"inked_{name}": value for name, value in PLACE.items()}, "inked_region"),
         ({"emptied_by_artifacts": 1.0}, "emptied_by_artifacts"),
     ],
 )
