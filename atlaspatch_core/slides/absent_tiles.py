@@ -55,5 +55,5 @@ def boxes_of(
     """Return where the tiles lie that are not stored."""
     rows, columns = np.nonzero(~stored)
     corners = np.stack([columns * width, rows * height, (columns + 1) * width, (rows + 1) * height], axis=1)
-    most = np.array([info.width, info.height, info.width, info.height], float)
-    return AbsentTiles(number, max(width, height) * level.downsample, np.minimum(corners * level.downsample, most))
+    scales, most = np.array(level.downsamples * 2), np.array([info.width, info.height] * 2, float)
+    return AbsentTiles(number, max(width, height) * level.downsample, np.minimum(corners * scales, most))

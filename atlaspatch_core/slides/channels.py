@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 
 NAMES = {"r": 0, "red": 0, "g": 1, "green": 1, "b": 2, "blue": 2}
+NOISE = re.compile(r"channel|colou?r|component|band|[\d\s:_=#()\[\]-]+", re.IGNORECASE)
+"""What may stand beside the name of a colour."""
 NEUTRAL = re.compile(
     r"(channel|ch|c|sample)?[\s:_=#-]*\d*([\s:_-]+\d+)*|rgb|rgba|brightfield|bright field|tl brightfield|bf|h ?& ?e|he|"
     r"gr[ae]y|gr[ae]yscale|luminance|intensity|transmitted light|tl|none",
@@ -28,13 +30,14 @@ def colour_order(names: Sequence[str], colours: Sequence[str]) -> tuple[int, int
     Raises:
         ValueError: They are no red, green and blue, with names and colours.
     """
-    named = [NAMES.get(name.strip().lower()) for name in names]
+    named = [NAMES.get(NOISE.sub("", name).lower()) for name in names]
     coloured = [PRIMARIES.get(colour.strip().lower().lstrip("#")[:6]) for colour in colours]
+    is_coloured = any(colours) and (None in named or len({colour.lower() for colour in colours}) > 1)
     told = f"{', '.join(name.strip() or '?' for name in names)}" + (f" in {', '.join(colours)}" if any(colours) else "")
     if None in named and not all(NEUTRAL.fullmatch(name.strip()) for name in names):
         raise ValueError(f"three channels called {told}")
     by_name = named if None not in named and names else None
-    by_colour = coloured if any(colours) else None
+    by_colour = coloured if is_coloured else None
     if by_name and by_colour and by_name != by_colour:
         raise ValueError(f"three channels whose names and colours contradict each other: {told}")
     places = by_name or by_colour or [0, 1, 2]

@@ -9,6 +9,7 @@ import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from paint import LOSSLESS, LOSSY, TILE, Page, aperio_text, difference, paint_scan, shrink, write_pages
+from PIL import Image
 from reading import show
 from shapely import box
 
@@ -20,6 +21,8 @@ pytestmark = pytest.mark.quick
 WIDTH, HEIGHT = 320, 256
 SCAN = paint_scan(WIDTH, HEIGHT, 3)
 SCAN = np.clip(SCAN + np.random.default_rng(1).integers(-9, 9, SCAN.shape), 0, 255).astype(np.uint8)
+COMPRESSIONS = ("deflate", "lzw", "zstd", "packbits", "jpeg", "webp", 33005)
+"""33005 is Aperio's JPEG 2000 of RGB."""
 COLUMNS = WIDTH // TILE
 
 
@@ -56,8 +59,7 @@ def streamed(path: Path, reader: str | None) -> dict[tuple[int, int], np.ndarray
 @given(
     kind=st.sampled_from(["tif", "svs"]),
     how=st.sampled_from(
-        [(name, damage) for name in ("deflate", "lzw", "zstd", "packbits", "jpeg") for damage in ("half", "all")]
-        + [("deflate", "some")]
+        [(name, damage) for name in COMPRESSIONS for damage in ("half", "all")] + [("deflate", "some")]
     ),
     tile=st.integers(0, WIDTH * HEIGHT // TILE**2 - 1),
     reader=st.sampled_from([None, None, "tiff"]),
@@ -69,7 +71,7 @@ def test_a_damaged_tile_is_refused_by_name_however_it_is_read(kind, how, tile, r
     with tempfile.TemporaryDirectory() as folder:
         path = write_damaged(Path(folder), kind, compression, tile, damage)
         shown, patches = show(path, reader=reader), streamed(path, reader)
-    tolerance = LOSSY if compression == "jpeg" else LOSSLESS
+    tolerance = LOSSY if compression in ("jpeg", "webp") else LOSSLESS
     if shown.refusal:
         assert "cannot be decoded" in shown.refusal
         assert "copy it again" in shown.refusal
@@ -81,3 +83,14 @@ def test_a_damaged_tile_is_refused_by_name_however_it_is_read(kind, how, tile, r
     else:
         for (x, y), patch in patches.items():
             assert difference(patch, SCAN[y : y + TILE, x : x + TILE]) <= tolerance
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+@pytest.mark.parametrize("zeros", [True, False])
+def test_a_picture_that_broke_off_is_refused(tmp_path: Path, suffix: str, zeros: bool):
+    path = tmp_path / f"a{suffix}"
+    Image.fromarray(SCAN).save(path, quality=90)
+    assert difference(show(path).levels[0], SCAN) <= LOSSY
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2] + bytes(len(content) // 2 if zeros else 0))
+    assert "copy it again" in show(path).refusal

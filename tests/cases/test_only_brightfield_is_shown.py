@@ -122,6 +122,7 @@ def channels_of_a_store(draw: st.DrawFn) -> tuple[list[tuple[str, str]], tuple[i
                 ([], (0, 1, 2)),
                 (list(zip(names, hexes, strict=True)), where),
                 (list(zip(names, [""] * 3, strict=True)), where),
+                (list(zip([f"{name} channel" for name in names], ["FFFFFF"] * 3, strict=True)), where),
                 (list(zip(numbers, hexes, strict=True)), where),
                 (list(zip(numbers, [""] * 3, strict=True)), (0, 1, 2)),
                 (list(zip(dyes, hexes, strict=True)), None),

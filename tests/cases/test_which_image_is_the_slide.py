@@ -168,6 +168,15 @@ def test_a_dicom_series_shows_its_largest_pyramid_and_names_the_others(size, sam
         assert_shows(show(path, series=1), section)
 
 
+@pytest.mark.parametrize("tiled", [True, False])
+@pytest.mark.parametrize("reduced", [True, False])
+def test_a_preview_in_tiles_before_a_scan_in_strips_is_no_slide(tmp_path: Path, tiled: bool, reduced: bool):
+    scan = paint_scan(640, 480, 1)
+    path = write_pages(tmp_path / "a.tif", [Page(shrink(scan, 4), reduced), Page(scan, tiled=tiled)])
+    assert_shows(show(path), scan)
+    assert_names(show(path), [])
+
+
 def test_a_preview_before_the_scan_is_told_from_it_end_to_end(tmp_path: Path):
     scan, section = paint_scan(704, 512, 1), paint_scan(320, 512, 2)
     write_pages(tmp_path / "a.tif", [Page(shrink(scan, 4), reduced=True), Page(section), Page(scan)])

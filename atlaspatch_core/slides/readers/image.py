@@ -109,12 +109,24 @@ def check_samples(path: Path, image: "Image") -> None:
 def decode(image: "Image", stem: str) -> NDArray[np.uint8]:
     """Return the RGB pixels (height, width, 3) of the first frame, transparent ones over white."""
     try:
+        check_end(image)
         image.load()
         return rgb(image)
     except (OSError, SyntaxError, ValueError) as error:
         raise UnreadableSlide(
             f"{stem}: its pixels cannot be decoded ({error}), the file is damaged or cut short; copy it again"
         ) from error
+
+
+def check_end(image: "Image") -> None:
+    """Raise ValueError for a JPEG without the marker of its end: Pillow makes up what it lacks."""
+    file = getattr(image, "fp", None)
+    if image.format != "JPEG" or file is None:
+        return
+    file.seek(0)
+    content = file.read()
+    if content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda"):
+        raise ValueError("it breaks off before its end")
 
 
 def rgb(image: "Image") -> NDArray[np.uint8]:

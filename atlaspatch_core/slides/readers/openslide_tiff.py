@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 VENDORS = ("generic-tiff", "aperio")
 """What OpenSlide calls files of which it takes pages and samples as they come. It knows the rules of the others."""
-LAX = (5, 7, 8, 32946, 32773)
-"""TIFF tag Compression: LZW, JPEG, Deflate and PackBits, of which OpenSlide shows what it can, or what came before."""
+LAX = (5, 7, 8, 32946, 32773, 33003, 33005)
+"""TIFF tag Compression: LZW, JPEG, Deflate, PackBits and JPEG 2000: OpenSlide shows what it can of damaged ones."""
 OTHER = f"leave out the reader, so that others are asked, or {EXPORT}"
 
 

@@ -80,9 +80,9 @@ def images_of(tiff: tifffile.TiffFile) -> list[TiffImage]:
     if tiff.series and tiff.series[0].kind not in BY_PAGE:
         return [series_image(number, series) for number, series in enumerate(tiff.series)]
     pages = [page.aspage() for page in tiff.pages]
-    is_tiled = any(page.is_tiled for page in pages)
+    largest = max((page.imagewidth * page.imagelength for page in pages if page.is_tiled), default=0)
     return [
-        TiffImage(ImageChoice(page.index, page.imagewidth, page.imagelength, is_scan(page, is_tiled=is_tiled)), page)
+        TiffImage(ImageChoice(page.index, page.imagewidth, page.imagelength, is_scan(page, largest)), page)
         for page in pages
     ]
 
@@ -94,9 +94,12 @@ def series_image(number: int, series: tifffile.TiffPageSeries) -> TiffImage:
     return TiffImage(ImageChoice(number, page.imagewidth, page.imagelength, not is_picture), page, series)
 
 
-def is_scan(page: tifffile.TiffPage, *, is_tiled: bool) -> bool:
-    """Tell whether a page may be a scan: it is no mask, is not called a picture, and is tiled where others are."""
-    if page.subfiletype & MASK or (is_tiled and not page.is_tiled):
+def is_scan(page: tifffile.TiffPage, largest: int = 0) -> bool:
+    """Tell whether a page may be a scan: it is no mask, is not called a picture, and is tiled where larger ones are.
+
+    ``largest``: px of the largest page of tiles; thumbnail, label and macro mostly lie in strips beside it.
+    """
+    if page.subfiletype & MASK or (not page.is_tiled and page.imagewidth * page.imagelength <= largest):
         return False
     if kind := IMAGE_TYPE.search(page.description[:4096]):
         return kind[1] in ("FullResolution", "ReducedResolution")
@@ -157,7 +160,7 @@ def candidates(tiff: tifffile.TiffFile, full: tifffile.TiffPage) -> Iterator[tif
     yield from (page.aspage() for page in full.pages or ())
     pages = (page.aspage() for page in tiff.pages)
     marked = (page for page in pages if page.is_reduced or (tiff.is_svs and page.is_tiled))
-    yield from (page for page in marked if is_scan(page, is_tiled=False))
+    yield from (page for page in marked if is_scan(page))
 
 
 def is_reduction(page: tifffile.TiffPage, full: tifffile.TiffPage) -> bool:

@@ -19,7 +19,7 @@ from atlaspatch_core.slides.readers.tiff_channels import check_samples
 from atlaspatch_core.slides.readers.tiff_images import TiffContents, TiffImage, find_contents, is_reduction
 from atlaspatch_core.slides.readers.windows import Window, WindowedSlide, unscaled
 from atlaspatch_core.slides.slide import Level, stem_of
-from atlaspatch_core.slides.tiles.codecs import Decode, check_jpeg, decoders
+from atlaspatch_core.slides.tiles.codecs import Decode, decoders
 from atlaspatch_core.slides.tiles.layout import TiledLevel, tiled_level
 from atlaspatch_core.slides.tiles.samples import alpha_of
 
@@ -201,7 +201,7 @@ class StoredTiles:
     def check(self, window: Window) -> None:
         """Look at each tile of a window that was not looked at yet. Raises ValueError for one that is damaged.
 
-        It is decoded; of JPEG, which takes long, only the markers are followed.
+        It is decoded; of JPEG and JPEG 2000, which take long, only the markers are followed.
         """
         level = self._levels[window.level]
         rows = range(window.top // level.tile_height, -(-(window.top + window.height) // level.tile_height))
@@ -212,12 +212,12 @@ class StoredTiles:
                 self._sound.add(tile)
 
     def _check_tile(self, level: TiledLevel, number: int, row: int, column: int) -> None:
-        if level.jpeg_head is None:
+        if level.check is None:
             self._decoded(number, row, column)
             return
         try:
             if data := self._stored(level, row, column):
-                check_jpeg(data)
+                level.check(data)
         except ValueError as error:
             raise ValueError(f"{level.tile_name(row * level.offsets.shape[1] + column)}: {error}") from error
 

@@ -22,8 +22,12 @@ JPEG2000 = 34712
 """The same: JPEG 2000, as libvips and others write it."""
 APERIO_JPEG2000_YCBCR = 33003
 """TIFF tag Compression, as Aperio uses it: JPEG 2000 that holds Y, Cb, Cr and does not say so."""
-RGB_AFTER_ALL = (33005, 50001)
+APERIO_JPEG2000_RGB, WEBP = 33005, 50001
+"""The same: JPEG 2000 that holds RGB, and WebP."""
+RGB_AFTER_ALL = (APERIO_JPEG2000_RGB, WEBP)
 """TIFF tag Compression: what decodes to RGB, whatever the page says (Aperio's other JPEG 2000, WebP)."""
+LEAST_ZEROS = 32
+"""Bytes at the end of a tile."""
 COLOUR_SPACES = {2: "RGB", 6: "YCBCR"}
 """By TIFF tag PhotometricInterpretation, which overrules a JPEG's own markers: Aperio's RGB has none."""
 GREY = {0: "dark is high", 1: "dark is low"}
@@ -44,7 +48,8 @@ def decoders(page: tifffile.TiffPage, *, raw: bool = False) -> tuple[Decode, ...
     if not is_brightfield(page) or (page.planarconfig != 1 and page.samplesperpixel > 1):
         return ()
     ways = _ways(page, _rows(page) if raw else _by_tifffile(page), raw=raw)
-    return tuple(map(_whole_jpeg, ways)) if page.compression == JPEG else ways
+    check = CHECKS.get(page.compression)
+    return tuple(_checked(check, way) for way in ways) if check and not raw else ways
 
 
 def _ways(page: tifffile.TiffPage, segments: Segments, *, raw: bool) -> tuple[Decode, ...]:
@@ -72,11 +77,11 @@ def _rgb(page: tifffile.TiffPage, segments: Segments) -> tuple[Decode, ...]:
     return ()
 
 
-def _whole_jpeg(decode: Decode) -> Decode:
-    """Refuse a JPEG that breaks off, or has been overwritten, before it is decoded: libjpeg makes up what it lacks."""
+def _checked(check: Callable[[bytes], None], decode: Decode) -> Decode:
+    """Have tiles looked at before they are decoded: lenient decoders make up what a tile lacks."""
 
     def decode_whole(data: bytes, tile: int, out: NDArray[np.uint8]) -> None:
-        check_jpeg(data)
+        check(data)
         decode(data, tile, out)
 
     return decode_whole
@@ -97,6 +102,28 @@ def check_jpeg(data: bytes) -> None:
     restarts = sum(scan.count(bytes([0xFF, 0xD0 + number])) for number in range(8)) if b"\xff\xd0" in scan else 0
     if scan.count(b"\xff") != scan.count(b"\xff\0") + restarts:
         raise ValueError("a JPEG with markers where its pixels are")
+
+
+def check_jpeg2000(data: bytes) -> None:
+    """Raise ValueError where a codestream of JPEG 2000 does not end with its marker (ISO 15444-1, A.4.4: FFD9)."""
+    if data.startswith(b"\xff\x4f") and not data.rstrip(b"\0").endswith(b"\xff\xd9"):
+        raise ValueError("a JPEG 2000 that breaks off")
+
+
+def check_webp(data: bytes) -> None:
+    """Raise ValueError where a WebP ends in zeros, which its arithmetic code does not: a copy that broke off."""
+    if data.endswith(bytes(LEAST_ZEROS)):
+        raise ValueError("a WebP that breaks off")
+
+
+CHECKS: dict[int, Callable[[bytes], None]] = {
+    JPEG: check_jpeg,
+    JPEG2000: check_jpeg2000,
+    APERIO_JPEG2000_YCBCR: check_jpeg2000,
+    APERIO_JPEG2000_RGB: check_jpeg2000,
+    WEBP: check_webp,
+}
+"""What is looked at in tiles whose decoder does not tell damage, by TIFF tag Compression."""
 
 
 def jpeg_head(page: tifffile.TiffPage) -> bytes | None:

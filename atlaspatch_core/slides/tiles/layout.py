@@ -1,6 +1,6 @@
 """Where the tiles of a level lie in the file."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from atlaspatch_core.slides.slide import Level
-from atlaspatch_core.slides.tiles.codecs import Decode, decoders, jpeg_head
+from atlaspatch_core.slides.tiles.codecs import CHECKS, Decode, decoders, jpeg_head
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,6 +33,8 @@ class TiledLevel:
     """Ways in which the tiles may be meant, likeliest first; never empty."""
     jpeg_head: bytes | None = None
     """What makes a JPEG file of a tile, put in place of its first two bytes; None where tiles are no JPEG."""
+    check: Callable[[bytes], None] | None = None
+    """Raises ValueError for a damaged tile without decoding it; None where the decoder tells."""
 
     def tile_name(self, tile: int) -> str:
         """Return what to call the tile of a number: its row and column, from 0, and where it lies, px of the level."""
@@ -87,4 +89,5 @@ def tiled_level(path: Path, level: Level, page: tifffile.TiffPage) -> TiledLevel
         byte_counts=np.array(page.databytecounts, np.int64).reshape(shape),
         decoders=decoders(page),
         jpeg_head=jpeg_head(page),
+        check=CHECKS.get(page.compression),
     )
