@@ -8,6 +8,8 @@ from functools import cached_property
 from typing import Any, Self
 
 LONGEST_SHOWN = 60
+UPSTREAM = "upstream changed: "
+"""Begins the reason of an output that is stale for what it was made of."""
 
 
 def canonical_json(value: Any) -> str:
@@ -59,7 +61,10 @@ def is_unverified(identity: Identity) -> bool:
 
 
 def why_stale(stored: Identity | None, expected: Identity) -> str:
-    """Return what differs, with both values, or an empty text when the stored output is still valid."""
+    """Return what differs, with both values, or an empty text when the stored output is still valid.
+
+    Where nothing but inputs differ, the first of them is named: its fingerprints tell nobody anything.
+    """
     if stored is None:
         return "missing"
     if is_unverified(stored):
@@ -69,8 +74,20 @@ def why_stale(stored: Identity | None, expected: Identity) -> str:
         )
     before, after = _flat(stored.as_dict()), _flat(expected.as_dict())
     changed = [key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)]
-    specific = [key for key in changed if not key.startswith("inputs.")] or changed
-    return "; ".join(f"{_plain(key)} {_shown(before.get(key))} → {_shown(after.get(key))}" for key in specific)
+    own = (key for key in changed if not key.startswith("inputs."))
+    told = (f"{key.removeprefix('spec.')} {_shown(before.get(key))} → {_shown(after.get(key))}" for key in own)
+    return "; ".join(told) or upstream_reason(changed_input(stored, expected))
+
+
+def changed_input(stored: Identity, expected: Identity) -> str:
+    """Return the first input that differs, as ``expected`` orders them; empty where none does."""
+    names = (*expected.inputs, *stored.inputs)
+    return next((name for name in names if stored.inputs.get(name) != expected.inputs.get(name)), "")
+
+
+def upstream_reason(changed: object) -> str:
+    """Return why an output is stale that was made of something that changed; empty for nothing."""
+    return f"{UPSTREAM}{changed}" if changed else ""
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -78,10 +95,6 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, item in value.items():
         flat |= _flat(item, f"{prefix}{key}.") if isinstance(item, Mapping) else {f"{prefix}{key}": item}
     return flat
-
-
-def _plain(key: str) -> str:
-    return key.removeprefix("spec.").removeprefix("inputs.")
 
 
 def _shown(value: Any) -> str:

@@ -54,7 +54,9 @@ def status(
     Without OUTPUT_DIR the project file says what there should be. An OUTPUT_DIR that 'encode-slide', 'encode-patient'
     or 'run' made needs no project file: what they were asked for is recorded there, and all runs together count.
 
-    Nothing is computed and no slide is opened. With DAGSTER_HOME set, that Dagster instance is asked why slides failed.
+    What is fresh the next run reuses; what is stale it computes, for the reason that is told. Nothing is computed here,
+    and only slides of which something changed are opened. With DAGSTER_HOME set, that Dagster instance is asked why
+    slides failed.
 
     Exit code: 0, whatever the state; 2 for wrong usage.
     """

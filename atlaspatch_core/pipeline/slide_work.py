@@ -74,8 +74,8 @@ class SlideWork:
     """Geometry name to its grid, once it was needed."""
     coords: dict[str, Identity] = field(default_factory=dict)
     """Geometry name to the identity of its coords."""
-    dropped: set[tuple[str, str]] = field(default_factory=set)
-    """Geometry name and dataset of results that went with the coords they belonged to."""
+    dropped: dict[tuple[str, str], Identity | None] = field(default_factory=dict)
+    """Geometry name and dataset to what decided results that went with the coords they belonged to."""
     kept: dict[str, dict[str, StoredResult]] = field(default_factory=dict)
     """Geometry name to what its HDF5 file holds, read once the coords are valid."""
     stopped: dict[OutputKey, Outcome] = field(default_factory=dict)
@@ -130,13 +130,16 @@ class SlideWork:
         """Return what a stage's output of this slide is to be: its fingerprints are free of the geometry's name."""
         return identity_of(stage, self.fingerprints, found, self.run.spec(stage)[0])
 
-    def reason(self, stage: OutputSpec, stored: Identity | StoredResult | None, expected: Identity) -> str:
+    def reason(
+        self, stage: OutputSpec, stored: Identity | StoredResult | None, expected: Identity, cause: str = ""
+    ) -> str:
         """Return why a stage is to be computed, or an empty text when the stored output is valid.
 
-        Raises MissingUpstream when it is to be computed but was not asked for.
+        ``cause`` is told in place of what differs. Raises MissingUpstream when it is to be computed but was not asked
+        for.
         """
-        forced, dropped = self.forced(stage), (stage.step.geometry, stage.dataset) in self.dropped
-        why = compute_reason(stored, expected, forced=forced, dropped=dropped)
+        stored = stored or self.dropped.get((stage.step.geometry, stage.dataset))
+        why = compute_reason(stored, expected, forced=self.forced(stage), cause=cause)
         if why and stage.step not in self.run.selected:
             raise MissingUpstream(f"{self.stem}: {stage.step} is not valid ({why}); run that step first")
         return why

@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import Any, Self
 
 from atlaspatch_core.errors import UnreadableOutput
-from atlaspatch_core.fingerprint import Identity
+from atlaspatch_core.fingerprint import Identity, short_hash
 from atlaspatch_core.slides.slide import Bounds, Level, SlideInfo
 
 LOOK = 4
 """Version of what is found out when a slide is looked at. Raised where a slide, looked at again, may turn out to be
 another than its record says: slides of earlier records are opened once more, and most keep their identity."""
+
+
+def slide_mark(signature: str, path: Path, asked: Sequence[Any], look: int) -> str:
+    """Return what tells one state of a slide's files, and of what is asked for of it, from another."""
+    return short_hash(f"{signature} {path} {tuple(asked)} {look}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,17 @@ class SlideRecord:
     """Properties in which the user had the mpp looked for."""
     look: int = LOOK
     """Version of what was found out."""
+
+    @property
+    def content(self) -> str:
+        """Fingerprint of its bytes."""
+        return self.identity.spec["content"]
+
+    @property
+    def mark(self) -> str:
+        """What tells an unchanged slide, asked for in the same way."""
+        asked = (self.stated_mpp, self.full_hash, self.reader, self.mpp_keys, self.info.series)
+        return slide_mark(self.signature, self.info.path, asked, self.look)
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON values."""
@@ -69,6 +85,11 @@ class MaskRecord:
     supplied: str = ""
     """Signature of the file that a person supplied, empty for a segmenter's mask: unchanged means that it need not be
     read again."""
+
+    @property
+    def supplied_polygons(self) -> str:
+        """Fingerprint of the polygons of the supplied file, empty for a segmenter's mask."""
+        return self.identity.spec.get("supplied", "")
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON values."""

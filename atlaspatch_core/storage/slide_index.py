@@ -10,11 +10,11 @@ from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.fingerprint import canonical_json, short_hash
 from atlaspatch_core.slides.slide import Level, SlideInfo
 from atlaspatch_core.storage.file_index import FileIndex, list_files
-from atlaspatch_core.storage.records import MaskRecord, Record, read_record
+from atlaspatch_core.storage.records import MaskRecord, SlideRecord, read_record
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.tissue.contours import polygons_fingerprint, read_geojson
 
-VERSION = 5
+VERSION = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,8 @@ class IndexedSlide:
     """What of the file is not taken."""
     axes: tuple[tuple[float, float] | None, ...] = ()
     """Of its levels, along x and y, where these differ; empty where none does."""
+    mark: str = ""
+    """What tells an unchanged slide, asked for in the same way."""
 
     def info(self, stem: str) -> SlideInfo:
         """Return what sampling wants to know; sides are left out."""
@@ -102,30 +104,27 @@ def read_slide_index(store: Store, *, remember: bool = True) -> SlideIndex:
     return SlideIndex(slides, polygons, broken | {stem: it[1] for stem, it in read.items() if it[1]})
 
 
-def indexed_slide(record: Record) -> IndexedSlide | None:
-    """Return what decides identities; None for a slide that was never looked at."""
-    row = _row(record)
-    return _known(row) if row else None
+def indexed_slide(slide: SlideRecord, mask: MaskRecord | None = None) -> IndexedSlide:
+    """Return what decides identities."""
+    return _known(_row(slide, mask))
 
 
 def _record(path: Path) -> Any:
     try:
-        return _row(read_record(path))
+        record = read_record(path)
+        return record.slide and _row(record.slide, record.tissue_mask)
     except AtlasPatchError as error:
         return str(error)
 
 
-def _row(record: Record) -> list[Any] | None:
-    """Return the fields of ``KnownSlide`` as JSON has them."""
-    slide = record.slide
-    if slide is None:
-        return None
-    info, content = slide.info, slide.identity.spec["content"]
+def _row(slide: SlideRecord, made: MaskRecord | None) -> list[Any]:
+    """Return the fields of ``IndexedSlide`` as JSON has them."""
+    info = slide.info
     downsamples = [level.downsample for level in info.levels]
-    mask = _mask_row(record.tissue_mask) if record.tissue_mask else None
-    found = (content, info.mpp, info.magnification, downsamples)
+    mask = _mask_row(made) if made else None
+    found = (slide.content, info.mpp, info.magnification, downsamples)
     asked = (slide.stated_mpp, slide.full_hash, info.reader, slide.reader, list(slide.mpp_keys))
-    more = (list(info.corner), info.series, info.reading, _axes(info))
+    more = (list(info.corner), info.series, info.reading, _axes(info), slide.mark)
     return [slide.identity.fingerprint, *found, *asked, mask, *more]
 
 
@@ -138,16 +137,16 @@ def _mask_row(mask: MaskRecord) -> list[Any]:
     identity = mask.identity
     spec = short_hash(canonical_json([identity.version, dict(identity.spec)]))
     kept = (mask.polygons, mask.mtime_ns, mask.superseded, mask.supplied)
-    return [identity.fingerprint, *kept, spec, identity.inputs["slide"], identity.spec.get("supplied", "")]
+    return [identity.fingerprint, *kept, spec, identity.inputs["slide"], mask.supplied_polygons]
 
 
 def _known(row: list[Any]) -> IndexedSlide:
     fingerprint, content, mpp, magnification, downsamples, *rest = row
-    stated, full_hash, opened_by, reader, keys, mask, corner, series, reading, axes = rest
+    stated, full_hash, opened_by, reader, keys, mask, corner, series, reading, axes, mark = rest
     made = IndexedMask(*mask) if mask else None
     found = (fingerprint, content, mpp, magnification, tuple(downsamples))
     asked, scales = (stated, full_hash, opened_by, reader, tuple(keys)), tuple(it and tuple(it) for it in axes)
-    return IndexedSlide(*found, *asked, made, tuple(corner), series, reading, scales)
+    return IndexedSlide(*found, *asked, made, tuple(corner), series, reading, scales, mark)
 
 
 def _outlines(corners: Mapping[str, tuple[int, int]], path: Path) -> tuple[str, str]:

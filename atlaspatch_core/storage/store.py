@@ -91,13 +91,7 @@ class Store(OutputPaths):
 
     def kept(self, stem: str, geometry: str = "") -> dict[str, StoredResult]:
         """Return what a slide's HDF5 file holds. Raises UnreadableOutput when it is damaged or not ours."""
-        path = self.h5(stem, geometry)
-        kept = read_stored_results(path)
-        if kept and (COORDS not in kept or kept[COORDS].fingerprint is None):
-            raise UnreadableOutput(
-                f"{stem}: {path} was not written by atlaspatch; move it away, or use --force to replace it"
-            )
-        return kept
+        return read_kept(self.h5(stem, geometry))
 
     def keep_coords(self, stem: str, geometry: str, write: Writer) -> None:
         """Keep a slide's coords: a new file, with those earlier results that belong to the very same coords."""
@@ -140,3 +134,13 @@ class Store(OutputPaths):
     def _write(self, stem: str, path: Path, content: bytes) -> None:
         with replacing(path, stem) as temporary:
             temporary.write_bytes(content)
+
+
+def read_kept(path: Path) -> dict[str, StoredResult]:
+    """Return what a slide's HDF5 file holds. Raises UnreadableOutput when it is damaged or not ours."""
+    kept = read_stored_results(path)
+    if kept and (COORDS not in kept or kept[COORDS].fingerprint is None):
+        raise UnreadableOutput(
+            f"{path.stem}: {path} was not written by atlaspatch; move it away, or use --force to replace it"
+        )
+    return kept

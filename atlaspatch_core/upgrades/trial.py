@@ -9,7 +9,7 @@ from typing import Any
 
 from atlaspatch_core.discovery.find import SlideSource
 from atlaspatch_core.errors import AtlasPatchError
-from atlaspatch_core.fingerprint import Identity, canonical_json, why_stale
+from atlaspatch_core.fingerprint import Identity, canonical_json
 from atlaspatch_core.pipeline.steps.embedding import embedding_numbers
 from atlaspatch_core.storage.hdf5 import StoredResult, read_array, read_stored_results
 from atlaspatch_core.storage.hdf5_changes import IdentityUpdate
@@ -21,7 +21,7 @@ from atlaspatch_core.validity.expected import Expectations
 from atlaspatch_core.validity.identities import identity_of
 from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 from atlaspatch_core.validity.recipe import OutputSpec, Recipe
-from atlaspatch_core.validity.rules import maker_changed_alone
+from atlaspatch_core.validity.rules import maker_changed_alone, stale_reason
 from atlaspatch_core.validity.states import State, Validity
 
 
@@ -74,7 +74,7 @@ def _of_stage(recipe: Recipe, stage: OutputSpec, stems: Sequence[str]) -> Iterat
         if identity and expected and _may_be_tried(identity, expected):
             former = _former(identity)
             groups[former].append(stem)
-            whys.setdefault(former, why_stale(identity, expected))
+            whys.setdefault(former, stale_reason(identity, expected))
     yield from (Trial(stage, former, tuple(group), whys[former]) for former, group in groups.items())
 
 

@@ -5,14 +5,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from atlaspatch_core.errors import AtlasPatchError, UnusableMask
-from atlaspatch_core.fingerprint import Identity, canonical_json, short_hash, why_stale
+from atlaspatch_core.errors import AtlasPatchError, MissingUpstream
+from atlaspatch_core.fingerprint import Identity, canonical_json, short_hash
 from atlaspatch_core.layouts.supplied_coords import find_coords, read_coords
 from atlaspatch_core.patches.scale import choose_sampling
-from atlaspatch_core.storage.records import Record
+from atlaspatch_core.slides.slide import SlideInfo
+from atlaspatch_core.storage.records import SlideRecord
 from atlaspatch_core.storage.slide_index import IndexedMask, IndexedSlide, indexed_slide
 from atlaspatch_core.storage.store import Store
-from atlaspatch_core.tissue.supplied_masks import MaskFolder, supplied_signature
+from atlaspatch_core.tissue.contours import polygons_fingerprint
+from atlaspatch_core.tissue.supplied_masks import find_mask, read_mask, supplied_signature
 from atlaspatch_core.validity.identities import coords_facts, identity_of, mask_facts, slide_facts, supplied_identity
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import EMPTY, SLIDE, TISSUE_MASK, OutputSpec, Recipe
@@ -22,8 +24,14 @@ from atlaspatch_core.validity.rules import (
     is_automatic,
     is_valid,
     options_reason,
+    slide_reason,
     source_reason,
+    stale_reason,
 )
+
+Look = Callable[[str, str], SlideRecord | None]
+"""Takes a stem and the mark of its record, empty where that does not hold; returns what the slide is now, or None for
+one of which nothing changed. Raises what opening a slide raises."""
 
 
 class Expected(NamedTuple):
@@ -35,6 +43,8 @@ class Expected(NamedTuple):
     """Why what lies there is not what the project asks for; slides and masks have such, others are compared."""
     blocked: str = ""
     """Why it cannot be made."""
+    certain: bool = False
+    """Whether the next run leaves an output with this very fingerprint: not so where it finds tissue anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +82,16 @@ class Expectations:
     """Stem to the µm/px that the user states; None where the slides' folders were not looked at."""
     steps: Collection[OutputKey] | None = None
     """Steps to work out, with all that is upstream of them; None: all."""
+    look: Look | None = None
+    """Finds out who a slide is now; None: the record alone tells."""
     stages: tuple[OutputSpec, ...] = ()
     """Those of these steps."""
     _specs: dict[OutputKey, dict[str, Any]] = field(default_factory=dict)
     _blocked: dict[OutputKey, str] = field(default_factory=dict)
     _forms: dict[Any, IdentityTemplate] = field(default_factory=dict)
-    _whys: dict[str, str] = field(default_factory=dict)
+    _whys: dict[Any, str] = field(default_factory=dict)
+    _infos: dict[str, SlideInfo] = field(default_factory=dict)
+    """Of slides that were looked at again."""
 
     def __post_init__(self) -> None:
         """Work out the specs."""
@@ -90,13 +104,40 @@ class Expectations:
 
     def of(self, stem: str, slide: IndexedSlide, polygons: str | None) -> dict[OutputKey, Expected]:
         """Return what is expected of every step; ``polygons`` is the fingerprint of those that lie there."""
-        found = {SLIDE: self._slide(stem, slide)}
+        return self.of_looked(stem, slide, polygons, self._slide(stem, slide))
+
+    def of_looked(
+        self, stem: str, slide: IndexedSlide, polygons: str | None, expected: Expected
+    ) -> dict[OutputKey, Expected]:
+        """Return what is expected of every step of a slide of which that was found out already."""
+        found = {SLIDE: expected}
         for stage in self.stages:
             if stage.step == TISSUE_MASK:
-                found[TISSUE_MASK] = self._mask(stem, slide, polygons, found[SLIDE])
+                found[TISSUE_MASK] = self._mask(stem, slide, polygons, expected)
             elif stage.step != SLIDE:
                 found[stage.step] = self._later(stem, slide, stage, found)
         return found
+
+    def looked(self, stem: str, slide: IndexedSlide | None) -> tuple[IndexedSlide | None, Expected]:
+        """Return a slide as it is now, and what is expected of it.
+
+        Where the files are at hand, one that changed, or is asked for in another way, or has no record, is opened as a
+        run opens it.
+        """
+        expected = self._slide(stem, slide) if slide else Expected(None)
+        if self.look is None:
+            return slide, expected
+        valid = slide and is_valid(slide.fingerprint, str(expected.fingerprint))
+        try:
+            record = self.look(stem, slide.mark if slide and valid else "")
+        except AtlasPatchError as error:
+            return slide, Expected(None, blocked=str(error))
+        if record is None:
+            return slide, expected._replace(certain=True)
+        stored = self.store.read_record(stem).slide
+        self._infos[stem] = record.info
+        now = replace(indexed_slide(record), mask=slide.mask if slide else None)
+        return now, Expected(record.identity.fingerprint, slide_reason(stored, record), certain=True)
 
     def fingerprint_as(
         self, stored: Identity, stem: str, slide: IndexedSlide, stage: OutputSpec, inputs: Mapping[OutputKey, str]
@@ -120,10 +161,18 @@ class Expectations:
             return mask_facts(slide.info(stem)) if slide.axes else EMPTY
         if stage.step.kind != "patch_coords" or stage.geometry is None:
             return EMPTY
-        info = slide.info(stem)
         if stage.geometry.coords is not None:
+            info = self._info(stem)
             return read_coords(find_coords(stage.geometry.coords, stem), info, stage.geometry).facts(info)
+        info = slide.info(stem)
         return coords_facts(info, choose_sampling(info, stage.geometry.spec), stage.geometry.filters)
+
+    def _info(self, stem: str) -> SlideInfo:
+        """Return all that is known of a slide. Raises MissingUpstream."""
+        record = None if stem in self._infos else self.store.read_record(stem).slide
+        if record is None and stem not in self._infos:
+            raise MissingUpstream(f"{stem}: the slide was not looked at; run its first step too")
+        return record.info if record else self._infos[stem]
 
     def spec(self, stage: OutputSpec) -> dict[str, Any]:
         """Return what decides a stage on every slide, worked out once. Raises MissingWeights."""
@@ -154,6 +203,7 @@ class Expectations:
         return Expected(fingerprint, self._reason_of_slide(stem, slide, fingerprint))
 
     def _reason_of_slide(self, stem: str, slide: IndexedSlide, fingerprint: str) -> str:
+        """Return why a slide that is not looked at again may be another one."""
         asked = self.recipe.project.slides
         stated = (self.stated or {}).get(stem, slide.stated_mpp)
         reason = options_reason(
@@ -162,48 +212,51 @@ class Expectations:
         )
         return reason or ("" if is_valid(slide.fingerprint, fingerprint) else "another version of this step")
 
-    def _mask(self, stem: str, slide: IndexedSlide, polygons: str | None, expected: Expected) -> Expected:
+    def _mask(self, stem: str, slide: IndexedSlide, polygons: str | None, known: Expected) -> Expected:
+        """Return the polygons that lie there, or lay there last, and why others are to be."""
         mask = slide.mask
-        if polygons is None:
-            return Expected(None, blocked=self._blocked.get(TISSUE_MASK, ""))
-        if mask is None or not is_automatic(mask, polygons):
-            return Expected(polygons)
-        folder = self.recipe.project.slides.masks
-        sources = MaskFolder(folder).of(stem) if folder else []
-        if len(sources) > 1:
-            return Expected(None, blocked=str(UnusableMask(f"{stem}: {' and '.join(map(str, sources))}; leave one")))
-        source = sources[0] if sources else None
-        reason = interrupted_reason(mask, polygons) or source_reason(mask, source.name if source else None)
-        return Expected(polygons, reason or self._reason_of_mask(stem, slide, source, str(expected[0])))
+        if polygons and not is_automatic(mask, polygons):
+            return Expected(polygons, certain=True)
+        lay = polygons or (mask.polygons if mask else None)
+        try:
+            source = find_mask(self.recipe.project.slides.masks, stem)
+            if source is None and TISSUE_MASK in self._blocked:
+                return Expected(lay, blocked=self._blocked[TISSUE_MASK])
+            interrupted = interrupted_reason(mask, polygons)
+            of_slide = str(known.fingerprint)
+            reason = interrupted or (self._reason_of_mask(stem, slide, mask, source, of_slide) if mask else "")
+            return Expected(lay, reason, certain=known.certain and bool(polygons) and not reason)
+        except AtlasPatchError as error:
+            return Expected(lay, blocked=str(error))
 
-    def _reason_of_mask(self, stem: str, indexed: IndexedSlide, source: Path | None, slide: str) -> str:
-        mask = indexed.mask
-        assert mask is not None
-        if source is not None:
-            return self._reason_of_supplied(mask, source, slide, indexed.corner)
-        if TISSUE_MASK in self._blocked:
-            return self._blocked[TISSUE_MASK]
-        stage, spec = self.recipe.stage(TISSUE_MASK), self._specs[TISSUE_MASK]
-        found = self.found(stem, indexed, stage)
-        if is_valid(mask.fingerprint, self.form(stage, found, spec, (TISSUE_MASK, indexed.axes)).fill(slide)):
-            return ""
-        return "slide changed" if mask.of_slide != slide else self._why_of_mask(stem, mask, slide, found)
+    def _reason_of_mask(
+        self, stem: str, slide: IndexedSlide, mask: IndexedMask, source: Path | None, of_slide: str
+    ) -> str:
+        """Return why a mask is to be made anew, or an empty text. Raises UnusableMask, UnreadableOutput."""
+        stage, touched = self.recipe.stage(TISSUE_MASK), ""
+        if source is None:
+            facts, spec = self.found(stem, slide, stage), self._specs[TISSUE_MASK]
+            if is_valid(mask.fingerprint, self.form(stage, facts, spec, (TISSUE_MASK, slide.axes)).fill(of_slide)):
+                return ""
+            identity = identity_of(stage, {SLIDE: of_slide}, facts, spec)
+        else:
+            slides, simplify_um = self.recipe.project.slides, self.recipe.project.tissue.simplify_um
+            if mask.supplied != supplied_signature(source, slide.corner, slides.masks_origin):
+                read = read_mask(source, self._info(stem), simplify_um, slides.masks_origin)
+                touched = polygons_fingerprint(read)
+            inputs, supplied = {SLIDE: of_slide}, touched or mask.supplied_polygons
+            identity = supplied_identity(stage, inputs, source, supplied, simplify_um)
+            if is_valid(mask.fingerprint, identity.fingerprint):
+                return ""
+        cause = source_reason(mask, source.name if source else None, touched)
+        return cause or self._why_of_mask(stem, mask, identity)
 
-    def _reason_of_supplied(self, mask: IndexedMask, source: Path, slide: str, corner: tuple[int, int]) -> str:
-        if supplied_signature(source, corner, self.recipe.project.slides.masks_origin) != mask.supplied:
-            return f"{source.name} changed"
-        stage, simplify_um = self.recipe.stage(TISSUE_MASK), self.recipe.project.tissue.simplify_um
-        asked = supplied_identity(stage, {SLIDE: slide}, source, mask.supplied_polygons, simplify_um)
-        return "" if is_valid(mask.fingerprint, asked.fingerprint) else f"{source.name} is outlined otherwise"
-
-    def _why_of_mask(self, stem: str, mask: IndexedMask, slide: str, found: Mapping[str, Any]) -> str:
+    def _why_of_mask(self, stem: str, mask: IndexedMask, expected: Identity) -> str:
         """Return what differs; masks of one spec differ in the same, so one record is read for all of them."""
-        key = f"{mask.spec} {found}"
+        key = (mask.spec, expected.version, canonical_json(expected.spec), mask.of_slide == expected.inputs[SLIDE.kind])
         if key not in self._whys:
             record = self.store.read_record(stem).tissue_mask
-            stage = self.recipe.stage(TISSUE_MASK)
-            expected = identity_of(stage, {SLIDE: slide}, found, self._specs[TISSUE_MASK])
-            self._whys[key] = why_stale(record.identity if record else None, expected)
+            self._whys[key] = stale_reason(record.identity if record else None, expected)
         return self._whys[key]
 
     def _later(
@@ -219,7 +272,8 @@ class Expectations:
             key, found = self._facts(stem, slide, stage)
         except AtlasPatchError as error:
             return Expected(None, blocked=str(error))
-        return Expected(self.form(stage, found, self._specs[stage.step], key).fill(*map(str, inputs)))
+        fingerprint = self.form(stage, found, self._specs[stage.step], key).fill(*map(str, inputs))
+        return Expected(fingerprint, certain=all(before[step].certain for step in stage.upstream))
 
     def _facts(self, stem: str, slide: IndexedSlide, stage: OutputSpec) -> tuple[Any, Mapping[str, Any]]:
         key = self._key(slide, stage)
@@ -241,32 +295,3 @@ def with_upstream(recipe: Recipe, steps: Collection[OutputKey]) -> tuple[OutputS
         if stage.step in wanted:
             wanted |= set(stage.upstream)
     return tuple(stage for stage in recipe.stages if stage.step in wanted)
-
-
-def expected(recipe: Recipe, record: Record, polygons: str | None) -> dict[OutputKey, Identity]:
-    """Return the identity that every output of one slide is to have, by the very code that the steps use.
-
-    ``polygons`` is the fingerprint of its mask. What cannot be known or made is left out: everything but the slide
-    without polygons, patches finer than scanned, encoders without weights. A supplied mask is taken for unchanged.
-    """
-    known = indexed_slide(record)
-    if known is None or record.slide is None:
-        return {}
-    facts = slide_facts(known.content, record.slide.info)
-    found = {SLIDE: identity_of(recipe.stage(SLIDE), {}, facts)}
-    fingerprints = {SLIDE: found[SLIDE].fingerprint} | ({TISSUE_MASK: polygons} if polygons else {})
-    expectations = Expectations(recipe, Store(recipe.project.output))
-    for stage in recipe.stages[1:]:
-        try:
-            spec = _spec_of_mask(record) if stage.step == TISSUE_MASK else None
-            more = EMPTY if spec else expectations.found(record.slide.info.stem, known, stage)
-            found[stage.step] = identity_of(stage, fingerprints, more, spec)
-        except (AtlasPatchError, KeyError):
-            continue
-        fingerprints.setdefault(stage.step, found[stage.step].fingerprint)
-    return found
-
-
-def _spec_of_mask(record: Record) -> Mapping[str, Any] | None:
-    mask = record.tissue_mask
-    return mask.identity.spec if mask and mask.supplied else None

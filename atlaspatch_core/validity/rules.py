@@ -8,14 +8,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
-from atlaspatch_core.fingerprint import Identity, is_unverified, why_stale
+from atlaspatch_core.fingerprint import UPSTREAM, Identity, is_unverified, why_stale
 from atlaspatch_core.storage.hdf5 import StoredResult
+from atlaspatch_core.storage.records import SlideRecord
 from atlaspatch_core.validity.identities import input_name
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import OutputSpec
 
 FORCED = "forced"
-COORDS_CHANGED = "the coords changed"
 TAKEN_AWAY = "the supplied mask was taken away"
 INTERRUPTED = "an interrupted run left the mask before it"
 
@@ -49,6 +49,11 @@ class StoredMask(Protocol):
         """Return the signature of the file that was supplied, empty for a segmenter's mask."""
         ...
 
+    @property
+    def supplied_polygons(self) -> str:
+        """Return the fingerprint of the polygons in that file."""
+        ...
+
 
 class SlideOptions(NamedTuple):
     """What a user asks for that decides how a slide is identified."""
@@ -75,16 +80,15 @@ def stale_reason(stored: Identity | StoredResult | None, expected: Identity) -> 
     return why_stale(stored.identity if isinstance(stored, StoredResult) else stored, expected)
 
 
-def compute_reason(
-    stored: Identity | StoredResult | None, expected: Identity, *, forced: bool, dropped: bool = False
-) -> str:
+def compute_reason(stored: Identity | StoredResult | None, expected: Identity, *, forced: bool, cause: str = "") -> str:
     """Return why an output is to be computed, or an empty text where the stored one is reused.
 
-    ``dropped`` results went with the coords that they belonged to.
+    ``cause`` is told in place of what differs, where it is known.
     """
     if forced:
         return FORCED
-    return COORDS_CHANGED if stored is None and dropped else stale_reason(stored, expected)
+    why = stale_reason(stored, expected)
+    return why and (cause or why)
 
 
 def state_of(
@@ -92,13 +96,17 @@ def state_of(
     expected: str | None,
     *,
     failure: str,
-    reasons: Iterable[str],
+    reasons: Iterable[str] = (),
+    upstream: str = "",
+    certain: bool = False,
     difference: Callable[[], str],
 ) -> tuple[State, str]:
     """Return the state of an output, and why.
 
     ``reasons`` are those that hold whatever the fingerprints are, empty where they do not; the first one is told.
-    Without an expected fingerprint, nothing speaks against what is stored. ``difference`` is asked for only if needed.
+    Without an expected fingerprint, nothing speaks against what is stored. ``difference`` is asked for only if needed;
+    what changed ``upstream`` is told where the output itself is asked for as before, unless it is ``certain`` that the
+    expected fingerprint stays the one that is expected now.
     """
     if failure:
         return State.FAILED, failure
@@ -106,14 +114,14 @@ def state_of(
         return State.MISSING, ""
     if reason := next(filter(None, reasons), ""):
         return State.STALE, reason
-    if expected is None or is_valid(stored, expected):
-        return State.FRESH, ""
-    return State.STALE, difference()
+    own = "" if expected is None or is_valid(stored, expected) else difference()
+    why = upstream if upstream and is_of_upstream(own) and (own or not certain) else own
+    return (State.STALE, why) if why else (State.FRESH, "")
 
 
-def upstream_reason(changed: object) -> str:
-    """Return why an output is stale that was made of something that changed; empty for nothing."""
-    return f"upstream changed: {changed}" if changed else ""
+def is_of_upstream(reason: str) -> bool:
+    """Tell whether a reason names nothing of the output itself."""
+    return not reason or reason.startswith(UPSTREAM)
 
 
 def changed_inputs(stage: OutputSpec, stored: Identity, fingerprints: Mapping[OutputKey, str]) -> list[OutputKey]:
@@ -160,18 +168,36 @@ def _or_largest(series: int | None) -> str:
     return "the largest" if series is None else str(series)
 
 
+def slide_reason(stored: SlideRecord | None, found: SlideRecord) -> str:
+    """Return why a slide is another than it was, or an empty text: the option that was changed, or what differs."""
+    why = stale_reason(stored.identity if stored else None, found.identity)
+    return why and ((stored and options_reason(options_of(stored), options_of(found))) or why)
+
+
+def options_of(record: SlideRecord) -> SlideOptions:
+    """Return what was asked for when a slide was identified."""
+    return SlideOptions(record.stated_mpp, record.full_hash, record.reader, record.mpp_keys, record.info.series)
+
+
 def is_automatic(mask: StoredMask | None, polygons: str) -> bool:
     """Tell whether polygons are those of a segmenter or a supplied mask; others are a person's and stay."""
     return mask is not None and polygons in (mask.polygons, mask.superseded)
 
 
-def interrupted_reason(mask: StoredMask, polygons: str) -> str:
+def interrupted_reason(mask: StoredMask | None, polygons: str | None) -> str:
     """Return why automatic polygons are not those of their record, or an empty text."""
-    return "" if polygons == mask.polygons else INTERRUPTED
+    return INTERRUPTED if mask and polygons and polygons != mask.polygons else ""
 
 
-def source_reason(mask: StoredMask, source: str | None) -> str:
-    """Return why a mask has another source than before: ``source`` is the name of the file supplied now, if any."""
+def source_reason(mask: StoredMask | None, source: str | None, polygons: str = "") -> str:
+    """Return why a mask has another source than before, or an empty text.
+
+    ``source`` is the name of the file supplied now, if any, ``polygons`` what is in it where it was touched.
+    """
+    if mask is None:
+        return ""
     if source is None:
         return TAKEN_AWAY if mask.supplied else ""
-    return "" if mask.supplied else f"{source} was supplied"
+    if not mask.supplied:
+        return f"{source} was supplied"
+    return f"{source} changed" if polygons and polygons != mask.supplied_polygons else ""

@@ -6,30 +6,27 @@ from pathlib import Path
 from typing import Any
 
 from atlaspatch_core.errors import AtlasPatchError
-from atlaspatch_core.fingerprint import Identity
+from atlaspatch_core.fingerprint import Identity, upstream_reason
 from atlaspatch_core.storage.file_index import FileIndex
-from atlaspatch_core.storage.hdf5 import read_stored_results
 from atlaspatch_core.storage.schema import COORDS
 from atlaspatch_core.storage.slide_index import IndexedSlide, SlideIndex, read_slide_index
-from atlaspatch_core.storage.store import Store
-from atlaspatch_core.validity.expected import Expectations, Expected
-from atlaspatch_core.validity.identities import identity_of
+from atlaspatch_core.storage.store import Store, read_kept
+from atlaspatch_core.validity.expected import Expectations, Expected, Look
+from atlaspatch_core.validity.identities import identity_of, input_name
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import SLIDE, TISSUE_MASK, OutputSpec, Recipe
 from atlaspatch_core.validity.rules import (
     State,
     has_all_rows,
     is_valid,
-    same_making,
     stale_reason,
     state_of,
-    upstream_reason,
 )
 
 MOST_READ = 20
 """Stored identities that are read to say why outputs of one step are stale; most are stale for the same reason."""
 NOT_RECORDED = "the result that lies there was never recorded"
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +69,12 @@ class StalenessChecker:
 
     def states(self, stem: str) -> Iterator[Validity]:
         """Yield the state of every output of a slide, upstream first."""
-        slide = self.known.slides.get(stem)
-        polygons = self.known.polygons.get(stem)
-        wanted = self.expectations.of(stem, slide, polygons) if slide else {}
+        slide, polygons = self.known.slides.get(stem), self.known.polygons.get(stem)
+        expected, wanted = UNKNOWN, {}
+        if slide or self._has_results(stem):
+            slide, expected = self.expectations.looked(stem, slide)
+        if slide:
+            wanted = self.expectations.of_looked(stem, slide, polygons, expected)
         states: dict[OutputKey, State] = {}
         for stage in self.expectations.stages:
             state, why = self._state(stem, slide, stage, wanted, states)
@@ -91,14 +91,21 @@ class StalenessChecker:
     ) -> tuple[State, str]:
         expected = wanted.get(stage.step, UNKNOWN)
         changed = next((up for up in stage.upstream if before[up] in (State.STALE, State.MISSING)), None)
+        upstream = upstream_reason(changed and input_name(changed))
         stored = self._fingerprint(stem, stage, wanted)
         return state_of(
             stored if slide else None,
             expected.fingerprint,
             failure=self._failure(stem, stage, wanted),
-            reasons=(expected.stale_reason, upstream_reason(changed)),
-            difference=lambda: self._why(stem, slide, stage, stored, wanted) if slide and stored else "",
+            reasons=(expected.stale_reason,),
+            upstream=upstream,
+            certain=expected.certain,
+            difference=lambda: self._why(stem, slide, stage, stored, wanted, upstream) if slide and stored else "",
         )
+
+    def _has_results(self, stem: str) -> bool:
+        """Tell whether anything is stored of a slide, be it without a record."""
+        return any(stem in of_step for of_step in self.stored.fingerprints.values())
 
     def _fingerprint(self, stem: str, stage: OutputSpec, wanted: Mapping[OutputKey, Expected]) -> str | None:
         """Return the stored fingerprint; a slide without patches has the embedding that it can have."""
@@ -115,16 +122,22 @@ class StalenessChecker:
         return told or (wanted[stage.step].blocked if stage.step in wanted else "")
 
     def _why(
-        self, stem: str, slide: IndexedSlide, stage: OutputSpec, stored: str, wanted: Mapping[OutputKey, Expected]
+        self,
+        stem: str,
+        slide: IndexedSlide,
+        stage: OutputSpec,
+        stored: str,
+        wanted: Mapping[OutputKey, Expected],
+        upstream: str,
     ) -> str:
-        """Return which field differs, from stored identities that explain this fingerprint; else both fingerprints."""
+        """Return which field differs, from stored identities that explain this fingerprint; else what is known."""
         if stage.step == TISSUE_MASK:
             return "the outlines changed"
         inputs = {step: str(wanted[step].fingerprint) for step in stage.upstream}
         for identity, why in self.learned.setdefault(stage.step, []):
             if self.expectations.fingerprint_as(identity, stem, slide, stage, inputs) == stored:
                 return why
-        told = f"fingerprint {stored} → {wanted[stage.step].fingerprint}"
+        told = upstream or f"fingerprint {stored} → {wanted[stage.step].fingerprint}"
         if self.read.get(stage.step, 0) >= MOST_READ:
             return told
         self.read[stage.step] = self.read.get(stage.step, 0) + 1
@@ -141,8 +154,7 @@ class StalenessChecker:
         why = stale_reason(identity, expected)
         if identity.inputs == expected.inputs:
             self.learned[stage.step].append((identity, why))
-            return why
-        return upstream_reason(why) if same_making(identity, expected) else why
+        return why
 
 
 def stored_identity(store: Store, stem: str, stage: OutputSpec) -> Identity | None:
@@ -165,6 +177,7 @@ def validities(
     steps: Collection[OutputKey] | None = None,
     stated: Mapping[str, float | None] | None = None,
     known: SlideIndex | None = None,
+    look: Look | None = None,
     remember: bool = True,
 ) -> Iterator[Validity]:
     """Yield the state of outputs of these slides, slide by slide, upstream first; of all, or of ``steps`` alone.
@@ -179,6 +192,7 @@ def validities(
         steps: Outputs to tell of; all by default.
         stated: What the user says of µm/px, by stem.
         known: The index of slides, where it was read already.
+        look: Finds out who a slide is now; by default its record alone tells, and options that changed make it stale.
         remember: False writes nothing, not even caches.
 
     Yields:
@@ -194,9 +208,8 @@ def validities(
         b patch_coords missing
     """
     store = Store(recipe.project.output)
-    judge = StalenessChecker(
-        recipe, stored, known or read_slide_index(store, remember=remember), Expectations(recipe, store, stated, steps)
-    )
+    expectations = Expectations(recipe, store, stated, steps, look)
+    judge = StalenessChecker(recipe, stored, known or read_slide_index(store, remember=remember), expectations)
     for stem in stems:
         yield from (found for found in judge.states(stem) if steps is None or found.step in steps)
 
@@ -223,31 +236,37 @@ def stored_in_files(recipe: Recipe, known: SlideIndex | None = None, *, remember
         SLIDE: {stem: slide.fingerprint for stem, slide in known.slides.items()},
         TISSUE_MASK: dict(known.polygons),
     }
-    empty = {}
+    empty, failed = {}, {}
     for geometry in recipe.project.geometry:
-        files = read_results(store, geometry.name, remember=remember)
+        rows = _read_files(store, geometry.name, remember=remember)
+        files = {stem: row for stem, row in rows.items() if not isinstance(row, str)}
+        of_coords = OutputKey("patch_coords", None, geometry.name)
+        failed[of_coords] = {stem: row for stem, row in rows.items() if isinstance(row, str)}
         empty[geometry.name] = {stem for stem, found in files.items() if found.get(COORDS, (None, 1))[1] == 0}
         for stage in recipe.stages:
             if stage.geometry is not None and stage.step.geometry == geometry.name:
                 fingerprints[stage.step] = _of_stage(stage, files)
-    return Stored(fingerprints, without_patches=empty)
+    return Stored(fingerprints, failed, empty)
 
 
-def read_results(
-    store: Store, geometry: str, *, remember: bool = True
-) -> dict[str, dict[str, tuple[str | None, int, int]]]:
+def read_results(store: Store, geometry: str) -> dict[str, dict[str, tuple[str | None, int, int]]]:
     """Return stem to dataset to fingerprint, length and width of what the HDF5 files of a geometry hold."""
+    return {stem: row for stem, row in _read_files(store, geometry).items() if not isinstance(row, str)}
+
+
+def _read_files(store: Store, geometry: str, *, remember: bool = True) -> dict[str, Any]:
+    """Return what ``read_results`` does, and of a file that cannot be used what is wrong with it."""
     cache = store.index(f"results{'_' if geometry else ''}{geometry}")
     return FileIndex(cache, _results, VERSION, remember).look(
         store.results(geometry), lambda stem: store.h5(stem, geometry)
     )
 
 
-def _results(path: Path) -> dict[str, Any]:
+def _results(path: Path) -> Any:
     try:
-        kept = read_stored_results(path)
-    except AtlasPatchError:
-        return {}
+        kept = read_kept(path)
+    except AtlasPatchError as error:
+        return str(error)
     return {name: (it.fingerprint, it.shape[0], it.shape[-1]) for name, it in kept.items()}
 
 

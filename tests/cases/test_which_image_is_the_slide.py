@@ -186,7 +186,7 @@ def test_a_preview_before_the_scan_is_told_from_it_end_to_end(tmp_path: Path):
         "takes another" in " ".join(done.stdout.split())
     ), done
     other = encode(tmp_path, "--series", "1")
-    assert "series none → 1" in " ".join(other.stdout.split()), other
+    assert "series the largest → 1" in " ".join(other.stdout.split()), other
     assert "it holds 2 images" not in other.stdout
 
 

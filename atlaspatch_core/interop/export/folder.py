@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from atlaspatch_core.errors import AtlasPatchError, NoSlides
-from atlaspatch_core.fingerprint import is_unverified
+from atlaspatch_core.fingerprint import is_unverified, upstream_reason
 from atlaspatch_core.interop.export.selection import Choice, named
 from atlaspatch_core.interop.export.valid_results import Selection, Verdict
 from atlaspatch_core.storage.hdf5 import StoredResult
@@ -13,7 +13,7 @@ from atlaspatch_core.storage.slide_index import SlideIndex, read_slide_index
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.identities import input_name
 from atlaspatch_core.validity.outcome import OutputKey
-from atlaspatch_core.validity.recipe import TISSUE_MASK
+from atlaspatch_core.validity.recipe import SLIDE, TISSUE_MASK
 from atlaspatch_core.validity.rules import State, is_automatic
 
 FRESH = Verdict(State.FRESH)
@@ -60,7 +60,7 @@ def _mask(known: SlideIndex, stem: str) -> Verdict:
     if stem in known.broken:
         return Verdict(State.FAILED, known.broken[stem])
     if slide and mask and polygons and is_automatic(mask, polygons) and mask.of_slide != slide.fingerprint:
-        return Verdict(State.STALE, "slide changed")
+        return Verdict(State.STALE, upstream_reason(SLIDE.kind))
     return FRESH
 
 
@@ -90,4 +90,4 @@ def _belongs(kept: StoredResult, lying: Mapping[str, str | None], rows: int | No
     if rows is not None and kept.shape[0] != rows:
         return Verdict(State.STALE, f"{kept.shape[0]} rows, but {rows} patches")
     changed = [name for name, fingerprint in identity.inputs.items() if lying.get(name) != fingerprint]
-    return Verdict(State.STALE, f"upstream changed: {changed[0]}") if changed else FRESH
+    return Verdict(State.STALE, upstream_reason(changed[0])) if changed else FRESH

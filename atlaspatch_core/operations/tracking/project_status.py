@@ -1,17 +1,23 @@
 """The state of every output of a project, with what its runs remember of failures."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-from atlaspatch_core.discovery.find import Discovery
+from atlaspatch_core.discovery.find import Discovery, SlideSource, open_source
 from atlaspatch_core.operations.tracking.folder import SlideState, read_states
 from atlaspatch_core.operations.tracking.runs import RunFile, live_and_latest
+from atlaspatch_core.pipeline.steps.slide import identified, mark_of
+from atlaspatch_core.storage.records import SlideRecord
 from atlaspatch_core.storage.slide_index import SlideIndex, read_slide_index
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import SLIDE, Recipe
+from atlaspatch_core.validity.rules import is_of_upstream
 from atlaspatch_core.validity.states import State, Stored, Validity, stored_in_files, validities
 
+MOST_OPENED = 1000
+"""Slides that are opened to tell whether they are other ones: a whole cohort that moved is left to a run."""
 Failures = Mapping[OutputKey, Mapping[str, str]]
 """Step to stem to the reason why the last attempt failed."""
 
@@ -37,7 +43,10 @@ def project_status(
     recorded: bool = False,
     known: SlideIndex | None = None,
 ) -> ProjectStatus:
-    """Return the state of the outputs of the slides that were found. No slide is opened.
+    """Return the state of the outputs of the slides that were found, as a run would find it. Nothing is computed.
+
+    Of the slides that changed, or are asked for in another way, the first ``MOST_OPENED`` are opened; of others their
+    records tell.
 
     Args:
         recipe: The project's.
@@ -58,22 +67,54 @@ def project_status(
     known = known or read_slide_index(store)
     files = stored_in_files(recipe, known)
     clashes = {clash.stem: str(clash.error) for clash in found.clashes}
-    failed = {step: dict(told) for step, told in (failures or {}).items()}
-    failed[SLIDE] = failed.get(SLIDE, {}) | clashes
+    failed = {step: {**files.failed.get(step, {}), **(failures or {}).get(step, {})} for step in _steps(recipe)}
+    failed[SLIDE] |= clashes
     stated = {source.stem: source.mpp for source in found.sources}
     stems = {*stated, *clashes, *((known.slides.keys() | known.broken.keys()) if recorded else ())}
     stored = Stored(files.fingerprints, failed, files.without_patches)
     states = read_states(store)
     if recorded:
         stems |= states.keys()
-    judged = validities(recipe, sorted(stems), stored, stated=stated, known=known)
+    look = SlideLook(recipe, store, {source.stem: source for source in found.sources})
+    judged = validities(recipe, sorted(stems), stored, stated=stated, known=known, look=look)
     outputs = tuple(_with_failure(output, states.get(output.stem)) for output in judged)
     return ProjectStatus(recipe, outputs, tuple(live_and_latest(store.output)))
 
 
+@dataclass(slots=True)
+class SlideLook:
+    """Finds out who slides are now, opening those of which something changed."""
+
+    recipe: Recipe
+    store: Store
+    sources: Mapping[str, SlideSource]
+    opened: int = 0
+
+    def __call__(self, stem: str, mark: str) -> SlideRecord | None:
+        """Return the record that a run would make; None where the one of this ``mark`` holds, or the slide is gone.
+
+        Raises what opening a slide raises.
+        """
+        source = self.sources.get(stem)
+        if source is None or self.opened >= MOST_OPENED or mark_of(source, self.recipe) == mark:
+            return None
+        self.opened += 1
+        with ExitStack() as opened:
+            return identified(
+                source,
+                self.recipe,
+                self.store.read_record(stem).slide,
+                lambda: opened.enter_context(open_source(source, self.recipe.project.slides)),
+            )
+
+
+def _steps(recipe: Recipe) -> list[OutputKey]:
+    return [stage.step for stage in (*recipe.stages, *recipe.cases)]
+
+
 def _with_failure(output: Validity, state: SlideState | None) -> Validity:
     """Return an output that is not there, or not as it should be, as failed where the last attempt to make it did."""
-    if state is None or output.state not in (State.MISSING, State.STALE) or output.why.startswith("upstream changed"):
+    if state is None or output.state not in (State.MISSING, State.STALE) or (output.why and is_of_upstream(output.why)):
         return output
     why = state.errors.get(str(output.step))
     return replace(output, state=State.FAILED, why=why) if why else output

@@ -16,7 +16,7 @@ from atlaspatch_core.encoders.patient import FOR_CASES
 from atlaspatch_core.errors import AtlasPatchError, UnreadableOutput
 from atlaspatch_core.fingerprint import Identity, canonical_json, short_hash
 from atlaspatch_core.pipeline.loaded_models import Models
-from atlaspatch_core.pipeline.patients.files import SlideFile, inputs_of, keep_case, read_case, remove_case
+from atlaspatch_core.pipeline.patients.files import SlideFile, case_reason, inputs_of, keep_case, read_case, remove_case
 from atlaspatch_core.pipeline.patients.manifest import Case, Manifest
 from atlaspatch_core.pipeline.processing import process
 from atlaspatch_core.pipeline.steps.embedding import embedding_numbers
@@ -138,7 +138,8 @@ class Encoding:
     def _reuse_or_compute(self, force: bool, since: float) -> Outcome:
         expected = self.stage.identity(self._inputs())
         stored = self._stored(force)
-        why = compute_reason(stored[0] if stored else None, expected, forced=force)
+        cause = case_reason(stored[0], expected, self._features) if stored else ""
+        why = compute_reason(stored[0] if stored else None, expected, forced=force, cause=cause)
         if stored and not why:
             patches = sum(file.patches() for file in self._files())
             return self._made(Status.REUSED, expected, since, "", embedding_numbers(stored[1], patches))

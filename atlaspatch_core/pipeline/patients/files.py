@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.errors import OutOfDate
-from atlaspatch_core.fingerprint import Identity, canonical_json
+from atlaspatch_core.fingerprint import Identity, canonical_json, changed_input, upstream_reason
 from atlaspatch_core.storage.atomic import replacing, slide_lock
 from atlaspatch_core.storage.disk import writing_hdf5
 from atlaspatch_core.storage.hdf5 import open_hdf5
@@ -27,6 +27,8 @@ from atlaspatch_core.storage.schema import (
     TARGET_MAGNIFICATION,
     WSI_PATH,
 )
+from atlaspatch_core.validity.outcome import OutputKey
+from atlaspatch_core.validity.rules import is_of_upstream, stale_reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,21 @@ class SlideFile:
 def inputs_of(stems: Sequence[str], fingerprints: Mapping[str, str]) -> dict[str, str]:
     """Return what decides a case beside its encoder: the fingerprints of its slides' features, in their order."""
     return {f"{place:04d} {stem}": fingerprints[stem] for place, stem in enumerate(stems, 1)}
+
+
+def case_reason(stored: Identity, expected: Identity, features: OutputKey) -> str:
+    """Return why the embedding of a case is stale: its encoder, its slides, or the features of one of them."""
+    why = stale_reason(stored, expected)
+    if not why or not is_of_upstream(why):
+        return why
+    before, after = ([_stem(name) for name in it.inputs] for it in (stored, expected))
+    if before != after:
+        return f"slides {' '.join(before)} → {' '.join(after)}"
+    return upstream_reason(f"{features} of {_stem(changed_input(stored, expected))}")
+
+
+def _stem(name: str) -> str:
+    return name.partition(" ")[2]
 
 
 def read_case(path: Path) -> tuple[Identity, NDArray[np.float32]] | None:

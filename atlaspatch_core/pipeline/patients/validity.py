@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from atlaspatch_core.errors import AtlasPatchError
-from atlaspatch_core.fingerprint import Identity
-from atlaspatch_core.pipeline.patients.files import inputs_of, read_case
+from atlaspatch_core.fingerprint import Identity, upstream_reason
+from atlaspatch_core.pipeline.patients.files import case_reason, inputs_of, read_case
 from atlaspatch_core.pipeline.patients.manifest import Case, Manifest
 from atlaspatch_core.storage.file_index import FileIndex, list_files
 from atlaspatch_core.storage.slide_index import read_slide_index
@@ -15,7 +15,7 @@ from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.expected import Expectations, with_upstream
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import OutputSpec, Recipe
-from atlaspatch_core.validity.rules import State, is_valid, same_making, stale_reason, state_of, upstream_reason
+from atlaspatch_core.validity.rules import State, is_valid, same_making, state_of
 from atlaspatch_core.validity.states import MOST_READ, Stored, Validity
 
 VERSION = 1
@@ -66,29 +66,30 @@ class CaseStalenessChecker:
 
     def _state(self, case: Case, stage: OutputSpec) -> CaseState:
         features, step = stage.upstream[-1], stage.step
-        prints = {stem: self._features.get((stem, features)) for stem in case.stems}
+        prints = {stem: self._features.get((stem, features)) or "" for stem in case.stems}
         waits = any(it.state is not State.FRESH for stem in case.stems for it in self._upstream(stem, features))
         try:
-            whole = {stem: it for stem, it in prints.items() if it}
-            expected = stage.identity(inputs_of(case.stems, whole)) if len(whole) == len(prints) else None
+            expected = stage.identity(inputs_of(case.stems, prints))
         except AtlasPatchError as error:  # weights that are not there
             return CaseState(Validity(case.case_id, step, State.FAILED, str(error)), None, waits)
         state, why = self._verdict(case, stage, expected)
-        return CaseState(Validity(case.case_id, step, state, why), expected and expected.fingerprint, waits)
+        return CaseState(
+            Validity(case.case_id, step, state, why), expected.fingerprint if all(prints.values()) else None, waits
+        )
 
-    def _verdict(self, case: Case, stage: OutputSpec, expected: Identity | None) -> tuple[State, str]:
+    def _verdict(self, case: Case, stage: OutputSpec, expected: Identity) -> tuple[State, str]:
+        """Return the state of an embedding; ``expected`` has no fingerprint of features that cannot be known."""
         stored = self._fingerprint(case, stage, expected)
         features = stage.upstream[-1]
         upstream = [it for stem in case.stems for it in self._upstream(stem, features)]
         failed = "; ".join(it.why for it in upstream if it.state is State.FAILED)
-        changed = next((f"{it.step} of {it.stem}" for it in upstream if it.state is not State.FRESH), "")
-        new = next((stem for stem in case.stems if not expected and (stem, features) not in self._features), "")
+        changed = next((f"{features} of {it.stem}" for it in upstream if it.state is not State.FRESH), "")
         return state_of(
             stored,
-            expected.fingerprint if expected else None,
+            expected.fingerprint,
             failure=self.stored.failed.get(stage.step, {}).get(case.case_id) or failed,
-            reasons=(upstream_reason(changed), f"{new} was not looked at yet" if new else ""),
-            difference=lambda: self._why(case, stage, stored, expected) if stored and expected else "",
+            upstream=upstream_reason(changed),
+            difference=lambda: self._why(case, stage, str(stored), expected, upstream_reason(changed)),
         )
 
     def _upstream(self, stem: str, features: OutputKey) -> Iterator[Validity]:
@@ -96,19 +97,20 @@ class CaseStalenessChecker:
         steps = (stage.step for stage in with_upstream(self.recipe, [features]))
         yield from (self.slides[stem, step] for step in steps if (stem, step) in self.slides)
 
-    def _fingerprint(self, case: Case, stage: OutputSpec, expected: Identity | None) -> str | None:
-        if expected and set(case.stems) <= set(self.empty.get(stage.step.geometry, ())):
+    def _fingerprint(self, case: Case, stage: OutputSpec, expected: Identity) -> str | None:
+        if set(case.stems) <= set(self.empty.get(stage.step.geometry, ())):
             return expected.fingerprint
         return self.stored.fingerprints.get(stage.step, {}).get(case.case_id)
 
-    def _why(self, case: Case, stage: OutputSpec, stored: str, expected: Identity) -> str:
-        """Return which field differs, of the first ones by their files; else both fingerprints."""
-        told = f"fingerprint {stored} → {expected.fingerprint}"
+    def _why(self, case: Case, stage: OutputSpec, stored: str, expected: Identity, upstream: str) -> str:
+        """Return which field differs, of the first ones by their files; else what is known."""
+        told = upstream or f"fingerprint {stored} → {expected.fingerprint}"
         self._read[stage.step] = self._read.get(stage.step, 0) + 1
         if self._read[stage.step] > MOST_READ:
             return told
         identity = stored_identity(self.recipe, stage, case.case_id)
-        return stale_reason(identity, expected) if identity and is_valid(identity.fingerprint, stored) else told
+        valid = identity and is_valid(identity.fingerprint, stored)
+        return case_reason(identity, expected, stage.upstream[-1]) if identity and valid else told
 
 
 def stored_identity(recipe: Recipe, stage: OutputSpec, case_id: str) -> Identity | None:

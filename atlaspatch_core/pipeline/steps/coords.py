@@ -41,9 +41,10 @@ def place_patches(work: SlideWork, stage: OutputSpec) -> Outcome:
     why = work.reason(stage, kept.get(COORDS), expected)
     work.coords[geometry.name] = expected
     if why:
+        before = {dataset: result.identity for dataset, result in kept.items()}
         _keep(work, geometry, supplied.grid if supplied else _make(work, geometry), expected, supplied)
-        before, kept = kept.keys(), work.store.kept(work.stem, geometry.name)
-        work.dropped |= {(geometry.name, dataset) for dataset in before - kept.keys()}
+        kept = work.store.kept(work.stem, geometry.name)
+        work.dropped |= {(geometry.name, dataset): it for dataset, it in before.items() if dataset not in kept}
     work.kept[geometry.name] = kept
     picture = show_grid(work, geometry, fresh=bool(why))
     return work.outcome(

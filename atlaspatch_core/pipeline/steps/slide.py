@@ -1,17 +1,20 @@
 """First step: who is the slide, and how wide are its pixels?"""
 
+from collections.abc import Callable
 from dataclasses import replace
 from time import perf_counter
 
+from atlaspatch_core.discovery.find import SlideSource
 from atlaspatch_core.errors import UnreadableSlide
+from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.pipeline.slide_work import SlideWork
 from atlaspatch_core.slides.content_hash import content_fingerprint, file_signature
-from atlaspatch_core.slides.slide import SlideInfo
-from atlaspatch_core.storage.records import LOOK, SlideRecord
+from atlaspatch_core.slides.slide import Slide, SlideInfo
+from atlaspatch_core.storage.records import LOOK, SlideRecord, slide_mark
 from atlaspatch_core.validity.identities import slide_facts
 from atlaspatch_core.validity.outcome import Outcome, Status
-from atlaspatch_core.validity.recipe import OutputSpec
-from atlaspatch_core.validity.rules import SlideOptions, compute_reason, options_reason
+from atlaspatch_core.validity.recipe import EMPTY, SLIDE, OutputSpec, Recipe
+from atlaspatch_core.validity.rules import FORCED, SlideOptions, slide_reason
 
 
 def identify_slide(work: SlideWork, stage: OutputSpec) -> Outcome:
@@ -21,48 +24,56 @@ def identify_slide(work: SlideWork, stage: OutputSpec) -> Outcome:
     """
     since = perf_counter()
     stored = work.store.read_record(work.stem)
-    record = stored.slide
     forced = work.forced(stage)
-    signature = _signature(work)
-    known = record if record and not forced and _untouched(record, work, signature) else None
-    if known and known.look == LOOK:
-        work.info, work.record = known.info, stored
-        return _outcome(work, stage, known, since, "")
-    new = _identify(work, stage, signature, known.identity.spec["content"] if known else "")
-    why = compute_reason(record.identity if record else None, new.identity, forced=forced)
-    work.store.keep_slide(work.stem, new)
-    work.info = new.info
-    return _outcome(work, stage, new, since, why)
+    found = identified(work.source, work.run.recipe, None if forced else stored.slide, work.slide)
+    work.info = found.info
+    if found is stored.slide:
+        work.record = stored
+        return _outcome(work, stage, found, since, "")
+    work.store.keep_slide(work.stem, found)
+    return _outcome(work, stage, found, since, FORCED if forced else slide_reason(stored.slide, found))
 
 
-def _signature(work: SlideWork) -> str:
+def identified(
+    source: SlideSource, recipe: Recipe, stored: SlideRecord | None, slide: Callable[[], Slide]
+) -> SlideRecord:
+    """Return who a slide is: what is ``stored`` where that holds; else ``slide`` opens it.
+
+    Raises UnreadableSlide, and what opening raises.
+    """
+    stage, signature = recipe.stage(SLIDE), _signature(source)
+    holds = stored and _identity(stage, stored.content, stored.info).fingerprint == stored.identity.fingerprint
+    if stored and holds and stored.mark == mark_of(source, recipe, signature):
+        return stored
+    info = replace(slide().info, path=source.path.absolute())
+    asked = _asked(source, recipe)
+    read = stored and (stored.signature, stored.full_hash) == (signature, asked.full_hash)
+    content = stored.content if stored and read else content_fingerprint(source.readable, full_hash=asked.full_hash)
+    options = (asked.stated_mpp, asked.full_hash, asked.reader, asked.mpp_keys)
+    return SlideRecord(info, _identity(stage, content, info), signature, *options)
+
+
+def mark_of(source: SlideSource, recipe: Recipe, signature: str = "") -> str:
+    """Return what the record of a slide says where it holds. Raises UnreadableSlide."""
+    return slide_mark(signature or _signature(source), source.path.absolute(), _asked(source, recipe), LOOK)
+
+
+def _identity(stage: OutputSpec, content: str, info: SlideInfo) -> Identity:
+    return stage.identity({}, slide_facts(content, info), EMPTY)
+
+
+def _signature(source: SlideSource) -> str:
     try:
-        return file_signature(work.source.path)
+        return file_signature(source.path)
     except OSError as error:
         raise UnreadableSlide(
-            f"{work.stem}: {work.source.path} cannot be read ({error.strerror}); check that it exists and is readable"
+            f"{source.stem}: {source.path} cannot be read ({error.strerror}); check that it exists and is readable"
         ) from error
 
 
-def _untouched(record: SlideRecord, work: SlideWork, signature: str) -> bool:
-    same_files = (signature, work.source.path.absolute()) == (record.signature, record.info.path)
-    stored = SlideOptions(record.stated_mpp, record.full_hash, record.reader, record.mpp_keys, record.info.series)
-    return same_files and not options_reason(stored, _asked(work))
-
-
-def _asked(work: SlideWork) -> SlideOptions:
-    slides = work.run.recipe.project.slides
-    return SlideOptions(work.source.mpp, slides.full_hash, slides.reader, slides.mpp_keys, slides.series)
-
-
-def _identify(work: SlideWork, stage: OutputSpec, signature: str, content: str) -> SlideRecord:
-    """Return the record of a slide, opened; ``content`` is the fingerprint of its bytes where it is known."""
-    info = replace(work.slide().info, path=work.source.path.absolute())
-    full_hash = work.run.recipe.project.slides.full_hash
-    content = content or content_fingerprint(work.source.readable, full_hash=full_hash)
-    asked = _asked(work)
-    options = (asked.stated_mpp, asked.full_hash, asked.reader, asked.mpp_keys)
-    return SlideRecord(info, work.identity(stage, slide_facts(content, info)), signature, *options)
+def _asked(source: SlideSource, recipe: Recipe) -> SlideOptions:
+    slides = recipe.project.slides
+    return SlideOptions(source.mpp, slides.full_hash, slides.reader, slides.mpp_keys, slides.series)
 
 
 def _outcome(work: SlideWork, stage: OutputSpec, record: SlideRecord, since: float, why: str) -> Outcome:

@@ -38,13 +38,16 @@ def ensure_tissue_mask(work: SlideWork, stage: OutputSpec) -> Outcome:
     if on_disk and not is_automatic(record, on_disk):
         check_places(work.store.geojson(work.stem), work.polygons(), work.known(), EDITED_CURE)
         return _outcome(work, stage, since, on_disk, _edited_numbers(work, record), EDITED, Status.REUSED, "edited")
-    stored = record if record and on_disk and not interrupted_reason(record, on_disk) else None
+    interrupted = interrupted_reason(record, on_disk)
+    stored = record if on_disk and not interrupted else None
     if stored and work.trusted(stage):
         work.check_inputs(stage, stored.identity)
         maker = "supplied" if stored.supplied else str(stored.identity.spec.get("segmenter"))
         return _outcome(work, stage, since, stored.polygons, stored.numbers, "", Status.REUSED, maker)
     source = find_mask(work.run.recipe.project.slides.masks, work.stem)
-    record, why = _supply(work, stage, stored, source) if source else _find(work, stage, stored)
+    record, why = (
+        _supply(work, stage, stored, source, interrupted) if source else _find(work, stage, stored, interrupted)
+    )
     status = Status.COMPUTED if why else Status.REUSED
     if not why:
         _keep_as_qupath_counts(work, record)
@@ -70,36 +73,37 @@ def _edited_numbers(work: SlideWork, record: MaskRecord | None) -> dict[str, flo
     return polygon_numbers(tuple(polygons_in(united)), work.known()) | seen
 
 
-def _find(work: SlideWork, stage: OutputSpec, stored: MaskRecord | None) -> tuple[MaskRecord, str]:
+def _find(work: SlideWork, stage: OutputSpec, stored: MaskRecord | None, interrupted: str) -> tuple[MaskRecord, str]:
     """Return the segmenter's mask, and why it was made: empty where the stored one is valid."""
-    facts = mask_facts(work.known())
-    why = work.reason(stage, stored.identity if stored else None, work.identity(stage, facts))
+    facts, cause = mask_facts(work.known()), interrupted or source_reason(stored, None)
+    why = work.reason(stage, stored.identity if stored else None, work.identity(stage, facts), cause)
     if not why and stored:
         return stored, ""
     project = work.run.recipe.project
     tissue = segment_tissue(work.slide(), project.tissue, work.run.models.networks(project.weights))
     work.run.specs.pop(stage.step, None)  # weights that had to be fetched are known by their sha256 only now
-    record = _keep(work, work.identity(stage, facts), tissue.polygons, tissue.numbers)
-    return record, (stored and source_reason(stored, None)) or why
+    return _keep(work, work.identity(stage, facts), tissue.polygons, tissue.numbers), why
 
 
-def _supply(work: SlideWork, stage: OutputSpec, stored: MaskRecord | None, source: Path) -> tuple[MaskRecord, str]:
+def _supply(
+    work: SlideWork, stage: OutputSpec, stored: MaskRecord | None, source: Path, interrupted: str
+) -> tuple[MaskRecord, str]:
     """Return the mask that a person supplied, and why it was taken over: empty where the stored one is the same.
 
     What lies in ``source`` is told by its polygons; an untouched file is not read again.
     """
     origin = work.run.recipe.project.slides.masks_origin
-    signature = supplied_signature(source, work.known().corner, origin)
+    signature, untouched = supplied_signature(source, work.known().corner, origin), ""
     if stored and stored.supplied == signature:
         expected = _supplied_identity(work, stage, source, stored.identity.spec["supplied"])
-        if not work.reason(stage, stored.identity, expected):
+        if not (untouched := work.reason(stage, stored.identity, expected)):
             return stored, ""
     polygons = read_mask(source, work.known(), work.run.recipe.project.tissue.simplify_um, origin)
     expected = _supplied_identity(work, stage, source, polygons_fingerprint(polygons))
-    why = work.reason(stage, stored.identity if stored else None, expected)
+    cause = interrupted or untouched or source_reason(stored, source.name, polygons_fingerprint(polygons))
+    why = work.reason(stage, stored.identity if stored else None, expected, cause)
     numbers = stored.numbers if stored and not why else polygon_numbers(polygons, work.known())
-    record = _keep(work, expected, polygons, numbers, signature)
-    return record, why and ((stored and source_reason(stored, source.name)) or why)
+    return _keep(work, expected, polygons, numbers, signature), why
 
 
 def _supplied_identity(work: SlideWork, stage: OutputSpec, source: Path, polygons: str) -> Identity:

@@ -94,7 +94,7 @@ def test_what_is_stale_is_refused_with_the_reason_and_exported_when_told_to(lab)
     found = exported(made, "pt", folder / "to")
 
     assert (found["a"].fate, found["b"].fate) == (ExportStatus.REFUSED, ExportStatus.WRITTEN)
-    assert found["a"].why.startswith("a: patch_coords is stale (upstream changed: tissue_mask ")
+    assert found["a"].why.startswith("a: patch_coords is stale (upstream changed: tissue_mask)")
     assert not (folder / "to" / FEATURES / "a.pt").exists()
     assert exported(made, "pt", folder / "to", choice=Choice(include_stale=True))["a"].fate is ExportStatus.WRITTEN
 

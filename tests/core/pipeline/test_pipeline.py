@@ -129,7 +129,7 @@ def test_a_finished_slide_is_not_opened_again(finished, tmp_path):
     ("change", "expected", "why"),
     [
         ({"geometry": {"step_size": 128}}, ALL[2:], "step_size none → 128"),
-        ({"geometry": {"step_size": 192}}, ALL[2:], "the coords changed | the coords changed"),
+        ({"geometry": {"step_size": 192}}, ALL[2:], "upstream changed: patch_coords | upstream changed: patch_coords"),
         ({"geometry": {"min_tissue": 0.5}}, ALL[2:], "min_tissue 0.1 → 0.5"),
         ({"geometry": {"target_mag": 10}}, ALL[2:], "target_mpp 0.5 → 1"),
         ({"geometry": {"precision": "float32"}}, ALL[3:], "precision float16 → float32"),
@@ -149,7 +149,7 @@ def test_another_mpp_invalidates_all_of_the_slide_and_says_so(finished, tmp_path
     restated = SlideSource("a", source.path, 0.25, "mpp csv")
     outcomes = run([restated], made)
     assert computed(outcomes) == ALL
-    assert "mpp 0.5 → 0.25" in whys(outcomes)
+    assert "stated mpp none → 0.25" in whys(outcomes)
 
 
 def test_another_encoder_leaves_the_first_one_alone(finished, tmp_path):
