@@ -2,6 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
+SECONDS_BETWEEN_TICKS = 30
+"""Least time between two looks of a sensor."""
+
 
 def in_batches(keys: Sequence[str], size: int) -> Iterator[list[str]]:
     """Yield the keys in order, at most ``size`` at a time."""

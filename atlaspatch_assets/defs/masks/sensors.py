@@ -10,7 +10,7 @@ from typing import Self
 
 import dagster as dg
 
-from atlaspatch_assets.lib.batches import in_batches
+from atlaspatch_assets.lib.batches import SECONDS_BETWEEN_TICKS, in_batches
 from atlaspatch_assets.lib.names import PartitionKind, ProjectNames
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.fingerprint import short_hash
@@ -18,7 +18,6 @@ from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.recipe import SLIDE, Recipe
 
 SENSOR_NAME = "edited_masks"
-SECONDS_BETWEEN_TICKS = 30
 SECONDS_AT_REST = 10.0
 """A file that changed later than this may still be written."""
 MOST_RECORDS_PER_TICK = 2000

@@ -8,8 +8,8 @@ import dagster as dg
 
 from atlaspatch_assets.defs.patients.requests import case_requests, run_key
 from atlaspatch_assets.defs.patients.states import case_states, feature_steps
-from atlaspatch_assets.defs.slides.sensors import MOST_RUNS_PER_TICK, SECONDS_BETWEEN_TICKS, is_stable
-from atlaspatch_assets.lib.batches import in_batches
+from atlaspatch_assets.defs.slides.sensors import MOST_RUNS_PER_TICK, is_stable
+from atlaspatch_assets.lib.batches import SECONDS_BETWEEN_TICKS, in_batches
 from atlaspatch_assets.lib.events import last_event
 from atlaspatch_assets.lib.names import MOST_KEYS_PER_CALL, PartitionKind, ProjectNames
 from atlaspatch_assets.lib.pools import limit_pool, pool_of

@@ -8,6 +8,7 @@ from atlaspatch_assets.dagster_internals import VerdictRecorder
 from atlaspatch_assets.defs.slides.arrival import MOST_RUNS_PER_TICK as MOST_RUNS_PER_TICK
 from atlaspatch_assets.defs.slides.arrival import scan_project, sensor_result, summary, verdicts, versions
 from atlaspatch_assets.defs.slides.requests import request_runs
+from atlaspatch_assets.lib.batches import SECONDS_BETWEEN_TICKS
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.pools import SLIDE_IO, limit_pool, pool_of
 from atlaspatch_core.config.project import Project
@@ -16,7 +17,6 @@ from atlaspatch_core.discovery.arrival import ArrivalCursor
 from atlaspatch_core.discovery.find import SlideSource, find_slides
 from atlaspatch_core.errors import AtlasPatchError
 
-SECONDS_BETWEEN_TICKS = 30
 SECONDS_AT_REST = stability.SECONDS_UNCHANGED
 """A file that changed later than this is still being copied."""
 

@@ -10,6 +10,7 @@ from atlaspatch_assets.defs.patients.states import case_validities
 from atlaspatch_assets.defs.validity.backfill import chosen_steps, plan, requests, wanted
 from atlaspatch_assets.defs.validity.failed_slides import gone_slides
 from atlaspatch_assets.defs.validity.job_config import MATERIALIZE_STALE, STATES, config_of
+from atlaspatch_assets.lib.batches import SECONDS_BETWEEN_TICKS
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.recorded import recorded_validities
 from atlaspatch_assets.lib.stages import code_version
@@ -17,7 +18,6 @@ from atlaspatch_core.fingerprint import short_hash
 from atlaspatch_core.validity.recipe import Recipe
 from atlaspatch_core.validity.states import State
 
-SECONDS_BETWEEN_TICKS = 30
 MOST_RUNS_ASKED = 500
 """Runs asked for at once; the rest is asked for by launching the job again."""
 

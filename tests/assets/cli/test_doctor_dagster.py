@@ -3,7 +3,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from dagster._daemon.types import DaemonHeartbeat
+from dagster._daemon.types import DaemonHeartbeat  # noqa: TID251
 
 from atlaspatch_assets.cli.doctor import DAEMON, findings, mixed_versions
 from atlaspatch_assets.lib.home import dagster_home
