@@ -8,7 +8,19 @@ import pytest
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from paint import LOSSLESS, LOSSY, TILE, Page, aperio_text, difference, paint_scan, shrink, write_pages
+from paint import (
+    LOSSLESS,
+    LOSSY,
+    TILE,
+    Page,
+    Pyramid,
+    aperio_text,
+    difference,
+    paint_scan,
+    shrink,
+    write_pages,
+    write_series,
+)
 from PIL import Image
 from reading import show
 from shapely import box
@@ -94,3 +106,28 @@ def test_a_picture_that_broke_off_is_refused(tmp_path: Path, suffix: str, zeros:
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2] + bytes(len(content) // 2 if zeros else 0))
     assert "copy it again" in show(path).refusal
+
+
+@given(frame=st.integers(0, WIDTH * HEIGHT // TILE**2 - 1), reader=st.sampled_from([None, "dicom"]))
+@settings(max_examples=6, deadline=None)
+def test_a_damaged_frame_of_dicom_is_refused(frame: int, reader: str | None):
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_series(Path(folder) / "a", [Pyramid((SCAN,), (0, 0), None, (1,))])
+        file = path / "0-1.dcm"
+        content = bytearray(file.read_bytes())
+        start, size = frames_of(content)[frame]
+        content[start + size // 2 : start + size] = bytes(size - size // 2)
+        file.write_bytes(content)
+        refusal = show(path, reader=reader).refusal
+    assert "cannot be decoded" in refusal
+    assert "the stored frame in row {}, column {}".format(*divmod(frame, COLUMNS)) in refusal
+
+
+def frames_of(content: bytes | bytearray) -> list[tuple[int, int]]:
+    """Return where each frame begins, and its length: the items after the table of offsets."""
+    at, frames = content.index(b"\xfe\xff\x00\xe0", content.index(b"\xe0\x7f\x10\x00OB")), []
+    while content[at : at + 4] == b"\xfe\xff\x00\xe0":
+        size = int.from_bytes(content[at + 4 : at + 8], "little")
+        frames.append((at + 8, size))
+        at += 8 + size
+    return frames[1:]

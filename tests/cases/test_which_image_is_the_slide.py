@@ -188,6 +188,8 @@ def test_a_preview_before_the_scan_is_told_from_it_end_to_end(tmp_path: Path):
     other = encode(tmp_path, "--series", "1")
     assert "series the largest → 1" in " ".join(other.stdout.split()), other
     assert "it holds 2 images" not in other.stdout
+    converted = run_cli("convert", "a.tif", "--to", "converted", folder=tmp_path)
+    assert "WARNING: a: it holds 2 images: number 2 (704 × 512 px) is taken" in converted.stderr, converted
 
 
 def encode(folder: Path, *more: str):

@@ -1,5 +1,6 @@
 """What is converted: a slide through its reader, or an ordinary picture of any size through libvips."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from atlaspatch_core.interop.convert.vips import reason, vips
 from atlaspatch_core.slides.mpp import Mpp, StatedMpp, find_scale
 from atlaspatch_core.slides.readers import check_file, open_slide
 from atlaspatch_core.slides.slide import Region, Slide
+
+log = logging.getLogger(__name__)
 
 MAGIC = {
     ".png": (b"\x89PNG\r\n\x1a\n",),
@@ -56,6 +59,8 @@ def open_pixels(source: SlideSource) -> Iterator[PixelSource]:
     check_tiff(source.stem, source.path)
     check_picture(source.stem, source.path)
     with open_slide(source.path, mpp=source.mpp, mpp_source=source.mpp_source) as slide:
+        for note in slide.info.notes:
+            log.warning("%s: %s", source.stem, note)
         yield _of_slide(slide)
 
 

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.patches.scale import Sampling
-from atlaspatch_core.slides.tiles.codecs import Decode, check_jpeg
+from atlaspatch_core.slides.tiles.codecs import Decode
 from atlaspatch_core.slides.tiles.layout import TiledLevel
+from atlaspatch_core.slides.tiles.wholeness import check_jpeg
 
 DCT_FACTORS = (8,)
 """Where it pays: at least twice as fast as decoding in full and area averaging. Another factor is another feature:

@@ -12,6 +12,7 @@ from atlaspatch_core.slides.dicom_files import instances, is_dicom, is_series_fo
 from atlaspatch_core.slides.mpp import StatedMpp
 from atlaspatch_core.slides.readers.advice import COPY, EXPORT
 from atlaspatch_core.slides.readers.content import is_not
+from atlaspatch_core.slides.readers.dicom_frames import FrameChecks
 from atlaspatch_core.slides.readers.images import ImageChoice, choose_image, other_images, planes_note
 from atlaspatch_core.slides.readers.reader import Reader, import_extra
 from atlaspatch_core.slides.readers.windows import Window, WindowedSlide, describe
@@ -91,8 +92,9 @@ def open_series(
     others = [] if series is not None else [one for one in choices if one is not chosen]
     notes = (*other_images(chosen, others), *planes_of(levels[0]))
     info = describe(path, NAME, sizes, properties, stated, notes=notes)
-    read = partial(read_window, slide, chosen.number, [level.level for level in levels])
-    return WindowedSlide(info, read, slide.close)
+    checks = FrameChecks(files, sizes)
+    read = partial(read_window, slide, chosen.number, [level.level for level in levels], checks)
+    return WindowedSlide(info, read, lambda: (slide.close(), checks.close()))
 
 
 def planes_of(level: Any) -> tuple[str, ...]:
@@ -140,10 +142,11 @@ def properties_of(header: Any) -> dict[str, str]:
     return found | ({"dicom.ObjectiveLensPower": powers.pop()} if len(powers) == 1 else {})
 
 
-def read_window(slide: Any, pyramid: int, levels: list[int], window: Window) -> NDArray[np.uint8]:
+def read_window(slide: Any, pyramid: int, levels: list[int], checks: FrameChecks, window: Window) -> NDArray[np.uint8]:
     """Return the RGB pixels of a window, shape (height, width, 3)."""
     corner, size = (window.left, window.top), (window.width, window.height)
     try:
+        checks.check(window)
         return np.asarray(slide.read_region(corner, levels[window.level], size, pyramid=pyramid).convert("RGB"))
     except library_errors() as error:
         raise ValueError(str(error)) from error

@@ -1,7 +1,7 @@
 """Vendor formats through OpenSlide: Aperio, Hamamatsu, Leica, MIRAX, Ventana, DICOM, tiled TIFF and others."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, final
@@ -17,8 +17,9 @@ from atlaspatch_core.slides.readers.content import is_not
 from atlaspatch_core.slides.readers.images import check_only_image
 from atlaspatch_core.slides.readers.labels import institution_of, stain_of, vendor_of
 from atlaspatch_core.slides.readers.openslide_checks import check_brightfield, check_one_pyramid
-from atlaspatch_core.slides.readers.openslide_tiff import OTHER, VENDORS, TileChecks, look_at_tiff
+from atlaspatch_core.slides.readers.openslide_tiff import OTHER, VENDORS, PlainTiff, look_at_tiff
 from atlaspatch_core.slides.readers.reader import Reader, UnsupportedSlide
+from atlaspatch_core.slides.readers.region_checks import RegionChecks
 from atlaspatch_core.slides.readers.selected_levels import keep_levels
 from atlaspatch_core.slides.readers.tiff import is_ome
 from atlaspatch_core.slides.slide import Bounds, Level, Region, Slide, SlideInfo, stem_of
@@ -40,7 +41,7 @@ COMPRESSIONS = {"34712": "JPEG 2000", "50000": "Zstandard", "50001": "WebP", "50
 class OpenSlideSlide:
     """A slide that OpenSlide reads; safe to read from several threads, as OpenSlide is."""
 
-    def __init__(self, handle: "OpenSlide", info: SlideInfo, checks: TileChecks | None = None) -> None:
+    def __init__(self, handle: "OpenSlide", info: SlideInfo, checks: RegionChecks | None = None) -> None:
         self._handle = handle
         self._info = info
         self._checks = checks
@@ -122,14 +123,30 @@ def checked_slide(path: Path, handle: "OpenSlide", stated: StatedMpp, series: in
     check_brightfield(path, handle.properties)
     if vendor == "dicom":
         check_one_pyramid(path, series)
-    elif vendor not in VENDORS:
+        return OpenSlideSlide(handle, describe(path, handle, stated), frame_checks(path, handle.level_dimensions))
+    if vendor not in VENDORS:
         check_only_image(path, series)
-    else:
-        found = look_at_tiff(path, handle.level_dimensions, series)
-        info = describe(path, handle, stated)
-        slide = OpenSlideSlide(handle, info, TileChecks(path, found) if found.tiles else None)
-        return keep_levels(slide, found.kept, found.notes)
-    return OpenSlideSlide(handle, describe(path, handle, stated))
+        return OpenSlideSlide(handle, describe(path, handle, stated))
+    found = look_at_tiff(path, handle.level_dimensions, series)
+    slide = OpenSlideSlide(handle, describe(path, handle, stated), tile_checks(path, found))
+    return keep_levels(slide, found.kept, found.notes)
+
+
+def tile_checks(path: Path, found: PlainTiff) -> RegionChecks | None:
+    """Return what looks at the tiles of a TIFF, where OpenSlide does not tell damage."""
+    from atlaspatch_core.slides.readers.tiff_levels import StoredTiles
+
+    if not found.tiles:
+        return None
+    places = {number: place for place, number in enumerate(found.kept)}
+    return RegionChecks(path, StoredTiles(path, list(found.tiles)), places)
+
+
+def frame_checks(path: Path, sizes: Sequence[tuple[int, int]]) -> RegionChecks:
+    """Return what looks at the frames of DICOM."""
+    from atlaspatch_core.slides.readers.dicom_frames import FrameChecks
+
+    return RegionChecks(path, FrameChecks(instances(path), sizes), {number: number for number in range(len(sizes))})
 
 
 def describe(path: Path, handle: "OpenSlide", stated: StatedMpp) -> SlideInfo:

@@ -4,12 +4,12 @@ page for a level, any fourth sample for alpha, and shows something of a damaged 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING
 
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.slides.readers.advice import COPY, EXPORT
 from atlaspatch_core.slides.readers.reader import UnsupportedSlide
-from atlaspatch_core.slides.slide import Level, Region, stem_of
+from atlaspatch_core.slides.slide import stem_of
 
 if TYPE_CHECKING:
     import tifffile
@@ -33,40 +33,6 @@ class PlainTiff:
     """What else the file holds."""
     tiles: tuple["TiledLevel", ...] = ()
     """Of the levels that are kept, where OpenSlide does not tell damage."""
-
-
-@final
-class TileChecks:
-    """Decodes the tiles of regions that OpenSlide reads, each once, to find those that are damaged. Owns the file."""
-
-    def __init__(self, path: Path, found: PlainTiff) -> None:
-        from atlaspatch_core.slides.readers.tiff_levels import StoredTiles
-
-        self._stem = stem_of(path)
-        self._tiles = StoredTiles(path, list(found.tiles))
-        self._places = {number: place for place, number in enumerate(found.kept)}
-
-    def check(self, region: Region, level: Level) -> None:
-        """Raise UnreadableSlide where a region of a level that is kept touches a tile that cannot be decoded."""
-        from atlaspatch_core.slides.readers.windows import Window
-
-        left, top = (int(at // along) for at, along in zip((region.x, region.y), level.downsamples, strict=True))
-        right, bottom = min(left + region.width + 1, level.width), min(top + region.height + 1, level.height)
-        left, top = max(0, left), max(0, top)
-        if right <= left or bottom <= top or region.level not in self._places:
-            return
-        place = self._places[region.level]
-        try:
-            self._tiles.check(Window(place, left, top, right - left, bottom - top))
-        except (ValueError, RuntimeError, OSError) as error:
-            raise UnreadableSlide(
-                f"{self._stem}: the pixels at ({region.x}, {region.y}) of level {region.level} cannot be decoded "
-                f"({error}), the file is damaged; {COPY}"
-            ) from error
-
-    def close(self) -> None:
-        """Release the file."""
-        self._tiles.close()
 
 
 def look_at_tiff(

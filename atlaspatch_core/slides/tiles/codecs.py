@@ -9,6 +9,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from atlaspatch_core.slides.tiles.samples import alpha_of, is_brightfield, stated_range
+from atlaspatch_core.slides.tiles.wholeness import check_jpeg, check_jpeg2000, check_webp
 
 Decode = Callable[[bytes, int, NDArray[np.uint8]], None]
 """Bytes of a tile, its number in the level, and where its pixels go: shape (tile height, tile width, 3).
@@ -26,8 +27,6 @@ APERIO_JPEG2000_RGB, WEBP = 33005, 50001
 """The same: JPEG 2000 that holds RGB, and WebP."""
 RGB_AFTER_ALL = (APERIO_JPEG2000_RGB, WEBP)
 """TIFF tag Compression: what decodes to RGB, whatever the page says (Aperio's other JPEG 2000, WebP)."""
-LEAST_ZEROS = 32
-"""Bytes at the end of a tile."""
 COLOUR_SPACES = {2: "RGB", 6: "YCBCR"}
 """By TIFF tag PhotometricInterpretation, which overrules a JPEG's own markers: Aperio's RGB has none."""
 GREY = {0: "dark is high", 1: "dark is low"}
@@ -85,35 +84,6 @@ def _checked(check: Callable[[bytes], None], decode: Decode) -> Decode:
         decode(data, tile, out)
 
     return decode_whole
-
-
-def check_jpeg(data: bytes) -> None:
-    """Raise ValueError where a JPEG does not end with its marker, or has markers within its only scan.
-
-    ISO 10918-1, B.1.1: FFD9 ends an image, FFDA begins a scan; in a scan FF is followed by 00, or by D0 to D7, which
-    are restarts. Writers may pad a tile with zeros. OpenSlide refuses such damage, too.
-    """
-    whole = data if data.endswith(b"\xff\xd9") else data.rstrip(b"\0")
-    if not whole.endswith(b"\xff\xd9"):
-        raise ValueError("a JPEG that breaks off")
-    scan = whole[whole.find(b"\xff\xda") + 2 : -2].rstrip(b"\xff")
-    if b"\xff\xda" in scan:
-        return  # progressive: tables lie between the scans
-    restarts = sum(scan.count(bytes([0xFF, 0xD0 + number])) for number in range(8)) if b"\xff\xd0" in scan else 0
-    if scan.count(b"\xff") != scan.count(b"\xff\0") + restarts:
-        raise ValueError("a JPEG with markers where its pixels are")
-
-
-def check_jpeg2000(data: bytes) -> None:
-    """Raise ValueError where a codestream of JPEG 2000 does not end with its marker (ISO 15444-1, A.4.4: FFD9)."""
-    if data.startswith(b"\xff\x4f") and not data.rstrip(b"\0").endswith(b"\xff\xd9"):
-        raise ValueError("a JPEG 2000 that breaks off")
-
-
-def check_webp(data: bytes) -> None:
-    """Raise ValueError where a WebP ends in zeros, which its arithmetic code does not: a copy that broke off."""
-    if data.endswith(bytes(LEAST_ZEROS)):
-        raise ValueError("a WebP that breaks off")
 
 
 CHECKS: dict[int, Callable[[bytes], None]] = {
