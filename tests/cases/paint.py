@@ -144,6 +144,8 @@ class Pyramid:
     """mm on the glass."""
     uid: str | None
     factors: tuple[int, ...] = (1, 2)
+    apart: bool = False
+    """Each focal plane is an instance of its own."""
 
 
 def write_series(folder: Path, pyramids: Sequence[Pyramid]) -> Path:
@@ -153,11 +155,15 @@ def write_series(folder: Path, pyramids: Sequence[Pyramid]) -> Path:
     for number, pyramid in enumerate(pyramids):
         for factor in pyramid.factors:
             planes = [shrink(plane, factor) for plane in pyramid.planes]
-            write_instance(folder / f"{number}-{factor}.dcm", planes, factor, pyramid, series)
+            for z, stored in enumerate([[plane] for plane in planes] if pyramid.apart else [planes]):
+                name = f"{number}-{factor}{f'-{z}' if pyramid.apart else ''}.dcm"
+                write_instance(folder / name, stored, factor, pyramid, series, z / 1000)
     return folder
 
 
-def write_instance(path: Path, planes: Sequence[Pixels], factor: int, pyramid: Pyramid, series: dict[str, str]) -> None:
+def write_instance(
+    path: Path, planes: Sequence[Pixels], factor: int, pyramid: Pyramid, series: dict[str, str], z_mm: float
+) -> None:
     """Write one level of a pyramid."""
     height, width = planes[0].shape[:2]
     tiles = [tile for plane in planes for tile in tiles_of(plane)]
@@ -179,7 +185,11 @@ def write_instance(path: Path, planes: Sequence[Pixels], factor: int, pyramid: P
     values |= series | ({"PyramidUID": pyramid.uid} if pyramid.uid else {})
     instance = FileDataset(str(path), dataset_of(**values), file_meta=meta, preamble=b"\0" * 128)
     measures = dataset_of(PixelSpacing=[um, um], SliceThickness=0.001, SpacingBetweenSlices=0.001)
-    instance.SharedFunctionalGroupsSequence = [dataset_of(PixelMeasuresSequence=[measures])]
+    groups = dataset_of(PixelMeasuresSequence=[measures])
+    if pyramid.apart:
+        place = {f"{axis}OffsetInSlideCoordinateSystem": at for axis, at in zip("XYZ", (0.0, 0.0, z_mm), strict=True)}
+        groups.PlanePositionSlideSequence = [dataset_of(**place)]
+    instance.SharedFunctionalGroupsSequence = [groups]
     instance.OpticalPathSequence = [dataset_of(OpticalPathIdentifier="0", ObjectiveLensPower=20)]
     x, y = pyramid.origin
     instance.TotalPixelMatrixOriginSequence = [

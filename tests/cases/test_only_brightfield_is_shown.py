@@ -65,6 +65,7 @@ def samples(draw: st.DrawFn) -> Samples:
     planes = [GREY if plane % 2 else OTHER for plane in range(channels)]
     stacked = np.stack(planes, axis=-1)
     unspecified = {"planarconfig": "contig", "extrasamples": (0,) * (channels - 1)}
+    clear = {"planarconfig": "contig", "extrasamples": (2,)}
     dye = (Page(GREY, text=qpi_text("FullResolution", "DAPI"), photometric="minisblack"),)
     return draw(
         st.sampled_from(
@@ -73,6 +74,8 @@ def samples(draw: st.DrawFn) -> Samples:
                 Samples(colours(fourth, extrasamples=extra), declared),
                 Samples(greys(GREY), grey_of(GREY)),
                 Samples(greys(GREY, "miniswhite"), grey_of(255 - GREY)),
+                Samples(greys(np.dstack([GREY, OTHER]), **clear), over_white(grey_of(GREY), OTHER)),
+                Samples(greys(GREY > 128), None, "1 × 1-bit samples"),
                 Samples(colours(deep), None, "3 × 16-bit samples"),
                 Samples(colours(deep, extratags=[largest]), SCAN),
                 Samples(greys(deep[..., 1]), None, "1 × 16-bit samples"),

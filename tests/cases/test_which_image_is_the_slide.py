@@ -149,6 +149,13 @@ def test_a_store_shows_its_largest_image_and_names_the_others(size, other, first
         assert_shows(show(Path(folder) / "a.zarr", series=int(not first)), section)
 
 
+def test_focal_planes_that_are_instances_of_their_own_are_not_called_damage(tmp_path: Path):
+    planes = tuple(paint_scan(320, 256, seed) for seed in (1, 2, 3))
+    shown = show(write_series(tmp_path / "a", [Pyramid(planes, (0, 0), None, (1,), apart=True)]))
+    number = next(number for number in (1, 2, 3) if f"of 3 focal planes number {number} is shown" in shown.notes)
+    assert_shows(shown, planes[number - 1])
+
+
 @given(size=SIZES, same=st.booleans(), uids=st.booleans(), planes=st.sampled_from([1, 3]))
 @settings(max_examples=8, deadline=None)
 def test_a_dicom_series_shows_its_largest_pyramid_and_names_the_others(size, same, uids, planes):

@@ -1,6 +1,5 @@
 """Vendor formats through OpenSlide: Aperio, Hamamatsu, Leica, MIRAX, Ventana, DICOM, tiled TIFF and others."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.errors import UnreadableSlide
-from atlaspatch_core.slides.dicom_files import instances, is_series_folder
+from atlaspatch_core.slides.dicom_files import instances, is_dicom, is_series_folder
 from atlaspatch_core.slides.mpp import StatedMpp, find_scale
 from atlaspatch_core.slides.readers.advice import COPY, MORE_LENIENT
 from atlaspatch_core.slides.readers.content import is_not
@@ -29,10 +28,8 @@ if TYPE_CHECKING:
 
 NAME = "openslide"
 WHITE = (255, 255, 255)
-BEYOND = ("Unsupported", "Unrecognized", "not supported")
+BEYOND = ("Unsupported", "Unrecognized", "not supported", "Cannot get required TIFF tag")
 """Words by which OpenSlide says that a file is whole and more than it can decode."""
-UNEQUAL = re.compile(r"Attribute (\w+) value \S+ != \S+")
-"""How OpenSlide says of DICOM that a header has what it does not know: several focal planes, say."""
 COMPRESSIONS = {"34712": "JPEG 2000", "50000": "Zstandard", "50001": "WebP", "50002": "JPEG XL", "52546": "JPEG XL"}
 """TIFF tag 259 (libtiff, tifffile): codes that OpenSlide 4 refuses."""
 
@@ -195,10 +192,10 @@ def refusal(path: Path, cause: str) -> UnreadableSlide:
         return UnsupportedSlide(
             f"{stem}: its pixels are compressed with {COMPRESSIONS[code]}, which OpenSlide cannot decode; {OTHER}"
         )
-    if unequal := UNEQUAL.search(cause):
+    if is_dicom(file_of(path)):
         return UnsupportedSlide(
-            f"{stem}: OpenSlide reads DICOM of one focal plane and one optical path, and this has another "
-            f"{unequal[1]} ({cause}); {OTHER}"
+            f"{stem}: OpenSlide cannot open {path.name} ({cause}): it reads DICOM of one focal plane, one optical path "
+            f"and 8-bit RGB, whole files alone; {OTHER}"
         )
     if any(word in cause for word in BEYOND):
         return UnsupportedSlide(f"{stem}: OpenSlide cannot decode {path.name} ({cause}); {OTHER}")

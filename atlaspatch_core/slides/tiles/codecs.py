@@ -56,8 +56,10 @@ def _ways(page: tifffile.TiffPage, segments: Segments, *, raw: bool) -> tuple[De
         return () if raw else (_scaled(segments, stated_range(page) or 0),)
     if page.samplesperpixel == 1 and page.photometric in GREY:
         return (_grey(page, segments),)
-    if page.samplesperpixel == 4 and page.photometric == 2:
-        return (_over_white(page, segments) if alpha_of(page) else _first_three(segments),)
+    if alpha_of(page):
+        return (_over_white(page, segments),)
+    if page.samplesperpixel == 4:
+        return (_first_three(segments),)
     return _rgb(page, segments) if page.samplesperpixel == 3 else ()
 
 
@@ -166,12 +168,14 @@ def _scaled(segments: Segments, largest: int) -> Decode:
 
 
 def _over_white(page: tifffile.TiffPage, segments: Segments) -> Decode:
-    """Decode RGB with alpha, and lay it over white, rounded to the nearest value."""
-    is_premultiplied = alpha_of(page) == 1
+    """Decode RGB or grey with alpha, and lay it over white, rounded to the nearest value."""
+    is_premultiplied, is_negative = alpha_of(page) == 1, page.photometric == 0
 
     def decode(data: bytes, tile: int, out: NDArray[np.uint8]) -> None:
         pixels = segments(data, tile)
-        colours, alpha = pixels[..., :3].astype(np.uint32), pixels[..., 3:].astype(np.uint32)
+        colours, alpha = pixels[..., :-1].astype(np.uint32), pixels[..., -1:].astype(np.uint32)
+        if is_negative:
+            colours = (alpha if is_premultiplied else 255) - colours
         covered = colours * (255 if is_premultiplied else alpha) + 255 * (255 - alpha)
         out[: pixels.shape[0], : pixels.shape[1]] = np.minimum((covered + 127) // 255, 255)
 

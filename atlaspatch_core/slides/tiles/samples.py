@@ -17,9 +17,10 @@ SIGNIFICANT_BITS = re.compile(r'SignificantBits="(\d+)"')
 
 
 def alpha_of(page: tifffile.TiffPage) -> int:
-    """Return what ExtraSamples says of the fourth sample of RGB: 1 or 2 for alpha, 0 for what is none."""
+    """Return what ExtraSamples says of the sample after RGB or grey: 1 or 2 for alpha, 0 for what is none."""
     first = int(page.extrasamples[0]) if page.extrasamples else 0
-    return first if page.samplesperpixel == 4 and first in ALPHA else 0
+    usual = 2 if page.photometric in GREY else 4
+    return first if page.samplesperpixel == usual and first in ALPHA else 0
 
 
 def is_colour(page: tifffile.TiffPage) -> bool:
@@ -38,7 +39,7 @@ def is_brightfield(page: tifffile.TiffPage) -> bool:
 
     A fourth sample of RGB may be there, whatever it is. Grey may have alpha, and a palette is colours.
     """
-    samples, extra = page.samplesperpixel, page.extrasamples
+    samples = page.samplesperpixel
     if page.sampleformat != UNSIGNED:
         return False
     if page.bitspersample == 16:
@@ -46,17 +47,18 @@ def is_brightfield(page: tifffile.TiffPage) -> bool:
     if page.bitspersample != 8:
         return False
     if page.photometric in GREY:
-        return samples == 1 or (samples == 2 and len(extra) == 1 and int(extra[0]) in ALPHA)
+        return samples == 1 or bool(alpha_of(page))
     return (page.photometric == PALETTE and samples == 1) or (is_colour(page) and samples in (3, 4))
 
 
 def is_plain(page: tifffile.TiffPage) -> bool:
     """Tell whether libtiff, which OpenSlide and cuCIM ask, shows such samples rightly.
 
-    It takes any fourth sample for alpha, and the high byte of 16 bits whatever their range.
+    It takes any fourth sample for alpha, makes nothing of alpha beside grey, and takes the high byte of 16 bits
+    whatever their range.
     """
-    undeclared = page.photometric == RGB and page.samplesperpixel == 4 and not alpha_of(page)
-    return is_brightfield(page) and page.bitspersample == 8 and not undeclared
+    is_single = page.samplesperpixel in (1, 3) or (page.photometric == RGB and bool(alpha_of(page)))
+    return is_brightfield(page) and page.bitspersample == 8 and is_single
 
 
 def stated_range(page: tifffile.TiffPage) -> int | None:
