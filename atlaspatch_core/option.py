@@ -141,9 +141,10 @@ def describe(fields: Mapping[str, Any]) -> None:
 
 
 def check_bounds(spec: Any, place: str = "") -> None:
-    """Raise InvalidProject for a field of a dataclass beyond its bounds; ``place`` is the section it stands in."""
+    """Raise InvalidProject for a field of a dataclass beyond its bounds or choices; ``place`` is its section."""
     for it in fields_of(type(spec)):
         value = getattr(spec, it.name)
-        if it.option.bounds and value is not None and not it.option.allows(value):
+        bounds = " or ".join(it.choices) or it.option.bounds
+        if bounds and value is not None and not (value in it.choices if it.choices else it.option.allows(value)):
             where, then = (f"{place}: ", "; ") if place else ("", ": ")
-            raise InvalidProject(f"{where}{it.name} is {value}{then}give {it.option.bounds}")
+            raise InvalidProject(f"{where}{it.name} is {value}{then}give {bounds}")

@@ -4,9 +4,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from atlaspatch_core.encoders.precision import Precision
-from atlaspatch_core.option import Option, option_fields
+from atlaspatch_core.option import Option, fields_of, option_fields
 from atlaspatch_core.patches.filter_spec import FilterSpec
-from atlaspatch_core.patches.grid_spec import COARSEST_MPP, LARGEST_PATCH, LARGEST_STEP, Downscale, Edge, Rule, Scale
+from atlaspatch_core.patches.grid_spec import COARSEST_MPP, Downscale, Edge, GridSpec, Rule, Scale
+
+GRID = {it.name: it for it in fields_of(GridSpec)}
+"""The options that decide where patches lie are stated there."""
 
 
 @option_fields
@@ -17,28 +20,8 @@ class GeometryFields:
         str,
         Option("Subfolder of the output, and prefix of the assets; may stay empty where there is one geometry."),
     ] = ""
-    patch_size: Annotated[
-        int,
-        Option(
-            "Side of a patch, px at the target scale.",
-            flags=("--patch-size",),
-            gt=0,
-            le=LARGEST_PATCH,
-            example=256,
-            example_counts=True,
-        ),
-    ]
-    step_size: Annotated[
-        int | None,
-        Option(
-            "Distance between neighbouring patches, px at the target scale; below the patch size they overlap.",
-            flags=("--step-size",),
-            gt=0,
-            le=LARGEST_STEP,
-            unset="the patch size",
-            example=256,
-        ),
-    ] = None
+    patch_size: Annotated[int, GRID["patch_size"].option]
+    step_size: Annotated[int | None, GRID["step_size"].option] = GRID["step_size"].default
     target_mag: Annotated[
         float | None,
         Option(
@@ -50,49 +33,11 @@ class GeometryFields:
             example_counts=True,
         ),
     ] = None
-    target_mpp: Annotated[
-        float | None,
-        Option(
-            "Target scale, µm per px, instead of a magnification.",
-            flags=("--target-mpp",),
-            gt=0,
-            le=COARSEST_MPP,
-            example=0.5,
-        ),
-    ] = None
-    scale: Annotated[
-        Scale,
-        Option(
-            "What decides the scale of a slide. true: its µm per px. nominal: the ratio of nominal magnifications, as "
-            "in TRIDENT.",
-            flags=("--scale",),
-        ),
-    ] = "true"
-    min_tissue: Annotated[
-        float,
-        Option(
-            "Least tissue share of a patch's own area, 0 to 1. The rule atlaspatch does not use it. TRIDENT's default "
-            "is 0.",
-            flags=("--min-tissue", "--min-tissue-proportion", "min_tissue"),
-            ge=0,
-            le=1,
-        ),
-    ] = 0.1
-    rule: Annotated[
-        Rule,
-        Option(
-            "Which patches are kept. lattice: those with enough tissue. atlaspatch: those that pass AtlasPatch's test "
-            "of four points.",
-            flags=("--rule",),
-        ),
-    ] = "lattice"
-    edge: Annotated[
-        Edge,
-        Option(
-            "Patches over the right or bottom edge of the slide. pad: filled with white. drop: left out.",
-            flags=("--edge",),
-        ),
-    ] = "pad"
+    target_mpp: Annotated[float | None, GRID["target_mpp"].option] = None
+    scale: Annotated[Scale, GRID["scale"].option] = GRID["scale"].default
+    min_tissue: Annotated[float, GRID["min_tissue"].option] = GRID["min_tissue"].default
+    rule: Annotated[Rule, GRID["rule"].option] = GRID["rule"].default
+    edge: Annotated[Edge, GRID["edge"].option] = GRID["edge"].default
     filters: FilterSpec | None = None
     """Drop black and white patches by their pixels."""
     patch_encoders: Annotated[

@@ -1,9 +1,9 @@
 """What decides where the patches of every slide lie."""
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import MISSING, dataclass
+from typing import Literal
 
-from atlaspatch_core.errors import InvalidProject
+from atlaspatch_core.option import check_bounds, stated
 
 Scale = Literal["true", "nominal"]
 Rule = Literal["lattice", "atlaspatch"]
@@ -21,32 +21,64 @@ COARSEST_MPP = 1000.0
 class GridSpec:
     """A geometry: what decides where patches lie, whatever the slide. Every field is part of the fingerprint."""
 
-    patch_size: int
-    """px at the target scale."""
-    step_size: int | None = None
-    """Stride, px at the target scale; None is ``patch_size``."""
-    target_mpp: float = 0.5
-    """µm per px of a patch; 10 / magnification."""
-    scale: Scale = "true"
-    """``true``: µm decide. ``nominal``: ratio of nominal magnifications (20x, 40x …), as older tools do."""
-    min_tissue: float = 0.1
-    """Least tissue share of a patch's full square, 0 to 1; 0 keeps every patch with any tissue."""
-    rule: Rule = "lattice"
-    """``atlaspatch`` is AtlasPatch's four-probe test, which ignores ``min_tissue``."""
-    edge: Edge = "pad"
-    """Patches over the right or bottom edge: padded white, or dropped."""
+    patch_size: int = stated(
+        MISSING,
+        "Side of a patch, px at the target scale.",
+        flags=("--patch-size",),
+        ge=1,
+        le=LARGEST_PATCH,
+        unit="px",
+        example=256,
+        example_counts=True,
+    )
+    step_size: int | None = stated(
+        None,
+        "Distance between neighbouring patches, px at the target scale; below the patch size they overlap.",
+        flags=("--step-size",),
+        ge=1,
+        le=LARGEST_STEP,
+        unit="px",
+        unset="the patch size",
+        example=256,
+    )
+    target_mpp: float = stated(
+        0.5,
+        "Target scale, µm per px, instead of a magnification.",
+        flags=("--target-mpp",),
+        gt=0,
+        le=COARSEST_MPP,
+        unit="µm per px",
+        example=0.5,
+    )
+    scale: Scale = stated(
+        "true",
+        "What decides the scale of a slide. true: its µm per px. nominal: the ratio of nominal magnifications, as "
+        "in TRIDENT.",
+        flags=("--scale",),
+    )
+    min_tissue: float = stated(
+        0.1,
+        "Least tissue share of a patch's own area, 0 to 1. The rule atlaspatch does not use it. TRIDENT's default "
+        "is 0.",
+        flags=("--min-tissue", "--min-tissue-proportion", "min_tissue"),
+        ge=0,
+        le=1,
+    )
+    rule: Rule = stated(
+        "lattice",
+        "Which patches are kept. lattice: those with enough tissue. atlaspatch: those that pass AtlasPatch's test "
+        "of four points.",
+        flags=("--rule",),
+    )
+    edge: Edge = stated(
+        "pad",
+        "Patches over the right or bottom edge of the slide. pad: filled with white. drop: left out.",
+        flags=("--edge",),
+    )
 
     def __post_init__(self) -> None:
         """Raise InvalidProject for a value that no slide can be cut with."""
-        _require(1 <= self.patch_size <= LARGEST_PATCH, "patch_size", self.patch_size, f"1 to {LARGEST_PATCH:,} px")
-        is_step = self.step_size is None or 1 <= self.step_size <= LARGEST_STEP
-        _require(is_step, "step_size", self.step_size, f"1 to {LARGEST_STEP:,} px, or leave it out")
-        is_mpp = 0 < self.target_mpp <= COARSEST_MPP
-        _require(is_mpp, "target_mpp", self.target_mpp, f"a number of µm/px above 0, at most {COARSEST_MPP:g}")
-        _require(0 <= self.min_tissue <= 1, "min_tissue", self.min_tissue, "a share from 0 to 1")
-        for field, kind in (("scale", Scale), ("rule", Rule), ("edge", Edge)):
-            value = getattr(self, field)
-            _require(value in get_args(kind), field, value, " or ".join(get_args(kind)))
+        check_bounds(self)
 
     @property
     def step(self) -> int:
@@ -57,8 +89,3 @@ class GridSpec:
     def overlap(self) -> int:
         """px at the target scale that neighbours share; 0 where there are gaps."""
         return max(0, self.patch_size - self.step)
-
-
-def _require(holds: bool, field: str, value: object, bound: str) -> None:
-    if not holds:
-        raise InvalidProject(f"{field} is {value}: give {bound}")
