@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from atlaspatch_assets.lib.options import ASSETS, DRY_RUN, FORCE
+from atlaspatch_core.cli.declaring import STRICT, STRICT_HELP
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.main import cli
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
@@ -85,7 +86,8 @@ def _reporter() -> "Reporter":
 @click.argument("stems", nargs=-1)
 @PROJECT
 @click.option(*FORCE.flags, is_flag=True, help=FORCE.help)
-def materialize(stems: tuple[str, ...], project_file: Path, force: bool) -> None:
+@click.option(STRICT, is_flag=True, help=STRICT_HELP)
+def materialize(stems: tuple[str, ...], project_file: Path, force: bool, strict: bool) -> None:
     """Materialise all Dagster assets of a project, for all its slides or for those named by STEMS.
 
     Runs in this process, in batches, and is recorded in the Dagster instance in DAGSTER_HOME (~/.atlaspatch/dagster by
@@ -95,8 +97,8 @@ def materialize(stems: tuple[str, ...], project_file: Path, force: bool) -> None
     """
 
     project = recipe_of_file(project_file).project
-    discovery = slides_at_rest(project)
-    code = _materialize(project, _chosen(discovery, stems), force=force)
+    discovery = slides_at_rest(project, strict=strict)
+    code = _materialize(project, _chosen(discovery, stems), force=force, strict=strict)
     raise SystemExit(code or int(bool(discovery.left_out and not stems)))
 
 
@@ -183,7 +185,7 @@ def _home() -> Path:
         ) from error
 
 
-def _materialize(project: "Project", stems: Sequence[str], *, force: bool) -> int:
+def _materialize(project: "Project", stems: Sequence[str], *, force: bool, strict: bool) -> int:
     """Run the batches, print what was made and where it lies, and return the exit code."""
     import dagster as dg
 
@@ -196,4 +198,4 @@ def _materialize(project: "Project", stems: Sequence[str], *, force: bool) -> in
         crashes = list(run(project, stems, instance, force=force, show=tables.add))
     tables.conclude(crashes, len(stems))
     click.echo(f"Files: {near(project.output)}   Dagster: {near(home)}")
-    return 1 if tables.failed or crashes else 0
+    return 1 if tables.failed or crashes or (strict and tables.warned) else 0

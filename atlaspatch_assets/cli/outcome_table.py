@@ -36,6 +36,8 @@ class Tables:
     """Results by fate, over all slides."""
     failed: dict[str, str] = field(default_factory=dict)
     """Stem to reason."""
+    warned: set[str] = field(default_factory=set)
+    """Slides with warnings."""
 
     def add(self, row: OutcomeRow) -> None:
         """Take a row."""
@@ -43,6 +45,8 @@ class Tables:
             self.flush()
         self.rows.append(row)
         self.counts[row.status] += 1
+        if row.warnings:
+            self.warned.add(row.stem)
         if row.status is Status.FAILED:
             self.failed.setdefault(row.stem, row.why)
 
@@ -58,7 +62,7 @@ class Tables:
         lines = [*(f"FAILED {stem}: {why}" for stem, why in self.failed.items()), *(f"FAILED: {it}" for it in crashes)]
         for line in lines:
             self.console.print(line, style="bold red", markup=False, soft_wrap=True)
-        self.console.print(summary(self.counts, slides), soft_wrap=True)
+        self.console.print(summary(self.counts, slides, len(self.warned)), soft_wrap=True)
 
 
 def make_console() -> Console:
@@ -79,13 +83,14 @@ def slide_table(rows: Sequence[OutcomeRow]) -> Table:
     return table
 
 
-def summary(counts: Mapping[Status, int], slides: int) -> str:
+def summary(counts: Mapping[Status, int], slides: int, warned: int = 0) -> str:
     """Return what the tables come to."""
     computed, reused, failed = (counts[status] for status in (Status.COMPUTED, Status.REUSED, Status.FAILED))
     words = f"{slides} slide{'' if slides == 1 else 's'}: {computed} results computed, {reused} reused"
+    odd = f" {warned} slide{'' if warned == 1 else 's'} with warnings." if warned else ""
     if reused and not computed and not failed:
-        return f"{words}. Everything was reused: it was there already, and still valid."
-    return f"{words}, {failed} failed."
+        return f"{words}. Everything was reused: it was there already, and still valid.{odd}"
+    return f"{words}, {failed} failed.{odd}"
 
 
 def _asset(row: OutcomeRow) -> Text:

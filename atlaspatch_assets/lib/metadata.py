@@ -7,7 +7,6 @@ from pathlib import Path
 
 import dagster as dg
 
-from atlaspatch_core.tissue.quality import warnings
 from atlaspatch_core.validity.outcome import Outcome, Status
 
 LARGEST_PICTURE = 8192
@@ -24,7 +23,7 @@ def event_metadata(outcome: Outcome) -> Metadata:
         "status": dg.MetadataValue.text(outcome.status.value),
         **_given("why", why(outcome)),
         **picture(outcome.picture),
-        **_given("warnings", "; ".join(filter(None, [*outcome.notes, warnings(outcome.findings)]))),
+        **_given("warnings", "; ".join(outcome.warnings)),
         **_given("fingerprint", outcome.fingerprint),
         **_numbers(outcome.numbers),
         **{name: dg.MetadataValue.text(text) for name, text in outcome.facts.items() if text},

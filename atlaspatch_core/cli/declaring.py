@@ -29,6 +29,13 @@ def group(*options: Decorator) -> Decorator:
     return lambda command: reduce(lambda made, option: option(made), reversed(options), command)
 
 
+STRICT = "--strict"
+STRICT_HELP = (
+    "Warnings are failures: exit code 1 when a slide has one, 2 when a row of a table or a mask serves no slide. What "
+    "was computed stays."
+)
+
+
 def option(*names: str, **settings: Any) -> Decorator:
     """Return a click option that shows its default."""
     return click.option(*names, **{"show_default": True, **settings})

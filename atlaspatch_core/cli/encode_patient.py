@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from atlaspatch_core.cli import options as groups
-from atlaspatch_core.cli.encode_slide import DONE, SOME_FAILED, checked_recipe
+from atlaspatch_core.cli.encode_slide import DONE, SOME_FAILED, checked_recipe, went_wrong
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.values import RunMode, check_scale, encode_project, run_mode
 from atlaspatch_core.cli.working import carry_out
@@ -64,7 +64,7 @@ def run(recipe: "Recipe", table: Path, mode: RunMode, hooks: Hooks) -> int:
     manifest = read_manifest(table, recipe.project.slides.mpp_csv)
     command = Command("encode-patient", mode.arguments)
     found = Discovery(manifest.sources(manifest.cases))
-    tell_unused(recipe.project, found)
+    tell_unused(recipe.project, found, strict=mode.strict)
     make_folder(recipe.project.output)
     cases: list[Outcome] = []
     with (
@@ -82,7 +82,9 @@ def run(recipe: "Recipe", table: Path, mode: RunMode, hooks: Hooks) -> int:
                     hooks.report(recipe, outcome)
                 display.add(outcome)
     display.say(summary(cases, recipe.project.output))
-    return SOME_FAILED if any(outcome.status is Status.FAILED for outcome in cases) else DONE
+    failed = any(outcome.status is Status.FAILED for outcome in cases)
+    odd = mode.strict and went_wrong(display.outcomes, strict=True)
+    return SOME_FAILED if failed or odd else DONE
 
 
 def case_line(outcome: Outcome) -> "Text":

@@ -1,7 +1,7 @@
 """``atlaspatch encode-slide``: slides in, one file per slide out."""
 
 import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -58,10 +58,10 @@ def encode_slide(context: click.Context, **_: object) -> None:
 
 def run(recipe: "Recipe", mode: RunMode, devices: Sequence[str], hooks: Hooks) -> int:
     """Do the work, print it, and return the exit code."""
-    discovery = slides_at_rest(recipe.project)
+    discovery = slides_at_rest(recipe.project, strict=mode.strict)
 
     from atlaspatch_core.cli.display import Display
-    from atlaspatch_core.cli.printing import fate_of, summary
+    from atlaspatch_core.cli.printing import summary
     from atlaspatch_core.operations.tracking.tracker import Command, Tracker
     from atlaspatch_core.storage.atomic import make_folder
 
@@ -81,8 +81,15 @@ def run(recipe: "Recipe", mode: RunMode, devices: Sequence[str], hooks: Hooks) -
     display.say(summary(display.outcomes, recipe.project.output))
     if discovery.left_out:
         display.say(left_out_line(discovery))
-    failed = Status.FAILED in map(fate_of, display.outcomes.values())
-    return SOME_FAILED if failed or discovery.left_out else DONE
+    return SOME_FAILED if discovery.left_out or went_wrong(display.outcomes, strict=mode.strict) else DONE
+
+
+def went_wrong(slides: Mapping[str, Sequence[Outcome]], *, strict: bool) -> bool:
+    """Tell whether a slide failed, or with ``strict`` has a warning."""
+    from atlaspatch_core.cli.printing import fate_of, slides_with_warnings
+
+    failed = Status.FAILED in map(fate_of, slides.values())
+    return failed or (strict and slides_with_warnings(slides.values()) > 0)
 
 
 def outcomes_of(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from atlaspatch_core.cli.declaring import EXISTING_FILE, POSITIVE, cpu_count, group, option
+from atlaspatch_core.cli.declaring import EXISTING_FILE, POSITIVE, STRICT, STRICT_HELP, cpu_count, group, option
 from atlaspatch_core.cli.fields import field_option, field_options
 from atlaspatch_core.cli.types import Checkpoint, Device, Names, SlidePaths
 from atlaspatch_core.config.geometry_fields import GeometryFields
@@ -108,5 +108,6 @@ RUNTIME = group(
         help="Whether results that are up to date are kept, or everything asked for is made anew. Results of other "
         "encoders stay as long as the coordinates do.",
     ),
+    option(STRICT, is_flag=True, help=STRICT_HELP),
     option("--verbose", "-v", is_flag=True, help="Log in detail, and print every step with its time and fingerprint."),
 )

@@ -1,12 +1,11 @@
 """What a run tells a person: a line per slide, a bar on long work, a summary."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
 from rich.text import Text
 
-from atlaspatch_core.tissue.quality import warnings
 from atlaspatch_core.validity.outcome import Outcome, Status
 
 STYLES: Mapping[Status, str] = {
@@ -35,20 +34,8 @@ def slide_line(outcomes: Sequence[Outcome]) -> Text:
 
 def warning_line(outcomes: Sequence[Outcome]) -> Text | None:
     """Return what is odd about a slide that was worked on, on one line; None where nothing is."""
-    notes = [note for outcome in outcomes for note in outcome.notes]
-    texts = [warnings(outcome.findings) for outcome in outcomes if outcome.status is not Status.FAILED]
-    told = "; ".join(filter(None, [*notes, *texts, *_without_patches(outcomes)]))
-    return Text(f"{outcomes[0].stem}: WARNING: {told}", "yellow") if told else None
-
-
-def _without_patches(outcomes: Sequence[Outcome]) -> Iterator[str]:
-    """Yield the geometries that give a slide no patch though it has tissue."""
-    if any(outcome.numbers.get("tissue_share") == 0 for outcome in outcomes):
-        return
-    for outcome in outcomes:
-        if outcome.numbers.get("patches") == 0 and outcome.step.kind == "patch_coords":
-            of = f" of {outcome.step.geometry}" if outcome.step.geometry else ""
-            yield f"no patch{of} is kept; take smaller patches, or a lower least tissue share"
+    texts = [text for outcome in outcomes for text in outcome.warnings]
+    return Text(f"{outcomes[0].stem}: WARNING: {'; '.join(texts)}", "yellow") if texts else None
 
 
 def is_told(outcome: Outcome) -> bool:
@@ -103,4 +90,11 @@ def summary(slides: Mapping[str, Sequence[Outcome]], output: Path) -> str:
     """Return the last line of a run."""
     fates = [fate_of(outcomes) for outcomes in slides.values()]
     counts = ", ".join(f"{fates.count(fate)} {fate}" for fate in (Status.COMPUTED, Status.REUSED, Status.FAILED))
-    return f"{len(fates)} slide{'' if len(fates) == 1 else 's'}: {counts}; files in {output}"
+    warned = slides_with_warnings(slides.values())
+    odd = f", {warned} slide{'' if warned == 1 else 's'} with warnings" if warned else ""
+    return f"{len(fates)} slide{'' if len(fates) == 1 else 's'}: {counts}{odd}; files in {output}"
+
+
+def slides_with_warnings(slides: Iterable[Sequence[Outcome]]) -> int:
+    """Return how many slides have something odd about them."""
+    return sum(any(outcome.warnings for outcome in outcomes) for outcomes in slides)

@@ -8,7 +8,7 @@ import click
 
 from atlaspatch_core.cli import run_options as groups
 from atlaspatch_core.cli.devices import by_workers
-from atlaspatch_core.cli.encode_slide import DONE, SOME_FAILED, check_weights
+from atlaspatch_core.cli.encode_slide import DONE, SOME_FAILED, check_weights, went_wrong
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.run_values import WITH_FEATURES, RunOptions, RunPlan, RunRequest, plan_of
 from atlaspatch_core.cli.scripts import ScriptCommand
@@ -61,10 +61,10 @@ def run(request: RunRequest, hooks: Hooks) -> int:
         check_weights(plan.recipe)
     if options.clear_dead_locks:
         click.echo(NO_DEAD_LOCKS, err=True)
-    discovery = slides_at_rest(plan.recipe.project)
+    discovery = slides_at_rest(plan.recipe.project, strict=mode.strict)
 
     from atlaspatch_core.cli.display import Display
-    from atlaspatch_core.cli.printing import fate_of, summary
+    from atlaspatch_core.cli.printing import summary
     from atlaspatch_core.operations.tracking.tracker import Command, Tracker
     from atlaspatch_core.storage.atomic import make_folder
 
@@ -90,7 +90,7 @@ def run(request: RunRequest, hooks: Hooks) -> int:
     display.say(summary(display.outcomes, plan.recipe.project.output))
     if discovery.left_out:
         display.say(left_out_line(discovery))
-    failed = discovery.left_out or Status.FAILED in map(fate_of, display.outcomes.values())
+    failed = discovery.left_out or went_wrong(display.outcomes, strict=mode.strict)
     exported = export(options, plan, display) if options.layout == "trident" else True
     return DONE if exported and not failed else SOME_FAILED
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from atlaspatch_core.cli.declaring import FOLDER, POSITIVE, group, option
+from atlaspatch_core.cli.declaring import FOLDER, POSITIVE, STRICT, STRICT_HELP, group, option
 from atlaspatch_core.cli.devices import GPUS
 from atlaspatch_core.cli.fields import field_option, field_options
 from atlaspatch_core.cli.options import NAME, NAMES
@@ -126,5 +126,6 @@ FLOW = group(
         default=True,
         help="Whether results that are up to date are kept, or the stage is taken anew.",
     ),
+    option(STRICT, is_flag=True, help=STRICT_HELP),
     option("--verbose", "-v", is_flag=True, help="Log in detail, and print every step with its time and fingerprint."),
 )

@@ -21,12 +21,12 @@ def slides_of(project: "Project") -> "Discovery":
     return found
 
 
-def slides_at_rest(project: "Project") -> "Discovery":
+def slides_at_rest(project: "Project", *, strict: bool = False) -> "Discovery":
     """Return the slides that can be worked on now: as ``slides_of``, without those that are still being copied."""
     from atlaspatch_core.discovery.stability import leave_copies
 
     found = leave_copies(_find(project))
-    tell_unused(project, found)
+    tell_unused(project, found, strict=strict)
     return found
 
 
@@ -49,13 +49,16 @@ def _find(project: "Project") -> "Discovery":
         raise click.UsageError(str(error)) from error
 
 
-def tell_unused(project: "Project", found: "Discovery") -> None:
-    """Say what is left out, and which rows and masks served no slide. Raises click.UsageError where none did."""
+def tell_unused(project: "Project", found: "Discovery", *, strict: bool = False) -> None:
+    """Say what is left out, and which rows and masks served no slide.
+
+    Raises click.UsageError where none did, and with ``strict`` where one did not.
+    """
     from atlaspatch_core.discovery.unused import unused_inputs
 
     for left in found.left_out:
         click.echo(f"LEFT OUT: {left.why}", err=True)
     for unused in unused_inputs(project.slides, found):
-        if unused.serves_none:
+        if unused.serves_none or strict:
             raise click.UsageError(f"{unused.text}; write the names of slides as they are, or leave it out")
         click.echo(f"WARNING: {unused.text}", err=True)

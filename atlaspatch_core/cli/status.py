@@ -12,7 +12,7 @@ from click.core import ParameterSource
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
 from atlaspatch_core.cli.slides import slides_of
-from atlaspatch_core.cli.status_text import COLUMNS, as_table, as_text, of_cases, rows, run_lines
+from atlaspatch_core.cli.status_text import COLUMNS, as_table, as_text, of_cases, rows, run_lines, warning_lines
 from atlaspatch_core.errors import AtlasPatchError
 
 if TYPE_CHECKING:
@@ -69,15 +69,15 @@ def status(
     seen = look_at_folder(folder, hooks) if folder else show_status(recipe_of_file(project_file), hooks)
     every = [*seen.outputs, *seen.cases]
     if as_json:
-        click.echo(json.dumps([dict(zip(COLUMNS, row, strict=True)) for row in rows(every)], indent=1))
+        click.echo(json.dumps([dict(zip(COLUMNS, row, strict=True)) for row in rows(every, seen.warnings)], indent=1))
     elif as_csv:
-        click.echo(as_table(every), nl=False)
+        click.echo(as_table(every, seen.warnings), nl=False)
     elif page:
         click.echo(write_page(seen, page))
     else:
         text = as_text(seen.outputs, [stage.step for stage in seen.recipe.stages], show_all=show_all)
         cases = of_cases(seen.cases, [stage.step for stage in seen.recipe.cases], show_all=show_all)
-        click.echo("\n".join([text, *cases, *run_lines(seen.runs)]))
+        click.echo("\n".join([text, *warning_lines(seen.warnings), *cases, *run_lines(seen.runs)]))
 
 
 def _folder(context: click.Context, output_dir: Path | None, output: Path | None) -> Path | None:

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -14,20 +14,36 @@ if TYPE_CHECKING:
     from atlaspatch_core.validity.outcome import OutputKey
     from atlaspatch_core.validity.states import Validity
 
-COLUMNS = ("slide", "output", "state", "why")
+Warnings = Mapping[str, Sequence[str]]
+"""Stem to what is odd about a slide."""
+COLUMNS = ("slide", "output", "state", "why", "warnings")
 COLOURS = {"fresh": "green", "stale": "yellow", "missing": None, "failed": "red"}
 
 
-def rows(found: "Sequence[Validity]") -> list[tuple[str, str, str, str]]:
-    """Return slide, output, state and why as texts."""
-    return [(it.stem, str(it.step), it.state.value, it.why) for it in found]
+def rows(outputs: "Sequence[Validity]", warnings: Warnings) -> list[tuple[str, ...]]:
+    """Return slide, output, state, why and, beside the slide itself, its warnings as texts."""
+    return [
+        (it.stem, str(it.step), it.state.value, it.why, "; ".join(warnings.get(it.stem, ())) if _is_slide(it) else "")
+        for it in outputs
+    ]
 
 
-def as_table(found: "Sequence[Validity]") -> str:
+def _is_slide(output: "Validity") -> bool:
+    return output.step.kind == "slide"
+
+
+def warning_lines(warnings: Warnings) -> list[str]:
+    """Return a line for each slide that has warnings, below how many there are."""
+    count = len(warnings)
+    lines = [f"    {stem}: {'; '.join(texts)}" for stem, texts in warnings.items()]
+    return [f"{count} slide{'' if count == 1 else 's'} with warnings:", *lines] if warnings else []
+
+
+def as_table(found: "Sequence[Validity]", warnings: Warnings) -> str:
     """Return CSV with a head."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerows([COLUMNS, *rows(found)])
+    writer.writerows([COLUMNS, *rows(found, warnings)])
     return stream.getvalue()
 
 

@@ -38,6 +38,8 @@ class RunMode:
     force: bool
     """Whether everything is made anew, though it is valid."""
     verbose: bool
+    strict: bool
+    """Whether warnings are failures."""
 
 
 def typed_options(kind: type[Options], context: click.Context) -> Options:
@@ -48,7 +50,8 @@ def typed_options(kind: type[Options], context: click.Context) -> Options:
 def run_mode(context: click.Context, **more: object) -> RunMode:
     """Return how a command is to run; ``more`` is recorded beside its options."""
     typed = context.params
-    return RunMode({**typed, **more}, typed["output"], force=not typed["skip_existing"], verbose=typed["verbose"])
+    flags = {"force": not typed["skip_existing"], "verbose": typed["verbose"], "strict": typed["strict"]}
+    return RunMode({**typed, **more}, typed["output"], **flags)
 
 
 def check_encoders(context: click.Context) -> None:

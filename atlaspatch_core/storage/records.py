@@ -49,6 +49,12 @@ class SlideRecord:
         asked = (self.stated_mpp, self.full_hash, self.reader, self.mpp_keys, self.info.series)
         return slide_mark(self.signature, self.info.path, asked, self.look)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of the slide, a clause each; who states its scale knows of that."""
+        scale = (self.info.scale_note,) if self.info.scale_note and self.stated_mpp is None else ()
+        return (*self.info.notes, *scale)
+
     def as_dict(self) -> dict[str, Any]:
         """Return JSON values."""
         return {

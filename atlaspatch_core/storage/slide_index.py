@@ -13,13 +13,14 @@ from atlaspatch_core.storage.file_index import FileIndex, list_files
 from atlaspatch_core.storage.records import MaskRecord, SlideRecord, read_record
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.tissue.contours import polygons_fingerprint, read_geojson
+from atlaspatch_core.tissue.quality import judged_numbers
 
-VERSION = 6
+VERSION = 7
 
 
 @dataclass(frozen=True, slots=True)
 class IndexedMask:
-    """A mask record without its numbers."""
+    """A mask record without the numbers that nobody judges."""
 
     fingerprint: str
     """Of its identity."""
@@ -33,6 +34,8 @@ class IndexedMask:
     """Fingerprint of the slide that it was made for."""
     supplied_polygons: str
     """Fingerprint of the polygons of the supplied file, empty for a segmenter's mask."""
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    """Those that are judged, and what the words on them need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,8 @@ class IndexedSlide:
     """Of its levels, along x and y, where these differ; empty where none does."""
     mark: str = ""
     """What tells an unchanged slide, asked for in the same way."""
+    notes: tuple[str, ...] = ()
+    """What a person should know of the slide."""
 
     def info(self, stem: str) -> SlideInfo:
         """Return what sampling wants to know; sides are left out."""
@@ -124,7 +129,7 @@ def _row(slide: SlideRecord, made: MaskRecord | None) -> list[Any]:
     mask = _mask_row(made) if made else None
     found = (slide.content, info.mpp, info.magnification, downsamples)
     asked = (slide.stated_mpp, slide.full_hash, info.reader, slide.reader, list(slide.mpp_keys))
-    more = (list(info.corner), info.series, info.reading, _axes(info), slide.mark)
+    more = (list(info.corner), info.series, info.reading, _axes(info), slide.mark, list(slide.notes))
     return [slide.identity.fingerprint, *found, *asked, mask, *more]
 
 
@@ -137,16 +142,17 @@ def _mask_row(mask: MaskRecord) -> list[Any]:
     identity = mask.identity
     spec = short_hash(canonical_json([identity.version, dict(identity.spec)]))
     kept = (mask.polygons, mask.mtime_ns, mask.superseded, mask.supplied)
-    return [identity.fingerprint, *kept, spec, identity.inputs["slide"], mask.supplied_polygons]
+    numbers = judged_numbers(mask.numbers)
+    return [identity.fingerprint, *kept, spec, identity.inputs["slide"], mask.supplied_polygons, numbers]
 
 
 def _known(row: list[Any]) -> IndexedSlide:
     fingerprint, content, mpp, magnification, downsamples, *rest = row
-    stated, full_hash, opened_by, reader, keys, mask, corner, series, reading, axes, mark = rest
+    stated, full_hash, opened_by, reader, keys, mask, corner, series, reading, axes, mark, notes = rest
     made = IndexedMask(*mask) if mask else None
     found = (fingerprint, content, mpp, magnification, tuple(downsamples))
     asked, scales = (stated, full_hash, opened_by, reader, tuple(keys)), tuple(it and tuple(it) for it in axes)
-    return IndexedSlide(*found, *asked, made, tuple(corner), series, reading, scales, mark)
+    return IndexedSlide(*found, *asked, made, tuple(corner), series, reading, scales, mark, tuple(notes))
 
 
 def _outlines(corners: Mapping[str, tuple[int, int]], path: Path) -> tuple[str, str]:

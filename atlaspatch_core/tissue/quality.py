@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from string import Formatter
 from typing import Any
 
 from atlaspatch_core.errors import InvalidProject
@@ -96,6 +97,10 @@ RULES = (
 )
 """What is looked at, in this order."""
 
+WORDS_NEED = {rule.number for rule in RULES} | {
+    name for rule in RULES for _, name, _, _ in Formatter().parse(rule.text) if name
+}
+"""Numbers of a mask that decide its findings and stand in their texts."""
 FINDINGS = tuple(rule.name for rule in RULES)
 """Names of all findings; ``block`` may hold any of them."""
 
@@ -142,6 +147,11 @@ def judge_quality(numbers: Mapping[str, float], spec: QualitySpec) -> tuple[Qual
     has none on ink, which is told by its colour on glass.
     """
     return tuple(_findings(numbers, spec))
+
+
+def judged_numbers(numbers: Mapping[str, float]) -> dict[str, float]:
+    """Return those numbers of a mask that a rule judges, or that its words need."""
+    return {name: value for name, value in numbers.items() if name in WORDS_NEED}
 
 
 def failed(findings: Iterable[QualityFinding]) -> tuple[QualityFinding, ...]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from atlaspatch_core.tissue.quality import QualityFinding
+from atlaspatch_core.tissue.quality import QualityFinding, failed
 
 OF_CASES = "patient_embedding"
 """Kind of the outputs that a case has; all others are a slide's."""
@@ -62,8 +62,14 @@ class Outcome:
     picture: Path | None = None
     """A small JPEG of the output, at most 8 kB, where there is one."""
     notes: tuple[str, ...] = ()
-    """What a person should know of the slide itself, a clause each; slides have some, and each is a warning."""
+    """What a person should know, a clause each, and each a warning: of the slide, of a geometry without patches."""
     findings: tuple[QualityFinding, ...] = ()
     """How the numbers were judged, passed or not; tissue masks have some."""
     transient: bool = False
     """Whether a failure may be gone at the next attempt: storage went away, or memory was short."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is odd, a clause each; what made the step fail is the reason why instead."""
+        odd = () if self.status is Status.FAILED else failed(self.findings)
+        return (*self.notes, *(finding.text for finding in odd))

@@ -40,6 +40,8 @@ class StatusRow:
     outputs: tuple[Validity, ...]
     picture: str
     """URL or data URL, empty where there is no picture."""
+    warnings: tuple[str, ...] = ()
+    """What is odd about the slide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,10 @@ def status_page(status: ProjectStatus, folder: Path) -> StatusPage:
         __version__,
         tuple(map(_run, status.runs)),
         _coverage(status.recipe.stages, status.outputs),
-        tuple(StatusRow(stem, outputs, pictures.get(stem, "")) for stem, outputs in slides.items()),
+        tuple(
+            StatusRow(stem, outputs, pictures.get(stem, ""), status.warnings.get(stem, ()))
+            for stem, outputs in slides.items()
+        ),
         _coverage(status.recipe.cases, status.cases),
         tuple(StatusRow(case_id, outputs, "") for case_id, outputs in _by_stem(status.cases).items()),
     )

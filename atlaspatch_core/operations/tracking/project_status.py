@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from atlaspatch_core.discovery.find import Discovery, SlideSource, open_source
 from atlaspatch_core.operations.tracking.folder import SlideState, read_states
@@ -15,6 +15,7 @@ from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import SLIDE, Recipe
 from atlaspatch_core.validity.rules import is_of_upstream
 from atlaspatch_core.validity.states import State, Stored, Validity, stored_in_files, validities
+from atlaspatch_core.validity.warnings import stored_warnings
 
 MOST_OPENED = 1000
 """Slides that are opened to tell whether they are other ones: a whole cohort that moved is left to a run."""
@@ -33,6 +34,8 @@ class ProjectStatus:
     """Those that live, and the last one."""
     cases: tuple[Validity, ...] = ()
     """Embeddings of cases, in the order of their table; the ``stem`` of each is the case_id."""
+    warnings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Stem to what is odd about a slide, for those that have something."""
 
 
 def project_status(
@@ -78,7 +81,9 @@ def project_status(
     look = SlideLook(recipe, store, {source.stem: source for source in found.sources})
     judged = validities(recipe, sorted(stems), stored, stated=stated, known=known, look=look)
     outputs = tuple(_with_failure(output, states.get(output.stem)) for output in judged)
-    return ProjectStatus(recipe, outputs, tuple(live_and_latest(store.output)))
+    slides = {stem: slide for stem, slide in known.slides.items() if stem in stems}
+    odd = stored_warnings(slides, recipe.project.quality, files.without_patches)
+    return ProjectStatus(recipe, outputs, tuple(live_and_latest(store.output)), warnings=odd)
 
 
 @dataclass(slots=True)

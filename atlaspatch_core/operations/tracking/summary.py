@@ -43,6 +43,7 @@ def section(
         *_of_folder(totals),
         f"- options that are set: `{json.dumps(_set(run.get('args') or {}), ensure_ascii=False, sort_keys=True)}`",
         *(_errors(counts, "errors", "see wsi_states/") if counts else ()),
+        *(_warnings(counts) if counts else ()),
         *(_errors(cases, "errors of cases", "encode-patient prints all of them") if cases else ()),
     ]
     return "\n".join(lines) + "\n"
@@ -56,7 +57,11 @@ def summary_lines(slides: Mapping[str, Any]) -> str:
     """Return counts of slides, or of cases, in words."""
     if not slides:
         return "not told"
-    fates = [f"{count} {name}" for name, count in slides.items() if name not in ("total", "begun") and count]
+    fates = [
+        f"{count} {name.replace('_', ' ')}"
+        for name, count in slides.items()
+        if name not in ("total", "begun") and count
+    ]
     return f"{slides.get('begun', 0)} of {slides.get('total', 0)}" + (f": {', '.join(fates)}" if fates else "")
 
 
@@ -88,6 +93,16 @@ def _errors(counts: Counts, what: str, rest: str) -> Iterator[str]:
         yield f"  - {stem}: {_one_line(why)}"
     if counts.failures > MOST_TOLD:
         yield f"  - {counts.failures - min(MOST_TOLD, len(counts.errors))} more: {rest}"
+
+
+def _warnings(counts: Counts) -> Iterator[str]:
+    """Yield what is odd about slides; status tells the rest."""
+    if counts.warnings:
+        yield f"- slides with warnings ({len(counts.warnings)}):"
+    for stem, texts in list(counts.warnings.items())[:MOST_TOLD]:
+        yield f"  - {stem}: {_one_line('; '.join(texts))}"
+    if len(counts.warnings) > MOST_TOLD:
+        yield f"  - {len(counts.warnings) - MOST_TOLD} more: atlaspatch status names all"
 
 
 def _one_line(text: Any) -> str:

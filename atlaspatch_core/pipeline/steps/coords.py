@@ -23,6 +23,7 @@ from atlaspatch_core.storage.schema import COORDS, PASSPORTS, TISSUE_FRACTION
 from atlaspatch_core.validity.identities import coords_facts, sampling_of
 from atlaspatch_core.validity.outcome import Outcome, Status
 from atlaspatch_core.validity.recipe import EMPTY, OutputSpec
+from atlaspatch_core.validity.warnings import without_patches
 
 PASSPORT_FORMAT = "{stem}__x{X}_y{Y}_rw{RW}_rh{RH}_lv{LV}_mag{MAG}_tmag{TMAG}_total{N}"
 PASSPORT_VERSION = 2
@@ -57,7 +58,15 @@ def place_patches(work: SlideWork, stage: OutputSpec) -> Outcome:
         facts={"scale": geometry.scale, "rule": SUPPLIED if geometry.coords else geometry.rule},
         path=work.store.h5(work.stem, geometry.name),
         picture=picture,
+        notes=_notes(work, geometry, kept),
     )
+
+
+def _notes(work: SlideWork, geometry: Geometry, results: Mapping[str, StoredResult]) -> tuple[str, ...]:
+    """Return a word on tissue that gives no patch."""
+    if results[COORDS].shape[0] or not work.polygons():
+        return ()
+    return (without_patches(geometry.name),)
 
 
 def _supplied(work: SlideWork, geometry: Geometry) -> SuppliedCoords | None:

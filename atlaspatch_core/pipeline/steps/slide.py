@@ -86,14 +86,8 @@ def _outcome(work: SlideWork, stage: OutputSpec, record: SlideRecord, since: flo
         numbers=_numbers(record.info),
         facts=_facts(record.info),
         path=work.source.path,
-        notes=_notes(record),
+        notes=record.notes,
     )
-
-
-def _notes(record: SlideRecord) -> tuple[str, ...]:
-    """Return what a person should know of the slide; who states its scale knows of that."""
-    scale = (record.info.scale_note,) if record.info.scale_note and record.stated_mpp is None else ()
-    return (*record.info.notes, *scale)
 
 
 def _numbers(info: SlideInfo) -> dict[str, int | float]:

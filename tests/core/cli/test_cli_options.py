@@ -75,6 +75,10 @@ OURS: list[tuple[str, list[str], str, bool, Any]] = [
     ("edge", ["--edge"], "choice", False, "pad"),
     ("downscale", ["--downscale"], "choice", False, "area"),
     ("gpus", ["--gpus"], "integer range", False, ()),
+    ("project_name", ["--project-name"], "text", False, None),
+    ("masks_origin", ["--masks-origin"], "choice", False, "auto"),
+    ("min_tissue_area", ["--min-tissue-area"], "float range", False, 20_000.0),
+    ("strict", ["--strict"], "boolean", False, False),
 ]
 
 

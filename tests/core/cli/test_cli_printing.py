@@ -11,6 +11,7 @@ from atlaspatch_core.cli.display import Display
 from atlaspatch_core.cli.printing import slide_line, step_line, summary, warning_line
 from atlaspatch_core.tissue.quality import QualitySpec, judge_quality
 from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
+from atlaspatch_core.validity.warnings import without_patches
 
 pytestmark = pytest.mark.quick
 
@@ -148,11 +149,12 @@ def test_what_is_odd_about_a_slide_is_one_more_line_and_what_is_usual_is_none():
 @pytest.mark.parametrize(("geometry", "of"), [("", ""), ("20x", " of 20x")])
 def test_tissue_without_patches_is_warned_of_and_glass_is_told_once(geometry, of):
     """Tissue that gives no patch is warned of and glass without patches is told once."""
-    none = outcome(OutputKey("patch_coords", None, geometry), Status.REUSED, patches=0)
+    step = OutputKey("patch_coords", None, geometry)
+    none = replace(outcome(step, Status.REUSED, patches=0), notes=(without_patches(geometry),))
     odd = warning_line([outcome(MASK, Status.REUSED, tissue_share=0.4), none])
     assert odd is not None
     assert odd.plain == f"a: WARNING: no patch{of} is kept; take smaller patches, or a lower least tissue share"
-    glass = warning_line([judged(fragments=0, tissue_share=0), none])
+    glass = warning_line([judged(fragments=0, tissue_share=0), outcome(step, Status.REUSED, patches=0)])
     assert glass is not None
     assert glass.plain == "a: WARNING: no tissue was found"
 
