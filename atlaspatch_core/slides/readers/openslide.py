@@ -131,7 +131,7 @@ def checked_slide(path: Path, handle: "OpenSlide", stated: StatedMpp, series: in
 
 def tile_checks(path: Path, found: PlainTiff) -> RegionChecks | None:
     """Return what looks at the tiles of a TIFF, where OpenSlide does not tell damage."""
-    from atlaspatch_core.slides.readers.tiff_levels import StoredTiles
+    from atlaspatch_core.slides.readers.stored_tiles import StoredTiles
 
     if not found.tiles:
         return None

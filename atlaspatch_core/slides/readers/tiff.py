@@ -85,7 +85,8 @@ def open_tiff(path: Path, stated: StatedMpp, series: int | None = None) -> Windo
 
 def open_pages(path: Path, tiff: "TiffFile", stated: StatedMpp, series: int | None) -> WindowedSlide:
     """Open the pyramid of a TIFF; the file may be closed afterwards."""
-    from atlaspatch_core.slides.readers.tiff_levels import StoredTiles, find_levels
+    from atlaspatch_core.slides.readers.stored_tiles import StoredTiles
+    from atlaspatch_core.slides.readers.tiff_levels import find_levels
     from atlaspatch_core.slides.readers.tiff_properties import properties_of
 
     found = find_levels(path, tiff, series)
