@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from atlaspatch_core.cli.fields import field_options
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.logs import logging_to_stderr
 from atlaspatch_core.cli.projects import PROJECT
 from atlaspatch_core.cli.scripts import ScriptCommand
+from atlaspatch_core.cli.slide_options import OPENING, slides_section
+from atlaspatch_core.cli.types import SlidePaths
 from atlaspatch_core.cli.working import INTERRUPTED
+from atlaspatch_core.config.input_fields import SlidesFields
 from atlaspatch_core.errors import AtlasPatchError
 
 if TYPE_CHECKING:
@@ -26,6 +30,8 @@ NO_PROFILE = (
     "--profile {}: what is checked is the machine, and what the project uses, whatever the profile; "
     "the line 'extras' says what else is installed."
 )
+SEARCHING = ("recursive", *OPENING)
+"""Fields of ``[slides]`` that go with ``--slides``."""
 SIGNS = {"PASS": ("✓", "green"), "WARN": ("!", "yellow"), "FAIL": ("✗", "red")}
 
 
@@ -37,9 +43,23 @@ SIGNS = {"PASS": ("✓", "green"), "WARN": ("!", "yellow"), "FAIL": ("✗", "red
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), help="json is the same as --json.")
 @click.option("--profile", type=click.Choice(PROFILES), help="Accepted, and not needed: the project says what is used.")
+@click.option(
+    "--slides",
+    "slides_at",
+    type=SlidePaths(),
+    help="Open all slides of this folder instead, and list them, the odd ones first.",
+)
+@field_options(SlidesFields, only=SEARCHING)
 @click.pass_context
 def doctor(
-    context: click.Context, project_file: Path, hub: bool, as_json: bool, form: str | None, profile: str | None
+    context: click.Context,
+    project_file: Path,
+    hub: bool,
+    as_json: bool,
+    form: str | None,
+    profile: str | None,
+    slides_at: Path | None,
+    **_: object,
 ) -> None:
     """Check that this machine can run a project: software, device, weights, storage, slides, Dagster.
 
@@ -47,13 +67,20 @@ def doctor(
     is downloaded; the network is tried with --hub only. Each check has a time limit, so a dead network drive is a
     finding. Without a project file the machine alone is checked.
 
-    Exit code: 0 when nothing failed, whatever the warnings; 1 when something did; 2 for wrong usage.
+    With --slides, the slides of a folder are looked at, and nothing else: which are refused, warned of, of another
+    scale than most, or without one. --recursive, --mpp-csv, --custom-mpp-keys, --reader-type and --series go with it.
+
+    Exit code: 0 when nothing failed, whatever the warnings; 1 when something did, or a slide cannot be worked on; 2 for
+    wrong usage.
     """
     if as_json and form == "text":
         raise click.UsageError("--json and --format text exclude each other; give one of them")
     as_json = as_json or form == "json"
     if profile:
         click.echo(NO_PROFILE.format(profile), err=True)
+    if slides_at:
+        context.exit(_survey(context, slides_at, as_json))
+    check_without_slides(context)
     named = context.get_parameter_source("project_file") is not ParameterSource.DEFAULT
     hooks = context.obj if isinstance(context.obj, Hooks) else Hooks()
     found: list[DoctorFinding] = []
@@ -67,6 +94,27 @@ def doctor(
         context.exit(INTERRUPTED)
     click.echo(json.dumps(as_values(found), indent=1) if as_json else summary(found))
     context.exit(1 if any(finding.level == "FAIL" for finding in found) else 0)
+
+
+def _survey(context: click.Context, path: Path, as_json: bool) -> int:
+    """Print how the slides at a path are, and return the exit code."""
+    from atlaspatch_core.cli.doctor_slides import survey_at, survey_lines, survey_values
+
+    try:
+        with logging_to_stderr(False):
+            survey = survey_at(path, slides_section(context))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    click.echo(json.dumps(survey_values(survey), indent=1) if as_json else "\n".join(survey_lines(survey)))
+    return 0 if survey.is_usable else 1
+
+
+def check_without_slides(context: click.Context) -> None:
+    """Raise click.UsageError for an option that goes with --slides, where that is not given."""
+    given = [name for name in SEARCHING if context.get_parameter_source(name) is not ParameterSource.DEFAULT]
+    names = [param.opts[0] for param in context.command.params if param.name in given]
+    if names:
+        raise click.UsageError(f"{', '.join(names)} goes with --slides; the project file says it for a project")
 
 
 def _examine(project_file: Path, named: bool, hub: bool, hooks: Hooks) -> "Iterator[DoctorFinding]":

@@ -2,12 +2,12 @@
 
 import json
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from atlaspatch_core.cli.columns import columns
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.logs import logging_to_stderr
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
@@ -119,7 +119,7 @@ def as_lines(found: "Estimate", failed: int, free: float | None) -> list[str]:
         return ["nothing to do: all that can be made is fresh", *rest]
     head = ("step", "slides or cases" if found.cases else "slides", "patches", "rate", "time", "disk", "rate from")
     rows = [head, *(_row(part) for part in found.parts)]
-    lines = _columns(rows)
+    lines = columns(rows)
     lines += [f"{part.step}: patches {part.patches_from}" for part in found.parts if part.patches_from]
     size = f"{found.gigabytes:.3g} GB of features" + ("" if free is None else f", {free:,.0f} GB are free")
     slides = f"{found.slides:,} slide{'' if found.slides == 1 else 's'}"
@@ -139,8 +139,3 @@ def _row(part: Any) -> tuple[str, ...]:
     size = f"{part.gigabytes:.3g} GB" if part.gigabytes else ""
     rate = f"{part.rate.per_second:,.{0 if part.rate.per_second >= 100 else 2}f} {part.unit}/s"
     return str(part.step), f"{part.slides:,}", patches, rate, hours(part.seconds), size, part.rate.source
-
-
-def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  ".join(word.ljust(wide) for word, wide in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -12,6 +12,7 @@ from atlaspatch_core.cli.encoders import encoders
 from atlaspatch_core.cli.estimate import estimate
 from atlaspatch_core.cli.export import export
 from atlaspatch_core.cli.init import init
+from atlaspatch_core.cli.inspect import inspect
 from atlaspatch_core.cli.report import report
 from atlaspatch_core.cli.run import run_command
 from atlaspatch_core.cli.status import status
@@ -33,6 +34,7 @@ cli.add_command(encoders)
 cli.add_command(export)
 cli.add_command(estimate)
 cli.add_command(init)
+cli.add_command(inspect)
 cli.add_command(report)
 cli.add_command(run_command)
 cli.add_command(status)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.config.sections import Slides
@@ -84,8 +85,8 @@ class Discovery:
         return tuple(left for left in self.left_out if left.is_folder)
 
 
-def open_source(source: SlideSource, slides: Slides) -> Slide:
-    """Open a slide as the project says; raises what ``open_slide`` raises."""
+def open_source(source: SlideSource, slides: Slides, **more: Any) -> Slide:
+    """Open a slide as the project says; ``more`` is what ``open_slide`` takes besides; raises what it raises."""
     return open_slide(
         source.readable,
         mpp=source.mpp,
@@ -93,6 +94,7 @@ def open_source(source: SlideSource, slides: Slides) -> Slide:
         mpp_keys=slides.mpp_keys,
         reader=slides.reader,
         series=slides.series,
+        **more,
     )
 
 

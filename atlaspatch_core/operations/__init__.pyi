@@ -3,5 +3,7 @@ from .inspect import inspect_slide as inspect_slide
 from .near_duplicates import find_near_duplicates as find_near_duplicates
 from .pruning import prune as prune
 from .report.report import write_report as write_report
+from .slide_files.inspection import inspect_slide_file as inspect_slide_file
+from .slide_files.survey import survey_slides as survey_slides
 from .tracking.project_status import project_status as project_status
 from .tracking.tracker import Tracker as Tracker

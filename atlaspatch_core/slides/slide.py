@@ -2,7 +2,8 @@
 
 import math
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from types import TracebackType
 from typing import Protocol, Self
@@ -129,6 +130,13 @@ class SlideInfo:
     """Which image of the file was asked for (``--series``); None: the largest was taken."""
     reading: str = ""
     """What was taken of the file, where that is less than it offers, or in another order; part of the identity."""
+    properties: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    """What the file says of itself, by the reader's names; not kept in records."""
+
+    def warnings(self, *, is_scale_stated: bool) -> tuple[str, ...]:
+        """Return what a person should know of the slide; who states its scale knows what is odd about the file's."""
+        scale = (self.scale_note,) if self.scale_note and not is_scale_stated else ()
+        return (*self.notes, *scale)
 
     @property
     def corner(self) -> tuple[int, int]:

@@ -51,9 +51,8 @@ class SlideRecord:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know of the slide, a clause each; who states its scale knows of that."""
-        scale = (self.info.scale_note,) if self.info.scale_note and self.stated_mpp is None else ()
-        return (*self.info.notes, *scale)
+        """What a person should know of the slide, a clause each."""
+        return self.info.warnings(is_scale_stated=self.stated_mpp is not None)
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON values."""
@@ -138,7 +137,7 @@ def read_record(path: Path) -> Record:
 
 
 def _info_dict(info: SlideInfo) -> dict[str, Any]:
-    values = {name: getattr(info, name) for name in SlideInfo.__slots__}
+    values = {name: getattr(info, name) for name in SlideInfo.__slots__ if name != "properties"}
     values["bounds"] = info.bounds and asdict(info.bounds)
     levels = [[it.width, it.height, it.downsample, *([list(it.axes)] if it.axes else [])] for it in info.levels]
     return values | {"path": str(info.path), "levels": levels, "notes": list(info.notes)}

@@ -6,12 +6,10 @@ from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.find import Discovery, SlideSource, find_slides, open_source
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.operations.doctor.values import DoctorFinding, Subject, fail, ok, warn
-from atlaspatch_core.slides.slide import Region
+from atlaspatch_core.operations.slide_files.opening import read_corner
 
 OPENED = 3
 """Slides that are opened, the first ones."""
-SIDE = 64
-"""px of the corner that is read of each."""
 SHOWN = 3
 """Errors that are told."""
 
@@ -54,8 +52,7 @@ def _error(project: Project, source: SlideSource) -> str:
     """Return why a slide cannot be read, or an empty text."""
     try:
         with open_source(source, project.slides) as slide:
-            last = len(slide.info.levels) - 1
-            slide.read_region(Region(0, 0, last, SIDE, SIDE))
+            read_corner(slide)
     except AtlasPatchError as error:
         return str(error)
     return ""

@@ -1,9 +1,9 @@
 """Opening slides: one file per backend, one table."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from atlaspatch_core.errors import UnknownName, UnreadableSlide
+from atlaspatch_core.errors import AtlasPatchError, UnknownName, UnreadableSlide
 from atlaspatch_core.slides.dicom_files import SUFFIXES as DICOM_SUFFIXES
 from atlaspatch_core.slides.dicom_files import series_of
 from atlaspatch_core.slides.mpp import Mpp, StatedMpp
@@ -25,12 +25,18 @@ from atlaspatch_core.slides.slide import Slide, stem_of
 
 __all__ = ["FOREIGN", "READERS", "SUFFIXES", "check_file", "is_slide_folder", "open_slide", "readers_of", "series_of"]
 
+Refused = Callable[[str, AtlasPatchError], object]
+"""Called with the name of a reader and why it does not open a slide."""
 BY_THE_WAY = (TIFF.name, DICOM.name, OMEZARR.name, CUCIM.name)
 """Readers of formats in which pages, instances or arrays are levels because they lie beside the slide."""
 READERS = {reader.name: reader for reader in (OPENSLIDE, TIFF, DICOM, OMEZARR, CZI, SDPC, IMAGE, CUCIM)}
 """In the order in which they are asked."""
 SUFFIXES = tuple(suffix for reader in READERS.values() for suffix in reader.suffixes)
 """What folders are searched for; lower case, with the dot."""
+
+
+def unheeded(name: str, error: AtlasPatchError) -> None:
+    """Do nothing about a refusal."""
 
 
 def open_slide(
@@ -41,6 +47,7 @@ def open_slide(
     mpp_keys: Sequence[str] = (),
     reader: str | None = None,
     series: int | None = None,
+    on_refusal: Refused = unheeded,
 ) -> Slide:
     """Open a slide with the first reader that knows its content, or else its suffix, or with the ``reader`` named.
 
@@ -54,6 +61,7 @@ def open_slide(
         mpp_keys: Further properties that state the mpp, asked before those that are known.
         reader: A name in ``READERS``; chosen by content, then by suffix, when left out.
         series: Which image of the file, counted from 0; the largest scan when left out.
+        on_refusal: Called for every reader that was asked and refused, in their order.
 
     Returns:
         The slide, open until it is closed; a context manager.
@@ -79,7 +87,10 @@ def open_slide(
     for candidate in readers_of(path, reader):
         try:
             slide = candidate.open(path, stated, series)
-        except UnsupportedSlide as error:
+        except AtlasPatchError as error:
+            on_refusal(candidate.name, error)
+            if not isinstance(error, UnsupportedSlide):
+                raise
             refusal = error
         else:
             return finished(slide, series)

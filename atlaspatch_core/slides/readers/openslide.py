@@ -165,6 +165,7 @@ def describe(path: Path, handle: "OpenSlide", stated: StatedMpp) -> SlideInfo:
         stain=stain_of(properties),
         scale_note=scale.note,
         bounds=bounds_of(properties),
+        properties=properties,
     )
 
 

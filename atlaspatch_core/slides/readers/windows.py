@@ -126,6 +126,7 @@ def describe(
         scale_note=scale.note,
         notes=tuple(notes),
         reading=reading,
+        properties=properties,
     )
 
 

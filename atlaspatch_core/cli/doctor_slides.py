@@ -1,0 +1,91 @@
+"""``atlaspatch doctor --slides``: all slides of a folder, the odd ones first."""
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from atlaspatch_core.cli.columns import columns, cut, paragraph
+from atlaspatch_core.cli.slide_options import stated_mpps
+from atlaspatch_core.errors import AtlasPatchError, NoSlides
+
+if TYPE_CHECKING:
+    from atlaspatch_core.config.sections import Slides
+    from atlaspatch_core.operations.slide_files.survey import SlideSurvey, SurveyedSlide
+
+HEAD = ("slide", "is", "px", "levels", "µm/px", "from", "reader")
+
+
+def survey_at(path: Path, slides: "Slides") -> "SlideSurvey":
+    """Return how the slides at a path are. Raises click.ClickException where there is none."""
+    from atlaspatch_core.discovery.find import discover
+    from atlaspatch_core.operations.slide_files.survey import survey_slides
+
+    mpps = stated_mpps(slides)
+    try:
+        found = discover([path], recursive=slides.recursive, mpp_by_name=mpps)
+    except NoSlides as error:
+        raise click.ClickException(str(error)) from error
+    except AtlasPatchError as error:
+        raise click.UsageError(str(error)) from error
+    return survey_slides(found, slides)
+
+
+def survey_lines(survey: "SlideSurvey") -> list[str]:
+    """Return a table, each odd slide with its remarks below it, and a line of counts."""
+    table = columns([HEAD, *(_row(slide) for slide in survey.slides)])
+    lines = [table[0]]
+    for line, slide in zip(table[1:], survey.slides, strict=True):
+        lines.append(line)
+        for remark in slide.remarks:
+            lines += paragraph(remark, "    ")
+    return [*lines, count_line(survey)]
+
+
+def count_line(survey: "SlideSurvey") -> str:
+    """Return how many slides are how, and of what scale."""
+    total = len(survey.slides)
+    counts = ", ".join(f"{count} {state}" for state, count in survey.counts.items())
+    return f"{total} slide{'' if total == 1 else 's'}: {counts}; {_scales(survey)}"
+
+
+def survey_values(survey: "SlideSurvey") -> dict[str, Any]:
+    """Return JSON values; the odd slides first."""
+    counts = {state.value.replace(" ", "_"): count for state, count in survey.counts.items()}
+    summary = {"total": len(survey.slides), **counts, "majority_mpp": survey.majority_mpp}
+    return {"summary": summary, "slides": [_values(slide) for slide in survey.slides]}
+
+
+def _scales(survey: "SlideSurvey") -> str:
+    if survey.majority_mpp is not None:
+        return f"most have {survey.majority_mpp:.4g} µm/px"
+    known = Counter(f"{slide.info.mpp:.2g}" for slide in survey.slides if slide.info)
+    told = ", ".join(f"{count} of {mpp}" for mpp, count in known.most_common(4))
+    return f"no scale has a majority ({told} µm/px)" if told else "no scale is known"
+
+
+def _row(slide: "SurveyedSlide") -> tuple[str, ...]:
+    info = slide.info
+    if info is None:
+        return cut(slide.stem, 30), str(slide.state), "", "", "", "", ""
+    size = f"{info.width} × {info.height}"
+    mpp, source = f"{info.mpp:.4g}", cut(info.mpp_source, 18)
+    return cut(slide.stem, 30), str(slide.state), size, str(len(info.levels)), mpp, source, info.reader
+
+
+def _values(slide: "SurveyedSlide") -> dict[str, Any]:
+    info = slide.info
+    return {
+        "slide": slide.stem,
+        "path": str(slide.path),
+        "state": slide.state.value,
+        "remarks": list(slide.remarks),
+        "reader": info and info.reader,
+        "width": info and info.width,
+        "height": info and info.height,
+        "levels": info and len(info.levels),
+        "mpp": info and info.mpp,
+        "mpp_source": info and info.mpp_source,
+        "magnification": info and info.magnification,
+    }

@@ -1,0 +1,91 @@
+"""``atlaspatch inspect``: what a slide's file holds, what is taken of it, and why."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from atlaspatch_core.cli.declaring import EXISTING, FOLDER
+from atlaspatch_core.cli.fields import field_options
+from atlaspatch_core.cli.logs import logging_to_stderr
+from atlaspatch_core.cli.slide_options import OPENING, slides_section, stated_mpps
+from atlaspatch_core.config.input_fields import SlidesFields
+from atlaspatch_core.errors import AtlasPatchError
+
+if TYPE_CHECKING:
+    from atlaspatch_core.config.sections import Slides
+    from atlaspatch_core.discovery.find import SlideSource
+
+
+class PngPath(click.Path):
+    """A file to write that ends with .png."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the path. Fails for another suffix."""
+        path = Path(str(super().convert(value, param, ctx)))
+        if path.suffix.lower() != ".png":
+            self.fail(f"{path} is no PNG; let its name end with .png", param, ctx)
+        return path
+
+
+@click.command()
+@click.argument("slide", type=EXISTING)
+@field_options(SlidesFields, only=OPENING)
+@click.option("--picture", type=PngPath(), help="Write a PNG of the slide with its frame, scanned part and tissue.")
+@click.option(
+    "--output",
+    "-o",
+    type=FOLDER,
+    help="Folder of results whose tissue mask --picture shows. Without it, or a mask there, the tissue is sought.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@click.pass_context
+def inspect(
+    context: click.Context, slide: Path, picture: Path | None, output: Path | None, as_json: bool, **_: object
+) -> None:
+    """Say what the file of a SLIDE holds, what is taken of it, and why.
+
+    Levels, pixels, every statement of the scale and the one that counts, all pages or images of the file and what they
+    are, each reader's answer, and warnings. Nothing but --picture is written. A file is opened as encode-slide does
+    with the same options.
+
+    Exit code: 0 when the slide can be worked on; 1 when it is refused, or the picture cannot be made; 2 for wrong
+    usage.
+    """
+    from atlaspatch_core.cli.inspect_text import inspection_lines
+    from atlaspatch_core.operations.slide_files.inspection import inspect_slide_file
+    from atlaspatch_core.operations.slide_files.json_values import inspection_values
+
+    slides = slides_section(context)
+    source = _source(slide, slides)
+    with logging_to_stderr(False):
+        found = inspection_values(inspect_slide_file(source, slides))
+        click.echo(json.dumps(found, indent=1, ensure_ascii=False) if as_json else "\n".join(inspection_lines(found)))
+        is_drawn = not picture or (bool(found["taken"]) and _draw(source, slides, picture, output))
+    context.exit(0 if is_drawn and not found["error"] else 1)
+
+
+def _source(path: Path, slides: "Slides") -> "SlideSource":
+    """Return the slide with the µm per px that a table states."""
+    from atlaspatch_core.discovery.find import match_mpps, source_of
+    from atlaspatch_core.slides.slide import stem_of
+
+    stem = stem_of(path)
+    return source_of(stem, path, match_mpps(stated_mpps(slides), {stem: path}))
+
+
+def _draw(source: "SlideSource", slides: "Slides", picture: Path, output: Path | None) -> bool:
+    """Write the picture and say where it lies; tell whether that was possible."""
+    from atlaspatch_core.operations.slide_files.picture import write_picture
+
+    try:
+        whose = write_picture(source, slides, picture, output)
+    except AtlasPatchError as error:
+        click.echo(f"no picture: {error}", err=True)
+        return False
+    click.echo(f"picture: {picture}, tissue {whose}", err=True)
+    return True

@@ -1,0 +1,106 @@
+"""An inspection as JSON values; the keys stand in ``docs/inspecting.md`` and stay."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from io import BytesIO
+from typing import Any
+
+from atlaspatch_core.operations.slide_files.associated import stated_tile
+from atlaspatch_core.operations.slide_files.values import FileInspection, FilePart
+from atlaspatch_core.slides.readers.openslide import background_of
+from atlaspatch_core.slides.slide import SlideInfo
+
+
+def inspection_values(found: FileInspection) -> dict[str, Any]:
+    """Return all that was found, fit for JSON; what is not known is null."""
+    page = found.described_page
+    return {
+        "slide": found.stem,
+        "path": str(found.path),
+        "files": found.files,
+        "bytes": found.size_bytes,
+        "error": found.error or None,
+        "taken": _taken(found, found.info) if found.info else None,
+        "levels": list(level_values(found)),
+        "pixels": _pixels(found),
+        "planes": {"focal": found.contents.focal_planes, "time": found.contents.time_points},
+        "scales": [asdict(scale) for scale in found.scales],
+        "described_page": page and {"width": page.width, "height": page.height},
+        "magnifications": [asdict(magnification) for magnification in found.magnifications],
+        "readers": [{"name": it.name, "choice": it.choice.value, "why": it.why} for it in found.readers],
+        "parts": [_part(part) for part in found.contents.parts],
+        "parts_unknown": found.contents.unknown or None,
+        "warnings": list(found.warnings),
+    }
+
+
+def level_values(found: FileInspection) -> Iterator[dict[str, Any]]:
+    """Yield the levels that are taken, each with the part of the file that it is, as far as that is known."""
+    for number, level in enumerate(found.info.levels if found.info else ()):
+        part = found.contents.of_level(number)
+        tile = (part and part.tile) or (found.info and stated_tile(found.info, number))
+        across, down = level.downsamples
+        yield {
+            "level": number,
+            "width": level.width,
+            "height": level.height,
+            "downsample_x": across,
+            "downsample_y": down,
+            "tile_width": tile[0] if tile else None,
+            "tile_height": tile[1] if tile else None,
+            "compression": part.compression if part and part.compression else None,
+            "part": f"{part.kind} {part.name}" if part else None,
+            "absent_tiles": found.absent_tiles[number],
+        }
+
+
+def profile_name(profile: bytes) -> str:
+    """Return what an ICC profile calls itself; empty where it does not, or cannot be read."""
+    from PIL import ImageCms
+
+    try:
+        return (ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(BytesIO(profile))) or "").strip()
+    except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
+        return ""
+
+
+def _taken(found: FileInspection, info: SlideInfo) -> dict[str, Any]:
+    known = found.has_scale
+    return {
+        "reader": info.reader,
+        "vendor": info.vendor,
+        "institution": info.institution,
+        "stain": info.stain,
+        "series": info.series,
+        "reading": info.reading or None,
+        "width": info.width,
+        "height": info.height,
+        "mpp": info.mpp if known else None,
+        "mpp_source": info.mpp_source if known else None,
+        "magnification": info.magnification if known else None,
+        "magnification_source": info.magnification_source if known else None,
+        "bounds": info.bounds and asdict(info.bounds),
+    }
+
+
+def _pixels(found: FileInspection) -> dict[str, Any] | None:
+    """Return how the pixels of level 0 are stored; None where that is not known."""
+    part, profile = found.contents.of_level(0), found.contents.icc_profile
+    if part is None or found.info is None:
+        return None
+    icc = {"bytes": len(profile), "name": profile_name(profile) or None} if profile else None
+    return {
+        "samples": part.samples,
+        "bits": part.bits,
+        "colours": part.colours or None,
+        "alpha": part.has_alpha,
+        "background": "#{:02x}{:02x}{:02x}".format(*background_of(found.info.properties)),
+        "icc_profile": icc,
+    }
+
+
+def _part(part: FilePart) -> dict[str, Any]:
+    values = asdict(part)
+    tile = values.pop("tile")
+    values["alpha"] = values.pop("has_alpha")
+    return values | {"tile_width": tile[0] if tile else None, "tile_height": tile[1] if tile else None}

@@ -1,0 +1,127 @@
+"""All slides of a folder, opened: which are refused, warned of, or of another scale than most."""
+
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+
+from atlaspatch_core.config.sections import Slides
+from atlaspatch_core.discovery.find import Discovery, SlideSource, open_source
+from atlaspatch_core.errors import AtlasPatchError, UnknownScale
+from atlaspatch_core.operations.slide_files.opening import AS_THEY_ARE, read_corner, sentence
+from atlaspatch_core.slides.file_scale import ODD
+from atlaspatch_core.slides.slide import SlideInfo
+from atlaspatch_core.slides.stated_scales import factor_between
+
+THREADS = 4
+"""Slides that are opened at once: most of it is waiting for the storage."""
+
+
+class SurveyState(StrEnum):
+    """How a slide is, the worst first."""
+
+    REFUSED = "refused"
+    WARNED = "warned"
+    OTHER_SCALE = "other scale"
+    NO_SCALE = "no scale"
+    FINE = "fine"
+
+
+FAILED = (SurveyState.REFUSED, SurveyState.NO_SCALE)
+"""States in which nothing can be made of a slide."""
+
+
+@dataclass(frozen=True, slots=True)
+class SurveyedSlide:
+    """What became of one slide."""
+
+    stem: str
+    path: Path
+    state: SurveyState
+    info: SlideInfo | None = None
+    """None where it is refused, or has no scale."""
+    remarks: tuple[str, ...] = ()
+    """What is odd about it: sentences."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlideSurvey:
+    """All slides of a folder."""
+
+    slides: tuple[SurveyedSlide, ...]
+    """The odd ones first, each kind by name."""
+    majority_mpp: float | None
+    """µm per px that more than half of those with a scale have, within 25 %; None where no scale has so many."""
+
+    @property
+    def counts(self) -> dict[SurveyState, int]:
+        """How many slides are in each state."""
+        found = Counter(slide.state for slide in self.slides)
+        return {state: found[state] for state in SurveyState}
+
+    @property
+    def is_usable(self) -> bool:
+        """Tell whether something can be made of every slide."""
+        return not any(slide.state in FAILED for slide in self.slides)
+
+
+def survey_slides(found: Discovery, slides: Slides = AS_THEY_ARE) -> SlideSurvey:
+    """Open every slide that was found, read a corner of its coarsest level, and hold it against the others.
+
+    Args:
+        found: Slides, files that share a stem, and what could not be looked at; the latter two count as refused.
+        slides: How slides are opened.
+
+    Returns:
+        A state and remarks for each, the odd ones first, and the scale that most have; a refusal is no exception.
+
+    Example:
+        >>> survey = survey_slides(find_slides(recipe.project))
+        >>> [(slide.stem, str(slide.state)) for slide in survey.slides], survey.majority_mpp
+        ([('CMU-1-Small-Region', 'fine')], 0.499)
+    """
+    clashes = [
+        SurveyedSlide(it.stem, it.paths[0], SurveyState.REFUSED, None, (sentence(it.stem, it.error),))
+        for it in found.clashes
+    ]
+    left_out = [SurveyedSlide(it.path.name, it.path, SurveyState.REFUSED, None, (it.why,)) for it in found.left_out]
+    with ThreadPoolExecutor(THREADS) as pool:
+        opened = list(pool.map(lambda source: surveyed(source, slides), found.sources))
+    majority = majority_mpp([slide.info.mpp for slide in opened if slide.info])
+    every = [*clashes, *left_out, *(held_against(slide, majority) for slide in opened)]
+    order = list(SurveyState)
+    return SlideSurvey(tuple(sorted(every, key=lambda slide: (order.index(slide.state), slide.stem))), majority)
+
+
+def surveyed(source: SlideSource, slides: Slides) -> SurveyedSlide:
+    """Return what opening a slide, and reading a little of it, gives."""
+    try:
+        with open_source(source, slides) as slide:
+            read_corner(slide)
+    except AtlasPatchError as error:
+        state = SurveyState.NO_SCALE if isinstance(error, UnknownScale) else SurveyState.REFUSED
+        return SurveyedSlide(source.stem, source.path, state, None, (sentence(source.stem, error),))
+    info, warnings = slide.info, slide.info.warnings(is_scale_stated=source.mpp is not None)
+    state = SurveyState.WARNED if warnings else SurveyState.FINE
+    return SurveyedSlide(source.stem, source.path, state, info, warnings)
+
+
+def majority_mpp(mpps: Sequence[float]) -> float | None:
+    """Return the µm per px that more than half of the slides have, within a quarter; None where none has so many."""
+    alike = Counter({mpp: sum(factor_between(mpp, other) <= ODD for other in mpps) for mpp in set(mpps)})
+    most = max(alike.values(), default=0)
+    if 2 * most <= len(mpps):
+        return None
+    times = Counter(mpps)
+    return max((mpp for mpp, count in alike.items() if count == most), key=lambda mpp: (times[mpp], mpp))
+
+
+def held_against(slide: SurveyedSlide, majority: float | None) -> SurveyedSlide:
+    """Return a slide with a remark where its scale is another than that of most."""
+    if slide.info is None or majority is None or factor_between(slide.info.mpp, majority) <= ODD:
+        return slide
+    remark = f"{slide.info.mpp:.4g} µm/px, and most slides have {majority:.4g}"
+    state = slide.state if slide.state is SurveyState.WARNED else SurveyState.OTHER_SCALE
+    return replace(slide, state=state, remarks=(*slide.remarks, remark))

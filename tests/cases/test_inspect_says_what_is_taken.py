@@ -1,0 +1,177 @@
+"""What ``inspect`` says is taken is what opening gives, and exactly one statement of the scale counts."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from long_strips import Strip, paint_strip, strips
+from paint import Page, Pyramid, paint_scan, write_ome, write_pages, write_series, write_zarr_image
+from pydicom.uid import generate_uid
+from scale_files import ScaleFile, scale_files, write_scale_file
+from scanned_parts import ScannedPart, paint_scanned_part, scanned_parts
+from tiff_layouts import Layout, layouts, pages_of
+
+from atlaspatch_core.config.sections import Slides
+from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.errors import AtlasPatchError, ImplausibleScale, UnknownScale
+from atlaspatch_core.operations import inspect_slide_file
+from atlaspatch_core.operations.slide_files.json_values import inspection_values
+from atlaspatch_core.slides import SlideInfo, open_slide
+from atlaspatch_core.slides.slide import stem_of
+
+pytestmark = pytest.mark.quick
+FEW = settings(max_examples=25, deadline=None)
+
+
+def inspected(path: Path, **how: Any) -> dict[str, Any]:
+    """Return what is said of a file, after holding it against what opening it gives."""
+    mpp, slides = how.pop("mpp", None), Slides(**how)
+    source = SlideSource(stem_of(path), path, mpp, "" if mpp is None else "mpp csv")
+    found = inspection_values(inspect_slide_file(source, slides))
+    try:
+        with open_slide(path, mpp=mpp, mpp_source="mpp csv", **how) as slide:
+            info = slide.info
+    except AtlasPatchError as error:
+        assert_refused(found, error)
+    else:
+        assert_says(found, info, is_scale_stated=mpp is not None)
+    return found
+
+
+def assert_refused(found: dict[str, Any], error: AtlasPatchError) -> None:
+    """Assert that an inspection says why a slide is refused, and takes nothing."""
+    assert found["error"] == str(error)
+    assert [it["name"] for it in found["readers"] if it["choice"] == "taken"] == []
+    assert [it for it in found["readers"] if it["choice"] == "declined"]
+    assert (found["taken"] is None) != isinstance(error, UnknownScale | ImplausibleScale)
+    assert not any(one["counts"] for one in (*found["scales"], *found["magnifications"]))
+
+
+def assert_says(found: dict[str, Any], info: SlideInfo, *, is_scale_stated: bool) -> None:
+    """Assert that an inspection says of a slide what opening it gives."""
+    taken, levels = found["taken"], found["levels"]
+    assert found["error"] is None
+    names = ("reader", "vendor", "width", "height", "mpp", "mpp_source", "magnification", "magnification_source")
+    assert {name: taken[name] for name in (*names, "series")} == {
+        name: getattr(info, name) for name in (*names, "series")
+    }
+    assert taken["bounds"] == (info.bounds and {side: getattr(info.bounds, side) for side in taken["bounds"]})
+    assert [(it["width"], it["height"], it["downsample_x"], it["downsample_y"]) for it in levels] == [
+        (it.width, it.height, *it.downsamples) for it in info.levels
+    ]
+    assert found["warnings"] == [*info.notes, *([info.scale_note] if info.scale_note and not is_scale_stated else [])]
+    assert [it["name"] for it in found["readers"] if it["choice"] == "taken"] == [info.reader]
+    [scale] = [it for it in found["scales"] if it["counts"]]
+    assert scale["source"] == info.mpp_source
+    assert (scale["x"] + scale["y"]) / 2 == pytest.approx(info.mpp, rel=0.01)
+    [magnification] = [it for it in found["magnifications"] if it["counts"]]
+    assert (magnification["source"], magnification["value"]) == (info.magnification_source, info.magnification)
+
+
+def sizes_of(found: dict[str, Any], role: str) -> list[tuple[int, int]]:
+    return sorted((part["width"], part["height"]) for part in found["parts"] if part["role"] == role)
+
+
+@given(layout=layouts(), series=st.sampled_from([None, None, 0, 1]))
+@FEW
+def test_of_a_tiff_every_page_is_listed_and_levels_are_those_that_are_taken(layout: Layout, series: int | None):
+    pages, _, second = pages_of(layout)
+    with tempfile.TemporaryDirectory() as folder:
+        found = inspected(write_pages(Path(folder) / f"a.{layout.kind}", pages), series=series)
+        sizes = [(page.pixels.shape[1], page.pixels.shape[0]) for page in pages]
+        assert [(part["width"], part["height"]) for part in found["parts"]] == sizes
+        if found["taken"]:
+            assert all(level["part"] for level in found["levels"])
+            levels = [part for part in found["parts"] if part["role"] == "level"]
+            assert sorted(part["level"] for part in levels) == list(range(len(found["levels"])))
+            assert all(sizes.index((it["width"], it["height"])) >= 0 for it in found["levels"])
+        if series is None and second is not None:
+            assert (second.pixels.shape[1], second.pixels.shape[0]) in sizes_of(found, "scan")
+        if series is None and layout.macro and layout.kind != "tiff":
+            assert sizes_of(found, "overview" if layout.kind == "qptiff" else "macro") == [layout.macro]
+
+
+@given(file=scale_files(), stated=st.sampled_from([None, None, 0.4]))
+@settings(max_examples=60, deadline=None)
+def test_every_statement_of_a_scale_is_listed_and_the_one_that_is_taken_counts(file: ScaleFile, stated: float | None):
+    with tempfile.TemporaryDirectory() as folder:
+        found = inspected(write_scale_file(Path(folder), file), mpp=stated)
+    for mpp in filter(None, (file.text_mpp, file.tags_mpp)):
+        assert any(one["x"] == pytest.approx(mpp, rel=1e-3) for one in found["scales"]), found["scales"]
+
+
+@given(strip=strips())
+@settings(max_examples=10, deadline=None)
+def test_each_axis_of_a_level_has_its_own_downsample(strip: Strip):
+    with tempfile.TemporaryDirectory() as folder:
+        found = inspected(paint_strip(Path(folder) / f"a{strip.suffix}", strip))
+    assert [level["part"] for level in found["levels"]] == (
+        ["page 0", "page 1"] if strip.suffix == ".svs" else ["page 0", "page 0/0"]
+    )
+
+
+@given(part=scanned_parts())
+@settings(max_examples=6, deadline=None)
+def test_the_scanned_part_is_told(part: ScannedPart):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.scn"
+        paint_scanned_part(path, part)
+        bounds = inspected(path)["taken"]["bounds"]
+    assert (bounds["x"], bounds["y"], bounds["width"], bounds["height"]) == (*part.corner, *part.size)
+
+
+@given(first=st.booleans(), series=st.sampled_from([None, 0, 1]), name=st.sampled_from(["B", "Label"]))
+@settings(max_examples=10, deadline=None)
+def test_of_an_ome_tiff_images_are_listed_by_the_number_that_takes_them(first: bool, series: int | None, name: str):
+    scans, names = [paint_scan(640, 480, 1), paint_scan(448, 416, 2)], ["A", name]
+    scans, names = (scans[::-1], names[::-1]) if first else (scans, names)
+    with tempfile.TemporaryDirectory() as folder:
+        found = inspected(write_ome(Path(folder) / "a.ome.tif", scans, names), series=series)
+    numbers = {part["series"]: (part["width"], part["height"]) for part in found["parts"] if part["series"] is not None}
+    assert numbers == {number: (scan.shape[1], scan.shape[0]) for number, scan in enumerate(scans)}
+    if series is None:
+        assert sizes_of(found, "label" if name == "Label" else "scan") == [(448, 416)]
+
+
+@given(first=st.booleans(), series=st.sampled_from([None, 0, 1]))
+@settings(max_examples=6, deadline=None)
+def test_of_a_store_the_arrays_of_all_images_are_listed(first: bool, series: int | None):
+    scans = [paint_scan(640, 480, 1), paint_scan(448, 416, 2)][:: -1 if first else 1]
+    with tempfile.TemporaryDirectory() as folder:
+        root = zarr.open_group(str(Path(folder) / "a.zarr"), mode="w", zarr_format=2)
+        for number, scan in enumerate(scans):
+            write_zarr_image(root.create_group(str(number)), scan, "cyx")
+        found = inspected(Path(folder) / "a.zarr", series=series)
+    assert len(found["parts"]) == 4
+    taken = [(part["name"], part["level"]) for part in found["parts"] if part["role"] == "level"]
+    number = series if series is not None else int(first)
+    assert taken == [(f"{number}/0", 0), (f"{number}/1", 1)]
+
+
+@given(planes=st.sampled_from([1, 3]), series=st.sampled_from([None, 1]))
+@settings(max_examples=4, deadline=None)
+def test_of_a_dicom_series_the_instances_and_focal_planes_are_told(planes: int, series: int | None):
+    scans = (paint_scan(640, 480, 1),) * planes
+    pyramids = [Pyramid(scans, (20, 20), generate_uid()), Pyramid((paint_scan(448, 416, 2),), (40, 50), generate_uid())]
+    with tempfile.TemporaryDirectory() as folder:
+        found = inspected(write_series(Path(folder) / "a", pyramids), series=series)
+    assert len(found["parts"]) == found["files"] == 4
+    assert found["planes"]["focal"] == (planes if series is None else 1)
+    assert len([part for part in found["parts"] if part["role"] == "level"]) == len(found["levels"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("samples", "photometric"), [((480, 640, 5), "minisblack"), ((480, 640, 4), "rgb"), ((480, 640), "minisblack")]
+)
+def test_samples_are_told_whether_they_can_be_shown_or_not(tmp_path: Path, samples: tuple[int, ...], photometric: str):
+    pixels = np.full(samples, 200, np.uint8)
+    more = {"planarconfig": "contig", "extrasamples": (0,) * 4} if samples[2:] == (5,) else {}
+    found = inspected(write_pages(tmp_path / "a.tif", [Page(pixels, photometric=photometric, more=more)]))
+    [part] = found["parts"]
+    assert (part["samples"], part["bits"]) == (samples[2] if len(samples) > 2 else 1, 8)
+    assert bool(found["taken"]) == (part["samples"] != 5)
