@@ -15,6 +15,7 @@ from atlaspatch_core.layouts.hdf5_files import CANNOT, StatedGeometry, corners_o
 from atlaspatch_core.patches.grid import PatchGrid
 from atlaspatch_core.patches.scale import MPP_TOLERANCE, Sampling, level_facts
 from atlaspatch_core.slides.slide import SlideInfo
+from atlaspatch_core.storage.schema import FINGERPRINT
 
 FOLDERS = ("patches", ".")
 """Where below the given folder files are looked for."""
@@ -60,7 +61,7 @@ def _is_ours(path: Path) -> bool:
     """Tell whether this package wrote a file of coords."""
     try:
         with opened(path) as file:
-            return "fingerprint" in file["coords"].attrs
+            return FINGERPRINT in file["coords"].attrs
     except CANNOT:
         return False
 

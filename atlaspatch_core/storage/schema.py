@@ -56,6 +56,7 @@ RULE = "rule"
 EDGE = "edge"
 MIN_TISSUE = "min_tissue"
 SUPPLIED_FROM = "supplied_from"
+ADOPTED_FROM = "adopted_from"
 
 CASE_ID = "case_id"
 NUM_SLIDES = "num_slides"

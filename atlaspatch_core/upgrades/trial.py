@@ -13,7 +13,7 @@ from atlaspatch_core.fingerprint import Identity, canonical_json
 from atlaspatch_core.pipeline.steps.embedding import embedding_numbers
 from atlaspatch_core.storage.hdf5 import StoredResult, read_array, read_stored_results
 from atlaspatch_core.storage.hdf5_changes import IdentityUpdate
-from atlaspatch_core.storage.schema import COORDS
+from atlaspatch_core.storage.schema import COORDS, DIM, RESTAMPED_FROM
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.upgrades.canary import canary_spec, run_canary
 from atlaspatch_core.upgrades.comparison import Canary
@@ -169,9 +169,7 @@ def _measures(path: Path, dataset: str) -> dict[str, int | float]:
     kept = read_stored_results(path)
     patches, shape = kept[COORDS].shape[0], kept[dataset].shape
     return (
-        {"patches": patches, "dim": shape[1]}
-        if len(shape) > 1
-        else embedding_numbers(read_array(path, dataset), patches)
+        {"patches": patches, DIM: shape[1]} if len(shape) > 1 else embedding_numbers(read_array(path, dataset), patches)
     )
 
 
@@ -214,7 +212,7 @@ def _restamped(
         code_version,
         why=canary.text,
         numbers=_measures(path, stamp.name) | {f"canary_{name}": value for name, value in canary.numbers.items()},
-        facts={"restamped_from": stamp.before},
+        facts={RESTAMPED_FROM: stamp.before},
         inputs=names,
         seconds=seconds,
         path=path,

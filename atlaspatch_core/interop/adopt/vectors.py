@@ -18,9 +18,9 @@ from atlaspatch_core.interop.adopt.result import AdoptStatus
 from atlaspatch_core.layouts.found import Holds
 from atlaspatch_core.pipeline.slide_work import SlideWork
 from atlaspatch_core.pipeline.steps.provenance import provenance
+from atlaspatch_core.storage import schema
 from atlaspatch_core.storage.hdf5 import StoredResult
 from atlaspatch_core.storage.hdf5_changes import Dataset, IdentityUpdate
-from atlaspatch_core.storage.schema import PLACES
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import OutputSpec
 from atlaspatch_core.validity.rules import is_valid, stale_reason
@@ -68,10 +68,10 @@ def _part(
     marks: Marks,
     table: VectorTable,
 ) -> AdoptedVectors:
-    name = f"{PLACES[KINDS[table.holds]]}/{table.encoder}"
+    name = f"{schema.PLACES[KINDS[table.holds]]}/{table.encoder}"
     if not table.encoder:
         return AdoptedVectors(
-            PLACES[KINDS[table.holds]],
+            schema.PLACES[KINDS[table.holds]],
             AdoptStatus.LEFT,
             "nothing says which encoder made them; name it by --patch-encoder",
         )
@@ -170,16 +170,16 @@ def _attributes(
 ) -> dict[str, Any]:
     """Return what readers look for, and where it was taken from."""
     encoder = stage.encoder if stage else None
-    told: dict[str, Any] = {"license": encoder.license} if encoder else {}
+    told: dict[str, Any] = {schema.LICENSE: encoder.license} if encoder else {}
     if table.holds is Holds.FEATURES:
-        told |= {"name": table.encoder, "dim": values.shape[1], "precision": "unknown"}
+        told |= {schema.NAME: table.encoder, schema.DIM: values.shape[1], schema.PRECISION: "unknown"}
     else:
         told |= {
-            "encoder_name": table.encoder,
-            "num_patches": len(settled.corners),
-            "patch_size": cut.geometry.patch_size,
+            schema.ENCODER_NAME: table.encoder,
+            schema.NUM_PATCHES: len(settled.corners),
+            schema.PATCH_SIZE: cut.geometry.patch_size,
+            schema.TARGET_MAGNIFICATION: cut.geometry.magnification,
+            schema.PATCH_SIZE_LEVEL0: cut.sampling.patch_size_level0,
         }
-        told |= {"target_magnification": cut.geometry.magnification}
-        told |= {"patch_size_level0": cut.sampling.patch_size_level0}
-        told |= {"source_patch_encoder": encoder.patch_encoder} if isinstance(encoder, SlideEncoder) else {}
-    return told | {"adopted_from": str(table.path)} | provenance()
+        told |= {schema.SOURCE_PATCH_ENCODER: encoder.patch_encoder} if isinstance(encoder, SlideEncoder) else {}
+    return told | {schema.ADOPTED_FROM: str(table.path)} | provenance()

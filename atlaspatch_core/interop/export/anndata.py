@@ -13,7 +13,7 @@ from atlaspatch_core.interop.export.values import (
     Target,
 )
 from atlaspatch_core.storage.disk import writing_hdf5
-from atlaspatch_core.storage.schema import PATCH_SIZE_LEVEL0
+from atlaspatch_core.storage.schema import PATCH_SIZE_LEVEL0, TISSUE_FRACTION
 
 VERSION = 1
 
@@ -37,7 +37,7 @@ def write(path: Path, slide: SlideResults, geometry: GeometryResults, result: Ex
     from anndata.io import write_elem
 
     features, coords = result.read_features(), geometry.read_coords()
-    columns = {"x": coords[:, 0], "y": coords[:, 1], "tissue_fraction": geometry.read_tissue_fraction()}
+    columns = {"x": coords[:, 0], "y": coords[:, 1], TISSUE_FRACTION: geometry.read_tissue_fraction()}
     names = [f"{slide.stem}_x{x}_y{y}" for x, y in coords.tolist()]
     obs = pd.DataFrame(columns, index=pd.Index(names, dtype=object))
     variables = [f"{result.name}_{number}" for number in range(features.shape[1])]

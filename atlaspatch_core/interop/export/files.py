@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.fingerprint import canonical_json, short_hash
 from atlaspatch_core.interop.export.values import ExportResult, GeometryResults, SlideResults
+from atlaspatch_core.storage import schema
 from atlaspatch_core.storage.disk import writing, writing_hdf5
 
 ROWS = 8192
@@ -53,8 +54,8 @@ def _tensors(value: Any) -> Any:
 def facts(slide: SlideResults, geometry: GeometryResults, result: ExportResult) -> dict[str, Any]:
     """Return what a result is: names, sizes in px, scales in µm/px, and where it comes from; plain values."""
     file = geometry.file
-    sizes = ("patch_size", "patch_size_level0", "level0_width", "level0_height")
-    scales = ("target_magnification", "mpp", "patch_mpp")
+    sizes = (schema.PATCH_SIZE, schema.PATCH_SIZE_LEVEL0, schema.LEVEL0_WIDTH, schema.LEVEL0_HEIGHT)
+    scales = (schema.TARGET_MAGNIFICATION, schema.MPP, schema.PATCH_MPP)
     return {
         "stem": slide.stem,
         "geometry": geometry.name,

@@ -8,7 +8,7 @@ from atlaspatch_core.fingerprint import is_unverified, upstream_reason
 from atlaspatch_core.interop.export.selection import Choice, named
 from atlaspatch_core.interop.export.valid_results import Selection, Verdict
 from atlaspatch_core.storage.hdf5 import StoredResult
-from atlaspatch_core.storage.schema import COORDS, PLACES
+from atlaspatch_core.storage.schema import COORDS, FEATURES, PLACES, UNVERIFIED
 from atlaspatch_core.storage.slide_index import SlideIndex, read_slide_index
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.identities import input_name
@@ -76,7 +76,7 @@ def _of_geometry(store: Store, known: SlideIndex, stem: str, geometry: str) -> I
     for dataset in sorted(kept, key=lambda name: list(KINDS).index(name.partition("/")[0])):
         folder, _, encoder = dataset.partition("/")
         step = OutputKey(KINDS[folder], encoder or None, geometry)
-        verdict = _belongs(kept[dataset], lying, kept[COORDS].shape[0] if folder == "features" else None)
+        verdict = _belongs(kept[dataset], lying, kept[COORDS].shape[0] if folder == FEATURES else None)
         lying[input_name(step)] = kept[dataset].fingerprint if verdict == FRESH else None
         yield step, verdict
 
@@ -84,9 +84,9 @@ def _of_geometry(store: Store, known: SlideIndex, stem: str, geometry: str) -> I
 def _belongs(kept: StoredResult, lying: Mapping[str, str | None], rows: int | None) -> Verdict:
     identity = kept.identity
     if identity is None or identity.fingerprint != kept.fingerprint:
-        return Verdict("unverified", "its file does not say what it was computed from")
+        return Verdict(UNVERIFIED, "its file does not say what it was computed from")
     if is_unverified(identity):
-        return Verdict("unverified", str(identity.spec.get("reason", "it was adopted")))
+        return Verdict(UNVERIFIED, str(identity.spec.get("reason", "it was adopted")))
     if rows is not None and kept.shape[0] != rows:
         return Verdict(State.STALE, f"{kept.shape[0]} rows, but {rows} patches")
     changed = [name for name, fingerprint in identity.inputs.items() if lying.get(name) != fingerprint]

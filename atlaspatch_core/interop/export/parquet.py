@@ -17,6 +17,22 @@ from atlaspatch_core.interop.export.values import (
     Target,
 )
 from atlaspatch_core.storage.atomic import replacing, slide_lock
+from atlaspatch_core.storage.schema import (
+    CREATED_AT,
+    DIM,
+    FINGERPRINT,
+    INPUTS,
+    LEVEL0_HEIGHT,
+    LEVEL0_WIDTH,
+    MPP,
+    NUM_PATCHES,
+    PATCH_MPP,
+    PATCH_SIZE,
+    PATCH_SIZE_LEVEL0,
+    RECIPE,
+    SOURCE_PATCH_ENCODER,
+    TARGET_MAGNIFICATION,
+)
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +41,8 @@ FILE_NAME = "slide_embeddings.parquet"
 MARK = b"atlaspatch"
 """Metadata by which our files are known."""
 KEY = ["stem", "geometry", "encoder"]
+OF_RESULT = (FINGERPRINT, RECIPE, INPUTS, CREATED_AT)
+SIZES, SCALES = (PATCH_SIZE, PATCH_SIZE_LEVEL0), (MPP, PATCH_MPP, TARGET_MAGNIFICATION)
 
 Keyed = Mapping[tuple[str, str, str], tuple[SlideResults, GeometryResults, ExportResult]]
 
@@ -79,7 +97,7 @@ def _same(found: Keyed, before: Any) -> bool:
 
 
 def _fingerprints(table: Any) -> dict[tuple[str, str, str], str]:
-    columns = [table.column(name).to_pylist() for name in (*KEY, "fingerprint")]
+    columns = [table.column(name).to_pylist() for name in (*KEY, FINGERPRINT)]
     return {
         (stem, geometry, encoder): fingerprint for stem, geometry, encoder, fingerprint in zip(*columns, strict=True)
     }
@@ -101,27 +119,26 @@ def _write(path: Path, found: Keyed, before: Any) -> None:
 def _schema() -> Any:
     import pyarrow as pa
 
-    words = dict.fromkeys((*KEY, "patch_encoder", "fingerprint", "recipe", "inputs", "created_at"), pa.string())
-    whole = dict.fromkeys(("dim", "patches", "patch_size", "patch_size_level0", "width", "height"), pa.int64())
-    measures = dict.fromkeys(("mpp", "patch_mpp", "target_magnification"), pa.float64())
+    words = dict.fromkeys((*KEY, "patch_encoder", *OF_RESULT), pa.string())
+    whole = dict.fromkeys((DIM, "patches", *SIZES, "width", "height"), pa.int64())
+    measures = dict.fromkeys(SCALES, pa.float64())
     return pa.schema({**words, **whole, **measures, "embedding": pa.list_(pa.float32())})
 
 
 def _rows(found: Keyed) -> Iterator[dict[str, Any]]:
     for (stem, name, encoder), (_, geometry, result) in found.items():
         values, file, about = result.read_features(), geometry.file, result.attributes()
-        of_file = ("patch_size", "patch_size_level0", "mpp", "patch_mpp", "target_magnification")
         yield {
             "stem": stem,
             "geometry": name,
             "encoder": encoder,
-            "patch_encoder": str(about.get("source_patch_encoder", "")),
-            **{field: str(about.get(field, "")) for field in ("fingerprint", "recipe", "inputs", "created_at")},
-            "dim": len(values),
-            "patches": int(file["num_patches"]),
-            "width": int(file["level0_width"]),
-            "height": int(file["level0_height"]),
-            **{field: file.get(field) for field in of_file},
+            "patch_encoder": str(about.get(SOURCE_PATCH_ENCODER, "")),
+            **{field: str(about.get(field, "")) for field in OF_RESULT},
+            DIM: len(values),
+            "patches": int(file[NUM_PATCHES]),
+            "width": int(file[LEVEL0_WIDTH]),
+            "height": int(file[LEVEL0_HEIGHT]),
+            **{field: file.get(field) for field in (*SIZES, *SCALES)},
             "embedding": values,
         }
 

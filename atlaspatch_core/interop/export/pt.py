@@ -12,6 +12,7 @@ from atlaspatch_core.interop.export.values import (
     SlideResults,
     Target,
 )
+from atlaspatch_core.storage.schema import COORDS, FEATURES, SLIDE_FEATURES, TISSUE_FRACTION
 
 VERSION = 1
 
@@ -19,7 +20,7 @@ VERSION = 1
 def artifacts(slide: SlideResults, target: Target) -> Iterator[Artifact]:  # noqa: ARG001
     """Yield the features of each patch encoder, and the embedding of each slide encoder."""
     for geometry in slide.geometries:
-        for kind, results in (("features", geometry.features), ("slide_features", geometry.embeddings)):
+        for kind, results in ((FEATURES, geometry.features), (SLIDE_FEATURES, geometry.embeddings)):
             for result in results:
                 path = geometry.home / f"{kind}_{result.name}" / f"{slide.stem}.pt"
                 of = digest("pt", VERSION, kind, result.fingerprint)
@@ -29,9 +30,9 @@ def artifacts(slide: SlideResults, target: Target) -> Iterator[Artifact]:  # noq
 def _writer(slide: SlideResults, geometry: GeometryResults, result: ExportResult):
     def write(to: Path) -> None:
         arrays = {
-            "features": result.read_features(),
-            "coords": geometry.read_coords(),
-            "tissue_fraction": geometry.read_tissue_fraction(),
+            FEATURES: result.read_features(),
+            COORDS: geometry.read_coords(),
+            TISSUE_FRACTION: geometry.read_tissue_fraction(),
         }
         write_tensor(to, arrays | facts(slide, geometry, result))
 

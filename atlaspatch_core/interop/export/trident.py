@@ -28,6 +28,7 @@ from atlaspatch_core.interop.export.values import (
 from atlaspatch_core.patches.grid import PatchGrid
 from atlaspatch_core.pipeline import preview
 from atlaspatch_core.slides.mpp import bucket
+from atlaspatch_core.storage import schema
 from atlaspatch_core.storage.picture_provenance import PictureState, picture_state, provenance_mark, with_mark
 from atlaspatch_core.tissue.contours import DECIMALS
 
@@ -115,18 +116,20 @@ def _of_geometry(slide: SlideResults, geometry: GeometryResults, target: Target)
 def coords_attributes(slide: SlideResults, geometry: GeometryResults, folder: Path) -> dict[str, Any]:
     """Return the attributes of ``coords``; sides in px, ``patch_size_level0`` and the slide's sides in level-0 px."""
     file = geometry.file
-    magnification = round(bucket(round(float(file["mpp"]), 4)))
-    size, size_level0 = int(file["patch_size"]), int(file["patch_size_level0"])
+    magnification = round(bucket(round(float(file[schema.MPP]), 4)))
+    size, size_level0 = int(file[schema.PATCH_SIZE]), int(file[schema.PATCH_SIZE_LEVEL0])
     return {
         "patch_size": size,
         "patch_size_level0": size_level0,
         "level0_magnification": magnification,
-        "target_magnification": exact_magnification(size, size_level0, magnification, file["target_magnification"]),
-        "overlap": int(file["overlap"]),
+        "target_magnification": exact_magnification(
+            size, size_level0, magnification, file[schema.TARGET_MAGNIFICATION]
+        ),
+        "overlap": int(file[schema.OVERLAP]),
         "name": slide.stem,
         "savetodir": str(folder),
-        "level0_width": int(file["level0_width"]),
-        "level0_height": int(file["level0_height"]),
+        "level0_width": int(file[schema.LEVEL0_WIDTH]),
+        "level0_height": int(file[schema.LEVEL0_HEIGHT]),
     }
 
 

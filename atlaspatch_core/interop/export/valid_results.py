@@ -9,7 +9,7 @@ from atlaspatch_core.errors import NoSlides
 from atlaspatch_core.interop.export.selection import COORDS_KIND, Choice, named
 from atlaspatch_core.interop.export.values import ExportResult, GeometryResults, SlideResults
 from atlaspatch_core.storage.hdf5 import StoredResult, read_attributes
-from atlaspatch_core.storage.schema import COORDS, PLACES
+from atlaspatch_core.storage.schema import COORDS, PLACES, UNVERIFIED
 from atlaspatch_core.storage.slide_index import SlideIndex, read_slide_index
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import OutputKey
@@ -127,7 +127,7 @@ class _Collection:
         elif fresh or self.selection.choice.include_stale:
             return ExportResult(path, dataset, fingerprint, step.encoder or "")
         else:
-            state = "unverified" if verdict.state == State.MISSING else verdict.state
+            state = UNVERIFIED if verdict.state == State.MISSING else verdict.state
             self.refused.append(f"{step} is {state}{reason}")
         return None
 

@@ -19,11 +19,13 @@ from atlaspatch_core.storage.schema import (
     CREATED_AT,
     FINGERPRINT,
     INPUTS,
+    OVERLAP,
     PATCH_MPP,
     PATCH_SIZE,
     PATCH_SIZE_LEVEL0,
     RECIPE,
     STEP_SIZE_LEVEL0,
+    TARGET_MAGNIFICATION,
     TISSUE_FRACTION,
 )
 from atlaspatch_core.storage.store import Store
@@ -129,7 +131,7 @@ class GeometryResults:
     def folder(self) -> str:
         """Name by magnification, patch size and overlap, such as ``20x_256px_0px_overlap``."""
         file = self.file
-        return f"{file['target_magnification']:g}x_{file['patch_size']}px_{file['overlap']}px_overlap"
+        return f"{file[TARGET_MAGNIFICATION]:g}x_{file[PATCH_SIZE]}px_{file[OVERLAP]}px_overlap"
 
     def read_coords(self) -> NDArray[np.int64]:
         """Return the top-left corners, shape (n, 2): x, y, level-0 px."""

@@ -3,7 +3,10 @@
 import ast
 from collections.abc import Iterator
 
+import pytest
 from paths import ROOT
+
+from atlaspatch_core.storage import schema
 
 PACKAGES = ("atlaspatch_core", "atlaspatch_assets")
 SOURCES = {
@@ -24,15 +27,24 @@ def test_one_function_opens_hdf5_files():
     assert {path for path, tree in SOURCES.items() if opens_hdf5(tree)} == OPENERS
 
 
-READERS_OF_FOREIGN_FILES = ("atlaspatch_core/layouts/", "atlaspatch_core/interop/", "atlaspatch_core/encoders/")
-"""Their names are those of others, which happen to be ours in part."""
+FOREIGN_NAMES = ("atlaspatch_core/layouts/", "atlaspatch_core/interop/audit/", "atlaspatch_core/encoders/")
+"""They read files of others, whose names happen to be ours in part."""
+NAMES = {name for name in vars(schema).values() if isinstance(name, str)}
+OUR_NAMES_ALONE = (
+    "atlaspatch_core/interop/adopt/vectors.py",
+    *(f"atlaspatch_core/interop/export/{name}.py" for name in ("files", "folder", "pt")),
+    "atlaspatch_core/upgrades/trial.py",
+)
+"""They name nothing but what is in our files."""
 
 
 def attribute_literals(tree: ast.AST) -> Iterator[str]:
     """Yield names in quotes that an attribute of HDF5 is asked by."""
     for node in ast.walk(tree):
         match node:
-            case ast.Subscript(value=ast.Attribute(attr="attrs"), slice=ast.Constant(value=str(name))):
+            case ast.Subscript(
+                value=ast.Attribute(attr="attrs" | "file") | ast.Name(id="file"), slice=ast.Constant(value=str(name))
+            ) if name != "datasets":
                 yield name
             case ast.Call(func=ast.Attribute(value=ast.Attribute(attr="attrs"), attr="get"), args=[ast.Constant(), *_]):
                 yield ast.unparse(node.args[0])
@@ -41,8 +53,14 @@ def attribute_literals(tree: ast.AST) -> Iterator[str]:
 
 
 def test_attributes_of_our_files_are_spelled_in_the_schema():
-    ours = {path: tree for path, tree in SOURCES.items() if not path.startswith(READERS_OF_FOREIGN_FILES)}
+    ours = {path: tree for path, tree in SOURCES.items() if not path.startswith(FOREIGN_NAMES)}
     assert {path: names for path, tree in ours.items() if (names := [*attribute_literals(tree)])} == {}
+
+
+@pytest.mark.parametrize("path", OUR_NAMES_ALONE)
+def test_whoever_names_our_datasets_and_attributes_asks_the_schema(path: str):
+    literals = {node.value for node in ast.walk(SOURCES[path]) if isinstance(node, ast.Constant)}
+    assert literals & NAMES == set()
 
 
 JOINERS = (
