@@ -62,7 +62,7 @@ def judging(folder: Path, count: int, rounds: int) -> Iterator[Measure]:
         names = ProjectNames.of(of)
         names.slides.register(instance, stems)
         materialise(folder, instance, names.asset_keys(stage.step for stage in recipe.stages), stems)
-        features = recipe.of("patch_features", of.geometry[0])[0].step
+        features = recipe.stages_of("patch_features", of.geometry[0])[0].step
         for name, steps, goal in (("one_asset", [features], "< 10 s"), ("all_assets", None, "")):
             seconds = [_seconds(lambda: len(recorded_validities(recipe, instance, steps))) for _ in range(rounds)]  # noqa: B023
             detail = {"slides": count, "assets": len(recipe.stages), "first": round(seconds[0], 2), "rounds": rounds}

@@ -134,7 +134,7 @@ def look_at_folder(folder: Path, hooks: Hooks) -> "ProjectStatus":
     """
     from atlaspatch_core.operations.tracking.project_status import project_status
     from atlaspatch_core.operations.tracking.remembered_project import remembered_project
-    from atlaspatch_core.pipeline.patients.manifest import joined
+    from atlaspatch_core.pipeline.patients.manifest import join_manifests
     from atlaspatch_core.validity.recipe import make_recipe
 
     try:
@@ -146,7 +146,7 @@ def look_at_folder(folder: Path, hooks: Hooks) -> "ProjectStatus":
     tables = _tables(memory.tables)
     found = memory.find_slides(lambda path: tuple(tables[path].slides.values()) if path in tables else ())
     seen = project_status(recipe, found, failures, recorded=True)
-    cases = joined(list(tables.values()), found.sources) if tables else None
+    cases = join_manifests(list(tables.values()), found.sources) if tables else None
     return replace(seen, cases=_cases(recipe, cases, seen.outputs, failures))
 
 

@@ -106,7 +106,7 @@ def _size(path: Path) -> int:
 def _measure_encoders(meter: _Meter, geometry: Geometry, sources: Sequence[SlideSource]) -> None:
     """Measure the encoders of a geometry on the slide with most patches."""
     counts = meter.patches.get(geometry.name, {})
-    stages = [*meter.recipe.of("patch_features", geometry), *meter.recipe.of("slide_embedding", geometry)]
+    stages = [*meter.recipe.stages_of("patch_features", geometry), *meter.recipe.stages_of("slide_embedding", geometry)]
     source = max(sources, key=lambda source: counts.get(source.stem, 0))
     if stages and not counts.get(source.stem):
         meter.tell(f"not measured: the encoders of {geometry.name or 'the geometry'}, as no slide has patches")

@@ -104,7 +104,7 @@ def _patch_counts(recipe: Recipe, store: Store) -> dict[tuple[str, str], int]:
     counts = {}
     for geometry in recipe.project.geometry:
         results = read_results(store, geometry.name)
-        for stage in recipe.of("patch_features", geometry):
+        for stage in recipe.stages_of("patch_features", geometry):
             for stem, found in results.items():
                 if COORDS in found:
                     counts[str(stage.step), stem] = found[COORDS][1]

@@ -50,10 +50,10 @@ class Images:
 
 def save_images(work: SlideWork, geometry: Geometry) -> None:
     """Write the images that the project asks for, where they are not there already; outdated ones are removed."""
-    wanted = work.run.recipe.project.pictures
-    asked = [_atlaspatch(work, geometry)] if wanted.save_images else []
-    asked += [_trident(work, geometry, wanted)] if wanted.dump_patches else []
-    due = [images for images in asked if not images.current()]
+    pictures = work.run.recipe.project.pictures
+    image_sets = [_atlaspatch(work, geometry)] if pictures.save_images else []
+    image_sets += [_trident(work, geometry, pictures)] if pictures.dump_patches else []
+    due = [images for images in image_sets if not images.current()]
     for images in due:
         images.remove_strays()
     _write(work, geometry, due)
@@ -68,11 +68,11 @@ def _atlaspatch(work: SlideWork, geometry: Geometry) -> Images:
     return Images(folder, paths, preview.encode_png, work.coords[geometry.name].fingerprint)
 
 
-def _trident(work: SlideWork, geometry: Geometry, wanted: Pictures) -> Images:
+def _trident(work: SlideWork, geometry: Geometry, pictures: Pictures) -> Images:
     corners = work.grid(geometry).coords.tolist()
     folder = work.store.dumped_patches(work.stem, geometry.name)
-    most, suffix = wanted.dump_patches_max, wanted.dump_patches_format
-    quality = wanted.dump_patches_jpeg_quality
+    most, suffix = pictures.dump_patches_max, pictures.dump_patches_format
+    quality = pictures.dump_patches_jpeg_quality
     names = (f"{row:06d}_x{x}_y{y}.{suffix}" for row, (x, y) in enumerate(corners[: most or None]))
     paths = {row: folder / name for row, name in enumerate(names)}
     mark = f"{work.coords[geometry.name].fingerprint} {most} {suffix} {quality}"

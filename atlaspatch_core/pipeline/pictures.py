@@ -29,7 +29,7 @@ class Overlay:
     path: Path
     mark: str
     """Stamp of what it shows."""
-    wanted: bool
+    is_selected: bool
     """Whether the project asks for it."""
     draw: Callable[[], bytes]
     always: bool = False
@@ -37,9 +37,9 @@ class Overlay:
 
     def due(self) -> bool:
         """Tell whether it is to be drawn: asked for and not current, or ours and outdated."""
-        found = picture_state(self.path, self.mark)
-        unasked = found is PictureState.OUTDATED or (self.always and found is PictureState.MISSING)
-        return unasked or (self.wanted and found is not PictureState.CURRENT)
+        state = picture_state(self.path, self.mark)
+        unasked = state is PictureState.OUTDATED or (self.always and state is PictureState.MISSING)
+        return unasked or (self.is_selected and state is not PictureState.CURRENT)
 
 
 def show_mask(work: SlideWork, mask: str, *, fresh: bool) -> Path:
@@ -53,7 +53,9 @@ def show_grid(work: SlideWork, geometry: Geometry, *, fresh: bool) -> Path:
     """Return the small picture of a slide's patches, drawn anew when they changed."""
     path = work.store.small_picture(work.stem, "coords", geometry.name)
     mark = provenance_mark(work.coords[geometry.name].fingerprint)
-    _small(work, path, mark, fresh, lambda base: preview.draw_grid(base, work.grid(geometry), work.known(), lines=()))
+    _small(
+        work, path, mark, fresh, lambda base: preview.draw_grid(base, work.grid(geometry), work.slide_info(), lines=())
+    )
     return path
 
 
@@ -61,7 +63,7 @@ def thumbnail(work: SlideWork) -> Picture:
     """Return the slide's thumbnail as it is stored, after taking and storing it where it is missing or outdated."""
     path, mark = work.store.thumbnail(work.stem), provenance_mark(work.fingerprints[SLIDE])
     if picture_state(path, mark) is not PictureState.CURRENT:
-        work.store.keep_file(work.stem, path, with_mark(preview.encode_jpeg(preview.thumbnail(work.slide())), mark))
+        work.store.write_file(work.stem, path, with_mark(preview.encode_jpeg(preview.thumbnail(work.slide())), mark))
     return np.asarray(cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR_RGB), np.uint8)
 
 
@@ -73,7 +75,7 @@ def write_pictures(work: SlideWork) -> None:
     of_mask = _of_mask(work) if TISSUE_MASK in work.fingerprints else ()
     for overlay in (*of_mask, *_of_grids(work)):
         if overlay.due():
-            work.store.keep_file(work.stem, overlay.path, with_mark(overlay.draw(), overlay.mark))
+            work.store.write_file(work.stem, overlay.path, with_mark(overlay.draw(), overlay.mark))
     for geometry in work.run.recipe.project.geometry:
         if geometry.name in work.coords:
             save_images(work, geometry)
@@ -81,27 +83,27 @@ def write_pictures(work: SlideWork) -> None:
 
 def _of_mask(work: SlideWork) -> Iterator[Overlay]:
     """Yield the pictures of the tissue mask."""
-    wanted, store, stem = work.run.recipe.project.pictures, work.store, work.stem
+    pictures, store, stem = work.run.recipe.project.pictures, work.store, work.stem
     mark = provenance_mark(work.fingerprints[SLIDE], work.fingerprints[TISSUE_MASK])
 
     def veiled() -> bytes:
-        return preview.encode_png(preview.draw_mask(thumbnail(work), work.polygons(), work.known()))
+        return preview.encode_png(preview.draw_mask(thumbnail(work), work.polygons(), work.slide_info()))
 
     def bare() -> bytes:
         height, width = thumbnail(work).shape[:2]
-        return preview.encode_png(preview.mask_picture((height, width), work.polygons(), work.known()))
+        return preview.encode_png(preview.mask_picture((height, width), work.polygons(), work.slide_info()))
 
-    yield Overlay(store.visualization(stem, kind="_mask"), mark, wanted.mask, veiled)
-    yield Overlay(store.visualization(stem, kind="_mask_bw"), mark, wanted.mask, bare)
+    yield Overlay(store.visualization(stem, kind="_mask"), mark, pictures.mask, veiled)
+    yield Overlay(store.visualization(stem, kind="_mask_bw"), mark, pictures.mask, bare)
     outlined = store.visualization(stem, kind="_contours")
-    yield Overlay(outlined, mark, wanted.contours, lambda: preview.encode_png(_outlined(work)))
+    yield Overlay(outlined, mark, pictures.contours, lambda: preview.encode_png(_outlined(work)))
     theirs = store.contours(stem)
-    yield Overlay(theirs, mark, wanted.contours, lambda: preview.encode_jpeg(_outlined(work)), always=True)
+    yield Overlay(theirs, mark, pictures.contours, lambda: preview.encode_jpeg(_outlined(work)), always=True)
 
 
 def _of_grids(work: SlideWork) -> Iterator[Overlay]:
     """Yield the pictures of the patches: AtlasPatch's name, and for geometries with a name TRIDENT's too."""
-    wanted = work.run.recipe.project.pictures.grids
+    grids = work.run.recipe.project.pictures.grids
     for geometry in work.run.recipe.project.geometry:
         if geometry.name not in work.coords:
             continue
@@ -109,21 +111,21 @@ def _of_grids(work: SlideWork) -> Iterator[Overlay]:
             work.store.visualization(work.stem, geometry.name),
             provenance_mark(work.coords[geometry.name].fingerprint),
         )
-        yield Overlay(path, mark, wanted, lambda geometry=geometry: preview.encode_png(_gridded(work, geometry)))
+        yield Overlay(path, mark, grids, lambda geometry=geometry: preview.encode_png(_gridded(work, geometry)))
         if geometry.name:
             theirs = path.with_suffix(".jpg")
-            yield Overlay(theirs, mark, wanted, lambda geometry=geometry: preview.encode_jpeg(_gridded(work, geometry)))
+            yield Overlay(theirs, mark, grids, lambda geometry=geometry: preview.encode_jpeg(_gridded(work, geometry)))
 
 
 def _small(work: SlideWork, path: Path, mark: str, fresh: bool, draw: Callable[[Picture], Picture]) -> None:
     if fresh or picture_state(path, mark) is not PictureState.CURRENT:
         small = preview.encode_small_jpeg(thumbnail(work), MOST_BYTES, draw)
-        work.store.keep_file(work.stem, path, with_mark(small, mark))
+        work.store.write_file(work.stem, path, with_mark(small, mark))
 
 
 def _outlined(work: SlideWork, base: Picture | None = None) -> Picture:
-    return preview.draw_contours(thumbnail(work) if base is None else base, work.polygons(), work.known())
+    return preview.draw_contours(thumbnail(work) if base is None else base, work.polygons(), work.slide_info())
 
 
 def _gridded(work: SlideWork, geometry: Geometry) -> Picture:
-    return preview.draw_grid(thumbnail(work), work.grid(geometry), work.known())
+    return preview.draw_grid(thumbnail(work), work.grid(geometry), work.slide_info())

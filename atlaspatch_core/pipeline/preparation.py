@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterator
 from atlaspatch_core.config.sections import Geometry
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.pipeline.pictures import write_pictures
-from atlaspatch_core.pipeline.slide_work import SlideWork, attempt
+from atlaspatch_core.pipeline.slide_work import SlideWork, attempt_stage
 from atlaspatch_core.pipeline.steps.coords import place_patches
 from atlaspatch_core.pipeline.steps.embedding import embed_slide
 from atlaspatch_core.pipeline.steps.features import FeatureBatch, JobEnd, plan_features, read_job
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 Item = Outcome | FeatureBatch | JobEnd
 
 
-def prepare(work: SlideWork) -> Generator[Item]:
+def prepare_slide(work: SlideWork) -> Generator[Item]:
     """Yield the outcomes of a slide that need no encoding, and the patches of those that do."""
     recipe = work.run.recipe
     for step, action in ((SLIDE, identify_slide), (TISSUE_MASK, ensure_tissue_mask)):
@@ -32,12 +32,12 @@ def prepare(work: SlideWork) -> Generator[Item]:
 
 def embeddings(work: SlideWork, geometry: Geometry) -> Iterator[Outcome]:
     """Yield what became of the slide embeddings of a geometry, once its features are there."""
-    for stage in work.run.recipe.of("slide_embedding", geometry):
+    for stage in work.run.recipe.stages_of("slide_embedding", geometry):
         if stage.step in work.run.selected:
             yield _take(work, stage, embed_slide)
 
 
-def remember(work: SlideWork, outcome: Outcome) -> Outcome:
+def remember_stop(work: SlideWork, outcome: Outcome) -> Outcome:
     """Remember that a step was stopped, for the steps downstream, and return the outcome."""
     if outcome.status in (Status.FAILED, Status.SKIPPED):
         work.stopped[outcome.step] = outcome
@@ -45,27 +45,27 @@ def remember(work: SlideWork, outcome: Outcome) -> Outcome:
 
 
 def _of_geometry(work: SlideWork, geometry: Geometry) -> Iterator[Item]:
-    for stage in work.run.recipe.of("patch_coords", geometry):
+    for stage in work.run.recipe.stages_of("patch_coords", geometry):
         yield _take(work, stage, place_patches)
     ready: list[OutputSpec] = []
-    for stage in work.run.recipe.of("patch_features", geometry):
+    for stage in work.run.recipe.stages_of("patch_features", geometry):
         if blocked := _blocked(work, stage):
             yield blocked
         elif _needed(work, stage):
             ready.append(stage)
     outcomes, job = plan_features(work, ready)
-    yield from (remember(work, outcome) for outcome in outcomes)
+    yield from (remember_stop(work, outcome) for outcome in outcomes)
     yield from read_job(job) if job else embeddings(work, geometry)
 
 
 def _needed(work: SlideWork, stage: OutputSpec) -> bool:
     """Tell whether features are asked for, or what an asked-for embedding is computed from."""
-    wanted = (other for other in work.run.recipe.stages if other.step in work.run.selected)
-    return stage.step in work.run.selected or any(stage.step in other.upstream for other in wanted)
+    selected = (other for other in work.run.recipe.stages if other.step in work.run.selected)
+    return stage.step in work.run.selected or any(stage.step in other.upstream for other in selected)
 
 
 def _take(work: SlideWork, stage: OutputSpec, action: Callable[[SlideWork, OutputSpec], Outcome]) -> Outcome:
-    return _blocked(work, stage) or remember(work, attempt(work, stage, lambda: action(work, stage)))
+    return _blocked(work, stage) or remember_stop(work, attempt_stage(work, stage, lambda: action(work, stage)))
 
 
 def _blocked(work: SlideWork, stage: OutputSpec) -> Outcome | None:
@@ -76,10 +76,12 @@ def _blocked(work: SlideWork, stage: OutputSpec) -> Outcome | None:
     culprit = next((work.stopped[step] for step in stage.upstream if step in work.stopped), None)
     if culprit is None:
         return None
-    told = any(step in work.run.selected for step in work.stopped)
-    status = Status.SKIPPED if told else Status.FAILED
-    why = f"{culprit.step} {culprit.status}" if told else culprit.why
-    return remember(work, Outcome(work.stem, stage.step, status, why=why, transient=not told and culprit.transient))
+    is_reported = any(step in work.run.selected for step in work.stopped)
+    status = Status.SKIPPED if is_reported else Status.FAILED
+    why = f"{culprit.step} {culprit.status}" if is_reported else culprit.why
+    return remember_stop(
+        work, Outcome(work.stem, stage.step, status, why=why, transient=not is_reported and culprit.transient)
+    )
 
 
 def _write_pictures(work: SlideWork) -> None:

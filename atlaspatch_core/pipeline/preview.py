@@ -42,23 +42,23 @@ def draw_contours(picture: Picture, polygons: Iterable[shapely.Polygon], info: S
 
     On a dark slide the lines have a white rim.
     """
-    drawn = picture.copy()
+    overlay = picture.copy()
     pieces = list(polygons)
     outer = [_scaled(piece.exterior, picture, info) for piece in pieces]
     holes = [_scaled(ring, picture, info) for piece in pieces for ring in piece.interiors]
     for rings, colour, thickness in ((holes, HOLE, max(1, width // 2)), (outer, TISSUE, width)):
         if _is_dark(picture):
-            cv2.polylines(drawn, rings, True, LIGHT, thickness + 2)
-        cv2.polylines(drawn, rings, True, colour, thickness)
-    return drawn
+            cv2.polylines(overlay, rings, True, LIGHT, thickness + 2)
+        cv2.polylines(overlay, rings, True, colour, thickness)
+    return overlay
 
 
 def draw_mask(picture: Picture, polygons: Iterable[shapely.Polygon], info: SlideInfo) -> Picture:
     """Return the picture with the tissue under a green veil."""
     inside = mask_picture(picture.shape[:2], polygons, info) > 0
-    drawn = picture.copy()
-    drawn[inside] = np.round((1 - MASK_OPACITY) * picture[inside] + MASK_OPACITY * np.array(MASK)).astype(np.uint8)
-    return drawn
+    overlay = picture.copy()
+    overlay[inside] = np.round((1 - MASK_OPACITY) * picture[inside] + MASK_OPACITY * np.array(MASK)).astype(np.uint8)
+    return overlay
 
 
 def mask_picture(shape: tuple[int, int], polygons: Iterable[shapely.Polygon], info: SlideInfo) -> NDArray[np.uint8]:
@@ -75,18 +75,18 @@ def draw_grid(picture: Picture, grid: PatchGrid, info: SlideInfo, lines: Sequenc
     ``lines`` are the facts; None says patches, slide, patch and step size. No lines, no box. Patches too small for a
     box (under 4 px) are dots. On a dark slide the boxes are white.
     """
-    drawn = picture.copy()
+    overlay = picture.copy()
     factor, side = _factor(picture, info), grid.sampling.patch_size_level0
     near, far = (np.round(corner * factor).astype(int).tolist() for corner in (grid.coords, grid.coords + side))
     dots = side * factor.min() < 4
     colour = LIGHT if _is_dark(picture) else PATCH
     for (left, top), (right, bottom) in zip(near, far, strict=True):
         if dots:
-            cv2.circle(drawn, ((left + right) // 2, (top + bottom) // 2), 0, colour, -1)
+            cv2.circle(overlay, ((left + right) // 2, (top + bottom) // 2), 0, colour, -1)
         else:
-            cv2.rectangle(drawn, (left, top), (right, bottom), colour, 1)
-    _write(drawn, grid_facts(grid, info) if lines is None else lines)
-    return drawn
+            cv2.rectangle(overlay, (left, top), (right, bottom), colour, 1)
+    _write(overlay, grid_facts(grid, info) if lines is None else lines)
+    return overlay
 
 
 def grid_facts(grid: PatchGrid, info: SlideInfo) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.pipeline.batching import Batcher
 from atlaspatch_core.pipeline.loaded_models import Models
 from atlaspatch_core.pipeline.prefetch import prefetch
-from atlaspatch_core.pipeline.preparation import Item, embeddings, prepare, remember
+from atlaspatch_core.pipeline.preparation import Item, embeddings, prepare_slide, remember_stop
 from atlaspatch_core.pipeline.slide_work import RunContext, SlideWork
 from atlaspatch_core.pipeline.steps.features import FeatureBatch, FeatureJob, finish_job
 from atlaspatch_core.storage.store import Store
@@ -78,7 +78,7 @@ def process(
     selected = frozenset(steps if steps is not None else (stage.step for stage in recipe.stages))
     tell = on_patches or (lambda *_: None)
     run = RunContext(recipe, store, Models(project.runtime), selected, force, tell, frozenset(trusted))
-    _sweep(run)
+    _remove_half_written(run)
     encoders = (stage.encoder for stage in recipe.stages if stage.step in selected)
     fetch((encoder.name, encoder.source) for encoder in encoders if encoder)
     for outcome in _outcomes(run, sources):
@@ -92,9 +92,9 @@ def clash_outcomes(discovery: Discovery) -> Iterator[Outcome]:
         yield Outcome(clash.stem, SLIDE, Status.FAILED, why=str(clash.error))
 
 
-def _sweep(run: RunContext) -> None:
+def _remove_half_written(run: RunContext) -> None:
     try:
-        removed = run.store.sweep([geometry.name for geometry in run.recipe.project.geometry])
+        removed = run.store.remove_half_written([geometry.name for geometry in run.recipe.project.geometry])
     except (OSError, AtlasPatchError) as error:
         log.debug("nothing was swept: %s", error)
         return
@@ -118,15 +118,15 @@ def _outcomes(run: RunContext, sources: Iterable[SlideSource]) -> Iterator[Outco
                 batcher.add(item)
             else:
                 batcher.end(item.job)
-            yield from _kept(behind, MOST_JOBS_BEHIND)
+            yield from _written_outcomes(behind, MOST_JOBS_BEHIND)
         batcher.flush()
-        yield from _kept(behind, 0)
+        yield from _written_outcomes(behind, 0)
 
 
 def _all(run: RunContext, sources: Iterable[SlideSource]) -> Generator[Item]:
     for source in sources:
         with SlideWork(source, run) as work:
-            yield from prepare(work)
+            yield from prepare_slide(work)
 
 
 def _size(item: Item) -> int:
@@ -134,11 +134,11 @@ def _size(item: Item) -> int:
 
 
 def _finish(job: FeatureJob) -> list[Outcome]:
-    outcomes = [remember(job.work, outcome) for outcome in finish_job(job)]
+    outcomes = [remember_stop(job.work, outcome) for outcome in finish_job(job)]
     return [*outcomes, *embeddings(job.work, job.geometry)]
 
 
-def _kept(behind: deque[Future[list[Outcome]]], most: int) -> Iterator[Outcome]:
+def _written_outcomes(behind: deque[Future[list[Outcome]]], most: int) -> Iterator[Outcome]:
     """Yield the outcomes of jobs that are kept; wait while more than ``most`` are not."""
     while behind and (len(behind) > most or behind[0].done()):
         yield from behind.popleft().result()

@@ -76,7 +76,7 @@ class SlideWork:
     """Geometry name to the identity of its coords."""
     dropped: dict[tuple[str, str], Identity | None] = field(default_factory=dict)
     """Geometry name and dataset to what decided results that went with the coords they belonged to."""
-    kept: dict[str, dict[str, StoredResult]] = field(default_factory=dict)
+    stored_results: dict[str, dict[str, StoredResult]] = field(default_factory=dict)
     """Geometry name to what its HDF5 file holds, read once the coords are valid."""
     stopped: dict[OutputKey, Outcome] = field(default_factory=dict)
     """Steps that failed or were skipped."""
@@ -105,14 +105,14 @@ class SlideWork:
     def polygons(self) -> tuple[Polygon, ...]:
         """Return the tissue polygons, level-0 px, read at first use."""
         if self._polygons is None:
-            self._polygons = read_geojson(self.store.geojson(self.stem), corner=self.known().corner)
+            self._polygons = read_geojson(self.store.geojson(self.stem), corner=self.slide_info().corner)
         return self._polygons
 
-    def take_polygons(self, polygons: tuple[Polygon, ...]) -> None:
+    def set_polygons(self, polygons: tuple[Polygon, ...]) -> None:
         """Take the polygons that a segmenter found."""
         self._polygons = polygons
 
-    def known(self) -> SlideInfo:
+    def slide_info(self) -> SlideInfo:
         """Return what the first step found out."""
         if self.info is None:
             raise MissingUpstream(f"{self.stem}: the slide was not looked at; run its first step too")
@@ -126,9 +126,9 @@ class SlideWork:
             self.grids[geometry.name] = PatchGrid(corners, fraction, sampling_of(self.coords[geometry.name]))
         return self.grids[geometry.name]
 
-    def identity(self, stage: OutputSpec, found: Mapping[str, Any] = EMPTY) -> Identity:
+    def identity(self, stage: OutputSpec, facts: Mapping[str, Any] = EMPTY) -> Identity:
         """Return what a stage's output of this slide is to be: its fingerprints are free of the geometry's name."""
-        return identity_of(stage, self.fingerprints, found, self.run.spec(stage)[0])
+        return identity_of(stage, self.fingerprints, facts, self.run.spec(stage)[0])
 
     def reason(
         self, stage: OutputSpec, stored: Identity | StoredResult | None, expected: Identity, cause: str = ""
@@ -195,7 +195,7 @@ class SlideWork:
 Result = TypeVar("Result")
 
 
-def attempt(work: SlideWork, stage: OutputSpec, action: Callable[[], Result]) -> Result | Outcome:
+def attempt_stage(work: SlideWork, stage: OutputSpec, action: Callable[[], Result]) -> Result | Outcome:
     """Return what the action returns, or the failed outcome of the stage: one bad slide stops no other.
 
     This is the one place of the pipeline that catches everything. What was not foreseen is logged with its traceback.
@@ -207,10 +207,12 @@ def attempt(work: SlideWork, stage: OutputSpec, action: Callable[[], Result]) ->
         return work.failed(stage, error, since)
     except MemoryError as error:
         cause = " ".join(str(error).split())
-        told = f"{work.stem}: {stage.step} needs more memory than there is ({cause}); take smaller patches or batches"
-        short = NotEnoughMemory(told)
-        short.__cause__ = error
-        return work.failed(stage, short, since)
+        message = (
+            f"{work.stem}: {stage.step} needs more memory than there is ({cause}); take smaller patches or batches"
+        )
+        shortage = NotEnoughMemory(message)
+        shortage.__cause__ = error
+        return work.failed(stage, shortage, since)
     except Exception as error:  # a slide that breaks a library in a way nobody foresaw stops no other
         log.exception("%s: %s failed unexpectedly", work.stem, stage.step)
         unexpected = Unexpected(f"{work.stem}: {stage.step} failed unexpectedly: {error!r}")

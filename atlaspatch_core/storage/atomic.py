@@ -65,7 +65,7 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def sweep(output: Path, folders: Iterable[Path]) -> int:
+def remove_half_written(output: Path, folders: Iterable[Path]) -> int:
     """Remove temporary files that killed processes left; those of a live writer hold their lock and stay.
 
     Returns how many were removed.

@@ -32,7 +32,7 @@ class FileIndex:
     remember: bool = True
     """Whether the cache may be written."""
 
-    def look(
+    def read_values(
         self,
         files: Mapping[str, os.stat_result],
         path: Callable[[str], Path],
@@ -42,14 +42,14 @@ class FileIndex:
 
         ``decided_by``: stem to what else decides the value of a file; where that changed, it is read, too.
         """
-        known, settled = self._remembered(), time.time_ns() - TICK_NS
-        now = {stem: f"{stat.st_mtime_ns} {stat.st_size}{decided_by.get(stem, '')}" for stem, stat in files.items()}
-        changed = [stem for stem, mark in now.items() if stem not in known or known[stem][0] != mark]
+        entries, unsettled_since = self._remembered(), time.time_ns() - TICK_NS
+        marks = {stem: f"{stat.st_mtime_ns} {stat.st_size}{decided_by.get(stem, '')}" for stem, stat in files.items()}
+        changed = [stem for stem, mark in marks.items() if stem not in entries or entries[stem][0] != mark]
         fresh = dict(zip(changed, self._read_all(path(stem) for stem in changed), strict=True))
-        values = {stem: fresh[stem] if stem in fresh else known[stem][1] for stem in now}
-        old = [stem for stem in now if stem not in fresh or files[stem].st_mtime_ns < settled]
-        if self.remember and (kept := {stem: [now[stem], values[stem]] for stem in old}) != known:
-            self._remember(kept)
+        values = {stem: fresh[stem] if stem in fresh else entries[stem][1] for stem in marks}
+        stems = [stem for stem in marks if stem not in fresh or files[stem].st_mtime_ns < unsettled_since]
+        if self.remember and (new_entries := {stem: [marks[stem], values[stem]] for stem in stems}) != entries:
+            self._remember(new_entries)
         return values
 
     def _read_all(self, paths: Iterable[Path]) -> list[Any]:

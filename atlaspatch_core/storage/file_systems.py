@@ -15,4 +15,4 @@ def kind_of(path: Path) -> str:
     mounts = [line.split()[1:3] for line in lines if len(line.split()) >= 3]
     places = [(Path(point.replace("\\040", " ")), kind) for point, kind in mounts]
     holding = [(len(point.parts), kind) for point, kind in places if real.is_relative_to(point)]
-    return max(reversed(holding), key=lambda it: it[0])[1] if holding else ""
+    return max(reversed(holding), key=lambda mount: mount[0])[1] if holding else ""

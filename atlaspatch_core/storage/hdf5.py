@@ -100,11 +100,11 @@ def open_hdf5(path: Path) -> h5py.File:
 
 def _results(file: h5py.File) -> Iterator[str]:
     """Yield the paths of the coords, features and embeddings."""
-    there = file.id.links.exists
-    yield from (COORDS,) if there(COORDS.encode()) else ()
+    exists = file.id.links.exists
+    yield from (COORDS,) if exists(COORDS.encode()) else ()
     for folder in (FEATURES, SLIDE_FEATURES):
-        found: Any = h5o.open(file.id, folder.encode()) if there(folder.encode()) else ()
-        names = found if isinstance(found, h5g.GroupID) else ()
+        group: Any = h5o.open(file.id, folder.encode()) if exists(folder.encode()) else ()
+        names = group if isinstance(group, h5g.GroupID) else ()
         yield from (f"{folder}/{name.decode()}" for name in names)
 
 
@@ -127,9 +127,9 @@ def fingerprint_of(item: h5py.Dataset) -> str | None:
 
 def datasets_of(file: h5py.File) -> dict[str, h5py.Dataset]:
     """Return path to dataset of all that an open file holds."""
-    found: dict[str, h5py.Dataset] = {}
-    file.visititems(lambda name, item: found.update({name: item}) if isinstance(item, h5py.Dataset) else None)
-    return found
+    datasets: dict[str, h5py.Dataset] = {}
+    file.visititems(lambda name, item: datasets.update({name: item}) if isinstance(item, h5py.Dataset) else None)
+    return datasets
 
 
 def _identity(item: h5py.Dataset) -> Identity | None:

@@ -114,12 +114,12 @@ def write_restamped(path: Path, stamps: Sequence[IdentityUpdate], canary: Mappin
 
 def _carry_over(path: Path, file: h5py.File) -> None:
     """Copy the results that were computed from the very coords that ``file`` has, so that a rebuild loses none."""
-    kept = read_stored_results(path) if path.exists() and h5py.is_hdf5(path) else {}
+    results = read_stored_results(path) if path.exists() and h5py.is_hdf5(path) else {}
     new = fingerprint_of(file[COORDS])  # type: ignore[arg-type]
-    if new is None or COORDS not in kept or kept[COORDS].fingerprint != new:
+    if new is None or COORDS not in results or results[COORDS].fingerprint != new:
         return
     with open_file(path) as source:
-        for name in kept.keys() - {COORDS}:
+        for name in results.keys() - {COORDS}:
             source.copy(source[name], file, name)
 
 

@@ -71,8 +71,8 @@ class SlideRecord:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Read back what ``as_dict`` gave."""
         identity = Identity.from_dict(values["identity"])
-        asked = (values["stated_mpp"], values["full_hash"], values.get("reader"), tuple(values.get("mpp_keys", ())))
-        return cls(_info(values["info"]), identity, values["signature"], *asked, look=values.get("look", 1))
+        options = (values["stated_mpp"], values["full_hash"], values.get("reader"), tuple(values.get("mpp_keys", ())))
+        return cls(_info(values["info"]), identity, values["signature"], *options, look=values.get("look", 1))
 
 
 @dataclass(frozen=True, slots=True)

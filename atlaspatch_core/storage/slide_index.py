@@ -94,24 +94,26 @@ def read_slide_index(store: Store, *, remember: bool = True) -> SlideIndex:
     Without ``remember`` nothing is written.
     """
     index = FileIndex(store.index("records"), _record, VERSION, remember)
-    rows = index.look(list_files(store.record("any").parent, ".json"), store.record)
-    slides = {stem: _known(row) for stem, row in rows.items() if row and not isinstance(row, str)}
+    rows = index.read_values(list_files(store.record("any").parent, ".json"), store.record)
+    slides = {stem: _slide_of_row(row) for stem, row in rows.items() if row and not isinstance(row, str)}
     broken = {stem: row for stem, row in rows.items() if isinstance(row, str)}
-    lying = list_files(store.geojson("any").parent, ".geojson")
+    outlines = list_files(store.geojson("any").parent, ".geojson")
     masks = {stem: slide.mask for stem, slide in slides.items() if slide.mask}
-    as_made = {stem for stem, mask in masks.items() if stem in lying and lying[stem].st_mtime_ns == mask.mtime_ns}
-    edited = {stem: stat for stem, stat in lying.items() if stem not in as_made}
+    as_made = {stem for stem, mask in masks.items() if stem in outlines and outlines[stem].st_mtime_ns == mask.mtime_ns}
+    edited = {stem: stat for stem, stat in outlines.items() if stem not in as_made}
     corners = {stem: slide.corner for stem, slide in slides.items() if any(slide.corner)}
-    read = FileIndex(store.index("outlines"), partial(_outlines, corners), VERSION, remember).look(
+    read = FileIndex(store.index("outlines"), partial(_outlines, corners), VERSION, remember).read_values(
         edited, store.geojson, {stem: f" from {x} {y}" for stem, (x, y) in corners.items()}
     )
-    polygons = {stem: masks[stem].polygons for stem in as_made} | {stem: it[0] for stem, it in read.items() if it[0]}
+    polygons = {stem: masks[stem].polygons for stem in as_made} | {
+        stem: reading[0] for stem, reading in read.items() if reading[0]
+    }
     return SlideIndex(slides, polygons, broken | {stem: it[1] for stem, it in read.items() if it[1]})
 
 
 def indexed_slide(slide: SlideRecord, mask: MaskRecord | None = None) -> IndexedSlide:
     """Return what decides identities."""
-    return _known(_row(slide, mask))
+    return _slide_of_row(_row(slide, mask))
 
 
 def _record(path: Path) -> Any:
@@ -127,10 +129,10 @@ def _row(slide: SlideRecord, made: MaskRecord | None) -> list[Any]:
     info = slide.info
     downsamples = [level.downsample for level in info.levels]
     mask = _mask_row(made) if made else None
-    found = (slide.content, info.mpp, info.magnification, downsamples)
-    asked = (slide.stated_mpp, slide.full_hash, info.reader, slide.reader, list(slide.mpp_keys))
+    facts = (slide.content, info.mpp, info.magnification, downsamples)
+    options = (slide.stated_mpp, slide.full_hash, info.reader, slide.reader, list(slide.mpp_keys))
     more = (list(info.corner), info.series, info.reading, _axes(info), slide.mark, list(slide.notes))
-    return [slide.identity.fingerprint, *found, *asked, mask, *more]
+    return [slide.identity.fingerprint, *facts, *options, mask, *more]
 
 
 def _axes(info: SlideInfo) -> list[tuple[float, float] | None]:
@@ -141,18 +143,18 @@ def _axes(info: SlideInfo) -> list[tuple[float, float] | None]:
 def _mask_row(mask: MaskRecord) -> list[Any]:
     identity = mask.identity
     spec = short_hash(canonical_json([identity.version, dict(identity.spec)]))
-    kept = (mask.polygons, mask.mtime_ns, mask.superseded, mask.supplied)
+    fields = (mask.polygons, mask.mtime_ns, mask.superseded, mask.supplied)
     numbers = judged_numbers(mask.numbers)
-    return [identity.fingerprint, *kept, spec, identity.inputs["slide"], mask.supplied_polygons, numbers]
+    return [identity.fingerprint, *fields, spec, identity.inputs["slide"], mask.supplied_polygons, numbers]
 
 
-def _known(row: list[Any]) -> IndexedSlide:
+def _slide_of_row(row: list[Any]) -> IndexedSlide:
     fingerprint, content, mpp, magnification, downsamples, *rest = row
     stated, full_hash, opened_by, reader, keys, mask, corner, series, reading, axes, mark, notes = rest
-    made = IndexedMask(*mask) if mask else None
-    found = (fingerprint, content, mpp, magnification, tuple(downsamples))
+    mask_fields = IndexedMask(*mask) if mask else None
+    facts = (fingerprint, content, mpp, magnification, tuple(downsamples))
     asked, scales = (stated, full_hash, opened_by, reader, tuple(keys)), tuple(it and tuple(it) for it in axes)
-    return IndexedSlide(*found, *asked, made, tuple(corner), series, reading, scales, mark, tuple(notes))
+    return IndexedSlide(*facts, *asked, mask_fields, tuple(corner), series, reading, scales, mark, tuple(notes))
 
 
 def _outlines(corners: Mapping[str, tuple[int, int]], path: Path) -> tuple[str, str]:

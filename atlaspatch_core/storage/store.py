@@ -8,7 +8,7 @@ from time import time_ns
 
 from atlaspatch_core.errors import OutOfDate, UnreadableOutput
 from atlaspatch_core.fingerprint import Identity
-from atlaspatch_core.storage.atomic import replacing, slide_lock, sweep
+from atlaspatch_core.storage.atomic import remove_half_written, replacing, slide_lock
 from atlaspatch_core.storage.file_index import list_files
 from atlaspatch_core.storage.hdf5 import StoredResult, read_stored_results
 from atlaspatch_core.storage.hdf5_changes import Dataset, IdentityUpdate, Writer, write_added, write_restamped
@@ -47,20 +47,20 @@ class Store(OutputPaths):
         copies = {stem for stem, base in bases.items() if base in files and self.export_marks(base).exists()}
         return {stem: stat for stem, stat in files.items() if stem not in copies}
 
-    def sweep(self, geometries: Sequence[str]) -> int:
+    def remove_half_written(self, geometries: Sequence[str]) -> int:
         """Remove what killed processes left half-written; return how many files."""
-        return sweep(self.output, self.folders(geometries))
+        return remove_half_written(self.output, self.folders(geometries))
 
     def read_record(self, stem: str) -> Record:
         """Return what is remembered of a slide."""
         return read_record(self.record(stem))
 
-    def keep_slide(self, stem: str, section: SlideRecord) -> None:
+    def write_slide_record(self, stem: str, section: SlideRecord) -> None:
         """Remember who a slide is."""
         with slide_lock(self.output, stem):
             self._update_record(stem, lambda record: replace(record, slide=section))
 
-    def keep_mask(self, stem: str, geojson: bytes, section: MaskRecord) -> None:
+    def write_mask(self, stem: str, geojson: bytes, section: MaskRecord) -> None:
         """Keep a mask that a segmenter made.
 
         The record goes first and remembers the mask that it supersedes, so that a kill between the two files leaves
@@ -70,18 +70,18 @@ class Store(OutputPaths):
             before, now = self.read_record(stem).tissue_mask, time_ns()
             temporary.write_bytes(geojson)
             os.utime(temporary, ns=(now, now))
-            kept = temporary.stat().st_mtime_ns  # not every storage keeps nanoseconds
-            section = replace(section, mtime_ns=kept, superseded=before.polygons if before else None)
+            mtime_ns = temporary.stat().st_mtime_ns  # not every storage keeps nanoseconds
+            section = replace(section, mtime_ns=mtime_ns, superseded=before.polygons if before else None)
             self._update_record(stem, lambda record: replace(record, tissue_mask=section))
 
-    def keep_file(self, stem: str, path: Path, content: bytes) -> None:
+    def write_file(self, stem: str, path: Path, content: bytes) -> None:
         """Keep a picture or any other small file of a slide; an equal one is left alone."""
         if path.is_file() and path.read_bytes() == content:
             return
         with slide_lock(self.output, stem):
             self._write(stem, path, content)
 
-    def keep_new(self, stem: str, path: Path, content: bytes) -> bool:
+    def write_new_file(self, stem: str, path: Path, content: bytes) -> bool:
         """Keep a file of a slide unless something lies there already; return whether it was kept."""
         with slide_lock(self.output, stem):
             if path.exists():
@@ -89,25 +89,25 @@ class Store(OutputPaths):
             self._write(stem, path, content)
             return True
 
-    def kept(self, stem: str, geometry: str = "") -> dict[str, StoredResult]:
+    def stored_results(self, stem: str, geometry: str = "") -> dict[str, StoredResult]:
         """Return what a slide's HDF5 file holds. Raises UnreadableOutput when it is damaged or not ours."""
         return read_kept(self.h5(stem, geometry))
 
-    def keep_coords(self, stem: str, geometry: str, write: Writer) -> None:
+    def write_coords(self, stem: str, geometry: str, write: Writer) -> None:
         """Keep a slide's coords: a new file, with those earlier results that belong to the very same coords."""
         path = self.h5(stem, geometry)
         with slide_lock(self.output, stem), replacing(path) as temporary:
             write(temporary)
 
-    def keep_results(self, stem: str, geometry: str, coords: Identity, datasets: Sequence[Dataset]) -> None:
+    def write_results(self, stem: str, geometry: str, coords: Identity, datasets: Sequence[Dataset]) -> None:
         """Add features or embeddings to a slide's file.
 
         Raises OutOfDate when another process has meanwhile replaced the coords that they were computed from.
         """
         path = self.h5(stem, geometry)
         with slide_lock(self.output, stem):
-            found = self.kept(stem, geometry).get(COORDS)
-            if found is None or found.fingerprint != coords.fingerprint:
+            coords_stored = self.stored_results(stem, geometry).get(COORDS)
+            if coords_stored is None or coords_stored.fingerprint != coords.fingerprint:
                 raise OutOfDate(f"{stem}: the coords in {path} changed while their features were computed; run again")
             with replacing(path) as temporary:
                 write_added(path, datasets, self.write_rows)(temporary)
@@ -121,8 +121,8 @@ class Store(OutputPaths):
         """
         path = self.h5(stem, geometry)
         with slide_lock(self.output, stem):
-            kept = self.kept(stem, geometry)
-            if any(stamp.name not in kept or kept[stamp.name].fingerprint != stamp.before for stamp in stamps):
+            results = self.stored_results(stem, geometry)
+            if any(stamp.name not in results or results[stamp.name].fingerprint != stamp.before for stamp in stamps):
                 raise OutOfDate(f"{stem}: the results in {path} changed while a canary was tried; run again")
             if stamps:
                 with replacing(path) as temporary:

@@ -83,7 +83,7 @@ def _identities(
 ) -> tuple[Identity | None, Identity | None]:
     """Return what decided the stored features, and what is to decide them given the stored coords."""
     try:
-        kept = store.kept(stem, stage.step.geometry)
+        kept = store.stored_results(stem, stage.step.geometry)
         stored = kept.get(stage.dataset)
         fingerprint = kept[COORDS].fingerprint if kept else None
         if stored is None or fingerprint is None:
@@ -177,7 +177,7 @@ def _stamps(
     recipe: Recipe, trial: Trial, stem: str, specs: Mapping[OutputKey, tuple[dict[str, Any], str]]
 ) -> dict[OutputKey, IdentityUpdate]:
     """Return the new identities of a slide's features and of the embeddings that differ in these features alone."""
-    kept = Store(recipe.project.output).kept(stem, trial.stage.step.geometry)
+    kept = Store(recipe.project.output).stored_results(stem, trial.stage.step.geometry)
     features = kept.get(trial.stage.dataset)
     before = features.identity if features else None
     if before is None or _former(before) != trial.former or kept[COORDS].fingerprint is None:

@@ -23,20 +23,20 @@ ROW, GAP = 14, 2
 """Height of an output's row, and what lies between rows, px."""
 
 
-def counted(found: Iterable[Validity]) -> dict[OutputKey, Counter[State]]:
+def count_states(validities: Iterable[Validity]) -> dict[OutputKey, Counter[State]]:
     """Return how many slides are in which state, by step."""
     counts: defaultdict[OutputKey, Counter[State]] = defaultdict(Counter)
-    for validity in found:
+    for validity in validities:
         counts[validity.step][validity.state] += 1
     return dict(counts)
 
 
-def draw(found: Iterable[Validity]) -> bytes:
+def draw_coverage(validities: Iterable[Validity]) -> bytes:
     """Return a PNG with a row for every output and a column for every slide, or every few; at most 8 kB."""
     from PIL import Image
 
     states: defaultdict[OutputKey, list[State]] = defaultdict(list)
-    for validity in found:
+    for validity in validities:
         states[validity.step].append(validity.state)
     rows = [_columns(of_step) for of_step in states.values()]
     width = max((len(row) for row in rows), default=1)

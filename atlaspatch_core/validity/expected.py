@@ -55,7 +55,7 @@ class IdentityTemplate:
     order: tuple[int, ...]
 
     @classmethod
-    def of(cls, make: Callable[[Sequence[str]], Identity], gaps: int) -> Self:
+    def from_identity(cls, make: Callable[[Sequence[str]], Identity], gaps: int) -> Self:
         """Return the form of what ``make`` returns for so many fingerprints."""
         marks = [f"<gap {number} of an identity's text>" for number in range(gaps)]
         text = canonical_json(make(marks).as_dict())
@@ -66,7 +66,7 @@ class IdentityTemplate:
             parts.append(part)
         return cls((*parts, text), tuple(places))
 
-    def fill(self, *fingerprints: str) -> str:
+    def fingerprint(self, *fingerprints: str) -> str:
         """Return the fingerprint of the identity with these in its gaps."""
         filled = (part + fingerprints[place] for part, place in zip(self.parts, self.order, strict=False))
         return short_hash("".join(filled) + self.parts[-1])
@@ -88,8 +88,8 @@ class Expectations:
     """Those of these steps."""
     _specs: dict[OutputKey, dict[str, Any]] = field(default_factory=dict)
     _blocked: dict[OutputKey, str] = field(default_factory=dict)
-    _forms: dict[Any, IdentityTemplate] = field(default_factory=dict)
-    _whys: dict[Any, str] = field(default_factory=dict)
+    _templates: dict[Any, IdentityTemplate] = field(default_factory=dict)
+    _mask_reasons: dict[Any, str] = field(default_factory=dict)
     _infos: dict[str, SlideInfo] = field(default_factory=dict)
     """Of slides that were looked at again."""
 
@@ -102,21 +102,21 @@ class Expectations:
             except AtlasPatchError as error:
                 self._blocked[stage.step] = str(error)
 
-    def of(self, stem: str, slide: IndexedSlide, polygons: str | None) -> dict[OutputKey, Expected]:
+    def expected_outputs(self, stem: str, slide: IndexedSlide, polygons: str | None) -> dict[OutputKey, Expected]:
         """Return what is expected of every step; ``polygons`` is the fingerprint of those that lie there."""
-        return self.of_looked(stem, slide, polygons, self._slide(stem, slide))
+        return self.of_looked(stem, slide, polygons, self._expected_slide(stem, slide))
 
     def of_looked(
-        self, stem: str, slide: IndexedSlide, polygons: str | None, expected: Expected
+        self, stem: str, slide: IndexedSlide, polygons: str | None, expected_identities: Expected
     ) -> dict[OutputKey, Expected]:
         """Return what is expected of every step of a slide of which that was found out already."""
-        found = {SLIDE: expected}
+        facts_of_slide = {SLIDE: expected_identities}
         for stage in self.stages:
             if stage.step == TISSUE_MASK:
-                found[TISSUE_MASK] = self._mask(stem, slide, polygons, expected)
+                facts_of_slide[TISSUE_MASK] = self._expected_mask(stem, slide, polygons, expected_identities)
             elif stage.step != SLIDE:
-                found[stage.step] = self._later(stem, slide, stage, found)
-        return found
+                facts_of_slide[stage.step] = self._expected_downstream(stem, slide, stage, facts_of_slide)
+        return facts_of_slide
 
     def looked(self, stem: str, slide: IndexedSlide | None) -> tuple[IndexedSlide | None, Expected]:
         """Return a slide as it is now, and what is expected of it.
@@ -124,7 +124,7 @@ class Expectations:
         Where the files are at hand, one that changed, or is asked for in another way, or has no record, is opened as a
         run opens it.
         """
-        expected = self._slide(stem, slide) if slide else Expected(None)
+        expected = self._expected_slide(stem, slide) if slide else Expected(None)
         if self.look is None:
             return slide, expected
         valid = slide and is_valid(slide.fingerprint, str(expected.fingerprint))
@@ -143,17 +143,17 @@ class Expectations:
         self, stored: Identity, stem: str, slide: IndexedSlide, stage: OutputSpec, inputs: Mapping[OutputKey, str]
     ) -> str:
         """Return the fingerprint that an output of a slide would have had by the spec of another slide's output."""
-        key = (stored.fingerprint, *self._key(slide, stage))
-        if key not in self._forms:
+        key = (stored.fingerprint, *self._template_key(slide, stage))
+        if key not in self._templates:
             spec = {**stored.spec, **self.found(stem, slide, stage)}
             steps = stage.upstream
-            self._forms[key] = IdentityTemplate.of(
+            self._templates[key] = IdentityTemplate.from_identity(
                 lambda marks: replace(
                     identity_of(stage, dict(zip(steps, marks, strict=True)), EMPTY, spec), version=stored.version
                 ),
                 len(steps),
             )
-        return self._forms[key].fill(*(inputs[step] for step in stage.upstream))
+        return self._templates[key].fingerprint(*(inputs[step] for step in stage.upstream))
 
     def found(self, stem: str, slide: IndexedSlide, stage: OutputSpec) -> Mapping[str, Any]:
         """Return what of a slide decides a stage beside its inputs. Raises FinerThanScanned, UnusableCoords."""
@@ -180,39 +180,41 @@ class Expectations:
             self._specs[stage.step] = stage.spec
         return self._specs[stage.step]
 
-    def form(self, stage: OutputSpec, found: Mapping[str, Any], spec: Mapping[str, Any], key: Any) -> IdentityTemplate:
+    def template(
+        self, stage: OutputSpec, facts: Mapping[str, Any], spec: Mapping[str, Any], key: Any
+    ) -> IdentityTemplate:
         """Return the form of a stage's identity; ``key`` tells specs and facts apart."""
-        if key not in self._forms:
+        if key not in self._templates:
             steps = stage.upstream
-            self._forms[key] = IdentityTemplate.of(
-                lambda marks: identity_of(stage, dict(zip(steps, marks, strict=True)), found, spec), len(steps)
+            self._templates[key] = IdentityTemplate.from_identity(
+                lambda marks: identity_of(stage, dict(zip(steps, marks, strict=True)), facts, spec), len(steps)
             )
-        return self._forms[key]
+        return self._templates[key]
 
-    def _slide(self, stem: str, slide: IndexedSlide) -> Expected:
+    def _expected_slide(self, stem: str, slide: IndexedSlide) -> Expected:
         stage, key = (
             self.recipe.stage(SLIDE),
             (SLIDE, slide.mpp, slide.magnification, slide.opened_by, slide.series, slide.reading),
         )
-        if key not in self._forms:
+        if key not in self._templates:
             info = slide.info(stem)
-            self._forms[key] = IdentityTemplate.of(
+            self._templates[key] = IdentityTemplate.from_identity(
                 lambda marks: stage.identity({}, slide_facts(marks[0], info), EMPTY), 1
             )
-        fingerprint = self._forms[key].fill(slide.content)
+        fingerprint = self._templates[key].fingerprint(slide.content)
         return Expected(fingerprint, self._reason_of_slide(stem, slide, fingerprint))
 
     def _reason_of_slide(self, stem: str, slide: IndexedSlide, fingerprint: str) -> str:
         """Return why a slide that is not looked at again may be another one."""
-        asked = self.recipe.project.slides
+        options = self.recipe.project.slides
         stated = (self.stated or {}).get(stem, slide.stated_mpp)
         reason = options_reason(
             SlideOptions(slide.stated_mpp, slide.full_hash, slide.reader, slide.mpp_keys, slide.series),
-            SlideOptions(stated, asked.full_hash, asked.reader, asked.mpp_keys, asked.series),
+            SlideOptions(stated, options.full_hash, options.reader, options.mpp_keys, options.series),
         )
         return reason or ("" if is_valid(slide.fingerprint, fingerprint) else "another version of this step")
 
-    def _mask(self, stem: str, slide: IndexedSlide, polygons: str | None, known: Expected) -> Expected:
+    def _expected_mask(self, stem: str, slide: IndexedSlide, polygons: str | None, known: Expected) -> Expected:
         """Return the polygons that lie there, or lay there last, and why others are to be."""
         mask = slide.mask
         if polygons and not is_automatic(mask, polygons):
@@ -236,7 +238,9 @@ class Expectations:
         stage, touched = self.recipe.stage(TISSUE_MASK), ""
         if source is None:
             facts, spec = self.found(stem, slide, stage), self._specs[TISSUE_MASK]
-            if is_valid(mask.fingerprint, self.form(stage, facts, spec, (TISSUE_MASK, slide.axes)).fill(of_slide)):
+            if is_valid(
+                mask.fingerprint, self.template(stage, facts, spec, (TISSUE_MASK, slide.axes)).fingerprint(of_slide)
+            ):
                 return ""
             identity = identity_of(stage, {SLIDE: of_slide}, facts, spec)
         else:
@@ -249,37 +253,37 @@ class Expectations:
             if is_valid(mask.fingerprint, identity.fingerprint):
                 return ""
         cause = source_reason(mask, source.name if source else None, touched)
-        return cause or self._why_of_mask(stem, mask, identity)
+        return cause or self._mask_difference(stem, mask, identity)
 
-    def _why_of_mask(self, stem: str, mask: IndexedMask, expected: Identity) -> str:
+    def _mask_difference(self, stem: str, mask: IndexedMask, expected: Identity) -> str:
         """Return what differs; masks of one spec differ in the same, so one record is read for all of them."""
         key = (mask.spec, expected.version, canonical_json(expected.spec), mask.of_slide == expected.inputs[SLIDE.kind])
-        if key not in self._whys:
+        if key not in self._mask_reasons:
             record = self.store.read_record(stem).tissue_mask
-            self._whys[key] = stale_reason(record.identity if record else None, expected)
-        return self._whys[key]
+            self._mask_reasons[key] = stale_reason(record.identity if record else None, expected)
+        return self._mask_reasons[key]
 
-    def _later(
-        self, stem: str, slide: IndexedSlide, stage: OutputSpec, before: Mapping[OutputKey, Expected]
+    def _expected_downstream(
+        self, stem: str, slide: IndexedSlide, stage: OutputSpec, upstream: Mapping[OutputKey, Expected]
     ) -> Expected:
         """Return what is expected of coords, features or an embedding."""
         if blocked := self._blocked.get(stage.step):
             return Expected(None, blocked=blocked)
-        inputs = [before[step].fingerprint for step in stage.upstream]
+        inputs = [upstream[step].fingerprint for step in stage.upstream]
         if not all(inputs):
             return Expected(None)
         try:
-            key, found = self._facts(stem, slide, stage)
+            key, facts = self._facts(stem, slide, stage)
         except AtlasPatchError as error:
             return Expected(None, blocked=str(error))
-        fingerprint = self.form(stage, found, self._specs[stage.step], key).fill(*map(str, inputs))
-        return Expected(fingerprint, certain=all(before[step].certain for step in stage.upstream))
+        fingerprint = self.template(stage, facts, self._specs[stage.step], key).fingerprint(*map(str, inputs))
+        return Expected(fingerprint, certain=all(upstream[step].certain for step in stage.upstream))
 
     def _facts(self, stem: str, slide: IndexedSlide, stage: OutputSpec) -> tuple[Any, Mapping[str, Any]]:
-        key = self._key(slide, stage)
-        return key, EMPTY if key in self._forms else self.found(stem, slide, stage)
+        key = self._template_key(slide, stage)
+        return key, EMPTY if key in self._templates else self.found(stem, slide, stage)
 
-    def _key(self, slide: IndexedSlide, stage: OutputSpec) -> tuple[Any, ...]:
+    def _template_key(self, slide: IndexedSlide, stage: OutputSpec) -> tuple[Any, ...]:
         """Return what tells the form of a stage for one slide from that for another."""
         if stage.step.kind != "patch_coords":
             return (stage.step,)
@@ -290,8 +294,8 @@ class Expectations:
 
 def with_upstream(recipe: Recipe, steps: Collection[OutputKey]) -> tuple[OutputSpec, ...]:
     """Return the stages of these steps and all that they are computed from, upstream first."""
-    wanted = set(steps)
+    selected = set(steps)
     for stage in reversed(recipe.stages):
-        if stage.step in wanted:
-            wanted |= set(stage.upstream)
-    return tuple(stage for stage in recipe.stages if stage.step in wanted)
+        if stage.step in selected:
+            selected |= set(stage.upstream)
+    return tuple(stage for stage in recipe.stages if stage.step in selected)

@@ -25,12 +25,12 @@ def input_name(step: OutputKey) -> str:
 def identity_of(
     stage: OutputSpec,
     fingerprints: Mapping[OutputKey, str],
-    found: Mapping[str, Any] = EMPTY,
+    facts: Mapping[str, Any] = EMPTY,
     spec: Mapping[str, Any] | None = None,
 ) -> Identity:
     """Return what a stage's output of a slide is to be, from the fingerprints of what is upstream of it."""
     inputs = {input_name(step): fingerprints[step] for step in stage.upstream}
-    return stage.identity(inputs, found, spec)
+    return stage.identity(inputs, facts, spec)
 
 
 def slide_facts(content: str, info: SlideInfo) -> dict[str, Any]:

@@ -67,13 +67,13 @@ class OutputSpec:
         return short_hash(canonical_json({"version": STEP_VERSIONS[self.step.kind], "spec": self.spec}))
 
     def identity(
-        self, inputs: Mapping[str, str], found: Mapping[str, Any] = EMPTY, spec: Mapping[str, Any] | None = None
+        self, inputs: Mapping[str, str], facts: Mapping[str, Any] = EMPTY, spec: Mapping[str, Any] | None = None
     ) -> Identity:
         """Return the identity of the output; ``found`` are facts of the slide that decide numbers, such as its mpp.
 
         ``spec`` is the stage's own where the caller has it at hand.
         """
-        whole = {**(self.spec if spec is None else spec), **found}
+        whole = {**(self.spec if spec is None else spec), **facts}
         return Identity(self.step.kind, STEP_VERSIONS[self.step.kind], whole, inputs)
 
 
@@ -90,7 +90,7 @@ class Recipe:
         """Return the stage that makes a step's output."""
         return next(stage for stage in self.stages if stage.step == step)
 
-    def of(self, kind: str, geometry: Geometry) -> tuple[OutputSpec, ...]:
+    def stages_of(self, kind: str, geometry: Geometry) -> tuple[OutputSpec, ...]:
         """Return the stages of one kind for one geometry."""
         return tuple(stage for stage in self.stages if stage.step.kind == kind and stage.step.geometry == geometry.name)
 
@@ -162,8 +162,8 @@ def _stages(
     ]
     of_cases = [step.encoder for case in cases if case.geometry is geometry for step in case.upstream if step.encoder]
     names = [*geometry.patch_encoders, *(encoder.patch_encoder for encoder in slide_encoders), *of_cases]
-    found = [permitted(find_patch_encoder(name, project.weights, plugins), project) for name in names]
-    patch_encoders = [with_input_size(encoder, geometry.input_size) for encoder in found]
+    encoders = [permitted(find_patch_encoder(name, project.weights, plugins), project) for name in names]
+    patch_encoders = [with_input_size(encoder, geometry.input_size) for encoder in encoders]
     check_geometry(geometry, slide_encoders)
     coords = OutputKey("patch_coords", None, geometry.name)
     yield _coords_stage(coords, geometry)
@@ -204,7 +204,7 @@ def check_geometry(geometry: Geometry, encoders: Sequence[SlideEncoder]) -> None
     Both are said of every encoder that was made for some, so that a clash names all of them. Magnifications within 1 %
     are one.
     """
-    made_for = [it for it in encoders if it.patch_size is not None]
+    made_for = [encoder for encoder in encoders if encoder.patch_size is not None]
     if any(it.patch_size != geometry.patch_size for it in made_for):
         sizes = ", ".join(f"{it.name} needs {it.patch_size}" for it in made_for)
         raise GeometryMismatch(
@@ -221,7 +221,7 @@ def check_geometry(geometry: Geometry, encoders: Sequence[SlideEncoder]) -> None
 
 def _cure(encoders: Sequence[SlideEncoder]) -> str:
     """Return what to do: one geometry for all, where their wishes agree."""
-    wishes = {(it.patch_size, it.magnification) for it in encoders}
+    wishes = {(encoder.patch_size, encoder.magnification) for encoder in encoders}
     if len(wishes) > 1:
         return "give each a run, or a geometry, of its own"
     (size, magnification) = wishes.pop()

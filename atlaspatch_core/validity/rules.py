@@ -149,19 +149,19 @@ def maker_changed_alone(stored: Identity, expected: Identity) -> bool:
     return stored.inputs == expected.inputs and stored != expected and not is_unverified(stored)
 
 
-def options_reason(stored: SlideOptions, asked: SlideOptions) -> str:
+def options_reason(stored: SlideOptions, expected: SlideOptions) -> str:
     """Return which option differs from those that a slide was identified with, or an empty text."""
-    if stored == asked:
+    if stored == expected:
         return ""
-    if stored.full_hash != asked.full_hash:
-        return f"full_hash {str(stored.full_hash).lower()} → {str(asked.full_hash).lower()}"
-    if stored.reader != asked.reader:
-        return f"reader {stored.reader or 'found out'} → {asked.reader or 'found out'}"
-    if stored.mpp_keys != asked.mpp_keys:
-        return f"mpp_keys {' '.join(stored.mpp_keys) or 'none'} → {' '.join(asked.mpp_keys) or 'none'}"
-    if stored.series != asked.series:
-        return f"series {_or_largest(stored.series)} → {_or_largest(asked.series)}"
-    return f"stated mpp {stored.stated_mpp or 'none'} → {asked.stated_mpp or 'none'}"
+    if stored.full_hash != expected.full_hash:
+        return f"full_hash {str(stored.full_hash).lower()} → {str(expected.full_hash).lower()}"
+    if stored.reader != expected.reader:
+        return f"reader {stored.reader or 'found out'} → {expected.reader or 'found out'}"
+    if stored.mpp_keys != expected.mpp_keys:
+        return f"mpp_keys {' '.join(stored.mpp_keys) or 'none'} → {' '.join(expected.mpp_keys) or 'none'}"
+    if stored.series != expected.series:
+        return f"series {_or_largest(stored.series)} → {_or_largest(expected.series)}"
+    return f"stated mpp {stored.stated_mpp or 'none'} → {expected.stated_mpp or 'none'}"
 
 
 def _or_largest(series: int | None) -> str:

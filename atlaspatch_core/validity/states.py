@@ -61,23 +61,23 @@ class StalenessChecker:
 
     recipe: Recipe
     stored: Stored
-    known: SlideIndex
+    slide_index: SlideIndex
     expectations: Expectations
-    learned: dict[OutputKey, list[tuple[Identity, str]]] = field(default_factory=dict)
+    differences: dict[OutputKey, list[tuple[Identity, str]]] = field(default_factory=dict)
     """Step to stored identities that were read, and what in them differs from the project."""
     read: dict[OutputKey, int] = field(default_factory=dict)
 
     def states(self, stem: str) -> Iterator[Validity]:
         """Yield the state of every output of a slide, upstream first."""
-        slide, polygons = self.known.slides.get(stem), self.known.polygons.get(stem)
-        expected, wanted = UNKNOWN, {}
+        slide, polygons = self.slide_index.slides.get(stem), self.slide_index.polygons.get(stem)
+        expected, outputs = UNKNOWN, {}
         if slide or self._has_results(stem):
             slide, expected = self.expectations.looked(stem, slide)
         if slide:
-            wanted = self.expectations.of_looked(stem, slide, polygons, expected)
+            outputs = self.expectations.of_looked(stem, slide, polygons, expected)
         states: dict[OutputKey, State] = {}
         for stage in self.expectations.stages:
-            state, why = self._state(stem, slide, stage, wanted, states)
+            state, why = self._state(stem, slide, stage, outputs, states)
             states[stage.step] = state
             yield Validity(stem, stage.step, state, why)
 
@@ -86,40 +86,40 @@ class StalenessChecker:
         stem: str,
         slide: IndexedSlide | None,
         stage: OutputSpec,
-        wanted: Mapping[OutputKey, Expected],
+        outputs: Mapping[OutputKey, Expected],
         before: Mapping[OutputKey, State],
     ) -> tuple[State, str]:
-        expected = wanted.get(stage.step, UNKNOWN)
+        expected = outputs.get(stage.step, UNKNOWN)
         changed = next((up for up in stage.upstream if before[up] in (State.STALE, State.MISSING)), None)
         upstream = upstream_reason(changed and input_name(changed))
-        stored = self._fingerprint(stem, stage, wanted)
+        stored = self._fingerprint(stem, stage, outputs)
         return state_of(
             stored if slide else None,
             expected.fingerprint,
-            failure=self._failure(stem, stage, wanted),
+            failure=self._failure(stem, stage, outputs),
             reasons=(expected.stale_reason,),
             upstream=upstream,
             certain=expected.certain,
-            difference=lambda: self._why(stem, slide, stage, stored, wanted, upstream) if slide and stored else "",
+            difference=lambda: self._why(stem, slide, stage, stored, outputs, upstream) if slide and stored else "",
         )
 
     def _has_results(self, stem: str) -> bool:
         """Tell whether anything is stored of a slide, be it without a record."""
         return any(stem in of_step for of_step in self.stored.fingerprints.values())
 
-    def _fingerprint(self, stem: str, stage: OutputSpec, wanted: Mapping[OutputKey, Expected]) -> str | None:
+    def _fingerprint(self, stem: str, stage: OutputSpec, outputs: Mapping[OutputKey, Expected]) -> str | None:
         """Return the stored fingerprint; a slide without patches has the embedding that it can have."""
         if stage.step.kind == "slide_embedding" and stem in self.stored.without_patches.get(stage.step.geometry, ()):
-            return wanted[stage.step].fingerprint if stage.step in wanted else None
+            return outputs[stage.step].fingerprint if stage.step in outputs else None
         return self.stored.fingerprints.get(stage.step, {}).get(stem)
 
-    def _failure(self, stem: str, stage: OutputSpec, wanted: Mapping[OutputKey, Expected]) -> str:
-        broken = self.known.broken.get(stem, "")
-        of_record = SLIDE if stem not in self.known.slides else TISSUE_MASK
+    def _failure(self, stem: str, stage: OutputSpec, outputs: Mapping[OutputKey, Expected]) -> str:
+        broken = self.slide_index.broken.get(stem, "")
+        of_record = SLIDE if stem not in self.slide_index.slides else TISSUE_MASK
         if broken and stage.step == of_record:
             return broken
-        told = self.stored.failed.get(stage.step, {}).get(stem)
-        return told or (wanted[stage.step].blocked if stage.step in wanted else "")
+        failure = self.stored.failed.get(stage.step, {}).get(stem)
+        return failure or (outputs[stage.step].blocked if stage.step in outputs else "")
 
     def _why(
         self,
@@ -127,24 +127,24 @@ class StalenessChecker:
         slide: IndexedSlide,
         stage: OutputSpec,
         stored: str,
-        wanted: Mapping[OutputKey, Expected],
+        outputs: Mapping[OutputKey, Expected],
         upstream: str,
     ) -> str:
         """Return which field differs, from stored identities that explain this fingerprint; else what is known."""
         if stage.step == TISSUE_MASK:
             return "the outlines changed"
-        inputs = {step: str(wanted[step].fingerprint) for step in stage.upstream}
-        for identity, why in self.learned.setdefault(stage.step, []):
+        inputs = {step: str(outputs[step].fingerprint) for step in stage.upstream}
+        for identity, why in self.differences.setdefault(stage.step, []):
             if self.expectations.fingerprint_as(identity, stem, slide, stage, inputs) == stored:
                 return why
-        told = upstream or f"fingerprint {stored} → {wanted[stage.step].fingerprint}"
+        fingerprints = upstream or f"fingerprint {stored} → {outputs[stage.step].fingerprint}"
         if self.read.get(stage.step, 0) >= MOST_READ:
-            return told
+            return fingerprints
         self.read[stage.step] = self.read.get(stage.step, 0) + 1
-        found = self.expectations.found(stem, slide, stage)
-        return self._learn(stem, stage, stored, identity_of(stage, inputs, found)) or told
+        facts = self.expectations.found(stem, slide, stage)
+        return self._read_difference(stem, stage, stored, identity_of(stage, inputs, facts)) or fingerprints
 
-    def _learn(self, stem: str, stage: OutputSpec, stored: str, expected: Identity) -> str:
+    def _read_difference(self, stem: str, stage: OutputSpec, stored: str, expected: Identity) -> str:
         """Return what differs as the file says, or an empty text; remember it where it may hold for other slides."""
         identity = stored_identity(self.expectations.store, stem, stage)
         if identity is None:
@@ -153,7 +153,7 @@ class StalenessChecker:
             return NOT_RECORDED if is_valid(identity.fingerprint, expected.fingerprint) else ""
         why = stale_reason(identity, expected)
         if identity.inputs == expected.inputs:
-            self.learned[stage.step].append((identity, why))
+            self.differences[stage.step].append((identity, why))
         return why
 
 
@@ -163,8 +163,8 @@ def stored_identity(store: Store, stem: str, stage: OutputSpec) -> Identity | No
         if stage.step == SLIDE:
             record = store.read_record(stem).slide
             return record.identity if record else None
-        kept = store.kept(stem, stage.step.geometry).get(stage.dataset)
-        return kept.identity if kept else None
+        result = store.stored_results(stem, stage.step.geometry).get(stage.dataset)
+        return result.identity if result else None
     except AtlasPatchError:
         return None
 
@@ -176,7 +176,7 @@ def validities(
     *,
     steps: Collection[OutputKey] | None = None,
     stated: Mapping[str, float | None] | None = None,
-    known: SlideIndex | None = None,
+    slide_index: SlideIndex | None = None,
     look: Look | None = None,
     remember: bool = True,
 ) -> Iterator[Validity]:
@@ -209,12 +209,12 @@ def validities(
     """
     store = Store(recipe.project.output)
     expectations = Expectations(recipe, store, stated, steps, look)
-    judge = StalenessChecker(recipe, stored, known or read_slide_index(store, remember=remember), expectations)
+    checker = StalenessChecker(recipe, stored, slide_index or read_slide_index(store, remember=remember), expectations)
     for stem in stems:
-        yield from (found for found in judge.states(stem) if steps is None or found.step in steps)
+        yield from (validity for validity in checker.states(stem) if steps is None or validity.step in steps)
 
 
-def stored_in_files(recipe: Recipe, known: SlideIndex | None = None, *, remember: bool = True) -> Stored:
+def stored_in_files(recipe: Recipe, slide_index: SlideIndex | None = None, *, remember: bool = True) -> Stored:
     """Return what lies in the output folder. HDF5 files are opened, but for those that were before and lie untouched.
 
     Args:
@@ -231,10 +231,10 @@ def stored_in_files(recipe: Recipe, known: SlideIndex | None = None, *, remember
         ['CMU-1-Small-Region']
     """
     store = Store(recipe.project.output)
-    known = known or read_slide_index(store, remember=remember)
+    slide_index = slide_index or read_slide_index(store, remember=remember)
     fingerprints: dict[OutputKey, dict[str, str]] = {
-        SLIDE: {stem: slide.fingerprint for stem, slide in known.slides.items()},
-        TISSUE_MASK: dict(known.polygons),
+        SLIDE: {stem: slide.fingerprint for stem, slide in slide_index.slides.items()},
+        TISSUE_MASK: dict(slide_index.polygons),
     }
     empty, failed = {}, {}
     for geometry in recipe.project.geometry:
@@ -242,7 +242,7 @@ def stored_in_files(recipe: Recipe, known: SlideIndex | None = None, *, remember
         files = {stem: row for stem, row in rows.items() if not isinstance(row, str)}
         of_coords = OutputKey("patch_coords", None, geometry.name)
         failed[of_coords] = {stem: row for stem, row in rows.items() if isinstance(row, str)}
-        empty[geometry.name] = {stem for stem, found in files.items() if found.get(COORDS, (None, 1))[1] == 0}
+        empty[geometry.name] = {stem for stem, results in files.items() if results.get(COORDS, (None, 1))[1] == 0}
         for stage in recipe.stages:
             if stage.geometry is not None and stage.step.geometry == geometry.name:
                 fingerprints[stage.step] = _of_stage(stage, files)
@@ -257,24 +257,24 @@ def read_results(store: Store, geometry: str) -> dict[str, dict[str, tuple[str |
 def _read_files(store: Store, geometry: str, *, remember: bool = True) -> dict[str, Any]:
     """Return what ``read_results`` does, and of a file that cannot be used what is wrong with it."""
     cache = store.index(f"results{'_' if geometry else ''}{geometry}")
-    return FileIndex(cache, _results, VERSION, remember).look(
+    return FileIndex(cache, _results, VERSION, remember).read_values(
         store.results(geometry), lambda stem: store.h5(stem, geometry)
     )
 
 
 def _results(path: Path) -> Any:
     try:
-        kept = read_kept(path)
+        results = read_kept(path)
     except AtlasPatchError as error:
         return str(error)
-    return {name: (it.fingerprint, it.shape[0], it.shape[-1]) for name, it in kept.items()}
+    return {name: (result.fingerprint, result.shape[0], result.shape[-1]) for name, result in results.items()}
 
 
 def _of_stage(stage: OutputSpec, files: Mapping[str, Mapping[str, tuple[str | None, int, int]]]) -> dict[str, str]:
-    found = {}
+    fingerprints = {}
     for stem, results in files.items():
         fingerprint, rows, _ = results.get(stage.dataset, (None, 0, 0))
         whole = has_all_rows(stage.step, rows, results.get(COORDS, (None, -1, 0))[1])
         if fingerprint and whole:
-            found[stem] = fingerprint
-    return found
+            fingerprints[stem] = fingerprint
+    return fingerprints

@@ -18,10 +18,10 @@ COORDS_A, COORDS_B = identity("patch_coords", patch_size=256), identity("patch_c
 def keep_coords(store: Store, coords: Identity, rows: int = 3) -> None:
     values = np.arange(rows * 5, dtype=np.int32).reshape(rows, 5)
     write = write_new(store.h5("a"), [Dataset(COORDS, values, coords)], {"patch_size": 256}, 8192)
-    store.keep_coords("a", "", write)
+    store.write_coords("a", "", write)
 
 
 def keep_features(store: Store, name: str, value: float, coords: Identity = COORDS_A) -> None:
     values = np.full((3, 4), value, np.float32)
     features = Dataset(f"features/{name}", values, identity("patch_features", encoder=name), {"dim": 4})
-    store.keep_results("a", "", coords, [features])
+    store.write_results("a", "", coords, [features])

@@ -67,10 +67,10 @@ def _asset(recipe: Recipe) -> dg.AssetsDefinition:
 
 def coverage_metadata(of_slides: Sequence[Validity], of_cases: Sequence[Validity] = ()) -> Metadata:
     """Return counts as numbers, which Dagster plots, as a table and as a picture; and the outputs that need a look."""
-    from atlaspatch_core.validity.coverage import counted, draw
+    from atlaspatch_core.validity.coverage import count_states, draw_coverage
 
     validities = [*of_slides, *of_cases]
-    counts = counted(validities)
+    counts = count_states(validities)
     unusable = [it for it in validities if it.state in (State.FAILED, State.STALE)]
     listed = sorted(unusable, key=lambda it: (it.state is not State.FAILED, it.stem))[:MOST_ROWS]
     numbers = Counter({state: sum(of_step[state] for of_step in counts.values()) for state in State})
@@ -78,7 +78,7 @@ def coverage_metadata(of_slides: Sequence[Validity], of_cases: Sequence[Validity
     return {
         "outputs": _table(counts),
         "to_look_at": dg.MetadataValue.table(_rows(listed), schema=_schema("slide", "output", "state", "why")),
-        **_picture(draw(validities)),
+        **_picture(draw_coverage(validities)),
         "slides": dg.MetadataValue.int(slides),
         **({"cases": dg.MetadataValue.int(cases)} if cases else {}),
         **{state.value: dg.MetadataValue.int(numbers[state]) for state in State},

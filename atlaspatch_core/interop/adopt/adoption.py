@@ -26,7 +26,7 @@ from atlaspatch_core.interop.audit.against_project import fits, name_of
 from atlaspatch_core.layouts.found import Group, ResultFile, ResultFolder
 from atlaspatch_core.patches.scale import choose_sampling
 from atlaspatch_core.pipeline.loaded_models import Models
-from atlaspatch_core.pipeline.slide_work import RunContext, SlideWork, attempt
+from atlaspatch_core.pipeline.slide_work import RunContext, SlideWork, attempt_stage
 from atlaspatch_core.pipeline.steps.slide import identify_slide
 from atlaspatch_core.pipeline.steps.tissue_mask import ensure_tissue_mask
 from atlaspatch_core.storage.store import Store
@@ -113,7 +113,7 @@ class Adoption:
             return [AdoptOutcome(stem, "results", AdoptStatus.LEFT, "its slide is not among those named by --slides")]
         with SlideWork(source, self.run) as work:
             taken: list[AdoptOutcome] = []
-            ended = attempt(work, self.recipe.stage(SLIDE), lambda: taken.extend(self._slide(work)))
+            ended = attempt_stage(work, self.recipe.stage(SLIDE), lambda: taken.extend(self._slide(work)))
             if isinstance(ended, Outcome):
                 taken.append(AdoptOutcome(stem, "results", AdoptStatus.FAILED, ended.why))
             return taken
@@ -142,20 +142,20 @@ class Adoption:
             if files:
                 yield AdoptOutcome(work.stem, str(group.name or "results"), AdoptStatus.LEFT, "there are no coords")
             return
-        why = contradiction(slide, work.known())
+        why = contradiction(slide, work.slide_info())
         if why:
             yield AdoptOutcome(work.stem, str(group.name or "results"), AdoptStatus.LEFT, why)
             return
         yield self._cut(slide, work)
 
     def _cut(self, slide: ForeignSlide, work: SlideWork) -> ForeignPatches | AdoptOutcome:
-        name, side = geometry_of(slide, work.known())
+        name, side = geometry_of(slide, work.slide_info())
         geometry = next((it for it in self.recipe.project.geometry if name and fits(it, name)), None)
         if geometry is None:
             asked = ", ".join(str(name_of(it)) for it in self.recipe.project.geometry) or "none"
             why = f"the project has no such geometry (it has {asked}); add a [[geometry]]"
             return AdoptOutcome(work.stem, str(name or "results"), AdoptStatus.LEFT, why)
-        sampling = choose_sampling(work.known(), geometry.spec)
+        sampling = choose_sampling(work.slide_info(), geometry.spec)
         if not same_side(side, sampling.patch_size_level0):
             other = "true" if geometry.scale == "nominal" else "nominal"
             why = (
@@ -168,31 +168,31 @@ class Adoption:
         """Make sure that the slide has outlines, and say where they are from."""
         path = self.store.geojson(work.stem)
         if path.exists():
-            polygons = read_geojson(path, corner=work.known().corner)
+            polygons = read_geojson(path, corner=work.slide_info().corner)
             taken = AdoptOutcome(work.stem, "outlines", AdoptStatus.THERE)
         elif mask := find_mask(self.recipe.project.slides.masks, work.stem):
             polygons = self._supplied(work, mask)
             taken = AdoptOutcome(work.stem, "outlines", AdoptStatus.SAME, "supplied by the project")
         else:
             polygons, taken = self._new_outlines(work, cuts, path)
-        work.take_polygons(polygons)
+        work.set_polygons(polygons)
         work.fingerprints[TISSUE_MASK] = polygons_fingerprint(polygons)
         return taken
 
     def _supplied(self, work: SlideWork, mask: Path) -> Polygons:
         if not self.settings.dry_run:
             ensure_tissue_mask(work, self.recipe.stage(TISSUE_MASK))
-            return read_geojson(self.store.geojson(work.stem), corner=work.known().corner)
+            return read_geojson(self.store.geojson(work.stem), corner=work.slide_info().corner)
         project = self.recipe.project
-        return read_mask(mask, work.known(), project.tissue.simplify_um, project.slides.masks_origin)
+        return read_mask(mask, work.slide_info(), project.tissue.simplify_um, project.slides.masks_origin)
 
     def _new_outlines(self, work: SlideWork, cuts: list[ForeignPatches], path: Path) -> tuple[Polygons, AdoptOutcome]:
-        info, theirs = work.known(), self.found.outlines.get(work.stem)
+        info, theirs = work.slide_info(), self.found.outlines.get(work.stem)
         wanted = [WantedPatches(cut.geometry.spec, cut.sampling.patch_size_level0, cut.slide.corners) for cut in cuts]
         drawn = round_patches(info, work.stem, [cut.slide for cut in cuts], wanted)
         file = theirs if theirs and not (self.settings.keep_patches and wanted) else None
         outlines = choose_outlines(info, from_file(file, info, work.stem, wanted) if file else drawn, wanted)
-        if not self.settings.dry_run and not self.store.keep_new(work.stem, path, outlines.content):
+        if not self.settings.dry_run and not self.store.write_new_file(work.stem, path, outlines.content):
             return read_geojson(path, corner=info.corner), AdoptOutcome(work.stem, "outlines", AdoptStatus.THERE)
         return outlines.polygons, AdoptOutcome(work.stem, "outlines", AdoptStatus.SAME, outlines.origin)
 

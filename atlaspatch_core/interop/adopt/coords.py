@@ -55,8 +55,8 @@ def adopt_coords(
     work: SlideWork, cut: ForeignPatches, store: Store, kept: Mapping[str, StoredResult], marks: Marks
 ) -> AdoptedCoords:
     """Return which patches it is to be: those that lie there, those of our grid, or those of the others."""
-    stage = work.run.recipe.of("patch_coords", cut.geometry)[0]
-    expected = work.identity(stage, coords_facts(work.known(), cut.sampling, cut.geometry.filters))
+    stage = work.run.recipe.stages_of("patch_coords", cut.geometry)[0]
+    expected = work.identity(stage, coords_facts(work.slide_info(), cut.sampling, cut.geometry.filters))
     if COORDS in kept:
         return _on_disk(kept[COORDS], expected, store.h5(work.stem, cut.geometry.name), marks)
     return _new(work, cut, expected, marks)
@@ -77,7 +77,7 @@ def _on_disk(kept: StoredResult, expected: Identity, path: Any, marks: Marks) ->
 
 
 def _new(work: SlideWork, cut: ForeignPatches, expected: Identity, marks: Marks) -> AdoptedCoords:
-    info, theirs = work.known(), cut.slide.corners
+    info, theirs = work.slide_info(), cut.slide.corners
     grid = lay_grid(info, work.polygons(), cut.geometry.spec)
     ours = grid.coords.astype(np.int64)
     if same_patches(ours, theirs):
@@ -96,7 +96,7 @@ def _new(work: SlideWork, cut: ForeignPatches, expected: Identity, marks: Marks)
 
 def _grid_of(work: SlideWork, cut: ForeignPatches) -> PatchGrid:
     """Return the patches of the others as a grid of ours."""
-    info, corners = work.known(), cut.slide.corners
+    info, corners = work.slide_info(), cut.slide.corners
     tissue = TissueMask.from_polygons(work.polygons(), info.width, info.height)
     fraction = tissue.coverage(corners, cut.sampling.patch_size_level0)
     return PatchGrid(corners.astype(np.int32), fraction, cut.sampling)

@@ -21,7 +21,7 @@ from atlaspatch_core.validity.outcome import OutputKey
 def adopt_patches(target: AdoptTarget, work: SlideWork, cut: ForeignPatches) -> Iterator[AdoptOutcome]:
     """Take over coords, features and embeddings of one slide in one geometry, and yield what became of each."""
     store, geometry, settings = target.store, cut.geometry, target.settings
-    kept = store.kept(work.stem, geometry.name)
+    kept = store.stored_results(work.stem, geometry.name)
     settled = adopt_coords(work, cut, store, kept, Marks(target.origin, settings.accept))
     yield _told(work, geometry, "coords", settled.fate, settled.why)
     if settled.identity is None:
@@ -66,16 +66,16 @@ def _write(
     assert settled.identity is not None
     if settled.grid is not None:
         path = store.h5(work.stem, geometry.name)
-        of_coords = datasets_of(work.stem, work.known(), geometry, settled.grid, settled.identity, settled.claim)
-        attributes = file_attributes(work.known(), geometry, settled.grid)
+        of_coords = datasets_of(work.stem, work.slide_info(), geometry, settled.grid, settled.identity, settled.claim)
+        attributes = file_attributes(work.slide_info(), geometry, settled.grid)
         write = write_new(path, [*of_coords, *datasets], attributes, store.write_rows)
-        store.keep_coords(work.stem, geometry.name, lambda target: _unless_there(path, write, target))
+        store.write_coords(work.stem, geometry.name, lambda target: _unless_there(path, write, target))
         return
     stamps = [it.stamp for it in (settled, *parts) if it.stamp]
     if stamps:
         store.restamp(work.stem, geometry.name, stamps)
     if datasets:
-        store.keep_results(work.stem, geometry.name, settled.identity, datasets)
+        store.write_results(work.stem, geometry.name, settled.identity, datasets)
 
 
 def _unless_there(path: Path, write: Writer, target: Path) -> None:

@@ -20,7 +20,7 @@ from atlaspatch_core.slides.content_hash import content_fingerprint
 from atlaspatch_core.slides.mpp import MOST_MPP
 from atlaspatch_core.slides.readers.advice import CONVERT
 from atlaspatch_core.slides.slide import SlideInfo
-from atlaspatch_core.storage.atomic import replacing, slide_lock, sweep
+from atlaspatch_core.storage.atomic import remove_half_written, replacing, slide_lock
 from atlaspatch_core.validity.outcome import Status
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ def convert_slides(
     """
     share_cores(workers)
     vips()
-    sweep(folder, [folder])
+    remove_half_written(folder, [folder])
     stop = Event()
     with ThreadPoolExecutor(workers, "convert") as pool:
         tasks = [pool.submit(attempt, source, folder, settings, force=force, stop=stop) for source in sources]

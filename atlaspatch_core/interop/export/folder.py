@@ -67,7 +67,7 @@ def _mask(known: SlideIndex, stem: str) -> Verdict:
 def _of_geometry(store: Store, known: SlideIndex, stem: str, geometry: str) -> Iterator[tuple[OutputKey, Verdict]]:
     """Yield coords, features and embeddings with their verdicts, upstream first."""
     try:
-        kept = store.kept(stem, geometry)
+        kept = store.stored_results(stem, geometry)
     except AtlasPatchError as error:
         yield OutputKey("patch_coords", None, geometry), Verdict(State.FAILED, str(error))
         return

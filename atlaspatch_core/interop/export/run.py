@@ -14,7 +14,7 @@ from atlaspatch_core.interop.export.placement import place
 from atlaspatch_core.interop.export.selection import Choice
 from atlaspatch_core.interop.export.valid_results import Selection, select
 from atlaspatch_core.interop.export.values import Exported, ExportStatus, Options, Placed, SlideResults, Target
-from atlaspatch_core.storage.atomic import sweep
+from atlaspatch_core.storage.atomic import remove_half_written
 from atlaspatch_core.validity.recipe import Recipe
 
 log = logging.getLogger(__name__)
@@ -141,7 +141,7 @@ def _export(slide: SlideResults, target: Target, swept: set[Path]) -> Exported:
     artifacts = list(target.layout.artifacts(slide, target))
     if not target.dry_run:
         folders = {(target.folder / artifact.path).parent for artifact in artifacts} - swept
-        sweep(target.folder, folders)
+        remove_half_written(target.folder, folders)
         swept |= folders
     return _verdict(slide, place(target.folder, slide.stem, artifacts, force=target.force, dry_run=target.dry_run))
 

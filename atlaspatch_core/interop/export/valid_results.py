@@ -92,7 +92,7 @@ class _Collection:
         return next((self._passed(step, path, "", polygons) for step in self._of(TISSUE_MASK.kind)), None)
 
     def _geometry(self, name: str) -> GeometryResults | None:
-        kept = self.selection.store.kept(self.stem, name)
+        kept = self.selection.store.stored_results(self.stem, name)
         (step,) = self._of(COORDS_KIND, name)
         coords = self._kept(step, kept)
         if coords is None:
@@ -142,7 +142,7 @@ def select(recipe: Recipe, choice: Choice, stems: Collection[str] | None = None)
     known = read_slide_index(store)
     stored = stored_in_files(recipe, known)
     there = {stem for of_step in stored.fingerprints.values() for stem in of_step}
-    found = validities(recipe, sorted(there | {*known.broken} if stems is None else stems), stored, known=known)
+    found = validities(recipe, sorted(there | {*known.broken} if stems is None else stems), stored, slide_index=known)
     of_slides = groupby(found, lambda validity: validity.stem)
     verdicts = {stem: {it.step: Verdict(it.state, it.why) for it in of_slide} for stem, of_slide in of_slides}
     return Selection(store, known, verdicts, choice)

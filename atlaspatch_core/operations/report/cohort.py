@@ -97,7 +97,7 @@ def _mask_numbers(stem: str, store: Store, record: Record, polygons: str | None)
 def _with_geometry(summary: SlideSummary, geometry: Geometry, gathered: Gathered) -> SlideSummary:
     """Return the summary with patches and embeddings of one geometry, from one file."""
     try:
-        kept = gathered.store.kept(summary.stem, geometry.name)
+        kept = gathered.store.stored_results(summary.stem, geometry.name)
         embeddings = dict(_embeddings(gathered.recipe, geometry, kept))
     except UnreadableOutput as error:
         return _damaged(summary, geometry, str(error))
@@ -117,7 +117,7 @@ def _damaged(summary: SlideSummary, geometry: Geometry, why: str) -> SlideSummar
 def _embeddings(
     recipe: Recipe, geometry: Geometry, kept: Mapping[str, StoredResult]
 ) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    for stage in recipe.of("slide_embedding", geometry):
+    for stage in recipe.stages_of("slide_embedding", geometry):
         if stage.dataset in kept:
             yield str(stage.step), np.asarray(read_array(kept[stage.dataset].path, stage.dataset), np.float32)
 

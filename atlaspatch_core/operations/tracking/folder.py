@@ -123,7 +123,7 @@ def read_states(store: Store) -> dict[str, SlideState]:
     """Return stem to what its state file says, the latest where a slide has several. Untouched ones are not read."""
     cache = FileIndex(store.index("states"), _row, VERSION)
     files = list_files(store.state("any").parent, ".json")
-    rows = cache.look(files, store.state)
+    rows = cache.read_values(files, store.state)
     states = {name: SlideState(*row) for name, row in rows.items() if row}
     # a stamp is of a whole second
     names = sorted(states, key=lambda name: (seconds_of(states[name].updated_at), files[name].st_mtime_ns))

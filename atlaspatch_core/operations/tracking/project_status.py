@@ -79,7 +79,7 @@ def project_status(
     if recorded:
         stems |= states.keys()
     look = SlideLook(recipe, store, {source.stem: source for source in found.sources})
-    judged = validities(recipe, sorted(stems), stored, stated=stated, known=known, look=look)
+    judged = validities(recipe, sorted(stems), stored, stated=stated, slide_index=known, look=look)
     outputs = tuple(_with_failure(output, states.get(output.stem)) for output in judged)
     slides = {stem: slide for stem, slide in known.slides.items() if stem in stems}
     odd = stored_warnings(slides, recipe.project.quality, files.without_patches)

@@ -22,7 +22,7 @@ from atlaspatch_core.pipeline.processing import process
 from atlaspatch_core.pipeline.steps.embedding import embedding_numbers
 from atlaspatch_core.pipeline.steps.provenance import provenance
 from atlaspatch_core.storage import schema
-from atlaspatch_core.storage.atomic import sweep
+from atlaspatch_core.storage.atomic import remove_half_written
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 from atlaspatch_core.validity.recipe import OutputSpec, Recipe
@@ -40,7 +40,7 @@ class CaseSlides:
     reasons: dict[str, str] = field(default_factory=dict)
     """Stem to what went wrong first."""
 
-    def note(self, outcome: Outcome) -> None:
+    def remember_outcome(self, outcome: Outcome) -> None:
         """Remember an outcome."""
         if outcome.status is Status.FAILED:
             self.reasons.setdefault(outcome.stem, outcome.why)
@@ -83,9 +83,9 @@ def encode_cases(
     slides = CaseSlides()
     steps = slide_steps(recipe, stages)
     for outcome in process(manifest.sources(cases), recipe, steps=steps, force=force, on_patches=on_patches):
-        slides.note(outcome)
+        slides.remember_outcome(outcome)
         yield outcome
-    _sweep(recipe, stages)
+    _remove_half_written(recipe, stages)
     models = Models(recipe.project.runtime)
     for case in cases:
         for stage in stages:
@@ -94,19 +94,19 @@ def encode_cases(
 
 def slide_steps(recipe: Recipe, stages: Sequence[OutputSpec]) -> list[OutputKey]:
     """Return the steps of a slide that these stages are computed from, upstream first."""
-    wanted = {step for stage in stages for step in stage.upstream}
+    features = {step for stage in stages for step in stage.upstream}
     for stage in reversed(recipe.stages):
-        if stage.step in wanted:
-            wanted.update(stage.upstream)
-    return [stage.step for stage in recipe.stages if stage.step in wanted]
+        if stage.step in features:
+            features.update(stage.upstream)
+    return [stage.step for stage in recipe.stages if stage.step in features]
 
 
-def _sweep(recipe: Recipe, stages: Sequence[OutputSpec]) -> None:
+def _remove_half_written(recipe: Recipe, stages: Sequence[OutputSpec]) -> None:
     """Remove what killed processes left half-written."""
     for stage in stages:
         folder = _path(recipe, stage, "any").parent
         with suppress(OSError, AtlasPatchError):
-            sweep(folder, [folder])
+            remove_half_written(folder, [folder])
 
 
 def _path(recipe: Recipe, stage: OutputSpec, case_id: str) -> Path:

@@ -79,7 +79,7 @@ def read_manifest(path: Path, mpp_csv: Path | None = None) -> Manifest:
     return Manifest(path.absolute(), cases, slides)
 
 
-def joined(manifests: Sequence[Manifest], sources: Iterable[SlideSource]) -> Manifest:
+def join_manifests(manifests: Sequence[Manifest], sources: Iterable[SlideSource]) -> Manifest:
     """Return the cases of one or more tables together, with slides as ``sources`` have them.
 
     Of a case that several tables name, the first table's slides count.
@@ -87,8 +87,8 @@ def joined(manifests: Sequence[Manifest], sources: Iterable[SlideSource]) -> Man
     cases = {case.case_id: case for manifest in reversed(manifests) for case in manifest.cases}
     in_order = dict.fromkeys(case.case_id for manifest in manifests for case in manifest.cases)
     slides = {stem: source for manifest in reversed(manifests) for stem, source in manifest.slides.items()}
-    now = {source.stem: source for source in sources if source.stem in slides}
-    return Manifest(manifests[0].path, tuple(cases[case_id] for case_id in in_order), slides | now)
+    current = {source.stem: source for source in sources if source.stem in slides}
+    return Manifest(manifests[0].path, tuple(cases[case_id] for case_id in in_order), slides | current)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
@@ -102,8 +102,8 @@ def _lines(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
     table.fieldnames = [name.strip() for name in table.fieldnames or ()]
     for column in COLUMNS:
         if column not in table.fieldnames:
-            found = ", ".join(table.fieldnames) or "none"
-            raise InvalidManifest(f"{path}: the column {column} is missing, there are {found}; name it in line 1")
+            columns = ", ".join(table.fieldnames) or "none"
+            raise InvalidManifest(f"{path}: the column {column} is missing, there are {columns}; name it in line 1")
     for values in table:
         yield table.line_num, {name: (values[name] or "").strip() for name in table.fieldnames}
 
@@ -144,9 +144,9 @@ def _slides(path: Path, rows: Sequence[ManifestRow], mpp_by_name: Mapping[str, f
     stated: dict[str, ManifestRow] = {}
     for row in rows:
         stem = stem_of(row.slide)
-        known = first.setdefault(stem, row)
-        if known.slide.resolve() != row.slide.resolve():
-            both = f"{known.slide} (line {known.line}) and {row.slide} have one stem, {stem}"
+        first_row = first.setdefault(stem, row)
+        if first_row.slide.resolve() != row.slide.resolve():
+            both = f"{first_row.slide} (line {first_row.line}) and {row.slide} have one stem, {stem}"
             raise _error(path, row.line, both, "rename one of them, or they would share an output")
         if row.mpp is not None and stated.setdefault(stem, row).mpp != row.mpp:
             both = f"{row.slide} has mpp {row.mpp:g} here and {stated[stem].mpp:g} in line {stated[stem].line}"

@@ -51,12 +51,15 @@ class CaseStalenessChecker:
     def __post_init__(self) -> None:
         """Work out the features that slides are to have."""
         steps = {step for stage in self.recipe.cases for step in stage.upstream}
-        store, stated = Store(self.recipe.project.output), {it.stem: it.mpp for it in self.manifest.slides.values()}
-        expectations, known = Expectations(self.recipe, store, stated, steps), read_slide_index(store)
+        store, stated = (
+            Store(self.recipe.project.output),
+            {source.stem: source.mpp for source in self.manifest.slides.values()},
+        )
+        expectations, slide_index = Expectations(self.recipe, store, stated, steps), read_slide_index(store)
         for stem in self.manifest.slides:
-            if stem in known.slides:
-                wanted = expectations.of(stem, known.slides[stem], known.polygons.get(stem))
-                self._features |= {(stem, step): wanted[step].fingerprint for step in steps}
+            if stem in slide_index.slides:
+                outputs = expectations.expected_outputs(stem, slide_index.slides[stem], slide_index.polygons.get(stem))
+                self._features |= {(stem, step): outputs[step].fingerprint for step in steps}
 
     def states(self) -> Iterator[CaseState]:
         """Yield the state of every embedding of every case of the table, case by case."""
@@ -104,22 +107,22 @@ class CaseStalenessChecker:
 
     def _why(self, case: Case, stage: OutputSpec, stored: str, expected: Identity, upstream: str) -> str:
         """Return which field differs, of the first ones by their files; else what is known."""
-        told = upstream or f"fingerprint {stored} → {expected.fingerprint}"
+        fingerprints = upstream or f"fingerprint {stored} → {expected.fingerprint}"
         self._read[stage.step] = self._read.get(stage.step, 0) + 1
         if self._read[stage.step] > MOST_READ:
-            return told
+            return fingerprints
         identity = stored_identity(self.recipe, stage, case.case_id)
         valid = identity and is_valid(identity.fingerprint, stored)
-        return case_reason(identity, expected, stage.upstream[-1]) if identity and valid else told
+        return case_reason(identity, expected, stage.upstream[-1]) if identity and valid else fingerprints
 
 
 def stored_identity(recipe: Recipe, stage: OutputSpec, case_id: str) -> Identity | None:
     """Return what decided the embedding that lies there; None where there is none that can be read."""
     try:
-        kept = read_case(path_of(recipe, stage, case_id))
+        case = read_case(path_of(recipe, stage, case_id))
     except AtlasPatchError:
         return None
-    return kept[0] if kept else None
+    return case[0] if case else None
 
 
 def changed_itself(recipe: Recipe, stage: OutputSpec, case_id: str) -> bool:
@@ -140,15 +143,15 @@ def path_of(recipe: Recipe, stage: OutputSpec, case_id: str) -> Path:
 
 def _of_stage(recipe: Recipe, stage: OutputSpec) -> dict[str, str]:
     name = str(stage.step).replace("/", "_")
-    index = FileIndex(Store(recipe.project.output).index(name), _print_of, VERSION)
+    index = FileIndex(Store(recipe.project.output).index(name), _fingerprint_in, VERSION)
     files = list_files(path_of(recipe, stage, "any").parent, ".h5")
-    found = index.look(files, lambda case_id: path_of(recipe, stage, case_id))
-    return {case_id: fingerprint for case_id, fingerprint in found.items() if fingerprint}
+    fingerprints = index.read_values(files, lambda case_id: path_of(recipe, stage, case_id))
+    return {case_id: fingerprint for case_id, fingerprint in fingerprints.items() if fingerprint}
 
 
-def _print_of(path: Path) -> Any:
+def _fingerprint_in(path: Path) -> Any:
     try:
-        kept = read_case(path)
+        case = read_case(path)
     except AtlasPatchError:
         return None
-    return kept[0].fingerprint if kept else None
+    return case[0].fingerprint if case else None

@@ -36,17 +36,19 @@ def place_patches(work: SlideWork, stage: OutputSpec) -> Outcome:
     since = perf_counter()
     geometry = stage.geometry
     assert geometry is not None
-    kept = {} if work.forced(stage) else work.store.kept(work.stem, geometry.name)
+    results = {} if work.forced(stage) else work.store.stored_results(work.stem, geometry.name)
     supplied = _supplied(work, geometry)
-    expected = _trusted(work, stage, kept) or work.identity(stage, _facts(work, geometry, supplied))
-    why = work.reason(stage, kept.get(COORDS), expected)
+    expected = _trusted(work, stage, results) or work.identity(stage, _facts(work, geometry, supplied))
+    why = work.reason(stage, results.get(COORDS), expected)
     work.coords[geometry.name] = expected
     if why:
-        before = {dataset: result.identity for dataset, result in kept.items()}
-        _keep(work, geometry, supplied.grid if supplied else _make(work, geometry), expected, supplied)
-        kept = work.store.kept(work.stem, geometry.name)
-        work.dropped |= {(geometry.name, dataset): it for dataset, it in before.items() if dataset not in kept}
-    work.kept[geometry.name] = kept
+        earlier_results = {dataset: result.identity for dataset, result in results.items()}
+        _write_coords(work, geometry, supplied.grid if supplied else _make(work, geometry), expected, supplied)
+        results = work.store.stored_results(work.stem, geometry.name)
+        work.dropped |= {
+            (geometry.name, dataset): it for dataset, it in earlier_results.items() if dataset not in results
+        }
+    work.stored_results[geometry.name] = results
     picture = show_grid(work, geometry, fresh=bool(why))
     return work.outcome(
         stage,
@@ -54,11 +56,11 @@ def place_patches(work: SlideWork, stage: OutputSpec) -> Outcome:
         expected.fingerprint,
         since,
         why=why,
-        numbers=_numbers(kept, sampling_of(expected), work.known()),
+        numbers=_numbers(results, sampling_of(expected), work.slide_info()),
         facts={"scale": geometry.scale, "rule": SUPPLIED if geometry.coords else geometry.rule},
         path=work.store.h5(work.stem, geometry.name),
         picture=picture,
-        notes=_notes(work, geometry, kept),
+        notes=_notes(work, geometry, results),
     )
 
 
@@ -73,21 +75,21 @@ def _supplied(work: SlideWork, geometry: Geometry) -> SuppliedCoords | None:
     """Return the coords that somebody supplied for the slide; None where the geometry says nothing of such."""
     if geometry.coords is None:
         return None
-    return read_coords(find_coords(geometry.coords, work.stem), work.known(), geometry)
+    return read_coords(find_coords(geometry.coords, work.stem), work.slide_info(), geometry)
 
 
 def _facts(work: SlideWork, geometry: Geometry, supplied: SuppliedCoords | None) -> dict[str, Any]:
     if supplied:
-        return supplied.facts(work.known())
-    return coords_facts(work.known(), choose_sampling(work.known(), geometry.spec), geometry.filters)
+        return supplied.facts(work.slide_info())
+    return coords_facts(work.slide_info(), choose_sampling(work.slide_info(), geometry.spec), geometry.filters)
 
 
-def _trusted(work: SlideWork, stage: OutputSpec, kept: Mapping[str, StoredResult]) -> Identity | None:
+def _trusted(work: SlideWork, stage: OutputSpec, results: Mapping[str, StoredResult]) -> Identity | None:
     """Return what decided stored coords that are trusted; None where the recipe decides.
 
     Raises OutOfDate when the slide or its mask changed after they were laid, or their patches have another size.
     """
-    stored = kept[COORDS].identity if COORDS in kept and work.trusted(stage) else None
+    stored = results[COORDS].identity if COORDS in results and work.trusted(stage) else None
     if stored is None or stage.geometry is None or "sampling" not in stored.spec:
         return None
     work.check_inputs(stage, stored)
@@ -101,17 +103,17 @@ def _trusted(work: SlideWork, stage: OutputSpec, kept: Mapping[str, StoredResult
 
 
 def _make(work: SlideWork, geometry: Geometry) -> PatchGrid:
-    grid = lay_grid(work.known(), work.polygons(), geometry.spec)
+    grid = lay_grid(work.slide_info(), work.polygons(), geometry.spec)
     if geometry.filters is None or not len(grid):
         return grid
     return filter_grid(work.slide(), grid, geometry.filters, workers=work.run.recipe.project.runtime.readers)
 
 
-def _keep(
+def _write_coords(
     work: SlideWork, geometry: Geometry, grid: PatchGrid, identity: Identity, supplied: SuppliedCoords | None
 ) -> None:
     work.grids[geometry.name] = grid
-    attributes = file_attributes(work.known(), geometry, grid)
+    attributes = file_attributes(work.slide_info(), geometry, grid)
     if supplied:
         attributes |= {
             schema.OVERLAP: supplied.overlap,
@@ -120,8 +122,8 @@ def _keep(
         }
     rows = work.run.recipe.project.runtime.write_rows
     path = work.store.h5(work.stem, geometry.name)
-    write = write_new(path, datasets_of(work.stem, work.known(), geometry, grid, identity), attributes, rows)
-    work.store.keep_coords(work.stem, geometry.name, write)
+    write = write_new(path, datasets_of(work.stem, work.slide_info(), geometry, grid, identity), attributes, rows)
+    work.store.write_coords(work.stem, geometry.name, write)
 
 
 def datasets_of(
@@ -175,14 +177,18 @@ def file_attributes(info: SlideInfo, geometry: Geometry, grid: PatchGrid) -> dic
         schema.RULE: geometry.rule,
         schema.EDGE: geometry.edge,
     }
-    known = {name: label for name, label in labels.items() if label}
+    stated_labels = {name: label for name, label in labels.items() if label}
     return (
-        theirs | known | ours | words | {schema.MIN_TISSUE: geometry.min_tissue, schema.ATLASPATCH_VERSION: __version__}
+        theirs
+        | stated_labels
+        | ours
+        | words
+        | {schema.MIN_TISSUE: geometry.min_tissue, schema.ATLASPATCH_VERSION: __version__}
     )
 
 
-def _numbers(kept: dict[str, StoredResult], sampling: Sampling, info: SlideInfo) -> dict[str, int | float]:
-    patches = kept[COORDS].shape[0]
+def _numbers(results: dict[str, StoredResult], sampling: Sampling, info: SlideInfo) -> dict[str, int | float]:
+    patches = results[COORDS].shape[0]
     covered = patches * sampling.step_size_level0**2 / (info.width * info.height)
     sizes = {"patch_size_level0": sampling.patch_size_level0, "level": sampling.level, "patch_mpp": sampling.mpp}
     return {"patches": patches, **sizes, "share_of_slide": covered}

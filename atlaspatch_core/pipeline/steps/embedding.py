@@ -35,19 +35,19 @@ def embed_slide(work: SlideWork, stage: OutputSpec) -> Outcome:
     since = perf_counter()
     geometry = stage.geometry
     assert geometry is not None
-    kept = work.kept[geometry.name]
-    if kept[COORDS].shape[0] == 0:
+    results = work.stored_results[geometry.name]
+    if results[COORDS].shape[0] == 0:
         return work.outcome(stage, Status.SKIPPED, work.identity(stage).fingerprint, since, why=NO_PATCHES)
-    stored = kept.get(stage.dataset)
+    stored = results.get(stage.dataset)
     expected, why = work.verdict(stage, stored)
     path = work.store.h5(work.stem, geometry.name)
     if not why and stored:
-        numbers = embedding_numbers(read_array(path, stage.dataset), kept[COORDS].shape[0])
+        numbers = embedding_numbers(read_array(path, stage.dataset), results[COORDS].shape[0])
         return work.outcome(stage, Status.REUSED, expected.fingerprint, since, numbers=numbers, path=path)
     vector = _encode(work, stage, geometry)
     dataset = Dataset(stage.dataset, vector, expected, _attributes(work, stage, geometry))
-    work.store.keep_results(work.stem, geometry.name, work.coords[geometry.name], [dataset])
-    numbers = embedding_numbers(vector, kept[COORDS].shape[0])
+    work.store.write_results(work.stem, geometry.name, work.coords[geometry.name], [dataset])
+    numbers = embedding_numbers(vector, results[COORDS].shape[0])
     return work.outcome(stage, Status.COMPUTED, expected.fingerprint, since, why=why, numbers=numbers, path=path)
 
 

@@ -13,7 +13,7 @@ from atlaspatch_core.config.sections import Geometry
 from atlaspatch_core.encoders.loaded import LoadedPatchEncoder
 from atlaspatch_core.fingerprint import Identity, canonical_json
 from atlaspatch_core.patches.stream import open_stream
-from atlaspatch_core.pipeline.slide_work import SlideWork, attempt
+from atlaspatch_core.pipeline.slide_work import SlideWork, attempt_stage
 from atlaspatch_core.pipeline.steps.provenance import provenance
 from atlaspatch_core.storage.hdf5_changes import Dataset
 from atlaspatch_core.storage.schema import COORDS, DIM, LICENSE, NAME, PRECISION, READ_BY, REVISION
@@ -90,20 +90,22 @@ class JobEnd:
 def plan_features(work: SlideWork, stages: Sequence[OutputSpec]) -> tuple[list[Outcome], FeatureJob | None]:
     """Return the outcomes of what is reused, and the job that is left; one bad encoder stops no other."""
     since = perf_counter()
-    found = [attempt(work, stage, lambda stage=stage: _reuse_or_plan(work, stage)) for stage in stages]
-    todo = tuple(item for item in found if isinstance(item, PlannedFeatures))
-    outcomes = [item for item in found if isinstance(item, Outcome)]
+    plans = [attempt_stage(work, stage, lambda stage=stage: _reuse_or_plan(work, stage)) for stage in stages]
+    todo = tuple(item for item in plans if isinstance(item, PlannedFeatures))
+    outcomes = [item for item in plans if isinstance(item, Outcome)]
     if not todo:
         return outcomes, None
     geometry = _geometry(todo[0].stage)
-    rows = work.kept[geometry.name][COORDS].shape[0]
+    rows = work.stored_results[geometry.name][COORDS].shape[0]
     return outcomes, FeatureJob(work, geometry, todo, rows, since)
 
 
 def read_job(job: FeatureJob) -> Generator[FeatureBatch | JobEnd]:
     """Yield every patch of a job once, and at last that it ended; pixels that cannot be read fail this job alone."""
     with closing(_stream(job)) as stream:
-        while isinstance(pixels := attempt(job.work, job.todo[0].stage, lambda: next(stream, None)), FeatureBatch):
+        while isinstance(
+            pixels := attempt_stage(job.work, job.todo[0].stage, lambda: next(stream, None)), FeatureBatch
+        ):
             yield pixels
     job.failed = pixels
     yield JobEnd(job)
@@ -123,7 +125,7 @@ def _stream(job: FeatureJob) -> Generator[FeatureBatch]:
 
 def finish_job(job: FeatureJob) -> list[Outcome]:
     """Keep the features of a job, and return what became of it."""
-    failed = job.failed or attempt(job.work, job.todo[0].stage, lambda: _keep(job))
+    failed = job.failed or attempt_stage(job.work, job.todo[0].stage, lambda: _write_features(job))
     if failed:
         return [replace(failed, step=item.stage.step) for item in job.todo]
     for item in job.todo:
@@ -133,7 +135,7 @@ def finish_job(job: FeatureJob) -> list[Outcome]:
 
 def _reuse_or_plan(work: SlideWork, stage: OutputSpec) -> Outcome | PlannedFeatures:
     since = perf_counter()
-    results = work.kept[_geometry(stage).name]
+    results = work.stored_results[_geometry(stage).name]
     stored = results.get(stage.dataset)
     rows = results[COORDS].shape[0]
     whole = stored is not None and has_all_rows(stage.step, stored.shape[0], rows)
@@ -145,10 +147,10 @@ def _reuse_or_plan(work: SlideWork, stage: OutputSpec) -> Outcome | PlannedFeatu
     return work.outcome(stage, Status.REUSED, expected.fingerprint, since, numbers=numbers, path=path)
 
 
-def _keep(job: FeatureJob) -> None:
+def _write_features(job: FeatureJob) -> None:
     work, geometry = job.work, job.geometry.name
     datasets = [_dataset(item, job.results[item.model.encoder.name], job.path) for item in job.todo]
-    work.store.keep_results(work.stem, geometry, work.coords[geometry], datasets)
+    work.store.write_results(work.stem, geometry, work.coords[geometry], datasets)
 
 
 def _computed(job: FeatureJob, item: PlannedFeatures) -> Outcome:

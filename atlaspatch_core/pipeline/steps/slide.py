@@ -30,7 +30,7 @@ def identify_slide(work: SlideWork, stage: OutputSpec) -> Outcome:
     if found is stored.slide:
         work.record = stored
         return _outcome(work, stage, found, since, "")
-    work.store.keep_slide(work.stem, found)
+    work.store.write_slide_record(work.stem, found)
     return _outcome(work, stage, found, since, FORCED if forced else slide_reason(stored.slide, found))
 
 

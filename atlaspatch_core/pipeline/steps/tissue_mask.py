@@ -36,7 +36,7 @@ def ensure_tissue_mask(work: SlideWork, stage: OutputSpec) -> Outcome:
     record = (work.record or work.store.read_record(work.stem)).tissue_mask
     on_disk = None if work.forced(stage) else _on_disk(work, record)
     if on_disk and not is_automatic(record, on_disk):
-        check_places(work.store.geojson(work.stem), work.polygons(), work.known(), EDITED_CURE)
+        check_places(work.store.geojson(work.stem), work.polygons(), work.slide_info(), EDITED_CURE)
         return _outcome(work, stage, since, on_disk, _edited_numbers(work, record), EDITED, Status.REUSED, "edited")
     interrupted = interrupted_reason(record, on_disk)
     stored = record if on_disk and not interrupted else None
@@ -68,21 +68,21 @@ def _on_disk(work: SlideWork, record: MaskRecord | None) -> str | None:
 def _edited_numbers(work: SlideWork, record: MaskRecord | None) -> dict[str, float]:
     """Return the measures of a person's polygons, and what was seen on the same slide whatever its mask."""
     united = shapely.union_all(list(work.polygons()))
-    known = record.numbers if record and record.identity.inputs[SLIDE.kind] == work.fingerprints[SLIDE] else {}
-    seen = {name: known[name] for name in OF_SLIDE if name in known}
-    return polygon_numbers(tuple(polygons_in(united)), work.known()) | seen
+    numbers = record.numbers if record and record.identity.inputs[SLIDE.kind] == work.fingerprints[SLIDE] else {}
+    seen = {name: numbers[name] for name in OF_SLIDE if name in numbers}
+    return polygon_numbers(tuple(polygons_in(united)), work.slide_info()) | seen
 
 
 def _find(work: SlideWork, stage: OutputSpec, stored: MaskRecord | None, interrupted: str) -> tuple[MaskRecord, str]:
     """Return the segmenter's mask, and why it was made: empty where the stored one is valid."""
-    facts, cause = mask_facts(work.known()), interrupted or source_reason(stored, None)
+    facts, cause = mask_facts(work.slide_info()), interrupted or source_reason(stored, None)
     why = work.reason(stage, stored.identity if stored else None, work.identity(stage, facts), cause)
     if not why and stored:
         return stored, ""
     project = work.run.recipe.project
     tissue = segment_tissue(work.slide(), project.tissue, work.run.models.networks(project.weights))
     work.run.specs.pop(stage.step, None)  # weights that had to be fetched are known by their sha256 only now
-    return _keep(work, work.identity(stage, facts), tissue.polygons, tissue.numbers), why
+    return _write_mask(work, work.identity(stage, facts), tissue.polygons, tissue.numbers), why
 
 
 def _supply(
@@ -93,17 +93,17 @@ def _supply(
     What lies in ``source`` is told by its polygons; an untouched file is not read again.
     """
     origin = work.run.recipe.project.slides.masks_origin
-    signature, untouched = supplied_signature(source, work.known().corner, origin), ""
+    signature, untouched = supplied_signature(source, work.slide_info().corner, origin), ""
     if stored and stored.supplied == signature:
         expected = _supplied_identity(work, stage, source, stored.identity.spec["supplied"])
         if not (untouched := work.reason(stage, stored.identity, expected)):
             return stored, ""
-    polygons = read_mask(source, work.known(), work.run.recipe.project.tissue.simplify_um, origin)
+    polygons = read_mask(source, work.slide_info(), work.run.recipe.project.tissue.simplify_um, origin)
     expected = _supplied_identity(work, stage, source, polygons_fingerprint(polygons))
     cause = interrupted or untouched or source_reason(stored, source.name, polygons_fingerprint(polygons))
     why = work.reason(stage, stored.identity if stored else None, expected, cause)
-    numbers = stored.numbers if stored and not why else polygon_numbers(polygons, work.known())
-    return _keep(work, expected, polygons, numbers, signature), why
+    numbers = stored.numbers if stored and not why else polygon_numbers(polygons, work.slide_info())
+    return _write_mask(work, expected, polygons, numbers, signature), why
 
 
 def _supplied_identity(work: SlideWork, stage: OutputSpec, source: Path, polygons: str) -> Identity:
@@ -111,7 +111,7 @@ def _supplied_identity(work: SlideWork, stage: OutputSpec, source: Path, polygon
     return supplied_identity(stage, work.fingerprints, source, polygons, work.run.recipe.project.tissue.simplify_um)
 
 
-def _keep(
+def _write_mask(
     work: SlideWork,
     identity: Identity,
     polygons: tuple[shapely.Polygon, ...],
@@ -120,17 +120,17 @@ def _keep(
 ) -> MaskRecord:
     """Keep a mask with all its numbers."""
     whole = numbers if "blur_share" in numbers else survey(work.slide(), polygons, numbers)
-    work.take_polygons(polygons)
+    work.set_polygons(polygons)
     record = MaskRecord(identity, polygons_fingerprint(polygons), whole, supplied=supplied)
-    work.store.keep_mask(work.stem, geojson_bytes(polygons, work.stem, work.known().corner), record)
+    work.store.write_mask(work.stem, geojson_bytes(polygons, work.stem, work.slide_info().corner), record)
     return record
 
 
 def _keep_as_qupath_counts(work: SlideWork, record: MaskRecord) -> None:
     """Write outlines anew that an earlier version wrote in level-0 px where QuPath counts from elsewhere."""
-    corner, path = work.known().corner, work.store.geojson(work.stem)
+    corner, path = work.slide_info().corner, work.store.geojson(work.stem)
     if any(corner) and ORIGIN.encode() not in path.read_bytes():
-        work.store.keep_mask(work.stem, geojson_bytes(work.polygons(), work.stem, corner), record)
+        work.store.write_mask(work.stem, geojson_bytes(work.polygons(), work.stem, corner), record)
 
 
 def _outcome(

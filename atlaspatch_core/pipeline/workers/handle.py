@@ -35,7 +35,7 @@ class WorkerHandle:
     isolated: bool = False
     """Whether it has a suspect, and takes no other slide."""
 
-    def send(self, slide: OpenSlide | None) -> None:
+    def send_slide(self, slide: OpenSlide | None) -> None:
         """Send a slide, or word that there is none; a worker that died meanwhile is noticed where it is heard."""
         if slide:
             self.reading, self.slides_given = slide.source.stem, self.slides_given + 1
@@ -43,7 +43,7 @@ class WorkerHandle:
         with suppress(OSError):
             self.connection.send(slide.source if slide else None)
 
-    def record(self, outcome: Outcome) -> bool:
+    def note_outcome(self, outcome: Outcome) -> bool:
         """Take note that a step is told of; return whether it was not yet."""
         slide = self.open.get(outcome.stem)
         if slide is None or outcome.step not in slide.steps:

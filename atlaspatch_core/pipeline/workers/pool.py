@@ -109,13 +109,13 @@ class WorkerPool:
         except EOFError:
             self._no_more = True
             for handle in self._waiting:
-                handle.send(None)
+                handle.send_slide(None)
             self._waiting.clear()
         else:
             if isinstance(source, BaseException):
                 raise source
             handle = self._waiting.pop(0)
-            handle.send(OpenSlide(source, list(handle.task.steps)))
+            handle.send_slide(OpenSlide(source, list(handle.task.steps)))
 
     def _receive(self, handle: WorkerHandle) -> Iterator[Outcome]:
         try:
@@ -131,7 +131,7 @@ class WorkerPool:
             getLogger(message.name).handle(message)
         elif isinstance(message, AtlasPatchError):
             raise message
-        elif handle.record(message):
+        elif handle.note_outcome(message):
             yield message
 
     def _ready(self, handle: WorkerHandle) -> None:
@@ -139,9 +139,9 @@ class WorkerPool:
         self._requeue(handle)
         if self._suspects and not handle.slides_given:
             handle.isolated = True
-            handle.send(self._suspects.pop(0))
+            handle.send_slide(self._suspects.pop(0))
         elif self._no_more or handle.isolated:
-            handle.send(None)
+            handle.send_slide(None)
         else:
             self._waiting.append(handle)
 

@@ -61,7 +61,7 @@ class WorkerPipe:
         self._speaking = Lock()
         self._told = 0.0
 
-    def say(self, message: Any) -> None:
+    def send_message(self, message: Any) -> None:
         """Send a message. Raises SystemExit when nobody listens any more."""
         try:
             with self._speaking:
@@ -73,7 +73,7 @@ class WorkerPipe:
         """Yield slides until there are no more, or nobody gives any."""
         with suppress(EOFError, OSError, SystemExit):
             while True:
-                self.say(NextSlideWanted())
+                self.send_message(NextSlideWanted())
                 if (source := self._connection.recv()) is None:
                     break
                 yield source
@@ -82,7 +82,7 @@ class WorkerPipe:
         """Tell how far a slide is, now and then."""
         if done == total or monotonic() - self._told >= SECONDS_BETWEEN_PATCHES:
             self._told = monotonic()
-            self.say(PatchProgress(stem, done, total))
+            self.send_message(PatchProgress(stem, done, total))
 
 
 class Records(QueueHandler):
@@ -109,9 +109,9 @@ def run_worker(task: WorkerTask, connection: Connection) -> None:
         )
         with closing(outcomes):
             for outcome in outcomes:
-                line.say(outcome)
+                line.send_message(outcome)
     except AtlasPatchError as error:
-        line.say(error)
+        line.send_message(error)
 
 
 def _obey() -> None:

@@ -21,7 +21,7 @@ from atlaspatch_assets.lib.recorded import (
     validity_verdicts,
 )
 from atlaspatch_core.cli.hooks import Hooks
-from atlaspatch_core.validity.coverage import draw
+from atlaspatch_core.validity.coverage import draw_coverage
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import make_recipe
 from atlaspatch_core.validity.states import State, Validity
@@ -149,8 +149,8 @@ def test_the_picture_of_many_slides_stays_small():
         for number in range(12)
     ]
 
-    assert len(draw(many)) <= LARGEST_PICTURE
-    assert len(draw([])) <= LARGEST_PICTURE
+    assert len(draw_coverage(many)) <= LARGEST_PICTURE
+    assert len(draw_coverage([])) <= LARGEST_PICTURE
 
 
 PROJECT = """

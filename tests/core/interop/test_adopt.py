@@ -292,7 +292,7 @@ def test_with_both_wishes_what_is_proven_is_verified_and_the_rest_accepted(tride
 def test_an_accepted_result_keeps_its_history_when_it_is_stamped_again(trident):
     trident.adopt(accept=True)
     store = Store(trident.folder / "out")
-    identity = store.kept("a")[f"features/{NETWORK}"].identity
+    identity = store.stored_results("a")[f"features/{NETWORK}"].identity
     store.restamp("a", "", [IdentityUpdate(f"features/{NETWORK}", identity.fingerprint, identity)])
     assert "accepted" in trident.recipe_of(f"features/{NETWORK}")
 

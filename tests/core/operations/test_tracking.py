@@ -417,7 +417,7 @@ def test_what_a_file_says_soon_after_it_changed_is_not_remembered(tmp_path):
     def written(text: str, ago: float) -> str:
         file.write_text(text)
         os.utime(file, (then - ago, then - ago))
-        return index.look(list_files(tmp_path, ".json"), lambda _: file)["a"]
+        return index.read_values(list_files(tmp_path, ".json"), lambda _: file)["a"]
 
     then = time.time()
     assert [written("one", 0), written("two", 0)] == ["one", "two"]

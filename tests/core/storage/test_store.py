@@ -51,7 +51,7 @@ def test_adding_an_encoder_leaves_the_other_bytes_alone(tmp_path):
 def test_every_dataset_says_what_it_was_made_of(tmp_path):
     store = Store(tmp_path)
     keep_coords(store, COORDS_A)
-    kept = store.kept("a")
+    kept = store.stored_results("a")
     assert kept[COORDS].identity == COORDS_A
     with h5py.File(store.h5("a")) as file:
         assert file[COORDS].attrs["fingerprint"] == COORDS_A.fingerprint
@@ -73,7 +73,7 @@ def test_the_same_coords_laid_again_keep_their_features(tmp_path):
     keep_coords(store, COORDS_A)
     keep_features(store, "one", 1.0)
     keep_coords(store, COORDS_A)
-    assert "features/one" in store.kept("a")
+    assert "features/one" in store.stored_results("a")
 
 
 def test_other_coords_drop_features_whose_rows_no_longer_match(tmp_path):
@@ -81,7 +81,7 @@ def test_other_coords_drop_features_whose_rows_no_longer_match(tmp_path):
     keep_coords(store, COORDS_A)
     keep_features(store, "one", 1.0)
     keep_coords(store, COORDS_B)
-    assert set(store.kept("a")) == {COORDS}
+    assert set(store.stored_results("a")) == {COORDS}
 
 
 def test_features_of_coords_that_were_replaced_meanwhile_are_refused(tmp_path):
@@ -97,7 +97,7 @@ def test_a_file_of_another_tool_is_never_taken_for_ours(tmp_path):
     with h5py.File(store.h5("a"), "w") as file:
         file["coords"] = np.zeros((3, 5), np.int32)
     with pytest.raises(UnreadableOutput, match="not written by atlaspatch"):
-        store.kept("a")
+        store.stored_results("a")
 
 
 def test_what_lies_strangely_in_a_file_is_none_of_its_results(tmp_path):
@@ -122,7 +122,7 @@ def test_a_truncated_file_is_named_with_its_cure(tmp_path):
     store.h5("a").parent.mkdir(parents=True)
     store.h5("a").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
     with pytest.raises(UnreadableOutput, match="--force"):
-        store.kept("a")
+        store.stored_results("a")
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_temporary(tmp_path):
@@ -137,7 +137,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_temporary(tmp_path):
 def test_an_output_that_is_a_file_is_one_clear_error(tmp_path):
     (tmp_path / "out").write_text("")
     with pytest.raises(UnwritableOutput, match="cannot be made"):
-        Store(tmp_path / "out").keep_file("a", tmp_path / "out" / "x.jpg", b"")
+        Store(tmp_path / "out").write_file("a", tmp_path / "out" / "x.jpg", b"")
 
 
 FULL_DISK = """
@@ -187,7 +187,7 @@ def test_two_threads_that_add_different_encoders_both_land(tmp_path):
         thread.start()
     for thread in threads:
         thread.join()
-    assert {f"features/{name}" for name in names} <= set(store.kept("a"))
+    assert {f"features/{name}" for name in names} <= set(store.stored_results("a"))
 
 
 WRITER = """
@@ -211,9 +211,9 @@ def test_a_writer_killed_at_any_moment_leaves_whole_files_and_no_lock(tmp_path):
             writer.stdout.readline()
             time.sleep(pause)
             writer.kill()
-        assert set(store.kept("a")) >= {COORDS}
+        assert set(store.stored_results("a")) >= {COORDS}
         keep_features(store, "after", pause)
-    store.sweep([])
+    store.remove_half_written([])
     assert temporaries(tmp_path) == []
 
 
@@ -223,15 +223,15 @@ def test_sweeping_leaves_the_temporary_file_of_a_live_writer(tmp_path):
     live = store.h5("a").with_name(f".a.{'0' * 32}.tmp")
     live.write_bytes(b"")
     with slide_lock(tmp_path, "a"):
-        assert store.sweep([]) == 0
-    assert store.sweep([]) == 1
+        assert store.remove_half_written([]) == 0
+    assert store.remove_half_written([]) == 1
     assert not live.exists()
 
 
 def test_a_kill_between_record_and_polygons_does_not_look_like_a_persons_edit(tmp_path):
     store = Store(tmp_path)
-    store.keep_mask("a", b"old", MaskRecord(identity("tissue_mask"), "1" * 16, {}))
-    store.keep_mask("a", b"new", MaskRecord(identity("tissue_mask", closing=2), "2" * 16, {}))
+    store.write_mask("a", b"old", MaskRecord(identity("tissue_mask"), "1" * 16, {}))
+    store.write_mask("a", b"new", MaskRecord(identity("tissue_mask", closing=2), "2" * 16, {}))
     record = store.read_record("a").tissue_mask
     assert record is not None
     assert is_automatic(record, "1" * 16)
@@ -259,7 +259,7 @@ def test_the_time_of_a_mask_is_remembered_as_the_storage_keeps_it(tmp_path, monk
     monkeypatch.setattr(os, "utime", lambda path, ns: real(path, ns=tuple(time // 10**9 * 10**9 for time in ns)))
     store = Store(tmp_path)
 
-    store.keep_mask("a", b"{}", MaskRecord(identity("tissue_mask"), "1" * 16, {}))
+    store.write_mask("a", b"{}", MaskRecord(identity("tissue_mask"), "1" * 16, {}))
 
     record = store.read_record("a").tissue_mask
     assert record is not None

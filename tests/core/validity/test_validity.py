@@ -84,7 +84,7 @@ def test_the_expected_identities_are_those_that_the_steps_gave(tmp_path, weights
     known, expectations = read_slide_index(store), Expectations(make_recipe(made), store)
 
     for stem in ("a", "b", "c"):
-        expected = expectations.of(stem, known.slides[stem], known.polygons[stem])
+        expected = expectations.expected_outputs(stem, known.slides[stem], known.polygons[stem])
         given = {outcome.step: outcome.fingerprint for outcome in outcomes if outcome.stem == stem}
         assert {step: it.fingerprint for step, it in expected.items()} == given
 
