@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 BLOCK_BYTES = 8 * 2**20
 """Features in memory at a time, roughly."""
@@ -23,30 +24,28 @@ class Scan:
     """Rows elsewhere that are all zeros."""
     constant: bool
     """Whether two or more rows are there, and all are the same."""
-
-    @property
-    def wrong(self) -> str:
-        """What makes the features unfit for use, in words; empty for sound ones."""
-        told = [
-            (self.not_finite, f"{self.not_finite} of {self.rows} rows are not finite"),
-            (self.zero_tail, f"the last {self.zero_tail} of {self.rows} rows are zeros"),
-            (self.constant and not self.zero_tail, f"all {self.rows} rows are the same"),
-        ]
-        return "; ".join(text for holds, text in told if holds)
+    norm_ratio: float
+    """Longest to median row; infinite where most rows are zeros."""
 
 
 def scan(values: Any) -> Scan:
     """Return what the rows of an HDF5 dataset or an array, shape (n, dim), are like; read in blocks."""
     rows, dim = values.shape
     step = max(1, BLOCK_BYTES // max(1, dim * 4))
-    finite, zero = np.ones(rows, bool), np.zeros(rows, bool)
+    finite, zero, norms = np.ones(rows, bool), np.zeros(rows, bool), np.zeros(rows, np.float32)
     low, high = np.full(dim, np.inf), np.full(dim, -np.inf)
     for start in range(0, rows, step):
         block = np.asarray(values[start : start + step], np.float32)
         here = slice(start, start + len(block))
         finite[here] = np.isfinite(block).all(axis=1)
         zero[here] = ~block.any(axis=1)
+        norms[here] = np.linalg.norm(block, axis=1)
         low, high = np.fmin(low, block.min(axis=0)), np.fmax(high, block.max(axis=0))
     tail = rows - (int(np.flatnonzero(~zero)[-1]) + 1 if not zero.all() else 0)
     constant = rows > 1 and dim > 0 and bool((low == high).all())
-    return Scan(rows, dim, int((~finite).sum()), tail, int(zero.sum()) - tail, constant)
+    return Scan(rows, dim, int((~finite).sum()), tail, int(zero.sum()) - tail, constant, _ratio(norms))
+
+
+def _ratio(norms: NDArray[np.float32]) -> float:
+    median = float(np.median(norms)) if len(norms) else 0.0
+    return float(norms.max()) / median if median else np.inf

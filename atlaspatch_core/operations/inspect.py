@@ -14,6 +14,15 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.discovery.find import SlideSource
 from atlaspatch_core.errors import AtlasPatchError, UnreadableOutput
+from atlaspatch_core.layouts.soundness import (
+    check_embedding,
+    check_features,
+    check_rows,
+    count_beyond,
+    count_negative,
+    held,
+    text_of,
+)
 from atlaspatch_core.slides.content_hash import content_fingerprint, file_signature
 from atlaspatch_core.storage.disk import open_file
 from atlaspatch_core.storage.records import read_record
@@ -33,11 +42,6 @@ from atlaspatch_core.tissue.quality import QualityFinding
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import OutputSpec, Recipe
 
-LARGEST_RATIO_OF_NORMS = 100.0
-"""Longest to median norm of a slide's patch features; encoders stay below 10, broken pixels and overflows do not."""
-ROWS = 8192
-"""Rows of features in memory at a time."""
-
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
@@ -56,7 +60,7 @@ class Inspected:
     @property
     def why(self) -> str:
         """What did not pass, in words."""
-        return "; ".join(finding.text for finding in self.findings if not finding.passed)
+        return text_of(self.findings)
 
 
 def inspect_slide(
@@ -122,12 +126,6 @@ def _opened(path: Path) -> h5py.File:
         raise UnreadableOutput(f"{path.stem}: {error}") from error
 
 
-def held(name: str, value: float, bound: float, wrong: str, right: str, *, least: bool = False) -> QualityFinding:
-    """Return a value held against its bound, at most or, with ``least``, at least."""
-    passed = value >= bound if least else value <= bound
-    return QualityFinding(name, bool(passed), float(value), float(bound), right if passed else wrong)
-
-
 def of_source(record: Path, source: SlideSource | None, recorded: str) -> Iterator[QualityFinding]:
     """Yield whether the slide is still the one whose record lies here; a file that openly changed is not judged."""
     try:
@@ -167,62 +165,31 @@ def of_coords(file: h5py.File, dataset: h5py.Dataset) -> Iterator[QualityFinding
     twice = count - len(np.unique(coords[:, :2], axis=0))
     yield held("twice", twice, 0, f"{twice} patches occur twice", "every patch occurs once")
     for name in (PASSPORTS, TISSUE_FRACTION):
-        yield of_rows(len(file[name]) if name in file else 0, count, name)  # type: ignore[arg-type]
+        yield check_rows(len(file[name]) if name in file else 0, count, f"rows_{name}")  # type: ignore[arg-type]
 
 
 def _most_patches(attributes: Mapping[str, Any]) -> int:
     step = int(attributes[STEP_SIZE_LEVEL0])
-    sides = (int(attributes[f"level0_{side}"]) for side in ("width", "height"))
+    sides = (int(attributes[side]) for side in (LEVEL0_WIDTH, LEVEL0_HEIGHT))
     across, down = (-(-side // step) + 1 for side in sides)
     return across * down
 
 
 def _outside(corners: NDArray[np.int64], attributes: Mapping[str, Any]) -> int:
     """Count the patches whose top-left corner lies outside the slide, or that reach over an edge they may not."""
-    size = np.array([attributes[LEVEL0_WIDTH], attributes[LEVEL0_HEIGHT]], np.int64)
+    size = (int(attributes[LEVEL0_WIDTH]), int(attributes[LEVEL0_HEIGHT]))
     reach = int(attributes[PATCH_SIZE_LEVEL0]) if attributes.get(EDGE) == "drop" else 1
-    return int(np.count_nonzero(((corners < 0) | (corners + reach > size)).any(axis=1)))
-
-
-def of_rows(rows: int, patches: int, name: str) -> QualityFinding:
-    """Return whether there is one row per patch."""
-    wrong = f"{name} has {rows} rows for {patches} patches"
-    return held(f"rows_{name}" if name in (PASSPORTS, TISSUE_FRACTION) else "rows", abs(rows - patches), 0, wrong, "")
+    return count_negative(corners) + count_beyond(corners[(corners >= 0).all(axis=1)], size, reach)
 
 
 def of_features(file: h5py.File, dataset: h5py.Dataset) -> Iterator[QualityFinding]:
-    """Yield whether there is a row per patch, all of it numbers, not all the same, of norms that are alike."""
-    yield of_rows(dataset.shape[0], file[COORDS].shape[0], str(dataset.name))  # type: ignore[union-attr]
-    strange, norms = 0, [np.empty(0)]
-    low, high = np.full(dataset.shape[1], np.inf), np.full(dataset.shape[1], -np.inf)
-    for start in range(0, dataset.shape[0], ROWS):
-        rows = np.asarray(dataset[start : start + ROWS], np.float32)
-        strange += int((~np.isfinite(rows)).any(axis=1).sum())
-        norms.append(np.linalg.norm(rows, axis=1))
-        low, high = np.minimum(low, rows.min(axis=0)), np.maximum(high, rows.max(axis=0))
-    yield held("not_finite", strange, 0, f"{strange} rows are not finite", "all rows are finite")
-    if dataset.shape[0] > 1 and not strange:
-        varying = int((high > low).sum())
-        yield held("varying", varying, 1, "all rows are the same", f"{varying} dims vary", least=True)
-    if dataset.shape[0] and not strange:
-        yield _norms(np.concatenate(norms))
+    """Yield whether there is a row per patch, and whether the values are sound."""
+    yield check_rows(dataset.shape[0], file[COORDS].shape[0])  # type: ignore[union-attr]
+    yield from check_features(dataset)
 
 
-def _norms(norms: NDArray[np.floating]) -> QualityFinding:
-    median = float(np.median(norms))
-    ratio = float(norms.max()) / median if median else np.inf
-    wrong = f"the longest row is {ratio:.4g} times as long as the median one ({median:.4g})"
-    return held("norms", ratio, LARGEST_RATIO_OF_NORMS, wrong, f"median norm {median:.4g}")
-
-
-def of_embedding(_: h5py.File, dataset: h5py.Dataset) -> Iterator[QualityFinding]:
-    """Yield whether an embedding is finite and more than one number over and over."""
-    vector = np.asarray(dataset[()], np.float32).ravel()
-    strange = int((~np.isfinite(vector)).sum())
-    yield held("not_finite", strange, 0, f"{strange} numbers are not finite", "all numbers are finite")
-    if not strange:
-        varying = len(np.unique(vector))
-        yield held("varying", varying, 2, "all numbers are the same", f"norm {np.linalg.norm(vector):.4g}", least=True)
-
-
-OF_KIND = {"patch_coords": of_coords, "patch_features": of_features, "slide_embedding": of_embedding}
+OF_KIND = {
+    "patch_coords": of_coords,
+    "patch_features": of_features,
+    "slide_embedding": lambda _, dataset: check_embedding(dataset),
+}

@@ -15,7 +15,7 @@ from atlaspatch_core.interop.adopt.encoders import our_patch_encoder, our_slide_
 from atlaspatch_core.layouts.found import FolderLayout, Group, Holds, ResultFile
 from atlaspatch_core.layouts.hdf5_files import CANNOT, StatedGeometry, corners_of, opened, results_in, stated_in
 from atlaspatch_core.layouts.names import GeometryName
-from atlaspatch_core.layouts.scanning import scan
+from atlaspatch_core.layouts.soundness import ODD, check_features, text_of
 from atlaspatch_core.layouts.tensors import read_tensor
 from atlaspatch_core.slides.slide import SlideInfo
 
@@ -159,7 +159,7 @@ def read_rows_of(table: VectorTable, corners: Corners) -> NDArray[np.float32] | 
     if lacking := int((rows < 0).sum()):
         return f"it lacks {lacking} of the {len(corners)} patches"
     taken = np.asarray(values, np.float32)[rows]
-    return scan(taken).wrong or taken
+    return text_of(check_features(taken), but=ODD) or taken
 
 
 def match(theirs: Corners, ours: Corners) -> NDArray[np.int64]:

@@ -1,6 +1,6 @@
 """One file of results: is it whole, are its values sound, and does it fit its slide?"""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,15 @@ from atlaspatch_core.layouts.hdf5_files import (
     results_in,
     stated_in,
 )
-from atlaspatch_core.layouts.scanning import scan
+from atlaspatch_core.layouts.soundness import (
+    check_embedding,
+    check_features,
+    check_rows,
+    count_beyond,
+    count_negative,
+)
 from atlaspatch_core.layouts.tensors import read_tensor
+from atlaspatch_core.tissue.quality import QualityFinding
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +115,7 @@ def _coords(looked: InspectedFile, corners: NDArray[np.int64]) -> None:
     unique = np.unique(corners, axis=0)
     looked.corners = short_hash(unique.tobytes().hex())
     looked.reach = int(corners[:, 0].max()), int(corners[:, 1].max())
-    if negative := int((corners < 0).any(axis=1).sum()):
+    if negative := count_negative(corners):
         looked.add("negative", f"{negative} of {len(corners)} patches begin at a negative x or y", corners.min(), "≥ 0")
     if twice := len(corners) - len(unique):
         looked.add("twice", f"{twice} of {len(corners)} patches occur more than once", twice, 0)
@@ -119,8 +126,7 @@ def _coords(looked: InspectedFile, corners: NDArray[np.int64]) -> None:
 def beyond(looked: InspectedFile, size: tuple[int, int], corners: NDArray[np.int64] | None = None) -> None:
     """Note patches that begin beyond a slide of so many level-0 px; without ``corners`` only the farthest counts."""
     points = np.array([looked.reach]) if corners is None else corners
-    outside = int((points >= size).any(axis=1).sum())
-    if outside:
+    if outside := count_beyond(points, size):
         farthest = " × ".join(str(it) for it in looked.reach)
         count = "patches begin" if corners is None else f"{outside} of {len(corners)} patches begin"
         text = (
@@ -147,7 +153,7 @@ def _table(looked: InspectedFile, result: ResultDataset, values: Any) -> None:
         looked.add("not_float", f"{name} is of type {values.dtype}, not a float", values.dtype, "float32")
         return
     if result.holds is Holds.EMBEDDING:
-        _embedding(looked, name, np.asarray(values[()], np.float32).reshape(-1))
+        _note(looked, name, check_embedding(values))
     elif values.ndim != 2:
         if values.size or looked.patches:
             looked.add("rows", f"{name} has shape {values.shape}, not (patches, dim)", values.shape, "(n, d)")
@@ -161,26 +167,15 @@ def _table(looked: InspectedFile, result: ResultDataset, values: Any) -> None:
 
 
 def _features(looked: InspectedFile, name: str, values: Any) -> None:
-    if looked.patches is not None and len(values) != looked.patches:
-        text = f"{name} has {len(values)} rows for {looked.patches} coords"
-        looked.add("rows", text, len(values), looked.patches)
-    found = scan(values)
-    told = f"of {found.rows} rows of {name}"
-    if found.not_finite:
-        looked.add("not_finite", f"{found.not_finite} {told} hold NaN or infinite numbers", found.not_finite, 0)
-    if found.zero_tail:
-        looked.add("zero_tail", f"the last {found.zero_tail} {told} are zeros", found.zero_tail, 0)
-    if found.zero_rows:
-        looked.add("zero_rows", f"{found.zero_rows} {told} are zeros", found.zero_rows, 0)
-    if found.constant and not found.zero_tail:
-        looked.add("constant", f"all {found.rows} rows of {name} are the same", 1, "≥ 2 different")
+    if looked.patches is not None:
+        _note(looked, name, [check_rows(len(values), looked.patches)])
+    _note(looked, name, check_features(values))
 
 
-def _embedding(looked: InspectedFile, name: str, vector: NDArray[np.float32]) -> None:
-    if strange := int((~np.isfinite(vector)).sum()):
-        looked.add("not_finite", f"{strange} of {len(vector)} numbers of {name} are NaN or infinite", strange, 0)
-    elif len(vector) > 1 and not np.ptp(vector):
-        looked.add("constant", f"all {len(vector)} numbers of {name} are {vector[0]:g}", 1, "≥ 2 different")
+def _note(looked: InspectedFile, name: str, findings: Iterable[QualityFinding]) -> None:
+    for it in findings:
+        if not it.passed:
+            looked.add(it.name, f"{name}: {it.text}", f"{it.value:.10g}", f"{it.bound:.10g}")
 
 
 def pictured(path: Path, folder: Path) -> str:

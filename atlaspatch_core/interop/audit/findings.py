@@ -39,6 +39,7 @@ KINDS: Mapping[str, Kind] = {
         Kind("not_finite", "compute it again in float32"),
         Kind("zero_tail", "the file was left half-written; compute it again"),
         Kind("zero_rows", "look at these patches; compute the features again"),
+        Kind("norms", "look at the longest ones; compute the features again", NOTE),
         Kind("constant", "check the encoder's weights and compute it again"),
         Kind("not_float", "compute it again"),
         Kind("dtype", "readers that expect float32 have to convert it", NOTE),

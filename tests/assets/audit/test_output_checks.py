@@ -64,7 +64,7 @@ def test_the_audit_says_which_output_of_which_slide_is_not_sound_and_why(tmp_pat
     assert result.success
     assert len(found) == 8
     assert {key: why for key, why in found.items() if why} == {
-        ("patch_features/efficientnet_lite0", "bad"): "1 rows are not finite"
+        ("patch_features/efficientnet_lite0", "bad"): "1 of 4 rows are not finite"
     }
 
 

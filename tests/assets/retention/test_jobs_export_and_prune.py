@@ -215,7 +215,7 @@ def test_the_audit_tells_how_many_it_looked_at_and_a_dry_one_looks_at_none(lab, 
     assert not [event for event in dry.all_events if event.event_type_value == "ASSET_CHECK_EVALUATION"]
     assert [event for event in real.all_events if event.event_type_value == "ASSET_CHECK_EVALUATION"]
     found = {(row["slide"], row["output"], row["reason"]) for row in rows(told(real)["findings"])}
-    assert ("a", "patch_features/efficientnet_lite0", "all rows are the same") in found
+    assert ("a", "patch_features/efficientnet_lite0", "all 4 rows are the same") in found
     assert told(real)["failed"] == len(found) == 4, "both slides are painted flat, and alike"
 
 

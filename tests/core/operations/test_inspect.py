@@ -87,8 +87,8 @@ def test_rows_that_are_missing_are_seen_in_features_and_in_what_goes_with_coords
 
 @pytest.mark.parametrize(
     ("row", "value", "name"),
-    [(0, np.nan, "not_finite"), (slice(None), 1.0, "varying"), (0, 1e9, "norms")],
-    ids=["nan", "all the same", "one far longer"],
+    [(0, np.nan, "not_finite"), (slice(None), 1.0, "constant"), (slice(2, None), 0.0, "zero_tail"), (0, 1e9, "norms")],
+    ids=["nan", "all the same", "cut off", "one far longer"],
 )
 def test_features_that_no_network_gives_are_found(made, row, value, name):
     with made.file() as file:
@@ -106,7 +106,7 @@ def test_an_embedding_of_one_number_is_found(made):
     with made.file() as file:
         file["slide_features/mean-efficientnet_lite0"][...] = 0.5
 
-    assert made.odd() == {EMBEDDING: ["varying"]}
+    assert made.odd() == {EMBEDDING: ["constant"]}
 
 
 def test_a_file_of_another_version_than_recorded_is_found(made):
