@@ -41,6 +41,10 @@ class UnreadableOutput(AtlasPatchError):
     """An existing output file (HDF5, GeoJSON, record) cannot be read."""
 
 
+class OutputInUse(UnreadableOutput):
+    """Another program holds the lock of an output file, which may be whole."""
+
+
 class UnknownLayout(AtlasPatchError):
     """A folder holds no results in a layout that is known here."""
 

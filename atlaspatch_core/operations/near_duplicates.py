@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from atlaspatch_core.errors import OutputInUse
 from atlaspatch_core.storage.disk import open_file
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.recipe import OutputSpec
@@ -63,7 +64,7 @@ def _embedding(path: Path, stage: OutputSpec) -> NDArray[np.float64] | None:
     try:
         with open_file(path) as file:
             vector = np.asarray(file[stage.dataset][()], np.float64).ravel()  # type: ignore[index]
-    except (OSError, KeyError):
+    except (OSError, KeyError, OutputInUse):
         return None
     norm = np.linalg.norm(vector)
     return vector / norm if np.isfinite(norm) and norm > 0 else None

@@ -1,13 +1,29 @@
 """Writing through libraries that do not bear a full disk, such that it is an error like any other."""
 
+import errno
 import io
+import logging
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Literal
 
 import h5py
+
+from atlaspatch_core.errors import OutputInUse
+
+log = logging.getLogger(__name__)
+
+SECONDS_IN_USE = 10.0
+"""How long a file is waited for whose lock another program holds."""
+SECONDS_BETWEEN_TRIES = 0.2
+UNLOCKABLE = re.compile(r"unable to lock file, errno = (\d+)")
+"""How HDF5 says that it has no lock, with the number that the operating system gave."""
+HELD = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES})
+"""Numbers by which flock and LockFileEx say that somebody else has the lock."""
 
 
 class Disk(io.RawIOBase):
@@ -96,6 +112,37 @@ def writing_hdf5(path: Path, mode: Literal["w", "r+"] = "w") -> Iterator[h5py.Fi
 def open_file(source: Path | Disk, mode: Literal["r", "r+", "w"] = "r", *, locking: bool = True) -> h5py.File:
     """Return an open HDF5 file: every one that this package opens, but for those of other packages' own code.
 
-    Raises OSError. Without ``locking``, read-only drives and running writers do not mind.
+    Without ``locking``, read-only drives and running writers do not mind. A file that another program has locked is
+    waited for. Raises OSError for one that is damaged, OutputInUse for one that stays locked or cannot be locked.
     """
-    return h5py.File(source, mode, locking=None if locking else False)
+    told, until = False, monotonic() + SECONDS_IN_USE
+    while True:
+        try:
+            return h5py.File(source, mode, locking=None if locking else False)
+        except OSError as error:
+            refusal = lock_refusal(error)
+            if refusal is None or isinstance(source, Disk):
+                raise
+            if refusal not in HELD:
+                raise OutputInUse(_without_locks(source, refusal)) from error
+            if monotonic() >= until:
+                raise OutputInUse(f"{source.stem}: {source} is in use by another program; try again") from error
+        if not told:
+            log.warning("%s: %s is in use; it is waited for, at most %g s", source.stem, source, SECONDS_IN_USE)
+            told = True
+        sleep(SECONDS_BETWEEN_TRIES)
+
+
+def lock_refusal(error: OSError) -> int | None:
+    """Return the number that the operating system gave for a lock that HDF5 did not get; None for other errors."""
+    match = UNLOCKABLE.search(str(error))
+    if match:
+        return int(match[1])
+    return errno.EAGAIN if isinstance(error, BlockingIOError) else None
+
+
+def _without_locks(path: Path, refusal: int) -> str:
+    return (
+        f"{path.stem}: {path} cannot be locked ({os.strerror(refusal)}), as on drives without locks; "
+        "set HDF5_USE_FILE_LOCKING=FALSE and try again"
+    )

@@ -89,7 +89,10 @@ def read_rows(path: Path, name: str, rows: Sequence[int]) -> NDArray:
 
 
 def open_hdf5(path: Path) -> h5py.File:
-    """Return the file, to be read and closed. Raises UnreadableOutput when it is no HDF5 file."""
+    """Return the file, to be read and closed.
+
+    Raises UnreadableOutput when it is no HDF5 file; one that another program has locked is OutputInUse.
+    """
     try:
         return open_file(path)
     except OSError as error:

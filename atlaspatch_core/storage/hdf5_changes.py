@@ -10,9 +10,17 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from atlaspatch_core.errors import OutputInUse, UnreadableOutput
 from atlaspatch_core.fingerprint import Identity, canonical_json, is_unverified
 from atlaspatch_core.storage.disk import open_file, writing_hdf5
-from atlaspatch_core.storage.hdf5 import claim_of, datasets_of, fingerprint_of, open_hdf5, read_stored_results
+from atlaspatch_core.storage.hdf5 import (
+    StoredResult,
+    claim_of,
+    datasets_of,
+    fingerprint_of,
+    open_hdf5,
+    read_stored_results,
+)
 from atlaspatch_core.storage.schema import (
     CANARY,
     COORDS,
@@ -114,13 +122,23 @@ def write_restamped(path: Path, stamps: Sequence[IdentityUpdate], canary: Mappin
 
 def _carry_over(path: Path, file: h5py.File) -> None:
     """Copy the results that were computed from the very coords that ``file`` has, so that a rebuild loses none."""
-    results = read_stored_results(path) if path.exists() and h5py.is_hdf5(path) else {}
+    results = _read_if_whole(path)
     new = fingerprint_of(file[COORDS])  # type: ignore[arg-type]
     if new is None or COORDS not in results or results[COORDS].fingerprint != new:
         return
     with open_file(path) as source:
         for name in results.keys() - {COORDS}:
             source.copy(source[name], file, name)
+
+
+def _read_if_whole(path: Path) -> dict[str, StoredResult]:
+    """Return what a file holds, nothing of a damaged one; one in use is no damage: raises OutputInUse."""
+    try:
+        return read_stored_results(path)
+    except OutputInUse:
+        raise
+    except UnreadableOutput:
+        return {}
 
 
 def _copy_without(path: Path, target: Path, names: set[str]) -> None:

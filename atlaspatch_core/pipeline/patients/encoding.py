@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.encoders.inference import checked
 from atlaspatch_core.encoders.patient import FOR_CASES
-from atlaspatch_core.errors import AtlasPatchError, UnreadableOutput
+from atlaspatch_core.errors import AtlasPatchError, OutputInUse, UnreadableOutput
 from atlaspatch_core.fingerprint import Identity, canonical_json, short_hash
 from atlaspatch_core.pipeline.loaded_models import Models
 from atlaspatch_core.pipeline.patients.files import SlideFile, case_reason, inputs_of, keep_case, read_case, remove_case
@@ -156,6 +156,8 @@ class Encoding:
         """Return what lies there; a file that cannot be read is replaced where that is forced."""
         try:
             return read_case(self._path())
+        except OutputInUse:
+            raise
         except UnreadableOutput:
             if force:
                 return None
