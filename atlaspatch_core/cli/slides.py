@@ -56,6 +56,8 @@ def tell_unused(project: "Project", found: "Discovery", *, strict: bool = False)
     """
     from atlaspatch_core.discovery.unused import unused_inputs
 
+    if found.not_searched:
+        click.echo(f"NOT SEARCHED: {found.not_searched}", err=True)
     for left in found.left_out:
         click.echo(f"LEFT OUT: {left.why}", err=True)
     for unused in unused_inputs(project.slides, found):

@@ -2,14 +2,22 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.config.sections import Slides
-from atlaspatch_core.discovery.search import KNOWN_SUFFIXES, FolderContents, LeftOut, Search, pattern_of, search
+from atlaspatch_core.discovery.search import (
+    KNOWN_SUFFIXES,
+    FolderContents,
+    LeftOut,
+    ResultPictures,
+    Search,
+    pattern_of,
+    search,
+)
 from atlaspatch_core.discovery.slide_names import SlideNames
 from atlaspatch_core.discovery.slide_tables import (
     ListedSlide,
@@ -19,6 +27,7 @@ from atlaspatch_core.discovery.slide_tables import (
     read_mpp_csv,
     read_slide_list,
 )
+from atlaspatch_core.discovery.usable_names import name_fault, printable
 from atlaspatch_core.errors import NoSlides, StemClash, UnseenSlides
 from atlaspatch_core.slides.files import slides_by_stem
 from atlaspatch_core.slides.readers import open_slide
@@ -77,7 +86,18 @@ class Discovery:
     clashes: tuple[Clash, ...] = ()
     """Sorted by stem."""
     left_out: tuple[LeftOut, ...] = ()
-    """Folders that cannot be listed, links that lead nowhere, slides of a list that are not there; sorted by path."""
+    """Folders that cannot be listed, links that lead nowhere, names that results cannot carry, slides of a list that
+    are not there; sorted by path, which is printable."""
+    results: tuple[Path, ...] = ()
+    """Folders of results, whose pictures are no slides; sorted."""
+
+    @property
+    def not_searched(self) -> str:
+        """One sentence about the folders of results, or an empty text."""
+        count = len(self.results)
+        shown = ", ".join(printable(str(path)) for path in self.results[:MOST_NAMED]) + " …" * (count > MOST_NAMED)
+        nouns = "folder of results is" if count == 1 else "folders of results are"
+        return f"{count} {nouns} not searched for slides: {shown}" if count else ""
 
     @property
     def unseen(self) -> tuple[LeftOut, ...]:
@@ -140,26 +160,31 @@ def discover(
     """Return the slides among ``paths``: files as they are, folders and patterns (``slides/**/*.svs``) searched.
 
     Searched are the readers' suffixes, or the ``extensions``, in any case. Hidden files, files that belong to another
-    slide, and the ``exclude`` folders (the output, say) are left out. A Zarr store, and a folder of the DICOM instances
-    of one series, is one slide, and so is what several paths lead to. What cannot be looked at is told in ``left_out``.
+    slide, pictures among results, and the ``exclude`` folders (the output, say) are left out. A Zarr store, and a
+    folder of the DICOM instances of one series, is one slide, and so is what several paths lead to. What cannot be
+    looked at is told in ``left_out``.
     Raises NoSlides when a path is missing, or nothing at all is found; it is UnseenSlides where a folder was not seen.
     """
     suffixes = tuple(extension.lower() for extension in extensions) or KNOWN_SUFFIXES
     how = Search(suffixes, None if recursive else 0, frozenset(str(folder.resolve()) for folder in exclude))
     files: dict[str, Path] = {}
     left_out: dict[Path, LeftOut] = {}
+    results: set[Path] = set()
     for one in (one for path in paths for one in found_at(path, how)):
         if isinstance(one, FolderContents):
             files.setdefault(one.real, one.path)
+        elif isinstance(one, ResultPictures):
+            results.add(one.path)
         else:
             left_out.setdefault(one.path, one)
-    if not files:
-        unseen = any(left.is_folder for left in left_out.values())
-        raise (UnseenSlides if unseen else NoSlides)(nothing_found(paths, how, tuple(left_out.values())))
-    return gather_sources(slides_by_stem(files.values()), left_out.values(), mpp_by_name)
+    gathered = gather_sources(slides_by_stem(files.values()), left_out.values(), mpp_by_name)
+    found = replace(gathered, results=tuple(sorted(results)))
+    if not found.sources and not found.clashes:
+        raise (UnseenSlides if found.unseen else NoSlides)(nothing_found(paths, how, found))
+    return found
 
 
-def found_at(path: Path, how: Search) -> Iterator[FolderContents | LeftOut]:
+def found_at(path: Path, how: Search) -> Iterator[FolderContents | LeftOut | ResultPictures]:
     """Yield the file, or the slides of the folder or the pattern. Raises NoSlides when there is no such path."""
     if pattern := pattern_of(path):
         deep = how.depth is None
@@ -181,7 +206,14 @@ def gather_sources(
     mpp_by_name: Mapping[str, float] = MappingProxyType({}),
     listed: Mapping[Path, ListedSlide] = MappingProxyType({}),
 ) -> Discovery:
-    """Return slides of different stems, each with the mpp that a table states, and those that share one."""
+    """Return slides of different stems, each with the mpp that a table states, and those that share one.
+
+    Those whose name results cannot carry are left out: one of them would end a run, not itself alone.
+    """
+    paths = [(stem, path) for stem, ways in by_stem.items() for path, *_ in ways]
+    unusable = {path: LeftOut(path, fault) for stem, path in paths if (fault := name_fault(stem, path))}
+    usable = {stem: [way for way in ways if way[0] not in unusable] for stem, ways in by_stem.items()}
+    by_stem = {stem: ways for stem, ways in usable.items() if ways}
     mpp_by_stem = match_mpps(mpp_by_name, {stem: ways[0][0] for stem, ways in by_stem.items()})
     singles = (
         source_of(stem, path, mpp_by_stem, listed.get(path))
@@ -192,8 +224,13 @@ def gather_sources(
     return Discovery(
         tuple(sorted(singles, key=lambda source: str(source.path))),
         tuple(sorted(clashes, key=lambda clash: clash.stem)),
-        tuple(sorted(left_out, key=lambda left: str(left.path))),
+        tuple(sorted(map(shown, (*left_out, *unusable.values())), key=lambda left: str(left.path))),
     )
+
+
+def shown(left: LeftOut) -> LeftOut:
+    """Return what was left out with a path and a sentence that can be printed and kept."""
+    return replace(left, path=Path(printable(str(left.path))), why=printable(left.why))
 
 
 def source_of(
@@ -238,14 +275,19 @@ def find_listed(table: Path, folders: Sequence[Path], mpp_by_name: Mapping[str, 
     for path, *others in (ways for slides in by_stem.values() for ways in slides):
         for other in others:
             check_twice(table, listed[path], listed[other])
-    return gather_sources(by_stem, left_out, mpp_by_name, listed)
+    found = gather_sources(by_stem, left_out, mpp_by_name, listed)
+    if not found.sources and not found.clashes:
+        raise NoSlides(f"{table}: none of its slides can be taken; {found.left_out[0].why}")
+    return found
 
 
-def nothing_found(paths: Sequence[Path], how: Search, left_out: Sequence[LeftOut]) -> str:
+def nothing_found(paths: Sequence[Path], how: Search, found: Discovery) -> str:
     """Return what to say when no folder holds a slide."""
+    left_out = found.left_out
     if left_out:
         whys = "; ".join(left.why for left in left_out[:MOST_NAMED])
         return whys if len(left_out) <= MOST_NAMED else f"{whys}; and {len(left_out) - MOST_NAMED} more"
     folders = ", ".join(str(path) for path in paths) or "no path"
+    among_results = f" ({found.not_searched})" if found.results else ""
     cure = "name another folder" if how.depth is None else "name another folder, or search those below it (--recursive)"
-    return f"{folders}: no slide found, with none of the suffixes {' '.join(how.suffixes)}; {cure}"
+    return f"{folders}: no slide found, with none of the suffixes {' '.join(how.suffixes)}{among_results}; {cure}"

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from glob import has_magic
 from pathlib import Path
 
+from atlaspatch_core.discovery.result_folders import picture_folders
 from atlaspatch_core.slides.dicom_files import is_dicom_name, slides_among
 from atlaspatch_core.slides.files import HAMAMATSU, MIRAX, ZARR, pictures_of
 from atlaspatch_core.slides.readers import SUFFIXES
@@ -38,6 +39,13 @@ class LeftOut:
 
 
 @dataclass(frozen=True, slots=True)
+class ResultPictures:
+    """A folder that is not searched: its pictures are results."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Listing:
     """What lies in one folder, but for hidden names."""
 
@@ -64,7 +72,7 @@ class Search:
         return name.lower().endswith(self.suffixes)
 
 
-def search(folder: Path, how: Search) -> Iterator[FolderContents | LeftOut]:
+def search(folder: Path, how: Search) -> Iterator[FolderContents | LeftOut | ResultPictures]:
     """Yield the slides of a folder and of those below it, in no particular order; each folder once, whatever links say.
 
     A folder that is one slide itself is that slide, and is not looked through.
@@ -92,7 +100,12 @@ def search(folder: Path, how: Search) -> Iterator[FolderContents | LeftOut]:
             yield whole
         elif within:
             yield from slides_in(here, real, listing, how)
-            waiting += below(here, real, listing, down + 1)
+            pictures = picture_folders(here, listing.files, [name for name, _ in listing.folders], how.takes)
+            waiting += (one for one in below(here, real, listing, down + 1) if one[0].name not in pictures)
+            if how.depth is None or down < how.depth:
+                yield from (
+                    ResultPictures(here / name) for name in sorted(pictures) if f"{real}/{name}" not in how.excluded
+                )
 
 
 def with_name(folder: Path, real: str) -> Path:
@@ -181,12 +194,12 @@ class Pattern:
         """How many folders to go down."""
         return None if "**" in self.parts else len(self.parts)
 
-    def fits(self, one: FolderContents | LeftOut, deep: bool) -> bool:
+    def fits(self, one: FolderContents | LeftOut | ResultPictures, deep: bool) -> bool:
         """Say whether a slide, or a folder that it lies in (at any depth if ``deep``), is what the pattern means.
 
         A folder that was left out may hold such slides, whatever it is called.
         """
-        if isinstance(one, LeftOut) and one.is_folder:
+        if isinstance(one, ResultPictures) or (isinstance(one, LeftOut) and one.is_folder):
             return True
         parts = one.path.relative_to(self.base).parts if one.path.is_relative_to(self.base) else ()
         shortest = 0 if deep else max(0, len(parts) - 1)

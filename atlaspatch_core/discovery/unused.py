@@ -8,6 +8,7 @@ from atlaspatch_core.config.sections import Slides
 from atlaspatch_core.discovery.find import Discovery
 from atlaspatch_core.discovery.slide_names import SlideNames
 from atlaspatch_core.discovery.slide_tables import read_mpp_csv
+from atlaspatch_core.discovery.usable_names import printable
 from atlaspatch_core.tissue.supplied_masks import MaskFolder
 
 MOST_NAMED = 10
@@ -33,7 +34,7 @@ class UnusedInput:
     @property
     def text(self) -> str:
         """One sentence that names them."""
-        shown = ", ".join(self.names[:MOST_NAMED]) + (" ..." if len(self.names) > MOST_NAMED else "")
+        shown = ", ".join(map(printable, self.names[:MOST_NAMED])) + (" ..." if len(self.names) > MOST_NAMED else "")
         count = "none" if self.serves_none else f"{len(self.names)}"
         verb = "belongs" if self.serves_none or len(self.names) == 1 else "belong"
         kinds = self.kind if self.total == 1 else f"{self.kind}s"

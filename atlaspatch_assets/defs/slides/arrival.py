@@ -139,7 +139,10 @@ def summary(tick: ArrivalTick, runs: RequestedRuns) -> str:
         (len(runs.put_off), f"put off: their run {ended_early}"),
         (len(tick.refused), "refused; their check says why"),
         (len(tick.discovery.clashes), "in two files of one stem; their check names the files"),
-        (len(tick.discovery.left_out) - len(tick.discovery.unseen), "a link to nothing, or listed and not there"),
+        (
+            len(tick.discovery.left_out) - len(tick.discovery.unseen),
+            "a link to nothing, listed and not there, or of a name that results cannot carry",
+        ),
         (len(tick.removed), "gone; their outputs stay"),
     )
     unseen = f"nothing is taken for gone: {'; '.join(left.why for left in tick.discovery.unseen[:MOST_NAMED])}"

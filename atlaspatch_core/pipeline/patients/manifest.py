@@ -8,6 +8,7 @@ from pathlib import Path
 
 from atlaspatch_core.discovery.find import SlideSource, match_mpps, source_of
 from atlaspatch_core.discovery.slide_tables import read_mpp_csv
+from atlaspatch_core.discovery.usable_names import name_fault
 from atlaspatch_core.errors import InvalidManifest
 from atlaspatch_core.slides.slide import stem_of
 from atlaspatch_core.slides.stated_scales import positive_number
@@ -144,6 +145,8 @@ def _slides(path: Path, rows: Sequence[ManifestRow], mpp_by_name: Mapping[str, f
     stated: dict[str, ManifestRow] = {}
     for row in rows:
         stem = stem_of(row.slide)
+        if fault := name_fault(stem, row.slide):
+            raise _error(path, row.line, "a slide's name cannot be used", fault)
         first_row = first.setdefault(stem, row)
         if first_row.slide.resolve() != row.slide.resolve():
             both = f"{first_row.slide} (line {first_row.line}) and {row.slide} have one stem, {stem}"

@@ -1,0 +1,52 @@
+"""Folders that this tool, TRIDENT, AtlasPatch or CLAM filled: their pictures are of slides, and are none."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+PICTURES = (".png", ".jpg", ".jpeg")
+OF_SLIDES = frozenset({"thumbnails", "contours", "visualization", "stitches", "masks"})
+"""Folders with pictures of slides, as the four name them."""
+OF_PATCHES = frozenset({"images", "patch_images"})
+"""Folders with a folder of patches for each slide, and no picture of its own."""
+MARKS = {
+    "patches": ".h5",
+    "contours_geojson": ".geojson",
+    "wsi_states": ".json",
+    "visualization": "_mask_bw.png",
+}
+"""Folders by which results are known, and how the name of a file in them ends."""
+LOCKS = ".locks"
+
+
+def picture_folders(here: Path, files: Sequence[str], folders: Sequence[str], takes: Callable[[str], bool]) -> set[str]:
+    """Return which folders in ``here`` hold pictures that such a tool made; none unless its results lie beside them.
+
+    A folder that holds anything else that ``takes`` says may be a slide is left to the search.
+    """
+    candidates = {name for name in folders if name in OF_SLIDES | OF_PATCHES}
+    if not candidates or not holds_results(here, files, folders):
+        return set()
+    return {name for name in candidates if not _holds_slides(here / name, takes)}
+
+
+def holds_results(here: Path, files: Sequence[str], folders: Sequence[str]) -> bool:
+    """Tell whether a folder is one that results were written to, by what lies in it and not by what it is called."""
+    if any(name.startswith("process_list") and name.endswith(".csv") for name in files):
+        return True
+    if "slides" in folders and (here / LOCKS).is_dir():
+        return True
+    return any(name in MARKS and any(one.endswith(MARKS[name]) for one in _names(here / name)) for name in folders)
+
+
+def _holds_slides(folder: Path, takes: Callable[[str], bool]) -> bool:
+    pictures = () if folder.name in OF_PATCHES else PICTURES
+    return any(takes(name) and not name.lower().endswith(pictures) for name in _names(folder))
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries]
+    except OSError:
+        return []
