@@ -101,12 +101,12 @@ def show_status(recipe: "Recipe", hooks: Hooks) -> "ProjectStatus":
 
 def _table(recipe: "Recipe") -> "Manifest | None":
     """Return the project's table of cases. Raises click.UsageError for one that cannot be used."""
-    from atlaspatch_core.pipeline.patients.manifest import read_manifest
+    from atlaspatch_core.pipeline.patients.manifest import manifest_of
 
     if not recipe.cases or recipe.project.patients.manifest is None:
         return None
     try:
-        return read_manifest(recipe.project.patients.manifest, recipe.project.slides.mpp_csv)
+        return manifest_of(recipe.project)
     except AtlasPatchError as error:
         raise click.UsageError(str(error)) from error
 

@@ -31,7 +31,7 @@ class StoredResult:
     def identity(self) -> Identity | None:
         """Read what decided the result; the fingerprint alone tells whether it is valid, and is read at once."""
         with open_hdf5(self.path) as file:
-            return _identity(file[self.name])  # type: ignore[arg-type]
+            return identity_of(file[self.name])  # type: ignore[arg-type]
 
 
 def read_stored_results(path: Path) -> dict[str, StoredResult]:
@@ -135,7 +135,8 @@ def datasets_of(file: h5py.File) -> dict[str, h5py.Dataset]:
     return datasets
 
 
-def _identity(item: h5py.Dataset) -> Identity | None:
+def identity_of(item: h5py.Dataset) -> Identity | None:
+    """Return what decided a result; None when it was not written by atlaspatch."""
     if RECIPE not in item.attrs:
         return None
     recipe = json.loads(str(item.attrs[RECIPE]))
@@ -152,6 +153,6 @@ def read_claims(file: h5py.File) -> Iterator[tuple[str, dict[str, Any], dict[str
     """Yield dataset, spec and what the recipe says beside the identity, of every result of ours in an open file."""
     for name in _results(file):
         item: h5py.Dataset = file[name]  # type: ignore[assignment]
-        identity = _identity(item)
+        identity = identity_of(item)
         if identity is not None:
             yield name, dict(identity.spec), claim_of(item)

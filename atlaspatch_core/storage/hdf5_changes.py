@@ -110,7 +110,7 @@ def write_restamped(path: Path, stamps: Sequence[IdentityUpdate], canary: Mappin
         with writing_hdf5(target, "r+") as file:
             for stamp in stamps:
                 item: h5py.Dataset = file[stamp.name]  # type: ignore[assignment]
-                _write_identity(item, stamp.identity, claim_of(item) | dict(stamp.claim))
+                write_identity(item, stamp.identity, claim_of(item) | dict(stamp.claim))
                 item.attrs[RESTAMPED_FROM] = stamp.before
                 if canary:
                     item.attrs[CANARY] = canonical_json(dict(canary))
@@ -160,10 +160,11 @@ def _write(file: h5py.File, dataset: Dataset, rows: int) -> None:
     for name, value in dataset.attributes.items():
         item.attrs[name] = value
     if dataset.identity:
-        _write_identity(item, dataset.identity, dataset.claim)
+        write_identity(item, dataset.identity, dataset.claim)
 
 
-def _write_identity(item: h5py.Dataset, identity: Identity, claim: Mapping[str, Any]) -> None:
+def write_identity(item: h5py.Dataset, identity: Identity, claim: Mapping[str, Any]) -> None:
+    """Write what decided a result, and what is claimed of it, beside its values."""
     recipe = {**claim, "step": identity.step, "version": identity.version, "spec": dict(identity.spec)}
     item.attrs[FINGERPRINT] = identity.fingerprint
     item.attrs[RECIPE] = canonical_json(recipe)

@@ -17,7 +17,7 @@ from atlaspatch_assets.lib.stages import code_version
 from atlaspatch_assets.lib.verdicts import OpenFailures
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.errors import InvalidManifest, InvalidProject
-from atlaspatch_core.pipeline.patients.manifest import Manifest, read_manifest
+from atlaspatch_core.pipeline.patients.manifest import Manifest, manifest_of
 from atlaspatch_core.validity.outcome import Outcome, Status
 from atlaspatch_core.validity.recipe import OutputSpec, Recipe
 
@@ -100,8 +100,7 @@ def _outcomes(
 
 
 def _manifest(project: Project) -> Manifest:
-    assert project.patients.manifest is not None
     try:
-        return read_manifest(project.patients.manifest, project.slides.mpp_csv)
+        return manifest_of(project)
     except (InvalidManifest, InvalidProject) as error:
         raise dg.Failure(str(error), allow_retries=False) from error

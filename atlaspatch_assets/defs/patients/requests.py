@@ -10,7 +10,7 @@ from atlaspatch_assets.lib.batches import in_batches
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_core.fingerprint import short_hash
 from atlaspatch_core.operations.estimate import NOTHING
-from atlaspatch_core.pipeline.patients.manifest import Manifest, read_manifest
+from atlaspatch_core.pipeline.patients.manifest import Manifest, manifest_of
 from atlaspatch_core.pipeline.patients.validity import CaseState
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import Recipe
@@ -77,16 +77,14 @@ def cases_to_make(
 
     The others follow their slides: the sensor ``new_cases`` asks for them when these are done.
     """
-    table = recipe.project.patients.manifest
-    if table is None or not set(steps) & {stage.step for stage in recipe.cases}:
+    if recipe.project.patients.manifest is None or not set(steps) & {stage.step for stage in recipe.cases}:
         return []
     due = due_cases(recipe, instance, slides, states, steps)
     due = due if among is None else [it for it in due if it.validity.stem in among]
     if not due:
         return []
     names, size = ProjectNames.of(recipe.project), recipe.project.runtime.slides_per_run
-    manifest = read_manifest(table, recipe.project.slides.mpp_csv)
-    return list(case_requests(names, due, manifest, size, tags, occasion))
+    return list(case_requests(names, due, manifest_of(recipe.project), size, tags, occasion))
 
 
 def due_cases(
@@ -111,7 +109,5 @@ def amount(of_slides: str, of_cases: Collection[Validity]) -> str:
 
 def register_cases(recipe: Recipe, instance: dg.DagsterInstance) -> None:
     """Make sure that every case of the table is a partition. Raises InvalidManifest, InvalidProject."""
-    table = recipe.project.patients.manifest
-    if table is not None and recipe.cases:
-        cases = read_manifest(table, recipe.project.slides.mpp_csv).cases
+    if recipe.cases and (cases := manifest_of(recipe.project).cases):
         ProjectNames.of(recipe.project).cases.register(instance, [case.case_id for case in cases])

@@ -19,7 +19,7 @@ from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.find import find_slides
 from atlaspatch_core.errors import AtlasPatchError, InvalidManifest, InvalidProject
 from atlaspatch_core.fingerprint import short_hash
-from atlaspatch_core.pipeline.patients.manifest import Case, Manifest, read_manifest
+from atlaspatch_core.pipeline.patients.manifest import Case, Manifest, manifest_of
 from atlaspatch_core.pipeline.patients.validity import CaseState, changed_itself
 from atlaspatch_core.validity.recipe import Recipe
 from atlaspatch_core.validity.states import State
@@ -46,9 +46,8 @@ def build_case_sensor(recipe: Recipe) -> dg.SensorDefinition:
     )
     def new_cases(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         limit_pool(context.instance, pool_of(recipe.project.runtime))
-        assert recipe.project.patients.manifest is not None
         try:
-            manifest = read_manifest(recipe.project.patients.manifest, recipe.project.slides.mpp_csv)
+            manifest = manifest_of(recipe.project)
         except (InvalidManifest, InvalidProject) as error:
             return dg.SkipReason(str(error))
         known = names.cases.keys(context.instance)

@@ -7,7 +7,7 @@ import dagster as dg
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.recorded import stored_in_dagster
 from atlaspatch_core.errors import InvalidManifest, InvalidProject
-from atlaspatch_core.pipeline.patients.manifest import read_manifest
+from atlaspatch_core.pipeline.patients.manifest import manifest_of
 from atlaspatch_core.pipeline.patients.validity import CaseStalenessChecker, CaseState
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import Recipe
@@ -24,7 +24,7 @@ def case_states(recipe: Recipe, instance: dg.DagsterInstance, slides: Sequence[V
     names = ProjectNames.of(recipe.project)
     known = sorted(names.cases.keys(instance))
     try:
-        manifest = read_manifest(recipe.project.patients.manifest, recipe.project.slides.mpp_csv)
+        manifest = manifest_of(recipe.project)
     except (InvalidManifest, InvalidProject) as error:
         return list(_failed(recipe, known, str(error)))
     of_slides = {(validity.stem, validity.step): validity for validity in slides}

@@ -16,7 +16,15 @@ from atlaspatch_core.encoders.patient import FOR_CASES
 from atlaspatch_core.errors import AtlasPatchError, OutputInUse, UnreadableOutput
 from atlaspatch_core.fingerprint import Identity, canonical_json, short_hash
 from atlaspatch_core.pipeline.loaded_models import Models
-from atlaspatch_core.pipeline.patients.files import SlideFile, case_reason, inputs_of, keep_case, read_case, remove_case
+from atlaspatch_core.pipeline.patients.files import (
+    SlideFile,
+    case_path,
+    case_reason,
+    inputs_of,
+    keep_case,
+    read_case,
+    remove_case,
+)
 from atlaspatch_core.pipeline.patients.manifest import Case, Manifest
 from atlaspatch_core.pipeline.processing import process
 from atlaspatch_core.pipeline.steps.embedding import embedding_numbers
@@ -104,13 +112,9 @@ def slide_steps(recipe: Recipe, stages: Sequence[OutputSpec]) -> list[OutputKey]
 def _remove_half_written(recipe: Recipe, stages: Sequence[OutputSpec]) -> None:
     """Remove what killed processes left half-written."""
     for stage in stages:
-        folder = _path(recipe, stage, "any").parent
+        folder = case_path(recipe, stage, "any").parent
         with suppress(OSError, AtlasPatchError):
             remove_half_written(folder, [folder])
-
-
-def _path(recipe: Recipe, stage: OutputSpec, case_id: str) -> Path:
-    return Store(recipe.project.output).case(case_id, str(stage.step.encoder), stage.step.geometry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +208,7 @@ class Encoding:
         ]
 
     def _path(self) -> Path:
-        return _path(self.recipe, self.stage, self.case.case_id)
+        return case_path(self.recipe, self.stage, self.case.case_id)
 
     def _reason(self, stem: str) -> str:
         return self.slides.reasons.get(stem, f"{stem}: {self._features} was not made")

@@ -1,6 +1,5 @@
 """What lies on disk: the features of a slide, and the file of a case."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,23 +10,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.errors import OutOfDate
-from atlaspatch_core.fingerprint import Identity, canonical_json, changed_input, upstream_reason
+from atlaspatch_core.fingerprint import Identity, changed_input, upstream_reason
 from atlaspatch_core.storage.atomic import replacing, slide_lock
 from atlaspatch_core.storage.disk import writing_hdf5
-from atlaspatch_core.storage.hdf5 import open_hdf5
+from atlaspatch_core.storage.hdf5 import identity_of, open_hdf5
+from atlaspatch_core.storage.hdf5_changes import write_identity
 from atlaspatch_core.storage.schema import (
     COORDS,
     FEATURES,
     FINGERPRINT,
-    INPUTS,
     NUM_PATCHES,
     PATCH_SIZE,
     PATCH_SIZE_LEVEL0,
-    RECIPE,
     TARGET_MAGNIFICATION,
     WSI_PATH,
 )
+from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import OutputKey
+from atlaspatch_core.validity.recipe import OutputSpec, Recipe
 from atlaspatch_core.validity.rules import is_of_upstream, stale_reason
 
 
@@ -89,6 +89,11 @@ def _stem(name: str) -> str:
     return name.partition(" ")[2]
 
 
+def case_path(recipe: Recipe, stage: OutputSpec, case_id: str) -> Path:
+    """Return where the embedding of a case lies."""
+    return Store(recipe.project.output).case(case_id, str(stage.step.encoder), stage.step.geometry)
+
+
 def read_case(path: Path) -> tuple[Identity, NDArray[np.float32]] | None:
     """Return identity and embedding (dim,) in a case's file; None when there is none, or it is not ours.
 
@@ -98,22 +103,18 @@ def read_case(path: Path) -> tuple[Identity, NDArray[np.float32]] | None:
         return None
     with open_hdf5(path) as file:
         item = file.get(FEATURES)
-        if not isinstance(item, h5py.Dataset) or RECIPE not in item.attrs:
+        if not isinstance(item, h5py.Dataset) or (identity := identity_of(item)) is None:
             return None
-        recipe, inputs = json.loads(str(item.attrs[RECIPE])), json.loads(str(item.attrs[INPUTS]))
-        return Identity(recipe["step"], recipe["version"], recipe["spec"], inputs), np.asarray(item, np.float32)
+        return identity, np.asarray(item, np.float32)
 
 
 def keep_case(path: Path, vector: NDArray[np.float32], identity: Identity, attributes: Mapping[str, Any]) -> None:
     """Write the file of a case, whole or not at all: dataset ``features`` (dim,), AtlasPatch's attributes on the file,
     ours on the dataset as on any other.
     """
-    recipe = {"step": identity.step, "version": identity.version, "spec": dict(identity.spec)}
-    ours = {FINGERPRINT: identity.fingerprint, RECIPE: canonical_json(recipe)}
     with slide_lock(path.parent, path.stem), replacing(path) as temporary, writing_hdf5(temporary) as file:
         file.attrs.update(attributes)
-        item = file.create_dataset(FEATURES, data=vector)
-        item.attrs.update(ours | {INPUTS: canonical_json(dict(identity.inputs))})
+        write_identity(file.create_dataset(FEATURES, data=vector), identity, {})
 
 
 def remove_case(path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.find import SlideSource, match_mpps, source_of
 from atlaspatch_core.discovery.slide_tables import read_mpp_csv
 from atlaspatch_core.discovery.usable_names import name_fault
@@ -78,6 +79,12 @@ def read_manifest(path: Path, mpp_csv: Path | None = None) -> Manifest:
         stems[row.case_id].append(stem)
     cases = tuple(Case(case_id, tuple(of_case)) for case_id, of_case in stems.items())
     return Manifest(path.absolute(), cases, slides)
+
+
+def manifest_of(project: Project) -> Manifest:
+    """Return the cases of a project; none without a table. Raises InvalidManifest, InvalidProject."""
+    table = project.patients.manifest
+    return read_manifest(table, project.slides.mpp_csv) if table else Manifest(project.output, (), {})
 
 
 def join_manifests(manifests: Sequence[Manifest], sources: Iterable[SlideSource]) -> Manifest:

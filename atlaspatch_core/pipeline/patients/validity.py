@@ -7,7 +7,7 @@ from typing import Any
 
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.fingerprint import Identity, upstream_reason
-from atlaspatch_core.pipeline.patients.files import case_reason, inputs_of, read_case
+from atlaspatch_core.pipeline.patients.files import case_path, case_reason, inputs_of, read_case
 from atlaspatch_core.pipeline.patients.manifest import Case, Manifest
 from atlaspatch_core.storage.file_index import FileIndex, list_files
 from atlaspatch_core.storage.slide_index import read_slide_index
@@ -119,7 +119,7 @@ class CaseStalenessChecker:
 def stored_identity(recipe: Recipe, stage: OutputSpec, case_id: str) -> Identity | None:
     """Return what decided the embedding that lies there; None where there is none that can be read."""
     try:
-        case = read_case(path_of(recipe, stage, case_id))
+        case = read_case(case_path(recipe, stage, case_id))
     except AtlasPatchError:
         return None
     return case[0] if case else None
@@ -136,16 +136,11 @@ def cases_in_files(recipe: Recipe) -> Stored:
     return Stored({stage.step: _of_stage(recipe, stage) for stage in recipe.cases})
 
 
-def path_of(recipe: Recipe, stage: OutputSpec, case_id: str) -> Path:
-    """Return where the embedding of a case lies."""
-    return Store(recipe.project.output).case(case_id, str(stage.step.encoder), stage.step.geometry)
-
-
 def _of_stage(recipe: Recipe, stage: OutputSpec) -> dict[str, str]:
     name = str(stage.step).replace("/", "_")
     index = FileIndex(Store(recipe.project.output).index(name), _fingerprint_in, VERSION)
-    files = list_files(path_of(recipe, stage, "any").parent, ".h5")
-    fingerprints = index.read_values(files, lambda case_id: path_of(recipe, stage, case_id))
+    files = list_files(case_path(recipe, stage, "any").parent, ".h5")
+    fingerprints = index.read_values(files, lambda case_id: case_path(recipe, stage, case_id))
     return {case_id: fingerprint for case_id, fingerprint in fingerprints.items() if fingerprint}
 
 
