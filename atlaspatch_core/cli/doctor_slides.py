@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from atlaspatch_core.cli.columns import columns, cut, paragraph
+from atlaspatch_core.cli.columns import WIDTH, columns, paragraph
 from atlaspatch_core.cli.slide_options import stated_mpps
 from atlaspatch_core.errors import AtlasPatchError, NoSlides
 
@@ -34,7 +34,7 @@ def survey_at(path: Path, slides: "Slides") -> "SlideSurvey":
 
 def survey_lines(survey: "SlideSurvey") -> list[str]:
     """Return a table, each odd slide with its remarks below it, and a line of counts."""
-    table = columns([HEAD, *(_row(slide) for slide in survey.slides)])
+    table = columns([HEAD, *(_row(slide) for slide in survey.slides)], most=WIDTH)
     lines = [table[0]]
     for line, slide in zip(table[1:], survey.slides, strict=True):
         lines.append(line)
@@ -68,10 +68,10 @@ def _scales(survey: "SlideSurvey") -> str:
 def _row(slide: "SurveyedSlide") -> tuple[str, ...]:
     info = slide.info
     if info is None:
-        return cut(slide.stem, 30), str(slide.state), "", "", "", "", ""
+        return slide.stem, str(slide.state), "", "", "", "", ""
     size = f"{info.width} × {info.height}"
-    mpp, source = f"{info.mpp:.4g}", cut(info.mpp_source, 18)
-    return cut(slide.stem, 30), str(slide.state), size, str(len(info.levels)), mpp, source, info.reader
+    mpp, source = f"{info.mpp:.4g}", info.mpp_source
+    return slide.stem, str(slide.state), size, str(len(info.levels)), mpp, source, info.reader
 
 
 def _values(slide: "SurveyedSlide") -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from atlaspatch_core.cli.columns import capped, columns, cut, paragraph
+from atlaspatch_core.cli.columns import WIDTH, capped, columns, paragraph
 
 MOST_PARTS = 24
 """Parts that are listed; ``--json`` lists all."""
@@ -57,7 +57,7 @@ def _levels(found: Values) -> Iterator[str]:
     head = ("level", "px", "downsample", "tile", "compression", "is", "tiles not stored")
     absent = any(level["absent_tiles"] for level in found["levels"])
     rows = [head, *(_level(level) for level in found["levels"])]
-    yield from columns([row if absent else row[:-1] for row in rows], INDENT)
+    yield from columns([row if absent else row[:-1] for row in rows], INDENT, WIDTH)
     bounds = found["taken"]["bounds"]
     if bounds:
         yield from paragraph("scanned: {width} × {height} px from ({x}, {y}) of level 0".format(**bounds), INDENT)
@@ -67,7 +67,7 @@ def _level(level: Values) -> tuple[str, ...]:
     across, down = level["downsample_x"], level["downsample_y"]
     scale = f"{across:.6g}" if across == down else f"{across:.6g}, {down:.6g}"
     size = f"{level['width']} × {level['height']}"
-    how = _tile(level), level["compression"] or "", cut(level["part"] or "", 32)
+    how = _tile(level), level["compression"] or "", level["part"] or ""
     return str(level["level"]), size, scale, *how, str(level["absent_tiles"] or "")
 
 
@@ -95,8 +95,8 @@ def _icc(profile: Values | None) -> str:
 
 
 def _scales(found: Values) -> Iterator[str]:
-    rows = [("→" * it["counts"], f"{_sides(it)} µm/px", cut(it["source"], 56), it["origin"]) for it in found["scales"]]
-    yield from columns(rows, INDENT)
+    rows = [("→" * it["counts"], f"{_sides(it)} µm/px", it["source"], it["origin"]) for it in found["scales"]]
+    yield from columns(rows, INDENT, WIDTH)
     if page := found["described_page"]:
         yield f"{INDENT}the text describes a page of {page['width']} × {page['height']} px"
 
@@ -106,8 +106,8 @@ def _sides(scale: Values) -> str:
 
 
 def _magnifications(found: Values) -> Iterator[str]:
-    rows = [("→" * it["counts"], f"{it['value']:g}x", cut(it["source"], 60)) for it in found["magnifications"]]
-    yield from columns(rows, INDENT)
+    rows = [("→" * it["counts"], f"{it['value']:g}x", it["source"]) for it in found["magnifications"]]
+    yield from columns(rows, INDENT, WIDTH)
 
 
 def _parts(found: Values) -> Iterator[str]:
@@ -115,15 +115,15 @@ def _parts(found: Values) -> Iterator[str]:
         yield from paragraph(f"cannot be listed: {found['parts_unknown']}", INDENT)
     rows = list(capped([_part(part) for part in found["parts"]], MOST_PARTS))
     if rows:
-        yield from columns([("", "px", "tile", "compression", "samples", "role", "--series"), *rows], INDENT)
+        yield from columns([("", "px", "tile", "compression", "samples", "role", "--series"), *rows], INDENT, WIDTH)
 
 
 def _part(part: Values) -> tuple[str, ...]:
     samples = f"{part['samples']} × {part['bits']} bits" if part["samples"] else ""
     role = f"level {part['level']}" if part["level"] is not None else part["role"]
     series = "" if part["series"] is None else str(part["series"])
-    name, size = cut(f"{part['kind']} {part['name']}", 26), f"{part['width']} × {part['height']}"
-    return name, size, _tile(part), cut(part["compression"], 18), samples, role, series
+    name, size = f"{part['kind']} {part['name']}", f"{part['width']} × {part['height']}"
+    return name, size, _tile(part), part["compression"], samples, role, series
 
 
 def _tile(part: Values) -> str:

@@ -4,18 +4,31 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 import zarr
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from long_strips import Strip, paint_strip, strips
-from paint import Page, Pyramid, paint_scan, write_ome, write_pages, write_series, write_zarr_image
+from paint import (
+    Page,
+    Pyramid,
+    aperio_text,
+    paint_scan,
+    shrink,
+    write_ome,
+    write_pages,
+    write_series,
+    write_zarr_image,
+)
 from pydicom.uid import generate_uid
 from scale_files import ScaleFile, scale_files, write_scale_file
 from scanned_parts import ScannedPart, paint_scanned_part, scanned_parts
 from tiff_layouts import Layout, layouts, pages_of
 
+from atlaspatch_core.cli.columns import WIDTH
+from atlaspatch_core.cli.inspect_text import inspection_lines
 from atlaspatch_core.config.sections import Slides
 from atlaspatch_core.discovery.find import SlideSource
 from atlaspatch_core.errors import AtlasPatchError, ImplausibleScale, UnknownScale
@@ -121,8 +134,11 @@ def test_the_scanned_part_is_told(part: ScannedPart):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.scn"
         paint_scanned_part(path, part)
-        bounds = inspected(path)["taken"]["bounds"]
+        found = inspected(path)
+    bounds = found["taken"]["bounds"]
     assert (bounds["x"], bounds["y"], bounds["width"], bounds["height"]) == (*part.corner, *part.size)
+    assert [level["part"] for level in found["levels"]] == ["page 0", "page 1"]
+    assert [one["series"] for one in found["parts"]] == [None, None]
 
 
 @given(first=st.booleans(), series=st.sampled_from([None, 0, 1]), name=st.sampled_from(["B", "Label"]))
@@ -175,3 +191,46 @@ def test_samples_are_told_whether_they_can_be_shown_or_not(tmp_path: Path, sampl
     [part] = found["parts"]
     assert (part["samples"], part["bits"]) == (samples[2] if len(samples) > 2 else 1, 8)
     assert bool(found["taken"]) == (part["samples"] != 5)
+
+
+def write_any(folder: Path, kind: str) -> tuple[Path, list[Path]]:
+    """Write a slide of a kind; return its path and its files."""
+    scan = paint_scan(200, 150, 1)
+    if kind == "zarr":
+        write_zarr_image(zarr.open_group(str(folder / "a.zarr"), mode="w", zarr_format=2), scan, "tczyx")
+        return folder / "a.zarr", sorted(file for file in (folder / "a.zarr").rglob("*") if file.is_file())
+    if kind == "dicom":
+        path = write_series(folder / "a", [Pyramid((scan,) * 2, (1, 1), None)])
+        return path, sorted(path.iterdir())
+    path = folder / f"a.{kind}"
+    if kind == "scn":
+        paint_scanned_part(path, ScannedPart((700, 500), (640, 512), ()))
+    elif kind == "ome.tif":
+        write_ome(path, [scan, scan], ["A", "label"])
+    elif kind == "png":
+        path.write_bytes(imagecodecs.png_encode(scan))
+    else:
+        text = aperio_text(200, 150) if kind == "svs" else None
+        write_pages(path, [Page(scan, text=text), Page(shrink(scan, 2), reduced=kind != "svs", text=text)])
+    return path, [path]
+
+
+@given(
+    kind=st.sampled_from(["tif", "svs", "ome.tif", "scn", "png", "zarr", "dicom"]),
+    cut_at=st.one_of(st.none(), st.floats(0, 0.99)),
+    bytes_changed=st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255), st.booleans()), max_size=12),
+    which=st.integers(0, 20),
+)
+@example("dicom", 0.0, [], 0)
+@settings(max_examples=60, deadline=None)
+def test_of_a_damaged_file_something_is_said_whatever_is_damaged(kind: str, cut_at, bytes_changed, which: int):
+    with tempfile.TemporaryDirectory() as folder:
+        path, files = write_any(Path(folder), kind)
+        damaged = files[which % len(files)]
+        content = bytearray(damaged.read_bytes())
+        for place, byte, is_head in bytes_changed:
+            content[int(place * (min(len(content), 512) if is_head else len(content)))] = byte
+        damaged.write_bytes(content if cut_at is None else content[: int(cut_at * len(content))])
+        found = inspection_values(inspect_slide_file(SlideSource("a", path)))
+    assert found["taken"] or found["error"].startswith("a: ")
+    assert max(map(len, inspection_lines(found))) <= WIDTH

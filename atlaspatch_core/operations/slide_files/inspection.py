@@ -20,7 +20,8 @@ from atlaspatch_core.operations.slide_files.values import FileContents, FileInsp
 from atlaspatch_core.slides.absent_tiles import find_absent_tiles
 from atlaspatch_core.slides.files import slide_files
 from atlaspatch_core.slides.readers import Refused, czi, dicom, image, omezarr
-from atlaspatch_core.slides.readers.tiff import UNREADABLE, is_tiff
+from atlaspatch_core.slides.readers.damage import DAMAGED_FILE
+from atlaspatch_core.slides.readers.tiff import is_tiff
 from atlaspatch_core.slides.slide import SlideInfo
 from atlaspatch_core.slides.stated_scales import described_page
 
@@ -95,7 +96,7 @@ def file_contents(path: Path, info: SlideInfo | None, series: int | None) -> Fil
         return listed(path, info, series)
     except StopIteration:
         return FileContents(unknown="it is not there")
-    except (*UNREADABLE, AttributeError, RuntimeError, ImportError, AtlasPatchError) as error:
+    except (*DAMAGED_FILE, ImportError, AtlasPatchError) as error:
         return FileContents(unknown=" ".join(str(error).split()) or type(error).__name__)
 
 

@@ -35,9 +35,7 @@ class LevelsBySize:
 
 def dicom_contents(path: Path, info: SlideInfo | None, series: int | None) -> FileContents:  # noqa: ARG001
     """Return the instances of a series. Raises ImportError without the extra ``dicom``."""
-    from pydicom import dcmread
-
-    read = [(file, dcmread(file, stop_before_pixels=True, specific_tags=DICOM_TAGS)) for file in instances(path)]
+    read = [(file, header_of(file)) for file in instances(path)]
     read.sort(key=lambda one: -int(one[1].get("TotalPixelMatrixColumns") or 0))
     levels = LevelsBySize(info)
     parts = tuple(instance_part(file.name, header, levels) for file, header in read)
@@ -47,13 +45,24 @@ def dicom_contents(path: Path, info: SlideInfo | None, series: int | None) -> Fi
     return FileContents(parts, focal_planes=planes, icc_profile=next(filter(None, profiles), b""))
 
 
+def header_of(file: Path) -> Any:
+    """Return the elements of a DICOM file that are looked at; none of one that is no DICOM."""
+    from pydicom import Dataset, dcmread
+    from pydicom.errors import InvalidDicomError
+
+    try:
+        return dcmread(file, stop_before_pixels=True, specific_tags=DICOM_TAGS)
+    except InvalidDicomError:
+        return Dataset()
+
+
 def instance_part(name: str, header: Any, levels: LevelsBySize) -> FilePart:
     """Return what the header of a DICOM instance says."""
     tile = int(header.get("Columns") or 0), int(header.get("Rows") or 0)
     size = tuple(int(header.get(f"TotalPixelMatrix{side}") or 0) for side in ("Columns", "Rows"))
     size = (size[0], size[1]) if all(size) else tile
     flavour = [*(header.get("ImageType") or ()), "", "", ""][2]
-    role = FLAVOURS.get(flavour, "picture")
+    role = FLAVOURS.get(flavour, "picture") if all(size) else "damaged"
     level = levels.take(size) if role == "scan" else None
     return FilePart(
         kind="instance",
@@ -61,7 +70,7 @@ def instance_part(name: str, header: Any, levels: LevelsBySize) -> FilePart:
         width=size[0],
         height=size[1],
         tile=tile,
-        compression=getattr(header.file_meta.get("TransferSyntaxUID"), "name", ""),
+        compression=getattr(getattr(header, "file_meta", {}).get("TransferSyntaxUID"), "name", ""),
         samples=int(header.get("SamplesPerPixel") or 0) or None,
         bits=int(header.get("BitsStored") or 0) or None,
         colours=str(header.get("PhotometricInterpretation") or ""),

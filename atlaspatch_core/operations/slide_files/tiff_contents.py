@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import tifffile
@@ -29,12 +30,14 @@ def tiff_contents(path: Path, info: SlideInfo | None, series: int | None) -> Fil
     logging.getLogger("tifffile").addHandler(SILENCE)
     with tifffile.TiffFile(path) as tiff:
         images = {image.page.offset: image for image in images_of(tiff)}
+        can_choose = info is None or takes_pages(info)
         levels = level_pages(path, tiff, info, series)
         planes = {offset for image in images.values() for offset in plane_offsets(image)}
         parts = tuple(
             part_of(name, page, levels.get(page.offset), images.get(page.offset), info, is_plane=page.offset in planes)
             for name, page in numbered_pages(tiff)
         )
+        parts = parts if can_choose else tuple(replace(part, series=None) for part in parts)
         full = next((page for _, page in numbered_pages(tiff) if levels.get(page.offset) == 0), None)
         axes = axes_of(images, full)
         profile = bytes(full.iccprofile or b"") if full else b""
@@ -54,18 +57,31 @@ def level_pages(path: Path, tiff: tifffile.TiffFile, info: SlideInfo | None, ser
     """Return where a page begins in the file to the level of the slide that it is."""
     if info is None:
         return {}
-    by_page = info.reader in (TIFF.name, CUCIM.name) or info.vendor in VENDORS
-    pages = find_contents(path, tiff, series).pages if by_page else [page for _, page in numbered_pages(tiff)]
+    own = find_contents(path, tiff, series).pages if takes_pages(info) else [page for _, page in numbered_pages(tiff)]
     found: dict[int, int] = {}
     for number, level in enumerate(info.levels):
-        page = next((page for page in pages if page.offset not in found and covers(page, level)), None)
+        sizes = {(level.width, level.height), scanned_size(info, level)}
+        page = next((page for page in own if page.offset not in found and any(covers(page, it) for it in sizes)), None)
         found |= {} if page is None else {page.offset: number}
     return found
 
 
-def covers(page: tifffile.TiffPage, level: Level) -> bool:
-    """Tell whether a page has the size of a level, or exceeds it by less than a tile, as Philips fills up its last."""
-    right, bottom = page.imagewidth - level.width, page.imagelength - level.height
+def takes_pages(info: SlideInfo) -> bool:
+    """Tell whether pages are images, one of which is taken; the formats of other makers have an order of their own."""
+    return info.reader in (TIFF.name, CUCIM.name) or info.vendor in VENDORS
+
+
+def scanned_size(info: SlideInfo, level: Level) -> tuple[int, int]:
+    """Return width and height of what was scanned, px of a level, which is all that Leica stores."""
+    if info.bounds is None:
+        return level.width, level.height
+    across, down = level.downsamples
+    return round(info.bounds.width / across), round(info.bounds.height / down)
+
+
+def covers(page: tifffile.TiffPage, size: tuple[int, int]) -> bool:
+    """Tell whether a page has a size, or exceeds it by less than a tile, as Philips fills up its last ones."""
+    right, bottom = page.imagewidth - size[0], page.imagelength - size[1]
     return 0 <= right < max(page.tilewidth, 1) and 0 <= bottom < max(page.tilelength, 1)
 
 

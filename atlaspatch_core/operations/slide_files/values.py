@@ -31,7 +31,8 @@ class FilePart:
     """How samples are meant, as the format names it: RGB, YCBCR, MINISBLACK."""
     has_alpha: bool = False
     role: str = ""
-    """``level``, ``scan``, ``reduction``, ``plane``, ``label``, ``macro``, ``thumbnail``, ``mask``, ``picture``."""
+    """``level``, ``scan``, ``reduction``, ``plane``, ``label``, ``macro``, ``thumbnail``, ``mask``, ``picture``,
+    ``piece`` of a mosaic, or ``damaged``."""
     level: int | None = None
     """Which level of the slide it is."""
     series: int | None = None

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.slides.mpp import StatedMpp
 from atlaspatch_core.slides.readers.advice import COPY
+from atlaspatch_core.slides.readers.damage import DAMAGED_FILE
 from atlaspatch_core.slides.readers.openslide_tiff import look_at_tiff
 from atlaspatch_core.slides.readers.reader import Reader, import_extra
 from atlaspatch_core.slides.readers.selected_levels import keep_levels
-from atlaspatch_core.slides.readers.tiff import UNREADABLE
 from atlaspatch_core.slides.readers.windows import Window, WindowedSlide, describe
 from atlaspatch_core.slides.slide import Slide, stem_of
 
@@ -65,7 +65,7 @@ def check_compression(path: Path) -> None:
             page = tiff.pages.first
             crashes = page.compression in DEFLATE and page.predictor != 1
             has_alpha = page.samplesperpixel > 3
-    except UNREADABLE as error:
+    except DAMAGED_FILE as error:
         raise UnreadableSlide(
             f"{stem_of(path)}: {path.name} is no whole TIFF ({error}), and cuCIM reads nothing else; leave out the "
             f"reader, so that another is found, or {COPY}"

@@ -15,6 +15,7 @@ from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.slides.mpp import StatedMpp
 from atlaspatch_core.slides.readers.advice import COPY
 from atlaspatch_core.slides.readers.content import is_not
+from atlaspatch_core.slides.readers.damage import DAMAGED_FILE
 from atlaspatch_core.slides.readers.images import check_only_image, planes_note
 from atlaspatch_core.slides.readers.reader import Reader, import_extra
 from atlaspatch_core.slides.readers.windows import Window, WindowedSlide, describe
@@ -52,7 +53,7 @@ def open_czi(path: Path, stated: StatedMpp, series: int | None = None) -> Window
         try:
             file = opened.enter_context(library.open_czi(str(path), cache_options=cache))
             return open_mosaic(path, file, stated, opened.pop_all())
-        except (RuntimeError, OSError, ElementTree.ParseError) as error:
+        except DAMAGED_FILE as error:
             raise UnreadableSlide(f"{stem}: {path.name} is cut short or damaged ({error}); {COPY}") from error
 
 

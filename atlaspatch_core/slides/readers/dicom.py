@@ -1,5 +1,6 @@
 """DICOM whole-slide images through wsidicom: the instances of one series, in a folder or beside the file named."""
 
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from atlaspatch_core.slides.dicom_files import instances, is_dicom, is_series_fo
 from atlaspatch_core.slides.mpp import StatedMpp
 from atlaspatch_core.slides.readers.advice import COPY, EXPORT
 from atlaspatch_core.slides.readers.content import is_not
+from atlaspatch_core.slides.readers.damage import DAMAGED_FILE
 from atlaspatch_core.slides.readers.dicom_frames import FrameChecks
 from atlaspatch_core.slides.readers.images import ImageChoice, choose_image, other_images, planes_note
 from atlaspatch_core.slides.readers.reader import Reader, import_extra
@@ -40,17 +42,16 @@ def open_dicom(path: Path, stated: StatedMpp, series: int | None = None) -> Wind
     stem = stem_of(path)
     library = import_extra("wsidicom", "dicom", stem)
     files = instances_of_one_series(path)
-    try:
-        slide = library.WsiDicom.open(files)
-    except (*library_errors(), ValueError, KeyError, AttributeError, OSError, EOFError) as error:
-        raise UnreadableSlide(
-            f"{stem}: {path.name} is no whole-slide image that wsidicom can open ({error}); {COPY}"
-        ) from error
-    try:
-        return open_series(path, files, slide, stated, series)
-    except BaseException:  # closed and raised again, whatever it is
-        slide.close()
-        raise
+    with ExitStack() as opened:
+        try:
+            slide = opened.enter_context(library.WsiDicom.open(files))
+            found = open_series(path, files, slide, stated, series)
+        except (*library_errors(), *DAMAGED_FILE) as error:
+            raise UnreadableSlide(
+                f"{stem}: {path.name} is no whole-slide image that wsidicom can open ({error}); {COPY}"
+            ) from error
+        opened.pop_all()  # the slide closes it
+        return found
 
 
 def library_errors() -> tuple[type[Exception], ...]:

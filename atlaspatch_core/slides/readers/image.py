@@ -12,6 +12,7 @@ from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.slides.mpp import StatedMpp
 from atlaspatch_core.slides.readers.advice import CONVERT
 from atlaspatch_core.slides.readers.content import is_not
+from atlaspatch_core.slides.readers.damage import DAMAGED_FILE
 from atlaspatch_core.slides.readers.images import check_only_image, planes_note
 from atlaspatch_core.slides.readers.reader import Reader
 from atlaspatch_core.slides.readers.windows import Window, WindowedSlide, describe
@@ -70,8 +71,10 @@ def open_picture(path: Path, stated: StatedMpp, series: int | None = None) -> Wi
         check_samples(path, image)
         notes = planes_note(getattr(image, "n_frames", 1), 1, "frames")
         info = describe(path, NAME, [image.size], {}, stated, notes=notes)
-    except BaseException:  # closed and raised again, whatever it is
+    except BaseException as error:  # closed and raised again, whatever it is
         image.close()
+        if isinstance(error, DAMAGED_FILE):
+            raise damaged(path, error) from error
         raise
     picture = Picture(image, info.stem)
     return WindowedSlide(info, picture.read, picture.close)
@@ -91,10 +94,13 @@ def open_image(path: Path) -> "Image":
         ) from error
     except (UnidentifiedImageError, IsADirectoryError) as error:
         raise UnreadableSlide(f"{stem_of(path)}: {path.name} {is_not(path, 'picture that Pillow knows')}") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UnreadableSlide(
-            f"{stem_of(path)}: {path.name} is cut short or damaged ({error}); copy it again"
-        ) from error
+    except DAMAGED_FILE as error:
+        raise damaged(path, error) from error
+
+
+def damaged(path: Path, error: BaseException) -> UnreadableSlide:
+    """Return what to say of a picture that Pillow cannot follow."""
+    return UnreadableSlide(f"{stem_of(path)}: {path.name} is cut short or damaged ({error}); copy it again")
 
 
 def check_samples(path: Path, image: "Image") -> None:
@@ -112,7 +118,7 @@ def decode(image: "Image", stem: str) -> NDArray[np.uint8]:
         check_end(image)
         image.load()
         return rgb(image)
-    except (OSError, SyntaxError, ValueError) as error:
+    except DAMAGED_FILE as error:
         raise UnreadableSlide(
             f"{stem}: its pixels cannot be decoded ({error}), the file is damaged or cut short; copy it again"
         ) from error

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.slides.readers.advice import COPY, EXPORT
+from atlaspatch_core.slides.readers.damage import DAMAGED_FILE
 from atlaspatch_core.slides.readers.reader import UnsupportedSlide
 from atlaspatch_core.slides.slide import stem_of
 
@@ -45,7 +46,6 @@ def look_at_tiff(
     """
     import tifffile
 
-    from atlaspatch_core.slides.readers.tiff import UNREADABLE
     from atlaspatch_core.slides.readers.tiff_images import find_contents
     from atlaspatch_core.slides.readers.tiff_levels import check_chain, notes_on, stored_level
     from atlaspatch_core.slides.tiles.codecs import decoders
@@ -70,7 +70,7 @@ def look_at_tiff(
             checked = all(page.is_tiled and page.compression in LAX and decoders(page) for page in pages)
             tiles = [stored_level(path, page) for page in pages] if checked else []
             return PlainTiff(kept, notes_on(path, contents), tuple(tiles))
-    except UNREADABLE as error:
+    except DAMAGED_FILE as error:
         raise UnreadableSlide(f"{stem}: {path.name} is cut short or damaged ({error}); {COPY}") from error
 
 

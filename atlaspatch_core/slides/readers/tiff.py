@@ -4,7 +4,6 @@ Only the tiles that a region touches are read and decoded.
 """
 
 import logging
-import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.slides.mpp import StatedMpp
 from atlaspatch_core.slides.readers.advice import COPY
 from atlaspatch_core.slides.readers.content import is_not
+from atlaspatch_core.slides.readers.damage import DAMAGED_FILE
 from atlaspatch_core.slides.readers.reader import Reader
 from atlaspatch_core.slides.readers.windows import WindowedSlide, describe
 from atlaspatch_core.slides.slide import stem_of
@@ -24,8 +24,6 @@ SILENCE = logging.NullHandler()
 """Keeps what tifffile logs of a damaged file, which the error says anyway, from a console without logging."""
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """How TIFF and BigTIFF begin."""
-UNREADABLE = (ValueError, LookupError, TypeError, ArithmeticError, OSError, EOFError, struct.error)
-"""What tifffile raises of files that are damaged, or no TIFF."""
 PLAIN = (None, "generic-tiff", "aperio")
 """What OpenSlide calls files whose tiles lie side by side from (0, 0). Other vendors' overlap, or are shifted."""
 
@@ -53,7 +51,7 @@ def is_ome(path: Path) -> bool:
     try:
         with tifffile.TiffFile(path) as tiff:
             return tiff.is_ome
-    except UNREADABLE:
+    except DAMAGED_FILE:
         return False
 
 
@@ -77,7 +75,7 @@ def open_tiff(path: Path, stated: StatedMpp, series: int | None = None) -> Windo
     try:
         with tifffile.TiffFile(path) as tiff:
             return open_pages(path, tiff, stated, series)
-    except UNREADABLE as error:
+    except DAMAGED_FILE as error:
         raise UnreadableSlide(
             f"{stem}: {path.name} is cut short, damaged, or no TIFF that tifffile can follow ({error}); {COPY}"
         ) from error

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.slides.mpp import StatedMpp, find_scale
 from atlaspatch_core.slides.readers.advice import COPY
+from atlaspatch_core.slides.readers.damage import DAMAGED_PIXELS
 from atlaspatch_core.slides.readers.labels import institution_of, stain_of, vendor_of
 from atlaspatch_core.slides.slide import Level, Region, SlideInfo, stem_of
 
@@ -34,8 +35,7 @@ class Window:
 ReadWindow = Callable[[Window], NDArray[np.uint8]]
 """Return the RGB pixels of a window, shape (height, width, 3), transparent ones over white. Safe from several threads.
 
-Raises UnreadableSlide; any ValueError, LookupError, ArithmeticError, RuntimeError, OSError or EOFError is taken for
-damaged pixels.
+Raises UnreadableSlide; errors of ``DAMAGED_PIXELS`` are taken for that.
 """
 
 
@@ -83,7 +83,7 @@ class WindowedSlide:
     def _pixels(self, region: Region, window: Window) -> NDArray[np.uint8]:
         try:
             return self._read(window)
-        except (ValueError, LookupError, ArithmeticError, RuntimeError, OSError, EOFError) as error:
+        except DAMAGED_PIXELS as error:
             raise UnreadableSlide(
                 f"{self._info.stem}: the pixels at ({region.x}, {region.y}) of level {region.level} cannot be decoded "
                 f"({error}), the file is damaged or cut short; {COPY}"

@@ -13,7 +13,7 @@ from painting import paint_slide, stain, white
 from paths import ROOT
 from PIL import Image, ImageCms
 
-from atlaspatch_core.cli.columns import cut
+from atlaspatch_core.cli.columns import columns, cut
 from atlaspatch_core.cli.main import cli
 from atlaspatch_core.storage import Store
 from atlaspatch_core.tissue.contours import geojson_bytes
@@ -274,6 +274,12 @@ def test_folders_below_and_a_table_of_scales_count_where_they_are_asked_for(tmp_
 
     assert result.exit_code == 0, result.output
     assert "mpp csv" in result.stdout
+
+
+def test_columns_that_do_not_fit_lose_the_middle_of_the_widest():
+    fitted = columns([("a" * 30, "b"), ("c", "d" * 8)], "  ", 30)
+    assert fitted == [f"  {'a' * 9}…{'a' * 8}  b", f"  c{' ' * 17}  {'d' * 8}"]
+    assert columns([("a" * 30, "b")]) == [f"{'a' * 30}  b"]
 
 
 def test_a_long_name_loses_its_middle():
