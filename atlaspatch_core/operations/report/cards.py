@@ -1,20 +1,16 @@
 """One slide as the page shows it: its picture, its numbers, and why one should look at it."""
 
-import base64
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
 from atlaspatch_core.operations.report.charts import text
 from atlaspatch_core.operations.report.embeddings import EmbeddingMap, Neighbour
 from atlaspatch_core.operations.report.outliers import Outlier
+from atlaspatch_core.operations.report.rendering import MOST_EMBEDDED, picture_url
 from atlaspatch_core.operations.report.values import Cohort, SlideSummary
 from atlaspatch_core.validity.states import State, Validity
 
-MOST_EMBEDDED = 100
-"""Slides up to which pictures, at most 8 kB each, are part of the page; beyond, they are linked."""
 FAILED, STALE, ODD, USUAL = 3000.0, 2000.0, 1000.0, 0.0
 """Where a slide stands in the order of the page, before its outliers count."""
 
@@ -69,7 +65,7 @@ def make_cards(
     """
     embed = len(cohort.slides) <= MOST_EMBEDDED
     cards = [
-        _card(index, slide, outliers.get(slide.stem, ()), maps, _picture(slide.picture, folder, embed))
+        _card(index, slide, outliers.get(slide.stem, ()), maps, picture_url(slide.picture, folder, embed=embed))
         for index, slide in enumerate(cohort.slides)
     ]
     return tuple(sorted(cards, key=lambda card: (-card.urgency, card.index)))
@@ -94,14 +90,6 @@ def _card(
         maps[0].nearest.get(slide.stem, ()) if maps else (),
         base + sum(outlier.score for outlier in outliers),
     )
-
-
-def _picture(path: Path | None, folder: Path, embed: bool) -> str:
-    if path is None:
-        return ""
-    if embed:
-        return f"data:image/jpeg;base64,{base64.b64encode(path.read_bytes()).decode()}"
-    return quote(Path(os.path.relpath(path, folder)).as_posix())
 
 
 def _facts(slide: SlideSummary, maps: Sequence[EmbeddingMap]) -> Iterator[tuple[str, str]]:

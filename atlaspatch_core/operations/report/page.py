@@ -1,7 +1,5 @@
 """The page: everything that the template shows, and the template filled in."""
 
-from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +9,8 @@ from atlaspatch_core.operations.report import charts
 from atlaspatch_core.operations.report.cards import Card, make_cards, scanner
 from atlaspatch_core.operations.report.embeddings import EmbeddingMap, embedding_maps
 from atlaspatch_core.operations.report.outliers import find_outliers, measures
-from atlaspatch_core.operations.report.rendering import current_time, render_template
+from atlaspatch_core.operations.report.rendering import Coverage, count_states, current_time, render_template
 from atlaspatch_core.operations.report.values import Cohort
-from atlaspatch_core.validity.outcome import OutputKey
-from atlaspatch_core.validity.states import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +32,7 @@ class Page:
     cohort: Cohort
     cards: tuple[Card, ...]
     """In the order of the page: those to look at first."""
-    coverage: tuple[tuple[OutputKey, Mapping[State, int]], ...]
+    coverage: Coverage
     """Of every step, how many slides are in which state."""
     histograms: tuple[charts.Histogram, ...]
     scanners: tuple[charts.Share, ...]
@@ -69,16 +65,11 @@ def make_page(cohort: Cohort, project: Project, folder: Path) -> Page:
         __version__,
         cohort,
         make_cards(cohort, outliers, maps, folder),
-        _coverage(cohort),
+        count_states(cohort.steps, (it for slide in cohort.slides for it in slide.outputs)),
         tuple(map(charts.histogram, numbers)),
         charts.shares(scanner(slide) for slide in cohort.slides if slide.info),
         tuple(Scatter(each, charts.points(each)) for each in maps),
     )
-
-
-def _coverage(cohort: Cohort) -> tuple[tuple[OutputKey, Mapping[State, int]], ...]:
-    columns = (Counter(slide.outputs[index].state for slide in cohort.slides) for index in range(len(cohort.steps)))
-    return tuple(zip(cohort.steps, columns, strict=True))
 
 
 def render(page: Page) -> str:

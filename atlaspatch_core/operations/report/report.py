@@ -8,9 +8,9 @@ import numpy as np
 
 from atlaspatch_core.operations.report.cohort import gather_cohort
 from atlaspatch_core.operations.report.page import Page, make_page, render
+from atlaspatch_core.operations.report.rendering import write_page
 from atlaspatch_core.operations.report.values import Failures
 from atlaspatch_core.pipeline.preview import Picture, encode_small_jpeg
-from atlaspatch_core.storage.atomic import replacing
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.recipe import Recipe
 from atlaspatch_core.validity.states import State
@@ -56,8 +56,7 @@ def write_report(recipe: Recipe, failures: Failures | None = None, path: Path | 
     target.parent.mkdir(parents=True, exist_ok=True)
     cohort = gather_cohort(recipe, failures)
     page = make_page(cohort, recipe.project, target.parent)
-    with replacing(target) as temporary:
-        temporary.write_text(render(page), encoding="utf-8")
+    write_page(target, render(page))
     return Report(target, numbers(page), contact_sheet(page))
 
 

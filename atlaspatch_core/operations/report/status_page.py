@@ -1,25 +1,26 @@
 """The status of a folder as one page: which output of which slide is there, and why not; it opens from disk."""
 
-import base64
-import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from urllib.parse import quote
 
 from atlaspatch_core import __version__
-from atlaspatch_core.operations.report.cards import MOST_EMBEDDED
-from atlaspatch_core.operations.report.rendering import current_time, render_template
+from atlaspatch_core.operations.report.rendering import (
+    MOST_EMBEDDED,
+    Coverage,
+    count_states,
+    current_time,
+    picture_url,
+    render_template,
+    write_page,
+)
 from atlaspatch_core.operations.tracking.project_status import ProjectStatus
 from atlaspatch_core.operations.tracking.runs import RUNNING, RunFile
 from atlaspatch_core.operations.tracking.summary import summary_lines
-from atlaspatch_core.storage.atomic import replacing
 from atlaspatch_core.storage.file_index import list_files
 from atlaspatch_core.storage.store import Store
-from atlaspatch_core.validity.outcome import OutputKey
-from atlaspatch_core.validity.recipe import OutputSpec
 from atlaspatch_core.validity.states import State, Validity
 
 MEANINGS = {
@@ -70,10 +71,10 @@ class StatusPage:
     made_at: str
     version: str
     runs: tuple[RunSummary, ...]
-    coverage: tuple[tuple[OutputKey, Mapping[State, int]], ...]
+    coverage: Coverage
     """Of every step, how many slides are in which state."""
     rows: tuple[StatusRow, ...]
-    case_coverage: tuple[tuple[OutputKey, Mapping[State, int]], ...]
+    case_coverage: Coverage
     """Of every embedding of cases, how many cases are in which state."""
     cases: tuple[StatusRow, ...]
     """Without pictures."""
@@ -85,8 +86,7 @@ def write_status_page(status: ProjectStatus, path: Path) -> dict[str, int]:
     Raises OSError, UnwritableOutput.
     """
     page = status_page(status, path.absolute().parent)
-    with replacing(path) as temporary:
-        temporary.write_text(render(page), encoding="utf-8", errors="backslashreplace")
+    write_page(path, render(page))
     states = Counter(output.state for output in (*status.outputs, *status.cases))
     cases = {"cases": len(page.cases)} if page.cases else {}
     return {"slides": len(page.rows)} | cases | {f"outputs {state}": states[state] for state in State}
@@ -102,27 +102,18 @@ def status_page(status: ProjectStatus, folder: Path) -> StatusPage:
         current_time(),
         __version__,
         tuple(map(_run, status.runs)),
-        _coverage(status.recipe.stages, status.outputs),
+        count_states((stage.step for stage in status.recipe.stages), status.outputs),
         tuple(
             StatusRow(stem, outputs, pictures.get(stem, ""), status.warnings.get(stem, ()))
             for stem, outputs in slides.items()
         ),
-        _coverage(status.recipe.cases, status.cases),
+        count_states((stage.step for stage in status.recipe.cases), status.cases),
         tuple(StatusRow(case_id, outputs, "") for case_id, outputs in _by_stem(status.cases).items()),
     )
 
 
 def _by_stem(validities: Iterable[Validity]) -> dict[str, tuple[Validity, ...]]:
     return {stem: tuple(outputs) for stem, outputs in groupby(validities, lambda validity: validity.stem)}
-
-
-def _coverage(
-    stages: Iterable[OutputSpec], validities: Iterable[Validity]
-) -> tuple[tuple[OutputKey, Mapping[State, int]], ...]:
-    counts = {stage.step: Counter[State]() for stage in stages}
-    for output in validities:
-        counts[output.step][output.state] += 1
-    return tuple(counts.items())
 
 
 def _pictures(stems: list[str], store: Store, folder: Path) -> Iterator[tuple[str, str]]:
@@ -132,9 +123,9 @@ def _pictures(stems: list[str], store: Store, folder: Path) -> Iterator[tuple[st
     for stem in stems:
         small = store.small_picture(stem, "mask")
         if embed and small.is_file():
-            yield stem, f"data:image/jpeg;base64,{base64.b64encode(small.read_bytes()).decode()}"
+            yield stem, picture_url(small, folder, embed=True)
         elif stem in thumbnails:
-            yield stem, quote(Path(os.path.relpath(store.thumbnail(stem).absolute(), folder)).as_posix())
+            yield stem, picture_url(store.thumbnail(stem), folder, embed=False)
 
 
 def _run(run: RunFile) -> RunSummary:

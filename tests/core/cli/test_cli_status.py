@@ -12,7 +12,8 @@ from tracked_folders import PLUGIN, encode, paint, runs_of, state_of
 
 from atlaspatch_core.cli.main import cli
 from atlaspatch_core.config.project import make_project
-from atlaspatch_core.operations.report.status_page import MOST_EMBEDDED, render, status_page
+from atlaspatch_core.operations.report.rendering import MOST_EMBEDDED
+from atlaspatch_core.operations.report.status_page import render, status_page
 from atlaspatch_core.operations.tracking.project_status import ProjectStatus
 from atlaspatch_core.operations.tracking.runs import RunFile
 from atlaspatch_core.validity.outcome import OutputKey
