@@ -5,6 +5,7 @@ from pathlib import Path
 
 from atlaspatch_core.config.sections import Slides
 from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.discovery.usable_names import name_fault
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.operations.slide_files.associated import listed_contents
 from atlaspatch_core.operations.slide_files.opening import AS_THEY_ARE, open_anyway, read_corner, reader_verdicts
@@ -59,6 +60,7 @@ def inspect_slide_file(source: SlideSource, slides: Slides = AS_THEY_ARE) -> Fil
     readers = reader_verdicts(source, slides, info.reader if info and has_scale else None, refused)
     contents = file_contents(source.readable, info, slides.series)
     files, size = files_and_bytes(source.readable)
+    error = error or name_fault(source.stem, source.path)
     found = FileInspection(source.stem, source.path, files, size, readers, contents, info, has_scale, error)
     return found if info is None else _with_statements(found, info, is_users=source.mpp is not None)
 

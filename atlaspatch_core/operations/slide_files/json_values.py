@@ -5,6 +5,7 @@ from dataclasses import asdict
 from io import BytesIO
 from typing import Any
 
+from atlaspatch_core.discovery.usable_names import printable
 from atlaspatch_core.operations.slide_files.associated import stated_tile
 from atlaspatch_core.operations.slide_files.values import FileInspection, FilePart
 from atlaspatch_core.slides.readers.openslide import background_of
@@ -12,9 +13,9 @@ from atlaspatch_core.slides.slide import SlideInfo
 
 
 def inspection_values(found: FileInspection) -> dict[str, Any]:
-    """Return all that was found, fit for JSON; what is not known is null."""
+    """Return all that was found, fit for JSON and for printing; what is not known is null."""
     page = found.described_page
-    return {
+    values = {
         "slide": found.stem,
         "path": str(found.path),
         "files": found.files,
@@ -32,6 +33,16 @@ def inspection_values(found: FileInspection) -> dict[str, Any]:
         "parts_unknown": found.contents.unknown or None,
         "warnings": list(found.warnings),
     }
+    return {name: _printable(value) for name, value in values.items()}
+
+
+def _printable(value: Any) -> Any:
+    """Return a value with names of files as they can be printed."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, list):
+        return [_printable(one) for one in value]
+    return {name: _printable(one) for name, one in value.items()} if isinstance(value, dict) else value
 
 
 def level_values(found: FileInspection) -> Iterator[dict[str, Any]]:

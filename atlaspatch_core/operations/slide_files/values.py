@@ -120,7 +120,7 @@ class FileInspection:
     has_scale: bool = False
     """Whether the scale of ``info`` is the slide's; where it is refused for that, a stand-in is."""
     error: str = ""
-    """Why the slide is refused, or its pixels cannot be read; empty where all is well."""
+    """Why the slide is refused, cannot be read, or has a name that results cannot carry; empty where all is well."""
     scales: tuple[StatedScale, ...] = ()
     magnifications: tuple[StatedMagnification, ...] = ()
     described_page: DescribedPage | None = None

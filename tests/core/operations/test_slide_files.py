@@ -1,6 +1,7 @@
 """What ``atlaspatch inspect`` and ``atlaspatch doctor --slides`` tell of slides, to people and to scripts."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -146,6 +147,15 @@ def test_a_property_that_the_user_names_counts(tmp_path: Path):
     assert values(path, "--reader-type", "tiff")["readers"][0] == {
         "name": "openslide", "choice": "not asked", "why": "tiff was asked for by name",
     }  # fmt: skip
+
+
+def test_a_name_that_results_cannot_carry_is_a_refusal_and_is_printed(tmp_path: Path):
+    path = paint(tmp_path / "a.svs").rename(tmp_path / os.fsdecode(b"caf\xe9.svs"))
+    result, found = CliRunner().invoke(cli, ["inspect", str(path)]), values(path)
+
+    assert result.exit_code == 1
+    assert "its path is not UTF-8" in " ".join(result.stdout.split())
+    assert (found["slide"], found["taken"]["mpp"]) == ("caf\\xe9", 0.5)
 
 
 def test_a_colour_profile_is_named(tmp_path: Path):
