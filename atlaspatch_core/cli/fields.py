@@ -68,7 +68,7 @@ def _settings(field: OptionField) -> dict[str, Any]:
         settings["type"] = _range(field)
     elif field.kind in (Path, tuple[Path, ...]):
         settings["type"] = EXISTING_FILE
-    elif field.kind == tuple[str, ...]:
+    elif field.kind in (tuple[str, ...], tuple[int, ...]):
         settings["type"] = Several()
     return settings
 

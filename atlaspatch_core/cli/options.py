@@ -37,7 +37,7 @@ CASES = group(
     NAME,
     field_options(
         SlidesFields,
-        only=("mpp_csv", "mpp_keys", "reader", "series", "masks", "masks_origin"),
+        only=("mpp_csv", "mpp_keys", "reader", "series", "masks", "masks_origin", "mask_values"),
         masks=EXISTING_FOLDER,
     ),
     field_option(PatientsFields, "encoders", required=True, **NAMES),

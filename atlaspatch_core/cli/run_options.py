@@ -30,7 +30,7 @@ STAGES = group(
     ),
     option("--job-dir", "output", type=FOLDER, required=True, help="Folder for all that is made."),
     NAME,
-    field_options(SlidesFields, without=("masks", "masks_origin")),
+    field_options(SlidesFields, without=("masks", "masks_origin", "mask_values")),
 )
 
 TISSUE = group(

@@ -138,6 +138,16 @@ class SlidesFields:
             flags=("--masks-origin",),
         ),
     ] = "auto"
+    mask_values: Annotated[
+        tuple[int, ...],
+        Option(
+            "Values of the pixels of mask images, or indices of their palette, that are tissue; all others are none. "
+            "For labels such as 1 for glass and 2 for tissue.",
+            flags=("--mask-values",),
+            unset="all but zero",
+            example=[2],
+        ),
+    ] = ()
     full_hash: Annotated[
         bool,
         Option(

@@ -47,6 +47,13 @@ class Slides(SlidesFields, Section):
             raise ValueError("a name is empty; give names of properties, such as 'aperio.MPP'")
         return keys
 
+    @field_validator("mask_values")
+    @classmethod
+    def _mask_values_are_labels(cls, values: tuple[int, ...]) -> tuple[int, ...]:
+        if any(value < 0 for value in values):
+            raise ValueError(f"{min(values)} is no value of a pixel; give whole numbers of 0 or more, such as 1,2")
+        return tuple(sorted(set(values)))
+
     @field_validator("reader")
     @classmethod
     def _reader_exists(cls, reader: str | None) -> str | None:

@@ -1,5 +1,6 @@
 """Masks that are images over the whole slide: which of their pixels are tissue."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +24,16 @@ ROUNDING = 1.5
 MOST_VALUES_NAMED = 8
 
 
-def read_mask_image(path: Path, info: SlideInfo, origin: Origin = "auto") -> tuple[Mask, Bounds]:
+def read_mask_image(
+    path: Path, info: SlideInfo, origin: Origin = "auto", tissue_values: Sequence[int] = ()
+) -> tuple[Mask, Bounds]:
     """Return what is tissue, shape (height, width), and the part of the slide that it covers: all, or the bounds.
 
     Tissue is any value above zero of a grey image, of a label image or of a palette's indices, any colour but black,
     and, where all colours are the same, what is not transparent; in a TIFF whose zero is white, what is not white. In a
-    JPEG, which blurs zero, it is half of the most.
-    Raises UnusableMask when the file cannot be read, has other proportions than the slide, or no background at all.
+    JPEG, which blurs zero, it is half of the most. ``tissue_values`` are the labels that are tissue, if they are named.
+    Raises UnusableMask when the file cannot be read, has other proportions than the slide, or no background at all;
+    with ``tissue_values``, when its pixels are colours or are blurred.
     """
     try:
         values = _tiff(path) if path.suffix.lower() in TIFF else _picture(path)
@@ -38,6 +42,8 @@ def read_mask_image(path: Path, info: SlideInfo, origin: Origin = "auto") -> tup
     if values.ndim not in (2, 3) or values.size == 0:
         raise UnusableMask(f"{info.stem}: its mask {path} is no image that can be read; mend it or take it away")
     covered = _covered(path, values, info, origin)
+    if tissue_values:
+        return np.isin(_labels(path, values, info), tissue_values), covered
     grey = _grey(values)
     mask = np.asarray(grey > (grey.max() / 2 if path.suffix.lower() in JPEG else 0), bool)
     if mask.all():
@@ -76,6 +82,20 @@ def _grey(values: NDArray) -> NDArray:
     return colours.max(axis=2)
 
 
+def _labels(path: Path, values: NDArray, info: SlideInfo) -> NDArray:
+    """Return one label a pixel, shape (height, width). Raises UnusableMask for colours, and for a blurred JPEG."""
+    if path.suffix.lower() in JPEG:
+        raise UnusableMask(f"{info.stem}: its mask {path} is a JPEG, which blurs labels (--mask-values); store a PNG")
+    if values.ndim == 2:
+        return values.astype(np.int64) if values.dtype == bool else values
+    colours = values[..., :-1] if values.shape[2] in (2, 4) else values
+    if not (colours == colours[..., :1]).all():
+        raise UnusableMask(
+            f"{info.stem}: its mask {path} has colours, no labels (--mask-values); store one value a pixel, or indices"
+        )
+    return colours[..., 0]
+
+
 def _covered(path: Path, values: NDArray, info: SlideInfo, origin: Origin) -> Bounds:
     """Return of what the mask has the proportions: of the slide, or of what was scanned of it, as QuPath shows it.
 
@@ -106,5 +126,5 @@ def _without_background(path: Path, grey: NDArray) -> str:
     more = " ..." if len(values) > MOST_VALUES_NAMED else ""
     return (
         f"every pixel of its mask {path} is above zero (values {shown}{more}), so that glass would be tissue, too; "
-        "store the background as 0"
+        "name the values that are tissue (--mask-values), or store the background as 0"
     )

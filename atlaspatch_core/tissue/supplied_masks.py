@@ -94,22 +94,26 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() not in GEOJSON
 
 
-def supplied_signature(path: Path, corner: Corner, origin: Origin) -> str:
-    """Return what tells one state of a supplied file from another: its signature, and from where it counts."""
-    signature = file_signature(path)
-    return signature if not any(corner) else f"{signature} {origin} {corner[0]} {corner[1]}"
+def supplied_signature(path: Path, corner: Corner, origin: Origin, tissue_values: Sequence[int] = ()) -> str:
+    """Return what tells one state of a supplied file from another: its signature, and how it is read."""
+    counted = f" {origin} {corner[0]} {corner[1]}" if any(corner) else ""
+    labels = f" values {','.join(map(str, tissue_values))}" if tissue_values and is_image(path) else ""
+    return f"{file_signature(path)}{counted}{labels}"
 
 
-def read_mask(path: Path, info: SlideInfo, simplify_um: float, origin: Origin = "auto") -> tuple[shapely.Polygon, ...]:
+def read_mask(
+    path: Path, info: SlideInfo, simplify_um: float, origin: Origin = "auto", tissue_values: Sequence[int] = ()
+) -> tuple[shapely.Polygon, ...]:
     """Return the polygons of a supplied mask: valid, disjoint, within the slide, from top to bottom; level-0 px.
 
     GeoJSON is ours, QuPath's or TRIDENT's, as ``read_outlines`` reads it; ``origin`` is from where it counts. What of
     it is no tissue, or beside the slide, is named in a warning. An image covers the whole slide, or its bounds, at any
-    scale; its outlines lie within ``simplify_um`` µm of its own. No tissue is an empty mask. Raises UnusableMask when
+    scale; its outlines lie within ``simplify_um`` µm of its own; ``tissue_values`` are its labels that are tissue, all
+    but zero where none is named. No tissue is an empty mask. Raises UnusableMask when
     the file cannot be read, all its outlines lie beside the slide, or an image has other proportions or no background.
     """
     if is_image(path):
-        mask, part = read_mask_image(path, info, origin)
+        mask, part = read_mask_image(path, info, origin, tissue_values)
         stretch = np.array([part.width / mask.shape[1], part.height / mask.shape[0]])
         polygons = mask_to_polygons(mask, stretch, info, simplify_um / info.mpp)
         place = np.array([part.x, part.y])

@@ -245,11 +245,11 @@ class Expectations:
             identity = identity_of(stage, {SLIDE: of_slide}, facts, spec)
         else:
             slides, simplify_um = self.recipe.project.slides, self.recipe.project.tissue.simplify_um
-            if mask.supplied != supplied_signature(source, slide.corner, slides.masks_origin):
-                read = read_mask(source, self._info(stem), simplify_um, slides.masks_origin)
+            if mask.supplied != supplied_signature(source, slide.corner, slides.masks_origin, slides.mask_values):
+                read = read_mask(source, self._info(stem), simplify_um, slides.masks_origin, slides.mask_values)
                 touched = polygons_fingerprint(read)
             inputs, supplied = {SLIDE: of_slide}, touched or mask.supplied_polygons
-            identity = supplied_identity(stage, inputs, source, supplied, simplify_um)
+            identity = supplied_identity(stage, inputs, source, supplied, simplify_um, slides.mask_values)
             if is_valid(mask.fingerprint, identity.fingerprint):
                 return ""
         cause = source_reason(mask, source.name if source else None, touched)

@@ -1,6 +1,6 @@
 """What a slide adds to the identities of its outputs: the one place that the steps and the overview of them share."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -61,16 +61,24 @@ def sampling_of(coords: Identity) -> Sampling:
     return Sampling(**coords.spec["sampling"])
 
 
-def supplied_spec(polygons: str, simplify_um: float | None) -> dict[str, Any]:
+def supplied_spec(polygons: str, simplify_um: float | None, labels: Sequence[int] = ()) -> dict[str, Any]:
     """Return what decides a mask that a person supplied: its polygons, and how closely an image was outlined.
 
-    ``simplify_um`` is None for outlines, which are taken as they are.
+    ``simplify_um`` is None for outlines, which are taken as they are; ``labels`` are the values that are tissue.
     """
-    return {"supplied": polygons} | ({} if simplify_um is None else {"simplify_um": simplify_um})
+    named = {"values": list(labels)} if labels else {}
+    return {"supplied": polygons} | ({} if simplify_um is None else {"simplify_um": simplify_um} | named)
 
 
 def supplied_identity(
-    stage: OutputSpec, fingerprints: Mapping[OutputKey, str], source: Path, polygons: str, simplify_um: float
+    stage: OutputSpec,
+    fingerprints: Mapping[OutputKey, str],
+    source: Path,
+    polygons: str,
+    simplify_um: float,
+    labels: Sequence[int] = (),
 ) -> Identity:
-    """Return what a mask is to be that a person supplied as ``source``; ``simplify_um`` is for images alone."""
-    return identity_of(stage, fingerprints, spec=supplied_spec(polygons, simplify_um if is_image(source) else None))
+    """Return what a mask is to be that was supplied as ``source``; ``simplify_um`` and ``labels`` are for images."""
+    return identity_of(
+        stage, fingerprints, spec=supplied_spec(polygons, simplify_um if is_image(source) else None, labels)
+    )

@@ -183,8 +183,8 @@ class Adoption:
         if not self.settings.dry_run:
             ensure_tissue_mask(work, self.recipe.stage(TISSUE_MASK))
             return read_geojson(self.store.geojson(work.stem), corner=work.slide_info().corner)
-        project = self.recipe.project
-        return read_mask(mask, work.slide_info(), project.tissue.simplify_um, project.slides.masks_origin)
+        slides, simplify_um = self.recipe.project.slides, self.recipe.project.tissue.simplify_um
+        return read_mask(mask, work.slide_info(), simplify_um, slides.masks_origin, slides.mask_values)
 
     def _new_outlines(self, work: SlideWork, cuts: list[ForeignPatches], path: Path) -> tuple[Polygons, AdoptOutcome]:
         info, theirs = work.slide_info(), self.found.outlines.get(work.stem)

@@ -92,13 +92,14 @@ def _supply(
 
     What lies in ``source`` is told by its polygons; an untouched file is not read again.
     """
-    origin = work.run.recipe.project.slides.masks_origin
-    signature, untouched = supplied_signature(source, work.slide_info().corner, origin), ""
+    slides = work.run.recipe.project.slides
+    origin, labels = slides.masks_origin, slides.mask_values
+    signature, untouched = supplied_signature(source, work.slide_info().corner, origin, labels), ""
     if stored and stored.supplied == signature:
         expected = _supplied_identity(work, stage, source, stored.identity.spec["supplied"])
         if not (untouched := work.reason(stage, stored.identity, expected)):
             return stored, ""
-    polygons = read_mask(source, work.slide_info(), work.run.recipe.project.tissue.simplify_um, origin)
+    polygons = read_mask(source, work.slide_info(), work.run.recipe.project.tissue.simplify_um, origin, labels)
     expected = _supplied_identity(work, stage, source, polygons_fingerprint(polygons))
     cause = interrupted or untouched or source_reason(stored, source.name, polygons_fingerprint(polygons))
     why = work.reason(stage, stored.identity if stored else None, expected, cause)
@@ -107,8 +108,10 @@ def _supply(
 
 
 def _supplied_identity(work: SlideWork, stage: OutputSpec, source: Path, polygons: str) -> Identity:
-    """Return what decides a supplied mask: its polygons, and how closely an image is outlined."""
-    return supplied_identity(stage, work.fingerprints, source, polygons, work.run.recipe.project.tissue.simplify_um)
+    """Return what decides a supplied mask: its polygons, and how an image is read and outlined."""
+    project = work.run.recipe.project
+    outlining = project.tissue.simplify_um, project.slides.mask_values
+    return supplied_identity(stage, work.fingerprints, source, polygons, *outlining)
 
 
 def _write_mask(

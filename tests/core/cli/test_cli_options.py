@@ -77,6 +77,7 @@ OURS: list[tuple[str, list[str], str, bool, Any]] = [
     ("gpus", ["--gpus"], "integer range", False, ()),
     ("project_name", ["--project-name"], "text", False, None),
     ("masks_origin", ["--masks-origin"], "choice", False, "auto"),
+    ("mask_values", ["--mask-values"], "text", False, ()),
     ("min_tissue_area", ["--min-tissue-area"], "float range", False, 20_000.0),
     ("strict", ["--strict"], "boolean", False, False),
 ]

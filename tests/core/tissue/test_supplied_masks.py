@@ -24,6 +24,7 @@ from atlaspatch_core.errors import UnusableMask
 from atlaspatch_core.pipeline.processing import process
 from atlaspatch_core.slides.slide import Level, SlideInfo
 from atlaspatch_core.tissue.contours import geojson_bytes, read_geojson
+from atlaspatch_core.tissue.mask_images import read_mask_image
 from atlaspatch_core.tissue.supplied_masks import find_mask, read_mask
 from atlaspatch_core.validity.outcome import Outcome, Status
 from atlaspatch_core.validity.recipe import make_recipe
@@ -218,8 +219,8 @@ def test_another_supplied_mask_makes_that_slides_results_stale_and_says_so(folde
     supply(folder, shapely.box(0, 0, 768, 512))
     outcomes = run(folder)
     assert computed(outcomes) == ["a tissue_mask", "a patch_coords"]
-    assert outcomes["a tissue_mask"].why.startswith("supplied ")
-    assert "tissue_mask " in outcomes["a patch_coords"].why
+    assert outcomes["a tissue_mask"].why == "a.geojson changed"
+    assert "tissue_mask" in outcomes["a patch_coords"].why
     assert outcomes["a patch_coords"].numbers["patches"] == 6
 
 
@@ -284,3 +285,41 @@ def test_what_qupath_exports_is_a_mask(folder: Path):
     feature = {"type": "Feature", "geometry": outline, "properties": {"objectType": "annotation"}}
     (folder / "masks" / "a.geojson").write_text(json.dumps([feature]))
     assert run(folder)["a patch_coords"].numbers["patches"] == 4
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    labels=st.sets(st.integers(0, 255), min_size=2, max_size=5),
+    tissue=st.sets(st.integers(0, 255), min_size=1, max_size=3),
+    form=st.sampled_from(["grey", "palette", "RGB", "16 bits"]),
+    seed=st.integers(0, 9),
+)
+def test_named_values_are_tissue_and_no_others_whatever_the_form_of_the_image(labels, tissue, form, seed):
+    pixels = np.random.default_rng(seed).choice(sorted(labels), (64, 128)).astype(np.uint8)
+    forms = {"RGB": np.dstack([pixels] * 3), "16 bits": pixels.astype(np.uint16)}
+    image = Image.fromarray(forms.get(form, pixels))
+    if form == "palette":
+        image.putpalette([value for index in range(256) for value in (255 - index, 255, 255)])
+    with tempfile.TemporaryDirectory() as folder:
+        image.save(Path(folder) / "a.png")
+        mask, _ = read_mask_image(Path(folder) / "a.png", INFO, tissue_values=tuple(tissue))
+    assert (mask == np.isin(pixels, sorted(tissue))).all()
+
+
+def test_labels_without_background_are_refused_until_the_values_of_tissue_are_named(folder: Path):
+    (folder / "masks" / "a.geojson").unlink()
+    as_png(folder / "masks", quarter(1024 // 4, 1536 // 4, 1) + 1)
+    slides = {"folders": [folder], "masks": folder / "masks"}
+    assert "--mask-values" in run(folder)["a tissue_mask"].why
+    made = run(folder, slides=slides | {"mask_values": [2]})["a tissue_mask"]
+    assert (made.status, made.numbers["tissue_share"]) == (Status.COMPUTED, pytest.approx(0.25, abs=0.01))
+    assert run(folder, slides=slides | {"mask_values": [2, 2]})["a tissue_mask"].status is Status.REUSED
+    assert run(folder, slides=slides | {"mask_values": [1, 2]})["a tissue_mask"].numbers["tissue_share"] > 0.99
+
+
+def test_colours_and_jpegs_have_no_labels(tmp_path: Path):
+    as_png(tmp_path, np.dstack([quarter(64, 128), quarter(64, 128, 9), quarter(64, 128, 5)]))
+    with pytest.raises(UnusableMask, match="has colours, no labels"):
+        read_mask(tmp_path / "a.png", INFO, 4.0, tissue_values=(1,))
+    with pytest.raises(UnusableMask, match="is a JPEG, which blurs labels"):
+        read_mask(as_png(tmp_path, quarter(64, 128), ".jpg"), INFO, 4.0, tissue_values=(1,))
