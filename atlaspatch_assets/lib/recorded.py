@@ -12,7 +12,8 @@ from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.validity.expected import with_upstream
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import Recipe
-from atlaspatch_core.validity.states import State, Stored, Validity, validities
+from atlaspatch_core.validity.states import State, Validity, validities
+from atlaspatch_core.validity.stored import Stored
 
 VALID = "valid"
 """Name of the check that fails where an output is stale, with the reason."""

@@ -153,7 +153,8 @@ def released(sources: Iterable["SlideSource"], release: Release) -> Iterator["Sl
 
 def up_to_date(plan: RunPlan, stems: list[str]) -> set[str]:
     """Return the slides whose outputs are all valid, as far as their records say: their pixels will not be read."""
-    from atlaspatch_core.validity.states import State, stored_in_files, validities
+    from atlaspatch_core.validity.states import State, validities
+    from atlaspatch_core.validity.stored import stored_in_files
 
     found = validities(plan.recipe, stems, stored_in_files(plan.recipe), steps=plan.steps)
     return set(stems) - {validity.stem for validity in found if validity.state is not State.FRESH}

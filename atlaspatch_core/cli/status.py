@@ -116,7 +116,7 @@ def _cases(
 ) -> "tuple[Validity, ...]":
     """Return the states of the cases."""
     from atlaspatch_core.pipeline.patients.validity import CaseStalenessChecker, cases_in_files
-    from atlaspatch_core.validity.states import stored_in_files
+    from atlaspatch_core.validity.stored import stored_in_files
 
     if not recipe.cases or manifest is None:
         return ()

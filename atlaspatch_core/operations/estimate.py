@@ -10,7 +10,8 @@ from atlaspatch_core.storage.schema import COORDS
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import OF_CASES, OutputKey
 from atlaspatch_core.validity.recipe import Recipe
-from atlaspatch_core.validity.states import Validity, read_results
+from atlaspatch_core.validity.states import Validity
+from atlaspatch_core.validity.stored import read_results
 
 __all__ = ["ASSUMED", "MEASURED", "Estimate", "EstimatePart", "Rate", "estimate", "hours", "usual_rate"]
 

@@ -14,7 +14,7 @@ from atlaspatch_core.storage.schema import COORDS
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import Recipe
-from atlaspatch_core.validity.states import read_results
+from atlaspatch_core.validity.stored import read_results
 
 VERSION = 1
 MEASURED = "measured in earlier runs"

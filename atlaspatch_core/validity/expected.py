@@ -1,12 +1,12 @@
 """The identity that every output of a slide is to have, from what is remembered of the slide alone."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from atlaspatch_core.errors import AtlasPatchError, MissingUpstream
-from atlaspatch_core.fingerprint import Identity, canonical_json, short_hash
+from atlaspatch_core.fingerprint import Identity, canonical_json
 from atlaspatch_core.layouts.supplied_coords import find_coords, read_coords
 from atlaspatch_core.patches.scale import choose_sampling
 from atlaspatch_core.slides.slide import SlideInfo
@@ -16,6 +16,7 @@ from atlaspatch_core.storage.store import Store
 from atlaspatch_core.tissue.contours import polygons_fingerprint
 from atlaspatch_core.tissue.supplied_masks import find_mask, read_mask, supplied_signature
 from atlaspatch_core.validity.identities import coords_facts, identity_of, mask_facts, slide_facts, supplied_identity
+from atlaspatch_core.validity.identity_template import IdentityTemplate
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import EMPTY, SLIDE, TISSUE_MASK, OutputSpec, Recipe
 from atlaspatch_core.validity.rules import (
@@ -45,31 +46,6 @@ class Expected(NamedTuple):
     """Why it cannot be made."""
     certain: bool = False
     """Whether the next run leaves an output with this very fingerprint: not so where it finds tissue anew."""
-
-
-@dataclass(frozen=True, slots=True)
-class IdentityTemplate:
-    """The text of an identity with gaps for fingerprints: hashing it for many slides costs little."""
-
-    parts: tuple[str, ...]
-    order: tuple[int, ...]
-
-    @classmethod
-    def from_identity(cls, make: Callable[[Sequence[str]], Identity], gaps: int) -> Self:
-        """Return the form of what ``make`` returns for so many fingerprints."""
-        marks = [f"<gap {number} of an identity's text>" for number in range(gaps)]
-        text = canonical_json(make(marks).as_dict())
-        places = sorted(range(gaps), key=lambda number: text.index(marks[number]))
-        parts = []
-        for place in places:
-            part, text = text.split(marks[place])
-            parts.append(part)
-        return cls((*parts, text), tuple(places))
-
-    def fingerprint(self, *fingerprints: str) -> str:
-        """Return the fingerprint of the identity with these in its gaps."""
-        filled = (part + fingerprints[place] for part, place in zip(self.parts, self.order, strict=False))
-        return short_hash("".join(filled) + self.parts[-1])
 
 
 @dataclass(slots=True)
@@ -104,21 +80,21 @@ class Expectations:
 
     def expected_outputs(self, stem: str, slide: IndexedSlide, polygons: str | None) -> dict[OutputKey, Expected]:
         """Return what is expected of every step; ``polygons`` is the fingerprint of those that lie there."""
-        return self.of_looked(stem, slide, polygons, self._expected_slide(stem, slide))
+        return self.outputs_of_identified(stem, slide, polygons, self._expected_slide(stem, slide))
 
-    def of_looked(
-        self, stem: str, slide: IndexedSlide, polygons: str | None, expected_identities: Expected
+    def outputs_of_identified(
+        self, stem: str, slide: IndexedSlide, polygons: str | None, expected_slide: Expected
     ) -> dict[OutputKey, Expected]:
         """Return what is expected of every step of a slide of which that was found out already."""
-        facts_of_slide = {SLIDE: expected_identities}
+        outputs = {SLIDE: expected_slide}
         for stage in self.stages:
             if stage.step == TISSUE_MASK:
-                facts_of_slide[TISSUE_MASK] = self._expected_mask(stem, slide, polygons, expected_identities)
+                outputs[TISSUE_MASK] = self._expected_mask(stem, slide, polygons, expected_slide)
             elif stage.step != SLIDE:
-                facts_of_slide[stage.step] = self._expected_downstream(stem, slide, stage, facts_of_slide)
-        return facts_of_slide
+                outputs[stage.step] = self._expected_downstream(stem, slide, stage, outputs)
+        return outputs
 
-    def looked(self, stem: str, slide: IndexedSlide | None) -> tuple[IndexedSlide | None, Expected]:
+    def identify(self, stem: str, slide: IndexedSlide | None) -> tuple[IndexedSlide | None, Expected]:
         """Return a slide as it is now, and what is expected of it.
 
         Where the files are at hand, one that changed, or is asked for in another way, or has no record, is opened as a
@@ -145,7 +121,7 @@ class Expectations:
         """Return the fingerprint that an output of a slide would have had by the spec of another slide's output."""
         key = (stored.fingerprint, *self._template_key(slide, stage))
         if key not in self._templates:
-            spec = {**stored.spec, **self.found(stem, slide, stage)}
+            spec = {**stored.spec, **self.facts_of_slide(stem, slide, stage)}
             steps = stage.upstream
             self._templates[key] = IdentityTemplate.from_identity(
                 lambda marks: replace(
@@ -155,7 +131,7 @@ class Expectations:
             )
         return self._templates[key].fingerprint(*(inputs[step] for step in stage.upstream))
 
-    def found(self, stem: str, slide: IndexedSlide, stage: OutputSpec) -> Mapping[str, Any]:
+    def facts_of_slide(self, stem: str, slide: IndexedSlide, stage: OutputSpec) -> Mapping[str, Any]:
         """Return what of a slide decides a stage beside its inputs. Raises FinerThanScanned, UnusableCoords."""
         if stage.step == TISSUE_MASK:
             return mask_facts(slide.info(stem)) if slide.axes else EMPTY
@@ -214,22 +190,24 @@ class Expectations:
         )
         return reason or ("" if is_valid(slide.fingerprint, fingerprint) else "another version of this step")
 
-    def _expected_mask(self, stem: str, slide: IndexedSlide, polygons: str | None, known: Expected) -> Expected:
+    def _expected_mask(
+        self, stem: str, slide: IndexedSlide, polygons: str | None, expected_slide: Expected
+    ) -> Expected:
         """Return the polygons that lie there, or lay there last, and why others are to be."""
         mask = slide.mask
         if polygons and not is_automatic(mask, polygons):
             return Expected(polygons, certain=True)
-        lay = polygons or (mask.polygons if mask else None)
+        latest = polygons or (mask.polygons if mask else None)
         try:
             source = find_mask(self.recipe.project.slides.masks, stem)
             if source is None and TISSUE_MASK in self._blocked:
-                return Expected(lay, blocked=self._blocked[TISSUE_MASK])
+                return Expected(latest, blocked=self._blocked[TISSUE_MASK])
             interrupted = interrupted_reason(mask, polygons)
-            of_slide = str(known.fingerprint)
+            of_slide = str(expected_slide.fingerprint)
             reason = interrupted or (self._reason_of_mask(stem, slide, mask, source, of_slide) if mask else "")
-            return Expected(lay, reason, certain=known.certain and bool(polygons) and not reason)
+            return Expected(latest, reason, certain=expected_slide.certain and bool(polygons) and not reason)
         except AtlasPatchError as error:
-            return Expected(lay, blocked=str(error))
+            return Expected(latest, blocked=str(error))
 
     def _reason_of_mask(
         self, stem: str, slide: IndexedSlide, mask: IndexedMask, source: Path | None, of_slide: str
@@ -237,7 +215,7 @@ class Expectations:
         """Return why a mask is to be made anew, or an empty text. Raises UnusableMask, UnreadableOutput."""
         stage, touched = self.recipe.stage(TISSUE_MASK), ""
         if source is None:
-            facts, spec = self.found(stem, slide, stage), self._specs[TISSUE_MASK]
+            facts, spec = self.facts_of_slide(stem, slide, stage), self._specs[TISSUE_MASK]
             if is_valid(
                 mask.fingerprint, self.template(stage, facts, spec, (TISSUE_MASK, slide.axes)).fingerprint(of_slide)
             ):
@@ -281,7 +259,7 @@ class Expectations:
 
     def _facts(self, stem: str, slide: IndexedSlide, stage: OutputSpec) -> tuple[Any, Mapping[str, Any]]:
         key = self._template_key(slide, stage)
-        return key, EMPTY if key in self._templates else self.found(stem, slide, stage)
+        return key, EMPTY if key in self._templates else self.facts_of_slide(stem, slide, stage)
 
     def _template_key(self, slide: IndexedSlide, stage: OutputSpec) -> tuple[Any, ...]:
         """Return what tells the form of a stage for one slide from that for another."""

@@ -2,31 +2,25 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
-from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.fingerprint import Identity, upstream_reason
-from atlaspatch_core.storage.file_index import FileIndex
-from atlaspatch_core.storage.schema import COORDS
 from atlaspatch_core.storage.slide_index import IndexedSlide, SlideIndex, read_slide_index
-from atlaspatch_core.storage.store import Store, read_kept
+from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.expected import Expectations, Expected, Look
 from atlaspatch_core.validity.identities import identity_of, input_name
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import SLIDE, TISSUE_MASK, OutputSpec, Recipe
 from atlaspatch_core.validity.rules import (
     State,
-    has_all_rows,
     is_valid,
     stale_reason,
     state_of,
 )
+from atlaspatch_core.validity.stored import Stored, stored_identity
 
 MOST_READ = 20
 """Stored identities that are read to say why outputs of one step are stale; most are stale for the same reason."""
 NOT_RECORDED = "the result that lies there was never recorded"
-VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +31,6 @@ class Validity:
     step: OutputKey
     state: State
     why: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """What there is of all slides: in the files, or as they were recorded elsewhere."""
-
-    fingerprints: Mapping[OutputKey, Mapping[str, str]]
-    """Step to stem to fingerprint."""
-    failed: Mapping[OutputKey, Mapping[str, str]] = field(default_factory=dict)
-    """Step to stem to the reason why the last attempt failed."""
-    without_patches: Mapping[str, Collection[str]] = field(default_factory=dict)
-    """Geometry to the slides that have no patches, and so no embedding."""
 
 
 UNKNOWN = Expected(None)
@@ -72,9 +54,9 @@ class StalenessChecker:
         slide, polygons = self.slide_index.slides.get(stem), self.slide_index.polygons.get(stem)
         expected, outputs = UNKNOWN, {}
         if slide or self._has_results(stem):
-            slide, expected = self.expectations.looked(stem, slide)
+            slide, expected = self.expectations.identify(stem, slide)
         if slide:
-            outputs = self.expectations.of_looked(stem, slide, polygons, expected)
+            outputs = self.expectations.outputs_of_identified(stem, slide, polygons, expected)
         states: dict[OutputKey, State] = {}
         for stage in self.expectations.stages:
             state, why = self._state(stem, slide, stage, outputs, states)
@@ -141,7 +123,7 @@ class StalenessChecker:
         if self.read.get(stage.step, 0) >= MOST_READ:
             return fingerprints
         self.read[stage.step] = self.read.get(stage.step, 0) + 1
-        facts = self.expectations.found(stem, slide, stage)
+        facts = self.expectations.facts_of_slide(stem, slide, stage)
         return self._read_difference(stem, stage, stored, identity_of(stage, inputs, facts)) or fingerprints
 
     def _read_difference(self, stem: str, stage: OutputSpec, stored: str, expected: Identity) -> str:
@@ -155,18 +137,6 @@ class StalenessChecker:
         if identity.inputs == expected.inputs:
             self.differences[stage.step].append((identity, why))
         return why
-
-
-def stored_identity(store: Store, stem: str, stage: OutputSpec) -> Identity | None:
-    """Return what decided an output as its file says; None where there is none that can be read."""
-    try:
-        if stage.step == SLIDE:
-            record = store.read_record(stem).slide
-            return record.identity if record else None
-        result = store.stored_results(stem, stage.step.geometry).get(stage.dataset)
-        return result.identity if result else None
-    except AtlasPatchError:
-        return None
 
 
 def validities(
@@ -191,7 +161,7 @@ def validities(
         stored: What is there: ``stored_in_files`` reads it.
         steps: Outputs to tell of; all by default.
         stated: What the user says of µm/px, by stem.
-        known: The index of slides, where it was read already.
+        slide_index: The index of slides, where it was read already.
         look: Finds out who a slide is now; by default its record alone tells, and options that changed make it stale.
         remember: False writes nothing, not even caches.
 
@@ -212,69 +182,3 @@ def validities(
     checker = StalenessChecker(recipe, stored, slide_index or read_slide_index(store, remember=remember), expectations)
     for stem in stems:
         yield from (validity for validity in checker.states(stem) if steps is None or validity.step in steps)
-
-
-def stored_in_files(recipe: Recipe, slide_index: SlideIndex | None = None, *, remember: bool = True) -> Stored:
-    """Return what lies in the output folder. HDF5 files are opened, but for those that were before and lie untouched.
-
-    Args:
-        recipe: Which outputs to look for, and where.
-        known: The index of slides, where it was read already.
-        remember: False writes nothing, not even caches.
-
-    Returns:
-        Fingerprints by output and stem. Features whose rows are not those of the coords do not count.
-
-    Example:
-        >>> stored = stored_in_files(recipe)
-        >>> {str(step): list(stems) for step, stems in stored.fingerprints.items()}["tissue_mask"]
-        ['CMU-1-Small-Region']
-    """
-    store = Store(recipe.project.output)
-    slide_index = slide_index or read_slide_index(store, remember=remember)
-    fingerprints: dict[OutputKey, dict[str, str]] = {
-        SLIDE: {stem: slide.fingerprint for stem, slide in slide_index.slides.items()},
-        TISSUE_MASK: dict(slide_index.polygons),
-    }
-    empty, failed = {}, {}
-    for geometry in recipe.project.geometry:
-        rows = _read_files(store, geometry.name, remember=remember)
-        files = {stem: row for stem, row in rows.items() if not isinstance(row, str)}
-        of_coords = OutputKey("patch_coords", None, geometry.name)
-        failed[of_coords] = {stem: row for stem, row in rows.items() if isinstance(row, str)}
-        empty[geometry.name] = {stem for stem, results in files.items() if results.get(COORDS, (None, 1))[1] == 0}
-        for stage in recipe.stages:
-            if stage.geometry is not None and stage.step.geometry == geometry.name:
-                fingerprints[stage.step] = _of_stage(stage, files)
-    return Stored(fingerprints, failed, empty)
-
-
-def read_results(store: Store, geometry: str) -> dict[str, dict[str, tuple[str | None, int, int]]]:
-    """Return stem to dataset to fingerprint, length and width of what the HDF5 files of a geometry hold."""
-    return {stem: row for stem, row in _read_files(store, geometry).items() if not isinstance(row, str)}
-
-
-def _read_files(store: Store, geometry: str, *, remember: bool = True) -> dict[str, Any]:
-    """Return what ``read_results`` does, and of a file that cannot be used what is wrong with it."""
-    cache = store.index(f"results{'_' if geometry else ''}{geometry}")
-    return FileIndex(cache, _results, VERSION, remember).read_values(
-        store.results(geometry), lambda stem: store.h5(stem, geometry)
-    )
-
-
-def _results(path: Path) -> Any:
-    try:
-        results = read_kept(path)
-    except AtlasPatchError as error:
-        return str(error)
-    return {name: (result.fingerprint, result.shape[0], result.shape[-1]) for name, result in results.items()}
-
-
-def _of_stage(stage: OutputSpec, files: Mapping[str, Mapping[str, tuple[str | None, int, int]]]) -> dict[str, str]:
-    fingerprints = {}
-    for stem, results in files.items():
-        fingerprint, rows, _ = results.get(stage.dataset, (None, 0, 0))
-        whole = has_all_rows(stage.step, rows, results.get(COORDS, (None, -1, 0))[1])
-        if fingerprint and whole:
-            fingerprints[stem] = fingerprint
-    return fingerprints

@@ -9,7 +9,8 @@ from atlaspatch_core.layouts.found import Group, ResultFolder
 from atlaspatch_core.layouts.names import GeometryName
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.recipe import Recipe
-from atlaspatch_core.validity.states import State, stored_in_files, validities
+from atlaspatch_core.validity.states import State, validities
+from atlaspatch_core.validity.stored import stored_in_files
 
 UNTOLD = (
     "the content of the slides, the mask that the coords were cut from, the encoders' weights and precision, and the "

@@ -15,7 +15,8 @@ from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import TISSUE_MASK, Recipe
 from atlaspatch_core.validity.rules import State, has_all_rows
-from atlaspatch_core.validity.states import stored_in_files, validities
+from atlaspatch_core.validity.states import validities
+from atlaspatch_core.validity.stored import stored_in_files
 
 
 @dataclass(frozen=True, slots=True)

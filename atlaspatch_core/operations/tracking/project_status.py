@@ -14,7 +14,8 @@ from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import SLIDE, Recipe
 from atlaspatch_core.validity.rules import is_of_upstream
-from atlaspatch_core.validity.states import State, Stored, Validity, stored_in_files, validities
+from atlaspatch_core.validity.states import State, Validity, validities
+from atlaspatch_core.validity.stored import Stored, stored_in_files
 from atlaspatch_core.validity.warnings import stored_warnings
 
 MOST_OPENED = 1000

@@ -16,7 +16,8 @@ from atlaspatch_core.validity.expected import Expectations, with_upstream
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import OutputSpec, Recipe
 from atlaspatch_core.validity.rules import State, is_valid, same_making, state_of
-from atlaspatch_core.validity.states import MOST_READ, Stored, Validity
+from atlaspatch_core.validity.states import MOST_READ, Validity
+from atlaspatch_core.validity.stored import Stored
 
 VERSION = 1
 

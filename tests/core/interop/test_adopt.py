@@ -27,7 +27,8 @@ from atlaspatch_core.storage.store import Store
 from atlaspatch_core.upgrades.trial import trials
 from atlaspatch_core.validity.outcome import Status
 from atlaspatch_core.validity.recipe import make_recipe
-from atlaspatch_core.validity.states import State, stored_in_files, validities
+from atlaspatch_core.validity.states import State, validities
+from atlaspatch_core.validity.stored import stored_in_files
 
 NETWORK = "timm-test_efficientnet"
 MEAN = f"mean-{NETWORK}"

@@ -17,7 +17,8 @@ from atlaspatch_core.slides.slide import Level, SlideInfo
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 from atlaspatch_core.validity.recipe import SLIDE, make_recipe
-from atlaspatch_core.validity.states import State, stored_in_files, validities
+from atlaspatch_core.validity.states import State, validities
+from atlaspatch_core.validity.stored import stored_in_files
 
 pytestmark = pytest.mark.quick
 

@@ -20,7 +20,8 @@ from atlaspatch_core.upgrades.comparison import Canary, Tolerance, compare
 from atlaspatch_core.upgrades.trial import Trial, restamp, trials, try_upgrade
 from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 from atlaspatch_core.validity.recipe import Recipe, make_recipe
-from atlaspatch_core.validity.states import State, Validity, stored_in_files, validities
+from atlaspatch_core.validity.states import State, Validity, validities
+from atlaspatch_core.validity.stored import stored_in_files
 
 pytestmark = pytest.mark.quick
 
