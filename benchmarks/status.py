@@ -48,7 +48,7 @@ def tracked(output: Path) -> float:
     start = perf_counter()
     with Tracker(project, found, Command("benchmark", {})) as tracker:
         for outcome in outcomes:
-            tracker.take(outcome)
+            tracker.record_outcome(outcome)
     return perf_counter() - start
 
 

@@ -73,7 +73,7 @@ def run(recipe: "Recipe", table: Path, mode: RunMode, hooks: Hooks) -> int:
         Tracker(recipe.project, found, command, cases=len(manifest.cases)) as tracker,
     ):
         for outcome in outcomes:
-            tracker.take(outcome)
+            tracker.record_outcome(outcome)
             if outcome.step.kind == PATIENT:
                 cases.append(outcome)
                 display.say(case_line(outcome))

@@ -74,7 +74,7 @@ def run(recipe: "Recipe", mode: RunMode, devices: Sequence[str], hooks: Hooks) -
         Tracker(recipe.project, discovery, command) as tracker,
     ):
         for outcome in outcomes:
-            tracker.take(outcome)
+            tracker.record_outcome(outcome)
             if hooks.report:
                 hooks.report(recipe, outcome)
             display.add(outcome)

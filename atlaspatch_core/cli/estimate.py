@@ -58,14 +58,14 @@ def estimate(context: click.Context, project_file: Path, measure: bool, count: i
 
 def _measure(recipe: "Recipe", count: int) -> None:
     """Measure, and keep the rates."""
-    from atlaspatch_core.operations.measured_rates import measure
+    from atlaspatch_core.operations.measured_rates import measure_rates
     from atlaspatch_core.operations.rates import keep_measured, rates_file
     from atlaspatch_core.storage.atomic import make_folder
 
     make_folder(rates_file(recipe.project.output).parent)  # what cannot be kept is not worth measuring
     sources = slides_of(recipe.project).sources
     click.echo(f"Measuring {min(count, len(sources))} of {len(sources)} slides …", err=True)
-    measured = measure(recipe, sources, slides=count, tell=lambda text: click.echo(text, err=True))
+    measured = measure_rates(recipe, sources, slides=count, tell=lambda text: click.echo(text, err=True))
     keep_measured(recipe.project.output, measured)
 
 

@@ -79,7 +79,7 @@ def run(request: RunRequest, hooks: Hooks) -> int:
             Tracker(plan.recipe.project, discovery, command) as tracker,
         ):
             for outcome in outcomes:
-                tracker.take(outcome)
+                tracker.record_outcome(outcome)
                 if hooks.report:
                     hooks.report(plan.recipe, outcome)
                 display.add(outcome)

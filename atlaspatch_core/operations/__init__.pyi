@@ -1,7 +1,7 @@
 from .doctor.running import examine as examine
 from .inspect import inspect_slide as inspect_slide
 from .near_duplicates import find_near_duplicates as find_near_duplicates
-from .pruning import prune as prune
+from .pruning import prune_leftovers as prune_leftovers
 from .report.report import write_report as write_report
 from .slide_files.inspection import inspect_slide_file as inspect_slide_file
 from .slide_files.survey import survey_slides as survey_slides

@@ -81,9 +81,9 @@ class Estimate:
             return NOTHING
         steps = ", ".join(f"{count} × {step}" for step, count in self.outputs.items())
         sizes = f"{self.patches:,} patches, about {hours(self.seconds)}, {self.gigabytes:.3g} GB of features"
-        rest = f"; no rate was measured yet for {', '.join(map(str, self.assumed))}" if self.assumed else ""
-        what = " and ".join([_slides(self.slides)] * bool(self.slides) + [_cases(self.cases)] * bool(self.cases))
-        return f"{what} ({steps}): {sizes}{rest}"
+        unmeasured = f"; no rate was measured yet for {', '.join(map(str, self.assumed))}" if self.assumed else ""
+        subjects = " and ".join([_slides(self.slides)] * bool(self.slides) + [_cases(self.cases)] * bool(self.cases))
+        return f"{subjects} ({steps}): {sizes}{unmeasured}"
 
     @property
     def numbers(self) -> dict[str, int | float]:
@@ -99,7 +99,7 @@ def hours(seconds: float) -> str:
     return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
 
 
-def estimate(recipe: Recipe, wanted: Iterable[Validity], rates: Mapping[OutputKey, Rate]) -> Estimate:
+def estimate(recipe: Recipe, outputs: Iterable[Validity], rates: Mapping[OutputKey, Rate]) -> Estimate:
     """Return what it takes to make these outputs.
 
     Rates that are not among ``rates`` are those that ``atlaspatch estimate --measure`` left in the output folder, else
@@ -108,10 +108,13 @@ def estimate(recipe: Recipe, wanted: Iterable[Validity], rates: Mapping[OutputKe
     they did not, so the time is an upper bound.
     """
     stems: defaultdict[OutputKey, list[str]] = defaultdict(list)
-    for validity in wanted:
+    for validity in outputs:
         stems[validity.step].append(validity.stem)
-    known = {**rates_of_runs(recipe), **measured_rates(recipe), **rates} if stems else {}
-    parts = tuple(_part(recipe, step, of_step, known.get(step) or usual_rate(step)) for step, of_step in stems.items())
+    known_rates = {**rates_of_runs(recipe), **measured_rates(recipe), **rates} if stems else {}
+    parts = tuple(
+        _estimate_part(recipe, step, of_step, known_rates.get(step) or usual_rate(step))
+        for step, of_step in stems.items()
+    )
     return Estimate(
         slides=len({stem for step, of_step in stems.items() if step.kind != OF_CASES for stem in of_step}),
         outputs={part.step: part.slides for part in parts},
@@ -157,31 +160,31 @@ def _cases(count: int) -> str:
     return f"{count:,} case{'' if count == 1 else 's'}"
 
 
-def _part(recipe: Recipe, step: OutputKey, stems: list[str], rate: Rate) -> EstimatePart:
+def _estimate_part(recipe: Recipe, step: OutputKey, stems: list[str], rate: Rate) -> EstimatePart:
     if step.kind != "patch_features":
         return EstimatePart(step, len(stems), 0, rate, len(stems) / rate.per_second, 0.0)
-    patches, told = _patches(recipe, step, stems)
-    size = patches * _dim(recipe, step) * BYTES_PER_FEATURE / 1e9
-    return EstimatePart(step, len(stems), patches, rate, patches / rate.per_second, size, told)
+    patches, basis = _count_patches(recipe, step, stems)
+    size = patches * _dim_of(recipe, step) * BYTES_PER_FEATURE / 1e9
+    return EstimatePart(step, len(stems), patches, rate, patches / rate.per_second, size, basis)
 
 
-def _patches(recipe: Recipe, step: OutputKey, stems: list[str]) -> tuple[int, str]:
+def _count_patches(recipe: Recipe, step: OutputKey, stems: list[str]) -> tuple[int, str]:
     """Return the number of patches of the slides of a features step, and how it is known."""
     stored = read_results(Store(recipe.project.output), step.geometry).items()
-    counted = {stem: it[COORDS][1] for stem, it in stored if COORDS in it}
-    known = dict(sampled_patches(recipe).get(step.geometry, {})) | counted
-    mean = sum(known.values()) / len(known) if known else USUAL_PATCHES
-    missing = sum(stem not in known for stem in stems)
-    told = [f"counted for {_slides(len(stems) - missing)}"] if missing < len(stems) else []
-    of = f"the mean of {len(known)}" if known else "assumed: no slide was measured yet"
-    told += [f"{_slides(missing)} as {mean:,.0f} each, {of}"] if missing else []
-    return round(sum(known.get(stem, mean) for stem in stems)), "; ".join(told)
+    counted = {stem: datasets[COORDS][1] for stem, datasets in stored if COORDS in datasets}
+    patch_counts = dict(sampled_patches(recipe).get(step.geometry, {})) | counted
+    mean = sum(patch_counts.values()) / len(patch_counts) if patch_counts else USUAL_PATCHES
+    missing = sum(stem not in patch_counts for stem in stems)
+    basis = [f"counted for {_slides(len(stems) - missing)}"] if missing < len(stems) else []
+    of = f"the mean of {len(patch_counts)}" if patch_counts else "assumed: no slide was measured yet"
+    basis += [f"{_slides(missing)} as {mean:,.0f} each, {of}"] if missing else []
+    return round(sum(patch_counts.get(stem, mean) for stem in stems)), "; ".join(basis)
 
 
-def _dim(recipe: Recipe, step: OutputKey) -> int:
+def _dim_of(recipe: Recipe, step: OutputKey) -> int:
     """Return the dim of an encoder: declared, or that of stored features, or a usual one."""
     stage = recipe.stage(step)
     if stage.encoder is None or stage.encoder.dim:
         return (stage.encoder.dim or 0) if stage.encoder else 0
     stored = read_results(Store(recipe.project.output), step.geometry).values()
-    return next((found[stage.dataset][2] for found in stored if stage.dataset in found), USUAL_DIM)
+    return next((datasets[stage.dataset][2] for datasets in stored if stage.dataset in datasets), USUAL_DIM)

@@ -53,7 +53,11 @@ class _Meter:
     def take_seconds(self, outcomes: Sequence[Outcome]) -> None:
         """Take the mean time of a slide, of every step up to the coords."""
         for stage in self.recipe.stages:
-            seconds = [it.seconds for it in outcomes if it.step == stage.step and it.status is Status.COMPUTED]
+            seconds = [
+                outcome.seconds
+                for outcome in outcomes
+                if outcome.step == stage.step and outcome.status is Status.COMPUTED
+            ]
             if seconds:
                 self.per_second[str(stage.step)] = len(seconds) / max(sum(seconds), 1e-9)
 
@@ -64,7 +68,7 @@ class _Meter:
                 self.patches.setdefault(outcome.step.geometry, {})[outcome.stem] = int(outcome.numbers["patches"])
 
 
-def measure(
+def measure_rates(
     recipe: Recipe, sources: Sequence[SlideSource], *, slides: int = 3, tell: Callable[[str], None] = print
 ) -> Measured:
     """Return rates and patch counts of a project, measured on some ``slides`` among ``sources``, small and large.
@@ -73,23 +77,23 @@ def measure(
     where a run would fetch them. What cannot be measured is told and left out.
     """
     with tempfile.TemporaryDirectory(prefix="atlaspatch-measure-") as folder:
-        own = make_recipe(recipe.project.model_copy(update={"output": Path(folder)}))
-        meter = _Meter(own, tell)
-        chosen = spread(sources, slides)
-        steps = [stage.step for stage in own.stages if stage.step.kind in FIRST_KINDS]
-        outcomes = list(process(chosen, own, steps=steps))
+        scratch_recipe = make_recipe(recipe.project.model_copy(update={"output": Path(folder)}))
+        meter = _Meter(scratch_recipe, tell)
+        sampled = sample_by_size(sources, slides)
+        steps = [stage.step for stage in scratch_recipe.stages if stage.step.kind in FIRST_KINDS]
+        outcomes = list(process(sampled, scratch_recipe, steps=steps))
         for outcome in outcomes:
             if outcome.status is Status.FAILED:
                 tell(f"not measured: {outcome.why}")
         meter.take_seconds(outcomes)
         meter.take_patches(outcomes)
-        for geometry in own.project.geometry:
-            _measure_encoders(meter, geometry, chosen)
+        for geometry in scratch_recipe.project.geometry:
+            _measure_encoders(meter, geometry, sampled)
         at = datetime.now(UTC).isoformat(timespec="seconds")
         return Measured(meter.per_second, meter.patches, device=device_of(recipe), at=at, decided_by=decided_by(recipe))
 
 
-def spread(sources: Sequence[SlideSource], count: int) -> list[SlideSource]:
+def sample_by_size(sources: Sequence[SlideSource], count: int) -> list[SlideSource]:
     """Return ``count`` slides from small files to large ones, at even ranks; all where there are not more."""
     ranked = sorted(sources, key=lambda source: (_size(source.path), source.stem))
     picks = np.unique(np.linspace(0, len(ranked) - 1, min(count, len(ranked)) + 2).round().astype(int)[1:-1])
@@ -138,7 +142,7 @@ def _rate(
     assert stage.geometry is not None
     grid = _grid(recipe, source, stage.geometry)
     if stage.step.kind == "patch_features":
-        features[model.encoder.name], rate = _encode(recipe, stage.geometry, source, model, grid)
+        features[model.encoder.name], rate = _time_encoding(recipe, stage.geometry, source, model, grid)
         return rate
     upstream = stage.upstream[-1].encoder or ""
     if upstream not in features:
@@ -162,7 +166,7 @@ def _grid(recipe: Recipe, source: SlideSource, geometry: Geometry) -> PatchGrid:
     return PatchGrid(corners[rows], fraction[rows], choose_sampling(slide.info, geometry.spec))
 
 
-def _encode(
+def _time_encoding(
     recipe: Recipe, geometry: Geometry, source: SlideSource, model: Any, grid: PatchGrid
 ) -> tuple[NDArray[np.float32], float]:
     """Return features of some patches, and patches per second with reading; the first batch only warms up."""

@@ -18,7 +18,7 @@ VECTORS = 4096
 
 
 def find_near_duplicates(
-    store: Store, stage: OutputSpec, stems: Sequence[str], among: Sequence[str]
+    store: Store, stage: OutputSpec, stems: Sequence[str], candidates: Sequence[str]
 ) -> dict[str, list[str]]:
     """Return, for each of ``stems`` whose embedding can be read, the slides ``among`` which it is, under another name.
 
@@ -40,8 +40,8 @@ def find_near_duplicates(
     """
     names, vectors = _unit_vectors(store, stage, stems)
     twins: dict[str, list[str]] = {name: [] for name in names}
-    for start in range(0, len(among) if names else 0, VECTORS):
-        others, block = _unit_vectors(store, stage, among[start : start + VECTORS])
+    for start in range(0, len(candidates) if names else 0, VECTORS):
+        others, block = _unit_vectors(store, stage, candidates[start : start + VECTORS])
         if not others or block.shape[1] != vectors.shape[1]:
             continue
         for row, column in zip(*np.nonzero(vectors @ block.T > SAME_SLIDE), strict=True):
@@ -52,11 +52,11 @@ def find_near_duplicates(
 
 def _unit_vectors(store: Store, stage: OutputSpec, stems: Iterable[str]) -> tuple[list[str], NDArray[np.float64]]:
     """Return the stems that have an embedding, and those at length 1, float64, shape (n, dim)."""
-    found = {
+    embeddings = {
         stem: vector for stem in stems if (vector := _embedding(store.h5(stem, stage.step.geometry), stage)) is not None
     }
-    dim = max(map(len, found.values()), default=0)
-    alike = {stem: vector for stem, vector in found.items() if len(vector) == dim}
+    dim = max(map(len, embeddings.values()), default=0)
+    alike = {stem: vector for stem, vector in embeddings.items() if len(vector) == dim}
     return list(alike), np.array(list(alike.values()), np.float64).reshape(len(alike), dim)
 
 

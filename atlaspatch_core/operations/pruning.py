@@ -23,11 +23,11 @@ class Leftover:
     bytes: int
     hours: float
     """Since it was last written to."""
-    stays: str
+    reason: str
     """Why it is not removed; empty where it is."""
 
 
-def prune(project: Project, *, least_minutes: float, dry_run: bool) -> list[Leftover]:
+def prune_leftovers(project: Project, *, least_minutes: float, dry_run: bool) -> list[Leftover]:
     """Remove half-written files that nobody writes to; return all there are, in a dry run as they would fare.
 
     A file stays while a process holds the lock of its slide: on a network drive a lock of another machine may not be
@@ -45,18 +45,18 @@ def prune(project: Project, *, least_minutes: float, dry_run: bool) -> list[Left
         >>> prune(recipe.project, least_minutes=60, dry_run=True)
         []
     """
-    found = []
+    leftovers = []
     for home, path in _half_written(project):
         try:
             stat = path.stat()
         except FileNotFoundError:
             continue
         minutes = (time.time() - stat.st_mtime) / 60
-        stays = f"younger than {least_minutes:g} minutes" if minutes < least_minutes else ""
-        if not stays and not _remove(home, path, for_real=not dry_run):
-            stays = "a process writes to it"
-        found.append(Leftover(path, stat.st_size, minutes / 60, stays))
-    return found
+        reason = f"younger than {least_minutes:g} minutes" if minutes < least_minutes else ""
+        if not reason and not _remove(home, path, for_real=not dry_run):
+            reason = "a process writes to it"
+        leftovers.append(Leftover(path, stat.st_size, minutes / 60, reason))
+    return leftovers
 
 
 def _half_written(project: Project) -> Iterator[tuple[Path, Path]]:

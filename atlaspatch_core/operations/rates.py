@@ -96,7 +96,7 @@ def rates_of_runs(recipe: Recipe) -> dict[OutputKey, Rate]:
             seconds[step] += duration
             amount[step] += done
     steps = {str(stage.step): stage.step for stage in recipe.stages}
-    return {steps[name]: Rate(amount[name] / spent) for name, spent in seconds.items() if name in steps and spent > 0}
+    return {steps[name]: Rate(amount[name] / total) for name, total in seconds.items() if name in steps and total > 0}
 
 
 def _patch_counts(recipe: Recipe, store: Store) -> dict[tuple[str, str], int]:
@@ -105,9 +105,9 @@ def _patch_counts(recipe: Recipe, store: Store) -> dict[tuple[str, str], int]:
     for geometry in recipe.project.geometry:
         results = read_results(store, geometry.name)
         for stage in recipe.stages_of("patch_features", geometry):
-            for stem, found in results.items():
-                if COORDS in found:
-                    counts[str(stage.step), stem] = found[COORDS][1]
+            for stem, datasets in results.items():
+                if COORDS in datasets:
+                    counts[str(stage.step), stem] = datasets[COORDS][1]
     return counts
 
 
@@ -124,5 +124,5 @@ def _attempts(store: Store) -> Iterator[tuple[str, str, float]]:
 
 def _tasks(state: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     tasks = state.get("tasks")
-    whole = isinstance(tasks, dict) and isinstance(state.get("slide"), dict)
-    return [task for task in tasks.values() if isinstance(task, dict)] if whole and tasks else []
+    is_whole = isinstance(tasks, dict) and isinstance(state.get("slide"), dict)
+    return [task for task in tasks.values() if isinstance(task, dict)] if is_whole and tasks else []

@@ -89,13 +89,13 @@ def build_pruning(project: Project) -> dg.JobDefinition:
         out=NO_VALUE,
     )
     def sweep(context: dg.OpExecutionContext, config: PruneConfig) -> None:
-        from atlaspatch_core.operations.pruning import prune
+        from atlaspatch_core.operations.pruning import prune_leftovers
 
-        files = prune(project, least_minutes=config.least_minutes, dry_run=config.dry_run)
-        removable = [file for file in files if not file.stays]
+        files = prune_leftovers(project, least_minutes=config.least_minutes, dry_run=config.dry_run)
+        removable = [file for file in files if not file.reason]
         fate = "would go" if config.dry_run else "removed"
         rows = [
-            {"file": str(file.path), "bytes": file.bytes, "hours": round(file.hours, 2), "fate": file.stays or fate}
+            {"file": str(file.path), "bytes": file.bytes, "hours": round(file.hours, 2), "fate": file.reason or fate}
             for file in files
         ]
         for row in rows:

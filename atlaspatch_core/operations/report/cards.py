@@ -42,8 +42,8 @@ class Card:
     def kinds(self) -> str:
         """Words that the filter of the page knows: ``failed``, ``stale``, ``missing``, ``odd``."""
         missing = self.summary.in_state(State.MISSING)
-        said = {"failed": self.failed, "stale": self.stale, "missing": missing, "odd": self.outliers}
-        return " ".join(name for name, given in said.items() if given)
+        applies = {"failed": self.failed, "stale": self.stale, "missing": missing, "odd": self.outliers}
+        return " ".join(name for name, holds in applies.items() if holds)
 
     @property
     def scanner(self) -> str:

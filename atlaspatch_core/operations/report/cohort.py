@@ -33,8 +33,8 @@ class Gathered:
 
     recipe: Recipe
     store: Store
-    known: SlideIndex
-    found: Discovery
+    index: SlideIndex
+    discovery: Discovery
     states: Mapping[str, list[Validity]]
     """Stem to the states of its outputs."""
 
@@ -45,14 +45,14 @@ def gather_cohort(recipe: Recipe, failures: Failures | None = None) -> Cohort:
     Their states are those that ``atlaspatch status`` shows. ``failures`` are what was told elsewhere of slides that
     failed; what the files themselves say is added.
     """
-    found, store = _discover(recipe.project), Store(recipe.project.output)
-    known = read_slide_index(store)
-    sources = {source.stem for source in found.sources} | {clash.stem for clash in found.clashes}
+    discovery, store = _discover(recipe.project), Store(recipe.project.output)
+    index = read_slide_index(store)
+    sources = {source.stem for source in discovery.sources} | {clash.stem for clash in discovery.clashes}
     states: dict[str, list[Validity]] = {}
-    for validity in project_status(recipe, found, failures, recorded=True, known=known).outputs:
+    for validity in project_status(recipe, discovery, failures, recorded=True, index=index).outputs:
         states.setdefault(validity.stem, []).append(validity)
-    gathered = Gathered(recipe, store, known, found, states)
-    slides = (replace(summarise(stem, gathered), present=stem in sources) for stem in states)
+    gathered = Gathered(recipe, store, index, discovery, states)
+    slides = (replace(summarise_slide(stem, gathered), present=stem in sources) for stem in states)
     return Cohort(tuple(stage.step for stage in recipe.stages), tuple(slides))
 
 
@@ -63,14 +63,14 @@ def _discover(project: Project) -> Discovery:
         return Discovery(())
 
 
-def summarise(stem: str, gathered: Gathered) -> SlideSummary:
+def summarise_slide(stem: str, gathered: Gathered) -> SlideSummary:
     """Return what the files tell of one slide."""
     summary = SlideSummary(stem, tuple(gathered.states[stem]))
     try:
         record = gathered.store.read_record(stem)
     except UnreadableOutput:
         return summary
-    polygons = gathered.known.polygons.get(stem)
+    polygons = gathered.index.polygons.get(stem)
     summary = replace(
         summary,
         info=record.slide.info if record.slide else None,
@@ -97,29 +97,31 @@ def _mask_numbers(stem: str, store: Store, record: Record, polygons: str | None)
 def _with_geometry(summary: SlideSummary, geometry: Geometry, gathered: Gathered) -> SlideSummary:
     """Return the summary with patches and embeddings of one geometry, from one file."""
     try:
-        kept = gathered.store.stored_results(summary.stem, geometry.name)
-        embeddings = dict(_embeddings(gathered.recipe, geometry, kept))
+        results = gathered.store.stored_results(summary.stem, geometry.name)
+        embeddings = dict(_embeddings(gathered.recipe, geometry, results))
     except UnreadableOutput as error:
         return _damaged(summary, geometry, str(error))
-    if COORDS not in kept:
+    if COORDS not in results:
         return summary
-    patches = {**summary.patches, geometry.name: kept[COORDS].shape[0]}
+    patches = {**summary.patches, geometry.name: results[COORDS].shape[0]}
     return replace(summary, patches=patches, embeddings={**summary.embeddings, **embeddings})
 
 
 def _damaged(summary: SlideSummary, geometry: Geometry, why: str) -> SlideSummary:
     """Return the summary with the coords of a geometry failed: its file cannot be read."""
     coords = OutputKey("patch_coords", None, geometry.name)
-    outputs = (replace(it, state=State.FAILED, why=why) if it.step == coords else it for it in summary.outputs)
+    outputs = (
+        replace(output, state=State.FAILED, why=why) if output.step == coords else output for output in summary.outputs
+    )
     return replace(summary, outputs=tuple(outputs))
 
 
 def _embeddings(
-    recipe: Recipe, geometry: Geometry, kept: Mapping[str, StoredResult]
+    recipe: Recipe, geometry: Geometry, results: Mapping[str, StoredResult]
 ) -> Iterator[tuple[str, NDArray[np.float32]]]:
     for stage in recipe.stages_of("slide_embedding", geometry):
-        if stage.dataset in kept:
-            yield str(stage.step), np.asarray(read_array(kept[stage.dataset].path, stage.dataset), np.float32)
+        if stage.dataset in results:
+            yield str(stage.step), np.asarray(read_array(results[stage.dataset].path, stage.dataset), np.float32)
 
 
 def _with_picture(summary: SlideSummary, store: Store, polygons: str | None) -> SlideSummary:

@@ -79,10 +79,10 @@ def principal_components(vectors: NDArray[np.float32]) -> tuple[NDArray[np.float
     """
     centred = vectors.astype(np.float64) - vectors.mean(axis=0, dtype=np.float64)
     left, lengths, axes = np.linalg.svd(centred, full_matrices=False)
-    found = min(2, len(lengths))
-    signs = np.sign(np.take_along_axis(axes[:found], np.abs(axes[:found]).argmax(axis=1)[:, None], axis=1))[:, 0]
+    count = min(2, len(lengths))
+    signs = np.sign(np.take_along_axis(axes[:count], np.abs(axes[:count]).argmax(axis=1)[:, None], axis=1))[:, 0]
     points = np.zeros((len(vectors), 2))
-    points[:, :found] = left[:, :found] * lengths[:found] * np.where(signs == 0, 1, signs)
+    points[:, :count] = left[:, :count] * lengths[:count] * np.where(signs == 0, 1, signs)
     whole = float((lengths**2).sum())
     shares = [float(length**2) / whole if whole > 1e-12 else 0.0 for length in lengths[:2]]
     return points, (shares[0] if shares else 0.0, shares[1] if len(shares) > 1 else 0.0)
@@ -94,12 +94,12 @@ def nearest(
     """Return the ``count`` slides of highest cosine for each slide; ``units`` (n, d) are of length one."""
     if len(stems) > MOST_COMPARED:
         return {}
-    found: dict[str, tuple[Neighbour, ...]] = {}
+    neighbours: dict[str, tuple[Neighbour, ...]] = {}
     for start in range(0, len(stems), ROWS_AT_ONCE):
         cosines = units[start : start + ROWS_AT_ONCE] @ units.T
         np.fill_diagonal(cosines[:, start:], -np.inf)
         order = np.argsort(-cosines, axis=1, kind="stable")[:, : min(count, len(stems) - 1)]
         for row, others in enumerate(order.tolist()):
             near = (Neighbour(stems[other], min(1.0, float(cosines[row, other]))) for other in others)
-            found[stems[start + row]] = tuple(near)
-    return found
+            neighbours[stems[start + row]] = tuple(near)
+    return neighbours

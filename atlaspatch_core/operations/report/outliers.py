@@ -41,7 +41,7 @@ class Measure:
     """Stem to value; slides without are left out."""
 
 
-def measures(slides: Sequence[SlideSummary], maps: Sequence[EmbeddingMap]) -> tuple[Measure, ...]:
+def list_measures(slides: Sequence[SlideSummary], maps: Sequence[EmbeddingMap]) -> tuple[Measure, ...]:
     """Return the numbers by which slides are compared."""
     return tuple(measure for measure in _measures(slides, maps) if measure.values)
 
@@ -61,16 +61,16 @@ def _measures(slides: Sequence[SlideSummary], maps: Sequence[EmbeddingMap]) -> I
 
 
 def find_outliers(
-    slides: Sequence[SlideSummary], of: Iterable[Measure], maps: Iterable[EmbeddingMap], quality: QualitySpec
+    slides: Sequence[SlideSummary], measures: Iterable[Measure], maps: Iterable[EmbeddingMap], quality: QualitySpec
 ) -> dict[str, tuple[Outlier, ...]]:
     """Return stem to reasons, the gravest first; slides without a reason are left out."""
-    found: dict[str, list[Outlier]] = {}
+    outliers: dict[str, list[Outlier]] = {}
     for slide in slides:
         for finding in failed(judge_quality(slide.mask, quality)):
-            found.setdefault(slide.stem, []).append(Outlier("quality", 100.0, finding.text))
-    for stem, outlier in (*_alike(maps), *(pair for measure in of for pair in far_out(measure))):
-        found.setdefault(stem, []).append(outlier)
-    return {stem: tuple(sorted(reasons, key=lambda it: -it.score)) for stem, reasons in found.items()}
+            outliers.setdefault(slide.stem, []).append(Outlier("quality", 100.0, finding.text))
+    for stem, outlier in (*_alike(maps), *(pair for measure in measures for pair in far_out(measure))):
+        outliers.setdefault(stem, []).append(outlier)
+    return {stem: tuple(sorted(reasons, key=lambda it: -it.score)) for stem, reasons in outliers.items()}
 
 
 def far_out(measure: Measure) -> Iterator[tuple[str, Outlier]]:

@@ -8,7 +8,7 @@ from atlaspatch_core.config.project import Project
 from atlaspatch_core.operations.report import charts
 from atlaspatch_core.operations.report.cards import Card, make_cards, scanner
 from atlaspatch_core.operations.report.embeddings import EmbeddingMap, embedding_maps
-from atlaspatch_core.operations.report.outliers import find_outliers, measures
+from atlaspatch_core.operations.report.outliers import find_outliers, list_measures
 from atlaspatch_core.operations.report.rendering import Coverage, count_states, current_time, render_template
 from atlaspatch_core.operations.report.values import Cohort
 
@@ -57,7 +57,7 @@ class Page:
 def make_page(cohort: Cohort, project: Project, folder: Path) -> Page:
     """Return the page of a cohort; ``folder`` is where it will lie."""
     maps = embedding_maps(cohort.slides)
-    numbers = measures(cohort.slides, maps)
+    numbers = list_measures(cohort.slides, maps)
     outliers = find_outliers(cohort.slides, numbers, maps, project.quality)
     return Page(
         project.output.resolve(),
@@ -72,6 +72,6 @@ def make_page(cohort: Cohort, project: Project, folder: Path) -> Page:
     )
 
 
-def render(page: Page) -> str:
+def render_report(page: Page) -> str:
     """Return the page as HTML that needs nothing beside it, but for linked pictures."""
     return render_template("page.html", page=page, text=charts.text)

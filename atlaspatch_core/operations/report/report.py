@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from atlaspatch_core.operations.report.cohort import gather_cohort
-from atlaspatch_core.operations.report.page import Page, make_page, render
+from atlaspatch_core.operations.report.page import Page, make_page, render_report
 from atlaspatch_core.operations.report.rendering import write_page
 from atlaspatch_core.operations.report.values import Failures
 from atlaspatch_core.pipeline.preview import Picture, encode_small_jpeg
@@ -56,7 +56,7 @@ def write_report(recipe: Recipe, failures: Failures | None = None, path: Path | 
     target.parent.mkdir(parents=True, exist_ok=True)
     cohort = gather_cohort(recipe, failures)
     page = make_page(cohort, recipe.project, target.parent)
-    write_page(target, render(page))
+    write_page(target, render_report(page))
     return Report(target, numbers(page), contact_sheet(page))
 
 

@@ -86,7 +86,7 @@ def write_status_page(status: ProjectStatus, path: Path) -> dict[str, int]:
     Raises OSError, UnwritableOutput.
     """
     page = status_page(status, path.absolute().parent)
-    write_page(path, render(page))
+    write_page(path, render_status_page(page))
     states = Counter(output.state for output in (*status.outputs, *status.cases))
     cases = {"cases": len(page.cases)} if page.cases else {}
     return {"slides": len(page.rows)} | cases | {f"outputs {state}": states[state] for state in State}
@@ -148,6 +148,6 @@ def _run(run: RunFile) -> RunSummary:
     )
 
 
-def render(page: StatusPage) -> str:
+def render_status_page(page: StatusPage) -> str:
     """Return the page as HTML that needs nothing beside it, but for linked thumbnails."""
     return render_template("status.html", page=page, meanings=MEANINGS, order=ORDER)

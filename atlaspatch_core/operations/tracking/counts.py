@@ -26,11 +26,11 @@ class Counts:
     warnings: dict[str, list[str]] = field(default_factory=dict)
     """Slide to what is odd about it."""
 
-    def take(self, outcome: Outcome) -> None:
+    def count_outcome(self, outcome: Outcome) -> None:
         """Count an outcome. A slide that failed is told once: what that stopped is not."""
         self.outputs[str(outcome.step)][outcome.status.value] += 1
-        now = outcome.status if outcome.status in WORTH else Status.REUSED
-        self.fates[outcome.stem] = max(self.fates.get(outcome.stem, now), now, key=WORTH.index)
+        status = outcome.status if outcome.status in WORTH else Status.REUSED
+        self.fates[outcome.stem] = max(self.fates.get(outcome.stem, status), status, key=WORTH.index)
         if outcome.warnings:
             self.warnings.setdefault(outcome.stem, []).extend(outcome.warnings)
         if outcome.status is Status.FAILED:
@@ -42,5 +42,5 @@ class Counts:
         """Return how many slides, or cases, there are, how many were begun, and their fates."""
         fates = Counter(list(self.fates.values()))
         begun = {"total": self.in_all, "begun": fates.total()}
-        odd = {"with_warnings": len(self.warnings)} if self.warnings else {}
-        return begun | odd | {fate.value: fates[fate] for fate in (Status.COMPUTED, Status.REUSED, Status.FAILED)}
+        warned = {"with_warnings": len(self.warnings)} if self.warnings else {}
+        return begun | warned | {fate.value: fates[fate] for fate in (Status.COMPUTED, Status.REUSED, Status.FAILED)}

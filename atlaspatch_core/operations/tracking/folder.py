@@ -11,12 +11,12 @@ from atlaspatch_core.operations.tracking.states import (
     State,
     described_slide,
     is_news,
-    look_again,
+    is_usable,
     new_state,
     record_outcome,
     state_path,
-    summarise,
-    usable,
+    update_outputs,
+    write_summary,
 )
 from atlaspatch_core.operations.tracking.tasks import TASKS
 from atlaspatch_core.slides.slide import stem_of
@@ -37,7 +37,7 @@ class StateFolder:
     store: Store
     several: bool
     """Whether the project has several geometries."""
-    held: dict[Path, State] = field(default_factory=dict)
+    states: dict[Path, State] = field(default_factory=dict)
     """Path of a slide to its state, the one that was used last at the end."""
     changed: set[Path] = field(default_factory=set)
     """Slides among them whose state was written by this run."""
@@ -49,57 +49,57 @@ class StateFolder:
         folder = self.store.state("any").parent
         with lock_of(self.store.output):
             sweep_drafts(folder)
-        listed = defaultdict(list)
+        paths_by_stem = defaultdict(list)
         for path in folder.glob("*__*.json"):
-            listed[path.stem.rpartition("__")[0]].append(path)
-        self.elsewhere = dict(listed)
+            paths_by_stem[path.stem.rpartition("__")[0]].append(path)
+        self.elsewhere = dict(paths_by_stem)
 
     def record_outcome(self, path: Path, outcome: Outcome) -> None:
         """Note an outcome of the slide at ``path``; a file is written only for news. Raises OSError."""
-        held = self.held.pop(path, None)
-        state = held or self._read(path)
-        moved = held is None and bool(state["tasks"]) and not state_path(self.store.output, path).exists()
-        if moved or is_news(state, outcome, several=self.several):
+        state_in_memory = self.states.pop(path, None)
+        state = state_in_memory or self._read(path)
+        is_moved = state_in_memory is None and bool(state["tasks"]) and not state_path(self.store.output, path).exists()
+        if is_moved or is_news(state, outcome, several=self.several):
             with lock_of(self.store.output):
                 state = self._read(path)
                 if is_news(state, outcome, several=self.several):
                     record_outcome(state, outcome, self.store, several=self.several)
                 self._write(path, state)
             self.changed.add(path)
-        self.held[path] = state
-        while len(self.held) > MOST_HELD:
-            self._let_go(next(iter(self.held)))
+        self.states[path] = state
+        while len(self.states) > MOST_HELD:
+            self._let_go(next(iter(self.states)))
 
     def close(self) -> None:
         """Look once more at the files of slides that were written: pictures come after results. Raises OSError."""
-        for path in list(self.held):
+        for path in list(self.states):
             self._let_go(path)
 
     def _let_go(self, path: Path) -> None:
-        del self.held[path]
+        del self.states[path]
         if path not in self.changed:
             return
         self.changed.discard(path)
         with lock_of(self.store.output):
             state = self._read(path)
-            if look_again(state):
+            if update_outputs(state):
                 self._write(path, state)
 
     def _read(self, path: Path) -> State:
         """Return the state of a slide; that of a slide of this name which lies there no more is its own."""
         state = read_json(state_path(self.store.output, path)) or self._moved(path)
-        return state if usable(state) else new_state(path)
+        return state if is_usable(state) else new_state(path)
 
     def _moved(self, path: Path) -> State:
         for file in self.elsewhere.get(stem_of(path), ()):
             state = read_json(file)
-            if usable(state) and not Path(str(state["slide"].get("abs_path"))).exists():
+            if is_usable(state) and not Path(str(state["slide"].get("abs_path"))).exists():
                 reader = state["slide"].get("reader_type")
                 return state | {"slide": described_slide(path) | {"reader_type": reader}}
         return {}
 
     def _write(self, path: Path, state: State) -> None:
-        summarise(state)
+        write_summary(state)
         target = state_path(self.store.output, path)
         write_json(target, state)
         for file in self.elsewhere.pop(stem_of(path), ()):
@@ -132,7 +132,7 @@ def read_states(store: Store) -> dict[str, SlideState]:
 
 def _row(path: Path) -> list[Any] | None:
     state = read_json(path)
-    if not usable(state):
+    if not is_usable(state):
         return None
     tasks = state["tasks"]
     errors = {

@@ -41,11 +41,11 @@ class ProjectStatus:
 
 def project_status(
     recipe: Recipe,
-    found: Discovery,
+    discovery: Discovery,
     failures: Failures | None = None,
     *,
     recorded: bool = False,
-    known: SlideIndex | None = None,
+    index: SlideIndex | None = None,
 ) -> ProjectStatus:
     """Return the state of the outputs of the slides that were found, as a run would find it. Nothing is computed.
 
@@ -68,23 +68,23 @@ def project_status(
         {'fresh'}
     """
     store = Store(recipe.project.output)
-    known = known or read_slide_index(store)
-    files = stored_in_files(recipe, known)
-    clashes = {clash.stem: str(clash.error) for clash in found.clashes}
+    index = index or read_slide_index(store)
+    files = stored_in_files(recipe, index)
+    clashes = {clash.stem: str(clash.error) for clash in discovery.clashes}
     failed = {step: {**files.failed.get(step, {}), **(failures or {}).get(step, {})} for step in _steps(recipe)}
     failed[SLIDE] |= clashes
-    stated = {source.stem: source.mpp for source in found.sources}
-    stems = {*stated, *clashes, *((known.slides.keys() | known.broken.keys()) if recorded else ())}
+    stated = {source.stem: source.mpp for source in discovery.sources}
+    stems = {*stated, *clashes, *((index.slides.keys() | index.broken.keys()) if recorded else ())}
     stored = Stored(files.fingerprints, failed, files.without_patches)
     states = read_states(store)
     if recorded:
         stems |= states.keys()
-    look = SlideLook(recipe, store, {source.stem: source for source in found.sources})
-    judged = validities(recipe, sorted(stems), stored, stated=stated, slide_index=known, look=look)
+    look = SlideLook(recipe, store, {source.stem: source for source in discovery.sources})
+    judged = validities(recipe, sorted(stems), stored, stated=stated, slide_index=index, look=look)
     outputs = tuple(_with_failure(output, states.get(output.stem)) for output in judged)
-    slides = {stem: slide for stem, slide in known.slides.items() if stem in stems}
-    odd = stored_warnings(slides, recipe.project.quality, files.without_patches)
-    return ProjectStatus(recipe, outputs, tuple(live_and_latest(store.output)), warnings=odd)
+    slides = {stem: slide for stem, slide in index.slides.items() if stem in stems}
+    warnings = stored_warnings(slides, recipe.project.quality, files.without_patches)
+    return ProjectStatus(recipe, outputs, tuple(live_and_latest(store.output)), warnings=warnings)
 
 
 @dataclass(slots=True)
@@ -94,7 +94,7 @@ class SlideLook:
     recipe: Recipe
     store: Store
     sources: Mapping[str, SlideSource]
-    opened: int = 0
+    opened_count: int = 0
 
     def __call__(self, stem: str, mark: str) -> SlideRecord | None:
         """Return the record that a run would make; None where the one of this ``mark`` holds, or the slide is gone.
@@ -102,15 +102,15 @@ class SlideLook:
         Raises what opening a slide raises.
         """
         source = self.sources.get(stem)
-        if source is None or self.opened >= MOST_OPENED or mark_of(source, self.recipe) == mark:
+        if source is None or self.opened_count >= MOST_OPENED or mark_of(source, self.recipe) == mark:
             return None
-        self.opened += 1
-        with ExitStack() as opened:
+        self.opened_count += 1
+        with ExitStack() as stack:
             return identified(
                 source,
                 self.recipe,
                 self.store.read_record(stem).slide,
-                lambda: opened.enter_context(open_source(source, self.recipe.project.slides)),
+                lambda: stack.enter_context(open_source(source, self.recipe.project.slides)),
             )
 
 

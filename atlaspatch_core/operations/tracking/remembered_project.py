@@ -62,13 +62,13 @@ class RememberedProject:
         for project in self.searched:
             table = project.patients.manifest
             try:
-                found = Discovery(tuple(in_table(table))) if table else find_slides(project)
+                discovery = Discovery(tuple(in_table(table))) if table else find_slides(project)
             except AtlasPatchError:  # moved or removed since: what was made of them is in the folder
                 continue
-            sources = {it.stem: it for it in found.sources} | sources
-            clashes = {it.stem: it for it in found.clashes} | clashes
-        whole = sorted(sources.values(), key=lambda source: str(source.path))
-        return Discovery(tuple(whole), tuple(clashes[stem] for stem in sorted(clashes.keys() - sources.keys())))
+            sources = {it.stem: it for it in discovery.sources} | sources
+            clashes = {it.stem: it for it in discovery.clashes} | clashes
+        ordered = sorted(sources.values(), key=lambda source: str(source.path))
+        return Discovery(tuple(ordered), tuple(clashes[stem] for stem in sorted(clashes.keys() - sources.keys())))
 
 
 def remembered_project(output: Path) -> RememberedProject:
@@ -84,104 +84,111 @@ def remembered_project(output: Path) -> RememberedProject:
         raise InvalidProject(
             f"{output}: no run of atlaspatch is recorded there (runs/*.json); name the project file with --project"
         )
-    asked = _distinct(runs)
-    if not asked:
+    options = _distinct_options(runs)
+    if not options:
         raise InvalidProject(f"{output}: its runs are of another version of atlaspatch; name the project file instead")
-    latest, of_tissue = asked[0].values, next((it for it in asked if it.decided("tissue_mask")), asked[0])
-    geometries, patients = _with_patients(_geometries(asked), asked)
+    latest, of_tissue = options[0].values, next((it for it in options if it.decided("tissue_mask")), options[0])
+    geometries, patients = _with_patients(_geometries(options), options)
     parts = {"output": str(output), "tissue": of_tissue.values["tissue"], "geometry": geometries, "patients": patients}
-    ways = {_way(it): it.project for it in reversed(asked)}
-    whole = make_project({**latest, **parts, **_encoder_files(asked)}, origin=f"{output}/runs")
-    return RememberedProject(whole, tuple(ways.values())[::-1])
+    ways = {_way(it): it.project for it in reversed(options)}
+    project = make_project({**latest, **parts, **_encoder_files(options)}, origin=f"{output}/runs")
+    return RememberedProject(project, tuple(ways.values())[::-1])
 
 
-def _distinct(runs: Iterable[RunFile]) -> list[RecordedOptions]:
+def _distinct_options(runs: Iterable[RunFile]) -> list[RecordedOptions]:
     """Return what runs asked for, the latest first; most runs of a folder are alike, and each kind is checked once."""
-    found: dict[str, RecordedOptions | None] = {}
+    options_by_text: dict[str, RecordedOptions | None] = {}
     for run in runs:
         it = run.values
         key = canonical_json([it["project"], it.get("stages"), it.get("settled_stages")])
-        if key not in found:
-            found[key] = _asked(run)
-    return [asked for asked in found.values() if asked]
+        if key not in options_by_text:
+            options_by_text[key] = _options_of(run)
+    return [asked for asked in options_by_text.values() if asked]
 
 
-def _asked(run: RunFile) -> RecordedOptions | None:
+def _options_of(run: RunFile) -> RecordedOptions | None:
     """Return what a run asked for; None where this version does not understand it."""
     stages, settled = run.values.get("stages"), run.values.get("settled_stages")
     try:
         project = make_project(dict(run.values["project"]), origin=str(run.path))
     except AtlasPatchError:
         return None
-    taken = None if stages is None else frozenset(stages)
-    return RecordedOptions(project, project.model_dump(mode="json"), taken, frozenset(settled or ()))
+    kinds = None if stages is None else frozenset(stages)
+    return RecordedOptions(project, project.model_dump(mode="json"), kinds, frozenset(settled or ()))
 
 
-def _geometries(asked: Sequence[RecordedOptions]) -> list[dict[str, Any]]:
+def _geometries(options: Sequence[RecordedOptions]) -> list[dict[str, Any]]:
     """Return the geometries of which coords were asked for, those of the latest run first."""
-    found: dict[str, list[tuple[RecordedOptions, dict[str, Any]]]] = {}
-    for it in asked:
-        for geometry in it.values["geometry"] if it.took("patch_coords") else ():
-            found.setdefault(geometry["name"], []).append((it, geometry))
-    return [_geometry(named) for named in found.values()]
+    occurrences: dict[str, list[tuple[RecordedOptions, dict[str, Any]]]] = {}
+    for run in options:
+        for geometry in run.values["geometry"] if run.took("patch_coords") else ():
+            occurrences.setdefault(geometry["name"], []).append((run, geometry))
+    return [_geometry(named) for named in occurrences.values()]
 
 
-def _geometry(named: Sequence[tuple[RecordedOptions, dict[str, Any]]]) -> dict[str, Any]:
+def _geometry(occurrences: Sequence[tuple[RecordedOptions, dict[str, Any]]]) -> dict[str, Any]:
     """Return one geometry as its runs, the latest first, say it."""
-    laid = next((geometry for it, geometry in named if it.decided("patch_coords")), named[0][1])
+    geometry_of_coords = next(
+        (geometry for it, geometry in occurrences if it.decided("patch_coords")), occurrences[0][1]
+    )
     of_features = [
         geometry
-        for it, geometry in named
-        if it.decided("patch_features") and (not it.decided("patch_coords") or _same(geometry, laid, of_features=False))
+        for it, geometry in occurrences
+        if it.decided("patch_features")
+        and (not it.decided("patch_coords") or _is_same(geometry, geometry_of_coords, of_features=False))
     ]
     if not of_features:
-        return laid | dict.fromkeys(ENCODERS, ())
+        return geometry_of_coords | dict.fromkeys(ENCODERS, ())
     last = of_features[0]
-    alike = [geometry for geometry in of_features if _same(geometry, last, of_features=True)]
+    alike = [geometry for geometry in of_features if _is_same(geometry, last, of_features=True)]
     encoders = {key: list(dict.fromkeys(name for it in alike for name in it[key])) for key in ENCODERS}
-    return laid | {key: last[key] for key in OF_FEATURES if key in last} | encoders
+    return geometry_of_coords | {key: last[key] for key in OF_FEATURES if key in last} | encoders
 
 
-def _way(asked: RecordedOptions) -> str:
+def _way(options: RecordedOptions) -> str:
     """Return where a run was told to find slides."""
-    return canonical_json([asked.values["slides"], asked.values["patients"]["manifest"]])
+    return canonical_json([options.values["slides"], options.values["patients"]["manifest"]])
 
 
 def _with_patients(
-    geometries: Sequence[dict[str, Any]], asked: Sequence[RecordedOptions]
+    geometries: Sequence[dict[str, Any]], options: Sequence[RecordedOptions]
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Return the geometries, and the patient encoders that ran on one of them as it is now, with the latest table.
 
     A patient encoder takes the first geometry that suits it, so that of the cases comes first.
     """
-    runs = [it for it in asked if it.values["patients"]["manifest"]]
-    now = {geometry["name"]: geometry for geometry in geometries}
-    fitting = [it for it in runs if all(_unchanged(geometry, now.get(geometry["name"])) for geometry in _laid(it))]
+    runs = [it for it in options if it.values["patients"]["manifest"]]
+    by_name = {geometry["name"]: geometry for geometry in geometries}
+    fitting = [
+        it
+        for it in runs
+        if all(_is_unchanged(geometry, by_name.get(geometry["name"])) for geometry in _geometries_of(it))
+    ]
     encoders = dict.fromkeys(name for it in fitting for name in it.values["patients"]["encoders"])
-    of_cases = {geometry["name"] for it in fitting for geometry in _laid(it)}
+    of_cases = {geometry["name"] for it in fitting for geometry in _geometries_of(it)}
     ordered = sorted(geometries, key=lambda geometry: geometry["name"] not in of_cases)
     table = runs[0].values["patients"]["manifest"] if runs else None
     return ordered, {"manifest": table, "encoders": list(encoders)}
 
 
-def _laid(asked: RecordedOptions) -> Sequence[dict[str, Any]]:
-    return asked.values["geometry"]
+def _geometries_of(options: RecordedOptions) -> Sequence[dict[str, Any]]:
+    return options.values["geometry"]
 
 
-def _unchanged(one: Mapping[str, Any], other: Mapping[str, Any] | None) -> bool:
+def _is_unchanged(one: Mapping[str, Any], other: Mapping[str, Any] | None) -> bool:
     """Tell whether a geometry has the same coords and features as another, whatever the encoders."""
-    return other is not None and all(_same(one, other, of_features=it) for it in (False, True))
+    return other is not None and all(_is_same(one, other, of_features=of_features) for of_features in (False, True))
 
 
-def _same(one: Mapping[str, Any], other: Mapping[str, Any], *, of_features: bool) -> bool:
+def _is_same(one: Mapping[str, Any], other: Mapping[str, Any], *, of_features: bool) -> bool:
     """Tell whether two geometries agree in what decides coords, or features, but for the names of encoders."""
     keys = {key for key in one if key not in ENCODERS and (key in OF_FEATURES) == of_features}
     return all(one[key] == other.get(key) for key in keys)
 
 
-def _encoder_files(asked: Sequence[RecordedOptions]) -> dict[str, Any]:
+def _encoder_files(options: Sequence[RecordedOptions]) -> dict[str, Any]:
     """Return weights and plugins of all runs, the latest first: earlier encoders may need them."""
-    weights = {name: path for it in reversed(asked) for name, path in it.values["weights"].items()}
-    plugins = list(dict.fromkeys(path for it in asked for path in it.values["plugins"]))
-    remote = list(dict.fromkeys(name for it in asked for name in it.values["allow_remote_code"]))
+    weights = {name: path for it in reversed(options) for name, path in it.values["weights"].items()}
+    plugins = list(dict.fromkeys(path for it in options for path in it.values["plugins"]))
+    remote = list(dict.fromkeys(name for it in options for name in it.values["allow_remote_code"]))
     return {"weights": weights, "plugins": plugins, "allow_remote_code": remote}

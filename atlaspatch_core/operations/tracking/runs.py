@@ -58,8 +58,8 @@ class RunFile:
     def order(self) -> tuple[float, str]:
         """What sorts runs by their start."""
         epoch = self.values.get("started_epoch")
-        known = epoch if isinstance(epoch, int | float) else seconds_of(str(self.values.get("started_at", "")))
-        return known, self.run_id
+        started = epoch if isinstance(epoch, int | float) else seconds_of(str(self.values.get("started_at", "")))
+        return started, self.run_id
 
 
 def new_run(output: Path, tool: str, args: Mapping[str, object], project: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,12 +67,12 @@ def new_run(output: Path, tool: str, args: Mapping[str, object], project: Mappin
 
     The names are those that readers of TRIDENT's files know; ``trident_version`` is null: TRIDENT made none of it.
     """
-    now = time.time()
+    started = time.time()
     return {
         "run_id": uuid4().hex[:12],
         "tool": tool,
-        "started_at": isoformat(now),
-        "started_epoch": now,
+        "started_at": isoformat(started),
+        "started_epoch": started,
         "finished_at": None,
         "status": RUNNING,
         "error": None,
@@ -110,8 +110,8 @@ def run_lock(output: Path, run_id: str) -> FileLock:
 
 def read_runs(output: Path) -> list[RunFile]:
     """Return the runs of a folder, the latest first. Files that cannot be read are left out."""
-    found = (RunFile(path, read_json(path)) for path in run_path(output, "any").parent.glob("*.json"))
-    return sorted((run for run in found if run.values), key=lambda run: run.order, reverse=True)
+    runs = (RunFile(path, read_json(path)) for path in run_path(output, "any").parent.glob("*.json"))
+    return sorted((run for run in runs if run.values), key=lambda run: run.order, reverse=True)
 
 
 def is_alive(output: Path, run: RunFile) -> bool:
@@ -178,9 +178,9 @@ def live_and_latest(output: Path) -> list[RunFile]:
     last = max((state.st_mtime_ns for state in files.values()), default=0)
     paths = [run_path(output, name) for name, state in files.items() if state.st_mtime_ns == last]
     latest = max((RunFile(path, read_json(path)) for path in paths), key=lambda run: run.order, default=None)
-    found = {run.run_id: run for run in (*([latest] if latest else ()), *locked_runs(output)) if run.values}
-    settled = {run.run_id: ended_run(output, run) for run in found.values()}
-    shown = (run for run in settled.values() if run.status == RUNNING or (latest and run.run_id == latest.run_id))
+    runs = {run.run_id: run for run in (*([latest] if latest else ()), *locked_runs(output)) if run.values}
+    ended = {run.run_id: ended_run(output, run) for run in runs.values()}
+    shown = (run for run in ended.values() if run.status == RUNNING or (latest and run.run_id == latest.run_id))
     return sorted(shown, key=lambda run: run.order, reverse=True)
 
 
@@ -192,7 +192,7 @@ def ended_run(output: Path, run: RunFile) -> RunFile:
         if is_alive(output, run):
             return run
         with lock_of(output):
-            now = RunFile(run.path, read_json(run.path))  # it may have ended by itself just now
-            return next(iter(mark_dead_runs(output, [now])), now)
+            latest = RunFile(run.path, read_json(run.path))  # it may have ended by itself just now
+            return next(iter(mark_dead_runs(output, [latest])), latest)
     except (OSError, AtlasPatchError, NotImplementedError):
         return RunFile(run.path, {**run.values, "status": KILLED, "error": KILLED_WHY})

@@ -16,8 +16,8 @@ from atlaspatch_core.operations.tracking.tasks import (
     NO_PATCHES,
     THERE,
     TaskOutcome,
-    described,
-    outputs,
+    describe_file,
+    task_files,
     task_name,
     task_outcomes,
 )
@@ -59,7 +59,7 @@ def described_slide(path: Path) -> dict[str, Any]:
     return names | {"abs_path": str(path.absolute()), "rel_path": None, "reader_type": None}
 
 
-def usable(state: Mapping[str, Any]) -> bool:
+def is_usable(state: Mapping[str, Any]) -> bool:
     """Tell whether a state that was read has the parts that are built upon; others are begun anew."""
     parts = (state.get(name) for name in ("slide", "meta", "tasks", "resume"))
     whole = all(isinstance(part, dict) for part in parts) and state.get("schema_version") == SCHEMA_VERSION
@@ -79,30 +79,30 @@ def _is_error(error: Any) -> bool:
 
 def is_news(state: State, outcome: Outcome, *, several: bool) -> bool:
     """Tell whether an outcome says what a state does not say yet."""
-    if told := task_outcomes(outcome):
+    if tasks := task_outcomes(outcome):
         task = state["tasks"].get(task_name(outcome.step, state["tasks"], several=several), {})
-        return not _stands(task, told)
+        return not _stands(task, tasks)
     before = _flat_meta(state)
-    return any(before.get(name) != value for name, value in _known(outcome).items())
+    return any(before.get(name) != value for name, value in _facts_of(outcome).items())
 
 
 def record_outcome(state: State, outcome: Outcome, store: Store, *, several: bool) -> None:
     """Write into a state what an outcome says."""
-    if told := task_outcomes(outcome):
-        _take_task(state, outcome, told, store, several=several)
+    if tasks := task_outcomes(outcome):
+        _record_task(state, outcome, tasks, store, several=several)
         return
-    known = _known(outcome)
-    state["slide"]["reader_type"] = known.pop("reader_type", state["slide"].get("reader_type"))
-    state["meta"] |= {name: list(value) if isinstance(value, tuple) else value for name, value in known.items()}
+    facts = _facts_of(outcome)
+    state["slide"]["reader_type"] = facts.pop("reader_type", state["slide"].get("reader_type"))
+    state["meta"] |= {name: list(value) if isinstance(value, tuple) else value for name, value in facts.items()}
 
 
-def _known(outcome: Outcome) -> dict[str, Any]:
+def _facts_of(outcome: Outcome) -> dict[str, Any]:
     """Return what is known of a slide that opened; what is not is left out, so that nothing is forgotten."""
     numbers, reader = outcome.numbers, outcome.facts.get("reader")
     names = {"mpp": "mpp", "magnification": "mag", "levels": "level_count"}
-    known: dict[str, Any] = {name: numbers[ours] for ours, name in names.items() if ours in numbers}
-    known |= {"dimensions": (numbers["width"], numbers["height"])} if "width" in numbers else {}
-    return known | ({"reader_type": reader} if reader else {})
+    facts: dict[str, Any] = {name: numbers[ours] for ours, name in names.items() if ours in numbers}
+    facts |= {"dimensions": (numbers["width"], numbers["height"])} if "width" in numbers else {}
+    return facts | ({"reader_type": reader} if reader else {})
 
 
 def _flat_meta(state: State) -> dict[str, Any]:
@@ -110,38 +110,42 @@ def _flat_meta(state: State) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
-def _take_task(state: State, outcome: Outcome, told: TaskOutcome, store: Store, *, several: bool) -> None:
+def _record_task(state: State, outcome: Outcome, task_outcome: TaskOutcome, store: Store, *, several: bool) -> None:
     name = task_name(outcome.step, state["tasks"], several=several)
     before, now = state["tasks"].get(name, {}), time.time()
-    attempts = [*before.get("attempts", ()), *([_attempt(outcome, told, now)] if told.tried else [])]
+    attempts = [*before.get("attempts", ()), *([_attempt(outcome, task_outcome, now)] if task_outcome.tried else [])]
     state["tasks"][name] = {
-        "status": told.status,
-        "reason": told.reason,
-        "message": told.message,
+        "status": task_outcome.status,
+        "reason": task_outcome.reason,
+        "message": task_outcome.message,
         "_active_attempt_id": None,
         "attempts": attempts[-MOST_ATTEMPTS:],
-        "outputs": {key: described(path) for key, path in outputs(store, outcome.stem, outcome.step)},
+        "outputs": {key: describe_file(path) for key, path in task_files(store, outcome.stem, outcome.step)},
         "step": str(outcome.step),
         "geometry": outcome.step.geometry,
     }
-    state["resume"] = _resume(state["resume"], name, told, now)
+    state["resume"] = _resume(state["resume"], name, task_outcome, now)
 
 
-def _stands(task: Mapping[str, Any], told: TaskOutcome) -> bool:
+def _stands(task: Mapping[str, Any], task_outcome: TaskOutcome) -> bool:
     """Tell whether the last word on a task holds.
 
     A valid output is one that an earlier attempt completed; a slide that cannot be opened says more than that its mask
     was skipped for it; and nothing tried for the same reason as before is no news.
     """
-    if told.reason in THERE.values() and task.get("status") == "completed":
+    if task_outcome.reason in THERE.values() and task.get("status") == "completed":
         return True
-    if told.reason == "slide_failed" and task.get("status") == "error" and task.get("step") == "slide":
+    if task_outcome.reason == "slide_failed" and task.get("status") == "error" and task.get("step") == "slide":
         return True
-    same = (task.get("status"), task.get("reason"), task.get("message")) == (told.status, told.reason, told.message)
-    return same and not told.tried
+    same = (task.get("status"), task.get("reason"), task.get("message")) == (
+        task_outcome.status,
+        task_outcome.reason,
+        task_outcome.message,
+    )
+    return same and not task_outcome.tried
 
 
-def _attempt(outcome: Outcome, told: TaskOutcome, now: float) -> dict[str, Any]:
+def _attempt(outcome: Outcome, task_outcome: TaskOutcome, now: float) -> dict[str, Any]:
     started = now - outcome.seconds
     return {
         "attempt_id": uuid4().hex[:12],
@@ -150,20 +154,20 @@ def _attempt(outcome: Outcome, told: TaskOutcome, now: float) -> dict[str, Any]:
         "finished_at": isoformat(now),
         "finished_epoch": now,
         "duration_s": round(outcome.seconds, 6),
-        "result": told.status,
-        "error": told.message if told.status == "error" else None,
+        "result": task_outcome.status,
+        "error": task_outcome.message if task_outcome.status == "error" else None,
     }
 
 
-def _resume(before: Mapping[str, Any], name: str, told: TaskOutcome, now: float) -> dict[str, Any]:
+def _resume(task: Mapping[str, Any], name: str, task_outcome: TaskOutcome, now: float) -> dict[str, Any]:
     """Return where the slide stands; an error is forgotten once its task went well."""
-    error = before.get("last_error")
-    if told.status == "error":
-        values = {"task": name, "at": isoformat(now), "reason": told.reason, "message": told.message}
-        error = {**values, "error": told.message}
-    elif error and error.get("task") == name and is_done(told.status, told.reason):
+    error = task.get("last_error")
+    if task_outcome.status == "error":
+        values = {"task": name, "at": isoformat(now), "reason": task_outcome.reason, "message": task_outcome.message}
+        error = {**values, "error": task_outcome.message}
+    elif error and error.get("task") == name and is_done(task_outcome.status, task_outcome.reason):
         error = None
-    last = {"last_task": name, "last_status": told.status, "last_updated_at": isoformat(now)}
+    last = {"last_task": name, "last_status": task_outcome.status, "last_updated_at": isoformat(now)}
     return last | ({"last_error": error} if error else {})
 
 
@@ -178,19 +182,19 @@ def label(task: Mapping[str, Any]) -> str:
     return f"{status} ({reason})" if reason else str(status)
 
 
-def look_again(state: State) -> bool:
+def update_outputs(state: State) -> bool:
     """Look at the files of all tasks again; tell whether any changed."""
     changed = False
     for task in state["tasks"].values():
-        now = {name: described(Path(str(it.get("path")))) for name, it in task["outputs"].items()}
-        changed |= now != task["outputs"]
-        task["outputs"] = now
+        outputs = {name: describe_file(Path(str(output.get("path")))) for name, output in task["outputs"].items()}
+        changed |= outputs != task["outputs"]
+        task["outputs"] = outputs
     return changed
 
 
-def summarise(state: State) -> None:
+def write_summary(state: State) -> None:
     """Write into a state its summary, its files as they are now, who wrote it and when."""
-    look_again(state)
+    update_outputs(state)
     summary: dict[str, Any] = {"patch_features": {}, "slide_features": {}}
     for name, task in state["tasks"].items():
         kind, _, rest = name.partition(":")

@@ -19,11 +19,11 @@ MOST_TOLD = 100
 """Errors of a section; the state files in wsi_states/ have all of them."""
 
 
-def append(output: Path, section: str) -> None:
+def append_section(output: Path, run_section: str) -> None:
     """Add a section. To be called under the lock. Raises OSError."""
     path = Store(output).summary()
-    before = path.read_text(encoding="utf-8", errors="replace") if path.exists() else HEAD
-    write_text(path, f"{before.rstrip()}\n\n{section}")
+    previous = path.read_text(encoding="utf-8", errors="replace") if path.exists() else HEAD
+    write_text(path, f"{previous.rstrip()}\n\n{run_section}")
 
 
 def section(
@@ -85,14 +85,14 @@ def _place(name: str) -> tuple[int, str]:
     return (ORDER.index(name) if name in ORDER else len(ORDER), name)
 
 
-def _errors(counts: Counts, what: str, rest: str) -> Iterator[str]:
+def _errors(counts: Counts, subject: str, remainder: str) -> Iterator[str]:
     """Yield the errors of slides, or of cases; ``rest`` says where there are those beyond the first hundred."""
     if counts.failures:
-        yield f"- {what} ({counts.failures}):"
+        yield f"- {subject} ({counts.failures}):"
     for stem, why in counts.errors[:MOST_TOLD]:
         yield f"  - {stem}: {_one_line(why)}"
     if counts.failures > MOST_TOLD:
-        yield f"  - {counts.failures - min(MOST_TOLD, len(counts.errors))} more: {rest}"
+        yield f"  - {counts.failures - min(MOST_TOLD, len(counts.errors))} more: {remainder}"
 
 
 def _warnings(counts: Counts) -> Iterator[str]:

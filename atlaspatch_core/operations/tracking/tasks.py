@@ -74,7 +74,7 @@ def task_name(step: OutputKey, tasks: Mapping[str, Any], *, several: bool) -> st
     return scoped if several or scoped in tasks or owner != step.geometry else plain
 
 
-def outputs(store: Store, stem: str, step: OutputKey) -> Iterator[tuple[str, Path]]:
+def task_files(store: Store, stem: str, step: OutputKey) -> Iterator[tuple[str, Path]]:
     """Yield names and files of what a step makes and takes, as readers know them."""
     h5 = store.h5(stem, step.geometry)
     if step.kind in ("slide", "tissue_mask"):
@@ -89,7 +89,7 @@ def outputs(store: Store, stem: str, step: OutputKey) -> Iterator[tuple[str, Pat
         yield from (("slide_features_path", h5), ("patch_features_path", h5))
 
 
-def described(path: Path) -> dict[str, Any]:
+def describe_file(path: Path) -> dict[str, Any]:
     """Return a file's path, whether it is there, and its bytes."""
     try:
         size = path.stat().st_size

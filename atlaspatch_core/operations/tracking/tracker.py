@@ -46,7 +46,7 @@ class Tracker:
     it is logged as a warning. ``take`` is for one thread.
     """
 
-    def __init__(self, project: Project, found: Discovery, command: Command, *, cases: int | None = None) -> None:
+    def __init__(self, project: Project, discovery: Discovery, command: Command, *, cases: int | None = None) -> None:
         """``found`` are the slides of the run, by which outcomes find the path that their state is named after.
 
         ``cases`` is the number of cases that the run embeds, None for a command that embeds none.
@@ -54,9 +54,9 @@ class Tracker:
         self._store = Store(project.output)
         self._run = runs.new_run(project.output, command.name, command.arguments, remembered(project))
         self._run |= {"stages": kinds(command.steps), "settled_stages": kinds(command.settled)}
-        self._paths = {source.stem: source.path for source in found.sources}
-        self._paths |= {clash.stem: clash.paths[0] for clash in found.clashes}
-        self._counts = Counts(len(found.sources) + len(found.clashes))
+        self._paths = {source.stem: source.path for source in discovery.sources}
+        self._paths |= {clash.stem: clash.paths[0] for clash in discovery.clashes}
+        self._counts = Counts(len(discovery.sources) + len(discovery.clashes))
         self._cases = None if cases is None else Counts(cases)
         self._states = StateFolder(self._store, several=len(project.geometry) > 1)
         self._lock: FileLock | None = None
@@ -68,29 +68,29 @@ class Tracker:
         """12 hex digits."""
         return self._run["run_id"]
 
-    def take(self, outcome: Outcome) -> None:
+    def record_outcome(self, outcome: Outcome) -> None:
         """Note what became of a step of a slide, or of an embedding of a case."""
         if self._cases and outcome.step.kind == OF_CASES:
-            self._cases.take(outcome)
+            self._cases.count_outcome(outcome)
             return
-        self._counts.take(outcome)
+        self._counts.count_outcome(outcome)
         if path := self._paths.get(outcome.stem):
-            self._try(lambda: self._states.record_outcome(path, outcome))
+            self._try_action(lambda: self._states.record_outcome(path, outcome))
 
     def __enter__(self) -> Self:
-        self._try(self._start)
-        threading.Thread(target=self._beat, name="run-tracking", daemon=True).start()
+        self._try_action(self._start)
+        threading.Thread(target=self._write_heartbeat, name="run-tracking", daemon=True).start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._over.set()
-        self._try(self._states.close)
+        self._try_action(self._states.close)
         status, words = fate_of(error)
         self._run |= {"status": status, "error": words, "finished_at": isoformat(time.time())}
-        self._try(self._end)
-        self._try(self._unlock)
+        self._try_action(self._end)
+        self._try_action(self._unlock)
 
     def _start(self) -> None:
         output = self._store.output
@@ -98,7 +98,7 @@ class Tracker:
         self._lock.acquire()
         with lock_of(output):
             for run in runs.mark_dead_runs(output, runs.locked_runs(output)):
-                summary.append(output, summary.section(run.values, None, {}))
+                summary.append_section(output, summary.section(run.values, None, {}))
             self._write()
         self._states.open()
 
@@ -106,7 +106,7 @@ class Tracker:
         every = totals(read_states(self._store))
         with lock_of(self._store.output):
             self._write()
-            summary.append(self._store.output, summary.section(self._run, self._counts, every, self._cases))
+            summary.append_section(self._store.output, summary.section(self._run, self._counts, every, self._cases))
 
     def _unlock(self) -> None:
         if self._lock:
@@ -119,16 +119,16 @@ class Tracker:
             self._run["cases"] = self._cases.totals()
         write_json(runs.run_path(self._store.output, self.run_id), self._run)
 
-    def _beat(self) -> None:
+    def _write_heartbeat(self) -> None:
         while not self._over.wait(runs.SECONDS_BETWEEN_BEATS):
-            self._try(self._say_alive)
+            self._try_action(self._say_alive)
 
     def _say_alive(self) -> None:
         with lock_of(self._store.output):
             if not self._over.is_set():
                 self._write()
 
-    def _try(self, action: Callable[[], None]) -> None:
+    def _try_action(self, action: Callable[[], None]) -> None:
         """Do what a full disk or a folder that cannot be written must not stop the work for; warn once."""
         try:
             action()

@@ -13,7 +13,7 @@ from tracked_folders import PLUGIN, encode, paint, runs_of, state_of
 from atlaspatch_core.cli.main import cli
 from atlaspatch_core.config.project import make_project
 from atlaspatch_core.operations.report.rendering import MOST_EMBEDDED
-from atlaspatch_core.operations.report.status_page import render, status_page
+from atlaspatch_core.operations.report.status_page import render_status_page, status_page
 from atlaspatch_core.operations.tracking.project_status import ProjectStatus
 from atlaspatch_core.operations.tracking.runs import RunFile
 from atlaspatch_core.validity.outcome import OutputKey
@@ -199,14 +199,14 @@ def test_many_thumbnails_are_linked_from_where_the_page_lies_and_few_are_part_of
     status(finished, "--html", tmp_path / "few.html")
 
     assert many.rows[7].picture == "many/out/thumbnails/slide%20%230007.jpg"
-    assert 'loading="lazy"' in render(many)
+    assert 'loading="lazy"' in render_status_page(many)
     assert (tmp_path / "few.html").read_text().count("data:image/jpeg;base64,") == 1
 
 
 @pytest.fixture
 def page(browser, tmp_path):
     path = tmp_path / "status.html"
-    path.write_text(render(status_page(made_up(tmp_path, 120), tmp_path)))
+    path.write_text(render_status_page(status_page(made_up(tmp_path, 120), tmp_path)))
     return opened(browser, path)
 
 
@@ -274,7 +274,7 @@ def contrast(one: str, other: str) -> float:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_states_stand_out_by_day_and_by_night_and_are_words_too(browser, tmp_path, scheme):
     path = tmp_path / "status.html"
-    path.write_text(render(status_page(made_up(tmp_path, 120), tmp_path)))
+    path.write_text(render_status_page(status_page(made_up(tmp_path, 120), tmp_path)))
     page = opened(browser, path, color_scheme=scheme)
     colour = "(it, name) => getComputedStyle(it)[name]"
     back = page.locator("body").evaluate(colour, "backgroundColor")

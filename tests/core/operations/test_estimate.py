@@ -11,7 +11,7 @@ from atlaspatch_core.cli.main import cli
 from atlaspatch_core.config.project import load_project
 from atlaspatch_core.discovery.find import SlideSource
 from atlaspatch_core.operations.estimate import ASSUMED, Rate
-from atlaspatch_core.operations.measured_rates import measure, spread
+from atlaspatch_core.operations.measured_rates import measure_rates, sample_by_size
 from atlaspatch_core.operations.rates import MEASURED, keep_measured, rates_of_runs, read_measured
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import Recipe, make_recipe
@@ -137,7 +137,7 @@ def test_patches_measured_with_another_geometry_say_nothing(project):
 
 def test_rates_of_another_device_are_not_taken(project):
     recipe = make_recipe(load_project(project))
-    keep_measured(recipe.project.output, measure(recipe, sources(project), slides=1, tell=[].append))
+    keep_measured(recipe.project.output, measure_rates(recipe, sources(project), slides=1, tell=[].append))
 
     assert read_measured(recipe.project.output, "cpu") is not None
     assert read_measured(recipe.project.output, "cuda") is None
@@ -255,9 +255,9 @@ def test_slides_are_taken_from_small_to_large(tmp_path):
         path.write_bytes(bytes(size))
         found.append(SlideSource(path.stem, path))
 
-    assert [source.stem for source in spread(found, 3)] == ["s2", "s3", "s4"]
-    assert [source.stem for source in spread(found, 1)] == ["s3"]
-    assert [source.stem for source in spread(found, 9)] == ["s1", "s2", "s3", "s4", "s5"]
+    assert [source.stem for source in sample_by_size(found, 3)] == ["s2", "s3", "s4"]
+    assert [source.stem for source in sample_by_size(found, 1)] == ["s3"]
+    assert [source.stem for source in sample_by_size(found, 9)] == ["s1", "s2", "s3", "s4", "s5"]
 
 
 def sources(project: Path) -> list[SlideSource]:

@@ -19,7 +19,7 @@ from atlaspatch_core.operations.report.charts import histogram
 from atlaspatch_core.operations.report.cohort import gather_cohort
 from atlaspatch_core.operations.report.embeddings import embedding_map, nearest, principal_components
 from atlaspatch_core.operations.report.outliers import Measure, far_out
-from atlaspatch_core.operations.report.page import make_page, render
+from atlaspatch_core.operations.report.page import make_page, render_report
 from atlaspatch_core.operations.report.report import write_report
 from atlaspatch_core.operations.report.values import Cohort, SlideSummary
 from atlaspatch_core.pipeline.processing import process
@@ -246,8 +246,8 @@ def test_a_small_page_holds_its_pictures_and_a_large_one_links_them(cohort, tmp_
     picture.parent.mkdir(parents=True)
     picture.write_bytes(JPEG)
 
-    small = References(render(make_page(made_up(100, picture=picture), cohort.project, tmp_path / "output")))
-    large = References(render(make_page(made_up(101, picture=picture), cohort.project, tmp_path / "output")))
+    small = References(render_report(make_page(made_up(100, picture=picture), cohort.project, tmp_path / "output")))
+    large = References(render_report(make_page(made_up(101, picture=picture), cohort.project, tmp_path / "output")))
 
     assert {it[:23] for it in small.loaded[1:]} == {"data:image/jpeg;base64,"}
     assert large.loaded[1:] == ["thumbnails/a%20%231.jpg"] * 101
@@ -324,7 +324,7 @@ def test_a_page_that_cannot_be_written_is_one_sentence(cohort, tmp_path, place):
 @pytest.fixture
 def large_page(cohort, tmp_path) -> Path:
     path = tmp_path / "page.html"
-    path.write_text(render(make_page(made_up(120), cohort.project, tmp_path)))
+    path.write_text(render_report(make_page(made_up(120), cohort.project, tmp_path)))
     return path
 
 
@@ -430,7 +430,7 @@ def test_a_step_has_a_column_for_every_geometry(cohort, tmp_path):
     steps = (SLIDE, OutputKey("patch_coords", None, "10x"), OutputKey("patch_coords", None, "20x"))
     outputs = tuple(Validity("only", step, State.MISSING) for step in steps)
 
-    text = render(make_page(Cohort(steps, (SlideSummary("only", outputs),)), cohort.project, tmp_path))
+    text = render_report(make_page(Cohort(steps, (SlideSummary("only", outputs),)), cohort.project, tmp_path))
 
     assert "10x/patch_coords" in text
     assert "20x/patch_coords" in text

@@ -55,7 +55,7 @@ def track(project: Project) -> None:
     found = find_slides(project)
     with Tracker(project, found, Command("test", {})) as tracker:
         for outcome in process(found.sources, make_recipe(project)):
-            tracker.take(outcome)
+            tracker.record_outcome(outcome)
 
 
 def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
