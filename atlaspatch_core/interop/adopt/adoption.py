@@ -78,7 +78,7 @@ def adopt_folder(
 class Adoption:
     """Takes over the results of one folder; a context manager that removes what a dry run wrote aside."""
 
-    found: ResultFolder
+    result_folder: ResultFolder
     recipe: Recipe
     sources: Mapping[str, SlideSource]
     settings: AdoptSettings = field(default_factory=AdoptSettings)
@@ -104,7 +104,7 @@ class Adoption:
     @property
     def origin(self) -> str:
         """Whose results they are."""
-        return str(self.found.layout)
+        return str(self.result_folder.layout)
 
     def slide(self, stem: str) -> list[AdoptOutcome]:
         """Take over all results of one slide, and return what became of each; nothing is raised."""
@@ -112,22 +112,22 @@ class Adoption:
         if source is None:
             return [AdoptOutcome(stem, "results", AdoptStatus.LEFT, "its slide is not among those named by --slides")]
         with SlideWork(source, self.run) as work:
-            taken: list[AdoptOutcome] = []
-            ended = attempt_stage(work, self.recipe.stage(SLIDE), lambda: taken.extend(self._slide(work)))
-            if isinstance(ended, Outcome):
-                taken.append(AdoptOutcome(stem, "results", AdoptStatus.FAILED, ended.why))
-            return taken
+            outcomes: list[AdoptOutcome] = []
+            outcome = attempt_stage(work, self.recipe.stage(SLIDE), lambda: outcomes.extend(self._slide(work)))
+            if isinstance(outcome, Outcome):
+                outcomes.append(AdoptOutcome(stem, "results", AdoptStatus.FAILED, outcome.why))
+            return outcomes
 
     def _slide(self, work: SlideWork) -> Iterator[AdoptOutcome]:
         identify_slide(work, self.recipe.stage(SLIDE))
         cuts: list[ForeignPatches] = []
-        for group in self.found.groups:
-            for found in self._read(group, work):
-                if isinstance(found, AdoptOutcome):
-                    yield found
+        for group in self.result_folder.groups:
+            for patches in self._read(group, work):
+                if isinstance(patches, AdoptOutcome):
+                    yield patches
                 else:
-                    cuts.append(found)
-        if not cuts and work.stem not in self.found.outlines:
+                    cuts.append(patches)
+        if not cuts and work.stem not in self.result_folder.outlines:
             return
         yield self._outlines(work, cuts)
         target = AdoptTarget(self.store, self.origin, self.settings)
@@ -137,7 +137,7 @@ class Adoption:
     def _read(self, group: Group, work: SlideWork) -> Iterator[ForeignPatches | AdoptOutcome]:
         """Yield the patches of a slide in one group, with the geometry of the project that they are of."""
         files: list[ResultFile] = group.by_stem().get(work.stem, [])
-        slide = read_foreign(group, files, self.found.layout, self.settings.encoder)
+        slide = read_foreign(group, files, self.result_folder.layout, self.settings.encoder)
         if slide is None:
             if files:
                 yield AdoptOutcome(work.stem, str(group.name or "results"), AdoptStatus.LEFT, "there are no coords")
@@ -150,10 +150,10 @@ class Adoption:
 
     def _cut(self, slide: ForeignSlide, work: SlideWork) -> ForeignPatches | AdoptOutcome:
         name, side = geometry_of(slide, work.slide_info())
-        geometry = next((it for it in self.recipe.project.geometry if name and fits(it, name)), None)
+        geometry = next((spec for spec in self.recipe.project.geometry if name and fits(spec, name)), None)
         if geometry is None:
-            asked = ", ".join(str(name_of(it)) for it in self.recipe.project.geometry) or "none"
-            why = f"the project has no such geometry (it has {asked}); add a [[geometry]]"
+            names = ", ".join(str(name_of(it)) for it in self.recipe.project.geometry) or "none"
+            why = f"the project has no such geometry (it has {names}); add a [[geometry]]"
             return AdoptOutcome(work.stem, str(name or "results"), AdoptStatus.LEFT, why)
         sampling = choose_sampling(work.slide_info(), geometry.spec)
         if not same_side(side, sampling.patch_size_level0):
@@ -169,15 +169,15 @@ class Adoption:
         path = self.store.geojson(work.stem)
         if path.exists():
             polygons = read_geojson(path, corner=work.slide_info().corner)
-            taken = AdoptOutcome(work.stem, "outlines", AdoptStatus.THERE)
+            outcome = AdoptOutcome(work.stem, "outlines", AdoptStatus.THERE)
         elif mask := find_mask(self.recipe.project.slides.masks, work.stem):
             polygons = self._supplied(work, mask)
-            taken = AdoptOutcome(work.stem, "outlines", AdoptStatus.SAME, "supplied by the project")
+            outcome = AdoptOutcome(work.stem, "outlines", AdoptStatus.SAME, "supplied by the project")
         else:
-            polygons, taken = self._new_outlines(work, cuts, path)
+            polygons, outcome = self._new_outlines(work, cuts, path)
         work.set_polygons(polygons)
         work.fingerprints[TISSUE_MASK] = polygons_fingerprint(polygons)
-        return taken
+        return outcome
 
     def _supplied(self, work: SlideWork, mask: Path) -> Polygons:
         if not self.settings.dry_run:
@@ -187,11 +187,11 @@ class Adoption:
         return read_mask(mask, work.slide_info(), simplify_um, slides.masks_origin, slides.mask_values)
 
     def _new_outlines(self, work: SlideWork, cuts: list[ForeignPatches], path: Path) -> tuple[Polygons, AdoptOutcome]:
-        info, theirs = work.slide_info(), self.found.outlines.get(work.stem)
-        wanted = [WantedPatches(cut.geometry.spec, cut.sampling.patch_size_level0, cut.slide.corners) for cut in cuts]
-        drawn = round_patches(info, work.stem, [cut.slide for cut in cuts], wanted)
-        file = theirs if theirs and not (self.settings.keep_patches and wanted) else None
-        outlines = choose_outlines(info, from_file(file, info, work.stem, wanted) if file else drawn, wanted)
+        info, theirs = work.slide_info(), self.result_folder.outlines.get(work.stem)
+        expected = [WantedPatches(cut.geometry.spec, cut.sampling.patch_size_level0, cut.slide.corners) for cut in cuts]
+        drawn = round_patches(info, work.stem, [cut.slide for cut in cuts], expected)
+        file = theirs if theirs and not (self.settings.keep_patches and expected) else None
+        outlines = choose_outlines(info, from_file(file, info, work.stem, expected) if file else drawn, expected)
         if not self.settings.dry_run and not self.store.write_new_file(work.stem, path, outlines.content):
             return read_geojson(path, corner=info.corner), AdoptOutcome(work.stem, "outlines", AdoptStatus.THERE)
         return outlines.polygons, AdoptOutcome(work.stem, "outlines", AdoptStatus.SAME, outlines.origin)

@@ -8,7 +8,7 @@ import numpy as np
 
 from atlaspatch_core.config.sections import Geometry
 from atlaspatch_core.fingerprint import Identity, is_unverified
-from atlaspatch_core.interop.adopt.foreign_slide import Corners, ForeignSlide, match
+from atlaspatch_core.interop.adopt.foreign_slide import Corners, ForeignSlide, match_rows
 from atlaspatch_core.interop.adopt.outlines import same_patches
 from atlaspatch_core.interop.adopt.provenance import OTHER_PATCHES, Marks
 from atlaspatch_core.interop.adopt.result import AdoptStatus
@@ -52,21 +52,21 @@ class AdoptedCoords:
 
 
 def adopt_coords(
-    work: SlideWork, cut: ForeignPatches, store: Store, kept: Mapping[str, StoredResult], marks: Marks
+    work: SlideWork, cut: ForeignPatches, store: Store, results: Mapping[str, StoredResult], marks: Marks
 ) -> AdoptedCoords:
     """Return which patches it is to be: those that lie there, those of our grid, or those of the others."""
     stage = work.run.recipe.stages_of("patch_coords", cut.geometry)[0]
     expected = work.identity(stage, coords_facts(work.slide_info(), cut.sampling, cut.geometry.filters))
-    if COORDS in kept:
-        return _on_disk(kept[COORDS], expected, store.h5(work.stem, cut.geometry.name), marks)
+    if COORDS in results:
+        return _on_disk(results[COORDS], expected, store.h5(work.stem, cut.geometry.name), marks)
     return _new(work, cut, expected, marks)
 
 
-def _on_disk(kept: StoredResult, expected: Identity, path: Any, marks: Marks) -> AdoptedCoords:
+def _on_disk(result: StoredResult, expected: Identity, path: Any, marks: Marks) -> AdoptedCoords:
     corners = read_array(path, COORDS)[:, :2].astype(np.int64)
-    if is_valid(kept.fingerprint, expected.fingerprint):
+    if is_valid(result.fingerprint, expected.fingerprint):
         return AdoptedCoords(AdoptStatus.THERE, "", expected, corners, valid=True)
-    stored = kept.identity
+    stored = result.identity
     if stored is None or not is_unverified(stored) or stored.inputs != expected.inputs:
         why = f"the output has others, which are not what the project asks for ({stale_reason(stored, expected)})"
         return AdoptedCoords(AdoptStatus.LEFT, f"{why}; run the project, then adopt", None, corners)
@@ -82,7 +82,7 @@ def _new(work: SlideWork, cut: ForeignPatches, expected: Identity, marks: Marks)
     ours = grid.coords.astype(np.int64)
     if same_patches(ours, theirs):
         return AdoptedCoords(AdoptStatus.SAME, "", expected, ours, valid=True, grid=grid, claim=marks.same)
-    outside = int((match(theirs, ours) < 0).sum())
+    outside = int((match_rows(theirs, ours) < 0).sum())
     if marks.accept:
         return AdoptedCoords(AdoptStatus.ACCEPTED, "", expected, theirs, True, _grid_of(work, cut), marks.accepted)
     if len(ours) and not outside:

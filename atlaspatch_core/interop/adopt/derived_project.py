@@ -21,20 +21,22 @@ Encoders = dict[Holds, dict[str, None]]
 
 
 def derive_project(
-    found: ResultFolder, sources: Mapping[str, SlideSource], slides: Path, *, recursive: bool, encoder: str = ""
+    result_folder: ResultFolder, sources: Mapping[str, SlideSource], slides: Path, *, recursive: bool, encoder: str = ""
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the values of a project file that asks for what the folder holds, and notes on what it cannot ask for.
 
     What no file tells is found out on a few slides. Encoders that cannot be used here are left out, each with a note.
     Raises UnknownLayout where no geometry can be told.
     """
-    cuts = dict(_cuts(found, sources, encoder))
+    cuts = dict(_cuts(result_folder, sources, encoder))
     if not cuts:
-        raise UnknownLayout(f"{found.folder}: no file tells patch size and magnification; give a project (--project)")
-    named = found.layout is FolderLayout.TRIDENT or len(cuts) > 1
+        raise UnknownLayout(
+            f"{result_folder.folder}: no file tells patch size and magnification; give a project (--project)"
+        )
+    is_named = result_folder.layout is FolderLayout.TRIDENT or len(cuts) > 1
     geometries, notes = [], []
     for name, (group, encoders) in cuts.items():
-        values = _geometry(found, group, name, samples(found, group, sources), named=named)
+        values = _geometry(result_folder, group, name, samples(result_folder, group, sources), named=is_named)
         for key, holds in (("patch_encoders", Holds.FEATURES), ("slide_encoders", Holds.EMBEDDING)):
             usable = {it: _refusal(values, key, it) for it in encoders[holds] if it}
             values[key] = [it for it, why in usable.items() if not why]
@@ -45,16 +47,16 @@ def derive_project(
 
 
 def _cuts(
-    found: ResultFolder, sources: Mapping[str, SlideSource], encoder: str
+    result_folder: ResultFolder, sources: Mapping[str, SlideSource], encoder: str
 ) -> Iterator[tuple[GeometryName, tuple[Group, Encoders]]]:
     """Yield every geometry that there is, with the encoders that ran on it."""
-    for group in found.groups:
-        if found.layout is FolderLayout.TRIDENT:
+    for group in result_folder.groups:
+        if result_folder.layout is FolderLayout.TRIDENT:
             if group.name:
                 yield group.name, (group, _of_folders(group))
             continue
         cuts: dict[GeometryName, Encoders] = {}
-        for slide in _slides(group, found.layout, encoder):
+        for slide in _slides(group, result_folder.layout, encoder):
             source = sources.get(slide.stem)
             name = _name(slide, source) if source else None
             if name:
@@ -66,13 +68,13 @@ def _cuts(
 
 def _of_folders(group: Group) -> Encoders:
     """Return what the folders of features are called, in our names."""
-    found: Encoders = {Holds.FEATURES: {}, Holds.EMBEDDING: {}}
+    encoders: Encoders = {Holds.FEATURES: {}, Holds.EMBEDDING: {}}
     for file in group.files:
         if file.holds is Holds.FEATURES:
-            found[file.holds][our_patch_encoder(file.encoder, FolderLayout.TRIDENT)] = None
+            encoders[file.holds][our_patch_encoder(file.encoder, FolderLayout.TRIDENT)] = None
         elif file.holds is Holds.EMBEDDING:
-            found[file.holds][our_slide_encoder(file.encoder, FolderLayout.TRIDENT)] = None
-    return found
+            encoders[file.holds][our_slide_encoder(file.encoder, FolderLayout.TRIDENT)] = None
+    return encoders
 
 
 def _slides(group: Group, layout: FolderLayout, encoder: str) -> Iterator[ForeignSlide]:
@@ -98,17 +100,17 @@ def _name(slide: ForeignSlide, source: SlideSource) -> GeometryName | None:
 
 
 def _geometry(
-    found: ResultFolder, group: Group, name: GeometryName, slides: list[FittingSample], *, named: bool
+    result_folder: ResultFolder, group: Group, name: GeometryName, slides: list[FittingSample], *, named: bool
 ) -> dict[str, Any]:
     values: dict[str, Any] = {"name": str(name)} if named else {}
     values |= {"patch_size": name.patch_size, "target_mag": _whole(name.magnification)}
     if name.overlap:
         values["step_size"] = name.patch_size - name.overlap
     values["scale"] = scale_of(values, slides)
-    if found.layout is FolderLayout.ATLASPATCH:
+    if result_folder.layout is FolderLayout.ATLASPATCH:
         return values | {"rule": "atlaspatch"}
-    recorded = _min_tissue(group.folder) if found.layout is FolderLayout.TRIDENT else 0.0
-    return values | {"min_tissue": least_tissue(values, found, slides) if recorded is None else recorded}
+    recorded = _min_tissue(group.folder) if result_folder.layout is FolderLayout.TRIDENT else 0.0
+    return values | {"min_tissue": least_tissue(values, result_folder, slides) if recorded is None else recorded}
 
 
 def _whole(number: float) -> int | float:

@@ -59,11 +59,11 @@ def read_foreign(
 
     ``encoder`` made the features that do not say what made them. Files that cannot be read raise UnreadableOutput.
     """
-    known: ForeignSlide | None = None
+    slide: ForeignSlide | None = None
     tables: list[VectorTable] = []
     for file in sorted(files, key=lambda it: (it.holds not in (Holds.COORDS, Holds.ALL), it.path.suffix == ".pt")):
         if file.path.suffix == ".pt":
-            tables += _tensor(file, known, layout, encoder)
+            tables += _tensor(file, slide, layout, encoder)
             continue
         try:
             corners, stated, found = _read(file, layout, encoder)
@@ -71,18 +71,18 @@ def read_foreign(
             raise UnreadableOutput(
                 f"{file.stem}: {file.path} cannot be read ({error}); 'atlaspatch audit' lists such files"
             ) from error
-        if known is None and corners is not None and file.holds is not Holds.EMBEDDING:
-            known = ForeignSlide(file.stem, file.path, _once(corners), stated, group.name, ())
+        if slide is None and corners is not None and file.holds is not Holds.EMBEDDING:
+            slide = ForeignSlide(file.stem, file.path, _once(corners), stated, group.name, ())
         tables += found
-    return known and _with_tables(known, tables)
+    return slide and _with_tables(slide, tables)
 
 
-def _with_tables(known: ForeignSlide, tables: Iterable[VectorTable]) -> ForeignSlide:
+def _with_tables(slide: ForeignSlide, tables: Iterable[VectorTable]) -> ForeignSlide:
     """Return the slide with one table an encoder: HDF5 files, which come first, say which row is which patch."""
     first: dict[tuple[Holds, str], VectorTable] = {}
     for table in tables:
         first.setdefault((table.holds, table.encoder), table)
-    return ForeignSlide(known.stem, known.path, known.corners, known.stated, known.name, tuple(first.values()))
+    return ForeignSlide(slide.stem, slide.path, slide.corners, slide.stated, slide.name, tuple(first.values()))
 
 
 def _read(
@@ -99,10 +99,10 @@ def _read(
         return corners, stated_in(content), tables
 
 
-def _tensor(file: ResultFile, known: ForeignSlide | None, layout: FolderLayout, encoder: str) -> Iterator[VectorTable]:
+def _tensor(file: ResultFile, slide: ForeignSlide | None, layout: FolderLayout, encoder: str) -> Iterator[VectorTable]:
     """Yield a tensor, whose rows are those of the coords beside it."""
-    if known:
-        yield VectorTable(file.holds, _named(file.holds, file.encoder or encoder, layout), file.path, "", known.corners)
+    if slide:
+        yield VectorTable(file.holds, _named(file.holds, file.encoder or encoder, layout), file.path, "", slide.corners)
 
 
 def _named(holds: Holds, name: str, layout: FolderLayout) -> str:
@@ -116,31 +116,31 @@ def _once(corners: Corners) -> Corners:
 
 def geometry_of(slide: ForeignSlide, info: SlideInfo) -> tuple[GeometryName | None, float | None]:
     """Return the geometry of a slide's patches, and their side in level-0 px, as far as its files say it."""
-    it, name = slide.stated, slide.name
-    if it.patch_size and it.patch_level is not None:
-        level = min(int(it.patch_level), len(info.levels) - 1)
-        downsample = info.levels[level].downsample * (it.custom_downsample or 1)
-        return GeometryName(info.magnification / downsample, int(it.patch_size), 0), it.patch_size * downsample
-    if it.patch_size and it.target_magnification:
-        overlap = it.overlap if it.overlap is not None else (name.overlap if name else 0)
-        return GeometryName(it.target_magnification, int(it.patch_size), int(overlap)), it.patch_size_level0
-    return name, it.patch_size_level0
+    stated, name = slide.stated, slide.name
+    if stated.patch_size and stated.patch_level is not None:
+        level = min(int(stated.patch_level), len(info.levels) - 1)
+        downsample = info.levels[level].downsample * (stated.custom_downsample or 1)
+        return GeometryName(info.magnification / downsample, int(stated.patch_size), 0), stated.patch_size * downsample
+    if stated.patch_size and stated.target_magnification:
+        overlap = stated.overlap if stated.overlap is not None else (name.overlap if name else 0)
+        return GeometryName(stated.target_magnification, int(stated.patch_size), int(overlap)), stated.patch_size_level0
+    return name, stated.patch_size_level0
 
 
 def contradiction(slide: ForeignSlide, info: SlideInfo) -> str:
     """Return why the results cannot be those of a slide, or an empty text."""
-    told = slide.stated.size
-    if told and told != (info.width, info.height):
-        return f"they are of a slide of {told[0]} × {told[1]} px, this one has {info.width} × {info.height} px"
+    size = slide.stated.size
+    if size and size != (info.width, info.height):
+        return f"they are of a slide of {size[0]} × {size[1]} px, this one has {info.width} × {info.height} px"
     outside = int(((slide.corners < 0) | (slide.corners >= (info.width, info.height))).any(axis=1).sum())
     if outside:
         return f"{outside} of {len(slide.corners)} patches begin outside the slide of {info.width} × {info.height} px"
     return ""
 
 
-def same_side(told: float | None, side: int) -> bool:
+def same_side(stated_side: float | None, side: int) -> bool:
     """Say whether patches have that side, level-0 px; what is told may be rounded down."""
-    return told is None or isclose(told, side, abs_tol=1.0)
+    return stated_side is None or isclose(stated_side, side, abs_tol=1.0)
 
 
 def read_vector(table: VectorTable) -> NDArray[np.float32]:
@@ -155,21 +155,21 @@ def read_rows_of(table: VectorTable, corners: Corners) -> NDArray[np.float32] | 
         return f"it has {len(values)} rows for {len(table.corners)} patches"
     if values.dtype.kind != "f":
         return f"its numbers are of type {values.dtype}"
-    rows = match(table.corners, corners)
+    rows = match_rows(table.corners, corners)
     if lacking := int((rows < 0).sum()):
         return f"it lacks {lacking} of the {len(corners)} patches"
     taken = np.asarray(values, np.float32)[rows]
     return text_of(check_features(taken), but=ODD) or taken
 
 
-def match(theirs: Corners, ours: Corners) -> NDArray[np.int64]:
+def match_rows(theirs: Corners, ours: Corners) -> NDArray[np.int64]:
     """Return the row of each of our patches among theirs, -1 where there is none; the first where there are several."""
     keys, first = np.unique(_keys(theirs), return_index=True)
-    wanted = _keys(ours)
+    our_keys = _keys(ours)
     if not len(keys):
-        return np.full(len(wanted), -1, np.int64)
-    place = np.searchsorted(keys, wanted).clip(max=len(keys) - 1)
-    return np.where(keys[place] == wanted, first[place], -1).astype(np.int64)
+        return np.full(len(our_keys), -1, np.int64)
+    place = np.searchsorted(keys, our_keys).clip(max=len(keys) - 1)
+    return np.where(keys[place] == our_keys, first[place], -1).astype(np.int64)
 
 
 def _keys(corners: Corners) -> NDArray[np.int64]:

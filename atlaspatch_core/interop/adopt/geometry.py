@@ -6,7 +6,7 @@ from pathlib import Path
 from atlaspatch_core.config.sections import Geometry
 from atlaspatch_core.errors import OutOfDate
 from atlaspatch_core.interop.adopt.coords import AdoptedCoords, ForeignPatches, adopt_coords
-from atlaspatch_core.interop.adopt.proof import prove
+from atlaspatch_core.interop.adopt.proof import prove_vectors
 from atlaspatch_core.interop.adopt.provenance import Marks
 from atlaspatch_core.interop.adopt.result import AdoptOutcome, AdoptStatus
 from atlaspatch_core.interop.adopt.settings import AdoptTarget
@@ -21,36 +21,36 @@ from atlaspatch_core.validity.outcome import OutputKey
 def adopt_patches(target: AdoptTarget, work: SlideWork, cut: ForeignPatches) -> Iterator[AdoptOutcome]:
     """Take over coords, features and embeddings of one slide in one geometry, and yield what became of each."""
     store, geometry, settings = target.store, cut.geometry, target.settings
-    kept = store.stored_results(work.stem, geometry.name)
-    settled = adopt_coords(work, cut, store, kept, Marks(target.origin, settings.accept))
-    yield _told(work, geometry, "coords", settled.fate, settled.why)
-    if settled.identity is None:
+    results = store.stored_results(work.stem, geometry.name)
+    coords = adopt_coords(work, cut, store, results, Marks(target.origin, settings.accept))
+    yield _outcome_of(work, geometry, "coords", coords.fate, coords.why)
+    if coords.identity is None:
         return
-    work.fingerprints[OutputKey("patch_coords", None, geometry.name)] = settled.identity.fingerprint
-    at_once = Marks(target.origin, settings.accept and not settings.verify)
-    parts = list(adopted_vectors(work, cut, settled, kept, at_once))
+    work.fingerprints[OutputKey("patch_coords", None, geometry.name)] = coords.identity.fingerprint
+    marks_at_once = Marks(target.origin, settings.accept and not settings.verify)
+    parts = list(adopted_vectors(work, cut, coords, results, marks_at_once))
     if not settings.dry_run:
-        _write(store, work, geometry, settled, parts)
+        _write(store, work, geometry, coords, parts)
     for part in parts:
-        last = _settled_later(target, work, cut, settled, part)
-        yield _told(work, geometry, last.name, last.fate, last.why)
+        last = _settled_later(target, work, cut, coords, part)
+        yield _outcome_of(work, geometry, last.name, last.fate, last.why)
 
 
 def _settled_later(
-    target: AdoptTarget, work: SlideWork, cut: ForeignPatches, settled: AdoptedCoords, part: AdoptedVectors
+    target: AdoptTarget, work: SlideWork, cut: ForeignPatches, coords: AdoptedCoords, part: AdoptedVectors
 ) -> AdoptedVectors:
     """Return an unverified part once a sample was tried, and what is left was accepted."""
     settings = target.settings
     if (
         part.fate is not AdoptStatus.UNVERIFIED
         or not settings.verify
-        or not (part.stage and settled.valid and part.sound)
+        or not (part.stage and coords.valid and part.sound)
     ):
         return part
     marks = Marks(target.origin, settings.accept)
-    proven = prove(work, cut, part, target.store, settings.verify, marks, dry_run=settings.dry_run)
+    proven = prove_vectors(work, cut, part, target.store, settings.verify, marks, dry_run=settings.dry_run)
     if proven.fate is AdoptStatus.UNVERIFIED and settings.accept and not settings.dry_run:
-        proven = accepted(work, proven, settled, marks)
+        proven = accepted(work, proven, coords, marks)
         if proven.stamp:
             target.store.restamp(work.stem, cut.geometry.name, [proven.stamp])
     if proven.stage and proven.identity:
@@ -59,23 +59,23 @@ def _settled_later(
 
 
 def _write(
-    store: Store, work: SlideWork, geometry: Geometry, settled: AdoptedCoords, parts: list[AdoptedVectors]
+    store: Store, work: SlideWork, geometry: Geometry, coords: AdoptedCoords, parts: list[AdoptedVectors]
 ) -> None:
     """Write a new file with all that is taken over, or add to the one there is; nothing in that is replaced."""
     datasets = [part.dataset for part in parts if part.dataset]
-    assert settled.identity is not None
-    if settled.grid is not None:
+    assert coords.identity is not None
+    if coords.grid is not None:
         path = store.h5(work.stem, geometry.name)
-        of_coords = datasets_of(work.stem, work.slide_info(), geometry, settled.grid, settled.identity, settled.claim)
-        attributes = file_attributes(work.slide_info(), geometry, settled.grid)
+        of_coords = datasets_of(work.stem, work.slide_info(), geometry, coords.grid, coords.identity, coords.claim)
+        attributes = file_attributes(work.slide_info(), geometry, coords.grid)
         write = write_new(path, [*of_coords, *datasets], attributes, store.write_rows)
         store.write_coords(work.stem, geometry.name, lambda target: _unless_there(path, write, target))
         return
-    stamps = [it.stamp for it in (settled, *parts) if it.stamp]
+    stamps = [it.stamp for it in (coords, *parts) if it.stamp]
     if stamps:
         store.restamp(work.stem, geometry.name, stamps)
     if datasets:
-        store.write_results(work.stem, geometry.name, settled.identity, datasets)
+        store.write_results(work.stem, geometry.name, coords.identity, datasets)
 
 
 def _unless_there(path: Path, write: Writer, target: Path) -> None:
@@ -84,5 +84,5 @@ def _unless_there(path: Path, write: Writer, target: Path) -> None:
     write(target)
 
 
-def _told(work: SlideWork, geometry: Geometry, what: str, fate: AdoptStatus, why: str) -> AdoptOutcome:
+def _outcome_of(work: SlideWork, geometry: Geometry, what: str, fate: AdoptStatus, why: str) -> AdoptOutcome:
     return AdoptOutcome(work.stem, f"{geometry.name}/{what}" if geometry.name else what, fate, why)

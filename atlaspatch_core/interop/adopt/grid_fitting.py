@@ -12,7 +12,7 @@ import numpy as np
 from atlaspatch_core.config.sections import Geometry
 from atlaspatch_core.discovery.find import SlideSource
 from atlaspatch_core.errors import AtlasPatchError
-from atlaspatch_core.interop.adopt.foreign_slide import ForeignSlide, geometry_of, match, read_foreign, same_side
+from atlaspatch_core.interop.adopt.foreign_slide import ForeignSlide, geometry_of, match_rows, read_foreign, same_side
 from atlaspatch_core.layouts.found import Group, ResultFolder
 from atlaspatch_core.patches.grid import lay_grid
 from atlaspatch_core.patches.grid_spec import GridSpec
@@ -35,27 +35,27 @@ class FittingSample:
     slide: ForeignSlide
 
 
-def samples(found: ResultFolder, group: Group, sources: Mapping[str, SlideSource]) -> list[FittingSample]:
+def samples(result_folder: ResultFolder, group: Group, sources: Mapping[str, SlideSource]) -> list[FittingSample]:
     """Return the first slides with patches that can be opened."""
-    return list(islice(_samples(found, group, sources), SLIDES))
+    return list(islice(_samples(result_folder, group, sources), SLIDES))
 
 
-def _samples(found: ResultFolder, group: Group, sources: Mapping[str, SlideSource]) -> Iterator[FittingSample]:
+def _samples(result_folder: ResultFolder, group: Group, sources: Mapping[str, SlideSource]) -> Iterator[FittingSample]:
     for stem, files in group.by_stem().items():
         with suppress(AtlasPatchError):  # said of the slide when it is its turn
-            slide = read_foreign(group, files, found.layout)
+            slide = read_foreign(group, files, result_folder.layout)
             if slide is not None and len(slide.corners) and stem in sources:
                 source = sources[stem]
                 with open_slide(source.path, mpp=source.mpp, mpp_source=source.mpp_source) as opened:
                     yield FittingSample(opened.info, slide)
 
 
-def scale_of(values: Mapping[str, Any], found: list[FittingSample]) -> str:
+def scale_of(values: Mapping[str, Any], samples: list[FittingSample]) -> str:
     """Return the rule of scale by which patches have the sides that their files state; nominal where none does."""
     for scale in SCALES:
         spec = Geometry.model_validate({**values, "scale": scale}).spec
         with suppress(AtlasPatchError):
-            if all(_fits(sample, spec) for sample in found):
+            if all(_fits(sample, spec) for sample in samples):
                 return scale
     return SCALES[0]
 
@@ -65,7 +65,7 @@ def _fits(sample: FittingSample, spec: GridSpec) -> bool:
     return same_side(side, choose_sampling(sample.info, spec).patch_size_level0)
 
 
-def least_tissue(values: Mapping[str, Any], found: ResultFolder, slides: list[FittingSample]) -> float:
+def least_tissue(values: Mapping[str, Any], result_folder: ResultFolder, slides: list[FittingSample]) -> float:
     """Return the roundest least tissue share by which our grid keeps the patches that others have; 0 where none does.
 
     Every patch that they have has that share or more, every one that they lack less.
@@ -74,18 +74,18 @@ def least_tissue(values: Mapping[str, Any], found: ResultFolder, slides: list[Fi
     low, high = 0.0, 1.0
     for sample in slides:
         with suppress(AtlasPatchError):
-            below, above = _bounds(sample, spec, found)
+            below, above = _bounds(sample, spec, result_folder)
             low, high = max(low, below), min(high, above)
     return roundest(low, high)
 
 
-def _bounds(sample: FittingSample, spec: GridSpec, found: ResultFolder) -> tuple[float, float]:
+def _bounds(sample: FittingSample, spec: GridSpec, result_folder: ResultFolder) -> tuple[float, float]:
     """Return the largest tissue share of a patch that they lack, and the least of one that they have."""
-    path = found.outlines.get(sample.slide.stem)
+    path = result_folder.outlines.get(sample.slide.stem)
     if path is None:
         return 0.0, 1.0
     grid = lay_grid(sample.info, read_geojson(path), spec)
-    theirs = match(sample.slide.corners, grid.coords.astype(np.int64)) >= 0
+    theirs = match_rows(sample.slide.corners, grid.coords.astype(np.int64)) >= 0
     lacking, having = grid.tissue_fraction[~theirs], grid.tissue_fraction[theirs]
     return float(lacking.max(initial=0.0)), float(having.min(initial=1.0))
 

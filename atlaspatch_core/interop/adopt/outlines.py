@@ -40,14 +40,14 @@ class Outlines:
     """Where they are from, in words."""
 
 
-def choose_outlines(info: SlideInfo, candidates: Iterator[Outlines], wanted: Sequence[WantedPatches]) -> Outlines:
+def choose_outlines(info: SlideInfo, candidates: Iterator[Outlines], patch_sets: Sequence[WantedPatches]) -> Outlines:
     """Return the first candidate from which every geometry gives the wanted patches; else that with most of them."""
     best, most = None, -1
     for outlines in candidates:
-        exact = sum(grid_gives(info, outlines.polygons, it) for it in wanted)
+        exact = sum(grid_gives(info, outlines.polygons, it) for it in patch_sets)
         if exact > most:
             best, most = outlines, exact
-        if exact == len(wanted):
+        if exact == len(patch_sets):
             break
     assert best is not None
     return best
@@ -64,7 +64,7 @@ def same_patches(one: Corners, other: Corners) -> bool:
     return len(one) == len(other) and bool(np.array_equal(np.unique(one, axis=0), np.unique(other, axis=0)))
 
 
-def from_file(path: Path, info: SlideInfo, stem: str, wanted: Sequence[WantedPatches]) -> Iterator[Outlines]:
+def from_file(path: Path, info: SlideInfo, stem: str, patch_sets: Sequence[WantedPatches]) -> Iterator[Outlines]:
     """Yield the outlines of a file as they are, and simplified as TRIDENT's grid takes them.
 
     TRIDENT takes all outlines for level-0 px, whoever saved them.
@@ -72,18 +72,18 @@ def from_file(path: Path, info: SlideInfo, stem: str, wanted: Sequence[WantedPat
     """
     polygons = read_geojson(path)
     yield _outlines(polygons, info, stem, "its outlines")
-    tolerances = {size / 4: None for it in wanted for size in (it.spec.patch_size, it.side)}
+    tolerances = {size / 4: None for it in patch_sets for size in (it.spec.patch_size, it.side)}
     for tolerance in tolerances:
         simple = [part for piece in polygons for part in polygons_in(shapely.simplify(piece, tolerance))]
         yield _outlines(simple, info, stem, f"its outlines, simplified by {tolerance:g} px as its grid takes them")
 
 
 def round_patches(
-    info: SlideInfo, stem: str, slides: Sequence[ForeignSlide], wanted: Sequence[WantedPatches]
+    info: SlideInfo, stem: str, slides: Sequence[ForeignSlide], patch_sets: Sequence[WantedPatches]
 ) -> Iterator[Outlines]:
     """Yield outlines drawn round the patches; one of no tissue where there are no patches."""
     slide = shapely.box(0, 0, info.width, info.height)
-    for it in wanted:
+    for it in patch_sets:
         left, top = it.corners.T
         squares = shapely.union_all(shapely.box(left, top, left + it.side, top + it.side))
         for part in INSETS:
@@ -91,7 +91,7 @@ def round_patches(
             yield _outlines(
                 in_order(polygons_in(shapely.intersection(inset, slide))), info, stem, "drawn round the patches"
             )
-    if not wanted or not slides:
+    if not patch_sets or not slides:
         yield _outlines((), info, stem, "there are no patches")
 
 

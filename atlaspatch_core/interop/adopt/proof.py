@@ -21,7 +21,7 @@ from atlaspatch_core.upgrades.comparison import Canary, CanarySample, compare
 from atlaspatch_core.validity.recipe import OutputSpec
 
 
-def prove(
+def prove_vectors(
     work: SlideWork,
     cut: ForeignPatches,
     part: AdoptedVectors,
@@ -42,7 +42,7 @@ def prove(
     try:
         canary = _canary(work, cut, part.stage, part.name, store, patches)
         if isinstance(canary, str) or not canary.same:
-            return replace(part, why=canary if isinstance(canary, str) else _told(part.stage, canary))
+            return replace(part, why=canary if isinstance(canary, str) else _describe_canary(part.stage, canary))
         return _stamped(work, cut, part, part.stage, canary, store, marks)
     except AtlasPatchError as error:
         return replace(part, why=f"not tried: {error}")
@@ -78,10 +78,10 @@ def _stamped(
     expected = work.identity(stage)
     stamp = IdentityUpdate(part.name, part.identity.fingerprint, expected, marks.verified(canary))
     store.restamp(work.stem, cut.geometry.name, [stamp], canary.numbers)
-    return replace(part, fate=AdoptStatus.VERIFIED, why=_told(stage, canary), identity=expected, stamp=stamp)
+    return replace(part, fate=AdoptStatus.VERIFIED, why=_describe_canary(stage, canary), identity=expected, stamp=stamp)
 
 
-def _told(stage: OutputSpec, canary: Canary) -> str:
+def _describe_canary(stage: OutputSpec, canary: Canary) -> str:
     """Return what came of it, in words."""
     if stage.step.kind == "patch_features":
         return canary.text

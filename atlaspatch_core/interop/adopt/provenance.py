@@ -28,8 +28,8 @@ class Marks:
 
     def unverified(self, kind: str, inputs: Mapping[str, str], reason: str, **spec: Any) -> Identity:
         """Return an identity that is never the one that a project asks for, until somebody proves or accepts it."""
-        told = {"origin": self.origin, "unverified": True, "reason": reason, **spec}
-        return Identity(kind, STEP_VERSIONS[kind], told, inputs)
+        facts = {"origin": self.origin, "unverified": True, "reason": reason, **spec}
+        return Identity(kind, STEP_VERSIONS[kind], facts, inputs)
 
     @property
     def same(self) -> dict[str, Any]:
@@ -39,8 +39,8 @@ class Marks:
     @property
     def accepted(self) -> dict[str, Any]:
         """What the recipe of a result says that a person takes as it is."""
-        told = {"by": f"{getuser()}@{gethostname()}", "at": datetime.now(UTC).isoformat(timespec="seconds")}
-        return {"origin": self.origin, "accepted": told}
+        facts = {"by": f"{getuser()}@{gethostname()}", "at": datetime.now(UTC).isoformat(timespec="seconds")}
+        return {"origin": self.origin, "accepted": facts}
 
     def verified(self, canary: Canary) -> dict[str, Any]:
         """Return what the recipe of a result says of which a part was computed again."""

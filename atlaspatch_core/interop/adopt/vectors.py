@@ -48,13 +48,13 @@ class AdoptedVectors:
 
 
 def adopted_vectors(
-    work: SlideWork, cut: ForeignPatches, settled: AdoptedCoords, kept: Mapping[str, StoredResult], marks: Marks
+    work: SlideWork, cut: ForeignPatches, coords: AdoptedCoords, results: Mapping[str, StoredResult], marks: Marks
 ) -> Iterator[AdoptedVectors]:
     """Yield what is to become of every table of a slide, features first."""
     for holds in (Holds.FEATURES, Holds.EMBEDDING):
         for table in cut.slide.tables:
-            if table.holds is holds and len(settled.corners):
-                part = _part(work, cut, settled, kept, marks, table)
+            if table.holds is holds and len(coords.corners):
+                part = _part(work, cut, coords, results, marks, table)
                 if part.stage and part.identity:
                     work.fingerprints[part.stage.step] = part.identity.fingerprint
                 yield part
@@ -63,8 +63,8 @@ def adopted_vectors(
 def _part(
     work: SlideWork,
     cut: ForeignPatches,
-    settled: AdoptedCoords,
-    kept: Mapping[str, StoredResult],
+    coords: AdoptedCoords,
+    results: Mapping[str, StoredResult],
     marks: Marks,
     table: VectorTable,
 ) -> AdoptedVectors:
@@ -76,18 +76,18 @@ def _part(
             "nothing says which encoder made them; name it by --patch-encoder",
         )
     stage = stage_of(work, OutputKey(KINDS[table.holds], table.encoder, cut.geometry.name))
-    if name in kept:
-        return _on_disk(work, kept[name], stage, settled, marks)
+    if name in results:
+        return _on_disk(work, results[name], stage, coords, marks)
     try:
-        values = read_rows_of(table, settled.corners) if table.holds is Holds.FEATURES else read_vector(table)
+        values = read_rows_of(table, coords.corners) if table.holds is Holds.FEATURES else read_vector(table)
     except AtlasPatchError as error:
         return AdoptedVectors(name, AdoptStatus.LEFT, str(error))
     wrong = values if isinstance(values, str) else _wrong(values, stage)
     if isinstance(values, str) or wrong:
         return AdoptedVectors(name, AdoptStatus.LEFT, f"{wrong}; 'atlaspatch audit' says more")
-    part = _judged(work, name, stage, settled, marks, table)
+    part = _new_vectors(work, name, stage, coords, marks, table)
     assert part.identity is not None
-    attributes = _attributes(cut, settled, table, stage, values)
+    attributes = _attributes(cut, coords, table, stage, values)
     claim = marks.accepted if part.fate is AdoptStatus.ACCEPTED else {}
     return replace(part, dataset=Dataset(name, values, part.identity, attributes, claim))
 
@@ -98,24 +98,24 @@ def stage_of(work: SlideWork, step: OutputKey) -> OutputSpec | None:
 
 
 def _on_disk(
-    work: SlideWork, kept: StoredResult, stage: OutputSpec | None, settled: AdoptedCoords, marks: Marks
+    work: SlideWork, result: StoredResult, stage: OutputSpec | None, coords: AdoptedCoords, marks: Marks
 ) -> AdoptedVectors:
     """Return what is to become of a result that the output has: only unverified ones are touched."""
-    stored, expected = kept.identity, expected_of(work, stage)
-    if isinstance(expected, Identity) and is_valid(kept.fingerprint, expected.fingerprint):
-        return AdoptedVectors(kept.name, AdoptStatus.THERE, stage=stage, identity=expected)
+    stored, expected = result.identity, expected_of(work, stage)
+    if isinstance(expected, Identity) and is_valid(result.fingerprint, expected.fingerprint):
+        return AdoptedVectors(result.name, AdoptStatus.THERE, stage=stage, identity=expected)
     if stored is None or not is_unverified(stored):
         why = stale_reason(stored, expected) if isinstance(expected, Identity) else expected
-        return AdoptedVectors(kept.name, AdoptStatus.THERE, f"stale: {why}" if why else "", stage, stored)
+        return AdoptedVectors(result.name, AdoptStatus.THERE, f"stale: {why}" if why else "", stage, stored)
     reason = str(stored.spec.get("reason"))
-    part = AdoptedVectors(kept.name, AdoptStatus.UNVERIFIED, reason, stage, stored, sound=reason != OF_OTHERS)
-    return accepted(work, part, settled, marks) if marks.accept else part
+    part = AdoptedVectors(result.name, AdoptStatus.UNVERIFIED, reason, stage, stored, sound=reason != OF_OTHERS)
+    return accepted(work, part, coords, marks) if marks.accept else part
 
 
-def accepted(work: SlideWork, part: AdoptedVectors, settled: AdoptedCoords, marks: Marks) -> AdoptedVectors:
+def accepted(work: SlideWork, part: AdoptedVectors, coords: AdoptedCoords, marks: Marks) -> AdoptedVectors:
     """Return an unverified result as one that a person takes as it is, where that can be done."""
     expected = expected_of(work, part.stage)
-    if not isinstance(expected, Identity) or part.identity is None or not (settled.valid and part.sound):
+    if not isinstance(expected, Identity) or part.identity is None or not (coords.valid and part.sound):
         return replace(part, why=expected if isinstance(expected, str) and expected else part.why)
     stamp = IdentityUpdate(part.name, part.identity.fingerprint, expected, marks.accepted)
     return replace(part, fate=AdoptStatus.ACCEPTED, why="", identity=expected, stamp=stamp)
@@ -133,18 +133,18 @@ def expected_of(work: SlideWork, stage: OutputSpec | None) -> Identity | str:
         return str(error)
 
 
-def _judged(
-    work: SlideWork, name: str, stage: OutputSpec | None, settled: AdoptedCoords, marks: Marks, table: VectorTable
+def _new_vectors(
+    work: SlideWork, name: str, stage: OutputSpec | None, coords: AdoptedCoords, marks: Marks, table: VectorTable
 ) -> AdoptedVectors:
     """Return the identity of a new result: the project's where a person accepts it, else one that says it is open."""
-    sound = table.holds is Holds.FEATURES or same_patches(table.corners, settled.corners)
+    sound = table.holds is Holds.FEATURES or same_patches(table.corners, coords.corners)
     reason = NO_WEIGHTS if stage else NO_ENCODER
     reason = reason if sound else OF_OTHERS
     expected = expected_of(work, stage)
-    if marks.accept and sound and settled.valid and isinstance(expected, Identity):
+    if marks.accept and sound and coords.valid and isinstance(expected, Identity):
         return AdoptedVectors(name, AdoptStatus.ACCEPTED, "", stage, expected)
     why = expected if marks.accept and stage and isinstance(expected, str) else reason
-    inputs = {"patch_coords": settled.identity.fingerprint} if settled.identity else {}
+    inputs = {"patch_coords": coords.identity.fingerprint} if coords.identity else {}
     if isinstance(expected, Identity):
         inputs = dict(expected.inputs)
     identity = marks.unverified(KINDS[table.holds], inputs, reason, encoder=table.encoder)
@@ -163,23 +163,23 @@ def _wrong(values: NDArray[np.float32], stage: OutputSpec | None) -> str:
 
 def _attributes(
     cut: ForeignPatches,
-    settled: AdoptedCoords,
+    coords: AdoptedCoords,
     table: VectorTable,
     stage: OutputSpec | None,
     values: NDArray[np.float32],
 ) -> dict[str, Any]:
     """Return what readers look for, and where it was taken from."""
     encoder = stage.encoder if stage else None
-    told: dict[str, Any] = {schema.LICENSE: encoder.license} if encoder else {}
+    attributes: dict[str, Any] = {schema.LICENSE: encoder.license} if encoder else {}
     if table.holds is Holds.FEATURES:
-        told |= {schema.NAME: table.encoder, schema.DIM: values.shape[1], schema.PRECISION: "unknown"}
+        attributes |= {schema.NAME: table.encoder, schema.DIM: values.shape[1], schema.PRECISION: "unknown"}
     else:
-        told |= {
+        attributes |= {
             schema.ENCODER_NAME: table.encoder,
-            schema.NUM_PATCHES: len(settled.corners),
+            schema.NUM_PATCHES: len(coords.corners),
             schema.PATCH_SIZE: cut.geometry.patch_size,
             schema.TARGET_MAGNIFICATION: cut.geometry.magnification,
             schema.PATCH_SIZE_LEVEL0: cut.sampling.patch_size_level0,
         }
-        told |= {schema.SOURCE_PATCH_ENCODER: encoder.patch_encoder} if isinstance(encoder, SlideEncoder) else {}
-    return told | {schema.ADOPTED_FROM: str(table.path)} | provenance()
+        attributes |= {schema.SOURCE_PATCH_ENCODER: encoder.patch_encoder} if isinstance(encoder, SlideEncoder) else {}
+    return attributes | {schema.ADOPTED_FROM: str(table.path)} | provenance()

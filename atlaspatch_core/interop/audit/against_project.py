@@ -21,15 +21,15 @@ SHOWN = {State.STALE: "stale", State.FAILED: "failed", State.MISSING: "missing"}
 
 
 def of_ours(
-    recipe: Recipe, found: ResultFolder, stems: Iterable[str], stated: Mapping[str, float | None]
+    recipe: Recipe, result_folder: ResultFolder, stems: Iterable[str], stated: Mapping[str, float | None]
 ) -> Iterator[AuditFinding]:
     """Yield outputs of ours that are not what the project asks for, by their fingerprints. Nothing is written.
 
     ``stated`` is what the user says of the µm per px of slides, None for one of which nothing is said.
     """
-    project = recipe.project.model_copy(update={"output": found.folder})
+    project = recipe.project.model_copy(update={"output": result_folder.folder})
     here = Recipe(project, recipe.stages, recipe.cases)
-    store = Store(found.folder)
+    store = Store(result_folder.folder)
     stored = stored_in_files(here, remember=False)
     for it in validities(here, sorted(set(stems)), stored, stated=stated, remember=False):
         if it.state in SHOWN and (it.state is not State.MISSING or it.step.kind != "slide"):
@@ -39,20 +39,20 @@ def of_ours(
             yield AuditFinding(SHOWN[it.state], it.stem, path, f"{it.step} is {it.state}{why}", str(it.state), "fresh")
 
 
-def of_others(recipe: Recipe, found: ResultFolder) -> Iterator[AuditFinding]:
+def of_others(recipe: Recipe, result_folder: ResultFolder) -> Iterator[AuditFinding]:
     """Yield what cannot be told of results of others, and geometries that the project does not have."""
-    text = f"cannot be held against the project in full: {found.layout} does not record {UNTOLD}"
-    yield AuditFinding("unverifiable", "", found.folder, text)
-    for group in found.groups:
+    text = f"cannot be held against the project in full: {result_folder.layout} does not record {UNTOLD}"
+    yield AuditFinding("unverifiable", "", result_folder.folder, text)
+    for group in result_folder.groups:
         if group.name and not any(fits(geometry, group.name) for geometry in recipe.project.geometry):
-            asked = ", ".join(str(name_of(it)) for it in recipe.project.geometry) or "none"
+            names = ", ".join(str(name_of(it)) for it in recipe.project.geometry) or "none"
             yield AuditFinding(
                 "not_in_project",
                 "",
                 group.folder,
-                f"{_count(group)} of this geometry; the project has {asked}",
+                f"{_count(group)} of this geometry; the project has {names}",
                 str(group.name),
-                asked,
+                names,
             )
 
 

@@ -16,30 +16,30 @@ from atlaspatch_core.slides.mpp import UM_TIMES_MAGNIFICATION
 GEOMETRY = ("patch_size", "target_magnification", "overlap")
 
 
-def of_group(found: ResultFolder, group: Group, looked: Sequence[InspectedFile]) -> Iterator[AuditFinding]:
+def of_group(result_folder: ResultFolder, group: Group, inspected: Sequence[InspectedFile]) -> Iterator[AuditFinding]:
     """Yield what does not go together among the files of one geometry."""
-    yield from _geometries(group, looked)
-    yield from _scales(looked)
-    yield from _forms(looked)
-    yield from _of_slides(found, looked)
-    for it in looked:
+    yield from _geometries(group, inspected)
+    yield from _scales(inspected)
+    yield from _forms(inspected)
+    yield from _of_slides(result_folder, inspected)
+    for it in inspected:
         name = it.stated.name if it.stated else ""
         if name and name != it.file.stem:
             yield _of(it, "other_name", f"says that it is of slide {name}", name, it.file.stem)
 
 
-def _of(looked: InspectedFile, kind: str, text: str, value: object = "", bound: object = "") -> AuditFinding:
-    return AuditFinding(kind, looked.file.stem, looked.file.path, text, str(value), str(bound))
+def _of(inspected: InspectedFile, kind: str, text: str, value: object = "", bound: object = "") -> AuditFinding:
+    return AuditFinding(kind, inspected.file.stem, inspected.file.path, text, str(value), str(bound))
 
 
-def _geometries(group: Group, looked: Sequence[InspectedFile]) -> Iterator[AuditFinding]:
+def _geometries(group: Group, inspected: Sequence[InspectedFile]) -> Iterator[AuditFinding]:
     """Yield files whose patches are of another geometry than the folder says, or than most files in it."""
-    told = [(it, _told(it.stated)) for it in looked if it.stated]
-    whole = [geometry for _, geometry in told if None not in geometry]
+    geometries = [(it, _stated_values(it.stated)) for it in inspected if it.stated]
+    whole = [geometry for _, geometry in geometries if None not in geometry]
     usual = Counter(whole).most_common(1)[0][0] if whole else (None, None, None)
-    named = _named(group.name)
-    for it, geometry in told:
-        kind, bound = ("folder_name", named) if group.name else ("mixed_geometry", usual)
+    expected = _expected_values(group.name)
+    for it, geometry in geometries:
+        kind, bound = ("folder_name", expected) if group.name else ("mixed_geometry", usual)
         differs = _differs(geometry, bound)
         if differs:
             text = "; ".join(f"{name} is {value:g}, {_where(kind)} {least:g}" for name, value, least in differs)
@@ -50,11 +50,11 @@ def _where(kind: str) -> str:
     return "the folder's name says" if kind == "folder_name" else "most files here say"
 
 
-def _told(stated: StatedGeometry) -> tuple[float | None, ...]:
+def _stated_values(stated: StatedGeometry) -> tuple[float | None, ...]:
     return stated.patch_size, stated.target_magnification, stated.overlap
 
 
-def _named(name: GeometryName | None) -> tuple[float | None, ...]:
+def _expected_values(name: GeometryName | None) -> tuple[float | None, ...]:
     return (name.patch_size, name.magnification, name.overlap) if name else (None, None, None)
 
 
@@ -63,9 +63,9 @@ def _differs(values: Sequence[float | None], bounds: Sequence[float | None]) -> 
     return [(name, a, b) for name, a, b in pairs if a is not None and b is not None and not isclose(a, b, rel_tol=1e-6)]
 
 
-def _scales(looked: Iterable[InspectedFile]) -> Iterator[AuditFinding]:
+def _scales(inspected: Iterable[InspectedFile]) -> Iterator[AuditFinding]:
     """Yield files whose patches are, by their mpp, of another scale than their magnification stands for."""
-    for it in looked:
+    for it in inspected:
         scale = _true_scale(it.stated) if it.stated else None
         if scale and abs(scale[0] / scale[1] - 1) > MPP_TOLERANCE:
             text = f"patches are {scale[0]:.4g} µm/px, their magnification stands for {scale[1]:.4g} µm/px"
@@ -81,61 +81,65 @@ def _true_scale(stated: StatedGeometry) -> tuple[float, float] | None:
     return mpp * level0 / size, UM_TIMES_MAGNIFICATION / magnification
 
 
-def _forms(looked: Sequence[InspectedFile]) -> Iterator[AuditFinding]:
+def _forms(inspected: Sequence[InspectedFile]) -> Iterator[AuditFinding]:
     """Yield features and embeddings whose dim or type is not that of most of their encoder."""
     tables: defaultdict[tuple[Holds, str], list[tuple[InspectedFile, Any]]] = defaultdict(list)
-    for it in looked:
+    for it in inspected:
         for table in it.tables:
             if table.dim:
                 tables[table.holds, table.encoder].append((it, table))
-    for (_, encoder), found in tables.items():
-        yield from _odd(found, "mixed_dims", encoder, lambda table: table.dim, "dims")
-        yield from _odd(found, "mixed_dtypes", encoder, lambda table: table.dtype, "as type")
+    for (_, encoder), of_encoder in tables.items():
+        yield from _odd(of_encoder, "mixed_dims", encoder, lambda table: table.dim, "dims")
+        yield from _odd(of_encoder, "mixed_dtypes", encoder, lambda table: table.dtype, "as type")
 
 
 def _odd(
-    found: Sequence[tuple[InspectedFile, Any]], kind: str, encoder: str, of: Callable[[Any], object], word: str
+    of_encoder: Sequence[tuple[InspectedFile, Any]], kind: str, encoder: str, of: Callable[[Any], object], word: str
 ) -> Iterator[AuditFinding]:
-    usual = Counter(of(table) for _, table in found).most_common(1)[0][0]
-    for it, table in found:
+    usual = Counter(of(table) for _, table in of_encoder).most_common(1)[0][0]
+    for it, table in of_encoder:
         if of(table) != usual:
             yield _of(it, kind, f"{encoder or 'features'} has {of(table)} {word}, others {usual}", of(table), usual)
 
 
-def _of_slides(found: ResultFolder, looked: Iterable[InspectedFile]) -> Iterator[AuditFinding]:
+def _of_slides(result_folder: ResultFolder, inspected: Iterable[InspectedFile]) -> Iterator[AuditFinding]:
     """Yield what does not fit among the files of each slide: coords on their own, features, and their tensors."""
     slides: defaultdict[str, list[InspectedFile]] = defaultdict(list)
-    for it in looked:
+    for it in inspected:
         slides[it.file.stem].append(it)
     for of_slide in slides.values():
-        yield from _of_slide(found, of_slide)
+        yield from _of_slide(result_folder, of_slide)
 
 
-def _of_slide(found: ResultFolder, of_slide: Sequence[InspectedFile]) -> Iterator[AuditFinding]:
+def _of_slide(result_folder: ResultFolder, of_slide: Sequence[InspectedFile]) -> Iterator[AuditFinding]:
     coords = [it for it in of_slide if it.file.holds is Holds.COORDS]
-    rest = [it for it in of_slide if it.file.holds in (Holds.FEATURES, Holds.EMBEDDING)]
+    results = [it for it in of_slide if it.file.holds in (Holds.FEATURES, Holds.EMBEDDING)]
     if len(coords) > 1:
-        names = " and ".join(pictured(it.file.path, found.folder) for it in coords)
+        names = " and ".join(pictured(it.file.path, result_folder.folder) for it in coords)
         yield _of(coords[1], "stem_clash", f"{names} are both its coords", len(coords), 1)
-    if coords and not rest and not any(it.tables for it in of_slide) and coords[0].patches:
+    if coords and not results and not any(it.tables for it in of_slide) and coords[0].patches:
         yield _of(coords[0], "no_features", "has coords and no features", 0)
-    known = next((it for it in coords if it.patches is not None), None)
-    for it in rest:
+    coords_file = next((it for it in coords if it.patches is not None), None)
+    for it in results:
         if not coords:
             yield _of(it, "no_coords", "there is no file of coords beside it", 0, 1)
-        elif known:
-            yield from _against(known, it)
+        elif coords_file:
+            yield from _against(coords_file, it)
 
 
-def _against(coords: InspectedFile, it: InspectedFile) -> Iterator[AuditFinding]:
+def _against(coords: InspectedFile, features: InspectedFile) -> Iterator[AuditFinding]:
     """Yield how features differ from the coords that lie beside them."""
-    rows = [table.rows for table in it.tables if table.holds is Holds.FEATURES]
-    if it.patches is None and rows and rows[0] != coords.patches:
-        yield _of(it, "rows", f"has {rows[0]} rows for the {coords.patches} coords", rows[0], coords.patches)
-    elif it.patches is not None and it.patches != coords.patches:
-        text = f"was made from {it.patches} patches, the coords are {coords.patches}"
-        yield _of(it, "rows", text, it.patches, coords.patches)
-    elif it.corners and coords.corners and it.corners != coords.corners:
+    rows = [table.rows for table in features.tables if table.holds is Holds.FEATURES]
+    if features.patches is None and rows and rows[0] != coords.patches:
+        yield _of(features, "rows", f"has {rows[0]} rows for the {coords.patches} coords", rows[0], coords.patches)
+    elif features.patches is not None and features.patches != coords.patches:
+        text = f"was made from {features.patches} patches, the coords are {coords.patches}"
+        yield _of(features, "rows", text, features.patches, coords.patches)
+    elif features.corners and coords.corners and features.corners != coords.corners:
         yield _of(
-            it, "other_coords", f"was made from {it.patches} other patches than the coords", it.corners, coords.corners
+            features,
+            "other_coords",
+            f"was made from {features.patches} other patches than the coords",
+            features.corners,
+            coords.corners,
         )

@@ -66,38 +66,38 @@ class InspectedFile:
 
 def inspect_file(file: ResultFile) -> InspectedFile:
     """Return what is found in one file; one that cannot be read is a finding, never an exception."""
-    looked = InspectedFile(file)
+    inspected = InspectedFile(file)
     try:
-        _tensor(looked) if file.path.suffix == ".pt" else _hdf5(looked)
+        _tensor(inspected) if file.path.suffix == ".pt" else _hdf5(inspected)
     except UnreadableOutput as error:
-        looked.add("unreadable", str(error).split("; ")[0].split(f"{file.path} ")[-1])
+        inspected.add("unreadable", str(error).split("; ")[0].split(f"{file.path} ")[-1])
     except CANNOT as error:
-        looked.add("unreadable", f"cannot be read: {_plain(error)}")
-    return looked
+        inspected.add("unreadable", f"cannot be read: {_plain(error)}")
+    return inspected
 
 
 def _plain(error: Exception) -> str:
     return str(error).replace("\n", " ").strip("'\"") or repr(error)
 
 
-def _tensor(looked: InspectedFile) -> None:
-    values = read_tensor(looked.file.path)
-    if values.ndim == 1 and looked.file.holds is not Holds.EMBEDDING:
+def _tensor(inspected: InspectedFile) -> None:
+    values = read_tensor(inspected.file.path)
+    if values.ndim == 1 and inspected.file.holds is not Holds.EMBEDDING:
         values = values.reshape(0, 0) if not values.size else values[None]
-    _table(looked, ResultDataset(looked.file.holds, looked.file.encoder, ""), values)
+    _table(inspected, ResultDataset(inspected.file.holds, inspected.file.encoder, ""), values)
 
 
-def _hdf5(looked: InspectedFile) -> None:
-    with opened(looked.file.path) as file:
-        looked.stated = stated_in(file)
+def _hdf5(inspected: InspectedFile) -> None:
+    with opened(inspected.file.path) as file:
+        inspected.stated = stated_in(file)
         if isinstance(file.get("coords"), h5py.Dataset):
-            _coords(looked, corners_of(file))
-        elif looked.file.holds is not Holds.EMBEDDING:
-            looked.add("no_coords", "holds no coords", 0, "≥ 1")
+            _coords(inspected, corners_of(file))
+        elif inspected.file.holds is not Holds.EMBEDDING:
+            inspected.add("no_coords", "holds no coords", 0, "≥ 1")
         for name in _half_written(file):
-            looked.add("half_written", f"{name} was left half-written", len(file[name]))
-        for result in results_in(file, looked.file):
-            _result(looked, file, result)
+            inspected.add("half_written", f"{name} was left half-written", len(file[name]))
+        for result in results_in(file, inspected.file):
+            _result(inspected, file, result)
 
 
 def _half_written(file: Any) -> Iterator[str]:
@@ -106,76 +106,77 @@ def _half_written(file: Any) -> Iterator[str]:
             yield from (f"{folder}/{name}" for name in file[folder] if name.startswith("__tmp_"))
 
 
-def _coords(looked: InspectedFile, corners: NDArray[np.int64]) -> None:
-    looked.patches = len(corners)
+def _coords(inspected: InspectedFile, corners: NDArray[np.int64]) -> None:
+    inspected.patches = len(corners)
     if not len(corners):
-        if looked.file.holds in (Holds.COORDS, Holds.ALL):
-            looked.add("empty", "has no patch", 0)
+        if inspected.file.holds in (Holds.COORDS, Holds.ALL):
+            inspected.add("empty", "has no patch", 0)
         return
     unique = np.unique(corners, axis=0)
-    looked.corners = short_hash(unique.tobytes().hex())
-    looked.reach = int(corners[:, 0].max()), int(corners[:, 1].max())
+    inspected.corners = short_hash(unique.tobytes().hex())
+    inspected.reach = int(corners[:, 0].max()), int(corners[:, 1].max())
     if negative := count_negative(corners):
-        looked.add("negative", f"{negative} of {len(corners)} patches begin at a negative x or y", corners.min(), "≥ 0")
-    if twice := len(corners) - len(unique):
-        looked.add("twice", f"{twice} of {len(corners)} patches occur more than once", twice, 0)
-    if looked.stated and looked.stated.size:
-        beyond(looked, looked.stated.size, corners)
-
-
-def beyond(looked: InspectedFile, size: tuple[int, int], corners: NDArray[np.int64] | None = None) -> None:
-    """Note patches that begin beyond a slide of so many level-0 px; without ``corners`` only the farthest counts."""
-    points = np.array([looked.reach]) if corners is None else corners
-    if outside := count_beyond(points, size):
-        farthest = " × ".join(str(it) for it in looked.reach)
-        count = "patches begin" if corners is None else f"{outside} of {len(corners)} patches begin"
-        text = (
-            f"{count} beyond the slide: up to x, y = {looked.reach[0]}, {looked.reach[1]} of {size[0]} × {size[1]} px"
+        inspected.add(
+            "negative", f"{negative} of {len(corners)} patches begin at a negative x or y", corners.min(), "≥ 0"
         )
-        looked.add("outside", text, farthest, f"< {size[0]} × {size[1]}")
+    if twice := len(corners) - len(unique):
+        inspected.add("twice", f"{twice} of {len(corners)} patches occur more than once", twice, 0)
+    if inspected.stated and inspected.stated.size:
+        note_beyond(inspected, inspected.stated.size, corners)
 
 
-def _result(looked: InspectedFile, file: Any, result: ResultDataset) -> None:
+def note_beyond(inspected: InspectedFile, size: tuple[int, int], corners: NDArray[np.int64] | None = None) -> None:
+    """Note patches that begin beyond a slide of so many level-0 px; without ``corners`` only the farthest counts."""
+    points = np.array([inspected.reach]) if corners is None else corners
+    if outside := count_beyond(points, size):
+        farthest = " × ".join(str(it) for it in inspected.reach)
+        count = "patches begin" if corners is None else f"{outside} of {len(corners)} patches begin"
+        x, y = inspected.reach
+        text = f"{count} beyond the slide: up to x, y = {x}, {y} of {size[0]} × {size[1]} px"
+        inspected.add("outside", text, farthest, f"< {size[0]} × {size[1]}")
+
+
+def _result(inspected: InspectedFile, file: Any, result: ResultDataset) -> None:
     item = file.get(result.dataset)
     if not isinstance(item, h5py.Dataset):
-        looked.add("unreadable", f"holds no dataset {result.dataset!r}")
+        inspected.add("unreadable", f"holds no dataset {result.dataset!r}")
         return
     try:
-        _table(looked, result, item)
+        _table(inspected, result, item)
     except CANNOT as error:
-        looked.add("unreadable", f"{result.dataset} cannot be read: {_plain(error)}")
+        inspected.add("unreadable", f"{result.dataset} cannot be read: {_plain(error)}")
 
 
-def _table(looked: InspectedFile, result: ResultDataset, values: Any) -> None:
+def _table(inspected: InspectedFile, result: ResultDataset, values: Any) -> None:
     """Look at features (n, d) or an embedding (d,)."""
     name = result.encoder or str(result.holds)
     if values.dtype.kind != "f":
-        looked.add("not_float", f"{name} is of type {values.dtype}, not a float", values.dtype, "float32")
+        inspected.add("not_float", f"{name} is of type {values.dtype}, not a float", values.dtype, "float32")
         return
     if result.holds is Holds.EMBEDDING:
-        _note(looked, name, check_embedding(values))
+        _note(inspected, name, check_embedding(values))
     elif values.ndim != 2:
-        if values.size or looked.patches:
-            looked.add("rows", f"{name} has shape {values.shape}, not (patches, dim)", values.shape, "(n, d)")
+        if values.size or inspected.patches:
+            inspected.add("rows", f"{name} has shape {values.shape}, not (patches, dim)", values.shape, "(n, d)")
             return
     else:
-        _features(looked, name, values)
+        _features(inspected, name, values)
     rows, dim = (1, int(np.prod(values.shape))) if result.holds is Holds.EMBEDDING else (len(values), values.shape[-1])
-    looked.tables.append(TableStats(result.holds, result.encoder, rows, dim, str(values.dtype)))
+    inspected.tables.append(TableStats(result.holds, result.encoder, rows, dim, str(values.dtype)))
     if str(values.dtype) not in ("float32", "float16"):
-        looked.add("dtype", f"{name} is of type {values.dtype}", values.dtype, "float32")
+        inspected.add("dtype", f"{name} is of type {values.dtype}", values.dtype, "float32")
 
 
-def _features(looked: InspectedFile, name: str, values: Any) -> None:
-    if looked.patches is not None:
-        _note(looked, name, [check_rows(len(values), looked.patches)])
-    _note(looked, name, check_features(values))
+def _features(inspected: InspectedFile, name: str, values: Any) -> None:
+    if inspected.patches is not None:
+        _note(inspected, name, [check_rows(len(values), inspected.patches)])
+    _note(inspected, name, check_features(values))
 
 
-def _note(looked: InspectedFile, name: str, findings: Iterable[QualityFinding]) -> None:
-    for it in findings:
-        if not it.passed:
-            looked.add(it.name, f"{name}: {it.text}", f"{it.value:.10g}", f"{it.bound:.10g}")
+def _note(inspected: InspectedFile, name: str, findings: Iterable[QualityFinding]) -> None:
+    for finding in findings:
+        if not finding.passed:
+            inspected.add(finding.name, f"{name}: {finding.text}", f"{finding.value:.10g}", f"{finding.bound:.10g}")
 
 
 def pictured(path: Path, folder: Path) -> str:

@@ -25,16 +25,16 @@ DECIDING = {
 DEFAULTS = {"remove_holes": False, "remove_artifacts": False, "remove_penmarks": False, "min_tissue_proportion": 0.0}
 
 
-def leftovers(found: ResultFolder) -> Iterator[AuditFinding]:
+def leftovers(result_folder: ResultFolder) -> Iterator[AuditFinding]:
     """Yield orphan locks and temporary files, and runs that wrote into one folder with different settings."""
-    for folder, folders, names in os.walk(found.folder):
+    for folder, folders, names in os.walk(result_folder.folder):
         folders[:] = sorted(name for name in folders if name != LOCK_FOLDER)  # the kernel frees those by itself
         for name in sorted(names):
             yield from _leftover(Path(folder) / name)
-    if found.layout is FolderLayout.TRIDENT:
-        yield from _configs(found)
-        yield from _runs(found)
-        yield from _states(found)
+    if result_folder.layout is FolderLayout.TRIDENT:
+        yield from _configs(result_folder)
+        yield from _runs(result_folder)
+        yield from _states(result_folder)
 
 
 def _leftover(path: Path) -> Iterator[AuditFinding]:
@@ -91,9 +91,9 @@ def _age(path: Path) -> str:
     return str(timedelta(seconds=max(0, int(time() - path.stat().st_mtime))))
 
 
-def _configs(found: ResultFolder) -> Iterator[AuditFinding]:
+def _configs(result_folder: ResultFolder) -> Iterator[AuditFinding]:
     """Yield settings of coords that are not those of the folder they lie in."""
-    for path in sorted(found.folder.rglob("_config_*.json")):
+    for path in sorted(result_folder.folder.rglob("_config_*.json")):
         values = _json(path)
         if values is None:
             yield AuditFinding("config_unreadable", "", path, "is no JSON that can be read")
@@ -111,17 +111,17 @@ def _config_of_coords(path: Path, values: dict[str, Any], name: GeometryName) ->
         ("mag", "magnification"),
     )
     for key, field in keys:
-        told, bound = values.get(key), getattr(name, field)
-        if isinstance(told, int | float) and told != bound:
+        value, bound = values.get(key), getattr(name, field)
+        if isinstance(value, int | float) and value != bound:
             yield AuditFinding(
-                "config", "", path, f"{key} is {told:g}, the folder's name says {bound:g}", str(told), str(bound)
+                "config", "", path, f"{key} is {value:g}, the folder's name says {bound:g}", str(value), str(bound)
             )
 
 
-def _runs(found: ResultFolder) -> Iterator[AuditFinding]:
+def _runs(result_folder: ResultFolder) -> Iterator[AuditFinding]:
     """Yield settings in which runs differ that wrote into one place: the later reused results of the earlier."""
     seen: defaultdict[tuple[str, str], dict[str, tuple[str, Path]]] = defaultdict(dict)
-    for path in sorted((found.folder / "runs").glob("*.json")):
+    for path in sorted((result_folder.folder / "runs").glob("*.json")):
         values = _json(path)
         if values is None or not isinstance(values.get("args"), dict):
             yield AuditFinding("config_unreadable", "", path, "is no record of a run that can be read")
@@ -149,16 +149,16 @@ def _settings(args: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
         yield place, "min_tissue_proportion", json.dumps(args.get("min_tissue_proportion", 0.0))
 
 
-def _states(found: ResultFolder) -> Iterator[AuditFinding]:
+def _states(result_folder: ResultFolder) -> Iterator[AuditFinding]:
     """Yield stems under which different slides were worked on; a cached copy of one slide has another path only."""
-    told: defaultdict[str, dict[str, tuple[str, Path]]] = defaultdict(dict)
-    for path in sorted((found.folder / "wsi_states").glob("*.json")):
+    sources: defaultdict[str, dict[str, tuple[str, Path]]] = defaultdict(dict)
+    for path in sorted((result_folder.folder / "wsi_states").glob("*.json")):
         values = _json(path) or {}
         slide, meta = values.get("slide"), values.get("meta")
         if isinstance(slide, dict) and slide.get("name"):
             who = json.dumps([slide.get("ext"), meta.get("dimensions") if isinstance(meta, dict) else None])
-            told[str(slide["name"])].setdefault(who, (str(slide.get("abs_path")), path))
-    for stem, slides in told.items():
+            sources[str(slide["name"])].setdefault(who, (str(slide.get("abs_path")), path))
+    for stem, slides in sources.items():
         if len(slides) > 1:
             paths = ", ".join(path for path, _ in slides.values())
             text = f"different slides were worked on under this name: {paths}"

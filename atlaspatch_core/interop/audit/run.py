@@ -21,7 +21,7 @@ READERS = 4
 
 
 def audit_folder(
-    found: ResultFolder,
+    result_folder: ResultFolder,
     *,
     discovery: Discovery | None = None,
     recipe: Recipe | None = None,
@@ -50,20 +50,20 @@ def audit_folder(
     """
     looked_at: dict[str, list[InspectedFile]] = defaultdict(list)
     groups: list[tuple[Group, list[InspectedFile]]] = []
-    for group in found.groups:
+    for group in result_folder.groups:
         groups.append((group, list(_look_at_all(group.files, on_file))))
-        for looked in groups[-1][1]:
-            looked_at[looked.file.stem].append(looked)
+        for inspected in groups[-1][1]:
+            looked_at[inspected.file.stem].append(inspected)
     yield from _with_slides(looked_at, discovery)
-    for group, looked in groups:
-        for it in looked:
+    for group, inspected in groups:
+        for it in inspected:
             yield from it.findings
-        yield from of_group(found, group, looked)
-    yield from _untold(found, groups, discovery)
-    yield from leftovers(found)
+        yield from of_group(result_folder, group, inspected)
+    yield from _unverifiable(result_folder, groups, discovery)
+    yield from leftovers(result_folder)
     if discovery:
-        yield from of_slides(found, discovery, looked_at)
-    yield from _with_recipe(found, recipe, discovery, groups)
+        yield from of_slides(result_folder, discovery, looked_at)
+    yield from _with_recipe(result_folder, recipe, discovery, groups)
 
 
 def _look_at_all(files: Sequence[ResultFile], on_file: Callable[[], None]) -> Iterator[InspectedFile]:
@@ -82,33 +82,35 @@ def _with_slides(looked_at: dict[str, list[InspectedFile]], discovery: Discovery
         if isinstance(size, str):
             yield AuditFinding("slide_unreadable", source.stem, source.path, size)
             continue
-        for looked in looked_at[source.stem]:
-            against_slide(looked, size)
+        for inspected in looked_at[source.stem]:
+            against_slide(inspected, size)
 
 
-def _untold(
-    found: ResultFolder, groups: list[tuple[Group, list[InspectedFile]]], discovery: Discovery | None
+def _unverifiable(
+    result_folder: ResultFolder, groups: list[tuple[Group, list[InspectedFile]]], discovery: Discovery | None
 ) -> Iterator[AuditFinding]:
     """Yield that coords could not be held against their slides, once a folder."""
-    for group, looked in groups:
-        unsure = sum(bool(it.patches) and not (it.stated and it.stated.size) for it in looked)
+    for group, inspected in groups:
+        unsure = sum(bool(it.patches) and not (it.stated and it.stated.size) for it in inspected)
         if unsure and discovery is None:
-            text = f"{unsure} of {len(looked)} files do not say how large their slide is"
-            yield AuditFinding("size_unknown", "", group.folder if group.folder != found.folder else found.folder, text)
+            text = f"{unsure} of {len(inspected)} files do not say how large their slide is"
+            yield AuditFinding(
+                "size_unknown", "", group.folder if group.folder != result_folder.folder else result_folder.folder, text
+            )
 
 
 def _with_recipe(
-    found: ResultFolder,
+    result_folder: ResultFolder,
     recipe: Recipe | None,
     discovery: Discovery | None,
     groups: list[tuple[Group, list[InspectedFile]]],
 ) -> Iterator[AuditFinding]:
-    if found.layout is FolderLayout.OURS:
+    if result_folder.layout is FolderLayout.OURS:
         yield from marks_of(file for _, looked in groups for file in looked)
     if recipe is None:
         return
-    if found.layout is not FolderLayout.OURS:
-        yield from of_others(recipe, found)
+    if result_folder.layout is not FolderLayout.OURS:
+        yield from of_others(recipe, result_folder)
         return
     stated = {source.stem: source.mpp for source in discovery.sources} if discovery else {}
-    yield from of_ours(recipe, found, [*found.stems(), *stated], stated)
+    yield from of_ours(recipe, result_folder, [*result_folder.stems(), *stated], stated)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from atlaspatch_core.discovery.find import Discovery, SlideSource
 from atlaspatch_core.errors import AtlasPatchError
-from atlaspatch_core.interop.audit.files import InspectedFile, beyond
+from atlaspatch_core.interop.audit.files import InspectedFile, note_beyond
 from atlaspatch_core.interop.audit.findings import AuditFinding
 from atlaspatch_core.layouts.found import ResultFolder
 from atlaspatch_core.slides.content_hash import content_fingerprint
@@ -27,18 +27,18 @@ def sizes_of(sources: Iterable[SlideSource]) -> Iterator[tuple[SlideSource, tupl
             yield source, str(error).removeprefix(f"{source.stem}: ")
 
 
-def against_slide(looked: InspectedFile, size: tuple[int, int]) -> None:
+def against_slide(inspected: InspectedFile, size: tuple[int, int]) -> None:
     """Note where a file says another size than its slide has, or, saying none, has coords beyond it."""
-    told = looked.stated.size if looked.stated else None
-    if told and told != size:
-        text = f"says that the slide is {told[0]} × {told[1]} px; it is {size[0]} × {size[1]} px"
-        looked.add("other_size", text, f"{told[0]} × {told[1]}", f"{size[0]} × {size[1]}")
-    elif told is None and looked.patches:
-        beyond(looked, size)
+    stated_size = inspected.stated.size if inspected.stated else None
+    if stated_size and stated_size != size:
+        text = f"says that the slide is {stated_size[0]} × {stated_size[1]} px; it is {size[0]} × {size[1]} px"
+        inspected.add("other_size", text, f"{stated_size[0]} × {stated_size[1]}", f"{size[0]} × {size[1]}")
+    elif stated_size is None and inspected.patches:
+        note_beyond(inspected, size)
 
 
 def of_slides(
-    found: ResultFolder, discovery: Discovery, with_results: Mapping[str, Sequence[InspectedFile]]
+    result_folder: ResultFolder, discovery: Discovery, with_results: Mapping[str, Sequence[InspectedFile]]
 ) -> Iterator[AuditFinding]:
     """Yield slides without results, results without slides, and slides of one name or one content."""
     for clash in discovery.clashes:
@@ -48,7 +48,9 @@ def of_slides(
         )
     for source in discovery.sources:
         if source.stem not in with_results:
-            yield AuditFinding("missing", source.stem, source.path, f"has no results in {found.folder}", "0", "≥ 1")
+            yield AuditFinding(
+                "missing", source.stem, source.path, f"has no results in {result_folder.folder}", "0", "≥ 1"
+            )
     slides = {source.stem for source in discovery.sources} | {clash.stem for clash in discovery.clashes}
     for stem in sorted(with_results.keys() - slides):
         yield AuditFinding("no_slide", stem, with_results[stem][0].file.path, "its slide is not among those named")

@@ -9,16 +9,18 @@ from atlaspatch_core.layouts.hdf5_files import CANNOT, opened
 from atlaspatch_core.storage.hdf5 import read_claims
 
 
-def marks_of(looked: Iterable[InspectedFile]) -> Iterator[AuditFinding]:
+def marks_of(inspected: Iterable[InspectedFile]) -> Iterator[AuditFinding]:
     """Yield results that are unverified, and those that a person took as they are."""
-    for it in looked:
+    for it in inspected:
         for name, spec, claim in _claims(it.file.path):
             origin = claim.get("origin") or spec.get("origin", "elsewhere")
             if spec.get("unverified"):
                 text = f"{name} was adopted from {origin}, unverified ({spec.get('reason', 'not proven')})"
                 yield AuditFinding("unverified", it.file.stem, it.file.path, text, "unverified", "verified")
-            elif told := claim.get("accepted"):
-                text = f"{name} was adopted from {origin}, accepted without proof by {told['by']} at {told['at']}"
+            elif accepted := claim.get("accepted"):
+                text = (
+                    f"{name} was adopted from {origin}, accepted without proof by {accepted['by']} at {accepted['at']}"
+                )
                 yield AuditFinding("accepted", it.file.stem, it.file.path, text, "accepted", "verified")
 
 

@@ -14,7 +14,7 @@ from atlaspatch_core.fingerprint import Identity, why_stale
 from atlaspatch_core.interop.convert.settings import Settings
 from atlaspatch_core.interop.convert.sources import PixelSource, open_pixels
 from atlaspatch_core.interop.convert.tiff_writer import identity_in, identity_of, write_pyramid
-from atlaspatch_core.interop.convert.verification import verify
+from atlaspatch_core.interop.convert.verification import verify_conversion
 from atlaspatch_core.interop.convert.vips import reason, share_cores, vips
 from atlaspatch_core.slides.content_hash import content_fingerprint
 from atlaspatch_core.slides.mpp import MOST_MPP
@@ -80,7 +80,7 @@ def convert_slides(
     remove_half_written(folder, [folder])
     stop = Event()
     with ThreadPoolExecutor(workers, "convert") as pool:
-        tasks = [pool.submit(attempt, source, folder, settings, force=force, stop=stop) for source in sources]
+        tasks = [pool.submit(try_convert, source, folder, settings, force=force, stop=stop) for source in sources]
         try:
             for task in as_completed(tasks):
                 yield task.result()
@@ -89,7 +89,7 @@ def convert_slides(
             pool.shutdown(cancel_futures=True)
 
 
-def attempt(source: SlideSource, folder: Path, settings: Settings, *, force: bool, stop: Event) -> Converted:
+def try_convert(source: SlideSource, folder: Path, settings: Settings, *, force: bool, stop: Event) -> Converted:
     """Convert one slide; whatever goes wrong is the fate of this slide alone."""
     since = perf_counter()
     try:
@@ -140,7 +140,7 @@ def _stored(
     if stored.fingerprint != identity.fingerprint:
         return None, why_stale(stored, identity)
     try:
-        return verify(source.stem, path, pixels, settings), ""
+        return verify_conversion(source.stem, path, pixels, settings), ""
     except UnreadableOutput as error:
         return None, str(error)
 
@@ -157,7 +157,7 @@ def _write(
             raise UnwritableOutput(
                 f"{stem}: cannot be converted ({reason(error)}); copy the slide again, or free space in {path.parent}"
             ) from error
-        return verify(stem, temporary, pixels, settings)
+        return verify_conversion(stem, temporary, pixels, settings)
 
 
 def _check_scale(stem: str, pixels: PixelSource, settings: Settings) -> None:

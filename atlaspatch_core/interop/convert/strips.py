@@ -74,22 +74,22 @@ class ByteStream:
 
     def __init__(self, parts: Iterator[bytes]) -> None:
         self._parts = parts
-        self._rest = memoryview(b"")
+        self._remainder = memoryview(b"")
         self.error: BaseException | None = None
         """libvips is told of the end only; whoever started it raises this."""
 
     def read(self, size: int) -> bytes:
         """Return up to ``size`` bytes; none at the end, or when the next part cannot be made."""
         try:
-            while not len(self._rest):
-                self._rest = memoryview(next(self._parts))
+            while not len(self._remainder):
+                self._remainder = memoryview(next(self._parts))
         except StopIteration:
             return b""
         except BaseException as error:  # the caller is C, which no exception can cross
             self.error = error
             return b""
-        taken, self._rest = self._rest[:size], self._rest[size:]
-        return bytes(taken)
+        data, self._remainder = self._remainder[:size], self._remainder[size:]
+        return bytes(data)
 
 
 @contextmanager

@@ -57,7 +57,7 @@ def identity_in(path: Path) -> Identity | None:
 
     try:
         with TiffFile(path) as file:
-            told = json.loads(getattr(file.pages.first, "description", ""))
-        return Identity.from_dict(told["identity"]) if told["made_by"] == "atlaspatch convert" else None
+            identity = json.loads(getattr(file.pages.first, "description", ""))
+        return Identity.from_dict(identity["identity"]) if identity["made_by"] == "atlaspatch convert" else None
     except (TiffFileError, OSError, ValueError, KeyError, TypeError, IndexError):
         return None

@@ -26,7 +26,7 @@ SLACK = 1.0
 """Levels of 255 beyond what compression alone would do."""
 
 
-def verify(stem: str, path: Path, pixels: PixelSource, settings: Settings) -> SlideInfo:
+def verify_conversion(stem: str, path: Path, pixels: PixelSource, settings: Settings) -> SlideInfo:
     """Return what a converted file says of itself, when it is what was asked for.
 
     Dimensions, µm per px, levels by halves, and regions of the first and of the second level are compared.
@@ -73,12 +73,12 @@ def _region(slide: Slide, pixels: PixelSource, settings: Settings, place: tuple[
     width, height = min(SIDE, info.width), min(SIDE, info.height)
     x, y = (int(share * side) for share, side in zip(place, (info.width - width, info.height - height), strict=True))
     x, y = x // 2 * 2, y // 2 * 2
-    found = slide.read_region(Region(x, y, 0, width, height))
+    pixels_found = slide.read_region(Region(x, y, 0, width, height))
     expected = _expected(pixels, settings, (x, y, width, height))
     allowed = 0.0 if settings.compression == "deflate" else 2 * jpeg_error(expected, settings.quality) + SLACK
     if settings.downscale > 1:
-        found, expected, allowed = _means(found, BLOCK), _means(expected, BLOCK), allowed + 2 * SLACK
-    if (error := mean_difference(found, expected)) > allowed:
+        pixels_found, expected, allowed = _means(pixels_found, BLOCK), _means(expected, BLOCK), allowed + 2 * SLACK
+    if (error := mean_difference(pixels_found, expected)) > allowed:
         yield f"at ({x}, {y}) pixels differ by {error:.1f} of 255 in the mean, {allowed:.1f} would be usual"
     if len(info.levels) > 1 and settings.downscale == 1:
         half = slide.read_region(Region(x, y, 1, width // 2, height // 2))
@@ -108,11 +108,11 @@ def _means(region: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def mean_difference(found: NDArray[np.uint8], expected: NDArray[np.uint8]) -> float:
+def mean_difference(actual: NDArray[np.uint8], expected: NDArray[np.uint8]) -> float:
     """Return the mean absolute difference of two regions of one shape, levels of 255; infinite for other shapes."""
-    if found.shape != expected.shape:
+    if actual.shape != expected.shape:
         return float("inf")
-    return float(np.abs(found.astype(np.int16) - expected).mean()) if found.size else 0.0
+    return float(np.abs(actual.astype(np.int16) - expected).mean()) if actual.size else 0.0
 
 
 def jpeg_error(region: NDArray[np.uint8], quality: int) -> float:

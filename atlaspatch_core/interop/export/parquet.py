@@ -53,20 +53,20 @@ def write_table(slides: Sequence[SlideResults], target: Target) -> Placed:
     Raises UnwritableOutput when the file there is not ours.
     """
     path = target.folder / FILE_NAME
-    found: Keyed = {
+    results: Keyed = {
         (slide.stem, geometry.name, result.name): (slide, geometry, result)
         for slide in slides
         for geometry in slide.geometries
         for result in geometry.embeddings
     }
     if target.dry_run:
-        return Placed(path, _fate(found, _stored(path, force=target.force)))
+        return Placed(path, _fate(results, _stored(path, force=target.force)))
     with slide_lock(target.folder, path.stem):
         before = _stored(path, force=target.force)
-        if _fate(found, before) is ExportStatus.UNCHANGED:
+        if _fate(results, before) is ExportStatus.UNCHANGED:
             return Placed(path, ExportStatus.UNCHANGED)
         with replacing(path) as temporary:
-            _write(temporary, found, before)
+            _write(temporary, results, before)
     return Placed(path, ExportStatus.WRITTEN)
 
 
@@ -87,13 +87,13 @@ def _stored(path: Path, *, force: bool) -> Any:
     raise UnwritableOutput(f"{path}: was not written by this export; move it away, or use --force to replace it")
 
 
-def _fate(found: Keyed, before: Any) -> ExportStatus:
-    return ExportStatus.UNCHANGED if before is not None and _same(found, before) else ExportStatus.PLANNED
+def _fate(results: Keyed, before: Any) -> ExportStatus:
+    return ExportStatus.UNCHANGED if before is not None and _same(results, before) else ExportStatus.PLANNED
 
 
-def _same(found: Keyed, before: Any) -> bool:
-    there = _fingerprints(before)
-    return all(there.get(key) == result.fingerprint for key, (_, _, result) in found.items())
+def _same(results: Keyed, before: Any) -> bool:
+    fingerprints = _fingerprints(before)
+    return all(fingerprints.get(key) == result.fingerprint for key, (_, _, result) in results.items())
 
 
 def _fingerprints(table: Any) -> dict[tuple[str, str, str], str]:
@@ -103,14 +103,14 @@ def _fingerprints(table: Any) -> dict[tuple[str, str, str], str]:
     }
 
 
-def _write(path: Path, found: Keyed, before: Any) -> None:
+def _write(path: Path, results: Keyed, before: Any) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     schema = _schema()
-    table = pa.Table.from_pylist(list(_rows(found)), schema=schema)
+    table = pa.Table.from_pylist(list(_rows(results)), schema=schema)
     if before is not None:
-        keep = [key not in found for key in _fingerprints(before)]
+        keep = [key not in results for key in _fingerprints(before)]
         table = pa.concat_tables([before.cast(schema).filter(pa.array(keep, pa.bool_())), table])
     ordered = table.sort_by([(name, "ascending") for name in reversed(KEY)])
     pq.write_table(ordered.replace_schema_metadata({MARK: json.dumps({"version": VERSION})}), path, compression="zstd")
@@ -125,8 +125,8 @@ def _schema() -> Any:
     return pa.schema({**words, **whole, **measures, "embedding": pa.list_(pa.float32())})
 
 
-def _rows(found: Keyed) -> Iterator[dict[str, Any]]:
-    for (stem, name, encoder), (_, geometry, result) in found.items():
+def _rows(results: Keyed) -> Iterator[dict[str, Any]]:
+    for (stem, name, encoder), (_, geometry, result) in results.items():
         values, file, about = result.read_features(), geometry.file, result.attributes()
         yield {
             "stem": stem,

@@ -40,19 +40,19 @@ Marks = dict[str, list[Mark]]
 kill at the wrong moment."""
 
 
-def place(folder: Path, stem: str, artifacts: Iterable[Artifact], *, force: bool, dry_run: bool) -> list[Placed]:
+def place_files(folder: Path, stem: str, artifacts: Iterable[Artifact], *, force: bool, dry_run: bool) -> list[Placed]:
     """Write the files of one slide, all or none, and return what became of each.
 
     Raises UnwritableOutput, and whatever reading the results raises; then no file was changed.
     """
     if dry_run:
         marks = _read_marks(folder, stem)
-        return [_judge(folder, stem, artifact, marks, force) for artifact in artifacts]
+        return [_placement_of(folder, stem, artifact, marks, force) for artifact in artifacts]
     with slide_lock(folder, stem), ExitStack() as finished:
         marks = _read_marks(folder, stem)
         placed, new = [], {}
         for artifact in artifacts:
-            verdict = _judge(folder, stem, artifact, marks, force)
+            verdict = _placement_of(folder, stem, artifact, marks, force)
             if verdict.fate is ExportStatus.PLANNED:
                 temporary = finished.enter_context(replacing(verdict.path, stem))
                 artifact.write(temporary)
@@ -64,27 +64,27 @@ def place(folder: Path, stem: str, artifacts: Iterable[Artifact], *, force: bool
     return placed
 
 
-def _judge(folder: Path, stem: str, artifact: Artifact, marks: Marks, force: bool) -> Placed:
+def _placement_of(folder: Path, stem: str, artifact: Artifact, marks: Marks, force: bool) -> Placed:
     path = folder / artifact.path
     if path.exists() and artifact.own is not None and path.resolve() == artifact.own.resolve():
         return Placed(path, ExportStatus.UNCHANGED)
     if not path.exists():
         return Placed(path, ExportStatus.PLANNED)
-    lying = _lying(path, marks.get(str(artifact.path), ()))
-    if lying and lying.of == artifact.of:
+    mark_on_disk = _mark_on_disk(path, marks.get(str(artifact.path), ()))
+    if mark_on_disk and mark_on_disk.of == artifact.of:
         return Placed(path, ExportStatus.UNCHANGED)
-    if lying or force:
+    if mark_on_disk or force:
         return Placed(path, ExportStatus.PLANNED)
     why = f"{stem}: {path} was not written by this export, or changed since; move it away, or use --force to replace it"
     return Placed(path, ExportStatus.REFUSED, why)
 
 
-def _lying(path: Path, marks: Sequence[Mark]) -> Mark | None:
+def _mark_on_disk(path: Path, marks: Sequence[Mark]) -> Mark | None:
     """Return which of the marks is of what lies there; its bytes tell apart two that were made at one time."""
-    found = next((mark for mark in marks if mark.fits(path)), None)
-    alike = [mark for mark in marks if found and (mark.size, mark.mtime_ns) == (found.size, found.mtime_ns)]
+    matching = next((mark for mark in marks if mark.fits(path)), None)
+    alike = [mark for mark in marks if matching and (mark.size, mark.mtime_ns) == (matching.size, matching.mtime_ns)]
     if len(alike) < 2:
-        return found
+        return matching
     digest = _sha256(path)
     return next((mark for mark in alike if mark.sha256 == digest), None)
 

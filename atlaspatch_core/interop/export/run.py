@@ -10,7 +10,7 @@ from time import perf_counter
 
 from atlaspatch_core.errors import AtlasPatchError, InvalidProject, MissingExtra, Unexpected
 from atlaspatch_core.interop.export.layouts import find_layout
-from atlaspatch_core.interop.export.placement import place
+from atlaspatch_core.interop.export.placement import place_files
 from atlaspatch_core.interop.export.selection import Choice
 from atlaspatch_core.interop.export.valid_results import Selection, select
 from atlaspatch_core.interop.export.values import Exported, ExportStatus, Options, Placed, SlideResults, Target
@@ -143,7 +143,9 @@ def _export(slide: SlideResults, target: Target, swept: set[Path]) -> Exported:
         folders = {(target.folder / artifact.path).parent for artifact in artifacts} - swept
         remove_half_written(target.folder, folders)
         swept |= folders
-    return _verdict(slide, place(target.folder, slide.stem, artifacts, force=target.force, dry_run=target.dry_run))
+    return _verdict(
+        slide, place_files(target.folder, slide.stem, artifacts, force=target.force, dry_run=target.dry_run)
+    )
 
 
 def _verdict(slide: SlideResults, placed: Sequence[Placed]) -> Exported:

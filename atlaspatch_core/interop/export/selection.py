@@ -37,7 +37,7 @@ class Choice:
         return of_geometry and (step.encoder is None or self.encoders is None or step.encoder in self.encoders)
 
 
-def named(choice: Choice, steps: Collection[OutputKey]) -> Choice:
+def with_stored_names(choice: Choice, steps: Collection[OutputKey]) -> Choice:
     """Return the choice with encoders called as their results are: aliases, and any case of letters, will do.
 
     Raises UnknownName for an encoder or a geometry of which there are no such steps.
@@ -47,12 +47,12 @@ def named(choice: Choice, steps: Collection[OutputKey]) -> Choice:
         raise _unknown("geometry", unknown, geometries)
     if choice.encoders is None:
         return choice
-    known = {step.encoder for step in steps if step.encoder}
-    found = {name: _names(name) & {encoder.lower() for encoder in known} for name in choice.encoders}
-    if unknown := sorted(name for name, names in found.items() if not names):
-        raise _unknown("encoder", unknown, known)
-    asked = {name for names in found.values() for name in names}
-    return replace(choice, encoders=frozenset(encoder for encoder in known if encoder.lower() in asked))
+    encoders = {step.encoder for step in steps if step.encoder}
+    names_of = {name: _names(name) & {encoder.lower() for encoder in encoders} for name in choice.encoders}
+    if unknown := sorted(name for name, names in names_of.items() if not names):
+        raise _unknown("encoder", unknown, encoders)
+    asked = {name for names in names_of.values() for name in names}
+    return replace(choice, encoders=frozenset(encoder for encoder in encoders if encoder.lower() in asked))
 
 
 def _names(name: str) -> set[str]:
@@ -64,6 +64,6 @@ def _names(name: str) -> set[str]:
     return names
 
 
-def _unknown(kind: str, names: Collection[str], known: Collection[str]) -> UnknownName:
-    among = ", ".join(sorted(filter(None, known))) or "none"
-    return UnknownName(f"there is no {kind} {', '.join(names)} to export; there is {among}")
+def _unknown(kind: str, names: Collection[str], encoders: Collection[str]) -> UnknownName:
+    alternatives = ", ".join(sorted(filter(None, encoders))) or "none"
+    return UnknownName(f"there is no {kind} {', '.join(names)} to export; there is {alternatives}")

@@ -50,9 +50,9 @@ def artifacts(slide: SlideResults, target: Target) -> Iterator[Artifact]:
 
 
 def _check_folders(slide: SlideResults) -> None:
-    taken: dict[str, str] = {}
+    folders: dict[str, str] = {}
     for geometry in slide.geometries:
-        if (other := taken.setdefault(geometry.folder, geometry.name)) != geometry.name:
+        if (other := folders.setdefault(geometry.folder, geometry.name)) != geometry.name:
             raise InvalidProject(
                 f"{slide.stem}: the geometries {other!r} and {geometry.name!r} would both lie in {geometry.folder}; "
                 "choose one of them with --geometry, and export the other to another folder"
@@ -190,16 +190,16 @@ def _picture(slide: SlideResults) -> preview.Picture:
 
 def _outlined(slide: SlideResults, mask: ExportResult) -> bytes:
     assert slide.info is not None
-    drawn = preview.draw_contours(_picture(slide), slide.read_outlines(mask), slide.info)
-    return with_mark(preview.encode_jpeg(drawn), provenance_mark(slide.slide, mask.fingerprint))
+    picture = preview.draw_contours(_picture(slide), slide.read_outlines(mask), slide.info)
+    return with_mark(preview.encode_jpeg(picture), provenance_mark(slide.slide, mask.fingerprint))
 
 
 def _gridded(slide: SlideResults, geometry: GeometryResults) -> bytes:
     assert slide.info is not None
     corners = geometry.read_coords().astype(np.int32)
     grid = PatchGrid(corners, np.zeros(len(corners), np.float32), geometry.sampling())
-    drawn = preview.draw_grid(_picture(slide), grid, slide.info)
-    return with_mark(preview.encode_jpeg(drawn), provenance_mark(geometry.coords.fingerprint))
+    picture = preview.draw_grid(_picture(slide), grid, slide.info)
+    return with_mark(preview.encode_jpeg(picture), provenance_mark(geometry.coords.fingerprint))
 
 
 def _of(what: str, result: ExportResult, *more: str) -> str:

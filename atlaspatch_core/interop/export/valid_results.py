@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Any
 
 from atlaspatch_core.errors import NoSlides
-from atlaspatch_core.interop.export.selection import COORDS_KIND, Choice, named
+from atlaspatch_core.interop.export.selection import COORDS_KIND, Choice, with_stored_names
 from atlaspatch_core.interop.export.values import ExportResult, GeometryResults, SlideResults
 from atlaspatch_core.storage.hdf5 import StoredResult, read_attributes
 from atlaspatch_core.storage.schema import COORDS, PLACES, UNVERIFIED
@@ -33,7 +33,7 @@ class Selection:
     """The slides that are exported, and the verdicts on their results."""
 
     store: Store
-    known: SlideIndex
+    index: SlideIndex
     verdicts: Mapping[str, Mapping[OutputKey, Verdict]]
     """Stem to step to verdict, upstream first."""
     choice: Choice = field(default_factory=Choice)
@@ -50,12 +50,12 @@ class Selection:
 
     def results(self, stem: str) -> SlideResults:
         """Return what of a slide is exported. Raises UnreadableOutput for a file that cannot be read."""
-        if stem not in self.known.slides and not any(self.store.h5(stem, it.geometry).exists() for it in self.steps):
+        if stem not in self.index.slides and not any(self.store.h5(stem, it.geometry).exists() for it in self.steps):
             raise NoSlides(
                 f"{stem}: nothing was made of such a slide in {self.store.output}; a stem is a file name without suffix"
             )
-        wanted = {step: verdict for step, verdict in self.verdicts[stem].items() if self.choice.takes(step)}
-        return _Collection(self, stem, wanted).results()
+        verdicts = {step: verdict for step, verdict in self.verdicts[stem].items() if self.choice.takes(step)}
+        return _Collection(self, stem, verdicts).results()
 
 
 @dataclass(slots=True)
@@ -72,7 +72,7 @@ class _Collection:
         store, stem = self.selection.store, self.stem
         mask = self._mask()
         geometries = [self._geometry(step.geometry) for step in self._of(COORDS_KIND)]
-        info, slide = self.selection.store.read_record(stem).slide, self.selection.known.slides.get(stem)
+        info, slide = self.selection.store.read_record(stem).slide, self.selection.index.slides.get(stem)
         return SlideResults(
             stem,
             store,
@@ -88,35 +88,35 @@ class _Collection:
         return [step for step in self.verdicts if step.kind == kind and geometry in (None, step.geometry)]
 
     def _mask(self) -> ExportResult | None:
-        polygons = self.selection.known.polygons.get(self.stem)
+        polygons = self.selection.index.polygons.get(self.stem)
         path = self.selection.store.geojson(self.stem)
         return next((self._passed(step, path, "", polygons) for step in self._of(TISSUE_MASK.kind)), None)
 
     def _geometry(self, name: str) -> GeometryResults | None:
-        kept = self.selection.store.stored_results(self.stem, name)
+        results = self.selection.store.stored_results(self.stem, name)
         (step,) = self._of(COORDS_KIND, name)
-        coords = self._kept(step, kept)
+        coords = self._kept(step, results)
         if coords is None:
             return None
-        rows = kept[COORDS].shape[0]
-        features = [self._whole(step, kept, rows) for step in self._of("patch_features", name)]
-        embeddings = [self._kept(step, kept) for step in self._of("slide_embedding", name) if rows]
-        found = tuple(filter(None, features)), tuple(filter(None, embeddings))
-        return GeometryResults(name, coords, read_attributes(coords.path), *found)
+        rows = results[COORDS].shape[0]
+        features = [self._whole(step, results, rows) for step in self._of("patch_features", name)]
+        embeddings = [self._kept(step, results) for step in self._of("slide_embedding", name) if rows]
+        collected = tuple(filter(None, features)), tuple(filter(None, embeddings))
+        return GeometryResults(name, coords, read_attributes(coords.path), *collected)
 
-    def _whole(self, step: OutputKey, kept: Mapping[str, StoredResult], rows: int) -> ExportResult | None:
+    def _whole(self, step: OutputKey, results: Mapping[str, StoredResult], rows: int) -> ExportResult | None:
         """Return features that may be exported: whatever their state, they have a row per patch."""
-        result = self._kept(step, kept)
-        found = kept[result.dataset].shape[0] if result else rows
-        if has_all_rows(step, found, rows):
+        result = self._kept(step, results)
+        rows_stored = results[result.dataset].shape[0] if result else rows
+        if has_all_rows(step, rows_stored, rows):
             return result
-        self.refused.append(f"{step} has {found} rows for {rows} patches")
+        self.refused.append(f"{step} has {rows_stored} rows for {rows} patches")
         return None
 
-    def _kept(self, step: OutputKey, kept: Mapping[str, StoredResult]) -> ExportResult | None:
+    def _kept(self, step: OutputKey, results: Mapping[str, StoredResult]) -> ExportResult | None:
         dataset = "/".join(filter(None, (PLACES[step.kind], step.encoder)))
         path = self.selection.store.h5(self.stem, step.geometry)
-        return self._passed(step, path, dataset, kept[dataset].fingerprint if dataset in kept else None)
+        return self._passed(step, path, dataset, results[dataset].fingerprint if dataset in results else None)
 
     def _passed(self, step: OutputKey, path: Any, dataset: str, fingerprint: str | None) -> ExportResult | None:
         """Return a result that may be exported; remember why another may not."""
@@ -138,12 +138,14 @@ def select(recipe: Recipe, choice: Choice, stems: Collection[str] | None = None)
 
     No slide is opened. Raises UnknownName for an encoder or a geometry that the project has not.
     """
-    choice = named(choice, [stage.step for stage in recipe.stages])
+    choice = with_stored_names(choice, [stage.step for stage in recipe.stages])
     store = Store(recipe.project.output)
-    known = read_slide_index(store)
-    stored = stored_in_files(recipe, known)
-    there = {stem for of_step in stored.fingerprints.values() for stem in of_step}
-    found = validities(recipe, sorted(there | {*known.broken} if stems is None else stems), stored, slide_index=known)
-    of_slides = groupby(found, lambda validity: validity.stem)
+    index = read_slide_index(store)
+    stored = stored_in_files(recipe, index)
+    stored_stems = {stem for of_step in stored.fingerprints.values() for stem in of_step}
+    outputs = validities(
+        recipe, sorted(stored_stems | {*index.broken} if stems is None else stems), stored, slide_index=index
+    )
+    of_slides = groupby(outputs, lambda validity: validity.stem)
     verdicts = {stem: {it.step: Verdict(it.state, it.why) for it in of_slide} for stem, of_slide in of_slides}
-    return Selection(store, known, verdicts, choice)
+    return Selection(store, index, verdicts, choice)

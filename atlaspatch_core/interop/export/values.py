@@ -106,8 +106,12 @@ class ExportResult:
     def provenance(self) -> dict[str, str]:
         """Return where the result comes from, under names that no other program uses."""
         names = (FINGERPRINT, RECIPE, INPUTS, ATLASPATCH_VERSION, CREATED_AT)
-        found = self.attributes()
-        return {f"atlaspatch_{name.removeprefix('atlaspatch_')}": str(found[name]) for name in names if name in found}
+        attributes = self.attributes()
+        return {
+            f"atlaspatch_{name.removeprefix('atlaspatch_')}": str(attributes[name])
+            for name in names
+            if name in attributes
+        }
 
 
 @dataclass(frozen=True, slots=True)

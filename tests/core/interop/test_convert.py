@@ -23,10 +23,10 @@ from atlaspatch_core.errors import (
     UnreadableSlide,
     UnwritableOutput,
 )
-from atlaspatch_core.interop.convert.conversion import Converted, Stopped, attempt, convert
+from atlaspatch_core.interop.convert.conversion import Converted, Stopped, convert, try_convert
 from atlaspatch_core.interop.convert.settings import Settings
 from atlaspatch_core.interop.convert.sources import open_pixels
-from atlaspatch_core.interop.convert.verification import halves, jpeg_error, verify
+from atlaspatch_core.interop.convert.verification import halves, jpeg_error, verify_conversion
 from atlaspatch_core.interop.convert.vips import vips
 from atlaspatch_core.slides.readers import open_slide
 from atlaspatch_core.slides.slide import Region
@@ -212,8 +212,8 @@ def test_what_differs_from_the_slide_is_found(tmp_path):
         }
         for text, other in wrong.items():
             with pytest.raises(UnreadableOutput, match=text):
-                verify("a", result, other, Settings())
-        assert verify("a", result, pixels, Settings()).width == 1000
+                verify_conversion("a", result, other, Settings())
+        assert verify_conversion("a", result, pixels, Settings()).width == 1000
 
 
 def test_levels_end_with_one_that_fits_into_a_tile():
@@ -360,7 +360,7 @@ def test_an_interrupted_slide_says_so(tmp_path):
     stop = Event()
     stop.set()
 
-    done = attempt(
+    done = try_convert(
         source(paint_slide(tmp_path / "a.svs", texture(300, 300))), tmp_path, Settings(), force=False, stop=stop
     )
 

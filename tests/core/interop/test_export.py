@@ -165,7 +165,7 @@ def test_results_computed_anew_take_the_place_of_the_old(lab):
 @pytest.mark.parametrize("times", [{"old": 5, "new": 6}, {"old": 5, "new": 5}])
 def test_a_kill_between_remembering_and_replacing_leaves_a_file_that_is_still_ours(tmp_path, times):
     """The worst instant: what is remembered is newer than what lies there, and by a coarse clock as old."""
-    from atlaspatch_core.interop.export.placement import place
+    from atlaspatch_core.interop.export.placement import place_files
 
     def artifact(text: str) -> Artifact:
         return Artifact(Path("x.txt"), text, lambda to: write(to, text))
@@ -174,24 +174,24 @@ def test_a_kill_between_remembering_and_replacing_leaves_a_file_that_is_still_ou
         to.write_text(text)
         os.utime(to, ns=(times[text], times[text]))
 
-    place(tmp_path, "x", [artifact("old")], force=False, dry_run=False)
-    place(tmp_path, "x", [artifact("new")], force=False, dry_run=False)
+    place_files(tmp_path, "x", [artifact("old")], force=False, dry_run=False)
+    place_files(tmp_path, "x", [artifact("new")], force=False, dry_run=False)
     write(tmp_path / "x.txt", "old")
 
-    (placed,) = place(tmp_path, "x", [artifact("new")], force=False, dry_run=False)
+    (placed,) = place_files(tmp_path, "x", [artifact("new")], force=False, dry_run=False)
 
     assert placed.fate is ExportStatus.WRITTEN
     assert (tmp_path / "x.txt").read_text() == "new"
 
 
 def test_a_file_that_fails_leaves_all_files_of_its_slide_as_they_were(tmp_path):
-    from atlaspatch_core.interop.export.placement import place
+    from atlaspatch_core.interop.export.placement import place_files
 
     good = Artifact(Path("good.txt"), "1", lambda to: to.write_text("good"))
     bad = Artifact(Path("bad.txt"), "1", lambda to: to.write_text(str(1 / 0)))
 
     with pytest.raises(ZeroDivisionError):
-        place(tmp_path, "x", [good, bad], force=False, dry_run=False)
+        place_files(tmp_path, "x", [good, bad], force=False, dry_run=False)
 
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == []
 
