@@ -1,8 +1,10 @@
-"""A name says what it names: no class has the name of another."""
+"""A name says what it names: no class has the name of another, functions do something to something."""
 
 import ast
 from collections import defaultdict
 from pathlib import Path
+
+import pytest
 
 import atlaspatch_assets
 import atlaspatch_core
@@ -16,3 +18,43 @@ def test_no_class_name_stands_in_two_modules():
                 if isinstance(node, ast.ClassDef):
                     modules[node.name].add(str(path))
     assert {name: sorted(paths) for name, paths in modules.items() if len(paths) > 1} == {}
+
+
+BARE_VERBS = frozenset({"judge", "keep", "lay", "look", "sweep", "take", "tell"})
+NO_NOUNS = frozenset({"found", "judged", "kept", "looked", "lying", "made", "said", "taken", "told", "wanted"})
+ROOMS = (
+    "interop/adopt",
+    "interop/audit",
+    "interop/convert",
+    "interop/export",
+    "operations/report",
+    "operations/tracking",
+    "pipeline/patients",
+    "pipeline/steps",
+)
+
+
+def names_bound(tree: ast.AST):
+    """Yield line and name of every variable, parameter and attribute that is given a value."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.arg):
+            yield node.lineno, node.arg
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.lineno, node.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.lineno, node.attr
+        elif isinstance(node, ast.MatchAs) and node.name:
+            yield node.lineno, node.name
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_functions_have_an_object_and_variables_are_nouns(room: str):
+    paths = sorted((Path(atlaspatch_core.__path__[0]) / room).rglob("*.py"))
+    assert paths
+    wrong = []
+    for path in paths:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        functions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+        wrong += [f"{path}:{node.lineno} {node.name}()" for node in functions if node.name in BARE_VERBS]
+        wrong += [f"{path}:{line} {name}" for line, name in names_bound(tree) if name.lstrip("_") in NO_NOUNS]
+    assert wrong == []

@@ -173,13 +173,13 @@ def _time_encoding(
     encoders = PatchEncoders([model])
     with closing(_batches(recipe, geometry, source, grid)) as batches:
         encoders.encode(next(batches))
-    found, since = [], perf_counter()
+    encoded, since = [], perf_counter()
     with closing(_batches(recipe, geometry, source, grid)) as batches:
         for batch in batches:
-            found.append(encoders.encode(batch)[0])
+            encoded.append(encoders.encode(batch)[0])
             if perf_counter() - since > SECONDS:
                 break
-    features = np.concatenate(found)
+    features = np.concatenate(encoded)
     return features, len(features) / max(perf_counter() - since, 1e-9)
 
 

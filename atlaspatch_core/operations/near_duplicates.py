@@ -20,7 +20,7 @@ VECTORS = 4096
 def find_near_duplicates(
     store: Store, stage: OutputSpec, stems: Sequence[str], candidates: Sequence[str]
 ) -> dict[str, list[str]]:
-    """Return, for each of ``stems`` whose embedding can be read, the slides ``among`` which it is, under another name.
+    """Return, for each of ``stems`` whose embedding can be read, those of ``candidates`` that it is by another name.
 
     Embeddings are read once each; some thousand of them are in memory beside those of ``stems``.
 
@@ -28,14 +28,14 @@ def find_near_duplicates(
         store: The output folder.
         stage: The slide encoder's output.
         stems: Slides to ask about.
-        among: Slides to compare with.
+        candidates: Slides to compare with.
 
     Returns:
         Stem to stems of the same slide, mostly none: embeddings whose cosine is above 0.99999.
 
     Example:
         >>> stems = ["CMU-1-Small-Region"]
-        >>> find_near_duplicates(Store(Path("out")), recipe.stages[-1], stems, among=stems)
+        >>> find_near_duplicates(Store(Path("out")), recipe.stages[-1], stems, candidates=stems)
         {'CMU-1-Small-Region': []}
     """
     names, vectors = _unit_vectors(store, stage, stems)

@@ -60,9 +60,9 @@ def _cuts(
             source = sources.get(slide.stem)
             name = _name(slide, source) if source else None
             if name:
-                known = cuts.setdefault(name, {Holds.FEATURES: {}, Holds.EMBEDDING: {}})
+                encoders_of_cut = cuts.setdefault(name, {Holds.FEATURES: {}, Holds.EMBEDDING: {}})
                 for table in slide.tables:
-                    known[table.holds][table.encoder] = None
+                    encoders_of_cut[table.holds][table.encoder] = None
         yield from ((name, (group, encoders)) for name, encoders in cuts.items())
 
 

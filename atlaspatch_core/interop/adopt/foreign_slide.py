@@ -66,14 +66,14 @@ def read_foreign(
             tables += _tensor(file, slide, layout, encoder)
             continue
         try:
-            corners, stated, found = _read(file, layout, encoder)
+            corners, stated, tables_in_file = _read(file, layout, encoder)
         except CANNOT as error:
             raise UnreadableOutput(
                 f"{file.stem}: {file.path} cannot be read ({error}); 'atlaspatch audit' lists such files"
             ) from error
         if slide is None and corners is not None and file.holds is not Holds.EMBEDDING:
             slide = ForeignSlide(file.stem, file.path, _once(corners), stated, group.name, ())
-        tables += found
+        tables += tables_in_file
     return slide and _with_tables(slide, tables)
 
 
@@ -158,8 +158,8 @@ def read_rows_of(table: VectorTable, corners: Corners) -> NDArray[np.float32] | 
     rows = match_rows(table.corners, corners)
     if lacking := int((rows < 0).sum()):
         return f"it lacks {lacking} of the {len(corners)} patches"
-    taken = np.asarray(values, np.float32)[rows]
-    return text_of(check_features(taken), but=ODD) or taken
+    features = np.asarray(values, np.float32)[rows]
+    return text_of(check_features(features), but=ODD) or features
 
 
 def match_rows(theirs: Corners, ours: Corners) -> NDArray[np.int64]:

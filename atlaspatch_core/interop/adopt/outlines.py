@@ -53,10 +53,10 @@ def choose_outlines(info: SlideInfo, candidates: Iterator[Outlines], patch_sets:
     return best
 
 
-def grid_gives(info: SlideInfo, polygons: Sequence[Polygon], wanted: WantedPatches) -> bool:
+def grid_gives(info: SlideInfo, polygons: Sequence[Polygon], patches: WantedPatches) -> bool:
     """Say whether our grid over these outlines gives exactly the wanted patches, in any order."""
-    grid = lay_grid(info, polygons, wanted.spec)
-    return same_patches(grid.coords.astype(np.int64), wanted.corners)
+    grid = lay_grid(info, polygons, patches.spec)
+    return same_patches(grid.coords.astype(np.int64), patches.corners)
 
 
 def same_patches(one: Corners, other: Corners) -> bool:

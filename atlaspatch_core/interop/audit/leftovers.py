@@ -128,12 +128,12 @@ def _runs(result_folder: ResultFolder) -> Iterator[AuditFinding]:
             continue
         for place, key, value in _settings(values["args"]):
             seen[place, key].setdefault(value, (str(values.get("run_id", path.stem)), path))
-    for (place, key), told in seen.items():
-        if len(told) > 1:
-            text = ", ".join(f"{value} in run {run}" for value, (run, _) in told.items())
-            last = list(told.values())[-1][1]
+    for (place, key), run_of_value in seen.items():
+        if len(run_of_value) > 1:
+            text = ", ".join(f"{value} in run {run}" for value, (run, _) in run_of_value.items())
+            last = list(run_of_value.values())[-1][1]
             yield AuditFinding(
-                "config", "", last, f"{key} of {place} differs between runs: {text}", *list(told)[-2:][::-1]
+                "config", "", last, f"{key} of {place} differs between runs: {text}", *list(run_of_value)[-2:][::-1]
             )
 
 

@@ -32,7 +32,7 @@ def audit_folder(
     Every file is read once, features in blocks, whatever their number.
 
     Args:
-        found: What ``recognise`` says lies in the folder: results of TRIDENT, AtlasPatch, CLAM or ours.
+        result_folder: What ``recognise`` says lies in the folder: results of TRIDENT, AtlasPatch, CLAM or ours.
         discovery: The slides that it was made of; without them sizes, names and content are not compared.
         recipe: What a project asks for; without it nothing is said to be stale.
         on_file: Called after each file.
@@ -106,7 +106,7 @@ def _with_recipe(
     groups: list[tuple[Group, list[InspectedFile]]],
 ) -> Iterator[AuditFinding]:
     if result_folder.layout is FolderLayout.OURS:
-        yield from marks_of(file for _, looked in groups for file in looked)
+        yield from marks_of(file for _, inspected in groups for file in inspected)
     if recipe is None:
         return
     if result_folder.layout is not FolderLayout.OURS:

@@ -117,9 +117,9 @@ def convert(
     with slide_lock(folder, source.stem), open_pixels(source) as pixels:
         _check_scale(source.stem, pixels, settings)
         identity = identity_of(content_fingerprint(source.path), pixels.mpp, settings)
-        found, why = (None, "forced") if force else _stored(source, path, pixels, settings, identity)
-        info = found or _write(source.stem, path, pixels, settings, identity, check)
-        status = Status.REUSED if found else Status.COMPUTED
+        stored, why = (None, "forced") if force else _stored(source, path, pixels, settings, identity)
+        info = stored or _write(source.stem, path, pixels, settings, identity, check)
+        status = Status.REUSED if stored else Status.COMPUTED
         return Converted(source.stem, status, why, path, info, perf_counter() - since)
 
 

@@ -54,10 +54,10 @@ def project_status(
 
     Args:
         recipe: The project's.
-        found: Its slides, as ``find_slides`` returns them.
+        discovery: Its slides, as ``find_slides`` returns them.
         failures: Output to stem to why the last attempt failed, where that is known from elsewhere.
         recorded: Tell also of slides that have results and were not found.
-        known: The index of slides, where it was read already.
+        index: The index of slides, where it was read already.
 
     Returns:
         One validity an output, by slide, upstream first; and the runs that live, and the last one.
@@ -80,8 +80,8 @@ def project_status(
     if recorded:
         stems |= states.keys()
     look = SlideLook(recipe, store, {source.stem: source for source in discovery.sources})
-    judged = validities(recipe, sorted(stems), stored, stated=stated, slide_index=index, look=look)
-    outputs = tuple(_with_failure(output, states.get(output.stem)) for output in judged)
+    judgements = validities(recipe, sorted(stems), stored, stated=stated, slide_index=index, look=look)
+    outputs = tuple(_with_failure(output, states.get(output.stem)) for output in judgements)
     slides = {stem: slide for stem, slide in index.slides.items() if stem in stems}
     warnings = stored_warnings(slides, recipe.project.quality, files.without_patches)
     return ProjectStatus(recipe, outputs, tuple(live_and_latest(store.output)), warnings=warnings)

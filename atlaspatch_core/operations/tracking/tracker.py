@@ -47,7 +47,7 @@ class Tracker:
     """
 
     def __init__(self, project: Project, discovery: Discovery, command: Command, *, cases: int | None = None) -> None:
-        """``found`` are the slides of the run, by which outcomes find the path that their state is named after.
+        """``discovery`` are the slides of the run, by which outcomes find the path that their state is named after.
 
         ``cases`` is the number of cases that the run embeds, None for a command that embeds none.
         """

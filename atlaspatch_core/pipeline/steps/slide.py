@@ -25,13 +25,13 @@ def identify_slide(work: SlideWork, stage: OutputSpec) -> Outcome:
     since = perf_counter()
     stored = work.store.read_record(work.stem)
     forced = work.forced(stage)
-    found = identified(work.source, work.run.recipe, None if forced else stored.slide, work.slide)
-    work.info = found.info
-    if found is stored.slide:
+    record = identified(work.source, work.run.recipe, None if forced else stored.slide, work.slide)
+    work.info = record.info
+    if record is stored.slide:
         work.record = stored
-        return _outcome(work, stage, found, since, "")
-    work.store.write_slide_record(work.stem, found)
-    return _outcome(work, stage, found, since, FORCED if forced else slide_reason(stored.slide, found))
+        return _outcome(work, stage, record, since, "")
+    work.store.write_slide_record(work.stem, record)
+    return _outcome(work, stage, record, since, FORCED if forced else slide_reason(stored.slide, record))
 
 
 def identified(
