@@ -51,7 +51,7 @@ def test_a_sound_folder_ends_with_0_and_one_with_problems_with_1(tmp_path):
     assert damaged.exit_code == 1
     lines = damaged.output.splitlines()
     assert lines[0] == (
-        f"PROBLEM  rows  a: {GEOMETRY}/features_uni_v1/a.h5: uni_v1 has 3 rows for 4 coords; "
+        f"PROBLEM  rows  a: {GEOMETRY}/features_uni_v1/a.h5: uni_v1: 3 rows for 4 patches; "
         "compute the features again from these coords"
     )
     assert lines[-2].split() == ["problem", "rows", "1"]
