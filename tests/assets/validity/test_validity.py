@@ -213,9 +213,9 @@ def test_status_as_json_and_csv_has_a_row_for_every_slide_and_output(files):
     told = json.loads(status("--json"))
     table = status("--csv").splitlines()
 
-    assert told[0] == {"slide": "a", "output": "slide", "state": "fresh", "why": ""}
+    assert told[0] == {"slide": "a", "output": "slide", "state": "fresh", "why": "", "warnings": ""}
     assert [(it["slide"], it["state"]) for it in told if it["output"] == "slide"] == [("a", "fresh"), ("b", "failed")]
-    assert table[:2] == ["slide,output,state,why", "a,slide,fresh,"]
+    assert table[:2] == ["slide,output,state,why,warnings", "a,slide,fresh,,"]
     assert len(table) == 1 + len(told) == 7
 
 
