@@ -23,7 +23,7 @@ NO_NUMBERS: Mapping[str, int | float] = {}
 class Store(OutputPaths):
     """The output folder of a project: where each file lies, and the one way to write it.
 
-    Readers need no lock; every ``keep_…`` takes the slide's lock and replaces a file as a whole.
+    Readers need no lock; every ``write_…`` takes the slide's lock and replaces a file as a whole.
 
     Args:
         output: The folder; made when something is kept.
@@ -33,7 +33,7 @@ class Store(OutputPaths):
         >>> store = Store(Path("out"))
         >>> store.h5("CMU-1-Small-Region").relative_to("out").as_posix()
         'patches/CMU-1-Small-Region.h5'
-        >>> store.kept("CMU-1-Small-Region")["coords"].shape
+        >>> store.stored_results("CMU-1-Small-Region")["coords"].shape
         (56, 5)
     """
 

@@ -44,7 +44,7 @@ def test_a_file_that_is_released_in_time_is_read(store, caplog):
 
 
 @pytest.mark.parametrize("way", ["read", "add", "replace"])
-def test_a_file_that_stays_in_use_is_left_as_it_is_and_nothing_destructive_is_advised(store, monkeypatch, way):
+def test_a_file_in_use_is_left_as_it_is_and_nothing_destructive_is_advised(store, monkeypatch, way):
     monkeypatch.setattr(disk, "SECONDS_IN_USE", 0.3)
     path = store.h5("a")
     holder, before = hold(path), path.read_bytes()
