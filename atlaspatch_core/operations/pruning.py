@@ -42,7 +42,7 @@ def prune_leftovers(project: Project, *, least_minutes: float, dry_run: bool) ->
         Every half-written file, with bytes, age in hours, and why it stays.
 
     Example:
-        >>> prune(recipe.project, least_minutes=60, dry_run=True)
+        >>> prune_leftovers(recipe.project, least_minutes=60, dry_run=True)
         []
     """
     leftovers = []
