@@ -2,8 +2,13 @@
 
 from collections.abc import Collection, Iterator, Mapping
 
-from atlaspatch_core.storage.slide_index import IndexedSlide
+from atlaspatch_core.storage.slide_index import IndexedMask, SlideIndex
+from atlaspatch_core.tissue.contours import polygons_fingerprint
 from atlaspatch_core.tissue.quality import QualitySpec, failed, judge_quality
+from atlaspatch_core.tissue.quality_survey import OF_SLIDE
+from atlaspatch_core.validity.rules import is_automatic
+
+NO_TISSUE = polygons_fingerprint(())
 
 
 def without_patches(geometry: str) -> str:
@@ -13,18 +18,25 @@ def without_patches(geometry: str) -> str:
 
 
 def stored_warnings(
-    slides: Mapping[str, IndexedSlide], bounds: QualitySpec, bare: Mapping[str, Collection[str]]
+    index: SlideIndex, stems: Collection[str], bounds: QualitySpec, bare: Mapping[str, Collection[str]]
 ) -> dict[str, tuple[str, ...]]:
-    """Return stem to warnings of each slide that has some; ``bare`` is geometry to the slides without patches."""
-    told = {stem: tuple(_warnings(stem, slide, bounds, bare)) for stem, slide in slides.items()}
-    return {stem: texts for stem, texts in told.items() if texts}
+    """Return stem to warnings of those of ``stems`` that have some; ``bare`` is geometry to slides without patches."""
+    warnings = {stem: tuple(_warnings(stem, index, bounds, bare)) for stem in index.slides if stem in stems}
+    return {stem: texts for stem, texts in warnings.items() if texts}
 
 
-def _warnings(
-    stem: str, slide: IndexedSlide, bounds: QualitySpec, bare: Mapping[str, Collection[str]]
-) -> Iterator[str]:
+def _warnings(stem: str, index: SlideIndex, bounds: QualitySpec, bare: Mapping[str, Collection[str]]) -> Iterator[str]:
+    slide, polygons = index.slides[stem], index.polygons.get(stem)
     yield from slide.notes
-    numbers = slide.mask.numbers if slide.mask else {}
-    yield from (finding.text for finding in failed(judge_quality(numbers, bounds)))
-    if numbers.get("fragments", 1):
+    yield from (finding.text for finding in failed(judge_quality(_numbers(slide.mask, polygons), bounds)))
+    if polygons not in (None, NO_TISSUE):
         yield from (without_patches(geometry) for geometry, stems in bare.items() if stem in stems)
+
+
+def _numbers(mask: IndexedMask | None, polygons: str | None) -> Mapping[str, float]:
+    """Return the numbers that hold: of outlines that a person drew since, those of the slide whatever its mask."""
+    if mask is None or polygons is None:
+        return {}
+    if is_automatic(mask, polygons):
+        return mask.numbers
+    return {name: mask.numbers[name] for name in OF_SLIDE if name in mask.numbers}

@@ -82,8 +82,7 @@ def project_status(
     look = SlideLook(recipe, store, {source.stem: source for source in discovery.sources})
     judgements = validities(recipe, sorted(stems), stored, stated=stated, slide_index=index, look=look)
     outputs = tuple(_with_failure(output, states.get(output.stem)) for output in judgements)
-    slides = {stem: slide for stem, slide in index.slides.items() if stem in stems}
-    warnings = stored_warnings(slides, recipe.project.quality, files.without_patches)
+    warnings = stored_warnings(index, stems, recipe.project.quality, files.without_patches)
     return ProjectStatus(recipe, outputs, tuple(live_and_latest(store.output)), warnings=warnings)
 
 

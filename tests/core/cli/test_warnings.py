@@ -64,6 +64,17 @@ def test_status_tells_the_warnings_of_the_last_run_without_opening_a_slide(slide
     assert "⚠ warning" in (slides.parent / "page.html").read_text()
 
 
+def test_outlines_that_a_person_drew_have_no_warning_of_the_mask_before(slides: Path):
+    encode(slides)
+    outlines = {name: next((slides.parent / "out").rglob(f"{name}.geojson")) for name in ("good", "speck")}
+    outlines["speck"].write_text(outlines["good"].read_text())
+    done = encode(slides)
+    assert "with warnings" not in done.stdout
+    assert "with warnings" not in run_cli("status", "out", folder=slides.parent).stdout
+    outlines["speck"].write_text('{"type": "FeatureCollection", "features": []}')
+    assert "no tissue was found" in encode(slides).stdout
+
+
 def test_a_row_that_serves_no_slide_fails_where_strict(slides: Path):
     (slides.parent / "mpp.csv").write_text("wsi,mpp\ngood.svs,0.5\ntypo.svs,0.5\n")
     asked = ["encode-slide", str(slides), "-o", "out", "--patch-size", "256", "--target-mag", "20"]
