@@ -124,15 +124,14 @@ def _record(path: Path) -> Any:
         return str(error)
 
 
-def _row(slide: SlideRecord, made: MaskRecord | None) -> list[Any]:
+def _row(slide: SlideRecord, mask: MaskRecord | None) -> list[Any]:
     """Return the fields of ``IndexedSlide`` as JSON has them."""
     info = slide.info
     downsamples = [level.downsample for level in info.levels]
-    mask = _mask_row(made) if made else None
     facts = (slide.content, info.mpp, info.magnification, downsamples)
     options = (slide.stated_mpp, slide.full_hash, info.reader, slide.reader, list(slide.mpp_keys))
     more = (list(info.corner), info.series, info.reading, _axes(info), slide.mark, list(slide.notes))
-    return [slide.identity.fingerprint, *facts, *options, mask, *more]
+    return [slide.identity.fingerprint, *facts, *options, _mask_row(mask) if mask else None, *more]
 
 
 def _axes(info: SlideInfo) -> list[tuple[float, float] | None]:

@@ -91,7 +91,7 @@ class Store(OutputPaths):
 
     def stored_results(self, stem: str, geometry: str = "") -> dict[str, StoredResult]:
         """Return what a slide's HDF5 file holds. Raises UnreadableOutput when it is damaged or not ours."""
-        return read_kept(self.h5(stem, geometry))
+        return read_own_results(self.h5(stem, geometry))
 
     def write_coords(self, stem: str, geometry: str, write: Writer) -> None:
         """Keep a slide's coords: a new file, with those earlier results that belong to the very same coords."""
@@ -136,11 +136,11 @@ class Store(OutputPaths):
             temporary.write_bytes(content)
 
 
-def read_kept(path: Path) -> dict[str, StoredResult]:
+def read_own_results(path: Path) -> dict[str, StoredResult]:
     """Return what a slide's HDF5 file holds. Raises UnreadableOutput when it is damaged or not ours."""
-    kept = read_stored_results(path)
-    if kept and (COORDS not in kept or kept[COORDS].fingerprint is None):
+    results = read_stored_results(path)
+    if results and (COORDS not in results or results[COORDS].fingerprint is None):
         raise UnreadableOutput(
             f"{path.stem}: {path} was not written by atlaspatch; move it away, or use --force to replace it"
         )
-    return kept
+    return results

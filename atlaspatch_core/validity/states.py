@@ -1,4 +1,4 @@
-"""What of a project is fresh, stale, missing or failed, and why; no slide is opened."""
+"""What of a project is fresh, stale, missing or failed, and why; ``look`` alone opens slides."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field

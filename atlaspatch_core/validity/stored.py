@@ -10,7 +10,7 @@ from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.storage.file_index import FileIndex
 from atlaspatch_core.storage.schema import COORDS
 from atlaspatch_core.storage.slide_index import SlideIndex, read_slide_index
-from atlaspatch_core.storage.store import Store, read_kept
+from atlaspatch_core.storage.store import Store, read_own_results
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import SLIDE, TISSUE_MASK, OutputSpec, Recipe
 from atlaspatch_core.validity.rules import (
@@ -82,7 +82,7 @@ def _read_files(store: Store, geometry: str, *, remember: bool = True) -> dict[s
 
 def _results(path: Path) -> Any:
     try:
-        results = read_kept(path)
+        results = read_own_results(path)
     except AtlasPatchError as error:
         return str(error)
     return {name: (result.fingerprint, result.shape[0], result.shape[-1]) for name, result in results.items()}

@@ -1,7 +1,6 @@
 """What a project is called in Dagster: without a name as since ever, with one each of its parts has it before."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from atlaspatch_assets.cli.doctor import findings
 from atlaspatch_assets.cli.local_backfill import backfill
 from atlaspatch_assets.cli.main import cli, main
 from atlaspatch_assets.definitions import build_definitions
-from atlaspatch_assets.defs.slides import sensors
 from atlaspatch_assets.defs.slides.requests import request_runs
 from atlaspatch_assets.defs.validity.backfill import Order, requests
 from atlaspatch_assets.lib.names import PROJECT_TAG, ProjectNames
@@ -30,28 +28,11 @@ from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import make_recipe
 from atlaspatch_core.validity.states import State
 
+pytestmark = pytest.mark.usefixtures("files_at_rest")
+
 RECORDED = ROOT / "tests" / "data" / "names_of_a_project_without_name.json"
 NAMES = st.from_regex(r"[A-Za-z0-9]+([_-][A-Za-z0-9]+)*", fullmatch=True).filter(lambda name: len(name) <= 60)
 WORDS = st.sampled_from(("slides", "slides_removed", "process_slides", "audit", "validity", "case_validity"))
-
-
-@pytest.fixture(autouse=True)
-def at_rest(monkeypatch):
-    """Take every file for settled: tests cannot wait half a minute."""
-    monkeypatch.setattr(sensors, "SECONDS_AT_REST", 0.0)
-
-
-@pytest.fixture
-def home(tmp_path, monkeypatch) -> Path:
-    (tmp_path / "home").mkdir()
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def instance(home) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.local_temp(str(home)) as instance:
-        yield instance
 
 
 # What a project without a name is called

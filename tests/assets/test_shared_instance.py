@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,31 +14,13 @@ from small_projects import GEOMETRY, break_slide, paint, run, said
 from atlaspatch_assets.cli.local_backfill import backfill
 from atlaspatch_assets.definitions import build_definitions
 from atlaspatch_assets.defs.masks import sensors as edits
-from atlaspatch_assets.defs.slides import sensors
 from atlaspatch_assets.lib.names import PROJECT_TAG, ProjectNames
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.arrival import ArrivalCursor
 from atlaspatch_core.validity.recipe import make_recipe
 from atlaspatch_core.validity.states import State
 
-
-@pytest.fixture(autouse=True)
-def at_rest(monkeypatch):
-    """Take every file for settled: tests cannot wait half a minute."""
-    monkeypatch.setattr(sensors, "SECONDS_AT_REST", 0.0)
-
-
-@pytest.fixture
-def home(tmp_path, monkeypatch) -> Path:
-    (tmp_path / "home").mkdir()
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def instance(home) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.local_temp(str(home)) as instance:
-        yield instance
+pytestmark = pytest.mark.usefixtures("files_at_rest")
 
 
 def test_two_projects_and_one_without_a_name_are_one_code_location(tmp_path):

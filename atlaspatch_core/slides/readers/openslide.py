@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self, final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +34,7 @@ COMPRESSIONS = {"34712": "JPEG 2000", "50000": "Zstandard", "50001": "WebP", "50
 
 
 @final
-class OpenSlideSlide:
+class OpenSlideSlide(Slide):
     """A slide that OpenSlide reads; safe to read from several threads, as OpenSlide is."""
 
     def __init__(self, handle: "OpenSlide", info: SlideInfo, checks: RegionChecks | None = None) -> None:
@@ -70,14 +69,6 @@ class OpenSlideSlide:
         self._handle.close()
         if self._checks:
             self._checks.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def file_of(path: Path) -> Path:

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from types import TracebackType
-from typing import Self, final
+from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from atlaspatch_core.slides.slide import Level, Region, Slide, SlideInfo
 
 
 @final
-class SelectedLevels:
+class SelectedLevels(Slide):
     """A slide of which some levels are not shown. Owns the slide."""
 
     def __init__(self, slide: Slide, levels: Sequence[int], info: SlideInfo) -> None:
@@ -32,14 +31,6 @@ class SelectedLevels:
     def close(self) -> None:
         """Release the file."""
         self._slide.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def keep_levels(slide: Slide, kept: Sequence[int], notes: Sequence[str] = ()) -> Slide:

@@ -3,8 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self, final
+from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,7 @@ from atlaspatch_core.slides.mpp import StatedMpp, find_scale
 from atlaspatch_core.slides.readers.advice import COPY
 from atlaspatch_core.slides.readers.damage import DAMAGED_PIXELS
 from atlaspatch_core.slides.readers.labels import institution_of, stain_of, vendor_of
-from atlaspatch_core.slides.slide import Level, Region, SlideInfo, stem_of
+from atlaspatch_core.slides.slide import Level, Region, Slide, SlideInfo, stem_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ Raises UnreadableSlide; errors of ``DAMAGED_PIXELS`` are taken for that.
 
 
 @final
-class WindowedSlide:
+class WindowedSlide(Slide):
     """A slide of which a function reads windows. Owns what ``close`` releases."""
 
     def __init__(self, info: SlideInfo, read: ReadWindow, close: Callable[[], object]) -> None:
@@ -71,14 +70,6 @@ class WindowedSlide:
     def close(self) -> None:
         """Release the file."""
         self._close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _pixels(self, region: Region, window: Window) -> NDArray[np.uint8]:
         try:

@@ -21,6 +21,8 @@ from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.arrival import ArrivalCursor
 
+pytestmark = pytest.mark.usefixtures("files_at_rest")
+
 
 @pytest.fixture
 def instance(tmp_path):
@@ -32,12 +34,6 @@ def instance(tmp_path):
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
     return dagster_home()
-
-
-@pytest.fixture(autouse=True)
-def at_rest(monkeypatch):
-    """Take every file for settled: tests cannot wait half a minute."""
-    monkeypatch.setattr(sensors, "SECONDS_AT_REST", 0.0)
 
 
 @dataclass
