@@ -10,14 +10,14 @@ from atlaspatch_core.errors import UnreadableOutput
 from atlaspatch_core.fingerprint import Identity, short_hash
 from atlaspatch_core.slides.slide import Bounds, Level, SlideInfo
 
-LOOK = 4
-"""Version of what is found out when a slide is looked at. Raised where a slide, looked at again, may turn out to be
+IDENTIFIED_BY = 4
+"""Version of what is found out when a slide is identified. Raised where a slide, identified again, may turn out to be
 another than its record says: slides of earlier records are opened once more, and most keep their identity."""
 
 
-def slide_mark(signature: str, path: Path, asked: Sequence[Any], look: int) -> str:
+def slide_mark(signature: str, path: Path, asked: Sequence[Any], identified_by: int) -> str:
     """Return what tells one state of a slide's files, and of what is asked for of it, from another."""
-    return short_hash(f"{signature} {path} {tuple(asked)} {look}")
+    return short_hash(f"{signature} {path} {tuple(asked)} {identified_by}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class SlideRecord:
     """Reader that the user asked for, if any; ``info.reader`` is the one that opened it."""
     mpp_keys: tuple[str, ...] = ()
     """Properties in which the user had the mpp looked for."""
-    look: int = LOOK
+    identified_by: int = IDENTIFIED_BY
     """Version of what was found out."""
 
     @property
@@ -47,7 +47,7 @@ class SlideRecord:
     def mark(self) -> str:
         """What tells an unchanged slide, asked for in the same way."""
         asked = (self.stated_mpp, self.full_hash, self.reader, self.mpp_keys, self.info.series)
-        return slide_mark(self.signature, self.info.path, asked, self.look)
+        return slide_mark(self.signature, self.info.path, asked, self.identified_by)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -64,7 +64,7 @@ class SlideRecord:
             "full_hash": self.full_hash,
             "reader": self.reader,
             "mpp_keys": list(self.mpp_keys),
-            "look": self.look,
+            "look": self.identified_by,
         }
 
     @classmethod
@@ -72,7 +72,7 @@ class SlideRecord:
         """Read back what ``as_dict`` gave."""
         identity = Identity.from_dict(values["identity"])
         options = (values["stated_mpp"], values["full_hash"], values.get("reader"), tuple(values.get("mpp_keys", ())))
-        return cls(_info(values["info"]), identity, values["signature"], *options, look=values.get("look", 1))
+        return cls(_info(values["info"]), identity, values["signature"], *options, identified_by=values.get("look", 1))
 
 
 @dataclass(frozen=True, slots=True)

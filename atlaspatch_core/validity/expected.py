@@ -30,7 +30,7 @@ from atlaspatch_core.validity.rules import (
     stale_reason,
 )
 
-Look = Callable[[str, str], SlideRecord | None]
+IdentifySlide = Callable[[str, str], SlideRecord | None]
 """Takes a stem and the mark of its record, empty where that does not hold; returns what the slide is now, or None for
 one of which nothing changed. Raises what opening a slide raises."""
 
@@ -58,7 +58,7 @@ class Expectations:
     """Stem to the µm/px that the user states; None where the slides' folders were not looked at."""
     steps: Collection[OutputKey] | None = None
     """Steps to work out, with all that is upstream of them; None: all."""
-    look: Look | None = None
+    identify_slide: IdentifySlide | None = None
     """Finds out who a slide is now; None: the record alone tells."""
     stages: tuple[OutputSpec, ...] = ()
     """Those of these steps."""
@@ -101,11 +101,11 @@ class Expectations:
         run opens it.
         """
         expected = self._expected_slide(stem, slide) if slide else Expected(None)
-        if self.look is None:
+        if self.identify_slide is None:
             return slide, expected
         valid = slide and is_valid(slide.fingerprint, str(expected.fingerprint))
         try:
-            record = self.look(stem, slide.mark if slide and valid else "")
+            record = self.identify_slide(stem, slide.mark if slide and valid else "")
         except AtlasPatchError as error:
             return slide, Expected(None, blocked=str(error))
         if record is None:

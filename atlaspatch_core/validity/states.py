@@ -1,4 +1,4 @@
-"""What of a project is fresh, stale, missing or failed, and why; ``look`` alone opens slides."""
+"""What of a project is fresh, stale, missing or failed, and why; ``identify_slide`` alone opens slides."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from atlaspatch_core.fingerprint import Identity, upstream_reason
 from atlaspatch_core.storage.slide_index import IndexedSlide, SlideIndex, read_slide_index
 from atlaspatch_core.storage.store import Store
-from atlaspatch_core.validity.expected import Expectations, Expected, Look
+from atlaspatch_core.validity.expected import Expectations, Expected, IdentifySlide
 from atlaspatch_core.validity.identities import identity_of, input_name
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import SLIDE, TISSUE_MASK, OutputSpec, Recipe
@@ -147,7 +147,7 @@ def validities(
     steps: Collection[OutputKey] | None = None,
     stated: Mapping[str, float | None] | None = None,
     slide_index: SlideIndex | None = None,
-    look: Look | None = None,
+    identify_slide: IdentifySlide | None = None,
     remember: bool = True,
 ) -> Iterator[Validity]:
     """Yield the state of outputs of these slides, slide by slide, upstream first; of all, or of ``steps`` alone.
@@ -162,7 +162,8 @@ def validities(
         steps: Outputs to tell of; all by default.
         stated: What the user says of µm/px, by stem.
         slide_index: The index of slides, where it was read already.
-        look: Finds out who a slide is now; by default its record alone tells, and options that changed make it stale.
+        identify_slide: Finds out who a slide is now; by default its record alone tells, and options that changed
+            make it stale.
         remember: False writes nothing, not even caches.
 
     Yields:
@@ -178,7 +179,7 @@ def validities(
         b patch_coords missing
     """
     store = Store(recipe.project.output)
-    expectations = Expectations(recipe, store, stated, steps, look)
+    expectations = Expectations(recipe, store, stated, steps, identify_slide)
     checker = StalenessChecker(recipe, stored, slide_index or read_slide_index(store, remember=remember), expectations)
     for stem in stems:
         yield from (validity for validity in checker.states(stem) if steps is None or validity.step in steps)

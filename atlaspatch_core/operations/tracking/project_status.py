@@ -79,15 +79,17 @@ def project_status(
     states = read_states(store)
     if recorded:
         stems |= states.keys()
-    look = SlideLook(recipe, store, {source.stem: source for source in discovery.sources})
-    judgements = validities(recipe, sorted(stems), stored, stated=stated, slide_index=index, look=look)
+    identify_slide = SlideIdentifier(recipe, store, {source.stem: source for source in discovery.sources})
+    judgements = validities(
+        recipe, sorted(stems), stored, stated=stated, slide_index=index, identify_slide=identify_slide
+    )
     outputs = tuple(_with_failure(output, states.get(output.stem)) for output in judgements)
     warnings = stored_warnings(index, stems, recipe.project.quality, files.without_patches)
     return ProjectStatus(recipe, outputs, tuple(live_and_latest(store.output)), warnings=warnings)
 
 
 @dataclass(slots=True)
-class SlideLook:
+class SlideIdentifier:
     """Finds out who slides are now, opening those of which something changed."""
 
     recipe: Recipe

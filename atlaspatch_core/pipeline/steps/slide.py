@@ -10,7 +10,7 @@ from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.pipeline.slide_work import SlideWork
 from atlaspatch_core.slides.content_hash import content_fingerprint, file_signature
 from atlaspatch_core.slides.slide import Slide, SlideInfo
-from atlaspatch_core.storage.records import LOOK, SlideRecord, slide_mark
+from atlaspatch_core.storage.records import IDENTIFIED_BY, SlideRecord, slide_mark
 from atlaspatch_core.validity.identities import slide_facts
 from atlaspatch_core.validity.outcome import Outcome, Status
 from atlaspatch_core.validity.recipe import EMPTY, SLIDE, OutputSpec, Recipe
@@ -55,7 +55,7 @@ def identified(
 
 def mark_of(source: SlideSource, recipe: Recipe, signature: str = "") -> str:
     """Return what the record of a slide says where it holds. Raises UnreadableSlide."""
-    return slide_mark(signature or _signature(source), source.path.absolute(), _asked(source, recipe), LOOK)
+    return slide_mark(signature or _signature(source), source.path.absolute(), _asked(source, recipe), IDENTIFIED_BY)
 
 
 def _identity(stage: OutputSpec, content: str, info: SlideInfo) -> Identity:

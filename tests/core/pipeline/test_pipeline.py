@@ -14,7 +14,7 @@ from atlaspatch_core.config.project import Project, make_project
 from atlaspatch_core.discovery.find import SlideSource
 from atlaspatch_core.pipeline.processing import process
 from atlaspatch_core.slides.content_hash import file_signature
-from atlaspatch_core.storage.records import LOOK
+from atlaspatch_core.storage.records import IDENTIFIED_BY
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 from atlaspatch_core.validity.recipe import SLIDE, TISSUE_MASK, make_recipe
@@ -83,7 +83,7 @@ def test_a_slide_that_an_earlier_version_looked_at_is_looked_at_once_more(finish
     del record["slide"]["look"]
     path.write_text(json.dumps(record))
     assert computed(run([source], made)) == []
-    assert json.loads(path.read_bytes())["slide"]["look"] == LOOK
+    assert json.loads(path.read_bytes())["slide"]["look"] == IDENTIFIED_BY
     record["slide"]["info"]["mpp"] = 0.25
     record["slide"]["identity"]["spec"]["mpp"] = 0.25
     path.write_text(json.dumps(record))
