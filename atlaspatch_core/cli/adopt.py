@@ -121,24 +121,26 @@ def _run(options: AdoptOptions) -> int:
         options.verify or 0, options.accept_unverified, options.keep_patches, options.dry_run, options.patch_encoder
     )
     try:
-        found, recipe, discovery, notes = _given(options, settings)
+        results, recipe, discovery, notes = read_inputs(options, settings)
     except AtlasPatchError as error:
         raise click.UsageError(str(error)) from error
     for note in notes:
         click.echo(f"note: {note}", err=True)
-    taken: list[AdoptOutcome] = []
-    slides = len(found.stems())
-    adopting = closing(adopt_folder(found, recipe, discovery.sources, settings))
+    all_outcomes: list[AdoptOutcome] = []
+    slides = len(results.stems())
+    adopting = closing(adopt_folder(results, recipe, discovery.sources, settings))
     with adopting as adopted, progress("slides", slides) as advance:
         for stem, outcomes in adopted:
             click.echo(as_line(stem, outcomes))
-            taken += outcomes
+            all_outcomes += outcomes
             advance()
-    click.echo(summary(taken, slides, recipe.project.output, dry_run=settings.dry_run))
-    return SOME_BAD if any(it.bad for it in taken) else DONE
+    click.echo(summary(all_outcomes, slides, recipe.project.output, dry_run=settings.dry_run))
+    return SOME_BAD if any(outcome.bad for outcome in all_outcomes) else DONE
 
 
-def _given(options: AdoptOptions, settings: "AdoptSettings") -> "tuple[ResultFolder, Recipe, Discovery, list[str]]":
+def read_inputs(
+    options: AdoptOptions, settings: "AdoptSettings"
+) -> "tuple[ResultFolder, Recipe, Discovery, list[str]]":
     """Return what lies there, what it becomes part of, and the slides."""
     from atlaspatch_core.config.project import FILE_NAME, load_project
     from atlaspatch_core.discovery.find import find_slides
@@ -149,13 +151,13 @@ def _given(options: AdoptOptions, settings: "AdoptSettings") -> "tuple[ResultFol
     folder, output, file, slides = options.folder, options.output, options.project_file, options.slides
     if (output is None) == (file is None):
         raise click.UsageError("give either --output or --project")
-    found = recognise(folder)
-    if found.layout is FolderLayout.OURS:
+    results = recognise(folder)
+    if results.layout is FolderLayout.OURS:
         raise click.UsageError(f"{folder} is laid out as atlaspatch's own results: name it as the output of a project")
     notes: list[str] = []
     named = file or (output or Path()) / FILE_NAME
     if output and not named.exists():
-        project, notes = _derived(found, output, options, settings)
+        project, notes = _derived(results, output, options, settings)
     else:
         project = load_project(named)
     project = with_slides(project, slides, recursive=options.recursive) if slides else project
@@ -168,11 +170,11 @@ def _given(options: AdoptOptions, settings: "AdoptSettings") -> "tuple[ResultFol
         raise click.UsageError(
             f"the output {project.output} lies in {folder}, which is not to be changed; name another"
         )
-    return found, make_recipe(project), find_slides(project), notes
+    return results, make_recipe(project), find_slides(project), notes
 
 
 def _derived(
-    found: "ResultFolder", output: Path, options: AdoptOptions, settings: "AdoptSettings"
+    results: "ResultFolder", output: Path, options: AdoptOptions, settings: "AdoptSettings"
 ) -> "tuple[Project, list[str]]":
     """Return a project that asks for what the folder holds; its file is written into the output."""
     from atlaspatch_core.config.project import FILE_NAME, make_project
@@ -184,25 +186,32 @@ def _derived(
     slides, recursive, mpp_csv = options.slides, options.recursive, options.mpp_csv
     if slides is None:
         raise click.UsageError("say where the slides are: --slides")
-    if found.folder.resolve() in (output.resolve(), *output.resolve().parents):
-        raise click.UsageError(f"the output {output} lies in {found.folder}, which is not to be changed; name another")
+    if results.folder.resolve() in (output.resolve(), *output.resolve().parents):
+        raise click.UsageError(
+            f"the output {output} lies in {results.folder}, which is not to be changed; name another"
+        )
     mpp_by_name = read_mpp_csv(mpp_csv) if mpp_csv else {}
     discovery = discover([slides], recursive=recursive, mpp_by_name=mpp_by_name)
     sources = {source.stem: source for source in discovery.sources}
-    values, notes = derive_project(found, sources, slides, recursive=recursive, encoder=settings.encoder)
+    values, notes = derive_project(results, sources, slides, recursive=recursive, encoder=settings.encoder)
     if mpp_csv:
         values["slides"]["mpp_csv"] = str(mpp_csv.resolve())
     path = output / FILE_NAME
     if not settings.dry_run:
         make_folder(output)
-        path.write_text(as_toml(values, f"Written by 'atlaspatch adopt': what {found.layout} made in {found.folder}"))
-        notes.append(f"{path} was written: it asks for what {found.folder} holds; change it as you like")
+        path.write_text(
+            as_toml(values, f"Written by 'atlaspatch adopt': what {results.layout} made in {results.folder}")
+        )
+        notes.append(f"{path} was written: it asks for what {results.folder} holds; change it as you like")
     return make_project(values, origin=str(path), folder=output.resolve()), notes
 
 
-def as_line(stem: str, taken: "Sequence[AdoptOutcome]") -> str:
+def as_line(stem: str, outcomes: "Sequence[AdoptOutcome]") -> str:
     """Return what became of a slide's results, on one line."""
-    phrases = [f"{it.what} {_styled(it.fate.value)}" + (f" ({it.why})" if it.why else "") for it in taken]
+    phrases = [
+        f"{outcome.what} {_styled(outcome.fate.value)}" + (f" ({outcome.why})" if outcome.why else "")
+        for outcome in outcomes
+    ]
     return f"{click.style(stem, bold=True)}: " + (" · ".join(phrases) or "nothing to take over")
 
 
@@ -210,9 +219,9 @@ def _styled(fate: str) -> str:
     return click.style(fate, COLOURS.get(fate), bold=fate == "failed")
 
 
-def summary(taken: "Iterable[AdoptOutcome]", slides: int, output: Path, *, dry_run: bool) -> str:
+def summary(outcomes: "Iterable[AdoptOutcome]", slides: int, output: Path, *, dry_run: bool) -> str:
     """Return counts by output and fate, and what can be done about unverified ones."""
-    counts = Counter((it.what, it.fate.value) for it in taken)
+    counts = Counter((outcome.what, outcome.fate.value) for outcome in outcomes)
     whats = list(dict.fromkeys(what for what, _ in counts))
     width = max(map(len, whats), default=0)
     lines = [f"{what.ljust(width)}  {_fates(what, counts)}" for what in whats]

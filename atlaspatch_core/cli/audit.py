@@ -66,16 +66,16 @@ def audit(
     """
     if as_json and as_csv:
         raise click.UsageError("either --json or --csv")
-    found, discovery, recipe = _given(folder, project_file, slides, recursive, mpp_csv)
-    findings = run_audit(found, discovery, recipe)
-    click.echo(_printed(findings, found, as_json=as_json, as_csv=as_csv), nl=not as_csv)
+    results, discovery, recipe = read_inputs(folder, project_file, slides, recursive, mpp_csv)
+    findings = run_audit(results, discovery, recipe)
+    click.echo(_printed(findings, results, as_json=as_json, as_csv=as_csv), nl=not as_csv)
 
     from atlaspatch_core.interop.audit.findings import problems
 
     context.exit(PROBLEMS if problems(findings) else SOUND)
 
 
-def _given(
+def read_inputs(
     folder: Path, project_file: Path | None, slides: Path | None, recursive: bool, mpp_csv: Path | None
 ) -> "tuple[ResultFolder, Discovery | None, Recipe | None]":
     """Return what lies there, and what it is held against. Raises click.UsageError."""
@@ -87,14 +87,14 @@ def _given(
     if mpp_csv and not (slides or project_file):
         raise click.UsageError("--mpp-csv states the scale of slides; say which, by --slides or --project")
     try:
-        found = recognise(folder)
+        results = recognise(folder)
         recipe = make_recipe(load_project(project_file)) if project_file else None
         project = recipe.project if recipe else make_project({"output": str(folder)}, origin="command line")
         if slides:
             project = with_slides(project, slides, recursive=recursive)
         if mpp_csv:
             project = with_mpp(project, mpp_csv)
-        return found, find_slides(project) if project.slides.folders else None, recipe
+        return results, find_slides(project) if project.slides.folders else None, recipe
     except AtlasPatchError as error:
         raise click.UsageError(str(error)) from error
 
@@ -112,37 +112,39 @@ def with_mpp(project: "Project", mpp_csv: Path) -> "Project":
     return project.model_copy(update={"slides": project.slides.model_copy(update={"mpp_csv": mpp_csv})})
 
 
-def run_audit(found: "ResultFolder", discovery: "Discovery | None", recipe: "Recipe | None") -> "list[AuditFinding]":
+def run_audit(results: "ResultFolder", discovery: "Discovery | None", recipe: "Recipe | None") -> "list[AuditFinding]":
     """Return the findings, problems first; a bar shows how far it is."""
     from atlaspatch_core.interop.audit.findings import AuditSeverity
     from atlaspatch_core.interop.audit.run import audit_folder
 
-    with progress("files", sum(1 for _ in found.files())) as advance:
-        findings = list(audit_folder(found, discovery=discovery, recipe=recipe, on_file=advance))
-    return sorted(findings, key=lambda it: (it.severity is not AuditSeverity.PROBLEM, it.slide, str(it.file), it.kind))
+    with progress("files", sum(1 for _ in results.files())) as advance:
+        findings = list(audit_folder(results, discovery=discovery, recipe=recipe, on_file=advance))
+    return sorted(
+        findings, key=lambda one: (one.severity is not AuditSeverity.PROBLEM, one.slide, str(one.file), one.kind)
+    )
 
 
-def _printed(findings: "list[AuditFinding]", found: "ResultFolder", *, as_json: bool, as_csv: bool) -> str:
+def _printed(findings: "list[AuditFinding]", results: "ResultFolder", *, as_json: bool, as_csv: bool) -> str:
     from atlaspatch_core.interop.audit.findings import COLUMNS
 
-    rows = [finding.row(found.folder) for finding in findings]
+    rows = [finding.row(results.folder) for finding in findings]
     if as_json:
         return json.dumps([dict(zip(COLUMNS, row, strict=True)) for row in rows], indent=1, ensure_ascii=False)
     if as_csv:
         stream = io.StringIO()
         csv.writer(stream, lineterminator="\n").writerows([COLUMNS, *rows])
         return stream.getvalue()
-    return as_text(findings, found)
+    return as_text(findings, results)
 
 
-def as_text(findings: "list[AuditFinding]", found: "ResultFolder") -> str:
+def as_text(findings: "list[AuditFinding]", results: "ResultFolder") -> str:
     """Return a line per finding, counts by kind, and the total."""
     from atlaspatch_core.interop.audit.findings import problems
 
-    lines = [_coloured(finding.line(found.folder), finding.severity.value) for finding in findings]
+    lines = [_coloured(finding.line(results.folder), finding.severity.value) for finding in findings]
     wrong = problems(findings)
-    files, slides = sum(1 for _ in found.files()), len(found.stems())
-    total = f"{found.layout} results, {_of(slides, 'slide')}, {_of(files, 'file')}: "
+    files, slides = sum(1 for _ in results.files()), len(results.stems())
+    total = f"{results.layout} results, {_of(slides, 'slide')}, {_of(files, 'file')}: "
     return "\n".join(
         [*lines, *_counts(findings), total + f"{_of(wrong, 'problem')}, {_of(len(findings) - wrong, 'note')}"]
     )
@@ -160,7 +162,9 @@ def _counts(findings: "Iterable[AuditFinding]") -> list[str]:
             "",
             *(
                 f"{severity:8} {kind.ljust(width)} {count:6d}"
-                for (severity, kind), count in sorted(counts.items(), key=lambda it: (it[0][0] != "problem", -it[1]))
+                for (severity, kind), count in sorted(
+                    counts.items(), key=lambda entry: (entry[0][0] != "problem", -entry[1])
+                )
             ),
         ]
         if counts

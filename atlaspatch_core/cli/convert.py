@@ -102,24 +102,28 @@ def _discover(
     from atlaspatch_core.discovery.slide_tables import read_mpp_csv
 
     mpp_by_name = read_mpp_csv(mpp_csv) if mpp_csv else {}
-    found = discover(paths, recursive=recursive, mpp_by_name=mpp_by_name, exclude=[folder])
+    discovery = discover(paths, recursive=recursive, mpp_by_name=mpp_by_name, exclude=[folder])
     if suffixes:
-        found = discover(_with_suffix(found, suffixes), mpp_by_name=mpp_by_name)
-    inside = next((source.path for source in found.sources if source.path.parent.resolve() == folder.resolve()), None)
+        discovery = discover(_with_suffix(discovery, suffixes), mpp_by_name=mpp_by_name)
+    inside = next(
+        (source.path for source in discovery.sources if source.path.parent.resolve() == folder.resolve()), None
+    )
     if inside:
         raise click.UsageError(f"{inside} lies in --to {folder}: copies would have the same stem; name another folder")
-    return found
+    return discovery
 
 
-def _with_suffix(found: "Discovery", suffixes: Sequence[str]) -> list[Path]:
+def _with_suffix(discovery: "Discovery", suffixes: Sequence[str]) -> list[Path]:
     from atlaspatch_core.errors import NoSlides
 
-    paths = [source.path for source in found.sources] + [path for clash in found.clashes for path in clash.paths]
-    wanted = tuple(suffix.lower() if suffix.startswith(".") else f".{suffix.lower()}" for suffix in suffixes)
-    kept = [path for path in paths if path.name.lower().endswith(wanted)]
-    if not kept:
-        raise NoSlides(f"none of the {len(paths)} slides found has the suffix {' or '.join(wanted)}; give another")
-    return kept
+    paths = [source.path for source in discovery.sources] + [
+        path for clash in discovery.clashes for path in clash.paths
+    ]
+    endings = tuple(suffix.lower() if suffix.startswith(".") else f".{suffix.lower()}" for suffix in suffixes)
+    matching = [path for path in paths if path.name.lower().endswith(endings)]
+    if not matching:
+        raise NoSlides(f"none of the {len(paths)} slides found has the suffix {' or '.join(endings)}; give another")
+    return matching
 
 
 def _run(discovery: "Discovery", folder: Path, settings: "Settings", workers: int, force: bool) -> int:
@@ -153,8 +157,8 @@ def line(done: "Converted") -> str:
         return f"{done.stem}  FAILED: {why}"
     info, size = done.info, done.path.stat().st_size / 1e6
     fate = "verified and kept" if done.status == "reused" else "converted"
-    told = f"{info.width} × {info.height} px, {info.mpp:.4g} µm/px, {len(info.levels)} levels, {size:.1f} MB"
-    return f"{done.stem}  {fate}  {told}  {done.seconds:.1f} s" + (f"  ({why})" if why else "")
+    numbers = f"{info.width} × {info.height} px, {info.mpp:.4g} µm/px, {len(info.levels)} levels, {size:.1f} MB"
+    return f"{done.stem}  {fate}  {numbers}  {done.seconds:.1f} s" + (f"  ({why})" if why else "")
 
 
 def _without_stem(stem: str, why: str) -> str:

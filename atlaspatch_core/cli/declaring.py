@@ -26,7 +26,7 @@ def cpu_count() -> int:
 
 def group(*options: Decorator) -> Decorator:
     """Return one decorator for several options; the help lists them in this order."""
-    return lambda command: reduce(lambda made, option: option(made), reversed(options), command)
+    return lambda command: reduce(lambda decorated, option: option(decorated), reversed(options), command)
 
 
 STRICT = "--strict"

@@ -28,18 +28,18 @@ def devices_of(gpus: Sequence[int], gpu: int | None = None) -> tuple[str, ...]:
 
     Without CUDA it is one CPU worker for any number of GPUs. Raises click.UsageError for a GPU that is not there.
     """
-    asked = tuple(gpus) or (() if gpu is None else (gpu,))
-    if not asked:
+    numbers = tuple(gpus) or (() if gpu is None else (gpu,))
+    if not numbers:
         return ("cuda",)
-    if max(asked) >= 0:
+    if max(numbers) >= 0:
         from torch import cuda
 
         if not cuda.is_available():
             click.echo("WARNING: CUDA is not available on this machine; one worker computes on the CPU", err=True)
             return ("cpu",)
-        if max(asked) >= cuda.device_count():
-            raise click.UsageError(f"--gpus: GPU {max(asked)} is not there; this machine has {cuda.device_count()}")
-    unique = [number for place, number in enumerate(asked) if number < 0 or number not in asked[:place]]
+        if max(numbers) >= cuda.device_count():
+            raise click.UsageError(f"--gpus: GPU {max(numbers)} is not there; this machine has {cuda.device_count()}")
+    unique = [number for place, number in enumerate(numbers) if number < 0 or number not in numbers[:place]]
     return tuple("cpu" if number < 0 else f"cuda:{number}" for number in unique)
 
 

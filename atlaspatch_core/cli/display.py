@@ -32,7 +32,7 @@ class Display:
         self._verbose = verbose
         self._clock = clock
         self._last_line = clock()
-        self._told: set[str] = set()
+        self._printed: set[str] = set()
         self.outcomes: dict[str, list[Outcome]] = {}
         """Stem to its outcomes so far."""
 
@@ -44,7 +44,7 @@ class Display:
             self.say(step_line(outcome))
         stopped = outcome.step.kind == "slide" and outcome.status is Status.FAILED
         if stopped or len(of_slide) == self._steps:
-            self._tell(outcome.stem)
+            self._print_slide(outcome.stem)
 
     def patches(self, stem: str, done: int, total: int) -> None:
         """Show how far the encoding of a slide's patches is."""
@@ -59,9 +59,9 @@ class Display:
         """Print a line to stdout, above the bars; never folded."""
         self._lines.print(line, soft_wrap=True, markup=False, highlight=False)
 
-    def _tell(self, stem: str) -> None:
-        if stem not in self._told:
-            self._told.add(stem)
+    def _print_slide(self, stem: str) -> None:
+        if stem not in self._printed:
+            self._printed.add(stem)
             self.say(slide_line(self.outcomes[stem]))
             if warning := warning_line(self.outcomes[stem]):
                 self.say(warning)
@@ -82,4 +82,4 @@ class Display:
         self._bars.stop()
         if error is None:
             for stem in self.outcomes:
-                self._tell(stem)
+                self._print_slide(stem)

@@ -83,17 +83,17 @@ def doctor(
     check_without_slides(context)
     named = context.get_parameter_source("project_file") is not ParameterSource.DEFAULT
     hooks = context.obj if isinstance(context.obj, Hooks) else Hooks()
-    found: list[DoctorFinding] = []
+    findings: list[DoctorFinding] = []
     try:
         with logging_to_stderr(False):
             for finding in _examine(project_file, named, hub, hooks):
-                found.append(finding)
+                findings.append(finding)
                 if not as_json:
                     click.echo(line(finding))
     except KeyboardInterrupt:
         context.exit(INTERRUPTED)
-    click.echo(json.dumps(as_values(found), indent=1) if as_json else summary(found))
-    context.exit(1 if any(finding.level == "FAIL" for finding in found) else 0)
+    click.echo(json.dumps(as_values(findings), indent=1) if as_json else summary(findings))
+    context.exit(1 if any(finding.level == "FAIL" for finding in findings) else 0)
 
 
 def _survey(context: click.Context, path: Path, as_json: bool) -> int:
@@ -111,8 +111,8 @@ def _survey(context: click.Context, path: Path, as_json: bool) -> int:
 
 def check_without_slides(context: click.Context) -> None:
     """Raise click.UsageError for an option that goes with --slides, where that is not given."""
-    given = [name for name in SEARCHING if context.get_parameter_source(name) is not ParameterSource.DEFAULT]
-    names = [param.opts[0] for param in context.command.params if param.name in given]
+    typed = [name for name in SEARCHING if context.get_parameter_source(name) is not ParameterSource.DEFAULT]
+    names = [param.opts[0] for param in context.command.params if param.name in typed]
     if names:
         raise click.UsageError(f"{', '.join(names)} goes with --slides; the project file says it for a project")
 
@@ -152,17 +152,20 @@ def line(finding: "DoctorFinding") -> str:
     return f"{click.style(sign, colour)} {finding.name}: {' '.join(finding.text.split())}{cure}"
 
 
-def summary(found: "Sequence[DoctorFinding]") -> str:
+def summary(findings: "Sequence[DoctorFinding]") -> str:
     """Return the last line."""
-    counts = Counter(finding.level.value for finding in found)
+    counts = Counter(finding.level.value for finding in findings)
     warned = f"{counts['WARN']} warning{'' if counts['WARN'] == 1 else 's'}"
-    return f"{len(found)} checks: {counts['PASS']} ok, {warned}, {counts['FAIL']} failed"
+    return f"{len(findings)} checks: {counts['PASS']} ok, {warned}, {counts['FAIL']} failed"
 
 
-def as_values(found: "Sequence[DoctorFinding]") -> dict[str, Any]:
+def as_values(findings: "Sequence[DoctorFinding]") -> dict[str, Any]:
     """Return JSON values; failures first, then warnings."""
-    counts = Counter(finding.level.value for finding in found)
-    ranked = sorted(found, key=lambda finding: list(reversed(SIGNS)).index(finding.level))
-    checks = [{"status": it.level.value, "name": it.name, "message": it.text, "fix": it.cure} for it in ranked]
-    totals = {"total": len(found), "failed": counts["FAIL"], "warnings": counts["WARN"], "passed": counts["PASS"]}
+    counts = Counter(finding.level.value for finding in findings)
+    ranked = sorted(findings, key=lambda finding: list(reversed(SIGNS)).index(finding.level))
+    checks = [
+        {"status": finding.level.value, "name": finding.name, "message": finding.text, "fix": finding.cure}
+        for finding in ranked
+    ]
+    totals = {"total": len(findings), "failed": counts["FAIL"], "warnings": counts["WARN"], "passed": counts["PASS"]}
     return {"summary": totals, "checks": checks}

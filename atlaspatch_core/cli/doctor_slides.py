@@ -24,12 +24,12 @@ def survey_at(path: Path, slides: "Slides") -> "SlideSurvey":
 
     mpps = stated_mpps(slides)
     try:
-        found = discover([path], recursive=slides.recursive, mpp_by_name=mpps)
+        discovery = discover([path], recursive=slides.recursive, mpp_by_name=mpps)
     except NoSlides as error:
         raise click.ClickException(str(error)) from error
     except AtlasPatchError as error:
         raise click.UsageError(str(error)) from error
-    return survey_slides(found, slides)
+    return survey_slides(discovery, slides)
 
 
 def survey_lines(survey: "SlideSurvey") -> list[str]:
@@ -60,9 +60,9 @@ def survey_values(survey: "SlideSurvey") -> dict[str, Any]:
 def _scales(survey: "SlideSurvey") -> str:
     if survey.majority_mpp is not None:
         return f"most have {survey.majority_mpp:.4g} µm/px"
-    known = Counter(f"{slide.info.mpp:.2g}" for slide in survey.slides if slide.info)
-    told = ", ".join(f"{count} of {mpp}" for mpp, count in known.most_common(4))
-    return f"no scale has a majority ({told} µm/px)" if told else "no scale is known"
+    mpps = Counter(f"{slide.info.mpp:.2g}" for slide in survey.slides if slide.info)
+    counts = ", ".join(f"{count} of {mpp}" for mpp, count in mpps.most_common(4))
+    return f"no scale has a majority ({counts} µm/px)" if counts else "no scale is known"
 
 
 def _row(slide: "SurveyedSlide") -> tuple[str, ...]:

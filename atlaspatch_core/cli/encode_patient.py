@@ -54,7 +54,7 @@ def encode_patient(context: click.Context, **_: object) -> None:
 def run(recipe: "Recipe", table: Path, mode: RunMode, hooks: Hooks) -> int:
     """Do the work, print it, and return the exit code. Raises InvalidManifest, InvalidProject before any work."""
     from atlaspatch_core.cli.display import Display
-    from atlaspatch_core.cli.slides import tell_unused
+    from atlaspatch_core.cli.slides import report_unused
     from atlaspatch_core.discovery.find import Discovery
     from atlaspatch_core.operations.tracking.tracker import Command, Tracker
     from atlaspatch_core.pipeline.patients.encoding import encode_cases, slide_steps
@@ -63,14 +63,14 @@ def run(recipe: "Recipe", table: Path, mode: RunMode, hooks: Hooks) -> int:
 
     manifest = read_manifest(table, recipe.project.slides.mpp_csv)
     command = Command("encode-patient", mode.arguments)
-    found = Discovery(manifest.sources(manifest.cases))
-    tell_unused(recipe.project, found, strict=mode.strict)
+    discovery = Discovery(manifest.sources(manifest.cases))
+    report_unused(recipe.project, discovery, strict=mode.strict)
     make_folder(recipe.project.output)
     cases: list[Outcome] = []
     with (
         Display(len(manifest.slides), len(slide_steps(recipe, recipe.cases)), verbose=mode.verbose) as display,
         closing(encode_cases(manifest, recipe, force=mode.force, on_patches=display.patches)) as outcomes,
-        Tracker(recipe.project, found, command, cases=len(manifest.cases)) as tracker,
+        Tracker(recipe.project, discovery, command, cases=len(manifest.cases)) as tracker,
     ):
         for outcome in outcomes:
             tracker.record_outcome(outcome)

@@ -36,13 +36,13 @@ def encoders(kind: str | None, as_json: bool, markdown: bool, feature_plugin: tu
     from atlaspatch_core.encoders.listing import listed
 
     try:
-        found = listed(kind, _plugins(feature_plugin))  # pyright: ignore[reportArgumentType]
+        listing = listed(kind, _plugins(feature_plugin))  # pyright: ignore[reportArgumentType]
     except AtlasPatchError as error:
         raise click.ClickException(str(error)) from error
     if as_json:
-        click.echo(json.dumps([asdict(encoder) for encoder in found], indent=2, ensure_ascii=False))
+        click.echo(json.dumps([asdict(encoder) for encoder in listing], indent=2, ensure_ascii=False))
     else:
-        click.echo(markdown_table(found) if markdown else text_table(found))
+        click.echo(markdown_table(listing) if markdown else text_table(listing))
 
 
 def _plugins(paths: tuple[Path, ...]) -> "Plugins":
@@ -51,19 +51,19 @@ def _plugins(paths: tuple[Path, ...]) -> "Plugins":
     return all_plugins(paths)
 
 
-def text_table(found: "list[Listed]") -> str:
+def text_table(listing: "list[Listed]") -> str:
     """Return columns between blanks, one line for each encoder."""
-    rows = [HEAD, *((*_columns(encoder, _needs(encoder)), _weights(encoder), _aliases(encoder)) for encoder in found)]
+    rows = [HEAD, *((*_columns(encoder, _needs(encoder)), _weights(encoder), _aliases(encoder)) for encoder in listing)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
     return "\n".join(
         "  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
 
 
-def markdown_table(found: "list[Listed]") -> str:
+def markdown_table(listing: "list[Listed]") -> str:
     """Return the table of the README, with links to the homepages."""
     rows = [MARKDOWN_HEAD, tuple("---" for _ in MARKDOWN_HEAD)]
-    for encoder in found:
+    for encoder in listing:
         name, *rest = _columns(encoder, encoder.extra or "")
         linked = f"[`{name}`]({encoder.homepage})" if encoder.homepage else f"`{name}`"
         rows.append((linked, *rest, ", ".join(f"`{alias}`" for alias in encoder.aliases)))

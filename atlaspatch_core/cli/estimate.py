@@ -43,7 +43,7 @@ def estimate(context: click.Context, project_file: Path, measure: bool, count: i
         with logging_to_stderr(False):
             if measure:
                 _measure(recipe, count)
-            found, failed = _estimated(recipe, hooks)
+            cost, failed = _estimated(recipe, hooks)
     except KeyboardInterrupt:
         click.echo("\nInterrupted: nothing was kept; run again.", err=True)
         context.exit(INTERRUPTED)
@@ -51,9 +51,9 @@ def estimate(context: click.Context, project_file: Path, measure: bool, count: i
         raise click.ClickException(str(error)) from error
     free = free_gigabytes(recipe.project.output)
     if as_json:
-        click.echo(json.dumps(as_values(found, failed, free), indent=1))
+        click.echo(json.dumps(as_values(cost, failed, free), indent=1))
     else:
-        click.echo("\n".join(as_lines(found, failed, free)))
+        click.echo("\n".join(as_lines(cost, failed, free)))
 
 
 def _measure(recipe: "Recipe", count: int) -> None:
@@ -76,21 +76,24 @@ def _estimated(recipe: "Recipe", hooks: Hooks) -> "tuple[Estimate, int]":
 
     seen = show_status(recipe, hooks)
     outputs = [*seen.outputs, *seen.cases]
-    wanted = [it for it in outputs if it.state in ("missing", "stale")]
+    unmade = [output for output in outputs if output.state in ("missing", "stale")]
     of_runs = hooks.rates(recipe) if hooks.rates else {}
-    found = estimate(recipe, wanted, {**of_runs, **measured_rates(recipe)})
-    return found, sum(it.state == "failed" for it in outputs)
+    cost = estimate(recipe, unmade, {**of_runs, **measured_rates(recipe)})
+    return cost, sum(output.state == "failed" for output in outputs)
 
 
 def free_gigabytes(folder: Path) -> float | None:
     """Return the free space where a folder lies or will lie, GB; None where it cannot be told."""
     try:
-        return shutil.disk_usage(next(it for it in (folder, *folder.absolute().parents) if it.exists())).free / 1e9
+        return (
+            shutil.disk_usage(next(place for place in (folder, *folder.absolute().parents) if place.exists())).free
+            / 1e9
+        )
     except (OSError, StopIteration):
         return None
 
 
-def as_values(found: "Estimate", failed: int, free: float | None) -> dict[str, Any]:
+def as_values(cost: "Estimate", failed: int, free: float | None) -> dict[str, Any]:
     """Return JSON values."""
     steps = [
         {
@@ -104,30 +107,30 @@ def as_values(found: "Estimate", failed: int, free: float | None) -> dict[str, A
             "hours": part.seconds / 3600,
             "gigabytes": part.gigabytes,
         }
-        for part in found.parts
+        for part in cost.parts
     ]
-    more = {"assumed": [str(step) for step in found.assumed], "failed_outputs": failed, "free_gigabytes": free}
-    return {**found.numbers, "cases": found.cases, **more, "steps": steps}
+    more = {"assumed": [str(step) for step in cost.assumed], "failed_outputs": failed, "free_gigabytes": free}
+    return {**cost.numbers, "cases": cost.cases, **more, "steps": steps}
 
 
-def as_lines(found: "Estimate", failed: int, free: float | None) -> list[str]:
+def as_lines(cost: "Estimate", failed: int, free: float | None) -> list[str]:
     """Return the estimate as text: a table of steps, and the sums."""
     from atlaspatch_core.operations.estimate import OF_CASES, hours
 
     rest = [f"{failed} output{'' if failed == 1 else 's'} failed and are not counted"] if failed else []
-    if not found.parts:
+    if not cost.parts:
         return ["nothing to do: all that can be made is fresh", *rest]
-    head = ("step", "slides or cases" if found.cases else "slides", "patches", "rate", "time", "disk", "rate from")
-    rows = [head, *(_row(part) for part in found.parts)]
+    head = ("step", "slides or cases" if cost.cases else "slides", "patches", "rate", "time", "disk", "rate from")
+    rows = [head, *(_row(part) for part in cost.parts)]
     lines = columns(rows)
-    lines += [f"{part.step}: patches {part.patches_from}" for part in found.parts if part.patches_from]
-    size = f"{found.gigabytes:.3g} GB of features" + ("" if free is None else f", {free:,.0f} GB are free")
-    slides = f"{found.slides:,} slide{'' if found.slides == 1 else 's'}"
-    cases = f", {found.cases:,} case{'' if found.cases == 1 else 's'}" if found.cases else ""
-    lines.append(f"{slides}{cases}, {found.patches:,} patches, about {hours(found.seconds)} in one process, {size}")
-    if free is not None and found.gigabytes > free:
+    lines += [f"{part.step}: patches {part.patches_from}" for part in cost.parts if part.patches_from]
+    size = f"{cost.gigabytes:.3g} GB of features" + ("" if free is None else f", {free:,.0f} GB are free")
+    slides = f"{cost.slides:,} slide{'' if cost.slides == 1 else 's'}"
+    cases = f", {cost.cases:,} case{'' if cost.cases == 1 else 's'}" if cost.cases else ""
+    lines.append(f"{slides}{cases}, {cost.patches:,} patches, about {hours(cost.seconds)} in one process, {size}")
+    if free is not None and cost.gigabytes > free:
         lines.append("The disk is too small: free space, or let the project write to another one")
-    if any(step.kind != OF_CASES for step in found.assumed):
+    if any(step.kind != OF_CASES for step in cost.assumed):
         lines.append("Some rates are assumed; 'atlaspatch estimate --measure' measures them on this machine")
     return [*lines, *rest]
 

@@ -73,8 +73,8 @@ def export(context: click.Context, **_: object) -> None:
     Exit code: 0 when all that was asked for is there, 1 when something is not, 2 for wrong usage.
     """
     options = typed_options(ExportOptions, context)
-    given = context.get_parameter_source("project_file")
-    if options.output and given is click.core.ParameterSource.COMMANDLINE:
+    source = context.get_parameter_source("project_file")
+    if options.output and source is click.core.ParameterSource.COMMANDLINE:
         raise click.UsageError("either --project or --output")
     _check_layout("pt", options.pt, options.layout, "trident")
     _check_layout("column", options.column, options.layout, "geojson")

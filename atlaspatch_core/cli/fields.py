@@ -49,7 +49,7 @@ def field_options(
     fields: type, only: Collection[str] = (), without: Collection[str] = (), **overrides: Mapping[str, Any]
 ) -> Decorator:
     """Return options for the fields of a class that have names on the command line; ``overrides`` by field."""
-    named = [it.name for it in fields_of(fields) if it.option.flags]
+    named = [field.name for field in fields_of(fields) if field.option.flags]
     chosen = [name for name in named if name not in without and (not only or name in only)]
     return group(*(field_option(fields, name, **overrides.get(name, {})) for name in chosen))
 

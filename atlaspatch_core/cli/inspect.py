@@ -63,10 +63,10 @@ def inspect(
     slides = slides_section(context)
     source = _source(slide, slides)
     with logging_to_stderr(False):
-        found = inspection_values(inspect_slide_file(source, slides))
-        click.echo(json.dumps(found, indent=1, ensure_ascii=False) if as_json else "\n".join(inspection_lines(found)))
-        is_drawn = not picture or (bool(found["taken"]) and _draw(source, slides, picture, output))
-    context.exit(0 if is_drawn and not found["error"] else 1)
+        values = inspection_values(inspect_slide_file(source, slides))
+        click.echo(json.dumps(values, indent=1, ensure_ascii=False) if as_json else "\n".join(inspection_lines(values)))
+        is_drawn = not picture or (bool(values["taken"]) and _draw(source, slides, picture, output))
+    context.exit(0 if is_drawn and not values["error"] else 1)
 
 
 def _source(path: Path, slides: "Slides") -> "SlideSource":

@@ -13,52 +13,52 @@ Values = Mapping[str, Any]
 """What ``inspection_values`` gives."""
 
 
-def inspection_lines(found: Values) -> list[str]:
+def inspection_lines(values: Values) -> list[str]:
     """Return the lines."""
     sections = (
-        ("Levels", _levels(found)),
-        ("Pixels", _pixels(found)),
-        ("Scale (→ counts)", _scales(found)),
-        ("Magnification (→ counts)", _magnifications(found)),
-        ("The file holds", _parts(found)),
-        ("Readers, in the order in which they are asked", _readers(found)),
-        ("Warnings", _warnings(found)),
+        ("Levels", _levels(values)),
+        ("Pixels", _pixels(values)),
+        ("Scale (→ counts)", _scales(values)),
+        ("Magnification (→ counts)", _magnifications(values)),
+        ("The file holds", _parts(values)),
+        ("Readers, in the order in which they are asked", _readers(values)),
+        ("Warnings", _warnings(values)),
     )
-    lines = list(_head(found))
+    lines = list(_head(values))
     for title, body in sections:
-        if told := list(body):
-            lines += ["", title, *told]
+        if texts := list(body):
+            lines += ["", title, *texts]
     return lines
 
 
-def _head(found: Values) -> Iterator[str]:
-    files = f", {found['files']:,} files" if found["files"] > 1 else ""
-    yield from paragraph(f"{found['path']} ({_size(found['bytes'])}{files})", hanging=INDENT)
-    taken = found["taken"]
-    if taken:
-        yield from paragraph(f"{_opens(found, taken)}.", hanging=INDENT)
-    if found["error"]:
-        yield from paragraph(f"REFUSED: {found['error']}", hanging=INDENT)
+def _head(values: Values) -> Iterator[str]:
+    files = f", {values['files']:,} files" if values["files"] > 1 else ""
+    yield from paragraph(f"{values['path']} ({_size(values['bytes'])}{files})", hanging=INDENT)
+    opening = values["taken"]
+    if opening:
+        yield from paragraph(f"{_opens(values, opening)}.", hanging=INDENT)
+    if values["error"]:
+        yield from paragraph(f"REFUSED: {values['error']}", hanging=INDENT)
 
 
-def _opens(found: Values, taken: Values) -> str:
-    words = [f"{taken['width']} × {taken['height']} px"]
-    words += [f"{taken['mpp']:.6g} µm/px", f"{taken['magnification']:g}x"] if taken["mpp"] else ["no scale"]
-    words += [f"image {taken['series']} of the file, as asked"] if taken["series"] is not None else []
-    words += [f"made by {taken['vendor']}"] if taken["vendor"] else []
-    words += [f"stain {taken['stain']}"] if taken["stain"] else []
-    words += [f"{taken['reading']}"] if taken["reading"] else []
-    return f"{taken['reader']}{' would read' if found['error'] else ' reads'} {', '.join(words)}"
+def _opens(values: Values, opening: Values) -> str:
+    words = [f"{opening['width']} × {opening['height']} px"]
+    words += [f"{opening['mpp']:.6g} µm/px", f"{opening['magnification']:g}x"] if opening["mpp"] else ["no scale"]
+    words += [f"image {opening['series']} of the file, as asked"] if opening["series"] is not None else []
+    words += [f"made by {opening['vendor']}"] if opening["vendor"] else []
+    words += [f"stain {opening['stain']}"] if opening["stain"] else []
+    words += [f"{opening['reading']}"] if opening["reading"] else []
+    return f"{opening['reader']}{' would read' if values['error'] else ' reads'} {', '.join(words)}"
 
 
-def _levels(found: Values) -> Iterator[str]:
-    if not found["levels"]:
+def _levels(values: Values) -> Iterator[str]:
+    if not values["levels"]:
         return
     head = ("level", "px", "downsample", "tile", "compression", "is", "tiles not stored")
-    absent = any(level["absent_tiles"] for level in found["levels"])
-    rows = [head, *(_level(level) for level in found["levels"])]
+    absent = any(level["absent_tiles"] for level in values["levels"])
+    rows = [head, *(_level(level) for level in values["levels"])]
     yield from columns([row if absent else row[:-1] for row in rows], INDENT, WIDTH)
-    bounds = found["taken"]["bounds"]
+    bounds = values["taken"]["bounds"]
     if bounds:
         yield from paragraph("scanned: {width} × {height} px from ({x}, {y}) of level 0".format(**bounds), INDENT)
 
@@ -71,8 +71,8 @@ def _level(level: Values) -> tuple[str, ...]:
     return str(level["level"]), size, scale, *how, str(level["absent_tiles"] or "")
 
 
-def _pixels(found: Values) -> Iterator[str]:
-    pixels, planes = found["pixels"], found["planes"]
+def _pixels(values: Values) -> Iterator[str]:
+    pixels, planes = values["pixels"], values["planes"]
     if not pixels:
         return
     words = []
@@ -94,10 +94,13 @@ def _icc(profile: Values | None) -> str:
     return f"ICC profile of {profile['bytes']:,} bytes{name}, which is not applied"
 
 
-def _scales(found: Values) -> Iterator[str]:
-    rows = [("→" * it["counts"], f"{_sides(it)} µm/px", it["source"], it["origin"]) for it in found["scales"]]
+def _scales(values: Values) -> Iterator[str]:
+    rows = [
+        ("→" * scale["counts"], f"{_sides(scale)} µm/px", scale["source"], scale["origin"])
+        for scale in values["scales"]
+    ]
     yield from columns(rows, INDENT, WIDTH)
-    if page := found["described_page"]:
+    if page := values["described_page"]:
         yield f"{INDENT}the text describes a page of {page['width']} × {page['height']} px"
 
 
@@ -105,15 +108,18 @@ def _sides(scale: Values) -> str:
     return f"{scale['x']:.6g}" if scale["x"] == scale["y"] else f"{scale['x']:.6g} × {scale['y']:.6g}"
 
 
-def _magnifications(found: Values) -> Iterator[str]:
-    rows = [("→" * it["counts"], f"{it['value']:g}x", it["source"]) for it in found["magnifications"]]
+def _magnifications(values: Values) -> Iterator[str]:
+    rows = [
+        ("→" * magnification["counts"], f"{magnification['value']:g}x", magnification["source"])
+        for magnification in values["magnifications"]
+    ]
     yield from columns(rows, INDENT, WIDTH)
 
 
-def _parts(found: Values) -> Iterator[str]:
-    if found["parts_unknown"]:
-        yield from paragraph(f"cannot be listed: {found['parts_unknown']}", INDENT)
-    rows = list(capped([_part(part) for part in found["parts"]], MOST_PARTS))
+def _parts(values: Values) -> Iterator[str]:
+    if values["parts_unknown"]:
+        yield from paragraph(f"cannot be listed: {values['parts_unknown']}", INDENT)
+    rows = list(capped([_part(part) for part in values["parts"]], MOST_PARTS))
     if rows:
         yield from columns([("", "px", "tile", "compression", "samples", "role", "--series"), *rows], INDENT, WIDTH)
 
@@ -130,16 +136,16 @@ def _tile(part: Values) -> str:
     return f"{part['tile_width']} × {part['tile_height']}" if part["tile_width"] else ""
 
 
-def _readers(found: Values) -> Iterator[str]:
-    for reader in found["readers"]:
+def _readers(values: Values) -> Iterator[str]:
+    for reader in values["readers"]:
         if reader["choice"] != "unknown":
             yield from paragraph(f"{reader['name']:<9} {reader['choice']}: {reader['why']}", INDENT, INDENT * 2)
-    if strangers := [reader["name"] for reader in found["readers"] if reader["choice"] == "unknown"]:
+    if strangers := [reader["name"] for reader in values["readers"] if reader["choice"] == "unknown"]:
         yield from paragraph(f"of no format that they know: {', '.join(strangers)}", INDENT, INDENT * 2)
 
 
-def _warnings(found: Values) -> Iterator[str]:
-    for warning in found["warnings"]:
+def _warnings(values: Values) -> Iterator[str]:
+    for warning in values["warnings"]:
         yield from paragraph(warning, INDENT, INDENT * 2)
 
 

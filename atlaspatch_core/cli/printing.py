@@ -26,8 +26,12 @@ def slide_line(outcomes: Sequence[Outcome]) -> Text:
     Neighbouring steps of one fate and one reason share a phrase. What a failure stopped is not listed again.
     """
     failed = any(outcome.status is Status.FAILED for outcome in outcomes)
-    told = [outcome for outcome in outcomes if is_told(outcome) and not (failed and outcome.status is Status.SKIPPED)]
-    phrases = [phrase(list(same)) for _, same in groupby(told, key=lambda outcome: (outcome.status, reason(outcome)))]
+    changes = [
+        outcome for outcome in outcomes if is_worth_words(outcome) and not (failed and outcome.status is Status.SKIPPED)
+    ]
+    phrases = [
+        phrase(list(same)) for _, same in groupby(changes, key=lambda outcome: (outcome.status, reason(outcome)))
+    ]
     done = Text(" · ").join(phrases or [Text("nothing to do", "dim")])
     return Text.assemble((f"{outcomes[0].stem}: ", "bold"), done)
 
@@ -38,7 +42,7 @@ def warning_line(outcomes: Sequence[Outcome]) -> Text | None:
     return Text(f"{outcomes[0].stem}: WARNING: {'; '.join(texts)}", "yellow") if texts else None
 
 
-def is_told(outcome: Outcome) -> bool:
+def is_worth_words(outcome: Outcome) -> bool:
     """Say whether a step deserves words; looking at a slide does when something about the slide changed."""
     usual = outcome.status is Status.REUSED or outcome.why in FIRST_TIME
     return outcome.step.kind != "slide" or not usual
@@ -74,8 +78,8 @@ def step_line(outcome: Outcome) -> Text:
     numbers = " ".join(f"{name}={value:.6g}" for name, value in outcome.numbers.items())
     findings = ", ".join(f"{'' if finding.passed else 'WARNING '}{finding.text}" for finding in outcome.findings)
     notes = ", ".join(f"WARNING {note}" for note in outcome.notes)
-    told = (numbers, reason(outcome), str(outcome.path or ""), notes, findings)
-    parts = (f"{outcome.seconds:.2f} s", outcome.fingerprint or "", *told)
+    details = (numbers, reason(outcome), str(outcome.path or ""), notes, findings)
+    parts = (f"{outcome.seconds:.2f} s", outcome.fingerprint or "", *details)
     head = Text(f"  {outcome.stem} {outcome.step} ") + Text(str(outcome.status), STYLES[outcome.status])
     return head + Text("".join(f"  {part}" for part in parts if part))
 

@@ -156,8 +156,8 @@ def up_to_date(plan: RunPlan, stems: list[str]) -> set[str]:
     from atlaspatch_core.validity.states import State, validities
     from atlaspatch_core.validity.stored import stored_in_files
 
-    found = validities(plan.recipe, stems, stored_in_files(plan.recipe), steps=plan.steps)
-    return set(stems) - {validity.stem for validity in found if validity.state is not State.FRESH}
+    states = validities(plan.recipe, stems, stored_in_files(plan.recipe), steps=plan.steps)
+    return set(stems) - {validity.stem for validity in states if validity.state is not State.FRESH}
 
 
 def export(options: RunOptions, plan: RunPlan, display: "Display") -> bool:

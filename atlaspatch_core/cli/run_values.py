@@ -63,7 +63,7 @@ class RunRequest:
     options: RunOptions
     sections: SectionValues
     """Fields of a project, by its tables."""
-    given: frozenset[str]
+    typed_names: frozenset[str]
     """Names of the options that the user typed."""
     mode: RunMode
 
@@ -71,9 +71,9 @@ class RunRequest:
     def of(cls, context: click.Context) -> Self:
         """Return what was typed."""
         typed = click.core.ParameterSource.COMMANDLINE
-        given = [name for name in context.params if context.get_parameter_source(name) is typed]
-        mode = run_mode(context, given=given)
-        return cls(typed_options(RunOptions, context), section_values(context), frozenset(given), mode)
+        names = [name for name in context.params if context.get_parameter_source(name) is typed]
+        mode = run_mode(context, given=names)
+        return cls(typed_options(RunOptions, context), section_values(context), frozenset(names), mode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,12 +166,12 @@ def _geometry(folder: Path | None, request: RunRequest) -> tuple[float, int, int
     stated = first_stated(folder) if folder and options.task != "seg" else None
     theirs = (stated.target_magnification, stated.patch_size, stated.overlap) if stated else (None, None, None)
 
-    def known(name: str, of_coords: float | None, typed: float) -> float:
-        return typed if of_coords is None or name in request.given else of_coords
+    def choose(name: str, of_coords: float | None, typed: float) -> float:
+        return typed if of_coords is None or name in request.typed_names else of_coords
 
-    mag = known("mag", theirs[0], options.mag)
-    patch_size = known("patch_size", theirs[1], options.patch_size)
-    return float(mag), int(patch_size), int(known("overlap", theirs[2], options.overlap))
+    mag = choose("mag", theirs[0], options.mag)
+    patch_size = choose("patch_size", theirs[1], options.patch_size)
+    return float(mag), int(patch_size), int(choose("overlap", theirs[2], options.overlap))
 
 
 def _holds_coords(folder: Path) -> bool:
@@ -190,10 +190,10 @@ def _is_ours(folder: Path, output: Path) -> bool:
         return False
     files = sorted(Store(folder).h5("any").parent.glob("*.h5"))
     try:
-        kept = read_stored_results(files[0]) if files else {}
+        results = read_stored_results(files[0]) if files else {}
     except AtlasPatchError:
         return False
-    return COORDS in kept and kept[COORDS].fingerprint is not None
+    return COORDS in results and results[COORDS].fingerprint is not None
 
 
 def project_values(request: RunRequest, coords: Coords, devices: Sequence[str]) -> dict[str, Any]:
@@ -222,7 +222,7 @@ def encoder_values(request: RunRequest) -> dict[str, Any]:
         raise click.UsageError(
             "--patch-encoder-img-size does not go with --slide-encoder, which was made for features of the usual size."
         )
-    if options.slide_encoder and "patch_encoder" not in request.given:
+    if options.slide_encoder and "patch_encoder" not in request.typed_names:
         return {"patch_encoders": (), "slide_encoders": options.slide_encoder}
     return {"patch_encoders": options.patch_encoder, "slide_encoders": options.slide_encoder or ()}
 

@@ -24,7 +24,9 @@ def slides_section(context: click.Context) -> "Slides":
     try:
         return Slides(**section_values(context)["slides"])
     except ValidationError as error:
-        raise click.UsageError("; ".join(it["msg"].removeprefix("Value error, ") for it in error.errors())) from error
+        raise click.UsageError(
+            "; ".join(problem["msg"].removeprefix("Value error, ") for problem in error.errors())
+        ) from error
 
 
 def stated_mpps(slides: "Slides") -> Mapping[str, float]:

@@ -66,7 +66,7 @@ def status(
     hooks = context.obj if isinstance(context.obj, Hooks) else Hooks()
     if folder and (folder / PROJECT_FILE).is_file():
         folder, project_file = None, folder / PROJECT_FILE
-    seen = look_at_folder(folder, hooks) if folder else show_status(recipe_of_file(project_file), hooks)
+    seen = folder_status(folder, hooks) if folder else show_status(recipe_of_file(project_file), hooks)
     every = [*seen.outputs, *seen.cases]
     if as_json:
         click.echo(json.dumps([dict(zip(COLUMNS, row, strict=True)) for row in rows(every, seen.warnings)], indent=1))
@@ -121,12 +121,12 @@ def _cases(
     if not recipe.cases or manifest is None:
         return ()
     stored = replace(cases_in_files(recipe), failed=failures)
-    states = {(it.stem, it.step): it for it in outputs}
+    states = {(output.stem, output.step): output for output in outputs}
     empty = stored_in_files(recipe).without_patches
-    return tuple(it.validity for it in CaseStalenessChecker(recipe, manifest, stored, states, empty).states())
+    return tuple(case.validity for case in CaseStalenessChecker(recipe, manifest, stored, states, empty).states())
 
 
-def look_at_folder(folder: Path, hooks: Hooks) -> "ProjectStatus":
+def folder_status(folder: Path, hooks: Hooks) -> "ProjectStatus":
     """Return the state of every output that the runs of a folder asked for, be the slides still there or not.
 
     Cases of a table that is gone are left out, which is told on stderr.
@@ -144,9 +144,9 @@ def look_at_folder(folder: Path, hooks: Hooks) -> "ProjectStatus":
         raise click.UsageError(str(error)) from error
     failures = hooks.failures(recipe) if hooks.failures else {}
     tables = _tables(memory.tables)
-    found = memory.find_slides(lambda path: tuple(tables[path].slides.values()) if path in tables else ())
-    seen = project_status(recipe, found, failures, recorded=True)
-    cases = join_manifests(list(tables.values()), found.sources) if tables else None
+    discovery = memory.find_slides(lambda path: tuple(tables[path].slides.values()) if path in tables else ())
+    seen = project_status(recipe, discovery, failures, recorded=True)
+    cases = join_manifests(list(tables.values()), discovery.sources) if tables else None
     return replace(seen, cases=_cases(recipe, cases, seen.outputs, failures))
 
 

@@ -23,8 +23,14 @@ COLOURS = {"fresh": "green", "stale": "yellow", "missing": None, "failed": "red"
 def rows(outputs: "Sequence[Validity]", warnings: Warnings) -> list[tuple[str, ...]]:
     """Return slide, output, state, why and, beside the slide itself, its warnings as texts."""
     return [
-        (it.stem, str(it.step), it.state.value, it.why, "; ".join(warnings.get(it.stem, ())) if _is_slide(it) else "")
-        for it in outputs
+        (
+            output.stem,
+            str(output.step),
+            output.state.value,
+            output.why,
+            "; ".join(warnings.get(output.stem, ())) if _is_slide(output) else "",
+        )
+        for output in outputs
     ]
 
 
@@ -39,30 +45,32 @@ def warning_lines(warnings: Warnings) -> list[str]:
     return [f"{count} slide{'' if count == 1 else 's'} with warnings:", *lines] if warnings else []
 
 
-def as_table(found: "Sequence[Validity]", warnings: Warnings) -> str:
+def as_table(outputs: "Sequence[Validity]", warnings: Warnings) -> str:
     """Return CSV with a head."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerows([COLUMNS, *rows(found, warnings)])
+    writer.writerows([COLUMNS, *rows(outputs, warnings)])
     return stream.getvalue()
 
 
-def of_cases(found: "Sequence[Validity]", steps: "Sequence[OutputKey]", *, show_all: bool) -> list[str]:
+def of_cases(outputs: "Sequence[Validity]", steps: "Sequence[OutputKey]", *, show_all: bool) -> list[str]:
     """Return the same of cases; nothing where a project has none."""
-    return ["", as_text(found, steps, show_all=show_all, what="case")] if found else []
+    return ["", as_text(outputs, steps, show_all=show_all, what="case")] if outputs else []
 
 
-def as_text(found: "Sequence[Validity]", steps: "Sequence[OutputKey]", *, show_all: bool, what: str = "slide") -> str:
+def as_text(outputs: "Sequence[Validity]", steps: "Sequence[OutputKey]", *, show_all: bool, what: str = "slide") -> str:
     """Return a matrix of slides × outputs, the reasons below each slide, and the totals."""
-    slides = [(stem, list(of_slide)) for stem, of_slide in groupby(found, lambda it: it.stem)]
-    shown = [(stem, states) for stem, states in slides if show_all or any(it.state != "fresh" for it in states)]
+    slides = [(stem, list(of_slide)) for stem, of_slide in groupby(outputs, lambda output: output.stem)]
+    shown = [(stem, states) for stem, states in slides if show_all or any(output.state != "fresh" for output in states)]
     heads = [str(step) for step in steps]
     width = max((len(stem) for stem, _ in shown), default=0)
     lines = [_line("", [(head, None) for head in heads], heads, width)] if shown else []
     for stem, states in shown:
-        lines.append(_line(stem, [(it.state.value, COLOURS[it.state.value]) for it in states], heads, width))
-        lines += [f"    {it.step}: {it.why}" for it in states if it.why]
-    return "\n".join([*lines, *totals(found, steps), _sum(what, len(slides), len(shown) if not show_all else None)])
+        lines.append(
+            _line(stem, [(output.state.value, COLOURS[output.state.value]) for output in states], heads, width)
+        )
+        lines += [f"    {output.step}: {output.why}" for output in states if output.why]
+    return "\n".join([*lines, *totals(outputs, steps), _sum(what, len(slides), len(shown) if not show_all else None)])
 
 
 def _line(first: str, cells: Sequence[tuple[str, str | None]], heads: Sequence[str], width: int) -> str:
@@ -73,9 +81,9 @@ def _line(first: str, cells: Sequence[tuple[str, str | None]], heads: Sequence[s
     return "  ".join([first.ljust(width), *padded])
 
 
-def totals(found: "Sequence[Validity]", steps: "Sequence[OutputKey]") -> list[str]:
+def totals(outputs: "Sequence[Validity]", steps: "Sequence[OutputKey]") -> list[str]:
     """Return a line per output with the number of slides in each state."""
-    counts = Counter((it.step, it.state.value) for it in found)
+    counts = Counter((output.step, output.state.value) for output in outputs)
     width = max(len(str(step)) for step in steps)
     summary_lines = {
         step: ", ".join(f"{counts[step, name]} {name}" for name in COLOURS if counts[step, name]) for step in steps
@@ -95,9 +103,11 @@ def run_lines(runs: "Sequence[RunFile]") -> Iterator[str]:
     from atlaspatch_core.operations.tracking.summary import summary_lines
 
     for run in runs:
-        it = run.values
-        when = f"started {it.get('started_at')}" + (f", ended {it['finished_at']}" if it.get("finished_at") else "")
-        why = f" ({it['error']})" if it.get("error") else ""
-        slides = summary_lines(it.get("slides") or {})
-        cases = f"; cases: {summary_lines(it['cases'])}" if it.get("cases") else ""
-        yield f"run {run.run_id} ({it.get('tool')}) {run.status}{why}: {when}; slides: {slides}{cases}"
+        values = run.values
+        when = f"started {values.get('started_at')}" + (
+            f", ended {values['finished_at']}" if values.get("finished_at") else ""
+        )
+        why = f" ({values['error']})" if values.get("error") else ""
+        slides = summary_lines(values.get("slides") or {})
+        cases = f"; cases: {summary_lines(values['cases'])}" if values.get("cases") else ""
+        yield f"run {run.run_id} ({values.get('tool')}) {run.status}{why}: {when}; slides: {slides}{cases}"

@@ -44,7 +44,7 @@ class RunMode:
 
 def typed_options(kind: type[Options], context: click.Context) -> Options:
     """Return the values of a command's options as a dataclass with fields of their names."""
-    return kind(**{it.name: context.params[it.name] for it in fields(kind)})  # pyright: ignore[reportArgumentType]
+    return kind(**{field.name: context.params[field.name] for field in fields(kind)})  # pyright: ignore[reportArgumentType]
 
 
 def run_mode(context: click.Context, **more: object) -> RunMode:
