@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from atlaspatch_assets.cli.pages import pages
 from atlaspatch_assets.lib.options import ASSETS, DRY_RUN, FORCE
 from atlaspatch_core.cli.declaring import STRICT, STRICT_HELP
 from atlaspatch_core.cli.hooks import Hooks
@@ -80,6 +81,9 @@ def _reporter() -> "Reporter":
     from atlaspatch_assets.lib.reporting import Reporter
 
     return Reporter()
+
+
+cli.add_command(pages)
 
 
 @cli.command()

@@ -1,0 +1,79 @@
+"""What the pages show, read when it is asked for: the output folder, and what Dagster knows of it."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import dagster as dg
+
+from atlaspatch_assets.defs.patients.states import case_validities
+from atlaspatch_assets.defs.report.assets import failures
+from atlaspatch_assets.lib.names import UNFINISHED, ProjectNames, partition_keys
+from atlaspatch_core.discovery.find import Discovery, find_slides
+from atlaspatch_core.errors import NoSlides
+from atlaspatch_core.operations.tracking.project_status import ProjectStatus, project_status
+from atlaspatch_core.validity.recipe import Recipe
+
+SECONDS_HELD = 5.0
+"""Age up to which one reading serves several requests: of 100,000 slides it takes seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A project at one moment."""
+
+    status: ProjectStatus
+    discovery: Discovery
+    busy: Collection[str]
+    """Stems and case_ids of runs that have not ended."""
+    gone: Collection[str]
+    """Stems whose files are gone."""
+    runs: Mapping[str, int]
+    """Name of a status to the number of the project's runs in it, of those that have not ended."""
+    notes: Sequence[str]
+    """What holds everything up, in sentences."""
+    read_at: float
+    """Seconds since the epoch."""
+
+
+def no_notes() -> Sequence[str]:
+    """Return that nothing holds everything up."""
+    return ()
+
+
+@dataclass(slots=True)
+class ProjectView:
+    """Reads a project anew unless that was done a moment ago; requests at one time share one reading."""
+
+    recipe: Recipe
+    instance: dg.DagsterInstance
+    notes: Callable[[], Sequence[str]] = no_notes
+    """Returns what holds everything up: a daemon without a heartbeat, storage that does not answer."""
+    seconds_held: float = SECONDS_HELD
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _latest: Snapshot | None = None
+
+    def read(self) -> Snapshot:
+        """Return the project as it is now, or was ``seconds_held`` ago at most. Raises AtlasPatchError."""
+        with self._lock:
+            if self._latest is None or time.time() - self._latest.read_at > self.seconds_held:
+                self._latest = read_snapshot(self.recipe, self.instance, self.notes())
+            return self._latest
+
+
+def read_snapshot(recipe: Recipe, instance: dg.DagsterInstance, notes: Sequence[str] = ()) -> Snapshot:
+    """Return a project as it is now. Raises AtlasPatchError where its folders or tables cannot be used."""
+    names, read_at = ProjectNames.of(recipe.project), time.time()
+    try:
+        discovery = find_slides(recipe.project)
+    except NoSlides:
+        discovery = Discovery(())
+    status = project_status(recipe, discovery, failures(recipe, instance), recorded=True)
+    status = replace(status, cases=tuple(case_validities(recipe, instance, status.outputs)))
+    unfinished = instance.get_runs(filters=dg.RunsFilter(statuses=UNFINISHED))
+    runs = [run for run in unfinished if names.owns(run)]
+    busy = {key for run in runs for kind in (names.slides, names.cases) for key in kind.keys_of(run)}
+    gone = partition_keys(instance, names.removed)
+    return Snapshot(status, discovery, busy, gone, Counter(run.status.value for run in runs), notes, read_at)
