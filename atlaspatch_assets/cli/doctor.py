@@ -22,21 +22,21 @@ LATEST = 100
 """Events that are looked at for those of another project."""
 
 
-def findings(project: Project | None = None) -> Iterator[DoctorFinding]:
+def dagster_findings(project: Project | None = None) -> Iterator[DoctorFinding]:
     """Yield what is found, of the instance and of what it knows of a project; no home is made for it."""
-    yield from mixed_versions(_installed())
+    yield from mixed_versions(_installed_versions())
     named = os.environ.get(VARIABLE)
     home = Path(named or DEFAULT_HOME).expanduser().absolute()
     if not home.exists():
-        yield _no_home(home, named)
+        yield _home_finding(home, named)
         return
     try:
         with dg.DagsterInstance.from_config(str(home)) as instance:
             names = ProjectNames.of(project) if project else ProjectNames()
-            yield _storage(names, instance, home, named)
+            yield _storage_finding(names, instance, home, named)
             if project:
-                yield from _shared_names(names, instance, project.output)
-            yield _daemon(instance)
+                yield from _name_findings(names, instance, project.output)
+            yield _daemon_finding(instance)
     except Exception as error:  # whatever a storage, its driver or its configuration raises
         cause = " ".join(str(error).split())[:300] or repr(error)
         cure = f"correct {home / 'dagster.yaml'}, and see that its database can be reached"
@@ -48,37 +48,37 @@ def mixed_versions(installed: Mapping[str, str]) -> Iterator[DoctorFinding]:
 
     Its libraries count from 0.16 on where the core counts from 1.0 on: 0.29.27 belongs to 1.13.27.
     """
-    if len({text if text.startswith("1.") else _of_core(text) for text in installed.values()}) > 1:
+    if len({text if text.startswith("1.") else _core_version(text) for text in installed.values()}) > 1:
         shown = ", ".join(f"{name} {installed[name]}" for name in sorted(installed))
         core = installed["dagster"]
         cure = f"install one version of all: pip install 'dagster=={core}' 'dagster-webserver=={core}' ..."
         yield fail("dagster version", f"its packages are of different versions: {shown}", cure)
 
 
-def _of_core(library: str) -> str:
+def _core_version(library: str) -> str:
     """Return the version of the core that a library of version 0.N.M belongs to."""
     parsed = Version(library)
     return f"1.{parsed.minor - 16}.{parsed.micro}" if parsed.major == 0 and parsed.minor > 16 else library
 
 
-def _installed() -> dict[str, str]:
+def _installed_versions() -> dict[str, str]:
     """Return the packages of Dagster's own repository that are installed, with their versions."""
     members = ("dagster", "dagster-webserver", "dagster-graphql", "dagster-pipes", "dagster-shared", "dagster-postgres")
-    found = {}
+    versions = {}
     for name in members:
         with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
+            versions[name] = version(name)
+    return versions
 
 
-def _no_home(home: Path, named: str | None) -> DoctorFinding:
+def _home_finding(home: Path, named: str | None) -> DoctorFinding:
     if named:
         cure = "correct DAGSTER_HOME, or let the first 'atlaspatch materialize' make it"
         return warn("dagster", f"{VARIABLE} names {home}, which is not there", cure)
     return ok("dagster", f"{VARIABLE} is not set; the first 'atlaspatch materialize' makes {home}")
 
 
-def _storage(names: ProjectNames, instance: dg.DagsterInstance, home: Path, named: str | None) -> DoctorFinding:
+def _storage_finding(names: ProjectNames, instance: dg.DagsterInstance, home: Path, named: str | None) -> DoctorFinding:
     """Ask the storages of runs and of events."""
     runs = instance.get_runs_count()
     slides = len(names.slides.keys(instance))
@@ -87,7 +87,7 @@ def _storage(names: ProjectNames, instance: dg.DagsterInstance, home: Path, name
     return ok("dagster", f"{home}{which}: {kind} answers, {runs:,} runs, {slides:,} slides")
 
 
-def _shared_names(names: ProjectNames, instance: dg.DagsterInstance, output: Path) -> Iterator[DoctorFinding]:
+def _name_findings(names: ProjectNames, instance: dg.DagsterInstance, output: Path) -> Iterator[DoctorFinding]:
     """Yield a warning where latest events of this project's assets are about files of another output folder."""
     records = instance.fetch_materializations(names.asset_key(TISSUE_MASK), limit=LATEST).records
     events = [record.asset_materialization for record in records if record.asset_materialization]
@@ -99,7 +99,7 @@ def _shared_names(names: ProjectNames, instance: dg.DagsterInstance, output: Pat
         yield warn("dagster names", text, cure)
 
 
-def _daemon(instance: dg.DagsterInstance) -> DoctorFinding:
+def _daemon_finding(instance: dg.DagsterInstance) -> DoctorFinding:
     """Ask for the heartbeats of the daemon."""
     statuses = instance.get_daemon_statuses()
     dead = sorted(kind for kind, status in statuses.items() if status.required and not status.healthy)

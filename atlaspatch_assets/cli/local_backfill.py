@@ -7,12 +7,19 @@ from dataclasses import dataclass, replace
 import dagster as dg
 
 from atlaspatch_assets.cli.local_run import OutcomeRow, materialize, materialize_cases
-from atlaspatch_assets.defs.patients.requests import amount, cases_to_make, register_cases
+from atlaspatch_assets.defs.patients.requests import cases_to_make, describe_amount, register_cases
 from atlaspatch_assets.defs.patients.states import case_validities
-from atlaspatch_assets.defs.validity.backfill import BackfillPlan, Order, chosen_steps, plan, rates, wanted
-from atlaspatch_assets.defs.validity.failed_slides import gone_slides, remarks
+from atlaspatch_assets.defs.validity.backfill import (
+    BackfillPlan,
+    Order,
+    choose_steps,
+    measure_rates,
+    plan_backfill,
+    select_validities,
+)
+from atlaspatch_assets.defs.validity.failed_slides import find_gone_slides, plan_remarks
 from atlaspatch_assets.defs.validity.jobs import WriteLine, try_canaries
-from atlaspatch_assets.lib.events import events
+from atlaspatch_assets.lib.events import outcome_events
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.recorded import recorded_validities
 from atlaspatch_assets.lib.verdicts import OpenFailures
@@ -27,7 +34,7 @@ MOST_REASONS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class BackfillResult:
     """What a backfill came to, beside the rows that were shown."""
 
     slides: int
@@ -46,19 +53,19 @@ def backfill(
     canary: bool,
     show: Callable[[OutcomeRow], None],
     write_line: WriteLine,
-) -> Done | None:
+) -> BackfillResult | None:
     """Make the outputs in these states; None where nothing was to be done, or only to be said.
 
     Raises UnknownName for an asset that does not exist, NoSlides.
     """
-    names, steps = ProjectNames.of(recipe.project), chosen_steps(recipe, assets)
+    names, steps = ProjectNames.of(recipe.project), choose_steps(recipe, assets)
     if State.MISSING in states:
         register_cases(recipe, instance)
         names.slides.register(instance, (source.stem for source in find_slides(recipe.project).sources))
     validities = recorded_validities(recipe, instance)
-    gone_stems = gone_slides(recipe.project, {validity.stem for validity in validities})
-    todo = plan(recipe, validities, states, steps, gone_stems)
-    of_cases = wanted(case_validities(recipe, instance, validities), states, steps)
+    gone_stems = find_gone_slides(recipe.project, {validity.stem for validity in validities})
+    todo = plan_backfill(recipe, validities, states, steps, gone_stems)
+    of_cases = select_validities(case_validities(recipe, instance, validities), states, steps)
     _write_summary(recipe, todo, of_cases, instance, write_line)
     if dry_run or not (todo.orders or of_cases):
         return None
@@ -68,7 +75,7 @@ def backfill(
             recipe, [validity for validity in todo.outputs if validity.state is State.STALE], write_line
         ):
             _report_restamped(outcome, open_failures, show)
-        todo = plan(recipe, recorded_validities(recipe, instance), states, steps, gone_stems)
+        todo = plan_backfill(recipe, recorded_validities(recipe, instance), states, steps, gone_stems)
     done = _compute(recipe, todo.orders, instance, show)
     return _with_cases(recipe, instance, states, steps, {validity.stem for validity in of_cases}, done, show)
 
@@ -86,16 +93,18 @@ def _write_summary(
             write_line(f"{step}: {count} {what}{'' if count == 1 else 's'}: {why}")
         if len(reasons) > MOST_REASONS:
             write_line(f"{len(reasons) - MOST_REASONS} more reasons, each for fewer {what}s or as few")
-    for remark in remarks(recipe.project, instance, todo):
+    for remark in plan_remarks(recipe.project, instance, todo):
         write_line(remark)
-    write_line(f"To compute: {amount(estimate(recipe, todo.outputs, rates(recipe, instance)).text, of_cases)}")
+    write_line(
+        f"To compute: {describe_amount(estimate(recipe, todo.outputs, measure_rates(recipe, instance)).text, of_cases)}"
+    )
 
 
 def _report_restamped(outcome: Outcome, open_failures: OpenFailures, show: Callable[[OutcomeRow], None]) -> None:
     """Tell Dagster of a result that got the new identity; one that did not is computed like the others."""
     if outcome.status is not Status.RESTAMPED:
         return
-    for event in events(outcome, open_failures):
+    for event in outcome_events(outcome, open_failures):
         open_failures.report(event)
     numbers = {name: value for name, value in outcome.numbers.items() if name == "canary_least_cosine"}
     asset = open_failures.names.asset_key(outcome.step).to_user_string()
@@ -104,13 +113,13 @@ def _report_restamped(outcome: Outcome, open_failures: OpenFailures, show: Calla
 
 def _compute(
     recipe: Recipe, todo: Sequence[Order], instance: dg.DagsterInstance, show: Callable[[OutcomeRow], None]
-) -> Done:
+) -> BackfillResult:
     names = ProjectNames.of(recipe.project)
     crashes: list[str] = []
     for order in todo:
         assets = names.asset_keys(order.steps)
         crashes += materialize(recipe.project, order.stems, instance, force=False, show=show, assets=assets)
-    return Done(len({stem for order in todo for stem in order.stems}), tuple(crashes))
+    return BackfillResult(len({stem for order in todo for stem in order.stems}), tuple(crashes))
 
 
 def _with_cases(
@@ -119,9 +128,9 @@ def _with_cases(
     states: Collection[State],
     steps: Collection[OutputKey],
     selected: Collection[str],
-    done: Done,
+    done: BackfillResult,
     show: Callable[[OutcomeRow], None],
-) -> Done:
+) -> BackfillResult:
     """Make the embeddings of cases, now that their slides are done; a slide that failed leaves its cases out.
 
     A case that was ``selected`` because a slide of it failed is missing, or stale, once that slide is well.

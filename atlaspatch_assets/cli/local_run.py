@@ -80,7 +80,7 @@ def _run(
     run_id = str(uuid.uuid4())
     if assets:
         job = job.get_subset(asset_selection=set(assets), asset_check_selection=set(names.own_checks(assets)))
-    instance.add_event_listener(run_id, lambda entry: [show(row) for row in rows(entry)])
+    instance.add_event_listener(run_id, lambda entry: [show(row) for row in outcome_rows(entry)])
     result = job.execute_in_process(
         instance=instance,
         partition_key=anchor,
@@ -89,10 +89,10 @@ def _run(
         tags={"atlaspatch/source": "cli"},
         raise_on_error=False,
     )
-    yield from filter(None, map(_crash, result.all_events))
+    yield from filter(None, map(_crash_message, result.all_events))
 
 
-def _crash(event: dg.DagsterEvent) -> str | None:
+def _crash_message(event: dg.DagsterEvent) -> str | None:
     """Return what broke a run; None for any other event, and where it is the failed slides that ended it."""
     if not event.is_step_failure:
         return None
@@ -100,23 +100,23 @@ def _crash(event: dg.DagsterEvent) -> str | None:
     if failure.user_failure_data and {"failed_slides", "failed_cases"} & failure.user_failure_data.metadata.keys():
         return None
     description = failure.user_failure_data.description if failure.user_failure_data else None
-    return description or _root(failure.error)
+    return description or _root_message(failure.error)
 
 
-def _root(error: SerializableErrorInfo | None) -> str:
+def _root_message(error: SerializableErrorInfo | None) -> str:
     """Return the message of the first cause: Dagster wraps what it did not expect."""
     while error and error.cause:
         error = error.cause
     return error.message.strip() if error else "the run failed"
 
 
-def rows(entry: dg.EventLogEntry) -> Iterator[OutcomeRow]:
+def outcome_rows(entry: dg.EventLogEntry) -> Iterator[OutcomeRow]:
     """Yield the row of a materialisation or of a failed check; nothing for any other event."""
     event = entry.dagster_event
     if event is None:
         return
     if event.event_type_value == dg.DagsterEventType.ASSET_MATERIALIZATION:
-        yield _made(event.step_materialization_data.materialization)
+        yield _materialized_row(event.step_materialization_data.materialization)
     elif event.event_type_value == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
         evaluation = event.asset_check_evaluation_data
         if evaluation.check_name == PROCESSED and not evaluation.passed:
@@ -124,7 +124,7 @@ def rows(entry: dg.EventLogEntry) -> Iterator[OutcomeRow]:
             yield OutcomeRow(evaluation.partition or "", evaluation.asset_key.to_user_string(), Status.FAILED, reason)
 
 
-def _made(event: dg.AssetMaterialization) -> OutcomeRow:
+def _materialized_row(event: dg.AssetMaterialization) -> OutcomeRow:
     values = {name: entry.value for name, entry in event.metadata.items()}
     numbers = {name: value for name, value in values.items() if isinstance(value, int | float)}
     return OutcomeRow(

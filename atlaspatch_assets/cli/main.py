@@ -36,8 +36,8 @@ def main() -> None:
     """Run ``atlaspatch``. With ``DAGSTER_HOME`` set, ``encode-slide`` tells that Dagster instance what it made,
     ``report`` asks it what failed, and ``estimate`` how fast runs were; ``doctor`` looks at it.
     """
-    known = bool(os.environ.get("DAGSTER_HOME"))
-    cli(obj=Hooks(_report, _failures, _rates, _checks) if known else Hooks(more_checks=_checks))
+    with_instance = bool(os.environ.get("DAGSTER_HOME"))
+    cli(obj=Hooks(_report, _failures, _rates, _checks) if with_instance else Hooks(more_checks=_checks))
 
 
 def _report(recipe: "Recipe", outcome: Outcome) -> None:
@@ -49,7 +49,7 @@ def _failures(recipe: "Recipe") -> "Failures":
 
     from atlaspatch_assets.defs.report.assets import failures
 
-    _home()
+    _ready_home()
     with dg.DagsterInstance.get() as instance:
         return failures(recipe, instance)
 
@@ -57,11 +57,11 @@ def _failures(recipe: "Recipe") -> "Failures":
 def _rates(recipe: "Recipe") -> "Mapping[OutputKey, Rate]":
     import dagster as dg
 
-    from atlaspatch_assets.defs.validity.backfill import rates
+    from atlaspatch_assets.defs.validity.backfill import measure_rates
 
-    _home()
+    _ready_home()
     with dg.DagsterInstance.get() as instance:
-        return rates(recipe, instance)
+        return measure_rates(recipe, instance)
 
 
 def _checks() -> "tuple[Check, ...]":
@@ -71,9 +71,9 @@ def _checks() -> "tuple[Check, ...]":
 
 
 def _findings(subject: "Subject") -> "Iterator[DoctorFinding]":
-    from atlaspatch_assets.cli.doctor import findings
+    from atlaspatch_assets.cli.doctor import dagster_findings
 
-    yield from findings(subject.project)
+    yield from dagster_findings(subject.project)
 
 
 @cache
@@ -102,7 +102,7 @@ def materialize(stems: tuple[str, ...], project_file: Path, force: bool, strict:
 
     project = recipe_of_file(project_file).project
     discovery = slides_at_rest(project, strict=strict)
-    code = _materialize(project, _chosen(discovery, stems), force=force, strict=strict)
+    code = _materialize(project, _choose_stems(discovery, stems), force=force, strict=strict)
     raise SystemExit(code or int(bool(discovery.left_out and not stems)))
 
 
@@ -137,10 +137,10 @@ def backfill(
     chosen = {State.STALE: stale, State.MISSING: missing, State.FAILED: failed}
     if not any(chosen.values()):
         raise click.UsageError("say what to make: --stale, --missing, --failed, or several of them")
-    states = [state for state, asked in chosen.items() if asked]
+    states = [state for state, selected in chosen.items() if selected]
     recipe = recipe_of_file(project_file)
     try:
-        _home()
+        _ready_home()
         raise SystemExit(_backfill(recipe, states, assets, dry_run=dry_run, canary=not no_canary))
     except AtlasPatchError as error:
         raise click.UsageError(str(error)) from error
@@ -166,18 +166,18 @@ def _backfill(
     return 1 if tables.failed or done.crashes else 0
 
 
-def _chosen(discovery: "Discovery", stems: Sequence[str]) -> list[str]:
+def _choose_stems(discovery: "Discovery", stems: Sequence[str]) -> list[str]:
     """Return the named slides, all by default; those whose stem several files share come too, and will fail."""
-    known = [source.stem for source in discovery.sources] + [clash.stem for clash in discovery.clashes]
-    unknown = [stem for stem in stems if stem not in known]
+    candidates = [source.stem for source in discovery.sources] + [clash.stem for clash in discovery.clashes]
+    unknown = [stem for stem in stems if stem not in candidates]
     if unknown:
         raise click.UsageError(
             f"the project has no slide called {', '.join(unknown)}; a stem is a file name without suffix"
         )
-    return list(dict.fromkeys(stems)) or known
+    return list(dict.fromkeys(stems)) or candidates
 
 
-def _home() -> Path:
+def _ready_home() -> Path:
     from atlaspatch_assets.lib.home import dagster_home
 
     try:
@@ -194,12 +194,12 @@ def _materialize(project: "Project", stems: Sequence[str], *, force: bool, stric
     import dagster as dg
 
     from atlaspatch_assets.cli.local_run import materialize as run
-    from atlaspatch_assets.cli.outcome_table import Tables, make_console, near
+    from atlaspatch_assets.cli.outcome_table import Tables, make_console, relative_path
 
-    home = _home()
+    home = _ready_home()
     tables = Tables(make_console())
     with dg.DagsterInstance.get() as instance:
         crashes = list(run(project, stems, instance, force=force, show=tables.add))
     tables.conclude(crashes, len(stems))
-    click.echo(f"Files: {near(project.output)}   Dagster: {near(home)}")
+    click.echo(f"Files: {relative_path(project.output)}   Dagster: {relative_path(home)}")
     return 1 if tables.failed or crashes or (strict and tables.warned) else 0

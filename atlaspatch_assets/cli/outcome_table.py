@@ -59,10 +59,13 @@ class Tables:
     def conclude(self, crashes: Sequence[str], slides: int) -> None:
         """Print the last table, a line for everything that went wrong, and the sum."""
         self.flush()
-        lines = [*(f"FAILED {stem}: {why}" for stem, why in self.failed.items()), *(f"FAILED: {it}" for it in crashes)]
+        lines = [
+            *(f"FAILED {stem}: {why}" for stem, why in self.failed.items()),
+            *(f"FAILED: {crash}" for crash in crashes),
+        ]
         for line in lines:
             self.console.print(line, style="bold red", markup=False, soft_wrap=True)
-        self.console.print(summary(self.counts, slides, len(self.warned)), soft_wrap=True)
+        self.console.print(describe_counts(self.counts, slides, len(self.warned)), soft_wrap=True)
 
 
 def make_console() -> Console:
@@ -79,11 +82,13 @@ def slide_table(rows: Sequence[OutcomeRow]) -> Table:
     table.add_column("numbers", overflow="fold")
     table.add_column("seconds", justify="right")
     for row in rows:
-        table.add_row(_asset(row), _done(row), "\n".join(map(_number, row.numbers.items())), f"{row.seconds:.2f}")
+        table.add_row(
+            _asset_text(row), _done_text(row), "\n".join(map(_number_text, row.numbers.items())), f"{row.seconds:.2f}"
+        )
     return table
 
 
-def summary(counts: Mapping[Status, int], slides: int, warned: int = 0) -> str:
+def describe_counts(counts: Mapping[Status, int], slides: int, warned: int = 0) -> str:
     """Return what the tables come to."""
     computed, reused, failed = (counts[status] for status in (Status.COMPUTED, Status.REUSED, Status.FAILED))
     words = f"{slides} slide{'' if slides == 1 else 's'}: {computed} results computed, {reused} reused"
@@ -93,21 +98,21 @@ def summary(counts: Mapping[Status, int], slides: int, warned: int = 0) -> str:
     return f"{words}, {failed} failed.{odd}"
 
 
-def _asset(row: OutcomeRow) -> Text:
-    return Text(row.asset) + (Text(f"\n{near(row.path)}", "dim") if row.path else Text())
+def _asset_text(row: OutcomeRow) -> Text:
+    return Text(row.asset) + (Text(f"\n{relative_path(row.path)}", "dim") if row.path else Text())
 
 
-def _done(row: OutcomeRow) -> Text:
+def _done_text(row: OutcomeRow) -> Text:
     why, warning = (f"\n{words}" if words else "" for words in (row.why, row.warnings))
     return Text(row.status, STYLES[row.status]) + Text(why) + Text(warning, "yellow")
 
 
-def _number(item: tuple[str, int | float]) -> str:
+def _number_text(item: tuple[str, int | float]) -> str:
     name, value = item
     return f"{name.replace('_', ' ')} {value:.5g}" if isinstance(value, float) else f"{name.replace('_', ' ')} {value}"
 
 
-def near(path: Path) -> str:
+def relative_path(path: Path) -> str:
     """Return the path from the working directory, where the file lies below it."""
     relative = os.path.relpath(path)
     return str(path) if relative.startswith("..") else relative

@@ -8,7 +8,7 @@ from warnings import catch_warnings, simplefilter
 import dagster as dg
 
 from atlaspatch_assets.dagster_internals import AssetJob
-from atlaspatch_assets.lib.events import events
+from atlaspatch_assets.lib.events import outcome_events
 from atlaspatch_assets.lib.names import PartitionKind
 from atlaspatch_assets.lib.pools import pool_of
 from atlaspatch_assets.lib.results import check_outputs
@@ -80,7 +80,7 @@ def batch_events(
     ``failed`` is key to reason; failures are added. Raises dagster.Failure at the end when there is any.
     """
     for outcome in outcomes:
-        yield from events(outcome, open_failures)
+        yield from outcome_events(outcome, open_failures)
         if outcome.status is Status.FAILED:
             failed[outcome.stem] = outcome.why
     yield from check_outputs(context.selected_asset_check_keys, checks)

@@ -65,12 +65,12 @@ def _tissue_mask(store: Store) -> str:
 
 def _patch_coords(stage: OutputSpec, store: Store) -> str:
     geometry = _geometry(stage)
-    laid = f"kept when at least {geometry.min_tissue:.0%} of the square is tissue"
+    rule = f"kept when at least {geometry.min_tissue:.0%} of the square is tissue"
     order = "In the order of the files." if geometry.coords else "Row by row, each patch once."
     unknown = ", here not known" if geometry.coords else ""
     supplied = f"taken as they are from `{geometry.coords}`"
     return (
-        f"Where the patches lie: {_patches(geometry)}, {supplied if geometry.coords else laid}.\n\n"
+        f"Where the patches lie: {_patches(geometry)}, {supplied if geometry.coords else rule}.\n\n"
         f"`{_h5(stage, store)}`, dataset `coords`: int32, shape (patches, 5): x, y of the top left corner in level-0 "
         f"px, width and height to read in px of the level, and the level. {order} "
         f"`tissue_fraction`, float32, shape (patches,), is the tissue share of each{unknown}."

@@ -10,7 +10,7 @@ from atlaspatch_assets.lib.names import PROCESSED, ProjectNames
 from atlaspatch_assets.lib.verdicts import OpenFailures, outcome_verdicts
 from atlaspatch_core.validity.outcome import Outcome
 
-__all__ = ["NO_EVENT", "PROCESSED", "events", "materialization", "version_tags"]
+__all__ = ["NO_EVENT", "PROCESSED", "materialization", "outcome_events", "version_tags"]
 
 NO_EVENT = "NULL"
 """Dagster's word for an input that was never materialised."""
@@ -18,7 +18,7 @@ NO_EVENT = "NULL"
 Event: TypeAlias = dg.AssetMaterialization | dg.AssetCheckEvaluation
 
 
-def events(outcome: Outcome, open_failures: OpenFailures) -> Iterator[Event]:
+def outcome_events(outcome: Outcome, open_failures: OpenFailures) -> Iterator[Event]:
     """Yield the materialisation of an output that is valid now, and the verdicts of its checks that are news.
 
     A slide that has nothing to make (no patches, no embedding) is done, and its event says so. A step that was skipped
@@ -52,12 +52,12 @@ def version_tags(names: ProjectNames, outcome: Outcome, instance: dg.DagsterInst
         key = names.asset_key(step)
         tags[f"dagster/input_data_version/{key.to_user_string()}"] = fingerprint
         of_slide = outcome.step.kind != "patient_embedding"
-        pointer = last_event(key, outcome.stem, instance) if of_slide else NO_EVENT
+        pointer = last_materialization_id(key, outcome.stem, instance) if of_slide else NO_EVENT
         tags[f"dagster/input_event_pointer/{key.to_user_string()}"] = pointer
     return tags
 
 
-def last_event(key: dg.AssetKey, stem: str, instance: dg.DagsterInstance) -> str:
+def last_materialization_id(key: dg.AssetKey, stem: str, instance: dg.DagsterInstance) -> str:
     """Return the number of the latest materialisation of an asset of a slide or case; NO_EVENT for none."""
     records_filter = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[stem])
     records = instance.fetch_materializations(records_filter, limit=1).records

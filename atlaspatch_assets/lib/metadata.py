@@ -21,10 +21,10 @@ def event_metadata(outcome: Outcome) -> Metadata:
     """Return what an outcome says: status, why, picture, warnings, fingerprint, numbers, facts, seconds and path."""
     return {
         "status": dg.MetadataValue.text(outcome.status.value),
-        **_given("why", why(outcome)),
-        **picture(outcome.picture),
-        **_given("warnings", "; ".join(outcome.warnings)),
-        **_given("fingerprint", outcome.fingerprint),
+        **_text_metadata("why", outcome_reason(outcome)),
+        **picture_metadata(outcome.picture),
+        **_text_metadata("warnings", "; ".join(outcome.warnings)),
+        **_text_metadata("fingerprint", outcome.fingerprint),
         **_numbers(outcome.numbers),
         **{name: dg.MetadataValue.text(text) for name, text in outcome.facts.items() if text},
         "seconds": dg.MetadataValue.float(round(outcome.seconds, 3)),
@@ -32,14 +32,14 @@ def event_metadata(outcome: Outcome) -> Metadata:
     }
 
 
-def why(outcome: Outcome) -> str:
+def outcome_reason(outcome: Outcome) -> str:
     """Return the reason of an outcome in words."""
     if outcome.status is Status.REUSED and not outcome.why:
         return UNCHANGED
     return "it was not there yet" if outcome.why == "missing" else outcome.why
 
 
-def _given(name: str, text: str | None) -> Metadata:
+def _text_metadata(name: str, text: str | None) -> Metadata:
     return {name: dg.MetadataValue.text(text)} if text else {}
 
 
@@ -54,7 +54,7 @@ def _number(value: int | float) -> dg.MetadataValue:
     )
 
 
-def picture(path: Path | None) -> Metadata:
+def picture_metadata(path: Path | None) -> Metadata:
     """Return the JPEG inside Markdown: the UI shows it behind a link. Nothing when there is none, or it is too big."""
     if path is None or not path.is_file() or path.stat().st_size > LARGEST_PICTURE:
         return {}

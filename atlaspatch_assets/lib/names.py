@@ -35,7 +35,7 @@ class ProjectNames:
     @classmethod
     def of(cls, project: Project) -> Self:
         """Return what the parts of this project are called."""
-        return cls(project.name or "", frozenset(it.name for it in project.geometry if it.name))
+        return cls(project.name or "", frozenset(geometry.name for geometry in project.geometry if geometry.name))
 
     def asset_key(self, step: OutputKey | str) -> dg.AssetKey:
         """Return the key of a step's asset: project, geometry, kind and encoder, without those that are empty.

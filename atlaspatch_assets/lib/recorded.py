@@ -51,18 +51,18 @@ def stored_in_dagster(names: ProjectNames, instance: DagsterInstance, steps: Col
     """Return the fingerprints of the latest materialisations, and what failed and why; a few queries an asset."""
     return Stored(
         {step: data_versions(instance, names.asset_key(step)) for step in steps},
-        {step: failures(instance, names.check_key(step, PROCESSED)) for step in steps},
+        {step: failure_reasons(instance, names.check_key(step, PROCESSED)) for step in steps},
     )
 
 
-def failures(instance: DagsterInstance, check: dg.AssetCheckKey) -> dict[str, str]:
+def failure_reasons(instance: DagsterInstance, check: dg.AssetCheckKey) -> dict[str, str]:
     """Return partition to reason where the latest verdict of a check is a failure."""
     failed = {partition for partition, passed in last_verdicts(instance, check).items() if passed is False}
-    known = reasons(instance, check) if failed else {}
-    return {partition: known.get(partition, "the reason is in an older event") for partition in failed}
+    reasons = verdict_reasons(instance, check) if failed else {}
+    return {partition: reasons.get(partition, "the reason is in an older event") for partition in failed}
 
 
-def reasons(instance: DagsterInstance, check: dg.AssetCheckKey) -> dict[str, str]:
+def verdict_reasons(instance: DagsterInstance, check: dg.AssetCheckKey) -> dict[str, str]:
     """Return partition to the reason of its latest failed verdict, of the latest there are."""
     latest: dict[str, str] = {}
     for verdict in failed_verdicts(instance, check, MOST_REASONS):
@@ -81,10 +81,10 @@ def validity_verdicts(
         step = validity.step
         if step not in recorded:
             check = names.check_key(step, VALID)
-            recorded[step], remaining[step] = (last_verdicts(instance, check), reasons(instance, check)), most
+            recorded[step], remaining[step] = (last_verdicts(instance, check), verdict_reasons(instance, check)), most
         if remaining[step] and _is_news(validity, *recorded[step]):
             remaining[step] -= 1
-            yield _evaluation(names, validity)
+            yield _validity_verdict(names, validity)
 
 
 def _is_news(validity: Validity, passed: Mapping[str, bool | None], reasons: Mapping[str, str]) -> bool:
@@ -94,7 +94,7 @@ def _is_news(validity: Validity, passed: Mapping[str, bool | None], reasons: Map
     return validity.state is State.FRESH and before is False
 
 
-def _evaluation(names: ProjectNames, validity: Validity) -> dg.AssetCheckEvaluation:
+def _validity_verdict(names: ProjectNames, validity: Validity) -> dg.AssetCheckEvaluation:
     return dg.AssetCheckEvaluation(
         asset_key=names.asset_key(validity.step),
         check_name=VALID,

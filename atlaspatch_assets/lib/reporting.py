@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from atlaspatch_assets.lib.events import events
+from atlaspatch_assets.lib.events import outcome_events
 from atlaspatch_assets.lib.home import dagster_home
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.verdicts import OpenFailures
@@ -16,17 +16,17 @@ from atlaspatch_core.validity.recipe import Recipe
 log = logging.getLogger(__name__)
 
 
-def report(outcomes: Iterable[Outcome], open_failures: OpenFailures) -> None:
+def report_outcomes(outcomes: Iterable[Outcome], open_failures: OpenFailures) -> None:
     """Record outcomes as they come; slides that the instance does not know become partitions.
 
     ``open_failures`` is what is known of earlier verdicts, with the instance and the names of the project.
     """
-    known: set[str] = set()
+    registered: set[str] = set()
     for outcome in outcomes:
-        if outcome.stem not in known:
+        if outcome.stem not in registered:
             open_failures.names.slides.register(open_failures.instance, [outcome.stem])
-            known.add(outcome.stem)
-        for event in events(outcome, open_failures):
+            registered.add(outcome.stem)
+        for event in outcome_events(outcome, open_failures):
             open_failures.report(event)
 
 
@@ -45,7 +45,7 @@ class Reporter:
         if self._failed:
             return
         try:
-            report([outcome], self._open(ProjectNames.of(recipe.project)))
+            report_outcomes([outcome], self._open(ProjectNames.of(recipe.project)))
         except Exception as error:  # a database may raise anything, and slides matter more than their events
             self._failed = True
             log.warning("Dagster is told no more of this run: %s", error)

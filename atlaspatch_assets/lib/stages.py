@@ -68,12 +68,12 @@ def _geometry_group(geometry: Geometry) -> str:
 
 
 def _check_names(keys: Sequence[dg.AssetKey]) -> None:
-    taken: dict[str, str] = {}
+    key_of_name: dict[str, str] = {}
     for key in keys:
         name = key.to_python_identifier()
-        if name in taken:
+        if name in key_of_name:
             raise InvalidProject(
-                f"{taken[name]} and {key.to_user_string()} differ in signs that Dagster cannot tell apart; "
+                f"{key_of_name[name]} and {key.to_user_string()} differ in signs that Dagster cannot tell apart; "
                 "rename a geometry or an encoder"
             )
-        taken[name] = key.to_user_string()
+        key_of_name[name] = key.to_user_string()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import dagster as dg
 
 from atlaspatch_assets.dagster_internals import VerdictRecorder, last_verdicts
-from atlaspatch_assets.lib.metadata import Metadata, picture
+from atlaspatch_assets.lib.metadata import Metadata, picture_metadata
 from atlaspatch_assets.lib.names import PROCESSED, TISSUE_QUALITY, ProjectNames
 from atlaspatch_core.tissue.quality import QualityFinding, failed, warnings
 from atlaspatch_core.validity.outcome import Outcome, Status
@@ -39,12 +39,12 @@ class OpenFailures:
 
     def is_news(self, verdict: dg.AssetCheckEvaluation) -> bool:
         """Tell whether a verdict is to be told, and take it as told."""
-        stem, waiting = str(verdict.partition), self._of(verdict.asset_check_key)
+        stem, waiting = str(verdict.partition), self._open_of(verdict.asset_check_key)
         news = not verdict.passed or stem in waiting
         (waiting.discard if verdict.passed else waiting.add)(stem)
         return news
 
-    def _of(self, check: dg.AssetCheckKey) -> set[str]:
+    def _open_of(self, check: dg.AssetCheckKey) -> set[str]:
         if check not in self._open:
             verdicts = last_verdicts(self.instance, check, self.among)
             self._open[check] = {stem for stem, passed in verdicts.items() if not passed}
@@ -54,12 +54,12 @@ class OpenFailures:
 def outcome_verdicts(names: ProjectNames, outcome: Outcome) -> Iterator[dg.AssetCheckEvaluation]:
     """Yield the verdicts on a slide: one on its output, and one on its quality where that was judged."""
     if outcome.fingerprint or outcome.status is Status.FAILED:
-        yield _of_output(names, outcome)
+        yield _output_verdict(names, outcome)
     if outcome.findings:
-        yield _of_quality(names, outcome)
+        yield _quality_verdict(names, outcome)
 
 
-def _of_output(names: ProjectNames, outcome: Outcome) -> dg.AssetCheckEvaluation:
+def _output_verdict(names: ProjectNames, outcome: Outcome) -> dg.AssetCheckEvaluation:
     return dg.AssetCheckEvaluation(
         asset_key=names.asset_key(outcome.step),
         check_name=PROCESSED,
@@ -69,7 +69,7 @@ def _of_output(names: ProjectNames, outcome: Outcome) -> dg.AssetCheckEvaluation
     )
 
 
-def _of_quality(names: ProjectNames, outcome: Outcome) -> dg.AssetCheckEvaluation:
+def _quality_verdict(names: ProjectNames, outcome: Outcome) -> dg.AssetCheckEvaluation:
     """Return one verdict over all findings; an error only where the project blocks the slide for it."""
     odd = failed(outcome.findings)
     blocked = outcome.status is Status.FAILED
@@ -79,7 +79,8 @@ def _of_quality(names: ProjectNames, outcome: Outcome) -> dg.AssetCheckEvaluatio
         passed=not odd,
         partition=outcome.stem,
         severity=dg.AssetCheckSeverity.ERROR if blocked else dg.AssetCheckSeverity.WARN,
-        metadata=({"reason": warnings(odd)} | picture(outcome.picture) if odd else {}) | _numbers(outcome.findings),
+        metadata=({"reason": warnings(odd)} | picture_metadata(outcome.picture) if odd else {})
+        | _numbers(outcome.findings),
     )
 
 

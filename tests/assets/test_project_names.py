@@ -15,12 +15,12 @@ from several_projects import KIDNEY, LABEL, LUNG, lab, make
 from small_projects import GEOMETRY, break_slide, paint, project
 from upgrading import NETWORK, random_weights
 
-from atlaspatch_assets.cli.doctor import findings
+from atlaspatch_assets.cli.doctor import dagster_findings
 from atlaspatch_assets.cli.local_backfill import backfill
 from atlaspatch_assets.cli.main import cli, main
 from atlaspatch_assets.definitions import build_definitions
 from atlaspatch_assets.defs.slides.requests import request_runs
-from atlaspatch_assets.defs.validity.backfill import Order, requests
+from atlaspatch_assets.defs.validity.backfill import Order, build_requests
 from atlaspatch_assets.lib.names import PROJECT_TAG, ProjectNames
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.errors import InvalidProject
@@ -119,7 +119,7 @@ def test_run_keys_of_a_project_without_a_name_are_as_before_there_were_names(ins
     names = ProjectNames()
     (of_slides,) = request_runs(names.slides, instance, {"a": "v", "b": "w"}, 2, 0.0).requests
     order = Order(("a", "b"), (OutputKey("slide"), OutputKey("tissue_mask")))
-    (of_backfill,) = requests(names, [order], 2, "now", {"x": "y"})
+    (of_backfill,) = build_requests(names, [order], 2, "now", {"x": "y"})
 
     assert (of_slides.run_key, dict(of_slides.tags)) == ("3e916e61a9b880cc", {"atlaspatch/source": "new_slides"})
     assert (of_backfill.run_key, dict(of_backfill.tags)) == ("9969a8bf3e7651d1", {"x": "y"})
@@ -213,8 +213,8 @@ def test_doctor_counts_slides_of_the_project_and_warns_of_a_namesake(tmp_path, h
     with dg.DagsterInstance.from_config(str(home)) as instance:
         make(one, instance, "s")
 
-    told, of_other = ({it.name: it for it in findings(of)} for of in (one, other))
-    namesake = {it.name: it for it in findings(other.model_copy(update={"name": KIDNEY}))}
+    told, of_other = ({it.name: it for it in dagster_findings(of)} for of in (one, other))
+    namesake = {it.name: it for it in dagster_findings(other.model_copy(update={"name": KIDNEY}))}
 
     assert "1 slides" in told["dagster"].text
     assert "0 slides" in of_other["dagster"].text

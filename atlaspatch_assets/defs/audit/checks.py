@@ -32,17 +32,17 @@ def audit_specs(recipe: Recipe) -> list[dg.AssetCheckSpec]:
     """Return the checks that the audit makes of the assets of a project, one partition per slide."""
     names = ProjectNames.of(recipe.project)
     return [
-        *(_sound(names, stage) for stage in recipe.stages if stage.step.kind in OF_KIND),
-        *(_distinct(names, stage) for stage in of_slides(recipe)),
+        *(_soundness_spec(names, stage) for stage in recipe.stages if stage.step.kind in OF_KIND),
+        *(_distinctness_spec(names, stage) for stage in compared_stages(recipe)),
     ]
 
 
-def of_slides(recipe: Recipe) -> list[OutputSpec]:
+def compared_stages(recipe: Recipe) -> list[OutputSpec]:
     """Return the stages whose outputs are compared between slides."""
     return [stage for stage in recipe.stages if stage.step.kind == "slide_embedding"]
 
 
-def recorded(recipe: Recipe, instance: dg.DagsterInstance) -> dict[str, dict[OutputKey, str]]:
+def recorded_versions(recipe: Recipe, instance: dg.DagsterInstance) -> dict[str, dict[OutputKey, str]]:
     """Return slide to step to the version that Dagster knows; one query per asset."""
     names = ProjectNames.of(recipe.project)
     slides: dict[str, dict[OutputKey, str]] = {}
@@ -52,7 +52,7 @@ def recorded(recipe: Recipe, instance: dg.DagsterInstance) -> dict[str, dict[Out
     return slides
 
 
-def soundness(names: ProjectNames, inspected: Inspected) -> dg.AssetCheckEvaluation:
+def soundness_verdict(names: ProjectNames, inspected: Inspected) -> dg.AssetCheckEvaluation:
     """Return the verdict on one output: one event for all findings, values as numbers."""
     wrong = [finding.name for finding in inspected.findings if not finding.passed]
     numbers = {finding.name: finding.value for finding in inspected.findings if finding.value < float("inf")}
@@ -63,28 +63,30 @@ def soundness(names: ProjectNames, inspected: Inspected) -> dg.AssetCheckEvaluat
         partition=inspected.stem,
         severity=dg.AssetCheckSeverity.WARN if set(wrong) <= set(WARNINGS) else dg.AssetCheckSeverity.ERROR,
         metadata=({"reason": inspected.why} if wrong else {})
-        | {name: _number(value) for name, value in numbers.items()},
+        | {name: _number_metadata(value) for name, value in numbers.items()},
     )
 
 
-def distinctness(names: ProjectNames, step: OutputKey, stem: str, twins: Sequence[str]) -> dg.AssetCheckEvaluation:
+def distinctness_verdict(
+    names: ProjectNames, step: OutputKey, stem: str, duplicates: Sequence[str]
+) -> dg.AssetCheckEvaluation:
     """Return the verdict on an embedding: it warns with the names of the slides that have the same one."""
-    reason = f"{stem} has the embedding of {', '.join(twins)}: one slide under two names, or a copy"
+    reason = f"{stem} has the embedding of {', '.join(duplicates)}: one slide under two names, or a copy"
     return dg.AssetCheckEvaluation(
         asset_key=names.asset_key(step),
         check_name=DISTINCT,
-        passed=not twins,
+        passed=not duplicates,
         partition=stem,
         severity=dg.AssetCheckSeverity.WARN,
-        metadata={"reason": reason, "slides": dg.MetadataValue.json(list(twins))} if twins else {},
+        metadata={"reason": reason, "slides": dg.MetadataValue.json(list(duplicates))} if duplicates else {},
     )
 
 
-def _number(value: float) -> dg.MetadataValue:
+def _number_metadata(value: float) -> dg.MetadataValue:
     return dg.MetadataValue.int(int(value)) if value == int(value) else dg.MetadataValue.float(float(f"{value:.6g}"))
 
 
-def _sound(names: ProjectNames, stage: OutputSpec) -> dg.AssetCheckSpec:
+def _soundness_spec(names: ProjectNames, stage: OutputSpec) -> dg.AssetCheckSpec:
     return dg.AssetCheckSpec(
         SOUND,
         asset=names.asset_key(stage.step),
@@ -93,7 +95,7 @@ def _sound(names: ProjectNames, stage: OutputSpec) -> dg.AssetCheckSpec:
     )
 
 
-def _distinct(names: ProjectNames, stage: OutputSpec) -> dg.AssetCheckSpec:
+def _distinctness_spec(names: ProjectNames, stage: OutputSpec) -> dg.AssetCheckSpec:
     return dg.AssetCheckSpec(
         DISTINCT,
         asset=names.asset_key(stage.step),

@@ -11,15 +11,15 @@ from pydantic import Field
 from atlaspatch_assets.dagster_internals import data_versions
 from atlaspatch_assets.defs.audit.checks import (
     audit_specs,
-    distinctness,
-    of_slides,
-    recorded,
-    soundness,
+    compared_stages,
+    distinctness_verdict,
+    recorded_versions,
+    soundness_verdict,
 )
 from atlaspatch_assets.lib.batch_ops import without_preview_warnings
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.pools import SLIDE_IO
-from atlaspatch_assets.lib.results import check_outputs, table
+from atlaspatch_assets.lib.results import check_outputs, table_metadata
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.find import find_slides
 from atlaspatch_core.errors import AtlasPatchError
@@ -45,7 +45,7 @@ class AuditConfig(dg.Config):
 def build_audit(recipe: Recipe) -> dg.Definitions:
     """Return the checks, the job ``audit`` and its weekly schedule."""
     with without_preview_warnings():
-        checks = _checks(recipe)
+        checks = _build_checks(recipe)
     names = ProjectNames.of(recipe.project)
     job = dg.define_asset_job(
         names.label(JOB_NAME),
@@ -64,24 +64,24 @@ def build_audit(recipe: Recipe) -> dg.Definitions:
     return dg.Definitions(asset_checks=[checks], jobs=[job], schedules=[schedule], executor=dg.in_process_executor)
 
 
-def _checks(recipe: Recipe) -> dg.AssetChecksDefinition:
+def _build_checks(recipe: Recipe) -> dg.AssetChecksDefinition:
     specs, names = audit_specs(recipe), ProjectNames.of(recipe.project)
 
     @dg.multi_asset_check(name=names.label(OP_NAME), specs=specs, can_subset=True, pool=SLIDE_IO)
     def audit_outputs(context: dg.AssetCheckExecutionContext, config: AuditConfig) -> Iterator[Any]:
-        known = recorded(recipe, context.instance)
-        stems = chosen(list(known), config, date.today())
-        context.log.info("%d of %d slides are looked at: %s", len(stems), len(known), ", ".join(stems[:100]))
+        versions = recorded_versions(recipe, context.instance)
+        stems = choose_sample(list(versions), config, date.today())
+        context.log.info("%d of %d slides are looked at: %s", len(stems), len(versions), ", ".join(stems[:100]))
         failed: list[dict[str, str]] = []
         if not config.dry_run:
-            wanted = context.selected_asset_check_keys
-            for evaluation in _verdicts(recipe, known, stems, config, context.instance):
-                if evaluation.asset_check_key in wanted:
-                    _warn(context.log.warning, evaluation)
-                    failed += [] if evaluation.passed else [_row(evaluation)]
+            selected = context.selected_asset_check_keys
+            for evaluation in _verdicts(recipe, versions, stems, config, context.instance):
+                if evaluation.asset_check_key in selected:
+                    _warn_of_failure(context.log.warning, evaluation)
+                    failed += [] if evaluation.passed else [_failure_row(evaluation)]
                     yield evaluation
-        rows = table(failed, slide="string", output="string", check="string", reason="string")
-        metadata = {"slides": len(known), "looked_at": len(stems), "failed": len(failed), "findings": rows}
+        rows = table_metadata(failed, slide="string", output="string", check="string", reason="string")
+        metadata = {"slides": len(versions), "looked_at": len(stems), "failed": len(failed), "findings": rows}
         yield from check_outputs(
             context.selected_asset_check_keys, specs, metadata | {"sample": ", ".join(stems[:100])}
         )
@@ -89,23 +89,23 @@ def _checks(recipe: Recipe) -> dg.AssetChecksDefinition:
     return audit_outputs
 
 
-def chosen(known: Sequence[str], config: AuditConfig, today: date) -> list[str]:
+def choose_sample(stems: Sequence[str], config: AuditConfig, today: date) -> list[str]:
     """Return the slides to look at: those that are named, or a sample that the seed, or the week, decides.
 
     Raises dagster.Failure for a slide of which nothing was ever made.
     """
-    if unknown := [stem for stem in config.slides if stem not in set(known)]:
+    if unknown := [stem for stem in config.slides if stem not in set(stems)]:
         raise dg.Failure(f"{', '.join(unknown)}: nothing was ever made of a slide of this name", allow_retries=False)
     if config.slides:
         return config.slides
-    count = min(config.most, max(1, round(len(known) * config.share)), len(known))
+    count = min(config.most, max(1, round(len(stems) * config.share)), len(stems))
     year, week, _ = today.isocalendar()
-    return sorted(random.Random(config.seed or f"{year}-{week}").sample(sorted(known), count))
+    return sorted(random.Random(config.seed or f"{year}-{week}").sample(sorted(stems), count))
 
 
 def _verdicts(
     recipe: Recipe,
-    known: dict[str, dict[Any, str]],
+    versions: dict[str, dict[Any, str]],
     stems: Sequence[str],
     config: AuditConfig,
     instance: dg.DagsterInstance,
@@ -114,20 +114,22 @@ def _verdicts(
 
     sources, names = _sources(recipe.project), ProjectNames.of(recipe.project)
     for stem in stems:
-        for inspected in inspect_slide(recipe, sources.get(stem), stem, known[stem]):
-            yield soundness(names, inspected)
+        for inspected in inspect_slide(recipe, sources.get(stem), stem, versions[stem]):
+            yield soundness_verdict(names, inspected)
     if config.duplicates:
-        yield from _distinct(recipe, stems, instance)
+        yield from _distinctness_verdicts(recipe, stems, instance)
 
 
-def _distinct(recipe: Recipe, stems: Sequence[str], instance: dg.DagsterInstance) -> Iterator[dg.AssetCheckEvaluation]:
+def _distinctness_verdicts(
+    recipe: Recipe, stems: Sequence[str], instance: dg.DagsterInstance
+) -> Iterator[dg.AssetCheckEvaluation]:
     from atlaspatch_core.operations.near_duplicates import find_near_duplicates
 
     names = ProjectNames.of(recipe.project)
-    for stage in of_slides(recipe):
+    for stage in compared_stages(recipe):
         among = list(data_versions(instance, names.asset_key(stage.step)))
         for stem, duplicates in find_near_duplicates(Store(recipe.project.output), stage, stems, among).items():
-            yield distinctness(names, stage.step, stem, duplicates)
+            yield distinctness_verdict(names, stage.step, stem, duplicates)
 
 
 def _sources(project: Project) -> dict[str, Any]:
@@ -137,7 +139,7 @@ def _sources(project: Project) -> dict[str, Any]:
         return {}
 
 
-def _row(evaluation: dg.AssetCheckEvaluation) -> dict[str, str]:
+def _failure_row(evaluation: dg.AssetCheckEvaluation) -> dict[str, str]:
     return {
         "slide": str(evaluation.partition),
         "output": evaluation.asset_key.to_user_string(),
@@ -146,7 +148,7 @@ def _row(evaluation: dg.AssetCheckEvaluation) -> dict[str, str]:
     }
 
 
-def _warn(warn: Callable[..., None], evaluation: dg.AssetCheckEvaluation) -> None:
+def _warn_of_failure(warn: Callable[..., None], evaluation: dg.AssetCheckEvaluation) -> None:
     if not evaluation.passed:
         warn(
             "%s, %s: %s",

@@ -10,7 +10,7 @@ import dagster as dg
 from atlaspatch_assets.lib.config import JobConfig
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.pools import SLIDE_IO
-from atlaspatch_assets.lib.results import NO_VALUE, NOTHING_DONE, table
+from atlaspatch_assets.lib.results import NO_VALUE, NOTHING_DONE, table_metadata
 from atlaspatch_core.errors import AtlasPatchError, InvalidProject
 from atlaspatch_core.interop.export.fields import DRY_RUN, ExportFields
 from atlaspatch_core.validity.recipe import Recipe
@@ -39,22 +39,22 @@ def build_export(recipe: Recipe) -> dg.JobDefinition:
         description="Writes valid results for other programs; what was exported before and is the same is left alone.",
     )
     def export_results(context: dg.OpExecutionContext, config: ExportConfig) -> None:
-        done = []
+        exports = []
         try:
-            for exported in _outcomes(recipe, config):
-                done.append(exported)
+            for exported in _export_outcomes(recipe, config):
+                exports.append(exported)
                 if exported.why:
                     context.log.warning(exported.why)
-                if len(done) % SLIDES_BETWEEN_LINES == 0:
-                    context.log.info("%d slides", len(done))
+                if len(exports) % SLIDES_BETWEEN_LINES == 0:
+                    context.log.info("%d slides", len(exports))
         except AtlasPatchError as error:
-            raise dg.Failure(str(error), metadata=export_metadata(done), allow_retries=False) from error
+            raise dg.Failure(str(error), metadata=export_metadata(exports), allow_retries=False) from error
         if config.dry_run:
             context.log.info(NOTHING_DONE)
-        elif incomplete := [it for it in done if not it.fate.fine]:
-            text = f"{len(incomplete)} of {len(done)} slides were not, or not wholly, exported: {incomplete[0].why}"
-            raise dg.Failure(text, metadata=export_metadata(done), allow_retries=False)
-        context.add_output_metadata(export_metadata(done))
+        elif incomplete := [export for export in exports if not export.fate.fine]:
+            text = f"{len(incomplete)} of {len(exports)} slides were not, or not wholly, exported: {incomplete[0].why}"
+            raise dg.Failure(text, metadata=export_metadata(exports), allow_retries=False)
+        context.add_output_metadata(export_metadata(exports))
 
     @dg.job(
         name=names.label(JOB_NAME),
@@ -70,7 +70,7 @@ def build_export(recipe: Recipe) -> dg.JobDefinition:
     return export
 
 
-def _outcomes(recipe: Recipe, config: ExportConfig) -> "Iterator[Exported]":
+def _export_outcomes(recipe: Recipe, config: ExportConfig) -> "Iterator[Exported]":
     from atlaspatch_core.interop.export import Choice, Options, export_slides
 
     folder = Path(config.folder).expanduser()
@@ -90,24 +90,24 @@ def _outcomes(recipe: Recipe, config: ExportConfig) -> "Iterator[Exported]":
     )
 
 
-def export_metadata(done: "Sequence[Exported]") -> dict[str, Any]:
+def export_metadata(exports: "Sequence[Exported]") -> dict[str, Any]:
     """Return counts, and a table of the slides, with those first that were not wholly exported."""
-    fates = Counter(it.fate for it in done)
+    fates = Counter(export.fate for export in exports)
     rows = [
         {
-            "slide": it.stem,
-            "fate": it.fate.value,
-            "files": len(it.written),
-            "unchanged": len(it.unchanged),
-            "why": it.why,
+            "slide": export.stem,
+            "fate": export.fate.value,
+            "files": len(export.written),
+            "unchanged": len(export.unchanged),
+            "why": export.why,
         }
-        for it in sorted(done, key=lambda it: it.fate.fine)
+        for export in sorted(exports, key=lambda export: export.fate.fine)
     ]
-    files = [path for it in done for path in it.written]
+    files = [path for export in exports for path in export.written]
     return {
-        "slides": len(done),
+        "slides": len(exports),
         **{fate.value: count for fate, count in fates.items()},
         "files": len(set(files)),
-        "exported": table(rows, slide="string", fate="string", files="int", unchanged="int", why="string"),
+        "exported": table_metadata(rows, slide="string", fate="string", files="int", unchanged="int", why="string"),
         **({"first_file": dg.MetadataValue.path(files[0])} if files else {}),
     }

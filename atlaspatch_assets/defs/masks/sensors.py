@@ -26,7 +26,7 @@ SUFFIX = ".geojson"
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Change:
+class MaskFile:
     """A GeoJSON as it lies in the folder."""
 
     changed_ns: int
@@ -87,11 +87,11 @@ def build_edit_sensor(recipe: Recipe) -> dg.SensorDefinition:
         "depends on them anew: patches, features and embeddings of these slides alone.",
     )
     def edited_masks(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        known = names.slides.keys(context.instance)
-        tick = scan_masks(store, known, MaskCursor.read(context.cursor), time.time_ns())
+        stems = names.slides.keys(context.instance)
+        tick = scan_masks(store, stems, MaskCursor.read(context.cursor), time.time_ns())
         batches = in_batches(list(tick.versions), slides_per_run)
         return dg.SensorResult(
-            run_requests=[_request(names.slides, batch, tick, assets) for batch in batches],
+            run_requests=[_build_request(names.slides, batch, tick, assets) for batch in batches],
             skip_reason=None if tick.versions else "no outlines were edited",
             cursor=tick.cursor.text(),
         )
@@ -99,37 +99,37 @@ def build_edit_sensor(recipe: Recipe) -> dg.SensorDefinition:
     return edited_masks
 
 
-def scan_masks(store: Store, known: set[str], cursor: MaskCursor, now_ns: int) -> MaskTick:
+def scan_masks(store: Store, stems: set[str], cursor: MaskCursor, now_ns: int) -> MaskTick:
     """Return which of the ``known`` slides have a GeoJSON that a person changed since the ``cursor``, or deleted.
 
     Our own files have the modification time that the slide's record names; a record is read only where the file's entry
     is new to the cursor. Files that are still being written, and all later ones, wait.
     """
-    changes = sorted(_changes(store.geojson("any").parent))
+    changes = sorted(_scan_folder(store.geojson("any").parent))
     since = (cursor.changed_ns, cursor.stem)
     rest = now_ns - int(SECONDS_AT_REST * 1e9)
-    new = [it for it in changes if since < (it.changed_ns, it.stem) and it.changed_ns <= rest]
-    new = new[:MOST_RECORDS_PER_TICK]
-    edited = {it.stem: it.version for it in new if it.stem in known and _edited(store, it)}
-    gone = dict(_gone(store, known - {it.stem for it in changes}, rest))
-    deleted = {stem: version for stem, version in gone.items() if version not in cursor.gone}
-    last = (new[-1].changed_ns, new[-1].stem) if new else since
-    return MaskTick(edited | deleted, MaskCursor(*last, gone=tuple(gone.values())))
+    changed = [change for change in changes if since < (change.changed_ns, change.stem) and change.changed_ns <= rest]
+    changed = changed[:MOST_RECORDS_PER_TICK]
+    edited = {change.stem: change.version for change in changed if change.stem in stems and _is_edited(store, change)}
+    deleted_masks = dict(_deleted_masks(store, stems - {change.stem for change in changes}, rest))
+    deleted = {stem: version for stem, version in deleted_masks.items() if version not in cursor.gone}
+    last = (changed[-1].changed_ns, changed[-1].stem) if changed else since
+    return MaskTick(edited | deleted, MaskCursor(*last, gone=tuple(deleted_masks.values())))
 
 
-def _changes(folder: Path) -> Iterator[Change]:
+def _scan_folder(folder: Path) -> Iterator[MaskFile]:
     """Yield the GeoJSON files of a folder, in any order; none where it does not exist."""
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.name.endswith(SUFFIX) and not entry.name.startswith("."):
                     state = entry.stat()
-                    yield Change(state.st_ctime_ns, entry.name.removesuffix(SUFFIX), state.st_mtime_ns)
+                    yield MaskFile(state.st_ctime_ns, entry.name.removesuffix(SUFFIX), state.st_mtime_ns)
     except FileNotFoundError:
         return
 
 
-def _edited(store: Store, change: Change) -> bool:
+def _is_edited(store: Store, change: MaskFile) -> bool:
     """Tell whether a file is not as we wrote it; one whose record cannot be read is left to a run, which says why."""
     try:
         mask = store.read_record(change.stem).tissue_mask
@@ -138,7 +138,7 @@ def _edited(store: Store, change: Change) -> bool:
     return mask is None or mask.mtime_ns != change.mtime_ns
 
 
-def _gone(store: Store, missing: Iterable[str], rest: int) -> Iterator[tuple[str, str]]:
+def _deleted_masks(store: Store, missing: Iterable[str], rest: int) -> Iterator[tuple[str, str]]:
     """Yield the slides of which we kept a mask, not just now, and which have no GeoJSON; with that mask's version."""
     recorded = sorted(stem for stem in missing if store.record(stem).is_file())
     for stem in recorded[:MOST_RECORDS_PER_TICK]:
@@ -150,7 +150,7 @@ def _gone(store: Store, missing: Iterable[str], rest: int) -> Iterator[tuple[str
             yield stem, f"{stem}\tdeleted\t{mask.mtime_ns}"
 
 
-def _request(
+def _build_request(
     slides: PartitionKind, stems: Sequence[str], tick: MaskTick, assets: Sequence[dg.AssetKey]
 ) -> dg.RunRequest:
     """Return the request for one run over these slides, from the mask downward.

@@ -7,12 +7,12 @@ import dagster as dg
 from pydantic import Field
 
 from atlaspatch_assets.defs.patients.checks import processed_check
-from atlaspatch_assets.defs.patients.states import unlisted
+from atlaspatch_assets.defs.patients.states import unlisted_reason
 from atlaspatch_assets.lib.batch_ops import batch_asset, batch_events, batch_keys, without_preview_warnings
 from atlaspatch_assets.lib.config import JobConfig
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.options import FORCE
-from atlaspatch_assets.lib.reporting import report
+from atlaspatch_assets.lib.reporting import report_outcomes
 from atlaspatch_assets.lib.stages import code_version
 from atlaspatch_assets.lib.verdicts import OpenFailures
 from atlaspatch_core.config.project import Project
@@ -32,12 +32,12 @@ class CasesConfig(JobConfig):
 def build_case_assets(recipe: Recipe) -> dg.AssetsDefinition:
     """Return the embeddings of cases, one partition per case, made by one op."""
     with without_preview_warnings():
-        specs = [_spec(stage, recipe.project) for stage in recipe.cases]
+        specs = [_build_spec(stage, recipe.project) for stage in recipe.cases]
         names = ProjectNames.of(recipe.project)
-        return _multi_asset(recipe, specs, [processed_check(names, spec) for spec in specs])
+        return _build_assets(recipe, specs, [processed_check(names, spec) for spec in specs])
 
 
-def _multi_asset(recipe: Recipe, specs: list[dg.AssetSpec], checks: list[dg.AssetCheckSpec]) -> dg.AssetsDefinition:
+def _build_assets(recipe: Recipe, specs: list[dg.AssetSpec], checks: list[dg.AssetCheckSpec]) -> dg.AssetsDefinition:
     description = "Takes the slides of cases through the pipeline once, and then every case to its embeddings."
     names = ProjectNames.of(recipe.project)
 
@@ -45,13 +45,13 @@ def _multi_asset(recipe: Recipe, specs: list[dg.AssetSpec], checks: list[dg.Asse
     def cases_to_embeddings(context: dg.AssetExecutionContext, config: CasesConfig) -> Iterator[Any]:
         case_ids = batch_keys(names.cases, context, config.cases)
         open_failures = OpenFailures(names, context.instance)  # of cases and of their slides
-        outcomes = _outcomes(context, recipe, case_ids, open_failures, force=config.force)
+        outcomes = _encode_batch(context, recipe, case_ids, open_failures, force=config.force)
         yield from batch_events(names.cases, context, outcomes, open_failures, checks, len(case_ids), {})
 
     return cases_to_embeddings
 
 
-def _spec(stage: OutputSpec, project: Project) -> dg.AssetSpec:
+def _build_spec(stage: OutputSpec, project: Project) -> dg.AssetSpec:
     encoder = stage.encoder
     assert encoder is not None
     names, from_all = ProjectNames.of(project), dg.AllPartitionMapping()
@@ -72,7 +72,7 @@ def _spec(stage: OutputSpec, project: Project) -> dg.AssetSpec:
     )
 
 
-def _outcomes(
+def _encode_batch(
     context: dg.AssetExecutionContext,
     recipe: Recipe,
     case_ids: Sequence[str],
@@ -85,10 +85,10 @@ def _outcomes(
 
     names = open_failures.names
     stages = [stage for stage in recipe.cases if names.asset_key(stage.step) in context.selected_asset_keys]
-    manifest = _manifest(recipe.project)
+    manifest = _read_manifest(recipe.project)
     cases = [case for case in map(manifest.case, case_ids) if case is not None]
     for case_id in sorted(set(case_ids) - {case.case_id for case in cases}):
-        why = unlisted(case_id, manifest.path)
+        why = unlisted_reason(case_id, manifest.path)
         yield from (Outcome(case_id, stage.step, Status.FAILED, why=why) for stage in stages)
     slides = names.slides.keys(context.instance)
     for outcome in encode_cases(manifest, recipe, cases=cases, stages=stages, force=force):
@@ -96,10 +96,10 @@ def _outcomes(
             context.log.info("%s: %s %s %s", outcome.stem, outcome.step, outcome.status, outcome.why)
             yield outcome
         elif outcome.stem in slides and outcome.status in (Status.COMPUTED, Status.FAILED):
-            report([outcome], open_failures)
+            report_outcomes([outcome], open_failures)
 
 
-def _manifest(project: Project) -> Manifest:
+def _read_manifest(project: Project) -> Manifest:
     try:
         return manifest_of(project)
     except (InvalidManifest, InvalidProject) as error:

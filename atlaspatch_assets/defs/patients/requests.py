@@ -38,7 +38,7 @@ def case_requests(
         versions[case_id].append(f"{state.fingerprint or repr(manifest.case(case_id))} {previous(state)}".rstrip())
         steps[case_id].append(state.validity.step)
     failed = {state.validity.stem for state in due if state.validity.state is State.FAILED}
-    for batch in _batches(steps, failed, cases_per_run):
+    for batch in _group_cases(steps, failed, cases_per_run):
         version = (occasion, *(" ".join(versions[case_id]) for case_id in batch))
         assets = names.asset_keys(steps[batch[0]])
         yield names.cases.request(batch, run_key(batch, version), tags=tags, assets=assets)
@@ -50,11 +50,13 @@ def run_key(case_ids: Sequence[str], version: Iterable[str] = ()) -> str:
     return f"cases-{short_hash(lines)}"
 
 
-def _batches(steps: Mapping[str, Sequence[OutputKey]], alone: set[str], cases_per_run: int) -> Iterator[list[str]]:
+def _group_cases(
+    steps: Mapping[str, Sequence[OutputKey]], single_cases: set[str], cases_per_run: int
+) -> Iterator[list[str]]:
     """Yield cases that need the same steps together, and some alone."""
     groups: defaultdict[tuple[OutputKey, ...], list[str]] = defaultdict(list)
     for case_id, of_case in steps.items():
-        if case_id in alone:
+        if case_id in single_cases:
             yield [case_id]
         else:
             groups[tuple(of_case)].append(case_id)
@@ -80,7 +82,7 @@ def cases_to_make(
     if recipe.project.patients.manifest is None or not set(steps) & {stage.step for stage in recipe.cases}:
         return []
     due = due_cases(recipe, instance, slides, states, steps)
-    due = due if among is None else [it for it in due if it.validity.stem in among]
+    due = due if among is None else [state for state in due if state.validity.stem in among]
     if not due:
         return []
     names, size = ProjectNames.of(recipe.project), recipe.project.runtime.slides_per_run
@@ -95,12 +97,14 @@ def due_cases(
     steps: Collection[OutputKey],
 ) -> list[CaseState]:
     """Return the embeddings of cases that are in one of these states and whose slides are ready."""
-    known = ProjectNames.of(recipe.project).cases.keys(instance)
-    ready = [it for it in case_states(recipe, instance, slides) if it.validity.stem in known and not it.waits]
-    return [it for it in ready if it.validity.state in states and it.validity.step in steps]
+    case_ids = ProjectNames.of(recipe.project).cases.keys(instance)
+    ready = [
+        state for state in case_states(recipe, instance, slides) if state.validity.stem in case_ids and not state.waits
+    ]
+    return [state for state in ready if state.validity.state in states and state.validity.step in steps]
 
 
-def amount(of_slides: str, of_cases: Collection[Validity]) -> str:
+def describe_amount(of_slides: str, of_cases: Collection[Validity]) -> str:
     """Return what is to be computed: what is said of slides, and how many cases."""
     count = len({validity.stem for validity in of_cases})
     cases = f"{count} case{'' if count == 1 else 's'}"

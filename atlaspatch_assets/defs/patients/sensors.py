@@ -10,7 +10,7 @@ from atlaspatch_assets.defs.patients.requests import case_requests, run_key
 from atlaspatch_assets.defs.patients.states import case_states, feature_steps
 from atlaspatch_assets.defs.slides.sensors import MOST_RUNS_PER_TICK, is_stable
 from atlaspatch_assets.lib.batches import SECONDS_BETWEEN_TICKS, in_batches
-from atlaspatch_assets.lib.events import last_event
+from atlaspatch_assets.lib.events import last_materialization_id
 from atlaspatch_assets.lib.names import MOST_KEYS_PER_CALL, PartitionKind, ProjectNames
 from atlaspatch_assets.lib.pools import limit_pool, pool_of
 from atlaspatch_assets.lib.recorded import recorded_validities
@@ -50,14 +50,14 @@ def build_case_sensor(recipe: Recipe) -> dg.SensorDefinition:
             manifest = manifest_of(recipe.project)
         except (InvalidManifest, InvalidProject) as error:
             return dg.SkipReason(str(error))
-        known = names.cases.keys(context.instance)
-        new = [case for case in manifest.cases if case.case_id not in known]
+        case_ids = names.cases.keys(context.instance)
+        new = [case for case in manifest.cases if case.case_id not in case_ids]
         most = min(size * MOST_RUNS_PER_TICK, MOST_KEYS_PER_CALL)
         ready = [case for case in new if _is_stable(manifest, case)][:most]
-        due, cursor = followers(recipe, context.instance, manifest, known, context.cursor)
+        due, cursor = cases_to_follow(recipe, context.instance, manifest, case_ids, context.cursor)
 
         def previous(state: CaseState) -> str:
-            return last_event(names.asset_key(state.validity.step), state.validity.stem, context.instance)
+            return last_materialization_id(names.asset_key(state.validity.step), state.validity.stem, context.instance)
 
         requests = [
             *_first_requests(recipe, context.instance, ready),
@@ -66,30 +66,30 @@ def build_case_sensor(recipe: Recipe) -> dg.SensorDefinition:
         waiting = f"{len(new)} cases are new and wait for their slides"
         return dg.SensorResult(
             run_requests=requests,
-            skip_reason=None if requests else waiting if new else f"all {len(known)} cases are known",
-            dynamic_partitions_requests=_additions(names.cases, ready),
+            skip_reason=None if requests else waiting if new else f"all {len(case_ids)} cases are known",
+            dynamic_partitions_requests=_partition_requests(names.cases, ready),
             cursor=cursor,
         )
 
     return new_cases
 
 
-def _additions(kind: PartitionKind, cases: Sequence[Case]) -> list[dg.AddDynamicPartitionsRequest]:
+def _partition_requests(kind: PartitionKind, cases: Sequence[Case]) -> list[dg.AddDynamicPartitionsRequest]:
     return [kind.definition.build_add_request([case.case_id for case in cases])] if cases else []
 
 
-def followers(
-    recipe: Recipe, instance: dg.DagsterInstance, manifest: Manifest, known: Collection[str], cursor: str | None
+def cases_to_follow(
+    recipe: Recipe, instance: dg.DagsterInstance, manifest: Manifest, case_ids: Collection[str], cursor: str | None
 ) -> tuple[list[CaseState], str | None]:
     """Return the known cases that are to follow their slides, and the next cursor.
 
     Nothing is compared while nothing was materialised, and neither table nor project changed.
     """
-    new_cursor = _cursor(recipe, instance, manifest)
+    new_cursor = _build_cursor(recipe, instance, manifest)
     if new_cursor == cursor:
         return [], cursor
     states = case_states(recipe, instance, recorded_validities(recipe, instance, feature_steps(recipe)))
-    listed = {case.case_id for case in manifest.cases} & set(known)
+    listed = {case.case_id for case in manifest.cases} & set(case_ids)
     due = [state for state in states if state.validity.stem in listed and _is_due(recipe, state)]
     running = ProjectNames.of(recipe.project).cases.running(instance) if due else set()
     idle = [state for state in due if state.validity.stem not in running]
@@ -107,13 +107,15 @@ def _is_due(recipe: Recipe, state: CaseState) -> bool:
     return not changed_itself(recipe, stage, validity.stem)
 
 
-def _cursor(recipe: Recipe, instance: dg.DagsterInstance, manifest: Manifest) -> str:
+def _build_cursor(recipe: Recipe, instance: dg.DagsterInstance, manifest: Manifest) -> str:
     """Return a text that changes with whatever may make a case due."""
     steps = [*feature_steps(recipe), *(stage.step for stage in recipe.cases)]
     records = instance.get_asset_records(ProjectNames.of(recipe.project).asset_keys(steps))
-    made = sorted((str(it.asset_entry.asset_key), it.asset_entry.last_materialization_storage_id) for it in records)
+    materializations = sorted(
+        (str(record.asset_entry.asset_key), record.asset_entry.last_materialization_storage_id) for record in records
+    )
     versions = [code_version(stage) for stage in (*recipe.stages, *recipe.cases)]
-    return short_hash(repr((made, versions, manifest.path.stat().st_mtime_ns)))
+    return short_hash(repr((materializations, versions, manifest.path.stat().st_mtime_ns)))
 
 
 def _first_requests(recipe: Recipe, instance: dg.DagsterInstance, cases: Sequence[Case]) -> Iterator[dg.RunRequest]:
@@ -121,8 +123,10 @@ def _first_requests(recipe: Recipe, instance: dg.DagsterInstance, cases: Sequenc
     if not cases:
         return
     steps, own = feature_steps(recipe), _own_slides(recipe.project)
-    fresh = Counter(it.stem for it in recorded_validities(recipe, instance, steps) if it.state is State.FRESH)
-    ready = [it.case_id for it in cases if all(stem not in own or fresh[stem] == len(steps) for stem in it.stems)]
+    fresh = Counter(
+        validity.stem for validity in recorded_validities(recipe, instance, steps) if validity.state is State.FRESH
+    )
+    ready = [case.case_id for case in cases if all(stem not in own or fresh[stem] == len(steps) for stem in case.stems)]
     for batch in in_batches(ready, recipe.project.runtime.slides_per_run):
         yield ProjectNames.of(recipe.project).cases.request(batch, run_key(batch))
 

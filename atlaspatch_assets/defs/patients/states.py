@@ -22,18 +22,18 @@ def case_states(recipe: Recipe, instance: dg.DagsterInstance, slides: Sequence[V
     if not recipe.cases or recipe.project.patients.manifest is None:
         return []
     names = ProjectNames.of(recipe.project)
-    known = sorted(names.cases.keys(instance))
+    case_ids = sorted(names.cases.keys(instance))
     try:
         manifest = manifest_of(recipe.project)
     except (InvalidManifest, InvalidProject) as error:
-        return list(_failed(recipe, known, str(error)))
+        return list(_failed_states(recipe, case_ids, str(error)))
     of_slides = {(validity.stem, validity.step): validity for validity in slides}
     stored = stored_in_dagster(names, instance, [stage.step for stage in recipe.cases])
     listed = {case.case_id for case in manifest.cases}
     states = list(CaseStalenessChecker(recipe, manifest, stored, of_slides).states())
-    for case_id in known:
+    for case_id in case_ids:
         if case_id not in listed:
-            states += _failed(recipe, [case_id], unlisted(case_id, manifest.path))
+            states += _failed_states(recipe, [case_id], unlisted_reason(case_id, manifest.path))
     return states
 
 
@@ -42,7 +42,7 @@ def case_validities(recipe: Recipe, instance: dg.DagsterInstance, slides: Sequen
     return [state.validity for state in case_states(recipe, instance, slides)]
 
 
-def unlisted(case_id: str, table: object) -> str:
+def unlisted_reason(case_id: str, table: object) -> str:
     """Return what to say of a case that is not in the table any more."""
     return f"{case_id}: {table} names no such case; put it back, or delete its partition"
 
@@ -52,6 +52,6 @@ def feature_steps(recipe: Recipe) -> set[OutputKey]:
     return {step for stage in recipe.cases for step in stage.upstream}
 
 
-def _failed(recipe: Recipe, case_ids: Collection[str], why: str) -> Iterator[CaseState]:
+def _failed_states(recipe: Recipe, case_ids: Collection[str], why: str) -> Iterator[CaseState]:
     for case_id in case_ids:
         yield from (CaseState(Validity(case_id, stage.step, State.FAILED, why)) for stage in recipe.cases)

@@ -64,7 +64,7 @@ def failures(recipe: Recipe, instance: dg.DagsterInstance) -> Failures:
     steps = (stage.step for stage in (*recipe.stages, *recipe.cases))
     names = ProjectNames.of(recipe.project)
     checks = {step: names.check_key(step, PROCESSED) for step in steps}
-    return {step: validity.failures(instance, check) for step, check in checks.items()}
+    return {step: validity.failure_reasons(instance, check) for step, check in checks.items()}
 
 
 def _result(report: Report) -> dg.MaterializeResult:

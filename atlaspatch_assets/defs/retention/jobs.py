@@ -4,14 +4,14 @@ import dagster as dg
 from pydantic import Field
 
 from atlaspatch_assets.defs.retention.retirement import (
-    chosen_slides,
+    choose_slides,
     plan_lines,
     plan_metadata,
     plan_retirement,
     retire_slide,
 )
 from atlaspatch_assets.lib.names import ProjectNames
-from atlaspatch_assets.lib.results import NO_VALUE, NOTHING_DONE, table
+from atlaspatch_assets.lib.results import NO_VALUE, NOTHING_DONE, table_metadata
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.errors import AtlasPatchError
 
@@ -51,9 +51,9 @@ def build_retirement(project: Project) -> dg.JobDefinition:
         "and does it when told to.",
         out=NO_VALUE,
     )
-    def retire(context: dg.OpExecutionContext, config: RetireConfig) -> None:
+    def retire_chosen(context: dg.OpExecutionContext, config: RetireConfig) -> None:
         try:
-            plan = plan_retirement(project, chosen_slides(names, context.instance, config.slides))
+            plan = plan_retirement(project, choose_slides(names, context.instance, config.slides))
         except AtlasPatchError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
         flags = {"dry_run": config.dry_run, "delete_outputs": config.delete_outputs}
@@ -74,7 +74,7 @@ def build_retirement(project: Project) -> dg.JobDefinition:
         "their events stay in any case. Says what it would do, and does it with dry_run: false.",
     )
     def retire_slides() -> None:
-        retire()
+        retire_chosen()
 
     return retire_slides
 
@@ -88,7 +88,7 @@ def build_pruning(project: Project) -> dg.JobDefinition:
         description="Removes what killed processes left half-written; files being written stay.",
         out=NO_VALUE,
     )
-    def sweep(context: dg.OpExecutionContext, config: PruneConfig) -> None:
+    def remove_leftovers(context: dg.OpExecutionContext, config: PruneConfig) -> None:
         from atlaspatch_core.operations.pruning import prune_leftovers
 
         files = prune_leftovers(project, least_minutes=config.least_minutes, dry_run=config.dry_run)
@@ -108,7 +108,7 @@ def build_pruning(project: Project) -> dg.JobDefinition:
                 "removed": 0 if config.dry_run else len(removable),
                 "to_remove": len(removable) if config.dry_run else 0,
                 "bytes": sum(file.bytes for file in removable),
-                "half_written": table(rows, file="string", bytes="int", hours="float", fate="string"),
+                "half_written": table_metadata(rows, file="string", bytes="int", hours="float", fate="string"),
             }
         )
 
@@ -120,6 +120,6 @@ def build_pruning(project: Project) -> dg.JobDefinition:
         "that a live one writes to. Lists them first, and removes them with dry_run: false.",
     )
     def prune_temporary_files() -> None:
-        sweep()
+        remove_leftovers()
 
     return prune_temporary_files

@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from atlaspatch_assets.lib.names import ProjectNames, partition_keys
-from atlaspatch_assets.lib.results import table
+from atlaspatch_assets.lib.results import table_metadata
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.find import find_slides
 from atlaspatch_core.discovery.search import root_of
@@ -32,10 +32,10 @@ class Retirement:
         return sum(file.stat().st_size for file in self.files if file.exists())
 
 
-def chosen_slides(names: ProjectNames, instance: dg.DagsterInstance, stems: Sequence[str]) -> list[str]:
+def choose_slides(names: ProjectNames, instance: dg.DagsterInstance, stems: Sequence[str]) -> list[str]:
     """Return the slides to retire: those that are named, or all that are marked. Raises UnknownName."""
-    known = names.slides.keys(instance)
-    if unknown := [stem for stem in stems if stem not in known]:
+    partitions = names.slides.keys(instance)
+    if unknown := [stem for stem in stems if stem not in partitions]:
         raise UnknownName(f"{', '.join(unknown)}: no partition has this name; the page of `slide` lists them")
     return list(stems) or sorted(partition_keys(instance, names.removed))
 
@@ -62,7 +62,7 @@ def _slides_in_folders(project: Project) -> set[str]:
     except NoSlides:
         return set()
     if discovery.unseen:
-        raise InvalidProject(f"no slide can be told to be gone: {'; '.join(left.why for left in discovery.unseen)}")
+        raise InvalidProject(f"no slide can be told to be gone: {'; '.join(unseen.why for unseen in discovery.unseen)}")
     return {source.stem for source in discovery.sources} | {clash.stem for clash in discovery.clashes}
 
 
@@ -86,26 +86,26 @@ def outputs_of(project: Project, stem: str) -> Iterator[Path]:
 
 def plan_lines(plan: Sequence[Retirement], *, dry_run: bool, delete_outputs: bool) -> Iterator[str]:
     """Yield what goes, or would go, one line a slide, and the sum."""
-    removed, fate = "would be removed" if dry_run else "removed", _fate(dry_run, delete_outputs)
+    removed, fate = "would be removed" if dry_run else "removed", _describe_fate(dry_run, delete_outputs)
     for slide in plan:
         yield f"{slide.stem}: partition {removed}; {len(slide.files)} files ({slide.bytes:,} bytes) {fate}"
     yield f"{len(plan)} slide{'' if len(plan) == 1 else 's'}, {sum(slide.bytes for slide in plan):,} bytes {fate}"
 
 
-def _fate(dry_run: bool, delete_outputs: bool) -> str:
+def _describe_fate(dry_run: bool, delete_outputs: bool) -> str:
     fate = "deleted" if delete_outputs else "kept"
     return f"would be {fate}" if dry_run else fate
 
 
 def plan_metadata(plan: Sequence[Retirement], *, dry_run: bool, delete_outputs: bool) -> dict[str, Any]:
     """Return the same as numbers and a table."""
-    fate = _fate(dry_run, delete_outputs)
+    fate = _describe_fate(dry_run, delete_outputs)
     rows = [{"slide": slide.stem, "files": len(slide.files), "bytes": slide.bytes, "outputs": fate} for slide in plan]
     return {
         "slides": len(plan),
         "retired": 0 if dry_run else len(plan),
         "bytes": sum(slide.bytes for slide in plan),
-        "plan": table(rows, slide="string", files="int", bytes="int", outputs="string"),
+        "plan": table_metadata(rows, slide="string", files="int", bytes="int", outputs="string"),
     }
 
 

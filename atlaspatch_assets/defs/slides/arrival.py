@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from atlaspatch_assets.defs.slides.refusals import refusal, refusals
+from atlaspatch_assets.defs.slides.refusals import refusal_verdict, refused_versions
 from atlaspatch_assets.defs.slides.requests import TAGS, RequestedRuns
 from atlaspatch_assets.lib.names import MOST_KEYS_PER_CALL, ProjectNames, partition_keys
 from atlaspatch_core.config.project import Project
@@ -83,19 +83,19 @@ def scan_project(
     """Return what came, changed and went. Reads Dagster's storage, the files' times and the slides' records."""
     names = ProjectNames.of(project)
     sets = (names.slides.definition, names.removed, names.clashing)
-    known, removed, clashing = (partition_keys(instance, definition) for definition in sets)
+    partitions, removed, clashing = (partition_keys(instance, definition) for definition in sets)
     clashes = {clash.stem: str(clash.error) for clash in discovery.clashes}
     sources = {source.stem for source in discovery.sources}
     returned, cleared = removed & (sources | clashes.keys()), clashing & sources
     store = Store(project.output)
-    again = returned | cleared | _left_behind(names, instance, store)
-    state = ArrivalState(known, again, lambda: names.slides.running(instance), refusals(names, instance))
+    again = returned | cleared | _slides_of_vain_runs(names, instance, store)
+    state = ArrivalState(partitions, again, lambda: names.slides.running(instance), refused_versions(names, instance))
     changed_at = _table_changed_at(project)
     inspector = SlideInspector(store, state, time.time, seconds_at_rest, changed_at, project.slides)
     scan = scan_arrivals(discovery, inspector, cursor, _budget(project))
     decided = {arrival.stem for arrival in scan.arrivals if arrival.fate is not ArrivalStatus.WAITING}
-    missing = sorted(known - sources - clashes.keys() - removed)
-    storage_lost = len(missing) > max(FEW_SLIDES, len(known) / 2)
+    missing = sorted(partitions - sources - clashes.keys() - removed)
+    storage_lost = len(missing) > max(FEW_SLIDES, len(partitions) / 2)
     return ArrivalTick(
         names,
         scan,
@@ -112,25 +112,25 @@ def sensor_result(tick: ArrivalTick, runs: RequestedRuns) -> dg.SensorResult:
     """Return the tick as Dagster takes it: runs, partitions, events and where the next one goes on."""
     return dg.SensorResult(
         run_requests=runs.requests,
-        skip_reason=None if runs.requests else summary(tick, runs),
+        skip_reason=None if runs.requests else describe_tick(tick, runs),
         cursor=tick.scan.cursor.text,
-        dynamic_partitions_requests=list(_partitions(tick)),
-        asset_events=list(_events(tick)),
+        dynamic_partitions_requests=list(_partition_requests(tick)),
+        asset_events=list(_removal_observations(tick)),
     )
 
 
-def verdicts(tick: ArrivalTick) -> Iterator[dg.AssetCheckEvaluation]:
+def refusal_verdicts(tick: ArrivalTick) -> Iterator[dg.AssetCheckEvaluation]:
     """Yield the failed checks of slides that cannot be used."""
-    yield from (refusal(tick.names, arrival.stem, arrival.why, arrival.version) for arrival in tick.refused)
-    yield from (refusal(tick.names, stem, why) for stem, why in tick.clashing.items())
+    yield from (refusal_verdict(tick.names, arrival.stem, arrival.why, arrival.version) for arrival in tick.refused)
+    yield from (refusal_verdict(tick.names, stem, why) for stem, why in tick.clashing.items())
 
 
-def versions(tick: ArrivalTick) -> dict[str, str]:
+def ready_versions(tick: ArrivalTick) -> dict[str, str]:
     """Return the slides to process, each with the version of its files."""
     return {arrival.stem: arrival.version for arrival in tick.ready}
 
 
-def summary(tick: ArrivalTick, runs: RequestedRuns) -> str:
+def describe_tick(tick: ArrivalTick, runs: RequestedRuns) -> str:
     """Return what a tick found, for the page of the sensor."""
     lost = f"{tick.lost} slides are gone at once: their storage, it seems; nothing was marked"
     ended_early = ENDED_EARLY.format(job=tick.names.label("materialize_new"))
@@ -145,23 +145,23 @@ def summary(tick: ArrivalTick, runs: RequestedRuns) -> str:
         ),
         (len(tick.removed), "gone; their outputs stay"),
     )
-    unseen = f"nothing is taken for gone: {'; '.join(left.why for left in tick.discovery.unseen[:MOST_NAMED])}"
+    unseen = f"nothing is taken for gone: {'; '.join(unseen.why for unseen in tick.discovery.unseen[:MOST_NAMED])}"
     storage = [*([lost] if tick.lost else []), *([unseen] if tick.discovery.unseen else [])]
-    parts = [*storage, *(f"{count} {_slides(count)} {words}" for count, words in counts if count)]
-    return "; ".join(parts) or f"nothing new: {len(tick.discovery.sources)} {_slides(len(tick.discovery.sources))}"
+    parts = [*storage, *(f"{count} {_slide_word(count)} {words}" for count, words in counts if count)]
+    return "; ".join(parts) or f"nothing new: {len(tick.discovery.sources)} {_slide_word(len(tick.discovery.sources))}"
 
 
-def _slides(count: int) -> str:
+def _slide_word(count: int) -> str:
     return "slide" if count == 1 else "slides"
 
 
-def removal(names: ProjectNames, stem: str, removed: bool, why: str) -> dg.AssetObservation:
+def removal_observation(names: ProjectNames, stem: str, removed: bool, why: str) -> dg.AssetObservation:
     """Return the observation that a slide's file went or came back; it carries no version, so nothing becomes stale."""
     metadata = {"removed": removed, "reason": why}
     return dg.AssetObservation(names.asset_key(SLIDE), partition=stem, metadata=metadata)
 
 
-def _left_behind(names: ProjectNames, instance: dg.DagsterInstance, store: Store) -> set[str]:
+def _slides_of_vain_runs(names: ProjectNames, instance: dg.DagsterInstance, store: Store) -> set[str]:
     """Return the slides of runs that lately ended in vain before they looked at them: those have no record."""
     lately = datetime.now(UTC) - LATELY
     failure, job_name = dg.DagsterRunStatus.FAILURE, names.slides.job_name
@@ -182,10 +182,12 @@ def _table_changed_at(project: Project) -> float:
     return max((table.stat().st_mtime for table in tables if table and table.is_file()), default=0.0)
 
 
-def _partitions(tick: ArrivalTick) -> Iterator[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest]:
-    names, taken = tick.names, [arrival.stem for arrival in (*tick.ready, *tick.refused)]
+def _partition_requests(
+    tick: ArrivalTick,
+) -> Iterator[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest]:
+    names, arrived = tick.names, [arrival.stem for arrival in (*tick.ready, *tick.refused)]
     for definition, stems in (
-        (names.slides.definition, [*taken, *tick.clashing]),
+        (names.slides.definition, [*arrived, *tick.clashing]),
         (names.clashing, [*tick.clashing]),
         (names.removed, tick.removed),
     ):
@@ -196,7 +198,7 @@ def _partitions(tick: ArrivalTick) -> Iterator[dg.AddDynamicPartitionsRequest | 
             yield definition.build_delete_request(stems)
 
 
-def _events(tick: ArrivalTick) -> Iterator[dg.AssetObservation]:
+def _removal_observations(tick: ArrivalTick) -> Iterator[dg.AssetObservation]:
     gone, back = "its file is gone; what was made of it stays", "its file is there again"
-    yield from (removal(tick.names, stem, True, gone) for stem in tick.removed)
-    yield from (removal(tick.names, stem, False, back) for stem in tick.returned)
+    yield from (removal_observation(tick.names, stem, True, gone) for stem in tick.removed)
+    yield from (removal_observation(tick.names, stem, False, back) for stem in tick.returned)

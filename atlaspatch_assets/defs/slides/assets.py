@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import dagster as dg
 from pydantic import Field
 
-from atlaspatch_assets.defs.slides.checks import check_specs
+from atlaspatch_assets.defs.slides.checks import build_check_specs
 from atlaspatch_assets.defs.slides.progress import Progress
 from atlaspatch_assets.defs.slides.retries import Attempts
 from atlaspatch_assets.defs.slides.run_slides import find_batch
@@ -47,10 +47,10 @@ def build_slide_assets(recipe: Recipe) -> dg.AssetsDefinition:
     """
     with without_preview_warnings():
         specs = asset_specs(recipe)
-        return _multi_asset(recipe, specs, check_specs(ProjectNames.of(recipe.project), specs))
+        return _build_assets(recipe, specs, build_check_specs(ProjectNames.of(recipe.project), specs))
 
 
-def _multi_asset(recipe: Recipe, specs: list[dg.AssetSpec], checks: list[dg.AssetCheckSpec]) -> dg.AssetsDefinition:
+def _build_assets(recipe: Recipe, specs: list[dg.AssetSpec], checks: list[dg.AssetCheckSpec]) -> dg.AssetsDefinition:
     description = "Takes a batch of slides through tissue mask, coords, features and embedding."
     names = ProjectNames.of(recipe.project)
 
@@ -58,20 +58,20 @@ def _multi_asset(recipe: Recipe, specs: list[dg.AssetSpec], checks: list[dg.Asse
     def slides_to_embeddings(context: dg.AssetExecutionContext, config: BatchConfig) -> Iterator[Any]:
         stems = batch_keys(names.slides, context, config.slides)
         failed: dict[str, str] = {}
-        outcomes = _outcomes(context, config, recipe, stems, failed)
+        outcomes = _process_batch(context, config, recipe, stems, failed)
         open_failures = OpenFailures(names, context.instance, stems)
         yield from batch_events(names.slides, context, outcomes, open_failures, checks, len(stems), failed)
 
     return slides_to_embeddings
 
 
-def _outcomes(
+def _process_batch(
     context: dg.AssetExecutionContext, config: BatchConfig, recipe: Recipe, stems: list[str], failed: dict[str, str]
 ) -> Iterator[Outcome]:
     """Yield what becomes of the slides; those whose folder is away are noted as ``failed``, and get no verdict."""
     from atlaspatch_core.pipeline.processing import process
 
-    steps = _selected(context, recipe)
+    steps = _selected_steps(context, recipe)
     progress = Progress(context.log, len(stems), len(steps), lambda text: _tag_progress(context, text))
     attempts = Attempts(config.retries, config.retry_seconds, context.log)
     try:
@@ -79,7 +79,7 @@ def _outcomes(
     except AtlasPatchError as error:
         raise dg.Failure(str(error), allow_retries=False) from error
     failed |= dict(batch.unseen)
-    yield from progress.lost(batch.failures(steps[0]))
+    yield from progress.watch_lost(batch.failures(steps[0]))
 
     def attempt(sources: Sequence[SlideSource]) -> Iterator[Outcome]:
         return process(sources, recipe, steps=steps, force=config.force, on_patches=progress.on_patches)
@@ -92,6 +92,6 @@ def _tag_progress(context: dg.AssetExecutionContext, text: str) -> None:
     context.instance.add_run_tags(context.run.run_id, {"atlaspatch/progress": text})
 
 
-def _selected(context: dg.AssetExecutionContext, recipe: Recipe) -> list[OutputKey]:
+def _selected_steps(context: dg.AssetExecutionContext, recipe: Recipe) -> list[OutputKey]:
     keys, names = context.selected_asset_keys, ProjectNames.of(recipe.project)
     return [stage.step for stage in recipe.stages if names.asset_key(stage.step) in keys]

@@ -18,7 +18,7 @@ OF_TISSUE = (
 )
 
 
-def check_specs(names: ProjectNames, specs: Sequence[dg.AssetSpec]) -> list[dg.AssetCheckSpec]:
+def build_check_specs(names: ProjectNames, specs: Sequence[dg.AssetSpec]) -> list[dg.AssetCheckSpec]:
     """Return the checks of these assets, one partition per slide."""
     masks = [spec for spec in specs if spec.key == names.asset_key(TISSUE_MASK)]
     declared = [(PROCESSED, specs, OF_OUTPUT), (TISSUE_QUALITY, masks, OF_TISSUE)]

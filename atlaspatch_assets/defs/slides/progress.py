@@ -39,18 +39,18 @@ class Progress:
     def watch(self, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
         """Pass on outcomes; those of several slides may come mixed."""
         for outcome in outcomes:
-            self._note(outcome)
+            self._log_outcome(outcome)
             yield outcome
             self._outcomes[outcome.stem] += 1
             if self._outcomes[outcome.stem] == self.steps:
-                self._end(outcome.stem)
+                self._end_slide(outcome.stem)
 
-    def lost(self, failures: Iterable[Outcome]) -> Iterator[Outcome]:
+    def watch_lost(self, failures: Iterable[Outcome]) -> Iterator[Outcome]:
         """Pass on failures of slides that have no other outcome."""
         for failure in failures:
-            self._note(failure)
+            self._log_outcome(failure)
             yield failure
-            self._end(failure.stem)
+            self._end_slide(failure.stem)
 
     def on_patches(self, stem: str, done: int, total: int) -> None:  # noqa: ARG002
         """Take note of how far the patches of a slide are."""
@@ -64,10 +64,10 @@ class Progress:
         seconds = max(self.clock() - self._since, 1e-9)
         parts = [f"{self.done} of {self.total} slides"]
         parts += [f"{self.patches / seconds:.0f} patches/s"] if self.patches else []
-        left = seconds / self.done * (self.total - self.done) if self.done else 0
-        return ", ".join([*parts, *([f"about {duration(left)} left"] if left else [])])
+        seconds_left = seconds / self.done * (self.total - self.done) if self.done else 0
+        return ", ".join([*parts, *([f"about {format_duration(seconds_left)} left"] if seconds_left else [])])
 
-    def _end(self, stem: str) -> None:
+    def _end_slide(self, stem: str) -> None:
         self.done += 1
         self._of_slide.pop(stem, None)
         self._report(self.done == self.total)
@@ -79,7 +79,7 @@ class Progress:
             self.log.info(self.text)
             self.show(self.text)
 
-    def _note(self, outcome: Outcome) -> None:
+    def _log_outcome(self, outcome: Outcome) -> None:
         if outcome.status is Status.FAILED:
             self.log.warning("%s failed: %s", outcome.step, outcome.why)
         elif outcome.status is Status.SKIPPED:
@@ -89,7 +89,7 @@ class Progress:
             self.log.info("%s: %s %s%s", outcome.stem, outcome.step, outcome.status, why)
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return seconds, minutes or hours, as a person would say it."""
     if seconds < 90:
         return f"{seconds:.0f} s"

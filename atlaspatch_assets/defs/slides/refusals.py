@@ -9,7 +9,7 @@ from atlaspatch_assets.lib.names import PROCESSED, ProjectNames
 from atlaspatch_core.validity.recipe import SLIDE
 
 
-def refusal(names: ProjectNames, stem: str, why: str, version: str = "") -> dg.AssetCheckEvaluation:
+def refusal_verdict(names: ProjectNames, stem: str, why: str, version: str = "") -> dg.AssetCheckEvaluation:
     """Return the failed check of a slide that cannot be used, with the reason and the version of its files."""
     return dg.AssetCheckEvaluation(
         asset_key=names.asset_key(SLIDE),
@@ -20,7 +20,7 @@ def refusal(names: ProjectNames, stem: str, why: str, version: str = "") -> dg.A
     )
 
 
-def refusals(names: ProjectNames, instance: dg.DagsterInstance) -> Callable[[str], str | None]:
+def refused_versions(names: ProjectNames, instance: dg.DagsterInstance) -> Callable[[str], str | None]:
     """Return what tells at which version of its files a slide was refused, None for one that was not."""
     failed: set[str] | None = None
 

@@ -34,7 +34,7 @@ def request_runs(
     """
     runs = RequestedRuns()
     for batch in in_batches(list(versions), slides_per_run):
-        request = _request(slides, instance, batch, versions, now)
+        request = _build_request(slides, instance, batch, versions, now)
         if request is None:
             runs.put_off += batch
         else:
@@ -42,7 +42,7 @@ def request_runs(
     return runs
 
 
-def _request(
+def _build_request(
     slides: PartitionKind, instance: dg.DagsterInstance, batch: Sequence[str], versions: Mapping[str, str], now: float
 ) -> dg.RunRequest | None:
     for attempt in range(MOST_ATTEMPTS):

@@ -30,7 +30,7 @@ class Attempts:
         for number in range(self.retries + 1):
             failed: dict[str, str] = {}
             for outcome in process(sources):
-                if number < self.retries and _put_off(outcome, failed):
+                if number < self.retries and _is_put_off(outcome, failed):
                     failed.setdefault(outcome.stem, outcome.why)
                 elif outcome.status is Status.FAILED or (outcome.stem, outcome.step) not in yielded:
                     yielded.add((outcome.stem, outcome.step))
@@ -57,6 +57,6 @@ class Attempts:
         self.wait(seconds)
 
 
-def _put_off(outcome: Outcome, failed: Iterable[str]) -> bool:
+def _is_put_off(outcome: Outcome, failed: Iterable[str]) -> bool:
     """Tell whether an outcome is a failure that may pass, or was skipped because of one."""
     return outcome.transient or (outcome.stem in failed and outcome.status is Status.SKIPPED)

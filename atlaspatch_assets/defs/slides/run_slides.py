@@ -42,8 +42,8 @@ def find_batch(project: Project, stems: Sequence[str]) -> RunSlides:
     clashing = tuple((stem, clashes[stem]) for stem in stems if stem in clashes)
     missing_stems = [stem for stem in stems if stem not in by_stem and stem not in clashes]
     if discovery.unseen:
-        return RunSlides(sources, clashing, tuple((stem, _hidden(stem, discovery)) for stem in missing_stems))
-    return RunSlides(sources, (*clashing, *((stem, _gone(stem, project)) for stem in missing_stems)))
+        return RunSlides(sources, clashing, tuple((stem, _unseen_reason(stem, discovery)) for stem in missing_stems))
+    return RunSlides(sources, (*clashing, *((stem, _gone_reason(stem, project)) for stem in missing_stems)))
 
 
 def _is_there(folder: Path) -> bool:
@@ -51,10 +51,10 @@ def _is_there(folder: Path) -> bool:
     return root_of(folder).exists()
 
 
-def _hidden(stem: str, discovery: Discovery) -> str:
-    return f"{stem}: its file was not found, and {'; '.join(left.why for left in discovery.unseen)}"
+def _unseen_reason(stem: str, discovery: Discovery) -> str:
+    return f"{stem}: its file was not found, and {'; '.join(unseen.why for unseen in discovery.unseen)}"
 
 
-def _gone(stem: str, project: Project) -> str:
+def _gone_reason(stem: str, project: Project) -> str:
     folders = ", ".join(str(folder) for folder in project.slides.folders)
     return f"{stem}: no slide of this name in {folders}; put the file back, or delete its partition"

@@ -6,7 +6,13 @@ import dagster as dg
 
 from atlaspatch_assets.dagster_internals import VerdictRecorder
 from atlaspatch_assets.defs.slides.arrival import MOST_RUNS_PER_TICK as MOST_RUNS_PER_TICK
-from atlaspatch_assets.defs.slides.arrival import scan_project, sensor_result, summary, verdicts, versions
+from atlaspatch_assets.defs.slides.arrival import (
+    describe_tick,
+    ready_versions,
+    refusal_verdicts,
+    scan_project,
+    sensor_result,
+)
 from atlaspatch_assets.defs.slides.requests import request_runs
 from atlaspatch_assets.lib.batches import SECONDS_BETWEEN_TICKS
 from atlaspatch_assets.lib.names import ProjectNames
@@ -47,9 +53,9 @@ def build_sensor(project: Project) -> dg.SensorDefinition:
             return dg.SkipReason(str(error))
         tick = scan_project(project, context.instance, discovery, ArrivalCursor.read(context.cursor), SECONDS_AT_REST)
         size = project.runtime.slides_per_run
-        runs = request_runs(names.slides, context.instance, versions(tick), size, time.time())
-        context.log.info(summary(tick, runs))
-        VerdictRecorder(context.instance, names.tags).record(verdicts(tick))
+        runs = request_runs(names.slides, context.instance, ready_versions(tick), size, time.time())
+        context.log.info(describe_tick(tick, runs))
+        VerdictRecorder(context.instance, names.tags).record(refusal_verdicts(tick))
         return sensor_result(tick, runs)
 
     return new_slides

@@ -33,7 +33,7 @@ numbers are plotted over time; the check `valid` of every asset says for each st
 
 def build_validity_definitions(recipe: Recipe) -> dg.Definitions:
     """Return the asset ``coverage``, the check ``valid`` of every asset, and the job that runs both every hour."""
-    coverage, names = _asset(recipe), ProjectNames.of(recipe.project)
+    coverage, names = _build_coverage(recipe), ProjectNames.of(recipe.project)
     job = dg.define_asset_job(
         names.label(JOB_NAME),
         selection=dg.AssetSelection.assets(coverage),
@@ -50,7 +50,7 @@ def build_validity_definitions(recipe: Recipe) -> dg.Definitions:
     return dg.Definitions(assets=[coverage], asset_checks=build_valid_checks(recipe), jobs=[job], schedules=[schedule])
 
 
-def _asset(recipe: Recipe) -> dg.AssetsDefinition:
+def _build_coverage(recipe: Recipe) -> dg.AssetsDefinition:
     owners, names = list(recipe.project.owners), ProjectNames.of(recipe.project)
 
     @dg.asset(
@@ -71,25 +71,30 @@ def coverage_metadata(of_slides: Sequence[Validity], of_cases: Sequence[Validity
 
     validities = [*of_slides, *of_cases]
     counts = count_states(validities)
-    unusable = [it for it in validities if it.state in (State.FAILED, State.STALE)]
-    listed = sorted(unusable, key=lambda it: (it.state is not State.FAILED, it.stem))[:MOST_ROWS]
+    unusable = [validity for validity in validities if validity.state in (State.FAILED, State.STALE)]
+    listed = sorted(unusable, key=lambda validity: (validity.state is not State.FAILED, validity.stem))[:MOST_ROWS]
     numbers = Counter({state: sum(of_step[state] for of_step in counts.values()) for state in State})
-    slides, cases = (len({it.stem for it in of}) for of in (of_slides, of_cases))
+    slides, cases = (len({validity.stem for validity in of_kind}) for of_kind in (of_slides, of_cases))
     return {
-        "outputs": _table(counts),
-        "to_look_at": dg.MetadataValue.table(_rows(listed), schema=_schema("slide", "output", "state", "why")),
-        **_picture(draw_coverage(validities)),
+        "outputs": _count_table(counts),
+        "to_look_at": dg.MetadataValue.table(_rows(listed), schema=_text_schema("slide", "output", "state", "why")),
+        **_picture_metadata(draw_coverage(validities)),
         "slides": dg.MetadataValue.int(slides),
         **({"cases": dg.MetadataValue.int(cases)} if cases else {}),
         **{state.value: dg.MetadataValue.int(numbers[state]) for state in State},
         "fresh_share": dg.MetadataValue.float(round(numbers[State.FRESH] / max(1, len(validities)), 4)),
-        **{f"{state}_{_name(step)}": dg.MetadataValue.int(it[state]) for step, it in counts.items() for state in State},
+        **{
+            f"{state}_{_metadata_name(step)}": dg.MetadataValue.int(of_step[state])
+            for step, of_step in counts.items()
+            for state in State
+        },
     }
 
 
-def _table(counts: Mapping[OutputKey, Counter[State]]) -> dg.MetadataValue:
+def _count_table(counts: Mapping[OutputKey, Counter[State]]) -> dg.MetadataValue:
     records = [
-        dg.TableRecord({"output": str(step), **{it.value: of[it] for it in State}}) for step, of in counts.items()
+        dg.TableRecord({"output": str(step), **{state.value: of_step[state] for state in State}})
+        for step, of_step in counts.items()
     ]
     columns = [dg.TableColumn(state.value, "int") for state in State]
     return dg.MetadataValue.table(records, schema=dg.TableSchema([dg.TableColumn("output"), *columns]))
@@ -97,16 +102,18 @@ def _table(counts: Mapping[OutputKey, Counter[State]]) -> dg.MetadataValue:
 
 def _rows(listed: Sequence[Validity]) -> list[dg.TableRecord]:
     return [
-        dg.TableRecord({"slide": it.stem, "output": str(it.step), "state": it.state.value, "why": it.why})
-        for it in listed
+        dg.TableRecord(
+            {"slide": validity.stem, "output": str(validity.step), "state": validity.state.value, "why": validity.why}
+        )
+        for validity in listed
     ]
 
 
-def _schema(*names: str) -> dg.TableSchema:
+def _text_schema(*names: str) -> dg.TableSchema:
     return dg.TableSchema([dg.TableColumn(name) for name in names])
 
 
-def _picture(png: bytes) -> Metadata:
+def _picture_metadata(png: bytes) -> Metadata:
     """Return the picture behind a link; nothing when it is too big to be kept with every event."""
     if len(png) > LARGEST_PICTURE:
         return {}
@@ -114,5 +121,5 @@ def _picture(png: bytes) -> Metadata:
     return {"picture": dg.MetadataValue.md(f"![outputs × slides](data:image/png;base64,{coded})")}
 
 
-def _name(step: OutputKey) -> str:
+def _metadata_name(step: OutputKey) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "_", str(step))

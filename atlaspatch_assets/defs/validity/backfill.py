@@ -28,22 +28,24 @@ class Order:
     """Upstream first."""
 
 
-def chosen_steps(recipe: Recipe, assets: Collection[str]) -> set[OutputKey]:
+def choose_steps(recipe: Recipe, assets: Collection[str]) -> set[OutputKey]:
     """Return the steps of assets by their key or the last part of it; all for none. Raises UnknownName."""
     stages = (*recipe.stages, *recipe.cases)
     project = ProjectNames.of(recipe.project)
     names = {stage.step: project.asset_key(stage.step).to_user_string() for stage in stages}
-    unknown = [name for name in assets if not any(_is(name, key) for key in names.values())]
+    unknown = [name for name in assets if not any(_is_name_of(name, key) for key in names.values())]
     if unknown:
         raise UnknownName(f"there is no asset {', '.join(unknown)}; choose among {', '.join(names.values())}")
-    return {step for step, key in names.items() if not assets or any(_is(name, key) for name in assets)}
+    return {step for step, key in names.items() if not assets or any(_is_name_of(name, key) for name in assets)}
 
 
-def _is(name: str, key: str) -> bool:
+def _is_name_of(name: str, key: str) -> bool:
     return name == key or key.endswith(f"/{name}")
 
 
-def wanted(validities: Iterable[Validity], states: Collection[State], steps: Collection[OutputKey]) -> list[Validity]:
+def select_validities(
+    validities: Iterable[Validity], states: Collection[State], steps: Collection[OutputKey]
+) -> list[Validity]:
     """Return the outputs in one of these states, of these steps."""
     return [validity for validity in validities if validity.state in states and validity.step in steps]
 
@@ -62,7 +64,7 @@ class BackfillPlan:
     """What to run: the outputs, and what upstream of them is not fresh."""
 
 
-def plan(
+def plan_backfill(
     recipe: Recipe,
     validities: Sequence[Validity],
     states: Collection[State],
@@ -85,10 +87,10 @@ def plan(
         for step in _steps_to_make(of_slide, states, steps, below):
             outputs += [] if of_slide[step].state is State.FRESH else [of_slide[step]]
             run[stem] |= _with_upstream(recipe, step, of_slide, states) or set()
-    made = tuple(it for it in outputs if it.step in run[it.stem])
-    held_up = tuple(it for it in outputs if it.step not in run[it.stem])
-    lost = tuple(wanted((it for it in validities if it.stem in gone), states, steps))
-    return BackfillPlan(made, held_up, lost, tuple(_grouped(recipe, run)))
+    makeable = tuple(output for output in outputs if output.step in run[output.stem])
+    held_up = tuple(output for output in outputs if output.step not in run[output.stem])
+    lost = tuple(select_validities((validity for validity in validities if validity.stem in gone), states, steps))
+    return BackfillPlan(makeable, held_up, lost, tuple(_group_orders(recipe, run)))
 
 
 def _steps_to_make(
@@ -100,7 +102,9 @@ def _steps_to_make(
     """Return the steps of a slide that are in these states, or depend on one that failed and is tried again."""
     failed = [step for step in below if step in steps and of_slide[step].state is State.FAILED]
     follow = {later for step in failed for later in below[step]}
-    return [step for step, it in of_slide.items() if step in steps and (it.state in states or step in follow)]
+    return [
+        step for step, validity in of_slide.items() if step in steps and (validity.state in states or step in follow)
+    ]
 
 
 def _dependants(recipe: Recipe) -> dict[OutputKey, set[OutputKey]]:
@@ -128,7 +132,7 @@ def _with_upstream(
     return run
 
 
-def _grouped(recipe: Recipe, run: Mapping[str, Collection[OutputKey]]) -> Iterator[Order]:
+def _group_orders(recipe: Recipe, run: Mapping[str, Collection[OutputKey]]) -> Iterator[Order]:
     """Yield one order for all slides that need the same steps."""
     groups: defaultdict[tuple[OutputKey, ...], list[str]] = defaultdict(list)
     for stem, steps in run.items():
@@ -137,7 +141,7 @@ def _grouped(recipe: Recipe, run: Mapping[str, Collection[OutputKey]]) -> Iterat
     yield from (Order(tuple(stems), steps) for steps, stems in groups.items())
 
 
-def requests(
+def build_requests(
     names: ProjectNames, orders: Iterable[Order], slides_per_run: int, occasion: str, tags: Mapping[str, str]
 ) -> Iterator[dg.RunRequest]:
     """Yield the requests for runs of the job ``process_slides``; of one ``occasion`` each is granted once."""
@@ -147,25 +151,25 @@ def requests(
             yield names.slides.request(batch, run_key, tags=tags, assets=names.asset_keys(order.steps))
 
 
-def rates(recipe: Recipe, instance: dg.DagsterInstance) -> dict[OutputKey, Rate]:
+def measure_rates(recipe: Recipe, instance: dg.DagsterInstance) -> dict[OutputKey, Rate]:
     """Return how fast each step went in the latest runs that computed it; steps that never did are left out."""
     names = ProjectNames.of(recipe.project)
-    by_step = {stage.step: _rate(names, stage.step, instance) for stage in recipe.stages}
+    by_step = {stage.step: _measure_rate(names, stage.step, instance) for stage in recipe.stages}
     return {step: rate for step, rate in by_step.items() if rate is not None}
 
 
-def _rate(names: ProjectNames, step: OutputKey, instance: dg.DagsterInstance) -> Rate | None:
+def _measure_rate(names: ProjectNames, step: OutputKey, instance: dg.DagsterInstance) -> Rate | None:
     """Return the mean of patches per second, by patches, or of seconds, by slides."""
     records = instance.fetch_materializations(names.asset_key(step), limit=LATEST).records
     events = [record.asset_materialization.metadata for record in records if record.asset_materialization]
     values = [{name: entry.value for name, entry in metadata.items()} for metadata in events]
-    made = [it for it in values if it.get("status") == "computed"]
+    computed = [event for event in values if event.get("status") == "computed"]
     if step.kind == "patch_features":
-        measured = [(_number(it, "patches"), _number(it, "patches_per_second")) for it in made]
+        measured = [(_number(event, "patches"), _number(event, "patches_per_second")) for event in computed]
         amount = sum(patches for patches, rate in measured if rate)
         seconds = sum(patches / rate for patches, rate in measured if rate)
     else:
-        amount, seconds = float(len(made)), sum(_number(it, "seconds") for it in made)
+        amount, seconds = float(len(computed)), sum(_number(event, "seconds") for event in computed)
     return Rate(amount / seconds) if amount and seconds else None
 
 

@@ -37,13 +37,13 @@ def build_valid_checks(recipe: Recipe) -> list[dg.AssetChecksDefinition]:
         return [validity for validity in validities if validity.step in steps]
 
     names = ProjectNames.of(recipe.project)
-    checks = [_valid_checks("validity", names.slides, recipe.stages, of_slides, OF_SLIDES)]
+    checks = [_build_valid_checks("validity", names.slides, recipe.stages, of_slides, OF_SLIDES)]
     if recipe.cases and recipe.project.patients.manifest is not None:
-        checks.append(_valid_checks("case_validity", names.cases, recipe.cases, of_cases, OF_CASES))
+        checks.append(_build_valid_checks("case_validity", names.cases, recipe.cases, of_cases, OF_CASES))
     return checks
 
 
-def _valid_checks(
+def _build_valid_checks(
     name: str, kind: PartitionKind, stages: Sequence[OutputSpec], states: States, description: str
 ) -> dg.AssetChecksDefinition:
     names = kind.names

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 import dagster as dg
 
 from atlaspatch_assets.defs.retention.jobs import RETIRE_SLIDES
-from atlaspatch_assets.defs.slides.refusals import refusals
+from atlaspatch_assets.defs.slides.refusals import refused_versions
 from atlaspatch_assets.defs.validity.backfill import BackfillPlan
 from atlaspatch_assets.defs.validity.job_config import MATERIALIZE_FAILED
 from atlaspatch_assets.lib.names import ProjectNames
@@ -18,33 +18,34 @@ from atlaspatch_core.validity.recipe import SLIDE
 from atlaspatch_core.validity.states import State
 
 
-def remarks(project: Project, instance: dg.DagsterInstance, plan: BackfillPlan) -> list[str]:
+def plan_remarks(project: Project, instance: dg.DagsterInstance, plan: BackfillPlan) -> list[str]:
     """Return what is to be said of a plan because of slides that failed; nothing where none did."""
     names = ProjectNames.of(project)
     failed = {output.stem for output in plan.outputs if output.state is State.FAILED}
     refused = {output.stem for output in plan.outputs if output.state is State.FAILED and output.step == SLIDE}
     held_up = {output.stem for output in plan.held_up}
-    doomed = unmended(project, instance, refused)
+    doomed = unmended_slides(project, instance, refused)
     lines = []
     if failed:
-        lines.append(f"{_slides(failed)} failed and will be tried again, with all that depends on it")
+        lines.append(f"{_count_slides(failed)} failed and will be tried again, with all that depends on it")
     if doomed:
         lines.append(
-            f"{_slides(doomed)} of these will fail again, unless what reads them changed: they are as refused before"
+            f"{_count_slides(doomed)} of these will fail again, unless what reads them changed: "
+            "they are as refused before"
         )
     if held_up:
         lines.append(
-            f"{_slides(held_up)} left out, because what comes before failed; "
+            f"{_count_slides(held_up)} left out, because what comes before failed; "
             f"the job {names.label(MATERIALIZE_FAILED)}, or 'atlaspatch backfill --failed', tries that again"
         )
     if plan.gone:
-        gone = _slides({output.stem for output in plan.gone})
+        gone = _count_slides({output.stem for output in plan.gone})
         job = names.label(RETIRE_SLIDES)
         lines.append(f"{gone} left out, because the file is gone; the job {job} takes partitions away")
     return lines
 
 
-def gone_slides(project: Project, stems: Iterable[str]) -> set[str]:
+def find_gone_slides(project: Project, stems: Iterable[str]) -> set[str]:
     """Return which of these slides lie in no folder of the project; none while a folder cannot be looked into."""
     try:
         discovery = find_slides(project)
@@ -54,12 +55,12 @@ def gone_slides(project: Project, stems: Iterable[str]) -> set[str]:
     return set() if discovery.unseen else set(stems) - in_folders
 
 
-def unmended(project: Project, instance: dg.DagsterInstance, stems: Iterable[str]) -> list[str]:
+def unmended_slides(project: Project, instance: dg.DagsterInstance, stems: Iterable[str]) -> list[str]:
     """Return which of these slides share their stem, or are the very files that were refused.
 
     A slide that failed in a run, rather than being refused by the sensor, is opened.
     """
-    stems, refused = sorted(stems), refusals(ProjectNames.of(project), instance)
+    stems, refused = sorted(stems), refused_versions(ProjectNames.of(project), instance)
     if not stems:
         return []
     try:
@@ -76,5 +77,5 @@ def _is_mended(source: SlideSource | None, refused: str | None, slides: Slides) 
     return refused != version_of(source) if refused else not why_not(source, slides)
 
 
-def _slides(stems: Collection[str]) -> str:
+def _count_slides(stems: Collection[str]) -> str:
     return f"{len(stems)} slide{'' if len(stems) == 1 else 's'}"

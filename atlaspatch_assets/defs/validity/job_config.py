@@ -33,7 +33,7 @@ class StaleConfig(RepairConfig):
     canary: Annotated[bool, CANARY] = True
 
 
-def config_of(name: str, run: dg.DagsterRun) -> RepairConfig:
+def read_config(name: str, run: dg.DagsterRun) -> RepairConfig:
     """Return the configuration of a run of the job of this name, defaults filled in."""
     config: Any = run.run_config
     ops = config.get("ops", {}) if isinstance(config, dict) else {}

@@ -6,10 +6,10 @@ from typing import Any
 import dagster as dg
 
 from atlaspatch_assets.dagster_internals import AssetJob
-from atlaspatch_assets.defs.patients.requests import amount
+from atlaspatch_assets.defs.patients.requests import describe_amount
 from atlaspatch_assets.defs.patients.states import case_validities
-from atlaspatch_assets.defs.validity.backfill import chosen_steps, plan, rates, wanted
-from atlaspatch_assets.defs.validity.failed_slides import gone_slides, remarks
+from atlaspatch_assets.defs.validity.backfill import choose_steps, measure_rates, plan_backfill, select_validities
+from atlaspatch_assets.defs.validity.failed_slides import find_gone_slides, plan_remarks
 from atlaspatch_assets.defs.validity.job_config import (
     MATERIALIZE_FAILED,
     MATERIALIZE_NEW,
@@ -19,11 +19,11 @@ from atlaspatch_assets.defs.validity.job_config import (
     StaleConfig,
 )
 from atlaspatch_assets.defs.validity.sensors import build_launches, build_proposals
-from atlaspatch_assets.lib.events import Event, events
+from atlaspatch_assets.lib.events import Event, outcome_events
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.pools import pool_of
 from atlaspatch_assets.lib.recorded import recorded_validities
-from atlaspatch_assets.lib.results import NO_VALUE, NOTHING_DONE, table
+from atlaspatch_assets.lib.results import NO_VALUE, NOTHING_DONE, table_metadata
 from atlaspatch_assets.lib.verdicts import OpenFailures
 from atlaspatch_core.discovery.find import find_slides
 from atlaspatch_core.errors import AtlasPatchError
@@ -56,7 +56,7 @@ MAKES = {
 
 def build_upgrade_definitions(recipe: Recipe, processes: Sequence[AssetJob]) -> dg.Definitions:
     """Return the jobs that make new, stale and failed outputs, and their sensors."""
-    jobs = [_job(recipe, name) for name in STATES]
+    jobs = [_build_job(recipe, name) for name in STATES]
     return dg.Definitions(jobs=jobs, sensors=[build_proposals(recipe), build_launches(recipe, jobs, processes)])
 
 
@@ -80,19 +80,19 @@ def try_canaries(recipe: Recipe, stale: Sequence[Validity], write_line: WriteLin
             yield from restamp(recipe, trial, canary)
 
 
-def _job(recipe: Recipe, name: str) -> dg.JobDefinition:
+def _build_job(recipe: Recipe, name: str) -> dg.JobDefinition:
     names = ProjectNames.of(recipe.project)
     op_name = names.label(f"find_{name.removeprefix('materialize_')}")
     if name == MATERIALIZE_STALE:
 
         @dg.op(name=op_name, pool=pool_of(recipe.project.runtime), description=FINDS[name], out=NO_VALUE)
         def find(context: dg.OpExecutionContext, config: StaleConfig) -> Iterator[Any]:
-            yield from _find(context, recipe, name, config)
+            yield from _find_outputs(context, recipe, name, config)
     else:
 
         @dg.op(name=op_name, description=FINDS[name], out=NO_VALUE)
         def find(context: dg.OpExecutionContext, config: RepairConfig) -> Iterator[Any]:
-            yield from _find(context, recipe, name, config)
+            yield from _find_outputs(context, recipe, name, config)
 
     @dg.job(name=names.label(name), executor_def=dg.in_process_executor, description=MAKES[name], tags=names.tags)
     def job() -> None:
@@ -101,14 +101,14 @@ def _job(recipe: Recipe, name: str) -> dg.JobDefinition:
     return job
 
 
-def _find(context: dg.OpExecutionContext, recipe: Recipe, name: str, config: RepairConfig) -> Iterator[Any]:
-    names, states, steps = ProjectNames.of(recipe.project), STATES[name], _steps(recipe, config)
+def _find_outputs(context: dg.OpExecutionContext, recipe: Recipe, name: str, config: RepairConfig) -> Iterator[Any]:
+    names, states, steps = ProjectNames.of(recipe.project), STATES[name], _choose_steps(recipe, config)
     validities = recorded_validities(recipe, context.instance)
-    todo = plan(
-        recipe, validities, states, steps, gone_slides(recipe.project, {validity.stem for validity in validities})
+    todo = plan_backfill(
+        recipe, validities, states, steps, find_gone_slides(recipe.project, {validity.stem for validity in validities})
     )
-    of_cases = wanted(case_validities(recipe, context.instance, validities), states, steps)
-    measured, outputs = rates(recipe, context.instance), list(todo.outputs)
+    of_cases = select_validities(case_validities(recipe, context.instance, validities), states, steps)
+    measured, outputs = measure_rates(recipe, context.instance), list(todo.outputs)
     _write_reasons([*outputs, *of_cases], context.log.info)
     if isinstance(config, StaleConfig) and config.canary and not config.dry_run:
         restamped = set()
@@ -120,20 +120,20 @@ def _find(context: dg.OpExecutionContext, recipe: Recipe, name: str, config: Rep
         outputs = [validity for validity in outputs if (validity.stem, validity.step) not in restamped]
         context.log.info(f"{len(restamped)} results kept their rows and got the new identity")
     need = estimate(recipe, outputs, measured)
-    text = amount(need.text, of_cases)
+    text = describe_amount(need.text, of_cases)
     for line in (
-        *remarks(recipe.project, context.instance, todo),
+        *plan_remarks(recipe.project, context.instance, todo),
         f"To compute: {text}",
-        *_what_next(names.label(name), config),
+        *_next_steps(names.label(name), config),
     ):
         context.log.info(line)
     cases = {"cases": len({validity.stem for validity in of_cases})} if recipe.cases else {}
     held_up = {"held_up": len({validity.stem for validity in todo.held_up})}
-    metadata = {"to_compute": text, **need.numbers, **cases, **held_up, "reasons": _reasons([*outputs, *of_cases])}
+    metadata = {"to_compute": text, **need.numbers, **cases, **held_up, "reasons": _reason_table([*outputs, *of_cases])}
     yield dg.Output(None, metadata=metadata)
 
 
-def _what_next(name: str, config: RepairConfig) -> list[str]:
+def _next_steps(name: str, config: RepairConfig) -> list[str]:
     if config.dry_run:
         return [NOTHING_DONE]
     return [] if config.compute else [f"Proposed only. Launch {name} with dry_run: false and compute: true to do it."]
@@ -143,33 +143,33 @@ def _restamped_events(outcomes: Iterable[Outcome], open_failures: OpenFailures) 
     """Yield the events of results that got the new identity; those that did not will be computed."""
     for outcome in outcomes:
         if outcome.status is Status.RESTAMPED:
-            yield from ((event, outcome) for event in events(outcome, open_failures))
+            yield from ((event, outcome) for event in outcome_events(outcome, open_failures))
 
 
-def _steps(recipe: Recipe, config: RepairConfig) -> set[Any]:
+def _choose_steps(recipe: Recipe, config: RepairConfig) -> set[Any]:
     try:
-        return chosen_steps(recipe, config.assets)
+        return choose_steps(recipe, config.assets)
     except AtlasPatchError as error:
         raise dg.Failure(str(error), allow_retries=False) from error
 
 
 def _write_reasons(outputs: Sequence[Validity], write_line: WriteLine) -> None:
     """Tell every reason once, with the number of slides it holds for."""
-    for (step, why), stems in list(_by_reason(outputs).items())[:100]:
+    for (step, why), stems in list(_group_by_reason(outputs).items())[:100]:
         what = "case" if step.kind == "patient_embedding" else "slide"
         write_line(f"{step}: {len(stems)} {what}{'' if len(stems) == 1 else 's'}: {why}")
 
 
-def _reasons(outputs: Sequence[Validity]) -> dg.MetadataValue:
+def _reason_table(outputs: Sequence[Validity]) -> dg.MetadataValue:
     """Return the same as a table, with some of the slides."""
     rows = [
         {"output": str(step), "slides": len(stems), "why": why, "such_as": ", ".join(stems[:5])}
-        for (step, why), stems in _by_reason(outputs).items()
+        for (step, why), stems in _group_by_reason(outputs).items()
     ]
-    return table(rows, output="string", slides="int", why="string", such_as="string")
+    return table_metadata(rows, output="string", slides="int", why="string", such_as="string")
 
 
-def _by_reason(outputs: Sequence[Validity]) -> dict[tuple[OutputKey, str], list[str]]:
+def _group_by_reason(outputs: Sequence[Validity]) -> dict[tuple[OutputKey, str], list[str]]:
     groups: dict[tuple[OutputKey, str], list[str]] = {}
     for validity in outputs:
         groups.setdefault((validity.step, validity.why or validity.state.value), []).append(validity.stem)

@@ -7,9 +7,9 @@ import dagster as dg
 from atlaspatch_assets.dagster_internals import AssetJob
 from atlaspatch_assets.defs.patients.requests import cases_to_make
 from atlaspatch_assets.defs.patients.states import case_validities
-from atlaspatch_assets.defs.validity.backfill import chosen_steps, plan, requests, wanted
-from atlaspatch_assets.defs.validity.failed_slides import gone_slides
-from atlaspatch_assets.defs.validity.job_config import MATERIALIZE_STALE, STATES, config_of
+from atlaspatch_assets.defs.validity.backfill import build_requests, choose_steps, plan_backfill, select_validities
+from atlaspatch_assets.defs.validity.failed_slides import find_gone_slides
+from atlaspatch_assets.defs.validity.job_config import MATERIALIZE_STALE, STATES, read_config
 from atlaspatch_assets.lib.batches import SECONDS_BETWEEN_TICKS
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.recorded import recorded_validities
@@ -37,18 +37,18 @@ def build_proposals(recipe: Recipe) -> dg.SensorDefinition:
     def propose_upgrade(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         stages = (*recipe.stages, *recipe.cases)
         automatic = recipe.project.upgrades.automatic
-        versions = _hash_lines([f"automatic {automatic}", *(f"{it.step} {code_version(it)}" for it in stages)])
+        versions = _hash_lines([f"automatic {automatic}", *(f"{stage.step} {code_version(stage)}" for stage in stages)])
         if context.cursor == versions:
             return dg.SkipReason("the project asks for what it asked for before")
         validities = recorded_validities(recipe, context.instance)
-        stale = wanted(
+        stale = select_validities(
             [*validities, *case_validities(recipe, context.instance, validities)],
             [State.STALE],
             {stage.step for stage in stages},
         )
         if not stale:
             return dg.SensorResult(skip_reason="nothing is stale", cursor=versions)
-        key = _hash_lines([versions, *(f"{it.stem} {it.step}" for it in stale)])
+        key = _hash_lines([versions, *(f"{output.stem} {output.step}" for output in stale)])
         config = {"ops": {names.label("find_stale"): {"config": {"dry_run": False, "compute": automatic}}}}
         request = dg.RunRequest(run_key=names.run_key(key), run_config=config, tags=names.tags)
         return dg.SensorResult(run_requests=[request], cursor=versions)
@@ -75,17 +75,21 @@ def build_launches(
     def launch_batches(context: dg.RunStatusSensorContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         run = context.dagster_run
         name = of_job[run.job_name]
-        config = config_of(name, run)
+        config = read_config(name, run)
         if config.dry_run or not config.compute:
             yield dg.SkipReason(f"{run.job_name} was to propose only")
             return
         validities = recorded_validities(recipe, context.instance)
-        states, steps = STATES[name], chosen_steps(recipe, config.assets)
+        states, steps = STATES[name], choose_steps(recipe, config.assets)
         tags = {"atlaspatch/reason": run.job_name, "atlaspatch/asked_by": run.run_id}
-        orders = plan(
-            recipe, validities, states, steps, gone_slides(recipe.project, {it.stem for it in validities})
+        orders = plan_backfill(
+            recipe,
+            validities,
+            states,
+            steps,
+            find_gone_slides(recipe.project, {validity.stem for validity in validities}),
         ).orders
-        run_requests = list(requests(names, orders, recipe.project.runtime.slides_per_run, run.run_id, tags))
+        run_requests = list(build_requests(names, orders, recipe.project.runtime.slides_per_run, run.run_id, tags))
         run_requests += cases_to_make(recipe, context.instance, validities, states, steps, tags, run.run_id)
         yield from run_requests[:MOST_RUNS_ASKED]
 

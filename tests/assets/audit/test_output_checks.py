@@ -11,7 +11,7 @@ from painting import paint_slide, stain, white
 from small_projects import paint, project, run, said
 
 from atlaspatch_assets.definitions import build_definitions
-from atlaspatch_assets.defs.audit.jobs import OP_NAME, AuditConfig, chosen
+from atlaspatch_assets.defs.audit.jobs import OP_NAME, AuditConfig, choose_sample
 from atlaspatch_assets.defs.retention.retirement import Retirement, plan_lines
 
 EMBEDDING = "slide_embedding/mean-efficientnet_lite0"
@@ -94,14 +94,14 @@ def test_the_sample_is_another_one_every_week_and_as_large_as_asked_for():
     stems = [f"s{number:03}" for number in range(200)]
     config = AuditConfig(share=0.1)
 
-    first, same, next_week = (chosen(stems, config, date(2026, 11, day)) for day in (16, 22, 23))
+    first, same, next_week = (choose_sample(stems, config, date(2026, 11, day)) for day in (16, 22, 23))
 
     assert len(first) == 20
     assert first == same != next_week
-    assert len(chosen(stems, AuditConfig(share=1.0, most=7), date(2026, 11, 16))) == 7
-    assert chosen(stems, AuditConfig(slides=["s001"]), date(2026, 11, 16)) == ["s001"]
+    assert len(choose_sample(stems, AuditConfig(share=1.0, most=7), date(2026, 11, 16))) == 7
+    assert choose_sample(stems, AuditConfig(slides=["s001"]), date(2026, 11, 16)) == ["s001"]
     with pytest.raises(dg.Failure, match="unknown: nothing was ever made of a slide of this name"):
-        chosen(stems, AuditConfig(slides=["s001", "unknown"]), date(2026, 11, 16))
+        choose_sample(stems, AuditConfig(slides=["s001", "unknown"]), date(2026, 11, 16))
 
 
 def test_a_batch_makes_none_of_the_checks_of_the_audit(tmp_path, instance):

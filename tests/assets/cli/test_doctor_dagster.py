@@ -5,7 +5,7 @@ import dagster as dg
 import pytest
 from dagster._daemon.types import DaemonHeartbeat  # noqa: TID251
 
-from atlaspatch_assets.cli.doctor import DAEMON, findings, mixed_versions
+from atlaspatch_assets.cli.doctor import DAEMON, dagster_findings, mixed_versions
 from atlaspatch_assets.lib.home import dagster_home
 from atlaspatch_core.operations.doctor.values import DoctorFinding, DoctorLevel
 
@@ -19,11 +19,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def found() -> dict[str, DoctorFinding]:
-    return {finding.name: finding for finding in findings()}
+    return {finding.name: finding for finding in dagster_findings()}
 
 
 def test_a_home_that_is_not_there_is_a_warning_and_is_not_made(home):
-    assert [(it.name, it.level) for it in findings()] == [("dagster", DoctorLevel.WARN)]
+    assert [(it.name, it.level) for it in dagster_findings()] == [("dagster", DoctorLevel.WARN)]
     assert not home.exists()
 
 
@@ -31,7 +31,7 @@ def test_without_a_home_nothing_is_wrong(monkeypatch, tmp_path):
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
 
-    assert [(it.name, it.level) for it in findings()] == [("dagster", DoctorLevel.OK)]
+    assert [(it.name, it.level) for it in dagster_findings()] == [("dagster", DoctorLevel.OK)]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -61,7 +61,7 @@ def test_a_storage_that_cannot_be_reached_is_one_failure(home):
     home.mkdir()
     (home / "dagster.yaml").write_text("run_storage:\n  module: no_such_module\n  class: Storage\n")
 
-    (told,) = findings()
+    (told,) = dagster_findings()
 
     assert (told.name, told.level) == ("dagster", DoctorLevel.FAIL)
     assert "no_such_module" in told.text

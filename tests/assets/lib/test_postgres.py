@@ -17,11 +17,11 @@ from small_projects import break_slide, failed_slides, paint, project, run, said
 
 from atlaspatch_assets.dagster_internals import VerdictRecorder, storage_kind
 from atlaspatch_assets.definitions import build_definitions
-from atlaspatch_assets.defs.audit.checks import recorded
+from atlaspatch_assets.defs.audit.checks import recorded_versions
 from atlaspatch_assets.defs.audit.jobs import OP_NAME
 from atlaspatch_assets.defs.slides.arrival import scan_project
 from atlaspatch_assets.defs.slides.refusals import failed_slides as failed_slides_in_dagster
-from atlaspatch_assets.defs.slides.refusals import refusal
+from atlaspatch_assets.defs.slides.refusals import refusal_verdict
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_core.discovery.arrival import ArrivalCursor
 from atlaspatch_core.discovery.find import find_slides
@@ -100,7 +100,7 @@ def test_slides_arrive_run_fail_by_name_and_are_audited_on_postgres(tmp_path, in
     result = run(of, instance, ["first", "broken", "second"])
     again = scan_project(of, instance, find_slides(of), ArrivalCursor(), seconds_at_rest=0)
     for why in ("once", "twice"):
-        VerdictRecorder(instance).record([refusal(ProjectNames(), "broken", why)])
+        VerdictRecorder(instance).record([refusal_verdict(ProjectNames(), "broken", why)])
     job = build_definitions(of).resolve_job_def("audit")
     audit = job.execute_in_process(instance=instance, run_config={"ops": {OP_NAME: {"config": {"share": 1.0}}}})
 
@@ -111,8 +111,8 @@ def test_slides_arrive_run_fail_by_name_and_are_audited_on_postgres(tmp_path, in
     assert said(instance, "patch_coords", "first")["patches"] == 4
     assert again.ready == ()
     assert failed_slides_in_dagster(ProjectNames(), instance) == {"broken"}
-    assert sorted(recorded(make_recipe(of), instance)) == ["first", "second"]
-    assert recorded(make_recipe(of), instance)["first"].keys() == {
+    assert sorted(recorded_versions(make_recipe(of), instance)) == ["first", "second"]
+    assert recorded_versions(make_recipe(of), instance)["first"].keys() == {
         OutputKey("slide"),
         OutputKey("tissue_mask"),
         OutputKey("patch_coords"),

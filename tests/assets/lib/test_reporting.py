@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from small_projects import break_slide, last, paint, project, said
 
 from atlaspatch_assets.lib.names import ProjectNames
-from atlaspatch_assets.lib.reporting import Reporter, report
+from atlaspatch_assets.lib.reporting import Reporter, report_outcomes
 from atlaspatch_assets.lib.verdicts import OpenFailures
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.main import cli
@@ -32,7 +32,7 @@ def instance():
 
 
 def tell(instance: dg.DagsterInstance, *outcomes: Outcome) -> None:
-    report(outcomes, OpenFailures(ProjectNames(), instance))
+    report_outcomes(outcomes, OpenFailures(ProjectNames(), instance))
 
 
 def latest(instance: dg.DagsterInstance) -> dict[str, str]:

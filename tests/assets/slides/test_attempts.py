@@ -11,7 +11,7 @@ from processes import start_code
 from small_projects import break_slide, failed_slides, paint, project, run, said
 from waiting import until
 
-from atlaspatch_assets.defs.slides.progress import Progress, duration
+from atlaspatch_assets.defs.slides.progress import Progress, format_duration
 from atlaspatch_assets.defs.slides.retries import Attempts
 from atlaspatch_assets.defs.slides.run_slides import RunSlides
 from atlaspatch_assets.lib.pools import pool_of
@@ -127,7 +127,7 @@ def test_progress_says_slides_rate_and_time_left_though_outcomes_come_mixed():
     progress.on_patches("b", 900, 1000)
 
     assert told[-1] == "1 of 4 slides, 12 patches/s, about 4 min left"
-    assert [duration(seconds) for seconds in (59, 600, 7200)] == ["59 s", "10 min", "2.0 h"]
+    assert [format_duration(seconds) for seconds in (59, 600, 7200)] == ["59 s", "10 min", "2.0 h"]
 
 
 def test_each_device_has_its_pool():

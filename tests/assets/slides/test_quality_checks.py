@@ -8,7 +8,7 @@ from small_projects import failed_slides, paint, project, run, said
 from atlaspatch_assets.cli.local_run import OutcomeRow, materialize
 from atlaspatch_assets.definitions import build_definitions
 from atlaspatch_assets.lib.names import ProjectNames
-from atlaspatch_assets.lib.reporting import report
+from atlaspatch_assets.lib.reporting import report_outcomes
 from atlaspatch_assets.lib.verdicts import OpenFailures
 from atlaspatch_core.pipeline.processing import process
 from atlaspatch_core.validity.outcome import Status
@@ -85,7 +85,7 @@ def test_only_the_tissue_mask_has_this_check(of):
 def test_a_run_without_dagster_tells_the_same(of, instance):
     from atlaspatch_core.discovery.find import find_slides
 
-    report(process(find_slides(of).sources, make_recipe(of)), OpenFailures(ProjectNames.of(of), instance))
+    report_outcomes(process(find_slides(of).sources, make_recipe(of)), OpenFailures(ProjectNames.of(of), instance))
 
     assert {stem: it.passed for stem, it in verdicts(instance).items()} == {"empty": False}
 

@@ -9,7 +9,7 @@ from prepared import PreparedFolder
 from upgrading import EMBEDDING, FEATURES, NETWORK, paint_noise, random_weights
 
 from atlaspatch_assets.cli.main import cli
-from atlaspatch_assets.defs.validity.backfill import Order, chosen_steps, plan, requests
+from atlaspatch_assets.defs.validity.backfill import Order, build_requests, choose_steps, plan_backfill
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_core.config.project import make_project
 from atlaspatch_core.errors import UnknownName
@@ -210,7 +210,7 @@ def test_slides_with_the_same_steps_share_an_order_and_failures_hold_up_the_rest
         *states("e", failed, stale, stale),
     ]
 
-    made = plan(recipe(), found, [stale], STEPS)
+    made = plan_backfill(recipe(), found, [stale], STEPS)
 
     assert made.orders == (Order(("a", "c"), (COORDS,)), Order(("b", "d"), (MASK, COORDS)))
     assert {it.stem for it in made.outputs} == {"a", "b", "c", "d"}
@@ -226,13 +226,13 @@ def test_what_depends_on_a_failed_output_follows_it_when_it_is_tried_again():
         *states("d", failed, missing, missing),
     ]
 
-    made = plan(recipe(), found, [failed], STEPS)
+    made = plan_backfill(recipe(), found, [failed], STEPS)
 
     assert made.orders == (Order(("a", "b"), (MASK, COORDS)), Order(("d",), (SLIDE, MASK, COORDS)))
     assert [(it.stem, it.step) for it in made.outputs if it.stem != "d"] == [("a", MASK), ("a", COORDS), ("b", MASK)]
     assert made.held_up == ()
-    assert plan(recipe(), found, [failed], {MASK}).orders == (Order(("a", "b"), (MASK,)),)
-    assert plan(recipe(), found, [failed, missing], {COORDS}).orders == (
+    assert plan_backfill(recipe(), found, [failed], {MASK}).orders == (Order(("a", "b"), (MASK,)),)
+    assert plan_backfill(recipe(), found, [failed, missing], {COORDS}).orders == (
         Order(("a", "c"), (MASK, COORDS)),
         Order(("d",), (SLIDE, MASK, COORDS)),
     )
@@ -242,7 +242,8 @@ def test_a_request_is_granted_once_an_occasion():
     order = Order(("a", "b", "c"), (MASK, COORDS))
 
     first, again, later = (
-        [it.run_key for it in requests(ProjectNames(), [order], 2, occasion, {})] for occasion in ("one", "one", "two")
+        [it.run_key for it in build_requests(ProjectNames(), [order], 2, occasion, {})]
+        for occasion in ("one", "one", "two")
     )
 
     assert len(first) == 2
@@ -254,10 +255,10 @@ def test_an_asset_is_known_by_its_key_or_the_last_part_of_it():
     geometry = {"patch_size": 256, "target_mag": 20, "patch_encoders": ["efficientnet_lite0"]}
     made = make_recipe(make_project({"geometry": [geometry]}, origin="test"))
 
-    assert chosen_steps(made, ["efficientnet_lite0", "slide"]) == {
+    assert choose_steps(made, ["efficientnet_lite0", "slide"]) == {
         SLIDE,
         OutputKey("patch_features", "efficientnet_lite0"),
     }
-    assert chosen_steps(made, []) == {stage.step for stage in made.stages}
+    assert choose_steps(made, []) == {stage.step for stage in made.stages}
     with pytest.raises(UnknownName):
-        chosen_steps(made, ["features"])
+        choose_steps(made, ["features"])

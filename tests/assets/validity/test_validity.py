@@ -16,9 +16,9 @@ from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.recorded import (
     VALID,
     last_verdicts,
-    reasons,
     recorded_validities,
     validity_verdicts,
+    verdict_reasons,
 )
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.validity.coverage import draw_coverage
@@ -100,7 +100,7 @@ def test_checks_and_coverage_tell_what_is_stale_once_and_what_is_fresh_again(tmp
     assert check(changed, instance).success
 
     assert last_verdicts(instance, key("tissue_mask")) == {"a": False, "b": False}
-    assert reasons(instance, key("tissue_mask")) == dict.fromkeys("ab", "closing_um 16.0 → 4.0")
+    assert verdict_reasons(instance, key("tissue_mask")) == dict.fromkeys("ab", "closing_um 16.0 → 4.0")
     assert last_verdicts(instance, key("slide")) == {}
     told = coverage(instance)
     assert (told["slides"], told["fresh"], told["stale"], told["stale_tissue_mask"]) == (2, 2, 4, 2)
