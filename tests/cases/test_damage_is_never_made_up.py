@@ -1,11 +1,14 @@
 """A stored tile that is damaged fails its slide by name; no decoder makes something up for it."""
 
+import struct
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from paint import (
@@ -18,8 +21,10 @@ from paint import (
     difference,
     paint_scan,
     shrink,
+    write_ome,
     write_pages,
     write_series,
+    write_zarr_image,
 )
 from PIL import Image
 from reading import show
@@ -131,3 +136,48 @@ def frames_of(content: bytes | bytearray) -> list[tuple[int, int]]:
         frames.append((at + 8, size))
         at += 8 + size
     return frames[1:]
+
+
+def write_tag(path: Path, offset: int, kind: int, count: int, value: bytes) -> None:
+    """Overwrite type, count and value of a tag of a TIFF."""
+    with path.open("r+b") as file:
+        file.seek(offset + 2)
+        file.write(struct.pack("<HI4s", kind, count, value))
+
+
+@given(data=st.data(), kind=st.sampled_from(["tif", "svs", "ome.tif"]), reader=st.sampled_from([None, "tiff"]))
+@settings(max_examples=40, deadline=None)
+def test_a_tag_of_a_wrong_type_is_refused_in_a_sentence_or_changes_nothing_it_decides(data, kind: str, reader):
+    scan = SCAN[:TILE, :TILE]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"a.{kind}"
+        if kind == "ome.tif":
+            write_ome(path, [scan], ["A"])
+        else:
+            text = aperio_text(TILE, TILE) if kind == "svs" else None
+            write_pages(path, [Page(scan, text=text), Page(shrink(scan, 2), reduced=kind != "svs", text=text)])
+        with tifffile.TiffFile(path) as tiff:
+            tags = [tag for page in tiff.pages for tag in page.aspage().tags.values()]
+        tag = data.draw(st.sampled_from(tags))
+        types = [
+            (2, 4, b"abc\0"),
+            (5, 1, b"\x08\0\0\0"),
+            (3, 2, b"\1\0\7\0"),
+            (7, 4, b"\1\2\3\4"),
+            (12, 1, b"\x08\0\0\0"),
+        ]
+        write_tag(path, tag.offset, *data.draw(st.sampled_from(types)))
+        shown = show(path, reader=reader)
+    assert shown.levels or shown.refusal.startswith("a: ")
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".zarr"])
+def test_a_fault_of_the_program_is_not_told_as_damage(tmp_path: Path, suffix: str):
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".tif":
+        write_pages(path, [Page(SCAN)])
+    else:
+        write_zarr_image(zarr.open_group(str(path), mode="w", zarr_format=2), SCAN, "yxc")
+    no_names: Any = (3,)
+    with pytest.raises(AttributeError):
+        open_slide(path, mpp_keys=no_names, reader="tiff" if suffix == ".tif" else None)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.slides.mpp import StatedMpp
 from atlaspatch_core.slides.readers.advice import COPY
-from atlaspatch_core.slides.readers.damage import DAMAGED_FILE
+from atlaspatch_core.slides.readers.damage import DAMAGED_FILE, is_own_fault
 from atlaspatch_core.slides.readers.openslide_tiff import look_at_tiff
 from atlaspatch_core.slides.readers.reader import Reader, import_extra
 from atlaspatch_core.slides.readers.selected_levels import keep_levels
@@ -66,6 +66,8 @@ def check_compression(path: Path) -> None:
             crashes = page.compression in DEFLATE and page.predictor != 1
             has_alpha = page.samplesperpixel > 3
     except DAMAGED_FILE as error:
+        if is_own_fault(error):
+            raise
         raise UnreadableSlide(
             f"{stem_of(path)}: {path.name} is no whole TIFF ({error}), and cuCIM reads nothing else; leave out the "
             f"reader, so that another is found, or {COPY}"

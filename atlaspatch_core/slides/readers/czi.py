@@ -1,8 +1,9 @@
 """Zeiss CZI through pylibCZIrw: mosaics of one or several scenes, with the pyramid that the file stores."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,11 @@ from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.slides.mpp import StatedMpp
 from atlaspatch_core.slides.readers.advice import COPY
 from atlaspatch_core.slides.readers.content import is_not
-from atlaspatch_core.slides.readers.damage import DAMAGED_FILE
+from atlaspatch_core.slides.readers.damage import DAMAGED_FILE, is_own_fault
 from atlaspatch_core.slides.readers.images import check_only_image, planes_note
 from atlaspatch_core.slides.readers.reader import Reader, import_extra
 from atlaspatch_core.slides.readers.windows import Window, WindowedSlide, describe
-from atlaspatch_core.slides.slide import stem_of
+from atlaspatch_core.slides.slide import Level, stem_of
 
 NAME = "czi"
 MAGIC = b"ZISRAWFILE"
@@ -54,6 +55,8 @@ def open_czi(path: Path, stated: StatedMpp, series: int | None = None) -> Window
             file = opened.enter_context(library.open_czi(str(path), cache_options=cache))
             return open_mosaic(path, file, stated, opened.pop_all())
         except DAMAGED_FILE as error:
+            if is_own_fault(error):
+                raise
             raise UnreadableSlide(f"{stem}: {path.name} is cut short or damaged ({error}); {COPY}") from error
 
 
@@ -68,6 +71,7 @@ def open_mosaic(path: Path, file: Any, stated: StatedMpp, opened: ExitStack) -> 
         plane = {"Z": planes // 2}
         properties = dict(properties_of(file.raw_metadata))
         info = describe(path, NAME, sizes, properties, stated, notes=planes_note(planes, planes // 2 + 1))
+        info = replace(info, levels=levels_of(sizes, factors))
         read = partial(read_window, file, (bounds.x, bounds.y), factors, plane)
         return WindowedSlide(info, read, opened.pop_all().close)
 
@@ -82,12 +86,18 @@ def check_pixels(path: Path, file: Any) -> None:
         )
 
 
+def levels_of(sizes: Sequence[tuple[int, int]], factors: Sequence[int]) -> tuple[Level, ...]:
+    """Return levels whose px are ``factors`` px of level 0 wide and high, whatever their rounded sides say."""
+    return tuple(Level.of(size, sizes[0], factor) for size, factor in zip(sizes, factors, strict=True))
+
+
 def stored_factors(file: Any) -> list[int]:
     """Return how many px of level 0 a px of each stored level is wide, ascending, 1 first."""
     factors = {1}
 
     def note(number: int, piece: Any) -> bool:  # noqa: ARG001 - the library's own signature
-        factors.add(max(1, round(piece.logicalRect.w / piece.physicalSize.w)))
+        side = "w" if piece.logicalRect.w >= piece.logicalRect.h else "h"  # the longer one is the less rounded
+        factors.add(max(1, round(getattr(piece.logicalRect, side) / getattr(piece.physicalSize, side))))
         return True
 
     file.enumerate_subblocks(note)

@@ -13,7 +13,7 @@ from atlaspatch_core.slides.dicom_files import instances, is_dicom, is_series_fo
 from atlaspatch_core.slides.mpp import StatedMpp
 from atlaspatch_core.slides.readers.advice import COPY, EXPORT
 from atlaspatch_core.slides.readers.content import is_not
-from atlaspatch_core.slides.readers.damage import DAMAGED_FILE
+from atlaspatch_core.slides.readers.damage import DAMAGED_FILE, is_own_fault
 from atlaspatch_core.slides.readers.dicom_frames import FrameChecks
 from atlaspatch_core.slides.readers.images import ImageChoice, choose_image, other_images, planes_note
 from atlaspatch_core.slides.readers.reader import Reader, import_extra
@@ -47,6 +47,8 @@ def open_dicom(path: Path, stated: StatedMpp, series: int | None = None) -> Wind
             slide = opened.enter_context(library.WsiDicom.open(files))
             found = open_series(path, files, slide, stated, series)
         except (*library_errors(), *DAMAGED_FILE) as error:
+            if is_own_fault(error):
+                raise
             raise UnreadableSlide(
                 f"{stem}: {path.name} is no whole-slide image that wsidicom can open ({error}); {COPY}"
             ) from error
@@ -55,12 +57,12 @@ def open_dicom(path: Path, stated: StatedMpp, series: int | None = None) -> Wind
 
 
 def library_errors() -> tuple[type[Exception], ...]:
-    """Return what wsidicom raises; its errors have no base of their own."""
-    from pydicom.errors import InvalidDicomError
-    from wsidicom import errors
+    """Return what wsidicom and pydicom raise; their errors have no base of their own."""
+    from pydicom import errors as of_pydicom
+    from wsidicom import errors as of_wsidicom
 
-    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
-    return (*kinds, InvalidDicomError)
+    kinds = [*vars(of_wsidicom).values(), *vars(of_pydicom).values()]
+    return tuple(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Exception))
 
 
 def instances_of_one_series(path: Path) -> tuple[Path, ...]:

@@ -12,7 +12,7 @@ from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.slides.mpp import StatedMpp
 from atlaspatch_core.slides.readers.advice import CONVERT
 from atlaspatch_core.slides.readers.content import is_not
-from atlaspatch_core.slides.readers.damage import DAMAGED_FILE
+from atlaspatch_core.slides.readers.damage import DAMAGED_FILE, is_own_fault
 from atlaspatch_core.slides.readers.images import check_only_image, planes_note
 from atlaspatch_core.slides.readers.reader import Reader
 from atlaspatch_core.slides.readers.windows import Window, WindowedSlide, describe
@@ -73,7 +73,7 @@ def open_picture(path: Path, stated: StatedMpp, series: int | None = None) -> Wi
         info = describe(path, NAME, [image.size], {}, stated, notes=notes)
     except BaseException as error:  # closed and raised again, whatever it is
         image.close()
-        if isinstance(error, DAMAGED_FILE):
+        if isinstance(error, DAMAGED_FILE) and not is_own_fault(error):
             raise damaged(path, error) from error
         raise
     picture = Picture(image, info.stem)
@@ -95,6 +95,8 @@ def open_image(path: Path) -> "Image":
     except (UnidentifiedImageError, IsADirectoryError) as error:
         raise UnreadableSlide(f"{stem_of(path)}: {path.name} {is_not(path, 'picture that Pillow knows')}") from error
     except DAMAGED_FILE as error:
+        if is_own_fault(error):
+            raise
         raise damaged(path, error) from error
 
 
@@ -119,6 +121,8 @@ def decode(image: "Image", stem: str) -> NDArray[np.uint8]:
         image.load()
         return rgb(image)
     except DAMAGED_FILE as error:
+        if is_own_fault(error):
+            raise
         raise UnreadableSlide(
             f"{stem}: its pixels cannot be decoded ({error}), the file is damaged or cut short; copy it again"
         ) from error

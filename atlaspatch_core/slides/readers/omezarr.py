@@ -12,7 +12,7 @@ from atlaspatch_core.slides.channels import check_grey, colour_order
 from atlaspatch_core.slides.mpp import StatedMpp
 from atlaspatch_core.slides.readers.advice import COPY
 from atlaspatch_core.slides.readers.blocks import MOST_BLOCK_BYTES, Blocks
-from atlaspatch_core.slides.readers.damage import DAMAGED_FILE
+from atlaspatch_core.slides.readers.damage import DAMAGED_FILE, is_own_fault
 from atlaspatch_core.slides.readers.images import planes_note
 from atlaspatch_core.slides.readers.omezarr_levels import Axes, Image, find_image
 from atlaspatch_core.slides.readers.reader import Reader, import_extra
@@ -51,6 +51,8 @@ def open_zarr(path: Path, stated: StatedMpp, series: int | None = None) -> Windo
         reading = "" if order == IN_ORDER else f"channels {' '.join(map(str, order))} as red, green, blue"
         info = describe(path, NAME, sizes, image.properties, stated, notes=notes, reading=reading)
     except DAMAGED_FILE as error:
+        if is_own_fault(error):
+            raise
         raise UnreadableSlide(f"{stem}: {path.name} is no Zarr store that can be read ({error}); {COPY}") from error
     chunks = [image.axes.size(level.chunks) for level in image.levels]
     blocks = Blocks(chunks, partial(read_block, image.levels, image.axes, order))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.slides.readers.advice import COPY, EXPORT
-from atlaspatch_core.slides.readers.damage import DAMAGED_FILE
+from atlaspatch_core.slides.readers.damage import DAMAGED_FILE, is_own_fault
 from atlaspatch_core.slides.readers.reader import UnsupportedSlide
 from atlaspatch_core.slides.slide import stem_of
 
@@ -71,6 +71,8 @@ def look_at_tiff(
             tiles = [stored_level(path, page) for page in pages] if checked else []
             return PlainTiff(kept, notes_on(path, contents), tuple(tiles))
     except DAMAGED_FILE as error:
+        if is_own_fault(error):
+            raise
         raise UnreadableSlide(f"{stem}: {path.name} is cut short or damaged ({error}); {COPY}") from error
 
 

@@ -11,7 +11,7 @@ from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.slides.mpp import StatedMpp
 from atlaspatch_core.slides.readers.advice import COPY
 from atlaspatch_core.slides.readers.content import is_not
-from atlaspatch_core.slides.readers.damage import DAMAGED_FILE
+from atlaspatch_core.slides.readers.damage import DAMAGED_FILE, is_own_fault
 from atlaspatch_core.slides.readers.reader import Reader
 from atlaspatch_core.slides.readers.windows import WindowedSlide, describe
 from atlaspatch_core.slides.slide import stem_of
@@ -76,6 +76,8 @@ def open_tiff(path: Path, stated: StatedMpp, series: int | None = None) -> Windo
         with tifffile.TiffFile(path) as tiff:
             return open_pages(path, tiff, stated, series)
     except DAMAGED_FILE as error:
+        if is_own_fault(error):
+            raise
         raise UnreadableSlide(
             f"{stem}: {path.name} is cut short, damaged, or no TIFF that tifffile can follow ({error}); {COPY}"
         ) from error

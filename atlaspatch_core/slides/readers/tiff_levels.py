@@ -27,6 +27,11 @@ RAW_STRIP_BYTES = 2**20
 COMPRESSION_NAMES = {
     50000: "Zstandard", 34926: "Zstandard", 34925: "LZMA", 34887: "LERC", 52546: "JPEG XL", 50002: "JPEG XL",
 }  # fmt: skip
+NUMBERS = (
+    "imagewidth", "imagelength", "imagedepth", "tilewidth", "tilelength", "tiledepth", "rowsperstrip",
+    "samplesperpixel", "photometric", "compression", "planarconfig", "predictor", "subfiletype",
+)  # fmt: skip
+"""Tags of one number, as tifffile calls them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,15 +92,27 @@ def check_chain(path: Path, tiff: tifffile.TiffFile) -> None:
     """Raise UnreadableSlide where the list of pages breaks off, which tifffile passes over."""
     if not len(tiff.pages):
         raise UnreadableSlide(f"{stem_of(path)}: {path.name} is cut short: its pages lie beyond its end; {COPY}")
-    kind, file, last = tiff.tiff, tiff.filehandle, tiff.pages[-1].offset
+    pages = [page.aspage() for page in tiff.pages]
+    for page in pages:
+        check_tags(path, page)
+    kind, file, last = tiff.tiff, tiff.filehandle, pages[-1].offset
     file.seek(last)
     (tags,) = struct.unpack(kind.tagnoformat, file.read(kind.tagnosize))
     file.seek(last + kind.tagnosize + tags * kind.tagsize)
     (following,) = struct.unpack(kind.offsetformat, file.read(kind.offsetsize))
-    reductions = [offset for page in tiff.pages for offset in page.aspage().subifds or ()]
-    is_broken = following and following not in {page.offset for page in tiff.pages}
+    reductions = [offset for page in pages for offset in page.subifds or ()]
+    is_broken = following and following not in {page.offset for page in pages}
     if is_broken or max(reductions, default=0) >= path.stat().st_size:
         raise UnreadableSlide(f"{stem_of(path)}: {path.name} is cut short: pages are missing at its end; {COPY}")
+
+
+def check_tags(path: Path, page: tifffile.TiffPage) -> None:
+    """Raise UnreadableSlide where tags that are numbers hold something else, which tifffile hands on as it is."""
+    numbers = {name: getattr(page, name) for name in NUMBERS} | dict(enumerate(page.subifds or ()))
+    wrong = next((name for name, value in numbers.items() if not isinstance(value, int)), None)
+    if wrong is not None:
+        what = wrong if isinstance(wrong, str) else "list of smaller pages"
+        raise UnreadableSlide(f"{stem_of(path)}: {path.name} is damaged: the {what} of a page is no number; {COPY}")
 
 
 def check_page(path: Path, page: tifffile.TiffPage) -> None:

@@ -30,7 +30,8 @@ def _tags(page: tifffile.TiffPage) -> Iterator[tuple[str, str]]:
     unit = page.tags.valueof("ResolutionUnit")
     for side in "XY":
         per_unit = page.tags.valueof(f"{side}Resolution")
-        if per_unit and per_unit[1] and unit in RESOLUTION_UNITS:
+        is_fraction = isinstance(per_unit, tuple) and len(per_unit) == 2 and per_unit[1]
+        if is_fraction and unit in RESOLUTION_UNITS:
             yield f"tiff.{side}Resolution", repr(per_unit[0] / per_unit[1])
             yield "tiff.ResolutionUnit", RESOLUTION_UNITS[unit]
 

@@ -2,6 +2,8 @@
 
 import struct
 import sys
+import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pylibCZIrw import czi
 from tile_comparison import assert_same_as_reader, grid_of
 
@@ -44,16 +48,25 @@ def scanned(plane: int = 0) -> np.ndarray:
 
 def add_pyramid(path: Path, factor: int) -> np.ndarray:
     """Have a second layer in the file: a tile that says it stands for ``factor`` times its own size."""
-    small = np.ascontiguousarray(cloudy()[::factor, ::factor, ::-1])
+    small = np.ascontiguousarray(cloudy()[::factor, ::factor])
+    write_layers(path, cloudy(), small, factor, [(slice(0, 160), slice(0, 210)), (slice(0, 160), slice(210, None)),
+                                                 (slice(160, None), slice(0, 210))])  # fmt: skip
+    return small
+
+
+def write_layers(
+    path: Path,
+    pixels: np.ndarray,
+    small: np.ndarray,
+    factor: int,
+    pieces: Sequence[tuple[slice, slice]] = ((slice(0, None), slice(0, None)),),
+) -> None:
+    """Write pieces of a mosaic, and one tile of a layer that is ``factor`` times smaller."""
     height, width = small.shape[:2]
     with czi.create_czi(str(path)) as file:
-        for rows, columns in (
-            (slice(0, 160), slice(0, 210)),
-            (slice(0, 160), slice(210, None)),
-            (slice(160, None), slice(0, 210)),
-        ):
-            file.write(np.ascontiguousarray(cloudy()[rows, columns, ::-1]), location=(columns.start, rows.start))
-        file.write(small, location=(0, 0))
+        for rows, columns in pieces:
+            file.write(np.ascontiguousarray(pixels[rows, columns, ::-1]), location=(columns.start, rows.start))
+        file.write(np.ascontiguousarray(small[..., ::-1]), location=(0, 0))
         file.write_metadata(document_name="a", scale_x=0.25e-6, scale_y=0.25e-6)
     content = bytearray(path.read_bytes())
     for side, stored, full in ((b"X", width, width * factor), (b"Y", height, height * factor)):
@@ -65,7 +78,6 @@ def add_pyramid(path: Path, factor: int) -> np.ndarray:
         for one in plain:
             content = content.replace(one, changed)
     path.write_bytes(content)
-    return np.ascontiguousarray(small[..., ::-1])
 
 
 def whole(path: Path, level: int = 0, **options: Any) -> np.ndarray:
@@ -107,6 +119,25 @@ def test_stored_pyramid_gives_levels_and_their_own_pixels(tmp_path, factor):
     pixels = whole(tmp_path / "a.czi", 1)
     assert np.array_equal(pixels, small[: HEIGHT // factor, : WIDTH // factor])
     assert np.array_equal(whole(tmp_path / "a.czi")[:160], cloudy()[:160])
+
+
+@given(width=st.integers(300, 2500), height=st.integers(20, 90), factor=st.integers(2, 8))
+@settings(max_examples=15, deadline=None)
+def test_px_of_a_level_stand_where_its_factor_says_along_both_axes(width: int, height: int, factor: int):
+    """Sides are rounded to whole px, so that of a strip their ratio is off."""
+    across, down = np.meshgrid(np.arange(width) // factor, np.arange(height) // factor)
+    small = np.dstack([across % 251, across // 251, down])[::factor, ::factor].astype(np.uint8)
+    small = np.ascontiguousarray(small[: height // factor, : width // factor])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.czi"
+        write_layers(path, np.zeros((height, width, 3), np.uint8), small, factor)
+        with open_slide(path) as slide:
+            assert slide.info.levels[1].downsamples == (factor, factor)
+            last = small.shape[1] - 1, small.shape[0] - 1
+            corner = slide.read_region(Region(last[0] * factor, last[1] * factor, 1, 1, 1))
+            middle = slide.read_region(Region(last[0] // 2 * factor, last[1] // 2 * factor, 1, 1, 1))
+    assert corner[0, 0].tolist() == small[last[1], last[0]].tolist()
+    assert middle[0, 0].tolist() == small[last[1] // 2, last[0] // 2].tolist()
 
 
 def test_of_focal_planes_the_middle_one_is_shown(tmp_path):
