@@ -66,11 +66,11 @@ def listen(host: str, port: int) -> socket.socket:
 
 def _notes(project: "Project") -> Sequence[str]:
     """Return what ``doctor`` finds of the instance, in sentences."""
-    from atlaspatch_assets.cli.doctor import findings
+    from atlaspatch_assets.cli.doctor import dagster_findings
     from atlaspatch_core.operations.doctor.values import DoctorLevel
 
     try:
-        every = list(findings(project))
+        every = list(dagster_findings(project))
     except AtlasPatchError as error:
         return [str(error)]
     return [f"{each.name}: {each.text}; {each.cure}." for each in every if each.level is not DoctorLevel.OK]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import dagster as dg
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from atlaspatch_assets.defs.validity.backfill import rates
+from atlaspatch_assets.defs.validity.backfill import measure_rates
 from atlaspatch_assets.pages.needs import needs_of
 from atlaspatch_assets.pages.view import ProjectView, Snapshot
 from atlaspatch_core.operations.report.needs import NeedKind
@@ -59,7 +59,7 @@ def _needs(snapshot: Snapshot, project: str) -> Metric:
 def _rates(snapshot: Snapshot, project: str, instance: dg.DagsterInstance) -> Metric:
     text = "Patches (features) or slides (all others) a second, mean of the latest runs that computed them."
     family = GaugeMetricFamily("atlaspatch_rate", text, labels=["project", "output"])
-    for step, rate in rates(snapshot.status.recipe, instance).items():
+    for step, rate in measure_rates(snapshot.status.recipe, instance).items():
         family.add_metric([project, str(step)], rate.per_second)
     return family
 
