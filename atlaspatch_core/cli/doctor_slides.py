@@ -12,7 +12,8 @@ from atlaspatch_core.errors import AtlasPatchError, NoSlides
 
 if TYPE_CHECKING:
     from atlaspatch_core.config.sections import Slides
-    from atlaspatch_core.operations.slide_files.survey import SlideSurvey, SurveyedSlide
+    from atlaspatch_core.operations.slide_files.survey import SlideSurvey
+    from atlaspatch_core.operations.slide_files.surveyed import SurveyedSlide
 
 HEAD = ("slide", "is", "px", "levels", "µm/px", "from", "reader")
 

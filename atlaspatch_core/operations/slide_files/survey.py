@@ -4,46 +4,21 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from enum import StrEnum
-from pathlib import Path
 
 from atlaspatch_core.config.sections import Slides
-from atlaspatch_core.discovery.find import Discovery, SlideSource, open_source
-from atlaspatch_core.errors import AtlasPatchError, UnknownScale
-from atlaspatch_core.operations.slide_files.opening import AS_THEY_ARE, read_corner, sentence
+from atlaspatch_core.discovery.find import Discovery
+from atlaspatch_core.operations.slide_files.opening import AS_THEY_ARE, sentence
+from atlaspatch_core.operations.slide_files.surveyed import SurveyedSlide, SurveyState
+from atlaspatch_core.operations.slide_files.timed_survey import SECONDS, SurveyPool
 from atlaspatch_core.slides.file_scale import ODD
-from atlaspatch_core.slides.slide import SlideInfo
 from atlaspatch_core.slides.stated_scales import factor_between
 
-THREADS = 4
-"""Slides that are opened at once: most of it is waiting for the storage."""
-
-
-class SurveyState(StrEnum):
-    """How a slide is, the worst first."""
-
-    REFUSED = "refused"
-    WARNED = "warned"
-    OTHER_SCALE = "other scale"
-    NO_SCALE = "no scale"
-    FINE = "fine"
+PROCESSES = 4
+"""That open slides at once: most of it is waiting for the storage."""
 
 
 FAILED = (SurveyState.REFUSED, SurveyState.NO_SCALE)
 """States in which nothing can be made of a slide."""
-
-
-@dataclass(frozen=True, slots=True)
-class SurveyedSlide:
-    """What became of one slide."""
-
-    stem: str
-    path: Path
-    state: SurveyState
-    info: SlideInfo | None = None
-    """None where it is refused, or has no scale."""
-    remarks: tuple[str, ...] = ()
-    """What is odd about it: sentences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +42,13 @@ class SlideSurvey:
         return not any(slide.state in FAILED for slide in self.slides)
 
 
-def survey_slides(found: Discovery, slides: Slides = AS_THEY_ARE) -> SlideSurvey:
+def survey_slides(found: Discovery, slides: Slides = AS_THEY_ARE, seconds: float = SECONDS) -> SlideSurvey:
     """Open every slide that was found, read a corner of its coarsest level, and hold it against the others.
 
     Args:
         found: Slides, files that share a stem, and what could not be looked at; the latter two count as refused.
         slides: How slides are opened.
+        seconds: How long a slide may take; one that takes longer is refused.
 
     Returns:
         A state and remarks for each, the odd ones first, and the scale that most have; a refusal is no exception.
@@ -87,25 +63,13 @@ def survey_slides(found: Discovery, slides: Slides = AS_THEY_ARE) -> SlideSurvey
         for it in found.clashes
     ]
     left_out = [SurveyedSlide(it.path.name, it.path, SurveyState.REFUSED, None, (it.why,)) for it in found.left_out]
-    with ThreadPoolExecutor(THREADS) as pool:
-        opened = list(pool.map(lambda source: surveyed(source, slides), found.sources))
+    count = max(1, min(PROCESSES, len(found.sources)))
+    with ThreadPoolExecutor(count) as threads, SurveyPool(count, seconds) as pool:  # interrupted, processes end first
+        opened = list(threads.map(lambda source: pool.survey(source, slides), found.sources))
     majority = majority_mpp([slide.info.mpp for slide in opened if slide.info])
     every = [*clashes, *left_out, *(held_against(slide, majority) for slide in opened)]
     order = list(SurveyState)
     return SlideSurvey(tuple(sorted(every, key=lambda slide: (order.index(slide.state), slide.stem))), majority)
-
-
-def surveyed(source: SlideSource, slides: Slides) -> SurveyedSlide:
-    """Return what opening a slide, and reading a little of it, gives."""
-    try:
-        with open_source(source, slides) as slide:
-            read_corner(slide)
-    except AtlasPatchError as error:
-        state = SurveyState.NO_SCALE if isinstance(error, UnknownScale) else SurveyState.REFUSED
-        return SurveyedSlide(source.stem, source.path, state, None, (sentence(source.stem, error),))
-    info, warnings = slide.info, slide.info.warnings(is_scale_stated=source.mpp is not None)
-    state = SurveyState.WARNED if warnings else SurveyState.FINE
-    return SurveyedSlide(source.stem, source.path, state, info, warnings)
 
 
 def majority_mpp(mpps: Sequence[float]) -> float | None:

@@ -3,7 +3,10 @@
 import json
 import os
 import re
+import signal
+from multiprocessing import active_children
 from pathlib import Path
+from threading import Timer
 
 import cv2
 import numpy as np
@@ -16,6 +19,11 @@ from PIL import Image, ImageCms
 
 from atlaspatch_core.cli.columns import columns, cut
 from atlaspatch_core.cli.main import cli
+from atlaspatch_core.config.sections import Slides
+from atlaspatch_core.discovery.find import discover
+from atlaspatch_core.operations.slide_files.survey import survey_slides
+from atlaspatch_core.operations.slide_files.surveyed import SurveyState
+from atlaspatch_core.operations.slide_files.timed_survey import SurveyProcess
 from atlaspatch_core.storage import Store
 from atlaspatch_core.tissue.contours import geojson_bytes
 
@@ -274,6 +282,34 @@ def test_a_folder_without_slides_ends_with_one_and_options_of_slides_need_a_fold
     assert (empty.exit_code, alone.exit_code) == (1, 2)
     assert "no slide found" in empty.stderr
     assert "--recursive goes with --slides" in alone.stderr
+
+
+def test_a_slide_that_nothing_can_be_read_of_is_given_up_and_the_others_are_not(tmp_path: Path):
+    paths = [paint(tmp_path / f"{stem}.svs") for stem in ("a", "b", "stuck")]
+    found = discover([tmp_path])
+    paths[2].unlink()
+    os.mkfifo(paths[2])  # who opens it waits for a writer that never comes
+
+    slides = survey_slides(found, seconds=4.0).slides
+
+    assert [(slide.stem, str(slide.state)) for slide in slides] == [("stuck", "refused"), ("a", "fine"), ("b", "fine")]
+    assert slides[0].remarks[0].startswith("looking at it took longer than 4 s, so that it was given up; ")
+
+
+def test_a_reader_that_ends_its_process_costs_one_slide(tmp_path: Path):
+    paint(tmp_path / "a.svs")
+    [source] = discover([tmp_path]).sources
+    process = SurveyProcess(20.0)
+    assert process.survey(source, Slides()).state is SurveyState.FINE
+    [child] = [one for one in active_children() if one.name == "survey"]
+    os.kill(child.pid or 0, signal.SIGSTOP)
+    Timer(0.5, os.kill, (child.pid, signal.SIGKILL)).start()
+
+    crashed, again = process.survey(source, Slides()), process.survey(source, Slides())
+
+    process.close()
+    assert crashed.remarks[0].startswith("its reader ended the process that looked at it (exit code -9)")
+    assert again.state is SurveyState.FINE
 
 
 def test_folders_below_and_a_table_of_scales_count_where_they_are_asked_for(tmp_path: Path):
