@@ -41,7 +41,7 @@ def find_patch_encoder(
 
     ``weights`` maps names to local files or folders that take the place of the declared source, as do those in the
     folder ``ATLASPATCH_WEIGHTS``.
-    ``timm-<model name>`` is any model of timm, and imports it. Raises UnknownName, with names that are near.
+    ``timm-<model name>`` is any model of timm. Raises UnknownName, with names that are near.
 
     Example:
         >>> find_patch_encoder("Virchow2").name, find_patch_encoder("Virchow2").dim

@@ -1,19 +1,29 @@
 """``timm-<model name>``: any model of timm with weights from a local file.
 
-Unlike the tables, looking up such a name imports timm, and so torch: the transform is timm's own data configuration.
+Looking up such a name imports neither timm nor torch: what timm states of a model is asked once, in another process,
+and kept in the user's cache for this version of timm.
 """
 
-import math
-from difflib import get_close_matches
+import json
+import re
+import subprocess
+import sys
+from contextlib import suppress
+from functools import cache
+from importlib.metadata import version
+from os import getpid
+from pathlib import Path
 from typing import Any
 
 from atlaspatch_core.encoders.adapting import Without
 from atlaspatch_core.encoders.architecture import TimmModel
 from atlaspatch_core.encoders.declaration import PatchEncoder, Transform
-from atlaspatch_core.encoders.weights import NotGiven
+from atlaspatch_core.encoders.patch import timm_facts
+from atlaspatch_core.encoders.weights import NotGiven, cache_folder
 from atlaspatch_core.errors import UnknownName
 
 PREFIX = "timm-"
+FILE_NAME = re.compile(r"\w[\w.-]*", re.ASCII)
 
 
 def timm_encoder(name: str) -> PatchEncoder:
@@ -21,47 +31,51 @@ def timm_encoder(name: str) -> PatchEncoder:
 
     Raises UnknownName for a model that timm does not have.
     """
-    import timm
-
     model = name.removeprefix(PREFIX)
-    if not timm.is_model(model):
-        near = get_close_matches(model.split(".")[0], timm.list_models(), n=3)
-        raise UnknownName(f"{name}: timm has no model {model}; near names: {', '.join(near) or 'none'}")
-    config = _config(model)
+    facts = timm_statement(model)
+    if "near" in facts:
+        raise UnknownName(f"{name}: timm has no model {model}; near names: {', '.join(facts['near']) or 'none'}")
+    transform = facts["transform"]
     return PatchEncoder(
         name=name,
         architecture=TimmModel(model),
         source=NotGiven(f"name a local file for {name} (.safetensors, .pt, .pth or .bin)"),
         dim=None,
-        transform=_transform(config),
-        adapt=Without(_classifier(config)),
-        license=str(config.get("license") or "that of the weights"),
+        transform=Transform(**{**transform, "mean": tuple(transform["mean"]), "std": tuple(transform["std"])}),
+        adapt=Without(tuple(facts["classifier"])),
+        license=str(facts["license"] or "that of the weights"),
         homepage="https://github.com/huggingface/pytorch-image-models",
     )
 
 
-def _config(model: str) -> dict[str, Any]:
-    import timm
-
-    config = timm.get_pretrained_cfg(model)
-    return {} if config is None else config.to_dict()
-
-
-def _transform(config: dict[str, Any]) -> Transform:
-    """Return timm's evaluation transform; its crop modes are one and the same on square patches."""
-    from timm.data.config import resolve_data_config
-
-    data = resolve_data_config(pretrained_cfg=config)
-    side = int(data["input_size"][-1])
-    return Transform(
-        resize=math.floor(side / data["crop_pct"]),
-        crop=side,
-        interpolation=data["interpolation"],
-        mean=tuple(data["mean"]),
-        std=tuple(data["std"]),
-    )
+@cache
+def timm_statement(model: str) -> dict[str, Any]:
+    """Return what timm states of a model: from the cache, or asked in another process where timm is not loaded here."""
+    if "timm" in sys.modules or not FILE_NAME.fullmatch(model):
+        return timm_facts.ask_timm(model)
+    file = cache_folder() / "timm" / version("timm") / f"{model}.json"
+    with suppress(OSError, ValueError):
+        return json.loads(file.read_bytes())
+    facts = _ask_elsewhere(model)
+    if "near" not in facts:
+        _keep(file, facts)
+    return facts
 
 
-def _classifier(config: dict[str, Any]) -> tuple[str, ...]:
-    layers = config.get("classifier") or ()
-    return (layers,) if isinstance(layers, str) else tuple(layers)
+def _ask_elsewhere(model: str) -> dict[str, Any]:
+    """Ask in another process; where none can be started, here."""
+    command = [sys.executable, "-P", "-m", timm_facts.__name__, model]
+    with suppress(OSError, ValueError):
+        asked = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        if asked.returncode == 0:
+            return json.loads(asked.stdout)
+    return timm_facts.ask_timm(model)
+
+
+def _keep(file: Path, facts: dict[str, Any]) -> None:
+    """Keep a statement where the cache can be written."""
+    draft = file.with_name(f"{file.name}.{getpid()}")
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text(json.dumps(facts))
+        draft.replace(file)

@@ -138,6 +138,28 @@ def test_a_timm_model_takes_its_transform_from_timm():
     assert transform == Transform(235, 224, "bicubic", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
+def test_a_timm_model_is_the_same_where_timm_is_not_loaded(tmp_path: Path, own_cache: Path):
+    """The second process finds what the first one kept; both give the identity that a process with timm gives."""
+    script = (
+        "import json, sys; from atlaspatch_core.encoders.patch import find_patch_encoder as find;"
+        "spec = find(sys.argv[1], {sys.argv[1]: sys.argv[2]}).spec();"
+        "print(json.dumps([spec, sorted({'torch', 'timm'} & sys.modules.keys())]))"
+    )
+    (tmp_path / "a.pt").write_bytes(b"one")
+    for name in ("timm-test_vit", "timm-resnet50.a1_in1k"):
+        command = [sys.executable, "-c", script, name, str(tmp_path / "a.pt")]
+        for _ in range(2):
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            spec = find_patch_encoder(name, {name: tmp_path / "a.pt"}).spec()
+            assert json.loads(done.stdout) == [json.loads(json.dumps(spec)), []]
+    assert len(list((own_cache / "timm").glob("*/*.json"))) == 2
+
+
+def test_a_tag_that_a_timm_model_does_not_have_is_refused_by_name():
+    with pytest.raises(UnknownName, match=r"timm-resnet50\.zzz: timm has no model resnet50\.zzz; near names"):
+        find_patch_encoder("timm-resnet50.zzz")
+
+
 def test_a_timm_model_without_weights_says_what_to_do():
     encoder = find_patch_encoder(TINY)
     for act in (encoder.spec, lambda: load_patch_encoder(encoder)):
