@@ -4,14 +4,15 @@ Dagster is imported inside the commands, so that ``--help`` and a plain ``encode
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from atlaspatch_assets.cli.pages import pages
+from atlaspatch_assets.lib.home import DEFAULT_HOME, VARIABLE
 from atlaspatch_assets.lib.options import ASSETS, DRY_RUN, FORCE
 from atlaspatch_core.cli.declaring import STRICT, STRICT_HELP
 from atlaspatch_core.cli.hooks import Hooks
@@ -22,6 +23,8 @@ from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.validity.outcome import Outcome, OutputKey
 
 if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
     from atlaspatch_assets.lib.reporting import Reporter
     from atlaspatch_core.config.project import Project
     from atlaspatch_core.discovery.find import Discovery
@@ -31,13 +34,26 @@ if TYPE_CHECKING:
     from atlaspatch_core.validity.recipe import Recipe
     from atlaspatch_core.validity.states import State
 
+T = TypeVar("T")
+
 
 def main() -> None:
-    """Run ``atlaspatch``. With ``DAGSTER_HOME`` set, ``encode-slide`` tells that Dagster instance what it made,
-    ``report`` asks it what failed, and ``estimate`` how fast runs were; ``doctor`` looks at it.
+    """Run ``atlaspatch``. ``status`` and ``report`` ask the Dagster instance what failed, ``estimate`` how fast runs
+    were, and ``doctor`` looks at it. With ``DAGSTER_HOME`` set, ``encode-slide`` tells it what it made.
     """
-    with_instance = bool(os.environ.get("DAGSTER_HOME"))
-    cli(obj=Hooks(_report, _failures, _rates, _checks) if with_instance else Hooks(more_checks=_checks))
+    cli(obj=make_hooks())
+
+
+def make_hooks() -> Hooks:
+    """Return what Dagster adds to the commands of the core: all where ``DAGSTER_HOME`` is set.
+
+    Without, what needs no telling is asked of the default home that ``materialize`` writes to, where it is there.
+    """
+    if os.environ.get(VARIABLE):
+        return Hooks(_report, _failures, rates=_rates, more_checks=_checks)
+    if DEFAULT_HOME.expanduser().is_dir():
+        return Hooks(failures=_failures, failures_of_folders=False, rates=_rates, more_checks=_checks)
+    return Hooks(more_checks=_checks)
 
 
 def _report(recipe: "Recipe", outcome: Outcome) -> None:
@@ -45,23 +61,32 @@ def _report(recipe: "Recipe", outcome: Outcome) -> None:
 
 
 def _failures(recipe: "Recipe") -> "Failures":
-    import dagster as dg
-
     from atlaspatch_assets.defs.report.assets import failures
 
-    _ready_home()
-    with dg.DagsterInstance.get() as instance:
-        return failures(recipe, instance)
+    return _ask_instance(lambda instance: failures(recipe, instance))
 
 
 def _rates(recipe: "Recipe") -> "Mapping[OutputKey, Rate]":
-    import dagster as dg
-
     from atlaspatch_assets.defs.validity.backfill import measure_rates
 
-    _ready_home()
-    with dg.DagsterInstance.get() as instance:
-        return measure_rates(recipe, instance)
+    return _ask_instance(lambda instance: measure_rates(recipe, instance))
+
+
+def _ask_instance(ask: "Callable[[DagsterInstance], Mapping[OutputKey, T]]") -> "Mapping[OutputKey, T]":
+    """Return what the instance answers. One that nobody named and that cannot be asked is told of, and has nothing."""
+    import dagster as dg
+
+    named = os.environ.get(VARIABLE)
+    try:
+        _ready_home()
+        with dg.DagsterInstance.get() as instance:
+            return ask(instance)
+    except Exception as error:  # whatever a storage raises
+        if named:
+            raise
+        cause = " ".join(str(error).split())[:300]
+        click.echo(f"{DEFAULT_HOME}: Dagster was not asked ({cause}); 'atlaspatch doctor' looks at it", err=True)
+        return {}
 
 
 def _checks() -> "tuple[Check, ...]":

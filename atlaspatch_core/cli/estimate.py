@@ -31,9 +31,10 @@ if TYPE_CHECKING:
 def estimate(context: click.Context, project_file: Path, measure: bool, count: int, as_json: bool) -> None:
     """Say what a project's missing and stale outputs take: slides, cases, patches, hours, disk.
 
-    Rates are what --measure found, or what earlier runs took, as the output folder, and the Dagster instance in
-    DAGSTER_HOME, remember; what is assumed for want of both is said. --measure computes for real in a temporary folder
-    and leaves only its rates in the output folder. Hours are of one process on this machine.
+    Rates are what --measure found, or what earlier runs took, as the output folder and the Dagster instance in
+    DAGSTER_HOME (~/.atlaspatch/dagster by default) remember; what is assumed for want of both is said. --measure
+    computes for real in a temporary folder and leaves only its rates in the output folder. Hours are of one process on
+    this machine.
 
     Exit code: 0, whatever the estimate; 1 when there is no slide; 2 for wrong usage.
     """

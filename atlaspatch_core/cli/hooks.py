@@ -20,6 +20,8 @@ class Hooks:
     """Called with what is made and every outcome as it comes, before it is printed."""
     failures: Callable[["Recipe"], Mapping[OutputKey, Mapping[str, str]]] | None = None
     """Returns step to stem to the reason why the last attempt failed, as it was remembered elsewhere."""
+    failures_of_folders: bool = True
+    """Whether ``failures`` are of output folders without a project file, too."""
     rates: Callable[["Recipe"], Mapping[OutputKey, "Rate"]] | None = None
     """Returns how fast steps went in earlier runs, as it was remembered elsewhere."""
     more_checks: Callable[[], Iterable["Check"]] | None = None

@@ -23,7 +23,7 @@ def report(context: click.Context, project_file: Path, page: Path | None) -> Non
 
     Gallery with outlines, distributions, outliers, map of embeddings, what is fresh, stale, missing or failed and why.
     It opens from disk, without a server or a network. Slides are not opened: records, GeoJSON and HDF5 files are read.
-    With DAGSTER_HOME set, that Dagster instance is asked why slides failed.
+    The Dagster instance in DAGSTER_HOME (~/.atlaspatch/dagster by default) is asked why slides failed.
     """
     from atlaspatch_core.operations.report.report import write_report
 

@@ -55,8 +55,8 @@ def status(
     or 'run' made needs no project file: what they were asked for is recorded there, and all runs together count.
 
     What is fresh the next run reuses; what is stale it computes, for the reason that is told. Nothing is computed here,
-    and only slides of which something changed are opened. With DAGSTER_HOME set, that Dagster instance is asked why
-    slides failed.
+    and only slides of which something changed are opened. Of a project, the Dagster instance in DAGSTER_HOME
+    (~/.atlaspatch/dagster by default) is asked why slides failed; of an OUTPUT_DIR, only where DAGSTER_HOME is set.
 
     Exit code: 0, whatever the state; 2 for wrong usage.
     """
@@ -142,7 +142,7 @@ def folder_status(folder: Path, hooks: Hooks) -> "ProjectStatus":
         recipe = make_recipe(memory.project)
     except AtlasPatchError as error:
         raise click.UsageError(str(error)) from error
-    failures = hooks.failures(recipe) if hooks.failures else {}
+    failures = hooks.failures(recipe) if hooks.failures and hooks.failures_of_folders else {}
     tables = _tables(memory.tables)
     discovery = memory.find_slides(lambda path: tuple(tables[path].slides.values()) if path in tables else ())
     seen = project_status(recipe, discovery, failures, recorded=True)

@@ -12,7 +12,7 @@ from painting import paint_slide, white
 from paths import ROOT
 from small_projects import break_slide, paint
 
-from atlaspatch_assets.cli.main import cli
+from atlaspatch_assets.cli.main import cli, make_hooks
 from atlaspatch_assets.lib.home import dagster_home
 
 PROJECT = """
@@ -142,6 +142,40 @@ def test_a_home_that_cannot_be_made_is_one_sentence(home, tmp_path, monkeypatch)
     assert "let DAGSTER_HOME name a folder" in result.output
 
 
+def test_status_knows_the_failures_of_the_default_home(home, tmp_path, monkeypatch):
+    """Both commands without ``DAGSTER_HOME``: what one wrote the other reads."""
+    monkeypatch.setenv("HOME", str(tmp_path / "user"))
+    monkeypatch.delenv("DAGSTER_HOME")
+    paint(tmp_path / "slides", "a")
+    break_slide(tmp_path / "slides", "b")
+
+    before = CliRunner().invoke(cli, ["status"], obj=make_hooks())
+    assert before.exit_code == 0, before.output
+    assert not (tmp_path / "user").exists()
+    assert materialize().exit_code == 1
+    monkeypatch.delenv("DAGSTER_HOME")
+    after = CliRunner().invoke(cli, ["status"], obj=make_hooks())
+    of_folder = CliRunner().invoke(cli, ["status", "output"], obj=make_hooks())
+
+    assert after.exit_code == 0, after.output
+    assert "1 failed" in after.output
+    assert of_folder.exit_code == 2, "no project file, no run of encode-slide"
+
+
+def test_a_broken_default_home_is_told_of_and_stops_no_status(home, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("DAGSTER_HOME")
+    (tmp_path / ".atlaspatch" / "dagster").mkdir(parents=True)
+    (tmp_path / ".atlaspatch" / "dagster" / "dagster.yaml").write_text("storage: nonsense\n")
+    paint(tmp_path / "slides", "a")
+
+    shown = CliRunner().invoke(cli, ["status"], obj=make_hooks())
+
+    assert shown.exit_code == 0, shown.output
+    assert "Dagster was not asked" in shown.stderr
+    assert "1 missing" in shown.stdout
+
+
 def test_a_new_home_gets_the_settings_and_keeps_its_own(tmp_path, monkeypatch):
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "new"))
 
@@ -184,6 +218,23 @@ def test_help_loads_neither_dagster_nor_torch():
 
 def test_definitions_load_without_torch_and_without_opening_a_slide():
     loaded = loaded_by("from atlaspatch_assets.definitions import defs; defs()", folder=ROOT)
+
+    assert "dagster" in loaded
+    assert not loaded & {"torch", "timm", "openslide"}
+
+
+def test_definitions_of_a_project_with_models_of_timm_load_without_torch(tmp_path):
+    encoder = 'patch_encoders = ["timm-test_vit"]\nslide_encoders = ["mean-timm-test_vit"]\n'
+    (tmp_path / "weights.safetensors").write_bytes(b"whatever")
+    (tmp_path / "atlaspatch.toml").write_text(
+        PROJECT.replace("[runtime]", f'{encoder}[weights]\n"timm-test_vit" = "weights.safetensors"\n[runtime]')
+    )
+    code = (
+        "import dagster as dg; from atlaspatch_assets.definitions import defs; found = defs();"
+        "print(found.resolve_asset_graph().get(dg.AssetKey(['patch_features', 'timm-test_vit'])).code_version)"
+    )
+
+    loaded = loaded_by(code, folder=tmp_path)
 
     assert "dagster" in loaded
     assert not loaded & {"torch", "timm", "openslide"}
