@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from atlaspatch_core.slides.dicom_files import instances, is_dicom, is_series_folder
 from atlaspatch_core.slides.slide import Level, SlideInfo
 from atlaspatch_core.slides.tiles.layout import find_tiled_level
 
@@ -25,7 +26,7 @@ class AbsentTiles:
 
 
 def find_absent_tiles(info: SlideInfo) -> Iterator[AbsentTiles]:
-    """Yield what the levels of a TIFF or a Zarr store lack; nothing for other formats, whose tiles are not looked at.
+    """Yield what the levels of a TIFF, a Zarr store or a DICOM series lack; nothing for formats that are not looked at.
 
     Where OpenSlide lacks a tile of a coarser level of Aperio, it shows the finer one.
     """
@@ -43,6 +44,10 @@ def stored_tiles(info: SlideInfo, number: int, level: Level) -> tuple[NDArray[np
         from atlaspatch_core.slides.readers.omezarr_chunks import stored_chunks
 
         return stored_chunks(info, number)
+    if is_series_folder(info.path) if info.path.is_dir() else is_dicom(info.path):
+        from atlaspatch_core.slides.readers.dicom_frames import stored_frames
+
+        return stored_frames(instances(info.path), (level.width, level.height))
     if info.path.is_dir() or info.vendor in SHIFTED_TILES:
         return None
     tiled = find_tiled_level(info.path, level)

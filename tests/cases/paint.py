@@ -13,8 +13,9 @@ import imagecodecs
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import JPEG2000Lossless, VLWholeSlideMicroscopyImageStorage, generate_uid
 
 Pixels = NDArray[Any]
@@ -210,3 +211,37 @@ def tiles_of(pixels: Pixels) -> list[Pixels]:
         for y in range(0, height, TILE)
         for x in range(0, width, TILE)
     ]
+
+
+def forget_frames(path: Path, absent: set[tuple[int, int]], shuffle: int | None = None) -> None:
+    """Make an instance TILED_SPARSE, without the tiles of these rows and columns, the others in any order."""
+    instance = dcmread(path)
+    frames = list(generate_frames(instance.PixelData, number_of_frames=instance.NumberOfFrames))
+    columns = -(-instance.TotalPixelMatrixColumns // TILE)
+    kept = [frame for frame in range(len(frames)) if divmod(frame, columns) not in absent]
+    if shuffle is not None:
+        np.random.default_rng(shuffle).shuffle(kept)
+    groups = []
+    for row, column in (divmod(frame, columns) for frame in kept):
+        on_glass = {f"{axis}OffsetInSlideCoordinateSystem": 0.0 for axis in "XYZ"}
+        place = dataset_of(
+            ColumnPositionInTotalImagePixelMatrix=column * TILE + 1,
+            RowPositionInTotalImagePixelMatrix=row * TILE + 1,
+            **on_glass,
+        )
+        index = dataset_of(DimensionIndexValues=[column + 1, row + 1])
+        groups.append(dataset_of(PlanePositionSlideSequence=[place], FrameContentSequence=[index]))
+    instance.DimensionOrganizationType, instance.PerFrameFunctionalGroupsSequence = "TILED_SPARSE", groups
+    instance.NumberOfFrames, instance.PixelData = len(kept), encapsulate([frames[frame] for frame in kept])
+    instance["PixelData"].is_undefined_length = True
+    instance.save_as(path, enforce_file_format=True)
+
+
+def frames_of(content: bytes | bytearray) -> list[tuple[int, int]]:
+    """Return where each frame begins, and its length: the items after the table of offsets."""
+    at, frames = content.index(b"\xfe\xff\x00\xe0", content.index(b"\xe0\x7f\x10\x00OB")), []
+    while content[at : at + 4] == b"\xfe\xff\x00\xe0":
+        size = int.from_bytes(content[at + 4 : at + 8], "little")
+        frames.append((at + 8, size))
+        at += 8 + size
+    return frames[1:]

@@ -19,6 +19,7 @@ from paint import (
     Pyramid,
     aperio_text,
     difference,
+    frames_of,
     paint_scan,
     shrink,
     write_ome,
@@ -126,16 +127,6 @@ def test_a_damaged_frame_of_dicom_is_refused(frame: int, reader: str | None):
         refusal = show(path, reader=reader).refusal
     assert "cannot be decoded" in refusal
     assert "the stored frame in row {}, column {}".format(*divmod(frame, COLUMNS)) in refusal
-
-
-def frames_of(content: bytes | bytearray) -> list[tuple[int, int]]:
-    """Return where each frame begins, and its length: the items after the table of offsets."""
-    at, frames = content.index(b"\xfe\xff\x00\xe0", content.index(b"\xe0\x7f\x10\x00OB")), []
-    while content[at : at + 4] == b"\xfe\xff\x00\xe0":
-        size = int.from_bytes(content[at + 4 : at + 8], "little")
-        frames.append((at + 8, size))
-        at += 8 + size
-    return frames[1:]
 
 
 def write_tag(path: Path, offset: int, kind: int, count: int, value: bytes) -> None:

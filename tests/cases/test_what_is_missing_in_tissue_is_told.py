@@ -10,12 +10,24 @@ import tifffile
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from paint import TILE, Page, paint_scan, shrink, write_pages, write_zarr_image
+from paint import (
+    TILE,
+    Page,
+    Pyramid,
+    forget_frames,
+    frames_of,
+    paint_scan,
+    shrink,
+    write_pages,
+    write_series,
+    write_zarr_image,
+)
 from paths import DATA
 from processes import run_cli
 from shapely import box
 
-from atlaspatch_core.slides import open_slide
+from atlaspatch_core.errors import UnreadableSlide
+from atlaspatch_core.slides import Region, open_slide
 from atlaspatch_core.tissue import TissueSpec, segment_tissue
 from atlaspatch_core.tissue.absent_tiles import absent_in_tissue
 
@@ -60,9 +72,16 @@ def write_sparse_store(path: Path, absent: set[tuple[int, int]]) -> Path:
     return path
 
 
-def missing(path: Path) -> dict[str, float]:
+def write_sparse_series(path: Path, absent: set[tuple[int, int]], shuffle: int | None = None) -> Path:
+    """Write a DICOM series of two levels, the first without some frames."""
+    write_series(path, [Pyramid((SCAN,), (0, 0), None, (1, 4))])
+    forget_frames(path / "0-1.dcm", absent, shuffle)
+    return path
+
+
+def missing(path: Path, reader: str | None = None) -> dict[str, float]:
     """Return what the mask of a slide says of tiles that are missing."""
-    with open_slide(path) as slide:
+    with open_slide(path, reader=reader) as slide:
         polygons = segment_tissue(slide, TissueSpec(overview_mpp=4.0), {}).polygons
         return absent_in_tissue(slide.info, polygons)
 
@@ -81,6 +100,44 @@ def test_tiles_that_are_missing_inside_tissue_are_counted_and_no_others(inside, 
     if inside:
         row, column = min(inside)
         assert (found["absent_x"], found["absent_y"], found["absent_level"]) == (column * TILE, row * TILE, 0)
+
+
+@given(
+    inside=st.sets(st.sampled_from(DEEP), max_size=3),
+    outside=st.sets(st.sampled_from(GLASS), max_size=len(GLASS)),
+    shuffle=st.one_of(st.none(), st.integers(0, 9)),
+    reader=st.sampled_from(["openslide", "dicom"]),
+)
+@settings(max_examples=8, deadline=None)
+def test_frames_that_dicom_lacks_inside_tissue_are_counted_and_no_others(inside, outside, shuffle, reader: str):
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_sparse_series(Path(folder) / "a", inside | outside, shuffle)
+        found = missing(path, reader)
+        with open_slide(path, reader=reader) as slide:
+            pixels = slide.read_region(Region(0, 0, 0, WIDTH, HEIGHT))
+    assert found.get("absent_tiles", 0) == len(inside)
+    for row, column in ALL:
+        at = slice(row * TILE, (row + 1) * TILE), slice(column * TILE, (column + 1) * TILE)
+        expected = np.full((TILE, TILE, 3), 255) if (row, column) in inside | outside else SCAN[at]
+        assert np.array_equal(pixels[at], expected)
+
+
+@given(tile=st.sampled_from(DEEP), shuffle=st.integers(0, 9), reader=st.sampled_from(["openslide", "dicom"]))
+@settings(max_examples=4, deadline=None)
+def test_a_damaged_frame_in_an_order_of_its_own_is_found_at_its_place(tile, shuffle: int, reader: str):
+    row, column = tile
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_sparse_series(Path(folder) / "a", {(0, 0)}, shuffle)
+        kept = [number for number in range(COLUMNS * ROWS) if number]
+        np.random.default_rng(shuffle).shuffle(kept)
+        content = bytearray((path / "0-1.dcm").read_bytes())
+        start, size = frames_of(content)[kept.index(row * COLUMNS + column)]
+        content[start + size // 2 : start + size] = bytes(size - size // 2)
+        (path / "0-1.dcm").write_bytes(content)
+        with open_slide(path, reader=reader) as slide:
+            slide.read_region(Region(0, 0, 0, TILE, TILE))
+            with pytest.raises(UnreadableSlide, match=f"the stored frame in row {row}, column {column}: "):
+                slide.read_region(Region(column * TILE, row * TILE, 0, TILE, TILE))
 
 
 def test_a_chunk_that_is_missing_inside_tissue_is_counted(tmp_path: Path):

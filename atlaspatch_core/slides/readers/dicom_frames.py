@@ -1,15 +1,21 @@
 """Whether the stored frames of DICOM are whole: decoders make up what a frame lacks.
 
 Encapsulated pixels are always explicit little endian (PS3.5, A.4), so that a walk over the elements finds the frames
-without a DICOM library. Where they are not one item each, tile after tile, they are not looked at.
+without a DICOM library. They lie tile after tile (TILED_FULL), or each says where its tile lies (TILED_SPARSE). Where
+they are not one item each, they are not looked at.
 """
 
 import mmap
+import re
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from atlaspatch_core.slides.readers.windows import Window
 from atlaspatch_core.slides.tiles.wholeness import check_jpeg, check_jpeg2000
@@ -24,6 +30,11 @@ CHECKS: dict[bytes, Callable[[bytes], None]] = {
 SYNTAX, ROWS, COLUMNS, PIXELS = 0x00020010, 0x00280010, 0x00280011, 0x7FE00010
 WIDTH, HEIGHT = 0x00480006, 0x00480007
 """TotalPixelMatrixColumns and TotalPixelMatrixRows."""
+PER_FRAME = 0x52009230
+"""PerFrameFunctionalGroupsSequence, in which frames of TILED_SPARSE say where their tiles lie."""
+COLUMN_POSITION = re.compile(rb"\x48\x00\x1e\x02SL\x04\x00(.{4})", re.DOTALL)
+ROW_POSITION = re.compile(rb"\x48\x00\x1f\x02SL\x04\x00(.{4})", re.DOTALL)
+"""Column- and RowPositionInTotalImagePixelMatrix, counted from 1."""
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 LONG = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
 """Types of values whose length has four bytes (PS3.5, 7.1.2)."""
@@ -32,7 +43,7 @@ UNDEFINED = 0xFFFFFFFF
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """The frames of one instance: its tiles row by row, once a focal plane."""
+    """The frames of one instance: its tiles row by row, once a focal plane, or where ``numbers`` says."""
 
     data: mmap.mmap
     size: tuple[int, int]
@@ -42,6 +53,8 @@ class Frames:
     check: Callable[[bytes], None]
     places: tuple[tuple[int, int], ...]
     """Start and length of each."""
+    numbers: Mapping[tuple[int, int], Sequence[int]] | None = None
+    """Row and column of a tile to its frames, where these lie in an order of their own."""
 
     @property
     def columns(self) -> int:
@@ -55,7 +68,9 @@ class Frames:
 
     def check_tile(self, row: int, column: int) -> None:
         """Raise ValueError where the tile breaks off, on any focal plane."""
-        for start, length in self.places[row * self.columns + column :: self.tiles]:
+        of_plane = range(row * self.columns + column, len(self.places), self.tiles)
+        for frame in of_plane if self.numbers is None else self.numbers.get((row, column), ()):
+            start, length = self.places[frame]
             try:
                 self.check(self.data[start : start + length])
             except ValueError as error:
@@ -111,9 +126,67 @@ def _frames(data: mmap.mmap) -> Frames | None:
     if check is None or found[PIXELS][1] != UNDEFINED:
         return None
     _table, *places = items(data, found[PIXELS][0])
-    size = number(data, found[WIDTH]), number(data, found[HEIGHT])
-    frames = Frames(data, size, (number(data, found[COLUMNS]), number(data, found[ROWS])), check, tuple(places))
-    return frames if places and len(places) % frames.tiles == 0 else None
+    size, tile = sides(data, found)
+    corners = corners_in(data, found)
+    if corners is None:
+        frames = Frames(data, size, tile, check, tuple(places))
+        return frames if places and len(places) % frames.tiles == 0 else None
+    numbers: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+    for frame, (x, y) in enumerate(corners):
+        numbers[y // tile[1], x // tile[0]].append(frame)
+    is_grid = all(x % tile[0] == y % tile[1] == 0 for x, y in corners)
+    return Frames(data, size, tile, check, tuple(places), numbers) if is_grid and len(corners) == len(places) else None
+
+
+def sides(data: mmap.mmap, found: Mapping[int, tuple[int, int]]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return width and height of the level of an instance, and of its tiles. Raises KeyError where it has none."""
+    width, height, columns, rows = (number(data, found[tag]) for tag in (WIDTH, HEIGHT, COLUMNS, ROWS))
+    return (width, height), (columns, rows)
+
+
+def corners_in(data: mmap.mmap, found: Mapping[int, tuple[int, int]]) -> list[tuple[int, int]] | None:
+    """Return x, y of the tile of each frame, px of the level from 0; None where frames do not say it."""
+    if PER_FRAME not in found:
+        return None
+    start, length = found[PER_FRAME]
+    groups = data[start : end_of_sequence(data, start) if length == UNDEFINED else start + length]
+    across, down = (
+        [int(struct.unpack("<i", stated)[0]) - 1 for stated in position.findall(groups)]
+        for position in (COLUMN_POSITION, ROW_POSITION)
+    )
+    return list(zip(across, down, strict=True)) if across else None
+
+
+def stored_frames(files: Sequence[Path], size: tuple[int, int]) -> tuple[NDArray[np.bool_], int, int] | None:
+    """Return which tiles of the level of this ``size`` its instances store, (rows, columns), and their sides, px.
+
+    None where the instances store all, as TILED_FULL does, or cannot be followed.
+    """
+    stored: NDArray[np.bool_] | None = None
+    width, height = 1, 1
+    for path in files:
+        facts = tile_places(path)
+        if facts is None or facts[0] != size:
+            continue
+        _, (width, height), corners = facts
+        if corners is None:
+            return None
+        stored = np.zeros((-(-size[1] // height), -(-size[0] // width)), bool) if stored is None else stored
+        for x, y in corners:  # off the grid, a frame covers a part of up to four places of it
+            stored[max(0, y // height) : -(-(y + height) // height), max(0, x // width) : -(-(x + width) // width)] = (
+                True
+            )
+    return None if stored is None else (stored, width, height)
+
+
+def tile_places(path: Path) -> tuple[tuple[int, int], tuple[int, int], list[tuple[int, int]] | None] | None:
+    """Return the size of an instance's level, of its tiles, and their corners where these are said; or None."""
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            found = {tag: (start, length) for tag, start, length in elements(data, 132)}
+            return *sides(data, found), corners_in(data, found)
+    except (struct.error, ValueError, KeyError, OSError):
+        return None
 
 
 def number(data: mmap.mmap, place: tuple[int, int]) -> int:
