@@ -63,6 +63,6 @@ def test_functions_have_an_object_and_variables_are_nouns(room: str):
     assert list(wrong_names(Path(atlaspatch_core.__path__[0]) / room, NO_NOUNS)) == []
 
 
-def test_functions_have_an_object_and_variables_are_nouns_in_every_room_of_the_assets():
+def test_the_assets_name_functions_and_variables_so_in_every_room():
     more = frozenset({"asked", "given", "it", "known", "laid", "left", "settled"})
     assert list(wrong_names(Path(atlaspatch_assets.__path__[0]), NO_NOUNS | more)) == []

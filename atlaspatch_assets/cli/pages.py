@@ -1,7 +1,9 @@
 """``atlaspatch pages``: the small server beside Dagster's web UI."""
 
+import signal
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,7 +54,9 @@ def pages(project_file: Path, host: str, port: int, web_ui: str) -> None:
         view = ProjectView(recipe, instance, lambda: _notes(recipe.project))
         click.echo(f"http://{host}:{listening.getsockname()[1]}/ shows what needs you; Ctrl+C ends it")
         server = uvicorn.Server(uvicorn.Config(build_app(view, hosts=hosts, web_ui=web_ui), log_level="warning"))
-        server.run(sockets=[listening])
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with suppress(KeyboardInterrupt):  # uvicorn ends in order, and raises the signal again
+            server.run(sockets=[listening])
 
 
 def listen(host: str, port: int) -> socket.socket:

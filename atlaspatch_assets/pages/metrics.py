@@ -7,7 +7,6 @@ import dagster as dg
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from atlaspatch_assets.defs.validity.backfill import measure_rates
-from atlaspatch_assets.pages.needs import needs_of
 from atlaspatch_assets.pages.view import ProjectView, Snapshot
 from atlaspatch_core.operations.report.needs import NeedKind
 from atlaspatch_core.operations.report.rendering import count_states
@@ -49,7 +48,7 @@ def _outputs(snapshot: Snapshot, project: str) -> Metric:
 
 def _needs(snapshot: Snapshot, project: str) -> Metric:
     family = GaugeMetricFamily("atlaspatch_needs", "Slides that need a person, by kind.", labels=["project", "kind"])
-    needs = needs_of(snapshot)
+    needs = snapshot.needs
     for kind in NeedKind:
         stems = {stem for need in needs if need.kind is kind for stem in need.stems}
         family.add_metric([project, kind.value], len(stems))

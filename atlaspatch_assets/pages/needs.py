@@ -6,27 +6,13 @@ from urllib.parse import quote
 
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.pages.view import Snapshot
-from atlaspatch_core.operations.report.needs import Need, NeedKind, find_needs
+from atlaspatch_core.operations.report.needs import Need, NeedKind
 from atlaspatch_core.operations.report.needs_page import NeedsPage, render_needs_page
 from atlaspatch_core.operations.report.rendering import count_states
 from atlaspatch_core.operations.report.slide_page import render_slide_page, slide_page
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import Recipe
-
-CURES = {
-    NeedKind.FAILED: "Do what the reason says, then `atlaspatch backfill --failed`.",
-    NeedKind.STALE: "`atlaspatch backfill --stale` computes these; with `--dry-run` it says first what it takes.",
-    NeedKind.ODD: "Look at the picture, and correct the outline where it is wrong; `atlaspatch inspect` shows a file.",
-    NeedKind.REMOVED: "Put the file back, or launch the job `retire_slides`; outputs stay unless you say so.",
-    NeedKind.MISSING: "Turn the sensor `new_slides` on, or `atlaspatch materialize`.",
-    NeedKind.STUCK: "`atlaspatch doctor` says what holds them up.",
-}
-
-
-def needs_of(snapshot: Snapshot) -> tuple[Need, ...]:
-    """Return what needs a person."""
-    return find_needs(snapshot.status, CURES, busy=snapshot.busy, gone=snapshot.gone)
 
 
 def render_needs(snapshot: Snapshot, web_ui: str) -> str:
@@ -37,7 +23,7 @@ def render_needs(snapshot: Snapshot, web_ui: str) -> str:
         Store(recipe.project.output).output.resolve(),
         len({output.stem for output in status.outputs}),
         len(snapshot.busy),
-        needs_of(snapshot),
+        snapshot.needs,
         count_states((stage.step for stage in recipe.stages), status.outputs),
         snapshot.notes,
         dict(_links(recipe, web_ui)),
@@ -63,7 +49,7 @@ def needs_as_json(snapshot: Snapshot) -> Mapping[str, object]:
         "read_at": snapshot.read_at,
         "busy": sorted(snapshot.busy),
         "notes": list(snapshot.notes),
-        "needs": [asdict(need) for need in needs_of(snapshot)],
+        "needs": [asdict(need) for need in snapshot.needs],
     }
 
 

@@ -10,9 +10,11 @@ import dagster as dg
 
 from atlaspatch_assets.defs.patients.states import case_validities
 from atlaspatch_assets.defs.report.assets import failures
-from atlaspatch_assets.lib.names import UNFINISHED, ProjectNames, partition_keys
+from atlaspatch_assets.defs.validity.needs import project_needs
+from atlaspatch_assets.lib.names import UNFINISHED, ProjectNames
 from atlaspatch_core.discovery.find import Discovery, find_slides
 from atlaspatch_core.errors import NoSlides
+from atlaspatch_core.operations.report.needs import Need
 from atlaspatch_core.operations.tracking.project_status import ProjectStatus, project_status
 from atlaspatch_core.validity.recipe import Recipe
 
@@ -28,8 +30,8 @@ class Snapshot:
     discovery: Discovery
     busy: Collection[str]
     """Stems and case_ids of runs that have not ended."""
-    gone: Collection[str]
-    """Stems whose files are gone."""
+    needs: Sequence[Need]
+    """What needs a person, the gravest first."""
     runs: Mapping[str, int]
     """Name of a status to the number of the project's runs in it, of those that have not ended."""
     notes: Sequence[str]
@@ -74,6 +76,6 @@ def read_snapshot(recipe: Recipe, instance: dg.DagsterInstance, notes: Sequence[
     status = replace(status, cases=tuple(case_validities(recipe, instance, status.outputs)))
     unfinished = instance.get_runs(filters=dg.RunsFilter(statuses=UNFINISHED))
     runs = [run for run in unfinished if names.owns(run)]
-    busy = {key for run in runs for kind in (names.slides, names.cases) for key in kind.keys_of(run)}
-    gone = partition_keys(instance, names.removed)
-    return Snapshot(status, discovery, busy, gone, Counter(run.status.value for run in runs), notes, read_at)
+    busy = names.slides.running(instance) | names.cases.running(instance)
+    needs = project_needs(names, instance, (*status.outputs, *status.cases), status.warnings)
+    return Snapshot(status, discovery, busy, needs, Counter(run.status.value for run in runs), notes, read_at)

@@ -7,6 +7,7 @@ import dagster as dg
 
 from atlaspatch_assets.lib import recorded as validity
 from atlaspatch_assets.lib.names import PROCESSED, ProjectNames
+from atlaspatch_assets.lib.page_links import page_links
 from atlaspatch_core.operations.report.report import Report
 from atlaspatch_core.operations.report.values import Failures
 from atlaspatch_core.storage.store import Store
@@ -36,7 +37,7 @@ def _asset(recipe: Recipe) -> dg.AssetsDefinition:
         group_name="overview",
         kinds={"html"},
         owners=list(recipe.project.owners),
-        metadata={"path": dg.MetadataValue.path(page), "page": dg.MetadataValue.url(page.absolute().as_uri())},
+        metadata={"path": dg.MetadataValue.path(page)},
         description=(
             "One page about all slides: gallery with outlines, distributions, outliers first, a map of the slide "
             "embeddings with the nearest slides of each, coverage, failures with reasons.\n\n"
@@ -75,6 +76,6 @@ def _result(report: Report) -> dg.MaterializeResult:
             **{name: dg.MetadataValue.int(count) for name, count in report.numbers.items()},
             **(shown if picture else {}),
             "path": dg.MetadataValue.path(report.path),
-            "page": dg.MetadataValue.url(report.path.absolute().as_uri()),
+            **page_links(f"/{report.path.name}"),
         }
     )

@@ -10,12 +10,18 @@ import dagster as dg
 
 from atlaspatch_assets.defs.patients.states import case_validities
 from atlaspatch_assets.defs.validity.checks import build_valid_checks
+from atlaspatch_assets.defs.validity.needs import needs_table, project_needs
 from atlaspatch_assets.lib.metadata import LARGEST_PICTURE, Metadata
 from atlaspatch_assets.lib.names import ProjectNames
+from atlaspatch_assets.lib.page_links import page_links
 from atlaspatch_assets.lib.recorded import recorded_validities, validity_verdicts
+from atlaspatch_core.storage.slide_index import read_slide_index
+from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import Recipe
 from atlaspatch_core.validity.states import State, Validity
+from atlaspatch_core.validity.stored import stored_in_files
+from atlaspatch_core.validity.warnings import stored_warnings
 
 COVERAGE = "coverage"
 JOB_NAME = "check_validity"
@@ -27,7 +33,8 @@ DESCRIPTION = """\
 Outputs × slides, and embeddings × cases: how many are fresh, stale, missing or failed.
 
 Nothing is opened: what the project file asks for is held against the versions of the latest materialisations. The
-numbers are plotted over time; the check `valid` of every asset says for each stale slide what changed.
+numbers are plotted over time; the check `valid` of every asset says for each stale slide what changed. `needs_you`
+groups what needs a person by reason, with what mends it; `atlaspatch pages` serves the same, fresh at every load.
 """
 
 
@@ -60,9 +67,19 @@ def _build_coverage(recipe: Recipe) -> dg.AssetsDefinition:
         slides = recorded_validities(recipe, context.instance)
         cases = case_validities(recipe, context.instance, slides)
         yield from validity_verdicts(names, [*slides, *cases], context.instance)
-        yield dg.MaterializeResult(metadata=coverage_metadata(slides, cases))
+        warnings = recorded_warnings(recipe, slides)
+        needs = project_needs(names, context.instance, [*slides, *cases], warnings)
+        metadata = {"needs_you": needs_table(needs), **page_links("/"), **coverage_metadata(slides, cases)}
+        yield dg.MaterializeResult(metadata=metadata)
 
     return coverage
+
+
+def recorded_warnings(recipe: Recipe, slides: Sequence[Validity]) -> Mapping[str, tuple[str, ...]]:
+    """Return stem to what is odd about a slide, as the output folder tells."""
+    index = read_slide_index(Store(recipe.project.output))
+    empty = stored_in_files(recipe, index).without_patches
+    return stored_warnings(index, {output.stem for output in slides}, recipe.project.quality, empty)
 
 
 def coverage_metadata(of_slides: Sequence[Validity], of_cases: Sequence[Validity] = ()) -> Metadata:

@@ -5,7 +5,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from atlaspatch_core.operations.tracking.project_status import ProjectStatus
 from atlaspatch_core.validity.rules import is_of_upstream
 from atlaspatch_core.validity.states import State, Validity
 
@@ -64,12 +63,18 @@ class Complaint:
 
 
 def find_needs(
-    status: ProjectStatus, cures: Mapping[NeedKind, str], *, busy: Collection[str] = (), gone: Collection[str] = ()
+    outputs: Iterable[Validity],
+    warnings: Mapping[str, Iterable[str]],
+    cures: Mapping[NeedKind, str],
+    *,
+    busy: Collection[str] = (),
+    gone: Collection[str] = (),
 ) -> tuple[Need, ...]:
     """Return what needs a person, the gravest first, many slides before few.
 
     Args:
-        status: The project's outputs and warnings.
+        outputs: Of slides and cases, by slide, upstream first.
+        warnings: Stem to what is odd about a slide.
         cures: What to do about each kind.
         busy: Stems that are worked on now: what they lack is on its way.
         gone: Stems whose files are gone; they are ``removed`` and nothing else.
@@ -79,7 +84,7 @@ def find_needs(
         missing for something upstream is told there.
     """
     groups: dict[tuple[NeedKind, str], list[Complaint]] = {}
-    for complaint in (*_of_outputs((*status.outputs, *status.cases), busy), *_of_warnings(status.warnings)):
+    for complaint in (*_of_outputs(outputs, busy), *_of_warnings(warnings)):
         if complaint.stem not in gone:
             pattern = _pattern(complaint.reason, complaint.stem)
             groups.setdefault((complaint.kind, pattern), []).append(complaint)

@@ -13,6 +13,7 @@ import uvicorn
 from small_projects import break_slide, paint, project, run
 
 from atlaspatch_assets.cli.pages import listen
+from atlaspatch_assets.definitions import build_definitions
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.pages import build_app
 from atlaspatch_assets.pages.view import ProjectView
@@ -143,6 +144,7 @@ def test_nothing_is_served_from_outside_of_the_output_folder(bad_day, tmp_path):
     )
 
 
+@pytest.mark.quick
 def test_a_page_of_somebody_else_cannot_read_it_under_another_name(bad_day):
     assert bad_day.get("/needs.json", Host="attacker.example")[0] == 400
 
@@ -151,3 +153,15 @@ def test_nothing_can_be_changed(bad_day):
     request = urllib.request.Request(f"{bad_day.url}/needs.json", data=b"{}", method="POST")
     with pytest.raises(urllib.error.HTTPError, match="405"):
         urllib.request.urlopen(request)
+
+
+def test_coverage_shows_the_same_groups_and_leads_to_the_page(bad_day, tmp_path, instance, monkeypatch):
+    monkeypatch.setenv("ATLASPATCH_PAGES_URL", bad_day.url)
+    job = build_definitions(project(tmp_path)).resolve_job_def("check_validity")
+    (event,) = job.execute_in_process(instance=instance).get_asset_materialization_events()
+    metadata = event.materialization.metadata
+
+    rows = [record.data for record in metadata["needs_you"].value.records]
+    of_pages = [(kind, len(need["stems"])) for kind, of_kind in needs(bad_day).items() for need in of_kind]
+    assert [(row["kind"], row["slides"]) for row in rows] == [pair for pair in of_pages if pair[0] != "missing"]
+    assert metadata["page"].value == f"{bad_day.url}/"

@@ -28,7 +28,8 @@ def make_report(of: Project, instance: dg.DagsterInstance) -> dict:
     return {name: entry.value for name, entry in event.materialization.metadata.items()}
 
 
-def test_the_report_tells_of_failed_slides_with_the_reason_that_dagster_knows(tmp_path, instance):
+def test_the_report_tells_of_failed_slides_with_the_reason_that_dagster_knows(tmp_path, instance, monkeypatch):
+    monkeypatch.setenv("ATLASPATCH_PAGES_URL", "http://127.0.0.1:3001/")
     paint(tmp_path / "slides", "first", "second")
     break_slide(tmp_path / "slides", "broken")
     of = project(tmp_path)
@@ -38,7 +39,7 @@ def test_the_report_tells_of_failed_slides_with_the_reason_that_dagster_knows(tm
 
     assert (told["slides"], told["failed_slides"], told["outputs_fresh"]) == (3, 1, 6)
     assert len(told["picture"]) < 12_000
-    assert told["page"] == Path(told["path"]).as_uri()
+    assert told["page"] == "http://127.0.0.1:3001/cohort_report.html"
     reason = failures(make_recipe(of), instance)[SLIDE]["broken"]
     assert reason.startswith("broken: ")
     assert reason.split("`")[0] in Path(told["path"]).read_text()
