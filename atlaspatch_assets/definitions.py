@@ -27,6 +27,11 @@ def build_definitions(project: Project) -> dg.Definitions:
     A run is one process, and the op runs inside it: what works in parallel is several runs.
     Raises UnknownName, GeometryMismatch or InvalidProject when there can be no such project.
     """
+    return dg.Definitions.merge(build_project(project), dg.Definitions(executor=dg.in_process_executor))
+
+
+def build_project(project: Project) -> dg.Definitions:
+    """Return the same for a deployment that has an executor of its own; raises the same."""
     recipe = make_recipe(project)
     assets = build_slide_assets(recipe)
     job = build_job(ProjectNames.of(project).slides, assets)
@@ -34,7 +39,6 @@ def build_definitions(project: Project) -> dg.Definitions:
         assets=[assets],
         jobs=[job, build_retirement(project), build_export(recipe), build_pruning(project)],
         sensors=[build_sensor(project), build_edit_sensor(recipe)],
-        executor=dg.in_process_executor,
     )
     patients = build_patient_definitions(recipe)
     processes: list[Any] = [job, *(patients.jobs or ())]

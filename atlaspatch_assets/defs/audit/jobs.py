@@ -61,7 +61,7 @@ def build_audit(recipe: Recipe) -> dg.Definitions:
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="A new sample every Sunday night.",
     )
-    return dg.Definitions(asset_checks=[checks], jobs=[job], schedules=[schedule], executor=dg.in_process_executor)
+    return dg.Definitions(asset_checks=[checks], jobs=[job], schedules=[schedule])
 
 
 def _build_checks(recipe: Recipe) -> dg.AssetChecksDefinition:
