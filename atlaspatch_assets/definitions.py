@@ -4,6 +4,7 @@ from typing import Any
 
 import dagster as dg
 
+from atlaspatch_assets.defs.alerts.sensors import build_alerts
 from atlaspatch_assets.defs.audit.jobs import build_audit
 from atlaspatch_assets.defs.export.jobs import build_export
 from atlaspatch_assets.defs.masks.sensors import build_edit_sensor
@@ -43,7 +44,7 @@ def build_project(project: Project) -> dg.Definitions:
     patients = build_patient_definitions(recipe)
     processes: list[Any] = [job, *(patients.jobs or ())]
     repair = (build_validity_definitions(recipe), build_upgrade_definitions(recipe, processes))
-    others = (*repair, build_audit(recipe), patients, build_report_definitions(recipe))
+    others = (*repair, build_audit(recipe), patients, build_report_definitions(recipe), build_alerts(recipe))
     return dg.Definitions.merge(of_slides, *others)
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from atlaspatch_core.config.geometry_fields import GeometryFields
 from atlaspatch_core.config.input_fields import PatientsFields, ProjectFields, SlidesFields
-from atlaspatch_core.config.run_fields import PicturesFields, RuntimeFields, UpgradesFields
+from atlaspatch_core.config.run_fields import AlertsFields, PicturesFields, RuntimeFields, UpgradesFields
 from atlaspatch_core.patches.filter_spec import FilterSpec
 from atlaspatch_core.tissue.quality import QualitySpec
 from atlaspatch_core.tissue.spec import TissueSpec
@@ -46,6 +46,7 @@ TABLES = (
         "check.",
     ),
     Table("upgrades", UpgradesFields, "What happens when an encoder, the segmenter or a geometry changes."),
+    Table("alerts", AlertsFields, "Who is told when runs fail and when slides need a person."),
     Table(
         "pictures",
         PicturesFields,

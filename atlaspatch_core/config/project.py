@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from atlaspatch_core.config.fields import FILE_NAME as FILE_NAME
 from atlaspatch_core.config.input_fields import ProjectFields
-from atlaspatch_core.config.sections import Geometry, Patients, Pictures, Runtime, Section, Slides, Upgrades
+from atlaspatch_core.config.sections import Alerts, Geometry, Patients, Pictures, Runtime, Section, Slides, Upgrades
 from atlaspatch_core.errors import InvalidProject
 from atlaspatch_core.tissue.quality import QualitySpec
 from atlaspatch_core.tissue.spec import TissueSpec
@@ -30,6 +30,7 @@ class Project(ProjectFields, Section):
     quality: Annotated[QualitySpec, Field(default_factory=QualitySpec)]
     """Bounds of what is usual; slides beyond them are warned of, or stopped where ``block`` says so."""
     upgrades: Upgrades = Upgrades()
+    alerts: Alerts = Alerts()
     pictures: Pictures = Pictures()
     runtime: Runtime = Runtime()
 
@@ -86,7 +87,8 @@ def make_project(values: dict, *, origin: str, folder: Path | None = None) -> Pr
 
 def _complaint(part) -> str:
     place = ".".join(str(step) for step in part["loc"]) or "project"
-    shown = "" if isinstance(part["input"], dict) else f" (given {part['input']!r})"
+    hidden = isinstance(part["input"], dict) or part["loc"][:1] == ("alerts",)  # a URL there has a password in it
+    shown = "" if hidden else f" (given {part['input']!r})"
     return f"{place}: {part['msg'].removeprefix('Value error, ')}{shown}"
 
 

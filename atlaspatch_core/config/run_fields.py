@@ -32,6 +32,28 @@ class UpgradesFields:
 
 
 @option_fields
+class AlertsFields:
+    """Who is told when runs fail and when slides need a person; a message is sent once."""
+
+    url_variables: Annotated[
+        tuple[str, ...],
+        Option(
+            "Names of environment variables that hold targets as URLs of Apprise: mailto://user:password@host?to=..., "
+            "https://hooks.slack.com/services/..., json://host/path. The URLs, which have passwords in them, stay out of "
+            "the project file.",
+            example=["ATLASPATCH_ALERT_URL"],
+        ),
+    ] = ()
+    command: Annotated[
+        tuple[str, ...],
+        Option(
+            "Program and its arguments that is started with the message on its standard input.",
+            example=["logger", "-t", "atlaspatch"],
+        ),
+    ] = ()
+
+
+@option_fields
 class PicturesFields:
     """Pictures to write beside the results; they decide no numbers. The small ones for the web page are always made."""
 

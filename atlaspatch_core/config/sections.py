@@ -9,12 +9,13 @@ from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 from atlaspatch_core.config.geometry_fields import GeometryFields
 from atlaspatch_core.config.geometry_fields import Precision as Precision
 from atlaspatch_core.config.input_fields import PatientsFields, SlidesFields
-from atlaspatch_core.config.run_fields import PicturesFields, RuntimeFields, UpgradesFields
+from atlaspatch_core.config.run_fields import AlertsFields, PicturesFields, RuntimeFields, UpgradesFields
 from atlaspatch_core.option import describe
 from atlaspatch_core.patches.grid_spec import GridSpec
 from atlaspatch_core.slides.readers import READERS
 
 EXTENSION = re.compile(r"(\.[^./\\\s]+)+")
+VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 GEOMETRY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -105,6 +106,18 @@ class Patients(PatientsFields, Section):
 
 class Upgrades(UpgradesFields, Section):
     """What happens when an encoder, the segmenter or a geometry changes."""
+
+
+class Alerts(AlertsFields, Section):
+    """Who is told of what goes wrong."""
+
+    @field_validator("url_variables")
+    @classmethod
+    def _variables_are_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := [name for name in names if not VARIABLE_NAME.fullmatch(name)]:
+            text = "is no name of an environment variable; a URL with its password belongs into one, not into this file"
+            raise ValueError(f"{wrong[0].partition(':')[0]!r} {text}")
+        return names
 
 
 class Pictures(PicturesFields, Section):

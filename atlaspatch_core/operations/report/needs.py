@@ -86,7 +86,7 @@ def find_needs(
     groups: dict[tuple[NeedKind, str], list[Complaint]] = {}
     for complaint in (*_of_outputs(outputs, busy), *_of_warnings(warnings)):
         if complaint.stem not in gone:
-            pattern = _pattern(complaint.reason, complaint.stem)
+            pattern = reason_pattern(complaint.reason, complaint.stem)
             groups.setdefault((complaint.kind, pattern), []).append(complaint)
     needs = (_need(kind, complaints, cures) for (kind, _), complaints in groups.items())
     return tuple(sorted([*needs, *_removed(gone, cures)], key=order_of))
@@ -115,7 +115,7 @@ def _of_warnings(warnings: Mapping[str, Iterable[str]]) -> Iterator[Complaint]:
         yield from (Complaint(NeedKind.ODD, stem, text) for text in texts)
 
 
-def _pattern(reason: str, stem: str) -> str:
+def reason_pattern(reason: str, stem: str) -> str:
     """Return a reason without what is of one slide alone: its name, paths and numbers."""
     return NUMBERS.sub("#", PATHS.sub("…", reason.replace(stem, "…")))
 

@@ -1,0 +1,1 @@
+"""Messages to people: runs that failed, slides that need somebody."""
