@@ -74,9 +74,11 @@ def why_stale(stored: Identity | None, expected: Identity) -> str:
         )
     before, after = _flat(stored.as_dict()), _flat(expected.as_dict())
     changed = [key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)]
-    own = (key for key in changed if not key.startswith("inputs."))
-    told = (f"{key.removeprefix('spec.')} {_shown(before.get(key))} → {_shown(after.get(key))}" for key in own)
-    return "; ".join(told) or upstream_reason(changed_input(stored, expected))
+    own_keys = (key for key in changed if not key.startswith("inputs."))
+    differences = (
+        f"{key.removeprefix('spec.')} {_shorten(before.get(key))} → {_shorten(after.get(key))}" for key in own_keys
+    )
+    return "; ".join(differences) or upstream_reason(changed_input(stored, expected))
 
 
 def changed_input(stored: Identity, expected: Identity) -> str:
@@ -97,6 +99,6 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _shown(value: Any) -> str:
+def _shorten(value: Any) -> str:
     text = "none" if value is None else str(value)
     return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 1]}…"

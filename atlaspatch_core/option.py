@@ -120,8 +120,8 @@ def stated(default: Any, help: str, **settings: Any) -> Any:  # noqa: A002
 def fields_of(cls: type) -> tuple[OptionField, ...]:
     """Return the fields of a class that state options, in their order."""
     if is_dataclass(cls):
-        known = ((it.name, it.type, it.default, it.metadata.get(KEY)) for it in fields(cls))
-        return tuple(OptionField(name, kind, default, option) for name, kind, default, option in known if option)
+        options = ((field.name, field.type, field.default, field.metadata.get(KEY)) for field in fields(cls))
+        return tuple(OptionField(name, kind, default, option) for name, kind, default, option in options if option)
     annotated = {name: hint for name, hint in cls.__annotations__.items() if get_origin(hint) is Annotated}
     return tuple(
         OptionField(name, kind, getattr(cls, name, MISSING), option)
@@ -131,20 +131,22 @@ def fields_of(cls: type) -> tuple[OptionField, ...]:
 
 def field_of(cls: type, name: str) -> OptionField:
     """Return the field of that name."""
-    return next(it for it in fields_of(cls) if it.name == name)
+    return next(field for field in fields_of(cls) if field.name == name)
 
 
 def describe(fields: Mapping[str, Any]) -> None:
     """Give the fields of a pydantic model the texts of the options in their annotations."""
-    for it in fields.values():
-        it.description = next((known.text for known in it.metadata if isinstance(known, Option)), it.description)
+    for info in fields.values():
+        texts = (option.text for option in info.metadata if isinstance(option, Option))
+        info.description = next(texts, info.description)
 
 
 def check_bounds(spec: Any, place: str = "") -> None:
     """Raise InvalidProject for a field of a dataclass beyond its bounds or choices; ``place`` is its section."""
-    for it in fields_of(type(spec)):
-        value = getattr(spec, it.name)
-        bounds = " or ".join(it.choices) or it.option.bounds
-        if bounds and value is not None and not (value in it.choices if it.choices else it.option.allows(value)):
+    for option_field in fields_of(type(spec)):
+        value = getattr(spec, option_field.name)
+        choices, option = option_field.choices, option_field.option
+        bounds = " or ".join(choices) or option.bounds
+        if bounds and value is not None and not (value in choices if choices else option.allows(value)):
             where, then = (f"{place}: ", "; ") if place else ("", ": ")
-            raise InvalidProject(f"{where}{it.name} is {value}{then}give {bounds}")
+            raise InvalidProject(f"{where}{option_field.name} is {value}{then}give {bounds}")

@@ -8,7 +8,7 @@ from atlaspatch_core.option import Option, fields_of, option_fields
 from atlaspatch_core.patches.filter_spec import FilterSpec
 from atlaspatch_core.patches.grid_spec import COARSEST_MPP, Downscale, Edge, GridSpec, Rule, Scale
 
-GRID = {it.name: it for it in fields_of(GridSpec)}
+GRID = {field.name: field for field in fields_of(GridSpec)}
 """The options that decide where patches lie are stated there."""
 
 

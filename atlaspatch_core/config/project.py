@@ -104,7 +104,10 @@ def _with_paths_from(project: Project, folder: Path) -> Project:
             "masks": full(project.slides.masks) if project.slides.masks else None,
         }
     )
-    geometries = (it.model_copy(update={"coords": full(it.coords) if it.coords else None}) for it in project.geometry)
+    geometries = (
+        geometry.model_copy(update={"coords": full(geometry.coords) if geometry.coords else None})
+        for geometry in project.geometry
+    )
     manifest = full(project.patients.manifest) if project.patients.manifest else None
     update = {
         "output": full(project.output),

@@ -38,33 +38,33 @@ def _lines(table: Table, examples: Mapping[str, Any]) -> Iterator[str]:
         yield _comment(table.comment)
     if table.name:
         yield {"geometry": "[[geometry]]"}.get(table.name, f"{off}[{table.name}]")
-    for it in fields_of(table.fields):
-        example = examples.get(f"{table.name}.{it.name}", it.option.example)
-        yield _comment(f"{it.option.help}{_marks(it, example)}")
-        yield f"{off or ('' if _counts(it) else '# ')}{it.name} = {toml(_shown(it, example))}"
+    for field in fields_of(table.fields):
+        example = examples.get(f"{table.name}.{field.name}", field.option.example)
+        yield _comment(f"{field.option.help}{_marks(field, example)}")
+        yield f"{off or ('' if _is_active(field) else '# ')}{field.name} = {toml(_shown_value(field, example))}"
 
 
-def _counts(it: OptionField) -> bool:
+def _is_active(field: OptionField) -> bool:
     """Tell whether the key stands in the file without being commented out."""
-    if it.option.unset and not it.option.example_counts:
+    if field.option.unset and not field.option.example_counts:
         return False
-    return it.required or it.default is not None or it.option.example_counts
+    return field.required or field.default is not None or field.option.example_counts
 
 
-def _shown(it: OptionField, example: Any) -> Any:
-    return it.default if example is None else example
+def _shown_value(field: OptionField, example: Any) -> Any:
+    return field.default if example is None else example
 
 
-def _marks(it: OptionField, example: Any) -> str:
+def _marks(field: OptionField, example: Any) -> str:
     """Return what there is to say of the values that there are, and of a default that is not shown."""
-    marks = f" One of {', '.join(map(toml, it.choices))}." if it.choices else ""
-    if it.required:
+    marks = f" One of {', '.join(map(toml, field.choices))}." if field.choices else ""
+    if field.required:
         return f"{marks} (example; required)"
-    if it.option.unset:
-        return f"{marks} Default: {it.option.unset}."
-    if example is None or not _counts(it):
+    if field.option.unset:
+        return f"{marks} Default: {field.option.unset}."
+    if example is None or not _is_active(field):
         return marks
-    return f"{marks} (example)" if it.default is None else f"{marks} (example; default {toml(it.default)})"
+    return f"{marks} (example)" if field.default is None else f"{marks} (example; default {toml(field.default)})"
 
 
 def toml(value: Any) -> str:
