@@ -43,6 +43,8 @@ LOWER_ROOMS = (
     "errors.py",
     "fingerprint.py",
     "option.py",
+    "upgrades",
+    "validity",
 )
 
 

@@ -40,9 +40,9 @@ class CanarySpec:
 
 def canary_spec(project: Project) -> CanarySpec:
     """Return how much a project wants to be tried, and what it takes for the same."""
-    wanted = project.upgrades
-    tolerance = Tolerance(least_cosine=wanted.least_cosine)
-    return CanarySpec(wanted.canary_slides, wanted.canary_patches, tolerance=tolerance)
+    settings = project.upgrades
+    tolerance = Tolerance(least_cosine=settings.least_cosine)
+    return CanarySpec(settings.canary_slides, settings.canary_patches, tolerance=tolerance)
 
 
 def run_canary(recipe: Recipe, stage: OutputSpec, sources: Sequence[SlideSource], spec: CanarySpec) -> Canary:
@@ -54,22 +54,22 @@ def run_canary(recipe: Recipe, stage: OutputSpec, sources: Sequence[SlideSource]
     model = Models(recipe.project.runtime).get(stage)
     encoders = PatchEncoders([model])
     samples: list[CanarySample] = []
-    for source in _drawn(sources, spec.seed):
+    for source in _draw_sources(sources, spec.seed):
         if len(samples) == spec.slides:
             break
-        samples += _try(recipe, stage, source, encoders, spec)
+        samples += _sample_of(recipe, stage, source, encoders, spec)
     if not samples:
         raise NoPatches(f"{stage.step}: no slide has stored features and can be read, so there is nothing to compare")
     return compare(samples, spec.tolerance)
 
 
-def _drawn(sources: Sequence[SlideSource], seed: int) -> list[SlideSource]:
+def _draw_sources(sources: Sequence[SlideSource], seed: int) -> list[SlideSource]:
     drawn = sorted(sources, key=lambda source: source.stem)
     random.Random(seed).shuffle(drawn)
     return drawn
 
 
-def _try(
+def _sample_of(
     recipe: Recipe, stage: OutputSpec, source: SlideSource, encoders: PatchEncoders, spec: CanarySpec
 ) -> Iterator[CanarySample]:
     """Yield the sample of a slide; nothing where there is none to be had."""

@@ -53,7 +53,7 @@ class Canary:
         """What lies outside the tolerance, each with its bound."""
         bounds = self.tolerance
         norm = max(abs(self.least_norm_ratio - 1), abs(self.most_norm_ratio - 1))
-        told = [
+        checks = [
             (self.least_cosine >= bounds.least_cosine, f"cosine {self.least_cosine:.6f} < {bounds.least_cosine}"),
             (norm <= bounds.most_norm_change, f"norm changes by {norm:.2%} > {bounds.most_norm_change:.2%}"),
             (
@@ -65,7 +65,7 @@ class Canary:
                 f"{self.neighbours:.1%} of the nearest neighbours stay < {bounds.least_neighbours:.1%}",
             ),
         ]
-        return tuple(text for held, text in told if not held)
+        return tuple(text for held, text in checks if not held)
 
     @property
     def text(self) -> str:

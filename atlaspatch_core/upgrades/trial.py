@@ -38,14 +38,14 @@ class Trial:
     """What changed."""
 
 
-def trials(recipe: Recipe, found: Iterable[Validity]) -> list[Trial]:
+def trials(recipe: Recipe, states: Iterable[Validity]) -> list[Trial]:
     """Return what a canary can decide among stale features: those whose coords are fresh and whose encoder changed.
 
     The identity of every stale result is read from its file.
 
     Args:
         recipe: What is asked for now.
-        found: States of outputs, as ``validities`` yields them.
+        states: Of outputs, as ``validities`` yields them.
 
     Returns:
         One trial for every former encoder, with the slides whose features it made.
@@ -58,7 +58,7 @@ def trials(recipe: Recipe, found: Iterable[Validity]) -> list[Trial]:
         ['efficientnet_lite0']
     """
     stale: defaultdict[OutputKey, list[str]] = defaultdict(list)
-    for validity in found:
+    for validity in states:
         if validity.state is State.STALE and validity.step.kind == "patch_features":
             stale[validity.step].append(validity.stem)
     return [trial for step, stems in stale.items() for trial in _of_stage(recipe, recipe.stage(step), stems)]
@@ -83,9 +83,9 @@ def _identities(
 ) -> tuple[Identity | None, Identity | None]:
     """Return what decided the stored features, and what is to decide them given the stored coords."""
     try:
-        kept = store.stored_results(stem, stage.step.geometry)
-        stored = kept.get(stage.dataset)
-        fingerprint = kept[COORDS].fingerprint if kept else None
+        results = store.stored_results(stem, stage.step.geometry)
+        stored = results.get(stage.dataset)
+        fingerprint = results[COORDS].fingerprint if results else None
         if stored is None or fingerprint is None:
             return None, None
         return stored.identity, identity_of(stage, {stage.upstream[0]: fingerprint}, spec=coords.spec(stage))
@@ -126,8 +126,8 @@ def try_upgrade(recipe: Recipe, trial: Trial, sources: Mapping[str, SlideSource]
         >>> canary.same, canary.patches
         (True, 50)
     """
-    found = [sources[stem] for stem in trial.stems if stem in sources]
-    return run_canary(recipe, trial.stage, found, canary_spec(recipe.project))
+    slides = [sources[stem] for stem in trial.stems if stem in sources]
+    return run_canary(recipe, trial.stage, slides, canary_spec(recipe.project))
 
 
 def restamp(recipe: Recipe, trial: Trial, canary: Canary) -> Iterator[Outcome]:
@@ -154,65 +154,73 @@ def restamp(recipe: Recipe, trial: Trial, canary: Canary) -> Iterator[Outcome]:
     specs = {stage.step: (stage.spec, stage.code_version) for stage in stages}
     for stem in trial.stems:
         since = perf_counter()
-        stamps = _stamps(recipe, trial, stem, specs)
+        updates = _identity_updates(recipe, trial, stem, specs)
         try:
-            Store(recipe.project.output).restamp(stem, trial.stage.step.geometry, list(stamps.values()), canary.numbers)
+            Store(recipe.project.output).restamp(
+                stem, trial.stage.step.geometry, list(updates.values()), canary.numbers
+            )
         except AtlasPatchError as error:
             yield Outcome(stem, trial.stage.step, Status.FAILED, why=str(error), seconds=perf_counter() - since)
             continue
-        for step, stamp in stamps.items():
-            yield _restamped(recipe, stem, step, stamp, specs[step][1], canary, perf_counter() - since)
+        for step, update in updates.items():
+            yield _restamped_outcome(recipe, stem, step, update, specs[step][1], canary, perf_counter() - since)
 
 
 def _measures(path: Path, dataset: str) -> dict[str, int | float]:
     """Return what is told of features or of an embedding whoever made them, so that plots have no holes."""
-    kept = read_stored_results(path)
-    patches, shape = kept[COORDS].shape[0], kept[dataset].shape
+    results = read_stored_results(path)
+    patches, shape = results[COORDS].shape[0], results[dataset].shape
     return (
         {"patches": patches, DIM: shape[1]} if len(shape) > 1 else embedding_numbers(read_array(path, dataset), patches)
     )
 
 
-def _stamps(
+def _identity_updates(
     recipe: Recipe, trial: Trial, stem: str, specs: Mapping[OutputKey, tuple[dict[str, Any], str]]
 ) -> dict[OutputKey, IdentityUpdate]:
     """Return the new identities of a slide's features and of the embeddings that differ in these features alone."""
-    kept = Store(recipe.project.output).stored_results(stem, trial.stage.step.geometry)
-    features = kept.get(trial.stage.dataset)
+    results = Store(recipe.project.output).stored_results(stem, trial.stage.step.geometry)
+    features = results.get(trial.stage.dataset)
     before = features.identity if features else None
-    if before is None or _former(before) != trial.former or kept[COORDS].fingerprint is None:
+    if before is None or _former(before) != trial.former or results[COORDS].fingerprint is None:
         return {}
-    fingerprints = {trial.stage.upstream[0]: str(kept[COORDS].fingerprint)}
+    fingerprints = {trial.stage.upstream[0]: str(results[COORDS].fingerprint)}
     after = identity_of(trial.stage, fingerprints, spec=specs[trial.stage.step][0])
-    stamps = {trial.stage.step: IdentityUpdate(trial.stage.dataset, before.fingerprint, after)}
-    old, new = (fingerprints | {trial.stage.step: it.fingerprint} for it in (before, after))
+    updates = {trial.stage.step: IdentityUpdate(trial.stage.dataset, before.fingerprint, after)}
+    old, new = (fingerprints | {trial.stage.step: identity.fingerprint} for identity in (before, after))
     for step, (spec, _) in specs.items():
         stage = recipe.stage(step)
-        if step != trial.stage.step and _is(kept.get(stage.dataset), identity_of(stage, old, spec=spec)):
+        if step != trial.stage.step and _has_identity(results.get(stage.dataset), identity_of(stage, old, spec=spec)):
             was, now = (identity_of(stage, inputs, spec=spec) for inputs in (old, new))
-            stamps[step] = IdentityUpdate(stage.dataset, was.fingerprint, now)
-    return stamps
+            updates[step] = IdentityUpdate(stage.dataset, was.fingerprint, now)
+    return updates
 
 
-def _is(kept: StoredResult | None, identity: Identity) -> bool:
-    return kept is not None and kept.fingerprint == identity.fingerprint
+def _has_identity(result: StoredResult | None, identity: Identity) -> bool:
+    return result is not None and result.fingerprint == identity.fingerprint
 
 
-def _restamped(
-    recipe: Recipe, stem: str, step: OutputKey, stamp: IdentityUpdate, code_version: str, canary: Canary, seconds: float
+def _restamped_outcome(
+    recipe: Recipe,
+    stem: str,
+    step: OutputKey,
+    update: IdentityUpdate,
+    code_version: str,
+    canary: Canary,
+    seconds: float,
 ) -> Outcome:
     geometry = step.geometry
     path = Store(recipe.project.output).h5(stem, geometry)
-    names = {f"{geometry}/{name}" if geometry else name: value for name, value in stamp.identity.inputs.items()}
+    names = {f"{geometry}/{name}" if geometry else name: value for name, value in update.identity.inputs.items()}
     return Outcome(
         stem,
         step,
         Status.RESTAMPED,
-        stamp.identity.fingerprint,
+        update.identity.fingerprint,
         code_version,
         why=canary.text,
-        numbers=_measures(path, stamp.name) | {f"canary_{name}": value for name, value in canary.numbers.items()},
-        facts={RESTAMPED_FROM: stamp.before},
+        numbers=_measures(path, update.name) | {f"canary_{name}": value for name, value in canary.numbers.items()},
+        facts={RESTAMPED_FROM: update.before},
         inputs=names,
         seconds=seconds,
         path=path,

@@ -205,14 +205,14 @@ def check_geometry(geometry: Geometry, encoders: Sequence[SlideEncoder]) -> None
     are one.
     """
     made_for = [encoder for encoder in encoders if encoder.patch_size is not None]
-    if any(it.patch_size != geometry.patch_size for it in made_for):
-        sizes = ", ".join(f"{it.name} needs {it.patch_size}" for it in made_for)
+    if any(encoder.patch_size != geometry.patch_size for encoder in made_for):
+        sizes = ", ".join(f"{encoder.name} needs {encoder.patch_size}" for encoder in made_for)
         raise GeometryMismatch(
             f"patch size {geometry.patch_size} px does not suit the slide encoders ({sizes}); {_cure(made_for)}"
         )
-    made_for = [it for it in encoders if it.magnification is not None]
-    if any(not isclose(it.magnification or 0, geometry.magnification, rel_tol=0.01) for it in made_for):
-        powers = ", ".join(f"{it.name} needs {it.magnification:g}x" for it in made_for)
+    made_for = [encoder for encoder in encoders if encoder.magnification is not None]
+    if any(not isclose(encoder.magnification or 0, geometry.magnification, rel_tol=0.01) for encoder in made_for):
+        powers = ", ".join(f"{encoder.name} needs {encoder.magnification:g}x" for encoder in made_for)
         raise GeometryMismatch(
             f"magnification {geometry.magnification:.4g}x does not suit the slide encoders ({powers}); "
             f"{_cure(made_for)}"

@@ -168,10 +168,10 @@ def _or_largest(series: int | None) -> str:
     return "the largest" if series is None else str(series)
 
 
-def slide_reason(stored: SlideRecord | None, found: SlideRecord) -> str:
+def slide_reason(stored: SlideRecord | None, record: SlideRecord) -> str:
     """Return why a slide is another than it was, or an empty text: the option that was changed, or what differs."""
-    why = stale_reason(stored.identity if stored else None, found.identity)
-    return why and ((stored and options_reason(options_of(stored), options_of(found))) or why)
+    why = stale_reason(stored.identity if stored else None, record.identity)
+    return why and ((stored and options_reason(options_of(stored), options_of(record))) or why)
 
 
 def options_of(record: SlideRecord) -> SlideOptions:
