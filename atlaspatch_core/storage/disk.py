@@ -115,7 +115,7 @@ def open_file(source: Path | Disk, mode: Literal["r", "r+", "w"] = "r", *, locki
     Without ``locking``, read-only drives and running writers do not mind. A file that another program has locked is
     waited for. Raises OSError for one that is damaged, OutputInUse for one that stays locked or cannot be locked.
     """
-    told, until = False, monotonic() + SECONDS_IN_USE
+    is_reported, until = False, monotonic() + SECONDS_IN_USE
     while True:
         try:
             return h5py.File(source, mode, locking=None if locking else False)
@@ -127,9 +127,9 @@ def open_file(source: Path | Disk, mode: Literal["r", "r+", "w"] = "r", *, locki
                 raise OutputInUse(_without_locks(source, refusal)) from error
             if monotonic() >= until:
                 raise OutputInUse(f"{source.stem}: {source} is in use by another program; try again") from error
-        if not told:
+        if not is_reported:
             log.warning("%s: %s is in use; it is waited for, at most %g s", source.stem, source, SECONDS_IN_USE)
-            told = True
+            is_reported = True
         sleep(SECONDS_BETWEEN_TRIES)
 
 

@@ -15,9 +15,9 @@ IDENTIFIED_BY = 4
 another than its record says: slides of earlier records are opened once more, and most keep their identity."""
 
 
-def slide_mark(signature: str, path: Path, asked: Sequence[Any], identified_by: int) -> str:
+def slide_mark(signature: str, path: Path, options: Sequence[Any], identified_by: int) -> str:
     """Return what tells one state of a slide's files, and of what is asked for of it, from another."""
-    return short_hash(f"{signature} {path} {tuple(asked)} {identified_by}")
+    return short_hash(f"{signature} {path} {tuple(options)} {identified_by}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,8 @@ class SlideRecord:
     @property
     def mark(self) -> str:
         """What tells an unchanged slide, asked for in the same way."""
-        asked = (self.stated_mpp, self.full_hash, self.reader, self.mpp_keys, self.info.series)
-        return slide_mark(self.signature, self.info.path, asked, self.identified_by)
+        options = (self.stated_mpp, self.full_hash, self.reader, self.mpp_keys, self.info.series)
+        return slide_mark(self.signature, self.info.path, options, self.identified_by)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -139,7 +139,10 @@ def read_record(path: Path) -> Record:
 def _info_dict(info: SlideInfo) -> dict[str, Any]:
     values = {name: getattr(info, name) for name in SlideInfo.__slots__ if name != "properties"}
     values["bounds"] = info.bounds and asdict(info.bounds)
-    levels = [[it.width, it.height, it.downsample, *([list(it.axes)] if it.axes else [])] for it in info.levels]
+    levels = [
+        [level.width, level.height, level.downsample, *([list(level.axes)] if level.axes else [])]
+        for level in info.levels
+    ]
     return values | {"path": str(info.path), "levels": levels, "notes": list(info.notes)}
 
 

@@ -73,8 +73,8 @@ class IndexedSlide:
         """Return what sampling wants to know; sides are left out."""
         axes = self.axes or (None,) * len(self.downsamples)
         levels = tuple(Level(0, 0, *scale) for scale in zip(self.downsamples, axes, strict=True))
-        found = (stem, Path(), self.opened_by, levels, self.mpp, "its record", self.magnification, "its record")
-        return SlideInfo(*found, series=self.series, reading=self.reading)
+        facts = (stem, Path(), self.opened_by, levels, self.mpp, "its record", self.magnification, "its record")
+        return SlideInfo(*facts, series=self.series, reading=self.reading)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ def read_slide_index(store: Store, *, remember: bool = True) -> SlideIndex:
     polygons = {stem: masks[stem].polygons for stem in as_made} | {
         stem: reading[0] for stem, reading in read.items() if reading[0]
     }
-    return SlideIndex(slides, polygons, broken | {stem: it[1] for stem, it in read.items() if it[1]})
+    return SlideIndex(slides, polygons, broken | {stem: reading[1] for stem, reading in read.items() if reading[1]})
 
 
 def indexed_slide(slide: SlideRecord, mask: MaskRecord | None = None) -> IndexedSlide:
@@ -152,8 +152,11 @@ def _slide_of_row(row: list[Any]) -> IndexedSlide:
     stated, full_hash, opened_by, reader, keys, mask, corner, series, reading, axes, mark, notes = rest
     mask_fields = IndexedMask(*mask) if mask else None
     facts = (fingerprint, content, mpp, magnification, tuple(downsamples))
-    asked, scales = (stated, full_hash, opened_by, reader, tuple(keys)), tuple(it and tuple(it) for it in axes)
-    return IndexedSlide(*facts, *asked, mask_fields, tuple(corner), series, reading, scales, mark, tuple(notes))
+    options, scales = (
+        (stated, full_hash, opened_by, reader, tuple(keys)),
+        tuple(scale and tuple(scale) for scale in axes),
+    )
+    return IndexedSlide(*facts, *options, mask_fields, tuple(corner), series, reading, scales, mark, tuple(notes))
 
 
 def _outlines(corners: Mapping[str, tuple[int, int]], path: Path) -> tuple[str, str]:
