@@ -43,6 +43,7 @@ LOWER_ROOMS = (
     "errors.py",
     "fingerprint.py",
     "option.py",
+    "patches",
     "storage",
     "upgrades",
     "validity",

@@ -32,10 +32,12 @@ def filter_grid(slide: Slide, grid: PatchGrid, spec: FilterSpec, *, workers: int
     """
     if spec.max_pen is not None and len(grid):
         grid = drop_patches(grid, under_ink(slide, grid) <= np.float32(spec.max_pen))
-    kept = np.zeros(len(grid), bool)
+    passed = np.zeros(len(grid), bool)
     for batch in stream_patches(slide, grid, batch_size=64, workers=workers):
-        kept[batch.rows] = keep(batch.patches, spec) & ~is_blurred(batch.patches, spec, grid.sampling.mpp)
-    return drop_patches(grid, kept)
+        passed[batch.rows] = is_neither_black_nor_white(batch.patches, spec) & ~is_blurred(
+            batch.patches, spec, grid.sampling.mpp
+        )
+    return drop_patches(grid, passed)
 
 
 def under_ink(slide: Slide, grid: PatchGrid) -> NDArray[np.float32]:
@@ -71,7 +73,7 @@ def is_white(patches: NDArray[np.uint8], threshold: int) -> NDArray[np.bool_]:
     return _share((hsv[..., 1] < threshold) & (hsv[..., 2] >= BRIGHT)) >= LEAST_SHARE
 
 
-def keep(patches: NDArray[np.uint8], spec: FilterSpec) -> NDArray[np.bool_]:
+def is_neither_black_nor_white(patches: NDArray[np.uint8], spec: FilterSpec) -> NDArray[np.bool_]:
     """Tell which RGB patches (b, h, w, 3) are neither black nor white, (b,)."""
     return ~(is_black(patches, spec.black_thresh) | is_white(patches, spec.white_thresh))
 

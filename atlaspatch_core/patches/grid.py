@@ -74,8 +74,8 @@ def lay_grid(info: SlideInfo, polygons: Sequence[Polygon], spec: GridSpec) -> Pa
         corners = corners[(corners + size <= (info.width, info.height)).all(axis=1)]
     fraction = tissue.coverage(corners, size)
     if spec.rule == "lattice":
-        kept = (fraction >= np.float32(spec.min_tissue)) & (fraction > 0)
-        corners, fraction = corners[kept], fraction[kept]
+        is_tissue = (fraction >= np.float32(spec.min_tissue)) & (fraction > 0)
+        corners, fraction = corners[is_tissue], fraction[is_tissue]
     return PatchGrid(corners, fraction, sampling)
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from atlaspatch_core.errors import InvalidProject
-from atlaspatch_core.patches.filters import FilterSpec, drop_patches, is_black, is_white, keep
+from atlaspatch_core.patches.filters import FilterSpec, drop_patches, is_black, is_neither_black_nor_white, is_white
 from atlaspatch_core.patches.grid import PatchGrid
 from atlaspatch_core.patches.scale import Sampling
 
@@ -53,11 +53,11 @@ def test_white_is_bright_and_unsaturated():
 
 def test_patches_neither_black_nor_white_are_kept():
     patches = np.stack([patch(BLACK, 80), patch(PINK, 100), patch(WHITE, 80), patch(BLACK, 50, WHITE)])
-    assert keep(patches, FilterSpec()).tolist() == [False, True, False, True]
+    assert is_neither_black_nor_white(patches, FilterSpec()).tolist() == [False, True, False, True]
 
 
 def test_no_patches_give_no_answers():
-    assert keep(np.zeros((0, 10, 10, 3), np.uint8), FilterSpec()).shape == (0,)
+    assert is_neither_black_nor_white(np.zeros((0, 10, 10, 3), np.uint8), FilterSpec()).shape == (0,)
 
 
 def test_dropped_patches_take_their_tissue_shares_with_them():
