@@ -42,6 +42,7 @@ LOWER_ROOMS = (
     "config",
     "errors.py",
     "fingerprint.py",
+    "layouts",
     "option.py",
     "patches",
     "storage",

@@ -50,10 +50,10 @@ class Group:
 
     def by_stem(self) -> dict[str, list[ResultFile]]:
         """Return the files of every slide."""
-        found: dict[str, list[ResultFile]] = {}
+        files_by_stem: dict[str, list[ResultFile]] = {}
         for file in self.files:
-            found.setdefault(file.stem, []).append(file)
-        return found
+            files_by_stem.setdefault(file.stem, []).append(file)
+        return files_by_stem
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,25 +35,27 @@ def recognise(folder: Path) -> ResultFolder:
         )
     groups = tuple(group for group in _groups(layout, folder, folders) if group.files)
     home = folder.parent if GeometryName.parse(folder.name) else folder
-    return ResultFolder(layout, folder, groups, {it.stem: it for it in _listed(home / "contours_geojson", ".geojson")})
+    return ResultFolder(
+        layout, folder, groups, {file.stem: file for file in _listed(home / "contours_geojson", ".geojson")}
+    )
 
 
 def _layout(folder: Path, folders: list[Path]) -> FolderLayout | None:
     """Return whose folder it is: by what its files hold, else by what its parts are called."""
     inside = [folder, *folders]
-    made = _by_content(path for child in inside for path in islice(_listed(child / "patches", ".h5"), LOOKED_AT))
-    if made == FolderLayout.OURS or (
-        made is None and (folder / "slides").is_dir() and any(_listed(folder / "slides", ".json"))
+    by_content = _by_content(path for child in inside for path in islice(_listed(child / "patches", ".h5"), LOOKED_AT))
+    if by_content == FolderLayout.OURS or (
+        by_content is None and (folder / "slides").is_dir() and any(_listed(folder / "slides", ".json"))
     ):
         return FolderLayout.OURS
-    if made == FolderLayout.CLAM:
+    if by_content == FolderLayout.CLAM:
         return FolderLayout.CLAM
     if any(GeometryName.parse(child.name) and _is_geometry(child) for child in inside) or _has_runs(folder):
         return FolderLayout.TRIDENT
     clam = any(map(_has_clam_features, inside)) or any(folder.glob("process_list*.csv"))
     if clam:
         return FolderLayout.CLAM
-    return FolderLayout.ATLASPATCH if made or any(_listed(folder / "patches", ".h5")) else None
+    return FolderLayout.ATLASPATCH if by_content or any(_listed(folder / "patches", ".h5")) else None
 
 
 def _is_geometry(folder: Path) -> bool:
@@ -143,7 +145,7 @@ def _in(folder: Path, holds: Holds, encoder: str = "", suffix: str = ".h5") -> I
 def _listed(folder: Path, suffix: str) -> Iterator[Path]:
     """Yield the files of a folder with a suffix, by name, hidden ones left out; none where there is no folder."""
     if folder.is_dir():
-        names = sorted(it.name for it in folder.iterdir() if it.name.endswith(suffix) and it.name[0] != ".")
+        names = sorted(path.name for path in folder.iterdir() if path.name.endswith(suffix) and path.name[0] != ".")
         yield from (folder / name for name in names)
 
 

@@ -15,7 +15,9 @@ ODD = ("zero_rows", "norms")
 """Findings on features that can be used all the same."""
 
 
-def held(name: str, value: float, bound: float, wrong: str, right: str = "", *, least: bool = False) -> QualityFinding:
+def hold_against(
+    name: str, value: float, bound: float, wrong: str, right: str = "", *, least: bool = False
+) -> QualityFinding:
     """Return a value held against its bound, at most or, with ``least``, at least."""
     passed = value >= bound if least else value <= bound
     return QualityFinding(name, bool(passed), float(value), float(bound), right if passed else wrong)
@@ -28,29 +30,34 @@ def check_rows(rows: int, patches: int, name: str = "rows") -> QualityFinding:
 
 def check_features(values: Any) -> Iterator[QualityFinding]:
     """Yield what an HDF5 dataset or an array of features, shape (n, dim), is held against; it is read in blocks."""
-    found = scan(values)
-    of = f"of {found.rows} rows are"
-    yield held("not_finite", found.not_finite, 0, f"{found.not_finite} {of} not finite")
-    yield held("zero_tail", found.zero_tail, 0, f"the last {found.zero_tail} {of} zeros")
-    yield held("zero_rows", found.zero_rows, 0, f"{found.zero_rows} {of} zeros")
-    if not found.zero_tail:
-        yield held("constant", found.constant, 0, f"all {found.rows} rows are the same")
-    if found.rows and not found.not_finite and not found.zero_tail:
-        wrong = f"the longest row is {found.norm_ratio:.4g} times as long as the median one"
-        yield held("norms", found.norm_ratio, LARGEST_RATIO_OF_NORMS, wrong)
+    values_scan = scan(values)
+    of = f"of {values_scan.rows} rows are"
+    yield hold_against("not_finite", values_scan.not_finite, 0, f"{values_scan.not_finite} {of} not finite")
+    yield hold_against("zero_tail", values_scan.zero_tail, 0, f"the last {values_scan.zero_tail} {of} zeros")
+    yield hold_against("zero_rows", values_scan.zero_rows, 0, f"{values_scan.zero_rows} {of} zeros")
+    if not values_scan.zero_tail:
+        yield hold_against("constant", values_scan.constant, 0, f"all {values_scan.rows} rows are the same")
+    if values_scan.rows and not values_scan.not_finite and not values_scan.zero_tail:
+        wrong = f"the longest row is {values_scan.norm_ratio:.4g} times as long as the median one"
+        yield hold_against("norms", values_scan.norm_ratio, LARGEST_RATIO_OF_NORMS, wrong)
 
 
 def check_embedding(values: Any) -> Iterator[QualityFinding]:
     """Yield what an embedding, shape (dim,) or (1, dim), is held against."""
-    found = scan(np.asarray(values[()], np.float32).reshape(-1, 1))
-    yield held("not_finite", found.not_finite, 0, f"{found.not_finite} of {found.rows} numbers are not finite")
-    if not found.not_finite:
-        yield held("constant", found.constant, 0, f"all {found.rows} numbers are the same")
+    values_scan = scan(np.asarray(values[()], np.float32).reshape(-1, 1))
+    yield hold_against(
+        "not_finite",
+        values_scan.not_finite,
+        0,
+        f"{values_scan.not_finite} of {values_scan.rows} numbers are not finite",
+    )
+    if not values_scan.not_finite:
+        yield hold_against("constant", values_scan.constant, 0, f"all {values_scan.rows} numbers are the same")
 
 
 def text_of(findings: Iterable[QualityFinding], *, but: tuple[str, ...] = ()) -> str:
     """Return in words what did not pass, empty where all did; findings named in ``but`` do not count."""
-    return "; ".join(it.text for it in findings if not it.passed and it.name not in but)
+    return "; ".join(finding.text for finding in findings if not finding.passed and finding.name not in but)
 
 
 def count_beyond(corners: NDArray[np.int64], size: Any, reach: int = 1) -> int:

@@ -47,12 +47,12 @@ def find_coords(folder: Path, stem: str) -> Path:
     Raises UnusableCoords when there is none, or two.
     """
     for below in FOLDERS:
-        found = [path for name in NAMES if (path := folder / below / name.format(stem=stem)).is_file()]
-        found = [path for path in found if len(found) == 1 or _is_ours(path)] or found
-        if len(found) > 1:
-            raise UnusableCoords(f"{stem}: {' and '.join(map(str, found))} are both its coords; leave one")
-        if found:
-            return found[0]
+        paths = [path for name in NAMES if (path := folder / below / name.format(stem=stem)).is_file()]
+        paths = [path for path in paths if len(paths) == 1 or _is_ours(path)] or paths
+        if len(paths) > 1:
+            raise UnusableCoords(f"{stem}: {' and '.join(map(str, paths))} are both its coords; leave one")
+        if paths:
+            return paths[0]
     names = " or ".join(name.format(stem=stem) for name in NAMES)
     raise UnusableCoords(f"{stem}: there are no coords in {folder}; put {names} there, or into its subfolder patches")
 
@@ -68,8 +68,8 @@ def _is_ours(path: Path) -> bool:
 
 def files_of(folder: Path) -> list[Path]:
     """Return all files that may hold coords, sorted; empty where there are none."""
-    found = (sorted((folder / below).glob("*.h5")) for below in FOLDERS if (folder / below).is_dir())
-    return next((files for files in found if files), [])
+    by_folder = (sorted((folder / below).glob("*.h5")) for below in FOLDERS if (folder / below).is_dir())
+    return next((files for files in by_folder if files), [])
 
 
 def read_coords(path: Path, info: SlideInfo, geometry: Geometry) -> SuppliedCoords:
@@ -158,7 +158,7 @@ def _reading(
     if stated.patch_level is not None and stated.patch_size_level0 is None:
         return int(stated.patch_level), max(1, round(size * (stated.custom_downsample or 1)))
     reach = downsample * (1 + MPP_TOLERANCE)
-    level = max((index for index, it in enumerate(info.levels) if it.downsample <= reach), default=0)
+    level = max((index for index, level in enumerate(info.levels) if level.downsample <= reach), default=0)
     native = abs(info.levels[level].downsample / downsample - 1) <= MPP_TOLERANCE
     return level, size if native else max(1, round(size * downsample / info.levels[level].downsample))
 

@@ -27,8 +27,10 @@ def read_tensor(path: Path) -> NDArray[Any]:
             simplefilter("ignore")
             value = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # of a damaged or hostile file, torch raises whatever its parts do
-        told = f"{type(error).__name__}: {(str(error).splitlines() or ['no reason given'])[0]}"
-        raise UnreadableOutput(f"{path.stem}: {path} cannot be read as a tensor ({told}); compute it again") from error
+        reason = f"{type(error).__name__}: {(str(error).splitlines() or ['no reason given'])[0]}"
+        raise UnreadableOutput(
+            f"{path.stem}: {path} cannot be read as a tensor ({reason}); compute it again"
+        ) from error
     if isinstance(value, dict):
         value = value.get("features", next(iter(value.values()), None) if len(value) == 1 else None)
     if isinstance(value, torch.Tensor):
@@ -43,4 +45,9 @@ def _arrays() -> list[Any]:
     from numpy._core.multiarray import _reconstruct  # type: ignore[attr-defined]
 
     names = ("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct")
-    return [np.ndarray, np.dtype, *((_reconstruct, name) for name in names), *{type(np.dtype(it)) for it in _DTYPES}]
+    return [
+        np.ndarray,
+        np.dtype,
+        *((_reconstruct, name) for name in names),
+        *{type(np.dtype(name)) for name in _DTYPES},
+    ]

@@ -20,7 +20,7 @@ from atlaspatch_core.layouts.soundness import (
     check_rows,
     count_beyond,
     count_negative,
-    held,
+    hold_against,
     text_of,
 )
 from atlaspatch_core.slides.content_hash import content_fingerprint, file_signature
@@ -103,16 +103,20 @@ def _findings(
     try:
         with _opened(path) as file:
             if stage.dataset not in file and stage.step.kind == "slide_embedding" and _without_patches(file):
-                yield held("readable", 1, 1, "", "the slide has no patches, so there is nothing to embed", least=True)
+                yield hold_against(
+                    "readable", 1, 1, "", "the slide has no patches, so there is nothing to embed", least=True
+                )
                 return
             if stage.dataset not in file:
-                yield held("readable", 0, 1, f"{path} has no {stage.dataset}", "the file can be read", least=True)
+                yield hold_against(
+                    "readable", 0, 1, f"{path} has no {stage.dataset}", "the file can be read", least=True
+                )
                 return
-            yield held("readable", 1, 1, "", f"{path.name} can be read", least=True)
+            yield hold_against("readable", 1, 1, "", f"{path.name} can be read", least=True)
             yield of_fingerprint(file[stage.dataset], recorded)  # type: ignore[arg-type]
             yield from OF_KIND[stage.step.kind](file, file[stage.dataset])  # type: ignore[arg-type]
     except (OSError, AtlasPatchError, KeyError, ValueError) as error:
-        yield held("readable", 0, 1, f"{path} cannot be read: {error}", "", least=True)
+        yield hold_against("readable", 0, 1, f"{path} cannot be read: {error}", "", least=True)
 
 
 def _without_patches(file: h5py.File) -> bool:
@@ -134,36 +138,40 @@ def of_source(record: Path, source: SlideSource | None, recorded: str) -> Iterat
         known, wrong = None, str(error)
     else:
         wrong = f"{record} is gone"
-    yield held("readable", known is not None, 1, wrong, "the record can be read", least=True)
+    yield hold_against("readable", known is not None, 1, wrong, "the record can be read", least=True)
     if known is None:
         return
     same = known.identity.fingerprint == recorded
     wrong = f"the record is of version {known.identity.fingerprint}, the recorded one of {recorded}"
-    yield held("fingerprint", same, 1, wrong, "the record is the recorded version", least=True)
+    yield hold_against("fingerprint", same, 1, wrong, "the record is the recorded version", least=True)
     if source and source.path.exists() and file_signature(source.path) == known.signature:
         whole = content_fingerprint(source.path, full_hash=known.full_hash) == known.identity.spec.get("content")
         wrong = f"{source.path} has another content, though its size and time are the same"
-        yield held("content", whole, 1, wrong, "the content is the same", least=True)
+        yield hold_against("content", whole, 1, wrong, "the content is the same", least=True)
 
 
 def of_fingerprint(dataset: h5py.Dataset, recorded: str) -> QualityFinding:
     """Return whether the file holds the recorded version."""
     stored = str(dataset.attrs.get(FINGERPRINT, "none"))
     wrong = f"{dataset.name} is of version {stored}, the recorded one of {recorded}"
-    return held("fingerprint", stored == recorded, 1, wrong, "the file is the recorded version", least=True)
+    return hold_against("fingerprint", stored == recorded, 1, wrong, "the file is the recorded version", least=True)
 
 
 def of_coords(file: h5py.File, dataset: h5py.Dataset) -> Iterator[QualityFinding]:
     """Yield how many patches there are, whether they lie in the slide, and whether what goes with them fits."""
     coords: NDArray[np.int64] = np.asarray(dataset[()], np.int64).reshape(-1, dataset.shape[-1])
     count = len(coords)
-    yield held("patches", count, 1, "there is no patch", f"{count} patches", least=True)
+    yield hold_against("patches", count, 1, "there is no patch", f"{count} patches", least=True)
     most = _most_patches(file.attrs)
-    yield held("most_patches", count, most, f"{count} patches, more than the {most} places", f"at most {most} places")
+    yield hold_against(
+        "most_patches", count, most, f"{count} patches, more than the {most} places", f"at most {most} places"
+    )
     outside = _outside(coords[:, :2], file.attrs)
-    yield held("outside", outside, 0, f"{outside} patches lie outside the slide", "all patches lie in the slide")
+    yield hold_against(
+        "outside", outside, 0, f"{outside} patches lie outside the slide", "all patches lie in the slide"
+    )
     twice = count - len(np.unique(coords[:, :2], axis=0))
-    yield held("twice", twice, 0, f"{twice} patches occur twice", "every patch occurs once")
+    yield hold_against("twice", twice, 0, f"{twice} patches occur twice", "every patch occurs once")
     for name in (PASSPORTS, TISSUE_FRACTION):
         yield check_rows(len(file[name]) if name in file else 0, count, f"rows_{name}")  # type: ignore[arg-type]
 
