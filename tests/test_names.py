@@ -46,6 +46,7 @@ LOWER_ROOMS = (
     "option.py",
     "patches",
     "storage",
+    "tissue",
     "upgrades",
     "validity",
 )

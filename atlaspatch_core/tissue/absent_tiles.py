@@ -23,12 +23,12 @@ def absent_in_tissue(info: SlideInfo, polygons: Sequence[Polygon]) -> dict[str, 
     Nothing where none is. ``polygons``: the tissue, level-0 px.
     """
     tissue = shapely.union_all(list(polygons))
-    found = [(one.level, box) for one in find_absent_tiles(info) for box in inside(one, tissue, info)]
-    if not found:
+    absent = [(one.level, box) for one in find_absent_tiles(info) for box in inside(one, tissue, info)]
+    if not absent:
         return {}
-    level, (left, top, _, _) = found[0][0], shapely.bounds(found[0][1])
+    level, (left, top, _, _) = absent[0][0], shapely.bounds(absent[0][1])
     place = {"absent_level": level, "absent_x": round(left), "absent_y": round(top)}
-    return {"absent_tiles": len(found), **place}
+    return {"absent_tiles": len(absent), **place}
 
 
 def inside(absent: AbsentTiles, tissue: shapely.Geometry, info: SlideInfo) -> list[shapely.Geometry]:

@@ -41,8 +41,8 @@ def atlaspatch_contours(
     scale = np.array([width / mask.shape[1], height / mask.shape[0]])
     areas = [cv2.contourArea(ring) for ring in rings]
     outer = [i for i, parent in enumerate(parents) if parent < 0 and areas[i] >= tissue_thresh * mask.size]
-    kept = set(outer)
-    holes = [i for i, parent in enumerate(parents) if parent in kept and areas[i] >= ATLASPATCH_LEAST_HOLE]
+    outer_set = set(outer)
+    holes = [i for i, parent in enumerate(parents) if parent in outer_set and areas[i] >= ATLASPATCH_LEAST_HOLE]
     holes = sorted(holes, key=lambda i: -areas[i])[:ATLASPATCH_MOST_HOLES]
     scaled = [(ring * scale).astype(np.int32) for ring in rings]
     return [(scaled[i], [scaled[hole] for hole in holes if parents[hole] == i]) for i in outer]
@@ -50,10 +50,10 @@ def atlaspatch_contours(
 
 def _rings(mask: NDArray[np.bool_], chain: int) -> tuple[list[Contour], list[int]]:
     """Return the rings of a mask, each (n, 2) mask px, and for each the index of the ring it is a hole of, or -1."""
-    found, hierarchy = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, chain)
+    rings, hierarchy = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, chain)
     if hierarchy is None:
         return [], []
-    return [ring.reshape(-1, 2).astype(np.int32) for ring in found], [int(parent) for parent in hierarchy[0, :, 3]]
+    return [ring.reshape(-1, 2).astype(np.int32) for ring in rings], [int(parent) for parent in hierarchy[0, :, 3]]
 
 
 def mask_to_polygons(

@@ -103,8 +103,8 @@ def _covered(path: Path, values: NDArray, info: SlideInfo, origin: Origin) -> Bo
     """
     height, width = values.shape[:2]
     parts = {"slide": Bounds(0, 0, info.width, info.height), "bounds": info.bounds}
-    asked = [part for name, part in parts.items() if part and origin in ("auto", name)]
-    for part in asked or [parts["slide"]]:
+    candidates = [part for name, part in parts.items() if part and origin in ("auto", name)]
+    for part in candidates or [parts["slide"]]:
         if part and _fits(width, height, part.width, part.height):
             return part
     turned = " (turned by a quarter?)" if _fits(height, width, info.width, info.height) else ""

@@ -135,7 +135,7 @@ def _moved(parts: list[shapely.Polygon], feature: _Feature, corner: Corner, orig
 def _origin(feature: _Feature, corner: Corner, origin: Origin) -> Corner:
     """Return from where a feature counts that does not say so."""
     by_id = feature.id.startswith("Path") and feature.id.endswith("Object")
-    by_qupath = OURS not in feature.properties and (by_id or any(it in feature.properties for it in QUPATH_MARKS))
+    by_qupath = OURS not in feature.properties and (by_id or any(mark in feature.properties for mark in QUPATH_MARKS))
     return corner if origin == "bounds" or (origin == "auto" and by_qupath) else (0, 0)
 
 

@@ -19,13 +19,15 @@ OF_SLIDE = ("pen_share", "dark_share")
 """Numbers that do not depend on the mask."""
 
 
-def survey(slide: Slide, polygons: Sequence[shapely.Polygon], known: Mapping[str, float]) -> dict[str, float]:
+def measure_quality(
+    slide: Slide, polygons: Sequence[shapely.Polygon], numbers: Mapping[str, float]
+) -> dict[str, float]:
     """Return ``known`` with ``pen_share`` and ``dark_share`` of the slide, ``blur_share`` and what tissue lacks.
 
     What is known already is not measured again. Raises UnreadableSlide when pixels cannot be decoded.
     """
-    shares = {} if all(name in known for name in OF_SLIDE) else _slide_shares(slide)
-    return {**shares, **known, **blur_share(slide, polygons), **absent_in_tissue(slide.info, polygons)}
+    shares = {} if all(name in numbers for name in OF_SLIDE) else _slide_shares(slide)
+    return {**shares, **numbers, **blur_share(slide, polygons), **absent_in_tissue(slide.info, polygons)}
 
 
 def _slide_shares(slide: Slide) -> dict[str, float]:

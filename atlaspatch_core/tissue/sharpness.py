@@ -43,11 +43,11 @@ def blur_share(slide: Slide, polygons: Sequence[shapely.Polygon]) -> dict[str, f
     Raises UnreadableSlide when pixels cannot be decoded.
     """
     scale = scale_to(slide.info, SEEN_AT)
-    found = [
+    sharpnesses = [
         sharpness(read_square(slide, scale, x, y, WINDOW), SEEN_AT) for x, y in _windows(polygons, scale.downsample)
     ]
-    known = [value for value in found if not np.isnan(value)]
-    return {"blur_share": float(np.mean([value < BLURRED_BELOW for value in known]))} if known else {}
+    measured = [value for value in sharpnesses if not np.isnan(value)]
+    return {"blur_share": float(np.mean([value < BLURRED_BELOW for value in measured]))} if measured else {}
 
 
 def _windows(polygons: Sequence[shapely.Polygon], downsample: float) -> list[tuple[int, int]]:

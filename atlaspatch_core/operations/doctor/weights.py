@@ -42,7 +42,7 @@ def networks(recipe: Recipe) -> list[Needed]:
     encoders = (stage.encoder for stage in (*recipe.stages, *recipe.cases) if stage.encoder)
     found = {it.name: Needed(it.name, it.source, it.license, it.gated, it.extra) for it in encoders}
     for network in networks_of(recipe.project.tissue):
-        it = network.given(recipe.project.weights)
+        it = network.with_local_weights(recipe.project.weights)
         found[it.name] = Needed(it.name, it.source, it.license, it.gated, it.extra)
     return list(found.values())
 

@@ -14,7 +14,7 @@ from atlaspatch_core.tissue.contours import geojson_bytes, polygons_fingerprint
 from atlaspatch_core.tissue.outline_origin import ORIGIN
 from atlaspatch_core.tissue.outlines import polygons_in
 from atlaspatch_core.tissue.quality import QualityFinding, failed, judge_quality, warnings
-from atlaspatch_core.tissue.quality_survey import OF_SLIDE, survey
+from atlaspatch_core.tissue.quality_survey import OF_SLIDE, measure_quality
 from atlaspatch_core.tissue.segmenters import polygon_numbers, segment_tissue
 from atlaspatch_core.tissue.supplied_masks import check_places, find_mask, read_mask, supplied_signature
 from atlaspatch_core.validity.identities import mask_facts, supplied_identity
@@ -122,7 +122,7 @@ def _write_mask(
     supplied: str = "",
 ) -> MaskRecord:
     """Keep a mask with all its numbers."""
-    whole = numbers if "blur_share" in numbers else survey(work.slide(), polygons, numbers)
+    whole = numbers if "blur_share" in numbers else measure_quality(work.slide(), polygons, numbers)
     work.set_polygons(polygons)
     record = MaskRecord(identity, polygons_fingerprint(polygons), whole, supplied=supplied)
     work.store.write_mask(work.stem, geojson_bytes(polygons, work.stem, work.slide_info().corner), record)

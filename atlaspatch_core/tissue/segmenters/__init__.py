@@ -57,7 +57,9 @@ class Segmentation:
 
         Raises UnknownName for the segmenter, MissingWeights when a local file is not there.
         """
-        networks = {network.name: network.given(self.weights).spec() for network in networks_of(self.tissue)}
+        networks = {
+            network.name: network.with_local_weights(self.weights).spec() for network in networks_of(self.tissue)
+        }
         version = find_segmenter(self.tissue.segmenter).version
         return asdict(self.tissue) | {"segmenter_version": version} | ({"networks": networks} if networks else {})
 
@@ -85,14 +87,14 @@ def segment_tissue(slide: Slide, spec: TissueSpec, networks: Networks | None = N
     """
     networks = networks or Networks()
     raw = find_segmenter(spec.segmenter).segment(slide, spec, networks)
-    found = _tidy(raw, slide.info, spec)
+    tissue = _without_specks(raw, slide.info, spec)
     if removed := _removed(spec):
-        found = _less(found, slide, spec, networks, removed)
-    polygons = mask_to_polygons(found.mask, found.downsample, slide.info, spec.simplify_um / slide.info.mpp)
+        tissue = _remove_artifacts(tissue, slide, spec, networks, removed)
+    polygons = mask_to_polygons(tissue.mask, tissue.downsample, slide.info, spec.simplify_um / slide.info.mpp)
     least = spec.min_tissue_share * slide.info.width * slide.info.height
-    kept = tuple(piece for piece in polygons if shapely.Polygon(piece.exterior).area >= least)
-    dropped = {} if kept else _largest_dropped(raw, polygons, slide.info, spec)
-    return Tissue(kept, {**polygon_numbers(kept, slide.info), **found.numbers, **dropped})
+    pieces = tuple(piece for piece in polygons if shapely.Polygon(piece.exterior).area >= least)
+    dropped = {} if pieces else _largest_dropped(raw, polygons, slide.info, spec)
+    return Tissue(pieces, {**polygon_numbers(pieces, slide.info), **tissue.numbers, **dropped})
 
 
 def polygon_numbers(polygons: tuple[shapely.Polygon, ...], info: SlideInfo) -> dict[str, float]:
@@ -113,11 +115,11 @@ def _removed(spec: TissueSpec) -> tuple[int, ...]:
     return PENMARKS if spec.remove_penmarks and not find_segmenter(spec.segmenter).knows_ink else ()
 
 
-def _tidy(found: TissuePixels, info: SlideInfo, spec: TissueSpec) -> TissuePixels:
+def _without_specks(tissue: TissuePixels, info: SlideInfo, spec: TissueSpec) -> TissuePixels:
     """Return a mask without specks, and without small holes or any."""
-    px_um2 = _px_um2(found, info)
+    px_um2 = _px_um2(tissue, info)
     least = spec.min_hole_um2 / px_um2 if spec.remove_holes else float("inf")
-    return replace(found, mask=drop_specks(fill_holes(found.mask, least), _least_um2(info, spec) / px_um2))
+    return replace(tissue, mask=drop_specks(fill_holes(tissue.mask, least), _least_um2(info, spec) / px_um2))
 
 
 def _least_um2(info: SlideInfo, spec: TissueSpec) -> float:
@@ -127,9 +129,9 @@ def _least_um2(info: SlideInfo, spec: TissueSpec) -> float:
     return min(spec.min_tissue_um2, SMALL_SLIDE * info.width * info.height * info.mpp**2)
 
 
-def _px_um2(found: TissuePixels, info: SlideInfo) -> float:
+def _px_um2(tissue: TissuePixels, info: SlideInfo) -> float:
     """Return the area of a pixel of the mask, µm²."""
-    return (info.mpp * found.downsample) ** 2
+    return (info.mpp * tissue.downsample) ** 2
 
 
 def _largest_dropped(
@@ -142,10 +144,12 @@ def _largest_dropped(
     return {"largest_dropped_um2": largest, "least_um2": least} if 0 < largest < least else {}
 
 
-def _less(
-    found: TissuePixels, slide: Slide, spec: TissueSpec, networks: Networks, removed: tuple[int, ...]
+def _remove_artifacts(
+    tissue: TissuePixels, slide: Slide, spec: TissueSpec, networks: Networks, removed: tuple[int, ...]
 ) -> TissuePixels:
     """Return a mask without artefacts; ``emptied_by_artifacts`` is 1 where that leaves nothing of some tissue."""
-    left = _tidy(without_artifacts(slide, found, networks, removed), slide.info, replace(spec, remove_holes=True))
-    emptied = bool(found.mask.any() and not left.mask.any())
-    return replace(left, numbers={**left.numbers, "emptied_by_artifacts": float(emptied)})
+    cleaned = _without_specks(
+        without_artifacts(slide, tissue, networks, removed), slide.info, replace(spec, remove_holes=True)
+    )
+    emptied = bool(tissue.mask.any() and not cleaned.mask.any())
+    return replace(cleaned, numbers={**cleaned.numbers, "emptied_by_artifacts": float(emptied)})

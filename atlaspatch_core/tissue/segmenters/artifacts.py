@@ -69,10 +69,10 @@ def margin_of(removed: tuple[int, ...]) -> Scores:
 
     It is positive where the likeliest class is one of ``removed``, and unlike the class itself it can be blended.
     """
-    kept = tuple(index for index in range(len(CLASSES)) if index not in removed)
+    others = tuple(index for index in range(len(CLASSES)) if index not in removed)
 
     def margin(classes: "Tensor") -> "Tensor":
-        return classes[:, list(removed)].amax(dim=1) - classes[:, list(kept)].amax(dim=1)
+        return classes[:, list(removed)].amax(dim=1) - classes[:, list(others)].amax(dim=1)
 
     return margin
 

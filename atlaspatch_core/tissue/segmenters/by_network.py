@@ -28,14 +28,14 @@ def map_over(slide: Slide, network: LoadedNetwork, scores: Scores, where: Where)
     side = network.declaration.side
     scale = scale_to(slide.info, network.declaration.mpp)
     reduction = reduction_for(scale.width, scale.height)
-    found = predict(
+    blended = predict(
         Tiling(scale.width, scale.height, side, network.declaration.overlap, reduction),
         lambda x, y: read_square(slide, scale, x, y, side),
         lambda tiles: network.scores(tiles, scores),
-        wanted=where.touches(scale, side),
+        is_included=where.touches(scale, side),
         batch_size=network.batch_size,
     )
-    return found, scale.downsample * reduction
+    return blended, scale.downsample * reduction
 
 
 def softmax_of(logits: "Tensor") -> "Tensor":

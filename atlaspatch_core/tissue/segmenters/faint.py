@@ -58,11 +58,11 @@ class FaintPieces:
 
 def find_faint_pieces(pixels: Pixels, mpp: float, tissue: Mask, ink: Mask, black: Mask) -> FaintPieces:
     """Return the pieces beside ``tissue`` on white-balanced ``pixels`` of ``mpp`` µm per px, and what they are."""
-    taken = grow(tissue | ink | thick_parts(black, RIM_UM / mpp), RIM_UM / mpp)
+    excluded = grow(tissue | ink | thick_parts(black, RIM_UM / mpp), RIM_UM / mpp)
     density = _density(pixels)
     noise = _noise(density)
-    density -= _glass_density(density, taken, AROUND_UM / mpp)
-    dense = _dense(density, LEAST_DENSITY, noise, mpp) & ~taken
+    density -= _glass_density(density, excluded, AROUND_UM / mpp)
+    dense = _dense(density, LEAST_DENSITY, noise, mpp) & ~excluded
     dense = thick_parts(dense, CORE_UM / mpp)
     textured = _textured(dense, _relative_texture(density, noise), CORE_UM / mpp)
     smooth = dense & ~textured
@@ -102,9 +102,9 @@ def _noise(density: Density) -> float:
     return max(LEAST_NOISE, float(np.median(texture(density)[glass])) if glass.any() else 0.0)
 
 
-def _glass_density(density: Density, taken: Mask, radius: float) -> Density:
+def _glass_density(density: Density, excluded: Mask, radius: float) -> Density:
     """Return the density of the glass around each pixel: the mean of what is hardly denser than the slide's glass."""
-    bare = ((density < LEAST_DENSITY) & ~taken).astype(np.float32)
+    bare = ((density < LEAST_DENSITY) & ~excluded).astype(np.float32)
     size = (2 * int(radius) + 1,) * 2
     weight = np.maximum(cv2.blur(bare, size), 1e-3)
     return np.asarray(cv2.blur(density * bare, size) / weight, np.float32)

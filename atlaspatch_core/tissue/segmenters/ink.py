@@ -55,8 +55,8 @@ def without_ink(tissue: Mask, ink: Mask, mpp: float, keep_below: bool) -> Mask:
     labels, areas = pieces(tissue | ink)
     inked = np.bincount(labels[ink], minlength=len(areas)) > 0.5 * areas
     bare = tissue & ~ink & ~inked[labels]
-    kept = ink if keep_below else ink & ~drop_specks(ink, SMALLEST_MARK_UM2 / mpp**2)
-    return bare | (close_gaps(bare, SHOWS_THROUGH_UM / mpp) & kept & tissue)
+    ink_over_tissue = ink if keep_below else ink & ~drop_specks(ink, SMALLEST_MARK_UM2 / mpp**2)
+    return bare | (close_gaps(bare, SHOWS_THROUGH_UM / mpp) & ink_over_tissue & tissue)
 
 
 def _is_stain(colour: Mask, coloured: Mask, rough: np.ndarray) -> bool:

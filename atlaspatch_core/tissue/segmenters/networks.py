@@ -68,7 +68,7 @@ class Network:
     """Optional dependency group of this package that the architecture needs."""
     homepage: str = ""
 
-    def given(self, weights: Mapping[str, Path]) -> "Network":
+    def with_local_weights(self, weights: Mapping[str, Path]) -> "Network":
         """Return the network with the local file that stands in for its source, where ``local_weights`` finds one."""
         local = local_weights(self.name, (), weights)
         return self if local is None else replace(self, source=local)
@@ -103,8 +103,8 @@ class LoadedNetwork:
         pixels = np.stack([self.declaration.prepare(tile) for tile in tiles])
         with torch.inference_mode():
             uint8 = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(self.device)
-            found = scores(self.declaration.forward(self.module, normalise(uint8, IMAGENET)))
-        return found.float().cpu().numpy()
+            outputs = scores(self.declaration.forward(self.module, normalise(uint8, IMAGENET)))
+        return outputs.float().cpu().numpy()
 
 
 @dataclass(slots=True)
@@ -119,7 +119,7 @@ class Networks:
     device: str = "cpu"
     batch_size: int = 1
     """Tiles that a network takes at once."""
-    _found: dict[str, LoadedNetwork | AtlasPatchError] = field(default_factory=dict)
+    _loaded: dict[str, LoadedNetwork | AtlasPatchError] = field(default_factory=dict)
 
     def get(self, network: Network) -> LoadedNetwork:
         """Return a network, loaded.
@@ -127,19 +127,19 @@ class Networks:
         Raises MissingWeights; WrongWeights, which names the tensors that do not fit; MissingExtra; InvalidProject for a
         device that is not known.
         """
-        if network.name not in self._found:
-            self._found[network.name] = self._find(network.given(self.weights))
-        found = self._found[network.name]
-        if isinstance(found, AtlasPatchError):
-            raise found
-        return found
+        if network.name not in self._loaded:
+            self._loaded[network.name] = self._load(network.with_local_weights(self.weights))
+        result = self._loaded[network.name]
+        if isinstance(result, AtlasPatchError):
+            raise result
+        return result
 
-    def _find(self, network: Network) -> LoadedNetwork | AtlasPatchError:
+    def _load(self, network: Network) -> LoadedNetwork | AtlasPatchError:
         from atlaspatch_core.encoders.devices import resolve_device
 
         try:
             device = resolve_device(self.device)
-            module = _load(_NetworkKey(network, canonical_json(network.spec())), device)
+            module = _load_module(_NetworkKey(network, canonical_json(network.spec())), device)
         except AtlasPatchError as error:
             return error
         return LoadedNetwork(network, module, device, self.batch_size)
@@ -154,7 +154,7 @@ class _NetworkKey:
 
 
 @lru_cache(KEPT_LOADED)
-def _load(key: _NetworkKey, device: "device") -> "Module":
+def _load_module(key: _NetworkKey, device: "device") -> "Module":
     """Load a network with all its weights, fit for inference."""
     from atlaspatch_core.encoders.loading import load_network
 

@@ -83,9 +83,9 @@ def _coloured(pixels: Pixels, mpp: float) -> Mask:
     low, high = _thresholds(stain, smooth)
     labels, areas = pieces(stain >= low)
     rooted, plain = (np.bincount(labels[stain >= least], minlength=len(areas)) > 0 for least in (high, NOISIEST))
-    kept = rooted & (plain | (areas >= SMUDGE_UM2 / mpp**2))
-    kept[0] = False
-    return kept[labels] & _inside_edges(pixels)
+    is_stain = rooted & (plain | (areas >= SMUDGE_UM2 / mpp**2))
+    is_stain[0] = False
+    return is_stain[labels] & _inside_edges(pixels)
 
 
 def _thresholds(stain: Channel, smooth: Pixels) -> tuple[float, float]:

@@ -74,13 +74,13 @@ def from_meta(checkpoint: StateDict, network: StateDict) -> StateDict:  # noqa: 
     """Return the tensors of a SAM 2.1 checkpoint of Meta's under transformers' names, without those for video."""
     import torch
 
-    found = {renamed(name): tensor for name, tensor in checkpoint.items() if not name.startswith(FOR_VIDEO)}
-    points = [found.pop(name) for i in range(4) if (name := f"prompt_encoder.point_embeddings.{i}.weight") in found]
+    tensors = {renamed(name): tensor for name, tensor in checkpoint.items() if not name.startswith(FOR_VIDEO)}
+    points = [tensors.pop(name) for i in range(4) if (name := f"prompt_encoder.point_embeddings.{i}.weight") in tensors]
     if points:
-        found["prompt_encoder.point_embed.weight"] = torch.cat(points)
-    if POSITIONS in found:
-        found["shared_image_embedding.positional_embedding"] = found[POSITIONS]
-    return found
+        tensors["prompt_encoder.point_embed.weight"] = torch.cat(points)
+    if POSITIONS in tensors:
+        tensors["shared_image_embedding.positional_embedding"] = tensors[POSITIONS]
+    return tensors
 
 
 def renamed(name: str) -> str:
@@ -125,7 +125,7 @@ def segment(slide: Slide, spec: TissueSpec, networks: Networks) -> TissuePixels:
     A logit above zero is a probability above 0.5. The slide is squeezed or stretched to a square, as in training.
     """
     network = networks.get(SAM2_NETWORK)
-    logits = network.scores([square_of(slide, network.declaration)], lambda found: found[:, 0])[0]
+    logits = network.scores([square_of(slide, network.declaration)], lambda masks: masks[:, 0])[0]
     least = math.log(spec.seg_conf_thresh / (1 - spec.seg_conf_thresh))
     return _over_slide(logits > least, slide, network.declaration.mpp)
 

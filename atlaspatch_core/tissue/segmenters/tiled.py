@@ -72,23 +72,23 @@ def predict(
     read: Callable[[int, int], Pixels],
     scores: Callable[[list[Pixels]], Map],
     *,
-    wanted: Callable[[int, int], bool] = lambda x, y: True,  # noqa: ARG005
+    is_included: Callable[[int, int], bool] = lambda x, y: True,  # noqa: ARG005
     batch_size: int = 1,
 ) -> Map:
     """Return the blended scores, shape (height, width) over ``reduction``, rounded up.
 
     ``read`` takes x, y and returns a tile; ``scores`` takes tiles and returns (tiles, side, side); tiles that are not
-    ``wanted`` count as zero. Each px of the map is the mean of its square.
+    ``is_included`` count as zero. Each px of the map is the mean of its square.
     """
     unit, side = tiling.reduction, tiling.side // tiling.reduction
     columns, rows = tiling.columns, tiling.rows
     across, down = weights(columns, tiling), weights(rows, tiling)
     blended = np.zeros((rows[-1] // unit + side, columns[-1] // unit + side), np.float32)
-    places = [(i, j) for i, y in enumerate(rows) for j, x in enumerate(columns) if wanted(int(x), int(y))]
+    places = [(i, j) for i, y in enumerate(rows) for j, x in enumerate(columns) if is_included(int(x), int(y))]
     corners = [(int(columns[j]), int(rows[i])) for i, j in places]
-    for (i, j), found in zip(places, _scored(corners, read, scores, batch_size), strict=True):
+    for (i, j), scores_of_tile in zip(places, _scored(corners, read, scores, batch_size), strict=True):
         y, x = rows[i] // unit, columns[j] // unit
-        blended[y : y + side, x : x + side] += _mean(found * (down[i][:, None] * across[j]), unit)
+        blended[y : y + side, x : x + side] += _mean(scores_of_tile * (down[i][:, None] * across[j]), unit)
     return blended[: -(-tiling.height // unit), : -(-tiling.width // unit)]
 
 

@@ -17,7 +17,7 @@ from atlaspatch_core.patches.grid_spec import GridSpec
 from atlaspatch_core.pipeline.processing import process
 from atlaspatch_core.slides.readers import open_slide
 from atlaspatch_core.tissue.quality import FINDINGS, RULES, QualitySpec, failed, judge_quality, warnings
-from atlaspatch_core.tissue.quality_survey import survey
+from atlaspatch_core.tissue.quality_survey import measure_quality
 from atlaspatch_core.tissue.sharpness import blur_share, sharpness
 from atlaspatch_core.validity.outcome import Outcome, Status
 from atlaspatch_core.validity.recipe import make_recipe
@@ -133,8 +133,11 @@ def test_the_share_of_blurred_tissue_is_that_of_the_blurred_half(bundled_slide: 
 def test_a_supplied_mask_learns_of_ink_and_darkness_too(tmp_path: Path):
     pixels = stain(stain(white(2048, 2048), 0, 0, 2048, 512, (20, 20, 20)), 0, 1024, 2048, 256, BLUE_INK)
     with open_slide(paint_slide(tmp_path / "a.svs", pixels)) as slide:
-        found = survey(slide, (), {"fragments": 0})
-        assert survey(slide, (), {"pen_share": 0.5, "dark_share": 0.5}) == {"pen_share": 0.5, "dark_share": 0.5}
+        found = measure_quality(slide, (), {"fragments": 0})
+        assert measure_quality(slide, (), {"pen_share": 0.5, "dark_share": 0.5}) == {
+            "pen_share": 0.5,
+            "dark_share": 0.5,
+        }
     assert found["dark_share"] == pytest.approx(0.25, abs=0.01)
     assert found["pen_share"] == pytest.approx(0.125, abs=0.05)
 

@@ -103,7 +103,7 @@ def test_tiles_that_are_not_wanted_are_not_read_and_count_as_zero():
         read.append((x, y))
         return np.full((64, 64, 3), 255, np.uint8)
 
-    found = predict(Tiling(112, 64, 64, 16), reading, redness, wanted=lambda x, _: x == 0)
+    found = predict(Tiling(112, 64, 64, 16), reading, redness, is_included=lambda x, _: x == 0)
     assert read == [(0, 0)]
     assert (found[:, :48] == 1).all()
     assert (found[:, 64:] == 0).all()
