@@ -40,6 +40,7 @@ ROOMS = (
 )
 LOWER_ROOMS = (
     "config",
+    "encoders",
     "errors.py",
     "fingerprint.py",
     "layouts",

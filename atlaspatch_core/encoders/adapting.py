@@ -67,20 +67,20 @@ def dinov2_as_timm(checkpoint: StateDict, network: StateDict) -> StateDict:
 
     Their position embedding has a place for the class token: it is added to the class token where timm has no place.
     """
-    given = {_timm_name(key, DINOV2): value for key, value in checkpoint.items()}
-    given = {key: value for key, value in given.items() if key != "mask_token" and not key.startswith(HEADS)}
-    positions, own = given.get("pos_embed"), network.get("pos_embed")
+    tensors = {_timm_name(key, DINOV2): value for key, value in checkpoint.items()}
+    tensors = {key: value for key, value in tensors.items() if key != "mask_token" and not key.startswith(HEADS)}
+    positions, own = tensors.get("pos_embed"), network.get("pos_embed")
     if positions is not None and own is not None and positions.shape[1] == own.shape[1] + 1:
-        given["cls_token"] = given["cls_token"] + positions[:, :1]
-        given["pos_embed"] = positions[:, 1:]
-    return given
+        tensors["cls_token"] = tensors["cls_token"] + positions[:, :1]
+        tensors["pos_embed"] = positions[:, 1:]
+    return tensors
 
 
 @named("dinov3_as_timm")
 def dinov3_as_timm(checkpoint: StateDict, network: StateDict) -> StateDict:  # noqa: ARG001
     """Return a checkpoint of facebookresearch/dinov3 by timm's names; one with timm's names keeps them."""
-    given = {_timm_name(key, DINOV3): value for key, value in checkpoint.items()}
-    return {key: value for key, value in given.items() if not key.endswith(("mask_token", "bias_mask", "periods"))}
+    tensors = {_timm_name(key, DINOV3): value for key, value in checkpoint.items()}
+    return {key: value for key, value in tensors.items() if not key.endswith(("mask_token", "bias_mask", "periods"))}
 
 
 def _timm_name(name: str, words: Mapping[str, str]) -> str:

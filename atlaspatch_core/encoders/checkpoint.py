@@ -45,15 +45,15 @@ def read_checkpoint(path: Path, encoder: str, prefixes: tuple[str, ...] = ()) ->
 def load_strictly(network: "Module", checkpoint: StateDict, adapt: Adapt, encoder: str) -> None:
     """Load a checkpoint into a network, all of it; raises WrongWeights that names the first tensors that do not fit."""
     own = network.state_dict()
-    given = adapt(checkpoint, own)
+    adapted = adapt(checkpoint, own)
     problems = [
-        _listed("missing", [name for name in own if name not in given]),
-        _listed("unexpected", [name for name in given if name not in own]),
-        _listed("of another shape", [_shapes(n, given[n], own[n]) for n in own if _misfit(given.get(n), own[n])]),
+        _listed("missing", [name for name in own if name not in adapted]),
+        _listed("unexpected", [name for name in adapted if name not in own]),
+        _listed("of another shape", [_shapes(n, adapted[n], own[n]) for n in own if _misfit(adapted.get(n), own[n])]),
     ]
     if any(problems):
         raise WrongWeights(f"{encoder}: the checkpoint is of another network: {'; '.join(filter(None, problems))}")
-    network.load_state_dict(given, strict=True)
+    network.load_state_dict(adapted, strict=True)
 
 
 def _file_of(path: Path, encoder: str) -> Path:
@@ -108,12 +108,12 @@ def _is_tensor(value: object) -> bool:
     return isinstance(value, Tensor)
 
 
-def _misfit(given: "object | None", own: object) -> bool:
-    return given is not None and getattr(given, "shape", None) != getattr(own, "shape", None)
+def _misfit(tensor: "object | None", own: object) -> bool:
+    return tensor is not None and getattr(tensor, "shape", None) != getattr(own, "shape", None)
 
 
-def _shapes(name: str, given: object, own: object) -> str:
-    return f"{name} {tuple(getattr(given, 'shape', ()))} for {tuple(getattr(own, 'shape', ()))}"
+def _shapes(name: str, tensor: object, own: object) -> str:
+    return f"{name} {tuple(getattr(tensor, 'shape', ()))} for {tuple(getattr(own, 'shape', ()))}"
 
 
 def _listed(what: str, names: list[str]) -> str:

@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from atlaspatch_core.encoders.weights import cache_folder, hash_of, local_copy, recall, remember
+from atlaspatch_core.encoders.weights import cache_folder, hash_of, local_copy, read_digest, write_cached
 from atlaspatch_core.errors import MissingExtra, MissingWeights
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -19,8 +19,8 @@ SPARE = ["*.h5", "*.msgpack", "*.onnx", "*.ot", "*.tflite", "*.png", "*.jpg", "*
 
 def offline() -> bool:
     """Return whether ``HF_HUB_OFFLINE`` or ``ATLASPATCH_OFFLINE`` forbids the network."""
-    said = (os.environ.get(name, "").strip().lower() for name in ("HF_HUB_OFFLINE", "ATLASPATCH_OFFLINE"))
-    return any(value in {"1", "true", "yes", "on"} for value in said)
+    settings = (os.environ.get(name, "").strip().lower() for name in ("HF_HUB_OFFLINE", "ATLASPATCH_OFFLINE"))
+    return any(value in {"1", "true", "yes", "on"} for value in settings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +54,18 @@ class HubWeights:
         if self.files is None:
             return self._cached_folder()
         where = {"cache_dir": _cache(), "repo_type": self._kind(), "revision": self.revision}
-        found = (try_to_load_from_cache(self.repository, file, **where) for file in self.files)
-        return next((Path(path) for path in found if isinstance(path, str)), None)
+        paths = (try_to_load_from_cache(self.repository, file, **where) for file in self.files)
+        return next((Path(path) for path in paths if isinstance(path, str)), None)
 
     def find(self, encoder: str) -> Path:
         """Return the file or folder; it is downloaded if need be, unless ``offline()``.
 
         Raises MissingExtra without ``huggingface_hub``, MissingWeights when it cannot be had.
         """
-        found = self.cached()
-        if found is None and offline():
+        copy = self.cached()
+        if copy is None and offline():
             raise MissingWeights(self._missing(encoder, "this run is offline", "go online once"))
-        path = found or self._download(encoder)
+        path = copy or self._download(encoder)
         self._remember(path)
         return path
 
@@ -76,9 +76,9 @@ class HubWeights:
         """
         if self.sha256 is not None:
             return {"sha256": self.sha256}
-        found = self.cached()
-        known = hash_of(found) if found else recall(self._memo())
-        return {"sha256": known} if known else {"repository": self.repository, "revision": self.revision or "main"}
+        copy = self.cached()
+        digest = hash_of(copy) if copy else read_digest(self._memo())
+        return {"sha256": digest} if digest else {"repository": self.repository, "revision": self.revision or "main"}
 
     def _download(self, encoder: str) -> Path:
         """Return what was fetched; raises MissingExtra, MissingWeights."""
@@ -136,9 +136,9 @@ class HubWeights:
         return cache_folder() / "hub" / sha256(what.encode()).hexdigest()
 
     def _remember(self, path: Path) -> None:
-        known = hash_of(path)
-        if recall(self._memo()) != known:
-            remember(self._memo(), known)
+        digest = hash_of(path)
+        if read_digest(self._memo()) != digest:
+            write_cached(self._memo(), digest)
 
     def _missing(self, encoder: str, cause: str, cure: str) -> str:
         copy = f"or name a local copy: {local_copy(encoder)}"

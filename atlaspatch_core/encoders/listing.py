@@ -45,12 +45,12 @@ class Listed:
 
 def listed(kind: Kind | None = None, plugins: Plugins = NO_PLUGINS) -> list[Listed]:
     """Return all encoders of one kind, or of both, in the order of the tables; of the means only those of plugins."""
-    found: list[Listed] = []
+    rows: list[Listed] = []
     if kind != "slide":
-        found += [_listed("patch", encoder) for encoder in _patch_encoders(plugins)]
+        rows += [_listed("patch", encoder) for encoder in _patch_encoders(plugins)]
     if kind != "patch":
-        found += [_listed("slide", encoder) for encoder in _slide_encoders(plugins)]
-    return found
+        rows += [_listed("slide", encoder) for encoder in _slide_encoders(plugins)]
+    return rows
 
 
 def _patch_encoders(plugins: Plugins) -> Iterator[PatchEncoder]:
@@ -77,13 +77,13 @@ def _listed(kind: Kind, encoder: PatchEncoder | SlideEncoder) -> Listed:
         remote_code=isinstance(encoder.architecture, RemoteModel),
         extra=encoder.extra,
         extra_installed=installed(encoder.extra),
-        weights_found=_found(encoder.source, encoder.name),
+        weights_found=_has_weights(encoder.source, encoder.name),
         homepage=encoder.homepage,
         note=encoder.note,
     )
 
 
-def _found(source: Any, encoder: str) -> bool:
+def _has_weights(source: Any, encoder: str) -> bool:
     """Return whether weights are on this machine; a source that can download says so by its ``cached``."""
     if source is None:
         return True

@@ -61,13 +61,13 @@ def load_patch_encoder(
     where = resolve_device(device)
     how = effective_precision(precision or encoder.precision, where)
     network = load_network(encoder.name, encoder.architecture, encoder.source, encoder.adapt)
-    told = getattr(network, "embedding_dim", None) if encoder.transform is None else None
+    stated_dim = getattr(network, "embedding_dim", None) if encoder.transform is None else None
     forward, chunk = Pooled(network, encoder.pooling, how, autocast=encoder.autocast).to(where).eval(), None
     side = input_side(encoder.transform)
     with inference_mode():
         if where.type == "cpu" and how == "float32" and side is not None:
             forward, chunk = frozen(forward, side)
-        dim = told or _dim(encoder, forward, where, chunk or 1)
+        dim = stated_dim or _dim(encoder, forward, where, chunk or 1)
     if encoder.dim not in (None, dim):
         raise WrongWeights(f"{encoder.name}: the network gives {dim} features, declared are {encoder.dim}")
     return LoadedPatchEncoder(encoder, dim, where, how, forward, chunk, getattr(network, "cleanup", None))

@@ -24,8 +24,8 @@ def by_any_name(table: Mapping[str, Encoder]) -> dict[str, Encoder]:
     return {word.lower(): encoder for encoder in table.values() for word in (encoder.name, *encoder.aliases)}
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
+def unknown(kind: str, name: str, names: Iterable[str]) -> UnknownName:
     """Return the error for a name that is not known: the nearest names, or all when none is near."""
-    known = list(known)
-    near = get_close_matches(name.lower(), known, n=4, cutoff=0.5)
-    return UnknownName(f"no {kind} is called {name}; {'near names' if near else 'known'}: {', '.join(near or known)}")
+    names = list(names)
+    near = get_close_matches(name.lower(), names, n=4, cutoff=0.5)
+    return UnknownName(f"no {kind} is called {name}; {'near names' if near else 'known'}: {', '.join(near or names)}")

@@ -34,15 +34,15 @@ def find_patient_encoder(
     name: str, weights: Mapping[str, Path] | None = None, plugins: Plugins = NO_PLUGINS
 ) -> SlideEncoder:
     """Return the encoder of a name: ``mean-<patch encoder>`` or ``moozy``. Raises UnknownName."""
-    known = f"known: {MOOZY.name}, {MEAN}<patch encoder> such as {MEAN}uni_v1"
+    choices = f"known: {MOOZY.name}, {MEAN}<patch encoder> such as {MEAN}uni_v1"
     if name.lower() == MEAN.rstrip("-"):
-        raise UnknownName(f"{name}: say whose features; {known}")
+        raise UnknownName(f"{name}: say whose features; {choices}")
     try:
         encoder = find_slide_encoder(name, weights, plugins)
     except UnknownName as error:
         if name.lower().startswith(MEAN):
             raise
-        raise UnknownName(f"no patient encoder is called {name}; {known}") from error
+        raise UnknownName(f"no patient encoder is called {name}; {choices}") from error
     if encoder.forward not in FOR_CASES:
-        raise UnknownName(f"{name} encodes slides, not patients; {known}")
+        raise UnknownName(f"{name} encodes slides, not patients; {choices}")
     return encoder

@@ -38,21 +38,21 @@ def all_plugins(
 ) -> Plugins:
     """Return the encoders of installed packages and of plugin files, as ``load_plugins`` does."""
     installed = installed_plugins(device=device, precision=precision, num_workers=num_workers)
-    files = load_plugins(paths, taken=installed, device=device, precision=precision, num_workers=num_workers)
+    files = load_plugins(paths, installed=installed, device=device, precision=precision, num_workers=num_workers)
     return Plugins({**installed.patch, **files.patch}, {**installed.slide, **files.slide})
 
 
 def installed_plugins(*, device: str = "cpu", precision: Precision = "float32", num_workers: int = 0) -> Plugins:
     """Return the encoders of installed packages; each carries the sha256 of its module's file."""
-    found = NO_PLUGINS
+    plugins = NO_PLUGINS
     for entry in _entries(tuple(sys.path)):
         origin = f"{entry.name} ({entry.value})"
         with _Blaming(origin, "fails when it is imported"):
             module = importlib.import_module(entry.module)
         source = Path(module.__file__ or "")
         digest = sha256(source.read_bytes()).hexdigest() if source.is_file() else sha256(origin.encode()).hexdigest()
-        found = _joined(found, _declared(module, origin, digest, device, precision, num_workers), origin)
-    return found
+        plugins = _join_plugins(plugins, _declared(module, origin, digest, device, precision, num_workers), origin)
+    return plugins
 
 
 @cache
@@ -64,7 +64,7 @@ def _entries(search_path: tuple[str, ...]) -> tuple[EntryPoint, ...]:  # noqa: A
 def load_plugins(
     paths: Iterable[Path],
     *,
-    taken: Plugins = NO_PLUGINS,
+    installed: Plugins = NO_PLUGINS,
     device: str = "cpu",
     precision: Precision = "float32",
     num_workers: int = 0,
@@ -72,15 +72,15 @@ def load_plugins(
     """Return the encoders of all plugin files; each carries the sha256 of its file.
 
     ``device``, ``precision`` and ``num_workers`` are what the hook is told. Raises InvalidProject for a file that is
-    not there, fails, declares nothing, or declares a name that is taken, also by one of ``taken``.
+    not there, fails, declares nothing, or declares a name that is taken, also by one of ``installed``.
     """
-    found = taken
+    plugins = installed
     for path in map(Path, paths):
         plugin = load_plugin(path, device=device, precision=precision, num_workers=num_workers)
-        found = _joined(found, plugin, str(path))
+        plugins = _join_plugins(plugins, plugin, str(path))
     return Plugins(
-        {name: encoder for name, encoder in found.patch.items() if name not in taken.patch},
-        {name: encoder for name, encoder in found.slide.items() if name not in taken.slide},
+        {name: encoder for name, encoder in plugins.patch.items() if name not in installed.patch},
+        {name: encoder for name, encoder in plugins.slide.items() if name not in installed.slide},
     )
 
 
@@ -104,12 +104,12 @@ def _declared(
     return _checked([_with_plugin(encoder, origin, digest) for encoder in declared], origin)
 
 
-def _joined(found: Plugins, more: Plugins, origin: str) -> Plugins:
-    patch, slide = dict(found.patch), dict(found.slide)
+def _join_plugins(plugins: Plugins, more: Plugins, origin: str) -> Plugins:
+    patch, slide = dict(plugins.patch), dict(plugins.slide)
     for encoder in more.patch.values():
-        patch[_free(encoder, origin, {**PATCH_ENCODERS, **patch}).name] = encoder
+        patch[_with_free_name(encoder, origin, {**PATCH_ENCODERS, **patch}).name] = encoder
     for encoder in more.slide.values():
-        slide[_free(encoder, origin, {**SLIDE_ENCODERS, **slide}).name] = encoder
+        slide[_with_free_name(encoder, origin, {**SLIDE_ENCODERS, **slide}).name] = encoder
     return Plugins(patch, slide)
 
 
@@ -177,16 +177,16 @@ def _checked(encoders: list[PatchEncoder | SlideEncoder], origin: str) -> Plugin
     slide: dict[str, SlideEncoder] = {}
     for encoder in encoders:
         if isinstance(encoder, PatchEncoder):
-            patch[_free(encoder, origin, patch).name] = encoder
+            patch[_with_free_name(encoder, origin, patch).name] = encoder
         else:
-            slide[_free(encoder, origin, slide).name] = encoder
+            slide[_with_free_name(encoder, origin, slide).name] = encoder
     return Plugins(patch, slide)
 
 
-def _free(encoder: Encoder, origin: str, taken: dict[str, Encoder]) -> Encoder:
+def _with_free_name(encoder: Encoder, origin: str, encoders: dict[str, Encoder]) -> Encoder:
     """Return the encoder; raises InvalidProject when one of its names is taken."""
     for word in (encoder.name, *encoder.aliases):
-        if word.lower() in by_any_name(taken):
+        if word.lower() in by_any_name(encoders):
             raise InvalidProject(
                 f"the plugin {origin} declares {word}, and there is an encoder of that name; rename it"
             )

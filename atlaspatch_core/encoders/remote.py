@@ -47,7 +47,7 @@ class RemoteModel:
         try:
             import torch
 
-            network, told = getattr(transformers, self.auto).from_pretrained(
+            network, report = getattr(transformers, self.auto).from_pretrained(
                 weights, trust_remote_code=True, local_files_only=True, output_loading_info=True,
                 **{"dtype": torch.float32, **self.options},
             )  # fmt: skip
@@ -55,7 +55,7 @@ class RemoteModel:
             raise MissingExtra(f"{encoder}: {error}; install what its code imports") from error
         except Exception as error:  # it is foreign code
             raise WrongWeights(f"{encoder}: {weights} cannot be loaded: {type(error).__name__}: {error}") from error
-        if lacking := sorted(told["missing_keys"]):
+        if lacking := sorted(report["missing_keys"]):
             raise WrongWeights(f"{encoder}: {weights} lacks {', '.join(lacking[:2])} (of {len(lacking)} tensors)")
         return network if self.part is None else _first(getattr(network, self.part)())
 
@@ -64,8 +64,8 @@ class RemoteModel:
         return {"remote": self.auto, "options": dict(self.options), "part": self.part}
 
 
-def _first(given: Any) -> Any:
-    return given[0] if isinstance(given, tuple | list) else given
+def _first(output: Any) -> Any:
+    return output[0] if isinstance(output, tuple | list) else output
 
 
 def allowed_by_environment(encoder: str) -> bool:

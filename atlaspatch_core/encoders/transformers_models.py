@@ -55,40 +55,40 @@ class TransformersModel:
 
         transformers = need("transformers", "hub", encoder)
         transformers.utils.logging.disable_progress_bar()
-        state = self._kept(read_checkpoint(weights, encoder, self.keep))
+        state = self._own_tensors(read_checkpoint(weights, encoder, self.keep))
         config = getattr(transformers, self.config)(**self._options(weights, state, encoder))
-        network, told = getattr(transformers, self.model).from_pretrained(
+        network, report = getattr(transformers, self.model).from_pretrained(
             None, config=config, state_dict=state, dtype=torch.float32, output_loading_info=True,
             ignore_mismatched_sizes=True, **self.build_options,
         )  # fmt: skip
-        _check(told, encoder)
+        _check(report, encoder)
         return network
 
     def spec(self) -> dict[str, Any]:
         """Return the classes and the configuration."""
         return {"transformers": self.model, "options": dict(self.options), "build_options": dict(self.build_options)}
 
-    def _kept(self, checkpoint: StateDict) -> StateDict:
+    def _own_tensors(self, checkpoint: StateDict) -> StateDict:
         """Return the tensors of this network, by their published names."""
-        kept = {name: value for name, value in checkpoint.items() if not self.keep or name.startswith(self.keep)}
+        tensors = {name: value for name, value in checkpoint.items() if not self.keep or name.startswith(self.keep)}
         return {
             name.removeprefix(self.strip): value
-            for name, value in kept.items()
+            for name, value in tensors.items()
             if not name.endswith("position_ids") and not (self.skip and name.startswith(self.skip))
         }
 
     def _options(self, weights: Path, state: StateDict, encoder: str) -> dict[str, Any]:
-        given = _beside(weights, self.section)
+        published = _beside(weights, self.section)
         stated = dict(self.options)
         if self.positions is not None and self.positions in state:
             stated["image_size"] = isqrt(state[self.positions].shape[1] - 1) * self.options["patch_size"]
-        for key in stated.keys() & given.keys():
-            if given[key] != stated[key] and key != "image_size":
+        for key in stated.keys() & published.keys():
+            if published[key] != stated[key] and key != "image_size":
                 raise WrongWeights(
-                    f"{encoder}: config.json beside {weights.name} says {key} = {given[key]}, not {stated[key]}; "
+                    f"{encoder}: config.json beside {weights.name} says {key} = {published[key]}, not {stated[key]}; "
                     f"name the weights of {encoder}"
                 )
-        return {**given, **stated}
+        return {**published, **stated}
 
 
 def _beside(weights: Path, section: str | None) -> dict[str, Any]:
@@ -102,11 +102,11 @@ def _beside(weights: Path, section: str | None) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key not in plain and isinstance(value, int | float | str)}
 
 
-def _check(told: Mapping[str, Any], encoder: str) -> None:
+def _check(report: Mapping[str, Any], encoder: str) -> None:
     """Raise WrongWeights when a tensor is missing, is not the network's or has another shape."""
     problems = []
     for word, key in (("missing", "missing_keys"), ("unexpected", "unexpected_keys"), ("misshapen", "mismatched_keys")):
-        names = sorted(name if isinstance(name, str) else str(name[0]) for name in told[key])
+        names = sorted(name if isinstance(name, str) else str(name[0]) for name in report[key])
         names = [name for name in names if not name.endswith(IGNORED)]
         if names:
             more = f" and {len(names) - 2} more" if len(names) > 2 else ""

@@ -5,6 +5,7 @@ import os
 import sys
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import file_digest, sha256
 from pathlib import Path
@@ -94,15 +95,15 @@ SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 """What a local file of weights may be called, best first."""
 
 
-def local_weights(encoder: str, names: tuple[str, ...], given: Mapping[str, Path]) -> LocalWeights | None:
+def local_weights(encoder: str, names: tuple[str, ...], paths: Mapping[str, Path]) -> LocalWeights | None:
     """Return what takes the place of an encoder's declared weights; None where nothing does.
 
     First what the user gives for it by one of its names; then ``<encoder>.<suffix>`` or the folder ``<encoder>`` in the
     folder that ``ATLASPATCH_WEIGHTS`` names.
     """
     for name in (encoder, *names):
-        if name in given:
-            return LocalWeights(Path(given[name]))
+        if name in paths:
+            return LocalWeights(Path(paths[name]))
     folder = os.environ.get("ATLASPATCH_WEIGHTS")
     places = [Path(folder).expanduser() / f"{encoder}{suffix}" for suffix in (*SUFFIXES, "")] if folder else []
     return next((LocalWeights(path) for path in places if path.exists()), None)
@@ -121,12 +122,12 @@ def hash_of(path: Path) -> str:
     stat = path.stat()
     identity = f"{path.resolve()}\n{stat.st_size}\n{stat.st_mtime_ns}"
     memo = cache_folder() / "weights" / sha256(identity.encode()).hexdigest()
-    known = recall(memo)
-    if known is None:
+    digest = read_digest(memo)
+    if digest is None:
         with path.open("rb") as file:
-            known = file_digest(file, "sha256").hexdigest()
-        remember(memo, known)
-    return known
+            digest = file_digest(file, "sha256").hexdigest()
+        write_cached(memo, digest)
+    return digest
 
 
 def cache_folder() -> Path:
@@ -138,21 +139,19 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "atlaspatch"
 
 
-def recall(memo: Path) -> str | None:
+def read_digest(memo: Path) -> str | None:
     """Return a hash that was kept, 64 hex digits, or None."""
     try:
-        known = memo.read_text().strip()
+        digest = memo.read_text().strip()
     except OSError:
         return None
-    return known if len(known) == 64 else None
+    return digest if len(digest) == 64 else None
 
 
-def remember(memo: Path, known: str) -> None:
-    """Keep a hash; where the cache cannot be written it is computed again next time."""
-    draft = memo.with_name(f"{memo.name}.{uuid.uuid4().hex}")
-    try:
-        memo.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(known)
-        draft.replace(memo)
-    except OSError:
-        return
+def write_cached(file: Path, text: str) -> None:
+    """Write a file of the cache; where that cannot be written, what it would hold is found out again next time."""
+    draft = file.with_name(f"{file.name}.{uuid.uuid4().hex}")
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text(text)
+        draft.replace(file)

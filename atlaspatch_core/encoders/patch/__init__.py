@@ -47,11 +47,11 @@ def find_patch_encoder(
         >>> find_patch_encoder("Virchow2").name, find_patch_encoder("Virchow2").dim
         ('virchow_v2', 2560)
     """
-    known = {**PATCH_ENCODERS, **plugins.patch}
-    encoder = by_any_name(known).get(name.lower())
+    encoders = {**PATCH_ENCODERS, **plugins.patch}
+    encoder = by_any_name(encoders).get(name.lower())
     if encoder is None and name.lower().startswith(TIMM):
         encoder = timm_encoder(name)
     if encoder is None:
-        raise unknown("patch encoder", name, [*by_any_name(known), f"{TIMM}<model name>"])
+        raise unknown("patch encoder", name, [*by_any_name(encoders), f"{TIMM}<model name>"])
     local = local_weights(encoder.name, (name, name.lower(), *encoder.aliases), weights or {})
     return encoder if local is None else replace(encoder, source=local)

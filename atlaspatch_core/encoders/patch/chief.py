@@ -17,13 +17,13 @@ def ctranspath_as_timm(checkpoint: StateDict, network: StateDict) -> StateDict:
 
     In the checkpoint, of an older timm, a stage ends with it.
     """
-    given = {
+    tensors = {
         name: value
         for name, value in checkpoint.items()
         if name in network or not (name.endswith(COMPUTED) or name.startswith("head."))
     }
-    old = "layers.0.downsample.reduction.weight" in given
-    return {_moved(name) if old else name: value for name, value in given.items()}
+    old = "layers.0.downsample.reduction.weight" in tensors
+    return {_moved(name) if old else name: value for name, value in tensors.items()}
 
 
 def _moved(name: str) -> str:

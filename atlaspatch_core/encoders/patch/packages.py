@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 def conch(weights: Path, encoder: str) -> "Module":
     """Return CONCH as https://github.com/mahmoodlab/CONCH says to load it."""
-    made = need("conch.open_clip_custom", "conch", encoder).create_model_from_pretrained
+    create = need("conch.open_clip_custom", "conch", encoder).create_model_from_pretrained
     try:
-        return made("conch_ViT-B-16", checkpoint_path=str(weights))[0]
+        return create("conch_ViT-B-16", checkpoint_path=str(weights))[0]
     except (RuntimeError, KeyError, ValueError, OSError) as error:
         raise WrongWeights(f"{encoder}: {weights} cannot be loaded: {error}") from error
 

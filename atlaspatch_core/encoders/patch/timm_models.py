@@ -11,15 +11,13 @@ import sys
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
-from os import getpid
-from pathlib import Path
 from typing import Any
 
 from atlaspatch_core.encoders.adapting import Without
 from atlaspatch_core.encoders.architecture import TimmModel
 from atlaspatch_core.encoders.declaration import PatchEncoder, Transform
 from atlaspatch_core.encoders.patch import timm_facts
-from atlaspatch_core.encoders.weights import NotGiven, cache_folder
+from atlaspatch_core.encoders.weights import NotGiven, cache_folder, write_cached
 from atlaspatch_core.errors import UnknownName
 
 PREFIX = "timm-"
@@ -58,7 +56,7 @@ def timm_statement(model: str) -> dict[str, Any]:
         return json.loads(file.read_bytes())
     facts = _ask_elsewhere(model)
     if "near" not in facts:
-        _keep(file, facts)
+        write_cached(file, json.dumps(facts))
     return facts
 
 
@@ -66,16 +64,7 @@ def _ask_elsewhere(model: str) -> dict[str, Any]:
     """Ask in another process; where none can be started, here."""
     command = [sys.executable, "-P", "-m", timm_facts.__name__, model]
     with suppress(OSError, ValueError):
-        asked = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-        if asked.returncode == 0:
-            return json.loads(asked.stdout)
+        answer = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        if answer.returncode == 0:
+            return json.loads(answer.stdout)
     return timm_facts.ask_timm(model)
-
-
-def _keep(file: Path, facts: dict[str, Any]) -> None:
-    """Keep a statement where the cache can be written."""
-    draft = file.with_name(f"{file.name}.{getpid()}")
-    with suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(json.dumps(facts))
-        draft.replace(file)

@@ -52,10 +52,10 @@ def find_slide_encoder(
     timm. ``weights`` maps names to local files that take the place of the declared source. Raises UnknownName, with
     names that are near.
     """
-    known = {**SLIDE_ENCODERS, **plugins.slide}
-    encoder = by_any_name(known).get(name.lower()) or _of_patch_encoder(name, weights, plugins)
+    encoders = {**SLIDE_ENCODERS, **plugins.slide}
+    encoder = by_any_name(encoders).get(name.lower()) or _of_patch_encoder(name, weights, plugins)
     if encoder is None:
-        raise _unavailable(name) or unknown("slide encoder", name, [*by_any_name(known), f"{ABMIL}<patch encoder>"])
+        raise _unavailable(name) or unknown("slide encoder", name, [*by_any_name(encoders), f"{ABMIL}<patch encoder>"])
     local = local_weights(encoder.name, (name, name.lower(), *encoder.aliases), weights or {})
     return encoder if local is None or encoder.source is None else replace(encoder, source=local)
 

@@ -74,8 +74,8 @@ def linear_layers(checkpoint: StateDict, encoder: str) -> list[Layer]:
 
 def _role(module: str) -> int:
     """Return the place of a layer of a network with one head: before the attention, tanh, gate, score."""
-    found = [place for place, words in enumerate(ROLES, 1) if any(word in module.lower() for word in words)]
-    return found[0] if found else 0
+    places = [place for place, words in enumerate(ROLES, 1) if any(word in module.lower() for word in words)]
+    return places[0] if places else 0
 
 
 def _network(layers: list[Layer], encoder: str) -> "Module":
@@ -99,8 +99,8 @@ def _heads(shapes: list[tuple[int, ...]]) -> tuple[int, int]:
 
 
 def _unlike(layers: list[Layer], encoder: str) -> WrongWeights:
-    found = ", ".join(f"{weight.shape[1]}→{weight.shape[0]}" for weight, _ in layers) or "none"
-    return WrongWeights(f"{encoder}: the checkpoint has the linear layers {found}; {LAYOUT}")
+    shapes = ", ".join(f"{weight.shape[1]}→{weight.shape[0]}" for weight, _ in layers) or "none"
+    return WrongWeights(f"{encoder}: the checkpoint has the linear layers {shapes}; {LAYOUT}")
 
 
 def abmil_encoder(patch_encoder: PatchEncoder) -> SlideEncoder:
