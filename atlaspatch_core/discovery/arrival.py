@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
-from typing import Self
+from typing import Any, Self
 
 from atlaspatch_core.config.sections import Slides
 from atlaspatch_core.discovery.find import Discovery, SlideSource, open_source
@@ -20,6 +20,10 @@ from atlaspatch_core.storage.store import Store
 
 LARGEST_SKEW = 600.0
 """Seconds by which the clock of a file server may be behind ours."""
+
+
+EARLIER_NAMES = {"settled": "watermark", "held": "first_waiting"}
+"""Of fields of cursors that are stored."""
 
 
 class ArrivalStatus(StrEnum):
@@ -53,21 +57,22 @@ class Arrival:
 class ArrivalCursor:
     """Up to where the folders were looked through; seconds since 1970."""
 
-    settled: float = 0.0
+    watermark: float = 0.0
     """What changed before this was dealt with."""
     started: float = 0.0
     """When the look that is under way began; 0 when none is."""
     after: str = ""
     """Path of the last slide that it compared."""
-    held: float = 0.0
+    first_waiting: float = 0.0
     """Change of the earliest slide that it left waiting; 0 when there is none."""
 
     @classmethod
     def read(cls, text: str | None) -> Self:
         """Read back what ``text`` gave; a lost or strange one starts anew."""
         try:
-            return cls(**json.loads(text or "{}"))
-        except (ValueError, TypeError):
+            values: dict[str, Any] = json.loads(text or "{}")
+            return cls(**{EARLIER_NAMES.get(name, name): value for name, value in values.items()})
+        except (ValueError, TypeError, AttributeError):
             return cls()
 
     @property
@@ -108,7 +113,7 @@ class SlideInspector:
     """Looks at slides one by one. Raises nothing for a slide: what is wrong with it is its fate."""
 
     store: Store
-    known: ArrivalState
+    state: ArrivalState
     now: Callable[[], float]
     seconds_stable: float = SECONDS_UNCHANGED
     table_changed_at: float = 0.0
@@ -117,11 +122,11 @@ class SlideInspector:
     """How slides are opened."""
     _running: Collection[str] | None = None
 
-    def inspect(self, source: SlideSource, settled: float = 0.0) -> Arrival | None:
+    def inspect(self, source: SlideSource, watermark: float = 0.0) -> Arrival | None:
         """Return what is to be done about a slide; None where nothing changed after ``settled``."""
         try:
             changed_at = max(last_change(source.path), self.table_changed_at)
-            if self._is_old(source.stem, changed_at, settled):
+            if self._is_old(source.stem, changed_at, watermark):
                 return None
             if not is_stable(changed_at, self.now(), self.seconds_stable) or self._is_running(source.stem):
                 return Arrival(source.stem, ArrivalStatus.WAITING, changed_at)
@@ -129,22 +134,22 @@ class SlideInspector:
         except OSError:  # it went away while it was looked at
             return Arrival(source.stem, ArrivalStatus.WAITING, self.now())
 
-    def _is_old(self, stem: str, changed_at: float, settled: float) -> bool:
-        return stem in self.known.slides and changed_at <= settled and stem not in self.known.again
+    def _is_old(self, stem: str, changed_at: float, watermark: float) -> bool:
+        return stem in self.state.slides and changed_at <= watermark and stem not in self.state.again
 
     def _is_running(self, stem: str) -> bool:
-        if stem not in self.known.slides:
+        if stem not in self.state.slides:
             return False
         if self._running is None:
-            self._running = self.known.running()
+            self._running = self.state.running()
         return stem in self._running
 
     def _compare(self, source: SlideSource, changed_at: float, version: str) -> Arrival:
-        if source.stem in self.known.slides:
-            refused = self.known.refused(source.stem)
+        if source.stem in self.state.slides:
+            refused = self.state.refused(source.stem)
             if version == (self._recorded(source.stem) if refused is None else refused):
                 return Arrival(source.stem, ArrivalStatus.KNOWN, changed_at, version=version)
-        why = why_not(source, self.slides)
+        why = refusal_reason(source, self.slides)
         return Arrival(source.stem, ArrivalStatus.REFUSED if why else ArrivalStatus.READY, changed_at, why, version)
 
     def _recorded(self, stem: str) -> str:
@@ -182,15 +187,15 @@ def scan_arrivals(discovery: Discovery, inspector: SlideInspector, cursor: Arriv
 
     What is left out is found by the next look.
     """
-    known = inspector.known.slides
+    known_stems = inspector.state.slides
     for source in discovery.sources:
-        if source.stem in known:
+        if source.stem in known_stems:
             continue
         if budget.spent:
             return FolderScan(tuple(budget.arrivals), cursor)
         if arrival := inspector.inspect(source):
             budget.add(arrival)
-    sources = [source for source in discovery.sources if source.stem in known and str(source.path) > cursor.after]
+    sources = [source for source in discovery.sources if source.stem in known_stems and str(source.path) > cursor.after]
     return _compare_known(sources, inspector, cursor, budget)
 
 
@@ -201,25 +206,25 @@ def _compare_known(
     for source in sources:
         if budget.spent:
             return FolderScan(tuple(budget.arrivals), replace(cursor, after=after))
-        if arrival := inspector.inspect(source, cursor.settled):
+        if arrival := inspector.inspect(source, cursor.watermark):
             budget.add(arrival)
-            cursor = _hold(cursor, arrival)
+            cursor = _note_waiting(cursor, arrival)
         after = str(source.path)
-    return FolderScan(tuple(budget.arrivals), _settle(cursor, inspector.seconds_stable))
+    return FolderScan(tuple(budget.arrivals), _finish_scan(cursor, inspector.seconds_stable))
 
 
-def _hold(cursor: ArrivalCursor, arrival: Arrival) -> ArrivalCursor:
+def _note_waiting(cursor: ArrivalCursor, arrival: Arrival) -> ArrivalCursor:
     """Keep a slide that waits from being taken for settled."""
-    if arrival.fate is not ArrivalStatus.WAITING or 0 < cursor.held <= arrival.changed_at:
+    if arrival.fate is not ArrivalStatus.WAITING or 0 < cursor.first_waiting <= arrival.changed_at:
         return cursor
-    return replace(cursor, held=arrival.changed_at)
+    return replace(cursor, first_waiting=arrival.changed_at)
 
 
-def _settle(cursor: ArrivalCursor, seconds_stable: float) -> ArrivalCursor:
+def _finish_scan(cursor: ArrivalCursor, seconds_stable: float) -> ArrivalCursor:
     """Return the cursor after a look through everything."""
     safe = cursor.started - seconds_stable - LARGEST_SKEW
-    before_waiting = cursor.held - 1 if cursor.held else safe
-    return ArrivalCursor(settled=max(cursor.settled, min(safe, before_waiting)))
+    before_waiting = cursor.first_waiting - 1 if cursor.first_waiting else safe
+    return ArrivalCursor(watermark=max(cursor.watermark, min(safe, before_waiting)))
 
 
 def version_of(source: SlideSource) -> str:
@@ -227,7 +232,7 @@ def version_of(source: SlideSource) -> str:
     return f"{file_signature(source.path)} {source.mpp}"
 
 
-def why_not(source: SlideSource, slides: Slides) -> str:
+def refusal_reason(source: SlideSource, slides: Slides) -> str:
     """Return why a slide cannot be used, or an empty text: it is opened, no pixel is read."""
     try:
         open_source(source, slides).close()

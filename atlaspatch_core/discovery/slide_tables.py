@@ -68,13 +68,13 @@ def check_twice(path: Path, one: ListedSlide, other: ListedSlide) -> None:
     """Warn where two lines name one slide. Raises InvalidProject where they state two mpp."""
     if one is other:
         return
-    known, again = sorted((one, other), key=lambda listed: listed.line)
-    if known.mpp != again.mpp:
-        both = f"{known.mpp or 'none'} in line {known.line}, {again.mpp or 'none'} here"
-        raise InvalidProject(f"{path}, line {again.line}: {again.name} has two mpp, {both}; leave one of the lines")
-    as_what = "" if known.name == again.name else f", as {known.name}"
-    where = f"{path}, line {again.line}"
-    log.warning("%s: %s stands in line %d, too%s; it is taken once", where, again.name, known.line, as_what)
+    first, second = sorted((one, other), key=lambda listed: listed.line)
+    if first.mpp != second.mpp:
+        both = f"{first.mpp or 'none'} in line {first.line}, {second.mpp or 'none'} here"
+        raise InvalidProject(f"{path}, line {second.line}: {second.name} has two mpp, {both}; leave one of the lines")
+    as_what = "" if first.name == second.name else f", as {first.name}"
+    where = f"{path}, line {second.line}"
+    log.warning("%s: %s stands in line %d, too%s; it is taken once", where, second.name, first.line, as_what)
 
 
 def listed_path(folder: Path, name: str) -> Path:

@@ -30,20 +30,20 @@ def is_stable(changed_at: float, now: float, seconds: float = SECONDS_UNCHANGED)
     return now - changed_at >= seconds or now - changed_at < -DAY
 
 
-def leave_copies(found: Discovery, wait: Callable[[float], None] = time.sleep) -> Discovery:
+def leave_copies(discovery: Discovery, wait: Callable[[float], None] = time.sleep) -> Discovery:
     """Return the slides that nobody is writing to; the others are left out, with the reason.
 
     A slide that changed less than 5 s ago is looked at again 0.25 s later, all of them together: it is still being
     copied when one of its files changed or came in between. A slide that was copied just before is not held up.
     """
-    recent = [source for source in found.sources if is_recent(source)]
+    recent = [source for source in discovery.sources if is_recent(source)]
     if not recent:
-        return found
+        return discovery
     before = {source.path: states(source.path) for source in recent}
     wait(SECONDS_BETWEEN_LOOKS)
     copied = {source.path for source in recent if states(source.path) != before[source.path]}
-    sources = tuple(source for source in found.sources if source.path not in copied)
-    return replace(found, sources=sources, left_out=(*found.left_out, *map(still_copied, sorted(copied))))
+    sources = tuple(source for source in discovery.sources if source.path not in copied)
+    return replace(discovery, sources=sources, left_out=(*discovery.left_out, *map(still_copied, sorted(copied))))
 
 
 def is_recent(source: SlideSource) -> bool:

@@ -47,7 +47,7 @@ def unused_inputs(slides: Slides, discovery: Discovery) -> tuple[UnusedInput, ..
     paths = {source.stem: source.path for source in discovery.sources}
     paths |= {clash.stem: clash.paths[0] for clash in discovery.clashes}
     names = SlideNames(paths)
-    return tuple(found for found in (*_rows(slides, names), *_masks(slides, list(paths))) if found.names)
+    return tuple(inputs for inputs in (*_rows(slides, names), *_masks(slides, list(paths))) if inputs.names)
 
 
 def _rows(slides: Slides, names: SlideNames) -> Iterator[UnusedInput]:

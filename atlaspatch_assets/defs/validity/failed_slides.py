@@ -11,7 +11,7 @@ from atlaspatch_assets.defs.validity.job_config import MATERIALIZE_FAILED
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.config.sections import Slides
-from atlaspatch_core.discovery.arrival import version_of, why_not
+from atlaspatch_core.discovery.arrival import refusal_reason, version_of
 from atlaspatch_core.discovery.find import SlideSource, find_slides
 from atlaspatch_core.errors import NoSlides
 from atlaspatch_core.validity.recipe import SLIDE
@@ -74,7 +74,7 @@ def _is_mended(source: SlideSource | None, refused: str | None, slides: Slides) 
     """Tell whether a slide is there and another than at the version that was ``refused``; empty: not known."""
     if source is None:
         return False
-    return refused != version_of(source) if refused else not why_not(source, slides)
+    return refused != version_of(source) if refused else not refusal_reason(source, slides)
 
 
 def _count_slides(stems: Collection[str]) -> str:

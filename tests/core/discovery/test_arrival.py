@@ -24,7 +24,7 @@ from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.recipe import SLIDE, make_recipe
 
 LATER = 1000.0
-"""Seconds after which every file painted here is at rest and settled."""
+"""Seconds after which every file painted here is at rest and before the watermark."""
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_a_slide_that_changed_while_a_run_is_on_its_way_waits_and_is_not_forgott
     assert fates(ended) == {"a": ArrivalStatus.READY}
 
 
-def test_what_is_settled_is_not_looked_at_again(folder):
+def test_what_is_before_the_watermark_is_not_looked_at_again(folder):
     paint(folder, "a")
     remember(folder, "a")
 
@@ -150,10 +150,10 @@ def test_what_is_settled_is_not_looked_at_again(folder):
 
 def test_a_slide_that_was_away_is_compared_though_its_times_are_old(folder):
     paint(folder, "a")
-    settled = ArrivalCursor(settled=time.time() + LATER)
+    passed = ArrivalCursor(watermark=time.time() + LATER)
 
-    assert fates(look(folder, settled, slides={"a"})) == {}
-    assert fates(look(folder, settled, slides={"a"}, again={"a"})) == {"a": ArrivalStatus.READY}
+    assert fates(look(folder, passed, slides={"a"})) == {}
+    assert fates(look(folder, passed, slides={"a"}, again={"a"})) == {"a": ArrivalStatus.READY}
 
 
 def test_a_look_ends_when_enough_is_ready_and_the_next_goes_on(folder):
@@ -165,9 +165,9 @@ def test_a_look_ends_when_enough_is_ready_and_the_next_goes_on(folder):
     second = look(folder, first.cursor, slides=known, most=2)
 
     assert list(fates(first)) == ["a", "b"]
-    assert first.cursor.settled == 0
+    assert first.cursor.watermark == 0
     assert list(fates(second)) == ["c"]
-    assert second.cursor.settled > 0
+    assert second.cursor.watermark > 0
 
 
 def test_a_look_without_time_finds_nothing_and_loses_nothing(folder):
@@ -181,7 +181,12 @@ def test_the_cursor_is_small_and_reads_itself_back():
 
     assert ArrivalCursor.read(cursor.text) == cursor
     assert len(cursor.text) < 200
-    assert [ArrivalCursor.read(text) for text in (None, "", "nonsense", '{"more": 1}')] == [ArrivalCursor()] * 4
+    assert [ArrivalCursor.read(text) for text in (None, "", "nonsense", "[1]", '{"more": 1}')] == [ArrivalCursor()] * 5
+
+
+def test_a_cursor_that_an_earlier_version_wrote_goes_on_where_it_was():
+    text = '{"settled": 1.5, "started": 2.5, "after": "/a.svs", "held": 3.5}'
+    assert ArrivalCursor.read(text) == ArrivalCursor(1.5, 2.5, "/a.svs", 3.5)
 
 
 def test_a_folder_that_is_one_slide_waits_while_a_file_in_it_is_new(folder):
