@@ -33,16 +33,18 @@ def colour_order(names: Sequence[str], colours: Sequence[str]) -> tuple[int, int
     named = [NAMES.get(NOISE.sub("", name).lower()) for name in names]
     coloured = [PRIMARIES.get(colour.strip().lower().lstrip("#")[:6]) for colour in colours]
     is_coloured = any(colours) and (None in named or len({colour.lower() for colour in colours}) > 1)
-    told = f"{', '.join(name.strip() or '?' for name in names)}" + (f" in {', '.join(colours)}" if any(colours) else "")
+    description = f"{', '.join(name.strip() or '?' for name in names)}" + (
+        f" in {', '.join(colours)}" if any(colours) else ""
+    )
     if None in named and not all(NEUTRAL.fullmatch(name.strip()) for name in names):
-        raise ValueError(f"three channels called {told}")
+        raise ValueError(f"three channels called {description}")
     by_name = named if None not in named and names else None
     by_colour = coloured if is_coloured else None
     if by_name and by_colour and by_name != by_colour:
-        raise ValueError(f"three channels whose names and colours contradict each other: {told}")
+        raise ValueError(f"three channels whose names and colours contradict each other: {description}")
     places = by_name or by_colour or [0, 1, 2]
     if sorted(place if place is not None else -1 for place in places) != [0, 1, 2]:
-        raise ValueError(f"three channels called {told}")
+        raise ValueError(f"three channels called {description}")
     return places.index(0), places.index(1), places.index(2)
 
 

@@ -17,9 +17,9 @@ from atlaspatch_core.slides.stated_scales import (
     Statement,
     described_page,
     factor_between,
+    find_statements,
     first_number,
     mpp_of_text,
-    statements,
 )
 
 ODD = 1.25
@@ -50,28 +50,29 @@ def scale_of_file(
     if keys and (named := first_number(properties, properties_named(properties, keys))):
         return FileScale(named, power)
     page = described_page(properties)
-    said = [*statements(properties), *_of_another_page(properties)]
+    statements = [*find_statements(properties), *_of_another_page(properties)]
     reduction = page.reduction(*size) if page and size else None
     if page and size and reduction not in (None, 1.0):
-        return _of_smaller_page(_Reduced(stem, properties, page, size, float(reduction or 1)), said, power)
-    said = [it for it in said if it.origin != "tags" or is_plausible(it.mpp.value)] or said
-    if said and said[0].mpp.source == OTHER_PAGE_MPP and reduction is None:
-        said = []  # of another image: nothing says that level 0 was cut out of it
+        return _of_smaller_page(_Reduced(stem, properties, page, size, float(reduction or 1)), statements, power)
+    statements = [one for one in statements if one.origin != "tags" or is_plausible(one.mpp.value)] or statements
+    if statements and statements[0].mpp.source == OTHER_PAGE_MPP and reduction is None:
+        statements = []  # of another image: nothing says that level 0 was cut out of it
     other = ""
     if page and size and reduction is None:
         what = "OME-XML describes" if OTHER_PAGE in properties else "the text describes"
         other = f"{what} {page.size}, and level 0 has {_px(size)}"
-    if not said:
+    if not statements:
         return FileScale(None, power, other)
-    rivals = [it.mpp for it in said if is_plausible(said[0].mpp.value) and is_rival(it, said[0])]
-    is_of_page = said[0].origin == "scanner" or (said[0].origin == "text" and reduction == 1.0)
+    best = statements[0]
+    rivals = [one.mpp for one in statements if is_plausible(best.mpp.value) and is_rival(one, best)]
+    is_of_page = best.origin == "scanner" or (best.origin == "text" and reduction == 1.0)
     if rivals and not is_of_page:
         raise ImplausibleScale(
-            f"{stem}: {_words(said[0].mpp)} contradicts {_words(rivals[0])}, more than a factor of {AGREEMENT:g}, and "
+            f"{stem}: {_words(best.mpp)} contradicts {_words(rivals[0])}, more than a factor of {AGREEMENT:g}, and "
             f"nothing in the file tells which is of these pixels; {USER_CURE}"
         )
-    told = [f"{_words(said[0].mpp)} is of this very page, unlike {_words(rivals[0])}"] if rivals else []
-    return FileScale(said[0].mpp, power, "; ".join(filter(None, [skew(stem, said[0]), other, *told])))
+    notes = [f"{_words(best.mpp)} is of this very page, unlike {_words(rivals[0])}"] if rivals else []
+    return FileScale(best.mpp, power, "; ".join(filter(None, [skew(stem, best), other, *notes])))
 
 
 def _of_another_page(properties: Mapping[str, str]) -> list[Statement]:
@@ -96,28 +97,28 @@ class _Reduced(NamedTuple):
         return f"{self.page.size}, and level 0 has {_px(self.size)}"
 
 
-def _of_smaller_page(it: _Reduced, said: Sequence[Statement], power: Mpp | None) -> FileScale:
+def _of_smaller_page(reduced: _Reduced, statements: Sequence[Statement], power: Mpp | None) -> FileScale:
     """Return the scale of a page whose text was written for another: what the resolution tags confirm, or the text.
 
     A page may have been made smaller after its text was written, or cut out in the same proportions.
     Raises ImplausibleScale where nothing tells which.
     """
     usual = Mpp(UM_TIMES_MAGNIFICATION / power.value, power.source) if power else None
-    text = mpp_of_text(it.properties) or usual
-    tags = next((one for one in said if one.origin == "tags"), None)
+    text = mpp_of_text(reduced.properties) or usual
+    tags = next((one for one in statements if one.origin == "tags"), None)
     if text is None:
-        return FileScale(tags.mpp if tags else None, power, f"the text describes {it.sizes}")
-    smaller = Mpp(text.value * it.reduction, f"{text.source} × {it.reduction:.4g}")
+        return FileScale(tags.mpp if tags else None, power, f"the text describes {reduced.sizes}")
+    smaller = Mpp(text.value * reduced.reduction, f"{text.source} × {reduced.reduction:.4g}")
     least = ODD if text is usual else AGREEMENT
     confirmed = tags.mpp if tags and factor_between(tags.mpp.value, smaller.value) <= least else None
-    if confirmed or it.page.smaller == it.size:
-        now = power and Mpp(power.value / it.reduction, f"{power.source} / {it.reduction:.4g}")
-        note = f"{_words(text)} is of {it.sizes}, {(confirmed or smaller).value:.6g} µm/px"
+    if confirmed or reduced.page.smaller == reduced.size:
+        now = power and Mpp(power.value / reduced.reduction, f"{power.source} / {reduced.reduction:.4g}")
+        note = f"{_words(text)} is of {reduced.sizes}, {(confirmed or smaller).value:.6g} µm/px"
         return FileScale(confirmed or smaller, now, note)
     also = f", and {_words(tags.mpp)} is stated, too" if tags else ""
     raise ImplausibleScale(
-        f"{it.stem}: {_words(text)} is of {it.sizes}: it holds if these were cut out, and {smaller.value:.6g} µm/px if "
-        f"all was made smaller{also}; {USER_CURE}"
+        f"{reduced.stem}: {_words(text)} is of {reduced.sizes}: it holds if these were cut out, and "
+        f"{smaller.value:.6g} µm/px if all was made smaller{also}; {USER_CURE}"
     )
 
 

@@ -82,7 +82,7 @@ def slides_by_stem(paths: Iterable[Path]) -> dict[str, list[tuple[Path, ...]]]:
     by_stem: defaultdict[str, list[Path]] = defaultdict(list)
     for path in sorted(paths, key=str):
         by_stem[stem_of(path)].append(path)
-    return {stem: [(found[0],)] if len(found) == 1 else one_each(found) for stem, found in by_stem.items()}
+    return {stem: [(ways[0],)] if len(ways) == 1 else one_each(ways) for stem, ways in by_stem.items()}
 
 
 def one_each(paths: Iterable[Path]) -> list[tuple[Path, ...]]:
@@ -90,5 +90,5 @@ def one_each(paths: Iterable[Path]) -> list[tuple[Path, ...]]:
     by_real: defaultdict[Path, list[Path]] = defaultdict(list)
     for path in paths:
         by_real[path.resolve()].append(path)
-    ways = (sorted(found, key=lambda path: (path.is_symlink(), ".." in path.parts)) for found in by_real.values())
-    return sorted(map(tuple, ways), key=lambda found: str(found[0]))
+    ways = (sorted(links, key=lambda path: (path.is_symlink(), ".." in path.parts)) for links in by_real.values())
+    return sorted(map(tuple, ways), key=lambda way: str(way[0]))

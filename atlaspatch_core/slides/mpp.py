@@ -73,9 +73,9 @@ def find_scale(
     mpp, power = file.mpp, file.magnification
     mpp = mpp or (power and Mpp(UM_TIMES_MAGNIFICATION / power.value, power.source))
     if not mpp:
-        told = f" of level 0 ({file.note})" if file.note else ""
+        clause = f" of level 0 ({file.note})" if file.note else ""
         raise UnknownScale(
-            f"{stem}: neither the file nor the user says how many µm a pixel{told} is wide; {CURE_FOR_NONE}"
+            f"{stem}: neither the file nor the user says how many µm a pixel{clause} is wide; {CURE_FOR_NONE}"
         )
     check_range(stem, mpp, power)
     if power:
@@ -124,7 +124,7 @@ def guess(mpp: float, power: Mpp | None) -> str:
     if not (math.isfinite(mpp) and mpp > 0):
         return ""
     dpi = 25_400 / mpp
-    if any(math.isclose(dpi, known, rel_tol=0.005) for known in PRINT_DPI):
+    if any(math.isclose(dpi, print_dpi, rel_tol=0.005) for print_dpi in PRINT_DPI):
         return f": {round(dpi)} dots per inch, what image editors write when they know no scale"
     for factor in (10, 100, 1_000, 10_000):
         for right, fault in ((mpp * factor, "small"), (mpp / factor, "large")):

@@ -92,10 +92,10 @@ class DescribedPage(NamedTuple):
         return (across + down) / 2 if is_one else None
 
 
-def statements(properties: Mapping[str, str]) -> list[Statement]:
+def find_statements(properties: Mapping[str, str]) -> list[Statement]:
     """Return all that the properties state, the most trusted first (the order is AtlasPatch's)."""
-    found = [*_direct(properties), *_in_text(properties), *_in_tags(properties)]
-    return [Statement(mpp, sides, _origin(mpp, properties)) for mpp, sides in found]
+    scales = [*_direct(properties), *_in_text(properties), *_in_tags(properties)]
+    return [Statement(mpp, sides, _origin(mpp, properties)) for mpp, sides in scales]
 
 
 def described_page(properties: Mapping[str, str]) -> DescribedPage | None:
@@ -120,9 +120,9 @@ def mpp_of_text(properties: Mapping[str, str]) -> Mpp | None:
 def _direct(properties: Mapping[str, str]) -> Iterator[tuple[Mpp, tuple[float, float]]]:
     below = dict(SIDES)
     for key in DIRECT_KEYS:
-        if found := first_number(properties, (key,)):
+        if along_x := first_number(properties, (key,)):
             other = first_number(properties, (below[key],)) if key in below else None
-            yield _of_sides(found, other)
+            yield _of_sides(along_x, other)
 
 
 def _in_text(properties: Mapping[str, str]) -> Iterator[tuple[Mpp, tuple[float, float]]]:
@@ -161,7 +161,7 @@ def _origin(mpp: Mpp, properties: Mapping[str, str]) -> str:
     alike = (
         origin
         for origin, stated in repeated.items()
-        if any(it and factor_between(it.value, mpp.value) <= SAME_NUMBER for it in stated)
+        if any(scale and factor_between(scale.value, mpp.value) <= SAME_NUMBER for scale in stated)
     )
     return next(alike, "scanner")
 

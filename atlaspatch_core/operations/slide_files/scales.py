@@ -8,8 +8,8 @@ from atlaspatch_core.slides.stated_scales import (
     MAGNIFICATION_KEYS,
     OTHER_PAGE_MPP,
     Mpp,
+    find_statements,
     first_number,
-    statements,
 )
 
 
@@ -43,7 +43,7 @@ def _origin(taken: Mpp, info: SlideInfo, is_users: bool) -> str:
 
 
 def _of_file(info: SlideInfo, taken: Mpp | None) -> Iterator[StatedScale]:
-    for mpp, sides, origin in statements(info.properties):
+    for mpp, sides, origin in find_statements(info.properties):
         yield StatedScale(mpp.source, *sides, origin, mpp == taken)
     if other := first_number(info.properties, (OTHER_PAGE_MPP,)):
         yield StatedScale(other.source, other.value, other.value, "text", other == taken)
