@@ -12,14 +12,16 @@ from atlaspatch_assets.defs.patients.jobs import build_patient_definitions
 from atlaspatch_assets.defs.report.assets import build_report_definitions
 from atlaspatch_assets.defs.retention.jobs import build_pruning, build_retirement
 from atlaspatch_assets.defs.slides.assets import build_slide_assets
-from atlaspatch_assets.defs.slides.jobs import build_job
 from atlaspatch_assets.defs.slides.sensors import build_sensor
 from atlaspatch_assets.defs.validity.assets import build_validity_definitions
 from atlaspatch_assets.defs.validity.jobs import build_upgrade_definitions
+from atlaspatch_assets.lib.batch_ops import batch_job
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.project_file import find_project
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.validity.recipe import make_recipe
+
+DESCRIPTION = "Takes a batch of slides from file to slide embedding, reusing what is valid."
 
 
 def build_definitions(project: Project) -> dg.Definitions:
@@ -35,7 +37,7 @@ def build_project(project: Project) -> dg.Definitions:
     """Return the same for a deployment that has an executor of its own; raises the same."""
     recipe = make_recipe(project)
     assets = build_slide_assets(recipe)
-    job = build_job(ProjectNames.of(project).slides, assets)
+    job = batch_job(ProjectNames.of(project).slides, assets, DESCRIPTION)
     of_slides = dg.Definitions(
         assets=[assets],
         jobs=[job, build_retirement(project), build_export(recipe), build_pruning(project)],

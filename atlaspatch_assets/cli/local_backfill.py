@@ -1,33 +1,23 @@
 """A backfill here and now, in this process: what ``atlaspatch backfill`` does."""
 
-from collections import Counter
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 
 import dagster as dg
 
-from atlaspatch_assets.cli.local_run import OutcomeRow, materialize, materialize_cases
-from atlaspatch_assets.defs.patients.requests import cases_to_make, describe_amount, register_cases
-from atlaspatch_assets.defs.patients.states import case_validities
-from atlaspatch_assets.defs.validity.backfill import (
-    BackfillPlan,
-    Order,
-    choose_steps,
-    measure_rates,
-    plan_backfill,
-    select_validities,
-)
-from atlaspatch_assets.defs.validity.failed_slides import find_gone_slides, plan_remarks
+from atlaspatch_assets.cli.local_run import OutcomeRow, run_requests
+from atlaspatch_assets.defs.patients.requests import cases_to_make, register_cases
+from atlaspatch_assets.defs.validity.backfill import build_requests, choose_steps
 from atlaspatch_assets.defs.validity.jobs import WriteLine, try_canaries
+from atlaspatch_assets.defs.validity.repair import plan_repair, reason_lines
 from atlaspatch_assets.lib.events import outcome_events
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.recorded import recorded_validities
 from atlaspatch_assets.lib.verdicts import OpenFailures
 from atlaspatch_core.discovery.find import find_slides
-from atlaspatch_core.operations.estimate import estimate
 from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 from atlaspatch_core.validity.recipe import Recipe
-from atlaspatch_core.validity.states import State, Validity
+from atlaspatch_core.validity.states import State
 
 MOST_REASONS = 20
 """Reasons that are told one by one."""
@@ -62,42 +52,29 @@ def backfill(
     if State.MISSING in states:
         register_cases(recipe, instance)
         names.slides.register(instance, (source.stem for source in find_slides(recipe.project).sources))
-    validities = recorded_validities(recipe, instance)
-    gone_stems = find_gone_slides(recipe.project, {validity.stem for validity in validities})
-    todo = plan_backfill(recipe, validities, states, steps, gone_stems)
-    of_cases = select_validities(case_validities(recipe, instance, validities), states, steps)
-    _write_summary(recipe, todo, of_cases, instance, write_line)
-    if dry_run or not (todo.orders or of_cases):
+    repair = plan_repair(recipe, instance, states, steps)
+    need = repair.estimate(repair.slides.outputs)
+    for line in (
+        *reason_lines(repair.slides.outputs, MOST_REASONS),
+        *reason_lines(repair.cases, MOST_REASONS),
+        *repair.remarks(),
+        f"To compute: {repair.describe(need)}",
+    ):
+        write_line(line)
+    if dry_run or not (repair.slides.orders or repair.cases):
         return None
+    orders = repair.slides.orders
     if canary and State.STALE in states:
         open_failures = OpenFailures(names, instance)
-        for outcome in try_canaries(
-            recipe, [validity for validity in todo.outputs if validity.state is State.STALE], write_line
-        ):
+        stale = [validity for validity in repair.slides.outputs if validity.state is State.STALE]
+        for outcome in try_canaries(recipe, stale, write_line):
             _report_restamped(outcome, open_failures, show)
-        todo = plan_backfill(recipe, recorded_validities(recipe, instance), states, steps, gone_stems)
-    done = _compute(recipe, todo.orders, instance, show)
-    return _with_cases(recipe, instance, states, steps, {validity.stem for validity in of_cases}, done, show)
-
-
-def _write_summary(
-    recipe: Recipe,
-    todo: BackfillPlan,
-    of_cases: Sequence[Validity],
-    instance: dg.DagsterInstance,
-    write_line: WriteLine,
-) -> None:
-    for what, outputs in (("slide", todo.outputs), ("case", of_cases)):
-        reasons = Counter((validity.step, validity.why or validity.state.value) for validity in outputs)
-        for (step, why), count in reasons.most_common(MOST_REASONS):
-            write_line(f"{step}: {count} {what}{'' if count == 1 else 's'}: {why}")
-        if len(reasons) > MOST_REASONS:
-            write_line(f"{len(reasons) - MOST_REASONS} more reasons, each for fewer {what}s or as few")
-    for remark in plan_remarks(recipe.project, instance, todo):
-        write_line(remark)
-    write_line(
-        f"To compute: {describe_amount(estimate(recipe, todo.outputs, measure_rates(recipe, instance)).text, of_cases)}"
-    )
+        orders = plan_repair(recipe, instance, states, steps).slides.orders
+    requests = build_requests(names, orders, recipe.project.runtime.slides_per_run, "", {})
+    crashes = list(run_requests(recipe.project, names.slides, requests, instance, show))
+    selected = {validity.stem for validity in repair.cases}
+    crashes += _make_cases(recipe, instance, states, steps, selected, show)
+    return BackfillResult(len({stem for order in orders for stem in order.stems}), tuple(crashes))
 
 
 def _report_restamped(outcome: Outcome, open_failures: OpenFailures, show: Callable[[OutcomeRow], None]) -> None:
@@ -111,34 +88,21 @@ def _report_restamped(outcome: Outcome, open_failures: OpenFailures, show: Calla
     show(OutcomeRow(outcome.stem, asset, outcome.status, outcome.why, numbers, outcome.seconds, outcome.path))
 
 
-def _compute(
-    recipe: Recipe, todo: Sequence[Order], instance: dg.DagsterInstance, show: Callable[[OutcomeRow], None]
-) -> BackfillResult:
-    names = ProjectNames.of(recipe.project)
-    crashes: list[str] = []
-    for order in todo:
-        assets = names.asset_keys(order.steps)
-        crashes += materialize(recipe.project, order.stems, instance, force=False, show=show, assets=assets)
-    return BackfillResult(len({stem for order in todo for stem in order.stems}), tuple(crashes))
-
-
-def _with_cases(
+def _make_cases(
     recipe: Recipe,
     instance: dg.DagsterInstance,
     states: Collection[State],
     steps: Collection[OutputKey],
     selected: Collection[str],
-    done: BackfillResult,
     show: Callable[[OutcomeRow], None],
-) -> BackfillResult:
+) -> Iterator[str]:
     """Make the embeddings of cases, now that their slides are done; a slide that failed leaves its cases out.
 
     A case that was ``selected`` because a slide of it failed is missing, or stale, once that slide is well.
     """
-    crashes = list(done.crashes)
     slides, among = recorded_validities(recipe, instance), None
     if State.FAILED in states:
         states, among = set(State) - {State.FRESH}, selected
-    for request in cases_to_make(recipe, instance, slides, states, steps, {}, "", among=among):
-        crashes += materialize_cases(recipe.project, request, instance, show)
-    return replace(done, crashes=tuple(crashes))
+    requests = cases_to_make(recipe, instance, slides, states, steps, {}, "", among=among)
+    cases = ProjectNames.of(recipe.project).cases
+    yield from run_requests(recipe.project, cases, requests, instance, show) if requests else ()

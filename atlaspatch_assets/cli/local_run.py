@@ -1,10 +1,13 @@
-"""The job run here and now, in this process: batches one after the other, and what Dagster recorded of each."""
+"""The job run here and now, in this process: batches one after the other, and what Dagster recorded of each.
+
+Dagster's own commands do not serve: `dagster asset materialize` and `dg launch` take neighbours alone, and load the
+models anew for each; `dagster job launch` and backfills wait for a daemon, and none shows a slide as it is done.
+"""
 
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
@@ -41,50 +44,45 @@ def materialize(
     *,
     force: bool,
     show: Callable[[OutcomeRow], None],
-    assets: Sequence[dg.AssetKey] | None = None,
 ) -> Iterator[str]:
-    """Materialise every asset of these slides, or some; ``show`` gets each row as it is recorded.
+    """Materialise every asset of these slides; ``show`` gets each row as it is recorded.
 
     Yields what went wrong with a run beside failed slides, which have rows: one text per run, none when all is well.
     """
     slides = ProjectNames.of(project).slides
-    job = _job(project, slides)
     slides.register(instance, stems)
-    for batch in in_batches(stems, project.runtime.slides_per_run):
-        yield from _run(slides.names, job, batch[0], slides.config(batch, force=force), instance, show, assets)
+    batches = in_batches(stems, project.runtime.slides_per_run)
+    yield from run_requests(
+        project, slides, (slides.request(batch, "", force=force) for batch in batches), instance, show
+    )
 
 
-def materialize_cases(
-    project: Project, request: dg.RunRequest, instance: dg.DagsterInstance, show: Callable[[OutcomeRow], None]
+def run_requests(
+    project: Project,
+    kind: PartitionKind,
+    requests: Iterable[dg.RunRequest],
+    instance: dg.DagsterInstance,
+    show: Callable[[OutcomeRow], None],
 ) -> Iterator[str]:
-    """Run what a request asks of cases; ``show`` and what is yielded as above."""
-    cases, config, assets = ProjectNames.of(project).cases, request.run_config, request.asset_selection
-    anchor = str(request.partition_key)
-    yield from _run(cases.names, _job(project, cases), anchor, dict(config), instance, show, assets)
-
-
-def _job(project: Project, kind: PartitionKind) -> dg.JobDefinition:
+    """Run here what is asked of slides or cases; ``show`` and what is yielded as above."""
     with without_preview_warnings():
-        return build_definitions(project).resolve_job_def(kind.job_name)
+        job = build_definitions(project).resolve_job_def(kind.job_name)
+    for request in requests:
+        yield from _run(job, request, instance, show)
 
 
 def _run(
-    names: ProjectNames,
-    job: dg.JobDefinition,
-    anchor: str,
-    config: dict[str, Any],
-    instance: dg.DagsterInstance,
-    show: Callable[[OutcomeRow], None],
-    assets: Sequence[dg.AssetKey] | None,
+    job: dg.JobDefinition, request: dg.RunRequest, instance: dg.DagsterInstance, show: Callable[[OutcomeRow], None]
 ) -> Iterator[str]:
     run_id = str(uuid.uuid4())
-    if assets:
-        job = job.get_subset(asset_selection=set(assets), asset_check_selection=set(names.own_checks(assets)))
+    if request.asset_selection:
+        checks = set(request.asset_check_keys or ())
+        job = job.get_subset(asset_selection=set(request.asset_selection), asset_check_selection=checks)
     instance.add_event_listener(run_id, lambda entry: [show(row) for row in outcome_rows(entry)])
     result = job.execute_in_process(
         instance=instance,
-        partition_key=anchor,
-        run_config=config | QUIET,
+        partition_key=request.partition_key,
+        run_config=dict(request.run_config) | QUIET,
         run_id=run_id,
         tags={"atlaspatch/source": "cli"},
         raise_on_error=False,

@@ -170,6 +170,7 @@ class PartitionKind:
         *,
         tags: Mapping[str, str] | None = None,
         assets: Sequence[dg.AssetKey] | None = None,
+        force: bool = False,
     ) -> dg.RunRequest:
         """Return the request for one run over these, which need not be neighbours; granted once per ``run_key``.
 
@@ -179,7 +180,7 @@ class PartitionKind:
             run_key=self.names.run_key(run_key),
             job_name=self.job_name,
             partition_key=keys[0],
-            run_config=self.config(keys),
+            run_config=self.config(keys, force=force),
             asset_selection=list(assets) if assets else None,
             asset_check_keys=self.names.own_checks(assets) if assets else None,
             tags={**(tags or {}), **self.names.tags},

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from atlaspatch_assets.defs.alerts.targets import send_alert
 from atlaspatch_assets.defs.report.assets import failures
 from atlaspatch_assets.defs.validity.assets import COVERAGE
-from atlaspatch_assets.lib.batches import SECONDS_BETWEEN_TICKS
+from atlaspatch_assets.lib.declaring import running_sensor
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.page_links import page_links
 from atlaspatch_core.operations.report.needs import NeedKind, reason_pattern
@@ -22,6 +22,11 @@ MOST_REASONS = 20
 """Slides of a run, and groups, that a message names."""
 ALERT_KINDS = (NeedKind.STUCK, NeedKind.STALE, NeedKind.ODD, NeedKind.REMOVED)
 """Kinds of needs of which a message is sent; what failed is told with its run, what is missing is on its way."""
+
+DESCRIPTION = (
+    "Tells the targets of [alerts] of every run that failed, and of slides that became stale, odd, stuck or removed, "
+    "once for each reason. A message that could not be sent is sent again."
+)
 
 
 class SentAlerts(BaseModel):
@@ -50,13 +55,7 @@ def build_alerts(recipe: Recipe) -> dg.Definitions:
     if not (alerts.url_variables or alerts.command):
         return dg.Definitions()
 
-    @dg.sensor(
-        name=names.label("send_alerts"),
-        minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Tells the targets of [alerts] of every run that failed, and of slides that became stale, odd, "
-        "stuck or removed, once for each reason. A message that could not be sent is sent again.",
-    )
+    @running_sensor(names, "send_alerts", None, DESCRIPTION)
     def send_alerts(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         failed, needs = _failed_runs(names, context.instance), _needs(names, context.instance)
         now = SentAlerts(runs=[run.run_id for run in failed], needs=list(needs)).model_dump_json()

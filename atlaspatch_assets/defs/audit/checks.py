@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from atlaspatch_assets.dagster_internals import data_versions
+from atlaspatch_assets.lib.declaring import check_specs
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_core.operations.inspect import Inspected
 from atlaspatch_core.validity.outcome import OutputKey
@@ -26,14 +27,22 @@ OF_KIND = {
     "slide_embedding": "Whether the file can be read and is the version that Dagster knows; whether the embedding is "
     "finite and more than one number.",
 }
+OF_EMBEDDINGS = "Whether no other slide of the project has the same embedding (cosine above 0.99999)."
 
 
 def audit_specs(recipe: Recipe) -> list[dg.AssetCheckSpec]:
     """Return the checks that the audit makes of the assets of a project, one partition per slide."""
     names = ProjectNames.of(recipe.project)
     return [
-        *(_soundness_spec(names, stage) for stage in recipe.stages if stage.step.kind in OF_KIND),
-        *(_distinctness_spec(names, stage) for stage in compared_stages(recipe)),
+        *(
+            spec
+            for stage in recipe.stages
+            if stage.step.kind in OF_KIND
+            for spec in check_specs(names.slides, SOUND, [names.asset_key(stage.step)], OF_KIND[stage.step.kind])
+        ),
+        *check_specs(
+            names.slides, DISTINCT, names.asset_keys(stage.step for stage in compared_stages(recipe)), OF_EMBEDDINGS
+        ),
     ]
 
 
@@ -84,21 +93,3 @@ def distinctness_verdict(
 
 def _number_metadata(value: float) -> dg.MetadataValue:
     return dg.MetadataValue.int(int(value)) if value == int(value) else dg.MetadataValue.float(float(f"{value:.6g}"))
-
-
-def _soundness_spec(names: ProjectNames, stage: OutputSpec) -> dg.AssetCheckSpec:
-    return dg.AssetCheckSpec(
-        SOUND,
-        asset=names.asset_key(stage.step),
-        partitions_def=names.slides.definition,
-        description=OF_KIND[stage.step.kind],
-    )
-
-
-def _distinctness_spec(names: ProjectNames, stage: OutputSpec) -> dg.AssetCheckSpec:
-    return dg.AssetCheckSpec(
-        DISTINCT,
-        asset=names.asset_key(stage.step),
-        partitions_def=names.slides.definition,
-        description="Whether no other slide of the project has the same embedding (cosine above 0.99999).",
-    )

@@ -17,6 +17,7 @@ from atlaspatch_assets.defs.audit.checks import (
     soundness_verdict,
 )
 from atlaspatch_assets.lib.batch_ops import without_preview_warnings
+from atlaspatch_assets.lib.declaring import running_schedule
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.pools import SLIDE_IO
 from atlaspatch_assets.lib.results import check_outputs, table_metadata
@@ -54,13 +55,8 @@ def build_audit(recipe: Recipe) -> dg.Definitions:
         "the verdicts of the checks; with dry_run: true not even these, and only says which slides it would read.",
         tags=names.tags,
     )
-    schedule = dg.ScheduleDefinition(
-        name=names.label("audit_weekly"),
-        job=job,
-        cron_schedule=EVERY_SUNDAY_NIGHT,
-        default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="A new sample every Sunday night.",
-    )
+    weekly = "A new sample every Sunday night."
+    schedule = running_schedule(names, "audit_weekly", job, EVERY_SUNDAY_NIGHT, weekly)
     return dg.Definitions(asset_checks=[checks], jobs=[job], schedules=[schedule])
 
 

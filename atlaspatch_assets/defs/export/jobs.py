@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import dagster as dg
 
 from atlaspatch_assets.lib.config import JobConfig
+from atlaspatch_assets.lib.declaring import op_job
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.pools import SLIDE_IO
-from atlaspatch_assets.lib.results import NO_VALUE, NOTHING_DONE, table_metadata
+from atlaspatch_assets.lib.results import NOTHING_DONE, table_metadata
 from atlaspatch_core.errors import AtlasPatchError, InvalidProject
 from atlaspatch_core.interop.export.fields import DRY_RUN, ExportFields
 from atlaspatch_core.validity.recipe import Recipe
@@ -32,13 +33,18 @@ def build_export(recipe: Recipe) -> dg.JobDefinition:
     """Return the job ``export``."""
     names = ProjectNames.of(recipe.project)
 
-    @dg.op(
-        name=names.label("export_results"),
+    @op_job(
+        names,
+        JOB_NAME,
+        "export_results",
+        description="Writes results for TRIDENT, CLAM, torch, AnnData, pandas or QuPath. Results that are not valid "
+        "are refused, with the reason; files of others are never overwritten. No slide is opened. Lists what it would "
+        "write, and writes it with dry_run: false.",
+        op_description="Writes valid results for other programs; what was exported before and is the same is left "
+        "alone.",
         pool=SLIDE_IO,
-        out=NO_VALUE,
-        description="Writes valid results for other programs; what was exported before and is the same is left alone.",
     )
-    def export_results(context: dg.OpExecutionContext, config: ExportConfig) -> None:
+    def export(context: dg.OpExecutionContext, config: ExportConfig) -> None:
         exports = []
         try:
             for exported in _export_outcomes(recipe, config):
@@ -55,17 +61,6 @@ def build_export(recipe: Recipe) -> dg.JobDefinition:
             text = f"{len(incomplete)} of {len(exports)} slides were not, or not wholly, exported: {incomplete[0].why}"
             raise dg.Failure(text, metadata=export_metadata(exports), allow_retries=False)
         context.add_output_metadata(export_metadata(exports))
-
-    @dg.job(
-        name=names.label(JOB_NAME),
-        tags=names.tags,
-        executor_def=dg.in_process_executor,
-        description="Writes results for TRIDENT, CLAM, torch, AnnData, pandas or QuPath. Results that are not valid "
-        "are refused, with the reason; files of others are never overwritten. No slide is opened. Lists what it would "
-        "write, and writes it with dry_run: false.",
-    )
-    def export() -> None:
-        export_results()
 
     return export
 

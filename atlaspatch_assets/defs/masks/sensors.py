@@ -10,7 +10,8 @@ from typing import Self
 
 import dagster as dg
 
-from atlaspatch_assets.lib.batches import SECONDS_BETWEEN_TICKS, in_batches
+from atlaspatch_assets.lib.batches import in_batches
+from atlaspatch_assets.lib.declaring import running_sensor
 from atlaspatch_assets.lib.names import PartitionKind, ProjectNames
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.fingerprint import short_hash
@@ -23,6 +24,10 @@ SECONDS_AT_REST = 10.0
 MOST_RECORDS_PER_TICK = 2000
 """Slides looked at closely in one tick; the others come with the next."""
 SUFFIX = ".geojson"
+DESCRIPTION = (
+    "Sees outlines in contours_geojson/ that a person saved, put there or deleted, and computes what depends on them "
+    "anew: patches, features and embeddings of these slides alone."
+)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -78,14 +83,7 @@ def build_edit_sensor(recipe: Recipe) -> dg.SensorDefinition:
     names = ProjectNames.of(recipe.project)
     assets = names.asset_keys(stage.step for stage in recipe.stages if stage.step != SLIDE)
 
-    @dg.sensor(
-        name=names.label(SENSOR_NAME),
-        job_name=names.slides.job_name,
-        minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Sees outlines in contours_geojson/ that a person saved, put there or deleted, and computes what "
-        "depends on them anew: patches, features and embeddings of these slides alone.",
-    )
+    @running_sensor(names, SENSOR_NAME, names.slides.job_name, DESCRIPTION)
     def edited_masks(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         stems = names.slides.keys(context.instance)
         tick = scan_masks(store, stems, MaskCursor.read(context.cursor), time.time_ns())

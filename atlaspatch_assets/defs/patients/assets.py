@@ -6,11 +6,11 @@ from typing import Annotated, Any
 import dagster as dg
 from pydantic import Field
 
-from atlaspatch_assets.defs.patients.checks import processed_check
 from atlaspatch_assets.defs.patients.states import unlisted_reason
 from atlaspatch_assets.lib.batch_ops import batch_asset, batch_events, batch_keys, without_preview_warnings
 from atlaspatch_assets.lib.config import JobConfig
-from atlaspatch_assets.lib.names import ProjectNames
+from atlaspatch_assets.lib.declaring import check_specs
+from atlaspatch_assets.lib.names import PROCESSED, ProjectNames
 from atlaspatch_assets.lib.options import FORCE
 from atlaspatch_assets.lib.reporting import report_outcomes
 from atlaspatch_assets.lib.stages import code_version
@@ -20,6 +20,8 @@ from atlaspatch_core.errors import InvalidManifest, InvalidProject
 from atlaspatch_core.pipeline.patients.manifest import Manifest, manifest_of
 from atlaspatch_core.validity.outcome import Outcome, Status
 from atlaspatch_core.validity.recipe import OutputSpec, Recipe
+
+OF_EMBEDDING = "Whether the embedding of the case could be made; if not, the reason."
 
 
 class CasesConfig(JobConfig):
@@ -34,7 +36,8 @@ def build_case_assets(recipe: Recipe) -> dg.AssetsDefinition:
     with without_preview_warnings():
         specs = [_build_spec(stage, recipe.project) for stage in recipe.cases]
         names = ProjectNames.of(recipe.project)
-        return _build_assets(recipe, specs, [processed_check(names, spec) for spec in specs])
+        checks = check_specs(names.cases, PROCESSED, [spec.key for spec in specs], OF_EMBEDDING)
+        return _build_assets(recipe, specs, checks)
 
 
 def _build_assets(recipe: Recipe, specs: list[dg.AssetSpec], checks: list[dg.AssetCheckSpec]) -> dg.AssetsDefinition:

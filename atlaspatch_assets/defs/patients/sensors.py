@@ -9,7 +9,8 @@ import dagster as dg
 from atlaspatch_assets.defs.patients.requests import case_requests, run_key
 from atlaspatch_assets.defs.patients.states import case_states, feature_steps
 from atlaspatch_assets.defs.slides.sensors import MOST_RUNS_PER_TICK, is_stable
-from atlaspatch_assets.lib.batches import SECONDS_BETWEEN_TICKS, in_batches
+from atlaspatch_assets.lib.batches import in_batches
+from atlaspatch_assets.lib.declaring import running_sensor
 from atlaspatch_assets.lib.events import last_materialization_id
 from atlaspatch_assets.lib.names import MOST_KEYS_PER_CALL, PartitionKind, ProjectNames
 from atlaspatch_assets.lib.pools import limit_pool, pool_of
@@ -37,13 +38,7 @@ def build_case_sensor(recipe: Recipe) -> dg.SensorDefinition:
     """Return the sensor of a project with cases."""
     size, names = recipe.project.runtime.slides_per_run, ProjectNames.of(recipe.project)
 
-    @dg.sensor(
-        name=names.label("new_cases"),
-        job_name=names.cases.job_name,
-        minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description=DESCRIPTION,
-    )
+    @running_sensor(names, "new_cases", names.cases.job_name, DESCRIPTION)
     def new_cases(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         limit_pool(context.instance, pool_of(recipe.project.runtime))
         try:

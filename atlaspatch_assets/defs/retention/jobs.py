@@ -10,8 +10,9 @@ from atlaspatch_assets.defs.retention.retirement import (
     plan_retirement,
     retire_slide,
 )
+from atlaspatch_assets.lib.declaring import op_job
 from atlaspatch_assets.lib.names import ProjectNames
-from atlaspatch_assets.lib.results import NO_VALUE, NOTHING_DONE, table_metadata
+from atlaspatch_assets.lib.results import NOTHING_DONE, table_metadata
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.errors import AtlasPatchError
 
@@ -45,13 +46,16 @@ def build_retirement(project: Project) -> dg.JobDefinition:
     """Return the job ``retire_slides``."""
     names = ProjectNames.of(project)
 
-    @dg.op(
-        name=names.label("retire"),
-        description="Taking away the partitions of slides whose files are gone. Says what it will do first, "
+    @op_job(
+        names,
+        RETIRE_SLIDES,
+        "retire",
+        description="Takes away the partitions of slides whose files are gone. Outputs stay unless told otherwise, "
+        "their events stay in any case. Says what it would do, and does it with dry_run: false.",
+        op_description="Taking away the partitions of slides whose files are gone. Says what it will do first, "
         "and does it when told to.",
-        out=NO_VALUE,
     )
-    def retire_chosen(context: dg.OpExecutionContext, config: RetireConfig) -> None:
+    def retire_slides(context: dg.OpExecutionContext, config: RetireConfig) -> None:
         try:
             plan = plan_retirement(project, choose_slides(names, context.instance, config.slides))
         except AtlasPatchError as error:
@@ -66,16 +70,6 @@ def build_retirement(project: Project) -> dg.JobDefinition:
         for slide in plan:
             retire_slide(project, slide, context.instance, delete_outputs=config.delete_outputs)
 
-    @dg.job(
-        name=names.label(RETIRE_SLIDES),
-        tags=names.tags,
-        executor_def=dg.in_process_executor,
-        description="Takes away the partitions of slides whose files are gone. Outputs stay unless told otherwise, "
-        "their events stay in any case. Says what it would do, and does it with dry_run: false.",
-    )
-    def retire_slides() -> None:
-        retire_chosen()
-
     return retire_slides
 
 
@@ -83,12 +77,15 @@ def build_pruning(project: Project) -> dg.JobDefinition:
     """Return the job ``prune_temporary_files``."""
     names = ProjectNames.of(project)
 
-    @dg.op(
-        name=names.label("sweep"),
-        description="Removes what killed processes left half-written; files being written stay.",
-        out=NO_VALUE,
+    @op_job(
+        names,
+        PRUNE_TEMPORARY_FILES,
+        "sweep",
+        description="Removes half-written files from the output folder: those that killed processes left, never those "
+        "that a live one writes to. Lists them first, and removes them with dry_run: false.",
+        op_description="Removes what killed processes left half-written; files being written stay.",
     )
-    def remove_leftovers(context: dg.OpExecutionContext, config: PruneConfig) -> None:
+    def prune_temporary_files(context: dg.OpExecutionContext, config: PruneConfig) -> None:
         from atlaspatch_core.operations.pruning import prune_leftovers
 
         files = prune_leftovers(project, least_minutes=config.least_minutes, dry_run=config.dry_run)
@@ -111,15 +108,5 @@ def build_pruning(project: Project) -> dg.JobDefinition:
                 "half_written": table_metadata(rows, file="string", bytes="int", hours="float", fate="string"),
             }
         )
-
-    @dg.job(
-        name=names.label(PRUNE_TEMPORARY_FILES),
-        tags=names.tags,
-        executor_def=dg.in_process_executor,
-        description="Removes half-written files from the output folder: those that killed processes left, never those "
-        "that a live one writes to. Lists them first, and removes them with dry_run: false.",
-    )
-    def prune_temporary_files() -> None:
-        remove_leftovers()
 
     return prune_temporary_files

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+from atlaspatch_assets.lib.declaring import check_specs
 from atlaspatch_assets.lib.names import PROCESSED, TISSUE_QUALITY, ProjectNames
 from atlaspatch_core.validity.recipe import TISSUE_MASK
 
@@ -20,10 +21,8 @@ OF_TISSUE = (
 
 def build_check_specs(names: ProjectNames, specs: Sequence[dg.AssetSpec]) -> list[dg.AssetCheckSpec]:
     """Return the checks of these assets, one partition per slide."""
-    masks = [spec for spec in specs if spec.key == names.asset_key(TISSUE_MASK)]
-    declared = [(PROCESSED, specs, OF_OUTPUT), (TISSUE_QUALITY, masks, OF_TISSUE)]
+    keys, mask = [spec.key for spec in specs], names.asset_key(TISSUE_MASK)
     return [
-        dg.AssetCheckSpec(name, asset=spec.key, partitions_def=names.slides.definition, description=description)
-        for name, checked, description in declared
-        for spec in checked
+        *check_specs(names.slides, PROCESSED, keys, OF_OUTPUT),
+        *check_specs(names.slides, TISSUE_QUALITY, {mask}.intersection(keys), OF_TISSUE),
     ]

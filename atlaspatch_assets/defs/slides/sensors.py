@@ -14,7 +14,7 @@ from atlaspatch_assets.defs.slides.arrival import (
     sensor_result,
 )
 from atlaspatch_assets.defs.slides.requests import request_runs
-from atlaspatch_assets.lib.batches import SECONDS_BETWEEN_TICKS
+from atlaspatch_assets.lib.declaring import running_sensor
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.pools import SLIDE_IO, limit_pool, pool_of
 from atlaspatch_core.config.project import Project
@@ -38,13 +38,7 @@ def build_sensor(project: Project) -> dg.SensorDefinition:
     """Return the sensor of a project. It runs from the start; the Automation page of the UI switches it off."""
     names = ProjectNames.of(project)
 
-    @dg.sensor(
-        name=names.label("new_slides"),
-        job_name=names.slides.job_name,
-        minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description=DESCRIPTION,
-    )
+    @running_sensor(names, "new_slides", names.slides.job_name, DESCRIPTION)
     def new_slides(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         limit_pool(context.instance, pool_of(project.runtime), SLIDE_IO)
         try:

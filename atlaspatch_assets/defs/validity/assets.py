@@ -11,6 +11,7 @@ import dagster as dg
 from atlaspatch_assets.defs.patients.states import case_validities
 from atlaspatch_assets.defs.validity.checks import build_valid_checks
 from atlaspatch_assets.defs.validity.needs import needs_table, project_needs
+from atlaspatch_assets.lib.declaring import running_schedule
 from atlaspatch_assets.lib.metadata import LARGEST_PICTURE, Metadata
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.page_links import page_links
@@ -47,13 +48,8 @@ def build_validity_definitions(recipe: Recipe) -> dg.Definitions:
         description="Tells for all slides what is stale and why, and counts. Changes nothing but these events.",
         tags=names.tags,
     )
-    schedule = dg.ScheduleDefinition(
-        name=names.label("check_validity_hourly"),
-        job=job,
-        cron_schedule=EVERY_HOUR,
-        default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Keeps `coverage` and the checks `valid` up to date.",
-    )
+    hourly = "Keeps `coverage` and the checks `valid` up to date."
+    schedule = running_schedule(names, "check_validity_hourly", job, EVERY_HOUR, hourly)
     return dg.Definitions(assets=[coverage], asset_checks=build_valid_checks(recipe), jobs=[job], schedules=[schedule])
 
 

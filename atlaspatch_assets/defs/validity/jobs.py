@@ -6,10 +6,7 @@ from typing import Any
 import dagster as dg
 
 from atlaspatch_assets.dagster_internals import AssetJob
-from atlaspatch_assets.defs.patients.requests import describe_amount
-from atlaspatch_assets.defs.patients.states import case_validities
-from atlaspatch_assets.defs.validity.backfill import choose_steps, measure_rates, plan_backfill, select_validities
-from atlaspatch_assets.defs.validity.failed_slides import find_gone_slides, plan_remarks
+from atlaspatch_assets.defs.validity.backfill import choose_steps
 from atlaspatch_assets.defs.validity.job_config import (
     MATERIALIZE_FAILED,
     MATERIALIZE_NEW,
@@ -18,21 +15,24 @@ from atlaspatch_assets.defs.validity.job_config import (
     RepairConfig,
     StaleConfig,
 )
+from atlaspatch_assets.defs.validity.repair import Repair, group_by_reason, plan_repair, reason_lines
 from atlaspatch_assets.defs.validity.sensors import build_launches, build_proposals
+from atlaspatch_assets.lib.declaring import op_job
 from atlaspatch_assets.lib.events import Event, outcome_events
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.pools import pool_of
-from atlaspatch_assets.lib.recorded import recorded_validities
-from atlaspatch_assets.lib.results import NO_VALUE, NOTHING_DONE, table_metadata
+from atlaspatch_assets.lib.results import NOTHING_DONE, table_metadata
 from atlaspatch_assets.lib.verdicts import OpenFailures
 from atlaspatch_core.discovery.find import find_slides
 from atlaspatch_core.errors import AtlasPatchError
-from atlaspatch_core.operations.estimate import estimate
-from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
+from atlaspatch_core.validity.outcome import Outcome, Status
 from atlaspatch_core.validity.recipe import Recipe
 from atlaspatch_core.validity.states import Validity
 
 WriteLine = Callable[[str], object]
+
+MOST_REASONS = 100
+"""Reasons that are told one by one."""
 
 FINDS = {
     MATERIALIZE_NEW: "Finds outputs that are missing, and says what they take.",
@@ -81,56 +81,47 @@ def try_canaries(recipe: Recipe, stale: Sequence[Validity], write_line: WriteLin
 
 
 def _build_job(recipe: Recipe, name: str) -> dg.JobDefinition:
-    names = ProjectNames.of(recipe.project)
-    op_name = names.label(f"find_{name.removeprefix('materialize_')}")
-    if name == MATERIALIZE_STALE:
+    stale = name == MATERIALIZE_STALE
 
-        @dg.op(name=op_name, pool=pool_of(recipe.project.runtime), description=FINDS[name], out=NO_VALUE)
-        def find(context: dg.OpExecutionContext, config: StaleConfig) -> Iterator[Any]:
-            yield from _find_outputs(context, recipe, name, config)
-    else:
+    def find(context: dg.OpExecutionContext, config: RepairConfig) -> Iterator[Any]:
+        yield from _find_outputs(context, recipe, name, config)
 
-        @dg.op(name=op_name, description=FINDS[name], out=NO_VALUE)
-        def find(context: dg.OpExecutionContext, config: RepairConfig) -> Iterator[Any]:
-            yield from _find_outputs(context, recipe, name, config)
-
-    @dg.job(name=names.label(name), executor_def=dg.in_process_executor, description=MAKES[name], tags=names.tags)
-    def job() -> None:
-        find()
-
-    return job
+    find.__annotations__["config"] = StaleConfig if stale else RepairConfig
+    return op_job(
+        ProjectNames.of(recipe.project),
+        name,
+        f"find_{name.removeprefix('materialize_')}",
+        description=MAKES[name],
+        op_description=FINDS[name],
+        pool=pool_of(recipe.project.runtime) if stale else None,
+    )(find)
 
 
 def _find_outputs(context: dg.OpExecutionContext, recipe: Recipe, name: str, config: RepairConfig) -> Iterator[Any]:
-    names, states, steps = ProjectNames.of(recipe.project), STATES[name], _choose_steps(recipe, config)
-    validities = recorded_validities(recipe, context.instance)
-    todo = plan_backfill(
-        recipe, validities, states, steps, find_gone_slides(recipe.project, {validity.stem for validity in validities})
-    )
-    of_cases = select_validities(case_validities(recipe, context.instance, validities), states, steps)
-    measured, outputs = measure_rates(recipe, context.instance), list(todo.outputs)
-    _write_reasons([*outputs, *of_cases], context.log.info)
+    repair = plan_repair(recipe, context.instance, STATES[name], _choose_steps(recipe, config))
+    outputs, write_line = list(repair.slides.outputs), context.log.info
+    for line in reason_lines(repair.outputs, MOST_REASONS):
+        write_line(line)
     if isinstance(config, StaleConfig) and config.canary and not config.dry_run:
         restamped = set()
         for event, outcome in _restamped_events(
-            try_canaries(recipe, outputs, context.log.info), OpenFailures(names, context.instance)
+            try_canaries(recipe, outputs, write_line), OpenFailures(repair.names, context.instance)
         ):
             restamped.add((outcome.stem, outcome.step))
             yield event
         outputs = [validity for validity in outputs if (validity.stem, validity.step) not in restamped]
-        context.log.info(f"{len(restamped)} results kept their rows and got the new identity")
-    need = estimate(recipe, outputs, measured)
-    text = describe_amount(need.text, of_cases)
-    for line in (
-        *plan_remarks(recipe.project, context.instance, todo),
-        f"To compute: {text}",
-        *_next_steps(names.label(name), config),
-    ):
-        context.log.info(line)
-    cases = {"cases": len({validity.stem for validity in of_cases})} if recipe.cases else {}
-    held_up = {"held_up": len({validity.stem for validity in todo.held_up})}
-    metadata = {"to_compute": text, **need.numbers, **cases, **held_up, "reasons": _reason_table([*outputs, *of_cases])}
-    yield dg.Output(None, metadata=metadata)
+        write_line(f"{len(restamped)} results kept their rows and got the new identity")
+    need = repair.estimate(outputs)
+    text = repair.describe(need)
+    for line in (*repair.remarks(), f"To compute: {text}", *_next_steps(repair.names.label(name), config)):
+        write_line(line)
+    reasons = _reason_table([*outputs, *repair.cases])
+    yield dg.Output(None, metadata={"to_compute": text, **need.numbers, **_counts(repair), "reasons": reasons})
+
+
+def _counts(repair: Repair) -> dict[str, int]:
+    cases = {"cases": len({validity.stem for validity in repair.cases})} if repair.recipe.cases else {}
+    return cases | {"held_up": len({validity.stem for validity in repair.slides.held_up})}
 
 
 def _next_steps(name: str, config: RepairConfig) -> list[str]:
@@ -153,24 +144,10 @@ def _choose_steps(recipe: Recipe, config: RepairConfig) -> set[Any]:
         raise dg.Failure(str(error), allow_retries=False) from error
 
 
-def _write_reasons(outputs: Sequence[Validity], write_line: WriteLine) -> None:
-    """Tell every reason once, with the number of slides it holds for."""
-    for (step, why), stems in list(_group_by_reason(outputs).items())[:100]:
-        what = "case" if step.kind == "patient_embedding" else "slide"
-        write_line(f"{step}: {len(stems)} {what}{'' if len(stems) == 1 else 's'}: {why}")
-
-
 def _reason_table(outputs: Sequence[Validity]) -> dg.MetadataValue:
     """Return the same as a table, with some of the slides."""
     rows = [
         {"output": str(step), "slides": len(stems), "why": why, "such_as": ", ".join(stems[:5])}
-        for (step, why), stems in _group_by_reason(outputs).items()
+        for (step, why), stems in group_by_reason(outputs).items()
     ]
     return table_metadata(rows, output="string", slides="int", why="string", such_as="string")
-
-
-def _group_by_reason(outputs: Sequence[Validity]) -> dict[tuple[OutputKey, str], list[str]]:
-    groups: dict[tuple[OutputKey, str], list[str]] = {}
-    for validity in outputs:
-        groups.setdefault((validity.step, validity.why or validity.state.value), []).append(validity.stem)
-    return groups

@@ -7,10 +7,10 @@ import dagster as dg
 from atlaspatch_assets.dagster_internals import AssetJob
 from atlaspatch_assets.defs.patients.requests import cases_to_make
 from atlaspatch_assets.defs.patients.states import case_validities
-from atlaspatch_assets.defs.validity.backfill import build_requests, choose_steps, plan_backfill, select_validities
-from atlaspatch_assets.defs.validity.failed_slides import find_gone_slides
+from atlaspatch_assets.defs.validity.backfill import build_requests, choose_steps, select_validities
 from atlaspatch_assets.defs.validity.job_config import MATERIALIZE_STALE, STATES, read_config
-from atlaspatch_assets.lib.batches import SECONDS_BETWEEN_TICKS
+from atlaspatch_assets.defs.validity.repair import plan_repair
+from atlaspatch_assets.lib.declaring import running_sensor
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.recorded import recorded_validities
 from atlaspatch_assets.lib.stages import code_version
@@ -20,20 +20,17 @@ from atlaspatch_core.validity.states import State
 
 MOST_RUNS_ASKED = 500
 """Runs asked for at once; the rest is asked for by launching the job again."""
+PROPOSES = (
+    "When an encoder, the segmenter or a geometry changed, launches materialize_stale: the canary is sent, and what "
+    "differs is computed where [upgrades] automatic is true, or else proposed."
+)
 
 
 def build_proposals(recipe: Recipe) -> dg.SensorDefinition:
     """Return the sensor that looks once at every change of the project, and asks for nothing twice."""
     names = ProjectNames.of(recipe.project)
 
-    @dg.sensor(
-        name=names.label("propose_upgrade"),
-        job_name=names.label(MATERIALIZE_STALE),
-        minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="When an encoder, the segmenter or a geometry changed, launches materialize_stale: the canary is "
-        "sent, and what differs is computed where [upgrades] automatic is true, or else proposed.",
-    )
+    @running_sensor(names, "propose_upgrade", names.label(MATERIALIZE_STALE), PROPOSES)
     def propose_upgrade(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         stages = (*recipe.stages, *recipe.cases)
         automatic = recipe.project.upgrades.automatic
@@ -79,18 +76,12 @@ def build_launches(
         if config.dry_run or not config.compute:
             yield dg.SkipReason(f"{run.job_name} was to propose only")
             return
-        validities = recorded_validities(recipe, context.instance)
         states, steps = STATES[name], choose_steps(recipe, config.assets)
+        repair = plan_repair(recipe, context.instance, states, steps)
         tags = {"atlaspatch/reason": run.job_name, "atlaspatch/asked_by": run.run_id}
-        orders = plan_backfill(
-            recipe,
-            validities,
-            states,
-            steps,
-            find_gone_slides(recipe.project, {validity.stem for validity in validities}),
-        ).orders
-        run_requests = list(build_requests(names, orders, recipe.project.runtime.slides_per_run, run.run_id, tags))
-        run_requests += cases_to_make(recipe, context.instance, validities, states, steps, tags, run.run_id)
+        size = recipe.project.runtime.slides_per_run
+        run_requests = list(build_requests(names, repair.slides.orders, size, run.run_id, tags))
+        run_requests += cases_to_make(recipe, context.instance, repair.validities, states, steps, tags, run.run_id)
         yield from run_requests[:MOST_RUNS_ASKED]
 
     return launch_batches

@@ -1,0 +1,58 @@
+"""Jobs, schedules, sensors and checks of a project, each kind declared in one way."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import dagster as dg
+
+from atlaspatch_assets.lib.batches import SECONDS_BETWEEN_TICKS
+from atlaspatch_assets.lib.names import PartitionKind, ProjectNames
+from atlaspatch_assets.lib.results import NO_VALUE
+
+
+def op_job(
+    names: ProjectNames, name: str, op_name: str, *, description: str, op_description: str, pool: str | None = None
+) -> Callable[[Callable[..., Any]], dg.JobDefinition]:
+    """Return the decorator that makes a function the one op of a job, which runs in one process."""
+
+    def declare(function: Callable[..., Any]) -> dg.JobDefinition:
+        op = dg.op(name=names.label(op_name), description=op_description, out=NO_VALUE, pool=pool)(function)
+
+        @dg.job(name=names.label(name), tags=names.tags, executor_def=dg.in_process_executor, description=description)
+        def job() -> None:
+            op()
+
+        return job
+
+    return declare
+
+
+def running_schedule(names: ProjectNames, name: str, job: Any, cron: str, description: str) -> dg.ScheduleDefinition:
+    """Return a schedule of a job that runs from the start; the Automation page of the UI switches it off."""
+    return dg.ScheduleDefinition(
+        name=names.label(name),
+        job=job,
+        cron_schedule=cron,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=description,
+    )
+
+
+def running_sensor(
+    names: ProjectNames, name: str, job_name: str | None, description: str
+) -> Callable[[Callable[..., Any]], dg.SensorDefinition]:
+    """Return the decorator of a sensor that runs from the start; the Automation page of the UI switches it off."""
+    return dg.sensor(
+        name=names.label(name),
+        job_name=job_name,
+        minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=description,
+    )
+
+
+def check_specs(
+    kind: PartitionKind, name: str, keys: Iterable[dg.AssetKey], description: str
+) -> list[dg.AssetCheckSpec]:
+    """Return a check of several assets, with the partitions of these."""
+    return [dg.AssetCheckSpec(name, asset=key, partitions_def=kind.definition, description=description) for key in keys]
