@@ -5,15 +5,32 @@ from pathlib import Path
 
 import pytest
 from paths import ROOT, SHARED
+from rounds import try_fewer
 
 BUNDLED_SLIDE = ROOT / "atlaspatch_core" / "data" / "CMU-1-Small-Region.svs"
 
 
-def pytest_configure() -> None:
-    """Let processes that tests start hear Ctrl-C, though a shell that put pytest into the background silenced it."""
+def is_quick(config: pytest.Config) -> bool:
+    """Tell whether the inner loop is asked for: ``-m quick``."""
+    return config.option.markexpr == "quick"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let processes that tests start hear Ctrl-C, though a shell that put pytest into the background silenced it.
+
+    And let properties be tried less often in the inner loop.
+    """
+    if is_quick(config):
+        try_fewer()
     for number in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out modules without a quick test, so that the inner loop does not even import them."""
+    is_module = collection_path.name.startswith("test_") and collection_path.suffix == ".py"
+    return True if is_module and is_quick(config) and "pytest.mark.quick" not in collection_path.read_text() else None
 
 
 @pytest.fixture

@@ -29,8 +29,8 @@ INSIDE = ("event_log_storage", "run_storage", "_event_storage", "_run_storage", 
 
 
 @pytest.fixture
-def instance(tmp_path: Path):
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+def instance(tmp_path: Path, open_instance):
+    with open_instance(tmp_path) as instance:
         yield instance
 
 

@@ -11,6 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from names_in_dagster import names_of_a_day
 from paths import ROOT
+from rounds import examples
 from several_projects import KIDNEY, LABEL, LUNG, lab, make
 from small_projects import GEOMETRY, break_slide, paint, project
 from upgrading import NETWORK, random_weights
@@ -158,7 +159,7 @@ def test_names_of_two_projects_are_never_the_same(pair, word, another):
         assert first.run_key("key") != names.run_key("key")
 
 
-@settings(deadline=None, max_examples=25)
+@examples(25)
 @given(NAMES)
 def test_dagster_takes_every_name_that_a_project_may_have(name):
     of = project(Path("lab"), name=name)

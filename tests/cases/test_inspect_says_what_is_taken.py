@@ -8,7 +8,7 @@ import imagecodecs
 import numpy as np
 import pytest
 import zarr
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from long_strips import Strip, paint_strip, strips
 from paint import (
@@ -23,6 +23,7 @@ from paint import (
     write_zarr_image,
 )
 from pydicom.uid import generate_uid
+from rounds import examples
 from scale_files import ScaleFile, scale_files, write_scale_file
 from scanned_parts import ScannedPart, paint_scanned_part, scanned_parts
 from tiff_layouts import Layout, layouts, pages_of
@@ -38,7 +39,7 @@ from atlaspatch_core.slides import SlideInfo, open_slide
 from atlaspatch_core.slides.slide import stem_of
 
 pytestmark = pytest.mark.quick
-FEW = settings(max_examples=25, deadline=None)
+FEW = examples(25)
 
 
 def inspected(path: Path, **how: Any) -> dict[str, Any]:
@@ -110,7 +111,7 @@ def test_of_a_tiff_every_page_is_listed_and_levels_are_those_that_are_taken(layo
 
 
 @given(file=scale_files(), stated=st.sampled_from([None, None, 0.4]))
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_every_statement_of_a_scale_is_listed_and_the_one_that_is_taken_counts(file: ScaleFile, stated: float | None):
     with tempfile.TemporaryDirectory() as folder:
         found = inspected(write_scale_file(Path(folder), file), mpp=stated)
@@ -119,7 +120,7 @@ def test_every_statement_of_a_scale_is_listed_and_the_one_that_is_taken_counts(f
 
 
 @given(strip=strips())
-@settings(max_examples=10, deadline=None)
+@examples(10)
 def test_each_axis_of_a_level_has_its_own_downsample(strip: Strip):
     with tempfile.TemporaryDirectory() as folder:
         found = inspected(paint_strip(Path(folder) / f"a{strip.suffix}", strip))
@@ -129,7 +130,7 @@ def test_each_axis_of_a_level_has_its_own_downsample(strip: Strip):
 
 
 @given(part=scanned_parts())
-@settings(max_examples=6, deadline=None)
+@examples(6)
 def test_the_scanned_part_is_told(part: ScannedPart):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.scn"
@@ -142,7 +143,7 @@ def test_the_scanned_part_is_told(part: ScannedPart):
 
 
 @given(first=st.booleans(), series=st.sampled_from([None, 0, 1]), name=st.sampled_from(["B", "Label"]))
-@settings(max_examples=10, deadline=None)
+@examples(10)
 def test_of_an_ome_tiff_images_are_listed_by_the_number_that_takes_them(first: bool, series: int | None, name: str):
     scans, names = [paint_scan(640, 480, 1), paint_scan(448, 416, 2)], ["A", name]
     scans, names = (scans[::-1], names[::-1]) if first else (scans, names)
@@ -155,7 +156,7 @@ def test_of_an_ome_tiff_images_are_listed_by_the_number_that_takes_them(first: b
 
 
 @given(first=st.booleans(), series=st.sampled_from([None, 0, 1]))
-@settings(max_examples=6, deadline=None)
+@examples(6)
 def test_of_a_store_the_arrays_of_all_images_are_listed(first: bool, series: int | None):
     scans = [paint_scan(640, 480, 1), paint_scan(448, 416, 2)][:: -1 if first else 1]
     with tempfile.TemporaryDirectory() as folder:
@@ -170,7 +171,7 @@ def test_of_a_store_the_arrays_of_all_images_are_listed(first: bool, series: int
 
 
 @given(planes=st.sampled_from([1, 3]), series=st.sampled_from([None, 1]))
-@settings(max_examples=4, deadline=None)
+@examples(4)
 def test_of_a_dicom_series_the_instances_and_focal_planes_are_told(planes: int, series: int | None):
     scans = (paint_scan(640, 480, 1),) * planes
     pyramids = [Pyramid(scans, (20, 20), generate_uid()), Pyramid((paint_scan(448, 416, 2),), (40, 50), generate_uid())]
@@ -222,7 +223,7 @@ def write_any(folder: Path, kind: str) -> tuple[Path, list[Path]]:
     which=st.integers(0, 20),
 )
 @example("dicom", 0.0, [], 0)
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_of_a_damaged_file_something_is_said_whatever_is_damaged(kind: str, cut_at, bytes_changed, which: int):
     with tempfile.TemporaryDirectory() as folder:
         path, files = write_any(Path(folder), kind)

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import shapely
-from hypothesis import given, settings
+from hypothesis import given
 from long_strips import STAIN, Strip, paint_strip, strips
+from rounds import examples
 
 from atlaspatch_core.config.project import make_project
 from atlaspatch_core.discovery.find import SlideSource
@@ -48,7 +49,7 @@ def recipe(folder: Path, segmenter: str):
 
 
 @given(strip=strips())
-@settings(max_examples=12, deadline=None)
+@examples(12)
 def test_outlines_at_the_far_end_lie_where_the_tissue_does(strip: Strip):
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -62,7 +63,7 @@ def test_outlines_at_the_far_end_lie_where_the_tissue_does(strip: Strip):
 
 
 @given(strip=strips())
-@settings(max_examples=12, deadline=None)
+@examples(12)
 def test_patches_of_a_coarse_level_hold_the_pixels_of_their_place(strip: Strip):
     factor = strip.factors[1]
     with opened(strip) as slide:
@@ -83,7 +84,7 @@ def test_patches_of_a_coarse_level_hold_the_pixels_of_their_place(strip: Strip):
 
 
 @given(strip=strips())
-@settings(max_examples=12, deadline=None)
+@examples(12)
 def test_a_thumbnail_shows_the_far_end_where_it_is(strip: Strip):
     with opened(strip) as slide:
         picture = preview.thumbnail(slide)

@@ -10,19 +10,18 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from paint import Page, paint_scan, qpi_text, write_ome, write_pages, write_zarr_image
-from paths import DATA
-from processes import run_cli
 from reading import assert_shows, show
+from rounds import examples
 
 pytestmark = pytest.mark.quick
 SCAN = paint_scan(256, 192, 1)
 GREY = SCAN[..., 1]
 OTHER = paint_scan(256, 192, 2)[..., 0]
 MAX_SAMPLE_VALUE = 281
-FEW = settings(max_examples=60, deadline=None)
+FEW = examples(60)
 PRIMARIES = ("FF0000", "00FF00", "0000FF")
 
 
@@ -138,7 +137,7 @@ def channels_of_a_store(draw: st.DrawFn) -> tuple[list[tuple[str, str]], tuple[i
 
 
 @given(of=channels_of_a_store(), letters=st.sampled_from(["cyx", "yxc", "tczyx", "zyxc"]))
-@settings(max_examples=20, deadline=None)
+@examples(20)
 def test_channels_of_a_store_are_red_green_and_blue_by_name_and_colour(of, letters: str):
     channels, where = of
     stored = np.empty_like(SCAN)
@@ -158,7 +157,7 @@ def test_channels_of_a_store_are_red_green_and_blue_by_name_and_colour(of, lette
     name=st.sampled_from(["DAPI", "Alexa 488", "Brightfield", "0", "", "Cy5.5"]),
     colour=st.sampled_from(["", "808080", "FFFFFF", "00FF00"]),
 )
-@settings(max_examples=12, deadline=None)
+@examples(12)
 def test_one_channel_is_grey_unless_it_is_a_dye(name: str, colour: str):
     with tempfile.TemporaryDirectory() as folder:
         root = zarr.open_group(str(Path(folder) / "a.zarr"), mode="w", zarr_format=2)
@@ -180,13 +179,3 @@ def test_an_ome_tiff_of_rgb_pages_whose_channels_are_something_else_is_refused(t
     tail = rest[rest.index("<TiffData") :]
     tifffile.tiffcomment(path, f"{head}{own}{tail}".encode())
     assert "three" in show(path).refusal
-
-
-def test_a_refusal_of_samples_ends_the_slide_end_to_end(tmp_path: Path):
-    deep = (SCAN.astype(np.uint16) * 16,)
-    write_pages(tmp_path / "a.tif", [Page(deep[0])])
-    plugin = DATA / "written_before" / "colour_encoder.py"
-    words = "encode-slide a.tif -o out --patch-encoders colour --patch-size 64 --target-mpp 0.5 --device cpu"
-    done = run_cli(*words.split(), "--feature-plugin", plugin, folder=tmp_path)
-    assert done.returncode == 1
-    assert "a: slide FAILED: a.tif has 3 × 16-bit samples a pixel (RGB)" in " ".join(done.stdout.split())

@@ -5,9 +5,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
-from processes import run_cli
+from rounds import examples
 from scale_files import NEAR, ScaleFile, scale_files, sides_of_pixels, write_pixels_of, write_scale_file
 
 from atlaspatch_core.errors import ImplausibleScale, UnknownScale
@@ -32,7 +32,7 @@ def names(said: str, mpp: float) -> bool:
 
 
 @given(file=scale_files())
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_a_scale_is_true_or_what_contradicts_it_is_named(file: ScaleFile):
     mpp, said = told(file)
     if mpp is None:
@@ -48,7 +48,7 @@ def test_a_scale_is_true_or_what_contradicts_it_is_named(file: ScaleFile):
 
 
 @given(sides=sides_of_pixels(), reader=st.sampled_from(["openslide", "tiff"]))
-@settings(max_examples=80, deadline=None)
+@examples(80)
 def test_pixels_that_are_not_square_are_named_or_refused(sides: tuple[float, float], reader: str):
     skew = abs(sides[0] - sides[1]) / max(sides)
     assume(min(abs(skew - 0.01), abs(skew - 0.1)) > 1e-4)
@@ -64,12 +64,3 @@ def test_pixels_that_are_not_square_are_named_or_refused(sides: tuple[float, flo
         assert all(names(said, side) for side in sides), said
     if mpp is not None:
         assert mpp == pytest.approx(sum(sides) / 2 if skew > 0.01 else sides[0], rel=1e-4)
-
-
-def test_what_is_passed_over_is_a_warning_of_the_run(tmp_path: Path):
-    file = ScaleFile("aperio", (400, 300), 0.5, (800, 600), 0.25, 0.5)
-    write_scale_file(tmp_path, file)
-    words = "encode-slide a.svs -o out --patch-encoders efficientnet_lite0 --patch-size 64 --target-mpp 0.5"
-    done = run_cli(*words.split(), "--device", "cpu", folder=tmp_path)
-    said = " ".join(done.stdout.split())
-    assert "a: WARNING: 0.25 µm/px (aperio.MPP) is of 800 × 600 px, and level 0 has 400 × 300 px, 0.5" in said

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import h5py
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from rounds import examples
 from scanned_parts import (
     SAVED_BY,
     Box,
@@ -80,7 +81,7 @@ def state_of_mask(folder: Path) -> str:
 
 
 @given(part=scanned_parts(), program=st.sampled_from(sorted(SAVED_BY)))
-@settings(max_examples=20, deadline=None)
+@examples(20)
 def test_supplied_outlines_lie_on_the_tissue_and_ours_are_shown_on_it(part: ScannedPart, program: str):
     with folder_of(part) as folder:
         save_outlines(folder / "masks" / "a.geojson", part, program)
@@ -92,7 +93,7 @@ def test_supplied_outlines_lie_on_the_tissue_and_ours_are_shown_on_it(part: Scan
 
 
 @given(part=scanned_parts(), program=st.sampled_from([it for it in sorted(SAVED_BY) if it != "an earlier version"]))
-@settings(max_examples=10, deadline=None)
+@examples(10)
 def test_outlines_that_a_person_puts_into_the_output_lie_on_the_tissue(part: ScannedPart, program: str):
     with folder_of(part) as folder:
         run(folder)
@@ -153,7 +154,7 @@ def test_the_option_says_from_where_outlines_count_that_do_not_say_so(tmp_path: 
 
 
 @given(part=scanned_parts(), covers=st.sampled_from(["slide", "bounds"]))
-@settings(max_examples=8, deadline=None)
+@examples(8)
 def test_a_mask_image_covers_the_slide_or_what_was_scanned_of_it(part: ScannedPart, covers: str):
     with folder_of(part) as folder:
         (folder / "masks").mkdir()

@@ -6,25 +6,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tifffile
 import zarr
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from paint import (
-    TILE,
-    Page,
-    Pyramid,
-    forget_frames,
-    frames_of,
-    paint_scan,
-    shrink,
-    write_pages,
-    write_series,
-    write_zarr_image,
-)
-from paths import DATA
-from processes import run_cli
+from paint import TILE, frames_of, write_zarr_image
+from rounds import examples
 from shapely import box
+from sparse import (
+    ALL,
+    COLUMNS,
+    DEEP,
+    GLASS,
+    HEIGHT,
+    ROWS,
+    SCAN,
+    TISSUE,
+    WIDTH,
+    write_sparse,
+    write_sparse_series,
+)
 
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.slides import Region, open_slide
@@ -32,36 +32,6 @@ from atlaspatch_core.tissue import TissueSpec, segment_tissue
 from atlaspatch_core.tissue.absent_tiles import absent_in_tissue
 
 pytestmark = pytest.mark.quick
-WIDTH, HEIGHT = 1024, 768
-SCAN = paint_scan(WIDTH, HEIGHT, 4)
-COLUMNS, ROWS = WIDTH // TILE, HEIGHT // TILE
-TISSUE = SCAN.min(axis=2) < 240
-"""An ellipse in the middle."""
-
-
-def tile_is(row: int, column: int, least: float) -> bool:
-    """Tell whether a tile holds at least that share of tissue."""
-    return TISSUE[row * TILE : (row + 1) * TILE, column * TILE : (column + 1) * TILE].mean() >= least
-
-
-ALL = [(row, column) for row in range(ROWS) for column in range(COLUMNS)]
-DEEP = [
-    (row, column)
-    for row, column in ALL
-    if all(0 <= row + down < ROWS and 0 <= column + right < COLUMNS and tile_is(row + down, column + right, 1)
-           for down in (-1, 0, 1) for right in (-1, 0, 1))
-]  # fmt: skip
-GLASS = [place for place in ALL if not tile_is(*place, 0.001)]
-
-
-def write_sparse(path: Path, absent: set[tuple[int, int]]) -> Path:
-    """Write two levels, and forget where some tiles of the first lie."""
-    write_pages(path, [Page(SCAN), Page(shrink(SCAN, 4), reduced=True)])
-    with tifffile.TiffFile(path, mode="r+b") as tiff:
-        for name in ("TileOffsets", "TileByteCounts"):
-            tag = tiff.pages.first.tags[name]
-            tag.overwrite([0 if divmod(number, COLUMNS) in absent else value for number, value in enumerate(tag.value)])
-    return path
 
 
 def write_sparse_store(path: Path, absent: set[tuple[int, int]]) -> Path:
@@ -69,13 +39,6 @@ def write_sparse_store(path: Path, absent: set[tuple[int, int]]) -> Path:
     write_zarr_image(zarr.open_group(str(path), mode="w", zarr_format=2), SCAN, "yxc")
     for row, column in absent:
         (path / "0" / f"{row}.{column}.0").unlink()
-    return path
-
-
-def write_sparse_series(path: Path, absent: set[tuple[int, int]], shuffle: int | None = None) -> Path:
-    """Write a DICOM series of two levels, the first without some frames."""
-    write_series(path, [Pyramid((SCAN,), (0, 0), None, (1, 4))])
-    forget_frames(path / "0-1.dcm", absent, shuffle)
     return path
 
 
@@ -91,7 +54,7 @@ def missing(path: Path, reader: str | None = None) -> dict[str, float]:
     outside=st.sets(st.sampled_from(GLASS), max_size=len(GLASS)),
     all_glass=st.booleans(),
 )
-@settings(max_examples=20, deadline=None)
+@examples(20)
 def test_tiles_that_are_missing_inside_tissue_are_counted_and_no_others(inside, outside, all_glass):
     absent = inside | (set(GLASS) if all_glass else outside)
     with tempfile.TemporaryDirectory() as folder:
@@ -108,7 +71,7 @@ def test_tiles_that_are_missing_inside_tissue_are_counted_and_no_others(inside, 
     shuffle=st.one_of(st.none(), st.integers(0, 9)),
     reader=st.sampled_from(["openslide", "dicom"]),
 )
-@settings(max_examples=8, deadline=None)
+@examples(8)
 def test_frames_that_dicom_lacks_inside_tissue_are_counted_and_no_others(inside, outside, shuffle, reader: str):
     with tempfile.TemporaryDirectory() as folder:
         path = write_sparse_series(Path(folder) / "a", inside | outside, shuffle)
@@ -123,7 +86,7 @@ def test_frames_that_dicom_lacks_inside_tissue_are_counted_and_no_others(inside,
 
 
 @given(tile=st.sampled_from(DEEP), shuffle=st.integers(0, 9), reader=st.sampled_from(["openslide", "dicom"]))
-@settings(max_examples=4, deadline=None)
+@examples(4)
 def test_a_damaged_frame_in_an_order_of_its_own_is_found_at_its_place(tile, shuffle: int, reader: str):
     row, column = tile
     with tempfile.TemporaryDirectory() as folder:
@@ -151,15 +114,6 @@ def test_a_missing_tile_that_an_outline_covers_is_counted(tmp_path: Path):
     with open_slide(write_sparse(tmp_path / "a.tif", {(0, 0)})) as slide:
         assert absent_in_tissue(slide.info, [box(0, 0, 60, 60)])["absent_tiles"] == 1
         assert absent_in_tissue(slide.info, [box(200, 200, 300, 300)]) == {}
-
-
-def test_the_run_warns_of_number_and_place_end_to_end(tmp_path: Path):
-    write_sparse(tmp_path / "a.tif", {(5, 7), (5, 8), *GLASS})
-    plugin = DATA / "written_before" / "colour_encoder.py"
-    words = "encode-slide a.tif -o out --patch-encoders colour --patch-size 64 --target-mpp 0.5 --device cpu"
-    done = run_cli(*words.split(), "--feature-plugin", plugin, folder=tmp_path)
-    assert done.returncode == 0, done
-    assert "2 tiles are missing inside tissue, the first at (448, 320) of level 0" in " ".join(done.stdout.split())
 
 
 def test_the_painted_tissue_has_tiles_within_and_without():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import zarr
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from paint import (
     LOSSY,
@@ -18,14 +18,13 @@ from paint import (
     write_series,
     write_zarr_image,
 )
-from paths import DATA
-from processes import run_cli
 from pydicom.uid import generate_uid
 from reading import assert_names, assert_shows, show
+from rounds import examples
 from tiff_layouts import SIZES, Layout, layouts, pages_of
 
 pytestmark = pytest.mark.quick
-FEW = settings(max_examples=30, deadline=None)
+FEW = examples(30)
 
 
 @given(layout=layouts())
@@ -46,7 +45,7 @@ def test_a_tiff_shows_its_largest_scan_at_every_level_and_names_the_others(layou
 
 
 @given(size=SIZES, other=SIZES, first=st.booleans(), name=st.sampled_from(["B", "Label", "macro image"]))
-@settings(max_examples=12, deadline=None)
+@examples(12)
 def test_an_ome_tiff_shows_its_largest_image_and_names_the_others(size, other, first, name):
     slide, section = paint_scan(*size, 1), paint_scan(*(side - 64 for side in other), 2)
     scans, names = [slide, section], ["A", name]
@@ -63,7 +62,7 @@ def test_an_ome_tiff_shows_its_largest_image_and_names_the_others(size, other, f
 
 
 @given(size=SIZES, other=SIZES, first=st.booleans(), named=st.booleans())
-@settings(max_examples=6, deadline=None)
+@examples(6)
 def test_a_store_shows_its_largest_image_and_names_the_others(size, other, first, named):
     slide, section = paint_scan(size[0] + 64, size[1], 1), paint_scan(other[0] - 64, 300, 2)
     scans = [section, slide] if first else [slide, section]
@@ -90,7 +89,7 @@ def test_focal_planes_that_are_instances_of_their_own_are_not_called_damage(tmp_
 
 
 @given(size=SIZES, same=st.booleans(), uids=st.booleans(), planes=st.sampled_from([1, 3]))
-@settings(max_examples=8, deadline=None)
+@examples(8)
 def test_a_dicom_series_shows_its_largest_pyramid_and_names_the_others(size, same, uids, planes):
     """The second has the proportions of the first, or not; with one focal plane OpenSlide knows the series, too."""
     other = (size[0] - 64, size[1] - 48) if same else (size[0] - 64, size[1] // 2)
@@ -115,25 +114,3 @@ def test_a_preview_in_tiles_before_a_scan_in_strips_is_no_slide(tmp_path: Path, 
     path = write_pages(tmp_path / "a.tif", [Page(shrink(scan, 4), reduced), Page(scan, tiled=tiled)])
     assert_shows(show(path), scan)
     assert_names(show(path), [])
-
-
-def test_a_preview_before_the_scan_is_told_from_it_end_to_end(tmp_path: Path):
-    scan, section = paint_scan(704, 512, 1), paint_scan(320, 512, 2)
-    write_pages(tmp_path / "a.tif", [Page(shrink(scan, 4), reduced=True), Page(section), Page(scan)])
-    done = encode(tmp_path)
-    assert (
-        "a: WARNING: it holds 2 images: number 2 (704 × 512 px) is taken, number 1 (320 × 512 px) is not; --series "
-        "takes another" in " ".join(done.stdout.split())
-    ), done
-    other = encode(tmp_path, "--series", "1")
-    assert "series the largest → 1" in " ".join(other.stdout.split()), other
-    assert "it holds 2 images" not in other.stdout
-    converted = run_cli("convert", "a.tif", "--to", "converted", folder=tmp_path)
-    assert "WARNING: a: it holds 2 images: number 2 (704 × 512 px) is taken" in converted.stderr, converted
-
-
-def encode(folder: Path, *more: str):
-    """Run encode-slide on a.tif."""
-    words = "encode-slide a.tif -o out --patch-encoders colour --patch-size 64 --target-mpp 0.5 --device cpu"
-    plugin = DATA / "written_before" / "colour_encoder.py"
-    return run_cli(*words.split(), "--feature-plugin", plugin, *more, folder=folder)

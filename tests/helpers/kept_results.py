@@ -1,5 +1,8 @@
 """Results of a slide ``a``, kept in a store."""
 
+from pathlib import Path
+
+import h5py
 import numpy as np
 
 from atlaspatch_core.fingerprint import Identity
@@ -25,3 +28,18 @@ def keep_features(store: Store, name: str, value: float, coords: Identity = COOR
     values = np.full((3, 4), value, np.float32)
     features = Dataset(f"features/{name}", values, identity("patch_features", encoder=name), {"dim": 4})
     store.write_results("a", "", coords, [features])
+
+
+def all_values(path: Path) -> dict[str, list]:
+    """Return every dataset of an HDF5 file by its name."""
+    found: dict[str, list] = {}
+    with h5py.File(path) as file:
+        file.visititems(
+            lambda name, item: found.update({name: item[()].tolist()}) if isinstance(item, h5py.Dataset) else None
+        )
+    return found
+
+
+def temporaries(folder: Path) -> list[Path]:
+    """Return files that are half written."""
+    return list(folder.rglob(".*.tmp"))

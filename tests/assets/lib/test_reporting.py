@@ -15,8 +15,6 @@ from atlaspatch_core.cli.main import cli
 from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 from atlaspatch_core.validity.recipe import make_recipe
 
-pytestmark = pytest.mark.quick
-
 COORDS = OutputKey("patch_coords")
 MASK = Outcome("a", OutputKey("tissue_mask"), Status.COMPUTED, "1" * 16, why="missing", numbers={"tissue_share": 0.25})
 INPUTS = {"tissue_mask": "1" * 16}
@@ -42,6 +40,7 @@ def latest(instance: dg.DagsterInstance) -> dict[str, str]:
     return {str(it.partition_key): it.latest_execution_status.value for it in infos}
 
 
+@pytest.mark.quick
 def test_outcomes_become_partitions_materialisations_and_verdicts_that_change(instance):
     mended = replace(DONE, stem="b", inputs={})
     tell(instance, MASK, DONE, FAILED, SKIPPED)
@@ -57,6 +56,7 @@ def test_outcomes_become_partitions_materialisations_and_verdicts_that_change(in
     assert (standing, latest(instance)) == ({"b": "SUCCEEDED"}, {"b": "FAILED"})
 
 
+@pytest.mark.quick
 def test_events_carry_their_version_and_that_of_what_they_came_from(instance):
     tell(instance, MASK, DONE)
 

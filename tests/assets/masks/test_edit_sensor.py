@@ -16,10 +16,10 @@ from atlaspatch_core.config.project import Project
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> PreparedFolder:
+def finished(tmp_path_factory, open_instance) -> PreparedFolder:
     def prepare(folder: Path) -> None:
         paint(folder / "slides", "a", "b", "c")
-        with instance_in(folder) as instance:
+        with open_instance(folder / "dagster") as instance:
             assert run(project_in(folder), instance, ["a", "b", "c"]).success
 
     return PreparedFolder(tmp_path_factory.mktemp("finished"), prepare)
@@ -33,18 +33,13 @@ def of(finished, monkeypatch) -> Project:
 
 
 @pytest.fixture
-def instance(of):
-    with instance_in(of.output.parent) as instance:
+def instance(of, open_instance):
+    with open_instance(of.output.parent / "dagster") as instance:
         yield instance
 
 
 def project_in(folder: Path) -> Project:
     return project(folder, runtime={"device": "cpu", "read_workers": 1, "slides_per_run": 2})
-
-
-def instance_in(folder: Path) -> dg.DagsterInstance:
-    (folder / "dagster").mkdir(exist_ok=True)
-    return dg.DagsterInstance.local_temp(str(folder / "dagster"))
 
 
 def geojson(of: Project, stem: str) -> Path:

@@ -33,8 +33,8 @@ FEATURES = dg.AssetKey(["patch_features", NETWORK])
 
 
 @pytest.fixture
-def instance(tmp_path):
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+def instance(tmp_path, open_instance):
+    with open_instance(tmp_path / "dagster") as instance:
         yield instance
 
 

@@ -28,20 +28,15 @@ OPS = {
 
 
 @pytest.fixture
-def instance(tmp_path):
-    with instance_in(tmp_path / "home") as instance:
+def instance(tmp_path, open_instance):
+    with open_instance(tmp_path / "home") as instance:
         yield instance
 
 
 @pytest.fixture
-def lab_instance(lab):
-    with instance_in(lab.output.parent / "home") as instance:
+def lab_instance(lab, open_instance):
+    with open_instance(lab.output.parent / "home") as instance:
         yield instance
-
-
-def instance_in(home: Path) -> dg.DagsterInstance:
-    home.mkdir(exist_ok=True)
-    return dg.DagsterInstance.local_temp(str(home))
 
 
 def launch(of: Project, instance: dg.DagsterInstance, job: str, **config) -> dg.ExecuteInProcessResult:
@@ -67,10 +62,10 @@ def rows(table: dg.TableMetadataValue | Any) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> PreparedFolder:
+def finished(tmp_path_factory, open_instance) -> PreparedFolder:
     def prepare(folder: Path) -> None:
         paint(folder / "slides", "a", "b")
-        with instance_in(folder / "home") as instance:
+        with open_instance(folder / "home") as instance:
             assert run(project(folder, encoders=True), instance, ["a", "b"]).success
 
     return PreparedFolder(tmp_path_factory.mktemp("finished"), prepare)

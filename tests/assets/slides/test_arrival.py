@@ -25,8 +25,8 @@ pytestmark = pytest.mark.usefixtures("files_at_rest")
 
 
 @pytest.fixture
-def instance(tmp_path):
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+def instance(tmp_path, open_instance):
+    with open_instance(tmp_path / "dagster") as instance:
         yield instance
 
 

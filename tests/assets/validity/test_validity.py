@@ -1,10 +1,12 @@
 """What Dagster says of fresh and stale slides: the check, the asset ``coverage`` and ``atlaspatch status``."""
 
 import json
+from pathlib import Path
 
 import dagster as dg
 import pytest
 from click.testing import CliRunner
+from prepared import PreparedFolder
 from small_projects import break_slide, paint, project, run
 
 from atlaspatch_assets.cli.main import cli
@@ -21,12 +23,13 @@ from atlaspatch_assets.lib.recorded import (
     verdict_reasons,
 )
 from atlaspatch_core.cli.hooks import Hooks
+from atlaspatch_core.config.project import load_project
+from atlaspatch_core.discovery.find import find_slides
+from atlaspatch_core.pipeline.processing import process
 from atlaspatch_core.validity.coverage import draw_coverage
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import make_recipe
 from atlaspatch_core.validity.states import State, Validity
-
-pytestmark = pytest.mark.quick
 
 OTHER_TISSUE = {"tissue": {"closing_um": 4.0}}
 
@@ -55,6 +58,7 @@ def key(asset: str) -> dg.AssetCheckKey:
     return dg.AssetCheckKey(dg.AssetKey(asset), VALID)
 
 
+@pytest.mark.quick
 def test_states_come_from_events_and_the_project(tmp_path, instance):
     paint(tmp_path / "slides", "a", "b")
     break_slide(tmp_path / "slides", "broken")
@@ -92,6 +96,7 @@ def test_versions_are_the_same_by_public_means(tmp_path, instance):
     assert data_versions_by_pages(instance, asked) == data_versions(instance, asked)
 
 
+@pytest.mark.quick
 def test_checks_and_coverage_tell_what_is_stale_once_and_what_is_fresh_again(tmp_path, instance):
     paint(tmp_path / "slides", "a", "b")
     run(project(tmp_path), instance, ["a", "b"])
@@ -141,6 +146,7 @@ def test_the_check_can_be_run_by_itself_and_is_no_part_of_processing(tmp_path, i
     assert [node.name for node in process.nodes] == ["slides_to_embeddings"]
 
 
+@pytest.mark.quick
 def test_the_picture_of_many_slides_stays_small():
     states = list(State)
     many = [
@@ -165,19 +171,24 @@ device = "cpu"
 """
 
 
-@pytest.fixture
-def files(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DAGSTER_HOME", "")
-    (tmp_path / "atlaspatch.toml").write_text(PROJECT)
-    paint(tmp_path / "slides", "a", "b")
-    from atlaspatch_core.config.project import load_project
-    from atlaspatch_core.discovery.find import find_slides
-    from atlaspatch_core.pipeline.processing import process
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> PreparedFolder:
+    """A project of two slides, finished."""
 
-    of = load_project(tmp_path / "atlaspatch.toml")
-    list(process(find_slides(of).sources, make_recipe(of)))
-    return tmp_path
+    def prepare(folder: Path) -> None:
+        (folder / "atlaspatch.toml").write_text(PROJECT)
+        paint(folder / "slides", "a", "b")
+        of = load_project(folder / "atlaspatch.toml")
+        list(process(find_slides(of).sources, make_recipe(of)))
+
+    return PreparedFolder(tmp_path_factory.mktemp("finished"), prepare)
+
+
+@pytest.fixture
+def files(finished, monkeypatch) -> Path:
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    monkeypatch.chdir(finished.put_back())
+    return finished.path
 
 
 def status(*arguments: str, hooks: Hooks | None = None):
@@ -196,6 +207,7 @@ def test_status_works_without_dagster_and_says_that_all_is_fresh(files):
     assert status("--all").splitlines()[1].split() == ["a", "fresh", "fresh", "fresh"]
 
 
+@pytest.mark.quick
 def test_status_says_what_changed_for_which_slide(files):
     (files / "atlaspatch.toml").write_text(PROJECT + "[tissue]\nclosing_um = 4.0\n")
     paint(files / "slides", "c")
@@ -219,6 +231,7 @@ def test_status_as_json_and_csv_has_a_row_for_every_slide_and_output(files):
     assert len(table) == 1 + len(told) == 7
 
 
+@pytest.mark.quick
 def test_status_hears_from_dagster_why_a_slide_failed(files):
     hooks = Hooks(failures=lambda _: {OutputKey("patch_coords"): {"b": "b: it broke"}})
 

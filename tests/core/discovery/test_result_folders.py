@@ -4,9 +4,10 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from painting import paint_slide, stain, white
+from rounds import examples
 
 from atlaspatch_core.config.project import make_project
 from atlaspatch_core.discovery.find import discover
@@ -64,7 +65,7 @@ def clam(home: Path, stem: str) -> None:
 LAYOUTS = (ours, ours_of_slides_that_failed, trident, atlaspatch, atlaspatch_masks, clam)
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(st.sampled_from(LAYOUTS), st.sets(STEMS, min_size=1, max_size=3), st.sampled_from(["", "results", "a/b"]))
 def test_a_search_finds_the_slides_and_nothing_of_the_results(lay_out, stems, below):
     with tempfile.TemporaryDirectory() as folder:
@@ -79,7 +80,7 @@ def test_a_search_finds_the_slides_and_nothing_of_the_results(lay_out, stems, be
         assert not discover([Path(folder)]).results
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.sampled_from(PICTURES), st.sampled_from([".svs", ".png", ".jpg"]))
 def test_a_user_may_call_folders_of_slides_as_results_are_called(name, suffix):
     with tempfile.TemporaryDirectory() as folder:

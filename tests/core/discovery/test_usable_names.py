@@ -5,8 +5,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
+from rounds import examples
 
 from atlaspatch_core.discovery.find import discover
 from atlaspatch_core.discovery.usable_names import LONGEST_STEM
@@ -27,7 +28,7 @@ def is_usable(name: bytes) -> bool:
         return False
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.sets(NAMES, max_size=5))
 @example({b"m\xfcller", b"x" * 225, b"x" * 200, "日".encode() * 70})
 def test_exactly_the_names_that_results_can_carry_are_found_and_the_others_told(stems):

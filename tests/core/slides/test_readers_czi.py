@@ -11,9 +11,10 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pylibCZIrw import czi
+from rounds import examples
 from tile_comparison import assert_same_as_reader, grid_of
 
 from atlaspatch_core.errors import MissingExtra, UnknownScale, UnreadableSlide
@@ -122,7 +123,7 @@ def test_stored_pyramid_gives_levels_and_their_own_pixels(tmp_path, factor):
 
 
 @given(width=st.integers(300, 2500), height=st.integers(20, 90), factor=st.integers(2, 8))
-@settings(max_examples=15, deadline=None)
+@examples(15)
 def test_px_of_a_level_stand_where_its_factor_says_along_both_axes(width: int, height: int, factor: int):
     """Sides are rounded to whole px, so that of a strip their ratio is off."""
     across, down = np.meshgrid(np.arange(width) // factor, np.arange(height) // factor)

@@ -2,15 +2,11 @@
 
 import os
 import threading
-import time
-from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-from kept_results import COORDS_A, COORDS_B, identity, keep_coords, keep_features
-from processes import start_code
-from rounds import ROUNDS
+from kept_results import COORDS_A, COORDS_B, all_values, identity, keep_coords, keep_features, temporaries
 
 from atlaspatch_core.errors import OutOfDate, UnreadableOutput, UnwritableOutput
 from atlaspatch_core.storage.atomic import replacing, slide_lock
@@ -22,19 +18,6 @@ from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.rules import is_automatic
 
 pytestmark = pytest.mark.quick
-
-
-def all_values(path: Path) -> dict[str, list]:
-    found: dict[str, list] = {}
-    with h5py.File(path) as file:
-        file.visititems(
-            lambda name, item: found.update({name: item[()].tolist()}) if isinstance(item, h5py.Dataset) else None
-        )
-    return found
-
-
-def temporaries(folder: Path) -> list[Path]:
-    return list(folder.rglob(".*.tmp"))
 
 
 def test_adding_an_encoder_leaves_the_other_bytes_alone(tmp_path):
@@ -140,44 +123,6 @@ def test_an_output_that_is_a_file_is_one_clear_error(tmp_path):
         Store(tmp_path / "out").write_file("a", tmp_path / "out" / "x.jpg", b"")
 
 
-FULL_DISK = """
-import resource, sys
-from pathlib import Path
-import torch
-from kept_results import COORDS_A, keep_features
-from atlaspatch_core.storage.atomic import replacing
-from atlaspatch_core.errors import UnwritableOutput
-from atlaspatch_core.interop.export.files import write_tensor
-from atlaspatch_core.storage.store import Store
-store = Store(Path(sys.argv[1]))
-size = store.h5("a").stat().st_size
-for most in (size + 20, size - 20, 20):
-    resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
-    try:
-        keep_features(store, "two", 2.0)
-    except UnwritableOutput as error:
-        print(error)
-try:
-    with replacing(Path(sys.argv[1], "a.pt")) as temporary:
-        write_tensor(temporary, {"features": torch.zeros(1000)})
-except UnwritableOutput as error:
-    print(error)
-"""
-
-
-def test_a_full_disk_is_an_error_like_any_other_and_leaves_what_was_there(tmp_path):
-    store = Store(tmp_path)
-    keep_coords(store, COORDS_A)
-    keep_features(store, "one", 1.0)
-    before = all_values(store.h5("a"))
-    with start_code(FULL_DISK, tmp_path) as writer:
-        printed, errors = writer.communicate()
-    assert (writer.returncode, errors) == (0, "")
-    assert printed.count("cannot be written (File too large); free space") == 4
-    assert all_values(store.h5("a")) == before
-    assert temporaries(tmp_path) == []
-
-
 def test_two_threads_that_add_different_encoders_both_land(tmp_path):
     store = Store(tmp_path)
     keep_coords(store, COORDS_A)
@@ -188,33 +133,6 @@ def test_two_threads_that_add_different_encoders_both_land(tmp_path):
     for thread in threads:
         thread.join()
     assert {f"features/{name}" for name in names} <= set(store.stored_results("a"))
-
-
-WRITER = """
-import sys
-from pathlib import Path
-from kept_results import COORDS_A, keep_features
-from atlaspatch_core.storage.store import Store
-store = Store(Path(sys.argv[1]))
-print("ready", flush=True)
-for number in range(10_000):
-    keep_features(store, f"encoder{number % 5}", float(number))
-"""
-
-
-@pytest.mark.soak
-def test_a_writer_killed_at_any_moment_leaves_whole_files_and_no_lock(tmp_path):
-    store = Store(tmp_path)
-    keep_coords(store, COORDS_A)
-    for pause in (0.0, 0.013, 0.029, 0.047) * ROUNDS:
-        with start_code(WRITER, tmp_path) as writer:
-            writer.stdout.readline()
-            time.sleep(pause)
-            writer.kill()
-        assert set(store.stored_results("a")) >= {COORDS}
-        keep_features(store, "after", pause)
-    store.remove_half_written([])
-    assert temporaries(tmp_path) == []
 
 
 def test_sweeping_leaves_the_temporary_file_of_a_live_writer(tmp_path):

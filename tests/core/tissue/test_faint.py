@@ -8,10 +8,11 @@ import cv2
 import numpy as np
 import pytest
 import shapely
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from painting import paint_slide
+from rounds import examples
 
 from atlaspatch_core.slides.readers import open_slide
 from atlaspatch_core.tissue.quality import QualityFinding, QualitySpec, failed, judge_quality
@@ -100,7 +101,7 @@ def findings(tissue: Tissue) -> dict[str, QualityFinding]:
     return {finding.name: finding for finding in failed(judge_quality(tissue.numbers, QualitySpec()))}
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(
     st.lists(PIECES | FILMS, min_size=1, max_size=3),
     st.sampled_from([(243, 241, 244), (228, 232, 236), (250, 246, 240)]),
@@ -119,7 +120,7 @@ def test_tissue_painted_is_tissue_found_and_films_are_none(pieces: list[Piece], 
         assert both / either > 0.95, f"of {piece} {both / truth[cell].sum():.3f} is found"
 
 
-@settings(max_examples=5, deadline=None)
+@examples(5)
 @given(FILMS, PIECES)
 def test_a_film_is_named_with_its_place_and_density(film: Piece, piece: Piece):
     tissue = segment(paint([piece, film], (243, 241, 244), 1)[0])

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import shapely
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
+from rounds import examples
 
 from atlaspatch_core.errors import UnreadableOutput
 from atlaspatch_core.tissue.outlines import read_outlines
@@ -97,7 +98,7 @@ def features(draw) -> tuple[dict, np.ndarray, str]:
     return made, np.any([inside(ring) for ring in parts], axis=0), what
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@examples(300, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(st.lists(features(), min_size=1, max_size=4))
 def test_tissue_is_what_was_gone_round_less_what_is_ignored(drawn: list[tuple[dict, np.ndarray, str]]):
     content = json.dumps({"type": "FeatureCollection", "features": [made for made, _, _ in drawn]}).encode()

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 import shapely
 import tifffile
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from painting import paint_slide, stain, white
 from PIL import Image
+from rounds import examples
 
 from atlaspatch_core.config.project import Project, make_project
 from atlaspatch_core.discovery.find import SlideSource, find_slides
@@ -114,7 +115,7 @@ def test_an_image_that_makes_glass_tissue_is_refused(mask: np.ndarray, words: st
         read_mask(as_png(tmp_path, mask), INFO, 4.0)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.integers(40, 3000), st.integers(40, 3000), st.floats(1.0, 64.0), st.integers(-40, 40), st.data())
 def test_a_mask_of_the_slides_proportions_is_taken_and_any_other_refused(width, height, factor, off, data):
     """A level is the slide divided, its sides rounded down or up; what misses that by more is of something else."""
@@ -287,7 +288,7 @@ def test_what_qupath_exports_is_a_mask(folder: Path):
     assert run(folder)["a patch_coords"].numbers["patches"] == 4
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(
     labels=st.sets(st.integers(0, 255), min_size=2, max_size=5),
     tissue=st.sets(st.integers(0, 255), min_size=1, max_size=3),

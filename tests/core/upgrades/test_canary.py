@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 from painting import paint_slide
+from prepared import PreparedFolder
 
 from atlaspatch_core.config.project import Project, make_project
 from atlaspatch_core.discovery.find import SlideSource
@@ -58,15 +59,33 @@ def project(folder: Path, weights: Path, **geometry) -> Project:
     return make_project(values, origin="test")
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, weights) -> PreparedFolder:
+    """Three slides of noise, taken to their embeddings with the old weights."""
+
+    def prepare(folder: Path) -> None:
+        noise = np.random.default_rng(0)
+        for stem in ("a", "b", "c"):
+            pixels = np.full((1024, 1024, 3), 255, np.uint8)
+            pixels[256:768, 256:768] = noise.integers((150, 40, 100), (250, 120, 200), (512, 512, 3))
+            paint_slide(folder / f"{stem}.svs", pixels)
+        run(project(folder, weights["old.pt"]), sources_in(folder))
+
+    return PreparedFolder(tmp_path_factory.mktemp("finished"), prepare)
+
+
 @pytest.fixture
-def sources(tmp_path) -> dict[str, SlideSource]:
-    noise = np.random.default_rng(0)
-    found = {}
-    for stem in ("a", "b", "c"):
-        pixels = np.full((1024, 1024, 3), 255, np.uint8)
-        pixels[256:768, 256:768] = noise.integers((150, 40, 100), (250, 120, 200), (512, 512, 3))
-        found[stem] = SlideSource(stem, paint_slide(tmp_path / f"{stem}.svs", pixels))
-    return found
+def folder(finished) -> Path:
+    return finished.put_back()
+
+
+@pytest.fixture
+def sources(folder) -> dict[str, SlideSource]:
+    return sources_in(folder)
+
+
+def sources_in(folder: Path) -> dict[str, SlideSource]:
+    return {stem: SlideSource(stem, folder / f"{stem}.svs") for stem in ("a", "b", "c")}
 
 
 def run(made: Project, sources: dict[str, SlideSource]) -> list[Outcome]:
@@ -90,11 +109,10 @@ def only_trial(recipe: Recipe, sources: dict[str, SlideSource]) -> Trial:
     return trial
 
 
-def test_the_same_weights_in_another_file_give_results_the_new_identity(tmp_path, weights, sources):
+def test_the_same_weights_in_another_file_give_results_the_new_identity(folder, weights, sources):
     """The same weights in another file are the same and results get the new identity."""
-    run(project(tmp_path, weights["old.pt"]), sources)
-    recipe = make_recipe(project(tmp_path, weights["same.safetensors"]))
-    before = {(stem, it): rows(tmp_path, stem, it) for stem in sources for it in (f"features/{NETWORK}", "coords")}
+    recipe = make_recipe(project(folder, weights["same.safetensors"]))
+    before = {(stem, it): rows(folder, stem, it) for stem in sources for it in (f"features/{NETWORK}", "coords")}
     trial = only_trial(recipe, sources)
     assert trial.stems == ("a", "b", "c")
     assert trial.why.startswith("weights.sha256 ")
@@ -108,7 +126,7 @@ def test_the_same_weights_in_another_file_give_results_the_new_identity(tmp_path
         (stem, step, Status.RESTAMPED) for stem in sources for step in (FEATURES, EMBEDDING)
     }
     for (stem, name), (values, attributes) in before.items():
-        now, marks = rows(tmp_path, stem, name)
+        now, marks = rows(folder, stem, name)
         np.testing.assert_array_equal(now, values)
         if name != "coords":
             assert marks["restamped_from"] == attributes["fingerprint"] != marks["fingerprint"]
@@ -119,9 +137,8 @@ def test_the_same_weights_in_another_file_give_results_the_new_identity(tmp_path
     assert all(it.fingerprint == told[it.stem, it.step] for it in outcomes)
 
 
-def test_other_weights_are_different_and_it_says_in_what(tmp_path, weights, sources):
-    run(project(tmp_path, weights["old.pt"]), sources)
-    recipe = make_recipe(project(tmp_path, weights["other.pt"]))
+def test_other_weights_are_different_and_it_says_in_what(folder, weights, sources):
+    recipe = make_recipe(project(folder, weights["other.pt"]))
 
     canary = try_upgrade(recipe, only_trial(recipe, sources), sources)
 
@@ -129,9 +146,8 @@ def test_other_weights_are_different_and_it_says_in_what(tmp_path, weights, sour
     assert canary.text.startswith("different: 6 patches of 2 slides, cosine ")
 
 
-def test_the_same_seed_tries_the_same_patches(tmp_path, weights, sources):
-    run(project(tmp_path, weights["old.pt"]), sources)
-    recipe = make_recipe(project(tmp_path, weights["other.pt"]))
+def test_the_same_seed_tries_the_same_patches(folder, weights, sources):
+    recipe = make_recipe(project(folder, weights["other.pt"]))
     stage, found = recipe.stage(FEATURES), list(sources.values())
 
     first, again, other = (run_canary(recipe, stage, found, CanarySpec(1, 2, seed)) for seed in (1, 1, 2))
@@ -140,9 +156,8 @@ def test_the_same_seed_tries_the_same_patches(tmp_path, weights, sources):
     assert other.mean_cosine != first.mean_cosine
 
 
-def test_slides_that_are_gone_are_passed_over_and_none_left_is_an_error(tmp_path, weights, sources):
-    run(project(tmp_path, weights["old.pt"]), sources)
-    recipe = make_recipe(project(tmp_path, weights["same.safetensors"]))
+def test_slides_that_are_gone_are_passed_over_and_none_left_is_an_error(folder, weights, sources):
+    recipe = make_recipe(project(folder, weights["same.safetensors"]))
     trial = only_trial(recipe, sources)
     for stem in ("a", "b"):
         sources[stem].path.unlink()
@@ -154,25 +169,23 @@ def test_slides_that_are_gone_are_passed_over_and_none_left_is_an_error(tmp_path
         try_upgrade(recipe, trial, sources)
 
 
-def test_features_of_other_coords_and_unchanged_ones_are_not_tried(tmp_path, weights, sources):
-    run(project(tmp_path, weights["old.pt"]), sources)
-    other_coords = make_recipe(project(tmp_path, weights["old.pt"], step_size=128))
+def test_features_of_other_coords_and_unchanged_ones_are_not_tried(folder, weights, sources):
+    other_coords = make_recipe(project(folder, weights["old.pt"], step_size=128))
 
     assert trials(other_coords, stale(other_coords, sources)) == []
 
 
-def test_a_result_that_was_replaced_meanwhile_is_left_alone(tmp_path, weights, sources):
-    run(project(tmp_path, weights["old.pt"]), sources)
-    recipe = make_recipe(project(tmp_path, weights["same.safetensors"]))
+def test_a_result_that_was_replaced_meanwhile_is_left_alone(folder, weights, sources):
+    recipe = make_recipe(project(folder, weights["same.safetensors"]))
     trial = only_trial(recipe, sources)
     canary = try_upgrade(recipe, trial, sources)
-    run(project(tmp_path, weights["other.pt"]), {"a": sources["a"]})
-    before = rows(tmp_path, "a", f"features/{NETWORK}")[1]["fingerprint"]
+    run(project(folder, weights["other.pt"]), {"a": sources["a"]})
+    before = rows(folder, "a", f"features/{NETWORK}")[1]["fingerprint"]
 
     outcomes = list(restamp(recipe, trial, canary))
 
     assert {it.stem for it in outcomes} == {"b", "c"}
-    assert rows(tmp_path, "a", f"features/{NETWORK}")[1]["fingerprint"] == before
+    assert rows(folder, "a", f"features/{NETWORK}")[1]["fingerprint"] == before
     stamp = IdentityUpdate(f"features/{NETWORK}", "0" * 16, recipe.stage(FEATURES).identity({"patch_coords": "0" * 16}))
     with pytest.raises(OutOfDate):
         Store(recipe.project.output).restamp("a", "", [stamp], {})
@@ -206,9 +219,8 @@ def test_a_longer_vector_a_turned_one_and_one_of_another_dim_are_different():
     assert not compared([[1, 0]], [[1, 0, 0]]).same
 
 
-def test_an_estimate_counts_slides_patches_hours_and_gigabytes(tmp_path, weights, sources):
-    run(project(tmp_path, weights["old.pt"]), sources)
-    recipe = make_recipe(project(tmp_path, weights["other.pt"]))
+def test_an_estimate_counts_slides_patches_hours_and_gigabytes(folder, weights, sources):
+    recipe = make_recipe(project(folder, weights["other.pt"]))
     rates = {FEATURES: Rate(2.0), EMBEDDING: Rate(1.0)}
 
     found = estimate(recipe, stale(recipe, sources), rates)
@@ -218,9 +230,8 @@ def test_an_estimate_counts_slides_patches_hours_and_gigabytes(tmp_path, weights
     assert found.text.startswith(f"3 slides (3 × {FEATURES}, 3 × {EMBEDDING}): 12 patches, about 9 s, ")
 
 
-def test_an_estimate_says_which_rates_were_never_measured(tmp_path, weights, sources):
-    run(project(tmp_path, weights["old.pt"]), sources)
-    recipe = make_recipe(project(tmp_path, weights["other.pt"]))
+def test_an_estimate_says_which_rates_were_never_measured(folder, weights, sources):
+    recipe = make_recipe(project(folder, weights["other.pt"]))
 
     found = estimate(recipe, stale(recipe, sources), {FEATURES: Rate(2.0)})
 
