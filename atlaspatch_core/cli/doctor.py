@@ -68,7 +68,8 @@ def doctor(
     finding. Without a project file the machine alone is checked.
 
     With --slides, the slides of a folder are looked at, and nothing else: which are refused, warned of, of another
-    scale than most, or without one. --recursive, --mpp-csv, --custom-mpp-keys, --reader-type and --series go with it.
+    scale than most, or without one. --recursive, --mpp-csv, --custom-mpp-keys, --reader-type, --series and
+    --square-pixels go with it.
 
     Exit code: 0 when nothing failed, whatever the warnings; 1 when something did, or a slide cannot be worked on; 2 for
     wrong usage.

@@ -31,13 +31,18 @@ SLIDES = group(
     field_options(SlidesFields, masks=EXISTING_FOLDER),
 )
 
+OF_CASES = (
+    "mpp_csv", "mpp_keys", "reader", "series", "square_pixels", "masks", "masks_origin", "mask_values",
+)  # fmt: skip
+"""Fields of ``[slides]`` that cases have, too."""
+
 CASES = group(
     click.argument("manifest_path", type=EXISTING_FILE),
     OUTPUT,
     NAME,
     field_options(
         SlidesFields,
-        only=("mpp_csv", "mpp_keys", "reader", "series", "masks", "masks_origin", "mask_values"),
+        only=OF_CASES,
         masks=EXISTING_FOLDER,
     ),
     field_option(PatientsFields, "encoders", required=True, **NAMES),

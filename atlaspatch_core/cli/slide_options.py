@@ -11,7 +11,7 @@ from atlaspatch_core.errors import AtlasPatchError
 if TYPE_CHECKING:
     from atlaspatch_core.config.sections import Slides
 
-OPENING = ("mpp_csv", "mpp_keys", "reader", "series")
+OPENING = ("mpp_csv", "mpp_keys", "reader", "series", "square_pixels")
 """Fields of ``[slides]`` that decide how a slide is opened."""
 
 

@@ -119,6 +119,14 @@ class SlidesFields:
             example=1,
         ),
     ] = None
+    square_pixels: Annotated[
+        bool,
+        Option(
+            "Read pixels that are not square, which are refused beyond 10 %, as squares of their longer side. px of "
+            "level 0 are then these squares, in all results but outlines, which count px of the file.",
+            flags=("--square-pixels",),
+        ),
+    ] = False
     masks: Annotated[
         Path | None,
         Option(

@@ -114,6 +114,7 @@ def open_source(source: SlideSource, slides: Slides, **more: Any) -> Slide:
         mpp_keys=slides.mpp_keys,
         reader=slides.reader,
         series=slides.series,
+        square_pixels=slides.square_pixels,
         **more,
     )
 

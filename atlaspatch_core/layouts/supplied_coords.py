@@ -15,7 +15,7 @@ from atlaspatch_core.layouts.hdf5_files import CANNOT, StatedGeometry, corners_o
 from atlaspatch_core.patches.grid import PatchGrid
 from atlaspatch_core.patches.scale import MPP_TOLERANCE, Sampling, level_facts
 from atlaspatch_core.slides.slide import SlideInfo
-from atlaspatch_core.storage.schema import FINGERPRINT
+from atlaspatch_core.storage.schema import FILE_PX, FINGERPRINT
 
 FOLDERS = ("patches", ".")
 """Where below the given folder files are looked for."""
@@ -82,13 +82,23 @@ def read_coords(path: Path, info: SlideInfo, geometry: Geometry) -> SuppliedCoor
         with opened(path) as file:
             corners, stated = corners_of(file), stated_in(file)
             columns = _columns(file["coords"])
+            file_px = tuple(np.asarray(file.attrs.get(FILE_PX, (1.0, 1.0)), float).tolist())
     except CANNOT as error:
         raise UnusableCoords(f"{info.stem}: {path} holds no coords that can be read ({error}); replace it") from error
+    if not np.allclose(file_px, info.file_px):
+        raise UnusableCoords(
+            f"{info.stem}: {path} counts {_px(file_px)} px of the slide's file as one of level 0, and the slide is "
+            f"read with {_px(info.file_px)} (--square-pixels); supply coords made so, too"
+        )
     _check_corners(corners, stated, info, path)
     sampling = _sampling(stated, columns, info, geometry, path)
     _check_sampling(sampling, info, geometry, path)
     fraction = np.full(len(corners), np.nan, np.float32)
     return SuppliedCoords(path, PatchGrid(corners.astype(np.int32), fraction, sampling), int(stated.overlap or 0))
+
+
+def _px(sides: tuple[float, ...]) -> str:
+    return " × ".join(f"{side:.6g}" for side in sides)
 
 
 def _columns(coords: h5py.Dataset) -> tuple[int, int] | None:

@@ -105,7 +105,7 @@ class SlideWork:
     def polygons(self) -> tuple[Polygon, ...]:
         """Return the tissue polygons, level-0 px, read at first use."""
         if self._polygons is None:
-            self._polygons = read_geojson(self.store.geojson(self.stem), corner=self.slide_info().corner)
+            self._polygons = read_geojson(self.store.geojson(self.stem), frame=self.slide_info().outline_frame)
         return self._polygons
 
     def set_polygons(self, polygons: tuple[Polygon, ...]) -> None:

@@ -30,10 +30,11 @@ def find_absent_tiles(info: SlideInfo) -> Iterator[AbsentTiles]:
 
     Where OpenSlide lacks a tile of a coarser level of Aperio, it shows the finer one.
     """
-    for number, level in enumerate(info.levels):
+    stored_info = info.as_stored
+    for number, level in enumerate(stored_info.levels):
         if number and (info.reader, info.vendor) == ("openslide", "aperio"):
             return
-        stored = stored_tiles(info, number, level)
+        stored = stored_tiles(stored_info, number, level)
         if stored is not None and not stored[0].all():
             yield boxes_of(info, number, level, *stored)
 
@@ -60,5 +61,5 @@ def boxes_of(
     """Return where the tiles lie that are not stored."""
     rows, columns = np.nonzero(~stored)
     corners = np.stack([columns * width, rows * height, (columns + 1) * width, (rows + 1) * height], axis=1)
-    scales, most = np.array(level.downsamples * 2), np.array([info.width, info.height] * 2, float)
-    return AbsentTiles(number, max(width, height) * level.downsample, np.minimum(corners * scales, most))
+    scales, most = np.array(level.downsamples * 2) / (info.file_px * 2), np.array([info.width, info.height] * 2, float)
+    return AbsentTiles(number, float(max(width * scales[0], height * scales[1])), np.minimum(corners * scales, most))

@@ -36,15 +36,22 @@ class FileScale(NamedTuple):
     mpp: Mpp | None = None
     magnification: Mpp | None = None
     note: str = ""
+    sides: tuple[float, float] | None = None
+    """Width and height of a pixel, µm, where it is not square and is to be made so; ``mpp`` is then the longer one."""
 
 
 def scale_of_file(
-    stem: str, properties: Mapping[str, str], keys: Sequence[str] = (), size: tuple[int, int] | None = None
+    stem: str,
+    properties: Mapping[str, str],
+    keys: Sequence[str] = (),
+    size: tuple[int, int] | None = None,
+    *,
+    square_pixels: bool = False,
 ) -> FileScale:
     """Return what the properties say of the page of this ``size``; ``keys`` are believed before all others.
 
-    Raises ImplausibleScale for pixels that are not square, and where the page does not tell which of two statements
-    is true.
+    Raises ImplausibleScale for pixels that are not square, unless they are to be made so, and where the page does not
+    tell which of two statements is true.
     """
     power = first_number(properties, MAGNIFICATION_KEYS)
     if keys and (named := first_number(properties, properties_named(properties, keys))):
@@ -72,6 +79,9 @@ def scale_of_file(
             f"nothing in the file tells which is of these pixels; {USER_CURE}"
         )
     notes = [f"{_words(best.mpp)} is of this very page, unlike {_words(rivals[0])}"] if rivals else []
+    if square_pixels and best.sides[0] != best.sides[1]:
+        longer = Mpp(max(best.sides), f"longer of {_sources(best)}")
+        return FileScale(longer, power, "; ".join(filter(None, [other, *notes])), best.sides)
     return FileScale(best.mpp, power, "; ".join(filter(None, [skew(stem, best), other, *notes])))
 
 
@@ -138,13 +148,17 @@ def skew(stem: str, one: Statement) -> str:
     x, y = one.sides
     if x == y:
         return ""
-    sides = f"the pixels are {x:.6g} × {y:.6g} µm ({one.mpp.source.removeprefix('mean of ')})"
+    sides = f"the pixels are {x:.6g} × {y:.6g} µm ({_sources(one)})"
     if abs(x - y) > SKEWED * max(x, y):
         raise ImplausibleScale(
-            f"{stem}: {sides}, which differ by more than {SKEWED:.0%}, so that patches would be stretched; make them "
-            f"square, or {USER_CURE}"
+            f"{stem}: {sides}, which differ by more than {SKEWED:.0%}, so that patches would be stretched; have them "
+            f"made square (--square-pixels), or {USER_CURE}"
         )
     return sides
+
+
+def _sources(one: Statement) -> str:
+    return one.mpp.source.removeprefix("mean of ")
 
 
 def _words(mpp: Mpp) -> str:

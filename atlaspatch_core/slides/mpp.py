@@ -40,6 +40,8 @@ class StatedMpp:
     """Wins over the file."""
     keys: tuple[str, ...] = ()
     """Properties, in any case of letters, that state the mpp; asked in order, and before those that are known."""
+    square_pixels: bool = False
+    """Pixels that are not square are to be made so, and none is refused for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class SlideScale:
     magnification_source: str
     note: str = ""
     """What is odd, yet no reason to refuse: one clause, or empty."""
+    sides: tuple[float, float] | None = None
+    """Width and height of a pixel, µm, where it is not square and is to be made so; ``mpp`` is then the longer one."""
 
 
 def find_scale(
@@ -69,7 +73,7 @@ def find_scale(
         check_range(stem, stated.mpp, power)
         nominal = bucket(stated.mpp.value)
         return SlideScale(stated.mpp, nominal, "mpp bucket", disagreement(stated.mpp, power))
-    file = scale_of_file(stem, properties, stated.keys, size)
+    file = scale_of_file(stem, properties, stated.keys, size, square_pixels=stated.square_pixels)
     mpp, power = file.mpp, file.magnification
     mpp = mpp or (power and Mpp(UM_TIMES_MAGNIFICATION / power.value, power.source))
     if not mpp:
@@ -82,7 +86,7 @@ def find_scale(
         check_magnification(stem, mpp, power)
     nominal = power or Mpp(bucket(mpp.value), "mpp bucket")
     note = "; ".join(filter(None, (file.note, disagreement(mpp, power))))
-    return SlideScale(mpp, nominal.value, nominal.source, note)
+    return SlideScale(mpp, nominal.value, nominal.source, note, file.sides)
 
 
 def bucket(mpp: float) -> float:

@@ -3,10 +3,10 @@
 import math
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from types import TracebackType
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,6 +99,22 @@ class Bounds:
         return f"{self.width} × {self.height} px from ({self.x}, {self.y})"
 
 
+class OutlineFrame(NamedTuple):
+    """From where outlines count, and in which px: as QuPath does, which shows the px of the file."""
+
+    x: int = 0
+    """Of the corner of the slide's bounds, level-0 px."""
+    y: int = 0
+    across: float = 1.0
+    """px of the file on a level-0 px along x; 1 but for pixels that were made square."""
+    down: float = 1.0
+    """The same along y."""
+
+
+WHOLE_SLIDE = OutlineFrame()
+"""Outlines count from the slide's corner, in level-0 px."""
+
+
 @dataclass(frozen=True, slots=True)
 class SlideInfo:
     """What is known of a slide without reading pixels."""
@@ -130,6 +146,10 @@ class SlideInfo:
     """Which image of the file was asked for (``--series``); None: the largest was taken."""
     reading: str = ""
     """What was taken of the file, where that is less than it offers, or in another order; part of the identity."""
+    file_px: tuple[float, float] = (1.0, 1.0)
+    """px of the file on a level-0 px, along x and y; 1 but where pixels that are not square were made so."""
+    file_levels: tuple[Level, ...] = ()
+    """The levels as the file stores them, where its pixels were made square; empty where ``levels`` are these."""
     properties: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     """What the file says of itself, by the reader's names; not kept in records."""
 
@@ -142,6 +162,16 @@ class SlideInfo:
     def corner(self) -> tuple[int, int]:
         """x, y of the corner from which QuPath counts, level-0 px."""
         return (self.bounds.x, self.bounds.y) if self.bounds else (0, 0)
+
+    @property
+    def outline_frame(self) -> OutlineFrame:
+        """From where outlines of the slide count, and in which px."""
+        return OutlineFrame(*self.corner, *self.file_px)
+
+    @property
+    def as_stored(self) -> Self:
+        """The same slide, its levels and px as the file stores them."""
+        return replace(self, levels=self.file_levels, file_levels=(), file_px=(1.0, 1.0)) if self.file_levels else self
 
     @property
     def width(self) -> int:

@@ -16,8 +16,12 @@ another than its record says: slides of earlier records are opened once more, an
 
 
 def slide_mark(signature: str, path: Path, options: Sequence[Any], identified_by: int) -> str:
-    """Return what tells one state of a slide's files, and of what is asked for of it, from another."""
-    return short_hash(f"{signature} {path} {tuple(options)} {identified_by}")
+    """Return what tells one state of a slide's files, and of what is asked for of it, from another.
+
+    The last option, square pixels, came later: it counts where it is asked for.
+    """
+    counted = tuple(options) if options[-1] else tuple(options[:-1])
+    return short_hash(f"{signature} {path} {counted} {identified_by}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,8 @@ class SlideRecord:
     """Properties in which the user had the mpp looked for."""
     identified_by: int = IDENTIFIED_BY
     """Version of what was found out."""
+    square_pixels: bool = False
+    """Whether pixels that are not square were to be made so."""
 
     @property
     def content(self) -> str:
@@ -46,7 +52,7 @@ class SlideRecord:
     @property
     def mark(self) -> str:
         """What tells an unchanged slide, asked for in the same way."""
-        options = (self.stated_mpp, self.full_hash, self.reader, self.mpp_keys, self.info.series)
+        options = (self.stated_mpp, self.full_hash, self.reader, self.mpp_keys, self.info.series, self.square_pixels)
         return slide_mark(self.signature, self.info.path, options, self.identified_by)
 
     @property
@@ -65,6 +71,7 @@ class SlideRecord:
             "reader": self.reader,
             "mpp_keys": list(self.mpp_keys),
             "look": self.identified_by,
+            **({"square_pixels": True} if self.square_pixels else {}),
         }
 
     @classmethod
@@ -72,7 +79,8 @@ class SlideRecord:
         """Read back what ``as_dict`` gave."""
         identity = Identity.from_dict(values["identity"])
         options = (values["stated_mpp"], values["full_hash"], values.get("reader"), tuple(values.get("mpp_keys", ())))
-        return cls(_info(values["info"]), identity, values["signature"], *options, identified_by=values.get("look", 1))
+        later = (values.get("look", 1), values.get("square_pixels", False))
+        return cls(_info(values["info"]), identity, values["signature"], *options, *later)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +147,14 @@ def read_record(path: Path) -> Record:
 def _info_dict(info: SlideInfo) -> dict[str, Any]:
     values = {name: getattr(info, name) for name in SlideInfo.__slots__ if name != "properties"}
     values["bounds"] = info.bounds and asdict(info.bounds)
-    levels = [
-        [level.width, level.height, level.downsample, *([list(level.axes)] if level.axes else [])]
-        for level in info.levels
-    ]
-    return values | {"path": str(info.path), "levels": levels, "notes": list(info.notes)}
+    values |= {"path": str(info.path), "levels": list(map(_level_row, info.levels)), "notes": list(info.notes)}
+    if not info.file_levels:
+        return {name: value for name, value in values.items() if name not in ("file_px", "file_levels")}
+    return values | {"file_px": list(info.file_px), "file_levels": list(map(_level_row, info.file_levels))}
+
+
+def _level_row(level: Level) -> list[Any]:
+    return [level.width, level.height, level.downsample, *([list(level.axes)] if level.axes else [])]
 
 
 def _level(width: int, height: int, downsample: float, axes: Sequence[float] = ()) -> Level:
@@ -154,5 +165,7 @@ def _info(values: Mapping[str, Any]) -> SlideInfo:
     levels = tuple(_level(*level) for level in values["levels"])
     stated, notes = values.get("bounds"), tuple(values.get("notes", ()))
     bounds = Bounds(**stated) if stated else None
-    changed = {"path": Path(values["path"]), "levels": levels, "bounds": bounds, "notes": notes}
+    file_px, file_levels = tuple(values.get("file_px", (1.0, 1.0))), values.get("file_levels", ())
+    stored = {"file_px": file_px, "file_levels": tuple(_level(*level) for level in file_levels)}
+    changed = {"path": Path(values["path"]), "levels": levels, "bounds": bounds, "notes": notes} | stored
     return SlideInfo(**(dict(values) | changed))

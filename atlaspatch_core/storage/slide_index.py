@@ -8,14 +8,14 @@ from typing import Any
 
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.fingerprint import canonical_json, short_hash
-from atlaspatch_core.slides.slide import Level, SlideInfo
+from atlaspatch_core.slides.slide import WHOLE_SLIDE, Level, OutlineFrame, SlideInfo
 from atlaspatch_core.storage.file_index import FileIndex, list_files
 from atlaspatch_core.storage.records import MaskRecord, SlideRecord, read_record
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.tissue.contours import polygons_fingerprint, read_geojson
 from atlaspatch_core.tissue.quality import judged_numbers
 
-VERSION = 7
+VERSION = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,8 @@ class IndexedSlide:
     """The one that the user asked for, if any."""
     mpp_keys: tuple[str, ...]
     mask: IndexedMask | None = None
-    corner: tuple[int, int] = (0, 0)
-    """From which QuPath counts, level-0 px."""
+    frame: OutlineFrame = WHOLE_SLIDE
+    """From where its outlines count, and in which px."""
     series: int | None = None
     """The image of the file that the user asked for, if any."""
     reading: str = ""
@@ -68,13 +68,15 @@ class IndexedSlide:
     """What tells an unchanged slide, asked for in the same way."""
     notes: tuple[str, ...] = ()
     """What a person should know of the slide."""
+    square_pixels: bool = False
+    """Whether pixels that are not square were to be made so."""
 
     def info(self, stem: str) -> SlideInfo:
         """Return what sampling wants to know; sides are left out."""
         axes = self.axes or (None,) * len(self.downsamples)
         levels = tuple(Level(0, 0, *scale) for scale in zip(self.downsamples, axes, strict=True))
         facts = (stem, Path(), self.opened_by, levels, self.mpp, "its record", self.magnification, "its record")
-        return SlideInfo(*facts, series=self.series, reading=self.reading)
+        return SlideInfo(*facts, series=self.series, reading=self.reading, file_px=self.frame[2:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +103,9 @@ def read_slide_index(store: Store, *, remember: bool = True) -> SlideIndex:
     masks = {stem: slide.mask for stem, slide in slides.items() if slide.mask}
     as_made = {stem for stem, mask in masks.items() if stem in outlines and outlines[stem].st_mtime_ns == mask.mtime_ns}
     edited = {stem: stat for stem, stat in outlines.items() if stem not in as_made}
-    corners = {stem: slide.corner for stem, slide in slides.items() if any(slide.corner)}
-    read = FileIndex(store.index("outlines"), partial(_outlines, corners), VERSION, remember).read_values(
-        edited, store.geojson, {stem: f" from {x} {y}" for stem, (x, y) in corners.items()}
+    frames = {stem: slide.frame for stem, slide in slides.items() if slide.frame != WHOLE_SLIDE}
+    read = FileIndex(store.index("outlines"), partial(_outlines, frames), VERSION, remember).read_values(
+        edited, store.geojson, {stem: f" from {' '.join(map(str, frame))}" for stem, frame in frames.items()}
     )
     polygons = {stem: masks[stem].polygons for stem in as_made} | {
         stem: reading[0] for stem, reading in read.items() if reading[0]
@@ -130,7 +132,15 @@ def _row(slide: SlideRecord, mask: MaskRecord | None) -> list[Any]:
     downsamples = [level.downsample for level in info.levels]
     facts = (slide.content, info.mpp, info.magnification, downsamples)
     options = (slide.stated_mpp, slide.full_hash, info.reader, slide.reader, list(slide.mpp_keys))
-    more = (list(info.corner), info.series, info.reading, _axes(info), slide.mark, list(slide.notes))
+    more = (
+        list(info.outline_frame),
+        info.series,
+        info.reading,
+        _axes(info),
+        slide.mark,
+        list(slide.notes),
+        slide.square_pixels,
+    )
     return [slide.identity.fingerprint, *facts, *options, _mask_row(mask) if mask else None, *more]
 
 
@@ -149,20 +159,21 @@ def _mask_row(mask: MaskRecord) -> list[Any]:
 
 def _slide_of_row(row: list[Any]) -> IndexedSlide:
     fingerprint, content, mpp, magnification, downsamples, *rest = row
-    stated, full_hash, opened_by, reader, keys, mask, corner, series, reading, axes, mark, notes = rest
+    stated, full_hash, opened_by, reader, keys, mask, frame, series, reading, axes, mark, notes, square = rest
     mask_fields = IndexedMask(*mask) if mask else None
     facts = (fingerprint, content, mpp, magnification, tuple(downsamples))
     options, scales = (
         (stated, full_hash, opened_by, reader, tuple(keys)),
         tuple(scale and tuple(scale) for scale in axes),
     )
-    return IndexedSlide(*facts, *options, mask_fields, tuple(corner), series, reading, scales, mark, tuple(notes))
+    found = (mask_fields, OutlineFrame(*frame), series, reading, scales, mark, tuple(notes), square)
+    return IndexedSlide(*facts, *options, *found)
 
 
-def _outlines(corners: Mapping[str, tuple[int, int]], path: Path) -> tuple[str, str]:
+def _outlines(frames: Mapping[str, OutlineFrame], path: Path) -> tuple[str, str]:
     """Return the fingerprint of the polygons, or what is wrong with the file."""
-    corner = corners.get(path.name.removesuffix(".geojson"), (0, 0))
+    frame = frames.get(path.name.removesuffix(".geojson"), WHOLE_SLIDE)
     try:
-        return polygons_fingerprint(read_geojson(path, corner=corner)), ""
+        return polygons_fingerprint(read_geojson(path, frame=frame)), ""
     except AtlasPatchError as error:
         return "", str(error)

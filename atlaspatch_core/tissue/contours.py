@@ -11,12 +11,12 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from atlaspatch_core.slides.slide import SlideInfo
-from atlaspatch_core.tissue.outline_origin import ORIGIN, OURS, Corner
-from atlaspatch_core.tissue.outlines import polygons_in, read_outlines
+from atlaspatch_core.slides.slide import WHOLE_SLIDE, OutlineFrame, SlideInfo
+from atlaspatch_core.tissue.outline_origin import ORIGIN, OURS
+from atlaspatch_core.tissue.outlines import DECIMALS, polygons_in, read_outlines
 
-DECIMALS = 2
-"""Coordinates are kept, and told apart, to this many decimals of a level-0 px."""
+MORE_DECIMALS = 8
+"""Of coordinates that are written in px of another size."""
 TISSUE_CLASS = {"name": "Tissue", "color": [220, 0, 0]}
 """The class under which QuPath shows the outlines."""
 ATLASPATCH_LEAST_HOLE = 16
@@ -97,20 +97,23 @@ def write_geojson(path: Path, polygons: Sequence[shapely.Polygon], stem: str) ->
     path.write_bytes(geojson_bytes(polygons, stem))
 
 
-def geojson_bytes(polygons: Sequence[shapely.Polygon], stem: str, corner: Corner = (0, 0)) -> bytes:
-    """Return a FeatureCollection in level-0 px, one line per polygon; equal polygons give equal bytes.
+def geojson_bytes(polygons: Sequence[shapely.Polygon], stem: str, frame: OutlineFrame = WHOLE_SLIDE) -> bytes:
+    """Return a FeatureCollection of outlines in level-0 px, one line per polygon; equal polygons give equal bytes.
 
     Each feature is a QuPath annotation of class Tissue with ``tissue_id`` from 0, as TRIDENT numbers them. Coordinates
-    count from ``corner``, that of the slide's bounds, as QuPath's do; each feature says so where that is not (0, 0).
+    count as ``frame`` says, which is as QuPath's do: from the corner of the slide's bounds, where each feature says so,
+    and in px of the file.
     """
-    features = ",\n".join(_dump(_feature(piece, index, corner)) for index, piece in enumerate(polygons))
+    features = ",\n".join(_dump(_feature(piece, index, frame)) for index, piece in enumerate(polygons))
     head = f'{{"type":"FeatureCollection","name":{_dump(stem)},"features":['
     return f"{head}\n{features}\n]}}\n".encode() if polygons else f"{head}]}}\n".encode()
 
 
-def read_geojson(path: Path, content: bytes | None = None, corner: Corner = (0, 0)) -> tuple[shapely.Polygon, ...]:
+def read_geojson(
+    path: Path, content: bytes | None = None, frame: OutlineFrame = WHOLE_SLIDE
+) -> tuple[shapely.Polygon, ...]:
     """Return the tissue of ``<stem>.geojson``, or of ``content``, as ``read_outlines`` reads it; level-0 px."""
-    return read_outlines(path, content, corner).polygons
+    return read_outlines(path, content, frame).polygons
 
 
 def polygons_fingerprint(polygons: Iterable[shapely.Polygon]) -> str:
@@ -123,9 +126,9 @@ def polygons_fingerprint(polygons: Iterable[shapely.Polygon]) -> str:
     return hashlib.sha256(json.dumps(canonical).encode()).hexdigest()[:16]
 
 
-def _feature(piece: shapely.Polygon, index: int, corner: Corner) -> dict[str, Any]:
+def _feature(piece: shapely.Polygon, index: int, frame: OutlineFrame) -> dict[str, Any]:
     """Return one polygon as a QuPath annotation."""
-    rings = [_points(ring, corner) for ring in (piece.exterior, *piece.interiors)]
+    rings = [_points(ring, frame) for ring in (piece.exterior, *piece.interiors)]
     return {
         "type": "Feature",
         "geometry": {"type": "Polygon", "coordinates": rings},
@@ -134,14 +137,18 @@ def _feature(piece: shapely.Polygon, index: int, corner: Corner) -> dict[str, An
             "classification": TISSUE_CLASS,
             OURS: index,
             "name": f"Tissue {index + 1}",
-            **({ORIGIN: list(corner)} if any(corner) else {}),
+            **({ORIGIN: list(frame[:2])} if any(frame[:2]) else {}),
         },
     }
 
 
-def _points(ring: shapely.LinearRing, corner: Corner) -> list[list[float | int]]:
-    """Return x, y pairs from ``corner`` with ``DECIMALS`` decimals; whole numbers as integers."""
-    rounded = np.round(shapely.get_coordinates(ring) - corner, DECIMALS).tolist()
+def _points(ring: shapely.LinearRing, frame: OutlineFrame) -> list[list[float | int]]:
+    """Return x, y pairs as ``frame`` counts with ``DECIMALS`` decimals; whole numbers as integers.
+
+    In px of another size they have more decimals: level-0 px come back with as many as they had.
+    """
+    decimals = DECIMALS if frame[2:] == WHOLE_SLIDE[2:] else MORE_DECIMALS
+    rounded = np.round((shapely.get_coordinates(ring) - frame[:2]) * frame[2:], decimals).tolist()
     return [[int(value) if value == int(value) else value for value in point] for point in rounded]
 
 

@@ -102,10 +102,11 @@ def _covered(path: Path, values: NDArray, info: SlideInfo, origin: Origin) -> Bo
     Raises UnusableMask unless the mask is that, made smaller, or larger, by one factor.
     """
     height, width = values.shape[:2]
+    shapes = dict.fromkeys([(1.0, 1.0), info.file_px])  # a mask may have px as the file has, or square ones
     parts = {"slide": Bounds(0, 0, info.width, info.height), "bounds": info.bounds}
     candidates = [part for name, part in parts.items() if part and origin in ("auto", name)]
     for part in candidates or [parts["slide"]]:
-        if part and _fits(width, height, part.width, part.height):
+        if part and any(_fits(width, height, part.width * across, part.height * down) for across, down in shapes):
             return part
     turned = " (turned by a quarter?)" if _fits(height, width, info.width, info.height) else ""
     raise UnusableMask(
@@ -115,7 +116,7 @@ def _covered(path: Path, values: NDArray, info: SlideInfo, origin: Origin) -> Bo
     )
 
 
-def _fits(width: int, height: int, slide_width: int, slide_height: int) -> bool:
+def _fits(width: int, height: int, slide_width: float, slide_height: float) -> bool:
     of_width = abs(width - height * slide_width / slide_height) <= ROUNDING
     return of_width or abs(height - width * slide_height / slide_width) <= ROUNDING
 

@@ -12,5 +12,3 @@ OURS = "tissue_id"
 Origin = Literal["auto", "slide", "bounds"]
 """From where outlines count that do not say so: the corner of the slide, or that of its bounds, as QuPath counts.
 ``auto``: as QuPath where it drew or saved them."""
-Corner = tuple[int, int]
-"""x, y of the corner of a slide's bounds, level-0 px; (0, 0) where it has none."""

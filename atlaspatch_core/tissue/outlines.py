@@ -11,8 +11,11 @@ import numpy as np
 import shapely
 
 from atlaspatch_core.errors import UnreadableOutput
-from atlaspatch_core.tissue.outline_origin import ORIGIN, OURS, QUPATH_MARKS, Corner, Origin
+from atlaspatch_core.slides.slide import WHOLE_SLIDE, OutlineFrame
+from atlaspatch_core.tissue.outline_origin import ORIGIN, OURS, QUPATH_MARKS, Origin
 
+DECIMALS = 2
+"""Coordinates are kept, and told apart, to this many decimals of a level-0 px."""
 IGNORED_CLASS = "Ignore*"
 """QuPath's class for what is to be left out. ``Region*``, its other class with a star, is no such."""
 OBJECTS = ("cell", "detection", "tile")
@@ -40,12 +43,13 @@ class _Feature(NamedTuple):
 
 
 def read_outlines(
-    path: Path, content: bytes | None = None, corner: Corner = (0, 0), origin: Origin = "auto"
+    path: Path, content: bytes | None = None, frame: OutlineFrame = WHOLE_SLIDE, origin: Origin = "auto"
 ) -> TissueOutlines:
     """Return the tissue in ``<stem>.geojson``: ours, TRIDENT's or what QuPath exports.
 
-    ``content`` is what the file holds or will hold; None reads it. ``corner`` is that of the slide's bounds: what
-    counts from there, as ``origin`` and the file say, is moved by it, so that all is in level-0 px.
+    ``content`` is what the file holds or will hold; None reads it. ``frame`` is that of the slide: what
+    counts from the corner of its bounds, as ``origin`` and the file say, is moved by it, and px of the file become
+    level-0 px.
 
     The top may be a FeatureCollection, a list of features, a feature or a geometry. MultiPolygons and collections are
     taken apart and their parts united; an outline that crosses itself encloses all that it goes round; a closed line is
@@ -57,8 +61,7 @@ def read_outlines(
     try:
         top = json.loads(path.read_bytes() if content is None else content)
         pairs = [
-            (feature, _moved(_parts(feature, left_out), feature, corner, origin))
-            for feature in _features(top, left_out)
+            (feature, _moved(_parts(feature, left_out), feature, frame, origin)) for feature in _features(top, left_out)
         ]
     except (OSError, ValueError, TypeError, AttributeError, KeyError, shapely.errors.GEOSException) as error:
         raise UnreadableOutput(
@@ -124,19 +127,24 @@ def _parts(feature: _Feature, left_out: Counter[str]) -> list[shapely.Polygon]:
     return polygons_in(shapely.union_all(parts))
 
 
-def _moved(parts: list[shapely.Polygon], feature: _Feature, corner: Corner, origin: Origin) -> list[shapely.Polygon]:
+def _moved(
+    parts: list[shapely.Polygon], feature: _Feature, frame: OutlineFrame, origin: Origin
+) -> list[shapely.Polygon]:
     """Return parts in level-0 px, wherever they count from. Raises ValueError for an origin that is none."""
-    offset = np.array(_origin(feature, corner, origin) if feature.origin is None else feature.origin, float)
+    offset = np.array(_origin(feature, frame, origin) if feature.origin is None else feature.origin, float)
     if offset.shape != (2,) or not np.isfinite(offset).all():
         raise ValueError(f"feature {feature.number}: its origin {feature.origin} is not x, y")
+    if frame[2:] != WHOLE_SLIDE[2:]:
+        px = np.array(frame[2:])
+        parts = [shapely.transform(part, lambda points: np.round(points / px, DECIMALS)) for part in parts]
     return [shapely.transform(part, lambda points: points + offset) for part in parts] if offset.any() else parts
 
 
-def _origin(feature: _Feature, corner: Corner, origin: Origin) -> Corner:
+def _origin(feature: _Feature, frame: OutlineFrame, origin: Origin) -> tuple[int, int]:
     """Return from where a feature counts that does not say so."""
     by_id = feature.id.startswith("Path") and feature.id.endswith("Object")
     by_qupath = OURS not in feature.properties and (by_id or any(mark in feature.properties for mark in QUPATH_MARKS))
-    return corner if origin == "bounds" or (origin == "auto" and by_qupath) else (0, 0)
+    return frame[:2] if origin == "bounds" or (origin == "auto" and by_qupath) else (0, 0)
 
 
 def _shapes(geometry: dict[str, Any] | None, left_out: Counter[str]) -> Iterator[shapely.Polygon]:

@@ -12,10 +12,10 @@ import shapely
 from atlaspatch_core.errors import AtlasPatchError, UnusableMask
 from atlaspatch_core.slides.content_hash import file_signature
 from atlaspatch_core.slides.readers import SUFFIXES as READER_SUFFIXES
-from atlaspatch_core.slides.slide import SlideInfo, folded
+from atlaspatch_core.slides.slide import WHOLE_SLIDE, OutlineFrame, SlideInfo, folded
 from atlaspatch_core.tissue.contours import in_order, mask_to_polygons, read_outlines
 from atlaspatch_core.tissue.mask_images import JPEG, TIFF, read_mask_image
-from atlaspatch_core.tissue.outline_origin import Corner, Origin
+from atlaspatch_core.tissue.outline_origin import Origin
 from atlaspatch_core.tissue.outline_places import misplaced
 from atlaspatch_core.tissue.outlines import polygons_in
 
@@ -94,9 +94,10 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() not in GEOJSON
 
 
-def supplied_signature(path: Path, corner: Corner, origin: Origin, tissue_values: Sequence[int] = ()) -> str:
+def supplied_signature(path: Path, frame: OutlineFrame, origin: Origin, tissue_values: Sequence[int] = ()) -> str:
     """Return what tells one state of a supplied file from another: its signature, and how it is read."""
-    counted = f" {origin} {corner[0]} {corner[1]}" if any(corner) else ""
+    counted = f" {origin} {frame.x} {frame.y}" if any(frame[:2]) else ""
+    counted += f" in px of {frame.across:.9g} {frame.down:.9g}" if frame[2:] != WHOLE_SLIDE[2:] else ""
     labels = f" values {','.join(map(str, tissue_values))}" if tissue_values and is_image(path) else ""
     return f"{file_signature(path)}{counted}{labels}"
 
@@ -119,7 +120,7 @@ def read_mask(
         place = np.array([part.x, part.y])
         return tuple(shapely.transform(piece, lambda points: points + place) for piece in polygons)
     try:
-        outlines = read_outlines(path, corner=info.corner, origin=origin)
+        outlines = read_outlines(path, frame=info.outline_frame, origin=origin)
     except AtlasPatchError as error:
         cause = f" ({error.__cause__})" if isinstance(error.__cause__, ValueError) else ""
         raise UnusableMask(

@@ -185,8 +185,12 @@ class Expectations:
         options = self.recipe.project.slides
         stated = (self.stated or {}).get(stem, slide.stated_mpp)
         reason = options_reason(
-            SlideOptions(slide.stated_mpp, slide.full_hash, slide.reader, slide.mpp_keys, slide.series),
-            SlideOptions(stated, options.full_hash, options.reader, options.mpp_keys, options.series),
+            SlideOptions(
+                slide.stated_mpp, slide.full_hash, slide.reader, slide.mpp_keys, slide.series, slide.square_pixels
+            ),
+            SlideOptions(
+                stated, options.full_hash, options.reader, options.mpp_keys, options.series, options.square_pixels
+            ),
         )
         return reason or ("" if is_valid(slide.fingerprint, fingerprint) else "another version of this step")
 
@@ -223,7 +227,7 @@ class Expectations:
             identity = identity_of(stage, {SLIDE: of_slide}, facts, spec)
         else:
             slides, simplify_um = self.recipe.project.slides, self.recipe.project.tissue.simplify_um
-            if mask.supplied != supplied_signature(source, slide.corner, slides.masks_origin, slides.mask_values):
+            if mask.supplied != supplied_signature(source, slide.frame, slides.masks_origin, slides.mask_values):
                 read = read_mask(source, self._info(stem), simplify_um, slides.masks_origin, slides.mask_values)
                 touched = polygons_fingerprint(read)
             inputs, supplied = {SLIDE: of_slide}, touched or mask.supplied_polygons

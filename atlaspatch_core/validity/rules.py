@@ -63,6 +63,7 @@ class SlideOptions(NamedTuple):
     reader: str | None
     mpp_keys: tuple[str, ...]
     series: int | None = None
+    square_pixels: bool = False
 
 
 def is_valid(stored: str | None, expected: str) -> bool:
@@ -161,6 +162,8 @@ def options_reason(stored: SlideOptions, expected: SlideOptions) -> str:
         return f"mpp_keys {' '.join(stored.mpp_keys) or 'none'} → {' '.join(expected.mpp_keys) or 'none'}"
     if stored.series != expected.series:
         return f"series {_or_largest(stored.series)} → {_or_largest(expected.series)}"
+    if stored.square_pixels != expected.square_pixels:
+        return f"square_pixels {str(stored.square_pixels).lower()} → {str(expected.square_pixels).lower()}"
     return f"stated mpp {stored.stated_mpp or 'none'} → {expected.stated_mpp or 'none'}"
 
 
@@ -176,7 +179,8 @@ def slide_reason(stored: SlideRecord | None, record: SlideRecord) -> str:
 
 def options_of(record: SlideRecord) -> SlideOptions:
     """Return what was asked for when a slide was identified."""
-    return SlideOptions(record.stated_mpp, record.full_hash, record.reader, record.mpp_keys, record.info.series)
+    asked = (record.stated_mpp, record.full_hash, record.reader, record.mpp_keys, record.info.series)
+    return SlideOptions(*asked, record.square_pixels)
 
 
 def is_automatic(mask: StoredMask | None, polygons: str) -> bool:

@@ -168,7 +168,7 @@ class Adoption:
         """Make sure that the slide has outlines, and say where they are from."""
         path = self.store.geojson(work.stem)
         if path.exists():
-            polygons = read_geojson(path, corner=work.slide_info().corner)
+            polygons = read_geojson(path, frame=work.slide_info().outline_frame)
             outcome = AdoptOutcome(work.stem, "outlines", AdoptStatus.THERE)
         elif mask := find_mask(self.recipe.project.slides.masks, work.stem):
             polygons = self._supplied(work, mask)
@@ -182,7 +182,7 @@ class Adoption:
     def _supplied(self, work: SlideWork, mask: Path) -> Polygons:
         if not self.settings.dry_run:
             ensure_tissue_mask(work, self.recipe.stage(TISSUE_MASK))
-            return read_geojson(self.store.geojson(work.stem), corner=work.slide_info().corner)
+            return read_geojson(self.store.geojson(work.stem), frame=work.slide_info().outline_frame)
         slides, simplify_um = self.recipe.project.slides, self.recipe.project.tissue.simplify_um
         return read_mask(mask, work.slide_info(), simplify_um, slides.masks_origin, slides.mask_values)
 
@@ -193,7 +193,7 @@ class Adoption:
         file = theirs if theirs and not (self.settings.keep_patches and expected) else None
         outlines = choose_outlines(info, from_file(file, info, work.stem, expected) if file else drawn, expected)
         if not self.settings.dry_run and not self.store.write_new_file(work.stem, path, outlines.content):
-            return read_geojson(path, corner=info.corner), AdoptOutcome(work.stem, "outlines", AdoptStatus.THERE)
+            return read_geojson(path, frame=info.outline_frame), AdoptOutcome(work.stem, "outlines", AdoptStatus.THERE)
         return outlines.polygons, AdoptOutcome(work.stem, "outlines", AdoptStatus.SAME, outlines.origin)
 
     def __enter__(self) -> Self:

@@ -129,6 +129,8 @@ def geometry_of(slide: ForeignSlide, info: SlideInfo) -> tuple[GeometryName | No
 
 def contradiction(slide: ForeignSlide, info: SlideInfo) -> str:
     """Return why the results cannot be those of a slide, or an empty text."""
+    if info.file_levels:
+        return "they count px of the file, which are not square, and the project has them made square (square_pixels)"
     size = slide.stated.size
     if size and size != (info.width, info.height):
         return f"they are of a slide of {size[0]} × {size[1]} px, this one has {info.width} × {info.height} px"

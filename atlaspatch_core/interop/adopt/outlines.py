@@ -11,7 +11,7 @@ from shapely import Polygon
 from atlaspatch_core.interop.adopt.foreign_slide import Corners, ForeignSlide
 from atlaspatch_core.patches.grid import lay_grid
 from atlaspatch_core.patches.grid_spec import GridSpec
-from atlaspatch_core.slides.slide import SlideInfo
+from atlaspatch_core.slides.slide import OutlineFrame, SlideInfo
 from atlaspatch_core.tissue.contours import geojson_bytes, in_order, read_geojson
 from atlaspatch_core.tissue.outlines import polygons_in
 
@@ -70,7 +70,7 @@ def from_file(path: Path, info: SlideInfo, stem: str, patch_sets: Sequence[Wante
     TRIDENT takes all outlines for level-0 px, whoever saved them.
     TRIDENT simplifies by a quarter of the patch size before it measures the tissue of a patch.
     """
-    polygons = read_geojson(path)
+    polygons = read_geojson(path, frame=OutlineFrame(0, 0, *info.file_px))
     yield _outlines(polygons, info, stem, "its outlines")
     tolerances = {size / 4: None for it in patch_sets for size in (it.spec.patch_size, it.side)}
     for tolerance in tolerances:
@@ -96,5 +96,5 @@ def round_patches(
 
 
 def _outlines(polygons: Sequence[Polygon], info: SlideInfo, stem: str, origin: str) -> Outlines:
-    content = geojson_bytes(polygons, stem, info.corner)
-    return Outlines(content, read_geojson(Path(f"{stem}.geojson"), content), origin)
+    content = geojson_bytes(polygons, stem, info.outline_frame)
+    return Outlines(content, read_geojson(Path(f"{stem}.geojson"), content, info.outline_frame), origin)

@@ -19,6 +19,7 @@ from atlaspatch_core.interop.export.values import (
     SlideResults,
     Target,
 )
+from atlaspatch_core.slides.slide import WHOLE_SLIDE, OutlineFrame
 from atlaspatch_core.storage.schema import PATCH_SIZE_LEVEL0, TISSUE_FRACTION
 
 VERSION = 1
@@ -56,7 +57,8 @@ def artifacts(slide: SlideResults, target: Target) -> Iterator[Artifact]:
     for geometry in slide.geometries:
         for result in (None,) if column == TISSUE_FRACTION else geometry.features:
             folder = f"features_{result.name}_{column}" if result else column
-            frame = [slide.corner] if any(slide.corner) else []
+            frame = [slide.frame[:2]] if any(slide.frame[:2]) else []
+            frame += [slide.frame[2:]] if slide.frame[2:] != WHOLE_SLIDE[2:] else []
             of = digest("geojson", VERSION, column, (result or geometry.coords).fingerprint, *frame)
             path = geometry.home / folder / f"{slide.stem}.geojson"
             yield Artifact(path, of, _writer(slide, geometry, result, column))
@@ -67,11 +69,11 @@ def _writer(slide: SlideResults, geometry: GeometryResults, result: ExportResult
         fraction = geometry.read_tissue_fraction()
         values = column_values(slide.stem, result.read_features(), column) if result else fraction.astype(np.float64)
         about = {"stem": slide.stem, "encoder": result.name if result else "", "column": column}
-        about |= {"origin": slide.corner} if any(slide.corner) else {}
+        about |= {"origin": slide.frame[:2]} if any(slide.frame[:2]) else {}
         head = {"type": "FeatureCollection", "atlaspatch": about | (result or geometry.coords).provenance()}
         with to.open("w", encoding="utf-8") as file:
             file.write(json.dumps(head, ensure_ascii=False)[:-1] + ', "features": [')
-            for index, feature in enumerate(_features(geometry, slide.corner, fraction, values, column)):
+            for index, feature in enumerate(_features(geometry, slide.frame, fraction, values, column)):
                 file.write((",\n" if index else "\n") + json.dumps(feature, allow_nan=False))
             file.write("\n]}\n")
 
@@ -80,20 +82,21 @@ def _writer(slide: SlideResults, geometry: GeometryResults, result: ExportResult
 
 def _features(
     geometry: GeometryResults,
-    corner: tuple[int, int],
+    frame: OutlineFrame,
     fraction: NDArray[np.float32],
     values: NDArray[np.float64],
     column: str,
 ) -> Iterator[dict[str, Any]]:
-    """Yield a tile a patch; coordinates count from ``corner``, as QuPath's do."""
-    side = int(geometry.file[PATCH_SIZE_LEVEL0])
+    """Yield a tile a patch; coordinates count as ``frame`` says, which is as QuPath's do."""
+    sides = [int(geometry.file[PATCH_SIZE_LEVEL0]) * px for px in frame[2:]]
+    width, height = sides if frame[2:] != WHOLE_SLIDE[2:] else map(int, sides)
+    corners = geometry.read_coords() - frame[:2]
+    corners = corners if frame[2:] == WHOLE_SLIDE[2:] else corners * frame[2:]
     classes = tissue_classes(values) if column == TISSUE_FRACTION else rank_classes(values)
-    rows = zip(
-        (geometry.read_coords() - corner).tolist(), fraction.tolist(), values.tolist(), classes.tolist(), strict=True
-    )
+    rows = zip(corners.tolist(), fraction.tolist(), values.tolist(), classes.tolist(), strict=True)
     name = f"feature {column}" if column.isdecimal() else column
     for (x, y), share, value, shade in rows:
-        ring = [[x, y], [x + side, y], [x + side, y + side], [x, y + side], [x, y]]
+        ring = [[x, y], [x + width, y], [x + width, y + height], [x, y + height], [x, y]]
         measures = {TISSUE_FRACTION: share, name: value}
         yield {
             "type": "Feature",

@@ -28,6 +28,7 @@ from atlaspatch_core.interop.export.values import (
 from atlaspatch_core.patches.grid import PatchGrid
 from atlaspatch_core.pipeline import preview
 from atlaspatch_core.slides.mpp import bucket
+from atlaspatch_core.slides.slide import OutlineFrame
 from atlaspatch_core.storage import schema
 from atlaspatch_core.storage.picture_provenance import PictureState, picture_state, provenance_mark, with_mark
 from atlaspatch_core.tissue.contours import DECIMALS
@@ -130,7 +131,7 @@ def coords_attributes(slide: SlideResults, geometry: GeometryResults, folder: Pa
         "savetodir": str(folder),
         "level0_width": int(file[schema.LEVEL0_WIDTH]),
         "level0_height": int(file[schema.LEVEL0_HEIGHT]),
-    }
+    } | {name: file[name] for name in (schema.FILE_PX,) if name in file}
 
 
 def exact_magnification(patch_size: int, patch_size_level0: int, level0: int, nominal: float) -> float:
@@ -156,14 +157,14 @@ def trident_name(name: str) -> str:
 
 
 def geojson(slide: SlideResults, mask: ExportResult) -> bytes:
-    """Return the outlines as a FeatureCollection with ``tissue_id`` from 0; level-0 px, floats."""
+    """Return the outlines as a FeatureCollection with ``tissue_id`` from 0; level-0 px of the file, floats."""
     features = [
         {
             "type": "Feature",
             "properties": {"tissue_id": index},
             "geometry": {
                 "type": "Polygon",
-                "coordinates": [_ring(ring) for ring in (piece.exterior, *piece.interiors)],
+                "coordinates": [_ring(ring, slide.frame) for ring in (piece.exterior, *piece.interiors)],
             },
         }
         for index, piece in enumerate(slide.read_outlines(mask))
@@ -173,8 +174,8 @@ def geojson(slide: SlideResults, mask: ExportResult) -> bytes:
     return (json.dumps(head | ours | {"features": features}, ensure_ascii=False) + "\n").encode()
 
 
-def _ring(ring: shapely.LinearRing) -> list[list[float]]:
-    return np.round(shapely.get_coordinates(ring), DECIMALS).tolist()
+def _ring(ring: shapely.LinearRing, frame: OutlineFrame) -> list[list[float]]:
+    return np.round(shapely.get_coordinates(ring) * frame[2:], DECIMALS).tolist()
 
 
 def _thumbnail(slide: SlideResults) -> Path | None:

@@ -11,7 +11,7 @@ import shapely
 from numpy.typing import NDArray
 
 from atlaspatch_core.patches.scale import Sampling
-from atlaspatch_core.slides.slide import SlideInfo
+from atlaspatch_core.slides.slide import WHOLE_SLIDE, OutlineFrame, SlideInfo
 from atlaspatch_core.storage.hdf5 import read_array, read_attributes
 from atlaspatch_core.storage.schema import (
     ATLASPATCH_VERSION,
@@ -174,13 +174,13 @@ class SlideResults:
     """Outputs that were asked for and never made."""
 
     @property
-    def corner(self) -> tuple[int, int]:
-        """x, y of the corner from which QuPath counts, level-0 px."""
-        return self.info.corner if self.info else (0, 0)
+    def frame(self) -> OutlineFrame:
+        """From where QuPath counts, and in which px."""
+        return self.info.outline_frame if self.info else WHOLE_SLIDE
 
     def read_outlines(self, mask: ExportResult) -> tuple[shapely.Polygon, ...]:
         """Return the polygons of its mask, level-0 px."""
-        return read_geojson(mask.path, corner=self.corner)
+        return read_geojson(mask.path, frame=self.frame)
 
     @property
     def without_patches(self) -> bool:

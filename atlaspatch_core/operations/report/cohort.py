@@ -91,7 +91,7 @@ def _mask_numbers(stem: str, store: Store, record: Record, polygons: str | None)
     if not record.slide:
         return {}
     info = record.slide.info
-    return polygon_numbers(read_geojson(store.geojson(stem), corner=info.corner), info)
+    return polygon_numbers(read_geojson(store.geojson(stem), frame=info.outline_frame), info)
 
 
 def _with_geometry(summary: SlideSummary, geometry: Geometry, gathered: Gathered) -> SlideSummary:
@@ -130,7 +130,7 @@ def _with_picture(summary: SlideSummary, store: Store, polygons: str | None) -> 
         return replace(summary, picture=path)
     if summary.info is None or polygons is None:
         return summary
-    drawn = read_geojson(store.geojson(summary.stem), corner=summary.info.corner)
+    drawn = read_geojson(store.geojson(summary.stem), frame=summary.info.outline_frame)
     return replace(summary, outlines=svg_path(drawn, summary.info))
 
 

@@ -48,7 +48,7 @@ def tissue_of(slide: Slide, output: Path | None, *, has_scale: bool) -> tuple[Se
     """Return the outlines of the tissue, level-0 px, and whose they are."""
     mask = Store(output).geojson(slide.info.stem) if output else None
     if mask and mask.exists():
-        return read_outlines(mask, corner=slide.info.corner).polygons, f"of the mask in {output}"
+        return read_outlines(mask, frame=slide.info.outline_frame).polygons, f"of the mask in {output}"
     if not has_scale:
         return (), "not sought without a scale"
     spec = TissueSpec()

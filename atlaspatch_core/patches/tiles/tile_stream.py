@@ -84,6 +84,8 @@ def open_tile_stream(slide: Slide, grid: PatchGrid, dct_factors: Collection[int]
     level = slide.info.levels[grid.sampling.level]
     if slide.info.vendor in SHIFTED_TILES:
         return f"tiles of {slide.info.vendor} slides overlap or are shifted"
+    if slide.info.file_levels:
+        return "pixels of the file are averaged to square ones"
     tiled = find_tiled_level(slide.info.path, level)
     if tiled is None:
         return "the file does not store this level as tiles of 8-bit RGB"

@@ -177,12 +177,14 @@ def file_attributes(info: SlideInfo, geometry: Geometry, grid: PatchGrid) -> dic
         schema.RULE: geometry.rule,
         schema.EDGE: geometry.edge,
     }
+    file_px = {schema.FILE_PX: info.file_px} if info.file_levels else {}
     stated_labels = {name: label for name, label in labels.items() if label}
     return (
         theirs
         | stated_labels
         | ours
         | words
+        | file_px
         | {schema.MIN_TISSUE: geometry.min_tissue, schema.ATLASPATCH_VERSION: __version__}
     )
 

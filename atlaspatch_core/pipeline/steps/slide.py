@@ -50,7 +50,8 @@ def identified(
     read = stored and (stored.signature, stored.full_hash) == (signature, asked.full_hash)
     content = stored.content if stored and read else content_fingerprint(source.readable, full_hash=asked.full_hash)
     options = (asked.stated_mpp, asked.full_hash, asked.reader, asked.mpp_keys)
-    return SlideRecord(info, _identity(stage, content, info), signature, *options)
+    identity = _identity(stage, content, info)
+    return SlideRecord(info, identity, signature, *options, square_pixels=asked.square_pixels)
 
 
 def mark_of(source: SlideSource, recipe: Recipe, signature: str = "") -> str:
@@ -73,7 +74,9 @@ def _signature(source: SlideSource) -> str:
 
 def _asked(source: SlideSource, recipe: Recipe) -> SlideOptions:
     slides = recipe.project.slides
-    return SlideOptions(source.mpp, slides.full_hash, slides.reader, slides.mpp_keys, slides.series)
+    return SlideOptions(
+        source.mpp, slides.full_hash, slides.reader, slides.mpp_keys, slides.series, slides.square_pixels
+    )
 
 
 def _outcome(work: SlideWork, stage: OutputSpec, record: SlideRecord, since: float, why: str) -> Outcome:

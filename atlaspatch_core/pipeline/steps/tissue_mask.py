@@ -94,7 +94,7 @@ def _supply(
     """
     slides = work.run.recipe.project.slides
     origin, labels = slides.masks_origin, slides.mask_values
-    signature, untouched = supplied_signature(source, work.slide_info().corner, origin, labels), ""
+    signature, untouched = supplied_signature(source, work.slide_info().outline_frame, origin, labels), ""
     if stored and stored.supplied == signature:
         expected = _supplied_identity(work, stage, source, stored.identity.spec["supplied"])
         if not (untouched := work.reason(stage, stored.identity, expected)):
@@ -125,15 +125,15 @@ def _write_mask(
     whole = numbers if "blur_share" in numbers else measure_quality(work.slide(), polygons, numbers)
     work.set_polygons(polygons)
     record = MaskRecord(identity, polygons_fingerprint(polygons), whole, supplied=supplied)
-    work.store.write_mask(work.stem, geojson_bytes(polygons, work.stem, work.slide_info().corner), record)
+    work.store.write_mask(work.stem, geojson_bytes(polygons, work.stem, work.slide_info().outline_frame), record)
     return record
 
 
 def _keep_as_qupath_counts(work: SlideWork, record: MaskRecord) -> None:
     """Write outlines anew that an earlier version wrote in level-0 px where QuPath counts from elsewhere."""
-    corner, path = work.slide_info().corner, work.store.geojson(work.stem)
-    if any(corner) and ORIGIN.encode() not in path.read_bytes():
-        work.store.write_mask(work.stem, geojson_bytes(work.polygons(), work.stem, corner), record)
+    frame, path = work.slide_info().outline_frame, work.store.geojson(work.stem)
+    if any(frame[:2]) and ORIGIN.encode() not in path.read_bytes():
+        work.store.write_mask(work.stem, geojson_bytes(work.polygons(), work.stem, frame), record)
 
 
 def _outcome(

@@ -20,6 +20,7 @@ from atlaspatch_core.slides.readers.openslide_tiff import VENDORS
 from atlaspatch_core.slides.readers.reader import Reader, UnsupportedSlide
 from atlaspatch_core.slides.readers.sdpc import SDPC
 from atlaspatch_core.slides.readers.selected_levels import with_series
+from atlaspatch_core.slides.readers.square_pixels import AS_STORED, with_square_pixels
 from atlaspatch_core.slides.readers.tiff import TIFF
 from atlaspatch_core.slides.slide import Slide, stem_of
 
@@ -47,6 +48,7 @@ def open_slide(
     mpp_keys: Sequence[str] = (),
     reader: str | None = None,
     series: int | None = None,
+    square_pixels: bool = False,
     on_refusal: Refused = unheeded,
 ) -> Slide:
     """Open a slide with the first reader that knows its content, or else its suffix, or with the ``reader`` named.
@@ -61,6 +63,7 @@ def open_slide(
         mpp_keys: Further properties that state the mpp, asked before those that are known.
         reader: A name in ``READERS``; chosen by content, then by suffix, when left out.
         series: Which image of the file, counted from 0; the largest scan when left out.
+        square_pixels: Pixels that are not square are read as squares of their longer side; or else refused beyond 10 %.
         on_refusal: Called for every reader that was asked and refused, in their order.
 
     Returns:
@@ -81,7 +84,7 @@ def open_slide(
         >>> pixels.shape, pixels.dtype.name
         ((32, 64, 3), 'uint8')
     """
-    stated = StatedMpp(None if mpp is None else Mpp(mpp, mpp_source or "stated"), tuple(mpp_keys))
+    stated = StatedMpp(None if mpp is None else Mpp(mpp, mpp_source or "stated"), tuple(mpp_keys), square_pixels)
     check_file(path)
     refusal = UnsupportedSlide(f"{stem_of(path)}: {path.name} {_unknown(path)}")
     for candidate in readers_of(path, reader):
@@ -100,13 +103,16 @@ def open_slide(
 def finished(slide: Slide, series: int | None) -> Slide:
     """Return an open slide with the levels that are its own, and with the image that was asked for in its identity.
 
+    Where its pixels are to be made square, they are.
+
     The levels of vendors' formats that OpenSlide knows are those that the format names.
     """
     info = slide.info
     try:
         if info.reader in BY_THE_WAY or (info.reader == OPENSLIDE.name and info.vendor in (*VENDORS, "dicom")):
             slide = with_true_levels(slide)
-        return slide if series is None else with_series(slide, series)
+        slide = slide if series is None else with_series(slide, series)
+        return slide if info.file_px == AS_STORED else with_square_pixels(slide)
     except BaseException:  # closed and raised again, whatever it is
         slide.close()
         raise

@@ -20,6 +20,7 @@ from atlaspatch_core.slides.readers.reader import Reader, UnsupportedSlide
 from atlaspatch_core.slides.readers.region_checks import RegionChecks
 from atlaspatch_core.slides.readers.selected_levels import keep_levels
 from atlaspatch_core.slides.readers.tiff import is_ome
+from atlaspatch_core.slides.readers.windows import file_px_of
 from atlaspatch_core.slides.slide import Bounds, Level, Region, Slide, SlideInfo, stem_of
 
 if TYPE_CHECKING:
@@ -155,6 +156,7 @@ def describe(path: Path, handle: "OpenSlide", stated: StatedMpp) -> SlideInfo:
         institution=institution_of(properties),
         stain=stain_of(properties),
         scale_note=scale.note,
+        file_px=file_px_of(scale),
         bounds=bounds_of(properties),
         properties=properties,
     )

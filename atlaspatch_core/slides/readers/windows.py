@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.errors import UnreadableSlide
-from atlaspatch_core.slides.mpp import StatedMpp, find_scale
+from atlaspatch_core.slides.mpp import SlideScale, StatedMpp, find_scale
 from atlaspatch_core.slides.readers.advice import COPY
 from atlaspatch_core.slides.readers.damage import DAMAGED_PIXELS
 from atlaspatch_core.slides.readers.labels import institution_of, stain_of, vendor_of
@@ -115,10 +115,16 @@ def describe(
         institution=institution_of(properties),
         stain=stain_of(properties),
         scale_note=scale.note,
+        file_px=file_px_of(scale),
         notes=tuple(notes),
         reading=reading,
         properties=properties,
     )
+
+
+def file_px_of(scale: SlideScale) -> tuple[float, float]:
+    """Return how many px of the file a square px of the longer side holds along x and y; 1 where they are square."""
+    return (scale.mpp.value / scale.sides[0], scale.mpp.value / scale.sides[1]) if scale.sides else (1.0, 1.0)
 
 
 def levels_of(sizes: Sequence[tuple[int, int]]) -> tuple[Level, ...]:
