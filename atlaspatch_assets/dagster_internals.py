@@ -4,6 +4,8 @@
 mended, fails there first.
 """
 
+import json
+import socket
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -12,11 +14,13 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.events import DagsterEvent
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster._core.storage.tags import GRPC_INFO_TAG
 
 AssetJob = UnresolvedAssetJobDefinition
 """What ``dg.define_asset_job`` returns; Dagster exports the function and not its type."""
 VERSION_TAG = "dagster/data_version"
 PAGE = 1000
+SECONDS_TO_CONNECT = 5.0
 VERDICTS_JOB = "record_verdicts"
 """Name of the runs to which verdicts belong that no run of slides gave."""
 
@@ -36,6 +40,38 @@ def give_default_limits(instance: dg.DagsterInstance, pools: Collection[str]) ->
     if storage.supports_global_concurrency_limits:
         for pool in set(pools) - storage.get_concurrency_keys():
             storage.initialize_concurrency_limit_to_default(pool)
+
+
+def free_pool_slots(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Free the places of an ended run in pools that count steps; in those that count runs it has none.
+
+    In public this is the daemon's, and only where ``free_slots_after_run_end_seconds`` is set.
+    """
+    storage = instance.event_log_storage
+    if storage.supports_global_concurrency_limits:
+        storage.free_concurrency_slots_for_run(run_id)
+
+
+def code_server_answers(run: dg.DagsterRun) -> bool | None:
+    """Tell whether somebody listens where the code server was to which a run was given.
+
+    None for a run that the default launcher gave to none, and for a host that is not known here. The tag is hidden.
+    """
+    if GRPC_INFO_TAG not in run.tags:
+        return None
+    place = json.loads(run.tags[GRPC_INFO_TAG])
+    try:
+        if path := place.get("socket"):
+            with socket.socket(socket.AF_UNIX) as client:
+                client.settimeout(SECONDS_TO_CONNECT)
+                client.connect(path)
+        else:
+            socket.create_connection((place["host"], place["port"]), SECONDS_TO_CONNECT).close()
+    except socket.gaierror:
+        return None
+    except OSError:
+        return False
+    return True
 
 
 def data_versions(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[str, str]:

@@ -11,6 +11,7 @@ from atlaspatch_assets.defs.masks.sensors import build_edit_sensor
 from atlaspatch_assets.defs.patients.jobs import build_patient_definitions
 from atlaspatch_assets.defs.report.assets import build_report_definitions
 from atlaspatch_assets.defs.retention.jobs import build_pruning, build_retirement
+from atlaspatch_assets.defs.runs.sensors import build_dead_run_sensor
 from atlaspatch_assets.defs.slides.assets import build_slide_assets
 from atlaspatch_assets.defs.slides.sensors import build_sensor
 from atlaspatch_assets.defs.validity.assets import build_validity_definitions
@@ -18,6 +19,7 @@ from atlaspatch_assets.defs.validity.jobs import build_upgrade_definitions
 from atlaspatch_assets.lib.batch_ops import batch_job
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.project_file import find_project
+from atlaspatch_assets.lib.run_executor import run_executor
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.validity.recipe import make_recipe
 
@@ -30,7 +32,7 @@ def build_definitions(project: Project) -> dg.Definitions:
     A run is one process, and the op runs inside it: what works in parallel is several runs.
     Raises UnknownName, GeometryMismatch or InvalidProject when there can be no such project.
     """
-    return dg.Definitions.merge(build_project(project), dg.Definitions(executor=dg.in_process_executor))
+    return dg.Definitions.merge(build_project(project), dg.Definitions(executor=run_executor))
 
 
 def build_project(project: Project) -> dg.Definitions:
@@ -41,7 +43,7 @@ def build_project(project: Project) -> dg.Definitions:
     of_slides = dg.Definitions(
         assets=[assets],
         jobs=[job, build_retirement(project), build_export(recipe), build_pruning(project)],
-        sensors=[build_sensor(project), build_edit_sensor(recipe)],
+        sensors=[build_sensor(project), build_edit_sensor(recipe), build_dead_run_sensor(project)],
     )
     patients = build_patient_definitions(recipe)
     processes: list[Any] = [job, *(patients.jobs or ())]

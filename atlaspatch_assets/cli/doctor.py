@@ -10,14 +10,19 @@ import dagster as dg
 from packaging.version import Version
 
 from atlaspatch_assets.dagster_internals import storage_kind
+from atlaspatch_assets.definitions import build_definitions
+from atlaspatch_assets.lib.dead_runs import dead_runs
 from atlaspatch_assets.lib.home import DEFAULT_HOME, VARIABLE
 from atlaspatch_assets.lib.names import ProjectNames
+from atlaspatch_assets.lib.run_executor import locked_jobs
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.operations.doctor.values import DoctorFinding, fail, ok, warn
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.recipe import TISSUE_MASK
 
 DAEMON = "dagster daemon"
+MOST_RUNS = 5
+"""Runs that are named."""
 LATEST = 100
 """Events that are looked at for those of another project."""
 
@@ -37,6 +42,7 @@ def dagster_findings(project: Project | None = None) -> Iterator[DoctorFinding]:
             if project:
                 yield from _name_findings(names, instance, project.output)
             yield _daemon_finding(instance)
+            yield from _run_findings(instance, project)
     except Exception as error:  # whatever a storage, its driver or its configuration raises
         cause = " ".join(str(error).split())[:300] or repr(error)
         cure = f"correct {home / 'dagster.yaml'}, and see that its database can be reached"
@@ -107,3 +113,12 @@ def _daemon_finding(instance: dg.DagsterInstance) -> DoctorFinding:
         return ok(DAEMON, f"alive: {', '.join(sorted(statuses))}")
     cure = "start 'dagster dev' or 'dagster-daemon run' with this DAGSTER_HOME; commands of the shell need neither"
     return warn(DAEMON, f"no heartbeat of {', '.join(dead)}: sensors, schedules and queued runs wait", cure)
+
+
+def _run_findings(instance: dg.DagsterInstance, project: Project | None) -> Iterator[DoctorFinding]:
+    """Yield a warning where runs have no process any more."""
+    jobs = locked_jobs(build_definitions(project).get_repository_def()) if project else ()
+    if dead := dead_runs(instance, jobs):
+        shown = ", ".join(f"{run.run_id} ({run.job_name})" for run in dead[:MOST_RUNS])
+        text = f"{len(dead)} runs are {dead[0].status} and their processes are gone: {shown}"
+        yield warn("dagster runs", text, "end them: atlaspatch end-dead-runs; the daemon does so within a minute")

@@ -16,6 +16,7 @@ from atlaspatch_assets.definitions import build_definitions
 from atlaspatch_assets.lib.batch_ops import without_preview_warnings
 from atlaspatch_assets.lib.batches import in_batches
 from atlaspatch_assets.lib.names import PROCESSED, PartitionKind, ProjectNames
+from atlaspatch_assets.lib.run_locks import MACHINE_TAG, take_run_lock, this_machine
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.validity.outcome import Status
 
@@ -79,14 +80,15 @@ def _run(
         checks = set(request.asset_check_keys or ())
         job = job.get_subset(asset_selection=set(request.asset_selection), asset_check_selection=checks)
     instance.add_event_listener(run_id, lambda entry: [show(row) for row in outcome_rows(entry)])
-    result = job.execute_in_process(
-        instance=instance,
-        partition_key=request.partition_key,
-        run_config=dict(request.run_config) | QUIET,
-        run_id=run_id,
-        tags={"atlaspatch/source": "cli"},
-        raise_on_error=False,
-    )
+    with take_run_lock(instance, run_id):
+        result = job.execute_in_process(
+            instance=instance,
+            partition_key=request.partition_key,
+            run_config=dict(request.run_config) | QUIET,
+            run_id=run_id,
+            tags={"atlaspatch/source": "cli", MACHINE_TAG: this_machine()},
+            raise_on_error=False,
+        )
     yield from filter(None, map(_crash_message, result.all_events))
 
 

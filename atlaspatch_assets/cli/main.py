@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from atlaspatch_assets.cli.dead_runs import end_dead_runs
 from atlaspatch_assets.cli.pages import pages
 from atlaspatch_assets.lib.home import DEFAULT_HOME, VARIABLE
 from atlaspatch_assets.lib.options import ASSETS, DRY_RUN, FORCE
@@ -109,6 +110,7 @@ def _reporter() -> "Reporter":
 
 
 cli.add_command(pages)
+cli.add_command(end_dead_runs)
 
 
 @cli.command()

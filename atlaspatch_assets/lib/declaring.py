@@ -8,17 +8,18 @@ import dagster as dg
 from atlaspatch_assets.lib.batches import SECONDS_BETWEEN_TICKS
 from atlaspatch_assets.lib.names import PartitionKind, ProjectNames
 from atlaspatch_assets.lib.results import NO_VALUE
+from atlaspatch_assets.lib.run_executor import run_executor
 
 
 def op_job(
     names: ProjectNames, name: str, op_name: str, *, description: str, op_description: str, pool: str | None = None
 ) -> Callable[[Callable[..., Any]], dg.JobDefinition]:
-    """Return the decorator that makes a function the one op of a job, which runs in one process."""
+    """Return the decorator that makes a function the one op of a job, which runs in one locked process."""
 
     def declare(function: Callable[..., Any]) -> dg.JobDefinition:
         op = dg.op(name=names.label(op_name), description=op_description, out=NO_VALUE, pool=pool)(function)
 
-        @dg.job(name=names.label(name), tags=names.tags, executor_def=dg.in_process_executor, description=description)
+        @dg.job(name=names.label(name), tags=names.tags, executor_def=run_executor, description=description)
         def job() -> None:
             op()
 

@@ -1,0 +1,37 @@
+"""``atlaspatch end-dead-runs``: what the sensor of that name does, by hand."""
+
+from pathlib import Path
+
+import click
+
+from atlaspatch_assets.lib.options import DRY_RUN
+from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
+
+
+@click.command()
+@PROJECT
+@click.option(*DRY_RUN.flags, is_flag=True, help="Only list them.")
+def end_dead_runs(project_file: Path, dry_run: bool) -> None:
+    """Mark runs of this machine as failed whose process is gone: killed, or the machine went down.
+
+    Such runs keep their places in pools, and others wait. Where the daemon runs, the sensor of this name does it within
+    a minute. What they had finished stays; a daemon starts them again, and they reuse it.
+
+    Exit code: 0, also when there was none; 2 for wrong usage.
+    """
+    import dagster as dg
+
+    from atlaspatch_assets.definitions import build_definitions
+    from atlaspatch_assets.lib import dead_runs
+    from atlaspatch_assets.lib.home import dagster_home
+    from atlaspatch_assets.lib.run_executor import locked_jobs
+
+    definitions = build_definitions(recipe_of_file(project_file).project)
+    dagster_home()
+    jobs = locked_jobs(definitions.get_repository_def())
+    with dg.DagsterInstance.get() as instance:
+        found = dead_runs.dead_runs(instance, jobs) if dry_run else dead_runs.end_dead_runs(instance, jobs)
+    for run in found:
+        click.echo(f"{run.run_id} {run.job_name}: {run.status}, and its process is gone")
+    many = "1 dead run" if len(found) == 1 else f"{len(found)} dead runs"
+    click.echo(many if dry_run else f"{many} ended")

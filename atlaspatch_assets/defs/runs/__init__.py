@@ -1,0 +1,1 @@
+"""Runs of all domains: those whose process died are ended."""

@@ -1,0 +1,135 @@
+"""Runs whose process died without a word: found by the lock that they hold no more, and ended, so that nothing waits.
+
+Dagster's default launcher cannot tell whether a run's process lives. After a power cut, or where everything was killed
+at once, its runs would be called started for ever, and others would wait for their places. Other launchers look at the
+health of their runs themselves.
+"""
+
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+from filelock import FileLock, Timeout
+
+from atlaspatch_assets.dagster_internals import code_server_answers, free_pool_slots
+from atlaspatch_assets.lib.run_locks import MACHINE_TAG, has_this_host_name, is_this_machine, lock_path, run_lock
+
+MAX_RETRIES_TAG = "dagster/max_retries"
+MOST_REPEATS = 8
+"""How often ``run_retries`` starts a run again that died, where ``max_retries`` allows less for those that fail."""
+SECONDS_TO_LOAD = 30.0
+"""A run without a lock may be loading its definitions, though its code server is gone: so long it is let alone."""
+MOST_SECONDS_TO_LOAD = 600.0
+"""So long after it was last heard of a run without a lock is dead, though a code server answers."""
+OPEN = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+CAUSE = "the process of this run ended without a word: it was killed, was out of memory, or the machine went down"
+NEXT = "what it had finished stays, and the next run reuses it"
+
+
+@dataclass(frozen=True, slots=True)
+class DeadRun:
+    """A run that was said to be under way, and whose process is not."""
+
+    run_id: str
+    job_name: str
+    status: str
+    """What Dagster called it."""
+
+
+def dead_runs(instance: dg.DagsterInstance, jobs: Collection[str] = ()) -> list[DeadRun]:
+    """Return the dead runs of this machine; nothing is changed.
+
+    Those of ``jobs`` are known to come to a lock, so that one that never had it can be dead. Of others, those that had.
+    """
+    runs = [record.dagster_run for record in _open_runs(instance) if _is_dead(instance, record, jobs)]
+    return [DeadRun(run.run_id, run.job_name, run.status.value) for run in runs]
+
+
+def end_dead_runs(instance: dg.DagsterInstance, jobs: Collection[str] = ()) -> list[DeadRun]:
+    """Mark the dead runs of this machine as failed, or as cancelled where somebody wanted that; return them.
+
+    Their places in pools are free from then on, and ``run_retries`` starts them again. Raises OSError where their locks
+    cannot be asked for.
+    """
+    ended = [run for run in dead_runs(instance, jobs) if _end(instance, run.run_id)]
+    _remove_locks(instance)
+    return ended
+
+
+def _open_runs(instance: dg.DagsterInstance) -> Sequence[dg.RunRecord]:
+    if not isinstance(instance.run_launcher, dg.DefaultRunLauncher):
+        return ()
+    return instance.get_run_records(filters=dg.RunsFilter(statuses=OPEN))
+
+
+def _is_dead(instance: dg.DagsterInstance, record: dg.RunRecord, jobs: Collection[str]) -> bool:
+    """Tell whether a run is dead; one on another machine, or of which nothing can be told from here, is not."""
+    run, machine = record.dagster_run, record.dagster_run.tags.get(MACHINE_TAG)
+    if machine and not is_this_machine(machine):
+        return False
+    if lock_path(instance, run.run_id).exists():
+        return not _is_locked(run_lock(instance, run.run_id))
+    if machine:  # where locks are not seen: a home that was copied without them, or the home of another container
+        return has_this_host_name(machine)
+    return run.job_name in jobs and _never_came_to_lock(record)
+
+
+def _never_came_to_lock(record: dg.RunRecord) -> bool:
+    """Tell whether a run was given to a code server, or was to be, and its process died while it loaded definitions.
+
+    A process that is only slow finds its run ended, and stops.
+    """
+    run = record.dagster_run
+    answers = code_server_answers(run)
+    if answers is None and run.status is not dg.DagsterRunStatus.STARTING:
+        return False
+    silent = time.time() - record.update_timestamp.timestamp()
+    return silent > (MOST_SECONDS_TO_LOAD if answers else SECONDS_TO_LOAD)
+
+
+def _is_locked(lock: FileLock) -> bool:
+    try:
+        with lock.acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def _end(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """End a run under its lock, unless it ended meanwhile or somebody holds the lock."""
+    lock_path(instance, run_id).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with run_lock(instance, run_id).acquire(timeout=0):
+            run = instance.get_run_by_id(run_id)
+            if run is None or run.is_finished:
+                return False
+            _report_end(instance, run)
+            return True
+    except Timeout:
+        return False
+
+
+def _report_end(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+    if run.status is dg.DagsterRunStatus.CANCELING:
+        instance.report_run_canceled(run, f"{CAUSE}; it was to be cancelled")
+    else:
+        _allow_repeat(instance, run)
+        instance.report_run_failed(run, f"{CAUSE}; {NEXT}")
+    free_pool_slots(instance, run.run_id)
+
+
+def _allow_repeat(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+    """Have ``run_retries`` start a run again that was cut off: it does not count as one that failed."""
+    group = instance.get_run_group(run.run_id)
+    attempts = len(group[1]) if group else 1
+    most = int(run.tags.get(MAX_RETRIES_TAG, instance.run_retries_max_retries))
+    instance.add_run_tags(run.run_id, {MAX_RETRIES_TAG: str(max(most, min(attempts, MOST_REPEATS)))})
+
+
+def _remove_locks(instance: dg.DagsterInstance) -> None:
+    """Remove the lock files of runs that have ended: nobody locks them any more."""
+    for path in lock_path(instance, "any").parent.glob("*.lock"):
+        run = instance.get_run_by_id(path.stem)
+        if run is not None and run.is_finished:
+            path.unlink(missing_ok=True)
