@@ -30,8 +30,8 @@ def end_dead_runs(project_file: Path, dry_run: bool) -> None:
     dagster_home()
     jobs = locked_jobs(definitions.get_repository_def())
     with dg.DagsterInstance.get() as instance:
-        found = dead_runs.dead_runs(instance, jobs) if dry_run else dead_runs.end_dead_runs(instance, jobs)
-    for run in found:
+        runs = dead_runs.dead_runs(instance, jobs) if dry_run else dead_runs.end_dead_runs(instance, jobs)
+    for run in runs:
         click.echo(f"{run.run_id} {run.job_name}: {run.status}, and its process is gone")
-    many = "1 dead run" if len(found) == 1 else f"{len(found)} dead runs"
+    many = "1 dead run" if len(runs) == 1 else f"{len(runs)} dead runs"
     click.echo(many if dry_run else f"{many} ended")

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from atlaspatch_assets.cli.dead_runs import end_dead_runs
+from atlaspatch_assets.cli.home import ready_home
 from atlaspatch_assets.cli.pages import pages
+from atlaspatch_assets.cli.up import up
 from atlaspatch_assets.lib.home import DEFAULT_HOME, VARIABLE
 from atlaspatch_assets.lib.options import ASSETS, DRY_RUN, FORCE
 from atlaspatch_core.cli.declaring import STRICT, STRICT_HELP
@@ -79,7 +81,7 @@ def _ask_instance(ask: "Callable[[DagsterInstance], Mapping[OutputKey, T]]") -> 
 
     named = os.environ.get(VARIABLE)
     try:
-        _ready_home()
+        ready_home()
         with dg.DagsterInstance.get() as instance:
             return ask(instance)
     except Exception as error:  # whatever a storage raises
@@ -111,6 +113,7 @@ def _reporter() -> "Reporter":
 
 cli.add_command(pages)
 cli.add_command(end_dead_runs)
+cli.add_command(up)
 
 
 @cli.command()
@@ -167,7 +170,7 @@ def backfill(
     states = [state for state, selected in chosen.items() if selected]
     recipe = recipe_of_file(project_file)
     try:
-        _ready_home()
+        ready_home()
         raise SystemExit(_backfill(recipe, states, assets, dry_run=dry_run, canary=not no_canary))
     except AtlasPatchError as error:
         raise click.UsageError(str(error)) from error
@@ -204,18 +207,6 @@ def _choose_stems(discovery: "Discovery", stems: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(stems)) or candidates
 
 
-def _ready_home() -> Path:
-    from atlaspatch_assets.lib.home import dagster_home
-
-    try:
-        return dagster_home()
-    except OSError as error:
-        raise click.UsageError(
-            f"{error.filename}: Dagster's home cannot be written ({error.strerror}); "
-            "let DAGSTER_HOME name a folder on a local disk"
-        ) from error
-
-
 def _materialize(project: "Project", stems: Sequence[str], *, force: bool, strict: bool) -> int:
     """Run the batches, print what was made and where it lies, and return the exit code."""
     import dagster as dg
@@ -223,7 +214,7 @@ def _materialize(project: "Project", stems: Sequence[str], *, force: bool, stric
     from atlaspatch_assets.cli.local_run import materialize as run
     from atlaspatch_assets.cli.outcome_table import Tables, make_console, relative_path
 
-    home = _ready_home()
+    home = ready_home()
     tables = Tables(make_console())
     with dg.DagsterInstance.get() as instance:
         crashes = list(run(project, stems, instance, force=force, show=tables.add))

@@ -23,7 +23,8 @@ SECONDS_TO_LOAD = 30.0
 MOST_SECONDS_TO_LOAD = 600.0
 """So long after it was last heard of a run without a lock is dead, though a code server answers."""
 OPEN = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
-CAUSE = "the process of this run ended without a word: it was killed, was out of memory, or the machine went down"
+CAUSE = "it was killed, was out of memory, or the machine went down"
+WHAT = "the process of this run ended without a word"
 NEXT = "what it had finished stays, and the next run reuses it"
 
 
@@ -46,13 +47,13 @@ def dead_runs(instance: dg.DagsterInstance, jobs: Collection[str] = ()) -> list[
     return [DeadRun(run.run_id, run.job_name, run.status.value) for run in runs]
 
 
-def end_dead_runs(instance: dg.DagsterInstance, jobs: Collection[str] = ()) -> list[DeadRun]:
-    """Mark the dead runs of this machine as failed, or as cancelled where somebody wanted that; return them.
+def end_dead_runs(instance: dg.DagsterInstance, jobs: Collection[str] = (), cause: str = CAUSE) -> list[DeadRun]:
+    """Mark the dead runs of this machine as failed for this cause, or as cancelled where somebody wanted that.
 
     Their places in pools are free from then on, and ``run_retries`` starts them again. Raises OSError where their locks
     cannot be asked for.
     """
-    ended = [run for run in dead_runs(instance, jobs) if _end(instance, run.run_id)]
+    ended = [run for run in dead_runs(instance, jobs) if _end(instance, run.run_id, cause)]
     _remove_locks(instance)
     return ended
 
@@ -96,7 +97,7 @@ def _is_locked(lock: FileLock) -> bool:
         return True
 
 
-def _end(instance: dg.DagsterInstance, run_id: str) -> bool:
+def _end(instance: dg.DagsterInstance, run_id: str, cause: str) -> bool:
     """End a run under its lock, unless it ended meanwhile or somebody holds the lock."""
     lock_path(instance, run_id).parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -104,18 +105,18 @@ def _end(instance: dg.DagsterInstance, run_id: str) -> bool:
             run = instance.get_run_by_id(run_id)
             if run is None or run.is_finished:
                 return False
-            _report_end(instance, run)
+            _report_end(instance, run, cause)
             return True
     except Timeout:
         return False
 
 
-def _report_end(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+def _report_end(instance: dg.DagsterInstance, run: dg.DagsterRun, cause: str) -> None:
     if run.status is dg.DagsterRunStatus.CANCELING:
-        instance.report_run_canceled(run, f"{CAUSE}; it was to be cancelled")
+        instance.report_run_canceled(run, f"{WHAT}: {cause}; it was to be cancelled")
     else:
         _allow_repeat(instance, run)
-        instance.report_run_failed(run, f"{CAUSE}; {NEXT}")
+        instance.report_run_failed(run, f"{WHAT}: {cause}; {NEXT}")
     free_pool_slots(instance, run.run_id)
 
 

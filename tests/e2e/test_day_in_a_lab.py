@@ -1,4 +1,4 @@
-"""A day in a lab, on a real ``dagster dev``: slides arrive, a mask is edited, an encoder is upgraded, pages are read.
+"""A day in a lab, on a real ``atlaspatch up``: slides arrive, a mask is edited, an encoder is upgraded, pages are read.
 
 The tests are one story and run in this order. ``make e2e`` runs them; screenshots go to ``E2E_OUTPUT``.
 """
@@ -42,7 +42,7 @@ def lab(tmp_path_factory) -> Iterator[Lab]:
     with dev, dg.DagsterInstance.from_config(str(dev.home)) as instance:
         yield Lab(folder, dev, instance, third)
     OUTPUT.mkdir(parents=True, exist_ok=True)
-    shutil.copy(dev.log, OUTPUT / "dagster-dev.log")
+    shutil.copy(dev.log, OUTPUT / "atlaspatch-up.log")
 
 
 @pytest.fixture(scope="module")

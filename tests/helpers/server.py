@@ -1,8 +1,7 @@
-"""A real ``dagster dev``: on a free port, in a home of its own, asked over GraphQL, stopped with all it started."""
+"""A real ``atlaspatch up``: on a free port, in a home of its own, asked over GraphQL, stopped with all it started."""
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -14,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from processes import ATLASPATCH
 from waiting import SECONDS, until
 
-REPOSITORY = Path(__file__).parents[2]
 LOCATION = "atlaspatch"
 SECONDS_TO_STOP = 15.0
 PATIENCE = ("GRPC", "REPOSITORY_GRPC", "SENSOR_GRPC", "SCHEDULE_GRPC")
@@ -32,13 +31,13 @@ def free_port() -> int:
 
 @dataclass(slots=True)
 class DagsterDev:
-    """Web server, daemon and code server of one project file, as ``make ui`` starts them."""
+    """Web server, daemon and code server of one project file, as ``atlaspatch up`` starts them."""
 
     home: Path
     """``DAGSTER_HOME``."""
     project_file: Path
     port: int = field(default_factory=free_port)
-    _process: subprocess.Popen | None = None
+    process: subprocess.Popen | None = None
 
     @property
     def url(self) -> str:
@@ -48,7 +47,7 @@ class DagsterDev:
     @property
     def log(self) -> Path:
         """What the processes print."""
-        return self.home / "dagster-dev.log"
+        return self.home.with_name(f"{self.home.name}.log")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -57,24 +56,30 @@ class DagsterDev:
         return os.environ | ours | {f"DAGSTER_{what}_TIMEOUT_SECONDS": f"{SECONDS:.0f}" for what in PATIENCE}
 
     def __enter__(self) -> Self:
-        self.home.mkdir(parents=True, exist_ok=True)
-        shutil.copy(REPOSITORY / "dagster.yaml", self.home / "dagster.yaml")
-        command = ["-m", "dagster", "dev", "--host", "127.0.0.1", "--port", str(self.port)]
-        with self.log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, *command, "--workspace", str(REPOSITORY / "workspace.yaml")],
-                cwd=self.home,
+        self.start()
+        try:
+            self.wait_until_ready()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def start(self) -> None:
+        """Begin to start; the output is added to the log."""
+        self.home.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", ATLASPATCH, "up", "--port", str(self.port), "--no-pages"],
+                cwd=self.home.parent,
                 env=self.environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        try:
-            until("dagster dev answers", self._answers, pause=0.5)
-        except BaseException:
-            self.stop()
-            raise
-        return self
+
+    def wait_until_ready(self) -> None:
+        """Wait until the code location is loaded. Raises RuntimeError with the log where it never will be."""
+        until("the web server answers", self._answers, pause=0.5)
 
     def __exit__(self, *_: object) -> None:
         self.stop()
@@ -91,22 +96,22 @@ class DagsterDev:
 
     def stop(self) -> None:
         """End every process that was started: politely, then for good."""
-        if self._process is None:
+        if self.process is None:
             return
         for number, seconds in ((signal.SIGINT, SECONDS_TO_STOP), (signal.SIGKILL, 5.0)):
-            for group in self._groups():
+            for group in self.groups():
                 self._signal(group, number)
             end = time.monotonic() + seconds
-            while self._groups() and time.monotonic() < end:
-                self._process.poll()
+            while self.groups() and time.monotonic() < end:
+                self.process.poll()
                 time.sleep(0.2)
-        self._process.wait()
-        self._process = None
+        self.process.wait()
+        self.process = None
 
     def _answers(self) -> bool:
-        assert self._process is not None
-        if self._process.poll() is not None:
-            raise RuntimeError(f"dagster dev ended:\n{self.log.read_text()[-4000:]}")
+        assert self.process is not None
+        if self.process.poll() is not None:
+            raise RuntimeError(f"atlaspatch up ended:\n{self.log.read_text()[-4000:]}")
         try:
             found = self.ask(
                 "query { workspaceOrError { ... on Workspace { locationEntries { "
@@ -119,7 +124,15 @@ class DagsterDev:
             raise RuntimeError(entry["locationOrLoadError"]["message"])
         return entry["loadStatus"] == "LOADED"
 
-    def _groups(self) -> set[int]:
+    def kill(self) -> None:
+        """Kill every process that was started, and wait until none is left."""
+        while groups := self.groups():
+            for group in groups:
+                self._signal(group, signal.SIGKILL)
+            assert self.process is not None
+            self.process.poll()
+
+    def groups(self) -> set[int]:
         """Return the process groups that live in our home: only what we started has it in its environment."""
         mark = f"DAGSTER_HOME={self.home}".encode()
         found = set()
