@@ -17,6 +17,7 @@ from atlaspatch_assets.cli.home import ready_home
 from atlaspatch_assets.cli.pages import LOCAL, listen
 from atlaspatch_assets.cli.services import Service, Services, script
 from atlaspatch_assets.lib.home import VARIABLE
+from atlaspatch_assets.lib.page_links import VARIABLE as PAGES_VARIABLE
 from atlaspatch_assets.lib.project_file import VARIABLE as PROJECT_VARIABLE
 from atlaspatch_core.cli.projects import recipe_of_file
 from atlaspatch_core.config.project import FILE_NAME
@@ -50,6 +51,11 @@ class Address:
     def pages_port_of(self, index: int) -> int | None:
         """Return where the pages of the project of this number are."""
         return None if self.pages_port is None else self.pages_port + index
+
+    def pages_url_of(self, index: int) -> str:
+        """Return the URL that events of the project of this number link to; empty where no pages are served."""
+        port = self.pages_port_of(index)
+        return os.environ.get(PAGES_VARIABLE, f"http://{self.host}:{port}") if port else ""
 
 
 @click.command()
@@ -139,17 +145,21 @@ def make_services(projects: Mapping[Path, "Project"], folder: Path, address: Add
     workspace.write_text(json.dumps({"load_from": servers}))  # JSON is YAML
     web = ["--host", address.host, "--port", str(address.port), "--workspace", str(workspace)]
     return [
-        *(_code_server(name, file, sockets[name]) for name, file in zip(names, projects, strict=True)),
+        *(
+            _code_server(name, file, sockets[name], address.pages_url_of(index))
+            for index, (name, file) in enumerate(zip(names, projects, strict=True))
+        ),
         Service("dagster-daemon", [script("dagster-daemon"), "run", "--workspace", str(workspace)]),
         Service("dagster-webserver", [script("dagster-webserver"), *web], place=(address.host, address.port)),
         *_pages(names, projects, address),
     ]
 
 
-def _code_server(name: str, file: Path, path: Path) -> Service:
+def _code_server(name: str, file: Path, path: Path, pages_url: str) -> Service:
     arguments = ["--socket", str(path), "--module-name", MODULE, "--location-name", name]
     command = [script("dagster"), "code-server", "start", *arguments]
-    return Service(f"code server of {file}", command, {PROJECT_VARIABLE: str(file)}, str(path))
+    variables = {PROJECT_VARIABLE: str(file)} | ({PAGES_VARIABLE: pages_url} if pages_url else {})
+    return Service(f"code server of {file}", command, variables, str(path))
 
 
 def _pages(names: Sequence[str], files: Mapping[Path, "Project"], address: Address) -> Iterator[Service]:

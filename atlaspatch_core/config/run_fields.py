@@ -39,7 +39,7 @@ class AlertsFields:
         tuple[str, ...],
         Option(
             "Names of environment variables that hold targets as URLs of Apprise: mailto://user:password@host?to=..., "
-            "https://hooks.slack.com/services/..., json://host/path. The URLs, which have passwords in them, stay out of "
+            "https://hooks.slack.com/services/..., json://host/path. The URLs, with passwords in them, stay out of "
             "the project file.",
             example=["ATLASPATCH_ALERT_URL"],
         ),

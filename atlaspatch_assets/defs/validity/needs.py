@@ -1,9 +1,10 @@
 """What of a project needs a person, each group with the command or job that mends it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import dagster as dg
 
+from atlaspatch_assets.lib.dead_runs import CAUSE, WHAT, dead_runs
 from atlaspatch_assets.lib.names import ProjectNames, partition_keys
 from atlaspatch_assets.lib.results import table_metadata
 from atlaspatch_core.operations.report.needs import Need, NeedKind, find_needs
@@ -15,7 +16,7 @@ CURES = {
     NeedKind.ODD: "Look at the picture, and correct the outline where it is wrong; `atlaspatch inspect` shows a file.",
     NeedKind.REMOVED: "Put the file back, or launch the job `retire_slides`; outputs stay unless you say so.",
     NeedKind.MISSING: "Turn the sensor `new_slides` on, or `atlaspatch materialize`.",
-    NeedKind.STUCK: "`atlaspatch doctor` says what holds them up.",
+    NeedKind.STUCK: "`atlaspatch end-dead-runs`; where the daemon runs, that happens within a minute.",
 }
 MOST_NAMED = 20
 """Slides of a group that its row names."""
@@ -30,7 +31,13 @@ def project_needs(
     """Return what needs a person; slides of runs that have not ended are on their way."""
     busy = names.slides.running(instance) | names.cases.running(instance)
     gone = partition_keys(instance, names.removed)
-    return find_needs(outputs, warnings, CURES, busy=busy, gone=gone)
+    return (*_dead(instance), *find_needs(outputs, warnings, CURES, busy=busy, gone=gone))
+
+
+def _dead(instance: dg.DagsterInstance) -> Iterator[Need]:
+    if dead := dead_runs(instance):
+        runs, jobs = tuple(sorted(run.run_id for run in dead)), tuple({run.job_name for run in dead})
+        yield Need(NeedKind.STUCK, f"{WHAT}: {CAUSE}", runs, CURES[NeedKind.STUCK], jobs)
 
 
 def needs_table(needs: Sequence[Need]) -> dg.MetadataValue:

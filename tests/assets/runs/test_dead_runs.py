@@ -16,9 +16,11 @@ from waiting import until
 from atlaspatch_assets.cli.doctor import dagster_findings
 from atlaspatch_assets.cli.main import cli
 from atlaspatch_assets.definitions import build_definitions
+from atlaspatch_assets.defs.validity.needs import project_needs
 from atlaspatch_assets.lib import dead_runs
 from atlaspatch_assets.lib.dead_runs import DeadRun, end_dead_runs
 from atlaspatch_assets.lib.home import dagster_home
+from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.run_executor import locked_jobs, run_executor
 from atlaspatch_assets.lib.run_locks import MACHINE_TAG, lock_path, this_machine
 
@@ -255,3 +257,12 @@ def test_a_port_that_is_taken_by_nobody_is_a_code_server_that_is_gone(instance):
     assert dead_runs.code_server_answers(run) is False
     assert dead_runs.code_server_answers(unknown) is None
     assert dead_runs.code_server_answers(instance.create_run_for_job(some_job)) is None
+
+
+def test_a_dead_run_is_among_what_needs_a_person(tmp_path, instance):
+    run_id = open_run(instance, **{MACHINE_TAG: this_machine()})
+
+    (need,) = project_needs(ProjectNames.of(project(tmp_path)), instance, [], {})
+    assert (need.kind, need.stems, need.outputs) == ("stuck", (run_id,), ("some_job",))
+    end_dead_runs(instance)
+    assert project_needs(ProjectNames.of(project(tmp_path)), instance, [], {}) == ()
