@@ -47,6 +47,7 @@ LOWER_ROOMS = (
     "option.py",
     "patches",
     "storage",
+    "tables.py",
     "tissue",
     "upgrades",
     "validity",

@@ -194,6 +194,7 @@ def _derived(
     discovery = discover([slides], recursive=recursive, mpp_by_name=mpp_by_name)
     sources = {source.stem: source for source in discovery.sources}
     values, notes = derive_project(results, sources, slides, recursive=recursive, encoder=settings.encoder)
+    notes += [f"{source.stem}: {note}" for source in discovery.sources for note in source.notes]
     if mpp_csv:
         values["slides"]["mpp_csv"] = str(mpp_csv.resolve())
     path = output / FILE_NAME

@@ -54,7 +54,7 @@ def encode_patient(context: click.Context, **_: object) -> None:
 def run(recipe: "Recipe", table: Path, mode: RunMode, hooks: Hooks) -> int:
     """Do the work, print it, and return the exit code. Raises InvalidManifest, InvalidProject before any work."""
     from atlaspatch_core.cli.display import Display
-    from atlaspatch_core.cli.slides import report_unused
+    from atlaspatch_core.cli.slides import left_out_line, report_unused
     from atlaspatch_core.discovery.find import Discovery
     from atlaspatch_core.operations.tracking.tracker import Command, Tracker
     from atlaspatch_core.pipeline.patients.encoding import encode_cases, slide_steps
@@ -63,7 +63,7 @@ def run(recipe: "Recipe", table: Path, mode: RunMode, hooks: Hooks) -> int:
 
     manifest = read_manifest(table, recipe.project.slides.mpp_csv)
     command = Command("encode-patient", mode.arguments)
-    discovery = Discovery(manifest.sources(manifest.cases))
+    discovery = Discovery(manifest.sources(manifest.cases), left_out=manifest.left_out)
     report_unused(recipe.project, discovery, strict=mode.strict)
     make_folder(recipe.project.output)
     cases: list[Outcome] = []
@@ -82,7 +82,9 @@ def run(recipe: "Recipe", table: Path, mode: RunMode, hooks: Hooks) -> int:
                     hooks.report(recipe, outcome)
                 display.add(outcome)
     display.say(summary(cases, recipe.project.output))
-    failed = any(outcome.status is Status.FAILED for outcome in cases)
+    if manifest.left_out:
+        display.say(left_out_line(discovery))
+    failed = manifest.left_out or any(outcome.status is Status.FAILED for outcome in cases)
     odd = mode.strict and went_wrong(display.outcomes, strict=True)
     return SOME_FAILED if failed or odd else DONE
 

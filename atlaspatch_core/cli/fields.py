@@ -7,7 +7,7 @@ from typing import Any, get_origin
 import click
 
 from atlaspatch_core.cli.declaring import EXISTING_FILE, Decorator, group
-from atlaspatch_core.cli.types import Number, Several, flat
+from atlaspatch_core.cli.types import Labels, Number, Several, flat
 from atlaspatch_core.config.fields import table_of
 from atlaspatch_core.option import OptionField, field_of, fields_of
 
@@ -68,8 +68,10 @@ def _settings(field: OptionField) -> dict[str, Any]:
         settings["type"] = _range(field)
     elif field.kind in (Path, tuple[Path, ...]):
         settings["type"] = EXISTING_FILE
-    elif field.kind in (tuple[str, ...], tuple[int, ...]):
+    elif field.kind == tuple[str, ...]:
         settings["type"] = Several()
+    elif field.kind == tuple[int | str, ...]:
+        settings["type"] = Labels()
     return settings
 
 

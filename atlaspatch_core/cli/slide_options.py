@@ -10,6 +10,7 @@ from atlaspatch_core.errors import AtlasPatchError
 
 if TYPE_CHECKING:
     from atlaspatch_core.config.sections import Slides
+    from atlaspatch_core.discovery.slide_tables import TableMpp
 
 OPENING = ("mpp_csv", "mpp_keys", "reader", "series", "square_pixels")
 """Fields of ``[slides]`` that decide how a slide is opened."""
@@ -29,7 +30,7 @@ def slides_section(context: click.Context) -> "Slides":
         ) from error
 
 
-def stated_mpps(slides: "Slides") -> Mapping[str, float]:
+def stated_mpps(slides: "Slides") -> "Mapping[str, TableMpp]":
     """Return name to µm/px as the table states them. Raises click.UsageError for one that cannot be used."""
     from atlaspatch_core.discovery.slide_tables import read_mpp_csv
 

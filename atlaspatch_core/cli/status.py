@@ -106,9 +106,12 @@ def _table(recipe: "Recipe") -> "Manifest | None":
     if not recipe.cases or recipe.project.patients.manifest is None:
         return None
     try:
-        return manifest_of(recipe.project)
+        manifest = manifest_of(recipe.project)
     except AtlasPatchError as error:
         raise click.UsageError(str(error)) from error
+    for left in manifest.left_out:
+        click.echo(f"LEFT OUT: {left.why}", err=True)
+    return manifest
 
 
 def _cases(

@@ -45,6 +45,16 @@ class Several(click.ParamType):
         return words
 
 
+class Labels(Several):
+    """Numbers or names between commas, or numbers between blanks; a name may have blanks: a tuple."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """Return the words. Fails when there is none."""
+        if isinstance(value, tuple) or all(word.isdecimal() for word in re.split(r"[,\s]+", value) if word):
+            return super().convert(value, param, ctx)
+        return tuple(word.strip() for word in value.split(",") if word.strip())
+
+
 class SlidePaths(click.Path):
     """A file or folder that exists, or a pattern with ``*``, ``?`` or ``[`` that is not looked at yet."""
 

@@ -147,13 +147,14 @@ class SlidesFields:
         ),
     ] = "auto"
     mask_values: Annotated[
-        tuple[int, ...],
+        tuple[int | str, ...],
         Option(
             "Values of the pixels of mask images, or indices of their palette, that are tissue; all others are none. "
-            "For labels such as 1 for glass and 2 for tissue.",
+            "For labels such as 1 for glass and 2 for tissue. By number, or by the name that a table beside the masks "
+            "gives: STEM.csv or labels.csv (.tsv, .json, .gpl).",
             flags=("--mask-values",),
             unset="all but zero",
-            example=[2],
+            example=[2, "tumor"],
         ),
     ] = ()
     full_hash: Annotated[

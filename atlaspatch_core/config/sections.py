@@ -50,10 +50,13 @@ class Slides(SlidesFields, Section):
 
     @field_validator("mask_values")
     @classmethod
-    def _mask_values_are_labels(cls, values: tuple[int, ...]) -> tuple[int, ...]:
-        if any(value < 0 for value in values):
-            raise ValueError(f"{min(values)} is no value of a pixel; give whole numbers of 0 or more, such as 1,2")
-        return tuple(sorted(set(values)))
+    def _mask_values_are_labels(cls, values: tuple[int | str, ...]) -> tuple[int | str, ...]:
+        texts = [str(value).strip() for value in values]
+        for text in texts:
+            if not text or (text.startswith("-") and text[1:].isdecimal()):
+                raise ValueError(f"{text!r} is no value of a pixel; give whole numbers of 0 or more, or names: 1,tumor")
+        numbers = sorted({int(text) for text in texts if text.isdecimal()})
+        return (*numbers, *sorted({text for text in texts if not text.isdecimal()}))
 
     @field_validator("reader")
     @classmethod

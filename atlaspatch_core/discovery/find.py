@@ -1,6 +1,5 @@
 """Which slides lie where the user points."""
 
-import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,11 +20,12 @@ from atlaspatch_core.discovery.search import (
 from atlaspatch_core.discovery.slide_names import SlideNames
 from atlaspatch_core.discovery.slide_tables import (
     ListedSlide,
-    check_twice,
+    TableMpp,
     listed_path,
     missing,
     read_mpp_csv,
     read_slide_list,
+    taken_once,
 )
 from atlaspatch_core.discovery.usable_names import name_fault, printable
 from atlaspatch_core.errors import NoSlides, StemClash, UnseenSlides
@@ -33,8 +33,6 @@ from atlaspatch_core.slides.files import slides_by_stem
 from atlaspatch_core.slides.readers import open_slide
 from atlaspatch_core.slides.slide import Slide
 from atlaspatch_core.storage.store import Store
-
-log = logging.getLogger(__name__)
 
 MPP_CSV = "mpp csv"
 """``mpp_source`` of an mpp that a table states."""
@@ -55,6 +53,8 @@ class SlideSource:
     mpp_source: str = ""
     local: Path | None = None
     """An equal copy on faster storage, which is read in its place; nothing that is kept names it."""
+    notes: tuple[str, ...] = ()
+    """What a person should know of how it is named and read, a clause each; a run warns of it."""
 
     @property
     def readable(self) -> Path:
@@ -155,7 +155,7 @@ def discover(
     *,
     recursive: bool = False,
     extensions: Sequence[str] = (),
-    mpp_by_name: Mapping[str, float] = MappingProxyType({}),
+    mpp_by_name: Mapping[str, TableMpp] = MappingProxyType({}),
     exclude: Iterable[Path] = (),
 ) -> Discovery:
     """Return the slides among ``paths``: files as they are, folders and patterns (``slides/**/*.svs``) searched.
@@ -204,7 +204,7 @@ def found_at(path: Path, how: Search) -> Iterator[FolderContents | LeftOut | Res
 def gather_sources(
     by_stem: Mapping[str, Sequence[tuple[Path, ...]]],
     left_out: Iterable[LeftOut] = (),
-    mpp_by_name: Mapping[str, float] = MappingProxyType({}),
+    mpp_by_name: Mapping[str, TableMpp] = MappingProxyType({}),
     listed: Mapping[Path, ListedSlide] = MappingProxyType({}),
 ) -> Discovery:
     """Return slides of different stems, each with the mpp that a table states, and those that share one.
@@ -235,28 +235,32 @@ def shown(left: LeftOut) -> LeftOut:
 
 
 def source_of(
-    stem: str, path: Path, mpp_by_stem: Mapping[str, float], listed: ListedSlide | None = None
+    stem: str, path: Path, mpp_by_stem: Mapping[str, TableMpp], listed: ListedSlide | None = None
 ) -> SlideSource:
     """Return the slide with the mpp that its line of the list states, or else the table."""
+    notes = listed.notes if listed else ()
     if listed and listed.mpp is not None:
-        return SlideSource(stem, path, listed.mpp, SLIDE_LIST)
-    mpp = mpp_by_stem.get(stem)
-    return SlideSource(stem, path, mpp, "" if mpp is None else MPP_CSV)
+        return SlideSource(stem, path, listed.mpp, SLIDE_LIST, notes=notes)
+    if stem not in mpp_by_stem:
+        return SlideSource(stem, path, notes=notes)
+    stated = mpp_by_stem[stem]
+    return SlideSource(stem, path, stated.mpp, MPP_CSV, notes=(*notes, *stated.notes))
 
 
-def match_mpps(mpp_by_name: Mapping[str, float], paths: Mapping[str, Path]) -> dict[str, float]:
-    """Return stem to the µm/px of the name that means it; a name that means no slide, or several, states nothing."""
+def match_mpps(mpp_by_name: Mapping[str, TableMpp], paths: Mapping[str, Path]) -> dict[str, TableMpp]:
+    """Return stem to the µm/px of the name that means it, the last one's where several names do.
+
+    A name that means no slide, or several, states nothing.
+    """
     names = SlideNames(paths) if mpp_by_name else None
-    found: dict[str, float] = {}
-    for name, mpp in mpp_by_name.items():
-        stem = names.stem(name) if names else None
-        if stem is not None and found.setdefault(stem, mpp) != mpp:
-            log.warning("%s has two mpp, %s and %s as %s, which counts", stem, found[stem], mpp, name)
-        found |= {} if stem is None else {stem: mpp}
+    found: dict[str, TableMpp] = {}
+    for name, stated in mpp_by_name.items():
+        if names and (stem := names.stem(name)) is not None:
+            found[stem] = stated.after(found[stem]) if stem in found else stated
     return found
 
 
-def find_listed(table: Path, folders: Sequence[Path], mpp_by_name: Mapping[str, float]) -> Discovery:
+def find_listed(table: Path, folders: Sequence[Path], mpp_by_name: Mapping[str, TableMpp]) -> Discovery:
     """Return the slides that a list names, whose paths start at ``folders``, or at the list's own folder if none.
 
     A slide that two lines name, by whatever paths, is taken once. Raises NoSlides when none of them is there,
@@ -267,7 +271,7 @@ def find_listed(table: Path, folders: Sequence[Path], mpp_by_name: Mapping[str, 
     for slide in read_slide_list(table):
         paths = [path for folder in folders or (table.parent,) if (path := listed_path(folder, slide.name)).exists()]
         for path in paths:
-            check_twice(table, listed.setdefault(path, slide), slide)
+            listed[path] = taken_once(table, listed[path], slide) if path in listed else slide
         if not paths:
             left_out.append(missing(table, slide, folders or (table.parent,)))
     if not listed:
@@ -275,7 +279,7 @@ def find_listed(table: Path, folders: Sequence[Path], mpp_by_name: Mapping[str, 
     by_stem = slides_by_stem(listed)
     for path, *others in (ways for slides in by_stem.values() for ways in slides):
         for other in others:
-            check_twice(table, listed[path], listed[other])
+            listed[path] = taken_once(table, listed[path], listed[other])
     found = gather_sources(by_stem, left_out, mpp_by_name, listed)
     if not found.sources and not found.clashes:
         raise NoSlides(f"{table}: none of its slides can be taken; {found.left_out[0].why}")

@@ -1,17 +1,34 @@
 """The tables that a user gives: µm per px of slides, and lists of slides, as CSV from any spreadsheet."""
 
-import csv
-import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path, PureWindowsPath
 
 from atlaspatch_core.discovery.search import LeftOut
 from atlaspatch_core.errors import InvalidProject
-from atlaspatch_core.slides.slide import stem_of
+from atlaspatch_core.slides.slide import folded, stem_of
 from atlaspatch_core.slides.stated_scales import positive_number
+from atlaspatch_core.tables import TableRow, read_table
 
-log = logging.getLogger(__name__)
+
+@dataclass(frozen=True, slots=True)
+class TableMpp:
+    """What a table of µm/px states of one slide."""
+
+    mpp: float
+    """µm per px of level 0."""
+    where: str = ""
+    """File and line."""
+    notes: tuple[str, ...] = ()
+    """What a person should know of it, a clause each."""
+
+    def after(self, earlier: "TableMpp") -> "TableMpp":
+        """Return this statement, which counts, with what is to be said of an ``earlier`` one of the same slide."""
+        if earlier.mpp == self.mpp:
+            return replace(self, notes=(*earlier.notes, *self.notes))
+        both = f"two µm/px are stated, {earlier.mpp} in {earlier.where} and {self.mpp} in {self.where}, which counts"
+        return replace(self, notes=(*earlier.notes, *self.notes, both))
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,63 +41,86 @@ class ListedSlide:
     """Path from the folder of slides, with suffix."""
     mpp: float | None = None
     """µm per px of level 0, where the list states it."""
+    notes: tuple[str, ...] = ()
+    """What a person should know of the line, a clause each."""
 
 
-def read_mpp_csv(path: Path) -> dict[str, float]:
+def read_mpp_csv(path: Path) -> dict[str, TableMpp]:
     """Return µm per px by name as it is written, from a CSV with the columns ``wsi`` (file name or path) and ``mpp``.
 
-    Which slide a name means, ``SlideNames`` says. The last row of a name wins, with a warning where rows disagree; one
+    Which slide a name means, ``SlideNames`` says. The last row of a name wins, with a note where rows disagree; one
     without an mpp says nothing. Raises InvalidProject naming file, line and value.
     """
-    by_name: dict[str, float] = {}
-    for line, row in _rows(path, ("wsi", "mpp")):
+    by_name: dict[str, TableMpp] = {}
+    for row in _rows(path, ("wsi", "mpp")):
+        line = row.line
         name = PureWindowsPath(row["wsi"]).name
         if not stem_of(PureWindowsPath(name)):
             raise InvalidProject(f"{path}, line {line}: wsi is {row['wsi']!r}; give the file name of a slide")
         if not row["mpp"]:
             continue
-        mpp = _mpp(path, line, row["mpp"])
-        if by_name.setdefault(name, mpp) != mpp:
-            log.warning(
-                "%s, line %d: %s has two mpp, %s above, %s here, which counts", path, line, name, by_name[name], mpp
-            )
-        by_name[name] = mpp
+        stated = TableMpp(_mpp(path, line, row["mpp"]), f"{path}, line {line}")
+        by_name[name] = stated.after(by_name[name]) if name in by_name else stated
     return by_name
 
 
 def read_slide_list(path: Path) -> tuple[ListedSlide, ...]:
     """Return the slides that a CSV names in its column ``wsi``, with what its column ``mpp`` says, if it has one.
 
-    A slide that stands twice is taken once, with a warning that names both lines. Raises InvalidProject naming file,
+    A slide that stands twice is taken once, with a note that names both lines. Raises InvalidProject naming file,
     line and value, also for a slide that stands twice with two mpp.
     """
     first: dict[str, ListedSlide] = {}
-    for line, row in _rows(path, ("wsi",)):
+    for row in _rows(path, ("wsi",), ("mpp",)):
+        line = row.line
         if not row["wsi"]:
             raise InvalidProject(f"{path}, line {line}: wsi is empty; give the path of a slide, with its suffix")
-        mpp = _mpp(path, line, row["mpp"]) if row.get("mpp") else None
+        mpp = _mpp(path, line, row["mpp"]) if row["mpp"] else None
         listed = ListedSlide(line, row["wsi"], mpp)
-        check_twice(path, first.setdefault(listed.name, listed), listed)
+        first[listed.name] = taken_once(path, first[listed.name], listed) if listed.name in first else listed
     return tuple(first.values())
 
 
-def check_twice(path: Path, one: ListedSlide, other: ListedSlide) -> None:
-    """Warn where two lines name one slide. Raises InvalidProject where they state two mpp."""
-    if one is other:
-        return
+def taken_once(path: Path, one: ListedSlide, other: ListedSlide) -> ListedSlide:
+    """Return the first of two lines of one slide, with a note. Raises InvalidProject where they state two mpp."""
     first, second = sorted((one, other), key=lambda listed: listed.line)
     if first.mpp != second.mpp:
         both = f"{first.mpp or 'none'} in line {first.line}, {second.mpp or 'none'} here"
         raise InvalidProject(f"{path}, line {second.line}: {second.name} has two mpp, {both}; leave one of the lines")
     as_what = "" if first.name == second.name else f", as {first.name}"
-    where = f"{path}, line {second.line}"
-    log.warning("%s: %s stands in line %d, too%s; it is taken once", where, second.name, first.line, as_what)
+    note = f"{path}, line {second.line}: {second.name} stands in line {first.line}, too{as_what}; it is taken once"
+    return replace(first, notes=tuple(dict.fromkeys((*first.notes, *second.notes, note))))
 
 
 def listed_path(folder: Path, name: str) -> Path:
-    """Return where a slide of a list lies; a list from Windows may write backslashes."""
+    """Return where a slide of a table lies, or would lie: ``name`` is its path from ``folder``.
+
+    A table from Windows may write backslashes. What is written exactly wins over the one path that differs in capitals
+    or in the composition of accents alone.
+    """
     path = folder / name
-    return path if "\\" not in name or path.exists() else folder / name.replace("\\", "/")
+    if path.exists():
+        return path
+    parts = Path(name.replace("\\", "/") if "\\" in name else name)
+    return _similar(folder / parts) or folder / parts
+
+
+def _similar(path: Path) -> Path | None:
+    """Return the one path that there is under this name or one that differs as ``folded`` names do not."""
+    if path.exists() or path == path.parent:
+        return path
+    parent = _similar(path.parent)
+    alike = _names(parent, parent.stat().st_mtime_ns).get(folded(path.name), ()) if parent and parent.is_dir() else ()
+    return parent / alike[0] if parent and len(alike) == 1 else None
+
+
+@lru_cache(maxsize=16)
+def _names(folder: Path, mtime_ns: int) -> dict[str, tuple[str, ...]]:  # noqa: ARG001
+    """Return folded name to the names in a folder; read again when it changes."""
+    names: dict[str, tuple[str, ...]] = {}
+    for path in folder.iterdir():
+        names[folded(path.name)] = (*names.get(folded(path.name), ()), path.name)
+    return names
 
 
 def missing(table: Path, slide: ListedSlide, folders: Sequence[Path]) -> LeftOut:
@@ -92,36 +132,12 @@ def missing(table: Path, slide: ListedSlide, folders: Sequence[Path]) -> LeftOut
     )
 
 
-def _rows(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, Mapping[str, str]]]:
-    """Yield line number and values by column, without blanks around them.
-
-    A byte order mark, quotes, Windows newlines, semicolons, tabs and decimal commas are understood; empty lines are
-    passed over. Raises InvalidProject for a file that is no such table, lacks a column, or has no rows.
-    """
-    lines = _lines(path)
-    rows = csv.DictReader(lines, delimiter=_separator(lines), skipinitialspace=True, restval="")
-    rows.fieldnames = [name.strip() for name in rows.fieldnames or ()]
-    if not set(needed) <= set(rows.fieldnames):
-        columns = f"column{'s' * (len(needed) > 1)} {' and '.join(needed)}"
-        raise InvalidProject(f"{path}: the first line must name the {columns}, it is {lines[:1]}")
-    line = None
-    for row in rows:
-        line = rows.line_num
-        yield line, {name: (row[name] or "").strip() for name in rows.fieldnames}
-    if line is None:
+def _rows(path: Path, needed: Sequence[str], optional: Sequence[str] = ()) -> list[TableRow]:
+    """Return the rows of a table. Raises InvalidProject, also where there is none."""
+    rows = read_table(path, needed, optional, InvalidProject)
+    if not rows:
         raise InvalidProject(f"{path}: no row under {' and '.join(needed)}; give one row for each slide")
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidProject(f"{path}: cannot be read as UTF-8 text ({error}); save the table as CSV UTF-8") from error
-
-
-def _separator(lines: Sequence[str]) -> str:
-    head = lines[0] if lines else ""
-    return next((sign for sign in ";\t" if sign in head and "," not in head), ",")
+    return rows
 
 
 def _mpp(path: Path, line: int, text: str) -> float:

@@ -135,17 +135,13 @@ class Stager:
         try:
             size = sum(file.stat().st_size for file in slide_files(source.path))
             if not self._wait_for_room(size):
-                log.warning(
-                    "%s: there is no room for its copy in %s; it is read where it lies", source.stem, self._cache
-                )
-                return source
+                return _unstaged(source, f"there is no room for its copy in {self._cache}")
             with self._changed:
                 self._held[source.stem] = slot
             return replace(source, local=self._copy(source.path, slot))
         except OSError as error:
-            log.warning("%s: was not staged (%s); it is read where it lies", source.stem, error)
             self.release(source.stem)
-            return source
+            return _unstaged(source, f"was not staged ({error})")
 
     def _wait_for_room(self, size: int) -> bool:
         """Wait until one more copy may be made; return False where it can never be."""
@@ -176,6 +172,10 @@ class Stager:
                 if self._closed:
                     raise Interrupted
                 copy.write(block)
+
+
+def _unstaged(source: SlideSource, why: str) -> SlideSource:
+    return replace(source, notes=(*source.notes, f"{why}; it is read where it lies"))
 
 
 def own_folder(cache: Path) -> tuple[Path, FileLock]:

@@ -5,6 +5,9 @@ from pathlib import Path
 LONGEST_STEM = 200
 """Bytes. A file name has 255 at most, of which temporary files and pictures of patches add up to 55."""
 
+SHOWN = 40
+"""Characters of a name that is too long."""
+
 
 def printable(text: str) -> str:
     r"""Return a path as it can be printed: bytes that are not UTF-8 as ``\xfc``."""
@@ -21,3 +24,11 @@ def name_fault(stem: str, path: Path) -> str:
     if length <= LONGEST_STEM:
         return ""
     return f"{shown}: its name has {length} bytes before the suffix, more than {LONGEST_STEM}; rename it"
+
+
+def case_fault(case_id: str) -> str:
+    """Return in one clause why results cannot carry the id of a case, or an empty text."""
+    length = len(case_id.encode())
+    if length <= LONGEST_STEM:
+        return ""
+    return f"case_id {case_id[:SHOWN]}… has {length} bytes, more than {LONGEST_STEM}; shorten it"

@@ -3,7 +3,7 @@
 Each carries the fingerprints of what it shows, so that none outlives its mask or coords.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,18 +67,24 @@ def thumbnail(work: SlideWork) -> Picture:
     return np.asarray(cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR_RGB), np.uint8)
 
 
-def write_pictures(work: SlideWork) -> None:
-    """Write the overlays and patch images that the project asks for, and those that show what is no more.
+def write_mask_pictures(work: SlideWork) -> None:
+    """Write the overlays of the tissue mask that the project asks for, and those that show one that is no more.
 
-    All but patch images are drawn from what is stored: the slide is not opened for them.
+    They are drawn from what is stored: the slide is not opened for them.
     """
-    of_mask = _of_mask(work) if TISSUE_MASK in work.fingerprints else ()
-    for overlay in (*of_mask, *_of_grids(work)):
+    _write(work, _of_mask(work))
+
+
+def write_grid_pictures(work: SlideWork, geometry: Geometry) -> None:
+    """Write the overlays of a geometry in the same way, and the patch images that the project asks for."""
+    _write(work, _of_grid(work, geometry))
+    save_images(work, geometry)
+
+
+def _write(work: SlideWork, overlays: Iterable[Overlay]) -> None:
+    for overlay in overlays:
         if overlay.due():
             work.store.write_file(work.stem, overlay.path, with_mark(overlay.draw(), overlay.mark))
-    for geometry in work.run.recipe.project.geometry:
-        if geometry.name in work.coords:
-            save_images(work, geometry)
 
 
 def _of_mask(work: SlideWork) -> Iterator[Overlay]:
@@ -101,20 +107,13 @@ def _of_mask(work: SlideWork) -> Iterator[Overlay]:
     yield Overlay(theirs, mark, pictures.contours, lambda: preview.encode_jpeg(_outlined(work)), always=True)
 
 
-def _of_grids(work: SlideWork) -> Iterator[Overlay]:
+def _of_grid(work: SlideWork, geometry: Geometry) -> Iterator[Overlay]:
     """Yield the pictures of the patches: AtlasPatch's name, and for geometries with a name TRIDENT's too."""
-    grids = work.run.recipe.project.pictures.grids
-    for geometry in work.run.recipe.project.geometry:
-        if geometry.name not in work.coords:
-            continue
-        path, mark = (
-            work.store.visualization(work.stem, geometry.name),
-            provenance_mark(work.coords[geometry.name].fingerprint),
-        )
-        yield Overlay(path, mark, grids, lambda geometry=geometry: preview.encode_png(_gridded(work, geometry)))
-        if geometry.name:
-            theirs = path.with_suffix(".jpg")
-            yield Overlay(theirs, mark, grids, lambda geometry=geometry: preview.encode_jpeg(_gridded(work, geometry)))
+    grids, path = work.run.recipe.project.pictures.grids, work.store.visualization(work.stem, geometry.name)
+    mark = provenance_mark(work.coords[geometry.name].fingerprint)
+    yield Overlay(path, mark, grids, lambda: preview.encode_png(_gridded(work, geometry)))
+    if geometry.name:
+        yield Overlay(path.with_suffix(".jpg"), mark, grids, lambda: preview.encode_jpeg(_gridded(work, geometry)))
 
 
 def _small(work: SlideWork, path: Path, mark: str, fresh: bool, draw: Callable[[Picture], Picture]) -> None:

@@ -1,21 +1,19 @@
 """One slide through its steps up to the pixels of its patches: what can be said at once, and what is to be encoded."""
 
-import logging
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 
 from atlaspatch_core.config.sections import Geometry
-from atlaspatch_core.errors import AtlasPatchError
-from atlaspatch_core.pipeline.pictures import write_pictures
+from atlaspatch_core.pipeline.pictures import write_grid_pictures, write_mask_pictures
 from atlaspatch_core.pipeline.slide_work import SlideWork, attempt_stage
 from atlaspatch_core.pipeline.steps.coords import place_patches
 from atlaspatch_core.pipeline.steps.embedding import embed_slide
 from atlaspatch_core.pipeline.steps.features import FeatureBatch, JobEnd, plan_features, read_job
 from atlaspatch_core.pipeline.steps.slide import identify_slide
 from atlaspatch_core.pipeline.steps.tissue_mask import ensure_tissue_mask
+from atlaspatch_core.storage.records import PICTURES
 from atlaspatch_core.validity.outcome import Outcome, Status
 from atlaspatch_core.validity.recipe import SLIDE, TISSUE_MASK, OutputSpec
-
-log = logging.getLogger(__name__)
 
 Item = Outcome | FeatureBatch | JobEnd
 
@@ -23,11 +21,11 @@ Item = Outcome | FeatureBatch | JobEnd
 def prepare_slide(work: SlideWork) -> Generator[Item]:
     """Yield the outcomes of a slide that need no encoding, and the patches of those that do."""
     recipe = work.run.recipe
-    for step, action in ((SLIDE, identify_slide), (TISSUE_MASK, ensure_tissue_mask)):
-        yield _take(work, recipe.stage(step), action)
+    yield _take(work, recipe.stage(SLIDE), identify_slide)
+    mask = recipe.stage(TISSUE_MASK)
+    yield _with_pictures(work, mask, _take(work, mask, ensure_tissue_mask), lambda: write_mask_pictures(work))
     for geometry in recipe.project.geometry:
         yield from _of_geometry(work, geometry)
-    _write_pictures(work)
 
 
 def embeddings(work: SlideWork, geometry: Geometry) -> Iterator[Outcome]:
@@ -46,7 +44,8 @@ def remember_stop(work: SlideWork, outcome: Outcome) -> Outcome:
 
 def _of_geometry(work: SlideWork, geometry: Geometry) -> Iterator[Item]:
     for stage in work.run.recipe.stages_of("patch_coords", geometry):
-        yield _take(work, stage, place_patches)
+        coords = _take(work, stage, place_patches)
+        yield _with_pictures(work, stage, coords, lambda: write_grid_pictures(work, geometry))
     ready: list[OutputSpec] = []
     for stage in work.run.recipe.stages_of("patch_features", geometry):
         if blocked := _blocked(work, stage):
@@ -84,10 +83,12 @@ def _blocked(work: SlideWork, stage: OutputSpec) -> Outcome | None:
     )
 
 
-def _write_pictures(work: SlideWork) -> None:
-    if SLIDE in work.stopped:
-        return
-    try:
-        write_pictures(work)
-    except (AtlasPatchError, OSError) as error:
-        log.warning("%s: the pictures were not written: %s", work.stem, error)
+def _with_pictures(work: SlideWork, stage: OutputSpec, outcome: Outcome, write: Callable[[], None]) -> Outcome:
+    """Return the outcome of an output whose pictures are written now; that they cannot be is a note, no failure."""
+    if outcome.fingerprint is None:
+        return outcome
+    failure = attempt_stage(work, stage, write)
+    why = failure.why.removeprefix(f"{work.stem}: ") if failure else ""
+    notes = (f"pictures were not written: {why}",) if failure else ()
+    work.keep_notes(f"{stage.step}{PICTURES}", outcome.fingerprint, notes)
+    return replace(outcome, notes=(*outcome.notes, *notes))

@@ -1,7 +1,7 @@
 """One slide on its way through the recipe."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -18,10 +18,10 @@ from atlaspatch_core.patches.grid import PatchGrid
 from atlaspatch_core.pipeline.loaded_models import Models
 from atlaspatch_core.slides.slide import Slide, SlideInfo
 from atlaspatch_core.storage.hdf5 import StoredResult, read_array
-from atlaspatch_core.storage.records import Record
+from atlaspatch_core.storage.records import Record, StepNotes
 from atlaspatch_core.storage.schema import COORDS, TISSUE_FRACTION
 from atlaspatch_core.storage.store import Store
-from atlaspatch_core.tissue.contours import read_geojson
+from atlaspatch_core.tissue.outlines import TissueOutlines, read_outlines
 from atlaspatch_core.validity.identities import identity_of, sampling_of
 from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 from atlaspatch_core.validity.recipe import EMPTY, OutputSpec, Recipe
@@ -70,6 +70,8 @@ class SlideWork:
     info: SlideInfo | None = None
     record: Record | None = None
     """What is kept of the slide, where looking at it changed nothing."""
+    step_notes: dict[str, StepNotes] = field(default_factory=dict)
+    """Output, as text, or its pictures, to what the record says that is odd about it."""
     grids: dict[str, PatchGrid] = field(default_factory=dict)
     """Geometry name to its grid, once it was needed."""
     coords: dict[str, Identity] = field(default_factory=dict)
@@ -83,6 +85,7 @@ class SlideWork:
     features: dict[OutputKey, Any] = field(default_factory=dict)
     """Features computed in this run, so that slide encoders need not read them back."""
     _polygons: tuple[Polygon, ...] | None = None
+    _outlines: TissueOutlines | None = None
     _slide: Slide | None = None
     _opened: ExitStack = field(default_factory=ExitStack)
 
@@ -105,12 +108,19 @@ class SlideWork:
     def polygons(self) -> tuple[Polygon, ...]:
         """Return the tissue polygons, level-0 px, read at first use."""
         if self._polygons is None:
-            self._polygons = read_geojson(self.store.geojson(self.stem), frame=self.slide_info().outline_frame)
+            self._polygons = self.outlines().polygons
         return self._polygons
+
+    def outlines(self) -> TissueOutlines:
+        """Return the outlines that lie there, read at first use, and what of their file is no tissue."""
+        if self._outlines is None:
+            path, origin = self.store.geojson(self.stem), self.run.recipe.project.slides.masks_origin
+            self._outlines = read_outlines(path, frame=self.slide_info().outline_frame, origin=origin)
+        return self._outlines
 
     def set_polygons(self, polygons: tuple[Polygon, ...]) -> None:
         """Take the polygons that a segmenter found."""
-        self._polygons = polygons
+        self._polygons, self._outlines = polygons, None
 
     def slide_info(self) -> SlideInfo:
         """Return what the first step found out."""
@@ -171,14 +181,37 @@ class SlideWork:
                 f"{self.stem}: {changed[0]} changed after {stage.step} was made; run the step {stage.step.kind} again"
             )
 
-    def outcome(self, stage: OutputSpec, status: Status, fingerprint: str | None, since: float, **more: Any) -> Outcome:
-        """Return the outcome of a stage and remember its fingerprint for the stages downstream."""
+    def notes_on(self, step: OutputKey, fingerprint: str) -> tuple[str, ...]:
+        """Return what was odd about an output when it was made; nothing where another one was made then."""
+        notes = self.step_notes.get(str(step))
+        return notes.texts if notes and notes.fingerprint == fingerprint else ()
+
+    def keep_notes(self, name: str, fingerprint: str, notes: Sequence[str]) -> None:
+        """Remember what is odd about an output, or its pictures, so that ``status`` tells it; written where news."""
+        before, now = self.step_notes.pop(name, None), StepNotes(fingerprint, tuple(notes))
+        if notes:
+            self.step_notes[name] = now
+        if before != (now if notes else None):
+            self.store.write_notes(self.stem, name, now)
+
+    def outcome(
+        self,
+        stage: OutputSpec,
+        status: Status,
+        fingerprint: str | None,
+        since: float,
+        notes: Sequence[str] = (),
+        **more: Any,
+    ) -> Outcome:
+        """Return the outcome of a stage; its fingerprint is remembered for stages downstream, its notes are kept."""
         if fingerprint:
             self.fingerprints[stage.step] = fingerprint
+            self.keep_notes(str(stage.step), fingerprint, notes)
         code_version = self.run.spec(stage)[1] if fingerprint else None
         inputs = {str(step): self.fingerprints[step] for step in stage.upstream if step in self.fingerprints}
         seconds = perf_counter() - since
-        return Outcome(self.stem, stage.step, status, fingerprint, code_version, inputs=inputs, seconds=seconds, **more)
+        told = {"inputs": inputs, "seconds": seconds, "notes": tuple(notes)}
+        return Outcome(self.stem, stage.step, status, fingerprint, code_version, **told, **more)
 
     def failed(self, stage: OutputSpec, error: AtlasPatchError, since: float) -> Outcome:
         """Return the outcome of a stage that went wrong; stages downstream will be skipped."""

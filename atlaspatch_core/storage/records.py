@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from atlaspatch_core.errors import UnreadableOutput
 from atlaspatch_core.fingerprint import Identity, short_hash
@@ -118,17 +118,38 @@ class MaskRecord:
         return cls(identity, **{name: values[name] for name in names}, supplied=values.get("supplied", ""))
 
 
+class StepNotes(NamedTuple):
+    """What a person should know of one output of a slide: what its making, or its last reuse, warned of."""
+
+    fingerprint: str
+    """Of the output that they are about; of another one they say nothing."""
+    texts: tuple[str, ...]
+    """A clause each."""
+
+
+PICTURES = " pictures"
+"""What follows the name of an output where notes are on its pictures alone, which may fail when it is long valid."""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """All that is remembered of one slide."""
 
     slide: SlideRecord | None = None
     tissue_mask: MaskRecord | None = None
+    notes: Mapping[str, StepNotes] = field(default_factory=dict)
+    """Output, as text, or its pictures, to the notes on it, where there are some. They decide nothing."""
+
+    def with_notes(self, step: str, notes: StepNotes) -> "Record":
+        """Return the record with these notes on an output, or with none where they have no text."""
+        others = {name: of_step for name, of_step in self.notes.items() if name != step}
+        return replace(self, notes=others | ({step: notes} if notes.texts else {}))
 
     def to_bytes(self) -> bytes:
         """Return the JSON file's content; equal records give equal bytes."""
         sections = {"slide": self.slide, "tissue_mask": self.tissue_mask}
-        values = {name: section.as_dict() for name, section in sections.items() if section}
+        values: dict[str, Any] = {name: section.as_dict() for name, section in sections.items() if section}
+        values |= {"notes": {step: list(of_step) for step, of_step in sorted(self.notes.items())}} if self.notes else {}
         return (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode()
 
 
@@ -139,7 +160,8 @@ def read_record(path: Path) -> Record:
     try:
         values = json.loads(path.read_bytes())
         slide, mask = values.get("slide"), values.get("tissue_mask")
-        return Record(slide and SlideRecord.from_dict(slide), mask and MaskRecord.from_dict(mask))
+        notes = {step: StepNotes(of, tuple(texts)) for step, (of, texts) in values.get("notes", {}).items()}
+        return Record(slide and SlideRecord.from_dict(slide), mask and MaskRecord.from_dict(mask), notes)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UnreadableOutput(f"{path.stem}: {path} cannot be read ({error!r}); delete it and run again") from error
 

@@ -10,12 +10,13 @@ from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.fingerprint import canonical_json, short_hash
 from atlaspatch_core.slides.slide import WHOLE_SLIDE, Level, OutlineFrame, SlideInfo
 from atlaspatch_core.storage.file_index import FileIndex, list_files
-from atlaspatch_core.storage.records import MaskRecord, SlideRecord, read_record
+from atlaspatch_core.storage.records import MaskRecord, Record, SlideRecord, StepNotes, read_record
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.tissue.contours import polygons_fingerprint, read_geojson
+from atlaspatch_core.tissue.outline_origin import Origin
 from atlaspatch_core.tissue.quality import judged_numbers
 
-VERSION = 8
+VERSION = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,8 @@ class IndexedSlide:
     """What a person should know of the slide."""
     square_pixels: bool = False
     """Whether pixels that are not square were to be made so."""
+    step_notes: Mapping[str, StepNotes] = field(default_factory=dict)
+    """Output, as text, or its pictures, to the notes on it."""
 
     def info(self, stem: str) -> SlideInfo:
         """Return what sampling wants to know; sides are left out."""
@@ -88,12 +91,14 @@ class SlideIndex:
     """Stem to the fingerprint of the polygons as they lie in the GeoJSON now."""
     broken: Mapping[str, str] = field(default_factory=dict)
     """Stem to what is wrong with its record or its GeoJSON."""
+    origin: Origin = "auto"
+    """From where outlines were taken to count that do not say so."""
 
 
-def read_slide_index(store: Store, *, remember: bool = True) -> SlideIndex:
+def read_slide_index(store: Store, origin: Origin = "auto", *, remember: bool = True) -> SlideIndex:
     """Return what is remembered of all slides. What was read before and lies untouched is not read again.
 
-    Without ``remember`` nothing is written.
+    ``origin`` is from where outlines count that do not say so. Without ``remember`` nothing is written.
     """
     index = FileIndex(store.index("records"), _record, VERSION, remember)
     rows = index.read_values(list_files(store.record("any").parent, ".json"), store.record)
@@ -104,31 +109,33 @@ def read_slide_index(store: Store, *, remember: bool = True) -> SlideIndex:
     as_made = {stem for stem, mask in masks.items() if stem in outlines and outlines[stem].st_mtime_ns == mask.mtime_ns}
     edited = {stem: stat for stem, stat in outlines.items() if stem not in as_made}
     frames = {stem: slide.frame for stem, slide in slides.items() if slide.frame != WHOLE_SLIDE}
-    read = FileIndex(store.index("outlines"), partial(_outlines, frames), VERSION, remember).read_values(
-        edited, store.geojson, {stem: f" from {' '.join(map(str, frame))}" for stem, frame in frames.items()}
+    read = FileIndex(store.index("outlines"), partial(_outlines, frames, origin), VERSION, remember).read_values(
+        edited, store.geojson, {stem: f" {origin} from {' '.join(map(str, frame))}" for stem, frame in frames.items()}
     )
     polygons = {stem: masks[stem].polygons for stem in as_made} | {
         stem: reading[0] for stem, reading in read.items() if reading[0]
     }
-    return SlideIndex(slides, polygons, broken | {stem: reading[1] for stem, reading in read.items() if reading[1]})
+    return SlideIndex(
+        slides, polygons, broken | {stem: reading[1] for stem, reading in read.items() if reading[1]}, origin
+    )
 
 
 def indexed_slide(slide: SlideRecord, mask: MaskRecord | None = None) -> IndexedSlide:
     """Return what decides identities."""
-    return _slide_of_row(_row(slide, mask))
+    return _slide_of_row(_row(slide, Record(slide, mask)))
 
 
 def _record(path: Path) -> Any:
     try:
         record = read_record(path)
-        return record.slide and _row(record.slide, record.tissue_mask)
+        return record.slide and _row(record.slide, record)
     except AtlasPatchError as error:
         return str(error)
 
 
-def _row(slide: SlideRecord, mask: MaskRecord | None) -> list[Any]:
+def _row(slide: SlideRecord, record: Record) -> list[Any]:
     """Return the fields of ``IndexedSlide`` as JSON has them."""
-    info = slide.info
+    info, mask = slide.info, record.tissue_mask
     downsamples = [level.downsample for level in info.levels]
     facts = (slide.content, info.mpp, info.magnification, downsamples)
     options = (slide.stated_mpp, slide.full_hash, info.reader, slide.reader, list(slide.mpp_keys))
@@ -140,6 +147,7 @@ def _row(slide: SlideRecord, mask: MaskRecord | None) -> list[Any]:
         slide.mark,
         list(slide.notes),
         slide.square_pixels,
+        record.notes,
     )
     return [slide.identity.fingerprint, *facts, *options, _mask_row(mask) if mask else None, *more]
 
@@ -159,21 +167,24 @@ def _mask_row(mask: MaskRecord) -> list[Any]:
 
 def _slide_of_row(row: list[Any]) -> IndexedSlide:
     fingerprint, content, mpp, magnification, downsamples, *rest = row
-    stated, full_hash, opened_by, reader, keys, mask, frame, series, reading, axes, mark, notes, square = rest
+    stated, full_hash, opened_by, reader, keys, mask, frame, series, reading, axes, mark, notes, square, step_notes = (
+        rest
+    )
     mask_fields = IndexedMask(*mask) if mask else None
     facts = (fingerprint, content, mpp, magnification, tuple(downsamples))
     options, scales = (
         (stated, full_hash, opened_by, reader, tuple(keys)),
         tuple(scale and tuple(scale) for scale in axes),
     )
-    found = (mask_fields, OutlineFrame(*frame), series, reading, scales, mark, tuple(notes), square)
-    return IndexedSlide(*facts, *options, *found)
+    of_steps = {step: StepNotes(of, tuple(texts)) for step, (of, texts) in step_notes.items()}
+    others = (mask_fields, OutlineFrame(*frame), series, reading, scales, mark, tuple(notes), square, of_steps)
+    return IndexedSlide(*facts, *options, *others)
 
 
-def _outlines(frames: Mapping[str, OutlineFrame], path: Path) -> tuple[str, str]:
+def _outlines(frames: Mapping[str, OutlineFrame], origin: Origin, path: Path) -> tuple[str, str]:
     """Return the fingerprint of the polygons, or what is wrong with the file."""
     frame = frames.get(path.name.removesuffix(".geojson"), WHOLE_SLIDE)
     try:
-        return polygons_fingerprint(read_geojson(path, frame=frame)), ""
+        return polygons_fingerprint(read_geojson(path, frame=frame, origin=origin)), ""
     except AtlasPatchError as error:
         return "", str(error)

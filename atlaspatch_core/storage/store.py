@@ -13,7 +13,7 @@ from atlaspatch_core.storage.file_index import list_files
 from atlaspatch_core.storage.hdf5 import StoredResult, read_stored_results
 from atlaspatch_core.storage.hdf5_changes import Dataset, IdentityUpdate, Writer, write_added, write_restamped
 from atlaspatch_core.storage.paths import OutputPaths
-from atlaspatch_core.storage.records import MaskRecord, Record, SlideRecord, read_record
+from atlaspatch_core.storage.records import MaskRecord, Record, SlideRecord, StepNotes, read_record
 from atlaspatch_core.storage.schema import COORDS
 
 NO_NUMBERS: Mapping[str, int | float] = {}
@@ -59,6 +59,11 @@ class Store(OutputPaths):
         """Remember who a slide is."""
         with slide_lock(self.output, stem):
             self._update_record(stem, lambda record: replace(record, slide=section))
+
+    def write_notes(self, stem: str, step: str, notes: StepNotes) -> None:
+        """Remember what is odd about an output, or that nothing is any more."""
+        with slide_lock(self.output, stem):
+            self._update_record(stem, lambda record: record.with_notes(step, notes))
 
     def write_mask(self, stem: str, geojson: bytes, section: MaskRecord) -> None:
         """Keep a mask that a segmenter made.

@@ -12,7 +12,7 @@ import shapely
 from numpy.typing import NDArray
 
 from atlaspatch_core.slides.slide import WHOLE_SLIDE, OutlineFrame, SlideInfo
-from atlaspatch_core.tissue.outline_origin import ORIGIN, OURS
+from atlaspatch_core.tissue.outline_origin import ORIGIN, OURS, Origin
 from atlaspatch_core.tissue.outlines import DECIMALS, polygons_in, read_outlines
 
 MORE_DECIMALS = 8
@@ -97,23 +97,36 @@ def write_geojson(path: Path, polygons: Sequence[shapely.Polygon], stem: str) ->
     path.write_bytes(geojson_bytes(polygons, stem))
 
 
-def geojson_bytes(polygons: Sequence[shapely.Polygon], stem: str, frame: OutlineFrame = WHOLE_SLIDE) -> bytes:
+def geojson_bytes(
+    polygons: Sequence[shapely.Polygon], stem: str, frame: OutlineFrame = WHOLE_SLIDE, *, is_stated: bool = False
+) -> bytes:
     """Return a FeatureCollection of outlines in level-0 px, one line per polygon; equal polygons give equal bytes.
 
     Each feature is a QuPath annotation of class Tissue with ``tissue_id`` from 0, as TRIDENT numbers them. Coordinates
     count as ``frame`` says, which is as QuPath's do: from the corner of the slide's bounds, where each feature says so,
-    and in px of the file.
+    and with ``is_stated`` in any case, and in px of the file.
     """
-    features = ",\n".join(_dump(_feature(piece, index, frame)) for index, piece in enumerate(polygons))
+    is_stated |= any(frame[:2])
+    features = ",\n".join(
+        _dump(_feature(piece, index, frame, is_stated=is_stated)) for index, piece in enumerate(polygons)
+    )
     head = f'{{"type":"FeatureCollection","name":{_dump(stem)},"features":['
     return f"{head}\n{features}\n]}}\n".encode() if polygons else f"{head}]}}\n".encode()
 
 
 def read_geojson(
-    path: Path, content: bytes | None = None, frame: OutlineFrame = WHOLE_SLIDE
+    path: Path, content: bytes | None = None, frame: OutlineFrame = WHOLE_SLIDE, origin: Origin = "auto"
 ) -> tuple[shapely.Polygon, ...]:
     """Return the tissue of ``<stem>.geojson``, or of ``content``, as ``read_outlines`` reads it; level-0 px."""
-    return read_outlines(path, content, frame).polygons
+    return read_outlines(path, content, frame, origin).polygons
+
+
+def written_frame(frame: OutlineFrame, origin: Origin) -> OutlineFrame:
+    """Return how coordinates for QuPath are to count on a slide of this ``frame``.
+
+    Who states that masks count from the slide has a QuPath that shows all of it; every other counts from the bounds.
+    """
+    return frame._replace(x=0, y=0) if origin == "slide" else frame
 
 
 def polygons_fingerprint(polygons: Iterable[shapely.Polygon]) -> str:
@@ -126,7 +139,7 @@ def polygons_fingerprint(polygons: Iterable[shapely.Polygon]) -> str:
     return hashlib.sha256(json.dumps(canonical).encode()).hexdigest()[:16]
 
 
-def _feature(piece: shapely.Polygon, index: int, frame: OutlineFrame) -> dict[str, Any]:
+def _feature(piece: shapely.Polygon, index: int, frame: OutlineFrame, *, is_stated: bool) -> dict[str, Any]:
     """Return one polygon as a QuPath annotation."""
     rings = [_points(ring, frame) for ring in (piece.exterior, *piece.interiors)]
     return {
@@ -137,7 +150,7 @@ def _feature(piece: shapely.Polygon, index: int, frame: OutlineFrame) -> dict[st
             "classification": TISSUE_CLASS,
             OURS: index,
             "name": f"Tissue {index + 1}",
-            **({ORIGIN: list(frame[:2])} if any(frame[:2]) else {}),
+            **({ORIGIN: list(frame[:2])} if is_stated else {}),
         },
     }
 

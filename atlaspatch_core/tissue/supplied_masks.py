@@ -1,6 +1,5 @@
 """Masks that a person supplies: GeoJSON or mask images, one file per slide, found by the slide's stem."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,11 +14,10 @@ from atlaspatch_core.slides.readers import SUFFIXES as READER_SUFFIXES
 from atlaspatch_core.slides.slide import WHOLE_SLIDE, OutlineFrame, SlideInfo, folded
 from atlaspatch_core.tissue.contours import in_order, mask_to_polygons, read_outlines
 from atlaspatch_core.tissue.mask_images import JPEG, TIFF, read_mask_image
+from atlaspatch_core.tissue.mask_labels import SHARED, is_outlines, values_of
 from atlaspatch_core.tissue.outline_origin import Origin
 from atlaspatch_core.tissue.outline_places import misplaced
-from atlaspatch_core.tissue.outlines import polygons_in
-
-log = logging.getLogger(__name__)
+from atlaspatch_core.tissue.outlines import TissueOutlines, polygons_in
 
 SUPPLIED_CURE = "give them in px of level 0, or say from where they count (--masks-origin slide or bounds)"
 
@@ -77,12 +75,19 @@ def _listing(folder: Path) -> dict[str, tuple[Path, ...]]:
 
 @lru_cache(maxsize=4)
 def _listing_at(folder: Path, mtime_ns: int) -> dict[str, tuple[Path, ...]]:  # noqa: ARG001
-    masks = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+    files = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file()]
+    tables = _tables(files)
     listing: dict[str, tuple[Path, ...]] = {}
-    for path in sorted(masks, key=lambda path: (SUFFIXES.index(path.suffix.lower()), path.name)):
+    for path in sorted(set(files) - tables, key=lambda path: (SUFFIXES.index(path.suffix.lower()), path.name)):
         key = folded(_base(path))
         listing[key] = (*listing.get(key, ()), path)
     return listing
+
+
+def _tables(files: Sequence[Path]) -> set[Path]:
+    """Return those ``.json`` files that name the values of masks, of one or of all."""
+    named = {SHARED} | {folded(name) for path in files if is_image(path) for name in (_base(path), path.name)}
+    return {path for path in files if folded(_base(path)) in named and not is_image(path) and not is_outlines(path)}
 
 
 def _base(path: Path) -> str:
@@ -94,6 +99,14 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() not in GEOJSON
 
 
+def tissue_values(path: Path, stem: str, labels: Sequence[int | str]) -> tuple[int, ...]:
+    """Return the values of a mask image that are tissue, as numbers; none for outlines, which have no values.
+
+    Raises UnusableMask for a name that the table of labels beside the mask does not have.
+    """
+    return values_of(path, stem, labels) if is_image(path) else ()
+
+
 def supplied_signature(path: Path, frame: OutlineFrame, origin: Origin, tissue_values: Sequence[int] = ()) -> str:
     """Return what tells one state of a supplied file from another: its signature, and how it is read."""
     counted = f" {origin} {frame.x} {frame.y}" if any(frame[:2]) else ""
@@ -102,23 +115,32 @@ def supplied_signature(path: Path, frame: OutlineFrame, origin: Origin, tissue_v
     return f"{file_signature(path)}{counted}{labels}"
 
 
+@dataclass(frozen=True, slots=True)
+class SuppliedMask:
+    """What a mask that a person supplied says."""
+
+    polygons: tuple[shapely.Polygon, ...]
+    """Valid, disjoint, within the slide, from top to bottom; level-0 px. No tissue is an empty mask."""
+    notes: tuple[str, ...] = ()
+    """What a person should know of it, a clause each: what was left out, what lies beside the slide."""
+
+
 def read_mask(
     path: Path, info: SlideInfo, simplify_um: float, origin: Origin = "auto", tissue_values: Sequence[int] = ()
-) -> tuple[shapely.Polygon, ...]:
-    """Return the polygons of a supplied mask: valid, disjoint, within the slide, from top to bottom; level-0 px.
+) -> SuppliedMask:
+    """Return the mask that a person supplied.
 
-    GeoJSON is ours, QuPath's or TRIDENT's, as ``read_outlines`` reads it; ``origin`` is from where it counts. What of
-    it is no tissue, or beside the slide, is named in a warning. An image covers the whole slide, or its bounds, at any
-    scale; its outlines lie within ``simplify_um`` µm of its own; ``tissue_values`` are its labels that are tissue, all
-    but zero where none is named. No tissue is an empty mask. Raises UnusableMask when
-    the file cannot be read, all its outlines lie beside the slide, or an image has other proportions or no background.
+    GeoJSON is ours, QuPath's or TRIDENT's, as ``read_outlines`` reads it; ``origin`` is from where it counts. An image
+    covers the whole slide, or its bounds, at any scale; its outlines lie within ``simplify_um`` µm of its own;
+    ``tissue_values`` are its labels that are tissue, all but zero where none is named. Raises UnusableMask when the
+    file cannot be read, all its outlines lie beside the slide, or an image has other proportions or no background.
     """
     if is_image(path):
         mask, part = read_mask_image(path, info, origin, tissue_values)
         stretch = np.array([part.width / mask.shape[1], part.height / mask.shape[0]])
         polygons = mask_to_polygons(mask, stretch, info, simplify_um / info.mpp)
         place = np.array([part.x, part.y])
-        return tuple(shapely.transform(piece, lambda points: points + place) for piece in polygons)
+        return SuppliedMask(tuple(shapely.transform(piece, lambda points: points + place) for piece in polygons))
     try:
         outlines = read_outlines(path, frame=info.outline_frame, origin=origin)
     except AtlasPatchError as error:
@@ -126,17 +148,19 @@ def read_mask(
         raise UnusableMask(
             f"{info.stem}: its mask {path} is no GeoJSON that can be read{cause}; mend it or take it away"
         ) from error
-    if outlines.left_out:
-        log.warning("%s: %s: %s left out of the tissue", info.stem, path, outlines.left_out)
-    check_places(path, outlines.polygons, info, SUPPLIED_CURE)
-    slide = shapely.box(0, 0, info.width, info.height)
-    return in_order(polygons_in(shapely.intersection(shapely.union_all(list(outlines.polygons)), slide)))
+    notes, slide = outline_notes(path, outlines, info, SUPPLIED_CURE), shapely.box(0, 0, info.width, info.height)
+    within = shapely.intersection(shapely.union_all(list(outlines.polygons)), slide)
+    return SuppliedMask(in_order(polygons_in(within)), notes)
 
 
-def check_places(path: Path, polygons: Sequence[shapely.Polygon], info: SlideInfo, cure: str) -> None:
-    """Warn of outlines beside the slide, or beside what was scanned of it. Raises UnusableMask where all are."""
-    count, clause = misplaced(polygons, info)
-    if count and count == len(polygons):
-        raise UnusableMask(f"{info.stem}: in {path} {clause}; {cure}")
-    if count:
-        log.warning("%s: in %s %s; %s", info.stem, path, clause, cure)
+def outline_notes(path: Path, outlines: TissueOutlines, info: SlideInfo, cure: str) -> tuple[str, ...]:
+    """Return what was left out of outlines, and which lie beside the slide, or beside what was scanned of it.
+
+    Raises UnusableMask where all lie there; ``cure`` is what to do about it.
+    """
+    count, clause = misplaced(outlines.polygons, info)
+    beside = f"in {path} {clause}; {cure}" if count else ""
+    if count and count == len(outlines.polygons):
+        raise UnusableMask(f"{info.stem}: {beside}")
+    left_out = f"{path}: {outlines.left_out} left out of the tissue" if outlines.left_out else ""
+    return tuple(note for note in (left_out, beside) if note)

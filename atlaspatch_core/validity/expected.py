@@ -14,7 +14,7 @@ from atlaspatch_core.storage.records import SlideRecord
 from atlaspatch_core.storage.slide_index import IndexedMask, IndexedSlide, indexed_slide
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.tissue.contours import polygons_fingerprint
-from atlaspatch_core.tissue.supplied_masks import find_mask, read_mask, supplied_signature
+from atlaspatch_core.tissue.supplied_masks import find_mask, read_mask, supplied_signature, tissue_values
 from atlaspatch_core.validity.identities import coords_facts, identity_of, mask_facts, slide_facts, supplied_identity
 from atlaspatch_core.validity.identity_template import IdentityTemplate
 from atlaspatch_core.validity.outcome import OutputKey
@@ -227,11 +227,12 @@ class Expectations:
             identity = identity_of(stage, {SLIDE: of_slide}, facts, spec)
         else:
             slides, simplify_um = self.recipe.project.slides, self.recipe.project.tissue.simplify_um
-            if mask.supplied != supplied_signature(source, slide.frame, slides.masks_origin, slides.mask_values):
-                read = read_mask(source, self._info(stem), simplify_um, slides.masks_origin, slides.mask_values)
-                touched = polygons_fingerprint(read)
+            labels = tissue_values(source, stem, slides.mask_values)
+            if mask.supplied != supplied_signature(source, slide.frame, slides.masks_origin, labels):
+                read = read_mask(source, self._info(stem), simplify_um, slides.masks_origin, labels)
+                touched = polygons_fingerprint(read.polygons)
             inputs, supplied = {SLIDE: of_slide}, touched or mask.supplied_polygons
-            identity = supplied_identity(stage, inputs, source, supplied, simplify_um, slides.mask_values)
+            identity = supplied_identity(stage, inputs, source, supplied, simplify_um, labels)
             if is_valid(mask.fingerprint, identity.fingerprint):
                 return ""
         cause = source_reason(mask, source.name if source else None, touched)

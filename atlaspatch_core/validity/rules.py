@@ -179,8 +179,8 @@ def slide_reason(stored: SlideRecord | None, record: SlideRecord) -> str:
 
 def options_of(record: SlideRecord) -> SlideOptions:
     """Return what was asked for when a slide was identified."""
-    asked = (record.stated_mpp, record.full_hash, record.reader, record.mpp_keys, record.info.series)
-    return SlideOptions(*asked, record.square_pixels)
+    options = (record.stated_mpp, record.full_hash, record.reader, record.mpp_keys, record.info.series)
+    return SlideOptions(*options, record.square_pixels)
 
 
 def is_automatic(mask: StoredMask | None, polygons: str) -> bool:

@@ -180,6 +180,11 @@ def validities(
     """
     store = Store(recipe.project.output)
     expectations = Expectations(recipe, store, stated, steps, identify_slide)
-    checker = StalenessChecker(recipe, stored, slide_index or read_slide_index(store, remember=remember), expectations)
+    checker = StalenessChecker(
+        recipe,
+        stored,
+        slide_index or read_slide_index(store, recipe.project.slides.masks_origin, remember=remember),
+        expectations,
+    )
     for stem in stems:
         yield from (validity for validity in checker.states(stem) if steps is None or validity.step in steps)

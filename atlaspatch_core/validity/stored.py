@@ -49,7 +49,7 @@ def stored_in_files(recipe: Recipe, slide_index: SlideIndex | None = None, *, re
         ['CMU-1-Small-Region']
     """
     store = Store(recipe.project.output)
-    slide_index = slide_index or read_slide_index(store, remember=remember)
+    slide_index = slide_index or read_slide_index(store, recipe.project.slides.masks_origin, remember=remember)
     fingerprints: dict[OutputKey, dict[str, str]] = {
         SLIDE: {stem: slide.fingerprint for stem, slide in slide_index.slides.items()},
         TISSUE_MASK: dict(slide_index.polygons),

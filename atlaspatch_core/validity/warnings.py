@@ -2,11 +2,13 @@
 
 from collections.abc import Collection, Iterator, Mapping
 
+from atlaspatch_core.storage.records import PICTURES, StepNotes
 from atlaspatch_core.storage.slide_index import IndexedMask, SlideIndex
 from atlaspatch_core.tissue.contours import polygons_fingerprint
 from atlaspatch_core.tissue.quality import QualitySpec, failed, judge_quality
 from atlaspatch_core.tissue.quality_survey import OF_SLIDE
 from atlaspatch_core.validity.rules import is_automatic
+from atlaspatch_core.validity.stored import Stored
 
 NO_TISSUE = polygons_fingerprint(())
 
@@ -18,14 +20,36 @@ def without_patches(geometry: str) -> str:
 
 
 def stored_warnings(
-    index: SlideIndex, stems: Collection[str], bounds: QualitySpec, bare: Mapping[str, Collection[str]]
+    index: SlideIndex, stems: Collection[str], bounds: QualitySpec, stored: Stored
 ) -> dict[str, tuple[str, ...]]:
-    """Return stem to warnings of those of ``stems`` that have some; ``bare`` is geometry to slides without patches."""
-    warnings = {stem: tuple(_warnings(stem, index, bounds, bare)) for stem in index.slides if stem in stems}
+    """Return stem to warnings of those of ``stems`` that have some, each warning once; ``stored`` is what there is."""
+    fingerprints = {str(step): of_step for step, of_step in stored.fingerprints.items()}
+    warnings = {
+        stem: tuple(
+            dict.fromkeys(
+                [
+                    *_of_numbers(stem, index, bounds, stored.without_patches),
+                    *_noted(stem, index.slides[stem].step_notes, fingerprints),
+                ]
+            )
+        )
+        for stem in index.slides
+        if stem in stems
+    }
     return {stem: texts for stem, texts in warnings.items() if texts}
 
 
-def _warnings(stem: str, index: SlideIndex, bounds: QualitySpec, bare: Mapping[str, Collection[str]]) -> Iterator[str]:
+def _noted(stem: str, notes: Mapping[str, StepNotes], fingerprints: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    """Yield what runs noted of outputs that are still the same."""
+    for name, of_step in notes.items():
+        if fingerprints.get(name.removesuffix(PICTURES), {}).get(stem) == of_step.fingerprint:
+            yield from of_step.texts
+
+
+def _of_numbers(
+    stem: str, index: SlideIndex, bounds: QualitySpec, bare: Mapping[str, Collection[str]]
+) -> Iterator[str]:
+    """Yield what follows from what is stored of the slide: also of results of earlier versions."""
     slide, polygons = index.slides[stem], index.polygons.get(stem)
     yield from slide.notes
     yield from (finding.text for finding in failed(judge_quality(_numbers(slide.mask, polygons), bounds)))

@@ -94,10 +94,10 @@ def paint_scanned_part(path: Path, part: ScannedPart) -> Path:
     return path
 
 
-def save_outlines(path: Path, part: ScannedPart, program: str) -> Path:
-    """Write the true outlines as a program saves them."""
+def save_outlines(path: Path, part: ScannedPart, program: str, counts_from: tuple[int, int] | None = None) -> Path:
+    """Write the true outlines as a program saves them, or as one that ``counts_from`` elsewhere."""
     from_part, about = SAVED_BY[program]
-    dx, dy = part.corner if from_part else (0, 0)
+    dx, dy = counts_from if counts_from is not None else part.corner if from_part else (0, 0)
     features = []
     for number, (left, top, right, bottom) in enumerate(part.tissue):
         ring = [[left, top], [right, top], [right, bottom], [left, bottom], [left, top]]

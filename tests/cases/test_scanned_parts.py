@@ -153,6 +153,41 @@ def test_the_option_says_from_where_outlines_count_that_do_not_say_so(tmp_path: 
     assert on_tissue(tmp_path, PART)[0] == on_tissue(tmp_path, PART)[1] > 0
 
 
+@given(part=scanned_parts(), origin=st.sampled_from(["slide", "bounds"]), program=st.sampled_from(sorted(SAVED_BY)))
+@examples(10)
+def test_the_option_says_it_of_outlines_that_a_person_puts_into_the_output(
+    part: ScannedPart, origin: str, program: str
+):
+    """Whoever saved them: what does not say from where it counts does so from where the option says."""
+    with folder_of(part) as folder:
+        run(folder)
+        save_outlines(geojson(folder), part, program, part.corner if origin == "bounds" else (0, 0))
+        outcomes = run(folder, masks_origin=origin)
+        assert (outcomes[1].why, outcomes[1].warnings) == ("edited by a person", ())
+        count, right = on_tissue(folder, part)
+        assert count == right > 0
+        made = recipe(folder, masks_origin=origin)
+        states = {str(it.step): str(it.state) for it in validities(made, ["a"], stored_in_files(made))}
+        assert set(states.values()) == {"fresh"}
+        assert not [it for it in run(folder, masks_origin=origin) if it.status is Status.COMPUTED]
+        (exported,) = export_slides(made, "trident", folder / "trident")
+        assert "a.geojson" in {path.name for path in exported.written}
+
+
+@pytest.mark.parametrize("origin", ["auto", "slide", "bounds"])
+def test_ours_are_shown_on_the_tissue_by_the_qupath_that_the_option_speaks_of(origin: str, tmp_path: Path):
+    """One that shows all of the slide counts from its corner, there and back again."""
+    paint_scanned_part(tmp_path / "a.scn", PART)
+    save_outlines(tmp_path / "masks" / "a.geojson", PART, "a script")
+    run(tmp_path)
+    save_outlines(tmp_path / "masks" / "a.geojson", PART, "a script", PART.corner if origin == "bounds" else (0, 0))
+    assert not [it for it in run(tmp_path, masks_origin=origin) if it.status is Status.COMPUTED]
+    shown_from = ScannedPart((0, 0), PART.size, ()) if origin == "slide" else PART
+    assert sorted(boxes_shown_by_qupath(geojson(tmp_path), shown_from)) == sorted(PART.tissue)
+    save_in_qupath(geojson(tmp_path))
+    assert not [it for it in run(tmp_path, masks_origin=origin) if it.status is Status.COMPUTED]
+
+
 @given(part=scanned_parts(), covers=st.sampled_from(["slide", "bounds"]))
 @examples(8)
 def test_a_mask_image_covers_the_slide_or_what_was_scanned_of_it(part: ScannedPart, covers: str):

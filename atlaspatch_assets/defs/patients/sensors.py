@@ -59,9 +59,10 @@ def build_case_sensor(recipe: Recipe) -> dg.SensorDefinition:
             *case_requests(names, due, manifest, size, REASON, previous=previous),
         ][:MOST_RUNS_PER_TICK]
         waiting = f"{len(new)} cases are new and wait for their slides"
+        left_out = "".join(f"; left out: {case.why}" for case in manifest.left_out)
         return dg.SensorResult(
             run_requests=requests,
-            skip_reason=None if requests else waiting if new else f"all {len(case_ids)} cases are known",
+            skip_reason=None if requests else waiting if new else f"all {len(case_ids)} cases are known{left_out}",
             dynamic_partitions_requests=_partition_requests(names.cases, ready),
             cursor=cursor,
         )

@@ -31,7 +31,7 @@ from atlaspatch_core.pipeline.steps.slide import identify_slide
 from atlaspatch_core.pipeline.steps.tissue_mask import ensure_tissue_mask
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.tissue.contours import polygons_fingerprint, read_geojson
-from atlaspatch_core.tissue.supplied_masks import find_mask, read_mask
+from atlaspatch_core.tissue.supplied_masks import find_mask, read_mask, tissue_values
 from atlaspatch_core.validity.outcome import Outcome
 from atlaspatch_core.validity.recipe import SLIDE, TISSUE_MASK, Recipe
 
@@ -168,7 +168,7 @@ class Adoption:
         """Make sure that the slide has outlines, and say where they are from."""
         path = self.store.geojson(work.stem)
         if path.exists():
-            polygons = read_geojson(path, frame=work.slide_info().outline_frame)
+            polygons = self._stored_outlines(work)
             outcome = AdoptOutcome(work.stem, "outlines", AdoptStatus.THERE)
         elif mask := find_mask(self.recipe.project.slides.masks, work.stem):
             polygons = self._supplied(work, mask)
@@ -179,12 +179,18 @@ class Adoption:
         work.fingerprints[TISSUE_MASK] = polygons_fingerprint(polygons)
         return outcome
 
+    def _stored_outlines(self, work: SlideWork) -> Polygons:
+        """Return the outlines that lie in the output; a dry run's own store lies aside."""
+        origin = self.recipe.project.slides.masks_origin
+        return read_geojson(self.store.geojson(work.stem), frame=work.slide_info().outline_frame, origin=origin)
+
     def _supplied(self, work: SlideWork, mask: Path) -> Polygons:
         if not self.settings.dry_run:
             ensure_tissue_mask(work, self.recipe.stage(TISSUE_MASK))
-            return read_geojson(self.store.geojson(work.stem), frame=work.slide_info().outline_frame)
+            return self._stored_outlines(work)
         slides, simplify_um = self.recipe.project.slides, self.recipe.project.tissue.simplify_um
-        return read_mask(mask, work.slide_info(), simplify_um, slides.masks_origin, slides.mask_values)
+        labels = tissue_values(mask, work.stem, slides.mask_values)
+        return read_mask(mask, work.slide_info(), simplify_um, slides.masks_origin, labels).polygons
 
     def _new_outlines(self, work: SlideWork, cuts: list[ForeignPatches], path: Path) -> tuple[Polygons, AdoptOutcome]:
         info, theirs = work.slide_info(), self.result_folder.outlines.get(work.stem)
@@ -193,7 +199,7 @@ class Adoption:
         file = theirs if theirs and not (self.settings.keep_patches and expected) else None
         outlines = choose_outlines(info, from_file(file, info, work.stem, expected) if file else drawn, expected)
         if not self.settings.dry_run and not self.store.write_new_file(work.stem, path, outlines.content):
-            return read_geojson(path, frame=info.outline_frame), AdoptOutcome(work.stem, "outlines", AdoptStatus.THERE)
+            return self._stored_outlines(work), AdoptOutcome(work.stem, "outlines", AdoptStatus.THERE)
         return outlines.polygons, AdoptOutcome(work.stem, "outlines", AdoptStatus.SAME, outlines.origin)
 
     def __enter__(self) -> Self:

@@ -59,7 +59,7 @@ def open_pixels(source: SlideSource) -> Iterator[PixelSource]:
     check_tiff(source.stem, source.path)
     check_picture(source.stem, source.path)
     with open_slide(source.path, mpp=source.mpp, mpp_source=source.mpp_source) as slide:
-        for note in slide.info.notes:
+        for note in (*source.notes, *slide.info.notes):
             log.warning("%s: %s", source.stem, note)
         yield _of_slide(slide)
 

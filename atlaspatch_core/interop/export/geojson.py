@@ -57,8 +57,8 @@ def artifacts(slide: SlideResults, target: Target) -> Iterator[Artifact]:
     for geometry in slide.geometries:
         for result in (None,) if column == TISSUE_FRACTION else geometry.features:
             folder = f"features_{result.name}_{column}" if result else column
-            frame = [slide.frame[:2]] if any(slide.frame[:2]) else []
-            frame += [slide.frame[2:]] if slide.frame[2:] != WHOLE_SLIDE[2:] else []
+            frame = [slide.written_frame[:2]] if any(slide.written_frame[:2]) else []
+            frame += [slide.written_frame[2:]] if slide.written_frame[2:] != WHOLE_SLIDE[2:] else []
             of = digest("geojson", VERSION, column, (result or geometry.coords).fingerprint, *frame)
             path = geometry.home / folder / f"{slide.stem}.geojson"
             yield Artifact(path, of, _writer(slide, geometry, result, column))
@@ -69,11 +69,11 @@ def _writer(slide: SlideResults, geometry: GeometryResults, result: ExportResult
         fraction = geometry.read_tissue_fraction()
         values = column_values(slide.stem, result.read_features(), column) if result else fraction.astype(np.float64)
         about = {"stem": slide.stem, "encoder": result.name if result else "", "column": column}
-        about |= {"origin": slide.frame[:2]} if any(slide.frame[:2]) else {}
+        about |= {"origin": slide.written_frame[:2]} if any(slide.written_frame[:2]) else {}
         head = {"type": "FeatureCollection", "atlaspatch": about | (result or geometry.coords).provenance()}
         with to.open("w", encoding="utf-8") as file:
             file.write(json.dumps(head, ensure_ascii=False)[:-1] + ', "features": [')
-            for index, feature in enumerate(_features(geometry, slide.frame, fraction, values, column)):
+            for index, feature in enumerate(_features(geometry, slide.written_frame, fraction, values, column)):
                 file.write((",\n" if index else "\n") + json.dumps(feature, allow_nan=False))
             file.write("\n]}\n")
 

@@ -82,6 +82,7 @@ class _Collection:
             tuple(filter(None, geometries)),
             tuple(self.refused),
             tuple(self.missing),
+            self.selection.index.origin,
         )
 
     def _of(self, kind: str, geometry: str | None = None) -> list[OutputKey]:
@@ -140,7 +141,7 @@ def select(recipe: Recipe, choice: Choice, stems: Collection[str] | None = None)
     """
     choice = with_stored_names(choice, [stage.step for stage in recipe.stages])
     store = Store(recipe.project.output)
-    index = read_slide_index(store)
+    index = read_slide_index(store, recipe.project.slides.masks_origin)
     stored = stored_in_files(recipe, index)
     stored_stems = {stem for of_step in stored.fingerprints.values() for stem in of_step}
     outputs = validities(

@@ -29,7 +29,8 @@ from atlaspatch_core.storage.schema import (
     TISSUE_FRACTION,
 )
 from atlaspatch_core.storage.store import Store
-from atlaspatch_core.tissue.contours import read_geojson
+from atlaspatch_core.tissue.contours import read_geojson, written_frame
+from atlaspatch_core.tissue.outline_origin import Origin
 
 ALL_KINDS = frozenset({"tissue_mask", "patch_features", "slide_embedding"})
 
@@ -172,15 +173,22 @@ class SlideResults:
     """Results that are there and not valid, and why."""
     missing: tuple[str, ...] = ()
     """Outputs that were asked for and never made."""
+    origin: Origin = "auto"
+    """From where its outlines count, if they do not say so."""
 
     @property
     def frame(self) -> OutlineFrame:
-        """From where QuPath counts, and in which px."""
+        """From where outlines count, and in which px."""
         return self.info.outline_frame if self.info else WHOLE_SLIDE
+
+    @property
+    def written_frame(self) -> OutlineFrame:
+        """From where coordinates for QuPath count, and in which px."""
+        return written_frame(self.frame, self.origin)
 
     def read_outlines(self, mask: ExportResult) -> tuple[shapely.Polygon, ...]:
         """Return the polygons of its mask, level-0 px."""
-        return read_geojson(mask.path, frame=self.frame)
+        return read_geojson(mask.path, frame=self.frame, origin=self.origin)
 
     @property
     def without_patches(self) -> bool:

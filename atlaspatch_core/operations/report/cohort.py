@@ -46,7 +46,7 @@ def gather_cohort(recipe: Recipe, failures: Failures | None = None) -> Cohort:
     failed; what the files themselves say is added.
     """
     discovery, store = _discover(recipe.project), Store(recipe.project.output)
-    index = read_slide_index(store)
+    index = read_slide_index(store, recipe.project.slides.masks_origin)
     sources = {source.stem for source in discovery.sources} | {clash.stem for clash in discovery.clashes}
     states: dict[str, list[Validity]] = {}
     for validity in project_status(recipe, discovery, failures, recorded=True, index=index).outputs:
@@ -75,14 +75,14 @@ def summarise_slide(stem: str, gathered: Gathered) -> SlideSummary:
         summary,
         info=record.slide.info if record.slide else None,
         edited=bool(polygons and record.tissue_mask and not is_automatic(record.tissue_mask, polygons)),
-        mask=_mask_numbers(stem, gathered.store, record, polygons),
+        mask=_mask_numbers(stem, gathered, record, polygons),
     )
     for geometry in gathered.recipe.project.geometry:
         summary = _with_geometry(summary, geometry, gathered)
-    return _with_picture(summary, gathered.store, polygons)
+    return _with_picture(summary, gathered, polygons)
 
 
-def _mask_numbers(stem: str, store: Store, record: Record, polygons: str | None) -> Mapping[str, float]:
+def _mask_numbers(stem: str, gathered: Gathered, record: Record, polygons: str | None) -> Mapping[str, float]:
     """Return the numbers of the polygons as they lie there."""
     if polygons is None:
         return {}
@@ -91,7 +91,11 @@ def _mask_numbers(stem: str, store: Store, record: Record, polygons: str | None)
     if not record.slide:
         return {}
     info = record.slide.info
-    return polygon_numbers(read_geojson(store.geojson(stem), frame=info.outline_frame), info)
+    return polygon_numbers(_outlines(stem, gathered, info), info)
+
+
+def _outlines(stem: str, gathered: Gathered, info: SlideInfo) -> tuple[shapely.Polygon, ...]:
+    return read_geojson(gathered.store.geojson(stem), frame=info.outline_frame, origin=gathered.index.origin)
 
 
 def _with_geometry(summary: SlideSummary, geometry: Geometry, gathered: Gathered) -> SlideSummary:
@@ -124,14 +128,13 @@ def _embeddings(
             yield str(stage.step), np.asarray(read_array(results[stage.dataset].path, stage.dataset), np.float32)
 
 
-def _with_picture(summary: SlideSummary, store: Store, polygons: str | None) -> SlideSummary:
-    path = store.small_picture(summary.stem, "mask")
+def _with_picture(summary: SlideSummary, gathered: Gathered, polygons: str | None) -> SlideSummary:
+    path = gathered.store.small_picture(summary.stem, "mask")
     if path.is_file():
         return replace(summary, picture=path)
     if summary.info is None or polygons is None:
         return summary
-    drawn = read_geojson(store.geojson(summary.stem), frame=summary.info.outline_frame)
-    return replace(summary, outlines=svg_path(drawn, summary.info))
+    return replace(summary, outlines=svg_path(_outlines(summary.stem, gathered, summary.info), summary.info))
 
 
 def svg_path(polygons: Sequence[shapely.Polygon], info: SlideInfo) -> str:

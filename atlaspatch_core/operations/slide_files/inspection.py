@@ -62,7 +62,10 @@ def inspect_slide_file(source: SlideSource, slides: Slides = AS_THEY_ARE) -> Fil
     files, size = files_and_bytes(source.readable)
     error = error or name_fault(source.stem, source.path)
     found = FileInspection(source.stem, source.path, files, size, readers, contents, info, has_scale, error)
-    return found if info is None else _with_statements(found, info, is_users=source.mpp is not None)
+    if info is None:
+        return replace(found, warnings=source.notes)
+    found = _with_statements(found, info, is_users=source.mpp is not None)
+    return replace(found, warnings=(*source.notes, *found.warnings))
 
 
 def _opened(source: SlideSource, slides: Slides, on_refusal: Refused) -> tuple[SlideInfo | None, str, bool]:

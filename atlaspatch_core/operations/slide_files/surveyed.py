@@ -45,6 +45,7 @@ def surveyed(source: SlideSource, slides: Slides) -> SurveyedSlide:
     except Exception as error:  # a slide that breaks a library in a way nobody foresaw stops no other
         remark = f"its reader failed: {error!r}; report it, with the file if you may"
         return SurveyedSlide(source.stem, source.path, SurveyState.REFUSED, None, (remark,))
-    info, warnings = slide.info, slide.info.warnings(is_scale_stated=source.mpp is not None)
+    info = slide.info
+    warnings = (*source.notes, *info.warnings(is_scale_stated=source.mpp is not None))
     state = SurveyState.WARNED if warnings else SurveyState.FINE
     return SurveyedSlide(source.stem, source.path, state, info, warnings)

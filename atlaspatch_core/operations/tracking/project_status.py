@@ -68,7 +68,7 @@ def project_status(
         {'fresh'}
     """
     store = Store(recipe.project.output)
-    index = index or read_slide_index(store)
+    index = index or read_slide_index(store, recipe.project.slides.masks_origin)
     files = stored_in_files(recipe, index)
     clashes = {clash.stem: str(clash.error) for clash in discovery.clashes}
     failed = {step: {**files.failed.get(step, {}), **(failures or {}).get(step, {})} for step in _steps(recipe)}
@@ -84,7 +84,7 @@ def project_status(
         recipe, sorted(stems), stored, stated=stated, slide_index=index, identify_slide=identify_slide
     )
     outputs = tuple(_with_failure(output, states.get(output.stem)) for output in judgements)
-    warnings = stored_warnings(index, stems, recipe.project.quality, files.without_patches)
+    warnings = stored_warnings(index, stems, recipe.project.quality, files)
     return ProjectStatus(recipe, outputs, tuple(live_and_latest(store.output)), warnings=warnings)
 
 

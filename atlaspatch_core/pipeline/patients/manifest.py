@@ -1,18 +1,19 @@
 """The table of cases: CSV with the columns case_id and slide_path, and mpp where the slide does not say it."""
 
-import csv
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.find import SlideSource, match_mpps, source_of
-from atlaspatch_core.discovery.slide_tables import read_mpp_csv
-from atlaspatch_core.discovery.usable_names import name_fault
+from atlaspatch_core.discovery.search import LeftOut
+from atlaspatch_core.discovery.slide_tables import TableMpp, listed_path, read_mpp_csv
+from atlaspatch_core.discovery.usable_names import case_fault, name_fault
 from atlaspatch_core.errors import InvalidManifest
-from atlaspatch_core.slides.slide import stem_of
+from atlaspatch_core.slides.slide import folded, stem_of
 from atlaspatch_core.slides.stated_scales import positive_number
+from atlaspatch_core.tables import TableRow, read_table
 
 COLUMNS = ("case_id", "slide_path")
 MPP_SOURCE = "manifest"
@@ -37,6 +38,8 @@ class Manifest:
     """In the order in which the table first names them."""
     slides: Mapping[str, SlideSource]
     """Stem to slide; a slide may belong to several cases."""
+    left_out: tuple[LeftOut, ...] = ()
+    """Cases that results cannot carry, by their id or by the name of a slide, a sentence each."""
 
     def case(self, case_id: str) -> Case | None:
         """Return a case, or None when the table does not name it."""
@@ -65,11 +68,17 @@ def read_manifest(path: Path, mpp_csv: Path | None = None) -> Manifest:
     A byte order mark, Windows newlines, semicolons and decimal commas are understood, as in a table of mpp. An empty
     mpp says nothing. Raises InvalidManifest naming file, line and value for a missing column, an empty or unusable
     case_id, a slide that is empty, missing or no file, an mpp that is no number, a slide named twice in a case or with
-    two mpp, two slides of one stem, and a table without cases; InvalidProject for an ``mpp_csv`` that cannot be used.
+    two mpp, two slides of one stem, ids that differ in capitals or accents alone, and a table without
+    a case that can be taken; InvalidProject for an ``mpp_csv`` that cannot be used.
     """
-    rows = [_row(path, line, values) for line, values in _lines(path)]
+    rows = [_row(path, row) for row in read_table(path, COLUMNS, ("mpp",), InvalidManifest)]
     if not rows:
         raise InvalidManifest(f"{path}: names no case; give one line for each slide under case_id,slide_path")
+    _check_ids(path, rows)
+    left_out = _left_out(path, rows)
+    rows = [row for row in rows if row.case_id not in left_out]
+    if not rows:
+        raise InvalidManifest(next(iter(left_out.values())).why)
     slides = _slides(path, rows, read_mpp_csv(mpp_csv) if mpp_csv else {})
     stems: defaultdict[str, list[str]] = defaultdict(list)
     for row in rows:
@@ -78,7 +87,28 @@ def read_manifest(path: Path, mpp_csv: Path | None = None) -> Manifest:
             raise _error(path, row.line, f"{row.slide} stands twice in case {row.case_id}", "delete one of the lines")
         stems[row.case_id].append(stem)
     cases = tuple(Case(case_id, tuple(of_case)) for case_id, of_case in stems.items())
-    return Manifest(path.absolute(), cases, slides)
+    return Manifest(path.absolute(), cases, slides, tuple(left_out.values()))
+
+
+def _check_ids(path: Path, rows: Sequence[ManifestRow]) -> None:
+    """Raise InvalidManifest for two ids that look alike: they would share a patient's slides between two cases."""
+    first: dict[str, ManifestRow] = {}
+    for row in rows:
+        known = first.setdefault(folded(row.case_id), row)
+        if known.case_id != row.case_id:
+            both = f"case_id {row.case_id} differs from {known.case_id} in line {known.line}"
+            raise _error(path, row.line, f"{both} in capitals or accents alone", "write one patient one way")
+
+
+def _left_out(path: Path, rows: Sequence[ManifestRow]) -> dict[str, LeftOut]:
+    """Return the cases that are left out, by their id: one of them would end a run, not itself alone."""
+    left_out: dict[str, LeftOut] = {}
+    for row in rows:
+        of_slide = name_fault(stem_of(row.slide), row.slide)
+        fault = case_fault(row.case_id) or (of_slide and f"case {row.case_id} is left out with a slide: {of_slide}")
+        if fault:
+            left_out.setdefault(row.case_id, LeftOut(path, f"{path}, line {row.line}: {fault}"))
+    return left_out
 
 
 def manifest_of(project: Project) -> Manifest:
@@ -96,28 +126,12 @@ def join_manifests(manifests: Sequence[Manifest], sources: Iterable[SlideSource]
     in_order = dict.fromkeys(case.case_id for manifest in manifests for case in manifest.cases)
     slides = {stem: source for manifest in reversed(manifests) for stem, source in manifest.slides.items()}
     current = {source.stem: source for source in sources if source.stem in slides}
-    return Manifest(manifests[0].path, tuple(cases[case_id] for case_id in in_order), slides | current)
+    left_out = tuple(one for manifest in manifests for one in manifest.left_out)
+    return Manifest(manifests[0].path, tuple(cases[case_id] for case_id in in_order), slides | current, left_out)
 
 
-def _lines(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
-    """Yield the number of each line and its values by column; empty lines are passed over."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidManifest(f"{path}: cannot be read as UTF-8 text ({error}); save the table as CSV UTF-8") from error
-    separator = ";" if lines and ";" in lines[0] and "," not in lines[0] else ","
-    table = csv.DictReader(lines, delimiter=separator, skipinitialspace=True, restval="")
-    table.fieldnames = [name.strip() for name in table.fieldnames or ()]
-    for column in COLUMNS:
-        if column not in table.fieldnames:
-            columns = ", ".join(table.fieldnames) or "none"
-            raise InvalidManifest(f"{path}: the column {column} is missing, there are {columns}; name it in line 1")
-    for values in table:
-        yield table.line_num, {name: (values[name] or "").strip() for name in table.fieldnames}
-
-
-def _row(path: Path, line: int, values: Mapping[str, str]) -> ManifestRow:
-    case_id, slide, mpp = values["case_id"], values["slide_path"], values.get("mpp", "")
+def _row(path: Path, row: TableRow) -> ManifestRow:
+    line, case_id, slide, mpp = row.line, row["case_id"], row["slide_path"], row["mpp"]
     if not case_id:
         raise _error(path, line, "case_id is empty", "give every slide its case")
     if case_id in (".", "..") or any(sign in case_id for sign in "/\\"):
@@ -128,7 +142,7 @@ def _row(path: Path, line: int, values: Mapping[str, str]) -> ManifestRow:
 
 
 def _file(path: Path, line: int, slide: str) -> Path:
-    file = path.absolute().parent / Path(slide).expanduser()
+    file = listed_path(path.absolute().parent, str(Path(slide).expanduser()))
     if not file.exists():
         raise _error(path, line, f"slide_path {slide}: there is no {file}", "correct the path")
     if not file.is_file():
@@ -143,7 +157,7 @@ def _mpp(path: Path, line: int, mpp: str) -> float | None:
     return value
 
 
-def _slides(path: Path, rows: Sequence[ManifestRow], mpp_by_name: Mapping[str, float]) -> dict[str, SlideSource]:
+def _slides(path: Path, rows: Sequence[ManifestRow], mpp_by_name: Mapping[str, TableMpp]) -> dict[str, SlideSource]:
     """Return stem to slide; a slide that is named often has the mpp of whichever line states one.
 
     ``mpp_by_name`` is asked where none does.
@@ -152,8 +166,6 @@ def _slides(path: Path, rows: Sequence[ManifestRow], mpp_by_name: Mapping[str, f
     stated: dict[str, ManifestRow] = {}
     for row in rows:
         stem = stem_of(row.slide)
-        if fault := name_fault(stem, row.slide):
-            raise _error(path, row.line, "a slide's name cannot be used", fault)
         first_row = first.setdefault(stem, row)
         if first_row.slide.resolve() != row.slide.resolve():
             both = f"{first_row.slide} (line {first_row.line}) and {row.slide} have one stem, {stem}"

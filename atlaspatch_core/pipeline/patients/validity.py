@@ -56,7 +56,8 @@ class CaseStalenessChecker:
             Store(self.recipe.project.output),
             {source.stem: source.mpp for source in self.manifest.slides.values()},
         )
-        expectations, slide_index = Expectations(self.recipe, store, stated, steps), read_slide_index(store)
+        expectations = Expectations(self.recipe, store, stated, steps)
+        slide_index = read_slide_index(store, self.recipe.project.slides.masks_origin)
         for stem in self.manifest.slides:
             if stem in slide_index.slides:
                 outputs = expectations.expected_outputs(stem, slide_index.slides[stem], slide_index.polygons.get(stem))

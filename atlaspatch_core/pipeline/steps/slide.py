@@ -26,7 +26,7 @@ def identify_slide(work: SlideWork, stage: OutputSpec) -> Outcome:
     stored = work.store.read_record(work.stem)
     forced = work.forced(stage)
     record = identified(work.source, work.run.recipe, None if forced else stored.slide, work.slide)
-    work.info = record.info
+    work.info, work.step_notes = record.info, dict(stored.notes)
     if record is stored.slide:
         work.record = stored
         return _outcome(work, stage, record, since, "")
@@ -89,7 +89,7 @@ def _outcome(work: SlideWork, stage: OutputSpec, record: SlideRecord, since: flo
         numbers=_numbers(record.info),
         facts=_facts(record.info),
         path=work.source.path,
-        notes=record.notes,
+        notes=(*work.source.notes, *record.notes),
     )
 
 

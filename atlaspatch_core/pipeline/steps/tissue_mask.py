@@ -1,6 +1,6 @@
 """Second step: where is tissue? A person's polygons win over a supplied mask, and that over a segmenter's."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 
@@ -9,17 +9,18 @@ import shapely
 from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.pipeline.pictures import show_mask
 from atlaspatch_core.pipeline.slide_work import SlideWork
+from atlaspatch_core.slides.slide import OutlineFrame
 from atlaspatch_core.storage.records import MaskRecord
-from atlaspatch_core.tissue.contours import geojson_bytes, polygons_fingerprint
+from atlaspatch_core.tissue.contours import geojson_bytes, polygons_fingerprint, written_frame
 from atlaspatch_core.tissue.outline_origin import ORIGIN
 from atlaspatch_core.tissue.outlines import polygons_in
 from atlaspatch_core.tissue.quality import QualityFinding, failed, judge_quality, warnings
 from atlaspatch_core.tissue.quality_survey import OF_SLIDE, measure_quality
 from atlaspatch_core.tissue.segmenters import polygon_numbers, segment_tissue
-from atlaspatch_core.tissue.supplied_masks import check_places, find_mask, read_mask, supplied_signature
+from atlaspatch_core.tissue.supplied_masks import find_mask, outline_notes, read_mask, supplied_signature, tissue_values
 from atlaspatch_core.validity.identities import mask_facts, supplied_identity
 from atlaspatch_core.validity.outcome import Outcome, Status
-from atlaspatch_core.validity.recipe import SLIDE, OutputSpec
+from atlaspatch_core.validity.recipe import SLIDE, TISSUE_MASK, OutputSpec
 from atlaspatch_core.validity.rules import interrupted_reason, is_automatic, source_reason
 
 EDITED = "edited by a person"
@@ -36,23 +37,25 @@ def ensure_tissue_mask(work: SlideWork, stage: OutputSpec) -> Outcome:
     record = (work.record or work.store.read_record(work.stem)).tissue_mask
     on_disk = None if work.forced(stage) else _on_disk(work, record)
     if on_disk and not is_automatic(record, on_disk):
-        check_places(work.store.geojson(work.stem), work.polygons(), work.slide_info(), EDITED_CURE)
-        return _outcome(work, stage, since, on_disk, _edited_numbers(work, record), EDITED, Status.REUSED, "edited")
+        numbers, notes = _edited_numbers(work, record), _notes_on_file(work, record)
+        return _outcome(work, stage, since, on_disk, numbers, EDITED, Status.REUSED, "edited", notes)
     interrupted = interrupted_reason(record, on_disk)
     stored = record if on_disk and not interrupted else None
     if stored and work.trusted(stage):
         work.check_inputs(stage, stored.identity)
         maker = "supplied" if stored.supplied else str(stored.identity.spec.get("segmenter"))
-        return _outcome(work, stage, since, stored.polygons, stored.numbers, "", Status.REUSED, maker)
+        notes = work.notes_on(TISSUE_MASK, stored.polygons)
+        return _outcome(work, stage, since, stored.polygons, stored.numbers, "", Status.REUSED, maker, notes)
     source = find_mask(work.run.recipe.project.slides.masks, work.stem)
-    record, why = (
-        _supply(work, stage, stored, source, interrupted) if source else _find(work, stage, stored, interrupted)
+    record, why, notes = (
+        _supply(work, stage, stored, source, interrupted) if source else (*_find(work, stage, stored, interrupted), ())
     )
     status = Status.COMPUTED if why else Status.REUSED
     if not why:
+        notes = tuple(dict.fromkeys((*notes, *_notes_on_file(work, record))))
         _keep_as_qupath_counts(work, record)
     maker = "supplied" if source else work.run.recipe.project.tissue.segmenter
-    return _outcome(work, stage, since, record.polygons, record.numbers, why, status, maker)
+    return _outcome(work, stage, since, record.polygons, record.numbers, why, status, maker, notes)
 
 
 def _on_disk(work: SlideWork, record: MaskRecord | None) -> str | None:
@@ -63,6 +66,14 @@ def _on_disk(work: SlideWork, record: MaskRecord | None) -> str | None:
     if record and path.stat().st_mtime_ns == record.mtime_ns:
         return record.polygons
     return polygons_fingerprint(work.polygons())
+
+
+def _notes_on_file(work: SlideWork, record: MaskRecord | None) -> tuple[str, ...]:
+    """Return what is odd about outlines that a person saved; raises UnusableMask where none lies on the slide."""
+    path = work.store.geojson(work.stem)
+    if record and path.stat().st_mtime_ns == record.mtime_ns:
+        return ()
+    return outline_notes(path, work.outlines(), work.slide_info(), EDITED_CURE)
 
 
 def _edited_numbers(work: SlideWork, record: MaskRecord | None) -> dict[str, float]:
@@ -87,31 +98,33 @@ def _find(work: SlideWork, stage: OutputSpec, stored: MaskRecord | None, interru
 
 def _supply(
     work: SlideWork, stage: OutputSpec, stored: MaskRecord | None, source: Path, interrupted: str
-) -> tuple[MaskRecord, str]:
-    """Return the mask that a person supplied, and why it was taken over: empty where the stored one is the same.
+) -> tuple[MaskRecord, str, tuple[str, ...]]:
+    """Return the mask that a person supplied, why it was taken over, empty where the stored one is the same, and notes.
 
     What lies in ``source`` is told by its polygons; an untouched file is not read again.
     """
     slides = work.run.recipe.project.slides
-    origin, labels = slides.masks_origin, slides.mask_values
+    origin, labels = slides.masks_origin, tissue_values(source, work.stem, slides.mask_values)
     signature, untouched = supplied_signature(source, work.slide_info().outline_frame, origin, labels), ""
     if stored and stored.supplied == signature:
-        expected = _supplied_identity(work, stage, source, stored.identity.spec["supplied"])
+        expected = _supplied_identity(work, stage, source, stored.identity.spec["supplied"], labels)
         if not (untouched := work.reason(stage, stored.identity, expected)):
-            return stored, ""
-    polygons = read_mask(source, work.slide_info(), work.run.recipe.project.tissue.simplify_um, origin, labels)
-    expected = _supplied_identity(work, stage, source, polygons_fingerprint(polygons))
+            return stored, "", work.notes_on(TISSUE_MASK, stored.polygons)
+    mask = read_mask(source, work.slide_info(), work.run.recipe.project.tissue.simplify_um, origin, labels)
+    polygons = mask.polygons
+    expected = _supplied_identity(work, stage, source, polygons_fingerprint(polygons), labels)
     cause = interrupted or untouched or source_reason(stored, source.name, polygons_fingerprint(polygons))
     why = work.reason(stage, stored.identity if stored else None, expected, cause)
     numbers = stored.numbers if stored and not why else polygon_numbers(polygons, work.slide_info())
-    return _write_mask(work, expected, polygons, numbers, signature), why
+    return _write_mask(work, expected, polygons, numbers, signature), why, mask.notes
 
 
-def _supplied_identity(work: SlideWork, stage: OutputSpec, source: Path, polygons: str) -> Identity:
+def _supplied_identity(
+    work: SlideWork, stage: OutputSpec, source: Path, polygons: str, labels: Sequence[int]
+) -> Identity:
     """Return what decides a supplied mask: its polygons, and how an image is read and outlined."""
-    project = work.run.recipe.project
-    outlining = project.tissue.simplify_um, project.slides.mask_values
-    return supplied_identity(stage, work.fingerprints, source, polygons, *outlining)
+    simplify_um = work.run.recipe.project.tissue.simplify_um
+    return supplied_identity(stage, work.fingerprints, source, polygons, simplify_um, labels)
 
 
 def _write_mask(
@@ -125,15 +138,25 @@ def _write_mask(
     whole = numbers if "blur_share" in numbers else measure_quality(work.slide(), polygons, numbers)
     work.set_polygons(polygons)
     record = MaskRecord(identity, polygons_fingerprint(polygons), whole, supplied=supplied)
-    work.store.write_mask(work.stem, geojson_bytes(polygons, work.stem, work.slide_info().outline_frame), record)
+    work.store.write_mask(work.stem, _as_geojson(work, polygons), record)
     return record
 
 
+def _as_geojson(work: SlideWork, polygons: tuple[shapely.Polygon, ...]) -> bytes:
+    """Return outlines as they are written for QuPath."""
+    return geojson_bytes(polygons, work.stem, _written_frame(work), is_stated=any(work.slide_info().corner))
+
+
+def _written_frame(work: SlideWork) -> OutlineFrame:
+    return written_frame(work.slide_info().outline_frame, work.run.recipe.project.slides.masks_origin)
+
+
 def _keep_as_qupath_counts(work: SlideWork, record: MaskRecord) -> None:
-    """Write outlines anew that an earlier version wrote in level-0 px where QuPath counts from elsewhere."""
-    frame, path = work.slide_info().outline_frame, work.store.geojson(work.stem)
-    if any(frame[:2]) and ORIGIN.encode() not in path.read_bytes():
-        work.store.write_mask(work.stem, geojson_bytes(work.polygons(), work.stem, frame), record)
+    """Write outlines anew that count from elsewhere than QuPath: of an earlier version, or under another option."""
+    frame, path = _written_frame(work), work.store.geojson(work.stem)
+    is_part = any(work.slide_info().corner) and work.polygons()
+    if is_part and f'"{ORIGIN}":[{frame.x},{frame.y}]'.encode() not in path.read_bytes():
+        work.store.write_mask(work.stem, _as_geojson(work, work.polygons()), record)
 
 
 def _outcome(
@@ -145,10 +168,12 @@ def _outcome(
     why: str,
     status: Status,
     maker: str,
+    notes: Sequence[str] = (),
 ) -> Outcome:
     """Return what became of the mask; it fails where the project blocks slides with such findings."""
     findings = judge_quality(numbers, work.run.recipe.project.quality)
     blocked = _blocked(work, findings)
+    work.keep_notes(str(stage.step), fingerprint, notes)
     return work.outcome(
         stage,
         Status.FAILED if blocked else status,
@@ -160,6 +185,7 @@ def _outcome(
         path=work.store.geojson(work.stem),
         picture=show_mask(work, fingerprint, fresh=status is Status.COMPUTED),
         findings=findings,
+        notes=notes,
     )
 
 

@@ -10,6 +10,7 @@ from dicom_heads import dicom_head
 from atlaspatch_core.config.project import make_project
 from atlaspatch_core.discovery.find import Clash, Discovery, SlideSource, discover, find_slides
 from atlaspatch_core.discovery.search import LeftOut
+from atlaspatch_core.discovery.slide_tables import TableMpp
 from atlaspatch_core.errors import InvalidProject, NoSlides, UnseenSlides
 
 pytestmark = pytest.mark.quick
@@ -170,7 +171,7 @@ def test_links_that_form_a_ring_end(tmp_path):
 
 def test_mpp_of_the_table_goes_with_the_slide_of_its_stem(tmp_path):
     touch(tmp_path, "a.svs", "b.svs")
-    assert discover([tmp_path], mpp_by_name={"a": 0.25, "c": 1.0}).sources == (
+    assert discover([tmp_path], mpp_by_name={"a": TableMpp(0.25), "c": TableMpp(1.0)}).sources == (
         SlideSource("a", tmp_path / "a.svs", 0.25, "mpp csv"),
         SlideSource("b", tmp_path / "b.svs", None, ""),
     )
@@ -190,7 +191,7 @@ def test_a_slide_and_links_to_it_are_one_slide_named_as_the_one_that_is_no_link(
     for folder in ("one", "three"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "a.svs").symlink_to(tmp_path / "two" / "a.svs")
-    found = discover([tmp_path / "one" / "a.svs", tmp_path], recursive=True, mpp_by_name={"a": 0.25})
+    found = discover([tmp_path / "one" / "a.svs", tmp_path], recursive=True, mpp_by_name={"a": TableMpp(0.25)})
     assert found.sources == (SlideSource("a", tmp_path / "two" / "a.svs", 0.25, "mpp csv"),)
     assert found.clashes == ()
 
@@ -344,15 +345,16 @@ def test_listed_slides_that_are_not_there_are_named_with_their_line(tmp_path):
         listed(tmp_path, "wsi\nx.svs\n")
 
 
-def test_a_slide_that_is_listed_twice_is_taken_once_with_a_warning(tmp_path, caplog):
+def test_a_slide_that_is_listed_twice_is_taken_once_with_a_note(tmp_path):
     touch(tmp_path / "in", "a.svs")
-    assert names(listed(tmp_path, "wsi\na.svs\na.svs\n")) == ["a.svs"]
-    assert "line 3: a.svs stands in line 2, too; it is taken once" in caplog.text
+    (source,) = listed(tmp_path, "wsi\na.svs\na.svs\n").sources
+    assert source.path.name == "a.svs"
+    assert source.notes == (f"{tmp_path / 'list.csv'}, line 3: a.svs stands in line 2, too; it is taken once",)
 
 
 @pytest.mark.parametrize("other", ["{folder}/a.svs", "./a.svs", "../in/a.svs", "link/a.svs", "to/a.svs"])
 @pytest.mark.parametrize("turned", [False, True])
-def test_a_slide_that_is_listed_by_two_paths_is_taken_once_with_a_warning(tmp_path, caplog, other, turned):
+def test_a_slide_that_is_listed_by_two_paths_is_taken_once_with_a_note(tmp_path, other, turned):
     touch(tmp_path / "in", "a.svs", "b.svs")
     (tmp_path / "in" / "link").symlink_to(tmp_path / "in")
     (tmp_path / "in" / "to").mkdir()
@@ -364,7 +366,8 @@ def test_a_slide_that_is_listed_by_two_paths_is_taken_once_with_a_warning(tmp_pa
 
     assert [(source.stem, source.mpp) for source in found.sources] == [("a", 0.25), ("b", 0.5)]
     assert found.clashes == ()
-    assert f"line 4: {second} stands in line 2, too, as {first}; it is taken once" in caplog.text
+    (note,) = found.sources[0].notes
+    assert note.endswith(f"line 4: {second} stands in line 2, too, as {first}; it is taken once")
     with pytest.raises(InvalidProject, match=r"line 4: .*a\.svs has two mpp, 0\.25 in line 2, 0\.5 here"):
         listed(tmp_path, f"wsi,mpp\n{first},0.25\nb.svs,0.5\n{second},0.5\n")
 
@@ -378,8 +381,8 @@ def test_of_the_paths_of_a_listed_slide_the_straight_one_is_taken(tmp_path):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("slide\na.svs\n", "the first line must name the column wsi, it is ['slide']"),
-        ("", "the first line must name the column wsi, it is []"),
+        ("slide\na.svs\n", "the column wsi is missing, there are slide; name it in line 1"),
+        ("", "the column wsi is missing, there are none; name it in line 1"),
         ("wsi\n", "no row under wsi"),
         ("wsi,mpp\na.svs,0.5\n,0.5\n", "line 3: wsi is empty"),
         ("wsi,mpp\na.svs,20x\n", "line 2: mpp is '20x'"),

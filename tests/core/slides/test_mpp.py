@@ -1,5 +1,7 @@
 """How wide a pixel is, and what is refused."""
 
+from pathlib import Path
+
 import pytest
 
 from atlaspatch_core.discovery.slide_tables import read_mpp_csv
@@ -158,28 +160,34 @@ def test_mpp_buckets_are_half_open():
     assert [bucket(mpp) for mpp in mpps] == [80, 80, 60, 40, 40, 20, 20, 10, 5, 2.5, 1.25, 0.625, 0.625]
 
 
+def mpps(path: Path) -> dict[str, float]:
+    return {name: stated.mpp for name, stated in read_mpp_csv(path).items()}
+
+
 def test_mpp_csv_is_keyed_by_name_and_blank_lines_say_nothing(tmp_path):
     rows = ['"C:\\slides\\a, b.svs",0.25,x', "", "folder/c.ome.tiff,0.5", 'd.svs," 0,75 "', "d.png,1", ""]
     (tmp_path / "t.csv").write_bytes("\r\n".join(["\ufeffwsi, mpp ,note", *rows]).encode())
-    assert read_mpp_csv(tmp_path / "t.csv") == {"a, b.svs": 0.25, "c.ome.tiff": 0.5, "d.png": 1.0, "d.svs": 0.75}
+    assert mpps(tmp_path / "t.csv") == {"a, b.svs": 0.25, "c.ome.tiff": 0.5, "d.png": 1.0, "d.svs": 0.75}
 
 
-def test_rows_of_one_slide_that_disagree_are_warned_of(tmp_path, caplog):
+def test_rows_of_one_slide_that_disagree_are_warned_of(tmp_path):
     (tmp_path / "t.csv").write_text("wsi,mpp\na.svs,0.5\nb.svs,0.5\nb.svs,0.50\na.svs,0.25\n")
-    assert read_mpp_csv(tmp_path / "t.csv") == {"a.svs": 0.25, "b.svs": 0.5}
-    assert [record.getMessage().removeprefix(str(tmp_path)) for record in caplog.records] == [
-        "/t.csv, line 5: a.svs has two mpp, 0.5 above, 0.25 here, which counts"
-    ]
+    stated = read_mpp_csv(tmp_path / "t.csv")
+    assert (stated["a.svs"].mpp, stated["b.svs"].mpp, stated["b.svs"].notes) == (0.25, 0.5, ())
+    (note,) = stated["a.svs"].notes
+    assert note.replace(f"{tmp_path}/", "") == (
+        "two µm/px are stated, 0.5 in t.csv, line 2 and 0.25 in t.csv, line 5, which counts"
+    )
 
 
 def test_a_row_without_an_mpp_says_nothing(tmp_path):
     (tmp_path / "t.csv").write_text("wsi,mpp\na.svs,\nb.svs,0.5\nc.svs\n")
-    assert read_mpp_csv(tmp_path / "t.csv") == {"b.svs": 0.5}
+    assert mpps(tmp_path / "t.csv") == {"b.svs": 0.5}
 
 
 def test_mpp_csv_with_semicolons_and_decimal_commas(tmp_path):
     (tmp_path / "t.csv").write_text("wsi;mpp\na.svs;0,25\n")
-    assert read_mpp_csv(tmp_path / "t.csv") == {"a.svs": 0.25}
+    assert mpps(tmp_path / "t.csv") == {"a.svs": 0.25}
 
 
 @pytest.mark.parametrize(
@@ -188,8 +196,8 @@ def test_mpp_csv_with_semicolons_and_decimal_commas(tmp_path):
         ("wsi,mpp\na.svs,0.25\nb.svs,20x\n", "line 3: mpp is '20x'"),
         ("wsi,mpp\na.svs,0\n", "line 2: mpp is '0'"),
         ("wsi,mpp\n,0.5\n", "line 2: wsi is ''"),
-        ("slide,mpp\na.svs,0.5\n", "the first line must name the columns wsi and mpp"),
-        ("", "the first line must name the columns wsi and mpp"),
+        ("slide,mpp\na.svs,0.5\n", "the column wsi is missing, there are slide, mpp; name it in line 1"),
+        ("", "the column wsi is missing, there are none"),
         ("wsi,mpp\n", "no row under wsi and mpp"),
         (b"wsi,mpp\n\xff\xfe,1", "cannot be read as UTF-8 text"),
     ],

@@ -91,14 +91,14 @@ IMAGES: dict[str, Callable[[Path], Path]] = {
 
 @pytest.mark.parametrize("name", IMAGES)
 def test_an_image_is_stretched_over_the_slide_and_what_is_not_zero_is_tissue(name: str, tmp_path: Path):
-    (polygon,) = read_mask(IMAGES[name](tmp_path), INFO, simplify_um=0.0)
+    (polygon,) = read_mask(IMAGES[name](tmp_path), INFO, simplify_um=0.0).polygons
     quarter_of_slide = shapely.box(0, 0, 1024, 512)
     different = polygon.symmetric_difference(quarter_of_slide).area / quarter_of_slide.area
     assert different < (0.01 if name == "jpeg" else 1e-9)
 
 
 def test_an_image_without_tissue_is_an_empty_mask(tmp_path: Path):
-    assert read_mask(as_png(tmp_path, np.zeros((64, 128), np.uint8)), INFO, 4.0) == ()
+    assert read_mask(as_png(tmp_path, np.zeros((64, 128), np.uint8)), INFO, 4.0).polygons == ()
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_a_mask_of_the_slides_proportions_is_taken_and_any_other_refused(width, 
 def test_outlines_are_united_and_cut_at_the_edge_of_the_slide(tmp_path: Path):
     path = tmp_path / "a.geojson"
     path.write_bytes(geojson_bytes([shapely.box(-100, -100, 200, 200), shapely.box(100, 100, 300, 300)], "a"))
-    (polygon,) = read_mask(path, INFO, 4.0)
+    (polygon,) = read_mask(path, INFO, 4.0).polygons
     assert polygon.area == 200 * 200 + 200 * 200 - 100 * 100
     assert polygon.bounds == (0, 0, 300, 300)
 

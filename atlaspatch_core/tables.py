@@ -1,0 +1,124 @@
+"""Tables that people write, read as they mean them: CSV of any spreadsheet, whose columns are found by their names."""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from atlaspatch_core.errors import AtlasPatchError
+
+SEPARATORS = ",;\t"
+LIKENESS = 0.65
+"""From which on a name that is not known is taken for a misspelt one; ``mmp`` for ``mpp`` has 0.67, ``mpps`` 0.86."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """A row that says something."""
+
+    line: int
+    """In the file; the head is line 1."""
+    values: Mapping[str, str]
+    """Column to its text, without blanks around it."""
+
+    def __getitem__(self, column: str) -> str:
+        return self.values.get(column, "")
+
+
+def read_table(
+    path: Path, needed: Sequence[str], optional: Sequence[str] = (), error: type[AtlasPatchError] = AtlasPatchError
+) -> list[TableRow]:
+    """Return the rows of a CSV file, with the columns ``needed`` and, where it has them, ``optional``.
+
+    UTF-8 and UTF-16 with a byte order mark, quotes, Windows newlines, commas, semicolons and tabs are understood, and
+    columns whose names differ in capitals, blanks, dashes and underscores. Other columns, and empty rows, are passed
+    over. Raises ``error`` naming the file, and line or column: for a file that is no such table, a column that is
+    missing, stands twice or seems misspelt, and a row with more values than there are columns.
+    """
+    (_, head), *lines = _lines_of(path, error)
+    columns = dict(_columns(path, head, needed, optional, error))
+    return [_row(path, line, values, head, columns, error) for line, values in lines if any(values)]
+
+
+def read_columns(path: Path, error: type[Exception]) -> tuple[list[str], list[list[str]]]:
+    """Return the first row and all others, empty ones left out, whatever their columns are. Raises ``error``."""
+    (_, head), *lines = _lines_of(path, error)
+    return head, [values for _, values in lines if any(values)]
+
+
+def _lines_of(path: Path, error: type[Exception]) -> list[tuple[int, list[str]]]:
+    try:
+        return list(_lines(_text(path, error)))
+    except csv.Error as problem:
+        raise error(f"{path}: cannot be read as CSV ({problem}); save the table as CSV UTF-8") from problem
+
+
+def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line in which each row begins, and its values; the head may be empty."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text), skipinitialspace=True)
+    line = 1
+    for values in reader if text else ([],):
+        yield line, [value.strip() for value in values]
+        line = reader.line_num + 1
+
+
+def _text(path: Path, error: type[Exception]) -> str:
+    try:
+        content = path.read_bytes()
+        return content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise error(f"{path}: cannot be read as UTF-8 text ({problem}); save the table as CSV UTF-8") from problem
+
+
+def _separator(text: str) -> str:
+    """Return what stands most often in the head."""
+    head = text.partition("\n")[0]
+    return max(SEPARATORS, key=head.count)
+
+
+def _columns(
+    path: Path, head: Sequence[str], needed: Sequence[str], optional: Sequence[str], error: type[AtlasPatchError]
+) -> Iterator[tuple[int, str]]:
+    """Yield the place of each column that is asked for."""
+    places = {
+        name: [place for place, other in enumerate(head) if bare_name(other) == bare_name(name)]
+        for name in (*needed, *optional)
+    }
+    matched = {place for of_name in places.values() for place in of_name}
+    unmatched = {bare_name(name): name for place, name in enumerate(head) if place not in matched and name}
+    there_are = ", ".join(filter(None, head)) or "none"
+    for name, of_name in places.items():
+        if len(of_name) > 1:
+            raise error(f"{path}: the column {name} stands twice in line 1, there are {there_are}; leave one")
+        meant = [] if of_name else get_close_matches(bare_name(name), unmatched, n=1, cutoff=LIKENESS)
+        misspelt = f"; if {unmatched[meant[0]]} is meant, rename it" if meant else ""
+        if not of_name and name in needed:
+            raise error(f"{path}: the column {name} is missing, there are {there_are}; name it in line 1{misspelt}")
+        if meant:
+            raise error(
+                f"{path}: there is no column {unmatched[meant[0]]}; if {name} is meant, rename it, or else take it away"
+            )
+        yield from ((place, name) for place in of_name)
+
+
+def bare_name(name: str) -> str:
+    """Return a name without capitals, blanks and signs."""
+    return "".join(sign for sign in name.casefold() if sign.isalnum())
+
+
+def _row(
+    path: Path,
+    line: int,
+    values: Sequence[str],
+    head: Sequence[str],
+    columns: Mapping[int, str],
+    error: type[AtlasPatchError],
+) -> TableRow:
+    if any(values[len(head) :]):
+        raise error(
+            f"{path}, line {line}: {len(values)} values under {len(head)} columns; put a value with a comma in quotes, "
+            "or separate values by semicolons"
+        )
+    return TableRow(line, {columns[place]: value for place, value in enumerate(values) if place in columns})
