@@ -10,7 +10,7 @@ from atlaspatch_core.errors import UnreadableOutput
 from atlaspatch_core.fingerprint import Identity, short_hash
 from atlaspatch_core.slides.slide import Bounds, Level, SlideInfo
 
-IDENTIFIED_BY = 4
+IDENTIFIED_BY = 5
 """Version of what is found out when a slide is identified. Raised where a slide, identified again, may turn out to be
 another than its record says: slides of earlier records are opened once more, and most keep their identity."""
 

@@ -28,6 +28,8 @@ READ = [
     "TotalPixelMatrixRows",
 ]  # fmt: skip
 """Further keywords that are looked at."""
+COLOURS = frozenset({"RGB", "MONOCHROME2", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"})
+"""DICOM's PhotometricInterpretation of samples that can be shown."""
 EPIFLUORESCENCE = "111743"
 """DICOM CID 8123, microscopy illumination methods."""
 
@@ -49,11 +51,25 @@ def open_dicom(path: Path, stated: StatedMpp, series: int | None = None) -> Wind
         except (*library_errors(), *DAMAGED_FILE) as error:
             if is_own_fault(error):
                 raise
-            raise UnreadableSlide(
-                f"{stem}: {path.name} is no whole-slide image that wsidicom can open ({error}); {COPY}"
-            ) from error
+            raise UnreadableSlide(f"{stem}: {path.name} {why_not_open(files, error)}") from error
         opened.pop_all()  # the slide closes it
         return found
+
+
+def why_not_open(files: tuple[Path, ...], error: BaseException) -> str:
+    """Return what to say of instances that wsidicom opens none of: colours that it does not know, or its error."""
+    from pydicom import dcmread
+
+    try:
+        headers = [
+            dcmread(file, stop_before_pixels=True, specific_tags=["PhotometricInterpretation"]) for file in files
+        ]
+        meant = {str(header.get("PhotometricInterpretation", "RGB")) for header in headers}
+    except (*library_errors(), *DAMAGED_FILE):
+        meant = set()
+    if unknown := sorted(meant - COLOURS):
+        return f"has samples that are {', '.join(unknown)}, and only RGB and grey of 8 bits can be shown; {EXPORT}"
+    return f"is no whole-slide image that wsidicom can open ({str(error) or type(error).__name__}); {COPY}"
 
 
 def library_errors() -> tuple[type[Exception], ...]:

@@ -13,7 +13,7 @@ from atlaspatch_core.slides.mpp import StatedMpp
 from atlaspatch_core.slides.readers.advice import CONVERT
 from atlaspatch_core.slides.readers.content import is_not
 from atlaspatch_core.slides.readers.damage import DAMAGED_FILE, is_own_fault
-from atlaspatch_core.slides.readers.images import check_only_image, planes_note
+from atlaspatch_core.slides.readers.images import check_only_image, planes_note, turned_note
 from atlaspatch_core.slides.readers.reader import Reader
 from atlaspatch_core.slides.readers.windows import Window, WindowedSlide, describe
 from atlaspatch_core.slides.slide import stem_of
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 NAME = "image"
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "PPM", "JPEG2000")
 """Not TIFF: its pages and planes are easily taken for what they are not."""
+ORIENTATION = 0x0112
+"""Tag of Exif."""
 DEEP = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 """Pillow's modes of grey of more than 8 bits, as fluorescence has; ``I`` is what older Pillow makes of a 16-bit PNG."""
 
@@ -69,7 +71,7 @@ def open_picture(path: Path, stated: StatedMpp, series: int | None = None) -> Wi
     image = open_image(path)
     try:
         check_samples(path, image)
-        notes = planes_note(getattr(image, "n_frames", 1), 1, "frames")
+        notes = (*planes_note(getattr(image, "n_frames", 1), 1, "frames"), *turned(image))
         info = describe(path, NAME, [image.size], {}, stated, notes=notes)
     except BaseException as error:  # closed and raised again, whatever it is
         image.close()
@@ -103,6 +105,12 @@ def open_image(path: Path) -> "Image":
 def damaged(path: Path, error: BaseException) -> UnreadableSlide:
     """Return what to say of a picture that Pillow cannot follow."""
     return UnreadableSlide(f"{stem_of(path)}: {path.name} is cut short or damaged ({error}); copy it again")
+
+
+def turned(image: "Image") -> tuple[str, ...]:
+    """Return a clause on a picture that is to be turned or mirrored when it is shown (Exif)."""
+    orientation = image.getexif().get(ORIENTATION, 1)
+    return () if orientation in (0, 1) else (turned_note(orientation),)
 
 
 def check_samples(path: Path, image: "Image") -> None:

@@ -78,6 +78,11 @@ def planes_note(planes: int, shown: int, kind: str = "focal planes") -> tuple[st
     return (f"of {planes} {kind} number {shown} is shown",) if planes > 1 else ()
 
 
+def turned_note(orientation: object) -> str:
+    """Return a clause on pixels that programs for photos turn or mirror, and programs for slides do not."""
+    return f"its Orientation {orientation}, by which photos are turned or mirrored, is not heeded: px lie as stored"
+
+
 def is_smaller_copy(width: int, height: int, full_width: int, full_height: int) -> bool:
     """Tell whether a picture has the proportions of a larger one on both sides, within the rounding of 2 px."""
     if min(width, height) < 1:

@@ -2,7 +2,7 @@
 
 UM_PER_UNIT = {
     "nm": 1e-3, "µm": 1.0, "um": 1.0, "micrometer": 1.0, "micron": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6, "pm": 1e-6,
-    "inch": 25_400.0, "in": 25_400.0,
+    "inch": 25_400.0, "in": 25_400.0, "ft": 304_800.0, "å": 1e-4, "angstrom": 1e-4,
 }  # fmt: skip
 """Lengths that OME-XML and NGFF state pixels in, to µm; "pixel" and "reference frame" are none."""
 

@@ -19,7 +19,8 @@ from atlaspatch_core.slides.readers.images import (
 from atlaspatch_core.slides.readers.lengths import um_of
 
 KNOWN_AXES = "tczyx"
-NGFF_UNITS = {"nanometer": "nm", "micrometer": "um", "millimeter": "mm", "centimeter": "cm", "meter": "m", "inch": "in"}
+NGFF_UNITS = {"nanometer": "nm", "micrometer": "um", "millimeter": "mm", "centimeter": "cm", "meter": "m", "inch": "in",
+              "picometer": "pm", "foot": "ft"}  # fmt: skip
 """Units of length that NGFF and UDUNITS spell out."""
 
 

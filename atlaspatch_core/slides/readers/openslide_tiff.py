@@ -49,7 +49,7 @@ def look_at_tiff(
     from atlaspatch_core.slides.readers.tiff_images import find_contents
     from atlaspatch_core.slides.readers.tiff_levels import check_chain, notes_on, stored_level
     from atlaspatch_core.slides.tiles.codecs import decoders
-    from atlaspatch_core.slides.tiles.samples import is_plain
+    from atlaspatch_core.slides.tiles.samples import UPRIGHT, is_plain, orientation_of
 
     stem = stem_of(path)
     try:
@@ -64,6 +64,11 @@ def look_at_tiff(
             if not is_plain(full):
                 raise UnsupportedSlide(
                     f"{stem}: {path.name} has samples beyond 8-bit RGB that {library} shows in false colours; {OTHER}"
+                )
+            if any(orientation_of(page) != UPRIGHT for page in contents.pages):
+                raise UnsupportedSlide(
+                    f"{stem}: pages of {path.name} are to be turned or mirrored, which {library} does to each tile "
+                    f"where it lies; {OTHER}"
                 )
             own = pages_by_level(tiff, sizes, contents.pages)
             kept, pages = tuple(own), list(own.values())

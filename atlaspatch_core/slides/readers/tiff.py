@@ -91,7 +91,7 @@ def open_pages(path: Path, tiff: "TiffFile", stated: StatedMpp, series: int | No
 
     found = find_levels(path, tiff, series)
     sizes = [(level.width, level.height) for level in found.levels]
-    properties = properties_of(tiff, found.pages[0])
+    properties = properties_of(tiff, found.pages[0], found.number)
     info = describe(path, NAME, sizes, properties, stated, notes=found.notes, reading=found.reading)
     tiles = StoredTiles(path, found.levels)
     return WindowedSlide(info, tiles.read, tiles.close)

@@ -15,6 +15,8 @@ from atlaspatch_core.slides.tiles.samples import GREY, is_brightfield, is_colour
 
 IMAGE_TYPE = re.compile(r"<ImageType>\s*(\w+)")
 """What PerkinElmer says of a page of a QPTIFF."""
+FORMATS = {2: "signed ", 3: "floating-point ", 5: "complex ", 6: "complex "}
+"""TIFF tag SampleFormat, but for whole numbers from 0 on."""
 CHANNEL_NAME = re.compile(r"<(?:Biomarker|Name)>\s*([^<]+?)\s*</")
 
 
@@ -35,7 +37,8 @@ def samples_of(page: tifffile.TiffPage) -> str:
         why = "whose largest value is stated nowhere (the TIFF tag MaxSampleValue would); only 8-bit RGB and grey"
     else:
         why = "and only 8-bit RGB and grey"
-    kind = f"{page.samplesperpixel} × {page.bitspersample}-bit samples a pixel ({photometric})"
+    form = FORMATS.get(page.sampleformat, "") if isinstance(page.sampleformat, int) else "different "
+    kind = f"{page.samplesperpixel} × {page.bitspersample}-bit {form}samples a pixel ({photometric})"
     return f"{kind}, {why} can be shown as they are"
 
 

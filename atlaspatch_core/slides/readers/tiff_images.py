@@ -78,7 +78,7 @@ def find_contents(path: Path, tiff: tifffile.TiffFile, series: int | None) -> Ti
 def images_of(tiff: tifffile.TiffFile) -> list[TiffImage]:
     """Return the images of a file in its order: pages, or series. Raises ValueError where there is none."""
     if tiff.series and tiff.series[0].kind not in BY_PAGE:
-        return [series_image(number, series) for number, series in enumerate(tiff.series)]
+        return [series_image(tiff, number, series) for number, series in enumerate(tiff.series)]
     pages = [page.aspage() for page in tiff.pages]
     largest = max((page.imagewidth * page.imagelength for page in pages if page.is_tiled), default=0)
     return [
@@ -87,11 +87,15 @@ def images_of(tiff: tifffile.TiffFile) -> list[TiffImage]:
     ]
 
 
-def series_image(number: int, series: tifffile.TiffPageSeries) -> TiffImage:
-    """Return the image of a series; its name tells whether it is a picture of the glass."""
+def series_image(tiff: tifffile.TiffFile, number: int, series: tifffile.TiffPageSeries) -> TiffImage:
+    """Return the image of a series; its name tells whether it is a picture of the glass.
+
+    One whose pixels lie in another file of the set is not this file's slide, unless it is asked for.
+    """
     page = series.keyframe
     is_picture = bool(PICTURE.search(series.name)) or bool(page.subfiletype & MASK)
-    return TiffImage(ImageChoice(number, page.imagewidth, page.imagelength, not is_picture), page, series)
+    is_scan_here = not is_picture and page.parent is tiff
+    return TiffImage(ImageChoice(number, page.imagewidth, page.imagelength, is_scan_here), page, series)
 
 
 def is_scan(page: tifffile.TiffPage, largest: int = 0) -> bool:

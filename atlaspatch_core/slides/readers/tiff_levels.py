@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.slides.readers.advice import COPY, EXPORT, TILE
 from atlaspatch_core.slides.readers.blocks import MOST_BLOCK_BYTES
-from atlaspatch_core.slides.readers.images import other_images
+from atlaspatch_core.slides.readers.images import other_images, turned_note
 from atlaspatch_core.slides.readers.level_check import agreeing_levels
 from atlaspatch_core.slides.readers.stored_tiles import StoredTiles
 from atlaspatch_core.slides.readers.tiff_channels import check_samples
@@ -20,7 +20,7 @@ from atlaspatch_core.slides.readers.windows import WindowedSlide, unscaled
 from atlaspatch_core.slides.slide import Level, stem_of
 from atlaspatch_core.slides.tiles.codecs import Decode, decoders
 from atlaspatch_core.slides.tiles.layout import TiledLevel, tiled_level
-from atlaspatch_core.slides.tiles.samples import alpha_of
+from atlaspatch_core.slides.tiles.samples import UPRIGHT, alpha_of, orientation_of
 
 RAW_STRIP_BYTES = 2**20
 """What is read at once of pixels that are not compressed and lie in strips."""
@@ -46,6 +46,8 @@ class TiffPyramid:
     """What else the file holds."""
     reading: str
     """What is taken otherwise than earlier versions did."""
+    number: int
+    """Of the image that is taken."""
 
 
 def find_levels(path: Path, tiff: tifffile.TiffFile, series: int | None = None) -> TiffPyramid:
@@ -61,16 +63,21 @@ def find_levels(path: Path, tiff: tifffile.TiffFile, series: int | None = None) 
     levels = [stored_level(path, page) for page in contents.pages]
     undeclared = contents.pages[0].samplesperpixel == 4 and not alpha_of(contents.pages[0])
     fourth = ("its fourth sample is not declared to be alpha, and is left out",) if undeclared else ()
-    return TiffPyramid(
-        contents.pages, levels, (*notes_on(path, contents), *fourth), "three of four samples" if undeclared else ""
-    )
+    reading = "three of four samples" if undeclared else ""
+    return TiffPyramid(contents.pages, levels, (*notes_on(path, contents), *fourth), reading, contents.chosen.number)
 
 
 def notes_on(path: Path, contents: TiffContents) -> tuple[str, ...]:
     """Return clauses on planes and images that are not taken; the slide itself, stored smaller, is no other image."""
     full = contents.pages[0]
     rest = [one.choice for one in contents.others if not (is_reduction(one.page, full) and is_copy(path, full, one))]
-    return (*contents.notes, *other_images(contents.chosen, rest))
+    return (*contents.notes, *turned(full), *other_images(contents.chosen, rest))
+
+
+def turned(page: tifffile.TiffPage) -> tuple[str, ...]:
+    """Return a clause on a page that is to be turned or mirrored when it is shown (TIFF tag Orientation)."""
+    orientation = orientation_of(page)
+    return () if orientation == UPRIGHT else (turned_note(orientation),)
 
 
 def is_copy(path: Path, full: tifffile.TiffPage, other: TiffImage) -> bool:

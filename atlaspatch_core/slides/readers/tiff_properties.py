@@ -13,11 +13,14 @@ RESOLUTION_UNITS = {2: "inch", 3: "centimeter"}
 TEXT_TAGS = {"Make": "tiff.make", "Model": "tiff.model"}
 
 
-def properties_of(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> dict[str, str]:
-    """Return the properties of the slide whose level 0 is ``page``, named as ``mpp`` and ``labels`` ask."""
+def properties_of(tiff: tifffile.TiffFile, page: tifffile.TiffPage, number: int = 0) -> dict[str, str]:
+    """Return the properties of the slide whose level 0 is ``page``, named as ``mpp`` and ``labels`` ask.
+
+    ``number``: of the image that the page is of, which tells several of one size apart.
+    """
     found = dict(_tags(page))
     if tiff.is_ome:
-        return found | dict(_ome(tiff.pages.first.description, page.imagewidth, page.imagelength))
+        return found | dict(_ome(tiff.pages.first.description, (page.imagewidth, page.imagelength), number))
     if page.description.startswith("Aperio"):
         found |= dict(_aperio(page.description))
     return found | {"tiff.ImageDescription": page.description}
@@ -44,27 +47,34 @@ def _aperio(description: str) -> Iterator[tuple[str, str]]:
             yield f"aperio.{key.strip()}", text.strip()
 
 
-def _ome(xml: str, width: int, height: int) -> Iterator[tuple[str, str]]:
-    """Yield what OME-XML says of the image of this size, or that it describes another; nothing where it is no XML."""
+def _ome(xml: str, size: tuple[int, int], number: int) -> Iterator[tuple[str, str]]:
+    """Yield what OME-XML says of the image of this size, or that it describes another; nothing where it is no XML.
+
+    Of several of the size it is the one of the ``number``, or the first.
+    """
     try:
         root = ElementTree.fromstring(xml.encode())
     except ElementTree.ParseError:
         return
-    others: list[tuple[int, int, float | None]] = []
-    for image in root.iter(_any("Image", root)):
-        pixels = image.find(_any("Pixels", root))
-        size = _sides(pixels) if pixels is not None else None
-        if pixels is None or size is None:
-            continue
-        if size == (width, height):
-            yield from ((f"ome.PhysicalSize{side}", repr(um)) for side in "XY" if (um := _um(pixels, side)) is not None)
-            yield from _objective(root, image)
-            return
-        others.append((*size, _um(pixels, "X")))
+    described = [
+        (image, pixels) for image in root.iter(_any("Image", root)) for pixels in image[:] if _is_pixels(pixels)
+    ]
+    sizes = [_sides(pixels) for _, pixels in described]
+    if size in sizes:
+        is_numbered = number < len(sizes) and sizes[number] == size
+        image, pixels = described[number if is_numbered else sizes.index(size)]
+        yield from ((f"ome.PhysicalSize{side}", repr(um)) for side in "XY" if (um := _um(pixels, side)) is not None)
+        yield from _objective(root, image)
+        return
+    others = [(*sides, _um(pixels, "X")) for (_, pixels), sides in zip(described, sizes, strict=True) if sides]
     if others:
         *largest, um = max(others, key=lambda one: one[0] * one[1])
         yield OTHER_PAGE, "{}x{}".format(*largest)
         yield OTHER_PAGE_MPP, "" if um is None else repr(um)
+
+
+def _is_pixels(element: ElementTree.Element) -> bool:
+    return element.tag.rpartition("}")[2] == "Pixels"
 
 
 def _sides(pixels: ElementTree.Element) -> tuple[int, int] | None:

@@ -12,6 +12,9 @@ ALPHA = (1, 2)
 """TIFF tag ExtraSamples: with colours multiplied already, and not. 0, unspecified, may be anything."""
 UNSIGNED = 1
 """TIFF tag SampleFormat."""
+UPRIGHT = 1
+"""TIFF tag Orientation: the first row is the top, the first column the left. libtiff's decoder to RGBA, which OpenSlide
+uses, turns each tile within itself where it is another."""
 SIGNIFICANT_BITS = re.compile(r'SignificantBits="(\d+)"')
 """What OME-XML says of samples that do not fill their bits."""
 
@@ -21,6 +24,12 @@ def alpha_of(page: tifffile.TiffPage) -> int:
     first = int(page.extrasamples[0]) if page.extrasamples else 0
     usual = 2 if page.photometric in GREY else 4
     return first if page.samplesperpixel == usual and first in ALPHA else 0
+
+
+def orientation_of(page: tifffile.TiffPage) -> int:
+    """Return how a page is to be turned or mirrored when it is shown, as the TIFF tag Orientation numbers it."""
+    stated = page.tags.valueof("Orientation", UPRIGHT)
+    return stated if isinstance(stated, int) and 1 < stated <= 8 else UPRIGHT
 
 
 def is_colour(page: tifffile.TiffPage) -> bool:

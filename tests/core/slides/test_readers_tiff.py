@@ -230,7 +230,7 @@ def test_jpeg_2000_in_ycbcr_is_turned_to_rgb(tmp_path):
     ("pixels", "how", "cause"),
     [
         (cloudy().astype(np.uint16) * 200, {}, "3 × 16-bit samples a pixel"),
-        (cloudy()[..., 0].astype(np.float32), {"photometric": "minisblack"}, "1 × 32-bit samples"),
+        (cloudy()[..., 0].astype(np.float32), {"photometric": "minisblack"}, "1 × 32-bit floating-point samples"),
         (np.ascontiguousarray(np.moveaxis(cloudy(), -1, 0)), {"planarconfig": "separate"}, "planes apart"),
     ],
 )
