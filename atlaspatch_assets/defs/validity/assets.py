@@ -73,9 +73,9 @@ def _build_coverage(recipe: Recipe) -> dg.AssetsDefinition:
 
 def recorded_warnings(recipe: Recipe, slides: Sequence[Validity]) -> Mapping[str, tuple[str, ...]]:
     """Return stem to what is odd about a slide, as the output folder tells."""
-    index = read_slide_index(Store(recipe.project.output))
-    empty = stored_in_files(recipe, index).without_patches
-    return stored_warnings(index, {output.stem for output in slides}, recipe.project.quality, empty)
+    index = read_slide_index(Store(recipe.project.output), recipe.project.slides.masks_origin)
+    stored = stored_in_files(recipe, index)
+    return stored_warnings(index, {output.stem for output in slides}, recipe.project.quality, stored)
 
 
 def coverage_metadata(of_slides: Sequence[Validity], of_cases: Sequence[Validity] = ()) -> Metadata:
