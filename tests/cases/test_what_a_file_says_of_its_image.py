@@ -1,9 +1,11 @@
 """Of several images of one size each has its own scale; what is not heeded is told; reasons name the cause."""
 
+import struct
 import tempfile
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pydicom
 import pytest
@@ -101,3 +103,40 @@ def test_colours_that_no_reader_of_dicom_knows_are_named(tmp_path: Path):
     with pytest.raises(UnreadableSlide, match="a has samples that are MONOCHROME1, and only RGB and grey") as caught:
         open_slide(folder)
     assert "copy it again" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["jp2", "j2k"])
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_fourth_sample_of_jpeg_2000_is_alpha_where_it_is_declared(tmp_path: Path, kind: str, declared: bool):
+    scan, other = paint_scan(WIDTH, HEIGHT, 1), paint_scan(WIDTH, HEIGHT, 2)[..., :1]
+    content = imagecodecs.jpeg2k_encode(np.dstack([scan, other]), level=0, reversible=True, mct=False, codecformat=kind)
+    if declared and kind == "jp2":
+        content = with_alpha_declared(content)
+    (tmp_path / f"a.{kind}").write_bytes(content)
+    info, pixels = seen(tmp_path / f"a.{kind}", mpp=0.5)
+    is_alpha = declared and kind == "jp2"
+    cover = other / 255
+    assert difference(pixels, np.rint(scan * cover + 255 * (1 - cover)) if is_alpha else scan) < 1
+    assert any("fourth sample" in note for note in info.notes) != is_alpha
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "cause"),
+    [
+        ("a.png", imagecodecs.png_encode(np.full((64, 64, 2), 40_000, np.uint16)), "grey of more than 8 bits"),
+        ("a.jp2", imagecodecs.jpeg2k_encode(np.full((64, 64, 2), 90, np.uint8), level=0), "has 2 samples a pixel"),
+    ],
+)
+def test_grey_pictures_that_are_no_brightfield_are_refused(tmp_path: Path, name: str, content: bytes, cause: str):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UnreadableSlide, match=cause):
+        open_slide(tmp_path / name, mpp=0.5)
+
+
+def with_alpha_declared(content: bytes) -> bytes:
+    """Add the box that says which samples are red, green, blue and opacity to the header of a JP2 file."""
+    entries = [(0, 0, 1), (1, 0, 2), (2, 0, 3), (3, 1, 0)]
+    box = struct.pack(">I4sH12H", 8 + 2 + 24, b"cdef", 4, *(value for entry in entries for value in entry))
+    at = content.index(b"jp2h") - 4
+    (size,) = struct.unpack(">I", content[at : at + 4])
+    return content[:at] + struct.pack(">I", size + len(box)) + content[at + 4 : at + size] + box + content[at + size :]

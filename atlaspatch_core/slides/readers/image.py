@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 NAME = "image"
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "PPM", "JPEG2000")
 """Not TIFF: its pages and planes are easily taken for what they are not."""
+WITH_ALPHA = ("RGBA", "LA")
+UNDECLARED = "its fourth sample is not declared to be alpha, and is left out"
+BOXES = 65_536
+"""Bytes at the head of a JPEG 2000 file, in which its boxes lie before the pixels."""
 ORIENTATION = 0x0112
 """Tag of Exif."""
 DEEP = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
@@ -34,9 +38,11 @@ DEEP = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 class Picture:
     """Pixels that are decoded at the first read, once, whatever the number of threads. Owns the open file."""
 
-    def __init__(self, image: "Image", stem: str) -> None:
+    def __init__(self, image: "Image", stem: str, *, alpha: bool = True) -> None:
+        """``alpha``: whether a fourth sample is transparency."""
         self._image = image
         self._stem = stem
+        self._alpha = alpha
         self._pixels: NDArray[np.uint8] | None = None
         self._decoding = threading.Lock()
 
@@ -44,7 +50,7 @@ class Picture:
         """Return RGB pixels (height, width, 3): transparent ones white."""
         with self._decoding:
             if self._pixels is None:
-                self._pixels = decode(self._image, self._stem)
+                self._pixels = decode(self._image, self._stem, alpha=self._alpha)
             pixels = self._pixels
         return pixels[window.top : window.top + window.height, window.left : window.left + window.width]
 
@@ -72,13 +78,15 @@ def open_picture(path: Path, stated: StatedMpp, series: int | None = None) -> Wi
     try:
         check_samples(path, image)
         notes = (*planes_note(getattr(image, "n_frames", 1), 1, "frames"), *turned(image))
-        info = describe(path, NAME, [image.size], {}, stated, notes=notes)
+        alpha = image.mode not in WITH_ALPHA or is_alpha_declared(path, image)
+        notes, reading = (notes, "") if alpha else ((*notes, UNDECLARED), "three of four samples")
+        info = describe(path, NAME, [image.size], {}, stated, notes=notes, reading=reading)
     except BaseException as error:  # closed and raised again, whatever it is
         image.close()
         if isinstance(error, DAMAGED_FILE) and not is_own_fault(error):
             raise damaged(path, error) from error
         raise
-    picture = Picture(image, info.stem)
+    picture = Picture(image, info.stem, alpha=alpha)
     return WindowedSlide(info, picture.read, picture.close)
 
 
@@ -114,20 +122,44 @@ def turned(image: "Image") -> tuple[str, ...]:
 
 
 def check_samples(path: Path, image: "Image") -> None:
-    """Raise UnreadableSlide for grey of more than 8 bits, whose white is not known."""
-    if image.mode in DEEP:
+    """Raise UnreadableSlide for grey of more than 8 bits, whose white is not known, or beside a sample of none."""
+    stored = getattr(image, "tile", None)
+    raw = str(stored[0][3]) if stored else ""
+    if image.mode in DEEP or raw.startswith("LA;16"):
         raise UnreadableSlide(
             f"{stem_of(path)}: {path.name} holds grey of more than 8 bits a pixel ({image.mode}), as fluorescence "
             f"does; only 8-bit RGB and grey can be shown as they are, so export it as 8-bit RGB"
         )
+    if image.mode == "LA" and not is_alpha_declared(path, image):
+        raise UnreadableSlide(
+            f"{stem_of(path)}: {path.name} has 2 samples a pixel, neither of which is declared to be alpha; only RGB "
+            f"and grey can be shown as they are, so export it as 8-bit RGB"
+        )
 
 
-def decode(image: "Image", stem: str) -> NDArray[np.uint8]:
+def is_alpha_declared(path: Path, image: "Image") -> bool:
+    """Tell whether the last sample of a picture is transparency; Pillow takes any of JPEG 2000 for it.
+
+    ISO 15444-1, I.5.3.6: the box cdef holds the number of entries, then number, type and association of each, two bytes
+    each; type 1 is opacity, 2 the same with colours multiplied already. A bare codestream declares nothing.
+    """
+    if image.format != "JPEG2000":
+        return True
+    with path.open("rb") as file:
+        head = file.read(BOXES)
+    at = head.find(b"cdef") + 4
+    if at < 4 or len(head) < at + 2:
+        return False
+    types = [int.from_bytes(head[at + 4 + 6 * entry :][:2], "big") for entry in range(head[at + 1])]
+    return bool({1, 2} & set(types))
+
+
+def decode(image: "Image", stem: str, *, alpha: bool = True) -> NDArray[np.uint8]:
     """Return the RGB pixels (height, width, 3) of the first frame, transparent ones over white."""
     try:
         check_end(image)
         image.load()
-        return rgb(image)
+        return rgb(image) if alpha else np.ascontiguousarray(np.asarray(image)[..., :3])
     except DAMAGED_FILE as error:
         if is_own_fault(error):
             raise
