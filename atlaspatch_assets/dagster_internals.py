@@ -5,6 +5,7 @@ mended, fails there first.
 """
 
 import json
+import logging
 import socket
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._core.event_api import PartitionKeyFilter
-from dagster._core.events import DagsterEvent
+from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.tags import GRPC_INFO_TAG
 
@@ -133,6 +134,26 @@ def last_verdict(
         check, limit=1, partition_filter=of_partition
     )
     return records[0].evaluation if records else None
+
+
+def announce_materializations(
+    instance: dg.DagsterInstance,
+    run: dg.DagsterRun,
+    step_key: str,
+    assets: Iterable[dg.AssetKey],
+    partitions: Sequence[str],
+) -> None:
+    """Record that a run is to materialise these partitions of assets.
+
+    Dagster records so for the partitions in the tags of a run when it makes it, one or a range of neighbours. By these
+    events the page of a partition shows the run that is about it, and a partition counts as failed where the run failed
+    before it was materialised. A run over keys that are no neighbours has no public way to name them (1.13, #32335).
+    """
+    for asset in assets:
+        for partition in partitions:
+            planned = AssetMaterializationPlannedData(asset, partition=partition)
+            event = DagsterEvent.build_asset_materialization_planned_event(run.job_name, step_key, planned)
+            instance.report_dagster_event(event, run.run_id, logging.DEBUG)
 
 
 @dataclass(slots=True)

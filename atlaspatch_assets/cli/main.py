@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from atlaspatch_core.validity.recipe import Recipe
     from atlaspatch_core.validity.states import State
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 
@@ -53,9 +54,15 @@ def make_hooks() -> Hooks:
     Without, what needs no telling is asked of the default home that ``materialize`` writes to, where it is there.
     """
     if os.environ.get(VARIABLE):
-        return Hooks(_report, _failures, rates=_rates, more_checks=_checks)
+        return Hooks(_report, _failures, rates=_rates, unfinished_runs=_unfinished_runs, more_checks=_checks)
     if DEFAULT_HOME.expanduser().is_dir():
-        return Hooks(failures=_failures, failures_of_folders=False, rates=_rates, more_checks=_checks)
+        return Hooks(
+            failures=_failures,
+            failures_of_folders=False,
+            rates=_rates,
+            unfinished_runs=_unfinished_runs,
+            more_checks=_checks,
+        )
     return Hooks(more_checks=_checks)
 
 
@@ -75,7 +82,13 @@ def _rates(recipe: "Recipe") -> "Mapping[OutputKey, Rate]":
     return _ask_instance(lambda instance: measure_rates(recipe, instance))
 
 
-def _ask_instance(ask: "Callable[[DagsterInstance], Mapping[OutputKey, T]]") -> "Mapping[OutputKey, T]":
+def _unfinished_runs(recipe: "Recipe") -> "Mapping[str, Sequence[str]]":
+    from atlaspatch_assets.cli.unfinished_runs import unfinished_runs
+
+    return _ask_instance(lambda instance: unfinished_runs(recipe, instance))
+
+
+def _ask_instance(ask: "Callable[[DagsterInstance], Mapping[K, T]]") -> "Mapping[K, T]":
     """Return what the instance answers. One that nobody named and that cannot be asked is told of, and has nothing."""
     import dagster as dg
 

@@ -7,7 +7,7 @@ from warnings import catch_warnings, simplefilter
 
 import dagster as dg
 
-from atlaspatch_assets.dagster_internals import AssetJob
+from atlaspatch_assets.dagster_internals import AssetJob, announce_materializations
 from atlaspatch_assets.lib.events import outcome_events
 from atlaspatch_assets.lib.names import PartitionKind
 from atlaspatch_assets.lib.pools import pool_of
@@ -60,10 +60,18 @@ def batch_job(kind: PartitionKind, assets: dg.AssetsDefinition, description: str
 
 
 def batch_keys(kind: PartitionKind, context: dg.AssetExecutionContext, listed: Sequence[str]) -> list[str]:
-    """Return the keys of the run; the partitions are read once, because each look at them reads all there are."""
+    """Return the keys of the run; the partitions are read once, because each look at them reads all there are.
+
+    Of a run that lists its keys Dagster knows one alone. It is told of the others, so that their pages show the run,
+    and they count as failed where it ends without them.
+    """
+    keys = list(dict.fromkeys(listed or context.partition_keys))
     if listed:
         kind.register(context.instance, listed)
-    return list(dict.fromkeys(listed or context.partition_keys))
+        others = [key for key in keys if key != context.run.tags.get("dagster/partition")]
+        announce_materializations(context.instance, context.run, kind.op_name, context.selected_asset_keys, others)
+    context.instance.add_run_tags(context.run.run_id, kind.run_tags(keys))
+    return keys
 
 
 def batch_events(

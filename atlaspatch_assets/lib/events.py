@@ -5,27 +5,32 @@ from typing import TypeAlias
 
 import dagster as dg
 
+from atlaspatch_assets.lib.failures import outcome_observation
 from atlaspatch_assets.lib.metadata import event_metadata
 from atlaspatch_assets.lib.names import PROCESSED, ProjectNames
 from atlaspatch_assets.lib.verdicts import OpenFailures, outcome_verdicts
-from atlaspatch_core.validity.outcome import Outcome
+from atlaspatch_core.validity.outcome import Outcome, Status
 
 __all__ = ["NO_EVENT", "PROCESSED", "materialization", "outcome_events", "version_tags"]
 
 NO_EVENT = "NULL"
 """Dagster's word for an input that was never materialised."""
 
-Event: TypeAlias = dg.AssetMaterialization | dg.AssetCheckEvaluation
+Event: TypeAlias = dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.AssetObservation
 
 
 def outcome_events(outcome: Outcome, open_failures: OpenFailures) -> Iterator[Event]:
     """Yield the materialisation of an output that is valid now, and the verdicts of its checks that are news.
 
-    A slide that has nothing to make (no patches, no embedding) is done, and its event says so. A step that was skipped
-    because of a failure has no event: the failure has one.
+    A slide that has nothing to make (no patches, no embedding) is done, and its event says so. One
+    that failed, or was skipped because another failed, has an observation that says why.
     """
     if outcome.fingerprint:
         yield materialization(open_failures.names, outcome, open_failures.instance)
+    elif outcome.status in (Status.FAILED, Status.SKIPPED):
+        cause = open_failures.causes.setdefault(outcome.stem, outcome.why)
+        why = outcome.why if cause == outcome.why else f"{outcome.why}: {cause}"
+        yield outcome_observation(open_failures.names, outcome, why, open_failures.run_id)
     yield from filter(open_failures.is_news, outcome_verdicts(open_failures.names, outcome))
 
 

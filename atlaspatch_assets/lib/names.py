@@ -1,5 +1,6 @@
 """What the parts of a project are called in Dagster, so that several projects have one instance and do not mix."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -8,11 +9,14 @@ import dagster as dg
 
 from atlaspatch_assets.lib.batches import in_batches
 from atlaspatch_core.config.project import Project
+from atlaspatch_core.fingerprint import short_hash
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import STEP_VERSIONS, TISSUE_MASK
 
 PROJECT_TAG = "atlaspatch/project"
 """Tag of the runs of a project that has a name."""
+MATERIALIZE_FAILED = "materialize_failed"
+"""Name of the job that tries failed outputs again."""
 PROCESSED = "processed"
 """Name of the check that every asset has: failed with the reason, and passed once the slide's output is valid again."""
 TISSUE_QUALITY = "tissue_quality"
@@ -20,6 +24,7 @@ TISSUE_QUALITY = "tissue_quality"
 
 ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 UNFINISHED = [status for status in dg.DagsterRunStatus if status not in ENDED]
+LONGEST_TAG_NAME = 63
 MOST_KEYS_PER_CALL = 10_000
 """SQLite refuses statements with more variables than 32,766 (its default), and every key is one."""
 
@@ -183,8 +188,15 @@ class PartitionKind:
             run_config=self.config(keys, force=force),
             asset_selection=list(assets) if assets else None,
             asset_check_keys=self.names.own_checks(assets) if assets else None,
-            tags={**(tags or {}), **self.names.tags},
+            tags={**(tags or {}), **self.names.tags, **self.run_tags(keys)},
         )
+
+    def run_tags(self, keys: Iterable[str]) -> dict[str, str]:
+        """Return the tags by which a run over these is found by each of them: ``slide/<stem>`` with the stem as value.
+
+        Dagster's keys have letters, digits, ``_``, ``.`` and ``-``, at most 63; others are replaced, and a hash added.
+        """
+        return {f"{self.noun}/{_tag_name(key)}": key for key in keys}
 
     def keys_of(self, run: dg.DagsterRun) -> set[str]:
         """Return those that a run lists, and the one that stands for it; none for a run that is about others."""
@@ -201,8 +213,19 @@ class PartitionKind:
 
     def running(self, instance: dg.DagsterInstance) -> set[str]:
         """Return those of all runs that have not ended."""
+        return {key for _, keys in self.unfinished_runs(instance) for key in keys}
+
+    def unfinished_runs(self, instance: dg.DagsterInstance) -> list[tuple[dg.DagsterRun, set[str]]]:
+        """Return the runs that have not ended, each with those that it takes."""
         runs = instance.get_runs(filters=dg.RunsFilter(statuses=UNFINISHED))
-        return {key for run in runs for key in self.keys_of(run)}
+        return [(run, keys) for run in runs if (keys := self.keys_of(run))]
+
+
+def _tag_name(key: str) -> str:
+    name = re.sub(r"[^A-Za-z0-9_.-]", "_", key)
+    if name == key and len(name) <= LONGEST_TAG_NAME:
+        return name
+    return f"{name[: LONGEST_TAG_NAME - 17]}-{short_hash(key)}"
 
 
 def partition_keys(instance: dg.DagsterInstance, definition: dg.DynamicPartitionsDefinition) -> set[str]:

@@ -26,6 +26,10 @@ class OpenFailures:
     instance: dg.DagsterInstance
     among: Sequence[str] | None = None
     """Slides to ask for, where they are known and not more than a batch; by default all."""
+    run_id: str = ""
+    """The run that makes the events, where one does."""
+    causes: dict[str, str] = field(default_factory=dict)
+    """Slide or case to why the first of its steps failed."""
     _open: dict[dg.AssetCheckKey, set[str]] = field(default_factory=dict)
     _recorder: VerdictRecorder | None = None
 

@@ -1,6 +1,6 @@
 """What an outer layer adds to the commands."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,5 +24,7 @@ class Hooks:
     """Whether ``failures`` are of output folders without a project file, too."""
     rates: Callable[["Recipe"], Mapping[OutputKey, "Rate"]] | None = None
     """Returns how fast steps went in earlier runs, as it was remembered elsewhere."""
+    unfinished_runs: Callable[["Recipe"], Mapping[str, Sequence[str]]] | None = None
+    """Returns what to say of runs elsewhere that have not ended, to the slides or cases that each takes."""
     more_checks: Callable[[], Iterable["Check"]] | None = None
     """Returns what ``doctor`` is to check of the outer layer, after the core's own checks."""

@@ -12,7 +12,16 @@ from click.core import ParameterSource
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
 from atlaspatch_core.cli.slides import slides_of
-from atlaspatch_core.cli.status_text import COLUMNS, as_table, as_text, of_cases, rows, run_lines, warning_lines
+from atlaspatch_core.cli.status_text import (
+    COLUMNS,
+    as_table,
+    as_text,
+    of_cases,
+    rows,
+    run_lines,
+    unfinished_lines,
+    warning_lines,
+)
 from atlaspatch_core.errors import AtlasPatchError
 
 if TYPE_CHECKING:
@@ -57,6 +66,7 @@ def status(
     What is fresh the next run reuses; what is stale it computes, for the reason that is told. Nothing is computed here,
     and only slides of which something changed are opened. Of a project, the Dagster instance in DAGSTER_HOME
     (~/.atlaspatch/dagster by default) is asked why slides failed; of an OUTPUT_DIR, only where DAGSTER_HOME is set.
+    Its runs that have not ended are named with their slides.
 
     Exit code: 0, whatever the state; 2 for wrong usage.
     """
@@ -77,7 +87,8 @@ def status(
     else:
         text = as_text(seen.outputs, [stage.step for stage in seen.recipe.stages], show_all=show_all)
         cases = of_cases(seen.cases, [stage.step for stage in seen.recipe.cases], show_all=show_all)
-        click.echo("\n".join([text, *warning_lines(seen.warnings), *cases, *run_lines(seen.runs)]))
+        elsewhere = unfinished_lines(hooks.unfinished_runs(seen.recipe)) if hooks.unfinished_runs else ()
+        click.echo("\n".join([text, *warning_lines(seen.warnings), *cases, *run_lines(seen.runs), *elsewhere]))
 
 
 def _folder(context: click.Context, output_dir: Path | None, output: Path | None) -> Path | None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 Warnings = Mapping[str, Sequence[str]]
 """Stem to what is odd about a slide."""
 COLUMNS = ("slide", "output", "state", "why", "warnings")
+MOST_NAMED = 20
+"""Slides of a run that are named."""
 COLOURS = {"fresh": "green", "stale": "yellow", "missing": None, "failed": "red"}
 
 
@@ -111,3 +113,10 @@ def run_lines(runs: "Sequence[RunFile]") -> Iterator[str]:
         slides = summary_lines(values.get("slides") or {})
         cases = f"; cases: {summary_lines(values['cases'])}" if values.get("cases") else ""
         yield f"run {run.run_id} ({values.get('tool')}) {run.status}{why}: {when}; slides: {slides}{cases}"
+
+
+def unfinished_lines(runs: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """Yield a line for each run elsewhere that has not ended, with the slides or cases that it takes."""
+    for run, stems in runs.items():
+        more = f" and {len(stems) - MOST_NAMED} more" if len(stems) > MOST_NAMED else ""
+        yield f"{run}: {', '.join(stems[:MOST_NAMED])}{more}"

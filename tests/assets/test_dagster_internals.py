@@ -12,6 +12,7 @@ from atlaspatch_assets.dagster_internals import (
     VERSION_TAG,
     AssetJob,
     VerdictRecorder,
+    announce_materializations,
     data_versions,
     data_versions_by_pages,
     failed_verdicts,
@@ -90,6 +91,31 @@ def test_the_runs_of_verdicts_have_ended_and_are_made_with_the_first(instance):
     recorder.record([verdict("b", True)])
     (run,) = instance.get_runs()
     assert (run.job_name, run.status) == (VERDICTS_JOB, dg.DagsterRunStatus.SUCCESS)
+
+
+def test_an_announced_partition_shows_its_run_and_counts_as_failed_where_that_failed(instance):
+    slides = dg.DynamicPartitionsDefinition(name="slides")
+    instance.add_dynamic_partitions("slides", ["a", "b"])
+
+    @dg.op
+    def nothing() -> None: ...
+
+    @dg.job
+    def batch() -> None:
+        nothing()
+
+    run = instance.create_run_for_job(batch, status=dg.DagsterRunStatus.STARTED)
+    announce_materializations(instance, run, "nothing", [KEY], ["a"])
+    shown = instance.get_latest_planned_materialization_info(KEY, partition="a")
+    assert shown
+    assert shown.run_id == run.run_id
+    status = instance.get_status_by_partition(KEY, ["a", "b"], slides)
+    assert status
+    assert (status["a"], status["b"]) == (dg.AssetPartitionStatus.IN_PROGRESS, None)
+    instance.report_run_failed(run)
+    status = instance.get_status_by_partition(KEY, ["a", "b"], slides)
+    assert status
+    assert status["a"] is dg.AssetPartitionStatus.FAILED
 
 
 def test_an_announced_verdict_that_did_not_come_is_none(instance):

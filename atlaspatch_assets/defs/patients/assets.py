@@ -47,7 +47,7 @@ def _build_assets(recipe: Recipe, specs: list[dg.AssetSpec], checks: list[dg.Ass
     @batch_asset(names.cases, recipe.project.runtime, specs, checks, description)
     def cases_to_embeddings(context: dg.AssetExecutionContext, config: CasesConfig) -> Iterator[Any]:
         case_ids = batch_keys(names.cases, context, config.cases)
-        open_failures = OpenFailures(names, context.instance)  # of cases and of their slides
+        open_failures = OpenFailures(names, context.instance, run_id=context.run.run_id)  # of cases and of their slides
         outcomes = _encode_batch(context, recipe, case_ids, open_failures, force=config.force)
         yield from batch_events(names.cases, context, outcomes, open_failures, checks, len(case_ids), {})
 

@@ -9,6 +9,7 @@ import dagster as dg
 
 from atlaspatch_assets.defs.slides.refusals import refusal_verdict, refused_versions
 from atlaspatch_assets.defs.slides.requests import TAGS, RequestedRuns
+from atlaspatch_assets.lib.failures import REPLACED, failure_observation
 from atlaspatch_assets.lib.names import MOST_KEYS_PER_CALL, ProjectNames, partition_keys
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.arrival import (
@@ -115,7 +116,7 @@ def sensor_result(tick: ArrivalTick, runs: RequestedRuns) -> dg.SensorResult:
         skip_reason=None if runs.requests else describe_tick(tick, runs),
         cursor=tick.scan.cursor.text,
         dynamic_partitions_requests=list(_partition_requests(tick)),
-        asset_events=list(_removal_observations(tick)),
+        asset_events=list(_observations(tick)),
     )
 
 
@@ -198,7 +199,10 @@ def _partition_requests(
             yield definition.build_delete_request(stems)
 
 
-def _removal_observations(tick: ArrivalTick) -> Iterator[dg.AssetObservation]:
+def _observations(tick: ArrivalTick) -> Iterator[dg.AssetObservation]:
+    """Yield what the pages of slides say that went, came back, or cannot be used."""
     gone, back = "its file is gone; what was made of it stays", "its file is there again"
     yield from (removal_observation(tick.names, stem, True, gone) for stem in tick.removed)
     yield from (removal_observation(tick.names, stem, False, back) for stem in tick.returned)
+    for stem, why in (*((arrival.stem, arrival.why) for arrival in tick.refused), *tick.clashing.items()):
+        yield failure_observation(tick.names, SLIDE, stem, why, cure=REPLACED)

@@ -7,7 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from atlaspatch_assets.defs.slides.checks import build_check_specs
-from atlaspatch_assets.defs.slides.progress import Progress
+from atlaspatch_assets.defs.slides.progress import PROGRESS_TAG, Progress
 from atlaspatch_assets.defs.slides.retries import Attempts
 from atlaspatch_assets.defs.slides.run_slides import find_batch
 from atlaspatch_assets.lib.batch_ops import batch_asset, batch_events, batch_keys, without_preview_warnings
@@ -59,7 +59,7 @@ def _build_assets(recipe: Recipe, specs: list[dg.AssetSpec], checks: list[dg.Ass
         stems = batch_keys(names.slides, context, config.slides)
         failed: dict[str, str] = {}
         outcomes = _process_batch(context, config, recipe, stems, failed)
-        open_failures = OpenFailures(names, context.instance, stems)
+        open_failures = OpenFailures(names, context.instance, stems, context.run.run_id)
         yield from batch_events(names.slides, context, outcomes, open_failures, checks, len(stems), failed)
 
     return slides_to_embeddings
@@ -89,7 +89,7 @@ def _process_batch(
 
 def _tag_progress(context: dg.AssetExecutionContext, text: str) -> None:
     """Show how far the run is on its page and in the list of runs."""
-    context.instance.add_run_tags(context.run.run_id, {"atlaspatch/progress": text})
+    context.instance.add_run_tags(context.run.run_id, {PROGRESS_TAG: text})
 
 
 def _selected_steps(context: dg.AssetExecutionContext, recipe: Recipe) -> list[OutputKey]:

@@ -8,6 +8,8 @@ from time import monotonic
 
 from atlaspatch_core.validity.outcome import Outcome, Status
 
+PROGRESS_TAG = "atlaspatch/progress"
+"""Tag of a run that says how far it is."""
 SECONDS_BETWEEN_LINES = 10.0
 
 

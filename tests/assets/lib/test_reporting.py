@@ -40,6 +40,10 @@ def latest(instance: dg.DagsterInstance) -> dict[str, str]:
     return {str(it.partition_key): it.latest_execution_status.value for it in infos}
 
 
+def observations(instance: dg.DagsterInstance, asset: str) -> list[dg.EventLogRecord]:
+    return list(instance.fetch_observations(dg.AssetKey(asset.split("/")), limit=9).records)
+
+
 @pytest.mark.quick
 def test_outcomes_become_partitions_materialisations_and_verdicts_that_change(instance):
     mended = replace(DONE, stem="b", inputs={})
@@ -52,7 +56,8 @@ def test_outcomes_become_partitions_materialisations_and_verdicts_that_change(in
     assert instance.get_dynamic_partitions("slides") == ["a", "b"]
     assert instance.get_materialized_partitions(dg.AssetKey("patch_coords")) == {"a", "b"}
     assert said(instance, "patch_coords", "a")["patches"] == 4
-    assert set(instance.get_asset_keys()) == {dg.AssetKey("tissue_mask"), dg.AssetKey("patch_coords")}
+    why = [record.asset_observation.metadata["reason"].value for record in observations(instance, "patch_features/uni")]
+    assert why == ["patch_coords failed: b: it broke"]
     assert (standing, latest(instance)) == ({"b": "SUCCEEDED"}, {"b": "FAILED"})
 
 

@@ -104,7 +104,8 @@ def reasons(found) -> dict[str, str]:
 
 def removals(found) -> dict[str, bool]:
     seen = [event for event in found.asset_events if isinstance(event, dg.AssetObservation)]
-    return {str(event.partition): bool(event.metadata["removed"].value) for event in seen}
+    marks = [event for event in seen if "removed" in event.metadata]
+    return {str(event.partition): bool(event.metadata["removed"].value) for event in marks}
 
 
 def test_new_slides_are_registered_and_asked_for_in_batches(tmp_path, instance):
@@ -268,7 +269,7 @@ def test_a_slide_whose_run_died_is_asked_for_again_after_a_pause_and_not_forever
     of = project(tmp_path, runtime={"slides_per_run": 1})
     found = tick(of, instance)
     run(of, instance, ["b"])
-    long_settled = ArrivalCursor(settled=time.time() + 3600).text
+    long_settled = ArrivalCursor(watermark=time.time() + 3600).text
     keys = set()
     for _ in range(asking.MOST_ATTEMPTS):
         for died in launch(of, instance, found):
