@@ -1,4 +1,4 @@
-"""Results of a slide ``a``, kept in a store."""
+"""Results of a slide, kept in a store."""
 
 from pathlib import Path
 
@@ -18,16 +18,18 @@ def identity(step: str, **spec) -> Identity:
 COORDS_A, COORDS_B = identity("patch_coords", patch_size=256), identity("patch_coords", patch_size=512)
 
 
-def keep_coords(store: Store, coords: Identity, rows: int = 3) -> None:
+def keep_coords(store: Store, coords: Identity, rows: int = 3, *, stem: str = "a", geometry: str = "") -> None:
     values = np.arange(rows * 5, dtype=np.int32).reshape(rows, 5)
-    write = write_new(store.h5("a"), [Dataset(COORDS, values, coords)], {"patch_size": 256}, 8192)
-    store.write_coords("a", "", write)
+    write = write_new(store.h5(stem, geometry), [Dataset(COORDS, values, coords)], {"patch_size": 256}, 8192)
+    store.write_coords(stem, geometry, write)
 
 
-def keep_features(store: Store, name: str, value: float, coords: Identity = COORDS_A) -> None:
+def keep_features(
+    store: Store, name: str, value: float, coords: Identity = COORDS_A, *, stem: str = "a", geometry: str = ""
+) -> None:
     values = np.full((3, 4), value, np.float32)
     features = Dataset(f"features/{name}", values, identity("patch_features", encoder=name), {"dim": 4})
-    store.write_results("a", "", coords, [features])
+    store.write_results(stem, geometry, coords, [features])
 
 
 def all_values(path: Path) -> dict[str, list]:

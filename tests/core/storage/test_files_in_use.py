@@ -1,11 +1,15 @@
 """A result file that another program has open: it is waited for, and nobody is told to throw it away."""
 
+import fcntl
 import logging
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from kept_results import COORDS_A, COORDS_B, keep_coords, keep_features
 from processes import Child, start_code
+from rounds import examples
 
 from atlaspatch_core.errors import OutputInUse, UnreadableOutput
 from atlaspatch_core.storage import disk
@@ -25,6 +29,13 @@ def hold(path: Path, *seconds: float) -> Child:
     holder = start_code(HOLD, path, *seconds)
     assert holder.stdout.readline() == "held\n"
     return holder
+
+
+WAYS = {
+    "read": lambda store, stem, geometry: store.stored_results(stem, geometry),
+    "add": lambda store, stem, geometry: keep_features(store, "third", 2.0, stem=stem, geometry=geometry),
+    "replace": lambda store, stem, geometry: keep_coords(store, COORDS_B, stem=stem, geometry=geometry),
+}
 
 
 @pytest.fixture
@@ -48,14 +59,9 @@ def test_a_file_in_use_is_left_as_it_is_and_nothing_destructive_is_advised(store
     monkeypatch.setattr(disk, "SECONDS_IN_USE", 0.3)
     path = store.h5("a")
     holder, before = hold(path), path.read_bytes()
-    ways = {
-        "read": lambda: store.stored_results("a"),
-        "add": lambda: keep_features(store, "two", 2.0),
-        "replace": lambda: keep_coords(store, COORDS_B),
-    }
     try:
         with pytest.raises(OutputInUse) as told:
-            ways[way]()
+            WAYS[way](store, "a", "")
     finally:
         left = path.read_bytes()
         holder.stdin.write("\n")
@@ -65,6 +71,37 @@ def test_a_file_in_use_is_left_as_it_is_and_nothing_destructive_is_advised(store
     assert left == before
     assert list(path.parent.iterdir()) == [path]
     assert set(store.stored_results("a")) == {"coords", "features/one"}
+
+
+@examples(30)
+@given(
+    before=st.lists(st.sampled_from(["one", "two"]), unique=True),
+    way=st.sampled_from(sorted(WAYS)),
+    stem=st.sampled_from(["a", "TCGA-01.svs", "é b"]),
+    geometry=st.sampled_from(["", "20x"]),
+)
+def test_whatever_a_file_in_use_holds_and_is_wanted_for_the_sentence_names_it_and_destroys_nothing(
+    tmp_path_factory, before: list[str], way: str, stem: str, geometry: str
+):
+    """Slide, file, cause and a cure; the file is to the byte what it was, and the same works once it is free.
+
+    HDF5 holds a file by ``flock``, as is done here without a process of its own.
+    """
+    store = Store(tmp_path_factory.mktemp("out"))
+    keep_coords(store, COORDS_A, stem=stem, geometry=geometry)
+    for encoder in before:
+        keep_features(store, encoder, 1.0, stem=stem, geometry=geometry)
+    path = store.h5(stem, geometry)
+    content = path.read_bytes()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(disk, "SECONDS_IN_USE", 0.0)
+        with path.open("rb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            with pytest.raises(OutputInUse) as refusal:
+                WAYS[way](store, stem, geometry)
+    assert path.read_bytes() == content
+    assert str(refusal.value) == f"{stem}: {path} is in use by another program; try again"
+    WAYS[way](store, stem, geometry)
 
 
 def test_a_damaged_file_is_damaged_and_not_in_use(store):
