@@ -82,8 +82,8 @@ def ticks(folder: Path, count: int) -> Iterator[Measure]:
     stems = lay_files(of, count)
     with open_instance(folder) as instance:
         ProjectNames.of(of).slides.register(instance, stems)
-        settled = ArrivalCursor(settled=time.time() + 60)
-        seconds, found = tick(of, instance, settled)
+        passed = ArrivalCursor(watermark=time.time() + 60)
+        seconds, found = tick(of, instance, passed)
         assert not found.run_requests
         assert not found.asset_events
         yield Measure(f"tick_nothing_changed_{count}", seconds, "< 10 s", "seconds", {"said": found.skip_message})

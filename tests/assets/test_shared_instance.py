@@ -208,7 +208,7 @@ def test_slides_of_a_run_in_vain_are_asked_for_again_by_its_own_project_alone(tm
         tags = {**request.tags, "dagster/run_key": request.run_key}
         queue(of, instance, request.job_name, "s", tags=tags, run_config=request.run_config, status=status)
 
-    nothing_changed = ArrivalCursor(settled=time.time() + 60).text
+    nothing_changed = ArrivalCursor(watermark=time.time() + 60).text
     asked = [tick(of, instance, sensor(of, "new_slides"), nothing_changed).run_requests for of in projects]
 
     assert [len(of) for of in asked] == [of.name == failed for of in projects]
