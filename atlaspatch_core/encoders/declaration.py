@@ -107,32 +107,25 @@ def network_output(network: Any, pixels: "Tensor") -> "Tensor":
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PatchEncoder:
-    """A network that turns a patch into features."""
+class _Encoder:
+    """What is declared of every encoder."""
 
     name: str
     """Name of the dataset in the slide's file, and on the command line."""
-    architecture: Architecture
-    source: Weights
     dim: int | None
-    """Length of a feature vector; None where it is asked of the network."""
-    transform: Transform | None
-    """None: the network takes the uint8 pixels (b, 3, h, w) themselves."""
-    pooling: Pooling = network_output
+    """Length of its vectors; None where it is asked of a network."""
     adapt: Adapt = as_published
     precision: Precision = "float32"
     """Precision that its makers use."""
-    autocast: bool = True
-    """In half precision: weights stay float32 and operations are cast (True), or weights are cast (False)."""
     license: str
     """SPDX name, or the licence's own name where it has none."""
     gated: bool = False
     """Whether the weights are given out on request only."""
     aliases: tuple[str, ...] = ()
     patch_size: int | None = None
-    """Recommended side of a patch, px; None when any will do."""
+    """Side of the patches it was made for, px; None when any will do."""
     magnification: float | None = None
-    """Recommended magnification, 20 for 20x; None when any will do."""
+    """Magnification it was made for, 20 for 20x; None when any will do."""
     extra: str | None = None
     """Optional dependency group of this package that it needs."""
     homepage: str = ""
@@ -142,7 +135,26 @@ class PatchEncoder:
     """sha256 of the plugin file that declares it."""
 
     def __post_init__(self) -> None:
-        _check(self.name, self.aliases, self.dim, self.precision)
+        for word in (self.name, *self.aliases):
+            if not _NAME.fullmatch(word):
+                raise ValueError(f"an encoder's name has letters, digits and . _ + - only, not {word!r}")
+        if self.dim is not None and self.dim < 1:
+            raise ValueError(f"{self.name}: dim is at least 1, not {self.dim}")
+        if self.precision not in ("float32", "float16", "bfloat16"):
+            raise ValueError(f"{self.name}: precision is float32, float16 or bfloat16, not {self.precision}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchEncoder(_Encoder):
+    """A network that turns a patch into features."""
+
+    architecture: Architecture
+    source: Weights
+    transform: Transform | None
+    """None: the network takes the uint8 pixels (b, 3, h, w) themselves."""
+    pooling: Pooling = network_output
+    autocast: bool = True
+    """In half precision: weights stay float32 and operations are cast (True), or weights are cast (False)."""
 
     def spec(self) -> dict[str, Any]:
         """Return everything that decides the features, fit for JSON; the hash of a local file is computed at most once.
@@ -167,36 +179,15 @@ tensor of shape (dim,); n ≥ 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SlideEncoder:
+class SlideEncoder(_Encoder):
     """What turns the patch features of a slide into one embedding."""
 
-    name: str
-    """Name of the dataset in the slide's file, and on the command line."""
     patch_encoder: str
     """Name of the patch encoder whose features it takes."""
-    dim: int | None
-    """Length of the embedding; None where it is that of features whose dim is asked of a network."""
     forward: SlideForward
     architecture: Architecture | None = None
     """None: ``forward`` needs no network."""
     source: Weights | None = None
-    adapt: Adapt = as_published
-    precision: Precision = "float32"
-    license: str
-    gated: bool = False
-    aliases: tuple[str, ...] = ()
-    patch_size: int | None = None
-    """Side of the patches it was made for, px; None when any will do."""
-    magnification: float | None = None
-    """Magnification it was made for, 20 for 20x; None when any will do."""
-    extra: str | None = None
-    homepage: str = ""
-    note: str = ""
-    plugin: str | None = None
-    """sha256 of the plugin file that declares it."""
-
-    def __post_init__(self) -> None:
-        _check(self.name, self.aliases, self.dim, self.precision)
 
     def spec(self) -> dict[str, Any]:
         """Return everything that decides the embedding beside the features, fit for JSON."""
@@ -220,16 +211,6 @@ class Plugins:
 
 
 NO_PLUGINS = Plugins()
-
-
-def _check(name: str, aliases: tuple[str, ...], dim: int | None, precision: str) -> None:
-    for word in (name, *aliases):
-        if not _NAME.fullmatch(word):
-            raise ValueError(f"an encoder's name has letters, digits and . _ + - only, not {word!r}")
-    if dim is not None and dim < 1:
-        raise ValueError(f"{name}: dim is at least 1, not {dim}")
-    if precision not in ("float32", "float16", "bfloat16"):
-        raise ValueError(f"{name}: precision is float32, float16 or bfloat16, not {precision}")
 
 
 def _plugin(sha256: str | None) -> dict[str, Any]:
