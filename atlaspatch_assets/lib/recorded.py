@@ -9,7 +9,6 @@ from atlaspatch_assets.dagster_internals import data_versions, failed_verdicts, 
 from atlaspatch_assets.lib.names import PROCESSED, ProjectNames
 from atlaspatch_core.discovery.find import find_slides
 from atlaspatch_core.errors import AtlasPatchError
-from atlaspatch_core.validity.expected import with_upstream
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import Recipe
 from atlaspatch_core.validity.states import State, Validity, validities
@@ -29,7 +28,7 @@ def recorded_validities(
     """Return the state of outputs of all slides that are partitions, slide by slide; of all, or of ``steps`` alone."""
     names = ProjectNames.of(recipe.project)
     stems = sorted(names.slides.keys(instance))
-    stages = recipe.stages if steps is None else with_upstream(recipe, steps)
+    stages = recipe.with_upstream(steps)
     stored = stored_in_dagster(names, instance, [stage.step for stage in stages])
     return list(validities(recipe, stems, stored, steps=steps, stated=stated_mpp(recipe, stems)))
 

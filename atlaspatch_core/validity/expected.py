@@ -5,20 +5,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from atlaspatch_core.errors import AtlasPatchError, MissingUpstream
+from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.fingerprint import Identity, canonical_json
-from atlaspatch_core.layouts.supplied_coords import find_coords, read_coords
-from atlaspatch_core.patches.scale import choose_sampling
-from atlaspatch_core.slides.slide import SlideInfo
 from atlaspatch_core.storage.records import SlideRecord
 from atlaspatch_core.storage.slide_index import IndexedMask, IndexedSlide, indexed_slide
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.tissue.contours import polygons_fingerprint
 from atlaspatch_core.tissue.supplied_masks import find_mask, read_mask, supplied_signature, tissue_values
-from atlaspatch_core.validity.identities import coords_facts, identity_of, mask_facts, slide_facts, supplied_identity
-from atlaspatch_core.validity.identity_template import IdentityTemplate
+from atlaspatch_core.validity.identities import identity_of, supplied_identity
 from atlaspatch_core.validity.outcome import OutputKey
-from atlaspatch_core.validity.recipe import EMPTY, SLIDE, TISSUE_MASK, OutputSpec, Recipe
+from atlaspatch_core.validity.recipe import SLIDE, TISSUE_MASK, OutputSpec, Recipe
 from atlaspatch_core.validity.rules import (
     SlideOptions,
     interrupted_reason,
@@ -29,6 +25,7 @@ from atlaspatch_core.validity.rules import (
     source_reason,
     stale_reason,
 )
+from atlaspatch_core.validity.slide_identities import SlideIdentities
 
 IdentifySlide = Callable[[str, str], SlideRecord | None]
 """Takes a stem and the mark of its record, empty where that does not hold; returns what the slide is now, or None for
@@ -62,16 +59,15 @@ class Expectations:
     """Finds out who a slide is now; None: the record alone tells."""
     stages: tuple[OutputSpec, ...] = ()
     """Those of these steps."""
+    identities: SlideIdentities = field(init=False)
     _specs: dict[OutputKey, dict[str, Any]] = field(default_factory=dict)
     _blocked: dict[OutputKey, str] = field(default_factory=dict)
-    _templates: dict[Any, IdentityTemplate] = field(default_factory=dict)
     _mask_reasons: dict[Any, str] = field(default_factory=dict)
-    _infos: dict[str, SlideInfo] = field(default_factory=dict)
-    """Of slides that were looked at again."""
 
     def __post_init__(self) -> None:
         """Work out the specs."""
-        self.stages = self.recipe.stages if self.steps is None else with_upstream(self.recipe, self.steps)
+        self.identities = SlideIdentities(self.store)
+        self.stages = self.recipe.with_upstream(self.steps)
         for stage in self.stages:
             try:
                 self._specs[stage.step] = stage.spec
@@ -111,44 +107,9 @@ class Expectations:
         if record is None:
             return slide, expected._replace(certain=True)
         stored = self.store.read_record(stem).slide
-        self._infos[stem] = record.info
+        self.identities.infos[stem] = record.info
         now = replace(indexed_slide(record), mask=slide.mask if slide else None)
         return now, Expected(record.identity.fingerprint, slide_reason(stored, record), certain=True)
-
-    def fingerprint_as(
-        self, stored: Identity, stem: str, slide: IndexedSlide, stage: OutputSpec, inputs: Mapping[OutputKey, str]
-    ) -> str:
-        """Return the fingerprint that an output of a slide would have had by the spec of another slide's output."""
-        key = (stored.fingerprint, *self._template_key(slide, stage))
-        if key not in self._templates:
-            spec = {**stored.spec, **self.facts_of_slide(stem, slide, stage)}
-            steps = stage.upstream
-            self._templates[key] = IdentityTemplate.from_identity(
-                lambda marks: replace(
-                    identity_of(stage, dict(zip(steps, marks, strict=True)), EMPTY, spec), version=stored.version
-                ),
-                len(steps),
-            )
-        return self._templates[key].fingerprint(*(inputs[step] for step in stage.upstream))
-
-    def facts_of_slide(self, stem: str, slide: IndexedSlide, stage: OutputSpec) -> Mapping[str, Any]:
-        """Return what of a slide decides a stage beside its inputs. Raises FinerThanScanned, UnusableCoords."""
-        if stage.step == TISSUE_MASK:
-            return mask_facts(slide.info(stem)) if slide.axes else EMPTY
-        if stage.step.kind != "patch_coords" or stage.geometry is None:
-            return EMPTY
-        if stage.geometry.coords is not None:
-            info = self._info(stem)
-            return read_coords(find_coords(stage.geometry.coords, stem), info, stage.geometry).facts(info)
-        info = slide.info(stem)
-        return coords_facts(info, choose_sampling(info, stage.geometry.spec), stage.geometry.filters)
-
-    def _info(self, stem: str) -> SlideInfo:
-        """Return all that is known of a slide. Raises MissingUpstream."""
-        record = None if stem in self._infos else self.store.read_record(stem).slide
-        if record is None and stem not in self._infos:
-            raise MissingUpstream(f"{stem}: the slide was not looked at; run its first step too")
-        return record.info if record else self._infos[stem]
 
     def spec(self, stage: OutputSpec) -> dict[str, Any]:
         """Return what decides a stage on every slide, worked out once. Raises MissingWeights."""
@@ -156,28 +117,8 @@ class Expectations:
             self._specs[stage.step] = stage.spec
         return self._specs[stage.step]
 
-    def template(
-        self, stage: OutputSpec, facts: Mapping[str, Any], spec: Mapping[str, Any], key: Any
-    ) -> IdentityTemplate:
-        """Return the form of a stage's identity; ``key`` tells specs and facts apart."""
-        if key not in self._templates:
-            steps = stage.upstream
-            self._templates[key] = IdentityTemplate.from_identity(
-                lambda marks: identity_of(stage, dict(zip(steps, marks, strict=True)), facts, spec), len(steps)
-            )
-        return self._templates[key]
-
     def _expected_slide(self, stem: str, slide: IndexedSlide) -> Expected:
-        stage, key = (
-            self.recipe.stage(SLIDE),
-            (SLIDE, slide.mpp, slide.magnification, slide.opened_by, slide.series, slide.reading),
-        )
-        if key not in self._templates:
-            info = slide.info(stem)
-            self._templates[key] = IdentityTemplate.from_identity(
-                lambda marks: stage.identity({}, slide_facts(marks[0], info), EMPTY), 1
-            )
-        fingerprint = self._templates[key].fingerprint(slide.content)
+        fingerprint = self.identities.slide_fingerprint(stem, slide, self.recipe.stage(SLIDE))
         return Expected(fingerprint, self._reason_of_slide(stem, slide, fingerprint))
 
     def _reason_of_slide(self, stem: str, slide: IndexedSlide, fingerprint: str) -> str:
@@ -219,17 +160,16 @@ class Expectations:
         """Return why a mask is to be made anew, or an empty text. Raises UnusableMask, UnreadableOutput."""
         stage, touched = self.recipe.stage(TISSUE_MASK), ""
         if source is None:
-            facts, spec = self.facts_of_slide(stem, slide, stage), self._specs[TISSUE_MASK]
-            if is_valid(
-                mask.fingerprint, self.template(stage, facts, spec, (TISSUE_MASK, slide.axes)).fingerprint(of_slide)
-            ):
+            spec = self._specs[TISSUE_MASK]
+            if is_valid(mask.fingerprint, self.identities.fingerprint(stem, slide, stage, spec, [of_slide])):
                 return ""
+            facts = self.identities.facts_of_slide(stem, slide, stage)
             identity = identity_of(stage, {SLIDE: of_slide}, facts, spec)
         else:
             slides, simplify_um = self.recipe.project.slides, self.recipe.project.tissue.simplify_um
             labels = tissue_values(source, stem, slides.mask_values)
             if mask.supplied != supplied_signature(source, slide.frame, slides.masks_origin, labels):
-                read = read_mask(source, self._info(stem), simplify_um, slides.masks_origin, labels)
+                read = read_mask(source, self.identities.info_of(stem), simplify_um, slides.masks_origin, labels)
                 touched = polygons_fingerprint(read.polygons)
             inputs, supplied = {SLIDE: of_slide}, touched or mask.supplied_polygons
             identity = supplied_identity(stage, inputs, source, supplied, simplify_um, labels)
@@ -256,29 +196,8 @@ class Expectations:
         if not all(inputs):
             return Expected(None)
         try:
-            key, facts = self._facts(stem, slide, stage)
+            spec = self._specs[stage.step]
+            fingerprint = self.identities.fingerprint(stem, slide, stage, spec, list(map(str, inputs)))
         except AtlasPatchError as error:
             return Expected(None, blocked=str(error))
-        fingerprint = self.template(stage, facts, self._specs[stage.step], key).fingerprint(*map(str, inputs))
         return Expected(fingerprint, certain=all(upstream[step].certain for step in stage.upstream))
-
-    def _facts(self, stem: str, slide: IndexedSlide, stage: OutputSpec) -> tuple[Any, Mapping[str, Any]]:
-        key = self._template_key(slide, stage)
-        return key, EMPTY if key in self._templates else self.facts_of_slide(stem, slide, stage)
-
-    def _template_key(self, slide: IndexedSlide, stage: OutputSpec) -> tuple[Any, ...]:
-        """Return what tells the form of a stage for one slide from that for another."""
-        if stage.step.kind != "patch_coords":
-            return (stage.step,)
-        if stage.geometry and stage.geometry.coords:
-            return (stage.step, slide.fingerprint)
-        return (stage.step, slide.mpp, slide.magnification, slide.downsamples, slide.axes)
-
-
-def with_upstream(recipe: Recipe, steps: Collection[OutputKey]) -> tuple[OutputSpec, ...]:
-    """Return the stages of these steps and all that they are computed from, upstream first."""
-    selected = set(steps)
-    for stage in reversed(recipe.stages):
-        if stage.step in selected:
-            selected |= set(stage.upstream)
-    return tuple(stage for stage in recipe.stages if stage.step in selected)

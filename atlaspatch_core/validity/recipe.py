@@ -1,8 +1,7 @@
 """What a project makes of every slide: its steps in order, and the identity of each output before it exists."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import isclose
 from typing import Any
 
 from atlaspatch_core.config.policy import check_license, permitted
@@ -13,11 +12,11 @@ from atlaspatch_core.encoders.input_size import with_input_size
 from atlaspatch_core.encoders.patch import find_patch_encoder
 from atlaspatch_core.encoders.patient import find_patient_encoder
 from atlaspatch_core.encoders.slide import find_slide_encoder
-from atlaspatch_core.errors import GeometryMismatch
 from atlaspatch_core.fingerprint import Identity, canonical_json, short_hash
 from atlaspatch_core.storage.schema import PLACES
 from atlaspatch_core.tissue.segmenters import Segmentation, networks_of
 from atlaspatch_core.validity.outcome import OutputKey
+from atlaspatch_core.validity.suitable_geometry import check_geometry, suitable_geometry
 
 SLIDE = OutputKey("slide")
 TISSUE_MASK = OutputKey("tissue_mask")
@@ -90,6 +89,14 @@ class Recipe:
         """Return the stage that makes a step's output."""
         return next(stage for stage in self.stages if stage.step == step)
 
+    def with_upstream(self, steps: Collection[OutputKey] | None) -> tuple[OutputSpec, ...]:
+        """Return the stages of these steps and all that they are computed from, upstream first; all for None."""
+        selected = {stage.step for stage in self.stages} if steps is None else set(steps)
+        for stage in reversed(self.stages):
+            if stage.step in selected:
+                selected |= set(stage.upstream)
+        return tuple(stage for stage in self.stages if stage.step in selected)
+
     def stages_of(self, kind: str, geometry: Geometry) -> tuple[OutputSpec, ...]:
         """Return the stages of one kind for one geometry."""
         return tuple(stage for stage in self.stages if stage.step.kind == kind and stage.step.geometry == geometry.name)
@@ -136,22 +143,9 @@ def _plugins(project: Project) -> Plugins:
 def _case_stages(project: Project, plugins: Plugins) -> Iterator[OutputSpec]:
     for name in dict.fromkeys(project.patients.encoders):
         encoder = permitted(find_patient_encoder(name, project.weights, plugins), project)
-        geometry = _suitable(encoder, project.geometry)
+        geometry = suitable_geometry(encoder, project.geometry)
         step = OutputKey("patient_embedding", encoder.name, geometry.name)
         yield OutputSpec(step, (_features(encoder.patch_encoder, geometry),), None, encoder, geometry)
-
-
-def _suitable(encoder: SlideEncoder, geometries: Sequence[Geometry]) -> Geometry:
-    """Return the first geometry that an encoder was made for. Raises GeometryMismatch."""
-    mismatch = GeometryMismatch(f"{encoder.name}: there is no geometry; add a [[geometry]] to the project file")
-    for geometry in geometries:
-        try:
-            check_geometry(geometry, [encoder])
-        except GeometryMismatch as error:
-            mismatch = error
-        else:
-            return geometry
-    raise mismatch
 
 
 def _stages(
@@ -196,33 +190,3 @@ def _features(encoder: str, geometry: Geometry) -> OutputKey:
 
 def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
-
-
-def check_geometry(geometry: Geometry, encoders: Sequence[SlideEncoder]) -> None:
-    """Raise GeometryMismatch when an encoder was made for patches of another size or magnification.
-
-    Both are said of every encoder that was made for some, so that a clash names all of them. Magnifications within 1 %
-    are one.
-    """
-    made_for = [encoder for encoder in encoders if encoder.patch_size is not None]
-    if any(encoder.patch_size != geometry.patch_size for encoder in made_for):
-        sizes = ", ".join(f"{encoder.name} needs {encoder.patch_size}" for encoder in made_for)
-        raise GeometryMismatch(
-            f"patch size {geometry.patch_size} px does not suit the slide encoders ({sizes}); {_cure(made_for)}"
-        )
-    made_for = [encoder for encoder in encoders if encoder.magnification is not None]
-    if any(not isclose(encoder.magnification or 0, geometry.magnification, rel_tol=0.01) for encoder in made_for):
-        powers = ", ".join(f"{encoder.name} needs {encoder.magnification:g}x" for encoder in made_for)
-        raise GeometryMismatch(
-            f"magnification {geometry.magnification:.4g}x does not suit the slide encoders ({powers}); "
-            f"{_cure(made_for)}"
-        )
-
-
-def _cure(encoders: Sequence[SlideEncoder]) -> str:
-    """Return what to do: one geometry for all, where their wishes agree."""
-    wishes = {(encoder.patch_size, encoder.magnification) for encoder in encoders}
-    if len(wishes) > 1:
-        return "give each a run, or a geometry, of its own"
-    (size, magnification) = wishes.pop()
-    return f"take patch size {size}" + (f" at {magnification:g}x" if magnification else "")

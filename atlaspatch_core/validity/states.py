@@ -116,14 +116,15 @@ class StalenessChecker:
         if stage.step == TISSUE_MASK:
             return "the outlines changed"
         inputs = {step: str(outputs[step].fingerprint) for step in stage.upstream}
+        identities = self.expectations.identities
         for identity, why in self.differences.setdefault(stage.step, []):
-            if self.expectations.fingerprint_as(identity, stem, slide, stage, inputs) == stored:
+            if identities.fingerprint_as(identity, stem, slide, stage, list(inputs.values())) == stored:
                 return why
         fingerprints = upstream or f"fingerprint {stored} → {outputs[stage.step].fingerprint}"
         if self.read.get(stage.step, 0) >= MOST_READ:
             return fingerprints
         self.read[stage.step] = self.read.get(stage.step, 0) + 1
-        facts = self.expectations.facts_of_slide(stem, slide, stage)
+        facts = identities.facts_of_slide(stem, slide, stage)
         return self._read_difference(stem, stage, stored, identity_of(stage, inputs, facts)) or fingerprints
 
     def _read_difference(self, stem: str, stage: OutputSpec, stored: str, expected: Identity) -> str:

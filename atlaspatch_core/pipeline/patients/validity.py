@@ -12,7 +12,7 @@ from atlaspatch_core.pipeline.patients.manifest import Case, Manifest
 from atlaspatch_core.storage.file_index import FileIndex, list_files
 from atlaspatch_core.storage.slide_index import read_slide_index
 from atlaspatch_core.storage.store import Store
-from atlaspatch_core.validity.expected import Expectations, with_upstream
+from atlaspatch_core.validity.expected import Expectations
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import OutputSpec, Recipe
 from atlaspatch_core.validity.rules import State, is_valid, same_making, state_of
@@ -99,7 +99,7 @@ class CaseStalenessChecker:
 
     def _upstream(self, stem: str, features: OutputKey) -> Iterator[Validity]:
         """Yield the states of a slide's features and of all that they come from, as far as they are known."""
-        steps = (stage.step for stage in with_upstream(self.recipe, [features]))
+        steps = (stage.step for stage in self.recipe.with_upstream([features]))
         yield from (self.slides[stem, step] for step in steps if (stem, step) in self.slides)
 
     def _fingerprint(self, case: Case, stage: OutputSpec, expected: Identity) -> str | None:
