@@ -1,3 +1,3 @@
-from .trial import restamp as restamp
+from .restamping import restamp as restamp
 from .trial import trials as trials
 from .trial import try_upgrade as try_upgrade

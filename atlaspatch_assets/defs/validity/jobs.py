@@ -65,7 +65,8 @@ def try_canaries(recipe: Recipe, stale: Sequence[Validity], write_line: WriteLin
 
     A canary that cannot be sent is told and passed over: its slides will be computed.
     """
-    from atlaspatch_core.upgrades.trial import restamp, trials, try_upgrade
+    from atlaspatch_core.upgrades.restamping import restamp
+    from atlaspatch_core.upgrades.trial import trials, try_upgrade
 
     sources = {source.stem: source for source in find_slides(recipe.project).sources}
     for trial in trials(recipe, stale):

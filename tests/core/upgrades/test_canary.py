@@ -18,7 +18,8 @@ from atlaspatch_core.storage.hdf5_changes import IdentityUpdate
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.upgrades.canary import CanarySpec, run_canary
 from atlaspatch_core.upgrades.comparison import Canary, Tolerance, compare
-from atlaspatch_core.upgrades.trial import Trial, restamp, trials, try_upgrade
+from atlaspatch_core.upgrades.restamping import restamp
+from atlaspatch_core.upgrades.trial import Trial, trials, try_upgrade
 from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 from atlaspatch_core.validity.recipe import Recipe, make_recipe
 from atlaspatch_core.validity.states import State, Validity, validities
