@@ -6,17 +6,12 @@ what is known stands in the slides' records.
 """
 
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from enum import StrEnum
 from typing import Any, Self
 
-from atlaspatch_core.config.sections import Slides
-from atlaspatch_core.discovery.find import Discovery, SlideSource, open_source
-from atlaspatch_core.discovery.stability import SECONDS_UNCHANGED, is_stable, last_change
-from atlaspatch_core.errors import AtlasPatchError
-from atlaspatch_core.slides.content_hash import file_signature
-from atlaspatch_core.storage.store import Store
+from atlaspatch_core.discovery.find import Discovery, SlideSource
+from atlaspatch_core.discovery.slide_inspector import Arrival, ArrivalStatus, SlideInspector
 
 LARGEST_SKEW = 600.0
 """Seconds by which the clock of a file server may be behind ours."""
@@ -24,33 +19,6 @@ LARGEST_SKEW = 600.0
 
 EARLIER_NAMES = {"settled": "watermark", "held": "first_waiting"}
 """Of fields of cursors that are stored."""
-
-
-class ArrivalStatus(StrEnum):
-    """What is to be done about a slide that came or changed."""
-
-    READY = "ready"
-    """At rest, opens, and differs from what is known: to be processed."""
-    WAITING = "waiting"
-    """Still being copied, or a run is on its way."""
-    KNOWN = "known"
-    """Nothing changed since it was last looked at, or refused."""
-    REFUSED = "refused"
-    """At rest and of no use, for a reason."""
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """One slide that was looked at."""
-
-    stem: str
-    fate: ArrivalStatus
-    changed_at: float
-    """When a file of the slide, or the table of mpp, last changed, seconds since 1970."""
-    why: str = ""
-    """Why it was refused: one sentence."""
-    version: str = ""
-    """Changes with the files and the stated mpp; empty while it is WAITING."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,20 +50,6 @@ class ArrivalCursor:
 
 
 @dataclass(frozen=True, slots=True)
-class ArrivalState:
-    """What is already known, by stem."""
-
-    slides: Collection[str]
-    """Slides that were asked for, or refused, before."""
-    again: Collection[str] = frozenset()
-    """Slides to compare whatever their times say: they were away, shared their stem, or no run ever looked at them."""
-    running: Callable[[], Collection[str]] = frozenset
-    """Returns the slides of runs that have not ended; asked at most once."""
-    refused: Callable[[str], str | None] = lambda _: None
-    """Returns the version at which a slide was refused, empty where that is not known; None where it was not."""
-
-
-@dataclass(frozen=True, slots=True)
 class FolderScan:
     """What one look found."""
 
@@ -106,58 +60,6 @@ class FolderScan:
     def of(self, fate: ArrivalStatus) -> tuple[Arrival, ...]:
         """Return the slides of one fate."""
         return tuple(arrival for arrival in self.arrivals if arrival.fate is fate)
-
-
-@dataclass(slots=True)
-class SlideInspector:
-    """Looks at slides one by one. Raises nothing for a slide: what is wrong with it is its fate."""
-
-    store: Store
-    state: ArrivalState
-    now: Callable[[], float]
-    seconds_stable: float = SECONDS_UNCHANGED
-    table_changed_at: float = 0.0
-    """When the table of mpp last changed."""
-    slides: Slides = field(default_factory=Slides)
-    """How slides are opened."""
-    _running: Collection[str] | None = None
-
-    def inspect(self, source: SlideSource, watermark: float = 0.0) -> Arrival | None:
-        """Return what is to be done about a slide; None where nothing changed after ``settled``."""
-        try:
-            changed_at = max(last_change(source.path), self.table_changed_at)
-            if self._is_old(source.stem, changed_at, watermark):
-                return None
-            if not is_stable(changed_at, self.now(), self.seconds_stable) or self._is_running(source.stem):
-                return Arrival(source.stem, ArrivalStatus.WAITING, changed_at)
-            return self._compare(source, changed_at, version_of(source))
-        except OSError:  # it went away while it was looked at
-            return Arrival(source.stem, ArrivalStatus.WAITING, self.now())
-
-    def _is_old(self, stem: str, changed_at: float, watermark: float) -> bool:
-        return stem in self.state.slides and changed_at <= watermark and stem not in self.state.again
-
-    def _is_running(self, stem: str) -> bool:
-        if stem not in self.state.slides:
-            return False
-        if self._running is None:
-            self._running = self.state.running()
-        return stem in self._running
-
-    def _compare(self, source: SlideSource, changed_at: float, version: str) -> Arrival:
-        if source.stem in self.state.slides:
-            refused = self.state.refused(source.stem)
-            if version == (self._recorded(source.stem) if refused is None else refused):
-                return Arrival(source.stem, ArrivalStatus.KNOWN, changed_at, version=version)
-        why = refusal_reason(source, self.slides)
-        return Arrival(source.stem, ArrivalStatus.REFUSED if why else ArrivalStatus.READY, changed_at, why, version)
-
-    def _recorded(self, stem: str) -> str:
-        try:
-            record = self.store.read_record(stem).slide
-        except AtlasPatchError:
-            return ""
-        return f"{record.signature} {record.stated_mpp}" if record else ""
 
 
 @dataclass(slots=True)
@@ -225,19 +127,3 @@ def _finish_scan(cursor: ArrivalCursor, seconds_stable: float) -> ArrivalCursor:
     safe = cursor.started - seconds_stable - LARGEST_SKEW
     before_waiting = cursor.first_waiting - 1 if cursor.first_waiting else safe
     return ArrivalCursor(watermark=max(cursor.watermark, min(safe, before_waiting)))
-
-
-def version_of(source: SlideSource) -> str:
-    """Return a text that changes with the slide's files and with what the user states of them. Raises OSError."""
-    return f"{file_signature(source.path)} {source.mpp}"
-
-
-def refusal_reason(source: SlideSource, slides: Slides) -> str:
-    """Return why a slide cannot be used, or an empty text: it is opened, no pixel is read."""
-    try:
-        open_source(source, slides).close()
-    except AtlasPatchError as error:
-        return str(error)
-    except Exception as error:  # a reader's library may raise anything for a file that is broken
-        return f"{source.stem}: {source.path.name} cannot be opened: {error!r}"
-    return ""

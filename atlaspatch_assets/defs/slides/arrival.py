@@ -12,17 +12,9 @@ from atlaspatch_assets.defs.slides.requests import TAGS, RequestedRuns
 from atlaspatch_assets.lib.failures import REPLACED, failure_observation
 from atlaspatch_assets.lib.names import MOST_KEYS_PER_CALL, ProjectNames, partition_keys
 from atlaspatch_core.config.project import Project
-from atlaspatch_core.discovery.arrival import (
-    Arrival,
-    ArrivalCursor,
-    ArrivalState,
-    ArrivalStatus,
-    Budget,
-    FolderScan,
-    SlideInspector,
-    scan_arrivals,
-)
+from atlaspatch_core.discovery.arrival import ArrivalCursor, Budget, FolderScan, scan_arrivals
 from atlaspatch_core.discovery.find import Discovery
+from atlaspatch_core.discovery.slide_inspector import Arrival, ArrivalState, ArrivalStatus, SlideInspector
 from atlaspatch_core.discovery.stability import SECONDS_UNCHANGED
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.recipe import SLIDE

@@ -11,8 +11,8 @@ from atlaspatch_assets.defs.validity.job_config import MATERIALIZE_FAILED
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.config.sections import Slides
-from atlaspatch_core.discovery.arrival import refusal_reason, version_of
 from atlaspatch_core.discovery.find import SlideSource, find_slides
+from atlaspatch_core.discovery.slide_inspector import refusal_reason, version_of
 from atlaspatch_core.errors import NoSlides
 from atlaspatch_core.validity.recipe import SLIDE
 from atlaspatch_core.validity.states import State
