@@ -33,8 +33,7 @@ ROOMS = (
     "interop/audit",
     "interop/convert",
     "interop/export",
-    "operations/report",
-    "operations/tracking",
+    "operations",
     "pipeline/patients",
     "pipeline/steps",
 )

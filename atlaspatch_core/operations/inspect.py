@@ -133,19 +133,19 @@ def _opened(path: Path) -> h5py.File:
 def of_source(record: Path, source: SlideSource | None, recorded: str) -> Iterator[QualityFinding]:
     """Yield whether the slide is still the one whose record lies here; a file that openly changed is not judged."""
     try:
-        known = read_record(record).slide
+        slide = read_record(record).slide
     except AtlasPatchError as error:
-        known, wrong = None, str(error)
+        slide, wrong = None, str(error)
     else:
         wrong = f"{record} is gone"
-    yield hold_against("readable", known is not None, 1, wrong, "the record can be read", least=True)
-    if known is None:
+    yield hold_against("readable", slide is not None, 1, wrong, "the record can be read", least=True)
+    if slide is None:
         return
-    same = known.identity.fingerprint == recorded
-    wrong = f"the record is of version {known.identity.fingerprint}, the recorded one of {recorded}"
+    same = slide.identity.fingerprint == recorded
+    wrong = f"the record is of version {slide.identity.fingerprint}, the recorded one of {recorded}"
     yield hold_against("fingerprint", same, 1, wrong, "the record is the recorded version", least=True)
-    if source and source.path.exists() and file_signature(source.path) == known.signature:
-        whole = content_fingerprint(source.path, full_hash=known.full_hash) == known.identity.spec.get("content")
+    if source and source.path.exists() and file_signature(source.path) == slide.signature:
+        whole = content_fingerprint(source.path, full_hash=slide.full_hash) == slide.identity.spec.get("content")
         wrong = f"{source.path} has another content, though its size and time are the same"
         yield hold_against("content", whole, 1, wrong, "the content is the same", least=True)
 

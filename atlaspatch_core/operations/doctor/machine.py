@@ -46,10 +46,10 @@ def torch(subject: Subject) -> Iterator[DoctorFinding]:
     runtime = subject.project.runtime if subject.project else None
     names = (runtime.device, runtime.feature_device) if runtime else ("cuda",)
     for name in dict.fromkeys(filter(None, names)):
-        yield device(name, asked=runtime is not None)
+        yield device(name, is_required=runtime is not None)
 
 
-def device(name: str, *, asked: bool = True) -> DoctorFinding:
+def device(name: str, *, is_required: bool = True) -> DoctorFinding:
     """Say whether a device is there, and its memory; ``asked``: whether a project names it."""
     import torch
 
@@ -59,15 +59,15 @@ def device(name: str, *, asked: bool = True) -> DoctorFinding:
     if not present.get(name.partition(":")[0], True):
         cure = 'install a torch for this GPU and its driver, or set device = "cpu" in [runtime]'
         missing = warn("device", f"{name} is not there: everything computes on the CPU", cure)
-        return missing if asked else ok("device", "cpu: there is no GPU")
+        return missing if is_required else ok("device", "cpu: there is no GPU")
     try:
-        found = resolve_device(name)
+        resolved = resolve_device(name)
     except InvalidProject as error:
         return fail("device", str(error), "correct device in [runtime]")
-    if found.type != "cuda":
+    if resolved.type != "cuda":
         return ok("device", name)
-    free, total = torch.cuda.mem_get_info(found)
-    gpu = torch.cuda.get_device_properties(found).name
+    free, total = torch.cuda.mem_get_info(resolved)
+    gpu = torch.cuda.get_device_properties(resolved).name
     return ok("device", f"{name}: {gpu}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free")
 
 

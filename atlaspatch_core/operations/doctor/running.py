@@ -32,12 +32,12 @@ def _within(check: Check, subject: Subject) -> Iterator[DoctorFinding]:
 
     It runs in a thread that nobody waits for any longer then: a read from a dead network drive cannot be interrupted.
     """
-    found: SimpleQueue[DoctorFinding | None] = SimpleQueue()
-    Thread(target=_look, args=(check, subject, found), name=check.name, daemon=True).start()
+    findings: SimpleQueue[DoctorFinding | None] = SimpleQueue()
+    Thread(target=_queue_findings, args=(check, subject, findings), name=check.name, daemon=True).start()
     deadline = monotonic() + check.seconds
     while True:
         try:
-            finding = found.get(timeout=max(0.0, deadline - monotonic()))
+            finding = findings.get(timeout=max(0.0, deadline - monotonic()))
         except Empty:
             yield fail(check.name, f"no answer within {check.seconds:g} s", check.hint)
             return
@@ -46,11 +46,11 @@ def _within(check: Check, subject: Subject) -> Iterator[DoctorFinding]:
         yield finding
 
 
-def _look(check: Check, subject: Subject, found: "SimpleQueue[DoctorFinding | None]") -> None:
+def _queue_findings(check: Check, subject: Subject, findings: "SimpleQueue[DoctorFinding | None]") -> None:
     try:
-        for finding in check.look(subject):
-            found.put(finding)
+        for finding in check.examine(subject):
+            findings.put(finding)
     except Exception as error:  # a check that breaks a library in a way nobody foresaw is a finding like any other
-        found.put(fail(check.name, f"the check itself failed: {error!r}", "report this with the output of --json"))
+        findings.put(fail(check.name, f"the check itself failed: {error!r}", "report this with the output of --json"))
     finally:
-        found.put(None)
+        findings.put(None)

@@ -20,25 +20,25 @@ def slides(subject: Subject) -> Iterator[DoctorFinding]:
     if project is None:
         return
     try:
-        found = find_slides(project)
+        discovery = find_slides(project)
     except AtlasPatchError as error:
         yield fail("slides", str(error), "correct [slides] in the project file")
         return
-    yield _told(found)
-    if found.sources:
-        yield _opened(project, found.sources)
+    yield _count_finding(discovery)
+    if discovery.sources:
+        yield _opening_finding(project, discovery.sources)
 
 
-def _told(found: Discovery) -> DoctorFinding:
-    text = f"{len(found.sources):,} slide{'' if len(found.sources) == 1 else 's'} found"
-    if not found.clashes:
+def _count_finding(discovery: Discovery) -> DoctorFinding:
+    text = f"{len(discovery.sources):,} slide{'' if len(discovery.sources) == 1 else 's'} found"
+    if not discovery.clashes:
         return ok("slides", text)
-    names = ", ".join(clash.stem for clash in found.clashes[:SHOWN])
+    names = ", ".join(clash.stem for clash in discovery.clashes[:SHOWN])
     cure = "rename or move all but one of each; 'atlaspatch status' names the files"
-    return warn("slides", f"{text}; of {len(found.clashes):,} stems there are several files: {names}", cure)
+    return warn("slides", f"{text}; of {len(discovery.clashes):,} stems there are several files: {names}", cure)
 
 
-def _opened(project: Project, sources: Sequence[SlideSource]) -> DoctorFinding:
+def _opening_finding(project: Project, sources: Sequence[SlideSource]) -> DoctorFinding:
     errors = [text for source in sources[:OPENED] if (text := _error(project, source))]
     tried = len(sources[:OPENED])
     if not errors:

@@ -1,7 +1,7 @@
 """Python, libraries and extras against what is declared."""
 
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from importlib import metadata
 
 from packaging.requirements import Requirement
@@ -15,9 +15,9 @@ FOR_DEVELOPERS = ("dev",)
 
 def python(_: Subject) -> Iterator[DoctorFinding]:
     """Hold Python against what the package declares."""
-    found, needed = platform.python_version(), metadata.metadata(PACKAGE)["Requires-Python"] or ""
-    text = f"{found} on {platform.system()} {platform.machine()}, {PACKAGE} {metadata.version(PACKAGE)}"
-    if SpecifierSet(needed).contains(found, prereleases=True):
+    version, needed = platform.python_version(), metadata.metadata(PACKAGE)["Requires-Python"] or ""
+    text = f"{version} on {platform.system()} {platform.machine()}, {PACKAGE} {metadata.version(PACKAGE)}"
+    if SpecifierSet(needed).contains(version, prereleases=True):
         yield ok("python", text)
     else:
         yield fail("python", f"{text}; needed is {needed}", "make a virtual environment with a newer Python")
@@ -25,7 +25,7 @@ def python(_: Subject) -> Iterator[DoctorFinding]:
 
 def libraries(_: Subject) -> Iterator[DoctorFinding]:
     """Hold the versions of libraries against the declared ranges."""
-    needed = [it for it in requirements() if it.marker is None or it.marker.evaluate({"extra": ""})]
+    needed = required()
     wrong = [text for requirement in needed if (text := complaint(requirement))]
     if wrong:
         yield fail("libraries", "; ".join(wrong), f"run: pip install --upgrade {PACKAGE}")
@@ -35,8 +35,8 @@ def libraries(_: Subject) -> Iterator[DoctorFinding]:
 
 def extras(_: Subject) -> Iterator[DoctorFinding]:
     """Say which extras are installed; none is needed by itself."""
-    names = [it for it in metadata.metadata(PACKAGE).get_all("Provides-Extra") or () if it not in FOR_DEVELOPERS]
-    missing = {name: [it for it in of_extra(name) if complaint(it)] for name in names}
+    names = [name for name in metadata.metadata(PACKAGE).get_all("Provides-Extra") or () if name not in FOR_DEVELOPERS]
+    missing = {name: list(filter(complaint, required(name))) for name in names}
     there = [name for name in names if not missing[name]]
     lacking = "".join(f"; not {name} (pip install '{PACKAGE}[{name}]')" for name in names if missing[name])
     yield ok("extras", f"installed: {', '.join(there) or 'none'}{lacking}")
@@ -53,22 +53,18 @@ def openslide(_: Subject) -> Iterator[DoctorFinding]:
         yield ok("openslide", f"library {versions}")
 
 
-def requirements() -> list[Requirement]:
-    """Return what the package declares, extras included."""
-    return [Requirement(text) for text in metadata.requires(PACKAGE) or ()]
-
-
-def of_extra(name: str) -> Iterable[Requirement]:
-    """Return what an extra adds."""
-    return [it for it in requirements() if it.marker and it.marker.evaluate({"extra": name})]
+def required(extra: str = "") -> list[Requirement]:
+    """Return what the package needs, or what an extra adds."""
+    requirements = map(Requirement, metadata.requires(PACKAGE) or ())
+    return [one for one in requirements if (one.marker.evaluate({"extra": extra}) if one.marker else not extra)]
 
 
 def complaint(requirement: Requirement) -> str:
     """Return what is wrong with an installed library, or an empty text."""
     try:
-        found = metadata.version(requirement.name)
+        version = metadata.version(requirement.name)
     except metadata.PackageNotFoundError:
         return f"{requirement.name} is not installed"
-    if requirement.specifier.contains(found, prereleases=True):
+    if requirement.specifier.contains(version, prereleases=True):
         return ""
-    return f"{requirement.name} is {found}, needed is {requirement.specifier}"
+    return f"{requirement.name} is {version}, needed is {requirement.specifier}"

@@ -37,7 +37,7 @@ NFS = "on NFS mount it with locks (no nolock, lockd running, version 4), or let 
 
 def place_of(output: Path) -> Path:
     """Return the output folder, or the one nearest above it that is there: nothing is made for a look."""
-    return next(it for it in (output, *output.absolute().parents) if it.is_dir())
+    return next(folder for folder in (output, *output.absolute().parents) if folder.is_dir())
 
 
 @contextmanager
@@ -72,7 +72,7 @@ def _written(folder: Path, output: Path) -> Iterator[DoctorFinding]:
         temporary.write_bytes(b"after")
     seconds, stamp, whole = time.time() - since, file.stat().st_mtime, file.read_bytes() == b"after"
     where = f"{output}{'' if output.exists() else ' (not there yet)'} on {kind_of(folder) or 'its file system'}"
-    if not whole or [it.name for it in folder.iterdir()] != ["file"]:
+    if not whole or [path.name for path in folder.iterdir()] != ["file"]:
         yield fail("output", f"{where}: a replaced file is not whole", "let the output lie on another file system")
     elif seconds > SLOW:
         yield warn("output", f"{where}: a durable small file takes {seconds:.1f} s", "expect writing to take its time")
@@ -131,8 +131,8 @@ def _gets(folder: Path, seconds: float) -> bool:
 
 
 def _last(other: "subprocess.Popen[str]") -> str:
-    said = (other.stderr.read() if other.stderr else "").strip().splitlines()
-    return said[-1] if said else "it said nothing"
+    lines = (other.stderr.read() if other.stderr else "").strip().splitlines()
+    return lines[-1] if lines else "it said nothing"
 
 
 def space(subject: Subject) -> Iterator[DoctorFinding]:
@@ -146,7 +146,8 @@ def space(subject: Subject) -> Iterator[DoctorFinding]:
     free = shutil.disk_usage(place_of(recipe.project.output)).free / 1e9
     try:
         outputs = project_status(recipe, find_slides(recipe.project)).outputs
-        takes = estimate(recipe, [it for it in outputs if it.state in (State.MISSING, State.STALE)], {}).gigabytes
+        unmade = [output for output in outputs if output.state in (State.MISSING, State.STALE)]
+        takes = estimate(recipe, unmade, {}).gigabytes
     except AtlasPatchError as error:
         yield ok("space", f"{free:,.1f} GB free; what is needed cannot be told ({error})")
         return

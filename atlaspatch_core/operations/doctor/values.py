@@ -65,7 +65,7 @@ class Check:
     """One look, with its own time limit."""
 
     name: str
-    look: Callable[[Subject], Iterable[DoctorFinding]]
+    examine: Callable[[Subject], Iterable[DoctorFinding]]
     seconds: float = 15.0
     """Beyond this it counts as failed, and the next check begins."""
     hint: str = "see whether the storage or the network behind it answers"

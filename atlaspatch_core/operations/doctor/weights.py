@@ -34,20 +34,20 @@ def weights(subject: Subject) -> Iterator[DoctorFinding]:
             text = f"{needed.name}: its packages are not installed"
             yield fail("weights", text, f"run: {install(needed.extra or '')}")
         elif needed.source is not None:
-            yield _found(needed)
+            yield _weights_finding(needed)
 
 
 def networks(recipe: Recipe) -> list[Needed]:
     """Return the networks of a recipe, each once."""
-    encoders = (stage.encoder for stage in (*recipe.stages, *recipe.cases) if stage.encoder)
-    found = {it.name: Needed(it.name, it.source, it.license, it.gated, it.extra) for it in encoders}
-    for network in networks_of(recipe.project.tissue):
-        it = network.with_local_weights(recipe.project.weights)
-        found[it.name] = Needed(it.name, it.source, it.license, it.gated, it.extra)
-    return list(found.values())
+    encoders = [stage.encoder for stage in (*recipe.stages, *recipe.cases) if stage.encoder]
+    of_tissue = [network.with_local_weights(recipe.project.weights) for network in networks_of(recipe.project.tissue)]
+    by_name = {
+        one.name: Needed(one.name, one.source, one.license, one.gated, one.extra) for one in (*encoders, *of_tissue)
+    }
+    return list(by_name.values())
 
 
-def _found(needed: Needed) -> DoctorFinding:
+def _weights_finding(needed: Needed) -> DoctorFinding:
     """Say where the weights of a network are."""
     try:
         path = _path(needed)

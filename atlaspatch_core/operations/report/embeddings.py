@@ -78,11 +78,11 @@ def principal_components(vectors: NDArray[np.float32]) -> tuple[NDArray[np.float
     (fewer than three slides) are zero.
     """
     centred = vectors.astype(np.float64) - vectors.mean(axis=0, dtype=np.float64)
-    left, lengths, axes = np.linalg.svd(centred, full_matrices=False)
+    directions, lengths, axes = np.linalg.svd(centred, full_matrices=False)
     count = min(2, len(lengths))
     signs = np.sign(np.take_along_axis(axes[:count], np.abs(axes[:count]).argmax(axis=1)[:, None], axis=1))[:, 0]
     points = np.zeros((len(vectors), 2))
-    points[:, :count] = left[:, :count] * lengths[:count] * np.where(signs == 0, 1, signs)
+    points[:, :count] = directions[:, :count] * lengths[:count] * np.where(signs == 0, 1, signs)
     whole = float((lengths**2).sum())
     shares = [float(length**2) / whole if whole > 1e-12 else 0.0 for length in lengths[:2]]
     return points, (shares[0] if shares else 0.0, shares[1] if len(shares) > 1 else 0.0)

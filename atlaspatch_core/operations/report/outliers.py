@@ -70,7 +70,7 @@ def find_outliers(
             outliers.setdefault(slide.stem, []).append(Outlier("quality", 100.0, finding.text))
     for stem, outlier in (*_alike(maps), *(pair for measure in measures for pair in far_out(measure))):
         outliers.setdefault(stem, []).append(outlier)
-    return {stem: tuple(sorted(reasons, key=lambda it: -it.score)) for stem, reasons in outliers.items()}
+    return {stem: tuple(sorted(reasons, key=lambda outlier: -outlier.score)) for stem, reasons in outliers.items()}
 
 
 def far_out(measure: Measure) -> Iterator[tuple[str, Outlier]]:

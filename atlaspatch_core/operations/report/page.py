@@ -65,7 +65,7 @@ def make_page(cohort: Cohort, project: Project, folder: Path) -> Page:
         __version__,
         cohort,
         make_cards(cohort, outliers, maps, folder),
-        count_states(cohort.steps, (it for slide in cohort.slides for it in slide.outputs)),
+        count_states(cohort.steps, (card for slide in cohort.slides for card in slide.outputs)),
         tuple(map(charts.histogram, numbers)),
         charts.shares(scanner(slide) for slide in cohort.slides if slide.info),
         tuple(Scatter(each, charts.points(each)) for each in maps),

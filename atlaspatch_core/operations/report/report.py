@@ -95,6 +95,6 @@ def _tile(path: Path) -> Picture | None:
     size = max(1, round(read.shape[1] * factor)), max(1, round(read.shape[0] * factor))
     small = cv2.resize(read, size, interpolation=cv2.INTER_AREA)
     tile = np.full((SIDE, SIDE, 3), 255, np.uint8)
-    top, left = (SIDE - small.shape[0]) // 2, (SIDE - small.shape[1]) // 2
-    tile[top : top + small.shape[0], left : left + small.shape[1]] = small
+    y, x = (SIDE - small.shape[0]) // 2, (SIDE - small.shape[1]) // 2
+    tile[y : y + small.shape[0], x : x + small.shape[1]] = small
     return tile

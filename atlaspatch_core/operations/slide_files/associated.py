@@ -38,4 +38,4 @@ def associated_sizes(info: SlideInfo) -> dict[str, tuple[int, int]]:
 
 def named_by_size(info: SlideInfo, size: tuple[int, int]) -> str:
     """Return the name of the associated image of this size, or an empty text."""
-    return next((name for name, known in associated_sizes(info).items() if known == size), "")
+    return next((name for name, other in associated_sizes(info).items() if other == size), "")

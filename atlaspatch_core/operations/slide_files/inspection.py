@@ -61,11 +61,11 @@ def inspect_slide_file(source: SlideSource, slides: Slides = AS_THEY_ARE) -> Fil
     contents = file_contents(source.readable, info and info.as_stored, slides.series)
     files, size = files_and_bytes(source.readable)
     error = error or name_fault(source.stem, source.path)
-    found = FileInspection(source.stem, source.path, files, size, readers, contents, info, has_scale, error)
+    inspection = FileInspection(source.stem, source.path, files, size, readers, contents, info, has_scale, error)
     if info is None:
-        return replace(found, warnings=source.notes)
-    found = _with_statements(found, info, is_users=source.mpp is not None)
-    return replace(found, warnings=(*source.notes, *found.warnings))
+        return replace(inspection, warnings=source.notes)
+    inspection = _with_statements(inspection, info, is_users=source.mpp is not None)
+    return replace(inspection, warnings=(*source.notes, *inspection.warnings))
 
 
 def _opened(source: SlideSource, slides: Slides, on_refusal: Refused) -> tuple[SlideInfo | None, str, bool]:
@@ -81,15 +81,15 @@ def _opened(source: SlideSource, slides: Slides, on_refusal: Refused) -> tuple[S
     return info, wrong_scale, not wrong_scale
 
 
-def _with_statements(found: FileInspection, info: SlideInfo, *, is_users: bool) -> FileInspection:
+def _with_statements(inspection: FileInspection, info: SlideInfo, *, is_users: bool) -> FileInspection:
     """Return an inspection with what is said of scale and magnification, warnings, and what is not stored."""
     absent = {one.level: len(one.boxes) for one in find_absent_tiles(info)}
     return replace(
-        found,
-        scales=stated_scales(info, has_scale=found.has_scale, is_users=is_users and found.has_scale),
-        magnifications=stated_magnifications(info, has_scale=found.has_scale),
+        inspection,
+        scales=stated_scales(info, has_scale=inspection.has_scale, is_users=is_users and inspection.has_scale),
+        magnifications=stated_magnifications(info, has_scale=inspection.has_scale),
         described_page=described_page(info.properties),
-        warnings=info.warnings(is_scale_stated=is_users or not found.has_scale),
+        warnings=info.warnings(is_scale_stated=is_users or not inspection.has_scale),
         absent_tiles=tuple(absent.get(number, 0) for number in range(len(info.levels))),
     )
 

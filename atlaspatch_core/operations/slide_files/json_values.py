@@ -12,26 +12,26 @@ from atlaspatch_core.slides.readers.openslide import background_of
 from atlaspatch_core.slides.slide import SlideInfo
 
 
-def inspection_values(found: FileInspection) -> dict[str, Any]:
+def inspection_values(inspection: FileInspection) -> dict[str, Any]:
     """Return all that was found, fit for JSON and for printing; what is not known is null."""
-    page = found.described_page
+    page = inspection.described_page
     values = {
-        "slide": found.stem,
-        "path": str(found.path),
-        "files": found.files,
-        "bytes": found.size_bytes,
-        "error": found.error or None,
-        "taken": _taken(found, found.info) if found.info else None,
-        "levels": list(level_values(found)),
-        "pixels": _pixels(found),
-        "planes": {"focal": found.contents.focal_planes, "time": found.contents.time_points},
-        "scales": [asdict(scale) for scale in found.scales],
+        "slide": inspection.stem,
+        "path": str(inspection.path),
+        "files": inspection.files,
+        "bytes": inspection.size_bytes,
+        "error": inspection.error or None,
+        "taken": _opening(inspection, inspection.info) if inspection.info else None,
+        "levels": list(level_values(inspection)),
+        "pixels": _pixels(inspection),
+        "planes": {"focal": inspection.contents.focal_planes, "time": inspection.contents.time_points},
+        "scales": [asdict(scale) for scale in inspection.scales],
         "described_page": page and {"width": page.width, "height": page.height},
-        "magnifications": [asdict(magnification) for magnification in found.magnifications],
-        "readers": [{"name": it.name, "choice": it.choice.value, "why": it.why} for it in found.readers],
-        "parts": [_part(part) for part in found.contents.parts],
-        "parts_unknown": found.contents.unknown or None,
-        "warnings": list(found.warnings),
+        "magnifications": [asdict(magnification) for magnification in inspection.magnifications],
+        "readers": [asdict(verdict) for verdict in inspection.readers],
+        "parts": [_part(part) for part in inspection.contents.parts],
+        "parts_unknown": inspection.contents.unknown or None,
+        "warnings": list(inspection.warnings),
     }
     return {name: _printable(value) for name, value in values.items()}
 
@@ -45,11 +45,11 @@ def _printable(value: Any) -> Any:
     return {name: _printable(one) for name, one in value.items()} if isinstance(value, dict) else value
 
 
-def level_values(found: FileInspection) -> Iterator[dict[str, Any]]:
+def level_values(inspection: FileInspection) -> Iterator[dict[str, Any]]:
     """Yield the levels that are taken, each with the part of the file that it is, as far as that is known."""
-    for number, level in enumerate(found.info.levels if found.info else ()):
-        part = found.contents.of_level(number)
-        tile = (part and part.tile) or (found.info and stated_tile(found.info, number))
+    for number, level in enumerate(inspection.info.levels if inspection.info else ()):
+        part = inspection.contents.of_level(number)
+        tile = (part and part.tile) or (inspection.info and stated_tile(inspection.info, number))
         across, down = level.downsamples
         yield {
             "level": number,
@@ -61,7 +61,7 @@ def level_values(found: FileInspection) -> Iterator[dict[str, Any]]:
             "tile_height": tile[1] if tile else None,
             "compression": part.compression if part and part.compression else None,
             "part": f"{part.kind} {part.name}" if part else None,
-            "absent_tiles": found.absent_tiles[number],
+            "absent_tiles": inspection.absent_tiles[number],
         }
 
 
@@ -75,8 +75,8 @@ def profile_name(profile: bytes) -> str:
         return ""
 
 
-def _taken(found: FileInspection, info: SlideInfo) -> dict[str, Any]:
-    known = found.has_scale
+def _opening(inspection: FileInspection, info: SlideInfo) -> dict[str, Any]:
+    has_scale = inspection.has_scale
     return {
         "reader": info.reader,
         "vendor": info.vendor,
@@ -86,18 +86,18 @@ def _taken(found: FileInspection, info: SlideInfo) -> dict[str, Any]:
         "reading": info.reading or None,
         "width": info.width,
         "height": info.height,
-        "mpp": info.mpp if known else None,
-        "mpp_source": info.mpp_source if known else None,
-        "magnification": info.magnification if known else None,
-        "magnification_source": info.magnification_source if known else None,
+        "mpp": info.mpp if has_scale else None,
+        "mpp_source": info.mpp_source if has_scale else None,
+        "magnification": info.magnification if has_scale else None,
+        "magnification_source": info.magnification_source if has_scale else None,
         "bounds": info.bounds and asdict(info.bounds),
     }
 
 
-def _pixels(found: FileInspection) -> dict[str, Any] | None:
+def _pixels(inspection: FileInspection) -> dict[str, Any] | None:
     """Return how the pixels of level 0 are stored; None where that is not known."""
-    part, profile = found.contents.of_level(0), found.contents.icc_profile
-    if part is None or found.info is None:
+    part, profile = inspection.contents.of_level(0), inspection.contents.icc_profile
+    if part is None or inspection.info is None:
         return None
     icc = {"bytes": len(profile), "name": profile_name(profile) or None} if profile else None
     return {
@@ -105,7 +105,7 @@ def _pixels(found: FileInspection) -> dict[str, Any] | None:
         "bits": part.bits,
         "colours": part.colours or None,
         "alpha": part.has_alpha,
-        "background": "#{:02x}{:02x}{:02x}".format(*background_of(found.info.properties)),
+        "background": "#{:02x}{:02x}{:02x}".format(*background_of(inspection.info.properties)),
         "icc_profile": icc,
     }
 

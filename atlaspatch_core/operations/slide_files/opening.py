@@ -39,7 +39,7 @@ def read_corner(slide: Slide) -> None:
 
 
 def reader_verdicts(
-    source: SlideSource, slides: Slides, taken: str | None, refused: Mapping[str, AtlasPatchError]
+    source: SlideSource, slides: Slides, opener: str | None, refused: Mapping[str, AtlasPatchError]
 ) -> tuple[ReaderVerdict, ...]:
     """Return what became of each reader; ``taken`` is the one that opened the slide, ``refused`` those that did not."""
     verdicts = []
@@ -47,10 +47,10 @@ def reader_verdicts(
         if reader.name in refused:
             why = sentence(source.stem, refused[reader.name])
             verdicts.append(ReaderVerdict(reader.name, ReaderChoice.DECLINED, why))
-        elif reader.name == taken:
+        elif reader.name == opener:
             verdicts.append(ReaderVerdict(reader.name, ReaderChoice.TAKEN, _why_taken(reader, source, slides)))
         else:
-            verdicts.append(_not_asked(reader, source, slides, taken))
+            verdicts.append(_not_asked(reader, source, slides, opener))
     return tuple(verdicts)
 
 
@@ -65,14 +65,14 @@ def _why_taken(reader: Reader, source: SlideSource, slides: Slides) -> str:
     return "knows the content" if _knows(reader, source) else f"has the suffix {source.readable.suffix.lower()}"
 
 
-def _not_asked(reader: Reader, source: SlideSource, slides: Slides, taken: str | None) -> ReaderVerdict:
+def _not_asked(reader: Reader, source: SlideSource, slides: Slides, opener: str | None) -> ReaderVerdict:
     if slides.reader:
         return ReaderVerdict(reader.name, ReaderChoice.NOT_ASKED, f"{slides.reader} was asked for by name")
     if reader is CUCIM:
         return ReaderVerdict(reader.name, ReaderChoice.NOT_ASKED, "is asked by name alone")
     if not _knows(reader, source):
         return ReaderVerdict(reader.name, ReaderChoice.UNKNOWN, "the content is of no format of its")
-    why = f"knows the content, too; {taken} comes first" if taken else "the slide was refused before it was its turn"
+    why = f"knows the content, too; {opener} comes first" if opener else "the slide was refused before it was its turn"
     return ReaderVerdict(reader.name, ReaderChoice.NOT_ASKED, why)
 
 

@@ -23,13 +23,13 @@ class LevelsBySize:
     """Gives each level of a slide away once, to the first part of its size."""
 
     def __init__(self, info: SlideInfo | None) -> None:
-        self._left = {number: (level.width, level.height) for number, level in enumerate(info.levels if info else ())}
+        self._sizes = {number: (level.width, level.height) for number, level in enumerate(info.levels if info else ())}
 
-    def take(self, size: tuple[int, int]) -> int | None:
+    def claim_level(self, size: tuple[int, int]) -> int | None:
         """Return the finest level of this size that is still to be had."""
-        number = next((number for number, known in self._left.items() if known == size), None)
+        number = next((number for number, level_size in self._sizes.items() if level_size == size), None)
         if number is not None:
-            del self._left[number]
+            del self._sizes[number]
         return number
 
 
@@ -63,7 +63,7 @@ def instance_part(name: str, header: Any, levels: LevelsBySize) -> FilePart:
     size = (size[0], size[1]) if all(size) else tile
     flavour = [*(header.get("ImageType") or ()), "", "", ""][2]
     role = FLAVOURS.get(flavour, "picture") if all(size) else "damaged"
-    level = levels.take(size) if role == "scan" else None
+    level = levels.claim_level(size) if role == "scan" else None
     return FilePart(
         kind="instance",
         name=name,
@@ -85,21 +85,21 @@ def zarr_contents(path: Path, info: SlideInfo | None, series: int | None) -> Fil
 
     register_codecs()
     node = zarr.open(str(path), mode="r")
-    taken = find_image(path, node, series)[0] if info else None
+    opened = find_image(path, node, series)[0] if info else None
     parts = tuple(
-        part for number, one in enumerate(images_of(path, node)) for part in arrays_of(number, one, taken, info)
+        part for number, one in enumerate(images_of(path, node)) for part in arrays_of(number, one, opened, info)
     )
-    sizes = dict(zip(taken.axes.letters, taken.levels[0].shape, strict=True)) if taken else {}
+    sizes = dict(zip(opened.axes.letters, opened.levels[0].shape, strict=True)) if opened else {}
     return FileContents(parts, focal_planes=int(sizes.get("z", 1)), time_points=int(sizes.get("t", 1)))
 
 
-def arrays_of(number: int, image: Image, taken: Image | None, info: SlideInfo | None) -> Iterator[FilePart]:
+def arrays_of(number: int, image: Image, opened: Image | None, info: SlideInfo | None) -> Iterator[FilePart]:
     """Yield the arrays of one image of a store."""
-    is_taken = taken is not None and image.levels[0].path == taken.levels[0].path
-    levels = LevelsBySize(info if is_taken else None)
+    is_opened = opened is not None and image.levels[0].path == opened.levels[0].path
+    levels = LevelsBySize(info if is_opened else None)
     for place, array in enumerate(image.levels):
         size = image.axes.size(array.shape)
-        level = levels.take(size)
+        level = levels.claim_level(size)
         role = "level" if level is not None else "reduction" if place else "scan"
         yield FilePart(
             kind="array",

@@ -18,32 +18,35 @@ def stated_scales(info: SlideInfo, *, has_scale: bool, is_users: bool) -> tuple[
 
     ``is_users`` says that the user's number counts.
     """
-    taken = Mpp(info.mpp, info.mpp_source) if has_scale else None
-    of_file = tuple(_of_file(info, None if is_users else taken))
-    if taken and not any(one.counts for one in of_file):
-        return (StatedScale(taken.source, taken.value, taken.value, _origin(taken, info, is_users), True), *of_file)
+    applied = Mpp(info.mpp, info.mpp_source) if has_scale else None
+    of_file = tuple(_of_file(info, None if is_users else applied))
+    if applied and not any(one.counts for one in of_file):
+        return (
+            StatedScale(applied.source, applied.value, applied.value, _origin(applied, info, is_users), True),
+            *of_file,
+        )
     return tuple(sorted(of_file, key=lambda one: not one.counts))
 
 
 def stated_magnifications(info: SlideInfo, *, has_scale: bool) -> tuple[StatedMagnification, ...]:
     """Return every statement of the magnification, the one that counts first."""
-    taken = Mpp(info.magnification, info.magnification_source) if has_scale else None
+    applied = Mpp(info.magnification, info.magnification_source) if has_scale else None
     powers = [power for key in MAGNIFICATION_KEYS if (power := first_number(info.properties, (key,)))]
-    of_file = [StatedMagnification(power.source, power.value, power == taken) for power in powers]
-    if taken and taken not in powers:
-        return (StatedMagnification(taken.source, taken.value, True), *of_file)
+    of_file = [StatedMagnification(power.source, power.value, power == applied) for power in powers]
+    if applied and applied not in powers:
+        return (StatedMagnification(applied.source, applied.value, True), *of_file)
     return tuple(sorted(of_file, key=lambda one: not one.counts))
 
 
-def _origin(taken: Mpp, info: SlideInfo, is_users: bool) -> str:
+def _origin(applied: Mpp, info: SlideInfo, is_users: bool) -> str:
     """Return where a number comes from that is no statement of a known form."""
     if is_users:
         return "user"
-    return "named" if taken.source in info.properties and taken.source not in MAGNIFICATION_KEYS else "derived"
+    return "named" if applied.source in info.properties and applied.source not in MAGNIFICATION_KEYS else "derived"
 
 
-def _of_file(info: SlideInfo, taken: Mpp | None) -> Iterator[StatedScale]:
+def _of_file(info: SlideInfo, applied: Mpp | None) -> Iterator[StatedScale]:
     for mpp, sides, origin in find_statements(info.properties):
-        yield StatedScale(mpp.source, *sides, origin, mpp == taken)
+        yield StatedScale(mpp.source, *sides, origin, mpp == applied)
     if other := first_number(info.properties, (OTHER_PAGE_MPP,)):
-        yield StatedScale(other.source, other.value, other.value, "text", other == taken)
+        yield StatedScale(other.source, other.value, other.value, "text", other == applied)

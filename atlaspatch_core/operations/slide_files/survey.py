@@ -33,8 +33,8 @@ class SlideSurvey:
     @property
     def counts(self) -> dict[SurveyState, int]:
         """How many slides are in each state."""
-        found = Counter(slide.state for slide in self.slides)
-        return {state: found[state] for state in SurveyState}
+        states = Counter(slide.state for slide in self.slides)
+        return {state: states[state] for state in SurveyState}
 
     @property
     def is_usable(self) -> bool:
@@ -42,11 +42,11 @@ class SlideSurvey:
         return not any(slide.state in FAILED for slide in self.slides)
 
 
-def survey_slides(found: Discovery, slides: Slides = AS_THEY_ARE, seconds: float = SECONDS) -> SlideSurvey:
+def survey_slides(discovery: Discovery, slides: Slides = AS_THEY_ARE, seconds: float = SECONDS) -> SlideSurvey:
     """Open every slide that was found, read a corner of its coarsest level, and hold it against the others.
 
     Args:
-        found: Slides, files that share a stem, and what could not be looked at; the latter two count as refused.
+        discovery: Slides, files that share a stem, and what could not be looked at; the latter two count as refused.
         slides: How slides are opened.
         seconds: How long a slide may take; one that takes longer is refused.
 
@@ -59,13 +59,15 @@ def survey_slides(found: Discovery, slides: Slides = AS_THEY_ARE, seconds: float
         ([('CMU-1-Small-Region', 'fine')], 0.499)
     """
     clashes = [
-        SurveyedSlide(it.stem, it.paths[0], SurveyState.REFUSED, None, (sentence(it.stem, it.error),))
-        for it in found.clashes
+        SurveyedSlide(clash.stem, clash.paths[0], SurveyState.REFUSED, None, (sentence(clash.stem, clash.error),))
+        for clash in discovery.clashes
     ]
-    left_out = [SurveyedSlide(it.path.name, it.path, SurveyState.REFUSED, None, (it.why,)) for it in found.left_out]
-    count = max(1, min(PROCESSES, len(found.sources)))
+    left_out = [
+        SurveyedSlide(one.path.name, one.path, SurveyState.REFUSED, None, (one.why,)) for one in discovery.left_out
+    ]
+    count = max(1, min(PROCESSES, len(discovery.sources)))
     with ThreadPoolExecutor(count) as threads, SurveyPool(count, seconds) as pool:  # interrupted, processes end first
-        opened = list(threads.map(lambda source: pool.survey(source, slides), found.sources))
+        opened = list(threads.map(lambda source: pool.survey(source, slides), discovery.sources))
     majority = majority_mpp([slide.info.mpp for slide in opened if slide.info])
     every = [*clashes, *left_out, *(held_against(slide, majority) for slide in opened)]
     order = list(SurveyState)

@@ -58,12 +58,14 @@ def level_pages(path: Path, tiff: tifffile.TiffFile, info: SlideInfo | None, ser
     if info is None:
         return {}
     own = find_contents(path, tiff, series).pages if takes_pages(info) else [page for _, page in numbered_pages(tiff)]
-    found: dict[int, int] = {}
+    levels: dict[int, int] = {}
     for number, level in enumerate(info.levels):
         sizes = {(level.width, level.height), scanned_size(info, level)}
-        page = next((page for page in own if page.offset not in found and any(covers(page, it) for it in sizes)), None)
-        found |= {} if page is None else {page.offset: number}
-    return found
+        page = next(
+            (page for page in own if page.offset not in levels and any(covers(page, size) for size in sizes)), None
+        )
+        levels |= {} if page is None else {page.offset: number}
+    return levels
 
 
 def takes_pages(info: SlideInfo) -> bool:
@@ -146,7 +148,7 @@ def picture_name(page: tifffile.TiffPage, image: TiffImage | None, info: SlideIn
     texts: Sequence[str] = [line.strip() for line in page.description[:400].splitlines()[:2]]
     if kind := IMAGE_TYPE.search(page.description[:4096]):
         texts = [kind[1]]
-    found = next((match[1].lower() for text in texts if (match := PICTURE.match(text))), "")
+    name = next((match[1].lower() for text in texts if (match := PICTURE.match(text))), "")
     of_series = PICTURE.search(image.series.name) if image and image.series else None
     size = page.imagewidth, page.imagelength
-    return found or (of_series[1].lower() if of_series else "") or (named_by_size(info, size) if info else "")
+    return name or (of_series[1].lower() if of_series else "") or (named_by_size(info, size) if info else "")

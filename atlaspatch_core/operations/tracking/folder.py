@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from atlaspatch_core.operations.tracking.json_files import lock_of, read_json, seconds_of, sweep_drafts, write_json
+from atlaspatch_core.operations.tracking.json_files import lock_of, read_json, remove_drafts, seconds_of, write_json
 from atlaspatch_core.operations.tracking.states import (
     State,
     described_slide,
@@ -48,7 +48,7 @@ class StateFolder:
         """List what there is and remove what killed processes left. Raises OSError or UnwritableOutput."""
         folder = self.store.state("any").parent
         with lock_of(self.store.output):
-            sweep_drafts(folder)
+            remove_drafts(folder)
         paths_by_stem = defaultdict(list)
         for path in folder.glob("*__*.json"):
             paths_by_stem[path.stem.rpartition("__")[0]].append(path)

@@ -74,7 +74,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
-def sweep_drafts(folder: Path) -> None:
+def remove_drafts(folder: Path) -> None:
     """Remove what killed processes left. To be called under the lock: nobody else writes then. Raises OSError."""
     for draft in folder.glob(f"{DRAFT}*.tmp"):
         draft.unlink(missing_ok=True)

@@ -25,7 +25,7 @@ class RecordedOptions:
     """The project as JSON values."""
     stages: frozenset[str] | None
     """Kinds of steps that it took; None: all."""
-    settled: frozenset[str]
+    trusted_kinds: frozenset[str]
     """Kinds among them that it took as they lay there, whatever its project says of them."""
 
     def took(self, kind: str) -> bool:
@@ -34,7 +34,7 @@ class RecordedOptions:
 
     def decided(self, kind: str) -> bool:
         """Tell whether its project says how outputs of this kind are to be."""
-        return self.took(kind) and kind not in self.settled
+        return self.took(kind) and kind not in self.trusted_kinds
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +65,8 @@ class RememberedProject:
                 discovery = Discovery(tuple(in_table(table))) if table else find_slides(project)
             except AtlasPatchError:  # moved or removed since: what was made of them is in the folder
                 continue
-            sources = {it.stem: it for it in discovery.sources} | sources
-            clashes = {it.stem: it for it in discovery.clashes} | clashes
+            sources = {source.stem: source for source in discovery.sources} | sources
+            clashes = {clash.stem: clash for clash in discovery.clashes} | clashes
         ordered = sorted(sources.values(), key=lambda source: str(source.path))
         return Discovery(tuple(ordered), tuple(clashes[stem] for stem in sorted(clashes.keys() - sources.keys())))
 
@@ -87,10 +87,10 @@ def remembered_project(output: Path) -> RememberedProject:
     options = _distinct_options(runs)
     if not options:
         raise InvalidProject(f"{output}: its runs are of another version of atlaspatch; name the project file instead")
-    latest, of_tissue = options[0].values, next((it for it in options if it.decided("tissue_mask")), options[0])
+    latest, of_tissue = options[0].values, next((run for run in options if run.decided("tissue_mask")), options[0])
     geometries, patients = _with_patients(_geometries(options), options)
     parts = {"output": str(output), "tissue": of_tissue.values["tissue"], "geometry": geometries, "patients": patients}
-    ways = {_way(it): it.project for it in reversed(options)}
+    ways = {_way(run): run.project for run in reversed(options)}
     project = make_project({**latest, **parts, **_encoder_files(options)}, origin=f"{output}/runs")
     return RememberedProject(project, tuple(ways.values())[::-1])
 
@@ -99,22 +99,22 @@ def _distinct_options(runs: Iterable[RunFile]) -> list[RecordedOptions]:
     """Return what runs asked for, the latest first; most runs of a folder are alike, and each kind is checked once."""
     options_by_text: dict[str, RecordedOptions | None] = {}
     for run in runs:
-        it = run.values
-        key = canonical_json([it["project"], it.get("stages"), it.get("settled_stages")])
+        values = run.values
+        key = canonical_json([values["project"], values.get("stages"), values.get("settled_stages")])
         if key not in options_by_text:
             options_by_text[key] = _options_of(run)
-    return [asked for asked in options_by_text.values() if asked]
+    return [recorded for recorded in options_by_text.values() if recorded]
 
 
 def _options_of(run: RunFile) -> RecordedOptions | None:
     """Return what a run asked for; None where this version does not understand it."""
-    stages, settled = run.values.get("stages"), run.values.get("settled_stages")
+    stages, trusted = run.values.get("stages"), run.values.get("settled_stages")
     try:
         project = make_project(dict(run.values["project"]), origin=str(run.path))
     except AtlasPatchError:
         return None
     kinds = None if stages is None else frozenset(stages)
-    return RecordedOptions(project, project.model_dump(mode="json"), kinds, frozenset(settled or ()))
+    return RecordedOptions(project, project.model_dump(mode="json"), kinds, frozenset(trusted or ()))
 
 
 def _geometries(options: Sequence[RecordedOptions]) -> list[dict[str, Any]]:
@@ -129,19 +129,19 @@ def _geometries(options: Sequence[RecordedOptions]) -> list[dict[str, Any]]:
 def _geometry(occurrences: Sequence[tuple[RecordedOptions, dict[str, Any]]]) -> dict[str, Any]:
     """Return one geometry as its runs, the latest first, say it."""
     geometry_of_coords = next(
-        (geometry for it, geometry in occurrences if it.decided("patch_coords")), occurrences[0][1]
+        (geometry for run, geometry in occurrences if run.decided("patch_coords")), occurrences[0][1]
     )
     of_features = [
         geometry
-        for it, geometry in occurrences
-        if it.decided("patch_features")
-        and (not it.decided("patch_coords") or _is_same(geometry, geometry_of_coords, of_features=False))
+        for run, geometry in occurrences
+        if run.decided("patch_features")
+        and (not run.decided("patch_coords") or _is_same(geometry, geometry_of_coords, of_features=False))
     ]
     if not of_features:
         return geometry_of_coords | dict.fromkeys(ENCODERS, ())
     last = of_features[0]
     alike = [geometry for geometry in of_features if _is_same(geometry, last, of_features=True)]
-    encoders = {key: list(dict.fromkeys(name for it in alike for name in it[key])) for key in ENCODERS}
+    encoders = {key: list(dict.fromkeys(name for geometry in alike for name in geometry[key])) for key in ENCODERS}
     return geometry_of_coords | {key: last[key] for key in OF_FEATURES if key in last} | encoders
 
 
@@ -157,15 +157,15 @@ def _with_patients(
 
     A patient encoder takes the first geometry that suits it, so that of the cases comes first.
     """
-    runs = [it for it in options if it.values["patients"]["manifest"]]
+    runs = [run for run in options if run.values["patients"]["manifest"]]
     by_name = {geometry["name"]: geometry for geometry in geometries}
     fitting = [
-        it
-        for it in runs
-        if all(_is_unchanged(geometry, by_name.get(geometry["name"])) for geometry in _geometries_of(it))
+        run
+        for run in runs
+        if all(_is_unchanged(geometry, by_name.get(geometry["name"])) for geometry in _geometries_of(run))
     ]
-    encoders = dict.fromkeys(name for it in fitting for name in it.values["patients"]["encoders"])
-    of_cases = {geometry["name"] for it in fitting for geometry in _geometries_of(it)}
+    encoders = dict.fromkeys(name for run in fitting for name in run.values["patients"]["encoders"])
+    of_cases = {geometry["name"] for run in fitting for geometry in _geometries_of(run)}
     ordered = sorted(geometries, key=lambda geometry: geometry["name"] not in of_cases)
     table = runs[0].values["patients"]["manifest"] if runs else None
     return ordered, {"manifest": table, "encoders": list(encoders)}
@@ -188,7 +188,7 @@ def _is_same(one: Mapping[str, Any], other: Mapping[str, Any], *, of_features: b
 
 def _encoder_files(options: Sequence[RecordedOptions]) -> dict[str, Any]:
     """Return weights and plugins of all runs, the latest first: earlier encoders may need them."""
-    weights = {name: path for it in reversed(options) for name, path in it.values["weights"].items()}
-    plugins = list(dict.fromkeys(path for it in options for path in it.values["plugins"]))
-    remote = list(dict.fromkeys(name for it in options for name in it.values["allow_remote_code"]))
+    weights = {name: path for run in reversed(options) for name, path in run.values["weights"].items()}
+    plugins = list(dict.fromkeys(path for run in options for path in run.values["plugins"]))
+    remote = list(dict.fromkeys(name for run in options for name in run.values["allow_remote_code"]))
     return {"weights": weights, "plugins": plugins, "allow_remote_code": remote}

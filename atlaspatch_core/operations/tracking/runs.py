@@ -22,8 +22,8 @@ from atlaspatch_core.operations.tracking.json_files import (
     lock_of,
     lock_path,
     read_json,
+    remove_drafts,
     seconds_of,
-    sweep_drafts,
     write_json,
 )
 from atlaspatch_core.storage.file_index import list_files
@@ -153,8 +153,8 @@ def mark_dead_runs(output: Path, runs: Iterable[RunFile]) -> list[RunFile]:
 
     To be called under the lock of the tracking. Raises OSError or UnwritableOutput.
     """
-    sweep_drafts(output)
-    sweep_drafts(run_path(output, "any").parent)
+    remove_drafts(output)
+    remove_drafts(run_path(output, "any").parent)
     dead = [run for run in runs if run.status == RUNNING and not is_alive(output, run)]
     return [_killed(output, run) for run in dead]
 

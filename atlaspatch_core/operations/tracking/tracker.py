@@ -35,7 +35,7 @@ class Command:
     """Name of an option to its value."""
     steps: Collection[OutputKey] | None = None
     """Those that are taken; None: all of the project."""
-    settled: Collection[OutputKey] = ()
+    trusted: Collection[OutputKey] = ()
     """Those among them whose outputs are taken as they lie, whatever the project says of them."""
 
 
@@ -53,7 +53,7 @@ class Tracker:
         """
         self._store = Store(project.output)
         self._run = runs.new_run(project.output, command.name, command.arguments, remembered(project))
-        self._run |= {"stages": kinds(command.steps), "settled_stages": kinds(command.settled)}
+        self._run |= {"stages": kinds(command.steps), "settled_stages": kinds(command.trusted)}
         self._paths = {source.stem: source.path for source in discovery.sources}
         self._paths |= {clash.stem: clash.paths[0] for clash in discovery.clashes}
         self._counts = Counts(len(discovery.sources) + len(discovery.clashes))

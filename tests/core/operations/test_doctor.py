@@ -283,7 +283,7 @@ def test_a_gpu_that_is_not_there_is_a_warning_with_a_cure():
 
     assert found.level is DoctorLevel.WARN
     assert 'device = "cpu"' in found.cure
-    assert device("cuda", asked=False).level is DoctorLevel.OK
+    assert device("cuda", is_required=False).level is DoctorLevel.OK
     assert device("cpu").level is DoctorLevel.OK
     assert device("gpu7").level is DoctorLevel.FAIL
 
