@@ -29,10 +29,7 @@ EDGES = frozenset({"bottom", "right", "top"})
 """Beside these, ``left`` is an edge."""
 ROOMS = (
     "cli",
-    "interop/adopt",
-    "interop/audit",
-    "interop/convert",
-    "interop/export",
+    "interop",
     "operations",
     "pipeline/patients",
     "pipeline/steps",

@@ -152,7 +152,7 @@ class Adoption:
         name, side = geometry_of(slide, work.slide_info())
         geometry = next((spec for spec in self.recipe.project.geometry if name and fits(spec, name)), None)
         if geometry is None:
-            names = ", ".join(str(name_of(it)) for it in self.recipe.project.geometry) or "none"
+            names = ", ".join(str(name_of(spec)) for spec in self.recipe.project.geometry) or "none"
             why = f"the project has no such geometry (it has {names}); add a [[geometry]]"
             return AdoptOutcome(work.stem, str(name or "results"), AdoptStatus.LEFT, why)
         sampling = choose_sampling(work.slide_info(), geometry.spec)

@@ -38,9 +38,15 @@ def derive_project(
     for name, (group, encoders) in cuts.items():
         values = _geometry(result_folder, group, name, samples(result_folder, group, sources), named=is_named)
         for key, holds in (("patch_encoders", Holds.FEATURES), ("slide_encoders", Holds.EMBEDDING)):
-            usable = {it: _refusal(values, key, it) for it in encoders[holds] if it}
-            values[key] = [it for it, why in usable.items() if not why]
-            notes += [f"{it} is left out of the project: {why.split(';')[0]}" for it, why in usable.items() if why]
+            usable = {
+                encoder_name: _refusal(values, key, encoder_name) for encoder_name in encoders[holds] if encoder_name
+            }
+            values[key] = [encoder_name for encoder_name, why in usable.items() if not why]
+            notes += [
+                f"{encoder_name} is left out of the project: {why.split(';')[0]}"
+                for encoder_name, why in usable.items()
+                if why
+            ]
         geometries.append(values)
     where = {"folders": [str(slides.resolve())], "recursive": recursive}
     return {"output": ".", "slides": where, "geometry": geometries}, notes

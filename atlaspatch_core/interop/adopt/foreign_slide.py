@@ -61,7 +61,9 @@ def read_foreign(
     """
     slide: ForeignSlide | None = None
     tables: list[VectorTable] = []
-    for file in sorted(files, key=lambda it: (it.holds not in (Holds.COORDS, Holds.ALL), it.path.suffix == ".pt")):
+    for file in sorted(
+        files, key=lambda file: (file.holds not in (Holds.COORDS, Holds.ALL), file.path.suffix == ".pt")
+    ):
         if file.path.suffix == ".pt":
             tables += _tensor(file, slide, layout, encoder)
             continue
@@ -92,9 +94,11 @@ def _read(
         corners = corners_of(content) if isinstance(content.get("coords"), h5py.Dataset) else None
         rows = np.zeros((0, 2), np.int64) if corners is None else corners
         tables = [
-            VectorTable(it.holds, _named(it.holds, it.encoder or encoder, layout), file.path, it.dataset, rows)
-            for it in results_in(content, file)
-            if isinstance(content.get(it.dataset), h5py.Dataset) and content[it.dataset].size
+            VectorTable(
+                result.holds, _named(result.holds, result.encoder or encoder, layout), file.path, result.dataset, rows
+            )
+            for result in results_in(content, file)
+            if isinstance(content.get(result.dataset), h5py.Dataset) and content[result.dataset].size
         ]
         return corners, stated_in(content), tables
 

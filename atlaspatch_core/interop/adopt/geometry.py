@@ -32,11 +32,11 @@ def adopt_patches(target: AdoptTarget, work: SlideWork, cut: ForeignPatches) -> 
     if not settings.dry_run:
         _write(store, work, geometry, coords, parts)
     for part in parts:
-        last = _settled_later(target, work, cut, coords, part)
+        last = _proven_or_accepted(target, work, cut, coords, part)
         yield _outcome_of(work, geometry, last.name, last.fate, last.why)
 
 
-def _settled_later(
+def _proven_or_accepted(
     target: AdoptTarget, work: SlideWork, cut: ForeignPatches, coords: AdoptedCoords, part: AdoptedVectors
 ) -> AdoptedVectors:
     """Return an unverified part once a sample was tried, and what is left was accepted."""
@@ -71,7 +71,7 @@ def _write(
         write = write_new(path, [*of_coords, *datasets], attributes, store.write_rows)
         store.write_coords(work.stem, geometry.name, lambda target: _unless_there(path, write, target))
         return
-    stamps = [it.stamp for it in (coords, *parts) if it.stamp]
+    stamps = [part.stamp for part in (coords, *parts) if part.stamp]
     if stamps:
         store.restamp(work.stem, geometry.name, stamps)
     if datasets:

@@ -44,7 +44,7 @@ def choose_outlines(info: SlideInfo, candidates: Iterator[Outlines], patch_sets:
     """Return the first candidate from which every geometry gives the wanted patches; else that with most of them."""
     best, most = None, -1
     for outlines in candidates:
-        exact = sum(grid_gives(info, outlines.polygons, it) for it in patch_sets)
+        exact = sum(grid_gives(info, outlines.polygons, patches) for patches in patch_sets)
         if exact > most:
             best, most = outlines, exact
         if exact == len(patch_sets):
@@ -72,7 +72,7 @@ def from_file(path: Path, info: SlideInfo, stem: str, patch_sets: Sequence[Wante
     """
     polygons = read_geojson(path, frame=OutlineFrame(0, 0, *info.file_px))
     yield _outlines(polygons, info, stem, "its outlines")
-    tolerances = {size / 4: None for it in patch_sets for size in (it.spec.patch_size, it.side)}
+    tolerances = {size / 4: None for patches in patch_sets for size in (patches.spec.patch_size, patches.side)}
     for tolerance in tolerances:
         simple = [part for piece in polygons for part in polygons_in(shapely.simplify(piece, tolerance))]
         yield _outlines(simple, info, stem, f"its outlines, simplified by {tolerance:g} px as its grid takes them")
@@ -83,11 +83,11 @@ def round_patches(
 ) -> Iterator[Outlines]:
     """Yield outlines drawn round the patches; one of no tissue where there are no patches."""
     slide = shapely.box(0, 0, info.width, info.height)
-    for it in patch_sets:
-        left, top = it.corners.T
-        squares = shapely.union_all(shapely.box(left, top, left + it.side, top + it.side))
+    for patches in patch_sets:
+        x, y = patches.corners.T
+        squares = shapely.union_all(shapely.box(x, y, x + patches.side, y + patches.side))
         for part in INSETS:
-            inset = squares.buffer(-it.side / part, join_style="mitre") if part else squares
+            inset = squares.buffer(-patches.side / part, join_style="mitre") if part else squares
             yield _outlines(
                 in_order(polygons_in(shapely.intersection(inset, slide))), info, stem, "drawn round the patches"
             )

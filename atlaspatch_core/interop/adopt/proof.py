@@ -56,7 +56,7 @@ def _canary(
     if stage.step.kind == "patch_features":
         return run_canary(work.run.recipe, stage, [work.source], CanarySpec(1, patches, tolerance=tolerance))
     source = stage.upstream[-1]
-    features = next(it for it in work.run.recipe.stages if it.step == source)
+    features = next(other for other in work.run.recipe.stages if other.step == source)
     if work.fingerprints.get(source) != work.identity(features).fingerprint:
         return "the features that it is made of are not proven"
     since, path = perf_counter(), store.h5(work.stem, cut.geometry.name)

@@ -31,12 +31,19 @@ def of_ours(
     here = Recipe(project, recipe.stages, recipe.cases)
     store = Store(result_folder.folder)
     stored = stored_in_files(here, remember=False)
-    for it in validities(here, sorted(set(stems)), stored, stated=stated, remember=False):
-        if it.state in SHOWN and (it.state is not State.MISSING or it.step.kind != "slide"):
-            kinds = {"slide": store.record(it.stem), "tissue_mask": store.geojson(it.stem)}
-            path = kinds.get(it.step.kind, store.h5(it.stem, it.step.geometry))
-            why = f": {it.why}" if it.why else ""
-            yield AuditFinding(SHOWN[it.state], it.stem, path, f"{it.step} is {it.state}{why}", str(it.state), "fresh")
+    for output in validities(here, sorted(set(stems)), stored, stated=stated, remember=False):
+        if output.state in SHOWN and (output.state is not State.MISSING or output.step.kind != "slide"):
+            kinds = {"slide": store.record(output.stem), "tissue_mask": store.geojson(output.stem)}
+            path = kinds.get(output.step.kind, store.h5(output.stem, output.step.geometry))
+            why = f": {output.why}" if output.why else ""
+            yield AuditFinding(
+                SHOWN[output.state],
+                output.stem,
+                path,
+                f"{output.step} is {output.state}{why}",
+                str(output.state),
+                "fresh",
+            )
 
 
 def of_others(recipe: Recipe, result_folder: ResultFolder) -> Iterator[AuditFinding]:
@@ -45,7 +52,7 @@ def of_others(recipe: Recipe, result_folder: ResultFolder) -> Iterator[AuditFind
     yield AuditFinding("unverifiable", "", result_folder.folder, text)
     for group in result_folder.groups:
         if group.name and not any(fits(geometry, group.name) for geometry in recipe.project.geometry):
-            names = ", ".join(str(name_of(it)) for it in recipe.project.geometry) or "none"
+            names = ", ".join(str(name_of(spec)) for spec in recipe.project.geometry) or "none"
             yield AuditFinding(
                 "not_in_project",
                 "",

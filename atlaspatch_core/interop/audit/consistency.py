@@ -22,10 +22,10 @@ def of_group(result_folder: ResultFolder, group: Group, inspected: Sequence[Insp
     yield from _scales(inspected)
     yield from _forms(inspected)
     yield from _of_slides(result_folder, inspected)
-    for it in inspected:
-        name = it.stated.name if it.stated else ""
-        if name and name != it.file.stem:
-            yield _of(it, "other_name", f"says that it is of slide {name}", name, it.file.stem)
+    for entry in inspected:
+        name = entry.stated.name if entry.stated else ""
+        if name and name != entry.file.stem:
+            yield _of(entry, "other_name", f"says that it is of slide {name}", name, entry.file.stem)
 
 
 def _of(inspected: InspectedFile, kind: str, text: str, value: object = "", bound: object = "") -> AuditFinding:
@@ -34,16 +34,16 @@ def _of(inspected: InspectedFile, kind: str, text: str, value: object = "", boun
 
 def _geometries(group: Group, inspected: Sequence[InspectedFile]) -> Iterator[AuditFinding]:
     """Yield files whose patches are of another geometry than the folder says, or than most files in it."""
-    geometries = [(it, _stated_values(it.stated)) for it in inspected if it.stated]
+    geometries = [(entry, _stated_values(entry.stated)) for entry in inspected if entry.stated]
     whole = [geometry for _, geometry in geometries if None not in geometry]
     usual = Counter(whole).most_common(1)[0][0] if whole else (None, None, None)
     expected = _expected_values(group.name)
-    for it, geometry in geometries:
+    for entry, geometry in geometries:
         kind, bound = ("folder_name", expected) if group.name else ("mixed_geometry", usual)
         differs = _differs(geometry, bound)
         if differs:
             text = "; ".join(f"{name} is {value:g}, {_where(kind)} {least:g}" for name, value, least in differs)
-            yield _of(it, kind, text, *(" ".join(f"{part[i]:g}" for part in differs) for i in (1, 2)))
+            yield _of(entry, kind, text, *(" ".join(f"{part[i]:g}" for part in differs) for i in (1, 2)))
 
 
 def _where(kind: str) -> str:
@@ -65,11 +65,11 @@ def _differs(values: Sequence[float | None], bounds: Sequence[float | None]) -> 
 
 def _scales(inspected: Iterable[InspectedFile]) -> Iterator[AuditFinding]:
     """Yield files whose patches are, by their mpp, of another scale than their magnification stands for."""
-    for it in inspected:
-        scale = _true_scale(it.stated) if it.stated else None
+    for entry in inspected:
+        scale = _true_scale(entry.stated) if entry.stated else None
         if scale and abs(scale[0] / scale[1] - 1) > MPP_TOLERANCE:
             text = f"patches are {scale[0]:.4g} µm/px, their magnification stands for {scale[1]:.4g} µm/px"
-            yield _of(it, "true_scale", text, f"{scale[0]:.4g}", f"{scale[1]:.4g} ± {MPP_TOLERANCE:.0%}")
+            yield _of(entry, "true_scale", text, f"{scale[0]:.4g}", f"{scale[1]:.4g} ± {MPP_TOLERANCE:.0%}")
 
 
 def _true_scale(stated: StatedGeometry) -> tuple[float, float] | None:
@@ -84,10 +84,10 @@ def _true_scale(stated: StatedGeometry) -> tuple[float, float] | None:
 def _forms(inspected: Sequence[InspectedFile]) -> Iterator[AuditFinding]:
     """Yield features and embeddings whose dim or type is not that of most of their encoder."""
     tables: defaultdict[tuple[Holds, str], list[tuple[InspectedFile, Any]]] = defaultdict(list)
-    for it in inspected:
-        for table in it.tables:
+    for entry in inspected:
+        for table in entry.tables:
             if table.dim:
-                tables[table.holds, table.encoder].append((it, table))
+                tables[table.holds, table.encoder].append((entry, table))
     for (_, encoder), of_encoder in tables.items():
         yield from _odd(of_encoder, "mixed_dims", encoder, lambda table: table.dim, "dims")
         yield from _odd(of_encoder, "mixed_dtypes", encoder, lambda table: table.dtype, "as type")
@@ -97,34 +97,34 @@ def _odd(
     of_encoder: Sequence[tuple[InspectedFile, Any]], kind: str, encoder: str, of: Callable[[Any], object], word: str
 ) -> Iterator[AuditFinding]:
     usual = Counter(of(table) for _, table in of_encoder).most_common(1)[0][0]
-    for it, table in of_encoder:
+    for entry, table in of_encoder:
         if of(table) != usual:
-            yield _of(it, kind, f"{encoder or 'features'} has {of(table)} {word}, others {usual}", of(table), usual)
+            yield _of(entry, kind, f"{encoder or 'features'} has {of(table)} {word}, others {usual}", of(table), usual)
 
 
 def _of_slides(result_folder: ResultFolder, inspected: Iterable[InspectedFile]) -> Iterator[AuditFinding]:
     """Yield what does not fit among the files of each slide: coords on their own, features, and their tensors."""
     slides: defaultdict[str, list[InspectedFile]] = defaultdict(list)
-    for it in inspected:
-        slides[it.file.stem].append(it)
+    for entry in inspected:
+        slides[entry.file.stem].append(entry)
     for of_slide in slides.values():
         yield from _of_slide(result_folder, of_slide)
 
 
 def _of_slide(result_folder: ResultFolder, of_slide: Sequence[InspectedFile]) -> Iterator[AuditFinding]:
-    coords = [it for it in of_slide if it.file.holds is Holds.COORDS]
-    results = [it for it in of_slide if it.file.holds in (Holds.FEATURES, Holds.EMBEDDING)]
+    coords = [entry for entry in of_slide if entry.file.holds is Holds.COORDS]
+    results = [entry for entry in of_slide if entry.file.holds in (Holds.FEATURES, Holds.EMBEDDING)]
     if len(coords) > 1:
-        names = " and ".join(pictured(it.file.path, result_folder.folder) for it in coords)
+        names = " and ".join(pictured(entry.file.path, result_folder.folder) for entry in coords)
         yield _of(coords[1], "stem_clash", f"{names} are both its coords", len(coords), 1)
-    if coords and not results and not any(it.tables for it in of_slide) and coords[0].patches:
+    if coords and not results and not any(entry.tables for entry in of_slide) and coords[0].patches:
         yield _of(coords[0], "no_features", "has coords and no features", 0)
-    coords_file = next((it for it in coords if it.patches is not None), None)
-    for it in results:
+    coords_file = next((entry for entry in coords if entry.patches is not None), None)
+    for entry in results:
         if not coords:
-            yield _of(it, "no_coords", "there is no file of coords beside it", 0, 1)
+            yield _of(entry, "no_coords", "there is no file of coords beside it", 0, 1)
         elif coords_file:
-            yield from _against(coords_file, it)
+            yield from _against(coords_file, entry)
 
 
 def _against(coords: InspectedFile, features: InspectedFile) -> Iterator[AuditFinding]:

@@ -129,7 +129,7 @@ def note_beyond(inspected: InspectedFile, size: tuple[int, int], corners: NDArra
     """Note patches that begin beyond a slide of so many level-0 px; without ``corners`` only the farthest counts."""
     points = np.array([inspected.reach]) if corners is None else corners
     if outside := count_beyond(points, size):
-        farthest = " × ".join(str(it) for it in inspected.reach)
+        farthest = " × ".join(str(coordinate) for coordinate in inspected.reach)
         count = "patches begin" if corners is None else f"{outside} of {len(corners)} patches begin"
         x, y = inspected.reach
         text = f"{count} beyond the slide: up to x, y = {x}, {y} of {size[0]} × {size[1]} px"

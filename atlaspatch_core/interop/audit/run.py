@@ -48,25 +48,25 @@ def audit_folder(
         >>> list(audit_folder(recognise(Path("out"))))
         []
     """
-    looked_at: dict[str, list[InspectedFile]] = defaultdict(list)
+    files_by_stem: dict[str, list[InspectedFile]] = defaultdict(list)
     groups: list[tuple[Group, list[InspectedFile]]] = []
     for group in result_folder.groups:
-        groups.append((group, list(_look_at_all(group.files, on_file))))
+        groups.append((group, list(_inspect_all(group.files, on_file))))
         for inspected in groups[-1][1]:
-            looked_at[inspected.file.stem].append(inspected)
-    yield from _with_slides(looked_at, discovery)
+            files_by_stem[inspected.file.stem].append(inspected)
+    yield from _with_slides(files_by_stem, discovery)
     for group, inspected in groups:
-        for it in inspected:
-            yield from it.findings
+        for inspected_file in inspected:
+            yield from inspected_file.findings
         yield from of_group(result_folder, group, inspected)
     yield from _unverifiable(result_folder, groups, discovery)
     yield from leftovers(result_folder)
     if discovery:
-        yield from of_slides(result_folder, discovery, looked_at)
+        yield from of_slides(result_folder, discovery, files_by_stem)
     yield from _with_recipe(result_folder, recipe, discovery, groups)
 
 
-def _look_at_all(files: Sequence[ResultFile], on_file: Callable[[], None]) -> Iterator[InspectedFile]:
+def _inspect_all(files: Sequence[ResultFile], on_file: Callable[[], None]) -> Iterator[InspectedFile]:
     """Yield what is found in each file, in order; a few are read ahead."""
     rest = iter(files)
     with ThreadPoolExecutor(READERS, "audit") as pool:
@@ -77,12 +77,14 @@ def _look_at_all(files: Sequence[ResultFile], on_file: Callable[[], None]) -> It
             ahead += [pool.submit(inspect_file, file) for file in islice(rest, 1)]
 
 
-def _with_slides(looked_at: dict[str, list[InspectedFile]], discovery: Discovery | None) -> Iterator[AuditFinding]:
-    for source, size in sizes_of(it for it in (discovery.sources if discovery else ()) if it.stem in looked_at):
+def _with_slides(files_by_stem: dict[str, list[InspectedFile]], discovery: Discovery | None) -> Iterator[AuditFinding]:
+    for source, size in sizes_of(
+        source for source in (discovery.sources if discovery else ()) if source.stem in files_by_stem
+    ):
         if isinstance(size, str):
             yield AuditFinding("slide_unreadable", source.stem, source.path, size)
             continue
-        for inspected in looked_at[source.stem]:
+        for inspected in files_by_stem[source.stem]:
             against_slide(inspected, size)
 
 
@@ -91,7 +93,7 @@ def _unverifiable(
 ) -> Iterator[AuditFinding]:
     """Yield that coords could not be held against their slides, once a folder."""
     for group, inspected in groups:
-        unsure = sum(bool(it.patches) and not (it.stated and it.stated.size) for it in inspected)
+        unsure = sum(bool(file.patches) and not (file.stated and file.stated.size) for file in inspected)
         if unsure and discovery is None:
             text = f"{unsure} of {len(inspected)} files do not say how large their slide is"
             yield AuditFinding(

@@ -11,17 +11,17 @@ from atlaspatch_core.storage.hdf5 import read_claims
 
 def marks_of(inspected: Iterable[InspectedFile]) -> Iterator[AuditFinding]:
     """Yield results that are unverified, and those that a person took as they are."""
-    for it in inspected:
-        for name, spec, claim in _claims(it.file.path):
+    for entry in inspected:
+        for name, spec, claim in _claims(entry.file.path):
             origin = claim.get("origin") or spec.get("origin", "elsewhere")
             if spec.get("unverified"):
                 text = f"{name} was adopted from {origin}, unverified ({spec.get('reason', 'not proven')})"
-                yield AuditFinding("unverified", it.file.stem, it.file.path, text, "unverified", "verified")
+                yield AuditFinding("unverified", entry.file.stem, entry.file.path, text, "unverified", "verified")
             elif accepted := claim.get("accepted"):
                 text = (
                     f"{name} was adopted from {origin}, accepted without proof by {accepted['by']} at {accepted['at']}"
                 )
-                yield AuditFinding("accepted", it.file.stem, it.file.path, text, "accepted", "verified")
+                yield AuditFinding("accepted", entry.file.stem, entry.file.path, text, "accepted", "verified")
 
 
 def _claims(path: Path) -> Iterator[tuple[str, dict, dict]]:

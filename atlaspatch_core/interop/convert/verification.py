@@ -91,9 +91,9 @@ def _expected(pixels: PixelSource, settings: Settings, place: tuple[int, int, in
     """Return the slide's pixels at a place of the result, at its scale."""
     scale = settings.downscale
     x, y, width, height = place
-    left, top = min(round(x * scale), pixels.width - 1), min(round(y * scale), pixels.height - 1)
-    across, down = min(round(width * scale), pixels.width - left), min(round(height * scale), pixels.height - top)
-    region = pixels.region(left, top, across, down)
+    x0, y0 = min(round(x * scale), pixels.width - 1), min(round(y * scale), pixels.height - 1)
+    across, down = min(round(width * scale), pixels.width - x0), min(round(height * scale), pixels.height - y0)
+    region = pixels.region(x0, y0, across, down)
     if scale == 1:
         return region
     return np.asarray(cv2.resize(region, (width, height), interpolation=cv2.INTER_AREA), np.uint8)

@@ -67,7 +67,9 @@ def write_lists(slides: Sequence[SlideResults], target: Target) -> Placed:
     """Add the slides to the list of each geometry; lines and columns that are there already stay."""
     fates = []
     for home in dict.fromkeys(geometry.home for slide in slides for geometry in slide.geometries):
-        names = [str(it.file[FILENAME]) for slide in slides for it in slide.geometries if it.home == home]
+        names = [
+            str(geometry.file[FILENAME]) for slide in slides for geometry in slide.geometries if geometry.home == home
+        ]
         fates.append(_write_list(target.folder / home / LIST, names, dry_run=target.dry_run))
     worst = next(
         (fate for fate in (ExportStatus.PLANNED, ExportStatus.WRITTEN) if fate in fates), ExportStatus.UNCHANGED

@@ -51,8 +51,8 @@ def with_stored_names(choice: Choice, steps: Collection[OutputKey]) -> Choice:
     names_of = {name: _names(name) & {encoder.lower() for encoder in encoders} for name in choice.encoders}
     if unknown := sorted(name for name, names in names_of.items() if not names):
         raise _unknown("encoder", unknown, encoders)
-    asked = {name for names in names_of.values() for name in names}
-    return replace(choice, encoders=frozenset(encoder for encoder in encoders if encoder.lower() in asked))
+    selected_names = {name for names in names_of.values() for name in names}
+    return replace(choice, encoders=frozenset(encoder for encoder in encoders if encoder.lower() in selected_names))
 
 
 def _names(name: str) -> set[str]:

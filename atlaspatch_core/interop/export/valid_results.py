@@ -50,7 +50,9 @@ class Selection:
 
     def results(self, stem: str) -> SlideResults:
         """Return what of a slide is exported. Raises UnreadableOutput for a file that cannot be read."""
-        if stem not in self.index.slides and not any(self.store.h5(stem, it.geometry).exists() for it in self.steps):
+        if stem not in self.index.slides and not any(
+            self.store.h5(stem, step.geometry).exists() for step in self.steps
+        ):
             raise NoSlides(
                 f"{stem}: nothing was made of such a slide in {self.store.output}; a stem is a file name without suffix"
             )
@@ -96,25 +98,25 @@ class _Collection:
     def _geometry(self, name: str) -> GeometryResults | None:
         results = self.selection.store.stored_results(self.stem, name)
         (step,) = self._of(COORDS_KIND, name)
-        coords = self._kept(step, results)
+        coords = self._stored(step, results)
         if coords is None:
             return None
         rows = results[COORDS].shape[0]
         features = [self._whole(step, results, rows) for step in self._of("patch_features", name)]
-        embeddings = [self._kept(step, results) for step in self._of("slide_embedding", name) if rows]
+        embeddings = [self._stored(step, results) for step in self._of("slide_embedding", name) if rows]
         collected = tuple(filter(None, features)), tuple(filter(None, embeddings))
         return GeometryResults(name, coords, read_attributes(coords.path), *collected)
 
     def _whole(self, step: OutputKey, results: Mapping[str, StoredResult], rows: int) -> ExportResult | None:
         """Return features that may be exported: whatever their state, they have a row per patch."""
-        result = self._kept(step, results)
+        result = self._stored(step, results)
         rows_stored = results[result.dataset].shape[0] if result else rows
         if has_all_rows(step, rows_stored, rows):
             return result
         self.refused.append(f"{step} has {rows_stored} rows for {rows} patches")
         return None
 
-    def _kept(self, step: OutputKey, results: Mapping[str, StoredResult]) -> ExportResult | None:
+    def _stored(self, step: OutputKey, results: Mapping[str, StoredResult]) -> ExportResult | None:
         dataset = "/".join(filter(None, (PLACES[step.kind], step.encoder)))
         path = self.selection.store.h5(self.stem, step.geometry)
         return self._passed(step, path, dataset, results[dataset].fingerprint if dataset in results else None)
@@ -148,5 +150,7 @@ def select(recipe: Recipe, choice: Choice, stems: Collection[str] | None = None)
         recipe, sorted(stored_stems | {*index.broken} if stems is None else stems), stored, slide_index=index
     )
     of_slides = groupby(outputs, lambda validity: validity.stem)
-    verdicts = {stem: {it.step: Verdict(it.state, it.why) for it in of_slide} for stem, of_slide in of_slides}
+    verdicts = {
+        stem: {output.step: Verdict(output.state, output.why) for output in of_slide} for stem, of_slide in of_slides
+    }
     return Selection(store, index, verdicts, choice)
