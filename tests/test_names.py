@@ -31,8 +31,7 @@ ROOMS = (
     "cli",
     "interop",
     "operations",
-    "pipeline/patients",
-    "pipeline/steps",
+    "pipeline",
 )
 LOWER_ROOMS = (
     "config",

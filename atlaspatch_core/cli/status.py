@@ -120,8 +120,8 @@ def _table(recipe: "Recipe") -> "Manifest | None":
         manifest = manifest_of(recipe.project)
     except AtlasPatchError as error:
         raise click.UsageError(str(error)) from error
-    for left in manifest.left_out:
-        click.echo(f"LEFT OUT: {left.why}", err=True)
+    for omission in manifest.left_out:
+        click.echo(f"LEFT OUT: {omission.why}", err=True)
     return manifest
 
 

@@ -39,14 +39,14 @@ class Batcher:
     def end(self, job: FeatureJob) -> None:
         """Take note that no more patches of a job will come."""
         self._ended.append(job)
-        self._tell()
+        self._report_ended()
 
     def flush(self) -> None:
         """Encode what waits, whether or not it fills a batch."""
         parts, self._waiting = self._waiting, []
         for _, alike in groupby((part for part in parts if not part.job.failed), key=_kind):
             self._encode(list(alike))
-        self._tell()
+        self._report_ended()
 
     def _encode(self, parts: list[FeatureBatch]) -> None:
         """Encode parts of one kind together; where that fails, one by one, so that only the guilty job fails."""
@@ -63,7 +63,7 @@ class Batcher:
             for part in parts:
                 self._encode([part])
 
-    def _tell(self) -> None:
+    def _report_ended(self) -> None:
         for job in self._ended[:]:
             if job.failed or job.done == job.total:
                 self._ended.remove(job)

@@ -18,7 +18,7 @@ def prefetch(items: Generator[Item], size: Callable[[Item], int], most_bytes: in
     thread = Thread(target=waiting.fill, args=(items,), name="ahead", daemon=True)
     thread.start()
     try:
-        yield from waiting.taken()
+        yield from waiting.take_items()
     finally:
         waiting.close()
         thread.join()
@@ -58,7 +58,7 @@ class _Waiting(Generic[Item]):
             self.changed.notify_all()
             return not self.closed
 
-    def taken(self) -> Iterator[Item]:
+    def take_items(self) -> Iterator[Item]:
         """Yield items as they come."""
         while True:
             with self.changed:

@@ -21,9 +21,9 @@ Item = Outcome | FeatureBatch | JobEnd
 def prepare_slide(work: SlideWork) -> Generator[Item]:
     """Yield the outcomes of a slide that need no encoding, and the patches of those that do."""
     recipe = work.run.recipe
-    yield _take(work, recipe.stage(SLIDE), identify_slide)
+    yield _take_step(work, recipe.stage(SLIDE), identify_slide)
     mask = recipe.stage(TISSUE_MASK)
-    yield _with_pictures(work, mask, _take(work, mask, ensure_tissue_mask), lambda: write_mask_pictures(work))
+    yield _with_pictures(work, mask, _take_step(work, mask, ensure_tissue_mask), lambda: write_mask_pictures(work))
     for geometry in recipe.project.geometry:
         yield from _of_geometry(work, geometry)
 
@@ -32,7 +32,7 @@ def embeddings(work: SlideWork, geometry: Geometry) -> Iterator[Outcome]:
     """Yield what became of the slide embeddings of a geometry, once its features are there."""
     for stage in work.run.recipe.stages_of("slide_embedding", geometry):
         if stage.step in work.run.selected:
-            yield _take(work, stage, embed_slide)
+            yield _take_step(work, stage, embed_slide)
 
 
 def remember_stop(work: SlideWork, outcome: Outcome) -> Outcome:
@@ -44,7 +44,7 @@ def remember_stop(work: SlideWork, outcome: Outcome) -> Outcome:
 
 def _of_geometry(work: SlideWork, geometry: Geometry) -> Iterator[Item]:
     for stage in work.run.recipe.stages_of("patch_coords", geometry):
-        coords = _take(work, stage, place_patches)
+        coords = _take_step(work, stage, place_patches)
         yield _with_pictures(work, stage, coords, lambda: write_grid_pictures(work, geometry))
     ready: list[OutputSpec] = []
     for stage in work.run.recipe.stages_of("patch_features", geometry):
@@ -63,7 +63,7 @@ def _needed(work: SlideWork, stage: OutputSpec) -> bool:
     return stage.step in work.run.selected or any(stage.step in other.upstream for other in selected)
 
 
-def _take(work: SlideWork, stage: OutputSpec, action: Callable[[SlideWork, OutputSpec], Outcome]) -> Outcome:
+def _take_step(work: SlideWork, stage: OutputSpec, action: Callable[[SlideWork, OutputSpec], Outcome]) -> Outcome:
     return _blocked(work, stage) or remember_stop(work, attempt_stage(work, stage, lambda: action(work, stage)))
 
 

@@ -80,11 +80,11 @@ def draw_grid(picture: Picture, grid: PatchGrid, info: SlideInfo, lines: Sequenc
     near, far = (np.round(corner * factor).astype(int).tolist() for corner in (grid.coords, grid.coords + side))
     dots = side * factor.min() < 4
     colour = LIGHT if _is_dark(picture) else PATCH
-    for (left, top), (right, bottom) in zip(near, far, strict=True):
+    for (x0, y0), (x1, y1) in zip(near, far, strict=True):
         if dots:
-            cv2.circle(overlay, ((left + right) // 2, (top + bottom) // 2), 0, colour, -1)
+            cv2.circle(overlay, ((x0 + x1) // 2, (y0 + y1) // 2), 0, colour, -1)
         else:
-            cv2.rectangle(overlay, (left, top), (right, bottom), colour, 1)
+            cv2.rectangle(overlay, (x0, y0), (x1, y1), colour, 1)
     _write(overlay, grid_facts(grid, info) if lines is None else lines)
     return overlay
 
@@ -168,9 +168,9 @@ def _write(picture: Picture, lines: Sequence[str]) -> None:
     scale = 0.5 * min(1.0, picture.shape[1] / 768)
     sizes = [cv2.getTextSize(line, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)[0] for line in lines]
     step, width = round(max(height for _, height in sizes) * 1.9), max(width for width, _ in sizes) + 12
-    left = max(0, picture.shape[1] - width - 4)
-    cv2.rectangle(picture, (left, 4), (picture.shape[1] - 4, 10 + step * len(lines)), LIGHT, -1)
-    cv2.rectangle(picture, (left, 4), (picture.shape[1] - 4, 10 + step * len(lines)), DARK, 1)
+    x0 = max(0, picture.shape[1] - width - 4)
+    cv2.rectangle(picture, (x0, 4), (picture.shape[1] - 4, 10 + step * len(lines)), LIGHT, -1)
+    cv2.rectangle(picture, (x0, 4), (picture.shape[1] - 4, 10 + step * len(lines)), DARK, 1)
     for index, line in enumerate(lines):
-        place = (left + 6, 4 + round(step * (index + 0.8)))
+        place = (x0 + 6, 4 + round(step * (index + 0.8)))
         cv2.putText(picture, line, place, cv2.FONT_HERSHEY_SIMPLEX, scale, DARK, 1, cv2.LINE_AA)

@@ -76,8 +76,8 @@ def process(
     project = recipe.project
     store = Store(project.output, project.runtime.write_rows)
     selected = frozenset(steps if steps is not None else (stage.step for stage in recipe.stages))
-    tell = on_patches or (lambda *_: None)
-    run = RunContext(recipe, store, Models(project.runtime), selected, force, tell, frozenset(trusted))
+    report_patches = on_patches or (lambda *_: None)
+    run = RunContext(recipe, store, Models(project.runtime), selected, force, report_patches, frozenset(trusted))
     _remove_half_written(run)
     encoders = (stage.encoder for stage in recipe.stages if stage.step in selected)
     fetch((encoder.name, encoder.source) for encoder in encoders if encoder)

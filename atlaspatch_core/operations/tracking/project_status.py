@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from atlaspatch_core.discovery.find import Discovery, SlideSource, open_source
 from atlaspatch_core.operations.tracking.folder import SlideState, read_states
 from atlaspatch_core.operations.tracking.runs import RunFile, live_and_latest
-from atlaspatch_core.pipeline.steps.slide import identified, mark_of
+from atlaspatch_core.pipeline.steps.slide import identify_source, mark_of
 from atlaspatch_core.storage.records import SlideRecord
 from atlaspatch_core.storage.slide_index import SlideIndex, read_slide_index
 from atlaspatch_core.storage.store import Store
@@ -107,7 +107,7 @@ class SlideIdentifier:
             return None
         self.opened_count += 1
         with ExitStack() as stack:
-            return identified(
+            return identify_source(
                 source,
                 self.recipe,
                 self.store.read_record(stem).slide,

@@ -146,15 +146,15 @@ class Encoding:
         why = compute_reason(stored[0] if stored else None, expected, forced=force, cause=cause)
         if stored and not why:
             patches = sum(file.patches() for file in self._files())
-            return self._made(Status.REUSED, expected, since, "", embedding_numbers(stored[1], patches))
+            return self._outcome(Status.REUSED, expected, since, "", embedding_numbers(stored[1], patches))
         files = [file for file in self._files() if file.patches()]
         if not files:
             remove_case(self._path())
-            return self._made(Status.SKIPPED, expected, since, NO_PATCHES, {"patches": 0})
+            return self._outcome(Status.SKIPPED, expected, since, NO_PATCHES, {"patches": 0})
         vector = self._encode(files)
         keep_case(self._path(), vector, expected, self._attributes())
         patches = sum(file.patches() for file in files)
-        return self._made(Status.COMPUTED, expected, since, why, embedding_numbers(vector, patches))
+        return self._outcome(Status.COMPUTED, expected, since, why, embedding_numbers(vector, patches))
 
     def _stored(self, force: bool) -> tuple[Identity, NDArray[np.float32]] | None:
         """Return what lies there; a file that cannot be read is replaced where that is forced."""
@@ -217,7 +217,7 @@ class Encoding:
         seconds = perf_counter() - since
         return Outcome(self.case.case_id, self.stage.step, Status.FAILED, why=why, seconds=seconds)
 
-    def _made(
+    def _outcome(
         self, status: Status, identity: Identity, since: float, why: str, numbers: dict[str, int | float]
     ) -> Outcome:
         return Outcome(

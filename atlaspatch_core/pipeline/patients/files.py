@@ -79,7 +79,7 @@ def case_reason(stored: Identity, expected: Identity, features: OutputKey) -> st
     why = stale_reason(stored, expected)
     if not why or not is_of_upstream(why):
         return why
-    before, after = ([_stem(name) for name in it.inputs] for it in (stored, expected))
+    before, after = ([_stem(name) for name in identity.inputs] for identity in (stored, expected))
     if before != after:
         return f"slides {' '.join(before)} → {' '.join(after)}"
     return upstream_reason(f"{features} of {_stem(changed_input(stored, expected))}")

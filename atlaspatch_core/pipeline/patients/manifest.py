@@ -94,9 +94,9 @@ def _check_ids(path: Path, rows: Sequence[ManifestRow]) -> None:
     """Raise InvalidManifest for two ids that look alike: they would share a patient's slides between two cases."""
     first: dict[str, ManifestRow] = {}
     for row in rows:
-        known = first.setdefault(folded(row.case_id), row)
-        if known.case_id != row.case_id:
-            both = f"case_id {row.case_id} differs from {known.case_id} in line {known.line}"
+        earlier = first.setdefault(folded(row.case_id), row)
+        if earlier.case_id != row.case_id:
+            both = f"case_id {row.case_id} differs from {earlier.case_id} in line {earlier.line}"
             raise _error(path, row.line, f"{both} in capitals or accents alone", "write one patient one way")
 
 

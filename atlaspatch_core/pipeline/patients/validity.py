@@ -72,7 +72,7 @@ class CaseStalenessChecker:
     def _state(self, case: Case, stage: OutputSpec) -> CaseState:
         features, step = stage.upstream[-1], stage.step
         prints = {stem: self._features.get((stem, features)) or "" for stem in case.stems}
-        waits = any(it.state is not State.FRESH for stem in case.stems for it in self._upstream(stem, features))
+        waits = any(output.state is not State.FRESH for stem in case.stems for output in self._upstream(stem, features))
         try:
             expected = stage.identity(inputs_of(case.stems, prints))
         except AtlasPatchError as error:  # weights that are not there
@@ -86,9 +86,9 @@ class CaseStalenessChecker:
         """Return the state of an embedding; ``expected`` has no fingerprint of features that cannot be known."""
         stored = self._fingerprint(case, stage, expected)
         features = stage.upstream[-1]
-        upstream = [it for stem in case.stems for it in self._upstream(stem, features)]
-        failed = "; ".join(it.why for it in upstream if it.state is State.FAILED)
-        changed = next((f"{features} of {it.stem}" for it in upstream if it.state is not State.FRESH), "")
+        upstream = [output for stem in case.stems for output in self._upstream(stem, features)]
+        failed = "; ".join(output.why for output in upstream if output.state is State.FAILED)
+        changed = next((f"{features} of {output.stem}" for output in upstream if output.state is not State.FRESH), "")
         return state_of(
             stored,
             expected.fingerprint,

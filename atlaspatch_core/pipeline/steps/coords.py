@@ -46,7 +46,9 @@ def place_patches(work: SlideWork, stage: OutputSpec) -> Outcome:
         _write_coords(work, geometry, supplied.grid if supplied else _make(work, geometry), expected, supplied)
         results = work.store.stored_results(work.stem, geometry.name)
         work.dropped |= {
-            (geometry.name, dataset): it for dataset, it in earlier_results.items() if dataset not in results
+            (geometry.name, dataset): identity
+            for dataset, identity in earlier_results.items()
+            if dataset not in results
         }
     work.stored_results[geometry.name] = results
     picture = show_grid(work, geometry, fresh=bool(why))

@@ -25,7 +25,7 @@ def identify_slide(work: SlideWork, stage: OutputSpec) -> Outcome:
     since = perf_counter()
     stored = work.store.read_record(work.stem)
     forced = work.forced(stage)
-    record = identified(work.source, work.run.recipe, None if forced else stored.slide, work.slide)
+    record = identify_source(work.source, work.run.recipe, None if forced else stored.slide, work.slide)
     work.info, work.step_notes = record.info, dict(stored.notes)
     if record is stored.slide:
         work.record = stored
@@ -34,7 +34,7 @@ def identify_slide(work: SlideWork, stage: OutputSpec) -> Outcome:
     return _outcome(work, stage, record, since, FORCED if forced else slide_reason(stored.slide, record))
 
 
-def identified(
+def identify_source(
     source: SlideSource, recipe: Recipe, stored: SlideRecord | None, slide: Callable[[], Slide]
 ) -> SlideRecord:
     """Return who a slide is: what is ``stored`` where that holds; else ``slide`` opens it.
@@ -46,17 +46,21 @@ def identified(
     if stored and holds and stored.mark == mark_of(source, recipe, signature):
         return stored
     info = replace(slide().info, path=source.path.absolute())
-    asked = _asked(source, recipe)
-    read = stored and (stored.signature, stored.full_hash) == (signature, asked.full_hash)
-    content = stored.content if stored and read else content_fingerprint(source.readable, full_hash=asked.full_hash)
-    options = (asked.stated_mpp, asked.full_hash, asked.reader, asked.mpp_keys)
+    slide_options = _options_of(source, recipe)
+    read = stored and (stored.signature, stored.full_hash) == (signature, slide_options.full_hash)
+    content = (
+        stored.content if stored and read else content_fingerprint(source.readable, full_hash=slide_options.full_hash)
+    )
+    options = (slide_options.stated_mpp, slide_options.full_hash, slide_options.reader, slide_options.mpp_keys)
     identity = _identity(stage, content, info)
-    return SlideRecord(info, identity, signature, *options, square_pixels=asked.square_pixels)
+    return SlideRecord(info, identity, signature, *options, square_pixels=slide_options.square_pixels)
 
 
 def mark_of(source: SlideSource, recipe: Recipe, signature: str = "") -> str:
     """Return what the record of a slide says where it holds. Raises UnreadableSlide."""
-    return slide_mark(signature or _signature(source), source.path.absolute(), _asked(source, recipe), IDENTIFIED_BY)
+    return slide_mark(
+        signature or _signature(source), source.path.absolute(), _options_of(source, recipe), IDENTIFIED_BY
+    )
 
 
 def _identity(stage: OutputSpec, content: str, info: SlideInfo) -> Identity:
@@ -72,7 +76,7 @@ def _signature(source: SlideSource) -> str:
         ) from error
 
 
-def _asked(source: SlideSource, recipe: Recipe) -> SlideOptions:
+def _options_of(source: SlideSource, recipe: Recipe) -> SlideOptions:
     slides = recipe.project.slides
     return SlideOptions(
         source.mpp, slides.full_hash, slides.reader, slides.mpp_keys, slides.series, slides.square_pixels

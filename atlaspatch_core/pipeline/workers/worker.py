@@ -59,7 +59,7 @@ class WorkerPipe:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._speaking = Lock()
-        self._told = 0.0
+        self._last_report = 0.0
 
     def send_message(self, message: Any) -> None:
         """Send a message. Raises SystemExit when nobody listens any more."""
@@ -80,8 +80,8 @@ class WorkerPipe:
 
     def patches(self, stem: str, done: int, total: int) -> None:
         """Tell how far a slide is, now and then."""
-        if done == total or monotonic() - self._told >= SECONDS_BETWEEN_PATCHES:
-            self._told = monotonic()
+        if done == total or monotonic() - self._last_report >= SECONDS_BETWEEN_PATCHES:
+            self._last_report = monotonic()
             self.send_message(PatchProgress(stem, done, total))
 
 
@@ -91,7 +91,7 @@ class Records(QueueHandler):
     def enqueue(self, record: logging.LogRecord) -> None:
         """Send a record; where nobody listens it is lost."""
         with suppress(SystemExit):
-            self.queue.say(record)  # type: ignore[attr-defined]
+            self.queue.send_message(record)  # type: ignore[attr-defined]
 
 
 def run_worker(task: WorkerTask, connection: Connection) -> None:

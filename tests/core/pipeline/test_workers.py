@@ -16,7 +16,6 @@ from atlaspatch_core.errors import UnknownName, WorkerDied
 from atlaspatch_core.pipeline.processing import process
 from atlaspatch_core.pipeline.workers import pool as workers
 from atlaspatch_core.pipeline.workers.pool import process_on
-from atlaspatch_core.pipeline.workers.worker import WorkerTask
 from atlaspatch_core.validity.outcome import Outcome, Status
 from atlaspatch_core.validity.recipe import make_recipe
 
@@ -99,13 +98,15 @@ def test_a_worker_that_dies_before_its_first_slide_is_an_error(sources, tmp_path
 
 
 def test_warnings_of_workers_are_logged_here(sources, tmp_path, caplog):
+    task = tasks(tmp_path, "mean-tiny")[0]
+    speaking = 'import logging\nlogging.getLogger("atlaspatch_core.plugin").warning("a plugin speaks")\n'
+    (tmp_path / "plugin.py").write_text(speaking + (tmp_path / "plugin.py").read_text())
     broken = tmp_path / "broken.svs"
     broken.write_bytes(b"no slide")
-    with caplog.at_level(logging.DEBUG, "atlaspatch_core"):
-        task = tasks(tmp_path, "mean-tiny")[0]
-        chatty = WorkerTask(task.project, task.steps, log_level=logging.DEBUG)
-        found = by_stem(process_on([chatty], [SlideSource("broken", broken)]))
-    assert found["broken"][0].status is Status.FAILED
+    with caplog.at_level(logging.WARNING, "atlaspatch_core"):
+        outcomes = by_stem(process_on([task], [SlideSource("broken", broken)]))
+    assert outcomes["broken"][0].status is Status.FAILED
+    assert "a plugin speaks" in caplog.messages
 
 
 KILLED = """
