@@ -29,6 +29,8 @@ class Option:
     le: float | None = None
     lt: float | None = None
     unit: str = ""
+    values: str = ""
+    """What may be given, where bounds do not tell it."""
     unset: str = ""
     """What counts where it is left out and the default is none."""
     example: Any = None
@@ -64,11 +66,11 @@ class Option:
 
     @property
     def bounds(self) -> str:
-        """The bounds in words, empty where there are none."""
+        """The bounds, or else what may be given, in words; empty where nothing is said of it."""
         least = self.gt if self.ge is None else self.ge
         most = self.lt if self.le is None else self.le
         if least is None:
-            return ""
+            return self.values
         unit = f" {self.unit}" if self.unit else ""
         if most is None:
             return f"{least:,.10g} or more{unit}" if self.gt is None else f"a number above {least:,.10g}{unit}"
@@ -102,8 +104,24 @@ class OptionField:
     @property
     def choices(self) -> tuple[str, ...]:
         """The values that there are, where they are words of a list."""
-        parts = get_args(self.type) if get_origin(self.type) is Union else (self.kind,)
-        return tuple(word for part in parts if get_origin(part) is Literal for word in get_args(part))
+        return () if self._numbers else self._words
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words that may stand in the place of a number."""
+        return self._words if self._numbers else ()
+
+    @property
+    def _parts(self) -> tuple[Any, ...]:
+        return get_args(self.type) if get_origin(self.type) is Union else (self.kind,)
+
+    @property
+    def _words(self) -> tuple[str, ...]:
+        return tuple(word for part in self._parts if get_origin(part) is Literal for word in get_args(part))
+
+    @property
+    def _numbers(self) -> bool:
+        return bool(self._words) and any(get_origin(part) not in (Literal, NoneType, None) for part in self._parts)
 
 
 @dataclass_transform(kw_only_default=True)

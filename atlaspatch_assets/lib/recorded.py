@@ -8,7 +8,9 @@ from dagster import DagsterInstance
 from atlaspatch_assets.dagster_internals import data_versions, failed_verdicts, last_verdicts
 from atlaspatch_assets.lib.names import PROCESSED, ProjectNames
 from atlaspatch_core.discovery.find import find_slides
+from atlaspatch_core.discovery.sections import SECONDS_A_LOOK
 from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.slides.sections import SeriesChoice
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import Recipe
 from atlaspatch_core.validity.states import State, Validity, validities
@@ -30,20 +32,24 @@ def recorded_validities(
     stems = sorted(names.slides.keys(instance))
     stages = recipe.with_upstream(steps)
     stored = stored_in_dagster(names, instance, [stage.step for stage in stages])
-    return list(validities(recipe, stems, stored, steps=steps, stated=stated_mpp(recipe, stems)))
+    stated, series = stated_of_slides(recipe, stems)
+    return list(validities(recipe, stems, stored, steps=steps, stated=stated, series=series))
 
 
-def stated_mpp(recipe: Recipe, stems: Iterable[str]) -> dict[str, float | None] | None:
-    """Return stem to the µm/px that the user states; None where the folders cannot be listed.
+def stated_of_slides(
+    recipe: Recipe, stems: Iterable[str]
+) -> tuple[dict[str, float | None] | None, dict[str, SeriesChoice]]:
+    """Return stem to the µm/px that the user states, None where the folders cannot be listed, and to the image.
 
     They are listed only where a table states any.
     """
     if recipe.project.slides.mpp_csv is None and recipe.project.slides.slide_list is None:
-        return dict.fromkeys(stems)
+        return dict.fromkeys(stems), {}
     try:
-        return {source.stem: source.mpp for source in find_slides(recipe.project).sources}
+        sources = find_slides(recipe.project, seconds=SECONDS_A_LOOK).sources
     except AtlasPatchError:
-        return None
+        return None, {}
+    return {source.stem: source.mpp for source in sources}, {source.stem: source.series for source in sources}
 
 
 def stored_in_dagster(names: ProjectNames, instance: DagsterInstance, steps: Collection[OutputKey]) -> Stored:

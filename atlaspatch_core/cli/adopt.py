@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from atlaspatch_core.cli.audit import FOLDER, with_mpp, with_slides
+from atlaspatch_core.cli.audit import FOLDER, with_mpp, with_series, with_slides
+from atlaspatch_core.cli.fields import field_option
 from atlaspatch_core.cli.logs import logging_to_stderr
 from atlaspatch_core.cli.progress import progress
 from atlaspatch_core.cli.values import typed_options
+from atlaspatch_core.config.input_fields import SlidesFields
 from atlaspatch_core.errors import AtlasPatchError
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from atlaspatch_core.interop.adopt.result import AdoptOutcome
     from atlaspatch_core.interop.adopt.settings import AdoptSettings
     from atlaspatch_core.layouts.found import ResultFolder
+    from atlaspatch_core.slides.sections import SeriesChoice
     from atlaspatch_core.validity.recipe import Recipe
 
 DONE, SOME_BAD, INTERRUPTED = 0, 1, 130
@@ -41,6 +44,7 @@ class AdoptOptions:
     slides: Path | None
     recursive: bool
     mpp_csv: Path | None
+    series: "SeriesChoice"
     verify: int | None
     accept_unverified: bool
     keep_patches: bool
@@ -73,6 +77,7 @@ class AdoptOptions:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Table with the columns wsi and mpp: µm per px of level 0. It wins over what the slide says.",
 )
+@field_option(SlidesFields, "series")
 @click.option(
     "--verify",
     metavar="N",
@@ -163,6 +168,7 @@ def read_inputs(
     project = with_slides(project, slides, recursive=options.recursive) if slides else project
     if options.mpp_csv:
         project = with_mpp(project, options.mpp_csv)
+    project = project if options.series is None else with_series(project, options.series)
     if not project.slides.folders:
         raise click.UsageError("say where the slides are: --slides")
     inside = project.output.resolve()
@@ -179,6 +185,7 @@ def _derived(
     """Return a project that asks for what the folder holds; its file is written into the output."""
     from atlaspatch_core.config.project import FILE_NAME, make_project
     from atlaspatch_core.discovery.find import discover
+    from atlaspatch_core.discovery.sections import SectionSearch
     from atlaspatch_core.discovery.slide_tables import read_mpp_csv
     from atlaspatch_core.interop.adopt.derived_project import as_toml, derive_project
     from atlaspatch_core.storage.atomic import make_folder
@@ -191,12 +198,15 @@ def _derived(
             f"the output {output} lies in {results.folder}, which is not to be changed; name another"
         )
     mpp_by_name = read_mpp_csv(mpp_csv) if mpp_csv else {}
-    discovery = discover([slides], recursive=recursive, mpp_by_name=mpp_by_name)
+    sections = SectionSearch(options.series)
+    discovery = discover([slides], recursive=recursive, mpp_by_name=mpp_by_name, sections=sections)
     sources = {source.stem: source for source in discovery.sources}
     values, notes = derive_project(results, sources, slides, recursive=recursive, encoder=settings.encoder)
     notes += [f"{source.stem}: {note}" for source in discovery.sources for note in source.notes]
     if mpp_csv:
         values["slides"]["mpp_csv"] = str(mpp_csv.resolve())
+    if options.series is not None:
+        values["slides"]["series"] = options.series
     path = output / FILE_NAME
     if not settings.dry_run:
         make_folder(output)

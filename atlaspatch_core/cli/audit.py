@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from atlaspatch_core.cli.fields import field_option
 from atlaspatch_core.cli.progress import progress
+from atlaspatch_core.config.input_fields import SlidesFields
 from atlaspatch_core.errors import AtlasPatchError
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from atlaspatch_core.discovery.find import Discovery
     from atlaspatch_core.interop.audit.findings import AuditFinding
     from atlaspatch_core.layouts.found import ResultFolder
+    from atlaspatch_core.slides.sections import SeriesChoice
     from atlaspatch_core.validity.recipe import Recipe
 
 SOUND, PROBLEMS = 0, 1
@@ -44,6 +47,7 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     help="Table with the columns wsi and mpp: µm per px of level 0, instead of the project's. With --project, results "
     "that were made at another scale are stale.",
 )
+@field_option(SlidesFields, "series")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array, one object per finding.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, one line per finding.")
 @click.pass_context
@@ -54,6 +58,7 @@ def audit(
     slides: Path | None,
     recursive: bool,
     mpp_csv: Path | None,
+    series: "SeriesChoice",
     as_json: bool,
     as_csv: bool,
 ) -> None:
@@ -66,7 +71,7 @@ def audit(
     """
     if as_json and as_csv:
         raise click.UsageError("either --json or --csv")
-    results, discovery, recipe = read_inputs(folder, project_file, slides, recursive, mpp_csv)
+    results, discovery, recipe = read_inputs(folder, project_file, slides, recursive, mpp_csv, series)
     findings = run_audit(results, discovery, recipe)
     click.echo(_printed(findings, results, as_json=as_json, as_csv=as_csv), nl=not as_csv)
 
@@ -76,7 +81,12 @@ def audit(
 
 
 def read_inputs(
-    folder: Path, project_file: Path | None, slides: Path | None, recursive: bool, mpp_csv: Path | None
+    folder: Path,
+    project_file: Path | None,
+    slides: Path | None,
+    recursive: bool,
+    mpp_csv: Path | None,
+    series: "SeriesChoice",
 ) -> "tuple[ResultFolder, Discovery | None, Recipe | None]":
     """Return what lies there, and what it is held against. Raises click.UsageError."""
     from atlaspatch_core.config.project import load_project, make_project
@@ -86,6 +96,10 @@ def read_inputs(
 
     if mpp_csv and not (slides or project_file):
         raise click.UsageError("--mpp-csv states the scale of slides; say which, by --slides or --project")
+    if series is not None and not (slides or project_file):
+        raise click.UsageError(
+            "--series says which image of a slide's file counts; name slides, by --slides or --project"
+        )
     try:
         results = recognise(folder)
         recipe = make_recipe(load_project(project_file)) if project_file else None
@@ -94,7 +108,9 @@ def read_inputs(
             project = with_slides(project, slides, recursive=recursive)
         if mpp_csv:
             project = with_mpp(project, mpp_csv)
-        return results, find_slides(project) if project.slides.folders else None, recipe
+        if series is not None:
+            project = with_series(project, series)
+        return results, find_slides(project, remember=False) if project.slides.folders else None, recipe
     except AtlasPatchError as error:
         raise click.UsageError(str(error)) from error
 
@@ -110,6 +126,11 @@ def with_slides(project: "Project", slides: Path, *, recursive: bool) -> "Projec
 def with_mpp(project: "Project", mpp_csv: Path) -> "Project":
     """Return a project whose slides have the µm per px of this table."""
     return project.model_copy(update={"slides": project.slides.model_copy(update={"mpp_csv": mpp_csv})})
+
+
+def with_series(project: "Project", series: "SeriesChoice") -> "Project":
+    """Return a project whose slides are these images of their files."""
+    return project.model_copy(update={"slides": project.slides.model_copy(update={"series": series})})
 
 
 def run_audit(results: "ResultFolder", discovery: "Discovery | None", recipe: "Recipe | None") -> "list[AuditFinding]":

@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING
 
 import click
 
+from atlaspatch_core.cli.fields import field_option
 from atlaspatch_core.cli.logs import logging_to_stderr
 from atlaspatch_core.cli.scripts import with_dashes
 from atlaspatch_core.cli.types import Several, flat
 from atlaspatch_core.cli.working import INTERRUPTED
+from atlaspatch_core.config.input_fields import SlidesFields
 from atlaspatch_core.errors import AtlasPatchError, NoSlides
 
 if TYPE_CHECKING:
     from atlaspatch_core.discovery.find import Discovery
+    from atlaspatch_core.discovery.sections import SectionSearch
     from atlaspatch_core.interop.convert.conversion import Converted
     from atlaspatch_core.interop.convert.settings import Settings
+    from atlaspatch_core.slides.sections import SeriesChoice
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -47,6 +51,7 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
     multiple=True,
     help="Only files with these suffixes, such as .svs or .ome.tif, separated by commas or blanks.",
 )
+@field_option(SlidesFields, "series")
 @click.option("--recursive", "--search-nested", is_flag=True, help="Search the folders below SRC too.")
 @click.option("--force", is_flag=True, help="Convert anew, also over files that were not made by this command.")
 @click.option("--bigtiff", is_flag=True, hidden=True, help="Always so.")
@@ -63,6 +68,7 @@ def convert(
     quality: int,
     num_workers: int,
     wsi_ext: tuple[tuple[str, ...], ...],
+    series: "SeriesChoice",
     recursive: bool,
     force: bool,
     bigtiff: bool,  # noqa: ARG001
@@ -77,6 +83,7 @@ def convert(
 
     Exit code: 0 when every slide is converted, 1 when one or more failed, 2 for wrong usage.
     """
+    from atlaspatch_core.discovery.sections import SectionSearch
     from atlaspatch_core.interop.convert.settings import Settings
 
     paths = (*sources, *([input_dir] if input_dir else []))
@@ -84,7 +91,7 @@ def convert(
         raise click.UsageError("name the slides or folders to convert: SRC")
     try:
         settings = Settings(compression, quality, downscale_by)  # pyright: ignore[reportArgumentType]
-        discovery = _discover(paths, folder, mpp_csv, flat(wsi_ext), recursive)
+        discovery = _discover(paths, folder, mpp_csv, flat(wsi_ext), recursive, SectionSearch(series))
     except NoSlides as error:
         raise click.ClickException(str(error)) from error
     except AtlasPatchError as error:
@@ -95,16 +102,21 @@ def convert(
 
 
 def _discover(
-    paths: Sequence[Path], folder: Path, mpp_csv: Path | None, suffixes: Sequence[str], recursive: bool
+    paths: Sequence[Path],
+    folder: Path,
+    mpp_csv: Path | None,
+    suffixes: Sequence[str],
+    recursive: bool,
+    sections: "SectionSearch",
 ) -> "Discovery":
     """Return the slides to convert. Raises NoSlides, InvalidProject, click.UsageError."""
     from atlaspatch_core.discovery.find import discover
     from atlaspatch_core.discovery.slide_tables import read_mpp_csv
 
     mpp_by_name = read_mpp_csv(mpp_csv) if mpp_csv else {}
-    discovery = discover(paths, recursive=recursive, mpp_by_name=mpp_by_name, exclude=[folder])
     if suffixes:
-        discovery = discover(_with_suffix(discovery, suffixes), mpp_by_name=mpp_by_name)
+        paths = _with_suffix(discover(paths, recursive=recursive, exclude=[folder]), suffixes)
+    discovery = discover(paths, recursive=recursive, mpp_by_name=mpp_by_name, exclude=[folder], sections=sections)
     inside = next(
         (source.path for source in discovery.sources if source.path.parent.resolve() == folder.resolve()), None
     )

@@ -21,11 +21,13 @@ HEAD = ("slide", "is", "px", "levels", "µm/px", "from", "reader")
 def survey_at(path: Path, slides: "Slides") -> "SlideSurvey":
     """Return how the slides at a path are. Raises click.ClickException where there is none."""
     from atlaspatch_core.discovery.find import discover
+    from atlaspatch_core.discovery.sections import SectionSearch
     from atlaspatch_core.operations.slide_files.survey import survey_slides
 
     mpps = stated_mpps(slides)
     try:
-        discovery = discover([path], recursive=slides.recursive, mpp_by_name=mpps)
+        sections = SectionSearch(slides.series, slides.reader)
+        discovery = discover([path], recursive=slides.recursive, mpp_by_name=mpps, sections=sections)
     except NoSlides as error:
         raise click.ClickException(str(error)) from error
     except AtlasPatchError as error:

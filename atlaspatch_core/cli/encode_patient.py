@@ -58,10 +58,10 @@ def run(recipe: "Recipe", table: Path, mode: RunMode, hooks: Hooks) -> int:
     from atlaspatch_core.discovery.find import Discovery
     from atlaspatch_core.operations.tracking.tracker import Command, Tracker
     from atlaspatch_core.pipeline.patients.encoding import encode_cases, slide_steps
-    from atlaspatch_core.pipeline.patients.manifest import read_manifest
+    from atlaspatch_core.pipeline.patients.manifest import manifest_at
     from atlaspatch_core.storage.atomic import make_folder
 
-    manifest = read_manifest(table, recipe.project.slides.mpp_csv)
+    manifest = manifest_at(table, recipe.project)
     command = Command("encode-patient", mode.arguments)
     discovery = Discovery(manifest.sources(manifest.cases), left_out=manifest.left_out)
     report_unused(recipe.project, discovery, strict=mode.strict)

@@ -7,7 +7,7 @@ from typing import Any, get_origin
 import click
 
 from atlaspatch_core.cli.declaring import EXISTING_FILE, Decorator, group
-from atlaspatch_core.cli.types import Labels, Number, Several, flat
+from atlaspatch_core.cli.types import Labels, Number, NumberOr, Several, flat
 from atlaspatch_core.config.fields import table_of
 from atlaspatch_core.option import OptionField, field_of, fields_of
 
@@ -64,6 +64,8 @@ def _settings(field: OptionField) -> dict[str, Any]:
         settings["default"] = field.default
     if field.choices:
         settings["type"] = click.Choice(field.choices)
+    elif field.words:
+        settings["type"] = NumberOr(field.words)
     elif field.kind in (int, float) and field.option.bounds:
         settings["type"] = _range(field)
     elif field.kind in (Path, tuple[Path, ...]):

@@ -42,12 +42,12 @@ class PngPath(click.Path):
     type=FOLDER,
     help="Folder of results whose tissue mask --picture shows. Without it, or a mask there, the tissue is sought.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object; with --series all, an array of them.")
 @click.pass_context
 def inspect(
     context: click.Context, slide: Path, picture: Path | None, output: Path | None, as_json: bool, **_: object
 ) -> None:
-    """Say what the file of a SLIDE holds, what is taken of it, and why.
+    """Say what the file of a SLIDE holds, what is taken of it, and why; with --series all, of each of its sections.
 
     Levels, pixels, every statement of the scale and the one that counts, all pages or images of the file and what they
     are, each reader's answer, and warnings. Nothing but --picture is written. A file is opened as encode-slide does
@@ -61,21 +61,28 @@ def inspect(
     from atlaspatch_core.operations.slide_files.json_values import inspection_values
 
     slides = slides_section(context)
-    source = _source(slide, slides)
+    sources = _sources(slide, slides)
+    if picture and len(sources) > 1:
+        raise click.UsageError("--picture is of one section; name its number by --series")
     with logging_to_stderr(False):
-        values = inspection_values(inspect_slide_file(source, slides))
-        click.echo(json.dumps(values, indent=1, ensure_ascii=False) if as_json else "\n".join(inspection_lines(values)))
-        is_drawn = not picture or (bool(values["taken"]) and _draw(source, slides, picture, output))
-    context.exit(0 if is_drawn and not values["error"] else 1)
+        values = [inspection_values(inspect_slide_file(source, slides)) for source in sources]
+        if as_json:
+            click.echo(json.dumps(values if slides.series == "all" else values[0], indent=1, ensure_ascii=False))
+        else:
+            click.echo("\n\n".join("\n".join(inspection_lines(of_one)) for of_one in values))
+        is_drawn = not picture or (bool(values[0]["taken"]) and _draw(sources[0], slides, picture, output))
+    context.exit(0 if is_drawn and not any(of_one["error"] for of_one in values) else 1)
 
 
-def _source(path: Path, slides: "Slides") -> "SlideSource":
-    """Return the slide with the µm per px that a table states."""
-    from atlaspatch_core.discovery.find import match_mpps, source_of
+def _sources(path: Path, slides: "Slides") -> "list[SlideSource]":
+    """Return the slide, or the sections of its file, with the µm per px that a table states."""
+    from atlaspatch_core.discovery.find import sections_in, with_mpps
+    from atlaspatch_core.discovery.sections import SectionSearch
     from atlaspatch_core.slides.slide import stem_of
 
-    stem = stem_of(path)
-    return source_of(stem, path, match_mpps(stated_mpps(slides), {stem: path}))
+    files = {stem_of(path): path}
+    sections, _ = sections_in(files, {}, SectionSearch(slides.series, slides.reader))
+    return with_mpps(sections, stated_mpps(slides), files)
 
 
 def _draw(source: "SlideSource", slides: "Slides", picture: Path, output: Path | None) -> bool:

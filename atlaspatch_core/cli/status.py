@@ -25,6 +25,7 @@ from atlaspatch_core.cli.status_text import (
 from atlaspatch_core.errors import AtlasPatchError
 
 if TYPE_CHECKING:
+    from atlaspatch_core.config.project import Project
     from atlaspatch_core.operations.tracking.project_status import Failures, ProjectStatus
     from atlaspatch_core.pipeline.patients.manifest import Manifest
     from atlaspatch_core.validity.recipe import Recipe
@@ -164,14 +165,14 @@ def folder_status(folder: Path, hooks: Hooks) -> "ProjectStatus":
     return replace(seen, cases=_cases(recipe, cases, seen.outputs, failures))
 
 
-def _tables(paths: "Mapping[Path, Path | None]") -> "dict[Path, Manifest]":
+def _tables(paths: "Mapping[Path, Project]") -> "dict[Path, Manifest]":
     """Return the tables of cases that can still be used, and tell of the others."""
-    from atlaspatch_core.pipeline.patients.manifest import read_manifest
+    from atlaspatch_core.pipeline.patients.manifest import manifest_at
 
     tables = {}
-    for path, mpp_csv in paths.items():
+    for path, project in paths.items():
         try:
-            tables[path] = read_manifest(path, mpp_csv)
+            tables[path] = manifest_at(path, project)
         except AtlasPatchError as error:
             click.echo(f"CASES LEFT OUT: {error}", err=True)
     return tables

@@ -3,7 +3,7 @@
 import glob
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,28 @@ class Number(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number", param, ctx)
         return number
+
+
+class NumberOr(click.ParamType):
+    """A whole number of 0 or more, or one of a few words, in any case of letters."""
+
+    name = "integer"
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self._words = tuple(words)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002 - click's own signature
+        """Return what the help shows."""
+        return f"INTEGER|{'|'.join(self._words)}"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        """Return the number, or the word. Fails for anything else."""
+        text = str(value).strip().lower()
+        if text in self._words:
+            return text
+        if not (text.isascii() and text.isdigit()):
+            self.fail(f"{value!r} is no number of 0 or more, and not {' or '.join(self._words)}", param, ctx)
+        return int(text)
 
 
 def flat(several: Iterable[tuple[str, ...]]) -> tuple[str, ...]:

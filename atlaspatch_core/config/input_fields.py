@@ -1,7 +1,7 @@
 """Options of a project: what it works on, and where results go."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from atlaspatch_core.option import Option, option_fields
 from atlaspatch_core.tissue.outline_origin import Origin
@@ -78,7 +78,7 @@ class SlidesFields:
         Path | None,
         Option(
             "Table of the slides to take, and no others: the column wsi, paths from the folder of slides with suffix, "
-            "and perhaps mpp, µm per px of level 0.",
+            "and perhaps mpp, µm per px of level 0, and series, the number of an image or all.",
             flags=("--custom-list-of-wsis",),
             example="slides.csv",
         ),
@@ -109,14 +109,14 @@ class SlidesFields:
         ),
     ] = None
     series: Annotated[
-        int | None,
+        Annotated[int, Option("Number of an image.", ge=0)] | Literal["all"] | None,
         Option(
-            "Image of every slide file that is the slide, where files hold several scans; a warning names them with "
-            "their numbers.",
+            "Image of every slide file that is the slide, where files hold several scans: a number, which a warning "
+            "names; or all, each scan a slide of its own, called STEM_series and its number.",
             flags=("--series",),
-            ge=0,
+            values="0 or more, or `all`",
             unset="the largest",
-            example=1,
+            example="all",
         ),
     ] = None
     square_pixels: Annotated[
@@ -172,7 +172,7 @@ class PatientsFields:
     manifest: Annotated[
         Path | None,
         Option(
-            "Table with the columns case_id and slide_path, and mpp where the slide does not say it.",
+            "Table with the columns case_id and slide_path, mpp where the slide does not say it, and perhaps series.",
             example="cases.csv",
         ),
     ] = None

@@ -30,7 +30,7 @@ class ArrivalCursor:
     started: float = 0.0
     """When the look that is under way began; 0 when none is."""
     after: str = ""
-    """Path of the last slide that it compared."""
+    """Place of the last slide that it compared."""
     first_waiting: float = 0.0
     """Change of the earliest slide that it left waiting; 0 when there is none."""
 
@@ -97,7 +97,7 @@ def scan_arrivals(discovery: Discovery, inspector: SlideInspector, cursor: Arriv
             return FolderScan(tuple(budget.arrivals), cursor)
         if arrival := inspector.inspect(source):
             budget.add(arrival)
-    sources = [source for source in discovery.sources if source.stem in known_stems and str(source.path) > cursor.after]
+    sources = [source for source in discovery.sources if source.stem in known_stems and source.place > cursor.after]
     return _compare_known(sources, inspector, cursor, budget)
 
 
@@ -111,7 +111,7 @@ def _compare_known(
         if arrival := inspector.inspect(source, cursor.watermark):
             budget.add(arrival)
             cursor = _note_waiting(cursor, arrival)
-        after = str(source.path)
+        after = source.place
     return FolderScan(tuple(budget.arrivals), _finish_scan(cursor, inspector.seconds_stable))
 
 

@@ -1,5 +1,6 @@
 """Which slides lie where the user points."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,21 +18,29 @@ from atlaspatch_core.discovery.search import (
     pattern_of,
     search,
 )
+from atlaspatch_core.discovery.sections import (
+    AS_FILES,
+    SectionOfFile,
+    SectionSearch,
+    is_told_apart,
+    tell_apart,
+)
 from atlaspatch_core.discovery.slide_names import SlideNames
 from atlaspatch_core.discovery.slide_tables import (
     ListedSlide,
     TableMpp,
+    add_row,
     listed_path,
     missing,
     read_mpp_csv,
     read_slide_list,
-    taken_once,
 )
 from atlaspatch_core.discovery.usable_names import name_fault, printable
-from atlaspatch_core.errors import NoSlides, StemClash, UnseenSlides
+from atlaspatch_core.errors import NoSlides, StemClash, UnreadableSlide, UnseenSlides
 from atlaspatch_core.slides.files import slides_by_stem
 from atlaspatch_core.slides.readers import open_slide
-from atlaspatch_core.slides.slide import Slide
+from atlaspatch_core.slides.sections import ALL, SeriesChoice, find_sections
+from atlaspatch_core.slides.slide import Slide, stem_of
 from atlaspatch_core.storage.store import Store
 
 MPP_CSV = "mpp csv"
@@ -44,9 +53,10 @@ MOST_NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 class SlideSource:
-    """A slide file, or folder, that has not been opened, and what the user says of it."""
+    """A slide that has not been opened: its file, or folder, and what the user says of it."""
 
     stem: str
+    """That of the file, but for one of several sections of it."""
     path: Path
     mpp: float | None = None
     """µm per px of level 0 that the user states, or None."""
@@ -55,16 +65,23 @@ class SlideSource:
     """An equal copy on faster storage, which is read in its place; nothing that is kept names it."""
     notes: tuple[str, ...] = ()
     """What a person should know of how it is named and read, a clause each; a run warns of it."""
+    series: SeriesChoice = None
+    """Which image of the file it is; None: the largest. ``all``: its sections could not be told apart."""
 
     @property
     def readable(self) -> Path:
         """Where the slide's pixels are read."""
         return self.local or self.path
 
+    @property
+    def place(self) -> str:
+        """What sorts slides: the path, and within a file the number."""
+        return str(self.path) if self.stem == stem_of(self.path) else f"{self.path}\0{self.series:08}"
+
 
 @dataclass(frozen=True, slots=True)
 class Clash:
-    """Files of one stem: they would write one output, so none of them is worked on."""
+    """Slides of one stem: they would write one output, so none of them is worked on."""
 
     stem: str
     paths: tuple[Path, ...]
@@ -73,7 +90,7 @@ class Clash:
     @property
     def error(self) -> StemClash:
         """What to tell the user."""
-        files = " and ".join(str(path) for path in self.paths)
+        files = " and ".join(str(path) if stem_of(path) == self.stem else f"an image of {path}" for path in self.paths)
         return StemClash(f"{self.stem}: {files} have one stem and would write one output; rename or move all but one")
 
 
@@ -82,7 +99,7 @@ class Discovery:
     """What was found."""
 
     sources: tuple[SlideSource, ...]
-    """Sorted by path; every stem once."""
+    """Sorted by path, sections by number; every stem once."""
     clashes: tuple[Clash, ...] = ()
     """Sorted by stem."""
     left_out: tuple[LeftOut, ...] = ()
@@ -107,23 +124,39 @@ class Discovery:
 
 def open_source(source: SlideSource, slides: Slides, **more: Any) -> Slide:
     """Open a slide as the project says; ``more`` is what ``open_slide`` takes besides; raises what it raises."""
+    if source.series == ALL:
+        check_single(source, slides.reader)
     return open_slide(
         source.readable,
         mpp=source.mpp,
         mpp_source=source.mpp_source,
         mpp_keys=slides.mpp_keys,
         reader=slides.reader,
-        series=slides.series,
+        series=None if source.series == ALL else source.series,
         square_pixels=slides.square_pixels,
+        stem=source.stem,
         **more,
     )
 
 
-def find_slides(project: Project) -> Discovery:
-    """Return what lies where a project points, but for what it made itself and for masks. No slide is opened.
+def check_single(source: SlideSource, reader: str | None) -> None:
+    """Raise UnreadableSlide for a file of several sections that were not told apart; raise what telling them raises."""
+    if numbers := find_sections(source.readable, reader):
+        raise UnreadableSlide(
+            f"{source.stem}: the images {', '.join(map(str, numbers))} of {source.path.name} could not be told apart "
+            f"when the slide was found; run again"
+        )
+
+
+def find_slides(project: Project, *, seconds: float | None = None, remember: bool = True) -> Discovery:
+    """Return what lies where a project points, but for what it made itself and for masks.
+
+    No slide is opened, but for files of which each section is to be a slide, and these once.
 
     Args:
         project: Its ``slides`` say where to look, for which suffixes, and which tables state µm/px.
+        seconds: For how long files may be opened; those beyond are left out, as if they lay in a folder out of sight.
+        remember: Whether the output folder may remember what files hold.
 
     Returns:
         Slides sorted by path, every stem once; files that share a stem; and what could not be looked at.
@@ -139,15 +172,23 @@ def find_slides(project: Project) -> Discovery:
     """
     slides, output = project.slides, project.output
     mpp_by_name = read_mpp_csv(slides.mpp_csv) if slides.mpp_csv else {}
+    sections = section_search(project, seconds=seconds, remember=remember)
     if slides.slide_list:
-        return find_listed(slides.slide_list, slides.folders, mpp_by_name)
+        return find_listed(slides.slide_list, slides.folders, mpp_by_name, sections)
     return discover(
         slides.folders,
         recursive=slides.recursive,
         extensions=slides.extensions,
         mpp_by_name=mpp_by_name,
         exclude=[output, *Store(output).pictures(), *([slides.masks] if slides.masks else [])],
+        sections=sections,
     )
+
+
+def section_search(project: Project, *, seconds: float | None = None, remember: bool = True) -> SectionSearch:
+    """Return which images of files are slides of a project; its output folder remembers what files hold."""
+    slides, memory = project.slides, Store(project.output).index("sections")
+    return SectionSearch(slides.series, slides.reader, memory, remember, seconds)
 
 
 def discover(
@@ -157,6 +198,7 @@ def discover(
     extensions: Sequence[str] = (),
     mpp_by_name: Mapping[str, TableMpp] = MappingProxyType({}),
     exclude: Iterable[Path] = (),
+    sections: SectionSearch = AS_FILES,
 ) -> Discovery:
     """Return the slides among ``paths``: files as they are, folders and patterns (``slides/**/*.svs``) searched.
 
@@ -178,7 +220,7 @@ def discover(
             results.add(one.path)
         else:
             left_out.setdefault(one.path, one)
-    gathered = gather_sources(slides_by_stem(files.values()), left_out.values(), mpp_by_name)
+    gathered = gather_sources(slides_by_stem(files.values()), left_out.values(), mpp_by_name, sections=sections)
     found = replace(gathered, results=tuple(sorted(results)))
     if not found.sources and not found.clashes:
         raise (UnseenSlides if found.unseen else NoSlides)(nothing_found(paths, how, found))
@@ -205,28 +247,63 @@ def gather_sources(
     by_stem: Mapping[str, Sequence[tuple[Path, ...]]],
     left_out: Iterable[LeftOut] = (),
     mpp_by_name: Mapping[str, TableMpp] = MappingProxyType({}),
-    listed: Mapping[Path, ListedSlide] = MappingProxyType({}),
+    listed: Mapping[Path, Sequence[ListedSlide]] = MappingProxyType({}),
+    sections: SectionSearch = AS_FILES,
 ) -> Discovery:
     """Return slides of different stems, each with the mpp that a table states, and those that share one.
 
     Those whose name results cannot carry are left out: one of them would end a run, not itself alone.
     """
-    paths = [(stem, path) for stem, ways in by_stem.items() for path, *_ in ways]
-    unusable = {path: LeftOut(path, fault) for stem, path in paths if (fault := name_fault(stem, path))}
-    usable = {stem: [way for way in ways if way[0] not in unusable] for stem, ways in by_stem.items()}
-    by_stem = {stem: ways for stem, ways in usable.items() if ways}
-    mpp_by_stem = match_mpps(mpp_by_name, {stem: ways[0][0] for stem, ways in by_stem.items()})
-    singles = (
-        source_of(stem, path, mpp_by_stem, listed.get(path))
-        for stem, ((path, *_), *others) in by_stem.items()
-        if not others
-    )
-    clashes = (Clash(stem, tuple(path for path, *_ in found)) for stem, found in by_stem.items() if len(found) > 1)
+    files, unusable = usable_files(by_stem)
+    alone = {stem: path for stem, (path, *others) in files.items() if not others}
+    found, late = sections_in(alone, listed, sections)
+    fits, too_long = parted(with_mpps(found, mpp_by_name, {stem: path for stem, (path, *_) in files.items()}))
+    paths = {stem: tuple(paths) for stem, paths in files.items() if len(paths) > 1}
+    paths |= {stem: tuple(it.path for it in alike) for stem, alike in fits.items() if len(alike) > 1}
+    singles = (source for source, *others in fits.values() if not others)
     return Discovery(
-        tuple(sorted(singles, key=lambda source: str(source.path))),
-        tuple(sorted(clashes, key=lambda clash: clash.stem)),
-        tuple(sorted(map(shown, (*left_out, *unusable.values())), key=lambda left: str(left.path))),
+        tuple(sorted(singles, key=lambda source: source.place)),
+        tuple(Clash(stem, tuple(sorted(paths[stem], key=str))) for stem in sorted(paths)),
+        tuple(sorted(map(shown, (*left_out, *unusable, *too_long, *late)), key=lambda left: str(left.path))),
     )
+
+
+def usable_files(
+    by_stem: Mapping[str, Sequence[tuple[Path, ...]]],
+) -> tuple[dict[str, list[Path]], list[LeftOut]]:
+    """Return stem to files, and those whose name results cannot carry."""
+    faults = {(stem, path): name_fault(stem, path) for stem, ways in by_stem.items() for path, *_ in ways}
+    files: defaultdict[str, list[Path]] = defaultdict(list)
+    for (stem, path), fault in faults.items():
+        if not fault:
+            files[stem].append(path)
+    return files, [LeftOut(path, fault) for (_, path), fault in faults.items() if fault]
+
+
+def sections_in(
+    files: Mapping[str, Path], listed: Mapping[Path, Sequence[ListedSlide]], sections: SectionSearch
+) -> tuple[list[tuple[Path, SectionOfFile]], tuple[LeftOut, ...]]:
+    """Return the slides in files, one each unless each section of it is to be one, and what there was no time for."""
+    several = [path for path in files.values() if is_told_apart(listed.get(path, ()), sections.choice)]
+    table = tell_apart(several, sections)
+    found = [
+        (path, section)
+        for stem, path in files.items()
+        for section in table.of_file(stem, path, listed.get(path, ()), sections.choice)
+    ]
+    return found, table.left_out
+
+
+def parted(sources: Iterable[SlideSource]) -> tuple[dict[str, list[SlideSource]], list[LeftOut]]:
+    """Return the slides by stem, and those whose stem became too long by the number of a section."""
+    by_stem: defaultdict[str, list[SlideSource]] = defaultdict(list)
+    too_long: list[LeftOut] = []
+    for source in sources:
+        if fault := name_fault(source.stem, source.path):
+            too_long.append(LeftOut(source.path, fault))
+        else:
+            by_stem[source.stem].append(source)
+    return by_stem, too_long
 
 
 def shown(left: LeftOut) -> LeftOut:
@@ -234,17 +311,35 @@ def shown(left: LeftOut) -> LeftOut:
     return replace(left, path=Path(printable(str(left.path))), why=printable(left.why))
 
 
-def source_of(
-    stem: str, path: Path, mpp_by_stem: Mapping[str, TableMpp], listed: ListedSlide | None = None
-) -> SlideSource:
-    """Return the slide with the mpp that its line of the list states, or else the table."""
-    notes = listed.notes if listed else ()
+def with_mpps(
+    found: Sequence[tuple[Path, SectionOfFile]], mpp_by_name: Mapping[str, TableMpp], files: Mapping[str, Path]
+) -> list[SlideSource]:
+    """Return slides with the mpp that the line of the list states, or else the table: of the section, or its file.
+
+    ``files``: stem to each file that was found.
+    """
+    by_file = match_mpps(mpp_by_name, files)
+    names = {section.stem: named_path(path, section.stem) for path, section in found if section.stem != stem_of(path)}
+    by_section = match_mpps(mpp_by_name, names)
+    return [
+        source_of(path, section, by_section.get(section.stem, by_file.get(stem_of(path)))) for path, section in found
+    ]
+
+
+def source_of(path: Path, section: SectionOfFile, stated: TableMpp | None) -> SlideSource:
+    """Return a slide with the mpp that its line of the list states, or else the table."""
+    listed = section.listed
+    source = SlideSource(section.stem, path, notes=listed.notes if listed else (), series=section.series)
     if listed and listed.mpp is not None:
-        return SlideSource(stem, path, listed.mpp, SLIDE_LIST, notes=notes)
-    if stem not in mpp_by_stem:
-        return SlideSource(stem, path, notes=notes)
-    stated = mpp_by_stem[stem]
-    return SlideSource(stem, path, stated.mpp, MPP_CSV, notes=(*notes, *stated.notes))
+        return replace(source, mpp=listed.mpp, mpp_source=SLIDE_LIST)
+    if stated is None:
+        return source
+    return replace(source, mpp=stated.mpp, mpp_source=MPP_CSV, notes=(*source.notes, *stated.notes))
+
+
+def named_path(path: Path, stem: str) -> Path:
+    """Return the path that a section would have as a file of its own."""
+    return path.with_name(stem + path.name.removeprefix(stem_of(path)))
 
 
 def match_mpps(mpp_by_name: Mapping[str, TableMpp], paths: Mapping[str, Path]) -> dict[str, TableMpp]:
@@ -260,27 +355,30 @@ def match_mpps(mpp_by_name: Mapping[str, TableMpp], paths: Mapping[str, Path]) -
     return found
 
 
-def find_listed(table: Path, folders: Sequence[Path], mpp_by_name: Mapping[str, TableMpp]) -> Discovery:
+def find_listed(
+    table: Path, folders: Sequence[Path], mpp_by_name: Mapping[str, TableMpp], sections: SectionSearch = AS_FILES
+) -> Discovery:
     """Return the slides that a list names, whose paths start at ``folders``, or at the list's own folder if none.
 
     A slide that two lines name, by whatever paths, is taken once. Raises NoSlides when none of them is there,
     InvalidProject for a list that cannot be used, also for a slide of which two lines state two mpp.
     """
-    listed: dict[Path, ListedSlide] = {}
+    listed: defaultdict[Path, dict[SeriesChoice, ListedSlide]] = defaultdict(dict)
     left_out: list[LeftOut] = []
     for slide in read_slide_list(table):
         paths = [path for folder in folders or (table.parent,) if (path := listed_path(folder, slide.name)).exists()]
         for path in paths:
-            listed[path] = taken_once(table, listed[path], slide) if path in listed else slide
+            add_row(table, listed[path], slide)
         if not paths:
             left_out.append(missing(table, slide, folders or (table.parent,)))
     if not listed:
         raise NoSlides(f"{table}: none of its slides is there; {left_out[0].why}")
     by_stem = slides_by_stem(listed)
     for path, *others in (ways for slides in by_stem.values() for ways in slides):
-        for other in others:
-            listed[path] = taken_once(table, listed[path], listed[other])
-    found = gather_sources(by_stem, left_out, mpp_by_name, listed)
+        for slide in (slide for other in others for slide in listed[other].values()):
+            add_row(table, listed[path], slide)
+    rows = {path: tuple(of_path.values()) for path, of_path in listed.items()}
+    found = gather_sources(by_stem, left_out, mpp_by_name, rows, sections)
     if not found.sources and not found.clashes:
         raise NoSlides(f"{table}: none of its slides can be taken; {found.left_out[0].why}")
     return found

@@ -7,6 +7,7 @@ from pathlib import Path, PureWindowsPath
 
 from atlaspatch_core.discovery.search import LeftOut
 from atlaspatch_core.errors import InvalidProject
+from atlaspatch_core.slides.sections import ALL, SeriesChoice, as_series
 from atlaspatch_core.slides.slide import folded, stem_of
 from atlaspatch_core.slides.stated_scales import positive_number
 from atlaspatch_core.tables import TableRow, read_table
@@ -43,6 +44,8 @@ class ListedSlide:
     """µm per px of level 0, where the list states it."""
     notes: tuple[str, ...] = ()
     """What a person should know of the line, a clause each."""
+    series: SeriesChoice = None
+    """Which image of the file, where the list says so."""
 
 
 def read_mpp_csv(path: Path) -> dict[str, TableMpp]:
@@ -65,20 +68,38 @@ def read_mpp_csv(path: Path) -> dict[str, TableMpp]:
 
 
 def read_slide_list(path: Path) -> tuple[ListedSlide, ...]:
-    """Return the slides that a CSV names in its column ``wsi``, with what its column ``mpp`` says, if it has one.
+    """Return the slides that a CSV names in its column ``wsi``, with what its columns ``mpp`` and ``series`` say.
 
-    A slide that stands twice is taken once, with a note that names both lines. Raises InvalidProject naming file,
-    line and value, also for a slide that stands twice with two mpp.
+    A slide that stands twice, with the same series, is taken once, with a note that names both lines. Raises
+    InvalidProject naming file, line and value, also for a slide that stands twice with two mpp.
     """
-    first: dict[str, ListedSlide] = {}
-    for row in _rows(path, ("wsi",), ("mpp",)):
+    first: dict[tuple[str, SeriesChoice], ListedSlide] = {}
+    for row in _rows(path, ("wsi",), ("mpp", "series")):
         line = row.line
         if not row["wsi"]:
             raise InvalidProject(f"{path}, line {line}: wsi is empty; give the path of a slide, with its suffix")
         mpp = _mpp(path, line, row["mpp"]) if row["mpp"] else None
-        listed = ListedSlide(line, row["wsi"], mpp)
-        first[listed.name] = taken_once(path, first[listed.name], listed) if listed.name in first else listed
+        listed = ListedSlide(line, row["wsi"], mpp, series=series_in(path, line, row["series"]))
+        key = listed.name, listed.series
+        first[key] = taken_once(path, first[key], listed) if key in first else listed
     return tuple(first.values())
+
+
+def series_in(path: Path, line: int, text: str) -> SeriesChoice:
+    """Return which image of its file a line names; None where it says nothing. Raises InvalidProject."""
+    series = as_series(text)
+    if text and series is None:
+        raise InvalidProject(
+            f"{path}, line {line}: series is {text!r}; give the number of an image, 0 or more, or {ALL}, or leave it "
+            f"empty"
+        )
+    return series
+
+
+def add_row(table: Path, rows: dict[SeriesChoice, ListedSlide], slide: ListedSlide) -> None:
+    """Put a line among those of its file, one for each image. Raises InvalidProject where two state two mpp."""
+    known = rows.get(slide.series)
+    rows[slide.series] = taken_once(table, known, slide) if known else slide
 
 
 def taken_once(path: Path, one: ListedSlide, other: ListedSlide) -> ListedSlide:

@@ -1,14 +1,15 @@
 """What a person gave that served no slide: rows of tables, and masks. A typo there would change results in silence."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from atlaspatch_core.config.sections import Slides
-from atlaspatch_core.discovery.find import Discovery
+from atlaspatch_core.discovery.find import Discovery, named_path
 from atlaspatch_core.discovery.slide_names import SlideNames
 from atlaspatch_core.discovery.slide_tables import read_mpp_csv
 from atlaspatch_core.discovery.usable_names import printable
+from atlaspatch_core.slides.slide import stem_of
 from atlaspatch_core.tissue.supplied_masks import MaskFolder
 
 MOST_NAMED = 10
@@ -46,14 +47,16 @@ def unused_inputs(slides: Slides, discovery: Discovery) -> tuple[UnusedInput, ..
     """Return what of the table of µm/px, and of the folder of masks, served none of the slides that were found."""
     paths = {source.stem: source.path for source in discovery.sources}
     paths |= {clash.stem: clash.paths[0] for clash in discovery.clashes}
-    names = SlideNames(paths)
-    return tuple(inputs for inputs in (*_rows(slides, names), *_masks(slides, list(paths))) if inputs.names)
+    return tuple(inputs for inputs in (*_rows(slides, paths), *_masks(slides, list(paths))) if inputs.names)
 
 
-def _rows(slides: Slides, names: SlideNames) -> Iterator[UnusedInput]:
+def _rows(slides: Slides, paths: Mapping[str, Path]) -> Iterator[UnusedInput]:
+    """A row may name a file of several slides, or one of them."""
     if slides.mpp_csv:
         rows = read_mpp_csv(slides.mpp_csv)
-        unknown = tuple(name for name in rows if names.stem(name) is None)
+        files = SlideNames({stem_of(path): path for path in paths.values()})
+        sections = SlideNames({stem: named_path(path, stem) for stem, path in paths.items()})
+        unknown = tuple(name for name in rows if files.stem(name) is None and sections.stem(name) is None)
         yield UnusedInput(slides.mpp_csv, unknown, len(rows), "row")
 
 

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from atlaspatch_core.slides.slide import stem_of
+
 LONGEST_STEM = 200
 """Bytes. A file name has 255 at most, of which temporary files and pictures of patches add up to 55."""
 
@@ -23,7 +25,8 @@ def name_fault(stem: str, path: Path) -> str:
     length = len(stem.encode())
     if length <= LONGEST_STEM:
         return ""
-    return f"{shown}: its name has {length} bytes before the suffix, more than {LONGEST_STEM}; rename it"
+    what = "its name has" if stem == stem_of(path) else "its name and the number of an image have"
+    return f"{shown}: {what} {length} bytes before the suffix, more than {LONGEST_STEM}; rename it"
 
 
 def case_fault(case_id: str) -> str:

@@ -12,6 +12,8 @@ SERIES = b"\x20\x00\x0e\x00"
 """Tag (0020,000E) SeriesInstanceUID, as little endian has it."""
 PYRAMID = b"\x08\x00\x19\x00"
 """Tag (0008,0019) PyramidUID; the same."""
+VOLUME = b"VOLUME"
+"""Third value of ImageType of a level of the scan (DICOM PS3.3)."""
 SUFFIXES = (".dcm", ".dicom")
 FILES_REMEMBERED = 131_072
 """Headers that are not read again by a sensor that looks every 30 s, as long as size and time are the same."""
@@ -36,6 +38,23 @@ def pyramid_count(path: Path) -> int:
     """Return how many pyramids the instances of a slide name; 1 where they name none."""
     uids = {uid_in(_head(file, HEAD_BYTES), PYRAMID) for file in instances(path)} - {""}
     return max(1, len(uids))
+
+
+def files_by_pyramid(files: Sequence[Path]) -> tuple[tuple[Path, ...], ...]:
+    """Return the files of a slide by the PyramidUID that they name; all together where they name one, or none.
+
+    Of several pyramids the files without an image of the scan, such as the label, belong to none.
+    """
+    heads = [_head(file, HEAD_BYTES) for file in files]
+    uids = [uid_in(head, PYRAMID) for head in heads]
+    if len({*uids} - {""}) < 2:
+        return (tuple(files),)
+    scans = {uid for uid, head in zip(uids, heads, strict=True) if VOLUME in head}
+    return tuple(
+        tuple(file for file, of in zip(files, uids, strict=True) if of == uid)
+        for uid in dict.fromkeys(uids)
+        if uid in scans
+    )
 
 
 def uid_in(head: bytes, tag: bytes) -> str:

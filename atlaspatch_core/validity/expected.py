@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.fingerprint import Identity, canonical_json
+from atlaspatch_core.slides.sections import ALL, SeriesChoice
 from atlaspatch_core.storage.records import SlideRecord
 from atlaspatch_core.storage.slide_index import IndexedMask, IndexedSlide, indexed_slide
 from atlaspatch_core.storage.store import Store
@@ -57,6 +58,8 @@ class Expectations:
     """Steps to work out, with all that is upstream of them; None: all."""
     identify_slide: IdentifySlide | None = None
     """Finds out who a slide is now; None: the record alone tells."""
+    series: Mapping[str, SeriesChoice] = field(default_factory=dict)
+    """Stem to the image of its file that is asked for; of others the project says it, or else their record."""
     stages: tuple[OutputSpec, ...] = ()
     """Those of these steps."""
     identities: SlideIdentities = field(init=False)
@@ -130,10 +133,20 @@ class Expectations:
                 slide.stated_mpp, slide.full_hash, slide.reader, slide.mpp_keys, slide.series, slide.square_pixels
             ),
             SlideOptions(
-                stated, options.full_hash, options.reader, options.mpp_keys, options.series, options.square_pixels
+                stated,
+                options.full_hash,
+                options.reader,
+                options.mpp_keys,
+                self._series(stem, slide),
+                options.square_pixels,
             ),
         )
         return reason or ("" if is_valid(slide.fingerprint, fingerprint) else "another version of this step")
+
+    def _series(self, stem: str, slide: IndexedSlide) -> SeriesChoice:
+        """Return which image of its file a slide is to be; where each scan is a slide, its record knows."""
+        choice = self.recipe.project.slides.series
+        return self.series.get(stem, slide.series if choice == ALL else choice)
 
     def _expected_mask(
         self, stem: str, slide: IndexedSlide, polygons: str | None, expected_slide: Expected

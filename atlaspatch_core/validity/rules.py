@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from atlaspatch_core.fingerprint import UPSTREAM, Identity, is_unverified, why_stale
+from atlaspatch_core.slides.sections import SeriesChoice
 from atlaspatch_core.storage.hdf5 import StoredResult
 from atlaspatch_core.storage.records import SlideRecord
 from atlaspatch_core.validity.identities import input_name
@@ -62,7 +63,7 @@ class SlideOptions(NamedTuple):
     full_hash: bool
     reader: str | None
     mpp_keys: tuple[str, ...]
-    series: int | None = None
+    series: SeriesChoice = None
     square_pixels: bool = False
 
 
@@ -167,7 +168,7 @@ def options_reason(stored: SlideOptions, expected: SlideOptions) -> str:
     return f"stated mpp {stored.stated_mpp or 'none'} → {expected.stated_mpp or 'none'}"
 
 
-def _or_largest(series: int | None) -> str:
+def _or_largest(series: SeriesChoice) -> str:
     return "the largest" if series is None else str(series)
 
 

@@ -2,8 +2,10 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from atlaspatch_core.fingerprint import Identity, upstream_reason
+from atlaspatch_core.slides.sections import SeriesChoice
 from atlaspatch_core.storage.slide_index import IndexedSlide, SlideIndex, read_slide_index
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.expected import Expectations, Expected, IdentifySlide
@@ -147,6 +149,7 @@ def validities(
     *,
     steps: Collection[OutputKey] | None = None,
     stated: Mapping[str, float | None] | None = None,
+    series: Mapping[str, SeriesChoice] = MappingProxyType({}),
     slide_index: SlideIndex | None = None,
     identify_slide: IdentifySlide | None = None,
     remember: bool = True,
@@ -162,6 +165,7 @@ def validities(
         stored: What is there: ``stored_in_files`` reads it.
         steps: Outputs to tell of; all by default.
         stated: What the user says of µm/px, by stem.
+        series: Which image of its file a slide is to be, by stem, where that is not the same for all.
         slide_index: The index of slides, where it was read already.
         identify_slide: Finds out who a slide is now; by default its record alone tells, and options that changed
             make it stale.
@@ -180,7 +184,7 @@ def validities(
         b patch_coords missing
     """
     store = Store(recipe.project.output)
-    expectations = Expectations(recipe, store, stated, steps, identify_slide)
+    expectations = Expectations(recipe, store, stated, steps, identify_slide, series=series)
     checker = StalenessChecker(
         recipe,
         stored,

@@ -18,6 +18,7 @@ from atlaspatch_assets.lib.recorded import recorded_validities
 from atlaspatch_assets.lib.stages import code_version
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.find import find_slides
+from atlaspatch_core.discovery.sections import SECONDS_A_LOOK
 from atlaspatch_core.errors import AtlasPatchError, InvalidManifest, InvalidProject
 from atlaspatch_core.fingerprint import short_hash
 from atlaspatch_core.pipeline.patients.manifest import Case, Manifest, manifest_of
@@ -130,7 +131,7 @@ def _first_requests(recipe: Recipe, instance: dg.DagsterInstance, cases: Sequenc
 def _own_slides(project: Project) -> set[str]:
     """Return the slides in the project's folders, which a sensor of their own takes care of."""
     try:
-        return {source.stem for source in find_slides(project).sources}
+        return {source.stem for source in find_slides(project, seconds=SECONDS_A_LOOK).sources}
     except AtlasPatchError:
         return set()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.find import Discovery, SlideSource, find_slides
 from atlaspatch_core.discovery.search import root_of
+from atlaspatch_core.discovery.sections import SECONDS_A_LOOK
 from atlaspatch_core.errors import NoSlides, UnseenSlides
 from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 
@@ -31,7 +32,7 @@ class RunSlides:
 def find_batch(project: Project, stems: Sequence[str]) -> RunSlides:
     """Return the slides of these stems, and why some cannot be had."""
     try:
-        discovery = find_slides(project)
+        discovery = find_slides(project, seconds=SECONDS_A_LOOK)
     except NoSlides as error:
         missing = tuple((stem, f"{stem}: {error}") for stem in stems)
         away = isinstance(error, UnseenSlides) or not all(map(_is_there, project.slides.folders))

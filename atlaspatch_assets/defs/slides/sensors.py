@@ -21,6 +21,7 @@ from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery import stability
 from atlaspatch_core.discovery.arrival import ArrivalCursor
 from atlaspatch_core.discovery.find import SlideSource, find_slides
+from atlaspatch_core.discovery.sections import SECONDS_A_LOOK
 from atlaspatch_core.errors import AtlasPatchError
 
 SECONDS_AT_REST = stability.SECONDS_UNCHANGED
@@ -42,7 +43,7 @@ def build_sensor(project: Project) -> dg.SensorDefinition:
     def new_slides(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         limit_pool(context.instance, pool_of(project.runtime), SLIDE_IO)
         try:
-            discovery = find_slides(project)
+            discovery = find_slides(project, seconds=SECONDS_A_LOOK)
         except AtlasPatchError as error:
             return dg.SkipReason(str(error))
         tick = scan_project(project, context.instance, discovery, ArrivalCursor.read(context.cursor), SECONDS_AT_REST)

@@ -12,6 +12,7 @@ from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.config.sections import Slides
 from atlaspatch_core.discovery.find import SlideSource, find_slides
+from atlaspatch_core.discovery.sections import SECONDS_A_LOOK
 from atlaspatch_core.discovery.slide_inspector import refusal_reason, version_of
 from atlaspatch_core.errors import NoSlides
 from atlaspatch_core.validity.recipe import SLIDE
@@ -48,7 +49,7 @@ def plan_remarks(project: Project, instance: dg.DagsterInstance, plan: BackfillP
 def find_gone_slides(project: Project, stems: Iterable[str]) -> set[str]:
     """Return which of these slides lie in no folder of the project; none while a folder cannot be looked into."""
     try:
-        discovery = find_slides(project)
+        discovery = find_slides(project, seconds=SECONDS_A_LOOK)
     except NoSlides:
         return set()
     in_folders = {source.stem for source in discovery.sources} | {clash.stem for clash in discovery.clashes}
@@ -64,7 +65,7 @@ def unmended_slides(project: Project, instance: dg.DagsterInstance, stems: Itera
     if not stems:
         return []
     try:
-        sources = {source.stem: source for source in find_slides(project).sources}
+        sources = {source.stem: source for source in find_slides(project, seconds=SECONDS_A_LOOK).sources}
     except NoSlides:
         return stems
     return [stem for stem in stems if not _is_mended(sources.get(stem), refused(stem), project.slides)]

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from atlaspatch_core.config.project import make_project
-from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.config.sections import Slides
+from atlaspatch_core.discovery.find import SlideSource, open_source
 from atlaspatch_core.errors import AtlasPatchError, UnknownLayout
 from atlaspatch_core.interop.adopt.encoders import our_patch_encoder, our_slide_encoder
 from atlaspatch_core.interop.adopt.foreign_slide import ForeignSlide, geometry_of, read_foreign
 from atlaspatch_core.interop.adopt.grid_fitting import FittingSample, least_tissue, samples, scale_of
 from atlaspatch_core.layouts.found import FolderLayout, Group, Holds, ResultFolder
 from atlaspatch_core.layouts.names import GeometryName
-from atlaspatch_core.slides.readers import open_slide
 from atlaspatch_core.validity.recipe import make_recipe
 
 Encoders = dict[Holds, dict[str, None]]
@@ -99,7 +99,7 @@ def _name(slide: ForeignSlide, source: SlideSource) -> GeometryName | None:
         overlap = int(slide.stated.overlap or 0)
         return GeometryName(slide.stated.target_magnification, int(slide.stated.patch_size), overlap)
     try:
-        with open_slide(source.path, mpp=source.mpp, mpp_source=source.mpp_source) as opened:
+        with open_source(source, Slides()) as opened:
             return geometry_of(slide, opened.info)[0]
     except AtlasPatchError:
         return None

@@ -9,15 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from atlaspatch_core.config.sections import Geometry
-from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.config.sections import Geometry, Slides
+from atlaspatch_core.discovery.find import SlideSource, open_source
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.interop.adopt.foreign_slide import ForeignSlide, geometry_of, match_rows, read_foreign, same_side
 from atlaspatch_core.layouts.found import Group, ResultFolder
 from atlaspatch_core.patches.grid import lay_grid
 from atlaspatch_core.patches.grid_spec import GridSpec
 from atlaspatch_core.patches.scale import choose_sampling
-from atlaspatch_core.slides.readers import open_slide
 from atlaspatch_core.slides.slide import SlideInfo
 from atlaspatch_core.tissue.contours import read_geojson
 
@@ -46,7 +45,7 @@ def _samples(result_folder: ResultFolder, group: Group, sources: Mapping[str, Sl
             slide = read_foreign(group, files, result_folder.layout)
             if slide is not None and len(slide.corners) and stem in sources:
                 source = sources[stem]
-                with open_slide(source.path, mpp=source.mpp, mpp_source=source.mpp_source) as opened:
+                with open_source(source, Slides()) as opened:
                     yield FittingSample(opened.info, slide)
 
 

@@ -1,12 +1,14 @@
 """Results held against what a project asks for."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from math import isclose
 
 from atlaspatch_core.config.sections import Geometry
+from atlaspatch_core.discovery.find import SlideSource
 from atlaspatch_core.interop.audit.findings import AuditFinding
 from atlaspatch_core.layouts.found import Group, ResultFolder
 from atlaspatch_core.layouts.names import GeometryName
+from atlaspatch_core.slides.sections import SeriesChoice
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.recipe import Recipe
 from atlaspatch_core.validity.states import State, validities
@@ -21,17 +23,20 @@ SHOWN = {State.STALE: "stale", State.FAILED: "failed", State.MISSING: "missing"}
 
 
 def of_ours(
-    recipe: Recipe, result_folder: ResultFolder, stems: Iterable[str], stated: Mapping[str, float | None]
+    recipe: Recipe, result_folder: ResultFolder, stems: Iterable[str], sources: Iterable[SlideSource]
 ) -> Iterator[AuditFinding]:
     """Yield outputs of ours that are not what the project asks for, by their fingerprints. Nothing is written.
 
-    ``stated`` is what the user says of the µm per px of slides, None for one of which nothing is said.
+    Told of are the slides of these ``stems`` and ``sources``, which carry what the user says of them.
     """
     project = recipe.project.model_copy(update={"output": result_folder.folder})
     here = Recipe(project, recipe.stages, recipe.cases)
     store = Store(result_folder.folder)
     stored = stored_in_files(here, remember=False)
-    for output in validities(here, sorted(set(stems)), stored, stated=stated, remember=False):
+    stated = {source.stem: source.mpp for source in sources}
+    series: dict[str, SeriesChoice] = {source.stem: source.series for source in sources}
+    every = sorted({*stems, *stated})
+    for output in validities(here, every, stored, stated=stated, series=series, remember=False):
         if output.state in SHOWN and (output.state is not State.MISSING or output.step.kind != "slide"):
             kinds = {"slide": store.record(output.stem), "tissue_mask": store.geojson(output.stem)}
             path = kinds.get(output.step.kind, store.h5(output.stem, output.step.geometry))

@@ -114,5 +114,5 @@ def _with_recipe(
     if result_folder.layout is not FolderLayout.OURS:
         yield from of_others(recipe, result_folder)
         return
-    stated = {source.stem: source.mpp for source in discovery.sources} if discovery else {}
-    yield from of_ours(recipe, result_folder, [*result_folder.stems(), *stated], stated)
+    sources = discovery.sources if discovery else ()
+    yield from of_ours(recipe, result_folder, result_folder.stems(), sources)

@@ -2,16 +2,17 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from atlaspatch_core.discovery.find import Discovery, SlideSource
+from atlaspatch_core.config.sections import Slides
+from atlaspatch_core.discovery.find import Discovery, SlideSource, open_source
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.interop.audit.files import InspectedFile, note_beyond
 from atlaspatch_core.interop.audit.findings import AuditFinding
 from atlaspatch_core.layouts.found import ResultFolder
 from atlaspatch_core.slides.content_hash import content_fingerprint
 from atlaspatch_core.slides.files import slide_files
-from atlaspatch_core.slides.readers import open_slide
 
 ANY_MPP = 1.0
 """Stated where only the size of a slide matters, so that one opens whose scale nobody knows."""
@@ -21,7 +22,7 @@ def sizes_of(sources: Iterable[SlideSource]) -> Iterator[tuple[SlideSource, tupl
     """Yield the size of every slide, level-0 px, or why it cannot be opened. A scale is not needed."""
     for source in sources:
         try:
-            with open_slide(source.path, mpp=ANY_MPP) as slide:
+            with open_source(replace(source, mpp=ANY_MPP), Slides()) as slide:
                 yield source, (slide.info.width, slide.info.height)
         except AtlasPatchError as error:
             yield source, str(error).removeprefix(f"{source.stem}: ")
@@ -73,7 +74,7 @@ def _same_content(sources: Sequence[SlideSource]) -> Iterator[AuditFinding]:
             if not content:
                 continue
             first = seen.setdefault(content, source)
-            if first is not source:
+            if first.path != source.path:
                 text = f"has the very content of {first.path}"
                 yield AuditFinding("same_content", source.stem, source.path, text, content, "one slide a content")
 

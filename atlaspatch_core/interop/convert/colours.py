@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from atlaspatch_core.errors import UnreadableSlide
+from atlaspatch_core.slides.sections import SeriesChoice
 
 if TYPE_CHECKING:
     from tifffile import TiffFile
@@ -20,33 +21,32 @@ MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX")
 """Modes of Pillow that are RGB, or become RGB without a choice."""
 
 
-def check_tiff(stem: str, path: Path) -> None:
+def check_tiff(stem: str, path: Path, series: SeriesChoice = None) -> None:
     """Raise UnreadableSlide for a TIFF of more than 8 bits, of inks (CMYK) or other colours, or of several planes.
 
-    Files of other formats pass.
+    The first image of the file is looked at, or the one of a number. Files of other formats pass.
     """
     from tifffile import TiffFile, TiffFileError
 
     try:
         with TiffFile(path) as file:
-            complaint = _complaint(file)
+            complaint = _complaint(file, series if isinstance(series, int) else 0)
     except (TiffFileError, OSError, ValueError, IndexError, KeyError):
         return  # no TIFF, or a damaged one: the reader says so
     if complaint:
         raise UnreadableSlide(f"{stem}: {path.name} {complaint}; {CURE}")
 
 
-def _complaint(file: "TiffFile") -> str:
-    page: Any = file.pages.first
+def _complaint(file: "TiffFile", number: int) -> str:
+    apart = file.series[number] if file.is_ome or file.is_imagej else None
+    page: Any = apart.keyframe if apart else file.pages[number].aspage()
     bits = page.bitspersample
     if bits > 8:
         return f"has {bits} bits per channel, which 8-bit RGB would cut"
     colours = getattr(page.photometric, "name", str(page.photometric))
     if colours not in USABLE:
         return f"has colours of the kind {colours}, which are not RGB"
-    if file.is_ome or file.is_imagej:
-        return _planes(file.series[0])
-    return ""
+    return _planes(apart) if apart else ""
 
 
 def _planes(series: Any) -> str:

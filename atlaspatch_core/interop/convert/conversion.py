@@ -116,7 +116,7 @@ def convert(
     check()
     with slide_lock(folder, source.stem), open_pixels(source) as pixels:
         _check_scale(source.stem, pixels, settings)
-        identity = identity_of(content_fingerprint(source.path), pixels.mpp, settings)
+        identity = identity_of(content_fingerprint(source.path), pixels.mpp, settings, source.series)
         stored, why = (None, "forced") if force else _stored(source, path, pixels, settings, identity)
         info = stored or _write(source.stem, path, pixels, settings, identity, check)
         status = Status.REUSED if stored else Status.COMPUTED

@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.config.sections import Slides
+from atlaspatch_core.discovery.find import SlideSource, open_source
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.interop.convert.colours import as_rgb, check_picture, check_tiff
 from atlaspatch_core.interop.convert.strips import slide_image
 from atlaspatch_core.interop.convert.vips import reason, vips
 from atlaspatch_core.slides.mpp import Mpp, StatedMpp, find_scale
-from atlaspatch_core.slides.readers import check_file, open_slide
+from atlaspatch_core.slides.readers import check_file
+from atlaspatch_core.slides.readers.images import check_only_image
+from atlaspatch_core.slides.sections import ALL
 from atlaspatch_core.slides.slide import Region, Slide
 
 log = logging.getLogger(__name__)
@@ -54,11 +57,12 @@ def open_pixels(source: SlideSource) -> Iterator[PixelSource]:
     """
     check_file(source.path)
     if is_picture(source.path):
+        check_only_image(source.path, None if source.series == ALL else source.series)
         yield _of_picture(source)
         return
-    check_tiff(source.stem, source.path)
+    check_tiff(source.stem, source.path, source.series)
     check_picture(source.stem, source.path)
-    with open_slide(source.path, mpp=source.mpp, mpp_source=source.mpp_source) as slide:
+    with open_source(source, Slides()) as slide:
         for note in (*source.notes, *slide.info.notes):
             log.warning("%s: %s", source.stem, note)
         yield _of_slide(slide)

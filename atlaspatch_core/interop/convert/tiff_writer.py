@@ -7,6 +7,7 @@ from typing import Any
 from atlaspatch_core.fingerprint import Identity, canonical_json
 from atlaspatch_core.interop.convert.settings import TILE, Settings
 from atlaspatch_core.interop.convert.vips import vips
+from atlaspatch_core.slides.sections import SeriesChoice
 
 STEP = "convert"
 VERSION = 1
@@ -14,9 +15,10 @@ VERSION = 1
 UM_PER_MM = 1000.0
 
 
-def identity_of(content: str, mpp: float, settings: Settings) -> Identity:
-    """Return what decides a converted file: the slide's content and µm per px, and the settings."""
-    return Identity(STEP, VERSION, settings.spec() | {"slide_mpp": mpp}, {"slide": content})
+def identity_of(content: str, mpp: float, settings: Settings, series: SeriesChoice = None) -> Identity:
+    """Return what decides a converted file: the slide's content, image and µm per px, and the settings."""
+    image = {"series": series} if isinstance(series, int) else {}
+    return Identity(STEP, VERSION, settings.spec() | {"slide_mpp": mpp} | image, {"slide": content})
 
 
 def write_pyramid(image: Any, path: Path, mpp: float, settings: Settings, identity: Identity) -> None:

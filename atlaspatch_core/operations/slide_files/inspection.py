@@ -42,7 +42,7 @@ def inspect_slide_file(source: SlideSource, slides: Slides = AS_THEY_ARE) -> Fil
 
     Args:
         source: The slide, and the µm per px that the user states of it.
-        slides: How slides are opened: reader, image of the file, properties that state the scale.
+        slides: How slides are opened: reader, properties that state the scale.
 
     Returns:
         What ``open_slide`` gives, or why it refuses; each reader's answer; all pictures of the file; all statements of
@@ -58,7 +58,7 @@ def inspect_slide_file(source: SlideSource, slides: Slides = AS_THEY_ARE) -> Fil
     refused: dict[str, AtlasPatchError] = {}
     info, error, has_scale = _opened(source, slides, refused.__setitem__)
     readers = reader_verdicts(source, slides, info.reader if info and has_scale else None, refused)
-    contents = file_contents(source.readable, info and info.as_stored, slides.series)
+    contents = file_contents(source.readable, info and info.as_stored, info.series if info else None)
     files, size = files_and_bytes(source.readable)
     error = error or name_fault(source.stem, source.path)
     inspection = FileInspection(source.stem, source.path, files, size, readers, contents, info, has_scale, error)

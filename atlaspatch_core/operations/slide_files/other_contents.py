@@ -1,6 +1,6 @@
 """What the other formats hold: DICOM instances, Zarr arrays, CZI scenes, ordinary pictures."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +122,7 @@ def codec_name(codec: Any) -> str:
     return str(getattr(codec, "codec_id", "") or type(codec).__name__.removesuffix("Codec").lower())
 
 
-def czi_contents(path: Path, info: SlideInfo | None, series: int | None) -> FileContents:  # noqa: ARG001
+def czi_contents(path: Path, info: SlideInfo | None, series: int | None) -> FileContents:
     """Return the mosaic and its scenes. Raises ImportError without the extra ``czi``."""
     from pylibCZIrw import czi
 
@@ -130,12 +130,23 @@ def czi_contents(path: Path, info: SlideInfo | None, series: int | None) -> File
         whole, kinds = file.total_bounding_rectangle_no_pyramid, list(file.pixel_types.values())
         bits, samples = (8 if kinds[0].endswith(("24", "8")) else 16), (3 if kinds[0].startswith("Bgr") else 1)
         how = {"samples": samples * len(kinds), "bits": bits, "colours": ", ".join(kinds)}
-        level = 0 if info else None
-        mosaic = FilePart("picture", "mosaic", whole.w, whole.h, role="level" if info else "scan", level=level, **how)
-        scenes = file.scenes_bounding_rectangle.items()
-        parts = [FilePart("scene", str(number), box.w, box.h, role="piece", **how) for number, box in scenes]
+        scenes = file.scenes_bounding_rectangle_no_pyramid
+        taken = series if len(scenes) > 1 else None
+        level = 0 if info and taken is None else None
+        role = "level" if level == 0 else "scan"
+        mosaic = FilePart("picture", "mosaic", whole.w, whole.h, role=role, level=level, **how)
+        parts = [
+            scene_part(number, box, len(scenes) > 1, info and taken == number, how) for number, box in scenes.items()
+        ]
         box = file.total_bounding_box
         return FileContents((mosaic, *parts), box.get("Z", (0, 1))[1], box.get("T", (0, 1))[1])
+
+
+def scene_part(number: int, box: Any, can_choose: bool, is_taken: bool | None, how: Mapping[str, Any]) -> FilePart:
+    """Return a scene of a CZI; where there are several, each can be the slide."""
+    role, level = ("level", 0) if is_taken else ("piece", None)
+    series = number if can_choose else None
+    return FilePart("scene", str(number), box.w, box.h, role=role, level=level, series=series, **how)
 
 
 def picture_contents(path: Path, info: SlideInfo | None, series: int | None) -> FileContents:  # noqa: ARG001

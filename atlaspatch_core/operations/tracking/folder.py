@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from atlaspatch_core.operations.tracking.json_files import lock_of, read_json, remove_drafts, seconds_of, write_json
 from atlaspatch_core.operations.tracking.states import (
@@ -19,7 +19,6 @@ from atlaspatch_core.operations.tracking.states import (
     write_summary,
 )
 from atlaspatch_core.operations.tracking.tasks import TASKS
-from atlaspatch_core.slides.slide import stem_of
 from atlaspatch_core.storage.file_index import FileIndex, list_files
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import Outcome
@@ -30,6 +29,13 @@ KINDS = tuple(dict.fromkeys(TASKS.values()))
 VERSION = 1
 
 
+class TrackedSlide(NamedTuple):
+    """A slide; several may lie in one file."""
+
+    path: Path
+    stem: str
+
+
 @dataclass(slots=True)
 class StateFolder:
     """The states of the slides of one run. What is written is read first, so that other processes lose nothing."""
@@ -37,9 +43,9 @@ class StateFolder:
     store: Store
     several: bool
     """Whether the project has several geometries."""
-    states: dict[Path, State] = field(default_factory=dict)
-    """Path of a slide to its state, the one that was used last at the end."""
-    changed: set[Path] = field(default_factory=set)
+    states: dict[TrackedSlide, State] = field(default_factory=dict)
+    """The states of slides, the one that was used last at the end."""
+    changed: set[TrackedSlide] = field(default_factory=set)
     """Slides among them whose state was written by this run."""
     elsewhere: dict[str, list[Path]] = field(default_factory=dict)
     """Stem to the state files there are, listed once."""
@@ -56,53 +62,57 @@ class StateFolder:
 
     def record_outcome(self, path: Path, outcome: Outcome) -> None:
         """Note an outcome of the slide at ``path``; a file is written only for news. Raises OSError."""
-        state_in_memory = self.states.pop(path, None)
-        state = state_in_memory or self._read(path)
-        is_moved = state_in_memory is None and bool(state["tasks"]) and not state_path(self.store.output, path).exists()
+        slide = TrackedSlide(path, outcome.stem)
+        state_in_memory = self.states.pop(slide, None)
+        state = state_in_memory or self._read(slide)
+        is_moved = state_in_memory is None and bool(state["tasks"]) and not self._file(slide).exists()
         if is_moved or is_news(state, outcome, several=self.several):
             with lock_of(self.store.output):
-                state = self._read(path)
+                state = self._read(slide)
                 if is_news(state, outcome, several=self.several):
                     record_outcome(state, outcome, self.store, several=self.several)
-                self._write(path, state)
-            self.changed.add(path)
-        self.states[path] = state
+                self._write(slide, state)
+            self.changed.add(slide)
+        self.states[slide] = state
         while len(self.states) > MOST_HELD:
             self._let_go(next(iter(self.states)))
 
     def close(self) -> None:
         """Look once more at the files of slides that were written: pictures come after results. Raises OSError."""
-        for path in list(self.states):
-            self._let_go(path)
+        for slide in list(self.states):
+            self._let_go(slide)
 
-    def _let_go(self, path: Path) -> None:
-        del self.states[path]
-        if path not in self.changed:
+    def _let_go(self, slide: TrackedSlide) -> None:
+        del self.states[slide]
+        if slide not in self.changed:
             return
-        self.changed.discard(path)
+        self.changed.discard(slide)
         with lock_of(self.store.output):
-            state = self._read(path)
+            state = self._read(slide)
             if update_outputs(state):
-                self._write(path, state)
+                self._write(slide, state)
 
-    def _read(self, path: Path) -> State:
+    def _file(self, slide: TrackedSlide) -> Path:
+        return state_path(self.store.output, slide.path, slide.stem)
+
+    def _read(self, slide: TrackedSlide) -> State:
         """Return the state of a slide; that of a slide of this name which lies there no more is its own."""
-        state = read_json(state_path(self.store.output, path)) or self._moved(path)
-        return state if is_usable(state) else new_state(path)
+        state = read_json(self._file(slide)) or self._moved(slide)
+        return state if is_usable(state) else new_state(*slide)
 
-    def _moved(self, path: Path) -> State:
-        for file in self.elsewhere.get(stem_of(path), ()):
+    def _moved(self, slide: TrackedSlide) -> State:
+        for file in self.elsewhere.get(slide.stem, ()):
             state = read_json(file)
             if is_usable(state) and not Path(str(state["slide"].get("abs_path"))).exists():
                 reader = state["slide"].get("reader_type")
-                return state | {"slide": described_slide(path) | {"reader_type": reader}}
+                return state | {"slide": described_slide(*slide) | {"reader_type": reader}}
         return {}
 
-    def _write(self, path: Path, state: State) -> None:
+    def _write(self, slide: TrackedSlide, state: State) -> None:
         write_summary(state)
-        target = state_path(self.store.output, path)
+        target = self._file(slide)
         write_json(target, state)
-        for file in self.elsewhere.pop(stem_of(path), ()):
+        for file in self.elsewhere.pop(slide.stem, ()):
             if file != target and not Path(str(read_json(file).get("slide", {}).get("abs_path"))).exists():
                 file.unlink(missing_ok=True)
 

@@ -8,6 +8,7 @@ from atlaspatch_core.discovery.find import Discovery, SlideSource, open_source
 from atlaspatch_core.operations.tracking.folder import SlideState, read_states
 from atlaspatch_core.operations.tracking.runs import RunFile, live_and_latest
 from atlaspatch_core.pipeline.steps.slide import identify_source, mark_of
+from atlaspatch_core.slides.sections import SeriesChoice
 from atlaspatch_core.storage.records import SlideRecord
 from atlaspatch_core.storage.slide_index import SlideIndex, read_slide_index
 from atlaspatch_core.storage.store import Store
@@ -74,6 +75,7 @@ def project_status(
     failed = {step: {**files.failed.get(step, {}), **(failures or {}).get(step, {})} for step in _steps(recipe)}
     failed[SLIDE] |= clashes
     stated = {source.stem: source.mpp for source in discovery.sources}
+    series: dict[str, SeriesChoice] = {source.stem: source.series for source in discovery.sources}
     stems = {*stated, *clashes, *((index.slides.keys() | index.broken.keys()) if recorded else ())}
     stored = Stored(files.fingerprints, failed, files.without_patches)
     states = read_states(store)
@@ -81,7 +83,7 @@ def project_status(
         stems |= states.keys()
     identify_slide = SlideIdentifier(recipe, store, {source.stem: source for source in discovery.sources})
     judgements = validities(
-        recipe, sorted(stems), stored, stated=stated, slide_index=index, identify_slide=identify_slide
+        recipe, sorted(stems), stored, stated=stated, series=series, slide_index=index, identify_slide=identify_slide
     )
     outputs = tuple(_with_failure(output, states.get(output.stem)) for output in judgements)
     warnings = stored_warnings(index, stems, recipe.project.quality, files)

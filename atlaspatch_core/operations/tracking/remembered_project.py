@@ -47,10 +47,10 @@ class RememberedProject:
     """One for each way in which slides were pointed at, by folders or by a table of cases, the latest first."""
 
     @property
-    def tables(self) -> Mapping[Path, Path | None]:
-        """Tables of cases, the latest first, each with the table of µm/px that its latest run was given."""
+    def tables(self) -> Mapping[Path, Project]:
+        """Tables of cases, the latest first, each with the project of its latest run."""
         with_cases = [project for project in self.searched if project.patients.manifest]
-        latest_last = {project.patients.manifest: project.slides.mpp_csv for project in reversed(with_cases)}
+        latest_last = {project.patients.manifest: project for project in reversed(with_cases)}
         return {table: latest_last[table] for project in with_cases if (table := project.patients.manifest)}
 
     def find_slides(self, in_table: Callable[[Path], Sequence[SlideSource]]) -> Discovery:

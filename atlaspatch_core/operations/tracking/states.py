@@ -37,9 +37,9 @@ def slide_hash(path: Path) -> str:
     return hashlib.sha1(str(path.absolute()).encode(errors="surrogateescape"), usedforsecurity=False).hexdigest()[:12]
 
 
-def state_path(output: Path, path: Path) -> Path:
-    """Return where the state of the slide at ``path`` lies."""
-    return Store(output).state(f"{stem_of(path)}__{slide_hash(path)}")
+def state_path(output: Path, path: Path, stem: str | None = None) -> Path:
+    """Return where the state of the slide at ``path`` lies; ``stem`` is that of one of several slides in the file."""
+    return Store(output).state(f"{stem_of(path) if stem is None else stem}__{slide_hash(path)}")
 
 
 def is_state_of(file: Path, stem: str) -> bool:
@@ -47,14 +47,15 @@ def is_state_of(file: Path, stem: str) -> bool:
     return file.stem.rpartition("__")[0] == stem
 
 
-def new_state(path: Path) -> State:
+def new_state(path: Path, stem: str) -> State:
     """Return the state of a slide of which nothing is known."""
-    return {"schema_version": SCHEMA_VERSION, "slide": described_slide(path), "meta": {}, "tasks": {}, "resume": {}}
+    slide = described_slide(path, stem)
+    return {"schema_version": SCHEMA_VERSION, "slide": slide, "meta": {}, "tasks": {}, "resume": {}}
 
 
-def described_slide(path: Path) -> dict[str, Any]:
+def described_slide(path: Path, stem: str) -> dict[str, Any]:
     """Return who a slide is."""
-    stem, ext = stem_of(path), path.name.removeprefix(stem_of(path))
+    ext = path.name.removeprefix(stem_of(path))
     names = {"id": f"{stem}{ext}__{slide_hash(path)}", "name": stem, "ext": ext}
     return names | {"abs_path": str(path.absolute()), "rel_path": None, "reader_type": None}
 

@@ -1,16 +1,18 @@
-"""The table of cases: CSV with the columns case_id and slide_path, and mpp where the slide does not say it."""
+"""The table of cases: CSV with the columns case_id and slide_path; mpp where the slide does not say it, and series."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from atlaspatch_core.config.project import Project
-from atlaspatch_core.discovery.find import SlideSource, match_mpps, source_of
+from atlaspatch_core.discovery.find import SLIDE_LIST, SlideSource, section_search, with_mpps
 from atlaspatch_core.discovery.search import LeftOut
-from atlaspatch_core.discovery.slide_tables import TableMpp, listed_path, read_mpp_csv
+from atlaspatch_core.discovery.sections import AS_FILES, SectionOfFile, SectionSearch, is_told_apart, tell_apart
+from atlaspatch_core.discovery.slide_tables import ListedSlide, TableMpp, listed_path, read_mpp_csv
 from atlaspatch_core.discovery.usable_names import case_fault, name_fault
 from atlaspatch_core.errors import InvalidManifest
+from atlaspatch_core.slides.sections import ALL, SeriesChoice, as_series
 from atlaspatch_core.slides.slide import folded, stem_of
 from atlaspatch_core.slides.stated_scales import positive_number
 from atlaspatch_core.tables import TableRow, read_table
@@ -58,12 +60,15 @@ class ManifestRow:
     case_id: str
     slide: Path
     mpp: float | None
+    series: SeriesChoice = None
+    """Which image of the file, where the line says so."""
 
 
-def read_manifest(path: Path, mpp_csv: Path | None = None) -> Manifest:
+def read_manifest(path: Path, mpp_csv: Path | None = None, sections: SectionSearch = AS_FILES) -> Manifest:
     """Read the table; relative paths start at its folder, and ``~`` is the user's home.
 
-    ``mpp_csv`` is the project's table of µm/px, which counts for slides whose mpp the table of cases leaves empty.
+    ``mpp_csv`` is the project's table of µm/px, which counts for slides whose mpp the table of cases leaves empty;
+    ``sections`` says the same of images of their files. All sections of a file are slides of its case.
 
     A byte order mark, Windows newlines, semicolons and decimal commas are understood, as in a table of mpp. An empty
     mpp says nothing. Raises InvalidManifest naming file, line and value for a missing column, an empty or unusable
@@ -71,7 +76,7 @@ def read_manifest(path: Path, mpp_csv: Path | None = None) -> Manifest:
     two mpp, two slides of one stem, ids that differ in capitals or accents alone, and a table without
     a case that can be taken; InvalidProject for an ``mpp_csv`` that cannot be used.
     """
-    rows = [_row(path, row) for row in read_table(path, COLUMNS, ("mpp",), InvalidManifest)]
+    rows = [_row(path, row) for row in read_table(path, COLUMNS, ("mpp", "series"), InvalidManifest)]
     if not rows:
         raise InvalidManifest(f"{path}: names no case; give one line for each slide under case_id,slide_path")
     _check_ids(path, rows)
@@ -79,13 +84,16 @@ def read_manifest(path: Path, mpp_csv: Path | None = None) -> Manifest:
     rows = [row for row in rows if row.case_id not in left_out]
     if not rows:
         raise InvalidManifest(next(iter(left_out.values())).why)
-    slides = _slides(path, rows, read_mpp_csv(mpp_csv) if mpp_csv else {})
+    listed = _listed(path, rows)
+    sections_by_row = _sections(rows, listed, sections)
+    slides = _slides(path, rows, sections_by_row, read_mpp_csv(mpp_csv) if mpp_csv else {})
     stems: defaultdict[str, list[str]] = defaultdict(list)
-    for row in rows:
-        stem = stem_of(row.slide)
-        if stem in stems[row.case_id]:
-            raise _error(path, row.line, f"{row.slide} stands twice in case {row.case_id}", "delete one of the lines")
-        stems[row.case_id].append(stem)
+    for row, row_sections in zip(rows, sections_by_row, strict=True):
+        for section in row_sections:
+            if section.stem in stems[row.case_id]:
+                twice = f"{row.slide} stands twice in case {row.case_id}"
+                raise _error(path, row.line, twice, "delete one of the lines")
+            stems[row.case_id].append(section.stem)
     cases = tuple(Case(case_id, tuple(of_case)) for case_id, of_case in stems.items())
     return Manifest(path.absolute(), cases, slides, tuple(left_out.values()))
 
@@ -114,7 +122,12 @@ def _left_out(path: Path, rows: Sequence[ManifestRow]) -> dict[str, LeftOut]:
 def manifest_of(project: Project) -> Manifest:
     """Return the cases of a project; none without a table. Raises InvalidManifest, InvalidProject."""
     table = project.patients.manifest
-    return read_manifest(table, project.slides.mpp_csv) if table else Manifest(project.output, (), {})
+    return manifest_at(table, project) if table else Manifest(project.output, (), {})
+
+
+def manifest_at(table: Path, project: Project) -> Manifest:
+    """Return the cases of a table as a project takes slides. Raises InvalidManifest, InvalidProject."""
+    return read_manifest(table, project.slides.mpp_csv, section_search(project))
 
 
 def join_manifests(manifests: Sequence[Manifest], sources: Iterable[SlideSource]) -> Manifest:
@@ -138,7 +151,8 @@ def _row(path: Path, row: TableRow) -> ManifestRow:
         raise _error(path, line, f"case_id {case_id!r} cannot name a file", "use letters, digits, - and _")
     if not slide:
         raise _error(path, line, f"slide_path of case {case_id} is empty", "give the path of a slide")
-    return ManifestRow(line, case_id, _file(path, line, slide), _mpp(path, line, mpp))
+    series = _series(path, line, row["series"])
+    return ManifestRow(line, case_id, _file(path, line, slide), _mpp(path, line, mpp), series)
 
 
 def _file(path: Path, line: int, slide: str) -> Path:
@@ -150,6 +164,13 @@ def _file(path: Path, line: int, slide: str) -> Path:
     return file
 
 
+def _series(path: Path, line: int, text: str) -> SeriesChoice:
+    series = as_series(text)
+    if text and series is None:
+        raise _error(path, line, f"series is {text!r}", f"give the number of an image or {ALL}, or leave it empty")
+    return series
+
+
 def _mpp(path: Path, line: int, mpp: str) -> float | None:
     value = positive_number(mpp) if mpp else None
     if mpp and value is None:
@@ -157,25 +178,64 @@ def _mpp(path: Path, line: int, mpp: str) -> float | None:
     return value
 
 
-def _slides(path: Path, rows: Sequence[ManifestRow], mpp_by_name: Mapping[str, TableMpp]) -> dict[str, SlideSource]:
-    """Return stem to slide; a slide that is named often has the mpp of whichever line states one.
-
-    ``mpp_by_name`` is asked where none does.
-    """
+def _listed(path: Path, rows: Sequence[ManifestRow]) -> dict[tuple[str, SeriesChoice], ListedSlide]:
+    """Return what the table says of each slide; one that is named often has the mpp of whichever line states one."""
     first: dict[str, ManifestRow] = {}
-    stated: dict[str, ManifestRow] = {}
+    stated: dict[tuple[str, SeriesChoice], ManifestRow] = {}
+    listed: dict[tuple[str, SeriesChoice], ListedSlide] = {}
     for row in rows:
-        stem = stem_of(row.slide)
+        key = stem, _ = stem_of(row.slide), row.series
         first_row = first.setdefault(stem, row)
         if first_row.slide.resolve() != row.slide.resolve():
             both = f"{first_row.slide} (line {first_row.line}) and {row.slide} have one stem, {stem}"
             raise _error(path, row.line, both, "rename one of them, or they would share an output")
-        if row.mpp is not None and stated.setdefault(stem, row).mpp != row.mpp:
-            both = f"{row.slide} has mpp {row.mpp:g} here and {stated[stem].mpp:g} in line {stated[stem].line}"
+        if row.mpp is not None and stated.setdefault(key, row).mpp != row.mpp:
+            both = f"{row.slide} has mpp {row.mpp:g} here and {stated[key].mpp:g} in line {stated[key].line}"
             raise _error(path, row.line, both, "state one")
-    mpp_by_stem = match_mpps(mpp_by_name, {stem: row.slide for stem, row in first.items()})
-    here = {stem: SlideSource(stem, first[stem].slide, row.mpp, MPP_SOURCE) for stem, row in stated.items()}
-    return {stem: here.get(stem) or source_of(stem, row.slide, mpp_by_stem) for stem, row in first.items()}
+        mpp = stated[key].mpp if key in stated else None
+        listed[key] = ListedSlide(first_row.line, str(first_row.slide), mpp, series=row.series)
+    return listed
+
+
+def _sections(
+    rows: Sequence[ManifestRow], listed: Mapping[tuple[str, SeriesChoice], ListedSlide], sections: SectionSearch
+) -> list[list[SectionOfFile]]:
+    """Return the slides of each row: one, or each section of its file."""
+    table = tell_apart(
+        {row.slide for row in rows if is_told_apart((listed[stem_of(row.slide), row.series],), sections.choice)},
+        sections,
+    )
+    keys: list[tuple[str, SeriesChoice]] = [(stem_of(row.slide), row.series) for row in rows]
+    return [
+        list(table.of_file(key[0], row.slide, (listed[key],), sections.choice))
+        for row, key in zip(rows, keys, strict=True)
+    ]
+
+
+def _slides(
+    path: Path,
+    rows: Sequence[ManifestRow],
+    sections_by_row: Sequence[Sequence[SectionOfFile]],
+    mpp_by_name: Mapping[str, TableMpp],
+) -> dict[str, SlideSource]:
+    """Return stem to slide, each as its first line has it; ``mpp_by_name`` is asked where the table states no mpp."""
+    first: dict[str, tuple[ManifestRow, SectionOfFile]] = {}
+    for row, section in (
+        (row, section) for row, row_sections in zip(rows, sections_by_row, strict=True) for section in row_sections
+    ):
+        first_row, _ = first.setdefault(section.stem, (row, section))
+        if fault := name_fault(section.stem, row.slide):
+            raise _error(path, row.line, "a slide's name cannot be used", fault)
+        if first_row.slide.resolve() != row.slide.resolve():
+            both = f"{first_row.slide} (line {first_row.line}) and {row.slide} have one stem, {section.stem}"
+            raise _error(path, row.line, both, "rename one of them, or they would share an output")
+    files = {stem_of(row.slide): row.slide for row in reversed(rows)}
+    sources = with_mpps([(row.slide, section) for row, section in first.values()], mpp_by_name, files)
+    return {source.stem: _named_source(source) for source in sources}
+
+
+def _named_source(source: SlideSource) -> SlideSource:
+    return replace(source, mpp_source=MPP_SOURCE) if source.mpp_source == SLIDE_LIST else source
 
 
 def _error(path: Path, line: int, what: str, cure: str) -> InvalidManifest:

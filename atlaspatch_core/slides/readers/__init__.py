@@ -49,6 +49,7 @@ def open_slide(
     reader: str | None = None,
     series: int | None = None,
     square_pixels: bool = False,
+    stem: str | None = None,
     on_refusal: Refused = unheeded,
 ) -> Slide:
     """Open a slide with the first reader that knows its content, or else its suffix, or with the ``reader`` named.
@@ -64,6 +65,7 @@ def open_slide(
         reader: A name in ``READERS``; chosen by content, then by suffix, when left out.
         series: Which image of the file, counted from 0; the largest scan when left out.
         square_pixels: Pixels that are not square are read as squares of their longer side; or else refused beyond 10 %.
+        stem: What the slide is called, and errors of opening it; the file's name without suffix when left out.
         on_refusal: Called for every reader that was asked and refused, in their order.
 
     Returns:
@@ -91,16 +93,24 @@ def open_slide(
         try:
             slide = candidate.open(path, stated, series)
         except AtlasPatchError as error:
-            on_refusal(candidate.name, error)
+            refusal = named_as(error, path, stem)
+            on_refusal(candidate.name, refusal)
             if not isinstance(error, UnsupportedSlide):
                 raise
-            refusal = error
         else:
-            return finished(slide, series)
+            return finished(slide, series, stem)
     raise refusal
 
 
-def finished(slide: Slide, series: int | None) -> Slide:
+def named_as(error: AtlasPatchError, path: Path, stem: str | None) -> AtlasPatchError:
+    """Return an error that begins with what the slide is called where that is not the file's stem."""
+    own = f"{stem_of(path)}: "
+    if stem is not None and str(error).startswith(own):
+        error.args = (f"{stem}: {str(error).removeprefix(own)}",)
+    return error
+
+
+def finished(slide: Slide, series: int | None, stem: str | None = None) -> Slide:
     """Return an open slide with the levels that are its own, and with the image that was asked for in its identity.
 
     Where its pixels are to be made square, they are.
@@ -111,7 +121,8 @@ def finished(slide: Slide, series: int | None) -> Slide:
     try:
         if info.reader in BY_THE_WAY or (info.reader == OPENSLIDE.name and info.vendor in (*VENDORS, "dicom")):
             slide = with_true_levels(slide)
-        slide = slide if series is None else with_series(slide, series)
+        if series is not None or stem not in (None, info.stem):
+            slide = with_series(slide, series, stem or info.stem)
         return slide if info.file_px == AS_STORED else with_square_pixels(slide)
     except BaseException:  # closed and raised again, whatever it is
         slide.close()

@@ -15,6 +15,7 @@ from atlaspatch_core.slides.readers.damage import DAMAGED_FILE, is_own_fault
 from atlaspatch_core.slides.readers.openslide_tiff import look_at_tiff
 from atlaspatch_core.slides.readers.reader import Reader, import_extra
 from atlaspatch_core.slides.readers.selected_levels import keep_levels
+from atlaspatch_core.slides.readers.tiff import sections_of
 from atlaspatch_core.slides.readers.windows import Window, WindowedSlide, describe
 from atlaspatch_core.slides.slide import Slide, stem_of
 
@@ -106,4 +107,4 @@ def read_window(image: Any, levels: tuple[Any, ...], window: Window) -> NDArray[
     return np.ascontiguousarray(pixels[..., :3])
 
 
-CUCIM = Reader(name=NAME, suffixes=(), recognises=only_by_name, open=open_cucim)
+CUCIM = Reader(name=NAME, suffixes=(), recognises=only_by_name, open=open_cucim, sections=sections_of)

@@ -1,8 +1,8 @@
-"""Zeiss CZI through pylibCZIrw: mosaics of one or several scenes, with the pyramid that the file stores."""
+"""Zeiss CZI through pylibCZIrw: the mosaic of all scenes, or one scene, with the pyramid that the file stores."""
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from atlaspatch_core.slides.mpp import StatedMpp
 from atlaspatch_core.slides.readers.advice import COPY
 from atlaspatch_core.slides.readers.content import is_not
 from atlaspatch_core.slides.readers.damage import DAMAGED_FILE, is_own_fault
-from atlaspatch_core.slides.readers.images import check_only_image, planes_note
+from atlaspatch_core.slides.readers.images import ImageChoice, check_only_image, choose_image, planes_note
 from atlaspatch_core.slides.readers.reader import Reader, import_extra
 from atlaspatch_core.slides.readers.windows import Window, WindowedSlide, describe
 from atlaspatch_core.slides.slide import Level, stem_of
@@ -41,38 +41,76 @@ def recognises(path: Path) -> bool:
 
 
 def open_czi(path: Path, stated: StatedMpp, series: int | None = None) -> WindowedSlide:
-    """Open a mosaic of 8-bit RGB or grey; where nothing was scanned it is white."""
-    stem = stem_of(path)
-    library = import_extra("pylibCZIrw.czi", "czi", stem)
+    """Open the mosaic of all scenes, or the scene that is asked for; where nothing was scanned it is white."""
+    with ExitStack() as opened:
+        file = opened.enter_context(opened_file(path))
+        with damage_named(path):
+            return open_mosaic(path, file, stated, series, opened.pop_all())
+
+
+def sections_of(path: Path) -> tuple[int, ...]:
+    """Return the numbers of the scenes of a file that holds several. Raises UnreadableSlide, MissingExtra."""
+    with opened_file(path) as file, damage_named(path):
+        return tuple(sorted(scenes_of(file)))
+
+
+@contextmanager
+def opened_file(path: Path) -> Iterator[Any]:
+    """Give an open CZI. Raises UnreadableSlide, MissingExtra."""
+    library = import_extra("pylibCZIrw.czi", "czi", stem_of(path))
     if not recognises(path):
-        raise UnreadableSlide(f"{stem}: {path.name} {is_not(path, 'CZI')}")
-    check_only_image(path, series)
+        raise UnreadableSlide(f"{stem_of(path)}: {path.name} {is_not(path, 'CZI')}")
     cache = library.CacheOptions(
         type=library.CacheType.Standard, max_memory_usage=CACHE_BYTES, max_sub_block_count=None
     )
     with ExitStack() as opened:
-        try:
+        with damage_named(path):
             file = opened.enter_context(library.open_czi(str(path), cache_options=cache))
-            return open_mosaic(path, file, stated, opened.pop_all())
-        except DAMAGED_FILE as error:
-            if is_own_fault(error):
-                raise
-            raise UnreadableSlide(f"{stem}: {path.name} is cut short or damaged ({error}); {COPY}") from error
+        yield file
 
 
-def open_mosaic(path: Path, file: Any, stated: StatedMpp, opened: ExitStack) -> WindowedSlide:
+@contextmanager
+def damage_named(path: Path) -> Iterator[None]:
+    """Turn what the library raises of a damaged file into UnreadableSlide."""
+    try:
+        yield
+    except DAMAGED_FILE as error:
+        if is_own_fault(error):
+            raise
+        raise UnreadableSlide(f"{stem_of(path)}: {path.name} is cut short or damaged ({error}); {COPY}") from error
+
+
+def scenes_of(file: Any) -> dict[int, Any]:
+    """Return number to rectangle of the scenes of a file that has several; empty where it has one."""
+    scenes = dict(file.scenes_bounding_rectangle_no_pyramid)
+    return scenes if len(scenes) > 1 else {}
+
+
+def choose_scene(path: Path, file: Any, series: int | None) -> int | None:
+    """Return the scene that is asked for, None for all of the file. Raises UnreadableSlide where there is none."""
+    scenes = scenes_of(file)
+    if series is None or not scenes:
+        check_only_image(path, series)
+        return None
+    choices = [ImageChoice(number, box.w, box.h) for number, box in sorted(scenes.items())]
+    return choose_image(path, choices, series).number
+
+
+def open_mosaic(path: Path, file: Any, stated: StatedMpp, series: int | None, opened: ExitStack) -> WindowedSlide:
     """Return the slide of an open CZI; ``opened`` is closed with it, or when this raises."""
     with opened:
         check_pixels(path, file)
-        bounds = file.total_bounding_rectangle_no_pyramid
+        scene = choose_scene(path, file, series)
+        bounds = file.total_bounding_rectangle_no_pyramid if scene is None else scenes_of(file)[scene]
         factors = stored_factors(file)
         sizes = [(max(1, bounds.w // factor), max(1, bounds.h // factor)) for factor in factors]
         planes = file.total_bounding_box["Z"][1]
         plane = {"Z": planes // 2}
-        properties = dict(properties_of(file.raw_metadata))
-        info = describe(path, NAME, sizes, properties, stated, notes=planes_note(planes, planes // 2 + 1))
+        properties, notes = dict(properties_of(file.raw_metadata)), planes_note(planes, planes // 2 + 1)
+        reading = "" if scene is None else f"scene {scene} alone"
+        info = describe(path, NAME, sizes, properties, stated, notes=notes, reading=reading)
         info = replace(info, levels=levels_of(sizes, factors))
-        read = partial(read_window, file, (bounds.x, bounds.y), factors, plane)
+        read = partial(read_window, file, scene, (bounds.x, bounds.y), factors, plane)
         return WindowedSlide(info, read, opened.pop_all().close)
 
 
@@ -105,7 +143,7 @@ def stored_factors(file: Any) -> list[int]:
 
 
 def read_window(
-    file: Any, origin: tuple[int, int], factors: list[int], plane: dict[str, int], window: Window
+    file: Any, scene: int | None, origin: tuple[int, int], factors: list[int], plane: dict[str, int], window: Window
 ) -> NDArray[np.uint8]:
     """Return the RGB pixels of a window, shape (height, width, 3)."""
     factor = factors[window.level]
@@ -113,7 +151,7 @@ def read_window(
     # One px more than asked for: the library multiplies by the zoom and rounds down.
     spare = 0 if factor == 1 else 1
     roi = (left, top, (window.width + spare) * factor, (window.height + spare) * factor)
-    pixels = file.read(roi=roi, plane=plane, zoom=1 / factor, background_pixel=WHITE)
+    pixels = file.read(roi=roi, plane=plane, scene=scene, zoom=1 / factor, background_pixel=WHITE)
     colours = pixels[: window.height, : window.width, ::-1]
     return np.ascontiguousarray(np.broadcast_to(colours, (*colours.shape[:2], 3)))
 
@@ -131,4 +169,4 @@ def properties_of(xml: str) -> Iterator[tuple[str, str]]:
         yield "czi.NominalMagnification", objectives[0]
 
 
-CZI = Reader(name=NAME, suffixes=(".czi",), recognises=recognises, open=open_czi)
+CZI = Reader(name=NAME, suffixes=(".czi",), recognises=recognises, open=open_czi, sections=sections_of)

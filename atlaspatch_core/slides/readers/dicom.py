@@ -1,6 +1,8 @@
 """DICOM whole-slide images through wsidicom: the instances of one series, in a folder or beside the file named."""
 
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,13 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.errors import UnreadableSlide
-from atlaspatch_core.slides.dicom_files import instances, is_dicom, is_series_folder, series_of
+from atlaspatch_core.slides.dicom_files import files_by_pyramid, instances, is_dicom, is_series_folder, series_of
 from atlaspatch_core.slides.mpp import StatedMpp
 from atlaspatch_core.slides.readers.advice import COPY, EXPORT
 from atlaspatch_core.slides.readers.content import is_not
 from atlaspatch_core.slides.readers.damage import DAMAGED_FILE, is_own_fault
 from atlaspatch_core.slides.readers.dicom_frames import FrameChecks
-from atlaspatch_core.slides.readers.images import ImageChoice, choose_image, other_images, planes_note
+from atlaspatch_core.slides.readers.images import (
+    ImageChoice,
+    choose_image,
+    other_images,
+    planes_note,
+    section_numbers,
+)
 from atlaspatch_core.slides.readers.reader import Reader, import_extra
 from atlaspatch_core.slides.readers.windows import Window, WindowedSlide, describe
 from atlaspatch_core.slides.slide import stem_of
@@ -41,19 +49,65 @@ def recognises(path: Path) -> bool:
 
 def open_dicom(path: Path, stated: StatedMpp, series: int | None = None) -> WindowedSlide:
     """Open the series; pixels that no tile holds are white."""
-    stem = stem_of(path)
-    library = import_extra("wsidicom", "dicom", stem)
+    library = import_extra("wsidicom", "dicom", stem_of(path))
     files = instances_of_one_series(path)
-    with ExitStack() as opened:
-        try:
-            slide = opened.enter_context(library.WsiDicom.open(files))
-            found = open_series(path, files, slide, stated, series)
-        except (*library_errors(), *DAMAGED_FILE) as error:
-            if is_own_fault(error):
-                raise
-            raise UnreadableSlide(f"{stem}: {path.name} {why_not_open(files, error)}") from error
-        opened.pop_all()  # the slide closes it
-        return found
+    with ExitStack() as opened, damage_named(path, files):
+        return open_series(path, open_pyramids(library, files, opened), stated, series, opened)
+
+
+def sections_of(path: Path) -> tuple[int, ...]:
+    """Return the numbers of the pyramids of a series that holds several. Raises UnreadableSlide, MissingExtra."""
+    library = import_extra("wsidicom", "dicom", stem_of(path))
+    files = instances_of_one_series(path)
+    with ExitStack() as opened, damage_named(path, files):
+        choices = choices_of(open_pyramids(library, files, opened))
+        chosen = choose_image(path, choices, None)
+        return section_numbers(chosen, [one for one in choices if one is not chosen])
+
+
+@contextmanager
+def damage_named(path: Path, files: tuple[Path, ...]) -> Iterator[None]:
+    """Turn what the library raises of a damaged file into UnreadableSlide."""
+    try:
+        yield
+    except (*library_errors(), *DAMAGED_FILE) as error:
+        if is_own_fault(error):
+            raise
+        raise UnreadableSlide(f"{stem_of(path)}: {path.name} {why_not_open(files, error)}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class DicomPyramid:
+    """A pyramid of an open series."""
+
+    slide: Any
+    number: int
+    """Among those of ``slide``, which wsidicom tells apart by their place on the glass."""
+    files: tuple[Path, ...]
+    """The instances that ``slide`` was opened with."""
+
+    @property
+    def levels(self) -> list[Any]:
+        """Finest first."""
+        return list(list(self.slide.pyramids)[self.number])
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of level 0, px."""
+        size = self.slide.pyramids[self.number].size
+        return size.width, size.height
+
+
+def open_pyramids(library: Any, files: tuple[Path, ...], opened: ExitStack) -> list[DicomPyramid]:
+    """Return the pyramids of a series, the widest first; those of several PyramidUIDs are never taken for one."""
+    slides = [(group, opened.enter_context(library.WsiDicom.open(group))) for group in files_by_pyramid(files)]
+    pyramids = [DicomPyramid(slide, number, group) for group, slide in slides for number in range(len(slide.pyramids))]
+    return sorted(pyramids, key=lambda pyramid: pyramid.size, reverse=True)
+
+
+def choices_of(pyramids: Sequence[DicomPyramid]) -> list[ImageChoice]:
+    """Return pyramids as images to choose from."""
+    return [ImageChoice(number, *pyramid.size) for number, pyramid in enumerate(pyramids)]
 
 
 def why_not_open(files: tuple[Path, ...], error: BaseException) -> str:
@@ -96,24 +150,24 @@ def instances_of_one_series(path: Path) -> tuple[Path, ...]:
 
 
 def open_series(
-    path: Path, files: tuple[Path, ...], slide: Any, stated: StatedMpp, series: int | None
+    path: Path, pyramids: Sequence[DicomPyramid], stated: StatedMpp, series: int | None, opened: ExitStack
 ) -> WindowedSlide:
-    """Return the slide of an open series, which is closed with it: its largest pyramid, or the one asked for."""
-    pyramids = list(slide.pyramids)
-    choices = [ImageChoice(number, one.size.width, one.size.height) for number, one in enumerate(pyramids)]
+    """Return the slide of an open series: its largest pyramid, or the one asked for. ``opened`` is closed with it."""
+    choices = choices_of(pyramids)
     chosen = choose_image(path, choices, series)
-    levels = list(pyramids[chosen.number])
+    pyramid = pyramids[chosen.number]
+    levels = pyramid.levels
     sizes = [(level.size.width, level.size.height) for level in levels]
-    header = header_of(files, *sizes[0])
+    header = header_of(pyramid.files, *sizes[0])
     check_header(path, header, levels[0])
     spacing = {"dicom.PixelSpacing-x": levels[0].mpp.width, "dicom.PixelSpacing-y": levels[0].mpp.height}
     properties = {key: repr(um) for key, um in spacing.items()} | properties_of(header)
     others = [] if series is not None else [one for one in choices if one is not chosen]
     notes = (*other_images(chosen, others), *planes_of(levels[0]))
     info = describe(path, NAME, sizes, properties, stated, notes=notes)
-    checks = FrameChecks(files, sizes)
-    read = partial(read_window, slide, chosen.number, [level.level for level in levels], checks)
-    return WindowedSlide(info, read, lambda: (slide.close(), checks.close()))
+    checks = opened.enter_context(closing(FrameChecks(pyramid.files, sizes)))
+    read = partial(read_window, pyramid.slide, pyramid.number, [level.level for level in levels], checks)
+    return WindowedSlide(info, read, opened.pop_all().close)
 
 
 def planes_of(level: Any) -> tuple[str, ...]:
@@ -171,5 +225,12 @@ def read_window(slide: Any, pyramid: int, levels: list[int], checks: FrameChecks
         raise ValueError(str(error)) from error
 
 
-DICOM = Reader(name=NAME, suffixes=(), recognises=recognises, open=open_dicom, is_folder=is_series_folder)
+DICOM = Reader(
+    name=NAME,
+    suffixes=(),
+    recognises=recognises,
+    open=open_dicom,
+    is_folder=is_series_folder,
+    sections=sections_of,
+)
 """Of the suffixes .dcm and .dicom OpenSlide is asked first."""

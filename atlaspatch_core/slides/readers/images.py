@@ -45,9 +45,10 @@ def choose_image(path: Path, images: Sequence[ImageChoice], series: int | None) 
         return max([image for image in images if image.is_scan] or images, key=lambda image: image.area)
     chosen = next((image for image in images if image.number == series), None)
     if chosen is None:
+        cure = "leave out --series" if len(images) == 1 else "give --series one of these, or leave it out"
         raise UnreadableSlide(
-            f"{stem_of(path)}: {path.name} holds no image number {series}; it holds "
-            f"{', '.join(map(str, images))}, so give --series one of these, or leave it out"
+            f"{stem_of(path)}: {path.name} holds no image number {series}; it holds {', '.join(map(str, images))}, "
+            f"{len(images)} in all, so {cure}"
         )
     return chosen
 
@@ -61,9 +62,20 @@ def check_only_image(path: Path, series: int | None) -> None:
         )
 
 
+def other_scans(chosen: ImageChoice, others: Sequence[ImageChoice]) -> list[ImageChoice]:
+    """Return those of the other images that are sections of their own: scans, and not much smaller than the slide."""
+    return [image for image in others if image.is_scan and image.area * SMALL >= chosen.area]
+
+
+def section_numbers(chosen: ImageChoice, others: Sequence[ImageChoice]) -> tuple[int, ...]:
+    """Return the numbers of a file's sections, ascending: the slide and its ``other_scans``; none where it is alone."""
+    named = other_scans(chosen, others)
+    return tuple(sorted(image.number for image in (chosen, *named))) if named else ()
+
+
 def other_images(chosen: ImageChoice, others: Sequence[ImageChoice]) -> tuple[str, ...]:
     """Return a clause that names the images that are not taken; none where there are none of them."""
-    named = [image for image in others if image.is_scan and image.area * SMALL >= chosen.area]
+    named = other_scans(chosen, others)
     if not named:
         return ()
     left = ", ".join(map(str, named))

@@ -14,7 +14,7 @@ from atlaspatch_core.slides.readers.advice import COPY
 from atlaspatch_core.slides.readers.blocks import MOST_BLOCK_BYTES, Blocks
 from atlaspatch_core.slides.readers.damage import DAMAGED_FILE, is_own_fault
 from atlaspatch_core.slides.readers.images import planes_note
-from atlaspatch_core.slides.readers.omezarr_levels import Axes, Image, find_image
+from atlaspatch_core.slides.readers.omezarr_levels import Axes, Image, find_image, find_sections
 from atlaspatch_core.slides.readers.reader import Reader, import_extra
 from atlaspatch_core.slides.readers.windows import WindowedSlide, describe
 from atlaspatch_core.slides.slide import stem_of
@@ -57,6 +57,20 @@ def open_zarr(path: Path, stated: StatedMpp, series: int | None = None) -> Windo
     chunks = [image.axes.size(level.chunks) for level in image.levels]
     blocks = Blocks(chunks, partial(read_block, image.levels, image.axes, order))
     return WindowedSlide(info, blocks.read, blocks.forget)
+
+
+def sections_of(path: Path) -> tuple[int, ...]:
+    """Return the numbers of the scans of a store that holds several. Raises UnreadableSlide, MissingExtra."""
+    library = import_extra("zarr", "omezarr", stem_of(path))
+    register_codecs()
+    try:
+        return find_sections(path, library.open(str(path), mode="r"))
+    except DAMAGED_FILE as error:
+        if is_own_fault(error):
+            raise
+        raise UnreadableSlide(
+            f"{stem_of(path)}: {path.name} is no Zarr store that can be read ({error}); {COPY}"
+        ) from error
 
 
 def register_codecs() -> None:
@@ -122,4 +136,11 @@ def read_block(
     return np.ascontiguousarray(np.broadcast_to(colours, (*colours.shape[:2], 3)))
 
 
-OMEZARR = Reader(name=NAME, suffixes=(".zarr",), recognises=recognises, open=open_zarr, is_folder=is_store)
+OMEZARR = Reader(
+    name=NAME,
+    suffixes=(".zarr",),
+    recognises=recognises,
+    open=open_zarr,
+    is_folder=is_store,
+    sections=sections_of,
+)

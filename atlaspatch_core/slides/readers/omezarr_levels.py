@@ -15,6 +15,7 @@ from atlaspatch_core.slides.readers.images import (
     choose_image,
     is_smaller_copy,
     other_images,
+    section_numbers,
 )
 from atlaspatch_core.slides.readers.lengths import um_of
 
@@ -83,14 +84,26 @@ def find_image(path: Path, node: Any, series: int | None = None) -> tuple[Image,
     Raises ValueError where there is none, UnreadableSlide where there is none of the number that is asked for.
     """
     images = images_of(path, node)
-    sizes = (image.axes.size(image.levels[0].shape) for image in images)
-    choices = [
-        ImageChoice(number, *size, not PICTURE.search(image.name))
-        for number, (image, size) in enumerate(zip(images, sizes, strict=True))
-    ]
+    choices = choices_of(images)
     chosen = choose_image(path, choices, series)
     others = [] if series is not None else [one for one in choices if one is not chosen]
     return images[chosen.number], other_images(chosen, others)
+
+
+def find_sections(path: Path, node: Any) -> tuple[int, ...]:
+    """Return the numbers of the scans of a store that holds several. Raises ValueError where there is none."""
+    choices = choices_of(images_of(path, node))
+    chosen = choose_image(path, choices, None)
+    return section_numbers(chosen, [one for one in choices if one is not chosen])
+
+
+def choices_of(images: Sequence[Image]) -> list[ImageChoice]:
+    """Return images as a person chooses among them; the name tells pictures of the glass."""
+    sizes = [image.axes.size(image.levels[0].shape) for image in images]
+    return [
+        ImageChoice(number, *size, not PICTURE.search(image.name))
+        for number, (image, size) in enumerate(zip(images, sizes, strict=True))
+    ]
 
 
 def images_of(path: Path, node: Any) -> list[Image]:

@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 from numpy.typing import NDArray
 
-from atlaspatch_core.errors import UnreadableSlide
+from atlaspatch_core.errors import MissingExtra, UnreadableSlide
 from atlaspatch_core.slides.dicom_files import instances, is_dicom, is_series_folder
 from atlaspatch_core.slides.mpp import StatedMpp, find_scale
 from atlaspatch_core.slides.readers.advice import COPY, MORE_LENIENT
 from atlaspatch_core.slides.readers.content import is_not
-from atlaspatch_core.slides.readers.images import check_only_image
+from atlaspatch_core.slides.readers.dicom import sections_of as dicom_sections
 from atlaspatch_core.slides.readers.labels import institution_of, stain_of, vendor_of
-from atlaspatch_core.slides.readers.openslide_checks import check_brightfield, check_one_pyramid
+from atlaspatch_core.slides.readers.openslide_checks import check_brightfield, check_one_pyramid, check_scene
 from atlaspatch_core.slides.readers.openslide_tiff import OTHER, VENDORS, PlainTiff, look_at_tiff
 from atlaspatch_core.slides.readers.reader import Reader, UnsupportedSlide
 from atlaspatch_core.slides.readers.region_checks import RegionChecks
 from atlaspatch_core.slides.readers.selected_levels import keep_levels
 from atlaspatch_core.slides.readers.tiff import is_ome
+from atlaspatch_core.slides.readers.tiff import sections_of as tiff_sections
 from atlaspatch_core.slides.readers.windows import file_px_of
 from atlaspatch_core.slides.slide import Bounds, Level, Region, Slide, SlideInfo, stem_of
 
@@ -114,11 +115,44 @@ def checked_slide(path: Path, handle: "OpenSlide", stated: StatedMpp, series: in
         check_one_pyramid(path, series)
         return OpenSlideSlide(handle, describe(path, handle, stated), frame_checks(path, handle.level_dimensions))
     if vendor not in VENDORS:
-        check_only_image(path, series)
+        check_scene(path, handle.properties, series)
         return OpenSlideSlide(handle, describe(path, handle, stated))
     found = look_at_tiff(path, handle.level_dimensions, series)
     slide = OpenSlideSlide(handle, describe(path, handle, stated), tile_checks(path, found))
     return keep_levels(slide, found.kept, found.notes)
+
+
+def sections_of(path: Path) -> tuple[int, ...]:
+    """Return the numbers of the scans of a TIFF that holds several.
+
+    Raises UnsupportedSlide for what another reader tells apart: pyramids of DICOM, scenes of a CZI; UnreadableSlide.
+    """
+    from openslide import OpenSlide, OpenSlideError
+
+    vendor = OpenSlide.detect_format(file_of(path))
+    if vendor is None:
+        raise refusal(path, "Unsupported or missing image file")
+    if vendor in VENDORS:
+        return tiff_sections(path)
+    if vendor == "dicom":
+        return pyramids_of(path)
+    if vendor != "zeiss":
+        return ()
+    try:
+        with OpenSlide(path) as handle:
+            check_scene(path, handle.properties, 0)
+    except OpenSlideError as error:
+        raise refusal(path, str(error)) from error
+    return ()
+
+
+def pyramids_of(path: Path) -> tuple[int, ...]:
+    """Return the numbers of the pyramids of a DICOM series; without the library that tells them, UIDs alone count."""
+    try:
+        return dicom_sections(path)
+    except MissingExtra:
+        check_one_pyramid(path, None)
+        return ()
 
 
 def tile_checks(path: Path, found: PlainTiff) -> RegionChecks | None:
@@ -243,4 +277,5 @@ OPENSLIDE = Reader(
     suffixes=(".svs", ".tif", ".tiff", ".ndpi", ".vms", ".vmu", ".scn", ".mrxs", ".bif", ".biff", ".dcm", ".dicom"),
     recognises=recognises,
     open=open_with_openslide,
+    sections=sections_of,
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.slides.dicom_files import pyramid_count
 from atlaspatch_core.slides.readers.advice import EXPORT
+from atlaspatch_core.slides.readers.images import check_only_image
 from atlaspatch_core.slides.readers.openslide_tiff import OTHER
 from atlaspatch_core.slides.readers.reader import UnsupportedSlide
 from atlaspatch_core.slides.slide import stem_of
@@ -20,6 +21,9 @@ FLUORESCENCE = (
 )
 """Properties and what they hold in slides that are no brightfield of 8 bits. In DICOM, 111743 is epifluorescence."""
 
+SCENE = re.compile(r"openslide\.region\[\d+\]\.x")
+"""Property that OpenSlide has for each scene of a CZI."""
+
 
 def check_brightfield(path: Path, properties: Mapping[str, str]) -> None:
     """Raise UnreadableSlide where a vendor's own properties say that it is fluorescence, or deeper than 8 bits."""
@@ -29,6 +33,20 @@ def check_brightfield(path: Path, properties: Mapping[str, str]) -> None:
             f"{stem_of(path)}: {said} is {properties[said]}, and only brightfield of 8 bits can be shown as it is; "
             f"{EXPORT}"
         )
+
+
+def check_scene(path: Path, properties: Mapping[str, str], series: int | None) -> None:
+    """Raise UnsupportedSlide where one of several scenes of a CZI is asked for: OpenSlide shows them as one picture.
+
+    Of other formats it knows one image, and another number is UnreadableSlide.
+    """
+    scenes = sum(bool(SCENE.fullmatch(key)) for key in properties)
+    if series is None or properties.get("openslide.vendor") != "zeiss" or scenes < 2:
+        check_only_image(path, series)
+        return
+    raise UnsupportedSlide(
+        f"{stem_of(path)}: {path.name} holds {scenes} scenes, and OpenSlide cannot choose one; {OTHER}"
+    )
 
 
 def check_one_pyramid(path: Path, series: int | None) -> None:

@@ -16,6 +16,11 @@ def no_folder(path: Path) -> bool:  # noqa: ARG001 - the answer is the same for 
     return False
 
 
+def no_sections(path: Path) -> tuple[int, ...]:  # noqa: ARG001 - the answer is the same for all
+    """Say that a file of this format holds one scan."""
+    return ()
+
+
 class UnsupportedSlide(UnreadableSlide):
     """The slide seems whole, and this reader lacks what it needs to decode it; another may have it."""
 
@@ -40,6 +45,11 @@ class Reader:
     """
     is_folder: Callable[[Path], bool] = no_folder
     """Say by its name and the names in it whether an existing folder is one slide of this format; cheap."""
+    sections: Callable[[Path], tuple[int, ...]] = no_sections
+    """Return the numbers by which ``open`` takes the scans of a file that holds several; no scale is needed.
+
+    Raises what ``open`` raises where the file cannot be followed.
+    """
 
 
 def import_extra(module: str, extra: str, stem: str) -> ModuleType:

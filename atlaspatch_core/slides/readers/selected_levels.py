@@ -50,9 +50,9 @@ def keep_levels(slide: Slide, kept: Sequence[int], notes: Sequence[str] = ()) ->
     return SelectedLevels(slide, kept, info)
 
 
-def with_series(slide: Slide, series: int) -> Slide:
-    """Return the slide as the image of its file that was asked for."""
-    return SelectedLevels(slide, range(len(slide.info.levels)), replace(slide.info, series=series))
+def with_series(slide: Slide, series: int | None, stem: str) -> Slide:
+    """Return the slide as the image of its file that was asked for, called by this stem."""
+    return SelectedLevels(slide, range(len(slide.info.levels)), replace(slide.info, series=series, stem=stem))
 
 
 def sides(level: Level) -> str:

@@ -83,6 +83,22 @@ def open_tiff(path: Path, stated: StatedMpp, series: int | None = None) -> Windo
         ) from error
 
 
+def sections_of(path: Path) -> tuple[int, ...]:
+    """Return the numbers of the scans of a TIFF that holds several. Raises UnreadableSlide."""
+    import tifffile
+
+    from atlaspatch_core.slides.readers.tiff_levels import sections_in
+
+    logging.getLogger("tifffile").addHandler(SILENCE)
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            return sections_in(path, tiff)
+    except DAMAGED_FILE as error:
+        if is_own_fault(error):
+            raise
+        raise UnreadableSlide(f"{stem_of(path)}: {path.name} is cut short or damaged ({error}); {COPY}") from error
+
+
 def open_pages(path: Path, tiff: "TiffFile", stated: StatedMpp, series: int | None) -> WindowedSlide:
     """Open the pyramid of a TIFF; the file may be closed afterwards."""
     from atlaspatch_core.slides.readers.stored_tiles import StoredTiles
@@ -109,4 +125,6 @@ def check_layout(path: Path) -> None:
         )
 
 
-TIFF = Reader(name=NAME, suffixes=(".btf", ".tf8", ".qptiff"), recognises=recognises, open=open_tiff)
+TIFF = Reader(
+    name=NAME, suffixes=(".btf", ".tf8", ".qptiff"), recognises=recognises, open=open_tiff, sections=sections_of
+)

@@ -11,11 +11,17 @@ from numpy.typing import ArrayLike
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.slides.readers.advice import COPY, EXPORT, TILE
 from atlaspatch_core.slides.readers.blocks import MOST_BLOCK_BYTES
-from atlaspatch_core.slides.readers.images import other_images, turned_note
+from atlaspatch_core.slides.readers.images import ImageChoice, other_images, section_numbers, turned_note
 from atlaspatch_core.slides.readers.level_check import agreeing_levels
 from atlaspatch_core.slides.readers.stored_tiles import StoredTiles
 from atlaspatch_core.slides.readers.tiff_channels import check_samples
-from atlaspatch_core.slides.readers.tiff_images import TiffContents, TiffImage, find_contents, is_reduction
+from atlaspatch_core.slides.readers.tiff_images import (
+    TiffContents,
+    TiffImage,
+    find_contents,
+    images_of,
+    is_reduction,
+)
 from atlaspatch_core.slides.readers.windows import WindowedSlide, unscaled
 from atlaspatch_core.slides.slide import Level, stem_of
 from atlaspatch_core.slides.tiles.codecs import Decode, decoders
@@ -69,9 +75,28 @@ def find_levels(path: Path, tiff: tifffile.TiffFile, series: int | None = None) 
 
 def notes_on(path: Path, contents: TiffContents) -> tuple[str, ...]:
     """Return clauses on planes and images that are not taken; the slide itself, stored smaller, is no other image."""
+    rest = true_others(path, contents)
+    return (*contents.notes, *turned(contents.pages[0]), *other_images(contents.chosen, rest))
+
+
+def sections_in(path: Path, tiff: tifffile.TiffFile) -> tuple[int, ...]:
+    """Return the numbers of the scans of a file that holds several. Raises as ``find_levels`` does of the largest."""
+    check_chain(path, tiff)
+    contents = find_contents(path, tiff, None)
+    apart = [one.choice for one in unmarked_levels(tiff, contents) if not is_copy(path, contents.pages[0], one)]
+    return section_numbers(contents.chosen, [*true_others(path, contents), *apart])
+
+
+def unmarked_levels(tiff: tifffile.TiffFile, contents: TiffContents) -> list[TiffImage]:
+    """Return the images that proportions alone make levels, as in Aperio's files: a section may have them by chance."""
+    levels = {page.offset for page in contents.pages[1:] if not page.is_reduced}
+    return [image for image in images_of(tiff) if image.page.offset in levels]
+
+
+def true_others(path: Path, contents: TiffContents) -> list[ImageChoice]:
+    """Return the scans that are not taken, without those that are the slide itself, stored smaller."""
     full = contents.pages[0]
-    rest = [one.choice for one in contents.others if not (is_reduction(one.page, full) and is_copy(path, full, one))]
-    return (*contents.notes, *turned(full), *other_images(contents.chosen, rest))
+    return [one.choice for one in contents.others if not (is_reduction(one.page, full) and is_copy(path, full, one))]
 
 
 def turned(page: tifffile.TiffPage) -> tuple[str, ...]:

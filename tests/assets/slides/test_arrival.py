@@ -9,8 +9,9 @@ from typing import Any
 
 import dagster as dg
 import pytest
+import tifffile
 from painting import paint_slide, stain, white
-from small_projects import break_slide, paint, project, run
+from small_projects import break_slide, paint, project, run, said
 
 from atlaspatch_assets.dagster_internals import VERDICTS_JOB
 from atlaspatch_assets.definitions import build_definitions
@@ -412,3 +413,20 @@ def put(folder: Path, *stems: str) -> None:
     for stem in stems:
         (folder / f"{stem}.svs").write_bytes(b"")
         os.utime(folder / f"{stem}.svs", (1, 1))
+
+
+def test_sections_of_a_file_are_partitions_of_their_own(tmp_path, instance):
+    """Each is asked for, computed and seen as removed by its own stem."""
+    paint(tmp_path / "slides", "b")
+    with tifffile.TiffWriter(tmp_path / "slides" / "a.ome.tif", ome=True) as writer:
+        for width in (1024, 900):
+            about = {"axes": "YXS", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
+            writer.write(stain(white(width, 1024), 256, 256, 512, 512), photometric="rgb", metadata=about)
+    of = project(tmp_path, slides={"folders": [tmp_path / "slides"], "series": "all"})
+    (stems,) = asked(tick(of, instance))
+    assert sorted(stems) == ["a_series0", "a_series1", "b"]
+    assert sorted(instance.get_dynamic_partitions("slides")) == ["a_series0", "a_series1", "b"]
+    assert run(of, instance, stems).success
+    assert {said(instance, "slide", stem)["width"] for stem in ("a_series0", "a_series1")} == {1024, 900}
+    (tmp_path / "slides" / "a.ome.tif").unlink()
+    assert removals(tick(of, instance)) == {"a_series0": True, "a_series1": True}
