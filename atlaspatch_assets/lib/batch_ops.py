@@ -9,6 +9,7 @@ import dagster as dg
 
 from atlaspatch_assets.dagster_internals import AssetJob, announce_materializations
 from atlaspatch_assets.lib.events import outcome_events
+from atlaspatch_assets.lib.listed_keys import refuse_unknown
 from atlaspatch_assets.lib.names import PartitionKind
 from atlaspatch_assets.lib.pools import pool_of
 from atlaspatch_assets.lib.results import check_outputs
@@ -59,14 +60,22 @@ def batch_job(kind: PartitionKind, assets: dg.AssetsDefinition, description: str
     )
 
 
-def batch_keys(kind: PartitionKind, context: dg.AssetExecutionContext, listed: Sequence[str]) -> list[str]:
+def batch_keys(
+    kind: PartitionKind,
+    context: dg.AssetExecutionContext,
+    listed: Sequence[str],
+    find_names: Callable[[], Iterable[str]],
+) -> list[str]:
     """Return the keys of the run; the partitions are read once, because each look at them reads all there are.
+
+    What is ``listed`` must be a partition or among ``find_names``. Raises dagster.Failure.
 
     Of a run that lists its keys Dagster knows one alone. It is told of the others, so that their pages show the run,
     and they count as failed where it ends without them.
     """
     keys = list(dict.fromkeys(listed or context.partition_keys))
     if listed:
+        refuse_unknown(kind, context.instance, listed, find_names)
         kind.register(context.instance, listed)
         others = [key for key in keys if key != context.run.tags.get("dagster/partition")]
         announce_materializations(context.instance, context.run, kind.op_name, context.selected_asset_keys, others)

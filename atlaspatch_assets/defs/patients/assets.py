@@ -46,7 +46,7 @@ def _build_assets(recipe: Recipe, specs: list[dg.AssetSpec], checks: list[dg.Ass
 
     @batch_asset(names.cases, recipe.project.runtime, specs, checks, description)
     def cases_to_embeddings(context: dg.AssetExecutionContext, config: CasesConfig) -> Iterator[Any]:
-        case_ids = batch_keys(names.cases, context, config.cases)
+        case_ids = batch_keys(names.cases, context, config.cases, lambda: _listed_cases(recipe.project))
         open_failures = OpenFailures(names, context.instance, run_id=context.run.run_id)  # of cases and of their slides
         outcomes = _encode_batch(context, recipe, case_ids, open_failures, force=config.force)
         yield from batch_events(names.cases, context, outcomes, open_failures, checks, len(case_ids), {})
@@ -100,6 +100,10 @@ def _encode_batch(
             yield outcome
         elif outcome.stem in slides and outcome.status in (Status.COMPUTED, Status.FAILED):
             report_outcomes([outcome], open_failures)
+
+
+def _listed_cases(project: Project) -> list[str]:
+    return [case.case_id for case in _read_manifest(project).cases]
 
 
 def _read_manifest(project: Project) -> Manifest:

@@ -9,7 +9,7 @@ from pydantic import Field
 from atlaspatch_assets.defs.slides.checks import build_check_specs
 from atlaspatch_assets.defs.slides.progress import PROGRESS_TAG, Progress
 from atlaspatch_assets.defs.slides.retries import Attempts
-from atlaspatch_assets.defs.slides.run_slides import find_batch
+from atlaspatch_assets.defs.slides.run_slides import find_batch, stems_in_folders
 from atlaspatch_assets.lib.batch_ops import batch_asset, batch_events, batch_keys, without_preview_warnings
 from atlaspatch_assets.lib.config import JobConfig
 from atlaspatch_assets.lib.names import ProjectNames
@@ -56,7 +56,7 @@ def _build_assets(recipe: Recipe, specs: list[dg.AssetSpec], checks: list[dg.Ass
 
     @batch_asset(names.slides, recipe.project.runtime, specs, checks, description)
     def slides_to_embeddings(context: dg.AssetExecutionContext, config: BatchConfig) -> Iterator[Any]:
-        stems = batch_keys(names.slides, context, config.slides)
+        stems = batch_keys(names.slides, context, config.slides, lambda: stems_in_folders(recipe.project))
         failed: dict[str, str] = {}
         outcomes = _process_batch(context, config, recipe, stems, failed)
         open_failures = OpenFailures(names, context.instance, stems, context.run.run_id)

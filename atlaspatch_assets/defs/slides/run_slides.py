@@ -47,6 +47,15 @@ def find_batch(project: Project, stems: Sequence[str]) -> RunSlides:
     return RunSlides(sources, (*clashing, *((stem, _gone_reason(stem, project)) for stem in missing_stems)))
 
 
+def stems_in_folders(project: Project) -> set[str]:
+    """Return the stems of all slides that lie in the project's folders now, also of those that share one."""
+    try:
+        discovery = find_slides(project)
+    except NoSlides:
+        return set()
+    return {source.stem for source in discovery.sources} | {clash.stem for clash in discovery.clashes}
+
+
 def _is_there(folder: Path) -> bool:
     """Tell whether a folder is there at all, or that in which a pattern begins; a drive may not be mounted."""
     return root_of(folder).exists()
