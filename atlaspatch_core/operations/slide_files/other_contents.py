@@ -131,12 +131,12 @@ def czi_contents(path: Path, info: SlideInfo | None, series: int | None) -> File
         bits, samples = (8 if kinds[0].endswith(("24", "8")) else 16), (3 if kinds[0].startswith("Bgr") else 1)
         how = {"samples": samples * len(kinds), "bits": bits, "colours": ", ".join(kinds)}
         scenes = file.scenes_bounding_rectangle_no_pyramid
-        taken = series if len(scenes) > 1 else None
-        level = 0 if info and taken is None else None
+        scene = series if len(scenes) > 1 else None
+        level = 0 if info and scene is None else None
         role = "level" if level == 0 else "scan"
         mosaic = FilePart("picture", "mosaic", whole.w, whole.h, role=role, level=level, **how)
         parts = [
-            scene_part(number, box, len(scenes) > 1, info and taken == number, how) for number, box in scenes.items()
+            scene_part(number, box, len(scenes) > 1, info and scene == number, how) for number, box in scenes.items()
         ]
         box = file.total_bounding_box
         return FileContents((mosaic, *parts), box.get("Z", (0, 1))[1], box.get("T", (0, 1))[1])
