@@ -2,8 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
 import dagster as dg
@@ -23,6 +22,7 @@ from atlaspatch_core.validity.recipe import TISSUE_MASK
 DAEMON = "dagster daemon"
 MOST_RUNS = 5
 """Runs that are named."""
+REPOSITORY = "https://github.com/dagster-io/dagster"
 LATEST = 100
 """Events that are looked at for those of another project."""
 
@@ -69,12 +69,15 @@ def _core_version(library: str) -> str:
 
 def _installed_versions() -> dict[str, str]:
     """Return the packages of Dagster's own repository that are installed, with their versions."""
-    members = ("dagster", "dagster-webserver", "dagster-graphql", "dagster-pipes", "dagster-shared", "dagster-postgres")
-    versions = {}
-    for name in members:
-        with suppress(PackageNotFoundError):
-            versions[name] = version(name)
-    return versions
+    packages = {package.metadata["Name"]: package for package in distributions()}
+    return {name: package.version for name, package in packages.items() if _is_of_dagster(package)}
+
+
+def _is_of_dagster(package: Distribution) -> bool:
+    """Tell by its links whether a package comes from there; others of that name have versions of their own."""
+    fields = [text for name in ("Home-page", "Project-URL") for text in package.metadata.get_all(name) or []]
+    links = [text.rpartition(", ")[2] for text in fields]
+    return any(f"{link}/".startswith(f"{REPOSITORY}/") for link in links)
 
 
 def _home_finding(home: Path, named: str | None) -> DoctorFinding:

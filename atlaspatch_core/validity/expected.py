@@ -11,9 +11,10 @@ from atlaspatch_core.slides.sections import ALL, SeriesChoice
 from atlaspatch_core.storage.records import SlideRecord
 from atlaspatch_core.storage.slide_index import IndexedMask, IndexedSlide, indexed_slide
 from atlaspatch_core.storage.store import Store
-from atlaspatch_core.tissue.contours import polygons_fingerprint
-from atlaspatch_core.tissue.supplied_masks import find_mask, read_mask, supplied_signature, tissue_values
+from atlaspatch_core.tissue.contours import polygons_fingerprint, read_outlines
+from atlaspatch_core.tissue.supplied_masks import find_mask, outline_notes, read_mask, supplied_signature, tissue_values
 from atlaspatch_core.validity.identities import identity_of, supplied_identity
+from atlaspatch_core.validity.mask_stops import EDITED_CURE, blocked_reason, edited_numbers
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import SLIDE, TISSUE_MASK, OutputSpec, Recipe
 from atlaspatch_core.validity.rules import (
@@ -154,7 +155,7 @@ class Expectations:
         """Return the polygons that lie there, or lay there last, and why others are to be."""
         mask = slide.mask
         if polygons and not is_automatic(mask, polygons):
-            return Expected(polygons, certain=True)
+            return Expected(polygons, blocked=self._stop_of_edited(stem, mask, expected_slide), certain=True)
         latest = polygons or (mask.polygons if mask else None)
         try:
             source = find_mask(self.recipe.project.slides.masks, stem)
@@ -163,7 +164,11 @@ class Expectations:
             interrupted = interrupted_reason(mask, polygons)
             of_slide = str(expected_slide.fingerprint)
             reason = interrupted or (self._reason_of_mask(stem, slide, mask, source, of_slide) if mask else "")
-            return Expected(latest, reason, certain=expected_slide.certain and bool(polygons) and not reason)
+            if source and not mask:
+                self._read_supplied(stem, source)
+            is_reused = bool(polygons) and not reason
+            blocked = blocked_reason(stem, mask.numbers, self.recipe.project.quality) if mask and is_reused else ""
+            return Expected(latest, reason, blocked, certain=expected_slide.certain and is_reused)
         except AtlasPatchError as error:
             return Expected(latest, blocked=str(error))
 
@@ -182,14 +187,35 @@ class Expectations:
             slides, simplify_um = self.recipe.project.slides, self.recipe.project.tissue.simplify_um
             labels = tissue_values(source, stem, slides.mask_values)
             if mask.supplied != supplied_signature(source, slide.frame, slides.masks_origin, labels):
-                read = read_mask(source, self.identities.info_of(stem), simplify_um, slides.masks_origin, labels)
-                touched = polygons_fingerprint(read.polygons)
+                touched = self._read_supplied(stem, source)
             inputs, supplied = {SLIDE: of_slide}, touched or mask.supplied_polygons
             identity = supplied_identity(stage, inputs, source, supplied, simplify_um, labels)
             if is_valid(mask.fingerprint, identity.fingerprint):
                 return ""
+            if not touched:
+                self._read_supplied(stem, source)
         cause = source_reason(mask, source.name if source else None, touched)
         return cause or self._mask_difference(stem, mask, identity)
+
+    def _read_supplied(self, stem: str, source: Path) -> str:
+        """Return the fingerprint of the polygons in a supplied file. Raises UnusableMask."""
+        slides, simplify_um = self.recipe.project.slides, self.recipe.project.tissue.simplify_um
+        labels = tissue_values(source, stem, slides.mask_values)
+        supplied = read_mask(source, self.identities.info_of(stem), simplify_um, slides.masks_origin, labels)
+        return polygons_fingerprint(supplied.polygons)
+
+    def _stop_of_edited(self, stem: str, mask: IndexedMask | None, expected_slide: Expected) -> str:
+        """Return why a slide is not worked on with the polygons that a person drew, or an empty text."""
+        path, origin = self.store.geojson(stem), self.recipe.project.slides.masks_origin
+        try:
+            info = self.identities.info_of(stem)
+            outlines = read_outlines(path, frame=info.outline_frame, origin=origin)
+            outline_notes(path, outlines, info, EDITED_CURE)
+        except AtlasPatchError as error:
+            return str(error)
+        numbers = mask.numbers if mask and mask.of_slide == expected_slide.fingerprint else {}
+        quality = self.recipe.project.quality
+        return blocked_reason(stem, edited_numbers(outlines.polygons, info, numbers), quality) if quality.block else ""
 
     def _mask_difference(self, stem: str, mask: IndexedMask, expected: Identity) -> str:
         """Return what differs; masks of one spec differ in the same, so one record is read for all of them."""

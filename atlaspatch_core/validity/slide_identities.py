@@ -1,7 +1,7 @@
 """Identities of outputs by what their slides decide, worked out once for all slides that decide it alike."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from atlaspatch_core.errors import MissingUpstream
@@ -44,19 +44,7 @@ class SlideIdentities:
             facts = self.facts_of_slide(stem, slide, stage)
             return identity_of(stage, dict(zip(stage.upstream, marks, strict=True)), facts, spec)
 
-        return self._fingerprint(_key_of(slide, stage), inputs, make_identity)
-
-    def fingerprint_as(
-        self, stored: Identity, stem: str, slide: IndexedSlide, stage: OutputSpec, inputs: Sequence[str]
-    ) -> str:
-        """Return the fingerprint that an output of a slide would have had by the spec of another slide's output."""
-
-        def make_identity(marks: Sequence[str]) -> Identity:
-            spec = {**stored.spec, **self.facts_of_slide(stem, slide, stage)}
-            identity = identity_of(stage, dict(zip(stage.upstream, marks, strict=True)), EMPTY, spec)
-            return replace(identity, version=stored.version)
-
-        return self._fingerprint((stored.fingerprint, *_key_of(slide, stage)), inputs, make_identity)
+        return self._fingerprint(key_of(slide, stage), inputs, make_identity)
 
     def _fingerprint(self, key: Any, inputs: Sequence[str], make_identity: Callable[[Sequence[str]], Identity]) -> str:
         if key not in self._templates:
@@ -85,8 +73,8 @@ class SlideIdentities:
         return record.info
 
 
-def _key_of(slide: IndexedSlide, stage: OutputSpec) -> tuple[Any, ...]:
-    """Return what tells the identity of a stage for one slide from that for another, but for its inputs."""
+def key_of(slide: IndexedSlide, stage: OutputSpec) -> tuple[Any, ...]:
+    """Return what tells identity and facts of a stage for one slide from those for another, but for the inputs."""
     if stage.step == TISSUE_MASK:
         return (stage.step, slide.axes)
     if stage.step.kind != "patch_coords":

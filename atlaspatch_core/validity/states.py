@@ -1,28 +1,23 @@
 """What of a project is fresh, stale, missing or failed, and why; ``identify_slide`` alone opens slides."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 
-from atlaspatch_core.fingerprint import Identity, upstream_reason
+from atlaspatch_core.fingerprint import upstream_reason
 from atlaspatch_core.slides.sections import SeriesChoice
 from atlaspatch_core.storage.slide_index import IndexedSlide, SlideIndex, read_slide_index
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.expected import Expectations, Expected, IdentifySlide
-from atlaspatch_core.validity.identities import identity_of, input_name
+from atlaspatch_core.validity.identities import input_name
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import SLIDE, TISSUE_MASK, OutputSpec, Recipe
-from atlaspatch_core.validity.rules import (
-    State,
-    is_valid,
-    stale_reason,
-    state_of,
-)
-from atlaspatch_core.validity.stored import Stored, stored_identity
+from atlaspatch_core.validity.rules import State, state_of
+from atlaspatch_core.validity.stale_reasons import StaleOutput, StaleReasons
+from atlaspatch_core.validity.stored import Stored
 
 MOST_READ = 20
-"""Stored identities that are read to say why outputs of one step are stale; most are stale for the same reason."""
-NOT_RECORDED = "the result that lies there was never recorded"
+"""Files of outputs of one step that are read to say why they are stale, where not all are asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +42,7 @@ class StalenessChecker:
     stored: Stored
     slide_index: SlideIndex
     expectations: Expectations
-    differences: dict[OutputKey, list[tuple[Identity, str]]] = field(default_factory=dict)
-    """Step to stored identities that were read, and what in them differs from the project."""
-    read: dict[OutputKey, int] = field(default_factory=dict)
+    reasons: StaleReasons
 
     def states(self, stem: str) -> Iterator[Validity]:
         """Yield the state of every output of a slide, upstream first."""
@@ -114,32 +107,24 @@ class StalenessChecker:
         outputs: Mapping[OutputKey, Expected],
         upstream: str,
     ) -> str:
-        """Return which field differs, from stored identities that explain this fingerprint; else what is known."""
+        """Return which field differs; else what is known."""
         if stage.step == TISSUE_MASK:
             return "the outlines changed"
         inputs = {step: str(outputs[step].fingerprint) for step in stage.upstream}
-        identities = self.expectations.identities
-        for identity, why in self.differences.setdefault(stage.step, []):
-            if identities.fingerprint_as(identity, stem, slide, stage, list(inputs.values())) == stored:
-                return why
+        made_of = self._stored_inputs(stem, slide, stage, outputs)
         fingerprints = upstream or f"fingerprint {stored} → {outputs[stage.step].fingerprint}"
-        if self.read.get(stage.step, 0) >= MOST_READ:
-            return fingerprints
-        self.read[stage.step] = self.read.get(stage.step, 0) + 1
-        facts = identities.facts_of_slide(stem, slide, stage)
-        return self._read_difference(stem, stage, stored, identity_of(stage, inputs, facts)) or fingerprints
+        return self.reasons.reason(StaleOutput(stem, slide, stage, stored, inputs, made_of)) or fingerprints
 
-    def _read_difference(self, stem: str, stage: OutputSpec, stored: str, expected: Identity) -> str:
-        """Return what differs as the file says, or an empty text; remember it where it may hold for other slides."""
-        identity = stored_identity(self.expectations.store, stem, stage)
-        if identity is None:
-            return ""
-        if not is_valid(identity.fingerprint, stored):
-            return NOT_RECORDED if is_valid(identity.fingerprint, expected.fingerprint) else ""
-        why = stale_reason(identity, expected)
-        if identity.inputs == expected.inputs:
-            self.differences[stage.step].append((identity, why))
-        return why
+    def _stored_inputs(
+        self, stem: str, slide: IndexedSlide, stage: OutputSpec, outputs: Mapping[OutputKey, Expected]
+    ) -> list[dict[OutputKey, str]]:
+        """Return of what an output may have been made: of what lies there upstream, or of the mask as it was made."""
+        on_disk = {step: self._fingerprint(stem, self.recipe.stage(step), outputs) for step in stage.upstream}
+        inputs = {step: fingerprint for step, fingerprint in on_disk.items() if fingerprint}
+        if len(inputs) < len(stage.upstream):
+            return []
+        automatic = {TISSUE_MASK: slide.mask.polygons} if slide.mask and TISSUE_MASK in inputs else {}
+        return [inputs, inputs | automatic] if automatic else [inputs]
 
 
 def validities(
@@ -153,11 +138,12 @@ def validities(
     slide_index: SlideIndex | None = None,
     identify_slide: IdentifySlide | None = None,
     remember: bool = True,
+    most_read: int | None = MOST_READ,
 ) -> Iterator[Validity]:
     """Yield the state of outputs of these slides, slide by slide, upstream first; of all, or of ``steps`` alone.
 
-    Expected identities come from records and outlines; of what is stored only fingerprints are compared, and at most
-    ``MOST_READ`` identities of a step are read to say why.
+    Expected identities come from records and outlines; of what is stored only fingerprints are compared, and identities
+    are read to say why: one for all outputs that are stale for the same reason.
 
     Args:
         recipe: What is to be.
@@ -170,6 +156,8 @@ def validities(
         identify_slide: Finds out who a slide is now; by default its record alone tells, and options that changed
             make it stale.
         remember: False writes nothing, not even caches.
+        most_read: Files that are read for a step; None: as many as outputs were made in different ways. Of others, the
+            fingerprints are told.
 
     Yields:
         One validity an output: fresh, stale with why, missing, or failed with why.
@@ -185,11 +173,7 @@ def validities(
     """
     store = Store(recipe.project.output)
     expectations = Expectations(recipe, store, stated, steps, identify_slide, series=series)
-    checker = StalenessChecker(
-        recipe,
-        stored,
-        slide_index or read_slide_index(store, recipe.project.slides.masks_origin, remember=remember),
-        expectations,
-    )
+    index = slide_index or read_slide_index(store, recipe.project.slides.masks_origin, remember=remember)
+    checker = StalenessChecker(recipe, stored, index, expectations, StaleReasons(expectations, most_read))
     for stem in stems:
         yield from (validity for validity in checker.states(stem) if steps is None or validity.step in steps)

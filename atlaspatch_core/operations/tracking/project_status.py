@@ -83,7 +83,14 @@ def project_status(
         stems |= states.keys()
     identify_slide = SlideIdentifier(recipe, store, {source.stem: source for source in discovery.sources})
     judgements = validities(
-        recipe, sorted(stems), stored, stated=stated, series=series, slide_index=index, identify_slide=identify_slide
+        recipe,
+        sorted(stems),
+        stored,
+        stated=stated,
+        series=series,
+        slide_index=index,
+        identify_slide=identify_slide,
+        most_read=None,
     )
     outputs = tuple(_with_failure(output, states.get(output.stem)) for output in judgements)
     warnings = stored_warnings(index, stems, recipe.project.quality, files)

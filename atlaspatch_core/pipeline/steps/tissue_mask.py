@@ -13,18 +13,17 @@ from atlaspatch_core.slides.slide import OutlineFrame
 from atlaspatch_core.storage.records import MaskRecord
 from atlaspatch_core.tissue.contours import geojson_bytes, polygons_fingerprint, written_frame
 from atlaspatch_core.tissue.outline_origin import ORIGIN
-from atlaspatch_core.tissue.outlines import polygons_in
-from atlaspatch_core.tissue.quality import QualityFinding, failed, judge_quality, warnings
-from atlaspatch_core.tissue.quality_survey import OF_SLIDE, measure_quality
+from atlaspatch_core.tissue.quality import judge_quality
+from atlaspatch_core.tissue.quality_survey import measure_quality
 from atlaspatch_core.tissue.segmenters import polygon_numbers, segment_tissue
 from atlaspatch_core.tissue.supplied_masks import find_mask, outline_notes, read_mask, supplied_signature, tissue_values
 from atlaspatch_core.validity.identities import mask_facts, supplied_identity
+from atlaspatch_core.validity.mask_stops import EDITED_CURE, blocked_reason, edited_numbers
 from atlaspatch_core.validity.outcome import Outcome, Status
 from atlaspatch_core.validity.recipe import SLIDE, TISSUE_MASK, OutputSpec
 from atlaspatch_core.validity.rules import interrupted_reason, is_automatic, source_reason
 
 EDITED = "edited by a person"
-EDITED_CURE = "draw them on the slide, or delete the file to have the tissue found anew"
 
 
 def ensure_tissue_mask(work: SlideWork, stage: OutputSpec) -> Outcome:
@@ -78,10 +77,8 @@ def _notes_on_file(work: SlideWork, record: MaskRecord | None) -> tuple[str, ...
 
 def _edited_numbers(work: SlideWork, record: MaskRecord | None) -> dict[str, float]:
     """Return the measures of a person's polygons, and what was seen on the same slide whatever its mask."""
-    united = shapely.union_all(list(work.polygons()))
     numbers = record.numbers if record and record.identity.inputs[SLIDE.kind] == work.fingerprints[SLIDE] else {}
-    seen = {name: numbers[name] for name in OF_SLIDE if name in numbers}
-    return polygon_numbers(tuple(polygons_in(united)), work.slide_info()) | seen
+    return edited_numbers(work.polygons(), work.slide_info(), numbers)
 
 
 def _find(work: SlideWork, stage: OutputSpec, stored: MaskRecord | None, interrupted: str) -> tuple[MaskRecord, str]:
@@ -171,8 +168,8 @@ def _outcome(
     notes: Sequence[str] = (),
 ) -> Outcome:
     """Return what became of the mask; it fails where the project blocks slides with such findings."""
-    findings = judge_quality(numbers, work.run.recipe.project.quality)
-    blocked = _blocked(work, findings)
+    quality = work.run.recipe.project.quality
+    blocked = blocked_reason(work.stem, numbers, quality)
     work.keep_notes(str(stage.step), fingerprint, notes)
     return work.outcome(
         stage,
@@ -184,15 +181,6 @@ def _outcome(
         facts={"made_by": maker, "edited": str(maker == "edited").lower()},
         path=work.store.geojson(work.stem),
         picture=show_mask(work, fingerprint, fresh=status is Status.COMPUTED),
-        findings=findings,
+        findings=judge_quality(numbers, quality),
         notes=notes,
     )
-
-
-def _blocked(work: SlideWork, findings: tuple[QualityFinding, ...]) -> str:
-    """Return why the slide is not worked on, or an empty text."""
-    block = work.run.recipe.project.quality.block
-    culprits = [finding for finding in failed(findings) if finding.name in block]
-    names = ", ".join(finding.name for finding in culprits)
-    cure = f"edit its mask, or take {names} out of block in [quality]"
-    return f"{work.stem}: {warnings(culprits)}; {cure}" if culprits else ""

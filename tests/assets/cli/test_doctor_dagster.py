@@ -77,3 +77,17 @@ def test_packages_of_different_versions_are_a_failure_that_names_them():
         assert (finding.name, finding.level) == ("dagster version", DoctorLevel.FAIL)
         assert next(iter(stray)) in finding.text
         assert "dagster==1.13.28" in finding.cure
+
+
+def test_whatever_is_installed_of_dagsters_own_repository_must_be_of_one_version(tmp_path, monkeypatch):
+    """Packages of others that are called after it count their versions as they like."""
+    for name, link in (("slack", "dagster/tree/master/python_modules"), ("ray", "community-integrations")):
+        folder = tmp_path / f"dagster_{name}-0.1.0.dist-info"
+        folder.mkdir()
+        head = f"Metadata-Version: 2.1\nName: dagster-{name}\nVersion: 0.1.0\n"
+        (folder / "METADATA").write_text(f"{head}Project-URL: Homepage, https://github.com/dagster-io/{link}\n")
+    assert "dagster version" not in found()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    told = found()["dagster version"]
+    assert "dagster-slack 0.1.0" in told.text
+    assert "dagster-ray" not in told.text

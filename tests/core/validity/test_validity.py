@@ -15,7 +15,8 @@ from atlaspatch_core.validity import states as validity
 from atlaspatch_core.validity.expected import Expectations
 from atlaspatch_core.validity.outcome import Outcome, OutputKey
 from atlaspatch_core.validity.recipe import SLIDE, TISSUE_MASK, make_recipe
-from atlaspatch_core.validity.states import NOT_RECORDED, State, validities
+from atlaspatch_core.validity.stale_reasons import NOT_RECORDED
+from atlaspatch_core.validity.states import State, validities
 from atlaspatch_core.validity.stored import Stored, stored_in_files
 
 NETWORK = "timm-test_efficientnet"
