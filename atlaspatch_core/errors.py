@@ -37,6 +37,10 @@ class UnwritableOutput(AtlasPatchError):
     """The output folder cannot be made or written."""
 
 
+class UnusableOutput(UnwritableOutput):
+    """Nothing can be written to the output folder: its disk is full, read-only or gone, and no slide is to blame."""
+
+
 class UnreadableOutput(AtlasPatchError):
     """An existing output file (HDF5, GeoJSON, record) cannot be read."""
 

@@ -1,10 +1,12 @@
 """Dagster's home, as commands need it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from atlaspatch_assets.lib.home import dagster_home
+from atlaspatch_assets.lib.home import dagster_home, home_fault
 
 
 def ready_home() -> Path:
@@ -16,3 +18,17 @@ def ready_home() -> Path:
             f"{error.filename}: Dagster's home cannot be written ({error.strerror}); "
             "let DAGSTER_HOME name a folder on a local disk"
         ) from error
+
+
+@contextmanager
+def told_where_home_fails(home: Path) -> Iterator[None]:
+    """Turn whatever a storage raises into one sentence where Dagster's home is gone, full or read-only.
+
+    Raises click.ClickException.
+    """
+    try:
+        yield
+    except Exception as error:
+        if fault := home_fault(home):
+            raise click.ClickException(fault) from error
+        raise

@@ -18,6 +18,7 @@ from atlaspatch_assets.lib.batches import in_batches
 from atlaspatch_assets.lib.names import PROCESSED, PartitionKind, ProjectNames
 from atlaspatch_assets.lib.run_locks import MACHINE_TAG, take_run_lock, this_machine
 from atlaspatch_core.config.project import Project
+from atlaspatch_core.storage.writable import write_fault
 from atlaspatch_core.validity.outcome import Status
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -69,7 +70,10 @@ def run_requests(
     with without_preview_warnings():
         job = build_definitions(project).resolve_job_def(kind.job_name)
     for request in requests:
-        yield from _run(job, request, instance, show)
+        crashes = list(_run(job, request, instance, show))
+        yield from crashes
+        if crashes and write_fault(project.output):  # the next run would stop for the same reason
+            return
 
 
 def _run(

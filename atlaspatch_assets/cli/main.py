@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from atlaspatch_assets.cli.dead_runs import end_dead_runs
-from atlaspatch_assets.cli.home import ready_home
+from atlaspatch_assets.cli.home import ready_home, told_where_home_fails
 from atlaspatch_assets.cli.pages import pages
 from atlaspatch_assets.cli.up import up
 from atlaspatch_assets.lib.home import DEFAULT_HOME, VARIABLE
@@ -100,9 +100,17 @@ def _ask_instance(ask: "Callable[[DagsterInstance], Mapping[K, T]]") -> "Mapping
     except Exception as error:  # whatever a storage raises
         if named:
             raise
-        cause = " ".join(str(error).split())[:300]
-        click.echo(f"{DEFAULT_HOME}: Dagster was not asked ({cause}); 'atlaspatch doctor' looks at it", err=True)
+        _tell_unasked(" ".join(str(error).split())[:300])
         return {}
+    finally:
+        if not named:
+            os.environ.pop(VARIABLE, None)
+
+
+@cache
+def _tell_unasked(cause: str) -> None:
+    """Tell once, however often it is asked."""
+    click.echo(f"{DEFAULT_HOME}: Dagster was not asked ({cause}); 'atlaspatch doctor' looks at it", err=True)
 
 
 def _checks() -> "tuple[Check, ...]":
@@ -183,8 +191,9 @@ def backfill(
     states = [state for state, selected in chosen.items() if selected]
     recipe = recipe_of_file(project_file)
     try:
-        ready_home()
-        raise SystemExit(_backfill(recipe, states, assets, dry_run=dry_run, canary=not no_canary))
+        with told_where_home_fails(ready_home()):
+            code = _backfill(recipe, states, assets, dry_run=dry_run, canary=not no_canary)
+        raise SystemExit(code)
     except AtlasPatchError as error:
         raise click.UsageError(str(error)) from error
 
@@ -229,7 +238,7 @@ def _materialize(project: "Project", stems: Sequence[str], *, force: bool, stric
 
     home = ready_home()
     tables = Tables(make_console())
-    with dg.DagsterInstance.get() as instance:
+    with told_where_home_fails(home), dg.DagsterInstance.get() as instance:
         crashes = list(run(project, stems, instance, force=force, show=tables.add))
     tables.conclude(crashes, len(stems))
     click.echo(f"Files: {relative_path(project.output)}   Dagster: {relative_path(home)}")

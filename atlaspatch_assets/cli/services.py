@@ -9,7 +9,7 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,11 +61,14 @@ class Services:
         codes = ((name, process.poll()) for name, process in self.processes.items())
         return next(((name, code) for name, code in codes if code is not None), None)
 
-    def wait(self) -> tuple[str, int]:
-        """Wait until a service ends by itself; return its name and exit code."""
+    def wait(self, fault: Callable[[], str | None]) -> str:
+        """Wait until a service ends by itself, or ``fault`` says of one; return which, in a sentence."""
         while (ended := self.ended()) is None:
+            if reason := fault():
+                return reason
             time.sleep(SECONDS_BETWEEN_LOOKS)
-        return ended
+        name, code = ended
+        return f"{name} ended by itself (exit code {code})"
 
     def end(self) -> None:
         """End all services, the last first, and then whatever they began and left: runs, and what these began.

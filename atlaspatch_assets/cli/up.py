@@ -16,11 +16,10 @@ from filelock import FileLock, Timeout
 from atlaspatch_assets.cli.home import ready_home
 from atlaspatch_assets.cli.pages import LOCAL, listen
 from atlaspatch_assets.cli.services import Service, Services, script
-from atlaspatch_assets.lib.home import VARIABLE
+from atlaspatch_assets.lib.home import VARIABLE, loss_of_home
 from atlaspatch_assets.lib.page_links import VARIABLE as PAGES_VARIABLE
-from atlaspatch_assets.lib.project_file import VARIABLE as PROJECT_VARIABLE
-from atlaspatch_core.cli.projects import recipe_of_file
-from atlaspatch_core.config.project import FILE_NAME
+from atlaspatch_core.cli.projects import FILE_NAME, recipe_of_file
+from atlaspatch_core.cli.projects import VARIABLE as PROJECT_VARIABLE
 
 if TYPE_CHECKING:
     from atlaspatch_core.config.project import Project
@@ -99,7 +98,7 @@ def up(project_files: tuple[Path, ...], host: str, port: int, pages_port: int, n
             listen(host, wanted_port).close()
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="atlaspatch-up-")))
         end_dead_runs(projects.values())
-        run_services(make_services(projects, folder, address), address, projects.values())
+        run_services(make_services(projects, folder, address), address, home, projects.values())
 
 
 def read_projects(files: Sequence[Path]) -> dict[Path, "Project"]:
@@ -169,8 +168,8 @@ def _pages(names: Sequence[str], files: Mapping[Path, "Project"], address: Addre
             yield Service(f"pages of {names[index]}", [script("atlaspatch"), "pages", "--project", str(file), *where])
 
 
-def run_services(services: Sequence[Service], address: Address, projects: Collection["Project"]) -> None:
-    """Run services until a signal ends them. Raises click.ClickException where one ends by itself."""
+def run_services(services: Sequence[Service], address: Address, home: Path, projects: Collection["Project"]) -> None:
+    """Run services until a signal ends them. Raises click.ClickException where one ends by itself or the home fails."""
     running = Services()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _interrupt)
@@ -179,15 +178,15 @@ def run_services(services: Sequence[Service], address: Address, projects: Collec
             running.begin(service)
             running.wait_for(service)
         _tell_address(address)
-        name, code = running.wait()
-        raise click.ClickException(f"{name} ended by itself (exit code {code}); all of it was stopped")
+        raise click.ClickException(f"{running.wait(lambda: loss_of_home(home))}; all of it was stopped")
     except KeyboardInterrupt:
         click.echo("Stopping …", err=True)
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
         running.end()
-        end_dead_runs(projects, STOPPED)
+        if not loss_of_home(home):
+            end_dead_runs(projects, STOPPED)
 
 
 def _interrupt(_number: int, _frame: object) -> NoReturn:

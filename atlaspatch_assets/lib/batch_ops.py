@@ -13,8 +13,10 @@ from atlaspatch_assets.lib.listed_keys import refuse_unknown
 from atlaspatch_assets.lib.names import PartitionKind
 from atlaspatch_assets.lib.pools import pool_of
 from atlaspatch_assets.lib.results import check_outputs
+from atlaspatch_assets.lib.stopped_runs import stop_run
 from atlaspatch_assets.lib.verdicts import OpenFailures
 from atlaspatch_core.config.sections import Runtime
+from atlaspatch_core.errors import UnusableOutput
 from atlaspatch_core.validity.outcome import Outcome, Status
 
 
@@ -94,12 +96,16 @@ def batch_events(
 ) -> Iterator[Any]:
     """Yield the events of a batch as its outcomes come, and the outputs of its checks at the end.
 
-    ``failed`` is key to reason; failures are added. Raises dagster.Failure at the end when there is any.
+    ``failed`` is key to reason; failures are added. Raises dagster.Failure at the end when there is any, and at once
+    where the output folder is unusable.
     """
-    for outcome in outcomes:
-        yield from outcome_events(outcome, open_failures)
-        if outcome.status is Status.FAILED:
-            failed[outcome.stem] = outcome.why
+    try:
+        for outcome in outcomes:
+            yield from outcome_events(outcome, open_failures)
+            if outcome.status is Status.FAILED:
+                failed[outcome.stem] = outcome.why
+    except UnusableOutput as error:
+        stop_run(context, error)
     yield from check_outputs(context.selected_asset_check_keys, checks)
     if failed:
         raise dg.Failure(

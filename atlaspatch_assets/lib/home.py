@@ -4,6 +4,8 @@ import os
 from importlib.resources import files
 from pathlib import Path
 
+from atlaspatch_core.storage.writable import write_fault
+
 VARIABLE = "DAGSTER_HOME"
 DEFAULT_HOME = Path("~/.atlaspatch/dagster")
 
@@ -20,3 +22,19 @@ def dagster_home() -> Path:
         settings.write_bytes(files("atlaspatch_assets").joinpath("dagster.yaml").read_bytes())
     os.environ[VARIABLE] = str(home)
     return home
+
+
+def loss_of_home(home: Path) -> str | None:
+    """Return that a home that was ready for use is gone, or has become read-only, with the cure; None for one that is
+    there.
+    """
+    if not (home / "dagster.yaml").is_file():
+        return f"{home}: Dagster's home is gone; mount its disk, or put it back, and start again"
+    if not os.access(home, os.W_OK):
+        return f"{home}: Dagster's home cannot be written; mount it writable, or give write permission"
+    return None
+
+
+def home_fault(home: Path) -> str | None:
+    """Return the same, and that its disk is full."""
+    return loss_of_home(home) or write_fault(home)

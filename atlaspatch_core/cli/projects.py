@@ -10,12 +10,14 @@ from atlaspatch_core.errors import AtlasPatchError
 if TYPE_CHECKING:
     from atlaspatch_core.validity.recipe import Recipe
 
+VARIABLE, FILE_NAME = "ATLASPATCH_PROJECT", "atlaspatch.toml"
+"""Environment variable that names a project file, and what it is called where none does."""
 PROJECT = click.option(
     "--project",
     "project_file",
     type=click.Path(dir_okay=False, path_type=Path),
-    envvar="ATLASPATCH_PROJECT",
-    default="atlaspatch.toml",
+    envvar=VARIABLE,
+    default=FILE_NAME,
     show_default=True,
     help="The project file. 'atlaspatch init' writes one.",
 )

@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from atlaspatch_core.cli.hooks import Hooks
-from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
+from atlaspatch_core.cli.projects import FILE_NAME, PROJECT, recipe_of_file
 from atlaspatch_core.cli.slides import slides_of
 from atlaspatch_core.cli.status_text import (
     COLUMNS,
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from atlaspatch_core.validity.recipe import Recipe
     from atlaspatch_core.validity.states import Validity
 
-PROJECT_FILE = "atlaspatch.toml"
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
@@ -75,8 +74,8 @@ def status(
         raise click.UsageError("give one of --json, --csv and --html")
     folder = _folder(context, output_dir, output)
     hooks = context.obj if isinstance(context.obj, Hooks) else Hooks()
-    if folder and (folder / PROJECT_FILE).is_file():
-        folder, project_file = None, folder / PROJECT_FILE
+    if folder and (folder / FILE_NAME).is_file():
+        folder, project_file = None, folder / FILE_NAME
     seen = folder_status(folder, hooks) if folder else show_status(recipe_of_file(project_file), hooks)
     every = [*seen.outputs, *seen.cases]
     if as_json:

@@ -9,10 +9,19 @@ from typing import Any, Self, TypeVar
 
 from shapely import Polygon
 
+from atlaspatch_core.config.project import Project
 from atlaspatch_core.config.sections import Geometry
 from atlaspatch_core.discovery.find import SlideSource, open_source
-from atlaspatch_core.discovery.transient import is_transient
-from atlaspatch_core.errors import AtlasPatchError, MissingUpstream, NotEnoughMemory, OutOfDate, Unexpected
+from atlaspatch_core.discovery.transient import causes, is_transient
+from atlaspatch_core.errors import (
+    AtlasPatchError,
+    MissingUpstream,
+    NotEnoughMemory,
+    OutOfDate,
+    Unexpected,
+    UnusableOutput,
+    UnwritableOutput,
+)
 from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.patches.grid import PatchGrid
 from atlaspatch_core.pipeline.loaded_models import Models
@@ -21,6 +30,7 @@ from atlaspatch_core.storage.hdf5 import StoredResult, read_array
 from atlaspatch_core.storage.records import Record, StepNotes
 from atlaspatch_core.storage.schema import COORDS, TISSUE_FRACTION
 from atlaspatch_core.storage.store import Store
+from atlaspatch_core.storage.writable import FULL, check_writable
 from atlaspatch_core.tissue.outlines import TissueOutlines, read_outlines
 from atlaspatch_core.validity.identities import identity_of, sampling_of
 from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
@@ -232,11 +242,13 @@ def attempt_stage(work: SlideWork, stage: OutputSpec, action: Callable[[], Resul
     """Return what the action returns, or the failed outcome of the stage: one bad slide stops no other.
 
     This is the one place of the pipeline that catches everything. What was not foreseen is logged with its traceback.
+    Raises UnusableOutput where it is the output folder that failed, and not the slide.
     """
     since = perf_counter()
     try:
         return action()
     except AtlasPatchError as error:
+        stop_where_output_is_unusable(work.run.recipe.project, error)
         return work.failed(stage, error, since)
     except MemoryError as error:
         cause = " ".join(str(error).split())
@@ -247,7 +259,18 @@ def attempt_stage(work: SlideWork, stage: OutputSpec, action: Callable[[], Resul
         shortage.__cause__ = error
         return work.failed(stage, shortage, since)
     except Exception as error:  # a slide that breaks a library in a way nobody foresaw stops no other
+        stop_where_output_is_unusable(work.run.recipe.project, error)
         log.exception("%s: %s failed unexpectedly", work.stem, stage.step)
         unexpected = Unexpected(f"{work.stem}: {stage.step} failed unexpectedly: {error!r}")
         unexpected.__cause__ = error
         return work.failed(stage, unexpected, since)
+
+
+def stop_where_output_is_unusable(project: Project, error: BaseException) -> None:
+    """Raise UnusableOutput where an error came of an output folder that is full, read-only or gone."""
+    numbers = {cause.errno for cause in causes(error) if isinstance(cause, OSError)}
+    if not numbers and not isinstance(error, UnwritableOutput):
+        return
+    check_writable(project.output, [geometry.name for geometry in project.geometry])
+    if isinstance(error, UnwritableOutput) and numbers & FULL:  # what is small still fits
+        raise UnusableOutput(str(error)) from error

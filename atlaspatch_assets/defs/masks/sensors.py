@@ -13,6 +13,7 @@ import dagster as dg
 from atlaspatch_assets.lib.batches import in_batches
 from atlaspatch_assets.lib.declaring import running_sensor
 from atlaspatch_assets.lib.names import PartitionKind, ProjectNames
+from atlaspatch_assets.lib.stopped_runs import output_fault
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.fingerprint import short_hash
 from atlaspatch_core.storage.store import Store
@@ -85,6 +86,8 @@ def build_edit_sensor(recipe: Recipe) -> dg.SensorDefinition:
 
     @running_sensor(names, SENSOR_NAME, names.slides.job_name, DESCRIPTION)
     def edited_masks(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        if fault := output_fault(recipe.project, context.instance):
+            return dg.SkipReason(fault)
         stems = names.slides.keys(context.instance)
         tick = scan_masks(store, stems, MaskCursor.read(context.cursor), time.time_ns())
         batches = in_batches(list(tick.versions), slides_per_run)

@@ -16,6 +16,7 @@ from atlaspatch_assets.lib.names import MOST_KEYS_PER_CALL, PartitionKind, Proje
 from atlaspatch_assets.lib.pools import limit_pool, pool_of
 from atlaspatch_assets.lib.recorded import recorded_validities
 from atlaspatch_assets.lib.stages import code_version
+from atlaspatch_assets.lib.stopped_runs import again_requests, output_fault
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.find import find_slides
 from atlaspatch_core.discovery.sections import SECONDS_A_LOOK
@@ -42,6 +43,8 @@ def build_case_sensor(recipe: Recipe) -> dg.SensorDefinition:
     @running_sensor(names, "new_cases", names.cases.job_name, DESCRIPTION)
     def new_cases(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         limit_pool(context.instance, pool_of(recipe.project.runtime))
+        if fault := output_fault(recipe.project, context.instance):
+            return dg.SkipReason(fault)
         try:
             manifest = manifest_of(recipe.project)
         except (InvalidManifest, InvalidProject) as error:
@@ -56,6 +59,7 @@ def build_case_sensor(recipe: Recipe) -> dg.SensorDefinition:
             return last_materialization_id(names.asset_key(state.validity.step), state.validity.stem, context.instance)
 
         requests = [
+            *again_requests(names.cases, context.instance),
             *_first_requests(recipe, context.instance, ready),
             *case_requests(names, due, manifest, size, REASON, previous=previous),
         ][:MOST_RUNS_PER_TICK]

@@ -11,6 +11,7 @@ from atlaspatch_assets.defs.slides.refusals import refusal_verdict, refused_vers
 from atlaspatch_assets.defs.slides.requests import TAGS, RequestedRuns
 from atlaspatch_assets.lib.failures import REPLACED, failure_observation
 from atlaspatch_assets.lib.names import MOST_KEYS_PER_CALL, ProjectNames, partition_keys
+from atlaspatch_assets.lib.stopped_runs import STOPPED_TAG
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.arrival import ArrivalCursor, Budget, FolderScan, scan_arrivals
 from atlaspatch_core.discovery.find import Discovery
@@ -160,7 +161,10 @@ def _slides_of_vain_runs(names: ProjectNames, instance: dg.DagsterInstance, stor
     failure, job_name = dg.DagsterRunStatus.FAILURE, names.slides.job_name
     filters = dg.RunsFilter(job_name=job_name, tags=TAGS, statuses=[failure], updated_after=lately)
     runs = instance.get_runs(filters=filters, limit=MOST_RUNS_IN_VAIN)
-    stems = {stem for run in runs for stem in names.slides.keys_of(run)}
+    in_vain = (
+        run for run in runs if not STOPPED_TAG.items() <= run.tags.items()
+    )  # the others are taken up as they are
+    stems = {stem for run in in_vain for stem in names.slides.keys_of(run)}
     return {stem for stem in stems if not store.record(stem).exists()}
 
 

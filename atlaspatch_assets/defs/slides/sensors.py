@@ -17,6 +17,7 @@ from atlaspatch_assets.defs.slides.requests import request_runs
 from atlaspatch_assets.lib.declaring import running_sensor
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.pools import SLIDE_IO, limit_pool, pool_of
+from atlaspatch_assets.lib.stopped_runs import again_requests, output_fault
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery import stability
 from atlaspatch_core.discovery.arrival import ArrivalCursor
@@ -42,6 +43,8 @@ def build_sensor(project: Project) -> dg.SensorDefinition:
     @running_sensor(names, "new_slides", names.slides.job_name, DESCRIPTION)
     def new_slides(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         limit_pool(context.instance, pool_of(project.runtime), SLIDE_IO)
+        if fault := output_fault(project, context.instance):
+            return dg.SkipReason(fault)
         try:
             discovery = find_slides(project, seconds=SECONDS_A_LOOK)
         except AtlasPatchError as error:
@@ -49,6 +52,7 @@ def build_sensor(project: Project) -> dg.SensorDefinition:
         tick = scan_project(project, context.instance, discovery, ArrivalCursor.read(context.cursor), SECONDS_AT_REST)
         size = project.runtime.slides_per_run
         runs = request_runs(names.slides, context.instance, ready_versions(tick), size, time.time())
+        runs.requests += again_requests(names.slides, context.instance)
         context.log.info(describe_tick(tick, runs))
         VerdictRecorder(context.instance, names.tags).record(refusal_verdicts(tick))
         return sensor_result(tick, runs)

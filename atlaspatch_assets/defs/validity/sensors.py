@@ -14,6 +14,7 @@ from atlaspatch_assets.lib.declaring import running_sensor
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.recorded import recorded_validities
 from atlaspatch_assets.lib.stages import code_version
+from atlaspatch_assets.lib.stopped_runs import output_fault
 from atlaspatch_core.fingerprint import short_hash
 from atlaspatch_core.validity.recipe import Recipe
 from atlaspatch_core.validity.states import State
@@ -32,6 +33,8 @@ def build_proposals(recipe: Recipe) -> dg.SensorDefinition:
 
     @running_sensor(names, "propose_upgrade", names.label(MATERIALIZE_STALE), PROPOSES)
     def propose_upgrade(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        if fault := output_fault(recipe.project, context.instance):
+            return dg.SkipReason(fault)
         stages = (*recipe.stages, *recipe.cases)
         automatic = recipe.project.upgrades.automatic
         versions = _hash_lines([f"automatic {automatic}", *(f"{stage.step} {code_version(stage)}" for stage in stages)])

@@ -27,6 +27,7 @@ from atlaspatch_core.pipeline.patients.files import (
 )
 from atlaspatch_core.pipeline.patients.manifest import Case, Manifest
 from atlaspatch_core.pipeline.processing import process
+from atlaspatch_core.pipeline.slide_work import stop_where_output_is_unusable
 from atlaspatch_core.pipeline.steps.embedding import embedding_numbers
 from atlaspatch_core.pipeline.steps.provenance import provenance
 from atlaspatch_core.storage import schema
@@ -129,7 +130,7 @@ class Encoding:
     stage: OutputSpec
 
     def outcome(self, *, force: bool) -> Outcome:
-        """Make sure of the embedding, and return what became of it."""
+        """Make sure of the embedding, and return what became of it. Raises UnusableOutput."""
         since = perf_counter()
         lacking = [stem for stem in self.case.stems if self._key(stem) not in self.slides.fingerprints]
         try:
@@ -137,6 +138,7 @@ class Encoding:
                 return self._failed("; ".join(map(self._reason, lacking)), since)
             return self._reuse_or_compute(force, since)
         except AtlasPatchError as error:
+            stop_where_output_is_unusable(self.recipe.project, error)
             return self._failed(str(error), since)
 
     def _reuse_or_compute(self, force: bool, since: float) -> Outcome:
