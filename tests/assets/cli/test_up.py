@@ -72,6 +72,14 @@ def test_a_part_that_dies_is_named_and_ends_the_others(up):
     assert "dagster-daemon ended by itself (exit code -9); all of it was stopped" in up.log.read_text()
 
 
+def test_a_home_that_is_taken_away_ends_all_with_a_sentence(up):
+    up.home.rename(up.home.with_name("unmounted"))
+
+    assert up.process.wait() == 1
+    assert up.groups() == set()
+    assert f"{up.home}: Dagster's home is gone; mount its disk, or put it back, and start again" in up.log.read_text()
+
+
 def test_parts_end_with_a_start_that_was_killed(up):
     up.process.kill()
     up.process.wait()
