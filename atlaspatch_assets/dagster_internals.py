@@ -128,10 +128,11 @@ def failed_verdicts(
 def last_verdict(
     instance: dg.DagsterInstance, check: dg.AssetCheckKey, partition: str
 ) -> dg.AssetCheckEvaluation | None:
-    """Return the last verdict on one partition, None where there is none; see ``last_verdicts``."""
+    """Return the last verdict on one partition that was given, whatever was announced since; see ``last_verdicts``."""
     of_partition = PartitionKeyFilter(key=partition)
+    evaluated = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
     records = instance.event_log_storage.get_asset_check_execution_history(
-        check, limit=1, partition_filter=of_partition
+        check, limit=1, status=evaluated, partition_filter=of_partition
     )
     return records[0].evaluation if records else None
 

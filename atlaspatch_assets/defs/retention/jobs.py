@@ -11,12 +11,11 @@ from atlaspatch_assets.defs.retention.retirement import (
     retire_slide,
 )
 from atlaspatch_assets.lib.declaring import op_job
-from atlaspatch_assets.lib.names import ProjectNames
+from atlaspatch_assets.lib.names import RETIRE_SLIDES, ProjectNames
 from atlaspatch_assets.lib.results import NOTHING_DONE, table_metadata
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.errors import AtlasPatchError
 
-RETIRE_SLIDES = "retire_slides"
 PRUNE_TEMPORARY_FILES = "prune_temporary_files"
 
 

@@ -7,15 +7,17 @@ import dagster as dg
 from pydantic import Field
 
 from atlaspatch_assets.defs.slides.checks import build_check_specs
+from atlaspatch_assets.defs.slides.gone_slides import gone_events
 from atlaspatch_assets.defs.slides.progress import PROGRESS_TAG, Progress
 from atlaspatch_assets.defs.slides.retries import Attempts
-from atlaspatch_assets.defs.slides.run_slides import find_batch, stems_in_folders
+from atlaspatch_assets.defs.slides.run_slides import RunSlides, find_batch, stems_in_folders
 from atlaspatch_assets.lib.batch_ops import batch_asset, batch_events, batch_keys, without_preview_warnings
 from atlaspatch_assets.lib.config import JobConfig
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.options import FORCE
 from atlaspatch_assets.lib.stages import asset_specs
 from atlaspatch_assets.lib.verdicts import OpenFailures
+from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.find import SlideSource
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.validity.outcome import Outcome, OutputKey
@@ -57,32 +59,36 @@ def _build_assets(recipe: Recipe, specs: list[dg.AssetSpec], checks: list[dg.Ass
     @batch_asset(names.slides, recipe.project.runtime, specs, checks, description)
     def slides_to_embeddings(context: dg.AssetExecutionContext, config: BatchConfig) -> Iterator[Any]:
         stems = batch_keys(names.slides, context, config.slides, lambda: stems_in_folders(recipe.project))
-        failed: dict[str, str] = {}
-        outcomes = _process_batch(context, config, recipe, stems, failed)
+        attempts = Attempts(config.retries, config.retry_seconds, context.log)
+        batch = _find_batch(recipe.project, stems, attempts)
+        yield from gone_events(names, context, dict(batch.gone), _selected_steps(context, recipe))
+        outcomes = _process_batch(context, recipe, batch, attempts, force=config.force)
         open_failures = OpenFailures(names, context.instance, stems, context.run.run_id)
+        failed = dict(batch.unseen)
         yield from batch_events(names.slides, context, outcomes, open_failures, checks, len(stems), failed)
 
     return slides_to_embeddings
 
 
-def _process_batch(
-    context: dg.AssetExecutionContext, config: BatchConfig, recipe: Recipe, stems: list[str], failed: dict[str, str]
-) -> Iterator[Outcome]:
-    """Yield what becomes of the slides; those whose folder is away are noted as ``failed``, and get no verdict."""
-    from atlaspatch_core.pipeline.processing import process
-
-    steps = _selected_steps(context, recipe)
-    progress = Progress(context.log, len(stems), len(steps), lambda text: _tag_progress(context, text))
-    attempts = Attempts(config.retries, config.retry_seconds, context.log)
+def _find_batch(project: Project, stems: Sequence[str], attempts: Attempts) -> RunSlides:
     try:
-        batch = attempts.until_seen(lambda: find_batch(recipe.project, stems))
+        return attempts.until_seen(lambda: find_batch(project, stems))
     except AtlasPatchError as error:
         raise dg.Failure(str(error), allow_retries=False) from error
-    failed |= dict(batch.unseen)
+
+
+def _process_batch(
+    context: dg.AssetExecutionContext, recipe: Recipe, batch: RunSlides, attempts: Attempts, *, force: bool
+) -> Iterator[Outcome]:
+    """Yield what becomes of the slides that are there, and of those that share their stem."""
+    from atlaspatch_core.pipeline.processing import process
+
+    steps, total = _selected_steps(context, recipe), len(batch.sources) + len(batch.lost)
+    progress = Progress(context.log, total, len(steps), lambda text: _tag_progress(context, text))
     yield from progress.watch_lost(batch.failures(steps[0]))
 
     def attempt(sources: Sequence[SlideSource]) -> Iterator[Outcome]:
-        return process(sources, recipe, steps=steps, force=config.force, on_patches=progress.on_patches)
+        return process(sources, recipe, steps=steps, force=force, on_patches=progress.on_patches)
 
     yield from progress.watch(attempts.outcomes(batch.sources, attempt))
 

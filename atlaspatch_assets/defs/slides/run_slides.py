@@ -19,7 +19,9 @@ class RunSlides:
     sources: tuple[SlideSource, ...]
     """Those that were found, in the order asked for."""
     lost: tuple[tuple[str, str], ...] = ()
-    """Stem and reason of those that are not there, or cannot be told apart."""
+    """Stem and reason of those that cannot be told apart."""
+    gone: tuple[tuple[str, str], ...] = ()
+    """The same of those that are not there."""
     unseen: tuple[tuple[str, str], ...] = ()
     """The same of those that may be there: a folder of the project cannot be looked into. It is not their fault."""
 
@@ -36,21 +38,22 @@ def find_batch(project: Project, stems: Sequence[str]) -> RunSlides:
     except NoSlides as error:
         missing = tuple((stem, f"{stem}: {error}") for stem in stems)
         away = isinstance(error, UnseenSlides) or not all(map(_is_there, project.slides.folders))
-        return RunSlides((), unseen=missing) if away else RunSlides((), missing)
+        return RunSlides((), unseen=missing) if away else RunSlides((), gone=missing)
     by_stem = {source.stem: source for source in discovery.sources}
     clashes = {clash.stem: str(clash.error) for clash in discovery.clashes}
     sources = tuple(by_stem[stem] for stem in stems if stem in by_stem)
     clashing = tuple((stem, clashes[stem]) for stem in stems if stem in clashes)
     missing_stems = [stem for stem in stems if stem not in by_stem and stem not in clashes]
     if discovery.unseen:
-        return RunSlides(sources, clashing, tuple((stem, _unseen_reason(stem, discovery)) for stem in missing_stems))
-    return RunSlides(sources, (*clashing, *((stem, _gone_reason(stem, project)) for stem in missing_stems)))
+        unseen = tuple((stem, _unseen_reason(stem, discovery)) for stem in missing_stems)
+        return RunSlides(sources, clashing, unseen=unseen)
+    return RunSlides(sources, clashing, gone=tuple((stem, _gone_reason(stem, project)) for stem in missing_stems))
 
 
 def stems_in_folders(project: Project) -> set[str]:
     """Return the stems of all slides that lie in the project's folders now, also of those that share one."""
     try:
-        discovery = find_slides(project)
+        discovery = find_slides(project, seconds=SECONDS_A_LOOK)
     except NoSlides:
         return set()
     return {source.stem for source in discovery.sources} | {clash.stem for clash in discovery.clashes}
@@ -67,4 +70,4 @@ def _unseen_reason(stem: str, discovery: Discovery) -> str:
 
 def _gone_reason(stem: str, project: Project) -> str:
     folders = ", ".join(str(folder) for folder in project.slides.folders)
-    return f"{stem}: no slide of this name in {folders}; put the file back, or delete its partition"
+    return f"{stem}: its file is gone: no slide of this name in {folders}"

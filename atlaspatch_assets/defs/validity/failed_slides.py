@@ -4,11 +4,10 @@ from collections.abc import Collection, Iterable
 
 import dagster as dg
 
-from atlaspatch_assets.defs.retention.jobs import RETIRE_SLIDES
 from atlaspatch_assets.defs.slides.refusals import refused_versions
 from atlaspatch_assets.defs.validity.backfill import BackfillPlan
 from atlaspatch_assets.defs.validity.job_config import MATERIALIZE_FAILED
-from atlaspatch_assets.lib.names import ProjectNames
+from atlaspatch_assets.lib.names import RETIRE_SLIDES, ProjectNames
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.config.sections import Slides
 from atlaspatch_core.discovery.find import SlideSource, find_slides

@@ -7,11 +7,13 @@ import dagster as dg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_projects import break_slide, paint, project, run
+from small_projects import break_slide, failed_slides, last, paint, project, run
 
 from atlaspatch_assets.cli.unfinished_runs import unfinished_runs
+from atlaspatch_assets.dagster_internals import last_verdicts
 from atlaspatch_assets.definitions import build_definitions
 from atlaspatch_assets.lib.names import ProjectNames
+from atlaspatch_assets.lib.recorded import recorded_validities
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.validity.recipe import make_recipe
 
@@ -129,3 +131,56 @@ def test_the_page_of_a_slide_that_no_run_was_asked_for_says_why(tmp_path, instan
     assert slide["status"] == "failed"
     assert "broken" in slide["reason"]
     assert "Mend or replace the file" in slide["cure"]
+
+
+@pytest.mark.parametrize("start", [in_a_batch, in_a_range])
+def test_a_slide_whose_file_is_gone_is_skipped_with_the_reason_and_keeps_what_it_has(tmp_path, instance, start):
+    paint(tmp_path / "slides", "a", "gone", "z")
+    assert start(project(tmp_path), instance, ["a", "gone", "z"]).success
+    before = last(instance, "patch_coords", "gone").asset_materialization
+    (tmp_path / "slides" / "gone.svs").unlink()
+
+    result = start(project(tmp_path), instance, ["a", "gone", "z"])
+
+    assert result.success
+    for key in (SLIDE, COORDS):
+        (skipped,) = observed(instance, key, "gone")
+        assert skipped["status"] == "skipped"
+        assert "its file is gone" in skipped["reason"]
+        assert skipped["run"] == result.run_id
+        assert "retire_slides" in skipped["cure"]
+        assert statuses(instance, key, "a", "gone", "z") == ["MATERIALIZED"] * 3
+    after = last(instance, "patch_coords", "gone").asset_materialization
+    assert before
+    assert after
+    assert after.tags == before.tags
+    check = dg.AssetCheckKey(SLIDE, "processed")
+    assert last_verdicts(instance, check, ["gone"]).get("gone", True)
+    assert {validity.state for validity in recorded_validities(make_recipe(project(tmp_path)), instance)} == {"fresh"}
+
+
+def test_beside_a_slide_that_fails_a_gone_one_is_as_it_was(tmp_path, instance):
+    paint(tmp_path / "slides", "gone", "was bad")
+    break_slide(tmp_path / "slides", "bad")
+    break_slide(tmp_path / "slides", "was bad")
+    in_a_range(project(tmp_path), instance, ["bad", "gone", "was bad"])
+    for stem in ("gone", "was bad"):
+        (tmp_path / "slides" / f"{stem}.svs").unlink()
+
+    result = in_a_range(project(tmp_path), instance, ["bad", "gone", "was bad"])
+
+    assert set(failed_slides(result)) == {"bad"}
+    assert statuses(instance, SLIDE, "gone") == ["MATERIALIZED"]
+    verdicts = last_verdicts(instance, dg.AssetCheckKey(SLIDE, "processed"))
+    assert verdicts == {"bad": False, "gone": True, "was bad": False}
+    assert observed(instance, SLIDE, "was bad")[0]["status"] == "skipped"
+
+
+def test_a_partition_that_never_had_a_file_is_missing_and_its_page_says_why(tmp_path, instance):
+    paint(tmp_path / "slides", "a")
+    assert in_a_range(project(tmp_path), instance, ["a", "never"]).success
+    assert statuses(instance, SLIDE, "a", "never") == ["MATERIALIZED", "missing"]
+    assert (
+        f"its file is gone: no slide of this name in {tmp_path / 'slides'}"
+        in observed(instance, SLIDE, "never")[0]["reason"]
+    )

@@ -163,16 +163,6 @@ def test_a_range_of_partitions_is_a_batch_too(tmp_path, instance):
     assert instance.get_materialized_partitions(key("patch_coords")) == {"b", "c"}
 
 
-def test_a_slide_that_is_gone_fails_with_the_folders_it_was_sought_in(tmp_path, instance):
-    paint(tmp_path / "slides", "first")
-
-    failed = failed_slides(run(project(tmp_path), instance, ["first", "gone"]))
-
-    assert list(failed) == ["gone"]
-    assert str(tmp_path / "slides") in failed["gone"]
-    assert instance.get_materialized_partitions(key("patch_coords")) == {"first"}
-
-
 def test_slides_whose_folder_is_away_are_sought_again_and_get_no_verdict(tmp_path, instance):
     paint(tmp_path / "slides", "first")
     of = project(tmp_path)
