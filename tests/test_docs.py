@@ -1,9 +1,12 @@
 """What the documentation says of the code is so: rooms, paths, links and names."""
 
+import ast
 import re
 import tomllib
+from collections.abc import Iterator
 from importlib import import_module
 from itertools import chain, pairwise
+from pathlib import Path
 
 import pytest
 from paths import ROOT
@@ -53,3 +56,56 @@ def test_modules_that_a_page_names_can_be_imported(page):
     for name in re.findall(r"\batlaspatch_(?:core|assets)(?:\.\w+)+", page.read_text(encoding="utf-8")):
         module, _, attribute = name.rpartition(".")
         assert hasattr(import_module(module), attribute) or import_module(name), name
+
+
+OF_THE_CODE = ("docs/architecture.md", "CONTRIBUTING.md")
+"""Pages that name what the code consists of."""
+NAME = re.compile(r"((?:\w+\.)*[A-Za-z_]\w*)(?:\((.*)\))?")
+"""A name, perhaps dotted, perhaps called."""
+FOREIGN_NAMES = {"dg.Definitions", "dg.materialize", "_level0"}
+"""Dagster's, and the end of many names."""
+
+
+def defined_names(node: ast.AST, around: str) -> Iterator[str]:
+    """Yield what a node defines, parameters, fields and words included, each behind the names that it stands in."""
+    for child in ast.iter_child_nodes(node):
+        inside = around
+        match child:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                inside = f"{around}.{name}"
+                yield inside
+            case ast.arg(arg=name) | ast.Name(id=name, ctx=ast.Store()) | ast.Constant(value=str(name)):
+                yield f"{around}.{name}"
+            case ast.alias(name=name) if around.endswith("__init__"):
+                yield f"{around.removesuffix('__init__')}{name}"
+        yield from defined_names(child, inside)
+
+
+@pytest.fixture(scope="module")
+def names_of_the_code() -> set[str]:
+    """Every defined name with each length of the names around it: `open`, `Reader.open`, `reader.Reader.open`."""
+    names: set[str] = set()
+    bases: set[tuple[str, str]] = set()
+    roots = [ROOT / "atlaspatch_core", ROOT / "atlaspatch_assets", ROOT / "tests"]
+    for path in chain.from_iterable(root.rglob(pattern) for root in roots for pattern in ("*.py", "*.pyi")):
+        tree, module = ast.parse(path.read_text()), ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        classes = (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+        bases |= {(node.name, base.id) for node in classes for base in node.bases if isinstance(base, ast.Name)}
+        for name in [module, *defined_names(tree, module)]:
+            parts = name.replace(".__init__", "").split(".")
+            names.update(".".join(parts[start:]) for start in range(len(parts)))
+    members = [name.split(".") for name in names if name.count(".") == 1]
+    return names | {f"{heir}.{name}" for owner, name in members for heir, base in bases if base == owner}
+
+
+@pytest.mark.parametrize("page", OF_THE_CODE)
+def test_names_of_the_code_that_a_page_gives_are_there(page: str, names_of_the_code: set[str]):
+    missing = []
+    for code in re.findall(r"`([^`\n]+)`", (ROOT / page).read_text(encoding="utf-8")):
+        name, arguments = match.groups() if (match := NAME.fullmatch(code)) else ("", None)
+        name = name.removesuffix(".py")
+        if not name or name in FOREIGN_NAMES or Path(name).suffix in {".md", ".toml", ".pyi"}:
+            continue
+        keywords = re.findall(r"(\w+)=", arguments or "") if name.rpartition(".")[2][0].isupper() else []
+        missing += [full for full in (name, *(f"{name}.{word}" for word in keywords)) if full not in names_of_the_code]
+    assert missing == []

@@ -150,13 +150,13 @@ def read_inputs(
     from atlaspatch_core.config.project import FILE_NAME, load_project
     from atlaspatch_core.discovery.find import find_slides
     from atlaspatch_core.layouts.found import FolderLayout
-    from atlaspatch_core.layouts.recognise import recognise
+    from atlaspatch_core.layouts.recognise import recognise_folder
     from atlaspatch_core.validity.recipe import make_recipe
 
     folder, output, file, slides = options.folder, options.output, options.project_file, options.slides
     if (output is None) == (file is None):
         raise click.UsageError("give either --output or --project")
-    results = recognise(folder)
+    results = recognise_folder(folder)
     if results.layout is FolderLayout.OURS:
         raise click.UsageError(f"{folder} is laid out as atlaspatch's own results: name it as the output of a project")
     notes: list[str] = []

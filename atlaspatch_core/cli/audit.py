@@ -91,7 +91,7 @@ def read_inputs(
     """Return what lies there, and what it is held against. Raises click.UsageError."""
     from atlaspatch_core.config.project import load_project, make_project
     from atlaspatch_core.discovery.find import find_slides
-    from atlaspatch_core.layouts.recognise import recognise
+    from atlaspatch_core.layouts.recognise import recognise_folder
     from atlaspatch_core.validity.recipe import make_recipe
 
     if mpp_csv and not (slides or project_file):
@@ -101,7 +101,7 @@ def read_inputs(
             "--series says which image of a slide's file counts; name slides, by --slides or --project"
         )
     try:
-        results = recognise(folder)
+        results = recognise_folder(folder)
         recipe = make_recipe(load_project(project_file)) if project_file else None
         project = recipe.project if recipe else make_project({"output": str(folder)}, origin="command line")
         if slides:

@@ -73,13 +73,13 @@ def _measure(recipe: "Recipe", count: int) -> None:
 def _estimated(recipe: "Recipe", hooks: Hooks) -> "tuple[Estimate, int]":
     """Return the estimate, and how many outputs failed and are not in it."""
     from atlaspatch_core.cli.status import show_status
-    from atlaspatch_core.operations.estimate import estimate, measured_rates
+    from atlaspatch_core.operations.estimate import estimate_work, measured_rates
 
     seen = show_status(recipe, hooks)
     outputs = [*seen.outputs, *seen.cases]
     unmade = [output for output in outputs if output.state in ("missing", "stale")]
     of_runs = hooks.rates(recipe) if hooks.rates else {}
-    cost = estimate(recipe, unmade, {**of_runs, **measured_rates(recipe)})
+    cost = estimate_work(recipe, unmade, {**of_runs, **measured_rates(recipe)})
     return cost, sum(output.state == "failed" for output in outputs)
 
 

@@ -17,11 +17,25 @@ FEATURES, PATCH_FEATURES, EMBEDDINGS = "features_", "patch_features_", "slide_fe
 H5_FILES, PT_FILES = "h5_files", "pt_files"
 
 
-def recognise(folder: Path) -> ResultFolder:
-    """Return what lies in a folder of results.
+def recognise_folder(folder: Path) -> ResultFolder:
+    """Return whose folder of results it is, and which files lie in it; few are opened, and nothing is written.
 
-    A folder of one geometry, such as ``20x_256px_0px_overlap``, will do as well as the one that holds it.
-    Raises UnknownLayout for a folder that cannot be listed, and for one that is nobody's.
+    Args:
+        folder: Results of TRIDENT, AtlasPatch, CLAM or ours; a folder of one geometry, such as
+            ``20x_256px_0px_overlap``, will do as well as the one that holds it.
+
+    Returns:
+        The layout, and for each geometry its files: stem, what each holds, and the encoder that made it.
+
+    Raises:
+        UnknownLayout: The folder cannot be listed, or is nobody's.
+
+    Example:
+        >>> job = recognise_folder(Path("trident"))
+        >>> print(job.layout, job.stems())
+        TRIDENT ['CMU-1-Small-Region']
+        >>> sorted((file.holds.value, file.encoder) for file in job.files())[:2]
+        [('coords', ''), ('features', 'efficientnet_lite0')]
     """
     try:
         folders = sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))

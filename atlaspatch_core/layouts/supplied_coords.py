@@ -44,7 +44,19 @@ class SuppliedCoords:
 def find_coords(folder: Path, stem: str) -> Path:
     """Return the file that holds the coords of a slide; ours, where TRIDENT's files were written beside it.
 
-    Raises UnusableCoords when there is none, or two.
+    Args:
+        folder: Folder of coords; files lie in it, or in ``patches`` below it.
+        stem: The slide.
+
+    Returns:
+        The path of ``<stem>.h5`` or ``<stem>_patches.h5``.
+
+    Raises:
+        UnusableCoords: There is none, or two.
+
+    Example:
+        >>> find_coords(Path("out"), "CMU-1-Small-Region").as_posix()
+        'out/patches/CMU-1-Small-Region.h5'
     """
     for below in FOLDERS:
         paths = [path for name in NAMES if (path := folder / below / name.format(stem=stem)).is_file()]
@@ -73,10 +85,25 @@ def files_of(folder: Path) -> list[Path]:
 
 
 def read_coords(path: Path, info: SlideInfo, geometry: Geometry) -> SuppliedCoords:
-    """Return the coords in a file, with the scale that its attributes say.
+    """Return the coords in a file of this package, TRIDENT, AtlasPatch or CLAM, with the scale that its attributes say.
 
-    The corners keep their order and are level-0 px. Raises UnusableCoords when the file cannot be read or does not say
-    its scale, when a corner lies beyond the slide, or the file is of another slide, patch size or scale.
+    Args:
+        path: The HDF5 file.
+        info: The slide that the coords are of.
+        geometry: The patch size and scale that are asked for.
+
+    Returns:
+        The grid: corners in the file's order, shape (n, 2), level-0 px; and how patches are cut.
+
+    Raises:
+        UnusableCoords: The file cannot be read or does not say its scale, a corner lies beyond the slide, or the file
+            is of another slide, patch size or scale.
+
+    Example:
+        >>> path = find_coords(Path("out"), slide.info.stem)
+        >>> coords = read_coords(path, slide.info, recipe.project.geometry[0])
+        >>> coords.grid.coords.shape, coords.grid.sampling.patch_size_level0
+        ((56, 2), 256)
     """
     try:
         with opened(path) as file:

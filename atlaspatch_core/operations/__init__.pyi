@@ -1,4 +1,6 @@
 from .doctor.running import examine as examine
+from .estimate import Estimate as Estimate
+from .estimate import estimate_work as estimate_work
 from .inspect import inspect_slide as inspect_slide
 from .near_duplicates import find_near_duplicates as find_near_duplicates
 from .pruning import prune_leftovers as prune_leftovers

@@ -13,7 +13,7 @@ from atlaspatch_core.validity.recipe import Recipe
 from atlaspatch_core.validity.states import Validity
 from atlaspatch_core.validity.stored import read_results
 
-__all__ = ["ASSUMED", "MEASURED", "Estimate", "EstimatePart", "Rate", "estimate", "hours", "usual_rate"]
+__all__ = ["ASSUMED", "MEASURED", "Estimate", "EstimatePart", "Rate", "estimate_work", "hours", "usual_rate"]
 
 NOTHING = "nothing to do"
 BYTES_PER_FEATURE = 4
@@ -99,13 +99,30 @@ def hours(seconds: float) -> str:
     return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
 
 
-def estimate(recipe: Recipe, outputs: Iterable[Validity], rates: Mapping[OutputKey, Rate]) -> Estimate:
+def estimate_work(recipe: Recipe, outputs: Iterable[Validity], rates: Mapping[OutputKey, Rate]) -> Estimate:
     """Return what it takes to make these outputs.
 
-    Rates that are not among ``rates`` are those that ``atlaspatch estimate --measure`` left in the output folder, else
-    those of earlier runs there, else assumed. Patches are counted from the coords that lie there; slides without coords
-    count as they were measured, or as the mean of the others. Encoders that share a pass over the pixels count as if
-    they did not, so the time is an upper bound.
+    Patches are counted from the coords that lie in the output folder; slides without coords count as they were
+    measured, or as the mean of the others. Encoders that share a pass over the pixels count as if they did not, so the
+    time is an upper bound.
+
+    Args:
+        recipe: What is to be.
+        outputs: Those to be made, say the stale and missing ones of ``validities`` or ``project_status``.
+        rates: How fast steps go; of other steps, the rates that ``atlaspatch estimate --measure`` left in the output
+            folder count, else those of earlier runs there, else assumed ones.
+
+    Returns:
+        Slides, cases, patches, seconds and gigabytes, in all and step by step.
+
+    Raises:
+        MissingWeights: A local file that a recipe names is not there.
+
+    Example:
+        >>> outputs = validities(changed, ["CMU-1-Small-Region"], stored_in_files(changed))
+        >>> work = estimate_work(changed, [output for output in outputs if output.state == "stale"], {})
+        >>> work.slides, work.patches, sorted(str(step) for step in work.outputs)
+        (1, 56, ['patch_features/efficientnet_lite0', 'slide_embedding/mean-efficientnet_lite0'])
     """
     stems: defaultdict[OutputKey, list[str]] = defaultdict(list)
     for validity in outputs:

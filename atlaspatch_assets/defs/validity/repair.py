@@ -11,7 +11,7 @@ from atlaspatch_assets.defs.validity.backfill import BackfillPlan, measure_rates
 from atlaspatch_assets.defs.validity.failed_slides import find_gone_slides, plan_remarks
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.recorded import recorded_validities
-from atlaspatch_core.operations.estimate import Estimate, estimate
+from atlaspatch_core.operations.estimate import Estimate, estimate_work
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import Recipe
 from atlaspatch_core.validity.states import State, Validity
@@ -41,7 +41,7 @@ class Repair:
 
     def estimate(self, outputs: Sequence[Validity]) -> Estimate:
         """Return what these outputs of slides take, by measured rates."""
-        return estimate(self.recipe, outputs, measure_rates(self.recipe, self.instance))
+        return estimate_work(self.recipe, outputs, measure_rates(self.recipe, self.instance))
 
     def describe(self, need: Estimate) -> str:
         """Return in words what the slides that ``need`` it and the cases take."""

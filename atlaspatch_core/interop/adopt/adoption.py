@@ -51,7 +51,7 @@ def adopt_folder(
     ``settings`` has some encoded again and they are the same. The rest is kept and marked as unverified.
 
     Args:
-        folder: What ``recognise`` says lies there.
+        folder: What ``recognise_folder`` says lies there.
         recipe: What the project asks for; its output folder is written to.
         sources: The slides that the results were made of, by stem.
         settings: Whether to verify, to accept on the user's word, or to write nothing (``dry_run``).
@@ -62,8 +62,7 @@ def adopt_folder(
     Example:
         A dry run over a folder of TRIDENT's, as ``export_slides`` writes it.
 
-        >>> from atlaspatch_core.layouts.recognise import recognise
-        >>> job = recognise(Path("trident"))
+        >>> job = recognise_folder(Path("trident"))
         >>> for stem, outcomes in adopt_folder(job, recipe, sources, AdoptSettings(dry_run=True)):
         ...     print(stem, [f"{outcome.what}: {outcome.fate}" for outcome in outcomes][:2])
         CMU-1-Small-Region ['outlines: already there', 'coords: already there']

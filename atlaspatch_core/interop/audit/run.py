@@ -32,7 +32,7 @@ def audit_folder(
     Every file is read once, features in blocks, whatever their number.
 
     Args:
-        result_folder: What ``recognise`` says lies in the folder: results of TRIDENT, AtlasPatch, CLAM or ours.
+        result_folder: What ``recognise_folder`` says lies in the folder: results of TRIDENT, AtlasPatch, CLAM or ours.
         discovery: The slides that it was made of; without them sizes, names and content are not compared.
         recipe: What a project asks for; without it nothing is said to be stale.
         on_file: Called after each file.
@@ -44,8 +44,7 @@ def audit_folder(
         AtlasPatchError: A mask or a supplied file of the project cannot be read; results never raise.
 
     Example:
-        >>> from atlaspatch_core.layouts.recognise import recognise
-        >>> list(audit_folder(recognise(Path("out"))))
+        >>> list(audit_folder(recognise_folder(Path("out"))))
         []
     """
     files_by_stem: dict[str, list[InspectedFile]] = defaultdict(list)

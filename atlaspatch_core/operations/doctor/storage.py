@@ -13,7 +13,7 @@ from filelock import Timeout
 
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.operations.doctor.values import DoctorFinding, Subject, fail, ok, warn
-from atlaspatch_core.operations.estimate import estimate
+from atlaspatch_core.operations.estimate import estimate_work
 from atlaspatch_core.storage.atomic import replacing, slide_lock
 from atlaspatch_core.storage.file_systems import kind_of
 from atlaspatch_core.validity.states import State
@@ -147,7 +147,7 @@ def space(subject: Subject) -> Iterator[DoctorFinding]:
     try:
         outputs = project_status(recipe, find_slides(recipe.project)).outputs
         unmade = [output for output in outputs if output.state in (State.MISSING, State.STALE)]
-        takes = estimate(recipe, unmade, {}).gigabytes
+        takes = estimate_work(recipe, unmade, {}).gigabytes
     except AtlasPatchError as error:
         yield ok("space", f"{free:,.1f} GB free; what is needed cannot be told ({error})")
         return

@@ -20,7 +20,7 @@ from atlaspatch_core.interop.adopt.adoption import adopt_folder
 from atlaspatch_core.interop.adopt.result import AdoptStatus
 from atlaspatch_core.interop.adopt.settings import AdoptSettings
 from atlaspatch_core.interop.audit.run import audit_folder
-from atlaspatch_core.layouts.recognise import recognise
+from atlaspatch_core.layouts.recognise import recognise_folder
 from atlaspatch_core.pipeline.processing import process
 from atlaspatch_core.storage.hdf5_changes import IdentityUpdate
 from atlaspatch_core.storage.store import Store
@@ -102,7 +102,7 @@ class Lab:
     def adopt(self, project: Project | None = None, **settings: Any) -> dict[str, tuple[AdoptStatus, str]]:
         """Adopt the only slide, or all; what became of each result, by its name behind the slide's."""
         recipe = make_recipe(project or self.project())
-        slides = adopt_folder(recognise(self.job), recipe, self.sources().values(), AdoptSettings(**settings))
+        slides = adopt_folder(recognise_folder(self.job), recipe, self.sources().values(), AdoptSettings(**settings))
         taken = [outcome for _, outcomes in slides for outcome in outcomes]
         alone = len({it.stem for it in taken}) == 1
         return {it.what if alone else f"{it.stem}: {it.what}": (it.fate, it.why) for it in taken}
@@ -179,7 +179,7 @@ def test_unverified_features_say_so_in_the_file_in_the_status_and_in_the_audit(t
         State.STALE,
         "adopted from TRIDENT, unverified (no weights recorded); 'atlaspatch adopt' proves or accepts it",
     )
-    found = audit_folder(recognise(trident.folder / "out"))
+    found = audit_folder(recognise_folder(trident.folder / "out"))
     assert sorted(it.kind for it in found) == ["unverified", "unverified"]
 
 
@@ -263,7 +263,7 @@ def test_what_a_person_accepts_is_fresh_and_says_who_accepted_it_and_when(triden
     assert "@" in told["by"]
     assert told["at"].startswith("20")
     assert set(trident.run().values()) == {Status.REUSED}
-    assert sorted(it.kind for it in audit_folder(recognise(trident.folder / "out"))) == ["accepted", "accepted"]
+    assert sorted(it.kind for it in audit_folder(recognise_folder(trident.folder / "out"))) == ["accepted", "accepted"]
 
 
 def test_what_lies_there_unverified_can_be_accepted_later(trident):

@@ -23,13 +23,13 @@ from atlaspatch_core.errors import UnknownLayout
 from atlaspatch_core.interop.audit.findings import KINDS, AuditFinding, AuditSeverity
 from atlaspatch_core.interop.audit.run import audit_folder
 from atlaspatch_core.layouts.found import FolderLayout
-from atlaspatch_core.layouts.recognise import recognise
+from atlaspatch_core.layouts.recognise import recognise_folder
 from atlaspatch_core.pipeline.processing import process
 from atlaspatch_core.validity.recipe import make_recipe
 
 
 def findings(folder: Path, **options) -> list[AuditFinding]:
-    return list(audit_folder(recognise(folder), **options))
+    return list(audit_folder(recognise_folder(folder), **options))
 
 
 def kinds(found: Iterable[AuditFinding], severity: AuditSeverity | None = None) -> list[str]:
@@ -101,7 +101,8 @@ def test_layouts_are_told_apart(tmp_path):
     ours(tmp_path / "mine", "a")
 
     layouts = {
-        name: recognise(tmp_path / name).layout for name in ("trident", "atlaspatch", "clam", "features", "by_encoder")
+        name: recognise_folder(tmp_path / name).layout
+        for name in ("trident", "atlaspatch", "clam", "features", "by_encoder")
     }
 
     assert layouts == {
@@ -111,15 +112,15 @@ def test_layouts_are_told_apart(tmp_path):
         "features": FolderLayout.CLAM,
         "by_encoder": FolderLayout.CLAM,
     }
-    assert [file.encoder for file in recognise(tmp_path / "by_encoder").files()] == ["uni_v1"]
-    assert recognise(tmp_path / "mine" / "out").layout is FolderLayout.OURS
-    assert recognise(tmp_path / "trident" / GEOMETRY).outlines.keys() == {"a"}
+    assert [file.encoder for file in recognise_folder(tmp_path / "by_encoder").files()] == ["uni_v1"]
+    assert recognise_folder(tmp_path / "mine" / "out").layout is FolderLayout.OURS
+    assert recognise_folder(tmp_path / "trident" / GEOMETRY).outlines.keys() == {"a"}
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("none")
     with pytest.raises(UnknownLayout, match="holds no results"):
-        recognise(tmp_path)
+        recognise_folder(tmp_path)
 
 
 # sound folders

@@ -17,7 +17,7 @@ from atlaspatch_core.encoders.patch.trident import TRIDENT
 from atlaspatch_core.interop.export import Choice, ExportStatus
 from atlaspatch_core.interop.export.trident import exact_magnification, trident_name
 from atlaspatch_core.layouts.found import FolderLayout, Holds
-from atlaspatch_core.layouts.recognise import recognise
+from atlaspatch_core.layouts.recognise import recognise_folder
 from atlaspatch_core.storage.store import Store
 
 CDIR = "20x_256px_0px_overlap"
@@ -187,13 +187,13 @@ def test_folders_beside_our_own_results_are_taken_for_no_slides(tmp_path):
     store = Store(made.project.output)
     assert store.h5("four_patches", CDIR).exists()
     assert set(store.results(CDIR)) == {"four", "five_patches"}
-    assert {file.stem for file in recognise(made.project.output).files()} == {"four", "five_patches"}
+    assert {file.stem for file in recognise_folder(made.project.output).files()} == {"four", "five_patches"}
 
 
 def test_clam_in_a_folder_for_each_geometry_is_recognised_with_its_features(tmp_path):
     made = recipe_of(tmp_path, {"name": CDIR})
     make(made, [paint(tmp_path, "four")])
     exported(made, "clam", tmp_path / "clam")
-    found = recognise(tmp_path / "clam")
+    found = recognise_folder(tmp_path / "clam")
     assert found.layout is FolderLayout.CLAM
     assert {(file.holds, file.encoder) for file in found.files()} == {(Holds.COORDS, ""), (Holds.FEATURES, ENCODER)}

@@ -12,7 +12,7 @@ from prepared import PreparedFolder
 from atlaspatch_core.config.project import Project, make_project
 from atlaspatch_core.discovery.find import SlideSource
 from atlaspatch_core.errors import NoPatches, OutOfDate
-from atlaspatch_core.operations.estimate import Rate, estimate
+from atlaspatch_core.operations.estimate import Rate, estimate_work
 from atlaspatch_core.pipeline.processing import process
 from atlaspatch_core.storage.hdf5_changes import IdentityUpdate
 from atlaspatch_core.storage.store import Store
@@ -224,7 +224,7 @@ def test_an_estimate_counts_slides_patches_hours_and_gigabytes(folder, weights, 
     recipe = make_recipe(project(folder, weights["other.pt"]))
     rates = {FEATURES: Rate(2.0), EMBEDDING: Rate(1.0)}
 
-    found = estimate(recipe, stale(recipe, sources), rates)
+    found = estimate_work(recipe, stale(recipe, sources), rates)
 
     assert (found.slides, found.patches, found.seconds) == (3, 12, 12 / 2 + 3)
     assert found.gigabytes == pytest.approx(12 * 256 * 4 / 1e9)
@@ -234,8 +234,8 @@ def test_an_estimate_counts_slides_patches_hours_and_gigabytes(folder, weights, 
 def test_an_estimate_says_which_rates_were_never_measured(folder, weights, sources):
     recipe = make_recipe(project(folder, weights["other.pt"]))
 
-    found = estimate(recipe, stale(recipe, sources), {FEATURES: Rate(2.0)})
+    found = estimate_work(recipe, stale(recipe, sources), {FEATURES: Rate(2.0)})
 
     assert found.assumed == (EMBEDDING,)
     assert found.text.endswith(f"no rate was measured yet for {EMBEDDING}")
-    assert estimate(recipe, [], {}).text == "nothing to do"
+    assert estimate_work(recipe, [], {}).text == "nothing to do"
