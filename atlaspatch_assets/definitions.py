@@ -15,6 +15,7 @@ from atlaspatch_assets.defs.runs.sensors import build_dead_run_sensor
 from atlaspatch_assets.defs.slides.assets import build_slide_assets
 from atlaspatch_assets.defs.slides.sensors import build_sensor
 from atlaspatch_assets.defs.validity.assets import build_validity_definitions
+from atlaspatch_assets.defs.validity.checks import later_case_checks, later_slide_checks
 from atlaspatch_assets.defs.validity.jobs import build_upgrade_definitions
 from atlaspatch_assets.lib.batch_ops import batch_job
 from atlaspatch_assets.lib.names import ProjectNames
@@ -38,14 +39,14 @@ def build_definitions(project: Project) -> dg.Definitions:
 def build_project(project: Project) -> dg.Definitions:
     """Return the same for a deployment that has an executor of its own; raises the same."""
     recipe = make_recipe(project)
-    assets = build_slide_assets(recipe)
+    assets = build_slide_assets(recipe, later_slide_checks(recipe))
     job = batch_job(ProjectNames.of(project).slides, assets, DESCRIPTION)
     of_slides = dg.Definitions(
         assets=[assets],
         jobs=[job, build_retirement(project), build_export(recipe), build_pruning(project)],
         sensors=[build_sensor(project), build_edit_sensor(recipe), build_dead_run_sensor(project)],
     )
-    patients = build_patient_definitions(recipe)
+    patients = build_patient_definitions(recipe, later_case_checks(recipe))
     processes: list[Any] = [job, *(patients.jobs or ())]
     repair = (build_validity_definitions(recipe), build_upgrade_definitions(recipe, processes))
     others = (*repair, build_audit(recipe), patients, build_report_definitions(recipe), build_alerts(recipe))

@@ -8,6 +8,7 @@ from warnings import catch_warnings, simplefilter
 import dagster as dg
 
 from atlaspatch_assets.dagster_internals import AssetJob, announce_materializations
+from atlaspatch_assets.lib.announced import LaterCheck, announced_verdicts
 from atlaspatch_assets.lib.events import outcome_events
 from atlaspatch_assets.lib.listed_keys import refuse_unknown
 from atlaspatch_assets.lib.names import PartitionKind
@@ -91,10 +92,12 @@ def batch_events(
     outcomes: Iterable[Outcome],
     open_failures: OpenFailures,
     checks: Sequence[dg.AssetCheckSpec],
-    total: int,
+    keys: Sequence[str],
     failed: dict[str, str],
+    later: Sequence[LaterCheck] = (),
 ) -> Iterator[Any]:
-    """Yield the events of a batch as its outcomes come, and the outputs of its checks at the end.
+    """Yield the events of a batch as its outcomes come, and at the end the outputs of its checks and what else was
+    announced of it: verdicts of ``later`` checks.
 
     ``failed`` is key to reason; failures are added. Raises dagster.Failure at the end when there is any, and at once
     where the output folder is unusable.
@@ -106,10 +109,11 @@ def batch_events(
                 failed[outcome.stem] = outcome.why
     except UnusableOutput as error:
         stop_run(context, error)
+    yield from announced_verdicts(kind.names, context.instance, later, keys)
     yield from check_outputs(context.selected_asset_check_keys, checks)
     if failed:
         raise dg.Failure(
-            f"{len(failed)} of {total} {kind.plural} failed: {', '.join(failed)}",
+            f"{len(failed)} of {len(keys)} {kind.plural} failed: {', '.join(failed)}",
             metadata={f"failed_{kind.plural}": dg.MetadataValue.json(failed)},
             allow_retries=False,
         )

@@ -201,13 +201,14 @@ class PartitionKind:
         return {f"{self.noun}/{_tag_name(key)}": key for key in keys}
 
     def keys_of(self, run: dg.DagsterRun) -> set[str]:
-        """Return those that a run lists, and the one that stands for it; none for a run that is about others."""
+        """Return those that a run lists or is tagged by, and the one that stands for it; none for one about others."""
         if run.job_name != self.job_name and (run.job_name in self._other_jobs or not self.names.owns(run)):
             return set()
         config: Any = run.run_config
         listed = config.get("ops", {}).get(self.op_name, {}).get("config", {}).get(self.plural, [])
         anchor = run.tags.get("dagster/partition")
-        return {*listed, *([anchor] if anchor else [])}
+        tagged = {value for name, value in run.tags.items() if name.startswith(f"{self.noun}/")}
+        return {*listed, *([anchor] if anchor else []), *tagged}
 
     @property
     def _other_jobs(self) -> set[str]:
@@ -220,7 +221,17 @@ class PartitionKind:
     def unfinished_runs(self, instance: dg.DagsterInstance) -> list[tuple[dg.DagsterRun, set[str]]]:
         """Return the runs that have not ended, each with those that it takes."""
         runs = instance.get_runs(filters=dg.RunsFilter(statuses=UNFINISHED))
-        return [(run, keys) for run in runs if (keys := self.keys_of(run))]
+        with_keys = [(run, self.keys_of(run) or self._range_of(run, instance)) for run in runs]
+        return [(run, keys) for run, keys in with_keys if keys]
+
+    def _range_of(self, run: dg.DagsterRun, instance: dg.DagsterInstance) -> set[str]:
+        """Return those of a run over neighbours, as backfills of the UI are, that has not begun and so has no tags."""
+        ends = [run.tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end")]
+        if not all(ends) or not self.names.owns(run):
+            return set()
+        keys = list(instance.get_dynamic_partitions(str(self.definition.name)))
+        first, last = (keys.index(end) if end in keys else -1 for end in ends)
+        return set(keys[first : last + 1]) if -1 < first <= last else set()
 
 
 def _tag_name(key: str) -> str:

@@ -89,7 +89,7 @@ def validity_verdicts(
             recorded[step], remaining[step] = (last_verdicts(instance, check), verdict_reasons(instance, check)), most
         if remaining[step] and _is_news(validity, *recorded[step]):
             remaining[step] -= 1
-            yield _validity_verdict(names, validity)
+            yield validity_verdict(names, validity)
 
 
 def _is_news(validity: Validity, passed: Mapping[str, bool | None], reasons: Mapping[str, str]) -> bool:
@@ -99,12 +99,13 @@ def _is_news(validity: Validity, passed: Mapping[str, bool | None], reasons: Map
     return validity.state is State.FRESH and before is False
 
 
-def _validity_verdict(names: ProjectNames, validity: Validity) -> dg.AssetCheckEvaluation:
+def validity_verdict(names: ProjectNames, validity: Validity) -> dg.AssetCheckEvaluation:
+    """Return the verdict on an output, fresh or not."""
     return dg.AssetCheckEvaluation(
         asset_key=names.asset_key(validity.step),
         check_name=VALID,
         passed=validity.state is State.FRESH,
         partition=validity.stem,
         severity=dg.AssetCheckSeverity.WARN,
-        metadata={"reason": validity.why} if validity.why else {},
+        metadata={} if validity.state is State.FRESH else {"reason": validity.why or validity.state.value},
     )

@@ -1,21 +1,25 @@
 """The audit: a weekly look at the values in a sample of the files."""
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field
 
 from atlaspatch_assets.dagster_internals import data_versions
 from atlaspatch_assets.defs.audit.checks import (
+    DISTINCT,
+    OF_KIND,
+    SOUND,
     audit_specs,
     compared_stages,
     distinctness_verdict,
     recorded_versions,
     soundness_verdict,
 )
+from atlaspatch_assets.lib.announced import LaterCheck
 from atlaspatch_assets.lib.batch_ops import without_preview_warnings
 from atlaspatch_assets.lib.declaring import running_schedule
 from atlaspatch_assets.lib.names import ProjectNames
@@ -25,10 +29,19 @@ from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.find import find_slides
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.storage.store import Store
-from atlaspatch_core.validity.recipe import Recipe
+from atlaspatch_core.validity.outcome import OutputKey
+from atlaspatch_core.validity.recipe import OutputSpec, Recipe
+
+if TYPE_CHECKING:
+    from atlaspatch_core.operations.inspect import Inspected
+
+Asked = Mapping[OutputKey, Sequence[str]]
+"""Step to the slides that are asked about."""
 
 JOB_NAME = "audit"
 OP_NAME = "audit_outputs"
+MOST_COMPARED = 2000
+"""Embeddings, the latest, that those of a run are compared with where it announced so; the audit takes all."""
 EVERY_SUNDAY_NIGHT = "0 3 * * 0"
 
 
@@ -85,6 +98,48 @@ def _build_checks(recipe: Recipe) -> dg.AssetChecksDefinition:
     return audit_outputs
 
 
+def later_audit_checks(recipe: Recipe) -> list[LaterCheck]:
+    """Return the checks of the audit, which a run evaluates only where it announced them."""
+    audited = tuple(stage.step for stage in recipe.stages if stage.step.kind in OF_KIND)
+    compared = tuple(stage.step for stage in compared_stages(recipe))
+
+    def evaluate_sound(instance: dg.DagsterInstance, asked: Asked) -> Iterator[dg.AssetCheckEvaluation]:
+        versions, names = recorded_versions(recipe, instance), ProjectNames.of(recipe.project)
+        stems = list(dict.fromkeys(stem for stems in asked.values() for stem in stems))
+        made = {stem: versions.get(stem, {}) for stem in stems}
+        for inspected in _inspect(recipe, made):
+            if inspected.stem in asked.get(inspected.step, ()):
+                yield soundness_verdict(names, inspected)
+        yield from _nothing_made(names, SOUND, asked, made)
+
+    def evaluate_distinct(instance: dg.DagsterInstance, asked: Asked) -> Iterator[dg.AssetCheckEvaluation]:
+        names = ProjectNames.of(recipe.project)
+        for stage in compared_stages(recipe):
+            stems, others = asked.get(stage.step, ()), list(data_versions(instance, names.asset_key(stage.step)))
+            near = find_duplicates(recipe, stage, stems, others[-MOST_COMPARED:])
+            yield from (distinctness_verdict(names, stage.step, stem, duplicates) for stem, duplicates in near.items())
+            yield from _nothing_made(names, DISTINCT, {stage.step: [stem for stem in stems if stem not in near]}, {})
+
+    return [LaterCheck(SOUND, audited, evaluate_sound), LaterCheck(DISTINCT, compared, evaluate_distinct)]
+
+
+def _nothing_made(
+    names: ProjectNames, check: str, asked: Asked, made: Mapping[str, Collection[OutputKey]]
+) -> Iterator[dg.AssetCheckEvaluation]:
+    """Yield the verdicts on outputs that are not there: they were announced, and are not sound."""
+    for step, stems in asked.items():
+        for stem in stems:
+            if step not in made.get(stem, ()):
+                yield dg.AssetCheckEvaluation(
+                    asset_key=names.asset_key(step),
+                    check_name=check,
+                    passed=False,
+                    partition=stem,
+                    severity=dg.AssetCheckSeverity.WARN,
+                    metadata={"reason": "there is nothing to look at; the check `processed` says why"},
+                )
+
+
 def choose_sample(stems: Sequence[str], config: AuditConfig, today: date) -> list[str]:
     """Return the slides to look at: those that are named, or a sample that the seed, or the week, decides.
 
@@ -106,12 +161,9 @@ def _verdicts(
     config: AuditConfig,
     instance: dg.DagsterInstance,
 ) -> Iterator[dg.AssetCheckEvaluation]:
-    from atlaspatch_core.operations.inspect import inspect_slide
-
-    sources, names = _sources(recipe.project), ProjectNames.of(recipe.project)
-    for stem in stems:
-        for inspected in inspect_slide(recipe, sources.get(stem), stem, versions[stem]):
-            yield soundness_verdict(names, inspected)
+    names = ProjectNames.of(recipe.project)
+    for inspected in _inspect(recipe, {stem: versions[stem] for stem in stems}):
+        yield soundness_verdict(names, inspected)
     if config.duplicates:
         yield from _distinctness_verdicts(recipe, stems, instance)
 
@@ -119,13 +171,28 @@ def _verdicts(
 def _distinctness_verdicts(
     recipe: Recipe, stems: Sequence[str], instance: dg.DagsterInstance
 ) -> Iterator[dg.AssetCheckEvaluation]:
-    from atlaspatch_core.operations.near_duplicates import find_near_duplicates
-
     names = ProjectNames.of(recipe.project)
     for stage in compared_stages(recipe):
         among = list(data_versions(instance, names.asset_key(stage.step)))
-        for stem, duplicates in find_near_duplicates(Store(recipe.project.output), stage, stems, among).items():
+        for stem, duplicates in find_duplicates(recipe, stage, stems, among).items():
             yield distinctness_verdict(names, stage.step, stem, duplicates)
+
+
+def _inspect(recipe: Recipe, versions: Mapping[str, Mapping[OutputKey, str]]) -> "Iterator[Inspected]":
+    from atlaspatch_core.operations.inspect import inspect_slide
+
+    sources = _sources(recipe.project)
+    for stem, of_slide in versions.items():
+        yield from inspect_slide(recipe, sources.get(stem), stem, of_slide)
+
+
+def find_duplicates(
+    recipe: Recipe, stage: OutputSpec, stems: Sequence[str], among: Sequence[str]
+) -> dict[str, list[str]]:
+    """Return slide to the others that have its embedding."""
+    from atlaspatch_core.operations.near_duplicates import find_near_duplicates
+
+    return find_near_duplicates(Store(recipe.project.output), stage, stems, among)
 
 
 def _sources(project: Project) -> dict[str, Any]:

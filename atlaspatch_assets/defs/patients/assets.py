@@ -7,6 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from atlaspatch_assets.defs.patients.states import unlisted_reason
+from atlaspatch_assets.lib.announced import LaterCheck
 from atlaspatch_assets.lib.batch_ops import batch_asset, batch_events, batch_keys, without_preview_warnings
 from atlaspatch_assets.lib.config import JobConfig
 from atlaspatch_assets.lib.declaring import check_specs
@@ -31,16 +32,18 @@ class CasesConfig(JobConfig):
     force: Annotated[bool, FORCE] = False
 
 
-def build_case_assets(recipe: Recipe) -> dg.AssetsDefinition:
+def build_case_assets(recipe: Recipe, later: Sequence[LaterCheck] = ()) -> dg.AssetsDefinition:
     """Return the embeddings of cases, one partition per case, made by one op."""
     with without_preview_warnings():
         specs = [_build_spec(stage, recipe.project) for stage in recipe.cases]
         names = ProjectNames.of(recipe.project)
         checks = check_specs(names.cases, PROCESSED, [spec.key for spec in specs], OF_EMBEDDING)
-        return _build_assets(recipe, specs, checks)
+        return _build_assets(recipe, specs, checks, later)
 
 
-def _build_assets(recipe: Recipe, specs: list[dg.AssetSpec], checks: list[dg.AssetCheckSpec]) -> dg.AssetsDefinition:
+def _build_assets(
+    recipe: Recipe, specs: list[dg.AssetSpec], checks: list[dg.AssetCheckSpec], later: Sequence[LaterCheck]
+) -> dg.AssetsDefinition:
     description = "Takes the slides of cases through the pipeline once, and then every case to its embeddings."
     names = ProjectNames.of(recipe.project)
 
@@ -49,7 +52,7 @@ def _build_assets(recipe: Recipe, specs: list[dg.AssetSpec], checks: list[dg.Ass
         case_ids = batch_keys(names.cases, context, config.cases, lambda: _listed_cases(recipe.project))
         open_failures = OpenFailures(names, context.instance, run_id=context.run.run_id)  # of cases and of their slides
         outcomes = _encode_batch(context, recipe, case_ids, open_failures, force=config.force)
-        yield from batch_events(names.cases, context, outcomes, open_failures, checks, len(case_ids), {})
+        yield from batch_events(names.cases, context, outcomes, open_failures, checks, case_ids, {}, later)
 
     return cases_to_embeddings
 

@@ -11,6 +11,7 @@ from atlaspatch_assets.defs.slides.gone_slides import gone_events
 from atlaspatch_assets.defs.slides.progress import PROGRESS_TAG, Progress
 from atlaspatch_assets.defs.slides.retries import Attempts
 from atlaspatch_assets.defs.slides.run_slides import RunSlides, find_batch, stems_in_folders
+from atlaspatch_assets.lib.announced import LaterCheck
 from atlaspatch_assets.lib.batch_ops import batch_asset, batch_events, batch_keys, without_preview_warnings
 from atlaspatch_assets.lib.config import JobConfig
 from atlaspatch_assets.lib.names import ProjectNames
@@ -41,18 +42,20 @@ class BatchConfig(JobConfig):
     )
 
 
-def build_slide_assets(recipe: Recipe) -> dg.AssetsDefinition:
+def build_slide_assets(recipe: Recipe, later: Sequence[LaterCheck] = ()) -> dg.AssetsDefinition:
     """Return the assets of a project, from slide to slide embedding, one partition per slide.
 
     They are one op, so that a run over many slides loads each model once, each slide has metadata, a version and a fate
-    of its own, and a slide that fails stops no other.
+    of its own, and a slide that fails stops no other. ``later`` checks are evaluated where a run announced them.
     """
     with without_preview_warnings():
         specs = asset_specs(recipe)
-        return _build_assets(recipe, specs, build_check_specs(ProjectNames.of(recipe.project), specs))
+        return _build_assets(recipe, specs, build_check_specs(ProjectNames.of(recipe.project), specs), later)
 
 
-def _build_assets(recipe: Recipe, specs: list[dg.AssetSpec], checks: list[dg.AssetCheckSpec]) -> dg.AssetsDefinition:
+def _build_assets(
+    recipe: Recipe, specs: list[dg.AssetSpec], checks: list[dg.AssetCheckSpec], later: Sequence[LaterCheck]
+) -> dg.AssetsDefinition:
     description = "Takes a batch of slides through tissue mask, coords, features and embedding."
     names = ProjectNames.of(recipe.project)
 
@@ -65,7 +68,7 @@ def _build_assets(recipe: Recipe, specs: list[dg.AssetSpec], checks: list[dg.Ass
         outcomes = _process_batch(context, recipe, batch, attempts, force=config.force)
         open_failures = OpenFailures(names, context.instance, stems, context.run.run_id)
         failed = dict(batch.unseen)
-        yield from batch_events(names.slides, context, outcomes, open_failures, checks, len(stems), failed)
+        yield from batch_events(names.slides, context, outcomes, open_failures, checks, stems, failed, later)
 
     return slides_to_embeddings
 

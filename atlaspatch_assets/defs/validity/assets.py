@@ -9,8 +9,14 @@ from typing import Any
 import dagster as dg
 
 from atlaspatch_assets.defs.patients.states import case_validities
-from atlaspatch_assets.defs.validity.checks import build_valid_checks
+from atlaspatch_assets.defs.validity.checks import (
+    build_valid_checks,
+    later_case_checks,
+    later_slide_checks,
+    processed_checks,
+)
 from atlaspatch_assets.defs.validity.needs import needs_table, project_needs
+from atlaspatch_assets.lib.announced import announced_verdicts
 from atlaspatch_assets.lib.declaring import running_schedule
 from atlaspatch_assets.lib.metadata import LARGEST_PICTURE, Metadata
 from atlaspatch_assets.lib.names import ProjectNames
@@ -29,6 +35,8 @@ JOB_NAME = "check_validity"
 EVERY_HOUR = "7 * * * *"
 MOST_ROWS = 50
 """Outputs that are listed one by one."""
+MOST_CLEARED = 500
+"""Verdicts on one check of an asset that runs announced and left open, and that are given at once."""
 
 DESCRIPTION = """\
 Outputs × slides, and embeddings × cases: how many are fresh, stale, missing or failed.
@@ -63,6 +71,10 @@ def _build_coverage(recipe: Recipe) -> dg.AssetsDefinition:
         slides = recorded_validities(recipe, context.instance)
         cases = case_validities(recipe, context.instance, slides)
         yield from validity_verdicts(names, [*slides, *cases], context.instance)
+        of_slides = [*later_slide_checks(recipe), *processed_checks(recipe)]
+        for kind, checks in ((names.slides, of_slides), (names.cases, later_case_checks(recipe))):
+            busy = kind.running(context.instance)
+            yield from announced_verdicts(names, context.instance, checks, busy=busy, most=MOST_CLEARED)
         warnings = recorded_warnings(recipe, slides)
         needs = project_needs(names, context.instance, [*slides, *cases], warnings)
         metadata = {"needs_you": needs_table(needs), **page_links("/"), **coverage_metadata(slides, cases)}

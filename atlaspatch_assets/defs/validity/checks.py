@@ -1,17 +1,19 @@
 """The check ``valid`` of every asset: fails where an output is not what the project asks for, and says what changed."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 import dagster as dg
 
+from atlaspatch_assets.defs.audit.jobs import later_audit_checks
 from atlaspatch_assets.defs.patients.states import case_validities
+from atlaspatch_assets.lib.announced import LaterCheck
 from atlaspatch_assets.lib.batch_ops import without_preview_warnings
-from atlaspatch_assets.lib.names import PartitionKind, ProjectNames
-from atlaspatch_assets.lib.recorded import VALID, recorded_validities, validity_verdicts
+from atlaspatch_assets.lib.names import PROCESSED, PartitionKind, ProjectNames
+from atlaspatch_assets.lib.recorded import VALID, recorded_validities, validity_verdict, validity_verdicts
 from atlaspatch_assets.lib.results import check_outputs
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import OutputSpec, Recipe
-from atlaspatch_core.validity.states import Validity
+from atlaspatch_core.validity.states import State, Validity
 
 States = Callable[[dg.DagsterInstance, Collection[OutputKey]], Sequence[Validity]]
 """Gives the states of the outputs of these steps."""
@@ -41,6 +43,59 @@ def build_valid_checks(recipe: Recipe) -> list[dg.AssetChecksDefinition]:
     if recipe.cases and recipe.project.patients.manifest is not None:
         checks.append(_build_valid_checks("case_validity", names.cases, recipe.cases, of_cases, OF_CASES))
     return checks
+
+
+def later_slide_checks(recipe: Recipe) -> list[LaterCheck]:
+    """Return the checks of slides that a run evaluates only where it announced them."""
+
+    def evaluate(
+        instance: dg.DagsterInstance, asked: Mapping[OutputKey, Sequence[str]]
+    ) -> Iterator[dg.AssetCheckEvaluation]:
+        yield from _verdicts_on(recipe, recorded_validities(recipe, instance, asked.keys()), asked)
+
+    return [LaterCheck(VALID, tuple(stage.step for stage in recipe.stages), evaluate), *later_audit_checks(recipe)]
+
+
+def later_case_checks(recipe: Recipe) -> list[LaterCheck]:
+    """Return the same of cases."""
+
+    def evaluate(
+        instance: dg.DagsterInstance, asked: Mapping[OutputKey, Sequence[str]]
+    ) -> Iterator[dg.AssetCheckEvaluation]:
+        states = case_validities(recipe, instance, recorded_validities(recipe, instance))
+        yield from _verdicts_on(recipe, states, asked)
+
+    return [LaterCheck(VALID, tuple(stage.step for stage in recipe.cases), evaluate)] if recipe.cases else []
+
+
+def processed_checks(recipe: Recipe) -> list[LaterCheck]:
+    """Return the check ``processed`` of slides, for verdicts that dead runs left open: outputs that are there pass.
+
+    What is missing is left open: a run is to see to it, and a failure would say that one did.
+    """
+    names = ProjectNames.of(recipe.project)
+
+    def evaluate(
+        instance: dg.DagsterInstance, asked: Mapping[OutputKey, Sequence[str]]
+    ) -> Iterator[dg.AssetCheckEvaluation]:
+        for output in recorded_validities(recipe, instance, asked.keys()):
+            if output.stem in asked.get(output.step, ()) and output.state in (State.FRESH, State.STALE):
+                yield dg.AssetCheckEvaluation(
+                    asset_key=names.asset_key(output.step), check_name=PROCESSED, passed=True, partition=output.stem
+                )
+
+    return [LaterCheck(PROCESSED, tuple(stage.step for stage in recipe.stages), evaluate)]
+
+
+def _verdicts_on(
+    recipe: Recipe, states: Iterable[Validity], asked: Mapping[OutputKey, Sequence[str]]
+) -> Iterator[dg.AssetCheckEvaluation]:
+    """Yield a verdict on every output that is asked about: one that failed or is missing does not pass."""
+    of_output = {(validity.stem, validity.step): validity for validity in states}
+    for step, stems in asked.items():
+        for stem in stems:
+            unknown = Validity(stem, step, State.MISSING, "it is no partition any more")
+            yield validity_verdict(ProjectNames.of(recipe.project), of_output.get((stem, step), unknown))
 
 
 def _build_valid_checks(
