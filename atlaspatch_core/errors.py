@@ -74,7 +74,7 @@ class OutOfDate(AtlasPatchError):
 
 
 class UnknownName(AtlasPatchError):
-    """No reader, segmenter or encoder has this name."""
+    """No reader, segmenter, encoder or cohort has this name."""
 
 
 class MissingWeights(AtlasPatchError):

@@ -38,21 +38,22 @@ def backfill(
     instance: dg.DagsterInstance,
     states: Sequence[State],
     assets: Sequence[str],
+    cohorts: Sequence[str] = (),
     *,
     dry_run: bool,
     canary: bool,
     show: Callable[[OutcomeRow], None],
     write_line: WriteLine,
 ) -> BackfillResult | None:
-    """Make the outputs in these states; None where nothing was to be done, or only to be said.
+    """Make the outputs in these states, of all slides or of ``cohorts``; None where nothing was to be done, or said.
 
-    Raises UnknownName for an asset that does not exist, NoSlides.
+    Raises UnknownName for an asset that does not exist or a cohort that no slide is of, NoSlides.
     """
     names, steps = ProjectNames.of(recipe.project), choose_steps(recipe, assets)
     if State.MISSING in states:
         register_cases(recipe, instance)
         names.slides.register(instance, (source.stem for source in find_slides(recipe.project).sources))
-    repair = plan_repair(recipe, instance, states, steps)
+    repair = plan_repair(recipe, instance, states, steps, cohorts)
     need = repair.estimate(repair.slides.outputs)
     for line in (
         *reason_lines(repair.slides.outputs, MOST_REASONS),
@@ -69,10 +70,10 @@ def backfill(
         stale = [validity for validity in repair.slides.outputs if validity.state is State.STALE]
         for outcome in try_canaries(recipe, stale, write_line):
             _report_restamped(outcome, open_failures, show)
-        orders = plan_repair(recipe, instance, states, steps).slides.orders
-    requests = build_requests(names, orders, recipe.project.runtime.slides_per_run, "", {})
+        orders = plan_repair(recipe, instance, states, steps, cohorts).slides.orders
+    requests = build_requests(names, orders, recipe.project.runtime.slides_per_run, "", {}, repair.cohorts)
     crashes = list(run_requests(recipe.project, names.slides, requests, instance, show))
-    selected = {validity.stem for validity in repair.cases}
+    selected = {validity.stem for validity in repair.cases} if cohorts or State.FAILED in states else None
     crashes += _make_cases(recipe, instance, states, steps, selected, show)
     return BackfillResult(len({stem for order in orders for stem in order.stems}), tuple(crashes))
 
@@ -93,16 +94,17 @@ def _make_cases(
     instance: dg.DagsterInstance,
     states: Collection[State],
     steps: Collection[OutputKey],
-    selected: Collection[str],
+    selected: Collection[str] | None,
     show: Callable[[OutcomeRow], None],
 ) -> Iterator[str]:
     """Make the embeddings of cases, now that their slides are done; a slide that failed leaves its cases out.
 
-    A case that was ``selected`` because a slide of it failed is missing, or stale, once that slide is well.
+    Of all cases, or of those ``selected``: one that was because a slide of it failed is missing, or stale, once that
+    slide is well.
     """
-    slides, among = recorded_validities(recipe, instance), None
+    slides = recorded_validities(recipe, instance)
     if State.FAILED in states:
-        states, among = set(State) - {State.FRESH}, selected
-    requests = cases_to_make(recipe, instance, slides, states, steps, {}, "", among=among)
+        states = set(State) - {State.FRESH}
+    requests = cases_to_make(recipe, instance, slides, states, steps, {}, "", among=selected)
     cases = ProjectNames.of(recipe.project).cases
     yield from run_requests(recipe.project, cases, requests, instance, show) if requests else ()

@@ -5,16 +5,17 @@ models anew for each; `dagster job launch` and backfills wait for a daemon, and 
 """
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 
 from atlaspatch_assets.definitions import build_definitions
 from atlaspatch_assets.lib.batch_ops import without_preview_warnings
-from atlaspatch_assets.lib.batches import in_batches
+from atlaspatch_assets.lib.batches import cohort_batches
 from atlaspatch_assets.lib.names import PROCESSED, PartitionKind, ProjectNames
 from atlaspatch_assets.lib.run_locks import MACHINE_TAG, take_run_lock, this_machine
 from atlaspatch_core.config.project import Project
@@ -46,14 +47,17 @@ def materialize(
     *,
     force: bool,
     show: Callable[[OutcomeRow], None],
+    cohorts: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[str]:
     """Materialise every asset of these slides; ``show`` gets each row as it is recorded.
+
+    Slides of one of the ``cohorts``, by stem, go together.
 
     Yields what went wrong with a run beside failed slides, which have rows: one text per run, none when all is well.
     """
     slides = ProjectNames.of(project).slides
     slides.register(instance, stems)
-    batches = in_batches(stems, project.runtime.slides_per_run)
+    batches = cohort_batches(stems, cohorts, project.runtime.slides_per_run)
     yield from run_requests(
         project, slides, (slides.request(batch, "", force=force) for batch in batches), instance, show
     )

@@ -22,6 +22,7 @@ from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.main import cli
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
 from atlaspatch_core.cli.slides import slides_at_rest
+from atlaspatch_core.discovery.cohorts import COHORTS, stems_among
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.validity.outcome import Outcome, OutputKey
 
@@ -140,10 +141,13 @@ cli.add_command(up)
 @cli.command()
 @click.argument("stems", nargs=-1)
 @PROJECT
+@click.option(*COHORTS.flags, multiple=True, help=COHORTS.help, show_default=COHORTS.unset)
 @click.option(*FORCE.flags, is_flag=True, help=FORCE.help)
 @click.option(STRICT, is_flag=True, help=STRICT_HELP)
-def materialize(stems: tuple[str, ...], project_file: Path, force: bool, strict: bool) -> None:
-    """Materialise all Dagster assets of a project, for all its slides or for those named by STEMS.
+def materialize(
+    stems: tuple[str, ...], project_file: Path, cohorts: tuple[str, ...], force: bool, strict: bool
+) -> None:
+    """Materialise all Dagster assets of a project, for all its slides, for some cohorts, or for those named by STEMS.
 
     Runs in this process, in batches, and is recorded in the Dagster instance in DAGSTER_HOME (~/.atlaspatch/dagster by
     default). What is there already and still valid is reused.
@@ -153,8 +157,9 @@ def materialize(stems: tuple[str, ...], project_file: Path, force: bool, strict:
 
     project = recipe_of_file(project_file).project
     discovery = slides_at_rest(project, strict=strict)
-    code = _materialize(project, _choose_stems(discovery, stems), force=force, strict=strict)
-    raise SystemExit(code or int(bool(discovery.left_out and not stems)))
+    chosen = _choose_stems(discovery, stems, cohorts)
+    code = _materialize(project, chosen, discovery.cohort_by_stem, force=force, strict=strict)
+    raise SystemExit(code or int(bool(discovery.left_out and not stems and not cohorts)))
 
 
 @cli.command()
@@ -162,6 +167,7 @@ def materialize(stems: tuple[str, ...], project_file: Path, force: bool, strict:
 @click.option("--missing", is_flag=True, help="Outputs that were never made.")
 @click.option("--failed", is_flag=True, help="Outputs that failed, whatever the reason, and what depends on them.")
 @click.option(*ASSETS.flags, multiple=True, help=ASSETS.help, show_default=ASSETS.unset)
+@click.option(*COHORTS.flags, multiple=True, help=COHORTS.help, show_default=COHORTS.unset)
 @click.option(*DRY_RUN.flags, is_flag=True, help=DRY_RUN.help)
 @click.option("--no-canary", is_flag=True, help="Compute without trying a changed patch encoder on stored patches.")
 @PROJECT
@@ -170,6 +176,7 @@ def backfill(
     missing: bool,
     failed: bool,
     assets: tuple[str, ...],
+    cohorts: tuple[str, ...],
     dry_run: bool,
     no_canary: bool,
     project_file: Path,
@@ -192,14 +199,20 @@ def backfill(
     recipe = recipe_of_file(project_file)
     try:
         with told_where_home_fails(ready_home()):
-            code = _backfill(recipe, states, assets, dry_run=dry_run, canary=not no_canary)
+            code = _backfill(recipe, states, assets, cohorts, dry_run=dry_run, canary=not no_canary)
         raise SystemExit(code)
     except AtlasPatchError as error:
         raise click.UsageError(str(error)) from error
 
 
 def _backfill(
-    recipe: "Recipe", states: "Sequence[State]", assets: Sequence[str], *, dry_run: bool, canary: bool
+    recipe: "Recipe",
+    states: "Sequence[State]",
+    assets: Sequence[str],
+    cohorts: Sequence[str],
+    *,
+    dry_run: bool,
+    canary: bool,
 ) -> int:
     """Do it, print what was done, and return the exit code."""
     import dagster as dg
@@ -210,7 +223,15 @@ def _backfill(
     tables = Tables(make_console())
     with dg.DagsterInstance.get() as instance:
         done = backfill(
-            recipe, instance, states, assets, dry_run=dry_run, canary=canary, show=tables.add, write_line=click.echo
+            recipe,
+            instance,
+            states,
+            assets,
+            cohorts,
+            dry_run=dry_run,
+            canary=canary,
+            show=tables.add,
+            write_line=click.echo,
         )
     if done is None:
         return 0
@@ -218,18 +239,26 @@ def _backfill(
     return 1 if tables.failed or done.crashes else 0
 
 
-def _choose_stems(discovery: "Discovery", stems: Sequence[str]) -> list[str]:
-    """Return the named slides, all by default; those whose stem several files share come too, and will fail."""
+def _choose_stems(discovery: "Discovery", stems: Sequence[str], cohorts: Sequence[str]) -> list[str]:
+    """Return the named slides, or all, and of them those of the cohorts that are named.
+
+    Those whose stem several files share come too, and will fail. Raises click.UsageError for what there is not.
+    """
     candidates = [source.stem for source in discovery.sources] + [clash.stem for clash in discovery.clashes]
     unknown = [stem for stem in stems if stem not in candidates]
     if unknown:
         raise click.UsageError(
             f"the project has no slide called {', '.join(unknown)}; a stem is a file name without suffix"
         )
-    return list(dict.fromkeys(stems)) or candidates
+    try:
+        return [*(stems_among(discovery.cohorts, cohorts, list(dict.fromkeys(stems)) or candidates) or ())]
+    except AtlasPatchError as error:
+        raise click.UsageError(str(error)) from error
 
 
-def _materialize(project: "Project", stems: Sequence[str], *, force: bool, strict: bool) -> int:
+def _materialize(
+    project: "Project", stems: Sequence[str], cohorts: Mapping[str, str], *, force: bool, strict: bool
+) -> int:
     """Run the batches, print what was made and where it lies, and return the exit code."""
     import dagster as dg
 
@@ -239,7 +268,7 @@ def _materialize(project: "Project", stems: Sequence[str], *, force: bool, stric
     home = ready_home()
     tables = Tables(make_console())
     with told_where_home_fails(home), dg.DagsterInstance.get() as instance:
-        crashes = list(run(project, stems, instance, force=force, show=tables.add))
+        crashes = list(run(project, stems, instance, force=force, show=tables.add, cohorts=cohorts))
     tables.conclude(crashes, len(stems))
     click.echo(f"Files: {relative_path(project.output)}   Dagster: {relative_path(home)}")
     return 1 if tables.failed or crashes or (strict and tables.warned) else 0

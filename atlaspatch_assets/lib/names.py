@@ -9,12 +9,15 @@ import dagster as dg
 
 from atlaspatch_assets.lib.batches import in_batches
 from atlaspatch_core.config.project import Project
+from atlaspatch_core.discovery.cohorts import common_cohort
 from atlaspatch_core.fingerprint import short_hash
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import STEP_VERSIONS, TISSUE_MASK
 
 PROJECT_TAG = "atlaspatch/project"
 """Tag of the runs of a project that has a name."""
+COHORT_TAG = "atlaspatch/cohort"
+"""Tag of the runs over slides of one cohort, or of one folder that holds their cohorts."""
 MATERIALIZE_FAILED = "materialize_failed"
 """Name of the job that tries failed outputs again."""
 RETIRE_SLIDES = "retire_slides"
@@ -232,6 +235,12 @@ class PartitionKind:
         keys = list(instance.get_dynamic_partitions(str(self.definition.name)))
         first, last = (keys.index(end) if end in keys else -1 for end in ends)
         return set(keys[first : last + 1]) if -1 < first <= last else set()
+
+
+def cohort_tags(cohorts: Iterable[str]) -> dict[str, str]:
+    """Return the tag of a run over slides of these cohorts; none where no one folder holds them."""
+    cohort = common_cohort(cohorts)
+    return {COHORT_TAG: cohort} if cohort else {}
 
 
 def _tag_name(key: str) -> str:

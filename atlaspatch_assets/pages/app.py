@@ -15,8 +15,8 @@ from starlette.staticfiles import StaticFiles
 
 from atlaspatch_assets.pages.metrics import ProjectCollector
 from atlaspatch_assets.pages.needs import needs_as_json, render_needs, render_slide
-from atlaspatch_assets.pages.view import ProjectView
-from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_assets.pages.view import ProjectView, of_cohorts
+from atlaspatch_core.errors import AtlasPatchError, UnknownName
 from atlaspatch_core.operations.report.status_page import render_status_page, status_page
 
 LOCAL_HOSTS = ("127.0.0.1", "localhost")
@@ -58,7 +58,8 @@ def build_app(view: ProjectView, *, hosts: Sequence[str] = LOCAL_HOSTS, web_ui: 
 
     Returns:
         An ASGI application: what needs a person at ``/``, every slide at ``/status`` and ``/slides/STEM``, the same for
-        programs at ``/needs.json`` and ``/metrics``; and the files of the output folder.
+        programs at ``/needs.json`` and ``/metrics``; and the files of the output folder. ``/status`` and
+        ``/needs.json`` take ``?cohort=``.
 
     Example:
         >>> app = build_app(ProjectView(recipe, dg.DagsterInstance.ephemeral()))
@@ -71,11 +72,11 @@ def build_app(view: ProjectView, *, hosts: Sequence[str] = LOCAL_HOSTS, web_ui: 
     def needs(_: Request) -> Response:
         return HTMLResponse(render_needs(view.read(), web_ui), headers=HEADERS)
 
-    def needs_json(_: Request) -> Response:
-        return JSONResponse(needs_as_json(view.read()), headers=HEADERS)
+    def needs_json(request: Request) -> Response:
+        return JSONResponse(needs_as_json(of_cohorts(view.read(), _cohorts(request))), headers=HEADERS)
 
-    def status(_: Request) -> Response:
-        snapshot = view.read()
+    def status(request: Request) -> Response:
+        snapshot = of_cohorts(view.read(), _cohorts(request))
         page = status_page(snapshot.status, view.recipe.project.output.absolute())
         return HTMLResponse(render_status_page(page), headers=HEADERS)
 
@@ -100,8 +101,20 @@ def build_app(view: ProjectView, *, hosts: Sequence[str] = LOCAL_HOSTS, web_ui: 
         Mount("/", OutputFiles(directory=output)),
     ]
     trusted = Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
-    return Starlette(routes=routes, middleware=[trusted], exception_handlers={AtlasPatchError: _refusal})
+    return Starlette(routes=routes, middleware=[trusted], exception_handlers=REFUSALS)
+
+
+def _cohorts(request: Request) -> list[str]:
+    """Return what ``?cohort=`` names, as often as it stands there."""
+    return request.query_params.getlist("cohort")
 
 
 async def _refusal(_: Request, error: Exception) -> Response:
     return PlainTextResponse(f"{error}\n", status_code=503)
+
+
+async def _unknown(_: Request, error: Exception) -> Response:
+    return PlainTextResponse(f"{error}\n", status_code=404)
+
+
+REFUSALS = {AtlasPatchError: _refusal, UnknownName: _unknown}

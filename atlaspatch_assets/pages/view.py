@@ -10,12 +10,14 @@ import dagster as dg
 
 from atlaspatch_assets.defs.patients.states import case_validities
 from atlaspatch_assets.defs.report.assets import failures
-from atlaspatch_assets.defs.validity.needs import project_needs
+from atlaspatch_assets.defs.validity.needs import CURES, project_needs
 from atlaspatch_assets.lib.names import UNFINISHED, ProjectNames
+from atlaspatch_core.discovery.cohorts import stems_of_cohorts
 from atlaspatch_core.discovery.find import Discovery, find_slides
 from atlaspatch_core.errors import NoSlides
-from atlaspatch_core.operations.report.needs import Need
+from atlaspatch_core.operations.report.needs import Need, NeedKind, find_needs
 from atlaspatch_core.operations.tracking.project_status import ProjectStatus, project_status
+from atlaspatch_core.pipeline.patients.manifest import manifest_of
 from atlaspatch_core.validity.recipe import Recipe
 
 SECONDS_HELD = 5.0
@@ -79,3 +81,18 @@ def read_snapshot(recipe: Recipe, instance: dg.DagsterInstance, notes: Sequence[
     busy = names.slides.running(instance) | names.cases.running(instance)
     needs = project_needs(names, instance, (*status.outputs, *status.cases), status.warnings)
     return Snapshot(status, discovery, busy, needs, Counter(run.status.value for run in runs), notes, read_at)
+
+
+def of_cohorts(snapshot: Snapshot, cohorts: Sequence[str]) -> Snapshot:
+    """Return what is of these cohorts, all for none, and the runs that hold everything up.
+
+    Raises UnknownName for a cohort that no slide is of, InvalidManifest for a table of cases that cannot be read.
+    """
+    if not cohorts:
+        return snapshot
+    stems, whole = stems_of_cohorts(snapshot.discovery.cohorts, cohorts), snapshot.status
+    case_ids = manifest_of(whole.recipe.project).cases_with(stems) if whole.cases else frozenset[str]()
+    status = whole.of(stems, case_ids)
+    stuck = [need for need in snapshot.needs if need.kind is NeedKind.STUCK]
+    needs = find_needs((*status.outputs, *status.cases), status.warnings, CURES, busy=snapshot.busy)
+    return replace(snapshot, status=status, needs=(*stuck, *needs), busy=(stems | case_ids).intersection(snapshot.busy))

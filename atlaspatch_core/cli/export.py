@@ -1,7 +1,7 @@
 """``atlaspatch export``: results for other programs, in their folders and formats."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from atlaspatch_core.interop.export import Exported, Selection, Target
+    from atlaspatch_core.validity.recipe import Recipe
 
 STYLES = {"written": "green", "unchanged": "dim", "planned": "cyan", "missing": "yellow"}
 
@@ -35,6 +36,7 @@ class ExportOptions:
     output: Path | None
     """Folder that is exported instead of a project."""
     stems: tuple[str, ...]
+    cohorts: tuple[str, ...]
     encoders: tuple[str, ...] | None
     geometries: tuple[str, ...]
     column: str | None
@@ -57,6 +59,7 @@ class ExportOptions:
     ExportFields,
     folder={"type": FOLDER},
     slides={"metavar": "STEM"},
+    cohorts={"metavar": "COHORT"},
     encoders=NAMES,
     geometries={"metavar": "NAME"},
     column={"default": None, "show_default": "tissue_fraction"},
@@ -122,8 +125,27 @@ def selection_of(options: ExportOptions) -> "Selection":
     choice = Choice(encoders, frozenset(options.geometries) or None, options.include_stale)
     stems = options.stems or None
     if options.output:
-        return select_folder(options.output, choice, stems)
-    return select(recipe_of_file(options.project_file), choice, stems)
+        return select_folder(options.output, choice, _of_cohorts(options, stems))
+    recipe = recipe_of_file(options.project_file)
+    return select(recipe, choice, _of_cohorts(options, stems, recipe))
+
+
+def _of_cohorts(
+    options: ExportOptions, stems: Collection[str] | None, recipe: "Recipe | None" = None
+) -> Collection[str] | None:
+    """Return the slides of the cohorts that were named, of a project or of what an output folder remembers."""
+    from atlaspatch_core.discovery.cohorts import stems_among
+    from atlaspatch_core.discovery.find import find_slides
+    from atlaspatch_core.operations.tracking.remembered_project import remembered_project
+
+    if not options.cohorts:
+        return stems
+    if recipe is None:
+        assert options.output is not None
+        discovery = remembered_project(options.output).find_slides(lambda _: ())
+    else:
+        discovery = find_slides(recipe.project)
+    return stems_among(discovery.cohorts, options.cohorts, stems)
 
 
 def _bar() -> "Progress":

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import click
 
+from atlaspatch_core.cli.declaring import option
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
-from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.discovery.cohorts import COHORTS
+from atlaspatch_core.errors import AtlasPatchError, NoSlides, UnknownName
 
 
 @click.command()
@@ -17,8 +19,9 @@ from atlaspatch_core.errors import AtlasPatchError
     type=click.Path(dir_okay=False, path_type=Path),
     help="File to write. Default: cohort_report.html in the project's output folder.",
 )
+@option(*COHORTS.flags, multiple=True, help=COHORTS.help, show_default=COHORTS.unset)
 @click.pass_context
-def report(context: click.Context, project_file: Path, page: Path | None) -> None:
+def report(context: click.Context, project_file: Path, page: Path | None, cohorts: tuple[str, ...]) -> None:
     """Write one HTML page about all slides of a project.
 
     Gallery with outlines, distributions, outliers, map of embeddings, what is fresh, stale, missing or failed and why.
@@ -28,9 +31,13 @@ def report(context: click.Context, project_file: Path, page: Path | None) -> Non
     from atlaspatch_core.operations.report.report import write_report
 
     hooks = context.obj if isinstance(context.obj, Hooks) else Hooks()
+    if cohorts and page is None:
+        raise click.UsageError("--cohort needs --to: the page in the output folder is that of all slides")
     recipe = recipe_of_file(project_file)
     try:
-        written = write_report(recipe, hooks.failures(recipe) if hooks.failures else None, page)
+        written = write_report(recipe, hooks.failures(recipe) if hooks.failures else None, page, cohorts=cohorts)
+    except (UnknownName, NoSlides) as error:
+        raise click.UsageError(str(error)) from error
     except AtlasPatchError as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
+from atlaspatch_core.cli.declaring import option
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.projects import FILE_NAME, PROJECT, recipe_of_file
 from atlaspatch_core.cli.slides import slides_of
@@ -22,10 +23,12 @@ from atlaspatch_core.cli.status_text import (
     unfinished_lines,
     warning_lines,
 )
-from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.discovery.cohorts import COHORTS, stems_of_cohorts
+from atlaspatch_core.errors import AtlasPatchError, UnknownName
 
 if TYPE_CHECKING:
     from atlaspatch_core.config.project import Project
+    from atlaspatch_core.discovery.find import Discovery
     from atlaspatch_core.operations.tracking.project_status import Failures, ProjectStatus
     from atlaspatch_core.pipeline.patients.manifest import Manifest
     from atlaspatch_core.validity.recipe import Recipe
@@ -38,6 +41,7 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.argument("output_dir", type=FOLDER, required=False)
 @PROJECT
 @click.option("--output", type=FOLDER, help="The same as OUTPUT_DIR.")
+@option(*COHORTS.flags, multiple=True, help=COHORTS.help, show_default=COHORTS.unset)
 @click.option("--all", "show_all", is_flag=True, help="List slides of which everything is fresh, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array, one object per slide and output.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, one line per slide and output.")
@@ -53,6 +57,7 @@ def status(
     output_dir: Path | None,
     project_file: Path,
     output: Path | None,
+    cohorts: tuple[str, ...],
     show_all: bool,
     as_json: bool,
     as_csv: bool,
@@ -76,7 +81,14 @@ def status(
     hooks = context.obj if isinstance(context.obj, Hooks) else Hooks()
     if folder and (folder / FILE_NAME).is_file():
         folder, project_file = None, folder / FILE_NAME
-    seen = folder_status(folder, hooks) if folder else show_status(recipe_of_file(project_file), hooks)
+    try:
+        seen = (
+            folder_status(folder, hooks, cohorts)
+            if folder
+            else show_status(recipe_of_file(project_file), hooks, cohorts)
+        )
+    except UnknownName as error:
+        raise click.UsageError(str(error)) from error
     every = [*seen.outputs, *seen.cases]
     if as_json:
         click.echo(json.dumps([dict(zip(COLUMNS, row, strict=True)) for row in rows(every, seen.warnings)], indent=1))
@@ -101,13 +113,29 @@ def _folder(context: click.Context, output_dir: Path | None, output: Path | None
     return folder
 
 
-def show_status(recipe: "Recipe", hooks: Hooks) -> "ProjectStatus":
-    """Return the state of every output of the slides that lie in the project's folders, and of its cases."""
+def show_status(recipe: "Recipe", hooks: Hooks, cohorts: Sequence[str] = ()) -> "ProjectStatus":
+    """Return the state of every output of the slides that lie in the project's folders, and of its cases.
+
+    Of ``cohorts`` alone, if there are any; raises UnknownName for one that no slide is of.
+    """
     from atlaspatch_core.operations.tracking.project_status import project_status
 
     failures = hooks.failures(recipe) if hooks.failures else {}
-    seen = project_status(recipe, slides_of(recipe.project), failures)
-    return replace(seen, cases=_cases(recipe, _table(recipe), seen.outputs, failures))
+    discovery = slides_of(recipe.project)
+    seen = project_status(recipe, discovery, failures)
+    table = _table(recipe)
+    seen = replace(seen, cases=_cases(recipe, table, seen.outputs, failures))
+    return _of_cohorts(seen, discovery, table, cohorts)
+
+
+def _of_cohorts(
+    seen: "ProjectStatus", discovery: "Discovery", table: "Manifest | None", cohorts: Sequence[str]
+) -> "ProjectStatus":
+    """Return what is of these cohorts, all for none. A slide whose file is gone is of none."""
+    if not cohorts:
+        return seen
+    stems = stems_of_cohorts(discovery.cohorts, cohorts)
+    return seen.of(stems, table.cases_with(stems) if table else ())
 
 
 def _table(recipe: "Recipe") -> "Manifest | None":
@@ -140,8 +168,10 @@ def _cases(
     return tuple(case.validity for case in CaseStalenessChecker(recipe, manifest, stored, states, empty).states())
 
 
-def folder_status(folder: Path, hooks: Hooks) -> "ProjectStatus":
+def folder_status(folder: Path, hooks: Hooks, cohorts: Sequence[str] = ()) -> "ProjectStatus":
     """Return the state of every output that the runs of a folder asked for, be the slides still there or not.
+
+    Of ``cohorts`` alone, if there are any; raises UnknownName for one that no slide is of.
 
     Cases of a table that is gone are left out, which is told on stderr.
     Raises click.UsageError where no run is recorded, or what it names cannot be used any more.
@@ -161,7 +191,8 @@ def folder_status(folder: Path, hooks: Hooks) -> "ProjectStatus":
     discovery = memory.find_slides(lambda path: tuple(tables[path].slides.values()) if path in tables else ())
     seen = project_status(recipe, discovery, failures, recorded=True)
     cases = join_manifests(list(tables.values()), discovery.sources) if tables else None
-    return replace(seen, cases=_cases(recipe, cases, seen.outputs, failures))
+    seen = replace(seen, cases=_cases(recipe, cases, seen.outputs, failures))
+    return _of_cohorts(seen, discovery, cases, cohorts)
 
 
 def _tables(paths: "Mapping[Path, Project]") -> "dict[Path, Manifest]":

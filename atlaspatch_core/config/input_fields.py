@@ -83,6 +83,15 @@ class SlidesFields:
             example="slides.csv",
         ),
     ] = None
+    cohort_column: Annotated[
+        str | None,
+        Option(
+            "Column of slide_list that names the cohort of each slide. It selects slides, and decides no result.",
+            flags=("--cohort-column",),
+            unset="the folder that a slide came from",
+            example="site",
+        ),
+    ] = None
     mpp_csv: Annotated[
         Path | None,
         Option(

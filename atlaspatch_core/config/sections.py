@@ -58,6 +58,15 @@ class Slides(SlidesFields, Section):
         numbers = sorted({int(text) for text in texts if text.isdecimal()})
         return (*numbers, *sorted({text for text in texts if not text.isdecimal()}))
 
+    @model_validator(mode="after")
+    def _column_is_of_a_list(self) -> Self:
+        if self.cohort_column is not None and self.slide_list is None:
+            raise ValueError(
+                f"cohort_column {self.cohort_column!r} is a column of slide_list, which is not given; name that table, "
+                "or leave the column out"
+            )
+        return self
+
     @field_validator("reader")
     @classmethod
     def _reader_exists(cls, reader: str | None) -> str | None:

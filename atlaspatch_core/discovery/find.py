@@ -2,13 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.config.sections import Slides
+from atlaspatch_core.discovery.cohorts import cohort_of, common_cohort
 from atlaspatch_core.discovery.search import (
     KNOWN_SUFFIXES,
     FolderContents,
@@ -16,6 +17,7 @@ from atlaspatch_core.discovery.search import (
     ResultPictures,
     Search,
     pattern_of,
+    root_of,
     search,
 )
 from atlaspatch_core.discovery.sections import (
@@ -67,6 +69,8 @@ class SlideSource:
     """What a person should know of how it is named and read, a clause each; a run warns of it."""
     series: SeriesChoice = None
     """Which image of the file it is; None: the largest. ``all``: its sections could not be told apart."""
+    cohort: str = field(default="", compare=False)
+    """Folder that it came from, as ``slides/kidney/2024``, or what the list of slides says; it decides no result."""
 
     @property
     def readable(self) -> Path:
@@ -86,6 +90,8 @@ class Clash:
     stem: str
     paths: tuple[Path, ...]
     """Two or more, sorted."""
+    cohorts: tuple[str, ...] = field(default=(), compare=False)
+    """Theirs, sorted, each once."""
 
     @property
     def error(self) -> StemClash:
@@ -115,6 +121,17 @@ class Discovery:
         shown = ", ".join(printable(str(path)) for path in self.results[:MOST_NAMED]) + " …" * (count > MOST_NAMED)
         nouns = "folder of results is" if count == 1 else "folders of results are"
         return f"{count} {nouns} not searched for slides: {shown}" if count else ""
+
+    @property
+    def cohorts(self) -> dict[str, tuple[str, ...]]:
+        """Stem to the cohort of a slide, or to those of slides that share it."""
+        of_slides = {source.stem: (source.cohort,) for source in self.sources}
+        return of_slides | {clash.stem: clash.cohorts for clash in self.clashes}
+
+    @property
+    def cohort_by_stem(self) -> dict[str, str]:
+        """Stem to cohort; of slides that share a stem, the one that holds theirs."""
+        return {stem: common_cohort(cohorts) for stem, cohorts in self.cohorts.items()}
 
     @property
     def unseen(self) -> tuple[LeftOut, ...]:
@@ -174,7 +191,7 @@ def find_slides(project: Project, *, seconds: float | None = None, remember: boo
     mpp_by_name = read_mpp_csv(slides.mpp_csv) if slides.mpp_csv else {}
     sections = section_search(project, seconds=seconds, remember=remember)
     if slides.slide_list:
-        return find_listed(slides.slide_list, slides.folders, mpp_by_name, sections)
+        return find_listed(slides.slide_list, slides.folders, mpp_by_name, sections, slides.cohort_column)
     return discover(
         slides.folders,
         recursive=slides.recursive,
@@ -213,18 +230,28 @@ def discover(
     files: dict[str, Path] = {}
     left_out: dict[Path, LeftOut] = {}
     results: set[Path] = set()
-    for one in (one for path in paths for one in found_at(path, how)):
+    cohorts: dict[Path, str] = {}
+    for place, one in ((path, one) for path in paths for one in found_at(path, how)):
         if isinstance(one, FolderContents):
-            files.setdefault(one.real, one.path)
+            if files.setdefault(one.real, one.path) is one.path:
+                cohorts[one.path] = cohort_of(one.path, folder_of(place))
         elif isinstance(one, ResultPictures):
             results.add(one.path)
         else:
             left_out.setdefault(one.path, one)
-    gathered = gather_sources(slides_by_stem(files.values()), left_out.values(), mpp_by_name, sections=sections)
+    gathered = gather_sources(
+        slides_by_stem(files.values()), left_out.values(), mpp_by_name, sections=sections, cohorts=cohorts
+    )
     found = replace(gathered, results=tuple(sorted(results)))
     if not found.sources and not found.clashes:
         raise (UnseenSlides if found.unseen else NoSlides)(nothing_found(paths, how, found))
     return found
+
+
+def folder_of(path: Path) -> Path:
+    """Return the folder that is searched for a path or a pattern; of a file the one that it lies in."""
+    root = root_of(path)
+    return root if root.is_dir() else root.parent
 
 
 def found_at(path: Path, how: Search) -> Iterator[FolderContents | LeftOut | ResultPictures]:
@@ -249,6 +276,7 @@ def gather_sources(
     mpp_by_name: Mapping[str, TableMpp] = MappingProxyType({}),
     listed: Mapping[Path, Sequence[ListedSlide]] = MappingProxyType({}),
     sections: SectionSearch = AS_FILES,
+    cohorts: Mapping[Path, str] = MappingProxyType({}),
 ) -> Discovery:
     """Return slides of different stems, each with the mpp that a table states, and those that share one.
 
@@ -257,15 +285,25 @@ def gather_sources(
     files, unusable = usable_files(by_stem)
     alone = {stem: path for stem, (path, *others) in files.items() if not others}
     found, late = sections_in(alone, listed, sections)
-    fits, too_long = parted(with_mpps(found, mpp_by_name, {stem: path for stem, (path, *_) in files.items()}))
+    sources = with_mpps(found, mpp_by_name, {stem: path for stem, (path, *_) in files.items()})
+    fits, too_long = parted(replace(source, cohort=source.cohort or cohorts.get(source.path, "")) for source in sources)
     paths = {stem: tuple(paths) for stem, paths in files.items() if len(paths) > 1}
     paths |= {stem: tuple(it.path for it in alike) for stem, alike in fits.items() if len(alike) > 1}
     singles = (source for source, *others in fits.values() if not others)
     return Discovery(
         tuple(sorted(singles, key=lambda source: source.place)),
-        tuple(Clash(stem, tuple(sorted(paths[stem], key=str))) for stem in sorted(paths)),
+        tuple(clash_of(stem, paths[stem], listed, cohorts) for stem in sorted(paths)),
         tuple(sorted(map(shown, (*left_out, *unusable, *too_long, *late)), key=lambda left: str(left.path))),
     )
+
+
+def clash_of(
+    stem: str, paths: Iterable[Path], listed: Mapping[Path, Sequence[ListedSlide]], cohorts: Mapping[Path, str]
+) -> Clash:
+    """Return the slides of one stem, with the cohorts that they are of."""
+    paths = sorted(paths, key=str)
+    of_rows = {row.cohort or cohorts.get(path, "") for path in paths for row in listed.get(path, ())}
+    return Clash(stem, tuple(paths), tuple(sorted(of_rows or {cohorts.get(path, "") for path in paths})))
 
 
 def usable_files(
@@ -327,9 +365,10 @@ def with_mpps(
 
 
 def source_of(path: Path, section: SectionOfFile, stated: TableMpp | None) -> SlideSource:
-    """Return a slide with the mpp that its line of the list states, or else the table."""
+    """Return a slide with what its line of the list says, and the mpp that this states, or else the table."""
     listed = section.listed
-    source = SlideSource(section.stem, path, notes=listed.notes if listed else (), series=section.series)
+    source = SlideSource(section.stem, path, series=section.series)
+    source = replace(source, notes=listed.notes, cohort=listed.cohort) if listed else source
     if listed and listed.mpp is not None:
         return replace(source, mpp=listed.mpp, mpp_source=SLIDE_LIST)
     if stated is None:
@@ -356,7 +395,11 @@ def match_mpps(mpp_by_name: Mapping[str, TableMpp], paths: Mapping[str, Path]) -
 
 
 def find_listed(
-    table: Path, folders: Sequence[Path], mpp_by_name: Mapping[str, TableMpp], sections: SectionSearch = AS_FILES
+    table: Path,
+    folders: Sequence[Path],
+    mpp_by_name: Mapping[str, TableMpp],
+    sections: SectionSearch = AS_FILES,
+    cohort_column: str | None = None,
 ) -> Discovery:
     """Return the slides that a list names, whose paths start at ``folders``, or at the list's own folder if none.
 
@@ -365,11 +408,14 @@ def find_listed(
     """
     listed: defaultdict[Path, dict[SeriesChoice, ListedSlide]] = defaultdict(dict)
     left_out: list[LeftOut] = []
-    for slide in read_slide_list(table):
-        paths = [path for folder in folders or (table.parent,) if (path := listed_path(folder, slide.name)).exists()]
-        for path in paths:
+    cohorts: dict[Path, str] = {}
+    for slide in read_slide_list(table, cohort_column):
+        places = ((folder, listed_path(folder, slide.name)) for folder in folders or (table.parent,))
+        folder_by_path = {path: folder for folder, path in places if path.exists()}
+        for path, folder in folder_by_path.items():
             add_row(table, listed[path], slide)
-        if not paths:
+            cohorts.setdefault(path, cohort_of(path, folder))
+        if not folder_by_path:
             left_out.append(missing(table, slide, folders or (table.parent,)))
     if not listed:
         raise NoSlides(f"{table}: none of its slides is there; {left_out[0].why}")
@@ -378,7 +424,7 @@ def find_listed(
         for slide in (slide for other in others for slide in listed[other].values()):
             add_row(table, listed[path], slide)
     rows = {path: tuple(of_path.values()) for path, of_path in listed.items()}
-    found = gather_sources(by_stem, left_out, mpp_by_name, rows, sections)
+    found = gather_sources(by_stem, left_out, mpp_by_name, rows, sections, cohorts)
     if not found.sources and not found.clashes:
         raise NoSlides(f"{table}: none of its slides can be taken; {found.left_out[0].why}")
     return found

@@ -3,10 +3,10 @@
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from glob import has_magic
 from pathlib import Path
 
+from atlaspatch_core.discovery.patterns import fits
 from atlaspatch_core.discovery.result_folders import picture_folders
 from atlaspatch_core.slides.dicom_files import is_dicom_name, slides_among
 from atlaspatch_core.slides.files import HAMAMATSU, MIRAX, ZARR, pictures_of
@@ -220,12 +220,3 @@ def root_of(path: Path) -> Path:
     """Return the folder in which the search for a path, or for a pattern, begins."""
     pattern = pattern_of(path)
     return pattern.base if pattern else path
-
-
-def fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:
-    """Say whether the parts of a path are what a pattern means, as a shell does; ``**`` is any number of folders."""
-    if not pattern:
-        return not parts
-    if pattern[0] == "**":
-        return any(fits(parts[skipped:], pattern[1:]) for skipped in range(len(parts) + 1))
-    return bool(parts) and fnmatchcase(parts[0], pattern[0]) and fits(parts[1:], pattern[1:])

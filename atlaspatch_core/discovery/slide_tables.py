@@ -46,6 +46,8 @@ class ListedSlide:
     """What a person should know of the line, a clause each."""
     series: SeriesChoice = None
     """Which image of the file, where the list says so."""
+    cohort: str = ""
+    """What the column of cohorts says, where one was named."""
 
 
 def read_mpp_csv(path: Path) -> dict[str, TableMpp]:
@@ -67,19 +69,23 @@ def read_mpp_csv(path: Path) -> dict[str, TableMpp]:
     return by_name
 
 
-def read_slide_list(path: Path) -> tuple[ListedSlide, ...]:
+def read_slide_list(path: Path, cohort_column: str | None = None) -> tuple[ListedSlide, ...]:
     """Return the slides that a CSV names in its column ``wsi``, with what its columns ``mpp`` and ``series`` say.
 
+    Their cohort is what ``cohort_column`` says, if one is named.
+
     A slide that stands twice, with the same series, is taken once, with a note that names both lines. Raises
-    InvalidProject naming file, line and value, also for a slide that stands twice with two mpp.
+    InvalidProject naming file, line and value, also for a slide that stands twice with two mpp or cohorts.
     """
+    columns = ("wsi", *([cohort_column] if cohort_column else []))
     first: dict[tuple[str, SeriesChoice], ListedSlide] = {}
-    for row in _rows(path, ("wsi",), ("mpp", "series")):
+    for row in _rows(path, columns, ("mpp", "series")):
         line = row.line
         if not row["wsi"]:
             raise InvalidProject(f"{path}, line {line}: wsi is empty; give the path of a slide, with its suffix")
         mpp = _mpp(path, line, row["mpp"]) if row["mpp"] else None
         listed = ListedSlide(line, row["wsi"], mpp, series=series_in(path, line, row["series"]))
+        listed = replace(listed, cohort=row[cohort_column]) if cohort_column else listed
         key = listed.name, listed.series
         first[key] = taken_once(path, first[key], listed) if key in first else listed
     return tuple(first.values())
@@ -103,11 +109,16 @@ def add_row(table: Path, rows: dict[SeriesChoice, ListedSlide], slide: ListedSli
 
 
 def taken_once(path: Path, one: ListedSlide, other: ListedSlide) -> ListedSlide:
-    """Return the first of two lines of one slide, with a note. Raises InvalidProject where they state two mpp."""
+    """Return the first of two lines of one slide, with a note. Raises InvalidProject where they disagree."""
     first, second = sorted((one, other), key=lambda listed: listed.line)
     if first.mpp != second.mpp:
         both = f"{first.mpp or 'none'} in line {first.line}, {second.mpp or 'none'} here"
         raise InvalidProject(f"{path}, line {second.line}: {second.name} has two mpp, {both}; leave one of the lines")
+    if first.cohort != second.cohort:
+        both = f"{first.cohort or 'none'} in line {first.line}, {second.cohort or 'none'} here"
+        raise InvalidProject(
+            f"{path}, line {second.line}: {second.name} has two cohorts, {both}; leave one of the lines"
+        )
     as_what = "" if first.name == second.name else f", as {first.name}"
     note = f"{path}, line {second.line}: {second.name} stands in line {first.line}, too{as_what}; it is taken once"
     return replace(first, notes=tuple(dict.fromkeys((*first.notes, *second.notes, note))))

@@ -78,6 +78,7 @@ def _export_outcomes(recipe: Recipe, config: ExportConfig) -> "Iterator[Exported
         config.layout,
         folder,
         stems=config.slides or None,
+        cohorts=config.cohorts,
         choice=Choice(frozenset(config.encoders) or None, frozenset(config.geometries) or None, config.include_stale),
         options=Options(config.pt, config.column),
         dry_run=config.dry_run,

@@ -14,7 +14,7 @@ from atlaspatch_assets.defs.slides.run_slides import RunSlides, find_batch, stem
 from atlaspatch_assets.lib.announced import LaterCheck
 from atlaspatch_assets.lib.batch_ops import batch_asset, batch_events, batch_keys, without_preview_warnings
 from atlaspatch_assets.lib.config import JobConfig
-from atlaspatch_assets.lib.names import ProjectNames
+from atlaspatch_assets.lib.names import ProjectNames, cohort_tags
 from atlaspatch_assets.lib.options import FORCE
 from atlaspatch_assets.lib.stages import asset_specs
 from atlaspatch_assets.lib.verdicts import OpenFailures
@@ -64,6 +64,7 @@ def _build_assets(
         stems = batch_keys(names.slides, context, config.slides, lambda: stems_in_folders(recipe.project))
         attempts = Attempts(config.retries, config.retry_seconds, context.log)
         batch = _find_batch(recipe.project, stems, attempts)
+        context.instance.add_run_tags(context.run.run_id, cohort_tags(source.cohort for source in batch.sources))
         yield from gone_events(names, context, dict(batch.gone), _selected_steps(context, recipe))
         outcomes = _process_batch(context, recipe, batch, attempts, force=config.force)
         open_failures = OpenFailures(names, context.instance, stems, context.run.run_id)

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import dagster as dg
 
-from atlaspatch_assets.lib.batches import in_batches
-from atlaspatch_assets.lib.names import PartitionKind
+from atlaspatch_assets.lib.batches import cohort_batches
+from atlaspatch_assets.lib.names import PartitionKind, cohort_tags
 from atlaspatch_core.fingerprint import short_hash
 
 TAGS = {"atlaspatch/source": "new_slides"}
@@ -25,16 +26,24 @@ class RequestedRuns:
 
 
 def request_runs(
-    slides: PartitionKind, instance: dg.DagsterInstance, versions: Mapping[str, str], slides_per_run: int, now: float
+    slides: PartitionKind,
+    instance: dg.DagsterInstance,
+    versions: Mapping[str, str],
+    slides_per_run: int,
+    now: float,
+    cohorts: Mapping[str, str] = MappingProxyType({}),
 ) -> RequestedRuns:
     """Return the runs that are to take these slides, given at their versions; ``now`` is in seconds since 1970.
+
+    Slides of one of the ``cohorts``, by stem, go together.
 
     Dagster grants a run key once. A run may end before it looked at its slides (the project file could not be read, its
     process was killed), or what it made was deleted since: then the next attempt has another key.
     """
     runs = RequestedRuns()
-    for batch in in_batches(list(versions), slides_per_run):
-        request = _build_request(slides, instance, batch, versions, now)
+    for batch in cohort_batches(versions, cohorts, slides_per_run):
+        tags = TAGS | cohort_tags(cohorts.get(stem, "") for stem in batch)
+        request = _build_request(slides, instance, batch, versions, now, tags)
         if request is None:
             runs.put_off += batch
         else:
@@ -43,10 +52,15 @@ def request_runs(
 
 
 def _build_request(
-    slides: PartitionKind, instance: dg.DagsterInstance, batch: Sequence[str], versions: Mapping[str, str], now: float
+    slides: PartitionKind,
+    instance: dg.DagsterInstance,
+    batch: Sequence[str],
+    versions: Mapping[str, str],
+    now: float,
+    tags: Mapping[str, str],
 ) -> dg.RunRequest | None:
     for attempt in range(MOST_ATTEMPTS):
-        request = slides.request(batch, _run_key(batch, versions, attempt), tags=TAGS)
+        request = slides.request(batch, _run_key(batch, versions, attempt), tags=tags)
         records = instance.get_run_records(filters=dg.RunsFilter(tags={"dagster/run_key": str(request.run_key)}))
         if not records:
             return request

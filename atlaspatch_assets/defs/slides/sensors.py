@@ -51,7 +51,9 @@ def build_sensor(project: Project) -> dg.SensorDefinition:
             return dg.SkipReason(str(error))
         tick = scan_project(project, context.instance, discovery, ArrivalCursor.read(context.cursor), SECONDS_AT_REST)
         size = project.runtime.slides_per_run
-        runs = request_runs(names.slides, context.instance, ready_versions(tick), size, time.time())
+        runs = request_runs(
+            names.slides, context.instance, ready_versions(tick), size, time.time(), discovery.cohort_by_stem
+        )
         runs.requests += again_requests(names.slides, context.instance)
         context.log.info(describe_tick(tick, runs))
         VerdictRecorder(context.instance, names.tags).record(refusal_verdicts(tick))

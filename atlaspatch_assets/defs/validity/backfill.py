@@ -3,11 +3,12 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import dagster as dg
 
-from atlaspatch_assets.lib.batches import in_batches
-from atlaspatch_assets.lib.names import ProjectNames
+from atlaspatch_assets.lib.batches import cohort_batches
+from atlaspatch_assets.lib.names import ProjectNames, cohort_tags
 from atlaspatch_core.errors import UnknownName
 from atlaspatch_core.fingerprint import short_hash
 from atlaspatch_core.operations.estimate import Rate
@@ -142,13 +143,22 @@ def _group_orders(recipe: Recipe, run: Mapping[str, Collection[OutputKey]]) -> I
 
 
 def build_requests(
-    names: ProjectNames, orders: Iterable[Order], slides_per_run: int, occasion: str, tags: Mapping[str, str]
+    names: ProjectNames,
+    orders: Iterable[Order],
+    slides_per_run: int,
+    occasion: str,
+    tags: Mapping[str, str],
+    cohorts: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[dg.RunRequest]:
-    """Yield the requests for runs of the job ``process_slides``; of one ``occasion`` each is granted once."""
+    """Yield the requests for runs of the job ``process_slides``; of one ``occasion`` each is granted once.
+
+    Slides of one of the ``cohorts``, by stem, go together.
+    """
     for order in orders:
-        for batch in in_batches(order.stems, slides_per_run):
+        for batch in cohort_batches(order.stems, cohorts, slides_per_run):
             run_key = short_hash("\n".join((occasion, *map(str, order.steps), *batch)))
-            yield names.slides.request(batch, run_key, tags=tags, assets=names.asset_keys(order.steps))
+            of_cohort = cohort_tags(cohorts.get(stem, "") for stem in batch)
+            yield names.slides.request(batch, run_key, tags={**tags, **of_cohort}, assets=names.asset_keys(order.steps))
 
 
 def measure_rates(recipe: Recipe, instance: dg.DagsterInstance) -> dict[OutputKey, Rate]:

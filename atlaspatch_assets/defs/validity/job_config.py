@@ -7,6 +7,7 @@ import dagster as dg
 from atlaspatch_assets.lib.config import JobConfig
 from atlaspatch_assets.lib.names import MATERIALIZE_FAILED
 from atlaspatch_assets.lib.options import ASSETS, CANARY, DRY_RUN
+from atlaspatch_core.discovery.cohorts import COHORTS
 from atlaspatch_core.option import Option
 from atlaspatch_core.validity.states import State
 
@@ -23,6 +24,7 @@ class RepairConfig(JobConfig):
     """Which outputs are made."""
 
     assets: Annotated[list[str], ASSETS] = []  # noqa: RUF012 - pydantic copies it
+    cohorts: Annotated[list[str], COHORTS] = []  # noqa: RUF012
     dry_run: Annotated[bool, DRY_RUN] = True
     compute: Annotated[bool, Option("Ask for the runs, in batches of slides_per_run. false: propose them only.")] = True
 

@@ -99,7 +99,11 @@ def _build_job(recipe: Recipe, name: str) -> dg.JobDefinition:
 
 
 def _find_outputs(context: dg.OpExecutionContext, recipe: Recipe, name: str, config: RepairConfig) -> Iterator[Any]:
-    repair = plan_repair(recipe, context.instance, STATES[name], _choose_steps(recipe, config))
+    try:
+        steps = choose_steps(recipe, config.assets)
+        repair = plan_repair(recipe, context.instance, STATES[name], steps, config.cohorts)
+    except AtlasPatchError as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
     outputs, write_line = list(repair.slides.outputs), context.log.info
     for line in reason_lines(repair.outputs, MOST_REASONS):
         write_line(line)
@@ -136,13 +140,6 @@ def _restamped_events(outcomes: Iterable[Outcome], open_failures: OpenFailures) 
     for outcome in outcomes:
         if outcome.status is Status.RESTAMPED:
             yield from ((event, outcome) for event in outcome_events(outcome, open_failures))
-
-
-def _choose_steps(recipe: Recipe, config: RepairConfig) -> set[Any]:
-    try:
-        return choose_steps(recipe, config.assets)
-    except AtlasPatchError as error:
-        raise dg.Failure(str(error), allow_retries=False) from error
 
 
 def _reason_table(outputs: Sequence[Validity]) -> dg.MetadataValue:

@@ -1,7 +1,7 @@
 """What is to be made of a project, slides and cases, because its outputs are in some states; and the words for it."""
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import dagster as dg
 
@@ -11,7 +11,13 @@ from atlaspatch_assets.defs.validity.backfill import BackfillPlan, measure_rates
 from atlaspatch_assets.defs.validity.failed_slides import find_gone_slides, plan_remarks
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.recorded import recorded_validities
+from atlaspatch_core.config.project import Project
+from atlaspatch_core.discovery.cohorts import stems_of_cohorts
+from atlaspatch_core.discovery.find import Discovery, find_slides
+from atlaspatch_core.discovery.sections import SECONDS_A_LOOK
+from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.operations.estimate import Estimate, estimate_work
+from atlaspatch_core.pipeline.patients.manifest import manifest_of
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import Recipe
 from atlaspatch_core.validity.states import State, Validity
@@ -28,6 +34,8 @@ class Repair:
     slides: BackfillPlan
     cases: tuple[Validity, ...]
     """Embeddings of cases that are asked for."""
+    cohorts: Mapping[str, str] = field(default_factory=dict)
+    """Stem to cohort, of slides that lie in the project's folders."""
 
     @property
     def names(self) -> ProjectNames:
@@ -53,14 +61,39 @@ class Repair:
 
 
 def plan_repair(
-    recipe: Recipe, instance: dg.DagsterInstance, states: Collection[State], steps: Collection[OutputKey]
+    recipe: Recipe,
+    instance: dg.DagsterInstance,
+    states: Collection[State],
+    steps: Collection[OutputKey],
+    cohorts: Sequence[str] = (),
 ) -> Repair:
-    """Return what is to be made so that the outputs of these steps in these states become fresh."""
+    """Return what is to be made so that the outputs of these steps in these states become fresh.
+
+    With ``cohorts``, of their slides, and of cases that have one of these. Raises UnknownName for a cohort of no slide,
+    NoSlides where none is found.
+    """
     validities = recorded_validities(recipe, instance)
     gone = find_gone_slides(recipe.project, {validity.stem for validity in validities})
     of_cases = select_validities(case_validities(recipe, instance, validities), states, steps)
-    slides = plan_backfill(recipe, validities, states, steps, gone)
-    return Repair(recipe, instance, tuple(validities), slides, tuple(of_cases))
+    chosen = validities
+    discovery = _discover(recipe.project, must=bool(cohorts))
+    if cohorts:
+        stems = stems_of_cohorts(discovery.cohorts, cohorts)
+        chosen = [validity for validity in validities if validity.stem in stems]
+        case_ids = manifest_of(recipe.project).cases_with(stems) if of_cases else ()
+        of_cases = [validity for validity in of_cases if validity.stem in case_ids]
+    slides = plan_backfill(recipe, chosen, states, steps, gone)
+    return Repair(recipe, instance, tuple(validities), slides, tuple(of_cases), discovery.cohort_by_stem)
+
+
+def _discover(project: Project, *, must: bool) -> Discovery:
+    """Return the slides that lie there; nothing where they cannot be found, unless they ``must``."""
+    try:
+        return find_slides(project, seconds=SECONDS_A_LOOK)
+    except AtlasPatchError:
+        if must:
+            raise
+        return Discovery(())
 
 
 def group_by_reason(outputs: Sequence[Validity]) -> dict[tuple[OutputKey, str], list[str]]:

@@ -15,6 +15,7 @@ from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.recorded import recorded_validities
 from atlaspatch_assets.lib.stages import code_version
 from atlaspatch_assets.lib.stopped_runs import output_fault
+from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.fingerprint import short_hash
 from atlaspatch_core.validity.recipe import Recipe
 from atlaspatch_core.validity.states import State
@@ -80,11 +81,18 @@ def build_launches(
             yield dg.SkipReason(f"{run.job_name} was to propose only")
             return
         states, steps = STATES[name], choose_steps(recipe, config.assets)
-        repair = plan_repair(recipe, context.instance, states, steps)
+        try:
+            repair = plan_repair(recipe, context.instance, states, steps, config.cohorts)
+        except AtlasPatchError as error:  # of a cohort that went since
+            yield dg.SkipReason(str(error))
+            return
         tags = {"atlaspatch/reason": run.job_name, "atlaspatch/asked_by": run.run_id}
         size = recipe.project.runtime.slides_per_run
-        run_requests = list(build_requests(names, repair.slides.orders, size, run.run_id, tags))
-        run_requests += cases_to_make(recipe, context.instance, repair.validities, states, steps, tags, run.run_id)
+        run_requests = list(build_requests(names, repair.slides.orders, size, run.run_id, tags, repair.cohorts))
+        among = {validity.stem for validity in repair.cases} if config.cohorts else None
+        run_requests += cases_to_make(
+            recipe, context.instance, repair.validities, states, steps, tags, run.run_id, among=among
+        )
         yield from run_requests[:MOST_RUNS_ASKED]
 
     return launch_batches

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Literal
 
+from atlaspatch_core.discovery.cohorts import COHORTS
 from atlaspatch_core.interop.export.layouts import LAYOUTS
 from atlaspatch_core.option import Option, option_fields
 
@@ -25,6 +26,7 @@ class ExportFields:
     slides: Annotated[
         list[str], Option("Only the slides with these stems.", flags=("--slides", "stems"), unset="all")
     ] = []  # noqa: RUF012 - pydantic copies it
+    cohorts: Annotated[list[str], COHORTS] = []  # noqa: RUF012
     encoders: Annotated[
         list[str], Option("Only these patch and slide encoders.", flags=("--encoders",), unset="all")
     ] = []  # noqa: RUF012

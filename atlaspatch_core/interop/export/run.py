@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
+from atlaspatch_core.discovery.cohorts import stems_among
+from atlaspatch_core.discovery.find import find_slides
 from atlaspatch_core.errors import AtlasPatchError, InvalidProject, MissingExtra, Unexpected
 from atlaspatch_core.interop.export.layouts import find_layout
 from atlaspatch_core.interop.export.placement import place_files
@@ -30,6 +32,7 @@ def export_slides(
     folder: Path,
     *,
     stems: Collection[str] | None = None,
+    cohorts: Sequence[str] = (),
     choice: Choice = EVERYTHING_FRESH,
     options: Options = DEFAULTS,
     dry_run: bool = False,
@@ -44,6 +47,7 @@ def export_slides(
         layout: A name in ``LAYOUTS``: trident, clam, pt, anndata, parquet or geojson.
         folder: Where the files go.
         stems: Slides to export; all by default.
+        cohorts: Only slides of these cohorts that lie in the project's folders; all by default.
         choice: Encoders and geometries, and whether stale results go too; by default all that is fresh.
         options: What layouts differ in, such as ``.pt`` beside ``.h5``.
         dry_run: Say what would be written, and write nothing.
@@ -53,7 +57,7 @@ def export_slides(
         One outcome a slide: written, unchanged, or refused with the reason.
 
     Raises:
-        UnknownName: There is no such layout; raised at once, as are the others.
+        UnknownName: There is no such layout, or no slide of a cohort; raised at once, as are the others.
         InvalidProject: The folder cannot be the target, say for it is the output itself.
         MissingExtra: A library of the layout is not installed.
 
@@ -63,6 +67,8 @@ def export_slides(
         ('CMU-1-Small-Region', ['CMU-1-Small-Region.geojson'])
     """
     target = Target(folder, find_layout(layout), options, dry_run=dry_run, force=force)
+    if cohorts:
+        stems = stems_among(find_slides(recipe.project).cohorts, cohorts, stems)
     return export_selected(select(recipe, choice, stems), target)
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.config.sections import Geometry
+from atlaspatch_core.discovery.cohorts import stems_of_cohorts
 from atlaspatch_core.discovery.find import Discovery, find_slides
 from atlaspatch_core.errors import NoSlides, UnreadableOutput
 from atlaspatch_core.operations.report.values import Cohort, Failures, SlideSummary
@@ -39,18 +40,21 @@ class Gathered:
     """Stem to the states of its outputs."""
 
 
-def gather_cohort(recipe: Recipe, failures: Failures | None = None) -> Cohort:
+def gather_cohort(recipe: Recipe, failures: Failures | None = None, cohorts: Sequence[str] = ()) -> Cohort:
     """Return all slides that lie in the project's folders or were worked on, sorted by stem.
 
     Their states are those that ``atlaspatch status`` shows. ``failures`` are what was told elsewhere of slides that
-    failed; what the files themselves say is added.
+    failed; what the files themselves say is added. With ``cohorts``, the slides of these that lie there; raises
+    UnknownName for one of none.
     """
     discovery, store = _discover(recipe.project), Store(recipe.project.output)
     index = read_slide_index(store, recipe.project.slides.masks_origin)
     sources = {source.stem for source in discovery.sources} | {clash.stem for clash in discovery.clashes}
+    chosen = stems_of_cohorts(discovery.cohorts, cohorts) if cohorts else None
     states: dict[str, list[Validity]] = {}
     for validity in project_status(recipe, discovery, failures, recorded=True, index=index).outputs:
-        states.setdefault(validity.stem, []).append(validity)
+        if chosen is None or validity.stem in chosen:
+            states.setdefault(validity.stem, []).append(validity)
     gathered = Gathered(recipe, store, index, discovery, states)
     slides = (replace(summarise_slide(stem, gathered), present=stem in sources) for stem in states)
     return Cohort(tuple(stage.step for stage in recipe.stages), tuple(slides))

@@ -1,5 +1,6 @@
 """The report written: the page in the output folder, its figures, and a small picture of it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +32,9 @@ class Report:
     """JPEG of at most 8 kB: the slides to look at first; empty where no slide has a picture."""
 
 
-def write_report(recipe: Recipe, failures: Failures | None = None, path: Path | None = None) -> Report:
+def write_report(
+    recipe: Recipe, failures: Failures | None = None, path: Path | None = None, *, cohorts: Sequence[str] = ()
+) -> Report:
     """Write the page about all slides of a project: one HTML file that opens from disk.
 
     Records, GeoJSON and HDF5 files are read; no slide is opened.
@@ -40,12 +43,14 @@ def write_report(recipe: Recipe, failures: Failures | None = None, path: Path | 
         recipe: The project's.
         failures: Output to stem to why the last attempt failed, where that is known from elsewhere.
         path: Where the page goes; ``<output>/cohort_report.html`` by default.
+        cohorts: Only slides of these; all by default.
 
     Returns:
         The path, counts of slides and outputs, and a JPEG of at most 8 kB.
 
     Raises:
         OSError, UnwritableOutput: The page cannot be written.
+        UnknownName: No slide is of a cohort.
 
     Example:
         >>> report = write_report(recipe, path=Path("cohort.html"))
@@ -54,7 +59,7 @@ def write_report(recipe: Recipe, failures: Failures | None = None, path: Path | 
     """
     target = path or Store(recipe.project.output).report()
     target.parent.mkdir(parents=True, exist_ok=True)
-    cohort = gather_cohort(recipe, failures)
+    cohort = gather_cohort(recipe, failures, cohorts)
     page = make_page(cohort, recipe.project, target.parent)
     write_page(target, render_report(page))
     return Report(target, numbers(page), contact_sheet(page))

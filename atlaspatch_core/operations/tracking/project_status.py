@@ -1,8 +1,9 @@
 """The state of every output of a project, with what its runs remember of failures."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from typing import Self
 
 from atlaspatch_core.discovery.find import Discovery, SlideSource, open_source
 from atlaspatch_core.operations.tracking.folder import SlideState, read_states
@@ -38,6 +39,15 @@ class ProjectStatus:
     """Embeddings of cases, in the order of their table; the ``stem`` of each is the case_id."""
     warnings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Stem to what is odd about a slide, for those that have something."""
+
+    def of(self, stems: Collection[str], case_ids: Collection[str]) -> Self:
+        """Return the state of these slides and cases alone; the runs stay."""
+        return replace(
+            self,
+            outputs=tuple(output for output in self.outputs if output.stem in stems),
+            cases=tuple(case for case in self.cases if case.stem in case_ids),
+            warnings={stem: texts for stem, texts in self.warnings.items() if stem in stems},
+        )
 
 
 def project_status(

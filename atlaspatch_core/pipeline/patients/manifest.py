@@ -1,11 +1,12 @@
 """The table of cases: CSV with the columns case_id and slide_path; mpp where the slide does not say it, and series."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from atlaspatch_core.config.project import Project
+from atlaspatch_core.discovery.cohorts import cohort_of
 from atlaspatch_core.discovery.find import SLIDE_LIST, SlideSource, section_search, with_mpps
 from atlaspatch_core.discovery.search import LeftOut
 from atlaspatch_core.discovery.sections import AS_FILES, SectionOfFile, SectionSearch, is_told_apart, tell_apart
@@ -46,6 +47,10 @@ class Manifest:
     def case(self, case_id: str) -> Case | None:
         """Return a case, or None when the table does not name it."""
         return next((case for case in self.cases if case.case_id == case_id), None)
+
+    def cases_with(self, stems: Collection[str]) -> frozenset[str]:
+        """Return the ids of the cases that have one of these slides."""
+        return frozenset(case.case_id for case in self.cases if not set(case.stems).isdisjoint(stems))
 
     def sources(self, cases: Iterable[Case]) -> tuple[SlideSource, ...]:
         """Return the slides of cases, each once."""
@@ -235,6 +240,7 @@ def _slides(
 
 
 def _named_source(source: SlideSource) -> SlideSource:
+    source = replace(source, cohort=cohort_of(source.path, source.path.parent))
     return replace(source, mpp_source=MPP_SOURCE) if source.mpp_source == SLIDE_LIST else source
 
 

@@ -91,7 +91,7 @@ def _outcome(work: SlideWork, stage: OutputSpec, record: SlideRecord, since: flo
         since,
         why=why,
         numbers=_numbers(record.info),
-        facts=_facts(record.info),
+        facts=_facts(record.info) | ({"cohort": work.source.cohort} if work.source.cohort else {}),
         path=work.source.path,
         notes=(*work.source.notes, *record.notes),
     )
