@@ -5,11 +5,14 @@ Nothing heavy is imported here, so that ``--help`` need not wait.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, dataclass_transform, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, dataclass_transform, get_args, get_origin
 
 from atlaspatch_core.errors import InvalidProject
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 Fields = TypeVar("Fields")
 KEY = "option"
@@ -145,6 +148,11 @@ def fields_of(cls: type) -> tuple[OptionField, ...]:
         OptionField(name, kind, getattr(cls, name, MISSING), option)
         for name, (kind, option, *_) in ((name, get_args(hint)) for name, hint in annotated.items())
     )
+
+
+def stated_values(spec: "DataclassInstance") -> dict[str, Any]:
+    """Return what a spec says, for an identity. None says nothing: a field that is new and left out changes none."""
+    return {name: value for name, value in asdict(spec).items() if value is not None}
 
 
 def field_of(cls: type, name: str) -> OptionField:

@@ -11,6 +11,10 @@ from pathlib import Path
 import pytest
 from paths import ROOT
 
+from atlaspatch_assets.cli.main import cli
+from atlaspatch_core.config.fields import TABLES
+from atlaspatch_core.option import fields_of
+
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 DEPLOYMENT = sorted(path for path in (ROOT / "deploy").iterdir() if path.is_file())
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
@@ -56,6 +60,40 @@ def test_modules_that_a_page_names_can_be_imported(page):
     for name in re.findall(r"\batlaspatch_(?:core|assets)(?:\.\w+)+", page.read_text(encoding="utf-8")):
         module, _, attribute = name.rpartition(".")
         assert hasattr(import_module(module), attribute) or import_module(name), name
+
+
+COMMAND = re.compile(r"(?:\S*/)?atlaspatch ([a-z][a-z-]*)(?![\w=:.])([^#|]*)")
+OPTION_OF_PROJECT = re.compile(r"`\[(\w+)\] (\w+)`")
+
+
+def shown_code(page: Path) -> Iterator[str]:
+    """Yield the lines of code that a page or a file of the deployment shows."""
+    text = page.read_text(encoding="utf-8")
+    if page.suffix != ".md":
+        yield from (line.partition("=")[2] for line in text.splitlines() if line.startswith("ExecStart="))
+        return
+    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    yield from chain.from_iterable(block.splitlines() for block in blocks)
+    yield from re.findall(r"`([^`\n]+)`", text)
+
+
+@pytest.mark.parametrize("page", NAMING, ids=lambda page: page.name)
+def test_commands_that_a_page_shows_are_there_with_their_options(page: Path):
+    wrong = []
+    for name, rest in (match.groups() for line in shown_code(page) if (match := COMMAND.match(line.strip()))):
+        parameters = cli.commands[name].params if name in cli.commands else []
+        options = {"--help", *chain.from_iterable((*it.opts, *it.secondary_opts) for it in parameters)}
+        words = rest.replace("_", "-").split() if name == "run" else rest.split()
+        used = {word.partition("=")[0] for word in words if word.startswith("-")}
+        wrong += [name] if name not in cli.commands else [f"{name} {option}" for option in sorted(used - options)]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("page", NAMING, ids=lambda page: page.name)
+def test_options_of_a_project_that_a_page_names_are_there(page: Path):
+    options = {(table.name, field.name) for table in TABLES for field in fields_of(table.fields)}
+    named = OPTION_OF_PROJECT.findall(page.read_text(encoding="utf-8"))
+    assert [name for name in named if name not in options] == []
 
 
 OF_THE_CODE = ("docs/architecture.md", "CONTRIBUTING.md")

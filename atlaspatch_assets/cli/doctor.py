@@ -114,7 +114,7 @@ def _daemon_finding(instance: dg.DagsterInstance) -> DoctorFinding:
     dead = sorted(kind for kind, status in statuses.items() if status.required and not status.healthy)
     if not dead:
         return ok(DAEMON, f"alive: {', '.join(sorted(statuses))}")
-    cure = "start 'dagster dev' or 'dagster-daemon run' with this DAGSTER_HOME; commands of the shell need neither"
+    cure = "start 'atlaspatch up' or 'dagster-daemon run' with this DAGSTER_HOME; commands of the shell need neither"
     return warn(DAEMON, f"no heartbeat of {', '.join(dead)}: sensors, schedules and queued runs wait", cure)
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from atlaspatch_core.option import Option, option_fields
+from atlaspatch_core.slides.reader_names import READER_NAMES
 from atlaspatch_core.tissue.outline_origin import Origin
 
 
@@ -111,7 +112,7 @@ class SlidesFields:
     reader: Annotated[
         str | None,
         Option(
-            "Reader that opens every slide, whatever its content. A wrong name is answered with a list.",
+            f"Reader that opens every slide, whatever its content: {', '.join(READER_NAMES)}.",
             flags=("--reader-type",),
             unset="the one that knows the slide's content",
             example="openslide",

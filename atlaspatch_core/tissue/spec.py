@@ -4,15 +4,21 @@ from dataclasses import dataclass
 
 from atlaspatch_core.option import check_bounds, stated
 
+SEGMENTER_NAMES = ("otsu", "otsu_tiled", "sam2", "hest", "grandqc")
+"""The table of segmenters: the module of each in ``segmenters`` has its name, and declares it in capitals.
+
+Reading it imports none of them, so that help texts can name them.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class TissueSpec:
-    """What decides a tissue mask, whatever the slide. Every field is part of the fingerprint."""
+    """What decides a tissue mask, whatever the slide. Every field that is not None is part of the fingerprint."""
 
     segmenter: str = stated(
         "otsu",
-        "What finds the tissue. otsu and otsu_tiled need no weights; sam2, hest and grandqc are networks, whose "
-        "weights are local files that are named, or lie on the Hugging Face hub.",
+        f"What finds the tissue: {', '.join(SEGMENTER_NAMES)}. otsu and otsu_tiled need no weights; those of networks "
+        "are local files that are named, or lie on the Hugging Face hub.",
         flags=("--segmenter",),
     )
     overview_mpp: float = stated(

@@ -1,7 +1,7 @@
 """What a project makes of every slide: its steps in order, and the identity of each output before it exists."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from atlaspatch_core.config.policy import check_license, permitted
@@ -13,6 +13,7 @@ from atlaspatch_core.encoders.patch import find_patch_encoder
 from atlaspatch_core.encoders.patient import find_patient_encoder
 from atlaspatch_core.encoders.slide import find_slide_encoder
 from atlaspatch_core.fingerprint import Identity, canonical_json, short_hash
+from atlaspatch_core.option import stated_values
 from atlaspatch_core.storage.schema import PLACES
 from atlaspatch_core.tissue.segmenters import Segmentation, networks_of
 from atlaspatch_core.validity.outcome import OutputKey
@@ -173,8 +174,8 @@ def _coords_stage(step: OutputKey, geometry: Geometry) -> OutputSpec:
     """Return the stage that lays a grid over the tissue, or takes coords that somebody supplied as they are."""
     if geometry.coords is not None:
         return OutputSpec(step, (SLIDE,), {"supplied": True}, None, geometry)
-    filters = _without_none(asdict(geometry.filters)) if geometry.filters else None
-    settings = {"grid": _without_none(asdict(geometry.spec)), "filters": filters}
+    filters = stated_values(geometry.filters) if geometry.filters else None
+    settings = {"grid": stated_values(geometry.spec), "filters": filters}
     return OutputSpec(step, (SLIDE, TISSUE_MASK), settings, None, geometry)
 
 
@@ -186,7 +187,3 @@ def _feature_settings(geometry: Geometry, encoder: PatchEncoder) -> dict[str, An
 
 def _features(encoder: str, geometry: Geometry) -> OutputKey:
     return OutputKey("patch_features", encoder, geometry.name)
-
-
-def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if value is not None}

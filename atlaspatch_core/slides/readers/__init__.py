@@ -1,24 +1,23 @@
 """Opening slides: one file per backend, one table."""
 
 from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
 
 from atlaspatch_core.errors import AtlasPatchError, UnknownName, UnreadableSlide
 from atlaspatch_core.slides.dicom_files import SUFFIXES as DICOM_SUFFIXES
 from atlaspatch_core.slides.dicom_files import series_of
 from atlaspatch_core.slides.mpp import Mpp, StatedMpp
+from atlaspatch_core.slides.reader_names import READER_NAMES
 from atlaspatch_core.slides.readers.advice import BIOFORMATS, FOREIGN
 from atlaspatch_core.slides.readers.content import no_slide, what_is_wrong, without_its_folder
 from atlaspatch_core.slides.readers.cucim import CUCIM
-from atlaspatch_core.slides.readers.czi import CZI
 from atlaspatch_core.slides.readers.dicom import DICOM
-from atlaspatch_core.slides.readers.image import IMAGE
 from atlaspatch_core.slides.readers.level_check import with_true_levels
 from atlaspatch_core.slides.readers.omezarr import OMEZARR
 from atlaspatch_core.slides.readers.openslide import OPENSLIDE
 from atlaspatch_core.slides.readers.openslide_tiff import VENDORS
 from atlaspatch_core.slides.readers.reader import Reader, UnsupportedSlide
-from atlaspatch_core.slides.readers.sdpc import SDPC
 from atlaspatch_core.slides.readers.selected_levels import with_series
 from atlaspatch_core.slides.readers.square_pixels import AS_STORED, with_square_pixels
 from atlaspatch_core.slides.readers.tiff import TIFF
@@ -30,7 +29,7 @@ Refused = Callable[[str, AtlasPatchError], object]
 """Called with the name of a reader and why it does not open a slide."""
 BY_THE_WAY = (TIFF.name, DICOM.name, OMEZARR.name, CUCIM.name)
 """Readers of formats in which pages, instances or arrays are levels because they lie beside the slide."""
-READERS = {reader.name: reader for reader in (OPENSLIDE, TIFF, DICOM, OMEZARR, CZI, SDPC, IMAGE, CUCIM)}
+READERS: dict[str, Reader] = {name: getattr(import_module(f"{__name__}.{name}"), name.upper()) for name in READER_NAMES}
 """In the order in which they are asked."""
 SUFFIXES = tuple(suffix for reader in READERS.values() for suffix in reader.suffixes)
 """What folders are searched for; lower case, with the dot."""

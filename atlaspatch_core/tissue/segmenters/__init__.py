@@ -1,26 +1,26 @@
 """Where the tissue is: one table of segmenters, and the way from slide to outlines that they share."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import shapely
 
 from atlaspatch_core.errors import UnknownName
+from atlaspatch_core.option import stated_values
 from atlaspatch_core.slides.slide import Slide, SlideInfo
 from atlaspatch_core.tissue.contours import mask_to_polygons
 from atlaspatch_core.tissue.morphology import drop_specks, fill_holes, pieces
 from atlaspatch_core.tissue.segmenters.artifacts import ARTIFACT_NETWORK, ARTIFACTS, PENMARKS, without_artifacts
 from atlaspatch_core.tissue.segmenters.declaration import Segmenter, Tissue, TissuePixels, TissueSpec
-from atlaspatch_core.tissue.segmenters.grandqc import GRANDQC
-from atlaspatch_core.tissue.segmenters.hest import HEST
 from atlaspatch_core.tissue.segmenters.networks import Network, Networks
-from atlaspatch_core.tissue.segmenters.otsu import OTSU
-from atlaspatch_core.tissue.segmenters.otsu_tiled import OTSU_TILED
-from atlaspatch_core.tissue.segmenters.sam2 import SAM2
+from atlaspatch_core.tissue.spec import SEGMENTER_NAMES
 
-SEGMENTERS: dict[str, Segmenter] = {segmenter.name: segmenter for segmenter in (OTSU, OTSU_TILED, SAM2, HEST, GRANDQC)}
+SEGMENTERS: dict[str, Segmenter] = {
+    name: getattr(import_module(f"{__name__}.{name}"), name.upper()) for name in SEGMENTER_NAMES
+}
 """Every segmenter by its name; listing them loads no network."""
 SMALL_SLIDE = 0.05
 """Of the slide's area, that a piece need not exceed: pictures of regions of interest are as small as 128 µm."""
@@ -61,7 +61,8 @@ class Segmentation:
             network.name: network.with_local_weights(self.weights).spec() for network in networks_of(self.tissue)
         }
         version = find_segmenter(self.tissue.segmenter).version
-        return asdict(self.tissue) | {"segmenter_version": version} | ({"networks": networks} if networks else {})
+        own = stated_values(self.tissue) | {"segmenter_version": version}
+        return own | ({"networks": networks} if networks else {})
 
 
 def segment_tissue(slide: Slide, spec: TissueSpec, networks: Networks | None = None) -> Tissue:

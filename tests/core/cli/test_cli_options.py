@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from atlaspatch_core.cli.encode_slide import encode_slide, recipe_of
+from atlaspatch_core.cli.fields import FieldOption
 from atlaspatch_core.cli.main import cli
 from atlaspatch_core.cli.types import Names
 from atlaspatch_core.config.project import Project
@@ -83,6 +84,7 @@ OURS: list[tuple[str, list[str], str, bool, Any]] = [
     ("min_tissue_area", ["--min-tissue-area"], "float range", False, 20_000.0),
     ("strict", ["--strict"], "boolean", False, False),
 ]
+"""Scripts rely on their names and meanings, too. What is new, and a field of a project, needs no row here."""
 
 
 @pytest.fixture
@@ -134,6 +136,8 @@ def test_the_options_are_those_of_the_usage_guide_and_ours(slide: Path):
         if name is not None
     ]
     order = [name for name, *_ in [*USAGE_GUIDE, *OURS]]
+    new = {option.name for option in encode_slide.params if isinstance(option, FieldOption)} - {*order}
+    found = [option for option in found if option[0] not in new]
     assert len(USAGE_GUIDE) == 28
     assert sorted(found, key=lambda option: order.index(option[0])) == [*USAGE_GUIDE, *OURS]
 
@@ -321,6 +325,7 @@ def test_help_and_import_load_nothing_heavy():
     heavy = ("torch", "cv2", "dagster", "numpy", "pydantic", "openslide", "h5py", "timm", "PIL")
     script = f"""
 import sys
+from atlaspatch_core.cli.fields import FieldOption
 from atlaspatch_core.cli.main import cli
 try:
     cli(["encode-slide", "--help"])
@@ -335,6 +340,7 @@ finally:
 def test_wrong_usage_loads_no_torch(slide: Path):
     script = f"""
 import sys
+from atlaspatch_core.cli.fields import FieldOption
 from atlaspatch_core.cli.main import cli
 try:
     cli({arguments(slide, "--segmenter", "oracle")})

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,18 +8,47 @@ import numpy as np
 import pytest
 import shapely
 from numpy.typing import NDArray
+from paths import ROOT
 
 from atlaspatch_core.errors import InvalidProject, UnknownName
+from atlaspatch_core.option import field_of
 from atlaspatch_core.slides.overview import read_overview
 from atlaspatch_core.slides.readers import open_slide
 from atlaspatch_core.slides.slide import Level, Region, SlideInfo
-from atlaspatch_core.tissue.segmenters import SEGMENTERS, Tissue, TissueSpec, polygon_numbers, segment_tissue
+from atlaspatch_core.tissue.segmenters import (
+    SEGMENTERS,
+    Segmentation,
+    Tissue,
+    TissueSpec,
+    polygon_numbers,
+    segment_tissue,
+)
 
 pytestmark = pytest.mark.quick
 
 GLASS = (243, 241, 244)
 STAIN = np.array([[205, 120, 165], [190, 95, 150], [215, 150, 190]])
 Colour = tuple[int, int, int]
+
+
+def test_segmenters_are_named_as_the_option_and_the_readme_name_them():
+    assert [segmenter.name for segmenter in SEGMENTERS.values()] == list(SEGMENTERS)
+    assert f": {', '.join(SEGMENTERS)}." in field_of(TissueSpec, "segmenter").option.help
+    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Segmenters")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `(\w+)`", section, re.MULTILINE) == list(SEGMENTERS)
+
+
+@dataclass(frozen=True, slots=True)
+class LaterSpec(TissueSpec):
+    """What decides a mask, with an option more."""
+
+    grain_um: float | None = None
+
+
+def test_an_option_that_came_later_changes_no_identity_where_it_is_left_out():
+    before = Segmentation(TissueSpec()).spec()
+    assert Segmentation(LaterSpec()).spec() == before
+    assert Segmentation(LaterSpec(grain_um=2.0)).spec() == before | {"grain_um": 2.0}
 
 
 @dataclass
