@@ -75,6 +75,17 @@ def code_server_answers(run: dg.DagsterRun) -> bool | None:
     return True
 
 
+def op_tag_as_requested(instance: dg.DagsterInstance, run: dg.DagsterRun, op_name: str, tag: str) -> str | None:
+    """Return a tag that an op of a run had in the code location that the run was asked for by; None where it had none.
+
+    In public a process knows the definitions that it loaded itself. Dagster keeps those that a run was made with.
+    """
+    if run.job_snapshot_id is None:
+        return None
+    ops = instance.get_job_snapshot(run.job_snapshot_id).node_defs_snapshot.op_def_snaps
+    return next((op.tags.get(tag) for op in ops if op.name == op_name), None)
+
+
 def data_versions(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[str, str]:
     """Return partition to the data version of its latest materialisation, in one query.
 

@@ -12,6 +12,7 @@ from atlaspatch_assets.defs.patients.jobs import build_patient_definitions
 from atlaspatch_assets.defs.report.assets import build_report_definitions
 from atlaspatch_assets.defs.retention.jobs import build_pruning, build_retirement
 from atlaspatch_assets.defs.runs.sensors import build_dead_run_sensor
+from atlaspatch_assets.defs.runs.stopped import build_resume_sensor
 from atlaspatch_assets.defs.slides.assets import build_slide_assets
 from atlaspatch_assets.defs.slides.sensors import build_sensor
 from atlaspatch_assets.defs.validity.assets import build_validity_definitions
@@ -49,7 +50,8 @@ def build_project(project: Project) -> dg.Definitions:
     patients = build_patient_definitions(recipe, later_case_checks(recipe))
     processes: list[Any] = [job, *(patients.jobs or ())]
     repair = (build_validity_definitions(recipe), build_upgrade_definitions(recipe, processes))
-    others = (*repair, build_audit(recipe), patients, build_report_definitions(recipe), build_alerts(recipe))
+    stopped = dg.Definitions(sensors=[build_resume_sensor(recipe, processes)])
+    others = (*repair, stopped, build_audit(recipe), patients, build_report_definitions(recipe), build_alerts(recipe))
     return dg.Definitions.merge(of_slides, *others)
 
 

@@ -13,10 +13,11 @@ from atlaspatch_assets.lib.events import outcome_events
 from atlaspatch_assets.lib.listed_keys import refuse_unknown
 from atlaspatch_assets.lib.names import PartitionKind
 from atlaspatch_assets.lib.pools import pool_of
+from atlaspatch_assets.lib.project_pin import pin_tags, stop_if_changed
 from atlaspatch_assets.lib.results import check_outputs
 from atlaspatch_assets.lib.stopped_runs import stop_run
 from atlaspatch_assets.lib.verdicts import OpenFailures
-from atlaspatch_core.config.sections import Runtime
+from atlaspatch_core.config.project import Project
 from atlaspatch_core.errors import UnusableOutput
 from atlaspatch_core.validity.outcome import Outcome, Status
 
@@ -32,12 +33,15 @@ def without_preview_warnings() -> Iterator[None]:
 
 def batch_asset(
     kind: PartitionKind,
-    runtime: Runtime,
+    project: Project,
     specs: Sequence[dg.AssetSpec],
     checks: Sequence[dg.AssetCheckSpec],
     description: str,
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """Return the decorator of the op of a kind: one op, so that a run over a batch loads each model once."""
+    """Return the decorator of the op of a kind: one op, so that a run over a batch loads each model once.
+
+    Its runs compute by this project alone.
+    """
     return dg.multi_asset(
         name=kind.op_name,
         description=description,
@@ -45,8 +49,9 @@ def batch_asset(
         check_specs=checks,
         can_subset=True,
         partitions_def=kind.definition,
-        backfill_policy=dg.BackfillPolicy.multi_run(runtime.slides_per_run),
-        pool=pool_of(runtime),
+        backfill_policy=dg.BackfillPolicy.multi_run(project.runtime.slides_per_run),
+        pool=pool_of(project.runtime),
+        op_tags=pin_tags(project),
     )
 
 
@@ -77,6 +82,7 @@ def batch_keys(
     and they count as failed where it ends without them.
     """
     keys = list(dict.fromkeys(listed or context.partition_keys))
+    stop_if_changed(context.op_execution_context, kind, keys)
     if listed:
         refuse_unknown(kind, context.instance, listed, find_names)
         kind.register(context.instance, listed)

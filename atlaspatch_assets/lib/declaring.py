@@ -1,10 +1,11 @@
 """Jobs, schedules, sensors and checks of a project, each kind declared in one way."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
+from atlaspatch_assets.dagster_internals import AssetJob
 from atlaspatch_assets.lib.batches import SECONDS_BETWEEN_TICKS
 from atlaspatch_assets.lib.names import PartitionKind, ProjectNames
 from atlaspatch_assets.lib.results import NO_VALUE
@@ -12,12 +13,21 @@ from atlaspatch_assets.lib.run_executor import run_executor
 
 
 def op_job(
-    names: ProjectNames, name: str, op_name: str, *, description: str, op_description: str, pool: str | None = None
+    names: ProjectNames,
+    name: str,
+    op_name: str,
+    *,
+    description: str,
+    op_description: str,
+    pool: str | None = None,
+    op_tags: Mapping[str, str] | None = None,
 ) -> Callable[[Callable[..., Any]], dg.JobDefinition]:
     """Return the decorator that makes a function the one op of a job, which runs in one locked process."""
 
     def declare(function: Callable[..., Any]) -> dg.JobDefinition:
-        op = dg.op(name=names.label(op_name), description=op_description, out=NO_VALUE, pool=pool)(function)
+        op = dg.op(name=names.label(op_name), description=op_description, out=NO_VALUE, pool=pool, tags=op_tags)(
+            function
+        )
 
         @dg.job(name=names.label(name), tags=names.tags, executor_def=run_executor, description=description)
         def job() -> None:
@@ -40,12 +50,13 @@ def running_schedule(names: ProjectNames, name: str, job: Any, cron: str, descri
 
 
 def running_sensor(
-    names: ProjectNames, name: str, job_name: str | None, description: str
+    names: ProjectNames, name: str, job_name: str | None, description: str, *, jobs: Sequence[AssetJob] = ()
 ) -> Callable[[Callable[..., Any]], dg.SensorDefinition]:
     """Return the decorator of a sensor that runs from the start; the Automation page of the UI switches it off."""
     return dg.sensor(
         name=names.label(name),
         job_name=job_name,
+        jobs=list(jobs) or None,
         minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=description,

@@ -203,6 +203,10 @@ class PartitionKind:
         """
         return {f"{self.noun}/{_tag_name(key)}": key for key in keys}
 
+    def tagged_keys(self, run: dg.DagsterRun) -> set[str]:
+        """Return those that a run has such tags of."""
+        return {key for name, key in run.tags.items() if name.startswith(f"{self.noun}/")}
+
     def keys_of(self, run: dg.DagsterRun) -> set[str]:
         """Return those that a run lists or is tagged by, and the one that stands for it; none for one about others."""
         if run.job_name != self.job_name and (run.job_name in self._other_jobs or not self.names.owns(run)):

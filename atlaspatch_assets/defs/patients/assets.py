@@ -47,7 +47,7 @@ def _build_assets(
     description = "Takes the slides of cases through the pipeline once, and then every case to its embeddings."
     names = ProjectNames.of(recipe.project)
 
-    @batch_asset(names.cases, recipe.project.runtime, specs, checks, description)
+    @batch_asset(names.cases, recipe.project, specs, checks, description)
     def cases_to_embeddings(context: dg.AssetExecutionContext, config: CasesConfig) -> Iterator[Any]:
         case_ids = batch_keys(names.cases, context, config.cases, lambda: _listed_cases(recipe.project))
         open_failures = OpenFailures(names, context.instance, run_id=context.run.run_id)  # of cases and of their slides

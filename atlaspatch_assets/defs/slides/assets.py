@@ -59,7 +59,7 @@ def _build_assets(
     description = "Takes a batch of slides through tissue mask, coords, features and embedding."
     names = ProjectNames.of(recipe.project)
 
-    @batch_asset(names.slides, recipe.project.runtime, specs, checks, description)
+    @batch_asset(names.slides, recipe.project, specs, checks, description)
     def slides_to_embeddings(context: dg.AssetExecutionContext, config: BatchConfig) -> Iterator[Any]:
         stems = batch_keys(names.slides, context, config.slides, lambda: stems_in_folders(recipe.project))
         attempts = Attempts(config.retries, config.retry_seconds, context.log)

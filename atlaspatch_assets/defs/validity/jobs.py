@@ -21,6 +21,7 @@ from atlaspatch_assets.lib.declaring import op_job
 from atlaspatch_assets.lib.events import Event, outcome_events
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.pools import pool_of
+from atlaspatch_assets.lib.project_pin import pin_tags, stop_if_changed
 from atlaspatch_assets.lib.results import NOTHING_DONE, table_metadata
 from atlaspatch_assets.lib.verdicts import OpenFailures
 from atlaspatch_core.discovery.find import find_slides
@@ -95,10 +96,12 @@ def _build_job(recipe: Recipe, name: str) -> dg.JobDefinition:
         description=MAKES[name],
         op_description=FINDS[name],
         pool=pool_of(recipe.project.runtime) if stale else None,
+        op_tags=pin_tags(recipe.project),
     )(find)
 
 
 def _find_outputs(context: dg.OpExecutionContext, recipe: Recipe, name: str, config: RepairConfig) -> Iterator[Any]:
+    stop_if_changed(context, ProjectNames.of(recipe.project).slides)
     try:
         steps = choose_steps(recipe, config.assets)
         repair = plan_repair(recipe, context.instance, STATES[name], steps, config.cohorts)
