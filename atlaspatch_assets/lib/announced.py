@@ -25,6 +25,8 @@ class LaterCheck:
     name: str
     steps: tuple[OutputKey, ...]
     evaluate: Evaluate
+    again: bool = False
+    """Whether a run evaluates it also on those of its slides that did not pass last time: it may have mended them."""
 
 
 def announced_verdicts(
@@ -44,7 +46,8 @@ def announced_verdicts(
         open_verdicts: dict[OutputKey, list[str]] = {}
         for step in check.steps:
             verdicts = last_verdicts(instance, names.check_key(step, check.name), stems)
-            waiting = sorted(stem for stem, passed in verdicts.items() if passed is None and stem not in busy)
+            due = (None, False) if check.again and stems is not None else (None,)
+            waiting = sorted(stem for stem, passed in verdicts.items() if passed in due and stem not in busy)
             open_verdicts |= {step: waiting[:most]} if waiting else {}
         if open_verdicts:
             yield from check.evaluate(instance, open_verdicts)

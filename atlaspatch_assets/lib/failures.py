@@ -1,11 +1,12 @@
-"""Why an output was not made, as an event on the page of its partition."""
+"""Why an output was not made, or is stale, as an event on the page of its partition."""
 
 import time
 
 import dagster as dg
 
-from atlaspatch_assets.lib.names import MATERIALIZE_FAILED, ProjectNames
+from atlaspatch_assets.lib.names import MATERIALIZE_FAILED, MATERIALIZE_STALE, ProjectNames
 from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
+from atlaspatch_core.validity.states import State, Validity
 
 REPLACED = "Mend or replace the file: it is looked at again as soon as it changes."
 """Cure for a slide that no run was asked for."""
@@ -44,5 +45,22 @@ def failure_observation(
             "time": dg.MetadataValue.timestamp(time.time()),
             **run,
             "cure": cure,
+        },
+    )
+
+
+def state_observation(names: ProjectNames, validity: Validity) -> dg.AssetObservation:
+    """Return the event that says why an output became stale, or that it is what the project asks for again."""
+    stale = validity.state is State.STALE
+    job = names.label(MATERIALIZE_STALE)
+    cure = {"cure": f"Launch the job {job}, or run 'atlaspatch backfill --stale'."} if stale else {}
+    return dg.AssetObservation(
+        names.asset_key(validity.step),
+        partition=validity.stem,
+        metadata={
+            "status": validity.state.value,
+            "reason": validity.why if stale else "it is what the project asks for again",
+            "time": dg.MetadataValue.timestamp(time.time()),
+            **cure,
         },
     )

@@ -13,19 +13,20 @@ from atlaspatch_core.validity.outcome import Outcome, Status
 LARGEST_PICTURE = 8192
 """Bytes of a picture on an event: the event log keeps it forever, for every slide."""
 
-UNCHANGED = "nothing has changed"
+UNCHANGED = "it was valid when this run looked at it"
 
 Metadata = dict[str, dg.MetadataValue]
 
 
 def event_metadata(outcome: Outcome) -> Metadata:
-    """Return what an outcome says: status, why, picture, warnings, fingerprint, numbers, facts, seconds and path."""
+    """Return what an outcome says, from its status and why to its recipe, numbers, seconds and path."""
     return {
         "status": dg.MetadataValue.text(outcome.status.value),
         **_text_metadata("why", outcome_reason(outcome)),
         **picture_metadata(outcome.picture),
         **_text_metadata("warnings", "; ".join(outcome.warnings)),
         **_text_metadata("fingerprint", outcome.fingerprint),
+        **({"recipe": dg.MetadataValue.json(dict(outcome.recipe))} if outcome.recipe else {}),
         **_numbers(outcome.numbers),
         **{name: dg.MetadataValue.text(text) for name, text in outcome.facts.items() if text},
         "seconds": dg.MetadataValue.float(round(outcome.seconds, 3)),

@@ -6,6 +6,7 @@ import dagster as dg
 from dagster import DagsterInstance
 
 from atlaspatch_assets.dagster_internals import data_versions, failed_verdicts, last_verdicts
+from atlaspatch_assets.lib.failures import state_observation
 from atlaspatch_assets.lib.names import PROCESSED, ProjectNames
 from atlaspatch_core.discovery.find import find_slides
 from atlaspatch_core.discovery.sections import SECONDS_A_LOOK
@@ -78,8 +79,11 @@ def verdict_reasons(instance: DagsterInstance, check: dg.AssetCheckKey) -> dict[
 
 def validity_verdicts(
     names: ProjectNames, outputs: Iterable[Validity], instance: DagsterInstance, most: int = MOST_VERDICTS
-) -> Iterator[dg.AssetCheckEvaluation]:
-    """Yield the verdicts that are news: outputs that became stale, or for another reason, or fresh again."""
+) -> Iterator[dg.AssetCheckEvaluation | dg.AssetObservation]:
+    """Yield the verdicts that are news: outputs that became stale, or for another reason, or fresh again.
+
+    Each comes with an observation, which the page of the slide shows beside the latest materialisation.
+    """
     recorded: dict[OutputKey, tuple[Mapping[str, bool | None], Mapping[str, str]]] = {}
     remaining: dict[OutputKey, int] = {}
     for validity in outputs:
@@ -90,6 +94,7 @@ def validity_verdicts(
         if remaining[step] and _is_news(validity, *recorded[step]):
             remaining[step] -= 1
             yield validity_verdict(names, validity)
+            yield state_observation(names, validity)
 
 
 def _is_news(validity: Validity, passed: Mapping[str, bool | None], reasons: Mapping[str, str]) -> bool:

@@ -217,11 +217,11 @@ class SlideWork:
         if fingerprint:
             self.fingerprints[stage.step] = fingerprint
             self.keep_notes(str(stage.step), fingerprint, notes)
-        code_version = self.run.spec(stage)[1] if fingerprint else None
+        recipe, code_version = self.run.spec(stage) if fingerprint else ({}, None)
         inputs = {str(step): self.fingerprints[step] for step in stage.upstream if step in self.fingerprints}
         seconds = perf_counter() - since
-        details = {"inputs": inputs, "seconds": seconds, "notes": tuple(notes)}
-        return Outcome(self.stem, stage.step, status, fingerprint, code_version, **details, **more)
+        details = {"inputs": inputs, "recipe": recipe, "seconds": seconds, "notes": tuple(notes)}
+        return Outcome(self.stem, stage.step, status, fingerprint, code_version, **details | more)
 
     def failed(self, stage: OutputSpec, error: AtlasPatchError, since: float) -> Outcome:
         """Return the outcome of a stage that went wrong; stages downstream will be skipped."""

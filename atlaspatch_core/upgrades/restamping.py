@@ -111,6 +111,7 @@ def _restamped_outcome(
         numbers=_measures(path, update.name) | {f"canary_{name}": value for name, value in canary.numbers.items()},
         facts={RESTAMPED_FROM: update.before},
         inputs=names,
+        recipe=update.identity.spec,
         seconds=seconds,
         path=path,
     )

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from atlaspatch_core.tissue.quality import QualityFinding, failed
 
@@ -56,6 +57,8 @@ class Outcome:
     """Short texts under plain names, such as ``mpp_source``."""
     inputs: Mapping[str, str] = field(default_factory=dict)
     """Step (as text) to the fingerprint that this output was computed from."""
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    """What of the project decides the output, JSON values; empty when ``fingerprint`` is None."""
     seconds: float = 0.0
     path: Path | None = None
     """File that holds the output."""

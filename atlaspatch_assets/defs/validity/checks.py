@@ -53,7 +53,10 @@ def later_slide_checks(recipe: Recipe) -> list[LaterCheck]:
     ) -> Iterator[dg.AssetCheckEvaluation]:
         yield from _verdicts_on(recipe, recorded_validities(recipe, instance, asked.keys()), asked)
 
-    return [LaterCheck(VALID, tuple(stage.step for stage in recipe.stages), evaluate), *later_audit_checks(recipe)]
+    return [
+        LaterCheck(VALID, tuple(stage.step for stage in recipe.stages), evaluate, again=True),
+        *later_audit_checks(recipe),
+    ]
 
 
 def later_case_checks(recipe: Recipe) -> list[LaterCheck]:
@@ -65,7 +68,9 @@ def later_case_checks(recipe: Recipe) -> list[LaterCheck]:
         states = case_validities(recipe, instance, recorded_validities(recipe, instance))
         yield from _verdicts_on(recipe, states, asked)
 
-    return [LaterCheck(VALID, tuple(stage.step for stage in recipe.cases), evaluate)] if recipe.cases else []
+    return (
+        [LaterCheck(VALID, tuple(stage.step for stage in recipe.cases), evaluate, again=True)] if recipe.cases else []
+    )
 
 
 def processed_checks(recipe: Recipe) -> list[LaterCheck]:
@@ -111,7 +116,9 @@ def _build_valid_checks(
         }
 
         @dg.multi_asset_check(name=names.label(name), specs=list(specs.values()), can_subset=True)
-        def validity(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckEvaluation | dg.Output]:
+        def validity(
+            context: dg.AssetCheckExecutionContext,
+        ) -> Iterator[dg.AssetCheckEvaluation | dg.AssetObservation | dg.Output]:
             selected = context.op_execution_context.selected_asset_check_keys
             steps = [step for step, spec in specs.items() if spec.key in selected]
             yield from validity_verdicts(names, states(context.instance, steps), context.instance)

@@ -5,14 +5,13 @@ from typing import Annotated, Any
 import dagster as dg
 
 from atlaspatch_assets.lib.config import JobConfig
-from atlaspatch_assets.lib.names import MATERIALIZE_FAILED
+from atlaspatch_assets.lib.names import MATERIALIZE_FAILED, MATERIALIZE_STALE
 from atlaspatch_assets.lib.options import ASSETS, CANARY, DRY_RUN
 from atlaspatch_core.discovery.cohorts import COHORTS
 from atlaspatch_core.option import Option
 from atlaspatch_core.validity.states import State
 
 MATERIALIZE_NEW = "materialize_new"
-MATERIALIZE_STALE = "materialize_stale"
 STATES = {
     MATERIALIZE_NEW: (State.MISSING,),
     MATERIALIZE_STALE: (State.STALE,),

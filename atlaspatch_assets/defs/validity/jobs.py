@@ -22,6 +22,7 @@ from atlaspatch_assets.lib.events import Event, outcome_events
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.pools import pool_of
 from atlaspatch_assets.lib.project_pin import pin_tags, stop_if_changed
+from atlaspatch_assets.lib.recorded import validity_verdicts
 from atlaspatch_assets.lib.results import NOTHING_DONE, table_metadata
 from atlaspatch_assets.lib.verdicts import OpenFailures
 from atlaspatch_core.discovery.find import find_slides
@@ -119,6 +120,8 @@ def _find_outputs(context: dg.OpExecutionContext, recipe: Recipe, name: str, con
             yield event
         outputs = [validity for validity in outputs if (validity.stem, validity.step) not in restamped]
         write_line(f"{len(restamped)} results kept their rows and got the new identity")
+    if not config.dry_run:
+        yield from validity_verdicts(repair.names, [*outputs, *repair.cases], context.instance)
     need = repair.estimate(outputs)
     text = repair.describe(need)
     for line in (*repair.remarks(), f"To compute: {text}", *_next_steps(repair.names.label(name), config)):

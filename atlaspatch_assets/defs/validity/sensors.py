@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import dagster as dg
 
-from atlaspatch_assets.dagster_internals import AssetJob
+from atlaspatch_assets.dagster_internals import AssetJob, VerdictRecorder
 from atlaspatch_assets.defs.patients.requests import cases_to_make
 from atlaspatch_assets.defs.patients.states import case_validities
 from atlaspatch_assets.defs.validity.backfill import build_requests, choose_steps, select_validities
@@ -12,7 +12,7 @@ from atlaspatch_assets.defs.validity.job_config import MATERIALIZE_STALE, STATES
 from atlaspatch_assets.defs.validity.repair import plan_repair
 from atlaspatch_assets.lib.declaring import running_sensor
 from atlaspatch_assets.lib.names import ProjectNames
-from atlaspatch_assets.lib.recorded import recorded_validities
+from atlaspatch_assets.lib.recorded import recorded_validities, validity_verdicts
 from atlaspatch_assets.lib.stages import code_version
 from atlaspatch_assets.lib.stopped_runs import output_fault
 from atlaspatch_core.errors import AtlasPatchError
@@ -22,6 +22,8 @@ from atlaspatch_core.validity.states import State
 
 MOST_RUNS_ASKED = 500
 """Runs asked for at once; the rest is asked for by launching the job again."""
+MOST_FRESH_AGAIN = 50
+"""Outputs of an asset that are told to be fresh again at once; `check_validity` tells of the others."""
 PROPOSES = (
     "When an encoder, the segmenter or a geometry changed, launches materialize_stale: the canary is sent, and what "
     "differs is computed where [upgrades] automatic is true, or else proposed."
@@ -41,14 +43,15 @@ def build_proposals(recipe: Recipe) -> dg.SensorDefinition:
         versions = _hash_lines([f"automatic {automatic}", *(f"{stage.step} {code_version(stage)}" for stage in stages)])
         if context.cursor == versions:
             return dg.SkipReason("the project asks for what it asked for before")
-        validities = recorded_validities(recipe, context.instance)
-        stale = select_validities(
-            [*validities, *case_validities(recipe, context.instance, validities)],
-            [State.STALE],
-            {stage.step for stage in stages},
-        )
+        of_slides = recorded_validities(recipe, context.instance)
+        outputs = [*of_slides, *case_validities(recipe, context.instance, of_slides)]
+        stale = select_validities(outputs, [State.STALE], {stage.step for stage in stages})
         if not stale:
-            return dg.SensorResult(skip_reason="nothing is stale", cursor=versions)
+            events = list(validity_verdicts(names, outputs, context.instance, MOST_FRESH_AGAIN))
+            recorder = VerdictRecorder(context.instance, names.tags)
+            recorder.record(event for event in events if isinstance(event, dg.AssetCheckEvaluation))
+            observed = [event for event in events if isinstance(event, dg.AssetObservation)]
+            return dg.SensorResult(skip_reason="nothing is stale", cursor=versions, asset_events=observed)
         key = _hash_lines([versions, *(f"{output.stem} {output.step}" for output in stale)])
         config = {"ops": {names.label("find_stale"): {"config": {"dry_run": False, "compute": automatic}}}}
         request = dg.RunRequest(run_key=names.run_key(key), run_config=config, tags=names.tags)

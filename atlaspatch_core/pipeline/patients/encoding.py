@@ -230,6 +230,7 @@ class Encoding:
             self.stage.code_version,
             why=why,
             numbers={"slides": len(self.case.stems)} | numbers,
+            recipe=identity.spec,
             inputs={str(self._features): short_hash(canonical_json(dict(identity.inputs)))},
             seconds=perf_counter() - since,
             path=self._path() if status is not Status.SKIPPED else None,

@@ -178,6 +178,7 @@ def _outcome(
         since,
         why=blocked or why,
         numbers=numbers,
+        **({"recipe": {"outlines": maker}} if maker in ("edited", "supplied") else {}),
         facts={"made_by": maker, "edited": str(maker == "edited").lower()},
         path=work.store.geojson(work.stem),
         picture=show_mask(work, fingerprint, fresh=status is Status.COMPUTED),
