@@ -50,7 +50,12 @@ def running_schedule(names: ProjectNames, name: str, job: Any, cron: str, descri
 
 
 def running_sensor(
-    names: ProjectNames, name: str, job_name: str | None, description: str, *, jobs: Sequence[AssetJob] = ()
+    names: ProjectNames,
+    name: str,
+    job_name: str | None,
+    description: str,
+    *,
+    jobs: Sequence[AssetJob | dg.JobDefinition] = (),
 ) -> Callable[[Callable[..., Any]], dg.SensorDefinition]:
     """Return the decorator of a sensor that runs from the start; the Automation page of the UI switches it off."""
     return dg.sensor(

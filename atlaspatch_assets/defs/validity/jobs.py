@@ -59,7 +59,10 @@ MAKES = {
 def build_upgrade_definitions(recipe: Recipe, processes: Sequence[AssetJob]) -> dg.Definitions:
     """Return the jobs that make new, stale and failed outputs, and their sensors."""
     jobs = [_build_job(recipe, name) for name in STATES]
-    return dg.Definitions(jobs=jobs, sensors=[build_proposals(recipe), build_launches(recipe, jobs, processes)])
+    proposed = jobs[:2]
+    return dg.Definitions(
+        jobs=jobs, sensors=[build_proposals(recipe, proposed), build_launches(recipe, jobs, processes)]
+    )
 
 
 def try_canaries(recipe: Recipe, stale: Sequence[Validity], write_line: WriteLine) -> Iterator[Outcome]:

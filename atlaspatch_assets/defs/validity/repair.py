@@ -9,6 +9,7 @@ from atlaspatch_assets.defs.patients.requests import describe_amount
 from atlaspatch_assets.defs.patients.states import case_validities
 from atlaspatch_assets.defs.validity.backfill import BackfillPlan, measure_rates, plan_backfill, select_validities
 from atlaspatch_assets.defs.validity.failed_slides import find_gone_slides, plan_remarks
+from atlaspatch_assets.defs.validity.new_outputs import replacement_lines
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.recorded import recorded_validities
 from atlaspatch_core.config.project import Project
@@ -56,8 +57,10 @@ class Repair:
         return describe_amount(need.text, self.cases)
 
     def remarks(self) -> list[str]:
-        """Return what is to be said because of slides that failed or are gone."""
-        return plan_remarks(self.recipe.project, self.instance, self.slides)
+        """Return what is to be said because of slides that failed or are gone, and of encoders that were replaced."""
+        missing = [output for output in self.slides.outputs if output.state is State.MISSING]
+        replaced = replacement_lines(self.recipe, self.instance, missing)
+        return [*plan_remarks(self.recipe.project, self.instance, self.slides), *replaced]
 
 
 def plan_repair(

@@ -1,6 +1,7 @@
 """The sensors that look at a changed project, and that ask for the runs which its repair needs."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import dagster as dg
 
@@ -8,7 +9,8 @@ from atlaspatch_assets.dagster_internals import AssetJob, VerdictRecorder
 from atlaspatch_assets.defs.patients.requests import cases_to_make
 from atlaspatch_assets.defs.patients.states import case_validities
 from atlaspatch_assets.defs.validity.backfill import build_requests, choose_steps, select_validities
-from atlaspatch_assets.defs.validity.job_config import MATERIALIZE_STALE, STATES, read_config
+from atlaspatch_assets.defs.validity.job_config import MATERIALIZE_NEW, MATERIALIZE_STALE, STATES, read_config
+from atlaspatch_assets.defs.validity.new_outputs import depends_on_stale, new_outputs, replacement_lines
 from atlaspatch_assets.defs.validity.repair import plan_repair
 from atlaspatch_assets.lib.declaring import running_sensor
 from atlaspatch_assets.lib.names import ProjectNames
@@ -18,7 +20,7 @@ from atlaspatch_assets.lib.stopped_runs import output_fault
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.fingerprint import short_hash
 from atlaspatch_core.validity.recipe import Recipe
-from atlaspatch_core.validity.states import State
+from atlaspatch_core.validity.states import State, Validity
 
 MOST_RUNS_ASKED = 500
 """Runs asked for at once; the rest is asked for by launching the job again."""
@@ -26,15 +28,19 @@ MOST_FRESH_AGAIN = 50
 """Outputs of an asset that are told to be fresh again at once; `check_validity` tells of the others."""
 PROPOSES = (
     "When an encoder, the segmenter or a geometry changed, launches materialize_stale: the canary is sent, and what "
-    "differs is computed where [upgrades] automatic is true, or else proposed."
+    "differs is computed where [upgrades] automatic is true, or else proposed. What a changed project asks for anew, "
+    "as of an encoder that took the place of another, it proposes or computes in the same way, by materialize_new."
 )
 
 
-def build_proposals(recipe: Recipe) -> dg.SensorDefinition:
-    """Return the sensor that looks once at every change of the project, and asks for nothing twice."""
+def build_proposals(recipe: Recipe, jobs: Sequence[dg.JobDefinition]) -> dg.SensorDefinition:
+    """Return the sensor that looks once at every change of the project, and asks for nothing twice.
+
+    ``jobs`` are those that it launches.
+    """
     names = ProjectNames.of(recipe.project)
 
-    @running_sensor(names, "propose_upgrade", names.label(MATERIALIZE_STALE), PROPOSES)
+    @running_sensor(names, "propose_upgrade", None, PROPOSES, jobs=jobs)
     def propose_upgrade(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         if fault := output_fault(recipe.project, context.instance):
             return dg.SkipReason(fault)
@@ -46,18 +52,45 @@ def build_proposals(recipe: Recipe) -> dg.SensorDefinition:
         of_slides = recorded_validities(recipe, context.instance)
         outputs = [*of_slides, *case_validities(recipe, context.instance, of_slides)]
         stale = select_validities(outputs, [State.STALE], {stage.step for stage in stages})
-        if not stale:
-            events = list(validity_verdicts(names, outputs, context.instance, MOST_FRESH_AGAIN))
-            recorder = VerdictRecorder(context.instance, names.tags)
-            recorder.record(event for event in events if isinstance(event, dg.AssetCheckEvaluation))
-            observed = [event for event in events if isinstance(event, dg.AssetObservation)]
-            return dg.SensorResult(skip_reason="nothing is stale", cursor=versions, asset_events=observed)
-        key = _hash_lines([versions, *(f"{output.stem} {output.step}" for output in stale)])
-        config = {"ops": {names.label("find_stale"): {"config": {"dry_run": False, "compute": automatic}}}}
-        request = dg.RunRequest(run_key=names.run_key(key), run_config=config, tags=names.tags)
-        return dg.SensorResult(run_requests=[request], cursor=versions)
+        missing = new_outputs(names, context.instance, of_slides)
+        for line in replacement_lines(recipe, context.instance, missing):
+            context.log.info(line)
+        requests, observed = [], []
+        if stale:
+            requests.append(_request(names, MATERIALIZE_STALE, versions, stale, compute=automatic))
+        else:
+            observed = _record_fresh(names, context.instance, outputs)
+        if missing:
+            compute = automatic and not depends_on_stale(recipe, missing, of_slides)
+            requests.append(_request(names, MATERIALIZE_NEW, versions, missing, compute=compute))
+        skip_reason = None if requests else "nothing is stale, and nothing is missing"
+        return dg.SensorResult(run_requests=requests, skip_reason=skip_reason, cursor=versions, asset_events=observed)
 
     return propose_upgrade
+
+
+def _record_fresh(
+    names: ProjectNames, instance: dg.DagsterInstance, outputs: Sequence[Validity]
+) -> list[dg.AssetObservation]:
+    """Record the verdicts on outputs that are fresh again, and return the observations that say so."""
+    events = list(validity_verdicts(names, outputs, instance, MOST_FRESH_AGAIN))
+    recorder = VerdictRecorder(instance, names.tags)
+    recorder.record(event for event in events if isinstance(event, dg.AssetCheckEvaluation))
+    return [event for event in events if isinstance(event, dg.AssetObservation)]
+
+
+def _request(
+    names: ProjectNames, name: str, versions: str, outputs: Sequence[Validity], *, compute: bool
+) -> dg.RunRequest:
+    """Return the request for a run of a job that finds these outputs, and computes them or proposes to."""
+    key = _hash_lines([versions, *(f"{output.stem} {output.step}" for output in outputs)])
+    config: dict[str, Any] = {"dry_run": False, "compute": compute}
+    if name == MATERIALIZE_NEW:
+        steps = dict.fromkeys(output.step for output in outputs)
+        config["assets"] = [asset.to_user_string() for asset in names.asset_keys(steps)]
+    op = names.label(f"find_{name.removeprefix('materialize_')}")
+    run_config = {"ops": {op: {"config": config}}}
+    return dg.RunRequest(names.run_key(key), run_config, job_name=names.label(name), tags=names.tags)
 
 
 def build_launches(

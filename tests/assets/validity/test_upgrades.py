@@ -4,7 +4,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from small_projects import break_slide, failed_slides, last, paint, project, run, said
+from small_projects import GEOMETRY, break_slide, failed_slides, last, paint, project, run, said
 from upgrading import EMBEDDING, FEATURES, made, random_weights, requested_runs, states, with_weights
 
 from atlaspatch_assets.definitions import build_definitions
@@ -214,7 +214,7 @@ def test_a_changed_project_is_looked_at_once_and_computed_only_where_it_says_so(
     of = made(tmp_path, weights["old.pt"], instance, "a")
     changed = with_weights(tmp_path, weights["other.pt"], upgrades={"automatic": automatic})
 
-    assert propose(of, instance).skip_message == "nothing is stale"
+    assert propose(of, instance).skip_message == "nothing is stale, and nothing is missing"
     tick = propose(changed, instance)
 
     (request,) = tick.run_requests
@@ -232,6 +232,38 @@ def test_what_was_proposed_is_computed_once_the_project_says_automatic(tmp_path,
 
     assert request.run_config["ops"]["find_stale"]["config"] == {"dry_run": False, "compute": True}
     assert request.run_key != proposed.run_requests[0].run_key
+
+
+@pytest.mark.parametrize("automatic", [True, False])
+def test_an_encoder_replaced_by_another_name_is_proposed_or_computed(tmp_path, instance, weights, automatic):
+    import timm
+    import torch
+
+    made(tmp_path, weights["old.pt"], instance, "a", "b")
+    new = "timm-test_resnet"
+    torch.save(timm.create_model("test_resnet", num_classes=0).state_dict(), tmp_path / "new.pt")
+    changed = project(
+        tmp_path,
+        geometry=[GEOMETRY | {"patch_encoders": [new]}],
+        weights={new: tmp_path / "new.pt"},
+        upgrades={"automatic": automatic},
+    )
+
+    (request,) = propose(changed, instance).run_requests
+
+    assert request.job_name == MATERIALIZE_NEW
+    config = {"dry_run": False, "compute": automatic, "assets": ["patch_features/timm-test_resnet"]}
+    assert request.run_config == {"ops": {"find_new": {"config": config}}}
+    job = build_definitions(changed).resolve_job_def(MATERIALIZE_NEW)
+    result = job.execute_in_process(instance=instance, run_config=dict(request.run_config))
+    lines = [entry.user_message for entry in instance.all_logs(result.run_id)]
+    assert any(line.startswith("To compute: 2 slides") for line in lines)
+    (line,) = [line for line in lines if "no longer asks for" in line]
+    assert line.startswith(f"patch_features/timm-test_resnet is missing for 2 slides with {FEATURES}, ")
+    runs = requested_runs(changed, instance, result)
+    assert [run.run_config["ops"]["slides_to_embeddings"]["config"]["slides"] for run in runs] == (
+        [["a", "b"]] if automatic else []
+    )
 
 
 def test_dagster_itself_finds_restamped_slides_fresh(tmp_path, instance, weights):
