@@ -93,7 +93,7 @@ def test_the_runs_of_verdicts_have_ended_and_are_made_with_the_first(instance):
     assert (run.job_name, run.status) == (VERDICTS_JOB, dg.DagsterRunStatus.SUCCESS)
 
 
-def test_an_announced_partition_shows_its_run_and_counts_as_failed_where_that_failed(instance):
+def test_an_announced_partition_shows_its_run_and_fails_with_it(instance):
     slides = dg.DynamicPartitionsDefinition(name="slides")
     instance.add_dynamic_partitions("slides", ["a", "b"])
 

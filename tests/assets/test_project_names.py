@@ -122,8 +122,10 @@ def test_run_keys_of_a_project_without_a_name_are_as_before_there_were_names(ins
     order = Order(("a", "b"), (OutputKey("slide"), OutputKey("tissue_mask")))
     (of_backfill,) = build_requests(names, [order], 2, "now", {"x": "y"})
 
-    assert (of_slides.run_key, dict(of_slides.tags)) == ("3e916e61a9b880cc", {"atlaspatch/source": "new_slides"})
-    assert (of_backfill.run_key, dict(of_backfill.tags)) == ("9969a8bf3e7651d1", {"x": "y"})
+    stems = {"slide/a": "a", "slide/b": "b"}
+    of_sensor = {"atlaspatch/source": "new_slides"}
+    assert (of_slides.run_key, dict(of_slides.tags)) == ("3e916e61a9b880cc", of_sensor | stems)
+    assert (of_backfill.run_key, dict(of_backfill.tags)) == ("9969a8bf3e7651d1", {"x": "y"} | stems)
 
 
 # What a name may be, and what it is put before

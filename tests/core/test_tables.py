@@ -117,7 +117,7 @@ def test_exactly_the_cases_that_results_can_carry_are_taken_and_the_others_told(
     assert all("bytes, more than 200; shorten it" in left.why for left in manifest.left_out)
 
 
-def test_a_case_with_a_slide_that_results_cannot_carry_is_left_out_and_the_others_are_taken(tmp_path: Path):
+def test_a_case_with_a_slide_that_results_cannot_carry_is_left_out_alone(tmp_path: Path):
     long = f"{'x' * 201}.svs"
     for name in (long, "a.svs"):
         (tmp_path / name).touch()

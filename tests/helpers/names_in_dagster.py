@@ -10,8 +10,8 @@ import dagster as dg
 from atlaspatch_assets.definitions import build_definitions
 from atlaspatch_core.config.project import Project
 
-OF_A_RUN = ("atlaspatch/progress", ".dagster/grpc_info")
-"""Tags that differ from run to run."""
+OF_A_RUN = ("atlaspatch/progress", "atlaspatch/machine", ".dagster/grpc_info")
+"""Tags that differ from run to run, or from machine to machine."""
 
 
 def names_of_definitions(of: Project) -> dict[str, Any]:

@@ -35,7 +35,7 @@ from atlaspatch_core.validity.recipe import OutputSpec, Recipe
 if TYPE_CHECKING:
     from atlaspatch_core.operations.inspect import Inspected
 
-Asked = Mapping[OutputKey, Sequence[str]]
+Targets = Mapping[OutputKey, Sequence[str]]
 """Step to the slides that are asked about."""
 
 JOB_NAME = "audit"
@@ -103,19 +103,19 @@ def later_audit_checks(recipe: Recipe) -> list[LaterCheck]:
     audited = tuple(stage.step for stage in recipe.stages if stage.step.kind in OF_KIND)
     compared = tuple(stage.step for stage in compared_stages(recipe))
 
-    def evaluate_sound(instance: dg.DagsterInstance, asked: Asked) -> Iterator[dg.AssetCheckEvaluation]:
+    def evaluate_sound(instance: dg.DagsterInstance, targets: Targets) -> Iterator[dg.AssetCheckEvaluation]:
         versions, names = recorded_versions(recipe, instance), ProjectNames.of(recipe.project)
-        stems = list(dict.fromkeys(stem for stems in asked.values() for stem in stems))
-        made = {stem: versions.get(stem, {}) for stem in stems}
-        for inspected in _inspect(recipe, made):
-            if inspected.stem in asked.get(inspected.step, ()):
+        stems = list(dict.fromkeys(stem for stems in targets.values() for stem in stems))
+        made_outputs = {stem: versions.get(stem, {}) for stem in stems}
+        for inspected in _inspect(recipe, made_outputs):
+            if inspected.stem in targets.get(inspected.step, ()):
                 yield soundness_verdict(names, inspected)
-        yield from _nothing_made(names, SOUND, asked, made)
+        yield from _nothing_made(names, SOUND, targets, made_outputs)
 
-    def evaluate_distinct(instance: dg.DagsterInstance, asked: Asked) -> Iterator[dg.AssetCheckEvaluation]:
+    def evaluate_distinct(instance: dg.DagsterInstance, targets: Targets) -> Iterator[dg.AssetCheckEvaluation]:
         names = ProjectNames.of(recipe.project)
         for stage in compared_stages(recipe):
-            stems, others = asked.get(stage.step, ()), list(data_versions(instance, names.asset_key(stage.step)))
+            stems, others = targets.get(stage.step, ()), list(data_versions(instance, names.asset_key(stage.step)))
             near = find_duplicates(recipe, stage, stems, others[-MOST_COMPARED:])
             yield from (distinctness_verdict(names, stage.step, stem, duplicates) for stem, duplicates in near.items())
             yield from _nothing_made(names, DISTINCT, {stage.step: [stem for stem in stems if stem not in near]}, {})
@@ -124,12 +124,12 @@ def later_audit_checks(recipe: Recipe) -> list[LaterCheck]:
 
 
 def _nothing_made(
-    names: ProjectNames, check: str, asked: Asked, made: Mapping[str, Collection[OutputKey]]
+    names: ProjectNames, check: str, targets: Targets, made_outputs: Mapping[str, Collection[OutputKey]]
 ) -> Iterator[dg.AssetCheckEvaluation]:
     """Yield the verdicts on outputs that are not there: they were announced, and are not sound."""
-    for step, stems in asked.items():
+    for step, stems in targets.items():
         for stem in stems:
-            if step not in made.get(stem, ()):
+            if step not in made_outputs.get(stem, ()):
                 yield dg.AssetCheckEvaluation(
                     asset_key=names.asset_key(step),
                     check_name=check,

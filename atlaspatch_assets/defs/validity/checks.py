@@ -49,9 +49,9 @@ def later_slide_checks(recipe: Recipe) -> list[LaterCheck]:
     """Return the checks of slides that a run evaluates only where it announced them."""
 
     def evaluate(
-        instance: dg.DagsterInstance, asked: Mapping[OutputKey, Sequence[str]]
+        instance: dg.DagsterInstance, targets: Mapping[OutputKey, Sequence[str]]
     ) -> Iterator[dg.AssetCheckEvaluation]:
-        yield from _verdicts_on(recipe, recorded_validities(recipe, instance, asked.keys()), asked)
+        yield from _verdicts_on(recipe, recorded_validities(recipe, instance, targets.keys()), targets)
 
     return [
         LaterCheck(VALID, tuple(stage.step for stage in recipe.stages), evaluate, again=True),
@@ -63,10 +63,10 @@ def later_case_checks(recipe: Recipe) -> list[LaterCheck]:
     """Return the same of cases."""
 
     def evaluate(
-        instance: dg.DagsterInstance, asked: Mapping[OutputKey, Sequence[str]]
+        instance: dg.DagsterInstance, targets: Mapping[OutputKey, Sequence[str]]
     ) -> Iterator[dg.AssetCheckEvaluation]:
         states = case_validities(recipe, instance, recorded_validities(recipe, instance))
-        yield from _verdicts_on(recipe, states, asked)
+        yield from _verdicts_on(recipe, states, targets)
 
     return (
         [LaterCheck(VALID, tuple(stage.step for stage in recipe.cases), evaluate, again=True)] if recipe.cases else []
@@ -81,10 +81,10 @@ def processed_checks(recipe: Recipe) -> list[LaterCheck]:
     names = ProjectNames.of(recipe.project)
 
     def evaluate(
-        instance: dg.DagsterInstance, asked: Mapping[OutputKey, Sequence[str]]
+        instance: dg.DagsterInstance, targets: Mapping[OutputKey, Sequence[str]]
     ) -> Iterator[dg.AssetCheckEvaluation]:
-        for output in recorded_validities(recipe, instance, asked.keys()):
-            if output.stem in asked.get(output.step, ()) and output.state in (State.FRESH, State.STALE):
+        for output in recorded_validities(recipe, instance, targets.keys()):
+            if output.stem in targets.get(output.step, ()) and output.state in (State.FRESH, State.STALE):
                 yield dg.AssetCheckEvaluation(
                     asset_key=names.asset_key(output.step), check_name=PROCESSED, passed=True, partition=output.stem
                 )
@@ -93,11 +93,11 @@ def processed_checks(recipe: Recipe) -> list[LaterCheck]:
 
 
 def _verdicts_on(
-    recipe: Recipe, states: Iterable[Validity], asked: Mapping[OutputKey, Sequence[str]]
+    recipe: Recipe, states: Iterable[Validity], targets: Mapping[OutputKey, Sequence[str]]
 ) -> Iterator[dg.AssetCheckEvaluation]:
     """Yield a verdict on every output that is asked about: one that failed or is missing does not pass."""
     of_output = {(validity.stem, validity.step): validity for validity in states}
-    for step, stems in asked.items():
+    for step, stems in targets.items():
         for stem in stems:
             unknown = Validity(stem, step, State.MISSING, "it is no partition any more")
             yield validity_verdict(ProjectNames.of(recipe.project), of_output.get((stem, step), unknown))

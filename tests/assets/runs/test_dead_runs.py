@@ -116,6 +116,7 @@ def test_a_dead_run_is_started_again_however_often_it_was_cut_off(instance):
     assert again == ["true"] * dead_runs.MOST_REPEATS + ["false", None]
 
 
+@pytest.mark.quick
 def test_a_run_that_was_to_be_cancelled_is_cancelled(instance):
     run_id = open_run(instance, dg.DagsterRunStatus.CANCELING)
     leave_lock(instance, run_id)
@@ -210,7 +211,7 @@ def test_a_run_has_its_lock_while_its_steps_run_and_until_it_has_ended(instance)
     assert not lock_path(instance, first.run_id).exists()
 
 
-def test_a_command_that_was_killed_leaves_a_run_that_doctor_names_and_a_command_ends(home, tmp_path, monkeypatch):
+def test_a_killed_command_leaves_a_run_that_doctor_names_and_a_command_ends(home, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "atlaspatch.toml").write_text(PROJECT)
     paint(tmp_path / "slides", *(f"slide_{number}" for number in range(20)))

@@ -53,9 +53,7 @@ def reason(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
 
 
 @pytest.mark.parametrize("in_a_range", [False, True])
-def test_a_run_under_a_changed_project_touches_no_slide_and_is_asked_for_again_after_the_reload(
-    tmp_path, instance, in_a_range
-):
+def test_a_run_under_a_changed_project_touches_no_slide_and_comes_again(tmp_path, instance, in_a_range):
     stems = ["a", "b", "c"]
     paint(tmp_path / "slides", *stems)
     before, after = project(tmp_path), project(tmp_path, geometry=[GEOMETRY | {"patch_size": 128}])

@@ -134,7 +134,7 @@ def test_the_page_of_a_slide_that_no_run_was_asked_for_says_why(tmp_path, instan
 
 
 @pytest.mark.parametrize("start", [in_a_batch, in_a_range])
-def test_a_slide_whose_file_is_gone_is_skipped_with_the_reason_and_keeps_what_it_has(tmp_path, instance, start):
+def test_a_slide_whose_file_is_gone_is_skipped_with_the_reason(tmp_path, instance, start):
     paint(tmp_path / "slides", "a", "gone", "z")
     assert start(project(tmp_path), instance, ["a", "gone", "z"]).success
     before = last(instance, "patch_coords", "gone").asset_materialization

@@ -42,7 +42,7 @@ def valid(instance: dg.DagsterInstance) -> list[bool | None]:
     return [last_verdicts(instance, dg.AssetCheckKey(key, "valid")).get("a") for key in (MASK, COORDS)]
 
 
-def test_a_changed_project_shows_at_once_why_a_slide_is_stale_and_a_run_what_changed(tmp_path, instance):
+def test_a_changed_project_shows_at_once_why_a_slide_is_stale(tmp_path, instance):
     paint(tmp_path / "slides", "a")
     of, changed = project(tmp_path), project(tmp_path, tissue={"closing_um": 4.0})
     assert run(of, instance, ["a"]).success

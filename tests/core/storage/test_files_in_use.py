@@ -80,7 +80,7 @@ def test_a_file_in_use_is_left_as_it_is_and_nothing_destructive_is_advised(store
     stem=st.sampled_from(["a", "TCGA-01.svs", "é b"]),
     geometry=st.sampled_from(["", "20x"]),
 )
-def test_whatever_a_file_in_use_holds_and_is_wanted_for_the_sentence_names_it_and_destroys_nothing(
+def test_the_sentence_about_a_file_in_use_names_it_and_destroys_nothing(
     tmp_path_factory, before: list[str], way: str, stem: str, geometry: str
 ):
     """Slide, file, cause and a cure; the file is to the byte what it was, and the same works once it is free.
