@@ -50,7 +50,9 @@ def is_not(path: Path, kind: str) -> str:
 def what_is_wrong(path: Path) -> str:
     """Return what to say of a file that begins as no slide does."""
     head = _head(path)
-    other = next((told for mark, told in OTHERS.items() if head.lower().lstrip().startswith(mark.lower())), None)
+    other = next(
+        (description for mark, description in OTHERS.items() if head.lower().lstrip().startswith(mark.lower())), None
+    )
     if other:
         return f"is {other}"
     if head and not head.strip(b"\0"):

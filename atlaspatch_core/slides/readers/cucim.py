@@ -12,9 +12,9 @@ from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.slides.mpp import StatedMpp
 from atlaspatch_core.slides.readers.advice import COPY
 from atlaspatch_core.slides.readers.damage import DAMAGED_FILE, is_own_fault
-from atlaspatch_core.slides.readers.openslide_tiff import look_at_tiff
+from atlaspatch_core.slides.readers.openslide_tiff import choose_tiff_levels
 from atlaspatch_core.slides.readers.reader import Reader, import_extra
-from atlaspatch_core.slides.readers.selected_levels import keep_levels
+from atlaspatch_core.slides.readers.selected_levels import select_levels
 from atlaspatch_core.slides.readers.tiff import sections_of
 from atlaspatch_core.slides.readers.windows import Window, WindowedSlide, describe
 from atlaspatch_core.slides.slide import Slide, stem_of
@@ -45,13 +45,13 @@ def open_cucim(path: Path, stated: StatedMpp, series: int | None = None) -> Slid
             f"found, or {COPY}"
         ) from error
     try:
-        found = look_at_tiff(path, sizes, series, "cuCIM")
+        chosen = choose_tiff_levels(path, sizes, series, "cuCIM")
         info = describe(path, NAME, sizes, properties, stated)
     except BaseException:  # closed and raised again, whatever it is
         image.close()
         raise
     slide = WindowedSlide(info, partial(read_window, image, info.levels), image.close)
-    return keep_levels(slide, found.kept, found.notes)
+    return select_levels(slide, chosen.numbers, chosen.notes)
 
 
 def check_compression(path: Path) -> None:
@@ -88,9 +88,9 @@ def check_compression(path: Path) -> None:
 def properties_of(metadata: dict[str, Any]) -> dict[str, str]:
     """Return what cuCIM says of Aperio's list and of the TIFF's resolution."""
     aperio, tiff = metadata.get("aperio", {}), metadata.get("tiff", {})
-    found = {f"aperio.{key}": str(value) for key, value in aperio.items()}
-    found |= {"aperio.vendor": "aperio"} if aperio else {}
-    return found | {
+    properties = {f"aperio.{key}": str(value) for key, value in aperio.items()}
+    properties |= {"aperio.vendor": "aperio"} if aperio else {}
+    return properties | {
         "tiff.make": str(tiff.get("make", "")),
         "tiff.model": str(tiff.get("model", "")),
         "tiff.ImageDescription": str(tiff.get("image_description", "")),

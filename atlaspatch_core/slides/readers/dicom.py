@@ -209,10 +209,10 @@ def header_of(files: tuple[Path, ...], width: int, height: int) -> Any:
 
 def properties_of(header: Any) -> dict[str, str]:
     """Return maker, laboratory and magnification."""
-    found = {key: str(header.get(keyword) or "") for keyword, key in LABELS.items()}
+    properties = {key: str(header.get(keyword) or "") for keyword, key in LABELS.items()}
     paths = header.get("OpticalPathSequence") or ()
     powers = {str(path.ObjectiveLensPower) for path in paths if path.get("ObjectiveLensPower")}
-    return found | ({"dicom.ObjectiveLensPower": powers.pop()} if len(powers) == 1 else {})
+    return properties | ({"dicom.ObjectiveLensPower": powers.pop()} if len(powers) == 1 else {})
 
 
 def read_window(slide: Any, pyramid: int, levels: list[int], checks: FrameChecks, window: Window) -> NDArray[np.uint8]:

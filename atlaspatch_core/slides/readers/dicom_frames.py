@@ -120,14 +120,14 @@ def frames_of(path: Path) -> Frames | None:
 
 
 def _frames(data: mmap.mmap) -> Frames | None:
-    found = {tag: (start, length) for tag, start, length in elements(data, 132)}
-    start, length = found[SYNTAX]
+    values = {tag: (start, length) for tag, start, length in elements(data, 132)}
+    start, length = values[SYNTAX]
     check = CHECKS.get(data[start : start + length].strip(b"\0 "))
-    if check is None or found[PIXELS][1] != UNDEFINED:
+    if check is None or values[PIXELS][1] != UNDEFINED:
         return None
-    _table, *places = items(data, found[PIXELS][0])
-    size, tile = sides(data, found)
-    corners = corners_in(data, found)
+    _table, *places = items(data, values[PIXELS][0])
+    size, tile = sides(data, values)
+    corners = corners_in(data, values)
     if corners is None:
         frames = Frames(data, size, tile, check, tuple(places))
         return frames if places and len(places) % frames.tiles == 0 else None
@@ -138,17 +138,17 @@ def _frames(data: mmap.mmap) -> Frames | None:
     return Frames(data, size, tile, check, tuple(places), numbers) if is_grid and len(corners) == len(places) else None
 
 
-def sides(data: mmap.mmap, found: Mapping[int, tuple[int, int]]) -> tuple[tuple[int, int], tuple[int, int]]:
+def sides(data: mmap.mmap, values: Mapping[int, tuple[int, int]]) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return width and height of the level of an instance, and of its tiles. Raises KeyError where it has none."""
-    width, height, columns, rows = (number(data, found[tag]) for tag in (WIDTH, HEIGHT, COLUMNS, ROWS))
+    width, height, columns, rows = (number(data, values[tag]) for tag in (WIDTH, HEIGHT, COLUMNS, ROWS))
     return (width, height), (columns, rows)
 
 
-def corners_in(data: mmap.mmap, found: Mapping[int, tuple[int, int]]) -> list[tuple[int, int]] | None:
+def corners_in(data: mmap.mmap, values: Mapping[int, tuple[int, int]]) -> list[tuple[int, int]] | None:
     """Return x, y of the tile of each frame, px of the level from 0; None where frames do not say it."""
-    if PER_FRAME not in found:
+    if PER_FRAME not in values:
         return None
-    start, length = found[PER_FRAME]
+    start, length = values[PER_FRAME]
     groups = data[start : end_of_sequence(data, start) if length == UNDEFINED else start + length]
     across, down = (
         [int(struct.unpack("<i", stated)[0]) - 1 for stated in position.findall(groups)]
@@ -183,8 +183,8 @@ def tile_places(path: Path) -> tuple[tuple[int, int], tuple[int, int], list[tupl
     """Return the size of an instance's level, of its tiles, and their corners where these are said; or None."""
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            found = {tag: (start, length) for tag, start, length in elements(data, 132)}
-            return *sides(data, found), corners_in(data, found)
+            values = {tag: (start, length) for tag, start, length in elements(data, 132)}
+            return *sides(data, values), corners_in(data, values)
     except (struct.error, ValueError, KeyError, OSError):
         return None
 

@@ -78,9 +78,9 @@ def other_images(chosen: ImageChoice, others: Sequence[ImageChoice]) -> tuple[st
     named = other_scans(chosen, others)
     if not named:
         return ()
-    left = ", ".join(map(str, named))
+    rest = ", ".join(map(str, named))
     return (
-        f"it holds {len(named) + 1} images: {chosen} is taken, {left} {'is' if len(named) == 1 else 'are'} not; "
+        f"it holds {len(named) + 1} images: {chosen} is taken, {rest} {'is' if len(named) == 1 else 'are'} not; "
         f"--series takes another",
     )
 

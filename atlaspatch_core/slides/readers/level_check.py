@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.slides.readers.images import is_smaller_copy
-from atlaspatch_core.slides.readers.selected_levels import keep_levels, sides
+from atlaspatch_core.slides.readers.selected_levels import select_levels, sides
 from atlaspatch_core.slides.slide import Level, Region, Slide
 
 LATTICE = 8
@@ -44,14 +44,14 @@ def with_true_levels(slide: Slide) -> Slide:
     if len(levels) == 1:
         return slide
     shaped = [0, *(number for number in range(1, len(levels)) if has_shape(levels[number], levels[0]))]
-    kept = list(agreeing_levels(slide, shaped))
+    numbers = list(agreeing_levels(slide, shaped))
     notes = [
         f"its level of {sides(level)} px {'shows another picture' if number in shaped else 'has other proportions'} "
         f"than the slide and is left out"
         for number, level in enumerate(levels)
-        if number not in kept
+        if number not in numbers
     ]
-    return keep_levels(slide, kept, notes)
+    return select_levels(slide, numbers, notes)
 
 
 def has_shape(level: Level, full: Level) -> bool:

@@ -33,8 +33,8 @@ class Axes:
 
     def __post_init__(self) -> None:
         """Raise ValueError for axes that no image has."""
-        known = len(set(self.letters)) == len(self.letters) and set(self.letters) <= set(KNOWN_AXES)
-        if not known or not {"y", "x"} <= set(self.letters):
+        is_valid = len(set(self.letters)) == len(self.letters) and set(self.letters) <= set(KNOWN_AXES)
+        if not is_valid or not {"y", "x"} <= set(self.letters):
             raise ValueError(f"its axes are {self.letters!r}, an image has y and x, and of t, c, z what it needs")
 
     def size(self, shape: Sequence[int]) -> tuple[int, int]:
@@ -58,10 +58,10 @@ class Axes:
 
     def image(self, selected: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return what ``index`` selected with the shape (height, width, channels)."""
-        kept = [letter for letter in self.letters if letter in "cyx"]
-        pixels = np.asarray(selected) if "c" in kept else np.asarray(selected)[..., np.newaxis]
-        kept = kept if "c" in kept else [*kept, "c"]
-        return pixels.transpose([kept.index(letter) for letter in "yxc"])
+        letters = [letter for letter in self.letters if letter in "cyx"]
+        pixels = np.asarray(selected) if "c" in letters else np.asarray(selected)[..., np.newaxis]
+        letters = letters if "c" in letters else [*letters, "c"]
+        return pixels.transpose([letters.index(letter) for letter in "yxc"])
 
 
 @dataclass(frozen=True, slots=True)

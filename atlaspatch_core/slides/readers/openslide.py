@@ -15,10 +15,10 @@ from atlaspatch_core.slides.readers.content import is_not
 from atlaspatch_core.slides.readers.dicom import sections_of as dicom_sections
 from atlaspatch_core.slides.readers.labels import institution_of, stain_of, vendor_of
 from atlaspatch_core.slides.readers.openslide_checks import check_brightfield, check_one_pyramid, check_scene
-from atlaspatch_core.slides.readers.openslide_tiff import OTHER, VENDORS, PlainTiff, look_at_tiff
+from atlaspatch_core.slides.readers.openslide_tiff import OTHER, VENDORS, PlainTiff, choose_tiff_levels
 from atlaspatch_core.slides.readers.reader import Reader, UnsupportedSlide
 from atlaspatch_core.slides.readers.region_checks import RegionChecks
-from atlaspatch_core.slides.readers.selected_levels import keep_levels
+from atlaspatch_core.slides.readers.selected_levels import select_levels
 from atlaspatch_core.slides.readers.tiff import is_ome
 from atlaspatch_core.slides.readers.tiff import sections_of as tiff_sections
 from atlaspatch_core.slides.readers.windows import file_px_of
@@ -117,9 +117,9 @@ def checked_slide(path: Path, handle: "OpenSlide", stated: StatedMpp, series: in
     if vendor not in VENDORS:
         check_scene(path, handle.properties, series)
         return OpenSlideSlide(handle, describe(path, handle, stated))
-    found = look_at_tiff(path, handle.level_dimensions, series)
-    slide = OpenSlideSlide(handle, describe(path, handle, stated), tile_checks(path, found))
-    return keep_levels(slide, found.kept, found.notes)
+    chosen = choose_tiff_levels(path, handle.level_dimensions, series)
+    slide = OpenSlideSlide(handle, describe(path, handle, stated), tile_checks(path, chosen))
+    return select_levels(slide, chosen.numbers, chosen.notes)
 
 
 def sections_of(path: Path) -> tuple[int, ...]:
@@ -155,14 +155,14 @@ def pyramids_of(path: Path) -> tuple[int, ...]:
         return ()
 
 
-def tile_checks(path: Path, found: PlainTiff) -> RegionChecks | None:
+def tile_checks(path: Path, tiff: PlainTiff) -> RegionChecks | None:
     """Return what looks at the tiles of a TIFF, where OpenSlide does not tell damage."""
     from atlaspatch_core.slides.readers.stored_tiles import StoredTiles
 
-    if not found.tiles:
+    if not tiff.tiles:
         return None
-    places = {number: place for place, number in enumerate(found.kept)}
-    return RegionChecks(path, StoredTiles(path, list(found.tiles)), places)
+    places = {number: place for place, number in enumerate(tiff.numbers)}
+    return RegionChecks(path, StoredTiles(path, list(tiff.tiles)), places)
 
 
 def frame_checks(path: Path, sizes: Sequence[tuple[int, int]]) -> RegionChecks:

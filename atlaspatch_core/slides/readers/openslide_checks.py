@@ -27,10 +27,10 @@ SCENE = re.compile(r"openslide\.region\[\d+\]\.x")
 
 def check_brightfield(path: Path, properties: Mapping[str, str]) -> None:
     """Raise UnreadableSlide where a vendor's own properties say that it is fluorescence, or deeper than 8 bits."""
-    said = next((key for key, words in FLUORESCENCE if re.search(words, properties.get(key, ""), re.IGNORECASE)), None)
-    if said:
+    name = next((key for key, words in FLUORESCENCE if re.search(words, properties.get(key, ""), re.IGNORECASE)), None)
+    if name:
         raise UnreadableSlide(
-            f"{stem_of(path)}: {said} is {properties[said]}, and only brightfield of 8 bits can be shown as it is; "
+            f"{stem_of(path)}: {name} is {properties[name]}, and only brightfield of 8 bits can be shown as it is; "
             f"{EXPORT}"
         )
 

@@ -28,7 +28,7 @@ OTHER = f"leave out the reader, so that others are asked, or {EXPORT}"
 class PlainTiff:
     """What is taken of the levels of OpenSlide."""
 
-    kept: tuple[int, ...]
+    numbers: tuple[int, ...]
     """Their numbers."""
     notes: tuple[str, ...]
     """What else the file holds."""
@@ -36,7 +36,7 @@ class PlainTiff:
     """Of the levels that are kept, where OpenSlide does not tell damage."""
 
 
-def look_at_tiff(
+def choose_tiff_levels(
     path: Path, sizes: Sequence[tuple[int, int]], series: int | None, library: str = "OpenSlide"
 ) -> PlainTiff:
     """Return which levels of a library, of these ``sizes`` (width, height), are the slide's, and what else there is.
@@ -71,10 +71,10 @@ def look_at_tiff(
                     f"where it lies; {OTHER}"
                 )
             own = pages_by_level(tiff, sizes, contents.pages)
-            kept, pages = tuple(own), list(own.values())
+            numbers, pages = tuple(own), list(own.values())
             checked = all(page.is_tiled and page.compression in LAX and decoders(page) for page in pages)
             tiles = [stored_level(path, page) for page in pages] if checked else []
-            return PlainTiff(kept, notes_on(path, contents), tuple(tiles))
+            return PlainTiff(numbers, notes_on(path, contents), tuple(tiles))
     except DAMAGED_FILE as error:
         if is_own_fault(error):
             raise
@@ -92,11 +92,11 @@ def pages_by_level(
     own = {page.offset for page in pages}
     tiled = [page for page in (page.aspage() for page in tiff.pages) if page.is_tiled]
     tiled = [page for page in tiled if page.index == 0 or page.is_reduced or tiff.is_svs]
-    found: dict[int, tifffile.TiffPage] = {}
+    by_level: dict[int, tifffile.TiffPage] = {}
     for number, size in enumerate(sizes):
         page = next((page for page in tiled if (page.imagewidth, page.imagelength) == size), None)
         if page is not None:
             tiled.remove(page)
         if page is not None and page.offset in own:
-            found[number] = page
-    return found
+            by_level[number] = page
+    return by_level

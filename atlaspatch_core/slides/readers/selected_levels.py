@@ -33,21 +33,21 @@ class SelectedLevels(Slide):
         self._slide.close()
 
 
-def keep_levels(slide: Slide, kept: Sequence[int], notes: Sequence[str] = ()) -> Slide:
+def select_levels(slide: Slide, numbers: Sequence[int], notes: Sequence[str] = ()) -> Slide:
     """Return the slide with the levels of these numbers alone; its identity then says so."""
     levels = slide.info.levels
-    if len(kept) == len(levels) and not notes:
+    if len(numbers) == len(levels) and not notes:
         return slide
-    dropped = [sides(level) for number, level in enumerate(levels) if number not in kept]
+    dropped = [sides(level) for number, level in enumerate(levels) if number not in numbers]
     reading = [slide.info.reading] if slide.info.reading else []
     reading += [f"without levels {', '.join(dropped)}"] if dropped else []
     info = replace(
         slide.info,
-        levels=tuple(levels[number] for number in kept),
+        levels=tuple(levels[number] for number in numbers),
         notes=(*slide.info.notes, *notes),
         reading="; ".join(reading),
     )
-    return SelectedLevels(slide, kept, info)
+    return SelectedLevels(slide, numbers, info)
 
 
 def with_series(slide: Slide, series: int | None, stem: str) -> Slide:

@@ -105,11 +105,11 @@ def open_pages(path: Path, tiff: "TiffFile", stated: StatedMpp, series: int | No
     from atlaspatch_core.slides.readers.tiff_levels import find_levels
     from atlaspatch_core.slides.readers.tiff_properties import properties_of
 
-    found = find_levels(path, tiff, series)
-    sizes = [(level.width, level.height) for level in found.levels]
-    properties = properties_of(tiff, found.pages[0], found.number)
-    info = describe(path, NAME, sizes, properties, stated, notes=found.notes, reading=found.reading)
-    tiles = StoredTiles(path, found.levels)
+    pyramid = find_levels(path, tiff, series)
+    sizes = [(level.width, level.height) for level in pyramid.levels]
+    properties = properties_of(tiff, pyramid.pages[0], pyramid.number)
+    info = describe(path, NAME, sizes, properties, stated, notes=pyramid.notes, reading=pyramid.reading)
+    tiles = StoredTiles(path, pyramid.levels)
     return WindowedSlide(info, tiles.read, tiles.close)
 
 

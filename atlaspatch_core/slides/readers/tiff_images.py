@@ -175,7 +175,7 @@ def is_reduction(page: tifffile.TiffPage, full: tifffile.TiffPage) -> bool:
 
 def others(images: Sequence[TiffImage], image: TiffImage, levels: Sequence[tifffile.TiffPage]) -> list[TiffImage]:
     """Return the scans that are neither the slide nor a reduction of it, or of another scan."""
-    taken = {image.page.offset, *(level.offset for level in levels)}
-    rest = [one for one in images if one.choice.is_scan and one.page.offset not in taken]
+    offsets = {image.page.offset, *(level.offset for level in levels)}
+    rest = [one for one in images if one.choice.is_scan and one.page.offset not in offsets]
     scans = [one for one in rest if not one.page.is_reduced]
     return [one for one in rest if one in scans or not any(is_reduction(one.page, scan.page) for scan in scans)]

@@ -18,12 +18,12 @@ def properties_of(tiff: tifffile.TiffFile, page: tifffile.TiffPage, number: int 
 
     ``number``: of the image that the page is of, which tells several of one size apart.
     """
-    found = dict(_tags(page))
+    properties = dict(_tags(page))
     if tiff.is_ome:
-        return found | dict(_ome(tiff.pages.first.description, (page.imagewidth, page.imagelength), number))
+        return properties | dict(_ome(tiff.pages.first.description, (page.imagewidth, page.imagelength), number))
     if page.description.startswith("Aperio"):
-        found |= dict(_aperio(page.description))
-    return found | {"tiff.ImageDescription": page.description}
+        properties |= dict(_aperio(page.description))
+    return properties | {"tiff.ImageDescription": page.description}
 
 
 def _tags(page: tifffile.TiffPage) -> Iterator[tuple[str, str]]:
