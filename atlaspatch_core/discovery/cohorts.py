@@ -36,9 +36,9 @@ def _cohort(folder: Path, root: Path) -> str:
     return "/".join((name, *below)) or "/"
 
 
-def is_in_cohort(cohort: str, wanted: str) -> bool:
-    """Say whether a cohort is the one that is wanted, lies below it, or below what its pattern means."""
-    parts, pattern = _parts(cohort), _parts(wanted)
+def is_in_cohort(cohort: str, name: str) -> bool:
+    """Say whether a cohort is the one of this name, lies below it, or below what its pattern means."""
+    parts, pattern = _parts(cohort), _parts(name)
     if parts[: len(pattern)] == pattern:
         return True
     return any(fits(parts[:length], pattern) for length in range(1, len(parts) + 1))
@@ -48,10 +48,10 @@ def _parts(cohort: str) -> list[str]:
     return [part for part in cohort.split("/") if part not in ("", ".")]
 
 
-def stems_of_cohorts(cohorts: CohortsBySlide, wanted: Iterable[str]) -> frozenset[str]:
+def stems_of_cohorts(cohorts: CohortsBySlide, patterns: Iterable[str]) -> frozenset[str]:
     """Return the slides of any of the cohorts that are wanted. Raises UnknownName for one of none."""
     chosen: set[str] = set()
-    for pattern in wanted:
+    for pattern in patterns:
         stems = {stem for stem, of_slide in cohorts.items() if any(is_in_cohort(one, pattern) for one in of_slide)}
         if not stems:
             raise UnknownName(_unknown(pattern, Counter(one for of_slide in cohorts.values() for one in of_slide)))
@@ -60,19 +60,19 @@ def stems_of_cohorts(cohorts: CohortsBySlide, wanted: Iterable[str]) -> frozense
 
 
 def stems_among(
-    cohorts: CohortsBySlide, wanted: Sequence[str], stems: Collection[str] | None = None
+    cohorts: CohortsBySlide, patterns: Sequence[str], stems: Collection[str] | None = None
 ) -> Collection[str] | None:
     """Return the slides of these cohorts, of all or of ``stems``; ``stems`` as they are where no cohort is wanted.
 
     Raises UnknownName for a cohort of no slide, NoSlides where none of the ``stems`` is of these cohorts.
     """
-    if not wanted:
+    if not patterns:
         return stems
-    chosen = stems_of_cohorts(cohorts, wanted)
+    chosen = stems_of_cohorts(cohorts, patterns)
     if stems is None:
         return chosen
     if not chosen.intersection(stems):
-        raise NoSlides(f"{', '.join(stems)}: not of the cohort {', '.join(wanted)}; leave out one or the other")
+        raise NoSlides(f"{', '.join(stems)}: not of the cohort {', '.join(patterns)}; leave out one or the other")
     return [stem for stem in stems if stem in chosen]
 
 

@@ -136,7 +136,7 @@ class Discovery:
     @property
     def unseen(self) -> tuple[LeftOut, ...]:
         """Folders that could not be looked into: slides may lie there, so none is known to be gone."""
-        return tuple(left for left in self.left_out if left.is_folder)
+        return tuple(entry for entry in self.left_out if entry.is_folder)
 
 
 def open_source(source: SlideSource, slides: Slides, **more: Any) -> Slide:
@@ -242,10 +242,10 @@ def discover(
     gathered = gather_sources(
         slides_by_stem(files.values()), left_out.values(), mpp_by_name, sections=sections, cohorts=cohorts
     )
-    found = replace(gathered, results=tuple(sorted(results)))
-    if not found.sources and not found.clashes:
-        raise (UnseenSlides if found.unseen else NoSlides)(nothing_found(paths, how, found))
-    return found
+    discovery = replace(gathered, results=tuple(sorted(results)))
+    if not discovery.sources and not discovery.clashes:
+        raise (UnseenSlides if discovery.unseen else NoSlides)(nothing_found(paths, how, discovery))
+    return discovery
 
 
 def folder_of(path: Path) -> Path:
@@ -284,16 +284,16 @@ def gather_sources(
     """
     files, unusable = usable_files(by_stem)
     alone = {stem: path for stem, (path, *others) in files.items() if not others}
-    found, late = sections_in(alone, listed, sections)
-    sources = with_mpps(found, mpp_by_name, {stem: path for stem, (path, *_) in files.items()})
+    slides, late = sections_in(alone, listed, sections)
+    sources = with_mpps(slides, mpp_by_name, {stem: path for stem, (path, *_) in files.items()})
     fits, too_long = parted(replace(source, cohort=source.cohort or cohorts.get(source.path, "")) for source in sources)
     paths = {stem: tuple(paths) for stem, paths in files.items() if len(paths) > 1}
-    paths |= {stem: tuple(it.path for it in alike) for stem, alike in fits.items() if len(alike) > 1}
+    paths |= {stem: tuple(source.path for source in alike) for stem, alike in fits.items() if len(alike) > 1}
     singles = (source for source, *others in fits.values() if not others)
     return Discovery(
         tuple(sorted(singles, key=lambda source: source.place)),
         tuple(clash_of(stem, paths[stem], listed, cohorts) for stem in sorted(paths)),
-        tuple(sorted(map(shown, (*left_out, *unusable, *too_long, *late)), key=lambda left: str(left.path))),
+        tuple(sorted(map(shown, (*left_out, *unusable, *too_long, *late)), key=lambda entry: str(entry.path))),
     )
 
 
@@ -324,12 +324,12 @@ def sections_in(
     """Return the slides in files, one each unless each section of it is to be one, and what there was no time for."""
     several = [path for path in files.values() if is_told_apart(listed.get(path, ()), sections.choice)]
     table = tell_apart(several, sections)
-    found = [
+    sections_by_path = [
         (path, section)
         for stem, path in files.items()
         for section in table.of_file(stem, path, listed.get(path, ()), sections.choice)
     ]
-    return found, table.left_out
+    return sections_by_path, table.left_out
 
 
 def parted(sources: Iterable[SlideSource]) -> tuple[dict[str, list[SlideSource]], list[LeftOut]]:
@@ -344,23 +344,25 @@ def parted(sources: Iterable[SlideSource]) -> tuple[dict[str, list[SlideSource]]
     return by_stem, too_long
 
 
-def shown(left: LeftOut) -> LeftOut:
+def shown(entry: LeftOut) -> LeftOut:
     """Return what was left out with a path and a sentence that can be printed and kept."""
-    return replace(left, path=Path(printable(str(left.path))), why=printable(left.why))
+    return replace(entry, path=Path(printable(str(entry.path))), why=printable(entry.why))
 
 
 def with_mpps(
-    found: Sequence[tuple[Path, SectionOfFile]], mpp_by_name: Mapping[str, TableMpp], files: Mapping[str, Path]
+    sections: Sequence[tuple[Path, SectionOfFile]], mpp_by_name: Mapping[str, TableMpp], files: Mapping[str, Path]
 ) -> list[SlideSource]:
     """Return slides with the mpp that the line of the list states, or else the table: of the section, or its file.
 
     ``files``: stem to each file that was found.
     """
     by_file = match_mpps(mpp_by_name, files)
-    names = {section.stem: named_path(path, section.stem) for path, section in found if section.stem != stem_of(path)}
+    names = {
+        section.stem: named_path(path, section.stem) for path, section in sections if section.stem != stem_of(path)
+    }
     by_section = match_mpps(mpp_by_name, names)
     return [
-        source_of(path, section, by_section.get(section.stem, by_file.get(stem_of(path)))) for path, section in found
+        source_of(path, section, by_section.get(section.stem, by_file.get(stem_of(path)))) for path, section in sections
     ]
 
 
@@ -387,11 +389,11 @@ def match_mpps(mpp_by_name: Mapping[str, TableMpp], paths: Mapping[str, Path]) -
     A name that means no slide, or several, states nothing.
     """
     names = SlideNames(paths) if mpp_by_name else None
-    found: dict[str, TableMpp] = {}
+    mpps: dict[str, TableMpp] = {}
     for name, stated in mpp_by_name.items():
         if names and (stem := names.stem(name)) is not None:
-            found[stem] = stated.after(found[stem]) if stem in found else stated
-    return found
+            mpps[stem] = stated.after(mpps[stem]) if stem in mpps else stated
+    return mpps
 
 
 def find_listed(
@@ -424,19 +426,19 @@ def find_listed(
         for slide in (slide for other in others for slide in listed[other].values()):
             add_row(table, listed[path], slide)
     rows = {path: tuple(of_path.values()) for path, of_path in listed.items()}
-    found = gather_sources(by_stem, left_out, mpp_by_name, rows, sections, cohorts)
-    if not found.sources and not found.clashes:
-        raise NoSlides(f"{table}: none of its slides can be taken; {found.left_out[0].why}")
-    return found
+    discovery = gather_sources(by_stem, left_out, mpp_by_name, rows, sections, cohorts)
+    if not discovery.sources and not discovery.clashes:
+        raise NoSlides(f"{table}: none of its slides can be taken; {discovery.left_out[0].why}")
+    return discovery
 
 
-def nothing_found(paths: Sequence[Path], how: Search, found: Discovery) -> str:
+def nothing_found(paths: Sequence[Path], how: Search, discovery: Discovery) -> str:
     """Return what to say when no folder holds a slide."""
-    left_out = found.left_out
+    left_out = discovery.left_out
     if left_out:
-        whys = "; ".join(left.why for left in left_out[:MOST_NAMED])
+        whys = "; ".join(entry.why for entry in left_out[:MOST_NAMED])
         return whys if len(left_out) <= MOST_NAMED else f"{whys}; and {len(left_out) - MOST_NAMED} more"
     folders = ", ".join(str(path) for path in paths) or "no path"
-    among_results = f" ({found.not_searched})" if found.results else ""
+    among_results = f" ({discovery.not_searched})" if discovery.results else ""
     cure = "name another folder" if how.depth is None else "name another folder, or search those below it (--recursive)"
     return f"{folders}: no slide found, with none of the suffixes {' '.join(how.suffixes)}{among_results}; {cure}"

@@ -115,23 +115,23 @@ def with_name(folder: Path, real: str) -> Path:
 
 def list_folder(folder: Path) -> Listing:
     """Return what lies in a folder, without hidden names. Raises OSError when it cannot be listed."""
-    found = Listing([], [], [])
+    listing = Listing([], [], [])
     with os.scandir(folder) as entries:
         for entry in entries:
             if not entry.name.startswith("."):
-                put(entry, found)
-    return found
+                put(entry, listing)
+    return listing
 
 
-def put(entry: os.DirEntry[str], found: Listing) -> None:
+def put(entry: os.DirEntry[str], listing: Listing) -> None:
     """Put an entry where it belongs."""
     link = entry.is_symlink()
     if link and not leads_somewhere(entry):
-        found.dangling.append(entry.name)
+        listing.dangling.append(entry.name)
     elif entry.is_dir():
-        found.folders.append((entry.name, link))
+        listing.folders.append((entry.name, link))
     else:
-        found.files.append(entry.name)
+        listing.files.append(entry.name)
 
 
 def leads_somewhere(entry: os.DirEntry[str]) -> bool:

@@ -104,8 +104,8 @@ def series_in(path: Path, line: int, text: str) -> SeriesChoice:
 
 def add_row(table: Path, rows: dict[SeriesChoice, ListedSlide], slide: ListedSlide) -> None:
     """Put a line among those of its file, one for each image. Raises InvalidProject where two state two mpp."""
-    known = rows.get(slide.series)
-    rows[slide.series] = taken_once(table, known, slide) if known else slide
+    first = rows.get(slide.series)
+    rows[slide.series] = taken_once(table, first, slide) if first else slide
 
 
 def taken_once(path: Path, one: ListedSlide, other: ListedSlide) -> ListedSlide:
