@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.encoders.inference import PatchEncoders
-from atlaspatch_core.pipeline.slide_work import attempt_stage
 from atlaspatch_core.pipeline.steps.features import FeatureBatch, FeatureJob
 from atlaspatch_core.validity.outcome import Outcome
 
@@ -53,7 +52,7 @@ class Batcher:
         together = self._encoders.setdefault(_kind(parts[0]), PatchEncoders(parts[0].job.models))
         patches = parts[0].patches if len(parts) == 1 else np.concatenate([part.patches for part in parts])
         job = parts[0].job
-        features = attempt_stage(job.work, job.todo[0].stage, lambda: together.encode(patches))
+        features = job.work.attempt(job.todo[0].stage.step, lambda: together.encode(patches))
         if not isinstance(features, Outcome):
             for part, values in _split(parts, features):
                 part.job.add(part.rows, values)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from atlaspatch_core.config.sections import Geometry
 from atlaspatch_core.pipeline.pictures import write_grid_pictures, write_mask_pictures
-from atlaspatch_core.pipeline.slide_work import SlideWork, attempt_stage
+from atlaspatch_core.pipeline.slide_work import SlideWork
 from atlaspatch_core.pipeline.steps.coords import place_patches
 from atlaspatch_core.pipeline.steps.embedding import embed_slide
 from atlaspatch_core.pipeline.steps.features import FeatureBatch, JobEnd, plan_features, read_job
@@ -64,7 +64,7 @@ def _needed(work: SlideWork, stage: OutputSpec) -> bool:
 
 
 def _take_step(work: SlideWork, stage: OutputSpec, action: Callable[[SlideWork, OutputSpec], Outcome]) -> Outcome:
-    return _blocked(work, stage) or remember_stop(work, attempt_stage(work, stage, lambda: action(work, stage)))
+    return _blocked(work, stage) or remember_stop(work, work.attempt(stage.step, lambda: action(work, stage)))
 
 
 def _blocked(work: SlideWork, stage: OutputSpec) -> Outcome | None:
@@ -87,7 +87,7 @@ def _with_pictures(work: SlideWork, stage: OutputSpec, outcome: Outcome, write: 
     """Return the outcome of an output whose pictures are written now; that they cannot be is a note, no failure."""
     if outcome.fingerprint is None:
         return outcome
-    failure = attempt_stage(work, stage, write)
+    failure = work.attempt(stage.step, write)
     why = failure.why.removeprefix(f"{work.stem}: ") if failure else ""
     notes = (f"pictures were not written: {why}",) if failure else ()
     work.keep_notes(f"{stage.step}{PICTURES}", outcome.fingerprint, notes)

@@ -1,6 +1,5 @@
 """One slide on its way through the recipe."""
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -9,35 +8,25 @@ from typing import Any, Self, TypeVar
 
 from shapely import Polygon
 
-from atlaspatch_core.config.project import Project
 from atlaspatch_core.config.sections import Geometry
 from atlaspatch_core.discovery.find import SlideSource, open_source
-from atlaspatch_core.discovery.transient import causes, is_transient
-from atlaspatch_core.errors import (
-    AtlasPatchError,
-    MissingUpstream,
-    NotEnoughMemory,
-    OutOfDate,
-    Unexpected,
-    UnusableOutput,
-    UnwritableOutput,
-)
+from atlaspatch_core.errors import MissingUpstream, OutOfDate
 from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.patches.grid import PatchGrid
+from atlaspatch_core.pipeline.attempts import attempt_step
 from atlaspatch_core.pipeline.loaded_models import Models
 from atlaspatch_core.slides.slide import Slide, SlideInfo
 from atlaspatch_core.storage.hdf5 import StoredResult, read_array
 from atlaspatch_core.storage.records import Record, StepNotes
 from atlaspatch_core.storage.schema import COORDS, TISSUE_FRACTION
 from atlaspatch_core.storage.store import Store
-from atlaspatch_core.storage.writable import FULL, check_writable
 from atlaspatch_core.tissue.outlines import TissueOutlines, read_outlines
 from atlaspatch_core.validity.identities import identity_of, sampling_of
 from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 from atlaspatch_core.validity.recipe import EMPTY, OutputSpec, Recipe
 from atlaspatch_core.validity.rules import changed_inputs, compute_reason, is_forced
 
-log = logging.getLogger(__name__)
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,54 +212,12 @@ class SlideWork:
         details = {"inputs": inputs, "recipe": recipe, "seconds": seconds, "notes": tuple(notes)}
         return Outcome(self.stem, stage.step, status, fingerprint, code_version, **details | more)
 
-    def failed(self, stage: OutputSpec, error: AtlasPatchError, since: float) -> Outcome:
-        """Return the outcome of a stage that went wrong; stages downstream will be skipped."""
-        seconds, transient = perf_counter() - since, is_transient(error)
-        return Outcome(self.stem, stage.step, Status.FAILED, why=str(error), seconds=seconds, transient=transient)
+    def attempt(self, step: OutputKey, action: Callable[[], Result]) -> Result | Outcome:
+        """Return what the action returns, or the failed outcome of the step. Raises UnusableOutput."""
+        return attempt_step(self.run.recipe.project, self.stem, step, action)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._opened.close()
-
-
-Result = TypeVar("Result")
-
-
-def attempt_stage(work: SlideWork, stage: OutputSpec, action: Callable[[], Result]) -> Result | Outcome:
-    """Return what the action returns, or the failed outcome of the stage: one bad slide stops no other.
-
-    This is the one place of the pipeline that catches everything. What was not foreseen is logged with its traceback.
-    Raises UnusableOutput where it is the output folder that failed, and not the slide.
-    """
-    since = perf_counter()
-    try:
-        return action()
-    except AtlasPatchError as error:
-        stop_where_output_is_unusable(work.run.recipe.project, error)
-        return work.failed(stage, error, since)
-    except MemoryError as error:
-        cause = " ".join(str(error).split())
-        message = (
-            f"{work.stem}: {stage.step} needs more memory than there is ({cause}); take smaller patches or batches"
-        )
-        shortage = NotEnoughMemory(message)
-        shortage.__cause__ = error
-        return work.failed(stage, shortage, since)
-    except Exception as error:  # a slide that breaks a library in a way nobody foresaw stops no other
-        stop_where_output_is_unusable(work.run.recipe.project, error)
-        log.exception("%s: %s failed unexpectedly", work.stem, stage.step)
-        unexpected = Unexpected(f"{work.stem}: {stage.step} failed unexpectedly: {error!r}")
-        unexpected.__cause__ = error
-        return work.failed(stage, unexpected, since)
-
-
-def stop_where_output_is_unusable(project: Project, error: BaseException) -> None:
-    """Raise UnusableOutput where an error came of an output folder that is full, read-only or gone."""
-    numbers = {cause.errno for cause in causes(error) if isinstance(cause, OSError)}
-    if not numbers and not isinstance(error, UnwritableOutput):
-        return
-    check_writable(project.output, [geometry.name for geometry in project.geometry])
-    if isinstance(error, UnwritableOutput) and numbers & FULL:  # what is small still fits
-        raise UnusableOutput(str(error)) from error

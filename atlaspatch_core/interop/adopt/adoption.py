@@ -26,7 +26,7 @@ from atlaspatch_core.interop.audit.against_project import fits, name_of
 from atlaspatch_core.layouts.found import Group, ResultFile, ResultFolder
 from atlaspatch_core.patches.scale import choose_sampling
 from atlaspatch_core.pipeline.loaded_models import Models
-from atlaspatch_core.pipeline.slide_work import RunContext, SlideWork, attempt_stage
+from atlaspatch_core.pipeline.slide_work import RunContext, SlideWork
 from atlaspatch_core.pipeline.steps.slide import identify_slide
 from atlaspatch_core.pipeline.steps.tissue_mask import ensure_tissue_mask
 from atlaspatch_core.storage.store import Store
@@ -112,7 +112,7 @@ class Adoption:
             return [AdoptOutcome(stem, "results", AdoptStatus.LEFT, "its slide is not among those named by --slides")]
         with SlideWork(source, self.run) as work:
             outcomes: list[AdoptOutcome] = []
-            outcome = attempt_stage(work, self.recipe.stage(SLIDE), lambda: outcomes.extend(self._slide(work)))
+            outcome = work.attempt(SLIDE, lambda: outcomes.extend(self._slide(work)))
             if isinstance(outcome, Outcome):
                 outcomes.append(AdoptOutcome(stem, "results", AdoptStatus.FAILED, outcome.why))
             return outcomes

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.encoders.inference import checked
 from atlaspatch_core.encoders.patient import FOR_CASES
-from atlaspatch_core.errors import AtlasPatchError, OutputInUse, UnreadableOutput
+from atlaspatch_core.errors import AtlasPatchError, MissingUpstream, OutputInUse, UnreadableOutput
 from atlaspatch_core.fingerprint import Identity, canonical_json, short_hash
+from atlaspatch_core.pipeline.attempts import attempt_step
 from atlaspatch_core.pipeline.loaded_models import Models
 from atlaspatch_core.pipeline.patients.files import (
     SlideFile,
@@ -27,7 +28,6 @@ from atlaspatch_core.pipeline.patients.files import (
 )
 from atlaspatch_core.pipeline.patients.manifest import Case, Manifest
 from atlaspatch_core.pipeline.processing import process
-from atlaspatch_core.pipeline.slide_work import stop_where_output_is_unusable
 from atlaspatch_core.pipeline.steps.embedding import embedding_numbers
 from atlaspatch_core.pipeline.steps.provenance import provenance
 from atlaspatch_core.storage import schema
@@ -131,17 +131,13 @@ class Encoding:
 
     def outcome(self, *, force: bool) -> Outcome:
         """Make sure of the embedding, and return what became of it. Raises UnusableOutput."""
-        since = perf_counter()
-        lacking = [stem for stem in self.case.stems if self._key(stem) not in self.slides.fingerprints]
-        try:
-            if lacking:
-                return self._failed("; ".join(map(self._reason, lacking)), since)
-            return self._reuse_or_compute(force, since)
-        except AtlasPatchError as error:
-            stop_where_output_is_unusable(self.recipe.project, error)
-            return self._failed(str(error), since)
+        project, step = self.recipe.project, self.stage.step
+        return attempt_step(project, self.case.case_id, step, lambda: self._reuse_or_compute(force))
 
-    def _reuse_or_compute(self, force: bool, since: float) -> Outcome:
+    def _reuse_or_compute(self, force: bool) -> Outcome:
+        since = perf_counter()
+        if lacking := [stem for stem in self.case.stems if self._key(stem) not in self.slides.fingerprints]:
+            raise MissingUpstream("; ".join(map(self._reason, lacking)))
         expected = self.stage.identity(self._inputs())
         stored = self._stored(force)
         cause = case_reason(stored[0], expected, self._features) if stored else ""
@@ -162,10 +158,8 @@ class Encoding:
         """Return what lies there; a file that cannot be read is replaced where that is forced."""
         try:
             return read_case(self._path())
-        except OutputInUse:
-            raise
-        except UnreadableOutput:
-            if force:
+        except UnreadableOutput as error:
+            if force and not isinstance(error, OutputInUse):
                 return None
             raise
 
@@ -214,10 +208,6 @@ class Encoding:
 
     def _reason(self, stem: str) -> str:
         return self.slides.reasons.get(stem, f"{stem}: {self._features} was not made")
-
-    def _failed(self, why: str, since: float) -> Outcome:
-        seconds = perf_counter() - since
-        return Outcome(self.case.case_id, self.stage.step, Status.FAILED, why=why, seconds=seconds)
 
     def _outcome(
         self, status: Status, identity: Identity, since: float, why: str, numbers: dict[str, int | float]

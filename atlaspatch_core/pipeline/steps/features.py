@@ -13,7 +13,7 @@ from atlaspatch_core.config.sections import Geometry
 from atlaspatch_core.encoders.loaded import LoadedPatchEncoder
 from atlaspatch_core.fingerprint import Identity, canonical_json
 from atlaspatch_core.patches.stream import open_stream
-from atlaspatch_core.pipeline.slide_work import SlideWork, attempt_stage
+from atlaspatch_core.pipeline.slide_work import SlideWork
 from atlaspatch_core.pipeline.steps.provenance import provenance
 from atlaspatch_core.storage.hdf5_changes import Dataset
 from atlaspatch_core.storage.schema import COORDS, DIM, LICENSE, NAME, PRECISION, READ_BY, REVISION
@@ -90,7 +90,7 @@ class JobEnd:
 def plan_features(work: SlideWork, stages: Sequence[OutputSpec]) -> tuple[list[Outcome], FeatureJob | None]:
     """Return the outcomes of what is reused, and the job that is left; one bad encoder stops no other."""
     since = perf_counter()
-    plans = [attempt_stage(work, stage, lambda stage=stage: _reuse_or_plan(work, stage)) for stage in stages]
+    plans = [work.attempt(stage.step, lambda stage=stage: _reuse_or_plan(work, stage)) for stage in stages]
     todo = tuple(item for item in plans if isinstance(item, PlannedFeatures))
     outcomes = [item for item in plans if isinstance(item, Outcome)]
     if not todo:
@@ -103,9 +103,7 @@ def plan_features(work: SlideWork, stages: Sequence[OutputSpec]) -> tuple[list[O
 def read_job(job: FeatureJob) -> Generator[FeatureBatch | JobEnd]:
     """Yield every patch of a job once, and at last that it ended; pixels that cannot be read fail this job alone."""
     with closing(_stream(job)) as stream:
-        while isinstance(
-            pixels := attempt_stage(job.work, job.todo[0].stage, lambda: next(stream, None)), FeatureBatch
-        ):
+        while isinstance(pixels := job.work.attempt(job.todo[0].stage.step, lambda: next(stream, None)), FeatureBatch):
             yield pixels
     job.failed = pixels
     yield JobEnd(job)
@@ -125,7 +123,7 @@ def _stream(job: FeatureJob) -> Generator[FeatureBatch]:
 
 def finish_job(job: FeatureJob) -> list[Outcome]:
     """Keep the features of a job, and return what became of it."""
-    failed = job.failed or attempt_stage(job.work, job.todo[0].stage, lambda: _write_features(job))
+    failed = job.failed or job.work.attempt(job.todo[0].stage.step, lambda: _write_features(job))
     if failed:
         return [replace(failed, step=item.stage.step) for item in job.todo]
     for item in job.todo:

@@ -294,6 +294,19 @@ def test_a_case_with_a_failed_slide_fails_as_a_whole_and_the_others_go_on(folder
     assert outcomes["p2"].status is Status.COMPUTED
 
 
+def test_a_case_that_fails_in_an_unforeseen_way_fails_alone(folder: Path):
+    """What other software took away from a slide's file costs the cases of that slide, and no other case."""
+    run(folder, table(folder, "p1,slides/a.svs", "p2,slides/b.svs"))
+    with h5py.File(folder / "out" / "patches" / "b.h5", "r+") as file:
+        del file.attrs["patch_size_level0"]
+    case_file(folder, "p2").unlink()
+    outcomes = run(folder, table(folder, "p2,slides/b.svs", "p3,slides/a.svs"))
+    assert outcomes["p2"].status is Status.FAILED
+    assert outcomes["p2"].why.startswith("p2: patient_embedding/mean-tiny failed unexpectedly: KeyError")
+    assert not case_file(folder, "p2").exists()
+    assert outcomes["p3"].status is Status.COMPUTED
+
+
 def test_a_case_of_slides_without_patches_has_no_embedding(folder: Path):
     """A slide without patches adds nothing and a case of such slides has no embedding."""
     outcomes = run(folder, table(folder, "p1,slides/empty.svs", "p1,slides/a.svs", "p2,slides/empty.svs"))

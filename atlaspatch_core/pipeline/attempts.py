@@ -1,0 +1,58 @@
+"""One step of one slide or case tried: what goes wrong is an outcome, and stops no other."""
+
+import logging
+from collections.abc import Callable
+from time import perf_counter
+from typing import TypeVar
+
+from atlaspatch_core.config.project import Project
+from atlaspatch_core.discovery.transient import causes, is_transient
+from atlaspatch_core.errors import AtlasPatchError, NotEnoughMemory, Unexpected, UnusableOutput, UnwritableOutput
+from atlaspatch_core.storage.writable import FULL, check_writable
+from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+
+def attempt_step(project: Project, stem: str, step: OutputKey, action: Callable[[], Result]) -> Result | Outcome:
+    """Return what the action returns, or the failed outcome of the step; steps downstream will be skipped.
+
+    ``stem`` is that of the slide, or the id of the case. This is the one place of the pipeline that catches everything.
+    What was not foreseen is logged with its traceback.
+    Raises UnusableOutput where it is the output folder that failed, and not the slide or case.
+    """
+    since = perf_counter()
+    try:
+        return action()
+    except AtlasPatchError as error:
+        stop_where_output_is_unusable(project, error)
+        failure = error
+    except MemoryError as error:
+        failure = _not_enough_memory(stem, step, error)
+    except Exception as error:  # a slide that breaks a library in a way nobody foresaw stops no other
+        stop_where_output_is_unusable(project, error)
+        log.exception("%s: %s failed unexpectedly", stem, step)
+        failure = Unexpected(f"{stem}: {step} failed unexpectedly: {error!r}")
+        failure.__cause__ = error
+    seconds, transient = perf_counter() - since, is_transient(failure)
+    return Outcome(stem, step, Status.FAILED, why=str(failure), seconds=seconds, transient=transient)
+
+
+def _not_enough_memory(stem: str, step: OutputKey, error: MemoryError) -> NotEnoughMemory:
+    cause = " ".join(str(error).split())
+    message = f"{stem}: {step} needs more memory than there is ({cause}); take smaller patches or batches"
+    shortage = NotEnoughMemory(message)
+    shortage.__cause__ = error
+    return shortage
+
+
+def stop_where_output_is_unusable(project: Project, error: BaseException) -> None:
+    """Raise UnusableOutput where an error came of an output folder that is full, read-only or gone."""
+    numbers = {cause.errno for cause in causes(error) if isinstance(cause, OSError)}
+    if not numbers and not isinstance(error, UnwritableOutput):
+        return
+    check_writable(project.output, [geometry.name for geometry in project.geometry])
+    if isinstance(error, UnwritableOutput) and numbers & FULL:  # what is small still fits
+        raise UnusableOutput(str(error)) from error
