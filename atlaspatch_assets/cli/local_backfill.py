@@ -52,7 +52,7 @@ def backfill(
     names, steps = ProjectNames.of(recipe.project), choose_steps(recipe, assets)
     if State.MISSING in states:
         register_cases(recipe, instance)
-        names.slides.register(instance, (source.stem for source in find_slides(recipe.project).sources))
+        names.slides.register(instance, find_slides(recipe.project).by_stem)
     repair = plan_repair(recipe, instance, states, steps, cohorts)
     need = repair.estimate(repair.slides.outputs)
     for line in (

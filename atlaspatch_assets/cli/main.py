@@ -244,7 +244,7 @@ def _choose_stems(discovery: "Discovery", stems: Sequence[str], cohorts: Sequenc
 
     Those whose stem several files share come too, and will fail. Raises click.UsageError for what there is not.
     """
-    candidates = [source.stem for source in discovery.sources] + [clash.stem for clash in discovery.clashes]
+    candidates = list(discovery.paths)
     unknown = [stem for stem in stems if stem not in candidates]
     if unknown:
         raise click.UsageError(

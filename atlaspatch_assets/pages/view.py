@@ -13,8 +13,7 @@ from atlaspatch_assets.defs.report.assets import failures
 from atlaspatch_assets.defs.validity.needs import CURES, project_needs
 from atlaspatch_assets.lib.names import UNFINISHED, ProjectNames
 from atlaspatch_core.discovery.cohorts import stems_of_cohorts
-from atlaspatch_core.discovery.find import Discovery, find_slides
-from atlaspatch_core.errors import NoSlides
+from atlaspatch_core.discovery.find import Discovery, find_slides_if_any
 from atlaspatch_core.operations.report.needs import Need, NeedKind, find_needs
 from atlaspatch_core.operations.tracking.project_status import ProjectStatus, project_status
 from atlaspatch_core.pipeline.patients.manifest import manifest_of
@@ -70,10 +69,7 @@ class ProjectView:
 def read_snapshot(recipe: Recipe, instance: dg.DagsterInstance, notes: Sequence[str] = ()) -> Snapshot:
     """Return a project as it is now. Raises AtlasPatchError where its folders or tables cannot be used."""
     names, read_at = ProjectNames.of(recipe.project), time.time()
-    try:
-        discovery = find_slides(recipe.project)
-    except NoSlides:
-        discovery = Discovery(())
+    discovery = find_slides_if_any(recipe.project)
     status = project_status(recipe, discovery, failures(recipe, instance), recorded=True)
     status = replace(status, cases=tuple(case_validities(recipe, instance, status.outputs)))
     unfinished = instance.get_runs(filters=dg.RunsFilter(statuses=UNFINISHED))

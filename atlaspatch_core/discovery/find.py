@@ -38,7 +38,7 @@ from atlaspatch_core.discovery.slide_tables import (
     read_slide_list,
 )
 from atlaspatch_core.discovery.usable_names import name_fault, printable
-from atlaspatch_core.errors import NoSlides, StemClash, UnreadableSlide, UnseenSlides
+from atlaspatch_core.errors import AtlasPatchError, NoSlides, StemClash, UnreadableSlide, UnseenSlides
 from atlaspatch_core.slides.files import slides_by_stem
 from atlaspatch_core.slides.readers import open_slide
 from atlaspatch_core.slides.sections import ALL, SeriesChoice, find_sections
@@ -113,6 +113,18 @@ class Discovery:
     are not there; sorted by path, which is printable."""
     results: tuple[Path, ...] = ()
     """Folders of results, whose pictures are no slides; sorted."""
+
+    @property
+    def by_stem(self) -> dict[str, SlideSource]:
+        """Stem to the slide that has it for itself."""
+        return {source.stem: source for source in self.sources}
+
+    @property
+    def paths(self) -> dict[str, Path]:
+        """Stem to where its slide lies; of files that share a stem, the first."""
+        return {source.stem: source.path for source in self.sources} | {
+            clash.stem: clash.paths[0] for clash in self.clashes
+        }
 
     @property
     def not_searched(self) -> str:
@@ -200,6 +212,16 @@ def find_slides(project: Project, *, seconds: float | None = None, remember: boo
         exclude=[output, *Store(output).pictures(), *([slides.masks] if slides.masks else [])],
         sections=sections,
     )
+
+
+def find_slides_if_any(
+    project: Project, *, unless: type[AtlasPatchError] = NoSlides, seconds: float | None = None
+) -> Discovery:
+    """Return what ``find_slides`` does, and nothing where it raises that there is none, or the error that is named."""
+    try:
+        return find_slides(project, seconds=seconds)
+    except unless:
+        return Discovery(())
 
 
 def section_search(project: Project, *, seconds: float | None = None, remember: bool = True) -> SectionSearch:

@@ -45,8 +45,7 @@ class UnusedInput:
 
 def unused_inputs(slides: Slides, discovery: Discovery) -> tuple[UnusedInput, ...]:
     """Return what of the table of µm/px, and of the folder of masks, served none of the slides that were found."""
-    paths = {source.stem: source.path for source in discovery.sources}
-    paths |= {clash.stem: clash.paths[0] for clash in discovery.clashes}
+    paths = discovery.paths
     return tuple(inputs for inputs in (*_rows(slides, paths), *_masks(slides, list(paths))) if inputs.names)
 
 

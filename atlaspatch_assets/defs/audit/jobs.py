@@ -25,8 +25,7 @@ from atlaspatch_assets.lib.declaring import running_schedule
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.pools import SLIDE_IO
 from atlaspatch_assets.lib.results import check_outputs, table_metadata
-from atlaspatch_core.config.project import Project
-from atlaspatch_core.discovery.find import find_slides
+from atlaspatch_core.discovery.find import find_slides_if_any
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import OutputKey
@@ -181,7 +180,7 @@ def _distinctness_verdicts(
 def _inspect(recipe: Recipe, versions: Mapping[str, Mapping[OutputKey, str]]) -> "Iterator[Inspected]":
     from atlaspatch_core.operations.inspect import inspect_slide
 
-    sources = _sources(recipe.project)
+    sources = find_slides_if_any(recipe.project, unless=AtlasPatchError).by_stem
     for stem, of_slide in versions.items():
         yield from inspect_slide(recipe, sources.get(stem), stem, of_slide)
 
@@ -193,13 +192,6 @@ def find_duplicates(
     from atlaspatch_core.operations.near_duplicates import find_near_duplicates
 
     return find_near_duplicates(Store(recipe.project.output), stage, stems, among)
-
-
-def _sources(project: Project) -> dict[str, Any]:
-    try:
-        return {source.stem: source for source in find_slides(project).sources}
-    except AtlasPatchError:
-        return {}
 
 
 def _failure_row(evaluation: dg.AssetCheckEvaluation) -> dict[str, str]:

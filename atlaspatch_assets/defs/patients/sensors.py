@@ -17,8 +17,7 @@ from atlaspatch_assets.lib.pools import limit_pool, pool_of
 from atlaspatch_assets.lib.recorded import recorded_validities
 from atlaspatch_assets.lib.stages import code_version
 from atlaspatch_assets.lib.stopped_runs import again_requests, output_fault
-from atlaspatch_core.config.project import Project
-from atlaspatch_core.discovery.find import find_slides
+from atlaspatch_core.discovery.find import find_slides_if_any
 from atlaspatch_core.discovery.sections import SECONDS_A_LOOK
 from atlaspatch_core.errors import AtlasPatchError, InvalidManifest, InvalidProject
 from atlaspatch_core.fingerprint import short_hash
@@ -123,21 +122,16 @@ def _first_requests(recipe: Recipe, instance: dg.DagsterInstance, cases: Sequenc
     """Yield the requests for new cases; one whose slides are the project's own is left until these are done."""
     if not cases:
         return
-    steps, own = feature_steps(recipe), _own_slides(recipe.project)
+    steps, own = (
+        feature_steps(recipe),
+        find_slides_if_any(recipe.project, unless=AtlasPatchError, seconds=SECONDS_A_LOOK).by_stem,
+    )
     fresh = Counter(
         validity.stem for validity in recorded_validities(recipe, instance, steps) if validity.state is State.FRESH
     )
     ready = [case.case_id for case in cases if all(stem not in own or fresh[stem] == len(steps) for stem in case.stems)]
     for batch in in_batches(ready, recipe.project.runtime.slides_per_run):
         yield ProjectNames.of(recipe.project).cases.request(batch, run_key(batch))
-
-
-def _own_slides(project: Project) -> set[str]:
-    """Return the slides in the project's folders, which a sensor of their own takes care of."""
-    try:
-        return {source.stem for source in find_slides(project, seconds=SECONDS_A_LOOK).sources}
-    except AtlasPatchError:
-        return set()
 
 
 def _is_stable(manifest: Manifest, case: Case) -> bool:

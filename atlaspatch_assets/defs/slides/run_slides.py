@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from atlaspatch_core.config.project import Project
-from atlaspatch_core.discovery.find import Discovery, SlideSource, find_slides
+from atlaspatch_core.discovery.find import Discovery, SlideSource, find_slides, find_slides_if_any
 from atlaspatch_core.discovery.search import root_of
 from atlaspatch_core.discovery.sections import SECONDS_A_LOOK
 from atlaspatch_core.errors import NoSlides, UnseenSlides
@@ -39,7 +39,7 @@ def find_batch(project: Project, stems: Sequence[str]) -> RunSlides:
         missing = tuple((stem, f"{stem}: {error}") for stem in stems)
         away = isinstance(error, UnseenSlides) or not all(map(_is_there, project.slides.folders))
         return RunSlides((), unseen=missing) if away else RunSlides((), gone=missing)
-    by_stem = {source.stem: source for source in discovery.sources}
+    by_stem = discovery.by_stem
     clashes = {clash.stem: str(clash.error) for clash in discovery.clashes}
     sources = tuple(by_stem[stem] for stem in stems if stem in by_stem)
     clashing = tuple((stem, clashes[stem]) for stem in stems if stem in clashes)
@@ -52,11 +52,7 @@ def find_batch(project: Project, stems: Sequence[str]) -> RunSlides:
 
 def stems_in_folders(project: Project) -> set[str]:
     """Return the stems of all slides that lie in the project's folders now, also of those that share one."""
-    try:
-        discovery = find_slides(project, seconds=SECONDS_A_LOOK)
-    except NoSlides:
-        return set()
-    return {source.stem for source in discovery.sources} | {clash.stem for clash in discovery.clashes}
+    return set(find_slides_if_any(project, seconds=SECONDS_A_LOOK).paths)
 
 
 def _is_there(folder: Path) -> bool:

@@ -73,7 +73,7 @@ def try_canaries(recipe: Recipe, stale: Sequence[Validity], write_line: WriteLin
     from atlaspatch_core.upgrades.restamping import restamp
     from atlaspatch_core.upgrades.trial import trials, try_upgrade
 
-    sources = {source.stem: source for source in find_slides(recipe.project).sources}
+    sources = find_slides(recipe.project).by_stem
     for trial in trials(recipe, stale):
         write_line(f"{trial.stage.step}: {len(trial.stems)} slides, {trial.why}")
         try:

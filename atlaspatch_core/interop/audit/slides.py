@@ -52,8 +52,7 @@ def of_slides(
             yield AuditFinding(
                 "missing", source.stem, source.path, f"has no results in {result_folder.folder}", "0", "≥ 1"
             )
-    slides = {source.stem for source in discovery.sources} | {clash.stem for clash in discovery.clashes}
-    for stem in sorted(with_results.keys() - slides):
+    for stem in sorted(with_results.keys() - discovery.paths.keys()):
         yield AuditFinding("no_slide", stem, with_results[stem][0].file.path, "its slide is not among those named")
     yield from _same_content(sorted([*discovery.sources, *_of_clash(discovery)], key=lambda source: str(source.path)))
 

@@ -7,11 +7,10 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from atlaspatch_core.config.project import Project
 from atlaspatch_core.config.sections import Geometry
 from atlaspatch_core.discovery.cohorts import stems_of_cohorts
-from atlaspatch_core.discovery.find import Discovery, find_slides
-from atlaspatch_core.errors import NoSlides, UnreadableOutput
+from atlaspatch_core.discovery.find import Discovery, find_slides_if_any
+from atlaspatch_core.errors import UnreadableOutput
 from atlaspatch_core.operations.report.values import Cohort, Failures, SlideSummary
 from atlaspatch_core.operations.tracking.project_status import project_status
 from atlaspatch_core.slides.slide import SlideInfo
@@ -47,24 +46,17 @@ def gather_cohort(recipe: Recipe, failures: Failures | None = None, cohorts: Seq
     failed; what the files themselves say is added. With ``cohorts``, the slides of these that lie there; raises
     UnknownName for one of none.
     """
-    discovery, store = _discover(recipe.project), Store(recipe.project.output)
+    discovery, store = find_slides_if_any(recipe.project), Store(recipe.project.output)
     index = read_slide_index(store, recipe.project.slides.masks_origin)
-    sources = {source.stem for source in discovery.sources} | {clash.stem for clash in discovery.clashes}
+    paths = discovery.paths
     chosen = stems_of_cohorts(discovery.cohorts, cohorts) if cohorts else None
     states: dict[str, list[Validity]] = {}
     for validity in project_status(recipe, discovery, failures, recorded=True, index=index).outputs:
         if chosen is None or validity.stem in chosen:
             states.setdefault(validity.stem, []).append(validity)
     gathered = Gathered(recipe, store, index, discovery, states)
-    slides = (replace(summarise_slide(stem, gathered), present=stem in sources) for stem in states)
+    slides = (replace(summarise_slide(stem, gathered), present=stem in paths) for stem in states)
     return Cohort(tuple(stage.step for stage in recipe.stages), tuple(slides))
-
-
-def _discover(project: Project) -> Discovery:
-    try:
-        return find_slides(project)
-    except NoSlides:
-        return Discovery(())
 
 
 def summarise_slide(stem: str, gathered: Gathered) -> SlideSummary:

@@ -91,7 +91,7 @@ def project_status(
     states = read_states(store)
     if recorded:
         stems |= states.keys()
-    identify_slide = SlideIdentifier(recipe, store, {source.stem: source for source in discovery.sources})
+    identify_slide = SlideIdentifier(recipe, store, discovery.by_stem)
     judgements = validities(
         recipe,
         sorted(stems),

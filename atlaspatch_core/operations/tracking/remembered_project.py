@@ -65,7 +65,7 @@ class RememberedProject:
                 discovery = Discovery(tuple(in_table(table))) if table else find_slides(project)
             except AtlasPatchError:  # moved or removed since: what was made of them is in the folder
                 continue
-            sources = {source.stem: source for source in discovery.sources} | sources
+            sources = discovery.by_stem | sources
             clashes = {clash.stem: clash for clash in discovery.clashes} | clashes
         ordered = sorted(sources.values(), key=lambda source: str(source.path))
         return Discovery(tuple(ordered), tuple(clashes[stem] for stem in sorted(clashes.keys() - sources.keys())))

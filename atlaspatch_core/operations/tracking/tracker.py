@@ -54,9 +54,8 @@ class Tracker:
         self._store = Store(project.output)
         self._run = runs.new_run(project.output, command.name, command.arguments, remembered(project))
         self._run |= {"stages": kinds(command.steps), "settled_stages": kinds(command.trusted)}
-        self._paths = {source.stem: source.path for source in discovery.sources}
-        self._paths |= {clash.stem: clash.paths[0] for clash in discovery.clashes}
-        self._counts = Counts(len(discovery.sources) + len(discovery.clashes))
+        self._paths = discovery.paths
+        self._counts = Counts(len(self._paths))
         self._cases = None if cases is None else Counts(cases)
         self._states = StateFolder(self._store, several=len(project.geometry) > 1)
         self._lock: FileLock | None = None
