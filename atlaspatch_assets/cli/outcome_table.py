@@ -12,6 +12,7 @@ from rich.text import Text
 
 from atlaspatch_assets.cli.local_run import OutcomeRow
 from atlaspatch_core.validity.outcome import Status
+from atlaspatch_core.wording import format_count
 
 STYLES: Mapping[Status, str] = {
     Status.COMPUTED: "green",
@@ -91,8 +92,8 @@ def slide_table(rows: Sequence[OutcomeRow]) -> Table:
 def describe_counts(counts: Mapping[Status, int], slides: int, warned: int = 0) -> str:
     """Return what the tables come to."""
     computed, reused, failed = (counts[status] for status in (Status.COMPUTED, Status.REUSED, Status.FAILED))
-    words = f"{slides} slide{'' if slides == 1 else 's'}: {computed} results computed, {reused} reused"
-    odd = f" {warned} slide{'' if warned == 1 else 's'} with warnings." if warned else ""
+    words = f"{format_count(slides, 'slide')}: {computed} results computed, {reused} reused"
+    odd = f" {format_count(warned, 'slide')} with warnings." if warned else ""
     if reused and not computed and not failed:
         return f"{words}. Everything was reused: it was there already, and still valid.{odd}"
     return f"{words}, {failed} failed.{odd}"

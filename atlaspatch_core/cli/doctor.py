@@ -19,6 +19,7 @@ from atlaspatch_core.cli.types import SlidePaths
 from atlaspatch_core.cli.working import INTERRUPTED
 from atlaspatch_core.config.input_fields import SlidesFields
 from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.wording import format_count
 
 if TYPE_CHECKING:
     from atlaspatch_core.operations.doctor.values import DoctorFinding
@@ -156,7 +157,7 @@ def line(finding: "DoctorFinding") -> str:
 def summary(findings: "Sequence[DoctorFinding]") -> str:
     """Return the last line."""
     counts = Counter(finding.level.value for finding in findings)
-    warned = f"{counts['WARN']} warning{'' if counts['WARN'] == 1 else 's'}"
+    warned = format_count(counts["WARN"], "warning")
     return f"{len(findings)} checks: {counts['PASS']} ok, {warned}, {counts['FAIL']} failed"
 
 

@@ -9,6 +9,7 @@ import click
 from atlaspatch_core.cli.columns import WIDTH, columns, paragraph
 from atlaspatch_core.cli.slide_options import stated_mpps
 from atlaspatch_core.errors import AtlasPatchError, NoSlides
+from atlaspatch_core.wording import format_count
 
 if TYPE_CHECKING:
     from atlaspatch_core.config.sections import Slides
@@ -50,7 +51,7 @@ def count_line(survey: "SlideSurvey") -> str:
     """Return how many slides are how, and of what scale."""
     total = len(survey.slides)
     counts = ", ".join(f"{count} {state}" for state, count in survey.counts.items())
-    return f"{total} slide{'' if total == 1 else 's'}: {counts}; {_scales(survey)}"
+    return f"{format_count(total, 'slide')}: {counts}; {_scales(survey)}"
 
 
 def survey_values(survey: "SlideSurvey") -> dict[str, Any]:

@@ -14,6 +14,7 @@ from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
 from atlaspatch_core.cli.slides import slides_of
 from atlaspatch_core.cli.working import INTERRUPTED
 from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.wording import format_count
 
 if TYPE_CHECKING:
     from atlaspatch_core.operations.estimate import Estimate
@@ -118,7 +119,7 @@ def as_lines(cost: "Estimate", failed: int, free: float | None) -> list[str]:
     """Return the estimate as text: a table of steps, and the sums."""
     from atlaspatch_core.operations.estimate import OF_CASES, hours
 
-    rest = [f"{failed} output{'' if failed == 1 else 's'} failed and are not counted"] if failed else []
+    rest = [f"{format_count(failed, 'output')} failed and are not counted"] if failed else []
     if not cost.parts:
         return ["nothing to do: all that can be made is fresh", *rest]
     head = ("step", "slides or cases" if cost.cases else "slides", "patches", "rate", "time", "disk", "rate from")
@@ -126,8 +127,8 @@ def as_lines(cost: "Estimate", failed: int, free: float | None) -> list[str]:
     lines = columns(rows)
     lines += [f"{part.step}: patches {part.patches_from}" for part in cost.parts if part.patches_from]
     size = f"{cost.gigabytes:.3g} GB of features" + ("" if free is None else f", {free:,.0f} GB are free")
-    slides = f"{cost.slides:,} slide{'' if cost.slides == 1 else 's'}"
-    cases = f", {cost.cases:,} case{'' if cost.cases == 1 else 's'}" if cost.cases else ""
+    slides = format_count(cost.slides, "slide", ",")
+    cases = f", {format_count(cost.cases, 'case', ',')}" if cost.cases else ""
     lines.append(f"{slides}{cases}, {cost.patches:,} patches, about {hours(cost.seconds)} in one process, {size}")
     if free is not None and cost.gigabytes > free:
         lines.append("The disk is too small: free space, or let the project write to another one")

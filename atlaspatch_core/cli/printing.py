@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.text import Text
 
 from atlaspatch_core.validity.outcome import Outcome, Status
+from atlaspatch_core.wording import format_count
 
 STYLES: Mapping[Status, str] = {
     Status.COMPUTED: "green",
@@ -95,8 +96,8 @@ def summary(slides: Mapping[str, Sequence[Outcome]], output: Path) -> str:
     fates = [fate_of(outcomes) for outcomes in slides.values()]
     counts = ", ".join(f"{fates.count(fate)} {fate}" for fate in (Status.COMPUTED, Status.REUSED, Status.FAILED))
     warned = slides_with_warnings(slides.values())
-    odd = f", {warned} slide{'' if warned == 1 else 's'} with warnings" if warned else ""
-    return f"{len(fates)} slide{'' if len(fates) == 1 else 's'}: {counts}{odd}; files in {output}"
+    odd = f", {format_count(warned, 'slide')} with warnings" if warned else ""
+    return f"{format_count(len(fates), 'slide')}: {counts}{odd}; files in {output}"
 
 
 def slides_with_warnings(slides: Iterable[Sequence[Outcome]]) -> int:

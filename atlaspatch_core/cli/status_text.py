@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from atlaspatch_core.wording import format_count
+
 if TYPE_CHECKING:
     from atlaspatch_core.operations.tracking.runs import RunFile
     from atlaspatch_core.validity.outcome import OutputKey
@@ -44,7 +46,7 @@ def warning_lines(warnings: Warnings) -> list[str]:
     """Return a line for each slide that has warnings, below how many there are."""
     count = len(warnings)
     lines = [f"    {stem}: {'; '.join(texts)}" for stem, texts in warnings.items()]
-    return [f"{count} slide{'' if count == 1 else 's'} with warnings:", *lines] if warnings else []
+    return [f"{format_count(count, 'slide')} with warnings:", *lines] if warnings else []
 
 
 def as_table(outputs: "Sequence[Validity]", warnings: Warnings) -> str:
@@ -94,7 +96,7 @@ def totals(outputs: "Sequence[Validity]", steps: "Sequence[OutputKey]") -> list[
 
 
 def _sum(what: str, slides: int, shown: int | None) -> str:
-    text = f"{slides} {what}{'' if slides == 1 else 's'}"
+    text = format_count(slides, what)
     if shown is None:
         return text
     return f"{text}, all fresh" if not shown else f"{text}, {slides - shown} of them wholly fresh and not listed"

@@ -18,6 +18,7 @@ from atlaspatch_core.slides.files import ZARR, consists_of_many
 from atlaspatch_core.slides.readers.omezarr import METADATA
 from atlaspatch_core.slides.sections import ALL, SeriesChoice, find_sections, section_stem
 from atlaspatch_core.storage.file_index import FileIndex
+from atlaspatch_core.wording import format_count
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +102,7 @@ class SectionTable:
         """What to say of the files for which there was no time."""
         if not self.late:
             return ()
-        count = f"{len(self.late):,} file{'' if len(self.late) == 1 else 's'}"
+        count = format_count(len(self.late), "file", ",")
         why = f"{count} from {self.late[0]} on not yet looked into for sections; the next search goes on there"
         return (LeftOut(self.late[0], why, is_folder=True),)
 

@@ -12,6 +12,7 @@ from atlaspatch_core.validity.outcome import OF_CASES, OutputKey
 from atlaspatch_core.validity.recipe import Recipe
 from atlaspatch_core.validity.states import Validity
 from atlaspatch_core.validity.stored import read_results
+from atlaspatch_core.wording import format_count
 
 __all__ = ["ASSUMED", "MEASURED", "Estimate", "EstimatePart", "Rate", "estimate_work", "hours", "usual_rate"]
 
@@ -82,7 +83,8 @@ class Estimate:
         steps = ", ".join(f"{count} × {step}" for step, count in self.outputs.items())
         sizes = f"{self.patches:,} patches, about {hours(self.seconds)}, {self.gigabytes:.3g} GB of features"
         unmeasured = f"; no rate was measured yet for {', '.join(map(str, self.assumed))}" if self.assumed else ""
-        subjects = " and ".join([_slides(self.slides)] * bool(self.slides) + [_cases(self.cases)] * bool(self.cases))
+        amounts = ((self.slides, "slide"), (self.cases, "case"))
+        subjects = " and ".join(format_count(count, noun, ",") for count, noun in amounts if count)
         return f"{subjects} ({steps}): {sizes}{unmeasured}"
 
     @property
@@ -169,14 +171,6 @@ def sampled_patches(recipe: Recipe) -> Mapping[str, Mapping[str, int]]:
     return measured.patches if measured and measured.decided_by == decided_by(recipe) else {}
 
 
-def _slides(count: int) -> str:
-    return f"{count:,} slide{'' if count == 1 else 's'}"
-
-
-def _cases(count: int) -> str:
-    return f"{count:,} case{'' if count == 1 else 's'}"
-
-
 def _estimate_part(recipe: Recipe, step: OutputKey, stems: list[str], rate: Rate) -> EstimatePart:
     if step.kind != "patch_features":
         return EstimatePart(step, len(stems), 0, rate, len(stems) / rate.per_second, 0.0)
@@ -192,9 +186,9 @@ def _count_patches(recipe: Recipe, step: OutputKey, stems: list[str]) -> tuple[i
     patch_counts = dict(sampled_patches(recipe).get(step.geometry, {})) | counted
     mean = sum(patch_counts.values()) / len(patch_counts) if patch_counts else USUAL_PATCHES
     missing = sum(stem not in patch_counts for stem in stems)
-    basis = [f"counted for {_slides(len(stems) - missing)}"] if missing < len(stems) else []
+    basis = [f"counted for {format_count(len(stems) - missing, 'slide', ',')}"] if missing < len(stems) else []
     of = f"the mean of {len(patch_counts)}" if patch_counts else "assumed: no slide was measured yet"
-    basis += [f"{_slides(missing)} as {mean:,.0f} each, {of}"] if missing else []
+    basis += [f"{format_count(missing, 'slide', ',')} as {mean:,.0f} each, {of}"] if missing else []
     return round(sum(patch_counts.get(stem, mean) for stem in stems)), "; ".join(basis)
 
 

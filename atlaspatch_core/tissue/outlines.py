@@ -13,6 +13,7 @@ import shapely
 from atlaspatch_core.errors import UnreadableOutput
 from atlaspatch_core.slides.slide import WHOLE_SLIDE, OutlineFrame
 from atlaspatch_core.tissue.outline_origin import ORIGIN, OURS, QUPATH_MARKS, Origin
+from atlaspatch_core.wording import format_count
 
 DECIMALS = 2
 """Coordinates are kept, and told apart, to this many decimals of a level-0 px."""
@@ -195,4 +196,4 @@ def _without(tissue: list[shapely.Polygon], ignored: list[shapely.Polygon]) -> l
 
 
 def _in_words(left_out: Counter[str]) -> str:
-    return ", ".join(f"{count} {kind}{'' if count == 1 else 's'}" for kind, count in sorted(left_out.items()))
+    return ", ".join(format_count(count, kind) for kind, count in sorted(left_out.items()))

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from atlaspatch_core.wording import format_count
+
 NEARLY_AS_NEAR = 1e-3
 """Cosine by which a neighbour may be farther than the nearest one and still count as it: flat patches are all alike."""
 
@@ -70,7 +72,7 @@ class Canary:
     @property
     def text(self) -> str:
         """The verdict in one sentence."""
-        tried = f"{self.patches} patches of {self.slides} slide{'' if self.slides == 1 else 's'}"
+        tried = f"{self.patches} patches of {format_count(self.slides, 'slide')}"
         if self.same:
             return f"numerically the same: {tried}, cosine at least {self.least_cosine:.6f}"
         return f"different: {tried}, {'; '.join(self.differences)}"

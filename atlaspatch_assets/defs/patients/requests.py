@@ -15,6 +15,7 @@ from atlaspatch_core.pipeline.patients.validity import CaseState
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import Recipe
 from atlaspatch_core.validity.states import State, Validity
+from atlaspatch_core.wording import format_count
 
 
 def case_requests(
@@ -107,7 +108,7 @@ def due_cases(
 def describe_amount(of_slides: str, of_cases: Collection[Validity]) -> str:
     """Return what is to be computed: what is said of slides, and how many cases."""
     count = len({validity.stem for validity in of_cases})
-    cases = f"{count} case{'' if count == 1 else 's'}"
+    cases = format_count(count, "case")
     return of_slides if not count else cases if of_slides == NOTHING else f"{of_slides}; {cases}"
 
 

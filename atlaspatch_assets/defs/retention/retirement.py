@@ -16,6 +16,7 @@ from atlaspatch_core.errors import InvalidProject, NoSlides, UnknownName, Unseen
 from atlaspatch_core.operations.tracking.states import is_state_of
 from atlaspatch_core.storage.atomic import slide_lock
 from atlaspatch_core.storage.store import Store
+from atlaspatch_core.wording import format_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ def _slides_in_folders(project: Project) -> set[str]:
         return set()
     if discovery.unseen:
         raise InvalidProject(f"no slide can be told to be gone: {'; '.join(unseen.why for unseen in discovery.unseen)}")
-    return {source.stem for source in discovery.sources} | {clash.stem for clash in discovery.clashes}
+    return set(discovery.paths)
 
 
 def outputs_of(project: Project, stem: str) -> Iterator[Path]:
@@ -89,7 +90,7 @@ def plan_lines(plan: Sequence[Retirement], *, dry_run: bool, delete_outputs: boo
     removed, fate = "would be removed" if dry_run else "removed", _describe_fate(dry_run, delete_outputs)
     for slide in plan:
         yield f"{slide.stem}: partition {removed}; {len(slide.files)} files ({slide.bytes:,} bytes) {fate}"
-    yield f"{len(plan)} slide{'' if len(plan) == 1 else 's'}, {sum(slide.bytes for slide in plan):,} bytes {fate}"
+    yield f"{format_count(len(plan), 'slide')}, {sum(slide.bytes for slide in plan):,} bytes {fate}"
 
 
 def _describe_fate(dry_run: bool, delete_outputs: bool) -> str:

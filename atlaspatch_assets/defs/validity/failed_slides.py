@@ -10,12 +10,13 @@ from atlaspatch_assets.defs.validity.job_config import MATERIALIZE_FAILED
 from atlaspatch_assets.lib.names import RETIRE_SLIDES, ProjectNames
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.config.sections import Slides
-from atlaspatch_core.discovery.find import SlideSource, find_slides
+from atlaspatch_core.discovery.find import SlideSource, find_slides, find_slides_if_any
 from atlaspatch_core.discovery.sections import SECONDS_A_LOOK
 from atlaspatch_core.discovery.slide_inspector import refusal_reason, version_of
 from atlaspatch_core.errors import NoSlides
 from atlaspatch_core.validity.recipe import SLIDE
 from atlaspatch_core.validity.states import State
+from atlaspatch_core.wording import format_count
 
 
 def plan_remarks(project: Project, instance: dg.DagsterInstance, plan: BackfillPlan) -> list[str]:
@@ -51,8 +52,7 @@ def find_gone_slides(project: Project, stems: Iterable[str]) -> set[str]:
         discovery = find_slides(project, seconds=SECONDS_A_LOOK)
     except NoSlides:
         return set()
-    in_folders = {source.stem for source in discovery.sources} | {clash.stem for clash in discovery.clashes}
-    return set() if discovery.unseen else set(stems) - in_folders
+    return set() if discovery.unseen else set(stems) - discovery.paths.keys()
 
 
 def unmended_slides(project: Project, instance: dg.DagsterInstance, stems: Iterable[str]) -> list[str]:
@@ -63,10 +63,7 @@ def unmended_slides(project: Project, instance: dg.DagsterInstance, stems: Itera
     stems, refused = sorted(stems), refused_versions(ProjectNames.of(project), instance)
     if not stems:
         return []
-    try:
-        sources = {source.stem: source for source in find_slides(project, seconds=SECONDS_A_LOOK).sources}
-    except NoSlides:
-        return stems
+    sources = find_slides_if_any(project, seconds=SECONDS_A_LOOK).by_stem
     return [stem for stem in stems if not _is_mended(sources.get(stem), refused(stem), project.slides)]
 
 
@@ -78,4 +75,4 @@ def _is_mended(source: SlideSource | None, refused: str | None, slides: Slides) 
 
 
 def _count_slides(stems: Collection[str]) -> str:
-    return f"{len(stems)} slide{'' if len(stems) == 1 else 's'}"
+    return format_count(len(stems), "slide")

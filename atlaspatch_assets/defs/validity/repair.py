@@ -22,6 +22,7 @@ from atlaspatch_core.pipeline.patients.manifest import manifest_of
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import Recipe
 from atlaspatch_core.validity.states import State, Validity
+from atlaspatch_core.wording import format_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,6 @@ def reason_lines(outputs: Sequence[Validity], most: int) -> Iterator[str]:
     groups = group_by_reason(outputs)
     for (step, why), stems in list(groups.items())[:most]:
         what = "case" if step.kind == "patient_embedding" else "slide"
-        yield f"{step}: {len(stems)} {what}{'' if len(stems) == 1 else 's'}: {why}"
+        yield f"{step}: {format_count(len(stems), what)}: {why}"
     if len(groups) > most:
         yield f"{len(groups) - most} more reasons, each for as few or fewer"

@@ -6,13 +6,14 @@ from math import isclose
 from atlaspatch_core.config.sections import Geometry
 from atlaspatch_core.discovery.find import SlideSource
 from atlaspatch_core.interop.audit.findings import AuditFinding
-from atlaspatch_core.layouts.found import Group, ResultFolder
+from atlaspatch_core.layouts.found import ResultFolder
 from atlaspatch_core.layouts.names import GeometryName
 from atlaspatch_core.slides.sections import SeriesChoice
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.recipe import Recipe
 from atlaspatch_core.validity.states import State, validities
 from atlaspatch_core.validity.stored import stored_in_files
+from atlaspatch_core.wording import format_count
 
 UNTOLD = (
     "the content of the slides, the mask that the coords were cut from, the encoders' weights and precision, and the "
@@ -62,15 +63,10 @@ def of_others(recipe: Recipe, result_folder: ResultFolder) -> Iterator[AuditFind
                 "not_in_project",
                 "",
                 group.folder,
-                f"{_count(group)} of this geometry; the project has {names}",
+                f"{format_count(len(group.files), 'file')} of this geometry; the project has {names}",
                 str(group.name),
                 names,
             )
-
-
-def _count(group: Group) -> str:
-    files = len(group.files)
-    return f"{files} file{'' if files == 1 else 's'}"
 
 
 def fits(geometry: Geometry, name: GeometryName) -> bool:

@@ -7,6 +7,7 @@ from atlaspatch_core.discovery.find import Discovery, SlideSource, find_slides, 
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.operations.doctor.values import DoctorFinding, Subject, fail, ok, warn
 from atlaspatch_core.operations.slide_files.opening import read_corner
+from atlaspatch_core.wording import format_count
 
 OPENED = 3
 """Slides that are opened, the first ones."""
@@ -30,7 +31,7 @@ def slides(subject: Subject) -> Iterator[DoctorFinding]:
 
 
 def _count_finding(discovery: Discovery) -> DoctorFinding:
-    text = f"{len(discovery.sources):,} slide{'' if len(discovery.sources) == 1 else 's'} found"
+    text = f"{format_count(len(discovery.sources), 'slide', ',')} found"
     if not discovery.clashes:
         return ok("slides", text)
     names = ", ".join(clash.stem for clash in discovery.clashes[:SHOWN])

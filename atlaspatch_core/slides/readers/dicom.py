@@ -27,6 +27,7 @@ from atlaspatch_core.slides.readers.images import (
 from atlaspatch_core.slides.readers.reader import Reader, import_extra
 from atlaspatch_core.slides.readers.windows import Window, WindowedSlide, describe
 from atlaspatch_core.slides.slide import stem_of
+from atlaspatch_core.wording import format_count
 
 NAME = "dicom"
 LABELS = {"Manufacturer": "dicom.vendor", "InstitutionName": "dicom.institutionname"}
@@ -186,8 +187,8 @@ def check_header(path: Path, header: Any, level: Any) -> None:
         return
     what = "fluorescence, as its illumination says, with " if EPIFLUORESCENCE in light else ""
     raise UnreadableSlide(
-        f"{stem_of(path)}: it has {what}{paths} optical path{'' if paths == 1 else 's'} of {samples} sample"
-        f"{'' if samples == 1 else 's'} ({meant}) of {bits} bits, and only RGB and grey of 8 bits can be shown; "
+        f"{stem_of(path)}: it has {what}{format_count(paths, 'optical path')} of {format_count(samples, 'sample')} "
+        f"({meant}) of {bits} bits, and only RGB and grey of 8 bits can be shown; "
         f"{EXPORT}"
     )
 

@@ -11,6 +11,7 @@ from atlaspatch_core.slides.readers.images import check_only_image
 from atlaspatch_core.slides.readers.openslide_tiff import OTHER
 from atlaspatch_core.slides.readers.reader import UnsupportedSlide
 from atlaspatch_core.slides.slide import stem_of
+from atlaspatch_core.wording import format_count
 
 FLUORESCENCE = (
     ("mirax.GENERAL.SLIDE_TYPE", "fluor"),
@@ -54,6 +55,6 @@ def check_one_pyramid(path: Path, series: int | None) -> None:
     pyramids = pyramid_count(path)
     if pyramids > 1 or series is not None:
         raise UnsupportedSlide(
-            f"{stem_of(path)}: its DICOM series holds {pyramids} pyramid{'' if pyramids == 1 else 's'}, and OpenSlide "
+            f"{stem_of(path)}: its DICOM series holds {format_count(pyramids, 'pyramid')}, and OpenSlide "
             f"cannot choose one; {OTHER}"
         )
