@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from atlaspatch_core.cli.audit import FOLDER, with_mpp, with_series, with_slides
-from atlaspatch_core.cli.fields import field_option
+from atlaspatch_core.cli.declaring import FOLDER
 from atlaspatch_core.cli.logs import logging_to_stderr
 from atlaspatch_core.cli.progress import progress
+from atlaspatch_core.cli.result_folders import result_options, with_slides
 from atlaspatch_core.cli.values import typed_options
-from atlaspatch_core.config.input_fields import SlidesFields
 from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.wording import format_count
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from atlaspatch_core.config.project import Project
     from atlaspatch_core.discovery.find import Discovery
     from atlaspatch_core.interop.adopt.result import AdoptOutcome
@@ -27,7 +29,14 @@ if TYPE_CHECKING:
     from atlaspatch_core.validity.recipe import Recipe
 
 DONE, SOME_BAD, INTERRUPTED = 0, 1, 130
-COLOURS = {"taken over": "green", "verified": "green", "accepted": "cyan", "unverified": "yellow", "left out": "yellow"}
+STYLES = {
+    "taken over": "green",
+    "verified": "green",
+    "accepted": "cyan",
+    "unverified": "yellow",
+    "left out": "yellow",
+    "failed": "bold",
+}
 CURE = (
     "Unverified results are marked, and computed anew by the next run of the project. To prove them, adopt again with "
     "--verify 16; to take them as they are, with --accept-unverified."
@@ -53,31 +62,17 @@ class AdoptOptions:
 
 
 @click.command()
-@click.argument("folder", metavar="DIR", type=FOLDER)
 @click.option(
     "--output",
     "-o",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER,
     help="Where the results go. Without a project file there, one that asks for what DIR holds is written.",
 )
-@click.option(
-    "--project",
-    "project_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The project that the results become part of, instead of --output.",
+@result_options(
+    project="The project that the results become part of, instead of --output.",
+    slides="; the project's own when left out.",
+    mpp_csv=". It wins over what the slide says.",
 )
-@click.option(
-    "--slides",
-    type=click.Path(exists=True, path_type=Path),
-    help="The slide, or the folder of slides, that DIR was made of; the project's own when left out.",
-)
-@click.option("--recursive", is_flag=True, help="Look for slides in subfolders too.")
-@click.option(
-    "--mpp-csv",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Table with the columns wsi and mpp: µm per px of level 0. It wins over what the slide says.",
-)
-@field_option(SlidesFields, "series")
 @click.option(
     "--verify",
     metavar="N",
@@ -134,11 +129,11 @@ def _run(options: AdoptOptions) -> int:
     all_outcomes: list[AdoptOutcome] = []
     slides = len(results.stems())
     adopting = closing(adopt_folder(results, recipe, discovery.sources, settings))
-    with adopting as adopted, progress("slides", slides) as advance:
+    with adopting as adopted, progress("slides", slides) as bar:
         for stem, outcomes in adopted:
-            click.echo(as_line(stem, outcomes))
+            bar.say(as_line(stem, outcomes))
             all_outcomes += outcomes
-            advance()
+            bar.advance()
     click.echo(summary(all_outcomes, slides, recipe.project.output, dry_run=settings.dry_run))
     return SOME_BAD if any(outcome.bad for outcome in all_outcomes) else DONE
 
@@ -165,18 +160,17 @@ def read_inputs(
         project, notes = _derived(results, output, options, settings)
     else:
         project = load_project(named)
-    project = with_slides(project, slides, recursive=options.recursive) if slides else project
-    if options.mpp_csv:
-        project = with_mpp(project, options.mpp_csv)
-    project = project if options.series is None else with_series(project, options.series)
+    project = with_slides(project, slides, options.mpp_csv, options.series, recursive=options.recursive)
     if not project.slides.folders:
         raise click.UsageError("say where the slides are: --slides")
-    inside = project.output.resolve()
-    if inside == folder.resolve() or folder.resolve() in inside.parents:
-        raise click.UsageError(
-            f"the output {project.output} lies in {folder}, which is not to be changed; name another"
-        )
+    _check_outside(project.output, folder)
     return results, make_recipe(project), find_slides(project), notes
+
+
+def _check_outside(output: Path, folder: Path) -> None:
+    """Raise click.UsageError where the output would be written into the folder of results."""
+    if folder.resolve() in (output.resolve(), *output.resolve().parents):
+        raise click.UsageError(f"the output {output} lies in {folder}, which is not to be changed; name another")
 
 
 def _derived(
@@ -193,16 +187,12 @@ def _derived(
     slides, recursive, mpp_csv = options.slides, options.recursive, options.mpp_csv
     if slides is None:
         raise click.UsageError("say where the slides are: --slides")
-    if results.folder.resolve() in (output.resolve(), *output.resolve().parents):
-        raise click.UsageError(
-            f"the output {output} lies in {results.folder}, which is not to be changed; name another"
-        )
+    _check_outside(output, results.folder)
     mpp_by_name = read_mpp_csv(mpp_csv) if mpp_csv else {}
     sections = SectionSearch(options.series)
-    discovery = discover([slides], recursive=recursive, mpp_by_name=mpp_by_name, sections=sections)
-    sources = {source.stem: source for source in discovery.sources}
+    sources = discover([slides], recursive=recursive, mpp_by_name=mpp_by_name, sections=sections).by_stem
     values, notes = derive_project(results, sources, slides, recursive=recursive, encoder=settings.encoder)
-    notes += [f"{source.stem}: {note}" for source in discovery.sources for note in source.notes]
+    notes += [f"{source.stem}: {note}" for source in sources.values() for note in source.notes]
     if mpp_csv:
         values["slides"]["mpp_csv"] = str(mpp_csv.resolve())
     if options.series is not None:
@@ -217,17 +207,19 @@ def _derived(
     return make_project(values, origin=str(path), folder=output.resolve()), notes
 
 
-def as_line(stem: str, outcomes: "Sequence[AdoptOutcome]") -> str:
+def as_line(stem: str, outcomes: "Sequence[AdoptOutcome]") -> "Text":
     """Return what became of a slide's results, on one line."""
+    from rich.text import Text
+
     phrases = [
-        f"{outcome.what} {_styled(outcome.fate.value)}" + (f" ({outcome.why})" if outcome.why else "")
+        Text.assemble(f"{outcome.what} ", (fate := outcome.fate.value, STYLES.get(fate, "")), _reason(outcome))
         for outcome in outcomes
     ]
-    return f"{click.style(stem, bold=True)}: " + (" · ".join(phrases) or "nothing to take over")
+    return Text.assemble((stem, "bold"), ": ", Text(" · ").join(phrases) if phrases else "nothing to take over")
 
 
-def _styled(fate: str) -> str:
-    return click.style(fate, COLOURS.get(fate), bold=fate == "failed")
+def _reason(outcome: "AdoptOutcome") -> str:
+    return f" ({outcome.why})" if outcome.why else ""
 
 
 def summary(outcomes: "Iterable[AdoptOutcome]", slides: int, output: Path, *, dry_run: bool) -> str:
@@ -236,7 +228,7 @@ def summary(outcomes: "Iterable[AdoptOutcome]", slides: int, output: Path, *, dr
     whats = list(dict.fromkeys(what for what, _ in counts))
     width = max(map(len, whats), default=0)
     lines = [f"{what.ljust(width)}  {_fates(what, counts)}" for what in whats]
-    head = f"{slides} slide{'' if slides == 1 else 's'}, {'nothing was written' if dry_run else f'output {output}'}"
+    head = f"{format_count(slides, 'slide')}, {'nothing was written' if dry_run else f'output {output}'}"
     cure = [CURE] if any(fate == "unverified" for _, fate in counts) else []
     return "\n".join(["", *lines, head, *cure])
 

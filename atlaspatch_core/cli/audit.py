@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from atlaspatch_core.cli.fields import field_option
 from atlaspatch_core.cli.progress import progress
-from atlaspatch_core.config.input_fields import SlidesFields
+from atlaspatch_core.cli.result_folders import result_options, with_slides
 from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.wording import format_count
 
 if TYPE_CHECKING:
-    from atlaspatch_core.config.project import Project
     from atlaspatch_core.discovery.find import Discovery
     from atlaspatch_core.interop.audit.findings import AuditFinding
     from atlaspatch_core.layouts.found import ResultFolder
@@ -24,30 +23,14 @@ if TYPE_CHECKING:
     from atlaspatch_core.validity.recipe import Recipe
 
 SOUND, PROBLEMS = 0, 1
-FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 @click.command()
-@click.argument("folder", metavar="DIR", type=FOLDER)
-@click.option(
-    "--project",
-    "project_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A project file to hold the results against: what is stale, and what cannot be told.",
+@result_options(
+    project="A project file to hold the results against: what is stale, and what cannot be told.",
+    slides=": sizes, names and content are compared.",
+    mpp_csv=", instead of the project's. With --project, results that were made at another scale are stale.",
 )
-@click.option(
-    "--slides",
-    type=click.Path(exists=True, path_type=Path),
-    help="The slide, or the folder of slides, that DIR was made of: sizes, names and content are compared.",
-)
-@click.option("--recursive", is_flag=True, help="Look for slides in subfolders too.")
-@click.option(
-    "--mpp-csv",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Table with the columns wsi and mpp: µm per px of level 0, instead of the project's. With --project, results "
-    "that were made at another scale are stale.",
-)
-@field_option(SlidesFields, "series")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array, one object per finding.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, one line per finding.")
 @click.pass_context
@@ -104,33 +87,10 @@ def read_inputs(
         results = recognise_folder(folder)
         recipe = make_recipe(load_project(project_file)) if project_file else None
         project = recipe.project if recipe else make_project({"output": str(folder)}, origin="command line")
-        if slides:
-            project = with_slides(project, slides, recursive=recursive)
-        if mpp_csv:
-            project = with_mpp(project, mpp_csv)
-        if series is not None:
-            project = with_series(project, series)
+        project = with_slides(project, slides, mpp_csv, series, recursive=recursive)
         return results, find_slides(project, remember=False) if project.slides.folders else None, recipe
     except AtlasPatchError as error:
         raise click.UsageError(str(error)) from error
-
-
-def with_slides(project: "Project", slides: Path, *, recursive: bool) -> "Project":
-    """Return a project that looks for its slides there."""
-    changed = project.slides.model_copy(
-        update={"folders": (slides,), "recursive": recursive or project.slides.recursive}
-    )
-    return project.model_copy(update={"slides": changed})
-
-
-def with_mpp(project: "Project", mpp_csv: Path) -> "Project":
-    """Return a project whose slides have the µm per px of this table."""
-    return project.model_copy(update={"slides": project.slides.model_copy(update={"mpp_csv": mpp_csv})})
-
-
-def with_series(project: "Project", series: "SeriesChoice") -> "Project":
-    """Return a project whose slides are these images of their files."""
-    return project.model_copy(update={"slides": project.slides.model_copy(update={"series": series})})
 
 
 def run_audit(results: "ResultFolder", discovery: "Discovery | None", recipe: "Recipe | None") -> "list[AuditFinding]":
@@ -138,8 +98,8 @@ def run_audit(results: "ResultFolder", discovery: "Discovery | None", recipe: "R
     from atlaspatch_core.interop.audit.findings import AuditSeverity
     from atlaspatch_core.interop.audit.run import audit_folder
 
-    with progress("files", sum(1 for _ in results.files())) as advance:
-        findings = list(audit_folder(results, discovery=discovery, recipe=recipe, on_file=advance))
+    with progress("files", sum(1 for _ in results.files())) as bar:
+        findings = list(audit_folder(results, discovery=discovery, recipe=recipe, on_file=bar.advance))
     return sorted(
         findings, key=lambda one: (one.severity is not AuditSeverity.PROBLEM, one.slide, str(one.file), one.kind)
     )
@@ -165,10 +125,10 @@ def as_text(findings: "list[AuditFinding]", results: "ResultFolder") -> str:
     lines = [_coloured(finding.line(results.folder), finding.severity.value) for finding in findings]
     wrong = problems(findings)
     files, slides = sum(1 for _ in results.files()), len(results.stems())
-    total = f"{results.layout} results, {_of(slides, 'slide')}, {_of(files, 'file')}: "
-    return "\n".join(
-        [*lines, *_counts(findings), total + f"{_of(wrong, 'problem')}, {_of(len(findings) - wrong, 'note')}"]
-    )
+    extent = f"{format_count(slides, 'slide')}, {format_count(files, 'file')}"
+    notes = format_count(len(findings) - wrong, "note")
+    total = f"{results.layout} results, {extent}: {format_count(wrong, 'problem')}, {notes}"
+    return "\n".join([*lines, *_counts(findings), total])
 
 
 def _coloured(line: str, severity: str) -> str:
@@ -178,20 +138,6 @@ def _coloured(line: str, severity: str) -> str:
 def _counts(findings: "Iterable[AuditFinding]") -> list[str]:
     counts = Counter((finding.severity.value, finding.kind) for finding in findings)
     width = max((len(kind) for _, kind in counts), default=0)
-    return (
-        [
-            "",
-            *(
-                f"{severity:8} {kind.ljust(width)} {count:6d}"
-                for (severity, kind), count in sorted(
-                    counts.items(), key=lambda entry: (entry[0][0] != "problem", -entry[1])
-                )
-            ),
-        ]
-        if counts
-        else []
-    )
-
-
-def _of(count: int, word: str) -> str:
-    return f"{count} {word}{'' if count == 1 else 's'}"
+    rows = sorted(counts.items(), key=lambda entry: (entry[0][0] != "problem", -entry[1]))
+    lines = [f"{severity:8} {kind.ljust(width)} {count:6d}" for (severity, kind), count in rows]
+    return ["", *lines] if lines else []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from atlaspatch_core.cli.declaring import FILE, FOLDER
 from atlaspatch_core.cli.fields import field_option
 from atlaspatch_core.cli.logs import logging_to_stderr
 from atlaspatch_core.cli.scripts import with_dashes
@@ -15,6 +16,7 @@ from atlaspatch_core.cli.types import Several, flat
 from atlaspatch_core.cli.working import INTERRUPTED
 from atlaspatch_core.config.input_fields import SlidesFields
 from atlaspatch_core.errors import AtlasPatchError, NoSlides
+from atlaspatch_core.wording import format_count
 
 if TYPE_CHECKING:
     from atlaspatch_core.discovery.find import Discovery
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
     from atlaspatch_core.interop.convert.settings import Settings
     from atlaspatch_core.slides.sections import SeriesChoice
 
-FOLDER = click.Path(file_okay=False, path_type=Path)
-
 
 @click.command(context_settings={"token_normalize_func": with_dashes})
 @click.argument("sources", metavar="SRC...", nargs=-1, type=click.Path(path_type=Path))
@@ -32,7 +32,7 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option(
     "--to", "--job-dir", "folder", required=True, type=FOLDER, help="Folder for the files STEM.tiff; made if need be."
 )
-@click.option("--mpp-csv", type=click.Path(dir_okay=False, path_type=Path), help="CSV with columns wsi,mpp; it wins.")
+@click.option("--mpp-csv", type=FILE, help="CSV with columns wsi,mpp; it wins.")
 @click.option("--downscale-by", default=1.0, show_default=True, help="Px of the slide per px of the result, 1 or more.")
 @click.option(
     "--compression",
@@ -158,7 +158,7 @@ def _run(discovery: "Discovery", folder: Path, settings: "Settings", workers: in
         raise click.ClickException(str(error)) from error
     total = sum(counts.values())
     words = f"{counts[Status.COMPUTED]} converted, {counts[Status.REUSED]} verified and kept"
-    click.echo(f"{total} slide{'' if total == 1 else 's'}: {words}, {counts[Status.FAILED]} failed; files in {folder}")
+    click.echo(f"{format_count(total, 'slide')}: {words}, {counts[Status.FAILED]} failed; files in {folder}")
     return 1 if counts[Status.FAILED] else 0
 
 

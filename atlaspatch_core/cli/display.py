@@ -6,11 +6,11 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import TaskID
 from rich.text import Text
 
 from atlaspatch_core.cli.printing import slide_line, step_line, warning_line
+from atlaspatch_core.cli.progress import lines_above, make_bars, print_line
 from atlaspatch_core.validity.outcome import Outcome, Status
 
 SECONDS_BETWEEN_LINES = 30.0
@@ -22,10 +22,8 @@ class Display:
 
     def __init__(self, slides: int, steps: int, *, verbose: bool = False, clock: Callable[[], float] = time.monotonic):
         """``slides`` is how many there are, ``steps`` how many outcomes a slide has."""
-        bars = Console(stderr=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._bars = Progress(*columns, console=bars, transient=True, disable=not bars.is_terminal)
-        self._lines = bars if bars.is_terminal and sys.stdout.isatty() else Console(highlight=False)
+        self._bars = make_bars()
+        self._lines = lines_above(self._bars)
         self._slides = self._bars.add_task("slides", total=slides)
         self._patches: TaskID | None = None
         self._steps = steps
@@ -57,7 +55,7 @@ class Display:
 
     def say(self, line: Text | str) -> None:
         """Print a line to stdout, above the bars; never folded."""
-        self._lines.print(line, soft_wrap=True, markup=False, highlight=False)
+        print_line(self._lines, line)
 
     def _print_slide(self, stem: str) -> None:
         if stem not in self._printed:

@@ -1,18 +1,18 @@
 """``atlaspatch encode-patient``: a table of cases in, one file per case out."""
 
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from atlaspatch_core.cli import options as groups
-from atlaspatch_core.cli.encode_slide import DONE, SOME_FAILED, checked_recipe, went_wrong
+from atlaspatch_core.cli.encode_slide import DONE, SOME_FAILED, checked_recipe, follow_outcomes, went_wrong
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.values import RunMode, check_scale, encode_project, run_mode
 from atlaspatch_core.cli.working import carry_out
 from atlaspatch_core.validity.outcome import Outcome, Status
+from atlaspatch_core.wording import format_count
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -56,31 +56,28 @@ def run(recipe: "Recipe", table: Path, mode: RunMode, hooks: Hooks) -> int:
     from atlaspatch_core.cli.display import Display
     from atlaspatch_core.cli.slides import left_out_line, report_unused
     from atlaspatch_core.discovery.find import Discovery
-    from atlaspatch_core.operations.tracking.tracker import Command, Tracker
+    from atlaspatch_core.operations.tracking.tracker import Command
     from atlaspatch_core.pipeline.patients.encoding import encode_cases, slide_steps
     from atlaspatch_core.pipeline.patients.manifest import manifest_at
-    from atlaspatch_core.storage.atomic import make_folder
 
     manifest = manifest_at(table, recipe.project)
     command = Command("encode-patient", mode.arguments)
     discovery = Discovery(manifest.sources(manifest.cases), left_out=manifest.left_out)
     report_unused(recipe.project, discovery, strict=mode.strict)
-    make_folder(recipe.project.output)
     cases: list[Outcome] = []
-    with (
-        Display(len(manifest.slides), len(slide_steps(recipe, recipe.cases)), verbose=mode.verbose) as display,
-        closing(encode_cases(manifest, recipe, force=mode.force, on_patches=display.patches)) as outcomes,
-        Tracker(recipe.project, discovery, command, cases=len(manifest.cases)) as tracker,
-    ):
-        for outcome in outcomes:
-            tracker.record_outcome(outcome)
-            if outcome.step.kind == PATIENT:
-                cases.append(outcome)
-                display.say(case_line(outcome))
-            else:
-                if hooks.report:
-                    hooks.report(recipe, outcome)
-                display.add(outcome)
+    display = Display(len(manifest.slides), len(slide_steps(recipe, recipe.cases)), verbose=mode.verbose)
+    outcomes = encode_cases(manifest, recipe, force=mode.force, on_patches=display.patches)
+
+    def show(outcome: Outcome) -> None:
+        if outcome.step.kind == PATIENT:
+            cases.append(outcome)
+            display.say(case_line(outcome))
+            return
+        if hooks.report:
+            hooks.report(recipe, outcome)
+        display.add(outcome)
+
+    follow_outcomes(outcomes, recipe, discovery, command, display, show, cases=len(manifest.cases))
     display.say(summary(cases, recipe.project.output))
     if manifest.left_out:
         display.say(left_out_line(discovery))
@@ -96,7 +93,7 @@ def case_line(outcome: Outcome) -> "Text":
     from atlaspatch_core.cli.printing import STYLES, reason
 
     slides = outcome.numbers.get("slides")
-    of_slides = "" if slides is None else f" of {slides} slide{'' if slides == 1 else 's'}"
+    of_slides = "" if slides is None else f" of {format_count(slides, 'slide')}"
     why = reason(outcome)
     failed = outcome.status is Status.FAILED
     fate = f"FAILED: {why}" if failed else f"{outcome.status}" + (f" ({why})" if why else "")
@@ -110,4 +107,4 @@ def summary(cases: Sequence[Outcome], output: Path) -> str:
     always = (Status.COMPUTED, Status.REUSED, Status.FAILED)
     shown = [fate for fate in Status if fate in always or fate in fates]
     counts = ", ".join(f"{fates.count(fate)} {fate}" for fate in shown)
-    return f"{len(fates)} patient embedding{'' if len(fates) == 1 else 's'}: {counts}; files in {output}"
+    return f"{format_count(len(fates), 'patient embedding')}: {counts}; files in {output}"

@@ -17,8 +17,10 @@ from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.validity.outcome import Outcome, Status
 
 if TYPE_CHECKING:
+    from atlaspatch_core.cli.display import Display
     from atlaspatch_core.config.project import Project
     from atlaspatch_core.discovery.find import Discovery
+    from atlaspatch_core.operations.tracking.tracker import Command
     from atlaspatch_core.validity.recipe import Recipe
 
 DONE, SOME_FAILED = 0, 1
@@ -61,27 +63,49 @@ def run(recipe: "Recipe", mode: RunMode, devices: Sequence[str], hooks: Hooks) -
     discovery = slides_at_rest(recipe.project, strict=mode.strict)
 
     from atlaspatch_core.cli.display import Display
-    from atlaspatch_core.cli.printing import summary
-    from atlaspatch_core.operations.tracking.tracker import Command, Tracker
+    from atlaspatch_core.operations.tracking.tracker import Command
+
+    command = Command("encode-slide", mode.arguments)
+    display = Display(len(discovery.paths), len(recipe.stages), verbose=mode.verbose)
+    outcomes = outcomes_of(discovery, recipe, devices, force=mode.force, on_patches=display.patches)
+
+    def show(outcome: Outcome) -> None:
+        if hooks.report:
+            hooks.report(recipe, outcome)
+        display.add(outcome)
+
+    follow_outcomes(outcomes, recipe, discovery, command, display, show)
+    return SOME_FAILED if tell_end(recipe, discovery, display, strict=mode.strict) else DONE
+
+
+def follow_outcomes(
+    outcomes: Generator[Outcome],
+    recipe: "Recipe",
+    discovery: "Discovery",
+    command: "Command",
+    display: "Display",
+    show: Callable[[Outcome], None],
+    cases: int | None = None,
+) -> None:
+    """Record outcomes in the output folder, and show them, as they come; ``cases`` is how many the run embeds."""
+    from atlaspatch_core.operations.tracking.tracker import Tracker
     from atlaspatch_core.storage.atomic import make_folder
 
     make_folder(recipe.project.output)
-    command = Command("encode-slide", mode.arguments)
-    slides = len(discovery.sources) + len(discovery.clashes)
-    with (
-        Display(slides, len(recipe.stages), verbose=mode.verbose) as display,
-        closing(outcomes_of(discovery, recipe, devices, force=mode.force, on_patches=display.patches)) as outcomes,
-        Tracker(recipe.project, discovery, command) as tracker,
-    ):
+    with display, closing(outcomes), Tracker(recipe.project, discovery, command, cases=cases) as tracker:
         for outcome in outcomes:
             tracker.record_outcome(outcome)
-            if hooks.report:
-                hooks.report(recipe, outcome)
-            display.add(outcome)
+            show(outcome)
+
+
+def tell_end(recipe: "Recipe", discovery: "Discovery", display: "Display", *, strict: bool) -> bool:
+    """Print the last lines of a run; tell whether a slide failed, was left out, or with ``strict`` has a warning."""
+    from atlaspatch_core.cli.printing import summary
+
     display.say(summary(display.outcomes, recipe.project.output))
     if discovery.left_out:
         display.say(left_out_line(discovery))
-    return SOME_FAILED if discovery.left_out or went_wrong(display.outcomes, strict=mode.strict) else DONE
+    return bool(discovery.left_out) or went_wrong(display.outcomes, strict=strict)
 
 
 def went_wrong(slides: Mapping[str, Sequence[Outcome]], *, strict: bool) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from atlaspatch_core.cli.declaring import EXISTING_FILE
 from atlaspatch_core.errors import AtlasPatchError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ MARKDOWN_HEAD = ("name", "kind", "dim", "made for", "licence", "access", "needs"
 @click.option("--markdown", is_flag=True, help="Print the table of the README: nothing of this machine.")
 @click.option(
     "--feature-plugin",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=EXISTING_FILE,
     multiple=True,
     help="Python file that declares further encoders; may be repeated. Its code is executed.",
 )

@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from atlaspatch_core.cli.declaring import FOLDER, option
+from atlaspatch_core.cli.declaring import EXISTING_FOLDER, FOLDER, option
 from atlaspatch_core.cli.fields import field_options
 from atlaspatch_core.cli.options import NAMES
+from atlaspatch_core.cli.progress import progress
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
 from atlaspatch_core.cli.values import typed_options
 from atlaspatch_core.cli.working import carry_out
 from atlaspatch_core.errors import InvalidProject, NoSlides, UnknownName
 from atlaspatch_core.interop.export.fields import DRY_RUN, ExportFields
+from atlaspatch_core.wording import format_count
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.text import Text
 
     from atlaspatch_core.interop.export import Exported, Selection, Target
     from atlaspatch_core.validity.recipe import Recipe
@@ -51,7 +53,7 @@ class ExportOptions:
 @PROJECT
 @click.option(
     "--output",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=EXISTING_FOLDER,
     help="Export what lies in this output folder of encode-slide, instead of a project's results. A result is then "
     "valid where it was computed from the very outlines, coords and features that lie there.",
 )
@@ -99,12 +101,11 @@ def run(options: ExportOptions) -> int:
     except (UnknownName, InvalidProject, NoSlides) as error:
         raise click.UsageError(str(error)) from error
     fates: Counter[str] = Counter()
-    with _bar() as bar:
-        task = bar.add_task("slides", total=len(selection.stems))
+    with progress("slides", len(selection.stems)) as bar:
         for exported in outcomes:
             fates[exported.fate] += 1
-            _say(bar, exported, verbose=options.verbose)
-            bar.advance(task)
+            bar.say(lines_of(exported, verbose=options.verbose))
+            bar.advance()
     click.echo(summary(fates, options.layout, target.folder))
     return 0 if fates.total() == sum(fates[name] for name in ("written", "unchanged", "planned")) else 1
 
@@ -148,26 +149,12 @@ def _of_cohorts(
     return stems_among(discovery.cohorts, options.cohorts, stems)
 
 
-def _bar() -> "Progress":
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-
-
-def _say(bar: "Progress", exported: "Exported", *, verbose: bool) -> None:
-    """Print what became of a slide to stdout, above the bar."""
-    import sys
-
-    from rich.console import Console
+def lines_of(exported: "Exported", *, verbose: bool) -> "Text":
+    """Return what became of a slide, and its files if they are to be named."""
     from rich.text import Text
 
-    console = bar.console if not bar.disable and sys.stdout.isatty() else Console(highlight=False)
-    text = Text.assemble((f"{exported.stem}: ", "bold"), (words(exported), STYLES.get(exported.fate, "bold red")))
-    files = [f"  {path}" for path in exported.written] if verbose else []
-    console.print(Text("\n").join([text, *map(Text, files)]), soft_wrap=True, highlight=False)
+    head = Text.assemble((f"{exported.stem}: ", "bold"), (words(exported), STYLES.get(exported.fate, "bold red")))
+    return Text("\n").join([head, *(Text(f"  {path}") for path in exported.written if verbose)])
 
 
 def words(exported: "Exported") -> str:
@@ -175,7 +162,7 @@ def words(exported: "Exported") -> str:
     why = " ".join(exported.why.removeprefix(f"{exported.stem}: ").split())
     verb = "would be written" if exported.fate == "planned" else "written"
     counts = [(len(exported.written), verb), (len(exported.unchanged), "unchanged")]
-    files = ", ".join(f"{count} file{'' if count == 1 else 's'} {text}" for count, text in counts if count)
+    files = ", ".join(f"{format_count(count, 'file')} {text}" for count, text in counts if count)
     if exported.fate in ("refused", "missing", "failed"):
         return f"{exported.fate.upper()}: {why}" + (f"; {files}" if files else "")
     return files
@@ -185,4 +172,4 @@ def summary(fates: Mapping[str, int], layout: str, folder: Path) -> str:
     """Return the last line."""
     slides = sum(fates.values())
     counts = ", ".join(f"{count} {fate}" for fate, count in fates.items() if count)
-    return f"{slides} slide{'' if slides == 1 else 's'}{f': {counts}' if counts else ''}; {layout} in {folder}"
+    return f"{format_count(slides, 'slide')}{f': {counts}' if counts else ''}; {layout} in {folder}"

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import click
 
+from atlaspatch_core.cli.declaring import FOLDER
 from atlaspatch_core.cli.types import SlidePaths
 from atlaspatch_core.config.fields import FILE_NAME
 from atlaspatch_core.config.template import project_text
 
 
 @click.command()
-@click.argument("directory", metavar="[DIR]", default=".", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("directory", metavar="[DIR]", default=".", type=FOLDER)
 @click.option(
     "--slides",
     type=SlidePaths(),

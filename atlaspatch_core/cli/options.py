@@ -7,7 +7,16 @@ from pathlib import Path
 
 import click
 
-from atlaspatch_core.cli.declaring import EXISTING_FILE, POSITIVE, STRICT, STRICT_HELP, cpu_count, group, option
+from atlaspatch_core.cli.declaring import (
+    EXISTING_FILE,
+    EXISTING_FOLDER,
+    POSITIVE,
+    STRICT,
+    STRICT_HELP,
+    cpu_count,
+    group,
+    option,
+)
 from atlaspatch_core.cli.fields import field_option, field_options
 from atlaspatch_core.cli.types import Checkpoint, Device, Names, SlidePaths
 from atlaspatch_core.config.geometry_fields import GeometryFields
@@ -17,7 +26,6 @@ from atlaspatch_core.patches.filter_spec import FilterSpec
 from atlaspatch_core.tissue.spec import TissueSpec
 
 NAMES = {"type": Names(), "multiple": False}
-EXISTING_FOLDER = {"type": click.Path(exists=True, file_okay=False, path_type=Path)}
 PRECISION = {"type": click.Choice(["float32", "float16", "bfloat16"], case_sensitive=False)}
 WITHOUT_ENCODERS = ("patch_encoders", "slide_encoders")
 
@@ -28,7 +36,7 @@ SLIDES = group(
     click.argument("wsi_path", type=SlidePaths(), nargs=-1, required=True),
     OUTPUT,
     NAME,
-    field_options(SlidesFields, masks=EXISTING_FOLDER),
+    field_options(SlidesFields, masks={"type": EXISTING_FOLDER}),
 )
 
 OF_CASES = (
@@ -43,7 +51,7 @@ CASES = group(
     field_options(
         SlidesFields,
         only=OF_CASES,
-        masks=EXISTING_FOLDER,
+        masks={"type": EXISTING_FOLDER},
     ),
     field_option(PatientsFields, "encoders", required=True, **NAMES),
 )

@@ -1,17 +1,60 @@
-"""A bar on a terminal for work of many like parts; nothing elsewhere."""
+"""Bars on a terminal for work of many like parts, and lines above them; elsewhere lines alone."""
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+    from rich.text import Text
 
 
-@contextmanager
-def progress(word: str, total: int) -> Iterator[Callable[[], None]]:
-    """Give a function to call after each of ``total`` parts; the bar, on stderr, goes away at the end."""
+def make_bars() -> "Progress":
+    """Return bars on stderr that go away at the end."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
-        task = bars.add_task(word, total=total)
-        yield lambda: bars.advance(task)
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def lines_above(bars: "Progress") -> "Console":
+    """Return what prints to stdout: above the bars where both are on a terminal."""
+    from rich.console import Console
+
+    return Console(highlight=False) if bars.disable or not sys.stdout.isatty() else bars.console
+
+
+def print_line(lines: "Console", line: "Text | str") -> None:
+    """Print a line as it is, never folded."""
+    lines.print(line, soft_wrap=True, markup=False, highlight=False, emoji=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressBar:
+    """One bar."""
+
+    bars: "Progress"
+    task: "TaskID"
+    lines: "Console"
+
+    def advance(self) -> None:
+        """Count one part as done."""
+        self.bars.advance(self.task)
+
+    def say(self, line: "Text | str") -> None:
+        """Print a line to stdout."""
+        print_line(self.lines, line)
+
+
+@contextmanager
+def progress(word: str, total: int) -> Iterator[ProgressBar]:
+    """Give a bar for ``total`` parts."""
+    bars = make_bars()
+    lines = lines_above(bars)
+    with bars:
+        yield ProgressBar(bars, bars.add_task(word, total=total), lines)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from atlaspatch_core.cli.declaring import FILE
 from atlaspatch_core.errors import AtlasPatchError
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ VARIABLE, FILE_NAME = "ATLASPATCH_PROJECT", "atlaspatch.toml"
 PROJECT = click.option(
     "--project",
     "project_file",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     envvar=VARIABLE,
     default=FILE_NAME,
     show_default=True,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from atlaspatch_core.cli.declaring import option
+from atlaspatch_core.cli.declaring import FILE, option
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
 from atlaspatch_core.discovery.cohorts import COHORTS
@@ -16,7 +16,7 @@ from atlaspatch_core.errors import AtlasPatchError, NoSlides, UnknownName
 @click.option(
     "--to",
     "page",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     help="File to write. Default: cohort_report.html in the project's output folder.",
 )
 @option(*COHORTS.flags, multiple=True, help=COHORTS.help, show_default=COHORTS.unset)

@@ -1,18 +1,18 @@
 """``atlaspatch run``: TRIDENT's batch command in our words."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
 from atlaspatch_core.cli import run_options as groups
 from atlaspatch_core.cli.devices import by_workers
-from atlaspatch_core.cli.encode_slide import DONE, SOME_FAILED, check_weights, went_wrong
+from atlaspatch_core.cli.encode_slide import DONE, SOME_FAILED, check_weights, follow_outcomes, tell_end
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.run_values import WITH_FEATURES, RunOptions, RunPlan, RunRequest, plan_of
 from atlaspatch_core.cli.scripts import ScriptCommand
-from atlaspatch_core.cli.slides import left_out_line, slides_at_rest
+from atlaspatch_core.cli.slides import slides_at_rest
 from atlaspatch_core.cli.working import carry_out
 from atlaspatch_core.validity.outcome import Outcome, Status
 
@@ -64,33 +64,24 @@ def run(request: RunRequest, hooks: Hooks) -> int:
     discovery = slides_at_rest(plan.recipe.project, strict=mode.strict)
 
     from atlaspatch_core.cli.display import Display
-    from atlaspatch_core.cli.printing import summary
-    from atlaspatch_core.operations.tracking.tracker import Command, Tracker
-    from atlaspatch_core.storage.atomic import make_folder
+    from atlaspatch_core.operations.tracking.tracker import Command
 
-    make_folder(plan.recipe.project.output)
-    slides = len(discovery.sources) + len(discovery.clashes)
-    display = Display(slides, len(plan.steps), verbose=mode.verbose)
+    display = Display(len(discovery.paths), len(plan.steps), verbose=mode.verbose)
     command = Command("run", mode.arguments, plan.steps, plan.trusted)
+    outcomes = outcomes_of(discovery, plan, options, display.patches, force=mode.force)
+
+    def show(outcome: Outcome) -> None:
+        if hooks.report:
+            hooks.report(plan.recipe, outcome)
+        display.add(outcome)
+        if not options.skip_errors:
+            stop_at_failure(display, outcome, plan)
+
     try:
-        with (
-            display,
-            closing(outcomes_of(discovery, plan, options, display.patches, force=mode.force)) as outcomes,
-            Tracker(plan.recipe.project, discovery, command) as tracker,
-        ):
-            for outcome in outcomes:
-                tracker.record_outcome(outcome)
-                if hooks.report:
-                    hooks.report(plan.recipe, outcome)
-                display.add(outcome)
-                if not options.skip_errors:
-                    stop_at_failure(display, outcome, plan)
+        follow_outcomes(outcomes, plan.recipe, discovery, command, display, show)
     except FirstFailure as failure:
         click.echo(f"{failure}; --skip-errors goes on with the others.", err=True)
-    display.say(summary(display.outcomes, plan.recipe.project.output))
-    if discovery.left_out:
-        display.say(left_out_line(discovery))
-    failed = discovery.left_out or went_wrong(display.outcomes, strict=mode.strict)
+    failed = tell_end(plan.recipe, discovery, display, strict=mode.strict)
     exported = export(options, plan, display) if options.layout == "trident" else True
     return DONE if exported and not failed else SOME_FAILED
 

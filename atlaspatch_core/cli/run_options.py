@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from atlaspatch_core.cli.declaring import FOLDER, POSITIVE, STRICT, STRICT_HELP, group, option
+from atlaspatch_core.cli.declaring import EXISTING, FOLDER, POSITIVE, STRICT, STRICT_HELP, group, option
 from atlaspatch_core.cli.devices import GPUS
 from atlaspatch_core.cli.fields import field_option, field_options
 from atlaspatch_core.cli.options import NAME, NAMES
@@ -24,7 +24,7 @@ STAGES = group(
     ),
     option(
         "--wsi-dir",
-        type=click.Path(exists=True, path_type=Path),
+        type=EXISTING,
         required=True,
         help="Folder of slides, or one slide.",
     ),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from atlaspatch_core.cli.declaring import option
+from atlaspatch_core.cli.declaring import EXISTING_FOLDER, FILE, option
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.projects import FILE_NAME, PROJECT, recipe_of_file
 from atlaspatch_core.cli.slides import slides_of
@@ -34,13 +34,11 @@ if TYPE_CHECKING:
     from atlaspatch_core.validity.recipe import Recipe
     from atlaspatch_core.validity.states import Validity
 
-FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-
 
 @click.command()
-@click.argument("output_dir", type=FOLDER, required=False)
+@click.argument("output_dir", type=EXISTING_FOLDER, required=False)
 @PROJECT
-@click.option("--output", type=FOLDER, help="The same as OUTPUT_DIR.")
+@click.option("--output", type=EXISTING_FOLDER, help="The same as OUTPUT_DIR.")
 @option(*COHORTS.flags, multiple=True, help=COHORTS.help, show_default=COHORTS.unset)
 @click.option("--all", "show_all", is_flag=True, help="List slides of which everything is fresh, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array, one object per slide and output.")
@@ -48,7 +46,7 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option(
     "--html",
     "page",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     help="Write a page with thumbnails, filters and reasons, which opens from disk.",
 )
 @click.pass_context

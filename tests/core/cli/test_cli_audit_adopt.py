@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import sys
 import tomllib
 from pathlib import Path
 
@@ -208,6 +209,38 @@ def test_a_dry_run_writes_nothing_at_all(tmp_path, slides):
     assert result.exit_code == 0
     assert "nothing was written" in result.output
     assert not (tmp_path / "out").exists()
+
+
+class Terminal(io.TextIOWrapper):
+    """A stream of UTF-8 that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def adopt_at_terminal(folder: Path, slides: Path, monkeypatch: pytest.MonkeyPatch, *streams: str) -> str:
+    """Adopt results while these streams are a terminal, and return what it got to show."""
+    shown = io.BytesIO()
+    terminal = Terminal(shown, "utf-8", write_through=True)
+    monkeypatch.setenv("TERM", "xterm")
+    for stream in streams:
+        monkeypatch.setattr(sys, stream, terminal)
+    words = ["adopt", trident_job(folder / "job", "a"), "-o", folder / "out", "--slides", slides]
+    cli.main([str(word) for word in words], standalone_mode=False)
+    return shown.getvalue().decode()
+
+
+def test_adopting_into_a_file_keeps_its_lines_and_shows_the_bar(tmp_path, slides, monkeypatch, capsys):
+    shown = adopt_at_terminal(tmp_path, slides, monkeypatch, "stderr")
+    assert capsys.readouterr().out.startswith("a: outlines taken over (its outlines) · ")
+    assert "1/1" in shown
+    assert "taken over" not in shown
+
+
+def test_lines_of_adoption_stand_above_the_bar_of_a_terminal(tmp_path, slides, monkeypatch):
+    shown = adopt_at_terminal(tmp_path, slides, monkeypatch, "stderr", "stdout")
+    before, _, _ = shown.partition("a\x1b[0m: outlines ")
+    assert before.endswith("\r\x1b[2K\x1b[1m"), "the bar is erased before a line is printed"
 
 
 def test_wrong_usage_of_adoption_ends_with_2_and_writes_nothing(tmp_path, slides):
