@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 VERSION = 1
 """Raised where other sections may be found in a file that did not change."""
 SECONDS_A_LOOK = 20.0
-"""For which a sensor opens files; it goes on at its next look. Dagster ends a tick after 60 s."""
+"""For which a sensor opens files; it goes on at its next look. It has 60 s for one."""
 OF_IMAGES = "OME/METADATA.ome.xml"
 
 Sections = tuple[int, ...]

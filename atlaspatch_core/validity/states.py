@@ -69,7 +69,7 @@ class StalenessChecker:
         expected = outputs.get(stage.step, UNKNOWN)
         changed = next((up for up in stage.upstream if before[up] in (State.STALE, State.MISSING)), None)
         upstream = upstream_reason(changed and input_name(changed))
-        stored = self._fingerprint(stem, stage, outputs)
+        stored = self._fingerprint(stem, stage, outputs, patches_stand=changed is None)
         return state_of(
             stored if slide else None,
             expected.fingerprint,
@@ -84,9 +84,15 @@ class StalenessChecker:
         """Tell whether anything is stored of a slide, be it without a record."""
         return any(stem in of_step for of_step in self.stored.fingerprints.values())
 
-    def _fingerprint(self, stem: str, stage: OutputSpec, outputs: Mapping[OutputKey, Expected]) -> str | None:
-        """Return the stored fingerprint; a slide without patches has the embedding that it can have."""
-        if stage.step.kind == "slide_embedding" and stem in self.stored.without_patches.get(stage.step.geometry, ()):
+    def _fingerprint(
+        self, stem: str, stage: OutputSpec, outputs: Mapping[OutputKey, Expected], *, patches_stand: bool = True
+    ) -> str | None:
+        """Return the stored fingerprint; a slide without patches has the embedding that it can have.
+
+        Where what it was laid from changed, it may get patches, and has no embedding of them.
+        """
+        bare = self.stored.without_patches.get(stage.step.geometry, ())
+        if stage.step.kind == "slide_embedding" and stem in bare and patches_stand:
             return outputs[stage.step].fingerprint if stage.step in outputs else None
         return self.stored.fingerprints.get(stage.step, {}).get(stem)
 

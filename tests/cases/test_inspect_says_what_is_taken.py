@@ -45,7 +45,7 @@ FEW = examples(25)
 def inspected(path: Path, **how: Any) -> dict[str, Any]:
     """Return what is said of a file, after holding it against what opening it gives."""
     mpp, slides = how.pop("mpp", None), Slides(**how)
-    source = SlideSource(stem_of(path), path, mpp, "" if mpp is None else "mpp csv")
+    source = SlideSource(stem_of(path), path, mpp, "" if mpp is None else "mpp csv", series=slides.series)
     found = inspection_values(inspect_slide_file(source, slides))
     try:
         with open_slide(path, mpp=mpp, mpp_source="mpp csv", **how) as slide:
