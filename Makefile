@@ -2,7 +2,7 @@
 # make test   set up and run the tests, a process per core; the slowest twenty are named at the end
 # make quick  less than a minute of them, from every part of the code: before a commit
 # make soak   what depends on chance (kills, random layouts), in ROUNDS times as many rounds as make test (20)
-# make e2e    a day in a lab, four minutes: a real atlaspatch up, driven through its web UI; screenshots in build/e2e
+# make e2e    a day in a lab, minutes: a real atlaspatch up, driven through its web UI, started, killed; screenshots in build/e2e
 # make ui     the Dagster web UI on http://127.0.0.1:3000 with the demo's history
 # make options  the table of options in docs/options.md
 # make check  lint, types and import contracts

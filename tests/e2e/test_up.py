@@ -16,6 +16,7 @@ from waiting import until
 
 from atlaspatch_assets.cli.main import cli
 
+pytestmark = pytest.mark.e2e
 PROJECT = """
 output = "output"
 [slides]

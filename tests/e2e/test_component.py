@@ -10,6 +10,7 @@ from small_projects import paint
 
 from atlaspatch_core.config.project import load_project
 
+pytestmark = pytest.mark.e2e
 PYPROJECT = """\
 [project]
 name = "deployment"
