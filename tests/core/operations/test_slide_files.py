@@ -27,8 +27,6 @@ from atlaspatch_core.operations.slide_files.timed_survey import SurveyProcess
 from atlaspatch_core.storage import Store
 from atlaspatch_core.tissue.contours import geojson_bytes
 
-pytestmark = pytest.mark.quick
-
 PAGE = (ROOT / "docs" / "inspecting.md").read_text(encoding="utf-8")
 
 
