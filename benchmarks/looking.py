@@ -9,7 +9,7 @@ from statistics import median
 from time import perf_counter
 
 from atlaspatch_core.config.project import Project
-from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.pipeline.processing import process
 from atlaspatch_core.validity.recipe import make_recipe
 from benchmarks.measuring import Measure

@@ -9,7 +9,7 @@ import torch
 from openslide import OpenSlide
 
 from atlaspatch_core.config.project import Project, make_project
-from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.encoders.architecture import TimmModel
 from atlaspatch_core.encoders.declaration import PatchEncoder
 from atlaspatch_core.encoders.inference import set_threads

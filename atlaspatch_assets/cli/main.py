@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from atlaspatch_assets.lib.reporting import Reporter
     from atlaspatch_core.config.project import Project
-    from atlaspatch_core.discovery.find import Discovery
+    from atlaspatch_core.discovery.sources import Discovery
     from atlaspatch_core.operations.doctor.values import Check, DoctorFinding, Subject
     from atlaspatch_core.operations.rates import Rate
     from atlaspatch_core.operations.report.values import Failures

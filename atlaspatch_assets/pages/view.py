@@ -13,7 +13,8 @@ from atlaspatch_assets.defs.report.assets import failures
 from atlaspatch_assets.defs.validity.needs import CURES, project_needs
 from atlaspatch_assets.lib.names import UNFINISHED, ProjectNames
 from atlaspatch_core.discovery.cohorts import stems_of_cohorts
-from atlaspatch_core.discovery.find import Discovery, find_slides_if_any
+from atlaspatch_core.discovery.find import find_slides_if_any
+from atlaspatch_core.discovery.sources import Discovery
 from atlaspatch_core.operations.report.needs import Need, NeedKind, find_needs
 from atlaspatch_core.operations.tracking.project_status import ProjectStatus, project_status
 from atlaspatch_core.pipeline.patients.manifest import manifest_of

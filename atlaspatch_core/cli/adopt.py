@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from atlaspatch_core.config.project import Project
-    from atlaspatch_core.discovery.find import Discovery
+    from atlaspatch_core.discovery.sources import Discovery
     from atlaspatch_core.interop.adopt.result import AdoptOutcome
     from atlaspatch_core.interop.adopt.settings import AdoptSettings
     from atlaspatch_core.layouts.found import ResultFolder

@@ -16,7 +16,7 @@ from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.wording import format_count
 
 if TYPE_CHECKING:
-    from atlaspatch_core.discovery.find import Discovery
+    from atlaspatch_core.discovery.sources import Discovery
     from atlaspatch_core.interop.audit.findings import AuditFinding
     from atlaspatch_core.layouts.found import ResultFolder
     from atlaspatch_core.slides.sections import SeriesChoice

@@ -19,8 +19,8 @@ from atlaspatch_core.errors import AtlasPatchError, NoSlides
 from atlaspatch_core.wording import format_count
 
 if TYPE_CHECKING:
-    from atlaspatch_core.discovery.find import Discovery
     from atlaspatch_core.discovery.sections import SectionSearch
+    from atlaspatch_core.discovery.sources import Discovery
     from atlaspatch_core.interop.convert.conversion import Converted
     from atlaspatch_core.interop.convert.settings import Settings
     from atlaspatch_core.slides.sections import SeriesChoice

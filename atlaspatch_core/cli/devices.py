@@ -11,7 +11,7 @@ from atlaspatch_core.cli.declaring import option
 from atlaspatch_core.validity.outcome import Outcome
 
 if TYPE_CHECKING:
-    from atlaspatch_core.discovery.find import SlideSource
+    from atlaspatch_core.discovery.sources import SlideSource
     from atlaspatch_core.pipeline.workers.worker import WorkerTask
 
 GPUS = option(

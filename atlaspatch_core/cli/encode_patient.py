@@ -55,7 +55,7 @@ def run(recipe: "Recipe", table: Path, mode: RunMode, hooks: Hooks) -> int:
     """Do the work, print it, and return the exit code. Raises InvalidManifest, InvalidProject before any work."""
     from atlaspatch_core.cli.display import Display
     from atlaspatch_core.cli.slides import left_out_line, report_unused
-    from atlaspatch_core.discovery.find import Discovery
+    from atlaspatch_core.discovery.sources import Discovery
     from atlaspatch_core.operations.tracking.tracker import Command
     from atlaspatch_core.pipeline.patients.encoding import encode_cases, slide_steps
     from atlaspatch_core.pipeline.patients.manifest import manifest_at

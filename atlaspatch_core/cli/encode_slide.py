@@ -19,7 +19,7 @@ from atlaspatch_core.validity.outcome import Outcome, Status
 if TYPE_CHECKING:
     from atlaspatch_core.cli.display import Display
     from atlaspatch_core.config.project import Project
-    from atlaspatch_core.discovery.find import Discovery
+    from atlaspatch_core.discovery.sources import Discovery
     from atlaspatch_core.operations.tracking.tracker import Command
     from atlaspatch_core.validity.recipe import Recipe
 

@@ -15,7 +15,7 @@ from atlaspatch_core.errors import AtlasPatchError
 
 if TYPE_CHECKING:
     from atlaspatch_core.config.sections import Slides
-    from atlaspatch_core.discovery.find import SlideSource
+    from atlaspatch_core.discovery.sources import SlideSource
 
 
 class PngPath(click.Path):
@@ -76,7 +76,7 @@ def inspect(
 
 def _sources(path: Path, slides: "Slides") -> "list[SlideSource]":
     """Return the slide, or the sections of its file, with the µm per px that a table states."""
-    from atlaspatch_core.discovery.find import sections_in, with_mpps
+    from atlaspatch_core.discovery.gathering import sections_in, with_mpps
     from atlaspatch_core.discovery.sections import SectionSearch
     from atlaspatch_core.slides.slide import stem_of
 

@@ -18,7 +18,7 @@ from atlaspatch_core.validity.outcome import Outcome, Status
 
 if TYPE_CHECKING:
     from atlaspatch_core.cli.display import Display
-    from atlaspatch_core.discovery.find import Discovery, SlideSource
+    from atlaspatch_core.discovery.sources import Discovery, SlideSource
 
 NO_DEAD_LOCKS = (
     "--clear-dead-locks: there is nothing to clear. Locks are the kernel's and die with the process that holds them; "

@@ -8,7 +8,7 @@ from atlaspatch_core.errors import AtlasPatchError, NoSlides
 
 if TYPE_CHECKING:
     from atlaspatch_core.config.project import Project
-    from atlaspatch_core.discovery.find import Discovery
+    from atlaspatch_core.discovery.sources import Discovery
 
 
 def slides_of(project: "Project") -> "Discovery":

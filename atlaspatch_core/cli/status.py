@@ -28,7 +28,7 @@ from atlaspatch_core.errors import AtlasPatchError, UnknownName
 
 if TYPE_CHECKING:
     from atlaspatch_core.config.project import Project
-    from atlaspatch_core.discovery.find import Discovery
+    from atlaspatch_core.discovery.sources import Discovery
     from atlaspatch_core.operations.tracking.project_status import Failures, ProjectStatus
     from atlaspatch_core.pipeline.patients.manifest import Manifest
     from atlaspatch_core.validity.recipe import Recipe

@@ -1,3 +1,3 @@
-from .find import Discovery as Discovery
-from .find import SlideSource as SlideSource
 from .find import find_slides as find_slides
+from .sources import Discovery as Discovery
+from .sources import SlideSource as SlideSource

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
-from atlaspatch_core.discovery.find import Discovery, SlideSource
 from atlaspatch_core.discovery.slide_inspector import Arrival, ArrivalStatus, SlideInspector
+from atlaspatch_core.discovery.sources import Discovery, SlideSource
 
 LARGEST_SKEW = 600.0
 """Seconds by which the clock of a file server may be behind ours."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from atlaspatch_core.config.sections import Slides
-from atlaspatch_core.discovery.find import SlideSource, open_source
+from atlaspatch_core.discovery.sources import SlideSource, open_source
 from atlaspatch_core.discovery.stability import SECONDS_UNCHANGED, is_stable, last_change
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.slides.content_hash import file_signature

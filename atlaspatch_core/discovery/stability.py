@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from atlaspatch_core.discovery.find import Discovery, SlideSource
 from atlaspatch_core.discovery.search import LeftOut
+from atlaspatch_core.discovery.sources import Discovery, SlideSource
 from atlaspatch_core.slides.files import slide_files
 
 SECONDS_UNCHANGED = 30.0

@@ -16,7 +16,7 @@ from typing import Self
 from uuid import uuid4
 
 from atlaspatch_core.discovery.copy_folders import own_folder, remove_leftovers, remove_own
-from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.errors import UnwritableOutput
 from atlaspatch_core.slides.content_hash import file_signature
 from atlaspatch_core.slides.files import slide_files

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from atlaspatch_core.config.sections import Slides
-from atlaspatch_core.discovery.find import Discovery, named_path
+from atlaspatch_core.discovery.gathering import named_path
 from atlaspatch_core.discovery.slide_names import SlideNames
 from atlaspatch_core.discovery.slide_tables import read_mpp_csv
+from atlaspatch_core.discovery.sources import Discovery
 from atlaspatch_core.discovery.usable_names import printable
 from atlaspatch_core.slides.slide import stem_of
 from atlaspatch_core.tissue.supplied_masks import MaskFolder

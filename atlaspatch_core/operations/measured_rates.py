@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.config.sections import Geometry
-from atlaspatch_core.discovery.find import SlideSource, open_source
+from atlaspatch_core.discovery.sources import SlideSource, open_source
 from atlaspatch_core.encoders.inference import PatchEncoders, encode_slide
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.operations.estimate import decided_by

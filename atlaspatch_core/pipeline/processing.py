@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 
-from atlaspatch_core.discovery.find import Discovery, SlideSource
+from atlaspatch_core.discovery.sources import Discovery, SlideSource
 from atlaspatch_core.encoders.hub import fetch
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.pipeline.batching import Batcher

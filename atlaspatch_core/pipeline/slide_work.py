@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 from shapely import Polygon
 
 from atlaspatch_core.config.sections import Geometry
-from atlaspatch_core.discovery.find import SlideSource, open_source
+from atlaspatch_core.discovery.sources import SlideSource, open_source
 from atlaspatch_core.errors import MissingUpstream, OutOfDate
 from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.patches.grid import PatchGrid

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.config.project import Project
-from atlaspatch_core.discovery.find import SlideSource, open_source
+from atlaspatch_core.discovery.sources import SlideSource, open_source
 from atlaspatch_core.encoders.inference import PatchEncoders
 from atlaspatch_core.errors import AtlasPatchError, NoPatches, UnreadableOutput
 from atlaspatch_core.patches.grid import PatchGrid

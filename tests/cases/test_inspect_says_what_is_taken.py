@@ -31,7 +31,7 @@ from tiff_layouts import Layout, layouts, pages_of
 from atlaspatch_core.cli.columns import WIDTH
 from atlaspatch_core.cli.inspect_text import inspection_lines
 from atlaspatch_core.config.sections import Slides
-from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.errors import AtlasPatchError, ImplausibleScale, UnknownScale
 from atlaspatch_core.operations import inspect_slide_file
 from atlaspatch_core.operations.slide_files.json_values import inspection_values

@@ -13,7 +13,7 @@ from long_strips import STAIN, Strip, paint_strip, strips
 from rounds import examples
 
 from atlaspatch_core.config.project import make_project
-from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.patches.grid import lay_grid
 from atlaspatch_core.patches.grid_spec import GridSpec
 from atlaspatch_core.patches.stream import stream_patches

@@ -17,7 +17,7 @@ from paths import DATA
 from shapely import box
 
 from atlaspatch_core.config.project import make_project
-from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.errors import ImplausibleScale
 from atlaspatch_core.interop import export_slides
 from atlaspatch_core.patches import GridSpec, lay_grid, stream_patches

@@ -25,7 +25,7 @@ from scanned_parts import (
 )
 
 from atlaspatch_core.config.project import make_project
-from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.interop import export_slides
 from atlaspatch_core.pipeline import process
 from atlaspatch_core.validity import make_recipe, stored_in_files, validities

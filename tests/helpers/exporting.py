@@ -7,7 +7,7 @@ from typing import Any
 from painting import paint_slide, stain, white
 
 from atlaspatch_core.config.project import make_project
-from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.interop.export import Exported, Options, export_slides
 from atlaspatch_core.pipeline.processing import process
 from atlaspatch_core.validity.outcome import Status

@@ -14,8 +14,8 @@ from atlaspatch_assets.lib.names import MOST_KEYS_PER_CALL, ProjectNames, partit
 from atlaspatch_assets.lib.stopped_runs import STOPPED_TAG
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.arrival import ArrivalCursor, Budget, FolderScan, scan_arrivals
-from atlaspatch_core.discovery.find import Discovery
 from atlaspatch_core.discovery.slide_inspector import Arrival, ArrivalState, ArrivalStatus, SlideInspector
+from atlaspatch_core.discovery.sources import Discovery
 from atlaspatch_core.discovery.stability import SECONDS_UNCHANGED
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.recipe import SLIDE

@@ -19,7 +19,7 @@ from atlaspatch_assets.lib.options import FORCE
 from atlaspatch_assets.lib.stages import asset_specs
 from atlaspatch_assets.lib.verdicts import OpenFailures
 from atlaspatch_core.config.project import Project
-from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.validity.outcome import Outcome, OutputKey
 from atlaspatch_core.validity.recipe import Recipe

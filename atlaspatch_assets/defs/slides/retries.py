@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from atlaspatch_assets.defs.slides.run_slides import RunSlides
-from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 
 Process = Callable[[Sequence[SlideSource]], Iterable[Outcome]]

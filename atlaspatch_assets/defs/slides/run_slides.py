@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from atlaspatch_core.config.project import Project
-from atlaspatch_core.discovery.find import Discovery, SlideSource, find_slides, find_slides_if_any
+from atlaspatch_core.discovery.find import find_slides, find_slides_if_any
 from atlaspatch_core.discovery.search import root_of
 from atlaspatch_core.discovery.sections import SECONDS_A_LOOK
+from atlaspatch_core.discovery.sources import Discovery, SlideSource
 from atlaspatch_core.errors import NoSlides, UnseenSlides
 from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 

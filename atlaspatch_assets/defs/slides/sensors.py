@@ -21,8 +21,9 @@ from atlaspatch_assets.lib.stopped_runs import again_requests, output_fault
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery import stability
 from atlaspatch_core.discovery.arrival import ArrivalCursor
-from atlaspatch_core.discovery.find import SlideSource, find_slides
+from atlaspatch_core.discovery.find import find_slides
 from atlaspatch_core.discovery.sections import SECONDS_A_LOOK
+from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.errors import AtlasPatchError
 
 SECONDS_AT_REST = stability.SECONDS_UNCHANGED

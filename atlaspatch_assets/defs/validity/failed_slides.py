@@ -10,9 +10,10 @@ from atlaspatch_assets.defs.validity.job_config import MATERIALIZE_FAILED
 from atlaspatch_assets.lib.names import RETIRE_SLIDES, ProjectNames
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.config.sections import Slides
-from atlaspatch_core.discovery.find import SlideSource, find_slides, find_slides_if_any
+from atlaspatch_core.discovery.find import find_slides, find_slides_if_any
 from atlaspatch_core.discovery.sections import SECONDS_A_LOOK
 from atlaspatch_core.discovery.slide_inspector import refusal_reason, version_of
+from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.errors import NoSlides
 from atlaspatch_core.validity.recipe import SLIDE
 from atlaspatch_core.validity.states import State

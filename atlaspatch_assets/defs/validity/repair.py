@@ -14,8 +14,9 @@ from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.recorded import recorded_validities
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.cohorts import stems_of_cohorts
-from atlaspatch_core.discovery.find import Discovery, find_slides
+from atlaspatch_core.discovery.find import find_slides
 from atlaspatch_core.discovery.sections import SECONDS_A_LOOK
+from atlaspatch_core.discovery.sources import Discovery
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.operations.estimate import Estimate, estimate_work
 from atlaspatch_core.pipeline.patients.manifest import manifest_of

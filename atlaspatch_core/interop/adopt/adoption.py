@@ -9,7 +9,7 @@ from typing import Self
 
 import shapely
 
-from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.interop.adopt.coords import ForeignPatches
 from atlaspatch_core.interop.adopt.foreign_slide import (
     ForeignSlide,

@@ -7,7 +7,7 @@ from typing import Any
 
 from atlaspatch_core.config.project import make_project
 from atlaspatch_core.config.sections import Slides
-from atlaspatch_core.discovery.find import SlideSource, open_source
+from atlaspatch_core.discovery.sources import SlideSource, open_source
 from atlaspatch_core.errors import AtlasPatchError, UnknownLayout
 from atlaspatch_core.interop.adopt.encoders import our_patch_encoder, our_slide_encoder
 from atlaspatch_core.interop.adopt.foreign_slide import ForeignSlide, geometry_of, read_foreign

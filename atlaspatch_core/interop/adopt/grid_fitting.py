@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from atlaspatch_core.config.sections import Geometry, Slides
-from atlaspatch_core.discovery.find import SlideSource, open_source
+from atlaspatch_core.discovery.sources import SlideSource, open_source
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.interop.adopt.foreign_slide import ForeignSlide, geometry_of, match_rows, read_foreign, same_side
 from atlaspatch_core.layouts.found import Group, ResultFolder

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from math import isclose
 
 from atlaspatch_core.config.sections import Geometry
-from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.interop.audit.findings import AuditFinding
 from atlaspatch_core.layouts.found import ResultFolder
 from atlaspatch_core.layouts.names import GeometryName

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
-from atlaspatch_core.discovery.find import Discovery
+from atlaspatch_core.discovery.sources import Discovery
 from atlaspatch_core.interop.audit.against_project import of_others, of_ours
 from atlaspatch_core.interop.audit.consistency import of_group
 from atlaspatch_core.interop.audit.files import InspectedFile, inspect_file

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from atlaspatch_core.config.sections import Slides
-from atlaspatch_core.discovery.find import Discovery, SlideSource, open_source
+from atlaspatch_core.discovery.sources import Discovery, SlideSource, open_source
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.interop.audit.files import InspectedFile, note_beyond
 from atlaspatch_core.interop.audit.findings import AuditFinding

@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Event
 from time import perf_counter
 
-from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.errors import AtlasPatchError, ImplausibleScale, Unexpected, UnreadableOutput, UnwritableOutput
 from atlaspatch_core.fingerprint import Identity, why_stale
 from atlaspatch_core.interop.convert.settings import Settings

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.config.sections import Slides
-from atlaspatch_core.discovery.find import SlideSource, open_source
+from atlaspatch_core.discovery.sources import SlideSource, open_source
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.interop.convert.colours import as_rgb, check_picture, check_tiff
 from atlaspatch_core.interop.convert.strips import slide_image

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from atlaspatch_core.config.project import Project
-from atlaspatch_core.discovery.find import Discovery, SlideSource, find_slides, open_source
+from atlaspatch_core.discovery.find import find_slides
+from atlaspatch_core.discovery.sources import Discovery, SlideSource, open_source
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.operations.doctor.values import DoctorFinding, Subject, fail, ok, warn
 from atlaspatch_core.operations.slide_files.opening import read_corner

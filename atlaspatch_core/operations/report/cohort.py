@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.config.sections import Geometry
 from atlaspatch_core.discovery.cohorts import stems_of_cohorts
-from atlaspatch_core.discovery.find import Discovery, find_slides_if_any
+from atlaspatch_core.discovery.find import find_slides_if_any
+from atlaspatch_core.discovery.sources import Discovery
 from atlaspatch_core.errors import UnreadableOutput
 from atlaspatch_core.operations.report.values import Cohort, Failures, SlideSummary
 from atlaspatch_core.operations.tracking.project_status import project_status

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from atlaspatch_core.config.sections import Slides
-from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.discovery.usable_names import name_fault
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.operations.slide_files.associated import listed_contents

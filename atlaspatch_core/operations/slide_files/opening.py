@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from atlaspatch_core.config.sections import Slides
-from atlaspatch_core.discovery.find import SlideSource, open_source
+from atlaspatch_core.discovery.sources import SlideSource, open_source
 from atlaspatch_core.errors import AtlasPatchError, ImplausibleScale, UnknownScale
 from atlaspatch_core.operations.slide_files.values import ReaderChoice, ReaderVerdict
 from atlaspatch_core.slides.readers import READERS, Refused, unheeded

@@ -8,7 +8,7 @@ import numpy as np
 import shapely
 
 from atlaspatch_core.config.sections import Slides
-from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.operations.slide_files.opening import open_anyway
 from atlaspatch_core.pipeline.preview import Picture, draw_contours, encode_png, thumbnail
 from atlaspatch_core.slides.slide import Slide, SlideInfo

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from atlaspatch_core.config.sections import Slides
-from atlaspatch_core.discovery.find import Discovery
+from atlaspatch_core.discovery.sources import Discovery
 from atlaspatch_core.operations.slide_files.opening import AS_THEY_ARE, sentence
 from atlaspatch_core.operations.slide_files.surveyed import SurveyedSlide, SurveyState
 from atlaspatch_core.operations.slide_files.timed_survey import SECONDS, SurveyPool

@@ -5,7 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from atlaspatch_core.config.sections import Slides
-from atlaspatch_core.discovery.find import SlideSource, open_source
+from atlaspatch_core.discovery.sources import SlideSource, open_source
 from atlaspatch_core.errors import AtlasPatchError, UnknownScale
 from atlaspatch_core.operations.slide_files.opening import read_corner, sentence
 from atlaspatch_core.slides.slide import SlideInfo

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self, final
 
 from atlaspatch_core.config.sections import Slides
-from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.operations.slide_files.surveyed import SurveyedSlide, SurveyState, surveyed
 
 SECONDS = 60.0

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from atlaspatch_core.discovery.find import Discovery, SlideSource, open_source
+from atlaspatch_core.discovery.sources import Discovery, SlideSource, open_source
 from atlaspatch_core.operations.tracking.folder import SlideState, read_states
 from atlaspatch_core.operations.tracking.runs import RunFile, live_and_latest
 from atlaspatch_core.pipeline.steps.slide import identify_source, mark_of

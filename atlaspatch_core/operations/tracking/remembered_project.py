@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from atlaspatch_core.config.project import Project, make_project
-from atlaspatch_core.discovery.find import Discovery, SlideSource, find_slides
+from atlaspatch_core.discovery.find import find_slides
+from atlaspatch_core.discovery.sources import Discovery, SlideSource
 from atlaspatch_core.errors import AtlasPatchError, InvalidProject
 from atlaspatch_core.fingerprint import canonical_json
 from atlaspatch_core.operations.tracking.runs import RunFile, read_runs

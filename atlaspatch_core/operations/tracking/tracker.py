@@ -12,7 +12,7 @@ from typing import Any, Self
 from filelock import FileLock
 
 from atlaspatch_core.config.project import Project, make_project
-from atlaspatch_core.discovery.find import Discovery
+from atlaspatch_core.discovery.sources import Discovery
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.operations.tracking import runs, summary
 from atlaspatch_core.operations.tracking.counts import Counts

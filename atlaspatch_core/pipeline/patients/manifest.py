@@ -7,10 +7,12 @@ from pathlib import Path
 
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.cohorts import cohort_of
-from atlaspatch_core.discovery.find import SLIDE_LIST, SlideSource, section_search, with_mpps
+from atlaspatch_core.discovery.find import section_search
+from atlaspatch_core.discovery.gathering import SLIDE_LIST, with_mpps
 from atlaspatch_core.discovery.search import LeftOut
 from atlaspatch_core.discovery.sections import AS_FILES, SectionOfFile, SectionSearch, is_told_apart, tell_apart
 from atlaspatch_core.discovery.slide_tables import ListedSlide, TableMpp, listed_path, read_mpp_csv
+from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.discovery.usable_names import case_fault, name_fault
 from atlaspatch_core.errors import InvalidManifest
 from atlaspatch_core.slides.sections import ALL, SeriesChoice, as_series

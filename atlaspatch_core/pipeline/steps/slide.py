@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from time import perf_counter
 
-from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.pipeline.slide_work import SlideWork

@@ -16,7 +16,7 @@ from threading import Thread, current_thread, main_thread
 from time import monotonic
 from typing import Self
 
-from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.errors import AtlasPatchError, WorkerDied
 from atlaspatch_core.pipeline.workers.handle import OpenSlide, WorkerHandle, how_ended, worker_death
 from atlaspatch_core.pipeline.workers.worker import NextSlideWanted, PatchProgress, WorkerTask, run_worker

@@ -14,7 +14,7 @@ from time import monotonic
 from typing import Any
 
 from atlaspatch_core.config.project import Project
-from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.validity.outcome import OutputKey
 

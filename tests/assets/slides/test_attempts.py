@@ -16,7 +16,7 @@ from atlaspatch_assets.defs.slides.retries import Attempts
 from atlaspatch_assets.defs.slides.run_slides import RunSlides
 from atlaspatch_assets.lib.pools import pool_of
 from atlaspatch_core.config.sections import Runtime
-from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.discovery.transient import is_transient
 from atlaspatch_core.errors import UnwritableOutput
 from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status

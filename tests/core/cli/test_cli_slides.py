@@ -12,7 +12,7 @@ from painting import paint_slide, white
 from atlaspatch_core.cli.main import cli
 from atlaspatch_core.config.project import make_project
 from atlaspatch_core.discovery import stability as resting
-from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.pipeline.processing import process
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.recipe import SLIDE, make_recipe

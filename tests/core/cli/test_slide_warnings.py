@@ -18,7 +18,7 @@ from tracked_folders import encode
 from atlaspatch_assets.lib.metadata import event_metadata
 from atlaspatch_core.cli.main import cli
 from atlaspatch_core.discovery import staging
-from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.discovery.staging import Stager
 from atlaspatch_core.storage.records import StepNotes
 from atlaspatch_core.storage.store import Store

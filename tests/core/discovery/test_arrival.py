@@ -10,8 +10,9 @@ from painting import paint_slide, stain, white
 from atlaspatch_core.config.project import make_project
 from atlaspatch_core.config.sections import Slides
 from atlaspatch_core.discovery.arrival import ArrivalCursor, Budget, FolderScan, scan_arrivals
-from atlaspatch_core.discovery.find import SlideSource, discover
+from atlaspatch_core.discovery.find import discover
 from atlaspatch_core.discovery.slide_inspector import ArrivalState, ArrivalStatus, SlideInspector
+from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.pipeline.processing import process
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.recipe import SLIDE, make_recipe

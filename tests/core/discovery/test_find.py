@@ -8,9 +8,10 @@ import pytest
 from dicom_heads import dicom_head
 
 from atlaspatch_core.config.project import make_project
-from atlaspatch_core.discovery.find import Clash, Discovery, SlideSource, discover, find_slides
+from atlaspatch_core.discovery.find import discover, find_slides
 from atlaspatch_core.discovery.search import LeftOut
 from atlaspatch_core.discovery.slide_tables import TableMpp
+from atlaspatch_core.discovery.sources import Clash, Discovery, SlideSource
 from atlaspatch_core.errors import InvalidProject, NoSlides, UnseenSlides
 
 pytestmark = pytest.mark.quick

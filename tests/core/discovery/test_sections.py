@@ -12,8 +12,9 @@ import tifffile
 
 from atlaspatch_core.config.project import Project, make_project
 from atlaspatch_core.discovery.arrival import ArrivalCursor, Budget, scan_arrivals
-from atlaspatch_core.discovery.find import Discovery, find_slides, open_source
+from atlaspatch_core.discovery.find import find_slides
 from atlaspatch_core.discovery.slide_inspector import ArrivalState, ArrivalStatus, SlideInspector
+from atlaspatch_core.discovery.sources import Discovery, open_source
 from atlaspatch_core.discovery.unused import unused_inputs
 from atlaspatch_core.errors import AtlasPatchError, InvalidManifest, InvalidProject, UnreadableSlide
 from atlaspatch_core.pipeline.patients.manifest import manifest_of

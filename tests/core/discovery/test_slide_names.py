@@ -13,8 +13,8 @@ from painting import paint_slide, stain, white
 
 from atlaspatch_core.cli.main import cli
 from atlaspatch_core.config.sections import Slides
-from atlaspatch_core.discovery.find import Discovery, SlideSource
 from atlaspatch_core.discovery.slide_names import SlideNames
+from atlaspatch_core.discovery.sources import Discovery, SlideSource
 from atlaspatch_core.discovery.unused import unused_inputs
 from atlaspatch_core.slides.slide import folded, stem_of
 from atlaspatch_core.tissue.supplied_masks import MaskFolder

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from atlaspatch_core.discovery.find import Discovery, discover
+from atlaspatch_core.discovery.find import discover
+from atlaspatch_core.discovery.sources import Discovery
 from atlaspatch_core.discovery.stability import is_stable, last_change, leave_copies
 
 pytestmark = pytest.mark.quick

@@ -12,7 +12,7 @@ from waiting import until
 
 from atlaspatch_core.config.project import make_project
 from atlaspatch_core.discovery import staging
-from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.discovery.staging import Stager
 from atlaspatch_core.errors import UnwritableOutput
 from atlaspatch_core.pipeline.processing import process
@@ -134,7 +134,7 @@ def test_a_cache_that_is_a_file_is_one_sentence(tmp_path):
 STAGE_FOR_EVER = """
 import sys, time
 from pathlib import Path
-from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.discovery.staging import Stager
 with Stager([SlideSource("a", Path(sys.argv[1]))], Path(sys.argv[2])) as stager:
     next(iter(stager))

@@ -15,7 +15,7 @@ from painting import paint_slide, stain, white
 from safetensors.torch import save_file
 
 from atlaspatch_core.config.project import make_project
-from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.encoders.inference import checked, encode_slide
 from atlaspatch_core.encoders.loaded import LoadedSlideEncoder
 from atlaspatch_core.encoders.loading import load_slide_encoder

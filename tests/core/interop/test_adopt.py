@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from painting import paint_slide
 
 from atlaspatch_core.config.project import Project, make_project
-from atlaspatch_core.discovery.find import SlideSource, discover
+from atlaspatch_core.discovery.find import discover
+from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.interop.adopt.adoption import adopt_folder
 from atlaspatch_core.interop.adopt.result import AdoptStatus
 from atlaspatch_core.interop.adopt.settings import AdoptSettings

@@ -14,7 +14,7 @@ from painting import paint_slide, stain, white
 from PIL import Image
 
 from atlaspatch_core.cli.main import cli
-from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.errors import (
     AtlasPatchError,
     ImplausibleScale,

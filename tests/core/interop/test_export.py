@@ -152,7 +152,7 @@ def test_results_computed_anew_take_the_place_of_the_old(lab):
     exported(made, "pt", folder / "to")
     before = (folder / "to" / FEATURES / "a.pt").read_bytes()
     edit_mask(folder, "a")
-    from atlaspatch_core.discovery.find import SlideSource
+    from atlaspatch_core.discovery.sources import SlideSource
 
     make(made, [SlideSource("a", folder / "a.svs")])
 

@@ -9,7 +9,7 @@ from painting import paint_slide, stain, white
 
 from atlaspatch_core.config.project import make_project
 from atlaspatch_core.config.sections import Geometry
-from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.errors import UnusableCoords
 from atlaspatch_core.layouts.supplied_coords import find_coords, read_coords
 from atlaspatch_core.pipeline.processing import process

@@ -9,7 +9,7 @@ from painting import paint_slide, stain, white
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.main import cli
 from atlaspatch_core.config.project import load_project
-from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.operations.estimate import ASSUMED, Rate
 from atlaspatch_core.operations.measured_rates import measure_rates, sample_by_size
 from atlaspatch_core.operations.rates import MEASURED, keep_measured, rates_of_runs, read_measured

@@ -8,7 +8,7 @@ import pytest
 from painting import paint_slide, stain, white
 
 from atlaspatch_core.config.project import make_project
-from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.operations.inspect import inspect_slide
 from atlaspatch_core.operations.near_duplicates import find_near_duplicates
 from atlaspatch_core.pipeline.processing import process

@@ -12,7 +12,8 @@ import pytest
 from tracked_folders import PLUGIN, encode, paint, runs_of, state_of
 
 from atlaspatch_core.config.project import Project, make_project
-from atlaspatch_core.discovery.find import Discovery, find_slides
+from atlaspatch_core.discovery.find import find_slides
+from atlaspatch_core.discovery.sources import Discovery
 from atlaspatch_core.operations.tracking.folder import SlideState, StateFolder, read_states, totals
 from atlaspatch_core.operations.tracking.runs import live_and_latest
 from atlaspatch_core.operations.tracking.states import MOST_ATTEMPTS, state_path

@@ -11,7 +11,7 @@ from waiting import until
 from worker_tasks import PLUGIN, tasks
 
 from atlaspatch_core.config.project import make_project
-from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.errors import UnknownName, WorkerDied
 from atlaspatch_core.pipeline.processing import process
 from atlaspatch_core.pipeline.workers import pool as workers
@@ -113,7 +113,7 @@ KILLED = """
 import sys
 from pathlib import Path
 from worker_tasks import tasks
-from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.pipeline.workers.pool import process_on
 folder = Path(sys.argv[1])
 for outcome in process_on(tasks(folder, "endless", 1, 1), [SlideSource("a", folder / "a.svs")]):

@@ -17,7 +17,7 @@ from painting import paint_slide
 from paths import DATA
 
 from atlaspatch_core.config.project import make_project
-from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.errors import InvalidProject, LicenseNotAllowed, MissingExtra, MissingWeights, WrongWeights
 from atlaspatch_core.pipeline.processing import process
 from atlaspatch_core.slides.readers import open_slide

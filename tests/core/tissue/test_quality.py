@@ -9,7 +9,7 @@ import shapely
 from painting import paint_slide, stain, white
 
 from atlaspatch_core.config.project import make_project
-from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.errors import InvalidProject
 from atlaspatch_core.patches.filters import FilterSpec, filter_grid, under_ink
 from atlaspatch_core.patches.grid import lay_grid

@@ -20,7 +20,8 @@ from PIL import Image
 from rounds import examples
 
 from atlaspatch_core.config.project import Project, make_project
-from atlaspatch_core.discovery.find import SlideSource, find_slides
+from atlaspatch_core.discovery.find import find_slides
+from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.errors import UnusableMask
 from atlaspatch_core.pipeline.processing import process
 from atlaspatch_core.slides.slide import Level, SlideInfo

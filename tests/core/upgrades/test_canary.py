@@ -10,7 +10,7 @@ from painting import paint_slide
 from prepared import PreparedFolder
 
 from atlaspatch_core.config.project import Project, make_project
-from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.errors import NoPatches, OutOfDate
 from atlaspatch_core.operations.estimate import Rate, estimate_work
 from atlaspatch_core.pipeline.processing import process

@@ -7,7 +7,7 @@ import pytest
 from painting import paint_slide, stain, white
 
 from atlaspatch_core.config.project import Project, make_project
-from atlaspatch_core.discovery.find import SlideSource
+from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.pipeline.processing import process
 from atlaspatch_core.storage.slide_index import read_slide_index
 from atlaspatch_core.storage.store import Store
