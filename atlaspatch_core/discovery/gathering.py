@@ -37,12 +37,14 @@ def gather_sources(
     slides, late = sections_in(alone, listed, sections)
     sources = with_mpps(slides, mpp_by_name, {stem: path for stem, (path, *_) in files.items()})
     fits, too_long = parted(replace(source, cohort=source.cohort or cohorts.get(source.path, "")) for source in sources)
-    paths = {stem: tuple(paths) for stem, paths in files.items() if len(paths) > 1}
-    paths |= {stem: tuple(source.path for source in alike) for stem, alike in fits.items() if len(alike) > 1}
-    singles = (source for source, *others in fits.values() if not others)
+    paths = {stem: list(alike) for stem, alike in files.items() if len(alike) > 1}
+    for source in (source for alike in fits.values() for source in alike):
+        paths.setdefault(source.stem, []).append(source.path)
+    singles = (source for (source, *_) in fits.values() if len(paths[source.stem]) == 1)
+    clashing = sorted(stem for stem, alike in paths.items() if len(alike) > 1)
     return Discovery(
         tuple(sorted(singles, key=lambda source: source.place)),
-        tuple(clash_of(stem, paths[stem], listed, cohorts) for stem in sorted(paths)),
+        tuple(clash_of(stem, paths[stem], listed, cohorts) for stem in clashing),
         tuple(sorted(map(shown, (*left_out, *unusable, *too_long, *late)), key=lambda entry: str(entry.path))),
     )
 

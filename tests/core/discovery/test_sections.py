@@ -1,6 +1,7 @@
 """Files told apart into their sections: names, tables, clashes, and what is remembered of them."""
 
 import os
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,6 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
+from rounds import examples
 
 from atlaspatch_core.config.project import Project, make_project
 from atlaspatch_core.discovery.arrival import ArrivalCursor, Budget, scan_arrivals
@@ -90,6 +94,32 @@ def test_a_section_and_a_file_of_one_name_are_both_named(tmp_path):
     (clash,) = found.clashes
     assert clash.stem == "a_series1"
     assert f"an image of {first} and {other} have one stem" in str(clash.error)
+
+
+FILES = st.tuples(
+    st.sampled_from(["one", "two"]), st.sampled_from(["a", "a_series0", "a_series1"]), st.sampled_from([".tif", ".svs"])
+)
+
+
+@given(files=st.dictionaries(FILES, st.sampled_from([(200,), (200, 160)]), min_size=1, max_size=5))
+@examples(40)
+def test_every_image_is_a_slide_or_named_in_a_clash_and_no_stem_is_both(files: dict):
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        images = {
+            write(folder / "slides" / at, stem + suffix, *widths): widths
+            for (at, stem, suffix), widths in files.items()
+        }
+        found = find_slides(project(folder, slides={"recursive": True}))
+
+    assert {source.stem for source in found.sources}.isdisjoint(clash.stem for clash in found.clashes)
+    slides = [(source.path, source.series) for source in found.sources]
+    assert len(set(slides)) == len(slides)
+    in_clashes = {path for clash in found.clashes for path in clash.paths}
+    for path, widths in images.items():
+        assert path in in_clashes or {series for at, series in slides if at == path} == (
+            {None} if len(widths) == 1 else {0, 1}
+        )
 
 
 def test_a_name_that_the_number_makes_too_long_is_left_out(tmp_path):
