@@ -11,6 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from names_in_dagster import names_of_a_day
 from paths import ROOT
+from project_files import project_text
 from rounds import examples
 from several_projects import KIDNEY, LABEL, LUNG, lab, make
 from small_projects import GEOMETRY, break_slide, paint, project
@@ -175,11 +176,7 @@ def test_dagster_takes_every_name_that_a_project_may_have(name):
 def write_project(folder: Path, name: str | None) -> Path:
     """Write the file of a small project with one slide."""
     paint(folder / "slides", "s")
-    first = f'name = "{name}"\n' if name else ""
-    (folder / "atlaspatch.toml").write_text(
-        f'{first}output = "output"\n[slides]\nfolders = ["slides"]\n[[geometry]]\npatch_size = 256\ntarget_mag = 20\n'
-        '[runtime]\ndevice = "cpu"\n'
-    )
+    (folder / "atlaspatch.toml").write_text(project_text(name=name or ""))
     return folder / "atlaspatch.toml"
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from project_files import project_text
 from small_projects import paint
 
 from atlaspatch_core.config.project import load_project
@@ -37,15 +38,6 @@ def other(): ...
 defs = dg.Definitions(assets=[other], executor=dg.multiprocess_executor)
 """
 YAML = "type: atlaspatch_assets.components.WsiProject\nattributes:\n  project_file: {file}\n"
-PROJECT = """\
-output = "output"
-{name}
-[slides]
-folders = ["slides"]
-[[geometry]]
-patch_size = 256
-target_mag = 20
-"""
 
 
 @pytest.fixture
@@ -72,7 +64,7 @@ def add(deployment: Path, folder: str, name: str = "") -> Path:
     path = deployment / "src" / "deployment" / "defs" / folder
     path.mkdir()
     (path / "defs.yaml").write_text(YAML.format(file="atlaspatch.toml"))
-    (path / "atlaspatch.toml").write_text(PROJECT.format(name=f'name = "{name}"' if name else ""))
+    (path / "atlaspatch.toml").write_text(project_text(name=name))
     paint(path / "slides", "first")
     return path
 

@@ -11,22 +11,14 @@ import dagster as dg
 import pytest
 from click.testing import CliRunner
 from processes import ATLASPATCH
+from project_files import project_text
 from server import DagsterDev, free_port
 from waiting import until
 
 from atlaspatch_assets.cli.main import cli
 
 pytestmark = pytest.mark.e2e
-PROJECT = """
-output = "output"
-[slides]
-folders = ["slides"]
-[[geometry]]
-patch_size = 256
-target_mag = 20
-[runtime]
-device = "cpu"
-"""
+PROJECT = project_text()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 from painting import paint_slide, stain, white
+from project_files import project_text
 from server import DagsterDev
 from waiting import until
 
@@ -18,30 +19,11 @@ REST = 30.0
 """Seconds for which a file must lie untouched before the sensor takes it."""
 PIECE = 65_536
 
-PROJECT = """\
-output = "output"
-
-[slides]
-folders = ["slides"]
-
-[[geometry]]
-patch_size = 256
-target_mag = 20
-patch_encoders = ["{encoder}"]
-slide_encoders = ["mean-{encoder}"]
-precision = "float32"
-
-[weights]
-"{encoder}" = "{weights}"
-
-[upgrades]
-automatic = {automatic}
-
-[runtime]
-device = "cpu"
-threads = 1
-read_workers = 1
-"""
+PROJECT = project_text(
+    geometry='patch_encoders = ["{encoder}"]\nslide_encoders = ["mean-{encoder}"]\nprecision = "float32"',
+    tables='[weights]\n"{encoder}" = "{weights}"\n[upgrades]\nautomatic = {automatic}',
+    runtime="threads = 1\nread_workers = 1",
+)
 
 
 def make_weights(path: Path, seed: int, note: str = "") -> None:

@@ -10,22 +10,13 @@ import pytest
 from click.testing import CliRunner, Result
 from painting import paint_slide, white
 from paths import ROOT
+from project_files import project_text
 from small_projects import break_slide, paint
 
 from atlaspatch_assets.cli.main import cli, make_hooks
 from atlaspatch_assets.lib.home import dagster_home
 
-PROJECT = """
-output = "output"
-[slides]
-folders = ["slides"]
-[[geometry]]
-patch_size = 256
-target_mag = 20
-[runtime]
-device = "cpu"
-slides_per_run = 2
-"""
+PROJECT = project_text(runtime="slides_per_run = 2")
 
 
 @pytest.fixture

@@ -6,25 +6,17 @@ from pathlib import Path
 
 import pytest
 from processes import start_cli
+from project_files import project_text
 from small_projects import paint
 
 from atlaspatch_assets.cli.pages import listen
-
-PROJECT = """\
-output = "output"
-[slides]
-folders = ["slides"]
-[[geometry]]
-patch_size = 256
-target_mag = 20
-"""
 
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
     """A folder with a project and a slide that nobody worked on."""
     paint(tmp_path / "slides", "new")
-    (tmp_path / "atlaspatch.toml").write_text(PROJECT)
+    (tmp_path / "atlaspatch.toml").write_text(project_text())
     return tmp_path
 
 

@@ -7,6 +7,7 @@ import dagster as dg
 import pytest
 from click.testing import CliRunner
 from native_staleness import CachingStaleStatusResolver, LoadingContextForTest, StaleStatus
+from project_files import project_text
 from small_projects import break_slide, paint, project, said
 from small_projects import run as run_slides
 from upgrading import requested_runs
@@ -148,22 +149,10 @@ def test_status_lists_cases_below_the_slides(tmp_path, instance, weights):
     assert rows == {"p1": "stale", "p2": "fresh"}
 
 
-TOML = """\
-output = "output"
-[slides]
-folders = ["slides"]
-[[geometry]]
-patch_size = 256
-target_mag = 20
-precision = "float32"
-[patients]
-manifest = "cases.csv"
-encoders = ["mean-{network}"]
-[weights]
-"{network}" = "{weights}"
-[runtime]
-device = "cpu"
-"""
+TOML = project_text(
+    geometry='precision = "float32"',
+    tables='[patients]\nmanifest = "cases.csv"\nencoders = ["mean-{network}"]\n[weights]\n"{network}" = "{weights}"',
+)
 
 
 def test_coverage_and_the_check_tell_of_cases(tmp_path, instance, weights):

@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 from click.testing import CliRunner
 from processes import run_cli, start_cli, start_code
+from project_files import project_text
 from small_projects import paint, project
 from waiting import until
 
@@ -24,16 +25,6 @@ from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.run_executor import locked_jobs, run_executor
 from atlaspatch_assets.lib.run_locks import MACHINE_TAG, lock_path, this_machine
 
-PROJECT = """
-output = "output"
-[slides]
-folders = ["slides"]
-[[geometry]]
-patch_size = 256
-target_mag = 20
-[runtime]
-device = "cpu"
-"""
 HOLD_LOCK = """
 import sys, time
 import dagster as dg
@@ -213,7 +204,7 @@ def test_a_run_has_its_lock_while_its_steps_run_and_until_it_has_ended(instance)
 
 def test_a_killed_command_leaves_a_run_that_doctor_names_and_a_command_ends(home, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "atlaspatch.toml").write_text(PROJECT)
+    (tmp_path / "atlaspatch.toml").write_text(project_text())
     paint(tmp_path / "slides", *(f"slide_{number}" for number in range(20)))
     environment = {"DAGSTER_HOME": str(home)}
     process = start_cli("materialize", folder=tmp_path, environment=environment)

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
+from project_files import project_text
 from rounds import examples
 from small_projects import break_slide, paint, project, run
 from starlette.testclient import TestClient
@@ -24,19 +25,7 @@ from atlaspatch_assets.pages.view import ProjectView
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.validity.recipe import make_recipe
 
-FILE = """
-output = "output"
-[slides]
-folders = ["slides"]
-recursive = true
-[[geometry]]
-patch_size = 256
-target_mag = 20
-[runtime]
-device = "cpu"
-threads = 1
-read_workers = 1
-"""
+FILE = project_text(slides="recursive = true", runtime="threads = 1\nread_workers = 1")
 UNKNOWN = "no slide is of the cohort slides/liver; there are slides/kidney (2), slides/lung (1)"
 
 

@@ -6,6 +6,7 @@ import dagster as dg
 import pytest
 from click.testing import CliRunner
 from disks import fill, remount, small_disk
+from project_files import project_text
 from small_projects import paint, project, run
 
 from atlaspatch_assets.cli.main import cli
@@ -17,17 +18,7 @@ from atlaspatch_assets.lib.recorded import failure_reasons
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.storage.store import Store
 
-PROJECT = """
-output = "output"
-[slides]
-folders = ["slides"]
-[[geometry]]
-patch_size = 256
-target_mag = 20
-[runtime]
-device = "cpu"
-slides_per_run = 1
-"""
+PROJECT = project_text(runtime="slides_per_run = 1")
 SENSORS = ("new_slides", "edited_masks", "propose_upgrade")
 ASSETS = [dg.AssetKey(name) for name in ("slide", "tissue_mask", "patch_coords")]
 

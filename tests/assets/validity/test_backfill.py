@@ -6,6 +6,7 @@ import dagster as dg
 import pytest
 from click.testing import CliRunner, Result
 from prepared import PreparedFolder
+from project_files import project_text
 from upgrading import EMBEDDING, FEATURES, NETWORK, paint_noise, random_weights
 
 from atlaspatch_assets.cli.main import cli
@@ -17,26 +18,11 @@ from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import make_recipe
 from atlaspatch_core.validity.states import State, Validity
 
-PROJECT = """
-output = "output"
-[slides]
-folders = ["slides"]
-[[geometry]]
-patch_size = 256
-target_mag = 20
-precision = "float32"
-slide_encoders = ["mean-{network}"]
-[weights]
-"{network}" = "{weights}"
-[upgrades]
-canary_slides = 2
-canary_patches = 2
-[runtime]
-device = "cpu"
-threads = 1
-read_workers = 1
-slides_per_run = 2
-"""
+PROJECT = project_text(
+    geometry='precision = "float32"\nslide_encoders = ["mean-{network}"]',
+    tables='[weights]\n"{network}" = "{weights}"\n[upgrades]\ncanary_slides = 2\ncanary_patches = 2',
+    runtime="threads = 1\nread_workers = 1\nslides_per_run = 2",
+)
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import dagster as dg
 import pytest
 from click.testing import CliRunner
 from prepared import PreparedFolder
+from project_files import project_text
 from small_projects import break_slide, paint, project, run
 
 from atlaspatch_assets.cli.main import cli
@@ -160,16 +161,7 @@ def test_the_picture_of_many_slides_stays_small():
     assert len(draw_coverage([])) <= LARGEST_PICTURE
 
 
-PROJECT = """
-output = "output"
-[slides]
-folders = ["slides"]
-[[geometry]]
-patch_size = 256
-target_mag = 20
-[runtime]
-device = "cpu"
-"""
+PROJECT = project_text()
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 from packaging.requirements import Requirement
 from painting import paint_slide, stain, white
+from project_files import project_text
 
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.main import cli
@@ -23,19 +24,7 @@ from atlaspatch_core.storage.atomic import slide_lock
 from atlaspatch_core.storage.file_systems import kind_of
 from atlaspatch_core.validity.recipe import make_recipe
 
-PROJECT = """
-output = "output"
-[slides]
-folders = ["slides"]
-[[geometry]]
-patch_size = 256
-target_mag = 20
-precision = "float32"
-patch_encoders = ["efficientnet_lite0"]
-[runtime]
-device = "cpu"
-threads = 1
-"""
+PROJECT = project_text(geometry='precision = "float32"\npatch_encoders = ["efficientnet_lite0"]', runtime="threads = 1")
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from painting import paint_slide, stain, white
+from project_files import project_text
 
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.main import cli
@@ -18,22 +19,11 @@ from atlaspatch_core.validity.recipe import Recipe, make_recipe
 
 FEATURES = OutputKey("patch_features", "efficientnet_lite0")
 
-PROJECT = """
-output = "output"
-[slides]
-folders = ["slides"]
-[[geometry]]
-patch_size = 256
-target_mag = 20
-precision = "float32"
-patch_encoders = ["efficientnet_lite0"]
-slide_encoders = ["mean-efficientnet_lite0"]
-[runtime]
-device = "cpu"
-threads = 1
-read_workers = 1
-feature_batch_size = 4
-"""
+PROJECT = project_text(
+    geometry='precision = "float32"\npatch_encoders = ["efficientnet_lite0"]\n'
+    'slide_encoders = ["mean-efficientnet_lite0"]',
+    runtime="threads = 1\nread_workers = 1\nfeature_batch_size = 4",
+)
 
 
 @pytest.fixture
