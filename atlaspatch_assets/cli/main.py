@@ -84,9 +84,9 @@ def _rates(recipe: "Recipe") -> "Mapping[OutputKey, Rate]":
 
 
 def _unfinished_runs(recipe: "Recipe") -> "Mapping[str, Sequence[str]]":
-    from atlaspatch_assets.cli.unfinished_runs import unfinished_runs
+    from atlaspatch_assets.cli.unfinished_runs import describe_unfinished_runs
 
-    return _ask_instance(lambda instance: unfinished_runs(recipe, instance))
+    return _ask_instance(lambda instance: describe_unfinished_runs(recipe, instance))
 
 
 def _ask_instance(ask: "Callable[[DagsterInstance], Mapping[K, T]]") -> "Mapping[K, T]":

@@ -29,8 +29,6 @@ PROCESSED = "processed"
 TISSUE_QUALITY = "tissue_quality"
 """Name of the check on the tissue mask: failed where a number lies outside the project's bounds."""
 
-ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
-UNFINISHED = [status for status in dg.DagsterRunStatus if status not in ENDED]
 LONGEST_TAG_NAME = 63
 MOST_KEYS_PER_CALL = 10_000
 """SQLite refuses statements with more variables than 32,766 (its default), and every key is one."""
@@ -115,18 +113,8 @@ class ProjectNames:
         """Return a set of partitions, or of names that Dagster remembers."""
         return dg.DynamicPartitionsDefinition(name=f"{self.prefix}/{word}" if self.prefix else word)
 
-    def owns(self, run: dg.DagsterRun) -> bool:
-        """Tell whether a run is of this project.
-
-        Tags come with its jobs. A run that was launched from the page of an asset has none, and says which assets it
-        takes; of others without a tag none has a name.
-        """
-        tagged = run.tags.get(PROJECT_TAG)
-        if tagged is None and run.asset_selection:
-            return any(map(self._owns_asset, run.asset_selection))
-        return (tagged or "") == self.prefix
-
-    def _owns_asset(self, key: dg.AssetKey) -> bool:
+    def owns_asset(self, key: dg.AssetKey) -> bool:
+        """Tell whether an asset is of this project."""
         first, *rest = key.path
         if self.prefix:
             return first == self.prefix and bool(rest)
@@ -208,39 +196,6 @@ class PartitionKind:
     def tagged_keys(self, run: dg.DagsterRun) -> set[str]:
         """Return those that a run has such tags of."""
         return {key for name, key in run.tags.items() if name.startswith(f"{self.noun}/")}
-
-    def keys_of(self, run: dg.DagsterRun) -> set[str]:
-        """Return those that a run lists or is tagged by, and the one that stands for it; none for one about others."""
-        if run.job_name != self.job_name and (run.job_name in self._other_jobs or not self.names.owns(run)):
-            return set()
-        config: Any = run.run_config
-        listed = config.get("ops", {}).get(self.op_name, {}).get("config", {}).get(self.plural, [])
-        anchor = run.tags.get("dagster/partition")
-        tagged = {value for name, value in run.tags.items() if name.startswith(f"{self.noun}/")}
-        return {*listed, *([anchor] if anchor else []), *tagged}
-
-    @property
-    def _other_jobs(self) -> set[str]:
-        return {kind.job_name for kind in (self.names.slides, self.names.cases)} - {self.job_name}
-
-    def running(self, instance: dg.DagsterInstance) -> set[str]:
-        """Return those of all runs that have not ended."""
-        return {key for _, keys in self.unfinished_runs(instance) for key in keys}
-
-    def unfinished_runs(self, instance: dg.DagsterInstance) -> list[tuple[dg.DagsterRun, set[str]]]:
-        """Return the runs that have not ended, each with those that it takes."""
-        runs = instance.get_runs(filters=dg.RunsFilter(statuses=UNFINISHED))
-        with_keys = [(run, self.keys_of(run) or self._range_of(run, instance)) for run in runs]
-        return [(run, keys) for run, keys in with_keys if keys]
-
-    def _range_of(self, run: dg.DagsterRun, instance: dg.DagsterInstance) -> set[str]:
-        """Return those of a run over neighbours, as backfills of the UI are, that has not begun and so has no tags."""
-        ends = [run.tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end")]
-        if not all(ends) or not self.names.owns(run):
-            return set()
-        keys = list(instance.get_dynamic_partitions(str(self.definition.name)))
-        first, last = (keys.index(end) if end in keys else -1 for end in ends)
-        return set(keys[first : last + 1]) if -1 < first <= last else set()
 
 
 def cohort_tags(cohorts: Iterable[str]) -> dict[str, str]:

@@ -3,14 +3,16 @@
 No slide has a verdict of it. The run says why, sensors ask for nothing while it lasts, and then ask for the same again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import NoReturn
 
 import dagster as dg
 
 from atlaspatch_assets.lib.names import PartitionKind, ProjectNames
+from atlaspatch_assets.lib.project_runs import keys_of_run
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.errors import UnusableOutput
 from atlaspatch_core.storage.store import Store
@@ -59,7 +61,7 @@ def _loss_of_results(project: Project, instance: dg.DagsterInstance) -> str | No
 
 def again_requests(kind: PartitionKind, instance: dg.DagsterInstance) -> list[dg.RunRequest]:
     """Return the requests that take up what was stopped, each once and after a pause, now that there is no fault."""
-    return list(_again_requests(kind, instance))[:MOST_RUNS]
+    return list(islice(_again_requests(kind, instance), MOST_RUNS))
 
 
 def _again_requests(kind: PartitionKind, instance: dg.DagsterInstance) -> Iterator[dg.RunRequest]:
@@ -69,8 +71,8 @@ def _again_requests(kind: PartitionKind, instance: dg.DagsterInstance) -> Iterat
     for record in instance.get_run_records(filters=filters, ascending=True):
         run = record.dagster_run
         attempt = int(run.tags.get(ATTEMPT_TAG, "0")) + 1
-        pause = min(FIRST_PAUSE * 2 ** min(attempt - 1, 10), LONGEST_PAUSE)
-        if now.timestamp() < (record.end_time or 0) + pause.total_seconds() or not (keys := _keys(kind, instance, run)):
+        keys = sorted(keys_of_run(kind, run, instance))
+        if not keys or now.timestamp() < (record.end_time or 0) + _pause(attempt).total_seconds():
             continue
         again = f"again-{run.run_id}"
         if not instance.get_runs_count(dg.RunsFilter(tags={"dagster/run_key": kind.names.run_key(again)})):
@@ -78,15 +80,5 @@ def _again_requests(kind: PartitionKind, instance: dg.DagsterInstance) -> Iterat
             yield kind.request(keys, again, tags={ATTEMPT_TAG: str(attempt)}, assets=assets)
 
 
-def _keys(kind: PartitionKind, instance: dg.DagsterInstance, run: dg.DagsterRun) -> Sequence[str]:
-    """Return what a run was about: those that it lists, or a range of partitions."""
-    if run.job_name not in (kind.job_name,) and not kind.names.owns(run):
-        return ()
-    if keys := sorted(kind.keys_of(run)):
-        return keys
-    ends = [run.tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end")]
-    partitions = instance.get_dynamic_partitions(str(kind.definition.name))
-    if any(end not in partitions for end in ends):
-        return ()
-    first, last = (partitions.index(str(end)) for end in ends)
-    return partitions[first : last + 1]
+def _pause(attempt: int) -> timedelta:
+    return min(FIRST_PAUSE * 2 ** min(attempt - 1, 10), LONGEST_PAUSE)

@@ -11,7 +11,8 @@ import dagster as dg
 from atlaspatch_assets.defs.patients.states import case_validities
 from atlaspatch_assets.defs.report.assets import failures
 from atlaspatch_assets.defs.validity.needs import CURES, project_needs
-from atlaspatch_assets.lib.names import UNFINISHED, ProjectNames
+from atlaspatch_assets.lib.names import ProjectNames
+from atlaspatch_assets.lib.project_runs import busy_keys, owns_run, unfinished_runs
 from atlaspatch_core.discovery.cohorts import stems_of_cohorts
 from atlaspatch_core.discovery.find import find_slides_if_any
 from atlaspatch_core.discovery.sources import Discovery
@@ -73,11 +74,11 @@ def read_snapshot(recipe: Recipe, instance: dg.DagsterInstance, notes: Sequence[
     discovery = find_slides_if_any(recipe.project)
     status = project_status(recipe, discovery, failures(recipe, instance), recorded=True)
     status = replace(status, cases=tuple(case_validities(recipe, instance, status.outputs)))
-    unfinished = instance.get_runs(filters=dg.RunsFilter(statuses=UNFINISHED))
-    runs = [run for run in unfinished if names.owns(run)]
-    busy = names.slides.running(instance) | names.cases.running(instance)
-    needs = project_needs(names, instance, (*status.outputs, *status.cases), status.warnings)
-    return Snapshot(status, discovery, busy, needs, Counter(run.status.value for run in runs), notes, read_at)
+    unfinished = unfinished_runs(instance)
+    busy = busy_keys(names.slides, instance, unfinished) | busy_keys(names.cases, instance, unfinished)
+    needs = project_needs(names, instance, (*status.outputs, *status.cases), status.warnings, busy)
+    runs = Counter(run.status.value for run in unfinished if owns_run(names, run))
+    return Snapshot(status, discovery, busy, needs, runs, notes, read_at)
 
 
 def of_cohorts(snapshot: Snapshot, cohorts: Sequence[str]) -> Snapshot:

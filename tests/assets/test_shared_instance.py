@@ -15,6 +15,7 @@ from atlaspatch_assets.cli.local_backfill import backfill
 from atlaspatch_assets.definitions import build_definitions
 from atlaspatch_assets.defs.masks import sensors as edits
 from atlaspatch_assets.lib.names import PROJECT_TAG, ProjectNames
+from atlaspatch_assets.lib.project_runs import busy_keys
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.arrival import ArrivalCursor
 from atlaspatch_core.validity.recipe import make_recipe
@@ -172,7 +173,7 @@ def queue(of: Project, instance: dg.DagsterInstance, job: str, stem: str, **sett
 
 
 def running(instance: dg.DagsterInstance, *projects: Project) -> list[set[str]]:
-    return [ProjectNames.of(of).slides.running(instance) for of in projects]
+    return [busy_keys(ProjectNames.of(of).slides, instance) for of in projects]
 
 
 def test_runs_under_way_are_those_of_the_project(tmp_path, instance):

@@ -12,7 +12,7 @@ from rounds import ROUNDS
 from server import DagsterDev
 from waiting import until
 
-from atlaspatch_assets.lib.names import UNFINISHED
+from atlaspatch_assets.lib.project_runs import UNFINISHED
 
 pytestmark = [pytest.mark.e2e, pytest.mark.soak]
 

@@ -13,6 +13,7 @@ from atlaspatch_assets.defs.validity.assets import COVERAGE
 from atlaspatch_assets.lib.declaring import running_sensor
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.page_links import page_links
+from atlaspatch_assets.lib.project_runs import listed_keys, owns_run
 from atlaspatch_core.operations.report.needs import NeedKind, reason_pattern
 from atlaspatch_core.validity.recipe import Recipe
 
@@ -74,7 +75,7 @@ def build_alerts(recipe: Recipe) -> dg.Definitions:
 
 def _failed_runs(names: ProjectNames, instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
     failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE])
-    return [run for run in instance.get_runs(filters=failed, limit=LATEST_RUNS) if names.owns(run)]
+    return [run for run in instance.get_runs(filters=failed, limit=LATEST_RUNS) if owns_run(names, run)]
 
 
 def _needs(names: ProjectNames, instance: dg.DagsterInstance) -> dict[str, str]:
@@ -95,7 +96,7 @@ def _needs(names: ProjectNames, instance: dg.DagsterInstance) -> dict[str, str]:
 
 def _of_run(recipe: Recipe, run: dg.DagsterRun, instance: dg.DagsterInstance) -> Message:
     names = ProjectNames.of(recipe.project)
-    keys = names.slides.keys_of(run) | names.cases.keys_of(run)
+    keys = listed_keys(names.slides, run) | listed_keys(names.cases, run)
     by_step = failures(recipe, instance)
     lines = [f"{key}: {reason}" for of_step in by_step.values() for key, reason in of_step.items() if key in keys]
     return Message(f"{_project(recipe)}: run {run.run_id[:8]} failed", lines or _run_failure(run, instance))

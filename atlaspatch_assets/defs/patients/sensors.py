@@ -14,6 +14,7 @@ from atlaspatch_assets.lib.declaring import running_sensor
 from atlaspatch_assets.lib.events import last_materialization_id
 from atlaspatch_assets.lib.names import MOST_KEYS_PER_CALL, PartitionKind, ProjectNames
 from atlaspatch_assets.lib.pools import limit_pool, pool_of
+from atlaspatch_assets.lib.project_runs import busy_keys
 from atlaspatch_assets.lib.recorded import recorded_validities
 from atlaspatch_assets.lib.stages import code_version
 from atlaspatch_assets.lib.stopped_runs import again_requests, output_fault
@@ -91,7 +92,7 @@ def cases_to_follow(
     states = case_states(recipe, instance, recorded_validities(recipe, instance, feature_steps(recipe)))
     listed = {case.case_id for case in manifest.cases} & set(case_ids)
     due = [state for state in states if state.validity.stem in listed and _is_due(recipe, state)]
-    running = ProjectNames.of(recipe.project).cases.running(instance) if due else set()
+    running = busy_keys(ProjectNames.of(recipe.project).cases, instance) if due else set()
     idle = [state for state in due if state.validity.stem not in running]
     return idle, new_cursor if len(idle) == len(due) else cursor
 

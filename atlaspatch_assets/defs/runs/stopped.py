@@ -10,6 +10,7 @@ from atlaspatch_assets.dagster_internals import AssetJob
 from atlaspatch_assets.lib.declaring import running_sensor
 from atlaspatch_assets.lib.names import COHORT_TAG, PartitionKind, ProjectNames
 from atlaspatch_assets.lib.project_pin import PROJECT_HASH, STOPPED, project_hash
+from atlaspatch_assets.lib.project_runs import owns_run
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.validity.recipe import Recipe
 
@@ -56,7 +57,7 @@ def _request_again(
     stages = recipe.stages if kind == names.slides else recipe.cases
     current = names.asset_keys(stage.step for stage in stages)
     assets = [key for key in current if not run.asset_selection or key in run.asset_selection]
-    if not names.owns(run) or not keys or not assets:
+    if not owns_run(names, run) or not keys or not assets:
         return None
     config: Any = run.run_config
     force = bool(config.get("ops", {}).get(kind.op_name, {}).get("config", {}).get("force"))

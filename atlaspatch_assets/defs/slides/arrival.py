@@ -11,6 +11,7 @@ from atlaspatch_assets.defs.slides.refusals import refusal_verdict, refused_vers
 from atlaspatch_assets.defs.slides.requests import TAGS, RequestedRuns
 from atlaspatch_assets.lib.failures import REPLACED, failure_observation
 from atlaspatch_assets.lib.names import MOST_KEYS_PER_CALL, ProjectNames, partition_keys
+from atlaspatch_assets.lib.project_runs import busy_keys, listed_keys
 from atlaspatch_assets.lib.stopped_runs import STOPPED_TAG
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.arrival import ArrivalCursor, Budget, FolderScan, scan_arrivals
@@ -83,7 +84,8 @@ def scan_project(
     returned, cleared = removed & (sources | clashes.keys()), clashing & sources
     store = Store(project.output)
     again = returned | cleared | _slides_of_vain_runs(names, instance, store)
-    state = ArrivalState(partitions, again, lambda: names.slides.running(instance), refused_versions(names, instance))
+    refused = refused_versions(names, instance)
+    state = ArrivalState(partitions, again, lambda: busy_keys(names.slides, instance), refused)
     changed_at = _table_changed_at(project)
     inspector = SlideInspector(store, state, time.time, seconds_at_rest, changed_at, project.slides)
     scan = scan_arrivals(discovery, inspector, cursor, _budget(project))
@@ -164,7 +166,7 @@ def _slides_of_vain_runs(names: ProjectNames, instance: dg.DagsterInstance, stor
     in_vain = (
         run for run in runs if not STOPPED_TAG.items() <= run.tags.items()
     )  # the others are taken up as they are
-    stems = {stem for run in in_vain for stem in names.slides.keys_of(run)}
+    stems = {stem for run in in_vain for stem in listed_keys(names.slides, run)}
     return {stem for stem in stems if not store.record(stem).exists()}
 
 

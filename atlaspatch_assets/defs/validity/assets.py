@@ -3,7 +3,7 @@
 import base64
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -19,8 +19,9 @@ from atlaspatch_assets.defs.validity.needs import needs_table, project_needs
 from atlaspatch_assets.lib.announced import announced_verdicts
 from atlaspatch_assets.lib.declaring import running_schedule
 from atlaspatch_assets.lib.metadata import LARGEST_PICTURE, Metadata
-from atlaspatch_assets.lib.names import ProjectNames
+from atlaspatch_assets.lib.names import PartitionKind, ProjectNames
 from atlaspatch_assets.lib.page_links import page_links
+from atlaspatch_assets.lib.project_runs import busy_keys, unfinished_runs
 from atlaspatch_assets.lib.recorded import recorded_validities, validity_verdicts
 from atlaspatch_core.storage.slide_index import read_slide_index
 from atlaspatch_core.storage.store import Store
@@ -71,16 +72,25 @@ def _build_coverage(recipe: Recipe) -> dg.AssetsDefinition:
         slides = recorded_validities(recipe, context.instance)
         cases = case_validities(recipe, context.instance, slides)
         yield from validity_verdicts(names, [*slides, *cases], context.instance)
-        of_slides = [*later_slide_checks(recipe), *processed_checks(recipe)]
-        for kind, checks in ((names.slides, of_slides), (names.cases, later_case_checks(recipe))):
-            busy = kind.running(context.instance)
-            yield from announced_verdicts(names, context.instance, checks, busy=busy, most=MOST_CLEARED)
+        unfinished = unfinished_runs(context.instance)
+        busy = {kind: busy_keys(kind, context.instance, unfinished) for kind in (names.slides, names.cases)}
+        yield from _open_verdicts(recipe, context.instance, busy)
         warnings = recorded_warnings(recipe, slides)
-        needs = project_needs(names, context.instance, [*slides, *cases], warnings)
+        needs = project_needs(names, context.instance, [*slides, *cases], warnings, set().union(*busy.values()))
         metadata = {"needs_you": needs_table(needs), **page_links("/"), **coverage_metadata(slides, cases)}
         yield dg.MaterializeResult(metadata=metadata)
 
     return coverage
+
+
+def _open_verdicts(
+    recipe: Recipe, instance: dg.DagsterInstance, busy: Mapping[PartitionKind, Collection[str]]
+) -> Iterator[dg.AssetCheckEvaluation]:
+    """Yield verdicts that runs announced and left open."""
+    names = ProjectNames.of(recipe.project)
+    of_slides = [*later_slide_checks(recipe), *processed_checks(recipe)]
+    for kind, checks in ((names.slides, of_slides), (names.cases, later_case_checks(recipe))):
+        yield from announced_verdicts(names, instance, checks, busy=busy[kind], most=MOST_CLEARED)
 
 
 def recorded_warnings(recipe: Recipe, slides: Sequence[Validity]) -> Mapping[str, tuple[str, ...]]:

@@ -1,6 +1,6 @@
 """What of a project needs a person, each group with the command or job that mends it."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import dagster as dg
 
@@ -27,9 +27,9 @@ def project_needs(
     instance: dg.DagsterInstance,
     outputs: Iterable[Validity],
     warnings: Mapping[str, Iterable[str]],
+    busy: Collection[str],
 ) -> tuple[Need, ...]:
-    """Return what needs a person; slides of runs that have not ended are on their way."""
-    busy = names.slides.running(instance) | names.cases.running(instance)
+    """Return what needs a person; ``busy`` slides and cases, of runs that have not ended, are on their way."""
     gone = partition_keys(instance, names.removed)
     return (*_dead(instance), *find_needs(outputs, warnings, CURES, busy=busy, gone=gone))
 

@@ -7,6 +7,7 @@ import dagster as dg
 
 from atlaspatch_assets.dagster_internals import data_versions
 from atlaspatch_assets.lib.names import ProjectNames
+from atlaspatch_assets.lib.project_runs import busy_keys
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import SLIDE, Recipe
 from atlaspatch_core.validity.states import State, Validity
@@ -16,7 +17,7 @@ OF_ENCODERS = ("patch_features", "slide_embedding")
 
 def new_outputs(names: ProjectNames, instance: dg.DagsterInstance, outputs: Sequence[Validity]) -> list[Validity]:
     """Return what is missing of slides that a run has seen, and that no run is about to make."""
-    busy = names.slides.running(instance)
+    busy = busy_keys(names.slides, instance)
     seen = {output.stem for output in outputs if output.step == SLIDE and output.state in (State.FRESH, State.STALE)}
     return [output for output in outputs if output.state is State.MISSING and output.stem in seen - busy]
 

@@ -254,7 +254,7 @@ def test_a_port_that_is_taken_by_nobody_is_a_code_server_that_is_gone(instance):
 def test_a_dead_run_is_among_what_needs_a_person(tmp_path, instance):
     run_id = open_run(instance, **{MACHINE_TAG: this_machine()})
 
-    (need,) = project_needs(ProjectNames.of(project(tmp_path)), instance, [], {})
+    (need,) = project_needs(ProjectNames.of(project(tmp_path)), instance, [], {}, ())
     assert (need.kind, need.stems, need.outputs) == ("stuck", (run_id,), ("some_job",))
     end_dead_runs(instance)
-    assert project_needs(ProjectNames.of(project(tmp_path)), instance, [], {}) == ()
+    assert project_needs(ProjectNames.of(project(tmp_path)), instance, [], {}, ()) == ()

@@ -7,6 +7,7 @@ from small_projects import break_slide, paint, project, run
 from atlaspatch_assets.dagster_internals import last_verdicts
 from atlaspatch_assets.definitions import build_definitions
 from atlaspatch_assets.lib.names import ProjectNames
+from atlaspatch_assets.lib.project_runs import busy_keys
 from atlaspatch_core.config.project import Project
 
 SLIDES = ProjectNames().slides
@@ -75,7 +76,7 @@ def test_what_a_dead_backfill_announced_is_cleared_by_check_validity(tmp_path, i
     check_validity = build_definitions(of).resolve_job_def("check_validity")
 
     assert check_validity.execute_in_process(instance=instance).success
-    assert SLIDES.running(instance) == {"first", "last"}
+    assert busy_keys(SLIDES, instance) == {"first", "last"}
     assert None in verdicts(of, instance, "first").values(), "the run may still give them"
     instance.report_run_failed(dead)
     assert check_validity.execute_in_process(instance=instance).success
