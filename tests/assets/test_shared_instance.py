@@ -201,7 +201,7 @@ def test_runs_launched_from_the_page_of_an_asset_are_told_by_their_assets(tmp_pa
 
 @pytest.mark.parametrize("failed", [KIDNEY, LUNG, None])
 def test_slides_of_a_run_in_vain_are_asked_for_again_by_its_own_project_alone(tmp_path, instance, monkeypatch, failed):
-    monkeypatch.setattr("atlaspatch_assets.defs.slides.requests.FIRST_PAUSE", 0.0)
+    monkeypatch.setattr("atlaspatch_assets.lib.vain_runs.FIRST_PAUSE", 0.0)
     projects = [lab(tmp_path, name, "s") for name in (KIDNEY, LUNG, None)]
     for of in projects:
         (request,) = tick(of, instance, sensor(of, "new_slides")).run_requests

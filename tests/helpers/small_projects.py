@@ -1,6 +1,6 @@
 """Small projects for tests: painted slides, and what Dagster makes of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import dagster as dg
@@ -62,6 +62,18 @@ def run(
         asset_selection=assets,
         raise_on_error=False,
     )
+
+
+def create_runs(
+    of: Project, instance: dg.DagsterInstance, requests: Iterable[dg.RunRequest] | None
+) -> list[dg.DagsterRun]:
+    """Create the runs of requests, as the daemon does; they do not begin."""
+    definitions, runs = build_definitions(of), []
+    for request in requests or ():
+        job = definitions.resolve_job_def(str(request.job_name))
+        tags = {**request.tags, "dagster/partition": str(request.partition_key), "dagster/run_key": request.run_key}
+        runs.append(instance.create_run_for_job(job, run_config=request.run_config, tags=tags))
+    return runs
 
 
 def last(instance: dg.DagsterInstance, asset: str, stem: str) -> dg.EventLogRecord:

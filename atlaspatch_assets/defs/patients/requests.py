@@ -1,7 +1,8 @@
 """From states of cases to runs."""
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import dagster as dg
 
@@ -18,16 +19,32 @@ from atlaspatch_core.validity.states import State, Validity
 from atlaspatch_core.wording import format_count
 
 
-def case_requests(
-    names: ProjectNames,
+@dataclass(frozen=True, slots=True)
+class CaseBatch:
+    """Cases that need the same steps, and go into one run."""
+
+    case_ids: Sequence[str]
+    version: tuple[str, ...]
+    """Occasion, and what each of them is to be made from."""
+    steps: Sequence[OutputKey]
+    failed: bool
+    """Whether it is one case, which failed before: it is tried once a version."""
+
+    def request(self, names: ProjectNames, tags: Mapping[str, str], attempt: int = 0) -> dg.RunRequest:
+        """Return the request for the run; of one version each attempt is granted once."""
+        lines = "\n".join((*self.case_ids, *self.version, *([f"attempt {attempt}"] if attempt else [])))
+        assets = names.asset_keys(self.steps)
+        return names.cases.request(self.case_ids, f"cases-{short_hash(lines)}", tags=tags, assets=assets)
+
+
+def case_batches(
     due: Sequence[CaseState],
     manifest: Manifest,
     cases_per_run: int,
-    tags: Mapping[str, str],
     occasion: str = "",
     previous: Callable[[CaseState], str] = lambda _: "",
-) -> Iterator[dg.RunRequest]:
-    """Yield the requests for these embeddings; those of one ``occasion`` and one version are granted once.
+) -> Iterator[CaseBatch]:
+    """Yield these embeddings as batches; those of one ``occasion`` and one version have one version.
 
     ``previous`` names what was made before: an embedding may be due at a version that it had once. A case that failed
     before has a run of its own, so that it is tried once a version, whatever comes beside it.
@@ -41,14 +58,7 @@ def case_requests(
     failed = {state.validity.stem for state in due if state.validity.state is State.FAILED}
     for batch in _group_cases(steps, failed, cases_per_run):
         version = (occasion, *(" ".join(versions[case_id]) for case_id in batch))
-        assets = names.asset_keys(steps[batch[0]])
-        yield names.cases.request(batch, run_key(batch, version), tags=tags, assets=assets)
-
-
-def run_key(case_ids: Sequence[str], version: Iterable[str] = ()) -> str:
-    """Return the key of a run over these cases at a version; Dagster grants each once."""
-    lines = "\n".join((*case_ids, *version))
-    return f"cases-{short_hash(lines)}"
+        yield CaseBatch(batch, version, steps[batch[0]], batch[0] in failed)
 
 
 def _group_cases(
@@ -87,7 +97,8 @@ def cases_to_make(
     if not due:
         return []
     names, size = ProjectNames.of(recipe.project), recipe.project.runtime.slides_per_run
-    return list(case_requests(names, due, manifest_of(recipe.project), size, tags, occasion))
+    batches = case_batches(due, manifest_of(recipe.project), size, occasion)
+    return [batch.request(names, tags) for batch in batches]
 
 
 def due_cases(

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
@@ -11,8 +10,8 @@ from atlaspatch_assets.defs.slides.refusals import refusal_verdict, refused_vers
 from atlaspatch_assets.defs.slides.requests import TAGS, RequestedRuns
 from atlaspatch_assets.lib.failures import REPLACED, failure_observation
 from atlaspatch_assets.lib.names import MOST_KEYS_PER_CALL, ProjectNames, partition_keys
-from atlaspatch_assets.lib.project_runs import busy_keys, listed_keys
-from atlaspatch_assets.lib.stopped_runs import STOPPED_TAG
+from atlaspatch_assets.lib.project_runs import busy_keys
+from atlaspatch_assets.lib.vain_runs import keys_of_failed_runs
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.arrival import ArrivalCursor, Budget, FolderScan, scan_arrivals
 from atlaspatch_core.discovery.slide_inspector import Arrival, ArrivalState, ArrivalStatus, SlideInspector
@@ -26,9 +25,6 @@ MOST_RUNS_PER_TICK = 20
 SECONDS_PER_TICK = 20.0
 """Time for looking at files. Dagster ends a tick after 60 s."""
 MOST_GONE_PER_TICK = 500
-LATELY = timedelta(days=30)
-MOST_RUNS_IN_VAIN = 500
-"""Runs, the latest, whose slides are asked for again where they saw to none."""
 ENDED_EARLY = (
     "was cancelled, or ended before it saw to them; of the latter another is asked for after 5, 10, 20 ... minutes, at "
     "most 8 times; `{job}` asks at once"
@@ -159,15 +155,8 @@ def removal_observation(names: ProjectNames, stem: str, removed: bool, why: str)
 
 def _slides_of_vain_runs(names: ProjectNames, instance: dg.DagsterInstance, store: Store) -> set[str]:
     """Return the slides of runs that lately ended in vain before they looked at them: those have no record."""
-    lately = datetime.now(UTC) - LATELY
-    failure, job_name = dg.DagsterRunStatus.FAILURE, names.slides.job_name
-    filters = dg.RunsFilter(job_name=job_name, tags=TAGS, statuses=[failure], updated_after=lately)
-    runs = instance.get_runs(filters=filters, limit=MOST_RUNS_IN_VAIN)
-    in_vain = (
-        run for run in runs if not STOPPED_TAG.items() <= run.tags.items()
-    )  # the others are taken up as they are
-    stems = {stem for run in in_vain for stem in listed_keys(names.slides, run)}
-    return {stem for stem in stems if not store.record(stem).exists()}
+    failed = keys_of_failed_runs(names.slides, instance, TAGS)
+    return {stem for stem in failed if not store.record(stem).exists()}
 
 
 def _budget(project: Project) -> Budget:

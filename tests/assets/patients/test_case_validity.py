@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from native_staleness import CachingStaleStatusResolver, LoadingContextForTest, StaleStatus
 from project_files import project_text
-from small_projects import break_slide, paint, project, said
+from small_projects import break_slide, create_runs, paint, project, said
 from small_projects import run as run_slides
 from upgrading import requested_runs
 
@@ -18,6 +18,7 @@ from atlaspatch_assets.defs.patients.states import case_states
 from atlaspatch_assets.defs.slides import sensors
 from atlaspatch_assets.defs.validity.assets import COVERAGE
 from atlaspatch_assets.defs.validity.assets import JOB_NAME as CHECK_VALIDITY
+from atlaspatch_assets.lib import vain_runs
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.recorded import VALID, last_verdicts, recorded_validities
 from atlaspatch_core.cli.hooks import Hooks
@@ -252,6 +253,44 @@ def test_a_case_follows_its_table_and_a_failed_one_is_tried_once_a_version(tmp_p
     again = tick(wider, instance, found.cursor)
     assert cases_of(again) == [["p1"]]
     assert [it.run_key for it in tick(wider, instance).run_requests] == [it.run_key for it in again.run_requests]
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_case_whose_run_died_is_asked_for_again_after_a_pause_and_not_forever(
+    tmp_path, instance, weights, monkeypatch, known
+):
+    """A new case whose slides Dagster has never heard of, and a known one that was to follow its slides."""
+    paint(tmp_path / "elsewhere", "a")
+    of = lab(tmp_path, weights[0], "p1,elsewhere/a.svs")
+    if known:
+        assert run_cases(of, instance, "p1").success
+        of = lab(tmp_path, weights[1], "p1,elsewhere/a.svs")
+    found, keys = tick(of, instance), set()
+    for _ in range(vain_runs.MOST_ATTEMPTS):
+        keys |= {request.run_key for request in found.run_requests}
+        (died,) = create_runs(of, instance, found.run_requests)
+        assert tick(of, instance, found.cursor).run_requests == []
+        instance.report_run_failed(died)
+
+        paused = tick(of, instance, found.cursor)
+        assert paused.run_requests == []
+        with monkeypatch.context() as later:
+            later.setattr(vain_runs, "FIRST_PAUSE", 0.0)
+            found = tick(of, instance, paused.cursor)
+
+    assert (len(keys), found.run_requests) == (vain_runs.MOST_ATTEMPTS, [])
+    assert tick(of, instance, found.cursor).cursor == found.cursor
+
+
+def test_a_case_whose_run_a_person_cancelled_is_not_asked_for_again(tmp_path, instance, weights, monkeypatch):
+    monkeypatch.setattr(vain_runs, "FIRST_PAUSE", 0.0)
+    paint(tmp_path / "elsewhere", "a")
+    of = lab(tmp_path, weights[0], "p1,elsewhere/a.svs")
+    found = tick(of, instance)
+    (cancelled,) = create_runs(of, instance, found.run_requests)
+    instance.report_run_canceled(cancelled)
+
+    assert tick(of, instance, found.cursor).run_requests == []
 
 
 def test_another_patient_encoder_waits_for_the_job_that_makes_stale_outputs(tmp_path, instance, weights, monkeypatch):

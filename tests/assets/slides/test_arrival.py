@@ -11,12 +11,12 @@ import dagster as dg
 import pytest
 import tifffile
 from painting import paint_slide, stain, white
-from small_projects import break_slide, paint, project, run, said
+from small_projects import break_slide, create_runs, paint, project, run, said
 
 from atlaspatch_assets.dagster_internals import VERDICTS_JOB
 from atlaspatch_assets.definitions import build_definitions
 from atlaspatch_assets.defs.slides import arrival, refusals, sensors
-from atlaspatch_assets.defs.slides import requests as asking
+from atlaspatch_assets.lib import vain_runs
 from atlaspatch_assets.lib.home import dagster_home
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_core.config.project import Project
@@ -76,16 +76,6 @@ def change(instance, request) -> None:
         return
     for key in request.partition_keys:
         instance.delete_dynamic_partition(request.partitions_def_name, key)
-
-
-def launch(of: Project, instance: dg.DagsterInstance, found: dg.SensorResult) -> list[dg.DagsterRun]:
-    """Create the runs that a tick asks for; they do not begin."""
-    job = build_definitions(of).resolve_job_def("process_slides")
-    runs = []
-    for request in found.run_requests or ():
-        tags = {**request.tags, "dagster/partition": str(request.partition_key), "dagster/run_key": request.run_key}
-        runs.append(instance.create_run_for_job(job, run_config=request.run_config, tags=tags))
-    return runs
 
 
 def slides_of(request: dg.RunRequest) -> list[str]:
@@ -163,7 +153,7 @@ def test_what_one_tick_cannot_take_comes_with_the_next(tmp_path, instance, monke
     of = project(tmp_path, runtime={"slides_per_run": 2})
 
     first = tick(of, instance)
-    launch(of, instance, first)
+    create_runs(of, instance, first.run_requests)
     second = tick(of, instance, first.cursor)
 
     assert asked(first) == [["a", "b"], ["c", "d"]]
@@ -260,7 +250,7 @@ def test_a_replaced_slide_is_asked_for_again_under_another_run_key(tmp_path, ins
 def test_a_slide_whose_run_has_not_ended_is_not_asked_for_again(tmp_path, instance):
     paint(tmp_path / "slides", "a")
     of = project(tmp_path)
-    launch(of, instance, tick(of, instance))
+    create_runs(of, instance, tick(of, instance).run_requests)
 
     assert tick(of, instance).run_requests == []
 
@@ -272,8 +262,8 @@ def test_a_slide_whose_run_died_is_asked_for_again_after_a_pause_and_not_forever
     run(of, instance, ["b"])
     long_settled = ArrivalCursor(watermark=time.time() + 3600).text
     keys = set()
-    for _ in range(asking.MOST_ATTEMPTS):
-        for died in launch(of, instance, found):
+    for _ in range(vain_runs.MOST_ATTEMPTS):
+        for died in create_runs(of, instance, found.run_requests):
             instance.report_run_failed(died)
         keys |= {request.run_key for request in found.run_requests if request.partition_key == "a"}
 
@@ -281,19 +271,19 @@ def test_a_slide_whose_run_died_is_asked_for_again_after_a_pause_and_not_forever
         assert paused.run_requests == []
         assert paused.skip_message.startswith("1 slide put off: their run was cancelled, or ended before")
         with monkeypatch.context() as later:
-            later.setattr(asking, "FIRST_PAUSE", 0.0)
+            later.setattr(vain_runs, "FIRST_PAUSE", 0.0)
             found = tick(of, instance, long_settled)
-        assert asked(found) == ([["a"]] if len(keys) < asking.MOST_ATTEMPTS else [])
+        assert asked(found) == ([["a"]] if len(keys) < vain_runs.MOST_ATTEMPTS else [])
 
-    assert len(keys) == asking.MOST_ATTEMPTS
+    assert len(keys) == vain_runs.MOST_ATTEMPTS
 
 
 def test_a_slide_whose_run_a_person_cancelled_is_not_asked_for_again(tmp_path, instance, monkeypatch):
-    monkeypatch.setattr(asking, "FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(vain_runs, "FIRST_PAUSE", 0.0)
     paint(tmp_path / "slides", "a", "b")
     of = project(tmp_path, runtime={"slides_per_run": 1})
     first = tick(of, instance)
-    launched = launch(of, instance, first)
+    launched = create_runs(of, instance, first.run_requests)
     run(of, instance, ["b"])
     for it in launched:
         instance.report_run_canceled(it)
@@ -305,11 +295,11 @@ def test_a_slide_whose_run_a_person_cancelled_is_not_asked_for_again(tmp_path, i
 
 
 def test_a_retired_slide_that_returns_is_asked_for_again(tmp_path, instance, monkeypatch):
-    monkeypatch.setattr(asking, "FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(vain_runs, "FIRST_PAUSE", 0.0)
     paint(tmp_path / "slides", "a")
     of = project(tmp_path)
     first = tick(of, instance)
-    (launched,) = launch(of, instance, first)
+    (launched,) = create_runs(of, instance, first.run_requests)
     run(of, instance, ["a"])
     instance.report_run_failed(launched)
     instance.delete_dynamic_partition("slides", "a")
