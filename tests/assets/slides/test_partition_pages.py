@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_projects import break_slide, failed_slides, last, paint, project, run
 
-from atlaspatch_assets.cli.unfinished_runs import unfinished_runs
+from atlaspatch_assets.cli.unfinished_runs import describe_unfinished_runs
 from atlaspatch_assets.dagster_internals import last_verdicts
 from atlaspatch_assets.definitions import build_definitions
 from atlaspatch_assets.lib.names import ProjectNames
@@ -104,9 +104,9 @@ def test_status_names_the_run_of_every_slide_that_is_on_its_way(tmp_path, instan
     started = instance.create_run_for_job(
         job, run_config=dict(request.run_config), tags=tags, status=dg.DagsterRunStatus.STARTED
     )
-    assert unfinished_runs(make_recipe(of), instance) == {f"run {started.run_id[:8]} of Dagster, started": ["a", "b"]}
+    assert describe_unfinished_runs(make_recipe(of), instance) == {f"run {started.run_id[:8]} of Dagster, started": ["a", "b"]}
     instance.report_run_canceled(started)
-    assert unfinished_runs(make_recipe(of), instance) == {}
+    assert describe_unfinished_runs(make_recipe(of), instance) == {}
 
 
 def test_a_request_is_found_by_its_slides_while_it_is_queued():
