@@ -104,7 +104,9 @@ def test_status_names_the_run_of_every_slide_that_is_on_its_way(tmp_path, instan
     started = instance.create_run_for_job(
         job, run_config=dict(request.run_config), tags=tags, status=dg.DagsterRunStatus.STARTED
     )
-    assert describe_unfinished_runs(make_recipe(of), instance) == {f"run {started.run_id[:8]} of Dagster, started": ["a", "b"]}
+    assert describe_unfinished_runs(make_recipe(of), instance) == {
+        f"run {started.run_id[:8]} of Dagster, started": ["a", "b"]
+    }
     instance.report_run_canceled(started)
     assert describe_unfinished_runs(make_recipe(of), instance) == {}
 
