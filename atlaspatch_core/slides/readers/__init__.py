@@ -1,6 +1,7 @@
 """Opening slides: one file per backend, one table."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
 
@@ -117,15 +118,15 @@ def finished(slide: Slide, series: int | None, stem: str | None = None) -> Slide
     The levels of vendors' formats that OpenSlide knows are those that the format names.
     """
     info = slide.info
-    try:
+    with ExitStack() as opened:
+        opened.callback(slide.close)
         if info.reader in BY_THE_WAY or (info.reader == OPENSLIDE.name and info.vendor in (*VENDORS, "dicom")):
             slide = with_true_levels(slide)
         if series is not None or stem not in (None, info.stem):
             slide = with_series(slide, series, stem or info.stem)
-        return slide if info.file_px == AS_STORED else with_square_pixels(slide)
-    except BaseException:  # closed and raised again, whatever it is
-        slide.close()
-        raise
+        slide = slide if info.file_px == AS_STORED else with_square_pixels(slide)
+        opened.pop_all()  # who asked for the slide closes it
+        return slide
 
 
 def readers_of(path: Path, name: str | None = None) -> Iterator[Reader]:

@@ -1,6 +1,7 @@
 """Aperio and generic tiled TIFF through cuCIM, on the processor; only where it is asked for by name."""
 
 import math
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.slides.mpp import StatedMpp
 from atlaspatch_core.slides.readers.advice import COPY
-from atlaspatch_core.slides.readers.damage import DAMAGED_FILE, is_own_fault
+from atlaspatch_core.slides.readers.damage import refuse_damage
 from atlaspatch_core.slides.readers.openslide_tiff import choose_tiff_levels
 from atlaspatch_core.slides.readers.reader import Reader, import_extra
 from atlaspatch_core.slides.readers.selected_levels import select_levels
@@ -22,6 +23,7 @@ from atlaspatch_core.slides.slide import Slide, stem_of
 NAME = "cucim"
 DEFLATE = (8, 32946)
 """TIFF tag Compression."""
+WITHOUT_READER = "leave out the reader, so that another is found"
 
 
 def only_by_name(path: Path) -> bool:  # noqa: ARG001 - the answer is the same for all
@@ -41,16 +43,13 @@ def open_cucim(path: Path, stated: StatedMpp, series: int | None = None) -> Slid
         properties = properties_of(image.metadata)
     except (RuntimeError, ValueError, KeyError, OSError) as error:
         raise UnreadableSlide(
-            f"{stem}: cuCIM cannot open {path.name} ({error}); leave out the reader, so that another is "
-            f"found, or {COPY}"
+            f"{stem}: cuCIM cannot open {path.name} ({error}); {WITHOUT_READER}, or {COPY}"
         ) from error
-    try:
+    with ExitStack() as opened:
+        opened.callback(image.close)
         chosen = choose_tiff_levels(path, sizes, series, "cuCIM")
         info = describe(path, NAME, sizes, properties, stated)
-    except BaseException:  # closed and raised again, whatever it is
-        image.close()
-        raise
-    slide = WindowedSlide(info, partial(read_window, image, info.levels), image.close)
+        slide = WindowedSlide(info, partial(read_window, image, info.levels), opened.pop_all().close)
     return select_levels(slide, chosen.numbers, chosen.notes)
 
 
@@ -60,28 +59,24 @@ def check_compression(path: Path) -> None:
 
     from atlaspatch_core.slides.readers.tiff_levels import check_chain
 
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            check_chain(path, tiff)
-            page = tiff.pages.first
-            crashes = page.compression in DEFLATE and page.predictor != 1
-            has_alpha = page.samplesperpixel > 3
-    except DAMAGED_FILE as error:
-        if is_own_fault(error):
-            raise
-        raise UnreadableSlide(
-            f"{stem_of(path)}: {path.name} is no whole TIFF ({error}), and cuCIM reads nothing else; leave out the "
-            f"reader, so that another is found, or {COPY}"
-        ) from error
+    what, cure = f"{stem_of(path)}: {path.name} is no whole TIFF", f"{WITHOUT_READER}, or {COPY}"
+    with (
+        refuse_damage(lambda error: f"{what} ({error}), and cuCIM reads nothing else; {cure}"),
+        tifffile.TiffFile(path) as tiff,
+    ):
+        check_chain(path, tiff)
+        page = tiff.pages.first
+        crashes = page.compression in DEFLATE and page.predictor != 1
+        has_alpha = page.samplesperpixel > 3
     if has_alpha:
         raise UnreadableSlide(
             f"{stem_of(path)}: {path.name} has {page.samplesperpixel} samples a pixel, of which cuCIM shows three as "
-            f"if there were no others; leave out the reader, so that another is found"
+            f"if there were no others; {WITHOUT_READER}"
         )
     if crashes:
         raise UnreadableSlide(
-            f"{stem_of(path)}: {path.name} is compressed with Deflate and a predictor, on which cuCIM crashes; leave "
-            f"out the reader, so that another is found"
+            f"{stem_of(path)}: {path.name} is compressed with Deflate and a predictor, on which cuCIM crashes; "
+            f"{WITHOUT_READER}"
         )
 
 

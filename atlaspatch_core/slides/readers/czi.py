@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.slides.mpp import StatedMpp
-from atlaspatch_core.slides.readers.advice import COPY
 from atlaspatch_core.slides.readers.content import is_not
-from atlaspatch_core.slides.readers.damage import DAMAGED_FILE, is_own_fault
+from atlaspatch_core.slides.readers.damage import cut_short, refuse_damage
 from atlaspatch_core.slides.readers.images import ImageChoice, check_only_image, choose_image, planes_note
 from atlaspatch_core.slides.readers.reader import Reader, import_extra
 from atlaspatch_core.slides.readers.windows import Window, WindowedSlide, describe
@@ -43,41 +42,26 @@ def recognises(path: Path) -> bool:
 def open_czi(path: Path, stated: StatedMpp, series: int | None = None) -> WindowedSlide:
     """Open the mosaic of all scenes, or the scene that is asked for; where nothing was scanned it is white."""
     with ExitStack() as opened:
-        file = opened.enter_context(opened_file(path))
-        with damage_named(path):
-            return open_mosaic(path, file, stated, series, opened.pop_all())
+        return open_mosaic(path, opened.enter_context(opened_file(path)), stated, series, opened)
 
 
 def sections_of(path: Path) -> tuple[int, ...]:
     """Return the numbers of the scenes of a file that holds several. Raises UnreadableSlide, MissingExtra."""
-    with opened_file(path) as file, damage_named(path):
+    with opened_file(path) as file:
         return tuple(sorted(scenes_of(file)))
 
 
 @contextmanager
 def opened_file(path: Path) -> Iterator[Any]:
-    """Give an open CZI. Raises UnreadableSlide, MissingExtra."""
+    """Give an open CZI. Raises UnreadableSlide, also of damage that is met while it is open; MissingExtra."""
     library = import_extra("pylibCZIrw.czi", "czi", stem_of(path))
     if not recognises(path):
         raise UnreadableSlide(f"{stem_of(path)}: {path.name} {is_not(path, 'CZI')}")
     cache = library.CacheOptions(
         type=library.CacheType.Standard, max_memory_usage=CACHE_BYTES, max_sub_block_count=None
     )
-    with ExitStack() as opened:
-        with damage_named(path):
-            file = opened.enter_context(library.open_czi(str(path), cache_options=cache))
+    with refuse_damage(cut_short(path)), library.open_czi(str(path), cache_options=cache) as file:
         yield file
-
-
-@contextmanager
-def damage_named(path: Path) -> Iterator[None]:
-    """Turn what the library raises of a damaged file into UnreadableSlide."""
-    try:
-        yield
-    except DAMAGED_FILE as error:
-        if is_own_fault(error):
-            raise
-        raise UnreadableSlide(f"{stem_of(path)}: {path.name} is cut short or damaged ({error}); {COPY}") from error
 
 
 def scenes_of(file: Any) -> dict[int, Any]:
@@ -98,20 +82,19 @@ def choose_scene(path: Path, file: Any, series: int | None) -> int | None:
 
 def open_mosaic(path: Path, file: Any, stated: StatedMpp, series: int | None, opened: ExitStack) -> WindowedSlide:
     """Return the slide of an open CZI; ``opened`` is closed with it, or when this raises."""
-    with opened:
-        check_pixels(path, file)
-        scene = choose_scene(path, file, series)
-        bounds = file.total_bounding_rectangle_no_pyramid if scene is None else scenes_of(file)[scene]
-        factors = stored_factors(file)
-        sizes = [(max(1, bounds.w // factor), max(1, bounds.h // factor)) for factor in factors]
-        planes = file.total_bounding_box["Z"][1]
-        plane = {"Z": planes // 2}
-        properties, notes = dict(properties_of(file.raw_metadata)), planes_note(planes, planes // 2 + 1)
-        reading = "" if scene is None else f"scene {scene} alone"
-        info = describe(path, NAME, sizes, properties, stated, notes=notes, reading=reading)
-        info = replace(info, levels=levels_of(sizes, factors))
-        read = partial(read_window, file, scene, (bounds.x, bounds.y), factors, plane)
-        return WindowedSlide(info, read, opened.pop_all().close)
+    check_pixels(path, file)
+    scene = choose_scene(path, file, series)
+    bounds = file.total_bounding_rectangle_no_pyramid if scene is None else scenes_of(file)[scene]
+    factors = stored_factors(file)
+    sizes = [(max(1, bounds.w // factor), max(1, bounds.h // factor)) for factor in factors]
+    planes = file.total_bounding_box["Z"][1]
+    plane = {"Z": planes // 2}
+    properties, notes = dict(properties_of(file.raw_metadata)), planes_note(planes, planes // 2 + 1)
+    reading = "" if scene is None else f"scene {scene} alone"
+    info = describe(path, NAME, sizes, properties, stated, notes=notes, reading=reading)
+    info = replace(info, levels=levels_of(sizes, factors))
+    read = partial(read_window, file, scene, (bounds.x, bounds.y), factors, plane)
+    return WindowedSlide(info, read, opened.pop_all().close)
 
 
 def check_pixels(path: Path, file: Any) -> None:

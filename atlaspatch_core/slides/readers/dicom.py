@@ -15,7 +15,7 @@ from atlaspatch_core.slides.dicom_files import files_by_pyramid, instances, is_d
 from atlaspatch_core.slides.mpp import StatedMpp
 from atlaspatch_core.slides.readers.advice import COPY, EXPORT
 from atlaspatch_core.slides.readers.content import is_not
-from atlaspatch_core.slides.readers.damage import DAMAGED_FILE, is_own_fault
+from atlaspatch_core.slides.readers.damage import DAMAGED_FILE, refuse_damage
 from atlaspatch_core.slides.readers.dicom_frames import FrameChecks
 from atlaspatch_core.slides.readers.images import (
     ImageChoice,
@@ -50,31 +50,16 @@ def recognises(path: Path) -> bool:
 
 def open_dicom(path: Path, stated: StatedMpp, series: int | None = None) -> WindowedSlide:
     """Open the series; pixels that no tile holds are white."""
-    library = import_extra("wsidicom", "dicom", stem_of(path))
-    files = instances_of_one_series(path)
-    with ExitStack() as opened, damage_named(path, files):
-        return open_series(path, open_pyramids(library, files, opened), stated, series, opened)
+    with ExitStack() as opened:
+        return open_series(path, opened.enter_context(opened_pyramids(path)), stated, series, opened)
 
 
 def sections_of(path: Path) -> tuple[int, ...]:
     """Return the numbers of the pyramids of a series that holds several. Raises UnreadableSlide, MissingExtra."""
-    library = import_extra("wsidicom", "dicom", stem_of(path))
-    files = instances_of_one_series(path)
-    with ExitStack() as opened, damage_named(path, files):
-        choices = choices_of(open_pyramids(library, files, opened))
+    with opened_pyramids(path) as pyramids:
+        choices = choices_of(pyramids)
         chosen = choose_image(path, choices, None)
         return section_numbers(chosen, [one for one in choices if one is not chosen])
-
-
-@contextmanager
-def damage_named(path: Path, files: tuple[Path, ...]) -> Iterator[None]:
-    """Turn what the library raises of a damaged file into UnreadableSlide."""
-    try:
-        yield
-    except (*library_errors(), *DAMAGED_FILE) as error:
-        if is_own_fault(error):
-            raise
-        raise UnreadableSlide(f"{stem_of(path)}: {path.name} {why_not_open(files, error)}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +84,19 @@ class DicomPyramid:
         return size.width, size.height
 
 
-def open_pyramids(library: Any, files: tuple[Path, ...], opened: ExitStack) -> list[DicomPyramid]:
-    """Return the pyramids of a series, the widest first; those of several PyramidUIDs are never taken for one."""
-    slides = [(group, opened.enter_context(library.WsiDicom.open(group))) for group in files_by_pyramid(files)]
-    pyramids = [DicomPyramid(slide, number, group) for group, slide in slides for number in range(len(slide.pyramids))]
-    return sorted(pyramids, key=lambda pyramid: pyramid.size, reverse=True)
+@contextmanager
+def opened_pyramids(path: Path) -> Iterator[list[DicomPyramid]]:
+    """Give the pyramids of a series, the widest first; those of several PyramidUIDs are never taken for one.
+
+    Raises UnreadableSlide, also of damage that is met while they are open; MissingExtra.
+    """
+    library, files = import_extra("wsidicom", "dicom", stem_of(path)), instances_of_one_series(path)
+    what, errors = f"{stem_of(path)}: {path.name}", (*library_errors(), *DAMAGED_FILE)
+    with refuse_damage(lambda error: f"{what} {why_not_open(files, error)}", errors), ExitStack() as opened:
+        slides = [(group, opened.enter_context(library.WsiDicom.open(group))) for group in files_by_pyramid(files)]
+        numbered = [(group, slide, number) for group, slide in slides for number in range(len(slide.pyramids))]
+        pyramids = [DicomPyramid(slide, number, group) for group, slide, number in numbered]
+        yield sorted(pyramids, key=lambda pyramid: pyramid.size, reverse=True)
 
 
 def choices_of(pyramids: Sequence[DicomPyramid]) -> list[ImageChoice]:

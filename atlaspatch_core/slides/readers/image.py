@@ -2,6 +2,7 @@
 
 import threading
 import warnings
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
@@ -12,7 +13,7 @@ from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.slides.mpp import StatedMpp
 from atlaspatch_core.slides.readers.advice import CONVERT
 from atlaspatch_core.slides.readers.content import is_not
-from atlaspatch_core.slides.readers.damage import DAMAGED_FILE, is_own_fault
+from atlaspatch_core.slides.readers.damage import cut_short, refuse_damage
 from atlaspatch_core.slides.readers.images import check_only_image, planes_note, turned_note
 from atlaspatch_core.slides.readers.reader import Reader
 from atlaspatch_core.slides.readers.windows import Window, WindowedSlide, describe
@@ -75,17 +76,14 @@ def open_picture(path: Path, stated: StatedMpp, series: int | None = None) -> Wi
     """Open a picture, whose scale the user must state: dots per inch in the file are no scale."""
     check_only_image(path, series)
     image = open_image(path)
-    try:
+    with ExitStack() as opened, refuse_damage(cut_short(path)):
+        opened.callback(image.close)
         check_samples(path, image)
         notes = (*planes_note(getattr(image, "n_frames", 1), 1, "frames"), *turned(image))
         alpha = image.mode not in WITH_ALPHA or is_alpha_declared(path, image)
         notes, reading = (notes, "") if alpha else ((*notes, UNDECLARED), "three of four samples")
         info = describe(path, NAME, [image.size], {}, stated, notes=notes, reading=reading)
-    except BaseException as error:  # closed and raised again, whatever it is
-        image.close()
-        if isinstance(error, DAMAGED_FILE) and not is_own_fault(error):
-            raise damaged(path, error) from error
-        raise
+        opened.pop_all()  # the picture closes it
     picture = Picture(image, info.stem, alpha=alpha)
     return WindowedSlide(info, picture.read, picture.close)
 
@@ -94,25 +92,17 @@ def open_image(path: Path) -> "Image":
     """Return the picture, its pixels not yet decoded. Raises UnreadableSlide, also when it is too large for memory."""
     from PIL import Image, UnidentifiedImageError
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    with refuse_damage(cut_short(path)), warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        try:
             return Image.open(path, formats=FORMATS)
-    except Image.DecompressionBombError as error:
-        raise UnreadableSlide(
-            f"{stem_of(path)}: too large to hold in memory as a picture ({error}); {CONVERT}"
-        ) from error
-    except (UnidentifiedImageError, IsADirectoryError) as error:
-        raise UnreadableSlide(f"{stem_of(path)}: {path.name} {is_not(path, 'picture that Pillow knows')}") from error
-    except DAMAGED_FILE as error:
-        if is_own_fault(error):
-            raise
-        raise damaged(path, error) from error
-
-
-def damaged(path: Path, error: BaseException) -> UnreadableSlide:
-    """Return what to say of a picture that Pillow cannot follow."""
-    return UnreadableSlide(f"{stem_of(path)}: {path.name} is cut short or damaged ({error}); copy it again")
+        except Image.DecompressionBombError as error:
+            raise UnreadableSlide(
+                f"{stem_of(path)}: too large to hold in memory as a picture ({error}); {CONVERT}"
+            ) from error
+        except (UnidentifiedImageError, IsADirectoryError) as error:
+            what = is_not(path, "picture that Pillow knows")
+            raise UnreadableSlide(f"{stem_of(path)}: {path.name} {what}") from error
 
 
 def turned(image: "Image") -> tuple[str, ...]:
@@ -156,16 +146,11 @@ def is_alpha_declared(path: Path, image: "Image") -> bool:
 
 def decode(image: "Image", stem: str, *, alpha: bool = True) -> NDArray[np.uint8]:
     """Return the RGB pixels (height, width, 3) of the first frame, transparent ones over white."""
-    try:
+    what = f"{stem}: its pixels cannot be decoded"
+    with refuse_damage(lambda error: f"{what} ({error}), the file is damaged or cut short; copy it again"):
         check_end(image)
         image.load()
         return rgb(image) if alpha else np.ascontiguousarray(np.asarray(image)[..., :3])
-    except DAMAGED_FILE as error:
-        if is_own_fault(error):
-            raise
-        raise UnreadableSlide(
-            f"{stem}: its pixels cannot be decoded ({error}), the file is damaged or cut short; copy it again"
-        ) from error
 
 
 def check_end(image: "Image") -> None:

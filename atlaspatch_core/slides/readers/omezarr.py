@@ -1,5 +1,7 @@
 """OME-Zarr through zarr: NGFF 0.1 to 0.5 in Zarr 2 and 3 stores, and plain pyramids without NGFF."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from atlaspatch_core.slides.channels import check_grey, colour_order
 from atlaspatch_core.slides.mpp import StatedMpp
 from atlaspatch_core.slides.readers.advice import COPY
 from atlaspatch_core.slides.readers.blocks import MOST_BLOCK_BYTES, Blocks
-from atlaspatch_core.slides.readers.damage import DAMAGED_FILE, is_own_fault
+from atlaspatch_core.slides.readers.damage import refuse_damage
 from atlaspatch_core.slides.readers.images import planes_note
 from atlaspatch_core.slides.readers.omezarr_levels import Axes, Image, find_image, find_sections
 from atlaspatch_core.slides.readers.reader import Reader, import_extra
@@ -37,23 +39,14 @@ def is_store(path: Path) -> bool:
 
 def open_zarr(path: Path, stated: StatedMpp, series: int | None = None) -> WindowedSlide:
     """Open an image of a store, the largest: 8-bit RGB or grey; the first time point, the middle focal plane."""
-    stem = stem_of(path)
-    library = import_extra("zarr", "omezarr", stem)
-    register_codecs()
-    if not recognises(path):
-        raise UnreadableSlide(f"{stem}: {path.name} is no Zarr store (none of {', '.join(METADATA)} in it); {COPY}")
-    try:
-        image, others = find_image(path, library.open(str(path), mode="r"), series)
-        check_pixels(stem, image.levels, image.axes)
-        order = order_of(stem, image)
+    with opened_store(path) as store:
+        image, others = find_image(path, store, series)
+        check_pixels(stem_of(path), image.levels, image.axes)
+        order = order_of(stem_of(path), image)
         sizes = [image.axes.size(level.shape) for level in image.levels]
         notes = (*others, *planes_of(image))
         reading = "" if order == IN_ORDER else f"channels {' '.join(map(str, order))} as red, green, blue"
         info = describe(path, NAME, sizes, image.properties, stated, notes=notes, reading=reading)
-    except DAMAGED_FILE as error:
-        if is_own_fault(error):
-            raise
-        raise UnreadableSlide(f"{stem}: {path.name} is no Zarr store that can be read ({error}); {COPY}") from error
     chunks = [image.axes.size(level.chunks) for level in image.levels]
     blocks = Blocks(chunks, partial(read_block, image.levels, image.axes, order))
     return WindowedSlide(info, blocks.read, blocks.forget)
@@ -61,16 +54,20 @@ def open_zarr(path: Path, stated: StatedMpp, series: int | None = None) -> Windo
 
 def sections_of(path: Path) -> tuple[int, ...]:
     """Return the numbers of the scans of a store that holds several. Raises UnreadableSlide, MissingExtra."""
+    with opened_store(path) as store:
+        return find_sections(path, store)
+
+
+@contextmanager
+def opened_store(path: Path) -> Iterator[Any]:
+    """Give the root of a store. Raises UnreadableSlide, also of damage that is met while it is open; MissingExtra."""
+    what = f"{stem_of(path)}: {path.name} is no Zarr store"
     library = import_extra("zarr", "omezarr", stem_of(path))
     register_codecs()
-    try:
-        return find_sections(path, library.open(str(path), mode="r"))
-    except DAMAGED_FILE as error:
-        if is_own_fault(error):
-            raise
-        raise UnreadableSlide(
-            f"{stem_of(path)}: {path.name} is no Zarr store that can be read ({error}); {COPY}"
-        ) from error
+    if not recognises(path):
+        raise UnreadableSlide(f"{what} (none of {', '.join(METADATA)} in it); {COPY}")
+    with refuse_damage(lambda error: f"{what} that can be read ({error}); {COPY}"):
+        yield library.open(str(path), mode="r")
 
 
 def register_codecs() -> None:

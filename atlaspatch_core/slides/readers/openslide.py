@@ -1,6 +1,7 @@
 """Vendor formats through OpenSlide: Aperio, Hamamatsu, Leica, MIRAX, Ventana, DICOM, tiled TIFF and others."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
@@ -96,15 +97,14 @@ def open_with_openslide(path: Path, stated: StatedMpp, series: int | None = None
     """Open a slide; ``stated`` is what the user says of its scale, ``series`` which image of the file is asked for."""
     from openslide import OpenSlide, OpenSlideError
 
-    try:
-        handle = OpenSlide(file_of(path))
-    except OpenSlideError as error:
-        raise refusal(path, str(error)) from error
-    try:
-        return checked_slide(path, handle, stated, series)
-    except BaseException:  # closed and raised again, whatever it is
-        handle.close()
-        raise
+    with ExitStack() as opened:
+        try:
+            handle = opened.enter_context(OpenSlide(file_of(path)))
+        except OpenSlideError as error:
+            raise refusal(path, str(error)) from error
+        slide = checked_slide(path, handle, stated, series)
+        opened.pop_all()  # the slide closes it
+        return slide
 
 
 def checked_slide(path: Path, handle: "OpenSlide", stated: StatedMpp, series: int | None) -> Slide:

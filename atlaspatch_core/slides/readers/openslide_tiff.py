@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from atlaspatch_core.errors import UnreadableSlide
-from atlaspatch_core.slides.readers.advice import COPY, EXPORT
-from atlaspatch_core.slides.readers.damage import DAMAGED_FILE, is_own_fault
+from atlaspatch_core.slides.readers.advice import EXPORT
+from atlaspatch_core.slides.readers.damage import cut_short, refuse_damage
 from atlaspatch_core.slides.readers.reader import UnsupportedSlide
 from atlaspatch_core.slides.slide import stem_of
 
@@ -49,36 +48,38 @@ def choose_tiff_levels(
     from atlaspatch_core.slides.readers.tiff_images import find_contents
     from atlaspatch_core.slides.readers.tiff_levels import check_chain, notes_on, stored_level
     from atlaspatch_core.slides.tiles.codecs import decoders
+
+    with refuse_damage(cut_short(path)), tifffile.TiffFile(path) as tiff:
+        check_chain(path, tiff)
+        contents = find_contents(path, tiff, series)
+        check_shown(path, tiff, contents.pages, sizes[0], library)
+        own = pages_by_level(tiff, sizes, contents.pages)
+        numbers, pages = tuple(own), list(own.values())
+        checked = all(page.is_tiled and page.compression in LAX and decoders(page) for page in pages)
+        tiles = [stored_level(path, page) for page in pages] if checked else []
+        return PlainTiff(numbers, notes_on(path, contents), tuple(tiles))
+
+
+def check_shown(
+    path: Path, tiff: "tifffile.TiffFile", pages: "Sequence[tifffile.TiffPage]", size: tuple[int, int], library: str
+) -> None:
+    """Raise UnsupportedSlide where a library shows another page than the slide, false colours, or turned tiles."""
     from atlaspatch_core.slides.tiles.samples import UPRIGHT, is_plain, orientation_of
 
-    stem = stem_of(path)
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            check_chain(path, tiff)
-            contents = find_contents(path, tiff, series)
-            full = contents.pages[0]
-            if full.offset != tiff.pages.first.offset or (full.imagewidth, full.imagelength) != sizes[0]:
-                raise UnsupportedSlide(
-                    f"{stem}: the slide in {path.name} is not its first page, and {library} opens no other; {OTHER}"
-                )
-            if not is_plain(full):
-                raise UnsupportedSlide(
-                    f"{stem}: {path.name} has samples beyond 8-bit RGB that {library} shows in false colours; {OTHER}"
-                )
-            if any(orientation_of(page) != UPRIGHT for page in contents.pages):
-                raise UnsupportedSlide(
-                    f"{stem}: pages of {path.name} are to be turned or mirrored, which {library} does to each tile "
-                    f"where it lies; {OTHER}"
-                )
-            own = pages_by_level(tiff, sizes, contents.pages)
-            numbers, pages = tuple(own), list(own.values())
-            checked = all(page.is_tiled and page.compression in LAX and decoders(page) for page in pages)
-            tiles = [stored_level(path, page) for page in pages] if checked else []
-            return PlainTiff(numbers, notes_on(path, contents), tuple(tiles))
-    except DAMAGED_FILE as error:
-        if is_own_fault(error):
-            raise
-        raise UnreadableSlide(f"{stem}: {path.name} is cut short or damaged ({error}); {COPY}") from error
+    stem, full = stem_of(path), pages[0]
+    if full.offset != tiff.pages.first.offset or (full.imagewidth, full.imagelength) != size:
+        raise UnsupportedSlide(
+            f"{stem}: the slide in {path.name} is not its first page, and {library} opens no other; {OTHER}"
+        )
+    if not is_plain(full):
+        raise UnsupportedSlide(
+            f"{stem}: {path.name} has samples beyond 8-bit RGB that {library} shows in false colours; {OTHER}"
+        )
+    if any(orientation_of(page) != UPRIGHT for page in pages):
+        raise UnsupportedSlide(
+            f"{stem}: pages of {path.name} are to be turned or mirrored, which {library} does to each tile "
+            f"where it lies; {OTHER}"
+        )
 
 
 def pages_by_level(

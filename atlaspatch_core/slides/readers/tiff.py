@@ -11,7 +11,7 @@ from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.slides.mpp import StatedMpp
 from atlaspatch_core.slides.readers.advice import COPY
 from atlaspatch_core.slides.readers.content import is_not
-from atlaspatch_core.slides.readers.damage import DAMAGED_FILE, is_own_fault
+from atlaspatch_core.slides.readers.damage import DAMAGED_FILE, cut_short, refuse_damage
 from atlaspatch_core.slides.readers.reader import Reader
 from atlaspatch_core.slides.readers.windows import WindowedSlide, describe
 from atlaspatch_core.slides.slide import stem_of
@@ -69,18 +69,11 @@ def open_tiff(path: Path, stated: StatedMpp, series: int | None = None) -> Windo
     """Open a TIFF of brightfield colours or grey. Raises UnreadableSlide for what it cannot show rightly."""
     import tifffile
 
-    stem = stem_of(path)
+    what = f"{stem_of(path)}: {path.name} is cut short, damaged, or no TIFF that tifffile can follow"
     logging.getLogger("tifffile").addHandler(SILENCE)
     check_layout(path)
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            return open_pages(path, tiff, stated, series)
-    except DAMAGED_FILE as error:
-        if is_own_fault(error):
-            raise
-        raise UnreadableSlide(
-            f"{stem}: {path.name} is cut short, damaged, or no TIFF that tifffile can follow ({error}); {COPY}"
-        ) from error
+    with refuse_damage(lambda error: f"{what} ({error}); {COPY}"), tifffile.TiffFile(path) as tiff:
+        return open_pages(path, tiff, stated, series)
 
 
 def sections_of(path: Path) -> tuple[int, ...]:
@@ -90,13 +83,8 @@ def sections_of(path: Path) -> tuple[int, ...]:
     from atlaspatch_core.slides.readers.tiff_levels import sections_in
 
     logging.getLogger("tifffile").addHandler(SILENCE)
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            return sections_in(path, tiff)
-    except DAMAGED_FILE as error:
-        if is_own_fault(error):
-            raise
-        raise UnreadableSlide(f"{stem_of(path)}: {path.name} is cut short or damaged ({error}); {COPY}") from error
+    with refuse_damage(cut_short(path)), tifffile.TiffFile(path) as tiff:
+        return sections_in(path, tiff)
 
 
 def open_pages(path: Path, tiff: "TiffFile", stated: StatedMpp, series: int | None) -> WindowedSlide:
