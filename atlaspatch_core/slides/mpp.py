@@ -1,11 +1,13 @@
 """How wide a pixel is, in µm: found in the properties or stated by the user, and refused when it cannot be true."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from atlaspatch_core.errors import ImplausibleScale, UnknownScale
-from atlaspatch_core.slides.file_scale import ODD, USER_CURE, is_plausible, scale_of_file
+from atlaspatch_core.slides.file_scale import ODD, USER_CURE, FileScale, is_plausible, scale_of_file
+from atlaspatch_core.slides.lengths import UNKNOWN_UNIT
 from atlaspatch_core.slides.stated_scales import (
     LEAST_MPP,
     MAGNIFICATION_KEYS,
@@ -72,12 +74,16 @@ def find_scale(
         power = first_number(properties, MAGNIFICATION_KEYS)
         check_range(stem, stated.mpp, power)
         nominal = bucket(stated.mpp.value)
-        return SlideScale(stated.mpp, nominal, "mpp bucket", disagreement(stated.mpp, power))
+        in_file = partial(scale_of_file, stem, properties, (), size, square_pixels=True)
+        note = against_file(stated.mpp, in_file) or disagreement(stated.mpp, power)
+        return SlideScale(stated.mpp, nominal, "mpp bucket", note)
     file = scale_of_file(stem, properties, stated.keys, size, square_pixels=stated.square_pixels)
     mpp, power = file.mpp, file.magnification
-    mpp = mpp or (power and Mpp(UM_TIMES_MAGNIFICATION / power.value, power.source))
+    usual = power and Mpp(UM_TIMES_MAGNIFICATION / power.value, power.source)
+    mpp = mpp or usual
     if not mpp:
-        clause = f" of level 0 ({file.note})" if file.note else ""
+        causes = "; ".join(filter(None, (file.note, unusable(properties))))
+        clause = f" of level 0 ({causes})" if causes else ""
         raise UnknownScale(
             f"{stem}: neither the file nor the user says how many µm a pixel{clause} is wide; {CURE_FOR_NONE}"
         )
@@ -85,7 +91,7 @@ def find_scale(
     if power:
         check_magnification(stem, mpp, power)
     nominal = power or Mpp(bucket(mpp.value), "mpp bucket")
-    note = "; ".join(filter(None, (file.note, disagreement(mpp, power))))
+    note = "; ".join(filter(None, (file.note, disagreement(mpp, power), by_magnification(mpp, usual))))
     return SlideScale(mpp, nominal.value, nominal.source, note, file.sides)
 
 
@@ -121,6 +127,36 @@ def disagreement(mpp: Mpp, power: Mpp | None) -> str:
         return ""
     magnification = f"{power.value:g}x ({power.source}), which is about {usual:.4g} µm/px"
     return f"{mpp.value:.6g} µm/px ({mpp.source}) is unusual for {magnification}"
+
+
+def against_file(mpp: Mpp, file: Callable[[], FileScale]) -> str:
+    """Return a clause on what the file states, where the user's mpp differs from it by a quarter or more, or nothing.
+
+    Nothing either where the file contradicts itself, which takes the user's word.
+    """
+    try:
+        stated, _, _, sides = file()
+    except ImplausibleScale:
+        return ""
+    if sides and factor_between(*sides) > ODD:
+        x, y = sides
+        return f"{mpp.value:.6g} µm/px ({mpp.source}) counts, unlike pixels of {x:.6g} × {y:.6g} µm, as the file states"
+    if stated is None or not is_plausible(stated.value) or factor_between(mpp.value, stated.value) <= ODD:
+        return ""
+    return f"{mpp.value:.6g} µm/px ({mpp.source}) counts, unlike {stated.value:.6g} µm/px ({stated.source})"
+
+
+def by_magnification(mpp: Mpp, usual: Mpp | None) -> str:
+    """Return a clause on a scale that nothing but the magnification tells, or nothing."""
+    if mpp is not usual:
+        return ""
+    return f"no µm/px is stated: {mpp.value:.6g} is what scans of its magnification ({mpp.source}) usually have"
+
+
+def unusable(properties: Mapping[str, str]) -> str:
+    """Return a clause on a width that is stated in no unit of length, or nothing."""
+    stated = properties.get(UNKNOWN_UNIT)
+    return f"it states {stated}, which is no length" if stated else ""
 
 
 def guess(mpp: float, power: Mpp | None) -> str:

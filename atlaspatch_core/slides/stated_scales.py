@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
 
+from atlaspatch_core.slides.lengths import um_of
+
 LEAST_MPP, MOST_MPP = 0.05, 20.0
 """µm per px of level 0. A 100x oil scan has 0.1, a slide read by a film scanner about 5."""
 UM_TIMES_MAGNIFICATION = 10.0
@@ -36,8 +38,10 @@ MAGNIFICATION_KEYS = (
 )  # fmt: skip
 UM_PER_UNIT = {"centimeter": 10_000.0, "inch": 25_400.0}
 MPP_IN_TEXT = re.compile(
-    r"(?:\bmpp|microns per pixel)\s*[=:]\s*([0-9]+(?:[.,][0-9]+)?(?:e[+-]?[0-9]+)?)", re.IGNORECASE
+    r"(?:\bmpp|microns per pixel)[\"']?\s*[=:]\s*([0-9]+(?:[.,][0-9]+)?(?:e[+-]?[0-9]+)?)", re.IGNORECASE
 )
+UNIT_OF_IMAGEJ = re.compile(r"ImageJ=.*?^unit=(\S+)", re.DOTALL | re.MULTILINE)
+"""What ImageJ counts pixels per in the resolution tags, which name no unit then."""
 SIZE_IN_TEXT = re.compile(
     r"Aperio[^|]*?\n\s*(\d+)x(\d+)(?:\s*\[\s*-?\d+\s*,\s*-?\d+[\s,]+(\d+)x(\d+)\s*\])?"
     r"[^;|\r\n]*?(?:->\s*(\d+)x(\d+)|[;|\r\n]|$)"
@@ -133,10 +137,15 @@ def _in_text(properties: Mapping[str, str]) -> Iterator[tuple[Mpp, tuple[float, 
 
 
 def _in_tags(properties: Mapping[str, str]) -> Iterator[tuple[Mpp, tuple[float, float]]]:
-    unit = UM_PER_UNIT.get(properties.get("tiff.ResolutionUnit", "").lower())
+    unit = UM_PER_UNIT.get(properties.get("tiff.ResolutionUnit", "").lower()) or _unit_of_imagej(properties)
     x, y = (positive_number(properties.get(key, "")) for key in TAG_KEYS)
     if unit and x:
         yield _of_sides(Mpp(unit / x, TAG_KEYS[0]), Mpp(unit / y, TAG_KEYS[1]) if y else None)
+
+
+def _unit_of_imagej(properties: Mapping[str, str]) -> float | None:
+    texts = (UNIT_OF_IMAGEJ.match(properties.get(key, "")) for key in TEXT_KEYS)
+    return next((um_of(1, match[1]) for match in texts if match), None)
 
 
 def _of_sides(x: Mpp, y: Mpp | None) -> tuple[Mpp, tuple[float, float]]:

@@ -64,11 +64,12 @@ def sides_of_pixels(draw: st.DrawFn) -> tuple[float, float]:
     return x, x * draw(st.one_of(st.just(1.0), st.floats(0.8, 1.25), st.floats(0.995, 1.005)))
 
 
-def write_pixels_of(path: Path, sides: tuple[float, float]) -> Path:
-    """Write glass whose resolution tags state both sides, µm, and return its path."""
+def write_pixels_of(path: Path, sides: tuple[float, float] | None, text: str | None = None) -> Path:
+    """Write glass whose resolution tags state both sides, µm, or nothing, and return its path."""
+    per_cm = (1e4 / sides[0], 1e4 / sides[1]) if sides else None
     tifffile.imwrite(
-        path, np.full((64, 64, 3), 240, np.uint8), photometric="rgb", tile=(64, 64), metadata=None,
-        resolution=(1e4 / sides[0], 1e4 / sides[1]), resolutionunit="CENTIMETER",
+        path, np.full((64, 64, 3), 240, np.uint8), photometric="rgb", tile=(64, 64), metadata=None, description=text,
+        resolution=per_cm, resolutionunit="CENTIMETER" if per_cm else None,
     )  # fmt: skip
     return path
 
@@ -99,4 +100,31 @@ def write_scale_file(folder: Path, file: ScaleFile) -> Path:
         path, np.full((*file.size[::-1], 3), 240, np.uint8), photometric="rgb", tile=(64, 64), software=False,
         description=file.text, metadata=None, resolution=per_cm, resolutionunit="CENTIMETER" if per_cm else None,
     )  # fmt: skip
+    return path
+
+
+LENGTHS = {"nm": 1e-3, "µm": 1.0, "um": 1.0, "micron": 1.0, "mm": 1e3, "cm": 1e4, "inch": 25_400.0, "thou": 25.4}
+"""µm in a unit, as OME-XML and ImageJ call it."""
+NO_LENGTHS = ("pixel", "reference frame", "parsec")
+
+
+@st.composite
+def units(draw: st.DrawFn) -> tuple[str, str, float | None]:
+    """Draw who states a width of pixels, its unit, and the unit in µm, None where it is no length."""
+    unit = draw(st.sampled_from([*LENGTHS, *NO_LENGTHS]))
+    return draw(st.sampled_from(["ome", "imagej"])), unit, LENGTHS.get(unit)
+
+
+def write_in_unit(folder: Path, writer: str, unit: str, um: float, mpp: float) -> Path:
+    """Write glass whose pixels are ``mpp`` µm wide, as a program states it in a unit of ``um`` µm."""
+    is_ome = writer == "ome"
+    text = ScaleFile("ome", (160, 96), mpp, (160, 96), mpp / um, None).text
+    text = text.replace("PhysicalSizeX=", f'PhysicalSizeXUnit="{unit}" PhysicalSizeYUnit="{unit}" PhysicalSizeX=')
+    text = text if is_ome else f"ImageJ=1.54f\nimages=1\nunit={unit}\nloop=false\n"
+    path = folder / ("a.ome.tiff" if is_ome else "a.tiff")
+    with tifffile.TiffWriter(path, ome=False) as tiff:
+        tiff.write(
+            np.full((96, 160, 3), 240, np.uint8), photometric="rgb", tile=(64, 64), description=text.encode(),
+            metadata=None, software=False, resolution=None if is_ome else (um / mpp, um / mpp), resolutionunit="NONE",
+        )  # fmt: skip
     return path

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
+from atlaspatch_core.slides.lengths import um_of, unknown_unit
 from atlaspatch_core.slides.readers.images import (
     PICTURE,
     ImageChoice,
@@ -17,7 +18,6 @@ from atlaspatch_core.slides.readers.images import (
     other_images,
     section_numbers,
 )
-from atlaspatch_core.slides.readers.lengths import um_of
 
 KNOWN_AXES = "tczyx"
 NGFF_UNITS = {"nanometer": "nm", "micrometer": "um", "millimeter": "mm", "centimeter": "cm", "meter": "m", "inch": "in",
@@ -151,12 +151,12 @@ def ngff_image(group: Any, multiscale: Mapping[str, Any]) -> Image:
     letters = Axes("".join(str(axis["name"]).lower() for axis in axes))
     scales = [*scales_of(multiscale), *scales_of(datasets[0])]
     factor = np.prod(scales, axis=0) if scales else np.zeros(len(axes))
-    sides = ((axis, float(scale)) for axis, scale in zip(axes, factor, strict=True) if axis["name"] in ("x", "y"))
-    properties = {
-        f"ngff.scale-{axis['name']}": repr(um)
-        for axis, scale in sides
-        if scale and (um := um_of(scale, NGFF_UNITS.get(axis.get("unit", ""), axis.get("unit")))) is not None
-    }
+    properties: dict[str, str] = {}
+    for axis, scale in zip(axes, map(float, factor), strict=True):
+        unit = NGFF_UNITS.get(axis.get("unit", ""), axis.get("unit"))
+        if axis["name"] in ("x", "y") and scale:
+            um = um_of(scale, unit)
+            properties |= unknown_unit(scale, unit) if um is None else {f"ngff.scale-{axis['name']}": repr(um)}
     levels = levels_among([group[dataset["path"]] for dataset in datasets], letters)
     return Image(levels, letters, properties, tuple(channels_of(ngff(group))), str(multiscale.get("name") or ""))
 

@@ -5,10 +5,10 @@ from xml.etree import ElementTree
 
 import tifffile
 
-from atlaspatch_core.slides.readers.lengths import um_of
+from atlaspatch_core.slides.lengths import um_of, unknown_unit
 from atlaspatch_core.slides.stated_scales import OTHER_PAGE, OTHER_PAGE_MPP
 
-RESOLUTION_UNITS = {2: "inch", 3: "centimeter"}
+RESOLUTION_UNITS = {1: "none", 2: "inch", 3: "centimeter"}
 """TIFF tag 296."""
 TEXT_TAGS = {"Make": "tiff.make", "Model": "tiff.model"}
 
@@ -64,6 +64,7 @@ def _ome(xml: str, size: tuple[int, int], number: int) -> Iterator[tuple[str, st
         is_numbered = number < len(sizes) and sizes[number] == size
         image, pixels = described[number if is_numbered else sizes.index(size)]
         yield from ((f"ome.PhysicalSize{side}", repr(um)) for side in "XY" if (um := _um(pixels, side)) is not None)
+        yield from unknown_unit(pixels.get("PhysicalSizeX"), pixels.get("PhysicalSizeXUnit", "µm"))
         yield from _objective(root, image)
         return
     others = [(*sides, _um(pixels, "X")) for (_, pixels), sides in zip(described, sizes, strict=True) if sides]
