@@ -1,10 +1,12 @@
 """The slides of a project, or what to tell the user when they cannot be had."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from atlaspatch_core.errors import AtlasPatchError, NoSlides
+from atlaspatch_core.wording import format_count
 
 if TYPE_CHECKING:
     from atlaspatch_core.config.project import Project
@@ -56,7 +58,7 @@ def report_unused(project: "Project", discovery: "Discovery", *, strict: bool = 
 
     Raises click.UsageError where none did, and with ``strict`` where one did not.
     """
-    from atlaspatch_core.discovery.unused import unused_inputs
+    from atlaspatch_core.discovery.unused import slides_without_mask, unused_inputs
 
     if discovery.not_searched:
         click.echo(f"NOT SEARCHED: {discovery.not_searched}", err=True)
@@ -64,5 +66,15 @@ def report_unused(project: "Project", discovery: "Discovery", *, strict: bool = 
         click.echo(f"LEFT OUT: {omission.why}", err=True)
     for unused in unused_inputs(project.slides, discovery):
         if unused.serves_none or strict:
-            raise click.UsageError(f"{unused.text}; write the names of slides as they are, or leave it out")
+            raise click.UsageError(f"{unused.text}; {unused.cure}")
         click.echo(f"WARNING: {unused.text}", err=True)
+    if stems := slides_without_mask(project.slides, discovery):
+        click.echo(f"NO MASK: {_without_mask(project, stems, len(discovery.paths))}", err=True)
+
+
+def _without_mask(project: "Project", stems: Sequence[str], total: int) -> str:
+    shown = f"{', '.join(stems[:3])}{' …' * (len(stems) > 3)}"
+    return (
+        f"{len(stems)} of {format_count(total, 'slide')} in {project.slides.masks} ({shown}): "
+        f"{project.tissue.segmenter} finds the tissue"
+    )

@@ -66,6 +66,8 @@ def read_mpp_csv(path: Path) -> dict[str, TableMpp]:
             continue
         stated = TableMpp(_mpp(path, line, row["mpp"]), f"{path}, line {line}")
         by_name[name] = stated.after(by_name[name]) if name in by_name else stated
+    if not by_name:
+        raise InvalidProject(f"{path}: no row states an mpp; give µm per px of level 0, or leave the table out")
     return by_name
 
 

@@ -1,6 +1,6 @@
 """What a person gave that served no slide: rows of tables, and masks. A typo there would change results in silence."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +10,8 @@ from atlaspatch_core.discovery.slide_names import SlideNames
 from atlaspatch_core.discovery.slide_tables import read_mpp_csv
 from atlaspatch_core.discovery.sources import Discovery
 from atlaspatch_core.discovery.usable_names import printable
-from atlaspatch_core.slides.slide import stem_of
-from atlaspatch_core.tissue.supplied_masks import MaskFolder
+from atlaspatch_core.slides.slide import folded, stem_of
+from atlaspatch_core.tissue.supplied_masks import MASK_ENDINGS, SUFFIXES, MaskFolder
 
 MOST_NAMED = 10
 
@@ -33,21 +33,53 @@ class UnusedInput:
         """Whether not a single one served a slide: the wrong file, or names of another form."""
         return len(self.names) == self.total
 
+    cure = "write the names of slides as they are, or leave it out"
+
     @property
     def text(self) -> str:
         """One sentence that names them."""
-        shown = ", ".join(map(printable, self.names[:MOST_NAMED])) + (" ..." if len(self.names) > MOST_NAMED else "")
         count = "none" if self.serves_none else f"{len(self.names)}"
         verb = "belongs" if self.serves_none or len(self.names) == 1 else "belong"
         kinds = self.kind if self.total == 1 else f"{self.kind}s"
         negated = f"{verb} to a slide" if self.serves_none else f"{verb} to no slide"
-        return f"{self.source}: {count} of {self.total} {kinds} {negated} that was found: {shown}"
+        return f"{self.source}: {count} of {self.total} {kinds} {negated} that was found: {_named(self.names)}"
 
 
-def unused_inputs(slides: Slides, discovery: Discovery) -> tuple[UnusedInput, ...]:
+@dataclass(frozen=True, slots=True)
+class UnreadMasks:
+    """What lies in a folder of masks and is none that is read: a file of another format, a folder."""
+
+    source: Path
+    names: tuple[str, ...]
+    serves_none: bool
+    """Whether the folder holds no mask at all that is read."""
+    cure = f"put masks ({' '.join(SUFFIXES)}) into the folder itself, or leave it out"
+
+    @property
+    def text(self) -> str:
+        """One sentence that names them."""
+        if not self.serves_none:
+            return f"{self.source}: {_named(self.names)} is of no format in which masks are read ({' '.join(SUFFIXES)})"
+        return f"{self.source}: there is no mask in it{f', but {_named(self.names)}' if self.names else ''}"
+
+
+def unused_inputs(slides: Slides, discovery: Discovery) -> tuple[UnusedInput | UnreadMasks, ...]:
     """Return what of the table of µm/px, and of the folder of masks, served none of the slides that were found."""
     paths = discovery.paths
-    return tuple(inputs for inputs in (*_rows(slides, paths), *_masks(slides, list(paths))) if inputs.names)
+    served = (*_rows(slides, paths), *_masks(slides, list(paths)))
+    return (*(inputs for inputs in served if inputs.names), *_unread(slides, list(paths)))
+
+
+def slides_without_mask(slides: Slides, discovery: Discovery) -> tuple[str, ...]:
+    """Return the stems for which the folder of masks, where there is one, has none: a segmenter finds their tissue."""
+    if not slides.masks:
+        return ()
+    folder = MaskFolder(slides.masks)
+    return tuple(stem for stem in discovery.paths if not folder.of(stem))
+
+
+def _named(names: Sequence[str]) -> str:
+    return ", ".join(map(printable, names[:MOST_NAMED])) + (" ..." if len(names) > MOST_NAMED else "")
 
 
 def _rows(slides: Slides, paths: Mapping[str, Path]) -> Iterator[UnusedInput]:
@@ -66,3 +98,19 @@ def _masks(slides: Slides, stems: Sequence[str]) -> Iterator[UnusedInput]:
         served = {path for stem in stems for path in folder.of(stem)}
         files = folder.files
         yield UnusedInput(slides.masks, tuple(path.name for path in files if path not in served), len(files), "mask")
+
+
+def _unread(slides: Slides, stems: Sequence[str]) -> Iterator[UnreadMasks]:
+    """A file is meant as a mask where it bears the name of a slide; all that lies there is where nothing is a mask."""
+    folder = MaskFolder(slides.masks) if slides.masks else None
+    if folder and not folder.files:
+        yield UnreadMasks(folder.folder, folder.others, serves_none=True)
+    elif folder and (meant := tuple(name for name in folder.others if _is_of_one(name, set(map(folded, stems))))):
+        yield UnreadMasks(folder.folder, meant, serves_none=False)
+
+
+def _is_of_one(name: str, stems: Set[str]) -> bool:
+    """Tell whether a name is that of a slide with something behind it: ``a.bmp``, ``a_mask.npy``, ``a.svs.xml``."""
+    whole = folded(name)
+    heads = {whole[:place] for place, sign in enumerate(whole) if sign == "."}
+    return bool(stems & {head.removesuffix(ending) for head in heads for ending in ("", *MASK_ENDINGS)})

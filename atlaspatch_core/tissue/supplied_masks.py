@@ -14,7 +14,7 @@ from atlaspatch_core.slides.readers import SUFFIXES as READER_SUFFIXES
 from atlaspatch_core.slides.slide import WHOLE_SLIDE, OutlineFrame, SlideInfo, folded
 from atlaspatch_core.tissue.contours import in_order, mask_to_polygons, read_outlines
 from atlaspatch_core.tissue.mask_images import JPEG, TIFF, read_mask_image
-from atlaspatch_core.tissue.mask_labels import SHARED, is_outlines, values_of
+from atlaspatch_core.tissue.mask_labels import SHARED, TABLES, is_outlines, values_of
 from atlaspatch_core.tissue.outline_origin import Origin
 from atlaspatch_core.tissue.outline_places import misplaced
 from atlaspatch_core.tissue.outlines import TissueOutlines, polygons_in
@@ -24,7 +24,7 @@ SUPPLIED_CURE = "give them in px of level 0, or say from where they count (--mas
 GEOJSON = (".geojson", ".json")
 SUFFIXES = (*GEOJSON, ".png", *JPEG, *TIFF)
 """What a mask may be called behind its stem, in any case of letters."""
-MASK_ENDINGS = ("_mask", "-mask")
+MASK_ENDINGS = ("_mask", "-mask", ".ome")
 """What tools put between stem and suffix."""
 SLIDE_SUFFIXES = tuple(suffix.lower() for suffix in READER_SUFFIXES)
 """What stands there where a mask is named after the whole file name of its slide."""
@@ -40,6 +40,16 @@ class MaskFolder:
     def files(self) -> list[Path]:
         """All that may be masks, by name."""
         return sorted(path for paths in _listing(self.folder).values() for path in paths)
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Names of what is neither a mask nor a table of labels; folders end with a slash."""
+        if not self.folder.is_dir():
+            return ()
+        tables = {path.name for path in self.folder.iterdir() if path.suffix.lower() in TABLES}
+        masks_and_tables = tables | {path.name for path in self.files}
+        names = (path.name + "/" * path.is_dir() for path in self.folder.iterdir() if not path.name.startswith("."))
+        return tuple(sorted(name for name in names if name not in masks_and_tables))
 
     def of(self, stem: str) -> list[Path]:
         """Return the masks of a slide, more than one where it is not clear which.

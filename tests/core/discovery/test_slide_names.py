@@ -1,5 +1,6 @@
 """Names in tables and of masks find the slide they mean, or none; what served no slide is named."""
 
+import tempfile
 import unicodedata
 from pathlib import Path
 
@@ -10,12 +11,13 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from painting import paint_slide, stain, white
+from rounds import examples
 
 from atlaspatch_core.cli.main import cli
 from atlaspatch_core.config.sections import Slides
 from atlaspatch_core.discovery.slide_names import SlideNames
 from atlaspatch_core.discovery.sources import Discovery, SlideSource
-from atlaspatch_core.discovery.unused import unused_inputs
+from atlaspatch_core.discovery.unused import slides_without_mask, unused_inputs
 from atlaspatch_core.slides.slide import folded, stem_of
 from atlaspatch_core.tissue.supplied_masks import MaskFolder
 
@@ -92,10 +94,56 @@ def test_rows_and_masks_that_served_no_slide_are_named(tmp_path: Path):
     given_ = Slides(mpp_csv=tmp_path / "mpp.csv", masks=tmp_path / "masks")
     found = Discovery((SlideSource("a", Path("a.svs")), SlideSource("b", Path("b.svs"))))
     rows, masks = unused_inputs(given_, found)
-    assert (rows.names, rows.total, rows.serves_none) == (("c.svs", "d"), 3, False)
+    assert (rows.names, rows.serves_none) == (("c.svs", "d"), False)
     assert rows.text.endswith("mpp.csv: 2 of 3 rows belong to no slide that was found: c.svs, d")
     assert masks.text.endswith("masks: 1 of 2 masks belongs to no slide that was found: e.png")
     assert unused_inputs(Slides(), found) == ()
+
+
+READ = (".png", ".PNG", ".geojson", ".tif", ".ome.tif", ".svs.jpg", "_mask.png")
+NOT_READ = (".bmp", ".npy", ".xml", ".svs.xml", "_mask.npy", ".geojson.gz")
+
+
+@examples(60)
+@given(
+    st.sets(st.tuples(st.sampled_from("abz"), st.sampled_from(READ + NOT_READ)), max_size=5),
+    st.sets(st.sampled_from(["README.md", ".hidden", "labels.csv", "site/"])),
+)
+def test_a_file_of_a_slides_name_serves_it_or_is_named(files, beside):
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for stem, ending in files:
+            (folder / f"{stem}{ending}").touch()
+        for other in beside:
+            (folder / other).mkdir() if other.endswith("/") else (folder / other).touch()
+        found = Discovery((SlideSource("a", Path("a.svs")), SlideSource("b", Path("b.svs"))))
+        unused = unused_inputs(Slides(masks=folder), found)
+        served = {mask.name for stem in "ab" for mask in MaskFolder(folder).of(stem)}
+        of_slides = {stem + ending for stem, ending in files if stem != "z"}
+        named = {name for inputs in unused for name in inputs.names}
+        assert {name for name in of_slides if name.endswith(NOT_READ)} <= named
+        assert {stem + ending for stem, ending in files if ending in READ} <= named | served
+        assert any(inputs.serves_none for inputs in unused) == (not served)
+        assert slides_without_mask(Slides(masks=folder), found) == tuple(
+            stem for stem in "ab" if not any(name.startswith(stem) for name in served)
+        )
+
+
+def test_a_folder_without_masks_is_refused_and_a_slide_without_one_is_told(tmp_path: Path):
+    (tmp_path / "masks" / "site").mkdir(parents=True)
+    refused = encode(tmp_path, "--masks", tmp_path / "masks")
+    assert refused.exit_code == 2
+    assert "there is no mask in it, but site/" in refused.output
+    (tmp_path / "masks" / "other.png").touch()
+    paint_slide(tmp_path / "other.svs", white(1024, 768), mpp=0.5)
+    told = encode(tmp_path, tmp_path / "other.svs", "--masks", tmp_path / "masks")
+    assert f"NO MASK: 1 of 2 slides in {tmp_path / 'masks'} (case): otsu finds the tissue" in told.output
+
+
+def test_a_table_that_states_nothing_is_wrong_usage(tmp_path: Path):
+    (tmp_path / "mpp.csv").write_text("wsi,mpp\ncase.svs,\n")
+    result = encode(tmp_path, "--mpp-csv", tmp_path / "mpp.csv")
+    assert (result.exit_code, "no row states an mpp" in result.output) == (2, True)
 
 
 def encode(folder: Path, *more: object):
