@@ -3,6 +3,7 @@
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import zarr
 from hypothesis import given
@@ -114,3 +115,16 @@ def test_a_preview_in_tiles_before_a_scan_in_strips_is_no_slide(tmp_path: Path, 
     path = write_pages(tmp_path / "a.tif", [Page(shrink(scan, 4), reduced), Page(scan, tiled=tiled)])
     assert_shows(show(path), scan)
     assert_names(show(path), [])
+
+
+@given(size=SIZES, grey=st.integers(0, 255), place=st.integers(1, 3), reduced=st.booleans())
+@examples(20)
+def test_a_page_of_one_colour_is_no_level(size: tuple[int, int], grey: int, place: int, reduced: bool):
+    """A label without text has a level's proportions, and no tissue by which it could be told from a level."""
+    scan = paint_scan(*size, 1)
+    pages = [Page(scan), Page(shrink(scan, 2), reduced=True), Page(shrink(scan, 4), reduced=True)]
+    pages.insert(place, Page(np.full_like(shrink(scan, (1, 1.5, 3, 8)[place]), grey), reduced=reduced))
+    with tempfile.TemporaryDirectory() as folder:
+        shown = show(write_pages(Path(folder) / "a.tif", pages))
+    assert_shows(shown, scan)
+    assert len(shown.levels) == 3

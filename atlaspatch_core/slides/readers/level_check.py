@@ -66,7 +66,7 @@ def agreeing_levels(slide: Slide, numbers: Sequence[int]) -> Iterator[int]:
     yield first
     if not rest:
         return
-    spots = telling_spots(slide, rest[-1])
+    spots = telling_spots(slide, numbers)
     finer = first
     for number in rest:
         if agree(slide, finer, number, spots):
@@ -74,8 +74,16 @@ def agreeing_levels(slide: Slide, numbers: Sequence[int]) -> Iterator[int]:
             yield number
 
 
-def telling_spots(slide: Slide, number: int) -> list[tuple[float, float]]:
-    """Return the centres, level-0 px, of the spots of a level with the most tissue and contrast, at most ``SPOTS``."""
+def telling_spots(slide: Slide, numbers: Sequence[int]) -> list[tuple[float, float]]:
+    """Return the centres, level-0 px, of the spots with the most tissue and contrast, at most ``SPOTS``.
+
+    They are those of the coarsest level that has any: a blank page, such as a label, may lie where a level would.
+    """
+    spots_of_levels = (_telling_spots_of(slide, number) for number in reversed(numbers))
+    return next((spots for spots in spots_of_levels if spots), [])
+
+
+def _telling_spots_of(slide: Slide, number: int) -> list[tuple[float, float]]:
     level = slide.info.levels[number]
     scored: list[tuple[float, float, float]] = []
     for row in range(LATTICE):
