@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import shapely
 from shapely import Polygon
 
-from atlaspatch_core.slides.absent_tiles import AbsentTiles, find_absent_tiles
+from atlaspatch_core.slides.readers.absent_tiles import AbsentTiles, find_absent_tiles
 from atlaspatch_core.slides.slide import SlideInfo
 
 RIM_UM = 32.0

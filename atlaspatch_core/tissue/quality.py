@@ -69,8 +69,8 @@ RULES = (
         "absent_tiles",
         "absent_tiles",
         "",
-        "{value:.0f} tiles are missing inside tissue, the first at ({absent_x}, {absent_y}) of level "
-        "{absent_level}, and are shown as background: copy the slide again",
+        "tiles are missing inside tissue and shown as background ({value:.0f}, the first at ({absent_x}, {absent_y}) "
+        "of level {absent_level}): copy the slide again",
     ),
     Rule(
         "small_pieces_only",

@@ -56,4 +56,6 @@ def test_tiles_that_are_missing_are_a_warning_of_number_and_place(tmp_path: Path
     write_sparse(tmp_path / "a.tif", {(5, 7), (5, 8), *GLASS})
     done = encode(tmp_path)
     assert done.returncode == 0, done
-    assert "2 tiles are missing inside tissue, the first at (448, 320) of level 0" in said(done)
+    assert "tiles are missing inside tissue and shown as background (2, the first at (448, 320) of level 0)" in said(
+        done
+    )

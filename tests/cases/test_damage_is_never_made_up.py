@@ -94,6 +94,8 @@ def test_a_damaged_tile_is_refused_by_name_however_it_is_read(kind, how, tile, r
     if shown.refusal:
         assert "cannot be decoded" in shown.refusal
         assert "copy it again" in shown.refusal
+        assert "of level 0" in shown.refusal
+        assert "--reader-type" not in shown.refusal
     else:
         assert difference(shown.levels[0], SCAN) <= tolerance
     if isinstance(patches, str):

@@ -18,9 +18,9 @@ from atlaspatch_core.operations.slide_files.other_contents import (
 from atlaspatch_core.operations.slide_files.scales import stated_magnifications, stated_scales
 from atlaspatch_core.operations.slide_files.tiff_contents import tiff_contents
 from atlaspatch_core.operations.slide_files.values import FileContents, FileInspection
-from atlaspatch_core.slides.absent_tiles import find_absent_tiles
 from atlaspatch_core.slides.files import slide_files
 from atlaspatch_core.slides.readers import Refused, czi, dicom, image, omezarr
+from atlaspatch_core.slides.readers.absent_tiles import find_absent_tiles
 from atlaspatch_core.slides.readers.damage import DAMAGED_FILE
 from atlaspatch_core.slides.readers.tiff import is_tiff
 from atlaspatch_core.slides.slide import SlideInfo

@@ -14,7 +14,7 @@ from atlaspatch_core.patches.tiles.assembly import Assembly
 from atlaspatch_core.patches.tiles.pixel_check import same_colours, same_pixels
 from atlaspatch_core.patches.tiles.plan import TilePlan, plan_tiles
 from atlaspatch_core.patches.tiles.reduced import dct_factor, reduce_level
-from atlaspatch_core.slides.absent_tiles import SHIFTED_TILES
+from atlaspatch_core.slides.readers.absent_tiles import SHIFTED_TILES
 from atlaspatch_core.slides.slide import Slide
 from atlaspatch_core.slides.tiles.codecs import Decode
 from atlaspatch_core.slides.tiles.layout import TiledLevel, find_tiled_level

@@ -1,7 +1,7 @@
 """What a refusal tells the user to do."""
 
 COPY = "copy it again from its source, or export it again"
-MORE_LENIENT = ", or try --reader-type tiff, which takes byte counts that OpenSlide refuses"
+MORE_LENIENT = "open it with --reader-type tiff"
 """For generic TIFFs, such as the uncompressed ones of tifffile whose tiles are padded."""
 EXPORT = "export it as 8-bit RGB, in tiles compressed with JPEG, from the program that wrote it"
 VIPS = "`vips tiffsave IN OUT.tiff --tile --pyramid --compression jpeg`"

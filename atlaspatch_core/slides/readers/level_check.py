@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.errors import UnreadableSlide
+from atlaspatch_core.slides.readers.absent_tiles import find_absent_tiles
 from atlaspatch_core.slides.readers.images import is_smaller_copy
 from atlaspatch_core.slides.readers.selected_levels import select_levels, sides
 from atlaspatch_core.slides.slide import Level, Region, Slide
@@ -33,6 +34,8 @@ CORRELATED = 0.5
 sharpened or decimated ones 0.7, two sections about 0."""
 
 Colours = NDArray[np.float32]
+Boxes = NDArray[np.float64]
+NOWHERE: Boxes = np.empty((0, 4))
 
 
 def with_true_levels(slide: Slide) -> Slide:
@@ -45,6 +48,8 @@ def with_true_levels(slide: Slide) -> Slide:
         return slide
     shaped = [0, *(number for number in range(1, len(levels)) if has_shape(levels[number], levels[0]))]
     numbers = list(agreeing_levels(slide, shaped))
+    if len(numbers) < len(shaped) and (absent := [one.boxes for one in find_absent_tiles(slide.info)]):
+        numbers = list(agreeing_levels(slide, shaped, np.concatenate(absent)))
     notes = [
         f"its level of {sides(level)} px {'shows another picture' if number in shaped else 'has other proportions'} "
         f"than the slide and is left out"
@@ -60,13 +65,16 @@ def has_shape(level: Level, full: Level) -> bool:
     return same or is_smaller_copy(level.width, level.height, full.width, full.height)
 
 
-def agreeing_levels(slide: Slide, numbers: Sequence[int]) -> Iterator[int]:
-    """Yield those of the levels that show what the finer one before them shows, the first one always."""
+def agreeing_levels(slide: Slide, numbers: Sequence[int], absent: Boxes = NOWHERE) -> Iterator[int]:
+    """Yield those of the levels that show what the finer one before them shows, the first one always.
+
+    ``absent``: where tiles are not stored, (n, 4), level-0 px, which tells nothing of what a level shows.
+    """
     first, *rest = numbers
     yield first
     if not rest:
         return
-    spots = telling_spots(slide, numbers)
+    spots = telling_spots(slide, numbers, absent)
     finer = first
     for number in rest:
         if agree(slide, finer, number, spots):
@@ -74,28 +82,36 @@ def agreeing_levels(slide: Slide, numbers: Sequence[int]) -> Iterator[int]:
             yield number
 
 
-def telling_spots(slide: Slide, numbers: Sequence[int]) -> list[tuple[float, float]]:
+def telling_spots(slide: Slide, numbers: Sequence[int], absent: Boxes = NOWHERE) -> list[tuple[float, float]]:
     """Return the centres, level-0 px, of the spots with the most tissue and contrast, at most ``SPOTS``.
 
     They are those of the coarsest level that has any: a blank page, such as a label, may lie where a level would.
+    None overlaps a box of ``absent``.
     """
-    spots_of_levels = (_telling_spots_of(slide, number) for number in reversed(numbers))
+    spots_of_levels = (_telling_spots_of(slide, number, absent) for number in reversed(numbers))
     return next((spots for spots in spots_of_levels if spots), [])
 
 
-def _telling_spots_of(slide: Slide, number: int) -> list[tuple[float, float]]:
+def _telling_spots_of(slide: Slide, number: int, absent: Boxes) -> list[tuple[float, float]]:
     level = slide.info.levels[number]
+    across, down = level.downsamples
     scored: list[tuple[float, float, float]] = []
     for row in range(LATTICE):
         for column in range(LATTICE):
             x, y = (column + 0.5) / LATTICE * level.width, (row + 0.5) / LATTICE * level.height
-            pixels = spot(slide, number, x, y, SIDE)
+            box = (x - SIDE) * across, (y - SIDE) * down, (x + SIDE) * across, (y + SIDE) * down
+            pixels = None if overlaps(absent, box) else spot(slide, number, x, y, SIDE)
             if pixels is not None:
                 tissue = pixels[pixels.min(axis=2) < GLASS]
                 scored.append((float(tissue.std()) * len(tissue) ** 0.5 if len(tissue) else 0.0, x, y))
     best = sorted(scored, reverse=True)[:SPOTS]
-    across, down = level.downsamples
     return [(x * across, y * down) for score, x, y in best if score]
+
+
+def overlaps(boxes: Boxes, box: tuple[float, float, float, float]) -> bool:
+    """Tell whether a box overlaps one of those, each left, top, right, bottom."""
+    left, top, right, bottom = box
+    return bool(((boxes[:, :2] < (right, bottom)) & (boxes[:, 2:] > (left, top))).all(axis=1).any())
 
 
 def spot(slide: Slide, number: int, x: float, y: float, side: int) -> Colours | None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 from numpy.typing import NDArray
 
-from atlaspatch_core.errors import MissingExtra, UnreadableSlide
+from atlaspatch_core.errors import AtlasPatchError, MissingExtra, UnreadableSlide
 from atlaspatch_core.slides.dicom_files import instances, is_dicom, is_series_folder
-from atlaspatch_core.slides.mpp import StatedMpp, find_scale
+from atlaspatch_core.slides.mpp import Mpp, StatedMpp, find_scale
 from atlaspatch_core.slides.readers.advice import COPY, MORE_LENIENT
 from atlaspatch_core.slides.readers.content import is_not
 from atlaspatch_core.slides.readers.dicom import sections_of as dicom_sections
@@ -20,7 +20,7 @@ from atlaspatch_core.slides.readers.openslide_tiff import OTHER, VENDORS, PlainT
 from atlaspatch_core.slides.readers.reader import Reader, UnsupportedSlide
 from atlaspatch_core.slides.readers.region_checks import RegionChecks
 from atlaspatch_core.slides.readers.selected_levels import select_levels
-from atlaspatch_core.slides.readers.tiff import is_ome
+from atlaspatch_core.slides.readers.tiff import is_ome, open_tiff
 from atlaspatch_core.slides.readers.tiff import sections_of as tiff_sections
 from atlaspatch_core.slides.readers.windows import file_px_of
 from atlaspatch_core.slides.slide import Bounds, Level, Region, Slide, SlideInfo, stem_of
@@ -44,6 +44,7 @@ class OpenSlideSlide(Slide):
         self._handle = handle
         self._info = info
         self._checks = checks
+        self._refusal: UnreadableSlide | None = None
         self._background = background_of(handle.properties)
 
     @property
@@ -56,22 +57,41 @@ class OpenSlideSlide(Slide):
         from openslide import OpenSlideError
 
         level = self._info.levels[region.level]
+        if self._refusal:  # from its first error on OpenSlide fails everywhere, and would blame the wrong place
+            raise self._refusal
         if self._checks:
             self._checks.check(region, level)
         try:
             image = self._handle.read_region(place_of(region, level), region.level, (region.width, region.height))
         except OpenSlideError as error:
-            raise UnreadableSlide(
+            self._refusal = self._refusal or UnreadableSlide(
                 f"{self._info.stem}: the pixels at ({region.x}, {region.y}) of level {region.level} cannot be decoded "
-                f"({error}), the file is damaged; {COPY}{MORE_LENIENT if self._info.vendor == 'generic-tiff' else ''}"
-            ) from error
+                f"({error}), {self._cause_and_cure(region)}"
+            )
+            raise self._refusal from error
         return composite(np.asarray(image), backdrop(region, level, self._background))
+
+    def _cause_and_cure(self, region: Region) -> str:
+        """Return what to do about pixels that OpenSlide does not decode: another reader may."""
+        if self._info.vendor == "generic-tiff" and is_decoded_as_tiff(self._info.path, region):
+            return f"which the reader of TIFFs does; {MORE_LENIENT}"
+        return f"the file is damaged; {COPY}"
 
     def close(self) -> None:
         """Release the file."""
         self._handle.close()
         if self._checks:
             self._checks.close()
+
+
+def is_decoded_as_tiff(path: Path, region: Region) -> bool:
+    """Tell whether the reader of TIFFs, which knows other compressions and byte counts, decodes a region."""
+    try:
+        with open_tiff(path, StatedMpp(Mpp(1.0, ""))) as slide:
+            slide.read_region(region)
+    except (AtlasPatchError, IndexError):
+        return False
+    return True
 
 
 def file_of(path: Path) -> Path:
