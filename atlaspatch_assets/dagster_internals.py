@@ -113,6 +113,24 @@ def data_versions_by_pages(instance: dg.DagsterInstance, key: dg.AssetKey) -> di
     return versions
 
 
+def latest_materializations(
+    instance: dg.DagsterInstance, key: dg.AssetKey, partitions: Sequence[str]
+) -> dict[str, dg.AssetMaterialization]:
+    """Return partition to its latest materialisation, of those among ``partitions`` that have one; two queries.
+
+    In public one asks for all events of these partitions, and reads whatever was recorded of them before.
+    """
+    if not partitions:
+        return {}
+    kind = dg.DagsterEventType.ASSET_MATERIALIZATION
+    ids = instance.event_log_storage.get_latest_storage_id_by_partition(key, kind, set(partitions))
+    if not ids:
+        return {}
+    asked = dg.AssetRecordsFilter(key, storage_ids=list(ids.values()))
+    events = (record.asset_materialization for record in instance.fetch_materializations(asked, limit=len(ids)).records)
+    return {event.partition: event for event in events if event and event.partition}
+
+
 def last_verdicts(
     instance: dg.DagsterInstance, check: dg.AssetCheckKey, partitions: Sequence[str] | None = None
 ) -> dict[str, bool | None]:

@@ -12,8 +12,9 @@ from atlaspatch_assets.defs.validity.jobs import WriteLine, try_canaries
 from atlaspatch_assets.defs.validity.repair import plan_repair, reason_lines
 from atlaspatch_assets.lib.events import outcome_events
 from atlaspatch_assets.lib.names import ProjectNames
-from atlaspatch_assets.lib.recorded import recorded_validities
+from atlaspatch_assets.lib.recorded import MOST_VERDICTS, recorded_validities
 from atlaspatch_assets.lib.verdicts import OpenFailures
+from atlaspatch_assets.lib.without_patches import retold_embeddings
 from atlaspatch_core.discovery.find import find_slides
 from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 from atlaspatch_core.validity.recipe import Recipe
@@ -62,20 +63,31 @@ def backfill(
         f"To compute: {repair.describe(need)}",
     ):
         write_line(line)
-    if dry_run or not (repair.slides.orders or repair.cases):
+    if dry_run:
+        return None
+    open_failures = OpenFailures(names, instance)
+    _tell_embeddings(recipe, open_failures)
+    if not (repair.slides.orders or repair.cases):
         return None
     orders = repair.slides.orders
     if canary and State.STALE in states:
-        open_failures = OpenFailures(names, instance)
         stale = [validity for validity in repair.slides.outputs if validity.state is State.STALE]
         for outcome in try_canaries(recipe, stale, write_line):
             _report_restamped(outcome, open_failures, show)
+        _tell_embeddings(recipe, open_failures)
         orders = plan_repair(recipe, instance, states, steps, cohorts).slides.orders
     requests = build_requests(names, orders, recipe.project.runtime.slides_per_run, "", {}, repair.cohorts)
     crashes = list(run_requests(recipe.project, names.slides, requests, instance, show))
     selected = {validity.stem for validity in repair.cases} if cohorts or State.FAILED in states else None
     crashes += _make_cases(recipe, instance, states, steps, selected, show)
     return BackfillResult(len({stem for order in orders for stem in order.stems}), tuple(crashes))
+
+
+def _tell_embeddings(recipe: Recipe, open_failures: OpenFailures) -> None:
+    """Tell Dagster of the embeddings of slides without patches that are what is asked for now."""
+    current = recorded_validities(recipe, open_failures.instance)
+    for event in retold_embeddings(recipe, open_failures.instance, current, MOST_VERDICTS):
+        open_failures.report(event)
 
 
 def _report_restamped(outcome: Outcome, open_failures: OpenFailures, show: Callable[[OutcomeRow], None]) -> None:

@@ -8,6 +8,7 @@ from dagster import DagsterInstance
 from atlaspatch_assets.dagster_internals import data_versions, failed_verdicts, last_verdicts
 from atlaspatch_assets.lib.failures import state_observation
 from atlaspatch_assets.lib.names import PROCESSED, ProjectNames
+from atlaspatch_assets.lib.without_patches import slides_without_patches
 from atlaspatch_core.discovery.find import find_slides
 from atlaspatch_core.discovery.sections import SECONDS_A_LOOK
 from atlaspatch_core.errors import AtlasPatchError
@@ -55,10 +56,9 @@ def stated_of_slides(
 
 def stored_in_dagster(names: ProjectNames, instance: DagsterInstance, steps: Collection[OutputKey]) -> Stored:
     """Return the fingerprints of the latest materialisations, and what failed and why; a few queries an asset."""
-    return Stored(
-        {step: data_versions(instance, names.asset_key(step)) for step in steps},
-        {step: failure_reasons(instance, names.check_key(step, PROCESSED)) for step in steps},
-    )
+    versions = {step: data_versions(instance, names.asset_key(step)) for step in steps}
+    reasons = {step: failure_reasons(instance, names.check_key(step, PROCESSED)) for step in steps}
+    return Stored(versions, reasons, slides_without_patches(names, instance, versions))
 
 
 def failure_reasons(instance: DagsterInstance, check: dg.AssetCheckKey) -> dict[str, str]:

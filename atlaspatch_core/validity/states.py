@@ -91,10 +91,12 @@ class StalenessChecker:
 
         Where what it was laid from changed, it may get patches, and has no embedding of them.
         """
+        stored = self.stored.fingerprints.get(stage.step, {}).get(stem)
+        if stage.step.kind != "slide_embedding" or not patches_stand:
+            return stored
+        expected = outputs[stage.step].fingerprint if stage.step in outputs else None
         bare = self.stored.without_patches.get(stage.step.geometry, ())
-        if stage.step.kind == "slide_embedding" and stem in bare and patches_stand:
-            return outputs[stage.step].fingerprint if stage.step in outputs else None
-        return self.stored.fingerprints.get(stage.step, {}).get(stem)
+        return expected if stored != expected and stem in bare else stored
 
     def _failure(self, stem: str, stage: OutputSpec, outputs: Mapping[OutputKey, Expected]) -> str:
         broken = self.slide_index.broken.get(stem, "")

@@ -1,6 +1,6 @@
 """What is stored of all slides: the fingerprints in their files, read in bulk and remembered."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ class Stored:
     """Step to stem to fingerprint."""
     failed: Mapping[OutputKey, Mapping[str, str]] = field(default_factory=dict)
     """Step to stem to the reason why the last attempt failed."""
-    without_patches: Mapping[str, Collection[str]] = field(default_factory=dict)
+    without_patches: Mapping[str, Container[str]] = field(default_factory=dict)
     """Geometry to the slides that have no patches, and so no embedding."""
 
 

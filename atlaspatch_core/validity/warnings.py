@@ -1,6 +1,6 @@
 """What is odd about slides as they are stored: the warnings that their outcomes had, told again without any work."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Container, Iterator, Mapping
 
 from atlaspatch_core.storage.records import PICTURES, StepNotes
 from atlaspatch_core.storage.slide_index import IndexedMask, SlideIndex
@@ -46,9 +46,7 @@ def _noted(stem: str, notes: Mapping[str, StepNotes], fingerprints: Mapping[str,
             yield from of_step.texts
 
 
-def _of_numbers(
-    stem: str, index: SlideIndex, bounds: QualitySpec, bare: Mapping[str, Collection[str]]
-) -> Iterator[str]:
+def _of_numbers(stem: str, index: SlideIndex, bounds: QualitySpec, bare: Mapping[str, Container[str]]) -> Iterator[str]:
     """Yield what follows from what is stored of the slide: also of results of earlier versions."""
     slide, polygons = index.slides[stem], index.polygons.get(stem)
     yield from slide.notes

@@ -19,6 +19,7 @@ from atlaspatch_assets.dagster_internals import (
     give_default_limits,
     last_verdict,
     last_verdicts,
+    latest_materializations,
     storage_kind,
 )
 
@@ -139,6 +140,16 @@ def test_the_quick_query_of_data_versions_says_what_the_public_way_says(instance
     instance.report_runless_asset_event(dg.AssetMaterialization(KEY, partition="unversioned"))
     assert data_versions(instance, KEY) == {"a": "3", "b": "2"}
     assert data_versions_by_pages(instance, KEY) | {"unversioned": ""} == {"a": "3", "b": "2", "unversioned": ""}
+
+
+def test_the_latest_materialisations_of_partitions_are_read_at_once(instance):
+    for partition, patches in (("a", 4), ("b", 2), ("a", 0), ("c", 1)):
+        instance.report_runless_asset_event(
+            dg.AssetMaterialization(KEY, partition=partition, metadata={"patches": patches})
+        )
+    latest = latest_materializations(instance, KEY, ["a", "b", "never"])
+    assert {key: event.metadata["patches"].value for key, event in latest.items()} == {"a": 0, "b": 2}
+    assert latest_materializations(instance, KEY, ["never"]) == latest_materializations(instance, KEY, []) == {}
 
 
 def test_pools_get_a_limit_once(tmp_path: Path):

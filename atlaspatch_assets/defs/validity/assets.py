@@ -22,7 +22,8 @@ from atlaspatch_assets.lib.metadata import LARGEST_PICTURE, Metadata
 from atlaspatch_assets.lib.names import PartitionKind, ProjectNames
 from atlaspatch_assets.lib.page_links import page_links
 from atlaspatch_assets.lib.project_runs import busy_keys, unfinished_runs
-from atlaspatch_assets.lib.recorded import recorded_validities, validity_verdicts
+from atlaspatch_assets.lib.recorded import MOST_VERDICTS, recorded_validities, validity_verdicts
+from atlaspatch_assets.lib.without_patches import retold_embeddings
 from atlaspatch_core.storage.slide_index import read_slide_index
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import OutputKey
@@ -72,6 +73,7 @@ def _build_coverage(recipe: Recipe) -> dg.AssetsDefinition:
         slides = recorded_validities(recipe, context.instance)
         cases = case_validities(recipe, context.instance, slides)
         yield from validity_verdicts(names, [*slides, *cases], context.instance)
+        yield from retold_embeddings(recipe, context.instance, slides, MOST_VERDICTS)
         unfinished = unfinished_runs(context.instance)
         busy = {kind: busy_keys(kind, context.instance, unfinished) for kind in (names.slides, names.cases)}
         yield from _open_verdicts(recipe, context.instance, busy)

@@ -22,14 +22,15 @@ from atlaspatch_assets.lib.events import Event, outcome_events
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.pools import pool_of
 from atlaspatch_assets.lib.project_pin import pin_tags, stop_if_changed
-from atlaspatch_assets.lib.recorded import validity_verdicts
+from atlaspatch_assets.lib.recorded import MOST_VERDICTS, recorded_validities, validity_verdicts
 from atlaspatch_assets.lib.results import NOTHING_DONE, table_metadata
 from atlaspatch_assets.lib.verdicts import OpenFailures
+from atlaspatch_assets.lib.without_patches import retold_embeddings
 from atlaspatch_core.discovery.find import find_slides
 from atlaspatch_core.errors import AtlasPatchError
-from atlaspatch_core.validity.outcome import Outcome, Status
+from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 from atlaspatch_core.validity.recipe import Recipe
-from atlaspatch_core.validity.states import Validity
+from atlaspatch_core.validity.states import State, Validity
 
 WriteLine = Callable[[str], object]
 
@@ -115,15 +116,18 @@ def _find_outputs(context: dg.OpExecutionContext, recipe: Recipe, name: str, con
     for line in reason_lines(repair.outputs, MOST_REASONS):
         write_line(line)
     if isinstance(config, StaleConfig) and config.canary and not config.dry_run:
-        restamped = set()
+        restamped: set[tuple[str, OutputKey]] = set()
         for event, outcome in _restamped_events(
             try_canaries(recipe, outputs, write_line), OpenFailures(repair.names, context.instance)
         ):
             restamped.add((outcome.stem, outcome.step))
             yield event
-        outputs = [validity for validity in outputs if (validity.stem, validity.step) not in restamped]
         write_line(f"{len(restamped)} results kept their rows and got the new identity")
     if not config.dry_run:
+        current = recorded_validities(recipe, context.instance)
+        yield from retold_embeddings(recipe, context.instance, current, MOST_VERDICTS)
+        fresh = {(output.stem, output.step) for output in current if output.state is State.FRESH}
+        outputs = [output for output in outputs if (output.stem, output.step) not in fresh]
         yield from validity_verdicts(repair.names, [*outputs, *repair.cases], context.instance)
     need = repair.estimate(outputs)
     text = repair.describe(need)

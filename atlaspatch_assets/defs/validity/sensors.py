@@ -17,6 +17,7 @@ from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.recorded import recorded_validities, validity_verdicts
 from atlaspatch_assets.lib.stages import code_version
 from atlaspatch_assets.lib.stopped_runs import output_fault
+from atlaspatch_assets.lib.without_patches import retold_embeddings
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.fingerprint import short_hash
 from atlaspatch_core.validity.recipe import Recipe
@@ -24,6 +25,7 @@ from atlaspatch_core.validity.states import State, Validity
 
 MOST_RUNS_ASKED = 500
 """Runs asked for at once; the rest is asked for by launching the job again."""
+Told = dg.AssetObservation | dg.AssetMaterialization
 MOST_FRESH_AGAIN = 50
 """Outputs of an asset that are told to be fresh again at once; `check_validity` tells of the others."""
 PROPOSES = (
@@ -55,11 +57,12 @@ def build_proposals(recipe: Recipe, jobs: Sequence[dg.JobDefinition]) -> dg.Sens
         missing = new_outputs(names, context.instance, of_slides)
         for line in replacement_lines(recipe, context.instance, missing):
             context.log.info(line)
-        requests, observed = [], []
+        requests: list[dg.RunRequest] = []
+        observed: list[Told] = [*retold_embeddings(recipe, context.instance, of_slides, MOST_FRESH_AGAIN)]
         if stale:
             requests.append(_request(names, MATERIALIZE_STALE, versions, stale, compute=automatic))
         else:
-            observed = _record_fresh(names, context.instance, outputs)
+            observed += _record_fresh(names, context.instance, outputs)
         if missing:
             compute = automatic and not depends_on_stale(recipe, missing, of_slides)
             requests.append(_request(names, MATERIALIZE_NEW, versions, missing, compute=compute))

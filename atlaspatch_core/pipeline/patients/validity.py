@@ -1,6 +1,6 @@
 """Which embeddings of cases are fresh, stale, missing or failed, and why; no slide is opened."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ class CaseStalenessChecker:
     """Step to case_id to fingerprint, and to the reason why the last attempt failed."""
     slides: Mapping[tuple[str, OutputKey], Validity]
     """States of the outputs of slides, of those slides whose states are known."""
-    empty: Mapping[str, Iterable[str]] = field(default_factory=dict)
+    empty: Mapping[str, Container[str]] = field(default_factory=dict)
     """Geometry to slides that have no patches; a case of such slides alone has no embedding to make."""
     _features: dict[tuple[str, OutputKey], str | None] = field(default_factory=dict)
     _read: dict[OutputKey, int] = field(default_factory=dict)
@@ -103,7 +103,8 @@ class CaseStalenessChecker:
         yield from (self.slides[stem, step] for step in steps if (stem, step) in self.slides)
 
     def _fingerprint(self, case: Case, stage: OutputSpec, expected: Identity) -> str | None:
-        if set(case.stems) <= set(self.empty.get(stage.step.geometry, ())):
+        empty = self.empty.get(stage.step.geometry, ())
+        if all(stem in empty for stem in case.stems):
             return expected.fingerprint
         return self.stored.fingerprints.get(stage.step, {}).get(case.case_id)
 
