@@ -126,8 +126,11 @@ def latest_materializations(
     ids = instance.event_log_storage.get_latest_storage_id_by_partition(key, kind, set(partitions))
     if not ids:
         return {}
-    asked = dg.AssetRecordsFilter(key, storage_ids=list(ids.values()))
-    events = (record.asset_materialization for record in instance.fetch_materializations(asked, limit=len(ids)).records)
+    records_filter = dg.AssetRecordsFilter(key, storage_ids=list(ids.values()))
+    events = (
+        record.asset_materialization
+        for record in instance.fetch_materializations(records_filter, limit=len(ids)).records
+    )
     return {event.partition: event for event in events if event and event.partition}
 
 

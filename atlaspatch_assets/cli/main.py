@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from atlaspatch_assets.cli.carry_over import carry_over
 from atlaspatch_assets.cli.dead_runs import end_dead_runs
 from atlaspatch_assets.cli.home import ready_home, told_where_home_fails
 from atlaspatch_assets.cli.pages import pages
@@ -21,7 +22,7 @@ from atlaspatch_core.cli.declaring import STRICT, STRICT_HELP
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.main import cli
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
-from atlaspatch_core.cli.slides import slides_at_rest
+from atlaspatch_core.cli.slides import slides_at_rest, tell_former_results
 from atlaspatch_core.discovery.cohorts import COHORTS, stems_among
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.validity.outcome import Outcome, OutputKey
@@ -133,6 +134,7 @@ def _reporter() -> "Reporter":
     return Reporter()
 
 
+cli.add_command(carry_over)
 cli.add_command(pages)
 cli.add_command(end_dead_runs)
 cli.add_command(up)
@@ -155,8 +157,10 @@ def materialize(
     Exit code: 0 when every slide is done, 1 when one or more failed or had to be left out, 2 for wrong usage.
     """
 
-    project = recipe_of_file(project_file).project
+    recipe = recipe_of_file(project_file)
+    project = recipe.project
     discovery = slides_at_rest(project, strict=strict)
+    tell_former_results(recipe)
     chosen = _choose_stems(discovery, stems, cohorts)
     code = _materialize(project, chosen, discovery.cohort_by_stem, force=force, strict=strict)
     raise SystemExit(code or int(bool(discovery.left_out and not stems and not cohorts)))

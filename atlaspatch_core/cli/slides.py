@@ -11,6 +11,7 @@ from atlaspatch_core.wording import format_count
 if TYPE_CHECKING:
     from atlaspatch_core.config.project import Project
     from atlaspatch_core.discovery.sources import Discovery
+    from atlaspatch_core.validity.recipe import Recipe
 
 
 def slides_of(project: "Project") -> "Discovery":
@@ -40,6 +41,14 @@ def left_out_line(discovery: "Discovery") -> str:
         if count
         else ""
     )
+
+
+def tell_former_results(recipe: "Recipe") -> None:
+    """Say, before anything is computed, what lies under a former name of a geometry and can be taken over."""
+    from atlaspatch_core.operations.former_results import find_former_results
+
+    for former in find_former_results(recipe):
+        click.echo(f"WARNING: {former.text}", err=True)
 
 
 def _find(project: "Project") -> "Discovery":

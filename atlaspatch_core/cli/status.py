@@ -12,7 +12,7 @@ from click.core import ParameterSource
 from atlaspatch_core.cli.declaring import EXISTING_FOLDER, FILE, option
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.projects import FILE_NAME, PROJECT, recipe_of_file
-from atlaspatch_core.cli.slides import slides_of
+from atlaspatch_core.cli.slides import slides_of, tell_former_results
 from atlaspatch_core.cli.status_text import (
     COLUMNS,
     as_table,
@@ -120,6 +120,7 @@ def show_status(recipe: "Recipe", hooks: Hooks, cohorts: Sequence[str] = ()) -> 
 
     failures = hooks.failures(recipe) if hooks.failures else {}
     discovery = slides_of(recipe.project)
+    tell_former_results(recipe)
     seen = project_status(recipe, discovery, failures)
     table = _table(recipe)
     seen = replace(seen, cases=_cases(recipe, table, seen.outputs, failures))

@@ -1,6 +1,7 @@
 """The one writer of everything that is kept: where each file lies, and how it changes under the slide's lock."""
 
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -104,6 +105,18 @@ class Store(OutputPaths):
         with slide_lock(self.output, stem), replacing(path) as temporary:
             write(temporary)
 
+    def link_results(self, stem: str, geometry: str, former: str) -> bool:
+        """Let a geometry have the file of a slide that lies under another name, too; return whether it was missing."""
+        with slide_lock(self.output, stem):
+            return _link(self.h5(stem, former), self.h5(stem, geometry))
+
+    def link_cases(self, encoder: str, geometry: str, former: str) -> None:
+        """Let a geometry have the embeddings of cases that lie under another name, where it has none of its own."""
+        for case_id in list_files(self.case("any", encoder, former).parent, ".h5"):
+            path = self.case(case_id, encoder, geometry)
+            with slide_lock(path.parent, case_id):
+                _link(self.case(case_id, encoder, former), path)
+
     def write_results(self, stem: str, geometry: str, coords: Identity, datasets: Sequence[Dataset]) -> None:
         """Add features or embeddings to a slide's file.
 
@@ -139,6 +152,22 @@ class Store(OutputPaths):
     def _write(self, stem: str, path: Path, content: bytes) -> None:
         with replacing(path, stem) as temporary:
             temporary.write_bytes(content)
+
+
+def _link(source: Path, path: Path) -> bool:
+    """Give a file a second path, unless something lies there; return whether it did.
+
+    Files are replaced and never changed, so that neither path sees what becomes of the other. Where the file system
+    has no links it is copied.
+    """
+    if path.exists():
+        return False
+    with replacing(path) as temporary:
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
+    return True
 
 
 def read_own_results(path: Path) -> dict[str, StoredResult]:

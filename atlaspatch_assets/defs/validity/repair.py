@@ -19,6 +19,7 @@ from atlaspatch_core.discovery.sections import SECONDS_A_LOOK
 from atlaspatch_core.discovery.sources import Discovery
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.operations.estimate import Estimate, estimate_work
+from atlaspatch_core.operations.former_results import find_former_results
 from atlaspatch_core.pipeline.patients.manifest import manifest_of
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import Recipe
@@ -59,10 +60,13 @@ class Repair:
         return describe_amount(need.text, self.cases)
 
     def remarks(self) -> list[str]:
-        """Return what is to be said because of slides that failed or are gone, and of encoders that were replaced."""
+        """Return what is to be said because of slides that failed or are gone, of encoders that were replaced, and of
+        geometries that had another name.
+        """
         missing = [output for output in self.slides.outputs if output.state is State.MISSING]
         replaced = replacement_lines(self.recipe, self.instance, missing)
-        return [*plan_remarks(self.recipe.project, self.instance, self.slides), *replaced]
+        former = [each.text for each in find_former_results(self.recipe)] if missing else []
+        return [*plan_remarks(self.recipe.project, self.instance, self.slides), *replaced, *former]
 
 
 def plan_repair(

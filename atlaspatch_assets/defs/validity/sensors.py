@@ -20,6 +20,7 @@ from atlaspatch_assets.lib.stopped_runs import output_fault
 from atlaspatch_assets.lib.without_patches import retold_embeddings
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.fingerprint import short_hash
+from atlaspatch_core.operations.former_results import find_former_results
 from atlaspatch_core.validity.recipe import Recipe
 from atlaspatch_core.validity.states import State, Validity
 
@@ -64,7 +65,8 @@ def build_proposals(recipe: Recipe, jobs: Sequence[dg.JobDefinition]) -> dg.Sens
         else:
             observed += _record_fresh(names, context.instance, outputs)
         if missing:
-            compute = automatic and not depends_on_stale(recipe, missing, of_slides)
+            held = depends_on_stale(recipe, missing, of_slides) or find_former_results(recipe)
+            compute = automatic and not held
             requests.append(_request(names, MATERIALIZE_NEW, versions, missing, compute=compute))
         skip_reason = None if requests else "nothing is stale, and nothing is missing"
         return dg.SensorResult(run_requests=requests, skip_reason=skip_reason, cursor=versions, asset_events=observed)

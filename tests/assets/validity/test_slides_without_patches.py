@@ -59,7 +59,7 @@ def native_status(of: Project, instance: dg.DagsterInstance, asset: str) -> Stal
     return resolver.get_status(dg.AssetKey(asset.split("/")), "glass")
 
 
-def test_a_new_slide_encoder_asks_for_nothing_of_them_and_dagster_knows_their_embedding(tmp_path, instance, weights):
+def test_a_new_slide_encoder_asks_for_no_run_of_them_and_dagster_is_told(tmp_path, instance, weights):
     made(tmp_path, weights["old.pt"], instance)
     changed = with_another_encoder(tmp_path, weights)
     assert states(changed, instance) == {}
