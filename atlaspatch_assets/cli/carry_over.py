@@ -29,8 +29,8 @@ def carry_over(project_file: Path, dry_run: bool) -> None:
 
     A name decides where files lie and what outputs are called, and no result. The files of slides whose patches there
     are those that the geometry asks for get a second path, without taking room twice; under the former name all stays.
-    The Dagster instance in DAGSTER_HOME (~/.atlaspatch/dagster by default) is told of what is valid. Done again, it does
-    the rest.
+    The Dagster instance in DAGSTER_HOME (~/.atlaspatch/dagster by default) is told of what is valid. Done again, it
+    does the rest.
 
     Exit code: 0, also when there was nothing; 1 when a file could not be written, 2 for wrong usage.
     """
