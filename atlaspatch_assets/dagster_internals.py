@@ -7,11 +7,13 @@ mended, fails there first.
 import json
 import logging
 import socket
+from abc import abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
@@ -73,6 +75,28 @@ def code_server_answers(run: dg.DagsterRun) -> bool | None:
     except OSError:
         return False
     return True
+
+
+class CancellingLauncher(dg.DefaultRunLauncher):
+    """Dagster's default launcher of runs, with an answer where the code server of a run is gone, or knows it no more.
+
+    That launcher asks the server alone to end a run; where nobody answers it raises, and the page shows HTTP 500
+    (1.13). A launcher of one's own is set in public, in ``dagster.yaml``; its instance and that error have no public
+    names.
+    """
+
+    def terminate(self, run_id: str) -> bool:
+        """End a run; return whether it ends."""
+        try:
+            if super().terminate(run_id):
+                return True
+        except DagsterUserCodeUnreachableError:
+            pass
+        return self.end_unanswered(self._instance, run_id)
+
+    @abstractmethod
+    def end_unanswered(self, instance: dg.DagsterInstance, run_id: str) -> bool:
+        """End a run that no server ended, unless its process lives; return whether it has ended so."""
 
 
 def op_tag_as_requested(instance: dg.DagsterInstance, run: dg.DagsterRun, op_name: str, tag: str) -> str | None:

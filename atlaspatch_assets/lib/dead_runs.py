@@ -58,6 +58,23 @@ def end_dead_runs(instance: dg.DagsterInstance, jobs: Collection[str] = (), caus
     return ended
 
 
+def end_cancelled_run(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Mark a run as cancelled that somebody wants to end and that no server answers for; return whether it was.
+
+    Not so one whose process holds its lock, or runs elsewhere, or of which nothing can be told from here. Raises
+    OSError where its lock cannot be asked for.
+    """
+    run = instance.get_run_by_id(run_id)
+    machine = run.tags.get(MACHINE_TAG) if run else None
+    if run is None or (machine and not is_this_machine(machine)):
+        return False
+    if not lock_path(instance, run_id).exists():
+        silent = has_this_host_name(machine) if machine else code_server_answers(run) is False
+        if not silent:
+            return False
+    return _end(instance, run_id, CAUSE)
+
+
 def _open_runs(instance: dg.DagsterInstance) -> Sequence[dg.RunRecord]:
     if not isinstance(instance.run_launcher, dg.DefaultRunLauncher):
         return ()

@@ -11,6 +11,7 @@ from atlaspatch_assets.dagster_internals import (
     VERDICTS_JOB,
     VERSION_TAG,
     AssetJob,
+    CancellingLauncher,
     VerdictRecorder,
     announce_materializations,
     data_versions,
@@ -169,3 +170,22 @@ def test_a_job_over_assets_is_of_the_type_that_dagster_does_not_export():
 
 def test_the_storage_of_runs_is_named(instance):
     assert storage_kind(instance) == "SqliteRunStorage"
+
+
+def test_dagster_still_raises_where_nobody_answers_for_a_run_that_is_cancelled(instance, tmp_path):
+    """Once this fails, ``CancellingLauncher`` need not catch it."""
+
+    class Launcher(CancellingLauncher):
+        def end_unanswered(self, instance: dg.DagsterInstance, run_id: str) -> bool:
+            return instance.get_run_by_id(run_id) is not None
+
+    @dg.job
+    def job() -> None: ...
+
+    tags = {".dagster/grpc_info": f'{{"host": "localhost", "socket": "{tmp_path / "gone"}"}}'}
+    run_id = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED, tags=tags).run_id
+    with pytest.raises(Exception, match="Could not reach user code server"):
+        instance.run_launcher.terminate(run_id)
+    launcher = Launcher()
+    launcher.register_instance(instance)
+    assert launcher.terminate(run_id)

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import yaml
 from click.testing import CliRunner
 from processes import run_cli, start_cli, start_code
 from project_files import project_text
 from small_projects import paint, project
 from waiting import until
+from web_ui import cancel_in_web_ui
 
 from atlaspatch_assets.cli.doctor import dagster_findings
 from atlaspatch_assets.cli.main import cli
@@ -154,13 +156,52 @@ def test_a_run_without_a_lock_is_dead_once_its_code_server_is_gone(instance, tmp
 
 def test_of_other_launchers_nothing_is_said(home):
     settings = home / "dagster.yaml"
-    launcher = "run_launcher:\n  module: dagster._core.launcher.sync_in_memory_run_launcher\n"
-    settings.write_text(settings.read_text() + launcher + "  class: SyncInMemoryRunLauncher\n")
+    launcher = {
+        "module": "dagster._core.launcher.sync_in_memory_run_launcher",
+        "class": "SyncInMemoryRunLauncher",
+    }
+    settings.write_text(yaml.safe_dump(yaml.safe_load(settings.read_text()) | {"run_launcher": launcher}))
     with dg.DagsterInstance.from_config(str(home)) as instance:
         run_id = open_run(instance)
         leave_lock(instance, run_id)
 
         assert end_dead_runs(instance) == []
+
+
+@pytest.mark.parametrize("locked_once", [True, False])
+def test_cancelling_a_run_whose_process_is_gone_ends_it(instance, tmp_path, locked_once):
+    run_id = open_run(instance, **{GRPC_INFO: f'{{"host": "localhost", "socket": "{tmp_path / "gone"}"}}'})
+    if locked_once:
+        leave_lock(instance, run_id)
+
+    assert cancel_in_web_ui(instance, run_id) == "TerminateRunSuccess"
+
+    assert status_of(instance, run_id) is dg.DagsterRunStatus.CANCELED
+    assert end_dead_runs(instance) == []
+
+
+def test_cancelling_a_run_whose_process_lives_leaves_it_to_that(instance, home, tmp_path):
+    run_id = open_run(instance, **{GRPC_INFO: f'{{"host": "localhost", "socket": "{tmp_path / "gone"}"}}'})
+    process = start_code(HOLD_LOCK, home, run_id)
+    assert process.stdout.readline() == "locked\n"
+
+    assert cancel_in_web_ui(instance, run_id) == "TerminateRunFailure"
+    assert status_of(instance, run_id) is dg.DagsterRunStatus.CANCELING
+    process.kill()
+    process.wait()
+
+    assert cancel_in_web_ui(instance, run_id) == "TerminateRunFailure", "it is being cancelled already"
+    assert len(end_dead_runs(instance)) == 1
+    assert status_of(instance, run_id) is dg.DagsterRunStatus.CANCELED
+
+
+def test_a_run_of_another_machine_is_not_cancelled_from_here(instance, tmp_path):
+    place = f'{{"host": "localhost", "socket": "{tmp_path / "gone"}"}}'
+    run_id = open_run(instance, **{GRPC_INFO: place, MACHINE_TAG: "elsewhere (boot 01234567)"})
+    leave_lock(instance, run_id)
+
+    assert cancel_in_web_ui(instance, run_id) == "TerminateRunFailure"
+    assert status_of(instance, run_id) is dg.DagsterRunStatus.CANCELING
 
 
 def test_every_job_of_a_project_locks_its_runs(tmp_path):
