@@ -9,13 +9,15 @@ OF_SLIDES = frozenset({"thumbnails", "contours", "visualization", "stitches", "m
 """Folders with pictures of slides, as the four name them."""
 OF_PATCHES = frozenset({"images", "patch_images"})
 """Folders with a folder of patches for each slide, and no picture of its own."""
-MARKS = {
+MARKS: dict[str, str | tuple[str, ...]] = {
     "patches": ".h5",
     "contours_geojson": ".geojson",
     "wsi_states": ".json",
-    "visualization": "_mask_bw.png",
+    "visualization": ("_mask_bw.png", "_mask.png", "_contours.png"),
 }
 """Folders by which results are known, and how the name of a file in them ends."""
+LOGS = "_config_", "_logs_"
+"""How the names of TRIDENT's files of settings and messages begin."""
 LOCKS = ".locks"
 
 
@@ -33,6 +35,8 @@ def picture_folders(here: Path, files: Sequence[str], folders: Sequence[str], ta
 def holds_results(here: Path, files: Sequence[str], folders: Sequence[str]) -> bool:
     """Tell whether a folder is one that results were written to, by what lies in it and not by what it is called."""
     if any(name.startswith("process_list") and name.endswith(".csv") for name in files):
+        return True
+    if any(name.startswith(LOGS) for name in files):
         return True
     if "slides" in folders and (here / LOCKS).is_dir():
         return True

@@ -20,6 +20,7 @@ from atlaspatch_core.config.project import make_project
 from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.errors import ImplausibleScale
 from atlaspatch_core.interop import export_slides
+from atlaspatch_core.interop.export.values import ExportStatus
 from atlaspatch_core.patches import GridSpec, lay_grid, stream_patches
 from atlaspatch_core.pipeline import process
 from atlaspatch_core.slides import Region, open_slide
@@ -120,7 +121,11 @@ def test_results_lie_where_they_are_end_to_end(tmp_path: Path):
     list(export_slides(recipe(tmp_path), "geojson", tmp_path / "qupath"))
     tiles = boxes(tmp_path / "qupath" / "tissue_fraction" / "a.geojson")
     assert tiles == [[x * 4, y * 2, (x + SIDE) * 4, (y + SIDE) * 2] for x, y in corners.tolist()]
-    list(export_slides(recipe(tmp_path), "trident", tmp_path / "trident"))
+    for layout in ("clam", "trident"):
+        [exported] = export_slides(recipe(tmp_path), layout, tmp_path / layout)
+        assert exported.fate is ExportStatus.REFUSED
+        assert "coords count squares of 2 × 1 px of the file" in exported.why
+        assert not list((tmp_path / layout).rglob("*.h5"))
     assert boxes(tmp_path / "trident" / "contours_geojson" / "a.geojson") == [outline]
     assert {str(it.status) for it in run(tmp_path)} == {"reused"}
     made = recipe(tmp_path)

@@ -22,7 +22,7 @@ from atlaspatch_core.interop.export.values import (
     Target,
 )
 from atlaspatch_core.storage.atomic import replacing, slide_lock
-from atlaspatch_core.storage.schema import FILE_PX, FILENAME
+from atlaspatch_core.storage.schema import FILENAME
 
 VERSION = 1
 LIST = "process_list_autogen.csv"
@@ -58,9 +58,7 @@ def _of_geometry(stem: str, geometry: GeometryResults) -> Iterator[Artifact]:
 def coords_attributes(stem: str, geometry: GeometryResults) -> dict[str, Any]:
     """Return the attributes of ``coords``; ``patch_size`` in px of ``patch_level``."""
     sampling = geometry.sampling()
-    file_px = {FILE_PX: geometry.file[FILE_PX]} if FILE_PX in geometry.file else {}
-    cut = {"patch_size": sampling.read_size, "patch_level": sampling.level, "custom_downsample": 1, "name": stem}
-    return cut | file_px
+    return {"patch_size": sampling.read_size, "patch_level": sampling.level, "custom_downsample": 1, "name": stem}
 
 
 def write_lists(slides: Sequence[SlideResults], target: Target) -> Placed:
@@ -114,4 +112,5 @@ CLAM = ExportLayout(
     artifacts,
     write_lists,
     kinds=frozenset({"patch_features"}),
+    cuts_patches=True,
 )

@@ -133,6 +133,7 @@ def _attempt(selection: Selection, target: Target, stem: str, swept: set[Path]) 
     since = perf_counter()
     try:
         slide = selection.results(stem)
+        slide = slide.in_file_px if target.layout.cuts_patches else slide
         return replace(_export(slide, target, swept), seconds=perf_counter() - since), slide
     except AtlasPatchError as error:
         return Exported(stem, ExportStatus.FAILED, str(error), seconds=perf_counter() - since), None

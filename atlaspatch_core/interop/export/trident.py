@@ -131,7 +131,7 @@ def coords_attributes(slide: SlideResults, geometry: GeometryResults, folder: Pa
         "savetodir": str(folder),
         "level0_width": int(file[schema.LEVEL0_WIDTH]),
         "level0_height": int(file[schema.LEVEL0_HEIGHT]),
-    } | {name: file[name] for name in (schema.FILE_PX,) if name in file}
+    }
 
 
 def exact_magnification(patch_size: int, patch_size_level0: int, level0: int, nominal: float) -> float:
@@ -213,4 +213,5 @@ TRIDENT = ExportLayout(
     artifacts,
     options=frozenset({"pt"}),
     beside=True,
+    cuts_patches=True,
 )

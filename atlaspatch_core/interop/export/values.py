@@ -1,7 +1,7 @@
 """What an export deals with: results of a slide, files to make of them, and what became of a slide."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from atlaspatch_core.storage.schema import (
     ATLASPATCH_VERSION,
     COORDS,
     CREATED_AT,
+    FILE_PX,
     FINGERPRINT,
     INPUTS,
     OVERLAP,
@@ -191,6 +192,20 @@ class SlideResults:
         return read_geojson(mask.path, frame=self.frame, origin=self.origin)
 
     @property
+    def in_file_px(self) -> "SlideResults":
+        """The same without results whose coords count squares that are made of the px of the file."""
+        squares = [geometry for geometry in self.geometries if FILE_PX in geometry.file]
+        if not squares:
+            return self
+        across, down = squares[0].file[FILE_PX]
+        why = (
+            f"its coords count squares of {across:g} × {down:g} px of the file (--square-pixels), and readers of this "
+            "layout would cut other places by them; export features as pt or anndata, and patches as geojson"
+        )
+        rest = tuple(geometry for geometry in self.geometries if FILE_PX not in geometry.file)
+        return replace(self, geometries=rest, refused=(*self.refused, why))
+
+    @property
     def without_patches(self) -> bool:
         """Whether its coords are there and have no row: then it has no embedding, and lacks none."""
         return bool(self.geometries) and not any(len(geometry.coords.read()) for geometry in self.geometries)
@@ -254,6 +269,8 @@ class ExportLayout:
     """Raises InvalidProject for options that it cannot heed."""
     beside: bool = False
     """Whether it may lie in the output folder that it is made from."""
+    cuts_patches: bool = False
+    """Whether its readers cut patches from the slide's file by the coords, which then must count px of the file."""
 
     def holds(self, options: Options) -> frozenset[str]:
         """Return the kinds of steps whose results it holds."""

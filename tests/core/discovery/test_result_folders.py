@@ -58,11 +58,28 @@ def atlaspatch_masks(home: Path, stem: str) -> None:
     touch(home / "visualization" / f"{stem}_mask.png", home / "visualization" / f"{stem}_mask_bw.png")
 
 
+def atlaspatch_outlines(home: Path, stem: str) -> None:
+    touch(home / "visualization" / f"{stem}_contours.png")
+
+
+def trident_of_segmentation(home: Path, stem: str) -> None:
+    touch(home / "_config_segmentation.json", home / "thumbnails" / f"{stem}.jpg", home / "contours" / f"{stem}.jpg")
+
+
 def clam(home: Path, stem: str) -> None:
     touch(home / "process_list_autogen.csv", home / "masks" / f"{stem}.jpg", home / "stitches" / f"{stem}.jpg")
 
 
-LAYOUTS = (ours, ours_of_slides_that_failed, trident, atlaspatch, atlaspatch_masks, clam)
+LAYOUTS = (
+    ours,
+    ours_of_slides_that_failed,
+    trident,
+    trident_of_segmentation,
+    atlaspatch,
+    atlaspatch_masks,
+    atlaspatch_outlines,
+    clam,
+)
 
 
 @examples(50)
