@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from paths import ROOT, SHARED
+from power_cuts import ignore_power_cuts
 from rounds import try_fewer
 
 BUNDLED_SLIDE = ROOT / "atlaspatch_core" / "data" / "CMU-1-Small-Region.svs"
@@ -18,8 +19,9 @@ def is_quick(config: pytest.Config) -> bool:
 def pytest_configure(config: pytest.Config) -> None:
     """Let processes that tests start hear Ctrl-C, though a shell that put pytest into the background silenced it.
 
-    And let properties be tried less often in the inner loop.
+    Let properties be tried less often in the inner loop, and wait for no disk.
     """
+    ignore_power_cuts()
     if is_quick(config):
         try_fewer()
     for number in (signal.SIGINT, signal.SIGHUP):

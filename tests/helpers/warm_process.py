@@ -18,6 +18,8 @@ import threading
 from types import ModuleType
 from typing import Any, NoReturn
 
+from power_cuts import ignore_power_cuts
+
 LIBRARIES = ("cv2", "dagster", "h5py", "imagecodecs", "openslide", "tifffile", "timm", "torch", "torchvision")
 PACKAGES = ("atlaspatch_core", "atlaspatch_assets")
 
@@ -106,6 +108,7 @@ def leave(code: int) -> NoReturn:
 if __name__ == "__main__":
     sys.path = ["", *sys.path[1:], sys.path[0]]  # as in python -c; the helpers come last
     import_all()
+    ignore_power_cuts()
     gc.freeze()
     request = serve(socket.socket(fileno=int(sys.argv[1])))
     enter(request)

@@ -21,7 +21,10 @@ from atlaspatch_core.validity.outcome import Outcome, Status
 
 LITE = "efficientnet_lite0"
 PLACE = "20x_256px_0px_overlap"
-BASE = ["--segmenter", "otsu", "--patch_encoder", LITE, "--mag", "20", "--patch_size", "256"]
+
+
+def base(encoder: str) -> list[str]:
+    return ["--segmenter", "otsu", "--patch_encoder", encoder, "--mag", "20", "--patch_size", "256"]
 
 
 @pytest.fixture
@@ -34,12 +37,12 @@ def wsis(tmp_path) -> Path:
     return folder
 
 
-def words(wsis: Path, *more: str) -> list[str]:
-    return ["run", "--wsi_dir", str(wsis), "--job_dir", str(wsis.parent / "job"), *BASE, *more]
+def words(wsis: Path, *more: str, encoder: str = LITE) -> list[str]:
+    return ["run", "--wsi_dir", str(wsis), "--job_dir", str(wsis.parent / "job"), *base(encoder), *more]
 
 
-def run(wsis: Path, *more: str, report=None) -> Result:
-    return CliRunner().invoke(cli, words(wsis, *more), obj=Hooks(report))
+def run(wsis: Path, *more: str, report=None, encoder: str = LITE) -> Result:
+    return CliRunner().invoke(cli, words(wsis, *more, encoder=encoder), obj=Hooks(report))
 
 
 def h5(wsis: Path, stem: str = "a", place: str = PLACE) -> Path:
@@ -130,11 +133,11 @@ def test_a_cache_is_emptied_and_changes_nothing(wsis, tmp_path):
     (cache / "precious.txt").write_text("mine")
     for gpus in (["-1"], ["-1", "-1"]):
         result = run(
-            wsis, "--task", "all", "--force", "--wsi_cache", str(cache), "--cache_batch_size", "1", "--gpus", *gpus
+            wsis, "--task", "coords", "--force", "--wsi_cache", str(cache), "--cache_batch_size", "1", "--gpus", *gpus
         )
         assert result.exit_code == 0, result.output
         assert [path.name for path in cache.rglob("*")] == ["precious.txt"]
-    assert "2 slides: 0 computed, 2 reused" in run(wsis, "--task", "all").stdout
+    assert "2 slides: 0 computed, 2 reused" in run(wsis, "--task", "coords").stdout
 
 
 def test_what_is_up_to_date_is_not_copied_to_the_cache(wsis, tmp_path):
@@ -149,15 +152,15 @@ def test_what_is_up_to_date_is_not_copied_to_the_cache(wsis, tmp_path):
 @pytest.mark.parametrize("gpus", [[], ["--gpus", "-1", "-1"]])
 def test_without_skip_errors_the_run_stops_at_a_failed_slide(wsis, gpus):
     (wsis / "0.svs").write_bytes(b"no slide")
-    result = run(wsis, "--task", "all", *gpus)
+    result = run(wsis, "--task", "coords", *gpus)
     assert result.exit_code == 1
     assert "Stopped at the first slide that failed, 0; --skip-errors goes on with the others." in result.stderr
-    result = run(wsis, "--task", "all", "--skip_errors", *gpus)
+    result = run(wsis, "--task", "coords", "--skip_errors", *gpus)
     assert result.exit_code == 1
     assert "3 slides: 2 computed, 0 reused, 1 failed" in re.sub(
         r"0 computed, 2 reused", "2 computed, 0 reused", result.stdout
     )
-    assert f"features/{LITE}" in content(h5(wsis, "b"))
+    assert "coords" in content(h5(wsis, "b"))
 
 
 @pytest.mark.parametrize(("format", "suffix"), [("png", ".png"), ("jpg", ".jpg")])
@@ -303,7 +306,8 @@ def test_ctrl_c_ends_all_workers_with_130_and_the_next_run_goes_on(wsis):
     (wsis.parent / "gate").touch()
     encoders = ["--feature-plugin", str(wsis.parent / "plugin.py"), "--slide-encoder", "gated"]
     # a group of its own, so that Ctrl-C reaches parent and workers alike, as a terminal does it
-    process = start_cli(*words(wsis, "--task", "all", "--gpus", "-1", "-1", *encoders), new_session=True)
+    command = words(wsis, "--task", "all", "--gpus", "-1", "-1", *encoders, encoder="tiny")
+    process = start_cli(*command, new_session=True)
     until("a worker is at the gate", lambda: (wsis.parent / "reached").exists() or process.poll() is not None)
     assert process.poll() is None, process.communicate()
     send(signal.SIGINT, process.pid, group=True)
@@ -313,7 +317,7 @@ def test_ctrl_c_ends_all_workers_with_130_and_the_next_run_goes_on(wsis):
     assert "Interrupted: what was finished stays in" in errors
     assert "Traceback" not in errors
     until("no process is left", lambda: not lives(process.pid))
-    assert run(wsis, "--task", "all", *encoders).exit_code == 0
+    assert run(wsis, "--task", "all", *encoders, encoder="tiny").exit_code == 0
 
 
 def lives(group: int) -> bool:
