@@ -28,7 +28,7 @@ def told_where_home_fails(home: Path) -> Iterator[None]:
     """
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # a database raises classes of its own of a full disk; the home says whether it is that
         if fault := home_fault(home):
             raise click.ClickException(fault) from error
         raise

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from atlaspatch_core.validity.recipe import Recipe
 
 DONE, SOME_BAD, INTERRUPTED = 0, 1, 130
+ODD = "odd"
+"""What is said of the slide itself, beside its results."""
 STYLES = {
     "taken over": "green",
     "verified": "green",
@@ -114,6 +116,8 @@ def adopt(context: click.Context, verbose: bool, **_: object) -> None:
 
 
 def _run(options: AdoptOptions) -> int:
+    from rich.text import Text
+
     from atlaspatch_core.interop.adopt.adoption import adopt_folder
     from atlaspatch_core.interop.adopt.settings import AdoptSettings
 
@@ -132,6 +136,8 @@ def _run(options: AdoptOptions) -> int:
     with adopting as adopted, progress("slides", slides) as bar:
         for stem, outcomes in adopted:
             bar.say(as_line(stem, outcomes))
+            if odd := warnings_of(outcomes):
+                bar.say(Text(f"{stem}: WARNING: {'; '.join(odd)}", "yellow"))
             all_outcomes += outcomes
             bar.advance()
     click.echo(summary(all_outcomes, slides, recipe.project.output, dry_run=settings.dry_run))
@@ -192,7 +198,6 @@ def _derived(
     sections = SectionSearch(options.series)
     sources = discover([slides], recursive=recursive, mpp_by_name=mpp_by_name, sections=sections).by_stem
     values, notes = derive_project(results, sources, slides, recursive=recursive, encoder=settings.encoder)
-    notes += [f"{source.stem}: {note}" for source in sources.values() for note in source.notes]
     if mpp_csv:
         values["slides"]["mpp_csv"] = str(mpp_csv.resolve())
     if options.series is not None:
@@ -214,8 +219,14 @@ def as_line(stem: str, outcomes: "Sequence[AdoptOutcome]") -> "Text":
     phrases = [
         Text.assemble(f"{outcome.what} ", (fate := outcome.fate.value, STYLES.get(fate, "")), _reason(outcome))
         for outcome in outcomes
+        if outcome.fate.value != ODD
     ]
     return Text.assemble((stem, "bold"), ": ", Text(" · ").join(phrases) if phrases else "nothing to take over")
+
+
+def warnings_of(outcomes: "Iterable[AdoptOutcome]") -> list[str]:
+    """Return what a person should know of a slide, a clause each."""
+    return [outcome.why for outcome in outcomes if outcome.fate.value == ODD]
 
 
 def _reason(outcome: "AdoptOutcome") -> str:
@@ -224,11 +235,14 @@ def _reason(outcome: "AdoptOutcome") -> str:
 
 def summary(outcomes: "Iterable[AdoptOutcome]", slides: int, output: Path, *, dry_run: bool) -> str:
     """Return counts by output and fate, and what can be done about unverified ones."""
-    counts = Counter((outcome.what, outcome.fate.value) for outcome in outcomes)
+    outcomes = list(outcomes)
+    counts = Counter((outcome.what, outcome.fate.value) for outcome in outcomes if outcome.fate.value != ODD)
+    warned = len({outcome.stem for outcome in outcomes if outcome.fate.value == ODD})
+    odd = f", {format_count(warned, 'slide')} with warnings" if warned else ""
     whats = list(dict.fromkeys(what for what, _ in counts))
     width = max(map(len, whats), default=0)
     lines = [f"{what.ljust(width)}  {_fates(what, counts)}" for what in whats]
-    head = f"{format_count(slides, 'slide')}, {'nothing was written' if dry_run else f'output {output}'}"
+    head = f"{format_count(slides, 'slide')}{odd}, {'nothing was written' if dry_run else f'output {output}'}"
     cure = [CURE] if any(fate == "unverified" for _, fate in counts) else []
     return "\n".join(["", *lines, head, *cure])
 

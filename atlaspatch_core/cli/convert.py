@@ -144,6 +144,7 @@ def _run(discovery: "Discovery", folder: Path, settings: "Settings", workers: in
     from atlaspatch_core.validity.outcome import Status
 
     counts = {Status.COMPUTED: 0, Status.REUSED: 0, Status.FAILED: len(discovery.clashes)}
+    warned = 0
     for clash in discovery.clashes:
         click.echo(f"{clash.stem}  FAILED: {_without_stem(clash.stem, str(clash.error))}")
     try:
@@ -151,6 +152,9 @@ def _run(discovery: "Discovery", folder: Path, settings: "Settings", workers: in
             for done in results:
                 click.echo(line(done))
                 counts[done.status] += 1
+                if done.warnings:
+                    click.echo(f"{done.stem}  WARNING: {'; '.join(done.warnings)}")
+                    warned += 1
     except KeyboardInterrupt:
         click.echo(f"\nInterrupted: what was finished stays in {folder}; run again to go on.", err=True)
         return INTERRUPTED
@@ -158,7 +162,8 @@ def _run(discovery: "Discovery", folder: Path, settings: "Settings", workers: in
         raise click.ClickException(str(error)) from error
     total = sum(counts.values())
     words = f"{counts[Status.COMPUTED]} converted, {counts[Status.REUSED]} verified and kept"
-    click.echo(f"{format_count(total, 'slide')}: {words}, {counts[Status.FAILED]} failed; files in {folder}")
+    odd = f", {format_count(warned, 'slide')} with warnings" if warned else ""
+    click.echo(f"{format_count(total, 'slide')}: {words}, {counts[Status.FAILED]} failed{odd}; files in {folder}")
     return 1 if counts[Status.FAILED] else 0
 
 

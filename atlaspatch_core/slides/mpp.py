@@ -71,12 +71,10 @@ def find_scale(
     when the pixels are not square, and when nothing tells which of two statements is of this page.
     """
     if stated.mpp:
-        power = first_number(properties, MAGNIFICATION_KEYS)
-        check_range(stem, stated.mpp, power)
+        check_range(stem, stated.mpp, first_number(properties, MAGNIFICATION_KEYS))
         nominal = bucket(stated.mpp.value)
         in_file = partial(scale_of_file, stem, properties, (), size, square_pixels=True)
-        note = against_file(stated.mpp, in_file) or disagreement(stated.mpp, power)
-        return SlideScale(stated.mpp, nominal, "mpp bucket", note)
+        return SlideScale(stated.mpp, nominal, "mpp bucket", against_file(stated.mpp, in_file))
     file = scale_of_file(stem, properties, stated.keys, size, square_pixels=stated.square_pixels)
     mpp, power = file.mpp, file.magnification
     usual = power and Mpp(UM_TIMES_MAGNIFICATION / power.value, power.source)
@@ -135,7 +133,9 @@ def against_file(mpp: Mpp, file: Callable[[], FileScale]) -> str:
     Nothing either where the file contradicts itself, which takes the user's word.
     """
     try:
-        stated, _, _, sides = file()
+        stated, power, _, sides = file()
+        if stated and power:
+            check_magnification("", stated, power)
     except ImplausibleScale:
         return ""
     if sides and factor_between(*sides) > ODD:

@@ -153,10 +153,9 @@ class SlideInfo:
     properties: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     """What the file says of itself, by the reader's names; not kept in records."""
 
-    def warnings(self, *, is_scale_stated: bool) -> tuple[str, ...]:
-        """Return what a person should know of the slide; who states its scale knows what is odd about the file's."""
-        scale = (self.scale_note,) if self.scale_note and not is_scale_stated else ()
-        return (*self.notes, *scale)
+    def warnings(self, *, has_scale: bool = True) -> tuple[str, ...]:
+        """Return what a person should know of the slide; of its scale, unless that is none (``has_scale``)."""
+        return (*self.notes, *((self.scale_note,) if self.scale_note and has_scale else ()))
 
     @property
     def corner(self) -> tuple[int, int]:

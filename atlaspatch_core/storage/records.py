@@ -10,7 +10,7 @@ from atlaspatch_core.errors import UnreadableOutput
 from atlaspatch_core.fingerprint import Identity, short_hash
 from atlaspatch_core.slides.slide import Bounds, Level, SlideInfo
 
-IDENTIFIED_BY = 5
+IDENTIFIED_BY = 6
 """Version of what is found out when a slide is identified. Raised where a slide, identified again, may turn out to be
 another than its record says: slides of earlier records are opened once more, and most keep their identity."""
 
@@ -58,7 +58,7 @@ class SlideRecord:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a person should know of the slide, a clause each."""
-        return self.info.warnings(is_scale_stated=self.stated_mpp is not None)
+        return self.info.warnings()
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON values."""

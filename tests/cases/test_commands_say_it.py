@@ -49,7 +49,8 @@ def test_of_several_images_the_largest_is_taken_and_others_can_be_had(tmp_path: 
     assert "series the largest → 1" in said(other), other
     assert "it holds 2 images" not in other.stdout
     converted = run_cli("convert", "a.tif", "--to", "converted", folder=tmp_path)
-    assert "WARNING: a: it holds 2 images: number 2 (704 × 512 px) is taken" in converted.stderr, converted
+    assert "a WARNING: it holds 2 images: number 2 (704 × 512 px) is taken" in said(converted), converted
+    assert "0 failed, 1 slide with warnings; files in" in said(converted)
 
 
 def test_tiles_that_are_missing_are_a_warning_of_number_and_place(tmp_path: Path):

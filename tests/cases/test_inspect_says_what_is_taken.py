@@ -53,7 +53,7 @@ def inspected(path: Path, **how: Any) -> dict[str, Any]:
     except AtlasPatchError as error:
         assert_refused(found, error)
     else:
-        assert_says(found, info, is_scale_stated=mpp is not None)
+        assert_says(found, info)
     return found
 
 
@@ -66,7 +66,7 @@ def assert_refused(found: dict[str, Any], error: AtlasPatchError) -> None:
     assert not any(one["counts"] for one in (*found["scales"], *found["magnifications"]))
 
 
-def assert_says(found: dict[str, Any], info: SlideInfo, *, is_scale_stated: bool) -> None:
+def assert_says(found: dict[str, Any], info: SlideInfo) -> None:
     """Assert that an inspection says of a slide what opening it gives."""
     taken, levels = found["taken"], found["levels"]
     assert found["error"] is None
@@ -78,7 +78,7 @@ def assert_says(found: dict[str, Any], info: SlideInfo, *, is_scale_stated: bool
     assert [(it["width"], it["height"], it["downsample_x"], it["downsample_y"]) for it in levels] == [
         (it.width, it.height, *it.downsamples) for it in info.levels
     ]
-    assert found["warnings"] == [*info.notes, *([info.scale_note] if info.scale_note and not is_scale_stated else [])]
+    assert found["warnings"] == [*info.notes, *filter(None, [info.scale_note])]
     assert [it["name"] for it in found["readers"] if it["choice"] == "taken"] == [info.reader]
     [scale] = [it for it in found["scales"] if it["counts"]]
     assert scale["source"] == info.mpp_source

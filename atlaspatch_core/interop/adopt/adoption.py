@@ -118,7 +118,8 @@ class Adoption:
             return outcomes
 
     def _slide(self, work: SlideWork) -> Iterator[AdoptOutcome]:
-        identify_slide(work, self.recipe.stage(SLIDE))
+        identified = identify_slide(work, self.recipe.stage(SLIDE))
+        yield from (AdoptOutcome(work.stem, "slide", AdoptStatus.ODD, note) for note in identified.warnings)
         cuts: list[ForeignPatches] = []
         for group in self.result_folder.groups:
             for patches in self._read(group, work):

@@ -21,6 +21,8 @@ class AdoptStatus(StrEnum):
     """It cannot be taken over; why says what to do."""
     FAILED = "failed"
     """Taking it over went wrong."""
+    ODD = "odd"
+    """Of the slide itself: why says what a person should know of it. It is no result."""
 
 
 @dataclass(frozen=True, slots=True)

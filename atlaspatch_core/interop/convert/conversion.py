@@ -43,6 +43,8 @@ class Converted:
     info: SlideInfo | None = None
     """Of the converted file, as it was read back."""
     seconds: float = 0.0
+    warnings: tuple[str, ...] = ()
+    """What is odd about the slide, a clause each."""
 
 
 class Stopped(Exception):
@@ -120,7 +122,7 @@ def convert(
         stored, why = (None, "forced") if force else _stored(source, path, pixels, settings, identity)
         info = stored or _write(source.stem, path, pixels, settings, identity, check)
         status = Status.REUSED if stored else Status.COMPUTED
-        return Converted(source.stem, status, why, path, info, perf_counter() - since)
+        return Converted(source.stem, status, why, path, info, perf_counter() - since, pixels.notes)
 
 
 def _stored(

@@ -1,6 +1,5 @@
 """What is converted: a slide through its reader, or an ordinary picture of any size through libvips."""
 
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -21,8 +20,6 @@ from atlaspatch_core.slides.readers import check_file
 from atlaspatch_core.slides.readers.images import check_only_image
 from atlaspatch_core.slides.sections import ALL
 from atlaspatch_core.slides.slide import Region, Slide
-
-log = logging.getLogger(__name__)
 
 MAGIC = {
     ".png": (b"\x89PNG\r\n\x1a\n",),
@@ -47,6 +44,8 @@ class PixelSource:
     may raise to end it."""
     region: Callable[[int, int, int, int], NDArray[np.uint8]]
     """Returns the RGB pixels at x, y of so many columns and rows, all within the slide, read anew."""
+    notes: tuple[str, ...] = ()
+    """What is odd about the slide, a clause each."""
 
 
 @contextmanager
@@ -63,9 +62,7 @@ def open_pixels(source: SlideSource) -> Iterator[PixelSource]:
     check_tiff(source.stem, source.path, source.series)
     check_picture(source.stem, source.path)
     with open_source(source, Slides()) as slide:
-        for note in (*source.notes, *slide.info.notes):
-            log.warning("%s: %s", source.stem, note)
-        yield _of_slide(slide)
+        yield _of_slide(slide, source.notes)
 
 
 def is_picture(path: Path) -> bool:
@@ -80,12 +77,13 @@ def is_picture(path: Path) -> bool:
         return file.read(8).startswith(heads)
 
 
-def _of_slide(slide: Slide) -> PixelSource:
+def _of_slide(slide: Slide, notes: tuple[str, ...]) -> PixelSource:
     def region(x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
         return slide.read_region(Region(x, y, 0, width, height))
 
     info = slide.info
-    return PixelSource(info.width, info.height, info.mpp, lambda check: slide_image(slide, check), region)
+    notes = (*notes, *info.notes)
+    return PixelSource(info.width, info.height, info.mpp, lambda check: slide_image(slide, check), region, notes)
 
 
 def _of_picture(source: SlideSource) -> PixelSource:
@@ -101,7 +99,7 @@ def _of_picture(source: SlideSource) -> PixelSource:
         return _load(source).crop(x, y, width, height).numpy()
 
     first = _load(source)
-    return PixelSource(first.width, first.height, scale.mpp.value, image, region)
+    return PixelSource(first.width, first.height, scale.mpp.value, image, region, source.notes)
 
 
 def _load(source: SlideSource) -> Any:

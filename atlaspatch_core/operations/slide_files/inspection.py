@@ -89,7 +89,7 @@ def _with_statements(inspection: FileInspection, info: SlideInfo, *, is_users: b
         scales=stated_scales(info, has_scale=inspection.has_scale, is_users=is_users and inspection.has_scale),
         magnifications=stated_magnifications(info, has_scale=inspection.has_scale),
         described_page=described_page(info.properties),
-        warnings=info.warnings(is_scale_stated=is_users or not inspection.has_scale),
+        warnings=info.warnings(has_scale=inspection.has_scale),
         absent_tiles=tuple(absent.get(number, 0) for number in range(len(info.levels))),
     )
 

@@ -46,6 +46,6 @@ def surveyed(source: SlideSource, slides: Slides) -> SurveyedSlide:
         remark = f"its reader failed: {error!r}; report it, with the file if you may"
         return SurveyedSlide(source.stem, source.path, SurveyState.REFUSED, None, (remark,))
     info = slide.info
-    warnings = (*source.notes, *info.warnings(is_scale_stated=source.mpp is not None))
+    warnings = (*source.notes, *info.warnings())
     state = SurveyState.WARNED if warnings else SurveyState.FINE
     return SurveyedSlide(source.stem, source.path, state, info, warnings)

@@ -3,6 +3,8 @@
 COPY = "copy it again from its source, or export it again"
 MORE_LENIENT = "open it with --reader-type tiff"
 """For generic TIFFs, such as the uncompressed ones of tifffile whose tiles are padded."""
+BY_OPENSLIDE = "open it with --reader-type openslide, and state its scale in a CSV with the columns wsi,mpp (--mpp-csv)"
+"""For colours in planes apart, in tiles: those of OME-TIFF are not looked for by OpenSlide, nor their scale."""
 EXPORT = "export it as 8-bit RGB, in tiles compressed with JPEG, from the program that wrote it"
 VIPS = "`vips tiffsave IN OUT.tiff --tile --pyramid --compression jpeg`"
 CONVERT = f"convert it, with `atlaspatch convert` (PNG, JPEG, WebP, GIF) or with {VIPS}"

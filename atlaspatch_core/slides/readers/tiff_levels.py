@@ -9,7 +9,7 @@ import tifffile
 from numpy.typing import ArrayLike
 
 from atlaspatch_core.errors import UnreadableSlide
-from atlaspatch_core.slides.readers.advice import COPY, EXPORT, TILE
+from atlaspatch_core.slides.readers.advice import BY_OPENSLIDE, COPY, EXPORT, TILE
 from atlaspatch_core.slides.readers.blocks import MOST_BLOCK_BYTES
 from atlaspatch_core.slides.readers.images import ImageChoice, other_images, section_numbers, turned_note
 from atlaspatch_core.slides.readers.level_check import agreeing_levels
@@ -153,10 +153,15 @@ def check_page(path: Path, page: tifffile.TiffPage) -> None:
     check_samples(path, page)
     if page.compression not in tifffile.TIFF.DECOMPRESSORS:
         raise UnreadableSlide(f"{stem}: {path.name} has {compression_name(page)}, which no reader decodes; {EXPORT}")
+    if page.planarconfig != 1 and page.samplesperpixel > 1:
+        raise UnreadableSlide(
+            f"{stem}: {path.name} keeps its {page.samplesperpixel} colours in planes apart, which this reader does not "
+            f"put together; {BY_OPENSLIDE if page.is_tiled else TILE}"
+        )
     if not decoders(page) or page.tiledepth != 1 or page.imagedepth != 1:
         raise UnreadableSlide(
             f"{stem}: {path.name} has {page.samplesperpixel} × {page.bitspersample}-bit samples a pixel "
-            f"({photometric_name(page)}, {'planes apart' if page.planarconfig != 1 else compression_name(page)}); only "
+            f"({photometric_name(page)}, {compression_name(page)}); only "
             f"8-bit RGB and grey can be shown as they are; {EXPORT}"
         )
     ends = np.array(page.dataoffsets, np.int64) + np.array(page.databytecounts, np.int64)

@@ -8,7 +8,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from atlaspatch_core.slides.tiles.samples import alpha_of, is_brightfield, stated_range
+from atlaspatch_core.slides.tiles.samples import PALETTE, alpha_of, is_brightfield, stated_range
 from atlaspatch_core.slides.tiles.wholeness import check_jpeg, check_jpeg2000, check_webp
 
 Decode = Callable[[bytes, int, NDArray[np.uint8]], None]
@@ -56,6 +56,8 @@ def _ways(page: tifffile.TiffPage, segments: Segments, *, raw: bool) -> tuple[De
         return () if raw else (_scaled(segments, stated_range(page) or 0),)
     if page.samplesperpixel == 1 and page.photometric in GREY:
         return (_grey(page, segments),)
+    if page.photometric == PALETTE and page.colormap is not None:
+        return (_palette(page, segments),)
     if alpha_of(page):
         return (_over_white(page, segments),)
     if page.samplesperpixel == 4:
@@ -151,6 +153,13 @@ def _grey(page: tifffile.TiffPage, segments: Segments) -> Decode:
         out[: pixels.shape[0], : pixels.shape[1]] = 255 - pixels if is_negative else pixels
 
     return decode
+
+
+def _palette(page: tifffile.TiffPage, segments: Segments) -> Decode:
+    """Decode indices of the colours that the page lists: of 16 bits, unless none has more than 8, as libtiff does."""
+    listed = np.asarray(page.colormap, np.uint32).T
+    colours = (listed if listed.max() < 256 else listed * 255 // 65_535).astype(np.uint8)
+    return _as_it_is(lambda data, tile: colours[segments(data, tile)[..., 0]])
 
 
 def _first_three(segments: Segments) -> Decode:

@@ -137,6 +137,17 @@ def test_adopting_without_a_project_writes_one_that_asks_for_what_there_is(tmp_p
     assert (tmp_path / "out" / GEOMETRY / "patches" / "a.h5").exists()
 
 
+def test_what_is_odd_about_a_slide_is_among_the_last_lines_of_adopting(tmp_path, slides):
+    job, table = trident_job(tmp_path / "job", "a"), tmp_path / "mpp.csv"
+    table.write_text("wsi,mpp\na.svs,0.38\n")
+
+    where = ("--output", tmp_path / "out", "--slides", slides, "--mpp-csv", table)
+    result = call("adopt", job, *where, "--dry-run")
+
+    assert "a: WARNING: 0.38 µm/px (mpp csv) counts, unlike 0.5 µm/px (openslide.mpp-x)" in result.output
+    assert "1 slide, 1 slide with warnings, nothing was written" in result.output
+
+
 def test_adopting_twice_uses_the_project_that_was_written_and_changes_nothing(tmp_path, slides):
     job = trident_job(tmp_path / "job", "a", encoder="somebodys")
     call("adopt", job, "-o", tmp_path / "out", "--slides", slides)

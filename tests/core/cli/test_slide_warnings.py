@@ -195,7 +195,6 @@ NOT_ABOUT_A_SLIDE = {
         "the device is out of memory with %d patches at a time; going on with %d",
     ),
     ("atlaspatch_core/interop/export/parquet.py", "%s cannot be read as Parquet: %s"),
-    ("atlaspatch_core/interop/convert/sources.py", "%s: %s"),
 }
 """What may go to the log alone: a delay that ends well or as a failure, the run itself, the device, and what commands
 say that make no results."""
