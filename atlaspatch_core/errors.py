@@ -1,20 +1,39 @@
 """What can go wrong, said in one sentence: the slide, the value, the bound and the cure."""
 
+from typing import ClassVar
+
+from atlaspatch_core.hidden_names import are_names_hidden, without_hidden_names, without_quotations
+
 
 class AtlasPatchError(Exception):
-    """Base of every error that a user can act on; its text is one sentence."""
+    """Base of every error that a user can act on; its text is one sentence, without names that are hidden."""
+
+    quotes_slides: ClassVar[bool] = False
+    """Whether the words of a library in it may be a slide's own."""
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        if not are_names_hidden():
+            return text
+        return without_hidden_names(without_quotations(text, self) if self.quotes_slides else text)
 
 
 class UnreadableSlide(AtlasPatchError):
     """The file is no slide that an installed reader can open, or its pixels cannot be decoded."""
 
+    quotes_slides = True
+
 
 class UnknownScale(AtlasPatchError):
     """Neither the file nor the user says how many µm a pixel is wide."""
 
+    quotes_slides = True
+
 
 class ImplausibleScale(AtlasPatchError):
     """The stated µm per pixel lies outside what scanners make, or contradicts the stated magnification."""
+
+    quotes_slides = True
 
 
 class FinerThanScanned(AtlasPatchError):
@@ -56,9 +75,13 @@ class UnknownLayout(AtlasPatchError):
 class UnusableMask(AtlasPatchError):
     """The mask that somebody supplied for a slide cannot be used."""
 
+    quotes_slides = True
+
 
 class UnusableCoords(AtlasPatchError):
     """The coordinates that somebody supplied for a slide cannot be used."""
+
+    quotes_slides = True
 
 
 class WorkerDied(AtlasPatchError):
@@ -115,6 +138,8 @@ class NotEnoughMemory(AtlasPatchError):
 
 class Unexpected(AtlasPatchError):
     """Something that nobody foresaw; the log has the traceback."""
+
+    quotes_slides = True
 
 
 class NotFinite(AtlasPatchError):

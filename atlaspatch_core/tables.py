@@ -28,17 +28,23 @@ class TableRow:
 
 
 def read_table(
-    path: Path, needed: Sequence[str], optional: Sequence[str] = (), error: type[AtlasPatchError] = AtlasPatchError
+    path: Path,
+    needed: Sequence[str],
+    optional: Sequence[str] = (),
+    error: type[AtlasPatchError] = AtlasPatchError,
+    *,
+    is_private: bool = False,
 ) -> list[TableRow]:
     """Return the rows of a CSV file, with the columns ``needed`` and, where it has them, ``optional``.
 
     UTF-8 and UTF-16 with a byte order mark, quotes, Windows newlines, commas, semicolons and tabs are understood, and
     columns whose names differ in capitals, blanks, dashes and underscores. Other columns, and empty rows, are passed
-    over. Raises ``error`` naming the file, and line or column: for a file that is no such table, a column that is
+    over. Raises ``error`` naming the file, and line or column, but nothing of its text where that ``is_private``: for a
+    file that is no such table, a column that is
     missing, stands twice or seems misspelt, and a row with more values than there are columns.
     """
     (_, head), *lines = _lines_of(path, error)
-    columns = dict(_columns(path, head, needed, optional, error))
+    columns = dict(_columns(path, head, needed, optional, error, is_private=is_private))
     return [_row(path, line, values, head, columns, error) for line, values in lines if any(values)]
 
 
@@ -79,7 +85,13 @@ def _separator(text: str) -> str:
 
 
 def _columns(
-    path: Path, head: Sequence[str], needed: Sequence[str], optional: Sequence[str], error: type[AtlasPatchError]
+    path: Path,
+    head: Sequence[str],
+    needed: Sequence[str],
+    optional: Sequence[str],
+    error: type[AtlasPatchError],
+    *,
+    is_private: bool,
 ) -> Iterator[tuple[int, str]]:
     """Yield the place of each column that is asked for."""
     places = {
@@ -88,7 +100,7 @@ def _columns(
     }
     matched = {place for of_name in places.values() for place in of_name}
     unmatched = {bare_name(name): name for place, name in enumerate(head) if place not in matched and name}
-    there_are = ", ".join(filter(None, head)) or "none"
+    there_are = "others" if is_private else ", ".join(filter(None, head)) or "none"
     for name, of_name in places.items():
         if len(of_name) > 1:
             raise error(f"{path}: the column {name} stands twice in line 1, there are {there_are}; leave one")

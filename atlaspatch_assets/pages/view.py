@@ -72,6 +72,8 @@ def read_snapshot(recipe: Recipe, instance: dg.DagsterInstance, notes: Sequence[
     """Return a project as it is now. Raises AtlasPatchError where its folders or tables cannot be used."""
     names, read_at = ProjectNames.of(recipe.project), time.time()
     discovery = find_slides_if_any(recipe.project)
+    if recipe.project.slides.has_pseudonyms:
+        notes = (*notes, *(entry.why for entry in discovery.left_out))
     status = project_status(recipe, discovery, failures(recipe, instance), recorded=True)
     status = replace(status, cases=tuple(case_validities(recipe, instance, status.outputs)))
     unfinished = unfinished_runs(instance)

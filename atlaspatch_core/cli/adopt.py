@@ -169,6 +169,11 @@ def read_inputs(
     project = with_slides(project, slides, options.mpp_csv, options.series, recursive=options.recursive)
     if not project.slides.folders:
         raise click.UsageError("say where the slides are: --slides")
+    if project.slides.has_pseudonyms:
+        raise click.UsageError(
+            f"the results in {folder} are called by the names of slides' files, and {named} gives slides pseudonyms; "
+            "adopt them into a project without"
+        )
     _check_outside(project.output, folder)
     return results, make_recipe(project), find_slides(project), notes
 

@@ -15,7 +15,7 @@ class OneLine(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        hint = " (-v shows the traceback)" if record.exc_info else ""
+        hint = " (-v shows the traceback)" if record.exc_info or record.exc_text else ""
         return f"{record.levelname}: {' '.join(record.getMessage().split())}{hint}"
 
 

@@ -67,8 +67,11 @@ def report_unused(project: "Project", discovery: "Discovery", *, strict: bool = 
 
     Raises click.UsageError where none did, and with ``strict`` where one did not.
     """
+    from atlaspatch_core.discovery.private_slides import results_under_file_names
     from atlaspatch_core.discovery.unused import slides_without_mask, unused_inputs
 
+    if earlier := results_under_file_names(project, discovery):
+        click.echo(f"WARNING: {earlier}", err=True)
     if discovery.not_searched:
         click.echo(f"NOT SEARCHED: {discovery.not_searched}", err=True)
     for omission in discovery.left_out:

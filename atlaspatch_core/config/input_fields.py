@@ -93,6 +93,24 @@ class SlidesFields:
             example="site",
         ),
     ] = None
+    pseudonyms: Annotated[
+        Path | None,
+        Option(
+            "Table with the columns slide (file name, with or without suffix) and pseudonym: what slides are called in "
+            "everything that is made of them. Slides without a row are left out.",
+            flags=("--pseudonyms",),
+            example="pseudonyms.csv",
+        ),
+    ] = None
+    pseudonym_key_variable: Annotated[
+        str | None,
+        Option(
+            "Environment variable with a secret: slides are called by 16 hex digits of the HMAC-SHA256 of their stem "
+            "under it. The secret is stored nowhere.",
+            flags=("--pseudonym-key-variable",),
+            example="ATLASPATCH_PSEUDONYM_KEY",
+        ),
+    ] = None
     mpp_csv: Annotated[
         Path | None,
         Option(

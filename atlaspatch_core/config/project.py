@@ -11,6 +11,7 @@ from atlaspatch_core.config.fields import FILE_NAME as FILE_NAME
 from atlaspatch_core.config.input_fields import ProjectFields
 from atlaspatch_core.config.sections import Alerts, Geometry, Patients, Pictures, Runtime, Section, Slides, Upgrades
 from atlaspatch_core.errors import InvalidProject
+from atlaspatch_core.slides.private_links import stems_behind
 from atlaspatch_core.tissue.quality import QualitySpec
 from atlaspatch_core.tissue.spec import TissueSpec
 
@@ -58,6 +59,10 @@ class Project(ProjectFields, Section):
             raise ValueError("every geometry needs a name of its own, such as '20x_256px_0px_overlap'")
         return self
 
+    def names_of(self, stem: str) -> tuple[str, ...]:
+        """Return what files about a slide may be called: its stem, and behind a pseudonym the stem of its file."""
+        return (stem, *stems_behind(self.output, stem)) if self.slides.has_pseudonyms else (stem,)
+
 
 def make_project(values: dict, *, origin: str, folder: Path | None = None) -> Project:
     """Return a checked project.
@@ -99,6 +104,7 @@ def _with_paths_from(project: Project, folder: Path) -> Project:
     slides = project.slides.model_copy(
         update={
             "folders": tuple(full(path) for path in project.slides.folders),
+            "pseudonyms": full(project.slides.pseudonyms) if project.slides.pseudonyms else None,
             "slide_list": full(project.slides.slide_list) if project.slides.slide_list else None,
             "mpp_csv": full(project.slides.mpp_csv) if project.slides.mpp_csv else None,
             "masks": full(project.slides.masks) if project.slides.masks else None,

@@ -67,6 +67,20 @@ class Slides(SlidesFields, Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _one_way_to_pseudonyms(self) -> Self:
+        variable = self.pseudonym_key_variable
+        if self.pseudonyms is not None and variable is not None:
+            raise ValueError("pseudonyms and pseudonym_key_variable are two ways to name slides; give one of them")
+        if variable is not None and not VARIABLE_NAME.fullmatch(variable):
+            raise ValueError("pseudonym_key_variable is no name of an environment variable; give its name, not the key")
+        return self
+
+    @property
+    def has_pseudonyms(self) -> bool:
+        """Whether slides are called otherwise than their files."""
+        return self.pseudonyms is not None or self.pseudonym_key_variable is not None
+
     @field_validator("reader")
     @classmethod
     def _reader_exists(cls, reader: str | None) -> str | None:

@@ -2,13 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.cohorts import cohort_of
 from atlaspatch_core.discovery.gathering import gather_sources
+from atlaspatch_core.discovery.private_slides import LinkedSlides, PrivateSlides, find_by_pseudonym, without_names
 from atlaspatch_core.discovery.search import (
     KNOWN_SUFFIXES,
     FolderContents,
@@ -59,10 +60,11 @@ def find_slides(project: Project, *, seconds: float | None = None, remember: boo
         ('CMU-1-Small-Region', None)
     """
     slides, output = project.slides, project.output
-    mpp_by_name = read_mpp_csv(slides.mpp_csv) if slides.mpp_csv else {}
+    private = PrivateSlides.of(project)
+    mpp_by_name = read_mpp_csv(slides.mpp_csv, is_private=bool(private)) if slides.mpp_csv else {}
     sections = section_search(project, seconds=seconds, remember=remember)
     if slides.slide_list:
-        return find_listed(slides.slide_list, slides.folders, mpp_by_name, sections, slides.cohort_column)
+        return find_listed(slides.slide_list, slides.folders, mpp_by_name, sections, slides.cohort_column, private)
     return discover(
         slides.folders,
         recursive=slides.recursive,
@@ -70,6 +72,7 @@ def find_slides(project: Project, *, seconds: float | None = None, remember: boo
         mpp_by_name=mpp_by_name,
         exclude=[output, *Store(output).pictures(), *([slides.masks] if slides.masks else [])],
         sections=sections,
+        private=private,
     )
 
 
@@ -97,15 +100,18 @@ def discover(
     mpp_by_name: Mapping[str, TableMpp] = MappingProxyType({}),
     exclude: Iterable[Path] = (),
     sections: SectionSearch = AS_FILES,
+    private: PrivateSlides | None = None,
 ) -> Discovery:
     """Return the slides among ``paths``: files as they are, folders and patterns (``slides/**/*.svs``) searched.
 
     Searched are the readers' suffixes, or the ``extensions``, in any case. Hidden files, files that belong to another
     slide, pictures among results, and the ``exclude`` folders (the output, say) are left out. A Zarr store, and a
     folder of the DICOM instances of one series, is one slide, and so is what several paths lead to. What cannot be
-    looked at is told in ``left_out``.
+    looked at is told in ``left_out``. ``private`` gives slides their pseudonyms; nothing then names their files.
     Raises NoSlides when a path is missing, or nothing at all is found; it is UnseenSlides where a folder was not seen.
     """
+    if private:
+        private.check_places(paths)
     suffixes = tuple(extension.lower() for extension in extensions) or KNOWN_SUFFIXES
     how = Search(suffixes, None if recursive else 0, frozenset(str(folder.resolve()) for folder in exclude))
     files: dict[str, Path] = {}
@@ -114,19 +120,30 @@ def discover(
     cohorts: dict[Path, str] = {}
     for place, one in ((path, one) for path in paths for one in found_at(path, how)):
         if isinstance(one, FolderContents):
+            if private:
+                private.check_folder(one, place)
             if files.setdefault(one.real, one.path) is one.path:
-                cohorts[one.path] = cohort_of(one.path, folder_of(place))
+                cohorts[one.path] = _cohort(one.path, place, private)
         elif isinstance(one, ResultPictures):
             results.add(one.path)
         else:
             left_out.setdefault(one.path, one)
+    linked = private.link(files.values()) if private else LinkedSlides({path: path for path in files.values()})
+    by_link = {link: cohorts[path] for path, link in linked.links.items() if path in cohorts}
+    unfound = without_names(left_out.values(), private.place) if private else left_out.values()
     gathered = gather_sources(
-        slides_by_stem(files.values()), left_out.values(), mpp_by_name, sections=sections, cohorts=cohorts
+        slides_by_stem(by_link), (*unfound, *linked.left_out), mpp_by_name, sections=sections, cohorts=by_link
     )
-    discovery = replace(gathered, results=tuple(sorted(results)))
+    discovery = replace(gathered, results=() if private else tuple(sorted(results)))
     if not discovery.sources and not discovery.clashes:
         raise (UnseenSlides if discovery.unseen else NoSlides)(nothing_found(paths, how, discovery))
     return discovery
+
+
+def _cohort(path: Path, place: Path, private: PrivateSlides | None) -> str:
+    """Return the cohort of a slide; behind a pseudonym that of the whole place, below which folders may be patients."""
+    root = folder_of(place)
+    return cohort_of(root / path.name if private else path, root)
 
 
 def folder_of(path: Path) -> Path:
@@ -157,34 +174,64 @@ def find_listed(
     mpp_by_name: Mapping[str, TableMpp],
     sections: SectionSearch = AS_FILES,
     cohort_column: str | None = None,
+    private: PrivateSlides | None = None,
 ) -> Discovery:
     """Return the slides that a list names, whose paths start at ``folders``, or at the list's own folder if none.
 
-    A slide that two lines name, by whatever paths, is taken once. Raises NoSlides when none of them is there,
+    A slide that two lines name, by whatever paths, is taken once. Of ``private`` slides a line may give the pseudonym.
+    Raises NoSlides when none of them is there,
     InvalidProject for a list that cannot be used, also for a slide of which two lines state two mpp.
     """
+    places = folders or (table.parent,)
     listed: defaultdict[Path, dict[SeriesChoice, ListedSlide]] = defaultdict(dict)
     left_out: list[LeftOut] = []
     cohorts: dict[Path, str] = {}
-    for slide in read_slide_list(table, cohort_column):
-        places = ((folder, listed_path(folder, slide.name)) for folder in folders or (table.parent,))
-        folder_by_path = {path: folder for folder, path in places if path.exists()}
-        for path, folder in folder_by_path.items():
-            add_row(table, listed[path], slide)
-            cohorts.setdefault(path, cohort_of(path, folder))
-        if not folder_by_path:
-            left_out.append(missing(table, slide, folders or (table.parent,)))
+    rows = list(_located(read_slide_list(table, cohort_column, is_private=bool(private)), places, private))
+    paths = {path: path for row in rows for path in row.folder_by_path}
+    linked = private.link(paths) if private else LinkedSlides(paths)
+    for row in rows:
+        for path, folder in row.folder_by_path.items():
+            if link := linked.links.get(path):
+                add_row(table, listed[link], row.slide)
+                cohorts.setdefault(link, _cohort(path, folder, private))
+        if not row.folder_by_path:
+            left_out.append(missing(table, row.slide, places))
+    left_out += linked.left_out
     if not listed:
         raise NoSlides(f"{table}: none of its slides is there; {left_out[0].why}")
     by_stem = slides_by_stem(listed)
     for path, *others in (ways for slides in by_stem.values() for ways in slides):
         for slide in (slide for other in others for slide in listed[other].values()):
             add_row(table, listed[path], slide)
-    rows = {path: tuple(of_path.values()) for path, of_path in listed.items()}
-    discovery = gather_sources(by_stem, left_out, mpp_by_name, rows, sections, cohorts)
+    rows_by_path = {path: tuple(of_path.values()) for path, of_path in listed.items()}
+    discovery = gather_sources(by_stem, left_out, mpp_by_name, rows_by_path, sections, cohorts)
     if not discovery.sources and not discovery.clashes:
         raise NoSlides(f"{table}: none of its slides can be taken; {discovery.left_out[0].why}")
     return discovery
+
+
+@dataclass(frozen=True, slots=True)
+class LocatedRow:
+    """A line of a list, and where its slide lies."""
+
+    slide: ListedSlide
+    folder_by_path: Mapping[Path, Path]
+    """Paths under which it is there, each with the folder that it was looked for in."""
+
+
+def _located(
+    slides: Iterable[ListedSlide], folders: Sequence[Path], private: PrivateSlides | None
+) -> Iterator[LocatedRow]:
+    """Yield the lines of a list with their slides; what is no path may be a pseudonym."""
+    named: dict[str, Path] | None = None
+    for slide in slides:
+        places = ((folder, listed_path(folder, slide.name)) for folder in folders)
+        folder_by_path = {path: folder for folder, path in places if path.exists()}
+        if private and not folder_by_path:
+            named = private.named(folders) if named is None else named
+            if path := find_by_pseudonym(slide.name, named):
+                folder_by_path = {path: next(folder for folder in folders if path.is_relative_to(folder))}
+        yield LocatedRow(slide, folder_by_path)
 
 
 def nothing_found(paths: Sequence[Path], how: Search, discovery: Discovery) -> str:

@@ -109,9 +109,7 @@ def with_mpps(
     ``files``: stem to each file that was found.
     """
     by_file = match_mpps(mpp_by_name, files)
-    names = {
-        section.stem: named_path(path, section.stem) for path, section in sections if section.stem != stem_of(path)
-    }
+    names = {section.stem: path for path, section in sections if section.stem != stem_of(path)}
     by_section = match_mpps(mpp_by_name, names)
     return [
         source_of(path, section, by_section.get(section.stem, by_file.get(stem_of(path)))) for path, section in sections
@@ -128,11 +126,6 @@ def source_of(path: Path, section: SectionOfFile, stated: TableMpp | None) -> Sl
     if stated is None:
         return source
     return replace(source, mpp=stated.mpp, mpp_source=MPP_CSV, notes=(*source.notes, *stated.notes))
-
-
-def named_path(path: Path, stem: str) -> Path:
-    """Return the path that a section would have as a file of its own."""
-    return path.with_name(stem + path.name.removeprefix(stem_of(path)))
 
 
 def match_mpps(mpp_by_name: Mapping[str, TableMpp], paths: Mapping[str, Path]) -> dict[str, TableMpp]:

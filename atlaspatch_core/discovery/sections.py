@@ -15,6 +15,7 @@ from atlaspatch_core.discovery.search import LeftOut
 from atlaspatch_core.discovery.slide_tables import ListedSlide
 from atlaspatch_core.slides.content_hash import file_signature
 from atlaspatch_core.slides.files import ZARR, consists_of_many
+from atlaspatch_core.slides.private_links import hide_target
 from atlaspatch_core.slides.readers.omezarr import METADATA
 from atlaspatch_core.slides.sections import ALL, SeriesChoice, find_sections, section_stem
 from atlaspatch_core.storage.file_index import FileIndex
@@ -147,6 +148,7 @@ def _sections(numbers: list[int] | None) -> Sections | None:
 
 
 def _numbers(path: Path, reader: str | None) -> list[int] | None:
+    hide_target(path)
     try:
         return list(find_sections(path, reader))
     except Exception as error:  # of a file that is broken a library may raise anything; opening the slide says it

@@ -7,7 +7,7 @@ from enum import StrEnum
 from atlaspatch_core.config.sections import Slides
 from atlaspatch_core.discovery.sources import SlideSource, open_source
 from atlaspatch_core.discovery.stability import SECONDS_UNCHANGED, is_stable, last_change
-from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.errors import AtlasPatchError, Unexpected
 from atlaspatch_core.slides.content_hash import file_signature
 from atlaspatch_core.storage.store import Store
 
@@ -117,5 +117,7 @@ def refusal_reason(source: SlideSource, slides: Slides) -> str:
     except AtlasPatchError as error:
         return str(error)
     except Exception as error:  # a reader's library may raise anything for a file that is broken
-        return f"{source.stem}: {source.path.name} cannot be opened: {error!r}"
+        failure = Unexpected(f"{source.stem}: {source.path.name} cannot be opened: {error!r}")
+        failure.__cause__ = error
+        return str(failure)
     return ""

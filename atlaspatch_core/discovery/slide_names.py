@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PureWindowsPath
 from typing import final
 
+from atlaspatch_core.slides.private_links import target_of
 from atlaspatch_core.slides.slide import folded, stem_of
 
 
@@ -12,13 +13,15 @@ class SlideNames:
     """Finds the one slide that a name means.
 
     A name is a file name, with or without its suffix, or a path. What is written exactly wins over what differs in
-    capitals or in the composition of accents; a name that means several slides means none.
+    capitals or in the composition of accents; a name that means several slides means none. A slide under a pseudonym
+    is meant by that, and by the name of its file.
     """
 
     def __init__(self, paths: Mapping[str, Path]) -> None:
-        """``paths``: stem of every slide to its file."""
-        files = [(path.name, stem) for stem, path in paths.items()]
-        stems = [(stem, stem) for stem in paths]
+        """``paths``: stem of every slide to its file; that of a section is called as the section."""
+        called = [(stem_of(name), name.name, stem) for stem, path in paths.items() for name in _names(path, stem)]
+        files = [(name, stem) for _, name, stem in called]
+        stems = [(short, stem) for short, _, stem in called]
         self._exact = (_unambiguous(files), _unambiguous(stems))
         self._folded = tuple(_unambiguous((folded(name), stem) for name, stem in pairs) for pairs in (files, stems))
 
@@ -31,6 +34,19 @@ class SlideNames:
                 if key in table:
                     return table[key]
         return None
+
+
+def _names(path: Path, stem: str) -> tuple[Path, ...]:
+    """Return the paths that a slide has, or would have as a file of its own: its link, and what is behind it."""
+    link, target = named_path(path, stem), target_of(path)
+    if target == path:
+        return (link,)
+    return link, named_path(target, stem_of(target) + stem.removeprefix(stem_of(path)))
+
+
+def named_path(path: Path, stem: str) -> Path:
+    """Return the path that a section would have as a file of its own."""
+    return path.with_name(stem + path.name.removeprefix(stem_of(path)))
 
 
 def _unambiguous(pairs: Iterable[tuple[str, str]]) -> dict[str, str | None]:

@@ -48,16 +48,23 @@ class ListedSlide:
     """Which image of the file, where the list says so."""
     cohort: str = ""
     """What the column of cohorts says, where one was named."""
+    called: str = ""
+    """What is said of it in place of its name, where that is hidden."""
+
+    @property
+    def shown(self) -> str:
+        """What messages call it."""
+        return self.called or self.name
 
 
-def read_mpp_csv(path: Path) -> dict[str, TableMpp]:
+def read_mpp_csv(path: Path, *, is_private: bool = False) -> dict[str, TableMpp]:
     """Return µm per px by name as it is written, from a CSV with the columns ``wsi`` (file name or path) and ``mpp``.
 
     Which slide a name means, ``SlideNames`` says. The last row of a name wins, with a note where rows disagree; one
-    without an mpp says nothing. Raises InvalidProject naming file, line and value.
+    without an mpp says nothing. Raises InvalidProject naming file, line and value, but no slide if ``is_private``.
     """
     by_name: dict[str, TableMpp] = {}
-    for row in _rows(path, ("wsi", "mpp")):
+    for row in _rows(path, ("wsi", "mpp"), is_private=is_private):
         line = row.line
         name = PureWindowsPath(row["wsi"]).name
         if not stem_of(PureWindowsPath(name)):
@@ -71,22 +78,26 @@ def read_mpp_csv(path: Path) -> dict[str, TableMpp]:
     return by_name
 
 
-def read_slide_list(path: Path, cohort_column: str | None = None) -> tuple[ListedSlide, ...]:
+def read_slide_list(
+    path: Path, cohort_column: str | None = None, *, is_private: bool = False
+) -> tuple[ListedSlide, ...]:
     """Return the slides that a CSV names in its column ``wsi``, with what its columns ``mpp`` and ``series`` say.
 
     Their cohort is what ``cohort_column`` says, if one is named.
 
     A slide that stands twice, with the same series, is taken once, with a note that names both lines. Raises
-    InvalidProject naming file, line and value, also for a slide that stands twice with two mpp or cohorts.
+    InvalidProject naming file, line and value, also for a slide that stands twice with two mpp or cohorts. If they are
+    ``is_private``, slides are not named.
     """
     columns = ("wsi", *([cohort_column] if cohort_column else []))
     first: dict[tuple[str, SeriesChoice], ListedSlide] = {}
-    for row in _rows(path, columns, ("mpp", "series")):
+    for row in _rows(path, columns, ("mpp", "series"), is_private=is_private):
         line = row.line
         if not row["wsi"]:
             raise InvalidProject(f"{path}, line {line}: wsi is empty; give the path of a slide, with its suffix")
         mpp = _mpp(path, line, row["mpp"]) if row["mpp"] else None
         listed = ListedSlide(line, row["wsi"], mpp, series=series_in(path, line, row["series"]))
+        listed = replace(listed, called="its slide") if is_private else listed
         listed = replace(listed, cohort=row[cohort_column]) if cohort_column else listed
         key = listed.name, listed.series
         first[key] = taken_once(path, first[key], listed) if key in first else listed
@@ -115,14 +126,14 @@ def taken_once(path: Path, one: ListedSlide, other: ListedSlide) -> ListedSlide:
     first, second = sorted((one, other), key=lambda listed: listed.line)
     if first.mpp != second.mpp:
         both = f"{first.mpp or 'none'} in line {first.line}, {second.mpp or 'none'} here"
-        raise InvalidProject(f"{path}, line {second.line}: {second.name} has two mpp, {both}; leave one of the lines")
+        raise InvalidProject(f"{path}, line {second.line}: {second.shown} has two mpp, {both}; leave one of the lines")
     if first.cohort != second.cohort:
         both = f"{first.cohort or 'none'} in line {first.line}, {second.cohort or 'none'} here"
         raise InvalidProject(
-            f"{path}, line {second.line}: {second.name} has two cohorts, {both}; leave one of the lines"
+            f"{path}, line {second.line}: {second.shown} has two cohorts, {both}; leave one of the lines"
         )
-    as_what = "" if first.name == second.name else f", as {first.name}"
-    note = f"{path}, line {second.line}: {second.name} stands in line {first.line}, too{as_what}; it is taken once"
+    as_what = "" if first.shown == second.shown else f", as {first.shown}"
+    note = f"{path}, line {second.line}: {second.shown} stands in line {first.line}, too{as_what}; it is taken once"
     return replace(first, notes=tuple(dict.fromkeys((*first.notes, *second.notes, note))))
 
 
@@ -159,16 +170,16 @@ def _names(folder: Path, mtime_ns: int) -> dict[str, tuple[str, ...]]:  # noqa: 
 
 def missing(table: Path, slide: ListedSlide, folders: Sequence[Path]) -> LeftOut:
     """Return what to say of a line whose slide is not there."""
-    places = " or ".join(str(folder) for folder in folders)
-    return LeftOut(
-        folders[0] / slide.name,
-        f"{table}, line {slide.line}: there is no {slide.name} in {places}; correct the path, or put the slide there",
-    )
+    places, what = " or ".join(str(folder) for folder in folders), "such slide" if slide.called else slide.name
+    why = f"{table}, line {slide.line}: there is no {what} in {places}; correct the path, or put the slide there"
+    return LeftOut(table if slide.called else folders[0] / slide.name, why)
 
 
-def _rows(path: Path, needed: Sequence[str], optional: Sequence[str] = ()) -> list[TableRow]:
+def _rows(
+    path: Path, needed: Sequence[str], optional: Sequence[str] = (), *, is_private: bool = False
+) -> list[TableRow]:
     """Return the rows of a table. Raises InvalidProject, also where there is none."""
-    rows = read_table(path, needed, optional, InvalidProject)
+    rows = read_table(path, needed, optional, InvalidProject, is_private=is_private)
     if not rows:
         raise InvalidProject(f"{path}: no row under {' and '.join(needed)}; give one row for each slide")
     return rows

@@ -9,6 +9,7 @@ from atlaspatch_core.discovery.cohorts import common_cohort
 from atlaspatch_core.discovery.search import LeftOut
 from atlaspatch_core.discovery.usable_names import printable
 from atlaspatch_core.errors import StemClash, UnreadableSlide
+from atlaspatch_core.slides.private_links import hide_target
 from atlaspatch_core.slides.readers import open_slide
 from atlaspatch_core.slides.sections import ALL, SeriesChoice, find_sections
 from atlaspatch_core.slides.slide import Slide, stem_of
@@ -117,6 +118,7 @@ class Discovery:
 
 def open_source(source: SlideSource, slides: Slides, **more: Any) -> Slide:
     """Open a slide as the project says; ``more`` is what ``open_slide`` takes besides; raises what it raises."""
+    hide_target(source.path)
     if source.series == ALL:
         check_single(source, slides.reader)
     return open_slide(

@@ -14,7 +14,7 @@ from atlaspatch_core.fingerprint import short_hash
 from atlaspatch_core.layouts.hdf5_files import CANNOT, StatedGeometry, corners_of, opened, stated_in
 from atlaspatch_core.patches.grid import PatchGrid
 from atlaspatch_core.patches.scale import MPP_TOLERANCE, Sampling, level_facts
-from atlaspatch_core.slides.slide import SlideInfo
+from atlaspatch_core.slides.slide import NamesOf, SlideInfo, only_stem
 from atlaspatch_core.storage.schema import FILE_PX, FINGERPRINT
 
 FOLDERS = ("patches", ".")
@@ -41,12 +41,13 @@ class SuppliedCoords:
         return {"corners": corners, "mpp": info.mpp, "sampling": asdict(sampling)} | level_facts(info, sampling.level)
 
 
-def find_coords(folder: Path, stem: str) -> Path:
+def find_coords(folder: Path, stem: str, names_of: NamesOf = only_stem) -> Path:
     """Return the file that holds the coords of a slide; ours, where TRIDENT's files were written beside it.
 
     Args:
         folder: Folder of coords; files lie in it, or in ``patches`` below it.
         stem: The slide.
+        names_of: Tells from its stem what its file may be called.
 
     Returns:
         The path of ``<stem>.h5`` or ``<stem>_patches.h5``.
@@ -59,14 +60,17 @@ def find_coords(folder: Path, stem: str) -> Path:
         'out/patches/CMU-1-Small-Region.h5'
     """
     for below in FOLDERS:
-        paths = [path for name in NAMES if (path := folder / below / name.format(stem=stem)).is_file()]
+        called = [name.format(stem=one) for one in names_of(stem) for name in NAMES]
+        paths = [path for name in called if (path := folder / below / name).is_file()]
         paths = [path for path in paths if len(paths) == 1 or _is_ours(path)] or paths
         if len(paths) > 1:
             raise UnusableCoords(f"{stem}: {' and '.join(map(str, paths))} are both its coords; leave one")
         if paths:
             return paths[0]
-    names = " or ".join(name.format(stem=stem) for name in NAMES)
-    raise UnusableCoords(f"{stem}: there are no coords in {folder}; put {names} there, or into its subfolder patches")
+    expected = " or ".join(name.format(stem=stem) for name in NAMES)
+    raise UnusableCoords(
+        f"{stem}: there are no coords in {folder}; put {expected} there, or into its subfolder patches"
+    )
 
 
 def _is_ours(path: Path) -> bool:

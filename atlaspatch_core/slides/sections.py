@@ -1,5 +1,6 @@
 """Files that hold several scans: which numbers these have, and what each is called as a slide of its own."""
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -8,6 +9,7 @@ from atlaspatch_core.slides.readers.reader import UnsupportedSlide
 from atlaspatch_core.slides.slide import stem_of
 
 ALL = "all"
+SECTION = re.compile(r"_series\d+$")
 SeriesChoice = int | Literal["all"] | None
 """Which image of a file is the slide: that of a number, each scan a slide of its own, or the largest scan (None)."""
 
@@ -37,6 +39,11 @@ def section_stem(stem: str, number: int) -> str:
         'block_7_series2'
     """
     return f"{stem}_series{number}"
+
+
+def stem_of_file(stem: str) -> str:
+    """Return the stem of the file that holds a section of this stem; any other stem as it is."""
+    return SECTION.sub("", stem)
 
 
 def as_series(text: str) -> SeriesChoice:

@@ -2,7 +2,7 @@
 
 import math
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from types import TracebackType
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 TWO_PART_SUFFIXES = (".ome.tiff", ".ome.tif", ".ome.zarr")
 """Suffixes with a dot inside."""
+NamesOf = Callable[[str], Sequence[str]]
+"""Returns what files about a slide may be called, its stem first."""
 HALF_PX = 0.5
 """Of a level: where patches begin between its px, the nearest are read anyway."""
 
@@ -28,6 +30,11 @@ def stem_of(path: PurePath) -> str:
     if name.lower().endswith(TWO_PART_SUFFIXES):
         return name.rsplit(".", 2)[0]
     return path.stem
+
+
+def only_stem(stem: str) -> tuple[str, ...]:
+    """Return what files about a slide are called where it has no other name than its stem."""
+    return (stem,)
 
 
 def folded(name: str) -> str:

@@ -9,9 +9,10 @@ import numpy as np
 import shapely
 
 from atlaspatch_core.errors import AtlasPatchError, UnusableMask
+from atlaspatch_core.hidden_names import without_hidden_names
 from atlaspatch_core.slides.content_hash import file_signature
 from atlaspatch_core.slides.readers import SUFFIXES as READER_SUFFIXES
-from atlaspatch_core.slides.slide import WHOLE_SLIDE, OutlineFrame, SlideInfo, folded
+from atlaspatch_core.slides.slide import WHOLE_SLIDE, NamesOf, OutlineFrame, SlideInfo, folded, only_stem
 from atlaspatch_core.tissue.contours import in_order, mask_to_polygons, read_outlines
 from atlaspatch_core.tissue.mask_images import JPEG, TIFF, read_mask_image
 from atlaspatch_core.tissue.mask_labels import SHARED, TABLES, is_outlines, values_of
@@ -64,12 +65,13 @@ class MaskFolder:
         return similar or [path for suffix in SLIDE_SUFFIXES for path in listing.get(folded(stem) + suffix, ())]
 
 
-def find_mask(folder: Path | None, stem: str) -> Path | None:
-    """Return the file in ``folder`` that holds the mask of a slide, or None.
+def find_mask(folder: Path | None, stem: str, names_of: NamesOf = only_stem) -> Path | None:
+    """Return the file in ``folder`` that holds the mask of a slide, or None; ``names_of`` tells its names.
 
     Raises UnusableMask when there are two.
     """
-    masks = MaskFolder(folder).of(stem) if folder else []
+    every = [mask for name in names_of(stem) for mask in MaskFolder(folder).of(name)] if folder else []
+    masks = list(dict.fromkeys(every))
     if len(masks) > 1:
         raise UnusableMask(f"{stem}: {' and '.join(map(str, masks))} are both its mask; leave one")
     return masks[0] if masks else None
@@ -173,4 +175,4 @@ def outline_notes(path: Path, outlines: TissueOutlines, info: SlideInfo, cure: s
     if count and count == len(outlines.polygons):
         raise UnusableMask(f"{info.stem}: {beside}")
     left_out = f"{path}: {outlines.left_out} left out of the tissue" if outlines.left_out else ""
-    return tuple(note for note in (left_out, beside) if note)
+    return tuple(without_hidden_names(note) for note in (left_out, beside) if note)

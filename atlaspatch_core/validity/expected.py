@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.fingerprint import Identity, canonical_json
+from atlaspatch_core.hidden_names import without_hidden_names
 from atlaspatch_core.slides.sections import ALL, SeriesChoice
 from atlaspatch_core.storage.records import SlideRecord
 from atlaspatch_core.storage.slide_index import IndexedMask, IndexedSlide, indexed_slide
@@ -70,7 +71,7 @@ class Expectations:
 
     def __post_init__(self) -> None:
         """Work out the specs."""
-        self.identities = SlideIdentities(self.store)
+        self.identities = SlideIdentities(self.store, self.recipe.project.names_of)
         self.stages = self.recipe.with_upstream(self.steps)
         for stage in self.stages:
             try:
@@ -158,7 +159,8 @@ class Expectations:
             return Expected(polygons, blocked=self._stop_of_edited(stem, mask, expected_slide), certain=True)
         latest = polygons or (mask.polygons if mask else None)
         try:
-            source = find_mask(self.recipe.project.slides.masks, stem)
+            project = self.recipe.project
+            source = find_mask(project.slides.masks, stem, project.names_of)
             if source is None and TISSUE_MASK in self._blocked:
                 return Expected(latest, blocked=self._blocked[TISSUE_MASK])
             interrupted = interrupted_reason(mask, polygons)
@@ -194,7 +196,7 @@ class Expectations:
                 return ""
             if not touched:
                 self._read_supplied(stem, source)
-        cause = source_reason(mask, source.name if source else None, touched)
+        cause = source_reason(mask, without_hidden_names(source.name) if source else None, touched)
         return cause or self._mask_difference(stem, mask, identity)
 
     def _read_supplied(self, stem: str, source: Path) -> str:

@@ -8,7 +8,7 @@ from atlaspatch_core.errors import MissingUpstream
 from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.layouts.supplied_coords import find_coords, read_coords
 from atlaspatch_core.patches.scale import choose_sampling
-from atlaspatch_core.slides.slide import SlideInfo
+from atlaspatch_core.slides.slide import NamesOf, SlideInfo, only_stem
 from atlaspatch_core.storage.slide_index import IndexedSlide
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.identities import coords_facts, identity_of, mask_facts, slide_facts
@@ -21,6 +21,7 @@ class SlideIdentities:
     """Fingerprints of outputs of any number of slides."""
 
     store: Store
+    names_of: NamesOf = only_stem
     infos: dict[str, SlideInfo] = field(default_factory=dict)
     """Of slides that were identified again."""
     _templates: dict[Any, IdentityTemplate] = field(default_factory=dict)
@@ -59,7 +60,9 @@ class SlideIdentities:
             return EMPTY
         if stage.geometry.coords is not None:
             info = self.info_of(stem)
-            return read_coords(find_coords(stage.geometry.coords, stem), info, stage.geometry).facts(info)
+            return read_coords(find_coords(stage.geometry.coords, stem, self.names_of), info, stage.geometry).facts(
+                info
+            )
         info = slide.info(stem)
         return coords_facts(info, choose_sampling(info, stage.geometry.spec), stage.geometry.filters)
 

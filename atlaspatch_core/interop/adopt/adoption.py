@@ -166,11 +166,11 @@ class Adoption:
 
     def _outlines(self, work: SlideWork, cuts: list[ForeignPatches]) -> AdoptOutcome:
         """Make sure that the slide has outlines, and say where they are from."""
-        path = self.store.geojson(work.stem)
+        path, project = self.store.geojson(work.stem), self.recipe.project
         if path.exists():
             polygons = self._stored_outlines(work)
             outcome = AdoptOutcome(work.stem, "outlines", AdoptStatus.THERE)
-        elif mask := find_mask(self.recipe.project.slides.masks, work.stem):
+        elif mask := find_mask(project.slides.masks, work.stem, project.names_of):
             polygons = self._supplied(work, mask)
             outcome = AdoptOutcome(work.stem, "outlines", AdoptStatus.SAME, "supplied by the project")
         else:

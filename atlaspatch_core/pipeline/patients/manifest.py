@@ -9,18 +9,21 @@ from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.cohorts import cohort_of
 from atlaspatch_core.discovery.find import section_search
 from atlaspatch_core.discovery.gathering import SLIDE_LIST, with_mpps
+from atlaspatch_core.discovery.private_slides import PrivateSlides
 from atlaspatch_core.discovery.search import LeftOut
 from atlaspatch_core.discovery.sections import AS_FILES, SectionOfFile, SectionSearch, is_told_apart, tell_apart
 from atlaspatch_core.discovery.slide_tables import ListedSlide, TableMpp, listed_path, read_mpp_csv
 from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.discovery.usable_names import case_fault, name_fault
 from atlaspatch_core.errors import InvalidManifest
+from atlaspatch_core.slides.private_links import is_private
 from atlaspatch_core.slides.sections import ALL, SeriesChoice, as_series
 from atlaspatch_core.slides.slide import folded, stem_of
 from atlaspatch_core.slides.stated_scales import positive_number
 from atlaspatch_core.tables import TableRow, read_table
 
 COLUMNS = ("case_id", "slide_path")
+UNNAMED = "it has no pseudonym; add it to the table of these"
 MPP_SOURCE = "manifest"
 """``mpp_source`` of an mpp that the table states."""
 
@@ -71,11 +74,17 @@ class ManifestRow:
     """Which image of the file, where the line says so."""
 
 
-def read_manifest(path: Path, mpp_csv: Path | None = None, sections: SectionSearch = AS_FILES) -> Manifest:
+def read_manifest(
+    path: Path,
+    mpp_csv: Path | None = None,
+    sections: SectionSearch = AS_FILES,
+    private: PrivateSlides | None = None,
+) -> Manifest:
     """Read the table; relative paths start at its folder, and ``~`` is the user's home.
 
     ``mpp_csv`` is the project's table of µm/px, which counts for slides whose mpp the table of cases leaves empty;
-    ``sections`` says the same of images of their files. All sections of a file are slides of its case.
+    ``sections`` says the same of images of their files. All sections of a file are slides of its case. ``private``
+    slides are called by their pseudonyms, which the table may give in place of a path.
 
     A byte order mark, Windows newlines, semicolons and decimal commas are understood, as in a table of mpp. An empty
     mpp says nothing. Raises InvalidManifest naming file, line and value for a missing column, an empty or unusable
@@ -83,17 +92,19 @@ def read_manifest(path: Path, mpp_csv: Path | None = None, sections: SectionSear
     two mpp, two slides of one stem, ids that differ in capitals or accents alone, and a table without
     a case that can be taken; InvalidProject for an ``mpp_csv`` that cannot be used.
     """
-    rows = [_row(path, row) for row in read_table(path, COLUMNS, ("mpp", "series"), InvalidManifest)]
+    table = read_table(path, COLUMNS, ("mpp", "series"), InvalidManifest, is_private=bool(private))
+    rows = _linked([_row(path, row, private) for row in table], private)
     if not rows:
         raise InvalidManifest(f"{path}: names no case; give one line for each slide under case_id,slide_path")
     _check_ids(path, rows)
-    left_out = _left_out(path, rows)
+    left_out = _left_out(path, rows, is_private_table=bool(private))
     rows = [row for row in rows if row.case_id not in left_out]
     if not rows:
         raise InvalidManifest(next(iter(left_out.values())).why)
     listed = _listed(path, rows)
     sections_by_row = _sections(rows, listed, sections)
-    slides = _slides(path, rows, sections_by_row, read_mpp_csv(mpp_csv) if mpp_csv else {})
+    mpp_by_name = read_mpp_csv(mpp_csv, is_private=bool(private)) if mpp_csv else {}
+    slides = _slides(path, rows, sections_by_row, mpp_by_name)
     stems: defaultdict[str, list[str]] = defaultdict(list)
     for row, row_sections in zip(rows, sections_by_row, strict=True):
         for section in row_sections:
@@ -115,11 +126,12 @@ def _check_ids(path: Path, rows: Sequence[ManifestRow]) -> None:
             raise _error(path, row.line, f"{both} in capitals or accents alone", "write one patient one way")
 
 
-def _left_out(path: Path, rows: Sequence[ManifestRow]) -> dict[str, LeftOut]:
+def _left_out(path: Path, rows: Sequence[ManifestRow], *, is_private_table: bool) -> dict[str, LeftOut]:
     """Return the cases that are left out, by their id: one of them would end a run, not itself alone."""
     left_out: dict[str, LeftOut] = {}
     for row in rows:
-        of_slide = name_fault(stem_of(row.slide), row.slide)
+        is_unnamed = is_private_table and not is_private(row.slide)
+        of_slide = UNNAMED if is_unnamed else name_fault(stem_of(row.slide), row.slide)
         fault = case_fault(row.case_id) or (of_slide and f"case {row.case_id} is left out with a slide: {of_slide}")
         if fault:
             left_out.setdefault(row.case_id, LeftOut(path, f"{path}, line {row.line}: {fault}"))
@@ -134,7 +146,7 @@ def manifest_of(project: Project) -> Manifest:
 
 def manifest_at(table: Path, project: Project) -> Manifest:
     """Return the cases of a table as a project takes slides. Raises InvalidManifest, InvalidProject."""
-    return read_manifest(table, project.slides.mpp_csv, section_search(project))
+    return read_manifest(table, project.slides.mpp_csv, section_search(project), PrivateSlides.of(project))
 
 
 def join_manifests(manifests: Sequence[Manifest], sources: Iterable[SlideSource]) -> Manifest:
@@ -150,7 +162,15 @@ def join_manifests(manifests: Sequence[Manifest], sources: Iterable[SlideSource]
     return Manifest(manifests[0].path, tuple(cases[case_id] for case_id in in_order), slides | current, left_out)
 
 
-def _row(path: Path, row: TableRow) -> ManifestRow:
+def _linked(rows: list[ManifestRow], private: PrivateSlides | None) -> list[ManifestRow]:
+    """Return the lines with the links of their slides, where these are private and have a pseudonym."""
+    if private is None:
+        return rows
+    links = private.link({row.slide: row.slide for row in rows if not is_private(row.slide)}).links
+    return [replace(row, slide=links.get(row.slide, row.slide)) for row in rows]
+
+
+def _row(path: Path, row: TableRow, private: PrivateSlides | None) -> ManifestRow:
     line, case_id, slide, mpp = row.line, row["case_id"], row["slide_path"], row["mpp"]
     if not case_id:
         raise _error(path, line, "case_id is empty", "give every slide its case")
@@ -159,15 +179,20 @@ def _row(path: Path, row: TableRow) -> ManifestRow:
     if not slide:
         raise _error(path, line, f"slide_path of case {case_id} is empty", "give the path of a slide")
     series = _series(path, line, row["series"])
-    return ManifestRow(line, case_id, _file(path, line, slide), _mpp(path, line, mpp), series)
+    return ManifestRow(line, case_id, _file(path, line, slide, private), _mpp(path, line, mpp), series)
 
 
-def _file(path: Path, line: int, slide: str) -> Path:
+def _file(path: Path, line: int, slide: str, private: PrivateSlides | None) -> Path:
     file = listed_path(path.absolute().parent, str(Path(slide).expanduser()))
+    if private and not file.exists():
+        file = private.linked_before(slide) or file
     if not file.exists():
-        raise _error(path, line, f"slide_path {slide}: there is no {file}", "correct the path")
+        missing = "its slide is not there" if private else f"slide_path {slide}: there is no {file}"
+        raise _error(path, line, missing, "correct the path")
     if not file.is_file():
-        raise _error(path, line, f"slide_path {slide} is a folder", "name a slide file")
+        raise _error(
+            path, line, f"{'slide_path' if private else f'slide_path {slide}'} is a folder", "name a slide file"
+        )
     return file
 
 
@@ -242,7 +267,8 @@ def _slides(
 
 
 def _named_source(source: SlideSource) -> SlideSource:
-    source = replace(source, cohort=cohort_of(source.path, source.path.parent))
+    cohort = "" if is_private(source.path) else cohort_of(source.path, source.path.parent)
+    source = replace(source, cohort=cohort)
     return replace(source, mpp_source=MPP_SOURCE) if source.mpp_source == SLIDE_LIST else source
 
 

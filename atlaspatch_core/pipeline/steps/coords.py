@@ -8,6 +8,7 @@ from atlaspatch_core import __version__
 from atlaspatch_core.config.sections import Geometry
 from atlaspatch_core.errors import OutOfDate
 from atlaspatch_core.fingerprint import Identity
+from atlaspatch_core.hidden_names import without_hidden_names
 from atlaspatch_core.layouts.supplied_coords import SuppliedCoords, find_coords, read_coords
 from atlaspatch_core.patches.filters import filter_grid
 from atlaspatch_core.patches.grid import PatchGrid, coords5, lay_grid
@@ -77,7 +78,9 @@ def _supplied(work: SlideWork, geometry: Geometry) -> SuppliedCoords | None:
     """Return the coords that somebody supplied for the slide; None where the geometry says nothing of such."""
     if geometry.coords is None:
         return None
-    return read_coords(find_coords(geometry.coords, work.stem), work.slide_info(), geometry)
+    return read_coords(
+        find_coords(geometry.coords, work.stem, work.run.recipe.project.names_of), work.slide_info(), geometry
+    )
 
 
 def _facts(work: SlideWork, geometry: Geometry, supplied: SuppliedCoords | None) -> dict[str, Any]:
@@ -120,7 +123,7 @@ def _write_coords(
         attributes |= {
             schema.OVERLAP: supplied.overlap,
             schema.RULE: SUPPLIED,
-            schema.SUPPLIED_FROM: str(supplied.path),
+            schema.SUPPLIED_FROM: without_hidden_names(str(supplied.path)),
         }
     rows = work.run.recipe.project.runtime.write_rows
     path = work.store.h5(work.stem, geometry.name)

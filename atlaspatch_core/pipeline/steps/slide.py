@@ -9,12 +9,16 @@ from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.pipeline.slide_work import SlideWork
 from atlaspatch_core.slides.content_hash import content_fingerprint, file_signature
+from atlaspatch_core.slides.private_links import is_private
 from atlaspatch_core.slides.slide import Slide, SlideInfo
 from atlaspatch_core.storage.records import IDENTIFIED_BY, SlideRecord, slide_mark
 from atlaspatch_core.validity.identities import slide_facts
 from atlaspatch_core.validity.outcome import Outcome, Status
 from atlaspatch_core.validity.recipe import EMPTY, SLIDE, OutputSpec, Recipe
 from atlaspatch_core.validity.rules import FORCED, SlideOptions, slide_reason
+
+KNOWN_VENDORS = ("openslide.vendor", "czi.vendor")
+"""Properties that libraries and readers state, and no file."""
 
 
 def identify_slide(work: SlideWork, stage: OutputSpec) -> Outcome:
@@ -45,7 +49,7 @@ def identify_source(
     holds = stored and _identity(stage, stored.content, stored.info).fingerprint == stored.identity.fingerprint
     if stored and holds and stored.mark == mark_of(source, recipe, signature):
         return stored
-    info = replace(slide().info, path=source.path.absolute())
+    info = replace(kept_info(slide().info, source), path=source.path.absolute())
     slide_options = _options_of(source, recipe)
     read = stored and (stored.signature, stored.full_hash) == (signature, slide_options.full_hash)
     content = (
@@ -54,6 +58,14 @@ def identify_source(
     options = (slide_options.stated_mpp, slide_options.full_hash, slide_options.reader, slide_options.mpp_keys)
     identity = _identity(stage, content, info)
     return SlideRecord(info, identity, signature, *options, square_pixels=slide_options.square_pixels)
+
+
+def kept_info(info: SlideInfo, source: SlideSource) -> SlideInfo:
+    """Return what is kept of a slide: behind a pseudonym no text of the file but the format's own name."""
+    if not is_private(source.path):
+        return info
+    vendor = next((info.properties[key] for key in KNOWN_VENDORS if key in info.properties), None)
+    return replace(info, vendor=vendor, institution=None, stain=None)
 
 
 def mark_of(source: SlideSource, recipe: Recipe, signature: str = "") -> str:

@@ -7,6 +7,7 @@ from time import perf_counter
 import shapely
 
 from atlaspatch_core.fingerprint import Identity
+from atlaspatch_core.hidden_names import without_hidden_names
 from atlaspatch_core.pipeline.pictures import show_mask
 from atlaspatch_core.pipeline.slide_work import SlideWork
 from atlaspatch_core.slides.slide import OutlineFrame
@@ -45,7 +46,8 @@ def ensure_tissue_mask(work: SlideWork, stage: OutputSpec) -> Outcome:
         maker = "supplied" if stored.supplied else str(stored.identity.spec.get("segmenter"))
         notes = work.notes_on(TISSUE_MASK, stored.polygons)
         return _outcome(work, stage, since, stored.polygons, stored.numbers, "", Status.REUSED, maker, notes)
-    source = find_mask(work.run.recipe.project.slides.masks, work.stem)
+    project = work.run.recipe.project
+    source = find_mask(project.slides.masks, work.stem, project.names_of)
     record, why, notes = (
         _supply(work, stage, stored, source, interrupted) if source else (*_find(work, stage, stored, interrupted), ())
     )
@@ -53,7 +55,7 @@ def ensure_tissue_mask(work: SlideWork, stage: OutputSpec) -> Outcome:
     if not why:
         notes = tuple(dict.fromkeys((*notes, *_notes_on_file(work, record))))
         _keep_as_qupath_counts(work, record)
-    maker = "supplied" if source else work.run.recipe.project.tissue.segmenter
+    maker = "supplied" if source else project.tissue.segmenter
     return _outcome(work, stage, since, record.polygons, record.numbers, why, status, maker, notes)
 
 
@@ -110,7 +112,11 @@ def _supply(
     mask = read_mask(source, work.slide_info(), work.run.recipe.project.tissue.simplify_um, origin, labels)
     polygons = mask.polygons
     expected = _supplied_identity(work, stage, source, polygons_fingerprint(polygons), labels)
-    cause = interrupted or untouched or source_reason(stored, source.name, polygons_fingerprint(polygons))
+    cause = (
+        interrupted
+        or untouched
+        or source_reason(stored, without_hidden_names(source.name), polygons_fingerprint(polygons))
+    )
     why = work.reason(stage, stored.identity if stored else None, expected, cause)
     numbers = stored.numbers if stored and not why else polygon_numbers(polygons, work.slide_info())
     return _write_mask(work, expected, polygons, numbers, signature), why, mask.notes

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import tifffile
 
 from atlaspatch_core.errors import UnreadableSlide
+from atlaspatch_core.hidden_names import are_names_hidden
 from atlaspatch_core.slides.channels import check_grey, colour_order
 from atlaspatch_core.slides.readers.advice import COPY, EXPORT
 from atlaspatch_core.slides.slide import stem_of
@@ -45,7 +46,7 @@ def samples_of(page: tifffile.TiffPage) -> str:
 def check_apart(path: Path, channels: int, names: Sequence[str] = ()) -> None:
     """Raise UnreadableSlide for several channels that are kept apart."""
     if channels > 1:
-        called = f" ({', '.join(names)})" if names else ""
+        called = f" ({', '.join(names)})" if names and not are_names_hidden() else ""
         raise UnreadableSlide(
             f"{stem_of(path)}: {path.name} keeps {channels} channels apart{called}, as fluorescence does; only RGB or "
             f"grey can be shown, so merge them (Bio-Formats: `bfconvert -merge`) or export it as RGB"

@@ -8,6 +8,7 @@ import numpy as np
 import tifffile
 
 from atlaspatch_core.errors import UnreadableSlide
+from atlaspatch_core.hidden_names import are_names_hidden
 from atlaspatch_core.slides.readers.advice import COPY
 from atlaspatch_core.slides.readers.images import (
     PICTURE,
@@ -133,9 +134,10 @@ def page_of(path: Path, tiff: tifffile.TiffFile, image: TiffImage) -> tuple[tiff
         raise UnreadableSlide(f"{stem_of(path)}: page {number} of {path.name} is not stored; {COPY}")
     page = page.aspage()
     if page.parent is not tiff:
+        other = "another file" if are_names_hidden() else page.parent.filename
         raise UnreadableSlide(
-            f"{stem_of(path)}: the pixels of {path.name} lie in {page.parent.filename}; name that file, or export the "
-            f"slide as one file"
+            f"{stem_of(path)}: the pixels of {path.name} lie in {other}; name that file, or export the slide as one "
+            f"file"
         )
     kinds = {"Z": "focal planes", "T": "time points"}
     notes = [
