@@ -55,7 +55,13 @@ class UnreadMasks:
     """Empty for files whose names nobody is to read."""
     serves_none: bool
     """Whether the folder holds no mask at all that is read."""
-    cure = f"put masks ({' '.join(SUFFIXES)}) into the folder itself, or leave it out"
+
+    @property
+    def cure(self) -> str:
+        """What to do."""
+        if any(name.endswith(".zarr/") for name in self.names):
+            return "store the label images of Zarr stores as PNG or TIFF, one a slide, and name that folder"
+        return f"put masks ({' '.join(SUFFIXES)}) into the folder itself, or leave it out"
 
     @property
     def text(self) -> str:

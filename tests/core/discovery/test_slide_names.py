@@ -134,6 +134,8 @@ def test_a_folder_without_masks_is_refused_and_a_slide_without_one_is_told(tmp_p
     refused = encode(tmp_path, "--masks", tmp_path / "masks")
     assert refused.exit_code == 2
     assert "there is no mask in it, but site/" in refused.output
+    (tmp_path / "labels" / "case.zarr").mkdir(parents=True)
+    assert "store the label images of Zarr stores as PNG" in encode(tmp_path, "--masks", tmp_path / "labels").output
     (tmp_path / "masks" / "other.png").touch()
     paint_slide(tmp_path / "other.svs", white(1024, 768), mpp=0.5)
     told = encode(tmp_path, tmp_path / "other.svs", "--masks", tmp_path / "masks")
