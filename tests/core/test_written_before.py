@@ -1,6 +1,6 @@
 """A folder that an earlier version wrote is reused: no identity has changed since but those whose version was raised.
 
-``otsu`` went from 1 to 2: automatic masks are made again, come out as they were, and all that follows is reused.
+``otsu`` went from 1 to 3: automatic masks are made again, come out as they were, and all that follows is reused.
 """
 
 import json
@@ -65,7 +65,7 @@ def hdf5_bytes(folder: Path) -> dict[str, bytes]:
 def test_of_a_folder_written_before_only_the_automatic_mask_is_made_again(folder: Path):
     """Status, a run of Dagster and a backfill of slides and cases; no byte of a result changes."""
     before = hdf5_bytes(folder)
-    assert "tissue_mask: segmenter_version 1 → 2" in atlaspatch(folder, "status")
+    assert "tissue_mask: segmenter_version 1 → 3" in atlaspatch(folder, "status")
     assert "3 slides: 1 results computed, 35 reused" in atlaspatch(folder, "materialize")
     status = atlaspatch(folder, "status").splitlines()
     assert "3 slides, all fresh" in status
@@ -80,7 +80,7 @@ def test_a_supplied_mask_that_was_copied_with_its_folder_is_not_stale(folder: Pa
     """A supplied mask is known by its time, which a copy changes, and then by its outlines."""
     words = atlaspatch(folder, "status")
     assert [line.strip() for line in words.splitlines() if "tissue_mask: " in line and "upstream" not in line] == [
-        "tissue_mask: segmenter_version 1 → 2"
+        "tissue_mask: segmenter_version 1 → 3"
     ]
     assert "3 slides, 2 of them wholly fresh and not listed" in words
 

@@ -1,9 +1,9 @@
 """What the one threshold of a slide leaves: pale or grey pieces, each judged on its own by optical density and texture.
 
 Beside a deep section a pale one lies below Otsu's threshold, and a grey one (silver, reticulin, an 8-bit grey slide)
-has no chroma. Both are denser than the glass around them and have the texture of tissue: measured at 8 µm per px, the
-standard deviation of optical density within 5 × 5 px is 0.08 to 0.13 of the mean density for pale immunostains, silver
-and grey sections, and 0.01 to 0.02 for shadows, films, adhesive and scanner frames.
+has no chroma. Both are denser than the glass around them, or more coloured, and have the texture of tissue: measured at
+8 µm per px, the standard deviation of optical density within 5 × 5 px is 0.08 to 0.13 of the mean density for pale
+immunostains, silver and grey sections, and 0.01 to 0.02 for shadows, films, adhesive and scanner frames.
 """
 
 from dataclasses import dataclass
@@ -13,14 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.tissue.morphology import Mask, close_gaps, fill_holes, grow, pieces, thick_parts
-from atlaspatch_core.tissue.segmenters.colour import GLASS, Pixels, texture
+from atlaspatch_core.tissue.segmenters.colour import GLASS, Pixels, chroma, texture
 
-LEAST_DENSITY = 0.02
-"""Optical density above the glass around it that a piece must have: 5 % less light."""
+LEAST_DENSITY = 0.012
+"""Optical density above the glass around it that a piece must have: 3 % less light."""
 LEAST_TEXTURE = 0.04
 """Standard deviation of optical density within 5 × 5 px over the mean density, above which a piece is tissue."""
 LEAST_NOISE = 0.0005
 """Of optical density: a quarter of a grey level, which JPEG leaves on glass whose noise it has swallowed."""
+GLASS_ROUNDS = 3
+"""How often the glass around a piece is told from the piece."""
 AROUND_UM = 1500.0
 """The glass within about this of a piece is its background, µm."""
 CORE_UM = 100.0
@@ -56,13 +58,19 @@ class FaintPieces:
         return smooth | _largest_piece("inked", self.inked, self.density, downsample)
 
 
-def find_faint_pieces(pixels: Pixels, mpp: float, tissue: Mask, ink: Mask, black: Mask) -> FaintPieces:
-    """Return the pieces beside ``tissue`` on white-balanced ``pixels`` of ``mpp`` µm per px, and what they are."""
+def find_faint_pieces(
+    pixels: Pixels, mpp: float, tissue: Mask, ink: Mask, black: Mask, least_chroma: float
+) -> FaintPieces:
+    """Return the pieces beside ``tissue`` on white-balanced ``pixels`` of ``mpp`` µm per px, and what they are.
+
+    They are denser than the glass around them, or more coloured than ``least_chroma``, that of glass at most.
+    """
     excluded = grow(tissue | ink | thick_parts(black, RIM_UM / mpp), RIM_UM / mpp)
     density = _density(pixels)
     noise = _noise(density)
     density -= _glass_density(density, excluded, AROUND_UM / mpp)
-    dense = _dense(density, LEAST_DENSITY, noise, mpp) & ~excluded
+    tinted = _without_gaps(chroma(np.asarray(cv2.GaussianBlur(pixels, (0, 0), 1.0), np.uint8)) >= least_chroma, mpp)
+    dense = (_dense(density, LEAST_DENSITY, noise, mpp) | tinted) & ~excluded
     dense = thick_parts(dense, CORE_UM / mpp)
     textured = _textured(dense, _relative_texture(density, noise), CORE_UM / mpp)
     smooth = dense & ~textured
@@ -76,8 +84,11 @@ def find_faint_pieces(pixels: Pixels, mpp: float, tissue: Mask, ink: Mask, black
 
 def _dense(density: Density, least: float, noise: float, mpp: float) -> Mask:
     """Return where density is at least ``least``, and above the noise of the glass; pale gaps are filled."""
-    dense = _smooth(density, 1.0) >= max(least, 4 * noise)
-    return fill_holes(close_gaps(dense, GAP_UM / mpp), (2 * CORE_UM / mpp) ** 2)
+    return _without_gaps(_smooth(density, 1.0) >= max(least, 4 * noise), mpp)
+
+
+def _without_gaps(mask: Mask, mpp: float) -> Mask:
+    return fill_holes(close_gaps(mask, GAP_UM / mpp), (2 * CORE_UM / mpp) ** 2)
 
 
 def _film_density(density: Density, smooth: Mask, noise: float) -> Density:
@@ -103,11 +114,17 @@ def _noise(density: Density) -> float:
 
 
 def _glass_density(density: Density, excluded: Mask, radius: float) -> Density:
-    """Return the density of the glass around each pixel: the mean of what is hardly denser than the slide's glass."""
-    bare = ((density < LEAST_DENSITY) & ~excluded).astype(np.float32)
-    size = (2 * int(radius) + 1,) * 2
-    weight = np.maximum(cv2.blur(bare, size), 1e-3)
-    return np.asarray(cv2.blur(density * bare, size) / weight, np.float32)
+    """Return the density of the glass around each pixel: the mean of what is hardly denser than the slide's glass.
+
+    What is denser than that mean is pale tissue rather than glass, and is left out of the next.
+    """
+    bare, size = (density < LEAST_DENSITY) & ~excluded, (2 * int(radius) + 1,) * 2
+    glass = np.zeros_like(density)
+    for _ in range(GLASS_ROUNDS):
+        weight = np.maximum(cv2.blur(bare.astype(np.float32), size), 1e-3)
+        glass = np.asarray(cv2.blur(np.where(bare, density, np.float32(0)), size) / weight, np.float32)
+        bare &= density < glass + LEAST_DENSITY / 3
+    return glass
 
 
 def _relative_texture(density: Density, noise: float) -> Density:

@@ -60,14 +60,14 @@ def segment(slide: Slide, spec: TissueSpec, networks: Networks) -> TissuePixels:
     shares = {"pen_share": float(ink.mean()), "dark_share": float(black.mean())}
     if shares["dark_share"] > MOST_BLACK:
         return TissuePixels(mask, overview.downsample, shares)
-    faint = find_faint_pieces(pixels, overview.mpp, mask, ink, black)
+    faint = find_faint_pieces(pixels, overview.mpp, mask, ink, black, _least_chroma(_smoothed(pixels)))
     mask |= close_gaps(faint.tissue & (_inside_edges(pixels) | shrink(faint.tissue, EDGE_PX)), closing)
     return TissuePixels(mask, overview.downsample, shares | faint.left_out(overview.downsample))
 
 
 OTSU = Segmenter(
     name="otsu",
-    version=2,
+    version=3,
     license="Apache-2.0",
     source="Otsu, A threshold selection method from gray-level histograms, IEEE Trans. SMC 9 (1979) 62-66",
     segment=segment,
@@ -78,7 +78,7 @@ OTSU = Segmenter(
 
 def _coloured(pixels: Pixels, mpp: float) -> Mask:
     """Return pixels with stain: pieces above a low threshold that reach a high one, ended at half darkness."""
-    smooth = np.asarray(cv2.GaussianBlur(pixels, (0, 0), 1.0), np.uint8)
+    smooth = _smoothed(pixels)
     stain = chroma(smooth)
     low, high = _thresholds(stain, smooth)
     labels, areas = pieces(stain >= low)
@@ -90,12 +90,21 @@ def _coloured(pixels: Pixels, mpp: float) -> Mask:
 
 def _thresholds(stain: Channel, smooth: Pixels) -> tuple[float, float]:
     """Return the low and the high threshold of chroma: Otsu's, kept between the noise of the glass and pale stain."""
-    glass = darkest(smooth) >= GLASS - 15
-    noise = np.percentile(stain[glass], 25) + 4 * np.median(texture(stain)[glass]) if glass.any() else 0.0
-    floor = float(np.clip(noise, FAINTEST, NOISIEST))
+    floor = _least_chroma(smooth)
     otsu, _ = cv2.threshold(stain, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     high = float(np.clip(otsu, floor, PALEST))
     return max(floor, high / 2), high
+
+
+def _least_chroma(smooth: Pixels) -> float:
+    """Return the chroma above which a pixel is more coloured than the noise of the glass."""
+    stain, glass = chroma(smooth), darkest(smooth) >= GLASS - 15
+    noise = np.percentile(stain[glass], 25) + 4 * np.median(texture(stain)[glass]) if glass.any() else 0.0
+    return float(np.clip(noise, FAINTEST, NOISIEST))
+
+
+def _smoothed(pixels: Pixels) -> Pixels:
+    return np.asarray(cv2.GaussianBlur(pixels, (0, 0), 1.0), np.uint8)
 
 
 def _inside_edges(pixels: Pixels) -> Mask:
