@@ -16,12 +16,18 @@ from atlaspatch_core.tissue.outline_origin import Origin
 JPEG = (".jpg", ".jpeg")
 TIFF = (".tif", ".tiff")
 ENOUGH = 4096
-"""The smallest level of a pyramidal TIFF whose longer side has so many px is read; the largest where none has."""
+"""The smallest level of a pyramidal TIFF whose longer side has so many px is read; the first where none has."""
 MOST = 2**28
 """Most px of a mask that is read; 16,384 square."""
 ROUNDING = 1.5
 """px of a mask by which its sides may miss the slide's proportions: a level's sides are rounded, often twice."""
 MOST_VALUES_NAMED = 8
+LEAST_WHITE = 64
+"""Value that tissue has at least in a JPEG: below, compression makes of it what it likes."""
+MOST_BETWEEN = 0.2
+"""Most share of a JPEG mask between a quarter and three quarters of its largest value: blurred edges."""
+STACKED = "QIZTH"
+"""Axes of tifffile along which a file holds several images."""
 
 
 def read_mask_image(
@@ -36,7 +42,7 @@ def read_mask_image(
     with ``tissue_values``, when its pixels are colours or are blurred.
     """
     try:
-        values = _tiff(path) if path.suffix.lower() in TIFF else _picture(path)
+        values = _tiff(path) if path.suffix.lower() in TIFF else _picture(path, labels_are_named=bool(tissue_values))
     except (OSError, ValueError, RuntimeError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise UnusableMask(f"{info.stem}: its mask {path} cannot be read ({error}); mend it or take it away") from error
     if values.ndim not in (2, 3) or values.size == 0:
@@ -45,35 +51,63 @@ def read_mask_image(
     if tissue_values:
         return np.isin(_labels(path, values, info), tissue_values), covered
     grey = _grey(values)
+    if unclear := _unclear(path, grey):
+        raise UnusableMask(f"{info.stem}: its mask {path} {unclear}")
     mask = np.asarray(grey > (grey.max() / 2 if path.suffix.lower() in JPEG else 0), bool)
     if mask.all():
         raise UnusableMask(f"{info.stem}: {_without_background(path, grey)}")
     return mask, covered
 
 
-def _picture(path: Path) -> NDArray:
+def _picture(path: Path, *, labels_are_named: bool) -> NDArray:
     """Return the pixels of a PNG or JPEG: indices of a palette, values as they are stored. Raises OSError."""
     with Image.open(path) as image:
         if image.width * image.height > MOST:
             raise ValueError(f"it has {image.width * image.height:,} px, more than {MOST:,}; store it smaller")
+        if image.mode == "P" and not labels_are_named:
+            _refuse_black_labels(image)
+        if image.format == "PNG" and image.mode in ("RGB", "RGBA") and path.read_bytes()[24] == 16:
+            raise ValueError("its colours have 16 bits; store 8, or one value a pixel")
         return np.asarray(image)
+
+
+def _refuse_black_labels(image: Image.Image) -> None:
+    """Raise ValueError for a palette that shows index 0 in a colour, and another that occurs in black."""
+    palette = np.array(image.getpalette("RGB")).reshape(-1, 3)
+    black = [index for index in np.unique(np.asarray(image)) if index < len(palette) and not palette[index].any()]
+    if palette[0].any() and black:
+        raise ValueError(
+            f"its palette shows index {black[0]} in black and index 0 in a colour, so that neither is surely the "
+            "background; name the indices that are tissue (--mask-values)"
+        )
 
 
 def _tiff(path: Path) -> NDArray:
     """Return the pixels of the first image of a TIFF, of a level that is large enough. Raises ValueError."""
     with tifffile.TiffFile(path) as file:
-        levels = file.series[0].levels
+        first = file.series[0]
+        if len(file.series) > 1 and any(other.shape == first.shape for other in file.series[1:]):
+            raise ValueError(f"it holds {len(file.series)} images; leave one")
+        if extra := [
+            f"{size} along {axis}"
+            for axis, size in zip(first.axes, first.shape, strict=True)
+            if axis in STACKED and size > 1
+        ]:
+            raise ValueError(f"it holds several images ({', '.join(extra)}); leave one")
+        levels = first.levels
         level = next((one for one in reversed(levels) if max(one.shape[:2]) >= ENOUGH), levels[0])
         if level.size > MOST * 3:
             raise ValueError(f"it has {level.size:,} values, more than {MOST * 3:,}; store it smaller")
         values = np.asarray(level.asarray())
         if level.keyframe.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+            if values.dtype.kind == "f":
+                raise ValueError("its zero is white, and its values are no whole numbers; store 0 and 1")
             values = (1 if values.dtype == bool else np.iinfo(values.dtype).max) - values.astype(np.int64)
     return np.moveaxis(values, 0, -1) if level.axes.startswith(("S", "C")) and values.ndim == 3 else values
 
 
 def _grey(values: NDArray) -> NDArray:
-    """Return one value a pixel: the largest colour, or the alpha where that alone differs."""
+    """Return one value a pixel: the first colour, or the alpha where that alone differs."""
     if values.ndim == 2:
         return values
     colours, alpha = (values[..., :-1], values[..., -1]) if values.shape[2] in (2, 4) else (values, None)
@@ -119,6 +153,19 @@ def _covered(path: Path, values: NDArray, info: SlideInfo, origin: Origin) -> Bo
 def _fits(width: int, height: int, slide_width: float, slide_height: float) -> bool:
     of_width = abs(width - height * slide_width / slide_height) <= ROUNDING
     return of_width or abs(height - width * slide_height / slide_width) <= ROUNDING
+
+
+def _unclear(path: Path, grey: NDArray) -> str:
+    """Return why values do not say what is tissue, a clause: fractions, and a JPEG that is no picture of two values."""
+    if grey.dtype.kind == "f" and len(np.unique(grey[grey > 0])) > 1:
+        return "holds fractions, such as probabilities; store 0 and 1"
+    if path.suffix.lower() not in JPEG or not (most := int(grey.max())):
+        return ""
+    if most < LEAST_WHITE:
+        return f"is a JPEG, which blurs values as small as {most}; store a PNG, or tissue as 255"
+    between = np.mean((grey > most / 4) & (grey < most * 3 / 4))
+    darkest = np.mean(grey <= most / 4)
+    return "" if between < MOST_BETWEEN and darkest else "is a photograph rather than black and white; store 0 and 255"
 
 
 def _without_background(path: Path, grey: NDArray) -> str:

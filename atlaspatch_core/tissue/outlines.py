@@ -19,8 +19,9 @@ DECIMALS = 2
 """Coordinates are kept, and told apart, to this many decimals of a level-0 px."""
 IGNORED_CLASS = "Ignore*"
 """QuPath's class for what is to be left out. ``Region*``, its other class with a star, is no such."""
-OBJECTS = ("cell", "detection", "tile")
+OBJECTS = ("cell", "detection", "tile", "root")
 """Kinds of QuPath objects that are no annotations."""
+COLLECTION = "FeatureCollection"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,11 @@ def _features(top: Any, left_out: Counter[str]) -> Iterator[_Feature]:
     ours = top.get("atlaspatch") if isinstance(top, dict) else None
     origin = ours.get("origin") if isinstance(ours, dict) else None
     for number, item in enumerate(_items(top), 1):
+        if not isinstance(item, dict) or "type" not in item or (item["type"] == "Feature" and "geometry" not in item):
+            lack = (
+                "no geometry" if isinstance(item, dict) and "type" in item else "no type, as Feature or Polygon is one"
+            )
+            raise ValueError(f"feature {number}: it has {lack}")
         is_feature = item["type"] == "Feature"
         properties = (item.get("properties") or {}) if is_feature else {}
         geometry, stated = item["geometry"] if is_feature else item, properties.get(ORIGIN, origin)
@@ -100,7 +106,8 @@ def _items(top: Any) -> list[dict[str, Any]]:
     """Return the features, or bare geometries, of a file, however they are nested."""
     if isinstance(top, list):
         return [item for part in top for item in _items(part)]
-    return _items(top["features"]) if top["type"] == "FeatureCollection" else [top]
+    is_collection = isinstance(top, dict) and "features" in top and top.get("type", COLLECTION) == COLLECTION
+    return [item for part in top["features"] for item in _items(part)] if is_collection else [top]
 
 
 def _kind(feature: _Feature) -> str:
@@ -113,7 +120,8 @@ def _kind(feature: _Feature) -> str:
 def _is_ignored(feature: _Feature) -> bool:
     """Tell whether an annotation is of the class for what is to be left out, perhaps as the last of several."""
     label = feature.properties.get("classification") or ""
-    names = label.get("names") or [label.get("name") or ""] if isinstance(label, dict) else [str(label)]
+    names = label.get("names") or [label.get("name") or ""] if isinstance(label, dict) else label
+    names = names if isinstance(names, list) and names else [names]
     return str(names[-1]).split(":")[-1].strip() == IGNORED_CLASS
 
 
@@ -121,7 +129,9 @@ def _parts(feature: _Feature, left_out: Counter[str]) -> list[shapely.Polygon]:
     """Return the polygons of one annotation: valid, and without overlap. Raises ValueError, which names it."""
     try:
         parts = [part for shape in _shapes(feature.geometry, left_out) for part in _repaired(shape)]
-    except (ValueError, TypeError, KeyError, shapely.errors.GEOSException) as error:
+    except KeyError as error:
+        raise ValueError(f"feature {feature.number}: its geometry has no {error.args[0]}") from error
+    except (ValueError, TypeError, shapely.errors.GEOSException) as error:
         raise ValueError(f"feature {feature.number}: {error}") from error
     if len(parts) < 2 or shapely.is_valid(shapely.MultiPolygon(parts)):
         return parts

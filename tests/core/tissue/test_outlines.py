@@ -92,7 +92,7 @@ def features(draw) -> tuple[dict, np.ndarray, str]:
         names = ["Ignore*"] if what == "ignored" else ["Tumor", "Region*", "Other"]
         name = draw(st.sampled_from(names))
         made["properties"] = {
-            "classification": draw(st.sampled_from([{"name": name}, name, {"names": ["Tissue", name]}]))
+            "classification": draw(st.sampled_from([{"name": name}, name, [name], {"names": ["Tissue", name]}]))
         }
         made |= draw(st.sampled_from([{}, {"id": "PathAnnotationObject"}, {"id": "0f1e-uuid"}]))
     return made, np.any([inside(ring) for ring in parts], axis=0), what
@@ -137,11 +137,20 @@ def test_what_encloses_nothing_is_counted():
         (drawn("Polygon", [[[0, 0], [9, 0], [9, 9]]]), "feature 2: a ring is open"),
         (drawn("Polygon", [[[0, 0], [9, 0], [9, None], [0, 0]]]), "feature 2: a coordinate is no number"),
         (drawn("Circle", [[0, 0], 9]), "feature 2: there is no geometry of type Circle"),
+        ({"type": "Feature", "properties": {}}, "feature 2: it has no geometry"),
+        ({"geometry": {}, "properties": {}}, "feature 2: it has no type"),
+        ({"type": "Feature", "geometry": {"type": "Polygon"}}, "feature 2: its geometry has no coordinates"),
     ],
 )
 def test_a_refusal_names_the_feature_and_the_cause(item: dict, words: str):
     with pytest.raises(UnreadableOutput, match=words):
         outlines(drawn("Point", [1, 1]), item)
+
+
+@pytest.mark.parametrize("nested", [lambda item: {"features": [item]}, lambda item: [{"features": [[item]]}]])
+def test_features_are_found_however_they_are_gathered(nested):
+    square = drawn("Polygon", [[[0, 0], [9, 0], [9, 9], [0, 9], [0, 0]]])
+    assert outlines(nested(square)).polygons == outlines(square).polygons
 
 
 def test_a_valid_outline_is_taken_to_the_letter():

@@ -98,6 +98,39 @@ def test_an_image_is_stretched_over_the_slide_and_what_is_not_zero_is_tissue(nam
     assert different < (0.01 if name == "jpeg" else 1e-9)
 
 
+def as_twice(folder: Path) -> Path:
+    tifffile.imwrite(folder / "a.tif", np.stack([quarter(64, 128)] * 2), photometric="minisblack")
+    return folder / "a.tif"
+
+
+def as_floats(folder: Path) -> Path:
+    tifffile.imwrite(folder / "a.tif", np.linspace(0, 1, 64 * 128, dtype=np.float32).reshape(64, 128))
+    return folder / "a.tif"
+
+
+def as_white_first(folder: Path) -> Path:
+    image = Image.fromarray(quarter(64, 128, 1))
+    image.putpalette([255, 255, 255, 0, 0, 0])
+    image.save(folder / "a.png")
+    return folder / "a.png"
+
+
+UNCLEAR: dict[str, Callable[[Path], Path]] = {
+    "holds several images": as_twice,
+    "holds fractions": as_floats,
+    "shows index 1 in black and index 0 in a colour": as_white_first,
+    "blurs values as small as 1": lambda folder: as_png(folder, quarter(64, 128, 1), ".jpg"),
+    "is a photograph": lambda folder: as_png(folder, quarter(64, 128, 90) + np.uint8(150), ".jpg"),
+    "its colours have 16 bits": lambda folder: as_png(folder, np.dstack([quarter(64, 128, 3, np.uint16)] * 3)),
+}
+
+
+@pytest.mark.parametrize("words", UNCLEAR)
+def test_an_image_that_does_not_say_what_is_tissue_is_refused(words: str, tmp_path: Path):
+    with pytest.raises(UnusableMask, match=words):
+        read_mask(UNCLEAR[words](tmp_path), INFO, 0.0)
+
+
 def test_an_image_without_tissue_is_an_empty_mask(tmp_path: Path):
     assert read_mask(as_png(tmp_path, np.zeros((64, 128), np.uint8)), INFO, 4.0).polygons == ()
 
