@@ -12,8 +12,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from lab import ASSETS, EMBEDDING, ENCODER, FEATURES, REST, Lab, SlowCopy, make_weights, paint
-from server import DagsterDev
+from lab import ASSETS, EMBEDDING, ENCODER, FEATURES, REST, Lab, SlowCopy, make_dev, make_weights, paint
 from waiting import until
 
 pytestmark = pytest.mark.e2e
@@ -25,7 +24,7 @@ MOST_MS = 300_000
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory) -> Iterator[Lab]:
+def lab(tmp_path_factory, storage) -> Iterator[Lab]:
     folder = tmp_path_factory.mktemp("lab")
     (folder / "slides").mkdir()
     for seed in (0, 1):
@@ -36,7 +35,7 @@ def lab(tmp_path_factory) -> Iterator[Lab]:
     (folder / "slides" / "broken.svs").write_bytes(b"no slide")
     paint(folder / "third.svs", 300)
     third = SlowCopy(folder / "slides" / "third.svs", (folder / "third.svs").read_bytes())
-    dev = DagsterDev(folder / "home", folder / "atlaspatch.toml")
+    dev = make_dev(folder, storage)
     Lab(folder, dev, None, third).write_project("weights_0.safetensors")  # type: ignore[arg-type]
     third.start()
     with dev, dg.DagsterInstance.from_config(str(dev.home)) as instance:

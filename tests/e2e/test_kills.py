@@ -2,12 +2,13 @@
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import dagster as dg
 import pytest
-from lab import ASSETS, ENCODER, PROJECT, make_weights, paint
+from lab import ASSETS, ENCODER, PROJECT, make_dev, make_weights, paint
+from postgres import STORAGES, storage_of
 from rounds import ROUNDS
 from server import DagsterDev
 from waiting import until
@@ -20,14 +21,14 @@ STEMS = [f"slide_{number}" for number in range(5)]
 KILLS = 3
 
 
-def ready_lab(folder: Path) -> DagsterDev:
+def ready_lab(folder: Path, storage: Mapping[str, str]) -> DagsterDev:
     (folder / "slides").mkdir()
     make_weights(folder / "weights.safetensors", 0)
     for number, stem in enumerate(STEMS):
         paint(folder / "slides" / f"{stem}.svs", 300 + 16 * number)
     text = PROJECT.format(encoder=ENCODER, weights="weights.safetensors", automatic="false")
     (folder / "atlaspatch.toml").write_text(text + "slides_per_run = 2\n")
-    return DagsterDev(folder / "home", folder / "atlaspatch.toml")
+    return make_dev(folder, storage)
 
 
 def landed(instance: dg.DagsterInstance) -> int:
@@ -54,10 +55,15 @@ def moments(instance: dg.DagsterInstance, chance: random.Random) -> list[Callabl
     return done
 
 
+@pytest.mark.parametrize("storage", STORAGES)
 @pytest.mark.parametrize("seed", range(ROUNDS))
-def test_all_slides_land_whatever_is_killed_at_whatever_moment(tmp_path, seed):
-    chance, dev = random.Random(seed), ready_lab(tmp_path)
-    with dev, dg.DagsterInstance.from_config(str(dev.home)) as instance:
+def test_all_slides_land_whatever_is_killed_at_whatever_moment(tmp_path, storage, seed):
+    chance = random.Random(seed)
+    with (
+        storage_of(storage) as variables,
+        ready_lab(tmp_path, variables) as dev,
+        dg.DagsterInstance.from_config(str(dev.home)) as instance,
+    ):
         for happened in moments(instance, chance)[:KILLS]:
             until("the moment comes", happened, pause=0.2)
             time.sleep(chance.uniform(0, 3))

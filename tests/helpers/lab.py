@@ -1,12 +1,14 @@
 """A small lab: painted slides, a tiny encoder with weights of its own, a project file, and what Dagster says of it."""
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 from painting import paint_slide, stain, white
+from postgres import put_in_place
 from project_files import project_text
 from server import DagsterDev
 from waiting import until
@@ -34,6 +36,13 @@ def make_weights(path: Path, seed: int, note: str = "") -> None:
 
     torch.manual_seed(seed)
     save_file(timm.create_model("test_vit", num_classes=0).state_dict(), path, {"note": note})
+
+
+def make_dev(folder: Path, storage: Mapping[str, str]) -> DagsterDev:
+    """Return the Dagster of a lab, not yet started; ``storage`` are the variables that lead to Postgres, if any."""
+    if storage:
+        put_in_place(folder / "home")
+    return DagsterDev(folder / "home", folder / "atlaspatch.toml", variables=storage)
 
 
 @dataclass(slots=True)

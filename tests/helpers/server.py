@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -37,6 +38,8 @@ class DagsterDev:
     """``DAGSTER_HOME``."""
     project_file: Path
     port: int = field(default_factory=free_port)
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """What else the processes run with."""
     process: subprocess.Popen | None = None
 
     @property
@@ -53,7 +56,12 @@ class DagsterDev:
     def environment(self) -> dict[str, str]:
         """Return the variables that the processes run with."""
         ours = {"DAGSTER_HOME": str(self.home), "ATLASPATCH_PROJECT": str(self.project_file), "OMP_NUM_THREADS": "1"}
-        return os.environ | ours | {f"DAGSTER_{what}_TIMEOUT_SECONDS": f"{SECONDS:.0f}" for what in PATIENCE}
+        return (
+            os.environ
+            | self.variables
+            | ours
+            | {f"DAGSTER_{what}_TIMEOUT_SECONDS": f"{SECONDS:.0f}" for what in PATIENCE}
+        )
 
     def __enter__(self) -> Self:
         self.start()
