@@ -24,6 +24,12 @@ class UnreadableSlide(AtlasPatchError):
     quotes_slides = True
 
 
+class KilledReader(UnreadableSlide):
+    """What reads a slide ended the process that it ran in: a library crashed, or took more memory than there is."""
+
+    quotes_slides = False
+
+
 class UnknownScale(AtlasPatchError):
     """Neither the file nor the user says how many µm a pixel is wide."""
 

@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import downscaling, finding, looking, memory, reading, running, status
+from benchmarks import downscaling, finding, isolation, looking, memory, reading, running, status
 from benchmarks.measuring import Measure
 from benchmarks.slides import make_slide
 
@@ -22,6 +22,8 @@ def quick(folder: Path) -> Iterator[Measure]:
     coords = reading.tissue_corners(16_384, 12_288, 256, 256)
     yield from reading.compared("256", reading.Reading(wide, coords, 256, 256, WORKERS), 3)
     yield from running.read_bound(large, folder, 2)
+    yield isolation.reading(large, folder, 3)
+    yield isolation.commands(small, folder, 3)
     yield running.model_bound(small, folder, 1)
     yield looking.cold_start(folder, 1)
     yield from looking.finished_slides(folder, (10,), 5)
@@ -34,6 +36,8 @@ def everything(folder: Path) -> Iterator[Measure]:
     large, small = make_slide(folder / "large.svs", 20_000, 15_000), make_slide(folder / "small.svs", 8192, 6144)
     yield from downscaling.measures(folder / "40x.svs", 20_000, 15_000, WORKERS, 5)
     yield from running.measures(large, small, folder, 3)
+    yield isolation.reading(large, folder, 5)
+    yield isolation.commands(small, folder, 5)
     yield from looking.measures(folder, (10, 100, 1000), 3)
     yield from status.measures(folder / "status", 1000, 3)
     yield from finding.measures(folder, 100_000, 3)

@@ -264,6 +264,9 @@ def _materialize(
     project: "Project", stems: Sequence[str], cohorts: Mapping[str, str], *, force: bool, strict: bool
 ) -> int:
     """Run the batches, print what was made and where it lies, and return the exit code."""
+    from atlaspatch_core.isolation.leases import start_ahead
+
+    start_ahead(project.plugins)  # it begins while Dagster is imported
     import dagster as dg
 
     from atlaspatch_assets.cli.local_run import materialize as run

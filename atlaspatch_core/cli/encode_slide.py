@@ -53,7 +53,7 @@ def encode_slide(context: click.Context, **_: object) -> None:
 
     def work(hooks: Hooks) -> int:
         devices = devices_of(gpus) if gpus else (context.params["device"],)
-        return run(recipe_of(context, devices[0]), mode, devices, hooks)
+        return run(recipe_of(context, devices), mode, devices, hooks)
 
     carry_out(context, work, mode.output, verbose=mode.verbose)
 
@@ -140,13 +140,17 @@ def outcomes_of(
         yield from by_workers(devices, task, discovery.sources, on_patches)
 
 
-def recipe_of(context: click.Context, device: str | None = None) -> "Recipe":
-    """Return what the options ask for, on another device where one is named.
+def recipe_of(context: click.Context, devices: Sequence[str]) -> "Recipe":
+    """Return what the options ask for, on the first of the devices; where it is the only one, slides are read soon.
 
     Raises click.UsageError for names and sizes that do not go together.
     """
     project = encode_project(context, slides=context.params["wsi_path"])
-    runtime = project.runtime.model_copy(update={"device": device or project.runtime.device})
+    runtime = project.runtime.model_copy(update={"device": devices[0]})
+    if len(devices) == 1:
+        from atlaspatch_core.isolation.leases import start_ahead
+
+        start_ahead(project.plugins)
     return checked_recipe(project.model_copy(update={"runtime": runtime}))
 
 

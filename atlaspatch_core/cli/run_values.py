@@ -104,12 +104,16 @@ class RunPlan:
 def plan_of(request: RunRequest) -> RunPlan:
     """Return what was asked for. Raises click.UsageError for values that do not go together."""
     from atlaspatch_core.config.project import make_project
+    from atlaspatch_core.isolation.leases import start_ahead
     from atlaspatch_core.validity.recipe import make_recipe
 
     devices = devices_of(request.options.gpus, request.options.gpu)
     try:
         values = project_values(request, coords_of(request), devices)
-        recipe = make_recipe(make_project(values, origin="command line"))
+        project = make_project(values, origin="command line")
+        if len(devices) == 1:  # slides are read soon, by this process
+            start_ahead(project.plugins)
+        recipe = make_recipe(project)
     except RemoteCodeNotAllowed as error:
         raise click.UsageError(f"{error}, or add --allow-remote-code with its name") from error
     except AtlasPatchError as error:

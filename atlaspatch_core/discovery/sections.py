@@ -15,9 +15,11 @@ from atlaspatch_core.discovery.search import LeftOut
 from atlaspatch_core.discovery.slide_tables import ListedSlide
 from atlaspatch_core.slides.content_hash import file_signature
 from atlaspatch_core.slides.files import ZARR, consists_of_many
+from atlaspatch_core.slides.isolated import call_reader
 from atlaspatch_core.slides.private_links import hide_target
 from atlaspatch_core.slides.readers.omezarr import METADATA
 from atlaspatch_core.slides.sections import ALL, SeriesChoice, find_sections, section_stem
+from atlaspatch_core.slides.slide import stem_of
 from atlaspatch_core.storage.file_index import FileIndex
 from atlaspatch_core.wording import format_count
 
@@ -150,7 +152,7 @@ def _sections(numbers: list[int] | None) -> Sections | None:
 def _numbers(path: Path, reader: str | None) -> list[int] | None:
     hide_target(path)
     try:
-        return list(find_sections(path, reader))
+        return list(call_reader(stem_of(path), "while its sections were told apart", find_sections, path, reader))
     except Exception as error:  # of a file that is broken a library may raise anything; opening the slide says it
         log.debug("%s: its sections are not known: %r", path, error)
         return None

@@ -9,6 +9,8 @@ from atlaspatch_core.discovery.cohorts import common_cohort
 from atlaspatch_core.discovery.search import LeftOut
 from atlaspatch_core.discovery.usable_names import printable
 from atlaspatch_core.errors import StemClash, UnreadableSlide
+from atlaspatch_core.isolation.leases import isolates
+from atlaspatch_core.slides.isolated import open_isolated
 from atlaspatch_core.slides.private_links import hide_target
 from atlaspatch_core.slides.readers import open_slide
 from atlaspatch_core.slides.sections import ALL, SeriesChoice, find_sections
@@ -116,8 +118,19 @@ class Discovery:
         return tuple(entry for entry in self.left_out if entry.is_folder)
 
 
-def open_source(source: SlideSource, slides: Slides, **more: Any) -> Slide:
-    """Open a slide as the project says; ``more`` is what ``open_slide`` takes besides; raises what it raises."""
+def open_source(source: SlideSource, slides: Slides) -> Slide:
+    """Open a slide as the project says, in a process of its own; raises what ``open_slide`` raises.
+
+    Raises KilledReader where its library crashes; so does everything that the slide is asked for then.
+    """
+    hide_target(source.path)
+    if isolates():
+        return open_isolated(source.stem, open_source_here, source, slides)
+    return open_source_here(source, slides)
+
+
+def open_source_here(source: SlideSource, slides: Slides, **more: Any) -> Slide:
+    """Open a slide in this process; ``more`` is what ``open_slide`` takes besides."""
     hide_target(source.path)
     if source.series == ALL:
         check_single(source, slides.reader)

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import final
 from weakref import finalize
 
@@ -22,6 +23,8 @@ class PatchBatch:
 
 
 Fill = Callable[["BatchBuffer"], None]
+Allocate = Callable[[tuple[int, ...]], NDArray[np.uint8]]
+"""Returns memory for a batch of this shape."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,13 +63,12 @@ PIECE_BYTES = 4 * 2**20
 class BatchBuffer:
     """The batches that are being filled; a batch takes memory only when a piece writes to it."""
 
-    def __init__(self, rows: NDArray[np.int64], patch_size: int, batch_size: int) -> None:
-        self._rows = rows
+    def __init__(self, rows: NDArray[np.int64], patch_size: int, batch_size: int, allocate: Allocate) -> None:
+        self._rows, self._allocate = rows, allocate
         self._shape = batch_size, patch_size, patch_size, 3
         self._open: dict[int, NDArray[np.uint8]] = {}
         self._begun = 0
         self._ended = 0
-        self._spare: list[NDArray[np.uint8]] = []
 
     def __getitem__(self, patch: int) -> NDArray[np.uint8]:
         """Return where the patch of this place in the order goes, shape (patch_size, patch_size, 3)."""
@@ -76,7 +78,7 @@ class BatchBuffer:
     def begin(self, count: int) -> None:
         """Open batches up to this number of them."""
         for batch in range(self._begun, count):
-            self._open[batch] = _recycled(self._shape, self._spare)
+            self._open[batch] = self._allocate(self._shape)
         self._begun = max(self._begun, count)
 
     def end(self, count: int) -> Iterator[PatchBatch]:
@@ -87,12 +89,15 @@ class BatchBuffer:
         self._ended = max(self._ended, count)
 
 
-def run_read_plan(reading: ReadPlan, *, patch_size: int, batch_size: int, workers: int) -> Generator[PatchBatch]:
+def run_read_plan(
+    reading: ReadPlan, *, patch_size: int, batch_size: int, workers: int, allocate: Allocate | None = None
+) -> Generator[PatchBatch]:
     """Read the pieces on ``workers`` threads, never far ahead of the consumer, and yield each batch when it is whole.
 
-    What ``fill`` raises is raised here. Closing the generator stops the threads.
+    ``allocate`` gives memory for the batches; left out, it is that of batches that are gone. What ``fill`` raises is
+    raised here. Closing the generator stops the threads.
     """
-    shelf = BatchBuffer(reading.rows, patch_size, batch_size)
+    shelf = BatchBuffer(reading.rows, patch_size, batch_size, allocate or partial(_recycled, spare=[]))
     pool = ThreadPoolExecutor(workers, thread_name_prefix="patches")
     waiting: deque[tuple[ReadTask, Future[None]]] = deque()
     try:

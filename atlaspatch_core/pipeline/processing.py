@@ -14,7 +14,9 @@ from contextlib import closing
 from atlaspatch_core.discovery.sources import Discovery, SlideSource
 from atlaspatch_core.encoders.hub import fetch
 from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.isolation.leases import execute_first
 from atlaspatch_core.pipeline.batching import Batcher
+from atlaspatch_core.pipeline.crashes import crashing_last
 from atlaspatch_core.pipeline.loaded_models import Models
 from atlaspatch_core.pipeline.prefetch import prefetch
 from atlaspatch_core.pipeline.preparation import Item, embeddings, prepare_slide, remember_stop
@@ -45,8 +47,8 @@ def process(
 ) -> Generator[Outcome]:
     """Yield one outcome per slide and asked-for step, as they come; upstream first for each slide.
 
-    What is stored and valid is reused. One bad slide is failed and skipped outcomes, never an exception. Every encoder
-    is loaded at most once.
+    What is stored and valid is reused. One bad slide is failed and skipped outcomes, never an exception, also where it
+    crashes its reader; such a slide is tried last the next time. Every encoder is loaded at most once.
 
     Args:
         sources: Slides that have not been opened, as ``find_slides`` returns them; taken one by one.
@@ -82,7 +84,8 @@ def process(
     _remove_half_written(run)
     encoders = (stage.encoder for stage in recipe.stages if stage.step in selected)
     fetch((encoder.name, encoder.source) for encoder in encoders if encoder)
-    for outcome in _outcomes(run, sources):
+    execute_first(project.plugins)
+    for outcome in _outcomes(run, crashing_last(sources, store)):
         if outcome.step in selected:  # what went wrong upstream is said by the first asked-for step that it stops
             yield outcome
 

@@ -10,12 +10,15 @@ from shapely import Polygon
 
 from atlaspatch_core.config.sections import Geometry
 from atlaspatch_core.discovery.sources import SlideSource, open_source
-from atlaspatch_core.errors import MissingUpstream, OutOfDate
+from atlaspatch_core.errors import KilledReader, MissingUpstream, OutOfDate
 from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.patches.grid import PatchGrid
 from atlaspatch_core.pipeline.attempts import attempt_step
+from atlaspatch_core.pipeline.crashes import noted_crash
 from atlaspatch_core.pipeline.loaded_models import Models
+from atlaspatch_core.slides.isolated import IsolatedSlide
 from atlaspatch_core.slides.slide import Slide, SlideInfo
+from atlaspatch_core.storage.crash_notes import forget_crash
 from atlaspatch_core.storage.hdf5 import StoredResult, read_array
 from atlaspatch_core.storage.records import Record, StepNotes
 from atlaspatch_core.storage.schema import COORDS, TISSUE_FRACTION
@@ -83,6 +86,8 @@ class SlideWork:
     """Steps that failed or were skipped."""
     features: dict[OutputKey, Any] = field(default_factory=dict)
     """Features computed in this run, so that slide encoders need not read them back."""
+    crash: KilledReader | None = None
+    """What is to be said of the slide because it crashed its reader; noted on disk."""
     _polygons: tuple[Polygon, ...] | None = None
     _outlines: TissueOutlines | None = None
     _slide: Slide | None = None
@@ -214,10 +219,30 @@ class SlideWork:
 
     def attempt(self, step: OutputKey, action: Callable[[], Result]) -> Result | Outcome:
         """Return what the action returns, or the failed outcome of the step. Raises UnusableOutput."""
-        return attempt_step(self.run.recipe.project, self.stem, step, action)
+        return attempt_step(self.run.recipe.project, self.stem, step, lambda: self._noting_crash(action))
+
+    def _noting_crash(self, action: Callable[[], Result]) -> Result:
+        """Return what the action returns; raise a crash with its number and a cure, after noting it once."""
+        try:
+            return action()
+        except KilledReader as crash:
+            self.note_crash(crash)
+            raise self.crash or crash from crash
+
+    def note_crash(self, crash: KilledReader) -> None:
+        """Note in the output folder that the slide crashed; the first time counts."""
+        if self.crash is None:
+            reader = self.info.reader if self.info else self.run.recipe.project.slides.reader
+            self.crash = noted_crash(self.source, self.store, crash, reader or "")
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._opened.close()
+        if self._slide is None:
+            return
+        if isinstance(self._slide, IsolatedSlide) and self._slide.crash:
+            self.note_crash(self._slide.crash)
+        elif self.crash is None:
+            forget_crash(self.store, self.stem)

@@ -25,6 +25,10 @@ class OutputPaths:
         """Return where a slide's record lies."""
         return Path(self.output, "slides", f"{stem}.json")
 
+    def crash_note(self, stem: str) -> Path:
+        """Return where it is noted that a slide crashed its reader."""
+        return Path(self.output, "crashes", f"{stem}.json")
+
     def thumbnail(self, stem: str) -> Path:
         """Return where a slide's thumbnail lies."""
         return Path(self.output, "thumbnails", f"{stem}.jpg")
@@ -95,6 +99,6 @@ class OutputPaths:
 
     def folders(self, geometries: Sequence[str]) -> list[Path]:
         """Return the folders in which results, records and pictures lie."""
-        shared = ("slides", "contours_geojson", "contours", "thumbnails", "thumbnails/small")
+        shared = ("slides", "crashes", "contours_geojson", "contours", "thumbnails", "thumbnails/small")
         folders = (*shared, "visualization", "patches")
         return [self.output / name / folder for name in dict.fromkeys(["", *geometries]) for folder in folders]

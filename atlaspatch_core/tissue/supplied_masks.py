@@ -11,6 +11,7 @@ import shapely
 from atlaspatch_core.errors import AtlasPatchError, UnusableMask
 from atlaspatch_core.hidden_names import without_hidden_names
 from atlaspatch_core.slides.content_hash import file_signature
+from atlaspatch_core.slides.isolated import call_reader
 from atlaspatch_core.slides.readers import SUFFIXES as READER_SUFFIXES
 from atlaspatch_core.slides.slide import WHOLE_SLIDE, NamesOf, OutlineFrame, SlideInfo, folded, only_stem
 from atlaspatch_core.tissue.contours import in_order, mask_to_polygons, read_outlines
@@ -148,7 +149,8 @@ def read_mask(
     file cannot be read, all its outlines lie beside the slide, or an image has other proportions or no background.
     """
     if is_image(path):
-        mask, part = read_mask_image(path, info, origin, tissue_values)
+        doing = f"while its mask {path} was read"
+        mask, part = call_reader(info.stem, doing, read_mask_image, path, info, origin, tissue_values)
         stretch = np.array([part.width / mask.shape[1], part.height / mask.shape[0]])
         polygons = mask_to_polygons(mask, stretch, info, simplify_um / info.mpp)
         place = np.array([part.x, part.y])

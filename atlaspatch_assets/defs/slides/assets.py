@@ -61,6 +61,9 @@ def _build_assets(
 
     @batch_asset(names.slides, recipe.project, specs, checks, description)
     def slides_to_embeddings(context: dg.AssetExecutionContext, config: BatchConfig) -> Iterator[Any]:
+        from atlaspatch_core.isolation.leases import start_ahead
+
+        start_ahead(recipe.project.plugins)
         stems = batch_keys(names.slides, context, config.slides, lambda: stems_in_folders(recipe.project))
         attempts = Attempts(config.retries, config.retry_seconds, context.log)
         batch = _find_batch(recipe.project, stems, attempts)

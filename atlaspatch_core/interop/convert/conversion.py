@@ -12,11 +12,12 @@ from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.errors import AtlasPatchError, ImplausibleScale, Unexpected, UnreadableOutput, UnwritableOutput
 from atlaspatch_core.fingerprint import Identity, why_stale
 from atlaspatch_core.interop.convert.settings import Settings
-from atlaspatch_core.interop.convert.sources import PixelSource, open_pixels
+from atlaspatch_core.interop.convert.sources import PixelSource, is_picture, open_pixels
 from atlaspatch_core.interop.convert.tiff_writer import identity_in, identity_of, write_pyramid
 from atlaspatch_core.interop.convert.verification import verify_conversion
 from atlaspatch_core.interop.convert.vips import reason, share_cores, vips
 from atlaspatch_core.slides.content_hash import content_fingerprint
+from atlaspatch_core.slides.isolated import call_reader
 from atlaspatch_core.slides.mpp import MOST_MPP
 from atlaspatch_core.slides.readers.advice import CONVERT
 from atlaspatch_core.slides.slide import SlideInfo
@@ -95,6 +96,9 @@ def try_convert(source: SlideSource, folder: Path, settings: Settings, *, force:
     """Convert one slide; whatever goes wrong is the fate of this slide alone."""
     since = perf_counter()
     try:
+        if is_picture(source.path):  # libvips itself decodes it
+            _checker(stop)()
+            return call_reader(source.stem, "while it was converted", convert_picture, source, folder, settings, force)
         return convert(source, folder, settings, force=force, check=_checker(stop))
     except AtlasPatchError as error:
         why = str(error).replace(CONVERT, EXPORT)
@@ -104,6 +108,12 @@ def try_convert(source: SlideSource, folder: Path, settings: Settings, *, force:
         log.exception("%s: conversion failed unexpectedly", source.stem)
         why = str(Unexpected(f"{source.stem}: conversion failed unexpectedly: {error!r}"))
     return Converted(source.stem, Status.FAILED, why, seconds=perf_counter() - since)
+
+
+def convert_picture(source: SlideSource, folder: Path, settings: Settings, force: bool) -> Converted:
+    """Convert a plain picture to its end, as ``convert`` does."""
+    share_cores(1)
+    return convert(source, folder, settings, force=force, check=lambda: None)
 
 
 def convert(

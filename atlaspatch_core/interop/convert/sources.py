@@ -15,12 +15,14 @@ from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.interop.convert.colours import as_rgb, check_picture, check_tiff
 from atlaspatch_core.interop.convert.strips import slide_image
 from atlaspatch_core.interop.convert.vips import reason, vips
+from atlaspatch_core.slides.isolated import call_reader
 from atlaspatch_core.slides.mpp import Mpp, StatedMpp, find_scale
 from atlaspatch_core.slides.readers import check_file
 from atlaspatch_core.slides.readers.images import check_only_image
 from atlaspatch_core.slides.sections import ALL
 from atlaspatch_core.slides.slide import Region, Slide
 
+LOOKED_AT = "while its colours were looked at"
 MAGIC = {
     ".png": (b"\x89PNG\r\n\x1a\n",),
     ".jpg": (b"\xff\xd8\xff",),
@@ -59,8 +61,8 @@ def open_pixels(source: SlideSource) -> Iterator[PixelSource]:
         check_only_image(source.path, None if source.series == ALL else source.series)
         yield _of_picture(source)
         return
-    check_tiff(source.stem, source.path, source.series)
-    check_picture(source.stem, source.path)
+    call_reader(source.stem, LOOKED_AT, check_tiff, source.stem, source.path, source.series)
+    call_reader(source.stem, LOOKED_AT, check_picture, source.stem, source.path)
     with open_source(source, Slides()) as slide:
         yield _of_slide(slide, source.notes)
 

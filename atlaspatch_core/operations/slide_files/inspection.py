@@ -6,7 +6,7 @@ from pathlib import Path
 from atlaspatch_core.config.sections import Slides
 from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.discovery.usable_names import name_fault
-from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.errors import AtlasPatchError, KilledReader
 from atlaspatch_core.operations.slide_files.associated import listed_contents
 from atlaspatch_core.operations.slide_files.opening import AS_THEY_ARE, open_anyway, read_corner, reader_verdicts
 from atlaspatch_core.operations.slide_files.other_contents import (
@@ -19,6 +19,7 @@ from atlaspatch_core.operations.slide_files.scales import stated_magnifications,
 from atlaspatch_core.operations.slide_files.tiff_contents import tiff_contents
 from atlaspatch_core.operations.slide_files.values import FileContents, FileInspection
 from atlaspatch_core.slides.files import slide_files
+from atlaspatch_core.slides.isolated import call_reader
 from atlaspatch_core.slides.readers import Refused, czi, dicom, image, omezarr
 from atlaspatch_core.slides.readers.absent_tiles import find_absent_tiles
 from atlaspatch_core.slides.readers.damage import DAMAGED_FILE
@@ -55,6 +56,16 @@ def inspect_slide_file(source: SlideSource, slides: Slides = AS_THEY_ARE) -> Fil
         >>> [(scale.source, scale.x) for scale in found.scales if scale.counts]
         [('openslide.mpp-x', 0.499)]
     """
+    try:
+        return call_reader(source.stem, "while it was looked at", inspect_here, source, slides)
+    except KilledReader as crash:
+        files, size = files_and_bytes(source.readable)
+        contents = FileContents(unknown="looking at it ended the process")
+        return FileInspection(source.stem, source.path, files, size, (), contents, None, False, str(crash))
+
+
+def inspect_here(source: SlideSource, slides: Slides) -> FileInspection:
+    """Return the same, from what this process opens."""
     refused: dict[str, AtlasPatchError] = {}
     info, error, has_scale = _opened(source, slides, refused.__setitem__)
     readers = reader_verdicts(source, slides, info.reader if info and has_scale else None, refused)

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from atlaspatch_core.config.sections import Slides
-from atlaspatch_core.discovery.sources import SlideSource, open_source
+from atlaspatch_core.discovery.sources import SlideSource, open_source_here
 from atlaspatch_core.errors import AtlasPatchError, ImplausibleScale, UnknownScale
 from atlaspatch_core.operations.slide_files.values import ReaderChoice, ReaderVerdict
 from atlaspatch_core.slides.readers import READERS, Refused, unheeded
@@ -22,15 +22,15 @@ CORNER = 64
 
 
 def open_anyway(source: SlideSource, slides: Slides, on_refusal: Refused = unheeded) -> tuple[Slide, str]:
-    """Return the open slide, and why it is refused though it opens: an empty text, or what is wrong with its scale.
+    """Return the slide, open in this process, and why it is refused though it opens.
 
-    Raises what ``open_slide`` raises for everything else.
+    That is an empty text, or what is wrong with its scale. Raises what ``open_slide`` raises for everything else.
     """
     try:
-        return open_source(source, slides, on_refusal=on_refusal), ""
+        return open_source_here(source, slides, on_refusal=on_refusal), ""
     except (UnknownScale, ImplausibleScale) as error:
         stand_in = replace(source, mpp=STAND_IN_MPP, mpp_source="stand-in")
-        return open_source(stand_in, slides), str(error)
+        return open_source_here(stand_in, slides), str(error)
 
 
 def read_corner(slide: Slide) -> None:

@@ -11,6 +11,7 @@ from atlaspatch_core.config.sections import Slides
 from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.operations.slide_files.opening import open_anyway
 from atlaspatch_core.pipeline.preview import Picture, draw_contours, encode_png, thumbnail
+from atlaspatch_core.slides.isolated import call_reader
 from atlaspatch_core.slides.slide import Slide, SlideInfo
 from atlaspatch_core.storage.atomic import replacing
 from atlaspatch_core.storage.store import Store
@@ -34,6 +35,11 @@ def write_picture(source: SlideSource, slides: Slides, path: Path, output: Path 
     Returns whose tissue it is, a clause. Raises what ``open_slide`` raises, UnreadableOutput for a mask that cannot be
     read, UnwritableOutput.
     """
+    return call_reader(source.stem, "while its picture was drawn", draw_here, source, slides, path, output)
+
+
+def draw_here(source: SlideSource, slides: Slides, path: Path, output: Path | None) -> str:
+    """Write it in this process."""
     slide, wrong_scale = open_anyway(source, slides)
     with slide:
         polygons, whose = tissue_of(slide, output, has_scale=not wrong_scale)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 from atlaspatch_core.config.sections import Slides
 from atlaspatch_core.discovery.sources import Discovery
+from atlaspatch_core.isolation.leases import end_processes
 from atlaspatch_core.operations.slide_files.opening import AS_THEY_ARE, sentence
 from atlaspatch_core.operations.slide_files.surveyed import SurveyedSlide, SurveyState
-from atlaspatch_core.operations.slide_files.timed_survey import SECONDS, SurveyPool
+from atlaspatch_core.operations.slide_files.timed_survey import SECONDS, survey_in_time
 from atlaspatch_core.slides.file_scale import ODD
 from atlaspatch_core.slides.stated_scales import factor_between
 
@@ -66,8 +67,12 @@ def survey_slides(discovery: Discovery, slides: Slides = AS_THEY_ARE, seconds: f
         SurveyedSlide(one.path.name, one.path, SurveyState.REFUSED, None, (one.why,)) for one in discovery.left_out
     ]
     count = max(1, min(PROCESSES, len(discovery.sources)))
-    with ThreadPoolExecutor(count) as threads, SurveyPool(count, seconds) as pool:  # interrupted, processes end first
-        opened = list(threads.map(lambda source: pool.survey(source, slides), discovery.sources))
+    with ThreadPoolExecutor(count) as threads:
+        try:
+            opened = list(threads.map(lambda source: survey_in_time(source, slides, seconds), discovery.sources))
+        except BaseException:
+            end_processes()  # or the threads would wait for them
+            raise
     majority = majority_mpp([slide.info.mpp for slide in opened if slide.info])
     every = [*clashes, *left_out, *(held_against(slide, majority) for slide in opened)]
     order = list(SurveyState)

@@ -18,8 +18,10 @@ from typing import Self
 
 from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.errors import AtlasPatchError, WorkerDied
+from atlaspatch_core.pipeline.crashes import note_clause
 from atlaspatch_core.pipeline.workers.handle import OpenSlide, WorkerHandle, how_ended, worker_death
 from atlaspatch_core.pipeline.workers.worker import NextSlideWanted, PatchProgress, WorkerTask, run_worker
+from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import Outcome
 
 SECONDS_TO_STOP = 30.0
@@ -174,6 +176,7 @@ class WorkerPool:
             ]
             return
         for stem, slide in handle.open.items():
+            note_clause(slide.source, Store(handle.task.project.output), how)
             yield from worker_death(stem, slide.steps, handle.task.device, how)
 
 

@@ -96,10 +96,12 @@ class Records(QueueHandler):
 
 def run_worker(task: WorkerTask, connection: Connection) -> None:
     """Be a worker: until there are no more slides, the employer has gone, or SIGTERM asks to stop."""
+    from atlaspatch_core.isolation.leases import start_ahead
     from atlaspatch_core.pipeline.processing import process
     from atlaspatch_core.validity.recipe import make_recipe
 
     _obey()
+    start_ahead(task.project.plugins)
     line = WorkerPipe(connection)
     _log_to(line, task.log_level)
     try:

@@ -334,7 +334,8 @@ def test_what_a_killed_conversion_left_is_removed_by_the_next(tmp_path):
 
 def test_advice_is_not_to_use_the_command_that_failed(tmp_path, monkeypatch):
     Image.fromarray(np.zeros((100, 300, 3), np.uint8)).save(tmp_path / "a.bmp")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000)  # of this process, which is to be the one that reads
+    monkeypatch.setattr("atlaspatch_core.discovery.sources.isolates", lambda: False)
 
     result = command(tmp_path / "a.bmp", "--to", tmp_path / "to")
 

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-from multiprocessing import active_children
 from pathlib import Path
 from threading import Timer
 
@@ -21,9 +20,10 @@ from atlaspatch_core.cli.columns import columns, cut
 from atlaspatch_core.cli.main import cli
 from atlaspatch_core.config.sections import Slides
 from atlaspatch_core.discovery.find import discover
+from atlaspatch_core.isolation.leases import lend_process, return_process
 from atlaspatch_core.operations.slide_files.survey import survey_slides
 from atlaspatch_core.operations.slide_files.surveyed import SurveyState
-from atlaspatch_core.operations.slide_files.timed_survey import SurveyProcess
+from atlaspatch_core.operations.slide_files.timed_survey import survey_in_time
 from atlaspatch_core.storage import Store
 from atlaspatch_core.tissue.contours import geojson_bytes
 
@@ -297,16 +297,16 @@ def test_a_slide_that_nothing_can_be_read_of_is_given_up_and_the_others_are_not(
 def test_a_reader_that_ends_its_process_costs_one_slide(tmp_path: Path):
     paint(tmp_path / "a.svs")
     [source] = discover([tmp_path]).sources
-    process = SurveyProcess(20.0)
-    assert process.survey(source, Slides()).state is SurveyState.FINE
-    [child] = [one for one in active_children() if one.name == "survey"]
-    os.kill(child.pid or 0, signal.SIGSTOP)
-    Timer(0.5, os.kill, (child.pid, signal.SIGKILL)).start()
+    assert survey_in_time(source, Slides(), 20.0).state is SurveyState.FINE
+    process = lend_process()
+    child = process.call(os.getpid)
+    return_process(process)
+    os.kill(child, signal.SIGSTOP)
+    Timer(0.5, os.kill, (child, signal.SIGKILL)).start()
 
-    crashed, again = process.survey(source, Slides()), process.survey(source, Slides())
+    crashed, again = survey_in_time(source, Slides(), 20.0), survey_in_time(source, Slides(), 20.0)
 
-    process.close()
-    assert crashed.remarks[0].startswith("its reader ended the process that looked at it (exit code -9)")
+    assert crashed.remarks[0].startswith("killed by signal 9, SIGKILL, while it was looked at, so that it was given")
     assert again.state is SurveyState.FINE
 
 

@@ -11,8 +11,9 @@ import tifffile
 
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.patches.grid import PatchGrid
+from atlaspatch_core.patches.local_stream import ReadOptions, stream_of
 from atlaspatch_core.patches.scale import Sampling
-from atlaspatch_core.patches.stream import PatchStream, open_stream, read_patch
+from atlaspatch_core.patches.stream import open_stream, read_patch
 from atlaspatch_core.patches.tiles.reduced import DCT_FACTORS
 from atlaspatch_core.patches.tiles.tile_stream import open_tile_stream
 from atlaspatch_core.slides.readers import open_slide
@@ -54,7 +55,7 @@ def grid_of(slide: Slide, *, factor: int, patch: int = 24, step: int = 16, first
 def streamed(slide: Slide, grid: PatchGrid, factors: tuple[int, ...] = ANY) -> tuple[str, np.ndarray]:
     """The path that was taken, and the patches in the order of the grid; each must come once."""
     patches, seen = np.zeros((len(grid), *[grid.sampling.patch_size] * 2, 3), np.uint8), []
-    with PatchStream(slide, grid, open_tile_stream(slide, grid, factors), batch_size=7, workers=2) as stream:
+    with stream_of(slide, grid, open_tile_stream(slide, grid, factors), ReadOptions(7, 2)) as stream:
         for batch in stream:
             patches[batch.rows] = batch.patches
             seen += batch.rows.tolist()
