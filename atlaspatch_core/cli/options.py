@@ -41,6 +41,7 @@ SLIDES = group(
 
 OF_CASES = (
     "mpp_csv", "mpp_keys", "reader", "series", "square_pixels", "masks", "masks_origin", "mask_values",
+    "pseudonyms", "pseudonym_key_variable",
 )  # fmt: skip
 """Fields of ``[slides]`` that cases have, too."""
 

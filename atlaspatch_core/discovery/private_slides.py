@@ -110,7 +110,7 @@ class PrivateSlides:
         if count:
             verb = "has" if count == 1 else "have"
             why = f"{format_count(count, 'slide')} {verb} no row in the table of pseudonyms; add it, or move them away"
-            yield LeftOut(self.place, why)
+            yield LeftOut(self.place, why, is_count=True)
 
     def _link_alike(self, pseudonym: str, paths: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
         """Yield the paths of one pseudonym with their links; each slide beyond the first has a folder beside."""
@@ -218,6 +218,6 @@ def without_names(left_out: Iterable[LeftOut], place: Path) -> Iterator[LeftOut]
     is_folder = [entry.is_folder for entry in left_out]
     if files := is_folder.count(False):
         why = f"{format_count(files, 'link')} to slides, or their targets, are not there; put them back, or delete them"
-        yield LeftOut(place, why)
+        yield LeftOut(place, why, is_count=True)
     if folders := is_folder.count(True):
         yield LeftOut(place, f"{format_count(folders, 'folder')} cannot be listed; allow reading them", is_folder=True)

@@ -36,6 +36,8 @@ class LeftOut:
     """One sentence."""
     is_folder: bool = False
     """Whether it is a folder, in which slides may lie that nobody saw."""
+    is_count: bool = False
+    """Whether the sentence counts files whose names nobody is to read."""
 
 
 @dataclass(frozen=True, slots=True)

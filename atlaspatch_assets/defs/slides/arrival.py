@@ -132,14 +132,15 @@ def describe_tick(tick: ArrivalTick, runs: RequestedRuns) -> str:
         (len(tick.refused), "refused; their check says why"),
         (len(tick.discovery.clashes), "in two files of one stem; their check names the files"),
         (
-            len(tick.discovery.left_out) - len(tick.discovery.unseen),
+            sum(not entry.is_folder and not entry.is_count for entry in tick.discovery.left_out),
             "a link to nothing, listed and not there, or of a name that results cannot carry",
         ),
         (len(tick.removed), "gone; their outputs stay"),
     )
     unseen = f"nothing is taken for gone: {'; '.join(unseen.why for unseen in tick.discovery.unseen[:MOST_NAMED])}"
     storage = [*([lost] if tick.lost else []), *([unseen] if tick.discovery.unseen else [])]
-    parts = [*storage, *(f"{count} {_slide_word(count)} {words}" for count, words in counts if count)]
+    hidden = [entry.why for entry in tick.discovery.left_out if entry.is_count]
+    parts = [*storage, *hidden, *(f"{count} {_slide_word(count)} {words}" for count, words in counts if count)]
     return "; ".join(parts) or f"nothing new: {len(tick.discovery.sources)} {_slide_word(len(tick.discovery.sources))}"
 
 

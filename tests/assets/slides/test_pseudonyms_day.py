@@ -1,5 +1,7 @@
 """A day of work under pseudonyms: neither names of files nor what stands in them get out, whatever fails."""
 
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,7 +62,7 @@ threads = 1
 read_workers = 1
 slides_per_run = 3
 """
-CASES = "case_id,slide_path\nC1,../slides/{good}.svs\nC2,../slides/{cut}.svs\nC3,../slides/{unlisted}.svs\n"
+CASES = "case_id,slide_path\nC1,../slides/{good}.svs\nC2,../slides/{cut}/{cut}.svs\nC3,../slides/{unlisted}.svs\n"
 
 
 def paint_hospital(folder: Path, names: list[str]) -> dict[str, Path]:
@@ -68,9 +70,10 @@ def paint_hospital(folder: Path, names: list[str]) -> dict[str, Path]:
     slides = folder / "slides"
     (slides / "ward").mkdir(parents=True)
     tissue = stain(white(1024, 1024), 256, 256, 512, 512)
-    good, cut, broken, unlisted, dyed, parts, scan, plain = names
-    files = {name: slides / f"{name}.svs" for name in (good, cut, unlisted)}
+    good, cut, broken, unlisted, dyed, parts, scan, plain, store = names
+    files = {good: slides / f"{good}.svs", cut: slides / cut / f"{cut}.svs", unlisted: slides / f"{unlisted}.svs"}
     for path in files.values():
+        path.parent.mkdir(exist_ok=True)
         paint_slide(path, tissue)
         text = f"{aperio_description(tissue, 0.5, 20)}|Filename = {path.stem}|Title = {PLANTED}|Stain = {PLANTED}"
         tifffile.tiffcomment(path, text.encode())
@@ -95,6 +98,12 @@ def paint_hospital(folder: Path, names: list[str]) -> dict[str, Path]:
     )
     files[plain] = slides / f"{plain}.png"
     files[plain].write_bytes(b"\x89PNG broken " + plain.encode())
+    files[store] = slides / f"{store}.zarr"
+    files[store].mkdir()
+    (files[store] / ".zgroup").write_text('{"zarr_format": 2}')
+    axes = [{"name": name, "type": "space"} for name in "yx"]
+    scales = [{"axes": axes, "datasets": [{"path": PLANTED}], "name": store}]
+    (files[store] / ".zattrs").write_text(json.dumps({"multiscales": scales}))
     return files
 
 
@@ -111,18 +120,23 @@ def write_part(path: Path, other: str) -> None:
         tifffile.imwrite(at, white(512, 512), description=xml.encode(), metadata=None, tile=(256, 256))
 
 
+LAYOUTS = ("geojson", "trident", "clam", "pt", "parquet")
 COMMANDS = (
     ["encode-slide", "slides", "--recursive", "--output", "out", "--target-mag", "20", "--patch-encoders", "tiny",
      "--segmenter", "otsu", "--feature-plugin", "plugin.py", "--patch-size", "256", "--device", "cpu", "-v"],
     ["run", "--task", "coords", "--wsi-dir", "slides", "--job-dir", "job", "--segmenter", "otsu"],
     ["status", "out"],
+    ["encode-patient", "private/cases.csv", "--output", "cases", "--target-mag", "20", "--patient-encoders",
+     "mean-tiny", "--segmenter", "otsu", "--feature-plugin", "plugin.py", "--patch-size", "256", "--device", "cpu"],
+    ["status", "cases"],
     ["materialize"],
     ["materialize", "--force", "--strict"],
     ["status", "--html", "output/status.html"],
     ["status", "--json"],
     ["backfill", "--failed"],
     ["report"],
-    *(["export", "--layout", layout, "--to", f"exported/{layout}"] for layout in ("geojson", "trident", "clam", "pt")),
+    *(["export", "--layout", layout, "--to", f"exported/{layout}"] for layout in LAYOUTS),
+    *(["export", "--output", "out", "--layout", layout, "--to", f"exported/out_{layout}"] for layout in LAYOUTS),
     ["audit", "output"],
     ["estimate"],
     ["doctor"],
@@ -132,7 +146,7 @@ COMMANDS = (
 def work(folder: Path, options: list[str]) -> Iterator[str]:
     """Do a day of work, and yield all that is told."""
     for words in COMMANDS:
-        more = options if words[0] in ("encode-slide", "run") else []
+        more = options if words[0] in ("encode-slide", "encode-patient", "run") else []
         result = CliRunner().invoke(cli, [*words, *more], obj=make_hooks())
         assert result.exit_code in (0, 1, 2), (words, result.output, result.exception)
         assert result.exception is None or isinstance(result.exception, SystemExit), (words, result.exc_info)
@@ -141,7 +155,7 @@ def work(folder: Path, options: list[str]) -> Iterator[str]:
     with dg.DagsterInstance.get() as instance:
         for sensor in ("new_slides", "new_cases", "edited_masks"):
             found = tick(of, instance, sensor)
-            yield f"{found.skip_message} {found.cursor}"
+            yield f"SKIPPED {found.skip_message} {found.cursor}"
             for request in found.run_requests:
                 yield f"{request.run_key} {request.tags} {request.run_config}"
                 if sensor == "new_slides":
@@ -152,7 +166,7 @@ def work(folder: Path, options: list[str]) -> Iterator[str]:
 
 
 @examples(2, phases=(Phase.explicit, Phase.generate))
-@given(names=st.lists(PATIENT, min_size=8, max_size=8, unique_by=str.casefold), key=st.booleans())
+@given(names=st.lists(PATIENT, min_size=9, max_size=9, unique_by=str.casefold), key=st.booleans())
 def test_a_day_of_work_tells_no_name(tmp_path_factory, names, key):
     folder = tmp_path_factory.mktemp("hospital")
     private = folder / "private"
@@ -173,8 +187,11 @@ def test_a_day_of_work_tells_no_name(tmp_path_factory, names, key):
         patch.setattr(sensors, "SECONDS_AT_REST", 0.0)
         told = "\n".join(work(folder, ["--pseudonym-key-variable", KEY] if key else ["--pseudonyms", str(table)]))
     if not key:
-        assert all(f"P{number}" in told for number in range(1, 8))
-    places = [folder / name for name in ("output", "out", "job", "exported", "dagster")]
+        assert all(f"P{number}" in told for number in range(1, 9))
+    (page,) = re.findall(r"^/ (.*?)^/status ", told, re.DOTALL | re.MULTILINE)
+    (skipped,) = re.findall(r"^SKIPPED (.*)$", told, re.MULTILINE)[:1]
+    assert key or all("slides have no row in the table of pseudonyms" in text for text in (page, skipped))
+    places = [folder / name for name in ("output", "out", "cases", "job", "exported", "dagster")]
     assert all(place.is_dir() for place in places)
     assert (
         leaks(places, told, [path.name.partition(".ome")[0].removesuffix(path.suffix) for path in files.values()]) == []

@@ -12,6 +12,7 @@ from painting import paint_slide, stain, white
 from pseudonyms import KEY, hiding, leaks, write_table
 from rounds import examples
 
+from atlaspatch_core.cli.slides import report_unused
 from atlaspatch_core.config.project import Project, make_project
 from atlaspatch_core.discovery.find import Discovery, find_slides
 from atlaspatch_core.discovery.unused import unused_inputs
@@ -222,6 +223,19 @@ def test_results_are_those_of_the_slide_under_its_own_name(tmp_path, mask):
         (tmp_path / "masks" / "P1.png").rename(tmp_path / "masks" / "Smith.png")
     assert hidden == outputs(project(tmp_path, slides=masks, output="open", **more))
     assert leaks([tmp_path / "hidden"], "", ["Smith"]) == []
+
+
+def test_results_under_file_names_are_told_of_and_left(tmp_path, capsys):
+    (tmp_path / "slides").mkdir()
+    paint_slide(tmp_path / "slides" / "Smith.svs", stain(white(1024, 1024), 256, 256, 512, 512))
+    more = {"geometry": [GEOMETRY], "tissue": {"segmenter": "otsu"}, "runtime": {"device": "cpu"}}
+    outputs(project(tmp_path, **more))
+    of = named(tmp_path, {"Smith": "P1"})
+    report_unused(of, find_slides(of))
+    told = capsys.readouterr().err
+    assert "1 slide has results under the names of their files" in told
+    assert "Smith" not in told
+    assert (tmp_path / "output" / "patches" / "Smith.h5").is_file()
 
 
 def test_two_masks_of_a_slide_are_told_by_its_pseudonym(tmp_path):
