@@ -18,6 +18,7 @@ from atlaspatch_assets.defs.slides.sensors import build_sensor
 from atlaspatch_assets.defs.validity.assets import build_validity_definitions
 from atlaspatch_assets.defs.validity.checks import later_case_checks, later_slide_checks
 from atlaspatch_assets.defs.validity.jobs import build_upgrade_definitions
+from atlaspatch_assets.defs.validity.sensors import requests_put_off
 from atlaspatch_assets.lib.batch_ops import batch_job
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.project_file import find_project
@@ -50,7 +51,7 @@ def build_project(project: Project) -> dg.Definitions:
     patients = build_patient_definitions(recipe, later_case_checks(recipe))
     processes: list[Any] = [job, *(patients.jobs or ())]
     repair = (build_validity_definitions(recipe), build_upgrade_definitions(recipe, processes))
-    stopped = dg.Definitions(sensors=[build_resume_sensor(recipe, processes)])
+    stopped = dg.Definitions(sensors=[build_resume_sensor(recipe, processes, requests_put_off)])
     others = (*repair, stopped, build_audit(recipe), patients, build_report_definitions(recipe), build_alerts(recipe))
     return dg.Definitions.merge(of_slides, *others)
 

@@ -62,7 +62,15 @@ class UnwritableOutput(AtlasPatchError):
     """The output folder cannot be made or written."""
 
 
-class UnusableOutput(UnwritableOutput):
+class MachineFault(AtlasPatchError):
+    """The machine lacks what a run needs, and no slide is to blame."""
+
+
+class LostSlides(MachineFault):
+    """A folder of slides went away: it is gone, cannot be looked into, or is empty though a slide was found in it."""
+
+
+class UnusableOutput(UnwritableOutput, MachineFault):
     """Nothing can be written to the output folder: its disk is full, read-only or gone, and no slide is to blame."""
 
 

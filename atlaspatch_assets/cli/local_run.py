@@ -18,7 +18,9 @@ from atlaspatch_assets.lib.batch_ops import without_preview_warnings
 from atlaspatch_assets.lib.batches import cohort_batches
 from atlaspatch_assets.lib.names import PROCESSED, PartitionKind, ProjectNames
 from atlaspatch_assets.lib.run_locks import MACHINE_TAG, take_run_lock, this_machine
+from atlaspatch_assets.lib.stopped_runs import ANEW_TAG
 from atlaspatch_core.config.project import Project
+from atlaspatch_core.discovery.lost_folders import lost_folder
 from atlaspatch_core.storage.writable import write_fault
 from atlaspatch_core.validity.outcome import Status
 
@@ -59,7 +61,7 @@ def materialize(
     slides.register(instance, stems)
     batches = cohort_batches(stems, cohorts, project.runtime.slides_per_run)
     yield from run_requests(
-        project, slides, (slides.request(batch, "", force=force) for batch in batches), instance, show
+        project, slides, (slides.request(batch, "", tags=ANEW_TAG, force=force) for batch in batches), instance, show
     )
 
 
@@ -76,7 +78,7 @@ def run_requests(
     for request in requests:
         crashes = list(_run(job, request, instance, show))
         yield from crashes
-        if crashes and write_fault(project.output):  # the next run would stop for the same reason
+        if crashes and (write_fault(project.output) or lost_folder(project)):  # the next would stop for the same
             return
 
 
@@ -94,7 +96,7 @@ def _run(
             partition_key=request.partition_key,
             run_config=dict(request.run_config) | QUIET,
             run_id=run_id,
-            tags={"atlaspatch/source": "cli", MACHINE_TAG: this_machine()},
+            tags={**request.tags, "atlaspatch/source": "cli", MACHINE_TAG: this_machine()},
             raise_on_error=False,
         )
     yield from filter(None, map(_crash_message, result.all_events))

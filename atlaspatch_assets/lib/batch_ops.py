@@ -15,10 +15,11 @@ from atlaspatch_assets.lib.names import PartitionKind
 from atlaspatch_assets.lib.pools import pool_of
 from atlaspatch_assets.lib.project_pin import pin_tags, stop_if_changed
 from atlaspatch_assets.lib.results import check_outputs
-from atlaspatch_assets.lib.stopped_runs import stop_run
+from atlaspatch_assets.lib.stopped_runs import check_output, stop_run
+from atlaspatch_assets.lib.untouched import untouched_events
 from atlaspatch_assets.lib.verdicts import OpenFailures
 from atlaspatch_core.config.project import Project
-from atlaspatch_core.errors import UnusableOutput
+from atlaspatch_core.errors import MachineFault
 from atlaspatch_core.validity.outcome import Outcome, Status
 
 
@@ -94,26 +95,33 @@ def batch_keys(
 
 def batch_events(
     kind: PartitionKind,
+    project: Project,
     context: dg.AssetExecutionContext,
     outcomes: Iterable[Outcome],
     open_failures: OpenFailures,
     checks: Sequence[dg.AssetCheckSpec],
     keys: Sequence[str],
-    failed: dict[str, str],
     later: Sequence[LaterCheck] = (),
 ) -> Iterator[Any]:
     """Yield the events of a batch as its outcomes come, and at the end the outputs of its checks and what else was
     announced of it: verdicts of ``later`` checks.
 
-    ``failed`` is key to reason; failures are added. Raises dagster.Failure at the end when there is any, and at once
-    where the output folder is unusable.
+    Raises dagster.Failure at the end where any failed, and at once where the machine is to blame: nothing of what was
+    not seen to is changed.
     """
+    failed: dict[str, str] = {}
+    seen_to: set[tuple[dg.AssetKey, str]] = set()
     try:
+        check_output(project, context)
         for outcome in outcomes:
             yield from outcome_events(outcome, open_failures)
+            seen_to.add((kind.names.asset_key(outcome.step), outcome.stem))
             if outcome.status is Status.FAILED:
                 failed[outcome.stem] = outcome.why
-    except UnusableOutput as error:
+    except MachineFault as error:
+        others = ((asset, key) for asset in sorted(context.selected_asset_keys) for key in keys)
+        for asset, key in others:
+            yield from () if (asset, key) in seen_to else untouched_events(context, asset, key, str(error))
         stop_run(context, error)
     yield from announced_verdicts(kind.names, context.instance, later, keys)
     yield from check_outputs(context.selected_asset_check_keys, checks)

@@ -8,7 +8,7 @@ import dagster as dg
 
 from atlaspatch_assets.lib.names import PartitionKind
 from atlaspatch_assets.lib.project_runs import listed_keys
-from atlaspatch_assets.lib.stopped_runs import STOPPED_TAG
+from atlaspatch_assets.lib.stopped_runs import STOPPED_BY
 
 MOST_ATTEMPTS = 8
 FIRST_PAUSE = 300.0
@@ -62,7 +62,7 @@ def keys_of_failed_runs(
     )
     ends: dict[str, float] = {}
     for record in instance.get_run_records(filters=filters, limit=MOST_RUNS_IN_VAIN):
-        if not STOPPED_TAG.items() <= record.dagster_run.tags.items():
+        if STOPPED_BY not in record.dagster_run.tags:
             for key in listed_keys(kind, record.dagster_run):
                 ends[key] = max(ends.get(key, 0.0), _end_of(record))
     return ends

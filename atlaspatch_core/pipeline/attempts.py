@@ -6,8 +6,17 @@ from time import perf_counter
 from typing import TypeVar
 
 from atlaspatch_core.config.project import Project
+from atlaspatch_core.discovery.lost_folders import lost_folder
 from atlaspatch_core.discovery.transient import causes, is_transient
-from atlaspatch_core.errors import AtlasPatchError, NotEnoughMemory, Unexpected, UnusableOutput, UnwritableOutput
+from atlaspatch_core.errors import (
+    AtlasPatchError,
+    LostSlides,
+    MachineFault,
+    NotEnoughMemory,
+    Unexpected,
+    UnusableOutput,
+    UnwritableOutput,
+)
 from atlaspatch_core.storage.writable import FULL, check_writable
 from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 
@@ -21,18 +30,21 @@ def attempt_step(project: Project, stem: str, step: OutputKey, action: Callable[
 
     ``stem`` is that of the slide, or the id of the case. This is the one place of the pipeline that catches everything.
     What was not foreseen is logged with its traceback.
-    Raises UnusableOutput where it is the output folder that failed, and not the slide or case.
+    Raises UnusableOutput where it is the output folder that failed, and not the slide or case; LostSlides where a
+    folder of slides went away.
     """
     since = perf_counter()
     try:
         return action()
+    except MachineFault:
+        raise
     except AtlasPatchError as error:
-        stop_where_output_is_unusable(project, error)
+        stop_where_machine_fails(project, error)
         failure = error
     except MemoryError as error:
         failure = _not_enough_memory(stem, step, error)
     except Exception as error:  # a slide that breaks a library in a way nobody foresaw stops no other
-        stop_where_output_is_unusable(project, error)
+        stop_where_machine_fails(project, error)
         log.exception("%s: %s failed unexpectedly", stem, step)
         failure = Unexpected(f"{stem}: {step} failed unexpectedly: {error!r}")
         failure.__cause__ = error
@@ -46,6 +58,13 @@ def _not_enough_memory(stem: str, step: OutputKey, error: MemoryError) -> NotEno
     shortage = NotEnoughMemory(message)
     shortage.__cause__ = error
     return shortage
+
+
+def stop_where_machine_fails(project: Project, error: BaseException) -> None:
+    """Raise UnusableOutput or LostSlides where an error came of the output folder, or of a folder of slides."""
+    stop_where_output_is_unusable(project, error)
+    if fault := lost_folder(project):
+        raise LostSlides(fault) from error
 
 
 def stop_where_output_is_unusable(project: Project, error: BaseException) -> None:

@@ -52,7 +52,7 @@ def _build_assets(
         case_ids = batch_keys(names.cases, context, config.cases, lambda: _listed_cases(recipe.project))
         open_failures = OpenFailures(names, context.instance, run_id=context.run.run_id)  # of cases and of their slides
         outcomes = _encode_batch(context, recipe, case_ids, open_failures, force=config.force)
-        yield from batch_events(names.cases, context, outcomes, open_failures, checks, case_ids, {}, later)
+        yield from batch_events(names.cases, recipe.project, context, outcomes, open_failures, checks, case_ids, later)
 
     return cases_to_embeddings
 

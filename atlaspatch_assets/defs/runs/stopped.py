@@ -1,6 +1,6 @@
-"""The sensor that asks again for runs which were stopped because the project had changed."""
+"""The sensor that asks again for runs which were stopped because the project had changed, or were put off."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +11,7 @@ from atlaspatch_assets.lib.declaring import running_sensor
 from atlaspatch_assets.lib.names import COHORT_TAG, PartitionKind, ProjectNames
 from atlaspatch_assets.lib.project_pin import PROJECT_HASH, STOPPED, project_hash
 from atlaspatch_assets.lib.project_runs import owns_run
+from atlaspatch_assets.lib.stopped_runs import output_fault
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.validity.recipe import Recipe
 
@@ -19,22 +20,32 @@ MOST_RUNS = 200
 """Stopped runs, the latest, that are asked for again."""
 DESCRIPTION = """\
 A run whose process finds another project file than its code location had read stops before its first slide. Once the
-code location was reloaded, the run is asked for again, by the project as it is then; each such run once.
+code location was reloaded, the run is asked for again, by the project as it is then; each such run once. So is what
+the sensor `launch_batches` did not ask for while the output folder could not be written.
 """
 
+RequestsPutOff = Callable[[Recipe, dg.DagsterInstance], Iterable[dg.RunRequest]]
+"""Gives what another sensor put off until results can be written."""
 
-def build_resume_sensor(recipe: Recipe, processes: Sequence[AssetJob]) -> dg.SensorDefinition:
+
+def build_resume_sensor(
+    recipe: Recipe, processes: Sequence[AssetJob], requests_put_off: RequestsPutOff
+) -> dg.SensorDefinition:
     """Return the sensor; ``processes`` are the jobs of slides and of cases."""
     project, names = recipe.project, ProjectNames.of(recipe.project)
 
     @running_sensor(names, "resume_stopped", None, DESCRIPTION, jobs=processes)
     def resume_stopped(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        if fault := output_fault(project, context.instance):
+            yield dg.SkipReason(fault)
+            return
         requests = [
             request
             for run in _stopped_runs(context.instance, project)
             for kind in (names.slides, names.cases)
             if (request := _request_again(context.instance, recipe, kind, run))
         ]
+        requests += requests_put_off(recipe, context.instance)
         yield from requests or [dg.SkipReason("no run waits for a reload of the code location, or was stopped")]
 
     return resume_stopped

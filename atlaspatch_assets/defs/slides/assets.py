@@ -7,7 +7,6 @@ import dagster as dg
 from pydantic import Field
 
 from atlaspatch_assets.defs.slides.checks import build_check_specs
-from atlaspatch_assets.defs.slides.gone_slides import gone_events
 from atlaspatch_assets.defs.slides.progress import PROGRESS_TAG, Progress
 from atlaspatch_assets.defs.slides.retries import Attempts
 from atlaspatch_assets.defs.slides.run_slides import RunSlides, find_batch, stems_in_folders
@@ -17,6 +16,7 @@ from atlaspatch_assets.lib.config import JobConfig
 from atlaspatch_assets.lib.names import ProjectNames, cohort_tags
 from atlaspatch_assets.lib.options import FORCE
 from atlaspatch_assets.lib.stages import asset_specs
+from atlaspatch_assets.lib.untouched import gone_events
 from atlaspatch_assets.lib.verdicts import OpenFailures
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.sources import SlideSource
@@ -71,8 +71,7 @@ def _build_assets(
         yield from gone_events(names, context, dict(batch.gone), _selected_steps(context, recipe))
         outcomes = _process_batch(context, recipe, batch, attempts, force=config.force)
         open_failures = OpenFailures(names, context.instance, stems, context.run.run_id)
-        failed = dict(batch.unseen)
-        yield from batch_events(names.slides, context, outcomes, open_failures, checks, stems, failed, later)
+        yield from batch_events(names.slides, recipe.project, context, outcomes, open_failures, checks, stems, later)
 
     return slides_to_embeddings
 
@@ -87,7 +86,10 @@ def _find_batch(project: Project, stems: Sequence[str], attempts: Attempts) -> R
 def _process_batch(
     context: dg.AssetExecutionContext, recipe: Recipe, batch: RunSlides, attempts: Attempts, *, force: bool
 ) -> Iterator[Outcome]:
-    """Yield what becomes of the slides that are there, and of those that share their stem."""
+    """Yield what becomes of the slides that are there, and of those that share their stem.
+
+    Raises LostSlides at the end where a folder that may hold others cannot be looked into.
+    """
     from atlaspatch_core.pipeline.processing import process
 
     steps, total = _selected_steps(context, recipe), len(batch.sources) + len(batch.lost)
@@ -98,6 +100,7 @@ def _process_batch(
         return process(sources, recipe, steps=steps, force=force, on_patches=progress.on_patches)
 
     yield from progress.watch(attempts.outcomes(batch.sources, attempt))
+    batch.check_seen()
 
 
 def _tag_progress(context: dg.AssetExecutionContext, text: str) -> None:

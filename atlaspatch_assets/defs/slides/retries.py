@@ -46,7 +46,7 @@ class Attempts:
         for number in range(self.retries):
             if not batch.unseen:
                 break
-            self._pause(number, dict(batch.unseen))
+            self._pause(number, dict.fromkeys(batch.unseen, batch.why_unseen))
             batch = find()
         return batch
 

@@ -8,9 +8,10 @@ from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.find import find_slides, find_slides_if_any
 from atlaspatch_core.discovery.search import root_of
 from atlaspatch_core.discovery.sections import SECONDS_A_LOOK
-from atlaspatch_core.discovery.sources import Discovery, SlideSource
-from atlaspatch_core.errors import NoSlides, UnseenSlides
+from atlaspatch_core.discovery.sources import SlideSource
+from atlaspatch_core.errors import LostSlides, NoSlides, UnseenSlides
 from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
+from atlaspatch_core.wording import format_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +24,24 @@ class RunSlides:
     """Stem and reason of those that cannot be told apart."""
     gone: tuple[tuple[str, str], ...] = ()
     """The same of those that are not there."""
-    unseen: tuple[tuple[str, str], ...] = ()
-    """The same of those that may be there: a folder of the project cannot be looked into. It is not their fault."""
+    unseen: tuple[str, ...] = ()
+    """Stems of those that may be there: a folder of the project cannot be looked into. It is not their fault."""
+    why_unseen: str = ""
+    """Which folder, and why it cannot."""
 
     def failures(self, step: OutputKey) -> Iterator[Outcome]:
         """Yield a failed outcome for every slide that is lost."""
         for stem, why in self.lost:
             yield Outcome(stem, step, Status.FAILED, why=why)
+
+    def check_seen(self) -> None:
+        """Raise LostSlides where slides may be there and were not seen."""
+        if self.unseen:
+            slides = format_count(len(self.unseen), "slide")
+            raise LostSlides(
+                f"{slides} of this run cannot be seen, and none has failed: {self.why_unseen}; mount the disk, and "
+                "the run is asked for again"
+            )
 
 
 def find_batch(project: Project, stems: Sequence[str]) -> RunSlides:
@@ -37,17 +49,17 @@ def find_batch(project: Project, stems: Sequence[str]) -> RunSlides:
     try:
         discovery = find_slides(project, seconds=SECONDS_A_LOOK)
     except NoSlides as error:
-        missing = tuple((stem, f"{stem}: {error}") for stem in stems)
-        away = isinstance(error, UnseenSlides) or not all(map(_is_there, project.slides.folders))
-        return RunSlides((), unseen=missing) if away else RunSlides((), gone=missing)
+        if isinstance(error, UnseenSlides) or not all(map(_is_there, project.slides.folders)):
+            return RunSlides((), unseen=tuple(stems), why_unseen=str(error))
+        return RunSlides((), gone=tuple((stem, f"{stem}: {error}") for stem in stems))
     by_stem = discovery.by_stem
     clashes = {clash.stem: str(clash.error) for clash in discovery.clashes}
     sources = tuple(by_stem[stem] for stem in stems if stem in by_stem)
     clashing = tuple((stem, clashes[stem]) for stem in stems if stem in clashes)
     missing_stems = [stem for stem in stems if stem not in by_stem and stem not in clashes]
     if discovery.unseen:
-        unseen = tuple((stem, _unseen_reason(stem, discovery)) for stem in missing_stems)
-        return RunSlides(sources, clashing, unseen=unseen)
+        why = "; ".join(unseen.why for unseen in discovery.unseen)
+        return RunSlides(sources, clashing, unseen=tuple(missing_stems), why_unseen=why if missing_stems else "")
     return RunSlides(sources, clashing, gone=tuple((stem, _gone_reason(stem, project)) for stem in missing_stems))
 
 
@@ -59,10 +71,6 @@ def stems_in_folders(project: Project) -> set[str]:
 def _is_there(folder: Path) -> bool:
     """Tell whether a folder is there at all, or that in which a pattern begins; a drive may not be mounted."""
     return root_of(folder).exists()
-
-
-def _unseen_reason(stem: str, discovery: Discovery) -> str:
-    return f"{stem}: its file was not found, and {'; '.join(unseen.why for unseen in discovery.unseen)}"
 
 
 def _gone_reason(stem: str, project: Project) -> str:

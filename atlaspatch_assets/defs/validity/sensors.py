@@ -1,6 +1,7 @@
 """The sensors that look at a changed project, and that ask for the runs which its repair needs."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -16,7 +17,7 @@ from atlaspatch_assets.lib.declaring import running_sensor
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.recorded import recorded_validities, validity_verdicts
 from atlaspatch_assets.lib.stages import code_version
-from atlaspatch_assets.lib.stopped_runs import output_fault
+from atlaspatch_assets.lib.stopped_runs import LATELY, STOPPED_BY, output_fault
 from atlaspatch_assets.lib.without_patches import retold_embeddings
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.fingerprint import short_hash
@@ -24,6 +25,8 @@ from atlaspatch_core.operations.former_results import find_former_results
 from atlaspatch_core.validity.recipe import Recipe
 from atlaspatch_core.validity.states import State, Validity
 
+PUT_OFF, ASKED_AGAIN = "launch", "no longer"
+"""What the tag of runs is by which others are to be asked for, while results cannot be written, and afterwards."""
 MOST_RUNS_ASKED = 500
 """Runs asked for at once; the rest is asked for by launching the job again."""
 Told = dg.AssetObservation | dg.AssetMaterialization
@@ -103,7 +106,6 @@ def build_launches(
 ) -> dg.SensorDefinition:
     """Return the sensor that asks for runs of ``processes`` after these jobs; of each of their runs once."""
     names = ProjectNames.of(recipe.project)
-    of_job = {names.label(name): name for name in STATES}
 
     @dg.run_status_sensor(
         name=names.label("launch_batches"),
@@ -116,27 +118,65 @@ def build_launches(
     )
     def launch_batches(context: dg.RunStatusSensorContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         run = context.dagster_run
-        name = of_job[run.job_name]
-        config = read_config(name, run)
-        if config.dry_run or not config.compute:
+        if not _is_to_compute(names, run):
             yield dg.SkipReason(f"{run.job_name} was to propose only")
-            return
-        states, steps = STATES[name], choose_steps(recipe, config.assets)
-        try:
-            repair = plan_repair(recipe, context.instance, states, steps, config.cohorts)
-        except AtlasPatchError as error:  # of a cohort that went since
-            yield dg.SkipReason(str(error))
-            return
-        tags = {"atlaspatch/reason": run.job_name, "atlaspatch/asked_by": run.run_id}
-        size = recipe.project.runtime.slides_per_run
-        run_requests = list(build_requests(names, repair.slides.orders, size, run.run_id, tags, repair.cohorts))
-        among = {validity.stem for validity in repair.cases} if config.cohorts else None
-        run_requests += cases_to_make(
-            recipe, context.instance, repair.validities, states, steps, tags, run.run_id, among=among
-        )
-        yield from run_requests[:MOST_RUNS_ASKED]
+        elif fault := output_fault(recipe.project, context.instance):
+            context.instance.add_run_tags(run.run_id, {STOPPED_BY: PUT_OFF})
+            yield dg.SkipReason(f"{fault}; then resume_stopped asks for the runs")
+        else:
+            try:
+                yield from _requests_after(recipe, context.instance, run)
+            except AtlasPatchError as error:  # of a cohort that went since
+                yield dg.SkipReason(str(error))
 
     return launch_batches
+
+
+def requests_put_off(recipe: Recipe, instance: dg.DagsterInstance) -> Iterator[dg.RunRequest]:
+    """Yield the requests that ``launch_batches`` put off while results could not be written, each until it is granted.
+
+    There must be no such fault now.
+    """
+    names = ProjectNames.of(recipe.project)
+    filters = dg.RunsFilter(tags={STOPPED_BY: PUT_OFF}, updated_after=datetime.now(UTC) - LATELY)
+    for run in instance.get_runs(filters=filters):
+        if run.job_name not in map(names.label, STATES):
+            continue
+        try:
+            requests = [each for each in _requests_after(recipe, instance, run) if not _is_granted(instance, each)]
+        except AtlasPatchError:  # of a cohort that went since
+            requests = []
+        if not requests:
+            instance.add_run_tags(run.run_id, {STOPPED_BY: ASKED_AGAIN})
+        yield from requests
+
+
+def _is_granted(instance: dg.DagsterInstance, request: dg.RunRequest) -> bool:
+    return instance.get_runs_count(dg.RunsFilter(tags={"dagster/run_key": str(request.run_key)})) > 0
+
+
+def _is_to_compute(names: ProjectNames, run: dg.DagsterRun) -> bool:
+    config = read_config(_job_of(names, run), run)
+    return config.compute and not config.dry_run
+
+
+def _job_of(names: ProjectNames, run: dg.DagsterRun) -> str:
+    return next(name for name in STATES if names.label(name) == run.job_name)
+
+
+def _requests_after(recipe: Recipe, instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[dg.RunRequest]:
+    """Return what a run of one of these jobs found necessary. Raises UnknownName for a cohort of no slide."""
+    names = ProjectNames.of(recipe.project)
+    name = _job_of(names, run)
+    config = read_config(name, run)
+    states, steps = STATES[name], choose_steps(recipe, config.assets)
+    repair = plan_repair(recipe, instance, states, steps, config.cohorts)
+    tags = {"atlaspatch/reason": run.job_name, "atlaspatch/asked_by": run.run_id}
+    size = recipe.project.runtime.slides_per_run
+    run_requests = list(build_requests(names, repair.slides.orders, size, run.run_id, tags, repair.cohorts))
+    among = {validity.stem for validity in repair.cases} if config.cohorts else None
+    run_requests += cases_to_make(recipe, instance, repair.validities, states, steps, tags, run.run_id, among=among)
+    return run_requests[:MOST_RUNS_ASKED]
 
 
 def _hash_lines(lines: Iterable[str]) -> str:

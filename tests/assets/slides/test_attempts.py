@@ -61,7 +61,7 @@ def test_only_slides_whose_failure_may_pass_are_tried_again_with_growing_pauses(
 
 
 def test_slides_are_sought_again_while_their_folder_is_away_and_no_longer():
-    away, there = RunSlides((), unseen=(("a", "a: not mounted"),)), RunSlides((SOURCES[0],))
+    away, there = RunSlides((), unseen=("a",), why_unseen="not mounted"), RunSlides((SOURCES[0],))
     answers, pauses = iter([away, away, there]), []
 
     assert attempts(3, pauses).until_seen(lambda: next(answers)) is there

@@ -1,5 +1,6 @@
 """An output folder that is read-only, full or away: runs stop, sensors wait, and then all goes on with no hand."""
 
+import shutil
 from pathlib import Path
 
 import dagster as dg
@@ -7,9 +8,11 @@ import pytest
 from click.testing import CliRunner
 from disks import fill, remount, small_disk
 from project_files import project_text
-from small_projects import paint, project, run
+from small_projects import paint, project, run, said
+from upgrading import requested_runs
 
 from atlaspatch_assets.cli.main import cli
+from atlaspatch_assets.dagster_internals import data_versions
 from atlaspatch_assets.definitions import build_definitions
 from atlaspatch_assets.lib import stopped_runs
 from atlaspatch_assets.lib.home import dagster_home
@@ -19,7 +22,7 @@ from atlaspatch_core.config.project import Project
 from atlaspatch_core.storage.store import Store
 
 PROJECT = project_text(runtime="slides_per_run = 1")
-SENSORS = ("new_slides", "edited_masks", "propose_upgrade")
+SENSORS = ("new_slides", "edited_masks", "propose_upgrade", "resume_stopped")
 ASSETS = [dg.AssetKey(name) for name in ("slide", "tissue_mask", "patch_coords")]
 
 
@@ -31,7 +34,8 @@ def no_pause(monkeypatch) -> None:
 def tick(of: Project, instance: dg.DagsterInstance, sensor: str) -> dg.SensorResult | dg.SkipReason:
     definitions = build_definitions(of)
     with dg.build_sensor_context(instance, definitions=definitions, sensor_name=sensor) as context:
-        return definitions.resolve_sensor_def(sensor)(context)  # pyright: ignore
+        made = definitions.resolve_sensor_def(sensor)(context)  # pyright: ignore
+        return next(iter(made)) if sensor == "resume_stopped" else made  # pyright: ignore
 
 
 def failed_stems(instance: dg.DagsterInstance) -> set[str]:
@@ -143,3 +147,98 @@ def test_a_command_stops_at_the_first_run_that_the_output_stopped(tmp_path, home
     assert told.output.count("FAILED") == 1
     with dg.DagsterInstance.from_config(str(home)) as instance:
         assert instance.get_runs_count() == 1
+
+
+def statuses(of: Project, instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[str, dg.AssetPartitionStatus | None]:
+    slides = stopped_runs.ProjectNames.of(of).slides
+    found = instance.get_status_by_partition(key, sorted(slides.keys(instance)), slides.definition)
+    return dict(found or {})
+
+
+def stop_reason(result: dg.ExecuteInProcessResult) -> str:
+    (failure,) = (event.step_failure_data for event in result.all_events if event.is_step_failure)
+    assert failure.user_failure_data is not None
+    assert "failed_slides" not in failure.user_failure_data.metadata
+    return str(failure.user_failure_data.description)
+
+
+def test_a_run_from_the_web_ui_does_not_fill_an_output_whose_disk_is_away(tmp_path, instance):
+    paint(tmp_path / "slides", "a", "b")
+    of = project(tmp_path)
+    assert run(of, instance, ["a", "b"]).success
+    versions = {key: data_versions(instance, key) for key in ASSETS}
+    of.output.rename(tmp_path / "mounted elsewhere")
+    of.output.mkdir()
+
+    stopped = run(of, instance, ["a", "b"])
+
+    assert f"{of.output} is empty, and results were written to it; mount its disk" in stop_reason(stopped)
+    assert list(of.output.iterdir()) == []
+    assert failed_stems(instance) == set()
+    for key in ASSETS:
+        assert set(statuses(of, instance, key).values()) == {dg.AssetPartitionStatus.MATERIALIZED}
+        assert data_versions(instance, key) == versions[key]
+
+
+def test_results_that_were_deleted_on_purpose_are_made_again_by_a_command(tmp_path, home, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "atlaspatch.toml").write_text(PROJECT)
+    paint(tmp_path / "slides", "a")
+    assert CliRunner().invoke(cli, ["materialize"]).exit_code == 0
+    shutil.rmtree("output")
+    Path("output").mkdir()
+
+    assert CliRunner().invoke(cli, ["materialize"]).exit_code == 0
+    assert (Path("output") / "patches" / "a.h5").is_file()
+
+
+@pytest.mark.usefixtures("files_at_rest", "no_pause")
+def test_a_folder_of_slides_that_is_away_stops_runs_and_touches_no_slide(tmp_path, instance):
+    paint(tmp_path / "slides", "a", "b")
+    of = project(tmp_path)
+    assert run(of, instance, ["a", "b"]).success
+    (tmp_path / "slides").rename(tmp_path / "mounted elsewhere")
+    changed = project(tmp_path, tissue={"closing_um": 4.0})
+
+    stopped = run(changed, instance, ["a", "b"], retries=0)
+
+    reason = stop_reason(stopped)
+    assert reason.startswith("2 slides of this run cannot be seen, and none has failed: ")
+    assert str(tmp_path / "slides") in reason
+    assert failed_stems(instance) == set()
+    for key in ASSETS:
+        assert set(statuses(of, instance, key).values()) == {dg.AssetPartitionStatus.MATERIALIZED}
+    assert isinstance(tick(changed, instance, "new_slides"), dg.SkipReason)
+
+    (tmp_path / "mounted elsewhere").rename(tmp_path / "slides")
+    again = tick(changed, instance, "new_slides")
+    assert isinstance(again, dg.SensorResult)
+    (request,) = (each for each in again.run_requests or () if each.tags.get(stopped_runs.ATTEMPT_TAG))
+    assert take_up(changed, instance, request).success
+    assert said(instance, "tissue_mask", "a")["status"] == "computed"
+
+
+def test_what_a_job_found_necessary_is_asked_for_once_results_can_be_written(tmp_path, instance):
+    paint(tmp_path / "slides", "a")
+    of = project(tmp_path)
+    assert run(of, instance, ["a"]).success
+    changed = project(tmp_path, tissue={"closing_um": 4.0})
+    job = build_definitions(changed).resolve_job_def("materialize_stale")
+    config = {"ops": {"find_stale": {"config": {"dry_run": False}}}}
+    result = job.execute_in_process(instance=instance, run_config=config)
+    of.output.rename(tmp_path / "mounted elsewhere")
+    of.output.mkdir()
+
+    assert requested_runs(changed, instance, result) == []
+    waits = tick(changed, instance, "resume_stopped")
+    assert isinstance(waits, dg.SkipReason)
+    assert "is empty, and results were written to it" in str(waits.skip_message)
+
+    of.output.rmdir()
+    (tmp_path / "mounted elsewhere").rename(of.output)
+    request = tick(changed, instance, "resume_stopped")
+    assert isinstance(request, dg.RunRequest)
+    assert request == tick(changed, instance, "resume_stopped")
+    assert take_up(changed, instance, request).success
+    assert isinstance(tick(changed, instance, "resume_stopped"), dg.SkipReason)
+    assert said(instance, "tissue_mask", "a")["status"] == "computed"

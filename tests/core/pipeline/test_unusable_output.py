@@ -1,6 +1,7 @@
-"""An output folder that cannot be written stops the work with one sentence; no slide has failed."""
+"""An output folder that cannot be written, or slides that went away, stop the work; no slide has failed."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from processes import run_cli
 
 from atlaspatch_core.config.project import Project, make_project
 from atlaspatch_core.discovery.find import find_slides
-from atlaspatch_core.errors import UnusableOutput
+from atlaspatch_core.discovery.sources import SlideSource
+from atlaspatch_core.errors import LostSlides, UnusableOutput
 from atlaspatch_core.pipeline.processing import process
 from atlaspatch_core.storage.writable import write_fault
 from atlaspatch_core.validity.outcome import Outcome, Status
@@ -113,3 +115,38 @@ def test_a_folder_that_can_be_made_has_no_fault_and_is_not_made(tmp_path):
     assert not (tmp_path / "new").exists()
     (tmp_path / "file").write_text("")
     assert "cannot be made in" in str(write_fault(tmp_path / "file" / "output"))
+
+
+@pytest.mark.parametrize("mount_point", ["left empty", "gone"])
+def test_slides_that_go_away_in_the_middle_stop_the_work_and_fail_no_slide(tmp_path, mount_point):
+    project = project_of(tmp_path, tmp_path / "output", "a", "b", "c")
+    folder = tmp_path / "slides"
+    sources, outcomes = find_slides(project).sources, []
+
+    def until_the_disk_goes() -> Iterator[SlideSource]:
+        yield sources[0]
+        folder.rename(tmp_path / "mounted elsewhere")
+        if mount_point == "left empty":
+            folder.mkdir()
+        yield from sources[1:]
+
+    with pytest.raises(LostSlides, match=rf"^{folder}.*; mount its disk, and run again"):
+        outcomes.extend(process(until_the_disk_goes(), make_recipe(project)))
+    assert Status.FAILED not in {outcome.status for outcome in outcomes}
+
+    if mount_point == "left empty":
+        folder.rmdir()
+    (tmp_path / "mounted elsewhere").rename(folder)
+    again: list[Outcome] = []
+    run(project, again)
+    assert {outcome.status for outcome in again} <= {Status.REUSED, Status.COMPUTED}
+
+
+def test_a_slide_that_goes_by_itself_fails_by_itself(tmp_path):
+    project = project_of(tmp_path, tmp_path / "output", "a", "b")
+    sources = find_slides(project).sources
+    sources[0].path.unlink()
+
+    outcomes = list(process(sources, make_recipe(project)))
+
+    assert {outcome.stem for outcome in outcomes if outcome.status is Status.FAILED} == {"a"}

@@ -1,0 +1,33 @@
+"""Whether the folders of slides are still there: where one went away, none of its slides is to blame."""
+
+import os
+from pathlib import Path
+
+from atlaspatch_core.config.project import Project
+from atlaspatch_core.discovery.search import root_of
+
+CURE = "mount its disk, and run again: what was finished is reused"
+
+
+def lost_folder(project: Project) -> str | None:
+    """Return which folder of slides is gone, cannot be listed, or is empty, in a sentence with the cure; None for none.
+
+    To be asked once slides were found there: an empty folder is then the mount point of a disk that is away.
+    """
+    faults = (_fault(folder) for folder in dict.fromkeys(map(_folder, project.slides.folders)))
+    return next(filter(None, faults), None)
+
+
+def _folder(path: Path) -> Path:
+    """Return the folder that a path of the project names, or in which the file that it names lies."""
+    root = root_of(path)
+    return root.parent if root.suffix and not root.is_dir() else root
+
+
+def _fault(folder: Path) -> str | None:
+    try:
+        with os.scandir(folder) as entries:
+            is_empty = next(entries, None) is None
+    except OSError as error:
+        return f"{folder}: this folder of slides cannot be looked into ({error.strerror}); {CURE}"
+    return f"{folder} is empty, and slides were found in it; {CURE}" if is_empty else None
