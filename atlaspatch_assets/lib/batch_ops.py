@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 from warnings import catch_warnings, simplefilter
 
@@ -9,12 +10,14 @@ import dagster as dg
 
 from atlaspatch_assets.dagster_internals import AssetJob, announce_materializations
 from atlaspatch_assets.lib.announced import LaterCheck, announced_verdicts
+from atlaspatch_assets.lib.declaring import asset_job
 from atlaspatch_assets.lib.events import outcome_events
 from atlaspatch_assets.lib.listed_keys import refuse_unknown
 from atlaspatch_assets.lib.names import PartitionKind
 from atlaspatch_assets.lib.pools import pool_of
 from atlaspatch_assets.lib.project_pin import pin_tags, stop_if_changed
 from atlaspatch_assets.lib.results import check_outputs
+from atlaspatch_assets.lib.run_locks import hold_step_lock
 from atlaspatch_assets.lib.stopped_runs import check_output, stop_run
 from atlaspatch_assets.lib.untouched import untouched_events
 from atlaspatch_assets.lib.verdicts import OpenFailures
@@ -41,9 +44,9 @@ def batch_asset(
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """Return the decorator of the op of a kind: one op, so that a run over a batch loads each model once.
 
-    Its runs compute by this project alone.
+    Its runs compute by this project alone. Its step is locked, so that its death is seen whatever the executor is.
     """
-    return dg.multi_asset(
+    declare = dg.multi_asset(
         name=kind.op_name,
         description=description,
         specs=specs,
@@ -55,18 +58,24 @@ def batch_asset(
         op_tags=pin_tags(project),
     )
 
+    def declare_locked(function: Callable[..., Iterator[Any]]) -> dg.AssetsDefinition:
+        @wraps(function)
+        def locked(context: dg.AssetExecutionContext, config: Any) -> Iterator[Any]:
+            with hold_step_lock(context.instance, context.run_id, kind.op_name):
+                yield from function(context, config)
+
+        return declare(locked)
+
+    return declare_locked
+
 
 def batch_job(kind: PartitionKind, assets: dg.AssetsDefinition, description: str) -> AssetJob:
     """Return the job of all assets of a kind and the checks that come with them.
 
     Checks that look at outputs by themselves have jobs of their own.
     """
-    return dg.define_asset_job(
-        kind.job_name,
-        selection=dg.AssetSelection.assets(assets).without_checks() | dg.AssetSelection.checks(*assets.check_keys),
-        description=description,
-        tags=kind.names.tags,
-    )
+    checks = dg.AssetSelection.checks(*assets.check_keys)
+    return asset_job(kind.names, kind.job, dg.AssetSelection.assets(assets).without_checks() | checks, description)
 
 
 def batch_keys(

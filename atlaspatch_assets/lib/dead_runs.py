@@ -13,7 +13,15 @@ import dagster as dg
 from filelock import FileLock, Timeout
 
 from atlaspatch_assets.dagster_internals import code_server_answers, free_pool_slots
-from atlaspatch_assets.lib.run_locks import MACHINE_TAG, has_this_host_name, is_this_machine, lock_path, run_lock
+from atlaspatch_assets.lib.run_locks import (
+    MACHINE_TAG,
+    STEP_MACHINE_TAG,
+    has_this_host_name,
+    is_this_machine,
+    lock_path,
+    open_steps,
+    run_lock,
+)
 
 MAX_RETRIES_TAG = "dagster/max_retries"
 MOST_REPEATS = 8
@@ -68,6 +76,8 @@ def end_cancelled_run(instance: dg.DagsterInstance, run_id: str) -> bool:
     machine = run.tags.get(MACHINE_TAG) if run else None
     if run is None or (machine and not is_this_machine(machine)):
         return False
+    if any(map(_is_locked, open_steps(instance, run_id).values())):
+        return False
     if not lock_path(instance, run_id).exists():
         silent = has_this_host_name(machine) if machine else code_server_answers(run) is False
         if not silent:
@@ -90,7 +100,17 @@ def _is_dead(instance: dg.DagsterInstance, record: dg.RunRecord, jobs: Collectio
         return not _is_locked(run_lock(instance, run.run_id))
     if machine:  # where locks are not seen: a home that was copied without them, or the home of another container
         return has_this_host_name(machine)
+    if of_step := run.tags.get(STEP_MACHINE_TAG):
+        return is_this_machine(of_step) and _has_dead_step(instance, run.run_id)
     return run.job_name in jobs and _never_came_to_lock(record)
+
+
+def _has_dead_step(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Tell whether the process of a step died, and nobody saw it: the process of its run would have recorded it."""
+    dead = {step for step, lock in open_steps(instance, run_id).items() if not _is_locked(lock)}
+    failures = instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE) if dead else ()
+    dead -= {entry.step_key for entry in failures}
+    return bool(dead & open_steps(instance, run_id).keys())  # one that ended while it was looked at did so with a word
 
 
 def _never_came_to_lock(record: dg.RunRecord) -> bool:
@@ -147,7 +167,8 @@ def _allow_repeat(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
 
 def _remove_locks(instance: dg.DagsterInstance) -> None:
     """Remove the lock files of runs that have ended: nobody locks them any more."""
-    for path in lock_path(instance, "any").parent.glob("*.lock"):
-        run = instance.get_run_by_id(path.stem)
+    folder = lock_path(instance, "any").parent
+    for path in (*folder.glob("*.lock"), *folder.glob("*.ended")):
+        run = instance.get_run_by_id(path.name.partition(".")[0])
         if run is not None and run.is_finished:
             path.unlink(missing_ok=True)

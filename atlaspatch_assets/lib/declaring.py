@@ -38,6 +38,13 @@ def op_job(
     return declare
 
 
+def asset_job(names: ProjectNames, name: str, selection: dg.AssetSelection, description: str) -> AssetJob:
+    """Return a job of assets or checks, whose runs are locked whatever executor a deployment has."""
+    return dg.define_asset_job(
+        names.label(name), selection=selection, description=description, tags=names.tags, executor_def=run_executor
+    )
+
+
 def running_schedule(names: ProjectNames, name: str, job: Any, cron: str, description: str) -> dg.ScheduleDefinition:
     """Return a schedule of a job that runs from the start; the Automation page of the UI switches it off."""
     return dg.ScheduleDefinition(

@@ -1,7 +1,12 @@
-"""The kernel lock that a run holds while its process lives, and on which machine that is."""
+"""The kernel lock that a run holds while its process lives, and on which machine that is.
+
+Under an executor of ours the process of the run holds it. Under another none of our code runs there: a step of ours
+then holds a lock of its own, and leaves a mark where it ends with a word, for the run goes on after it.
+"""
 
 import socket
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import dagster as dg
@@ -9,6 +14,8 @@ from filelock import FileLock
 
 MACHINE_TAG = "atlaspatch/machine"
 """Tag of runs: host name and boot of the machine on which they run."""
+STEP_MACHINE_TAG = "atlaspatch/step_machine"
+"""The same of a run whose step alone is locked."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 _held: list[FileLock] = []
@@ -42,6 +49,37 @@ def hold_run_lock(instance: dg.DagsterInstance, run_id: str) -> None:
     while _held:
         _held.pop().release()
     _held.append(take_run_lock(instance, run_id))
+
+
+@contextmanager
+def hold_step_lock(instance: dg.DagsterInstance, run_id: str, step: str) -> Iterator[None]:
+    """Lock a step while it lasts, where its run has no lock. Raises OSError as above."""
+    if lock_path(instance, run_id).exists():
+        yield
+        return
+    path = lock_path(instance, f"{run_id}.{step}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path, thread_local=False):
+        _mark_of_end(path).unlink(missing_ok=True)
+        instance.add_run_tags(run_id, {STEP_MACHINE_TAG: this_machine()})
+        try:
+            yield
+        finally:
+            _mark_of_end(path).touch()
+
+
+def open_steps(instance: dg.DagsterInstance, run_id: str) -> dict[str, FileLock]:
+    """Return the steps with a lock of their own that have not ended with a word, and their locks."""
+    paths = lock_path(instance, "any").parent.glob(f"{run_id}.*.lock")
+    return {
+        path.name.removeprefix(f"{run_id}.").removesuffix(".lock"): FileLock(path, thread_local=False)
+        for path in paths
+        if not _mark_of_end(path).exists()
+    }
+
+
+def _mark_of_end(path: Path) -> Path:
+    return path.with_suffix(".ended")
 
 
 def this_machine() -> str:

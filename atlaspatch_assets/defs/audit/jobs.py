@@ -21,7 +21,7 @@ from atlaspatch_assets.defs.audit.checks import (
 )
 from atlaspatch_assets.lib.announced import LaterCheck
 from atlaspatch_assets.lib.batch_ops import without_preview_warnings
-from atlaspatch_assets.lib.declaring import running_schedule
+from atlaspatch_assets.lib.declaring import asset_job, running_schedule
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.pools import SLIDE_IO
 from atlaspatch_assets.lib.results import check_outputs, table_metadata
@@ -60,12 +60,12 @@ def build_audit(recipe: Recipe) -> dg.Definitions:
     with without_preview_warnings():
         checks = _build_checks(recipe)
     names = ProjectNames.of(recipe.project)
-    job = dg.define_asset_job(
-        names.label(JOB_NAME),
-        selection=dg.AssetSelection.checks(checks),
-        description="Reads a sample of the outputs and holds their values against their bounds. Changes nothing but "
+    job = asset_job(
+        names,
+        JOB_NAME,
+        dg.AssetSelection.checks(checks),
+        "Reads a sample of the outputs and holds their values against their bounds. Changes nothing but "
         "the verdicts of the checks; with dry_run: true not even these, and only says which slides it would read.",
-        tags=names.tags,
     )
     weekly = "A new sample every Sunday night."
     schedule = running_schedule(names, "audit_weekly", job, EVERY_SUNDAY_NIGHT, weekly)

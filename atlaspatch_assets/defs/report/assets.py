@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from atlaspatch_assets.lib import recorded as validity
+from atlaspatch_assets.lib.declaring import asset_job
 from atlaspatch_assets.lib.names import PROCESSED, ProjectNames
 from atlaspatch_assets.lib.page_links import page_links
 from atlaspatch_core.operations.report.report import Report
@@ -19,11 +20,11 @@ JOB_NAME = "make_cohort_report"
 def build_report_definitions(recipe: Recipe) -> dg.Definitions:
     """Return the asset ``cohort_report`` of a project, and the job that makes it."""
     asset, names = _asset(recipe), ProjectNames.of(recipe.project)
-    job = dg.define_asset_job(
-        names.label(JOB_NAME),
-        selection=dg.AssetSelection.assets(asset),
-        description="Writes the page about all slides anew.",
-        tags=names.tags,
+    job = asset_job(
+        names,
+        JOB_NAME,
+        dg.AssetSelection.assets(asset),
+        "Writes the page about all slides anew.",
     )
     return dg.Definitions(assets=[asset], jobs=[job])
 

@@ -17,7 +17,7 @@ from atlaspatch_assets.defs.validity.checks import (
 )
 from atlaspatch_assets.defs.validity.needs import needs_table, project_needs
 from atlaspatch_assets.lib.announced import announced_verdicts
-from atlaspatch_assets.lib.declaring import running_schedule
+from atlaspatch_assets.lib.declaring import asset_job, running_schedule
 from atlaspatch_assets.lib.metadata import LARGEST_PICTURE, Metadata
 from atlaspatch_assets.lib.names import PartitionKind, ProjectNames
 from atlaspatch_assets.lib.page_links import page_links
@@ -52,11 +52,11 @@ groups what needs a person by reason, with what mends it; `atlaspatch pages` ser
 def build_validity_definitions(recipe: Recipe) -> dg.Definitions:
     """Return the asset ``coverage``, the check ``valid`` of every asset, and the job that runs both every hour."""
     coverage, names = _build_coverage(recipe), ProjectNames.of(recipe.project)
-    job = dg.define_asset_job(
-        names.label(JOB_NAME),
-        selection=dg.AssetSelection.assets(coverage),
-        description="Tells for all slides what is stale and why, and counts. Changes nothing but these events.",
-        tags=names.tags,
+    job = asset_job(
+        names,
+        JOB_NAME,
+        dg.AssetSelection.assets(coverage),
+        "Tells for all slides what is stale and why, and counts. Changes nothing but these events.",
     )
     hourly = "Keeps `coverage` and the checks `valid` up to date."
     schedule = running_schedule(names, "check_validity_hourly", job, EVERY_HOUR, hourly)

@@ -3,7 +3,7 @@
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import dagster as dg
@@ -18,14 +18,14 @@ from web_ui import cancel_in_web_ui
 
 from atlaspatch_assets.cli.doctor import dagster_findings
 from atlaspatch_assets.cli.main import cli
-from atlaspatch_assets.definitions import build_definitions
+from atlaspatch_assets.definitions import build_definitions, build_project
 from atlaspatch_assets.defs.validity.needs import project_needs
 from atlaspatch_assets.lib import dead_runs
 from atlaspatch_assets.lib.dead_runs import DeadRun, end_dead_runs
 from atlaspatch_assets.lib.home import dagster_home
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.run_executor import locked_jobs, run_executor
-from atlaspatch_assets.lib.run_locks import MACHINE_TAG, lock_path, this_machine
+from atlaspatch_assets.lib.run_locks import MACHINE_TAG, STEP_MACHINE_TAG, hold_step_lock, lock_path, this_machine
 
 HOLD_LOCK = """
 import sys, time
@@ -215,6 +215,100 @@ def test_every_job_of_a_project_locks_its_runs(tmp_path):
     jobs = {job.name for job in repository.get_all_jobs()}
     assert len(jobs) > 10
     assert locked_jobs(repository) == jobs
+
+
+def test_jobs_of_a_project_lock_their_runs_in_a_deployment_with_another_executor(tmp_path):
+    paint(tmp_path / "slides", "a")
+    definitions = build_project(project(tmp_path))
+    deployment = dg.Definitions.merge(definitions, dg.Definitions(executor=dg.multiprocess_executor))
+    repository = deployment.get_repository_def()
+
+    jobs = {job.name for job in repository.get_all_jobs()}
+    assert jobs - locked_jobs(repository) == {"__ASSET_JOB"}
+
+
+HOLD_STEP_LOCK = """
+import sys, time
+import dagster as dg
+from atlaspatch_assets.lib.run_locks import hold_step_lock
+with dg.DagsterInstance.from_config(sys.argv[1]) as instance, hold_step_lock(instance, sys.argv[2], "look"):
+    print("locked", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_step_is_dead_once_its_process_was_killed_and_not_before(instance, home):
+    run_id = open_run(instance)
+    process = start_code(HOLD_STEP_LOCK, home, run_id)
+    assert process.stdout.readline() == "locked\n"
+
+    assert end_dead_runs(instance) == []
+    process.kill()
+    process.wait()
+
+    assert [run.run_id for run in end_dead_runs(instance)] == [run_id]
+    assert list(lock_path(instance, "any").parent.iterdir()) == []
+
+
+def test_a_run_from_an_asset_page_locks_its_step_under_another_executor(instance, tmp_path):
+    paint(tmp_path / "slides", "a")
+    instance.add_dynamic_partitions("slides", ["a"])
+    definitions = dg.Definitions.merge(
+        build_project(project(tmp_path)), dg.Definitions(executor=dg.in_process_executor)
+    )
+
+    job = definitions.resolve_implicit_global_asset_job_def()
+    run_id = job.execute_in_process(instance=instance, partition_key="a").run_id
+
+    names = {path.name for path in lock_path(instance, run_id).parent.iterdir()}
+    assert names == {f"{run_id}.slides_to_embeddings.{kind}" for kind in ("lock", "ended")}
+    end_dead_runs(instance)
+    assert list(lock_path(instance, run_id).parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("divisor", [1, 0])
+def test_a_step_that_ended_or_raised_is_not_dead(instance, divisor):
+    run_id = open_run(instance)
+    with suppress(ZeroDivisionError), hold_step_lock(instance, run_id, "look"):
+        assert dead_runs.dead_runs(instance) == []
+        _ = 1 // divisor
+    assert dead_runs.dead_runs(instance) == []
+
+
+def leave_step_lock(instance: dg.DagsterInstance, run_id: str, step: str, machine: str) -> None:
+    """Leave the lock file of a step whose process is gone."""
+    lock_path(instance, run_id).parent.mkdir(parents=True, exist_ok=True)
+    lock_path(instance, f"{run_id}.{step}").touch()
+    instance.add_run_tags(run_id, {STEP_MACHINE_TAG: machine})
+
+
+def test_a_dead_step_of_this_machine_is_the_death_of_its_run(instance):
+    here, elsewhere = open_run(instance), open_run(instance)
+    leave_step_lock(instance, here, "look", this_machine())
+    leave_step_lock(instance, elsewhere, "look", "elsewhere (boot 01234567)")
+
+    assert [run.run_id for run in dead_runs.dead_runs(instance)] == [here]
+
+
+def test_a_run_that_saw_the_death_of_its_step_goes_on(instance):
+    @dg.op
+    def a_dies() -> None:
+        raise dg.Failure("its process was killed")
+
+    @dg.op
+    def b_goes_on(context: dg.OpExecutionContext) -> None:
+        leave_step_lock(context.instance, context.run_id, "a_dies", this_machine())
+        assert dead_runs.dead_runs(context.instance) == []
+        leave_step_lock(context.instance, context.run_id, "c_dies", this_machine())
+        assert [run.run_id for run in dead_runs.dead_runs(context.instance)] == [context.run_id]
+
+    @dg.job
+    def job() -> None:
+        a_dies()
+        b_goes_on()
+
+    result = job.execute_in_process(instance=instance, raise_on_error=False)
+    assert [event.step_key for event in result.all_events if event.is_step_failure] == ["a_dies"]
 
 
 def make_observed_job() -> dg.JobDefinition:
