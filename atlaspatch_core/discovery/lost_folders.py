@@ -9,13 +9,15 @@ from atlaspatch_core.discovery.search import root_of
 CURE = "mount its disk, and run again: what was finished is reused"
 
 
-def lost_folder(project: Project) -> str | None:
-    """Return which folder of slides is gone, cannot be listed, or is empty, in a sentence with the cure; None for none.
+def lost_folder(project: Project, slide: Path | None = None) -> str | None:
+    """Return which folder of slides is gone or cannot be listed, in a sentence with the cure; None where all are there.
 
-    To be asked once slides were found there: an empty folder is then the mount point of a disk that is away.
+    With a ``slide`` that was found before, only of folders that it lies in; one that is empty now is then the mount
+    point of a disk that is away.
     """
-    faults = (_fault(folder) for folder in dict.fromkeys(map(_folder, project.slides.folders)))
-    return next(filter(None, faults), None)
+    folders = dict.fromkeys(map(_folder, project.slides.folders))
+    holding = [folder for folder in folders if slide is None or slide.is_relative_to(folder)]
+    return next(filter(None, (_fault(folder, is_used=slide is not None) for folder in holding)), None)
 
 
 def _folder(path: Path) -> Path:
@@ -24,10 +26,10 @@ def _folder(path: Path) -> Path:
     return root.parent if root.suffix and not root.is_dir() else root
 
 
-def _fault(folder: Path) -> str | None:
+def _fault(folder: Path, *, is_used: bool) -> str | None:
     try:
         with os.scandir(folder) as entries:
-            is_empty = next(entries, None) is None
+            is_empty = is_used and next(entries, None) is None
     except OSError as error:
         return f"{folder}: this folder of slides cannot be looked into ({error.strerror}); {CURE}"
     return f"{folder} is empty, and slides were found in it; {CURE}" if is_empty else None

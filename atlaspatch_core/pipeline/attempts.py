@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from time import perf_counter
 from typing import TypeVar
 
@@ -25,10 +26,13 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 
-def attempt_step(project: Project, stem: str, step: OutputKey, action: Callable[[], Result]) -> Result | Outcome:
+def attempt_step(
+    project: Project, stem: str, step: OutputKey, action: Callable[[], Result], slide: Path | None = None
+) -> Result | Outcome:
     """Return what the action returns, or the failed outcome of the step; steps downstream will be skipped.
 
-    ``stem`` is that of the slide, or the id of the case. This is the one place of the pipeline that catches everything.
+    ``stem`` is that of the slide, which lies at ``slide``, or the id of the case. This is the one place of the pipeline
+    that catches everything.
     What was not foreseen is logged with its traceback.
     Raises UnusableOutput where it is the output folder that failed, and not the slide or case; LostSlides where a
     folder of slides went away.
@@ -39,12 +43,12 @@ def attempt_step(project: Project, stem: str, step: OutputKey, action: Callable[
     except MachineFault:
         raise
     except AtlasPatchError as error:
-        stop_where_machine_fails(project, error)
+        stop_where_machine_fails(project, error, slide)
         failure = error
     except MemoryError as error:
         failure = _not_enough_memory(stem, step, error)
     except Exception as error:  # a slide that breaks a library in a way nobody foresaw stops no other
-        stop_where_machine_fails(project, error)
+        stop_where_machine_fails(project, error, slide)
         log.exception("%s: %s failed unexpectedly", stem, step)
         failure = Unexpected(f"{stem}: {step} failed unexpectedly: {error!r}")
         failure.__cause__ = error
@@ -60,10 +64,10 @@ def _not_enough_memory(stem: str, step: OutputKey, error: MemoryError) -> NotEno
     return shortage
 
 
-def stop_where_machine_fails(project: Project, error: BaseException) -> None:
+def stop_where_machine_fails(project: Project, error: BaseException, slide: Path | None = None) -> None:
     """Raise UnusableOutput or LostSlides where an error came of the output folder, or of a folder of slides."""
     stop_where_output_is_unusable(project, error)
-    if fault := lost_folder(project):
+    if fault := lost_folder(project, slide):
         raise LostSlides(fault) from error
 
 

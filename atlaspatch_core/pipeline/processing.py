@@ -66,6 +66,7 @@ def process(
     Raises:
         MissingWeights, WrongWeights, MissingExtra: An encoder that is needed cannot be loaded.
         UnusableOutput: The output folder is full, read-only or gone; the slides under way have no outcome.
+        LostSlides: A folder of slides went away; the same.
 
     Example:
         >>> for outcome in process(sources, recipe):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from time import perf_counter
 from typing import Any, Self, TypeVar
 
@@ -218,8 +219,9 @@ class SlideWork:
         return Outcome(self.stem, stage.step, status, fingerprint, code_version, **details | more)
 
     def attempt(self, step: OutputKey, action: Callable[[], Result]) -> Result | Outcome:
-        """Return what the action returns, or the failed outcome of the step. Raises UnusableOutput."""
-        return attempt_step(self.run.recipe.project, self.stem, step, lambda: self._noting_crash(action))
+        """Return what the action returns, or the failed outcome of the step. Raises MachineFault."""
+        noting = partial(self._noting_crash, action)
+        return attempt_step(self.run.recipe.project, self.stem, step, noting, self.source.path)
 
     def _noting_crash(self, action: Callable[[], Result]) -> Result:
         """Return what the action returns; raise a crash with its number and a cure, after noting it once."""

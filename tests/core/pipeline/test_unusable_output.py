@@ -143,7 +143,11 @@ def test_slides_that_go_away_in_the_middle_stop_the_work_and_fail_no_slide(tmp_p
 
 
 def test_a_slide_that_goes_by_itself_fails_by_itself(tmp_path):
+    """A folder that waits for slides is empty, too."""
+    (tmp_path / "waiting").mkdir()
     project = project_of(tmp_path, tmp_path / "output", "a", "b")
+    slides = project.slides.model_copy(update={"folders": (tmp_path / "slides", tmp_path / "waiting")})
+    project = project.model_copy(update={"slides": slides})
     sources = find_slides(project).sources
     sources[0].path.unlink()
 
