@@ -72,6 +72,14 @@ def causes_of(error: BaseException) -> Iterator[BaseException]:
         error = cause
 
 
+def shown_message(record: logging.LogRecord) -> str:
+    """Return the message of a record without hidden names; what a library says is not shown while names are hidden."""
+    library = str(record.name).partition(".")[0]
+    return (
+        UNSAID % library if are_names_hidden() and library in LIBRARIES else without_hidden_names(record.getMessage())
+    )
+
+
 def _is_telling(name: str) -> bool:
     return len(name) >= (5 if name.isdecimal() else LEAST_SIGNS)
 
@@ -79,9 +87,7 @@ def _is_telling(name: str) -> bool:
 def _record_without_names(*args: Any, **settings: Any) -> logging.LogRecord:
     """Return a log record without hidden names, with kinds of errors and places in the code for a traceback."""
     record = _plain_record(*args, **settings)
-    library = str(record.name).partition(".")[0]
-    message = UNSAID % library if library in LIBRARIES else record.getMessage()
-    record.msg, record.args = without_hidden_names(message), ()
+    record.msg, record.args = shown_message(record), ()
     if record.exc_info and record.exc_info[1]:
         record.exc_text, record.exc_info = _traceback_without_words(record.exc_info[1]), None
     return record

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from atlaspatch_core.discovery.search import LeftOut
 from atlaspatch_core.discovery.slide_tables import ListedSlide
+from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.hidden_names import are_names_hidden
 from atlaspatch_core.slides.content_hash import file_signature
 from atlaspatch_core.slides.files import ZARR, consists_of_many
 from atlaspatch_core.slides.isolated import call_reader
@@ -152,10 +154,17 @@ def _sections(numbers: list[int] | None) -> Sections | None:
 def _numbers(path: Path, reader: str | None) -> list[int] | None:
     hide_target(path)
     try:
-        return list(call_reader(stem_of(path), "while its sections were told apart", find_sections, path, reader))
+        return list(call_reader(stem_of(path), "while its sections were told apart", _find_here, path, reader))
     except Exception as error:  # of a file that is broken a library may raise anything; opening the slide says it
-        log.debug("%s: its sections are not known: %r", path, error)
+        words = error if isinstance(error, AtlasPatchError) or not are_names_hidden() else type(error).__name__
+        log.debug("%s: its sections are not known: %s", path, words)
         return None
+
+
+def _find_here(path: Path, reader: str | None) -> Sections:
+    """Return the sections of a file in the process that opens it, which does not say the file's name either."""
+    hide_target(path)
+    return find_sections(path, reader)
 
 
 def _mark(path: Path) -> str:

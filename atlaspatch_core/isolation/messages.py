@@ -50,7 +50,9 @@ def pack_error(error: BaseException) -> bytes:
     """Return a pickled error with its causes; of one that nobody foresaw, with the place where it was raised."""
     if not isinstance(error, Exception):  # a library that wants to end the process ends nobody's work
         error = RuntimeError(repr(error))
-    elif not isinstance(error, AtlasPatchError):
+    elif isinstance(error, AtlasPatchError):
+        error.args = (str(error),)  # without hidden names, while its causes are still those that it quotes
+    else:
         error.add_note("".join(traceback.format_exception(error)).rstrip())
     return pickle.dumps([_pickled_error(cause) for cause in _causes(error)])
 

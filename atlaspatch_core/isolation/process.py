@@ -24,7 +24,7 @@ from weakref import finalize
 import numpy as np
 
 from atlaspatch_core.errors import AtlasPatchError
-from atlaspatch_core.hidden_names import without_hidden_names
+from atlaspatch_core.hidden_names import are_names_hidden, shown_message
 from atlaspatch_core.isolation.messages import Answer, Call, unpack_error
 from atlaspatch_core.isolation.shared_memory import BlockPlace, map_block, open_shared_memory
 
@@ -122,9 +122,10 @@ class IsolatedProcess:
         if isinstance(message, logging.LogRecord):
             logger = logging.getLogger(message.name)
             if message.name == "py.warnings":
-                warnings.showwarning(message.getMessage(), UserWarning, message.pathname, message.lineno)
+                if not are_names_hidden():  # a warning may quote a slide
+                    warnings.showwarning(message.getMessage(), UserWarning, message.pathname, message.lineno)
             elif logger.isEnabledFor(message.levelno):
-                message.msg, message.args = without_hidden_names(message.getMessage()), ()
+                message.msg, message.args = shown_message(message), ()
                 logger.handle(message)
             return
         with self._asking:
