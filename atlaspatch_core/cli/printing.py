@@ -60,8 +60,10 @@ def phrase(outcomes: Sequence[Outcome]) -> Text:
 def output_name(outcome: Outcome) -> str:
     """Return what a step makes, in words, with its most telling number."""
     patches, share = outcome.numbers.get("patches"), outcome.numbers.get("tissue_share")
+    ignored = int(outcome.numbers.get("ignored_outlines", 0))
+    less = f" less {format_count(ignored, 'Ignore* outline')}" if ignored else ""
     names = {
-        "tissue_mask": "mask" if share is None else f"mask with {share:.1%} tissue".replace("%", " %"),
+        "tissue_mask": "mask" if share is None else f"mask with {share:.1%} tissue".replace("%", " %") + less,
         "patch_coords": "patches" if patches is None else f"{patches} patch{'' if patches == 1 else 'es'}",
         "patch_features": f"{outcome.step.encoder} features",
         "slide_embedding": f"{outcome.step.encoder} embedding",

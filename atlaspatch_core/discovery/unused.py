@@ -11,7 +11,7 @@ from atlaspatch_core.discovery.sources import Discovery
 from atlaspatch_core.discovery.usable_names import printable
 from atlaspatch_core.slides.private_links import stems_of
 from atlaspatch_core.slides.slide import folded, stem_of
-from atlaspatch_core.tissue.supplied_masks import MASK_ENDINGS, SUFFIXES, MaskFolder
+from atlaspatch_core.tissue.supplied_masks import MASK_ENDINGS, SUFFIXES, MaskFolder, is_of_another
 from atlaspatch_core.wording import format_count
 
 MOST_NAMED = 10
@@ -83,10 +83,13 @@ def slides_without_mask(slides: Slides, discovery: Discovery) -> tuple[str, ...]
     """Return the stems for which the folder of masks, where there is one, has none: a segmenter finds their tissue."""
     if not slides.masks:
         return ()
-    folder = MaskFolder(slides.masks)
-    return tuple(
-        stem for stem, path in discovery.paths.items() if not any(folder.of(name) for name in stems_of(path, stem))
-    )
+    return tuple(stem for stem, path in discovery.paths.items() if not _masks_of(slides.masks, stem, path))
+
+
+def _masks_of(folder: Path, stem: str, path: Path) -> list[Path]:
+    """Return the masks of a slide; what bears the name of another slide beside it is that one's."""
+    masks = [mask for name in stems_of(path, stem) for mask in MaskFolder(folder).of(name)]
+    return [mask for mask in masks if not is_of_another(mask, stem, path.parent)]
 
 
 def _named(names: Sequence[str], before: str = "") -> str:
@@ -114,7 +117,7 @@ def _rows(slides: Slides, paths: Mapping[str, Path]) -> Iterator[UnusedInput]:
 def _masks(slides: Slides, paths: Mapping[str, Path]) -> Iterator[UnusedInput]:
     if slides.masks:
         folder = MaskFolder(slides.masks)
-        served = {mask for stem, path in paths.items() for name in stems_of(path, stem) for mask in folder.of(name)}
+        served = {mask for stem, path in paths.items() for mask in _masks_of(folder.folder, stem, path)}
         files = folder.files
         names = _readable(slides, (path.name for path in files if path not in served))
         yield UnusedInput(slides.masks, names, len(files), "mask")

@@ -49,6 +49,12 @@ def show_mask(work: SlideWork, mask: str, *, fresh: bool) -> Path:
     return path
 
 
+def is_mask_shown(work: SlideWork, mask: str) -> bool:
+    """Tell whether the small picture shows these outlines: then a run has seen them before."""
+    path = work.store.small_picture(work.stem, "mask")
+    return picture_state(path, provenance_mark(work.fingerprints[SLIDE], mask)) is PictureState.CURRENT
+
+
 def show_grid(work: SlideWork, geometry: Geometry, *, fresh: bool) -> Path:
     """Return the small picture of a slide's patches, drawn anew when they changed."""
     path = work.store.small_picture(work.stem, "coords", geometry.name)

@@ -130,6 +130,9 @@ class StepNotes(NamedTuple):
 PICTURES = " pictures"
 """What follows the name of an output where notes are on its pictures alone, which may fail when it is long valid."""
 
+PLACEMENT = " placement"
+"""What follows it where notes are on whether outlines that a person drew lie on the tissue, which is looked at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Record:

@@ -18,7 +18,7 @@ from atlaspatch_core.wording import format_count
 DECIMALS = 2
 """Coordinates are kept, and told apart, to this many decimals of a level-0 px."""
 IGNORED_CLASS = "Ignore*"
-"""QuPath's class for what is to be left out. ``Region*``, its other class with a star, is no such."""
+"""QuPath's class for what is to be left out, in any case. ``Region*``, its other class with a star, is no such."""
 OBJECTS = ("cell", "detection", "tile", "root")
 """Kinds of QuPath objects that are no annotations."""
 COLLECTION = "FeatureCollection"
@@ -31,7 +31,9 @@ class TissueOutlines:
     polygons: tuple[shapely.Polygon, ...]
     """Tissue in the order of the file, level-0 px; valid; parts of one feature do not overlap."""
     left_out: str = ""
-    """What is no tissue, counted: ``2 detections, 1 open line``; empty where everything counts."""
+    """What is no tissue, counted: ``2 detections, 1 open line``; empty where everything counts, or is ignored."""
+    ignored: int = 0
+    """Outlines of the class for what is to be left out; they are counted among ``left_out`` where others are."""
 
 
 class _Feature(NamedTuple):
@@ -56,7 +58,8 @@ def read_outlines(
     The top may be a FeatureCollection, a list of features, a feature or a geometry. MultiPolygons and collections are
     taken apart and their parts united; an outline that crosses itself encloses all that it goes round; a closed line is
     an outline. Annotations of QuPath's class ``Ignore*`` are cut out of the others. Left out are cells, detections and
-    tiles, whichever version of QuPath marked them, open lines and points. Every other class counts.
+    tiles, whichever version of QuPath marked them, open lines, points and outlines without area. Every other class
+    counts.
     Raises UnreadableOutput for a file that is missing or no GeoJSON; it names the feature and the cause.
     """
     left_out: Counter[str] = Counter()
@@ -72,7 +75,9 @@ def read_outlines(
         ) from error
     ignored = [part for feature, parts in pairs if _is_ignored(feature) for part in parts]
     tissue = [part for feature, parts in pairs if not _is_ignored(feature) for part in parts]
-    return TissueOutlines(tuple(_without(tissue, ignored)), _in_words(left_out))
+    count = sum(bool(parts) for feature, parts in pairs if _is_ignored(feature))
+    words = _in_words(left_out + Counter({f"{IGNORED_CLASS} outline": count})) if left_out else ""
+    return TissueOutlines(tuple(_without(tissue, ignored)), words, count)
 
 
 def polygons_in(geometry: shapely.Geometry) -> list[shapely.Polygon]:
@@ -122,17 +127,20 @@ def _is_ignored(feature: _Feature) -> bool:
     label = feature.properties.get("classification") or ""
     names = label.get("names") or [label.get("name") or ""] if isinstance(label, dict) else label
     names = names if isinstance(names, list) and names else [names]
-    return str(names[-1]).split(":")[-1].strip() == IGNORED_CLASS
+    return str(names[-1]).split(":")[-1].strip().casefold() == IGNORED_CLASS.casefold()
 
 
 def _parts(feature: _Feature, left_out: Counter[str]) -> list[shapely.Polygon]:
     """Return the polygons of one annotation: valid, and without overlap. Raises ValueError, which names it."""
     try:
-        parts = [part for shape in _shapes(feature.geometry, left_out) for part in _repaired(shape)]
+        repaired = [_repaired(shape) for shape in _shapes(feature.geometry, left_out)]
     except KeyError as error:
         raise ValueError(f"feature {feature.number}: its geometry has no {error.args[0]}") from error
     except (ValueError, TypeError, shapely.errors.GEOSException) as error:
         raise ValueError(f"feature {feature.number}: {error}") from error
+    parts = [part for of_shape in repaired for part in of_shape]
+    if without_area := sum(not of_shape for of_shape in repaired):
+        left_out["empty outline"] += without_area
     if len(parts) < 2 or shapely.is_valid(shapely.MultiPolygon(parts)):
         return parts
     return polygons_in(shapely.union_all(parts))
@@ -168,7 +176,7 @@ def _shapes(geometry: dict[str, Any] | None, left_out: Counter[str]) -> Iterator
             yield from _shapes(part, left_out)
     elif kind in ("Polygon", "MultiPolygon"):
         drawn = [geometry["coordinates"]] if kind == "Polygon" else geometry["coordinates"]
-        yield from (_polygon(rings) for rings in drawn if rings)
+        yield from (_polygon(rings) if rings else shapely.Polygon() for rings in drawn)
     elif kind in ("LineString", "MultiLineString"):
         for line in [geometry["coordinates"]] if kind == "LineString" else geometry["coordinates"]:
             if len(line) > 3 and line[0][:2] == line[-1][:2]:

@@ -44,6 +44,12 @@ class Rule:
     fixed: float = 0.0
 
 
+MASK_CURE = (
+    "and give a mask of this slide that is not inverted, turned, mirrored, shifted or of another scale (--mask-values, "
+    "--masks-origin), or take it away"
+)
+"""What to do about tissue that a person supplied, and that lies on glass."""
+
 RULES = (
     Rule("no_tissue", "fragments", "", "no tissue was found", least=True, fixed=1.0),
     Rule(
@@ -93,6 +99,21 @@ RULES = (
         "{value:.1%} of the slide is darker than glass and was left out, because it touches ink: look at "
         "x {inked_x:,.0f}, y {inked_y:,.0f} (mean optical density {inked_density:.2f})",
     ),
+    Rule(
+        "mask_on_glass",
+        "mask_glass_share",
+        "max_glass_share",
+        "{value:.0%} of the supplied tissue is bare glass, more than {bound:.0%}, and {stain_outside_share:.0%} of "
+        "what is stained lies outside of it: look at x {mask_glass_x:,.0f}, y {mask_glass_y:,.0f}, " + MASK_CURE,
+    ),
+    Rule(
+        "mask_elsewhere",
+        "mask_elsewhere_share",
+        "max_glass_share",
+        "the supplied tissue lies elsewhere than the slide's: {value:.0%} of it is bare glass, and "
+        "{stain_outside_share:.0%} of what is stained lies outside of it; look at x {mask_glass_x:,.0f}, "
+        "y {mask_glass_y:,.0f}, " + MASK_CURE,
+    ),
     Rule("emptied_by_artifacts", "emptied_by_artifacts", "", "there was tissue, and all of it was taken for artefacts"),
 )
 """What is looked at, in this order."""
@@ -125,6 +146,12 @@ class QualitySpec:
     max_left_out_share: float = stated(
         0.01,
         "Most share of the slide that may be tissue and was left out, because it is smooth or touches ink.",
+        ge=0,
+        le=1,
+    )
+    max_glass_share: float = stated(
+        0.5,
+        "Most share of supplied tissue (masks, outlines that a person drew, coords) that is bare glass.",
         ge=0,
         le=1,
     )

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import shapely
 
-from atlaspatch_core.slides.overview import read_overview
+from atlaspatch_core.slides.overview import Overview, read_overview
 from atlaspatch_core.slides.slide import Slide
 from atlaspatch_core.tissue.absent_tiles import absent_in_tissue
+from atlaspatch_core.tissue.placement import placement_of_mask
 from atlaspatch_core.tissue.segmenters.colour import balanced, brightest, chroma
 from atlaspatch_core.tissue.segmenters.ink import find_ink
 from atlaspatch_core.tissue.segmenters.otsu import NEAR_BLACK, PALEST
@@ -20,19 +21,23 @@ OF_SLIDE = ("pen_share", "dark_share")
 
 
 def measure_quality(
-    slide: Slide, polygons: Sequence[shapely.Polygon], numbers: Mapping[str, float]
+    slide: Slide, polygons: Sequence[shapely.Polygon], numbers: Mapping[str, float], *, is_supplied: bool = False
 ) -> dict[str, float]:
-    """Return ``known`` with ``pen_share`` and ``dark_share`` of the slide, ``blur_share`` and what tissue lacks.
+    """Return ``numbers`` with ``pen_share`` and ``dark_share`` of the slide, ``blur_share`` and what tissue lacks.
 
-    What is known already is not measured again. Raises UnreadableSlide when pixels cannot be decoded.
+    What is known already is not measured again. Of tissue that a person supplied, also whether it lies on the slide's.
+    Raises UnreadableSlide when pixels cannot be decoded.
     """
-    shares = {} if all(name in numbers for name in OF_SLIDE) else _slide_shares(slide)
-    return {**shares, **numbers, **blur_share(slide, polygons), **absent_in_tissue(slide.info, polygons)}
+    is_known = all(name in numbers for name in OF_SLIDE)
+    overview = None if is_known and not is_supplied else read_overview(slide, SEEN_AT)
+    shares = _slide_shares(overview) if overview and not is_known else {}
+    placement = placement_of_mask(overview, polygons) if overview and is_supplied else {}
+    of_tissue = {**blur_share(slide, polygons), **absent_in_tissue(slide.info, polygons)}
+    return {**shares, **numbers, **of_tissue, **placement}
 
 
-def _slide_shares(slide: Slide) -> dict[str, float]:
+def _slide_shares(overview: Overview) -> dict[str, float]:
     """Return ink and darkness as the segmenter ``otsu`` sees them."""
-    overview = read_overview(slide, SEEN_AT)
     pixels = balanced(overview.pixels)
     black = (brightest(pixels) <= NEAR_BLACK) & (chroma(pixels) < PALEST)
     ink = find_ink(pixels, overview.mpp)

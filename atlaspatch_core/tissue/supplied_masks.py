@@ -1,7 +1,7 @@
 """Masks that a person supplies: GeoJSON or mask images, one file per slide, found by the slide's stem."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -24,6 +24,8 @@ from atlaspatch_core.tissue.outlines import TissueOutlines, polygons_in
 SUPPLIED_CURE = "give them in px of level 0, or say from where they count (--masks-origin slide or bounds)"
 
 GEOJSON = (".geojson", ".json")
+IGNORED = "ignored_outlines"
+"""Number of a mask: outlines that were cut out because they were to be."""
 SUFFIXES = (*GEOJSON, ".png", *JPEG, *TIFF)
 """What a mask may be called behind its stem, in any case of letters."""
 MASK_ENDINGS = ("_mask", "-mask", ".ome")
@@ -66,16 +68,33 @@ class MaskFolder:
         return similar or [path for suffix in SLIDE_SUFFIXES for path in listing.get(folded(stem) + suffix, ())]
 
 
-def find_mask(folder: Path | None, stem: str, names_of: NamesOf = only_stem) -> Path | None:
+def find_mask(
+    folder: Path | None, stem: str, names_of: NamesOf = only_stem, slide_folder: Callable[[], Path] | None = None
+) -> Path | None:
     """Return the file in ``folder`` that holds the mask of a slide, or None; ``names_of`` tells its names.
 
+    ``slide_folder`` returns where the slide lies: ``a_mask.png`` is no mask of ``a`` where there is a slide ``a_mask``.
     Raises UnusableMask when there are two.
     """
     every = [mask for name in names_of(stem) for mask in MaskFolder(folder).of(name)] if folder else []
     masks = list(dict.fromkeys(every))
+    if slide_folder and any(has_ending(mask, name) for mask in masks for name in names_of(stem)):
+        masks = [mask for mask in masks if not is_of_another(mask, stem, slide_folder())]
     if len(masks) > 1:
         raise UnusableMask(f"{stem}: {' and '.join(map(str, masks))} are both its mask; leave one")
     return masks[0] if masks else None
+
+
+def has_ending(mask: Path, name: str) -> bool:
+    """Tell whether a mask is called after a slide with an ending that other tools give: ``a_mask.png`` for ``a``."""
+    return folded(_base(mask)) in {folded(name) + ending for ending in MASK_ENDINGS}
+
+
+def is_of_another(mask: Path, stem: str, slide_folder: Path) -> bool:
+    """Tell whether a slide beside that of ``stem`` has the very name of a mask."""
+    if folded(_base(mask)) == folded(stem) or slide_folder == mask.parent:
+        return False
+    return any((slide_folder / f"{_base(mask)}{suffix}").exists() for suffix in READER_SUFFIXES)
 
 
 def _listing(folder: Path) -> dict[str, tuple[Path, ...]]:
@@ -136,6 +155,8 @@ class SuppliedMask:
     """Valid, disjoint, within the slide, from top to bottom; level-0 px. No tissue is an empty mask."""
     notes: tuple[str, ...] = ()
     """What a person should know of it, a clause each: what was left out, what lies beside the slide."""
+    numbers: Mapping[str, int] = field(default_factory=dict)
+    """``ignored_outlines``: how many were cut out because they were to be, where some were."""
 
 
 def read_mask(
@@ -164,7 +185,12 @@ def read_mask(
         ) from error
     notes, slide = outline_notes(path, outlines, info, SUPPLIED_CURE), shapely.box(0, 0, info.width, info.height)
     within = shapely.intersection(shapely.union_all(list(outlines.polygons)), slide)
-    return SuppliedMask(in_order(polygons_in(within)), notes)
+    return SuppliedMask(in_order(polygons_in(within)), notes, ignored_number(outlines))
+
+
+def ignored_number(outlines: TissueOutlines) -> dict[str, int]:
+    """Return ``ignored_outlines``, if there are any: what a person wants left out is counted, and no warning."""
+    return {IGNORED: outlines.ignored} if outlines.ignored else {}
 
 
 def outline_notes(path: Path, outlines: TissueOutlines, info: SlideInfo, cure: str) -> tuple[str, ...]:

@@ -160,7 +160,9 @@ class Expectations:
         latest = polygons or (mask.polygons if mask else None)
         try:
             project = self.recipe.project
-            source = find_mask(project.slides.masks, stem, project.names_of)
+            source = find_mask(
+                project.slides.masks, stem, project.names_of, lambda: self.identities.info_of(stem).path.parent
+            )
             if source is None and TISSUE_MASK in self._blocked:
                 return Expected(latest, blocked=self._blocked[TISSUE_MASK])
             interrupted = interrupted_reason(mask, polygons)

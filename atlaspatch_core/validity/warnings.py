@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Container, Iterator, Mapping
 
-from atlaspatch_core.storage.records import PICTURES, StepNotes
+from atlaspatch_core.storage.records import PICTURES, PLACEMENT, StepNotes
 from atlaspatch_core.storage.slide_index import IndexedMask, SlideIndex
 from atlaspatch_core.tissue.contours import polygons_fingerprint
 from atlaspatch_core.tissue.quality import QualitySpec, failed, judge_quality
@@ -42,7 +42,7 @@ def stored_warnings(
 def _noted(stem: str, notes: Mapping[str, StepNotes], fingerprints: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
     """Yield what runs noted of outputs that are still the same."""
     for name, of_step in notes.items():
-        if fingerprints.get(name.removesuffix(PICTURES), {}).get(stem) == of_step.fingerprint:
+        if fingerprints.get(name.removesuffix(PICTURES).removesuffix(PLACEMENT), {}).get(stem) == of_step.fingerprint:
             yield from of_step.texts
 
 

@@ -170,7 +170,7 @@ class Adoption:
         if path.exists():
             polygons = self._stored_outlines(work)
             outcome = AdoptOutcome(work.stem, "outlines", AdoptStatus.THERE)
-        elif mask := find_mask(project.slides.masks, work.stem, project.names_of):
+        elif mask := find_mask(project.slides.masks, work.stem, project.names_of, lambda: work.source.path.parent):
             polygons = self._supplied(work, mask)
             outcome = AdoptOutcome(work.stem, "outlines", AdoptStatus.SAME, "supplied by the project")
         else:

@@ -16,11 +16,15 @@ from atlaspatch_core.patches.scale import Sampling, choose_sampling
 from atlaspatch_core.pipeline.pictures import show_grid
 from atlaspatch_core.pipeline.slide_work import SlideWork
 from atlaspatch_core.pipeline.steps.provenance import provenance
+from atlaspatch_core.slides.overview import read_overview
 from atlaspatch_core.slides.slide import SlideInfo
 from atlaspatch_core.storage import schema
 from atlaspatch_core.storage.hdf5 import StoredResult
 from atlaspatch_core.storage.hdf5_changes import Dataset, coord_passports, write_new
+from atlaspatch_core.storage.records import PLACEMENT
 from atlaspatch_core.storage.schema import COORDS, PASSPORTS, TISSUE_FRACTION
+from atlaspatch_core.tissue.placement import bare_patches
+from atlaspatch_core.tissue.quality_survey import SEEN_AT
 from atlaspatch_core.validity.identities import coords_facts, sampling_of
 from atlaspatch_core.validity.outcome import Outcome, Status
 from atlaspatch_core.validity.recipe import EMPTY, OutputSpec
@@ -52,6 +56,7 @@ def place_patches(work: SlideWork, stage: OutputSpec) -> Outcome:
             if dataset not in results
         }
     work.stored_results[geometry.name] = results
+    on_glass = _notes_on_glass(work, stage, supplied, expected, fresh=bool(why)) if supplied else ()
     picture = show_grid(work, geometry, fresh=bool(why))
     return work.outcome(
         stage,
@@ -63,7 +68,7 @@ def place_patches(work: SlideWork, stage: OutputSpec) -> Outcome:
         facts={"scale": geometry.scale, "rule": SUPPLIED if geometry.coords else geometry.rule},
         path=work.store.h5(work.stem, geometry.name),
         picture=picture,
-        notes=_notes(work, geometry, results),
+        notes=(*_notes(work, geometry, results), *on_glass),
     )
 
 
@@ -72,6 +77,27 @@ def _notes(work: SlideWork, geometry: Geometry, results: Mapping[str, StoredResu
     if results[COORDS].shape[0] or not work.polygons():
         return ()
     return (without_patches(geometry.name),)
+
+
+def _notes_on_glass(
+    work: SlideWork, stage: OutputSpec, supplied: SuppliedCoords, identity: Identity, *, fresh: bool
+) -> tuple[str, ...]:
+    """Return a word on supplied patches that show glass, as they were found when they were taken over."""
+    if not fresh:
+        notes = work.step_notes.get(f"{stage.step}{PLACEMENT}")
+        return notes.texts if notes and notes.fingerprint == identity.fingerprint else ()
+    corners, side = supplied.grid.coords, supplied.grid.sampling.patch_size_level0
+    bare = bare_patches(read_overview(work.slide(), SEEN_AT), corners, side)
+    bound = work.run.recipe.project.quality.max_glass_share
+    text = ""
+    if len(bare) and bare.mean() > bound:
+        x, y = corners[bare][0].tolist()
+        text = (
+            f"{bare.mean():.0%} of the supplied patches show nothing but glass, more than {bound:.0%}: look at "
+            f"x {x:,}, y {y:,}, and give coords of this slide, in level-0 px"
+        )
+    work.keep_notes(f"{stage.step}{PLACEMENT}", identity.fingerprint, [text] if text else [])
+    return (text,) if text else ()
 
 
 def _supplied(work: SlideWork, geometry: Geometry) -> SuppliedCoords | None:

@@ -8,16 +8,26 @@ import shapely
 
 from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.hidden_names import without_hidden_names
-from atlaspatch_core.pipeline.pictures import show_mask
+from atlaspatch_core.pipeline.pictures import is_mask_shown, show_mask
 from atlaspatch_core.pipeline.slide_work import SlideWork
+from atlaspatch_core.slides.overview import read_overview
 from atlaspatch_core.slides.slide import OutlineFrame
-from atlaspatch_core.storage.records import MaskRecord
+from atlaspatch_core.storage.records import PLACEMENT, MaskRecord
 from atlaspatch_core.tissue.contours import geojson_bytes, polygons_fingerprint, written_frame
 from atlaspatch_core.tissue.outline_origin import ORIGIN
-from atlaspatch_core.tissue.quality import judge_quality
-from atlaspatch_core.tissue.quality_survey import measure_quality
+from atlaspatch_core.tissue.placement import placement_of_mask
+from atlaspatch_core.tissue.quality import failed, judge_quality
+from atlaspatch_core.tissue.quality_survey import SEEN_AT, measure_quality
 from atlaspatch_core.tissue.segmenters import polygon_numbers, segment_tissue
-from atlaspatch_core.tissue.supplied_masks import find_mask, outline_notes, read_mask, supplied_signature, tissue_values
+from atlaspatch_core.tissue.supplied_masks import (
+    IGNORED,
+    find_mask,
+    ignored_number,
+    outline_notes,
+    read_mask,
+    supplied_signature,
+    tissue_values,
+)
 from atlaspatch_core.validity.identities import mask_facts, supplied_identity
 from atlaspatch_core.validity.mask_stops import EDITED_CURE, blocked_reason, edited_numbers
 from atlaspatch_core.validity.outcome import Outcome, Status
@@ -37,7 +47,8 @@ def ensure_tissue_mask(work: SlideWork, stage: OutputSpec) -> Outcome:
     record = (work.record or work.store.read_record(work.stem)).tissue_mask
     on_disk = None if work.forced(stage) else _on_disk(work, record)
     if on_disk and not is_automatic(record, on_disk):
-        numbers, notes = _edited_numbers(work, record), _notes_on_file(work, record)
+        numbers = _edited_numbers(work, record)
+        notes = (*_notes_on_file(work, record), *_notes_on_placement(work, on_disk))
         return _outcome(work, stage, since, on_disk, numbers, EDITED, Status.REUSED, "edited", notes)
     interrupted = interrupted_reason(record, on_disk)
     stored = record if on_disk and not interrupted else None
@@ -47,7 +58,7 @@ def ensure_tissue_mask(work: SlideWork, stage: OutputSpec) -> Outcome:
         notes = work.notes_on(TISSUE_MASK, stored.polygons)
         return _outcome(work, stage, since, stored.polygons, stored.numbers, "", Status.REUSED, maker, notes)
     project = work.run.recipe.project
-    source = find_mask(project.slides.masks, work.stem, project.names_of)
+    source = find_mask(project.slides.masks, work.stem, project.names_of, lambda: work.source.path.parent)
     record, why, notes = (
         _supply(work, stage, stored, source, interrupted) if source else (*_find(work, stage, stored, interrupted), ())
     )
@@ -77,10 +88,25 @@ def _notes_on_file(work: SlideWork, record: MaskRecord | None) -> tuple[str, ...
     return outline_notes(path, work.outlines(), work.slide_info(), EDITED_CURE)
 
 
+def _notes_on_placement(work: SlideWork, polygons: str) -> tuple[str, ...]:
+    """Return whether a person's outlines, of fingerprint ``polygons``, lie on glass.
+
+    The slide is looked at once: before the picture of these outlines is drawn, which shows that it was.
+    """
+    name = f"{TISSUE_MASK}{PLACEMENT}"
+    notes = work.step_notes.get(name)
+    if is_mask_shown(work, polygons):
+        return notes.texts if notes and notes.fingerprint == polygons else ()
+    numbers = placement_of_mask(read_overview(work.slide(), SEEN_AT), work.polygons())
+    texts = tuple(finding.text for finding in failed(judge_quality(numbers, work.run.recipe.project.quality)))
+    work.keep_notes(name, polygons, texts)
+    return texts
+
+
 def _edited_numbers(work: SlideWork, record: MaskRecord | None) -> dict[str, float]:
     """Return the measures of a person's polygons, and what was seen on the same slide whatever its mask."""
     numbers = record.numbers if record and record.identity.inputs[SLIDE.kind] == work.fingerprints[SLIDE] else {}
-    return edited_numbers(work.polygons(), work.slide_info(), numbers)
+    return edited_numbers(work.polygons(), work.slide_info(), numbers) | ignored_number(work.outlines())
 
 
 def _find(work: SlideWork, stage: OutputSpec, stored: MaskRecord | None, interrupted: str) -> tuple[MaskRecord, str]:
@@ -119,6 +145,7 @@ def _supply(
     )
     why = work.reason(stage, stored.identity if stored else None, expected, cause)
     numbers = stored.numbers if stored and not why else polygon_numbers(polygons, work.slide_info())
+    numbers = {name: value for name, value in numbers.items() if name != IGNORED} | mask.numbers
     return _write_mask(work, expected, polygons, numbers, signature), why, mask.notes
 
 
@@ -138,7 +165,8 @@ def _write_mask(
     supplied: str = "",
 ) -> MaskRecord:
     """Keep a mask with all its numbers."""
-    whole = numbers if "blur_share" in numbers else measure_quality(work.slide(), polygons, numbers)
+    is_known, is_supplied = "blur_share" in numbers, bool(supplied)
+    whole = numbers if is_known else measure_quality(work.slide(), polygons, numbers, is_supplied=is_supplied)
     work.set_polygons(polygons)
     record = MaskRecord(identity, polygons_fingerprint(polygons), whole, supplied=supplied)
     work.store.write_mask(work.stem, _as_geojson(work, polygons), record)

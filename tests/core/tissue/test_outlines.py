@@ -89,7 +89,7 @@ def features(draw) -> tuple[dict, np.ndarray, str]:
         )
         made |= draw(st.sampled_from(marks))
     else:
-        names = ["Ignore*"] if what == "ignored" else ["Tumor", "Region*", "Other"]
+        names = ["Ignore*", "ignore*", "IGNORE*"] if what == "ignored" else ["Tumor", "Region*", "Other"]
         name = draw(st.sampled_from(names))
         made["properties"] = {
             "classification": draw(st.sampled_from([{"name": name}, name, [name], {"names": ["Tissue", name]}]))
@@ -111,8 +111,9 @@ def test_tissue_is_what_was_gone_round_less_what_is_ignored(drawn: list[tuple[di
     wrong = np.flatnonzero(shapely.contains_xy(whole, XS, YS) != (tissue & ~ignored))
     assert not [place for place in wrong if not is_on_a_ring(place, drawn)]
     assert all(piece.is_valid and piece.area > 0 for piece in found.polygons)
-    objects = sum(what == "object" for _, _, what in drawn)
-    assert sum(int(part.split()[0]) for part in found.left_out.split(", ") if part) == objects
+    objects, cut_out = (sum(what == kind for _, _, what in drawn) for kind in ("object", "ignored"))
+    counted = sum(int(part.split()[0]) for part in found.left_out.split(", ") if part)
+    assert (found.ignored, counted) == (cut_out, objects + cut_out if objects else 0)
 
 
 def outlines(*items: dict):
@@ -129,6 +130,15 @@ def test_what_encloses_nothing_is_counted():
     cells = [drawn("Point", [1, 1]) | {"properties": {"objectType": "cell"}}] * 2
     assert outlines(line, point, nothing, *cells) == outlines(nothing, *cells, point, line)
     assert outlines(line, point, nothing, *cells).left_out == "2 cells, 1 empty feature, 1 open line, 1 point"
+
+
+def test_outlines_without_area_are_counted_in_the_same_line_as_ignored_ones():
+    flat = drawn("Polygon", [[[0, 0], [9, 0], [0, 0], [0, 0]]])
+    box = drawn("Polygon", [[[0, 0], [9, 0], [9, 9], [0, 0]]])
+    ignored = box | {"properties": {"classification": {"name": "ignore*"}}}
+    empty = drawn("MultiPolygon", [[]])
+    assert outlines(flat, ignored, empty).left_out == "1 Ignore* outline, 2 empty outlines"
+    assert (outlines(ignored).left_out, outlines(ignored).ignored) == ("", 1)
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,11 @@ USUAL = {
     "largest_dropped_um2": 0.0,
     "smooth_share": 0.0,
     "inked_share": 0.0,
+    "mask_glass_share": 0.1,
+    "mask_elsewhere_share": 0.1,
+    "stain_outside_share": 0.1,
+    "mask_glass_x": 12.0,
+    "mask_glass_y": 12.0,
     "emptied_by_artifacts": 0.0,
 }
 PLACE = {"x": 1200.0, "y": 80.0, "density": 0.06}
@@ -60,6 +65,8 @@ def test_every_rule_judges_and_a_usual_slide_passes_all():
         ({"largest_dropped_um2": 9_000.0, "least_um2": 20_000.0}, "small_pieces_only"),
         ({"smooth_share": 0.02} | {f"smooth_{name}": value for name, value in PLACE.items()}, "smooth_region"),
         ({"inked_share": 0.02} | {f"inked_{name}": value for name, value in PLACE.items()}, "inked_region"),
+        ({"mask_glass_share": 0.6}, "mask_on_glass"),
+        ({"mask_elsewhere_share": 0.6}, "mask_elsewhere"),
         ({"emptied_by_artifacts": 1.0}, "emptied_by_artifacts"),
     ],
 )

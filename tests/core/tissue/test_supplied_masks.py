@@ -19,15 +19,18 @@ from painting import paint_slide, stain, white
 from PIL import Image
 from rounds import examples
 
+from atlaspatch_core.cli.printing import output_name
 from atlaspatch_core.config.project import Project, make_project
 from atlaspatch_core.discovery.find import find_slides
 from atlaspatch_core.discovery.sources import SlideSource
+from atlaspatch_core.discovery.unused import slides_without_mask
 from atlaspatch_core.errors import UnusableMask
 from atlaspatch_core.pipeline.processing import process
 from atlaspatch_core.slides.slide import Level, SlideInfo
 from atlaspatch_core.tissue.contours import geojson_bytes, read_geojson
 from atlaspatch_core.tissue.mask_images import read_mask_image
 from atlaspatch_core.tissue.supplied_masks import find_mask, read_mask
+from atlaspatch_core.validity import stored_in_files, validities
 from atlaspatch_core.validity.outcome import Outcome, Status
 from atlaspatch_core.validity.recipe import make_recipe
 
@@ -358,3 +361,55 @@ def test_colours_and_jpegs_have_no_labels(tmp_path: Path):
         read_mask(tmp_path / "a.png", INFO, 4.0, tissue_values=(1,))
     with pytest.raises(UnusableMask, match="is a JPEG, which blurs labels"):
         read_mask(as_png(tmp_path, quarter(64, 128), ".jpg"), INFO, 4.0, tissue_values=(1,))
+
+
+@pytest.mark.parametrize("ending", ["_mask", "-mask"])
+def test_a_mask_of_another_slides_very_name_is_that_ones_alone(ending: str, tmp_path: Path):
+    """Whatever is worked on first: the other slide is known by its file."""
+    stems = ("a", f"a{ending}")
+    (tmp_path / "masks").mkdir()
+    for stem in stems:
+        paint_slide(tmp_path / f"{stem}.svs", stain(white(1024, 1024), 512, 256, 256, 256))
+    as_png(tmp_path / "masks", quarter(64, 64), f"{ending}.png")
+    recipe = make_recipe(project(tmp_path))
+    sources = [SlideSource(stem, tmp_path / f"{stem}.svs") for stem in stems]
+    for _ in range(2):
+        made_by = {
+            outcome.stem: outcome.facts["made_by"]
+            for outcome in process(sources, recipe)
+            if outcome.step.kind == "tissue_mask"
+        }
+        assert made_by == {"a": "otsu", f"a{ending}": "supplied"}
+    found = find_slides(recipe.project)
+    assert slides_without_mask(recipe.project.slides, found) == ("a",)
+    assert {str(it.state) for it in validities(recipe, stems, stored_in_files(recipe))} == {"fresh"}
+    (tmp_path / f"a{ending}.svs").unlink()
+    assert slides_without_mask(recipe.project.slides, find_slides(recipe.project)) == ()
+    assert next(process(sources[:1], recipe, force=True)).stem == "a"
+    assert find_mask(tmp_path / "masks", "a", slide_folder=lambda: tmp_path) == tmp_path / "masks" / f"a{ending}.png"
+
+
+def test_what_a_person_wants_ignored_is_counted_and_is_no_warning(folder: Path):
+    """The number stands with the mask, also when nothing is read again; what else is left out is a warning with it."""
+    boxes = [(shapely.box(0, 0, 768, 512), "Tissue"), (shapely.box(512, 0, 768, 512), "ignore*")]
+    features = [
+        {
+            "type": "Feature",
+            "geometry": shapely.geometry.mapping(box),
+            "properties": {"classification": {"name": name}},
+        }
+        for box, name in boxes
+    ]
+    for cells, warned in (
+        ([], []),
+        ([features[0] | {"id": "PathDetectionObject"}], ["1 Ignore* outline, 1 detection"]),
+    ):
+        (folder / "masks" / "a.geojson").write_text(json.dumps(features + cells))
+        for _ in range(2):
+            outcomes = run(folder)
+            mask = outcomes["a tissue_mask"]
+            assert mask.numbers["ignored_outlines"] == 1
+            assert output_name(mask).endswith("tissue less 1 Ignore* outline")
+            assert outcomes["a patch_coords"].numbers["patches"] == 4
+            assert [any(words in note for note in mask.notes) for words in warned] == [True] * len(warned)
+            assert len(mask.notes) == len(warned)
