@@ -145,7 +145,7 @@ def _supply(
     )
     why = work.reason(stage, stored.identity if stored else None, expected, cause)
     numbers = stored.numbers if stored and not why else polygon_numbers(polygons, work.slide_info())
-    numbers = {name: value for name, value in numbers.items() if name != IGNORED} | mask.numbers
+    numbers = {**{name: value for name, value in numbers.items() if name != IGNORED}, **mask.numbers}
     return _write_mask(work, expected, polygons, numbers, signature), why, mask.notes
 
 
