@@ -86,6 +86,13 @@ RULES = (
         "(--min-tissue-area, min_tissue_um2)",
     ),
     Rule(
+        "dropped_pieces",
+        "dropped_pieces",
+        "",
+        "{value:.0f} smaller pieces of tissue, {dropped_um2:,.0f} µm² in all, were dropped, because the least area is "
+        "{least_um2:,.0f} µm² (--min-tissue-area, min_tissue_um2): look at x {dropped_x:,.0f}, y {dropped_y:,.0f}",
+    ),
+    Rule(
         "smooth_region",
         "smooth_share",
         "max_left_out_share",
@@ -98,6 +105,20 @@ RULES = (
         "max_left_out_share",
         "{value:.1%} of the slide is darker than glass and was left out, because it touches ink: look at "
         "x {inked_x:,.0f}, y {inked_y:,.0f} (mean optical density {inked_density:.2f})",
+    ),
+    Rule(
+        "faint_region",
+        "faint_share",
+        "max_left_out_share",
+        "{value:.1%} of the slide is a little darker than glass and uneven, such as fat, and was left out, because it "
+        "is too faint: look at x {faint_x:,.0f}, y {faint_y:,.0f} (mean optical density {faint_density:.3f})",
+    ),
+    Rule(
+        "black_region",
+        "black_share",
+        "max_left_out_share",
+        "{value:.1%} of the slide is near black and was left out as ink: look at x {black_x:,.0f}, y {black_y:,.0f} "
+        "(mean optical density {black_density:.2f})",
     ),
     Rule(
         "mask_on_glass",
@@ -145,7 +166,8 @@ class QualitySpec:
     )
     max_left_out_share: float = stated(
         0.01,
-        "Most share of the slide that may be tissue and was left out, because it is smooth or touches ink.",
+        "Most share of the slide that may be tissue and was left out, because it is smooth, faint, near black or "
+        "touches ink.",
         ge=0,
         le=1,
     )

@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import shapely
 
 from atlaspatch_core.errors import UnknownName
@@ -24,6 +25,10 @@ SEGMENTERS: dict[str, Segmenter] = {
 """Every segmenter by its name; listing them loads no network."""
 SMALL_SLIDE = 0.05
 """Of the slide's area, that a piece need not exceed: pictures of regions of interest are as small as 128 µm."""
+LEAST_TOLD = 0.1
+"""Of the least area: what is smaller is dust, and not counted among the pieces that were dropped."""
+MOST_UNTOLD = 0.01
+"""Of the tissue: pieces that were dropped are told where together they are more."""
 
 __all__ = [
     "SEGMENTERS", "Networks", "Segmentation", "Segmenter", "Tissue", "TissuePixels", "TissueSpec",
@@ -94,7 +99,7 @@ def segment_tissue(slide: Slide, spec: TissueSpec, networks: Networks | None = N
     polygons = mask_to_polygons(tissue.mask, tissue.downsample, slide.info, spec.simplify_um / slide.info.mpp)
     least = spec.min_tissue_share * slide.info.width * slide.info.height
     pieces = tuple(piece for piece in polygons if shapely.Polygon(piece.exterior).area >= least)
-    dropped = {} if pieces else _largest_dropped(raw, polygons, slide.info, spec)
+    dropped = _dropped(raw, slide.info, spec) if pieces else _largest_dropped(raw, polygons, slide.info, spec)
     return Tissue(pieces, {**polygon_numbers(pieces, slide.info), **tissue.numbers, **dropped})
 
 
@@ -143,6 +148,24 @@ def _largest_dropped(
     largest = float(pieces(raw.mask)[1][1:].max(initial=0)) * _px_um2(raw, info)
     least = max(share_um2, _least_um2(info, spec)) if polygons else _least_um2(info, spec)
     return {"largest_dropped_um2": largest, "least_um2": least} if 0 < largest < least else {}
+
+
+def _dropped(raw: TissuePixels, info: SlideInfo, spec: TissueSpec) -> dict[str, float]:
+    """Return how many pieces beside larger ones were too small to count, their area, and where the largest lies.
+
+    Nothing where that is of no weight: less than a hundredth of the tissue, and none of half of the least area.
+    """
+    least = _least_um2(info, spec)
+    labels, areas = pieces(raw.mask)
+    um2 = areas * _px_um2(raw, info)
+    um2[0] = 0
+    small = (um2 < least) & (um2 >= LEAST_TOLD * least)
+    total = float(um2[small].sum())
+    if total <= MOST_UNTOLD * um2.sum() and um2[small].max(initial=0) <= least / 2:
+        return {}
+    y, x = (float(np.mean(axis) * raw.downsample) for axis in np.nonzero(labels == np.argmax(np.where(small, um2, 0))))
+    count = {"dropped_pieces": float(small.sum()), "dropped_um2": total, "least_um2": least}
+    return count | {"dropped_x": x, "dropped_y": y}
 
 
 def _remove_artifacts(

@@ -25,6 +25,12 @@ GLASS_ROUNDS = 3
 """How often the glass around a piece is told from the piece."""
 AROUND_UM = 1500.0
 """The glass within about this of a piece is its background, µm."""
+FAINT_DENSITY = 0.006
+"""Mean optical density within ``FAINT_UM`` of a faint region, such as fat: walls of cells, and glass between them."""
+FAINT_TEXTURE = 0.002
+"""Least standard deviation of its optical density, and ``FAINT_TIMES_NOISE`` that of bare glass."""
+FAINT_TIMES_NOISE = 2.0
+FAINT_UM = 50.0
 CORE_UM = 100.0
 """A disc of this radius fits into a piece, µm: rims of bubbles, fibres and the edges of shadows are narrower."""
 GAP_UM = 16.0
@@ -46,16 +52,22 @@ class FaintPieces:
     """The pieces without: shadows, films, or tissue out of focus."""
     inked: Mask
     """The pieces that touch ink: what remains of strokes, or tissue below them."""
+    faint: Mask
+    """What is too faint to be a piece, but has texture: fat, mucus, the thinnest of sections."""
+    dark: Mask
+    """What is near black, off the slide's border: black ink, or tissue."""
     density: Density
 
     def left_out(self, downsample: float) -> dict[str, float]:
         """Return the numbers of what is no tissue here, so that a person can look.
 
-        For ``smooth`` and for ``inked`` its share of the slide, and of its largest piece the mean optical density and
-        the middle, level-0 px: ``smooth_share``, ``smooth_density``, ``smooth_x``, ``smooth_y``.
+        For ``smooth``, ``inked``, ``faint`` and ``dark`` its share of the slide, and of its largest piece the mean
+        optical density and the middle, level-0 px: ``smooth_share``, ``smooth_density``, ``smooth_x``, ``smooth_y``;
+        ``black_share`` and so on for ``dark``.
         """
-        smooth = _largest_piece("smooth", self.smooth, self.density, downsample)
-        return smooth | _largest_piece("inked", self.inked, self.density, downsample)
+        masks = {"smooth": self.smooth, "inked": self.inked, "faint": self.faint, "black": self.dark}
+        of_each = (_largest_piece(name, mask, self.density, downsample) for name, mask in masks.items())
+        return {name: number for numbers in of_each for name, number in numbers.items()}
 
 
 def find_faint_pieces(
@@ -79,7 +91,29 @@ def find_faint_pieces(
     on_film = _textured(denser, _relative_texture(above_film, noise), CORE_UM / mpp)
     tissue_like = textured | on_film
     inked = _touching(dense, grow(ink, 2 * RIM_UM / mpp))
-    return FaintPieces(tissue_like & ~inked, dense & ~tissue_like & ~inked, inked, density)
+    faint = _faint_regions(density, excluded | grow(dense, RIM_UM / mpp), mpp)
+    dark = _off_the_border(thick_parts(black & ~ink, CORE_UM / mpp))
+    return FaintPieces(tissue_like & ~inked, dense & ~tissue_like & ~inked, inked, faint, dark, density)
+
+
+def _faint_regions(density: Density, excluded: Mask, mpp: float) -> Mask:
+    """Return where light is missing on the whole, and unevenly, though hardly a pixel is dense."""
+    sigma, rough = FAINT_UM / mpp, texture(density)
+    bare = ~excluded & (density < LEAST_DENSITY)
+    noise = float(np.percentile(rough[bare], 25)) if bare.any() else 0.0
+    weight = np.maximum(_smooth((~excluded).astype(np.float32), sigma), 1e-3)
+    mean, unevenness = (
+        _smooth(np.where(excluded, np.float32(0), values), sigma) / weight for values in (density, rough)
+    )
+    is_faint = (mean >= FAINT_DENSITY) & (unevenness >= max(FAINT_TEXTURE, FAINT_TIMES_NOISE * noise))
+    return thick_parts(is_faint & ~excluded, CORE_UM / mpp)
+
+
+def _off_the_border(mask: Mask) -> Mask:
+    """Return the pieces that do not meet the picture's border, as frames of scanners do."""
+    border = np.ones_like(mask)
+    border[1:-1, 1:-1] = False
+    return mask & ~_touching(mask, border)
 
 
 def _dense(density: Density, least: float, noise: float, mpp: float) -> Mask:

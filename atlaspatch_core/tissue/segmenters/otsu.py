@@ -48,7 +48,8 @@ MOST_BLACK = 0.3
 def segment(slide: Slide, spec: TissueSpec, networks: Networks) -> TissuePixels:  # noqa: ARG001
     """Return where tissue is, with ``pen_share`` and ``dark_share`` (near-black: frames, black ink, fluorescence).
 
-    ``smooth_share`` and ``inked_share`` are of regions that may be tissue and were left out: see ``FaintPieces``.
+    ``smooth_share``, ``inked_share``, ``faint_share`` and ``black_share`` are of regions that may be tissue and were
+    left out: see ``FaintPieces``.
     """
     overview = read_overview(slide, spec.overview_mpp)
     pixels = balanced(overview.pixels)

@@ -191,3 +191,69 @@ def test_pictures_of_fluorescence_stay_without_tissue():
     pixels = np.zeros((400, 400, 3), np.uint8) + 8
     pixels[100:300, 100:300] = np.clip(90 + 40 * grain(rng, (200, 200)), 0, 255).astype(np.uint8)[..., None]
     assert findings(segment(pixels)).keys() >= {"no_tissue", "dark_background"}
+
+
+FAT_SIDE = 420
+FAT_RADIUS = 170
+
+
+def paint_fat(contrast: float, cell: int, seed: int) -> NDArray[np.uint8]:
+    """Return cells with thin walls in a disc that on the whole is darker than glass by ``contrast``."""
+    chance = np.random.default_rng(seed)
+    middles = np.zeros((FAT_SIDE, FAT_SIDE), np.uint8)
+    middles[tuple(chance.integers(0, FAT_SIDE, (2, (FAT_SIDE // cell) ** 2)))] = 1
+    _, labels = cv2.distanceTransformWithLabels(1 - middles, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    walls = cv2.morphologyEx(labels.astype(np.float32), cv2.MORPH_GRADIENT, np.ones((2, 2), np.uint8)) > 0
+    disc = np.hypot(*(np.mgrid[:FAT_SIDE, :FAT_SIDE] - FAT_SIDE / 2)) <= FAT_RADIUS
+    density = walls * disc * (contrast * np.log10(np.e) / walls[disc].mean())
+    light = np.array((243, 241, 244)) * 10 ** -density[..., None] + chance.normal(0, 1.0, (FAT_SIDE, FAT_SIDE, 3))
+    return light.round().clip(0, 255).astype(np.uint8)
+
+
+@examples(10)
+@given(st.floats(0.018, 0.024), st.integers(9, 14), st.integers(0, 99))
+def test_fat_that_is_not_found_is_named(contrast: float, cell: int, seed: int):
+    """Found or named: of the disc no more than a third is neither."""
+    tissue = segment(paint_fat(contrast, cell, seed))
+    disc = np.pi * FAT_RADIUS**2 / FAT_SIDE**2
+    found, left_out = tissue.numbers["tissue_share"], tissue.numbers["faint_share"]
+    assert found + left_out > disc * 2 / 3, (found / disc, left_out / disc)
+    if left_out > 0.01:
+        text, (x, y) = findings(tissue)["faint_region"].text, (tissue.numbers[f"faint_{axis}"] for axis in "xy")
+        assert np.hypot(x - FAT_SIDE / 2, y - FAT_SIDE / 2) < FAT_RADIUS
+        assert "too faint" in text
+
+
+@examples(10)
+@given(st.floats(0, 0.03), st.floats(0.5, 2.5), st.integers(0, 99), st.integers(1, 3))
+def test_uneven_light_on_glass_is_no_faint_region(unevenness: float, noise: float, seed: int, waves: int):
+    pixels, _ = paint([Piece("eosin", 0.3, 60, 0.3)], (243, 241, 244), seed)
+    _, columns = np.mgrid[:CELL, :CELL]
+    lamp = 1 - unevenness * (1 + np.cos(columns / CELL * waves * np.pi)) / 2
+    grainy = pixels * lamp[..., None] + np.random.default_rng(seed).normal(0, noise, pixels.shape)
+    assert "faint_region" not in findings(segment(grainy.round().clip(0, 255).astype(np.uint8)))
+
+
+def test_near_black_tissue_is_named_and_a_frame_is_not():
+    pixels, _ = paint([Piece("eosin", 0.3, 60, 0.3)] * 2, (243, 241, 244), 1)
+    cv2.circle(pixels, (CELL, CELL // 2), 50, (30, 26, 28), -1)
+    tissue = segment(pixels)
+    assert "near black and was left out as ink" in findings(tissue)["black_region"].text
+    assert np.hypot(tissue.numbers["black_x"] - CELL, tissue.numbers["black_y"] - CELL / 2) < 5
+    framed, _ = paint([Piece("eosin", 0.3, 60, 0.3)] * 2, (243, 241, 244), 1)
+    framed[:, :40] = 0
+    assert "black_region" not in findings(segment(framed))
+
+
+@pytest.mark.parametrize(("sides", "is_told"), [((15, 15, 15), True), ((5, 5), False), ((9,), False)])
+def test_small_pieces_beside_a_large_one_are_told_where_they_matter(sides: tuple[int, ...], is_told: bool):
+    """20,000 µm² are 312 px."""
+    pixels, _ = paint([Piece("eosin", 0.3, 80, 0.3), Piece("grey", 0.0, 10, 0.0)], (243, 241, 244), 1)
+    for number, side in enumerate(sides):
+        pixels[40 + 60 * number : 40 + 60 * number + side, 400 : 400 + side] = (200, 90, 150)
+    told = findings(segment(pixels)).get("dropped_pieces")
+    assert bool(told) == is_told
+    if told:
+        assert told.value == len(sides)
+        assert told.text.startswith("3 smaller pieces of tissue, ")
+        assert "the least area is 20,000 µm² (--min-tissue-area, min_tissue_um2): look at x 40" in told.text
