@@ -6,8 +6,10 @@ import click
 
 from atlaspatch_assets.lib.options import DRY_RUN
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
+from atlaspatch_core.cli.reading import reads_only
 
 
+@reads_only
 @click.command()
 @PROJECT
 @click.option(*DRY_RUN.flags, is_flag=True, help="Only list them.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
+from atlaspatch_core.cli.reading import reads_only
 from atlaspatch_core.errors import AtlasPatchError
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ LOCAL = "127.0.0.1"
 PORT = 3001
 
 
+@reads_only
 @click.command()
 @PROJECT
 @click.option("--host", default=LOCAL, show_default=True, help="Address to listen on.")

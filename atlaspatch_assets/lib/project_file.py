@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from atlaspatch_core.config.project import FILE_NAME, Project, load_project
+from atlaspatch_core.discovery.result_folders import check_code_wanted
 
 VARIABLE = "ATLASPATCH_PROJECT"
 """Environment variable that names the project file."""
@@ -15,5 +16,8 @@ def project_path() -> Path:
 
 
 def find_project() -> Project:
-    """Read that file. Raises InvalidProject when it is not there or has a mistake."""
-    return load_project(project_path())
+    """Read that file. Raises InvalidProject when it is not there, has a mistake, or brings plugins unasked."""
+    project = load_project(project_path())
+    if not os.environ.get(VARIABLE):
+        check_code_wanted(project, project_path())
+    return project

@@ -150,6 +150,7 @@ def read_inputs(
     """Return what lies there, what it becomes part of, and the slides."""
     from atlaspatch_core.config.project import FILE_NAME, load_project
     from atlaspatch_core.discovery.find import find_slides
+    from atlaspatch_core.discovery.result_folders import check_code_wanted
     from atlaspatch_core.layouts.found import FolderLayout
     from atlaspatch_core.layouts.recognise import recognise_folder
     from atlaspatch_core.validity.recipe import make_recipe
@@ -166,6 +167,8 @@ def read_inputs(
         project, notes = _derived(results, output, options, settings)
     else:
         project = load_project(named)
+        if file is None:
+            check_code_wanted(project, named)
     project = with_slides(project, slides, options.mpp_csv, options.series, recursive=options.recursive)
     if not project.slides.folders:
         raise click.UsageError("say where the slides are: --slides")

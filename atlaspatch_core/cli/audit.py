@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from atlaspatch_core.cli.progress import progress
+from atlaspatch_core.cli.reading import reads_only
 from atlaspatch_core.cli.result_folders import result_options, with_slides
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.wording import format_count
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 SOUND, PROBLEMS = 0, 1
 
 
+@reads_only
 @click.command()
 @result_options(
     project="A project file to hold the results against: what is stale, and what cannot be told.",

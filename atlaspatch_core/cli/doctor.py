@@ -13,6 +13,7 @@ from atlaspatch_core.cli.fields import field_options
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.logs import logging_to_stderr
 from atlaspatch_core.cli.projects import PROJECT
+from atlaspatch_core.cli.reading import reads_only
 from atlaspatch_core.cli.scripts import ScriptCommand
 from atlaspatch_core.cli.slide_options import OPENING, slides_section
 from atlaspatch_core.cli.types import SlidePaths
@@ -36,6 +37,7 @@ SEARCHING = ("recursive", *OPENING)
 SIGNS = {"PASS": ("✓", "green"), "WARN": ("!", "yellow"), "FAIL": ("✗", "red")}
 
 
+@reads_only
 @click.command(cls=ScriptCommand)
 @PROJECT
 @click.option(
@@ -141,9 +143,12 @@ def _project(file: Path, named: bool) -> "tuple[Recipe | None, DoctorFinding]":
         cure = "run 'atlaspatch init', or name a project file by --project"
         return None, warn("project", f"there is no {file} here: the machine alone is checked", cure)
     try:
-        recipe = make_recipe(load_project(file))
+        project = load_project(file)
+        recipe = make_recipe(project)
     except AtlasPatchError as error:
         return None, fail("project", str(error), "correct the project file; what it names was not checked")
+    if absent := [str(path) for path in project.plugins if not path.is_file()]:
+        return recipe, fail("project", f"{file}: there is no plugin {', '.join(absent)}", "correct its path")
     return recipe, ok("project", f"{file}: {len(recipe.stages)} outputs per slide")
 
 

@@ -13,6 +13,7 @@ from atlaspatch_core.cli.logs import logging_to_stderr
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
 from atlaspatch_core.cli.slides import slides_of
 from atlaspatch_core.cli.working import INTERRUPTED
+from atlaspatch_core.consent import executing_nothing
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.wording import format_count
 
@@ -39,6 +40,8 @@ def estimate(context: click.Context, project_file: Path, measure: bool, count: i
 
     Exit code: 0, whatever the estimate; 1 when there is no slide; 2 for wrong usage.
     """
+    if not measure:
+        context.with_resource(executing_nothing())
     recipe = recipe_of_file(project_file)
     hooks = context.obj if isinstance(context.obj, Hooks) else Hooks()
     try:

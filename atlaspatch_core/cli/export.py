@@ -13,6 +13,7 @@ from atlaspatch_core.cli.fields import field_options
 from atlaspatch_core.cli.options import NAMES
 from atlaspatch_core.cli.progress import progress
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
+from atlaspatch_core.cli.reading import reads_only
 from atlaspatch_core.cli.values import typed_options
 from atlaspatch_core.cli.working import carry_out
 from atlaspatch_core.errors import InvalidProject, NoSlides, UnknownName
@@ -49,6 +50,7 @@ class ExportOptions:
     verbose: bool
 
 
+@reads_only
 @click.command()
 @PROJECT
 @click.option(

@@ -9,6 +9,7 @@ import click
 from atlaspatch_core.cli.declaring import EXISTING, FOLDER
 from atlaspatch_core.cli.fields import field_options
 from atlaspatch_core.cli.logs import logging_to_stderr
+from atlaspatch_core.cli.reading import reads_only
 from atlaspatch_core.cli.slide_options import OPENING, slides_section, stated_mpps
 from atlaspatch_core.config.input_fields import SlidesFields
 from atlaspatch_core.errors import AtlasPatchError
@@ -32,6 +33,7 @@ class PngPath(click.Path):
         return path
 
 
+@reads_only
 @click.command()
 @click.argument("slide", type=EXISTING)
 @field_options(SlidesFields, only=OPENING)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from atlaspatch_core.cli.declaring import FILE
 from atlaspatch_core.errors import AtlasPatchError
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 VARIABLE, FILE_NAME = "ATLASPATCH_PROJECT", "atlaspatch.toml"
 """Environment variable that names a project file, and what it is called where none does."""
+PARAMETERS = ("project_file", "project_files")
+"""What commands call it."""
 PROJECT = click.option(
     "--project",
     "project_file",
@@ -26,11 +29,25 @@ PROJECT = click.option(
 
 
 def recipe_of_file(project_file: Path) -> "Recipe":
-    """Return what a project file asks for. Raises click.UsageError for one that cannot be used."""
+    """Return what a project file asks for. Raises click.UsageError for one that cannot be used.
+
+    One that nobody named, as it lies in the working folder, brings no plugins where results lie around it.
+    """
     from atlaspatch_core.config.project import load_project
+    from atlaspatch_core.discovery.result_folders import check_code_wanted
     from atlaspatch_core.validity.recipe import make_recipe
 
     try:
-        return make_recipe(load_project(project_file))
+        project = load_project(project_file)
+        if not _is_named():
+            check_code_wanted(project, project_file)
+        return make_recipe(project)
     except AtlasPatchError as error:
         raise click.UsageError(str(error)) from error
+
+
+def _is_named() -> bool:
+    """Tell whether the user named the project file of the command that runs."""
+    context = click.get_current_context(silent=True)
+    sources = [context.get_parameter_source(name) for name in PARAMETERS] if context else []
+    return any(source not in (None, ParameterSource.DEFAULT) for source in sources) or not any(sources)

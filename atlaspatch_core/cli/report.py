@@ -7,10 +7,12 @@ import click
 from atlaspatch_core.cli.declaring import FILE, option
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
+from atlaspatch_core.cli.reading import reads_only
 from atlaspatch_core.discovery.cohorts import COHORTS
 from atlaspatch_core.errors import AtlasPatchError, NoSlides, UnknownName
 
 
+@reads_only
 @click.command()
 @PROJECT
 @click.option(

@@ -12,12 +12,14 @@ from click.core import ParameterSource
 from atlaspatch_core.cli.declaring import EXISTING_FOLDER, FILE, option
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.projects import FILE_NAME, PROJECT, recipe_of_file
+from atlaspatch_core.cli.reading import reads_only
 from atlaspatch_core.cli.slides import slides_of, tell_former_results
 from atlaspatch_core.cli.status_text import (
     COLUMNS,
     as_table,
     as_text,
     of_cases,
+    plugin_notes,
     rows,
     run_lines,
     unfinished_lines,
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from atlaspatch_core.validity.states import Validity
 
 
+@reads_only
 @click.command()
 @click.argument("output_dir", type=EXISTING_FOLDER, required=False)
 @PROJECT
@@ -95,7 +98,8 @@ def status(
     elif page:
         click.echo(write_page(seen, page))
     else:
-        text = as_text(seen.outputs, [stage.step for stage in seen.recipe.stages], show_all=show_all)
+        steps, notes = [stage.step for stage in seen.recipe.stages], plugin_notes(seen.recipe)
+        text = as_text(seen.outputs, steps, show_all=show_all, notes=notes)
         cases = of_cases(seen.cases, [stage.step for stage in seen.recipe.cases], show_all=show_all)
         elsewhere = unfinished_lines(hooks.unfinished_runs(seen.recipe)) if hooks.unfinished_runs else ()
         click.echo("\n".join([text, *warning_lines(seen.warnings), *cases, *run_lines(seen.runs), *elsewhere]))

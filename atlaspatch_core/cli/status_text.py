@@ -12,8 +12,10 @@ import click
 from atlaspatch_core.wording import format_count
 
 if TYPE_CHECKING:
+    from atlaspatch_core.encoders.declaration import PatchEncoder, SlideEncoder
     from atlaspatch_core.operations.tracking.runs import RunFile
     from atlaspatch_core.validity.outcome import OutputKey
+    from atlaspatch_core.validity.recipe import Recipe
     from atlaspatch_core.validity.states import Validity
 
 Warnings = Mapping[str, Sequence[str]]
@@ -49,6 +51,23 @@ def warning_lines(warnings: Warnings) -> list[str]:
     return [f"{format_count(count, 'slide')} with warnings:", *lines] if warnings else []
 
 
+def plugin_notes(recipe: "Recipe") -> "dict[OutputKey, str]":
+    """Return which outputs are of plugins: these were not executed, and encoders are as results record them."""
+    from atlaspatch_core.encoders.recorded import is_recorded
+
+    encoders = {stage.step: stage.encoder for stage in recipe.stages if stage.encoder and is_recorded(stage.encoder)}
+    return {
+        step: f"plugin {(encoder.plugin or 'not there')[:16]}, not executed here"
+        for step, encoder in encoders.items()
+        if not _follows(encoder)
+    }
+
+
+def _follows(encoder: "PatchEncoder | SlideEncoder") -> bool:
+    """Tell whether no plugin declares an encoder, as it exists for any patch encoder."""
+    return encoder.plugin is None and encoder.architecture is None
+
+
 def as_table(outputs: "Sequence[Validity]", warnings: Warnings) -> str:
     """Return CSV with a head."""
     stream = io.StringIO()
@@ -62,8 +81,15 @@ def of_cases(outputs: "Sequence[Validity]", steps: "Sequence[OutputKey]", *, sho
     return ["", as_text(outputs, steps, show_all=show_all, what="case")] if outputs else []
 
 
-def as_text(outputs: "Sequence[Validity]", steps: "Sequence[OutputKey]", *, show_all: bool, what: str = "slide") -> str:
-    """Return a matrix of slides × outputs, the reasons below each slide, and the totals."""
+def as_text(
+    outputs: "Sequence[Validity]",
+    steps: "Sequence[OutputKey]",
+    *,
+    show_all: bool,
+    what: str = "slide",
+    notes: "Mapping[OutputKey, str] | None" = None,
+) -> str:
+    """Return a matrix of slides × outputs, the reasons below each slide, and the totals, some with a note."""
     slides = [(stem, list(of_slide)) for stem, of_slide in groupby(outputs, lambda output: output.stem)]
     shown = [(stem, states) for stem, states in slides if show_all or any(output.state != "fresh" for output in states)]
     heads = [str(step) for step in steps]
@@ -74,7 +100,8 @@ def as_text(outputs: "Sequence[Validity]", steps: "Sequence[OutputKey]", *, show
             _line(stem, [(output.state.value, COLOURS[output.state.value]) for output in states], heads, width)
         )
         lines += [f"    {output.step}: {output.why}" for output in states if output.why]
-    return "\n".join([*lines, *totals(outputs, steps), _sum(what, len(slides), len(shown) if not show_all else None)])
+    sums = [*totals(outputs, steps, notes or {}), _sum(what, len(slides), None if show_all else len(shown))]
+    return "\n".join([*lines, *sums])
 
 
 def _line(first: str, cells: Sequence[tuple[str, str | None]], heads: Sequence[str], width: int) -> str:
@@ -85,14 +112,15 @@ def _line(first: str, cells: Sequence[tuple[str, str | None]], heads: Sequence[s
     return "  ".join([first.ljust(width), *padded])
 
 
-def totals(outputs: "Sequence[Validity]", steps: "Sequence[OutputKey]") -> list[str]:
+def totals(outputs: "Sequence[Validity]", steps: "Sequence[OutputKey]", notes: "Mapping[OutputKey, str]") -> list[str]:
     """Return a line per output with the number of slides in each state."""
     counts = Counter((output.step, output.state.value) for output in outputs)
     width = max(len(str(step)) for step in steps)
     summary_lines = {
         step: ", ".join(f"{counts[step, name]} {name}" for name in COLOURS if counts[step, name]) for step in steps
     }
-    return [f"{str(step).ljust(width)}  {text or 'none'}" for step, text in summary_lines.items()]
+    noted = {step: f" ({note})" for step, note in notes.items()}
+    return [f"{str(step).ljust(width)}  {text or 'none'}{noted.get(step, '')}" for step, text in summary_lines.items()]
 
 
 def _sum(what: str, slides: int, shown: int | None) -> str:

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.encoders.declaration import PatchEncoder, SlideEncoder
+from atlaspatch_core.encoders.recorded import is_recorded
 from atlaspatch_core.encoders.remote import RemoteModel, allowed_by_environment, not_allowed
 from atlaspatch_core.errors import LicenseNotAllowed, RemoteCodeNotAllowed
 
@@ -17,6 +18,8 @@ def permitted(encoder: Encoder, project: Project) -> Encoder:
 
     Raises LicenseNotAllowed, RemoteCodeNotAllowed.
     """
+    if is_recorded(encoder):  # it is looked at, and cannot run
+        return encoder
     check_license(encoder.name, encoder.license, project.allow_licenses)
     architecture = encoder.architecture
     if not isinstance(architecture, RemoteModel):

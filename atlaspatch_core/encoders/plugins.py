@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
+from atlaspatch_core.consent import executes_plugins
 from atlaspatch_core.encoders.declaration import NO_PLUGINS, PatchEncoder, Plugins, Precision, SlideEncoder
 from atlaspatch_core.encoders.devices import effective_precision, resolve_device
 from atlaspatch_core.encoders.extractor import Extractor, Registry
@@ -121,6 +122,9 @@ def _read(path: Path) -> bytes:
 
 
 def _execute(path: Path, name: str) -> ModuleType:
+    """Return the file as a module: the one place where code that somebody named is executed."""
+    if not executes_plugins():
+        raise InvalidProject(f"the plugin {path} is not executed by a command that only reads results")
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise InvalidProject(f"the plugin {path} is no Python file; name a file that ends in .py")

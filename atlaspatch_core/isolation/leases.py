@@ -7,6 +7,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TypeVar
 
+from atlaspatch_core.consent import executes_plugins
 from atlaspatch_core.hidden_names import are_names_hidden, hide_names
 from atlaspatch_core.isolation.process import IsolatedProcess
 from atlaspatch_core.isolation.server import is_isolated
@@ -27,7 +28,7 @@ def isolates() -> bool:
 def execute_first(files: Iterable[Path]) -> None:
     """Have these Python files executed by processes before they are lent: plugins may bring codecs for pixels."""
     global _files
-    _files = tuple(str(file.absolute()) for file in files)
+    _files = tuple(str(file.absolute()) for file in files) if executes_plugins() else ()
 
 
 def start_ahead(files: Iterable[Path]) -> None:

@@ -158,7 +158,7 @@ def _start(connection: Connection, memory: int, files: tuple[str, ...]) -> subpr
         "files": files,
     }
     return subprocess.Popen(
-        [sys.executable, "-c", START, json.dumps(start)],
+        [sys.executable, "-P", "-c", START, json.dumps(start)],
         stdin=subprocess.DEVNULL,
         pass_fds=(connection.fileno(), memory),
         start_new_session=True,  # Ctrl-C is for the command, which ends this process

@@ -7,10 +7,12 @@ from typing import Any
 from atlaspatch_core.config.policy import check_license, permitted
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.config.sections import Geometry
+from atlaspatch_core.consent import executes_plugins
 from atlaspatch_core.encoders.declaration import PatchEncoder, Plugins, SlideEncoder
 from atlaspatch_core.encoders.input_size import with_input_size
 from atlaspatch_core.encoders.patch import find_patch_encoder
 from atlaspatch_core.encoders.patient import find_patient_encoder
+from atlaspatch_core.encoders.recorded import is_recorded
 from atlaspatch_core.encoders.slide import find_slide_encoder
 from atlaspatch_core.fingerprint import Identity, canonical_json, short_hash
 from atlaspatch_core.option import stated_values
@@ -107,7 +109,8 @@ def make_recipe(project: Project) -> Recipe:
     """Return what the project makes of every slide: its outputs, upstream first, each with all that decides it.
 
     Args:
-        project: A checked project. No torch is imported, no slide opened.
+        project: A checked project. No torch is imported, no slide opened. Its plugin files are executed, but for who
+            only reads (``consent.executing_nothing``): then their encoders are as results record them.
 
     Returns:
         The recipe, with one stage an output.
@@ -133,11 +136,16 @@ def make_recipe(project: Project) -> Recipe:
 
 
 def _plugins(project: Project) -> Plugins:
-    from atlaspatch_core.encoders.plugins import all_plugins
+    """Return the encoders of plugins; for a command that only reads, as results record them."""
+    from atlaspatch_core.encoders.plugins import all_plugins, installed_plugins
+    from atlaspatch_core.validity.recorded_plugins import recorded_plugins
 
     runtime = project.runtime
     precision = project.geometry[0].precision_of("float32") if project.geometry else "float32"
     device = runtime.feature_device or runtime.device
+    if not executes_plugins():
+        installed = installed_plugins(device=device, precision=precision, num_workers=runtime.read_workers)
+        return recorded_plugins(project, installed)
     return all_plugins(project.plugins, device=device, precision=precision, num_workers=runtime.read_workers)
 
 
@@ -158,7 +166,9 @@ def _stages(
     of_cases = [step.encoder for case in cases if case.geometry is geometry for step in case.upstream if step.encoder]
     names = [*geometry.patch_encoders, *(encoder.patch_encoder for encoder in slide_encoders), *of_cases]
     encoders = [permitted(find_patch_encoder(name, project.weights, plugins), project) for name in names]
-    patch_encoders = [with_input_size(encoder, geometry.input_size) for encoder in encoders]
+    patch_encoders = [
+        encoder if is_recorded(encoder) else with_input_size(encoder, geometry.input_size) for encoder in encoders
+    ]
     check_geometry(geometry, slide_encoders)
     coords = OutputKey("patch_coords", None, geometry.name)
     yield _coords_stage(coords, geometry)

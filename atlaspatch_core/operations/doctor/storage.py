@@ -102,7 +102,7 @@ def locking(subject: Subject) -> Iterator[DoctorFinding]:
 
 
 def _contended(folder: Path) -> DoctorFinding:
-    command = [sys.executable, "-c", HOLD_LOCK, str(folder)]
+    command = [sys.executable, "-P", "-c", HOLD_LOCK, str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as other:
         try:
             assert other.stdout is not None

@@ -9,6 +9,7 @@ from atlaspatch_core.encoders.checkpoint import check_hash
 from atlaspatch_core.encoders.extras import cure as install
 from atlaspatch_core.encoders.extras import installed
 from atlaspatch_core.encoders.hub import HubWeights, offline
+from atlaspatch_core.encoders.recorded import RECORDED
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.operations.doctor.values import DoctorFinding, Subject, fail, ok, warn
 from atlaspatch_core.tissue.segmenters import networks_of
@@ -30,6 +31,10 @@ class Needed:
 def weights(subject: Subject) -> Iterator[DoctorFinding]:
     """Look for the weights of every network, and hold them against the sha256 that is declared for them."""
     for needed in networks(subject.recipe) if subject.recipe else ():
+        if needed.license == RECORDED:
+            text = f"{needed.name}: declared by a plugin, which is not executed here; a run looks for its weights"
+            yield ok("weights", text)
+            continue
         if not installed(needed.extra):
             text = f"{needed.name}: its packages are not installed"
             yield fail("weights", text, f"run: {install(needed.extra or '')}")
