@@ -28,6 +28,8 @@ MOST_BETWEEN = 0.2
 """Most share of a JPEG mask between a quarter and three quarters of its largest value: blurred edges."""
 STACKED = "QIZTH"
 """Axes of tifffile along which a file holds several images."""
+PART = "the part that was scanned"
+"""What the bounds of a slide are called."""
 
 
 def read_mask_image(
@@ -139,15 +141,25 @@ def _covered(path: Path, values: NDArray, info: SlideInfo, origin: Origin) -> Bo
     shapes = dict.fromkeys([(1.0, 1.0), info.file_px])  # a mask may have px as the file has, or square ones
     parts = {"slide": Bounds(0, 0, info.width, info.height), "bounds": info.bounds}
     candidates = [part for name, part in parts.items() if part and origin in ("auto", name)]
-    for part in candidates or [parts["slide"]]:
+    candidates = candidates or [parts["slide"]]
+    for part in candidates:
         if part and any(_fits(width, height, part.width * across, part.height * down) for across, down in shapes):
             return part
-    turned = " (turned by a quarter?)" if _fits(height, width, info.width, info.height) else ""
+    expected = candidates[0] or parts["slide"]
+    what, whole = (PART, f"{PART} (--masks-origin)") if expected is info.bounds else ("the slide", "the whole slide")
+    turned = " (turned by a quarter?)" if _fits(height, width, expected.width, expected.height) else ""
     raise UnusableMask(
-        f"{info.stem}: its mask {path} has {width} × {height} px{turned}, the slide {info.width} × {info.height}: "
-        f"other proportions ({width / height:.3f} against {info.width / info.height:.3f}); give one of the "
-        "whole slide"
+        f"{info.stem}: its mask {path} has {width} × {height} px{turned}, {what} {expected.width} × {expected.height}: "
+        f"other proportions ({width / height:.3f} against {expected.width / expected.height:.3f}); give one of {whole}"
     )
+
+
+def is_of_slide_or_part(width: int, height: int, info: SlideInfo) -> bool:
+    """Tell whether a mask has the proportions of the slide and those of the part of it that was scanned, too."""
+    part, px = info.bounds, (info.width, info.height)
+    if part is None or (part.x, part.y, part.width, part.height) == (0, 0, *px):
+        return False
+    return _fits(width, height, *px) and _fits(width, height, part.width, part.height)
 
 
 def _fits(width: int, height: int, slide_width: float, slide_height: float) -> bool:

@@ -15,7 +15,7 @@ from atlaspatch_core.slides.isolated import call_reader
 from atlaspatch_core.slides.readers import SUFFIXES as READER_SUFFIXES
 from atlaspatch_core.slides.slide import WHOLE_SLIDE, NamesOf, OutlineFrame, SlideInfo, folded, only_stem
 from atlaspatch_core.tissue.contours import in_order, mask_to_polygons, read_outlines
-from atlaspatch_core.tissue.mask_images import JPEG, TIFF, read_mask_image
+from atlaspatch_core.tissue.mask_images import JPEG, TIFF, is_of_slide_or_part, read_mask_image
 from atlaspatch_core.tissue.mask_labels import SHARED, TABLES, is_outlines, values_of
 from atlaspatch_core.tissue.outline_origin import Origin
 from atlaspatch_core.tissue.outline_places import misplaced
@@ -23,6 +23,10 @@ from atlaspatch_core.tissue.outlines import TissueOutlines, polygons_in
 
 SUPPLIED_CURE = "give them in px of level 0, or say from where they count (--masks-origin slide or bounds)"
 
+UNCLEAR_PART = (
+    "has the proportions of the slide and of the part of it that was scanned, and is taken for one of the whole slide; "
+    "say which it is (--masks-origin slide or bounds)"
+)
 GEOJSON = (".geojson", ".json")
 IGNORED = "ignored_outlines"
 """Number of a mask: outlines that were cut out because they were to be."""
@@ -175,7 +179,9 @@ def read_mask(
         stretch = np.array([part.width / mask.shape[1], part.height / mask.shape[0]])
         polygons = mask_to_polygons(mask, stretch, info, simplify_um / info.mpp)
         place = np.array([part.x, part.y])
-        return SuppliedMask(tuple(shapely.transform(piece, lambda points: points + place) for piece in polygons))
+        is_unclear = origin == "auto" and is_of_slide_or_part(mask.shape[1], mask.shape[0], info)
+        notes = (without_hidden_names(f"{path} {UNCLEAR_PART}"),) if is_unclear else ()
+        return SuppliedMask(tuple(shapely.transform(piece, lambda points: points + place) for piece in polygons), notes)
     try:
         outlines = read_outlines(path, frame=info.outline_frame, origin=origin)
     except AtlasPatchError as error:

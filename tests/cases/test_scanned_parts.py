@@ -197,3 +197,26 @@ def test_a_mask_image_covers_the_slide_or_what_was_scanned_of_it(part: ScannedPa
         run(folder, masks_origin=covers)
         count, right = on_tissue(folder, part)
         assert count == right > 0
+
+
+def test_a_mask_of_the_slide_is_refused_by_the_size_of_the_part_that_it_is_to_cover(tmp_path: Path):
+    paint_scanned_part(tmp_path / "a.scn", PART)
+    (tmp_path / "masks").mkdir()
+    paint_mask(tmp_path / "masks" / "a.png", PART, "slide")
+    assert (
+        "has 1536 × 1280 px, the part that was scanned 640 × 512: other proportions (1.200 against 1.250); give one of "
+        "the part that was scanned (--masks-origin)"
+    ) in run(tmp_path, masks_origin="bounds")[1].why
+
+
+def test_a_mask_that_may_be_of_the_slide_or_of_the_part_is_told_until_somebody_says_it(tmp_path: Path):
+    part = ScannedPart((700, 500), (768, 640), ((760, 560, 1000, 800),))
+    paint_scanned_part(tmp_path / "a.scn", part)
+    (tmp_path / "masks").mkdir()
+    paint_mask(tmp_path / "masks" / "a.png", part, "slide")
+    notes = run(tmp_path)[1].notes
+    assert ["say which it is (--masks-origin slide or bounds)" in note for note in notes] == [True]
+    assert run(tmp_path)[1].notes == notes
+    assert run(tmp_path, masks_origin="slide")[1].notes == ()
+    count, right = on_tissue(tmp_path, part)
+    assert count == right > 0

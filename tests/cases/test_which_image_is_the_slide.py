@@ -3,6 +3,7 @@
 import tempfile
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 import zarr
@@ -14,11 +15,14 @@ from paint import (
     Pyramid,
     paint_scan,
     shrink,
+    tiles_of,
     write_ome,
     write_pages,
     write_series,
     write_zarr_image,
 )
+from pydicom import dcmread
+from pydicom.encaps import encapsulate
 from pydicom.uid import generate_uid
 from reading import assert_names, assert_shows, show
 from rounds import examples
@@ -106,6 +110,44 @@ def test_a_dicom_series_shows_its_largest_pyramid_and_names_the_others(size, sam
         assert_names(shown, [other])
         assert ("of 3 focal planes number 2 is shown" in shown.notes) == (planes == 3)
         assert_shows(show(path, series=1), section)
+
+
+@given(
+    size=SIZES,
+    other=st.tuples(st.integers(96, 240), st.integers(96, 200)),
+    is_half=st.booleans(),
+    factors=st.sampled_from([(1,), (1, 2)]),
+    is_first=st.booleans(),
+)
+@examples(12)
+def test_two_scans_of_one_place_without_uids_are_told_apart(size, other, is_half, factors, is_first):
+    """By what they cover: of two levels of one scale the smaller hid the slide, and its levels those of the slide."""
+    other = (size[0] // 2, size[1] // 2) if is_half else other
+    slide, section = paint_scan(*size, 1), paint_scan(*other, 2)
+    pyramids = [Pyramid((slide,), (20, 20), None), Pyramid((section,), (20, 20), None, factors)]
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_series(Path(folder) / "a", pyramids[:: -1 if is_first else 1])
+        assert_shows(shown := show(path), slide)
+        assert_names(shown, [other])
+        assert_shows(show(path, series=0), slide)
+        assert_shows(show(path, series=1), section)
+
+
+def test_a_grey_level_of_a_coloured_dicom_slide_is_left_out(tmp_path: Path):
+    scan = paint_scan(640, 384, 1)
+    path = write_series(tmp_path / "a", [Pyramid((scan,), (0, 0), generate_uid())])
+    level = dcmread(path / "0-2.dcm")
+    grey = np.dstack([shrink(scan, 2).mean(axis=2).round().astype(np.uint8)] * 3)
+    how = {"level": 0, "reversible": True, "codecformat": "j2k"}
+    tiles = [imagecodecs.jpeg2k_encode(np.ascontiguousarray(tile[..., 0]), **how) for tile in tiles_of(grey)]
+    level.SamplesPerPixel, level.PhotometricInterpretation = 1, "MONOCHROME2"
+    del level.PlanarConfiguration
+    level.PixelData = encapsulate(tiles)
+    level["PixelData"].is_undefined_length = True
+    level.save_as(path / "0-2.dcm", enforce_file_format=True)
+    shown = show(path)
+    assert_shows(shown, scan)
+    assert "its level of 320 × 192 px shows another picture than the slide and is left out" in shown.notes
 
 
 @pytest.mark.parametrize("tiled", [True, False])

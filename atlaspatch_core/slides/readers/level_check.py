@@ -27,6 +27,10 @@ GLASS = 230
 """Pixels none of whose colours is darker are glass, which is alike everywhere."""
 LEAST_PIXELS = 64
 """Pixels of tissue that are needed to tell."""
+COLOURED = 20.0
+"""Mean chroma of tissue, of 255, from which a level without any is of another photometry."""
+LEAST_COLOUR = 0.25
+"""Share of the chroma of one level that the other has at least."""
 ALIKE = 10.0
 """Mean difference of colours, of 255, up to which two levels are alike whatever their correlation: flat tissue."""
 CORRELATED = 0.5
@@ -138,7 +142,15 @@ def agree(slide: Slide, finer: int, coarser: int, spots: Sequence[tuple[float, f
     if is_tissue.sum() < LEAST_PIXELS:
         return True
     fine, coarse = fine[is_tissue], coarse[is_tissue]
+    if lacks_colour(fine, coarse):
+        return False
     return bool(np.abs(fine - coarse).mean() <= ALIKE) or correlation(fine, coarse) >= CORRELATED
+
+
+def lacks_colour(fine: Colours, coarse: Colours) -> bool:
+    """Tell whether one of two lists of colours, (n, 3), is grey and the other is not."""
+    less, more = sorted(float(np.mean(colours.max(axis=1) - colours.min(axis=1))) for colours in (fine, coarse))
+    return more >= COLOURED and less < LEAST_COLOUR * more
 
 
 def both(slide: Slide, finer: int, coarser: int, x: float, y: float) -> tuple[Colours, Colours] | None:
