@@ -209,7 +209,7 @@ def test_a_mask_of_the_slide_is_refused_by_the_size_of_the_part_that_it_is_to_co
     ) in run(tmp_path, masks_origin="bounds")[1].why
 
 
-def test_a_mask_that_may_be_of_the_slide_or_of_the_part_is_told_until_somebody_says_it(tmp_path: Path):
+def test_a_mask_of_the_slide_or_of_the_part_is_told_until_somebody_says_which(tmp_path: Path):
     part = ScannedPart((700, 500), (768, 640), ((760, 560, 1000, 800),))
     paint_scanned_part(tmp_path / "a.scn", part)
     (tmp_path / "masks").mkdir()
