@@ -24,6 +24,9 @@ ATLASPATCH_LEAST_HOLE = 16
 ATLASPATCH_MOST_HOLES = 10
 """AtlasPatch 1.1.0 keeps this many holes of a slide, the largest."""
 
+ROUNDING_OF_AREA = 0.25
+"""px² of a mask; what its rings go round is a multiple of a half."""
+
 Contour = NDArray[np.int32]
 """Shape (n, 2): x, y of the corners of one closed ring."""
 
@@ -88,8 +91,24 @@ def _piece(rings: list[Contour], parents: list[int], outer: int) -> shapely.Geom
     centres = rings[outer] + 0.5
     if len(centres) < 3:
         return shapely.box(*(centres.min(axis=0) - 0.5), *(centres.max(axis=0) + 0.5))
-    drawn = shapely.make_valid(shapely.Polygon(centres, holes))
+    drawn = _made_valid(centres, holes)
     return drawn.buffer(0.5, cap_style="square", join_style="mitre", mitre_limit=2)
+
+
+def _made_valid(outer: NDArray[Any], holes: Sequence[NDArray[Any]]) -> Any:
+    """Return the geometry of what a ring goes round without its holes, and the lines that rings run along twice.
+
+    GEOS fills a hole that shares a side with the outer ring or with another hole: one that meets the glass outside, or
+    the other, at the corner of a pixel. Then holes are taken away one by one.
+    """
+    drawn = shapely.make_valid(shapely.Polygon(outer, holes))
+    if not holes:
+        return drawn
+    solid, *empty = (shapely.get_parts(shapely.make_valid(shapely.Polygon(ring))).tolist() for ring in (outer, *holes))
+    hollow = shapely.union_all([hole for parts in empty for part in parts for hole in polygons_in(part)])
+    lines = [part for parts in empty for part in parts if not polygons_in(part)]
+    apart = shapely.GeometryCollection([*(shapely.difference(part, hollow) for part in solid), *lines])
+    return apart if drawn.area - apart.area > ROUNDING_OF_AREA else drawn
 
 
 def write_geojson(path: Path, polygons: Sequence[shapely.Polygon], stem: str) -> None:

@@ -26,6 +26,10 @@ LEAST_WHITE = 64
 """Value that tissue has at least in a JPEG: below, compression makes of it what it likes."""
 MOST_BETWEEN = 0.2
 """Most share of a JPEG mask between a quarter and three quarters of its largest value: blurred edges."""
+INK = ("CMYK", "LAB", "YCbCr", "SEPARATED", "CIELAB", "ICCLAB", "ITULAB")
+"""Modes of Pillow, after it has decoded, and photometric interpretations of TIFF, in which zero is not black."""
+ORIENTATION = 274
+"""Tag of EXIF and TIFF; 1 is upright."""
 STACKED = "QIZTH"
 """Axes of tifffile along which a file holds several images."""
 PART = "the part that was scanned"
@@ -38,13 +42,13 @@ def read_mask_image(
     """Return what is tissue, shape (height, width), and the part of the slide that it covers: all, or the bounds.
 
     Tissue is any value above zero of a grey image, of a label image or of a palette's indices, any colour but black,
-    and, where all colours are the same, what is not transparent; in a TIFF whose zero is white, what is not white. In a
+    and, where all colours are the same, what is not transparent; in a TIFF whose zero is white, what is not black. In a
     JPEG, which blurs zero, it is half of the most. ``tissue_values`` are the labels that are tissue, if they are named.
     Raises UnusableMask when the file cannot be read, has other proportions than the slide, or no background at all;
     with ``tissue_values``, when its pixels are colours or are blurred.
     """
     try:
-        values = _tiff(path) if path.suffix.lower() in TIFF else _picture(path, labels_are_named=bool(tissue_values))
+        values = _pixels(path, labels_are_named=bool(tissue_values))
     except (OSError, ValueError, RuntimeError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise UnusableMask(f"{info.stem}: its mask {path} cannot be read ({error}); mend it or take it away") from error
     if values.ndim not in (2, 3) or values.size == 0:
@@ -61,22 +65,27 @@ def read_mask_image(
     return mask, covered
 
 
+def _pixels(path: Path, *, labels_are_named: bool) -> NDArray:
+    read = _tiff if path.suffix.lower() in TIFF else _picture
+    return read(path, labels_are_named=labels_are_named)
+
+
 def _picture(path: Path, *, labels_are_named: bool) -> NDArray:
     """Return the pixels of a PNG or JPEG: indices of a palette, values as they are stored. Raises OSError."""
     with Image.open(path) as image:
         if image.width * image.height > MOST:
             raise ValueError(f"it has {image.width * image.height:,} px, more than {MOST:,}; store it smaller")
         if image.mode == "P" and not labels_are_named:
-            _refuse_black_labels(image)
-        if image.format == "PNG" and image.mode in ("RGB", "RGBA") and path.read_bytes()[24] == 16:
+            _refuse_black_labels(np.array(image.getpalette("RGB")).reshape(-1, 3), np.asarray(image))
+        if image.format == "PNG" and image.mode in ("RGB", "RGBA", "LA") and path.read_bytes()[24] == 16:
             raise ValueError("its colours have 16 bits; store 8, or one value a pixel")
+        _refuse_ink_and_turns(image.mode in INK, image.getexif().get(ORIENTATION))
         return np.asarray(image)
 
 
-def _refuse_black_labels(image: Image.Image) -> None:
-    """Raise ValueError for a palette that shows index 0 in a colour, and another that occurs in black."""
-    palette = np.array(image.getpalette("RGB")).reshape(-1, 3)
-    black = [index for index in np.unique(np.asarray(image)) if index < len(palette) and not palette[index].any()]
+def _refuse_black_labels(palette: NDArray, indices: NDArray) -> None:
+    """Raise ValueError for a palette, shape (n, 3), that shows index 0 in a colour, and one in use in black."""
+    black = [index for index in np.unique(indices) if index < len(palette) and not palette[index].any()]
     if palette[0].any() and black:
         raise ValueError(
             f"its palette shows index {black[0]} in black and index 0 in a colour, so that neither is surely the "
@@ -84,7 +93,18 @@ def _refuse_black_labels(image: Image.Image) -> None:
         )
 
 
-def _tiff(path: Path) -> NDArray:
+def _refuse_ink_and_turns(is_ink: bool, orientation: int | None) -> None:
+    """Raise ValueError for amounts of ink, and for a picture that is to be turned before it is shown."""
+    if is_ink:
+        raise ValueError("its pixels are amounts of ink (CMYK) or no RGB (Lab, YCbCr); store one value a pixel")
+    if orientation not in (None, 0, 1):
+        raise ValueError(
+            f"it says that it is to be turned or mirrored to be seen (orientation {orientation}), which programs do "
+            "and leave; store it as it is to lie on the slide"
+        )
+
+
+def _tiff(path: Path, *, labels_are_named: bool) -> NDArray:
     """Return the pixels of the first image of a TIFF, of a level that is large enough. Raises ValueError."""
     with tifffile.TiffFile(path) as file:
         first = file.series[0]
@@ -100,12 +120,26 @@ def _tiff(path: Path) -> NDArray:
         level = next((one for one in reversed(levels) if max(one.shape[:2]) >= ENOUGH), levels[0])
         if level.size > MOST * 3:
             raise ValueError(f"it has {level.size:,} values, more than {MOST * 3:,}; store it smaller")
-        values = np.asarray(level.asarray())
-        if level.keyframe.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
-            if values.dtype.kind == "f":
-                raise ValueError("its zero is white, and its values are no whole numbers; store 0 and 1")
-            values = (1 if values.dtype == bool else np.iinfo(values.dtype).max) - values.astype(np.int64)
+        values, page = np.asarray(level.asarray()), level.keyframe
+        tag = page.tags.get(ORIENTATION)
+        _refuse_ink_and_turns(tifffile.PHOTOMETRIC(page.photometric).name in INK, int(tag.value) if tag else None)
+        if page.colormap is not None and not labels_are_named:
+            _refuse_black_labels(page.colormap.T, values)
+        if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and not labels_are_named:
+            values = _whiteness(values)
     return np.moveaxis(values, 0, -1) if level.axes.startswith(("S", "C")) and values.ndim == 3 else values
+
+
+def _whiteness(values: NDArray) -> NDArray[np.int64]:
+    """Return how white pixels are whose zero is white. Raises ValueError where it is not said which are tissue."""
+    if values.dtype == bool:
+        raise ValueError(
+            "its zero is white at 1 bit a pixel, as drawings have it, and as tifffile stores arrays of True and False; "
+            "name the value that is tissue (--mask-values 1, or 0)"
+        )
+    if values.dtype.kind == "f":
+        raise ValueError("its zero is white, and its values are no whole numbers; store 0 and 1")
+    return np.iinfo(values.dtype).max - values.astype(np.int64)
 
 
 def _grey(values: NDArray) -> NDArray:

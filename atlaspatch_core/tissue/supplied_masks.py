@@ -27,6 +27,8 @@ UNCLEAR_PART = (
     "has the proportions of the slide and of the part of it that was scanned, and is taken for one of the whole slide; "
     "say which it is (--masks-origin slide or bounds)"
 )
+OUTLINED = 2
+"""Version of how images are read and outlined: those of another are read again, and stale where outlines differ."""
 GEOJSON = (".geojson", ".json")
 IGNORED = "ignored_outlines"
 """Number of a mask: outlines that were cut out because they were to be."""
@@ -148,7 +150,8 @@ def supplied_signature(path: Path, frame: OutlineFrame, origin: Origin, tissue_v
     counted = f" {origin} {frame.x} {frame.y}" if any(frame[:2]) else ""
     counted += f" in px of {frame.across:.9g} {frame.down:.9g}" if frame[2:] != WHOLE_SLIDE[2:] else ""
     labels = f" values {','.join(map(str, tissue_values))}" if tissue_values and is_image(path) else ""
-    return f"{file_signature(path)}{counted}{labels}"
+    outlined = f" outlined {OUTLINED}" if is_image(path) else ""
+    return f"{file_signature(path)}{counted}{labels}{outlined}"
 
 
 @dataclass(frozen=True, slots=True)

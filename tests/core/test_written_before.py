@@ -1,6 +1,7 @@
 """A folder that an earlier version wrote is reused: no identity has changed since but those whose version was raised.
 
-``otsu`` went from 1 to 3: automatic masks are made again, come out as they were, and all that follows is reused.
+Segmenters went up, ``otsu`` from 1 to 4: automatic masks are made again, come out as they were, and what follows is
+reused.
 """
 
 import json
@@ -34,7 +35,7 @@ from atlaspatch_core.validity.recipe import make_recipe
 BEFORE = DATA / "written_before"
 EXPECTED = json.loads((BEFORE / "expected.json").read_bytes())
 SPECS = json.loads((BEFORE / "specs.json").read_bytes())
-RAISED = {"segmenter/otsu/False", "segmenter/otsu/True"}
+RAISED = {f"segmenter/{name}/{removed}" for name in SEGMENTERS for removed in (False, True)}
 """Declared things whose version was raised since, so that their specs are others."""
 ENCODE_SLIDE = (
     "encode-slide slides/supplied.tif -o encode_slide_output --patch-size 256 --target-mag 20 --min-tissue 0.1 "
@@ -65,7 +66,7 @@ def hdf5_bytes(folder: Path) -> dict[str, bytes]:
 def test_of_a_folder_written_before_only_the_automatic_mask_is_made_again(folder: Path):
     """Status, a run of Dagster and a backfill of slides and cases; no byte of a result changes."""
     before = hdf5_bytes(folder)
-    assert "tissue_mask: segmenter_version 1 → 3" in atlaspatch(folder, "status")
+    assert "tissue_mask: segmenter_version 1 → 4" in atlaspatch(folder, "status")
     assert "3 slides: 1 results computed, 35 reused" in atlaspatch(folder, "materialize")
     status = atlaspatch(folder, "status").splitlines()
     assert "3 slides, all fresh" in status
@@ -80,7 +81,7 @@ def test_a_supplied_mask_that_was_copied_with_its_folder_is_not_stale(folder: Pa
     """A supplied mask is known by its time, which a copy changes, and then by its outlines."""
     words = atlaspatch(folder, "status")
     assert [line.strip() for line in words.splitlines() if "tissue_mask: " in line and "upstream" not in line] == [
-        "tissue_mask: segmenter_version 1 → 3"
+        "tissue_mask: segmenter_version 1 → 4"
     ]
     assert "3 slides, 2 of them wholly fresh and not listed" in words
 

@@ -66,7 +66,7 @@ def segment(slide: Slide, spec: TissueSpec, networks: Networks) -> TissuePixels:
 
 GRANDQC = Segmenter(
     name="grandqc",
-    version=1,
+    version=2,
     license=LICENSE,
     source="Weng et al., GrandQC, Nature Communications 15 (2024) 10685",
     segment=segment,

@@ -60,7 +60,7 @@ def segment(slide: Slide, spec: TissueSpec, networks: Networks) -> TissuePixels:
 
 HEST = Segmenter(
     name="hest",
-    version=1,
+    version=2,
     license=HEST_NETWORK.license,
     source="Jaume et al., HEST-1k, NeurIPS 2024; Chen et al., DeepLabV3, arXiv:1706.05587",
     segment=segment,

@@ -68,7 +68,7 @@ def segment(slide: Slide, spec: TissueSpec, networks: Networks) -> TissuePixels:
 
 OTSU = Segmenter(
     name="otsu",
-    version=3,
+    version=4,
     license="Apache-2.0",
     source="Otsu, A threshold selection method from gray-level histograms, IEEE Trans. SMC 9 (1979) 62-66",
     segment=segment,

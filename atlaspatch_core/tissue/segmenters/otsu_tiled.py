@@ -88,7 +88,7 @@ def _without_small(mask: Mask, least: int) -> Mask:
 
 OTSU_TILED = Segmenter(
     name="otsu_tiled",
-    version=1,
+    version=2,
     license="Apache-2.0",
     source="Otsu, IEEE Trans. SMC 9 (1979) 62-66, by the tile, with the constants that TRIDENT publishes",
     segment=segment,

@@ -156,7 +156,7 @@ def _over_slide(square: Mask, slide: Slide, mpp: float) -> TissuePixels:
 
 SAM2 = Segmenter(
     name="sam2",
-    version=1,
+    version=2,
     license=SAM2_NETWORK.license,
     source="Ravi et al., SAM 2, arXiv:2408.00714; AtlasPatch, arXiv:2602.03998",
     segment=segment,

@@ -4,6 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import shapely
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from rounds import examples
 
 from atlaspatch_core.errors import UnreadableOutput
 from atlaspatch_core.slides.slide import Level, SlideInfo
@@ -79,6 +83,16 @@ def test_pieces_that_touch_at_a_corner_and_single_pixels_are_valid():
     polygons = mask_to_polygons(mask, 4.0, info(80, 80), 0)
     assert all(piece.is_valid for piece in polygons)
     assert sum(piece.area for piece in polygons) == pytest.approx(mask.sum() * 16, abs=16)
+
+
+@examples(150)
+@given(arrays(np.bool_, st.tuples(st.integers(2, 8), st.integers(2, 8))), st.integers(2, 4))
+def test_outlines_go_round_what_is_painted_however_pieces_and_holes_touch(cells, px):
+    """Holes that meet the glass outside, or each other, at a corner were filled."""
+    mask = np.kron(cells, np.ones((px, px), bool))
+    y, x = np.mgrid[: mask.shape[0], : mask.shape[1]] + 0.5
+    polygons = mask_to_polygons(mask, 1.0, info(*mask.shape[::-1]), 0)
+    assert (shapely.contains_xy(shapely.union_all(list(polygons)), x, y) == mask).all()
 
 
 def test_outline_ends_at_the_slides_edge():
