@@ -142,6 +142,14 @@ class InvalidProject(AtlasPatchError):
     """The project file, or an option, has a value that cannot be used."""
 
 
+class ForeignExit(InvalidProject):
+    """Code of a plugin would end the program, which stops the run and no slide."""
+
+
+class AskedToEnd(BaseException):
+    """Somebody asked the process to end; nothing on the way may take it for an error."""
+
+
 class InvalidManifest(AtlasPatchError):
     """The table of cases has a line that cannot be used."""
 

@@ -21,6 +21,7 @@ from atlaspatch_assets.lib.run_locks import MACHINE_TAG, take_run_lock, this_mac
 from atlaspatch_assets.lib.stopped_runs import ANEW_TAG
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.lost_folders import lost_folder
+from atlaspatch_core.errors import ForeignExit
 from atlaspatch_core.storage.writable import write_fault
 from atlaspatch_core.validity.outcome import Status
 
@@ -56,6 +57,7 @@ def materialize(
     Slides of one of the ``cohorts``, by stem, go together.
 
     Yields what went wrong with a run beside failed slides, which have rows: one text per run, none when all is well.
+    Raises ForeignExit where code of a plugin would end the program.
     """
     slides = ProjectNames.of(project).slides
     slides.register(instance, stems)
@@ -99,7 +101,11 @@ def _run(
             tags={**request.tags, "atlaspatch/source": "cli", MACHINE_TAG: this_machine()},
             raise_on_error=False,
         )
-    yield from filter(None, map(_crash_message, result.all_events))
+    for event in result.all_events:
+        if crash := _crash_message(event):
+            if _is_foreign_exit(event.step_failure_data.error):
+                raise ForeignExit(crash)
+            yield crash
 
 
 def _crash_message(event: dg.DagsterEvent) -> str | None:
@@ -113,9 +119,16 @@ def _crash_message(event: dg.DagsterEvent) -> str | None:
     return description or _root_message(failure.error)
 
 
+def _is_foreign_exit(error: SerializableErrorInfo | None) -> bool:
+    """Tell whether it is code of a plugin that ended a run; the next would end for the same."""
+    while error and error.cls_name != ForeignExit.__name__:
+        error = error.cause
+    return error is not None
+
+
 def _root_message(error: SerializableErrorInfo | None) -> str:
     """Return the message of the first cause: Dagster wraps what it did not expect."""
-    while error and error.cause:
+    while error and error.cause and error.cls_name != ForeignExit.__name__:
         error = error.cause
     return error.message.strip() if error else "the run failed"
 

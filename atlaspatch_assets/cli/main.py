@@ -24,7 +24,7 @@ from atlaspatch_core.cli.main import cli
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
 from atlaspatch_core.cli.slides import slides_at_rest, tell_former_results
 from atlaspatch_core.discovery.cohorts import COHORTS, stems_among
-from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.errors import AtlasPatchError, ForeignExit
 from atlaspatch_core.validity.outcome import Outcome, OutputKey
 
 if TYPE_CHECKING:
@@ -162,7 +162,10 @@ def materialize(
     discovery = slides_at_rest(project, strict=strict)
     tell_former_results(recipe)
     chosen = _choose_stems(discovery, stems, cohorts)
-    code = _materialize(project, chosen, discovery.cohort_by_stem, force=force, strict=strict)
+    try:
+        code = _materialize(project, chosen, discovery.cohort_by_stem, force=force, strict=strict)
+    except ForeignExit as error:
+        raise click.UsageError(str(error)) from error
     raise SystemExit(code or int(bool(discovery.left_out and not stems and not cohorts)))
 
 

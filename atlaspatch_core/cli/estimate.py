@@ -14,7 +14,7 @@ from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
 from atlaspatch_core.cli.slides import slides_of
 from atlaspatch_core.cli.working import INTERRUPTED
 from atlaspatch_core.consent import executing_nothing
-from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.errors import AtlasPatchError, ForeignExit
 from atlaspatch_core.wording import format_count
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ def estimate(context: click.Context, project_file: Path, measure: bool, count: i
     except KeyboardInterrupt:
         click.echo("\nInterrupted: nothing was kept; run again.", err=True)
         context.exit(INTERRUPTED)
+    except ForeignExit as error:
+        raise click.UsageError(str(error)) from error
     except AtlasPatchError as error:
         raise click.ClickException(str(error)) from error
     free = free_gigabytes(recipe.project.output)

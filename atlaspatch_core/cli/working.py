@@ -7,7 +7,7 @@ import click
 
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.logs import logging_to_stderr
-from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.errors import AtlasPatchError, ForeignExit
 from atlaspatch_core.operations.tracking.signals import Terminated, termination_raises
 
 INTERRUPTED = 130
@@ -25,5 +25,7 @@ def carry_out(context: click.Context, run: Callable[[Hooks], int], output: Path,
         except Terminated as error:
             click.echo(f"Ended by {error}: what was finished stays in {output}; run again to go on.", err=True)
             context.exit(error.exit_code)
+        except ForeignExit as error:
+            raise click.UsageError(str(error)) from error
         except AtlasPatchError as error:
             raise click.ClickException(str(error)) from error

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.encoders.declared_names import declared_name, named
+from atlaspatch_core.encoders.foreign_code import no_exit
 from atlaspatch_core.encoders.precision import Precision as Precision
 
 if TYPE_CHECKING:
@@ -161,16 +162,20 @@ class PatchEncoder(_Encoder):
 
         Raises MissingWeights when a local file is not there.
         """
-        return {
-            "encoder": self.name,
-            "architecture": self.architecture.spec(),
-            "weights": self.source.spec(self.name),
-            "adapt": declared_name(self.adapt),
-            "transform": None if self.transform is None else asdict(self.transform),
-            "pooling": declared_name(self.pooling),
-            "precision": self.precision,
-            "autocast": self.autocast,
-        } | _plugin(self.plugin)
+        with no_exit(self.name):
+            of_code = {"architecture": self.architecture.spec(), "weights": self.source.spec(self.name)}
+        return (
+            of_code
+            | {
+                "encoder": self.name,
+                "adapt": declared_name(self.adapt),
+                "transform": None if self.transform is None else asdict(self.transform),
+                "pooling": declared_name(self.pooling),
+                "precision": self.precision,
+                "autocast": self.autocast,
+            }
+            | _plugin(self.plugin)
+        )
 
 
 SlideForward = Callable[[Any, NDArray[np.float32], NDArray[np.int64], int], Any]
@@ -191,15 +196,22 @@ class SlideEncoder(_Encoder):
 
     def spec(self) -> dict[str, Any]:
         """Return everything that decides the embedding beside the features, fit for JSON."""
-        return {
-            "encoder": self.name,
-            "patch_encoder": self.patch_encoder,
-            "architecture": None if self.architecture is None else self.architecture.spec(),
-            "weights": None if self.source is None else self.source.spec(self.name),
-            "adapt": declared_name(self.adapt),
-            "forward": declared_name(self.forward),
-            "precision": self.precision,
-        } | _plugin(self.plugin)
+        with no_exit(self.name):
+            of_code = {
+                "architecture": None if self.architecture is None else self.architecture.spec(),
+                "weights": None if self.source is None else self.source.spec(self.name),
+            }
+        return (
+            of_code
+            | {
+                "encoder": self.name,
+                "patch_encoder": self.patch_encoder,
+                "adapt": declared_name(self.adapt),
+                "forward": declared_name(self.forward),
+                "precision": self.precision,
+            }
+            | _plugin(self.plugin)
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.encoders.declaration import PatchEncoder, Precision, SlideEncoder
+from atlaspatch_core.encoders.foreign_code import no_exit
 from atlaspatch_core.encoders.preprocessing import preprocess
 from atlaspatch_core.errors import NotFinite, WrongWeights
 
@@ -55,6 +56,10 @@ class LoadedPatchEncoder:
 
     def _in_chunks(self, pixels: "Tensor") -> "Tensor":
         """Run the network; where the chunk is fixed, the last one is filled up with its last patch."""
+        with no_exit(self.encoder.name):
+            return self._run(pixels)
+
+    def _run(self, pixels: "Tensor") -> "Tensor":
         import torch
 
         if self.chunk is None:
@@ -66,7 +71,8 @@ class LoadedPatchEncoder:
     def close(self) -> None:
         """Let a plugin's extractor clean up."""
         if self.cleanup is not None:
-            self.cleanup()
+            with no_exit(self.encoder.name):
+                self.cleanup()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +89,10 @@ class LoadedSlideEncoder:
 
     def run(self, forward: Callable[..., Any], *arguments: Any) -> Any:
         """Return what a function makes of the network and the arguments, without gradients, in the precision."""
+        with no_exit(self.encoder.name):
+            return self._run(forward, *arguments)
+
+    def _run(self, forward: Callable[..., Any], *arguments: Any) -> Any:
         if self.device is None:
             return forward(self.network, *arguments)
         import torch

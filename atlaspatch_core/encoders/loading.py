@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from atlaspatch_core.encoders.checkpoint import check_hash, load_strictly, read_checkpoint
 from atlaspatch_core.encoders.declaration import Adapt, Architecture, PatchEncoder, Precision, SlideEncoder, Weights
 from atlaspatch_core.encoders.devices import effective_precision, resolve_device
+from atlaspatch_core.encoders.foreign_code import no_exit
 from atlaspatch_core.encoders.loaded import LoadedPatchEncoder, LoadedSlideEncoder
 from atlaspatch_core.encoders.preprocessing import input_side
 from atlaspatch_core.errors import WrongWeights
@@ -66,8 +67,10 @@ def load_patch_encoder(
     side = input_side(encoder.transform)
     with inference_mode():
         if where.type == "cpu" and how == "float32" and side is not None:
-            forward, chunk = frozen(forward, side)
-        dim = stated_dim or _dim(encoder, forward, where, chunk or 1)
+            with no_exit(encoder.name):
+                forward, chunk = frozen(forward, side)
+        with no_exit(encoder.name):
+            dim = stated_dim or _dim(encoder, forward, where, chunk or 1)
     if encoder.dim not in (None, dim):
         raise WrongWeights(f"{encoder.name}: the network gives {dim} features, declared are {encoder.dim}")
     return LoadedPatchEncoder(encoder, dim, where, how, forward, chunk, getattr(network, "cleanup", None))
@@ -105,8 +108,13 @@ def load_slide_encoder(
 def load_network(name: str, architecture: Architecture, source: Weights, adapt: Adapt) -> "Module":
     """Return a network with its weights, on the CPU, fit for inference.
 
-    Raises MissingWeights, MissingExtra, WrongWeights.
+    Raises MissingWeights, MissingExtra, WrongWeights, ForeignExit.
     """
+    with no_exit(name):
+        return _load_network(name, architecture, source, adapt)
+
+
+def _load_network(name: str, architecture: Architecture, source: Weights, adapt: Adapt) -> "Module":
     path = source.find(name)
     if path is not None:
         check_hash(path, source.spec(name).get("sha256"), name)

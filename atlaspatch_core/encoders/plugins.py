@@ -20,6 +20,7 @@ from atlaspatch_core.consent import executes_plugins
 from atlaspatch_core.encoders.declaration import NO_PLUGINS, PatchEncoder, Plugins, Precision, SlideEncoder
 from atlaspatch_core.encoders.devices import effective_precision, resolve_device
 from atlaspatch_core.encoders.extractor import Extractor, Registry
+from atlaspatch_core.encoders.foreign_code import foreign_exit, is_foreign_exit, place_of
 from atlaspatch_core.encoders.names import by_any_name
 from atlaspatch_core.encoders.patch import PATCH_ENCODERS
 from atlaspatch_core.encoders.slide import SLIDE_ENCODERS
@@ -97,7 +98,8 @@ def _declared(
     module: ModuleType, origin: str, digest: str, device: str, precision: Precision, num_workers: int
 ) -> Plugins:
     hook = getattr(module, HOOK, None)
-    declared = [*getattr(module, "PATCH_ENCODERS", ()), *getattr(module, "SLIDE_ENCODERS", ())]
+    with _Blaming(origin, "fails when its encoders are listed"):
+        declared = [*getattr(module, "PATCH_ENCODERS", ()), *getattr(module, "SLIDE_ENCODERS", ())]
     if not callable(hook) and not declared:
         raise InvalidProject(f"the plugin {origin} has neither PATCH_ENCODERS nor SLIDE_ENCODERS nor {HOOK}(); add one")
     if callable(hook):
@@ -161,13 +163,18 @@ class _Blaming:
     """Turns whatever a plugin's code raises into one sentence that names the plugin."""
 
     def __init__(self, origin: str, what: str) -> None:
-        self.text = f"the plugin {origin} {what}"
+        self.origin = f"the plugin {origin}"
+        self.text = f"{self.origin} {what}"
 
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, AtlasPatchError):
-            raise InvalidProject(f"{self.text}: {type(error).__name__}: {error}") from error
+        if error is None or isinstance(error, AtlasPatchError):
+            return
+        if is_foreign_exit(error):
+            raise foreign_exit(self.origin, error) from error
+        if isinstance(error, Exception):
+            raise InvalidProject(f"{self.text}: {type(error).__name__}: {error}{place_of(error)}") from error
 
 
 def _with_plugin(encoder: object, origin: str, digest: str) -> PatchEncoder | SlideEncoder:

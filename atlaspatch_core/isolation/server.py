@@ -169,5 +169,5 @@ def _execute(file: str, name: str) -> None:
     sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(sys.modules[name])
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         log.debug("%s: %r", file, error)

@@ -9,8 +9,10 @@ from typing import TypeVar
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.lost_folders import lost_folder
 from atlaspatch_core.discovery.transient import causes, is_transient
+from atlaspatch_core.encoders.foreign_code import no_exit
 from atlaspatch_core.errors import (
     AtlasPatchError,
+    ForeignExit,
     LostSlides,
     MachineFault,
     NotEnoughMemory,
@@ -34,13 +36,14 @@ def attempt_step(
     ``stem`` is that of the slide, which lies at ``slide``, or the id of the case. This is the one place of the pipeline
     that catches everything.
     What was not foreseen is logged with its traceback.
-    Raises UnusableOutput where it is the output folder that failed, and not the slide or case; LostSlides where a
-    folder of slides went away.
+    Raises ForeignExit where code of others would end the program, UnusableOutput where it is the output folder that
+    failed, and not the slide or case; LostSlides where a folder of slides went away.
     """
     since = perf_counter()
     try:
-        return action()
-    except MachineFault:
+        with no_exit(f"{stem}: what {step} calls"):
+            return action()
+    except (MachineFault, ForeignExit):
         raise
     except AtlasPatchError as error:
         stop_where_machine_fails(project, error, slide)

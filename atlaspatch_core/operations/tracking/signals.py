@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from atlaspatch_core.errors import AskedToEnd
 
-class Terminated(BaseException):
+
+class Terminated(AskedToEnd):
     """The process was asked to end, by SIGTERM (a scheduler, ``docker stop``) or SIGHUP (its terminal is gone)."""
 
     def __init__(self, number: int) -> None:

@@ -247,3 +247,24 @@ def test_definitions_without_a_project_file_say_how_to_write_one(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
 
     assert done.stderr.splitlines()[-1].endswith("there is no project file; 'atlaspatch init' writes one")
+
+
+@pytest.mark.parametrize("when", ["loaded", "called"])
+def test_a_plugin_that_would_end_the_program_is_wrong_usage(home, tmp_path, when):
+    paint(tmp_path / "slides", "a")
+    (tmp_path / "plugin.py").write_text(
+        f"def ends(*_):\n    raise SystemExit(0)\n{'ends()' if when == 'loaded' else ''}\n"
+        "from atlaspatch_core.encoders.declaration import SlideEncoder\n"
+        "SLIDE_ENCODERS = [\n"
+        '    SlideEncoder(name="ends", patch_encoder="efficientnet_lite0", dim=3, forward=ends, license="MIT")\n]\n'
+    )
+    (tmp_path / "atlaspatch.toml").write_text(
+        'plugins = ["plugin.py"]\noutput = "output"\n[slides]\nfolders = ["slides"]\n[runtime]\ndevice = "cpu"\n'
+        '[[geometry]]\npatch_size = 256\ntarget_mag = 20\nslide_encoders = ["ends"]\n'
+    )
+
+    result = materialize()
+
+    assert result.exit_code == 2, result.output
+    assert f"would end the program (SystemExit: 0), at {tmp_path / 'plugin.py'}, line 2" in result.output
+    assert "Traceback" not in result.output
