@@ -15,7 +15,7 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.event_api import PartitionKeyFilter
-from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent
+from dagster._core.events import AssetMaterializationPlannedData, AssetObservationData, DagsterEvent
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.tags import GRPC_INFO_TAG
 
@@ -26,6 +26,8 @@ PAGE = 1000
 SECONDS_TO_CONNECT = 5.0
 VERDICTS_JOB = "record_verdicts"
 """Name of the runs to which verdicts belong that no run of slides gave."""
+REFUSALS_JOB = "refuse_slides"
+"""Name of the failed runs to which the reasons belong why no run of slides was asked for."""
 
 
 def storage_kind(instance: dg.DagsterInstance) -> str:
@@ -245,20 +247,44 @@ class VerdictRecorder:
         """Make a run where there is none yet, or none that is free for this verdict."""
         place = verdict.asset_check_key, verdict.partition
         if not self._run_id or place in self._recorded:
-            status = dg.DagsterRunStatus.SUCCESS
-            run = self.instance.create_run_for_job(_verdicts_job(), status=status, tags=self.tags)
-            self._run_id = run.run_id
+            description = "Verdicts on slides, as the sensors and the command line gave them."
+            job, status = _job_that_is_done(VERDICTS_JOB, description), dg.DagsterRunStatus.SUCCESS
+            self._run_id = self.instance.create_run_for_job(job, status=status, tags=self.tags).run_id
             self._recorded.clear()
         self._recorded.add(place)
 
 
-def _verdicts_job() -> dg.JobDefinition:
-    @dg.op(description="Verdicts on slides, as the sensors and the command line gave them.")
-    def verdicts() -> None:
-        """Stand for the work: the verdicts are given already."""
+def record_refusals(
+    instance: dg.DagsterInstance, reasons: Sequence[dg.AssetObservation], tags: Mapping[str, str]
+) -> None:
+    """Record why partitions will not be made, as what a failed run says that was to make them.
 
-    @dg.job(name=VERDICTS_JOB)
+    Without a materialisation the page of a partition shows the latest run that planned one, and its list of events
+    those alone that belong to a run; a runless observation is on neither, and the partition counts as missing (1.13).
+    """
+    if not reasons:
+        return
+    job = _job_that_is_done(REFUSALS_JOB, "Slides that cannot be used, as the sensor found them; it started no run.")
+    run = instance.create_run_for_job(job, status=dg.DagsterRunStatus.FAILURE, tags=tags)
+    for reason in reasons:
+        announce_materializations(instance, run, REFUSALS_JOB, [reason.asset_key], [str(reason.partition)])
+        event = DagsterEvent(
+            event_type_value=dg.DagsterEventType.ASSET_OBSERVATION.value,
+            event_specific_data=AssetObservationData(reason),
+            job_name=REFUSALS_JOB,
+            step_key=REFUSALS_JOB,
+            message=reason.description,
+        )
+        instance.report_dagster_event(event, run.run_id, logging.ERROR)
+
+
+def _job_that_is_done(name: str, description: str) -> dg.JobDefinition:
+    @dg.op(name=name, description=description)
+    def op() -> None:
+        """Stand for the work, which is done already."""
+
+    @dg.job(name=name)
     def job() -> None:
-        verdicts()
+        op()
 
     return job

@@ -61,7 +61,7 @@ def batch_asset(
     def declare_locked(function: Callable[..., Iterator[Any]]) -> dg.AssetsDefinition:
         @wraps(function)
         def locked(context: dg.AssetExecutionContext, config: Any) -> Iterator[Any]:
-            with hold_step_lock(context.instance, context.run_id, kind.op_name):
+            with hold_step_lock(context.instance, context.run.run_id, kind.op_name):
                 yield from function(context, config)
 
         return declare(locked)

@@ -60,7 +60,7 @@ def with_name(recorded: Any, name: str) -> Any:
     """Return what is recorded of a project without a name as it is to be of one with it."""
 
     def label(word: str) -> str:
-        return word if word in ("__ASSET_JOB", "record_verdicts") else f"{LABEL[name]}{word}"
+        return word if word in ("__ASSET_JOB", "record_verdicts", "refuse_slides") else f"{LABEL[name]}{word}"
 
     def labels(ops: dict) -> dict:
         return {of_key(op) if op in ("coverage", "cohort_report") else label(op): it for op, it in ops.items()}

@@ -117,6 +117,12 @@ def refusal_verdicts(tick: ArrivalTick) -> Iterator[dg.AssetCheckEvaluation]:
     yield from (refusal_verdict(tick.names, stem, why) for stem, why in tick.clashing.items())
 
 
+def refusal_reasons(tick: ArrivalTick) -> list[dg.AssetObservation]:
+    """Return what the pages of slides say that cannot be used."""
+    refused = [*((arrival.stem, arrival.why) for arrival in tick.refused), *tick.clashing.items()]
+    return [failure_observation(tick.names, SLIDE, stem, why, cure=REPLACED) for stem, why in refused]
+
+
 def ready_versions(tick: ArrivalTick) -> dict[str, str]:
     """Return the slides to process, each with the version of its files."""
     return {arrival.stem: arrival.version for arrival in tick.ready}
@@ -188,9 +194,7 @@ def _partition_requests(
 
 
 def _observations(tick: ArrivalTick) -> Iterator[dg.AssetObservation]:
-    """Yield what the pages of slides say that went, came back, or cannot be used."""
+    """Yield what the pages of slides say that went or came back."""
     gone, back = "its file is gone; what was made of it stays", "its file is there again"
     yield from (removal_observation(tick.names, stem, True, gone) for stem in tick.removed)
     yield from (removal_observation(tick.names, stem, False, back) for stem in tick.returned)
-    for stem, why in (*((arrival.stem, arrival.why) for arrival in tick.refused), *tick.clashing.items()):
-        yield failure_observation(tick.names, SLIDE, stem, why, cure=REPLACED)

@@ -4,11 +4,12 @@ import time
 
 import dagster as dg
 
-from atlaspatch_assets.dagster_internals import VerdictRecorder
+from atlaspatch_assets.dagster_internals import VerdictRecorder, record_refusals
 from atlaspatch_assets.defs.slides.arrival import MOST_RUNS_PER_TICK as MOST_RUNS_PER_TICK
 from atlaspatch_assets.defs.slides.arrival import (
     describe_tick,
     ready_versions,
+    refusal_reasons,
     refusal_verdicts,
     scan_project,
     sensor_result,
@@ -58,6 +59,7 @@ def build_sensor(project: Project) -> dg.SensorDefinition:
         runs.requests += again_requests(names.slides, context.instance)
         context.log.info(describe_tick(tick, runs))
         VerdictRecorder(context.instance, names.tags).record(refusal_verdicts(tick))
+        record_refusals(context.instance, refusal_reasons(tick), names.tags)
         return sensor_result(tick, runs)
 
     return new_slides

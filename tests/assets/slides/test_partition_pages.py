@@ -7,6 +7,7 @@ import dagster as dg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from names_in_dagster import tick
 from small_projects import break_slide, failed_slides, last, paint, project, run
 
 from atlaspatch_assets.cli.unfinished_runs import describe_unfinished_runs
@@ -124,15 +125,25 @@ def test_every_set_of_slides_has_as_many_tags_and_dagster_takes_them(stems):
 
 
 def test_the_page_of_a_slide_that_no_run_was_asked_for_says_why(tmp_path, instance, files_at_rest):
+    """It shows no event without a materialisation but those of the latest run that planned one."""
     break_slide(tmp_path / "slides", "broken")
-    defs = build_definitions(project(tmp_path))
-    with dg.build_sensor_context(instance_ref=instance.get_ref(), definitions=defs) as context:
-        (event,) = defs.resolve_sensor_def("new_slides").evaluate_tick(context).asset_events
-    instance.report_runless_asset_event(event)
+    of = project(tmp_path)
+    assert not tick(of, instance, "new_slides").run_requests
     (slide,) = observed(instance, SLIDE, "broken")
     assert slide["status"] == "failed"
     assert "broken" in slide["reason"]
     assert "Mend or replace the file" in slide["cure"]
+    planned = instance.get_latest_planned_materialization_info(SLIDE, partition="broken")
+    (reason,) = instance.fetch_observations(SLIDE, limit=9).records
+    assert planned
+    assert reason.run_id == planned.run_id
+    assert statuses(instance, SLIDE, "broken") == ["FAILED"]
+
+    paint(tmp_path / "slides", "broken")
+    (asked,) = tick(of, instance, "new_slides").run_requests
+    assert run(of, instance, ["broken"]).success
+    assert asked.partition_key == "broken"
+    assert statuses(instance, SLIDE, "broken") == ["MATERIALIZED"]
 
 
 @pytest.mark.parametrize("start", [in_a_batch, in_a_range])
