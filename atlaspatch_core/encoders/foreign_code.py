@@ -35,7 +35,7 @@ def is_foreign_exit(error: BaseException) -> bool:
 def foreign_exit(whose: str, error: BaseException) -> ForeignExit:
     """Return what to say of it."""
     message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return ForeignExit(f"{whose} would end the program ({message}){place_of(error)}; let it return, or raise an Exception")
+    return ForeignExit(f"{whose} would end the program ({message}){place_of(error)}; it may raise an Exception")
 
 
 def place_of(error: BaseException) -> str:
