@@ -124,6 +124,14 @@ def test_the_pages_of_the_assets_answer(lab, page):
     show(lab, page, "/automation", "automation", "new_slides", "edited_masks")
 
 
+def test_the_page_of_a_slide_that_cannot_be_used_says_why(lab, page):
+    show(lab, page, "/assets/slide?view=partitions&partition=broken", "failed_slide", "Failed (1)")
+    page.get_by_text("View all historical events").click()
+    page.get_by_role("cell", name="broken").first.click()
+    page.get_by_text("begins as no slide does").first.wait_for()
+    page.screenshot(path=OUTPUT / "failed_slide_why.png")
+
+
 def test_a_picture_is_one_click_away(lab, page):
     show(lab, page, "/assets/tissue_mask?view=partitions&partition=first", "mask", "edited by a person", "tissue_share")
 
