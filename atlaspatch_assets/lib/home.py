@@ -1,9 +1,9 @@
 """Dagster's home: where runs, events and partitions are remembered."""
 
 import os
-from importlib.resources import files
 from pathlib import Path
 
+from atlaspatch_assets.lib.new_home import make_home
 from atlaspatch_core.storage.writable import write_fault
 
 VARIABLE = "DAGSTER_HOME"
@@ -13,13 +13,11 @@ DEFAULT_HOME = Path("~/.atlaspatch/dagster")
 def dagster_home() -> Path:
     """Return the folder that ``DAGSTER_HOME`` names, ``~/.atlaspatch/dagster`` by default, ready for use.
 
-    The folder is made, gets our ``dagster.yaml`` unless it has one, and is what ``DAGSTER_HOME`` says from now on.
+    The folder is made, and gets databases with tables and our ``dagster.yaml`` unless it has them; ``DAGSTER_HOME``
+    names it from now on. Raises OSError.
     """
     home = Path(os.environ.get(VARIABLE) or DEFAULT_HOME).expanduser().absolute()
-    home.mkdir(parents=True, exist_ok=True)
-    settings = home / "dagster.yaml"
-    if not settings.exists():
-        settings.write_bytes(files("atlaspatch_assets").joinpath("dagster.yaml").read_bytes())
+    make_home(home)
     os.environ[VARIABLE] = str(home)
     return home
 
