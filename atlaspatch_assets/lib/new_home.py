@@ -20,7 +20,7 @@ OF_VERSIONS = {"alembic_version", "secondary_indexes", "instance_info"}
 """Tables of which the rows are no history."""
 LOCK = ".first_start.lock"
 SECONDS_OF_MAKING = 3600
-"""After which what was made aside is of a process that was killed."""
+"""After which what was new_home aside is of a process that was killed."""
 
 
 def make_home(home: Path) -> None:
@@ -31,10 +31,10 @@ def make_home(home: Path) -> None:
     if not _is_there(home) and _put_in_place(home):
         return
     home.mkdir(parents=True, exist_ok=True)
-    if _lacks(home):
-        with FileLock(home / LOCK), _made_aside(home) as made:
-            for name in _lacks(home):
-                _replace(home / name, made / name)
+    if _lacking_files(home):
+        with FileLock(home / LOCK), _home_aside(home) as new_home:
+            for name in _lacking_files(home):
+                _replace_file(home / name, new_home / name)
 
 
 def _is_there(home: Path) -> bool:
@@ -46,9 +46,9 @@ def _put_in_place(home: Path) -> bool:
     home.parent.mkdir(parents=True, exist_ok=True)
     if not os.access(home.parent, os.W_OK) and home.is_dir():
         return False
-    with _made_aside(home.parent, f".{home.name}.") as made:
+    with _home_aside(home.parent, f".{home.name}.") as new_home:
         try:
-            made.rename(home)
+            new_home.rename(home)
         except OSError:  # another process was faster, or the place is a mount
             if not home.is_dir():
                 raise
@@ -57,18 +57,18 @@ def _put_in_place(home: Path) -> bool:
 
 
 @contextmanager
-def _made_aside(folder: Path, prefix: str = ".first_start.") -> Iterator[Path]:
+def _home_aside(folder: Path, prefix: str = ".first_start.") -> Iterator[Path]:
     """Make a whole home in a folder of its own; it is removed, unless it was renamed."""
-    _sweep(folder, prefix)
-    aside = Path(tempfile.mkdtemp("", f"{prefix}new-", folder))
+    _remove_leftovers(folder, prefix)
+    folder_aside = Path(tempfile.mkdtemp("", f"{prefix}new-", folder))
     try:
-        made = aside / "home"
-        made.mkdir()
-        (made / SETTINGS).write_bytes(files("atlaspatch_assets").joinpath(SETTINGS).read_bytes())
-        _make_databases(made)
-        yield made
+        new_home = folder_aside / "home"
+        new_home.mkdir()
+        (new_home / SETTINGS).write_bytes(files("atlaspatch_assets").joinpath(SETTINGS).read_bytes())
+        _make_databases(new_home)
+        yield new_home
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(folder_aside, ignore_errors=True)
 
 
 def _make_databases(home: Path) -> None:
@@ -78,19 +78,19 @@ def _make_databases(home: Path) -> None:
         pass
 
 
-def _sweep(folder: Path, prefix: str) -> None:
+def _remove_leftovers(folder: Path, prefix: str) -> None:
     """Remove what killed processes left."""
-    for left in folder.glob(f"{prefix}new-*"):
+    for leftover in folder.glob(f"{prefix}new-*"):
         with suppress(OSError):
-            if time.time() - left.stat().st_mtime > SECONDS_OF_MAKING:
-                shutil.rmtree(left, ignore_errors=True)
+            if time.time() - leftover.stat().st_mtime > SECONDS_OF_MAKING:
+                shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _lacks(home: Path) -> list[str]:
+def _lacking_files(home: Path) -> list[str]:
     """Return which files of a home are not there, or are of a making that was cut off; the settings last."""
     names = list(DATABASES) if _keeps_databases(home / SETTINGS) else []
-    lacking = [name for name in names if not _is_made(home / name)]
-    return [*lacking, *([] if _has_text(home / SETTINGS) else [SETTINGS])]
+    lacking_files = [name for name in names if not _is_made(home / name)]
+    return [*lacking_files, *([] if _has_text(home / SETTINGS) else [SETTINGS])]
 
 
 def _keeps_databases(settings: Path) -> bool:
@@ -112,15 +112,15 @@ def _is_made(database: Path) -> bool:
     try:
         with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
             tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-            used = {name for name in tables if connection.execute(f'SELECT 1 FROM "{name}" LIMIT 1').fetchone()}
+            used_tables = {name for name in tables if connection.execute(f'SELECT 1 FROM "{name}" LIMIT 1').fetchone()}
     except sqlite3.Error:  # damaged or locked, which Dagster says
         return True
-    return "alembic_version" in used or bool(used - OF_VERSIONS)
+    return "alembic_version" in used_tables or bool(used_tables - OF_VERSIONS)
 
 
-def _replace(path: Path, made: Path) -> None:
+def _replace_file(path: Path, new: Path) -> None:
     """Put a file in its place, without what a database of before left beside it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     for suffix in ("-wal", "-shm", "-journal"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
-    made.replace(path)
+    new.replace(path)
