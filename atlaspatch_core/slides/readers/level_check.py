@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.errors import UnreadableSlide
-from atlaspatch_core.slides.readers.absent_tiles import find_absent_tiles
 from atlaspatch_core.slides.readers.images import is_smaller_copy
 from atlaspatch_core.slides.readers.selected_levels import select_levels, sides
 from atlaspatch_core.slides.slide import Level, Region, Slide
@@ -52,7 +51,7 @@ def with_true_levels(slide: Slide) -> Slide:
         return slide
     shaped = [0, *(number for number in range(1, len(levels)) if has_shape(levels[number], levels[0]))]
     numbers = list(agreeing_levels(slide, shaped))
-    if len(numbers) < len(shaped) and (absent := [one.boxes for one in find_absent_tiles(slide.info)]):
+    if len(numbers) < len(shaped) and (absent := absent_boxes(slide)):
         numbers = list(agreeing_levels(slide, shaped, np.concatenate(absent)))
     notes = [
         f"its level of {sides(level)} px {'shows another picture' if number in shaped else 'has other proportions'} "
@@ -61,6 +60,13 @@ def with_true_levels(slide: Slide) -> Slide:
         if number not in numbers
     ]
     return select_levels(slide, numbers, notes)
+
+
+def absent_boxes(slide: Slide) -> list[NDArray[np.float64]]:
+    """Return where tiles are not stored, shape (n, 4) for each level that lacks any, level-0 px."""
+    from atlaspatch_core.slides.readers.absent_tiles import find_absent_tiles
+
+    return [one.boxes for one in find_absent_tiles(slide.info)]
 
 
 def has_shape(level: Level, full: Level) -> bool:

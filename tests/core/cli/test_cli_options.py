@@ -10,10 +10,11 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from atlaspatch_core.cli.encode_slide import encode_slide, recipe_of
+from atlaspatch_core.cli.encode_slide import checked_recipe, encode_slide
 from atlaspatch_core.cli.fields import FieldOption
 from atlaspatch_core.cli.main import cli
 from atlaspatch_core.cli.types import Names
+from atlaspatch_core.cli.values import encode_project
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.config.sections import Geometry, Pictures
 
@@ -109,7 +110,7 @@ def call(slide: Path, *more: str, without: tuple[str, ...] = ()) -> Result:
 def project(slide: Path, *more: str, without: tuple[str, ...] = ()) -> Project:
     """Return the project that a command line means."""
     context = encode_slide.make_context("encode-slide", arguments(slide, *more, without=without)[1:])
-    return recipe_of(context).project
+    return checked_recipe(encode_project(context, slides=context.params["wsi_path"])).project
 
 
 def geometry(slide: Path, *more: str, without: tuple[str, ...] = ()) -> Geometry:
