@@ -11,7 +11,7 @@ from atlaspatch_core.discovery.sections import AS_FILES, SectionOfFile, SectionS
 from atlaspatch_core.discovery.slide_names import SlideNames
 from atlaspatch_core.discovery.slide_tables import ListedSlide, TableMpp
 from atlaspatch_core.discovery.sources import Clash, Discovery, SlideSource
-from atlaspatch_core.discovery.usable_names import name_fault, printable
+from atlaspatch_core.discovery.usable_names import name_fault, on_one_line
 from atlaspatch_core.slides.slide import stem_of
 
 MPP_CSV = "mpp csv"
@@ -98,7 +98,7 @@ def parted(sources: Iterable[SlideSource]) -> tuple[dict[str, list[SlideSource]]
 
 def shown(entry: LeftOut) -> LeftOut:
     """Return what was left out with a path and a sentence that can be printed and kept."""
-    return replace(entry, path=Path(printable(str(entry.path))), why=printable(entry.why))
+    return replace(entry, path=Path(on_one_line(str(entry.path))), why=on_one_line(entry.why))
 
 
 def with_mpps(

@@ -7,7 +7,7 @@ from typing import Any
 from atlaspatch_core.config.sections import Slides
 from atlaspatch_core.discovery.cohorts import common_cohort
 from atlaspatch_core.discovery.search import LeftOut
-from atlaspatch_core.discovery.usable_names import printable
+from atlaspatch_core.discovery.usable_names import on_one_line
 from atlaspatch_core.errors import StemClash, UnreadableSlide
 from atlaspatch_core.isolation.leases import isolates
 from atlaspatch_core.slides.isolated import open_isolated
@@ -97,7 +97,7 @@ class Discovery:
     def not_searched(self) -> str:
         """One sentence about the folders of results, or an empty text."""
         count = len(self.results)
-        shown = ", ".join(printable(str(path)) for path in self.results[:MOST_NAMED]) + " …" * (count > MOST_NAMED)
+        shown = ", ".join(on_one_line(str(path)) for path in self.results[:MOST_NAMED]) + " …" * (count > MOST_NAMED)
         nouns = "folder of results is" if count == 1 else "folders of results are"
         return f"{count} {nouns} not searched for slides: {shown}" if count else ""
 
