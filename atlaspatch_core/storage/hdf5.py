@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from atlaspatch_core.errors import OutOfDate, UnreadableOutput
 from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.storage.disk import open_file
 from atlaspatch_core.storage.schema import COORDS, FEATURES, FINGERPRINT, INPUTS, RECIPE, SLIDE_FEATURES
+
+DAMAGED = (OSError, RuntimeError, LookupError, ValueError)
+"""What h5py raises of damaged files, and what our attributes raise that are no JSON any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +92,20 @@ def read_rows(path: Path, name: str, rows: Sequence[int]) -> NDArray:
         return file[name][list(rows)]  # type: ignore[index]
 
 
-def open_hdf5(path: Path) -> h5py.File:
-    """Return the file, to be read and closed.
+@contextmanager
+def open_hdf5(path: Path) -> Iterator[h5py.File]:
+    """Give the file to read.
 
-    Raises UnreadableOutput when it is no HDF5 file; one that another program has locked is OutputInUse.
+    Raises UnreadableOutput when it is no HDF5 file, or found to be damaged while it is read; one that another program
+    has locked is OutputInUse.
     """
     try:
-        return open_file(path)
-    except OSError as error:
+        with open_file(path) as file:
+            yield file
+    except DAMAGED as error:
         raise UnreadableOutput(
-            f"{path.stem}: {path} cannot be read as HDF5 ({error}); move it away, or use --force to replace it"
+            f"{path.stem}: {path} cannot be read as HDF5 ({error}); move it away and run again, or, if atlaspatch "
+            f"wrote it, use --force to replace it"
         ) from error
 
 

@@ -1,5 +1,6 @@
 """How a slide's HDF5 file changes: copied, completed, renamed."""
 
+import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from atlaspatch_core.errors import OutputInUse, UnreadableOutput
 from atlaspatch_core.fingerprint import Identity, canonical_json, is_unverified
 from atlaspatch_core.storage.disk import open_file, writing_hdf5
 from atlaspatch_core.storage.hdf5 import (
+    DAMAGED,
     StoredResult,
     claim_of,
     datasets_of,
@@ -33,6 +35,8 @@ from atlaspatch_core.storage.schema import (
     TISSUE_FRACTION,
     UNVERIFIED,
 )
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +125,26 @@ def write_restamped(path: Path, stamps: Sequence[IdentityUpdate], canary: Mappin
 
 
 def _carry_over(path: Path, file: h5py.File) -> None:
-    """Copy the results that were computed from the very coords that ``file`` has, so that a rebuild loses none."""
+    """Copy the results that were computed from the very coords that ``file`` has, so that a rebuild loses none.
+
+    Damaged ones are left behind: they are computed anew.
+    """
     results = _read_if_whole(path)
     new = fingerprint_of(file[COORDS])  # type: ignore[arg-type]
     if new is None or COORDS not in results or results[COORDS].fingerprint != new:
         return
     with open_file(path) as source:
         for name in results.keys() - {COORDS}:
-            source.copy(source[name], file, name)
+            _copy_if_whole(source, name, file)
+
+
+def _copy_if_whole(source: h5py.File, name: str, file: h5py.File) -> None:
+    try:
+        source.copy(source[name], file, name)
+    except DAMAGED as error:
+        log.warning("%s: %s is damaged and not kept: %s", Path(source.filename).stem, name, error)
+        if name in file:
+            del file[name]
 
 
 def _read_if_whole(path: Path) -> dict[str, StoredResult]:

@@ -142,17 +142,24 @@ class Record:
     tissue_mask: MaskRecord | None = None
     notes: Mapping[str, StepNotes] = field(default_factory=dict)
     """Output, as text, or its pictures, to the notes on it, where there are some. They decide nothing."""
+    written: tuple[str, ...] = ()
+    """Geometries whose HDF5 file was written here: one that is damaged now was ours."""
 
     def with_notes(self, step: str, notes: StepNotes) -> "Record":
         """Return the record with these notes on an output, or with none where they have no text."""
         others = {name: of_step for name, of_step in self.notes.items() if name != step}
         return replace(self, notes=others | ({step: notes} if notes.texts else {}))
 
+    def with_results(self, geometry: str) -> "Record":
+        """Return the record that says that the HDF5 file of a geometry was written."""
+        return replace(self, written=tuple(sorted({*self.written, geometry})))
+
     def to_bytes(self) -> bytes:
         """Return the JSON file's content; equal records give equal bytes."""
         sections = {"slide": self.slide, "tissue_mask": self.tissue_mask}
         values: dict[str, Any] = {name: section.as_dict() for name, section in sections.items() if section}
         values |= {"notes": {step: list(of_step) for step, of_step in sorted(self.notes.items())}} if self.notes else {}
+        values |= {"written": list(self.written)} if self.written else {}
         return (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode()
 
 
@@ -164,7 +171,8 @@ def read_record(path: Path) -> Record:
         values = json.loads(path.read_bytes())
         slide, mask = values.get("slide"), values.get("tissue_mask")
         notes = {step: StepNotes(of, tuple(texts)) for step, (of, texts) in values.get("notes", {}).items()}
-        return Record(slide and SlideRecord.from_dict(slide), mask and MaskRecord.from_dict(mask), notes)
+        written = tuple(map(str, values.get("written", ())))
+        return Record(slide and SlideRecord.from_dict(slide), mask and MaskRecord.from_dict(mask), notes, written)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UnreadableOutput(f"{path.stem}: {path} cannot be read ({error!r}); delete it and run again") from error
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from time import time_ns
 
-from atlaspatch_core.errors import OutOfDate, UnreadableOutput
+from atlaspatch_core.errors import OutOfDate
 from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.storage.atomic import remove_half_written, replacing, slide_lock
 from atlaspatch_core.storage.file_index import list_files
 from atlaspatch_core.storage.hdf5 import StoredResult, read_stored_results
 from atlaspatch_core.storage.hdf5_changes import Dataset, IdentityUpdate, Writer, write_added, write_restamped
+from atlaspatch_core.storage.ownership import check_replaceable, foreign_output
 from atlaspatch_core.storage.paths import OutputPaths
 from atlaspatch_core.storage.records import MaskRecord, Record, SlideRecord, StepNotes, read_record
 from atlaspatch_core.storage.schema import COORDS
@@ -100,10 +101,18 @@ class Store(OutputPaths):
         return read_own_results(self.h5(stem, geometry))
 
     def write_coords(self, stem: str, geometry: str, write: Writer) -> None:
-        """Keep a slide's coords: a new file, with those earlier results that belong to the very same coords."""
+        """Keep a slide's coords: a new file, with those earlier results that belong to the very same coords.
+
+        A file of ours is replaced, also a damaged one. Raises UnreadableOutput for one that others wrote.
+        """
         path = self.h5(stem, geometry)
-        with slide_lock(self.output, stem), replacing(path) as temporary:
-            write(temporary)
+        with slide_lock(self.output, stem):
+            is_known = geometry in self.read_record(stem).written
+            check_replaceable(path, COORDS, is_known=is_known)
+            with replacing(path) as temporary:
+                write(temporary)
+            if not is_known:
+                self._update_record(stem, lambda record: record.with_results(geometry))
 
     def link_results(self, stem: str, geometry: str, former: str) -> bool:
         """Let a geometry have the file of a slide that lies under another name, too; return whether it was missing."""
@@ -173,8 +182,6 @@ def _link(source: Path, path: Path) -> bool:
 def read_own_results(path: Path) -> dict[str, StoredResult]:
     """Return what a slide's HDF5 file holds. Raises UnreadableOutput when it is damaged or not ours."""
     results = read_stored_results(path)
-    if results and (COORDS not in results or results[COORDS].fingerprint is None):
-        raise UnreadableOutput(
-            f"{path.stem}: {path} was not written by atlaspatch; move it away, or use --force to replace it"
-        )
+    if path.exists() and (COORDS not in results or results[COORDS].fingerprint is None):
+        raise foreign_output(path)
     return results

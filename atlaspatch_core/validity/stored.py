@@ -17,7 +17,7 @@ from atlaspatch_core.validity.rules import (
     has_all_rows,
 )
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)

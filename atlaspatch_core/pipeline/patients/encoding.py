@@ -155,7 +155,7 @@ class Encoding:
         return self._outcome(Status.COMPUTED, expected, since, why, embedding_numbers(vector, patches))
 
     def _stored(self, force: bool) -> tuple[Identity, NDArray[np.float32]] | None:
-        """Return what lies there; a file that cannot be read is replaced where that is forced."""
+        """Return what lies there; where it is forced, what cannot be read is replaced if it is ours."""
         try:
             return read_case(self._path())
         except UnreadableOutput as error:

@@ -15,6 +15,7 @@ from atlaspatch_core.storage.atomic import replacing, slide_lock
 from atlaspatch_core.storage.disk import writing_hdf5
 from atlaspatch_core.storage.hdf5 import identity_of, open_hdf5
 from atlaspatch_core.storage.hdf5_changes import write_identity
+from atlaspatch_core.storage.ownership import check_replaceable, foreign_output
 from atlaspatch_core.storage.schema import (
     COORDS,
     FEATURES,
@@ -95,33 +96,39 @@ def case_path(recipe: Recipe, stage: OutputSpec, case_id: str) -> Path:
 
 
 def read_case(path: Path) -> tuple[Identity, NDArray[np.float32]] | None:
-    """Return identity and embedding (dim,) in a case's file; None when there is none, or it is not ours.
+    """Return identity and embedding (dim,) in a case's file; None when there is none.
 
-    Raises UnreadableOutput when the file is no HDF5 file.
+    Raises UnreadableOutput when the file is no HDF5 file, or others wrote it.
     """
     if not path.exists():
         return None
     with open_hdf5(path) as file:
         item = file.get(FEATURES)
         if not isinstance(item, h5py.Dataset) or (identity := identity_of(item)) is None:
-            return None
+            raise foreign_output(path)
         return identity, np.asarray(item, np.float32)
 
 
 def keep_case(path: Path, vector: NDArray[np.float32], identity: Identity, attributes: Mapping[str, Any]) -> None:
     """Write the file of a case, whole or not at all: dataset ``features`` (dim,), AtlasPatch's attributes on the file,
-    ours on the dataset as on any other.
+    ours on the dataset as on any other. Raises UnreadableOutput where a file lies there that others wrote.
     """
-    with slide_lock(path.parent, path.stem), replacing(path) as temporary, writing_hdf5(temporary) as file:
-        file.attrs.update(attributes)
-        write_identity(file.create_dataset(FEATURES, data=vector), identity, {})
+    is_known = Store(path.parent).lock(path.stem).exists()  # made by the first write
+    with slide_lock(path.parent, path.stem):
+        check_replaceable(path, FEATURES, is_known=is_known)
+        with replacing(path) as temporary, writing_hdf5(temporary) as file:
+            file.attrs.update(attributes)
+            write_identity(file.create_dataset(FEATURES, data=vector), identity, {})
 
 
 def remove_case(path: Path) -> None:
-    """Remove the file of a case that has no embedding any more."""
-    if path.exists():
-        with slide_lock(path.parent, path.stem):
-            path.unlink(missing_ok=True)
+    """Remove the file of a case that has no embedding any more. Raises UnreadableOutput where others wrote it."""
+    if not path.exists():
+        return
+    is_known = Store(path.parent).lock(path.stem).exists()
+    with slide_lock(path.parent, path.stem):
+        check_replaceable(path, FEATURES, is_known=is_known)
+        path.unlink(missing_ok=True)
 
 
 def _plain(value: Any) -> Any:
