@@ -78,6 +78,8 @@ class StatusPage:
     """Of every embedding of cases, how many cases are in which state."""
     cases: tuple[StatusRow, ...]
     """Without pictures."""
+    left_out: tuple[str, ...] = ()
+    """Why files were left out, each in one sentence."""
 
 
 def write_status_page(status: ProjectStatus, path: Path) -> dict[str, int]:
@@ -109,6 +111,7 @@ def status_page(status: ProjectStatus, folder: Path) -> StatusPage:
         ),
         count_states((stage.step for stage in status.recipe.cases), status.cases),
         tuple(StatusRow(case_id, outputs, "") for case_id, outputs in _by_stem(status.cases).items()),
+        status.left_out,
     )
 
 

@@ -39,6 +39,8 @@ class ProjectStatus:
     """Embeddings of cases, in the order of their table; the ``stem`` of each is the case_id."""
     warnings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Stem to what is odd about a slide, for those that have something."""
+    left_out: tuple[str, ...] = ()
+    """Why files are no slides of it, each in one sentence."""
 
     def of(self, stems: Collection[str], case_ids: Collection[str]) -> Self:
         """Return the state of these slides and cases alone; the runs stay."""
@@ -104,7 +106,8 @@ def project_status(
     )
     outputs = tuple(_with_failure(output, states.get(output.stem)) for output in judgements)
     warnings = stored_warnings(index, stems, recipe.project.quality, files)
-    return ProjectStatus(recipe, outputs, tuple(live_and_latest(store.output)), warnings=warnings)
+    left_out = tuple(omission.why for omission in discovery.left_out)
+    return ProjectStatus(recipe, outputs, tuple(live_and_latest(store.output)), warnings=warnings, left_out=left_out)
 
 
 @dataclass(slots=True)

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from browsing import opened
+from click.testing import CliRunner
 
+from atlaspatch_core.cli.main import cli
 from atlaspatch_core.config.project import make_project
 from atlaspatch_core.operations.report.status_page import write_status_page
 from atlaspatch_core.operations.tracking.project_status import ProjectStatus
@@ -51,3 +53,18 @@ def test_cases_stand_below_the_slides_and_sort_by_themselves(browser, tmp_path):
 def test_without_cases_the_page_has_no_section_for_them(tmp_path):
     assert "cases" not in write_status_page(seen(tmp_path), tmp_path / "status.html")
     assert 'id="cases"' not in (tmp_path / "status.html").read_text()
+
+
+def test_the_page_says_which_slides_were_left_out(tmp_path):
+    (tmp_path / "slides").mkdir()
+    for stem in ("good", "two\nlines", "<b>" + "x" * 210):
+        (tmp_path / "slides" / f"{stem}.svs").touch()
+    (tmp_path / "atlaspatch.toml").write_text(
+        'output = "output"\n[slides]\nfolders = ["slides"]\n[[geometry]]\npatch_size = 256\ntarget_mag = 20\n'
+    )
+    words = ["status", "--project", str(tmp_path / "atlaspatch.toml"), "--html", str(tmp_path / "page.html")]
+    assert CliRunner().invoke(cli, words).exit_code == 0
+    page = (tmp_path / "page.html").read_text()
+    assert "two\\x0alines.svs: its name has control characters" in page
+    assert "&lt;b&gt;x" in page
+    assert "more than 200; rename it" in page
