@@ -1,6 +1,7 @@
 """Reading checkpoints without running what they carry, and fitting them to a network."""
 
 import json
+import zipfile
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from atlaspatch_core.encoders.weights import hash_of
 from atlaspatch_core.errors import WrongWeights
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from torch.nn import Module
 
 FILES_OF_A_FOLDER = ("vision_tower_only.safetensors", "model.safetensors", "pytorch_model.bin")
@@ -43,13 +45,19 @@ def read_checkpoint(path: Path, encoder: str, prefixes: tuple[str, ...] = ()) ->
 
 
 def load_strictly(network: "Module", checkpoint: StateDict, adapt: Adapt, encoder: str) -> None:
-    """Load a checkpoint into a network, all of it; raises WrongWeights that names the first tensors that do not fit."""
+    """Load a checkpoint into a network, all of it; raises WrongWeights that names the first tensors that do not fit.
+
+    Fractions are never taken from complex or whole numbers, which torch converts in silence.
+    """
     own = network.state_dict()
     adapted = adapt(checkpoint, own)
     problems = [
         _listed("missing", [name for name in own if name not in adapted]),
         _listed("unexpected", [name for name in adapted if name not in own]),
         _listed("of another shape", [_shapes(n, adapted[n], own[n]) for n in own if _misfit(adapted.get(n), own[n])]),
+        _listed(
+            "of another kind of number", [_kinds(n, adapted[n], own[n]) for n in own if _is_other(adapted, own, n)]
+        ),
     ]
     if any(problems):
         raise WrongWeights(f"{encoder}: the checkpoint is of another network: {'; '.join(filter(None, problems))}")
@@ -85,14 +93,27 @@ def _read(file: Path, encoder: str, prefixes: tuple[str, ...]) -> object:
             with safe_open(file, "pt") as tensors:
                 names = [name for name in tensors.keys() if not prefixes or name.startswith(prefixes)]  # noqa: SIM118
                 return {name: tensors.get_tensor(name) for name in names}
+        check_archive(file, encoder)
         return torch.load(file, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         raise WrongWeights(
             f"{encoder}: {file} is no checkpoint of tensors alone, and what else it carries is not run; "
             f"save model.state_dict() and name that file"
         ) from error
-    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
+    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, zipfile.BadZipFile) as error:
         raise WrongWeights(f"{encoder}: {file} cannot be read as a checkpoint: {error}; get the file again") from error
+
+
+def check_archive(file: Path, encoder: str) -> None:
+    """Raise WrongWeights where a part of a checkpoint that is a ZIP archive is not of its checksum: torch asks none."""
+    if not zipfile.is_zipfile(file):
+        return
+    with zipfile.ZipFile(file) as archive:
+        if not any(part.CRC for part in archive.infolist()):
+            return  # written after torch.serialization.set_crc32_options(False)
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise WrongWeights(f"{encoder}: {file} is damaged: {damaged} in it is not of its checksum; get the file again")
 
 
 def _unwrap(state: object) -> object:
@@ -110,6 +131,19 @@ def _is_tensor(value: object) -> bool:
 
 def _misfit(tensor: "object | None", own: object) -> bool:
     return tensor is not None and getattr(tensor, "shape", None) != getattr(own, "shape", None)
+
+
+def _is_other(adapted: StateDict, own: StateDict, name: str) -> bool:
+    """Tell whether a tensor would be converted with loss: complex or whole numbers for fractions, or the reverse."""
+    if name not in adapted:
+        return False
+    tensor, parameter = adapted[name], own[name]
+    of_fractions = (tensor.is_floating_point(), tensor.is_complex())
+    return of_fractions != (parameter.is_floating_point(), parameter.is_complex())
+
+
+def _kinds(name: str, tensor: "Tensor", own: "Tensor") -> str:
+    return f"{name} {tensor.dtype} for {own.dtype}"
 
 
 def _shapes(name: str, tensor: object, own: object) -> str:
