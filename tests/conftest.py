@@ -8,6 +8,8 @@ from paths import ROOT, SHARED
 from power_cuts import ignore_power_cuts
 from rounds import try_fewer
 
+from atlaspatch_core import hidden_names
+
 BUNDLED_SLIDE = ROOT / "atlaspatch_core" / "data" / "CMU-1-Small-Region.svs"
 
 
@@ -33,6 +35,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """Leave out modules without a quick test, so that the inner loop does not even import them."""
     is_module = collection_path.name.startswith("test_") and collection_path.suffix == ".py"
     return True if is_module and is_quick(config) and "pytest.mark.quick" not in collection_path.read_text() else None
+
+
+@pytest.fixture(autouse=True)
+def forgotten_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no test hide names from those after it: a process that worked under pseudonyms goes on hiding them."""
+    monkeypatch.setattr(hidden_names, "_hidden", None)
 
 
 @pytest.fixture

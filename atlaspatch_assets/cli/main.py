@@ -56,7 +56,7 @@ def make_hooks() -> Hooks:
     Without, what needs no telling is asked of the default home that ``materialize`` writes to, where it is there.
     """
     if os.environ.get(VARIABLE):
-        return Hooks(_report, _failures, rates=_rates, unfinished_runs=_unfinished_runs, more_checks=_checks)
+        return Hooks(_make_report(), _failures, rates=_rates, unfinished_runs=_unfinished_runs, more_checks=_checks)
     if DEFAULT_HOME.expanduser().is_dir():
         return Hooks(
             failures=_failures,
@@ -68,8 +68,16 @@ def make_hooks() -> Hooks:
     return Hooks(more_checks=_checks)
 
 
-def _report(recipe: "Recipe", outcome: Outcome) -> None:
-    _reporter()(recipe, outcome)
+def _make_report() -> "Callable[[Recipe, Outcome], None]":
+    """Return what tells the instance of one command; Dagster is imported with the first outcome."""
+
+    @cache
+    def reporter() -> "Reporter":
+        from atlaspatch_assets.lib.reporting import Reporter
+
+        return Reporter()
+
+    return lambda recipe, outcome: reporter()(recipe, outcome)
 
 
 def _failures(recipe: "Recipe") -> "Failures":
@@ -125,13 +133,6 @@ def _findings(subject: "Subject") -> "Iterator[DoctorFinding]":
     from atlaspatch_assets.cli.doctor import dagster_findings
 
     yield from dagster_findings(subject.project)
-
-
-@cache
-def _reporter() -> "Reporter":
-    from atlaspatch_assets.lib.reporting import Reporter
-
-    return Reporter()
 
 
 cli.add_command(carry_over)

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-from atlaspatch_core.consent import executes_plugins
+from atlaspatch_core.consent import SourceLoader, executes_plugins
 from atlaspatch_core.encoders.declaration import NO_PLUGINS, PatchEncoder, Plugins, Precision, SlideEncoder
 from atlaspatch_core.encoders.devices import effective_precision, resolve_device
 from atlaspatch_core.encoders.extractor import Extractor, Registry
@@ -127,8 +127,8 @@ def _execute(path: Path, name: str) -> ModuleType:
     """Return the file as a module: the one place where code that somebody named is executed."""
     if not executes_plugins():
         raise InvalidProject(f"the plugin {path} is not executed by a command that only reads results")
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
+    spec = importlib.util.spec_from_file_location(name, path, loader=SourceLoader(name, str(path)))
+    if spec is None or spec.loader is None or path.suffix != ".py":
         raise InvalidProject(f"the plugin {path} is no Python file; name a file that ends in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses of the plugin look their module up there

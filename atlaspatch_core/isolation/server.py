@@ -16,6 +16,7 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Any, NoReturn
 
+from atlaspatch_core.consent import SourceLoader
 from atlaspatch_core.isolation.messages import Answer, Call, pack, pack_error
 from atlaspatch_core.isolation.shared_memory import BlockAllocator, BlockPlace, SharedBlock, SpareBlocks
 
@@ -163,7 +164,7 @@ def _running() -> CallServer:
 
 def _execute(file: str, name: str) -> None:
     """Execute a file as a module; what it cannot be executed for was said where it was first."""
-    spec = importlib.util.spec_from_file_location(name, file)
+    spec = importlib.util.spec_from_file_location(name, file, loader=SourceLoader(name, file))
     assert spec is not None
     assert spec.loader is not None
     sys.modules[name] = importlib.util.module_from_spec(spec)

@@ -97,8 +97,12 @@ def kill_itself(number: int) -> None:
 
 @pytest.mark.quick
 def test_what_somebody_asked_for_is_no_foreign_exit():
-    with termination_raises(), pytest.raises(Terminated) as terminated, no_exit("it"):
-        kill_itself(signal.SIGTERM)
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Dagster has it raise KeyboardInterrupt
+    try:
+        with termination_raises(), pytest.raises(Terminated) as terminated, no_exit("it"):
+            kill_itself(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
     assert not is_foreign_exit(terminated.value)
     with pytest.raises(KeyboardInterrupt), no_exit("it"):
         raise KeyboardInterrupt
