@@ -42,7 +42,7 @@ soak: setup
 	ATLASPATCH_SOAK_ROUNDS=$(ROUNDS) $(PYTEST) $(PARALLEL) -m soak --durations=20
 
 e2e: setup
-	$(PYTEST) -m e2e tests/e2e -x
+	$(PYTEST) -m e2e tests/e2e -x $(E2E)
 
 ui: setup
 	$(BIN)/atlaspatch up --project atlaspatch.toml
