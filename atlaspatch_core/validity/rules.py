@@ -4,7 +4,7 @@ Values in, values out: nothing is read here. The pipeline asks for one slide wit
 for all slides with fingerprints alone.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -100,6 +100,7 @@ def state_of(
     failure: str,
     reasons: Iterable[str] = (),
     upstream: str = "",
+    upstream_first: Sequence[str] = (),
     certain: bool = False,
     difference: Callable[[], str],
 ) -> tuple[State, str]:
@@ -108,7 +109,8 @@ def state_of(
     ``reasons`` are those that hold whatever the fingerprints are, empty where they do not; the first one is told.
     Without an expected fingerprint, nothing speaks against what is stored. ``difference`` is asked for only if needed;
     what changed ``upstream`` is told where the output itself is asked for as before, unless it is ``certain`` that the
-    expected fingerprint stays the one that is expected now.
+    expected fingerprint stays the one that is expected now. Of two changes upstream that is told which comes first in
+    ``upstream_first``, reasons in the order of the inputs, as a run tells it.
     """
     if failure:
         return State.FAILED, failure
@@ -117,7 +119,9 @@ def state_of(
     if reason := next(filter(None, reasons), ""):
         return State.STALE, reason
     own = "" if expected is None or is_valid(stored, expected) else difference()
-    why = upstream if upstream and is_of_upstream(own) and (own or not certain) else own
+    order = {reason: place for place, reason in enumerate(upstream_first)}
+    of_upstream = upstream and is_of_upstream(own) and (own or not certain)
+    why = min((upstream, own or upstream), key=lambda reason: order.get(reason, len(order))) if of_upstream else own
     return (State.STALE, why) if why else (State.FRESH, "")
 
 

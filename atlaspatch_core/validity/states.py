@@ -76,6 +76,7 @@ class StalenessChecker:
             failure=self._failure(stem, stage, outputs),
             reasons=(expected.stale_reason,),
             upstream=upstream,
+            upstream_first=[upstream_reason(input_name(up)) for up in stage.upstream],
             certain=expected.certain,
             difference=lambda: self._why(stem, slide, stage, stored, outputs, upstream) if slide and stored else "",
         )
