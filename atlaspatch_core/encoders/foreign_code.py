@@ -19,7 +19,7 @@ def no_exit(whose: str) -> Iterator[None]:
     """Raise ForeignExit for whatever would end the program and is neither Ctrl-C nor a signal's doing."""
     try:
         yield
-    except BaseException as error:
+    except BaseException as error:  # an exit may be a class of its own
         if is_foreign_exit(error):
             raise foreign_exit(whose, error) from error
         raise

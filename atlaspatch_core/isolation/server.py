@@ -170,5 +170,5 @@ def _execute(file: str, name: str) -> None:
     sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(sys.modules[name])
-    except BaseException as error:
+    except BaseException as error:  # foreign code raises anything, and readers work without it
         log.debug("%s: %r", file, error)

@@ -3,8 +3,7 @@
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future
-from types import TracebackType
-from typing import Any, Self, TypeVar, final
+from typing import Any, TypeVar, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +23,7 @@ OPENED, READ, CLOSED = "while it was opened", "while its pixels were read", "whi
 
 
 @final
-class IsolatedSlide:
+class IsolatedSlide(Slide):
     """An open slide of another process, which is lent to it alone."""
 
     def __init__(self, process: IsolatedProcess, number: int, info: SlideInfo) -> None:
@@ -85,14 +84,6 @@ class IsolatedSlide:
         finally:
             return_process(self._process)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
 
 def open_isolated(stem: str, open_here: Callable[..., Slide], *arguments: Any) -> Slide:
     """Return the slide that ``open_here``, a function of a module, opens in another process.
@@ -102,7 +93,7 @@ def open_isolated(stem: str, open_here: Callable[..., Slide], *arguments: Any) -
     process = lend_process()
     try:
         return IsolatedSlide(process, *process.call(_open, open_here, arguments))
-    except BaseException as error:
+    except BaseException as error:  # the process is given back, and what came is raised again
         return_process(process)
         if isinstance(error, ProcessDied):
             raise killed_reader(stem, error, OPENED) from error

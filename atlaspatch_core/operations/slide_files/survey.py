@@ -70,7 +70,7 @@ def survey_slides(discovery: Discovery, slides: Slides = AS_THEY_ARE, seconds: f
     with ThreadPoolExecutor(count) as threads:
         try:
             opened = list(threads.map(lambda source: survey_in_time(source, slides, seconds), discovery.sources))
-        except BaseException:
+        except BaseException:  # raised again, Ctrl-C above all
             end_processes()  # or the threads would wait for them
             raise
     majority = majority_mpp([slide.info.mpp for slide in opened if slide.info])

@@ -8,19 +8,24 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 from numpy.typing import NDArray
 
-from atlaspatch_core.errors import AtlasPatchError, MissingExtra, UnreadableSlide
+from atlaspatch_core.errors import MissingExtra, UnreadableSlide
 from atlaspatch_core.slides.dicom_files import instances, is_dicom, is_series_folder
-from atlaspatch_core.slides.mpp import Mpp, StatedMpp, find_scale
+from atlaspatch_core.slides.mpp import StatedMpp, find_scale
 from atlaspatch_core.slides.readers.advice import COPY, MORE_LENIENT
 from atlaspatch_core.slides.readers.content import is_not
 from atlaspatch_core.slides.readers.dicom import sections_of as dicom_sections
 from atlaspatch_core.slides.readers.labels import institution_of, stain_of, vendor_of
-from atlaspatch_core.slides.readers.openslide_checks import check_brightfield, check_one_pyramid, check_scene
+from atlaspatch_core.slides.readers.openslide_checks import (
+    check_brightfield,
+    check_one_pyramid,
+    check_scene,
+    is_decoded_as_tiff,
+)
 from atlaspatch_core.slides.readers.openslide_tiff import OTHER, VENDORS, PlainTiff, choose_tiff_levels
 from atlaspatch_core.slides.readers.reader import Reader, UnsupportedSlide
 from atlaspatch_core.slides.readers.region_checks import RegionChecks
 from atlaspatch_core.slides.readers.selected_levels import select_levels
-from atlaspatch_core.slides.readers.tiff import is_ome, open_tiff
+from atlaspatch_core.slides.readers.tiff import is_ome
 from atlaspatch_core.slides.readers.tiff import sections_of as tiff_sections
 from atlaspatch_core.slides.readers.windows import file_px_of
 from atlaspatch_core.slides.slide import Bounds, Level, Region, Slide, SlideInfo, stem_of
@@ -82,16 +87,6 @@ class OpenSlideSlide(Slide):
         self._handle.close()
         if self._checks:
             self._checks.close()
-
-
-def is_decoded_as_tiff(path: Path, region: Region) -> bool:
-    """Tell whether the reader of TIFFs, which knows other compressions and byte counts, decodes a region."""
-    try:
-        with open_tiff(path, StatedMpp(Mpp(1.0, ""))) as slide:
-            slide.read_region(region)
-    except (AtlasPatchError, IndexError):
-        return False
-    return True
 
 
 def file_of(path: Path) -> Path:

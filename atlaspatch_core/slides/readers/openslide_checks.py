@@ -4,13 +4,15 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from atlaspatch_core.errors import UnreadableSlide
+from atlaspatch_core.errors import AtlasPatchError, UnreadableSlide
 from atlaspatch_core.slides.dicom_files import pyramid_count
+from atlaspatch_core.slides.mpp import Mpp, StatedMpp
 from atlaspatch_core.slides.readers.advice import EXPORT
 from atlaspatch_core.slides.readers.images import check_only_image
 from atlaspatch_core.slides.readers.openslide_tiff import OTHER
 from atlaspatch_core.slides.readers.reader import UnsupportedSlide
-from atlaspatch_core.slides.slide import stem_of
+from atlaspatch_core.slides.readers.tiff import open_tiff
+from atlaspatch_core.slides.slide import Region, stem_of
 from atlaspatch_core.wording import format_count
 
 FLUORESCENCE = (
@@ -58,3 +60,13 @@ def check_one_pyramid(path: Path, series: int | None) -> None:
             f"{stem_of(path)}: its DICOM series holds {format_count(pyramids, 'pyramid')}, and OpenSlide "
             f"cannot choose one; {OTHER}"
         )
+
+
+def is_decoded_as_tiff(path: Path, region: Region) -> bool:
+    """Tell whether the reader of TIFFs, which knows other compressions and byte counts, decodes a region."""
+    try:
+        with open_tiff(path, StatedMpp(Mpp(1.0, ""))) as slide:
+            slide.read_region(region)
+    except (AtlasPatchError, IndexError):
+        return False
+    return True

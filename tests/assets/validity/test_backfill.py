@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 from prepared import PreparedFolder
 from project_files import project_text
-from upgrading import EMBEDDING, FEATURES, NETWORK, paint_noise, random_weights
+from upgrading import EMBEDDING, FEATURES, NETWORK, paint_noise
 
 from atlaspatch_assets.cli.main import cli
 from atlaspatch_assets.defs.validity.backfill import Order, build_requests, choose_steps, plan_backfill
@@ -23,11 +23,6 @@ PROJECT = project_text(
     tables='[weights]\n"{network}" = "{weights}"\n[upgrades]\ncanary_slides = 2\ncanary_patches = 2',
     runtime="threads = 1\nread_workers = 1\nslides_per_run = 2",
 )
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    return random_weights(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture(scope="module")

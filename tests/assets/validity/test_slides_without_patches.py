@@ -7,7 +7,7 @@ import pytest
 from native_staleness import CachingStaleStatusResolver, LoadingContextForTest, StaleStatus
 from painting import paint_slide, white
 from small_projects import run, said
-from upgrading import EMBEDDING, FEATURES, NETWORK, paint_noise, random_weights, states, with_weights
+from upgrading import EMBEDDING, FEATURES, NETWORK, paint_noise, states, with_weights
 
 from atlaspatch_assets.dagster_internals import data_versions
 from atlaspatch_assets.definitions import build_definitions
@@ -21,11 +21,6 @@ NEW = f"slide_embedding/abmil-{NETWORK}"
 def instance():
     with dg.DagsterInstance.ephemeral() as instance:
         yield instance
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    return random_weights(tmp_path_factory.mktemp("weights"))
 
 
 def made(folder: Path, weights: Path, instance: dg.DagsterInstance, *with_patches: str) -> Project:

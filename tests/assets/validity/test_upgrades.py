@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 import pytest
 from small_projects import GEOMETRY, break_slide, failed_slides, last, paint, project, run, said
-from upgrading import EMBEDDING, FEATURES, made, random_weights, requested_runs, states, with_weights
+from upgrading import EMBEDDING, FEATURES, made, requested_runs, states, with_weights
 
 from atlaspatch_assets.definitions import build_definitions
 from atlaspatch_assets.defs.validity.job_config import MATERIALIZE_FAILED, MATERIALIZE_NEW, MATERIALIZE_STALE
@@ -16,11 +16,6 @@ from atlaspatch_core.config.project import Project
 def instance():
     with dg.DagsterInstance.ephemeral() as instance:
         yield instance
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    return random_weights(tmp_path_factory.mktemp("weights"))
 
 
 def launch(of: Project, job: str, instance: dg.DagsterInstance, **config) -> dg.ExecuteInProcessResult:
