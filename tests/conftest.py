@@ -1,6 +1,7 @@
 """Fixtures that several test modules share."""
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,9 +39,10 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 @pytest.fixture(autouse=True)
-def forgotten_names(monkeypatch: pytest.MonkeyPatch) -> None:
+def forgotten_names() -> Iterator[None]:
     """Let no test hide names from those after it: a process that worked under pseudonyms goes on hiding them."""
-    monkeypatch.setattr(hidden_names, "_hidden", None)
+    yield
+    hidden_names._hidden = None
 
 
 @pytest.fixture
