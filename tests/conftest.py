@@ -1,5 +1,6 @@
 """Fixtures that several test modules share."""
 
+import logging
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,8 +42,10 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 @pytest.fixture(autouse=True)
 def forgotten_names() -> Iterator[None]:
     """Let no test hide names from those after it: a process that worked under pseudonyms goes on hiding them."""
+    factory = logging.getLogRecordFactory()
     yield
     hidden_names._hidden = None
+    logging.setLogRecordFactory(factory)
 
 
 @pytest.fixture
