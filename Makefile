@@ -6,6 +6,7 @@
 # make ui     the Dagster web UI on http://127.0.0.1:3000 with the demo's history
 # make options  the table of options in docs/options.md
 # make check  lint, types and import contracts
+# make supply  licenses and known vulnerabilities of what is installed and locked; make wheel builds dist/ with its SBOM
 # make bench  all measures, a quarter of an hour; make bench-quick, a minute
 
 PYTHON ?= python3
@@ -19,14 +20,17 @@ PYTEST := DAGSTER_HOME= OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python
 PARALLEL := -n auto --maxprocesses 8 --dist worksteal
 ROUNDS ?= 20
 
-.PHONY: options setup demo test quick soak e2e ui check format bench bench-quick clean
+.PHONY: options setup demo test quick soak e2e ui check supply wheel format bench bench-quick clean
 
 setup: $(VENV)/.ready
 
-$(VENV)/.ready: pyproject.toml
+# What uv.lock names is installed, by pip: it takes torch for the CPU where an index or a folder has it.
+$(VENV)/.ready: pyproject.toml uv.lock
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "atlaspatch needs Python 3.11 or newer; set PYTHON=/path/to/it")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv export --quiet --locked --extra dev --no-hashes --no-emit-project --output-file $(VENV)/locked.txt
+	$(BIN)/python -m pip install --quiet --constraint $(VENV)/locked.txt --editable '.[dev]'
 	touch $@
 
 demo: setup
@@ -52,6 +56,14 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+supply: setup
+	$(BIN)/uv lock --check --quiet
+	$(BIN)/python -m supply.licenses
+	$(BIN)/python -m supply.vulnerabilities
+
+wheel: setup
+	$(BIN)/python -m supply.wheel dist
 
 format: setup
 	$(BIN)/ruff check --fix .
