@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.layouts.found import Holds, ResultFile
-from atlaspatch_core.storage.disk import open_file
+from atlaspatch_core.storage.disk import open_file, read_whole
 
 CANNOT = (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError)
 """What h5py raises of files that are damaged, or hold something else."""
@@ -48,7 +48,7 @@ def results_in(file: Any, listed: ResultFile) -> Iterator[ResultDataset]:
 
 def corners_of(file: Any) -> NDArray[np.int64]:
     """Return the top-left corners, level-0 px, shape (n, 2). Raises one of ``CANNOT`` where they are none."""
-    values = np.asarray(file["coords"][()])
+    values = read_whole(file["coords"])
     if values.ndim == 1 and len(values) in (0, 2):  # one patch, or none, written without its axis
         values = values.reshape(-1, 2)
     if values.ndim != 2 or values.shape[1] < 2:

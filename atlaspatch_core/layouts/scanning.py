@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
+
+from atlaspatch_core.storage.disk import check_stored
 
 BLOCK_BYTES = 8 * 2**20
 """Features in memory at a time, roughly."""
@@ -29,7 +32,12 @@ class Scan:
 
 
 def scan(values: Any) -> Scan:
-    """Return what the rows of an HDF5 dataset or an array, shape (n, dim), are like; read in blocks."""
+    """Return what the rows of an HDF5 dataset or an array, shape (n, dim), are like; read in blocks.
+
+    Raises OSError for a dataset that claims far more than is stored.
+    """
+    if isinstance(values, h5py.Dataset):
+        check_stored(values)
     rows, dim = values.shape
     step = max(1, BLOCK_BYTES // max(1, dim * 4))
     finite, zero, norms = np.ones(rows, bool), np.zeros(rows, bool), np.zeros(rows, np.float32)

@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.layouts.scanning import scan
+from atlaspatch_core.storage.disk import read_whole
 from atlaspatch_core.tissue.quality import QualityFinding
 
 LARGEST_RATIO_OF_NORMS = 100.0
@@ -44,7 +46,8 @@ def check_features(values: Any) -> Iterator[QualityFinding]:
 
 def check_embedding(values: Any) -> Iterator[QualityFinding]:
     """Yield what an embedding, shape (dim,) or (1, dim), is held against."""
-    values_scan = scan(np.asarray(values[()], np.float32).reshape(-1, 1))
+    whole = read_whole(values) if isinstance(values, h5py.Dataset) else values
+    values_scan = scan(np.asarray(whole, np.float32).reshape(-1, 1))
     yield hold_against(
         "not_finite",
         values_scan.not_finite,

@@ -24,7 +24,7 @@ from atlaspatch_core.layouts.soundness import (
     text_of,
 )
 from atlaspatch_core.slides.content_hash import content_fingerprint, file_signature
-from atlaspatch_core.storage.disk import open_file
+from atlaspatch_core.storage.disk import open_file, read_whole
 from atlaspatch_core.storage.records import read_record
 from atlaspatch_core.storage.schema import (
     COORDS,
@@ -159,7 +159,7 @@ def of_fingerprint(dataset: h5py.Dataset, recorded: str) -> QualityFinding:
 
 def of_coords(file: h5py.File, dataset: h5py.Dataset) -> Iterator[QualityFinding]:
     """Yield how many patches there are, whether they lie in the slide, and whether what goes with them fits."""
-    coords: NDArray[np.int64] = np.asarray(dataset[()], np.int64).reshape(-1, dataset.shape[-1])
+    coords: NDArray[np.int64] = np.asarray(read_whole(dataset), np.int64).reshape(-1, dataset.shape[-1])
     count = len(coords)
     yield hold_against("patches", count, 1, "there is no patch", f"{count} patches", least=True)
     most = _most_patches(file.attrs)

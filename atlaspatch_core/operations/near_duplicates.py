@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.errors import OutputInUse
-from atlaspatch_core.storage.disk import open_file
+from atlaspatch_core.storage.disk import open_file, read_whole
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.recipe import OutputSpec
 
@@ -63,7 +63,7 @@ def _unit_vectors(store: Store, stage: OutputSpec, stems: Iterable[str]) -> tupl
 def _embedding(path: Path, stage: OutputSpec) -> NDArray[np.float64] | None:
     try:
         with open_file(path) as file:
-            vector = np.asarray(file[stage.dataset][()], np.float64).ravel()  # type: ignore[index]
+            vector = np.asarray(read_whole(file[stage.dataset]), np.float64).ravel()  # type: ignore[arg-type]
     except (OSError, KeyError, OutputInUse):
         return None
     norm = np.linalg.norm(vector)

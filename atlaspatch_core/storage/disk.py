@@ -3,15 +3,18 @@
 import errno
 import io
 import logging
+import math
 import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Literal
+from typing import Any, Literal
 
 import h5py
+import numpy as np
+from numpy.typing import NDArray
 
 from atlaspatch_core.errors import OutputInUse
 
@@ -20,6 +23,8 @@ log = logging.getLogger(__name__)
 SECONDS_IN_USE = 10.0
 """How long a file is waited for whose lock another program holds."""
 SECONDS_BETWEEN_TRIES = 0.2
+MOST_UNSTORED_BYTES, MOST_BYTES_PER_BYTE = 2**28, 2048
+"""What a dataset may claim, bytes, whatever it stores, and for each byte that it stores."""
 UNLOCKABLE = re.compile(r"unable to lock file, errno = (\d+)")
 """How HDF5 says that it has no lock, with the number that the operating system gave."""
 HELD = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES})
@@ -131,6 +136,22 @@ def open_file(source: Path | Disk, mode: Literal["r", "r+", "w"] = "r", *, locki
             log.warning("%s: %s is in use; it is waited for, at most %g s", source.stem, source, SECONDS_IN_USE)
             is_reported = True
         sleep(SECONDS_BETWEEN_TRIES)
+
+
+def read_whole(dataset: h5py.Dataset) -> NDArray[Any]:
+    """Return all of a dataset. Raises OSError as ``check_stored`` does."""
+    check_stored(dataset)
+    return np.asarray(dataset[()])
+
+
+def check_stored(dataset: h5py.Dataset) -> None:
+    """Raise OSError for a dataset that claims far more than is stored, before memory is taken for it.
+
+    HDF5 stores no chunk that nobody wrote, and gzip makes at most 1,032 bytes of one.
+    """
+    claimed, stored = math.prod(dataset.shape) * dataset.dtype.itemsize, dataset.id.get_storage_size()
+    if claimed > MOST_UNSTORED_BYTES + stored * MOST_BYTES_PER_BYTE:
+        raise OSError(f"{dataset.name} claims {claimed:,} bytes and stores {stored:,}")
 
 
 def lock_refusal(error: OSError) -> int | None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.errors import OutOfDate, UnreadableOutput
 from atlaspatch_core.fingerprint import Identity
-from atlaspatch_core.storage.disk import open_file
+from atlaspatch_core.storage.disk import open_file, read_whole
 from atlaspatch_core.storage.schema import COORDS, FEATURES, FINGERPRINT, INPUTS, RECIPE, SLIDE_FEATURES
 
 DAMAGED = (OSError, RuntimeError, LookupError, ValueError)
@@ -65,7 +65,7 @@ def read_array(path: Path, name: str, fingerprint: str | None = None) -> NDArray
             raise UnreadableOutput(f"{path.stem}: {path} has no dataset {name!r}; run the step that makes it again")
         if fingerprint is not None and fingerprint_of(file[name]) != fingerprint:  # type: ignore[arg-type]
             raise OutOfDate(f"{path.stem}: {name} in {path} was replaced meanwhile; run again")
-        return file[name][()]  # type: ignore[index]
+        return read_whole(file[name])  # type: ignore[arg-type]
 
 
 def read_attributes(path: Path, name: str = "/") -> dict[str, Any]:

@@ -18,6 +18,7 @@ from atlaspatch_core.layouts.names import GeometryName
 from atlaspatch_core.layouts.soundness import ODD, check_features, text_of
 from atlaspatch_core.layouts.tensors import read_tensor
 from atlaspatch_core.slides.slide import SlideInfo
+from atlaspatch_core.storage.disk import read_whole
 
 Corners = NDArray[np.int64]
 """Shape (n, 2): x, y of top-left corners, level-0 px."""
@@ -187,6 +188,6 @@ def _values(table: VectorTable) -> NDArray[Any]:
         return read_tensor(table.path)
     try:
         with opened(table.path) as file:
-            return np.asarray(file[table.dataset][()])
+            return read_whole(file[table.dataset])
     except CANNOT as error:
         raise UnreadableOutput(f"{table.path.stem}: {table.path} cannot be read ({error}); compute it again") from error

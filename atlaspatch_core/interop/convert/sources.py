@@ -18,6 +18,7 @@ from atlaspatch_core.interop.convert.vips import reason, vips
 from atlaspatch_core.slides.isolated import call_reader
 from atlaspatch_core.slides.mpp import Mpp, StatedMpp, find_scale
 from atlaspatch_core.slides.readers import check_file
+from atlaspatch_core.slides.readers.claims import check_claim, file_sizes
 from atlaspatch_core.slides.readers.images import check_only_image
 from atlaspatch_core.slides.sections import ALL
 from atlaspatch_core.slides.slide import Region, Slide
@@ -101,6 +102,7 @@ def _of_picture(source: SlideSource) -> PixelSource:
         return _load(source).crop(x, y, width, height).numpy()
 
     first = _load(source)
+    check_claim(source.path, (first.width, first.height), file_sizes(source.path))
     return PixelSource(first.width, first.height, scale.mpp.value, image, region, source.notes)
 
 

@@ -11,6 +11,7 @@ from atlaspatch_core.slides.dicom_files import series_of
 from atlaspatch_core.slides.mpp import Mpp, StatedMpp
 from atlaspatch_core.slides.reader_names import READER_NAMES
 from atlaspatch_core.slides.readers.advice import BIOFORMATS, FOREIGN
+from atlaspatch_core.slides.readers.claims import check_files
 from atlaspatch_core.slides.readers.content import no_slide, what_is_wrong, without_its_folder
 from atlaspatch_core.slides.readers.cucim import CUCIM
 from atlaspatch_core.slides.readers.dicom import DICOM
@@ -120,6 +121,7 @@ def finished(slide: Slide, series: int | None, stem: str | None = None) -> Slide
     info = slide.info
     with ExitStack() as opened:
         opened.callback(slide.close)
+        check_files(info)
         if info.reader in BY_THE_WAY or (info.reader == OPENSLIDE.name and info.vendor in (*VENDORS, "dicom")):
             slide = with_true_levels(slide)
         if series is not None or stem not in (None, info.stem):

@@ -16,6 +16,7 @@ from atlaspatch_core.slides.mpp import StatedMpp
 from atlaspatch_core.slides.readers.advice import COPY, EXPORT
 from atlaspatch_core.slides.readers.content import is_not
 from atlaspatch_core.slides.readers.damage import DAMAGED_FILE, refuse_damage
+from atlaspatch_core.slides.readers.dicom_claims import check_instances
 from atlaspatch_core.slides.readers.dicom_extents import files_by_extent
 from atlaspatch_core.slides.readers.dicom_frames import FrameChecks
 from atlaspatch_core.slides.readers.images import (
@@ -93,6 +94,7 @@ def opened_pyramids(path: Path) -> Iterator[list[DicomPyramid]]:
     """
     library, files = import_extra("wsidicom", "dicom", stem_of(path)), instances_of_one_series(path)
     what, errors = f"{stem_of(path)}: {path.name}", (*library_errors(), *DAMAGED_FILE)
+    check_instances(path, files)
     with refuse_damage(lambda error: f"{what} {why_not_open(files, error)}", errors), ExitStack() as opened:
         groups = [scan for group in files_by_pyramid(files) for scan in files_by_extent(group)]
         slides = [(group, opened.enter_context(library.WsiDicom.open(group))) for group in groups]

@@ -203,13 +203,20 @@ def elements(data: mmap.mmap, at: int) -> Iterator[tuple[int, int, int]]:
         if tag == ITEM_END:
             yield tag, at + 8, 0
             return
-        is_long = kind in LONG
-        (length,) = struct.unpack_from("<I" if is_long else "<H", data, at + (8 if is_long else 6))
-        start = at + (12 if is_long else 8)
+        start, length = _value_at(data, at, kind)
         yield tag, start, length
         if tag == PIXELS:
             return
         at = end_of_sequence(data, start) if length == UNDEFINED else start + length
+
+
+def _value_at(data: mmap.mmap, at: int, kind: bytes) -> tuple[int, int]:
+    """Return start and length of a value; where no two letters tell its type, types are implicit (PS3.5, 7.1.3)."""
+    if not (kind.isalpha() and kind.isupper()):
+        return at + 8, int(struct.unpack_from("<I", data, at + 4)[0])
+    is_long = kind in LONG
+    (length,) = struct.unpack_from("<I" if is_long else "<H", data, at + (8 if is_long else 6))
+    return at + (12 if is_long else 8), int(length)
 
 
 def end_of_sequence(data: mmap.mmap, at: int) -> int:

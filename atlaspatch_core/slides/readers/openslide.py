@@ -12,8 +12,10 @@ from atlaspatch_core.errors import MissingExtra, UnreadableSlide
 from atlaspatch_core.slides.dicom_files import instances, is_dicom, is_series_folder
 from atlaspatch_core.slides.mpp import StatedMpp, find_scale
 from atlaspatch_core.slides.readers.advice import COPY, MORE_LENIENT
+from atlaspatch_core.slides.readers.claims import MOST_UNSTORED
 from atlaspatch_core.slides.readers.content import is_not
 from atlaspatch_core.slides.readers.dicom import sections_of as dicom_sections
+from atlaspatch_core.slides.readers.dicom_claims import check_instances
 from atlaspatch_core.slides.readers.labels import institution_of, stain_of, vendor_of
 from atlaspatch_core.slides.readers.openslide_checks import (
     check_brightfield,
@@ -25,7 +27,7 @@ from atlaspatch_core.slides.readers.openslide_tiff import OTHER, VENDORS, PlainT
 from atlaspatch_core.slides.readers.reader import Reader, UnsupportedSlide
 from atlaspatch_core.slides.readers.region_checks import RegionChecks
 from atlaspatch_core.slides.readers.selected_levels import select_levels
-from atlaspatch_core.slides.readers.tiff import is_ome
+from atlaspatch_core.slides.readers.tiff import is_ome, is_tiff
 from atlaspatch_core.slides.readers.tiff import sections_of as tiff_sections
 from atlaspatch_core.slides.readers.windows import file_px_of
 from atlaspatch_core.slides.slide import Bounds, Level, Region, Slide, SlideInfo, stem_of
@@ -37,6 +39,8 @@ NAME = "openslide"
 WHITE = (255, 255, 255)
 BEYOND = ("Unsupported", "Unrecognized", "not supported", "Cannot get required TIFF tag")
 """Words by which OpenSlide says that a file is whole and more than it can decode."""
+STRIPS = "hamamatsu"
+"""A vendor whose TIFFs have no tiles."""
 COMPRESSIONS = {"34712": "JPEG 2000", "50000": "Zstandard", "50001": "WebP", "50002": "JPEG XL", "52546": "JPEG XL"}
 """TIFF tag 259 (libtiff, tifffile): codes that OpenSlide 4 refuses."""
 
@@ -112,9 +116,12 @@ def open_with_openslide(path: Path, stated: StatedMpp, series: int | None = None
     """Open a slide; ``stated`` is what the user says of its scale, ``series`` which image of the file is asked for."""
     from openslide import OpenSlide, OpenSlideError
 
+    file = file_of(path)
+    if is_dicom(file):
+        check_instances(path, instances(path))
     with ExitStack() as opened:
         try:
-            handle = opened.enter_context(OpenSlide(file_of(path)))
+            handle = opened.enter_context(OpenSlide(file))
         except OpenSlideError as error:
             raise refusal(path, str(error)) from error
         slide = checked_slide(path, handle, stated, series)
@@ -131,10 +138,20 @@ def checked_slide(path: Path, handle: "OpenSlide", stated: StatedMpp, series: in
         return OpenSlideSlide(handle, describe(path, handle, stated), frame_checks(path, handle.level_dimensions))
     if vendor not in VENDORS:
         check_scene(path, handle.properties, series)
+        check_vendor_tiles(path, handle)
         return OpenSlideSlide(handle, describe(path, handle, stated))
     chosen = choose_tiff_levels(path, handle.level_dimensions, series)
     slide = OpenSlideSlide(handle, describe(path, handle, stated), tile_checks(path, chosen))
     return select_levels(slide, chosen.numbers, chosen.notes)
+
+
+def check_vendor_tiles(path: Path, handle: "OpenSlide") -> None:
+    """Raise UnreadableSlide where level 0 of a vendor's TIFF claims more than its tiles store."""
+    from atlaspatch_core.slides.readers.tiff_claims import check_level_claim
+
+    width, height = handle.dimensions
+    if width * height > MOST_UNSTORED and is_tiff(path) and handle.properties.get("openslide.vendor") != STRIPS:
+        check_level_claim(path, (width, height))
 
 
 def sections_of(path: Path) -> tuple[int, ...]:

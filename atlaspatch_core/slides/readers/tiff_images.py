@@ -24,6 +24,7 @@ from atlaspatch_core.slides.readers.tiff_channels import (
     check_channels,
     check_samples,
 )
+from atlaspatch_core.slides.readers.tiff_claims import check_page_claim
 from atlaspatch_core.slides.slide import stem_of
 from atlaspatch_core.slides.tiles.samples import colour_samples, is_colour
 
@@ -72,6 +73,8 @@ def find_contents(path: Path, tiff: tifffile.TiffFile, series: int | None) -> Ti
     check_channels(path, tiff, None if image.series is None else chosen.number, full)
     levels = [page for page in candidates(tiff, full) if is_reduction(page, full)]
     levels.sort(key=lambda page: -page.imagewidth)
+    for page in (full, *levels):
+        check_page_claim(path, page)
     rest = () if series is not None else tuple(others(images, image, levels))
     return TiffContents((full, *levels), chosen, rest, notes)
 

@@ -15,6 +15,7 @@ from atlaspatch_core.slides.readers.images import ImageChoice, other_images, sec
 from atlaspatch_core.slides.readers.level_check import agreeing_levels
 from atlaspatch_core.slides.readers.stored_tiles import StoredTiles
 from atlaspatch_core.slides.readers.tiff_channels import check_samples
+from atlaspatch_core.slides.readers.tiff_claims import check_page_claim
 from atlaspatch_core.slides.readers.tiff_images import (
     TiffContents,
     TiffImage,
@@ -111,8 +112,9 @@ def is_copy(path: Path, full: tifffile.TiffPage, other: TiffImage) -> bool:
     if not all(decoders(page) for page in pages):
         return True
     try:
+        check_page_claim(path, other.page)
         levels = [stored_level(path, page) for page in pages]
-    except (UnreadableSlide, ValueError):  # of the other page, which is not wanted
+    except (UnreadableSlide, ValueError, ArithmeticError):  # of the other page, which is not wanted
         return True
     sizes = [(level.width, level.height) for level in levels]
     tiles = StoredTiles(path, levels)
