@@ -8,7 +8,8 @@ import json
 import logging
 import socket
 from abc import abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 import dagster as dg
@@ -17,7 +18,10 @@ from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.events import AssetMaterializationPlannedData, AssetObservationData, DagsterEvent
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster._core.storage.compute_log_manager import CapturedLogContext
 from dagster._core.storage.tags import GRPC_INFO_TAG
+
+from atlaspatch_core.isolation.signal_masks import without_interrupts
 
 AssetJob = UnresolvedAssetJobDefinition
 """What ``dg.define_asset_job`` returns; Dagster exports the function and not its type."""
@@ -55,6 +59,24 @@ def free_pool_slots(instance: dg.DagsterInstance, run_id: str) -> None:
     storage = instance.event_log_storage
     if storage.supports_global_concurrency_limits:
         storage.free_concurrency_slots_for_run(run_id)
+
+
+def shield_log_processes(instance: dg.DagsterInstance) -> None:
+    """Let the processes that Dagster starts to copy what a step prints not hear Ctrl-C, which runs here end by.
+
+    A terminal sends it to all; the interpreters that watch the copying print tracebacks (1.13, no setting).
+    """
+    manager = instance.compute_log_manager
+    capture_logs = manager.capture_logs
+
+    @contextmanager
+    def capture_shielded(log_key: Sequence[str]) -> Generator[CapturedLogContext, None, None]:
+        with ExitStack() as stack:
+            with without_interrupts():
+                context = stack.enter_context(capture_logs(log_key))
+            yield context
+
+    manager.capture_logs = capture_shielded
 
 
 def code_server_answers(run: dg.DagsterRun) -> bool | None:

@@ -13,6 +13,8 @@ from types import MappingProxyType
 import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 
+from atlaspatch_assets.cli.interrupted_runs import FirstSignal, RunProgress, cancelled_by_signals, deferred_signals
+from atlaspatch_assets.dagster_internals import shield_log_processes
 from atlaspatch_assets.definitions import build_definitions
 from atlaspatch_assets.lib.batch_ops import without_preview_warnings
 from atlaspatch_assets.lib.batches import cohort_batches
@@ -24,6 +26,7 @@ from atlaspatch_core.discovery.lost_folders import lost_folder
 from atlaspatch_core.errors import ForeignExit
 from atlaspatch_core.storage.writable import write_fault
 from atlaspatch_core.validity.outcome import Status
+from atlaspatch_core.validity.recipe import make_recipe
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """Dagster's own lines on the console, hundreds a run, say nothing that is not in the events."""
@@ -74,25 +77,43 @@ def run_requests(
     instance: dg.DagsterInstance,
     show: Callable[[OutcomeRow], None],
 ) -> Iterator[str]:
-    """Run here what is asked of slides or cases; ``show`` and what is yielded as above."""
+    """Run here what is asked of slides or cases; ``show`` and what is yielded as above.
+
+    Raises KeyboardInterrupt or Terminated, with notes of what was done, where a signal ends it; the run is cancelled.
+    """
     with without_preview_warnings():
         job = build_definitions(project).resolve_job_def(kind.job_name)
-    for request in requests:
-        crashes = list(_run(job, request, instance, show))
-        yield from crashes
-        if crashes and (write_fault(project.output) or lost_folder(project)):  # the next would stop for the same
-            return
+    recipe = make_recipe(project)
+    stages = recipe.stages if kind == kind.names.slides else recipe.cases
+    assets = frozenset(kind.names.asset_keys(stage.step for stage in stages))
+    shield_log_processes(instance)
+    progress = RunProgress(kind, tuple(requests), assets)
+
+    def note_and_show(row: OutcomeRow) -> None:
+        progress.note(row.stem, row.asset, failed=row.status is Status.FAILED)
+        show(row)
+
+    with deferred_signals() as first_signal, progress.told_where_interrupted():
+        for request in progress.requests:
+            crashes = list(_run(job, request, instance, note_and_show, first_signal))
+            yield from crashes
+            if crashes and (write_fault(project.output) or lost_folder(project)):  # the next would stop for the same
+                return
 
 
 def _run(
-    job: dg.JobDefinition, request: dg.RunRequest, instance: dg.DagsterInstance, show: Callable[[OutcomeRow], None]
+    job: dg.JobDefinition,
+    request: dg.RunRequest,
+    instance: dg.DagsterInstance,
+    show: Callable[[OutcomeRow], None],
+    first_signal: FirstSignal,
 ) -> Iterator[str]:
     run_id = str(uuid.uuid4())
     if request.asset_selection:
         checks = set(request.asset_check_keys or ())
         job = job.get_subset(asset_selection=set(request.asset_selection), asset_check_selection=checks)
     instance.add_event_listener(run_id, lambda entry: [show(row) for row in outcome_rows(entry)])
-    with take_run_lock(instance, run_id):
+    with take_run_lock(instance, run_id), cancelled_by_signals(instance, run_id, first_signal):
         result = job.execute_in_process(
             instance=instance,
             partition_key=request.partition_key,

@@ -4,7 +4,9 @@ Dagster is imported inside the commands, so that ``--help`` and a plain ``encode
 """
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -23,8 +25,10 @@ from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.main import cli
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
 from atlaspatch_core.cli.slides import slides_at_rest, tell_former_results
+from atlaspatch_core.cli.working import signals_end_command
 from atlaspatch_core.discovery.cohorts import COHORTS, stems_among
 from atlaspatch_core.errors import AtlasPatchError, ForeignExit
+from atlaspatch_core.operations.tracking.signals import exit_at_signals
 from atlaspatch_core.validity.outcome import Outcome, OutputKey
 
 if TYPE_CHECKING:
@@ -47,7 +51,12 @@ def main() -> None:
     """Run ``atlaspatch``. ``status`` and ``report`` ask the Dagster instance what failed, ``estimate`` how fast runs
     were, and ``doctor`` looks at it. With ``DAGSTER_HOME`` set, ``encode-slide`` tells it what it made.
     """
-    cli(obj=make_hooks())
+    try:
+        cli(obj=make_hooks())
+    finally:
+        with suppress(OSError):  # nobody reads any more
+            sys.stdout.flush()
+        exit_at_signals()
 
 
 def make_hooks() -> Hooks:
@@ -155,7 +164,8 @@ def materialize(
     Runs in this process, in batches, and is recorded in the Dagster instance in DAGSTER_HOME (~/.atlaspatch/dagster by
     default). What is there already and still valid is reused.
 
-    Exit code: 0 when every slide is done, 1 when one or more failed or had to be left out, 2 for wrong usage.
+    Exit code: 0 when every slide is done, 1 when one or more failed or had to be left out, 2 for wrong usage; 130 or
+    143 where Ctrl-C or SIGTERM ended it, which cancels the run.
     """
 
     recipe = recipe_of_file(project_file)
@@ -164,7 +174,8 @@ def materialize(
     tell_former_results(recipe)
     chosen = _choose_stems(discovery, stems, cohorts)
     try:
-        code = _materialize(project, chosen, discovery.cohort_by_stem, force=force, strict=strict)
+        with signals_end_command(_what_remains(project)):
+            code = _materialize(project, chosen, discovery.cohort_by_stem, force=force, strict=strict)
     except ForeignExit as error:
         raise click.UsageError(str(error)) from error
     raise SystemExit(code or int(bool(discovery.left_out and not stems and not cohorts)))
@@ -206,7 +217,7 @@ def backfill(
     states = [state for state, selected in chosen.items() if selected]
     recipe = recipe_of_file(project_file)
     try:
-        with told_where_home_fails(ready_home()):
+        with told_where_home_fails(ready_home()), signals_end_command(_what_remains(recipe.project)):
             code = _backfill(recipe, states, assets, cohorts, dry_run=dry_run, canary=not no_canary)
         raise SystemExit(code)
     except AtlasPatchError as error:
@@ -229,7 +240,7 @@ def _backfill(
     from atlaspatch_assets.cli.outcome_table import Tables, make_console
 
     tables = Tables(make_console())
-    with dg.DagsterInstance.get() as instance:
+    with dg.DagsterInstance.get() as instance, tables.shown_where_interrupted():
         done = backfill(
             recipe,
             instance,
@@ -245,6 +256,10 @@ def _backfill(
         return 0
     tables.conclude(done.crashes, done.slides)
     return 1 if tables.failed or done.crashes else 0
+
+
+def _what_remains(project: "Project") -> str:
+    return f"what was finished stays in {project.output}; run again to go on"
 
 
 def _choose_stems(discovery: "Discovery", stems: Sequence[str], cohorts: Sequence[str]) -> list[str]:
@@ -278,7 +293,7 @@ def _materialize(
 
     home = ready_home()
     tables = Tables(make_console())
-    with told_where_home_fails(home), dg.DagsterInstance.get() as instance:
+    with told_where_home_fails(home), dg.DagsterInstance.get() as instance, tables.shown_where_interrupted():
         crashes = list(run(project, stems, instance, force=force, show=tables.add, cohorts=cohorts))
     tables.conclude(crashes, len(stems))
     click.echo(f"Files: {relative_path(project.output)}   Dagster: {relative_path(home)}")

@@ -2,7 +2,8 @@
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from atlaspatch_assets.cli.local_run import OutcomeRow
+from atlaspatch_core.errors import AskedToEnd
 from atlaspatch_core.validity.outcome import Status
 from atlaspatch_core.wording import format_count
 
@@ -57,8 +59,16 @@ class Tables:
             self.console.print(slide_table(self.rows))
         self.rows = []
 
-    def conclude(self, crashes: Sequence[str], slides: int) -> None:
-        """Print the last table, a line for everything that went wrong, and the sum."""
+    @contextmanager
+    def shown_where_interrupted(self) -> Iterator[None]:
+        """Print the last table and what failed where Ctrl-C or a signal ends the work."""
+        try:
+            yield
+        except (KeyboardInterrupt, AskedToEnd):
+            self._show_rest()
+            raise
+
+    def _show_rest(self, crashes: Sequence[str] = ()) -> None:
         self.flush()
         lines = [
             *(f"FAILED {stem}: {why}" for stem, why in self.failed.items()),
@@ -66,6 +76,10 @@ class Tables:
         ]
         for line in lines:
             self.console.print(line, style="bold red", markup=False, soft_wrap=True)
+
+    def conclude(self, crashes: Sequence[str], slides: int) -> None:
+        """Print the last table, a line for everything that went wrong, and the sum."""
+        self._show_rest(crashes)
         self.console.print(describe_counts(self.counts, slides, len(self.warned)), soft_wrap=True)
 
 

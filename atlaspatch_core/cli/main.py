@@ -16,9 +16,19 @@ from atlaspatch_core.cli.inspect import inspect
 from atlaspatch_core.cli.report import report
 from atlaspatch_core.cli.run import run_command
 from atlaspatch_core.cli.status import status
+from atlaspatch_core.cli.working import signals_end_command
 
 
-@click.group(context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100})
+class Commands(click.Group):
+    """Commands that end by Ctrl-C and other signals with one sentence, where they have none of their own."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Call a command."""
+        with signals_end_command("what was finished stays; run again to go on"):
+            return super().invoke(ctx)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100})
 @click.version_option(package_name="atlaspatch", prog_name="atlaspatch")
 def cli() -> None:
     """Turn whole-slide images into tissue masks, patch coordinates, patch features and slide embeddings."""

@@ -1,6 +1,7 @@
-"""What the commands that encode share: logging, Ctrl-C and other signals, and errors as one sentence."""
+"""What commands share that work for long: logging, Ctrl-C and other signals, and errors as one sentence."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -16,16 +17,31 @@ INTERRUPTED = 130
 def carry_out(context: click.Context, run: Callable[[Hooks], int], output: Path, *, verbose: bool) -> None:
     """Call ``run`` with the hooks and exit with its code; ``output`` is named when it is interrupted."""
     hooks = context.obj if isinstance(context.obj, Hooks) else Hooks()
-    with logging_to_stderr(verbose), termination_raises():
+    with logging_to_stderr(verbose), signals_end_command(f"what was finished stays in {output}; run again to go on"):
         try:
             context.exit(run(hooks))
-        except KeyboardInterrupt:
-            click.echo(f"\nInterrupted: what was finished stays in {output}; run again to go on.", err=True)
-            context.exit(INTERRUPTED)
-        except Terminated as error:
-            click.echo(f"Ended by {error}: what was finished stays in {output}; run again to go on.", err=True)
-            context.exit(error.exit_code)
         except ForeignExit as error:
             raise click.UsageError(str(error)) from error
         except AtlasPatchError as error:
             raise click.ClickException(str(error)) from error
+
+
+@contextmanager
+def signals_end_command(remains: str) -> Iterator[None]:
+    """Let Ctrl-C and signals end a command with 128 + their number, and one sentence of what was done and ``remains``.
+
+    What was done are the notes of the exception. Raises click.exceptions.Exit.
+    """
+    with termination_raises():
+        try:
+            yield
+        except KeyboardInterrupt as error:
+            click.echo(f"\nInterrupted: {_told(error, remains)}", err=True)
+            raise click.exceptions.Exit(INTERRUPTED) from error
+        except Terminated as error:
+            click.echo(f"Ended by {error}: {_told(error, remains)}", err=True)
+            raise click.exceptions.Exit(error.exit_code) from error
+
+
+def _told(error: BaseException, remains: str) -> str:
+    return f"{'; '.join([*getattr(error, '__notes__', ()), remains])}."

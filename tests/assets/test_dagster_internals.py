@@ -1,6 +1,7 @@
 """What we use of Dagster's inside, held against the Dagster that is installed: a change or a mend there fails here."""
 
 import ast
+import signal
 from pathlib import Path
 
 import dagster as dg
@@ -21,6 +22,7 @@ from atlaspatch_assets.dagster_internals import (
     last_verdict,
     last_verdicts,
     latest_materializations,
+    shield_log_processes,
     storage_kind,
 )
 
@@ -189,3 +191,29 @@ def test_dagster_still_raises_where_nobody_answers_for_a_run_that_is_cancelled(i
     launcher = Launcher()
     launcher.register_instance(instance)
     assert launcher.terminate(run_id)
+
+
+def test_dagster_still_starts_processes_beside_a_step_that_would_hear_ctrl_c(instance):
+    """Once this fails, ``shield_log_processes`` can go."""
+    with instance.compute_log_manager.capture_logs(["heard"]):
+        assert any(not is_deaf(pid) for pid in children())
+    shield_log_processes(instance)
+    with instance.compute_log_manager.capture_logs(["shielded"]):
+        assert [is_deaf(pid) for pid in children()] == [True] * 4
+
+
+def children() -> list[str]:
+    """Return the processes that copy what is printed and those that watch them."""
+    pids = Path("/proc/self/task").glob("*/children")
+    every = [pid for path in pids for pid in path.read_text().split()]
+    return [pid for pid in every if any(word in command_of(pid) for word in ("tail", "watch_orphans"))]
+
+
+def command_of(pid: str) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_text()
+
+
+def is_deaf(pid: str) -> bool:
+    """Tell whether a process blocks SIGINT."""
+    blocked = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigBlk"))
+    return bool(int(blocked.split()[1], 16) >> (signal.SIGINT - 1) & 1)

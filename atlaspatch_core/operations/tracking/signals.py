@@ -1,5 +1,6 @@
 """How a run ends when it is not by itself: signals become exceptions, so that what is being written gets whole."""
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -45,6 +46,15 @@ def _end(number: int, _: FrameType | None) -> None:
         if signal.getsignal(each) is _end:
             signal.signal(each, signal.SIG_DFL)
     raise Terminated(number)
+
+
+def exit_at_signals() -> None:
+    """Let Ctrl-C and signals end the process at once, with 128 + their number: all is done, and the interpreter ends.
+
+    Ctrl-C would print a traceback of it.
+    """
+    for number in (signal.SIGINT, *SIGNALS):
+        signal.signal(number, lambda number, _: os._exit(128 + number))
 
 
 def fate_of(error: BaseException | None) -> tuple[str, str | None]:

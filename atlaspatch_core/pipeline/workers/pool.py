@@ -5,19 +5,19 @@ nobody else. A process may die, by a library that crashes or for lack of memory.
 that it had in hand, each alone, so that only the guilty one fails.
 """
 
-import signal
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from logging import LogRecord, getLogger
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
-from threading import Thread, current_thread, main_thread
+from threading import Thread
 from time import monotonic
 from typing import Self
 
 from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.errors import AtlasPatchError, WorkerDied
+from atlaspatch_core.isolation.signal_masks import without_interrupts
 from atlaspatch_core.pipeline.crashes import note_clause
 from atlaspatch_core.pipeline.workers.handle import OpenSlide, WorkerHandle, how_ended, worker_death
 from atlaspatch_core.pipeline.workers.worker import NextSlideWanted, PatchProgress, WorkerTask, run_worker
@@ -99,7 +99,7 @@ class WorkerPool:
         worker = self._context.Process(
             target=run_worker, args=(task, theirs), name=f"worker {task.device}", daemon=True
         )
-        with _without_interrupts():
+        with without_interrupts():
             worker.start()
         theirs.close()
         self._handles.append(WorkerHandle(task, worker, ours))
@@ -188,16 +188,3 @@ def _feed(sources: Iterable[SlideSource], feeding: Connection) -> None:
                 feeding.send(source)
         except AtlasPatchError as error:
             feeding.send(error)
-
-
-@contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """Let a process that is started here not be interrupted by Ctrl-C: we are, and end it."""
-    if not hasattr(signal, "pthread_sigmask") or current_thread() is not main_thread():
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
