@@ -1,7 +1,7 @@
 # make demo   set up and run the whole path on the bundled real slide, through Dagster
 # make test   set up and run the tests, a process per core; the slowest twenty are named at the end
 # make quick  less than a minute of them, from every part of the code: before a commit
-# make soak   what depends on chance (kills, random layouts), in ROUNDS times as many rounds as make test (20)
+# make soak   what depends on chance (kills, full disks, writers, mutated files, crashes) for MINUTES (60); make test: seconds
 # make e2e    a day in a lab, minutes: a real atlaspatch up, driven through its web UI, started, killed; screenshots in build/e2e
 # make ui     the Dagster web UI on http://127.0.0.1:3000 with the demo's history
 # make options  the table of options in docs/options.md
@@ -18,7 +18,7 @@ export DAGSTER_HOME ?= $(CURDIR)/demo/dagster
 # image that forbids it by PYTHONDONTWRITEBYTECODE: that took a third of make quick.
 PYTEST := DAGSTER_HOME= OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 PARALLEL := -n auto --maxprocesses 8 --dist worksteal
-ROUNDS ?= 20
+MINUTES ?= 60
 
 .PHONY: options setup demo test quick soak e2e ui check supply wheel format bench bench-quick clean
 
@@ -43,7 +43,7 @@ quick: setup
 	$(PYTEST) $(PARALLEL) -m quick
 
 soak: setup
-	ATLASPATCH_SOAK_ROUNDS=$(ROUNDS) $(PYTEST) $(PARALLEL) -m soak --durations=20
+	ATLASPATCH_SOAK_MINUTES=$(MINUTES) $(PYTEST) $(PARALLEL) -m soak --durations=20 $(SOAK)
 
 e2e: setup
 	$(PYTEST) -m e2e tests/e2e -x $(E2E)

@@ -1,6 +1,7 @@
 """Fixtures that several test modules share."""
 
 import logging
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 from paths import ROOT, SHARED
 from power_cuts import ignore_power_cuts
-from rounds import try_fewer
+from rounds import SOAK_MINUTES, share_time, try_fewer
 
 from atlaspatch_core import hidden_names
 
@@ -31,6 +32,12 @@ def pytest_configure(config: pytest.Config) -> None:
     for number in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Give each test of ``make soak`` its share of the time."""
+    if SOAK_MINUTES:
+        share_time(len(session.items), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

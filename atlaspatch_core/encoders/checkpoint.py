@@ -86,7 +86,7 @@ def _read_parts(folder: Path, encoder: str, prefixes: tuple[str, ...]) -> StateD
 
 def _read(file: Path, encoder: str, prefixes: tuple[str, ...]) -> object:
     import torch
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     try:
         if file.suffix == ".safetensors":
@@ -100,8 +100,11 @@ def _read(file: Path, encoder: str, prefixes: tuple[str, ...]) -> object:
             f"{encoder}: {file} is no checkpoint of tensors alone, and what else it carries is not run; "
             f"save model.state_dict() and name that file"
         ) from error
-    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, zipfile.BadZipFile) as error:
-        raise WrongWeights(f"{encoder}: {file} cannot be read as a checkpoint: {error}; get the file again") from error
+    except WrongWeights:
+        raise
+    except Exception as error:  # damaged bytes lead torch's reader of pickles to any error, IndexError and others
+        why = f"{type(error).__name__}: {error}"
+        raise WrongWeights(f"{encoder}: {file} cannot be read as a checkpoint: {why}; get the file again") from error
 
 
 def check_archive(file: Path, encoder: str) -> None:

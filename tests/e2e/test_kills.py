@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 from lab import ASSETS, ENCODER, PROJECT, make_dev, make_weights, paint
 from postgres import STORAGES, storage_of
-from rounds import ROUNDS
+from rounds import Chance, soak
 from server import DagsterDev
 from waiting import until
 
@@ -56,12 +56,18 @@ def moments(instance: dg.DagsterInstance, chance: random.Random) -> list[Callabl
 
 
 @pytest.mark.parametrize("storage", STORAGES)
-@pytest.mark.parametrize("seed", range(ROUNDS))
-def test_all_slides_land_whatever_is_killed_at_whatever_moment(tmp_path, storage, seed):
-    chance = random.Random(seed)
+def test_all_slides_land_whatever_is_killed_at_whatever_moment(tmp_path, storage):
+    def check(chance: Chance) -> None:
+        (folder := tmp_path / str(chance.number)).mkdir()
+        check_that_all_land(folder, storage, chance)
+
+    soak(1, check)
+
+
+def check_that_all_land(folder: Path, storage: str, chance: random.Random) -> None:
     with (
         storage_of(storage) as variables,
-        ready_lab(tmp_path, variables) as dev,
+        ready_lab(folder, variables) as dev,
         dg.DagsterInstance.from_config(str(dev.home)) as instance,
     ):
         for happened in moments(instance, chance)[:KILLS]:

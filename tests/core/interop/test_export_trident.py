@@ -10,7 +10,7 @@ import pytest
 from exporting import EMBEDDER, ENCODER, exported, make, paint, recipe_of
 from hypothesis import given
 from hypothesis import strategies as some
-from rounds import ROUNDS, examples
+from rounds import examples
 
 from atlaspatch_core.encoders.patch import PATCH_ENCODERS
 from atlaspatch_core.encoders.patch.trident import TRIDENT
@@ -125,8 +125,7 @@ def test_the_pixels_by_magnifications_are_those_by_micrometres(tmp_path, mpp):
         assert side == ours.attrs["patch_size_level0"] == about["patch_size_level0"]
 
 
-@pytest.mark.soak
-@examples(100 * ROUNDS)
+@examples(100)
 @given(some.integers(16, 1024), some.integers(8, 20_000), some.sampled_from([5, 10, 20, 40, 60, 80]))
 def test_any_side_follows_from_the_magnification_by_rounding_and_by_truncating(patch_size, side, level0):
     exact = exact_magnification(patch_size, side, level0, nominal=1e9)
