@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from paths import ROOT, SHARED
 from power_cuts import ignore_power_cuts
+from quick_storage import keep_what_storages_work_out
 from rounds import SOAK_MINUTES, share_time, try_fewer
 
 from atlaspatch_core import hidden_names
@@ -27,6 +28,7 @@ def pytest_configure(config: pytest.Config) -> None:
     Let properties be tried less often in the inner loop, and wait for no disk.
     """
     ignore_power_cuts()
+    keep_what_storages_work_out()
     if is_quick(config):
         try_fewer()
     for number in (signal.SIGINT, signal.SIGHUP):
