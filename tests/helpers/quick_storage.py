@@ -27,7 +27,7 @@ _read_migrations = ScriptDirectory.from_config
 def keep_what_storages_work_out() -> None:
     """Let databases of this process share engines, compiled statements and lists of migrations, from now on."""
     for storage in (sqlite_event_log, sqlite_run_storage, sqlite_schedule_storage):
-        storage.create_engine = _engine
+        vars(storage)["create_engine"] = _engine
     ScriptDirectory.from_config = staticmethod(_migrations)
 
 

@@ -34,7 +34,7 @@ def try_fewer() -> None:
 
 def examples(count: int, **more: Any) -> settings:
     """Return the settings of a property that tries ``count`` examples in ``make test``."""
-    return settings(max_examples=max(2, round(count * _share)), deadline=None, **more)
+    return settings(max_examples=max(1, round(count * _share)), deadline=None, **more)
 
 
 def share_time(tests: int, processes: int) -> None:

@@ -56,7 +56,7 @@ def check_works(home: Path) -> None:
 
 
 @given(st.sets(st.sampled_from(FILES), min_size=1), st.sampled_from(["empty", "gone", "no tables"]))
-@examples(20)
+@examples(8)
 def test_files_that_are_empty_are_made_anew(unused, names, how):
     with tempfile.TemporaryDirectory() as folder:
         home = Path(shutil.copytree(unused, Path(folder) / "home"))
@@ -82,7 +82,7 @@ def kill_at(home: Path, seconds: float) -> None:
 
 
 @given(st.floats(0, 1.5), st.booleans())
-@examples(5)
+@examples(3)
 def test_a_kill_at_the_first_start_spoils_no_home(seconds, is_folder_there):
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"

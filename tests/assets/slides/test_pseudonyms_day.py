@@ -165,7 +165,7 @@ def work(folder: Path, options: list[str]) -> Iterator[str]:
             yield f"{page} {client.get(page).text}"
 
 
-@examples(2, phases=(Phase.explicit, Phase.generate))
+@examples(1, phases=(Phase.explicit, Phase.generate))
 @given(names=st.lists(PATIENT, min_size=9, max_size=9, unique_by=str.casefold), key=st.booleans())
 def test_a_day_of_work_tells_no_name(tmp_path_factory, names, key):
     folder = tmp_path_factory.mktemp("hospital")

@@ -77,7 +77,7 @@ def slides(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(st.sampled_from(sorted(PLACES)), st.sampled_from(sorted(ENDS)))
-@examples(25)
+@examples(12)
 def test_a_plugin_that_would_end_the_program_is_wrong_usage(slides, place, end):
     text, line = plugin_that_ends(place, ENDS[end])
     plugin = slides.parent / "plugin.py"

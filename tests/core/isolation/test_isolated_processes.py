@@ -90,7 +90,7 @@ def test_what_is_logged_there_is_logged_here(caplog):
         until("the record came", lambda: caplog.messages == ["a: odd"])
 
 
-@pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE", "SIGKILL"])
+@pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT", "SIGKILL"])
 def test_a_crash_is_an_error_that_names_the_signal_and_the_next_call_works(name: str):
     number = getattr(signal, name)
     with pytest.raises(ProcessDied, match=f"^killed by signal {int(number)}, {name}$"):
