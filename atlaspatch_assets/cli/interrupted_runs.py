@@ -1,6 +1,5 @@
 """Runs of this process that Ctrl-C or a signal ends: cancelled in Dagster, and told of as everywhere else."""
 
-import logging
 import os
 import signal
 from collections import defaultdict
@@ -113,7 +112,7 @@ def _cancel(instance: dg.DagsterInstance, run_id: str, error: BaseException) -> 
 def deferred_signals() -> Iterator[FirstSignal]:
     """Note signals to end, and let nobody but Dagster raise anything for them; afterwards they are handled as before.
 
-    What is raised while a database closes a connection is lost, and logged with a traceback (SQLAlchemy 2.0).
+    So none comes between what is written of one run.
     """
     if current_thread() is not main_thread():
         yield lambda: None
@@ -123,15 +122,12 @@ def deferred_signals() -> Iterator[FirstSignal]:
     for end in (reading, writing):
         os.set_blocking(end, False)
     handlers = {number: handler for number in ENDING if callable(handler := signal.getsignal(number))}
-    pool = logging.getLogger("sqlalchemy.pool")
-    level, before = pool.level, signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-    pool.setLevel(logging.CRITICAL)
+    before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     try:
         for number in handlers:
             signal.signal(number, _wait if number in HANDLED_BY_DAGSTER else _handle_as_interrupt)
         yield lambda: _first_noted(reading, noted)
     finally:
-        pool.setLevel(level)
         signal.set_wakeup_fd(before)
         for number, handler in handlers.items():
             signal.signal(number, handler)

@@ -3,6 +3,7 @@
 Dagster is imported inside the commands, so that ``--help`` and a plain ``encode-slide`` do not wait for it.
 """
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,7 +29,7 @@ from atlaspatch_core.cli.slides import slides_at_rest, tell_former_results
 from atlaspatch_core.cli.working import signals_end_command
 from atlaspatch_core.discovery.cohorts import COHORTS, stems_among
 from atlaspatch_core.errors import AtlasPatchError, ForeignExit
-from atlaspatch_core.operations.tracking.signals import exit_at_signals
+from atlaspatch_core.operations.tracking.signals import exit_at_signals, send_lost_signals_again
 from atlaspatch_core.validity.outcome import Outcome, OutputKey
 
 if TYPE_CHECKING:
@@ -51,6 +52,9 @@ def main() -> None:
     """Run ``atlaspatch``. ``status`` and ``report`` ask the Dagster instance what failed, ``estimate`` how fast runs
     were, and ``doctor`` looks at it. With ``DAGSTER_HOME`` set, ``encode-slide`` tells it what it made.
     """
+    # it logs tracebacks of Ctrl-C and signals that end a command while a connection is closed, and goes on raising them
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
+    send_lost_signals_again()
     try:
         cli(obj=make_hooks())
     finally:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ class Terminated(AskedToEnd):
 
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+SECONDS_TO_AGAIN = 0.05
 
 
 @contextmanager
@@ -46,6 +48,25 @@ def _end(number: int, _: FrameType | None) -> None:
         if signal.getsignal(each) is _end:
             signal.signal(each, signal.SIG_DFL)
     raise Terminated(number)
+
+
+def send_lost_signals_again() -> None:
+    """Let Ctrl-C and signals come again that Python loses: those that come while something is freed. Print nothing."""
+    print_unraisable = sys.unraisablehook
+
+    def send_again(lost: "sys.UnraisableHookArgs") -> None:
+        error = lost.exc_value
+        if error is None or isinstance(error, Exception | GeneratorExit | SystemExit):
+            print_unraisable(lost)
+            return
+        number = error.exit_code - 128 if isinstance(error, Terminated) else signal.SIGINT
+        if isinstance(error, Terminated):
+            signal.signal(number, _end)
+        again = threading.Timer(SECONDS_TO_AGAIN, os.kill, (os.getpid(), number))
+        again.daemon = True
+        again.start()
+
+    sys.unraisablehook = send_again
 
 
 def exit_at_signals() -> None:

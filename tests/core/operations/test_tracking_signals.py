@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from processes import start_code
 from tracked_folders import arguments, at_gate, encode, paint, runs_of, state_of
 from waiting import SECONDS, send
 
@@ -113,3 +114,28 @@ def test_a_killed_run_is_shown_as_such_where_nothing_can_be_written(waiting, tmp
 
     assert " killed " in status_of(tmp_path)
     assert json.loads(next((tmp_path / "out" / "runs").glob("*.json")).read_bytes())["status"] == "running"
+
+
+LOSING = """
+import os, signal, sys, time
+from atlaspatch_core.operations.tracking.signals import Terminated, send_lost_signals_again, termination_raises
+
+class Freed:
+    def __del__(self):
+        os.kill(os.getpid(), int(sys.argv[1]))
+        time.sleep(1)
+
+send_lost_signals_again()
+with termination_raises():
+    try:
+        Freed()
+        time.sleep(60)
+    except (KeyboardInterrupt, Terminated) as error:
+        print(type(error).__name__)
+"""
+
+
+@pytest.mark.parametrize(("number", "raised"), [(signal.SIGINT, "KeyboardInterrupt"), (signal.SIGTERM, "Terminated")])
+def test_a_signal_that_python_loses_while_it_frees_something_comes_again(number, raised):
+    with start_code(LOSING, int(number)) as process:
+        assert process.communicate() == (f"{raised}\n", "")
