@@ -20,8 +20,9 @@ from dagster._core.events import AssetMaterializationPlannedData, AssetObservati
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.compute_log_manager import CapturedLogContext
 from dagster._core.storage.tags import GRPC_INFO_TAG
+from dagster._utils import interrupts
 
-from atlaspatch_core.isolation.signal_masks import without_interrupts
+from atlaspatch_core.isolation.interrupts import wait_while_importing, without_interrupts
 
 AssetJob = UnresolvedAssetJobDefinition
 """What ``dg.define_asset_job`` returns; Dagster exports the function and not its type."""
@@ -77,6 +78,22 @@ def shield_log_processes(instance: dg.DagsterInstance) -> None:
             yield context
 
     manager.capture_logs = capture_shielded
+
+
+@contextmanager
+def interrupts_wait_while_importing() -> Iterator[None]:
+    """Let the handlers of signals that Dagster puts in place while it runs a job wait while modules are imported.
+
+    What they raise at the lock of imports leaves it held, and the threads of a step wait for ever (1.13, CPython 3.11).
+    """
+    replace_handler = interrupts._replace_interrupt_signal
+    interrupts._replace_interrupt_signal = lambda handler: replace_handler(
+        wait_while_importing(handler) if callable(handler) else handler
+    )
+    try:
+        yield
+    finally:
+        interrupts._replace_interrupt_signal = replace_handler
 
 
 def code_server_answers(run: dg.DagsterRun) -> bool | None:

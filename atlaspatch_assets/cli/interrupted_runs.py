@@ -11,7 +11,7 @@ from types import FrameType
 
 import dagster as dg
 
-from atlaspatch_assets.dagster_internals import free_pool_slots
+from atlaspatch_assets.dagster_internals import free_pool_slots, interrupts_wait_while_importing
 from atlaspatch_assets.lib.names import PartitionKind
 from atlaspatch_core.errors import AskedToEnd
 from atlaspatch_core.operations.tracking.signals import SIGNALS, Terminated
@@ -126,7 +126,8 @@ def deferred_signals() -> Iterator[FirstSignal]:
     try:
         for number in handlers:
             signal.signal(number, _wait if number in HANDLED_BY_DAGSTER else _handle_as_interrupt)
-        yield lambda: _first_noted(reading, noted)
+        with interrupts_wait_while_importing():
+            yield lambda: _first_noted(reading, noted)
     finally:
         signal.set_wakeup_fd(before)
         for number, handler in handlers.items():

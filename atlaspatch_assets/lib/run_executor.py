@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from atlaspatch_assets.dagster_internals import interrupts_wait_while_importing
 from atlaspatch_assets.lib.run_locks import MACHINE_TAG, hold_run_lock, this_machine
 
 
@@ -32,7 +33,8 @@ class LockedExecutor(dg.Executor):
         run = instance.get_run_by_id(run_id)
         if run is None or run.is_finished:
             raise dg.Failure("the run was ended by somebody else before its first step", allow_retries=False)
-        yield from self._inner.execute(plan_context, execution_plan)
+        with interrupts_wait_while_importing():
+            yield from self._inner.execute(plan_context, execution_plan)
 
 
 CONFIG: Any = dg.in_process_executor.config_schema

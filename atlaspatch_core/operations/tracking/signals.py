@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from atlaspatch_core.errors import AskedToEnd
+from atlaspatch_core.isolation.interrupts import send_soon, wait_while_importing
 
 
 class Terminated(AskedToEnd):
@@ -21,33 +22,38 @@ class Terminated(AskedToEnd):
 
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
-SECONDS_TO_AGAIN = 0.05
 
 
 @contextmanager
 def termination_raises() -> Iterator[None]:
     """Raise Terminated in the main thread at the first such signal; the second one ends the process at once.
 
-    Signals that are handled or ignored already (``nohup``) stay so.
+    Ctrl-C raises KeyboardInterrupt as always. Signals that are handled or ignored already (``nohup``) stay so.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    ours = [number for number in SIGNALS if signal.getsignal(number) is signal.SIG_DFL]
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *SIGNALS)}
+    ours = {number: of for number, of in before.items() if of in (signal.SIG_DFL, signal.default_int_handler)}
     try:
         for number in ours:
-            signal.signal(number, _end)
+            signal.signal(number, _end_soon)
         yield
     finally:
-        for number in ours:
-            signal.signal(number, signal.SIG_DFL)
+        for number, handler in ours.items():
+            signal.signal(number, handler)
 
 
 def _end(number: int, _: FrameType | None) -> None:
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
     for each in SIGNALS:
-        if signal.getsignal(each) is _end:
+        if signal.getsignal(each) is _end_soon:
             signal.signal(each, signal.SIG_DFL)
     raise Terminated(number)
+
+
+_end_soon = wait_while_importing(_end)
 
 
 def send_lost_signals_again() -> None:
@@ -61,10 +67,8 @@ def send_lost_signals_again() -> None:
             return
         number = error.exit_code - 128 if isinstance(error, Terminated) else signal.SIGINT
         if isinstance(error, Terminated):
-            signal.signal(number, _end)
-        again = threading.Timer(SECONDS_TO_AGAIN, os.kill, (os.getpid(), number))
-        again.daemon = True
-        again.start()
+            signal.signal(number, _end_soon)
+        send_soon(number)
 
     sys.unraisablehook = send_again
 

@@ -17,7 +17,7 @@ from typing import Self
 
 from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.errors import AtlasPatchError, WorkerDied
-from atlaspatch_core.isolation.signal_masks import without_interrupts
+from atlaspatch_core.isolation.interrupts import without_interrupts
 from atlaspatch_core.pipeline.crashes import note_clause
 from atlaspatch_core.pipeline.workers.handle import OpenSlide, WorkerHandle, how_ended, worker_death
 from atlaspatch_core.pipeline.workers.worker import NextSlideWanted, PatchProgress, WorkerTask, run_worker

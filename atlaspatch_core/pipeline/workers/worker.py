@@ -16,6 +16,7 @@ from typing import Any
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.isolation.interrupts import wait_while_importing
 from atlaspatch_core.validity.outcome import OutputKey
 
 SECONDS_BETWEEN_PATCHES = 0.2
@@ -119,7 +120,7 @@ def run_worker(task: WorkerTask, connection: Connection) -> None:
 def _obey() -> None:
     """End by SIGTERM as by Ctrl-C, with what is being written made whole, and at once when the employer is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGTERM, wait_while_importing(_stop))
     Thread(target=_end_with_employer, name="watch", daemon=True).start()
 
 

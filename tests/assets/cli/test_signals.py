@@ -1,7 +1,7 @@
 """Ctrl-C and signals at commands that Dagster runs in: real ones, at real processes."""
 
 import os
-import random
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -11,7 +11,7 @@ import pytest
 from gated_projects import PLUGIN
 from processes import run_cli, start_cli
 from project_files import project_text
-from rounds import ROUNDS
+from rounds import Chance, soak
 from small_projects import paint
 from waiting import SECONDS, send, until
 
@@ -21,7 +21,6 @@ PROJECT = 'plugins = ["plugin.py"]\n' + project_text(
     geometry='slide_encoders = ["gated"]', runtime="slides_per_run = 1\nread_workers = 2"
 )
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
-SEED = 20
 
 
 @pytest.fixture
@@ -76,9 +75,12 @@ def test_the_next_run_makes_what_remains(folder):
     assert statuses(folder).count("SUCCESS") == 4
 
 
-@pytest.mark.parametrize("round_", range(3 * ROUNDS))
-def test_at_any_moment_a_signal_ends_it_in_order(folder, round_):
-    chance = random.Random(SEED + round_)
+@pytest.mark.soak
+def test_at_any_moment_a_signal_ends_it_in_order(folder):
+    soak(2, lambda chance: check_signal_at_any_moment(folder, chance))
+
+
+def check_signal_at_any_moment(folder: Path, chance: Chance) -> None:
     number = chance.choice([*CODES])
     with start(folder, "materialize") as process:
         time.sleep(chance.uniform(0.5, 6))
@@ -90,6 +92,8 @@ def test_at_any_moment_a_signal_ends_it_in_order(folder, round_):
     leaked = [word for word in ("Traceback", "FAILED", "InterruptedError") if word in out + errors]
     assert not leaked, out + errors
     assert not (folder / "dagster" / "history").is_dir() or set(statuses(folder)) <= {"CANCELED", "SUCCESS"}
+    for made in ("output", "dagster"):
+        shutil.rmtree(folder / made, ignore_errors=True)
 
 
 @pytest.mark.quick

@@ -139,3 +139,35 @@ with termination_raises():
 def test_a_signal_that_python_loses_while_it_frees_something_comes_again(number, raised):
     with start_code(LOSING, int(number)) as process:
         assert process.communicate() == (f"{raised}\n", "")
+
+
+WAITING = """
+import _imp, os, signal, threading
+from importlib import _bootstrap
+from atlaspatch_core.operations.tracking.signals import termination_raises
+
+held, free = threading.Event(), threading.Event()
+
+def hold():
+    _imp.acquire_lock()
+    held.set()
+    free.wait()
+    _imp.release_lock()
+
+with termination_raises():
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    threading.Timer(0.4, free.set).start()
+    try:
+        _bootstrap._get_module_lock("module")
+        threading.Event().wait(60)
+    except KeyboardInterrupt:
+        print(_imp.lock_held())
+"""
+
+
+def test_ctrl_c_does_not_leave_the_lock_of_imports_held():
+    with start_code(WAITING) as process:
+        assert process.communicate() == ("False\n", "")
