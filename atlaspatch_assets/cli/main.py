@@ -19,7 +19,7 @@ from atlaspatch_assets.cli.dead_runs import end_dead_runs
 from atlaspatch_assets.cli.home import ready_home, told_where_home_fails
 from atlaspatch_assets.cli.pages import pages
 from atlaspatch_assets.cli.up import up
-from atlaspatch_assets.lib.home import DEFAULT_HOME, VARIABLE
+from atlaspatch_assets.lib.home import DEFAULT_HOME, VARIABLE, home_fault
 from atlaspatch_assets.lib.options import ASSETS, DRY_RUN, FORCE
 from atlaspatch_core.cli.declaring import STRICT, STRICT_HELP
 from atlaspatch_core.cli.hooks import Hooks
@@ -121,6 +121,8 @@ def _ask_instance(ask: "Callable[[DagsterInstance], Mapping[K, T]]") -> "Mapping
         with dg.DagsterInstance.get() as instance:
             return ask(instance)
     except Exception as error:  # whatever a storage raises
+        if named and (fault := home_fault(Path(named).expanduser())):
+            raise click.ClickException(fault) from error
         if named:
             raise
         _tell_unasked(" ".join(str(error).split())[:300])

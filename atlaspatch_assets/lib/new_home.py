@@ -1,5 +1,6 @@
 """Dagster's home at its first start: made aside and put in place as a whole, so that a kill leaves none half made."""
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -11,6 +12,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from filelock import FileLock
+
+from atlaspatch_core.storage.writable import write_fault
 
 SETTINGS = "dagster.yaml"
 DATABASES = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
@@ -72,10 +75,18 @@ def _home_aside(folder: Path, prefix: str = ".first_start.") -> Iterator[Path]:
 
 
 def _make_databases(home: Path) -> None:
+    """Make databases with tables. Raises OSError also where SQLite says that the disk is full or read-only."""
     import dagster as dg
 
-    with dg.DagsterInstance.from_config(str(home)):
-        pass
+    try:
+        with dg.DagsterInstance.from_config(str(home)):
+            pass
+    except Exception as error:  # SQLAlchemy's class for what SQLite raised
+        cause = getattr(error, "orig", None)
+        if isinstance(cause, sqlite3.Error):
+            folder = home.parent.parent
+            raise OSError(errno.EIO, write_fault(folder) or str(cause), str(folder)) from error
+        raise
 
 
 def _remove_leftovers(folder: Path, prefix: str) -> None:

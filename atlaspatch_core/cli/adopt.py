@@ -14,7 +14,7 @@ from atlaspatch_core.cli.logs import logging_to_stderr
 from atlaspatch_core.cli.progress import progress
 from atlaspatch_core.cli.result_folders import result_options, with_slides
 from atlaspatch_core.cli.values import typed_options
-from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.errors import AtlasPatchError, UnwritableOutput
 from atlaspatch_core.wording import format_count
 
 if TYPE_CHECKING:
@@ -110,6 +110,8 @@ def adopt(context: click.Context, verbose: bool, **_: object) -> None:
     with logging_to_stderr(verbose):
         try:
             context.exit(_run(typed_options(AdoptOptions, context)))
+        except AtlasPatchError as error:
+            raise click.ClickException(str(error)) from error
         except KeyboardInterrupt:
             click.echo("\nInterrupted: what was taken over stays; run again to go on.", err=True)
             context.exit(INTERRUPTED)
@@ -126,6 +128,8 @@ def _run(options: AdoptOptions) -> int:
     )
     try:
         results, recipe, discovery, notes = read_inputs(options, settings)
+    except UnwritableOutput:
+        raise
     except AtlasPatchError as error:
         raise click.UsageError(str(error)) from error
     for note in notes:
@@ -196,7 +200,7 @@ def _derived(
     from atlaspatch_core.discovery.sections import SectionSearch
     from atlaspatch_core.discovery.slide_tables import read_mpp_csv
     from atlaspatch_core.interop.adopt.derived_project import as_toml, derive_project
-    from atlaspatch_core.storage.atomic import make_folder
+    from atlaspatch_core.storage.atomic import replacing
 
     slides, recursive, mpp_csv = options.slides, options.recursive, options.mpp_csv
     if slides is None:
@@ -212,10 +216,9 @@ def _derived(
         values["slides"]["series"] = options.series
     path = output / FILE_NAME
     if not settings.dry_run:
-        make_folder(output)
-        path.write_text(
-            as_toml(values, f"Written by 'atlaspatch adopt': what {results.layout} made in {results.folder}")
-        )
+        text = as_toml(values, f"Written by 'atlaspatch adopt': what {results.layout} made in {results.folder}")
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
         notes.append(f"{path} was written: it asks for what {results.folder} holds; change it as you like")
     return make_project(values, origin=str(path), folder=output.resolve()), notes
 

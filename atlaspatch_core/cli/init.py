@@ -8,6 +8,8 @@ from atlaspatch_core.cli.declaring import FOLDER
 from atlaspatch_core.cli.types import SlidePaths
 from atlaspatch_core.config.fields import FILE_NAME
 from atlaspatch_core.config.template import project_text
+from atlaspatch_core.errors import UnwritableOutput
+from atlaspatch_core.storage.atomic import replacing
 
 
 @click.command()
@@ -27,8 +29,8 @@ def init(directory: Path, slides: tuple[Path, ...], force: bool) -> None:
         raise click.ClickException(f"{path} is there already; edit it, or replace it with --force")
     folders = [str(slide.resolve()) for slide in slides] or ["slides"]
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        path.write_text(project_text({"slides.folders": folders}), encoding="utf-8")
-    except OSError as error:
-        raise click.ClickException(f"{path} cannot be written ({error.strerror}); choose another folder") from error
+        with replacing(path) as temporary:
+            temporary.write_text(project_text({"slides.folders": folders}), encoding="utf-8")
+    except UnwritableOutput as error:
+        raise click.ClickException(str(error)) from error
     click.echo(f"{path} written; edit it to say what to make of {', '.join(folders)}")

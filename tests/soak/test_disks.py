@@ -9,7 +9,7 @@ from disks import fill, small_disk
 from killing import start_counted
 from rounds import Chance, soak
 
-MEGABYTES = 64
+MEGABYTES = 160
 
 
 def run(command: Command, lab: Path):
@@ -24,7 +24,7 @@ def check_full(command: Command, lab: Path, chance: Chance) -> None:
     """Let the disk be full after so many bytes as the command writes, or fewer, and then have room again."""
     (make_results if command.on_results else make_lab)(lab)
     before, results = contents(lab / command.writes), contents(lab / "output")
-    ballast = fill(lab, chance.choice((0, chance.randint(0, 20_000), chance.randint(0, 600_000))))
+    ballast = fill(lab.parent, chance.choice((0, chance.randint(0, 20_000), chance.randint(0, 600_000))))
     ended = run(command, lab)
     assert ended.code in (command.code, 1, 2), ended.text
     assert "Traceback" not in ended.text, ended.text

@@ -14,7 +14,7 @@ from slide_kinds import paint_kind
 from atlaspatch_core.discovery.usable_names import LONGEST_STEM
 
 PARTS = (
-    b"a", b"A", b"case", b" ", b"  ", b".", b"..", b"...", b"-", b"--help", b"-rf", b"=cmd|'/C calc'!A1", b"@SUM(1)",
+    b"a", b"A", b"case", b" ", b"  ", b".", b"..", b"...", b"-", b"--help", b"-rf", b"=cmd|' C calc'!A1", b"@SUM(1)",
     b"+1", b"\xff", b"\xc3", b"m\xfcller", "é".encode(), unicodedata.normalize("NFD", "é").encode(), "日本".encode(),
     b"\n", b"\r", b"\t", b"\x1b[31m", b"\x07", b"'", b'"', b"`id`", b"$(id)", b"${HOME}", b"%s", b"%00", b"{0}",
     b"{{x}}", b"<b>", b"<script>alert(1)</script>".replace(b"/", b""), b"&amp;", b"|", b";", b"*", b"?", b"[a]",
@@ -50,7 +50,8 @@ def check_each_slide(folder: Path, names: list[bytes], ended: Ended) -> None:
     """Assert that there are results of each slide, or a line that names it."""
     made = {os.fsencode(path.stem) for path in (folder / "out" / "patches").glob("*.h5")}
     for name in names:
-        shown = name.decode("utf-8", "backslashreplace")
+        text = name.decode("utf-8", "backslashreplace")
+        shown = "".join(f"\\x{ord(sign):02x}" if unicodedata.category(sign) == "Cc" else sign for sign in text)
         begins = "".join(sign for sign in shown if sign.isalnum() and sign.isascii())[:40]
         told = begins in "".join(sign for sign in ended.text if sign.isalnum() and sign.isascii())
         assert name in made or told, f"{name!r} is neither made nor told\n{ended.text}"

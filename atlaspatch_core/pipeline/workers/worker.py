@@ -115,6 +115,8 @@ def run_worker(task: WorkerTask, connection: Connection) -> None:
                 line.send_message(outcome)
     except AtlasPatchError as error:
         line.send_message(error)
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends by itself from here, and ends what it started
 
 
 def _obey() -> None:

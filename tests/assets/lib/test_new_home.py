@@ -12,6 +12,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from disks import fill, small_disk
 from hypothesis import given
 from hypothesis import strategies as st
 from paths import ROOT
@@ -100,6 +101,13 @@ def test_history_stays_as_it_is(tmp_path):
     before = {name: (home / name).read_bytes() for name in DATABASES}
     ready(home)
     assert {name: (home / name).read_bytes() for name in DATABASES} == before
+
+
+def test_a_full_disk_at_the_first_start_is_an_error_of_the_disk(tmp_path):
+    with small_disk(tmp_path / "disk") as disk:
+        fill(disk, 20_000)
+        with pytest.raises(OSError, match="free space there"):
+            ready(disk / "home")
 
 
 def test_settings_with_another_storage_get_no_databases(tmp_path):
