@@ -6,8 +6,14 @@ from dataclasses import dataclass
 from functools import partial
 
 from atlaspatch_core.errors import ImplausibleScale, UnknownScale
-from atlaspatch_core.slides.file_scale import ODD, USER_CURE, FileScale, is_plausible, scale_of_file
-from atlaspatch_core.slides.lengths import UNKNOWN_UNIT
+from atlaspatch_core.slides.file_scale import (
+    ODD,
+    USER_CURE,
+    FileScale,
+    is_plausible,
+    properties_named,
+    scale_of_file,
+)
 from atlaspatch_core.slides.stated_scales import (
     LEAST_MPP,
     MAGNIFICATION_KEYS,
@@ -17,6 +23,7 @@ from atlaspatch_core.slides.stated_scales import (
     factor_between,
     first_number,
 )
+from atlaspatch_core.slides.unusable_scales import unusable_scales
 
 USUAL_MPP = (0.1, 1.1)
 """µm per px of level 0 of nearly every scan: 100x to 10x."""
@@ -70,17 +77,19 @@ def find_scale(
     Raises UnknownScale, or ImplausibleScale when the mpp is outside 0.05 to 20 µm/px or contradicts the magnification,
     when the pixels are not square, and when nothing tells which of two statements is of this page.
     """
+    unusable = unusable_scales(properties, properties_named(properties, stated.keys))
     if stated.mpp:
         check_range(stem, stated.mpp, first_number(properties, MAGNIFICATION_KEYS))
         nominal = bucket(stated.mpp.value)
         in_file = partial(scale_of_file, stem, properties, (), size, square_pixels=True)
-        return SlideScale(stated.mpp, nominal, "mpp bucket", against_file(stated.mpp, in_file))
+        note = "; ".join(filter(None, (against_file(stated.mpp, in_file), instead(unusable, stated.mpp))))
+        return SlideScale(stated.mpp, nominal, "mpp bucket", note)
     file = scale_of_file(stem, properties, stated.keys, size, square_pixels=stated.square_pixels)
     mpp, power = file.mpp, file.magnification
     usual = power and Mpp(UM_TIMES_MAGNIFICATION / power.value, power.source)
     mpp = mpp or usual
     if not mpp:
-        causes = "; ".join(filter(None, (file.note, unusable(properties))))
+        causes = "; ".join(filter(None, (file.note, unusable)))
         clause = f" of level 0 ({causes})" if causes else ""
         raise UnknownScale(
             f"{stem}: neither the file nor the user says how many µm a pixel{clause} is wide; {CURE_FOR_NONE}"
@@ -89,7 +98,8 @@ def find_scale(
     if power:
         check_magnification(stem, mpp, power)
     nominal = power or Mpp(bucket(mpp.value), "mpp bucket")
-    note = "; ".join(filter(None, (file.note, disagreement(mpp, power), by_magnification(mpp, usual))))
+    odd = (file.note, disagreement(mpp, power), by_magnification(mpp, usual), instead(unusable, mpp))
+    note = "; ".join(filter(None, odd))
     return SlideScale(mpp, nominal.value, nominal.source, note, file.sides)
 
 
@@ -153,10 +163,9 @@ def by_magnification(mpp: Mpp, usual: Mpp | None) -> str:
     return f"no µm/px is stated: {mpp.value:.6g} is what scans of its magnification ({mpp.source}) usually have"
 
 
-def unusable(properties: Mapping[str, str]) -> str:
-    """Return a clause on a width that is stated in no unit of length, or nothing."""
-    stated = properties.get(UNKNOWN_UNIT)
-    return f"it states {stated}, which is no length" if stated else ""
+def instead(unusable: str, mpp: Mpp) -> str:
+    """Return a clause on what is taken in place of widths that cannot be used, or nothing where there are none."""
+    return f"{unusable}: {mpp.value:.6g} µm/px ({mpp.source}) is taken instead" if unusable else ""
 
 
 def guess(mpp: float, power: Mpp | None) -> str:

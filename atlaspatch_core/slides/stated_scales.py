@@ -137,10 +137,15 @@ def _in_text(properties: Mapping[str, str]) -> Iterator[tuple[Mpp, tuple[float, 
 
 
 def _in_tags(properties: Mapping[str, str]) -> Iterator[tuple[Mpp, tuple[float, float]]]:
-    unit = UM_PER_UNIT.get(properties.get("tiff.ResolutionUnit", "").lower()) or _unit_of_imagej(properties)
+    unit = unit_of_tags(properties)
     x, y = (positive_number(properties.get(key, "")) for key in TAG_KEYS)
     if unit and x:
         yield _of_sides(Mpp(unit / x, TAG_KEYS[0]), Mpp(unit / y, TAG_KEYS[1]) if y else None)
+
+
+def unit_of_tags(properties: Mapping[str, str]) -> float | None:
+    """Return the length, µm, per which the resolution tags count pixels; None where they name no length."""
+    return UM_PER_UNIT.get(properties.get("tiff.ResolutionUnit", "").lower()) or _unit_of_imagej(properties)
 
 
 def _unit_of_imagej(properties: Mapping[str, str]) -> float | None:

@@ -41,23 +41,27 @@ class TiffClaim:
     """Side of a tile, px; None: strips of ``rows``."""
     rows: int = 1
     compression: int = JPEG
-    um: float = 0.5
+    per_cm: tuple[int, int] = (20_000, 1)
+    """XResolution and YResolution."""
+    text: str = ""
 
     def write(self, path: Path) -> Path:
         """Write it as BigTIFF."""
         begins = 16
         offsets = [begins + offset if length else 0 for offset, length in self.places]
         lengths = [length for _, length in self.places]
-        per_cm = (round(10_000 / self.um), 1)
         values = [
             (254, 4, [0]), (256, 4, [self.width]), (257, 4, [self.height]), (258, 3, [8, 8, 8]),
-            (259, 3, [self.compression]), (262, 3, [2]), (277, 3, [3]), (282, 5, [per_cm]), (283, 5, [per_cm]),
+            (259, 3, [self.compression]), (262, 3, [2]), (277, 3, [3]), (282, 5, [self.per_cm]),
+            (283, 5, [self.per_cm]),
             (284, 3, [1]), (296, 3, [3]),
         ]  # fmt: skip
         if self.tile:
             values += [(322, 4, [self.tile]), (323, 4, [self.tile]), (324, 16, offsets), (325, 4, lengths)]
         else:
             values += [(273, 16, offsets), (278, 4, [self.rows]), (279, 4, lengths)]
+        if self.text:
+            values.append((270, 2, [bytes([byte]) for byte in self.text.encode() + b"\0"]))
         path.write_bytes(_big_tiff(self.stored, sorted(values)))
         return path
 
@@ -67,7 +71,8 @@ def _big_tiff(stored: bytes, values: Sequence[tuple[int, int, Sequence]]) -> byt
     at = 16 + len(stored)
     entries, long = b"", b""
     for tag, kind, numbers in values:
-        packed = b"".join(struct.pack(f"<{TYPES[kind]}", *np.atleast_1d(number).tolist()) for number in numbers)
+        parts = (number if isinstance(number, tuple) else (number,) for number in numbers)
+        packed = b"".join(struct.pack(f"<{TYPES[kind]}", *part) for part in parts)
         if len(packed) > 8:
             entries += struct.pack("<HHQQ", tag, kind, len(numbers), at + len(long))
             long += packed
@@ -86,6 +91,7 @@ def write_dicom_claim(
     frames: int | None = None,
     stored: int = 1,
     places: Sequence[tuple[int, int]] | None = None,
+    spacing_mm: float = 0.0005,
 ) -> Path:
     """Write an instance that claims ``frames`` and stores some; ``places``: where tiles lie, of TILED_SPARSE."""
     meta = FileMetaDataset()
@@ -104,7 +110,7 @@ def write_dicom_claim(
         "ImageOrientationSlide": [0, -1, 0, -1, 0, 0], "SpecimenLabelInImage": "NO",
     }  # fmt: skip
     instance = FileDataset(str(path), values_of(values), file_meta=meta, preamble=b"\0" * 128)
-    measures = values_of({"PixelSpacing": [0.0005, 0.0005], "SliceThickness": 0.0})
+    measures = values_of({"PixelSpacing": [spacing_mm, spacing_mm], "SliceThickness": 0.0})
     instance.SharedFunctionalGroupsSequence = [values_of({"PixelMeasuresSequence": [measures]})]
     instance.OpticalPathSequence = [values_of({"OpticalPathIdentifier": "0", "ObjectiveLensPower": 20})]
     origin = {"XOffsetInSlideCoordinateSystem": 0, "YOffsetInSlideCoordinateSystem": 0}

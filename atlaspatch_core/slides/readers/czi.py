@@ -1,6 +1,5 @@
 """Zeiss CZI through pylibCZIrw: the mosaic of all scenes, or one scene, with the pyramid that the file stores."""
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.errors import UnreadableSlide
+from atlaspatch_core.slides.lengths import um_of
 from atlaspatch_core.slides.mpp import StatedMpp
 from atlaspatch_core.slides.readers.content import is_not
 from atlaspatch_core.slides.readers.damage import cut_short, refuse_damage
@@ -144,9 +144,10 @@ def properties_of(xml: str) -> Iterator[tuple[str, str]]:
     root = ElementTree.fromstring(xml)
     yield "czi.vendor", "zeiss"
     for distance in root.iterfind(".//Scaling/Items/Distance"):
-        metres = float(distance.findtext("Value") or "nan")
-        if math.isfinite(metres) and metres > 0:
-            yield f"czi.Scaling-{distance.get('Id')}", repr(metres * 1e6)
+        stated = (distance.findtext("Value") or "").strip()
+        um = um_of(stated, "m")
+        if stated:
+            yield f"czi.Scaling-{distance.get('Id')}", stated if um is None else repr(um)
     objectives = [one.text or "" for one in root.iterfind(".//Instrument/Objectives/Objective/NominalMagnification")]
     if len(set(objectives)) == 1:
         yield "czi.NominalMagnification", objectives[0]

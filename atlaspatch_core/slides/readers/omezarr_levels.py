@@ -1,5 +1,6 @@
 """Which arrays of a Zarr store are the levels of an image, and what their axes mean."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -150,15 +151,24 @@ def ngff_image(group: Any, multiscale: Mapping[str, Any]) -> Image:
     axes = [{"name": axis} if isinstance(axis, str) else axis for axis in stated]
     letters = Axes("".join(str(axis["name"]).lower() for axis in axes))
     scales = [*scales_of(multiscale), *scales_of(datasets[0])]
-    factor = np.prod(scales, axis=0) if scales else np.zeros(len(axes))
     properties: dict[str, str] = {}
-    for axis, scale in zip(axes, map(float, factor), strict=True):
-        unit = NGFF_UNITS.get(axis.get("unit", ""), axis.get("unit"))
-        if axis["name"] in ("x", "y") and scale:
-            um = um_of(scale, unit)
-            properties |= unknown_unit(scale, unit) if um is None else {f"ngff.scale-{axis['name']}": repr(um)}
+    for axis, factors in zip(axes, zip(*scales, strict=True), strict=bool(scales)):
+        properties |= scale_of_axis(axis, factors)
     levels = levels_among([group[dataset["path"]] for dataset in datasets], letters)
     return Image(levels, letters, properties, tuple(channels_of(ngff(group))), str(multiscale.get("name") or ""))
+
+
+def scale_of_axis(axis: Mapping[str, Any], factors: Sequence[Any]) -> dict[str, str]:
+    """Return what an axis states of the width or height of a px, the product of its factors, as a property."""
+    name, unit = axis["name"], NGFF_UNITS.get(axis.get("unit", ""), axis.get("unit"))
+    if name not in ("x", "y"):
+        return {}
+    try:
+        scale = math.prod(map(float, factors))
+    except (TypeError, ValueError):
+        return {f"ngff.scale-{name}": " × ".join(map(str, factors))}
+    um = um_of(scale, unit)
+    return dict(unknown_unit(scale, unit)) if um is None else {f"ngff.scale-{name}": repr(um)}
 
 
 def channels_of(attributes: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

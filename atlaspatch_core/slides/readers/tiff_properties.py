@@ -1,5 +1,6 @@
 """What a TIFF says of itself: its tags, Aperio's list, and OME-XML, as properties."""
 
+import math
 from collections.abc import Iterator
 from xml.etree import ElementTree
 
@@ -33,10 +34,14 @@ def _tags(page: tifffile.TiffPage) -> Iterator[tuple[str, str]]:
     unit = page.tags.valueof("ResolutionUnit")
     for side in "XY":
         per_unit = page.tags.valueof(f"{side}Resolution")
-        is_fraction = isinstance(per_unit, tuple) and len(per_unit) == 2 and per_unit[1]
-        if is_fraction and unit in RESOLUTION_UNITS:
-            yield f"tiff.{side}Resolution", repr(per_unit[0] / per_unit[1])
+        if isinstance(per_unit, tuple) and len(per_unit) == 2 and unit in RESOLUTION_UNITS:
+            yield f"tiff.{side}Resolution", repr(quotient(*per_unit))
             yield "tiff.ResolutionUnit", RESOLUTION_UNITS[unit]
+
+
+def quotient(above: float, below: float) -> float:
+    """Return a fraction; infinite or not a number where its denominator is 0."""
+    return above / below if below else above * math.inf
 
 
 def _aperio(description: str) -> Iterator[tuple[str, str]]:
@@ -64,7 +69,8 @@ def _ome(xml: str, size: tuple[int, int], number: int) -> Iterator[tuple[str, st
         is_numbered = number < len(sizes) and sizes[number] == size
         image, pixels = described[number if is_numbered else sizes.index(size)]
         yield from ((f"ome.PhysicalSize{side}", repr(um)) for side in "XY" if (um := _um(pixels, side)) is not None)
-        yield from unknown_unit(pixels.get("PhysicalSizeX"), pixels.get("PhysicalSizeXUnit", "µm"))
+        for side in "YX":  # of two the last counts
+            yield from unknown_unit(pixels.get(f"PhysicalSize{side}"), pixels.get(f"PhysicalSize{side}Unit", "µm"))
         yield from _objective(root, image)
         return
     others = [(*sides, _um(pixels, "X")) for (_, pixels), sides in zip(described, sizes, strict=True) if sides]
