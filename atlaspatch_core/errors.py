@@ -30,6 +30,10 @@ class KilledReader(UnreadableSlide):
     quotes_slides = False
 
 
+class ReplacedSlide(AtlasPatchError):
+    """The files of a slide changed while it was worked on: what was read may be of either."""
+
+
 class UnknownScale(AtlasPatchError):
     """Neither the file nor the user says how many µm a pixel is wide."""
 

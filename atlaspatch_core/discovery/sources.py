@@ -8,7 +8,7 @@ from atlaspatch_core.config.sections import Slides
 from atlaspatch_core.discovery.cohorts import common_cohort
 from atlaspatch_core.discovery.search import LeftOut
 from atlaspatch_core.discovery.usable_names import on_one_line
-from atlaspatch_core.errors import StemClash, UnreadableSlide
+from atlaspatch_core.errors import ReplacedSlide, StemClash, UnreadableSlide
 from atlaspatch_core.isolation.leases import isolates
 from atlaspatch_core.slides.isolated import open_isolated
 from atlaspatch_core.slides.private_links import hide_target
@@ -32,6 +32,8 @@ class SlideSource:
     mpp_source: str = ""
     local: Path | None = None
     """An equal copy on faster storage, which is read in its place; nothing that is kept names it."""
+    copied_signature: str = field(default="", compare=False)
+    """``file_signature`` of what was copied."""
     notes: tuple[str, ...] = ()
     """What a person should know of how it is named and read, a clause each; a run warns of it."""
     series: SeriesChoice = None
@@ -144,6 +146,14 @@ def open_source_here(source: SlideSource, slides: Slides, **more: Any) -> Slide:
         square_pixels=slides.square_pixels,
         stem=source.stem,
         **more,
+    )
+
+
+def replaced_slide(source: SlideSource) -> ReplacedSlide:
+    """Return what to say of a slide whose files are not those that work on it began with."""
+    return ReplacedSlide(
+        f"{source.stem}: {source.path} was replaced, changed or removed while it was worked on, so that what was read "
+        f"of it is not kept; run again when it is whole"
     )
 
 

@@ -133,7 +133,8 @@ class Stager:
                 return _unstaged(source, f"there is no room for its copy in {self._cache}")
             with self._changed:
                 self._held[source.stem] = slot
-            return replace(source, local=self._copy(source.path, slot))
+            signature = file_signature(source.path)
+            return replace(source, local=self._copy(source.path, slot, signature), copied_signature=signature)
         except OSError as error:
             self.release(source.stem)
             return _unstaged(source, f"was not staged ({error})")
@@ -150,14 +151,13 @@ class Stager:
                 self._changed.wait(None if fits else SECONDS_BETWEEN_LOOKS)
         raise Interrupted
 
-    def _copy(self, path: Path, slot: Path) -> Path:
+    def _copy(self, path: Path, slot: Path, signature: str) -> Path:
         """Copy every file of a slide, and return where it lies. Raises OSError, also when it changed meanwhile."""
-        before = file_signature(path)
         for file in slide_files(path):
             target = slot / file.relative_to(path.parent)
             target.parent.mkdir(parents=True, exist_ok=True)
             self._copy_file(file, target)
-        if file_signature(path) != before:
+        if file_signature(path) != signature:
             raise OSError("it changed while it was copied")
         return slot / path.name
 

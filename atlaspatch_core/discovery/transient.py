@@ -1,7 +1,10 @@
-"""Which failures may be gone when the same work is tried again: storage that went away, memory that was taken."""
+"""Which failures may be gone when the same work is tried again: storage that went away, memory that was taken, a slide
+that was replaced."""
 
 import errno
 from collections.abc import Iterator
+
+from atlaspatch_core.errors import ReplacedSlide
 
 TRANSIENT_ERRNOS = frozenset(
     {
@@ -34,4 +37,6 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 def _passes(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno in TRANSIENT_ERRNOS
+    if isinstance(error, ReplacedSlide):
+        return True
     return any(kind.__name__ in OUT_OF_MEMORY for kind in type(error).__mro__)

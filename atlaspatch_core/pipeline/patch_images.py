@@ -57,6 +57,7 @@ def save_images(work: SlideWork, geometry: Geometry) -> None:
     for images in due:
         images.remove_strays()
     _write(work, geometry, due)
+    work.guard.check()
     for images in due:
         images.sign()
 

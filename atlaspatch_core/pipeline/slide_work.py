@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from time import perf_counter
 from typing import Any, Self, TypeVar
@@ -11,12 +11,13 @@ from shapely import Polygon
 
 from atlaspatch_core.config.sections import Geometry
 from atlaspatch_core.discovery.sources import SlideSource, open_source
-from atlaspatch_core.errors import KilledReader, MissingUpstream, OutOfDate
+from atlaspatch_core.errors import KilledReader, MachineFault, MissingUpstream, OutOfDate
 from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.patches.grid import PatchGrid
 from atlaspatch_core.pipeline.attempts import attempt_step
 from atlaspatch_core.pipeline.crashes import noted_crash
 from atlaspatch_core.pipeline.loaded_models import Models
+from atlaspatch_core.pipeline.source_guard import SourceGuard
 from atlaspatch_core.slides.isolated import IsolatedSlide
 from atlaspatch_core.slides.slide import Slide, SlideInfo
 from atlaspatch_core.storage.crash_notes import forget_crash
@@ -89,10 +90,16 @@ class SlideWork:
     """Features computed in this run, so that slide encoders need not read them back."""
     crash: KilledReader | None = None
     """What is to be said of the slide because it crashed its reader; noted on disk."""
+    guard: SourceGuard = field(init=False)
+    """What tells whether the slide's files are still those that were identified."""
     _polygons: tuple[Polygon, ...] | None = None
     _outlines: TissueOutlines | None = None
     _slide: Slide | None = None
     _opened: ExitStack = field(default_factory=ExitStack)
+
+    def __post_init__(self) -> None:
+        """Guard the slide's files."""
+        self.guard = SourceGuard(self.source, self.run.store)
 
     @property
     def stem(self) -> str:
@@ -101,8 +108,8 @@ class SlideWork:
 
     @property
     def store(self) -> Store:
-        """Where outputs are kept."""
-        return self.run.store
+        """Where outputs are kept, as long as the slide's files are those that were identified."""
+        return replace(self.run.store, check_source=self.guard.check)
 
     def slide(self) -> Slide:
         """Return the slide, opened at first use."""
@@ -220,16 +227,26 @@ class SlideWork:
 
     def attempt(self, step: OutputKey, action: Callable[[], Result]) -> Result | Outcome:
         """Return what the action returns, or the failed outcome of the step. Raises MachineFault."""
-        noting = partial(self._noting_crash, action)
+        noting = partial(self._noting_causes, action)
         return attempt_step(self.run.recipe.project, self.stem, step, noting, self.source.path)
 
-    def _noting_crash(self, action: Callable[[], Result]) -> Result:
-        """Return what the action returns; raise a crash with its number and a cure, after noting it once."""
+    def _noting_causes(self, action: Callable[[], Result]) -> Result:
+        """Return what the action returns.
+
+        Whatever goes wrong with a slide that was replaced went wrong for that: ReplacedSlide is raised in its place. A
+        crash is raised with its number and a cure, after noting it once.
+        """
         try:
             return action()
-        except KilledReader as crash:
-            self.note_crash(crash)
-            raise self.crash or crash from crash
+        except MachineFault:
+            raise
+        except Exception as error:
+            if replacement := self.guard.replacement(error):
+                raise replacement from error
+            if isinstance(error, KilledReader):
+                self.note_crash(error)
+                raise self.crash or error from error
+            raise
 
     def note_crash(self, crash: KilledReader) -> None:
         """Note in the output folder that the slide crashed; the first time counts."""
@@ -242,7 +259,7 @@ class SlideWork:
 
     def __exit__(self, *exception: object) -> None:
         self._opened.close()
-        if self._slide is None:
+        if self._slide is None or self.guard.is_replaced:
             return
         if isinstance(self._slide, IsolatedSlide) and self._slide.crash:
             self.note_crash(self._slide.crash)

@@ -29,7 +29,7 @@ def content_fingerprint(path: Path, *, full_hash: bool = False) -> str:
     """
     digest = hashlib.sha256(b"full" if full_hash else b"sampled")
     files = slide_files(path)
-    many = path.is_dir() and len(files) > SAMPLED_FILES
+    many = _are_many(path, files)
     sampled = set(files) if full_hash or not many else _sample(files)
     for file in files:
         digest.update(f"{_name(file, path)}\n".encode() if many else b"")
@@ -37,6 +37,16 @@ def content_fingerprint(path: Path, *, full_hash: bool = False) -> str:
         for block in _blocks(file, full_hash) if file in sampled else ():
             digest.update(block)
     return digest.hexdigest()[:16]
+
+
+def sampled_files(path: Path) -> tuple[Path, ...]:
+    """Return the files of a slide whose bytes its content is told by, sorted: all, or 64 of a folder of many."""
+    files = slide_files(path)
+    return tuple(sorted(_sample(files))) if _are_many(path, files) else files
+
+
+def _are_many(path: Path, files: Sequence[Path]) -> bool:
+    return path.is_dir() and len(files) > SAMPLED_FILES
 
 
 def _name(file: Path, slide: Path) -> str:

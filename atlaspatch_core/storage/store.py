@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import time_ns
 
@@ -17,6 +17,11 @@ from atlaspatch_core.storage.ownership import check_replaceable, foreign_output
 from atlaspatch_core.storage.paths import OutputPaths
 from atlaspatch_core.storage.records import MaskRecord, Record, SlideRecord, StepNotes, read_record
 from atlaspatch_core.storage.schema import COORDS
+
+
+def keep_anything() -> None:
+    """Have nothing against what is to be kept."""
+
 
 NO_NUMBERS: Mapping[str, int | float] = {}
 
@@ -41,6 +46,8 @@ class Store(OutputPaths):
 
     write_rows: int = 8192
     """Rows per HDF5 chunk, at most."""
+    check_source: Callable[[], None] = field(default=keep_anything, compare=False)
+    """Called when something that was made of a slide is about to be kept; raises where it is not to be."""
 
     def results(self, geometry: str = "") -> dict[str, os.stat_result]:
         """Return the slides that have an HDF5 file; TRIDENT's coords that were exported beside them are none."""
@@ -60,7 +67,15 @@ class Store(OutputPaths):
     def write_slide_record(self, stem: str, section: SlideRecord) -> None:
         """Remember who a slide is."""
         with slide_lock(self.output, stem):
+            self.check_source()
             self._update_record(stem, lambda record: replace(record, slide=section))
+
+    def forget_slide(self, stem: str, identity: Identity) -> None:
+        """Have the content of a slide read again by whoever comes next, unless another one is remembered by now."""
+        with slide_lock(self.output, stem):
+            section = self.read_record(stem).slide
+            if section and section.identity.fingerprint == identity.fingerprint:
+                self._update_record(stem, lambda record: replace(record, slide=replace(section, signature="")))
 
     def write_notes(self, stem: str, step: str, notes: StepNotes) -> None:
         """Remember what is odd about an output, or that nothing is any more."""
@@ -78,6 +93,7 @@ class Store(OutputPaths):
             temporary.write_bytes(geojson)
             os.utime(temporary, ns=(now, now))
             mtime_ns = temporary.stat().st_mtime_ns  # not every storage keeps nanoseconds
+            self.check_source()
             section = replace(section, mtime_ns=mtime_ns, superseded=before.polygons if before else None)
             self._update_record(stem, lambda record: replace(record, tissue_mask=section))
 
@@ -86,6 +102,7 @@ class Store(OutputPaths):
         if path.is_file() and path.read_bytes() == content:
             return
         with slide_lock(self.output, stem):
+            self.check_source()
             self._write(stem, path, content)
 
     def write_new_file(self, stem: str, path: Path, content: bytes) -> bool:
@@ -111,6 +128,7 @@ class Store(OutputPaths):
             check_replaceable(path, COORDS, is_known=is_known)
             with replacing(path) as temporary:
                 write(temporary)
+                self.check_source()
             if not is_known:
                 self._update_record(stem, lambda record: record.with_results(geometry))
 
@@ -138,6 +156,7 @@ class Store(OutputPaths):
                 raise OutOfDate(f"{stem}: the coords in {path} changed while their features were computed; run again")
             with replacing(path) as temporary:
                 write_added(path, datasets, self.write_rows)(temporary)
+                self.check_source()
 
     def restamp(
         self, stem: str, geometry: str, stamps: Sequence[IdentityUpdate], canary: Mapping[str, int | float] = NO_NUMBERS

@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Event
 from time import perf_counter
 
-from atlaspatch_core.discovery.sources import SlideSource
+from atlaspatch_core.discovery.sources import SlideSource, replaced_slide
 from atlaspatch_core.errors import AtlasPatchError, ImplausibleScale, Unexpected, UnreadableOutput, UnwritableOutput
 from atlaspatch_core.fingerprint import Identity, why_stale
 from atlaspatch_core.interop.convert.settings import Settings
@@ -19,8 +19,10 @@ from atlaspatch_core.interop.convert.vips import reason, share_cores, vips
 from atlaspatch_core.slides.content_hash import content_fingerprint
 from atlaspatch_core.slides.isolated import call_reader
 from atlaspatch_core.slides.mpp import MOST_MPP
+from atlaspatch_core.slides.readers import check_file
 from atlaspatch_core.slides.readers.advice import CONVERT
 from atlaspatch_core.slides.slide import SlideInfo
+from atlaspatch_core.slides.watch import SlideWatch
 from atlaspatch_core.storage.atomic import remove_half_written, replacing, slide_lock
 from atlaspatch_core.validity.outcome import Status
 
@@ -126,11 +128,21 @@ def convert(
     """
     since, path = perf_counter(), folder / f"{source.stem}{SUFFIX}"
     check()
+    check_file(source.path)
+    watch = SlideWatch(source.path)
+
+    def check_unchanged() -> None:
+        if watch.is_changed():
+            raise replaced_slide(source)
+
     with slide_lock(folder, source.stem), open_pixels(source) as pixels:
         _check_scale(source.stem, pixels, settings)
-        identity = identity_of(content_fingerprint(source.path), pixels.mpp, settings, source.series)
+        content = content_fingerprint(source.path)
+        identity = identity_of(content, pixels.mpp, settings, source.series)
+        check_unchanged()  # since it was opened
+        watch.expect_content(content, full_hash=False)
         stored, why = (None, "forced") if force else _stored(source, path, pixels, settings, identity)
-        info = stored or _write(source.stem, path, pixels, settings, identity, check)
+        info = stored or _write(source.stem, path, pixels, settings, identity, check, check_unchanged)
         status = Status.REUSED if stored else Status.COMPUTED
         return Converted(source.stem, status, why, path, info, perf_counter() - since, pixels.notes)
 
@@ -158,9 +170,15 @@ def _stored(
 
 
 def _write(
-    stem: str, path: Path, pixels: PixelSource, settings: Settings, identity: Identity, check: Callable[[], None]
+    stem: str,
+    path: Path,
+    pixels: PixelSource,
+    settings: Settings,
+    identity: Identity,
+    check: Callable[[], None],
+    check_unchanged: Callable[[], None],
 ) -> SlideInfo:
-    """Write and verify under a temporary name, then take the name."""
+    """Write and verify under a temporary name, then take the name. Raises ReplacedSlide."""
     with replacing(path) as temporary:
         try:
             with pixels.image(check) as image:
@@ -169,7 +187,9 @@ def _write(
             raise UnwritableOutput(
                 f"{stem}: cannot be converted ({reason(error)}); copy the slide again, or free space in {path.parent}"
             ) from error
-        return verify_conversion(stem, temporary, pixels, settings)
+        info = verify_conversion(stem, temporary, pixels, settings)
+        check_unchanged()
+        return info
 
 
 def _check_scale(stem: str, pixels: PixelSource, settings: Settings) -> None:

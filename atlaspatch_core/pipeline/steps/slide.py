@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from time import perf_counter
 
-from atlaspatch_core.discovery.sources import SlideSource
+from atlaspatch_core.discovery.sources import SlideSource, replaced_slide
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.pipeline.slide_work import SlideWork
@@ -27,14 +27,17 @@ def identify_slide(work: SlideWork, stage: OutputSpec) -> Outcome:
     This step is cheap and always taken, asked for or not.
     """
     since = perf_counter()
+    work.guard.begin()
     stored = work.store.read_record(work.stem)
     forced = work.forced(stage)
     record = identify_source(work.source, work.run.recipe, None if forced else stored.slide, work.slide)
     work.info, work.step_notes = record.info, dict(stored.notes)
     if record is stored.slide:
         work.record = stored
+        work.guard.expect(record)
         return _outcome(work, stage, record, since, "")
-    work.store.write_slide_record(work.stem, record)
+    work.store.write_slide_record(work.stem, record)  # while no file may even be touched: opened is what was hashed
+    work.guard.expect(record)
     return _outcome(work, stage, record, since, FORCED if forced else slide_reason(stored.slide, record))
 
 
@@ -43,7 +46,7 @@ def identify_source(
 ) -> SlideRecord:
     """Return who a slide is: what is ``stored`` where that holds; else ``slide`` opens it.
 
-    Raises UnreadableSlide, and what opening raises.
+    Raises UnreadableSlide, ReplacedSlide, and what opening raises.
     """
     stage, signature = recipe.stage(SLIDE), _signature(source)
     holds = stored and _identity(stage, stored.content, stored.info).fingerprint == stored.identity.fingerprint
@@ -56,6 +59,8 @@ def identify_source(
         stored.content if stored and read else content_fingerprint(source.readable, full_hash=slide_options.full_hash)
     )
     options = (slide_options.stated_mpp, slide_options.full_hash, slide_options.reader, slide_options.mpp_keys)
+    if _signature(source) != signature:
+        raise replaced_slide(source)
     identity = _identity(stage, content, info)
     return SlideRecord(info, identity, signature, *options, square_pixels=slide_options.square_pixels)
 
@@ -81,11 +86,14 @@ def _identity(stage: OutputSpec, content: str, info: SlideInfo) -> Identity:
 
 def _signature(source: SlideSource) -> str:
     try:
-        return file_signature(source.path)
+        signature = file_signature(source.path)
     except OSError as error:
         raise UnreadableSlide(
             f"{source.stem}: {source.path} cannot be read ({error.strerror}); check that it exists and is readable"
         ) from error
+    if source.local and source.copied_signature not in ("", signature):
+        raise replaced_slide(source)
+    return signature
 
 
 def _options_of(source: SlideSource, recipe: Recipe) -> SlideOptions:
