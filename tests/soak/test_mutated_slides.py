@@ -12,12 +12,15 @@ from bounded import Ended, keep_fault, run_bounded
 from mutations import mutate_file
 from paths import DATA, SHARED
 from rounds import SOAK_MINUTES, Chance, soak
+from slide_bombs import write_bomb
 from slide_kinds import KINDS, paint_kind, write_scales
 
 PLUGIN = DATA / "written_before" / "colour_encoder.py"
 FOUND = DATA / "found" / "slides"
-COUNT = 24
-"""Slides of a round."""
+COUNT = 20
+"""Changed slides of a round."""
+BOMBS = 4
+"""Files of a round that claim more than anybody scans."""
 REAL = ("openslide_python_fixtures/boxes.tiff", "openslide_python_fixtures/small.svs", "wsic/XYC.png")
 
 
@@ -77,6 +80,8 @@ def test_changed_slides_have_a_result_or_one_line_each(originals: list[Path], tm
         paint_kind(slides, "good", "svs")
         for number in range(COUNT):
             add_mutant(slides, number, originals, chance)
+        for number in range(BOMBS):
+            write_bomb(slides, f"b{number:03d}", chance)
         try:
             check_each_has_one_end(slides, encode(slides))
         except AssertionError as fault:
