@@ -39,15 +39,19 @@ class Stderr(logging.Handler):
 def logging_to_stderr(verbose: bool) -> Iterator[None]:
     """Show our warnings and errors; with ``verbose`` every detail, and the warnings of the libraries beneath."""
     handler = Stderr(logging.Formatter(DETAILED) if verbose else OneLine())
+    others = logging.NullHandler()  # without any handler, Python writes what libraries log to stderr
     names = (*OURS, "py.warnings") if verbose else OURS
     before = {name: logging.getLogger(name).level for name in names}
     logging.captureWarnings(True)
     for name in names:
         logging.getLogger(name).addHandler(handler)
         logging.getLogger(name).setLevel(logging.DEBUG if verbose else logging.WARNING)
+    if not verbose:
+        logging.getLogger().addHandler(others)
     try:
         yield
     finally:
+        logging.getLogger().removeHandler(others)
         logging.captureWarnings(False)
         for name, level in before.items():
             logging.getLogger(name).removeHandler(handler)

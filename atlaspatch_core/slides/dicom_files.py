@@ -14,6 +14,8 @@ PYRAMID = b"\x08\x00\x19\x00"
 """Tag (0008,0019) PyramidUID; the same."""
 VOLUME = b"VOLUME"
 """Third value of ImageType of a level of the scan (DICOM PS3.3)."""
+PICTURES = (b"LABEL", b"OVERVIEW", b"THUMBNAIL")
+"""The same of instances beside the scan."""
 SUFFIXES = (".dcm", ".dicom")
 FILES_REMEMBERED = 131_072
 """Headers that are not read again by a sensor that looks every 30 s, as long as size and time are the same."""
@@ -55,6 +57,12 @@ def files_by_pyramid(files: Sequence[Path]) -> tuple[tuple[Path, ...], ...]:
         for uid in dict.fromkeys(uids)
         if uid in scans
     )
+
+
+def is_picture(path: Path) -> bool:
+    """Say whether a file is of a picture beside the scan: a label, an overview or a thumbnail."""
+    head = _head(path, HEAD_BYTES)
+    return VOLUME not in head and any(kind in head for kind in PICTURES)
 
 
 def uid_in(head: bytes, tag: bytes) -> str:

@@ -19,6 +19,7 @@ from atlaspatch_core.slides.readers.damage import DAMAGED_FILE, refuse_damage
 from atlaspatch_core.slides.readers.dicom_claims import check_instances
 from atlaspatch_core.slides.readers.dicom_extents import files_by_extent
 from atlaspatch_core.slides.readers.dicom_frames import FrameChecks
+from atlaspatch_core.slides.readers.dicom_lost import check_all_shown
 from atlaspatch_core.slides.readers.images import (
     ImageChoice,
     choose_image,
@@ -98,6 +99,8 @@ def opened_pyramids(path: Path) -> Iterator[list[DicomPyramid]]:
     with refuse_damage(lambda error: f"{what} {why_not_open(files, error)}", errors), ExitStack() as opened:
         groups = [scan for group in files_by_pyramid(files) for scan in files_by_extent(group)]
         slides = [(group, opened.enter_context(library.WsiDicom.open(group))) for group in groups]
+        for group, slide in slides:
+            check_all_shown(path, group, slide)
         numbered = [(group, slide, number) for group, slide in slides for number in range(len(slide.pyramids))]
         pyramids = [DicomPyramid(slide, number, group) for group, slide, number in numbered]
         yield sorted(pyramids, key=lambda pyramid: pyramid.size, reverse=True)

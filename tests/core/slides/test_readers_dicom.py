@@ -117,3 +117,18 @@ def test_without_wsidicom_the_line_to_install_it_is_named(tmp_path, monkeypatch)
     monkeypatch.setitem(sys.modules, "wsidicom", None)
     with pytest.raises(MissingExtra, match=r"^a: reading it needs wsidicom.*pip install 'atlaspatch\[dicom\]'"):
         open_slide(folder)
+
+
+@pytest.mark.parametrize("name", ["1.dcm", "2.dcm"])
+@pytest.mark.parametrize("damage", ["optical path", "study"])
+def test_a_damaged_instance_is_named_and_no_other_level_is_shown_for_it(tmp_path, name, damage):
+    """The library would log it and show the levels that are left, a coarser one as the finest."""
+    path = write_series(tmp_path / "a")
+    content = bytearray((path / name).read_bytes())
+    tag = {"optical path": b"\x48\x00\x05\x01", "study": b"\x20\x00\x0d\x00"}[damage]
+    at = content.index(tag)
+    content[at + (4 if damage == "study" else 0) + 8] ^= 1
+    (path / name).write_bytes(content)
+    one_of_them = name if damage == "optical path" else "[12].dcm"
+    with pytest.raises(UnreadableSlide, match=rf"^a: {one_of_them} of its 2 files is cut short, damaged"):
+        open_slide(path)
