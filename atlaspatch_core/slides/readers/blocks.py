@@ -11,8 +11,6 @@ from atlaspatch_core.slides.readers.windows import Window
 
 CACHE_BYTES = 2**25
 """Decoded blocks that are kept for the next window, as much as OpenSlide keeps of a slide; two blocks at least."""
-MOST_BLOCK_BYTES = 2**27
-"""Decoded size of a block beyond which a slide is to be refused: every window would decode as much."""
 
 DecodeBlock = Callable[[int, int, int], NDArray[np.uint8] | None]
 """Level, row and column of a block to its RGB pixels, shape (height, width, 3); None where nothing is stored.

@@ -21,6 +21,8 @@ MOST_UNSTORED = 2**30
 """px that any slide may claim, whatever it stores; 32,768 square, which is read in seconds."""
 MOST_PER_BYTE = 16_384
 """px that each stored byte allows beyond these."""
+MOST_CHUNKS = 2**20
+"""Chunks of a level that are believed of any store; others need a byte each."""
 
 
 def check_claim(path: Path, size: tuple[int, int], stored: Iterable[int], what: str = "it") -> None:
@@ -29,15 +31,33 @@ def check_claim(path: Path, size: tuple[int, int], stored: Iterable[int], what: 
     ``stored`` are numbers of bytes that are added up as far as need be; ``what`` is called so in the error.
     """
     width, height = size
-    needed, total = -(-(width * height - MOST_UNSTORED) // MOST_PER_BYTE), 0
-    for count in stored if needed > 0 else ():
-        total += count
-        if total >= needed:
-            return
-    if needed > 0:
+    needed = -(-(width * height - MOST_UNSTORED) // MOST_PER_BYTE)
+    total = added_up(stored, needed)
+    if total < needed:
         raise UnreadableSlide(
             f"{stem_of(path)}: {path.name} is damaged or no scan: {what} claims {width:,} × {height:,} px and stores "
             f"{total:,} bytes, which is believed of at most {MOST_UNSTORED + total * MOST_PER_BYTE:,} px; {COPY}"
+        )
+
+
+def added_up(stored: Iterable[int], needed: int) -> int:
+    """Return the sum of numbers of bytes, or what is reached once that is ``needed``: no further is asked for."""
+    total = 0
+    for count in stored if needed > 0 else ():
+        total += count
+        if total >= needed:
+            break
+    return total
+
+
+def check_chunks(path: Path, size: tuple[int, int], chunk: tuple[int, int]) -> None:
+    """Raise UnreadableSlide for a level of a store in far more chunks than bytes: each is a file to be looked for."""
+    count = -(-size[0] // chunk[0]) * -(-size[1] // chunk[1])
+    total = added_up(file_sizes(path), count - MOST_CHUNKS)
+    if total < count - MOST_CHUNKS:
+        raise UnreadableSlide(
+            f"{stem_of(path)}: {path.name} is damaged or no scan: {size[0]:,} × {size[1]:,} px in chunks of {chunk[0]} "
+            f"× {chunk[1]} are {count:,}, and it stores {total:,} bytes; {COPY}"
         )
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.slides.dicom_files import VOLUME
 from atlaspatch_core.slides.readers.advice import COPY
-from atlaspatch_core.slides.readers.blocks import MOST_BLOCK_BYTES
 from atlaspatch_core.slides.readers.claims import check_claim, check_pieces
 from atlaspatch_core.slides.readers.dicom_frames import PIXELS, UNDEFINED, corners_in, elements, items, number, sides
 from atlaspatch_core.slides.slide import stem_of
+from atlaspatch_core.slides.tiles.wholeness import MOST_BLOCK_BYTES
 
 IMAGE_TYPE, CONCATENATION, ORGANIZATION = 0x00080008, 0x00209161, 0x00209311
 """ImageType, ConcatenationUID and DimensionOrganizationType."""

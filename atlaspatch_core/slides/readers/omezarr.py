@@ -13,13 +13,15 @@ from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.slides.channels import check_grey, colour_order
 from atlaspatch_core.slides.mpp import StatedMpp
 from atlaspatch_core.slides.readers.advice import COPY
-from atlaspatch_core.slides.readers.blocks import MOST_BLOCK_BYTES, Blocks
+from atlaspatch_core.slides.readers.blocks import Blocks
+from atlaspatch_core.slides.readers.claims import check_chunks
 from atlaspatch_core.slides.readers.damage import refuse_damage
 from atlaspatch_core.slides.readers.images import planes_note
 from atlaspatch_core.slides.readers.omezarr_levels import Axes, Image, find_image, find_sections
 from atlaspatch_core.slides.readers.reader import Reader, import_extra
 from atlaspatch_core.slides.readers.windows import WindowedSlide, describe
 from atlaspatch_core.slides.slide import stem_of
+from atlaspatch_core.slides.tiles.wholeness import MOST_BLOCK_BYTES
 
 NAME = "omezarr"
 IN_ORDER = (0, 1, 2)
@@ -48,6 +50,8 @@ def open_zarr(path: Path, stated: StatedMpp, series: int | None = None) -> Windo
         reading = "" if order == IN_ORDER else f"channels {' '.join(map(str, order))} as red, green, blue"
         info = describe(path, NAME, sizes, image.properties, stated, notes=notes, reading=reading)
     chunks = [image.axes.size(level.chunks) for level in image.levels]
+    for size, chunk in zip(sizes, chunks, strict=True):
+        check_chunks(path, size, chunk)
     blocks = Blocks(chunks, partial(read_block, image.levels, image.axes, order))
     return WindowedSlide(info, blocks.read, blocks.forget)
 

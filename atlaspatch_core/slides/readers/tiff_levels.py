@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike
 
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.slides.readers.advice import BY_OPENSLIDE, COPY, EXPORT, TILE
-from atlaspatch_core.slides.readers.blocks import MOST_BLOCK_BYTES
 from atlaspatch_core.slides.readers.images import ImageChoice, other_images, section_numbers, turned_note
 from atlaspatch_core.slides.readers.level_check import agreeing_levels
 from atlaspatch_core.slides.readers.stored_tiles import StoredTiles
@@ -28,6 +27,7 @@ from atlaspatch_core.slides.slide import Level, stem_of
 from atlaspatch_core.slides.tiles.codecs import Decode, decoders
 from atlaspatch_core.slides.tiles.layout import TiledLevel, tiled_level
 from atlaspatch_core.slides.tiles.samples import UPRIGHT, alpha_of, orientation_of
+from atlaspatch_core.slides.tiles.wholeness import MOST_BLOCK_BYTES
 
 RAW_STRIP_BYTES = 2**20
 """What is read at once of pixels that are not compressed and lie in strips."""

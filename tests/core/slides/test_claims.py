@@ -1,6 +1,7 @@
 """What a slide claims is held against what it stores before a pixel is read: a contradiction is refused for good."""
 
 import resource
+import struct
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import zarr
 from claiming import DEFLATE, JPEG, LARGEST, NONE, TiffClaim, encode_tile, write_dicom_claim
 from hypothesis import given
 from hypothesis import strategies as st
+from pylibCZIrw import czi
 from rounds import examples
 
 from atlaspatch_core.discovery.transient import is_transient
@@ -136,14 +138,57 @@ def test_a_store_of_one_chunk_claims_no_field_of_glass(tmp_path: Path, side: int
     assert "stores" in str(refusal_of(tmp_path / "a.zarr"))
 
 
-def write_store(path: Path, side: int) -> None:
+def write_store(path: Path, side: int, chunk: int = 256) -> None:
     """Write a store of which one chunk is stored."""
     group = zarr.open_group(str(path), mode="w")
-    array = group.create_array("0", shape=(side, side, 3), chunks=(256, 256, 3), dtype="u1", fill_value=255)
-    array[:256, :256] = 128
+    array = group.create_array("0", shape=(side, side, 3), chunks=(chunk, chunk, 3), dtype="u1", fill_value=255)
+    array[:chunk, :chunk] = 128
     axes = [{"name": name, "type": "space", "unit": "micrometer"} for name in "yx"] + [{"name": "c"}]
     scale = {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [0.5, 0.5, 1]}]}
     group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": [scale]}]
+
+
+def test_a_mosaic_of_two_distant_pieces_is_refused(tmp_path: Path):
+    with czi.create_czi(str(tmp_path / "a.czi")) as file:
+        for place in (0, 2**30):
+            file.write(np.full((64, 64, 3), 200, np.uint8), location=(place, place))
+    assert "stores" in str(refusal_of(tmp_path / "a.czi"))
+
+
+def test_a_store_of_countless_chunks_is_refused(tmp_path: Path):
+    write_store(tmp_path / "a.zarr", 30_000, chunk=1)
+    assert "in chunks of 1 × 1 are 900,000,000" in str(refusal_of(tmp_path / "a.zarr"))
+
+
+@pytest.mark.parametrize("reader", ["openslide", "tiff"])
+@pytest.mark.parametrize(("width", "height"), [(65_500, 65_500), (65_500, 256), (256, 65_500), (8000, 8000)])
+def test_a_tile_whose_own_header_claims_too_much_is_refused(tmp_path: Path, width: int, height: int, reader: str):
+    tile = claimed_by_jpeg(encode_tile(TILE, JPEG), width, height)
+    assert tile_refusal(tmp_path, tile, JPEG, reader)
+
+
+@pytest.mark.parametrize("compression", [34712, 33003, 33005])
+def test_a_codestream_that_claims_too_much_is_refused(tmp_path: Path, compression: int):
+    pixels = np.full((TILE, TILE, 3), 200, np.uint8)
+    tile = imagecodecs.jpeg2k_encode(pixels, level=0, reversible=True, codecformat="j2k")
+    at = tile.index(b"\xff\x51") + 6
+    sides, offsets = struct.pack(">II", LARGEST, LARGEST), tile[at + 8 : at + 16]
+    tile = tile[:at] + sides + offsets + sides + tile[at + 24 :]
+    assert "claims 2,147,483,647 × 2,147,483,647 px" in tile_refusal(tmp_path, tile, compression, "tiff")
+
+
+def claimed_by_jpeg(tile: bytes, width: int, height: int) -> bytes:
+    at = tile.index(b"\xff\xc0") + 5
+    return tile[:at] + struct.pack(">HH", height, width) + tile[at + 4 :]
+
+
+def tile_refusal(folder: Path, tile: bytes, compression: int, reader: str) -> str:
+    """Return why the only tile of a slide cannot be read."""
+    path = TiffClaim(TILE, TILE, [(0, len(tile))], tile, TILE, compression=compression).write(folder / "a.tiff")
+    with pytest.raises(UnreadableSlide) as refusal, open_slide(path, mpp=0.5, reader=reader) as slide:
+        slide.read_region(Region(0, 0, 0, 16, 16))
+    assert not is_transient(refusal.value)
+    return str(refusal.value)
 
 
 @pytest.mark.parametrize("empty", ["shared", "absent"])
