@@ -14,6 +14,8 @@ PYRAMID = b"\x08\x00\x19\x00"
 """Tag (0008,0019) PyramidUID; the same."""
 VOLUME = b"VOLUME"
 """Third value of ImageType of a level of the scan (DICOM PS3.3)."""
+IMAGE_TYPE = b"\x08\x00\x08\x00"
+"""Tag (0008,0008) ImageType; the same."""
 PICTURES = (b"LABEL", b"OVERVIEW", b"THUMBNAIL")
 """The same of instances beside the scan."""
 SUFFIXES = (".dcm", ".dicom")
@@ -61,8 +63,18 @@ def files_by_pyramid(files: Sequence[Path]) -> tuple[tuple[Path, ...], ...]:
 
 def is_picture(path: Path) -> bool:
     """Say whether a file is of a picture beside the scan: a label, an overview or a thumbnail."""
-    head = _head(path, HEAD_BYTES)
-    return VOLUME not in head and any(kind in head for kind in PICTURES)
+    kinds = _image_type(_head(path, HEAD_BYTES))
+    return VOLUME not in kinds and any(kind in kinds for kind in PICTURES)
+
+
+def _image_type(head: bytes) -> bytes:
+    """Return the value of ImageType; the whole head where it has none. Frames of a label may call themselves VOLUME."""
+    at = head.find(IMAGE_TYPE, 132) + len(IMAGE_TYPE)
+    if at < len(IMAGE_TYPE) or len(head) < at + 4:
+        return head
+    is_explicit = head[at : at + 2] == b"CS"  # as in ``uid_in``
+    (length,) = struct.unpack_from("<H" if is_explicit else "<I", head, at + 2 * is_explicit)
+    return head[at + 4 : at + 4 + length]
 
 
 def uid_in(head: bytes, tag: bytes) -> str:

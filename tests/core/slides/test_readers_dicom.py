@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from dicom_series import HEIGHT, WIDTH, cloudy, write_series
-from pydicom.uid import JPEG2000Lossless
+from dicom_series import HEIGHT, TILE, WIDTH, cloudy, write_instance, write_series
+from pydicom.uid import JPEG2000Lossless, JPEGLSLossless
 from tile_comparison import assert_same_as_reader, grid_of
 
 from atlaspatch_core.errors import MissingExtra, UnreadableSlide
+from atlaspatch_core.slides.dicom_files import series_of
 from atlaspatch_core.slides.readers import is_slide_folder, open_slide
 from atlaspatch_core.slides.slide import Level, Region
 
@@ -132,3 +133,13 @@ def test_a_damaged_instance_is_named_and_no_other_level_is_shown_for_it(tmp_path
     one_of_them = name if damage == "optical path" else "[12].dcm"
     with pytest.raises(UnreadableSlide, match=rf"^a: {one_of_them} of its 2 files is cut short, damaged"):
         open_slide(path)
+
+
+def test_a_label_whose_frames_call_themselves_a_volume_is_no_lost_level(tmp_path):
+    """So do files of wsic."""
+    folder = write_series(tmp_path / "a")
+    kind = {"ImageType": ["ORIGINAL", "PRIMARY", "LABEL", "NONE"], "ImageComments": "VOLUME"}
+    pixels = np.ascontiguousarray(cloudy()[:TILE, :TILE])
+    write_instance(folder / "label.dcm", pixels, 0.25, series_of(folder / "1.dcm"), JPEGLSLossless, None, kind)
+    with open_slide(folder, reader="dicom") as slide:
+        assert (slide.info.width, slide.info.height) == (WIDTH, HEIGHT)
