@@ -82,6 +82,13 @@ class UnreadableOutput(AtlasPatchError):
     """An existing output file (HDF5, GeoJSON, record) cannot be read."""
 
 
+class DamagedOutput(UnreadableOutput):
+    """A stored result is not what was written: its checksum differs, or it cannot be read any more."""
+
+    path: str = ""
+    """File that it lies in; empty where nothing can be done about it."""
+
+
 class OutputInUse(UnreadableOutput):
     """Another program holds the lock of an output file, which may be whole."""
 

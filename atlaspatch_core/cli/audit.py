@@ -33,6 +33,16 @@ SOUND, PROBLEMS = 0, 1
     slides=": sizes, names and content are compared.",
     mpp_csv=", instead of the project's. With --project, results that were made at another scale are stale.",
 )
+@click.option(
+    "--mark-damaged",
+    is_flag=True,
+    help="Mark results of ours that are not what was written, so that the next run computes them anew, and them alone.",
+)
+@click.option(
+    "--add-checksums",
+    is_flag=True,
+    help="Give results of ours that were written before there were checksums those of what lies there now.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array, one object per finding.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, one line per finding.")
 @click.pass_context
@@ -44,13 +54,18 @@ def audit(
     recursive: bool,
     mpp_csv: Path | None,
     series: "SeriesChoice",
+    mark_damaged: bool,
+    add_checksums: bool,
     as_json: bool,
     as_csv: bool,
 ) -> None:
     """Say what is wrong with the results in DIR, which TRIDENT, AtlasPatch, CLAM or atlaspatch wrote.
 
-    Every file is read once, and nothing below DIR is written. Problems are results that are wrong, lost or unusable,
+    Every file is read, and nothing below DIR is written. Problems are results that are wrong, lost or unusable,
     each with the slide, the file, the value, the bound and the cure; notes are good to know.
+
+    What atlaspatch wrote is held against its checksums. With --mark-damaged, the next run computes anew what they find;
+    nothing is removed, what cannot be marked is moved to DIR/damaged, and outlines that a person drew are left alone.
 
     Exit code: 0 when there is no problem, 1 when there are some, 2 for wrong usage.
     """
@@ -59,6 +74,9 @@ def audit(
     results, discovery, recipe = read_inputs(folder, project_file, slides, recursive, mpp_csv, series)
     findings = run_audit(results, discovery, recipe)
     click.echo(_printed(findings, results, as_json=as_json, as_csv=as_csv), nl=not as_csv)
+
+    if mark_damaged or add_checksums:
+        _repair(results, findings, mark=mark_damaged, add=add_checksums)
 
     from atlaspatch_core.interop.audit.findings import problems
 
@@ -105,6 +123,14 @@ def run_audit(results: "ResultFolder", discovery: "Discovery | None", recipe: "R
     return sorted(
         findings, key=lambda one: (one.severity is not AuditSeverity.PROBLEM, one.slide, str(one.file), one.kind)
     )
+
+
+def _repair(results: "ResultFolder", findings: "list[AuditFinding]", *, mark: bool, add: bool) -> None:
+    """Mark what is damaged, add checksums, and say on stderr what was done."""
+    from atlaspatch_core.interop.audit.repair import repair
+
+    for text in repair(results, findings, mark=mark, add=add):
+        click.echo(text, err=True)
 
 
 def _printed(findings: "list[AuditFinding]", results: "ResultFolder", *, as_json: bool, as_csv: bool) -> str:

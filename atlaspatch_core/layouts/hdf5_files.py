@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.layouts.found import Holds, ResultFile
+from atlaspatch_core.storage.checksums import damage_of
+from atlaspatch_core.storage.damage import UNREADABLE
 from atlaspatch_core.storage.disk import open_file, read_whole
 
-CANNOT = (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError)
+CANNOT = UNREADABLE
 """What h5py raises of files that are damaged, or hold something else."""
 PARTS = {"features": Holds.FEATURES, "slide_features": Holds.EMBEDDING}
 
@@ -56,6 +58,14 @@ def corners_of(file: Any) -> NDArray[np.int64]:
     if not np.array_equal(values[:, :2], np.trunc(values[:, :2])):
         raise ValueError("coords are not whole level-0 px")
     return values[:, :2].astype(np.int64)
+
+
+def undamaged_corners(file: Any) -> NDArray[np.int64]:
+    """Return what ``corners_of`` does. Raises one of ``CANNOT`` also where they are not what was written."""
+    corners, clause = corners_of(file), damage_of(file["coords"])
+    if clause:
+        raise ValueError(f"coords {clause}")
+    return corners
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from atlaspatch_core.errors import UnknownLayout
 from atlaspatch_core.layouts.found import FolderLayout, Group, Holds, ResultFile, ResultFolder
 from atlaspatch_core.layouts.hdf5_files import CANNOT, opened
 from atlaspatch_core.layouts.names import GeometryName
+from atlaspatch_core.storage.checksums import is_sealed
 from atlaspatch_core.storage.schema import FINGERPRINT
 from atlaspatch_core.storage.store import Store
 
@@ -91,7 +92,7 @@ def _by_content(paths: Iterable[Path]) -> FolderLayout | None:
         try:
             with opened(path) as file:
                 coords = file["coords"]
-                if FINGERPRINT in coords.attrs:
+                if FINGERPRINT in coords.attrs or is_sealed(coords):
                     return FolderLayout.OURS
                 if "passports" in file or "passport_version" in file.attrs or coords.shape[-1] == 5:
                     return FolderLayout.ATLASPATCH

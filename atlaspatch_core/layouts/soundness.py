@@ -1,6 +1,7 @@
 """Whether the values of a result are what they should be, whoever made it: one set of bounds for every audit."""
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -8,7 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.layouts.scanning import scan
+from atlaspatch_core.storage.checksums import file_damage
+from atlaspatch_core.storage.damage import dataset_damage, parts_of
 from atlaspatch_core.storage.disk import read_whole
+from atlaspatch_core.storage.last_line import bytes_damage
 from atlaspatch_core.tissue.quality import QualityFinding
 
 LARGEST_RATIO_OF_NORMS = 100.0
@@ -23,6 +27,24 @@ def hold_against(
     """Return a value held against its bound, at most or, with ``least``, at least."""
     passed = value >= bound if least else value <= bound
     return QualityFinding(name, bool(passed), float(value), float(bound), right if passed else wrong)
+
+
+def check_written(file: Any, names: Iterable[str], *, whole: bool = False) -> QualityFinding:
+    """Return whether datasets of an HDF5 file are what was written, by their checksums; values are read in blocks.
+
+    With ``whole``, also the attributes of the file, the list of its datasets, and bytes that hold none of them. What
+    has no checksum passes.
+    """
+    clauses = [f"{name} {clause}" for name in names if name in file and (clause := dataset_damage(file[name]))]
+    if whole and (clause := file_damage(file) or _other_bytes(file)):
+        clauses.append(clause)
+    return hold_against("damaged", len(clauses), 0, "; ".join(clauses), "what lies there is what was written")
+
+
+def _other_bytes(file: Any) -> str:
+    """Return how bytes of a file are not what was written though all that it holds is."""
+    clause = bytes_damage(Path(file.filename))
+    return clause if clause and not parts_of(file) else ""
 
 
 def check_rows(rows: int, patches: int, name: str = "rows") -> QualityFinding:

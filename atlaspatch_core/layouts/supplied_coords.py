@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from atlaspatch_core.config.sections import Geometry
 from atlaspatch_core.errors import UnusableCoords
 from atlaspatch_core.fingerprint import short_hash
-from atlaspatch_core.layouts.hdf5_files import CANNOT, StatedGeometry, corners_of, opened, stated_in
+from atlaspatch_core.layouts.hdf5_files import CANNOT, StatedGeometry, opened, stated_in, undamaged_corners
 from atlaspatch_core.patches.grid import PatchGrid
 from atlaspatch_core.patches.scale import MPP_TOLERANCE, Sampling, level_facts
 from atlaspatch_core.slides.slide import NamesOf, SlideInfo, only_stem
@@ -111,7 +111,7 @@ def read_coords(path: Path, info: SlideInfo, geometry: Geometry) -> SuppliedCoor
     """
     try:
         with opened(path) as file:
-            corners, stated = corners_of(file), stated_in(file)
+            corners, stated = undamaged_corners(file), stated_in(file)
             columns = _columns(file["coords"])
             file_px = tuple(np.asarray(file.attrs.get(FILE_PX, (1.0, 1.0)), float).tolist())
     except CANNOT as error:

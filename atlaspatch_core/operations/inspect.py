@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.errors import AtlasPatchError, UnreadableOutput
+from atlaspatch_core.layouts.hdf5_files import CANNOT
 from atlaspatch_core.layouts.soundness import (
     check_embedding,
     check_features,
     check_rows,
+    check_written,
     count_beyond,
     count_negative,
     hold_against,
@@ -114,8 +116,12 @@ def _findings(
                 return
             yield hold_against("readable", 1, 1, "", f"{path.name} can be read", least=True)
             yield of_fingerprint(file[stage.dataset], recorded)  # type: ignore[arg-type]
-            yield from OF_KIND[stage.step.kind](file, file[stage.dataset])  # type: ignore[arg-type]
-    except (OSError, AtlasPatchError, KeyError, ValueError) as error:
+            of_coords = stage.step.kind == "patch_coords"
+            names = (COORDS, PASSPORTS, TISSUE_FRACTION) if of_coords else (stage.dataset,)
+            written = check_written(file, names, whole=of_coords)
+            yield written
+            yield from () if not written.passed else OF_KIND[stage.step.kind](file, file[stage.dataset])  # type: ignore[arg-type]
+    except (AtlasPatchError, *CANNOT) as error:
         yield hold_against("readable", 0, 1, f"{path} cannot be read: {error}", "", least=True)
 
 

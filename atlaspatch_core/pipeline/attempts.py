@@ -12,6 +12,7 @@ from atlaspatch_core.discovery.transient import causes, is_transient
 from atlaspatch_core.encoders.foreign_code import no_exit
 from atlaspatch_core.errors import (
     AtlasPatchError,
+    DamagedOutput,
     ForeignExit,
     LostSlides,
     MachineFault,
@@ -20,6 +21,8 @@ from atlaspatch_core.errors import (
     UnusableOutput,
     UnwritableOutput,
 )
+from atlaspatch_core.storage.damage import mark_damaged
+from atlaspatch_core.storage.store import Store
 from atlaspatch_core.storage.writable import FULL, check_writable
 from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 
@@ -57,6 +60,22 @@ def attempt_step(
         failure.__cause__ = error
     seconds, transient = perf_counter() - since, is_transient(failure)
     return Outcome(stem, step, Status.FAILED, why=str(failure), seconds=seconds, transient=transient)
+
+
+def with_damage_marked(store: Store, action: Callable[[], Result]) -> Result:
+    """Return what the action returns. Raises DamagedOutput, after marking what is damaged for the next run."""
+    try:
+        return action()
+    except DamagedOutput as damage:
+        try:
+            done = mark_damaged(store, Path(damage.path)) if damage.path else ""
+        except AtlasPatchError as error:
+            log.debug("%s is not marked as damaged: %r", damage.path, error)
+            done = ""
+        if not done:
+            raise
+        what = str(damage).partition("; ")[0]
+        raise DamagedOutput(f"{what}; it was {done}, and the next run computes it anew") from damage
 
 
 def _not_enough_memory(stem: str, step: OutputKey, error: MemoryError) -> NotEnoughMemory:

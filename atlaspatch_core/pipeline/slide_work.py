@@ -14,7 +14,7 @@ from atlaspatch_core.discovery.sources import SlideSource, open_source
 from atlaspatch_core.errors import KilledReader, MachineFault, MissingUpstream, OutOfDate
 from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.patches.grid import PatchGrid
-from atlaspatch_core.pipeline.attempts import attempt_step
+from atlaspatch_core.pipeline.attempts import attempt_step, with_damage_marked
 from atlaspatch_core.pipeline.crashes import noted_crash
 from atlaspatch_core.pipeline.loaded_models import Models
 from atlaspatch_core.pipeline.source_guard import SourceGuard
@@ -126,6 +126,7 @@ class SlideWork:
     def outlines(self) -> TissueOutlines:
         """Return the outlines that lie there, read at first use, and what of their file is no tissue."""
         if self._outlines is None:
+            self.store.check_outlines(self.stem)
             path, origin = self.store.geojson(self.stem), self.run.recipe.project.slides.masks_origin
             self._outlines = read_outlines(path, frame=self.slide_info().outline_frame, origin=origin)
         return self._outlines
@@ -234,10 +235,11 @@ class SlideWork:
         """Return what the action returns.
 
         Whatever goes wrong with a slide that was replaced went wrong for that: ReplacedSlide is raised in its place. A
-        crash is raised with its number and a cure, after noting it once.
+        crash is raised with its number and a cure, after noting it once. What turns out to be damaged on disk is
+        marked, so that the next run computes it anew.
         """
         try:
-            return action()
+            return with_damage_marked(self.store, action)
         except MachineFault:
             raise
         except Exception as error:

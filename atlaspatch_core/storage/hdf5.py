@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.errors import OutOfDate, UnreadableOutput
 from atlaspatch_core.fingerprint import Identity
-from atlaspatch_core.storage.disk import open_file, read_whole
+from atlaspatch_core.storage.checksums import read_checked
+from atlaspatch_core.storage.disk import open_file
 from atlaspatch_core.storage.schema import COORDS, FEATURES, FINGERPRINT, INPUTS, RECIPE, SLIDE_FEATURES
 
 DAMAGED = (OSError, RuntimeError, LookupError, ValueError)
@@ -58,14 +59,15 @@ def read_stored_results(path: Path) -> dict[str, StoredResult]:
 def read_array(path: Path, name: str, fingerprint: str | None = None) -> NDArray:
     """Return one whole dataset, by default whatever its fingerprint.
 
-    Raises UnreadableOutput when it is not there or cannot be read, OutOfDate when it has another fingerprint.
+    Raises UnreadableOutput when it is not there or cannot be read, DamagedOutput when it is not what was written,
+    OutOfDate when it has another fingerprint.
     """
     with open_hdf5(path) as file:
         if name not in file:
             raise UnreadableOutput(f"{path.stem}: {path} has no dataset {name!r}; run the step that makes it again")
         if fingerprint is not None and fingerprint_of(file[name]) != fingerprint:  # type: ignore[arg-type]
             raise OutOfDate(f"{path.stem}: {name} in {path} was replaced meanwhile; run again")
-        return read_whole(file[name])  # type: ignore[arg-type]
+        return read_checked(file[name], path)  # type: ignore[arg-type]
 
 
 def read_attributes(path: Path, name: str = "/") -> dict[str, Any]:

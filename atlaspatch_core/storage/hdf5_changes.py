@@ -2,10 +2,11 @@
 
 import logging
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import h5py
 import numpy as np
@@ -13,6 +14,15 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.errors import OutputInUse, UnreadableOutput
 from atlaspatch_core.fingerprint import Identity, canonical_json, is_unverified
+from atlaspatch_core.storage.checksums import (
+    attributes_damage,
+    check_file,
+    damaged_output,
+    is_sealed,
+    seal,
+    seal_attributes,
+    seal_file,
+)
 from atlaspatch_core.storage.disk import open_file, writing_hdf5
 from atlaspatch_core.storage.hdf5 import (
     DAMAGED,
@@ -23,15 +33,19 @@ from atlaspatch_core.storage.hdf5 import (
     open_hdf5,
     read_stored_results,
 )
+from atlaspatch_core.storage.last_line import append_last_line, cut_last_line
 from atlaspatch_core.storage.schema import (
     CANARY,
     COORDS,
+    DAMAGED_FROM,
     FINGERPRINT,
+    FOUND_DAMAGED,
     INPUTS,
     PASSPORTS,
     RECIPE,
     RESTAMPED_FROM,
     REVISION,
+    SHA256,
     TISSUE_FRACTION,
     UNVERIFIED,
 )
@@ -74,7 +88,7 @@ def write_new(path: Path, datasets: Sequence[Dataset], attributes: Mapping[str, 
     """Return what writes a file of these datasets and of those results in ``path`` that belong to the same coords."""
 
     def write(target: Path) -> None:
-        with writing_hdf5(target) as file:
+        with sealing_hdf5(target) as file:
             for name, value in attributes.items():
                 file.attrs[name] = value
             for dataset in datasets:
@@ -88,18 +102,20 @@ def write_added(path: Path, datasets: Sequence[Dataset], rows: int) -> Writer:
     """Return what writes the file at ``path`` with these datasets added or replaced; nothing else in it changes.
 
     A file that only grows is copied as bytes; one in which a dataset is replaced is written anew, or HDF5 would keep
-    the old rows as dead space.
+    the old rows as dead space. What is carried over keeps the checksums that it has. Raises DamagedOutput where the
+    attributes of the file are not what was written, or a dataset cannot be carried over.
     """
 
     def write(target: Path) -> None:
         names = {dataset.name for dataset in datasets}
         with open_hdf5(path) as file:
+            check_file(file, path)
             replaced = names & datasets_of(file).keys()
         if replaced:
             _copy_without(path, target, names)
         else:
             shutil.copyfile(path, target)
-        with writing_hdf5(target, "r+") as file:
+        with sealing_hdf5(target, "r+") as file:
             for dataset in datasets:
                 _write(file, dataset, rows)
 
@@ -111,15 +127,18 @@ def write_restamped(path: Path, stamps: Sequence[IdentityUpdate], canary: Mappin
 
     def write(target: Path) -> None:
         shutil.copyfile(path, target)
-        with writing_hdf5(target, "r+") as file:
+        with sealing_hdf5(target, "r+", is_sealed_already=True) as file:
             for stamp in stamps:
                 item: h5py.Dataset = file[stamp.name]  # type: ignore[assignment]
+                if clause := attributes_damage(item):
+                    raise damaged_output(path, stamp.name, clause)
                 write_identity(item, stamp.identity, claim_of(item) | dict(stamp.claim))
                 item.attrs[RESTAMPED_FROM] = stamp.before
                 if canary:
                     item.attrs[CANARY] = canonical_json(dict(canary))
                 if REVISION in item.attrs:
                     item.attrs[REVISION] = canonical_json(stamp.identity.spec.get("weights"))
+                seal_attributes(item)
 
     return write
 
@@ -127,15 +146,82 @@ def write_restamped(path: Path, stamps: Sequence[IdentityUpdate], canary: Mappin
 def _carry_over(path: Path, file: h5py.File) -> None:
     """Copy the results that were computed from the very coords that ``file`` has, so that a rebuild loses none.
 
-    Damaged ones are left behind: they are computed anew.
+    Those that cannot be read are left behind: they are computed anew.
     """
     results = _read_if_whole(path)
-    new = fingerprint_of(file[COORDS])  # type: ignore[arg-type]
-    if new is None or COORDS not in results or results[COORDS].fingerprint != new:
+    if COORDS not in results:
         return
     with open_file(path) as source:
-        for name in results.keys() - {COORDS}:
-            _copy_if_whole(source, name, file)
+        if _are_same_coords(source[COORDS], file[COORDS]):  # type: ignore[arg-type]
+            for name in results.keys() - {COORDS}:
+                _copy_if_whole(source, name, file)
+
+
+def _are_same_coords(stored: h5py.Dataset, new: h5py.Dataset) -> bool:
+    """Tell whether coords are those that lie there; of damaged ones, whether they are those that were written there."""
+    fingerprint = fingerprint_of(new)
+    if fingerprint is None:
+        return False
+    if fingerprint_of(stored) != FOUND_DAMAGED:
+        return fingerprint_of(stored) == fingerprint
+    was_the_same = stored.attrs.get(DAMAGED_FROM) == fingerprint
+    return was_the_same and stored.attrs.get(SHA256, "") == new.attrs[SHA256]
+
+
+def write_marked(path: Path, names: Sequence[str]) -> Writer:
+    """Return what writes the file at ``path`` with some results marked as damaged: their rows stay as they lie."""
+
+    def write(target: Path) -> None:
+        shutil.copyfile(path, target)
+        with sealing_hdf5(target, "r+", is_sealed_already=True) as file:
+            for name in names:
+                item: h5py.Dataset = file[name]  # type: ignore[assignment]
+                item.attrs[DAMAGED_FROM] = fingerprint_of(item) or ""
+                item.attrs[FINGERPRINT] = FOUND_DAMAGED
+
+    return write
+
+
+def write_sealed(path: Path) -> Writer:
+    """Return what writes the file at ``path`` with checksums of what has none, as it lies there."""
+
+    def write(target: Path) -> None:
+        shutil.copyfile(path, target)
+        with sealing_hdf5(target, "r+") as file:
+            check_file(file, path)
+            for item in datasets_of(file).values():
+                if not is_sealed(item) and fingerprint_of(item) != FOUND_DAMAGED:
+                    seal(item)
+
+    return write
+
+
+def write_copied(path: Path, but: set[str]) -> Writer:
+    """Return what writes what the file at ``path`` holds to another, ``but`` some datasets, and no bytes beside it."""
+
+    def write(target: Path) -> None:
+        _copy_without(path, target, but)
+        with sealing_hdf5(target, "r+", is_sealed_already=not but):
+            pass
+
+    return write
+
+
+@contextmanager
+def sealing_hdf5(
+    target: Path, mode: Literal["w", "r+"] = "w", *, is_sealed_already: bool = False
+) -> Iterator[h5py.File]:
+    """Open an HDF5 file to write, and add at the end the checksums of the file, and its last line.
+
+    Attributes of the file that were sealed before are not sealed again with ``is_sealed_already``.
+    """
+    if mode == "r+":
+        cut_last_line(target)
+    with writing_hdf5(target, mode) as file:
+        yield file
+        if not is_sealed_already:
+            seal_file(file)
+    append_last_line(target)
 
 
 def _copy_if_whole(source: h5py.File, name: str, file: h5py.File) -> None:
@@ -162,7 +248,10 @@ def _copy_without(path: Path, target: Path, names: set[str]) -> None:
         for key, value in source.attrs.items():
             file.attrs[key] = value
         for name in datasets_of(source).keys() - names:
-            source.copy(source[name], file, name)
+            try:
+                source.copy(source[name], file, name)
+            except DAMAGED as error:
+                raise damaged_output(path, name, f"cannot be read ({error})") from error
 
 
 def _write(file: h5py.File, dataset: Dataset, rows: int) -> None:
@@ -177,6 +266,7 @@ def _write(file: h5py.File, dataset: Dataset, rows: int) -> None:
         item.attrs[name] = value
     if dataset.identity:
         write_identity(item, dataset.identity, dataset.claim)
+    seal(item, dataset.values)
 
 
 def write_identity(item: h5py.Dataset, identity: Identity, claim: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 LOCK_FOLDER = ".locks"
 
@@ -80,6 +81,11 @@ class OutputPaths:
     def index(self, name: str) -> Path:
         """Return where a cache lies, which may be deleted at any time."""
         return Path(self.output, ".index", f"{name}.json")
+
+    def set_aside(self, path: Path) -> Path:
+        """Return where a damaged file of the output folder goes that cannot be marked."""
+        place = self.output / "damaged" / "_".join(path.relative_to(self.output).parts)
+        return place if not place.exists() else place.with_name(f"{place.name}.{uuid4().hex[:8]}")
 
     def export_marks(self, stem: str) -> Path:
         """Return where it lies what an export wrote of a slide, below the folder that it wrote to."""

@@ -1,5 +1,6 @@
 """What is remembered of a slide without its pixels: who it is, its scale, and which mask was made for it."""
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -118,6 +119,15 @@ class MaskRecord:
         return cls(identity, **{name: values[name] for name in names}, supplied=values.get("supplied", ""))
 
 
+class OutlinesFile(NamedTuple):
+    """The GeoJSON of a slide as it was when it was written, or when a run took up what a person saved."""
+
+    sha256: str
+    """Of its bytes."""
+    mtime_ns: int
+    """Another time means that somebody saved it since; other bytes at this time are damage."""
+
+
 class StepNotes(NamedTuple):
     """What a person should know of one output of a slide: what its making, or its last reuse, warned of."""
 
@@ -144,6 +154,8 @@ class Record:
     """Output, as text, or its pictures, to the notes on it, where there are some. They decide nothing."""
     written: tuple[str, ...] = ()
     """Geometries whose HDF5 file was written here: one that is damaged now was ours."""
+    outlines: OutlinesFile | None = None
+    """None where it was last written before there were checksums."""
 
     def with_notes(self, step: str, notes: StepNotes) -> "Record":
         """Return the record with these notes on an output, or with none where they have no text."""
@@ -160,7 +172,36 @@ class Record:
         values: dict[str, Any] = {name: section.as_dict() for name, section in sections.items() if section}
         values |= {"notes": {step: list(of_step) for step, of_step in sorted(self.notes.items())}} if self.notes else {}
         values |= {"written": list(self.written)} if self.written else {}
-        return (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode()
+        values |= {"outlines": list(self.outlines)} if self.outlines else {}
+        return _json_bytes(values | {CHECKSUM: _checksum(values)})
+
+
+BEFORE_CHECKSUMS = frozenset({"slide", "tissue_mask", "notes", "written"})
+"""Sections of records that were written before there were checksums."""
+CHECKSUM = "sha256"
+"""Key of the checksum of all other sections."""
+
+
+def _json_bytes(values: Mapping[str, Any]) -> bytes:
+    return (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _checksum(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(_json_bytes(values)).hexdigest()
+
+
+def _check(values: dict[str, Any]) -> None:
+    """Raise ValueError for a record that is not what was written; one without checksum has no later section."""
+    stated = values.pop(CHECKSUM, None)
+    if stated is None and (unknown := values.keys() - BEFORE_CHECKSUMS):
+        raise ValueError(f"it has no checksum, but {', '.join(sorted(unknown))}")
+    if stated is not None and stated != _checksum(values):
+        raise ValueError("it is not what was written: its sha256 is another")
+
+
+def has_checksum(path: Path) -> bool:
+    """Tell whether a record that can be read has a checksum."""
+    return CHECKSUM in json.loads(path.read_bytes())
 
 
 def read_record(path: Path) -> Record:
@@ -169,10 +210,13 @@ def read_record(path: Path) -> Record:
         return Record()
     try:
         values = json.loads(path.read_bytes())
+        _check(values)
         slide, mask = values.get("slide"), values.get("tissue_mask")
         notes = {step: StepNotes(of, tuple(texts)) for step, (of, texts) in values.get("notes", {}).items()}
         written = tuple(map(str, values.get("written", ())))
-        return Record(slide and SlideRecord.from_dict(slide), mask and MaskRecord.from_dict(mask), notes, written)
+        outlines = OutlinesFile(*values["outlines"]) if "outlines" in values else None
+        sections = slide and SlideRecord.from_dict(slide), mask and MaskRecord.from_dict(mask)
+        return Record(*sections, notes, written, outlines)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UnreadableOutput(f"{path.stem}: {path} cannot be read ({error!r}); delete it and run again") from error
 

@@ -13,6 +13,16 @@ PLACES = {"patch_coords": COORDS, "patch_features": FEATURES, "slide_embedding":
 FINGERPRINT = "fingerprint"
 RECIPE = "recipe"
 INPUTS = "inputs"
+SHA256 = "sha256"
+"""Of a dataset: its type, shape and values as they were written."""
+ATTRIBUTES_SHA256 = "sha256_of_attributes"
+"""Of a dataset: its name, type, shape and attributes.
+
+Of the file: its attributes, and the names of the datasets that have checksums."""
+FOUND_DAMAGED = "damaged"
+"""Fingerprint of results that are not what was written any more: equal to no other, so that they are never valid."""
+DAMAGED_FROM = "damaged_from"
+"""The fingerprint before."""
 UNVERIFIED = "unverified"
 """True on results that were taken over from elsewhere without proof, or not there."""
 RESTAMPED_FROM = "restamped_from"

@@ -1,5 +1,6 @@
 """The one writer of everything that is kept: where each file lies, and how it changes under the slide's lock."""
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -10,12 +11,13 @@ from time import time_ns
 from atlaspatch_core.errors import OutOfDate
 from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.storage.atomic import remove_half_written, replacing, slide_lock
+from atlaspatch_core.storage.checksums import bytes_sha256, damaged_output
 from atlaspatch_core.storage.file_index import list_files
 from atlaspatch_core.storage.hdf5 import StoredResult, read_stored_results
 from atlaspatch_core.storage.hdf5_changes import Dataset, IdentityUpdate, Writer, write_added, write_restamped
-from atlaspatch_core.storage.ownership import check_replaceable, foreign_output
+from atlaspatch_core.storage.ownership import check_replaceable, unusable_output
 from atlaspatch_core.storage.paths import OutputPaths
-from atlaspatch_core.storage.records import MaskRecord, Record, SlideRecord, StepNotes, read_record
+from atlaspatch_core.storage.records import MaskRecord, OutlinesFile, Record, SlideRecord, StepNotes, read_record
 from atlaspatch_core.storage.schema import COORDS
 
 
@@ -77,6 +79,11 @@ class Store(OutputPaths):
             if section and section.identity.fingerprint == identity.fingerprint:
                 self._update_record(stem, lambda record: replace(record, slide=replace(section, signature="")))
 
+    def write_record_again(self, stem: str) -> None:
+        """Write what is remembered of a slide anew, as it is."""
+        with slide_lock(self.output, stem):
+            self._update_record(stem, lambda record: record)
+
     def write_notes(self, stem: str, step: str, notes: StepNotes) -> None:
         """Remember what is odd about an output, or that nothing is any more."""
         with slide_lock(self.output, stem):
@@ -95,7 +102,26 @@ class Store(OutputPaths):
             mtime_ns = temporary.stat().st_mtime_ns  # not every storage keeps nanoseconds
             self.check_source()
             section = replace(section, mtime_ns=mtime_ns, superseded=before.polygons if before else None)
-            self._update_record(stem, lambda record: replace(record, tissue_mask=section))
+            outlines = OutlinesFile(hashlib.sha256(geojson).hexdigest(), mtime_ns)
+            self._update_record(stem, lambda record: replace(record, tissue_mask=section, outlines=outlines))
+
+    def note_outlines(self, stem: str) -> None:
+        """Remember the outlines of a slide as they lie there, which a person saved; nothing where they are known."""
+        mtime_ns = self.geojson(stem).stat().st_mtime_ns
+        outlines = self.read_record(stem).outlines
+        if outlines is None or outlines.mtime_ns != mtime_ns:
+            outlines = OutlinesFile(bytes_sha256(self.geojson(stem)), mtime_ns)
+            with slide_lock(self.output, stem):
+                self._update_record(stem, lambda record: replace(record, outlines=outlines))
+
+    def check_outlines(self, stem: str) -> None:
+        """Raise DamagedOutput where outlines are not what was written, though nobody saved them since."""
+        path, outlines = self.geojson(stem), self.read_record(stem).outlines
+        if outlines is None or not path.exists() or path.stat().st_mtime_ns != outlines.mtime_ns:
+            return
+        if (current := bytes_sha256(path)) != outlines.sha256:
+            clause = f"is not what was written (sha256 {current[:12]}, written {outlines.sha256[:12]})"
+            raise damaged_output(path, "the tissue mask", clause)
 
     def write_file(self, stem: str, path: Path, content: bytes) -> None:
         """Keep a picture or any other small file of a slide; an equal one is left alone."""
@@ -202,5 +228,5 @@ def read_own_results(path: Path) -> dict[str, StoredResult]:
     """Return what a slide's HDF5 file holds. Raises UnreadableOutput when it is damaged or not ours."""
     results = read_stored_results(path)
     if path.exists() and (COORDS not in results or results[COORDS].fingerprint is None):
-        raise foreign_output(path)
+        raise unusable_output(path)
     return results

@@ -12,12 +12,14 @@ from atlaspatch_core.fingerprint import UPSTREAM, Identity, is_unverified, why_s
 from atlaspatch_core.slides.sections import SeriesChoice
 from atlaspatch_core.storage.hdf5 import StoredResult
 from atlaspatch_core.storage.records import SlideRecord
+from atlaspatch_core.storage.schema import FOUND_DAMAGED
 from atlaspatch_core.validity.identities import input_name
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import OutputSpec
 
 FORCED = "forced"
 TAKEN_AWAY = "the supplied mask was taken away"
+DAMAGED_ON_DISK = "it was damaged on disk"
 INTERRUPTED = "an interrupted run left the mask before it"
 
 
@@ -79,6 +81,8 @@ def stale_reason(stored: Identity | StoredResult | None, expected: Identity) -> 
     """Return what differs, or an empty text where the stored output is valid; its identity is read only to say why."""
     if stored is not None and is_valid(stored.fingerprint, expected.fingerprint):
         return ""
+    if isinstance(stored, StoredResult) and stored.fingerprint == FOUND_DAMAGED:
+        return DAMAGED_ON_DISK
     return why_stale(stored.identity if isinstance(stored, StoredResult) else stored, expected)
 
 

@@ -5,13 +5,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from atlaspatch_core.fingerprint import Identity
+from atlaspatch_core.storage.schema import FOUND_DAMAGED
 from atlaspatch_core.storage.slide_index import IndexedSlide
 from atlaspatch_core.validity.expected import Expectations
 from atlaspatch_core.validity.identities import identity_of
 from atlaspatch_core.validity.identity_template import IdentityTemplate
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import EMPTY, OutputSpec
-from atlaspatch_core.validity.rules import is_valid, stale_reason
+from atlaspatch_core.validity.rules import DAMAGED_ON_DISK, is_valid, stale_reason
 from atlaspatch_core.validity.slide_identities import key_of
 from atlaspatch_core.validity.stored import stored_identity
 
@@ -70,6 +71,8 @@ class StaleReasons:
 
     def reason(self, output: StaleOutput) -> str:
         """Return what differs, or an empty text where that is not found out."""
+        if output.fingerprint == FOUND_DAMAGED:
+            return DAMAGED_ON_DISK
         step = output.stage.step
         if step not in self._read_identities:
             self._remember_identity(output, self._expected(output))  # of other inputs, and otherwise as it is to be

@@ -198,8 +198,10 @@ class Adoption:
         drawn = round_patches(info, work.stem, [cut.slide for cut in cuts], expected)
         file = theirs if theirs and not (self.settings.keep_patches and expected) else None
         outlines = choose_outlines(info, from_file(file, info, work.stem, expected) if file else drawn, expected)
-        if not self.settings.dry_run and not self.store.write_new_file(work.stem, path, outlines.content):
-            return self._stored_outlines(work), AdoptOutcome(work.stem, "outlines", AdoptStatus.THERE)
+        if not self.settings.dry_run:
+            if not self.store.write_new_file(work.stem, path, outlines.content):
+                return self._stored_outlines(work), AdoptOutcome(work.stem, "outlines", AdoptStatus.THERE)
+            self.store.note_outlines(work.stem)
         return outlines.polygons, AdoptOutcome(work.stem, "outlines", AdoptStatus.SAME, outlines.origin)
 
     def __enter__(self) -> Self:

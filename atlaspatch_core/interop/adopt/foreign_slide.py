@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from atlaspatch_core.errors import UnreadableOutput
 from atlaspatch_core.interop.adopt.encoders import our_patch_encoder, our_slide_encoder
 from atlaspatch_core.layouts.found import FolderLayout, Group, Holds, ResultFile
-from atlaspatch_core.layouts.hdf5_files import CANNOT, StatedGeometry, corners_of, opened, results_in, stated_in
+from atlaspatch_core.layouts.hdf5_files import CANNOT, StatedGeometry, opened, results_in, stated_in, undamaged_corners
 from atlaspatch_core.layouts.names import GeometryName
 from atlaspatch_core.layouts.soundness import ODD, check_features, text_of
 from atlaspatch_core.layouts.tensors import read_tensor
 from atlaspatch_core.slides.slide import SlideInfo
-from atlaspatch_core.storage.disk import read_whole
+from atlaspatch_core.storage.checksums import read_checked
 
 Corners = NDArray[np.int64]
 """Shape (n, 2): x, y of top-left corners, level-0 px."""
@@ -92,7 +92,7 @@ def _read(
     file: ResultFile, layout: FolderLayout, encoder: str
 ) -> tuple[Corners | None, StatedGeometry, list[VectorTable]]:
     with opened(file.path) as content:
-        corners = corners_of(content) if isinstance(content.get("coords"), h5py.Dataset) else None
+        corners = undamaged_corners(content) if isinstance(content.get("coords"), h5py.Dataset) else None
         rows = np.zeros((0, 2), np.int64) if corners is None else corners
         tables = [
             VectorTable(
@@ -188,6 +188,6 @@ def _values(table: VectorTable) -> NDArray[Any]:
         return read_tensor(table.path)
     try:
         with opened(table.path) as file:
-            return read_whole(file[table.dataset])
+            return np.asarray(read_checked(file[table.dataset], table.path))
     except CANNOT as error:
         raise UnreadableOutput(f"{table.path.stem}: {table.path} cannot be read ({error}); compute it again") from error

@@ -26,11 +26,17 @@ from atlaspatch_core.layouts.soundness import (
     check_embedding,
     check_features,
     check_rows,
+    check_written,
     count_beyond,
     count_negative,
 )
 from atlaspatch_core.layouts.tensors import read_tensor
+from atlaspatch_core.storage.checksums import has_checksums
+from atlaspatch_core.storage.schema import COORDS, PASSPORTS, TISSUE_FRACTION
 from atlaspatch_core.tissue.quality import QualityFinding
+
+OF_COORDS = (COORDS, PASSPORTS, TISSUE_FRACTION)
+"""Datasets of our files that are written together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +97,23 @@ def _hdf5(inspected: InspectedFile) -> None:
     with opened(inspected.file.path) as file:
         inspected.stated = stated_in(file)
         if isinstance(file.get("coords"), h5py.Dataset):
-            _coords(inspected, corners_of(file))
+            if _is_written(inspected, check_written(file, OF_COORDS, whole=True)):
+                _coords(inspected, corners_of(file))
+        elif has_checksums(file):
+            inspected.add("damaged", "lacks the coords that were written", 0, "≥ 1")
         elif inspected.file.holds is not Holds.EMBEDDING:
             inspected.add("no_coords", "holds no coords", 0, "≥ 1")
         for name in _half_written(file):
             inspected.add("half_written", f"{name} was left half-written", len(file[name]))
         for result in results_in(file, inspected.file):
             _result(inspected, file, result)
+
+
+def _is_written(inspected: InspectedFile, finding: QualityFinding) -> bool:
+    """Note where something is not what was written, of which nothing else is worth being told."""
+    if not finding.passed:
+        inspected.add(finding.name, finding.text, f"{finding.value:.10g}", "0")
+    return finding.passed
 
 
 def _half_written(file: Any) -> Iterator[str]:
@@ -142,7 +158,8 @@ def _result(inspected: InspectedFile, file: Any, result: ResultDataset) -> None:
         inspected.add("unreadable", f"holds no dataset {result.dataset!r}")
         return
     try:
-        _table(inspected, result, item)
+        if _is_written(inspected, check_written(file, [result.dataset])):
+            _table(inspected, result, item)
     except CANNOT as error:
         inspected.add("unreadable", f"{result.dataset} cannot be read: {_plain(error)}")
 

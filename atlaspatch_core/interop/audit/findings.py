@@ -32,6 +32,11 @@ KINDS: Mapping[str, Kind] = {
     kind.name: kind
     for kind in (
         Kind("unreadable", "restore it from a backup, or delete it and compute it again"),
+        Kind("damaged", "--mark-damaged has the next run compute it anew, and changes nothing else"),
+        Kind("damaged_outlines", "restore them from a backup: a person drew them, and no run can make them"),
+        Kind("damaged_export", "move it away and export it again"),
+        Kind("outlines_changed", "if a person saved them, run again; if not, move them away and run again"),
+        Kind("without_checksum", "--add-checksums records what lies there now, so that later damage is found", NOTE),
         Kind("no_coords", "put the coords back, or compute the features again"),
         Kind("half_written", "delete it and compute it again"),
         Kind("rows", "compute the features again from these coords"),

@@ -10,6 +10,7 @@ from atlaspatch_core.interop.audit.against_project import of_others, of_ours
 from atlaspatch_core.interop.audit.consistency import of_group
 from atlaspatch_core.interop.audit.files import InspectedFile, inspect_file
 from atlaspatch_core.interop.audit.findings import AuditFinding
+from atlaspatch_core.interop.audit.kept_files import of_exports, of_kept_files
 from atlaspatch_core.interop.audit.leftovers import leftovers
 from atlaspatch_core.interop.audit.slides import against_slide, of_slides, sizes_of
 from atlaspatch_core.interop.audit.unverified import marks_of
@@ -60,6 +61,7 @@ def audit_folder(
         yield from of_group(result_folder, group, inspected)
     yield from _unverifiable(result_folder, groups, discovery)
     yield from leftovers(result_folder)
+    yield from of_exports(result_folder.folder)
     if discovery:
         yield from of_slides(result_folder, discovery, files_by_stem)
     yield from _with_recipe(result_folder, recipe, discovery, groups)
@@ -108,6 +110,7 @@ def _with_recipe(
 ) -> Iterator[AuditFinding]:
     if result_folder.layout is FolderLayout.OURS:
         yield from marks_of(file for _, inspected in groups for file in inspected)
+        yield from of_kept_files(result_folder)
     if recipe is None:
         return
     if result_folder.layout is not FolderLayout.OURS:

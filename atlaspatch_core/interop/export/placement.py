@@ -64,6 +64,16 @@ def place_files(folder: Path, stem: str, artifacts: Iterable[Artifact], *, force
     return placed
 
 
+def changed_files(folder: Path, stem: str) -> list[Path]:
+    """Return the files of a slide that are there, and are not what was written. Raises UnreadableOutput."""
+    marks = {folder / name: of_file for name, of_file in _read_marks(folder, stem).items()}
+    return [
+        path
+        for path, of_file in marks.items()
+        if path.is_file() and of_file and _sha256(path) not in {mark.sha256 for mark in of_file}
+    ]
+
+
 def _placement_of(folder: Path, stem: str, artifact: Artifact, marks: Marks, force: bool) -> Placed:
     path = folder / artifact.path
     if path.exists() and artifact.own is not None and path.resolve() == artifact.own.resolve():

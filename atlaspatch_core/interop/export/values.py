@@ -189,6 +189,7 @@ class SlideResults:
 
     def read_outlines(self, mask: ExportResult) -> tuple[shapely.Polygon, ...]:
         """Return the polygons of its mask, level-0 px."""
+        self.store.check_outlines(self.stem)
         return read_geojson(mask.path, frame=self.frame, origin=self.origin)
 
     @property

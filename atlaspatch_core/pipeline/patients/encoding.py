@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -13,9 +14,9 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.encoders.inference import checked
 from atlaspatch_core.encoders.patient import FOR_CASES
-from atlaspatch_core.errors import AtlasPatchError, MissingUpstream, OutputInUse, UnreadableOutput
+from atlaspatch_core.errors import AtlasPatchError, DamagedOutput, MissingUpstream, OutputInUse, UnreadableOutput
 from atlaspatch_core.fingerprint import Identity, canonical_json, short_hash
-from atlaspatch_core.pipeline.attempts import attempt_step
+from atlaspatch_core.pipeline.attempts import attempt_step, with_damage_marked
 from atlaspatch_core.pipeline.loaded_models import Models
 from atlaspatch_core.pipeline.patients.files import (
     SlideFile,
@@ -35,7 +36,7 @@ from atlaspatch_core.storage.atomic import remove_half_written
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 from atlaspatch_core.validity.recipe import OutputSpec, Recipe
-from atlaspatch_core.validity.rules import compute_reason
+from atlaspatch_core.validity.rules import DAMAGED_ON_DISK, compute_reason
 
 NO_PATCHES = "no slide of the case has a patch, so there is nothing to embed"
 
@@ -132,15 +133,20 @@ class Encoding:
     def outcome(self, *, force: bool) -> Outcome:
         """Make sure of the embedding, and return what became of it. Raises UnusableOutput."""
         project, step = self.recipe.project, self.stage.step
-        return attempt_step(project, self.case.case_id, step, lambda: self._reuse_or_compute(force))
+        store = Store(project.output)
+        action = partial(with_damage_marked, store, lambda: self._reuse_or_compute(force))
+        return attempt_step(project, self.case.case_id, step, action)
 
     def _reuse_or_compute(self, force: bool) -> Outcome:
         since = perf_counter()
         if lacking := [stem for stem in self.case.stems if self._key(stem) not in self.slides.fingerprints]:
             raise MissingUpstream("; ".join(map(self._reason, lacking)))
         expected = self.stage.identity(self._inputs())
-        stored = self._stored(force)
-        cause = case_reason(stored[0], expected, self._features) if stored else ""
+        try:
+            stored, cause = self._stored(force), ""
+        except DamagedOutput:
+            stored, cause = None, DAMAGED_ON_DISK
+        cause = case_reason(stored[0], expected, self._features) if stored else cause
         why = compute_reason(stored[0] if stored else None, expected, forced=force, cause=cause)
         if stored and not why:
             patches = sum(file.patches() for file in self._files())
@@ -159,7 +165,7 @@ class Encoding:
         try:
             return read_case(self._path())
         except UnreadableOutput as error:
-            if force and not isinstance(error, OutputInUse):
+            if force and not isinstance(error, OutputInUse | DamagedOutput):
                 return None
             raise
 

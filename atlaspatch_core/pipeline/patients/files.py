@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from atlaspatch_core.errors import OutOfDate
 from atlaspatch_core.fingerprint import Identity, changed_input, upstream_reason
 from atlaspatch_core.storage.atomic import replacing, slide_lock
-from atlaspatch_core.storage.disk import writing_hdf5
+from atlaspatch_core.storage.checksums import attributes_damage, check_file, damaged_output, read_checked, seal
 from atlaspatch_core.storage.hdf5 import identity_of, open_hdf5
-from atlaspatch_core.storage.hdf5_changes import write_identity
-from atlaspatch_core.storage.ownership import check_replaceable, foreign_output
+from atlaspatch_core.storage.hdf5_changes import sealing_hdf5, write_identity
+from atlaspatch_core.storage.ownership import check_replaceable, unusable_output
 from atlaspatch_core.storage.schema import (
     COORDS,
     FEATURES,
@@ -45,12 +45,14 @@ class SlideFile:
     def read(self) -> tuple[NDArray[np.float32], NDArray[np.int64], int]:
         """Return features (n, d), coords (n, 2) in level-0 px, and the side of a patch in level-0 px.
 
-        Raises OutOfDate when another process has replaced the features.
+        Raises OutOfDate when another process has replaced the features, DamagedOutput when they are not those that were
+        written.
         """
         with open_hdf5(self.path) as file:
-            item = self._item(file)
-            coords = np.asarray(file[COORDS], np.int64)[:, :2]
-            return np.asarray(item, np.float32), coords, int(file.attrs[PATCH_SIZE_LEVEL0])  # type: ignore[arg-type]
+            check_file(file, self.path)
+            features = read_checked(self._item(file), self.path)
+            coords = read_checked(file[COORDS], self.path)[:, :2]  # type: ignore[arg-type]
+            return np.asarray(features, np.float32), np.asarray(coords, np.int64), int(file.attrs[PATCH_SIZE_LEVEL0])  # type: ignore[arg-type]
 
     def patches(self) -> int:
         """Return how many patches there are. Raises OutOfDate."""
@@ -98,15 +100,19 @@ def case_path(recipe: Recipe, stage: OutputSpec, case_id: str) -> Path:
 def read_case(path: Path) -> tuple[Identity, NDArray[np.float32]] | None:
     """Return identity and embedding (dim,) in a case's file; None when there is none.
 
-    Raises UnreadableOutput when the file is no HDF5 file, or others wrote it.
+    Raises UnreadableOutput when the file is no HDF5 file, or others wrote it, DamagedOutput when it is not what was
+    written.
     """
     if not path.exists():
         return None
     with open_hdf5(path) as file:
         item = file.get(FEATURES)
+        if isinstance(item, h5py.Dataset) and (clause := attributes_damage(item)):
+            raise damaged_output(path, FEATURES, clause)
+        check_file(file, path)
         if not isinstance(item, h5py.Dataset) or (identity := identity_of(item)) is None:
-            raise foreign_output(path)
-        return identity, np.asarray(item, np.float32)
+            raise unusable_output(path)
+        return identity, np.asarray(read_checked(item, path), np.float32)
 
 
 def keep_case(path: Path, vector: NDArray[np.float32], identity: Identity, attributes: Mapping[str, Any]) -> None:
@@ -116,9 +122,11 @@ def keep_case(path: Path, vector: NDArray[np.float32], identity: Identity, attri
     is_known = Store(path.parent).lock(path.stem).exists()  # made by the first write
     with slide_lock(path.parent, path.stem):
         check_replaceable(path, FEATURES, is_known=is_known)
-        with replacing(path) as temporary, writing_hdf5(temporary) as file:
+        with replacing(path) as temporary, sealing_hdf5(temporary) as file:
             file.attrs.update(attributes)
-            write_identity(file.create_dataset(FEATURES, data=vector), identity, {})
+            item = file.create_dataset(FEATURES, data=vector)
+            write_identity(item, identity, {})
+            seal(item, vector)
 
 
 def remove_case(path: Path) -> None:

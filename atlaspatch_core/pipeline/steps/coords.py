@@ -6,7 +6,7 @@ from typing import Any
 
 from atlaspatch_core import __version__
 from atlaspatch_core.config.sections import Geometry
-from atlaspatch_core.errors import OutOfDate
+from atlaspatch_core.errors import OutOfDate, UnreadableOutput
 from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.hidden_names import without_hidden_names
 from atlaspatch_core.layouts.supplied_coords import SuppliedCoords, find_coords, read_coords
@@ -19,6 +19,7 @@ from atlaspatch_core.pipeline.steps.provenance import provenance
 from atlaspatch_core.slides.overview import read_overview
 from atlaspatch_core.slides.slide import SlideInfo
 from atlaspatch_core.storage import schema
+from atlaspatch_core.storage.checksums import damaged_output
 from atlaspatch_core.storage.hdf5 import StoredResult
 from atlaspatch_core.storage.hdf5_changes import Dataset, coord_passports, write_new
 from atlaspatch_core.storage.records import PLACEMENT
@@ -47,7 +48,7 @@ def place_patches(work: SlideWork, stage: OutputSpec) -> Outcome:
     why = work.reason(stage, results.get(COORDS), expected)
     work.coords[geometry.name] = expected
     if why:
-        earlier_results = {dataset: result.identity for dataset, result in results.items()}
+        earlier_results = {dataset: _identity(result) for dataset, result in results.items()}
         _write_coords(work, geometry, supplied.grid if supplied else _make(work, geometry), expected, supplied)
         results = work.store.stored_results(work.stem, geometry.name)
         work.dropped |= {
@@ -123,6 +124,9 @@ def _trusted(work: SlideWork, stage: OutputSpec, results: Mapping[str, StoredRes
     stored = results[COORDS].identity if COORDS in results and work.trusted(stage) else None
     if stored is None or stage.geometry is None or "sampling" not in stored.spec:
         return None
+    if stored.fingerprint != results[COORDS].fingerprint:
+        path = work.store.h5(work.stem, stage.geometry.name)
+        raise damaged_output(path, COORDS, "says of itself what does not go together")
     work.check_inputs(stage, stored)
     size = sampling_of(stored).patch_size
     if size != stage.geometry.patch_size:
@@ -131,6 +135,13 @@ def _trusted(work: SlideWork, stage: OutputSpec, results: Mapping[str, StoredRes
             f"give the patch size {size}, or lay them anew"
         )
     return stored
+
+
+def _identity(result: StoredResult) -> Identity | None:
+    try:
+        return result.identity
+    except UnreadableOutput:
+        return None
 
 
 def _make(work: SlideWork, geometry: Geometry) -> PatchGrid:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from atlaspatch_core.config.sections import Geometry
 from atlaspatch_core.encoders.declaration import SlideEncoder
 from atlaspatch_core.encoders.inference import encode_slide
+from atlaspatch_core.errors import DamagedOutput
 from atlaspatch_core.pipeline.slide_work import SlideWork
 from atlaspatch_core.pipeline.steps.provenance import provenance
 from atlaspatch_core.storage.hdf5 import read_array
@@ -26,6 +27,7 @@ from atlaspatch_core.storage.schema import (
 )
 from atlaspatch_core.validity.outcome import Outcome, Status
 from atlaspatch_core.validity.recipe import OutputSpec
+from atlaspatch_core.validity.rules import DAMAGED_ON_DISK
 
 NO_PATCHES = "the slide has no patches, so there is nothing to embed"
 
@@ -42,8 +44,11 @@ def embed_slide(work: SlideWork, stage: OutputSpec) -> Outcome:
     expected, why = work.verdict(stage, stored)
     path = work.store.h5(work.stem, geometry.name)
     if not why and stored:
-        numbers = embedding_numbers(read_array(path, stage.dataset), results[COORDS].shape[0])
-        return work.outcome(stage, Status.REUSED, expected.fingerprint, since, numbers=numbers, path=path)
+        try:
+            numbers = embedding_numbers(read_array(path, stage.dataset), results[COORDS].shape[0])
+            return work.outcome(stage, Status.REUSED, expected.fingerprint, since, numbers=numbers, path=path)
+        except DamagedOutput:
+            why = DAMAGED_ON_DISK
     vector = _encode(work, stage, geometry)
     dataset = Dataset(stage.dataset, vector, expected, _attributes(work, stage, geometry))
     work.store.write_results(work.stem, geometry.name, work.coords[geometry.name], [dataset])

@@ -47,6 +47,7 @@ def ensure_tissue_mask(work: SlideWork, stage: OutputSpec) -> Outcome:
     record = (work.record or work.store.read_record(work.stem)).tissue_mask
     on_disk = None if work.forced(stage) else _on_disk(work, record)
     if on_disk and not is_automatic(record, on_disk):
+        work.store.note_outlines(work.stem)
         numbers = _edited_numbers(work, record)
         notes = (*_notes_on_file(work, record), *_notes_on_placement(work, on_disk))
         return _outcome(work, stage, since, on_disk, numbers, EDITED, Status.REUSED, "edited", notes)

@@ -5,9 +5,9 @@ from datetime import date
 from pathlib import Path
 
 import dagster as dg
-import h5py
 import pytest
 from painting import paint_slide, stain, white
+from resealing import rewriting
 from small_projects import paint, project, run, said
 
 from atlaspatch_assets.definitions import build_definitions
@@ -55,7 +55,7 @@ def test_the_audit_says_which_output_of_which_slide_is_not_sound_and_why(tmp_pat
         paint_slide(tmp_path / "slides" / f"{stem}.svs", stain(white(1024, 1024), 256, 256, width, 512))
     of = project(tmp_path, encoders=True)
     run(of, instance, ["good", "bad"])
-    with h5py.File(tmp_path / "output" / "patches" / "bad.h5", "r+") as file:
+    with rewriting(tmp_path / "output" / "patches" / "bad.h5") as file:
         file["features/efficientnet_lite0"][0] = float("nan")  # type: ignore[index]
 
     result = audit(of, instance, share=1.0)

@@ -2,10 +2,10 @@
 
 import os
 
-import h5py
 import numpy as np
 import pytest
 from painting import paint_slide, stain, white
+from resealing import rewriting
 
 from atlaspatch_core.config.project import make_project
 from atlaspatch_core.discovery.sources import SlideSource
@@ -42,7 +42,7 @@ class Made:
         return Store(self.recipe.project.output)
 
     def file(self, stem="a"):
-        return h5py.File(self.store.h5(stem), "r+")
+        return rewriting(self.store.h5(stem))
 
     def odd(self, stem="a") -> dict[OutputKey, list[str]]:
         """Return the names of what did not pass."""

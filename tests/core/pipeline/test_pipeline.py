@@ -4,11 +4,13 @@ import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 from painting import paint_slide, stain, white
+from resealing import rewrite_record
 
 from atlaspatch_core.config.project import Project, make_project
 from atlaspatch_core.discovery.sources import SlideSource
@@ -75,18 +77,20 @@ def finished(tmp_path) -> tuple[SlideSource, Project]:
     return source, made
 
 
+def look_at_half_the_scale(values: dict[str, Any]) -> None:
+    del values["slide"]["look"]
+    values["slide"]["info"]["mpp"] = 0.25
+    values["slide"]["identity"]["spec"]["mpp"] = 0.25
+
+
 def test_a_slide_that_an_earlier_version_looked_at_is_looked_at_once_more(finished):
     """Its record may hold a scale that is known to be wrong now; where it is right, all is reused."""
     source, made = finished
     path = Store(made.output).record("a")
-    record = json.loads(path.read_bytes())
-    del record["slide"]["look"]
-    path.write_text(json.dumps(record))
+    rewrite_record(path, lambda values: values["slide"].pop("look"))
     assert computed(run([source], made)) == []
     assert json.loads(path.read_bytes())["slide"]["look"] == IDENTIFIED_BY
-    record["slide"]["info"]["mpp"] = 0.25
-    record["slide"]["identity"]["spec"]["mpp"] = 0.25
-    path.write_text(json.dumps(record))
+    rewrite_record(path, look_at_half_the_scale)
     assert computed(run([source], made))[0] == SLIDE
 
 
@@ -259,9 +263,7 @@ def test_a_slide_that_breaks_while_it_is_read_fails_alone(tmp_path):
     broken.path.write_bytes(content[:200_000])
     os.utime(broken.path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     record = tmp_path / "out" / "slides" / "broken.json"
-    values = json.loads(record.read_text())
-    values["slide"]["signature"] = file_signature(broken.path)
-    record.write_text(json.dumps(values))
+    rewrite_record(record, lambda values: values["slide"].update(signature=file_signature(broken.path)))
     outcomes = run([broken, slide(tmp_path, "b")], made)
     assert [outcome.step for outcome in outcomes if outcome.status is Status.FAILED] == [FEATURES]
     assert computed([outcome for outcome in outcomes if outcome.stem == "b"]) == ALL
