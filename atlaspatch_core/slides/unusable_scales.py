@@ -35,7 +35,7 @@ def unusable_scales(properties: Mapping[str, str], named: Sequence[str] = ()) ->
         clauses = [*clauses[:MOST_NAMED], "…"]
     unit = properties.get(UNKNOWN_UNIT)
     units = [f"it states {'a length' if are_names_hidden() else unit}, which is no length"] if unit else []
-    return "; ".join([f"{', '.join(clauses)}, which no pixel is wide"] * bool(clauses) + units)
+    return "; ".join([f"{', '.join(clauses)}, which is no scale"] * bool(clauses) + units)
 
 
 def _stated(properties: Mapping[str, str], named: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -92,7 +92,7 @@ def test_another_statement_is_named_where_it_is_taken(tmp_path: Path, suffix: st
     text = f"Aperio Image Library v12\r\n256x256|MPP = {'nan' if suffix == 'svs' else '-1'}"
     with open_slide(write_tiff(tmp_path / f"a.{suffix}", text, (20_000, 1))) as slide:
         assert slide.info.mpp == 0.5
-        assert "which no pixel is wide: 0.5 µm/px (" in slide.info.scale_note
+        assert "which is no scale: 0.5 µm/px (" in slide.info.scale_note
         assert len(slide.info.warnings()) == 1
 
 
@@ -122,7 +122,7 @@ def test_a_dicom_without_a_width_of_pixels_is_told(tmp_path: Path, spacing: floa
 def test_each_readers_property_is_told(key: str, text: str, is_known: bool):
     properties = {key: text} | ({"tiff.XResolution": "20000", "tiff.ResolutionUnit": "centimeter"} if is_known else {})
     if not is_known:
-        with pytest.raises(UnknownScale, match="which no pixel is wide"):
+        with pytest.raises(UnknownScale, match="which is no scale"):
             find_scale("a", properties)
         properties |= {"mine": "-3"}
     stated = StatedMpp(None if is_known else Mpp(0.5, "mpp csv"), ("MINE",))
@@ -142,4 +142,4 @@ def test_a_czi_says_what_its_scaling_is(text: str):
 def test_one_value_under_several_names_is_told_once():
     properties = {"openslide.mpp-x": "0", "openslide.mpp-y": "0.0", "aperio.MPP": "0"}
     note = find_scale("a", properties, StatedMpp(Mpp(0.5, "stated"))).note
-    assert note == "openslide.mpp-x is 0, which no pixel is wide: 0.5 µm/px (stated) is taken instead"
+    assert note == "openslide.mpp-x is 0, which is no scale: 0.5 µm/px (stated) is taken instead"
