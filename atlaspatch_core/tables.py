@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.texts import decode_text
 
 SEPARATORS = ",;\t"
 LIKENESS = 0.65
@@ -65,15 +66,17 @@ def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the line in which each row begins, and its values; the head may be empty."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text), skipinitialspace=True)
     line = 1
-    for values in reader if text else ([],):
-        yield line, [value.strip() for value in values]
-        line = reader.line_num + 1
+    try:
+        for values in reader if text else ([],):
+            yield line, [value.strip() for value in values]
+            line = reader.line_num + 1
+    except csv.Error as problem:
+        raise csv.Error(f"line {line}: {problem}; is a quote open?") from problem
 
 
 def _text(path: Path, error: type[Exception]) -> str:
     try:
-        content = path.read_bytes()
-        return content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+        return decode_text(path.read_bytes())
     except (OSError, UnicodeDecodeError) as problem:
         raise error(f"{path}: cannot be read as UTF-8 text ({problem}); save the table as CSV UTF-8") from problem
 

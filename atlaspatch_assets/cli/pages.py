@@ -11,6 +11,7 @@ import click
 
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
 from atlaspatch_core.cli.reading import reads_only
+from atlaspatch_core.cli.types import Whole
 from atlaspatch_core.errors import AtlasPatchError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ PORT = 3001
 @click.command()
 @PROJECT
 @click.option("--host", default=LOCAL, show_default=True, help="Address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="Port to listen on.")
+@click.option("--port", type=Whole(0, 65535), default=PORT, show_default=True, help="Port to listen on.")
 @click.option(
     "--web-ui",
     default="http://127.0.0.1:3000",

@@ -20,6 +20,8 @@ from atlaspatch_assets.lib.home import VARIABLE, loss_of_home
 from atlaspatch_assets.lib.page_links import VARIABLE as PAGES_VARIABLE
 from atlaspatch_core.cli.projects import FILE_NAME, recipe_of_file
 from atlaspatch_core.cli.projects import VARIABLE as PROJECT_VARIABLE
+from atlaspatch_core.cli.types import Whole
+from atlaspatch_core.texts import parse_json
 
 if TYPE_CHECKING:
     from atlaspatch_core.config.project import Project
@@ -69,10 +71,10 @@ class Address:
     help="The project file, or several, each of a project with a name.",
 )
 @click.option("--host", default=LOCAL, show_default=True, help="Address to listen on.")
-@click.option("--port", type=click.IntRange(1, 65535), default=PORT, show_default=True, help="Port of the web UI.")
+@click.option("--port", type=Whole(1, 65535), default=PORT, show_default=True, help="Port of the web UI.")
 @click.option(
     "--pages-port",
-    type=click.IntRange(1, 65535),
+    type=Whole(1, 65535),
     default=PAGES_PORT,
     show_default=True,
     help="Port of 'atlaspatch pages'; a further project has the next one.",
@@ -126,7 +128,7 @@ def only_start(home: Path, url: str) -> Iterator[None]:
 
 def _described(started: Path) -> str:
     try:
-        values = json.loads(started.read_bytes())
+        values = parse_json(started.read_bytes())
         return f"process {values['pid']}, {values['url']}"
     except (OSError, ValueError, KeyError):
         return "its lock is held"

@@ -13,6 +13,7 @@ from atlaspatch_core.cli.declaring import FOLDER
 from atlaspatch_core.cli.logs import logging_to_stderr
 from atlaspatch_core.cli.progress import progress
 from atlaspatch_core.cli.result_folders import result_options, with_slides
+from atlaspatch_core.cli.types import Whole
 from atlaspatch_core.cli.values import typed_options
 from atlaspatch_core.errors import AtlasPatchError, UnwritableOutput
 from atlaspatch_core.wording import format_count
@@ -78,7 +79,7 @@ class AdoptOptions:
 @click.option(
     "--verify",
     metavar="N",
-    type=click.IntRange(1),
+    type=Whole(1),
     help="Encode N patches of every slide and encoder again; features that are the same count as computed.",
 )
 @click.option(

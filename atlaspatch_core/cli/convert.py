@@ -12,7 +12,7 @@ from atlaspatch_core.cli.declaring import FILE, FOLDER
 from atlaspatch_core.cli.fields import field_option
 from atlaspatch_core.cli.logs import logging_to_stderr
 from atlaspatch_core.cli.scripts import with_dashes
-from atlaspatch_core.cli.types import Several, flat
+from atlaspatch_core.cli.types import Number, Several, Whole, flat
 from atlaspatch_core.cli.working import INTERRUPTED
 from atlaspatch_core.config.input_fields import SlidesFields
 from atlaspatch_core.errors import AtlasPatchError, NoSlides
@@ -33,7 +33,13 @@ if TYPE_CHECKING:
     "--to", "--job-dir", "folder", required=True, type=FOLDER, help="Folder for the files STEM.tiff; made if need be."
 )
 @click.option("--mpp-csv", type=FILE, help="CSV with columns wsi,mpp; it wins.")
-@click.option("--downscale-by", default=1.0, show_default=True, help="Px of the slide per px of the result, 1 or more.")
+@click.option(
+    "--downscale-by",
+    default=1.0,
+    show_default=True,
+    type=Number(),
+    help="Px of the slide per px of the result, 1 or more.",
+)
 @click.option(
     "--compression",
     type=click.Choice(["jpeg", "deflate"]),
@@ -41,10 +47,8 @@ if TYPE_CHECKING:
     show_default=True,
     help="deflate loses nothing and takes several times the space.",
 )
-@click.option("--quality", default=90, show_default=True, type=click.IntRange(1, 100), help="Of JPEG.")
-@click.option(
-    "--num-workers", default=1, show_default=True, type=click.IntRange(0), help="Slides at once; 0: one per core."
-)
+@click.option("--quality", default=90, show_default=True, type=Whole(1, 100), help="Of JPEG.")
+@click.option("--num-workers", default=1, show_default=True, type=Whole(0), help="Slides at once; 0: one per core.")
 @click.option(
     "--wsi-ext",
     type=Several(),

@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from atlaspatch_core.cli.types import Number
+from atlaspatch_core.cli.types import Number, Whole
 
 Decorator = Callable[[Any], Any]
 
-POSITIVE = click.IntRange(min=1)
+POSITIVE = Whole(min=1)
 SHARE = Number(min=0, max=1)
 EXISTING = click.Path(exists=True, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from atlaspatch_core.cli.declaring import option
+from atlaspatch_core.cli.types import Whole
 from atlaspatch_core.validity.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 GPUS = option(
     "--gpus",
-    type=click.IntRange(min=-1),
+    type=Whole(min=-1),
     multiple=True,
     help="GPUs, one worker process for each; -1 is a worker on the CPU and may be repeated. Workers take their slides "
     "from one queue.",

@@ -146,7 +146,8 @@ def _project(file: Path, named: bool) -> "tuple[Recipe | None, DoctorFinding]":
         project = load_project(file)
         recipe = make_recipe(project)
     except AtlasPatchError as error:
-        return None, fail("project", str(error), "correct the project file; what it names was not checked")
+        text = str(error) if str(error).startswith(str(file)) else f"{file}: {error}"
+        return None, fail("project", text, "correct the project file; what it names was not checked")
     if absent := [str(path) for path in project.plugins if not path.is_file()]:
         return recipe, fail("project", f"{file}: there is no plugin {', '.join(absent)}", "correct its path")
     return recipe, ok("project", f"{file}: {len(recipe.stages)} outputs per slide")

@@ -12,6 +12,7 @@ from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.logs import logging_to_stderr
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
 from atlaspatch_core.cli.slides import slides_of
+from atlaspatch_core.cli.types import Whole
 from atlaspatch_core.cli.working import INTERRUPTED
 from atlaspatch_core.consent import executing_nothing
 from atlaspatch_core.errors import AtlasPatchError, ForeignExit
@@ -25,9 +26,7 @@ if TYPE_CHECKING:
 @click.command()
 @PROJECT
 @click.option("--measure", is_flag=True, help="Measure on this machine first: a few slides, and seconds per encoder.")
-@click.option(
-    "--slides", "count", default=3, show_default=True, type=click.IntRange(1), help="Slides that --measure takes."
-)
+@click.option("--slides", "count", default=3, show_default=True, type=Whole(1), help="Slides that --measure takes.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @click.pass_context
 def estimate(context: click.Context, project_file: Path, measure: bool, count: int, as_json: bool) -> None:

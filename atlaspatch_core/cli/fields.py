@@ -7,7 +7,7 @@ from typing import Any, get_origin
 import click
 
 from atlaspatch_core.cli.declaring import EXISTING_FILE, Decorator, group
-from atlaspatch_core.cli.types import Labels, Number, NumberOr, Several, flat
+from atlaspatch_core.cli.types import Labels, Number, NumberOr, Several, Whole, flat
 from atlaspatch_core.config.fields import table_of
 from atlaspatch_core.option import OptionField, field_of, fields_of
 
@@ -84,7 +84,7 @@ def _range(field: OptionField) -> click.ParamType:
         return Number(least, most, min_open=option.ge is None, max_open=option.lt is not None)
     least = option.ge if option.gt is None else option.gt + 1
     most = option.le if option.lt is None else option.lt - 1
-    return click.IntRange(None if least is None else int(least), None if most is None else int(most))
+    return Whole(None if least is None else int(least), None if most is None else int(most))
 
 
 def section_values(context: click.Context) -> SectionValues:

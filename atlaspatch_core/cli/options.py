@@ -18,7 +18,7 @@ from atlaspatch_core.cli.declaring import (
     option,
 )
 from atlaspatch_core.cli.fields import field_option, field_options
-from atlaspatch_core.cli.types import Checkpoint, Device, Names, SlidePaths
+from atlaspatch_core.cli.types import Checkpoint, Device, Names, SlidePaths, Whole
 from atlaspatch_core.config.geometry_fields import GeometryFields
 from atlaspatch_core.config.input_fields import PatientsFields, ProjectFields, SlidesFields
 from atlaspatch_core.config.run_fields import PicturesFields, RuntimeFields
@@ -78,7 +78,7 @@ LOADING = group(
 GEOMETRY = field_options(
     GeometryFields,
     without=WITHOUT_ENCODERS,
-    target_mag={"type": click.IntRange(1, 120)},
+    target_mag={"type": Whole(1, 120)},
     precision=PRECISION,
 )
 
@@ -99,7 +99,7 @@ RUNTIME = group(
     field_options(RuntimeFields, device={"type": Device()}, feature_device={"type": Device()}),
     option(
         "--feature-num-workers",
-        type=click.IntRange(min=0),
+        type=Whole(min=0),
         default=4,
         help="At least so many threads read patches ahead of the encoders; where --patch-workers is higher, it counts.",
     ),

@@ -41,9 +41,14 @@ def recipe_of_file(project_file: Path) -> "Recipe":
         project = load_project(project_file)
         if not _is_named():
             check_code_wanted(project, project_file)
-        return make_recipe(project)
     except AtlasPatchError as error:
         raise click.UsageError(str(error)) from error
+    if not (project.slides.folders or project.slides.slide_list or project.patients.manifest):
+        raise click.UsageError(f"{project_file}: it names no slides; give folders or a slide_list in [slides]")
+    try:
+        return make_recipe(project)
+    except AtlasPatchError as error:
+        raise click.UsageError(f"{project_file}: {error}") from error
 
 
 def _is_named() -> bool:

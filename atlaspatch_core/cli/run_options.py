@@ -8,7 +8,7 @@ from atlaspatch_core.cli.declaring import EXISTING, FOLDER, POSITIVE, STRICT, ST
 from atlaspatch_core.cli.devices import GPUS
 from atlaspatch_core.cli.fields import field_option, field_options
 from atlaspatch_core.cli.options import NAME, NAMES
-from atlaspatch_core.cli.types import Number
+from atlaspatch_core.cli.types import Number, Whole
 from atlaspatch_core.config.geometry_fields import GeometryFields
 from atlaspatch_core.config.input_fields import ProjectFields, SlidesFields
 from atlaspatch_core.config.run_fields import PicturesFields
@@ -49,7 +49,7 @@ GRID = group(
     field_option(GeometryFields, "patch_size", default=512, required=False),
     option(
         "--overlap",
-        type=click.IntRange(min=0),
+        type=Whole(min=0),
         default=0,
         help="px at that magnification that neighbouring patches share; less than the patch size.",
     ),
@@ -90,10 +90,10 @@ ENCODERS = group(
 
 SPEED = group(
     GPUS,
-    option("--gpu", type=click.IntRange(min=-1), help="One GPU; --gpus wins over it."),
+    option("--gpu", type=Whole(min=-1), help="One GPU; --gpus wins over it."),
     option(
         "--max-workers",
-        type=click.IntRange(min=0),
+        type=Whole(min=0),
         show_default="the cores, shared among the workers",
         help="Threads of each worker that read and decode patches; 0 is one.",
     ),

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from atlaspatch_core.texts import parse_whole, shortened
+
 DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
 
 
@@ -101,11 +103,23 @@ class Checkpoint(click.ParamType):
         return name.strip().lower(), Path(path).expanduser()
 
 
+class Whole(click.IntRange):
+    """A whole number in a range, of plain digits: ``1_0`` is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number."""
+        if parse_whole(str(value)) is None:
+            self.fail(f"{shortened(value)} is not a valid integer", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 class Number(click.FloatRange):
-    """A finite float in a range: nan and inf are no measures."""
+    """A finite float in a range, of plain digits: nan and inf are no measures."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return the number."""
+        if "_" in str(value):
+            self.fail(f"{shortened(value)} is not a valid number", param, ctx)
         number = super().convert(value, param, ctx)
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number", param, ctx)
@@ -129,9 +143,10 @@ class NumberOr(click.ParamType):
         text = str(value).strip().lower()
         if text in self._words:
             return text
-        if not (text.isascii() and text.isdigit()):
-            self.fail(f"{value!r} is no number of 0 or more, and not {' or '.join(self._words)}", param, ctx)
-        return int(text)
+        number = parse_whole(text)
+        if number is None or number < 0:
+            self.fail(f"{shortened(text)} is no number of 0 or more, and not {' or '.join(self._words)}", param, ctx)
+        return number
 
 
 def flat(several: Iterable[tuple[str, ...]]) -> tuple[str, ...]:

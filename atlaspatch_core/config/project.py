@@ -2,16 +2,18 @@
 
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from atlaspatch_core.config.fields import FILE_NAME as FILE_NAME
 from atlaspatch_core.config.input_fields import ProjectFields
 from atlaspatch_core.config.sections import Alerts, Geometry, Patients, Pictures, Runtime, Section, Slides, Upgrades
 from atlaspatch_core.errors import InvalidProject
 from atlaspatch_core.slides.private_links import stems_behind
+from atlaspatch_core.texts import decode_text, path_fault, shortened
 from atlaspatch_core.tissue.quality import QualitySpec
 from atlaspatch_core.tissue.spec import TissueSpec
 
@@ -87,13 +89,28 @@ def make_project(values: dict, *, origin: str, folder: Path | None = None) -> Pr
         project = Project.model_validate(values)
     except ValidationError as error:
         raise InvalidProject(f"{origin}: {'; '.join(_complaint(part) for part in error.errors())}") from error
+    for place, path in _paths_in(project):
+        if fault := path_fault(path):
+            raise InvalidProject(f"{origin}: {place}: {fault}")
     return _with_paths_from(project, folder) if folder else project
+
+
+def _paths_in(value: Any, place: str = "") -> Iterator[tuple[str, Path]]:
+    """Yield the paths among the values of a project, with the names of their fields."""
+    if isinstance(value, Path):
+        yield place, value
+    elif isinstance(value, BaseModel | dict):
+        for name, part in value if isinstance(value, BaseModel) else value.items():
+            yield from _paths_in(part, f"{place}.{name}".lstrip("."))
+    elif isinstance(value, tuple):
+        for part in value:
+            yield from _paths_in(part, place)
 
 
 def _complaint(part) -> str:
     place = ".".join(str(step) for step in part["loc"]) or "project"
     hidden = isinstance(part["input"], dict) or part["loc"][:1] == ("alerts",)  # a URL there has a password in it
-    shown = "" if hidden else f" (given {part['input']!r})"
+    shown = "" if hidden else f" (given {shortened(part['input'])})"
     return f"{place}: {part['msg'].removeprefix('Value error, ')}{shown}"
 
 
@@ -145,9 +162,12 @@ def load_project(path: Path) -> Project:
         (256, 0.5)
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(decode_text(path.read_bytes()))
     except FileNotFoundError as error:
         raise InvalidProject(f"{path}: there is no project file; 'atlaspatch init' writes one") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InvalidProject(f"{path}: the project file cannot be read: {error}") from error
+    except (OSError, ValueError) as error:
+        cause = str(error).partition("; use sys.")[0]  # of a number with more digits than Python reads
+        raise InvalidProject(f"{path}: the project file cannot be read: {cause}") from error
+    except RecursionError as error:
+        raise InvalidProject(f"{path}: the project file cannot be read: it is nested too deeply") from error
     return make_project(values, origin=str(path), folder=path.resolve().parent)

@@ -2,7 +2,7 @@
 
 import os
 import re
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
@@ -13,6 +13,7 @@ from atlaspatch_core.config.run_fields import AlertsFields, PicturesFields, Runt
 from atlaspatch_core.option import describe
 from atlaspatch_core.patches.grid_spec import GridSpec
 from atlaspatch_core.slides.readers import READERS
+from atlaspatch_core.texts import shortened
 
 EXTENSION = re.compile(r"(\.[^./\\\s]+)+")
 VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -28,6 +29,17 @@ class Section(BaseModel):
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
         """Give the fields the descriptions of their options."""
         describe(cls.model_fields)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _numbers_are_plain(cls, values: Any) -> Any:
+        for name, value in values.items() if isinstance(values, dict) else ():
+            if name not in cls.model_fields:
+                continue
+            kinds = get_args(cls.model_fields[name].annotation) or (cls.model_fields[name].annotation,)
+            if isinstance(value, str) and {int, float} & {*kinds} and str not in kinds and "_" in value:
+                raise ValueError(f"{name} is {shortened(value)}, which is no number")
+        return values
 
 
 class Slides(SlidesFields, Section):

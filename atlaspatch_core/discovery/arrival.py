@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from atlaspatch_core.discovery.slide_inspector import Arrival, ArrivalStatus, SlideInspector
 from atlaspatch_core.discovery.sources import Discovery, SlideSource
+from atlaspatch_core.texts import parse_json
 
 LARGEST_SKEW = 600.0
 """Seconds by which the clock of a file server may be behind ours."""
@@ -38,7 +39,7 @@ class ArrivalCursor:
     def read(cls, text: str | None) -> Self:
         """Read back what ``text`` gave; a lost or strange one starts anew."""
         try:
-            values: dict[str, Any] = json.loads(text or "{}")
+            values: dict[str, Any] = parse_json(text or "{}")
             return cls(**{EARLIER_NAMES.get(name, name): value for name, value in values.items()})
         except (ValueError, TypeError, AttributeError):
             return cls()

@@ -35,6 +35,7 @@ from atlaspatch_core.errors import AtlasPatchError, NoSlides, UnseenSlides
 from atlaspatch_core.slides.files import slides_by_stem
 from atlaspatch_core.slides.sections import SeriesChoice
 from atlaspatch_core.storage.store import Store
+from atlaspatch_core.texts import is_there
 
 
 def find_slides(project: Project, *, seconds: float | None = None, remember: bool = True) -> Discovery:
@@ -226,7 +227,7 @@ def _located(
     named: dict[str, Path] | None = None
     for slide in slides:
         places = ((folder, listed_path(folder, slide.name)) for folder in folders)
-        folder_by_path = {path: folder for folder, path in places if path.exists()}
+        folder_by_path = {path: folder for folder, path in places if is_there(path)}
         if private and not folder_by_path:
             named = private.named(folders) if named is None else named
             if path := find_by_pseudonym(slide.name, named):

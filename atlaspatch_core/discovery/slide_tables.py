@@ -11,6 +11,7 @@ from atlaspatch_core.slides.sections import ALL, SeriesChoice, as_series
 from atlaspatch_core.slides.slide import folded, stem_of
 from atlaspatch_core.slides.stated_scales import positive_number
 from atlaspatch_core.tables import TableRow, read_table
+from atlaspatch_core.texts import path_fault, shortened
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,7 @@ def listed_path(folder: Path, name: str) -> Path:
     or in the composition of accents alone.
     """
     path = folder / name
-    if path.exists():
+    if path_fault(path) or path.exists():
         return path
     parts = Path(name.replace("\\", "/") if "\\" in name else name)
     return _similar(folder / parts) or folder / parts
@@ -170,9 +171,17 @@ def _names(folder: Path, mtime_ns: int) -> dict[str, tuple[str, ...]]:  # noqa: 
 
 def missing(table: Path, slide: ListedSlide, folders: Sequence[Path]) -> LeftOut:
     """Return what to say of a line whose slide is not there."""
-    places, what = " or ".join(str(folder) for folder in folders), "such slide" if slide.called else slide.name
+    places, what = (
+        " or ".join(str(folder) for folder in folders),
+        "such slide" if slide.called else shown_name(slide.name),
+    )
     why = f"{table}, line {slide.line}: there is no {what} in {places}; correct the path, or put the slide there"
     return LeftOut(table if slide.called else folders[0] / slide.name, why)
+
+
+def shown_name(name: str) -> str:
+    """Return the name of a slide as a sentence can show it."""
+    return shortened(name) if path_fault(Path(name)) or not name.isprintable() else name
 
 
 def _rows(

@@ -1,6 +1,5 @@
 """Reading checkpoints without running what they carry, and fitting them to a network."""
 
-import json
 import zipfile
 from pathlib import Path
 from pickle import UnpicklingError
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING
 from atlaspatch_core.encoders.declaration import Adapt, StateDict
 from atlaspatch_core.encoders.weights import hash_of
 from atlaspatch_core.errors import WrongWeights
+from atlaspatch_core.texts import parse_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -74,7 +74,7 @@ def _file_of(path: Path, encoder: str) -> Path:
 
 
 def _read_parts(folder: Path, encoder: str, prefixes: tuple[str, ...]) -> StateDict:
-    places: dict[str, str] = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"]
+    places: dict[str, str] = parse_json((folder / INDEX).read_text(encoding="utf-8"))["weight_map"]
     files = {file for name, file in places.items() if not prefixes or name.startswith(prefixes)}
     state: StateDict = {}
     for file in sorted(files):

@@ -1,6 +1,5 @@
 """Networks that transformers builds from a configuration; it translates checkpoints with older names."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import isqrt
@@ -11,6 +10,7 @@ from atlaspatch_core.encoders.checkpoint import read_checkpoint
 from atlaspatch_core.encoders.declaration import StateDict
 from atlaspatch_core.encoders.extras import need
 from atlaspatch_core.errors import WrongWeights
+from atlaspatch_core.texts import parse_json
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -96,7 +96,7 @@ def _beside(weights: Path, section: str | None) -> dict[str, Any]:
     path = (weights if weights.is_dir() else weights.parent) / "config.json"
     if not path.is_file():
         return {}
-    values = json.loads(path.read_text(encoding="utf-8"))
+    values = parse_json(path.read_text(encoding="utf-8"))
     values = values.get(section, {}) if section else values
     plain = {"transformers_version", "model_type", "torch_dtype", "dtype", "_name_or_path"}
     return {key: value for key, value in values.items() if key not in plain and isinstance(value, int | float | str)}

@@ -12,6 +12,7 @@ from atlaspatch_core.operations.tracking.json_files import read_json
 from atlaspatch_core.storage.atomic import replacing, slide_lock
 from atlaspatch_core.storage.schema import COORDS
 from atlaspatch_core.storage.store import Store
+from atlaspatch_core.texts import parse_json
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import Recipe
 from atlaspatch_core.validity.stored import read_results
@@ -69,7 +70,7 @@ def keep_measured(output: Path, measured: Measured) -> None:
 def read_measured(output: Path, device: str) -> Measured | None:
     """Return what was measured in an output folder on a device of that name; None where nothing was."""
     try:
-        values = json.loads(rates_file(output).read_bytes())
+        values = parse_json(rates_file(output).read_bytes())
         if values.pop("version") != VERSION or values["device"] != device:
             return None
         return Measured(**values)

@@ -1,6 +1,5 @@
 """What a file itself says of the width of its pixels: every statement, and the page that its text describes."""
 
-import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from atlaspatch_core.slides.lengths import um_of
+from atlaspatch_core.texts import parse_number
 
 LEAST_MPP, MOST_MPP = 0.05, 20.0
 """µm per px of level 0. A 100x oil scan has 0.1, a slide read by a film scanner about 5."""
@@ -188,11 +188,8 @@ def first_number(properties: Mapping[str, str], keys: tuple[str, ...]) -> Mpp | 
 
 def positive_number(text: str) -> float | None:
     """Return a finite number above 0, with a decimal point or comma, or None."""
-    try:
-        value = float(text.strip().replace(",", "."))
-    except ValueError:
-        return None
-    return value if math.isfinite(value) and value > 0 else None
+    value = parse_number(text)
+    return value if value is not None and value > 0 else None
 
 
 def factor_between(a: float, b: float) -> float:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from atlaspatch_core.storage.atomic import replacing, slide_lock
 from atlaspatch_core.storage.file_index import list_files
 from atlaspatch_core.storage.store import Store
+from atlaspatch_core.texts import parse_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,6 @@ def forget_crash(store: Store, stem: str) -> None:
 
 def _read_note(store: Store, stem: str) -> CrashNote | None:
     try:
-        return CrashNote(**json.loads(store.crash_note(stem).read_bytes()))
+        return CrashNote(**parse_json(store.crash_note(stem).read_bytes()))
     except (OSError, ValueError, TypeError):
         return None

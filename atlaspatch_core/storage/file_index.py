@@ -10,6 +10,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from atlaspatch_core.texts import parse_json
+
 TICK_NS = 2 * 10**9
 """Coarsest clock of a file system: a file that changed so lately may change again and keep its modification time."""
 READERS = 8
@@ -91,7 +93,7 @@ class FileIndex:
 
     def _remembered(self) -> dict[str, Any]:
         try:
-            values = json.loads(self.cache.read_bytes())
+            values = parse_json(self.cache.read_bytes())
             return values["files"] if values["version"] == self.version else {}
         except (OSError, ValueError, KeyError, TypeError):
             return {}

@@ -1,6 +1,5 @@
 """How values look in a slide's HDF5 file, and how they are read."""
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.storage.checksums import read_checked
 from atlaspatch_core.storage.disk import open_file
 from atlaspatch_core.storage.schema import COORDS, FEATURES, FINGERPRINT, INPUTS, RECIPE, SLIDE_FEATURES
+from atlaspatch_core.texts import parse_json
 
 DAMAGED = (OSError, RuntimeError, LookupError, ValueError)
 """What h5py raises of damaged files, and what our attributes raise that are no JSON any more."""
@@ -149,13 +149,13 @@ def identity_of(item: h5py.Dataset) -> Identity | None:
     """Return what decided a result; None when it was not written by atlaspatch."""
     if RECIPE not in item.attrs:
         return None
-    recipe = json.loads(str(item.attrs[RECIPE]))
-    return Identity(recipe["step"], recipe["version"], recipe["spec"], json.loads(str(item.attrs[INPUTS])))
+    recipe = parse_json(str(item.attrs[RECIPE]))
+    return Identity(recipe["step"], recipe["version"], recipe["spec"], parse_json(str(item.attrs[INPUTS])))
 
 
 def claim_of(item: h5py.Dataset) -> dict[str, Any]:
     """Return what a recipe says beside the identity."""
-    recipe = json.loads(str(item.attrs.get(RECIPE, "{}")))
+    recipe = parse_json(str(item.attrs.get(RECIPE, "{}")))
     return {key: value for key, value in recipe.items() if key not in ("step", "version", "spec")}
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Self
 from atlaspatch_core.errors import UnreadableOutput
 from atlaspatch_core.fingerprint import Identity, short_hash
 from atlaspatch_core.slides.slide import Bounds, Level, SlideInfo
+from atlaspatch_core.texts import parse_json
 
 IDENTIFIED_BY = 6
 """Version of what is found out when a slide is identified. Raised where a slide, identified again, may turn out to be
@@ -201,7 +202,7 @@ def _check(values: dict[str, Any]) -> None:
 
 def has_checksum(path: Path) -> bool:
     """Tell whether a record that can be read has a checksum."""
-    return CHECKSUM in json.loads(path.read_bytes())
+    return CHECKSUM in parse_json(path.read_bytes())
 
 
 def read_record(path: Path) -> Record:
@@ -209,7 +210,7 @@ def read_record(path: Path) -> Record:
     if not path.exists():
         return Record()
     try:
-        values = json.loads(path.read_bytes())
+        values = parse_json(path.read_bytes())
         _check(values)
         slide, mask = values.get("slide"), values.get("tissue_mask")
         notes = {step: StepNotes(of, tuple(texts)) for step, (of, texts) in values.get("notes", {}).items()}

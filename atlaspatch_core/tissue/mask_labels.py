@@ -1,6 +1,5 @@
 """What the values of a mask image are called: tables that lie beside it, and the values that names stand for."""
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -10,6 +9,7 @@ from typing import Any
 from atlaspatch_core.errors import UnusableMask
 from atlaspatch_core.slides.slide import folded
 from atlaspatch_core.tables import bare_name, read_columns
+from atlaspatch_core.texts import decode_text, parse_json
 
 SHARED = "labels"
 """Base of the name of a table for all masks of a folder."""
@@ -81,7 +81,7 @@ def is_outlines(path: Path) -> bool:
 def _is_geojson(path: Path, mtime_ns: int) -> bool:  # noqa: ARG001
     """Tell it of a small file; one that is no JSON is taken for outlines, and refused as such."""
     try:
-        top = json.loads(path.read_bytes())
+        top = parse_json(path.read_bytes())
     except (OSError, ValueError):
         return True
     items = top if isinstance(top, list) else [top]
@@ -92,7 +92,7 @@ def read_labels(path: Path, stem: str) -> Labels:
     """Return what a table says. Raises UnusableMask for one that cannot be read, or names nothing."""
     try:
         return _read(path, path.stat().st_mtime_ns)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise UnusableMask(
             f"{stem}: {path} cannot be read as a table of values and names ({error}); give the columns value and name"
         ) from error
@@ -102,9 +102,9 @@ def read_labels(path: Path, stem: str) -> Labels:
 def _read(path: Path, mtime_ns: int) -> Labels:  # noqa: ARG001
     suffix = path.suffix.lower()
     if suffix == ".json":
-        labels = list(_in_json(json.loads(path.read_text(encoding="utf-8-sig"))))
+        labels = list(_in_json(parse_json(decode_text(path.read_bytes()))))
     elif suffix == ".gpl":
-        labels = list(_in_palette(path.read_text(encoding="utf-8-sig").splitlines()))
+        labels = list(_in_palette(decode_text(path.read_bytes()).splitlines()))
     else:
         labels = list(_in_columns(*read_columns(path, ValueError)))
     if not labels:

@@ -1,6 +1,5 @@
 """Outlines that people draw, read from GeoJSON: every part that is tissue, and a count of what is not."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import shapely
 
 from atlaspatch_core.errors import UnreadableOutput
 from atlaspatch_core.slides.slide import WHOLE_SLIDE, OutlineFrame
+from atlaspatch_core.texts import parse_json
 from atlaspatch_core.tissue.outline_origin import ORIGIN, OURS, QUPATH_MARKS, Origin
 from atlaspatch_core.wording import format_count
 
@@ -22,6 +22,7 @@ IGNORED_CLASS = "Ignore*"
 OBJECTS = ("cell", "detection", "tile", "root")
 """Kinds of QuPath objects that are no annotations."""
 COLLECTION = "FeatureCollection"
+MALFORMED = (OSError, ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +65,11 @@ def read_outlines(
     """
     left_out: Counter[str] = Counter()
     try:
-        top = json.loads(path.read_bytes() if content is None else content)
+        top = parse_json(path.read_bytes() if content is None else content)
         pairs = [
             (feature, _moved(_parts(feature, left_out), feature, frame, origin)) for feature in _features(top, left_out)
         ]
-    except (OSError, ValueError, TypeError, AttributeError, KeyError, shapely.errors.GEOSException) as error:
+    except (*MALFORMED, shapely.errors.GEOSException) as error:
         raise UnreadableOutput(
             f"{path.stem}: {path} is no GeoJSON that can be read ({error}); put back a good copy, or delete it to have "
             "the tissue found anew"

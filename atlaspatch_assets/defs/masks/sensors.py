@@ -17,6 +17,7 @@ from atlaspatch_assets.lib.stopped_runs import output_fault
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.fingerprint import short_hash
 from atlaspatch_core.storage.store import Store
+from atlaspatch_core.texts import parse_json
 from atlaspatch_core.validity.recipe import SLIDE, Recipe
 
 SENSOR_NAME = "edited_masks"
@@ -59,7 +60,7 @@ class MaskCursor:
     def read(cls, text: str | None) -> Self:
         """Return what was remembered, or a cursor at the very beginning where that is nothing or cannot be read."""
         try:
-            values = json.loads(text or "")
+            values = parse_json(text or "")
             return cls(int(values["changed_ns"]), str(values["stem"]), tuple(map(str, values["gone"])))
         except (ValueError, KeyError, TypeError):
             return cls()

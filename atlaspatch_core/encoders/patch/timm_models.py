@@ -19,6 +19,7 @@ from atlaspatch_core.encoders.declaration import PatchEncoder, Transform
 from atlaspatch_core.encoders.patch import timm_facts
 from atlaspatch_core.encoders.weights import NotGiven, cache_folder, write_cached
 from atlaspatch_core.errors import UnknownName
+from atlaspatch_core.texts import parse_json
 
 PREFIX = "timm-"
 FILE_NAME = re.compile(r"\w[\w.-]*", re.ASCII)
@@ -53,7 +54,7 @@ def timm_statement(model: str) -> dict[str, Any]:
         return timm_facts.ask_timm(model)
     file = cache_folder() / "timm" / version("timm") / f"{model}.json"
     with suppress(OSError, ValueError):
-        return json.loads(file.read_bytes())
+        return parse_json(file.read_bytes())
     facts = _ask_elsewhere(model)
     if "near" not in facts:
         write_cached(file, json.dumps(facts))
@@ -66,5 +67,5 @@ def _ask_elsewhere(model: str) -> dict[str, Any]:
     with suppress(OSError, ValueError):
         answer = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
         if answer.returncode == 0:
-            return json.loads(answer.stdout)
+            return parse_json(answer.stdout)
     return timm_facts.ask_timm(model)

@@ -1,6 +1,5 @@
 """MADELEINE: attention learnt across stains (Jaume et al. 2024, arXiv:2408.02859)."""
 
-import json
 from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from atlaspatch_core.encoders.extras import need
 from atlaspatch_core.encoders.hub import HubWeights
 from atlaspatch_core.encoders.slide.calling import as_batch
 from atlaspatch_core.errors import WrongWeights
+from atlaspatch_core.texts import parse_json
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -37,7 +37,7 @@ class MadeleinePackage:
         if not (config.is_file() and checkpoint.is_file()):
             self.build(weights)
         factory = need("madeleine.models.Model", NAME, encoder)
-        settings = Namespace(**json.loads(config.read_text()))
+        settings = Namespace(**parse_json(config.read_text()))
         try:
             return factory.create_model(settings, device="cpu", checkpoint_path=str(checkpoint))
         except Exception as error:  # it is foreign code

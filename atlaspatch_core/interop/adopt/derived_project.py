@@ -14,6 +14,7 @@ from atlaspatch_core.interop.adopt.foreign_slide import ForeignSlide, geometry_o
 from atlaspatch_core.interop.adopt.grid_fitting import FittingSample, least_tissue, samples, scale_of
 from atlaspatch_core.layouts.found import FolderLayout, Group, Holds, ResultFolder
 from atlaspatch_core.layouts.names import GeometryName
+from atlaspatch_core.texts import parse_json
 from atlaspatch_core.validity.recipe import make_recipe
 
 Encoders = dict[Holds, dict[str, None]]
@@ -126,7 +127,7 @@ def _whole(number: float) -> int | float:
 def _min_tissue(folder: Path) -> float | None:
     """Return the least tissue share that TRIDENT last used in a folder; None where it is not told."""
     try:
-        value = json.loads((folder / "_config_coords.json").read_bytes()).get("min_tissue_proportion")
+        value = parse_json((folder / "_config_coords.json").read_bytes()).get("min_tissue_proportion")
     except (OSError, ValueError, AttributeError):
         return None
     return float(value) if isinstance(value, int | float) and 0 <= value <= 1 else None

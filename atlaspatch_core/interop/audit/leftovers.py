@@ -15,6 +15,7 @@ from atlaspatch_core.interop.audit.findings import AuditFinding
 from atlaspatch_core.layouts.found import FolderLayout, ResultFolder
 from atlaspatch_core.layouts.names import GeometryName
 from atlaspatch_core.storage.paths import LOCK_FOLDER
+from atlaspatch_core.texts import parse_json
 
 TEMPORARY = re.compile(r".*\.tmp(\.[0-9a-f]+)?|.*\.h5\.tmp\..*|.*\.part")
 DECIDING = {
@@ -70,7 +71,7 @@ def _holder(path: Path) -> tuple[int, str]:
     except OSError:
         return 0, ""
     try:
-        values = json.loads(text)
+        values = parse_json(text)
         return int(values["pid"]), str(values.get("hostname", ""))
     except (ValueError, KeyError, TypeError, AttributeError):
         match = re.search(r"pid=(\d+)", text)
@@ -167,7 +168,7 @@ def _states(result_folder: ResultFolder) -> Iterator[AuditFinding]:
 
 def _json(path: Path) -> dict[str, Any] | None:
     try:
-        values = json.loads(path.read_bytes())
+        values = parse_json(path.read_bytes())
     except (OSError, ValueError):
         return None
     return values if isinstance(values, dict) else None

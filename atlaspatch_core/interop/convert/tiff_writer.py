@@ -1,6 +1,5 @@
 """Writing the pyramid, and saying in it what it was made of."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ from atlaspatch_core.fingerprint import Identity, canonical_json
 from atlaspatch_core.interop.convert.settings import TILE, Settings
 from atlaspatch_core.interop.convert.vips import vips
 from atlaspatch_core.slides.sections import SeriesChoice
+from atlaspatch_core.texts import parse_json
 
 STEP = "convert"
 VERSION = 1
@@ -59,7 +59,7 @@ def identity_in(path: Path) -> Identity | None:
 
     try:
         with TiffFile(path) as file:
-            identity = json.loads(getattr(file.pages.first, "description", ""))
+            identity = parse_json(getattr(file.pages.first, "description", ""))
         return Identity.from_dict(identity["identity"]) if identity["made_by"] == "atlaspatch convert" else None
     except (TiffFileError, OSError, ValueError, KeyError, TypeError, IndexError):
         return None

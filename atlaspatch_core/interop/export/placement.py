@@ -15,6 +15,7 @@ from atlaspatch_core.errors import UnreadableOutput
 from atlaspatch_core.interop.export.values import Artifact, ExportStatus, Placed
 from atlaspatch_core.storage.atomic import replacing, slide_lock
 from atlaspatch_core.storage.store import Store
+from atlaspatch_core.texts import parse_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ def _memory(folder: Path, stem: str) -> Path:
 def _read_marks(folder: Path, stem: str) -> Marks:
     path = _memory(folder, stem)
     try:
-        values = json.loads(path.read_bytes())
+        values = parse_json(path.read_bytes())
         return {name: [Mark(**mark) for mark in marks] for name, marks in values.items()}
     except FileNotFoundError:
         return {}

@@ -15,6 +15,7 @@ from filelock import FileLock
 
 from atlaspatch_core.storage.atomic import make_folder
 from atlaspatch_core.storage.store import Store
+from atlaspatch_core.texts import parse_json
 
 DRAFT = ".tracking-"
 """How files that are being written are named."""
@@ -68,7 +69,7 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """Return the object in a file; an empty one where there is none, or none that can be read."""
     try:
-        values = json.loads(path.read_bytes())
+        values = parse_json(path.read_bytes())
     except (OSError, ValueError):
         return {}
     return values if isinstance(values, dict) else {}

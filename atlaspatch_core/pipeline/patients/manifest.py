@@ -12,7 +12,7 @@ from atlaspatch_core.discovery.gathering import SLIDE_LIST, with_mpps
 from atlaspatch_core.discovery.private_slides import PrivateSlides
 from atlaspatch_core.discovery.search import LeftOut
 from atlaspatch_core.discovery.sections import AS_FILES, SectionOfFile, SectionSearch, is_told_apart, tell_apart
-from atlaspatch_core.discovery.slide_tables import ListedSlide, TableMpp, listed_path, read_mpp_csv
+from atlaspatch_core.discovery.slide_tables import ListedSlide, TableMpp, listed_path, read_mpp_csv, shown_name
 from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.discovery.usable_names import case_fault, name_fault
 from atlaspatch_core.errors import InvalidManifest
@@ -21,6 +21,7 @@ from atlaspatch_core.slides.sections import ALL, SeriesChoice, as_series
 from atlaspatch_core.slides.slide import folded, stem_of
 from atlaspatch_core.slides.stated_scales import positive_number
 from atlaspatch_core.tables import TableRow, read_table
+from atlaspatch_core.texts import is_there, path_fault
 
 COLUMNS = ("case_id", "slide_path")
 UNNAMED = "it has no pseudonym; add it to the table of these"
@@ -184,10 +185,11 @@ def _row(path: Path, row: TableRow, private: PrivateSlides | None) -> ManifestRo
 
 def _file(path: Path, line: int, slide: str, private: PrivateSlides | None) -> Path:
     file = listed_path(path.absolute().parent, str(Path(slide).expanduser()))
-    if private and not file.exists():
+    if private and not is_there(file):
         file = private.linked_before(slide) or file
-    if not file.exists():
-        missing = "its slide is not there" if private else f"slide_path {slide}: there is no {file}"
+    if not is_there(file):
+        shown = path_fault(file) or f"there is no {shown_name(str(file))}"
+        missing = "its slide is not there" if private else f"slide_path {shown_name(slide)}: {shown}"
         raise _error(path, line, missing, "correct the path")
     if not file.is_file():
         raise _error(
