@@ -2,17 +2,21 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
 from atlaspatch_core.errors import AtlasPatchError
-from atlaspatch_core.texts import decode_text
+from atlaspatch_core.texts import decode_text, parse_number
 
 SEPARATORS = ",;\t"
 LIKENESS = 0.65
 """From which on a name that is not known is taken for a misspelt one; ``mmp`` for ``mpp`` has 0.67, ``mpps`` 0.86."""
+
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet takes for a formula, where a cell begins with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,27 @@ def read_columns(path: Path, error: type[Exception]) -> tuple[list[str], list[li
     return head, [values for _, values in lines if any(values)]
 
 
+def write_table(rows: Iterable[Sequence[object]]) -> str:
+    """Return rows as CSV that no spreadsheet executes: a text that it takes for a formula begins with ``'``.
+
+    ``read_table`` takes that away again. Numbers stay numbers.
+    """
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows([safe_cell(value) for value in row] for row in rows)
+    return stream.getvalue()
+
+
+def safe_cell(value: object) -> object:
+    """Return what stands in a cell for a value."""
+    is_text = isinstance(value, str) and parse_number(value) is None
+    return f"'{value}" if is_text and str(value).lstrip("' ").startswith(FORMULA) else value
+
+
+def cell_text(text: str) -> str:
+    """Return what a cell says, without the ``'`` that keeps it from being a formula."""
+    return text[1:] if text.startswith("'") and text.lstrip("' ").startswith(FORMULA) else text
+
+
 def _lines_of(path: Path, error: type[Exception]) -> list[tuple[int, list[str]]]:
     try:
         return list(_lines(_text(path, error)))
@@ -68,7 +93,7 @@ def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
     line = 1
     try:
         for values in reader if text else ([],):
-            yield line, [value.strip() for value in values]
+            yield line, [cell_text(value.strip()) for value in values]
             line = reader.line_num + 1
     except csv.Error as problem:
         raise csv.Error(f"line {line}: {problem}; is a quote open?") from problem

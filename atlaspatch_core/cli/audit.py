@@ -1,7 +1,5 @@
 """``atlaspatch audit``: what is wrong with a folder of results, whoever wrote it."""
 
-import csv
-import io
 import json
 from collections import Counter
 from collections.abc import Iterable
@@ -14,6 +12,7 @@ from atlaspatch_core.cli.progress import progress
 from atlaspatch_core.cli.reading import reads_only
 from atlaspatch_core.cli.result_folders import result_options, with_slides
 from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.tables import write_table
 from atlaspatch_core.wording import format_count
 
 if TYPE_CHECKING:
@@ -140,9 +139,7 @@ def _printed(findings: "list[AuditFinding]", results: "ResultFolder", *, as_json
     if as_json:
         return json.dumps([dict(zip(COLUMNS, row, strict=True)) for row in rows], indent=1, ensure_ascii=False)
     if as_csv:
-        stream = io.StringIO()
-        csv.writer(stream, lineterminator="\n").writerows([COLUMNS, *rows])
-        return stream.getvalue()
+        return write_table([COLUMNS, *rows])
     return as_text(findings, results)
 
 

@@ -1,7 +1,5 @@
 """The state of outputs as text: a matrix for people, rows for scripts."""
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
@@ -9,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from atlaspatch_core.tables import write_table
 from atlaspatch_core.wording import format_count
 
 if TYPE_CHECKING:
@@ -70,10 +69,7 @@ def _follows(encoder: "PatchEncoder | SlideEncoder") -> bool:
 
 def as_table(outputs: "Sequence[Validity]", warnings: Warnings) -> str:
     """Return CSV with a head."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerows([COLUMNS, *rows(outputs, warnings)])
-    return stream.getvalue()
+    return write_table([COLUMNS, *rows(outputs, warnings)])
 
 
 def of_cases(outputs: "Sequence[Validity]", steps: "Sequence[OutputKey]", *, show_all: bool) -> list[str]:

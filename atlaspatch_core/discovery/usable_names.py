@@ -53,6 +53,8 @@ def name_fault(stem: str, path: Path) -> str:
         return (
             f"{shown}: its name has control characters, shown with \\x or \\u; rename it (at most {LONGEST_STEM} bytes)"
         )
+    if stem in (".", "..") or "/" in stem:
+        return f"{shown}: without its suffix its name is {stem!r}, which leads out of the folders of results; rename it"
     length = len(stem.encode())
     if length <= LONGEST_STEM:
         return ""

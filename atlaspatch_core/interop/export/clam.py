@@ -23,6 +23,7 @@ from atlaspatch_core.interop.export.values import (
 )
 from atlaspatch_core.storage.atomic import replacing, slide_lock
 from atlaspatch_core.storage.schema import FILENAME
+from atlaspatch_core.tables import cell_text, write_table
 
 VERSION = 1
 LIST = "process_list_autogen.csv"
@@ -92,18 +93,16 @@ def _write_list(path: Path, names: Sequence[str], *, dry_run: bool) -> ExportSta
 
 
 def _with_slides(text: str, names: Sequence[str]) -> str:
-    """Return the table with a line for each of these slides."""
+    """Return the table with a line for each of these slides; of a name that is a formula, with ``'`` before it."""
     reader = csv.DictReader(io.StringIO(text))
     columns = [*(reader.fieldnames or ()), *(name for name in COLUMNS if name not in (reader.fieldnames or ()))]
-    rows: dict[str, Mapping[str, Any]] = {str(row.get("slide_id", index)): row for index, row in enumerate(reader)}
+    rows: dict[str, Mapping[str, Any]] = {
+        cell_text(str(row.get("slide_id", index))): row for index, row in enumerate(reader)
+    }
     for name in names:
         done = {"slide_id": name, "process": 0, "status": "processed"}
         rows[name] = {**rows.get(name, {}), **done}
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, columns, lineterminator="\n", restval="", extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows(rows.values())
-    return stream.getvalue()
+    return write_table([columns, *([row.get(column, "") for column in columns] for row in rows.values())])
 
 
 CLAM = ExportLayout(

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ MOST_CHARACTERS = 200
 """Of a reason."""
 ORDER = ("computed", "completed", "reused", "restamped", "skipped", "failed", "error")
 """In which fates and statuses are counted, whatever slide met them first; what is not among them comes last."""
+MARKUP = "\\`[]"
+NO_BACKTICK = "\\u0060"
+"""In JSON, so that no option ends the code span."""
 MOST_TOLD = 100
 """Errors of a section; the state files in wsi_states/ have all of them."""
 
@@ -41,12 +45,17 @@ def section(
         *((f"- cases of this run: {summary_lines(run['cases'])}",) if run.get("cases") else ()),
         *(_of_run(cases) if cases else ()),
         *_of_folder(totals),
-        f"- options that are set: `{json.dumps(_set(run.get('args') or {}), ensure_ascii=False, sort_keys=True)}`",
+        f"- options that are set: `{_options(run)}`",
         *(_errors(counts, "errors", "see wsi_states/") if counts else ()),
         *(_warnings(counts) if counts else ()),
         *(_errors(cases, "errors of cases", "encode-patient prints all of them") if cases else ()),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _options(run: Mapping[str, Any]) -> str:
+    text = json.dumps(_set(run.get("args") or {}), ensure_ascii=False, sort_keys=True)
+    return text.replace("`", NO_BACKTICK)
 
 
 def _set(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,7 +99,7 @@ def _errors(counts: Counts, subject: str, remainder: str) -> Iterator[str]:
     if counts.failures:
         yield f"- {subject} ({counts.failures}):"
     for stem, why in counts.errors[:MOST_TOLD]:
-        yield f"  - {stem}: {_one_line(why)}"
+        yield f"  - {_one_line(stem)}: {_one_line(why)}"
     if counts.failures > MOST_TOLD:
         yield f"  - {counts.failures - min(MOST_TOLD, len(counts.errors))} more: {remainder}"
 
@@ -100,11 +109,16 @@ def _warnings(counts: Counts) -> Iterator[str]:
     if counts.warnings:
         yield f"- slides with warnings ({len(counts.warnings)}):"
     for stem, texts in list(counts.warnings.items())[:MOST_TOLD]:
-        yield f"  - {stem}: {_one_line('; '.join(texts))}"
+        yield f"  - {_one_line(stem)}: {_one_line('; '.join(texts))}"
     if len(counts.warnings) > MOST_TOLD:
         yield f"  - {len(counts.warnings) - MOST_TOLD} more: atlaspatch status names all"
 
 
 def _one_line(text: Any) -> str:
     line = " ".join(str(text).split())
-    return line if len(line) <= MOST_CHARACTERS else f"{line[: MOST_CHARACTERS - 1]}…"
+    return plain(line if len(line) <= MOST_CHARACTERS else f"{line[: MOST_CHARACTERS - 1]}…")
+
+
+def plain(text: str) -> str:
+    """Return a text that Markdown shows as it is: no tags, links, pictures and code begin in it."""
+    return "".join(f"\\{sign}" if sign in MARKUP else escape(sign, quote=False) for sign in text)
