@@ -41,7 +41,18 @@ def read_checkpoint(path: Path, encoder: str, prefixes: tuple[str, ...] = ()) ->
     state = _unwrap(_read(file, encoder, prefixes))
     if not isinstance(state, dict) or not state or not all(_is_tensor(value) for value in state.values()):
         raise WrongWeights(f"{encoder}: {file} holds no state dict; save model.state_dict() and name that file")
+    if odd := [str(name) for name, tensor in state.items() if not _is_plain(tensor)]:
+        raise WrongWeights(
+            f"{encoder}: {file} holds tensors without numbers of their own, or that are sparse or quantized: "
+            f"{_listed('such as', odd)}; save model.state_dict() of the network as it computes"
+        )
     return {str(name).removeprefix(PARALLEL): tensor for name, tensor in state.items()}
+
+
+def _is_plain(tensor: "Tensor") -> bool:
+    import torch
+
+    return tensor.layout == torch.strided and not tensor.is_meta and not tensor.is_quantized
 
 
 def load_strictly(network: "Module", checkpoint: StateDict, adapt: Adapt, encoder: str) -> None:
@@ -74,7 +85,7 @@ def _file_of(path: Path, encoder: str) -> Path:
 
 
 def _read_parts(folder: Path, encoder: str, prefixes: tuple[str, ...]) -> StateDict:
-    places: dict[str, str] = parse_json((folder / INDEX).read_text(encoding="utf-8"))["weight_map"]
+    places = _read_index(folder / INDEX, encoder)
     files = {file for name, file in places.items() if not prefixes or name.startswith(prefixes)}
     state: StateDict = {}
     for file in sorted(files):
@@ -82,6 +93,17 @@ def _read_parts(folder: Path, encoder: str, prefixes: tuple[str, ...]) -> StateD
             raise WrongWeights(f"{encoder}: {folder} lacks {file}, which {INDEX} names; get the folder again")
         state |= read_checkpoint(folder / file, encoder, prefixes)
     return state
+
+
+def _read_index(index: Path, encoder: str) -> dict[str, str]:
+    """Return tensor to file. Raises WrongWeights for an index that is none."""
+    try:
+        places = parse_json(index.read_bytes())["weight_map"]
+        if any(Path(file).name != file for file in places.values()):
+            raise ValueError("weight_map names what is no file of the folder")
+        return {str(name): file for name, file in places.items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise WrongWeights(f"{encoder}: {index} is no index of weights ({error!r}); get the folder again") from error
 
 
 def _read(file: Path, encoder: str, prefixes: tuple[str, ...]) -> object:

@@ -54,3 +54,23 @@ def test_an_archive_that_was_written_without_checksums_is_read(tmp_path: Path):
     finally:
         torch.serialization.set_crc32_options(True)
     assert torch.equal(read_checkpoint(path, "tiny")["weight"], weights)
+
+
+@pytest.mark.parametrize(
+    "index",
+    [b"", b"[", b"{}", b"[1]", b'{"weight_map": 1}', b'{"weight_map": {"a": 1}}', b'{"weight_map": {"a": "../b"}}',
+     b"[" * 5000, b"\xff\xfe"],
+    ids=str,
+)  # fmt: skip
+def test_an_index_of_weights_that_is_none_is_one_sentence(tmp_path, index):
+    (tmp_path / "model.safetensors.index.json").write_bytes(index)
+    with pytest.raises(WrongWeights, match="is no index of weights"):
+        read_checkpoint(tmp_path, "some")
+
+
+def test_sparse_and_meta_tensors_are_refused_by_their_names(tmp_path):
+    whole = torch.ones(2, 2)
+    for name, odd in (("sparse", whole.to_sparse()), ("meta", whole.to("meta"))):
+        torch.save({"whole": whole, name: odd}, tmp_path / f"{name}.pt")
+        with pytest.raises(WrongWeights, match=f"such as {name}|cannot be read"):
+            read_checkpoint(tmp_path / f"{name}.pt", "some")
