@@ -13,8 +13,11 @@ COUNT, WARM = (300, 50) if SOAK_MINUTES else (24, 12)
 """Slides in all, and those after which nothing grows."""
 MOST_MEGABYTES = 40
 """By which this process and those that it started may grow from then on: allocators never give all back."""
+AHEAD = 4
+"""Files and threads of slides that are read ahead, more or fewer at any moment; one left open by each slide is more."""
 CODE = """
 import os, sys
+from contextlib import suppress
 from pathlib import Path
 from atlaspatch_core.config.project import make_project
 from atlaspatch_core.discovery.find import find_slides
@@ -30,7 +33,8 @@ def family():
     pids = [os.getpid()]
     for pid in pids:
         for task in Path(f"/proc/{pid}/task").iterdir():
-            pids += map(int, (task / "children").read_text().split())
+            with suppress(OSError):  # a thread that has ended since
+                pids += map(int, (task / "children").read_text().split())
     return pids
 
 folder = Path(sys.argv[1])
@@ -69,4 +73,4 @@ def test_many_slides_in_one_process_take_no_more_than_few(tmp_path: Path):
     warm, late = rows[:WARM], rows[WARM:]
     assert max(row[1] for row in late) < max(row[1] for row in warm) + 1024 * MOST_MEGABYTES, rows
     for column, name in enumerate(("open files", "threads", "processes", "shared memory"), 2):
-        assert max(row[column] for row in late) <= max(row[column] for row in warm), f"{name}: {rows}"
+        assert max(row[column] for row in late) <= max(row[column] for row in warm) + AHEAD, f"{name}: {rows}"
