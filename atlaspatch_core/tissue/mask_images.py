@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from atlaspatch_core.errors import UnusableMask
 from atlaspatch_core.slides.slide import Bounds, SlideInfo
@@ -49,7 +49,9 @@ def read_mask_image(
     """
     try:
         values = _pixels(path, labels_are_named=bool(tissue_values))
-    except (OSError, ValueError, RuntimeError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # of damaged bytes a library may raise anything, such as SyntaxError of a broken PNG
         raise UnusableMask(f"{info.stem}: its mask {path} cannot be read ({error}); mend it or take it away") from error
     if values.ndim not in (2, 3) or values.size == 0:
         raise UnusableMask(f"{info.stem}: its mask {path} is no image that can be read; mend it or take it away")

@@ -1,5 +1,6 @@
 """Opening slides: one file per backend, one table."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from importlib import import_module
@@ -35,6 +36,8 @@ READERS: dict[str, Reader] = {name: getattr(import_module(f"{__name__}.{name}"),
 """In the order in which they are asked."""
 SUFFIXES = tuple(suffix for reader in READERS.values() for suffix in reader.suffixes)
 """What folders are searched for; lower case, with the dot."""
+
+log = logging.getLogger(__name__)
 
 
 def unheeded(name: str, error: AtlasPatchError) -> None:
@@ -92,7 +95,7 @@ def open_slide(
     refusal = UnsupportedSlide(f"{stem_of(path)}: {path.name} {_unknown(path)}")
     for candidate in readers_of(path, reader):
         try:
-            slide = candidate.open(path, stated, series)
+            slide = _open_by(candidate, path, stated, series)
         except AtlasPatchError as error:
             refusal = named_as(error, path, stem)
             on_refusal(candidate.name, refusal)
@@ -101,6 +104,21 @@ def open_slide(
         else:
             return finished(slide, series, stem)
     raise refusal
+
+
+def _open_by(reader: Reader, path: Path, stated: StatedMpp, series: int | None) -> Slide:
+    """Return a slide that a reader opened. Raises UnreadableSlide for whatever its library raises."""
+    try:
+        return reader.open(path, stated, series)
+    except (AtlasPatchError, MemoryError):
+        raise
+    except Exception as error:  # damaged bytes lead libraries to any error: of names, of tables, of enumerations
+        log.debug("%s: %s", path, reader.name, exc_info=True)
+        cause = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UnreadableSlide(
+            f"{stem_of(path)}: {path.name} is damaged, {reader.name} cannot read what it says of itself ({cause}); "
+            "copy it again from its source"
+        ) from error
 
 
 def named_as(error: AtlasPatchError, path: Path, stem: str | None) -> AtlasPatchError:

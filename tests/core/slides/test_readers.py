@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -306,3 +307,14 @@ def test_broken_slides_of_others_are_refused_with_the_cause(shared_slides, name,
 def test_mpp_a_hundred_times_too_small_is_guessed(shared_slides):
     with pytest.raises(ImplausibleScale, match=r"0\.00499 µm/px .*100 times too small\? \(0\.499 would fit\)"):
         open_slide(shared_slides / "wsic" / "CMU-1-Small-Region.jpeg.tiff")
+
+
+def test_whatever_a_library_raises_of_damaged_bytes_is_an_unreadable_slide(tmp_path, monkeypatch):
+    paint_slide(tmp_path / "a.svs", white(256, 256))
+
+    def fail(*_: object) -> None:
+        raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+
+    monkeypatch.setitem(READERS, "tiff", replace(READERS["tiff"], open=fail))
+    with pytest.raises(UnreadableSlide, match=r"^a: a\.svs is damaged, .*invalid start byte.*; copy it again"):
+        open_slide(tmp_path / "a.svs", reader="tiff")
