@@ -140,7 +140,7 @@ def _geometry_facts(geometry: Geometry) -> Mapping[str, Any]:
         "scale": geometry.scale,
         "min_tissue": geometry.min_tissue,
         "rule": geometry.rule,
-        "edge": geometry.edge,
+        "edge": geometry.spec.edge,
     }
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from atlaspatch_core.cli.declaring import EXISTING, FOLDER, POSITIVE, STRICT, STRICT_HELP, group, option
+from atlaspatch_core.cli.declaring import EXISTING, EXISTING_FOLDER, FOLDER, POSITIVE, STRICT, STRICT_HELP, group, option
 from atlaspatch_core.cli.devices import GPUS
 from atlaspatch_core.cli.fields import field_option, field_options
 from atlaspatch_core.cli.options import NAME, NAMES
@@ -30,7 +30,7 @@ STAGES = group(
     ),
     option("--job-dir", "output", type=FOLDER, required=True, help="Folder for all that is made."),
     NAME,
-    field_options(SlidesFields, without=("masks", "masks_origin", "mask_values")),
+    field_options(SlidesFields, masks={"type": EXISTING_FOLDER}),
 )
 
 TISSUE = group(
@@ -55,6 +55,9 @@ GRID = group(
     ),
     field_option(GeometryFields, "min_tissue", "--min-tissue-proportion", default=0.0),
     field_option(GeometryFields, "scale"),
+    field_option(GeometryFields, "rule", default="trident"),
+    field_option(GeometryFields, "edge"),
+    field_option(GeometryFields, "resample"),
     option(
         "--coords-dir",
         type=click.Path(path_type=Path),

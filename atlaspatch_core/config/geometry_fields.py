@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from atlaspatch_core.encoders.precision import Precision
 from atlaspatch_core.option import Option, fields_of, option_fields
 from atlaspatch_core.patches.filter_spec import FilterSpec
-from atlaspatch_core.patches.grid_spec import COARSEST_MPP, Downscale, Edge, GridSpec, Rule, Scale
+from atlaspatch_core.patches.grid_spec import COARSEST_MPP, Downscale, Edge, GridSpec, Resample, Rule, Scale
 
 GRID = {field.name: field for field in fields_of(GridSpec)}
 """The options that decide where patches lie are stated there."""
@@ -37,7 +37,8 @@ class GeometryFields:
     scale: Annotated[Scale, GRID["scale"].option] = GRID["scale"].default
     min_tissue: Annotated[float, GRID["min_tissue"].option] = GRID["min_tissue"].default
     rule: Annotated[Rule, GRID["rule"].option] = GRID["rule"].default
-    edge: Annotated[Edge, GRID["edge"].option] = GRID["edge"].default
+    edge: Annotated[Edge | None, GRID["edge"].option] = GRID["edge"].default
+    resample: Annotated[Resample | None, GRID["resample"].option] = GRID["resample"].default
     filters: FilterSpec | None = None
     """Drop black and white patches by their pixels."""
     patch_encoders: Annotated[

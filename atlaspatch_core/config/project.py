@@ -37,6 +37,11 @@ class Project(ProjectFields, Section):
     pictures: Pictures = Pictures()
     runtime: Runtime = Runtime()
 
+    @property
+    def follows_drawings(self) -> bool:
+        """Whether patches depend on how supplied masks were drawn, beside their polygons: by the rules of others."""
+        return any(geometry.rule != "lattice" and geometry.coords is None for geometry in self.geometry)
+
     @field_validator("name")
     @classmethod
     def _name_can_stand_before_others(cls, name: str | None) -> str | None:

@@ -135,7 +135,8 @@ class Geometry(GeometryFields, Section):
     @property
     def spec(self) -> GridSpec:
         """What decides the coordinates."""
-        return GridSpec(self.patch_size, self.step_size, self.mpp, self.scale, self.min_tissue, self.rule, self.edge)
+        names = ("patch_size", "step_size", "scale", "min_tissue", "rule", "edge", "resample")
+        return GridSpec(target_mpp=self.mpp, **{name: getattr(self, name) for name in names})
 
 
 class Patients(PatientsFields, Section):

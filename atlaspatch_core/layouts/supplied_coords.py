@@ -1,6 +1,6 @@
 """Coordinates that a person supplies: HDF5 files of this package, TRIDENT, AtlasPatch or CLAM, found by stem."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ class SuppliedCoords:
         """Return what decides them: the corners, as a fingerprint, and how they are cut."""
         corners = short_hash(self.grid.coords.tobytes().hex())
         sampling = self.grid.sampling
-        return {"corners": corners, "mpp": info.mpp, "sampling": asdict(sampling)} | level_facts(info, sampling.level)
+        return {"corners": corners, "mpp": info.mpp, "sampling": sampling.facts()} | level_facts(info, sampling.level)
 
 
 def find_coords(folder: Path, stem: str, names_of: NamesOf = only_stem) -> Path:
@@ -168,7 +168,8 @@ def _sampling(
     level, read_size = _reading(stated, columns, info, size, downsample)
     side, step = round(size * downsample), round((size - (stated.overlap or 0)) * downsample)
     mpp = info.mpp * info.levels[level].downsample * read_size / size
-    return Sampling(size, level, read_size, max(1, side), max(1, step), mpp)
+    sides = (size, level, read_size, max(1, side), max(1, step))
+    return Sampling(*sides, mpp, geometry.spec.fill, geometry.spec.resampling)
 
 
 def _downsample(stated: StatedGeometry, info: SlideInfo, size: int, path: Path) -> float:

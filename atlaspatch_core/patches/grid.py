@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from shapely.geometry import Polygon
 
 from atlaspatch_core.patches.grid_spec import GridSpec
-from atlaspatch_core.patches.probes import Ring, probe_grid
+from atlaspatch_core.patches.probes import Contours, Ring, probe_grid
 from atlaspatch_core.patches.scale import Sampling, choose_sampling
+from atlaspatch_core.patches.trident import choose_trident
 from atlaspatch_core.slides.slide import SlideInfo
+from atlaspatch_core.tissue.contours import first_point
 from atlaspatch_core.tissue.mask import TissueMask
 
 
@@ -37,17 +39,21 @@ class PatchGrid:
         return len(self.coords)
 
 
-def lay_grid(info: SlideInfo, polygons: Sequence[Polygon], spec: GridSpec) -> PatchGrid:
+def lay_grid(
+    info: SlideInfo, polygons: Sequence[Polygon], spec: GridSpec, contours: Sequence[Contours] | None = None
+) -> PatchGrid:
     """Choose the patches of a slide whose tissue the polygons outline, level-0 px.
 
     Patches lie on one lattice from (0, 0) over the whole slide, so that each occurs once however many pieces of tissue
     touch it. Rule ``lattice`` keeps those whose full square has a tissue share of ``min_tissue`` or more, and none
-    without tissue; rule ``atlaspatch`` is ``probe_grid`` on the rings, corners truncated to whole px.
+    without tissue; rule ``trident`` is ``choose_trident``; rule ``atlaspatch`` is ``probe_grid`` on ``contours``.
 
     Args:
         info: The slide's size in level-0 px, its levels and its µm/px.
-        polygons: Outlines of tissue with holes, level-0 px; they may overlap.
+        polygons: Outlines of tissue with holes, level-0 px; they may overlap. By the rule ``trident`` as they were
+            drawn, corner for corner.
         spec: Side and stride in px at the target µm/px, least tissue share (0 to 1), and the rule.
+        contours: What AtlasPatch drew around the same tissue; by default the outlines, truncated to whole px.
 
     Returns:
         Corners, int32 (n, 2), level-0 px, with the tissue share of each, float32 (n,), 0 to 1; n may be 0.
@@ -67,9 +73,12 @@ def lay_grid(info: SlideInfo, polygons: Sequence[Polygon], spec: GridSpec) -> Pa
     size = sampling.patch_size_level0
     tissue = TissueMask.from_polygons(polygons, info.width, info.height)
     if spec.rule == "atlaspatch":
-        corners = probe_grid(_rings(polygons), sampling, info.width, info.height)
+        drawn = rings_of(polygons) if contours is None else contours
+        corners = probe_grid(drawn, sampling, info.width, info.height)
     else:
         corners = _near(polygons, sampling, info.width, info.height)
+    if spec.rule == "trident" and len(corners):
+        corners = corners[choose_trident(corners, sampling, polygons, spec.min_tissue)]
     if spec.edge == "drop":
         corners = corners[(corners + size <= (info.width, info.height)).all(axis=1)]
     fraction = tissue.coverage(corners, size)
@@ -98,13 +107,14 @@ def _near(polygons: Sequence[Polygon], sampling: Sampling, width: int, height: i
     return (np.argwhere(near)[:, ::-1] * step).astype(np.int32)
 
 
-def _rings(polygons: Sequence[Polygon]) -> list[tuple[Ring, list[Ring]]]:
-    """Return the exterior and the holes of each polygon, whole px."""
-    return [
+def rings_of(polygons: Sequence[Polygon]) -> list[Contours]:
+    """Return the exterior and the holes of each polygon, whole px, in the order in which OpenCV finds contours."""
+    rings = [
         (_ring(polygon.exterior.coords), [_ring(hole.coords) for hole in polygon.interiors])
         for polygon in polygons
         if not polygon.is_empty
     ]
+    return sorted(rings, key=lambda contours: first_point(contours[0]), reverse=True)
 
 
 def _ring(coords: object) -> Ring:

@@ -10,11 +10,11 @@ from atlaspatch_core.patches.scale import Sampling
 
 Ring = NDArray[np.int32]
 """Shape (n, 2): x, y of the corners of a closed outline, level-0 px; it may touch or cross itself, or be one point."""
+Contours = tuple[Ring, Sequence[Ring]]
+"""An exterior and its holes."""
 
 
-def probe_grid(
-    contours: Sequence[tuple[Ring, Sequence[Ring]]], sampling: Sampling, width: int, height: int
-) -> NDArray[np.int32]:
+def probe_grid(contours: Sequence[Contours], sampling: Sampling, width: int, height: int) -> NDArray[np.int32]:
     """Return the patches of contours (exterior, holes): x, y of top-left corners, shape (n, 2), level-0 px.
 
     A patch on the lattice from (0, 0) is kept when a corner of the square of half its size around its centre lies in

@@ -7,11 +7,13 @@ from itertools import pairwise
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from atlaspatch_core.patches.batch_buffer import BatchBuffer, ReadPlan, ReadTask
 from atlaspatch_core.patches.grid import PatchGrid
+from atlaspatch_core.patches.grid_spec import Resample
 from atlaspatch_core.patches.scale import Sampling
-from atlaspatch_core.slides.slide import Region, Slide
+from atlaspatch_core.slides.slide import Level, Region, Slide
 
 BLOCK_SIDE = 1024
 """Longest side of a block, px of the level (where a patch itself is not longer)."""
@@ -26,18 +28,40 @@ times as long as the patches one by one, whereas with half of each side overlapp
 def read_patch(slide: Slide, x_level0: int, y_level0: int, sampling: Sampling) -> NDArray[np.uint8]:
     """Return the RGB pixels of the patch with this top-left corner.
 
-    Shape (patch_size, patch_size, 3): ``read_size`` px of ``level``, area-averaged where that is not ``patch_size``.
+    Shape (patch_size, patch_size, 3): ``read_size`` px of ``level``, resampled where that is not ``patch_size``.
     Raises UnreadableSlide when the pixels cannot be decoded.
     """
-    side = sampling.read_size
-    return averaged(slide.read_region(Region(x_level0, y_level0, sampling.level, side, side)), sampling.patch_size)
+    side, level = sampling.read_size, slide.info.levels[sampling.level]
+    square = slide.read_region(Region(x_level0, y_level0, sampling.level, side, side))
+    square = filled_outside(square, np.array([x_level0, y_level0]) / level.downsamples, level, sampling.fill)
+    return resampled(square, sampling.patch_size, sampling.resample)
 
 
-def averaged(pixels: NDArray[np.uint8], patch_size: int) -> NDArray[np.uint8]:
-    """Return a square of pixels at ``patch_size``, by area averaging; the same array where it has that size."""
+def filled_outside(
+    pixels: NDArray[np.uint8], position: NDArray[np.float64], level: Level, fill: int
+) -> NDArray[np.uint8]:
+    """Return pixels of which those beyond the right and bottom edge of a level have the value ``fill``, not white.
+
+    ``pixels`` begin at ``position``, x, y, px of the level; a px that lies partly on the slide stays.
+    """
+    right, bottom = np.ceil((level.width, level.height) - position).astype(int).clip(0).tolist()
+    if fill == 255 or (bottom >= pixels.shape[0] and right >= pixels.shape[1]):
+        return pixels
+    filled = pixels.copy()
+    filled[bottom:] = fill
+    filled[:, right:] = fill
+    return filled
+
+
+def resampled(pixels: NDArray[np.uint8], patch_size: int, resample: Resample = "area") -> NDArray[np.uint8]:
+    """Return a square of pixels at ``patch_size``; the same array where it has that size."""
     if pixels.shape[0] == patch_size:
         return pixels
-    return np.asarray(cv2.resize(pixels, (patch_size, patch_size), interpolation=cv2.INTER_AREA), np.uint8)
+    size = (patch_size, patch_size)
+    if resample == "bicubic":
+        return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC), np.uint8)
+    way = cv2.INTER_LINEAR if resample == "bilinear" else cv2.INTER_AREA
+    return np.asarray(cv2.resize(pixels, size, interpolation=way), np.uint8)
 
 
 def region_read_plan(slide: Slide, grid: PatchGrid, rows: NDArray[np.int64], batch_size: int) -> ReadPlan:
@@ -75,6 +99,7 @@ def _fill(slide: Slide, grid: PatchGrid, rows: NDArray[np.int64], first: int, sh
         return
     x, y = coords.min(axis=0).tolist()
     block = slide.read_region(Region(x, y, sampling.level, width, height))
+    block = filled_outside(block, positions.min(axis=0), slide.info.levels[sampling.level], sampling.fill)
     for place, (left, top) in enumerate(corners.tolist(), first):
         square = block[top : top + sampling.read_size, left : left + sampling.read_size]
-        shelf[place][...] = averaged(square, sampling.patch_size)
+        shelf[place][...] = resampled(square, sampling.patch_size, sampling.resample)

@@ -1,9 +1,10 @@
 """From a geometry and a slide's scale to the level and the number of px to read."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from atlaspatch_core.errors import FinerThanScanned
-from atlaspatch_core.patches.grid_spec import GridSpec
+from atlaspatch_core.patches.grid_spec import GridSpec, Resample
 from atlaspatch_core.slides.mpp import UM_TIMES_MAGNIFICATION
 from atlaspatch_core.slides.slide import Level, SlideInfo
 
@@ -11,6 +12,8 @@ MPP_TOLERANCE = 0.05
 """A level this close to the target is read as it is: scanners of one magnification differ by more."""
 NOMINAL_TOLERANCE = 0.01
 """Downsamples this close are equal to AtlasPatch, absolute."""
+TRIDENT_TOLERANCE = 0.1
+"""Downsamples this close are equal to TRIDENT, absolute."""
 ROUNDING = 1e-9
 """Relative error of 10 / (10 / magnification)."""
 
@@ -24,20 +27,30 @@ class Sampling:
     level: int
     """Level that is read."""
     read_size: int
-    """Side of the square that is read, px of ``level``; it is area-averaged to ``patch_size`` where they differ."""
+    """Side of the square that is read, px of ``level``; it is resampled to ``patch_size`` where they differ."""
     patch_size_level0: int
     """Side of a patch, level-0 px."""
     step_size_level0: int
     """Distance of neighbouring patches, level-0 px."""
     mpp: float
     """µm per px of the patch as encoders see it."""
+    fill: int = 255
+    """Value of px outside the slide, 0 or 255."""
+    resample: Resample = "area"
+    """How the square that is read becomes a patch where their sizes differ."""
+
+    def facts(self) -> dict[str, Any]:
+        """Return JSON values for an identity; what goes without saying is left out."""
+        usual = {field.name: field.default for field in fields(self)}
+        return {name: value for name, value in asdict(self).items() if value != usual[name]}
 
 
 def choose_sampling(info: SlideInfo, spec: GridSpec) -> Sampling:
     """Return what to read so that patches have the scale that ``spec`` asks for.
 
     ``true`` scale: a level within 5 % of ``target_mpp`` is read as it is, otherwise the coarsest finer level, to be
-    averaged down. ``nominal``: the ratio of magnifications decides, and the level is AtlasPatch's choice.
+    averaged down. ``nominal``: the ratio of magnifications decides, and the level is AtlasPatch's choice, or TRIDENT's
+    by its rule.
     Raises FinerThanScanned when the slide has not the detail.
     """
     return nominal_sampling(info, spec) if spec.scale == "nominal" else true_sampling(info, spec)
@@ -82,12 +95,13 @@ def nominal_sampling(info: SlideInfo, spec: GridSpec) -> Sampling:
             f"({info.magnification_source}); ask for {info.magnification:.4g}x or less"
         )
     downsample = info.magnification / target
-    return sample(info, spec, nominal_level(info.levels, downsample), downsample)
+    tolerance = TRIDENT_TOLERANCE if spec.rule == "trident" else NOMINAL_TOLERANCE
+    return sample(info, spec, nominal_level(info.levels, downsample, tolerance), downsample)
 
 
-def nominal_level(levels: tuple[Level, ...], downsample: float) -> int:
-    """Return the first level with that downsample within 0.01, or else the coarsest that is finer."""
-    equal = (i for i, level in enumerate(levels) if abs(level.downsample - downsample) < NOMINAL_TOLERANCE)
+def nominal_level(levels: tuple[Level, ...], downsample: float, tolerance: float) -> int:
+    """Return the first level with that downsample within ``tolerance``, or else the coarsest that is finer."""
+    equal = (i for i, level in enumerate(levels) if abs(level.downsample - downsample) < tolerance)
     finer = max((i for i, level in enumerate(levels) if level.downsample <= downsample), default=0)
     return next(equal, finer)
 
@@ -102,9 +116,18 @@ def sample(info: SlideInfo, spec: GridSpec, level: int, downsample: float, read_
         level=level,
         read_size=read_size,
         patch_size_level0=patch_size_level0,
-        step_size_level0=max(1, round((spec.step_size or spec.patch_size) * downsample)),
+        step_size_level0=_step(spec, downsample, patch_size_level0),
         mpp=info.mpp * level_downsample * read_size / spec.patch_size,
+        fill=spec.fill,
+        resample=spec.resampling,
     )
+
+
+def _step(spec: GridSpec, downsample: float, patch_size_level0: int) -> int:
+    """Return the distance of neighbours, level-0 px: TRIDENT rounds what they share, AtlasPatch the distance."""
+    if spec.rule == "trident" and spec.overlap:
+        return max(1, patch_size_level0 - round(spec.overlap * downsample))
+    return max(1, round(spec.step * downsample))
 
 
 def level_facts(info: SlideInfo, level: int) -> dict[str, list[float]]:

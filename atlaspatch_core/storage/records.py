@@ -100,6 +100,8 @@ class MaskRecord:
     supplied: str = ""
     """Signature of the file that a person supplied, empty for a segmenter's mask: unchanged means that it need not be
     read again."""
+    drawing: str = ""
+    """What tells the drawing in that file from others of equal polygons; empty where no patches depend on it."""
 
     @property
     def supplied_polygons(self) -> str:
@@ -108,7 +110,7 @@ class MaskRecord:
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON values."""
-        names = ("polygons", "mtime_ns", "superseded", "supplied")
+        names = ("polygons", "mtime_ns", "superseded", "supplied", *(["drawing"] if self.drawing else []))
         values = {name: getattr(self, name) for name in names} | {"numbers": dict(self.numbers)}
         return {"identity": self.identity.as_dict(), **values}
 
@@ -117,7 +119,8 @@ class MaskRecord:
         """Read back what ``as_dict`` gave."""
         identity = Identity.from_dict(values["identity"])
         names = ("polygons", "numbers", "mtime_ns", "superseded")
-        return cls(identity, **{name: values[name] for name in names}, supplied=values.get("supplied", ""))
+        later = {name: values.get(name, "") for name in ("supplied", "drawing")}
+        return cls(identity, **{name: values[name] for name in names}, **later)
 
 
 class OutlinesFile(NamedTuple):

@@ -16,7 +16,7 @@ from atlaspatch_core.tissue.contours import polygons_fingerprint, read_geojson
 from atlaspatch_core.tissue.outline_origin import Origin
 from atlaspatch_core.tissue.quality import judged_numbers
 
-VERSION = 9
+VERSION = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,8 @@ class IndexedMask:
     """Fingerprint of the polygons of the supplied file, empty for a segmenter's mask."""
     numbers: Mapping[str, float] = field(default_factory=dict)
     """Those that are judged, and what the words on them need."""
+    drawing: str = ""
+    """What tells the drawing in the supplied file from others of equal polygons."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +164,15 @@ def _mask_row(mask: MaskRecord) -> list[Any]:
     spec = short_hash(canonical_json([identity.version, dict(identity.spec)]))
     fields = (mask.polygons, mask.mtime_ns, mask.superseded, mask.supplied)
     numbers = judged_numbers(mask.numbers)
-    return [identity.fingerprint, *fields, spec, identity.inputs["slide"], mask.supplied_polygons, numbers]
+    return [
+        identity.fingerprint,
+        *fields,
+        spec,
+        identity.inputs["slide"],
+        mask.supplied_polygons,
+        numbers,
+        mask.drawing,
+    ]
 
 
 def _slide_of_row(row: list[Any]) -> IndexedSlide:

@@ -34,7 +34,7 @@ Contour = NDArray[np.int32]
 def atlaspatch_contours(
     mask: NDArray[np.bool_], width: int, height: int, tissue_thresh: float = 0.0
 ) -> list[tuple[Contour, list[Contour]]]:
-    """Return each outer contour with its holes, level-0 px, in OpenCV's order, as AtlasPatch 1.1.0 has them.
+    """Return each outer contour with its holes, level-0 px, in OpenCV 5's order, as AtlasPatch 1.1.0 has them.
 
     ``mask`` covers a slide of ``width`` × ``height`` level-0 px. An outer contour must cover ``tissue_thresh`` of the
     mask; rings are not simplified, run through the indices of the outermost pixels (so they lose a mask pixel of width)
@@ -44,11 +44,18 @@ def atlaspatch_contours(
     scale = np.array([width / mask.shape[1], height / mask.shape[0]])
     areas = [cv2.contourArea(ring) for ring in rings]
     outer = [i for i, parent in enumerate(parents) if parent < 0 and areas[i] >= tissue_thresh * mask.size]
+    outer.sort(key=lambda i: first_point(rings[i]), reverse=True)
     outer_set = set(outer)
     holes = [i for i, parent in enumerate(parents) if parent in outer_set and areas[i] >= ATLASPATCH_LEAST_HOLE]
     holes = sorted(holes, key=lambda i: -areas[i])[:ATLASPATCH_MOST_HOLES]
     scaled = [(ring * scale).astype(np.int32) for ring in rings]
     return [(scaled[i], [scaled[hole] for hole in holes if parents[hole] == i]) for i in outer]
+
+
+def first_point(ring: Contour) -> tuple[int, int]:
+    """Return y, x of the point of a ring that a scan from the top left meets first; OpenCV 5 lists these backwards."""
+    top = ring[:, 1].min()
+    return int(top), int(ring[ring[:, 1] == top, 0].min())
 
 
 def _rings(mask: NDArray[np.bool_], chain: int) -> tuple[list[Contour], list[int]]:

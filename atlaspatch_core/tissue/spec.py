@@ -38,7 +38,8 @@ class TissueSpec:
     min_tissue_share: float = stated(
         0.0,
         "Least area of one piece of tissue, its holes included, as a share of the slide's area; smaller pieces are "
-        "ignored. That of a single patch is another option.",
+        "ignored. That of a single patch is another option. A supplied mask is taken as it is, but for the rule "
+        "atlaspatch.",
         flags=("--tissue-thresh",),
         ge=0,
         le=1,

@@ -1,5 +1,6 @@
 """Masks that a person supplies: GeoJSON or mask images, one file per slide, found by the slide's stem."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -13,10 +14,17 @@ from atlaspatch_core.hidden_names import without_hidden_names
 from atlaspatch_core.slides.content_hash import file_signature
 from atlaspatch_core.slides.isolated import call_reader
 from atlaspatch_core.slides.readers import SUFFIXES as READER_SUFFIXES
-from atlaspatch_core.slides.slide import WHOLE_SLIDE, NamesOf, OutlineFrame, SlideInfo, folded, only_stem
-from atlaspatch_core.tissue.contours import in_order, mask_to_polygons, read_outlines
+from atlaspatch_core.slides.slide import WHOLE_SLIDE, Bounds, NamesOf, OutlineFrame, SlideInfo, folded, only_stem
+from atlaspatch_core.tissue.contours import (
+    Contour,
+    atlaspatch_contours,
+    in_order,
+    mask_to_polygons,
+    read_outlines,
+)
 from atlaspatch_core.tissue.mask_images import JPEG, TIFF, is_of_slide_or_part, read_mask_image
 from atlaspatch_core.tissue.mask_labels import SHARED, TABLES, is_outlines, values_of
+from atlaspatch_core.tissue.morphology import Mask
 from atlaspatch_core.tissue.outline_origin import Origin
 from atlaspatch_core.tissue.outline_places import misplaced
 from atlaspatch_core.tissue.outlines import TissueOutlines, polygons_in
@@ -145,13 +153,18 @@ def tissue_values(path: Path, stem: str, labels: Sequence[int | str]) -> tuple[i
     return values_of(path, stem, labels) if is_image(path) else ()
 
 
-def supplied_signature(path: Path, frame: OutlineFrame, origin: Origin, tissue_values: Sequence[int] = ()) -> str:
-    """Return what tells one state of a supplied file from another: its signature, and how it is read."""
+def supplied_signature(
+    path: Path, frame: OutlineFrame, origin: Origin, tissue_values: Sequence[int] = (), *, as_drawn: bool = False
+) -> str:
+    """Return what tells one state of a supplied file from another: its signature, and how it is read.
+
+    ``as_drawn``: patches depend on every corner of it, too.
+    """
     counted = f" {origin} {frame.x} {frame.y}" if any(frame[:2]) else ""
     counted += f" in px of {frame.across:.9g} {frame.down:.9g}" if frame[2:] != WHOLE_SLIDE[2:] else ""
     labels = f" values {','.join(map(str, tissue_values))}" if tissue_values and is_image(path) else ""
     outlined = f" outlined {OUTLINED}" if is_image(path) else ""
-    return f"{file_signature(path)}{counted}{labels}{outlined}"
+    return f"{file_signature(path)}{counted}{labels}{outlined}{' as drawn' * as_drawn}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +177,8 @@ class SuppliedMask:
     """What a person should know of it, a clause each: what was left out, what lies beside the slide."""
     numbers: Mapping[str, int] = field(default_factory=dict)
     """``ignored_outlines``: how many were cut out because they were to be, where some were."""
+    drawing: str = ""
+    """What tells it, corner for corner and px for px, from others of equal polygons."""
 
 
 def read_mask(
@@ -177,24 +192,60 @@ def read_mask(
     file cannot be read, all its outlines lie beside the slide, or an image has other proportions or no background.
     """
     if is_image(path):
-        doing = f"while its mask {path} was read"
-        mask, part = call_reader(info.stem, doing, read_mask_image, path, info, origin, tissue_values)
+        mask, part = _read_image(path, info, origin, tissue_values)
         stretch = np.array([part.width / mask.shape[1], part.height / mask.shape[0]])
         polygons = mask_to_polygons(mask, stretch, info, simplify_um / info.mpp)
         place = np.array([part.x, part.y])
         is_unclear = origin == "auto" and is_of_slide_or_part(mask.shape[1], mask.shape[0], info)
         notes = (without_hidden_names(f"{path} {UNCLEAR_PART}"),) if is_unclear else ()
-        return SuppliedMask(tuple(shapely.transform(piece, lambda points: points + place) for piece in polygons), notes)
+        placed = tuple(shapely.transform(piece, lambda points: points + place) for piece in polygons)
+        return SuppliedMask(placed, notes, drawing=_hash(np.packbits(mask), np.array(mask.shape), np.array(part)))
+    outlines = _read_outlines(path, info, origin)
+    notes, slide = outline_notes(path, outlines, info, SUPPLIED_CURE), shapely.box(0, 0, info.width, info.height)
+    within = shapely.intersection(shapely.union_all(list(outlines.polygons)), slide)
+    rings = shapely.get_coordinates(list(outlines.polygons)) if outlines.polygons else np.zeros((0, 2))
+    return SuppliedMask(in_order(polygons_in(within)), notes, ignored_number(outlines), _hash(rings))
+
+
+def read_drawing(
+    path: Path,
+    info: SlideInfo,
+    origin: Origin = "auto",
+    tissue_values: Sequence[int] = (),
+    least_share: float = 0.0,
+) -> tuple[tuple[shapely.Polygon, ...] | None, list[tuple[Contour, list[Contour]]] | None]:
+    """Return a supplied mask as it was drawn, level-0 px, where it says more than its polygons do.
+
+    Of outlines the polygons, corner for corner and in the order of the file; of an image the contours that AtlasPatch
+    draws. Pieces below ``least_share`` of the slide's area are left out. Raises UnusableMask.
+    """
+    if is_image(path):
+        mask, part = _read_image(path, info, origin, tissue_values)
+        contours = atlaspatch_contours(mask, part.width, part.height, least_share)
+        place = np.array([part.x, part.y], np.int32)
+        return None, [(exterior + place, [hole + place for hole in holes]) for exterior, holes in contours]
+    least = least_share * info.width * info.height
+    pieces = _read_outlines(path, info, origin).polygons
+    return tuple(piece for piece in pieces if shapely.Polygon(piece.exterior).area >= least), None
+
+
+def _read_image(path: Path, info: SlideInfo, origin: Origin, tissue_values: Sequence[int]) -> tuple[Mask, Bounds]:
+    doing = f"while its mask {path} was read"
+    return call_reader(info.stem, doing, read_mask_image, path, info, origin, tissue_values)
+
+
+def _read_outlines(path: Path, info: SlideInfo, origin: Origin) -> TissueOutlines:
     try:
-        outlines = read_outlines(path, frame=info.outline_frame, origin=origin)
+        return read_outlines(path, frame=info.outline_frame, origin=origin)
     except AtlasPatchError as error:
         cause = f" ({error.__cause__})" if isinstance(error.__cause__, ValueError) else ""
         raise UnusableMask(
             f"{info.stem}: its mask {path} is no GeoJSON that can be read{cause}; mend it or take it away"
         ) from error
-    notes, slide = outline_notes(path, outlines, info, SUPPLIED_CURE), shapely.box(0, 0, info.width, info.height)
-    within = shapely.intersection(shapely.union_all(list(outlines.polygons)), slide)
-    return SuppliedMask(in_order(polygons_in(within)), notes, ignored_number(outlines))
+
+
+def _hash(*arrays: np.ndarray) -> str:
+    return hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()[:16]
 
 
 def ignored_number(outlines: TissueOutlines) -> dict[str, int]:

@@ -71,7 +71,8 @@ class Expectations:
 
     def __post_init__(self) -> None:
         """Work out the specs."""
-        self.identities = SlideIdentities(self.store, self.recipe.project.names_of)
+        project = self.recipe.project
+        self.identities = SlideIdentities(self.store, project.names_of, project.tissue.min_tissue_share)
         self.stages = self.recipe.with_upstream(self.steps)
         for stage in self.stages:
             try:
@@ -190,7 +191,8 @@ class Expectations:
         else:
             slides, simplify_um = self.recipe.project.slides, self.recipe.project.tissue.simplify_um
             labels = tissue_values(source, stem, slides.mask_values)
-            if mask.supplied != supplied_signature(source, slide.frame, slides.masks_origin, labels):
+            as_drawn = self.recipe.project.follows_drawings
+            if mask.supplied != supplied_signature(source, slide.frame, slides.masks_origin, labels, as_drawn=as_drawn):
                 touched = self._read_supplied(stem, source)
             inputs, supplied = {SLIDE: of_slide}, touched or mask.supplied_polygons
             identity = supplied_identity(stage, inputs, source, supplied, simplify_um, labels)
@@ -206,6 +208,8 @@ class Expectations:
         slides, simplify_um = self.recipe.project.slides, self.recipe.project.tissue.simplify_um
         labels = tissue_values(source, stem, slides.mask_values)
         supplied = read_mask(source, self.identities.info_of(stem), simplify_um, slides.masks_origin, labels)
+        if self.recipe.project.follows_drawings:
+            self.identities.drawings[stem] = supplied.drawing
         return polygons_fingerprint(supplied.polygons)
 
     def _stop_of_edited(self, stem: str, mask: IndexedMask | None, expected_slide: Expected) -> str:

@@ -1,18 +1,20 @@
 """What a slide adds to the identities of its outputs: the one place that the steps and the overview of them share."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.patches.filter_spec import FilterSpec
+from atlaspatch_core.patches.grid_spec import Rule
 from atlaspatch_core.patches.scale import Sampling, level_facts
 from atlaspatch_core.slides.slide import SlideInfo
 from atlaspatch_core.tissue.supplied_masks import is_image
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import EMPTY, OutputSpec
 
+PROBES = 2
+"""Version of the rule atlaspatch: before, contours were those of our outlines, whatever mask was supplied."""
 UNNAMED_READERS = frozenset({"openslide", "pil", "image"})
 """What they read is identified without them. Another reader may give a file other pixels, and so another identity."""
 
@@ -53,7 +55,20 @@ def mask_facts(info: SlideInfo) -> dict[str, Any]:
 def coords_facts(info: SlideInfo, sampling: Sampling, filters: FilterSpec | None = None) -> dict[str, Any]:
     """Return what of a slide decides its coords, beside its mask. Ink is sought on another level than patches have."""
     differing = mask_facts(info) if filters and filters.max_pen is not None else level_facts(info, sampling.level)
-    return {"mpp": info.mpp, "sampling": asdict(sampling)} | differing
+    return {"mpp": info.mpp, "sampling": sampling.facts()} | differing
+
+
+def drawing_facts(rule: Rule, drawing: str, least_share: float) -> dict[str, Any]:
+    """Return what decides coords by the rules of others beside the outlines: how a supplied mask was drawn.
+
+    ``drawing`` tells one from another, empty for a mask that is a segmenter's or was edited since; ``least_share`` is
+    that of a piece of tissue, of the slide's area.
+    """
+    probes = {"probes": PROBES} if rule == "atlaspatch" else {}
+    if rule == "lattice" or not drawing:
+        return probes
+    least = {"min_tissue_share": least_share} if rule == "atlaspatch" and least_share else {}
+    return probes | {"drawing": drawing} | least
 
 
 def sampling_of(coords: Identity) -> Sampling:

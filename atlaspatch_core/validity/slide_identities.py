@@ -11,8 +11,9 @@ from atlaspatch_core.patches.scale import choose_sampling
 from atlaspatch_core.slides.slide import NamesOf, SlideInfo, only_stem
 from atlaspatch_core.storage.slide_index import IndexedSlide
 from atlaspatch_core.storage.store import Store
-from atlaspatch_core.validity.identities import coords_facts, identity_of, mask_facts, slide_facts
+from atlaspatch_core.validity.identities import coords_facts, drawing_facts, identity_of, mask_facts, slide_facts
 from atlaspatch_core.validity.identity_template import IdentityTemplate
+from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import EMPTY, SLIDE, TISSUE_MASK, OutputSpec
 
 
@@ -22,6 +23,10 @@ class SlideIdentities:
 
     store: Store
     names_of: NamesOf = only_stem
+    least_share: float = 0.0
+    """Of a piece of tissue, of the slide's area."""
+    drawings: dict[str, str] = field(default_factory=dict)
+    """Stem to how the mask is drawn that is supplied now, where its file was read again."""
     infos: dict[str, SlideInfo] = field(default_factory=dict)
     """Of slides that were identified again."""
     _templates: dict[Any, IdentityTemplate] = field(default_factory=dict)
@@ -41,11 +46,24 @@ class SlideIdentities:
         Raises FinerThanScanned, UnusableCoords, MissingUpstream.
         """
 
+        drawing = self.facts_of_drawing(stem, slide, stage, dict(zip(stage.upstream, inputs, strict=True)))
+
         def make_identity(marks: Sequence[str]) -> Identity:
-            facts = self.facts_of_slide(stem, slide, stage)
+            facts = {**self.facts_of_slide(stem, slide, stage), **drawing}
             return identity_of(stage, dict(zip(stage.upstream, marks, strict=True)), facts, spec)
 
-        return self._fingerprint(key_of(slide, stage), inputs, make_identity)
+        return self._fingerprint((*key_of(slide, stage), *drawing.items()), inputs, make_identity)
+
+    def facts_of_drawing(
+        self, stem: str, slide: IndexedSlide, stage: OutputSpec, inputs: Mapping[OutputKey, str]
+    ) -> Mapping[str, Any]:
+        """Return how the slide's mask was drawn, where that decides coords; ``inputs`` has its polygons."""
+        if stage.step.kind != "patch_coords" or stage.geometry is None or TISSUE_MASK not in inputs:
+            return EMPTY
+        mask = slide.mask
+        as_supplied = mask and mask.supplied and mask.polygons == inputs[TISSUE_MASK]
+        drawing = self.drawings.get(stem, mask.drawing) if mask and as_supplied else ""
+        return drawing_facts(stage.geometry.rule, drawing, self.least_share)
 
     def _fingerprint(self, key: Any, inputs: Sequence[str], make_identity: Callable[[Sequence[str]], Identity]) -> str:
         if key not in self._templates:

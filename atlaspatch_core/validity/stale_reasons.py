@@ -97,12 +97,12 @@ class StaleReasons:
             if key == own:
                 yield Making(identity, (identity.fingerprint, True, *own), None)
             if facts is None:
-                facts = self.expectations.identities.facts_of_slide(output.stem, output.slide, output.stage)
+                facts = self._facts(output)
             yield Making(identity, (identity.fingerprint, False, *own), facts)
 
     def _fingerprint(self, output: StaleOutput, making: Making, inputs: Inputs) -> str:
         steps, geometry = output.stage.upstream, output.stage.geometry
-        if making.facts and geometry and geometry.coords:  # no other slide has these facts
+        if making.facts and geometry and (geometry.coords or geometry.rule != "lattice"):  # facts of this slide alone
             return making.identity_of(output.stage, inputs).fingerprint
         if making.key not in self._templates:
             self._templates[making.key] = IdentityTemplate.from_identity(
@@ -118,8 +118,13 @@ class StaleReasons:
         return self._reasons[*making.key, changed]
 
     def _expected(self, output: StaleOutput) -> Identity:
-        facts = self.expectations.identities.facts_of_slide(output.stem, output.slide, output.stage)
-        return identity_of(output.stage, output.inputs, facts, self.expectations.spec(output.stage))
+        return identity_of(output.stage, output.inputs, self._facts(output), self.expectations.spec(output.stage))
+
+    def _facts(self, output: StaleOutput) -> dict[str, Any]:
+        """Return what of the slide decides an output beside its inputs."""
+        identities = self.expectations.identities
+        drawing = identities.facts_of_drawing(output.stem, output.slide, output.stage, output.inputs)
+        return {**identities.facts_of_slide(output.stem, output.slide, output.stage), **drawing}
 
     def _read_reason(self, output: StaleOutput) -> str:
         """Return what differs as the file says."""

@@ -59,6 +59,26 @@ def paint_slide(
     return path
 
 
+def paint_glass(path: Path, width: int, height: int, *, mpp: float, levels: tuple[float, ...]) -> Path:
+    """Write an Aperio slide of nothing but white, of any size in little time, and return ``path``."""
+    tile = np.full((512, 512, 3), 255, np.uint8)
+    with tifffile.TiffWriter(path, bigtiff=True) as writer:
+        for downsample in levels:
+            across, down = round(width / downsample), round(height / downsample)
+            writer.write(
+                (tile for _ in range(-(-across // 512) * -(-down // 512))),
+                shape=(down, across, 3),
+                dtype=np.uint8,
+                photometric="rgb",
+                tile=(512, 512),
+                compression="zlib",
+                description=f"Aperio Image Library v12\r\n{across}x{down}|AppMag = {10 / mpp:g}|MPP = {mpp}",
+                software=False,
+                metadata=None,
+            )
+    return path
+
+
 def shrink(pixels: NDArray[np.uint8], downsample: float) -> NDArray[np.uint8]:
     """Return ``pixels`` averaged down, sides rounded to whole px."""
     height, width = pixels.shape[:2]

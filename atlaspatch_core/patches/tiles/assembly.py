@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.errors import UnreadableSlide
-from atlaspatch_core.patches.regions import averaged
+from atlaspatch_core.patches.regions import resampled
+from atlaspatch_core.patches.scale import Sampling
 from atlaspatch_core.patches.tiles.overlaps import Part, tile_overlaps
 from atlaspatch_core.patches.tiles.plan import TilePlan
 from atlaspatch_core.slides.readers.advice import COPY
@@ -39,15 +40,15 @@ class Assembly:
         level: TiledLevel,
         decode: Decode,
         plan: TilePlan,
-        *,
-        read_size: int,
-        patch_size: int,
+        sampling: Sampling,
     ) -> None:
-        self._level, self._decode, self._plan = level, decode, plan
+        self._level, self._decode, self._plan, self._sampling = level, decode, plan, sampling
+        read_size, patch_size = sampling.read_size, sampling.patch_size
         self._size, self._patch_size = read_size, patch_size
         self._factor, rest = divmod(read_size, patch_size)
+        is_in_place = rest == 0 and sampling.resample == "area"
         self._in_place = (
-            _whole_px(level, plan, read_size, self._factor) if rest == 0 else np.zeros(len(plan.rows), bool)
+            _whole_px(level, plan, read_size, self._factor) if is_in_place else np.zeros(len(plan.rows), bool)
         )
         self._direct = read_size == patch_size
         beyond = np.any(plan.corners + read_size > (level.width, level.height), axis=1)
@@ -134,15 +135,15 @@ class Assembly:
         return np.unique(patches[whole & self._unfinished[patches]]).tolist()
 
     def _complete(self, patch: int, out: NDArray[np.uint8]) -> None:
-        """Make a patch white outside the level, and average it, where that is to be done."""
+        """Fill a patch outside the level, and resample it, where that is to be done."""
         square = self._squares.pop(patch, None)
         x, y = self._plan.corners[patch].tolist()
         whole = out if square is None else square
         if self._direct or square is not None:
-            whole[max(0, self._level.height - y) :] = 255
-            whole[:, max(0, self._level.width - x) :] = 255
+            whole[max(0, self._level.height - y) :] = self._sampling.fill
+            whole[:, max(0, self._level.width - x) :] = self._sampling.fill
         if square is not None:
-            out[...] = averaged(square, self._patch_size)
+            out[...] = resampled(square, self._patch_size, self._sampling.resample)
             self._spare_squares.append(square)
 
 

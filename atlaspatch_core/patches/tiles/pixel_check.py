@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +50,8 @@ def _probes(
     across, down = slide.info.levels[number].downsamples
     probes = plan_tiles(level, coords, (across * factor, down * factor), small)
     pixels = np.empty((len(probes.rows), small, small, 3), np.uint8)
-    with closing(Assembly(level, decode, probes, read_size=small, patch_size=small)) as assembly:
+    as_read = replace(grid.sampling, read_size=small, patch_size=small, fill=255)
+    with closing(Assembly(level, decode, probes, as_read)) as assembly:
         try:
             assembly.fill(0, len(probes.tiles), pixels)
         except UnreadableSlide:  # the tiles are meant in another way, or damaged, which the reader then says

