@@ -4,7 +4,16 @@ from pathlib import Path
 
 import click
 
-from atlaspatch_core.cli.declaring import EXISTING, EXISTING_FOLDER, FOLDER, POSITIVE, STRICT, STRICT_HELP, group, option
+from atlaspatch_core.cli.declaring import (
+    EXISTING,
+    EXISTING_FOLDER,
+    FOLDER,
+    POSITIVE,
+    STRICT,
+    STRICT_HELP,
+    group,
+    option,
+)
 from atlaspatch_core.cli.devices import GPUS
 from atlaspatch_core.cli.fields import field_option, field_options
 from atlaspatch_core.cli.options import NAME, NAMES

@@ -92,7 +92,7 @@ def test_a_supplied_mask_that_was_copied_with_its_folder_is_not_stale(folder: Pa
     assert [line.strip() for line in words.splitlines() if "tissue_mask: " in line and "upstream" not in line] == [
         "tissue_mask: segmenter_version 1 → 4"
     ]
-    assert words.count(f"{OF_ATLASPATCH}/patch_coords: grid.edge pad → pad-black") == 3
+    assert words.count(f"{OF_ATLASPATCH}/patch_coords: grid.edge pad → pad-black") == 2
 
 
 def test_what_encode_slide_wrote_before_is_reused(folder: Path):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pytest
 import shapely
 from click.testing import CliRunner
 from hypothesis import given
@@ -52,6 +53,7 @@ def chosen(
     return [corner for corner, square in zip(corners, squares, strict=True) if square.intersects(tissue)]
 
 
+@pytest.mark.quick
 @examples(8)
 @given(
     polygons=st.lists(STARS, min_size=1, max_size=3, unique_by=lambda piece: piece.centroid.x // 800),

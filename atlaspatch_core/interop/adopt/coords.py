@@ -12,15 +12,15 @@ from atlaspatch_core.interop.adopt.foreign_slide import Corners, ForeignSlide, m
 from atlaspatch_core.interop.adopt.outlines import same_patches
 from atlaspatch_core.interop.adopt.provenance import OTHER_PATCHES, Marks
 from atlaspatch_core.interop.adopt.result import AdoptStatus
-from atlaspatch_core.patches.grid import PatchGrid, lay_grid
+from atlaspatch_core.patches.grid import PatchGrid
 from atlaspatch_core.patches.scale import Sampling
 from atlaspatch_core.pipeline.slide_work import SlideWork
+from atlaspatch_core.pipeline.steps.coords import grid_facts, lay_patches
 from atlaspatch_core.storage.hdf5 import StoredResult, read_array
 from atlaspatch_core.storage.hdf5_changes import IdentityUpdate
 from atlaspatch_core.storage.schema import COORDS
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.tissue.mask import TissueMask
-from atlaspatch_core.validity.identities import coords_facts
 from atlaspatch_core.validity.rules import is_valid, stale_reason
 
 
@@ -56,7 +56,7 @@ def adopt_coords(
 ) -> AdoptedCoords:
     """Return which patches it is to be: those that lie there, those of our grid, or those of the others."""
     stage = work.run.recipe.stages_of("patch_coords", cut.geometry)[0]
-    expected = work.identity(stage, coords_facts(work.slide_info(), cut.sampling, cut.geometry.filters))
+    expected = work.identity(stage, grid_facts(work, cut.geometry, cut.sampling))
     if COORDS in results:
         return _on_disk(results[COORDS], expected, store.h5(work.stem, cut.geometry.name), marks)
     return _new(work, cut, expected, marks)
@@ -77,8 +77,8 @@ def _on_disk(result: StoredResult, expected: Identity, path: Any, marks: Marks) 
 
 
 def _new(work: SlideWork, cut: ForeignPatches, expected: Identity, marks: Marks) -> AdoptedCoords:
-    info, theirs = work.slide_info(), cut.slide.corners
-    grid = lay_grid(info, work.polygons(), cut.geometry.spec)
+    theirs = cut.slide.corners
+    grid = lay_patches(work, cut.geometry)
     ours = grid.coords.astype(np.int64)
     if same_patches(ours, theirs):
         return AdoptedCoords(AdoptStatus.SAME, "", expected, ours, valid=True, grid=grid, claim=marks.same)
@@ -89,7 +89,7 @@ def _new(work: SlideWork, cut: ForeignPatches, expected: Identity, marks: Marks)
         why = f"all {len(ours)} that our grid gives; it leaves out {len(theirs) - len(ours)} of theirs"
         return AdoptedCoords(AdoptStatus.SAME, why, expected, ours, valid=True, grid=grid, claim=marks.same)
     reason = f"{OTHER_PATCHES}: {outside} that they lack; with --keep-patches, a new output keeps theirs"
-    facts = coords_facts(info, cut.sampling, cut.geometry.filters)
+    facts = grid_facts(work, cut.geometry, cut.sampling)
     identity = marks.unverified("patch_coords", expected.inputs, OTHER_PATCHES, **facts)
     return AdoptedCoords(AdoptStatus.UNVERIFIED, reason, identity, theirs, grid=_grid_of(work, cut))
 

@@ -117,7 +117,12 @@ def _supplied(work: SlideWork, geometry: Geometry) -> SuppliedCoords | None:
 def _facts(work: SlideWork, geometry: Geometry, supplied: SuppliedCoords | None) -> dict[str, Any]:
     if supplied:
         return supplied.facts(work.slide_info())
-    facts = coords_facts(work.slide_info(), choose_sampling(work.slide_info(), geometry.spec), geometry.filters)
+    return grid_facts(work, geometry, choose_sampling(work.slide_info(), geometry.spec))
+
+
+def grid_facts(work: SlideWork, geometry: Geometry, sampling: Sampling) -> dict[str, Any]:
+    """Return what of a slide and its mask decides the coords of a grid, beside the mask's polygons."""
+    facts = coords_facts(work.slide_info(), sampling, geometry.filters)
     mask = _mask_as_supplied(work) if geometry.rule != "lattice" else None
     share = work.run.recipe.project.tissue.min_tissue_share
     return facts | drawing_facts(geometry.rule, mask.drawing if mask else "", share)
@@ -158,11 +163,16 @@ def _identity(result: StoredResult) -> Identity | None:
 
 
 def _make(work: SlideWork, geometry: Geometry) -> PatchGrid:
-    drawn, contours = _drawing(work, geometry)
-    grid = lay_grid(work.slide_info(), drawn, geometry.spec, contours)
+    grid = lay_patches(work, geometry)
     if geometry.filters is None or not len(grid):
         return grid
     return filter_grid(work.slide(), grid, geometry.filters, workers=work.run.recipe.project.runtime.readers)
+
+
+def lay_patches(work: SlideWork, geometry: Geometry) -> PatchGrid:
+    """Return the patches of a geometry by its rule, whatever they show."""
+    drawn, contours = _drawing(work, geometry)
+    return lay_grid(work.slide_info(), drawn, geometry.spec, contours)
 
 
 def _drawing(work: SlideWork, geometry: Geometry) -> tuple[Sequence[Polygon], Sequence[Contours] | None]:

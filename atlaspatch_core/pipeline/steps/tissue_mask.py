@@ -144,8 +144,8 @@ def _supply(
     why = work.reason(stage, stored.identity if stored else None, expected, cause)
     numbers = stored.numbers if stored and not why else polygon_numbers(polygons, work.slide_info())
     numbers = {**{name: value for name, value in numbers.items() if name != IGNORED}, **mask.numbers}
-    made = _write_mask(work, expected, polygons, numbers, signature, mask.drawing if as_drawn else "")
-    return made, why, mask.notes
+    record = _write_mask(work, expected, polygons, numbers, signature, mask.drawing if as_drawn else "")
+    return record, why, mask.notes
 
 
 def _supplied_identity(

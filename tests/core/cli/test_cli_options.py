@@ -76,7 +76,7 @@ OURS: list[tuple[str, list[str], str, bool, Any]] = [
     ("target_mpp", ["--target-mpp"], "float range", False, None),
     ("scale", ["--scale"], "choice", False, "true"),
     ("rule", ["--rule"], "choice", False, "lattice"),
-    ("edge", ["--edge"], "choice", False, "pad"),
+    ("edge", ["--edge"], "choice", False, None),
     ("downscale", ["--downscale"], "choice", False, "area"),
     ("gpus", ["--gpus"], "integer range", False, ()),
     ("project_name", ["--project-name"], "text", False, None),
