@@ -25,6 +25,7 @@ from atlaspatch_core.cli.declaring import STRICT, STRICT_HELP
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.main import cli
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
+from atlaspatch_core.cli.shared_names import tell_shared_names_of
 from atlaspatch_core.cli.slides import slides_at_rest, tell_former_results
 from atlaspatch_core.cli.working import signals_end_command
 from atlaspatch_core.discovery.cohorts import COHORTS, stems_among
@@ -178,6 +179,7 @@ def materialize(
     project = recipe.project
     discovery = slides_at_rest(project, strict=strict)
     tell_former_results(recipe)
+    tell_shared_names_of(project)
     chosen = _choose_stems(discovery, stems, cohorts)
     try:
         with signals_end_command(_what_remains(project)):

@@ -10,6 +10,7 @@ import click
 from atlaspatch_core.cli import options as groups
 from atlaspatch_core.cli.devices import GPUS, by_workers, devices_of
 from atlaspatch_core.cli.hooks import Hooks
+from atlaspatch_core.cli.shared_names import tell_shared_names_of
 from atlaspatch_core.cli.slides import left_out_line, slides_at_rest
 from atlaspatch_core.cli.values import RunMode, check_encoders, check_scale, encode_project, run_mode
 from atlaspatch_core.cli.working import carry_out
@@ -163,6 +164,7 @@ def checked_recipe(project: "Project") -> "Recipe":
     except AtlasPatchError as error:
         raise click.UsageError(str(error)) from error
     check_weights(recipe)
+    tell_shared_names_of(project)
     return recipe
 
 

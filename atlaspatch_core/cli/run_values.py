@@ -10,8 +10,10 @@ import click
 
 from atlaspatch_core.cli.devices import devices_of
 from atlaspatch_core.cli.fields import SectionValues, section_values
+from atlaspatch_core.cli.shared_names import tell_shared_names
 from atlaspatch_core.cli.values import RunMode, run_mode, typed_options
 from atlaspatch_core.config.geometry_fields import GeometryFields
+from atlaspatch_core.encoders.patch.trident import as_trident
 from atlaspatch_core.errors import AtlasPatchError, RemoteCodeNotAllowed
 from atlaspatch_core.option import field_of
 
@@ -218,7 +220,10 @@ def project_values(request: RunRequest, coords: Coords, devices: Sequence[str]) 
 
 
 def encoder_values(request: RunRequest) -> dict[str, Any]:
-    """Return the encoders of a stage that computes features; none, and their defaults, of another."""
+    """Return the encoders of a stage that computes features; none, and their defaults, of another.
+
+    A name that AtlasPatch and TRIDENT share is TRIDENT's here.
+    """
     options = request.options
     if options.task not in WITH_FEATURES:
         return {"patch_encoders": (), "slide_encoders": (), "input_size": None, "precision": OTHER_PRECISION}
@@ -226,9 +231,14 @@ def encoder_values(request: RunRequest) -> dict[str, Any]:
         raise click.UsageError(
             "--patch-encoder-img-size does not go with --slide-encoder, which was made for features of the usual size."
         )
-    if options.slide_encoder and "patch_encoder" not in request.typed_names:
-        return {"patch_encoders": (), "slide_encoders": options.slide_encoder}
-    return {"patch_encoders": options.patch_encoder, "slide_encoders": options.slide_encoder or ()}
+    slide_encoders = options.slide_encoder or ()
+    is_asked = not slide_encoders or "patch_encoder" in request.typed_names
+    patch_encoders = options.patch_encoder if is_asked else ()
+    tell_shared_names((*patch_encoders, *slide_encoders), trident=True)
+    return {
+        "patch_encoders": tuple(map(as_trident, patch_encoders)),
+        "slide_encoders": tuple(map(as_trident, slide_encoders)),
+    }
 
 
 def coords_values(coords: Coords) -> dict[str, Any]:
@@ -259,7 +269,7 @@ def _named_path(text: str, encoders: Sequence[str], slide_encoders: Sequence[str
     path = Path(text).expanduser()
     name, equals, rest = text.partition("=")
     if equals and not path.exists():
-        return name.strip().lower(), Path(rest).expanduser()
+        return as_trident(name.strip().lower()), Path(rest).expanduser()
     names = list(dict.fromkeys([*encoders, *map(_needed, slide_encoders)]))
     if len(names) > 1:
         raise click.UsageError(f"--patch-encoder-ckpt-path {text}: say whose it is, as in {names[0]}={text}.")

@@ -4,6 +4,7 @@ APACHE_2 = "Apache-2.0"
 MIT = "MIT"
 BSD_3 = "BSD-3-Clause"
 AGPL_3 = "AGPL-3.0-only"
+GPL_3 = "GPL-3.0-only"
 CC_BY_NC_ND = "CC-BY-NC-ND-4.0"
 
 DINOV3 = "DINOv3 License"

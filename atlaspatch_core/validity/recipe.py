@@ -160,16 +160,15 @@ def _case_stages(project: Project, plugins: Plugins) -> Iterator[OutputSpec]:
 def _stages(
     geometry: Geometry, project: Project, plugins: Plugins, cases: Sequence[OutputSpec] = ()
 ) -> Iterator[OutputSpec]:
-    slide_encoders = [
-        permitted(find_slide_encoder(name, project.weights, plugins), project) for name in geometry.slide_encoders
-    ]
+    named = [find_slide_encoder(name, project.weights, plugins) for name in geometry.slide_encoders]
+    check_geometry(geometry, named)  # before somebody consents to code that cannot be of use
+    slide_encoders = [permitted(encoder, project) for encoder in named]
     of_cases = [step.encoder for case in cases if case.geometry is geometry for step in case.upstream if step.encoder]
     names = [*geometry.patch_encoders, *(encoder.patch_encoder for encoder in slide_encoders), *of_cases]
     encoders = [permitted(find_patch_encoder(name, project.weights, plugins), project) for name in names]
     patch_encoders = [
         encoder if is_recorded(encoder) else with_input_size(encoder, geometry.input_size) for encoder in encoders
     ]
-    check_geometry(geometry, slide_encoders)
     coords = OutputKey("patch_coords", None, geometry.name)
     yield _coords_stage(coords, geometry)
     for encoder in {encoder.name: encoder for encoder in patch_encoders}.values():

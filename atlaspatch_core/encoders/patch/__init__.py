@@ -7,7 +7,7 @@ from pathlib import Path
 from atlaspatch_core.encoders.declaration import NO_PLUGINS, PatchEncoder, Plugins
 from atlaspatch_core.encoders.names import by_any_name, by_name, unknown
 from atlaspatch_core.encoders.patch.bioptimus import BIOPTIMUS
-from atlaspatch_core.encoders.patch.chief import CHIEF_CTRANSPATH
+from atlaspatch_core.encoders.patch.chief import CTRANSPATH
 from atlaspatch_core.encoders.patch.contrastive import CONTRASTIVE
 from atlaspatch_core.encoders.patch.efficientnet import EFFICIENTNET_LITE0
 from atlaspatch_core.encoders.patch.google import GOOGLE
@@ -27,7 +27,7 @@ from atlaspatch_core.encoders.weights import local_weights
 
 PATCH_ENCODERS: Mapping[str, PatchEncoder] = by_name(
     EFFICIENTNET_LITE0,
-    CHIEF_CTRANSPATH,
+    *CTRANSPATH,
     *(*MAHMOOD, *PAIGE, *BIOPTIMUS, *OWKIN_ENCODERS, *KAIKO_ENCODERS, *HISTAI, *LUNIT_ENCODERS, *STANFORD, *OTHERS),
     *(*CONTRASTIVE, *META, *TORCHVISION, *GOOGLE),
 )

@@ -1,10 +1,12 @@
-"""CTransPath as CHIEF trained it on: a Swin-T behind a stem of convolutions."""
+"""CTransPath, a Swin-T behind a stem of convolutions: its own weights, and those that CHIEF trained on."""
+
+from dataclasses import replace
 
 from atlaspatch_core.encoders.architecture import TimmModel
 from atlaspatch_core.encoders.declaration import PatchEncoder, StateDict
 from atlaspatch_core.encoders.declared_names import named
 from atlaspatch_core.encoders.hub import HubWeights
-from atlaspatch_core.encoders.licenses import AGPL_3
+from atlaspatch_core.encoders.licenses import AGPL_3, GPL_3
 from atlaspatch_core.encoders.transforms import IMAGENET_224
 
 COMPUTED = ("relative_position_index", "attn_mask")
@@ -50,3 +52,17 @@ CHIEF_CTRANSPATH = PatchEncoder(
     homepage="https://github.com/hms-dbmi/CHIEF",
     note="CHIEF's own page gives the same file, CHIEF_CTransPath.pth, without a request; name it as local weights.",
 )
+
+CTRANSPATH_ORIGINAL = replace(
+    CHIEF_CTRANSPATH,
+    name="ctranspath-original",
+    aliases=("ctranspath_original",),
+    source=HubWeights("1aurent/swin_tiny_patch4_window7_224.CTransPath"),
+    license=GPL_3,
+    gated=False,
+    patch_size=224,
+    homepage="https://github.com/Xiyue-Wang/TransPath",
+    note="CTransPath before CHIEF trained it on, at 10x as its authors advise; their ctranspath.pth loads too.",
+)
+
+CTRANSPATH = (CHIEF_CTRANSPATH, CTRANSPATH_ORIGINAL)

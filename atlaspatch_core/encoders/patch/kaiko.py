@@ -29,10 +29,11 @@ MIDNIGHT = PatchEncoder(
 
 
 def _kaiko(name: str, model: str, dim: int, **options: int) -> PatchEncoder:
+    size, patch = name[3], name[4:]
     repository = f"1aurent/{model}.kaiko_ai_towards_large_pathology_fms"
     return PatchEncoder(
         name=f"kaiko-{name}",
-        aliases=(f"kaiko_{name}",),
+        aliases=(f"kaiko_{name}", f"kaiko-vit{patch}{size}"),  # the last as TRIDENT's slide encoders spell it
         architecture=TimmModel(model, {"dynamic_img_size": True, **options}),
         source=HubWeights(repository),
         dim=dim,

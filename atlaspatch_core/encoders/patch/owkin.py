@@ -33,6 +33,7 @@ PHIKON_V1 = PatchEncoder(
 
 PHIKON_V2 = PatchEncoder(
     name="phikon_v2",
+    aliases=("atlaspatch-phikon_v2",),
     architecture=dinov2_model(1024, 24, 16, image_size=224, patch_size=16),
     source=HubWeights("owkin/phikon-v2"),
     dim=1024,

@@ -32,6 +32,7 @@ class MuskImage:
 
 MUSK = PatchEncoder(
     name="musk",
+    aliases=("atlaspatch-musk",),
     architecture=PackageModel(
         "atlaspatch_core.encoders.patch.packages:musk", name="atlaspatch_core.encoders.patch.packages:musk"
     ),

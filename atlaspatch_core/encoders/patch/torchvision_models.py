@@ -23,9 +23,10 @@ def _transform(resize: int, crop: int = 224, interpolation: Interpolation = "bil
     return Transform(resize, crop, interpolation, IMAGENET_MEAN, IMAGENET_STD)
 
 
-def _resnet(name: str, digits: str, dim: int, note: str = "") -> PatchEncoder:
+def _resnet(name: str, digits: str, dim: int, note: str = "", *aliases: str) -> PatchEncoder:
     return PatchEncoder(
         name=name,
+        aliases=aliases,
         architecture=TorchvisionModel(name, "fc"),
         source=_source(f"{name}-{digits}"),
         dim=dim,
@@ -87,7 +88,13 @@ RESNET50_LAYER3 = PatchEncoder(
 TORCHVISION = (
     _resnet("resnet18", "f37072fd", 512),
     _resnet("resnet34", "b627a593", 512),
-    _resnet("resnet50", "0676ba61", 2048, "Pooled, as AtlasPatch takes it; TRIDENT's is resnet50_layer3."),
+    _resnet(
+        "resnet50",
+        "0676ba61",
+        2048,
+        "Pooled, as AtlasPatch takes it; TRIDENT's is resnet50_layer3.",
+        "atlaspatch-resnet50",
+    ),
     _resnet("resnet101", "63fe2227", 2048),
     _resnet("resnet152", "394f9c45", 2048),
     RESNET50_LAYER3,

@@ -33,5 +33,33 @@ TRIDENT: Mapping[str, str] = {
     "gemma4-e4b": "gemma4-e4b",
     "gemma4-26b": "gemma4-26b",
 }
-"""TRIDENT's key to our name for the same numbers. Nearly all keys are aliases too; ``phikon_v2``, ``resnet50`` and
-``musk`` are AtlasPatch's names for other numbers, and mean those, with ``trident-`` before them TRIDENT's."""
+"""TRIDENT's key to our name for the same numbers. Nearly all keys are aliases too."""
+
+SHARED = frozenset({"phikon_v2", "resnet50", "musk"})
+"""Keys of TRIDENT that are AtlasPatch's names for other numbers. They mean AtlasPatch's, but in ``atlaspatch run``;
+with ``trident-`` or ``atlaspatch-`` before them it is said whose are meant."""
+PREFIXES = ("mean-", "abmil-")
+"""Before the name of a patch encoder: what is made of its features."""
+
+
+def shared_name(name: str) -> str:
+    """Return the key in a name of an encoder that means other numbers to AtlasPatch; empty where there is none."""
+    key = _split(name)[1]
+    return key if key in SHARED else ""
+
+
+def as_trident(name: str) -> str:
+    """Return the name of the numbers that TRIDENT means by a name.
+
+    Example:
+        >>> as_trident("resnet50"), as_trident("mean-musk"), as_trident("uni_v1")
+        ('resnet50_layer3', 'mean-musk_single_scale', 'uni_v1')
+    """
+    prefix, key = _split(name)
+    return prefix + TRIDENT[key] if key in SHARED else name
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Return what is made of features, and whose, in lower case."""
+    prefix = next((prefix for prefix in PREFIXES if name.lower().startswith(prefix)), "")
+    return prefix, name.lower().removeprefix(prefix)

@@ -259,6 +259,26 @@ def test_dead_locks_are_explained(wsis):
 
 
 @pytest.mark.parametrize(
+    ("typed", "taken", "line"),
+    [
+        (["--patch_encoder", "resnet50"], "resnet50_layer3", "resnet50 is TRIDENT's here (1024 numbers a patch)"),
+        (["--slide_encoder", "mean-phikon_v2"], "phikon_v2_bilinear", "AtlasPatch's is atlaspatch-phikon_v2"),
+        (["--patch_encoder", "Atlaspatch-Resnet50"], "resnet50", ""),
+        (["--slide_encoder", "mean-kaiko-vit8s"], "kaiko-vits8", ""),
+    ],
+)
+def test_names_that_two_tools_share_are_tridents_and_said(wsis, typed, taken, line, monkeypatch, tmp_path):
+    monkeypatch.setenv("ATLASPATCH_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    monkeypatch.setenv("ATLASPATCH_CACHE", str(tmp_path / "cache"))
+    result = run(wsis, "--task", "feat", *typed)
+    assert result.exit_code == 1
+    assert f"{taken} features FAILED: {taken}: no weights" in result.output.replace("\n", " ")
+    assert line in result.stderr
+    assert ("'s here (" in result.stderr) == bool(line)
+
+
+@pytest.mark.parametrize(
     ("options", "complaint"),
     [
         (["--overlap", "256"], "--overlap 256 px must be less than --patch-size 256 px"),
@@ -267,11 +287,15 @@ def test_dead_locks_are_explained(wsis):
         (["--min_tissue_proportion", "1.5"], "'--min-tissue-proportion'"),
         (["--segmenter", "watershed"], "watershed"),
         (["--task", "feat", "--patch_encoder", "uni_v9"], "uni_v9"),
-        (["--task", "feat", "--slide_encoder", "titan"], "or add --allow-remote-code with its name"),
         (
-            ["--task", "feat", "--slide_encoder", "titan", "--allow_remote_code", "titan,conch_v15"],
+            ["--task", "feat", "--slide_encoder", "titan", "--patch_size", "512"],
+            "or add --allow-remote-code with its name",
+        ),
+        (
+            ["--task", "feat", "--slide_encoder", "titan"],
             "patch size 256 px does not suit the slide encoders (titan needs 512)",
         ),
+        (["--task", "feat", "--slide_encoder", "prism,titan"], "(prism needs 224, titan needs 512); give each a run"),
         (["--task", "feat", "--patch_encoder_img_size", "300"], f"{LITE}: takes images of its own size only"),
         (
             ["--task", "feat", "--slide_encoder", f"mean-{LITE}", "--patch_encoder_img_size", "448"],

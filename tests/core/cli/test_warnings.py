@@ -82,4 +82,5 @@ def test_a_row_that_serves_no_slide_fails_where_strict(slides: Path):
     done = run_cli(*asked, folder=slides.parent)
     assert done.returncode == 2
     assert "typo.svs" in done.stderr
+    assert "resnet50 is AtlasPatch's here (2048 numbers a patch); TRIDENT's is trident-resnet50." in done.stderr
     assert not (slides.parent / "out").exists()

@@ -26,8 +26,8 @@ from atlaspatch_core.encoders.declaration import PatchEncoder, Transform
 from atlaspatch_core.encoders.loaded import to_device, to_input
 from atlaspatch_core.encoders.loading import load_patch_encoder
 from atlaspatch_core.encoders.patch import PATCH_ENCODERS, find_patch_encoder
-from atlaspatch_core.encoders.patch.chief import CHIEF_CTRANSPATH, ctranspath_as_timm
-from atlaspatch_core.encoders.patch.trident import TRIDENT
+from atlaspatch_core.encoders.patch.chief import CTRANSPATH, ctranspath_as_timm
+from atlaspatch_core.encoders.patch.trident import SHARED, TRIDENT, as_trident
 from atlaspatch_core.encoders.preprocessing import input_side
 from atlaspatch_core.encoders.remote import RemoteModel
 from atlaspatch_core.encoders.transformers_models import TransformersModel
@@ -122,9 +122,11 @@ def test_every_key_of_trident_leads_to_its_own_numbers():
 def test_keys_of_trident_are_names_here_unless_atlaspatch_means_other_numbers():
     """Keys of trident are names here unless atlaspatch means other numbers by them."""
     same = {key for key, name in TRIDENT.items() if find_patch_encoder(key).name == name}
-    assert TRIDENT.keys() - same == facts.SAME_NAME_OTHER_NUMBERS
+    assert TRIDENT.keys() - same == facts.SAME_NAME_OTHER_NUMBERS == SHARED
     for key in facts.SAME_NAME_OTHER_NUMBERS:
-        assert find_patch_encoder(f"trident-{key}").name == TRIDENT[key]
+        assert find_patch_encoder(f"trident-{key}").name == TRIDENT[key] == as_trident(key)
+        assert find_patch_encoder(f"atlaspatch-{key}").name == key == find_patch_encoder(key).name
+        assert as_trident(f"mean-{key}") == f"mean-{TRIDENT[key]}"
         assert "TRIDENT" in PATCH_ENCODERS[key].note
 
 
@@ -234,8 +236,9 @@ def test_class_and_mean_leave_the_registers_out(tmp_path: Path, registers: int):
     check(replace(PATCH_ENCODERS[name], architecture=architecture, dim=64), tmp_path / "a.bin", expected)
 
 
-def test_ctranspath_loads_from_a_checkpoint_in_the_layout_of_the_older_timm(tmp_path: Path):
-    network = seeded(CHIEF_CTRANSPATH.architecture.build(None))
+@pytest.mark.parametrize("encoder", CTRANSPATH, ids=lambda encoder: encoder.name)
+def test_ctranspath_loads_in_the_layouts_of_today_and_of_the_older_timm(tmp_path: Path, encoder: PatchEncoder):
+    network = seeded(encoder.architecture.build(None))
     old = {}
     for name, value in network.state_dict().items():
         parts = name.split(".")
@@ -247,8 +250,18 @@ def test_ctranspath_loads_from_a_checkpoint_in_the_layout_of_the_older_timm(tmp_
     old["head.weight"] = torch.zeros(1000, 768)
     assert "layers.0.downsample.norm.weight" in old
     assert ctranspath_as_timm(old, network.state_dict()).keys() == network.state_dict().keys()
-    torch.save({"model": old}, tmp_path / "CHIEF_CTransPath.pth")
-    check(CHIEF_CTRANSPATH, tmp_path / "CHIEF_CTransPath.pth", network)
+    torch.save({"model": old}, tmp_path / "ctranspath.pth")
+    check(encoder, tmp_path / "ctranspath.pth", network)
+    save_file(network.state_dict(), tmp_path / "model.safetensors")
+    check(encoder, tmp_path / "model.safetensors", network)
+
+
+def test_ctranspath_is_chiefs_and_the_original_has_a_name_and_weights_of_its_own():
+    assert find_patch_encoder("ctranspath").name == "chief-ctranspath"
+    chief, original = CTRANSPATH
+    assert find_patch_encoder("ctranspath-original") == original
+    assert (original.license, original.gated, original.dim) == ("GPL-3.0-only", False, 768)
+    assert original.source != chief.source
 
 
 def linear(state: dict[str, torch.Tensor], old: str, new: str) -> dict[str, torch.Tensor]:

@@ -1,0 +1,27 @@
+"""A word on names of encoders by which AtlasPatch and TRIDENT mean different numbers."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import click
+
+from atlaspatch_core.encoders.patch.trident import TRIDENT, shared_name
+
+if TYPE_CHECKING:
+    from atlaspatch_core.config.project import Project
+
+
+def tell_shared_names(names: Iterable[str], *, trident: bool = False) -> None:
+    """Print one line for each name that both have, saying whose numbers are taken and how to have the others."""
+    from atlaspatch_core.encoders.patch import find_patch_encoder
+
+    for key in dict.fromkeys(filter(None, map(shared_name, names))):
+        owner, other = ("TRIDENT", "AtlasPatch") if trident else ("AtlasPatch", "TRIDENT")
+        dim = find_patch_encoder(TRIDENT[key] if trident else key).dim
+        click.echo(f"{key} is {owner}'s here ({dim} numbers a patch); {other}'s is {other.lower()}-{key}.", err=True)
+
+
+def tell_shared_names_of(project: "Project") -> None:
+    """Print a line for each such name of a project, where they are AtlasPatch's."""
+    names = [name for geometry in project.geometry for name in (*geometry.patch_encoders, *geometry.slide_encoders)]
+    tell_shared_names(names)
