@@ -13,7 +13,7 @@ from atlaspatch_core.cli.declaring import FOLDER
 from atlaspatch_core.cli.logs import logging_to_stderr
 from atlaspatch_core.cli.progress import progress
 from atlaspatch_core.cli.result_folders import result_options, with_slides
-from atlaspatch_core.cli.types import Whole
+from atlaspatch_core.cli.types import NumberOr
 from atlaspatch_core.cli.values import typed_options
 from atlaspatch_core.errors import AtlasPatchError, UnwritableOutput
 from atlaspatch_core.wording import format_count
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from atlaspatch_core.config.project import Project
     from atlaspatch_core.discovery.sources import Discovery
     from atlaspatch_core.interop.adopt.result import AdoptOutcome
+    from atlaspatch_core.interop.adopt.sampling import Verify
     from atlaspatch_core.interop.adopt.settings import AdoptSettings
     from atlaspatch_core.layouts.found import ResultFolder
     from atlaspatch_core.slides.sections import SeriesChoice
@@ -42,7 +43,7 @@ STYLES = {
 }
 CURE = (
     "Unverified results are marked, and computed anew by the next run of the project. To prove them, adopt again with "
-    "--verify 16; to take them as they are, with --accept-unverified."
+    "--verify 16, or every row with --verify all; to take them as they are, with --accept-unverified."
 )
 
 
@@ -57,7 +58,7 @@ class AdoptOptions:
     recursive: bool
     mpp_csv: Path | None
     series: "SeriesChoice"
-    verify: int | None
+    verify: "Verify | None"
     accept_unverified: bool
     keep_patches: bool
     patch_encoder: str
@@ -78,9 +79,11 @@ class AdoptOptions:
 )
 @click.option(
     "--verify",
-    metavar="N",
-    type=Whole(1),
-    help="Encode N patches of every slide and encoder again; features that are the same count as computed.",
+    metavar="N|all",
+    type=NumberOr(("all",), least=1),
+    help="Encode N patches of every slide and encoder again, some of each kind: over the slide's edge, at the tissue "
+    "rim, inside, the first and the last; features that are the same count as computed. What was shown is said. A "
+    "sample speaks for its rows alone: 'all' tries every one.",
 )
 @click.option(
     "--accept-unverified",

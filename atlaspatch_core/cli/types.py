@@ -127,12 +127,12 @@ class Number(click.FloatRange):
 
 
 class NumberOr(click.ParamType):
-    """A whole number of 0 or more, or one of a few words, in any case of letters."""
+    """A whole number of ``least`` or more, or one of a few words, in any case of letters."""
 
     name = "integer"
 
-    def __init__(self, words: Sequence[str]) -> None:
-        self._words = tuple(words)
+    def __init__(self, words: Sequence[str], least: int = 0) -> None:
+        self._words, self._least = tuple(words), least
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002 - click's own signature
         """Return what the help shows."""
@@ -144,8 +144,12 @@ class NumberOr(click.ParamType):
         if text in self._words:
             return text
         number = parse_whole(text)
-        if number is None or number < 0:
-            self.fail(f"{shortened(text)} is no number of 0 or more, and not {' or '.join(self._words)}", param, ctx)
+        if number is None or number < self._least:
+            self.fail(
+                f"{shortened(text)} is no number of {self._least} or more, and not {' or '.join(self._words)}",
+                param,
+                ctx,
+            )
         return number
 
 

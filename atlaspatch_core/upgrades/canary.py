@@ -7,24 +7,24 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
-from numpy.typing import NDArray
 
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.sources import SlideSource, open_source
 from atlaspatch_core.encoders.inference import PatchEncoders
 from atlaspatch_core.errors import AtlasPatchError, NoPatches, UnreadableOutput
 from atlaspatch_core.patches.grid import PatchGrid
-from atlaspatch_core.patches.grid_spec import Downscale
 from atlaspatch_core.patches.scale import Sampling
 from atlaspatch_core.patches.stream import open_stream
 from atlaspatch_core.pipeline.loaded_models import Models
-from atlaspatch_core.slides.slide import Slide
 from atlaspatch_core.storage.hdf5 import read_array, read_rows, read_stored_results
 from atlaspatch_core.storage.schema import COORDS, TISSUE_FRACTION
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.upgrades.comparison import Canary, CanarySample, Tolerance, compare
 from atlaspatch_core.validity.identities import sampling_of
 from atlaspatch_core.validity.recipe import OutputSpec, Recipe
+
+BATCH = 64
+"""Patches that are encoded at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,31 +73,46 @@ def _sample_of(
     recipe: Recipe, stage: OutputSpec, source: SlideSource, encoders: PatchEncoders, spec: CanarySpec
 ) -> Iterator[CanarySample]:
     """Yield the sample of a slide; nothing where there is none to be had."""
-    since = perf_counter()
+    assert stage.geometry is not None
     try:
-        patches, stored = _patches(recipe, stage, source, spec)
+        grid = stored_grid(Store(recipe.project.output).h5(source.stem, stage.geometry.name))
+        drawn = random.Random(f"{spec.seed} {source.stem}").sample(range(len(grid)), min(spec.patches, len(grid)))
+        if drawn:
+            yield encode_again(recipe, stage, source, grid, sorted(drawn), encoders)
     except AtlasPatchError:
         return
-    if len(patches):
-        (new,) = encoders.encode(patches)
-        yield CanarySample(stored, new, perf_counter() - since)
 
 
-def _patches(
-    recipe: Recipe, stage: OutputSpec, source: SlideSource, spec: CanarySpec
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Return pixels (n, side, side, 3) and stored features (n, dim) of patches drawn from a slide."""
-    geometry, store = stage.geometry, Store(recipe.project.output)
+def stored_grid(path: Path) -> PatchGrid:
+    """Return the patches whose features a slide's file holds. Raises UnreadableOutput."""
+    return PatchGrid(read_array(path, COORDS)[:, :2], read_array(path, TISSUE_FRACTION), _sampling(path))
+
+
+def encode_again(
+    recipe: Recipe,
+    stage: OutputSpec,
+    source: SlideSource,
+    grid: PatchGrid,
+    rows: Sequence[int],
+    encoders: PatchEncoders,
+) -> CanarySample:
+    """Return stored features of some rows of a slide's grid, in rising order, and those of its encoder as it is now.
+
+    Raises what reading the slide or the stored features raises.
+    """
+    since, geometry = perf_counter(), stage.geometry
     assert geometry is not None
-    path = store.h5(source.stem, geometry.name)
-    corners, fraction = read_array(path, COORDS)[:, :2], read_array(path, TISSUE_FRACTION)
-    sampling = _sampling(path)
-    count = min(spec.patches, len(corners))
-    rows = sorted(random.Random(f"{spec.seed} {source.stem}").sample(range(len(corners)), count))
-    stored = read_rows(path, stage.dataset, rows)
-    with open_source(source, recipe.project.slides) as slide:
-        grid = PatchGrid(corners[rows], fraction[rows], sampling)
-        return _pixels(slide, grid, recipe.project, (stage.settings or {}).get("downscale", "area")), stored
+    stored = read_rows(Store(recipe.project.output).h5(source.stem, geometry.name), stage.dataset, list(rows))
+    drawn = PatchGrid(grid.coords[rows], grid.tissue_fraction[rows], grid.sampling)
+    new = np.empty((len(drawn), encoders.encoders[0].dim), np.float32)
+    settings = {"workers": recipe.project.runtime.readers, "downscale": (stage.settings or {}).get("downscale", "area")}
+    with (
+        open_source(source, recipe.project.slides) as slide,
+        open_stream(slide, drawn, batch_size=BATCH, **settings) as stream,
+    ):
+        for batch in stream:
+            (new[batch.rows],) = encoders.encode(batch.patches)
+    return CanarySample(stored, new, perf_counter() - since)
 
 
 def _sampling(path: Path) -> Sampling:
@@ -107,15 +122,3 @@ def _sampling(path: Path) -> Sampling:
     if identity is None or "sampling" not in identity.spec:
         raise UnreadableOutput(f"{path.stem}: {path} does not say how its patches were cut; lay them anew")
     return sampling_of(identity)
-
-
-def _pixels(slide: Slide, grid: PatchGrid, project: Project, downscale: Downscale) -> NDArray[np.uint8]:
-    """Return the pixels of every patch of a grid, read as for features."""
-    side, runtime = grid.sampling.patch_size, project.runtime
-    pixels = np.empty((len(grid.coords), side, side, 3), np.uint8)
-    if not len(pixels):
-        return pixels
-    with open_stream(slide, grid, batch_size=len(pixels), workers=runtime.readers, downscale=downscale) as stream:
-        for batch in stream:
-            pixels[batch.rows] = batch.patches
-    return pixels

@@ -10,6 +10,8 @@ from atlaspatch_core.wording import format_count
 
 NEARLY_AS_NEAR = 1e-3
 """Cosine by which a neighbour may be farther than the nearest one and still count as it: flat patches are all alike."""
+BLOCK = 1024
+"""Rows that are held against each other at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,37 +97,77 @@ class CanarySample:
 
 def compare(samples: Sequence[CanarySample], tolerance: Tolerance) -> Canary:
     """Return how new features differ from stored ones; features of another length have nothing in common."""
-    stored = np.concatenate([sample.stored for sample in samples]).astype(np.float64)
-    new = np.concatenate([sample.new for sample in samples]).astype(np.float64)
+    stored = np.concatenate([sample.stored for sample in samples])
+    new = np.concatenate([sample.new for sample in samples])
     rate = len(new) / max(sum(sample.seconds for sample in samples), 1e-9)
     if stored.shape != new.shape:
         return Canary(len(samples), len(new), -1.0, -1.0, 0.0, 0.0, float("inf"), 0.0, rate, tolerance)
-    lengths = np.linalg.norm(stored, axis=1), np.linalg.norm(new, axis=1)
-    cosines = (stored * new).sum(axis=1) / np.maximum(lengths[0] * lengths[1], 1e-30)
-    ratios = lengths[1] / np.maximum(lengths[0], 1e-30)
-    difference = np.abs(new - stored).max() / max(np.abs(stored).max(), 1e-30)
+    rows = compare_rows(stored, new)
     return Canary(
         slides=len(samples),
         patches=len(new),
-        least_cosine=float(cosines.min()),
-        mean_cosine=float(cosines.mean()),
-        least_norm_ratio=float(ratios.min()),
-        most_norm_ratio=float(ratios.max()),
-        most_difference=float(difference),
+        least_cosine=float(rows.cosines.min()),
+        mean_cosine=float(rows.cosines.mean()),
+        least_norm_ratio=float(rows.norm_ratios.min()),
+        most_norm_ratio=float(rows.norm_ratios.max()),
+        most_difference=float(rows.differences.max()),
         neighbours=_neighbours(stored, new),
         patches_per_second=rate,
         tolerance=tolerance,
     )
 
 
-def _neighbours(stored: NDArray[np.float64], new: NDArray[np.float64]) -> float:
-    """Return the share of rows whose nearest other row, by cosine, stays the nearest, or nearly so."""
+@dataclass(frozen=True, slots=True, eq=False)
+class RowMeasures:
+    """How far each new row is from the stored one; every array of shape (n,)."""
+
+    cosines: NDArray[np.float64]
+    norm_ratios: NDArray[np.float64]
+    """New length over stored length."""
+    differences: NDArray[np.float64]
+    """Of the feature that differs most, as a share of the largest stored one of all rows."""
+
+    def differing(self, tolerance: Tolerance) -> NDArray[np.bool_]:
+        """Tell which rows are not the same within a tolerance."""
+        return (
+            (self.cosines < tolerance.least_cosine)
+            | (np.abs(self.norm_ratios - 1) > tolerance.most_norm_change)
+            | (self.differences > tolerance.most_difference)
+        )
+
+
+def compare_rows(stored: NDArray[np.float32], new: NDArray[np.float32]) -> RowMeasures:
+    """Return how far the rows of two tables of one shape, (n, dim), are from each other."""
+    blocks = [
+        _measures(stored[start : start + BLOCK].astype(np.float64), new[start : start + BLOCK].astype(np.float64))
+        for start in range(0, len(stored), BLOCK)
+    ]
+    cosines, ratios, differences = (np.concatenate(arrays) for arrays in zip(*blocks, strict=True))
+    return RowMeasures(cosines, ratios, differences / max(np.abs(stored).max(), 1e-30))
+
+
+def _measures(stored: NDArray[np.float64], new: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+    """Return cosines, ratios of lengths, and the largest differences of rows."""
+    lengths = np.linalg.norm(stored, axis=1), np.linalg.norm(new, axis=1)
+    cosines = (stored * new).sum(axis=1) / np.maximum(lengths[0] * lengths[1], 1e-30)
+    return cosines, lengths[1] / np.maximum(lengths[0], 1e-30), np.abs(new - stored).max(axis=1)
+
+
+def _neighbours(stored: NDArray[np.float32], new: NDArray[np.float32]) -> float:
+    """Return the share of rows whose nearest other row of a block, by cosine, stays the nearest, or nearly so."""
     if len(stored) < 2:
         return 1.0
+    stay = [
+        _nearest_stay(stored[start : start + BLOCK].astype(np.float64), new[start : start + BLOCK].astype(np.float64))
+        for start in range(0, len(stored), BLOCK)
+    ]
+    return float(np.concatenate(stay).mean())
+
+
+def _nearest_stay(stored: NDArray[np.float64], new: NDArray[np.float64]) -> NDArray[np.bool_]:
     before, after = _similarity(stored), _similarity(new)
     rows = np.arange(len(stored))
-    stays = after[rows, before.argmax(axis=1)] >= after.max(axis=1) - NEARLY_AS_NEAR
-    return float(stays.mean())
+    return after[rows, before.argmax(axis=1)] >= after.max(axis=1) - NEARLY_AS_NEAR
 
 
 def _similarity(features: NDArray[np.float64]) -> NDArray[np.float64]:

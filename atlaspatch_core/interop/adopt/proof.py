@@ -1,24 +1,38 @@
 """The proof that adopted numbers are what the project's encoder gives: some of them are computed again."""
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
-from atlaspatch_core.encoders.inference import encode_slide
+from atlaspatch_core.encoders.inference import PatchEncoders, encode_slide
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.interop.adopt.coords import ForeignPatches
 from atlaspatch_core.interop.adopt.provenance import Marks
 from atlaspatch_core.interop.adopt.result import AdoptStatus
+from atlaspatch_core.interop.adopt.sampling import RowSample, Verify, draw_rows
 from atlaspatch_core.interop.adopt.vectors import AdoptedVectors
 from atlaspatch_core.pipeline.slide_work import SlideWork
 from atlaspatch_core.storage.hdf5 import read_array
 from atlaspatch_core.storage.hdf5_changes import IdentityUpdate
 from atlaspatch_core.storage.schema import COORDS
 from atlaspatch_core.storage.store import Store
-from atlaspatch_core.upgrades.canary import CanarySpec, canary_spec, run_canary
-from atlaspatch_core.upgrades.comparison import Canary, CanarySample, compare
+from atlaspatch_core.upgrades.canary import canary_spec, encode_again, stored_grid
+from atlaspatch_core.upgrades.comparison import Canary, CanarySample, Tolerance, compare, compare_rows
 from atlaspatch_core.validity.recipe import OutputSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What came of numbers that were computed again."""
+
+    canary: Canary
+    text: str
+    """What was shown, and of which rows."""
+    tried: Mapping[str, Any] = field(default_factory=dict)
+    """What the recipe says of the rows that were tried."""
 
 
 def prove_vectors(
@@ -26,35 +40,36 @@ def prove_vectors(
     cut: ForeignPatches,
     part: AdoptedVectors,
     store: Store,
-    patches: int,
+    verify: Verify,
     marks: Marks,
     *,
     dry_run: bool,
 ) -> AdoptedVectors:
     """Return a part as verified where numbers that are computed again are the same, else with what differs.
 
-    Features: ``patches`` patches of the slide, drawn by a seed, are encoded again. An embedding is computed again
-    from the features in the output, where these are proven.
+    Features: ``verify`` rows of the slide, some of every kind of patch, are encoded again. An embedding is computed
+    again from the features in the output, where these are proven.
     """
     assert part.stage is not None
     if dry_run:
-        return replace(part, why=f"{part.why}; {patches} patches would be tried")
+        return replace(part, why=f"{part.why}; {verify} patches would be tried")
     try:
-        canary = _canary(work, cut, part.stage, part.name, store, patches)
-        if isinstance(canary, str) or not canary.same:
-            return replace(part, why=canary if isinstance(canary, str) else _describe_canary(part.stage, canary))
-        return _stamped(work, cut, part, part.stage, canary, store, marks)
+        proof = _prove(work, cut, part.stage, part.name, store, verify)
+        if isinstance(proof, str) or not proof.canary.same:
+            return replace(part, why=proof if isinstance(proof, str) else proof.text)
+        return _stamped(work, cut, part, part.stage, proof, store, marks)
     except AtlasPatchError as error:
         return replace(part, why=f"not tried: {error}")
 
 
-def _canary(
-    work: SlideWork, cut: ForeignPatches, stage: OutputSpec, name: str, store: Store, patches: int
-) -> Canary | str:
+def _prove(
+    work: SlideWork, cut: ForeignPatches, stage: OutputSpec, name: str, store: Store, verify: Verify
+) -> Proof | str:
+    """Return what came of it, or why nothing was tried."""
     work.run.model(stage)  # weights that had to be fetched are known by their hash only then
     tolerance = canary_spec(work.run.recipe.project).tolerance
     if stage.step.kind == "patch_features":
-        return run_canary(work.run.recipe, stage, [work.source], CanarySpec(1, patches, tolerance=tolerance))
+        return _prove_features(work, cut, stage, store, verify, tolerance)
     source = stage.upstream[-1]
     features = next(other for other in work.run.recipe.stages if other.step == source)
     if work.fingerprints.get(source) != work.identity(features).fingerprint:
@@ -62,7 +77,35 @@ def _canary(
     since, path = perf_counter(), store.h5(work.stem, cut.geometry.name)
     values, corners = read_array(path, features.dataset), read_array(path, COORDS)[:, :2].astype(np.int64)
     new = encode_slide(work.run.model(stage), values, corners, cut.sampling.patch_size_level0)
-    return compare([CanarySample(read_array(path, name)[None], new[None], perf_counter() - since)], tolerance)
+    canary = compare([CanarySample(read_array(path, name)[None], new[None], perf_counter() - since)], tolerance)
+    head = f"computed again from its features: cosine {canary.least_cosine:.6f}"
+    return Proof(canary, head if canary.same else f"{head}; {'; '.join(canary.differences)}")
+
+
+def _prove_features(
+    work: SlideWork, cut: ForeignPatches, stage: OutputSpec, store: Store, verify: Verify, tolerance: Tolerance
+) -> Proof:
+    grid = stored_grid(store.h5(work.stem, cut.geometry.name))
+    sample = draw_rows(grid, work.slide_info(), cut.slide.corners, verify, work.stem)
+    rows, encoders = sample.rows.tolist(), PatchEncoders([work.run.model(stage)])
+    encoded = encode_again(work.run.recipe, stage, work.source, grid, rows, encoders)
+    canary = compare([encoded], tolerance)
+    tried = {"of": sample.total, "rows": sample.counts}
+    if canary.same:
+        rest = "" if sample.is_whole else "; of the others nothing is known"
+        text = f"numerically the same: {sample.text}, cosine at least {canary.least_cosine:.6f}{rest}"
+        return Proof(canary, text, tried)
+    return Proof(canary, f"different: {sample.text}; {_differing(encoded, sample, canary)}", tried)
+
+
+def _differing(encoded: CanarySample, sample: RowSample, canary: Canary) -> str:
+    """Return which of the rows that were tried differ, and by how much."""
+    clauses = "; ".join(canary.differences)
+    if encoded.stored.shape != encoded.new.shape:
+        return clauses
+    differing = compare_rows(encoded.stored, encoded.new).differing(canary.tolerance)
+    where = f"{int(differing.sum())} differ ({sample.describe_differing(differing)}); " if differing.any() else ""
+    return f"{where}{clauses}"
 
 
 def _stamped(
@@ -70,20 +113,13 @@ def _stamped(
     cut: ForeignPatches,
     part: AdoptedVectors,
     stage: OutputSpec,
-    canary: Canary,
+    proof: Proof,
     store: Store,
     marks: Marks,
 ) -> AdoptedVectors:
     assert part.identity is not None
     expected = work.identity(stage)
-    stamp = IdentityUpdate(part.name, part.identity.fingerprint, expected, marks.verified(canary))
-    store.restamp(work.stem, cut.geometry.name, [stamp], canary.numbers)
-    return replace(part, fate=AdoptStatus.VERIFIED, why=_describe_canary(stage, canary), identity=expected, stamp=stamp)
-
-
-def _describe_canary(stage: OutputSpec, canary: Canary) -> str:
-    """Return what came of it, in words."""
-    if stage.step.kind == "patch_features":
-        return canary.text
-    head = f"computed again from its features: cosine {canary.least_cosine:.6f}"
-    return head if canary.same else f"{head}; {'; '.join(canary.differences)}"
+    claim = marks.verified(proof.canary, proof.tried)
+    stamp = IdentityUpdate(part.name, part.identity.fingerprint, expected, claim)
+    store.restamp(work.stem, cut.geometry.name, [stamp], proof.canary.numbers)
+    return replace(part, fate=AdoptStatus.VERIFIED, why=proof.text, identity=expected, stamp=stamp)

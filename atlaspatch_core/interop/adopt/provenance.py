@@ -42,6 +42,7 @@ class Marks:
         facts = {"by": f"{getuser()}@{gethostname()}", "at": datetime.now(UTC).isoformat(timespec="seconds")}
         return {"origin": self.origin, "accepted": facts}
 
-    def verified(self, canary: Canary) -> dict[str, Any]:
-        """Return what the recipe of a result says of which a part was computed again."""
-        return {"origin": self.origin, "verified": {"patches": canary.patches, "least_cosine": canary.least_cosine}}
+    def verified(self, canary: Canary, tried: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the recipe of a result says of which a part was computed again; ``tried`` tells which part."""
+        shown = {"patches": canary.patches, "least_cosine": canary.least_cosine, **tried}
+        return {"origin": self.origin, "verified": shown}

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from atlaspatch_core.interop.adopt.sampling import Verify
 from atlaspatch_core.storage.store import Store
 
 
@@ -9,7 +10,7 @@ from atlaspatch_core.storage.store import Store
 class AdoptSettings:
     """How results are to be taken over."""
 
-    verify: int = 0
+    verify: Verify = 0
     """Patches of every slide and encoder that are encoded again to prove features; 0: none."""
     accept: bool = False
     """Take what cannot be proven as it is, on the user's word."""

@@ -225,7 +225,7 @@ def test_a_sample_that_gives_the_same_proves_features_and_their_embedding(triden
     assert np.array_equal(values, before)
     assert "unverified" not in attributes
     recipe = trident.recipe_of(f"features/{NETWORK}")
-    assert (recipe["origin"], recipe["verified"]["patches"]) == ("TRIDENT", 3)
+    assert (recipe["origin"], recipe["verified"]["patches"], recipe["verified"]["of"]) == ("TRIDENT", 3, 4)
     assert recipe["verified"]["least_cosine"] > 0.9999
     assert set(trident.run().values()) == {Status.REUSED}
 
@@ -241,7 +241,7 @@ def test_a_sample_that_gives_something_else_is_unverified_and_says_how_far_off(l
     fate, why = lab.adopt(verify=2)[f"features/{NETWORK}"]
 
     assert fate is AdoptStatus.UNVERIFIED
-    assert why.startswith("different: 2 patches of 1 slide, cosine ")
+    assert why.startswith("different: 2 of 4 rows, among them 2 of 4 at the tissue rim; 2 differ (2 of 2 tried at the ")
     assert lab.states()[FEATURES][0] is State.STALE
 
 
