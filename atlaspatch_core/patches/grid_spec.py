@@ -88,8 +88,8 @@ class GridSpec:
     )
     edge: Edge | None = stated(
         None,
-        "Patches over the right or bottom edge of the slide. pad: filled with white. pad-black: filled with black. "
-        "drop: left out.",
+        "Patches over the right or bottom edge of the slide. pad: filled with white. pad-black: filled with black, and "
+        "what is transparent counts as OpenSlide's px without alpha. drop: left out.",
         flags=("--edge",),
         unset="pad by the rule lattice, pad-black by trident and atlaspatch",
         example="pad",

@@ -59,7 +59,11 @@ class PatchStream:
 def open_local_stream(
     slide: Slide, grid: PatchGrid, options: ReadOptions, allocate: Allocate | None = None
 ) -> PatchStream:
-    """Return the stream of a grid's patches, read by threads of this process into memory that ``allocate`` gives."""
+    """Return the stream of a grid's patches, read by threads of this process into memory that ``allocate`` gives.
+
+    Black px outside the slide are those of tools that drop OpenSlide's alpha, and so are all others then.
+    """
+    slide = slide.without_alpha() if grid.sampling.fill == 0 else slide
     factors = DCT_FACTORS if options.downscale == "dct" else ()
     source = open_tile_stream(slide, grid, factors) if len(grid.coords) else "there are no patches"
     return stream_of(slide, grid, source, options, allocate)

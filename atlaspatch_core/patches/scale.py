@@ -1,5 +1,6 @@
 """From a geometry and a slide's scale to the level and the number of px to read."""
 
+import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -96,7 +97,20 @@ def nominal_sampling(info: SlideInfo, spec: GridSpec) -> Sampling:
         )
     downsample = info.magnification / target
     tolerance = TRIDENT_TOLERANCE if spec.rule == "trident" else NOMINAL_TOLERANCE
-    return sample(info, spec, nominal_level(info.levels, downsample, tolerance), downsample)
+    level = nominal_level(info.levels, downsample, tolerance)
+    read_size = trident_read_size(spec, downsample, info.levels[level]) if spec.rule == "trident" else None
+    return sample(info, spec, level, downsample, read_size)
+
+
+def trident_read_size(spec: GridSpec, downsample: float, level: Level) -> int:
+    """Return the px of a level that TRIDENT reads, which takes the whole number in its downsample for all of it.
+
+    Where that is more than its tolerance off (3 for 3.998), patches would have another scale than was asked for: there
+    the downsample counts as it is.
+    """
+    whole = math.floor(level.downsample)
+    divisor = whole if level.downsample - whole <= TRIDENT_TOLERANCE else level.downsample
+    return max(1, round(round(spec.patch_size * downsample) / divisor))
 
 
 def nominal_level(levels: tuple[Level, ...], downsample: float, tolerance: float) -> int:

@@ -19,8 +19,9 @@ def open_stream(
 ) -> PatchStream:
     """Return the stream of a grid's patches: each row once, in any order, in batches of at most ``batch_size``.
 
-    The pixels are those of ``read_patch``, byte for byte. Where the slide stores tiles that give the same pixels as its
-    reader, each is decoded once, whatever the number of patches that need it; ``path`` says which way was taken.
+    The pixels are those of ``read_patch``, byte for byte (of the slide without alpha, where px outside are black).
+    Where the slide stores tiles that give the same pixels as its reader, each is decoded once, whatever the number of
+    patches that need it; ``path`` says which way was taken.
     ``downscale`` ``dct``: where JPEG tiles can be decoded at the patches' own scale, and that is much faster
     (``DCT_FACTORS``), they are; pixels then differ a little from area-averaged ones.
     ``workers`` threads read ahead of the consumer, by a bounded number of bytes.

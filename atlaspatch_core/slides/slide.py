@@ -179,6 +179,10 @@ class SlideInfo:
         """The same slide, its levels and px as the file stores them."""
         return replace(self, levels=self.file_levels, file_levels=(), file_px=(1.0, 1.0)) if self.file_levels else self
 
+    def with_one_downsample(self) -> Self:
+        """Return the same slide, each level of one downsample for both axes, as OpenSlide places regions."""
+        return replace(self, levels=tuple(replace(level, axes=None) for level in self.levels))
+
     @property
     def width(self) -> int:
         """px of level 0."""
@@ -211,6 +215,13 @@ class Slide(Protocol):
         Raises UnreadableSlide when the pixels cannot be decoded.
         """
         ...
+
+    def without_alpha(self) -> "Slide":
+        """Return this slide, not to be closed, as tools show it that drop OpenSlide's alpha.
+
+        What is transparent is black then, or whatever colour lies under it. Other readers' slides are what they are.
+        """
+        return self
 
     def close(self) -> None:
         """Release the file."""

@@ -49,10 +49,13 @@ COMPRESSIONS = {"34712": "JPEG 2000", "50000": "Zstandard", "50001": "WebP", "50
 class OpenSlideSlide(Slide):
     """A slide that OpenSlide reads; safe to read from several threads, as OpenSlide is."""
 
-    def __init__(self, handle: "OpenSlide", info: SlideInfo, checks: RegionChecks | None = None) -> None:
+    def __init__(
+        self, handle: "OpenSlide", info: SlideInfo, checks: RegionChecks | None = None, *, drops_alpha: bool = False
+    ) -> None:
         self._handle = handle
         self._info = info
         self._checks = checks
+        self._drops_alpha = drops_alpha
         self._refusal: UnreadableSlide | None = None
         self._background = background_of(handle.properties)
 
@@ -78,7 +81,13 @@ class OpenSlideSlide(Slide):
                 f"({error}), {self._cause_and_cure(region)}"
             )
             raise self._refusal from error
+        if self._drops_alpha:
+            return np.ascontiguousarray(np.asarray(image)[..., :3])
         return composite(np.asarray(image), backdrop(region, level, self._background))
+
+    def without_alpha(self) -> Slide:
+        """Return the slide as OpenSlide places and colours its px."""
+        return OpenSlideSlide(self._handle, self._info.with_one_downsample(), self._checks, drops_alpha=True)
 
     def _cause_and_cure(self, region: Region) -> str:
         """Return what to do about pixels that OpenSlide does not decode: another reader may."""

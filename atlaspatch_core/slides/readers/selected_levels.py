@@ -28,6 +28,12 @@ class SelectedLevels(Slide):
         """Return RGB pixels (height, width, 3) of a level that is shown."""
         return self._slide.read_region(replace(region, level=self._levels[region.level]))
 
+    def without_alpha(self) -> Slide:
+        """Return the same levels of the slide without alpha."""
+        slide = self._slide.without_alpha()
+        is_same = slide is self._slide
+        return self if is_same else SelectedLevels(slide, self._levels, self._info.with_one_downsample())
+
     def close(self) -> None:
         """Release the file."""
         self._slide.close()

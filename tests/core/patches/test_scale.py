@@ -55,6 +55,14 @@ def test_fractional_downsamples_are_kept_exact():
     assert sampling.mpp == pytest.approx(0.9995)
 
 
+@pytest.mark.parametrize(("stored", "read_size"), [(4.0026, 1024), (4.09, 1024), (3.998, 1025), (3.95, 1037)])
+def test_trident_reads_by_whole_downsamples_where_that_keeps_the_scale(stored, read_size):
+    """TRIDENT itself reads by 3 where a level has 3.998: a third too much."""
+    spec = GridSpec(patch_size=1024, target_mpp=1.0, scale="nominal", rule="trident")
+    sampling = choose_sampling(slide(downsamples=(1, stored)), spec)
+    assert (sampling.level, sampling.read_size, sampling.patch_size_level0) == (1, read_size, 4096)
+
+
 @pytest.mark.parametrize(("target", "level"), [(0.95, 0), (1.05, 0), (3.8, 1), (4.2, 1), (3.79, 0), (4.21, 1)])
 def test_five_percent_is_of_the_level_and_inclusive(target, level):
     sampling = true(slide(mpp=1.0, downsamples=(1, 4)), target)
