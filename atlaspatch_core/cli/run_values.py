@@ -15,6 +15,7 @@ from atlaspatch_core.cli.values import RunMode, run_mode, typed_options
 from atlaspatch_core.config.geometry_fields import GeometryFields
 from atlaspatch_core.encoders.patch.trident import as_trident
 from atlaspatch_core.errors import AtlasPatchError, RemoteCodeNotAllowed
+from atlaspatch_core.layouts.supplied_coords import is_of_trident
 from atlaspatch_core.option import field_of
 
 if TYPE_CHECKING:
@@ -143,7 +144,12 @@ def coords_of(request: RunRequest) -> Coords:
             f"--overlap {overlap} px must be less than --patch-size {patch_size} px, or patches would not move on."
         )
     name = f"{mag:g}x_{patch_size}px_{overlap}px_overlap"
-    if folder is None or options.task == "seg":
+    if options.task == "seg":
+        return Coords(name, mag, patch_size, overlap)
+    own = options.output / name
+    if (folder is None or folder.resolve() == own.resolve()) and is_of_trident(own):
+        return Coords(name, mag, patch_size, overlap, own)
+    if folder is None:
         return Coords(name, mag, patch_size, overlap)
     if _holds_coords(folder) and not _is_ours(folder, options.output):
         return Coords(f"{name}_supplied", mag, patch_size, overlap, folder)

@@ -15,11 +15,15 @@ from atlaspatch_core.layouts.hdf5_files import CANNOT, StatedGeometry, opened, s
 from atlaspatch_core.patches.grid import PatchGrid
 from atlaspatch_core.patches.scale import MPP_TOLERANCE, Sampling, level_facts
 from atlaspatch_core.slides.slide import NamesOf, SlideInfo, only_stem
-from atlaspatch_core.storage.schema import FILE_PX, FINGERPRINT
+from atlaspatch_core.storage.schema import FILE_PX, FINGERPRINT, RULE
 
 FOLDERS = ("patches", ".")
 """Where below the given folder files are looked for."""
-NAMES = ("{stem}_patches.h5", "{stem}.h5")
+OF_TRIDENT = "_patches.h5"
+"""How the names of TRIDENT's files end."""
+NAMES = ("{stem}" + OF_TRIDENT, "{stem}.h5")
+SUPPLIED = "supplied"
+"""The rule of coords that no rule of ours laid."""
 MOST_OFF = 1.3
 """Most by which the scale of supplied patches may differ from the one asked for: nominal scales are off by 20 %."""
 
@@ -62,7 +66,8 @@ def find_coords(folder: Path, stem: str, names_of: NamesOf = only_stem) -> Path:
     for below in FOLDERS:
         called = [name.format(stem=one) for one in names_of(stem) for name in NAMES]
         paths = [path for name in called if (path := folder / below / name).is_file()]
-        paths = [path for path in paths if len(paths) == 1 or _is_ours(path)] or paths
+        paths = [path for path in paths if len(paths) == 1 or _rule(path) != SUPPLIED]  # not what was taken from them
+        paths = [path for path in paths if len(paths) == 1 or _rule(path)] or paths
         if len(paths) > 1:
             raise UnusableCoords(f"{stem}: {' and '.join(map(str, paths))} are both its coords; leave one")
         if paths:
@@ -73,13 +78,24 @@ def find_coords(folder: Path, stem: str, names_of: NamesOf = only_stem) -> Path:
     )
 
 
-def _is_ours(path: Path) -> bool:
-    """Tell whether this package wrote a file of coords."""
+def _rule(path: Path) -> str:
+    """Return by which rule this package laid the coords in a file; empty where it did not."""
     try:
         with opened(path) as file:
-            return FINGERPRINT in file["coords"].attrs
+            return str(file.attrs.get(RULE, "lattice")) if FINGERPRINT in file["coords"].attrs else ""
     except CANNOT:
-        return False
+        return ""
+
+
+def is_of_trident(folder: Path) -> bool:
+    """Tell whether TRIDENT laid the coords of a geometry's folder: what is ours there, if anything, was taken from them.
+
+    Coords that were exported for TRIDENT lie beside those that we laid.
+    """
+    files = sorted((folder / FOLDERS[0]).glob("*.h5"))
+    theirs = [path for path in files if path.name.endswith(OF_TRIDENT) and not _rule(path)]
+    ours = (path for path in files if not path.name.endswith(OF_TRIDENT))
+    return bool(theirs) and _rule(next(ours, theirs[0])) in ("", SUPPLIED)
 
 
 def files_of(folder: Path) -> list[Path]:

@@ -13,7 +13,9 @@ from atlaspatch_core.pipeline.slide_work import SlideWork
 from atlaspatch_core.storage.atomic import replacing
 
 NOTE = ".coords"
-"""File beside the images that says what they show."""
+"""File beside the images that says what they show; a folder with images and without it is of others."""
+UNFINISHED = "unfinished"
+"""What it says while images are written."""
 DUMPED = re.compile(r"\d{6,}_x\d+_y\d+\.(png|jpg)")
 
 
@@ -33,17 +35,27 @@ class Images:
     def current(self) -> bool:
         """Tell whether they all lie there."""
         note = self.folder / NOTE
-        lies = note.exists() and note.read_text() == self.mark
+        lies = note.read_text() == self.mark if note.exists() else self.is_foreign()
         return lies and all(path.exists() for path in self.paths.values())
 
-    def remove_strays(self) -> None:
-        """Remove images that belong to earlier coords."""
+    def is_foreign(self) -> bool:
+        """Tell whether others filled the folder: it has files, and no note of ours."""
+        return not (self.folder / NOTE).exists() and self.folder.is_dir() and any(self.folder.iterdir())
+
+    def begin(self) -> None:
+        """Say that the folder is ours, and remove images that belong to earlier coords; those of others stay."""
+        if self.is_foreign():
+            return
+        with replacing(self.folder / NOTE) as temporary:
+            temporary.write_text(UNFINISHED)
         for stray in set(self.folder.glob("*")) - set(self.paths.values()):
-            if self.ours(stray):
+            if self.ours(stray) and stray.name != NOTE:
                 stray.unlink()
 
     def sign(self) -> None:
         """Say that all images lie there."""
+        if self.is_foreign():
+            return
         with replacing(self.folder / NOTE) as temporary:
             temporary.write_text(self.mark)
 
@@ -55,7 +67,7 @@ def save_images(work: SlideWork, geometry: Geometry) -> None:
     image_sets += [_trident(work, geometry, pictures)] if pictures.dump_patches else []
     due = [images for images in image_sets if not images.current()]
     for images in due:
-        images.remove_strays()
+        images.begin()
     _write(work, geometry, due)
     work.guard.check()
     for images in due:
@@ -95,6 +107,6 @@ def _write(work: SlideWork, geometry: Geometry, due: list[Images]) -> None:
     for batch in stream_patches(work.slide(), first, batch_size=64, workers=readers):
         for row, patch in zip(batch.rows.tolist(), batch.patches, strict=True):
             for images in due:
-                if row in images.paths:
+                if row in images.paths and not (images.is_foreign() and images.paths[row].exists()):
                     with replacing(images.paths[row]) as temporary:
                         temporary.write_bytes(images.encode(patch))

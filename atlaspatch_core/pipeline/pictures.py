@@ -36,10 +36,9 @@ class Overlay:
     """Whether it is made unasked, where no such file lies."""
 
     def due(self) -> bool:
-        """Tell whether it is to be drawn: asked for and not current, or ours and outdated."""
+        """Tell whether it is to be drawn: asked for and missing, or ours and outdated; never over a file of others."""
         state = picture_state(self.path, self.mark)
-        unasked = state is PictureState.OUTDATED or (self.always and state is PictureState.MISSING)
-        return unasked or (self.is_selected and state is not PictureState.CURRENT)
+        return state is PictureState.OUTDATED or (state is PictureState.MISSING and (self.always or self.is_selected))
 
 
 def show_mask(work: SlideWork, mask: str, *, fresh: bool) -> Path:
@@ -66,9 +65,17 @@ def show_grid(work: SlideWork, geometry: Geometry, *, fresh: bool) -> Path:
 
 
 def thumbnail(work: SlideWork) -> Picture:
-    """Return the slide's thumbnail as it is stored, after taking and storing it where it is missing or outdated."""
+    """Return the slide's thumbnail as it is stored, after taking and storing it where it is missing or outdated.
+
+    One that others made is neither replaced nor drawn on: then the slide's own is taken once, and not stored.
+    """
     path, mark = work.store.thumbnail(work.stem), provenance_mark(work.fingerprints[SLIDE])
-    if picture_state(path, mark) is not PictureState.CURRENT:
+    state = picture_state(path, mark)
+    if state is PictureState.FOREIGN:
+        if work.thumbnail is None:
+            work.thumbnail = preview.thumbnail(work.slide())
+        return work.thumbnail
+    if state is not PictureState.CURRENT:
         work.store.write_file(work.stem, path, with_mark(preview.encode_jpeg(preview.thumbnail(work.slide())), mark))
     return np.asarray(cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR_RGB), np.uint8)
 
@@ -123,7 +130,8 @@ def _of_grid(work: SlideWork, geometry: Geometry) -> Iterator[Overlay]:
 
 
 def _small(work: SlideWork, path: Path, mark: str, fresh: bool, draw: Callable[[Picture], Picture]) -> None:
-    if fresh or picture_state(path, mark) is not PictureState.CURRENT:
+    state = picture_state(path, mark)
+    if state is not PictureState.FOREIGN and (fresh or state is not PictureState.CURRENT):
         small = preview.encode_small_jpeg(thumbnail(work), MOST_BYTES, draw)
         work.store.write_file(work.stem, path, with_mark(small, mark))
 

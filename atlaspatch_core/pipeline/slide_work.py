@@ -90,6 +90,8 @@ class SlideWork:
     """Features computed in this run, so that slide encoders need not read them back."""
     crash: KilledReader | None = None
     """What is to be said of the slide because it crashed its reader; noted on disk."""
+    thumbnail: Any = None
+    """The slide's, once it was drawn on, where the one that is stored is of others."""
     guard: SourceGuard = field(init=False)
     """What tells whether the slide's files are still those that were identified."""
     _polygons: tuple[Polygon, ...] | None = None

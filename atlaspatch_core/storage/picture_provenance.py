@@ -23,7 +23,7 @@ class PictureState(Enum):
     CURRENT = auto()
     OUTDATED = auto()
     FOREIGN = auto()
-    """A file that we did not draw."""
+    """A file that we did not draw, and that is never replaced."""
 
 
 def provenance_mark(*sources: str) -> str:
@@ -53,4 +53,4 @@ def picture_state(path: Path, mark: str) -> PictureState:
         return PictureState.MISSING
     if mark.encode() in head:
         return PictureState.CURRENT
-    return PictureState.OUTDATED if MARK.encode() in head else PictureState.FOREIGN
+    return PictureState.OUTDATED if MARK.encode() in head or not head else PictureState.FOREIGN

@@ -1,5 +1,6 @@
 """From where the coordinates of outlines count. Nothing heavy is imported here, so that options may name it."""
 
+from pathlib import Path
 from typing import Literal
 
 ORIGIN = "atlaspatch_origin"
@@ -12,3 +13,15 @@ OURS = "tissue_id"
 Origin = Literal["auto", "slide", "bounds"]
 """From where outlines count that do not say so: the corner of the slide, or that of its bounds, as QuPath counts.
 ``auto``: as QuPath where it drew or saved them."""
+
+
+TRIDENTS_CRS = b"urn:ogc:def:crs:EPSG::3857"
+"""The reference system that TRIDENT states, of which there is none; QuPath drops it when it saves outlines."""
+HEAD = 4096
+"""Bytes of a file in which it stands."""
+
+
+def is_of_trident(path: Path) -> bool:
+    """Tell whether outlines are as TRIDENT wrote them. Raises OSError."""
+    with path.open("rb") as file:
+        return TRIDENTS_CRS in file.read(HEAD)

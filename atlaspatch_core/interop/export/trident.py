@@ -89,10 +89,12 @@ def _of_geometry(slide: SlideResults, geometry: GeometryResults, target: Target)
         )
 
     patches = home / "patches" / f"{stem}_patches.h5"
+    source = geometry.file.get(schema.SUPPLIED_FROM)  # where these coords were taken from stays what it is
     yield Artifact(
         patches,
         _of("coords", coords),
         lambda to: write_h5(to, {"coords": (geometry.read_coords(), attributes)}, coords.provenance()),
+        Path(str(source)) if source else None,
     )
     if slide.info is not None and _thumbnail(slide) is not None:
         path = home / "visualization" / f"{stem}.jpg"

@@ -11,7 +11,7 @@ from atlaspatch_core.config.sections import Geometry
 from atlaspatch_core.errors import OutOfDate, UnreadableOutput, UnusableMask
 from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.hidden_names import without_hidden_names
-from atlaspatch_core.layouts.supplied_coords import SuppliedCoords, find_coords, read_coords
+from atlaspatch_core.layouts.supplied_coords import SUPPLIED, SuppliedCoords, find_coords, read_coords
 from atlaspatch_core.patches.filters import filter_grid
 from atlaspatch_core.patches.grid import PatchGrid, coords5, lay_grid
 from atlaspatch_core.patches.probes import Contours
@@ -37,8 +37,6 @@ from atlaspatch_core.validity.warnings import without_patches
 
 PASSPORT_FORMAT = "{stem}__x{X}_y{Y}_rw{RW}_rh{RH}_lv{LV}_mag{MAG}_tmag{TMAG}_total{N}"
 PASSPORT_VERSION = 2
-SUPPLIED = "supplied"
-"""The rule of coords that no rule of ours laid."""
 
 
 def place_patches(work: SlideWork, stage: OutputSpec) -> Outcome:

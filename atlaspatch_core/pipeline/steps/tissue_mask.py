@@ -14,7 +14,7 @@ from atlaspatch_core.slides.overview import read_overview
 from atlaspatch_core.slides.slide import OutlineFrame
 from atlaspatch_core.storage.records import PLACEMENT, MaskRecord
 from atlaspatch_core.tissue.contours import geojson_bytes, polygons_fingerprint, written_frame
-from atlaspatch_core.tissue.outline_origin import ORIGIN
+from atlaspatch_core.tissue.outline_origin import ORIGIN, is_of_trident
 from atlaspatch_core.tissue.placement import placement_of_mask
 from atlaspatch_core.tissue.quality import failed, judge_quality
 from atlaspatch_core.tissue.quality_survey import SEEN_AT, measure_quality
@@ -35,6 +35,7 @@ from atlaspatch_core.validity.recipe import SLIDE, TISSUE_MASK, OutputSpec
 from atlaspatch_core.validity.rules import interrupted_reason, is_automatic, source_reason
 
 EDITED = "edited by a person"
+OF_TRIDENT = "TRIDENT's, as they lie there"
 
 
 def ensure_tissue_mask(work: SlideWork, stage: OutputSpec) -> Outcome:
@@ -50,7 +51,8 @@ def ensure_tissue_mask(work: SlideWork, stage: OutputSpec) -> Outcome:
         work.store.note_outlines(work.stem)
         numbers = _edited_numbers(work, record)
         notes = (*_notes_on_file(work, record), *_notes_on_placement(work, on_disk))
-        return _outcome(work, stage, since, on_disk, numbers, EDITED, Status.REUSED, "edited", notes)
+        why, maker = (OF_TRIDENT, "supplied") if is_of_trident(work.store.geojson(work.stem)) else (EDITED, "edited")
+        return _outcome(work, stage, since, on_disk, numbers, why, Status.REUSED, maker, notes)
     interrupted = interrupted_reason(record, on_disk)
     stored = record if on_disk and not interrupted else None
     if stored and work.trusted(stage):
