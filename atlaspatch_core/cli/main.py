@@ -15,12 +15,17 @@ from atlaspatch_core.cli.init import init
 from atlaspatch_core.cli.inspect import inspect
 from atlaspatch_core.cli.report import report
 from atlaspatch_core.cli.run import run_command
+from atlaspatch_core.cli.scripts import without_trident_words
 from atlaspatch_core.cli.status import status
 from atlaspatch_core.cli.working import signals_end_command
 
 
 class Commands(click.Group):
     """Commands that end by Ctrl-C and other signals with one sentence, where they have none of their own."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Understand TRIDENT's names of commands, too."""
+        return super().parse_args(ctx, without_trident_words(args))
 
     def invoke(self, ctx: click.Context) -> object:
         """Call a command."""

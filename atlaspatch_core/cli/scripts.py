@@ -1,4 +1,7 @@
-"""Commands that scripts for TRIDENT call: underscores in the names of options, and several values after one name."""
+"""Commands that scripts for TRIDENT call: underscores in the names of options, and several values after one name.
+
+``trident batch -- …`` and ``trident single -- …`` are ``atlaspatch batch -- …`` and ``atlaspatch single -- …``.
+"""
 
 import re
 
@@ -39,3 +42,34 @@ def spread(args: list[str], lists: set[str]) -> list[str]:
         else:
             out.append(arg)
     return out
+
+
+def without_trident_words(args: list[str]) -> list[str]:
+    """Return a command line with TRIDENT's commands as ours: ``batch`` and ``single`` are ``run``.
+
+    A ``--`` after the command is dropped. What ``single`` does unasked, and ``run`` does not, is said.
+
+    Example:
+        >>> without_trident_words(["single", "--", "--slide_path", "a.svs", "--patch_size=512"])
+        ['run', '--task', 'all', '--batch-size', '32', '--wsi-dir', 'a.svs', '--patch_size=512']
+    """
+    command, *words = args or [""]
+    if command not in ("batch", "single", "run", "doctor", "convert"):
+        return args
+    words = words[1:] if words[:1] == ["--"] else words
+    if command == "batch":
+        return ["run", *words]
+    if command != "single":
+        return [command, *words]
+    typed = {with_dashes(word.partition("=")[0]) for word in words}
+    unasked = [pair for pair in SINGLE if pair[0] not in typed]
+    return ["run", *(word for pair in unasked for word in pair), *map(_of_single, words)]
+
+
+SINGLE = (("--task", "all"), ("--patch-size", "256"), ("--batch-size", "32"))
+"""Options of ``run``, and their values in ``single``."""
+
+
+def _of_single(word: str) -> str:
+    name, equals, value = word.partition("=")
+    return f"--wsi-dir{equals}{value}" if with_dashes(name) == "--slide-path" else word

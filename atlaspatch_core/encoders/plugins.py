@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from atlaspatch_core.consent import SourceLoader, executes_plugins
+from atlaspatch_core.encoders.custom_encoders import helper_of_atlaspatch
 from atlaspatch_core.encoders.declaration import NO_PLUGINS, PatchEncoder, Plugins, Precision, SlideEncoder
 from atlaspatch_core.encoders.devices import effective_precision, resolve_device
 from atlaspatch_core.encoders.extractor import Extractor, Registry
@@ -132,7 +133,7 @@ def _execute(path: Path, name: str) -> ModuleType:
         raise InvalidProject(f"the plugin {path} is no Python file; name a file that ends in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses of the plugin look their module up there
-    with _Blaming(str(path), "fails when it is loaded"):
+    with _Blaming(str(path), "fails when it is loaded"), helper_of_atlaspatch():
         spec.loader.exec_module(module)
     return module
 
@@ -144,7 +145,7 @@ def _from_hook(
 
     registry, where = Registry(), resolve_device(device)
     how = effective_precision(precision, where)
-    with _Blaming(origin, f"fails in {HOOK}()"):
+    with _Blaming(origin, f"fails in {HOOK}()"), helper_of_atlaspatch():
         hook(registry=registry, device=where, dtype=getattr(torch, how), num_workers=num_workers)
     for name, builder in registry.as_mapping().items():
         yield PatchEncoder(

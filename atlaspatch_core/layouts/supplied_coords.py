@@ -88,7 +88,7 @@ def _rule(path: Path) -> str:
 
 
 def is_of_trident(folder: Path) -> bool:
-    """Tell whether TRIDENT laid the coords of a geometry's folder: what is ours there, if anything, was taken from them.
+    """Tell whether TRIDENT laid the coords of a geometry's folder: what is ours there, if anything, was taken of them.
 
     Coords that were exported for TRIDENT lie beside those that we laid.
     """

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+from shapely.geometry.polygon import orient
 
 from atlaspatch_core.slides.slide import WHOLE_SLIDE, OutlineFrame, SlideInfo
 from atlaspatch_core.tissue.outline_origin import ORIGIN, OURS, Origin
@@ -167,7 +168,7 @@ def polygons_fingerprint(polygons: Iterable[shapely.Polygon]) -> str:
 
 def _feature(piece: shapely.Polygon, index: int, frame: OutlineFrame, *, is_stated: bool) -> dict[str, Any]:
     """Return one polygon as a QuPath annotation."""
-    rings = [_points(ring, frame) for ring in (piece.exterior, *piece.interiors)]
+    rings = [_points(ring, frame) for ring in rings_of(piece)]
     return {
         "type": "Feature",
         "geometry": {"type": "Polygon", "coordinates": rings},
@@ -179,6 +180,20 @@ def _feature(piece: shapely.Polygon, index: int, frame: OutlineFrame, *, is_stat
             **({ORIGIN: list(frame[:2])} if is_stated else {}),
         },
     }
+
+
+def oriented(piece: shapely.Polygon) -> shapely.Polygon:
+    """Return a polygon whose outer ring runs counter-clockwise in the axes of a file, and its holes clockwise.
+
+    So RFC 7946 (3.1.6) asks of GeoJSON; an area by the order of the points is positive then.
+    """
+    return orient(piece, 1.0)
+
+
+def rings_of(piece: shapely.Polygon) -> list[shapely.LinearRing]:
+    """Return the outer ring and the holes as they are written to GeoJSON."""
+    piece = oriented(piece)
+    return [piece.exterior, *piece.interiors]
 
 
 def _points(ring: shapely.LinearRing, frame: OutlineFrame) -> list[list[float | int]]:

@@ -194,8 +194,10 @@ def _polygon(rings: Sequence[Sequence[Sequence[float]]]) -> shapely.Polygon:
     for ring in flat:
         if not np.isfinite(ring).all():
             raise ValueError("a coordinate is no number")
-        if len(ring) < 4 or (ring[0] != ring[-1]).any():
+        if len(ring) and (ring[0] != ring[-1]).any():
             raise ValueError("a ring is open: its first and last points differ")
+        if len(ring) < 4:
+            raise ValueError("a ring has fewer than three corners")
     return shapely.Polygon(flat[0], flat[1:])
 
 

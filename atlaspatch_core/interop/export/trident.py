@@ -31,7 +31,7 @@ from atlaspatch_core.slides.mpp import bucket
 from atlaspatch_core.slides.slide import OutlineFrame
 from atlaspatch_core.storage import schema
 from atlaspatch_core.storage.picture_provenance import PictureState, picture_state, provenance_mark, with_mark
-from atlaspatch_core.tissue.contours import DECIMALS
+from atlaspatch_core.tissue.contours import DECIMALS, rings_of
 
 VERSION = 1
 """Raised when files come to look different."""
@@ -166,7 +166,7 @@ def geojson(slide: SlideResults, mask: ExportResult) -> bytes:
             "properties": {"tissue_id": index},
             "geometry": {
                 "type": "Polygon",
-                "coordinates": [_ring(ring, slide.frame) for ring in (piece.exterior, *piece.interiors)],
+                "coordinates": [_ring(ring, slide.frame) for ring in rings_of(piece)],
             },
         }
         for index, piece in enumerate(slide.read_outlines(mask))

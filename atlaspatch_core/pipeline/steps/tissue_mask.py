@@ -13,7 +13,7 @@ from atlaspatch_core.pipeline.slide_work import SlideWork
 from atlaspatch_core.slides.overview import read_overview
 from atlaspatch_core.slides.slide import OutlineFrame
 from atlaspatch_core.storage.records import PLACEMENT, MaskRecord
-from atlaspatch_core.tissue.contours import geojson_bytes, polygons_fingerprint, written_frame
+from atlaspatch_core.tissue.contours import geojson_bytes, oriented, polygons_fingerprint, written_frame
 from atlaspatch_core.tissue.outline_origin import ORIGIN, is_of_trident
 from atlaspatch_core.tissue.placement import placement_of_mask
 from atlaspatch_core.tissue.quality import failed, judge_quality
@@ -166,7 +166,8 @@ def _write_mask(
     supplied: str = "",
     drawing: str = "",
 ) -> MaskRecord:
-    """Keep a mask with all its numbers."""
+    """Keep a mask with all its numbers, its rings in the order in which they are read again."""
+    polygons = tuple(map(oriented, polygons))
     is_known, is_supplied = "blur_share" in numbers, bool(supplied)
     whole = numbers if is_known else measure_quality(work.slide(), polygons, numbers, is_supplied=is_supplied)
     work.set_polygons(polygons)

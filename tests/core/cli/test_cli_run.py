@@ -351,3 +351,16 @@ def lives(group: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def test_tridents_own_commands_are_understood(wsis):
+    job = str(wsis.parent / "job")
+    single = ["single", "--", "--slide_path", str(wsis / "a.svs"), "--job_dir", job, *base(LITE)[:4]]
+    result = CliRunner().invoke(cli, single)
+    assert result.exit_code == 0, result.output
+    assert content(h5(wsis))[f"features/{LITE}"].shape[1] == 1280, "256 px at 20x, all stages"
+    result = CliRunner().invoke(cli, ["batch", "--", *words(wsis, "--task", "coords")[1:]])
+    assert result.exit_code == 0, result.output
+    assert h5(wsis, "b").exists()
+    result = CliRunner().invoke(cli, ["doctor", "--", "--profile", "base"])
+    assert "whatever the profile" in result.stderr

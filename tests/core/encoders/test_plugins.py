@@ -1,3 +1,4 @@
+import sys
 from hashlib import sha256
 from pathlib import Path
 from textwrap import dedent
@@ -149,3 +150,37 @@ def test_a_registry_lists_and_creates_by_name_in_any_case():
         registry.register("b", lambda: "c")  # pyright: ignore[reportArgumentType]
     with pytest.raises(UnknownName, match="no plugin registers c; registered: a, b"):
         registry.create("c")
+
+
+WITH_HELPER = """
+    import torch
+    import torchvision.transforms.functional as F
+    from atlas_patch.models.patch.custom import CustomEncoderComponents, register_custom_encoder
+
+    class Pooled(torch.nn.Module):
+        def forward(self, pixels):
+            return torch.nn.functional.adaptive_avg_pool2d(pixels, 2)
+
+    def load(device, dtype):
+        return CustomEncoderComponents(model=Pooled().to(device, dtype), preprocess=F.to_tensor{forward})
+
+    def register_feature_extractors(registry, device, dtype, num_workers):
+        register_custom_encoder(
+            registry=registry, name="Pooled", embedding_dim=12, loader=load, device=device, dtype=dtype,
+            num_workers=num_workers,
+        )
+"""
+
+
+@pytest.mark.parametrize(
+    "forward", ["", ", forward_fn=lambda batch: Pooled()(batch)", ", forward_fn=lambda model, batch: model(batch)"]
+)
+def test_a_plugin_for_atlaspatch_may_use_its_helper_module(tmp_path: Path, forward: str):
+    path = tmp_path / "custom.py"
+    path.write_text(dedent(WITH_HELPER.format(forward=forward)))
+    plugins = load_plugins([path])
+    loaded = load_patch_encoder(find_patch_encoder("pooled", plugins=plugins), precision="float32")
+    patches = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
+    expected = patches.reshape(3, 2, 4, 2, 4, 3).mean(axis=(2, 4)).transpose(0, 3, 1, 2).reshape(3, 12) / 255
+    np.testing.assert_allclose(loaded.encode(patches), expected, atol=1e-6)
+    assert not any(name.startswith("atlas_patch") for name in sys.modules)

@@ -145,6 +145,8 @@ def test_outlines_without_area_are_counted_in_the_same_line_as_ignored_ones():
     ("item", "words"),
     [
         (drawn("Polygon", [[[0, 0], [9, 0], [9, 9]]]), "feature 2: a ring is open"),
+        (drawn("Polygon", [[[0, 0], [9, 0], [9, 9], [0, 9]]]), "feature 2: a ring is open"),
+        (drawn("Polygon", [[[0, 0], [9, 0], [0, 0]]]), "feature 2: a ring has fewer than three corners"),
         (drawn("Polygon", [[[0, 0], [9, 0], [9, None], [0, 0]]]), "feature 2: a coordinate is no number"),
         (drawn("Circle", [[0, 0], 9]), "feature 2: there is no geometry of type Circle"),
         ({"type": "Feature", "properties": {}}, "feature 2: it has no geometry"),
