@@ -22,8 +22,9 @@ def absent_in_tissue(info: SlideInfo, polygons: Sequence[Polygon]) -> dict[str, 
 
     Nothing where none is. ``polygons``: the tissue, level-0 px.
     """
-    tissue = shapely.union_all(list(polygons))
-    absent = [(one.level, box) for one in find_absent_tiles(info) for box in inside(one, tissue, info)]
+    lacking = list(find_absent_tiles(info))
+    tissue = shapely.union_all(list(polygons)) if lacking else shapely.Polygon()  # of many corners that takes minutes
+    absent = [(one.level, box) for one in lacking for box in inside(one, tissue, info)]
     if not absent:
         return {}
     level, (left, top, _, _) = absent[0][0], shapely.bounds(absent[0][1])

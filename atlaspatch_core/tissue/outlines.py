@@ -21,6 +21,10 @@ IGNORED_CLASS = "Ignore*"
 """QuPath's class for what is to be left out, in any case. ``Region*``, its other class with a star, is no such."""
 OBJECTS = ("cell", "detection", "tile", "root")
 """Kinds of QuPath objects that are no annotations."""
+MANY_CORNERS = 20_000
+"""GEOS holds each side against each whose bounds meet its own: 100,000 long ones take minutes. With more corners than
+this nothing is united or cut that is to come out as it went in; with fewer it is, as it may gain corners by that, and
+fingerprints are of these."""
 COLLECTION = "FeatureCollection"
 MALFORMED = (OSError, ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError)
 
@@ -35,6 +39,14 @@ class TissueOutlines:
     """What is no tissue, counted: ``2 detections, 1 open line``; empty where everything counts, or is ignored."""
     ignored: int = 0
     """Outlines of the class for what is to be left out; they are counted among ``left_out`` where others are."""
+    is_one_shape: bool = False
+    """Whether one polygon was drawn: then no two parts overlap."""
+
+    def united(self) -> list[shapely.Polygon]:
+        """Return the tissue without overlap."""
+        if self.is_one_shape and shapely.count_coordinates(list(self.polygons)) > MANY_CORNERS:
+            return list(self.polygons)
+        return polygons_in(shapely.union_all(list(self.polygons)))
 
 
 class _Feature(NamedTuple):
@@ -45,6 +57,10 @@ class _Feature(NamedTuple):
     id: str
     origin: Any
     """x, y as the file states them, or None."""
+
+    @property
+    def is_polygon(self) -> bool:
+        return self.geometry is not None and self.geometry["type"] == "Polygon"
 
 
 def read_outlines(
@@ -78,7 +94,8 @@ def read_outlines(
     tissue = [part for feature, parts in pairs if not _is_ignored(feature) for part in parts]
     count = sum(bool(parts) for feature, parts in pairs if _is_ignored(feature))
     words = _in_words(left_out + Counter({f"{IGNORED_CLASS} outline": count})) if left_out else ""
-    return TissueOutlines(tuple(_without(tissue, ignored)), words, count)
+    is_one_shape = not ignored and [feature.is_polygon for feature, parts in pairs if parts] == [True]
+    return TissueOutlines(tuple(_without(tissue, ignored)), words, count, is_one_shape)
 
 
 def polygons_in(geometry: shapely.Geometry) -> list[shapely.Polygon]:
@@ -86,6 +103,20 @@ def polygons_in(geometry: shapely.Geometry) -> list[shapely.Polygon]:
     parts = shapely.get_parts(geometry).tolist()
     nested = [polygons_in(part) if hasattr(part, "geoms") else [part] for part in parts]
     return [part for group in nested for part in group if isinstance(part, shapely.Polygon) and not part.is_empty]
+
+
+def within(pieces: Sequence[shapely.Polygon], width: int, height: int) -> list[shapely.Polygon]:
+    """Return the parts of polygons without overlap that lie within a slide of ``width`` × ``height`` px."""
+    slide = shapely.box(0, 0, width, height)
+    if shapely.count_coordinates(list(pieces)) <= MANY_CORNERS:
+        return polygons_in(shapely.intersection(shapely.MultiPolygon(pieces), slide))
+    cut = [[piece] if _is_inside(piece, width, height) else polygons_in(piece & slide) for piece in pieces]
+    return [part for parts in cut for part in parts]
+
+
+def _is_inside(piece: shapely.Polygon, width: int, height: int) -> bool:
+    left, top, right, bottom = piece.bounds
+    return left > 0 and top > 0 and right < width and bottom < height
 
 
 def _features(top: Any, left_out: Counter[str]) -> Iterator[_Feature]:
@@ -142,7 +173,7 @@ def _parts(feature: _Feature, left_out: Counter[str]) -> list[shapely.Polygon]:
     parts = [part for of_shape in repaired for part in of_shape]
     if without_area := sum(not of_shape for of_shape in repaired):
         left_out["empty outline"] += without_area
-    if len(parts) < 2 or shapely.is_valid(shapely.MultiPolygon(parts)):
+    if len(repaired) < 2 or len(parts) < 2 or shapely.is_valid(shapely.MultiPolygon(parts)):
         return parts
     return polygons_in(shapely.union_all(parts))
 

@@ -27,7 +27,7 @@ from atlaspatch_core.tissue.mask_labels import SHARED, TABLES, is_outlines, valu
 from atlaspatch_core.tissue.morphology import Mask
 from atlaspatch_core.tissue.outline_origin import Origin
 from atlaspatch_core.tissue.outline_places import misplaced
-from atlaspatch_core.tissue.outlines import TissueOutlines, polygons_in
+from atlaspatch_core.tissue.outlines import TissueOutlines, within
 
 SUPPLIED_CURE = "give them in px of level 0, or say from where they count (--masks-origin slide or bounds)"
 
@@ -201,10 +201,10 @@ def read_mask(
         placed = tuple(shapely.transform(piece, lambda points: points + place) for piece in polygons)
         return SuppliedMask(placed, notes, drawing=_hash(np.packbits(mask), np.array(mask.shape), np.array(part)))
     outlines = _read_outlines(path, info, origin)
-    notes, slide = outline_notes(path, outlines, info, SUPPLIED_CURE), shapely.box(0, 0, info.width, info.height)
-    within = shapely.intersection(shapely.union_all(list(outlines.polygons)), slide)
+    notes = outline_notes(path, outlines, info, SUPPLIED_CURE)
+    inside = within(outlines.united(), info.width, info.height)
     rings = shapely.get_coordinates(list(outlines.polygons)) if outlines.polygons else np.zeros((0, 2))
-    return SuppliedMask(in_order(polygons_in(within)), notes, ignored_number(outlines), _hash(rings))
+    return SuppliedMask(in_order(inside), notes, ignored_number(outlines), _hash(rings))
 
 
 def read_drawing(

@@ -223,7 +223,7 @@ class Expectations:
             return str(error)
         numbers = mask.numbers if mask and mask.of_slide == expected_slide.fingerprint else {}
         quality = self.recipe.project.quality
-        return blocked_reason(stem, edited_numbers(outlines.polygons, info, numbers), quality) if quality.block else ""
+        return blocked_reason(stem, edited_numbers(outlines, info, numbers), quality) if quality.block else ""
 
     def _mask_difference(self, stem: str, mask: IndexedMask, expected: Identity) -> str:
         """Return what differs; masks of one spec differ in the same, so one record is read for all of them."""

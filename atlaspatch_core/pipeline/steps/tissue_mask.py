@@ -109,7 +109,7 @@ def _notes_on_placement(work: SlideWork, polygons: str) -> tuple[str, ...]:
 def _edited_numbers(work: SlideWork, record: MaskRecord | None) -> dict[str, float]:
     """Return the measures of a person's polygons, and what was seen on the same slide whatever its mask."""
     numbers = record.numbers if record and record.identity.inputs[SLIDE.kind] == work.fingerprints[SLIDE] else {}
-    return edited_numbers(work.polygons(), work.slide_info(), numbers) | ignored_number(work.outlines())
+    return edited_numbers(work.outlines(), work.slide_info(), numbers) | ignored_number(work.outlines())
 
 
 def _find(work: SlideWork, stage: OutputSpec, stored: MaskRecord | None, interrupted: str) -> tuple[MaskRecord, str]:

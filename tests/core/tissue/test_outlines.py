@@ -10,8 +10,10 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from rounds import examples
 
+import atlaspatch_core.tissue.outlines
 from atlaspatch_core.errors import UnreadableOutput
-from atlaspatch_core.tissue.outlines import read_outlines
+from atlaspatch_core.tissue.contours import polygons_fingerprint
+from atlaspatch_core.tissue.outlines import MANY_CORNERS, read_outlines, within
 
 SIDE = 40
 COLUMNS, ROWS = np.meshgrid(np.arange(SIDE), np.arange(SIDE))
@@ -169,3 +171,37 @@ def test_a_valid_outline_is_taken_to_the_letter():
     square = [[[0, 0], [9, 0], [9, 9], [5, 9], [0, 9], [0, 0]]]
     (piece,) = outlines(drawn("Polygon", square)).polygons
     assert shapely.get_coordinates(piece).tolist() == square[0]
+
+
+def spikes(corners: int, seed: int, spread: float = 3.0) -> np.ndarray:
+    """Return a closed star, shape (corners + 1, 2), whose sides cross some of their neighbours."""
+    chance = np.random.default_rng(seed)
+    angles = (np.arange(corners) + spread * chance.normal(size=corners)) * 2 * np.pi / corners
+    ring = (500 + 300 * chance.random((corners, 1))) * np.stack([np.cos(angles), np.sin(angles)], 1) + 1000
+    return np.vstack([ring, ring[:1]])
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("width", [2000, 1100], ids=["inside", "over the edge"])
+def test_tissue_of_many_corners_is_what_uniting_and_cutting_leave_of_it(seed: int, width: int, monkeypatch):
+    drawn_spikes = outlines(drawn("Polygon", [spikes(60 + 10 * seed, seed).tolist()]))
+    few = polygons_fingerprint(within(drawn_spikes.united(), width, 2000))
+    monkeypatch.setattr(atlaspatch_core.tissue.outlines, "MANY_CORNERS", 0)
+    assert polygons_fingerprint(within(drawn_spikes.united(), width, 2000)) == few
+
+
+def test_outlines_of_many_corners_that_cross_themselves_are_read():
+    many = outlines(drawn("Polygon", [spikes(MANY_CORNERS + 1, 1).tolist()]))
+    pieces = np.array(within(many.united(), 2000, 2000))
+    assert len(pieces) > 1000
+    assert shapely.is_valid(pieces).all()
+    assert np.pi * 500**2 < sum(piece.area for piece in pieces) < np.pi * 800**2
+    near, far = ([1000, 1000] + radius * np.array([[1, 0], [0, 1], [-1, 0]]) for radius in (450, 810))
+    assert [shapely.contains_xy(pieces[:, None], *places.T).any(axis=0).all() for places in (near, far)] == [1, 0]
+
+
+def test_what_overlaps_counts_once_however_many_corners_it_has(monkeypatch):
+    monkeypatch.setattr(atlaspatch_core.tissue.outlines, "MANY_CORNERS", 0)
+    boxes = [drawn("Polygon", [[[x, 0], [x + 9, 0], [x + 9, 9], [x, 9], [x, 0]]]) for x in (1, 5)]
+    together = drawn("MultiPolygon", [box["geometry"]["coordinates"] for box in boxes])
+    assert [sum(piece.area for piece in outlines(*items).united()) for items in (boxes, [together])] == [117, 117]
