@@ -62,7 +62,7 @@ def check_table(shown: Ended) -> None:
     """Assert that no cell of a table is a formula, and that it is a table."""
     rows = list(csv.reader(shown.out.splitlines()))
     assert len({len(row) for row in rows}) == 1
-    assert [cell for row in rows for cell in row if cell[:1] in {"=", "+", "@"}] == []
+    assert [cell for row in rows for cell in row if cell[:1] in {"=", "+", "-", "@"}] == []
 
 
 @pytest.mark.soak

@@ -21,6 +21,9 @@ MOST_UNSTORED = 2**30
 """px that any slide may claim, whatever it stores; 32,768 square, which is read in seconds."""
 MOST_PER_BYTE = 16_384
 """px that each stored byte allows beyond these."""
+MOST_OBLONG = 10_000
+"""Times that one side may be the other: a glass of 75 mm would be a strip of 7.5 µm. Kernels of the segmenters are far
+wider than such a strip, and take minutes over its length."""
 MOST_CHUNKS = 2**20
 """Chunks of a level that are believed of any store; others need a byte each."""
 
@@ -71,8 +74,13 @@ def check_pieces(path: Path, size: tuple[int, int], needed: int, listed: int, ki
 
 
 def check_files(info: SlideInfo) -> None:
-    """Raise UnreadableSlide where all files of a slide together are too small for its level 0."""
+    """Raise UnreadableSlide where all files of a slide together are too small for its level 0, or that is a line."""
     level = info.as_stored.levels[0]
+    if max(level.width, level.height) > MOST_OBLONG * min(level.width, level.height):
+        raise UnreadableSlide(
+            f"{stem_of(info.path)}: {info.path.name} is damaged or no scan: of {level.width:,} × {level.height:,} px "
+            f"one side is over {MOST_OBLONG:,} times the other; {COPY}"
+        )
     check_claim(info.path, (level.width, level.height), file_sizes(info.path))
 
 

@@ -13,13 +13,14 @@ import zarr
 from claiming import DEFLATE, JPEG, LARGEST, NONE, TiffClaim, encode_tile, write_dicom_claim
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from pylibCZIrw import czi
 from rounds import examples
 
 from atlaspatch_core.discovery.transient import is_transient
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.slides import Region, open_slide
-from atlaspatch_core.slides.readers.claims import MOST_PER_BYTE, MOST_UNSTORED, covered_bytes
+from atlaspatch_core.slides.readers.claims import MOST_OBLONG, MOST_PER_BYTE, MOST_UNSTORED, covered_bytes
 
 pytestmark = pytest.mark.quick
 TILE = 256
@@ -74,7 +75,8 @@ def tiffs(draw: st.DrawFn) -> tuple[TiffClaim, bool]:
     if layout == "absent":
         places = [(0, 0)] * listed
     found = covered_bytes(*zip(*places, strict=True))
-    can_be = listed == needed and width * height <= MOST_UNSTORED + MOST_PER_BYTE * found
+    is_line = max(width, height) > MOST_OBLONG * min(width, height)
+    can_be = not is_line and listed == needed and width * height <= MOST_UNSTORED + MOST_PER_BYTE * found
     return TiffClaim(width, height, places, stored, TILE, compression=compression), can_be
 
 
@@ -211,3 +213,12 @@ def test_bytes_that_several_tiles_share_count_once(stretches: list[tuple[int, in
     offsets, lengths = zip(*stretches, strict=True) if stretches else ((), ())
     covered = {byte for at, count in stretches for byte in range(at, at + count)}
     assert covered_bytes(offsets, lengths) == len(covered)
+
+
+def test_a_picture_that_is_a_line_is_refused_and_a_strip_is_not(tmp_path: Path):
+    for name, height in (("line", 1), ("strip", 2)):
+        Image.new("L", (20_000, height)).save(tmp_path / f"{name}.png")
+    with pytest.raises(UnreadableSlide, match=r"^line: .* of 20,000 × 1 px one side is over 10,000 times the other; "):
+        open_slide(tmp_path / "line.png", mpp=0.5)
+    with open_slide(tmp_path / "strip.png", mpp=0.5) as slide:
+        assert slide.info.height == 2
