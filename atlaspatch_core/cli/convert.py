@@ -1,6 +1,5 @@
 """``atlaspatch convert``: slides of any readable format to pyramidal, tiled BigTIFF."""
 
-import os
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +15,7 @@ from atlaspatch_core.cli.types import Number, Several, Whole, flat
 from atlaspatch_core.cli.working import INTERRUPTED
 from atlaspatch_core.config.input_fields import SlidesFields
 from atlaspatch_core.errors import AtlasPatchError, NoSlides
+from atlaspatch_core.isolation.cores import usable_cores
 from atlaspatch_core.wording import format_count
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def convert(
         raise click.ClickException(str(error)) from error
     except AtlasPatchError as error:
         raise click.UsageError(str(error)) from error
-    workers = num_workers or os.cpu_count() or 1
+    workers = num_workers or usable_cores()
     with logging_to_stderr(verbose):
         context.exit(_run(discovery, folder, settings, workers, force))
 

@@ -1,6 +1,5 @@
 """How options are declared: in groups, each with its default in the help."""
 
-import os
 from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
@@ -19,11 +18,6 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 EXISTING_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
 EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-
-
-def cpu_count() -> int:
-    """Return how many cores there are, at least 1."""
-    return os.cpu_count() or 1
 
 
 def group(*options: Decorator) -> Decorator:

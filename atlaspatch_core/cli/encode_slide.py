@@ -1,6 +1,5 @@
 """``atlaspatch encode-slide``: slides in, one file per slide out."""
 
-import os
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from atlaspatch_core.cli.slides import left_out_line, slides_at_rest
 from atlaspatch_core.cli.values import RunMode, check_encoders, check_scale, encode_project, run_mode
 from atlaspatch_core.cli.working import carry_out
 from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.isolation.cores import usable_cores
 from atlaspatch_core.validity.outcome import Outcome, Status
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def outcomes_of(
     if len(devices) == 1:
         yield from process(discovery.sources, recipe, force=force, on_patches=on_patches)
     else:
-        share = max(1, (os.cpu_count() or 1) // len(devices))
+        share = max(1, usable_cores() // len(devices))
         runtime = recipe.project.runtime
         runtime = runtime.model_copy(update={"threads": share, "read_workers": min(share, runtime.readers)})
         project = recipe.project.model_copy(update={"runtime": runtime})

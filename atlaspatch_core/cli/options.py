@@ -13,7 +13,6 @@ from atlaspatch_core.cli.declaring import (
     POSITIVE,
     STRICT,
     STRICT_HELP,
-    cpu_count,
     group,
     option,
 )
@@ -22,6 +21,7 @@ from atlaspatch_core.cli.types import Checkpoint, Device, Names, SlidePaths, Who
 from atlaspatch_core.config.geometry_fields import GeometryFields
 from atlaspatch_core.config.input_fields import PatientsFields, ProjectFields, SlidesFields
 from atlaspatch_core.config.run_fields import PicturesFields, RuntimeFields
+from atlaspatch_core.isolation.cores import usable_cores
 from atlaspatch_core.patches.filter_spec import FilterSpec
 from atlaspatch_core.tissue.spec import TissueSpec
 
@@ -106,7 +106,7 @@ RUNTIME = group(
     option(
         "--patch-workers",
         type=POSITIVE,
-        default=cpu_count,
+        default=usable_cores,
         show_default="CPU count",
         help="Threads that read and decode patches, for encoders, filters and pictures.",
     ),

@@ -1,6 +1,5 @@
 """From the options of ``atlaspatch run`` to a project, the steps to take, and the devices to take them on."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from atlaspatch_core.cli.values import RunMode, run_mode, typed_options
 from atlaspatch_core.config.geometry_fields import GeometryFields
 from atlaspatch_core.encoders.patch.trident import as_trident
 from atlaspatch_core.errors import AtlasPatchError, RemoteCodeNotAllowed
+from atlaspatch_core.isolation.cores import usable_cores
 from atlaspatch_core.layouts.supplied_coords import is_of_trident
 from atlaspatch_core.option import field_of
 
@@ -290,7 +290,7 @@ def _needed(slide_encoder: str) -> str:
 
 def runtime_values(options: RunOptions, devices: Sequence[str]) -> dict[str, Any]:
     """Return what decides the speed; workers share the cores."""
-    share = 0 if len(devices) == 1 else max(1, (os.cpu_count() or 1) // len(devices))
+    share = 0 if len(devices) == 1 else max(1, usable_cores() // len(devices))
     return {
         "device": devices[0],
         "segmentation_batch_size": options.seg_batch_size or options.batch_size,

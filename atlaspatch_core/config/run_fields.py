@@ -110,6 +110,8 @@ class RuntimeFields:
         ),
     ] = 1
     read_workers: Annotated[int, Option("Threads that read and decode patches; 0 is one per core.", ge=0)] = 0
-    threads: Annotated[int, Option("Threads of torch and OpenCV; 0 is one per core.", ge=0)] = 0
+    threads: Annotated[
+        int, Option("Threads of torch and OpenCV; 0 is as many as OMP_NUM_THREADS says, or one per core.", ge=0)
+    ] = 0
     write_rows: Annotated[int, Option("Most rows in one chunk of an HDF5 file.", flags=("--write-batch",), gt=0)] = 8192
     slides_per_run: Annotated[int, Option("Slides of one run of the platform.", gt=0)] = 128

@@ -1,6 +1,5 @@
 """The tables of a project file, as pydantic checks them."""
 
-import os
 import re
 from typing import Any, Self, get_args
 
@@ -10,6 +9,7 @@ from atlaspatch_core.config.geometry_fields import GeometryFields
 from atlaspatch_core.config.geometry_fields import Precision as Precision
 from atlaspatch_core.config.input_fields import PatientsFields, SlidesFields
 from atlaspatch_core.config.run_fields import AlertsFields, PicturesFields, RuntimeFields, UpgradesFields
+from atlaspatch_core.isolation.cores import usable_cores, usable_threads
 from atlaspatch_core.option import describe
 from atlaspatch_core.patches.grid_spec import GridSpec
 from atlaspatch_core.slides.readers import READERS
@@ -169,9 +169,9 @@ class Runtime(RuntimeFields, Section):
     @property
     def compute_threads(self) -> int:
         """Threads of torch and OpenCV."""
-        return self.threads or os.cpu_count() or 1
+        return self.threads or usable_threads()
 
     @property
     def readers(self) -> int:
         """Threads that read and decode."""
-        return self.read_workers or os.cpu_count() or 1
+        return self.read_workers or usable_cores()

@@ -1,7 +1,6 @@
 """A slide seen small: read in blocks, area-averaged, in bounded memory."""
 
 import math
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,11 +9,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from atlaspatch_core.isolation.cores import usable_cores
 from atlaspatch_core.slides.slide import Level, Region, Slide, SlideInfo
 
 BLOCK = 2048
 """Side of a block that is read at once, px of the level: 28 MB with the reader's own copy."""
-THREADS = min(4, os.cpu_count() or 1)
+THREADS = min(4, usable_cores())
 """Blocks read at once. Speed only."""
 
 

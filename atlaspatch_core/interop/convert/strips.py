@@ -4,7 +4,6 @@ The strips travel as an uncompressed PNG, the one format that libvips reads from
 build; its checksums end a stream that was cut short as an error, not as black pixels.
 """
 
-import os
 import struct
 import zlib
 from collections.abc import Callable, Generator, Iterator
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.interop.convert.vips import vips
+from atlaspatch_core.isolation.cores import usable_cores
 from atlaspatch_core.pipeline.prefetch import prefetch
 from atlaspatch_core.slides.slide import Region, Slide
 
@@ -26,7 +26,7 @@ CHUNK_ROWS = 16
 """Rows that are copied at once on their way to libvips."""
 BLOCK = 2048
 """Width of what one thread reads at once, px."""
-THREADS = min(4, os.cpu_count() or 1)
+THREADS = min(4, usable_cores())
 """Blocks read at once. Speed only."""
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from atlaspatch_core.encoders.extras import cure, need
 from atlaspatch_core.errors import MissingExtra
+from atlaspatch_core.isolation.cores import usable_cores
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -15,7 +16,7 @@ COMMAND = "atlaspatch convert"
 
 def share_cores(slides_at_once: int) -> None:
     """Let each of so many conversions have its share of the cores; to be called before libvips is first used."""
-    share = max(1, (os.cpu_count() or 1) // max(1, slides_at_once))
+    share = max(1, usable_cores() // max(1, slides_at_once))
     os.environ.setdefault("VIPS_CONCURRENCY", str(share))
 
 

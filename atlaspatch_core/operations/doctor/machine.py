@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 
 from atlaspatch_core.errors import InvalidProject
+from atlaspatch_core.isolation.cores import usable_cores
 from atlaspatch_core.operations.doctor.values import DoctorFinding, Subject, fail, ok, warn
 
 FEW_GIGABYTES = 4.0
@@ -19,11 +20,6 @@ def cores(subject: Subject) -> Iterator[DoctorFinding]:
         yield warn("cores", f"{there} cores for this process{used}", cure)
     else:
         yield ok("cores", f"{there} cores for this process{used}")
-
-
-def usable_cores() -> int:
-    """Return how many cores this process may use; a scheduler or a container may grant fewer than there are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def memory(_: Subject) -> Iterator[DoctorFinding]:

@@ -15,6 +15,7 @@ from waiting import until
 
 from atlaspatch_core.discovery.transient import is_transient
 from atlaspatch_core.errors import UnreadableSlide
+from atlaspatch_core.isolation.cores import usable_cores, usable_threads
 from atlaspatch_core.isolation.leases import isolates, lend_process, return_process, run_isolated
 from atlaspatch_core.isolation.process import ProcessDied
 from atlaspatch_core.isolation.server import is_isolated
@@ -153,3 +154,18 @@ def test_a_fork_of_the_asking_process_asks_one_of_its_own():
     with start_code(FORKED) as process:
         out, _ = process.communicate()
     assert out.split() == ["0", "True"]
+
+
+@pytest.mark.parametrize(("stated", "threads"), [("3", 3), ("2,1", 2), ("0", None), ("", None), ("many", None)])
+def test_it_computes_with_the_threads_that_the_environment_says(monkeypatch, stated, threads):
+    monkeypatch.setenv("OMP_NUM_THREADS", stated)
+    assert usable_threads() == (threads or usable_cores())
+
+
+def test_cores_that_were_not_granted_are_not_used():
+    granted = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(granted)})
+        assert usable_cores() == 1
+    finally:
+        os.sched_setaffinity(0, granted)
