@@ -12,10 +12,8 @@ from atlaspatch_core.cli.fields import SectionValues, section_values
 from atlaspatch_core.cli.shared_names import tell_shared_names
 from atlaspatch_core.cli.values import RunMode, run_mode, typed_options
 from atlaspatch_core.config.geometry_fields import GeometryFields
-from atlaspatch_core.encoders.patch.trident import as_trident
 from atlaspatch_core.errors import AtlasPatchError, RemoteCodeNotAllowed
 from atlaspatch_core.isolation.cores import usable_cores
-from atlaspatch_core.layouts.supplied_coords import is_of_trident
 from atlaspatch_core.option import field_of
 
 if TYPE_CHECKING:
@@ -136,6 +134,8 @@ def steps_of(recipe: "Recipe", task: str) -> tuple[tuple["OutputKey", ...], tupl
 
 def coords_of(request: RunRequest) -> Coords:
     """Return where coords come from. Raises click.UsageError for a folder that cannot be meant."""
+    from atlaspatch_core.layouts.supplied_coords import is_of_trident
+
     options = request.options
     folder = options.output / options.coords_dir if options.coords_dir else None
     mag, patch_size, overlap = _geometry(folder, request)
@@ -230,6 +230,8 @@ def encoder_values(request: RunRequest) -> dict[str, Any]:
 
     A name that AtlasPatch and TRIDENT share is TRIDENT's here.
     """
+    from atlaspatch_core.encoders.patch.trident import as_trident
+
     options = request.options
     if options.task not in WITH_FEATURES:
         return {"patch_encoders": (), "slide_encoders": (), "input_size": None, "precision": OTHER_PRECISION}
@@ -272,6 +274,8 @@ def weights_of(options: RunOptions, encoders: Sequence[str], slide_encoders: Seq
 
 def _named_path(text: str, encoders: Sequence[str], slide_encoders: Sequence[str]) -> tuple[str, Path]:
     """Return whose weights lie where; no name where nothing is encoded."""
+    from atlaspatch_core.encoders.patch.trident import as_trident
+
     path = Path(text).expanduser()
     name, equals, rest = text.partition("=")
     if equals and not path.exists():

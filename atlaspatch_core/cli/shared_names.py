@@ -5,8 +5,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from atlaspatch_core.encoders.patch.trident import TRIDENT, shared_name
-
 if TYPE_CHECKING:
     from atlaspatch_core.config.project import Project
 
@@ -14,6 +12,7 @@ if TYPE_CHECKING:
 def tell_shared_names(names: Iterable[str], *, trident: bool = False) -> None:
     """Print one line for each name that both have, saying whose numbers are taken and how to have the others."""
     from atlaspatch_core.encoders.patch import find_patch_encoder
+    from atlaspatch_core.encoders.patch.trident import TRIDENT, shared_name
 
     for key in dict.fromkeys(filter(None, map(shared_name, names))):
         owner, other = ("TRIDENT", "AtlasPatch") if trident else ("AtlasPatch", "TRIDENT")
