@@ -43,8 +43,10 @@ def recipe_of_file(project_file: Path) -> "Recipe":
             check_code_wanted(project, project_file)
     except AtlasPatchError as error:
         raise click.UsageError(str(error)) from error
-    if not (project.slides.folders or project.slides.slide_list or project.patients.manifest):
-        raise click.UsageError(f"{project_file}: it names no slides; give folders or a slide_list in [slides]")
+    if not (project.geometry or project.slides.folders or project.slides.slide_list or project.patients.manifest):
+        raise click.UsageError(
+            f"{project_file}: it asks for nothing; give folders or a slide_list in [slides], and a [[geometry]]"
+        )
     try:
         return make_recipe(project)
     except AtlasPatchError as error:

@@ -84,7 +84,7 @@ def inspect_slide(
         >>> recorded = {coords: stored_in_files(recipe).fingerprints[coords]["CMU-1-Small-Region"]}
         >>> [inspected] = inspect_slide(recipe, sources[0], "CMU-1-Small-Region", recorded)
         >>> inspected.sound, [finding.name for finding in inspected.findings][:3]
-        (True, ['readable', 'fingerprint', 'patches'])
+        (True, ['readable', 'fingerprint', 'damaged'])
     """
     store = Store(recipe.project.output)
     stages = [stage for stage in recipe.stages if stage.step in recorded]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
+from traceback import walk_tb
 
 from atlaspatch_core.errors import AtlasPatchError, UnknownName, UnreadableSlide
 from atlaspatch_core.slides.dicom_files import SUFFIXES as DICOM_SUFFIXES
@@ -38,6 +39,7 @@ SUFFIXES = tuple(suffix for reader in READERS.values() for suffix in reader.suff
 """What folders are searched for; lower case, with the dot."""
 
 log = logging.getLogger(__name__)
+PACKAGE = __name__.partition(".")[0]
 
 
 def unheeded(name: str, error: AtlasPatchError) -> None:
@@ -113,12 +115,20 @@ def _open_by(reader: Reader, path: Path, stated: StatedMpp, series: int | None) 
     except (AtlasPatchError, MemoryError):
         raise
     except Exception as error:  # damaged bytes lead libraries to any error: of names, of tables, of enumerations
+        if _is_ours(error):
+            raise
         log.debug("%s: %s", path, reader.name, exc_info=True)
         cause = " ".join(f"{type(error).__name__}: {error}".split())
         raise UnreadableSlide(
             f"{stem_of(path)}: {path.name} is damaged, {reader.name} cannot read what it says of itself ({cause}); "
             "copy it again from its source"
         ) from error
+
+
+def _is_ours(error: Exception) -> bool:
+    """Tell whether an error is a mistake of this package: a name that is not there, looked up by its own code."""
+    last = next(reversed(list(walk_tb(error.__traceback__))))[0]
+    return isinstance(error, AttributeError | NameError) and last.f_globals.get("__name__", "").startswith(PACKAGE)
 
 
 def named_as(error: AtlasPatchError, path: Path, stem: str | None) -> AtlasPatchError:

@@ -419,7 +419,7 @@ def test_two_files_of_one_stem_fail_unless_one_suffix_is_asked_for(tmp_path):
     ("options", "said"),
     [
         (("--downscale-by", "0.5"), "downscale-by is 0.5: give 1 or more"),
-        (("--downscale-by", "nan"), "downscale-by is nan: give 1 or more"),
+        (("--downscale-by", "nan"), "nan is not a finite number"),
         (("--quality", "0"), "0 is not in the range 1<=x<=100"),
         (("--compression", "jp2k"), "'jp2k' is not one of"),
         (("--mpp-csv", "nowhere.csv"), "nowhere.csv"),
