@@ -1,7 +1,9 @@
 """The tables of a project file, as pydantic checks them."""
 
 import re
-from typing import Any, Self, get_args
+from collections.abc import Mapping
+from dataclasses import is_dataclass
+from typing import Any, Self, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
@@ -33,13 +35,18 @@ class Section(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _numbers_are_plain(cls, values: Any) -> Any:
-        for name, value in values.items() if isinstance(values, dict) else ():
-            if name not in cls.model_fields:
-                continue
-            kinds = get_args(cls.model_fields[name].annotation) or (cls.model_fields[name].annotation,)
-            if isinstance(value, str) and {int, float} & {*kinds} and str not in kinds and "_" in value:
-                raise ValueError(f"{name} is {shortened(value)}, which is no number")
+        _check_numbers({name: field.annotation for name, field in cls.model_fields.items()}, values)
         return values
+
+
+def _check_numbers(annotations: Mapping[str, Any], values: Any) -> None:
+    """Raise ValueError for a text with an underscore where a number belongs, also in a section that is a dataclass."""
+    for name, value in values.items() if isinstance(values, dict) else ():
+        kinds = get_args(annotations.get(name)) or (annotations.get(name),)
+        if isinstance(value, str) and {int, float} & {*kinds} and str not in kinds and "_" in value:
+            raise ValueError(f"{name} is {shortened(value)}, which is no number")
+        for kind in filter(is_dataclass, kinds):
+            _check_numbers(get_type_hints(kind), value)
 
 
 class Slides(SlidesFields, Section):

@@ -234,8 +234,19 @@ def _polygon(rings: Sequence[Sequence[Sequence[float]]]) -> shapely.Polygon:
 
 def _repaired(shape: shapely.Polygon) -> list[shapely.Polygon]:
     """Return the parts of a polygon that have an area; where it crosses itself, all that it goes round."""
-    whole = shape if shapely.is_valid(shape) else shapely.make_valid(shape, method="structure", keep_collapsed=False)
+    whole = shape if shapely.is_valid(shape) else _made_valid(shape)
     return [part for part in polygons_in(whole) if part.area > 0]
+
+
+def _made_valid(shape: shapely.Polygon) -> shapely.Geometry:
+    """Return a polygon made valid; of one with many corners the exterior and the holes by themselves.
+
+    GEOS takes minutes for thousands of holes that touch what is around them.
+    """
+    if not shape.interiors or shapely.count_coordinates(shape) <= MANY_CORNERS:
+        return shapely.make_valid(shape, method="structure", keep_collapsed=False)
+    solid, *holes = (_made_valid(shapely.Polygon(ring)) for ring in (shape.exterior, *shape.interiors))
+    return shapely.difference(solid, shapely.union_all(holes))
 
 
 def _without(tissue: list[shapely.Polygon], ignored: list[shapely.Polygon]) -> list[shapely.Polygon]:

@@ -134,3 +134,17 @@ def test_names_in_tables_that_no_file_has_are_one_sentence(tmp_path, monkeypatch
     assert "t.csv" in result.output
     assert "\0" not in result.output
     assert len(result.output) < 1000
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"tissue": {"simplify_um": "1_0"}},
+        {"quality": {"max_glass_share": "0.1_0"}},
+        {"geometry": [{"patch_size": 256, "target_mag": 20, "filters": {"white_thresh": "1_0"}}]},
+        {"runtime": {"threads": "1_0"}},
+    ],
+)
+def test_a_number_with_an_underscore_is_none_in_any_section(values):
+    with pytest.raises(InvalidProject, match="which is no number"):
+        make_project(values, origin="a.toml")
