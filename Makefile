@@ -7,6 +7,7 @@
 # make options  the table of options in docs/options.md
 # make check  lint, types and import contracts
 # make supply  licenses and known vulnerabilities of what is installed and locked; make wheel builds dist/ with its SBOM
+# make parity  install AtlasPatch in an environment of its own, run it beside ours, and write docs/parity.md (some GB)
 # make bench  all measures, a quarter of an hour; make bench-quick, a minute
 
 PYTHON ?= python3
@@ -20,7 +21,7 @@ PYTEST := DAGSTER_HOME= OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python
 PARALLEL := -n auto --maxprocesses 8 --dist worksteal
 MINUTES ?= 60
 
-.PHONY: options setup demo test quick soak e2e ui check supply wheel format bench bench-quick clean
+.PHONY: options setup demo test quick soak e2e parity ui check supply wheel format bench bench-quick clean
 
 setup: $(VENV)/.ready
 
@@ -47,6 +48,9 @@ soak: setup
 
 e2e: setup
 	$(PYTEST) -m e2e tests/e2e -x $(E2E)
+
+parity: setup
+	PYTHONPATH=.:tests/helpers $(BIN)/python -m parity
 
 ui: setup
 	$(BIN)/atlaspatch up --project atlaspatch.toml

@@ -1,1 +1,1 @@
-"""Other tools run as black boxes on painted slides, and what they give held against what ours gives: ``make parity``."""
+"""Other tools run as black boxes on painted slides, and held against ours: ``make parity``."""

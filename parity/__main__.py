@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,14 +60,17 @@ def install() -> None:
     """Install AtlasPatch where it is not, and a checkpoint of no weights for the stub of SAM 2."""
     if not (VENV / "atlaspatch").exists():
         run([sys.executable, "-m", "venv", str(VENV.parent)])
-        run([str(VENV / "pip"), "install", "--quiet", f"atlas-patch=={VERSION}", "openslide-bin"])
+        torch = f"torch=={version('torch').partition('+')[0]}"  # the same numbers, and no other download
+        run([str(VENV / "pip"), "install", "--quiet", torch])
+        run([str(VENV / "pip"), "install", "--quiet", f"atlas-patch=={VERSION}", "openslide-bin", torch])
     model = BUILD / "hub" / "hub" / "models--AtlasAnalyticsLab--AtlasPatch"
     snapshot = model / "snapshots" / COMMIT
     if not snapshot.exists():
         snapshot.mkdir(parents=True)
         (model / "refs").mkdir()
         (model / "refs" / "main").write_text(COMMIT)
-        run([str(VENV / "python"), "-c", f"import torch; torch.save({{'model': {{}}}}, {str(snapshot / 'model.pth')!r})"])
+        target = str(snapshot / "model.pth")
+        run([str(VENV / "python"), "-c", f"import torch; torch.save({{'model': {{}}}}, {target!r})"])
 
 
 def run_atlaspatch(case: Case, folder: Path, out: Path) -> str:
@@ -100,9 +104,12 @@ def compare(case: Case) -> tuple[Row, Case]:
 def attributes(theirs: Path, ours: Path) -> str:
     """Return which datasets and attributes of theirs ours lacks or says otherwise."""
     with h5py.File(theirs) as their_file, h5py.File(ours) as our_file:
-        lacking = [name for name in (*their_file, *their_file.attrs) if name not in our_file and name not in our_file.attrs]
-        other = [name for name, value in their_file.attrs.items() if name in our_file.attrs and our_file.attrs[name] != value]
-    return "; ".join(filter(None, [lacking and f"lacking {', '.join(lacking)}", other and f"other {', '.join(other)}"]))
+        ours_named = {*our_file, *our_file.attrs}
+        lacking = [name for name in (*their_file, *their_file.attrs) if name not in ours_named]
+        both = [name for name in their_file.attrs if name in our_file.attrs]
+        other = [name for name in both if our_file.attrs[name] != their_file.attrs[name]]
+    words = {"lacking": lacking, "other": other}
+    return "; ".join(f"{word} {', '.join(names)}" for word, names in words.items() if names)
 
 
 def resume(case: Case, folder: Path) -> str:
@@ -115,11 +122,12 @@ def resume(case: Case, folder: Path) -> str:
 
 def write_page(rows: list[Row]) -> None:
     """Write the table between the marks of the page."""
-    head = "| painted slide | rows | same rows, same order | largest difference of a feature | attributes | AtlasPatch on our file |"
-    lines = [f"AtlasPatch {VERSION}:", "", head, "|---|---|---|---|---|---|"]
+    names = ("painted slide", "rows", "same, in order", "largest difference of a feature", "attributes", "on our file")
+    lines = [f"AtlasPatch {VERSION}:", "", f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
     for row in rows:
-        same = "yes" if row.same_rows else "**no**"
-        lines.append(f"| {row.name} | {row.rows} | {same} | {row.difference:.1e} | {row.attributes or 'same'} | {row.resumed} |")
+        same, attributes = "yes" if row.same_rows else "**no**", row.attributes or "same"
+        cells = (row.name, str(row.rows), same, f"{row.difference:.1e}", attributes, row.resumed)
+        lines.append(f"| {' | '.join(cells)} |")
     text = PAGE.read_text()
     start, end = text.index(MARKS[0]) + len(MARKS[0]), text.index(MARKS[1])
     PAGE.write_text(text[:start] + "\n" + "\n".join(lines) + "\n" + text[end:])

@@ -72,4 +72,3 @@ def checksums(features: NDArray[np.float64]) -> dict[str, list[float]]:
 def rounded(numbers: Iterable[float]) -> list[float]:
     """Return numbers to be written."""
     return [round(float(number), 6) for number in numbers]
-

@@ -5,11 +5,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from paths import ROOT
 
 from atlaspatch_core.cli.main import cli
+from atlaspatch_core.patches.grid_spec import HABITS
 from parity.cases import Case, checksums, our_command, paint, read_cases, read_result
 
 CASES = read_cases(Path(__file__).parent / "cases")
+
+
+@pytest.mark.quick
+def test_the_page_says_what_goes_with_each_rule():
+    rows = [line for line in (ROOT / "docs" / "parity.md").read_text().splitlines() if "`--rule" in line]
+    for rule, habits in HABITS.items():
+        [row] = [row for row in rows if f"| `--rule {rule}` |" in row]
+        assert f"| `--edge {habits.edge}` | `--resample {habits.resample}` |" in row
+    assert len(rows) == len(HABITS)
 
 
 def test_there_are_cases():

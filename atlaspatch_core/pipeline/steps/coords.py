@@ -35,7 +35,7 @@ from atlaspatch_core.validity.outcome import Outcome, Status
 from atlaspatch_core.validity.recipe import EMPTY, TISSUE_MASK, OutputSpec
 from atlaspatch_core.validity.warnings import without_patches
 
-PASSPORT_FORMAT = "{stem}__x{X}_y{Y}_rw{RW}_rh{RH}_lv{LV}_mag{MAG}_tmag{TMAG}_total{N}"
+PASSPORT_FORMAT = "{stem}__x{X}_y{Y}_rw{RW}_rh{RH}_lv{LV}_mag{MAG}_tmag{TMAG}_total{TOTAL}"
 PASSPORT_VERSION = 2
 
 
