@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from atlaspatch_core.cli.declaring import FOLDER
+from atlaspatch_core.cli.encode_slide import check_weights
 from atlaspatch_core.cli.logs import logging_to_stderr
+from atlaspatch_core.cli.options import LOADING
 from atlaspatch_core.cli.progress import progress
 from atlaspatch_core.cli.result_folders import result_options, with_slides
 from atlaspatch_core.cli.types import NumberOr
@@ -62,7 +64,15 @@ class AdoptOptions:
     accept_unverified: bool
     keep_patches: bool
     patch_encoder: str
+    patch_encoder_ckpt_path: tuple[tuple[str, Path], ...]
+    """Whose weights, and where they lie."""
+    feature_plugin: tuple[Path, ...]
     dry_run: bool
+
+    @property
+    def weights(self) -> dict[str, Path]:
+        """Encoder to its local weights."""
+        return {name: path.resolve() for name, path in self.patch_encoder_ckpt_path}
 
 
 @click.command()
@@ -98,6 +108,7 @@ class AdoptOptions:
 @click.option(
     "--patch-encoder", default="", metavar="NAME", help="What made features that do not say it, such as CLAM's."
 )
+@LOADING
 @click.option("--dry-run", is_flag=True, help="Say what would become of every result, and write nothing.")
 @click.option("--verbose", "-v", is_flag=True, help="Log every detail.")
 @click.pass_context
@@ -176,7 +187,8 @@ def read_inputs(
     else:
         project = load_project(named)
         if file is None:
-            check_code_wanted(project, named)
+            check_code_wanted(_without_plugins(project, options), named)
+        project, notes = _with_models(project, options, named)
     project = with_slides(project, slides, options.mpp_csv, options.series, recursive=options.recursive)
     if not project.slides.folders:
         raise click.UsageError("say where the slides are: --slides")
@@ -186,7 +198,27 @@ def read_inputs(
             "adopt them into a project without"
         )
     _check_outside(project.output, folder)
-    return results, make_recipe(project), find_slides(project), notes
+    recipe = make_recipe(project)
+    check_weights(recipe, options.weights)
+    return results, recipe, find_slides(project), notes
+
+
+def _without_plugins(project: "Project", options: AdoptOptions) -> "Project":
+    """Return a project without the plugins that were typed: whoever types them wants their code executed."""
+    typed = {path.resolve() for path in options.feature_plugin}
+    plugins = tuple(path for path in project.plugins if path.resolve() not in typed)
+    return project.model_copy(update={"plugins": plugins})
+
+
+def _with_models(project: "Project", options: AdoptOptions, file: Path) -> "tuple[Project, list[str]]":
+    """Return a project with the weights and plugins that were typed, and a note where its file has others."""
+    weights = {name: path for name, path in options.weights.items() if project.weights.get(name) != path}
+    present = {path.resolve() for path in project.plugins}
+    plugins = [path.resolve() for path in options.feature_plugin if path.resolve() not in present]
+    changes = {"weights": {**project.weights, **weights}, "plugins": (*project.plugins, *plugins)}
+    named = ", ".join([*weights, *(path.name for path in plugins)])
+    note = f"{file} does not name {named} as typed: what is verified with it is stale for the project until it does"
+    return project.model_copy(update=changes), [note] if named else []
 
 
 def _check_outside(output: Path, folder: Path) -> None:
@@ -213,7 +245,13 @@ def _derived(
     mpp_by_name = read_mpp_csv(mpp_csv) if mpp_csv else {}
     sections = SectionSearch(options.series)
     sources = discover([slides], recursive=recursive, mpp_by_name=mpp_by_name, sections=sections).by_stem
-    values, notes = derive_project(results, sources, slides, recursive=recursive, encoder=settings.encoder)
+    models = {
+        "weights": {name: str(path) for name, path in options.weights.items()},
+        "plugins": [str(path.resolve()) for path in options.feature_plugin],
+    }
+    values, notes = derive_project(
+        results, sources, slides, recursive=recursive, encoder=settings.encoder, models=models
+    )
     if mpp_csv:
         values["slides"]["mpp_csv"] = str(mpp_csv.resolve())
     if options.series is not None:

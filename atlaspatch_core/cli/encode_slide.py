@@ -1,6 +1,6 @@
 """``atlaspatch encode-slide``: slides in, one file per slide out."""
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -168,14 +168,17 @@ def checked_recipe(project: "Project") -> "Recipe":
     return recipe
 
 
-def check_weights(recipe: "Recipe") -> None:
-    """Raise click.UsageError when weights are given for a network that does not run: probably a wrong name."""
+def check_weights(recipe: "Recipe", names: Iterable[str] | None = None) -> None:
+    """Raise click.UsageError when weights are given for a network that does not run: probably a wrong name.
+
+    ``names`` are those whose weights were typed; all that the project has by default.
+    """
     from atlaspatch_core.tissue.segmenters import networks_of
 
     encoders = [stage.encoder for stage in recipe.stages if stage.encoder]
     used = {name.lower() for encoder in encoders for name in (encoder.name, *encoder.aliases)}
     of_tissue = [network.name for network in networks_of(recipe.project.tissue)]
-    unused = sorted(set(recipe.project.weights) - used - set(of_tissue))
+    unused = sorted(set(recipe.project.weights if names is None else names) - used - set(of_tissue))
     if unused:
         names = ", ".join([*sorted(encoder.name for encoder in encoders), *of_tissue])
         raise click.UsageError(

@@ -92,14 +92,15 @@ def status(
         raise click.UsageError(str(error)) from error
     every = [*seen.outputs, *seen.cases]
     if as_json:
-        click.echo(json.dumps([dict(zip(COLUMNS, row, strict=True)) for row in rows(every, seen.warnings)], indent=1))
+        table = rows(every, seen.warnings, seen.unverified)
+        click.echo(json.dumps([dict(zip(COLUMNS, row, strict=True)) for row in table], indent=1))
     elif as_csv:
-        click.echo(as_table(every, seen.warnings), nl=False)
+        click.echo(as_table(every, seen.warnings, seen.unverified), nl=False)
     elif page:
         click.echo(write_page(seen, page))
     else:
         steps, notes = [stage.step for stage in seen.recipe.stages], plugin_notes(seen.recipe)
-        text = as_text(seen.outputs, steps, show_all=show_all, notes=notes)
+        text = as_text(seen.outputs, steps, show_all=show_all, notes=notes, unverified=seen.unverified)
         cases = of_cases(seen.cases, [stage.step for stage in seen.recipe.cases], show_all=show_all)
         elsewhere = unfinished_lines(hooks.unfinished_runs(seen.recipe)) if hooks.unfinished_runs else ()
         click.echo("\n".join([text, *warning_lines(seen.warnings), *cases, *run_lines(seen.runs), *elsewhere]))

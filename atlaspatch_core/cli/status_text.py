@@ -13,6 +13,7 @@ from atlaspatch_core.wording import format_count
 if TYPE_CHECKING:
     from atlaspatch_core.encoders.declaration import PatchEncoder, SlideEncoder
     from atlaspatch_core.operations.tracking.runs import RunFile
+    from atlaspatch_core.operations.tracking.unverified import UnverifiedResult
     from atlaspatch_core.validity.outcome import OutputKey
     from atlaspatch_core.validity.recipe import Recipe
     from atlaspatch_core.validity.states import Validity
@@ -22,12 +23,16 @@ Warnings = Mapping[str, Sequence[str]]
 COLUMNS = ("slide", "output", "state", "why", "warnings")
 MOST_NAMED = 20
 """Slides of a run that are named."""
+UNVERIFIED = "unverified"
+"""State of what was adopted without proof, and is no output of the project."""
 COLOURS = {"fresh": "green", "stale": "yellow", "missing": None, "failed": "red"}
 
 
-def rows(outputs: "Sequence[Validity]", warnings: Warnings) -> list[tuple[str, ...]]:
+def rows(
+    outputs: "Sequence[Validity]", warnings: Warnings, unverified: "Sequence[UnverifiedResult]" = ()
+) -> list[tuple[str, ...]]:
     """Return slide, output, state, why and, beside the slide itself, its warnings as texts."""
-    return [
+    of_outputs = [
         (
             output.stem,
             str(output.step),
@@ -37,6 +42,7 @@ def rows(outputs: "Sequence[Validity]", warnings: Warnings) -> list[tuple[str, .
         )
         for output in outputs
     ]
+    return of_outputs + [(result.stem, str(result.step), UNVERIFIED, result.why, "") for result in unverified]
 
 
 def _is_slide(output: "Validity") -> bool:
@@ -67,9 +73,27 @@ def _follows(encoder: "PatchEncoder | SlideEncoder") -> bool:
     return encoder.plugin is None and encoder.architecture is None
 
 
-def as_table(outputs: "Sequence[Validity]", warnings: Warnings) -> str:
+def as_table(outputs: "Sequence[Validity]", warnings: Warnings, unverified: "Sequence[UnverifiedResult]" = ()) -> str:
     """Return CSV with a head."""
-    return write_table([COLUMNS, *rows(outputs, warnings)])
+    return write_table([COLUMNS, *rows(outputs, warnings, unverified)])
+
+
+def unverified_lines(unverified: "Sequence[UnverifiedResult]") -> list[str]:
+    """Return a line for each adopted result that the project does not ask for, below how many there are."""
+    if not unverified:
+        return []
+    slides: dict[tuple[str, str], list[str]] = {}
+    for result in unverified:
+        slides.setdefault((str(result.step), result.why), []).append(result.stem)
+    head = (
+        f"{format_count(len(unverified), 'result')} unverified beside what the project asks for, kept and not computed "
+        "by any run; name the encoder in the project, then 'atlaspatch adopt --verify' proves it:"
+    )
+    return [head, *(f"    {step} of {_named(stems)}: {why}" for (step, why), stems in slides.items())]
+
+
+def _named(stems: Sequence[str]) -> str:
+    return f"{', '.join(stems[:MOST_NAMED])}{f' and {len(stems) - MOST_NAMED} more' * (len(stems) > MOST_NAMED)}"
 
 
 def of_cases(outputs: "Sequence[Validity]", steps: "Sequence[OutputKey]", *, show_all: bool) -> list[str]:
@@ -84,8 +108,12 @@ def as_text(
     show_all: bool,
     what: str = "slide",
     notes: "Mapping[OutputKey, str] | None" = None,
+    unverified: "Sequence[UnverifiedResult]" = (),
 ) -> str:
-    """Return a matrix of slides × outputs, the reasons below each slide, and the totals, some with a note."""
+    """Return a matrix of slides × outputs, the reasons below each slide, and the totals, some with a note.
+
+    Below them is what is ``unverified`` beside the outputs.
+    """
     slides = [(stem, list(of_slide)) for stem, of_slide in groupby(outputs, lambda output: output.stem)]
     shown = [(stem, states) for stem, states in slides if show_all or any(output.state != "fresh" for output in states)]
     heads = [str(step) for step in steps]
@@ -97,7 +125,9 @@ def as_text(
         )
         lines += [f"    {output.step}: {output.why}" for output in states if output.why]
     sums = [*totals(outputs, steps, notes or {}), _sum(what, len(slides), None if show_all else len(shown))]
-    return "\n".join([*lines, *sums])
+    if unverified and not shown and not show_all:
+        sums[-1] += " of what the project asks for"
+    return "\n".join([*lines, *sums, *unverified_lines(unverified)])
 
 
 def _line(first: str, cells: Sequence[tuple[str, str | None]], heads: Sequence[str], width: int) -> str:
@@ -144,5 +174,4 @@ def run_lines(runs: "Sequence[RunFile]") -> Iterator[str]:
 def unfinished_lines(runs: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """Yield a line for each run elsewhere that has not ended, with the slides or cases that it takes."""
     for run, stems in runs.items():
-        more = f" and {len(stems) - MOST_NAMED} more" if len(stems) > MOST_NAMED else ""
-        yield f"{run}: {', '.join(stems[:MOST_NAMED])}{more}"
+        yield f"{run}: {_named(stems)}"

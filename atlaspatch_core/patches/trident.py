@@ -21,8 +21,7 @@ def choose_trident(
     wherever it lies.
     """
     size = sampling.patch_size_level0
-    simple = shapely.simplify(np.array(polygons, object), COARSENING * sampling.patch_size, preserve_topology=True)
-    tissue = shapely.union_all(simple)
+    tissue = _simplified(polygons, sampling)
     shapely.prepare(tissue)
     squares = shapely.box(*corners.T, *(corners + size).T)
     touched = np.asarray(shapely.intersects(tissue, squares), bool)
@@ -30,3 +29,18 @@ def choose_trident(
         areas = shapely.area(shapely.intersection(squares[touched], tissue))
         touched[touched] = areas >= min_tissue * float(size) ** 2
     return touched
+
+
+def trident_shares(
+    corners: NDArray[np.int32], sampling: Sampling, polygons: Sequence[shapely.Polygon]
+) -> NDArray[np.float64]:
+    """Return the tissue shares that ``choose_trident`` compares with ``min_tissue``, shape (n,), 0 to 1."""
+    size = sampling.patch_size_level0
+    squares = shapely.box(*corners.T, *(corners + size).T)
+    return shapely.area(shapely.intersection(squares, _simplified(polygons, sampling))) / float(size) ** 2
+
+
+def _simplified(polygons: Sequence[shapely.Polygon], sampling: Sampling) -> shapely.Geometry:
+    """Return all tissue as TRIDENT sees it."""
+    tolerance = COARSENING * sampling.patch_size
+    return shapely.union_all(shapely.simplify(np.array(polygons, object), tolerance, preserve_topology=True))

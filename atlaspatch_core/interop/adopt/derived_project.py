@@ -1,7 +1,8 @@
 """The project that fits a folder of results: its geometries, its encoders, and the rules of whoever made it."""
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +12,36 @@ from atlaspatch_core.discovery.sources import SlideSource, open_source
 from atlaspatch_core.errors import AtlasPatchError, UnknownLayout
 from atlaspatch_core.interop.adopt.encoders import our_patch_encoder, our_slide_encoder
 from atlaspatch_core.interop.adopt.foreign_slide import ForeignSlide, geometry_of, read_foreign
-from atlaspatch_core.interop.adopt.grid_fitting import FittingSample, least_tissue, samples, scale_of
+from atlaspatch_core.interop.adopt.grid_fitting import FittingSample, choose_rule, least_tissue, samples, scale_of
 from atlaspatch_core.layouts.found import FolderLayout, Group, Holds, ResultFolder
 from atlaspatch_core.layouts.names import GeometryName
 from atlaspatch_core.texts import parse_json
-from atlaspatch_core.validity.recipe import make_recipe
+from atlaspatch_core.validity.recipe import EMPTY, make_recipe
 
+RULES: Mapping[FolderLayout, Sequence[Mapping[str, Any]]] = {
+    FolderLayout.TRIDENT: ({"rule": "trident"}, {"edge": "pad-black", "resample": "bicubic"}),
+    FolderLayout.ATLASPATCH: ({"rule": "atlaspatch"},),
+    FolderLayout.CLAM: ({"edge": "pad-black"},),
+}
+"""How the patches of each tool may have been chosen, the likeliest first; all three fill with black over the edge."""
+BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+"""Names that stand in a TOML file without quotes."""
 Encoders = dict[Holds, dict[str, None]]
 """Names in the order in which they were met."""
 
 
 def derive_project(
-    result_folder: ResultFolder, sources: Mapping[str, SlideSource], slides: Path, *, recursive: bool, encoder: str = ""
+    result_folder: ResultFolder,
+    sources: Mapping[str, SlideSource],
+    slides: Path,
+    *,
+    recursive: bool,
+    encoder: str = "",
+    models: Mapping[str, Any] = EMPTY,
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the values of a project file that asks for what the folder holds, and notes on what it cannot ask for.
 
+    ``models`` are the ``weights`` and ``plugins`` that it is to have.
     What no file tells is found out on a few slides. Encoders that cannot be used here are left out, each with a note.
     Raises UnknownLayout where no geometry can be told.
     """
@@ -36,21 +52,18 @@ def derive_project(
         )
     is_named = result_folder.layout is FolderLayout.TRIDENT or len(cuts) > 1
     geometries, notes = [], []
-    for name, (group, encoders) in cuts.items():
-        values = _geometry(result_folder, group, name, samples(result_folder, group, sources), named=is_named)
+    for cut, (group, encoders) in cuts.items():
+        values = _geometry(result_folder, group, cut, samples(result_folder, group, sources), named=is_named)
         for key, holds in (("patch_encoders", Holds.FEATURES), ("slide_encoders", Holds.EMBEDDING)):
-            usable = {
-                encoder_name: _refusal(values, key, encoder_name) for encoder_name in encoders[holds] if encoder_name
-            }
-            values[key] = [encoder_name for encoder_name, why in usable.items() if not why]
+            refusals = {name: _refusal(values, key, name, models) for name in encoders[holds] if name}
+            values[key] = [name for name, why in refusals.items() if not why]
             notes += [
-                f"{encoder_name} is left out of the project: {why.split(';')[0]}"
-                for encoder_name, why in usable.items()
-                if why
+                f"{name} is left out of the project: {why.split(';')[0]}" for name, why in refusals.items() if why
             ]
         geometries.append(values)
     where = {"folders": [str(slides.resolve())], "recursive": recursive}
-    return {"output": ".", "slides": where, "geometry": geometries}, notes
+    named_models = {name: value for name, value in models.items() if value}
+    return {"output": ".", **named_models, "slides": where, "geometry": geometries}, notes
 
 
 def _cuts(
@@ -113,11 +126,24 @@ def _geometry(
     values |= {"patch_size": name.patch_size, "target_mag": _whole(name.magnification)}
     if name.overlap:
         values["step_size"] = name.patch_size - name.overlap
-    values["scale"] = scale_of(values, slides)
-    if result_folder.layout is FolderLayout.ATLASPATCH:
-        return values | {"rule": "atlaspatch"}
     recorded = _min_tissue(group.folder) if result_folder.layout is FolderLayout.TRIDENT else 0.0
-    return values | {"min_tissue": least_tissue(values, result_folder, slides) if recorded is None else recorded}
+    candidates = (_with_rule(values, rule, result_folder, slides, recorded) for rule in RULES[result_folder.layout])
+    return choose_rule(list(candidates), result_folder, slides)
+
+
+def _with_rule(
+    values: Mapping[str, Any],
+    rule: Mapping[str, Any],
+    result_folder: ResultFolder,
+    slides: list[FittingSample],
+    recorded: float | None,
+) -> dict[str, Any]:
+    """Return a geometry by a rule, with the scale and the least tissue that go with it."""
+    ruled = {**values, **rule}
+    ruled["scale"] = scale_of(ruled, slides)
+    if ruled.get("rule") == "atlaspatch":
+        return ruled
+    return ruled | {"min_tissue": least_tissue(ruled, result_folder, slides) if recorded is None else recorded}
 
 
 def _whole(number: float) -> int | float:
@@ -133,10 +159,10 @@ def _min_tissue(folder: Path) -> float | None:
     return float(value) if isinstance(value, int | float) and 0 <= value <= 1 else None
 
 
-def _refusal(geometry: Mapping[str, Any], key: str, name: str) -> str:
+def _refusal(geometry: Mapping[str, Any], key: str, name: str, models: Mapping[str, Any]) -> str:
     """Return why a project cannot ask for an encoder, or an empty text."""
     try:
-        make_recipe(make_project({"geometry": [{**geometry, key: [name]}]}, origin="results"))
+        make_recipe(make_project({**models, "geometry": [{**geometry, key: [name]}]}, origin="results"))
     except AtlasPatchError as error:
         return str(error)
     return ""
@@ -144,8 +170,11 @@ def _refusal(geometry: Mapping[str, Any], key: str, name: str) -> str:
 
 def as_toml(values: Mapping[str, Any], head: str) -> str:
     """Return a project file with these values, and a comment on its first line."""
-    lines = [f"# {head}", f"output = {json.dumps(values['output'])}", "", "[slides]"]
-    lines += [f"{key} = {_toml(value)}" for key, value in values["slides"].items()]
+    lines = [f"# {head}", f"output = {_toml(values['output'])}"]
+    lines += [f"plugins = {_toml(values['plugins'])}"] if "plugins" in values else []
+    for table in ("slides", "weights"):
+        if table in values:
+            lines += ["", f"[{table}]", *(f"{_key(key)} = {_toml(value)}" for key, value in values[table].items())]
     for geometry in values["geometry"]:
         lines += ["", "[[geometry]]", *(f"{key} = {_toml(value)}" for key, value in geometry.items())]
     return "\n".join(lines) + "\n"
@@ -153,3 +182,8 @@ def as_toml(values: Mapping[str, Any], head: str) -> str:
 
 def _toml(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
+
+
+def _key(name: str) -> str:
+    """Return a key, in quotes where it needs them."""
+    return name if BARE_KEY.fullmatch(name) else _toml(name)

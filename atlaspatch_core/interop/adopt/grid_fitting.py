@@ -1,7 +1,7 @@
 """What a folder of results does not say of its grid, found out on a few slides: the rule of scale, the least tissue."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -13,10 +13,12 @@ from atlaspatch_core.config.sections import Geometry, Slides
 from atlaspatch_core.discovery.sources import SlideSource, open_source
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.interop.adopt.foreign_slide import ForeignSlide, geometry_of, match_rows, read_foreign, same_side
+from atlaspatch_core.interop.adopt.outlines import WantedPatches, from_file, grid_gives
 from atlaspatch_core.layouts.found import Group, ResultFolder
 from atlaspatch_core.patches.grid import lay_grid
 from atlaspatch_core.patches.grid_spec import GridSpec
 from atlaspatch_core.patches.scale import choose_sampling
+from atlaspatch_core.patches.trident import trident_shares
 from atlaspatch_core.slides.slide import SlideInfo
 from atlaspatch_core.tissue.contours import read_geojson
 
@@ -83,10 +85,38 @@ def _bounds(sample: FittingSample, spec: GridSpec, result_folder: ResultFolder) 
     path = result_folder.outlines.get(sample.slide.stem)
     if path is None:
         return 0.0, 1.0
-    grid = lay_grid(sample.info, read_geojson(path), spec)
+    polygons = read_geojson(path)
+    grid = lay_grid(sample.info, polygons, spec)
+    shares = grid.tissue_fraction
+    if spec.rule == "trident":
+        shares = trident_shares(grid.coords, grid.sampling, polygons)
     theirs = match_rows(sample.slide.corners, grid.coords.astype(np.int64)) >= 0
-    lacking, having = grid.tissue_fraction[~theirs], grid.tissue_fraction[theirs]
+    lacking, having = shares[~theirs], shares[theirs]
     return float(lacking.max(initial=0.0)), float(having.min(initial=1.0))
+
+
+def choose_rule(
+    geometries: Sequence[dict[str, Any]], result_folder: ResultFolder, slides: list[FittingSample]
+) -> dict[str, Any]:
+    """Return the first geometry that gives the patches that others have, on every slide with outlines; else the first.
+
+    The outlines are taken as adoption takes them.
+    """
+    outlined = [sample for sample in slides if sample.slide.stem in result_folder.outlines]
+    for values in geometries if len(geometries) > 1 else ():
+        if all(_gives_patches(values, result_folder, sample) for sample in outlined):
+            return values
+    return geometries[0]
+
+
+def _gives_patches(values: Mapping[str, Any], result_folder: ResultFolder, sample: FittingSample) -> bool:
+    spec, slide = Geometry.model_validate(values).spec, sample.slide
+    with suppress(AtlasPatchError):  # said of the slide when it is its turn
+        side = choose_sampling(sample.info, spec).patch_size_level0
+        expected = [WantedPatches(spec, side, slide.corners)]
+        candidates = from_file(result_folder.outlines[slide.stem], sample.info, slide.stem, expected)
+        return any(grid_gives(sample.info, outlines.polygons, expected[0]) for outlines in candidates)
+    return True
 
 
 def roundest(low: float, high: float) -> float:

@@ -8,6 +8,7 @@ from typing import Self
 from atlaspatch_core.discovery.sources import Discovery, SlideSource, open_source
 from atlaspatch_core.operations.tracking.folder import SlideState, read_states
 from atlaspatch_core.operations.tracking.runs import RunFile, live_and_latest
+from atlaspatch_core.operations.tracking.unverified import UnverifiedResult, unverified_results
 from atlaspatch_core.pipeline.steps.slide import identify_source, mark_of
 from atlaspatch_core.slides.sections import SeriesChoice
 from atlaspatch_core.storage.records import SlideRecord
@@ -41,6 +42,8 @@ class ProjectStatus:
     """Stem to what is odd about a slide, for those that have something."""
     left_out: tuple[str, ...] = ()
     """Why files are no slides of it, each in one sentence."""
+    unverified: tuple[UnverifiedResult, ...] = ()
+    """What was adopted without proof and is no output of the project, by slide."""
 
     def of(self, stems: Collection[str], case_ids: Collection[str]) -> Self:
         """Return the state of these slides and cases alone; the runs stay."""
@@ -49,6 +52,7 @@ class ProjectStatus:
             outputs=tuple(output for output in self.outputs if output.stem in stems),
             cases=tuple(case for case in self.cases if case.stem in case_ids),
             warnings={stem: texts for stem, texts in self.warnings.items() if stem in stems},
+            unverified=tuple(result for result in self.unverified if result.stem in stems),
         )
 
 
@@ -107,7 +111,8 @@ def project_status(
     outputs = tuple(_with_failure(output, states.get(output.stem)) for output in judgements)
     warnings = stored_warnings(index, stems, recipe.project.quality, files)
     left_out = tuple(omission.why for omission in discovery.left_out)
-    return ProjectStatus(recipe, outputs, tuple(live_and_latest(store.output)), warnings=warnings, left_out=left_out)
+    runs, unverified = tuple(live_and_latest(store.output)), unverified_results(recipe, stems)
+    return ProjectStatus(recipe, outputs, runs, warnings=warnings, left_out=left_out, unverified=unverified)
 
 
 @dataclass(slots=True)
