@@ -25,12 +25,12 @@ MOST_NAMED = 20
 
 def cohort_of(path: Path, root: Path) -> str:
     """Return the cohort of a slide that was found in ``root``: that folder's name, and the path below it."""
-    return _cohort(path.parent, root)
+    return _cohort(path.parent.absolute(), root.absolute())  # the working folder may change
 
 
 @lru_cache(maxsize=4096)
 def _cohort(folder: Path, root: Path) -> str:
-    folder, root = (Path(os.path.normpath(path.absolute())) for path in (folder, root))
+    folder, root = (Path(os.path.normpath(path)) for path in (folder, root))
     below = folder.relative_to(root).parts if folder.is_relative_to(root) else ()
     name = root.name if folder.is_relative_to(root) else folder.name
     return "/".join((name, *below)) or "/"
