@@ -244,7 +244,7 @@ class SlideWork:
             return with_damage_marked(self.store, action)
         except MachineFault:
             raise
-        except Exception as error:
+        except Exception as error:  # whatever a step raised may come of a slide that was replaced, or crashed
             if replacement := self.guard.replacement(error):
                 raise replacement from error
             if isinstance(error, KilledReader):

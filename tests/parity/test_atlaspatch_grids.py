@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from four_points import Contours, probed
 from hypothesis import given
 from hypothesis import strategies as st
 from painting import paint_glass
@@ -27,7 +28,6 @@ from atlaspatch_core.cli.main import cli
 GOLDEN = json.loads((DATA / "atlaspatch_golden.json").read_text())["cases"]
 PLUGIN = DATA / "written_before" / "colour_encoder.py"
 KINDS = ("png", "geojson")
-Contours = list[tuple[np.ndarray, list[np.ndarray]]]
 
 
 def contours_of(mask: np.ndarray, width: int, height: int, thresh: float) -> Contours:
@@ -86,21 +86,6 @@ def test_the_command_gives_the_rows_of_atlaspatch(case: dict[str, Any], kind: st
     step = ["--step-size", case["step"]] if case["step"] else []
     sizes = ["--patch-size", case["ps"], "--target-mag", case["tm"], "--tissue-thresh", case["tt"], *step]
     assert rows_of(tmp_path, *sizes) == [list(row) for row in dict.fromkeys(map(tuple, case["rows"]))]
-
-
-def probed(contours: Contours, size: int, step: int) -> list[list[int]]:
-    """Return the corners that pass the test of four points, contour by contour, each once."""
-    found: list[tuple[int, int]] = []
-    for exterior, holes in contours:
-        left, top, width, height = cv2.boundingRect(exterior)
-        for y in range(max(0, (top - size) // step * step), top + height, step):
-            for x in range(max(0, (left - size) // step * step), left + width, step):
-                cx, cy, shift = x + size // 2, y + size // 2, size // 2 // 2
-                probes = [(cx + dx, cy + dy) for dx in (-shift, shift) for dy in (-shift, shift)]
-                in_hole = any(cv2.pointPolygonTest(hole, (cx, cy), False) > 0 for hole in holes)
-                if not in_hole and any(cv2.pointPolygonTest(exterior, probe, False) >= 0 for probe in probes):
-                    found.append((x, y))
-    return [list(corner) for corner in dict.fromkeys(found)]
 
 
 @st.composite

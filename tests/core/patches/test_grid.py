@@ -1,8 +1,8 @@
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
+from four_points import probed
 from shapely.geometry import Polygon, box
 
 from atlaspatch_core.errors import FinerThanScanned, InvalidProject
@@ -135,20 +135,6 @@ def test_the_atlaspatch_rule_leaves_out_patches_whose_centre_is_within_a_hole():
     assert [100, 100] in probe_grid([(outer, [on_its_rim])], sampling(100, 100), 1000, 1000).tolist()
 
 
-def probed_one_by_one(contours: list, size: int, step: int) -> list[list[int]]:
-    found = []
-    for exterior, holes in contours:
-        left, top, width, height = cv2.boundingRect(exterior)
-        for y in range(max(0, (top - size) // step * step), top + height, step):
-            for x in range(max(0, (left - size) // step * step), left + width, step):
-                cx, cy, shift = x + size // 2, y + size // 2, size // 2 // 2
-                probes = [(cx + dx, cy + dy) for dx in (-shift, shift) for dy in (-shift, shift)]
-                in_hole = any(cv2.pointPolygonTest(hole, (cx, cy), False) > 0 for hole in holes)
-                if not in_hole and any(cv2.pointPolygonTest(exterior, probe, False) >= 0 for probe in probes):
-                    found.append((x, y))
-    return [list(corner) for corner in dict.fromkeys(found)]
-
-
 def test_the_atlaspatch_rule_agrees_with_opencv_on_tangled_and_degenerate_contours():
     rng = np.random.default_rng(0)
     for _ in range(40):
@@ -162,7 +148,7 @@ def test_the_atlaspatch_rule_agrees_with_opencv_on_tangled_and_degenerate_contou
         ]
         size, step = rng.integers(1, 40, 2).tolist()
         corners = probe_grid(contours, sampling(size, step), 1000, 1000)
-        assert corners.tolist() == probed_one_by_one(contours, size, step)
+        assert corners.tolist() == probed(contours, size, step)
 
 
 def test_the_atlaspatch_rule_states_tissue_shares_too():
