@@ -12,7 +12,7 @@ from atlaspatch_core.cli.fields import field_option
 from atlaspatch_core.cli.logs import logging_to_stderr
 from atlaspatch_core.cli.scripts import with_dashes
 from atlaspatch_core.cli.types import Number, Several, Whole, flat
-from atlaspatch_core.cli.working import INTERRUPTED
+from atlaspatch_core.cli.working import INTERRUPTED, what_remains
 from atlaspatch_core.config.input_fields import SlidesFields
 from atlaspatch_core.errors import AtlasPatchError, NoSlides
 from atlaspatch_core.isolation.cores import usable_cores
@@ -160,7 +160,7 @@ def _run(discovery: "Discovery", folder: Path, settings: "Settings", workers: in
                     click.echo(f"{done.stem}  WARNING: {'; '.join(done.warnings)}")
                     warned += 1
     except KeyboardInterrupt:
-        click.echo(f"\nInterrupted: what was finished stays in {folder}; run again to go on.", err=True)
+        click.echo(f"\nInterrupted: {what_remains(folder)}.", err=True)
         return INTERRUPTED
     except AtlasPatchError as error:
         raise click.ClickException(str(error)) from error

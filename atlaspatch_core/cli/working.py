@@ -17,13 +17,18 @@ INTERRUPTED = 130
 def carry_out(context: click.Context, run: Callable[[Hooks], int], output: Path, *, verbose: bool) -> None:
     """Call ``run`` with the hooks and exit with its code; ``output`` is named when it is interrupted."""
     hooks = context.obj if isinstance(context.obj, Hooks) else Hooks()
-    with logging_to_stderr(verbose), signals_end_command(f"what was finished stays in {output}; run again to go on"):
+    with logging_to_stderr(verbose), signals_end_command(what_remains(output)):
         try:
             context.exit(run(hooks))
         except ForeignExit as error:
             raise click.UsageError(str(error)) from error
         except AtlasPatchError as error:
             raise click.ClickException(str(error)) from error
+
+
+def what_remains(output: Path) -> str:
+    """Return what a command that is interrupted says of what it has done."""
+    return f"what was finished stays in {output}; run again to go on"
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 from atlaspatch_core.discovery.usable_names import printable
 from atlaspatch_core.operations.slide_files.associated import stated_tile
 from atlaspatch_core.operations.slide_files.values import FileInspection, FilePart
-from atlaspatch_core.slides.readers.openslide import background_of
+from atlaspatch_core.slides.readers.openslide_pixels import background_of
 from atlaspatch_core.slides.slide import SlideInfo
 
 

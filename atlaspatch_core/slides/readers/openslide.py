@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.errors import MissingExtra, UnreadableSlide
-from atlaspatch_core.slides.dicom_files import instances, is_dicom, is_series_folder
+from atlaspatch_core.slides.dicom_files import instances, is_dicom
 from atlaspatch_core.slides.mpp import StatedMpp, find_scale
 from atlaspatch_core.slides.readers.advice import COPY, MORE_LENIENT
 from atlaspatch_core.slides.readers.claims import MOST_UNSTORED
-from atlaspatch_core.slides.readers.content import is_not
 from atlaspatch_core.slides.readers.dicom import sections_of as dicom_sections
 from atlaspatch_core.slides.readers.dicom_claims import check_instances
 from atlaspatch_core.slides.readers.labels import institution_of, stain_of, vendor_of
@@ -23,11 +22,13 @@ from atlaspatch_core.slides.readers.openslide_checks import (
     check_scene,
     is_decoded_as_tiff,
 )
-from atlaspatch_core.slides.readers.openslide_tiff import OTHER, VENDORS, PlainTiff, choose_tiff_levels
-from atlaspatch_core.slides.readers.reader import Reader, UnsupportedSlide
+from atlaspatch_core.slides.readers.openslide_files import file_of, recognises, refusal
+from atlaspatch_core.slides.readers.openslide_pixels import backdrop, background_of, composite, place_of
+from atlaspatch_core.slides.readers.openslide_tiff import VENDORS, PlainTiff, choose_tiff_levels
+from atlaspatch_core.slides.readers.reader import Reader
 from atlaspatch_core.slides.readers.region_checks import RegionChecks
 from atlaspatch_core.slides.readers.selected_levels import select_levels
-from atlaspatch_core.slides.readers.tiff import is_ome, is_tiff
+from atlaspatch_core.slides.readers.tiff import is_tiff
 from atlaspatch_core.slides.readers.tiff import sections_of as tiff_sections
 from atlaspatch_core.slides.readers.windows import file_px_of
 from atlaspatch_core.slides.slide import Bounds, Level, Region, Slide, SlideInfo, stem_of
@@ -36,13 +37,8 @@ if TYPE_CHECKING:
     from openslide import OpenSlide
 
 NAME = "openslide"
-WHITE = (255, 255, 255)
-BEYOND = ("Unsupported", "Unrecognized", "not supported", "Cannot get required TIFF tag")
-"""Words by which OpenSlide says that a file is whole and more than it can decode."""
 STRIPS = "hamamatsu"
 """A vendor whose TIFFs have no tiles."""
-COMPRESSIONS = {"34712": "JPEG 2000", "50000": "Zstandard", "50001": "WebP", "50002": "JPEG XL", "52546": "JPEG XL"}
-"""TIFF tag 259 (libtiff, tifffile): codes that OpenSlide 4 refuses."""
 
 
 @final
@@ -100,25 +96,6 @@ class OpenSlideSlide(Slide):
         self._handle.close()
         if self._checks:
             self._checks.close()
-
-
-def file_of(path: Path) -> Path:
-    """Return the file to name to OpenSlide: of a folder of DICOM instances any one, which it finds the others by."""
-    return instances(path)[0] if path.is_dir() and is_series_folder(path) else path
-
-
-def recognises(path: Path) -> bool:
-    """Say whether OpenSlide knows the format.
-
-    It takes an OME-TIFF for a TIFF of one level without a scale, so that one is left to the reader of TIFFs.
-    """
-    from openslide import OpenSlide, OpenSlideError
-
-    try:
-        vendor = OpenSlide.detect_format(file_of(path))
-    except OpenSlideError:
-        return False
-    return vendor is not None and not (vendor == "generic-tiff" and is_ome(path))
 
 
 def open_with_openslide(path: Path, stated: StatedMpp, series: int | None = None) -> Slide:
@@ -245,72 +222,6 @@ def bounds_of(properties: Mapping[str, str]) -> Bounds | None:
     except ValueError:
         return None
     return bounds if bounds.width > 0 and bounds.height > 0 else None
-
-
-def refusal(path: Path, cause: str) -> UnreadableSlide:
-    """Return why OpenSlide refuses a file, and what to do."""
-    stem, code = stem_of(path), cause.rsplit(" ", 1)[-1]
-    if "Unsupported or missing image file" in cause and recognises(path):
-        return UnsupportedSlide(
-            f"{stem}: OpenSlide knows the format of {path.name} and cannot follow its levels, which are not ordered by "
-            f"size, say; {OTHER}"
-        )
-    if "Unsupported or missing image file" in cause:
-        return UnreadableSlide(f"{stem}: {path.name} {is_not(path, 'slide that OpenSlide knows')}")
-    if "TIFF compression" in cause and code in COMPRESSIONS:
-        return UnsupportedSlide(
-            f"{stem}: its pixels are compressed with {COMPRESSIONS[code]}, which OpenSlide cannot decode; {OTHER}"
-        )
-    if is_dicom(file_of(path)):
-        return UnsupportedSlide(
-            f"{stem}: OpenSlide cannot open {path.name} ({cause}): it reads DICOM of one focal plane, one optical path "
-            f"and 8-bit RGB, whole files alone; {OTHER}"
-        )
-    if any(word in cause for word in BEYOND):
-        return UnsupportedSlide(f"{stem}: OpenSlide cannot decode {path.name} ({cause}); {OTHER}")
-    if "Short read" in cause:
-        return UnreadableSlide(f"{stem}: {path.name} is cut short ({cause}); {COPY}")
-    return UnreadableSlide(f"{stem}: {path.name} is cut short or damaged, OpenSlide cannot open it ({cause}); {COPY}")
-
-
-def background_of(properties: Mapping[str, str]) -> tuple[int, int, int]:
-    """Return the RGB of empty glass (``openslide.background-color``, six hex digits), white where none is stated."""
-    try:
-        red, green, blue = bytes.fromhex(properties.get("openslide.background-color", "ffffff").lstrip("#"))
-    except ValueError:
-        return WHITE
-    return red, green, blue
-
-
-def place_of(region: Region, level: Level) -> tuple[int, int]:
-    """Return what to call a place for OpenSlide, which divides it by one downsample, whatever the axis."""
-    if level.axes is None:
-        return region.x, region.y
-    across, down = level.axes
-    return round(region.x / across * level.downsample), round(region.y / down * level.downsample)
-
-
-def backdrop(region: Region, level: Level, background: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """Return what lies under a region's transparent pixels, shape (height, width, 3) or one colour for all.
-
-    ``background`` where the region overlaps the slide, white elsewhere.
-    """
-    if background == WHITE:
-        return np.array(WHITE, np.uint8)
-    left, top = (at / along for at, along in zip((region.x, region.y), level.downsamples, strict=True))
-    under = np.full((region.height, region.width, 3), 255, np.uint8)
-    rows = slice(max(0, int(-top)), max(0, int(np.ceil(level.height - top))))
-    columns = slice(max(0, int(-left)), max(0, int(np.ceil(level.width - left))))
-    under[rows, columns] = background
-    return under
-
-
-def composite(rgba: NDArray[np.uint8], under: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return ``rgba`` (height, width, 4) laid over ``under``, rounded to the nearest value."""
-    if (rgba[..., 3] == 255).all():
-        return np.ascontiguousarray(rgba[..., :3])
-    alpha = rgba[..., 3:].astype(np.uint16)
-    return ((rgba[..., :3] * alpha + under * (255 - alpha) + 127) // 255).astype(np.uint8)
 
 
 OPENSLIDE = Reader(

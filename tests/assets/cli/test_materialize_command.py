@@ -13,7 +13,8 @@ from paths import ROOT
 from project_files import project_text
 from small_projects import break_slide, paint
 
-from atlaspatch_assets.cli.main import cli, make_hooks
+from atlaspatch_assets.cli.hooks import make_hooks
+from atlaspatch_assets.cli.main import cli
 from atlaspatch_assets.lib.home import dagster_home
 
 PROJECT = project_text(runtime="slides_per_run = 2")

@@ -16,7 +16,8 @@ from small_projects import break_slide, paint, project, run
 from starlette.testclient import TestClient
 from tracked_folders import encode
 
-from atlaspatch_assets.cli.main import cli, make_hooks
+from atlaspatch_assets.cli.hooks import make_hooks
+from atlaspatch_assets.cli.main import cli
 from atlaspatch_assets.definitions import build_definitions
 from atlaspatch_assets.lib.batches import cohort_batches
 from atlaspatch_assets.lib.names import COHORT_TAG

@@ -20,7 +20,8 @@ from small_projects import run
 from starlette.testclient import TestClient
 from tracked_folders import PLUGIN
 
-from atlaspatch_assets.cli.main import cli, make_hooks
+from atlaspatch_assets.cli.hooks import make_hooks
+from atlaspatch_assets.cli.main import cli
 from atlaspatch_assets.defs.slides import sensors
 from atlaspatch_assets.pages import build_app
 from atlaspatch_assets.pages.view import ProjectView

@@ -14,7 +14,8 @@ from PIL import Image
 from atlaspatch_core.errors import ImplausibleScale, UnknownName, UnknownScale, UnreadableSlide
 from atlaspatch_core.slides.readers import READERS, SUFFIXES, open_slide
 from atlaspatch_core.slides.readers.labels import institution_of, stain_of, vendor_of
-from atlaspatch_core.slides.readers.openslide import backdrop, background_of, composite, refusal
+from atlaspatch_core.slides.readers.openslide_files import refusal
+from atlaspatch_core.slides.readers.openslide_pixels import backdrop, background_of, composite
 from atlaspatch_core.slides.slide import Level, Region, stem_of
 
 pytestmark = pytest.mark.quick
