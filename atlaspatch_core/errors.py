@@ -153,6 +153,10 @@ class InvalidProject(AtlasPatchError):
     """The project file, or an option, has a value that cannot be used."""
 
 
+class InvalidShard(AtlasPatchError):
+    """A part of the slides was asked for that there is not."""
+
+
 class ForeignExit(InvalidProject):
     """Code of a plugin would end the program, which stops the run and no slide."""
 

@@ -9,6 +9,7 @@ import click
 from atlaspatch_core.cli import options as groups
 from atlaspatch_core.cli.devices import GPUS, by_workers, devices_of
 from atlaspatch_core.cli.hooks import Hooks
+from atlaspatch_core.cli.shards import SHARD_OPTION
 from atlaspatch_core.cli.shared_names import tell_shared_names_of
 from atlaspatch_core.cli.slides import left_out_line, slides_at_rest
 from atlaspatch_core.cli.values import RunMode, check_encoders, check_scale, encode_project, run_mode
@@ -36,6 +37,7 @@ DONE, SOME_FAILED = 0, 1
 @groups.PICTURES
 @groups.RUNTIME
 @GPUS
+@SHARD_OPTION
 @click.pass_context
 def encode_slide(context: click.Context, **_: object) -> None:
     """Compute tissue mask, patch coordinates, patch features and slide embeddings of WSI_PATH.
@@ -54,24 +56,29 @@ def encode_slide(context: click.Context, **_: object) -> None:
 
     def work(hooks: Hooks) -> int:
         devices = devices_of(gpus) if gpus else (context.params["device"],)
-        return run(recipe_of(context, devices), mode, devices, hooks)
+        recipe = recipe_of(context, devices)
+        discovery = slides_at_rest(recipe.project, strict=mode.strict, shard=mode.shard)
+        return run("encode-slide", recipe, discovery, mode, devices, hooks)
 
     carry_out(context, work, mode.output, verbose=mode.verbose)
 
 
-def run(recipe: "Recipe", mode: RunMode, devices: Sequence[str], hooks: Hooks) -> int:
-    """Do the work, print it, and return the exit code."""
-    discovery = slides_at_rest(recipe.project, strict=mode.strict)
+def run(
+    name: str, recipe: "Recipe", discovery: "Discovery", mode: RunMode, devices: Sequence[str], hooks: Hooks
+) -> int:
+    """Do the work of the command of this name, print it, and return the exit code.
 
+    Of shards no hook hears: many processes on many machines would write to one database.
+    """
     from atlaspatch_core.cli.display import Display
     from atlaspatch_core.operations.tracking.tracker import Command
 
-    command = Command("encode-slide", mode.arguments)
+    command = Command(name, mode.arguments)
     display = Display(len(discovery.paths), len(recipe.stages), verbose=mode.verbose)
     outcomes = outcomes_of(discovery, recipe, devices, force=mode.force, on_patches=display.patches)
 
     def show(outcome: Outcome) -> None:
-        if hooks.report:
+        if hooks.report and not mode.shard:
             hooks.report(recipe, outcome)
         display.add(outcome)
 

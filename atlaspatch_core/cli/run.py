@@ -61,7 +61,7 @@ def run(request: RunRequest, hooks: Hooks) -> int:
         check_weights(plan.recipe)
     if options.clear_dead_locks:
         click.echo(NO_DEAD_LOCKS, err=True)
-    discovery = slides_at_rest(plan.recipe.project, strict=mode.strict)
+    discovery = slides_at_rest(plan.recipe.project, strict=mode.strict, shard=mode.shard)
 
     from atlaspatch_core.cli.display import Display
     from atlaspatch_core.operations.tracking.tracker import Command
@@ -71,7 +71,7 @@ def run(request: RunRequest, hooks: Hooks) -> int:
     outcomes = outcomes_of(discovery, plan, options, display.patches, force=mode.force)
 
     def show(outcome: Outcome) -> None:
-        if hooks.report:
+        if hooks.report and not mode.shard:
             hooks.report(plan.recipe, outcome)
         display.add(outcome)
         if not options.skip_errors:

@@ -17,6 +17,7 @@ from atlaspatch_core.cli.declaring import (
 from atlaspatch_core.cli.devices import GPUS
 from atlaspatch_core.cli.fields import field_option, field_options
 from atlaspatch_core.cli.options import NAME, NAMES
+from atlaspatch_core.cli.shards import SHARD_OPTION
 from atlaspatch_core.cli.types import Number, Whole
 from atlaspatch_core.config.geometry_fields import GeometryFields
 from atlaspatch_core.config.input_fields import ProjectFields, SlidesFields
@@ -124,6 +125,7 @@ SPEED = group(
 )
 
 FLOW = group(
+    SHARD_OPTION,
     option("--skip-errors", is_flag=True, help="Go on when a slide fails, instead of stopping there."),
     option("--clear-dead-locks", is_flag=True, help="Accepted, and not needed: locks die with their process."),
     option("--dead-lock-max-age-hours", type=Number(min=0), default=24.0, help="Accepted, and not needed."),

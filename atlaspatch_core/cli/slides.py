@@ -1,6 +1,7 @@
 """The slides of a project, or what to tell the user when they cannot be had."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -10,6 +11,7 @@ from atlaspatch_core.wording import format_count
 
 if TYPE_CHECKING:
     from atlaspatch_core.config.project import Project
+    from atlaspatch_core.discovery.shards import Shard
     from atlaspatch_core.discovery.sources import Discovery
     from atlaspatch_core.validity.recipe import Recipe
 
@@ -24,13 +26,38 @@ def slides_of(project: "Project") -> "Discovery":
     return discovery
 
 
-def slides_at_rest(project: "Project", *, strict: bool = False) -> "Discovery":
-    """Return the slides that can be worked on now: as ``slides_of``, without those that are still being copied."""
+def slides_at_rest(
+    project: "Project",
+    *,
+    strict: bool = False,
+    shard: "Shard | None" = None,
+    choose: "Callable[[Discovery], Collection[str]] | None" = None,
+) -> "Discovery":
+    """Return the slides that can be worked on now: as ``slides_of``, without those that are still being copied.
+
+    Of those that ``choose`` returns the stems of, or of all, a ``shard`` takes its part.
+    """
     from atlaspatch_core.discovery.stability import leave_copies
 
-    discovery = leave_copies(_find(project))
-    report_unused(project, discovery, strict=strict)
+    every = _find(project)
+    discovery = every.of(choose(every)) if choose else every
+    if shard:
+        discovery = _part_of(discovery, project, shard)
+    discovery = leave_copies(discovery)
+    report_unused(project, replace(every, left_out=discovery.left_out), strict=strict)
     return discovery
+
+
+def _part_of(discovery: "Discovery", project: "Project", shard: "Shard") -> "Discovery":
+    """Return what a shard takes, which is told in one line."""
+    if shard.origin and len(discovery.paths) == 1:
+        click.echo(f"Shard {shard} ({shard.origin}): one slide is not divided", err=True)
+        return discovery
+    from atlaspatch_core.discovery.shard_slides import take_shard
+
+    part = take_shard(discovery, project, shard)
+    click.echo(part.text, err=True)
+    return part.discovery
 
 
 def left_out_line(discovery: "Discovery") -> str:

@@ -12,6 +12,7 @@ from atlaspatch_core.errors import AtlasPatchError
 
 if TYPE_CHECKING:
     from atlaspatch_core.config.project import Project
+    from atlaspatch_core.discovery.shards import Shard
 
 Options = TypeVar("Options")
 
@@ -40,6 +41,8 @@ class RunMode:
     verbose: bool
     strict: bool
     """Whether warnings are failures."""
+    shard: "Shard | None" = None
+    """The part of the slides that is taken; None: all."""
 
 
 def typed_options(kind: type[Options], context: click.Context) -> Options:
@@ -51,7 +54,7 @@ def run_mode(context: click.Context, **more: object) -> RunMode:
     """Return how a command is to run; ``more`` is recorded beside its options."""
     typed = context.params
     flags = {"force": not typed["skip_existing"], "verbose": typed["verbose"], "strict": typed["strict"]}
-    return RunMode({**typed, **more}, typed["output"], **flags)
+    return RunMode({**typed, **more}, typed["output"], **flags, shard=typed.get("shard"))
 
 
 def check_encoders(context: click.Context) -> None:

@@ -14,7 +14,7 @@ from atlaspatch_core.operations.tracking.signals import Terminated, termination_
 INTERRUPTED = 130
 
 
-def carry_out(context: click.Context, run: Callable[[Hooks], int], output: Path, *, verbose: bool) -> None:
+def carry_out(context: click.Context, run: Callable[[Hooks], int], output: Path, *, verbose: bool = False) -> None:
     """Call ``run`` with the hooks and exit with its code; ``output`` is named when it is interrupted."""
     hooks = context.obj if isinstance(context.obj, Hooks) else Hooks()
     with logging_to_stderr(verbose), signals_end_command(what_remains(output)):

@@ -1,8 +1,9 @@
 """Slides that were found and not opened yet, and how one is opened."""
 
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from atlaspatch_core.config.sections import Slides
 from atlaspatch_core.discovery.cohorts import common_cohort
@@ -113,6 +114,14 @@ class Discovery:
     def cohort_by_stem(self) -> dict[str, str]:
         """Stem to cohort; of slides that share a stem, the one that holds theirs."""
         return {stem: common_cohort(cohorts) for stem, cohorts in self.cohorts.items()}
+
+    def of(self, stems: Collection[str]) -> Self:
+        """Return the slides and clashes of these stems alone; what was left out stays."""
+        return replace(
+            self,
+            sources=tuple(source for source in self.sources if source.stem in stems),
+            clashes=tuple(clash for clash in self.clashes if clash.stem in stems),
+        )
 
     @property
     def unseen(self) -> tuple[LeftOut, ...]:

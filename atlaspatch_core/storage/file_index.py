@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from uuid import uuid4
 
 from atlaspatch_core.texts import parse_json
 
@@ -99,7 +100,7 @@ class FileIndex:
             return {}
 
     def _remember(self, files: Mapping[str, Any]) -> None:
-        draft = self.cache.with_name(f"{self.cache.name}.{os.getpid()}")
+        draft = self.cache.with_name(f"{self.cache.name}.{uuid4().hex}")  # process ids of two machines may be equal
         try:
             self.cache.parent.mkdir(parents=True, exist_ok=True)
             draft.write_text(json.dumps({"version": self.version, "files": files}, separators=(",", ":")))

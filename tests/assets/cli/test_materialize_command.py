@@ -16,6 +16,8 @@ from small_projects import break_slide, paint
 from atlaspatch_assets.cli.hooks import make_hooks
 from atlaspatch_assets.cli.main import cli
 from atlaspatch_assets.lib.home import dagster_home
+from atlaspatch_core.operations.tracking.folder import read_states
+from atlaspatch_core.storage.store import Store
 
 PROJECT = project_text(runtime="slides_per_run = 2")
 
@@ -269,3 +271,37 @@ def test_a_plugin_that_would_end_the_program_is_wrong_usage(home, tmp_path, when
     assert result.exit_code == 2, result.output
     assert f"would end the program (SystemExit: 0), at {tmp_path / 'plugin.py'}, line 2" in result.output
     assert "Traceback" not in result.output
+
+
+def test_a_part_is_made_without_dagster_and_failures_lie_in_the_folder(home, tmp_path):
+    paint(tmp_path / "slides", "a", "b", "c")
+    break_slide(tmp_path / "slides", "broken")
+
+    results = [materialize("--shard", f"{number}/2") for number in (1, 2)]
+
+    assert sorted(result.exit_code for result in results) == [0, 1], [result.output for result in results]
+    assert sorted(path.stem for path in (tmp_path / "output" / "patches").iterdir()) == ["a", "b", "c"]
+    assert {stem for stem, state in read_states(Store(tmp_path / "output")).items() if state.errors} == {"broken"}
+    assert not home.exists()
+
+
+def test_a_part_imports_no_dagster(tmp_path):
+    (tmp_path / "atlaspatch.toml").write_text(PROJECT)
+    paint(tmp_path / "slides", "a", "b")
+    code = (
+        "import sys; from click.testing import CliRunner; from atlaspatch_assets.cli.main import cli; "
+        "print(CliRunner().invoke(cli, ['materialize', '--shard', '1/2']).output, 'dagster' in sys.modules)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert "1 slide: 1 computed" in done.stdout, done
+    assert done.stdout.split()[-1] == "False"
+
+
+def test_a_part_of_the_named_slides_is_divided_among_these(home, tmp_path):
+    paint(tmp_path / "slides", "a", "b", "c", "d")
+
+    result = materialize("a", "c", "--shard", "2/2")
+
+    assert "Shard 2/2: 1 of 2 slides" in result.output
+    assert [path.stem for path in (tmp_path / "output" / "patches").iterdir()] == ["c"]
