@@ -1,5 +1,5 @@
 # make demo   set up and run the whole path on the bundled real slide, through Dagster
-# make test   set up and run the tests, a process per core; the slowest twenty are named at the end
+# make test   set up and run the tests, side by side; the slowest twenty are named at the end
 # make quick  less than a minute of them, from every part of the code: before a commit
 # make soak   what depends on chance (kills, full disks, writers, mutated files, crashes) for MINUTES (60); make test: seconds
 # make e2e    a day in a lab, minutes: a real atlaspatch up, driven through its web UI, started, killed; screenshots in build/e2e
@@ -15,10 +15,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_HOME ?= $(CURDIR)/demo/dagster
 
-# A process of tests per core, so that libraries start no further threads. Test modules are compiled once, also in an
-# image that forbids it by PYTHONDONTWRITEBYTECODE: that took a third of make quick.
+# A process of tests per core and one more, so that libraries start no further threads. Test modules are compiled once,
+# also in an image that forbids it by PYTHONDONTWRITEBYTECODE: that took a third of make quick.
 PYTEST := DAGSTER_HOME= OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
-PARALLEL := -n auto --maxprocesses 8 --dist worksteal
+PARALLEL := -n auto --maxprocesses 9 --dist worksteal
 MINUTES ?= 60
 
 .PHONY: options setup demo test quick soak e2e parity ui check supply wheel format bench bench-quick clean
@@ -47,7 +47,7 @@ soak: setup
 	ATLASPATCH_SOAK_MINUTES=$(MINUTES) $(PYTEST) $(PARALLEL) -m soak --durations=20 $(SOAK)
 
 e2e: setup
-	$(PYTEST) -m e2e tests/e2e -x $(E2E)
+	$(PYTEST) -m e2e tests -x $(E2E)
 
 parity: setup
 	PYTHONPATH=.:tests/helpers $(BIN)/python -m parity

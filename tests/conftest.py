@@ -13,6 +13,7 @@ from quick_storage import keep_what_storages_work_out
 from rounds import SOAK_MINUTES, share_time, try_fewer
 
 from atlaspatch_core import hidden_names
+from atlaspatch_core.isolation.cores import usable_cores
 
 BUNDLED_SLIDE = ROOT / "atlaspatch_core" / "data" / "CMU-1-Small-Region.svs"
 
@@ -34,6 +35,12 @@ def pytest_configure(config: pytest.Config) -> None:
     for number in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many processes ``-n auto`` is: one more than cores, for a test often waits for its children."""
+    return usable_cores() + 1
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -42,8 +42,11 @@ def statuses(folder: Path) -> list[str]:
         return [run.status.value for run in instance.get_runs()]
 
 
-@pytest.mark.parametrize("number", CODES, ids=lambda number: number.name)
-@pytest.mark.parametrize("command", [["materialize"], ["backfill", "--missing"]], ids=lambda words: words[0])
+@pytest.mark.parametrize(
+    ("command", "number"),
+    [*((["materialize"], number) for number in CODES), (["backfill", "--missing"], signal.SIGTERM)],
+    ids=lambda word: word[0] if isinstance(word, list) else word.name,
+)
 def test_a_signal_cancels_the_run_and_says_what_is_done(folder, command, number):
     (folder / "gate").touch()
     with start(folder, *command) as process:
@@ -75,6 +78,7 @@ def test_the_next_run_makes_what_remains(folder):
     assert statuses(folder).count("SUCCESS") == 4
 
 
+@pytest.mark.e2e
 @pytest.mark.soak
 def test_at_any_moment_a_signal_ends_it_in_order(folder):
     soak(2, lambda chance: check_signal_at_any_moment(folder, chance))

@@ -82,6 +82,7 @@ def kill_at(home: Path, seconds: float) -> None:
         process.send_signal(signal.SIGKILL)
 
 
+@pytest.mark.e2e
 @given(st.floats(0, 1.5), st.booleans())
 @examples(3)
 def test_a_kill_at_the_first_start_spoils_no_home(seconds, is_folder_there):
@@ -117,6 +118,7 @@ def test_settings_with_another_storage_get_no_databases(tmp_path):
     assert [path.name for path in (tmp_path / "home").iterdir()] == [SETTINGS]
 
 
+@pytest.mark.e2e
 def test_two_first_starts_at_once_make_one_home(tmp_path):
     variables = {**os.environ, VARIABLE: str(tmp_path / "home"), "PYTHONPATH": str(ROOT)}
     starts = [subprocess.Popen([sys.executable, "-c", MAKE], env=variables) for _ in range(2)]

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import dagster as dg
+import pytest
 from gated_projects import PLUGIN, gated
 from processes import start_code
 from small_projects import break_slide, failed_slides, paint, project, run, said
@@ -165,6 +166,7 @@ with dg.DagsterInstance.from_config(str(folder / "home")) as instance:
 """
 
 
+@pytest.mark.e2e
 def test_a_run_whose_process_was_killed_is_resumed_with_what_landed(tmp_path):
     stems = [f"s{number:02}" for number in range(12)]
     paint(tmp_path / "slides", *stems)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 import numpy as np
+import pytest
 import tifffile
 from click.testing import CliRunner
 from dicom_series import write_series
@@ -166,6 +167,7 @@ def work(folder: Path, options: list[str]) -> Iterator[str]:
             yield f"{page} {client.get(page).text}"
 
 
+@pytest.mark.e2e
 @examples(1, phases=(Phase.explicit, Phase.generate))
 @given(names=st.lists(PATIENT, min_size=9, max_size=9, unique_by=str.casefold), key=st.booleans())
 def test_a_day_of_work_tells_no_name(tmp_path_factory, names, key):

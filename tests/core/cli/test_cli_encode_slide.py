@@ -352,6 +352,7 @@ def test_an_mpp_a_hundred_times_too_small_is_refused_with_its_value(shared_slide
     assert re.match(r"CMU-1-Small-Region\.jpeg: slide FAILED: 0\.00499.*", line)
 
 
+@pytest.mark.e2e
 def test_gpus_work_side_by_side_with_the_results_of_one(slides):
     paint(slides / "b.svs")
     results = [run(slides, *gpus, output=slides.parent / f"out{len(gpus)}") for gpus in ([], ["--gpus", "-1"] * 2)]

@@ -111,6 +111,7 @@ def test_a_slide_encoder_brings_its_patch_encoder(wsis):
     assert set(content(h5(wsis))) >= {f"features/{LITE}", f"slide_features/mean-{LITE}"}
 
 
+@pytest.mark.e2e
 def test_several_workers_give_what_one_gives(wsis):
     events: list[Outcome] = []
     result = run(wsis, "--task", "all", "--gpus", "-1", "-1", report=lambda _, outcome: events.append(outcome))
@@ -325,6 +326,7 @@ def test_an_empty_folder_is_one_sentence(tmp_path):
     assert "no slide found" in result.stderr
 
 
+@pytest.mark.e2e
 def test_ctrl_c_ends_all_workers_with_130_and_the_next_run_goes_on(wsis):
     (wsis.parent / "plugin.py").write_text(PLUGIN)
     (wsis.parent / "gate").touch()

@@ -146,13 +146,13 @@ def test_a_timm_model_is_the_same_where_timm_is_not_loaded(tmp_path: Path, own_c
         "print(json.dumps([spec, sorted({'torch', 'timm'} & sys.modules.keys())]))"
     )
     (tmp_path / "a.pt").write_bytes(b"one")
-    for name in ("timm-test_vit", "timm-resnet50.a1_in1k"):
+    name = "timm-resnet50.a1_in1k"
+    for _ in range(2):
         command = [sys.executable, "-c", script, name, str(tmp_path / "a.pt")]
-        for _ in range(2):
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            spec = find_patch_encoder(name, {name: tmp_path / "a.pt"}).spec()
-            assert json.loads(done.stdout) == [json.loads(json.dumps(spec)), []]
-    assert len(list((own_cache / "timm").glob("*/*.json"))) == 2
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        spec = find_patch_encoder(name, {name: tmp_path / "a.pt"}).spec()
+        assert json.loads(done.stdout) == [json.loads(json.dumps(spec)), []]
+    assert len(list((own_cache / "timm").glob("*/*.json"))) == 1
 
 
 def test_a_tag_that_a_timm_model_does_not_have_is_refused_by_name():

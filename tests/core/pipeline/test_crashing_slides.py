@@ -85,7 +85,7 @@ def others(made: dict[str, dict[str, bytes]], stem: str) -> dict[str, dict[str, 
     count=st.integers(0, 1),
     number=st.sampled_from(SIGNALS),
 )
-@examples(4)
+@examples(3)
 def test_a_crash_costs_one_slide_and_the_next_run_tries_it_last(slides, whole, stem, place, count, number):
     with tempfile.TemporaryDirectory() as folder:
         count = 0 if place == "open" else count

@@ -92,7 +92,7 @@ def run(folder: Path, recipe: Recipe) -> list[Outcome]:
 
 
 @given(place=st.sampled_from(PLACES), count=st.integers(0, 5), way=st.sampled_from(sorted(WAYS)))
-@examples(8)
+@examples(5)
 def test_what_is_kept_is_of_the_slide_that_was_identified(painted, whole, place, count, way):
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
