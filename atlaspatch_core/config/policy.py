@@ -14,7 +14,7 @@ Encoder = TypeVar("Encoder", PatchEncoder, SlideEncoder)
 
 
 def permitted(encoder: Encoder, project: Project) -> Encoder:
-    """Return the encoder, told that its code may be run where it has some.
+    """Return the encoder, told that its code may be run where it has some, or as it is without that code.
 
     Raises LicenseNotAllowed, RemoteCodeNotAllowed.
     """
@@ -25,9 +25,11 @@ def permitted(encoder: Encoder, project: Project) -> Encoder:
     if not isinstance(architecture, RemoteModel):
         return encoder
     words = {word.lower() for word in (encoder.name, *encoder.aliases)}
-    if not (words & {name.lower() for name in project.allow_remote_code} or allowed_by_environment(encoder.name)):
-        raise RemoteCodeNotAllowed(not_allowed(encoder.name))
-    return replace(encoder, architecture=replace(architecture, allowed=True))
+    if words & {name.lower() for name in project.allow_remote_code} or allowed_by_environment(encoder.name):
+        return replace(encoder, architecture=replace(architecture, allowed=True))
+    if isinstance(encoder, PatchEncoder) and encoder.without_code is not None:
+        return encoder.built_here()
+    raise RemoteCodeNotAllowed(not_allowed(encoder.name))
 
 
 def check_license(name: str, license: str, allowed: Iterable[str] | None) -> None:  # noqa: A002

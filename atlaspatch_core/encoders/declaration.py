@@ -6,7 +6,7 @@ A declaration imports no torch and touches no network. The callables it holds (`
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -156,6 +156,22 @@ class PatchEncoder(_Encoder):
     pooling: Pooling = network_output
     autocast: bool = True
     """In half precision: weights stay float32 and operations are cast (True), or weights are cast (False)."""
+    without_code: "WithoutCode | None" = None
+    """Taken where the user gives such a file, or does not allow the code."""
+
+    def with_local_weights(self, source: Weights, path: Path) -> "PatchEncoder":
+        """Return the encoder with what the user gives, which lies at ``path``, in the place of its declared weights."""
+        if self.without_code is not None and self.without_code.takes(path):
+            return self.built_here(source)
+        return replace(self, source=source, without_code=None)
+
+    def built_here(self, source: Weights | None = None) -> "PatchEncoder":
+        """Return the encoder without the code beside its weights, where it can do so; from ``source`` if given."""
+        if (plain := self.without_code) is None:
+            return self
+        return replace(
+            self, architecture=plain.architecture, source=source or plain.source, extra=None, without_code=None
+        )
 
     def spec(self) -> dict[str, Any]:
         """Return everything that decides the features, fit for JSON; the hash of a local file is computed at most once.
@@ -176,6 +192,16 @@ class PatchEncoder(_Encoder):
             }
             | _plugin(self.plugin)
         )
+
+
+@dataclass(frozen=True, slots=True)
+class WithoutCode:
+    """The network of an encoder whose code lies beside its weights, built here from a file of tensors alone."""
+
+    architecture: Architecture
+    source: Weights
+    takes: Callable[[Path], bool]
+    """Whether local weights are such a file, not the folder with the code."""
 
 
 SlideForward = Callable[[Any, NDArray[np.float32], NDArray[np.int64], int], Any]

@@ -33,7 +33,7 @@ class Listed:
     license: str
     gated: bool
     remote_code: bool
-    """Whether its Python code lies beside its weights and is run on request only."""
+    """Whether it cannot do without Python code that lies beside its weights and is run on request only."""
     extra: str | None
     """Optional dependencies that it needs."""
     extra_installed: bool
@@ -64,6 +64,10 @@ def _slide_encoders(plugins: Plugins) -> Iterator[SlideEncoder]:
 
 
 def _listed(kind: Kind, encoder: PatchEncoder | SlideEncoder) -> Listed:
+    sources = [encoder.source]
+    if isinstance(encoder, PatchEncoder) and encoder.without_code is not None:
+        encoder = encoder.built_here()
+        sources.append(encoder.source)
     return Listed(
         name=encoder.name,
         kind=kind,
@@ -77,7 +81,7 @@ def _listed(kind: Kind, encoder: PatchEncoder | SlideEncoder) -> Listed:
         remote_code=isinstance(encoder.architecture, RemoteModel),
         extra=encoder.extra,
         extra_installed=installed(encoder.extra),
-        weights_found=_has_weights(encoder.source, encoder.name),
+        weights_found=any(_has_weights(source, encoder.name) for source in sources),
         homepage=encoder.homepage,
         note=encoder.note,
     )

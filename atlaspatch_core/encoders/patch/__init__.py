@@ -1,7 +1,6 @@
 """The table of patch encoders; reading it imports no torch."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from atlaspatch_core.encoders.declaration import NO_PLUGINS, PatchEncoder, Plugins
@@ -54,4 +53,4 @@ def find_patch_encoder(
     if encoder is None:
         raise unknown("patch encoder", name, [*by_any_name(encoders), f"{TIMM}<model name>"])
     local = local_weights(encoder.name, (name, name.lower(), *encoder.aliases), weights or {})
-    return encoder if local is None else replace(encoder, source=local)
+    return encoder if local is None else encoder.with_local_weights(local, local.path)

@@ -1,10 +1,12 @@
 """UNI and CONCH of Mahmood Lab."""
 
 from atlaspatch_core.encoders.architecture import PackageModel, TimmModel
-from atlaspatch_core.encoders.declaration import IMAGENET_MEAN, IMAGENET_STD, PatchEncoder, Transform
+from atlaspatch_core.encoders.declaration import IMAGENET_MEAN, IMAGENET_STD, PatchEncoder, Transform, WithoutCode
 from atlaspatch_core.encoders.declared_names import named
 from atlaspatch_core.encoders.hub import HubWeights
 from atlaspatch_core.encoders.licenses import CC_BY_NC_ND
+from atlaspatch_core.encoders.patch.conch_vision import FILE as VISION_FILE
+from atlaspatch_core.encoders.patch.conch_vision import ConchVision, is_vision_file
 from atlaspatch_core.encoders.remote import RemoteModel
 from atlaspatch_core.encoders.transforms import IMAGENET_224, clip_transform
 
@@ -80,6 +82,9 @@ CONCH_V15 = PatchEncoder(
     aliases=("conch_v1_5",),
     architecture=RemoteModel(part="return_conch"),
     source=HubWeights("MahmoodLab/TITAN", None, gated=True),
+    without_code=WithoutCode(
+        ConchVision(), HubWeights("MahmoodLab/conchv1_5", (VISION_FILE,), gated=True), is_vision_file
+    ),
     dim=768,
     transform=Transform(448, 448, "bilinear", IMAGENET_MEAN, IMAGENET_STD),
     precision="float16",
@@ -88,8 +93,8 @@ CONCH_V15 = PatchEncoder(
     patch_size=512,
     magnification=20,
     extra="hub",
-    homepage="https://huggingface.co/MahmoodLab/TITAN",
-    note="Its Python code comes with TITAN's weights and is run only where the project allows it.",
+    homepage="https://huggingface.co/MahmoodLab/conchv1_5",
+    note="From pytorch_model_vision.bin no code of others is run; where the project allows it, from TITAN by its code.",
 )
 
 MAHMOOD = (UNI_V1, UNI_V2, CONCH_V1, CONCH_V15)
