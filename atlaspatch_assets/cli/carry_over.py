@@ -1,7 +1,5 @@
 """``atlaspatch carry-over``: results of a geometry that got a name, or another one, taken over by links."""
 
-from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +13,6 @@ from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.wording import format_count
 
 if TYPE_CHECKING:
-    from dagster import DagsterInstance
-
-    from atlaspatch_core.validity.outcome import Outcome, OutputKey
     from atlaspatch_core.validity.recipe import Recipe
 
 
@@ -52,39 +47,16 @@ def carry_over(project_file: Path, dry_run: bool) -> None:
 
 
 def _tell_dagster(recipe: "Recipe") -> None:
-    """Record the outputs that are valid as they lie and that the instance knows nothing of."""
+    """Record the outputs that are valid as they lie and that the instance does not know."""
     import dagster as dg
 
-    from atlaspatch_assets.lib.names import ProjectNames
-    from atlaspatch_assets.lib.reporting import report_outcomes
-    from atlaspatch_assets.lib.verdicts import OpenFailures
-
-    with told_where_home_fails(ready_home()), dg.DagsterInstance.get() as instance:
-        count = 0
-        for outcome in _unknown_outcomes(recipe, instance):
-            report_outcomes([outcome], OpenFailures(ProjectNames.of(recipe.project), instance, [outcome.stem]))
-            count += 1
-    click.echo(f"Dagster was told of {format_count(count, 'result')}.")
-
-
-def _unknown_outcomes(recipe: "Recipe", instance: "DagsterInstance") -> "Iterator[Outcome]":
-    """Yield the outcomes of outputs that are fresh in the files and missing in Dagster; nothing is computed."""
-    from atlaspatch_assets.lib.names import ProjectNames
-    from atlaspatch_assets.lib.recorded import recorded_validities
-    from atlaspatch_core.pipeline.processing import process
+    from atlaspatch_assets.lib.landed import record_folder
     from atlaspatch_core.validity.states import State, validities
     from atlaspatch_core.validity.stored import stored_in_files
 
-    sources = slides_of(recipe.project).by_stem
-    ProjectNames.of(recipe.project).slides.register(instance, sources)
-    recorded = recorded_validities(recipe, instance)
-    missing = {(output.stem, output.step) for output in recorded if output.state is State.MISSING}
-    steps: defaultdict[str, list[OutputKey]] = defaultdict(list)
-    for output in validities(recipe, sorted(sources), stored_in_files(recipe)):
-        if output.state is State.FRESH and (output.stem, output.step) in missing:
-            steps[output.stem].append(output.step)
-    groups: defaultdict[tuple[OutputKey, ...], list[str]] = defaultdict(list)
-    for stem, of_slide in steps.items():
-        groups[tuple(of_slide)].append(stem)
-    for of_group, stems in groups.items():
-        yield from process([sources[stem] for stem in stems], recipe, steps=of_group)
+    discovery = slides_of(recipe.project)
+    outputs = validities(recipe, sorted(discovery.by_stem), stored_in_files(recipe))
+    fresh = [output for output in outputs if output.state is State.FRESH]
+    with told_where_home_fails(ready_home()), dg.DagsterInstance.get() as instance:
+        counts = record_folder(recipe, discovery, fresh, instance)
+    click.echo(f"Dagster was told of {format_count(counts.results, 'result')}.")

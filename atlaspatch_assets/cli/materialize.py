@@ -48,7 +48,7 @@ def materialize(
 
     Runs in this process, in batches, and is recorded in the Dagster instance in DAGSTER_HOME (~/.atlaspatch/dagster by
     default). What is there already and still valid is reused. A shard of the slides is worked on without Dagster, so
-    that nodes need no database.
+    that nodes need no database; 'atlaspatch record' then tells the instance of all shards.
 
     Exit code: 0 when every slide is done, 1 when one or more failed or had to be left out, 2 for wrong usage; 130 or
     143 where Ctrl-C or SIGTERM ended it, which cancels the run.

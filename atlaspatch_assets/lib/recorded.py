@@ -22,6 +22,7 @@ VALID = "valid"
 """Name of the check that fails where an output is stale, with the reason."""
 MOST_VERDICTS = 1000
 """Verdicts told at once for one asset; every one is an event that is kept for good."""
+OLDER_REASON = "the reason is in an older event"
 MOST_REASONS = 10_000
 """Latest failed checks of an asset that are read for their reasons."""
 
@@ -65,7 +66,7 @@ def failure_reasons(instance: DagsterInstance, check: dg.AssetCheckKey) -> dict[
     """Return partition to reason where the latest verdict of a check is a failure."""
     failed = {partition for partition, passed in last_verdicts(instance, check).items() if passed is False}
     reasons = verdict_reasons(instance, check) if failed else {}
-    return {partition: reasons.get(partition, "the reason is in an older event") for partition in failed}
+    return {partition: reasons.get(partition, OLDER_REASON) for partition in failed}
 
 
 def verdict_reasons(instance: DagsterInstance, check: dg.AssetCheckKey) -> dict[str, str]:

@@ -47,6 +47,7 @@ COMMANDS: Mapping[str, Command] = {
     "adopt": Command("adopt job -o output --slides slides --accept-unverified", code=1),
     "report": Command("report --project atlaspatch.toml", on_results=True),
     "carry-over": Command("carry-over --project named.toml", on_results=True),
+    "record": Command("record --project named.toml", on_results=True),
     "export trident": Command("export --project atlaspatch.toml --layout trident --pt --to exported", True, "exported"),
     "export clam": Command("export --project atlaspatch.toml --layout clam --to exported", True, "exported"),
     "export pt": Command("export --project atlaspatch.toml --layout pt --to exported", True, "exported"),

@@ -1,7 +1,7 @@
 """All state files of an output folder: read through a cache, written under the lock."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,7 +26,7 @@ from atlaspatch_core.validity.outcome import Outcome
 MOST_HELD = 64
 """States that are held in memory; far more than slides are on their way at once."""
 KINDS = tuple(dict.fromkeys(TASKS.values()))
-VERSION = 1
+VERSION = 2
 
 
 class TrackedSlide(NamedTuple):
@@ -127,6 +127,8 @@ class SlideState:
     """Task to its status."""
     errors: Mapping[str, str]
     """Step, as text, to the reason why the last attempt failed."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Step, as text, to how long the last attempt took, where it went well."""
 
 
 def read_states(store: Store) -> dict[str, SlideState]:
@@ -151,7 +153,20 @@ def _row(path: Path) -> list[Any] | None:
         if task.get("status") == "error"
     }
     statuses = {name: str(task.get("status")) for name, task in tasks.items()}
-    return [str(state["slide"].get("name")), str(state.get("updated_at")), statuses, errors]
+    return [str(state["slide"].get("name")), str(state.get("updated_at")), statuses, errors, _seconds(tasks.values())]
+
+
+def _seconds(tasks: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    last_attempts = ((task.get("step"), attempts[-1]) for task in tasks if (attempts := task["attempts"]))
+    return {
+        str(step): attempt["duration_s"]
+        for step, attempt in last_attempts
+        if isinstance(attempt, dict) and attempt.get("result") == "completed" and _is_number(attempt.get("duration_s"))
+    }
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def totals(states: Mapping[str, SlideState]) -> dict[str, Counter[str]]:

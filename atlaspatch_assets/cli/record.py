@@ -1,0 +1,54 @@
+"""``atlaspatch record``: a Dagster instance told what lies in the output folder, by whomever it was made."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from atlaspatch_assets.cli.home import ready_home, told_where_home_fails
+from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
+from atlaspatch_core.cli.slides import slides_of
+from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.wording import format_count
+
+if TYPE_CHECKING:
+    from atlaspatch_assets.lib.landed import RecordedCounts
+    from atlaspatch_core.validity.recipe import Recipe
+
+
+@click.command()
+@PROJECT
+def record(project_file: Path) -> None:
+    """Tell Dagster what landed in a project's output folder and what failed, as shards on a cluster leave it.
+
+    The instance in DAGSTER_HOME (~/.atlaspatch/dagster by default) gets a materialisation of each valid output and, of
+    each that could not be made, the failure with its reason, as if it had made them; slides become partitions. What it
+    knows is not told again, so this may be run at any time, also beside shards that still work. Nothing is computed.
+
+    Exit code: 0, whatever failed; 1 when it could not be told, 2 for wrong usage.
+    """
+    recipe = recipe_of_file(project_file)
+    try:
+        counts = _record(recipe)
+    except AtlasPatchError as error:
+        raise click.ClickException(str(error)) from error
+    results, failures = format_count(counts.results, "result"), format_count(counts.failures, "failure")
+    of_slides = f" of {format_count(counts.slides, 'slide')}" if counts.slides else ""
+    click.echo(f"Dagster was told of {results} and {failures}{of_slides}.")
+
+
+def _record(recipe: "Recipe") -> "RecordedCounts":
+    """Tell the instance; another process that tells it is waited for. Raises UnwritableOutput."""
+    import dagster as dg
+
+    from atlaspatch_assets.lib.landed import record_folder
+    from atlaspatch_core.operations.tracking.json_files import lock_of
+    from atlaspatch_core.operations.tracking.project_status import project_status
+
+    discovery = slides_of(recipe.project)
+    with (
+        told_where_home_fails(ready_home()),
+        dg.DagsterInstance.get() as instance,
+        lock_of(recipe.project.output, "record"),
+    ):
+        return record_folder(recipe, discovery, project_status(recipe, discovery).outputs, instance)
