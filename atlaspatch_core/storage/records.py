@@ -132,6 +132,17 @@ class OutlinesFile(NamedTuple):
     """Another time means that somebody saved it since; other bytes at this time are damage."""
 
 
+class ForeignOutlines(NamedTuple):
+    """Outlines of another tool, as they were taken over."""
+
+    tool: str
+    """Whose they are: ``TRIDENT``, ``AtlasPatch`` or ``CLAM``."""
+    polygons: str
+    """Fingerprint of the polygons: others in the GeoJSON mean that a person changed them since."""
+    mtime_ns: int
+    """Modification time of the GeoJSON with these polygons."""
+
+
 class StepNotes(NamedTuple):
     """What a person should know of one output of a slide: what its making, or its last reuse, warned of."""
 
@@ -160,6 +171,8 @@ class Record:
     """Geometries whose HDF5 file was written here: one that is damaged now was ours."""
     outlines: OutlinesFile | None = None
     """None where it was last written before there were checksums."""
+    foreign_outlines: ForeignOutlines | None = None
+    """None where no outlines of another tool were taken over."""
 
     def with_notes(self, step: str, notes: StepNotes) -> "Record":
         """Return the record with these notes on an output, or with none where they have no text."""
@@ -177,6 +190,7 @@ class Record:
         values |= {"notes": {step: list(of_step) for step, of_step in sorted(self.notes.items())}} if self.notes else {}
         values |= {"written": list(self.written)} if self.written else {}
         values |= {"outlines": list(self.outlines)} if self.outlines else {}
+        values |= {"foreign_outlines": list(self.foreign_outlines)} if self.foreign_outlines else {}
         return _json_bytes(values | {CHECKSUM: _checksum(values)})
 
 
@@ -219,8 +233,9 @@ def read_record(path: Path) -> Record:
         notes = {step: StepNotes(of, tuple(texts)) for step, (of, texts) in values.get("notes", {}).items()}
         written = tuple(map(str, values.get("written", ())))
         outlines = OutlinesFile(*values["outlines"]) if "outlines" in values else None
+        foreign = ForeignOutlines(*values["foreign_outlines"]) if "foreign_outlines" in values else None
         sections = slide and SlideRecord.from_dict(slide), mask and MaskRecord.from_dict(mask)
-        return Record(*sections, notes, written, outlines)
+        return Record(*sections, notes, written, outlines, foreign)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UnreadableOutput(f"{path.stem}: {path} cannot be read ({error!r}); delete it and run again") from error
 

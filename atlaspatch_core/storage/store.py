@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from time import time_ns
 
@@ -17,7 +18,15 @@ from atlaspatch_core.storage.hdf5 import StoredResult, read_stored_results
 from atlaspatch_core.storage.hdf5_changes import Dataset, IdentityUpdate, Writer, write_added, write_restamped
 from atlaspatch_core.storage.ownership import check_replaceable, unusable_output
 from atlaspatch_core.storage.paths import OutputPaths
-from atlaspatch_core.storage.records import MaskRecord, OutlinesFile, Record, SlideRecord, StepNotes, read_record
+from atlaspatch_core.storage.records import (
+    ForeignOutlines,
+    MaskRecord,
+    OutlinesFile,
+    Record,
+    SlideRecord,
+    StepNotes,
+    read_record,
+)
 from atlaspatch_core.storage.schema import COORDS
 
 
@@ -95,24 +104,38 @@ class Store(OutputPaths):
         The record goes first and remembers the mask that it supersedes, so that a kill between the two files leaves
         an outdated automatic mask, not one that looks as if a person had drawn it.
         """
-        with slide_lock(self.output, stem), replacing(self.geojson(stem)) as temporary:
-            before, now = self.read_record(stem).tissue_mask, time_ns()
-            temporary.write_bytes(geojson)
-            os.utime(temporary, ns=(now, now))
-            mtime_ns = temporary.stat().st_mtime_ns  # not every storage keeps nanoseconds
-            self.check_source()
-            section = replace(section, mtime_ns=mtime_ns, superseded=before.polygons if before else None)
-            outlines = OutlinesFile(hashlib.sha256(geojson).hexdigest(), mtime_ns)
-            self._update_record(stem, lambda record: replace(record, tissue_mask=section, outlines=outlines))
 
-    def note_outlines(self, stem: str) -> None:
-        """Remember the outlines of a slide as they lie there, which a person saved; nothing where they are known."""
-        mtime_ns = self.geojson(stem).stat().st_mtime_ns
-        outlines = self.read_record(stem).outlines
-        if outlines is None or outlines.mtime_ns != mtime_ns:
-            outlines = OutlinesFile(bytes_sha256(self.geojson(stem)), mtime_ns)
+        def with_mask(record: Record, mtime_ns: int) -> Record:
+            superseded = record.tissue_mask.polygons if record.tissue_mask else None
+            return replace(record, tissue_mask=replace(section, mtime_ns=mtime_ns, superseded=superseded))
+
+        with slide_lock(self.output, stem):
+            self._write_outlines(stem, geojson, with_mask)
+
+    def write_foreign_outlines(self, stem: str, geojson: bytes, tool: str, polygons: str) -> bool:
+        """Keep outlines of another tool, unless some lie there already; return whether they were kept.
+
+        ``polygons`` is their fingerprint. The record goes first, so that they never look as if a person had drawn them.
+        """
+        with slide_lock(self.output, stem):
+            if self.geojson(stem).exists():
+                return False
+            self._write_outlines(stem, geojson, partial(_with_foreign, tool=tool, polygons=polygons))
+            return True
+
+    def note_outlines(self, stem: str, tool: str = "", polygons: str = "") -> None:
+        """Remember the outlines of a slide as they lie there, which no step made; nothing where they are known.
+
+        ``tool`` is whose they are and ``polygons`` their fingerprint, empty where a person saved them.
+        """
+        mtime_ns, before = self.geojson(stem).stat().st_mtime_ns, self.read_record(stem)
+        after = _with_foreign(before, mtime_ns, tool, polygons) if tool else before
+        if before.outlines is None or before.outlines.mtime_ns != mtime_ns:
+            after = replace(after, outlines=OutlinesFile(bytes_sha256(self.geojson(stem)), mtime_ns))
+        if after != before:
+            changes = {"outlines": after.outlines, "foreign_outlines": after.foreign_outlines}
             with slide_lock(self.output, stem):
-                self._update_record(stem, lambda record: replace(record, outlines=outlines))
+                self._update_record(stem, lambda record: replace(record, **changes))
 
     def check_outlines(self, stem: str) -> None:
         """Raise DamagedOutput where outlines are not what was written, though nobody saved them since."""
@@ -130,14 +153,6 @@ class Store(OutputPaths):
         with slide_lock(self.output, stem):
             self.check_source()
             self._write(stem, path, content)
-
-    def write_new_file(self, stem: str, path: Path, content: bytes) -> bool:
-        """Keep a file of a slide unless something lies there already; return whether it was kept."""
-        with slide_lock(self.output, stem):
-            if path.exists():
-                return False
-            self._write(stem, path, content)
-            return True
 
     def stored_results(self, stem: str, geometry: str = "") -> dict[str, StoredResult]:
         """Return what a slide's HDF5 file holds. Raises UnreadableOutput when it is damaged or not ours."""
@@ -200,12 +215,27 @@ class Store(OutputPaths):
                 with replacing(path) as temporary:
                     write_restamped(path, stamps, canary)(temporary)
 
+    def _write_outlines(self, stem: str, geojson: bytes, note: Callable[[Record, int], Record]) -> None:
+        """Write outlines after the record, to which ``note`` adds what they are, given their modification time."""
+        with replacing(self.geojson(stem), stem) as temporary:
+            now = time_ns()
+            temporary.write_bytes(geojson)
+            os.utime(temporary, ns=(now, now))
+            mtime_ns = temporary.stat().st_mtime_ns  # not every storage keeps nanoseconds
+            self.check_source()
+            outlines = OutlinesFile(hashlib.sha256(geojson).hexdigest(), mtime_ns)
+            self._update_record(stem, lambda record: replace(note(record, mtime_ns), outlines=outlines))
+
     def _update_record(self, stem: str, change: Callable[[Record], Record]) -> None:
         self._write(stem, self.record(stem), change(self.read_record(stem)).to_bytes())
 
     def _write(self, stem: str, path: Path, content: bytes) -> None:
         with replacing(path, stem) as temporary:
             temporary.write_bytes(content)
+
+
+def _with_foreign(record: Record, mtime_ns: int, tool: str, polygons: str) -> Record:
+    return replace(record, foreign_outlines=ForeignOutlines(tool, polygons, mtime_ns))
 
 
 def _link(source: Path, path: Path) -> bool:

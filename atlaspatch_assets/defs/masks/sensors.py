@@ -132,12 +132,16 @@ def _scan_folder(folder: Path) -> Iterator[MaskFile]:
 
 
 def _is_edited(store: Store, change: MaskFile) -> bool:
-    """Tell whether a file is not as we wrote it; one whose record cannot be read is left to a run, which says why."""
+    """Tell whether a file is neither as we wrote it nor as it was taken over from another tool.
+
+    One whose record cannot be read is left to a run, which says why.
+    """
     try:
-        mask = store.read_record(change.stem).tissue_mask
+        record = store.read_record(change.stem)
     except AtlasPatchError:
         return True
-    return mask is None or mask.mtime_ns != change.mtime_ns
+    unedited = (record.tissue_mask, record.foreign_outlines)
+    return all(outlines is None or outlines.mtime_ns != change.mtime_ns for outlines in unedited)
 
 
 def _deleted_masks(store: Store, missing: Iterable[str], rest: int) -> Iterator[tuple[str, str]]:

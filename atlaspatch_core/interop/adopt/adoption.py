@@ -174,7 +174,7 @@ class Adoption:
             polygons = self._supplied(work, mask)
             outcome = AdoptOutcome(work.stem, "outlines", AdoptStatus.SAME, "supplied by the project")
         else:
-            polygons, outcome = self._new_outlines(work, cuts, path)
+            polygons, outcome = self._new_outlines(work, cuts)
         work.set_polygons(polygons)
         work.fingerprints[TISSUE_MASK] = polygons_fingerprint(polygons)
         return outcome
@@ -192,16 +192,17 @@ class Adoption:
         labels = tissue_values(mask, work.stem, slides.mask_values)
         return read_mask(mask, work.slide_info(), simplify_um, slides.masks_origin, labels).polygons
 
-    def _new_outlines(self, work: SlideWork, cuts: list[ForeignPatches], path: Path) -> tuple[Polygons, AdoptOutcome]:
+    def _new_outlines(self, work: SlideWork, cuts: list[ForeignPatches]) -> tuple[Polygons, AdoptOutcome]:
         info, theirs = work.slide_info(), self.result_folder.outlines.get(work.stem)
         expected = [WantedPatches(cut.geometry.spec, cut.sampling.patch_size_level0, cut.slide.corners) for cut in cuts]
         drawn = round_patches(info, work.stem, [cut.slide for cut in cuts], expected)
         file = theirs if theirs and not (self.settings.keep_patches and expected) else None
         outlines = choose_outlines(info, from_file(file, info, work.stem, expected) if file else drawn, expected)
-        if not self.settings.dry_run:
-            if not self.store.write_new_file(work.stem, path, outlines.content):
-                return self._stored_outlines(work), AdoptOutcome(work.stem, "outlines", AdoptStatus.THERE)
-            self.store.note_outlines(work.stem)
+        polygons = polygons_fingerprint(outlines.polygons)
+        if not self.settings.dry_run and not self.store.write_foreign_outlines(
+            work.stem, outlines.content, self.origin, polygons
+        ):
+            return self._stored_outlines(work), AdoptOutcome(work.stem, "outlines", AdoptStatus.THERE)
         return outlines.polygons, AdoptOutcome(work.stem, "outlines", AdoptStatus.SAME, outlines.origin)
 
     def __enter__(self) -> Self:

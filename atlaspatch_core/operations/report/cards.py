@@ -8,7 +8,7 @@ from atlaspatch_core.operations.report.charts import text
 from atlaspatch_core.operations.report.embeddings import EmbeddingMap, Neighbour
 from atlaspatch_core.operations.report.outliers import Outlier
 from atlaspatch_core.operations.report.rendering import MOST_EMBEDDED, picture_url
-from atlaspatch_core.operations.report.values import Cohort, SlideSummary
+from atlaspatch_core.operations.report.values import PERSON, Cohort, SlideSummary
 from atlaspatch_core.validity.states import State, Validity
 
 FAILED, STALE, ODD, USUAL = 3000.0, 2000.0, 1000.0, 0.0
@@ -92,9 +92,16 @@ def _card(
     )
 
 
+def _maker_clause(slide: SlideSummary) -> str:
+    """Return whose outlines they are, where no step made them."""
+    if slide.outlines_by == PERSON:
+        return f", edited by {PERSON}"
+    return f", outlines of {slide.outlines_by}" if slide.outlines_by else ""
+
+
 def _facts(slide: SlideSummary, maps: Sequence[EmbeddingMap]) -> Iterator[tuple[str, str]]:
     if "tissue_share" in slide.mask:
-        yield "tissue", f"{slide.mask['tissue_share']:.1%}" + (", edited by a person" if slide.edited else "")
+        yield "tissue", f"{slide.mask['tissue_share']:.1%}" + _maker_clause(slide)
     for geometry, count in slide.patches.items():
         yield f"patches {geometry}".strip(), text(count)
     if slide.info:

@@ -12,7 +12,7 @@ from atlaspatch_core.discovery.cohorts import stems_of_cohorts
 from atlaspatch_core.discovery.find import find_slides_if_any
 from atlaspatch_core.discovery.sources import Discovery
 from atlaspatch_core.errors import UnreadableOutput
-from atlaspatch_core.operations.report.values import Cohort, Failures, SlideSummary
+from atlaspatch_core.operations.report.values import PERSON, Cohort, Failures, SlideSummary
 from atlaspatch_core.operations.tracking.project_status import project_status
 from atlaspatch_core.slides.slide import SlideInfo
 from atlaspatch_core.storage.hdf5 import StoredResult, read_array
@@ -23,6 +23,7 @@ from atlaspatch_core.storage.store import Store
 from atlaspatch_core.tissue.contours import read_geojson
 from atlaspatch_core.tissue.segmenters import polygon_numbers
 from atlaspatch_core.validity.outcome import OutputKey
+from atlaspatch_core.validity.outline_makers import tool_of_outlines
 from atlaspatch_core.validity.recipe import Recipe
 from atlaspatch_core.validity.rules import is_automatic
 from atlaspatch_core.validity.states import State, Validity
@@ -71,12 +72,19 @@ def summarise_slide(stem: str, gathered: Gathered) -> SlideSummary:
     summary = replace(
         summary,
         info=record.slide.info if record.slide else None,
-        edited=bool(polygons and record.tissue_mask and not is_automatic(record.tissue_mask, polygons)),
+        outlines_by=_maker_of_outlines(stem, gathered, record, polygons),
         mask=_mask_numbers(stem, gathered, record, polygons),
     )
     for geometry in gathered.recipe.project.geometry:
         summary = _with_geometry(summary, geometry, gathered)
     return _with_picture(summary, gathered, polygons)
+
+
+def _maker_of_outlines(stem: str, gathered: Gathered, record: Record, polygons: str | None) -> str:
+    """Return who made outlines that no step made."""
+    if not polygons or is_automatic(record.tissue_mask, polygons):
+        return ""
+    return tool_of_outlines(record, polygons, gathered.store.geojson(stem)) or PERSON
 
 
 def _mask_numbers(stem: str, gathered: Gathered, record: Record, polygons: str | None) -> Mapping[str, float]:

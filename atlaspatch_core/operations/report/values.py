@@ -15,6 +15,9 @@ Failures = Mapping[OutputKey, Mapping[str, str]]
 """Step to stem to the reason why the last attempt failed."""
 
 
+PERSON = "a person"
+
+
 @dataclass(frozen=True, slots=True)
 class SlideSummary:
     """One slide, from its record, GeoJSON and HDF5 files; the slide itself was not opened."""
@@ -26,8 +29,8 @@ class SlideSummary:
     """None when the slide was never looked at."""
     present: bool = True
     """Whether the slide lies in the project's folders now."""
-    edited: bool = False
-    """Whether a person drew the mask."""
+    outlines_by: str = ""
+    """Who made outlines that no step made: ``PERSON``, or another tool, by its name."""
     mask: Mapping[str, float] = field(default_factory=dict)
     """Numbers of the tissue mask, such as ``tissue_share``."""
     patches: Mapping[str, int] = field(default_factory=dict)

@@ -8,13 +8,14 @@ import shapely
 
 from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.hidden_names import without_hidden_names
+from atlaspatch_core.layouts.found import FolderLayout
 from atlaspatch_core.pipeline.pictures import is_mask_shown, show_mask
 from atlaspatch_core.pipeline.slide_work import SlideWork
 from atlaspatch_core.slides.overview import read_overview
 from atlaspatch_core.slides.slide import OutlineFrame
 from atlaspatch_core.storage.records import PLACEMENT, MaskRecord
 from atlaspatch_core.tissue.contours import geojson_bytes, oriented, polygons_fingerprint, written_frame
-from atlaspatch_core.tissue.outline_origin import ORIGIN, is_of_trident
+from atlaspatch_core.tissue.outline_origin import ORIGIN
 from atlaspatch_core.tissue.placement import placement_of_mask
 from atlaspatch_core.tissue.quality import failed, judge_quality
 from atlaspatch_core.tissue.quality_survey import SEEN_AT, measure_quality
@@ -31,11 +32,13 @@ from atlaspatch_core.tissue.supplied_masks import (
 from atlaspatch_core.validity.identities import mask_facts, supplied_identity
 from atlaspatch_core.validity.mask_stops import EDITED_CURE, blocked_reason, edited_numbers
 from atlaspatch_core.validity.outcome import Outcome, Status
+from atlaspatch_core.validity.outline_makers import tool_of_outlines
 from atlaspatch_core.validity.recipe import SLIDE, TISSUE_MASK, OutputSpec
 from atlaspatch_core.validity.rules import interrupted_reason, is_automatic, source_reason
 
 EDITED = "edited by a person"
-OF_TRIDENT = "TRIDENT's, as they lie there"
+WITHOUT_SEGMENTER = frozenset({"edited", "supplied", *FolderLayout})
+"""What made outlines that are no segmenter's."""
 
 
 def ensure_tissue_mask(work: SlideWork, stage: OutputSpec) -> Outcome:
@@ -45,14 +48,16 @@ def ensure_tissue_mask(work: SlideWork, stage: OutputSpec) -> Outcome:
     is computed anew; deleted, the supplied or automatic ones come back.
     """
     since = perf_counter()
-    record = (work.record or work.store.read_record(work.stem)).tissue_mask
+    remembered = work.record or work.store.read_record(work.stem)
+    record = remembered.tissue_mask
     on_disk = None if work.forced(stage) else _on_disk(work, record)
     if on_disk and not is_automatic(record, on_disk):
-        work.store.note_outlines(work.stem)
+        tool = tool_of_outlines(remembered, on_disk, work.store.geojson(work.stem))
+        work.store.note_outlines(work.stem, tool, on_disk)
         numbers = _edited_numbers(work, record)
         notes = (*_notes_on_file(work, record), *_notes_on_placement(work, on_disk))
-        why, maker = (OF_TRIDENT, "supplied") if is_of_trident(work.store.geojson(work.stem)) else (EDITED, "edited")
-        return _outcome(work, stage, since, on_disk, numbers, why, Status.REUSED, maker, notes)
+        why = f"{tool}'s, taken as they are" if tool else EDITED
+        return _outcome(work, stage, since, on_disk, numbers, why, Status.REUSED, tool or "edited", notes)
     interrupted = interrupted_reason(record, on_disk)
     stored = record if on_disk and not interrupted else None
     if stored and work.trusted(stage):
@@ -215,7 +220,7 @@ def _outcome(
         since,
         why=blocked or why,
         numbers=numbers,
-        **({"recipe": {"outlines": maker}} if maker in ("edited", "supplied") else {}),
+        **({"recipe": {"outlines": maker}} if maker in WITHOUT_SEGMENTER else {}),
         facts={"made_by": maker, "edited": str(maker == "edited").lower()},
         path=work.store.geojson(work.stem),
         picture=show_mask(work, fingerprint, fresh=status is Status.COMPUTED),

@@ -13,6 +13,7 @@ from small_projects import paint, project, run, said
 from atlaspatch_assets.definitions import build_definitions
 from atlaspatch_assets.defs.masks import sensors as edits
 from atlaspatch_core.config.project import Project
+from atlaspatch_core.storage.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -184,3 +185,13 @@ def test_a_project_without_output_has_no_edits(tmp_path, instance):
 
 def test_times_are_those_of_the_clock(of):
     assert edits.scan_masks(edits.Store(of.output), {"a"}, edits.MaskCursor(), time.time_ns()).versions == {}
+
+
+def test_outlines_that_were_taken_over_from_another_tool_are_no_edits(of, instance):
+    geojson(of, "b").unlink()
+    store = Store(of.output)
+    assert store.write_foreign_outlines("b", geojson(of, "c").read_bytes(), "TRIDENT", "polygons")
+    before = tick(of, instance)
+    edit(of, "b")
+    after = tick(of, instance, before.cursor)
+    assert (before.run_requests, [slides_of(request) for request in after.run_requests]) == ([], [["b"]])

@@ -106,7 +106,7 @@ def test_an_edited_mask_is_measured_as_it_lies_there_and_makes_its_coords_stale(
 
     slide = next(slide for slide in gather_cohort(recipe).slides if slide.stem == "first")
 
-    assert slide.edited
+    assert slide.outlines_by == "a person"
     assert slide.mask["tissue_share"] == 0.5
     assert [it.state for it in slide.outputs] == [State.FRESH, State.FRESH, *[State.STALE] * 3]
 
