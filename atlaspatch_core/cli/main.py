@@ -16,6 +16,7 @@ from atlaspatch_core.cli.inspect import inspect
 from atlaspatch_core.cli.report import report
 from atlaspatch_core.cli.run import run_command
 from atlaspatch_core.cli.scripts import without_trident_words
+from atlaspatch_core.cli.slurm import slurm
 from atlaspatch_core.cli.status import status
 from atlaspatch_core.cli.working import signals_end_command
 
@@ -52,4 +53,5 @@ cli.add_command(init)
 cli.add_command(inspect)
 cli.add_command(report)
 cli.add_command(run_command)
+cli.add_command(slurm)
 cli.add_command(status)

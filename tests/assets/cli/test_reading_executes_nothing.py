@@ -51,6 +51,7 @@ READING: dict[str, tuple[str, ...]] = {
     "pages --host not.here.invalid --project": ("{toml}",),
     "end-dead-runs --dry-run --project": ("{toml}",),
     "encoders": (),
+    "slurm --project": ("{toml}",),
     "adopt --dry-run --output": ("{folder}", "{folder}"),
     "convert --to converted": ("{folder}/slides/a.svs",),
 }
