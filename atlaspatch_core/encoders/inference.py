@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.encoders.loaded import LoadedPatchEncoder, LoadedSlideEncoder, to_device, to_input
+from atlaspatch_core.encoders.model_cache import MODELS
 from atlaspatch_core.errors import NoPatches, NotFinite, WrongWeights
 
 log = logging.getLogger(__name__)
@@ -32,8 +33,8 @@ class PatchEncoders:
     def encode(self, patches: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """Return features (b, dim) by encoder, float32, from RGB patches (b, h, w, 3).
 
-        Out of memory on the device halves what is encoded at a time from there on. Raises what
-        ``LoadedPatchEncoder.encode`` raises.
+        Out of memory on the device lets idle networks go, then halves what is encoded at a time from there on. Raises
+        what ``LoadedPatchEncoder.encode`` raises.
         """
         features = [np.empty((len(patches), loaded.dim), np.float32) for loaded in self.encoders]
         start = 0
@@ -54,6 +55,8 @@ class PatchEncoders:
             try:
                 return _encode(patches[:count], self.encoders)
             except OutOfMemoryError:
+                if MODELS.release_idle():
+                    continue
                 if count == 1:
                     raise
                 self._limit = count // 2

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor, device
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class LoadedPatchEncoder:
     """A patch encoder on its device."""
 
@@ -75,7 +75,7 @@ class LoadedPatchEncoder:
                 self.cleanup()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class LoadedSlideEncoder:
     """A slide encoder on its device; ``inference.encode_slide`` runs it."""
 

@@ -2,20 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from atlaspatch_core.config.sections import Runtime
-from atlaspatch_core.encoders.declaration import PatchEncoder, Precision, SlideEncoder
+from atlaspatch_core.encoders.declaration import SlideEncoder
+from atlaspatch_core.encoders.model_cache import MODELS, ModelKey
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.fingerprint import canonical_json
 from atlaspatch_core.tissue.segmenters import Networks
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import OutputSpec
-
-KEPT_LOADED = 4
-"""Encoders that a process keeps loaded from one run to the next, as long-lived workers want."""
 
 
 @dataclass(slots=True)
@@ -49,36 +46,21 @@ class Models:
         return self._loaded[stage.step]
 
     def _load(self, stage: OutputSpec) -> Any:
+        from atlaspatch_core.encoders.devices import resolve_device
         from atlaspatch_core.encoders.inference import set_threads
+        from atlaspatch_core.encoders.loading import load_patch_encoder, load_slide_encoder
 
-        encoder = stage.encoder
+        encoder, device = stage.encoder, self.runtime.device
         assert encoder is not None
         set_threads(self.runtime.compute_threads)
         spec = canonical_json(encoder.spec())
         if isinstance(encoder, SlideEncoder):
-            return _slide_encoder(_ModelKey(encoder, spec), self.runtime.device)
+            key = ModelKey(spec, device)
+            return MODELS.get(key, resolve_device(device), lambda: load_slide_encoder(encoder, device=device))
+        device = self.runtime.feature_device or device
         precision = stage.geometry.precision_of(encoder.precision) if stage.geometry else encoder.precision
-        return _patch_encoder(_ModelKey(encoder, spec), self.runtime.feature_device or self.runtime.device, precision)
-
-
-@dataclass(frozen=True, slots=True)
-class _ModelKey:
-    """An encoder, told apart by what decides its numbers: other weights under the same path are another encoder."""
-
-    encoder: Any = field(compare=False)
-    spec: str
-
-
-@lru_cache(KEPT_LOADED)
-def _patch_encoder(key: _ModelKey, device: str, precision: Precision) -> Any:
-    from atlaspatch_core.encoders.loading import load_patch_encoder
-
-    assert isinstance(key.encoder, PatchEncoder)
-    return load_patch_encoder(key.encoder, device=device, precision=precision)
-
-
-@lru_cache(KEPT_LOADED)
-def _slide_encoder(key: _ModelKey, device: str) -> Any:
-    from atlaspatch_core.encoders.loading import load_slide_encoder
-
-    return load_slide_encoder(key.encoder, device=device)
+        return MODELS.get(
+            ModelKey(spec, device, precision),
+            resolve_device(device),
+            lambda: load_patch_encoder(encoder, device=device, precision=precision),
+        )

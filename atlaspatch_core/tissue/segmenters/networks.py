@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from atlaspatch_core.encoders.declaration import (
     Weights,
     as_published,
 )
+from atlaspatch_core.encoders.model_cache import MODELS, ModelKey
 from atlaspatch_core.encoders.weights import local_weights
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.fingerprint import canonical_json
@@ -31,8 +31,6 @@ Pixels = NDArray[np.uint8]
 Scores = Callable[["Tensor"], "Tensor"]
 """What a network returns, (b, classes, h, w), to one number per pixel, (b, h, w)."""
 
-KEPT_LOADED = 3
-"""Networks that a process keeps loaded."""
 IMAGENET = Transform(resize=None, crop=None, interpolation="bilinear", mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
 
@@ -82,6 +80,12 @@ class Network:
             "side": self.side,
             "overlap": self.overlap,
         }
+
+    def load(self) -> "Module":
+        """Return it with all its weights, on the CPU, fit for inference. Raises what ``load_network`` raises."""
+        from atlaspatch_core.encoders.loading import load_network
+
+        return load_network(self.name, self.architecture, self.source, self.adapt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,24 +143,8 @@ class Networks:
 
         try:
             device = resolve_device(self.device)
-            module = _load_module(_NetworkKey(network, canonical_json(network.spec())), device)
+            key = ModelKey(canonical_json(network.spec()), str(device))
+            module = MODELS.get(key, device, lambda: network.load().to(device))
         except AtlasPatchError as error:
             return error
         return LoadedNetwork(network, module, device, self.batch_size)
-
-
-@dataclass(frozen=True, slots=True)
-class _NetworkKey:
-    """A network, told apart by what decides its numbers: other weights under the same path are another network."""
-
-    network: Network = field(compare=False)
-    spec: str
-
-
-@lru_cache(KEPT_LOADED)
-def _load_module(key: _NetworkKey, device: "device") -> "Module":
-    """Load a network with all its weights, fit for inference."""
-    from atlaspatch_core.encoders.loading import load_network
-
-    network = key.network
-    return load_network(network.name, network.architecture, network.source, network.adapt).to(device)

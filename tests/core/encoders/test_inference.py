@@ -14,6 +14,7 @@ from atlaspatch_core.encoders.devices import resolve_device
 from atlaspatch_core.encoders.inference import encode_slide, encode_stream
 from atlaspatch_core.encoders.loaded import LoadedPatchEncoder
 from atlaspatch_core.encoders.loading import load_patch_encoder, load_slide_encoder
+from atlaspatch_core.encoders.model_cache import MODELS
 from atlaspatch_core.encoders.patch import find_patch_encoder
 from atlaspatch_core.encoders.slide import find_slide_encoder
 from atlaspatch_core.encoders.weights import BuiltIn
@@ -148,6 +149,7 @@ class Greedy(torch.nn.Module):
 
 def test_out_of_memory_halves_the_batch_from_there_on(caplog: pytest.LogCaptureFixture):
     network, given = Greedy(), patches(11)
+    MODELS.release_idle()
     with caplog.at_level(logging.WARNING):
         features = encode_stream([given[:8], given[8:]], [loaded(lambda: network)], 11)
     assert network.sizes[1:] == [8, 4, 2, 2, 2, 2, 2, 1]
