@@ -9,6 +9,7 @@ import click
 from atlaspatch_assets.cli.home import ready_home, told_where_home_fails
 from atlaspatch_assets.lib.options import ASSETS, DRY_RUN
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
+from atlaspatch_core.cli.shared_names import tell_shared_names_of
 from atlaspatch_core.cli.working import signals_end_command, what_remains
 from atlaspatch_core.discovery.cohorts import COHORTS
 from atlaspatch_core.errors import AtlasPatchError
@@ -53,6 +54,7 @@ def backfill(
         raise click.UsageError("say what to make: --stale, --missing, --failed, or several of them")
     states = [state for state, selected in chosen.items() if selected]
     recipe = recipe_of_file(project_file)
+    tell_shared_names_of(recipe.project)
     try:
         with told_where_home_fails(ready_home()), signals_end_command(what_remains(recipe.project.output)):
             code = _backfill(recipe, states, assets, cohorts, dry_run=dry_run, canary=not no_canary)

@@ -20,6 +20,7 @@ from atlaspatch_assets.lib.home import VARIABLE, loss_of_home
 from atlaspatch_assets.lib.page_links import VARIABLE as PAGES_VARIABLE
 from atlaspatch_core.cli.projects import FILE_NAME, recipe_of_file
 from atlaspatch_core.cli.projects import VARIABLE as PROJECT_VARIABLE
+from atlaspatch_core.cli.shared_names import tell_shared_names_of
 from atlaspatch_core.cli.types import Whole
 from atlaspatch_core.texts import parse_json
 
@@ -92,6 +93,7 @@ def up(project_files: tuple[Path, ...], host: str, port: int, pages_port: int, n
     Exit code: 0 when it was stopped, 1 when a part ended by itself or the home is in use, 2 for wrong usage.
     """
     projects = read_projects(project_files)
+    tell_shared_names_of(*projects.values())
     home = ready_home()
     address = Address(host, port, None if no_pages else pages_port)
     with ExitStack() as stack:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 
 from atlaspatch_core.cli.devices import devices_of
+from atlaspatch_core.cli.earlier_stages import unheard_options, with_masks_of_job
 from atlaspatch_core.cli.fields import SectionValues, section_values
 from atlaspatch_core.cli.shared_names import tell_shared_names
 from atlaspatch_core.cli.values import RunMode, run_mode, typed_options
@@ -110,8 +111,10 @@ def plan_of(request: RunRequest) -> RunPlan:
 
     devices = devices_of(request.options.gpus, request.options.gpu)
     try:
-        values = project_values(request, coords_of(request), devices)
-        project = make_project(values, origin="command line")
+        project = make_project(project_values(request, coords_of(request), devices), origin="command line")
+        for line in unheard_options(request.options.task, request.typed_names, project):
+            click.echo(line, err=True)
+        project = with_masks_of_job(project, request.options.task)
         if len(devices) == 1:  # slides are read soon, by this process
             start_ahead(project.plugins)
         recipe = make_recipe(project)

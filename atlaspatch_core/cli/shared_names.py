@@ -20,7 +20,8 @@ def tell_shared_names(names: Iterable[str], *, trident: bool = False) -> None:
         click.echo(f"{key} is {owner}'s here ({dim} numbers a patch); {other}'s is {other.lower()}-{key}.", err=True)
 
 
-def tell_shared_names_of(project: "Project") -> None:
-    """Print a line for each such name of a project, where they are AtlasPatch's."""
-    names = [name for geometry in project.geometry for name in (*geometry.patch_encoders, *geometry.slide_encoders)]
-    tell_shared_names(names)
+def tell_shared_names_of(*projects: "Project") -> None:
+    """Print a line for each such name of projects, where they are AtlasPatch's."""
+    geometries = [geometry for project in projects for geometry in project.geometry]
+    of_slides = [name for geometry in geometries for name in (*geometry.patch_encoders, *geometry.slide_encoders)]
+    tell_shared_names([*of_slides, *(name for project in projects for name in project.patients.encoders)])

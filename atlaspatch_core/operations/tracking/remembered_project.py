@@ -15,6 +15,8 @@ from atlaspatch_core.operations.tracking.runs import RunFile, read_runs
 ENCODERS = ("patch_encoders", "slide_encoders")
 OF_FEATURES = (*ENCODERS, "precision", "downscale", "input_size")
 """What in a geometry decides features and not coords."""
+OF_MASKS = ("masks", "masks_origin", "mask_values")
+"""What of the slides decides supplied masks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ def remembered_project(output: Path) -> RememberedProject:
     by stage, encoder by encoder or by tables of cases is one project. The folder may have been moved.
     Raises InvalidProject where no run is recorded, or none that this version understands.
     """
-    runs = [run for run in read_runs(output) if isinstance(run.values.get("project"), Mapping)]
+    runs = _runs_of_projects(output)
     if not runs:
         raise InvalidProject(
             f"{output}: no run of atlaspatch is recorded there (runs/*.json); name the project file with --project"
@@ -90,10 +92,30 @@ def remembered_project(output: Path) -> RememberedProject:
         raise InvalidProject(f"{output}: its runs are of another version of atlaspatch; name the project file instead")
     latest, of_tissue = options[0].values, next((run for run in options if run.decided("tissue_mask")), options[0])
     geometries, patients = _with_patients(_geometries(options), options)
+    slides = latest["slides"] | {name: of_tissue.values["slides"][name] for name in OF_MASKS}
     parts = {"output": str(output), "tissue": of_tissue.values["tissue"], "geometry": geometries, "patients": patients}
+    parts |= {"slides": slides}
     ways = {_way(run): run.project for run in reversed(options)}
     project = make_project({**latest, **parts, **_encoder_files(options)}, origin=f"{output}/runs")
     return RememberedProject(project, tuple(ways.values())[::-1])
+
+
+def deciding_project(output: Path, kind: str, geometry: str | None = None) -> Project | None:
+    """Return the project of the latest run that decided outputs of a kind, of one geometry where that matters.
+
+    None where no run is recorded that did, and that this version understands.
+    """
+    for options in _distinct_options(
+        run for run in read_runs(output) if isinstance(run.values.get("project"), Mapping)
+    ):
+        names = [one.name for one in options.project.geometry]
+        if options.decided(kind) and (kind == "tissue_mask" or names == [geometry]):
+            return options.project
+    return None
+
+
+def _runs_of_projects(output: Path) -> list[RunFile]:
+    return [run for run in read_runs(output) if isinstance(run.values.get("project"), Mapping)]
 
 
 def _distinct_options(runs: Iterable[RunFile]) -> list[RecordedOptions]:
