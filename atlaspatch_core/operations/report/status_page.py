@@ -19,8 +19,10 @@ from atlaspatch_core.operations.report.rendering import (
 from atlaspatch_core.operations.tracking.project_status import ProjectStatus
 from atlaspatch_core.operations.tracking.runs import RUNNING, RunFile
 from atlaspatch_core.operations.tracking.summary import summary_lines
+from atlaspatch_core.operations.tracking.unverified import UnverifiedResult
 from atlaspatch_core.storage.file_index import list_files
 from atlaspatch_core.storage.store import Store
+from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.states import State, Validity
 
 MEANINGS = {
@@ -43,6 +45,8 @@ class StatusRow:
     """URL or data URL, empty where there is no picture."""
     warnings: tuple[str, ...] = ()
     """What is odd about the slide."""
+    unverified: tuple[UnverifiedResult, ...] = ()
+    """What was adopted without proof and is no output of the project."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,8 @@ class StatusPage:
     """Without pictures."""
     left_out: tuple[str, ...] = ()
     """Why files were left out, each in one sentence."""
+    unverified: tuple[tuple[OutputKey, str, int], ...] = ()
+    """What was adopted without proof and is no output of the project: output, why, and of how many slides."""
 
 
 def write_status_page(status: ProjectStatus, path: Path) -> dict[str, int]:
@@ -91,7 +97,8 @@ def write_status_page(status: ProjectStatus, path: Path) -> dict[str, int]:
     write_page(path, render_status_page(page))
     states = Counter(output.state for output in (*status.outputs, *status.cases))
     cases = {"cases": len(page.cases)} if page.cases else {}
-    return {"slides": len(page.rows)} | cases | {f"outputs {state}": states[state] for state in State}
+    unverified = {"results unverified": len(status.unverified)} if status.unverified else {}
+    return {"slides": len(page.rows)} | cases | {f"outputs {state}": states[state] for state in State} | unverified
 
 
 def status_page(status: ProjectStatus, folder: Path) -> StatusPage:
@@ -99,6 +106,7 @@ def status_page(status: ProjectStatus, folder: Path) -> StatusPage:
     store = Store(status.recipe.project.output)
     slides = _by_stem(status.outputs)
     pictures = dict(_pictures(list(slides), store, folder))
+    unverified = {stem: tuple(of) for stem, of in groupby(status.unverified, lambda result: result.stem)}
     return StatusPage(
         store.output.resolve(),
         current_time(),
@@ -106,13 +114,19 @@ def status_page(status: ProjectStatus, folder: Path) -> StatusPage:
         tuple(map(_run, status.runs)),
         count_states((stage.step for stage in status.recipe.stages), status.outputs),
         tuple(
-            StatusRow(stem, outputs, pictures.get(stem, ""), status.warnings.get(stem, ()))
-            for stem, outputs in slides.items()
+            StatusRow(stem, of, pictures.get(stem, ""), status.warnings.get(stem, ()), unverified.get(stem, ()))
+            for stem, of in slides.items()
         ),
         count_states((stage.step for stage in status.recipe.cases), status.cases),
         tuple(StatusRow(case_id, outputs, "") for case_id, outputs in _by_stem(status.cases).items()),
         status.left_out,
+        _counts_of_unverified(status.unverified),
     )
+
+
+def _counts_of_unverified(results: Iterable[UnverifiedResult]) -> tuple[tuple[OutputKey, str, int], ...]:
+    counts = Counter((result.step, result.why) for result in results)
+    return tuple((step, why, count) for (step, why), count in counts.items())
 
 
 def _by_stem(validities: Iterable[Validity]) -> dict[str, tuple[Validity, ...]]:

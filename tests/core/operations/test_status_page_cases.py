@@ -1,5 +1,6 @@
 """Cases on the page that ``atlaspatch status --html`` writes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from browsing import opened
@@ -9,6 +10,7 @@ from atlaspatch_core.cli.main import cli
 from atlaspatch_core.config.project import make_project
 from atlaspatch_core.operations.report.status_page import write_status_page
 from atlaspatch_core.operations.tracking.project_status import ProjectStatus
+from atlaspatch_core.operations.tracking.unverified import UnverifiedResult
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import OutputSpec, Recipe, make_recipe
 from atlaspatch_core.validity.states import State, Validity
@@ -68,3 +70,21 @@ def test_the_page_says_which_slides_were_left_out(tmp_path):
     assert "two\\x0alines.svs: its name has control characters" in page
     assert "&lt;b&gt;x" in page
     assert "more than 200; rename it" in page
+
+
+def test_what_is_unverified_and_not_asked_for_is_counted_and_named_at_its_slide(browser, tmp_path):
+    step = OutputKey("patch_features", "somebodys")
+    why = "adopted from TRIDENT, unverified (the project has no such encoder)"
+    status = replace(seen(tmp_path), unverified=(UnverifiedResult("a", step, why),))
+
+    counts = write_status_page(status, tmp_path / "status.html")
+
+    assert counts["results unverified"] == 1
+    page = opened(browser, tmp_path / "status.html", viewport={"width": 500, "height": 800})
+    table = page.get_by_role("region", name="Unverified").locator("tbody tr")
+    assert table.locator("th, td").all_inner_texts() == [str(step), "1", why]
+    assert table.bounding_box()["height"] < 300
+    page.get_by_label("Name or reason contains").fill("unverified")
+    assert page.locator("#matrix tbody tr:visible .why").all_inner_texts() == [f"? {step}: {why}"]
+    assert "results unverified" not in write_status_page(seen(tmp_path), tmp_path / "status.html")
+    assert "Unverified" not in (tmp_path / "status.html").read_text()
