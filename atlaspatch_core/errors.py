@@ -109,6 +109,10 @@ class UnusableCoords(AtlasPatchError):
     quotes_slides = True
 
 
+class MissingCoords(UnusableCoords):
+    """Nobody supplied coordinates for a slide."""
+
+
 class WorkerDied(AtlasPatchError):
     """A process that worked on slides ended by itself."""
 

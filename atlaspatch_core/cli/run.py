@@ -89,7 +89,7 @@ def run(request: RunRequest, hooks: Hooks) -> int:
 def stop_at_failure(display: "Display", outcome: Outcome, plan: RunPlan) -> None:
     """Raise FirstFailure once all that can be said of a failed slide was said."""
     of_slide = display.outcomes[outcome.stem]
-    failed = any(step.status is Status.FAILED for step in of_slide)
+    failed = any(step.status is Status.FAILED and not step.lacks_coords for step in of_slide)
     stopped = of_slide[0].status is Status.FAILED and of_slide[0].step.kind == "slide"
     if failed and (stopped or len(of_slide) == len(plan.steps)):
         raise FirstFailure(f"Stopped at the first slide that failed, {outcome.stem}")

@@ -129,7 +129,7 @@ def steps_of(recipe: "Recipe", task: str) -> tuple[tuple["OutputKey", ...], tupl
     """Return the steps of a task, with all they need, and those among them that are taken as they lie."""
     last = {"seg": 2, "coords": 3}.get(task, len(recipe.stages))
     steps = tuple(stage.step for stage in recipe.stages[:last])
-    if task != "all" and recipe.project.geometry[0].coords is not None and task != "seg":
+    if task == "feat" and recipe.project.geometry[0].coords is not None:
         return tuple(step for step in steps if step.kind != "tissue_mask"), ()
     before = {"coords": ("tissue_mask",), "feat": ("tissue_mask", "patch_coords")}.get(task, ())
     return steps, tuple(step for step in steps if step.kind in before)

@@ -1,6 +1,6 @@
 """Coordinates that a person supplies: HDF5 files of this package, TRIDENT, AtlasPatch or CLAM, found by stem."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.config.sections import Geometry
-from atlaspatch_core.errors import UnusableCoords
+from atlaspatch_core.errors import MissingCoords, UnusableCoords
 from atlaspatch_core.fingerprint import short_hash
 from atlaspatch_core.layouts.hdf5_files import CANNOT, StatedGeometry, opened, stated_in, undamaged_corners
 from atlaspatch_core.patches.grid import PatchGrid
@@ -34,7 +34,7 @@ class SuppliedCoords:
 
     path: Path
     grid: PatchGrid
-    """Corners in the file's own order, each within the slide; tissue shares are NaN, for nobody measured them."""
+    """Corners in the file's own order, each within the slide; tissue shares are NaN where nobody measured them."""
     overlap: int
     """px at the scale of the patches that neighbours share, as the file says; 0 where it does not say it."""
 
@@ -57,7 +57,8 @@ def find_coords(folder: Path, stem: str, names_of: NamesOf = only_stem) -> Path:
         The path of ``<stem>.h5`` or ``<stem>_patches.h5``.
 
     Raises:
-        UnusableCoords: There is none, or two.
+        MissingCoords: There is none.
+        UnusableCoords: There are two.
 
     Example:
         >>> find_coords(Path("out"), "CMU-1-Small-Region").as_posix()
@@ -73,9 +74,7 @@ def find_coords(folder: Path, stem: str, names_of: NamesOf = only_stem) -> Path:
         if paths:
             return paths[0]
     expected = " or ".join(name.format(stem=stem) for name in NAMES)
-    raise UnusableCoords(
-        f"{stem}: there are no coords in {folder}; put {expected} there, or into its subfolder patches"
-    )
+    raise MissingCoords(f"{stem}: there are no coords in {folder}; put {expected} there, or into its subfolder patches")
 
 
 def _rule(path: Path) -> str:
@@ -142,6 +141,15 @@ def read_coords(path: Path, info: SlideInfo, geometry: Geometry) -> SuppliedCoor
     _check_sampling(sampling, info, geometry, path)
     fraction = np.full(len(corners), np.nan, np.float32)
     return SuppliedCoords(path, PatchGrid(corners.astype(np.int32), fraction, sampling), int(stated.overlap or 0))
+
+
+def as_supplied(path: Path, grid: PatchGrid, info: SlideInfo, geometry: Geometry) -> SuppliedCoords:
+    """Return a grid of ours as ``read_coords`` returns it once it lies at ``path``."""
+    side, overlap = grid.sampling.patch_size_level0, geometry.spec.overlap
+    scales = {"target_magnification": geometry.magnification, "level0_magnification": round(info.magnification)}
+    stated = StatedGeometry(patch_size=geometry.patch_size, patch_size_level0=side, overlap=overlap, **scales)
+    columns = (grid.sampling.read_size, grid.sampling.level) if len(grid) else None
+    return SuppliedCoords(path, replace(grid, sampling=_sampling(stated, columns, info, geometry, path)), overlap)
 
 
 def _px(sides: tuple[float, ...]) -> str:

@@ -16,6 +16,7 @@ from atlaspatch_core.errors import (
     ForeignExit,
     LostSlides,
     MachineFault,
+    MissingCoords,
     NotEnoughMemory,
     Unexpected,
     UnusableOutput,
@@ -59,7 +60,9 @@ def attempt_step(
         failure = Unexpected(f"{stem}: {step} failed unexpectedly: {error!r}")
         failure.__cause__ = error
     seconds, transient = perf_counter() - since, is_transient(failure)
-    return Outcome(stem, step, Status.FAILED, why=str(failure), seconds=seconds, transient=transient)
+    lacks_coords = isinstance(failure, MissingCoords)
+    details = {"seconds": seconds, "transient": transient, "lacks_coords": lacks_coords}
+    return Outcome(stem, step, Status.FAILED, why=str(failure), **details)
 
 
 def with_damage_marked(store: Store, action: Callable[[], Result]) -> Result:

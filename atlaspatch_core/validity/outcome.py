@@ -70,6 +70,8 @@ class Outcome:
     """How the numbers were judged, passed or not; tissue masks have some."""
     transient: bool = False
     """Whether a failure may be gone at the next attempt: storage went away, or memory was short."""
+    lacks_coords: bool = False
+    """Whether it failed because nobody supplied coords for the slide, which is no reason to stop before the others."""
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from atlaspatch_core.config.sections import Geometry
 from atlaspatch_core.errors import OutOfDate, UnreadableOutput, UnusableMask
 from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.hidden_names import without_hidden_names
-from atlaspatch_core.layouts.supplied_coords import SUPPLIED, SuppliedCoords, find_coords, read_coords
+from atlaspatch_core.layouts.supplied_coords import SUPPLIED, SuppliedCoords
 from atlaspatch_core.patches.filters import filter_grid
 from atlaspatch_core.patches.grid import PatchGrid, coords5, lay_grid
 from atlaspatch_core.patches.probes import Contours
@@ -19,6 +19,7 @@ from atlaspatch_core.patches.scale import Sampling, choose_sampling
 from atlaspatch_core.pipeline.pictures import show_grid
 from atlaspatch_core.pipeline.slide_work import SlideWork
 from atlaspatch_core.pipeline.steps.provenance import provenance
+from atlaspatch_core.pipeline.steps.supplied_coords import supplied_coords
 from atlaspatch_core.slides.overview import read_overview
 from atlaspatch_core.slides.slide import SlideInfo
 from atlaspatch_core.storage import schema
@@ -45,7 +46,7 @@ def place_patches(work: SlideWork, stage: OutputSpec) -> Outcome:
     geometry = stage.geometry
     assert geometry is not None
     results = {} if work.forced(stage) else work.store.stored_results(work.stem, geometry.name)
-    supplied = _supplied(work, geometry)
+    supplied = supplied_coords(work, stage, _make)
     expected = _trusted(work, stage, results) or work.identity(stage, _facts(work, geometry, supplied))
     why = work.reason(stage, results.get(COORDS), expected)
     work.coords[geometry.name] = expected
@@ -86,6 +87,8 @@ def _notes_on_glass(
     work: SlideWork, stage: OutputSpec, supplied: SuppliedCoords, identity: Identity, *, fresh: bool
 ) -> tuple[str, ...]:
     """Return a word on supplied patches that show glass, as they were found when they were taken over."""
+    if supplied.path == work.store.h5(work.stem, stage.step.geometry):  # laid here
+        return ()
     if not fresh:
         notes = work.step_notes.get(f"{stage.step}{PLACEMENT}")
         return notes.texts if notes and notes.fingerprint == identity.fingerprint else ()
@@ -101,15 +104,6 @@ def _notes_on_glass(
         )
     work.keep_notes(f"{stage.step}{PLACEMENT}", identity.fingerprint, [text] if text else [])
     return (text,) if text else ()
-
-
-def _supplied(work: SlideWork, geometry: Geometry) -> SuppliedCoords | None:
-    """Return the coords that somebody supplied for the slide; None where the geometry says nothing of such."""
-    if geometry.coords is None:
-        return None
-    return read_coords(
-        find_coords(geometry.coords, work.stem, work.run.recipe.project.names_of), work.slide_info(), geometry
-    )
 
 
 def _facts(work: SlideWork, geometry: Geometry, supplied: SuppliedCoords | None) -> dict[str, Any]:
@@ -194,15 +188,17 @@ def _write_coords(
     work: SlideWork, geometry: Geometry, grid: PatchGrid, identity: Identity, supplied: SuppliedCoords | None
 ) -> None:
     work.grids[geometry.name] = grid
+    path = work.store.h5(work.stem, geometry.name)
     attributes = file_attributes(work.slide_info(), geometry, grid)
     if supplied:
         attributes |= {
             schema.OVERLAP: supplied.overlap,
             schema.RULE: SUPPLIED,
-            schema.SUPPLIED_FROM: without_hidden_names(str(supplied.path)),
+            schema.SUPPLIED_FROM: without_hidden_names(str(supplied.path))
+            if supplied.path != path
+            else f"laid here by the rule {geometry.rule}, for lack of others",
         }
     rows = work.run.recipe.project.runtime.write_rows
-    path = work.store.h5(work.stem, geometry.name)
     write = write_new(path, datasets_of(work.stem, work.slide_info(), geometry, grid, identity), attributes, rows)
     work.store.write_coords(work.stem, geometry.name, write)
 

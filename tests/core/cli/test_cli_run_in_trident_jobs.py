@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 from foreign_folders import GEOMETRY, lattice, trident_coords, trident_outlines
 from painting import paint_slide, stain, white
+from plugins import TINY_ENCODER
 
 from atlaspatch_core.cli.main import cli
 
@@ -87,3 +88,28 @@ def test_a_job_of_ours_keeps_its_coords_beside_those_it_wrote_for_trident(job: P
     result = run(job, "--task", "coords", "--layout", "trident")
     assert (result.exit_code, "1 reused" in result.output) == (0, True), result.output
     assert (job / GEOMETRY / "patches" / "a.h5").read_bytes() == before
+
+
+def test_coords_of_a_slide_that_trident_did_not_see_are_laid_and_the_others_stay(job):
+    (job / "tiny.py").write_text(TINY_ENCODER)
+    paint_slide(job.parent / "wsis" / "0.svs", stain(white(1024, 1024), 0, 0, 600, 600), objective_power=20)
+    tiny = ("--patch_encoder", "tiny", "--feature-plugin", str(job / "tiny.py"))
+    result = run(job, "--task", "feat", *tiny)
+    assert "0: patches FAILED: there are no coords in " in result.output
+    assert "take the task coords or all" in result.output
+    assert "a: 4 patches, tiny features computed" in result.output, "no reason to stop before the others"
+    assert result.exit_code == 1
+    results = job / GEOMETRY / "patches", job / "contours_geojson"
+    theirs = {path: path.read_bytes() for folder in results for path in folder.iterdir()}
+
+    result = run(job, "--task", "all", "--min_tissue_proportion", "0.2", *tiny)
+    assert (result.exit_code, "1 computed, 1 reused" in result.output) == (0, True), result.output
+    assert {path: path.read_bytes() for path in theirs} == theirs
+    with h5py.File(job / GEOMETRY / "patches" / "0.h5") as file:
+        assert file["coords"][:, :2].tolist() == [[x, y] for y in (0, 256, 512) for x in (0, 256, 512)][:-1]
+        assert file.attrs["supplied_from"] == "laid here by the rule trident, for lack of others"
+    for task in ("coords", "feat", "all"):
+        again = run(job, "--task", task, *tiny)
+        assert (again.exit_code, "0 computed, 2 reused" in again.output) == (0, True), again.output
+    shown = CliRunner().invoke(cli, ["status", str(job)]).output
+    assert "2 slides, all fresh" in shown
