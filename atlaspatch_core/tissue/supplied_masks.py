@@ -153,6 +153,10 @@ def tissue_values(path: Path, stem: str, labels: Sequence[int | str]) -> tuple[i
     return values_of(path, stem, labels) if is_image(path) else ()
 
 
+AS_DRAWN = " as drawn 2"
+"""In the signature of a mask whose drawing decides patches; the number goes up with how drawings are told apart."""
+
+
 def supplied_signature(
     path: Path, frame: OutlineFrame, origin: Origin, tissue_values: Sequence[int] = (), *, as_drawn: bool = False
 ) -> str:
@@ -164,7 +168,7 @@ def supplied_signature(
     counted += f" in px of {frame.across:.9g} {frame.down:.9g}" if frame[2:] != WHOLE_SLIDE[2:] else ""
     labels = f" values {','.join(map(str, tissue_values))}" if tissue_values and is_image(path) else ""
     outlined = f" outlined {OUTLINED}" if is_image(path) else ""
-    return f"{file_signature(path)}{counted}{labels}{outlined}{' as drawn' * as_drawn}"
+    return f"{file_signature(path)}{counted}{labels}{outlined}{AS_DRAWN * as_drawn}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,12 +203,11 @@ def read_mask(
         is_unclear = origin == "auto" and is_of_slide_or_part(mask.shape[1], mask.shape[0], info)
         notes = (without_hidden_names(f"{path} {UNCLEAR_PART}"),) if is_unclear else ()
         placed = tuple(shapely.transform(piece, lambda points: points + place) for piece in polygons)
-        return SuppliedMask(placed, notes, drawing=_hash(np.packbits(mask), np.array(mask.shape), np.array(part)))
+        return SuppliedMask(placed, notes, drawing=_drawing_of_image(mask, part))
     outlines = _read_outlines(path, info, origin)
     notes = outline_notes(path, outlines, info, SUPPLIED_CURE)
     inside = within(outlines.united(), info.width, info.height)
-    rings = shapely.get_coordinates(list(outlines.polygons)) if outlines.polygons else np.zeros((0, 2))
-    return SuppliedMask(in_order(inside), notes, ignored_number(outlines), _hash(rings))
+    return SuppliedMask(in_order(inside), notes, ignored_number(outlines), _drawing_of_outlines(outlines))
 
 
 def read_drawing(
@@ -213,20 +216,24 @@ def read_drawing(
     origin: Origin = "auto",
     tissue_values: Sequence[int] = (),
     least_share: float = 0.0,
+    drawing: str = "",
 ) -> tuple[tuple[shapely.Polygon, ...] | None, list[tuple[Contour, list[Contour]]] | None]:
     """Return a supplied mask as it was drawn, level-0 px, where it says more than its polygons do.
 
     Of outlines the polygons, corner for corner and in the order of the file; of an image the contours that AtlasPatch
-    draws. Pieces below ``least_share`` of the slide's area are left out. Raises UnusableMask.
+    draws. Pieces below ``least_share`` of the slide's area are left out. Raises UnusableMask, also where the file is no
+    longer the ``drawing`` that was taken over, if one is named.
     """
     if is_image(path):
         mask, part = _read_image(path, info, origin, tissue_values)
+        _check_drawing(path, info.stem, drawing, _drawing_of_image(mask, part))
         contours = atlaspatch_contours(mask, part.width, part.height, least_share)
         place = np.array([part.x, part.y], np.int32)
         return None, [(exterior + place, [hole + place for hole in holes]) for exterior, holes in contours]
     least = least_share * info.width * info.height
-    pieces = _read_outlines(path, info, origin).polygons
-    return tuple(piece for piece in pieces if shapely.Polygon(piece.exterior).area >= least), None
+    outlines = _read_outlines(path, info, origin)
+    _check_drawing(path, info.stem, drawing, _drawing_of_outlines(outlines))
+    return tuple(piece for piece in outlines.polygons if shapely.Polygon(piece.exterior).area >= least), None
 
 
 def _read_image(path: Path, info: SlideInfo, origin: Origin, tissue_values: Sequence[int]) -> tuple[Mask, Bounds]:
@@ -242,6 +249,21 @@ def _read_outlines(path: Path, info: SlideInfo, origin: Origin) -> TissueOutline
         raise UnusableMask(
             f"{info.stem}: its mask {path} is no GeoJSON that can be read{cause}; mend it or take it away"
         ) from error
+
+
+def _check_drawing(path: Path, stem: str, taken_over: str, present: str) -> None:
+    if taken_over not in ("", present):
+        raise UnusableMask(
+            f"{stem}: its mask {path} is not the one that was taken over; put that back, or run the step tissue_mask"
+        )
+
+
+def _drawing_of_image(mask: Mask, part: Bounds) -> str:
+    return _hash(np.packbits(mask), np.array(mask.shape), np.array([part.x, part.y, part.width, part.height]))
+
+
+def _drawing_of_outlines(outlines: TissueOutlines) -> str:
+    return _hash(shapely.get_coordinates(list(outlines.polygons)) if outlines.polygons else np.zeros((0, 2)))
 
 
 def _hash(*arrays: np.ndarray) -> str:

@@ -173,14 +173,16 @@ def _drawing(work: SlideWork, geometry: Geometry) -> tuple[Sequence[Polygon], Se
     By the rules of others a mask that was supplied counts as it was drawn: corner for corner, or px for px.
     """
     project = work.run.recipe.project
-    if geometry.rule == "lattice" or not _mask_as_supplied(work):
+    mask = _mask_as_supplied(work)
+    if geometry.rule == "lattice" or mask is None:
         return work.polygons(), None
     path = find_mask(project.slides.masks, work.stem, project.names_of, lambda: work.source.path.parent)
     if path is None:
         raise UnusableMask(f"{work.stem}: the mask that was supplied is gone; put it back, or run the step tissue_mask")
     labels = tissue_values(path, work.stem, project.slides.mask_values)
     share = project.tissue.min_tissue_share if geometry.rule == "atlaspatch" else 0.0
-    polygons, contours = read_drawing(path, work.slide_info(), project.slides.masks_origin, labels, share)
+    origin = project.slides.masks_origin
+    polygons, contours = read_drawing(path, work.slide_info(), origin, labels, share, mask.drawing)
     return work.polygons() if polygons is None else polygons, contours if geometry.rule == "atlaspatch" else None
 
 

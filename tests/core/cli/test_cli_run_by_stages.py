@@ -27,18 +27,23 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(folder: Path, job: str, task: str, *more: str) -> str:
+def run(folder: Path, job: str, task: str, *more: str, exit_code: int = 0) -> str:
     """Return what a stage prints."""
     words = ["--wsi-dir", str(folder / "a.svs"), "--job-dir", str(folder / job), "--segmenter", "otsu"]
     words += ["--patch-size", "256", "--patch-encoder", "efficientnet_lite0", "--gpu", "-1"]
     result = CliRunner().invoke(cli, ["run", *words, "--task", task, *more])
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == exit_code, result.output
     return result.output
 
 
 def coords(folder: Path, job: str) -> list[list[int]]:
     with h5py.File(folder / job / "20x_256px_0px_overlap" / "patches" / "a.h5") as file:
         return np.asarray(file["coords"])[:, :2].tolist()
+
+
+def fingerprint(folder: Path, job: str) -> str:
+    with h5py.File(folder / job / "20x_256px_0px_overlap" / "patches" / "a.h5") as file:
+        return str(file["coords"].attrs["fingerprint"])
 
 
 @pytest.mark.parametrize("rule", ["trident", "atlaspatch", "lattice"])
@@ -49,7 +54,21 @@ def test_a_supplied_mask_need_not_be_named_at_every_stage(folder: Path, rule: st
     run(folder, "by_stages", "seg", *masks)
     run(folder, "by_stages", "coords", "--rule", rule)
     assert coords(folder, "by_stages") == coords(folder, "at_once")
+    assert fingerprint(folder, "by_stages") == fingerprint(folder, "at_once")
     assert "1 slide, all fresh" in CliRunner().invoke(cli, ["status", str(folder / "by_stages")]).output
+
+
+def test_a_mask_that_changed_since_its_stage_is_refused_until_that_is_taken_again(folder: Path):
+    """The outlines in the job are of the former mask, and patches of the changed one would pass for its own."""
+    masks = ("--masks", str(folder / "masks"))
+    run(folder, "job", "seg", *masks)
+    (folder / "others" / "a.png").replace(folder / "masks" / "a.png")
+    said = run(folder, "job", "coords", "--rule", "atlaspatch", exit_code=1)
+    assert f"its mask {folder / 'masks' / 'a.png'} is not the one that was taken over" in said
+    run(folder, "job", "seg", *masks)
+    run(folder, "job", "coords", "--rule", "atlaspatch")
+    run(folder, "at_once", "coords", "--rule", "atlaspatch", *masks)
+    assert coords(folder, "job") == coords(folder, "at_once")
 
 
 def test_options_of_an_earlier_stage_are_said_not_to_be_heard(folder: Path, monkeypatch: pytest.MonkeyPatch):
