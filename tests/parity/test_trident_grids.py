@@ -28,7 +28,7 @@ def star(x: float, y: float, radius: float, seed: int) -> shapely.Polygon:
     angles = np.sort(rng.uniform(0, 2 * np.pi, 200))
     reach = radius * (1 + 0.3 * np.sin(5 * angles + seed) + rng.uniform(-0.1, 0.1, 200))
     points = np.round(np.stack([x + reach * np.cos(angles), y + reach * np.sin(angles)], axis=1))
-    drawn = shapely.make_valid(shapely.Polygon(points))
+    drawn = shapely.make_valid(shapely.Polygon(points), method="structure", keep_collapsed=False)
     return max(shapely.get_parts(drawn), key=lambda part: part.area)
 
 
