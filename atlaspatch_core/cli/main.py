@@ -18,6 +18,7 @@ from atlaspatch_core.cli.run import run_command
 from atlaspatch_core.cli.scripts import without_trident_words
 from atlaspatch_core.cli.slurm import slurm
 from atlaspatch_core.cli.status import status
+from atlaspatch_core.cli.weights import weights
 from atlaspatch_core.cli.working import signals_end_command
 
 
@@ -55,3 +56,4 @@ cli.add_command(report)
 cli.add_command(run_command)
 cli.add_command(slurm)
 cli.add_command(status)
+cli.add_command(weights)

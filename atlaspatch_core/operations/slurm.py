@@ -9,6 +9,7 @@ from atlaspatch_core.discovery.search import root_of
 from atlaspatch_core.discovery.shard_slides import slide_weights
 from atlaspatch_core.discovery.shards import divide
 from atlaspatch_core.discovery.sources import Discovery
+from atlaspatch_core.operations.fetching import folders_of
 from atlaspatch_core.operations.slurm_job import SlurmJob
 
 
@@ -58,8 +59,8 @@ def _exports(job: SlurmJob) -> Iterator[str]:
     yield 'node_disk="${SLURM_TMPDIR:-${TMPDIR:-/tmp}}/atlaspatch-$(id -u)"'
     yield 'export ATLASPATCH_CACHE="$node_disk" HF_MODULES_CACHE="$node_disk/modules"'
     if job.weights:
-        folder = _quoted(job.weights)
-        yield f"export HF_HOME={folder} TORCH_HOME={folder}/torch HF_HUB_OFFLINE=1"
+        variables = " ".join(f"{name}={shlex.quote(place)}" for name, place in folders_of(job.weights).items())
+        yield f"export {variables} HF_HUB_OFFLINE=1"
 
 
 def _program(project: Project, project_file: Path, job: SlurmJob, *, gpu: bool = True) -> Sequence[str]:

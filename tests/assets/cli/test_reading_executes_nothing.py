@@ -56,7 +56,18 @@ READING: dict[str, tuple[str, ...]] = {
     "convert --to converted": ("{folder}/slides/a.svs",),
 }
 """What a person types to see what there is."""
-COMPUTING = {"encode-slide", "encode-patient", "run", "materialize", "backfill", "carry-over", "record", "up", "init"}
+COMPUTING = {
+    "encode-slide",
+    "encode-patient",
+    "run",
+    "materialize",
+    "backfill",
+    "carry-over",
+    "record",
+    "weights",
+    "up",
+    "init",
+}
 """The others: what they may execute is what somebody named to them."""
 
 

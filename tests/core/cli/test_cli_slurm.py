@@ -78,7 +78,7 @@ def test_a_container_sees_all_folders_and_tasks_have_weights_and_a_local_cache(l
     image = words.index(str(lab / "image.sif"))
     command = ["atlaspatch", "materialize", "--project", str(lab / "atlaspatch.toml"), "--shard", "3/3"]
     assert words[image + 1 : image + 7] == command
-    assert {f"HF_HOME={lab}/weights", f"TORCH_HOME={lab}/weights/torch", "HF_HUB_OFFLINE=1"} <= set(words)
+    assert {f"HF_HUB_CACHE={lab}/weights/hub", f"TORCH_HOME={lab}/weights/torch", "HF_HUB_OFFLINE=1"} <= set(words)
 
 
 @pytest.mark.quick

@@ -1,13 +1,10 @@
 """A small server in place of the hub, and folders laid out as the hub's cache is: nothing here needs the network."""
 
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from hashlib import sha256
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from hub_server import COMMIT, Hub, digest, serve_hub
 
 from atlaspatch_core.encoders.hub import HubWeights, fetch, offline
 from atlaspatch_core.encoders.patch import PATCH_ENCODERS, find_patch_encoder
@@ -15,22 +12,8 @@ from atlaspatch_core.encoders.url import UrlWeights
 from atlaspatch_core.encoders.weights import LocalWeights
 from atlaspatch_core.errors import MissingWeights, WrongWeights
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 WEIGHTS = HubWeights("maker/network", gated=True)
 NOWHERE = "http://127.0.0.1:9"
-
-
-def digest(data: bytes) -> str:
-    return sha256(data).hexdigest()
-
-
-@dataclass
-class Hub:
-    """What the server gives: bytes by path inside the one repository, or a refusal."""
-
-    files: dict[str, bytes] = field(default_factory=dict)
-    refusal: str | None = None
-    asked: list[str] = field(default_factory=list)
 
 
 @pytest.fixture(autouse=True)
@@ -45,37 +28,9 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    given = Hub()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_HEAD(self) -> None:
-            self.answer()
-
-        def do_GET(self) -> None:
-            self.wfile.write(self.answer())
-
-        def answer(self) -> bytes:
-            given.asked.append(self.path)
-            data = given.files.get(self.path.rpartition("/resolve/main/")[2])
-            code = {"GatedRepo": 403, "RepoNotFound": 404}.get(given.refusal or "", 404 if data is None else 200)
-            self.send_response(code)
-            if code == 200:
-                self.send_header("ETag", f'"{digest(data or b"")}"')
-                self.send_header("X-Repo-Commit", COMMIT)
-            else:
-                self.send_header("X-Error-Code", given.refusal or "EntryNotFound")
-            self.send_header("Content-Length", str(len(data or b"") if code == 200 else 0))
-            self.end_headers()
-            return (data or b"") if code == 200 else b""
-
-        def log_message(self, *_: object) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
-    yield given
-    server.shutdown()
-    server.server_close()
+    with serve_hub() as (hub, address):
+        monkeypatch.setenv("HF_ENDPOINT", address)
+        yield hub
 
 
 def put_in_cache(tmp_path: Path, files: dict[str, bytes], repository: str = "models--maker--network") -> Path:
