@@ -8,6 +8,7 @@ from importlib import import_module
 from itertools import chain, pairwise
 from pathlib import Path
 
+import click
 import pytest
 from paths import ROOT
 
@@ -81,7 +82,9 @@ def shown_code(page: Path) -> Iterator[str]:
 def test_commands_that_a_page_shows_are_there_with_their_options(page: Path):
     wrong = []
     for name, rest in (match.groups() for line in shown_code(page) if (match := COMMAND.match(line.strip()))):
-        parameters = cli.commands[name].params if name in cli.commands else []
+        command, first_word = cli.commands.get(name), rest.split()[0] if rest.split() else ""
+        command = command.commands.get(first_word, command) if isinstance(command, click.Group) else command
+        parameters = command.params if command else []
         options = {"--help", *chain.from_iterable((*it.opts, *it.secondary_opts) for it in parameters)}
         words = rest.replace("_", "-").split() if name == "run" else rest.split()
         used = {word.partition("=")[0] for word in words if word.startswith("-")}
