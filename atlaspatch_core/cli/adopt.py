@@ -44,8 +44,8 @@ STYLES = {
     "failed": "bold",
 }
 CURE = (
-    "Unverified results are marked, and computed anew by the next run of the project. To prove them, adopt again with "
-    "--verify 16, or every row with --verify all; to take them as they are, with --accept-unverified."
+    "Unverified results are marked; the next run computes anew those that the project asks for. To prove them, adopt "
+    "again with --verify 16, or every row with --verify all; to take them as they are, with --accept-unverified."
 )
 
 

@@ -159,6 +159,12 @@ def claim_of(item: h5py.Dataset) -> dict[str, Any]:
     return {key: value for key, value in recipe.items() if key not in ("step", "version", "spec")}
 
 
+def read_claim(path: Path, name: str) -> dict[str, Any]:
+    """Return what the recipe of one result says beside its identity. Raises UnreadableOutput."""
+    with open_hdf5(path) as file:
+        return claim_of(file[name])  # type: ignore[arg-type]
+
+
 def read_claims(file: h5py.File) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
     """Yield dataset, spec and what the recipe says beside the identity, of every result of ours in an open file."""
     for name in _results(file):

@@ -78,7 +78,7 @@ class IdentityUpdate:
     identity: Identity
     """What it gets."""
     claim: Mapping[str, Any] = field(default_factory=dict)
-    """What its recipe is to say beside the identity; what it says already stays."""
+    """What its recipe is to say beside the identity; what it says already stays, but for what is None here."""
 
 
 Writer = Callable[[Path], None]
@@ -271,7 +271,8 @@ def _write(file: h5py.File, dataset: Dataset, rows: int) -> None:
 
 def write_identity(item: h5py.Dataset, identity: Identity, claim: Mapping[str, Any]) -> None:
     """Write what decided a result, and what is claimed of it, beside its values."""
-    recipe = {**claim, "step": identity.step, "version": identity.version, "spec": dict(identity.spec)}
+    claims = {key: value for key, value in claim.items() if value is not None}
+    recipe = {**claims, "step": identity.step, "version": identity.version, "spec": dict(identity.spec)}
     item.attrs[FINGERPRINT] = identity.fingerprint
     item.attrs[RECIPE] = canonical_json(recipe)
     item.attrs[INPUTS] = canonical_json(dict(identity.inputs))

@@ -6,7 +6,7 @@ from pathlib import Path
 from atlaspatch_core.config.sections import Geometry
 from atlaspatch_core.errors import OutOfDate
 from atlaspatch_core.interop.adopt.coords import AdoptedCoords, ForeignPatches, adopt_coords
-from atlaspatch_core.interop.adopt.proof import prove_vectors
+from atlaspatch_core.interop.adopt.proof import has_more_to_show, prove_vectors
 from atlaspatch_core.interop.adopt.provenance import Marks
 from atlaspatch_core.interop.adopt.result import AdoptOutcome, AdoptStatus
 from atlaspatch_core.interop.adopt.settings import AdoptTarget
@@ -39,13 +39,9 @@ def adopt_patches(target: AdoptTarget, work: SlideWork, cut: ForeignPatches) -> 
 def _proven_or_accepted(
     target: AdoptTarget, work: SlideWork, cut: ForeignPatches, coords: AdoptedCoords, part: AdoptedVectors
 ) -> AdoptedVectors:
-    """Return an unverified part once a sample was tried, and what is left was accepted."""
+    """Return an unverified part, or one of a smaller sample, once rows were tried, and what is left was accepted."""
     settings = target.settings
-    if (
-        part.fate is not AdoptStatus.UNVERIFIED
-        or not settings.verify
-        or not (part.stage and coords.valid and part.sound)
-    ):
+    if not (settings.verify and part.stage and coords.valid and part.sound and _is_open(target, work, cut, part)):
         return part
     marks = Marks(target.origin, settings.accept)
     proven = prove_vectors(work, cut, part, target.store, settings.verify, marks, dry_run=settings.dry_run)
@@ -56,6 +52,14 @@ def _proven_or_accepted(
     if proven.stage and proven.identity:
         work.fingerprints[proven.stage.step] = proven.identity.fingerprint
     return proven
+
+
+def _is_open(target: AdoptTarget, work: SlideWork, cut: ForeignPatches, part: AdoptedVectors) -> bool:
+    """Tell whether rows are to be tried: of what is unverified, or was verified on fewer rows."""
+    is_valid_there = part.fate is AdoptStatus.THERE and not part.why
+    if not is_valid_there and part.fate is not AdoptStatus.UNVERIFIED:
+        return False
+    return has_more_to_show(target.store.h5(work.stem, cut.geometry.name), part, target.settings.verify)
 
 
 def _write(

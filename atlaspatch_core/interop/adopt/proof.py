@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -10,12 +11,12 @@ import numpy as np
 from atlaspatch_core.encoders.inference import PatchEncoders, encode_slide
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.interop.adopt.coords import ForeignPatches
-from atlaspatch_core.interop.adopt.provenance import Marks
+from atlaspatch_core.interop.adopt.provenance import DIFFERENT, REFUTED, VERIFIED, Marks
 from atlaspatch_core.interop.adopt.result import AdoptStatus
-from atlaspatch_core.interop.adopt.sampling import RowSample, Verify, draw_rows
+from atlaspatch_core.interop.adopt.sampling import SMALLEST, RowSample, Verify, draw_rows
 from atlaspatch_core.interop.adopt.vectors import AdoptedVectors
 from atlaspatch_core.pipeline.slide_work import SlideWork
-from atlaspatch_core.storage.hdf5 import read_array
+from atlaspatch_core.storage.hdf5 import read_array, read_claim
 from atlaspatch_core.storage.hdf5_changes import IdentityUpdate
 from atlaspatch_core.storage.schema import COORDS
 from atlaspatch_core.storage.store import Store
@@ -52,12 +53,12 @@ def prove_vectors(
     """
     assert part.stage is not None
     if dry_run:
-        return replace(part, why=f"{part.why}; {verify} patches would be tried")
+        return replace(part, why="; ".join(filter(None, (part.why, f"{verify} patches would be tried"))))
     try:
         proof = _prove(work, cut, part.stage, part.name, store, verify)
-        if isinstance(proof, str) or not proof.canary.same:
-            return replace(part, why=proof if isinstance(proof, str) else proof.text)
-        return _stamped(work, cut, part, part.stage, proof, store, marks)
+        if isinstance(proof, str):
+            return replace(part, why=proof)
+        return (_stamped if proof.canary.same else _refuted)(work, cut, part, part.stage, proof, store, marks)
     except AtlasPatchError as error:
         return replace(part, why=f"not tried: {error}")
 
@@ -123,3 +124,42 @@ def _stamped(
     stamp = IdentityUpdate(part.name, part.identity.fingerprint, expected, claim)
     store.restamp(work.stem, cut.geometry.name, [stamp], proof.canary.numbers)
     return replace(part, fate=AdoptStatus.VERIFIED, why=proof.text, identity=expected, stamp=stamp)
+
+
+def _refuted(
+    work: SlideWork,
+    cut: ForeignPatches,
+    part: AdoptedVectors,
+    stage: OutputSpec,
+    proof: Proof,
+    store: Store,
+    marks: Marks,
+) -> AdoptedVectors:
+    """Return a part as unverified because it is not what is computed, and have its file say so."""
+    assert part.identity is not None
+    kind, inputs = stage.step.kind, part.identity.inputs
+    identity = marks.unverified(kind, inputs, DIFFERENT, encoder=stage.step.encoder)
+    refuted = replace(part, fate=AdoptStatus.UNVERIFIED, why=proof.text, identity=identity)
+    claim = marks.refuted(proof.canary, proof.tried)
+    if read_claim(store.h5(work.stem, cut.geometry.name), part.name).get(REFUTED) == claim[REFUTED]:
+        return refuted
+    stamp = IdentityUpdate(part.name, part.identity.fingerprint, identity, claim)
+    store.restamp(work.stem, cut.geometry.name, [stamp], proof.canary.numbers)
+    return refuted
+
+
+def has_more_to_show(path: Path, part: AdoptedVectors, verify: Verify) -> bool:
+    """Tell whether ``verify`` rows can show more of an adopted result than was shown when rows were tried before.
+
+    What was the same on a sample may differ on more rows; what differed is not the same because fewer rows are tried.
+    """
+    if part.fate is not AdoptStatus.THERE and part.dataset is not None:
+        return True
+    claim = read_claim(path, part.name)
+    shown = claim.get(VERIFIED) if part.fate is AdoptStatus.THERE else claim.get(REFUTED)
+    if not shown:
+        return part.fate is not AdoptStatus.THERE
+    tried, total = shown["patches"], shown.get("of", shown["patches"])
+    if part.fate is AdoptStatus.THERE:
+        return tried < total and (verify == "all" or verify > tried)
+    return verify == "all" or max(verify, SMALLEST) >= tried

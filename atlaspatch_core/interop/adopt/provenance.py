@@ -14,7 +14,10 @@ from atlaspatch_core.validity.recipe import STEP_VERSIONS
 NO_WEIGHTS = "no weights recorded"
 OTHER_PATCHES = "our grid gives other patches"
 OF_OTHERS = "made of other patches"
+DIFFERENT = "computed again, it was different"
 NO_ENCODER = "the project has no such encoder"
+VERIFIED, REFUTED = "verified", "different"
+"""What a recipe says of the rows that were computed again: they were the same, or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,5 +47,12 @@ class Marks:
 
     def verified(self, canary: Canary, tried: Mapping[str, Any]) -> dict[str, Any]:
         """Return what the recipe of a result says of which a part was computed again; ``tried`` tells which part."""
-        shown = {"patches": canary.patches, "least_cosine": canary.least_cosine, **tried}
-        return {"origin": self.origin, "verified": shown}
+        return {"origin": self.origin, VERIFIED: _shown(canary, tried), REFUTED: None}
+
+    def refuted(self, canary: Canary, tried: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the same of a result of which that part was different."""
+        return {"origin": self.origin, VERIFIED: None, REFUTED: _shown(canary, tried)}
+
+
+def _shown(canary: Canary, tried: Mapping[str, Any]) -> dict[str, Any]:
+    return {"patches": canary.patches, "least_cosine": canary.least_cosine, **tried}

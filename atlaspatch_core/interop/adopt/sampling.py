@@ -16,6 +16,8 @@ EDGE, RIM, INSIDE = "at the edge", "at the tissue rim", "inside"
 """Kinds of patches, in the order in which rows are drawn: over the slide's edge, beside glass, all others."""
 LOW_TISSUE = 0.5
 """Patches with a smaller tissue share are at the rim, whatever lies beside them."""
+SMALLEST = 6
+"""Most rows of a sample, however few are asked for: the first and last here and there, and the kinds not among them."""
 Rows = NDArray[np.int64]
 """Shape (n,): numbers of rows."""
 Verify = int | Literal["all"]

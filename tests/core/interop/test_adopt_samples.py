@@ -1,11 +1,13 @@
 """The sample that proves features: rows of every kind of patch, and no more said of them than was shown."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import foreign_folders as foreign
+import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -151,3 +153,24 @@ def test_a_sample_has_rows_of_every_kind_and_as_many_as_were_asked_for(columns, 
     assert all(np.isin(of_kind, sample.rows).any() for of_kind in strata.values())
     over = strata.get("at the edge", np.zeros(0, np.int64))
     assert len(over) > (verify - 2) // 2 or np.isin(over, sample.rows).all()
+
+
+@examples(3)
+@given(row=st.integers(0, 34), fewer=st.sampled_from((3, 8, 16)))
+def test_what_fewer_rows_proved_is_refuted_by_all_and_not_proven_again_by_fewer(job, row, fewer):
+    with TemporaryDirectory() as folder:
+        first = job.adopt(Path(folder), [row], fewer)
+        assert job.adopt(Path(folder), [row], "all").startswith("unverified (different: all 35 rows; 1 differ ")
+        assert "computed again, it was different" in job.adopt(Path(folder), [row], fewer)
+        path = Path(folder) / "taken" / "patches" / "a.h5"
+        with h5py.File(path) as file:
+            recipe = json.loads(file[f"features/{NETWORK}"].attrs["recipe"])
+    assert first.startswith(("verified (", "unverified (different: "))
+    assert (recipe["different"]["patches"], "verified" in recipe) == (35, False)
+
+
+def test_what_fewer_rows_proved_is_proven_by_all_and_then_left_alone(job, tmp_path):
+    assert job.adopt(tmp_path, [], 8).startswith("verified (numerically the same: 8 of 35 rows")
+    assert job.adopt(tmp_path, [], 8) == "already there"
+    assert job.adopt(tmp_path, [], "all").startswith("verified (numerically the same: all 35 rows")
+    assert job.adopt(tmp_path, [], "all") == "already there"
