@@ -121,9 +121,20 @@ def grid_facts(work: SlideWork, geometry: Geometry, sampling: Sampling) -> dict[
 
 
 def _mask_as_supplied(work: SlideWork) -> MaskRecord | None:
-    """Return the record of the mask that was supplied; None for one of a segmenter, or that was edited since."""
+    """Return the record of the mask that was supplied; None for one of a segmenter, or that was edited since.
+
+    Raises UnusableMask where it was taken over for our rule alone, which keeps nothing of how it was drawn: an identity
+    without that would stand for other patches, too.
+    """
     mask = work.store.read_record(work.stem).tissue_mask
-    return mask if mask and mask.supplied and mask.polygons == work.fingerprints[TISSUE_MASK] else None
+    if not (mask and mask.supplied and mask.polygons == work.fingerprints[TISSUE_MASK]):
+        return None
+    if not mask.drawing:
+        raise UnusableMask(
+            f"{work.stem}: its mask was taken over by the rule lattice, which does not keep how it was drawn; take it "
+            "over again by the rule that is asked for now (run --task seg)"
+        )
+    return mask
 
 
 def _trusted(work: SlideWork, stage: OutputSpec, results: Mapping[str, StoredResult]) -> Identity | None:
@@ -173,8 +184,8 @@ def _drawing(work: SlideWork, geometry: Geometry) -> tuple[Sequence[Polygon], Se
     By the rules of others a mask that was supplied counts as it was drawn: corner for corner, or px for px.
     """
     project = work.run.recipe.project
-    mask = _mask_as_supplied(work)
-    if geometry.rule == "lattice" or mask is None:
+    mask = None if geometry.rule == "lattice" else _mask_as_supplied(work)
+    if mask is None:
         return work.polygons(), None
     path = find_mask(project.slides.masks, work.stem, project.names_of, lambda: work.source.path.parent)
     if path is None:

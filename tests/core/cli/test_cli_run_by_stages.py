@@ -71,6 +71,19 @@ def test_a_mask_that_changed_since_its_stage_is_refused_until_that_is_taken_agai
     assert coords(folder, "job") == coords(folder, "at_once")
 
 
+def test_a_mask_without_its_drawing_lays_no_patches_under_an_identity_without_it(folder: Path):
+    """Equal identities would stand for patches of the drawing, and of the simplified outlines."""
+    masks = ("--masks", str(folder / "masks"))
+    run(folder, "job", "seg", "--rule", "lattice", *masks)
+    said = run(folder, "job", "coords", "--rule", "trident", exit_code=1)
+    assert "taken over by the rule lattice, which does not keep how it was drawn" in said
+    run(folder, "job", "coords", "--rule", "lattice")
+    run(folder, "job", "seg", *masks)
+    run(folder, "job", "coords", "--rule", "trident", "--force")
+    run(folder, "at_once", "coords", *masks)
+    assert fingerprint(folder, "job") == fingerprint(folder, "at_once")
+
+
 def test_options_of_an_earlier_stage_are_said_not_to_be_heard(folder: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(folder)
     run(folder, "job", "seg", "--masks", "masks")
