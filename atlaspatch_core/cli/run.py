@@ -10,7 +10,8 @@ from atlaspatch_core.cli import run_options as groups
 from atlaspatch_core.cli.devices import by_workers
 from atlaspatch_core.cli.encode_slide import DONE, SOME_FAILED, check_weights, follow_outcomes, tell_end
 from atlaspatch_core.cli.hooks import Hooks
-from atlaspatch_core.cli.run_values import WITH_FEATURES, RunOptions, RunPlan, RunRequest, plan_of
+from atlaspatch_core.cli.run_request import RunOptions, RunRequest
+from atlaspatch_core.cli.run_values import WITH_FEATURES, RunPlan, plan_of
 from atlaspatch_core.cli.scripts import ScriptCommand
 from atlaspatch_core.cli.slides import slides_at_rest
 from atlaspatch_core.cli.working import carry_out

@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from atlaspatch_core.cli.devices import devices_of
 from atlaspatch_core.cli.earlier_stages import unheard_options, with_masks_of_job
-from atlaspatch_core.cli.fields import SectionValues, section_values
+from atlaspatch_core.cli.run_coords import Coords, coords_of, coords_values
+from atlaspatch_core.cli.run_request import RunOptions, RunRequest
 from atlaspatch_core.cli.shared_names import tell_shared_names
-from atlaspatch_core.cli.values import RunMode, run_mode, typed_options
 from atlaspatch_core.config.geometry_fields import GeometryFields
 from atlaspatch_core.errors import AtlasPatchError, RemoteCodeNotAllowed
 from atlaspatch_core.isolation.cores import usable_cores
@@ -26,69 +26,6 @@ SEGMENTERS = {"otsu": "otsu_tiled", "otsu_whole": "otsu"}
 WITH_FEATURES = ("feat", "all")
 OTHER_PRECISION = field_of(GeometryFields, "precision").default
 """Recorded of a stage without features, as a project has it that does not say it."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """What ``atlaspatch run`` has beside the fields of a project, and those of these that it must weigh."""
-
-    task: str
-    output: Path
-    wsi_dir: Path
-    mag: float
-    patch_size: int
-    overlap: int
-    coords_dir: Path | None
-    segmenter: str
-    patch_encoder: tuple[str, ...]
-    slide_encoder: tuple[str, ...] | None
-    patch_encoder_img_size: int | None
-    patch_encoder_ckpt_path: tuple[str, ...]
-    gpus: tuple[int, ...]
-    gpu: int | None
-    max_workers: int | None
-    batch_size: int
-    seg_batch_size: int | None
-    feat_batch_size: int | None
-    wsi_cache: Path | None
-    cache_batch_size: int
-    dump_patches: bool
-    skip_errors: bool
-    clear_dead_locks: bool
-    layout: str
-
-
-@dataclass(frozen=True, slots=True)
-class RunRequest:
-    """What was typed."""
-
-    options: RunOptions
-    sections: SectionValues
-    """Fields of a project, by its tables."""
-    typed_names: frozenset[str]
-    """Names of the options that the user typed."""
-    mode: RunMode
-
-    @classmethod
-    def of(cls, context: click.Context) -> Self:
-        """Return what was typed."""
-        typed = click.core.ParameterSource.COMMANDLINE
-        names = [name for name in context.params if context.get_parameter_source(name) is typed]
-        mode = run_mode(context, given=names)
-        return cls(typed_options(RunOptions, context), section_values(context), frozenset(names), mode)
-
-
-@dataclass(frozen=True, slots=True)
-class Coords:
-    """Where coords come from, and what is known of their patches."""
-
-    geometry: str
-    """Folder of the results in the job's, and name of the geometry."""
-    mag: float
-    patch_size: int
-    overlap: int
-    supplied: Path | None = None
-    """Folder of coords that somebody else laid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,82 +72,6 @@ def steps_of(recipe: "Recipe", task: str) -> tuple[tuple["OutputKey", ...], tupl
     return steps, tuple(step for step in steps if step.kind in before)
 
 
-def coords_of(request: RunRequest) -> Coords:
-    """Return where coords come from. Raises click.UsageError for a folder that cannot be meant."""
-    from atlaspatch_core.layouts.supplied_coords import is_of_trident
-
-    options = request.options
-    folder = options.output / options.coords_dir if options.coords_dir else None
-    mag, patch_size, overlap = _geometry(folder, request)
-    if overlap >= patch_size:
-        raise click.UsageError(
-            f"--overlap {overlap} px must be less than --patch-size {patch_size} px, or patches would not move on."
-        )
-    name = f"{mag:g}x_{patch_size}px_{overlap}px_overlap"
-    if options.task == "seg":
-        return Coords(name, mag, patch_size, overlap)
-    own = options.output / name
-    if (folder is None or folder.resolve() == own.resolve()) and is_of_trident(own):
-        return Coords(name, mag, patch_size, overlap, own)
-    if folder is None:
-        return Coords(name, mag, patch_size, overlap)
-    if _holds_coords(folder) and not _is_ours(folder, options.output):
-        return Coords(f"{name}_supplied", mag, patch_size, overlap, folder)
-    return Coords(_subfolder(folder, options), mag, patch_size, overlap)
-
-
-def _subfolder(folder: Path, options: RunOptions) -> str:
-    """Return the name of a folder of the job in which our coords lie, or are to lie."""
-    from atlaspatch_core.config.sections import GEOMETRY_NAME
-
-    name = folder.resolve().name
-    inside = folder.resolve().parent == options.output.resolve() and GEOMETRY_NAME.fullmatch(name)
-    if inside and (_holds_coords(folder) or options.task != "feat"):
-        return name
-    typed, cure = options.coords_dir, "name a folder with <slide>_patches.h5 or <slide>.h5 in it"
-    if options.task == "feat":
-        raise click.UsageError(f"--coords-dir {typed}: there are no coords in {folder}; {cure}.")
-    raise click.UsageError(f"--coords-dir {typed}: coords are laid in subfolders of {options.output} only; {cure}.")
-
-
-def _geometry(folder: Path | None, request: RunRequest) -> tuple[float, int, int]:
-    """Return magnification, patch size and overlap: as typed, or else as the first of existing coords says."""
-    from atlaspatch_core.layouts.supplied_coords import first_stated
-
-    options = request.options
-    stated = first_stated(folder) if folder and options.task != "seg" else None
-    theirs = (stated.target_magnification, stated.patch_size, stated.overlap) if stated else (None, None, None)
-
-    def choose(name: str, of_coords: float | None, typed: float) -> float:
-        return typed if of_coords is None or name in request.typed_names else of_coords
-
-    mag = choose("mag", theirs[0], options.mag)
-    patch_size = choose("patch_size", theirs[1], options.patch_size)
-    return float(mag), int(patch_size), int(choose("overlap", theirs[2], options.overlap))
-
-
-def _holds_coords(folder: Path) -> bool:
-    from atlaspatch_core.layouts.supplied_coords import files_of
-
-    return bool(files_of(folder))
-
-
-def _is_ours(folder: Path, output: Path) -> bool:
-    """Tell whether coords lie where this package laid them: in the job's own folder, each with its fingerprint."""
-    from atlaspatch_core.storage.hdf5 import read_stored_results
-    from atlaspatch_core.storage.schema import COORDS
-    from atlaspatch_core.storage.store import Store
-
-    if folder.resolve().parent != output.resolve():
-        return False
-    files = sorted(Store(folder).h5("any").parent.glob("*.h5"))
-    try:
-        results = read_stored_results(files[0]) if files else {}
-    except AtlasPatchError:
-        return False
-    return COORDS in results and results[COORDS].fingerprint is not None
-
-
 def project_values(request: RunRequest, coords: Coords, devices: Sequence[str]) -> dict[str, Any]:
     """Return what ``make_project`` takes: one geometry, named as TRIDENT names its folders."""
     options, sections = request.options, request.sections
@@ -249,17 +110,6 @@ def encoder_values(request: RunRequest) -> dict[str, Any]:
     return {
         "patch_encoders": tuple(map(as_trident, patch_encoders)),
         "slide_encoders": tuple(map(as_trident, slide_encoders)),
-    }
-
-
-def coords_values(coords: Coords) -> dict[str, Any]:
-    """Return size and place of the patches."""
-    return {
-        "name": coords.geometry,
-        "patch_size": coords.patch_size,
-        "step_size": coords.patch_size - coords.overlap if coords.overlap else None,
-        "target_mag": coords.mag,
-        "coords": coords.supplied,
     }
 
 
