@@ -8,8 +8,8 @@ well; ``otsu`` judges the slide as a whole.
 
 What was tried on CMU-1-Small-Region at 256 px and 20x, of which TRIDENT has 58 patches, and 61 where its outlines are
 not simplified: tiles interpolated by OpenCV from level 0, the mask as 0 and 255 enlarged in the same way to a height of
-2,000 px, every px above 0 tissue, outermost contours over 1,000 px² with their corners truncated to level-0 px, give 58,
-and 61 with the same three more. With averaged tiles they give 63; with the mask as 0 and 1, 55.
+2,000 px, every px above 0 tissue, outermost contours over 1,000 px² with their corners truncated to level-0 px, give 58
+patches, and the same three more. With averaged tiles there are 63; with the mask as 0 and 1, 55.
 """
 
 import cv2
