@@ -7,7 +7,8 @@
 # make options  the table of options in docs/options.md
 # make check  lint, types and import contracts
 # make supply  licenses and known vulnerabilities of what is installed and locked; make wheel builds dist/ with its SBOM
-# make parity  install AtlasPatch in an environment of its own, run it beside ours, and write docs/parity.md (some GB)
+# make parity  install AtlasPatch in an environment of its own, run it beside ours, and write docs/parity.md (some GB);
+#              make parity TRIDENT=/path/to/checkout CLAM=/path/to/checkout the same of those, TOOL_PYTHON=python3.11 by it
 # make bench  all measures, a quarter of an hour; make bench-quick, a minute
 
 PYTHON ?= python3
@@ -50,7 +51,8 @@ e2e: setup
 	$(PYTEST) -m e2e tests -x $(E2E)
 
 parity: setup
-	PYTHONPATH=.:tests/helpers $(BIN)/python -m parity
+	PYTHONPATH=.:tests/helpers $(BIN)/python -m parity $(if $(TRIDENT),--trident "$(TRIDENT)") \
+	  $(if $(CLAM),--clam "$(CLAM)") $(if $(TOOL_PYTHON),--python "$(TOOL_PYTHON)")
 
 ui: setup
 	$(BIN)/atlaspatch up --project atlaspatch.toml

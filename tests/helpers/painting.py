@@ -1,5 +1,8 @@
 """Paint small slides for tests: real tiled, pyramidal files that OpenSlide opens."""
 
+import zlib
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -9,6 +12,10 @@ from numpy.typing import NDArray
 
 TISSUE_COLOUR = (200, 80, 150)
 """RGB of flat stain: saturated, far from white, black and pen."""
+
+
+SQUARE = 2048
+"""px of level 0 that one colour fills on slides of any size."""
 
 
 def white(width: int, height: int) -> NDArray[np.uint8]:
@@ -59,14 +66,17 @@ def paint_slide(
     return path
 
 
-def paint_glass(path: Path, width: int, height: int, *, mpp: float, levels: tuple[float, ...]) -> Path:
-    """Write an Aperio slide of nothing but white, of any size in little time, and return ``path``."""
-    tile = np.full((512, 512, 3), 255, np.uint8)
+def paint_glass(
+    path: Path, width: int, height: int, *, mpp: float, levels: tuple[float, ...], seed: int | None = None
+) -> Path:
+    """Write an Aperio slide of any size in little time, and return ``path``: white, or with a ``seed`` of colours."""
+    squares = -(-height // SQUARE), -(-width // SQUARE), 3
+    colours = white(1, 1) if seed is None else np.random.default_rng(seed).integers(0, 256, squares, np.uint8)
     with tifffile.TiffWriter(path, bigtiff=True) as writer:
         for downsample in levels:
             across, down = round(width / downsample), round(height / downsample)
             writer.write(
-                (tile for _ in range(-(-across // 512) * -(-down // 512))),
+                deflated_tiles(colours, across, down, downsample),
                 shape=(down, across, 3),
                 dtype=np.uint8,
                 photometric="rgb",
@@ -77,6 +87,26 @@ def paint_glass(path: Path, width: int, height: int, *, mpp: float, levels: tupl
                 metadata=None,
             )
     return path
+
+
+def deflated_tiles(colours: NDArray[np.uint8], across: int, down: int, downsample: float) -> Iterator[bytes]:
+    """Yield the tiles of a level, row by row; ``colours`` (rows, columns, 3) are those of its squares."""
+
+    @cache
+    def deflate(row: int, column: int) -> bytes:
+        return zlib.compress(colours[row, column].tobytes() * 512 * 512)
+
+    for top in range(0, down, 512):
+        rows = squares_at(top, downsample, len(colours))
+        for left in range(0, across, 512):
+            columns = squares_at(left, downsample, colours.shape[1])
+            is_flat = rows[0] == rows[-1] and columns[0] == columns[-1]
+            yield deflate(rows[0], columns[0]) if is_flat else zlib.compress(colours[np.ix_(rows, columns)].tobytes())
+
+
+def squares_at(start: int, downsample: float, count: int) -> NDArray[np.int64]:
+    """Return in which square each of 512 px of a level lies."""
+    return np.minimum(((np.arange(start, start + 512) + 0.5) * downsample // SQUARE).astype(int), count - 1)
 
 
 def shrink(pixels: NDArray[np.uint8], downsample: float) -> NDArray[np.uint8]:

@@ -9,8 +9,11 @@ from paths import ROOT
 
 from atlaspatch_core.cli.main import cli
 from atlaspatch_core.patches.grid_spec import HABITS
-from parity.cases import Case, checksums, our_command, paint, read_cases, read_result
+from parity import atlaspatch, trident
+from parity.cases import Case, checksums, paint, read_cases
+from parity.comparison import read_result
 
+TOOLS = {"atlaspatch": atlaspatch, "trident": trident}
 CASES = read_cases(Path(__file__).parent / "cases")
 
 
@@ -24,15 +27,19 @@ def test_the_page_says_what_goes_with_each_rule():
 
 
 def test_there_are_cases():
-    assert CASES
+    assert len(CASES) >= 11
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 def test_the_command_gives_rows_and_features_of_the_tool(case: Case, tmp_path: Path):
+    """From mask images and from outlines."""
+    tool = TOOLS[case["tool"]]
     paint(case, tmp_path)
-    result = CliRunner().invoke(cli, our_command(case, tmp_path, tmp_path / "out"))
-    assert result.exit_code == 0, result.output
-    coords, features = read_result(tmp_path / "out" / "patches" / "a.h5")
-    assert coords.tolist() == case["coords"]
-    for name, numbers in checksums(features).items():
-        assert np.allclose(numbers, case["features"][name], rtol=1e-5, atol=2e-6), name
+    for tissue in ("masks", "outlines"):
+        out = tmp_path / f"out of {tissue}"
+        result = CliRunner().invoke(cli, [str(word) for word in tool.our_words(case, tmp_path, out, tissue)])
+        assert result.exit_code == 0, result.output
+        coords, features = read_result(out, tool.places(case))
+        assert coords.tolist() == case["coords"], tissue
+        for name, numbers in checksums(features).items():
+            assert np.allclose(numbers, case["features"][name], rtol=1e-5, atol=2e-6), name

@@ -9,6 +9,7 @@ import shapely
 from shapely import Polygon
 
 from atlaspatch_core.interop.adopt.foreign_slide import Corners, ForeignSlide
+from atlaspatch_core.interop.adopt.tested_regions import tested_regions
 from atlaspatch_core.patches.grid import lay_grid
 from atlaspatch_core.patches.grid_spec import GridSpec
 from atlaspatch_core.slides.slide import OutlineFrame, SlideInfo
@@ -84,15 +85,21 @@ def round_patches(
     """Yield outlines drawn round the patches; one of no tissue where there are no patches."""
     slide = shapely.box(0, 0, info.width, info.height)
     for patches in patch_sets:
-        x, y = patches.corners.T
-        squares = shapely.union_all(shapely.box(x, y, x + patches.side, y + patches.side))
-        for part in INSETS:
-            inset = squares.buffer(-patches.side / part, join_style="mitre") if part else squares
-            yield _outlines(
-                in_order(polygons_in(shapely.intersection(inset, slide))), info, stem, "drawn round the patches"
-            )
+        for region in _regions_of(patches):
+            pieces = in_order(polygons_in(shapely.intersection(region, slide)))
+            yield _outlines(pieces, info, stem, "drawn round the patches")
     if not patch_sets or not slides:
         yield _outlines((), info, stem, "there are no patches")
+
+
+def _regions_of(patches: WantedPatches) -> Iterator[shapely.Geometry]:
+    """Yield what patches cover, less and less of it; by AtlasPatch's rule last what its test tells from others."""
+    x, y = patches.corners.T
+    squares = shapely.union_all(shapely.box(x, y, x + patches.side, y + patches.side))
+    for part in INSETS:
+        yield squares.buffer(-patches.side / part, join_style="mitre") if part else squares
+    if patches.spec.rule == "atlaspatch" and len(patches.corners):
+        yield from tested_regions(patches.corners, patches.side)
 
 
 def _outlines(polygons: Sequence[Polygon], info: SlideInfo, stem: str, origin: str) -> Outlines:

@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import pytest
 from foreign_folders import GEOMETRY, lattice
+from four_points import probed
 from numpy.typing import NDArray
 from painting import paint_slide
 
@@ -482,6 +483,23 @@ def test_results_of_atlaspatch_keep_their_patches_by_outlines_drawn_round_them(l
         COORDS: State.FRESH,
         FEATURES: State.FRESH,
     }
+
+
+NOTCHED = [(300, 200), (900, 200), (900, 500), (700, 500), (700, 900), (300, 900)]
+HOLE = [(420, 330), (420, 480), (560, 480), (560, 330)]
+
+
+@pytest.mark.parametrize("step", [128, 64])
+def test_overlapping_patches_of_atlaspatch_keep_exactly_theirs(lab, step: int):
+    """They share points of its test, so what covers them covers points of patches that it left out."""
+    rings = [np.array(ring, np.int32) for ring in (NOTCHED, HOLE)]
+    corners = probed([(rings[0], rings[1:])], 256, step)
+    foreign.atlaspatch_file(lab.job, "a", np.array(corners), overlap=256 - step)
+
+    taken = lab.adopt(lab.project(rule="atlaspatch", step_size=step))
+
+    assert taken["outlines"] == (AdoptStatus.SAME, "drawn round the patches")
+    assert taken["coords"] == (AdoptStatus.SAME, "")
 
 
 def test_results_of_clam_need_the_name_of_their_encoder(lab, true_features):
