@@ -22,6 +22,10 @@ class OutputPaths:
         """Return where a slide's tissue polygons lie."""
         return Path(self.output, "contours_geojson", f"{stem}.geojson")
 
+    def replaced_outlines(self, stem: str, sha256: str) -> Path:
+        """Return where polygons are kept that no segmenter made and that were replaced on request, by their content."""
+        return Path(self.output, "contours_geojson", "replaced", f"{stem}.{sha256[:12]}.geojson")
+
     def record(self, stem: str) -> Path:
         """Return where a slide's record lies."""
         return Path(self.output, "slides", f"{stem}.json")

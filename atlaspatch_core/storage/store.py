@@ -137,6 +137,14 @@ class Store(OutputPaths):
             with slide_lock(self.output, stem):
                 self._update_record(stem, lambda record: replace(record, **changes))
 
+    def keep_outlines(self, stem: str) -> Path:
+        """Copy outlines that are about to be replaced to where they stay, and return that place."""
+        path = self.geojson(stem)
+        kept = self.replaced_outlines(stem, bytes_sha256(path))
+        kept.parent.mkdir(exist_ok=True)
+        self.write_file(stem, kept, path.read_bytes())
+        return kept
+
     def check_outlines(self, stem: str) -> None:
         """Raise DamagedOutput where outlines are not what was written, though nobody saved them since."""
         path, outlines = self.geojson(stem), self.read_record(stem).outlines

@@ -6,6 +6,7 @@ from time import perf_counter
 
 import shapely
 
+from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.hidden_names import without_hidden_names
 from atlaspatch_core.layouts.found import FolderLayout
@@ -50,6 +51,7 @@ def ensure_tissue_mask(work: SlideWork, stage: OutputSpec) -> Outcome:
     since = perf_counter()
     remembered = work.record or work.store.read_record(work.stem)
     record = remembered.tissue_mask
+    kept = _kept_outlines(work, record) if work.forced(stage) else ""
     on_disk = None if work.forced(stage) else _on_disk(work, record)
     if on_disk and not is_automatic(record, on_disk):
         tool = tool_of_outlines(remembered, on_disk, work.store.geojson(work.stem))
@@ -75,7 +77,7 @@ def ensure_tissue_mask(work: SlideWork, stage: OutputSpec) -> Outcome:
         notes = tuple(dict.fromkeys((*notes, *_notes_on_file(work, record))))
         _keep_as_qupath_counts(work, record)
     maker = "supplied" if source else project.tissue.segmenter
-    return _outcome(work, stage, since, record.polygons, record.numbers, why, status, maker, notes)
+    return _outcome(work, stage, since, record.polygons, record.numbers, why + kept, status, maker, notes)
 
 
 def _on_disk(work: SlideWork, record: MaskRecord | None) -> str | None:
@@ -86,6 +88,19 @@ def _on_disk(work: SlideWork, record: MaskRecord | None) -> str | None:
     if record and path.stat().st_mtime_ns == record.mtime_ns:
         return record.polygons
     return polygons_fingerprint(work.polygons())
+
+
+def _kept_outlines(work: SlideWork, record: MaskRecord | None) -> str:
+    """Keep a copy of outlines that no step made, before they are replaced as asked, and return a clause of it."""
+    try:
+        on_disk = _on_disk(work, record)
+        is_ours = on_disk is None or is_automatic(record, on_disk)
+    except AtlasPatchError:  # no outlines, and perhaps somebody's work
+        is_ours = False
+    if is_ours:
+        return ""
+    kept = work.store.keep_outlines(work.stem)
+    return f"; the outlines that lay there are kept in {kept.relative_to(work.store.output).as_posix()}"
 
 
 def _notes_on_file(work: SlideWork, record: MaskRecord | None) -> tuple[str, ...]:

@@ -205,13 +205,22 @@ def test_saving_the_same_polygons_in_other_words_changes_nothing(finished, tmp_p
     assert set(fates(run([source], made)).values()) == {"reused"}
 
 
-def test_force_overwrites_an_edited_mask(finished, tmp_path):
+@pytest.mark.parametrize("edited", [lambda text: text.replace("512", "514"), lambda text: text[:-9]])
+def test_force_overwrites_an_edited_mask_and_keeps_a_copy(finished, tmp_path, edited):
     source, made = finished
     geojson = tmp_path / "out" / "contours_geojson" / "a.geojson"
     automatic = geojson.read_bytes()
-    geojson.write_text(geojson.read_text().replace("512", "514"))
-    assert computed(run([source], made, force=True)) == ALL
+    geojson.write_text(edited(automatic.decode()))
+    drawn = geojson.read_bytes()
+    outcomes = run([source], made, force=True)
+    assert computed(outcomes) == ALL
     assert geojson.read_bytes() == automatic
+    [kept] = (geojson.parent / "replaced").iterdir()
+    assert kept.read_bytes() == drawn
+    (why,) = {outcome.why for outcome in outcomes if outcome.step == OutputKey("tissue_mask")}
+    assert why == f"forced; the outlines that lay there are kept in contours_geojson/replaced/{kept.name}"
+    run([source], made, force=True)
+    assert [*(geojson.parent / "replaced").iterdir()] == [kept]
 
 
 def test_forcing_one_encoder_keeps_the_results_of_another(finished, tmp_path):
