@@ -140,10 +140,10 @@ class Store(OutputPaths):
     def keep_outlines(self, stem: str) -> Path:
         """Copy outlines that are about to be replaced to where they stay, and return that place."""
         path = self.geojson(stem)
-        kept = self.replaced_outlines(stem, bytes_sha256(path))
-        kept.parent.mkdir(exist_ok=True)
-        self.write_file(stem, kept, path.read_bytes())
-        return kept
+        copy = self.replaced_outlines(stem, bytes_sha256(path))
+        copy.parent.mkdir(exist_ok=True)
+        self.write_file(stem, copy, path.read_bytes())
+        return copy
 
     def check_outlines(self, stem: str) -> None:
         """Raise DamagedOutput where outlines are not what was written, though nobody saved them since."""

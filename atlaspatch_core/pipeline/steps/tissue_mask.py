@@ -51,7 +51,7 @@ def ensure_tissue_mask(work: SlideWork, stage: OutputSpec) -> Outcome:
     since = perf_counter()
     remembered = work.record or work.store.read_record(work.stem)
     record = remembered.tissue_mask
-    kept = _kept_outlines(work, record) if work.forced(stage) else ""
+    clause = _clause_of_copy(work, record) if work.forced(stage) else ""
     on_disk = None if work.forced(stage) else _on_disk(work, record)
     if on_disk and not is_automatic(record, on_disk):
         tool = tool_of_outlines(remembered, on_disk, work.store.geojson(work.stem))
@@ -77,7 +77,7 @@ def ensure_tissue_mask(work: SlideWork, stage: OutputSpec) -> Outcome:
         notes = tuple(dict.fromkeys((*notes, *_notes_on_file(work, record))))
         _keep_as_qupath_counts(work, record)
     maker = "supplied" if source else project.tissue.segmenter
-    return _outcome(work, stage, since, record.polygons, record.numbers, why + kept, status, maker, notes)
+    return _outcome(work, stage, since, record.polygons, record.numbers, why + clause, status, maker, notes)
 
 
 def _on_disk(work: SlideWork, record: MaskRecord | None) -> str | None:
@@ -90,7 +90,7 @@ def _on_disk(work: SlideWork, record: MaskRecord | None) -> str | None:
     return polygons_fingerprint(work.polygons())
 
 
-def _kept_outlines(work: SlideWork, record: MaskRecord | None) -> str:
+def _clause_of_copy(work: SlideWork, record: MaskRecord | None) -> str:
     """Keep a copy of outlines that no step made, before they are replaced as asked, and return a clause of it."""
     try:
         on_disk = _on_disk(work, record)
@@ -99,8 +99,8 @@ def _kept_outlines(work: SlideWork, record: MaskRecord | None) -> str:
         is_ours = False
     if is_ours:
         return ""
-    kept = work.store.keep_outlines(work.stem)
-    return f"; the outlines that lay there are kept in {kept.relative_to(work.store.output).as_posix()}"
+    copy = work.store.keep_outlines(work.stem)
+    return f"; the outlines that lay there are kept in {copy.relative_to(work.store.output).as_posix()}"
 
 
 def _notes_on_file(work: SlideWork, record: MaskRecord | None) -> tuple[str, ...]:
