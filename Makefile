@@ -3,6 +3,7 @@
 # make quick  less than a minute of them, from every part of the code: before a commit
 # make soak   what depends on chance (kills, full disks, writers, mutated files, crashes) for MINUTES (60); make test: seconds
 # make e2e    a day in a lab, minutes: a real atlaspatch up, driven through its web UI, started, killed; screenshots in build/e2e
+# make e2e-slurm  that of it alone which runs the script of atlaspatch slurm on a real Slurm, a minute
 # make ui     the Dagster web UI on http://127.0.0.1:3000 with the demo's history
 # make options  the table of options in docs/options.md
 # make check  lint, types and import contracts
@@ -22,7 +23,7 @@ PYTEST := DAGSTER_HOME= OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python
 PARALLEL := -n auto --maxprocesses 9 --dist worksteal
 MINUTES ?= 60
 
-.PHONY: options setup demo test quick soak e2e parity ui check supply wheel format bench bench-quick clean
+.PHONY: options setup demo test quick soak e2e e2e-slurm parity ui check supply wheel format bench bench-quick clean
 
 setup: $(VENV)/.ready
 
@@ -49,6 +50,9 @@ soak: setup
 
 e2e: setup
 	$(PYTEST) -m e2e tests -x $(E2E)
+
+e2e-slurm: setup
+	$(PYTEST) -m e2e tests/e2e/test_slurm.py -x $(E2E)
 
 parity: setup
 	PYTHONPATH=.:tests/helpers $(BIN)/python -m parity $(if $(TRIDENT),--trident "$(TRIDENT)") \

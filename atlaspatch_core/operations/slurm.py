@@ -32,7 +32,9 @@ def _comments(project_file: Path, discovery: Discovery, project: Project, job: S
     loads = [sum(part.values()) for part in divide(weights, job.tasks)]
     yield f"# {len(weights):,} slides in {job.tasks} tasks of {min(loads):,} to {max(loads):,} expected patches each"
     yield "# Start: sbatch FILE    Some tasks again, with the same slides: sbatch --array=3,7 FILE"
-    record = " ".join([*_program(project, project_file, job, gpu=False), "record", "--project", _quoted(project_file)])
+    record = " ".join(
+        [*_program(project, project_file, job, in_script=False), "record", "--project", _quoted(project_file)]
+    )
     yield f"# Then tell: sbatch --dependency=afterany:JOB --wrap {shlex.quote(record)}"
 
 
@@ -63,12 +65,14 @@ def _exports(job: SlurmJob) -> Iterator[str]:
         yield f"export {variables} HF_HUB_OFFLINE=1"
 
 
-def _program(project: Project, project_file: Path, job: SlurmJob, *, gpu: bool = True) -> Sequence[str]:
+def _program(project: Project, project_file: Path, job: SlurmJob, *, in_script: bool = True) -> Sequence[str]:
     """Return what begins a command line."""
+    if job.environment and not in_script:  # outside of the script, which has the PATH
+        return [_quoted(job.environment / "bin" / "atlaspatch")]
     if not job.container:
         return ["atlaspatch"]
     binds = (word for place in _places(project, project_file, job) for word in ("--bind", shlex.quote(place)))
-    nv = ["--nv"] if job.gpus and gpu else []
+    nv = ["--nv"] if job.gpus and in_script else []
     return ["apptainer", "exec", *nv, *binds, _quoted(job.container), "atlaspatch"]
 
 
