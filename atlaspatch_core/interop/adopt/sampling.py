@@ -78,9 +78,9 @@ def draw_rows(grid: PatchGrid, info: SlideInfo, theirs: NDArray[np.int64], verif
     ends = match_rows(grid.coords.astype(np.int64), theirs[[0, -1]]) if len(theirs) else np.zeros(0, np.int64)
     drawn = {0, total - 1, *ends[ends >= 0].tolist()}
     rng = random.Random(seed)
-    for kind, rows in strata.items():
-        remaining = verify - len(drawn)
-        missing = not drawn.intersection(rows.tolist())
+    for place, (kind, rows) in enumerate(strata.items()):
+        missing, *missing_later = (drawn.isdisjoint(of_kind.tolist()) for of_kind in list(strata.values())[place:])
+        remaining = verify - len(drawn) - sum(missing_later)
         quota = max(remaining if kind == INSIDE else -(-remaining // 2), int(missing))
         drawn |= set(_draw(kind, [row for row in rows.tolist() if row not in drawn], quota, grid, rng))
     rest = [row for row in range(total) if row not in drawn]

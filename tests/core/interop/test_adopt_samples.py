@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from painting import paint_slide
@@ -142,6 +142,7 @@ def large_grid(columns: int, rows: int) -> tuple[PatchGrid, SlideInfo]:
 
 @examples(60)
 @given(columns=st.integers(1, 90), rows=st.integers(1, 60), verify=st.integers(1, 400))
+@example(columns=3, rows=3, verify=5)
 def test_a_sample_has_rows_of_every_kind_and_as_many_as_were_asked_for(columns, rows, verify):
     grid, info = large_grid(columns, rows)
     strata = strata_of(grid, info)
