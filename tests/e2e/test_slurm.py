@@ -96,3 +96,11 @@ def check_recorded(home: Path, log: str) -> None:
     with dg.DagsterInstance.from_config(str(home)) as instance:
         assert instance.get_materialized_partitions(dg.AssetKey(["slide_embedding", "gated"])) == set(STEMS)
         assert set(instance.get_dynamic_partitions("slides")) == {*STEMS, "broken"}
+
+
+def test_doctor_tries_the_shared_folder_from_a_second_node(lab: Path, tmp_path: Path):
+    (tmp_path / "cluster").mkdir()
+    with slurm_cluster(tmp_path / "cluster") as slurm:
+        done = run_cli("doctor", folder=lab, environment=slurm.environment)
+    assert "✓ sharing: this process and another node exclude each other by locks" in done.stdout, done
+    assert "✓ sharing: files that are replaced are seen by another node" in done.stdout

@@ -1,4 +1,4 @@
-"""A real Slurm on this machine: Debian's programs, unpacked where they are not installed, and one node."""
+"""A real Slurm on this machine: Debian's programs, unpacked where they are not installed, and two nodes."""
 
 import os
 import shutil
@@ -27,11 +27,11 @@ CredType=cred/munge
 SlurmUser=root
 SlurmdUser=root
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
+SlurmdSpoolDir={folder}/spool_%n
 SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
+SlurmdPidFile={folder}/slurmd_%n.pid
 SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd.log
+SlurmdLogFile={folder}/slurmd_%n.log
 PluginDir={plugins}
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
@@ -41,14 +41,15 @@ SelectTypeParameters=CR_CPU
 SlurmdParameters=config_overrides
 ReturnToService=2
 MpiDefault=none
-NodeName={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=8 RealMemory=8000 State=UNKNOWN
-PartitionName=all Nodes={host} Default=YES MaxTime=INFINITE State=UP
+NodeName={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=4 RealMemory=4000 State=UNKNOWN
+NodeName=second NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=4 RealMemory=4000 State=UNKNOWN
+PartitionName=all Nodes={host},second Default=YES MaxTime=INFINITE State=UP
 """
 
 
 @dataclass(frozen=True)
 class Slurm:
-    """A cluster of one node."""
+    """A cluster of two nodes on one machine."""
 
     environment: Mapping[str, str]
 
@@ -92,11 +93,10 @@ def _program(root: Path, name: str) -> str:
 
 @contextmanager
 def slurm_cluster(folder: Path) -> Iterator[Slurm]:
-    """Start munge, the controller and one node; all of it ends with the block, jobs too."""
+    """Start munge, the controller and two nodes; all of it ends with the block, jobs too."""
     root, host = unpacked_root(), socket.gethostname().partition(".")[0]
     plugins = root / LIBRARIES / "slurm-wlm"
-    for name in ("state", "spool"):
-        (folder / name).mkdir()
+    (folder / "state").mkdir()
     key = folder / "munge.key"
     key.write_bytes(os.urandom(1024))
     key.chmod(0o400)
@@ -109,11 +109,12 @@ def slurm_cluster(folder: Path) -> Iterator[Slurm]:
         "SLURM_CONF": str(folder / "slurm.conf"),
     }
     munge = {option: folder / f"munge.{option}" for option in ("socket", "log-file", "seed-file")}
+    node_command = [_program(root, "slurmd"), "-D", "-c", "-d", _program(root, "slurmstepd")]
     commands = (
         [_program(root, "munged"), "--foreground", "--force", f"--key-file={key}", f"--pid-file={folder}/munge.pid",
          *(f"--{option}={path}" for option, path in munge.items())],
         [_program(root, "slurmctld"), "-D", "-c"],
-        [_program(root, "slurmd"), "-D", "-c", "-d", _program(root, "slurmstepd")],
+        *([*node_command, "-N", node] for node in (host, "second")),
     )  # fmt: skip
     daemons: list[subprocess.Popen[bytes]] = []
     slurm = Slurm(environment)
@@ -133,7 +134,7 @@ def slurm_cluster(folder: Path) -> Iterator[Slurm]:
 
 def _is_ready(slurm: Slurm) -> bool:
     asked = subprocess.run(["sinfo", "--noheader"], env={**slurm.environment}, capture_output=True, text=True)
-    return "idle" in asked.stdout
+    return " 2 " in asked.stdout and "idle" in asked.stdout
 
 
 def _wait(daemon: "subprocess.Popen[bytes]") -> None:
@@ -144,11 +145,11 @@ def _wait(daemon: "subprocess.Popen[bytes]") -> None:
         daemon.wait()
 
 
-def _free_ports() -> tuple[int, int]:
-    sockets = [socket.socket() for _ in range(2)]
+def _free_ports() -> list[int]:
+    sockets = [socket.socket() for _ in range(3)]
     for each in sockets:
         each.bind(("127.0.0.1", 0))
-    ports = tuple(each.getsockname()[1] for each in sockets)
+    ports = [each.getsockname()[1] for each in sockets]
     for each in sockets:
         each.close()
-    return ports[0], ports[1]
+    return ports

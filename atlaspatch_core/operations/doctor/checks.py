@@ -15,7 +15,7 @@ CHECKS = (
     Check("hub", hub.hub, 60, "see whether https://huggingface.co, or HF_ENDPOINT, can be reached"),
     Check("output", storage.writing),
     Check("locks", storage.locking, 30, storage.NFS),
-    Check("sharing", sharing.sharing, 120, storage.NFS),
+    Check("sharing", sharing.sharing, 240, storage.NFS),
     Check("results", results.results, 120, "see whether the drive with the output answers"),
     Check("slides", slides.slides, 60, "see whether the drive with the slides answers"),
     Check("space", storage.space, 120, "see whether the drives with slides and output answer"),
