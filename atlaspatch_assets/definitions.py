@@ -42,7 +42,7 @@ def build_project(project: Project) -> dg.Definitions:
     """Return the same for a deployment that has an executor of its own; raises the same."""
     recipe = make_recipe(project)
     assets = build_slide_assets(recipe, later_slide_checks(recipe))
-    job = batch_job(ProjectNames.of(project).slides, assets, DESCRIPTION)
+    job = batch_job(ProjectNames.of(project).slides, project, assets, DESCRIPTION)
     of_slides = dg.Definitions(
         assets=[assets],
         jobs=[job, build_retirement(project), build_export(recipe), build_pruning(project)],

@@ -14,7 +14,7 @@ from atlaspatch_assets.lib.declaring import asset_job
 from atlaspatch_assets.lib.events import outcome_events
 from atlaspatch_assets.lib.listed_keys import refuse_unknown
 from atlaspatch_assets.lib.names import PartitionKind
-from atlaspatch_assets.lib.pools import pool_of
+from atlaspatch_assets.lib.pools import device_tags, pool_of
 from atlaspatch_assets.lib.project_pin import pin_tags, stop_if_changed
 from atlaspatch_assets.lib.results import check_outputs
 from atlaspatch_assets.lib.run_locks import hold_step_lock
@@ -69,13 +69,14 @@ def batch_asset(
     return declare_locked
 
 
-def batch_job(kind: PartitionKind, assets: dg.AssetsDefinition, description: str) -> AssetJob:
+def batch_job(kind: PartitionKind, project: Project, assets: dg.AssetsDefinition, description: str) -> AssetJob:
     """Return the job of all assets of a kind and the checks that come with them.
 
     Checks that look at outputs by themselves have jobs of their own.
     """
     checks = dg.AssetSelection.checks(*assets.check_keys)
-    return asset_job(kind.names, kind.job, dg.AssetSelection.assets(assets).without_checks() | checks, description)
+    selection = dg.AssetSelection.assets(assets).without_checks() | checks
+    return asset_job(kind.names, kind.job, selection, description, device_tags(project.runtime))
 
 
 def batch_keys(

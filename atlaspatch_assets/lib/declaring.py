@@ -21,6 +21,7 @@ def op_job(
     op_description: str,
     pool: str | None = None,
     op_tags: Mapping[str, str] | None = None,
+    run_tags: Mapping[str, str] | None = None,
 ) -> Callable[[Callable[..., Any]], dg.JobDefinition]:
     """Return the decorator that makes a function the one op of a job, which runs in one locked process."""
 
@@ -29,7 +30,9 @@ def op_job(
             function
         )
 
-        @dg.job(name=names.label(name), tags=names.tags, executor_def=run_executor, description=description)
+        tags = {**names.tags, **(run_tags or {})}
+
+        @dg.job(name=names.label(name), tags=tags, executor_def=run_executor, description=description)
         def job() -> None:
             op()
 
@@ -38,10 +41,17 @@ def op_job(
     return declare
 
 
-def asset_job(names: ProjectNames, name: str, selection: dg.AssetSelection, description: str) -> AssetJob:
+def asset_job(
+    names: ProjectNames,
+    name: str,
+    selection: dg.AssetSelection,
+    description: str,
+    run_tags: Mapping[str, str] | None = None,
+) -> AssetJob:
     """Return a job of assets or checks, whose runs are locked whatever executor a deployment has."""
+    tags = {**names.tags, **(run_tags or {})}
     return dg.define_asset_job(
-        names.label(name), selection=selection, description=description, tags=names.tags, executor_def=run_executor
+        names.label(name), selection=selection, description=description, tags=tags, executor_def=run_executor
     )
 
 

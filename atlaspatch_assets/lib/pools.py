@@ -1,20 +1,44 @@
 """The pools that keep runs from computing at the same time on one device, and from reading all slides at once."""
 
+import json
+import os
+
 import dagster as dg
 
 from atlaspatch_assets.dagster_internals import give_default_limits
 from atlaspatch_core.config.sections import Runtime
+from atlaspatch_core.errors import InvalidProject
 
 POOL = "gpu"
 """Pool of the first device; ``dagster.yaml`` gives every pool one place unless it was set to more."""
 SLIDE_IO = "slide_io"
 """Pool of runs that read many files and compute little, such as the audit."""
 
+GPU_TAGS_VARIABLE = "ATLASPATCH_GPU_RUN_TAGS"
+"""JSON of the tags by which a launcher gives runs a GPU. A deployment sets it: no project file names a cluster."""
+
 
 def pool_of(runtime: Runtime) -> str:
     """Return the pool of a project's device: ``gpu``, but ``gpu_1`` for ``cuda:1``: devices work side by side."""
     _, _, number = (runtime.feature_device or runtime.device).partition(":")
     return f"{POOL}_{number}" if number and number != "0" else POOL
+
+
+def device_tags(runtime: Runtime) -> dict[str, str]:
+    """Return the tags of runs that compute on a project's device: none on a CPU, or where nobody stated any.
+
+    Raises InvalidProject where the variable is no JSON object.
+    """
+    stated = os.environ.get(GPU_TAGS_VARIABLE)
+    if not stated or not any((device or "").startswith("cuda") for device in (runtime.device, runtime.feature_device)):
+        return {}
+    try:
+        tags = json.loads(stated)
+    except json.JSONDecodeError:
+        tags = None
+    if not isinstance(tags, dict):
+        raise InvalidProject(f'{GPU_TAGS_VARIABLE} is {stated!r}; it must be a JSON object such as {{"tag": "value"}}')
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in tags.items()}
 
 
 def limit_pool(instance: dg.DagsterInstance, *pools: str) -> None:

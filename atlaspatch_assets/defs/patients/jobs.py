@@ -19,5 +19,5 @@ def build_patient_definitions(recipe: Recipe, later: Sequence[LaterCheck] = ()) 
     if not recipe.cases or recipe.project.patients.manifest is None:
         return dg.Definitions()
     assets = build_case_assets(recipe, later)
-    job = batch_job(ProjectNames.of(recipe.project).cases, assets, DESCRIPTION)
+    job = batch_job(ProjectNames.of(recipe.project).cases, recipe.project, assets, DESCRIPTION)
     return dg.Definitions(assets=[assets], jobs=[job], sensors=[build_case_sensor(recipe)])
