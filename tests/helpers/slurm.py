@@ -122,14 +122,26 @@ def slurm_cluster(folder: Path) -> Iterator[Slurm]:
         for command in commands:
             output = (folder / f"{Path(command[0]).name}.out").open("wb")
             daemons.append(subprocess.Popen(command, env=environment, stdout=output, stderr=output))
-            until(f"{command[0]} has its socket", munge["socket"].exists)
-        until("the node is there", lambda: _is_ready(slurm), pause=0.5)
+            until(f"{command[0]} starts", lambda: munge["socket"].exists() or has_ended(daemons))
+        until("the nodes are there", lambda: _is_ready(slurm) or has_ended(daemons), pause=0.5)
+        if has_ended(daemons):
+            pytest.skip(f"Slurm does not start here: {_last_words(folder)}")
         yield slurm
         slurm.call("scancel", "--user=root")
     finally:
         for daemon in reversed(daemons):
             daemon.send_signal(signal.SIGTERM)
             _wait(daemon)
+
+
+def has_ended(daemons: list["subprocess.Popen[bytes]"]) -> bool:
+    """Tell whether one of the daemons did not stay."""
+    return any(daemon.poll() is not None for daemon in daemons)
+
+
+def _last_words(folder: Path) -> str:
+    lines = [line for path in sorted(folder.glob("*.out")) for line in path.read_text(errors="replace").splitlines()]
+    return "; ".join(line for line in lines if "fatal" in line or "rror" in line)[:300] or "a daemon ended"
 
 
 def _is_ready(slurm: Slurm) -> bool:
