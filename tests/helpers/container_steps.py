@@ -57,13 +57,15 @@ class BareMachine:
     user: str = "0"
     command: list[str] = field(default_factory=list)
 
-    def run(self, command: str) -> subprocess.CompletedProcess[str]:
-        """Run a command of the shell as an image would, and return it."""
+    def run(self, command: str, *, own_network: bool = False) -> subprocess.CompletedProcess[str]:
+        """Run a command of the shell as an image would, and return it; where it serves, on ports of its own."""
         path = {"PATH": "/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin:/bin:/sbin", "HOME": "/tmp"}
         settings, folders = pip_settings()
         binds = "".join(f'mkdir -p "$1{one}" && mount --bind "{one}" "$1{one}" && ' for one in folders)
         inside = f"cd {shlex.quote(self.folder)} && {command}"
-        words = ["unshare", "--mount", "/bin/sh", "-c", ENTER.format(binds=binds), "enter", self.root]
+        enter = ENTER.format(binds=binds + ("ip link set lo up &&" if own_network else ""))
+        spaces = ["--mount", *(["--net"] if own_network else [])]
+        words = ["unshare", *spaces, "/bin/sh", "-c", enter, "enter", self.root]
         return subprocess.run(
             [*words, f"{self.user}:{self.user}", inside],
             env=path | settings | self.environment,
@@ -101,8 +103,8 @@ def make_bare_machine(root: Path) -> None:
     """Unpack a Debian with Python in /usr/local, as the image has it; skip where this machine cannot."""
     if os.geteuid() or not shutil.which("debootstrap"):
         pytest.skip("steps of an image are taken as root in a bare Debian: apt-get install debootstrap")
-    if subprocess.run(["unshare", "--mount", "true"], check=False).returncode:
-        pytest.skip("this machine allows no mount of its own")
+    if subprocess.run(["unshare", "--mount", "--net", "ip", "link", "set", "lo", "up"], check=False).returncode:
+        pytest.skip("this machine allows no mount and no network of its own")
     if shutil.disk_usage(root.parent).free < 20 * 2**30:
         pytest.skip("less than 20 GB are free: torch of this machine's index may be the one for GPUs")
     done = subprocess.run([*UNPACK, root], capture_output=True, text=True, check=False)
