@@ -1,5 +1,11 @@
 """Plugins that tests write."""
 
+import atexit
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
+
 TINY_ENCODER = """
 from atlaspatch_core.encoders.architecture import Built
 from atlaspatch_core.encoders.declaration import PatchEncoder, Transform
@@ -20,3 +26,13 @@ PATCH_ENCODERS = [
 ]
 """
 """An encoder of three numbers: the mean colour of a patch."""
+
+
+@cache
+def plugin_file(text: str) -> Path:
+    """Return a file of that text, one for all tests: a process that executed it once reads the slides of them all."""
+    folder = Path(tempfile.mkdtemp(prefix="atlaspatch-plugin-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = folder / "plugin.py"
+    path.write_text(text)
+    return path

@@ -8,6 +8,7 @@ from typing import Any
 
 from click.testing import CliRunner, Result
 from painting import paint_slide, stain, white
+from plugins import plugin_file
 from processes import Child, start_cli
 from waiting import until
 
@@ -61,8 +62,10 @@ def paint(folder: Path, *stems: str) -> Path:
 
 def arguments(tmp_path: Path, *more: str, slides: Path | None = None) -> list[str]:
     """Return the words after ``atlaspatch`` that encode the slides of a folder."""
-    plugin = tmp_path / "plugin.py"
-    plugin.write_text(PLUGIN)
+    plugin = plugin_file(PLUGIN)
+    if "gated" in more:  # its gate is beside it
+        plugin = tmp_path / "plugin.py"
+        plugin.write_text(PLUGIN)
     options = ["--patch-size", "256", "--target-mag", "20", "--device", "cpu", "--feature-precision", "float32"]
     where = [str(slides or tmp_path / "slides"), "--output", str(tmp_path / "out"), "--feature-plugin", str(plugin)]
     encoders = [] if "--slide-encoders" in more or "--patch-encoders" in more else ["--patch-encoders", "tiny"]

@@ -9,7 +9,7 @@ import h5py
 import pytest
 from click.testing import CliRunner, Result
 from painting import paint_slide, stain, white
-from plugins import TINY_ENCODER
+from plugins import TINY_ENCODER, plugin_file
 from processes import run_cli
 
 from atlaspatch_core.cli.hooks import Hooks
@@ -19,8 +19,7 @@ from atlaspatch_core.validity.outcome import Outcome
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two slides at 20x, a broken one, a plugin, and a table with two cases that share a slide."""
-    (tmp_path / "plugin.py").write_text(TINY_ENCODER)
+    """Two slides at 20x, a broken one, and a table with two cases that share a slide."""
     for stem, width in (("a", 512), ("b", 256)):
         paint_slide(tmp_path / f"{stem}.svs", stain(white(1024, 1024), 256, 256, width, 512), objective_power=20)
     (tmp_path / "broken.svs").write_bytes(b"no slide")
@@ -39,7 +38,7 @@ def arguments(folder: Path, *more: str) -> list[str]:
     words += [] if "--patch-size" in more else ["--patch-size", "256"]
     words += [] if {"--target-mag", "--target-mpp"} & set(more) else ["--target-mag", "20"]
     words += [] if "--patient-encoders" in more else ["--patient-encoders", "mean-tiny"]
-    return [*words, "--feature-plugin", str(folder / "plugin.py")]
+    return [*words, "--feature-plugin", str(plugin_file(TINY_ENCODER))]
 
 
 def run(folder: Path, *more: str, report=None) -> Result:
@@ -145,7 +144,8 @@ def test_the_help_imports_no_torch():
 
 @pytest.mark.skipif(os.name == "nt", reason="there is no such signal")
 def test_ctrl_c_ends_with_130_and_what_was_finished_stays(folder: Path):
-    (folder / "plugin.py").write_text(TINY_ENCODER + "\nimport os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
-    done = run_cli(*arguments(folder))
+    deadly = folder / "deadly.py"
+    deadly.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    done = run_cli(*arguments(folder), "--feature-plugin", deadly)
     assert done.returncode == 130
     assert "Interrupted: what was finished stays in" in done.stderr

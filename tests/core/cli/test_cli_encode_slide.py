@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from painting import paint_slide, stain, white
+from plugins import plugin_file
 from processes import start_cli
 from tracked_folders import PLUGIN_HEAD
 from waiting import SECONDS, send, until
@@ -43,7 +44,6 @@ def slides(tmp_path: Path) -> Path:
     folder = tmp_path / "slides"
     folder.mkdir()
     paint(folder / "a.svs")
-    (tmp_path / "plugin.py").write_text(PLUGIN)
     return folder
 
 
@@ -54,12 +54,15 @@ def paint(path: Path, *, mpp: float | None = 0.5) -> Path:
 
 def arguments(slides: Path, output: Path, *more: str) -> list[str]:
     """Return a command line with the tiny encoder, or with what is given instead."""
-    folder = slides if slides.is_dir() else slides.parent
     words = ["encode-slide", str(slides), "-o", str(output), "--patch-size", "256", *more]
     words += [] if "--target-mpp" in more else ["--target-mag", "20"]
     words += [] if "--device" in more else ["--device", "cpu"]
-    plugin = ["--feature-plugin", str(folder.parent / "plugin.py")] if (folder.parent / "plugin.py").exists() else []
-    return [*words, *plugin, *([] if "--slide-encoders" in more else ["--slide-encoders", "mean-tiny"])]
+    plugin = plugin_file(PLUGIN)
+    if "gated" in more:  # its gate is beside it
+        plugin = output.parent / "plugin.py"
+        plugin.write_text(PLUGIN)
+    words += ["--feature-plugin", str(plugin)]
+    return [*words, *([] if "--slide-encoders" in more else ["--slide-encoders", "mean-tiny"])]
 
 
 def run(slides: Path, *more: str, output: Path | None = None, report=None) -> Result:
@@ -120,7 +123,7 @@ def test_force_computes_everything_again(slides: Path):
 
 def test_patch_encoders_alone_make_features_without_an_embedding(slides: Path, tmp_path: Path):
     words = ["encode-slide", str(slides / "a.svs"), "-o", str(tmp_path / "o"), "--patch-encoders", "tiny"]
-    plugin = ["--feature-plugin", str(tmp_path / "plugin.py")]
+    plugin = ["--feature-plugin", str(plugin_file(PLUGIN))]
     result = CliRunner().invoke(cli, [*words, *plugin, "--patch-size", "512", "--target-mag", "20"])
     assert result.exit_code == 0, result.output
     with h5py.File(tmp_path / "o" / "patches" / "a.h5") as file:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from browsing import opened, press
 from click.testing import CliRunner
+from plugins import plugin_file
 from tracked_folders import PLUGIN, encode, paint, runs_of, state_of
 
 from atlaspatch_core.cli.main import cli
@@ -121,9 +122,8 @@ def run(tmp_path: Path, *more: str) -> int:
 
 def test_a_folder_made_stage_by_stage_is_held_against_what_each_stage_was_told(tmp_path):
     paint(tmp_path / "slides", "a")
-    (tmp_path / "plugin.py").write_text(PLUGIN)
     geometry = ["--mag", "20", "--patch-size", "256"]
-    encoder = ["--patch-encoder", "tiny", "--feature-plugin", str(tmp_path / "plugin.py")]
+    encoder = ["--patch-encoder", "tiny", "--feature-plugin", str(plugin_file(PLUGIN))]
 
     assert run(tmp_path, "--task", "seg", "--segmenter", "otsu") == 0
     of_seg = states(tmp_path / "job")

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from painting import paint_slide, white
 from paths import DATA
-from plugins import TINY_ENCODER
+from plugins import TINY_ENCODER, plugin_file
 from prepared import PreparedFolder
 from rounds import examples
 
@@ -63,7 +63,7 @@ def recipe_of(folder: Path) -> Recipe:
     values = {
         "output": folder / "out",
         "geometry": [geometry],
-        "plugins": [folder / "plugin.py"],
+        "plugins": [plugin_file(TINY_ENCODER)],
         "patients": {"encoders": ["mean-tiny"]},
         "runtime": {"device": "cpu", "read_workers": 1, "threads": 1},
     }
@@ -86,7 +86,6 @@ def computed(outcomes: list[Outcome]) -> set[str]:
 
 def prepare(folder: Path) -> None:
     (folder / "slides").mkdir()
-    (folder / "plugin.py").write_text(TINY_ENCODER)
     rng = np.random.default_rng(0)
     for stem, width in (("a", 512), ("b", 768)):
         pixels = white(1024, 1024)

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from plugins import plugin_file
 from tracked_folders import PLUGIN, encode, paint, runs_of, state_of
 
 from atlaspatch_core.config.project import Project, make_project
@@ -40,13 +41,12 @@ def finished(tmp_path: Path) -> Path:
 
 
 def two_geometries(folder: Path) -> Project:
-    (folder / "plugin.py").write_text(PLUGIN)
     geometry = {"target_mag": 20, "patch_encoders": ["tiny"], "precision": "float32"}
     values = {
         "output": folder / "out",
         "slides": {"folders": [folder / "slides"]},
         "geometry": [{"name": f"20x_{size}px", "patch_size": size, **geometry} for size in (256, 512)],
-        "plugins": [folder / "plugin.py"],
+        "plugins": [plugin_file(PLUGIN)],
         "runtime": {"device": "cpu", "read_workers": 1, "threads": 1},
     }
     return make_project(values, origin="test")

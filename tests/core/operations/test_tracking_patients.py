@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from plugins import plugin_file
 from tracked_folders import PLUGIN, PLUGIN_HEAD, at_gate, encode, paint, runs_of, state_of
 from waiting import SECONDS, send
 
@@ -27,10 +28,15 @@ PATCH_ENCODERS = [
 """An encoder of three numbers that is not built as long as there is a file ``gate``."""
 
 
-def arguments(folder: Path, *more: str, table: str = "cases.csv") -> list[str]:
-    (folder / "plugin.py").write_text(PLUGIN)
+def arguments(folder: Path, *more: str, table: str = "cases.csv", plugin: Path | None = None) -> list[str]:
     options = ["--patch-size", "256", "--target-mag", "20", "--device", "cpu", "--feature-precision", "float32"]
-    where = [str(folder / table), "--output", str(folder / "out"), "--feature-plugin", str(folder / "plugin.py")]
+    where = [
+        str(folder / table),
+        "--output",
+        str(folder / "out"),
+        "--feature-plugin",
+        str(plugin or plugin_file(PLUGIN)),
+    ]
     encoders = [] if "--patient-encoders" in more else ["--patient-encoders", "mean-tiny"]
     return ["encode-patient", *where, *options, *encoders, *more]
 
@@ -182,7 +188,7 @@ def test_a_mistake_in_the_table_is_no_run(folder):
 @pytest.fixture
 def waiting(folder):
     """A run in its own process that has laid the patches of its slides, and waits at the gate."""
-    words = arguments(folder, "--patient-encoders", "mean-gated")
+    words = arguments(folder, "--patient-encoders", "mean-gated", plugin=folder / "plugin.py")
     (folder / "plugin.py").write_text(GATED)
     with at_gate(folder, words) as process:
         yield process

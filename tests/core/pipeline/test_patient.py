@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 from painting import paint_slide, stain, white
-from plugins import TINY_ENCODER
+from plugins import TINY_ENCODER, plugin_file
 
 from atlaspatch_core.config.project import load_project, make_project
 from atlaspatch_core.encoders.patient import find_patient_encoder
@@ -22,9 +22,8 @@ pytestmark = pytest.mark.quick
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Slides a (4 patches), b (2 patches of another colour), an empty one and a broken one, and a plugin."""
+    """Slides a (4 patches), b (2 patches of another colour), an empty one and a broken one."""
     (tmp_path / "slides").mkdir()
-    (tmp_path / "plugin.py").write_text(TINY_ENCODER)
     paint_slide(tmp_path / "slides" / "a.svs", stain(white(1024, 1024), 256, 256, 512, 512), objective_power=20)
     other = stain(white(1024, 1024), 256, 256, 512, 256, (90, 40, 160))
     paint_slide(tmp_path / "slides" / "b.svs", other, objective_power=20)
@@ -44,7 +43,7 @@ def recipe(folder: Path, *encoders: str, **values):
     base = {
         "output": folder / "out",
         "geometry": [geometry],
-        "plugins": [folder / "plugin.py"],
+        "plugins": [plugin_file(TINY_ENCODER)],
         "patients": {"encoders": encoders or ["mean-tiny"]},
         "runtime": {"device": "cpu", "read_workers": 1, "threads": 1},
     }
@@ -185,7 +184,11 @@ def test_a_patient_encoder_takes_the_first_geometry_that_suits_it(folder: Path):
         {"name": "small", "patch_size": 128, "target_mag": 20},
         {"name": "of_moozy", "patch_size": 224, "target_mag": 20},
     ]
-    values = {"geometry": geometry, "plugins": [folder / "plugin.py"], "patients": {"encoders": ["moozy", "mean-tiny"]}}
+    values = {
+        "geometry": geometry,
+        "plugins": [plugin_file(TINY_ENCODER)],
+        "patients": {"encoders": ["moozy", "mean-tiny"]},
+    }
     made = make_recipe(make_project(values, origin="test"))
     assert [str(stage.step) for stage in made.cases] == [
         "of_moozy/patient_embedding/moozy",
