@@ -140,6 +140,11 @@ class CancellingLauncher(dg.DefaultRunLauncher):
         """End a run that no server ended, unless its process lives; return whether it has ended so."""
 
 
+def pools_of_run(run: dg.DagsterRun) -> frozenset[str]:
+    """Return the pools that the steps of a run stand in. In public the page of a run alone shows them."""
+    return frozenset((run.run_op_concurrency and run.run_op_concurrency.all_pools) or ())
+
+
 def op_tag_as_requested(instance: dg.DagsterInstance, run: dg.DagsterRun, op_name: str, tag: str) -> str | None:
     """Return a tag that an op of a run had in the code location that the run was asked for by; None where it had none.
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Mapping
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import dagster as dg
 from packaging.version import Version
@@ -27,6 +28,15 @@ LATEST = 100
 """Events that are looked at for those of another project."""
 
 
+@runtime_checkable
+class HasBroker(Protocol):
+    """A launcher that gives runs to workers by way of a broker."""
+
+    def broker_fault(self) -> str | None:
+        """Return why the broker cannot be reached; None where it answers."""
+        ...
+
+
 def dagster_findings(project: Project | None = None) -> Iterator[DoctorFinding]:
     """Yield what is found, of the instance and of what it knows of a project; no home is made for it."""
     yield from mixed_versions(_installed_versions())
@@ -42,6 +52,7 @@ def dagster_findings(project: Project | None = None) -> Iterator[DoctorFinding]:
             if project:
                 yield from _name_findings(names, instance, project.output)
             yield _daemon_finding(instance)
+            yield from _broker_findings(instance)
             yield from _run_findings(instance, project)
     except Exception as error:  # whatever a storage, its driver or its configuration raises
         cause = " ".join(str(error).split())[:300] or repr(error)
@@ -116,6 +127,14 @@ def _daemon_finding(instance: dg.DagsterInstance) -> DoctorFinding:
         return ok(DAEMON, f"alive: {', '.join(sorted(statuses))}")
     cure = "start 'atlaspatch up' or 'dagster-daemon run' with this DAGSTER_HOME; commands of the shell need neither"
     return warn(DAEMON, f"no heartbeat of {', '.join(dead)}: sensors, schedules and queued runs wait", cure)
+
+
+def _broker_findings(instance: dg.DagsterInstance) -> Iterator[DoctorFinding]:
+    """Yield a failure where runs are tasks of Celery's workers, and nobody answers where they would wait for these."""
+    launcher = instance.run_launcher
+    if isinstance(launcher, HasBroker) and (fault := launcher.broker_fault()):
+        cure = "start Redis, and see that ATLASPATCH_BROKER names it; runs that wait are launched then"
+        yield fail("celery", f"the broker of the workers does not answer: {fault}", cure)
 
 
 def _run_findings(instance: dg.DagsterInstance, project: Project | None) -> Iterator[DoctorFinding]:

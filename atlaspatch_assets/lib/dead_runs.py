@@ -1,13 +1,14 @@
 """Runs whose process died without a word: found by the lock that they hold no more, and ended, so that nothing waits.
 
 Dagster's default launcher cannot tell whether a run's process lives. After a power cut, or where everything was killed
-at once, its runs would be called started for ever, and others would wait for their places. Other launchers look at the
-health of their runs themselves.
+at once, its runs would be called started for ever, and others would wait for their places. Our launcher for Celery is
+asked which runs no worker has any more. Other launchers look at the health of their runs themselves.
 """
 
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import dagster as dg
 from filelock import FileLock, Timeout
@@ -24,6 +25,7 @@ from atlaspatch_assets.lib.run_locks import (
 )
 
 MAX_RETRIES_TAG = "dagster/max_retries"
+PRIORITY_TAG = "dagster/priority"
 MOST_REPEATS = 8
 """How often ``run_retries`` starts a run again that died, where ``max_retries`` allows less for those that fail."""
 SECONDS_TO_LOAD = 30.0
@@ -46,12 +48,26 @@ class DeadRun:
     """What Dagster called it."""
 
 
+@runtime_checkable
+class KnowsLostRuns(Protocol):
+    """A launcher whose workers, on whatever machine, say which runs they have."""
+
+    def lost_runs(self, runs: Sequence[dg.DagsterRun]) -> set[str]:
+        """Return the ids of those among open runs that no worker has any more."""
+        ...
+
+
 def dead_runs(instance: dg.DagsterInstance, jobs: Collection[str] = ()) -> list[DeadRun]:
-    """Return the dead runs of this machine; nothing is changed.
+    """Return the dead runs of this machine, or of all machines where workers are asked; nothing is changed.
 
     Those of ``jobs`` are known to come to a lock, so that one that never had it can be dead. Of others, those that had.
     """
-    runs = [record.dagster_run for record in _open_runs(instance) if _is_dead(instance, record, jobs)]
+    records, launcher = _open_runs(instance), instance.run_launcher
+    if isinstance(launcher, KnowsLostRuns):
+        lost = launcher.lost_runs([record.dagster_run for record in records])
+        runs = [record.dagster_run for record in records if record.dagster_run.run_id in lost]
+    else:
+        runs = [record.dagster_run for record in records if _is_dead(instance, record, jobs)]
     return [DeadRun(run.run_id, run.job_name, run.status.value) for run in runs]
 
 
@@ -86,7 +102,7 @@ def end_cancelled_run(instance: dg.DagsterInstance, run_id: str) -> bool:
 
 
 def _open_runs(instance: dg.DagsterInstance) -> Sequence[dg.RunRecord]:
-    if not isinstance(instance.run_launcher, dg.DefaultRunLauncher):
+    if not isinstance(instance.run_launcher, dg.DefaultRunLauncher | KnowsLostRuns):
         return ()
     return instance.get_run_records(filters=dg.RunsFilter(statuses=OPEN))
 
@@ -158,11 +174,15 @@ def _report_end(instance: dg.DagsterInstance, run: dg.DagsterRun, cause: str) ->
 
 
 def _allow_repeat(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
-    """Have ``run_retries`` start a run again that was cut off: it does not count as one that failed."""
+    """Have ``run_retries`` start a run again that was cut off, before those that wait.
+
+    It does not count as one that failed. The next run has its tags.
+    """
     group = instance.get_run_group(run.run_id)
     attempts = len(group[1]) if group else 1
     most = int(run.tags.get(MAX_RETRIES_TAG, instance.run_retries_max_retries))
-    instance.add_run_tags(run.run_id, {MAX_RETRIES_TAG: str(max(most, min(attempts, MOST_REPEATS)))})
+    repeats = str(max(most, min(attempts, MOST_REPEATS)))
+    instance.add_run_tags(run.run_id, {MAX_RETRIES_TAG: repeats, PRIORITY_TAG: run.tags.get(PRIORITY_TAG, "1")})
 
 
 def _remove_locks(instance: dg.DagsterInstance) -> None:

@@ -41,6 +41,11 @@ def device_tags(runtime: Runtime) -> dict[str, str]:
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in tags.items()}
 
 
+def computes_on_device(pool: str) -> bool:
+    """Tell whether a pool is one of those that ``pool_of`` returns."""
+    return pool == POOL or pool.startswith(f"{POOL}_")
+
+
 def limit_pool(instance: dg.DagsterInstance, *pools: str) -> None:
     """Give the pools, ``gpu`` by default, their limit if they have none yet.
 

@@ -22,6 +22,7 @@ from atlaspatch_assets.dagster_internals import (
     last_verdict,
     last_verdicts,
     latest_materializations,
+    pools_of_run,
     shield_log_processes,
     storage_kind,
 )
@@ -54,6 +55,21 @@ def test_no_other_module_touches_the_inside_of_dagster():
     for path in (ROOT / "atlaspatch_assets").rglob("*.py"):
         names = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
         assert path.name == "dagster_internals.py" or not names & set(INSIDE), path
+
+
+def test_a_run_says_which_pools_its_steps_stand_in(instance):
+    @dg.op(pool="gpu")
+    def first(): ...
+
+    @dg.op(pool="slide_io", ins={"after": dg.In(dg.Nothing)})
+    def second(): ...
+
+    @dg.job
+    def job():
+        second(first())
+
+    assert pools_of_run(instance.create_run_for_job(job)) == {"gpu", "slide_io"}
+    assert pools_of_run(dg.DagsterRun(job_name="job")) == set()
 
 
 def test_dagster_still_refuses_a_second_verdict_without_a_run(instance):

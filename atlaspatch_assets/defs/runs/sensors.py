@@ -12,7 +12,8 @@ DESCRIPTION = """\
 Marks runs as failed whose process died without a word: killed, out of memory, or the machine went down. It is known by
 a lock that dies with the process. They are started again (`run_retries`), and reuse what was finished.
 
-Only of runs on this machine that Dagster's default launcher started; other launchers look at the health of their runs.
+Of runs on this machine that Dagster's default launcher started, and of those that Celery's workers do, on whatever
+machine: the workers are asked. Other launchers look at the health of their runs.
 """
 
 
