@@ -7,6 +7,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from paths import ROOT
+from waiting import until
 
 from atlaspatch_assets.dagster_internals import (
     VERDICTS_JOB,
@@ -215,6 +216,7 @@ def test_dagster_still_starts_processes_beside_a_step_that_would_hear_ctrl_c(ins
         assert any(not is_deaf(pid) for pid in children())
     shield_log_processes(instance)
     with instance.compute_log_manager.capture_logs(["shielded"]):
+        until("all four are there", lambda: len(children()) == 4)
         assert [is_deaf(pid) for pid in children()] == [True] * 4
 
 

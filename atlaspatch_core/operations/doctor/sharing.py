@@ -130,7 +130,7 @@ def _hdf5_finding(folder: Path) -> DoctorFinding:
 
     path = folder / "file.h5"
     with writing_hdf5(path) as file:
-        file["values"] = [1.0]
+        file.create_dataset("values", data=[1.0])
     try:
         with open_file(path):
             return ok("sharing", "HDF5 locks files that it reads there")
