@@ -10,12 +10,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import Timeout
-
 from atlaspatch_core.errors import AtlasPatchError, OutputInUse
-from atlaspatch_core.operations.doctor.storage import place_of, scratch
+from atlaspatch_core.operations.doctor.storage import is_lock_got, place_of, scratch
 from atlaspatch_core.operations.doctor.values import DoctorFinding, Subject, fail, ok, warn
-from atlaspatch_core.storage.atomic import replacing, slide_lock
+from atlaspatch_core.storage.atomic import replacing
 from atlaspatch_core.storage.file_systems import Mount, mount_of
 
 PEER = """
@@ -177,25 +175,15 @@ def _end(process: "subprocess.Popen[str]") -> None:
 def _lock_finding(folder: Path, peer: Peer) -> DoctorFinding:
     """Have the other hold a lock, and let go of it: ours has to wait, and gets it then."""
     peer.ask("hold")
-    if _gets_lock(folder, HELD):
+    if is_lock_got(folder, HELD):
         text = f"this process and {peer.where} hold one lock at once: they would overwrite each other"
         return fail(
             "sharing", text, NFS_CURE if "node" not in peer.where else f"on NFS {NFS_CURE}; on Lustre {LUSTRE_CURE}"
         )
     peer.ask("release")
-    if not _gets_lock(folder, LATEST):
+    if not is_lock_got(folder, LATEST):
         return fail("sharing", f"a lock that {peer.where} let go of is not free after {LATEST:g} s", NFS_CURE)
     return ok("sharing", f"this process and {peer.where} exclude each other by locks")
-
-
-def _gets_lock(folder: Path, seconds: float) -> bool:
-    lock = slide_lock(folder, "doctor")
-    try:
-        lock.acquire(timeout=seconds)
-    except Timeout:
-        return False
-    lock.release()
-    return True
 
 
 def _visibility_finding(folder: Path, peer: Peer) -> DoctorFinding:

@@ -109,17 +109,17 @@ def _contended(folder: Path) -> DoctorFinding:
             if other.stdout.readline().strip() != "held":
                 other.kill()
                 return fail("locks", f"another process got no lock ({_last(other)})", NFS)
-            if _gets(folder, SHORT):
+            if is_lock_got(folder, SHORT):
                 return fail("locks", "two processes hold one lock at once: they would overwrite each other", NFS)
         finally:
             other.kill()
         other.wait()
-    if not _gets(folder, LONG):
+    if not is_lock_got(folder, LONG):
         return fail("locks", "a lock outlives the process that held it", NFS)
     return ok("locks", "two processes exclude each other, and a killed one leaves no lock")
 
 
-def _gets(folder: Path, seconds: float) -> bool:
+def is_lock_got(folder: Path, seconds: float) -> bool:
     """Tell whether this process gets the lock in time."""
     lock = slide_lock(folder, "doctor")
     try:

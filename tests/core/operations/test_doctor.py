@@ -202,8 +202,8 @@ def test_a_process_that_gets_no_lock_is_told_with_its_last_words(project, monkey
 
 def test_a_lock_of_a_live_process_is_waited_for(tmp_path):
     with slide_lock(tmp_path, "doctor"):
-        assert not storage._gets(tmp_path, 0.05)
-    assert storage._gets(tmp_path, 0.05)
+        assert not storage.is_lock_got(tmp_path, 0.05)
+    assert storage.is_lock_got(tmp_path, 0.05)
 
 
 def test_a_full_disk_is_found_before_it_is_full(project, monkeypatch):
