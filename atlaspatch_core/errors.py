@@ -74,6 +74,10 @@ class LostSlides(MachineFault):
     """A folder of slides went away: it is gone, cannot be looked into, or is empty though a slide was found in it."""
 
 
+class UnreachableStore(MachineFault):
+    """An object store does not answer, or not as it should, however often it is asked."""
+
+
 class UnusableOutput(UnwritableOutput, MachineFault):
     """Nothing can be written to the output folder: its disk is full, read-only or gone, and no slide is to blame."""
 

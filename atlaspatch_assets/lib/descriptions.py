@@ -10,6 +10,7 @@ import dagster as dg
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.config.sections import Geometry
 from atlaspatch_core.encoders.declaration import PatchEncoder, SlideEncoder
+from atlaspatch_core.remote.places import shown_path
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.recipe import OutputSpec
 
@@ -109,7 +110,7 @@ OF_PATCHES = {
 def facts(stage: OutputSpec, project: Project) -> dict[str, Any]:
     """Return the metadata of an asset: what the project asks for, whatever the slide."""
     if stage.step.kind == "slide":
-        return {"folders": dg.MetadataValue.json([str(folder) for folder in project.slides.folders])}
+        return {"folders": dg.MetadataValue.json([shown_path(folder) for folder in project.slides.folders])}
     layout = {COLUMN_SCHEMA: dg.TableSchema(columns(stage))}
     if stage.step.kind == "tissue_mask":
         return _shown(asdict(project.tissue)) | {"folder": _folder(Store(project.output).geojson(STEM))} | layout

@@ -9,6 +9,7 @@ import click
 from atlaspatch_core.cli.columns import WIDTH, columns, paragraph
 from atlaspatch_core.cli.slide_options import stated_mpps
 from atlaspatch_core.errors import AtlasPatchError, NoSlides
+from atlaspatch_core.remote.places import shown_path
 from atlaspatch_core.wording import format_count
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def _values(slide: "SurveyedSlide") -> dict[str, Any]:
     info = slide.info
     return {
         "slide": slide.stem,
-        "path": str(slide.path),
+        "path": shown_path(slide.path),
         "state": slide.state.value,
         "remarks": list(slide.remarks),
         "reader": info and info.reader,

@@ -10,6 +10,7 @@ import click
 from atlaspatch_core.cli.declaring import (
     EXISTING_FILE,
     EXISTING_FOLDER,
+    FOLDER,
     POSITIVE,
     STRICT,
     STRICT_HELP,
@@ -96,7 +97,9 @@ TISSUE = group(
 PICTURES = field_options(PicturesFields)
 
 RUNTIME = group(
-    field_options(RuntimeFields, device={"type": Device()}, feature_device={"type": Device()}),
+    field_options(
+        RuntimeFields, device={"type": Device()}, feature_device={"type": Device()}, remote_cache={"type": FOLDER}
+    ),
     option(
         "--feature-num-workers",
         type=Whole(min=0),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.text import Text
 
+from atlaspatch_core.remote.places import shown_path
 from atlaspatch_core.validity.outcome import Outcome, Status
 from atlaspatch_core.wording import format_count
 
@@ -81,7 +82,7 @@ def step_line(outcome: Outcome) -> Text:
     numbers = " ".join(f"{name}={value:.6g}" for name, value in outcome.numbers.items())
     findings = ", ".join(f"{'' if finding.passed else 'WARNING '}{finding.text}" for finding in outcome.findings)
     notes = ", ".join(f"WARNING {note}" for note in outcome.notes)
-    details = (numbers, reason(outcome), str(outcome.path or ""), notes, findings)
+    details = (numbers, reason(outcome), shown_path(outcome.path) if outcome.path else "", notes, findings)
     parts = (f"{outcome.seconds:.2f} s", outcome.fingerprint or "", *details)
     head = Text(f"  {outcome.stem} {outcome.step} ") + Text(str(outcome.status), STYLES[outcome.status])
     return head + Text("".join(f"  {part}" for part in parts if part))

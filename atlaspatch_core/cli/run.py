@@ -129,9 +129,12 @@ def slides_at_hand(
         yield sources, lambda _: None
         return
     from atlaspatch_core.discovery.staging import Stager
+    from atlaspatch_core.pipeline.processing import up_to_date
 
     sources = tuple(sources)
-    unread = set() if force or options.dump_patches else up_to_date(plan, [source.stem for source in sources])
+    is_all_read = force or options.dump_patches
+    stems = [source.stem for source in sources]
+    unread = frozenset[str]() if is_all_read else up_to_date(plan.recipe, stems, plan.steps)
     with Stager(sources, cache, options.cache_batch_size, lambda source: source.stem not in unread) as stager:
         yield stager, stager.release
 
@@ -141,15 +144,6 @@ def released(sources: Iterable["SlideSource"], release: Release) -> Iterator["Sl
     for source in sources:
         yield source
         release(source.stem)
-
-
-def up_to_date(plan: RunPlan, stems: list[str]) -> set[str]:
-    """Return the slides whose outputs are all valid, as far as their records say: their pixels will not be read."""
-    from atlaspatch_core.validity.states import State, validities
-    from atlaspatch_core.validity.stored import stored_in_files
-
-    states = validities(plan.recipe, stems, stored_in_files(plan.recipe), steps=plan.steps)
-    return set(stems) - {validity.stem for validity in states if validity.state is not State.FRESH}
 
 
 def export(options: RunOptions, plan: RunPlan, display: "Display") -> bool:

@@ -5,7 +5,6 @@ from pathlib import Path
 import click
 
 from atlaspatch_core.cli.declaring import (
-    EXISTING,
     EXISTING_FOLDER,
     FOLDER,
     POSITIVE,
@@ -18,7 +17,7 @@ from atlaspatch_core.cli.devices import GPUS
 from atlaspatch_core.cli.fields import field_option, field_options
 from atlaspatch_core.cli.options import NAME, NAMES
 from atlaspatch_core.cli.shards import SHARD_OPTION
-from atlaspatch_core.cli.types import Number, Whole
+from atlaspatch_core.cli.types import Number, SlidePaths, Whole
 from atlaspatch_core.config.geometry_fields import GeometryFields
 from atlaspatch_core.config.input_fields import ProjectFields, SlidesFields
 from atlaspatch_core.config.run_fields import PicturesFields
@@ -34,9 +33,9 @@ STAGES = group(
     ),
     option(
         "--wsi-dir",
-        type=EXISTING,
+        type=SlidePaths(),
         required=True,
-        help="Folder of slides, or one slide.",
+        help="Folder of slides, or one slide; also the URL of an object store.",
     ),
     option("--job-dir", "output", type=FOLDER, required=True, help="Folder for all that is made."),
     NAME,
@@ -119,7 +118,7 @@ SPEED = group(
         "--wsi-cache",
         type=FOLDER,
         help="Folder on a fast local disk: slides are copied there ahead of the work, into a subfolder of this run "
-        "alone that goes with it. Nothing else there is touched.",
+        "alone that goes with it. Nothing else there is touched. Slides of object stores lie there, too.",
     ),
     option("--cache-batch-size", type=POSITIVE, default=32, help="Most slides that lie in the cache at once."),
 )

@@ -154,4 +154,5 @@ def runtime_values(options: RunOptions, devices: Sequence[str]) -> dict[str, Any
         "feature_batch_size": options.feat_batch_size or options.batch_size,
         "read_workers": share if options.max_workers is None else max(1, options.max_workers),
         "threads": share,
+        "remote_cache": options.wsi_cache,
     }

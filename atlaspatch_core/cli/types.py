@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from atlaspatch_core.remote.places import RemotePlace
 from atlaspatch_core.texts import parse_whole, shortened
 
 DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
@@ -58,7 +59,7 @@ class Labels(Several):
 
 
 class SlidePaths(click.Path):
-    """A file or folder that exists, or a pattern with ``*``, ``?`` or ``[`` that is not looked at yet."""
+    """A file or folder that exists, or a URL or pattern (``*``, ``?``, ``[``), which are not looked at yet."""
 
     name = "path"
 
@@ -68,7 +69,7 @@ class SlidePaths(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path. Fails when nothing is there."""
         text = str(value)
-        if glob.has_magic(text) and not Path(text).exists():
+        if RemotePlace.of_url(Path(text)) or (glob.has_magic(text) and not Path(text).exists()):
             return Path(text)
         return super().convert(value, param, ctx)
 

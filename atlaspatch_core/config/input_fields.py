@@ -55,7 +55,8 @@ class SlidesFields:
     folders: Annotated[
         tuple[Path, ...],
         Option(
-            'Slide files, folders that are searched for slides, and patterns such as "slides/**/*.svs".',
+            'Slide files, folders that are searched for slides, and patterns such as "slides/**/*.svs"; also URLs of '
+            "object stores: s3://, gs://, az:// and https://.",
             example=["slides"],
         ),
     ] = ()

@@ -12,6 +12,7 @@ from atlaspatch_core.config.fields import FILE_NAME as FILE_NAME
 from atlaspatch_core.config.input_fields import ProjectFields
 from atlaspatch_core.config.sections import Alerts, Geometry, Patients, Pictures, Runtime, Section, Slides, Upgrades
 from atlaspatch_core.errors import InvalidProject
+from atlaspatch_core.remote.places import RemotePlace
 from atlaspatch_core.slides.private_links import stems_behind
 from atlaspatch_core.texts import decode_text, path_fault, shortened
 from atlaspatch_core.tissue.quality import QualitySpec
@@ -97,7 +98,7 @@ def make_project(values: dict, *, origin: str, folder: Path | None = None) -> Pr
     for place, path in _paths_in(project):
         if fault := path_fault(path):
             raise InvalidProject(f"{origin}: {place}: {fault}")
-    return _with_paths_from(project, folder) if folder else project
+    return _with_placeholders(_with_paths_from(project, folder) if folder else project)
 
 
 def _paths_in(value: Any, place: str = "") -> Iterator[tuple[str, Path]]:
@@ -119,9 +120,18 @@ def _complaint(part) -> str:
     return f"{place}: {part['msg'].removeprefix('Value error, ')}{shown}"
 
 
+def _with_placeholders(project: Project) -> Project:
+    """Return the project with folders of placeholders in place of URLs."""
+    folders = (
+        place.placeholder(project.output) if (place := RemotePlace.of_url(path)) else path
+        for path in project.slides.folders
+    )
+    return project.model_copy(update={"slides": project.slides.model_copy(update={"folders": tuple(folders)})})
+
+
 def _with_paths_from(project: Project, folder: Path) -> Project:
     def full(path: Path) -> Path:
-        return folder / path.expanduser()
+        return path if RemotePlace.of_url(path) else folder / path.expanduser()
 
     slides = project.slides.model_copy(
         update={

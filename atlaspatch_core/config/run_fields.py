@@ -1,5 +1,6 @@
 """Options of how a project runs: changes of encoders, pictures, speed."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from atlaspatch_core.option import Option, option_fields
@@ -114,4 +115,22 @@ class RuntimeFields:
         int, Option("Threads of torch and OpenCV; 0 is as many as OMP_NUM_THREADS says, or one per core.", ge=0)
     ] = 0
     write_rows: Annotated[int, Option("Most rows in one chunk of an HDF5 file.", flags=("--write-batch",), gt=0)] = 8192
+    remote_cache: Annotated[
+        Path | None,
+        Option(
+            "Folder on a local disk in which slides of object stores lie while they are read. Copies lie in a "
+            "subfolder of the process alone, and go when it ends.",
+            flags=("--remote-cache",),
+            unset="the machine's folder for temporary files",
+            example="/scratch",
+        ),
+    ] = None
+    remote_cache_gb: Annotated[
+        float,
+        Option(
+            "Most gigabytes that these copies take, of each process; slides beyond are refused.",
+            flags=("--remote-cache-gb",),
+            gt=0,
+        ),
+    ] = 50.0
     slides_per_run: Annotated[int, Option("Slides of one run of the platform.", gt=0)] = 128

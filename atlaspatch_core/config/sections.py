@@ -3,9 +3,10 @@
 import re
 from collections.abc import Mapping
 from dataclasses import is_dataclass
+from pathlib import Path
 from typing import Any, Self, get_args, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, field_serializer, field_validator, model_validator
 
 from atlaspatch_core.config.geometry_fields import GeometryFields
 from atlaspatch_core.config.geometry_fields import Precision as Precision
@@ -14,6 +15,7 @@ from atlaspatch_core.config.run_fields import AlertsFields, PicturesFields, Runt
 from atlaspatch_core.isolation.cores import usable_cores, usable_threads
 from atlaspatch_core.option import describe
 from atlaspatch_core.patches.grid_spec import GridSpec
+from atlaspatch_core.remote.places import shown_path
 from atlaspatch_core.slides.readers import READERS
 from atlaspatch_core.texts import shortened
 
@@ -51,6 +53,10 @@ def _check_numbers(annotations: Mapping[str, Any], values: Any) -> None:
 
 class Slides(SlidesFields, Section):
     """Where the slides are."""
+
+    @field_serializer("folders", when_used="json")
+    def _folders_as_written(self, folders: tuple[Path, ...]) -> list[str]:
+        return list(map(shown_path, folders))
 
     @field_validator("extensions")
     @classmethod

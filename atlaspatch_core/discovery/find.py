@@ -3,6 +3,8 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from glob import has_magic
+from itertools import takewhile
 from pathlib import Path
 from types import MappingProxyType
 
@@ -31,8 +33,12 @@ from atlaspatch_core.discovery.slide_tables import (
     read_slide_list,
 )
 from atlaspatch_core.discovery.sources import MOST_NAMED, Discovery
+from atlaspatch_core.discovery.usable_names import on_one_line
 from atlaspatch_core.errors import AtlasPatchError, NoSlides, UnseenSlides
+from atlaspatch_core.remote.mirror import mirror
+from atlaspatch_core.remote.places import RemotePlace, shown_path
 from atlaspatch_core.slides.files import slides_by_stem
+from atlaspatch_core.slides.local_copy import limit_copies
 from atlaspatch_core.slides.sections import SeriesChoice
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.texts import is_there
@@ -60,6 +66,13 @@ def find_slides(project: Project, *, seconds: float | None = None, remember: boo
         >>> source.stem, source.mpp
         ('CMU-1-Small-Region', None)
     """
+    unusable = mirror_stores(project, remember=remember)
+    discovery = find_on_disk(project, seconds=seconds, remember=remember)
+    return replace(discovery, left_out=(*discovery.left_out, *unusable)) if unusable else discovery
+
+
+def find_on_disk(project: Project, *, seconds: float | None, remember: bool) -> Discovery:
+    """Return what ``find_slides`` does, of stores what their placeholders say."""
     slides, output = project.slides, project.output
     private = PrivateSlides.of(project)
     mpp_by_name = read_mpp_csv(slides.mpp_csv, is_private=bool(private)) if slides.mpp_csv else {}
@@ -75,6 +88,21 @@ def find_slides(project: Project, *, seconds: float | None = None, remember: boo
         sections=sections,
         private=private,
     )
+
+
+def mirror_stores(project: Project, *, remember: bool = True) -> tuple[LeftOut, ...]:
+    """Have placeholders of the slides that lie in object stores, and say where their copies may lie.
+
+    Returns the objects whose keys can be no path. Where nothing is to be written, what is there is taken.
+    Raises UnseenSlides for a store that cannot be asked, UnwritableOutput, and MissingExtra.
+    """
+    limit_copies(project.runtime.remote_cache, project.runtime.remote_cache_gb)
+    roots = (Path(*takewhile(lambda part: not has_magic(part), folder.parts)) for folder in project.slides.folders)
+    places = {place: root for root in roots if (place := RemotePlace.of_placeholder(root))}
+    folders = [place for place, root in places.items() if remember or not root.exists()]
+    unusable = (one for place in folders for one in mirror(place, project.output))
+    why = "is left out: its key can be no path; rename it"
+    return tuple(LeftOut(Path(on_one_line(one.url)), f"{on_one_line(one.url)} {why}") for one in unusable)
 
 
 def find_slides_if_any(
@@ -166,7 +194,7 @@ def found_at(path: Path, how: Search) -> Iterator[FolderContents | LeftOut | Res
     elif path.exists():
         yield FolderContents(path, str(path.parent.resolve() / path.name))
     else:
-        raise NoSlides(f"{path}: no such file or folder; check the path")
+        raise NoSlides(f"{shown_path(path)}: no such file or folder; check the path")
 
 
 def find_listed(
@@ -241,7 +269,7 @@ def nothing_found(paths: Sequence[Path], how: Search, discovery: Discovery) -> s
     if left_out:
         whys = "; ".join(entry.why for entry in left_out[:MOST_NAMED])
         return whys if len(left_out) <= MOST_NAMED else f"{whys}; and {len(left_out) - MOST_NAMED} more"
-    folders = ", ".join(str(path) for path in paths) or "no path"
+    folders = ", ".join(map(shown_path, paths)) or "no path"
     among_results = f" ({discovery.not_searched})" if discovery.results else ""
     cure = "name another folder" if how.depth is None else "name another folder, or search those below it (--recursive)"
     return f"{folders}: no slide found, with none of the suffixes {' '.join(how.suffixes)}{among_results}; {cure}"

@@ -18,6 +18,7 @@ from atlaspatch_core.hidden_names import are_names_hidden
 from atlaspatch_core.slides.content_hash import file_signature
 from atlaspatch_core.slides.files import ZARR, consists_of_many
 from atlaspatch_core.slides.isolated import call_reader
+from atlaspatch_core.slides.local_copy import local_copy
 from atlaspatch_core.slides.private_links import hide_target
 from atlaspatch_core.slides.readers.omezarr import METADATA
 from atlaspatch_core.slides.sections import ALL, SeriesChoice, find_sections, section_stem
@@ -154,7 +155,9 @@ def _sections(numbers: list[int] | None) -> Sections | None:
 def _numbers(path: Path, reader: str | None) -> list[int] | None:
     hide_target(path)
     try:
-        return list(call_reader(stem_of(path), "while its sections were told apart", _find_here, path, reader))
+        return list(
+            call_reader(stem_of(path), "while its sections were told apart", _find_here, local_copy(path), reader)
+        )
     except Exception as error:  # of a file that is broken a library may raise anything; opening the slide says it
         words = error if isinstance(error, AtlasPatchError) or not are_names_hidden() else type(error).__name__
         log.debug("%s: its sections are not known: %s", path, words)

@@ -1,6 +1,7 @@
 """Slides that were found and not opened yet, and how one is opened."""
 
 from collections.abc import Collection
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -11,7 +12,9 @@ from atlaspatch_core.discovery.search import LeftOut
 from atlaspatch_core.discovery.usable_names import on_one_line
 from atlaspatch_core.errors import ReplacedSlide, StemClash, UnreadableSlide
 from atlaspatch_core.isolation.leases import isolates
+from atlaspatch_core.remote.places import shown_path
 from atlaspatch_core.slides.isolated import open_isolated
+from atlaspatch_core.slides.local_copy import copy_in_use, local_copy
 from atlaspatch_core.slides.private_links import hide_target
 from atlaspatch_core.slides.readers import open_slide
 from atlaspatch_core.slides.sections import ALL, SeriesChoice, find_sections
@@ -44,8 +47,8 @@ class SlideSource:
 
     @property
     def readable(self) -> Path:
-        """Where the slide's pixels are read."""
-        return self.local or self.path
+        """Where the slide's pixels are read; of a placeholder its copy, which is made where there is none."""
+        return self.local or local_copy(self.path)
 
     @property
     def place(self) -> str:
@@ -66,7 +69,10 @@ class Clash:
     @property
     def error(self) -> StemClash:
         """What to tell the user."""
-        files = " and ".join(str(path) if stem_of(path) == self.stem else f"an image of {path}" for path in self.paths)
+        names = {path: shown_path(path) for path in self.paths}
+        files = " and ".join(
+            name if stem_of(path) == self.stem else f"an image of {name}" for path, name in names.items()
+        )
         return StemClash(f"{self.stem}: {files} have one stem and would write one output; rename or move all but one")
 
 
@@ -135,9 +141,14 @@ def open_source(source: SlideSource, slides: Slides) -> Slide:
     Raises KilledReader where its library crashes; so does everything that the slide is asked for then.
     """
     hide_target(source.path)
-    if isolates():
-        return open_isolated(source.stem, open_source_here, source, slides)
-    return open_source_here(source, slides)
+    if not isolates():
+        return open_source_here(source, slides)
+    with ExitStack() as held:
+        readable = source.local or held.enter_context(copy_in_use(source.path))
+        here = source if readable == source.path else replace(source, local=readable)
+        slide = open_isolated(source.stem, open_source_here, here, slides)
+        slide.held.push(held.pop_all())
+        return slide
 
 
 def open_source_here(source: SlideSource, slides: Slides, **more: Any) -> Slide:
@@ -161,8 +172,8 @@ def open_source_here(source: SlideSource, slides: Slides, **more: Any) -> Slide:
 def replaced_slide(source: SlideSource) -> ReplacedSlide:
     """Return what to say of a slide whose files are not those that work on it began with."""
     return ReplacedSlide(
-        f"{source.stem}: {source.path} was replaced, changed or removed while it was worked on, so that what was read "
-        f"of it is not kept; run again when it is whole"
+        f"{source.stem}: {shown_path(source.path)} was replaced, changed or removed while it was worked on, so that "
+        f"what was read of it is not kept; run again when it is whole"
     )
 
 

@@ -15,11 +15,12 @@ from threading import Condition, Thread
 from typing import Self
 from uuid import uuid4
 
-from atlaspatch_core.discovery.copy_folders import own_folder, remove_leftovers, remove_own
 from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.errors import UnwritableOutput
 from atlaspatch_core.slides.content_hash import file_signature
+from atlaspatch_core.slides.copy_folders import own_folder, remove_leftovers, remove_own
 from atlaspatch_core.slides.files import slide_files
+from atlaspatch_core.slides.local_copy import is_remote
 
 log = logging.getLogger(__name__)
 
@@ -126,6 +127,8 @@ class Stager:
 
     def _staged(self, source: SlideSource) -> SlideSource:
         """Return the slide with its copy; the slide as it is where it cannot be copied, or does not fit."""
+        if is_remote(source.path):  # such a slide has a copy of its own
+            return source
         slot = self._folder / str(uuid4().hex)
         try:
             size = sum(file.stat().st_size for file in slide_files(source.path))

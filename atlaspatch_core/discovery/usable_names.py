@@ -3,6 +3,7 @@
 import unicodedata
 from pathlib import Path
 
+from atlaspatch_core.remote.places import shown_path
 from atlaspatch_core.slides.slide import stem_of
 
 LONGEST_STEM = 200
@@ -45,7 +46,7 @@ def _escaped(sign: str) -> str:
 
 def name_fault(stem: str, path: Path) -> str:
     """Return in one sentence why results cannot carry a slide's name, or an empty text."""
-    shown = on_one_line(str(path))
+    shown = on_one_line(shown_path(path))
     if not _is_utf8(str(path)):
         cure = f"rename what has \\x in it (at most {LONGEST_STEM} bytes before the suffix)"
         return f"{shown}: its path is not UTF-8; {cure}"

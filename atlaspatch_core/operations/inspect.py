@@ -25,6 +25,7 @@ from atlaspatch_core.layouts.soundness import (
     hold_against,
     text_of,
 )
+from atlaspatch_core.remote.places import shown_path
 from atlaspatch_core.slides.content_hash import content_fingerprint, file_signature
 from atlaspatch_core.storage.disk import open_file, read_whole
 from atlaspatch_core.storage.records import read_record
@@ -151,8 +152,8 @@ def of_source(record: Path, source: SlideSource | None, recorded: str) -> Iterat
     wrong = f"the record is of version {slide.identity.fingerprint}, the recorded one of {recorded}"
     yield hold_against("fingerprint", same, 1, wrong, "the record is the recorded version", least=True)
     if source and source.path.exists() and file_signature(source.path) == slide.signature:
-        whole = content_fingerprint(source.path, full_hash=slide.full_hash) == slide.identity.spec.get("content")
-        wrong = f"{source.path} has another content, though its size and time are the same"
+        whole = content_fingerprint(source.readable, full_hash=slide.full_hash) == slide.identity.spec.get("content")
+        wrong = f"{shown_path(source.path)} has another content, though its size and time are the same"
         yield hold_against("content", whole, 1, wrong, "the content is the same", least=True)
 
 

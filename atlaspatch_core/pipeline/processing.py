@@ -7,7 +7,7 @@ another for longer than it must, and what lies between them is bounded.
 
 import logging
 from collections import deque
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 
@@ -16,15 +16,19 @@ from atlaspatch_core.encoders.hub import fetch
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.isolation.leases import execute_first
 from atlaspatch_core.pipeline.batching import Batcher
+from atlaspatch_core.pipeline.copies_ahead import copy_ahead
 from atlaspatch_core.pipeline.crashes import crashing_last
 from atlaspatch_core.pipeline.loaded_models import Models
 from atlaspatch_core.pipeline.prefetch import prefetch
 from atlaspatch_core.pipeline.preparation import Item, embeddings, prepare_slide, remember_stop
 from atlaspatch_core.pipeline.slide_work import RunContext, SlideWork
 from atlaspatch_core.pipeline.steps.features import FeatureBatch, FeatureJob, finish_job
+from atlaspatch_core.slides.local_copy import limit_copies
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 from atlaspatch_core.validity.recipe import SLIDE, Recipe
+from atlaspatch_core.validity.states import State, validities
+from atlaspatch_core.validity.stored import stored_in_files
 
 log = logging.getLogger(__name__)
 
@@ -86,9 +90,18 @@ def process(
     encoders = (stage.encoder for stage in recipe.stages if stage.step in selected)
     fetch((encoder.name, encoder.source) for encoder in encoders if encoder)
     execute_first(project.plugins)
+    limit_copies(project.runtime.remote_cache, project.runtime.remote_cache_gb)
+    if isinstance(sources, Sequence):
+        sources = copy_ahead(sources, lambda stems: frozenset() if force else up_to_date(recipe, stems, selected))
     for outcome in _outcomes(run, crashing_last(sources, store)):
         if outcome.step in selected:  # what went wrong upstream is said by the first asked-for step that it stops
             yield outcome
+
+
+def up_to_date(recipe: Recipe, stems: Sequence[str], steps: Collection[OutputKey]) -> frozenset[str]:
+    """Return the slides whose outputs are all valid, as far as their records say: their pixels will not be read."""
+    states = validities(recipe, stems, stored_in_files(recipe), steps=steps)
+    return frozenset(stems) - {validity.stem for validity in states if validity.state is not State.FRESH}
 
 
 def clash_outcomes(discovery: Discovery) -> Iterator[Outcome]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from atlaspatch_core.discovery.sources import SlideSource, replaced_slide
 from atlaspatch_core.errors import ReplacedSlide, UnreadableSlide
 from atlaspatch_core.fingerprint import Identity
+from atlaspatch_core.remote.places import shown_path
 from atlaspatch_core.slides.watch import SlideWatch
 from atlaspatch_core.storage.records import SlideRecord
 from atlaspatch_core.storage.store import Store
@@ -27,8 +28,8 @@ class SourceGuard:
             self._watch = SlideWatch(self.source.path)
         except OSError as error:
             raise UnreadableSlide(
-                f"{self.source.stem}: {self.source.path} cannot be read ({error.strerror}); check that it exists and "
-                f"is readable"
+                f"{self.source.stem}: {shown_path(self.source.path)} cannot be read ({error.strerror}); check that it "
+                f"exists and is readable"
             ) from error
 
     def expect(self, record: SlideRecord) -> None:

@@ -2,10 +2,12 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from atlaspatch_core.fingerprint import canonical_json, short_hash
 from atlaspatch_core.slides.files import slide_files
+from atlaspatch_core.slides.stored_bytes import StoredBytes
 
 SAMPLED_BLOCKS = 16
 BLOCK_BYTES = 65_536
@@ -60,11 +62,10 @@ def _sample(files: Sequence[Path]) -> set[Path]:
 
 def _blocks(file: Path, full_hash: bool) -> Iterator[bytes]:
     size = file.stat().st_size
-    with file.open("rb") as stream:
-        if full_hash or size <= SAMPLED_BLOCKS * BLOCK_BYTES:
-            while block := stream.read(BLOCK_BYTES):
-                yield block
-            return
-        for number in range(SAMPLED_BLOCKS):
-            stream.seek((size - BLOCK_BYTES) * number // (SAMPLED_BLOCKS - 1))
-            yield stream.read(BLOCK_BYTES)
+    if full_hash or size <= SAMPLED_BLOCKS * BLOCK_BYTES:
+        places: Sequence[int] = range(0, size, BLOCK_BYTES)
+    else:
+        places = [(size - BLOCK_BYTES) * number // (SAMPLED_BLOCKS - 1) for number in range(SAMPLED_BLOCKS)]
+    with closing(StoredBytes(file)) as stream:
+        stream.need(places, [BLOCK_BYTES] * len(places))
+        yield from (stream.read(BLOCK_BYTES, place) for place in places)

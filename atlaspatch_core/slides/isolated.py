@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import ExitStack
 from typing import Any, TypeVar, final
 
 import numpy as np
@@ -29,6 +30,8 @@ class IsolatedSlide(Slide):
     def __init__(self, process: IsolatedProcess, number: int, info: SlideInfo) -> None:
         self._process, self._number, self._info = process, number, info
         self._is_open = True
+        self.held = ExitStack()
+        """What is let go of once the slide is closed."""
         self.crash: KilledReader | None = None
         """What to say of the end of its process."""
 
@@ -83,9 +86,10 @@ class IsolatedSlide(Slide):
             log.warning("%s; what was read of it before is whole", crash)
         finally:
             return_process(self._process)
+            self.held.close()
 
 
-def open_isolated(stem: str, open_here: Callable[..., Slide], *arguments: Any) -> Slide:
+def open_isolated(stem: str, open_here: Callable[..., Slide], *arguments: Any) -> IsolatedSlide:
     """Return the slide that ``open_here``, a function of a module, opens in another process.
 
     Raises what it raises, and KilledReader for the slide ``stem`` where it crashes.

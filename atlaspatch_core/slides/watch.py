@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import NamedTuple, Self, final
 
+from atlaspatch_core.errors import ReplacedSlide
 from atlaspatch_core.slides.content_hash import content_fingerprint, sampled_files
+from atlaspatch_core.slides.local_copy import local_copy
 
 
 class FileState(NamedTuple):
@@ -61,6 +63,6 @@ class SlideWatch:
             return False
         content, full_hash = self._content
         try:
-            return content_fingerprint(self._path, full_hash=full_hash) == content
-        except OSError:
+            return content_fingerprint(local_copy(self._path), full_hash=full_hash) == content
+        except (OSError, ReplacedSlide):
             return False

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 
 from atlaspatch_core.errors import UnreadableOutput
 from atlaspatch_core.fingerprint import Identity, short_hash
+from atlaspatch_core.remote.places import shown_path
 from atlaspatch_core.slides.slide import Bounds, Level, SlideInfo
 from atlaspatch_core.texts import parse_json
 
@@ -23,7 +24,7 @@ def slide_mark(signature: str, path: Path, options: Sequence[Any], identified_by
     The last option, square pixels, came later: it counts where it is asked for.
     """
     counted = tuple(options) if options[-1] else tuple(options[:-1])
-    return short_hash(f"{signature} {path} {counted} {identified_by}")
+    return short_hash(f"{signature} {shown_path(path)} {counted} {identified_by}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +244,7 @@ def read_record(path: Path) -> Record:
 def _info_dict(info: SlideInfo) -> dict[str, Any]:
     values = {name: getattr(info, name) for name in SlideInfo.__slots__ if name != "properties"}
     values["bounds"] = info.bounds and asdict(info.bounds)
-    values |= {"path": str(info.path), "levels": list(map(_level_row, info.levels)), "notes": list(info.notes)}
+    values |= {"path": shown_path(info.path), "levels": list(map(_level_row, info.levels)), "notes": list(info.notes)}
     if not info.file_levels:
         return {name: value for name, value in values.items() if name not in ("file_px", "file_levels")}
     return values | {"file_px": list(info.file_px), "file_levels": list(map(_level_row, info.file_levels))}

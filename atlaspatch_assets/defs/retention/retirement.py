@@ -14,6 +14,7 @@ from atlaspatch_core.discovery.find import find_slides
 from atlaspatch_core.discovery.search import root_of
 from atlaspatch_core.errors import InvalidProject, NoSlides, UnknownName, UnseenSlides
 from atlaspatch_core.operations.tracking.states import is_state_of
+from atlaspatch_core.remote.places import shown_path
 from atlaspatch_core.storage.atomic import slide_lock
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.wording import format_count
@@ -54,7 +55,7 @@ def plan_retirement(project: Project, stems: Sequence[str]) -> list[Retirement]:
 
 def _slides_in_folders(project: Project) -> set[str]:
     """Return the slides in the project's folders. Raises InvalidProject when a folder cannot be looked into."""
-    if missing := [str(folder) for folder in project.slides.folders if not root_of(folder).exists()]:
+    if missing := [shown_path(folder) for folder in project.slides.folders if not root_of(folder).exists()]:
         raise InvalidProject(f"{', '.join(missing)}: not there, so none can be told to be gone; mount it first")
     try:
         discovery = find_slides(project)

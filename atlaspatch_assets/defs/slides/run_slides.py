@@ -10,6 +10,7 @@ from atlaspatch_core.discovery.search import root_of
 from atlaspatch_core.discovery.sections import SECONDS_A_LOOK
 from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.errors import LostSlides, NoSlides, UnseenSlides
+from atlaspatch_core.remote.places import shown_path
 from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 from atlaspatch_core.wording import format_count
 
@@ -74,5 +75,5 @@ def _is_there(folder: Path) -> bool:
 
 
 def _gone_reason(stem: str, project: Project) -> str:
-    folders = ", ".join(str(folder) for folder in project.slides.folders)
+    folders = ", ".join(map(shown_path, project.slides.folders))
     return f"{stem}: its file is gone: no slide of this name in {folders}"

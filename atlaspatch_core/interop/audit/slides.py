@@ -11,8 +11,10 @@ from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.interop.audit.files import InspectedFile, note_beyond
 from atlaspatch_core.interop.audit.findings import AuditFinding
 from atlaspatch_core.layouts.found import ResultFolder
+from atlaspatch_core.remote.places import shown_path
 from atlaspatch_core.slides.content_hash import content_fingerprint
 from atlaspatch_core.slides.files import slide_files
+from atlaspatch_core.slides.local_copy import local_copy
 
 ANY_MPP = 1.0
 """Stated where only the size of a slide matters, so that one opens whose scale nobody knows."""
@@ -74,7 +76,7 @@ def _same_content(sources: Sequence[SlideSource]) -> Iterator[AuditFinding]:
                 continue
             first = seen.setdefault(content, source)
             if first.path != source.path:
-                text = f"has the very content of {first.path}"
+                text = f"has the very content of {shown_path(first.path)}"
                 yield AuditFinding("same_content", source.stem, source.path, text, content, "one slide a content")
 
 
@@ -87,6 +89,6 @@ def _bytes(path: Path) -> int:
 
 def _content(path: Path) -> str:
     try:
-        return content_fingerprint(path)
+        return content_fingerprint(local_copy(path))
     except OSError:
         return ""

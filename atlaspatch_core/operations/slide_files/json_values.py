@@ -8,6 +8,7 @@ from typing import Any
 from atlaspatch_core.discovery.usable_names import printable
 from atlaspatch_core.operations.slide_files.associated import stated_tile
 from atlaspatch_core.operations.slide_files.values import FileInspection, FilePart
+from atlaspatch_core.remote.places import shown_path
 from atlaspatch_core.slides.readers.openslide_pixels import background_of
 from atlaspatch_core.slides.slide import SlideInfo
 
@@ -17,7 +18,7 @@ def inspection_values(inspection: FileInspection) -> dict[str, Any]:
     page = inspection.described_page
     values = {
         "slide": inspection.stem,
-        "path": str(inspection.path),
+        "path": shown_path(inspection.path),
         "files": inspection.files,
         "bytes": inspection.size_bytes,
         "error": inspection.error or None,

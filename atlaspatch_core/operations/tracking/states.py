@@ -21,6 +21,7 @@ from atlaspatch_core.operations.tracking.tasks import (
     task_name,
     task_outcomes,
 )
+from atlaspatch_core.remote.places import shown_path
 from atlaspatch_core.slides.slide import stem_of
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import Outcome
@@ -34,7 +35,9 @@ State = dict[str, Any]
 
 def slide_hash(path: Path) -> str:
     """Return 12 hex digits of where a slide lies, not of what it is."""
-    return hashlib.sha1(str(path.absolute()).encode(errors="surrogateescape"), usedforsecurity=False).hexdigest()[:12]
+    return hashlib.sha1(
+        shown_path(path.absolute()).encode(errors="surrogateescape"), usedforsecurity=False
+    ).hexdigest()[:12]
 
 
 def state_path(output: Path, path: Path, stem: str | None = None) -> Path:
@@ -57,7 +60,7 @@ def described_slide(path: Path, stem: str) -> dict[str, Any]:
     """Return who a slide is."""
     ext = path.name.removeprefix(stem_of(path))
     names = {"id": f"{stem}{ext}__{slide_hash(path)}", "name": stem, "ext": ext}
-    return names | {"abs_path": str(path.absolute()), "rel_path": None, "reader_type": None}
+    return names | {"abs_path": shown_path(path.absolute()), "rel_path": None, "reader_type": None}
 
 
 def is_usable(state: Mapping[str, Any]) -> bool:

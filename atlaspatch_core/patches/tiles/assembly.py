@@ -1,6 +1,5 @@
 """Patches put together from tiles: each tile is decoded, goes to all patches that need it, and is gone."""
 
-import os
 from threading import Lock
 from typing import Protocol, final
 
@@ -15,6 +14,7 @@ from atlaspatch_core.patches.tiles.overlaps import Part, tile_overlaps
 from atlaspatch_core.patches.tiles.plan import TilePlan
 from atlaspatch_core.slides.readers.advice import COPY
 from atlaspatch_core.slides.slide import stem_of
+from atlaspatch_core.slides.stored_bytes import StoredBytes
 from atlaspatch_core.slides.tiles.codecs import Decode
 from atlaspatch_core.slides.tiles.layout import TiledLevel
 
@@ -58,7 +58,8 @@ class Assembly:
         self._all = [0, read_size, 0, read_size]
         """Part of a patch that is one tile, needed by no other: it is decoded where the patch goes."""
         self._offsets, self._byte_counts = level.offsets.ravel().tolist(), level.byte_counts.ravel().tolist()
-        self._file = os.open(level.path, os.O_RDONLY)
+        self._file = StoredBytes(level.path)
+        self._file.expect(level.offsets.ravel()[plan.tiles], level.byte_counts.ravel()[plan.tiles])
         self._parts_left = np.bincount(plan.patches, minlength=len(plan.rows))
         self._squares: dict[int, NDArray[np.uint8]] = {}
         self._spare_squares: list[NDArray[np.uint8]] = []
@@ -67,7 +68,7 @@ class Assembly:
 
     def close(self) -> None:
         """Release the file and the memory."""
-        os.close(self._file)
+        self._file.close()
         for memory in (self._squares, self._spare_squares, self._spare_tiles):
             memory.clear()
 
@@ -97,7 +98,7 @@ class Assembly:
     def _decode_into(self, tile: int, out: NDArray[np.uint8]) -> None:
         """Read and decode a tile to ``out`` (tile height, tile width, 3)."""
         try:
-            self._decode(os.pread(self._file, self._byte_counts[tile], self._offsets[tile]), tile, out)
+            self._decode(self._file.read(self._byte_counts[tile], self._offsets[tile]), tile, out)
         except (ValueError, RuntimeError, OSError) as error:
             raise UnreadableSlide(
                 f"{stem_of(self._level.path)}: {self._level.tile_name(tile)}, cannot be decoded ({error}), the file is "

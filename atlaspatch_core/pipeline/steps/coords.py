@@ -20,6 +20,7 @@ from atlaspatch_core.pipeline.pictures import show_grid
 from atlaspatch_core.pipeline.slide_work import SlideWork
 from atlaspatch_core.pipeline.steps.provenance import provenance
 from atlaspatch_core.pipeline.steps.supplied_coords import supplied_coords
+from atlaspatch_core.remote.places import shown_path
 from atlaspatch_core.slides.overview import read_overview
 from atlaspatch_core.slides.slide import SlideInfo
 from atlaspatch_core.storage import schema
@@ -246,7 +247,7 @@ def file_attributes(info: SlideInfo, geometry: Geometry, grid: PatchGrid) -> dic
         schema.OVERLAP: spec.overlap,
         schema.LEVEL0_WIDTH: info.width,
         schema.LEVEL0_HEIGHT: info.height,
-        schema.WSI_PATH: str(info.path),
+        schema.WSI_PATH: shown_path(info.path),
         schema.PASSPORT_FORMAT: PASSPORT_FORMAT,
         schema.PASSPORT_VERSION: PASSPORT_VERSION,
         schema.CREATION_DATE: provenance()[schema.CREATED_AT],

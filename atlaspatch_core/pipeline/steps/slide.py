@@ -8,6 +8,7 @@ from atlaspatch_core.discovery.sources import SlideSource, replaced_slide
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.pipeline.slide_work import SlideWork
+from atlaspatch_core.remote.places import shown_path
 from atlaspatch_core.slides.content_hash import content_fingerprint, file_signature
 from atlaspatch_core.slides.private_links import is_private
 from atlaspatch_core.slides.slide import Slide, SlideInfo
@@ -89,7 +90,8 @@ def _signature(source: SlideSource) -> str:
         signature = file_signature(source.path)
     except OSError as error:
         raise UnreadableSlide(
-            f"{source.stem}: {source.path} cannot be read ({error.strerror}); check that it exists and is readable"
+            f"{source.stem}: {shown_path(source.path)} cannot be read ({error.strerror}); check that it exists and is "
+            f"readable"
         ) from error
     if source.local and source.copied_signature not in ("", signature):
         raise replaced_slide(source)

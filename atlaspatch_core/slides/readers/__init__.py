@@ -8,6 +8,8 @@ from pathlib import Path
 from traceback import walk_tb
 
 from atlaspatch_core.errors import AtlasPatchError, UnknownName, UnreadableSlide
+from atlaspatch_core.remote.places import RemotePlace
+from atlaspatch_core.remote.sparse_file import close_holes
 from atlaspatch_core.slides.dicom_files import SUFFIXES as DICOM_SUFFIXES
 from atlaspatch_core.slides.dicom_files import series_of
 from atlaspatch_core.slides.mpp import Mpp, StatedMpp
@@ -33,6 +35,8 @@ Refused = Callable[[str, AtlasPatchError], object]
 """Called with the name of a reader and why it does not open a slide."""
 BY_THE_WAY = (TIFF.name, DICOM.name, OMEZARR.name, CUCIM.name)
 """Readers of formats in which pages, instances or arrays are levels because they lie beside the slide."""
+IN_PARTS = (OPENSLIDE.name, TIFF.name)
+"""Readers that ask for the bytes of tiles before these are read, so that a copy of an object may lack the others."""
 READERS: dict[str, Reader] = {name: getattr(import_module(f"{__name__}.{name}"), name.upper()) for name in READER_NAMES}
 """In the order in which they are asked."""
 SUFFIXES = tuple(suffix for reader in READERS.values() for suffix in reader.suffixes)
@@ -111,6 +115,8 @@ def open_slide(
 def _open_by(reader: Reader, path: Path, stated: StatedMpp, series: int | None) -> Slide:
     """Return a slide that a reader opened. Raises UnreadableSlide for whatever its library raises."""
     try:
+        if reader.name not in IN_PARTS:
+            close_holes(path)
         return reader.open(path, stated, series)
     except (AtlasPatchError, MemoryError):
         raise
@@ -210,6 +216,8 @@ def _is_other_slide(name: str) -> bool:
 def check_file(path: Path) -> None:
     """Raise UnreadableSlide when there is no readable file with something in it, and no folder that is one slide."""
     stem = stem_of(path)
+    if place := RemotePlace.of_placeholder(path):
+        raise UnreadableSlide(f"{stem}: {path} stands for {place.url} and holds nothing; open it through a project")
     if path.is_dir():
         if not is_slide_folder(path) and not OMEZARR.recognises(path):
             raise UnreadableSlide(

@@ -1,6 +1,5 @@
 """Windows of the levels of a TIFF, read and looked at tile by tile."""
 
-import os
 from pathlib import Path
 from typing import final
 
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.slides.readers.blocks import Blocks
 from atlaspatch_core.slides.readers.windows import Window
+from atlaspatch_core.slides.stored_bytes import StoredBytes
 from atlaspatch_core.slides.tiles.layout import TiledLevel
 
 
@@ -18,12 +18,13 @@ class StoredTiles:
 
     def __init__(self, path: Path, levels: list[TiledLevel]) -> None:
         self._levels = levels
-        self._file = os.open(path, os.O_RDONLY)
+        self._file = StoredBytes(path)
         self._blocks = Blocks([(level.tile_width, level.tile_height) for level in levels], self._decoded)
         self._sound: set[tuple[int, int, int]] = set()
 
     def read(self, window: Window) -> NDArray[np.uint8]:
         """Return RGB pixels (height, width, 3); tiles that are not stored are white."""
+        self._need(window)
         return self._blocks.read(window)
 
     def check(self, window: Window) -> None:
@@ -32,12 +33,20 @@ class StoredTiles:
         It is decoded; of JPEG and JPEG 2000, which take long, only the markers are followed.
         """
         level = self._levels[window.level]
-        rows = range(window.top // level.tile_height, -(-(window.top + window.height) // level.tile_height))
-        columns = range(window.left // level.tile_width, -(-(window.left + window.width) // level.tile_width))
+        rows, columns = self._need(window)
         for tile in ((window.level, row, column) for row in rows for column in columns):
             if tile not in self._sound:
                 self._check_tile(level, *tile)
                 self._sound.add(tile)
+
+    def _need(self, window: Window) -> tuple[range, range]:
+        """Return the rows and columns of the tiles under a window, once all that is stored of them can be read."""
+        level = self._levels[window.level]
+        rows = range(window.top // level.tile_height, -(-(window.top + window.height) // level.tile_height))
+        columns = range(window.left // level.tile_width, -(-(window.left + window.width) // level.tile_width))
+        part = slice(rows.start, rows.stop), slice(columns.start, columns.stop)
+        self._file.need(level.offsets[part], level.byte_counts[part])
+        return rows, columns
 
     def _check_tile(self, level: TiledLevel, number: int, row: int, column: int) -> None:
         if level.check is None:
@@ -51,12 +60,12 @@ class StoredTiles:
 
     def _stored(self, level: TiledLevel, row: int, column: int) -> bytes:
         """Return the bytes of a tile, none where it is not stored."""
-        return os.pread(self._file, int(level.byte_counts[row, column]), int(level.offsets[row, column]))
+        return self._file.read(int(level.byte_counts[row, column]), int(level.offsets[row, column]))
 
     def close(self) -> None:
         """Release the file and the tiles."""
         self._blocks.forget()
-        os.close(self._file)
+        self._file.close()
 
     def _decoded(self, number: int, row: int, column: int) -> NDArray[np.uint8] | None:
         """Return the RGB pixels of a tile, or None where none is stored."""

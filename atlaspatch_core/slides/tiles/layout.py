@@ -56,7 +56,7 @@ def find_tiled_level(path: Path, level: Level) -> TiledLevel | None:
 def _page_of(level: Level, tiff: tifffile.TiffFile) -> tifffile.TiffPage | None:
     """Return the first tiled page of the level's size; or else the first that exceeds it by less than a tile."""
     nearly = None
-    for page in _pages(tiff):
+    for page in all_pages(tiff):
         right, bottom = page.imagewidth - level.width, page.imagelength - level.height
         if not page.is_tiled or page.tiledepth != 1 or not decoders(page):
             continue
@@ -67,7 +67,7 @@ def _page_of(level: Level, tiff: tifffile.TiffFile) -> tifffile.TiffPage | None:
     return nearly
 
 
-def _pages(tiff: tifffile.TiffFile) -> Iterator[tifffile.TiffPage]:
+def all_pages(tiff: tifffile.TiffFile) -> Iterator[tifffile.TiffPage]:
     """Yield every page and, after it, its reduced resolutions (OME-TIFF keeps them in SubIFDs)."""
     for page in tiff.pages:
         full = page if isinstance(page, tifffile.TiffPage) else page.aspage()

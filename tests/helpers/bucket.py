@@ -1,0 +1,149 @@
+"""A bucket on this machine, with S3's protocol, whose answers may be slow, refused, cut short or gone."""
+
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from atlaspatch_core.remote.store import open_store
+
+BUCKET = "slides"
+
+
+@dataclass
+class Faults:
+    """What the server does to requests for objects, and what it counted."""
+
+    seconds: float = 0.0
+    """Before each answer."""
+    refused: float = 0.0
+    """Share of requests that are answered 503."""
+    cut: float = 0.0
+    """Share of answers that break off in their middle."""
+    gone: bool = False
+    """Every connection breaks off without an answer."""
+    chance: random.Random = field(default_factory=lambda: random.Random(0))
+    requests: int = 0
+    bytes_sent: int = 0
+    """Of bodies of objects."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def rolls(self, share: float) -> bool:
+        """Tell whether this request is one of that share."""
+        with self.lock:
+            return self.chance.random() < share
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket and the server that it lies on."""
+
+    endpoint: str
+    faults: Faults
+    client: Any
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a process needs to find it."""
+        return {
+            "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL": self.endpoint, "AWS_ALLOW_HTTP": "true", "ATLASPATCH_REMOTE_SECONDS": "2",
+        }  # fmt: skip
+
+    def put(self, key: str, content: bytes) -> None:
+        """Put an object."""
+        self.client.put_object(Bucket=BUCKET, Key=key, Body=content)
+
+    def put_folder(self, folder: Path, prefix: str) -> None:
+        """Put every file below a folder."""
+        for file in sorted(folder.rglob("*")):
+            if file.is_file():
+                self.put(f"{prefix}/{file.relative_to(folder).as_posix()}", file.read_bytes())
+
+    def remove(self, key: str) -> None:
+        """Remove an object."""
+        self.client.delete_object(Bucket=BUCKET, Key=key)
+
+    def content(self, key: str) -> bytes:
+        """Return what an object holds."""
+        return self.client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+
+    def listed_keys(self) -> list[str]:
+        """Return the keys of all objects, sorted."""
+        return sorted(one["Key"] for one in self.client.list_objects_v2(Bucket=BUCKET).get("Contents", ()))
+
+
+def faulty(application: Callable, faults: Faults) -> Callable:
+    """Return an application that serves as another one, with faults."""
+
+    def serve(environ: dict[str, Any], start: Callable) -> Iterable[bytes]:
+        if not environ["HTTP_USER_AGENT"].startswith("object_store"):
+            return application(environ, start)
+        with faults.lock:
+            faults.requests += 1
+        time.sleep(faults.seconds)
+        if faults.gone:
+            environ["werkzeug.socket"].close()
+            raise ConnectionError
+        if faults.rolls(faults.refused):
+            start("503 Slow Down", [("Content-Length", "0")])
+            return []
+        return _body(application(environ, start), environ, faults)
+
+    return serve
+
+
+def _body(parts: Iterable[bytes], environ: dict[str, Any], faults: Faults) -> Iterator[bytes]:
+    whole = b"".join(parts)
+    is_cut = len(whole) > 1 and environ["REQUEST_METHOD"] == "GET" and faults.rolls(faults.cut)
+    content = whole[: len(whole) // 2] if is_cut else whole
+    with faults.lock:
+        faults.bytes_sent += len(content) if environ["REQUEST_METHOD"] == "GET" else 0
+    yield content
+    if is_cut:
+        raise ConnectionError("cut")
+
+
+@contextmanager
+def running_bucket() -> Iterator[Bucket]:
+    """Give an empty bucket."""
+    boto3, server = pytest.importorskip("boto3"), pytest.importorskip("moto.server")
+    from werkzeug.serving import WSGIRequestHandler, make_server
+
+    class Quiet(WSGIRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log(self, *_: object) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+            pass
+
+    faults = Faults()
+    application = faulty(server.DomainDispatcherApplication(server.create_backend_app), faults)
+    running = make_server("127.0.0.1", 0, application, threaded=True, request_handler=Quiet)
+    running.daemon_threads = True  # pyright: ignore[reportAttributeAccessIssue]
+    thread = threading.Thread(target=running.serve_forever, daemon=True)
+    thread.start()
+    endpoint = f"http://127.0.0.1:{running.server_port}"
+    client = boto3.client(
+        "s3", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test"
+    )
+    client.create_bucket(Bucket=BUCKET)
+    try:
+        yield Bucket(endpoint, faults, client)
+    finally:
+        running.shutdown()
+
+
+def use_bucket(bucket: Bucket, patch: pytest.MonkeyPatch) -> None:
+    """Have this process, and those that it starts, find a bucket."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        patch.delenv(name)
+    for name, value in bucket.environment.items():
+        patch.setenv(name, value)
+    open_store.cache_clear()
