@@ -8,6 +8,7 @@ from pathlib import Path
 import dagster as dg
 
 from atlaspatch_assets.lib.page_links import page_links
+from atlaspatch_core.remote.places import shown_path
 from atlaspatch_core.validity.outcome import Outcome, Status
 
 LARGEST_PICTURE = 8192
@@ -30,7 +31,7 @@ def event_metadata(outcome: Outcome) -> Metadata:
         **_numbers(outcome.numbers),
         **{name: dg.MetadataValue.text(text) for name, text in outcome.facts.items() if text},
         "seconds": dg.MetadataValue.float(round(outcome.seconds, 3)),
-        **({"path": dg.MetadataValue.path(outcome.path)} if outcome.path else {}),
+        **({"path": dg.MetadataValue.path(shown_path(outcome.path))} if outcome.path else {}),
         **page_links(f"/slides/{outcome.stem}"),
     }
 

@@ -25,16 +25,18 @@ def survey_at(path: Path, slides: "Slides") -> "SlideSurvey":
     from atlaspatch_core.discovery.find import discover
     from atlaspatch_core.discovery.sections import SectionSearch
     from atlaspatch_core.operations.slide_files.survey import survey_slides
+    from atlaspatch_core.remote.mirror import mirrored
 
     mpps = stated_mpps(slides)
     try:
-        sections = SectionSearch(slides.series, slides.reader)
-        discovery = discover([path], recursive=slides.recursive, mpp_by_name=mpps, sections=sections)
+        with mirrored(path) as folder:
+            sections = SectionSearch(slides.series, slides.reader)
+            discovery = discover([folder], recursive=slides.recursive, mpp_by_name=mpps, sections=sections)
+            return survey_slides(discovery, slides)
     except NoSlides as error:
         raise click.ClickException(str(error)) from error
     except AtlasPatchError as error:
         raise click.UsageError(str(error)) from error
-    return survey_slides(discovery, slides)
 
 
 def survey_lines(survey: "SlideSurvey") -> list[str]:

@@ -1,16 +1,19 @@
 """``atlaspatch inspect``: what a slide's file holds, what is taken of it, and why."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from atlaspatch_core.cli.declaring import EXISTING, FOLDER
+from atlaspatch_core.cli.declaring import FOLDER
 from atlaspatch_core.cli.fields import field_options
 from atlaspatch_core.cli.logs import logging_to_stderr
 from atlaspatch_core.cli.reading import reads_only
 from atlaspatch_core.cli.slide_options import OPENING, slides_section, stated_mpps
+from atlaspatch_core.cli.types import SlidePaths
 from atlaspatch_core.config.input_fields import SlidesFields
 from atlaspatch_core.errors import AtlasPatchError
 
@@ -35,7 +38,7 @@ class PngPath(click.Path):
 
 @reads_only
 @click.command()
-@click.argument("slide", type=EXISTING)
+@click.argument("slide", type=SlidePaths())
 @field_options(SlidesFields, only=OPENING)
 @click.option("--picture", type=PngPath(), help="Write a PNG of the slide with its frame, scanned part and tissue.")
 @click.option(
@@ -63,7 +66,7 @@ def inspect(
     from atlaspatch_core.operations.slide_files.json_values import inspection_values
 
     slides = slides_section(context)
-    sources = _sources(slide, slides)
+    sources = _sources(context.with_resource(_placeholder(slide)), slides)
     if picture and len(sources) > 1:
         raise click.UsageError("--picture is of one section; name its number by --series")
     with logging_to_stderr(False):
@@ -74,6 +77,18 @@ def inspect(
             click.echo("\n\n".join("\n".join(inspection_lines(of_one)) for of_one in values))
         is_drawn = not picture or (bool(values[0]["taken"]) and _draw(sources[0], slides, picture, output))
     context.exit(0 if is_drawn and not any(of_one["error"] for of_one in values) else 1)
+
+
+@contextmanager
+def _placeholder(path: Path) -> Iterator[Path]:
+    """Give where a slide lies, of a URL its placeholder. Raises click.ClickException."""
+    from atlaspatch_core.remote.mirror import mirrored
+
+    try:
+        with mirrored(path) as place:
+            yield place
+    except AtlasPatchError as error:
+        raise click.ClickException(str(error)) from error
 
 
 def _sources(path: Path, slides: "Slides") -> "list[SlideSource]":

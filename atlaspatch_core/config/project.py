@@ -13,7 +13,7 @@ from atlaspatch_core.config.input_fields import ProjectFields
 from atlaspatch_core.config.sections import Alerts, Geometry, Patients, Pictures, Runtime, Section, Slides, Upgrades
 from atlaspatch_core.errors import InvalidProject
 from atlaspatch_core.remote.places import RemotePlace
-from atlaspatch_core.slides.private_links import stems_behind
+from atlaspatch_core.slides.private_links import private_placeholders, stems_behind
 from atlaspatch_core.texts import decode_text, path_fault, shortened
 from atlaspatch_core.tissue.quality import QualitySpec
 from atlaspatch_core.tissue.spec import TissueSpec
@@ -66,6 +66,11 @@ class Project(ProjectFields, Section):
         if len(set(names)) < len(names):
             raise ValueError("every geometry needs a name of its own, such as '20x_256px_0px_overlap'")
         return self
+
+    @property
+    def placeholders(self) -> Path:
+        """Folder of the placeholders of what lies in object stores; apart where slides have pseudonyms."""
+        return private_placeholders(self.output) if self.slides.has_pseudonyms else self.output
 
     def names_of(self, stem: str) -> tuple[str, ...]:
         """Return what files about a slide may be called: its stem, and behind a pseudonym the stem of its file."""
@@ -123,7 +128,7 @@ def _complaint(part) -> str:
 def _with_placeholders(project: Project) -> Project:
     """Return the project with folders of placeholders in place of URLs."""
     folders = (
-        place.placeholder(project.output) if (place := RemotePlace.of_url(path)) else path
+        place.placeholder(project.placeholders) if (place := RemotePlace.of_url(path)) else path
         for path in project.slides.folders
     )
     return project.model_copy(update={"slides": project.slides.model_copy(update={"folders": tuple(folders)})})

@@ -11,7 +11,13 @@ from types import MappingProxyType
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.cohorts import cohort_of
 from atlaspatch_core.discovery.gathering import gather_sources
-from atlaspatch_core.discovery.private_slides import LinkedSlides, PrivateSlides, find_by_pseudonym, without_names
+from atlaspatch_core.discovery.private_slides import (
+    LinkedSlides,
+    PrivateSlides,
+    find_by_pseudonym,
+    make_private,
+    without_names,
+)
 from atlaspatch_core.discovery.search import (
     KNOWN_SUFFIXES,
     FolderContents,
@@ -100,7 +106,9 @@ def mirror_stores(project: Project, *, remember: bool = True) -> tuple[LeftOut, 
     roots = (Path(*takewhile(lambda part: not has_magic(part), folder.parts)) for folder in project.slides.folders)
     places = {place: root for root in roots if (place := RemotePlace.of_placeholder(root))}
     folders = [place for place, root in places.items() if remember or not root.exists()]
-    unusable = (one for place in folders for one in mirror(place, project.output))
+    if project.slides.has_pseudonyms and folders:
+        make_private(project.placeholders)
+    unusable = (one for place in folders for one in mirror(place, project.placeholders))
     why = "is left out: its key can be no path; rename it"
     return tuple(LeftOut(Path(on_one_line(one.url)), f"{on_one_line(one.url)} {why}") for one in unusable)
 

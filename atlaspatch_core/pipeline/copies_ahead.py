@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from itertools import zip_longest
 
 from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.errors import AtlasPatchError
@@ -33,7 +34,7 @@ def copy_ahead(
             log.debug("%s: not copied ahead: %s", source.stem, error)
 
     with ThreadPoolExecutor(1, "copy") as pool:
-        for source, following in zip(sources, [*sources[1:], None], strict=True):
+        for source, following in zip_longest(sources, sources[1:]):
             if following and is_remote(following.path):
                 pool.submit(copy, following)
             yield source

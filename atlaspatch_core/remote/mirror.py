@@ -7,8 +7,10 @@ object that was replaced is a file that changed.
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 from atlaspatch_core.errors import AtlasPatchError, MissingExtra, UnseenSlides, UnwritableOutput
@@ -48,6 +50,18 @@ def mirror(place: RemotePlace, output: Path) -> list[RemotePlace]:
             "folder that you may write"
         ) from error
     return [one.place for one in listed if not is_usable_key(one.place.key)]
+
+
+@contextmanager
+def mirrored(path: Path) -> Iterator[Path]:
+    """Give a path as it is, of a URL its placeholders, which go afterwards. Raises as ``mirror`` does."""
+    place = RemotePlace.of_url(path)
+    if place is None:
+        yield path
+        return
+    with TemporaryDirectory() as folder:
+        mirror(place, Path(folder))
+        yield place.placeholder(Path(folder))
 
 
 def mtime_ns(one: RemoteObject) -> int:

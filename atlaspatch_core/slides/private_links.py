@@ -16,6 +16,8 @@ from atlaspatch_core.slides.slide import stem_of
 
 PRIVATE_FOLDER = "atlaspatch-pseudonyms"
 """Name of the folder below which links are called by pseudonyms."""
+STORES_FOLDER = "atlaspatch-stores"
+"""Name of the folder beside it below which placeholders of such slides lie."""
 MOST_FILES = 500
 """Of a slide, whose names are hidden."""
 
@@ -24,6 +26,12 @@ def private_folder(output: Path) -> Path:
     """Return the folder of links of a project, by its output folder: below the user's cache, for this user alone."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return cache / PRIVATE_FOLDER / short_hash(str(output.resolve()))
+
+
+def private_placeholders(output: Path) -> Path:
+    """Return the folder of placeholders of a project whose slides have pseudonyms: keys of objects name them."""
+    links = private_folder(output)
+    return links.parents[1] / STORES_FOLDER / links.name
 
 
 def is_private(path: Path) -> bool:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -70,6 +71,11 @@ class Bucket:
     def remove(self, key: str) -> None:
         """Remove an object."""
         self.client.delete_object(Bucket=BUCKET, Key=key)
+
+    def clear(self) -> None:
+        """Remove all objects."""
+        for key in self.listed_keys():
+            self.remove(key)
 
     def content(self, key: str) -> bytes:
         """Return what an object holds."""
@@ -134,8 +140,10 @@ def running_bucket() -> Iterator[Bucket]:
         "s3", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test"
     )
     client.create_bucket(Bucket=BUCKET)
+    bucket = Bucket(endpoint, faults, client)
+    bucket.clear()  # servers of one process share what they hold
     try:
-        yield Bucket(endpoint, faults, client)
+        yield bucket
     finally:
         running.shutdown()
 
@@ -147,3 +155,31 @@ def use_bucket(bucket: Bucket, patch: pytest.MonkeyPatch) -> None:
     for name, value in bucket.environment.items():
         patch.setenv(name, value)
     open_store.cache_clear()
+
+
+@contextmanager
+def running_web(folder: Path) -> Iterator[str]:
+    """Give the URL of a web server that shows a folder, with pages that list folders, and sends parts of files."""
+    from werkzeug.exceptions import NotFound
+    from werkzeug.serving import make_server
+    from werkzeug.utils import send_file
+    from werkzeug.wrappers import Request, Response
+
+    def page(place: Path) -> Response:
+        names = sorted(f"{entry.name}/" if entry.is_dir() else entry.name for entry in place.iterdir())
+        links = "".join(f'<li><a href="{quote(name)}">{name}</a></li>' for name in names)
+        return Response(f'<a href="../">up</a><a href="?C=N">name</a><ul>{links}</ul>', mimetype="text/html")
+
+    @Request.application
+    def serve(request: Request) -> Response:
+        place = folder / request.path.strip("/")
+        if place.is_dir():
+            return page(place)
+        return send_file(place, request.environ, conditional=True) if place.is_file() else NotFound().get_response()
+
+    running = make_server("127.0.0.1", 0, serve, threaded=True)
+    threading.Thread(target=running.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{running.server_port}"
+    finally:
+        running.shutdown()

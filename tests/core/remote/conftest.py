@@ -17,8 +17,7 @@ def server() -> Iterator[Bucket]:
 def bucket(server, monkeypatch) -> Iterator[Bucket]:
     """An empty bucket that this process and its children find, without faults."""
     use_bucket(server, monkeypatch)
-    for key in server.listed_keys():
-        server.remove(key)
+    server.clear()
     vars(server.faults).update(vars(Faults()))
     yield server
     vars(server.faults).update(vars(Faults()))

@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from bucket import BUCKET
+from bucket import BUCKET, running_web
 from click.testing import CliRunner, Result
 from painting import paint_slide, stain, white
 from plugins import TINY_ENCODER, plugin_file
@@ -18,6 +18,7 @@ from atlaspatch_core.cli.main import cli
 from atlaspatch_core.discovery.find import discover
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.remote.places import RemotePlace
+from atlaspatch_core.remote.store import SECONDS_VARIABLE
 from atlaspatch_core.slides.local_copy import REMOTE_COPIES
 from atlaspatch_core.slides.readers import open_slide
 
@@ -217,3 +218,72 @@ def test_a_key_that_breaks_the_list_is_told_with_a_cure(bucket, tmp_path):
     outcome = encode(URL, tmp_path / "out")
     assert outcome.exit_code == 1
     assert "rename it, or name a folder beside it" in outcome.output
+
+
+def test_a_folder_of_a_web_server_gives_what_the_folder_gives(large, tmp_path, monkeypatch):
+    monkeypatch.setenv(SECONDS_VARIABLE, "2")
+    site = tmp_path / "site" / "a cohort"
+    site.mkdir(parents=True)
+    shutil.copy(large / "large.svs", site / "a slide.svs")
+    (site / "notes.txt").write_text("no slide")
+    (site / "below").mkdir()
+    paint_slide(site / "below" / "b.svs", stain(white(512, 512), 64, 64, 256, 256), objective_power=20)
+    with running_web(tmp_path / "site") as url:
+        outcome = encode(f"{url}/a cohort/", tmp_path / "remote", "--recursive")
+        assert "2 slides: 2 computed" in outcome.output
+        one = encode(f"{url}/a cohort/a slide.svs", tmp_path / "one")
+        assert "1 slide: 1 computed" in one.output
+        missing = encode(f"{url}/nowhere/", tmp_path / "none")
+        assert missing.exit_code == 1
+        assert "nowhere is not there; check the URL" in missing.output
+    assert encode(site, tmp_path / "local", "--recursive").exit_code == 0
+    assert results(tmp_path / "remote") == results(tmp_path / "local")
+
+
+def test_patterns_and_lists_name_objects_of_a_bucket(bucket, tmp_path):
+    slide = paint_slide(tmp_path / "a.svs", stain(white(512, 512), 64, 64, 256, 256), objective_power=20)
+    for key in ("a.svs", "b.svs", "deep/c.svs", "deep/d.tif"):
+        bucket.put(f"cohort/{key}", slide.read_bytes())
+    assert "3 slides: 3 computed" in encode(f"s3://{BUCKET}/**/*.svs", tmp_path / "pattern").output
+    table = tmp_path / "list.csv"
+    table.write_text("wsi\nb.svs\ndeep/c.svs\n")
+    assert "2 slides: 2 computed" in encode(URL, tmp_path / "list", "--custom-list-of-wsis", str(table)).output
+    assert "1 slide: 1 computed" in encode(f"{URL}/b.svs", tmp_path / "one").output
+
+
+def test_slides_of_a_bucket_have_pseudonyms(bucket, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    slide = paint_slide(tmp_path / "a.svs", stain(white(512, 512), 64, 64, 256, 256), objective_power=20)
+    bucket.put("cohort/jane_doe.svs", slide.read_bytes())
+    table = tmp_path / "names.csv"
+    table.write_text("slide,pseudonym\njane_doe,p1\n")
+    outcome = encode(URL, tmp_path / "out", "--pseudonyms", str(table))
+    assert "p1: mask with" in outcome.output
+    assert "jane" not in outcome.output
+    made = [file for file in (tmp_path / "out").rglob("*") if file.is_file()]
+    assert [file for file in made if b"jane" in file.read_bytes() or "jane" in file.name] == []
+    assert [file.name for file in (tmp_path / "xdg").rglob("jane_doe.svs")] == ["jane_doe.svs"]
+    assert {folder.stat().st_mode & 0o77 for folder in (tmp_path / "xdg").iterdir()} == {0}
+    assert "1 reused" in encode(URL, tmp_path / "out", "--pseudonyms", str(table)).output
+
+
+def test_looking_at_a_slide_of_a_bucket_needs_no_output_folder(bucket, large, tmp_path):
+    bucket.put_folder(large, "cohort")
+    inspected = CliRunner().invoke(cli, ["inspect", f"{URL}/large.svs", "--json"])
+    values = json.loads(inspected.stdout)
+    assert (inspected.exit_code, values["path"], values["taken"]["mpp"]) == (0, f"{URL}/large.svs", 0.5)
+    surveyed = CliRunner().invoke(cli, ["doctor", "--slides", URL])
+    assert surveyed.exit_code == 0
+    assert "1 slide: 0 refused" in surveyed.output
+    assert bucket.faults.bytes_sent < 0.5 * (large / "large.svs").stat().st_size
+    lost = CliRunner().invoke(cli, ["inspect", f"{URL}/lost.svs"])
+    assert (lost.exit_code, lost.output.count("\n")) == (1, 1)
+
+
+def test_the_batch_command_takes_a_bucket_and_its_cache_for_copies(bucket, large, tmp_path):
+    bucket.put_folder(large, "cohort")
+    words = ["run", "--wsi_dir", URL, "--job_dir", str(tmp_path / "job"), "--task", "coords", "--segmenter", "otsu"]
+    outcome = CliRunner().invoke(cli, [*words, "--wsi_cache", str(tmp_path / "cache"), "--mag", "20"])
+    assert outcome.exit_code == 0, outcome.output
+    assert len(list((tmp_path / "job").rglob("patches/large.h5"))) == 1
+    assert len([file for file in (tmp_path / "cache").rglob("large.svs") if file.is_file()]) == 1
