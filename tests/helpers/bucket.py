@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import pytest
 
+from atlaspatch_core.isolation.leases import end_processes
 from atlaspatch_core.remote.store import open_store
 
 BUCKET = "slides"
@@ -155,6 +156,7 @@ def use_bucket(bucket: Bucket, patch: pytest.MonkeyPatch) -> None:
     for name, value in bucket.environment.items():
         patch.setenv(name, value)
     open_store.cache_clear()
+    end_processes()  # they have the environment of the test that started them
 
 
 @contextmanager
