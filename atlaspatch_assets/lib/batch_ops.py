@@ -14,7 +14,7 @@ from atlaspatch_assets.lib.declaring import asset_job
 from atlaspatch_assets.lib.events import outcome_events
 from atlaspatch_assets.lib.listed_keys import refuse_unknown
 from atlaspatch_assets.lib.names import PartitionKind
-from atlaspatch_assets.lib.pools import device_tags, pool_of
+from atlaspatch_assets.lib.pools import computes_on_gpu, pool_of
 from atlaspatch_assets.lib.project_pin import pin_tags, stop_if_changed
 from atlaspatch_assets.lib.results import check_outputs
 from atlaspatch_assets.lib.run_locks import hold_step_lock
@@ -76,7 +76,7 @@ def batch_job(kind: PartitionKind, project: Project, assets: dg.AssetsDefinition
     """
     checks = dg.AssetSelection.checks(*assets.check_keys)
     selection = dg.AssetSelection.assets(assets).without_checks() | checks
-    return asset_job(kind.names, kind.job, selection, description, device_tags(project.runtime))
+    return asset_job(kind.names, kind.job, selection, description, on_gpu=computes_on_gpu(project.runtime))
 
 
 def batch_keys(

@@ -8,6 +8,7 @@ import dagster as dg
 from atlaspatch_assets.dagster_internals import AssetJob
 from atlaspatch_assets.lib.batches import SECONDS_BETWEEN_TICKS
 from atlaspatch_assets.lib.names import PartitionKind, ProjectNames
+from atlaspatch_assets.lib.pools import cpu_tags
 from atlaspatch_assets.lib.results import NO_VALUE
 from atlaspatch_assets.lib.run_executor import run_executor
 
@@ -21,18 +22,24 @@ def op_job(
     op_description: str,
     pool: str | None = None,
     op_tags: Mapping[str, str] | None = None,
-    run_tags: Mapping[str, str] | None = None,
+    on_gpu: bool = False,
 ) -> Callable[[Callable[..., Any]], dg.JobDefinition]:
-    """Return the decorator that makes a function the one op of a job, which runs in one locked process."""
+    """Return the decorator that makes a function the one op of a job, which runs in one locked process.
+
+    ``on_gpu`` says that its runs take a GPU, where a launcher gives some.
+    """
 
     def declare(function: Callable[..., Any]) -> dg.JobDefinition:
         op = dg.op(name=names.label(op_name), description=op_description, out=NO_VALUE, pool=pool, tags=op_tags)(
             function
         )
 
-        tags = {**names.tags, **(run_tags or {})}
-
-        @dg.job(name=names.label(name), tags=tags, executor_def=run_executor, description=description)
+        @dg.job(
+            name=names.label(name),
+            tags=_run_tags(names, on_gpu=on_gpu),
+            executor_def=run_executor,
+            description=description,
+        )
         def job() -> None:
             op()
 
@@ -46,13 +53,18 @@ def asset_job(
     name: str,
     selection: dg.AssetSelection,
     description: str,
-    run_tags: Mapping[str, str] | None = None,
+    *,
+    on_gpu: bool = False,
 ) -> AssetJob:
     """Return a job of assets or checks, whose runs are locked whatever executor a deployment has."""
-    tags = {**names.tags, **(run_tags or {})}
+    tags = _run_tags(names, on_gpu=on_gpu)
     return dg.define_asset_job(
         names.label(name), selection=selection, description=description, tags=tags, executor_def=run_executor
     )
+
+
+def _run_tags(names: ProjectNames, *, on_gpu: bool) -> dict[str, str]:
+    return {**names.tags, **({} if on_gpu else cpu_tags())}
 
 
 def running_schedule(names: ProjectNames, name: str, job: Any, cron: str, description: str) -> dg.ScheduleDefinition:

@@ -12,10 +12,11 @@ from atlaspatch_core.errors import InvalidProject
 POOL = "gpu"
 """Pool of the first device; ``dagster.yaml`` gives every pool one place unless it was set to more."""
 SLIDE_IO = "slide_io"
-"""Pool of runs that read many files and compute little, such as the audit."""
+"""Pool of runs that copy many files, such as exports; of no asset or check, so that no run that computes stands in it."""
 
-GPU_TAGS_VARIABLE = "ATLASPATCH_GPU_RUN_TAGS"
-"""JSON of the tags by which a launcher gives runs a GPU. A deployment sets it: no project file names a cluster."""
+CPU_TAGS_VARIABLE = "ATLASPATCH_CPU_RUN_TAGS"
+"""JSON of the tags by which a launcher that gives every run a GPU gives none. A deployment sets it: no project file
+names a cluster. Not the other way round: runs that the web UI launches over assets are of no job, and have no tags."""
 
 
 def pool_of(runtime: Runtime) -> str:
@@ -24,20 +25,25 @@ def pool_of(runtime: Runtime) -> str:
     return f"{POOL}_{number}" if number and number != "0" else POOL
 
 
-def device_tags(runtime: Runtime) -> dict[str, str]:
-    """Return the tags of runs that compute on a project's device: none on a CPU, or where nobody stated any.
+def computes_on_gpu(runtime: Runtime) -> bool:
+    """Tell whether runs that compute take a GPU."""
+    return any((device or "").startswith("cuda") for device in (runtime.device, runtime.feature_device))
+
+
+def cpu_tags() -> dict[str, str]:
+    """Return the tags of runs that compute on no GPU; none where nobody stated any.
 
     Raises InvalidProject where the variable is no JSON object.
     """
-    stated = os.environ.get(GPU_TAGS_VARIABLE)
-    if not stated or not any((device or "").startswith("cuda") for device in (runtime.device, runtime.feature_device)):
+    stated = os.environ.get(CPU_TAGS_VARIABLE)
+    if not stated:
         return {}
     try:
         tags = json.loads(stated)
     except json.JSONDecodeError:
         tags = None
     if not isinstance(tags, dict):
-        raise InvalidProject(f'{GPU_TAGS_VARIABLE} is {stated!r}; it must be a JSON object such as {{"tag": "value"}}')
+        raise InvalidProject(f'{CPU_TAGS_VARIABLE} is {stated!r}; it must be a JSON object such as {{"tag": "value"}}')
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in tags.items()}
 
 

@@ -15,14 +15,16 @@ from paths import ROOT
 from small_projects import paint, project
 
 from atlaspatch_assets.definitions import build_definitions
-from atlaspatch_assets.lib.pools import GPU_TAGS_VARIABLE, device_tags
+from atlaspatch_assets.lib.pools import CPU_TAGS_VARIABLE, cpu_tags
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.config.sections import Runtime
 from atlaspatch_core.errors import InvalidProject
 
 DEPLOY = ROOT / "deploy"
 IMAGE = "registry.example.org/atlaspatch:0.1.0"
-GPU = {"dagster-k8s/config": {"container_config": {"resources": {"limits": {"nvidia.com/gpu": 1}}}}}
+NO_GPU = {"dagster-k8s/config": {"container_config": {"resources": {"limits": {"nvidia.com/gpu": 0}}}}}
+OVER_ASSETS = "__ASSET_JOB"
+"""Of this job are the runs that the web UI launches over assets."""
 
 
 @pytest.fixture(scope="module")
@@ -57,10 +59,13 @@ def of(tmp_path) -> Project:
     return project(tmp_path).model_copy(update={"runtime": Runtime(device="cuda")})
 
 
-def launched(of: Project, instance: dg.DagsterInstance, cluster: ClusterAPI, name: str) -> dict[str, Any]:
-    """Launch a run of a job of the project; return the manifest that the cluster got."""
+def launched(of: Project, instance: dg.DagsterInstance, cluster: ClusterAPI, name: str, *assets: str) -> dict[str, Any]:
+    """Launch a run of a job of the project, over these assets alone; return the manifest that the cluster got."""
     job = build_definitions(of).resolve_job_def(name)
-    run = instance.create_run_for_job(job, tags=job.run_tags, job_code_origin=code_origin(name, IMAGE))
+    selection = frozenset(map(dg.AssetKey.from_user_string, assets)) or None
+    job = job.get_subset(asset_selection=selection) if selection else job
+    origin = code_origin(name, IMAGE)
+    run = instance.create_run_for_job(job, tags=job.run_tags, job_code_origin=origin, asset_selection=selection)
     launch(instance, run)
     [(path, manifest)] = [item for item in cluster.jobs.items() if item[0].endswith(run.run_id)]
     assert path.startswith(f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs/")
@@ -133,10 +138,22 @@ def test_a_run_knows_project_home_weights_and_secrets(of, instance, cluster):
     assert secrets == ["atlaspatch-secrets"]
 
 
-def test_a_run_that_computes_nothing_asks_for_no_gpu(of, instance, cluster):
-    for name in ("audit", "materialize_new"):
-        [container] = launched(of, instance, cluster, name)["spec"]["template"]["spec"]["containers"]
-        assert "nvidia.com/gpu" not in container["resources"]["limits"]
+@pytest.mark.parametrize(
+    ("job", "assets", "gpus"),
+    [
+        ("process_slides", (), "1"),
+        ("materialize_stale", (), "1"),
+        (OVER_ASSETS, ("slide", "patch_coords"), "1"),
+        ("audit", (), "0"),
+        ("materialize_new", (), "0"),
+        ("make_cohort_report", (), "0"),
+    ],
+)
+def test_a_run_asks_for_a_gpu_where_it_computes_whoever_launched_it(of, instance, cluster, job, assets, gpus):
+    manifest = launched(of, instance, cluster, job, *assets)
+    check_manifest({name: part for name, part in manifest.items() if name != "status"})
+    [container] = manifest["spec"]["template"]["spec"]["containers"]
+    assert container["resources"]["limits"] == {"memory": "32Gi", "nvidia.com/gpu": gpus}
 
 
 def test_a_run_whose_node_was_taken_away_ends_and_is_started_again(of, instance, cluster):
@@ -171,34 +188,36 @@ def test_the_home_of_the_chart_is_that_of_the_image(values):
     assert f"DAGSTER_HOME={values['global']['dagsterHome']}" in home.split()
 
 
-@pytest.mark.parametrize(("device", "feature_device"), [("cuda", None), ("cuda:1", None), ("cpu", "cuda")])
-def test_runs_on_a_gpu_have_the_tags_that_the_deployment_states(device, feature_device, monkeypatch):
-    monkeypatch.setenv(GPU_TAGS_VARIABLE, json.dumps(GPU | {"queue": "gpu"}))
-    tags = device_tags(Runtime(device=device, feature_device=feature_device))
-    assert tags["queue"] == "gpu"
-    assert {name: json.loads(value) for name, value in tags.items() if name != "queue"} == GPU
+@pytest.mark.parametrize(
+    ("runtime", "computing"),
+    [
+        (Runtime(device="cuda:1"), {"process_slides", "materialize_stale"}),
+        (Runtime(device="cpu", feature_device="cuda"), {"process_slides", "materialize_stale"}),
+        (Runtime(device="cpu"), set()),
+    ],
+)
+def test_jobs_that_compute_on_no_gpu_have_the_tags_that_the_deployment_states(of, runtime, computing, monkeypatch):
+    project = of.model_copy(update={"runtime": runtime})
+
+    def jobs_without_tags() -> set[str]:
+        jobs = build_definitions(project).get_repository_def().get_all_jobs()
+        return {job.name for job in jobs if json.dumps(NO_GPU["dagster-k8s/config"]) not in job.run_tags.values()}
+
+    monkeypatch.setenv(CPU_TAGS_VARIABLE, json.dumps(NO_GPU))
+    assert jobs_without_tags() == {OVER_ASSETS} | computing
 
 
-def test_what_computes_has_them_and_a_project_without_a_deployment_has_none(of, monkeypatch):
-    def tagged() -> set[str]:
-        jobs = build_definitions(of).get_repository_def().get_all_jobs()
-        return {job.name for job in jobs if "dagster-k8s/config" in job.run_tags}
-
-    monkeypatch.setenv(GPU_TAGS_VARIABLE, json.dumps(GPU))
-    assert tagged() == {"process_slides", "materialize_stale"}
-    monkeypatch.delenv(GPU_TAGS_VARIABLE)
-    assert tagged() == set()
-
-
-def test_no_run_has_such_tags_on_a_cpu_or_where_none_are_stated(monkeypatch):
-    monkeypatch.setenv(GPU_TAGS_VARIABLE, json.dumps(GPU))
-    assert device_tags(Runtime(device="cpu")) == {}
-    monkeypatch.delenv(GPU_TAGS_VARIABLE)
-    assert device_tags(Runtime(device="cuda")) == {}
+def test_a_project_without_a_deployment_has_no_such_tags(monkeypatch):
+    monkeypatch.setenv(CPU_TAGS_VARIABLE, json.dumps(NO_GPU | {"queue": "cpu"}))
+    tags = cpu_tags()
+    assert tags.pop("queue") == "cpu"
+    assert {name: json.loads(value) for name, value in tags.items()} == NO_GPU
+    monkeypatch.delenv(CPU_TAGS_VARIABLE)
+    assert cpu_tags() == {}
 
 
 @pytest.mark.parametrize("stated", ["gpu", "[1]", "{"])
 def test_tags_that_are_no_object_are_refused_by_name(stated, monkeypatch):
-    monkeypatch.setenv(GPU_TAGS_VARIABLE, stated)
-    with pytest.raises(InvalidProject, match=GPU_TAGS_VARIABLE):
-        device_tags(Runtime(device="cuda"))
+    monkeypatch.setenv(CPU_TAGS_VARIABLE, stated)
+    with pytest.raises(InvalidProject, match=CPU_TAGS_VARIABLE):
+        cpu_tags()

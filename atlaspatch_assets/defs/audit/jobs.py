@@ -23,7 +23,6 @@ from atlaspatch_assets.lib.announced import LaterCheck
 from atlaspatch_assets.lib.batch_ops import without_preview_warnings
 from atlaspatch_assets.lib.declaring import asset_job, running_schedule
 from atlaspatch_assets.lib.names import ProjectNames
-from atlaspatch_assets.lib.pools import SLIDE_IO
 from atlaspatch_assets.lib.results import check_outputs, table_metadata
 from atlaspatch_core.discovery.find import find_slides_if_any
 from atlaspatch_core.errors import AtlasPatchError
@@ -75,7 +74,7 @@ def build_audit(recipe: Recipe) -> dg.Definitions:
 def _build_checks(recipe: Recipe) -> dg.AssetChecksDefinition:
     specs, names = audit_specs(recipe), ProjectNames.of(recipe.project)
 
-    @dg.multi_asset_check(name=names.label(OP_NAME), specs=specs, can_subset=True, pool=SLIDE_IO)
+    @dg.multi_asset_check(name=names.label(OP_NAME), specs=specs, can_subset=True)
     def audit_outputs(context: dg.AssetCheckExecutionContext, config: AuditConfig) -> Iterator[Any]:
         versions = recorded_versions(recipe, context.instance)
         stems = choose_sample(list(versions), config, date.today())

@@ -20,7 +20,7 @@ from atlaspatch_assets.defs.validity.sensors import build_launches, build_propos
 from atlaspatch_assets.lib.declaring import op_job
 from atlaspatch_assets.lib.events import Event, outcome_events
 from atlaspatch_assets.lib.names import ProjectNames
-from atlaspatch_assets.lib.pools import device_tags, pool_of
+from atlaspatch_assets.lib.pools import computes_on_gpu, pool_of
 from atlaspatch_assets.lib.project_pin import pin_tags, stop_if_changed
 from atlaspatch_assets.lib.recorded import MOST_VERDICTS, recorded_validities, validity_verdicts
 from atlaspatch_assets.lib.results import NOTHING_DONE, table_metadata
@@ -102,7 +102,7 @@ def _build_job(recipe: Recipe, name: str) -> dg.JobDefinition:
         op_description=FINDS[name],
         pool=pool_of(recipe.project.runtime) if stale else None,
         op_tags=pin_tags(recipe.project),
-        run_tags=device_tags(recipe.project.runtime) if stale else None,
+        on_gpu=stale and computes_on_gpu(recipe.project.runtime),
     )(find)
 
 

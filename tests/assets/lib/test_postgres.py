@@ -75,3 +75,12 @@ def test_both_variants_of_the_settings_differ_in_storage_alone():
 
     assert postgres.keys() - ours.keys() == {"storage"}
     assert {name: value for name, value in postgres.items() if name != "storage"} == ours
+
+
+@pytest.mark.parametrize("settings", ["dagster.yaml", "deploy/dagster.postgres.yaml", "deploy/celery/dagster.yaml"])
+def test_pools_alone_say_how_many_runs_of_a_backfill_compute(settings):
+    concurrency = yaml.safe_load((ROOT / settings).read_text())["concurrency"]
+
+    assert "tag_concurrency_limits" not in concurrency["runs"]
+    assert concurrency["runs"]["max_concurrent_runs"] == 100
+    assert concurrency["pools"]["granularity"] == "run"

@@ -4,7 +4,7 @@ import dagster as dg
 import pytest
 from small_projects import break_slide, paint, project, run
 
-from atlaspatch_assets.dagster_internals import last_verdicts
+from atlaspatch_assets.dagster_internals import last_verdicts, pools_of_run
 from atlaspatch_assets.definitions import build_definitions
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.project_runs import busy_keys
@@ -47,6 +47,15 @@ def assert_given(passed: dict[str, bool | None]) -> None:
     assert {check for check, verdict in passed.items() if verdict is None} == set()
     good = {check for check in passed if check.endswith((":processed", ":valid"))}
     assert {passed[check] for check in good | {"slide:sound", "patch_coords:sound"}} == {True}
+
+
+def test_a_backfill_of_the_ui_stands_in_the_pool_of_its_device_alone(tmp_path, instance):
+    """Any other pool would let its runs go one after the other, however many devices there are."""
+    paint(tmp_path / "slides", "first", "last")
+    of = project(tmp_path, encoders=True)
+    run = instance.create_run_for_job(backfill_job(of), tags=neighbours(instance, "first", "last"))
+
+    assert pools_of_run(run) == {"gpu"}
 
 
 def test_a_backfill_of_the_ui_gives_every_verdict_that_it_announced(tmp_path, instance):
