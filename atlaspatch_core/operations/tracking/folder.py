@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from atlaspatch_core.operations.tracking.json_files import lock_of, read_json, remove_drafts, seconds_of, write_json
+from atlaspatch_core.operations.tracking.json_files import read_json, remove_drafts, seconds_of, write_json
+from atlaspatch_core.operations.tracking.locking import hold_tracking_lock
 from atlaspatch_core.operations.tracking.states import (
     State,
     described_slide,
@@ -53,7 +54,7 @@ class StateFolder:
     def open(self) -> None:
         """List what there is and remove what killed processes left. Raises OSError or UnwritableOutput."""
         folder = self.store.state("any").parent
-        with lock_of(self.store.output):
+        with hold_tracking_lock(self.store.output):
             remove_drafts(folder)
         paths_by_stem = defaultdict(list)
         for path in folder.glob("*__*.json"):
@@ -67,7 +68,7 @@ class StateFolder:
         state = state_in_memory or self._read(slide)
         is_moved = state_in_memory is None and bool(state["tasks"]) and not self._file(slide).exists()
         if is_moved or is_news(state, outcome, several=self.several):
-            with lock_of(self.store.output):
+            with hold_tracking_lock(self.store.output):
                 state = self._read(slide)
                 if is_news(state, outcome, several=self.several):
                     record_outcome(state, outcome, self.store, several=self.several)
@@ -87,7 +88,7 @@ class StateFolder:
         if slide not in self.changed:
             return
         self.changed.discard(slide)
-        with lock_of(self.store.output):
+        with hold_tracking_lock(self.store.output):
             state = self._read(slide)
             if update_outputs(state):
                 self._write(slide, state)

@@ -5,7 +5,7 @@ A power cut may lose the last ones; what they tell of is kept elsewhere.
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -40,8 +40,8 @@ def lock_path(output: Path, name: str) -> Path:
     return Store(output).run_lock(name)
 
 
-def lock_of(output: Path, name: str = "tracking") -> FileLock:
-    """Return a kernel lock; without a name, the one under which all files of the tracking are written.
+def lock_of(output: Path, name: str) -> FileLock:
+    """Return a kernel lock: a run's, or that of those who tell Dagster.
 
     Raises UnwritableOutput where its folder cannot be made.
     """
@@ -52,13 +52,50 @@ def lock_of(output: Path, name: str = "tracking") -> FileLock:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file at once. To be called under the lock. Raises OSError."""
+    while not _replace(path, text, lambda: True):
+        pass
+
+
+def change_text(path: Path, change: Callable[[str], str]) -> None:
+    """Replace a text, an empty one where there is no file, by what ``change`` makes of it. Raises OSError.
+
+    To be called under the lock. Where somebody wrote it meanwhile all the same, because this process was stopped and
+    lost the lock, that text is changed.
+    """
+    while True:
+        before = _version(path)
+        text = path.read_text(encoding="utf-8", errors="replace") if before else ""
+        if _replace(path, change(text), lambda before=before: _version(path) == before):
+            return
+
+
+def _replace(path: Path, text: str, is_due: Callable[[], bool]) -> bool:
+    """Write a file at once if it still ``is_due``; return whether it was written.
+
+    A draft of a process that was stopped for long may be gone: it counted as that of a killed one.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{DRAFT}{uuid4().hex}.tmp")
     try:
         draft.write_text(text, encoding="utf-8", errors="backslashreplace")  # of names that are no UTF-8
+        if not is_due():
+            return False
         draft.replace(path)
+    except FileNotFoundError:
+        if not path.parent.is_dir():
+            raise
+        return False
     finally:
         draft.unlink(missing_ok=True)
+    return True
+
+
+def _version(path: Path) -> tuple[int, int, int] | None:
+    try:
+        state = path.stat()
+    except FileNotFoundError:
+        return None
+    return state.st_ino, state.st_size, state.st_mtime_ns
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

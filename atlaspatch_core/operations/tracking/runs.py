@@ -26,6 +26,7 @@ from atlaspatch_core.operations.tracking.json_files import (
     seconds_of,
     write_json,
 )
+from atlaspatch_core.operations.tracking.locking import hold_tracking_lock
 from atlaspatch_core.storage.file_index import list_files
 from atlaspatch_core.storage.store import Store
 
@@ -191,7 +192,7 @@ def ended_run(output: Path, run: RunFile) -> RunFile:
     try:
         if is_alive(output, run):
             return run
-        with lock_of(output):
+        with hold_tracking_lock(output):
             latest = RunFile(run.path, read_json(run.path))  # it may have ended by itself just now
             return next(iter(mark_dead_runs(output, [latest])), latest)
     except (OSError, AtlasPatchError, NotImplementedError):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from atlaspatch_core.operations.tracking.counts import Counts
-from atlaspatch_core.operations.tracking.json_files import write_text
+from atlaspatch_core.operations.tracking.json_files import change_text
 from atlaspatch_core.storage.store import Store
 
 HEAD = "# Runs of atlaspatch in this folder\n"
@@ -25,9 +25,7 @@ MOST_TOLD = 100
 
 def append_section(output: Path, run_section: str) -> None:
     """Add a section. To be called under the lock. Raises OSError."""
-    path = Store(output).summary()
-    previous = path.read_text(encoding="utf-8", errors="replace") if path.exists() else HEAD
-    write_text(path, f"{previous.rstrip()}\n\n{run_section}")
+    change_text(Store(output).summary(), lambda previous: f"{(previous or HEAD).rstrip()}\n\n{run_section}")
 
 
 def section(

@@ -17,7 +17,8 @@ from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.operations.tracking import runs, summary
 from atlaspatch_core.operations.tracking.counts import Counts
 from atlaspatch_core.operations.tracking.folder import StateFolder, read_states, totals
-from atlaspatch_core.operations.tracking.json_files import isoformat, lock_of, lock_path, write_json
+from atlaspatch_core.operations.tracking.json_files import isoformat, lock_path, write_json
+from atlaspatch_core.operations.tracking.locking import hold_tracking_lock
 from atlaspatch_core.operations.tracking.signals import fate_of
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import OF_CASES, Outcome, OutputKey
@@ -95,7 +96,7 @@ class Tracker:
         output = self._store.output
         self._lock = runs.run_lock(output, self.run_id)
         self._lock.acquire()
-        with lock_of(output):
+        with hold_tracking_lock(output):
             for run in runs.mark_dead_runs(output, runs.locked_runs(output)):
                 summary.append_section(output, summary.section(run.values, None, {}))
             self._write()
@@ -103,7 +104,7 @@ class Tracker:
 
     def _end(self) -> None:
         every = totals(read_states(self._store))
-        with lock_of(self._store.output):
+        with hold_tracking_lock(self._store.output):
             self._write()
             summary.append_section(self._store.output, summary.section(self._run, self._counts, every, self._cases))
 
@@ -123,7 +124,7 @@ class Tracker:
             self._try_action(self._say_alive)
 
     def _say_alive(self) -> None:
-        with lock_of(self._store.output):
+        with hold_tracking_lock(self._store.output):
             if not self._over.is_set():
                 self._write()
 
