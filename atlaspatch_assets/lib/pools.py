@@ -12,7 +12,7 @@ from atlaspatch_core.errors import InvalidProject
 POOL = "gpu"
 """Pool of the first device; ``dagster.yaml`` gives every pool one place unless it was set to more."""
 SLIDE_IO = "slide_io"
-"""Pool of runs that copy many files, such as exports; of no asset or check, so that no run that computes stands in it."""
+"""Pool of runs that copy many files, such as exports; of no asset or check: no run that computes stands in it."""
 
 CPU_TAGS_VARIABLE = "ATLASPATCH_CPU_RUN_TAGS"
 """JSON of the tags by which a launcher that gives every run a GPU gives none. A deployment sets it: no project file

@@ -57,8 +57,8 @@ def _acquire(lock: FileLock) -> bool:
 def _take_away(path: Path, holder: str) -> None:
     """Let the others, and this process, find a new lock in the place of the one that is held."""
     log.warning(
-        "%s is held for over %.0f s by %s, which is stopped or hangs; this run goes on without waiting for it, nothing is "
-        "lost, and that process may be continued or ended",
+        "%s is held for over %.0f s by %s, which is stopped or hangs; this run goes on without waiting for it, "
+        "nothing is lost, and that process may be continued or ended",
         path,
         SECONDS_TO_WAIT,
         f"process {holder.split()[0]}" if holder else "a process that did not name itself",

@@ -40,7 +40,7 @@ def is_stopped(pid: int) -> bool:
 
 @pytest.fixture
 def stopped(tmp_path, monkeypatch) -> Iterator[Child]:
-    """A process that was stopped while it added to the summary, in a folder of one run; others wait for half a second."""
+    """A process that was stopped while it added to the summary of a run; others wait for half a second."""
     paint(tmp_path / "slides", "a")
     assert encode(tmp_path).exit_code == 0
     monkeypatch.setattr(locking, "SECONDS_TO_WAIT", 0.5)
