@@ -1,7 +1,9 @@
 """A bucket on this machine, with S3's protocol, whose answers may be slow, refused, cut short or gone."""
 
+import json
 import os
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +19,8 @@ from atlaspatch_core.isolation.leases import end_processes
 from atlaspatch_core.remote.store import open_store
 
 BUCKET = "slides"
+_used: list[str] = []
+"""Address of the bucket that this process uses."""
 
 
 @dataclass
@@ -155,8 +159,10 @@ def use_bucket(bucket: Bucket, patch: pytest.MonkeyPatch) -> None:
         patch.delenv(name)
     for name, value in bucket.environment.items():
         patch.setenv(name, value)
-    open_store.cache_clear()
-    end_processes()  # they have the environment of the test that started them
+    if bucket.endpoint not in _used:
+        open_store.cache_clear()
+        end_processes()  # they have the environment of the test that started them
+        _used[:] = [bucket.endpoint]
 
 
 @contextmanager
@@ -185,3 +191,19 @@ def running_web(folder: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{running.server_port}"
     finally:
         running.shutdown()
+
+
+def main() -> None:
+    """Serve a bucket as a process of its own: say its address, then answer each line with what was sent so far.
+
+    The argument is how many seconds each answer takes.
+    """
+    with running_bucket() as bucket:
+        bucket.faults.seconds = float(sys.argv[1])
+        print(json.dumps(bucket.environment), flush=True)
+        for _ in sys.stdin:
+            print(json.dumps({"requests": bucket.faults.requests, "bytes": bucket.faults.bytes_sent}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
