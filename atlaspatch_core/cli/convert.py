@@ -11,7 +11,7 @@ from atlaspatch_core.cli.declaring import FILE, FOLDER
 from atlaspatch_core.cli.fields import field_option
 from atlaspatch_core.cli.logs import logging_to_stderr
 from atlaspatch_core.cli.scripts import with_dashes
-from atlaspatch_core.cli.types import Number, Several, Whole, flat
+from atlaspatch_core.cli.types import LocalPath, Number, Several, Whole, flat
 from atlaspatch_core.cli.working import INTERRUPTED, what_remains
 from atlaspatch_core.config.input_fields import SlidesFields
 from atlaspatch_core.errors import AtlasPatchError, NoSlides
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 
 @click.command(context_settings={"token_normalize_func": with_dashes})
-@click.argument("sources", metavar="SRC...", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--input-dir", type=click.Path(path_type=Path), help="The same as SRC, as scripts for TRIDENT have it.")
+@click.argument("sources", metavar="SRC...", nargs=-1, type=LocalPath())
+@click.option("--input-dir", type=LocalPath(), help="The same as SRC, as scripts for TRIDENT have it.")
 @click.option(
     "--to", "--job-dir", "folder", required=True, type=FOLDER, help="Folder for the files STEM.tiff; made if need be."
 )

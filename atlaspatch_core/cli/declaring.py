@@ -2,22 +2,21 @@
 
 from collections.abc import Callable
 from functools import reduce
-from pathlib import Path
 from typing import Any
 
 import click
 
-from atlaspatch_core.cli.types import Number, Whole
+from atlaspatch_core.cli.types import LocalPath, Number, Whole
 
 Decorator = Callable[[Any], Any]
 
 POSITIVE = Whole(min=1)
 SHARE = Number(min=0, max=1)
-EXISTING = click.Path(exists=True, path_type=Path)
-FOLDER = click.Path(file_okay=False, path_type=Path)
-EXISTING_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-FILE = click.Path(dir_okay=False, path_type=Path)
-EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+EXISTING = LocalPath(exists=True)
+FOLDER = LocalPath(file_okay=False)
+EXISTING_FOLDER = LocalPath(exists=True, file_okay=False)
+FILE = LocalPath(dir_okay=False)
+EXISTING_FILE = LocalPath(exists=True, dir_okay=False)
 
 
 def group(*options: Decorator) -> Decorator:

@@ -9,6 +9,7 @@ from atlaspatch_core.cli.types import SlidePaths
 from atlaspatch_core.config.fields import FILE_NAME
 from atlaspatch_core.config.template import project_text
 from atlaspatch_core.errors import UnwritableOutput
+from atlaspatch_core.remote.places import RemotePlace, shown_path
 from atlaspatch_core.storage.atomic import replacing
 
 
@@ -18,8 +19,8 @@ from atlaspatch_core.storage.atomic import replacing
     "--slides",
     type=SlidePaths(),
     multiple=True,
-    help="A slide, a folder of slides, or a pattern such as 'slides/**/*.svs'; may be repeated. Default: the folder "
-    "slides beside the project file.",
+    help="A slide, a folder of slides, a URL, or a pattern such as 'slides/**/*.svs'; may be repeated. Default: the "
+    "folder slides beside the project file.",
 )
 @click.option("--force", is_flag=True, help="Replace a project file that is there.")
 def init(directory: Path, slides: tuple[Path, ...], force: bool) -> None:
@@ -27,7 +28,7 @@ def init(directory: Path, slides: tuple[Path, ...], force: bool) -> None:
     path = directory / FILE_NAME
     if path.exists() and not force:
         raise click.ClickException(f"{path} is there already; edit it, or replace it with --force")
-    folders = [str(slide.resolve()) for slide in slides] or ["slides"]
+    folders = [shown_path(slide if RemotePlace.of_url(slide) else slide.resolve()) for slide in slides] or ["slides"]
     try:
         with replacing(path) as temporary:
             temporary.write_text(project_text({"slides.folders": folders}), encoding="utf-8")

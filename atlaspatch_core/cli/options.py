@@ -3,8 +3,6 @@
 An option that is a field of the project is stated there; here stands what a command has otherwise.
 """
 
-from pathlib import Path
-
 import click
 
 from atlaspatch_core.cli.declaring import (
@@ -18,7 +16,7 @@ from atlaspatch_core.cli.declaring import (
     option,
 )
 from atlaspatch_core.cli.fields import field_option, field_options
-from atlaspatch_core.cli.types import Checkpoint, Device, Names, SlidePaths, Whole
+from atlaspatch_core.cli.types import Checkpoint, Device, LocalPath, Names, SlidePaths, Whole
 from atlaspatch_core.config.geometry_fields import GeometryFields
 from atlaspatch_core.config.input_fields import PatientsFields, ProjectFields, SlidesFields
 from atlaspatch_core.config.run_fields import PicturesFields, RuntimeFields
@@ -30,7 +28,7 @@ NAMES = {"type": Names(), "multiple": False}
 PRECISION = {"type": click.Choice(["float32", "float16", "bfloat16"], case_sensitive=False)}
 WITHOUT_ENCODERS = ("patch_encoders", "slide_encoders")
 
-OUTPUT = option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Folder for all that is made.")
+OUTPUT = option("--output", "-o", type=LocalPath(), required=True, help="Folder for all that is made.")
 NAME = field_option(ProjectFields, "name")
 
 SLIDES = group(

@@ -1,7 +1,5 @@
 """The options of ``atlaspatch run``: names and defaults of TRIDENT's batch command, and a few of our own."""
 
-from pathlib import Path
-
 import click
 
 from atlaspatch_core.cli.declaring import (
@@ -17,7 +15,7 @@ from atlaspatch_core.cli.devices import GPUS
 from atlaspatch_core.cli.fields import field_option, field_options
 from atlaspatch_core.cli.options import NAME, NAMES
 from atlaspatch_core.cli.shards import SHARD_OPTION
-from atlaspatch_core.cli.types import Number, SlidePaths, Whole
+from atlaspatch_core.cli.types import LocalPath, Number, SlidePaths, Whole
 from atlaspatch_core.config.geometry_fields import GeometryFields
 from atlaspatch_core.config.input_fields import ProjectFields, SlidesFields
 from atlaspatch_core.config.run_fields import PicturesFields
@@ -69,7 +67,7 @@ GRID = group(
     field_option(GeometryFields, "resample"),
     option(
         "--coords-dir",
-        type=click.Path(path_type=Path),
+        type=LocalPath(),
         help="Folder of coords, from JOB_DIR or absolute. Where it holds some of CLAM, TRIDENT, AtlasPatch or another "
         "JOB_DIR, features are computed on these, and lie in JOB_DIR under a name that ends in _supplied; patch size "
         "and magnification are theirs unless given. Where it holds nothing, coords are laid there.",

@@ -58,6 +58,19 @@ class Labels(Several):
         return tuple(word.strip() for word in value.split(",") if word.strip())
 
 
+class LocalPath(click.Path):
+    """A file or folder of this machine: a URL in its place would be a folder called ``s3:``."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(path_type=Path, **settings)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path. Fails for a URL."""
+        if place := RemotePlace.of_url(Path(str(value))):
+            self.fail(f"{place.url} is in an object store, and this is a path of this machine", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 class SlidePaths(click.Path):
     """A file or folder that exists, or a URL or pattern (``*``, ``?``, ``[``), which are not looked at yet."""
 

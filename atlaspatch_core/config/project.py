@@ -101,9 +101,15 @@ def make_project(values: dict, *, origin: str, folder: Path | None = None) -> Pr
     except ValidationError as error:
         raise InvalidProject(f"{origin}: {'; '.join(_complaint(part) for part in error.errors())}") from error
     for place, path in _paths_in(project):
-        if fault := path_fault(path):
+        if fault := path_fault(path) or ("" if place == "slides.folders" else _url_fault(path)):
             raise InvalidProject(f"{origin}: {place}: {fault}")
     return _with_placeholders(_with_paths_from(project, folder) if folder else project)
+
+
+def _url_fault(path: Path) -> str:
+    """Return in a clause why a path that is a URL cannot be used, or an empty text."""
+    place = RemotePlace.of_url(path)
+    return f"{place.url} is in an object store, and this is a path of this machine" if place else ""
 
 
 def _paths_in(value: Any, place: str = "") -> Iterator[tuple[str, Path]]:

@@ -1,6 +1,7 @@
 """A bucket on this machine, with S3's protocol, whose answers may be slow, refused, cut short or gone."""
 
 import json
+import math
 import os
 import random
 import sys
@@ -35,6 +36,8 @@ class Faults:
     """Share of answers that break off in their middle."""
     gone: bool = False
     """Every connection breaks off without an answer."""
+    gone_after: float = math.inf
+    """Requests from which on that is so."""
     chance: random.Random = field(default_factory=lambda: random.Random(0))
     requests: int = 0
     bytes_sent: int = 0
@@ -100,7 +103,7 @@ def faulty(application: Callable, faults: Faults) -> Callable:
         with faults.lock:
             faults.requests += 1
         time.sleep(faults.seconds)
-        if faults.gone:
+        if faults.gone or faults.requests > faults.gone_after:
             environ["werkzeug.socket"].close()
             raise ConnectionError
         if faults.rolls(faults.refused):

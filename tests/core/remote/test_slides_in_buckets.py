@@ -1,6 +1,7 @@
 """Slides in a bucket give what the same slides give on a disk, and no more travels than is needed."""
 
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +16,9 @@ from plugins import TINY_ENCODER, plugin_file
 from slide_kinds import KINDS, paint_kind, write_scales
 
 from atlaspatch_core.cli.main import cli
-from atlaspatch_core.discovery.find import discover
-from atlaspatch_core.errors import UnreadableSlide
+from atlaspatch_core.config.project import load_project, make_project
+from atlaspatch_core.discovery.find import discover, find_slides
+from atlaspatch_core.errors import InvalidProject, UnreadableSlide
 from atlaspatch_core.remote.places import RemotePlace
 from atlaspatch_core.remote.store import SECONDS_VARIABLE
 from atlaspatch_core.slides.local_copy import REMOTE_COPIES
@@ -148,6 +150,20 @@ def test_a_store_that_is_gone_ends_the_run_in_one_sentence_and_loses_nothing(buc
     assert f"{URL} cannot be read, its store does not answer as it should" in outcome.output
     bucket.faults.gone = False
     assert "1 computed" in encode(URL, tmp_path / "out").output
+
+
+@pytest.mark.parametrize("requests", [2, 8, 20])
+def test_a_store_that_goes_away_meanwhile_blames_no_slide_and_the_next_run_goes_on(bucket, large, tmp_path, requests):
+    bucket.put_folder(large, "cohort")
+    bucket.faults.gone_after = requests
+    outcome = encode(URL, tmp_path / "out")
+    assert outcome.exit_code != 0
+    assert "its store does not answer as it should" in outcome.output
+    assert "damaged" not in outcome.output
+    bucket.faults.gone_after = math.inf
+    assert "1 computed" in encode(URL, tmp_path / "out").output
+    assert encode(large, tmp_path / "local").exit_code == 0
+    assert results(tmp_path / "out") == results(tmp_path / "local")
 
 
 def test_a_slide_larger_than_copies_may_be_is_refused_and_the_others_are_done(bucket, large, tmp_path):
@@ -287,3 +303,19 @@ def test_the_batch_command_takes_a_bucket_and_its_cache_for_copies(bucket, large
     assert outcome.exit_code == 0, outcome.output
     assert len(list((tmp_path / "job").rglob("patches/large.h5"))) == 1
     assert len([file for file in (tmp_path / "cache").rglob("large.svs") if file.is_file()]) == 1
+
+
+def test_a_project_file_names_a_bucket_and_urls_are_no_paths_of_this_machine(bucket, large, tmp_path, monkeypatch):
+    bucket.put_folder(large, "cohort")
+    monkeypatch.chdir(tmp_path)
+    assert CliRunner().invoke(cli, ["init", "--slides", URL]).exit_code == 0
+    text = (tmp_path / "atlaspatch.toml").read_text()
+    assert f'folders = ["{URL}"]' in text
+    project = load_project(tmp_path / "atlaspatch.toml")
+    assert [source.stem for source in find_slides(project).sources] == ["large"]
+    for wrong in (["init", URL], ["encode-slide", str(large), "--output", URL, "--patch-encoders", "tiny"]):
+        outcome = CliRunner().invoke(cli, wrong)
+        assert (outcome.exit_code, f"{URL} is in an object store" in outcome.output) == (2, True)
+    with pytest.raises(InvalidProject, match=rf"output: {URL} is in an object store, and this is a path of this"):
+        make_project({"output": URL}, origin="test")
+    assert not (tmp_path / "s3:").exists()
