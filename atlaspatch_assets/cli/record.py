@@ -22,25 +22,32 @@ def record(project_file: Path) -> None:
     """Tell Dagster what landed in a project's output folder and what failed, as shards on a cluster leave it.
 
     The instance in DAGSTER_HOME (~/.atlaspatch/dagster by default) gets a materialisation of each valid output and, of
-    each that could not be made, the failure with its reason, as if it had made them; slides become partitions. What it
-    knows is not told again, so this may be run at any time, also beside shards that still work. Nothing is computed.
+    each that could not be made, the failure with its reason, as if it had made them; slides, and the cases of the
+    project's table, become partitions. What it knows is not told again, so this may be run at any time, also beside
+    shards that still work. Nothing is computed.
 
     Exit code: 0, whatever failed; 1 when it could not be told, 2 for wrong usage.
     """
     recipe = recipe_of_file(project_file)
     try:
-        counts = _record(recipe)
+        slides, cases = _record(recipe)
     except AtlasPatchError as error:
         raise click.ClickException(str(error)) from error
-    results, failures = format_count(counts.results, "result"), format_count(counts.failures, "failure")
-    of_slides = f" of {format_count(counts.slides, 'slide')}" if counts.slides else ""
-    click.echo(f"Dagster was told of {results} and {failures}{of_slides}.")
+    results = format_count(slides.results + cases.results, "result")
+    failures = format_count(slides.failures + cases.failures, "failure")
+    counts = (format_count(slides.slides, "slide"), slides.slides), (format_count(cases.cases, "case"), cases.cases)
+    concerned = " and ".join(text for text, count in counts if count)
+    click.echo(f"Dagster was told of {results} and {failures}{f' of {concerned}' if concerned else ''}.")
 
 
-def _record(recipe: "Recipe") -> "RecordedCounts":
-    """Tell the instance; another process that tells it is waited for. Raises UnwritableOutput."""
+def _record(recipe: "Recipe") -> "tuple[RecordedCounts, RecordedCounts]":
+    """Tell the instance of slides, and of cases; another process that tells it is waited for.
+
+    Raises UnwritableOutput, or InvalidManifest.
+    """
     import dagster as dg
 
+    from atlaspatch_assets.defs.patients.landed import record_cases
     from atlaspatch_assets.lib.landed import record_folder
     from atlaspatch_core.operations.tracking.json_files import lock_of
     from atlaspatch_core.operations.tracking.project_status import project_status
@@ -51,4 +58,6 @@ def _record(recipe: "Recipe") -> "RecordedCounts":
         dg.DagsterInstance.get() as instance,
         lock_of(recipe.project.output, "record"),
     ):
-        return record_folder(recipe, discovery, project_status(recipe, discovery).outputs, instance)
+        outputs = project_status(recipe, discovery).outputs
+        slides = record_folder(recipe, discovery, outputs, instance)
+        return slides, record_cases(recipe, outputs, instance)

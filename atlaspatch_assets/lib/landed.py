@@ -26,7 +26,8 @@ class RecordedCounts:
     results: int
     failures: int
     """Outputs that could not be made; those after them, which were not tried, do not count."""
-    slides: int
+    slides: int = 0
+    cases: int = 0
 
 
 def record_folder(
@@ -60,8 +61,9 @@ def unknown_results(recipe: Recipe, outputs: Iterable[Validity], instance: Dagst
 def unknown_failures(recipe: Recipe, outputs: Iterable[Validity], instance: DagsterInstance) -> list[Validity]:
     """Return the failed outputs of which an instance does not know that they failed, or knows another reason."""
     names = ProjectNames.of(recipe.project)
-    reasons = {stage.step: failure_reasons(instance, names.check_key(stage.step, PROCESSED)) for stage in recipe.stages}
-    failed = (output for output in outputs if output.state is State.FAILED)
+    failed = [output for output in outputs if output.state is State.FAILED]
+    steps = dict.fromkeys(output.step for output in failed)
+    reasons = {step: failure_reasons(instance, names.check_key(step, PROCESSED)) for step in steps}
     return [output for output in failed if reasons[output.step].get(output.stem) not in (output.why, OLDER_REASON)]
 
 

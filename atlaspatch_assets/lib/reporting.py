@@ -10,22 +10,23 @@ from atlaspatch_assets.lib.events import outcome_events
 from atlaspatch_assets.lib.home import dagster_home
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.verdicts import OpenFailures
-from atlaspatch_core.validity.outcome import Outcome
+from atlaspatch_core.validity.outcome import OF_CASES, Outcome
 from atlaspatch_core.validity.recipe import Recipe
 
 log = logging.getLogger(__name__)
 
 
 def report_outcomes(outcomes: Iterable[Outcome], open_failures: OpenFailures) -> None:
-    """Record outcomes as they come; slides that the instance does not know become partitions.
+    """Record outcomes as they come; slides and cases that the instance does not know become partitions.
 
     ``open_failures`` is what is known of earlier verdicts, with the instance and the names of the project.
     """
-    registered: set[str] = set()
+    names, registered = open_failures.names, set[tuple[str, str]]()
     for outcome in outcomes:
-        if outcome.stem not in registered:
-            open_failures.names.slides.register(open_failures.instance, [outcome.stem])
-            registered.add(outcome.stem)
+        kind = names.cases if outcome.step.kind == OF_CASES else names.slides
+        if (kind.noun, outcome.stem) not in registered:
+            kind.register(open_failures.instance, [outcome.stem])
+            registered.add((kind.noun, outcome.stem))
         for event in outcome_events(outcome, open_failures):
             open_failures.report(event)
 

@@ -161,15 +161,11 @@ def _cases(
     recipe: "Recipe", manifest: "Manifest | None", outputs: "Sequence[Validity]", failures: "Failures"
 ) -> "tuple[Validity, ...]":
     """Return the states of the cases."""
-    from atlaspatch_core.pipeline.patients.validity import CaseStalenessChecker, cases_in_files
-    from atlaspatch_core.validity.stored import stored_in_files
+    from atlaspatch_core.pipeline.patients.validity import case_states_in_files
 
     if not recipe.cases or manifest is None:
         return ()
-    stored = replace(cases_in_files(recipe), failed=failures)
-    states = {(output.stem, output.step): output for output in outputs}
-    empty = stored_in_files(recipe).without_patches
-    return tuple(case.validity for case in CaseStalenessChecker(recipe, manifest, stored, states, empty).states())
+    return tuple(case.validity for case in case_states_in_files(recipe, manifest, outputs, failures))
 
 
 def folder_status(folder: Path, hooks: Hooks, cohorts: Sequence[str] = ()) -> "ProjectStatus":

@@ -1,7 +1,7 @@
 """Which embeddings of cases are fresh, stale, missing or failed, and why; no slide is opened."""
 
-from collections.abc import Container, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import OutputSpec, Recipe
 from atlaspatch_core.validity.rules import State, is_valid, same_making, state_of
 from atlaspatch_core.validity.states import MOST_READ, Validity
-from atlaspatch_core.validity.stored import Stored
+from atlaspatch_core.validity.stored import Stored, stored_in_files
 
 VERSION = 1
 
@@ -117,6 +117,22 @@ class CaseStalenessChecker:
         identity = stored_identity(self.recipe, stage, case.case_id)
         valid = identity and is_valid(identity.fingerprint, stored)
         return case_reason(identity, expected, stage.upstream[-1]) if identity and valid else fingerprints
+
+
+def case_states_in_files(
+    recipe: Recipe,
+    manifest: Manifest,
+    outputs: Iterable[Validity],
+    failures: Mapping[OutputKey, Mapping[str, str]] | None = None,
+) -> Iterator[CaseState]:
+    """Yield the state of every embedding of every case of a table, as it lies in the output folder.
+
+    ``outputs`` are the states of the outputs of slides; ``failures``, step to case_id to why the last attempt failed.
+    """
+    stored = replace(cases_in_files(recipe), failed=failures or {})
+    slides = {(output.stem, output.step): output for output in outputs}
+    empty = stored_in_files(recipe).without_patches
+    yield from CaseStalenessChecker(recipe, manifest, stored, slides, empty).states()
 
 
 def stored_identity(recipe: Recipe, stage: OutputSpec, case_id: str) -> Identity | None:

@@ -1,5 +1,6 @@
 """``atlaspatch record``: what shards left in the folder, told to Dagster once, as if it had made it."""
 
+from collections import Counter
 from pathlib import Path
 
 import dagster as dg
@@ -8,14 +9,21 @@ from click.testing import CliRunner, Result
 from painting import paint_slide, stain, white
 from project_files import project_text
 from small_projects import break_slide, last, paint, said
+from tracked_folders import PLUGIN
 
 from atlaspatch_assets.cli.main import cli
+from atlaspatch_assets.defs.patients.states import case_validities
 from atlaspatch_assets.lib.recorded import failure_reasons, recorded_validities
 from atlaspatch_core.config.project import load_project
-from atlaspatch_core.validity.recipe import make_recipe
+from atlaspatch_core.pipeline.patients.encoding import encode_cases
+from atlaspatch_core.pipeline.patients.manifest import manifest_of
+from atlaspatch_core.validity.outcome import Status
+from atlaspatch_core.validity.recipe import Recipe, make_recipe
 from atlaspatch_core.validity.states import State
 
 ASSETS = ("slide", "tissue_mask", "patch_coords")
+CASES = (("whole", "a"), ("whole", "b"), ("half", "a"), ("half", "broken"))
+"""Of case and slide."""
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +54,7 @@ def count_events(instance: dg.DagsterInstance) -> int:
 
 
 def failures(instance: dg.DagsterInstance, asset: str = "slide") -> dict[str, str]:
-    return failure_reasons(instance, dg.AssetCheckKey(dg.AssetKey(asset), "processed"))
+    return failure_reasons(instance, dg.AssetCheckKey(dg.AssetKey.from_user_string(asset), "processed"))
 
 
 def test_dagster_hears_of_shards_once_and_is_told_what_a_run_of_its_own_tells(home, instance, lab, open_instance):
@@ -130,3 +138,46 @@ def test_nothing_is_computed_and_what_is_missing_stays_so(home, instance, lab):
     assert sorted(path.name for path in (lab / "output" / "patches").iterdir()) == before
     assert len(before) == 1
     assert set(instance.get_dynamic_partitions("slides")) < {"a", "b", "broken"}
+
+
+@pytest.fixture
+def with_cases(lab) -> Recipe:
+    """The same project with a table of cases: one of both good slides, and one of a good slide and the broken one."""
+    (lab / "plugin.py").write_text(PLUGIN)
+    (lab / "cases.csv").write_text(
+        "case_id,slide_path\n" + "".join(f"{case},slides/{stem}.svs\n" for case, stem in CASES)
+    )
+    geometry = 'patch_encoders = ["tiny"]\nprecision = "float32"'
+    patients = '[patients]\nmanifest = "cases.csv"\nencoders = ["mean-tiny"]\n'
+    (lab / "atlaspatch.toml").write_text(f'plugins = ["plugin.py"]\n{project_text(geometry=geometry)}\n{patients}')
+    return make_recipe(load_project(lab / "atlaspatch.toml"))
+
+
+def test_dagster_hears_of_cases_once_and_of_those_that_failed(home, instance, with_cases):
+    make_shards(1)
+    statuses = Counter(outcome.status for outcome in encode_cases(manifest_of(with_cases.project), with_cases))
+    [path] = (with_cases.project.output / "patient_features").rglob("*.h5")
+    before = path.stat().st_mtime_ns
+    assert statuses[Status.COMPUTED] == 1
+
+    first, second = invoke("record"), invoke("record")
+
+    assert first.output.endswith(" of 3 slides and 2 cases.\n"), first.output
+    assert second.output.endswith("Dagster was told of 0 results and 0 failures.\n"), second.output
+    states = case_validities(with_cases, instance, recorded_validities(with_cases, instance))
+    assert {case.stem: case.state for case in states} == {"whole": State.FRESH, "half": State.FAILED}
+    assert set(instance.get_dynamic_partitions("cases")) == {"whole", "half"}
+    assert set(instance.get_dynamic_partitions("slides")) == {"a", "b", "broken"}
+    assert said(instance, "patient_embedding/mean-tiny", "whole")["slides"] == 2
+    assert failures(instance, "patient_embedding/mean-tiny").keys() == {"half"}
+    assert path.stat().st_mtime_ns == before
+
+
+def test_a_table_of_cases_that_cannot_be_used_is_one_sentence(home, instance, with_cases):
+    make_shards(1)
+    Path("cases.csv").write_text("nonsense\n")
+
+    told = invoke("record")
+
+    assert told.exit_code == 1
+    assert "cases.csv: the column case_id is missing" in told.output.splitlines()[-1]
