@@ -5,6 +5,7 @@ the others, at a few spots, so that opening a slide stays cheap.
 """
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,7 +141,9 @@ def spot(slide: Slide, number: int, x: float, y: float, side: int) -> Colours | 
 
 def agree(slide: Slide, finer: int, coarser: int, spots: Sequence[tuple[float, float]]) -> bool:
     """Tell whether two levels look alike where there is tissue in either; with too little of it they do."""
-    pairs = [pair for x, y in spots if (pair := both(slide, finer, coarser, x, y)) is not None]
+    with ThreadPoolExecutor(SPOTS) as pool:  # storage may answer late
+        seen = pool.map(lambda place: both(slide, finer, coarser, *place), spots)
+        pairs = [pair for pair in seen if pair is not None]
     if not pairs:
         return True
     fine, coarse = (np.concatenate([pair[side].reshape(-1, 3) for pair in pairs]) for side in (0, 1))

@@ -19,7 +19,7 @@ SMALL = 4 * 2**20
 """Bytes of a file that is fetched whole, whatever it is: that takes one round trip."""
 HEAD_BYTES = 65_536
 """By which readers tell what a file is."""
-READ_AHEAD = 65_536
+READ_BEHIND, READ_AHEAD = 8192, 65_536
 """Bytes that are fetched where a few are wanted: what a page says of itself lies close together."""
 LARGEST_HASHED = 5 * 2**20
 """Bytes of the tiles of the smallest level up to which OpenSlide reads them when it opens a slide."""
@@ -50,7 +50,9 @@ class SparseStream(io.RawIOBase):
 
     def readinto(self, buffer: "bytearray | memoryview", /) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Read to a buffer, and return how many bytes came."""
-        self._sparse.need([self._file.tell()], [max(len(buffer), READ_AHEAD)])
+        place = self._file.tell()
+        start = max(0, place - READ_BEHIND)
+        self._sparse.need([start], [place - start + max(len(buffer), READ_AHEAD)])
         return self._file.readinto(buffer)
 
     def close(self) -> None:
