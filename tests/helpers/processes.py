@@ -12,13 +12,16 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
 from paths import HELPERS, ROOT
-from waiting import SECONDS
+from waiting import SECONDS, until
 
+WARM = f"\0atlaspatch-tests-{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}"
+"""Where the process that forks listens: imports for all processes of tests of one run are done once."""
 ATLASPATCH = "from atlaspatch_assets.cli.main import main; main()"
 
 
@@ -88,13 +91,20 @@ class Child:
 
 @cache
 def warm_process() -> socket.socket:
-    """Start the process that forks, and return where it hears requests; it ends with this one."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    command = [sys.executable, str(HELPERS / "warm_process.py"), str(theirs.fileno())]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "DAGSTER_HOME": ""}
-    with theirs:
-        subprocess.Popen(command, pass_fds=[theirs.fileno()], cwd=ROOT, env=environment, stdin=subprocess.DEVNULL)
+    """Return where the process that forks hears requests, which ends with the last process of tests that asks it."""
+    ours = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    until("the process that forks listens", lambda: ours.connect_ex(WARM) == 0 or start_warm_process())
     return ours
+
+
+def start_warm_process() -> None:
+    """Start the process that forks, unless another process of tests did."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener, suppress(OSError):
+        listener.bind(WARM)
+        listener.listen()
+        command = [sys.executable, str(HELPERS / "warm_process.py"), str(listener.fileno())]
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "DAGSTER_HOME": ""}
+        subprocess.Popen(command, pass_fds=[listener.fileno()], cwd=ROOT, env=environment, stdin=subprocess.DEVNULL)
 
 
 def start_code(

@@ -1,7 +1,8 @@
 """A process that has imported everything once, and forks for each request: its children start without any import.
 
-Started as a script by processes.py. A child runs the code of its request as ``python -c`` would, in the
-environment and folder of the request, and ends as an interpreter ends: exit codes, signals and atexit are real.
+Started as a script by processes.py, once for all processes of tests that run side by side. A child runs the code of
+its request as ``python -c`` would, in the environment and folder of the request, and ends as an interpreter ends: exit
+codes, signals and atexit are real.
 """
 
 import atexit
@@ -10,11 +11,13 @@ import importlib
 import json
 import os
 import pkgutil
+import selectors
 import signal
 import socket
 import sys
 import tempfile
 import threading
+from collections.abc import Iterable
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -32,19 +35,35 @@ def import_all() -> None:
             importlib.import_module(module.name)
 
 
-def serve(requests: socket.socket) -> dict[str, Any]:
+def serve(listener: socket.socket) -> dict[str, Any]:
     """Return the request, in the child that was forked for it; the parent serves until nobody asks any more."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who wait
-    while True:
-        message, files, _, _ = socket.recv_fds(requests, 1 << 20, 4)
-        if not message:
-            os._exit(0)
-        if os.fork() == 0:
-            requests.close()
-            if fork_and_report(*files):
-                return json.loads(message)
-        for file in files:
-            os.close(file)
+    clients = {listener.accept()[0]}
+    while clients:
+        for client in select(clients | {listener}):
+            if client is listener:
+                clients.add(listener.accept()[0])
+                continue
+            message, files, _, _ = socket.recv_fds(client, 1 << 20, 4)
+            if not message:
+                clients.remove(client)
+                client.close()
+            elif os.fork() == 0:
+                for other in (listener, *clients):
+                    other.close()
+                if fork_and_report(*files):
+                    return json.loads(message)
+            for file in files:
+                os.close(file)
+    os._exit(0)
+
+
+def select(sockets: Iterable[socket.socket]) -> list[socket.socket]:
+    """Return the sockets at which somebody asks, as soon as there is one."""
+    with selectors.DefaultSelector() as selector:
+        for one in sockets:
+            selector.register(one, selectors.EVENT_READ)
+        return [key.fileobj for key, _ in selector.select()]  # pyright: ignore[reportReturnType]
 
 
 def fork_and_report(stdin: int, stdout: int, stderr: int, report: int) -> bool:
