@@ -1,8 +1,13 @@
-"""A plugin that replaces a slide from the process that reads it, at the place that a file beside it names."""
+"""A plugin that replaces a slide from the process that reads it, at the place that a file beside it names.
+
+The file is read at each pass, so that one process serves all orders.
+"""
 
 import json
+from itertools import count
 from pathlib import Path
 
+from plugins import plugin_file
 from worker_tasks import PLUGIN
 
 REPLACING = (
@@ -12,20 +17,21 @@ import json, sys
 from atlaspatch_core.discovery import sources
 from atlaspatch_core.patches.tiles.assembly import Assembly
 
-ORDER = json.loads((HERE / "order.json").read_text())  # stem, place, count, way, new, helpers
-sys.path.append(ORDER["helpers"])
+sys.path.append(json.loads((HERE / "order.json").read_text())["helpers"])
 from replacing import WAYS
 open_slide = sources.open_slide
 fill = Assembly.fill
 current = []
-counts = {}
+passes = {}
 
 def pass_by(place, path):
-    if place == ORDER["place"] and path.stem == ORDER["stem"]:
-        counts[place] = counts.get(place, -1) + 1
-        if counts[place] == ORDER["count"] and not (HERE / "done").exists():
-            (HERE / "done").touch()
-            WAYS[ORDER["way"]](Path(ORDER["new"]), path)
+    order = json.loads((HERE / "order.json").read_text())  # number, stem, place, count, way, new, done, helpers
+    if place == order["place"] and path.stem == order["stem"]:
+        number = order["number"]
+        passes[number] = passes.get(number, -1) + 1
+        if passes[number] == order["count"] and not Path(order["done"]).exists():
+            Path(order["done"]).touch()
+            WAYS[order["way"]](Path(order["new"]), path)
 
 class Replaced:
     def __init__(self, slide, path):
@@ -59,11 +65,15 @@ if sources.open_slide.__name__ == "open_slide":
 """
 )
 PLACES = ("open", "opened", "read", "decode", "close")
+_numbers = count()
 
 
 def write_plugin(folder: Path, order: dict[str, str | int]) -> Path:
-    """Return a plugin by which the slide ``stem`` becomes the slide ``new`` at a place, after ``count`` passes."""
-    (folder / "order.json").write_text(json.dumps(order | {"helpers": str(Path(__file__).parent)}))
-    path = folder / "plugin.py"
-    path.write_text(REPLACING)
+    """Return a plugin by which the slide ``stem`` becomes the slide ``new`` at a place, after ``count`` passes.
+
+    It does so once, and then leaves a file ``done`` in the folder.
+    """
+    path = plugin_file(REPLACING)
+    ours = {"number": next(_numbers), "done": str(folder / "done"), "helpers": str(Path(__file__).parent)}
+    (path.parent / "order.json").write_text(json.dumps(order | ours))
     return path
