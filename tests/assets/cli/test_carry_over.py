@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from painting import paint_slide, white
+from prepared import PreparedFolder
 from project_files import project_text
 from small_projects import paint
 
@@ -25,15 +26,38 @@ from atlaspatch_core.validity.states import State
 FILE = Path("atlaspatch.toml")
 
 
-@pytest.fixture
-def lab(home, tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def finished(open_instance, tmp_path_factory) -> PreparedFolder:
     """A project of two slides and one of glass, without any name, that was materialised."""
-    monkeypatch.chdir(tmp_path)
-    paint(tmp_path / "slides", "a", "b")
-    paint_slide(tmp_path / "slides" / "glass.svs", white(512, 512))
-    name_geometry("")
-    assert invoke("materialize").exit_code == 0
-    return tmp_path
+
+    def prepare(folder: Path) -> None:
+        open_instance(folder / "home").dispose()
+        with pytest.MonkeyPatch.context() as patch:
+            enter(folder, patch)
+            paint(folder / "slides", "a", "b")
+            paint_slide(folder / "slides" / "glass.svs", white(512, 512))
+            name_geometry("")
+            assert invoke("materialize").exit_code == 0
+
+    return PreparedFolder(tmp_path_factory.mktemp("lab"), prepare)
+
+
+def enter(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    patch.chdir(folder)
+    patch.setenv("DAGSTER_HOME", str(folder / "home"))
+
+
+@pytest.fixture
+def lab(finished, monkeypatch) -> Path:
+    folder = finished.put_back()
+    enter(folder, monkeypatch)
+    return folder
+
+
+@pytest.fixture
+def home(lab) -> Path:
+    """Folder of the Dagster instance of the lab."""
+    return lab / "home"
 
 
 def name_geometry(name: str, more: str = "") -> Project:

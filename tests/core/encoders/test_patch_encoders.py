@@ -160,7 +160,7 @@ def test_an_architecture_is_of_its_size_and_gives_vectors_of_its_dim(encoder: Pa
     needed_by(encoder)
     side = input_side(encoder.transform)
     assert side is not None
-    with torch.device("meta"):
+    with torch.device("meta"), torch.inference_mode():
         network = encoder.architecture.build(None).eval()
         millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6
         assert millions == pytest.approx(facts.MILLIONS[encoder.name], abs=0.006)
