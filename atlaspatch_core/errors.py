@@ -82,6 +82,10 @@ class UnusableOutput(UnwritableOutput, MachineFault):
     """Nothing can be written to the output folder: its disk is full, read-only or gone, and no slide is to blame."""
 
 
+class WrongObject(AtlasPatchError):
+    """An object in a store does not hold what its file, or the manifest, says."""
+
+
 class UnreadableOutput(AtlasPatchError):
     """An existing output file (HDF5, GeoJSON, record) cannot be read."""
 

@@ -18,6 +18,7 @@ from atlaspatch_core.cli.run import run_command
 from atlaspatch_core.cli.scripts import without_trident_words
 from atlaspatch_core.cli.slurm import slurm
 from atlaspatch_core.cli.status import status
+from atlaspatch_core.cli.upload import download, upload
 from atlaspatch_core.cli.weights import weights
 from atlaspatch_core.cli.working import signals_end_command
 
@@ -45,6 +46,7 @@ cli.add_command(adopt)
 cli.add_command(audit)
 cli.add_command(convert)
 cli.add_command(doctor)
+cli.add_command(download)
 cli.add_command(encode_slide)
 cli.add_command(encode_patient)
 cli.add_command(encoders)
@@ -56,4 +58,5 @@ cli.add_command(report)
 cli.add_command(run_command)
 cli.add_command(slurm)
 cli.add_command(status)
+cli.add_command(upload)
 cli.add_command(weights)

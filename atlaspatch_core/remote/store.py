@@ -142,7 +142,7 @@ def fault(place: RemotePlace, error: Exception) -> ReplacedSlide | UnreachableSt
     stem, cause = place.key.rpartition("/")[2] or place.bucket, reason(error)
     if isinstance(error, PreconditionError):
         return _replaced(place)
-    if isinstance(error, FileNotFoundError):
+    if isinstance(error, FileNotFoundError) or "404 Not Found" in cause:  # the latter of a bucket
         return UnreadableSlide(f"{stem}: {place.url} is not there; check the URL, or run again if it was moved")
     if "invalid path" in cause:  # the library gives up the whole list for such a key
         return UnreadableSlide(

@@ -6,6 +6,7 @@ from pathlib import Path
 from uuid import uuid4
 
 LOCK_FOLDER = ".locks"
+UPLOADS_FOLDER = ".uploads"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,10 @@ class OutputPaths:
     def index(self, name: str) -> Path:
         """Return where a cache lies, which may be deleted at any time."""
         return Path(self.output, ".index", f"{name}.json")
+
+    def upload_note(self, name: str) -> Path:
+        """Return where it lies what this folder has in common with a bucket."""
+        return Path(self.output, UPLOADS_FOLDER, f"{name}.json")
 
     def set_aside(self, path: Path) -> Path:
         """Return where a damaged file of the output folder goes that cannot be marked."""

@@ -54,6 +54,8 @@ READING: dict[str, tuple[str, ...]] = {
     "slurm --project": ("{toml}",),
     "adopt --dry-run --output": ("{folder}", "{folder}"),
     "convert --to converted": ("{folder}/slides/a.svs",),
+    "upload": ("{folder}", "https://not.here.invalid/a"),
+    "download": ("no-url", "{folder}"),
 }
 """What a person types to see what there is."""
 COMPUTING = {
