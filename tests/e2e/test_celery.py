@@ -1,4 +1,4 @@
-"""Runs on two Celery workers, with Redis and Postgres: each loads its model once, and one is killed amid its batch.
+"""Runs on two Celery workers, with Redis and Postgres: each loads its model once; workers, broker, database are killed.
 
 The tests are one story and run in this order.
 """
@@ -13,14 +13,17 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.error import HTTPError
 
 import dagster as dg
 import pytest
 from painting import paint_slide, stain, white
 from paths import ROOT
-from postgres import postgres_server
+from postgres import PostgresServer, postgres
+from processes import run_cli
 from project_files import project_text
-from redis_server import redis_server
+from redis_server import RedisServer, redis_server
+from rounds import SEED, Chance
 from server import DagsterDev
 from waiting import until
 
@@ -29,7 +32,8 @@ from atlaspatch_assets.lib.project_runs import UNFINISHED
 
 pytestmark = pytest.mark.e2e
 SLIDES = 200
-SLIDES_PER_RUN = 20
+SLIDES_PER_RUN = 40
+"""Five batches: two done, two cut off or held, and one for the worker that comes."""
 SECONDS_TO_FINISH = 120.0
 ASSETS = ("slide", "tissue_mask", "patch_coords", "patch_features/seeded")
 STEMS = [f"slide_{number:03}" for number in range(SLIDES)]
@@ -76,18 +80,23 @@ class Fleet:
     folder: Path
     dev: DagsterDev
     instance: dg.DagsterInstance
+    database: PostgresServer
+    broker: RedisServer
     workers: list[subprocess.Popen] = field(default_factory=list)
+    started: int = 0
+    """Workers."""
 
     def start_worker(self) -> None:
         """Start a worker of one GPU, as its unit in ``deploy/celery`` does."""
-        name = f"gpu{len(self.workers)}@%h"
+        number, self.started = self.started, self.started + 1
+        name = f"gpu{number}@%h"
         words = ["-A", "atlaspatch_assets.lib.celery_app", "worker", "-Q", "gpu", "--concurrency", "1", "-n"]
-        with (self.folder / f"worker{len(self.workers)}.log").open("ab") as log:
+        with (self.folder / f"worker{number}.log").open("ab") as log:
             self.workers.append(
                 subprocess.Popen(
                     [sys.executable, "-m", "celery", *words, name],
                     cwd=self.folder,
-                    env=self.dev.environment | {"CUDA_VISIBLE_DEVICES": str(len(self.workers))},
+                    env=self.dev.environment | {"CUDA_VISIBLE_DEVICES": str(number)},
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
@@ -115,6 +124,13 @@ class Fleet:
             __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
         keys = [{"path": asset.split("/")} for asset in ASSETS]
         return self.ask(query, it={"assetSelection": keys, "partitionNames": STEMS})["backfillId"]
+
+    def backfill_if_it_answers(self) -> str | None:
+        """Launch the same; None where the web server's connections are those to a database that ended."""
+        try:
+            return self.backfill()
+        except HTTPError:
+            return None
 
     def launch(self, stems: list[str]) -> str:
         """Launch a run that makes these slides anew whatever lies there; return its id."""
@@ -166,17 +182,39 @@ class Fleet:
         path = self.folder / "loads"
         return Counter(path.read_text().split()) if path.exists() else Counter()
 
-    def wait(self, backfill: str) -> str:
-        """Wait until a backfill has ended and nothing runs; return how it ended."""
-        query = """query ($it: String!) { partitionBackfillOrError(backfillId: $it) {
-            __typename ... on PartitionBackfill { status } } }"""
-        ended = ("COMPLETED_SUCCESS", "COMPLETED_FAILED", "COMPLETED", "FAILED")
+    def wait(self, backfill: str, failed: int = 0) -> None:
+        """Wait until all runs of a backfill have succeeded, but for so many that failed and were done again.
 
-        def look() -> str | None:
-            status = self.ask(query, it=backfill)["status"]
-            return status if status in ended and not self.runs(backfill, *UNFINISHED) else None
+        Of the backfill itself Dagster says so half a minute later.
+        """
+        batches = SLIDES // SLIDES_PER_RUN
 
-        return str(until("the backfill ends", look, pause=0.5))
+        def look() -> bool:
+            if self.runs(backfill, *UNFINISHED):
+                return False
+            assert len(self.runs(backfill, dg.DagsterRunStatus.FAILURE)) <= failed
+            return len(self.runs(backfill, dg.DagsterRunStatus.SUCCESS)) == batches
+
+        until("the backfill ends", look, pause=0.5)
+
+    def wait_until_idle(self) -> None:
+        """Wait until no run is left, nor one that is to be started again."""
+
+        def look() -> bool:
+            self.restart_workers()
+            if self.instance.get_runs(filters=dg.RunsFilter(statuses=list(UNFINISHED))):
+                return False
+            failed = self.instance.get_runs(filters=dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]))
+            due = [run for run in failed if run.tags.get("dagster/will_retry") == "true"]
+            return all("dagster/auto_retry_run_id" in run.tags for run in due)
+
+        until("nothing runs", look, pause=1.0)
+
+    def restart_workers(self) -> None:
+        """Start a worker again that ended, as its unit does."""
+        for worker in [worker for worker in self.workers if worker.poll() is not None]:
+            self.workers.remove(worker)
+            self.start_worker()
 
     def stop(self) -> None:
         for worker in self.workers:
@@ -198,18 +236,18 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     (tmp_path / "atlaspatch.toml").write_text(f'plugins = ["plugin.py"]\n{text}')
     for number, stem in enumerate(STEMS):
         colour = 150 + number % 100, 60 + number // 10, 140
-        paint_slide(tmp_path / "slides" / f"{stem}.svs", stain(white(768, 768), 0, 0, 512, 512, colour))
+        paint_slide(tmp_path / "slides" / f"{stem}.svs", stain(white(512, 512), 0, 0, 256, 256, colour))
     with (
-        postgres_server() as storage,
+        postgres() as database,
         redis_server() as broker,
         pytest.MonkeyPatch.context() as patch,
     ):
-        variables = {**storage, "ATLASPATCH_BROKER": broker, "PYTHONPATH": str(ROOT)}
+        variables = {**database.variables, "ATLASPATCH_BROKER": broker.url, "PYTHONPATH": str(ROOT)}
         for variable, value in variables.items():
             patch.setenv(variable, value)
         dev = DagsterDev(tmp_path / "home", tmp_path / "atlaspatch.toml", variables=variables)
         with dev, dg.DagsterInstance.from_config(str(dev.home)) as instance:
-            it = Fleet(tmp_path, dev, instance)
+            it = Fleet(tmp_path, dev, instance, database, broker)
             try:
                 yield it
             finally:
@@ -230,7 +268,7 @@ def test_a_worker_that_is_killed_loses_nothing_and_each_loads_its_model_once(fle
     held = fleet.runs(backfill, status.STARTED)
 
     killed_at = time.monotonic()
-    os.killpg(fleet.workers[0].pid, signal.SIGKILL)
+    os.killpg(fleet.workers.pop(0).pid, signal.SIGKILL)
     (fleet.folder / "hold").unlink()
     fleet.start_worker()
     (cut_off,) = until("the dead run is found", lambda: fleet.runs(backfill, status.FAILURE), pause=0.5)
@@ -244,7 +282,7 @@ def test_a_worker_that_is_killed_loses_nothing_and_each_loads_its_model_once(fle
     until("its batch is finished", again, pause=0.5)
     finished_after = time.monotonic() - killed_at
     assert finished_after < SECONDS_TO_FINISH
-    fleet.wait(backfill)
+    fleet.wait(backfill, failed=1)
     took = time.monotonic() - began
     print(f"found {found_after:.0f} s, finished {finished_after:.0f} s after the kill, all in {took:.0f} s")
     assert fleet.landed() == Counter(dict.fromkeys(ASSETS, SLIDES))
@@ -254,7 +292,7 @@ def test_a_worker_that_is_killed_loses_nothing_and_each_loads_its_model_once(fle
 def test_a_second_launch_finds_nothing_to_do(fleet):
     computed = fleet.results()
     assert len(computed) >= SLIDES
-    assert fleet.wait(fleet.backfill()) == "COMPLETED_SUCCESS"
+    fleet.wait(fleet.backfill())
     assert fleet.results() == computed
     assert list(fleet.loads().values()) == [1, 1, 1]
 
@@ -275,3 +313,28 @@ def test_a_run_that_is_cancelled_stops_and_is_not_started_again(fleet):
     again = fleet.launch(STEMS[:1])
     until("the next one is done", lambda: fleet.run(again).is_finished, pause=0.5)
     assert fleet.run(again).status is dg.DagsterRunStatus.SUCCESS
+
+
+def test_broker_and_database_that_are_killed_at_random_moments_lose_nothing(fleet):
+    chance = Chance(int(SEED or 1))
+    made = fleet.results()
+    for start in range(0, SLIDES, SLIDES_PER_RUN):
+        fleet.launch(STEMS[start : start + SLIDES_PER_RUN])
+    until("all of it is given out", lambda: fleet.results() != made, pause=0.2)
+    for kill, start in chance.sample(
+        [(fleet.broker.kill, fleet.broker.start), (fleet.database.cut_off, fleet.database.start)] * 2, 4
+    ):
+        time.sleep(chance.uniform(0, 6))
+        kill()
+        time.sleep(chance.uniform(0.2, 4))
+        start()
+        fleet.restart_workers()
+    print(f"killed by seed {chance.number}; again: ATLASPATCH_SEED={chance.number}")
+
+    fleet.wait_until_idle()
+    fleet.wait(until("the web server reaches the database", fleet.backfill_if_it_answers, pause=0.5))
+
+    assert fleet.results().keys() == made.keys()
+    assert fleet.landed() == Counter(dict.fromkeys(ASSETS, SLIDES))
+    audited = run_cli("audit", str(fleet.folder / "output"))
+    assert audited.returncode == 0, audited.stdout

@@ -5,9 +5,11 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from paths import ROOT
@@ -48,15 +50,42 @@ def server_user() -> str | None:
     return "postgres" if "postgres" in [user.pw_name for user in pwd.getpwall()] else None
 
 
+@dataclass(slots=True)
+class PostgresServer:
+    """A server of a database."""
+
+    pg_ctl: str
+    folder: Path
+    port: str
+    as_user: Mapping[str, Any]
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """By which Dagster reaches it."""
+        reach = {"HOST": "127.0.0.1", "PORT": self.port, "USERNAME": "dagster", "PASSWORD": "unused", "DB": "postgres"}
+        return {f"DAGSTER_PG_{name}": value for name, value in reach.items()}
+
+    def start(self) -> None:
+        """Start it, after what was committed is there again, and wait until it answers."""
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder} -c fsync=off"
+        self._control("-l", self.folder / "log", "-o", options, "start")
+
+    def cut_off(self) -> None:
+        """Stop it amid what it does, as a kill does: all connections break, and nothing is put in order."""
+        self._control("-m", "immediate", "stop")
+
+    def _control(self, *words: str | Path) -> None:
+        subprocess.run([self.pg_ctl, "-D", self.folder / "data", "-w", "-t", "600", *words], **self.as_user)
+
+
 @contextmanager
-def postgres_server() -> Iterator[dict[str, str]]:
-    """Start a server on a free port, and give the variables by which Dagster reaches it; skip where there is none."""
+def postgres() -> Iterator[PostgresServer]:
+    """Start a server on a free port; skip where there is none."""
     pytest.importorskip("dagster_postgres", reason="pip install 'atlaspatch[postgres]' for this test")
     initdb, pg_ctl, user = binary("initdb"), binary("pg_ctl"), server_user()
     if initdb is None or pg_ctl is None or user is None:
         pytest.skip("no Postgres server is installed: apt-get install postgresql")
     folder = Path(tempfile.mkdtemp(prefix="atlaspatch-postgres-"))
-    port = str(free_port())
     try:
         shutil.chown(folder, user)
         as_user = {
@@ -66,14 +95,18 @@ def postgres_server() -> Iterator[dict[str, str]]:
             "stdout": subprocess.DEVNULL,
         }
         subprocess.run([initdb, "-D", folder / "data", "-U", "dagster", "-A", "trust", "--no-sync"], **as_user)
-        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
-        subprocess.run(
-            [pg_ctl, "-D", folder / "data", "-w", "-t", "600", "-l", folder / "log", "-o", options, "start"], **as_user
-        )
+        server = PostgresServer(pg_ctl, folder, str(free_port()), as_user)
+        server.start()
         try:
-            reach = {"HOST": "127.0.0.1", "PORT": port, "USERNAME": "dagster", "PASSWORD": "unused", "DB": "postgres"}
-            yield {f"DAGSTER_PG_{name}": value for name, value in reach.items()}
+            yield server
         finally:
-            subprocess.run([pg_ctl, "-D", folder / "data", "-w", "-t", "600", "-m", "immediate", "stop"], **as_user)
+            server.cut_off()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def postgres_server() -> Iterator[dict[str, str]]:
+    """Start a server, and give the variables by which Dagster reaches it; skip where there is none."""
+    with postgres() as server:
+        yield server.variables
