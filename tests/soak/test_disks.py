@@ -39,6 +39,7 @@ def check_full(command: Command, lab: Path, chance: Chance) -> None:
     assert list(lab.rglob("*.tmp")) == []
 
 
+@pytest.mark.e2e
 @pytest.mark.soak
 def test_a_full_disk_is_told_and_with_room_the_command_finishes(tmp_path: Path):
     def check(chance: Chance) -> None:

@@ -79,6 +79,7 @@ def check_kill(labs: Labs, name: str, chance: Chance) -> None:
     assert list(folder.rglob("*.tmp")) == []
 
 
+@pytest.mark.e2e
 @pytest.mark.soak
 def test_nothing_is_lost_and_the_next_run_finishes(labs: Labs):
     soak(2, lambda chance: check_kill(labs, chance.choice(sorted(COMMANDS)), chance))

@@ -64,6 +64,7 @@ def test_every_slide_is_done_once_and_as_one_process_does_it(sources, tmp_path):
                 assert one[name].attrs["fingerprint"] == several[name].attrs["fingerprint"]
 
 
+@pytest.mark.e2e
 def test_a_slide_that_kills_its_worker_fails_and_the_others_are_done_by_another(sources, tmp_path):
     found = by_stem(process_on(tasks(tmp_path, "deadly", workers=1), sources))
     (failed,) = [outcome for outcomes in found.values() for outcome in outcomes if outcome.status is Status.FAILED]

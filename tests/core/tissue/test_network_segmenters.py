@@ -175,6 +175,7 @@ OF_META = (
 """Bits of every 32nd pixel of the mask that Meta's sam2 1.1.0 gives of ``sam2_checkpoint`` and the picture below."""
 
 
+@pytest.mark.e2e
 def test_sam2_gives_the_mask_that_metas_package_gives_of_the_same_checkpoint(tmp_path):
     torch.save({"model": sam2_checkpoint()}, tmp_path / "model.pth")
     blocks = np.random.RandomState(1).randint(0, 256, (16, 16, 3)).astype(np.uint8)
