@@ -48,7 +48,7 @@ def blur_share(slide: Slide, polygons: Sequence[shapely.Polygon]) -> dict[str, f
     scale = scale_to(slide.info, SEEN_AT)
     with ThreadPoolExecutor(THREADS) as pool:
         places = _windows(polygons, scale.downsample)
-        windows = pool.map(lambda place: read_square(slide, scale, *place, WINDOW), places)
+        windows = pool.map(lambda place: read_square(slide, scale, place[0], place[1], WINDOW), places)
         sharpnesses = [sharpness(window, SEEN_AT) for window in windows]
     measured = [value for value in sharpnesses if not np.isnan(value)]
     return {"blur_share": float(np.mean([value < BLURRED_BELOW for value in measured]))} if measured else {}
