@@ -82,6 +82,10 @@ class UnusableOutput(UnwritableOutput, MachineFault):
     """Nothing can be written to the output folder: its disk is full, read-only or gone, and no slide is to blame."""
 
 
+class AnotherUpload(AtlasPatchError):
+    """Results of another folder arrived in the same place of an object store meanwhile."""
+
+
 class WrongObject(AtlasPatchError):
     """An object in a store does not hold what its file, or the manifest, says."""
 

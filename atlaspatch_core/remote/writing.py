@@ -2,9 +2,9 @@
 
 import time
 from collections.abc import Callable, Iterable
-from typing import IO
+from typing import IO, Any, TypeVar
 
-from atlaspatch_core.errors import AtlasPatchError, UnreachableStore, UnwritableOutput
+from atlaspatch_core.errors import AnotherUpload, AtlasPatchError, ReplacedSlide, UnreachableStore, UnwritableOutput
 from atlaspatch_core.remote.places import RemotePlace
 from atlaspatch_core.remote.store import (
     ATTEMPTS,
@@ -16,9 +16,11 @@ from atlaspatch_core.remote.store import (
     open_store,
     passes,
     patience,
+    read_bytes,
     reason,
 )
 
+Made = TypeVar("Made")
 OURS = {"atlaspatch": "upload"}
 """Metadata of objects that are put here."""
 CONNECTIONS = 4
@@ -43,11 +45,30 @@ def put_file(place: RemotePlace, file: IO[bytes], part_bytes: int) -> None:
     _repeat(place, put)
 
 
-def put_bytes(place: RemotePlace, content: bytes) -> None:
-    """Put an object. Raises as ``put_file`` does."""
+def replace_bytes(place: RemotePlace, content: bytes, tag: str) -> str:
+    """Put an object in the place of the one that has this tag, or where there is none for an empty one; return its tag.
+
+    Raises AnotherUpload where another is there, and as ``put_file`` does.
+    """
     import obstore
 
-    _repeat(place, lambda: obstore.put(open_store(place.root), place.key, content, attributes=OURS))
+    mode: Any = {"e_tag": tag} if tag else "create"
+    try:
+        options = {"attributes": OURS, "mode": mode}
+        answer = _repeat(place, lambda: obstore.put(open_store(place.root), place.key, content, **options))
+        return answer["e_tag"] or ""
+    except AnotherUpload:  # perhaps this one, whose answer was lost
+        one = find_object(place)
+        if one is None or not _holds(one, content):
+            raise
+        return one.etag
+
+
+def _holds(one: RemoteObject, content: bytes) -> bool:
+    try:
+        return one.size == len(content) and read_bytes(one, 0, one.size) == content
+    except ReplacedSlide:
+        return False
 
 
 def copy_object(source: RemotePlace, target: RemotePlace) -> None:
@@ -92,24 +113,26 @@ def is_ours(place: RemotePlace) -> bool:
         raise fault(place, error) from error
 
 
-def _repeat(place: RemotePlace, action: Callable[[], object]) -> None:
+def _repeat(place: RemotePlace, action: Callable[[], Made]) -> Made:
     """Do what may be done twice, again and again while its store fails."""
     end = time.monotonic() + patience()
     for attempt in range(ATTEMPTS + 1):
         try:
-            action()
-            return
+            return action()
         except AtlasPatchError:
             raise
         except Exception as error:  # of obstore, whose errors have no other base
             if attempt == ATTEMPTS or not passes(error) or time.monotonic() > end:
                 raise _write_fault(place, error) from error
         time.sleep(SECONDS_BETWEEN * 2**attempt)
+    raise AssertionError
 
 
 def _write_fault(place: RemotePlace, error: Exception) -> AtlasPatchError:
-    from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
+    from obstore.exceptions import AlreadyExistsError, PermissionDeniedError, PreconditionError, UnauthenticatedError
 
+    if isinstance(error, AlreadyExistsError | PreconditionError):
+        return AnotherUpload(f"{place.url} was replaced by another upload meanwhile; run again to add to it")
     if isinstance(error, FileNotFoundError):
         return UnwritableOutput(f"{place.url} cannot be written: {place.root} is not there; make it, or check the URL")
     if isinstance(error, PermissionDeniedError | UnauthenticatedError):

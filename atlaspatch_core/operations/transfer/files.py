@@ -9,6 +9,7 @@ from unicodedata import category
 
 from filelock import FileLock
 
+from atlaspatch_core.errors import UnreadableOutput
 from atlaspatch_core.operations.transfer.manifest import MANIFEST, STAGED_FOLDER
 from atlaspatch_core.remote.places import REMOTE_FOLDER, is_usable_key
 from atlaspatch_core.slides.readers import READERS, SUFFIXES
@@ -36,7 +37,7 @@ class TravellingFiles:
 
 
 def list_output(output: Path) -> TravellingFiles:
-    """Return the files of an output folder. Links are followed, each folder once."""
+    """Return the files of an output folder. Links are followed, each folder once. Raises UnreadableOutput."""
     paths = sorted(path for path in _walk(output) if is_of_results(PurePosixPath(path)))
     results = [path for path in paths if not _is_slide(PurePosixPath(path))]
     travelling = sorted(filter(can_be_key, results), key=rank)
@@ -46,13 +47,19 @@ def list_output(output: Path) -> TravellingFiles:
 
 def _walk(output: Path) -> Iterator[str]:
     seen: set[str] = set()
-    for here, folders, names in os.walk(output, followlinks=True):
+    for here, folders, names in os.walk(output, onerror=_raise_unreadable, followlinks=True):
         folders[:] = [name for name in sorted(folders) if name not in OF_MACHINE]
         if (real := os.path.realpath(here)) in seen:
             folders.clear()
             continue
         seen.add(real)
         yield from (Path(here, name).relative_to(output).as_posix() for name in names if Path(here, name).is_file())
+
+
+def _raise_unreadable(error: OSError) -> None:
+    raise UnreadableOutput(
+        f"{error.filename}: the folder cannot be listed ({error.strerror}); change its permissions and run again"
+    ) from error
 
 
 def is_of_results(path: PurePosixPath) -> bool:

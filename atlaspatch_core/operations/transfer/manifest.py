@@ -7,11 +7,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from atlaspatch_core.errors import UnreadableOutput
+from atlaspatch_core.errors import ReplacedSlide, UnreadableOutput
 from atlaspatch_core.operations.transfer.contents import LocalState
 from atlaspatch_core.remote.places import RemotePlace
 from atlaspatch_core.remote.store import read_bytes
-from atlaspatch_core.remote.writing import find_object, put_bytes
+from atlaspatch_core.remote.writing import find_object, replace_bytes
 from atlaspatch_core.storage.atomic import replacing
 from atlaspatch_core.storage.paths import OutputPaths
 
@@ -59,23 +59,24 @@ def read_manifest(place: RemotePlace) -> UploadManifest:
     if one is None:
         return UploadManifest({})
     try:
-        values = json.loads(bytes(read_bytes(one, 0, one.size)) if one.size else b"")
-        return UploadManifest({path: FileEntry(**entry) for path, entry in values["files"].items()}, one.etag)
+        return UploadManifest(_entries(bytes(read_bytes(one, 0, one.size)) if one.size else b""), one.etag)
+    except ReplacedSlide:
+        return read_manifest(place)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UnreadableOutput(
-            f"{one.place.url} is no manifest of an upload ({error}); name another place, or a newer atlaspatch"
+            f"{one.place.url} is no manifest of an upload ({error}); name another place, or take a newer atlaspatch"
         ) from error
 
 
+def _entries(content: bytes) -> dict[str, FileEntry]:
+    return {path: FileEntry(**entry) for path, entry in json.loads(content)["files"].items()}
+
+
 def write_manifest(place: RemotePlace, files: Mapping[str, FileEntry], former: str) -> UploadManifest:
-    """Replace what a bucket is said to hold. Raises UnreadableOutput where another did since ``former`` was its tag."""
-    one = find_object(place / MANIFEST)
-    if (one.etag if one else "") != former:
-        raise UnreadableOutput(f"{place.url}: another upload finished meanwhile; run again to add to it")
+    """Replace what a bucket is said to hold. Raises AnotherUpload where another did since ``former`` was its tag."""
     entries = {path: _without_empty(asdict(files[path])) for path in sorted(files)}
-    put_bytes(place / MANIFEST, json.dumps({"format": 1, "files": entries}, indent=0).encode())
-    one = find_object(place / MANIFEST)
-    return UploadManifest(files, one.etag if one else "")
+    content = json.dumps({"format": 1, "files": entries}, indent=0).encode()
+    return UploadManifest(files, replace_bytes(place / MANIFEST, content, former))
 
 
 def _without_empty(values: dict[str, Any]) -> dict[str, Any]:

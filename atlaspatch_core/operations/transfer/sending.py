@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
-from atlaspatch_core.errors import UnreadableOutput, UnwritableOutput
+from atlaspatch_core.errors import AnotherUpload, ReplacedSlide, UnreadableOutput, UnwritableOutput, WrongObject
 from atlaspatch_core.operations.transfer.contents import (
     FileContent,
     LocalState,
@@ -82,11 +82,18 @@ def _send_open(job: UploadJob, path: str, file: IO[bytes], state: LocalState) ->
     one = job.objects.get(key)
     is_there = one is not None and content.is_object(one)
     if not (is_there or job.dry_run):
-        place = job.place / key
-        put_file(place, file, part_bytes(content.size))
-        check_object(head_object(place), content)
+        put_file(job.place / key, file, part_bytes(content.size))
+        _check_sent(job, key, content)
     entry = FileEntry(content.size, content.sha256, state.mtime_ns, "" if key == path else key)
     return UploadedFile(path, "unchanged" if is_there else "sent", entry, state)
+
+
+def _check_sent(job: UploadJob, key: str, content: FileContent) -> None:
+    """Raise WrongObject; AnotherUpload where the file is new, and another folder may have sent one of its name."""
+    try:
+        check_object(head_object(job.place / key), content)
+    except (WrongObject, ReplacedSlide) as error:
+        raise AnotherUpload(str(error)) if key not in job.objects else error from error
 
 
 def _unchanged(job: UploadJob, path: str, state: LocalState) -> UploadedFile:
@@ -96,15 +103,20 @@ def _unchanged(job: UploadJob, path: str, state: LocalState) -> UploadedFile:
 
 
 def _key_for(job: UploadJob, path: str, content: FileContent) -> str:
-    """Return where a content is put: nothing that the manifest names is replaced before it is."""
+    """Return where a content is put: beside an object that is there, which the manifest names, or may name soon."""
     entry, one = job.manifest.files.get(path), job.objects.get(path)
     if entry and entry.sha256 == content.sha256:
         return entry.key_of(path)
-    if entry and not entry.key and job.has_whole(path):
-        return f"{STAGED_FOLDER}/{content.sha256}"
-    if entry is None and one and not content.is_object(one) and not is_ours(one.place):
+    if one is None or content.is_object(one):
+        return path
+    if entry is None:
+        _check_ours(one, path)
+    return f"{STAGED_FOLDER}/{content.sha256}"
+
+
+def _check_ours(one: RemoteObject, path: str) -> None:
+    if not is_ours(one.place):
         raise UnwritableOutput(
             f"{one.place.url} is an object that no upload put there, and differs from {path}; upload to another place, "
             "or move it"
         )
-    return path

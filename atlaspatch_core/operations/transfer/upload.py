@@ -4,6 +4,8 @@ What the manifest names is there at any moment, with the content that it says: n
 aside, the manifest names them there, and only then do they take the places of the former ones.
 """
 
+import random
+import time
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -11,7 +13,7 @@ from functools import partial
 from itertools import groupby
 from pathlib import Path
 
-from atlaspatch_core.errors import NoSlides, WrongObject
+from atlaspatch_core.errors import AnotherUpload, NoSlides, UnwritableOutput, WrongObject
 from atlaspatch_core.operations.transfer.contents import LocalState
 from atlaspatch_core.operations.transfer.files import TravellingFiles, list_output, rank
 from atlaspatch_core.operations.transfer.manifest import (
@@ -30,10 +32,12 @@ from atlaspatch_core.operations.transfer.threads import Watch, in_threads, one_t
 from atlaspatch_core.remote.listing import list_objects
 from atlaspatch_core.remote.places import RemotePlace
 from atlaspatch_core.remote.store import RemoteObject, head_object
-from atlaspatch_core.remote.writing import check_writable, copy_object, remove_objects
+from atlaspatch_core.remote.writing import check_writable, copy_object, find_object, remove_objects
 
 LARGEST_COPY = 5 * 10**9
 """Bytes that S3 copies at once; what is larger stays where it was put aside."""
+ATTEMPTS = 10
+"""To replace the manifest, which uploads of other folders to the same place replace, too."""
 LONGEST_UPLOAD = timedelta(days=1)
 """What was put aside before that, and no manifest names, is of an upload that was killed."""
 
@@ -78,26 +82,37 @@ def upload_results(
 
     Raises:
         NoSlides: The folder has no results.
-        WrongObject, UnwritableOutput, UnreadableOutput, UnreachableStore, MissingExtra.
+        WrongObject, UnwritableOutput, UnreadableOutput, UnreachableStore, AnotherUpload, MissingExtra.
     """
     check_writable(place)
     files = list_output(output)
     if not files.travelling:
         raise NoSlides(f"{output}: there are no results to upload; name the output folder of a run")
     with one_transfer(output, place):
-        job = open_job(output, place, dry_run=dry_run)
-        handled = list(watch(_send_all(job, files.travelling), len(files.travelling)))
-        changed = [one.path for one in handled if not is_still_there(output, one)]
-        gone = _gone(job, files)
-        removed = [] if dry_run else _finish(job, handled, gone, remove=remove)
+        for attempt in range(ATTEMPTS):
+            try:
+                return _upload_once(open_job(output, place, dry_run=dry_run), files, watch, remove=remove)
+            except AnotherUpload:
+                if attempt == ATTEMPTS - 1:
+                    raise
+            time.sleep(random.uniform(0, 0.1 * 2**attempt))
+    raise AssertionError
+
+
+def _upload_once(job: UploadJob, files: TravellingFiles, watch: Watch, *, remove: bool) -> Uploaded:
+    handled = list(watch(_send_all(job, files.travelling), len(files.travelling)))
+    changed = [one.path for one in handled if not is_still_there(job.output, one)]
+    gone = _gone(job, files)
+    removed = [] if job.dry_run else _finish(job, handled, gone, remove=remove)
     return Uploaded(handled, gone, changed, removed, files)
 
 
 def open_job(output: Path, place: RemotePlace, *, dry_run: bool = False) -> UploadJob:
     """Return what there is in a folder and a bucket. Raises UnreachableStore, UnreadableOutput, MissingExtra."""
     start = len(place.key) + 1 if place.key else 0
+    manifest = read_manifest(place)  # before its objects, which then are there, or newer
     objects = {one.place.key[start:]: one for one in list_objects(place)}
-    return UploadJob(output, place, read_manifest(place), objects, read_shared(output, place), dry_run)
+    return UploadJob(output, place, manifest, objects, read_shared(output, place), dry_run)
 
 
 def _send_all(job: UploadJob, paths: Sequence[str]) -> Iterator[UploadedFile]:
@@ -157,7 +172,12 @@ def _settle(job: UploadJob, manifest: UploadManifest) -> UploadManifest:
 
 
 def _copy(place: RemotePlace, path: str, entry: FileEntry) -> RemoteObject:
-    copy_object(place / entry.key, place / path)
+    try:
+        copy_object(place / entry.key, place / path)
+    except UnwritableOutput as error:
+        if find_object(place / entry.key) is None:
+            raise AnotherUpload(f"{place.url}: another upload tidied up meanwhile; run again") from error
+        raise
     one = head_object(place / path)
     if one.size != entry.size:
         raise WrongObject(f"{one.place.url} has {one.size:,} bytes, and should have {entry.size:,}; run again")

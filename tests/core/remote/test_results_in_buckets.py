@@ -5,13 +5,14 @@ import math
 import os
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from threading import Thread
 
 import pytest
-from bucket import BUCKET
+from bucket import BUCKET, running_web
 from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
@@ -25,6 +26,7 @@ from atlaspatch_core.errors import WrongObject
 from atlaspatch_core.operations.transfer.contents import FileContent, check_object
 from atlaspatch_core.operations.transfer.files import list_output, rank, stem_of_result
 from atlaspatch_core.operations.transfer.manifest import MANIFEST, STAGED_FOLDER
+from atlaspatch_core.operations.transfer.upload import upload_results
 from atlaspatch_core.remote.places import RemotePlace
 from atlaspatch_core.remote.store import head_object
 from atlaspatch_core.storage.atomic import slide_lock
@@ -188,6 +190,41 @@ def test_two_folders_add_to_one_place_and_lose_nothing_of_each_other(bucket, lab
     assert (kept["sent"], kept["newer"]) == ([], ["two.txt"])
     assert bucket.content("results/two.txt") == b"newer"
     assert values_of("download", URL, tmp_path / "one")["fetched"] == ["two.txt"]
+
+
+def test_folders_that_are_uploaded_to_one_place_at_the_same_time_all_arrive(bucket, tmp_path):
+    place = RemotePlace("s3", BUCKET, "results")
+    for number in range(5):
+        (tmp_path / str(number)).mkdir()
+        for name in ("common", f"own{number}"):
+            (tmp_path / str(number) / name).write_text(f"{name} of {number}")
+    with ThreadPoolExecutor(5) as pool:
+        uploaded = list(pool.map(lambda number: upload_results(tmp_path / str(number), place), range(5)))
+    assert manifest_of(bucket).keys() == {"common", *(f"own{number}" for number in range(5))}
+    check_manifest(bucket)
+    assert len(uploaded) == 5
+
+
+def test_a_folder_that_cannot_be_listed_stops_an_upload(bucket, lab, monkeypatch):
+    (lab / "output" / "patches").rename(lab / "output" / "away")
+    (lab / "output" / "patches").symlink_to(lab / "output" / "away")
+    assert "away/a.h5" in list_output(lab / "output").travelling
+    refused = OSError(13, "Permission denied", "patches")
+    monkeypatch.setattr(os, "scandir", lambda _: (_ for _ in ()).throw(refused))
+    result = call("upload", lab / "output", URL)
+    assert "patches: the folder cannot be listed (Permission denied)" in result.output
+    assert (result.exit_code, bucket.listed_keys()) == (1, [])
+
+
+def test_results_on_a_web_server_are_downloaded_too(lab, bucket, tmp_path):
+    values_of("upload", lab / "output", URL)
+    for key in bucket.listed_keys():
+        path = tmp_path / "site" / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bucket.content(key))
+    with running_web(tmp_path / "site") as url:
+        values_of("download", f"{url}/results", tmp_path / "copy")
+    assert contents(tmp_path / "copy") == contents(lab / "output")
 
 
 def test_what_is_removed_here_stays_there_and_comes_back(bucket, lab):
