@@ -6,9 +6,8 @@ object that was replaced is a file that changed.
 
 import hashlib
 import os
-import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import uuid4
@@ -20,6 +19,8 @@ from atlaspatch_core.remote.store import RemoteObject, read_bytes
 
 HEAD_BYTES = 65_536
 """Of files whose first bytes tell to which slide they belong."""
+TEMPORARY = ".atlaspatch-tmp"
+"""What the names of placeholders end in while they are written."""
 TOLD_BY_HEAD = (".dcm", ".dicom", ".vms", ".vmu")
 
 
@@ -71,31 +72,42 @@ def mtime_ns(one: RemoteObject) -> int:
 
 
 def update(one: RemoteObject, path: Path) -> None:
-    """Make a placeholder what its object is; one that is that is not touched."""
+    """Make a placeholder what its object is; one that is that is not touched. Raises OSError."""
     try:
         state = path.stat()
         if (state.st_size, state.st_mtime_ns) == (one.size, mtime_ns(one)):
             return
     except OSError:
         pass
+    is_told = path.name.lower().endswith(TOLD_BY_HEAD) and one.size
+    head = read_bytes(one, 0, min(HEAD_BYTES, one.size)) if is_told else b""
+    try:
+        write_placeholder(one, path, head)
+    except FileNotFoundError:  # another process removed the folder, in which nothing lay yet
+        write_placeholder(one, path, head)
+
+
+def write_placeholder(one: RemoteObject, path: Path, head: bytes | memoryview) -> None:
+    """Write a file of the object's size and time that holds its ``head`` alone. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{uuid4().hex}.tmp")
+    temporary = path.with_name(f".{uuid4().hex}{TEMPORARY}")
     with temporary.open("xb") as file:
-        if path.name.lower().endswith(TOLD_BY_HEAD) and one.size:
-            file.write(read_bytes(one, 0, min(HEAD_BYTES, one.size)))
+        file.write(head)
         file.truncate(one.size)
     os.utime(temporary, ns=(mtime_ns(one), mtime_ns(one)))
     temporary.replace(path)
 
 
 def remove_others(folder: Path, paths: Iterable[Path]) -> None:
-    """Remove the placeholders in a folder whose objects are gone, and folders that are empty then."""
+    """Remove the placeholders in a folder whose objects are gone, and folders that are empty then.
+
+    What another process is writing stays.
+    """
     names_there = {str(path) for path in paths}
     for here, folders, names in os.walk(folder, topdown=False):
         for name in names:
-            if str(Path(here, name)) not in names_there:
+            if str(Path(here, name)) not in names_there and not name.endswith(TEMPORARY):
                 Path(here, name).unlink(missing_ok=True)
         for name in folders:
-            below = Path(here, name)
-            if not any(below.iterdir()):
-                shutil.rmtree(below, ignore_errors=True)
+            with suppress(OSError):  # it is not empty
+                Path(here, name).rmdir()
