@@ -2,18 +2,19 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from atlaspatch_core.errors import UnreadableOutput, UnwritableOutput, WrongObject
+from atlaspatch_core.errors import ReplacedSlide, UnreadableOutput, UnreadableSlide, UnwritableOutput, WrongObject
 from atlaspatch_core.operations.transfer.contents import LEAST_PART, LocalState
 from atlaspatch_core.operations.transfer.files import can_be_key, is_of_results, lock_of, stem_of_result, stems_among
 from atlaspatch_core.operations.transfer.manifest import (
     MANIFEST,
     FileEntry,
     SharedFile,
+    UploadManifest,
     read_manifest,
     read_shared,
     write_shared,
@@ -23,6 +24,9 @@ from atlaspatch_core.remote.places import RemotePlace
 from atlaspatch_core.remote.store import head_object, read_bytes
 from atlaspatch_core.storage.atomic import replacing
 from atlaspatch_core.storage.checksums import bytes_sha256
+
+ATTEMPTS = 10
+"""To read files of one manifest, which uploads replace meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +53,49 @@ def download_results(place: RemotePlace, output: Path, *, force: bool = False, w
         UnwritableOutput: A file would be replaced that is not as it was last uploaded or downloaded; nothing is.
         WrongObject, UnreadableOutput, UnreachableStore, MissingExtra.
     """
-    files = read_manifest(place).files
-    if not files:
-        raise UnreadableOutput(f"{place.url}: there is no {MANIFEST}; check the URL, or upload results first")
-    for path in files:
-        _check_path(place, path)
+    _usable_manifest(place)  # or else nothing is made here
     with one_transfer(output, place):
-        shared = read_shared(output, place)
-        hashes = dict(zip(files, in_threads(partial(_sha256, output), files), strict=True))
-        lacking = [path for path, entry in files.items() if hashes[path] != entry.sha256]
-        if not force:
-            former = {path: one.sha256 for path, one in shared.items()}
-            _check_replaceable(place, output, [path for path in lacking if hashes[path] not in ("", former.get(path))])
-        stems = stems_among(files)
-        fetch = partial(_fetch, place, output, stems)
-        list(watch(in_threads(lambda path: fetch(path, files[path]), lacking), len(lacking)))
-        states = {path: _with_time(output / path, entry) for path, entry in files.items()}
-        write_shared(output, place, shared | {path: SharedFile(files[path].sha256, states[path]) for path in files})
+        for _ in range(ATTEMPTS):
+            manifest = _usable_manifest(place)
+            try:
+                return _download_once(place, output, manifest.files, watch, force=force)
+            except (WrongObject, ReplacedSlide, UnreadableSlide):
+                if read_manifest(place).tag == manifest.tag:
+                    raise  # else an upload finished meanwhile
+    raise WrongObject(f"{place.url}: uploads replace its files all the time; run again when they have ended")
+
+
+def _usable_manifest(place: RemotePlace) -> UploadManifest:
+    manifest = read_manifest(place)
+    if not manifest.files:
+        raise UnreadableOutput(f"{place.url}: there is no {MANIFEST}; check the URL, or upload results first")
+    for path in manifest.files:
+        _check_path(place, path)
+    return manifest
+
+
+def _download_once(
+    place: RemotePlace, output: Path, files: Mapping[str, FileEntry], watch: Watch, *, force: bool
+) -> Downloaded:
+    shared = read_shared(output, place)
+    hashes = dict(zip(files, in_threads(partial(_sha256, output), files), strict=True))
+    lacking = [path for path, entry in files.items() if hashes[path] != entry.sha256]
+    if not force:
+        former = {path: one.sha256 for path, one in shared.items()}
+        _check_replaceable(place, output, [path for path in lacking if hashes[path] not in ("", former.get(path))])
+    arrived, stems = dict(shared), stems_among(files)
+
+    def fetch(path: str) -> str:
+        _fetch(place / files[path].key_of(path), output, path, stems, files[path])
+        arrived[path] = SharedFile(files[path].sha256, LocalState.of((output / path).stat()))
+        return path
+
+    try:
+        list(watch(in_threads(fetch, lacking), len(lacking)))
+    finally:
+        write_shared(output, place, arrived)
+    states = {path: _with_time(output / path, entry) for path, entry in files.items()}
+    write_shared(output, place, arrived | {path: SharedFile(files[path].sha256, states[path]) for path in files})
     return Downloaded(lacking, len(files) - len(lacking), sum(files[path].size for path in lacking))
 
 
@@ -95,10 +125,10 @@ def _check_replaceable(place: RemotePlace, output: Path, paths: Sequence[str]) -
         )
 
 
-def _fetch(place: RemotePlace, output: Path, stems: frozenset[str], path: str, entry: FileEntry) -> str:
+def _fetch(place: RemotePlace, output: Path, path: str, stems: frozenset[str], entry: FileEntry) -> None:
     """Have a file be what the manifest says, at once. Raises WrongObject, and as ``read_bytes`` does."""
     with lock_of(output, path, stems), replacing(output / path, stem_of_result(path, stems)) as temporary:
-        one, digest = head_object(place / entry.key_of(path)), hashlib.sha256()
+        one, digest = head_object(place), hashlib.sha256()
         with temporary.open("xb") as file:
             for start in range(0, one.size, LEAST_PART):
                 part = read_bytes(one, start, min(start + LEAST_PART, one.size))
@@ -110,7 +140,6 @@ def _fetch(place: RemotePlace, output: Path, stems: frozenset[str], path: str, e
                 f"{entry.sha256[:12]}); run again, and upload it anew if that does not help"
             )
         os.utime(temporary, ns=(entry.mtime_ns, entry.mtime_ns))
-    return path
 
 
 def _with_time(path: Path, entry: FileEntry) -> LocalState:

@@ -24,6 +24,7 @@ from rounds import examples
 from atlaspatch_core.cli.main import cli
 from atlaspatch_core.errors import WrongObject
 from atlaspatch_core.operations.transfer.contents import FileContent, check_object
+from atlaspatch_core.operations.transfer.download import download_results
 from atlaspatch_core.operations.transfer.files import list_output, rank, stem_of_result
 from atlaspatch_core.operations.transfer.manifest import MANIFEST, STAGED_FOLDER
 from atlaspatch_core.operations.transfer.upload import upload_results
@@ -262,6 +263,28 @@ def test_a_download_replaces_no_file_that_was_not_had_from_there(bucket, lab, tm
     assert contents(copy) == contents(output)
 
 
+def test_a_download_while_others_upload_gives_one_state(bucket, tmp_path):
+    place, output, rounds = RemotePlace("s3", BUCKET, "results"), tmp_path / "output", 12
+    output.mkdir()
+    (output / "a").write_text("0")
+    upload_results(output, place)
+
+    def upload_often() -> None:
+        for number in range(1, rounds):
+            for name in ("a", "b", "c"):
+                replace_file(output / name, b"%d" % number)
+            upload_results(output, place)
+
+    with ThreadPoolExecutor(1) as pool:
+        uploading, states = pool.submit(upload_often), []
+        while not uploading.done():
+            download_results(place, tmp_path / "copy")
+            states.append({content for content, _ in contents(tmp_path / "copy").values()})
+    uploading.result()
+    assert len(states) > 1
+    assert [state for state in states if len(state) > 1] == []
+
+
 def test_an_object_that_is_not_what_the_manifest_says_is_refused(bucket, lab, tmp_path):
     values_of("upload", lab / "output", URL)
     size = len(bucket.content(f"results/{H5}"))
@@ -294,6 +317,7 @@ def test_what_is_wrong_is_said_with_a_cure(bucket, lab, tmp_path):
         result = call(*words)
         assert (result.exit_code, result.output.count("Traceback")) == (code, 0), result.output
         assert text in " ".join(result.output.split())
+    assert not (tmp_path / "copy").exists()
 
 
 def test_a_store_that_refuses_and_breaks_off_changes_nothing(bucket, lab, tmp_path):
