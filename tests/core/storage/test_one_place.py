@@ -67,6 +67,7 @@ JOINERS = (
     "atlaspatch_core/storage/",
     "atlaspatch_core/layouts/",  # folders of others
     "atlaspatch_core/remote/places.py",  # placeholders, which are no results
+    "atlaspatch_core/operations/transfer/",  # files by the paths that an upload lists
     "atlaspatch_core/cli/adopt_inputs.py",  # the project file lies by default in the folder that is adopted
     "atlaspatch_core/cli/run_coords.py",  # --coords_dir names a folder below the job's
 )
