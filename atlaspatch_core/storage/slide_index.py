@@ -16,7 +16,7 @@ from atlaspatch_core.tissue.contours import polygons_fingerprint, read_geojson
 from atlaspatch_core.tissue.outline_origin import Origin
 from atlaspatch_core.tissue.quality import judged_numbers
 
-VERSION = 10
+VERSION = 11
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +75,15 @@ class IndexedSlide:
     """Whether pixels that are not square were to be made so."""
     step_notes: Mapping[str, StepNotes] = field(default_factory=dict)
     """Output, as text, or its pictures, to the notes on it."""
+    scale_sources: tuple[str, str] = ("", "")
+    """Where µm/px and magnification were found."""
 
     def info(self, stem: str) -> SlideInfo:
         """Return what sampling wants to know; sides are left out."""
         axes = self.axes or (None,) * len(self.downsamples)
         levels = tuple(Level(0, 0, *scale) for scale in zip(self.downsamples, axes, strict=True))
-        facts = (stem, Path(), self.opened_by, levels, self.mpp, "its record", self.magnification, "its record")
+        mpp_source, magnification_source = self.scale_sources
+        facts = (stem, Path(), self.opened_by, levels, self.mpp, mpp_source, self.magnification, magnification_source)
         return SlideInfo(*facts, series=self.series, reading=self.reading, file_px=self.frame[2:])
 
 
@@ -150,6 +153,7 @@ def _row(slide: SlideRecord, record: Record) -> list[Any]:
         list(slide.notes),
         slide.square_pixels,
         record.notes,
+        (info.mpp_source, info.magnification_source),
     )
     return [slide.identity.fingerprint, *facts, *options, _mask_row(mask) if mask else None, *more]
 
@@ -177,9 +181,8 @@ def _mask_row(mask: MaskRecord) -> list[Any]:
 
 def _slide_of_row(row: list[Any]) -> IndexedSlide:
     fingerprint, content, mpp, magnification, downsamples, *rest = row
-    stated, full_hash, opened_by, reader, keys, mask, frame, series, reading, axes, mark, notes, square, step_notes = (
-        rest
-    )
+    stated, full_hash, opened_by, reader, keys, mask, *rest = rest
+    frame, series, reading, axes, mark, notes, square, step_notes, sources = rest
     mask_fields = IndexedMask(*mask) if mask else None
     facts = (fingerprint, content, mpp, magnification, tuple(downsamples))
     options, scales = (
@@ -188,7 +191,7 @@ def _slide_of_row(row: list[Any]) -> IndexedSlide:
     )
     of_steps = {step: StepNotes(of, tuple(texts)) for step, (of, texts) in step_notes.items()}
     others = (mask_fields, OutlineFrame(*frame), series, reading, scales, mark, tuple(notes), square, of_steps)
-    return IndexedSlide(*facts, *options, *others)
+    return IndexedSlide(*facts, *options, *others, tuple(sources))
 
 
 def _outlines(frames: Mapping[str, OutlineFrame], origin: Origin, path: Path) -> tuple[str, str]:

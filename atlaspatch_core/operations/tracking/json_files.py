@@ -41,7 +41,7 @@ def lock_path(output: Path, name: str) -> Path:
 
 
 def lock_of(output: Path, name: str) -> FileLock:
-    """Return a kernel lock: a run's, or that of those who tell Dagster.
+    """Return a kernel lock: a run's, or that of those who tell of runs elsewhere.
 
     Raises UnwritableOutput where its folder cannot be made.
     """

@@ -184,6 +184,11 @@ def test_any_note_of_an_outcome_is_on_the_page_of_the_slide_in_dagster(notes: li
 
 
 NOT_ABOUT_A_SLIDE = {
+    (
+        "atlaspatch_core/operations/tracking/locking.py",
+        "%s is held for over %.0f s by %s, which is stopped or hangs; this run goes on without waiting for it, nothing "
+        "is lost, and that process may be continued or ended",
+    ),
     ("atlaspatch_core/storage/disk.py", "%s: %s is in use; it is waited for, at most %g s"),
     (
         "atlaspatch_core/operations/tracking/tracker.py",

@@ -281,3 +281,11 @@ def test_of_two_changes_upstream_both_name_the_first(tmp_path, weights):
         step()
         machine.the_run_does_what_the_status_said()
     machine.teardown()
+
+
+def test_a_scale_that_is_too_coarse_is_told_with_where_it_was_found(tmp_path, weights):
+    machine = type("Machine", (ChangingProject,), {"folder": tmp_path / "project", "networks": weights})()
+    for step in (machine.paint, lambda: machine.set_option(("geometry.target_mag", 40))):
+        step()
+        machine.the_run_does_what_the_status_said()
+    machine.teardown()
