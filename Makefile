@@ -1,7 +1,7 @@
 # make demo   set up and run the whole path on the bundled real slide, through Dagster
 # make test   set up and run the tests, side by side; the slowest twenty are named at the end
 # make quick  less than a minute of them, from every part of the code: before a commit
-# make soak   what depends on chance (kills, full disks, writers, mutated files, crashes) for MINUTES (60); make test: seconds
+# make soak   what depends on chance (kills, full disks, writers, mutated files, crashes) for MINUTES (60); make e2e: seconds
 # make e2e    a day in a lab, minutes: a real atlaspatch up, driven through its web UI, started, killed; screenshots in build/e2e
 # make e2e-slurm  that of it alone which runs the script of atlaspatch slurm on a real Slurm, a minute
 # make ui     the Dagster web UI on http://127.0.0.1:3000 with the demo's history

@@ -68,6 +68,7 @@ def check_crash(slides: Path, folder: Path, whole: dict[str, bytes], chance: Cha
     assert features(folder / "out") == whole
 
 
+@pytest.mark.e2e
 @pytest.mark.soak
 def test_a_crash_of_any_reader_costs_its_slide_alone(slides: Path, whole: dict[str, bytes], tmp_path: Path):
     assert len(whole) == len(KINDS)

@@ -65,6 +65,7 @@ def check_table(shown: Ended) -> None:
     assert [cell for row in rows for cell in row if cell[:1] in {"=", "+", "-", "@"}] == []
 
 
+@pytest.mark.e2e
 @pytest.mark.soak
 def test_each_name_is_made_or_told_and_nothing_lies_outside(tmp_path: Path):
     original = paint_kind(tmp_path, "original", "svs").read_bytes()

@@ -59,6 +59,7 @@ for outcome in process(find_slides(project).sources, make_recipe(project)):
 """
 
 
+@pytest.mark.e2e
 @pytest.mark.soak
 def test_many_slides_in_one_process_take_no_more_than_few(tmp_path: Path):
     (tmp_path / "slides").mkdir()

@@ -71,6 +71,7 @@ def keep_slides(folder: Path, seed: int) -> str:
     return f"the slides are kept in {keep_fault(f'slides-{seed}.tar.gz', Path(archive).read_bytes())}"
 
 
+@pytest.mark.e2e
 @pytest.mark.soak
 def test_changed_slides_have_a_result_or_one_line_each(originals: list[Path], tmp_path: Path):
     good: set[bytes] = set()

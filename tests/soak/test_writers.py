@@ -64,6 +64,7 @@ def check_writers(folder: Path, chance: Chance) -> None:
     assert temporaries(folder) == []
 
 
+@pytest.mark.e2e
 @pytest.mark.soak
 def test_a_reader_beside_writers_that_are_killed_sees_whole_results(tmp_path: Path):
     soak(1, lambda chance: check_writers(tmp_path / str(chance.number), chance))

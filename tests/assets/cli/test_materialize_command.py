@@ -252,6 +252,7 @@ def test_definitions_without_a_project_file_say_how_to_write_one(tmp_path):
     assert done.stderr.splitlines()[-1].endswith("there is no project file; 'atlaspatch init' writes one")
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("when", ["loaded", "called"])
 def test_a_plugin_that_would_end_the_program_is_wrong_usage(home, tmp_path, when):
     paint(tmp_path / "slides", "a")

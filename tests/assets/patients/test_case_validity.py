@@ -255,6 +255,7 @@ def test_a_case_follows_its_table_and_a_failed_one_is_tried_once_a_version(tmp_p
     assert [it.run_key for it in tick(wider, instance).run_requests] == [it.run_key for it in again.run_requests]
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("known", [False, True])
 def test_a_case_whose_run_died_is_asked_for_again_after_a_pause_and_not_forever(
     tmp_path, instance, weights, monkeypatch, known

@@ -150,7 +150,7 @@ def test_what_is_up_to_date_is_not_copied_to_the_cache(wsis, tmp_path):
     assert "2 slides: 0 computed, 2 reused, 0 failed" in result.stdout
 
 
-@pytest.mark.parametrize("gpus", [[], ["--gpus", "-1", "-1"]])
+@pytest.mark.parametrize("gpus", [[], pytest.param(["--gpus", "-1", "-1"], marks=pytest.mark.e2e)])
 def test_without_skip_errors_the_run_stops_at_a_failed_slide(wsis, gpus):
     (wsis / "0.svs").write_bytes(b"no slide")
     result = run(wsis, "--task", "coords", *gpus)

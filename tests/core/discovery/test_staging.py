@@ -143,6 +143,7 @@ with Stager([SlideSource("a", Path(sys.argv[1]))], Path(sys.argv[2])) as stager:
 """
 
 
+@pytest.mark.e2e
 def test_copies_of_a_killed_run_are_removed_and_those_of_a_live_one_stay(tmp_path):
     """Copies of a killed run are removed by the next and those of a live one stay."""
     (slow,), cache = sources(tmp_path / "slow", "a"), tmp_path / "cache"

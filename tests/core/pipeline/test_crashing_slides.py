@@ -133,7 +133,7 @@ def leftovers() -> set[str]:
     return {path.name for path in Path("/dev/shm").iterdir() if path.name.startswith(("atlaspatch", "psm_"))}
 
 
-@pytest.mark.parametrize("more", [(), ("--gpus", "-1", "--gpus", "-1")])
+@pytest.mark.parametrize("more", [(), pytest.param(("--gpus", "-1", "--gpus", "-1"), marks=pytest.mark.e2e)])
 def test_commands_tell_of_the_slide_and_do_the_others(slides, whole, tmp_path, more):
     plugin = write_plugin(tmp_path, {"b": ("decode", 0, 11)})
     before = leftovers()

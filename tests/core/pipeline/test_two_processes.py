@@ -63,6 +63,7 @@ PATCH_ENCODERS = [
 """
 
 
+@pytest.mark.e2e
 def test_two_processes_that_add_different_encoders_to_the_same_slides_both_land(slides, tmp_path):
     plugin = tmp_path / "plugin.py"
     plugin.write_text(PLUGIN)

@@ -75,6 +75,7 @@ def test_a_slide_that_kills_its_worker_fails_and_the_others_are_done_by_another(
     assert len(list(tmp_path.glob("pid-*"))) > 1
 
 
+@pytest.mark.e2e
 def test_leaving_early_ends_the_workers(sources, tmp_path, monkeypatch):
     monkeypatch.setattr(workers, "SECONDS_TO_STOP", 1.0)
     outcomes = process_on(tasks(tmp_path, "endless", batch_size=1), sources)
