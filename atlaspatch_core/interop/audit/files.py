@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from atlaspatch_core.errors import UnreadableOutput
 from atlaspatch_core.fingerprint import short_hash
 from atlaspatch_core.interop.audit.findings import AuditFinding
+from atlaspatch_core.isolation.leases import run_isolated
+from atlaspatch_core.isolation.process import ProcessDied
 from atlaspatch_core.layouts.found import Holds, ResultFile
 from atlaspatch_core.layouts.hdf5_files import (
     CANNOT,
@@ -80,6 +82,18 @@ def inspect_file(file: ResultFile) -> InspectedFile:
     except CANNOT as error:
         inspected.add("unreadable", f"cannot be read: {_plain(error)}")
     return inspected
+
+
+def inspect_apart(file: ResultFile) -> InspectedFile:
+    """Return what ``inspect_file`` does; a file that crashes the library of HDF5 is a finding, too."""
+    if file.path.suffix == ".pt":
+        return inspect_file(file)
+    try:
+        return run_isolated(inspect_file, file)
+    except ProcessDied as death:
+        inspected = InspectedFile(file)
+        inspected.add("unreadable", f"cannot be read, what reads it is {death}")
+        return inspected
 
 
 def _plain(error: Exception) -> str:

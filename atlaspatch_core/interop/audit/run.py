@@ -8,7 +8,7 @@ from itertools import islice
 from atlaspatch_core.discovery.sources import Discovery
 from atlaspatch_core.interop.audit.against_project import of_others, of_ours
 from atlaspatch_core.interop.audit.consistency import of_group
-from atlaspatch_core.interop.audit.files import InspectedFile, inspect_file
+from atlaspatch_core.interop.audit.files import InspectedFile, inspect_apart
 from atlaspatch_core.interop.audit.findings import AuditFinding
 from atlaspatch_core.interop.audit.kept_files import of_exports, of_kept_files
 from atlaspatch_core.interop.audit.leftovers import leftovers
@@ -71,11 +71,11 @@ def _inspect_all(files: Sequence[ResultFile], on_file: Callable[[], None]) -> It
     """Yield what is found in each file, in order; a few are read ahead."""
     rest = iter(files)
     with ThreadPoolExecutor(READERS, "audit") as pool:
-        ahead = [pool.submit(inspect_file, file) for file in islice(rest, 2 * READERS)]
+        ahead = [pool.submit(inspect_apart, file) for file in islice(rest, 2 * READERS)]
         while ahead:
             yield ahead.pop(0).result()
             on_file()
-            ahead += [pool.submit(inspect_file, file) for file in islice(rest, 1)]
+            ahead += [pool.submit(inspect_apart, file) for file in islice(rest, 1)]
 
 
 def _with_slides(files_by_stem: dict[str, list[InspectedFile]], discovery: Discovery | None) -> Iterator[AuditFinding]:

@@ -359,3 +359,13 @@ def test_doctor_names_damaged_results(finished: PreparedFolder):
     assert str(found.level) == "FAIL"
     assert "a.h5: features/tiny has other values than were written" in found.text
     assert "--mark-damaged" in found.cure
+
+
+def test_a_file_that_crashes_the_library_is_a_finding_and_the_others_are_looked_at(finished: PreparedFolder):
+    """A byte of an attribute's type is another one, and the library reads where no memory is."""
+    folder = finished.put_back() / "out"
+    crashing = folder / "patches" / "crashes.h5"
+    crashing.write_bytes((DATA / "found" / "hdf5" / "crashes.h5").read_bytes())
+    unreadable = {it.file: it.text for it in problems(folder) if it.kind == "unreadable"}
+    assert unreadable.keys() == {crashing}
+    assert unreadable[crashing].startswith("cannot be read")
