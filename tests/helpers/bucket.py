@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from werkzeug.serving import WSGIRequestHandler
 
 from atlaspatch_core.isolation.leases import end_processes
 from atlaspatch_core.remote.store import open_store
@@ -94,6 +95,13 @@ class Bucket:
         return sorted(one["Key"] for one in self.client.list_objects_v2(Bucket=BUCKET).get("Contents", ()))
 
 
+class _Quiet(WSGIRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log(self, *_: object) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        pass
+
+
 def faulty(application: Callable, faults: Faults) -> Callable:
     """Return an application that serves as another one, with faults."""
 
@@ -129,17 +137,11 @@ def _body(parts: Iterable[bytes], environ: dict[str, Any], faults: Faults) -> It
 def running_bucket() -> Iterator[Bucket]:
     """Give an empty bucket."""
     boto3, server = pytest.importorskip("boto3"), pytest.importorskip("moto.server")
-    from werkzeug.serving import WSGIRequestHandler, make_server
-
-    class Quiet(WSGIRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log(self, *_: object) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-            pass
+    from werkzeug.serving import make_server
 
     faults = Faults()
     application = faulty(server.DomainDispatcherApplication(server.create_backend_app), faults)
-    running = make_server("127.0.0.1", 0, application, threaded=True, request_handler=Quiet)
+    running = make_server("127.0.0.1", 0, application, threaded=True, request_handler=_Quiet)
     running.daemon_threads = True  # pyright: ignore[reportAttributeAccessIssue]
     thread = threading.Thread(target=running.serve_forever, daemon=True)
     thread.start()
@@ -169,12 +171,17 @@ def use_bucket(bucket: Bucket, patch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def running_web(folder: Path) -> Iterator[str]:
-    """Give the URL of a web server that shows a folder, with pages that list folders, and sends parts of files."""
+def running_web(folder: Path, faults: Faults | None = None) -> Iterator[str]:
+    """Give the URL of a web server that shows a folder, with pages that list folders, and sends parts of files.
+
+    Of ``faults`` it may be slow; it counts what it sends.
+    """
     from werkzeug.exceptions import NotFound
     from werkzeug.serving import make_server
     from werkzeug.utils import send_file
     from werkzeug.wrappers import Request, Response
+
+    counted = faults or Faults()
 
     def page(place: Path) -> Response:
         names = sorted(f"{entry.name}/" if entry.is_dir() else entry.name for entry in place.iterdir())
@@ -184,11 +191,18 @@ def running_web(folder: Path) -> Iterator[str]:
     @Request.application
     def serve(request: Request) -> Response:
         place = folder / request.path.strip("/")
+        time.sleep(counted.seconds)
         if place.is_dir():
             return page(place)
-        return send_file(place, request.environ, conditional=True) if place.is_file() else NotFound().get_response()
+        if not place.is_file():
+            return NotFound().get_response()
+        response = send_file(place, request.environ, conditional=True)
+        with counted.lock:
+            counted.requests += 1
+            counted.bytes_sent += (response.content_length or 0) if request.method == "GET" else 0
+        return response
 
-    running = make_server("127.0.0.1", 0, serve, threaded=True)
+    running = make_server("127.0.0.1", 0, serve, threaded=True, request_handler=_Quiet)
     threading.Thread(target=running.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{running.server_port}"
@@ -197,15 +211,15 @@ def running_web(folder: Path) -> Iterator[str]:
 
 
 def main() -> None:
-    """Serve a bucket as a process of its own: say its address, then answer each line with what was sent so far.
+    """Serve a folder as a process of its own: say its address, then answer each line with what was sent so far.
 
-    The argument is how many seconds each answer takes.
+    The arguments are how many seconds each answer takes, and the folder.
     """
-    with running_bucket() as bucket:
-        bucket.faults.seconds = float(sys.argv[1])
-        print(json.dumps(bucket.environment), flush=True)
+    faults = Faults(seconds=float(sys.argv[1]))
+    with running_web(Path(sys.argv[2]), faults) as url:
+        print(url, flush=True)
         for _ in sys.stdin:
-            print(json.dumps({"requests": bucket.faults.requests, "bytes": bucket.faults.bytes_sent}), flush=True)
+            print(json.dumps({"requests": faults.requests, "bytes": faults.bytes_sent}), flush=True)
 
 
 if __name__ == "__main__":
