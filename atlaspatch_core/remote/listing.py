@@ -21,7 +21,7 @@ def list_objects(place: RemotePlace) -> Iterator[RemoteObject]:
             return
         except FileNotFoundError:
             pass
-        except Exception as error:
+        except Exception as error:  # of obstore or of Python, and put into words by kind
             raise fault(place, error) from error
     if place.scheme in WEB:
         yield from list_index(place)
@@ -29,5 +29,5 @@ def list_objects(place: RemotePlace) -> Iterator[RemoteObject]:
     try:
         for batch in obstore.list(store, prefix=place.key or None):
             yield from (described(RemotePlace(place.scheme, place.bucket, one["path"]), one) for one in batch)
-    except Exception as error:
+    except Exception as error:  # of obstore or of Python, and put into words by kind
         raise fault(place, error) from error

@@ -168,7 +168,7 @@ def _wait_for(pieces: list[Future[None]]) -> None:
     for piece in pieces:
         try:
             piece.result()
-        except BaseException as error:
+        except BaseException as error:  # raised again below, once the others ended
             errors.append(error)
             for other in pieces:
                 other.cancel()

@@ -82,7 +82,7 @@ def head_object(place: RemotePlace) -> RemoteObject:
 
     try:
         return described(place, obstore.head(open_store(place.root), place.key))
-    except Exception as error:
+    except Exception as error:  # of obstore or of Python, and put into words by kind
         raise fault(place, error) from error
 
 
@@ -109,7 +109,7 @@ def read_bytes(one: RemoteObject, start: int, stop: int) -> memoryview:
             cause: Exception = ValueError(f"{len(content)} bytes came of {stop - start}")
         except ReplacedSlide:
             raise
-        except Exception as error:  # of obstore, whose errors have no other base
+        except Exception as error:  # of obstore or of Python, and put into words by kind
             cause = error
         if attempt == ATTEMPTS or not passes(cause) or time.monotonic() > end:
             raise fault(one.place, cause) from cause

@@ -37,10 +37,10 @@ def page_at(place: RemotePlace) -> str:
 
     try:
         answer = obstore.get(open_store(f"{place.url}/"), "", options={"range": (0, MOST_BYTES)})
-    except Exception:
+    except Exception:  # a page shorter than the part that was asked for is refused in several ways
         try:
             answer = obstore.get(open_store(f"{place.url}/"), "")
-        except Exception as error:
+        except Exception as error:  # of obstore or of Python, and put into words by kind
             raise fault(place, error) from error
     return bytes(answer.bytes()).decode("utf-8", "replace")
 

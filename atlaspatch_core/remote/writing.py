@@ -98,7 +98,7 @@ def find_object(place: RemotePlace) -> RemoteObject | None:
         return None
     except AtlasPatchError:
         raise
-    except Exception as error:
+    except Exception as error:  # of obstore or of Python, and put into words by kind
         raise fault(place, error) from error
 
 
@@ -109,7 +109,7 @@ def is_ours(place: RemotePlace) -> bool:
     try:
         attributes = obstore.get(open_store(place.root), place.key, options={"head": True}).attributes
         return OURS.items() <= dict(attributes).items()
-    except Exception as error:
+    except Exception as error:  # of obstore or of Python, and put into words by kind
         raise fault(place, error) from error
 
 
@@ -121,7 +121,7 @@ def _repeat(place: RemotePlace, action: Callable[[], Made]) -> Made:
             return action()
         except AtlasPatchError:
             raise
-        except Exception as error:  # of obstore, whose errors have no other base
+        except Exception as error:  # of obstore or of Python, and put into words by kind
             if attempt == ATTEMPTS or not passes(error) or time.monotonic() > end:
                 raise _write_fault(place, error) from error
         time.sleep(SECONDS_BETWEEN * 2**attempt)

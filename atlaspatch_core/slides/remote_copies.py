@@ -122,7 +122,7 @@ class RemoteCopies:
             else:
                 for file in files:
                     close_holes(slot / file.relative_to(path.parent))
-        except BaseException as error:
+        except BaseException as error:  # raised again, Ctrl-C too, when the half copy is gone
             self._remove(slot)
             if isinstance(error, OSError):
                 raise self._unwritable(error) from error
