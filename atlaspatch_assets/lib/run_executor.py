@@ -8,9 +8,15 @@ import dagster as dg
 from atlaspatch_assets.dagster_internals import interrupts_wait_while_importing
 from atlaspatch_assets.lib.run_locks import MACHINE_TAG, hold_run_lock, this_machine
 
+RETRY_TAG = {"dagster/retry_on_asset_or_op_failure": "true"}
+"""Tag of runs that Dagster starts once more though a step of theirs failed."""
+
 
 class LockedExecutor(dg.Executor):
-    """Dagster's own in-process executor, once the run is locked and is still to be done."""
+    """Dagster's own in-process executor, once the run is locked and is still to be done.
+
+    A run is started once more where a step failed and no ``dagster.Failure`` says why: its database went away.
+    """
 
     def __init__(self, inner: dg.Executor) -> None:
         self._inner = inner
@@ -34,7 +40,10 @@ class LockedExecutor(dg.Executor):
         if run is None or run.is_finished:
             raise dg.Failure("the run was ended by somebody else before its first step", allow_retries=False)
         with interrupts_wait_while_importing():
-            yield from self._inner.execute(plan_context, execution_plan)
+            for event in self._inner.execute(plan_context, execution_plan):
+                if event.is_step_failure and event.step_failure_data.user_failure_data is None:
+                    instance.add_run_tags(run_id, RETRY_TAG)
+                yield event
 
 
 CONFIG: Any = dg.in_process_executor.config_schema

@@ -337,6 +337,30 @@ def test_a_run_has_its_lock_while_its_steps_run_and_until_it_has_ended(instance)
     assert not lock_path(instance, first.run_id).exists()
 
 
+def make_failing_job() -> dg.JobDefinition:
+    @dg.op(config_schema={"failed": dg.Field(str, is_required=False)})
+    def fail(context: dg.OpExecutionContext) -> None:
+        if failed := context.op_config.get("failed"):
+            raise dg.Failure(failed, allow_retries=False)
+        raise ConnectionError("the database went away")
+
+    @dg.job(executor_def=run_executor)
+    def failing_job() -> None:
+        fail()
+
+    return failing_job
+
+
+@pytest.mark.parametrize(("config", "will_retry"), [({}, "true"), ({"failed": "2 of 40 slides failed"}, "false")])
+def test_only_a_run_that_does_not_say_what_failed_is_started_again(instance, config, will_retry):
+    job, run_config = dg.reconstructable(make_failing_job), {"ops": {"fail": {"config": config}}}
+    with dg.execute_job(job, instance, run_config=run_config) as result:
+        run = instance.get_run_by_id(result.run_id)
+    assert run
+    assert run.status is dg.DagsterRunStatus.FAILURE
+    assert run.tags.get("dagster/will_retry", "false") == will_retry
+
+
 def test_a_killed_command_leaves_a_run_that_doctor_names_and_a_command_ends(home, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "atlaspatch.toml").write_text(project_text())
