@@ -1,0 +1,3 @@
+from . import api as api
+
+__version__: str
