@@ -78,6 +78,10 @@ class UnreachableStore(MachineFault):
     """An object store does not answer, or not as it should, however often it is asked."""
 
 
+class MissingDevice(MachineFault):
+    """A GPU was asked for that this machine has not, or that its torch cannot use."""
+
+
 class UnusableOutput(UnwritableOutput, MachineFault):
     """Nothing can be written to the output folder: its disk is full, read-only or gone, and no slide is to blame."""
 

@@ -8,6 +8,7 @@ import click
 
 from atlaspatch_assets.cli.home import ready_home, told_where_home_fails
 from atlaspatch_assets.lib.options import ASSETS, DRY_RUN
+from atlaspatch_core.cli.devices import check_devices
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
 from atlaspatch_core.cli.shared_names import tell_shared_names_of
 from atlaspatch_core.cli.working import signals_end_command, what_remains
@@ -54,6 +55,8 @@ def backfill(
         raise click.UsageError("say what to make: --stale, --missing, --failed, or several of them")
     states = [state for state, selected in chosen.items() if selected]
     recipe = recipe_of_file(project_file)
+    if not dry_run:
+        check_devices(*recipe.project.runtime.devices)
     tell_shared_names_of(recipe.project)
     try:
         with told_where_home_fails(ready_home()), signals_end_command(what_remains(recipe.project.output)):

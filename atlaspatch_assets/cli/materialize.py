@@ -9,6 +9,7 @@ import click
 from atlaspatch_assets.cli.home import ready_home, told_where_home_fails
 from atlaspatch_assets.lib.options import FORCE
 from atlaspatch_core.cli.declaring import STRICT, STRICT_HELP
+from atlaspatch_core.cli.devices import check_devices
 from atlaspatch_core.cli.encode_slide import run as encode
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
@@ -56,6 +57,7 @@ def materialize(
 
     recipe = recipe_of_file(project_file)
     project = recipe.project
+    check_devices(*project.runtime.devices)
     if shard:
         mode = RunMode(context.params, project.output, force, False, strict, shard)
         carry_out(context, lambda hooks: _materialize_shard(recipe, mode, stems, cohorts, hooks), project.output)

@@ -26,8 +26,8 @@ def pool_of(runtime: Runtime) -> str:
 
 
 def computes_on_gpu(runtime: Runtime) -> bool:
-    """Tell whether runs that compute take a GPU."""
-    return any((device or "").startswith("cuda") for device in (runtime.device, runtime.feature_device))
+    """Tell whether runs that compute take a GPU, where there is one."""
+    return any(name.startswith(("auto", "cuda")) for name in runtime.devices)
 
 
 def cpu_tags() -> dict[str, str]:

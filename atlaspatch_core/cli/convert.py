@@ -119,7 +119,9 @@ def _discover(
 
     mpp_by_name = read_mpp_csv(mpp_csv) if mpp_csv else {}
     if suffixes:
-        paths = _with_suffix(discover(paths, recursive=recursive, exclude=[folder]), suffixes)
+        endings = tuple(suffix.lower() if suffix.startswith(".") else f".{suffix.lower()}" for suffix in suffixes)
+        every = discover(paths, recursive=recursive, extensions=endings, exclude=[folder])
+        paths = _with_suffix(every, endings)
     discovery = discover(paths, recursive=recursive, mpp_by_name=mpp_by_name, exclude=[folder], sections=sections)
     inside = next(
         (source.path for source in discovery.sources if source.path.parent.resolve() == folder.resolve()), None
@@ -129,13 +131,12 @@ def _discover(
     return discovery
 
 
-def _with_suffix(discovery: "Discovery", suffixes: Sequence[str]) -> list[Path]:
+def _with_suffix(discovery: "Discovery", endings: tuple[str, ...]) -> list[Path]:
     from atlaspatch_core.errors import NoSlides
 
     paths = [source.path for source in discovery.sources] + [
         path for clash in discovery.clashes for path in clash.paths
     ]
-    endings = tuple(suffix.lower() if suffix.startswith(".") else f".{suffix.lower()}" for suffix in suffixes)
     matching = [path for path in paths if path.name.lower().endswith(endings)]
     if not matching:
         raise NoSlides(f"none of the {len(paths)} slides found has the suffix {' or '.join(endings)}; give another")
@@ -147,6 +148,8 @@ def _run(discovery: "Discovery", folder: Path, settings: "Settings", workers: in
     from atlaspatch_core.interop.convert.conversion import convert_slides
     from atlaspatch_core.validity.outcome import Status
 
+    if discovery.pictures_left_out:
+        click.echo(f"PICTURES: {discovery.pictures_left_out}", err=True)
     counts = {Status.COMPUTED: 0, Status.REUSED: 0, Status.FAILED: len(discovery.clashes)}
     warned = 0
     for clash in discovery.clashes:

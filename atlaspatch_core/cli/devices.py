@@ -6,12 +6,14 @@ from logging import getLogger
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from atlaspatch_core.cli.declaring import option
 from atlaspatch_core.cli.types import Whole
 from atlaspatch_core.validity.outcome import Outcome
 
 if TYPE_CHECKING:
+    from atlaspatch_core.config.sections import Runtime
     from atlaspatch_core.discovery.sources import SlideSource
     from atlaspatch_core.pipeline.workers.worker import WorkerTask
 
@@ -25,23 +27,38 @@ GPUS = option(
 
 
 def devices_of(gpus: Sequence[int], gpu: int | None = None) -> tuple[str, ...]:
-    """Return a device for every worker: GPUs once each, CPU workers as often as they are named.
-
-    Without CUDA it is one CPU worker for any number of GPUs. Raises click.UsageError for a GPU that is not there.
-    """
+    """Return a device for every worker: GPUs once each, CPU workers as often as they are named; ``auto`` for none."""
     numbers = tuple(gpus) or (() if gpu is None else (gpu,))
-    if not numbers:
-        return ("cuda",)
-    if max(numbers) >= 0:
-        from torch import cuda
-
-        if not cuda.is_available():
-            click.echo("WARNING: CUDA is not available on this machine; one worker computes on the CPU", err=True)
-            return ("cpu",)
-        if max(numbers) >= cuda.device_count():
-            raise click.UsageError(f"--gpus: GPU {max(numbers)} is not there; this machine has {cuda.device_count()}")
     unique = [number for place, number in enumerate(numbers) if number < 0 or number not in numbers[:place]]
-    return tuple("cpu" if number < 0 else f"cuda:{number}" for number in unique)
+    return tuple("cpu" if number < 0 else f"cuda:{number}" for number in unique) or ("auto",)
+
+
+def check_devices(*names: str | None, option: str = "") -> None:
+    """Raise click.UsageError for a device that is asked for and not there; ``option`` is what named it."""
+    from atlaspatch_core.encoders.devices import device_fault
+
+    for name in filter(None, names):
+        if fault := device_fault(name):
+            raise click.UsageError(f"{option}: {fault}" if option else fault)
+
+
+def tell_absent_devices(runtime: "Runtime") -> None:
+    """Warn of devices that a project names and this machine lacks: for commands that compute on none."""
+    from atlaspatch_core.encoders.devices import device_fault
+
+    for fault in filter(None, map(device_fault, runtime.devices)):
+        click.echo(f"WARNING: runs would fail on this machine: {fault}", err=True)
+
+
+def tell_precision(context: click.Context, devices: Sequence[str]) -> None:
+    """Say that the CPU computes in float32 where float16 was typed; a default is nobody's wish."""
+    from atlaspatch_core.encoders.devices import present_device
+
+    typed = context.get_parameter_source("feature_precision") is ParameterSource.COMMANDLINE
+    if typed and context.params["feature_precision"] == "float16":
+        devices = [(present_device() or "cpu") if name == "auto" else name for name in devices]
+        if "cpu" in devices:
+            click.echo("WARNING: float16 is not computed on a CPU, which takes float32", err=True)
 
 
 def by_workers(

@@ -32,7 +32,7 @@ NO_PROFILE = (
     "--profile {}: what is checked is the machine, and what the project uses, whatever the profile; "
     "the line 'extras' says what else is installed."
 )
-SEARCHING = ("recursive", *OPENING)
+SEARCHING = ("recursive", "extensions", *OPENING)
 """Fields of ``[slides]`` that go with ``--slides``."""
 SIGNS = {"PASS": ("✓", "green"), "WARN": ("!", "yellow"), "FAIL": ("✗", "red")}
 

@@ -31,7 +31,9 @@ def survey_at(path: Path, slides: "Slides") -> "SlideSurvey":
     try:
         with mirrored(path) as folder:
             sections = SectionSearch(slides.series, slides.reader)
-            discovery = discover([folder], recursive=slides.recursive, mpp_by_name=mpps, sections=sections)
+            discovery = discover(
+                [folder], recursive=slides.recursive, extensions=slides.extensions, mpp_by_name=mpps, sections=sections
+            )
             return survey_slides(discovery, slides)
     except NoSlides as error:
         raise click.ClickException(str(error)) from error
@@ -47,7 +49,7 @@ def survey_lines(survey: "SlideSurvey") -> list[str]:
         lines.append(line)
         for remark in slide.remarks:
             lines += paragraph(remark, "    ")
-    return [*lines, count_line(survey)]
+    return [*lines, *filter(None, [survey.pictures_left_out]), count_line(survey)]
 
 
 def count_line(survey: "SlideSurvey") -> str:

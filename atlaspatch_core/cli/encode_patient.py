@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from atlaspatch_core.cli import options as groups
+from atlaspatch_core.cli.devices import check_devices, tell_precision
 from atlaspatch_core.cli.encode_slide import DONE, SOME_FAILED, checked_recipe, follow_outcomes, went_wrong
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.values import RunMode, check_scale, encode_project, run_mode
@@ -41,6 +42,9 @@ def encode_patient(context: click.Context, **_: object) -> None:
     Exit code: 0 when every case is done, 1 when one or more failed or the table has a mistake, 2 for wrong usage.
     """
     check_scale(context)
+    device, of_features = context.params["device"], context.params["feature_device"]
+    check_devices(device, of_features)
+    tell_precision(context, (of_features or device,))
     mode = run_mode(context)
     table: Path = context.params["manifest_path"]
     carry_out(

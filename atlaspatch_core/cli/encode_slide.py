@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from atlaspatch_core.cli import options as groups
-from atlaspatch_core.cli.devices import GPUS, by_workers, devices_of
+from atlaspatch_core.cli.devices import GPUS, by_workers, check_devices, devices_of, tell_precision
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.shards import SHARD_OPTION
 from atlaspatch_core.cli.shared_names import tell_shared_names_of
@@ -56,6 +56,9 @@ def encode_slide(context: click.Context, **_: object) -> None:
 
     def work(hooks: Hooks) -> int:
         devices = devices_of(gpus) if gpus else (context.params["device"],)
+        of_features = context.params["feature_device"]
+        check_devices(*devices, of_features)
+        tell_precision(context, (of_features,) if of_features else devices)
         recipe = recipe_of(context, devices)
         discovery = slides_at_rest(recipe.project, strict=mode.strict, shard=mode.shard)
         return run("encode-slide", recipe, discovery, mode, devices, hooks)

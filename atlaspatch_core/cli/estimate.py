@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from atlaspatch_core.cli.columns import columns
+from atlaspatch_core.cli.devices import check_devices, tell_absent_devices
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.logs import logging_to_stderr
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
@@ -42,6 +43,10 @@ def estimate(context: click.Context, project_file: Path, measure: bool, count: i
     if not measure:
         context.with_resource(executing_nothing())
     recipe = recipe_of_file(project_file)
+    if measure:
+        check_devices(*recipe.project.runtime.devices)
+    else:
+        tell_absent_devices(recipe.project.runtime)
     hooks = context.obj if isinstance(context.obj, Hooks) else Hooks()
     try:
         with logging_to_stderr(False):

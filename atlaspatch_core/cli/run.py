@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from atlaspatch_core.cli import run_options as groups
-from atlaspatch_core.cli.devices import by_workers
+from atlaspatch_core.cli.devices import by_workers, devices_of, tell_precision
 from atlaspatch_core.cli.encode_slide import DONE, SOME_FAILED, check_weights, follow_outcomes, tell_end
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.run_request import RunOptions, RunRequest
@@ -51,6 +51,7 @@ def run_command(context: click.Context, **_: object) -> None:
     Exit code: 0 when every slide is done, 1 when one or more failed, 2 for wrong usage.
     """
     request = RunRequest.of(context)
+    tell_precision(context, devices_of(request.options.gpus, request.options.gpu))
     carry_out(context, lambda hooks: run(request, hooks), request.mode.output, verbose=request.mode.verbose)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from atlaspatch_core.cli.devices import devices_of
+from atlaspatch_core.cli.devices import check_devices, devices_of
 from atlaspatch_core.cli.earlier_stages import unheard_options, with_masks_of_job
 from atlaspatch_core.cli.run_coords import Coords, coords_of, coords_values
 from atlaspatch_core.cli.run_request import RunOptions, RunRequest
@@ -47,6 +47,7 @@ def plan_of(request: RunRequest) -> RunPlan:
     from atlaspatch_core.validity.recipe import make_recipe
 
     devices = devices_of(request.options.gpus, request.options.gpu)
+    check_devices(*devices)
     try:
         project = make_project(project_values(request, coords_of(request), devices), origin="command line")
         for line in unheard_options(request.options.task, request.typed_names, project):

@@ -101,6 +101,8 @@ def report_unused(project: "Project", discovery: "Discovery", *, strict: bool = 
         click.echo(f"WARNING: {earlier}", err=True)
     if discovery.not_searched:
         click.echo(f"NOT SEARCHED: {discovery.not_searched}", err=True)
+    if discovery.pictures_left_out:
+        click.echo(f"PICTURES: {discovery.pictures_left_out}", err=True)
     for omission in discovery.left_out:
         click.echo(f"LEFT OUT: {omission.why}", err=True)
     for unused in unused_inputs(project.slides, discovery):

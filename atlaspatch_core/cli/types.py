@@ -9,10 +9,9 @@ from typing import Any
 
 import click
 
+from atlaspatch_core.encoders.device_names import DEVICE, DEVICES
 from atlaspatch_core.remote.places import RemotePlace
 from atlaspatch_core.texts import parse_whole, shortened
-
-DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
 
 
 class Names(click.ParamType):
@@ -96,7 +95,7 @@ class Device(click.ParamType):
         """Return the device in lower case."""
         device = str(value).strip().lower()
         if not DEVICE.fullmatch(device):
-            self.fail(f"{value!r} is no device; give cpu, cuda, cuda:0 (or another number) or mps", param, ctx)
+            self.fail(f"{value!r} is no device; give {DEVICES}", param, ctx)
         return device
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from atlaspatch_core.cli.declaring import FOLDER
+from atlaspatch_core.cli.devices import tell_absent_devices
 from atlaspatch_core.cli.logs import logging_to_stderr
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
 from atlaspatch_core.errors import AtlasPatchError
@@ -58,7 +59,11 @@ def _networks(encoders: "Sequence[str]", project_file: Path) -> "list[Needed]":
     from atlaspatch_core.operations.fetching import named_networks
 
     try:
-        return named_networks(encoders) if encoders else networks(recipe_of_file(project_file))
+        if encoders:
+            return named_networks(encoders)
+        recipe = recipe_of_file(project_file)
+        tell_absent_devices(recipe.project.runtime)
+        return networks(recipe)
     except AtlasPatchError as error:
         raise click.UsageError(str(error)) from error
 

@@ -8,7 +8,7 @@ import click
 
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.logs import logging_to_stderr
-from atlaspatch_core.errors import AtlasPatchError, ForeignExit
+from atlaspatch_core.errors import AtlasPatchError, ForeignExit, MissingDevice
 from atlaspatch_core.operations.tracking.signals import Terminated, termination_raises
 
 INTERRUPTED = 130
@@ -20,7 +20,7 @@ def carry_out(context: click.Context, run: Callable[[Hooks], int], output: Path,
     with logging_to_stderr(verbose), signals_end_command(what_remains(output)):
         try:
             context.exit(run(hooks))
-        except ForeignExit as error:
+        except (ForeignExit, MissingDevice) as error:
             raise click.UsageError(str(error)) from error
         except AtlasPatchError as error:
             raise click.ClickException(str(error)) from error

@@ -90,11 +90,11 @@ class RuntimeFields:
     device: Annotated[
         str,
         Option(
-            "Where the segmenter and the slide encoders run: cpu, cuda, cuda:N or mps. Without CUDA it is the CPU, "
-            "with a warning.",
+            "Where the segmenter and the slide encoders run: auto, cpu, cuda, cuda:N or mps. auto is CUDA where the "
+            "machine has it, else MPS, else the CPU, which is said once. Another that is not there is an error.",
             flags=("--device",),
         ),
-    ] = "cuda"
+    ] = "auto"
     feature_device: Annotated[
         str | None,
         Option("Where the patch encoders run.", flags=("--feature-device",), unset="the same device", example="cuda:1"),

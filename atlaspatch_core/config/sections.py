@@ -12,6 +12,7 @@ from atlaspatch_core.config.geometry_fields import GeometryFields
 from atlaspatch_core.config.geometry_fields import Precision as Precision
 from atlaspatch_core.config.input_fields import PatientsFields, SlidesFields
 from atlaspatch_core.config.run_fields import AlertsFields, PicturesFields, RuntimeFields, UpgradesFields
+from atlaspatch_core.encoders.device_names import DEVICE, DEVICES
 from atlaspatch_core.isolation.cores import usable_cores, usable_threads
 from atlaspatch_core.option import describe
 from atlaspatch_core.patches.grid_spec import GridSpec
@@ -19,7 +20,7 @@ from atlaspatch_core.remote.places import shown_path
 from atlaspatch_core.slides.readers import READERS
 from atlaspatch_core.texts import shortened
 
-EXTENSION = re.compile(r"(\.[^./\\\s]+)+")
+EXTENSION = re.compile(r"\.?[^./\\\s]+(\.[^./\\\s]+)*")
 VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 GEOMETRY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -63,8 +64,8 @@ class Slides(SlidesFields, Section):
     def _extensions_are_suffixes(cls, extensions: tuple[str, ...]) -> tuple[str, ...]:
         for extension in extensions:
             if not EXTENSION.fullmatch(extension):
-                raise ValueError(f"{extension!r} is no suffix; each begins with a dot, such as '.svs' or '.ome.tif'")
-        return tuple(dict.fromkeys(extension.lower() for extension in extensions))
+                raise ValueError(f"{extension!r} is no suffix; give such as '.svs' or '.ome.tif'")
+        return tuple(dict.fromkeys(f".{extension.lower().lstrip('.')}" for extension in extensions))
 
     @field_validator("mpp_keys")
     @classmethod
@@ -178,6 +179,18 @@ class Pictures(PicturesFields, Section):
 
 class Runtime(RuntimeFields, Section):
     """What decides speed and never a number."""
+
+    @field_validator("device", "feature_device")
+    @classmethod
+    def _devices_are_known(cls, name: str | None) -> str | None:
+        if name is not None and not DEVICE.fullmatch(name.lower()):
+            raise ValueError(f"is no device; give {DEVICES}")
+        return name and name.lower()
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Where anything computes, as it is named, each once."""
+        return tuple(dict.fromkeys(filter(None, (self.device, self.feature_device))))
 
     @property
     def compute_threads(self) -> int:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.cohorts import cohort_of
 from atlaspatch_core.discovery.gathering import gather_sources
+from atlaspatch_core.discovery.pictures import PictureBesideSlides, set_pictures_apart
 from atlaspatch_core.discovery.private_slides import (
     LinkedSlides,
     PrivateSlides,
@@ -142,7 +143,7 @@ def discover(
     """Return the slides among ``paths``: files as they are, folders and patterns (``slides/**/*.svs``) searched.
 
     Searched are the readers' suffixes, or the ``extensions``, in any case. Hidden files, files that belong to another
-    slide, pictures among results, and the ``exclude`` folders (the output, say) are left out. A Zarr store, and a
+    slide, pictures among results or beside slides, and the ``exclude`` folders (the output, say) are left out. A Zarr store, and a
     folder of the DICOM instances of one series, is one slide, and so is what several paths lead to. What cannot be
     looked at is told in ``left_out``. ``private`` gives slides their pseudonyms; nothing then names their files.
     Raises NoSlides when a path is missing, or nothing at all is found; it is UnseenSlides where a folder was not seen.
@@ -152,15 +153,21 @@ def discover(
     suffixes = tuple(extension.lower() for extension in extensions) or KNOWN_SUFFIXES
     how = Search(suffixes, None if recursive else 0, frozenset(str(folder.resolve()) for folder in exclude))
     files: dict[str, Path] = {}
+    pictures: dict[str, Path] = {}
     left_out: dict[Path, LeftOut] = {}
     results: set[Path] = set()
     cohorts: dict[Path, str] = {}
-    for place, one in ((path, one) for path in paths for one in found_at(path, how)):
+    found = ((path, found_at(path, how)) for path in paths)
+    if not extensions:
+        found = ((path, set_pictures_apart(path, ones, mpp_by_name)) for path, ones in found)
+    for place, one in ((path, one) for path, ones in found for one in ones):
         if isinstance(one, FolderContents):
             if private:
                 private.check_folder(one, place)
             if files.setdefault(one.real, one.path) is one.path:
                 cohorts[one.path] = _cohort(one.path, place, private)
+        elif isinstance(one, PictureBesideSlides):
+            pictures[one.real] = one.path
         elif isinstance(one, ResultPictures):
             results.add(one.path)
         else:
@@ -171,7 +178,12 @@ def discover(
     gathered = gather_sources(
         slides_by_stem(by_link), (*unfound, *linked.left_out), mpp_by_name, sections=sections, cohorts=by_link
     )
-    discovery = replace(gathered, results=() if private else tuple(sorted(results)))
+    aside = sorted(path for real, path in pictures.items() if real not in files)
+    discovery = replace(
+        gathered,
+        results=() if private else tuple(sorted(results)),
+        pictures=tuple(Path(f"picture{path.suffix}") for path in aside) if private else tuple(aside),
+    )
     if not discovery.sources and not discovery.clashes:
         raise (UnseenSlides if discovery.unseen else NoSlides)(nothing_found(paths, how, discovery))
     return discovery

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from atlaspatch_core.config.sections import Slides
 from atlaspatch_core.discovery.cohorts import common_cohort
+from atlaspatch_core.discovery.pictures import pictures_line
 from atlaspatch_core.discovery.search import LeftOut
 from atlaspatch_core.discovery.usable_names import on_one_line
 from atlaspatch_core.errors import ReplacedSlide, StemClash, UnreadableSlide
@@ -89,6 +90,8 @@ class Discovery:
     are not there; sorted by path, which is printable."""
     results: tuple[Path, ...] = ()
     """Folders of results, whose pictures are no slides; sorted."""
+    pictures: tuple[Path, ...] = ()
+    """Pictures that lie beside slides, and are not taken for any; sorted."""
 
     @property
     def by_stem(self) -> dict[str, SlideSource]:
@@ -109,6 +112,11 @@ class Discovery:
         shown = ", ".join(on_one_line(str(path)) for path in self.results[:MOST_NAMED]) + " …" * (count > MOST_NAMED)
         nouns = "folder of results is" if count == 1 else "folders of results are"
         return f"{count} {nouns} not searched for slides: {shown}" if count else ""
+
+    @property
+    def pictures_left_out(self) -> str:
+        """One sentence about pictures beside slides, or an empty text."""
+        return pictures_line(self.pictures, self.paths.values())
 
     @property
     def cohorts(self) -> dict[str, tuple[str, ...]]:

@@ -38,7 +38,7 @@ def load_patch_encoder(
 
     Args:
         encoder: A declaration, such as ``PATCH_ENCODERS["efficientnet_lite0"]``.
-        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps`` or ``auto``.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         precision: ``float32``, ``float16`` or ``bfloat16``; on a CPU all are computed in float32.
 
     Returns:
@@ -47,6 +47,7 @@ def load_patch_encoder(
     Raises:
         MissingWeights: The checkpoint is not on this machine and cannot be had.
         WrongWeights: The checkpoint or the dim is another than declared.
+        MissingDevice: This machine does not have the device.
         InvalidProject: The device or the precision is not known.
 
     Example:
@@ -83,14 +84,14 @@ def load_slide_encoder(
 
     Args:
         encoder: A declaration, such as ``SLIDE_ENCODERS["titan"]``.
-        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps`` or ``auto``.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         precision: ``float32``, ``float16`` or ``bfloat16``.
 
     Returns:
         The encoder; ``inference.encode_slide`` runs it on features (n, d) to an embedding (dim,).
 
     Raises:
-        MissingWeights, WrongWeights, InvalidProject: As ``load_patch_encoder``.
+        MissingWeights, WrongWeights, MissingDevice, InvalidProject: As ``load_patch_encoder``.
         MissingExtra: A library that it needs is not installed.
 
     Example:

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from atlaspatch_core.consent import SourceLoader, executes_plugins
 from atlaspatch_core.encoders.custom_encoders import helper_of_atlaspatch
 from atlaspatch_core.encoders.declaration import NO_PLUGINS, PatchEncoder, Plugins, Precision, SlideEncoder
-from atlaspatch_core.encoders.devices import effective_precision, resolve_device
+from atlaspatch_core.encoders.devices import device_or_cpu, effective_precision
 from atlaspatch_core.encoders.extractor import Extractor, Registry
 from atlaspatch_core.encoders.foreign_code import foreign_exit, is_foreign_exit, place_of
 from atlaspatch_core.encoders.names import by_any_name
@@ -143,7 +143,7 @@ def _from_hook(
 ) -> Iterator[PatchEncoder]:
     import torch
 
-    registry, where = Registry(), resolve_device(device)
+    registry, where = Registry(), device_or_cpu(device)
     how = effective_precision(precision, where)
     with _Blaming(origin, f"fails in {HOOK}()"), helper_of_atlaspatch():
         hook(registry=registry, device=where, dtype=getattr(torch, how), num_workers=num_workers)

@@ -40,28 +40,26 @@ def torch(subject: Subject) -> Iterator[DoctorFinding]:
 
     yield ok("torch", f"{torch.__version__}, {_built_for()}, {torch.get_num_threads()} threads by itself")
     runtime = subject.project.runtime if subject.project else None
-    names = (runtime.device, runtime.feature_device) if runtime else ("cuda",)
-    for name in dict.fromkeys(filter(None, names)):
-        yield device(name, is_required=runtime is not None)
+    for name in runtime.devices if runtime else ("auto",):
+        yield device(name)
 
 
-def device(name: str, *, is_required: bool = True) -> DoctorFinding:
-    """Say whether a device is there, and its memory; ``asked``: whether a project names it."""
+def device(name: str) -> DoctorFinding:
+    """Say whether a device is there, and its memory."""
     import torch
 
-    from atlaspatch_core.encoders.devices import resolve_device
+    from atlaspatch_core.encoders.devices import device_fault, present_device, resolve_device
 
-    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not present.get(name.partition(":")[0], True):
-        cure = 'install a torch for this GPU and its driver, or set device = "cpu" in [runtime]'
-        missing = warn("device", f"{name} is not there: everything computes on the CPU", cure)
-        return missing if is_required else ok("device", "cpu: there is no GPU")
     try:
-        resolved = resolve_device(name)
+        if fault := device_fault(name):
+            return fail("device", fault, 'install a torch for this GPU and its driver, or set device = "auto"')
     except InvalidProject as error:
         return fail("device", str(error), "correct device in [runtime]")
+    if name == "auto" and present_device() is None:
+        return ok("device", "auto: the CPU, for torch sees no GPU here")
+    resolved = resolve_device(name)
     if resolved.type != "cuda":
-        return ok("device", name)
+        return ok("device", name if name == resolved.type else f"{name}: {resolved.type}")
     free, total = torch.cuda.mem_get_info(resolved)
     gpu = torch.cuda.get_device_properties(resolved).name
     return ok("device", f"{name}: {gpu}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free")

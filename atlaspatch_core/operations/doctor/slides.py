@@ -32,7 +32,8 @@ def slides(subject: Subject) -> Iterator[DoctorFinding]:
 
 
 def _count_finding(discovery: Discovery) -> DoctorFinding:
-    text = f"{format_count(len(discovery.sources), 'slide', ',')} found"
+    aside = f"; {discovery.pictures_left_out}" if discovery.pictures else ""
+    text = f"{format_count(len(discovery.sources), 'slide', ',')} found{aside}"
     if not discovery.clashes:
         return ok("slides", text)
     names = ", ".join(clash.stem for clash in discovery.clashes[:SHOWN])

@@ -30,6 +30,8 @@ class SlideSurvey:
     """The odd ones first, each kind by name."""
     majority_mpp: float | None
     """µm per px that more than half of those with a scale have, within 25 %; None where no scale has so many."""
+    pictures_left_out: str = ""
+    """One sentence about pictures beside slides, or an empty text."""
 
     @property
     def counts(self) -> dict[SurveyState, int]:
@@ -76,7 +78,8 @@ def survey_slides(discovery: Discovery, slides: Slides = AS_THEY_ARE, seconds: f
     majority = majority_mpp([slide.info.mpp for slide in opened if slide.info])
     every = [*clashes, *left_out, *(held_against(slide, majority) for slide in opened)]
     order = list(SurveyState)
-    return SlideSurvey(tuple(sorted(every, key=lambda slide: (order.index(slide.state), slide.stem))), majority)
+    slides_by_state = tuple(sorted(every, key=lambda slide: (order.index(slide.state), slide.stem)))
+    return SlideSurvey(slides_by_state, majority, discovery.pictures_left_out)
 
 
 def majority_mpp(mpps: Sequence[float]) -> float | None:

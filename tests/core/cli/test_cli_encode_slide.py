@@ -133,12 +133,30 @@ def test_patch_encoders_alone_make_features_without_an_embedding(slides: Path, t
 
 def test_an_absent_gpu_is_one_warning_and_nothing_is_a_control_character(slides: Path, tmp_path: Path):
     paint(slides / "b.svs")
-    process = start_cli(*arguments(slides, tmp_path / "out", "--device", "cuda"))
+    process = start_cli(*arguments(slides, tmp_path / "out", "--device", "auto"))
     out, err = process.communicate(timeout=SECONDS)
     assert process.returncode == 0, err
     assert CONTROL.search(out + err) is None
     assert len(out.splitlines()) == 3
-    assert len([line for line in err.splitlines() if "cuda is not available" in line]) == (0 if has_gpu() else 1)
+    assert len([line for line in err.splitlines() if "computing on the CPU" in line]) == (0 if has_gpu() else 1)
+    assert "float16" not in err
+
+
+@pytest.mark.parametrize(
+    "options", [("--device", "cuda"), ("--feature-device", "mps"), ("--gpus", "0"), ("--device", "cuda:7")]
+)
+def test_a_device_that_is_asked_for_and_not_there_is_wrong_usage(slides: Path, options):
+    if has_gpu():
+        pytest.skip("this machine has a GPU")
+    result = run(slides, *options)
+    assert (result.exit_code, "is not there: " in result.stderr, "take auto" in result.stderr) == (2, True, True)
+    assert not (slides.parent / "out").exists()
+
+
+def test_float16_that_is_typed_for_a_cpu_is_told(slides: Path):
+    told = "float16 is not computed on a CPU"
+    typed, by_default = run(slides, "--feature-precision", "float16"), run(slides)
+    assert (told in typed.stderr, told in by_default.stderr) == (True, False)
 
 
 def has_gpu() -> bool:

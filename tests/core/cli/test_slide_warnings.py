@@ -194,7 +194,10 @@ NOT_ABOUT_A_SLIDE = {
         "atlaspatch_core/operations/tracking/tracker.py",
         "the run is not tracked in %s (%s); results are kept all the same",
     ),
-    ("atlaspatch_core/encoders/devices.py", "message"),
+    (
+        "atlaspatch_core/encoders/devices.py",
+        "this machine has no GPU that torch can use (CUDA or MPS): computing on the CPU",
+    ),
     (
         "atlaspatch_core/encoders/inference.py",
         "the device is out of memory with %d patches at a time; going on with %d",

@@ -18,7 +18,7 @@ from atlaspatch_core.encoders.model_cache import MODELS
 from atlaspatch_core.encoders.patch import find_patch_encoder
 from atlaspatch_core.encoders.slide import find_slide_encoder
 from atlaspatch_core.encoders.weights import BuiltIn
-from atlaspatch_core.errors import InvalidProject, NoPatches, NotFinite, WrongWeights
+from atlaspatch_core.errors import InvalidProject, MissingDevice, NoPatches, NotFinite, WrongWeights
 
 UNIT = Transform(None, None, "bilinear", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
@@ -165,24 +165,32 @@ def test_infinite_features_are_an_error_that_names_the_encoder():
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:x", "xpu", ""])
 def test_a_device_that_is_not_known_is_refused(name: str):
-    with pytest.raises(InvalidProject, match="use cpu, cuda, cuda:0 or mps"):
+    with pytest.raises(InvalidProject, match="use auto, cpu, cuda, cuda:0"):
         resolve_device(name)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
-def test_cuda_without_cuda_is_the_cpu_with_one_warning(caplog: pytest.LogCaptureFixture):
-    devices._warn_once.cache_clear()
-    with caplog.at_level(logging.WARNING):
-        assert [resolve_device("cuda").type, resolve_device("cuda").type] == ["cpu", "cpu"]
-    assert caplog.messages == ["cuda is not available on this machine; computing on the CPU"]
+@pytest.mark.parametrize("name", ["cuda", "cuda:3"])
+def test_cuda_that_is_not_there_is_an_error_with_a_cure(name: str):
+    with pytest.raises(MissingDevice, match=rf"^the device {name} is not there: torch .*; name another, or take auto"):
+        resolve_device(name)
 
 
-def test_float16_on_a_cpu_is_float32_with_one_warning(caplog: pytest.LogCaptureFixture):
-    devices._warn_once.cache_clear()
-    with caplog.at_level(logging.WARNING):
-        ready = [loaded(MeanColour, precision="float16") for _ in range(2)]
-    assert [one.precision for one in ready] == ["float32", "float32"]
-    assert caplog.messages == ["float16 is not computed on a CPU; computing in float32"]
+@pytest.mark.skipif(devices.present_device() is not None, reason="this machine has a GPU")
+def test_auto_without_a_gpu_is_the_cpu_and_says_so_once(caplog: pytest.LogCaptureFixture):
+    devices._cpu_for_want_of_a_gpu.cache_clear()
+    assert [resolve_device("auto").type, resolve_device("auto").type] == ["cpu", "cpu"]
+    assert caplog.messages == ["this machine has no GPU that torch can use (CUDA or MPS): computing on the CPU"]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA")
+def test_auto_is_cuda_where_it_is_there():
+    assert resolve_device("auto").type == "cuda"
+
+
+def test_float16_on_a_cpu_is_float32_without_a_warning(caplog: pytest.LogCaptureFixture):
+    assert loaded(MeanColour, precision="float16").precision == "float32"
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize("autocast", [True, False])

@@ -263,17 +263,16 @@ def test_local_weights_that_are_not_there_are_a_failure(project):
     assert "no weights at" in found[0]["message"]
 
 
-def test_a_gpu_that_is_not_there_is_a_warning_with_a_cure():
+def test_a_gpu_that_is_asked_for_and_not_there_is_a_failure_with_a_cure():
     import torch
 
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     found = device("cuda")
 
-    assert found.level is DoctorLevel.WARN
-    assert 'device = "cpu"' in found.cure
-    assert device("cuda", is_required=False).level is DoctorLevel.OK
-    assert device("cpu").level is DoctorLevel.OK
+    assert found.level is DoctorLevel.FAIL
+    assert 'device = "auto"' in found.cure
+    assert [device(name).level for name in ("auto", "cpu")] == [DoctorLevel.OK] * 2
     assert device("gpu7").level is DoctorLevel.FAIL
 
 
