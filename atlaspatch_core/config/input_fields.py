@@ -70,8 +70,8 @@ class SlidesFields:
     extensions: Annotated[
         tuple[str, ...],
         Option(
-            "Suffixes that count as slides in folders, in any case of letters. Without it pictures beside slides are left "
-            "out.",
+            "Suffixes that count as slides in folders, in any case of letters. Without it pictures beside slides are "
+            "left out.",
             flags=("--wsi-ext",),
             unset="all that can be read",
             example=[".svs", ".ome.tif"],

@@ -143,9 +143,9 @@ def discover(
     """Return the slides among ``paths``: files as they are, folders and patterns (``slides/**/*.svs``) searched.
 
     Searched are the readers' suffixes, or the ``extensions``, in any case. Hidden files, files that belong to another
-    slide, pictures among results or beside slides, and the ``exclude`` folders (the output, say) are left out. A Zarr store, and a
-    folder of the DICOM instances of one series, is one slide, and so is what several paths lead to. What cannot be
-    looked at is told in ``left_out``. ``private`` gives slides their pseudonyms; nothing then names their files.
+    slide, pictures among results or beside slides, and the ``exclude`` folders (the output, say) are left out. A Zarr
+    store, and a folder of the DICOM instances of one series, is one slide, and so is what several paths lead to. What
+    cannot be looked at is told in ``left_out``. ``private`` gives slides their pseudonyms; nothing then names them.
     Raises NoSlides when a path is missing, or nothing at all is found; it is UnseenSlides where a folder was not seen.
     """
     if private:
@@ -157,10 +157,10 @@ def discover(
     left_out: dict[Path, LeftOut] = {}
     results: set[Path] = set()
     cohorts: dict[Path, str] = {}
-    found = ((path, found_at(path, how)) for path in paths)
+    contents = ((path, found_at(path, how)) for path in paths)
     if not extensions:
-        found = ((path, set_pictures_apart(path, ones, mpp_by_name)) for path, ones in found)
-    for place, one in ((path, one) for path, ones in found for one in ones):
+        contents = ((path, set_pictures_apart(path, ones, mpp_by_name)) for path, ones in contents)
+    for place, one in ((path, one) for path, ones in contents for one in ones):
         if isinstance(one, FolderContents):
             if private:
                 private.check_folder(one, place)

@@ -33,19 +33,20 @@ class PictureBesideSlides:
     """Where it lies."""
 
 
-def set_pictures_apart(place: Path, found: Iterable[Found], named: Iterable[str]) -> list[Found | PictureBesideSlides]:
+def set_pictures_apart(
+    place: Path, contents: Iterable[Found], named: Iterable[str]
+) -> list[Found | PictureBesideSlides]:
     """Return what was found in one place, its pictures set apart where other slides lie there.
 
     Where all are pictures they are the slides, and so is what a pattern asks for (``slides/*.png``), and a picture that
     a table of µm/px names, ``named``, unless a slide has its stem.
     """
-    found = list(found)
-    slides = [one for one in found if isinstance(one, FolderContents)]
-    pictures = (
-        [] if place.name.lower().endswith((*PICTURES, *TIFFS)) else [one for one in slides if is_picture(one.path)]
-    )
+    contents = list(contents)
+    slides = [one for one in contents if isinstance(one, FolderContents)]
+    is_asked_for = place.name.lower().endswith((*PICTURES, *TIFFS))
+    pictures = [] if is_asked_for else [one for one in slides if is_picture(one.path)]
     if not pictures or len(pictures) == len(slides):
-        return [*found]
+        return [*contents]
     apart = {one.path for one in pictures}
     others = (one.path for one in slides if one.path not in apart)
     by_stem = {stem_of(path): path for path in (*apart, *others)}
@@ -53,7 +54,7 @@ def set_pictures_apart(place: Path, found: Iterable[Found], named: Iterable[str]
     apart -= {by_stem[stem] for stem in map(names.stem, named) if stem is not None}
     return [
         PictureBesideSlides(one.path, one.real) if isinstance(one, FolderContents) and one.path in apart else one
-        for one in found
+        for one in contents
     ]
 
 

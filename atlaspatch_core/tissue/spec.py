@@ -66,8 +66,9 @@ class TissueSpec:
     )
     remove_penmarks: bool = stated(
         False,
-        "Take away tissue under thin pen strokes, of less than 0.3 mm, too. Ink itself is no tissue to otsu anyway; "
-        "the other segmenters ask GrandQC's artefact network.",
+        "Take away all that lies under pen strokes, so that no filled hole brings it back. Without it ink stays tissue "
+        "where the stroke is thinner than 0.3 mm or the holes are filled; otsu takes other ink away anyway. The other "
+        "segmenters ask GrandQC's artefact network.",
         flags=("--remove-penmarks",),
     )
 

@@ -25,6 +25,10 @@ SEGMENTERS: dict[str, Segmenter] = {
 """Every segmenter by its name; listing them loads no network."""
 SMALL_SLIDE = 0.05
 """Of the slide's area, that a piece need not exceed: pictures of regions of interest are as small as 128 µm."""
+PENMARKS_VERSION = 2
+"""Raised whenever ``remove_penmarks`` gives other numbers than before; without it no mask has it in its fingerprint."""
+LEAST_MARK_UM2 = 10_000.0
+"""Of what the network calls a pen mark, µm²: 0.1 mm square; less may be filled as any small hole."""
 LEAST_TOLD = 0.1
 """Of the least area: what is smaller is dust, and not counted among the pieces that were dropped."""
 MOST_UNTOLD = 0.01
@@ -67,6 +71,7 @@ class Segmentation:
         }
         version = find_segmenter(self.tissue.segmenter).version
         own = stated_values(self.tissue) | {"segmenter_version": version}
+        own |= {"penmarks_version": PENMARKS_VERSION} if self.tissue.remove_penmarks else {}
         return own | ({"networks": networks} if networks else {})
 
 
@@ -125,7 +130,9 @@ def _without_specks(tissue: TissuePixels, info: SlideInfo, spec: TissueSpec) -> 
     """Return a mask without specks, and without small holes or any."""
     px_um2 = _px_um2(tissue, info)
     least = spec.min_hole_um2 / px_um2 if spec.remove_holes else float("inf")
-    return replace(tissue, mask=drop_specks(fill_holes(tissue.mask, least), _least_um2(info, spec) / px_um2))
+    filled = fill_holes(tissue.mask, least)
+    filled = filled if tissue.removed is None else filled & ~tissue.removed
+    return replace(tissue, mask=drop_specks(filled, _least_um2(info, spec) / px_um2))
 
 
 def _least_um2(info: SlideInfo, spec: TissueSpec) -> float:
@@ -172,8 +179,10 @@ def _remove_artifacts(
     tissue: TissuePixels, slide: Slide, spec: TissueSpec, networks: Networks, removed: tuple[int, ...]
 ) -> TissuePixels:
     """Return a mask without artefacts; ``emptied_by_artifacts`` is 1 where that leaves nothing of some tissue."""
-    cleaned = _without_specks(
-        without_artifacts(slide, tissue, networks, removed), slide.info, replace(spec, remove_holes=True)
-    )
+    after = without_artifacts(slide, tissue, networks, removed)
+    if spec.remove_penmarks:
+        marks = drop_specks(tissue.mask & ~after.mask, LEAST_MARK_UM2 / _px_um2(tissue, slide.info))
+        after = replace(after, removed=marks if tissue.removed is None else marks | tissue.removed)
+    cleaned = _without_specks(after, slide.info, replace(spec, remove_holes=True))
     emptied = bool(tissue.mask.any() and not cleaned.mask.any())
     return replace(cleaned, numbers={**cleaned.numbers, "emptied_by_artifacts": float(emptied)})

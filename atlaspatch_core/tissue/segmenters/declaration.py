@@ -24,6 +24,8 @@ class TissuePixels:
     """Level-0 px per px of the mask."""
     numbers: Mapping[str, float] = field(default_factory=dict)
     """What it noticed on the way, such as ``pen_share``: shares of the slide, 0 to 1, and places, level-0 px."""
+    removed: NDArray[np.bool_] | None = None
+    """Shape (height, width): pen marks that were to be removed, which no filled hole brings back."""
 
 
 @dataclass(frozen=True, slots=True)

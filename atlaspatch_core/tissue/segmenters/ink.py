@@ -16,6 +16,8 @@ SHOWS_THROUGH_UM = 150.0
 """Ink with tissue on both sides within this lies over tissue, µm."""
 SMALLEST_MARK_UM2 = 100_000.0
 """A pen mark covers at least this, µm²: 0.3 mm square; less is dye on a margin, or dense nuclei."""
+BLUR_PX = 1.5
+"""Standard deviation by which nuclei, of one px at 8 µm per px, and what lies between them become one colour."""
 COLOURED = 25
 """HSV saturation (of 255) above which a pixel is coloured at all."""
 SMOOTH = 8.0
@@ -28,10 +30,28 @@ def find_ink(pixels: Pixels, mpp: float) -> Mask:
     Blue and green are no colours of H&E. A blue or green that covers most of what is coloured, and has texture, is
     another stain (trichrome, light green) and no ink. Red ink is redder than blood.
     """
+    return _ink(pixels, texture(darkest(pixels)), mpp)
+
+
+def find_ink_in_texture(pixels: Pixels, mpp: float) -> Mask:
+    """Return what ``find_ink`` does by the colour of pixels blurred: ink over nuclei and DAB, which change its colour.
+
+    The texture is that of the pixels. Dense stain may be taken for ink, so it is of use where all ink is to go.
+    """
+    blurred = np.asarray(cv2.GaussianBlur(pixels, (0, 0), BLUR_PX), np.uint8)
+    return _ink(blurred, texture(darkest(pixels)), mpp)
+
+
+def pen_marks(ink: Mask, black: Mask, mpp: float) -> Mask:
+    """Return ink, and black that is as large as a stroke: less is a margin dye, dense nuclei, pigment or dust."""
+    strokes = thick_parts(black, min(THINNEST_UM / mpp, 3.0))
+    return drop_specks(ink | grow(strokes, HALO_UM / mpp), SMALLEST_MARK_UM2 / mpp**2)
+
+
+def _ink(pixels: Pixels, rough: np.ndarray, mpp: float) -> Mask:
     hue, saturation, value = (
         np.asarray(channel, np.uint8) for channel in cv2.split(cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV))
     )
-    rough = texture(darkest(pixels))
     coloured = saturation >= COLOURED
     blue = (hue >= 98) & ((hue <= 124) & (saturation >= 115) | (hue <= 127) & (saturation >= 140))
     green = (hue >= 35) & (hue < 98) & (saturation >= 50) & (value < 235)

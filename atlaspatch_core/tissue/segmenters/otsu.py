@@ -24,7 +24,7 @@ from atlaspatch_core.tissue.segmenters.colour import (
 )
 from atlaspatch_core.tissue.segmenters.declaration import Segmenter, TissuePixels, TissueSpec
 from atlaspatch_core.tissue.segmenters.faint import find_faint_pieces
-from atlaspatch_core.tissue.segmenters.ink import find_ink, without_ink
+from atlaspatch_core.tissue.segmenters.ink import find_ink, find_ink_in_texture, pen_marks, without_ink
 from atlaspatch_core.tissue.segmenters.networks import Networks
 
 FAINTEST = 6.0
@@ -53,17 +53,21 @@ def segment(slide: Slide, spec: TissueSpec, networks: Networks) -> TissuePixels:
     """
     overview = read_overview(slide, spec.overview_mpp)
     pixels = balanced(overview.pixels)
-    ink = find_ink(pixels, overview.mpp)
     black = (brightest(pixels) <= NEAR_BLACK) & (chroma(pixels) < PALEST)
+    ink = find_ink(pixels, overview.mpp)
+    if spec.remove_penmarks:
+        ink |= find_ink_in_texture(pixels, overview.mpp)
     closing = spec.closing_um / overview.mpp
     coloured = close_gaps(_coloured(pixels, overview.mpp) & ~black, closing)
     mask = without_ink(coloured, ink, overview.mpp, keep_below=not spec.remove_penmarks)
     shares = {"pen_share": float(ink.mean()), "dark_share": float(black.mean())}
     if shares["dark_share"] > MOST_BLACK:
         return TissuePixels(mask, overview.downsample, shares)
+    removed = pen_marks(ink, black, overview.mpp) if spec.remove_penmarks else None
     faint = find_faint_pieces(pixels, overview.mpp, mask, ink, black, _least_chroma(_smoothed(pixels)))
     mask |= close_gaps(faint.tissue & (_inside_edges(pixels) | shrink(faint.tissue, EDGE_PX)), closing)
-    return TissuePixels(mask, overview.downsample, shares | faint.left_out(overview.downsample))
+    mask = mask if removed is None else mask & ~removed
+    return TissuePixels(mask, overview.downsample, shares | faint.left_out(overview.downsample), removed)
 
 
 OTSU = Segmenter(

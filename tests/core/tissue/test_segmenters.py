@@ -190,6 +190,7 @@ def test_blue_stain_of_trichrome_is_no_ink():
     colours = np.array([[90, 110, 190], [60, 75, 150], [140, 160, 215]])
     pixels[inside] = colours[np.random.default_rng(2).integers(0, 3, int(inside.sum()))]
     assert share_within(found(pixels), inside) > 0.98
+    assert share_within(found(pixels, remove_penmarks=True), inside) > 0.98
 
 
 def test_black_frame_and_grey_dirt_are_no_tissue():
