@@ -27,6 +27,8 @@ class Option:
     """Sentences that read well in a help text, in a project file and in a table."""
     flags: tuple[str, ...] = ()
     """Names on the command line, as click has them; none where no command takes the option by itself."""
+    aliases: tuple[str, ...] = ()
+    """Names that commands accept as well: former ones, and those of other tools."""
     ge: float | None = None
     gt: float | None = None
     le: float | None = None

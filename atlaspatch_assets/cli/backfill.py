@@ -8,6 +8,7 @@ import click
 
 from atlaspatch_assets.cli.home import ready_home, told_where_home_fails
 from atlaspatch_assets.lib.options import ASSETS, DRY_RUN
+from atlaspatch_core.cli.declaring import documented_command
 from atlaspatch_core.cli.devices import check_devices
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
 from atlaspatch_core.cli.shared_names import tell_shared_names_of
@@ -20,7 +21,15 @@ if TYPE_CHECKING:
     from atlaspatch_core.validity.states import State
 
 
-@click.command()
+@documented_command(
+    "backfill",
+    section="Process slides",
+    summary="Make what is stale, missing or failed",
+    examples=(
+        "atlaspatch backfill --stale --missing --dry-run",
+        "atlaspatch backfill --failed --asset patch_features/uni_v2",
+    ),
+)
 @click.option("--stale", is_flag=True, help="Outputs that are not what the project asks for now.")
 @click.option("--missing", is_flag=True, help="Outputs that were never made.")
 @click.option("--failed", is_flag=True, help="Outputs that failed, whatever the reason, and what depends on them.")

@@ -7,6 +7,7 @@ import click
 
 from atlaspatch_assets.cli.home import ready_home, told_where_home_fails
 from atlaspatch_assets.lib.options import DRY_RUN
+from atlaspatch_core.cli.declaring import documented_command
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
 from atlaspatch_core.cli.slides import slides_of
 from atlaspatch_core.errors import AtlasPatchError
@@ -16,7 +17,15 @@ if TYPE_CHECKING:
     from atlaspatch_core.validity.recipe import Recipe
 
 
-@click.command("carry-over")
+@documented_command(
+    "carry-over",
+    section="Results from and for others",
+    summary="Take over results of a renamed geometry",
+    examples=(
+        "atlaspatch carry-over --dry-run",
+        "atlaspatch carry-over",
+    ),
+)
 @PROJECT
 @click.option(*DRY_RUN.flags, is_flag=True, help="Only say what would be taken over.")
 def carry_over(project_file: Path, dry_run: bool) -> None:

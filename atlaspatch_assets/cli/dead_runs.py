@@ -5,12 +5,21 @@ from pathlib import Path
 import click
 
 from atlaspatch_assets.lib.options import DRY_RUN
+from atlaspatch_core.cli.declaring import documented_command
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
 from atlaspatch_core.cli.reading import reads_only
 
 
 @reads_only
-@click.command()
+@documented_command(
+    "end-dead-runs",
+    section="Web interface",
+    summary="Mark runs as failed whose process is gone",
+    examples=(
+        "atlaspatch end-dead-runs --dry-run",
+        "atlaspatch end-dead-runs",
+    ),
+)
 @PROJECT
 @click.option(*DRY_RUN.flags, is_flag=True, help="Only list them.")
 def end_dead_runs(project_file: Path, dry_run: bool) -> None:

@@ -44,6 +44,7 @@ class OutcomeRow:
     seconds: float = 0.0
     path: Path | None = None
     warnings: str = ""
+    fingerprint: str | None = None
 
 
 def materialize(
@@ -180,4 +181,5 @@ def _materialized_row(event: dg.AssetMaterialization) -> OutcomeRow:
         numbers=numbers,
         path=Path(str(values["path"])) if "path" in values else None,
         warnings=str(values.get("warnings", "")),
+        fingerprint=(event.tags or {}).get("dagster/data_version") or None,
     )

@@ -1,49 +1,54 @@
 """The command ``materialize``: all assets of a project in this process, recorded in its Dagster instance."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from atlaspatch_assets.cli.home import ready_home, told_where_home_fails
-from atlaspatch_assets.lib.options import FORCE
-from atlaspatch_core.cli.declaring import STRICT, STRICT_HELP
+from atlaspatch_core.cli.declaring import documented_command, option, panel
 from atlaspatch_core.cli.devices import check_devices
+from atlaspatch_core.cli.dry_run import WorkPlan, tell_plan
 from atlaspatch_core.cli.encode_slide import run as encode
 from atlaspatch_core.cli.hooks import Hooks
+from atlaspatch_core.cli.options import MESSAGES, MODE
+from atlaspatch_core.cli.overrides import OVERRIDES, tell_overrides, with_overrides
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
 from atlaspatch_core.cli.shards import SHARD_OPTION
 from atlaspatch_core.cli.shared_names import tell_shared_names_of
 from atlaspatch_core.cli.slides import slides_at_rest, tell_former_results
-from atlaspatch_core.cli.values import RunMode
-from atlaspatch_core.cli.working import carry_out, signals_end_command, what_remains
+from atlaspatch_core.cli.values import RunMode, run_mode
+from atlaspatch_core.cli.working import carry_out
 from atlaspatch_core.discovery.cohorts import COHORTS, stems_among
-from atlaspatch_core.errors import AtlasPatchError, ForeignExit
+from atlaspatch_core.errors import AtlasPatchError
 
 if TYPE_CHECKING:
+    from atlaspatch_assets.cli.outcome_table import Tables
     from atlaspatch_core.config.project import Project
-    from atlaspatch_core.discovery.shards import Shard
     from atlaspatch_core.discovery.sources import Discovery
     from atlaspatch_core.validity.recipe import Recipe
 
 
-@click.command()
+@documented_command(
+    "materialize",
+    section="Process slides",
+    summary="Make all that a project file asks for",
+    examples=(
+        "atlaspatch materialize",
+        "atlaspatch materialize slide_1 slide_2 --force",
+    ),
+)
 @click.argument("stems", nargs=-1)
-@PROJECT
-@click.option(*COHORTS.flags, multiple=True, help=COHORTS.help, show_default=COHORTS.unset)
-@click.option(*FORCE.flags, is_flag=True, help=FORCE.help)
-@click.option(STRICT, is_flag=True, help=STRICT_HELP)
-@SHARD_OPTION
+@panel("Slides", PROJECT, option(*COHORTS.flags, multiple=True, help=COHORTS.help, show_default=COHORTS.unset))
+@OVERRIDES
+@panel("Runtime", SHARD_OPTION)
+@MODE
+@MESSAGES
 @click.pass_context
 def materialize(
-    context: click.Context,
-    stems: tuple[str, ...],
-    project_file: Path,
-    cohorts: tuple[str, ...],
-    force: bool,
-    strict: bool,
-    shard: "Shard | None",
+    context: click.Context, stems: tuple[str, ...], project_file: Path, cohorts: tuple[str, ...], **_: object
 ) -> None:
     """Materialise all Dagster assets of a project, for all its slides, for some cohorts, or for those named by STEMS.
 
@@ -55,63 +60,64 @@ def materialize(
     143 where Ctrl-C or SIGTERM ended it, which cancels the run.
     """
 
-    recipe = recipe_of_file(project_file)
-    project = recipe.project
-    check_devices(*project.runtime.devices)
-    if shard:
-        mode = RunMode(context.params, project.output, force, False, strict, shard)
-        carry_out(context, lambda hooks: _materialize_shard(recipe, mode, stems, cohorts, hooks), project.output)
-    discovery = slides_at_rest(project, strict=strict)
-    tell_former_results(recipe)
-    tell_shared_names_of(project)
-    chosen = _choose_stems(discovery, stems, cohorts)
-    try:
-        with signals_end_command(what_remains(project.output)):
-            code = _materialize(project, chosen, discovery.cohort_by_stem, force=force, strict=strict)
-    except ForeignExit as error:
-        raise click.UsageError(str(error)) from error
-    raise SystemExit(code or int(bool(discovery.left_out and not stems and not cohorts)))
+    recipe = recipe_of_file(project_file, lambda project: with_overrides(project, context))
+    mode = run_mode(context, output=recipe.project.output)
+    chosen = ChosenSlides(stems, cohorts)
+
+    def work(hooks: Hooks) -> int:
+        if not mode.dry_run:
+            check_devices(*recipe.project.runtime.devices)
+        tell_overrides(context)
+        tell_former_results(recipe)
+        tell_shared_names_of(recipe.project)
+        if mode.dry_run or mode.shard:
+            return _without_instance(recipe, mode, chosen, hooks)
+        return _materialize(recipe.project, mode, chosen)
+
+    carry_out(context, work, mode.output, verbose=mode.verbose, log_file=mode.log_file)
 
 
-def _materialize_shard(
-    recipe: "Recipe", mode: RunMode, stems: Sequence[str], cohorts: Sequence[str], hooks: Hooks
-) -> int:
-    """Work on a part of the slides as ``encode-slide`` does, and return the exit code."""
+@dataclass(frozen=True, slots=True)
+class ChosenSlides:
+    """Which slides were named; all where none was."""
+
+    stems: tuple[str, ...]
+    cohorts: tuple[str, ...]
+
+    def among(self, discovery: "Discovery") -> list[str]:
+        """Return the named slides, or all, and of them those of the cohorts that are named.
+
+        Those whose stem several files share come too, and will fail. Raises click.UsageError for what there is not.
+        """
+        candidates = list(discovery.paths)
+        unknown = [stem for stem in self.stems if stem not in candidates]
+        if unknown:
+            raise click.UsageError(
+                f"the project has no slide called {', '.join(unknown)}; a stem is a file name without suffix"
+            )
+        named = list(dict.fromkeys(self.stems)) or candidates
+        try:
+            return [*(stems_among(discovery.cohorts, self.cohorts, named) or ())]
+        except AtlasPatchError as error:
+            raise click.UsageError(str(error)) from error
+
+
+def _without_instance(recipe: "Recipe", mode: RunMode, chosen: ChosenSlides, hooks: Hooks) -> int:
+    """Work on a part of the slides as ``encode-slide`` does, or say what there is to do, and return the exit code."""
     from atlaspatch_core.isolation.leases import start_ahead
 
     start_ahead(recipe.project.plugins)
-    tell_former_results(recipe)
-    tell_shared_names_of(recipe.project)
-    discovery = slides_at_rest(
-        recipe.project,
-        strict=mode.strict,
-        shard=mode.shard,
-        choose=lambda discovery: _choose_stems(discovery, stems, cohorts),
-    )
+    discovery = slides_at_rest(recipe.project, strict=mode.strict, shard=mode.shard, choose=chosen.among)
+    if mode.dry_run:
+        return tell_plan("materialize", WorkPlan(recipe, discovery), mode, hooks)
     return encode("materialize", recipe, discovery, mode, (recipe.project.runtime.device,), hooks)
 
 
-def _choose_stems(discovery: "Discovery", stems: Sequence[str], cohorts: Sequence[str]) -> list[str]:
-    """Return the named slides, or all, and of them those of the cohorts that are named.
-
-    Those whose stem several files share come too, and will fail. Raises click.UsageError for what there is not.
-    """
-    candidates = list(discovery.paths)
-    unknown = [stem for stem in stems if stem not in candidates]
-    if unknown:
-        raise click.UsageError(
-            f"the project has no slide called {', '.join(unknown)}; a stem is a file name without suffix"
-        )
-    try:
-        return [*(stems_among(discovery.cohorts, cohorts, list(dict.fromkeys(stems)) or candidates) or ())]
-    except AtlasPatchError as error:
-        raise click.UsageError(str(error)) from error
-
-
-def _materialize(
-    project: "Project", stems: Sequence[str], cohorts: Mapping[str, str], *, force: bool, strict: bool
-) -> int:
+def _materialize(project: "Project", mode: RunMode, chosen: ChosenSlides) -> int:
     """Run the batches, print what was made and where it lies, and return the exit code."""
+    discovery = slides_at_rest(project, strict=mode.strict)
+    stems = chosen.among(discovery)
+
     from atlaspatch_core.isolation.leases import start_ahead
 
     start_ahead(project.plugins)  # it begins while Dagster is imported
@@ -121,9 +127,27 @@ def _materialize(
     from atlaspatch_assets.cli.outcome_table import Tables, make_console, relative_path
 
     home = ready_home()
-    tables = Tables(make_console())
+    tables = Tables(make_console(to_stderr=mode.as_json), quiet=mode.quiet, keeps_rows=mode.as_json)
+    cohorts = discovery.cohort_by_stem
     with told_where_home_fails(home), dg.DagsterInstance.get() as instance, tables.shown_where_interrupted():
-        crashes = list(run(project, stems, instance, force=force, show=tables.add, cohorts=cohorts))
+        crashes = list(run(project, stems, instance, force=mode.force, show=tables.add, cohorts=cohorts))
     tables.conclude(crashes, len(stems))
-    click.echo(f"Files: {relative_path(project.output)}   Dagster: {relative_path(home)}")
-    return 1 if tables.failed or crashes or (strict and tables.warned) else 0
+    if not mode.quiet:
+        click.echo(f"Files: {relative_path(project.output)}   Dagster: {relative_path(home)}", err=mode.as_json)
+    is_incomplete = discovery.left_out and not chosen.stems and not chosen.cohorts
+    code = 1 if tables.failed or crashes or is_incomplete or (mode.strict and tables.warned) else 0
+    if mode.as_json:
+        _write_summary(project, code, tables, discovery, crashes)
+    return code
+
+
+def _write_summary(
+    project: "Project", code: int, tables: "Tables", discovery: "Discovery", crashes: "Sequence[str]"
+) -> None:
+    """Print what became of every slide as JSON."""
+    from atlaspatch_assets.cli.outcome_table import summary_outputs
+    from atlaspatch_core.cli.run_summary import JsonSummary
+
+    slides = summary_outputs(project, tables.rows_by_stem)
+    left_out = tuple(omission.why for omission in discovery.left_out)
+    JsonSummary("materialize", project.output, code, slides, left_out=left_out, errors=tuple(crashes)).write()

@@ -12,8 +12,13 @@ from rich.table import Table
 from rich.text import Text
 
 from atlaspatch_assets.cli.local_run import OutcomeRow
+from atlaspatch_assets.lib.names import ProjectNames
+from atlaspatch_core.cli.logs import note
+from atlaspatch_core.cli.run_summary import SummaryOutput, path_text
+from atlaspatch_core.config.project import Project
 from atlaspatch_core.errors import AskedToEnd
-from atlaspatch_core.validity.outcome import Status
+from atlaspatch_core.validity.outcome import OutputKey, Status
+from atlaspatch_core.validity.recipe import make_recipe
 from atlaspatch_core.wording import format_count
 
 STYLES: Mapping[Status, str] = {
@@ -41,12 +46,19 @@ class Tables:
     """Stem to reason."""
     warned: set[str] = field(default_factory=set)
     """Slides with warnings."""
+    quiet: bool = False
+    """Whether slides that failed or have warnings are shown alone."""
+    keeps_rows: bool = False
+    """Whether all rows are kept, for a summary."""
+    rows_by_stem: dict[str, list[OutcomeRow]] = field(default_factory=dict)
 
     def add(self, row: OutcomeRow) -> None:
         """Take a row."""
         if self.rows and self.rows[0].stem != row.stem:
             self.flush()
         self.rows.append(row)
+        if self.keeps_rows:
+            self.rows_by_stem.setdefault(row.stem, []).append(row)
         self.counts[row.status] += 1
         if row.warnings:
             self.warned.add(row.stem)
@@ -56,7 +68,10 @@ class Tables:
     def flush(self) -> None:
         """Print the table of the slide under way."""
         if self.rows:
-            self.console.print(slide_table(self.rows))
+            table, stem = slide_table(self.rows), self.rows[0].stem
+            if not self.quiet or stem in self.failed or stem in self.warned:
+                self.console.print(table)
+            note(f"{stem}: {', '.join(f'{row.asset} {row.status} {row.why}'.strip() for row in self.rows)}")
         self.rows = []
 
     @contextmanager
@@ -76,17 +91,46 @@ class Tables:
         ]
         for line in lines:
             self.console.print(line, style="bold red", markup=False, soft_wrap=True)
+            note(line)
 
     def conclude(self, crashes: Sequence[str], slides: int) -> None:
         """Print the last table, a line for everything that went wrong, and the sum."""
         self._show_rest(crashes)
-        self.console.print(describe_counts(self.counts, slides, len(self.warned)), soft_wrap=True)
+        words = describe_counts(self.counts, slides, len(self.warned))
+        note(words)
+        if not self.quiet:
+            self.console.print(words, soft_wrap=True)
 
 
-def make_console() -> Console:
+def make_console(*, to_stderr: bool = False) -> Console:
     """Return a console as wide as the terminal, and wide enough for a table where there is none."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=WIDTH_OF_FILES)
+    console = Console(highlight=False, stderr=to_stderr)
+    return console if console.is_terminal else Console(highlight=False, width=WIDTH_OF_FILES, stderr=to_stderr)
+
+
+def summary_outputs(
+    project: "Project", rows_by_stem: Mapping[str, Sequence[OutcomeRow]]
+) -> dict[str, list[SummaryOutput]]:
+    """Return stem to what became of its outputs, as other commands say it."""
+    names = ProjectNames.of(project)
+    steps = {names.asset_key(stage.step).to_user_string(): stage.step for stage in make_recipe(project).stages}
+    return {
+        stem: [_summary_output(steps[row.asset], row) for row in rows if row.asset in steps]
+        for stem, rows in rows_by_stem.items()
+    }
+
+
+def _summary_output(step: OutputKey, row: OutcomeRow) -> SummaryOutput:
+    return SummaryOutput.of_step(
+        step,
+        str(row.status),
+        why=row.why,
+        fingerprint=row.fingerprint,
+        seconds=round(row.seconds, 3),
+        path=path_text(row.path),
+        numbers=row.numbers,
+        warnings=(row.warnings,) if row.warnings else (),
+    )
 
 
 def slide_table(rows: Sequence[OutcomeRow]) -> Table:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from atlaspatch_core.cli.declaring import documented_command
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
 from atlaspatch_core.cli.reading import reads_only
 from atlaspatch_core.cli.types import Whole
@@ -22,7 +23,15 @@ PORT = 3001
 
 
 @reads_only
-@click.command()
+@documented_command(
+    "pages",
+    section="Web interface",
+    summary="Serve what needs you, pictures and metrics",
+    examples=(
+        "atlaspatch pages",
+        "atlaspatch pages --port 3002",
+    ),
+)
 @PROJECT
 @click.option("--host", default=LOCAL, show_default=True, help="Address to listen on.")
 @click.option("--port", type=Whole(0, 65535), default=PORT, show_default=True, help="Port to listen on.")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from atlaspatch_assets.cli.home import ready_home, told_where_home_fails
+from atlaspatch_core.cli.declaring import documented_command
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
 from atlaspatch_core.cli.slides import slides_of
 from atlaspatch_core.errors import AtlasPatchError
@@ -16,7 +17,15 @@ if TYPE_CHECKING:
     from atlaspatch_core.validity.recipe import Recipe
 
 
-@click.command()
+@documented_command(
+    "record",
+    section="Web interface",
+    summary="Tell Dagster what shards on a cluster made",
+    examples=(
+        "atlaspatch record",
+        "atlaspatch record --project kidney/atlaspatch.toml",
+    ),
+)
 @PROJECT
 def record(project_file: Path) -> None:
     """Tell Dagster what landed in a project's output folder and what failed, as shards on a cluster leave it.

@@ -18,6 +18,7 @@ from atlaspatch_assets.cli.pages import LOCAL, listen
 from atlaspatch_assets.cli.services import Service, Services, script
 from atlaspatch_assets.lib.home import VARIABLE, loss_of_home
 from atlaspatch_assets.lib.page_links import VARIABLE as PAGES_VARIABLE
+from atlaspatch_core.cli.declaring import documented_command
 from atlaspatch_core.cli.projects import FILE_NAME, recipe_of_file
 from atlaspatch_core.cli.projects import VARIABLE as PROJECT_VARIABLE
 from atlaspatch_core.cli.shared_names import tell_shared_names_of
@@ -60,7 +61,15 @@ class Address:
         return os.environ.get(PAGES_VARIABLE, f"http://{self.host}:{port}") if port else ""
 
 
-@click.command()
+@documented_command(
+    "up",
+    section="Web interface",
+    summary="Start Dagster's web UI and daemon for projects",
+    examples=(
+        "atlaspatch up",
+        "atlaspatch up --project a/atlaspatch.toml --project b/atlaspatch.toml --port 3100",
+    ),
+)
 @click.option(
     "--project",
     "project_files",

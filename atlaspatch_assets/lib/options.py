@@ -1,5 +1,6 @@
 """Options that a job and a command share. Reading them imports no Dagster."""
 
+from atlaspatch_core.config.mode_fields import DRY_RUN as DRY_RUN
 from atlaspatch_core.option import Option
 
 ASSETS = Option(
@@ -7,7 +8,6 @@ ASSETS = Option(
     flags=("--asset", "assets"),
     unset="all",
 )
-DRY_RUN = Option("Only say what there is to do and what it takes.", flags=("--dry-run",))
 CANARY = Option(
     "First encode some stored patches by a changed patch encoder. Where the numbers are the same, the results keep "
     "their rows and get the new identity; only the others are computed.",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from atlaspatch_core.cli.adopt_inputs import AdoptOptions, read_inputs
-from atlaspatch_core.cli.declaring import FOLDER
+from atlaspatch_core.cli.declaring import FOLDER, documented_command
 from atlaspatch_core.cli.logs import logging_to_stderr
 from atlaspatch_core.cli.options import LOADING
 from atlaspatch_core.cli.progress import progress
@@ -41,7 +41,15 @@ CURE = (
 )
 
 
-@click.command()
+@documented_command(
+    "adopt",
+    section="Results from and for others",
+    summary="Take over results of others",
+    examples=(
+        "atlaspatch adopt trident_job --slides slides --output out --verify 16",
+        "atlaspatch adopt clam_results --slides slides --output out --patch-encoder uni_v1",
+    ),
+)
 @click.option(
     "--output",
     "-o",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from atlaspatch_core.cli.declaring import documented_command
 from atlaspatch_core.cli.progress import progress
 from atlaspatch_core.cli.reading import reads_only
 from atlaspatch_core.cli.result_folders import result_options, with_slides
@@ -26,7 +27,15 @@ SOUND, PROBLEMS = 0, 1
 
 
 @reads_only
-@click.command()
+@documented_command(
+    "audit",
+    section="Look at results",
+    summary="Say what is wrong with results",
+    examples=(
+        "atlaspatch audit out",
+        "atlaspatch audit trident_job --slides slides --json",
+    ),
+)
 @result_options(
     project="A project file to hold the results against: what is stale, and what cannot be told.",
     slides=": sizes, names and content are compared.",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from atlaspatch_core.cli.declaring import FILE, FOLDER
+from atlaspatch_core.cli.declaring import FILE, FOLDER, documented_command
 from atlaspatch_core.cli.fields import field_option
 from atlaspatch_core.cli.logs import logging_to_stderr
 from atlaspatch_core.cli.scripts import with_dashes
@@ -26,7 +26,16 @@ if TYPE_CHECKING:
     from atlaspatch_core.slides.sections import SeriesChoice
 
 
-@click.command(context_settings={"token_normalize_func": with_dashes})
+@documented_command(
+    "convert",
+    context_settings={"token_normalize_func": with_dashes},
+    section="Begin",
+    summary="Convert slides and pictures to tiled TIFF",
+    examples=(
+        "atlaspatch convert slide.vsi --to converted",
+        "atlaspatch convert photos --to converted --mpp-csv mpp.csv",
+    ),
+)
 @click.argument("sources", metavar="SRC...", nargs=-1, type=LocalPath())
 @click.option("--input-dir", type=LocalPath(), help="The same as SRC, as scripts for TRIDENT have it.")
 @click.option(

@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from atlaspatch_core.cli.declaring import option
+from atlaspatch_core.cli.logs import notice
 from atlaspatch_core.cli.types import Whole
 from atlaspatch_core.validity.outcome import Outcome
 
@@ -47,7 +48,7 @@ def tell_absent_devices(runtime: "Runtime") -> None:
     from atlaspatch_core.encoders.devices import device_fault
 
     for fault in filter(None, map(device_fault, runtime.devices)):
-        click.echo(f"WARNING: runs would fail on this machine: {fault}", err=True)
+        notice(f"WARNING: runs would fail on this machine: {fault}")
 
 
 def tell_precision(context: click.Context, devices: Sequence[str]) -> None:
@@ -58,7 +59,7 @@ def tell_precision(context: click.Context, devices: Sequence[str]) -> None:
     if typed and context.params["feature_precision"] == "float16":
         devices = [(present_device() or "cpu") if name == "auto" else name for name in devices]
         if "cpu" in devices:
-            click.echo("WARNING: float16 is not computed on a CPU, which takes float32", err=True)
+            notice("WARNING: float16 is not computed on a CPU, which takes float32")
 
 
 def by_workers(

@@ -9,7 +9,8 @@ from typing import Self
 from rich.progress import TaskID
 from rich.text import Text
 
-from atlaspatch_core.cli.printing import slide_line, step_line, warning_line
+from atlaspatch_core.cli.logs import note
+from atlaspatch_core.cli.printing import fate_of, slide_line, step_line, warning_line
 from atlaspatch_core.cli.progress import lines_above, make_bars, print_line
 from atlaspatch_core.validity.outcome import Outcome, Status
 
@@ -20,10 +21,23 @@ SECONDS_BETWEEN_LINES = 30.0
 class Display:
     """Owns the bars of one run, on stderr; lines about slides go to stdout as each slide is finished."""
 
-    def __init__(self, slides: int, steps: int, *, verbose: bool = False, clock: Callable[[], float] = time.monotonic):
-        """``slides`` is how many there are, ``steps`` how many outcomes a slide has."""
-        self._bars = make_bars()
-        self._lines = lines_above(self._bars)
+    def __init__(
+        self,
+        slides: int,
+        steps: int,
+        *,
+        verbose: bool = False,
+        quiet: bool = False,
+        to_stderr: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        """``slides`` is how many there are, ``steps`` how many outcomes a slide has.
+
+        ``quiet`` prints slides that failed or have warnings alone; ``to_stderr`` leaves stdout to others.
+        """
+        self._bars = make_bars(quiet=quiet)
+        self._lines = lines_above(self._bars, to_stderr=to_stderr)
+        self._quiet = quiet
         self._slides = self._bars.add_task("slides", total=slides)
         self._patches: TaskID | None = None
         self._steps = steps
@@ -38,8 +52,11 @@ class Display:
         """Take an outcome; print the slide's line when it was the last one, or nothing can follow."""
         of_slide = self.outcomes.setdefault(outcome.stem, [])
         of_slide.append(outcome)
+        line = step_line(outcome)
         if self._verbose:
-            self.say(step_line(outcome))
+            self.say(line)
+        else:
+            note(str(line))
         stopped = outcome.step.kind == "slide" and outcome.status is Status.FAILED
         if stopped or len(of_slide) == self._steps:
             self._print_slide(outcome.stem)
@@ -54,19 +71,27 @@ class Display:
         self._bars.update(self._patches, description=f"patches of {stem}", completed=done, total=total)
 
     def say(self, line: Text | str) -> None:
-        """Print a line to stdout, above the bars; never folded."""
+        """Print a line, above the bars; never folded."""
         print_line(self._lines, line)
+        note(str(line))
+
+    def say_unless_quiet(self, line: Text | str) -> None:
+        """Print a line that needs nobody's attention."""
+        if not self._quiet:
+            self.say(line)
 
     def _print_slide(self, stem: str) -> None:
         if stem not in self._printed:
             self._printed.add(stem)
-            self.say(slide_line(self.outcomes[stem]))
-            if warning := warning_line(self.outcomes[stem]):
+            warning = warning_line(self.outcomes[stem])
+            is_urgent = warning or fate_of(self.outcomes[stem]) is Status.FAILED
+            (self.say if is_urgent else self.say_unless_quiet)(slide_line(self.outcomes[stem]))
+            if warning:
                 self.say(warning)
             self._bars.advance(self._slides)
 
     def _patches_line(self, stem: str, done: int, total: int) -> None:
-        if self._clock() - self._last_line >= SECONDS_BETWEEN_LINES:
+        if not self._quiet and self._clock() - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = self._clock()
             print(f"{stem}: {done} of {total} patches encoded", file=sys.stderr, flush=True)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from atlaspatch_core.cli.declaring import documented_command
 from atlaspatch_core.cli.fields import field_options
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.logs import logging_to_stderr
@@ -38,7 +39,16 @@ SIGNS = {"PASS": ("✓", "green"), "WARN": ("!", "yellow"), "FAIL": ("✗", "red
 
 
 @reads_only
-@click.command(cls=ScriptCommand)
+@documented_command(
+    "doctor",
+    cls=ScriptCommand,
+    section="Begin",
+    summary="Check that this machine can run a project",
+    examples=(
+        "atlaspatch doctor",
+        "atlaspatch doctor --slides /data/slides --recursive",
+    ),
+)
 @PROJECT
 @click.option(
     "--hub", "--check-gated", is_flag=True, help="Ask the Hugging Face hub too: token, and access to the weights."

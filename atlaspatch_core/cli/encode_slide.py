@@ -2,19 +2,22 @@
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import click
 
 from atlaspatch_core.cli import options as groups
+from atlaspatch_core.cli.declaring import documented_command, panel
 from atlaspatch_core.cli.devices import GPUS, by_workers, check_devices, devices_of, tell_precision
+from atlaspatch_core.cli.dry_run import WorkPlan, tell_plan
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.shards import SHARD_OPTION
-from atlaspatch_core.cli.shared_names import tell_shared_names_of
+from atlaspatch_core.cli.shared_names import tell_segmenter, tell_shared_names_of
 from atlaspatch_core.cli.slides import left_out_line, slides_at_rest
 from atlaspatch_core.cli.values import RunMode, check_encoders, check_scale, encode_project, run_mode
 from atlaspatch_core.cli.working import carry_out
-from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.errors import AtlasPatchError, RemoteCodeNotAllowed
 from atlaspatch_core.isolation.cores import usable_cores
 from atlaspatch_core.validity.outcome import Outcome, Status
 
@@ -28,16 +31,26 @@ if TYPE_CHECKING:
 DONE, SOME_FAILED = 0, 1
 
 
-@click.command("encode-slide")
+@documented_command(
+    "encode-slide",
+    section="Process slides",
+    summary="Slides to masks, patches, features, embeddings",
+    examples=(
+        "atlaspatch encode-slide slides --output out --patch-encoders uni_v2 --patch-size 256 --target-mag 20",
+        "atlaspatch encode-slide a.svs --output out --slide-encoders titan --patch-size 512 --target-mag 20 --dry-run",
+    ),
+)
 @groups.SLIDES
 @groups.ENCODERS
 @groups.LOADING
 @groups.GEOMETRY
 @groups.TISSUE
+@groups.FILTERS
 @groups.PICTURES
 @groups.RUNTIME
-@GPUS
-@SHARD_OPTION
+@panel("Runtime", GPUS, SHARD_OPTION)
+@groups.MODE
+@groups.MESSAGES
 @click.pass_context
 def encode_slide(context: click.Context, **_: object) -> None:
     """Compute tissue mask, patch coordinates, patch features and slide embeddings of WSI_PATH.
@@ -55,15 +68,19 @@ def encode_slide(context: click.Context, **_: object) -> None:
     mode = run_mode(context)
 
     def work(hooks: Hooks) -> int:
+        tell_segmenter(context)
         devices = devices_of(gpus) if gpus else (context.params["device"],)
         of_features = context.params["feature_device"]
-        check_devices(*devices, of_features)
+        if not mode.dry_run:
+            check_devices(*devices, of_features)
         tell_precision(context, (of_features,) if of_features else devices)
         recipe = recipe_of(context, devices)
         discovery = slides_at_rest(recipe.project, strict=mode.strict, shard=mode.shard)
+        if mode.dry_run:
+            return tell_plan("encode-slide", WorkPlan(recipe, discovery), mode, hooks)
         return run("encode-slide", recipe, discovery, mode, devices, hooks)
 
-    carry_out(context, work, mode.output, verbose=mode.verbose)
+    carry_out(context, work, mode.output, verbose=mode.verbose, log_file=mode.log_file)
 
 
 def run(
@@ -73,11 +90,10 @@ def run(
 
     Of shards no hook hears: many processes on many machines would write to one database.
     """
-    from atlaspatch_core.cli.display import Display
     from atlaspatch_core.operations.tracking.tracker import Command
 
     command = Command(name, mode.arguments)
-    display = Display(len(discovery.paths), len(recipe.stages), verbose=mode.verbose)
+    display = display_of(mode, len(discovery.paths), len(recipe.stages))
     outcomes = outcomes_of(discovery, recipe, devices, force=mode.force, on_patches=display.patches)
 
     def show(outcome: Outcome) -> None:
@@ -86,7 +102,24 @@ def run(
         display.add(outcome)
 
     follow_outcomes(outcomes, recipe, discovery, command, display, show)
-    return SOME_FAILED if tell_end(recipe, discovery, display, strict=mode.strict) else DONE
+    code = SOME_FAILED if tell_end(recipe, discovery, display, strict=mode.strict) else DONE
+    if mode.as_json:
+        write_summary(name, mode, code, chain(*display.outcomes.values()), discovery)
+    return code
+
+
+def display_of(mode: RunMode, slides: int, steps: int) -> "Display":
+    """Return what shows a run of so many slides, each of so many steps."""
+    from atlaspatch_core.cli.display import Display
+
+    return Display(slides, steps, verbose=mode.verbose, quiet=mode.quiet, to_stderr=mode.as_json)
+
+
+def write_summary(name: str, mode: RunMode, code: int, outcomes: Iterable[Outcome], discovery: "Discovery") -> None:
+    """Print what became of slides and cases as JSON."""
+    from atlaspatch_core.cli.run_summary import summary_of
+
+    summary_of(name, mode.output, code, outcomes, (omission.why for omission in discovery.left_out)).write()
 
 
 def follow_outcomes(
@@ -113,7 +146,7 @@ def tell_end(recipe: "Recipe", discovery: "Discovery", display: "Display", *, st
     """Print the last lines of a run; tell whether a slide failed, was left out, or with ``strict`` has a warning."""
     from atlaspatch_core.cli.printing import summary
 
-    display.say(summary(display.outcomes, recipe.project.output))
+    display.say_unless_quiet(summary(display.outcomes, recipe.project.output))
     if discovery.left_out:
         display.say(left_out_line(discovery))
     return bool(discovery.left_out) or went_wrong(display.outcomes, strict=strict)
@@ -171,6 +204,8 @@ def checked_recipe(project: "Project") -> "Recipe":
 
     try:
         recipe = make_recipe(project)
+    except RemoteCodeNotAllowed as error:
+        raise click.UsageError(f"{error}, or add --allow-remote-code with its name") from error
     except AtlasPatchError as error:
         raise click.UsageError(str(error)) from error
     check_weights(recipe)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from atlaspatch_core.cli.declaring import EXISTING_FILE
+from atlaspatch_core.cli.declaring import EXISTING_FILE, documented_command
 from atlaspatch_core.errors import AtlasPatchError
 
 if TYPE_CHECKING:
@@ -18,7 +18,15 @@ HEAD = ("name", "kind", "dim", "made for", "licence", "access", "needs", "weight
 MARKDOWN_HEAD = ("name", "kind", "dim", "made for", "licence", "access", "needs", "also called")
 
 
-@click.command()
+@documented_command(
+    "encoders",
+    section="Begin",
+    summary="List the encoders and what each needs",
+    examples=(
+        "atlaspatch encoders --kind slide",
+        "atlaspatch encoders --json",
+    ),
+)
 @click.option("--kind", type=click.Choice(["patch", "slide"]), help="Only encoders of patches, or only of slides.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array, with homepages and notes.")
 @click.option("--markdown", is_flag=True, help="Print the table of the README: nothing of this machine.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from atlaspatch_core.cli.columns import columns
+from atlaspatch_core.cli.declaring import documented_command
 from atlaspatch_core.cli.devices import check_devices, tell_absent_devices
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.logs import logging_to_stderr
@@ -24,7 +25,15 @@ if TYPE_CHECKING:
     from atlaspatch_core.validity.recipe import Recipe
 
 
-@click.command()
+@documented_command(
+    "estimate",
+    section="Process slides",
+    summary="Say what is left to do: hours, disk",
+    examples=(
+        "atlaspatch estimate",
+        "atlaspatch estimate --measure --slides 5",
+    ),
+)
 @PROJECT
 @click.option("--measure", is_flag=True, help="Measure on this machine first: a few slides, and seconds per encoder.")
 @click.option("--slides", "count", default=3, show_default=True, type=Whole(1), help="Slides that --measure takes.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from atlaspatch_core.cli.declaring import EXISTING_FOLDER, FOLDER, option
+from atlaspatch_core.cli.declaring import EXISTING_FOLDER, FOLDER, documented_command, option
 from atlaspatch_core.cli.fields import field_options
 from atlaspatch_core.cli.options import NAMES
 from atlaspatch_core.cli.progress import progress
@@ -51,7 +51,15 @@ class ExportOptions:
 
 
 @reads_only
-@click.command()
+@documented_command(
+    "export",
+    section="Results from and for others",
+    summary="Write results for other programs",
+    examples=(
+        "atlaspatch export --output out --layout trident --to exported",
+        "atlaspatch export --layout anndata --to exported --dry-run",
+    ),
+)
 @PROJECT
 @click.option(
     "--output",

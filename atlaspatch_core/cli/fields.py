@@ -7,6 +7,7 @@ from typing import Any, get_origin
 import click
 
 from atlaspatch_core.cli.declaring import EXISTING_FILE, Decorator, group
+from atlaspatch_core.cli.help import HelpOption
 from atlaspatch_core.cli.types import Labels, Number, NumberOr, Several, Whole, flat
 from atlaspatch_core.config.fields import table_of
 from atlaspatch_core.option import OptionField, field_of, fields_of
@@ -17,7 +18,7 @@ SEPARATED = "Separated by commas or blanks."
 REPEATED = "May be repeated."
 
 
-class FieldOption(click.Option):
+class FieldOption(HelpOption):
     """An option of a command that is a field."""
 
     def __init__(self, *args: Any, fields: type, field: OptionField, **settings: Any) -> None:
@@ -39,10 +40,11 @@ def field_option(fields: type, name: str, *flags: str, **overrides: Any) -> Deco
     settings = _settings(field) | overrides
     if several := SEPARATED if getattr(settings.get("type"), "several", False) else REPEATED * settings["multiple"]:
         settings["help"] = f"{settings['help']} {several}"
+    aliases = settings.pop("aliases", () if flags else field.option.aliases)
     flags = flags or field.option.flags
     if field.kind is bool and "/" not in flags[0]:
         settings["is_flag"] = True
-    return click.option(*flags, cls=FieldOption, fields=fields, field=field, **settings)
+    return click.option(*flags, *aliases, cls=FieldOption, fields=fields, field=field, aliases=aliases, **settings)
 
 
 def field_options(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from atlaspatch_core.cli.declaring import FOLDER
+from atlaspatch_core.cli.declaring import FOLDER, documented_command
 from atlaspatch_core.cli.types import SlidePaths
 from atlaspatch_core.config.fields import FILE_NAME
 from atlaspatch_core.config.template import project_text
@@ -13,7 +13,15 @@ from atlaspatch_core.remote.places import RemotePlace, shown_path
 from atlaspatch_core.storage.atomic import replacing
 
 
-@click.command()
+@documented_command(
+    "init",
+    section="Begin",
+    summary="Write a project file to edit",
+    examples=(
+        "atlaspatch init --slides /data/slides",
+        "atlaspatch init kidney --slides '/data/kidney/**/*.svs'",
+    ),
+)
 @click.argument("directory", metavar="[DIR]", default=".", type=FOLDER)
 @click.option(
     "--slides",

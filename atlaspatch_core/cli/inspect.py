@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from atlaspatch_core.cli.declaring import FOLDER
+from atlaspatch_core.cli.declaring import FOLDER, documented_command
 from atlaspatch_core.cli.fields import field_options
 from atlaspatch_core.cli.logs import logging_to_stderr
 from atlaspatch_core.cli.reading import reads_only
@@ -37,7 +37,15 @@ class PngPath(click.Path):
 
 
 @reads_only
-@click.command()
+@documented_command(
+    "inspect",
+    section="Begin",
+    summary="Say what the file of a slide holds",
+    examples=(
+        "atlaspatch inspect slide.svs",
+        "atlaspatch inspect slide.czi --series all --json",
+    ),
+)
 @click.argument("slide", type=SlidePaths())
 @field_options(SlidesFields, only=OPENING)
 @click.option("--picture", type=PngPath(), help="Write a PNG of the slide with its frame, scanned part and tissue.")

@@ -8,17 +8,20 @@ import click
 from atlaspatch_core.cli.declaring import (
     EXISTING_FILE,
     EXISTING_FOLDER,
+    FILE,
     FOLDER,
     POSITIVE,
     STRICT,
     STRICT_HELP,
     group,
     option,
+    panel,
 )
 from atlaspatch_core.cli.fields import field_option, field_options
 from atlaspatch_core.cli.types import Checkpoint, Device, LocalPath, Names, SlidePaths, Whole
 from atlaspatch_core.config.geometry_fields import GeometryFields
 from atlaspatch_core.config.input_fields import PatientsFields, ProjectFields, SlidesFields
+from atlaspatch_core.config.mode_fields import DRY_RUN
 from atlaspatch_core.config.run_fields import PicturesFields, RuntimeFields
 from atlaspatch_core.isolation.cores import usable_cores
 from atlaspatch_core.patches.filter_spec import FilterSpec
@@ -26,17 +29,25 @@ from atlaspatch_core.tissue.spec import TissueSpec
 
 NAMES = {"type": Names(), "multiple": False}
 PRECISION = {"type": click.Choice(["float32", "float16", "bfloat16"], case_sensitive=False)}
-WITHOUT_ENCODERS = ("patch_encoders", "slide_encoders")
+NAMED_ENCODERS = ("patch_encoders", "slide_encoders")
+OF_ENCODERS = ("precision", "input_size", "downscale")
+"""Fields of a geometry that are about its encoders."""
 
-OUTPUT = option("--output", "-o", type=LocalPath(), required=True, help="Folder for all that is made.")
-NAME = field_option(ProjectFields, "name")
-
-SLIDES = group(
-    click.argument("wsi_path", type=SlidePaths(), nargs=-1, required=True),
-    OUTPUT,
-    NAME,
-    field_options(SlidesFields, masks={"type": EXISTING_FOLDER}),
+OUTPUT = panel(
+    "Output",
+    option(
+        "--output",
+        "-o",
+        aliases=("--job-dir",),
+        type=LocalPath(),
+        required=True,
+        help="Folder for all that is made.",
+    ),
+    field_option(ProjectFields, "name"),
 )
+OPENED = panel("Slides", field_options(SlidesFields, masks={"type": EXISTING_FOLDER}))
+
+SLIDES = group(click.argument("wsi_path", type=SlidePaths(), nargs=-1, required=True), OUTPUT, OPENED)
 
 OF_CASES = (
     "mpp_csv", "mpp_keys", "reader", "series", "square_pixels", "masks", "masks_origin", "mask_values",
@@ -47,23 +58,24 @@ OF_CASES = (
 CASES = group(
     click.argument("manifest_path", type=EXISTING_FILE),
     OUTPUT,
-    NAME,
-    field_options(
-        SlidesFields,
-        only=OF_CASES,
-        masks={"type": EXISTING_FOLDER},
-    ),
-    field_option(PatientsFields, "encoders", required=True, **NAMES),
+    panel("Slides", field_options(SlidesFields, only=OF_CASES, masks={"type": EXISTING_FOLDER})),
+    panel("Encoders", field_option(PatientsFields, "encoders", required=True, **NAMES)),
 )
 
-ENCODERS = field_options(
-    GeometryFields,
-    only=WITHOUT_ENCODERS,
-    patch_encoders=NAMES,
-    slide_encoders=NAMES,
+ENCODERS = panel(
+    "Encoders",
+    field_options(GeometryFields, only=NAMED_ENCODERS, patch_encoders=NAMES, slide_encoders=NAMES),
 )
 
-LOADING = group(
+PLUGINS = panel(
+    "Encoders",
+    field_option(ProjectFields, "plugins"),
+    field_option(ProjectFields, "allow_remote_code", **NAMES),
+)
+
+LOADING = panel(
+    "Encoders",
+    field_options(GeometryFields, only=OF_ENCODERS, precision=PRECISION),
     option(
         "--patch-encoder-ckpt-path",
         type=Checkpoint(),
@@ -71,18 +83,15 @@ LOADING = group(
         help="Local weights of an encoder or of a network of the segmenter, instead of those it declares; may be "
         "repeated.",
     ),
-    field_option(ProjectFields, "plugins"),
+    PLUGINS,
 )
 
-GEOMETRY = field_options(
-    GeometryFields,
-    without=WITHOUT_ENCODERS,
-    target_mag={"type": Whole(1, 120)},
-    precision=PRECISION,
-)
+GEOMETRY = panel("Patches", field_options(GeometryFields, without=(*NAMED_ENCODERS, *OF_ENCODERS)))
 
-TISSUE = group(
-    field_options(TissueSpec),
+TISSUE = panel("Tissue", field_options(TissueSpec))
+
+FILTERS = panel(
+    "Patches",
     option(
         "--fast-mode/--no-fast-mode",
         default=True,
@@ -92,9 +101,10 @@ TISSUE = group(
     field_options(FilterSpec),
 )
 
-PICTURES = field_options(PicturesFields)
+PICTURES = panel("Pictures", field_options(PicturesFields))
 
-RUNTIME = group(
+RUNTIME = panel(
+    "Runtime",
     field_options(
         RuntimeFields, device={"type": Device()}, feature_device={"type": Device()}, remote_cache={"type": FOLDER}
     ),
@@ -106,6 +116,7 @@ RUNTIME = group(
     ),
     option(
         "--patch-workers",
+        aliases=("--max-workers",),
         type=POSITIVE,
         default=usable_cores,
         show_default="CPU count",
@@ -115,8 +126,13 @@ RUNTIME = group(
         "--max-open-slides",
         type=POSITIVE,
         default=200,
-        help="Most slides open at once. One or two are at present, whatever the number: it is a bound, never a cause.",
+        help="Most slides open at once.",
+        does_nothing="one slide or two are open at once, whatever the number.",
     ),
+)
+
+MODE = panel(
+    "Runtime",
     option(
         "--skip-existing/--force",
         default=True,
@@ -124,5 +140,25 @@ RUNTIME = group(
         "encoders stay as long as the coordinates do.",
     ),
     option(STRICT, is_flag=True, help=STRICT_HELP),
-    option("--verbose", "-v", is_flag=True, help="Log in detail, and print every step with its time and fingerprint."),
+    option(*DRY_RUN.flags, is_flag=True, help=DRY_RUN.help),
 )
+"""How a command that makes results treats what is there."""
+
+MESSAGES = panel(
+    "Messages",
+    option("--verbose", "-v", is_flag=True, help="Log in detail, and print every step with its time and fingerprint."),
+    option("--quiet", "-q", is_flag=True, help="Print slides that failed or have warnings alone, and no bar."),
+    option(
+        "--log-file",
+        type=FILE,
+        help="File to which everything that is said is added, with times and details, whatever is shown.",
+    ),
+    option(
+        "--json",
+        "as_json",
+        is_flag=True,
+        help="Print one JSON object at the end, and nothing else, to standard output: what became of every slide. All "
+        "other lines go to standard error.",
+    ),
+)
+"""What a command that makes results says, and where."""

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 
 from atlaspatch_core.cli.fields import FieldOption
-from atlaspatch_core.cli.main import cli
+from atlaspatch_core.cli.main import COMMANDS
 from atlaspatch_core.config.fields import TABLES, Table
 from atlaspatch_core.config.template import toml
 from atlaspatch_core.option import OptionField, fields_of
@@ -25,7 +25,7 @@ def options_table() -> str:
 
 def field_options_of(table: Table, field: OptionField) -> Iterator[tuple[str, FieldOption]]:
     """Yield command and option where a command takes a field."""
-    for name, command in cli.commands.items():
+    for name, command in COMMANDS.items():
         for option in command.params:
             if isinstance(option, FieldOption) and (option.table, option.field.name) == (table, field.name):
                 yield name, option

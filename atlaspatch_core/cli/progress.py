@@ -12,21 +12,22 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 
-def make_bars() -> "Progress":
-    """Return bars on stderr that go away at the end."""
+def make_bars(*, quiet: bool = False) -> "Progress":
+    """Return bars on stderr that go away at the end; ``quiet`` ones are never drawn."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    return Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal)
 
 
-def lines_above(bars: "Progress") -> "Console":
-    """Return what prints to stdout: above the bars where both are on a terminal."""
+def lines_above(bars: "Progress", *, to_stderr: bool = False) -> "Console":
+    """Return what prints to stdout, or ``to_stderr``: above the bars where both are on a terminal."""
     from rich.console import Console
 
-    return Console(highlight=False) if bars.disable or not sys.stdout.isatty() else bars.console
+    on_terminal = (sys.stderr if to_stderr else sys.stdout).isatty()
+    return Console(highlight=False, stderr=to_stderr) if bars.disable or not on_terminal else bars.console
 
 
 def print_line(lines: "Console", line: "Text | str") -> None:

@@ -1,5 +1,6 @@
 """The project that a command works on."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from atlaspatch_core.cli.declaring import FILE
 from atlaspatch_core.errors import AtlasPatchError
 
 if TYPE_CHECKING:
+    from atlaspatch_core.config.project import Project
     from atlaspatch_core.validity.recipe import Recipe
 
 VARIABLE, FILE_NAME = "ATLASPATCH_PROJECT", "atlaspatch.toml"
@@ -28,9 +30,10 @@ PROJECT = click.option(
 """The option of every command that works on a project."""
 
 
-def recipe_of_file(project_file: Path) -> "Recipe":
+def recipe_of_file(project_file: Path, change: "Callable[[Project], Project]" = lambda project: project) -> "Recipe":
     """Return what a project file asks for. Raises click.UsageError for one that cannot be used.
 
+    ``change`` returns the project as the options of a command want it.
     One that nobody named, as it lies in the working folder, brings no plugins where results lie around it.
     """
     from atlaspatch_core.config.project import load_project
@@ -48,7 +51,7 @@ def recipe_of_file(project_file: Path) -> "Recipe":
             f"{project_file}: it asks for nothing; give folders or a slide_list in [slides], and a [[geometry]]"
         )
     try:
-        return make_recipe(project)
+        return make_recipe(change(project))
     except AtlasPatchError as error:
         raise click.UsageError(f"{project_file}: {error}") from error
 

@@ -2,17 +2,31 @@
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import click
 
 from atlaspatch_core.cli import run_options as groups
-from atlaspatch_core.cli.devices import by_workers, devices_of, tell_precision
-from atlaspatch_core.cli.encode_slide import DONE, SOME_FAILED, check_weights, follow_outcomes, tell_end
+from atlaspatch_core.cli.declaring import documented_command
+from atlaspatch_core.cli.devices import by_workers, tell_precision
+from atlaspatch_core.cli.dry_run import WorkPlan, tell_plan
+from atlaspatch_core.cli.encode_slide import (
+    DONE,
+    SOME_FAILED,
+    check_weights,
+    display_of,
+    follow_outcomes,
+    tell_end,
+    write_summary,
+)
 from atlaspatch_core.cli.hooks import Hooks
+from atlaspatch_core.cli.logs import notice
+from atlaspatch_core.cli.options import MESSAGES, MODE
 from atlaspatch_core.cli.run_request import RunOptions, RunRequest
 from atlaspatch_core.cli.run_values import WITH_FEATURES, RunPlan, plan_of
 from atlaspatch_core.cli.scripts import ScriptCommand
+from atlaspatch_core.cli.shared_names import tell_segmenter
 from atlaspatch_core.cli.slides import slides_at_rest
 from atlaspatch_core.cli.working import carry_out
 from atlaspatch_core.validity.outcome import Outcome, Status
@@ -21,10 +35,6 @@ if TYPE_CHECKING:
     from atlaspatch_core.cli.display import Display
     from atlaspatch_core.discovery.sources import Discovery, SlideSource
 
-NO_DEAD_LOCKS = (
-    "--clear-dead-locks: there is nothing to clear. Locks are the kernel's and die with the process that holds them; "
-    "what a killed run left half-written is removed at the next start. Lock files of other programs stay."
-)
 Release = Callable[[str], None]
 
 
@@ -32,13 +42,24 @@ class FirstFailure(Exception):
     """A slide failed, and nobody asked to go on."""
 
 
-@click.command("run", cls=ScriptCommand)
-@groups.STAGES
+@documented_command(
+    "run",
+    cls=ScriptCommand,
+    section="Process slides",
+    summary="One stage, or all, with TRIDENT's options",
+    examples=(
+        "atlaspatch run --task all --wsi-dir slides --job-dir job --patch-encoder uni_v1 --mag 20 --patch-size 256",
+        "atlaspatch run --task seg --wsi-dir slides --job-dir job --segmenter otsu_whole --visualize-contours",
+    ),
+)
+@groups.SLIDES
 @groups.TISSUE
 @groups.GRID
 @groups.ENCODERS
+@groups.PICTURES
 @groups.SPEED
-@groups.FLOW
+@MODE
+@MESSAGES
 @click.pass_context
 def run_command(context: click.Context, **_: object) -> None:
     """Take one stage, or all, for the slides of a folder, with the options of TRIDENT's batch command.
@@ -51,8 +72,14 @@ def run_command(context: click.Context, **_: object) -> None:
     Exit code: 0 when every slide is done, 1 when one or more failed, 2 for wrong usage.
     """
     request = RunRequest.of(context)
-    tell_precision(context, devices_of(request.options.gpus, request.options.gpu))
-    carry_out(context, lambda hooks: run(request, hooks), request.mode.output, verbose=request.mode.verbose)
+    mode = request.mode
+
+    def work(hooks: Hooks) -> int:
+        tell_segmenter(context, trident=True)
+        tell_precision(context, request.options.devices)
+        return run(request, hooks)
+
+    carry_out(context, work, mode.output, verbose=mode.verbose, log_file=mode.log_file)
 
 
 def run(request: RunRequest, hooks: Hooks) -> int:
@@ -61,14 +88,14 @@ def run(request: RunRequest, hooks: Hooks) -> int:
     plan = plan_of(request)
     if options.task in WITH_FEATURES:
         check_weights(plan.recipe)
-    if options.clear_dead_locks:
-        click.echo(NO_DEAD_LOCKS, err=True)
     discovery = slides_at_rest(plan.recipe.project, strict=mode.strict, shard=mode.shard)
 
-    from atlaspatch_core.cli.display import Display
+    if mode.dry_run:
+        return tell_plan("run", WorkPlan(plan.recipe, discovery, plan.steps, plan.trusted), mode, hooks)
+
     from atlaspatch_core.operations.tracking.tracker import Command
 
-    display = Display(len(discovery.paths), len(plan.steps), verbose=mode.verbose)
+    display = display_of(mode, len(discovery.paths), len(plan.steps))
     command = Command("run", mode.arguments, plan.steps, plan.trusted)
     outcomes = outcomes_of(discovery, plan, options, display.patches, force=mode.force)
 
@@ -82,10 +109,13 @@ def run(request: RunRequest, hooks: Hooks) -> int:
     try:
         follow_outcomes(outcomes, plan.recipe, discovery, command, display, show)
     except FirstFailure as failure:
-        click.echo(f"{failure}; --skip-errors goes on with the others.", err=True)
+        notice(f"{failure}; --skip-errors goes on with the others.")
     failed = tell_end(plan.recipe, discovery, display, strict=mode.strict)
     exported = export(options, plan, display) if options.layout == "trident" else True
-    return DONE if exported and not failed else SOME_FAILED
+    code = DONE if exported and not failed else SOME_FAILED
+    if mode.as_json:
+        write_summary("run", mode, code, chain(*display.outcomes.values()), discovery)
+    return code
 
 
 def stop_at_failure(display: "Display", outcome: Outcome, plan: RunPlan) -> None:

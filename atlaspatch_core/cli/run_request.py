@@ -6,6 +6,7 @@ from typing import Self
 
 import click
 
+from atlaspatch_core.cli.devices import devices_of
 from atlaspatch_core.cli.fields import SectionValues, section_values
 from atlaspatch_core.cli.values import RunMode, run_mode, typed_options
 
@@ -36,8 +37,13 @@ class RunOptions:
     cache_batch_size: int
     dump_patches: bool
     skip_errors: bool
-    clear_dead_locks: bool
+    device: str
     layout: str
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """One for each worker."""
+        return devices_of(self.gpus, self.gpu) if self.gpus or self.gpu is not None else (self.device,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from atlaspatch_core.cli.devices import check_devices, devices_of
+from atlaspatch_core.cli.devices import check_devices
 from atlaspatch_core.cli.earlier_stages import unheard_options, with_masks_of_job
+from atlaspatch_core.cli.logs import notice
 from atlaspatch_core.cli.run_coords import Coords, coords_of, coords_values
 from atlaspatch_core.cli.run_request import RunOptions, RunRequest
 from atlaspatch_core.cli.shared_names import tell_shared_names
@@ -46,12 +47,13 @@ def plan_of(request: RunRequest) -> RunPlan:
     from atlaspatch_core.isolation.leases import start_ahead
     from atlaspatch_core.validity.recipe import make_recipe
 
-    devices = devices_of(request.options.gpus, request.options.gpu)
-    check_devices(*devices)
+    devices = request.options.devices
+    if not request.mode.dry_run:
+        check_devices(*devices)
     try:
         project = make_project(project_values(request, coords_of(request), devices), origin="command line")
         for line in unheard_options(request.options.task, request.typed_names, project):
-            click.echo(line, err=True)
+            notice(line)
         project = with_masks_of_job(project, request.options.task)
         if len(devices) == 1:  # slides are read soon, by this process
             start_ahead(project.plugins)
@@ -85,7 +87,7 @@ def project_values(request: RunRequest, coords: Coords, devices: Sequence[str]) 
         "tissue": sections["tissue"] | {"segmenter": segmenter},
         "geometry": (sections["geometry"] | patches,),
         "weights": weights_of(options, patches["patch_encoders"], patches["slide_encoders"]),
-        "pictures": sections["pictures"] | {"grids": True},
+        "pictures": sections["pictures"],
         "runtime": runtime_values(options, devices),
     }
 

@@ -7,6 +7,8 @@ import re
 
 import click
 
+from atlaspatch_core.cli.help import HelpCommand
+
 NEGATIVE_NUMBER = re.compile(r"-\d+")
 
 
@@ -15,7 +17,7 @@ def with_dashes(token: str) -> str:
     return token.replace("_", "-")
 
 
-class ScriptCommand(click.Command):
+class ScriptCommand(HelpCommand):
     """A command without arguments, whose options may be spelled both ways and, where they are lists, take several."""
 
     def __init__(self, *args, **settings) -> None:

@@ -4,6 +4,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
+
+from atlaspatch_core.cli.logs import notice
 
 if TYPE_CHECKING:
     from atlaspatch_core.config.project import Project
@@ -17,7 +20,20 @@ def tell_shared_names(names: Iterable[str], *, trident: bool = False) -> None:
     for key in dict.fromkeys(filter(None, map(shared_name, names))):
         owner, other = ("TRIDENT", "AtlasPatch") if trident else ("AtlasPatch", "TRIDENT")
         dim = find_patch_encoder(TRIDENT[key] if trident else key).dim
-        click.echo(f"{key} is {owner}'s here ({dim} numbers a patch); {other}'s is {other.lower()}-{key}.", err=True)
+        notice(f"{key} is {owner}'s here ({dim} numbers a patch); {other}'s is {other.lower()}-{key}.")
+
+
+def tell_segmenter(context: click.Context, *, trident: bool = False) -> None:
+    """Print one line where otsu was typed, which is the name of two segmenters, saying which one is taken."""
+    typed = context.get_parameter_source("segmenter") is ParameterSource.COMMANDLINE
+    if not typed or context.params["segmenter"] != "otsu":
+        return
+    if trident:
+        notice(
+            "otsu is TRIDENT's here, by the tile (otsu_tiled in other commands); that of encode-slide is otsu_whole."
+        )
+    else:
+        notice("otsu judges the slide as a whole here (otsu_whole in 'atlaspatch run'); TRIDENT's is otsu_tiled.")
 
 
 def tell_shared_names_of(*projects: "Project") -> None:

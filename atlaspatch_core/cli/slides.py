@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from atlaspatch_core.cli.logs import notice
 from atlaspatch_core.errors import AtlasPatchError, NoSlides
 from atlaspatch_core.wording import format_count
 
@@ -51,12 +52,12 @@ def slides_at_rest(
 def _part_of(discovery: "Discovery", project: "Project", shard: "Shard") -> "Discovery":
     """Return what a shard takes, which is told in one line."""
     if shard.origin and len(discovery.paths) == 1:
-        click.echo(f"Shard {shard} ({shard.origin}): one slide is not divided", err=True)
+        notice(f"Shard {shard} ({shard.origin}): one slide is not divided")
         return discovery
     from atlaspatch_core.discovery.shard_slides import take_shard
 
     part = take_shard(discovery, project, shard)
-    click.echo(part.text, err=True)
+    notice(part.text)
     return part.discovery
 
 
@@ -75,7 +76,7 @@ def tell_former_results(recipe: "Recipe") -> None:
     from atlaspatch_core.operations.former_results import find_former_results
 
     for former in find_former_results(recipe):
-        click.echo(f"WARNING: {former.text}", err=True)
+        notice(f"WARNING: {former.text}")
 
 
 def _find(project: "Project") -> "Discovery":
@@ -98,19 +99,19 @@ def report_unused(project: "Project", discovery: "Discovery", *, strict: bool = 
     from atlaspatch_core.discovery.unused import slides_without_mask, unused_inputs
 
     if earlier := results_under_file_names(project, discovery):
-        click.echo(f"WARNING: {earlier}", err=True)
+        notice(f"WARNING: {earlier}")
     if discovery.not_searched:
-        click.echo(f"NOT SEARCHED: {discovery.not_searched}", err=True)
+        notice(f"NOT SEARCHED: {discovery.not_searched}")
     if discovery.pictures_left_out:
-        click.echo(f"PICTURES: {discovery.pictures_left_out}", err=True)
+        notice(f"PICTURES: {discovery.pictures_left_out}")
     for omission in discovery.left_out:
-        click.echo(f"LEFT OUT: {omission.why}", err=True)
+        notice(f"LEFT OUT: {omission.why}")
     for unused in unused_inputs(project.slides, discovery):
         if unused.serves_none or strict:
             raise click.UsageError(f"{unused.text}; {unused.cure}")
-        click.echo(f"WARNING: {unused.text}", err=True)
+        notice(f"WARNING: {unused.text}")
     if stems := slides_without_mask(project.slides, discovery):
-        click.echo(f"NO MASK: {_without_mask(project, stems, len(discovery.paths))}", err=True)
+        notice(f"NO MASK: {_without_mask(project, stems, len(discovery.paths))}")
 
 
 def _without_mask(project: "Project", stems: Sequence[str], total: int) -> str:

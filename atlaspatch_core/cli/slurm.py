@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from atlaspatch_core.cli.declaring import EXISTING_FILE, EXISTING_FOLDER, FILE, FOLDER
+from atlaspatch_core.cli.declaring import EXISTING_FILE, EXISTING_FOLDER, FILE, FOLDER, documented_command
 from atlaspatch_core.cli.fields import field_options
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
 from atlaspatch_core.cli.reading import reads_only
@@ -15,7 +15,15 @@ from atlaspatch_core.operations.slurm_job import SlurmJob
 
 
 @reads_only
-@click.command()
+@documented_command(
+    "slurm",
+    section="Process slides",
+    summary="Write an sbatch script for a project",
+    examples=(
+        "atlaspatch slurm --to job.sh",
+        "atlaspatch slurm --project kidney/atlaspatch.toml --to job.sh",
+    ),
+)
 @PROJECT
 @field_options(
     SlurmJob,

@@ -1,17 +1,17 @@
 """``atlaspatch status``: what of a project is fresh, stale, missing or failed, and why."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from click.core import ParameterSource
 
-from atlaspatch_core.cli.declaring import EXISTING_FOLDER, FILE, option
+from atlaspatch_core.cli.declaring import FILE, documented_command, option
 from atlaspatch_core.cli.hooks import Hooks
-from atlaspatch_core.cli.projects import FILE_NAME, PROJECT, recipe_of_file
+from atlaspatch_core.cli.output_folders import OUTPUT_DIR, named_folder, recorded_folder
+from atlaspatch_core.cli.projects import recipe_of_file
 from atlaspatch_core.cli.reading import reads_only
 from atlaspatch_core.cli.slides import slides_of, tell_former_results
 from atlaspatch_core.cli.status_text import (
@@ -29,7 +29,6 @@ from atlaspatch_core.discovery.cohorts import COHORTS, stems_of_cohorts
 from atlaspatch_core.errors import AtlasPatchError, UnknownName
 
 if TYPE_CHECKING:
-    from atlaspatch_core.config.project import Project
     from atlaspatch_core.discovery.sources import Discovery
     from atlaspatch_core.operations.tracking.project_status import Failures, ProjectStatus
     from atlaspatch_core.pipeline.patients.manifest import Manifest
@@ -38,10 +37,16 @@ if TYPE_CHECKING:
 
 
 @reads_only
-@click.command()
-@click.argument("output_dir", type=EXISTING_FOLDER, required=False)
-@PROJECT
-@click.option("--output", type=EXISTING_FOLDER, help="The same as OUTPUT_DIR.")
+@documented_command(
+    "status",
+    section="Look at results",
+    summary="Show what is fresh, stale, missing or failed",
+    examples=(
+        "atlaspatch status",
+        "atlaspatch status out --csv",
+    ),
+)
+@OUTPUT_DIR
 @option(*COHORTS.flags, multiple=True, help=COHORTS.help, show_default=COHORTS.unset)
 @click.option("--all", "show_all", is_flag=True, help="List slides of which everything is fresh, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array, one object per slide and output.")
@@ -55,14 +60,12 @@ if TYPE_CHECKING:
 @click.pass_context
 def status(
     context: click.Context,
-    output_dir: Path | None,
-    project_file: Path,
-    output: Path | None,
     cohorts: tuple[str, ...],
     show_all: bool,
     as_json: bool,
     as_csv: bool,
     page: Path | None,
+    **_: object,
 ) -> None:
     """Show which outputs are fresh, stale, missing or failed, and why, and what became of the last run.
 
@@ -78,10 +81,8 @@ def status(
     """
     if as_json + as_csv + bool(page) > 1:
         raise click.UsageError("give one of --json, --csv and --html")
-    folder = _folder(context, output_dir, output)
+    folder, project_file = named_folder(context)
     hooks = context.obj if isinstance(context.obj, Hooks) else Hooks()
-    if folder and (folder / FILE_NAME).is_file():
-        folder, project_file = None, folder / FILE_NAME
     try:
         seen = (
             folder_status(folder, hooks, cohorts)
@@ -104,16 +105,6 @@ def status(
         cases = of_cases(seen.cases, [stage.step for stage in seen.recipe.cases], show_all=show_all)
         elsewhere = unfinished_lines(hooks.unfinished_runs(seen.recipe)) if hooks.unfinished_runs else ()
         click.echo("\n".join([text, *warning_lines(seen.warnings), *cases, *run_lines(seen.runs), *elsewhere]))
-
-
-def _folder(context: click.Context, output_dir: Path | None, output: Path | None) -> Path | None:
-    """Return the one folder that was named. Raises click.UsageError where a project was named as well, or another."""
-    if output_dir and output and output_dir != output:
-        raise click.UsageError(f"{output_dir} and --output {output} name two folders; give one of them")
-    folder = output_dir or output
-    if folder and context.get_parameter_source("project_file") is ParameterSource.COMMANDLINE:
-        raise click.UsageError("--project names the output folder itself; give it, or OUTPUT_DIR")
-    return folder
 
 
 def show_status(recipe: "Recipe", hooks: Hooks, cohorts: Sequence[str] = ()) -> "ProjectStatus":
@@ -172,40 +163,18 @@ def folder_status(folder: Path, hooks: Hooks, cohorts: Sequence[str] = ()) -> "P
     """Return the state of every output that the runs of a folder asked for, be the slides still there or not.
 
     Of ``cohorts`` alone, if there are any; raises UnknownName for one that no slide is of.
-
-    Cases of a table that is gone are left out, which is told on stderr.
-    Raises click.UsageError where no run is recorded, or what it names cannot be used any more.
+    Raises click.UsageError as ``recorded_folder`` does.
     """
     from atlaspatch_core.operations.tracking.project_status import project_status
-    from atlaspatch_core.operations.tracking.remembered_project import remembered_project
     from atlaspatch_core.pipeline.patients.manifest import join_manifests
-    from atlaspatch_core.validity.recipe import make_recipe
 
-    try:
-        memory = remembered_project(folder)
-        recipe = make_recipe(memory.project)
-    except AtlasPatchError as error:
-        raise click.UsageError(str(error)) from error
+    recorded = recorded_folder(folder)
+    recipe, discovery = recorded.recipe, recorded.discovery
     failures = hooks.failures(recipe) if hooks.failures and hooks.failures_of_folders else {}
-    tables = _tables(memory.tables)
-    discovery = memory.find_slides(lambda path: tuple(tables[path].slides.values()) if path in tables else ())
     seen = project_status(recipe, discovery, failures, recorded=True)
-    cases = join_manifests(list(tables.values()), discovery.sources) if tables else None
+    cases = join_manifests(list(recorded.tables.values()), discovery.sources) if recorded.tables else None
     seen = replace(seen, cases=_cases(recipe, cases, seen.outputs, failures))
     return _of_cohorts(seen, discovery, cases, cohorts)
-
-
-def _tables(paths: "Mapping[Path, Project]") -> "dict[Path, Manifest]":
-    """Return the tables of cases that can still be used, and tell of the others."""
-    from atlaspatch_core.pipeline.patients.manifest import manifest_at
-
-    tables = {}
-    for path, project in paths.items():
-        try:
-            tables[path] = manifest_at(path, project)
-        except AtlasPatchError as error:
-            click.echo(f"CASES LEFT OUT: {error}", err=True)
-    return tables
 
 
 def write_page(seen: "ProjectStatus", page: Path) -> str:

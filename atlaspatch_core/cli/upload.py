@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from atlaspatch_core.cli.declaring import EXISTING_FOLDER, FOLDER
+from atlaspatch_core.cli.declaring import EXISTING_FOLDER, FOLDER, documented_command
 from atlaspatch_core.cli.progress import progress
 from atlaspatch_core.cli.reading import reads_only
 from atlaspatch_core.cli.working import carry_out
@@ -23,7 +23,15 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print a JSON object
 
 
 @reads_only
-@click.command()
+@documented_command(
+    "upload",
+    section="Results from and for others",
+    summary="Copy results to a bucket",
+    examples=(
+        "atlaspatch upload out s3://bucket/out",
+        "atlaspatch upload out gs://bucket/out --dry-run",
+    ),
+)
 @click.argument("output", type=EXISTING_FOLDER)
 @click.argument("url")
 @click.option("--remove", is_flag=True, help="Remove here what lies there then, and is still what was sent.")
@@ -56,7 +64,15 @@ def upload(context: click.Context, output: Path, url: str, remove: bool, dry_run
 
 
 @reads_only
-@click.command()
+@documented_command(
+    "download",
+    section="Results from and for others",
+    summary="Bring results back from a bucket",
+    examples=(
+        "atlaspatch download s3://bucket/out out",
+        "atlaspatch download s3://bucket/out out --json",
+    ),
+)
 @click.argument("url")
 @click.argument("output", type=FOLDER)
 @click.option("--force", is_flag=True, help="Replace files that differ though OUTPUT never had them from there.")

@@ -43,6 +43,11 @@ class RunMode:
     """Whether warnings are failures."""
     shard: "Shard | None" = None
     """The part of the slides that is taken; None: all."""
+    dry_run: bool = False
+    quiet: bool = False
+    as_json: bool = False
+    """Whether a summary in JSON is all that standard output gets."""
+    log_file: Path | None = None
 
 
 def typed_options(kind: type[Options], context: click.Context) -> Options:
@@ -51,10 +56,15 @@ def typed_options(kind: type[Options], context: click.Context) -> Options:
 
 
 def run_mode(context: click.Context, **more: object) -> RunMode:
-    """Return how a command is to run; ``more`` is recorded beside its options."""
-    typed = context.params
-    flags = {"force": not typed["skip_existing"], "verbose": typed["verbose"], "strict": typed["strict"]}
-    return RunMode({**typed, **more}, typed["output"], **flags, shard=typed.get("shard"))
+    """Return how a command is to run; ``more`` is recorded beside its options.
+
+    Raises click.UsageError where it is to say much and little.
+    """
+    typed = {**context.params, **more}
+    if typed["verbose"] and typed["quiet"]:
+        raise click.UsageError("--verbose and --quiet exclude each other; give one of them.")
+    same = {name: typed[name] for name in ("verbose", "strict", "dry_run", "quiet", "as_json", "log_file")}
+    return RunMode(typed, typed["output"], force=not typed["skip_existing"], shard=typed.get("shard"), **same)
 
 
 def check_encoders(context: click.Context) -> None:

@@ -8,6 +8,7 @@ import click
 
 from atlaspatch_core.cli.declaring import FOLDER
 from atlaspatch_core.cli.devices import tell_absent_devices
+from atlaspatch_core.cli.help import HelpGroup
 from atlaspatch_core.cli.logs import logging_to_stderr
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
 from atlaspatch_core.errors import AtlasPatchError
@@ -17,12 +18,16 @@ if TYPE_CHECKING:
     from atlaspatch_core.operations.doctor.weights import Needed
 
 
-@click.group()
+@click.group(cls=HelpGroup, section="Begin", short_help="Bring weights of networks to this machine")
 def weights() -> None:
     """Bring weights to this machine before many others need them."""
 
 
-@weights.command("fetch")
+@weights.command(
+    "fetch",
+    short_help="Fetch weights to this machine",
+    examples=("atlaspatch weights fetch uni_v2 --to weights", "atlaspatch weights fetch --project atlaspatch.toml"),
+)
 @click.argument("encoders", nargs=-1)
 @PROJECT
 @click.option("--to", "folder", type=FOLDER, help="Folder to fetch to.", show_default="the usual caches")

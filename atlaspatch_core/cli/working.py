@@ -1,29 +1,52 @@
 """What commands share that work for long: logging, Ctrl-C and other signals, and errors as one sentence."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 
 import click
 
 from atlaspatch_core.cli.hooks import Hooks
-from atlaspatch_core.cli.logs import logging_to_stderr
+from atlaspatch_core.cli.logs import logging_to_stderr, note, notice
 from atlaspatch_core.errors import AtlasPatchError, ForeignExit, MissingDevice
 from atlaspatch_core.operations.tracking.signals import Terminated, termination_raises
 
 INTERRUPTED = 130
 
 
-def carry_out(context: click.Context, run: Callable[[Hooks], int], output: Path, *, verbose: bool = False) -> None:
+def carry_out(
+    context: click.Context,
+    run: Callable[[Hooks], int],
+    output: Path,
+    *,
+    verbose: bool = False,
+    log_file: Path | None = None,
+) -> None:
     """Call ``run`` with the hooks and exit with its code; ``output`` is named when it is interrupted."""
     hooks = context.obj if isinstance(context.obj, Hooks) else Hooks()
-    with logging_to_stderr(verbose), signals_end_command(what_remains(output)):
+    with logging_to_stderr(verbose, log_file), _noted(context), signals_end_command(what_remains(output)):
         try:
             context.exit(run(hooks))
         except (ForeignExit, MissingDevice) as error:
             raise click.UsageError(str(error)) from error
         except AtlasPatchError as error:
             raise click.ClickException(str(error)) from error
+
+
+@contextmanager
+def _noted(context: click.Context) -> Iterator[None]:
+    """Have in the log file what was typed and how it ended."""
+    note(f"{context.command_path} {version('atlaspatch')}: {' '.join(sys.argv[1:])}")
+    try:
+        yield
+    except click.exceptions.Exit as end:
+        note(f"exit code {end.exit_code}")
+        raise
+    except BaseException as error:
+        note(f"ended by {type(error).__name__}: {getattr(error, 'message', error)}")
+        raise
 
 
 def what_remains(output: Path) -> str:
@@ -41,10 +64,10 @@ def signals_end_command(remains: str) -> Iterator[None]:
         try:
             yield
         except KeyboardInterrupt as error:
-            click.echo(f"\nInterrupted: {_told(error, remains)}", err=True)
+            notice(f"\nInterrupted: {_told(error, remains)}")
             raise click.exceptions.Exit(INTERRUPTED) from error
         except Terminated as error:
-            click.echo(f"Ended by {error}: {_told(error, remains)}", err=True)
+            notice(f"Ended by {error}: {_told(error, remains)}")
             raise click.exceptions.Exit(error.exit_code) from error
 
 

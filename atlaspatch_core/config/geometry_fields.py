@@ -27,6 +27,7 @@ class GeometryFields:
         Option(
             "Target magnification, up to 120: 20 means 0.5 µm per px. Required, unless µm per px are given instead.",
             flags=("--target-mag",),
+            aliases=("--mag",),
             ge=10 / COARSEST_MPP,
             le=120,
             example=20,
@@ -46,6 +47,7 @@ class GeometryFields:
         Option(
             "Patch encoders; those that the slide encoders need run by themselves. 'atlaspatch encoders' lists them.",
             flags=("--patch-encoders",),
+            aliases=("--patch-encoder", "--feature-extractors"),
         ),
     ] = ()
     slide_encoders: Annotated[
@@ -53,6 +55,7 @@ class GeometryFields:
         Option(
             "Slide encoders; the patch encoders that they need run by themselves.",
             flags=("--slide-encoders",),
+            aliases=("--slide-encoder",),
             example=["mean-efficientnet_lite0"],
         ),
     ] = ()
@@ -69,6 +72,8 @@ class GeometryFields:
         Option(
             "Side to which patches are scaled for the patch encoders, px. Vision transformers can take multiples of "
             "their own patches.",
+            flags=("--input-size",),
+            aliases=("--patch-encoder-img-size",),
             gt=0,
             unset="each encoder's own",
             example=448,

@@ -32,7 +32,10 @@ class ProjectFields:
     ] = ()
     allow_remote_code: Annotated[
         tuple[str, ...],
-        Option("Encoders whose Python code, which lies beside their weights, may be run. Read it first."),
+        Option(
+            "Encoders whose Python code, which lies beside their weights, may be run. Read it first.",
+            flags=("--allow-remote-code",),
+        ),
     ] = ()
     allow_licenses: Annotated[
         tuple[str, ...] | None,
@@ -64,7 +67,8 @@ class SlidesFields:
         bool,
         Option(
             "Search the folders below, too; a single file needs no search.",
-            flags=("--recursive", "--search-nested", "recursive"),
+            flags=("--recursive",),
+            aliases=("--search-nested",),
         ),
     ] = False
     extensions: Annotated[

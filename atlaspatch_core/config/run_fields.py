@@ -59,7 +59,10 @@ class PicturesFields:
     """Pictures to write beside the results; they decide no numbers. The small ones for the web page are always made."""
 
     grids: Annotated[
-        bool, Option("Draw the patches on the slide, under visualization/.", flags=("--visualize-grids",))
+        bool,
+        Option(
+            "Draw the patches on the slide, under visualization/.", flags=("--visualize-grids/--no-visualize-grids",)
+        ),
     ] = False
     mask: Annotated[
         bool, Option("Draw the tissue mask on the slide, under visualization/.", flags=("--visualize-mask",))
@@ -72,15 +75,24 @@ class PicturesFields:
     ] = False
     dump_patches: Annotated[
         bool,
-        Option("Write patches as images under TRIDENT's names, patch_images/<stem>/<row>_x<X>_y<Y>.png."),
+        Option(
+            "Write patches as images under TRIDENT's names, patch_images/<stem>/<row>_x<X>_y<Y>.png.",
+            flags=("--dump-patches",),
+        ),
     ] = False
     dump_patches_max: Annotated[
-        int, Option("Most images of a slide that are written so, the first ones; 0 is all.", ge=0)
+        int,
+        Option(
+            "Most images of a slide that are written so, the first ones; 0 is all.", flags=("--dump-patches-max",), ge=0
+        ),
     ] = 0
-    dump_patches_format: Annotated[Literal["png", "jpg"], Option("Format of these images.")] = "png"
-    dump_patches_jpeg_quality: Annotated[int, Option("Quality of these images where they are JPEGs.", ge=1, le=100)] = (
-        90
-    )
+    dump_patches_format: Annotated[
+        Literal["png", "jpg"], Option("Format of these images.", flags=("--dump-patches-format",))
+    ] = "png"
+    dump_patches_jpeg_quality: Annotated[
+        int,
+        Option("Quality of these images where they are JPEGs.", flags=("--dump-patches-jpeg-quality",), ge=1, le=100),
+    ] = 90
 
 
 @option_fields
@@ -100,12 +112,18 @@ class RuntimeFields:
         Option("Where the patch encoders run.", flags=("--feature-device",), unset="the same device", example="cuda:1"),
     ] = None
     feature_batch_size: Annotated[
-        int, Option("Patches that an encoder takes at once.", flags=("--feature-batch-size",), gt=0)
+        int,
+        Option(
+            "Patches that an encoder takes at once.",
+            flags=("--feature-batch-size",),
+            aliases=("--feat-batch-size",),
+            gt=0,
+        ),
     ] = 32
     segmentation_batch_size: Annotated[
         int,
         Option(
-            "Most overviews that the segmenter takes at once; it takes one at present.",
+            "Tiles of a slide that a segmenter with a network takes at once.",
             flags=("--seg-batch-size",),
             gt=0,
         ),

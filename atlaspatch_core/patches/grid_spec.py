@@ -76,7 +76,8 @@ class GridSpec:
         0.1,
         "Least tissue share of a patch's own area, 0 to 1. The rule atlaspatch does not use it. By the rule trident 0 "
         "keeps what touches tissue; it is TRIDENT's default.",
-        flags=("--min-tissue", "--min-tissue-proportion", "min_tissue"),
+        flags=("--min-tissue",),
+        aliases=("--min-tissue-proportion",),
         ge=0,
         le=1,
     )

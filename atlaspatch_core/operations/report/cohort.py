@@ -41,14 +41,20 @@ class Gathered:
     """Stem to the states of its outputs."""
 
 
-def gather_cohort(recipe: Recipe, failures: Failures | None = None, cohorts: Sequence[str] = ()) -> Cohort:
-    """Return all slides that lie in the project's folders or were worked on, sorted by stem.
+def gather_cohort(
+    recipe: Recipe,
+    failures: Failures | None = None,
+    cohorts: Sequence[str] = (),
+    discovery: Discovery | None = None,
+) -> Cohort:
+    """Return all slides that lie in the project's folders, or in ``discovery``, or were worked on, sorted by stem.
 
     Their states are those that ``atlaspatch status`` shows. ``failures`` are what was told elsewhere of slides that
     failed; what the files themselves say is added. With ``cohorts``, the slides of these that lie there; raises
     UnknownName for one of none.
     """
-    discovery, store = find_slides_if_any(recipe.project), Store(recipe.project.output)
+    discovery = find_slides_if_any(recipe.project) if discovery is None else discovery
+    store = Store(recipe.project.output)
     index = read_slide_index(store, recipe.project.slides.masks_origin)
     paths = discovery.paths
     chosen = stems_of_cohorts(discovery.cohorts, cohorts) if cohorts else None

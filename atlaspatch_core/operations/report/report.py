@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from atlaspatch_core.discovery.sources import Discovery
 from atlaspatch_core.operations.report.cohort import gather_cohort
 from atlaspatch_core.operations.report.page import Page, make_page, render_report
 from atlaspatch_core.operations.report.rendering import write_page
@@ -33,7 +34,12 @@ class Report:
 
 
 def write_report(
-    recipe: Recipe, failures: Failures | None = None, path: Path | None = None, *, cohorts: Sequence[str] = ()
+    recipe: Recipe,
+    failures: Failures | None = None,
+    path: Path | None = None,
+    *,
+    cohorts: Sequence[str] = (),
+    discovery: Discovery | None = None,
 ) -> Report:
     """Write the page about all slides of a project: one HTML file that opens from disk.
 
@@ -44,6 +50,7 @@ def write_report(
         failures: Output to stem to why the last attempt failed, where that is known from elsewhere.
         path: Where the page goes; ``<output>/cohort_report.html`` by default.
         cohorts: Only slides of these; all by default.
+        discovery: The slides, where they were found already; those in the project's folders by default.
 
     Returns:
         The path, counts of slides and outputs, and a JPEG of at most 8 kB.
@@ -59,7 +66,7 @@ def write_report(
     """
     target = path or Store(recipe.project.output).report()
     target.parent.mkdir(parents=True, exist_ok=True)
-    cohort = gather_cohort(recipe, failures, cohorts)
+    cohort = gather_cohort(recipe, failures, cohorts, discovery)
     page = make_page(cohort, recipe.project, target.parent)
     write_page(target, render_report(page))
     return Report(target, numbers(page), contact_sheet(page))

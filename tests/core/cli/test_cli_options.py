@@ -24,13 +24,13 @@ LITE = "mean-efficientnet_lite0"
 
 USAGE_GUIDE: list[tuple[str, list[str], str, bool, Any]] = [
     ("wsi_path", ["wsi_path"], "path", True, None),
-    ("output", ["--output", "-o"], "path", True, None),
-    ("slide_encoders", ["--slide-encoders"], "text", False, None),
+    ("output", ["--output", "-o", "--job-dir"], "path", True, None),
+    ("slide_encoders", ["--slide-encoders", "--slide-encoder"], "text", False, None),
     ("patch_size", ["--patch-size"], "integer range", True, None),
     ("step_size", ["--step-size"], "integer range", False, None),
-    ("target_mag", ["--target-mag"], "integer range", False, None),
+    ("target_mag", ["--target-mag", "--mag"], "float range", False, None),
     ("feature_device", ["--feature-device"], "text", False, None),
-    ("feature_batch_size", ["--feature-batch-size"], "integer range", False, 32),
+    ("feature_batch_size", ["--feature-batch-size", "--feat-batch-size"], "integer range", False, 32),
     ("feature_num_workers", ["--feature-num-workers"], "integer range", False, 4),
     ("feature_precision", ["--feature-precision"], "choice", False, "float16"),
     ("feature_plugin", ["--feature-plugin"], "file", False, ()),
@@ -40,11 +40,11 @@ USAGE_GUIDE: list[tuple[str, list[str], str, bool, Any]] = [
     ("black_thresh", ["--black-thresh"], "integer range", False, 50),
     ("seg_batch_size", ["--seg-batch-size"], "integer range", False, 1),
     ("write_batch", ["--write-batch"], "integer range", False, 8192),
-    ("patch_workers", ["--patch-workers"], "integer range", False, os.cpu_count()),
+    ("patch_workers", ["--patch-workers", "--max-workers"], "integer range", False, os.cpu_count()),
     ("max_open_slides", ["--max-open-slides"], "integer range", False, 200),
     ("fast_mode", ["--fast-mode", "--no-fast-mode"], "boolean", False, True),
     ("save_images", ["--save-images"], "boolean", False, False),
-    ("visualize_grids", ["--visualize-grids"], "boolean", False, False),
+    ("visualize_grids", ["--visualize-grids", "--no-visualize-grids"], "boolean", False, False),
     ("visualize_mask", ["--visualize-mask"], "boolean", False, False),
     ("visualize_contours", ["--visualize-contours"], "boolean", False, False),
     ("skip_existing", ["--skip-existing", "--force"], "boolean", False, True),
@@ -55,7 +55,7 @@ USAGE_GUIDE: list[tuple[str, list[str], str, bool, Any]] = [
 """Name, spellings, type, whether click itself requires it, value when left out."""
 
 OURS: list[tuple[str, list[str], str, bool, Any]] = [
-    ("patch_encoders", ["--patch-encoders"], "text", False, None),
+    ("patch_encoders", ["--patch-encoders", "--patch-encoder", "--feature-extractors"], "text", False, None),
     ("patch_encoder_ckpt_path", ["--patch-encoder-ckpt-path"], "name=path", False, ()),
     ("segmenter", ["--segmenter"], "text", False, "otsu"),
     ("masks", ["--masks"], "directory", False, None),
@@ -84,6 +84,10 @@ OURS: list[tuple[str, list[str], str, bool, Any]] = [
     ("mask_values", ["--mask-values"], "text", False, ()),
     ("min_tissue_area", ["--min-tissue-area"], "float range", False, 20_000.0),
     ("strict", ["--strict"], "boolean", False, False),
+    ("dry_run", ["--dry-run"], "boolean", False, False),
+    ("quiet", ["--quiet", "-q"], "boolean", False, False),
+    ("log_file", ["--log-file"], "file", False, None),
+    ("as_json", ["--json"], "boolean", False, False),
 ]
 """Scripts rely on their names and meanings, too. What is new, and a field of a project, needs no row here."""
 
@@ -164,7 +168,7 @@ def test_every_option_has_a_help_text():
         (("--custom-mpp-keys", ""), "nothing is given"),
         (("--target-mag", "0"), "1<=x<=120"),
         (("--target-mag", "121"), "1<=x<=120"),
-        (("--target-mag", "20.5"), "not a valid integer"),
+        (("--target-mag", "20x"), "not a valid float"),
         (("--target-mpp", "0.5"), "--target-mag and --target-mpp"),
         (("--patch-size", "0"), "1<=x<=65536"),
         (("--step-size", "0"), "1<=x<=1000000"),
