@@ -3,13 +3,14 @@
 import atexit
 import os
 from collections.abc import Callable, Iterable
+from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
 from threading import Lock
 from typing import TypeVar
 
 from atlaspatch_core.consent import executes_plugins
 from atlaspatch_core.hidden_names import are_names_hidden, hide_names
-from atlaspatch_core.isolation.process import IsolatedProcess
+from atlaspatch_core.isolation.process import IsolatedProcess, ProcessDied
 from atlaspatch_core.isolation.server import is_isolated
 
 Result = TypeVar("Result")
@@ -65,16 +66,19 @@ def return_process(process: IsolatedProcess) -> None:
             _idle.append(process)
 
 
-def run_isolated(function: Callable[..., Result], *arguments: object) -> Result:
+def run_isolated(function: Callable[..., Result], *arguments: object, seconds: float | None = None) -> Result:
     """Return what a function of a module returns, or raise what it raises, called in a process of its own.
 
-    Raises ProcessDied where it crashes.
+    Raises ProcessDied where it crashes, or takes more than so many seconds.
     """
     if not isolates():
         return function(*arguments)
     process = lend_process()
     try:
-        return process.call(function, *arguments)
+        return process.ask(function, *arguments).result(seconds)
+    except FutureTimeout:
+        process.end()
+        raise ProcessDied(f"killed after {seconds:g} s without an answer") from None
     finally:
         return_process(process)
 

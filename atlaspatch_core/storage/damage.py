@@ -18,7 +18,7 @@ from atlaspatch_core.storage.records import has_checksum
 from atlaspatch_core.storage.schema import COORDS, FEATURES, FINGERPRINT, PASSPORTS, TISSUE_FRACTION
 from atlaspatch_core.storage.store import Store
 
-UNREADABLE = (*DAMAGED, TypeError, AttributeError, MemoryError, OverflowError, SystemError)
+UNREADABLE = (*DAMAGED, AttributeError, MemoryError, OverflowError, SystemError)
 """What h5py raises of files whose structure is damaged in ways that it does not foresee."""
 WHOLE_FILE = ""
 """Stands for a file that cannot be opened as a whole."""

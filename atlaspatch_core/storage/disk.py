@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.errors import OutputInUse
+from atlaspatch_core.storage.hdf5_probe import check_metadata
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,8 @@ SECONDS_IN_USE = 10.0
 SECONDS_BETWEEN_TRIES = 0.2
 MOST_UNSTORED_BYTES, MOST_BYTES_PER_BYTE = 2**28, 2048
 """What a dataset may claim, bytes, whatever it stores, and for each byte that it stores."""
+FORMAT = ("v110", "v110")
+"""Of what is written: the oldest whose metadata all carry checksums."""
 UNLOCKABLE = re.compile(r"unable to lock file, errno = (\d+)")
 """How HDF5 says that it has no lock, with the number that the operating system gave."""
 HELD = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES})
@@ -118,12 +121,15 @@ def open_file(source: Path | Disk, mode: Literal["r", "r+", "w"] = "r", *, locki
     """Return an open HDF5 file: every one that this package opens, but for those of other packages' own code.
 
     Without ``locking``, read-only drives and running writers do not mind. A file that another program has locked is
-    waited for. Raises OSError for one that is damaged, OutputInUse for one that stays locked or cannot be locked.
+    waited for. What is written has checksums of its metadata, and can be read by HDF5 1.10 (2016) and later. Raises
+    OSError for one that is damaged, OutputInUse for one that stays locked or cannot be locked.
     """
+    if isinstance(source, Path):
+        check_metadata(source)
     is_reported, until = False, monotonic() + SECONDS_IN_USE
     while True:
         try:
-            return h5py.File(source, mode, locking=None if locking else False)
+            return h5py.File(source, mode, locking=None if locking else False, libver=FORMAT)
         except OSError as error:
             refusal = lock_refusal(error)
             if refusal is None or isinstance(source, Disk):

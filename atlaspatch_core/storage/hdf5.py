@@ -18,7 +18,7 @@ from atlaspatch_core.storage.disk import open_file
 from atlaspatch_core.storage.schema import COORDS, FEATURES, FINGERPRINT, INPUTS, RECIPE, SLIDE_FEATURES
 from atlaspatch_core.texts import parse_json
 
-DAMAGED = (OSError, RuntimeError, LookupError, ValueError)
+DAMAGED = (OSError, RuntimeError, LookupError, ValueError, TypeError)
 """What h5py raises of damaged files, and what our attributes raise that are no JSON any more."""
 
 

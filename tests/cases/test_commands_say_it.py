@@ -7,7 +7,7 @@ from paint import Page, paint_scan, shrink, write_pages
 from paths import DATA
 from processes import run_cli
 from scale_files import ScaleFile, write_scale_file
-from sparse import GLASS, write_sparse
+from sparse_tissue import GLASS, write_sparse
 
 
 def encode(folder: Path, *more: str):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from paint import TILE, frames_of, write_zarr_image
 from rounds import examples
 from shapely import box
-from sparse import (
+from sparse_tissue import (
     ALL,
     COLUMNS,
     DEEP,

@@ -14,8 +14,12 @@ SOURCES = {
     for package in PACKAGES
     for path in (ROOT / package).rglob("*.py")
 }
-OPENERS = {"atlaspatch_core/storage/disk.py", "atlaspatch_core/encoders/slide/moozy.py"}
-"""The opener, and the files that the package moozy wants of whoever calls it; encoders are below storage."""
+OPENERS = {
+    "atlaspatch_core/storage/disk.py",
+    "atlaspatch_core/storage/hdf5_probe.py",
+    "atlaspatch_core/encoders/slide/moozy.py",
+}
+"""The opener, what it asks first, and the files that the package moozy wants of whoever calls it, below storage."""
 
 
 def opens_hdf5(tree: ast.AST) -> bool:
