@@ -17,7 +17,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_HOME ?= $(CURDIR)/demo/dagster
 
-# A process of tests per core and one more, so that libraries start no further threads. Test modules are compiled once,
+# A process of tests per core and two more, so that libraries start no further threads. Test modules are compiled once,
 # also in an image that forbids it by PYTHONDONTWRITEBYTECODE: that took a third of make quick.
 PYTEST := DAGSTER_HOME= OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 PARALLEL := -n auto --maxprocesses 9 --dist worksteal

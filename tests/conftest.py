@@ -42,8 +42,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Return how many processes ``-n auto`` is: one more than cores, for a test often waits for its children."""
-    return usable_cores() + 1
+    """Return how many processes ``-n auto`` is: two more than cores, for a test often waits for its children."""
+    return usable_cores() + 2
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -92,4 +92,4 @@ def test_a_converted_slide_is_the_slide_at_every_level(size, factor, tiled, seed
             assert across == pytest.approx(pixels.shape[0] / level.shape[0], rel=0.02)
             smaller = np.asarray(shrink(pixels, across))
             rows, columns = (min(a, b) for a, b in zip(level.shape[:2], smaller.shape[:2], strict=True))
-            assert difference(level[:rows, :columns], smaller[:rows, :columns]) <= 2 * LOSSLESS
+            assert difference(level[:rows, :columns], smaller[:rows, :columns]) <= 3 * LOSSLESS
