@@ -1,5 +1,7 @@
 """``atlaspatch record``: a Dagster instance told what lies in the output folder, by whomever it was made."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,12 +11,15 @@ from atlaspatch_assets.cli.home import ready_home, told_where_home_fails
 from atlaspatch_core.cli.declaring import documented_command
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
 from atlaspatch_core.cli.slides import slides_of
-from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.errors import AtlasPatchError, OutputInUse
 from atlaspatch_core.wording import format_count
 
 if TYPE_CHECKING:
     from atlaspatch_assets.lib.landed import RecordedCounts
     from atlaspatch_core.validity.recipe import Recipe
+
+SECONDS_TO_WAIT = 60.0
+"""For another process that tells of the same folder."""
 
 
 @documented_command(
@@ -50,23 +55,46 @@ def record(project_file: Path) -> None:
 
 
 def _record(recipe: "Recipe") -> "tuple[RecordedCounts, RecordedCounts]":
-    """Tell the instance of slides, and of cases; another process that tells it is waited for.
+    """Tell the instance of slides, and of cases.
 
-    Raises UnwritableOutput, or InvalidManifest.
+    Raises UnwritableOutput, InvalidManifest, or OutputInUse where another process tells it.
     """
     import dagster as dg
 
     from atlaspatch_assets.defs.patients.landed import record_cases
     from atlaspatch_assets.lib.landed import record_folder
-    from atlaspatch_core.operations.tracking.json_files import lock_of
     from atlaspatch_core.operations.tracking.project_status import project_status
 
     discovery = slides_of(recipe.project)
     with (
         told_where_home_fails(ready_home()),
         dg.DagsterInstance.get() as instance,
-        lock_of(recipe.project.output, "record"),
+        _only_one(recipe.project.output),
     ):
         outputs = project_status(recipe, discovery).outputs
         slides = record_folder(recipe, discovery, outputs, instance)
         return slides, record_cases(recipe, outputs, instance)
+
+
+@contextmanager
+def _only_one(output: Path) -> Iterator[None]:
+    """Hold what keeps others from telling of a folder; who holds it may take hours, or be stopped.
+
+    Raises OutputInUse where somebody does for ``SECONDS_TO_WAIT``.
+    """
+    from filelock import Timeout
+
+    from atlaspatch_core.operations.tracking.json_files import lock_of
+
+    lock = lock_of(output, "record")
+    try:
+        lock.acquire(timeout=SECONDS_TO_WAIT)
+    except Timeout:
+        raise OutputInUse(
+            f"{output}: another 'atlaspatch record' has told of it for over {SECONDS_TO_WAIT:.0f} s; run this again "
+            "when that has ended: what is told already is not told twice"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()

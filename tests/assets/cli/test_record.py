@@ -15,6 +15,7 @@ from atlaspatch_assets.cli.main import cli
 from atlaspatch_assets.defs.patients.states import case_validities
 from atlaspatch_assets.lib.recorded import failure_reasons, recorded_validities
 from atlaspatch_core.config.project import load_project
+from atlaspatch_core.operations.tracking.json_files import lock_of
 from atlaspatch_core.pipeline.patients.encoding import encode_cases
 from atlaspatch_core.pipeline.patients.manifest import manifest_of
 from atlaspatch_core.validity.outcome import Status
@@ -181,3 +182,13 @@ def test_a_table_of_cases_that_cannot_be_used_is_one_sentence(home, instance, wi
 
     assert told.exit_code == 1
     assert "cases.csv: the column case_id is missing" in told.output.splitlines()[-1]
+
+
+@pytest.mark.usefixtures("home")
+def test_a_record_that_does_not_end_is_not_waited_for_for_ever(lab, monkeypatch):
+    monkeypatch.setattr("atlaspatch_assets.cli.record.SECONDS_TO_WAIT", 0.1)
+    with lock_of(load_project(lab / "atlaspatch.toml").output, "record"):
+        waiting = invoke("record")
+    assert waiting.exit_code == 1
+    assert "another 'atlaspatch record' has told of it for over 0 s; run this again" in waiting.output
+    assert invoke("record").exit_code == 0
