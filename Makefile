@@ -6,7 +6,8 @@
 # make e2e-slurm  that of it alone which runs the script of atlaspatch slurm on a real Slurm, a minute
 # make ui     the Dagster web UI on http://127.0.0.1:3000 with the demo's history
 # make options  the table of options in docs/options.md
-# make check  lint, types and import contracts
+# make docs   the documentation site in site/; make docs-serve shows it on http://127.0.0.1:8000; make pictures draws its pictures anew
+# make check  lint, types, import contracts and the documentation site
 # make supply  licenses and known vulnerabilities of what is installed and locked; make wheel builds dist/ with its SBOM
 # make parity  install AtlasPatch in an environment of its own, run it beside ours, and write docs/parity.md (some GB);
 #              make parity TRIDENT=/path/to/checkout CLAM=/path/to/checkout the same of those, TOOL_PYTHON=python3.11 by it
@@ -23,7 +24,7 @@ PYTEST := DAGSTER_HOME= OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python
 PARALLEL := -n auto --maxprocesses 9 --dist worksteal
 MINUTES ?= 60
 
-.PHONY: options setup demo test quick soak e2e e2e-slurm parity ui check supply wheel format bench bench-quick clean
+.PHONY: options docs docs-serve pictures setup demo test quick soak e2e e2e-slurm parity ui check supply wheel format bench bench-quick clean
 
 setup: $(VENV)/.ready
 
@@ -66,6 +67,7 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 supply: setup
 	$(BIN)/uv lock --check --quiet
@@ -86,7 +88,16 @@ bench-quick: setup
 	$(BIN)/python -m benchmarks --quick
 
 clean:
-	rm -rf $(VENV) demo bench build dist *.egg-info
+	rm -rf $(VENV) demo bench build dist site *.egg-info
 
 options: setup
 	$(BIN)/python -m atlaspatch_core.cli.options_page docs/options.md
+
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
+docs-serve: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
+
+pictures: setup
+	$(BIN)/python -m website.pictures docs/images

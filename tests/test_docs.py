@@ -16,7 +16,7 @@ from atlaspatch_assets.cli.main import cli
 from atlaspatch_core.config.fields import TABLES
 from atlaspatch_core.option import fields_of
 
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 DEPLOYMENT = sorted(path for path in (ROOT / "deploy").iterdir() if path.is_file())
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 FORMER = {"atlaspatch_core.export"}

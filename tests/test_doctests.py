@@ -104,8 +104,8 @@ def test_a_door_says_what_it_takes_and_gives_and_shows_an_example(exports):
         assert [name for name, text in functions.items() if not re.search(part, text, re.MULTILINE)] == []
 
 
-def test_the_readme_processes_a_project_from_python(names, folder, capsys):
-    blocks = (ROOT / "README.md").read_text(encoding="utf-8").split("```python\n")[1:]
+def test_the_docs_process_a_project_from_python(names, folder, capsys):
+    blocks = (ROOT / "docs" / "running.md").read_text(encoding="utf-8").split("```python\n")[1:]
     [example] = [block.partition("```")[0] for block in blocks if "process(" in block]
     exec(example, {})
     stem = "CMU-1-Small-Region"

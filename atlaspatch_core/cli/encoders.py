@@ -29,7 +29,7 @@ MARKDOWN_HEAD = ("name", "kind", "dim", "made for", "licence", "access", "needs"
 )
 @click.option("--kind", type=click.Choice(["patch", "slide"]), help="Only encoders of patches, or only of slides.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array, with homepages and notes.")
-@click.option("--markdown", is_flag=True, help="Print the table of the README: nothing of this machine.")
+@click.option("--markdown", is_flag=True, help="Print the table of docs/encoders.md: nothing of this machine.")
 @click.option(
     "--feature-plugin",
     type=EXISTING_FILE,
@@ -70,7 +70,7 @@ def text_table(listing: "list[Listed]") -> str:
 
 
 def markdown_table(listing: "list[Listed]") -> str:
-    """Return the table of the README, with links to the homepages."""
+    """Return the table of docs/encoders.md, with links to the homepages."""
     rows = [MARKDOWN_HEAD, tuple("---" for _ in MARKDOWN_HEAD)]
     for encoder in listing:
         name, *rest = _columns(encoder, encoder.extra or "")

@@ -19,7 +19,7 @@ from atlaspatch_core.encoders.slide import SLIDE_ENCODERS
 from atlaspatch_core.errors import InvalidProject
 from atlaspatch_core.validity.recipe import make_recipe
 
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "encoders.md"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 PLUGIN = """
@@ -125,8 +125,8 @@ def test_listing_loads_no_torch():
     assert done.stdout.strip() == "[]"
 
 
-def test_the_table_of_the_readme_is_that_of_the_declarations():
-    table = README.read_text(encoding="utf-8").partition("<!-- encoders -->\n")[2].partition("\n<!-- /encoders -->")[0]
+def test_the_table_of_the_docs_is_that_of_the_declarations():
+    table = PAGE.read_text(encoding="utf-8").partition("<!-- encoders -->\n")[2].partition("\n<!-- /encoders -->")[0]
     assert table.strip() == markdown_table(listed()), "write what 'atlaspatch encoders --markdown' prints there"
 
 

@@ -31,11 +31,11 @@ STAIN = np.array([[205, 120, 165], [190, 95, 150], [215, 150, 190]])
 Colour = tuple[int, int, int]
 
 
-def test_segmenters_are_named_as_the_option_and_the_readme_name_them():
+def test_segmenters_are_named_as_the_option_and_the_docs_name_them():
     assert [segmenter.name for segmenter in SEGMENTERS.values()] == list(SEGMENTERS)
     assert f": {', '.join(SEGMENTERS)}." in field_of(TissueSpec, "segmenter").option.help
-    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Segmenters")[2].partition("\n## ")[0]
-    assert re.findall(r"^\| `(\w+)`", section, re.MULTILINE) == list(SEGMENTERS)
+    page = (ROOT / "docs" / "segmenters.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(\w+)`", page, re.MULTILINE) == list(SEGMENTERS)
 
 
 @dataclass(frozen=True, slots=True)
