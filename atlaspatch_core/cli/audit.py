@@ -12,7 +12,7 @@ from atlaspatch_core.cli.declaring import documented_command
 from atlaspatch_core.cli.progress import progress
 from atlaspatch_core.cli.reading import reads_only
 from atlaspatch_core.cli.result_folders import result_options, with_slides
-from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.errors import AtlasPatchError, UnknownLayout
 from atlaspatch_core.tables import write_table
 from atlaspatch_core.wording import format_count
 
@@ -102,7 +102,6 @@ def read_inputs(
     """Return what lies there, and what it is held against. Raises click.UsageError."""
     from atlaspatch_core.config.project import load_project, make_project
     from atlaspatch_core.discovery.find import find_slides
-    from atlaspatch_core.layouts.recognise import recognise_folder
     from atlaspatch_core.validity.recipe import make_recipe
 
     if mpp_csv and not (slides or project_file):
@@ -112,13 +111,26 @@ def read_inputs(
             "--series says which image of a slide's file counts; name slides, by --slides or --project"
         )
     try:
-        results = recognise_folder(folder)
+        results = _recognised(folder)
         recipe = make_recipe(load_project(project_file)) if project_file else None
         project = recipe.project if recipe else make_project({"output": str(folder)}, origin="command line")
         project = with_slides(project, slides, mpp_csv, series, recursive=recursive)
         return results, find_slides(project, remember=False) if project.slides.folders else None, recipe
     except AtlasPatchError as error:
         raise click.UsageError(str(error)) from error
+
+
+def _recognised(folder: Path) -> "ResultFolder":
+    """Return whose results lie there, be they what an export wrote. Raises UnknownLayout."""
+    from atlaspatch_core.interop.audit.exports import recognise_export
+    from atlaspatch_core.layouts.recognise import recognise_folder
+
+    try:
+        return recognise_folder(folder)
+    except UnknownLayout:
+        if results := recognise_export(folder):
+            return results
+        raise
 
 
 def run_audit(results: "ResultFolder", discovery: "Discovery | None", recipe: "Recipe | None") -> "list[AuditFinding]":
@@ -159,7 +171,8 @@ def as_text(findings: "list[AuditFinding]", results: "ResultFolder") -> str:
     lines = [_coloured(finding.line(results.folder), finding.severity.value) for finding in findings]
     wrong = problems(findings)
     files, slides = sum(1 for _ in results.files()), len(results.stems())
-    extent = f"{format_count(slides, 'slide')}, {format_count(files, 'file')}"
+    of_files = f", {format_count(files, 'file')}" if results.groups else ""
+    extent = f"{format_count(slides, 'slide')}{of_files}"
     notes = format_count(len(findings) - wrong, "note")
     total = f"{results.layout} results, {extent}: {format_count(wrong, 'problem')}, {notes}"
     return "\n".join([*lines, *_counts(findings), total])

@@ -12,7 +12,9 @@ from rich.text import Text
 from atlaspatch_core.cli.logs import note
 from atlaspatch_core.cli.printing import fate_of, slide_line, step_line, warning_line
 from atlaspatch_core.cli.progress import lines_above, make_bars, print_line
+from atlaspatch_core.errors import AskedToEnd
 from atlaspatch_core.validity.outcome import Outcome, Status
+from atlaspatch_core.wording import format_count
 
 SECONDS_BETWEEN_LINES = 30.0
 """Where there is no terminal, long encoding says this often how far it is."""
@@ -39,6 +41,7 @@ class Display:
         self._lines = lines_above(self._bars, to_stderr=to_stderr)
         self._quiet = quiet
         self._slides = self._bars.add_task("slides", total=slides)
+        self._total = slides
         self._patches: TaskID | None = None
         self._steps = steps
         self._verbose = verbose
@@ -106,3 +109,13 @@ class Display:
         if error is None:
             for stem in self.outcomes:
                 self._print_slide(stem)
+        elif isinstance(error, KeyboardInterrupt | AskedToEnd):
+            error.add_note(self._print_begun())
+
+    def _print_begun(self) -> str:
+        """Print what was done of slides that are not done; return how many are, and how many were begun."""
+        begun = [stem for stem in self.outcomes if stem not in self._printed]
+        for stem in begun:
+            self.say(slide_line(self.outcomes[stem]) + Text(" · interrupted", "yellow"))
+        also = f", {format_count(len(begun), 'slide')} in part" if begun else ""
+        return f"{len(self._printed)} of {format_count(self._total, 'slide')} done{also}"

@@ -17,7 +17,8 @@ STYLES: Mapping[Status, str] = {
     Status.FAILED: "bold red",
     Status.SKIPPED: "yellow",
 }
-FIRST_TIME = ("missing", "forced")
+NOT_THERE = "missing"
+FIRST_TIME = (NOT_THERE, "forced")
 """Reasons that need no words when a slide is merely looked at."""
 
 
@@ -73,7 +74,9 @@ def output_name(outcome: Outcome) -> str:
 
 
 def reason(outcome: Outcome) -> str:
-    """Return why, on one line and without the stem that the line begins with."""
+    """Return why, on one line and without the stem that the line begins with; of what was not there yet, ``new``."""
+    if outcome.status is Status.COMPUTED and outcome.why == NOT_THERE:
+        return "new"
     return " ".join(outcome.why.removeprefix(f"{outcome.stem}: ").split())
 
 

@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 from types import ModuleType
 
+from atlaspatch_core.encoders.requirements import complaints
 from atlaspatch_core.errors import MissingExtra
 
 EXTRAS = {
@@ -30,13 +31,23 @@ CURES = {
 
 
 def installed(extra: str | None) -> bool:
-    """Return whether everything of an extra is there; nothing is imported."""
-    return all(importlib.util.find_spec(module) is not None for module in EXTRAS.get(extra or "", ()))
+    """Return whether everything of an extra, or of a package in ``CURES``, is there in its version."""
+    return not extra or not lacking(extra)
+
+
+def lacking(extra: str) -> list[str]:
+    """Return what of an extra is not installed, a clause each: by what this package declares, and by its modules.
+
+    Nothing is imported.
+    """
+    modules = [module for module in EXTRAS.get(extra, ()) if importlib.util.find_spec(module) is None]
+    return [*complaints(extra)] or [f"{module} is not installed" for module in modules]
 
 
 def cure(extra: str) -> str:
     """Return the command that installs an extra."""
-    return f"pip install {CURES.get(extra, f'atlaspatch[{extra}]')}"
+    package = CURES.get(extra, f"'atlaspatch[{extra}]'")
+    return f"pip install {package}"
 
 
 def need(module: str, extra: str, encoder: str) -> ModuleType:

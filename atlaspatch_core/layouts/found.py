@@ -15,6 +15,8 @@ class FolderLayout(StrEnum):
     ATLASPATCH = "AtlasPatch"
     CLAM = "CLAM"
     OURS = "atlaspatch"
+    EXPORT = "exported"
+    """Files for torch, pandas, QuPath, that our export wrote to a folder of their own."""
 
 
 class Holds(StrEnum):
@@ -65,6 +67,8 @@ class ResultFolder:
     groups: tuple[Group, ...]
     outlines: Mapping[str, Path] = field(default_factory=dict)
     """Stem to the GeoJSON with the outlines of its tissue."""
+    exported: tuple[str, ...] = ()
+    """Slides whose files an export wrote, where nothing else lies there."""
 
     def files(self) -> Iterator[ResultFile]:
         """Yield all files of results."""
@@ -73,4 +77,4 @@ class ResultFolder:
 
     def stems(self) -> list[str]:
         """Return the slides that have any result, sorted."""
-        return sorted({file.stem for file in self.files()} | set(self.outlines))
+        return sorted({file.stem for file in self.files()} | {*self.outlines, *self.exported})

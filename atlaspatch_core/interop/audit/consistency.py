@@ -13,6 +13,8 @@ from atlaspatch_core.layouts.names import GeometryName
 from atlaspatch_core.patches.scale import MPP_TOLERANCE
 from atlaspatch_core.slides.mpp import UM_TIMES_MAGNIFICATION
 
+MOST_EXACT = 2.0
+"""Times that a slide's own magnification may be its nominal one: less than from one nominal one to the next."""
 GEOMETRY = ("patch_size", "target_magnification", "overlap")
 
 
@@ -41,13 +43,29 @@ def _geometries(group: Group, inspected: Sequence[InspectedFile]) -> Iterator[Au
     for entry, geometry in geometries:
         kind, bound = ("folder_name", expected) if group.name else ("mixed_geometry", usual)
         differs = _differs(geometry, bound)
+        if entry.stated and _is_exact_scale(entry.stated, differs):
+            kind = "exact_scale"
         if differs:
             text = "; ".join(f"{name} is {value:g}, {_where(kind)} {least:g}" for name, value, least in differs)
             yield _of(entry, kind, text, *(" ".join(f"{part[i]:g}" for part in differs) for i in (1, 2)))
 
 
 def _where(kind: str) -> str:
-    return "the folder's name says" if kind == "folder_name" else "most files here say"
+    return "most files here say" if kind == "mixed_geometry" else "the folder's name says"
+
+
+def _is_exact_scale(stated: StatedGeometry, differs: Sequence[tuple[str, float, float]]) -> bool:
+    """Tell whether a file differs in nothing but that it states the magnification that its size of patches gives.
+
+    Slides of one nominal magnification have pixels of many sizes: 19.961x is a patch of 20x.
+    """
+    parts = (stated.level0_magnification, stated.patch_size, stated.patch_size_level0)
+    if [name for name, _, _ in differs] != ["target_magnification"] or not all(parts):
+        return False
+    [(_, value, nominal)] = differs
+    level0, size, size_level0 = (float(part or 0) for part in parts)
+    is_derived = abs(size * level0 / value - size_level0) < 1 and not value.is_integer()
+    return is_derived and max(value / nominal, nominal / value) < MOST_EXACT
 
 
 def _stated_values(stated: StatedGeometry) -> tuple[float | None, ...]:

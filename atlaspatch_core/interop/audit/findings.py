@@ -56,6 +56,7 @@ KINDS: Mapping[str, Kind] = {
         Kind("other_name", "it belongs to another slide; move it back"),
         Kind("empty", "look at its tissue mask", NOTE),
         Kind("folder_name", "move it to the folder of its geometry, or compute it again"),
+        Kind("exact_scale", "nothing to do: readers take the size of a patch from the file", NOTE),
         Kind("mixed_geometry", "separate the geometries into folders, or compute it again"),
         Kind("true_scale", "slides differ in true scale; compute them with --scale true", NOTE),
         Kind("mixed_dims", "another network made it; compute it again with the one of the others"),

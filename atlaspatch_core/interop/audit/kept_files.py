@@ -1,11 +1,10 @@
-"""Files of ours beside those of patches, held against their checksums: records, outlines, cases, exported files."""
+"""Files of ours beside those of patches, held against their checksums: records, outlines, cases."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from atlaspatch_core.errors import AtlasPatchError, DamagedOutput, OutputInUse
 from atlaspatch_core.interop.audit.findings import AuditFinding
-from atlaspatch_core.interop.export.placement import changed_files
 from atlaspatch_core.layouts.found import ResultFolder
 from atlaspatch_core.storage.checksums import bytes_sha256
 from atlaspatch_core.storage.damage import damaged_parts, is_damaged_mask, without_checksums
@@ -80,15 +79,3 @@ def case_files(store: Store) -> Iterator[Path]:
     for home in homes:
         folder = Store(home).case("any", "any").parent.parent
         yield from sorted(folder.glob("*/*.h5")) if folder.is_dir() else ()
-
-
-def of_exports(folder: Path) -> Iterator[AuditFinding]:
-    """Yield files that an export wrote to a folder, and that are not what it wrote."""
-    memory = Store(folder).export_marks("any").parent
-    for stem in list_files(memory, ".json"):
-        try:
-            for path in changed_files(folder, stem):
-                yield AuditFinding("damaged_export", stem, path, "is not what the export wrote")
-        except (AtlasPatchError, OSError) as error:
-            path = Store(folder).export_marks(stem)
-            yield AuditFinding("damaged_export", stem, path, f"cannot be read: {error}")

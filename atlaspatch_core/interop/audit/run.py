@@ -8,9 +8,10 @@ from itertools import islice
 from atlaspatch_core.discovery.sources import Discovery
 from atlaspatch_core.interop.audit.against_project import of_others, of_ours
 from atlaspatch_core.interop.audit.consistency import of_group
+from atlaspatch_core.interop.audit.exports import of_exports
 from atlaspatch_core.interop.audit.files import InspectedFile, inspect_apart
 from atlaspatch_core.interop.audit.findings import AuditFinding
-from atlaspatch_core.interop.audit.kept_files import of_exports, of_kept_files
+from atlaspatch_core.interop.audit.kept_files import of_kept_files
 from atlaspatch_core.interop.audit.leftovers import leftovers
 from atlaspatch_core.interop.audit.slides import against_slide, of_slides, sizes_of
 from atlaspatch_core.interop.audit.unverified import marks_of

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from atlaspatch_core.errors import UnwritableOutput
+from atlaspatch_core.encoders.extras import need
+from atlaspatch_core.errors import UnreadableOutput, UnwritableOutput
 from atlaspatch_core.interop.export.values import (
     ExportLayout,
     ExportResult,
@@ -68,6 +69,16 @@ def write_table(slides: Sequence[SlideResults], target: Target) -> Placed:
         with replacing(path) as temporary:
             _write(temporary, results, before)
     return Placed(path, ExportStatus.WRITTEN)
+
+
+def stems_in_table(path: Path) -> list[str] | None:
+    """Return the slides in a table; None where this export did not write it. Raises MissingExtra."""
+    pa, pq = need("pyarrow", "parquet", path.name), need("pyarrow.parquet", "parquet", path.name)
+    try:
+        is_ours = MARK in (pq.read_schema(path).metadata or {})
+        return sorted(set(pq.read_table(path, columns=["stem"])["stem"].to_pylist())) if is_ours else None
+    except (pa.ArrowException, OSError) as error:
+        raise UnreadableOutput(f"{path} cannot be read ({error}); move it away and export it again") from error
 
 
 def _stored(path: Path, *, force: bool) -> Any:

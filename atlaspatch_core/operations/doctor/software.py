@@ -4,12 +4,12 @@ import platform
 from collections.abc import Iterator
 from importlib import metadata
 
-from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from atlaspatch_core.encoders.extras import CURES, cure, installed
+from atlaspatch_core.encoders.requirements import PACKAGE, complaint, required
 from atlaspatch_core.operations.doctor.values import DoctorFinding, Subject, fail, ok
 
-PACKAGE = "atlaspatch"
 FOR_DEVELOPERS = ("dev",)
 
 
@@ -35,11 +35,11 @@ def libraries(_: Subject) -> Iterator[DoctorFinding]:
 
 def extras(_: Subject) -> Iterator[DoctorFinding]:
     """Say which extras are installed; none is needed by itself."""
-    names = [name for name in metadata.metadata(PACKAGE).get_all("Provides-Extra") or () if name not in FOR_DEVELOPERS]
-    missing = {name: list(filter(complaint, required(name))) for name in names}
-    there = [name for name in names if not missing[name]]
-    lacking = "".join(f"; not {name} (pip install '{PACKAGE}[{name}]')" for name in names if missing[name])
-    yield ok("extras", f"installed: {', '.join(there) or 'none'}{lacking}")
+    declared = metadata.metadata(PACKAGE).get_all("Provides-Extra") or ()
+    names = [name for name in (*declared, *CURES) if name not in FOR_DEVELOPERS]
+    there = [name for name in names if installed(name)]
+    absent = "".join(f"; not {name} ({cure(name)})" for name in names if name not in there)
+    yield ok("extras", f"installed: {', '.join(there) or 'none'}{absent}")
 
 
 def openslide(_: Subject) -> Iterator[DoctorFinding]:
@@ -51,20 +51,3 @@ def openslide(_: Subject) -> Iterator[DoctorFinding]:
     else:
         versions = f"{openslide.__library_version__}, openslide-python {openslide.__version__}"
         yield ok("openslide", f"library {versions}")
-
-
-def required(extra: str = "") -> list[Requirement]:
-    """Return what the package needs, or what an extra adds."""
-    requirements = map(Requirement, metadata.requires(PACKAGE) or ())
-    return [one for one in requirements if (one.marker.evaluate({"extra": extra}) if one.marker else not extra)]
-
-
-def complaint(requirement: Requirement) -> str:
-    """Return what is wrong with an installed library, or an empty text."""
-    try:
-        version = metadata.version(requirement.name)
-    except metadata.PackageNotFoundError:
-        return f"{requirement.name} is not installed"
-    if requirement.specifier.contains(version, prereleases=True):
-        return ""
-    return f"{requirement.name} is {version}, needed is {requirement.specifier}"

@@ -61,8 +61,8 @@ def test_each_case_becomes_one_file_and_the_second_run_reuses_all(folder: Path):
     assert first.exit_code == 0, first.output
     lines = first.stdout.splitlines()
     assert lines[-3:-1] == [
-        "case p1: mean-tiny embedding of 2 slides computed (missing)",
-        "case p2: mean-tiny embedding of 1 slide computed (missing)",
+        "case p1: mean-tiny embedding of 2 slides computed (new)",
+        "case p2: mean-tiny embedding of 1 slide computed (new)",
     ]
     assert lines[-1] == f"2 patient embeddings: 2 computed, 0 reused, 0 failed; files in {folder / 'out'}"
     for case_id in ("p1", "p2"):
@@ -148,4 +148,4 @@ def test_ctrl_c_ends_with_130_and_what_was_finished_stays(folder: Path):
     deadly.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
     done = run_cli(*arguments(folder), "--feature-plugin", deadly)
     assert done.returncode == 130
-    assert "Interrupted: what was finished stays in" in done.stderr
+    assert "what was finished stays in" in done.stderr

@@ -321,9 +321,11 @@ def test_an_interrupted_run_keeps_what_is_finished_and_the_next_one_goes_on(slid
     until("the run is at the gate", lambda: reached.exists() or process.poll() is not None)
     send(signal.SIGINT, process.pid)
     (tmp_path / "gate").unlink()
-    _, err = process.communicate(timeout=SECONDS)
+    out, err = process.communicate(timeout=SECONDS)
     assert process.returncode == 130
-    assert err.splitlines()[-1] == f"Interrupted: what was finished stays in {output}; run again to go on."
+    done = "0 of 1 slide done, 1 slide in part"
+    assert err.splitlines()[-1] == f"Interrupted: {done}; what was finished stays in {output}; run again to go on."
+    assert re.search(r"^a: mask .* computed \(new\).* interrupted$", out, re.MULTILINE)
     assert "Traceback" not in err
     again = run(slides, "--slide-encoders", "gated", output=output)
     assert again.exit_code == 0

@@ -413,3 +413,15 @@ def test_the_file_system_of_a_folder_is_that_of_its_nearest_mount(tmp_path, monk
     assert kind_of(tmp_path / "elsewhere") == "ext4"
     monkeypatch.setattr("atlaspatch_core.storage.file_systems.MOUNTS", tmp_path / "none")
     assert kind_of(tmp_path) == ""
+
+
+def test_doctor_and_encoders_say_the_same_of_what_is_installed():
+    from atlaspatch_core.encoders.listing import listed
+    from atlaspatch_core.operations.doctor.software import extras
+    from atlaspatch_core.operations.doctor.values import Subject
+
+    [finding] = extras(Subject(None))
+    there, _, absent = finding.text.removeprefix("installed: ").partition("; not ")
+    named = {one.extra: one.extra_installed for one in listed() if one.extra}
+    assert {extra: extra in there.split(", ") for extra in named} == named
+    assert all(f"{extra} (pip install" in absent for extra, is_there in named.items() if not is_there)

@@ -310,7 +310,7 @@ def test_weights_that_cannot_be_fetched_are_one_sentence_with_the_cure(tmp_path)
 def test_a_package_that_is_not_installed_is_one_sentence_with_the_cure(tmp_path, monkeypatch):
     (tmp_path / "grandqc.pth").write_bytes(b"any")
     monkeypatch.setitem(sys.modules, "segmentation_models_pytorch", None)
-    with pytest.raises(MissingExtra, match=r"grandqc: needs .*; run: pip install atlaspatch\[grandqc\]"):
+    with pytest.raises(MissingExtra, match=r"grandqc: needs .*; run: pip install 'atlaspatch\[grandqc\]'"):
         Networks({"grandqc": tmp_path / "grandqc.pth"}).get(GRANDQC_NETWORK)
 
 
