@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -11,6 +12,7 @@ import click
 from atlaspatch_assets.cli.home import ready_home
 from atlaspatch_assets.lib.home import DEFAULT_HOME, VARIABLE, home_fault
 from atlaspatch_core.cli.hooks import Hooks
+from atlaspatch_core.cli.projects import FILE_NAME
 from atlaspatch_core.validity.outcome import Outcome, OutputKey
 
 if TYPE_CHECKING:
@@ -26,22 +28,32 @@ K = TypeVar("K")
 T = TypeVar("T")
 
 
+WORKSPACE = """\
+# What 'dagster dev' in this folder loads: the project that ATLASPATCH_PROJECT names, or ./atlaspatch.toml.
+load_from:
+  - python_module:
+      module_name: atlaspatch_assets.definitions
+      location_name: atlaspatch
+"""
+
+
 def make_hooks() -> Hooks:
     """Return what Dagster adds to the commands of the core: all where ``DAGSTER_HOME`` is set.
 
     Without, what needs no telling is asked of the default home that ``materialize`` writes to, where it is there.
     """
+    always = Hooks(
+        more_checks=_checks, files_beside_project=(("workspace.yaml", WORKSPACE),), next_commands=_next_commands
+    )
+    of_instance = replace(always, failures=_failures, rates=_rates, unfinished_runs=_unfinished_runs)
     if os.environ.get(VARIABLE):
-        return Hooks(_make_report(), _failures, rates=_rates, unfinished_runs=_unfinished_runs, more_checks=_checks)
-    if DEFAULT_HOME.expanduser().is_dir():
-        return Hooks(
-            failures=_failures,
-            failures_of_folders=False,
-            rates=_rates,
-            unfinished_runs=_unfinished_runs,
-            more_checks=_checks,
-        )
-    return Hooks(more_checks=_checks)
+        return replace(of_instance, report=_make_report())
+    return replace(of_instance, failures_of_folders=False) if DEFAULT_HOME.expanduser().is_dir() else always
+
+
+def _next_commands(project_file: Path) -> str:
+    option, place = ("", "") if project_file == Path(FILE_NAME) else (f" --project {project_file}", f" {project_file}")
+    return f"'atlaspatch materialize{option}' computes, 'atlaspatch ui{place}' opens the web UI and computes there"
 
 
 def _make_report() -> "Callable[[Recipe, Outcome], None]":

@@ -14,11 +14,12 @@ from atlaspatch_assets.cli.hooks import make_hooks
 from atlaspatch_assets.cli.materialize import materialize
 from atlaspatch_assets.cli.pages import pages
 from atlaspatch_assets.cli.record import record
+from atlaspatch_assets.cli.ui import ui
 from atlaspatch_assets.cli.up import up
 from atlaspatch_core.cli.main import cli
 from atlaspatch_core.operations.tracking.signals import exit_at_signals, send_lost_signals_again
 
-COMMANDS = (materialize, backfill, record, carry_over, pages, end_dead_runs, up)
+COMMANDS = (materialize, backfill, record, carry_over, pages, end_dead_runs, up, ui)
 
 
 def main() -> None:

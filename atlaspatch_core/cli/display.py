@@ -10,7 +10,7 @@ from rich.progress import TaskID
 from rich.text import Text
 
 from atlaspatch_core.cli.logs import note
-from atlaspatch_core.cli.printing import fate_of, slide_line, step_line, warning_line
+from atlaspatch_core.cli.printing import fate_of, reason, slide_line, step_line, warning_line
 from atlaspatch_core.cli.progress import lines_above, make_bars, print_line
 from atlaspatch_core.errors import AskedToEnd
 from atlaspatch_core.validity.outcome import Outcome, Status
@@ -48,6 +48,8 @@ class Display:
         self._clock = clock
         self._last_line = clock()
         self._printed: set[str] = set()
+        self._slide_by_reason: dict[str, str] = {}
+        """Why steps failed, and the slide of which that was said first."""
         self.outcomes: dict[str, list[Outcome]] = {}
         """Stem to its outcomes so far."""
 
@@ -86,9 +88,13 @@ class Display:
     def _print_slide(self, stem: str) -> None:
         if stem not in self._printed:
             self._printed.add(stem)
-            warning = warning_line(self.outcomes[stem])
-            is_urgent = warning or fate_of(self.outcomes[stem]) is Status.FAILED
-            (self.say if is_urgent else self.say_unless_quiet)(slide_line(self.outcomes[stem]))
+            of_slide = self.outcomes[stem]
+            warning = warning_line(of_slide)
+            is_urgent = warning or fate_of(of_slide) is Status.FAILED
+            (self.say if is_urgent else self.say_unless_quiet)(slide_line(of_slide, self._slide_by_reason))
+            for outcome in of_slide:
+                if outcome.status is Status.FAILED:
+                    self._slide_by_reason.setdefault(reason(outcome), stem)
             if warning:
                 self.say(warning)
             self._bars.advance(self._slides)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from atlaspatch_core.validity.outcome import Outcome, OutputKey
@@ -28,3 +29,7 @@ class Hooks:
     """Returns what to say of runs elsewhere that have not ended, to the slides or cases that each takes."""
     more_checks: Callable[[], Iterable["Check"]] | None = None
     """Returns what ``doctor`` is to check of the outer layer, after the core's own checks."""
+    files_beside_project: tuple[tuple[str, str], ...] = ()
+    """Name and text of files that ``init`` writes beside the project file."""
+    next_commands: Callable[[Path], str] | None = None
+    """Returns in a clause what to do with a new project file."""

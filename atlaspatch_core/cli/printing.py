@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
+from types import MappingProxyType
 
 from rich.text import Text
 
@@ -22,18 +23,20 @@ FIRST_TIME = (NOT_THERE, "forced")
 """Reasons that need no words when a slide is merely looked at."""
 
 
-def slide_line(outcomes: Sequence[Outcome]) -> Text:
+def slide_line(outcomes: Sequence[Outcome], slide_by_reason: Mapping[str, str] = MappingProxyType({})) -> Text:
     """Return what was done for one slide, on one line.
 
     ``CMU-1: mask with 38 % tissue reused · 58 patches computed (grid.step_size none → 128) · …``
-    Neighbouring steps of one fate and one reason share a phrase. What a failure stopped is not listed again.
+    Neighbouring steps of one fate and one reason share a phrase. What a failure stopped is not listed again, and why
+    a step failed is said once, of the slide that ``slide_by_reason`` has for it.
     """
     failed = any(outcome.status is Status.FAILED for outcome in outcomes)
     changes = [
         outcome for outcome in outcomes if is_worth_words(outcome) and not (failed and outcome.status is Status.SKIPPED)
     ]
     phrases = [
-        phrase(list(same)) for _, same in groupby(changes, key=lambda outcome: (outcome.status, reason(outcome)))
+        phrase(list(same), slide_by_reason)
+        for _, same in groupby(changes, key=lambda outcome: (outcome.status, reason(outcome)))
     ]
     done = Text(" · ").join(phrases or [Text("nothing to do", "dim")])
     return Text.assemble((f"{outcomes[0].stem}: ", "bold"), done)
@@ -51,9 +54,10 @@ def is_worth_words(outcome: Outcome) -> bool:
     return outcome.step.kind != "slide" or not usual
 
 
-def phrase(outcomes: Sequence[Outcome]) -> Text:
+def phrase(outcomes: Sequence[Outcome], slide_by_reason: Mapping[str, str] = MappingProxyType({})) -> Text:
     """Return the words for steps of one fate and one reason."""
     names, why = ", ".join(map(output_name, outcomes)), reason(outcomes[0])
+    why = f"as with {slide_by_reason[why]}" if slide_by_reason.get(why, outcomes[0].stem) != outcomes[0].stem else why
     fate = outcomes[0].status
     text = f"{names} FAILED: {why}" if fate is Status.FAILED else f"{names} {fate}" + (f" ({why})" if why else "")
     return Text(text, style=STYLES[fate])

@@ -8,7 +8,7 @@ import click
 from click.core import ParameterSource
 
 from atlaspatch_core.cli.declaring import FILE
-from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.errors import AtlasPatchError, UnknownName
 
 if TYPE_CHECKING:
     from atlaspatch_core.config.project import Project
@@ -53,7 +53,15 @@ def recipe_of_file(project_file: Path, change: "Callable[[Project], Project]" = 
     try:
         return make_recipe(change(project))
     except AtlasPatchError as error:
-        raise click.UsageError(f"{project_file}: {error}") from error
+        raise click.UsageError(f"{project_file}: {error}{_where_named(project_file, error)}") from error
+
+
+def _where_named(project_file: Path, error: AtlasPatchError) -> str:
+    """Return where the file names what there is not, or an empty text."""
+    from atlaspatch_core.config.complaints import where_named
+    from atlaspatch_core.texts import decode_text
+
+    return where_named(str(error), decode_text(project_file.read_bytes())) if isinstance(error, UnknownName) else ""
 
 
 def _is_named() -> bool:

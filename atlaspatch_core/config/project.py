@@ -8,13 +8,14 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from atlaspatch_core.config.complaints import complaint, where_named
 from atlaspatch_core.config.fields import FILE_NAME as FILE_NAME
 from atlaspatch_core.config.input_fields import ProjectFields
 from atlaspatch_core.config.sections import Alerts, Geometry, Patients, Pictures, Runtime, Section, Slides, Upgrades
 from atlaspatch_core.errors import InvalidProject
 from atlaspatch_core.remote.places import RemotePlace
 from atlaspatch_core.slides.private_links import private_placeholders, stems_behind
-from atlaspatch_core.texts import decode_text, path_fault, shortened
+from atlaspatch_core.texts import decode_text, path_fault
 from atlaspatch_core.tissue.quality import QualitySpec
 from atlaspatch_core.tissue.spec import TissueSpec
 
@@ -77,13 +78,14 @@ class Project(ProjectFields, Section):
         return (stem, *stems_behind(self.output, stem)) if self.slides.has_pseudonyms else (stem,)
 
 
-def make_project(values: dict, *, origin: str, folder: Path | None = None) -> Project:
+def make_project(values: dict, *, origin: str, folder: Path | None = None, text: str = "") -> Project:
     """Return a checked project.
 
     Args:
         values: Sections and options as in a project file.
         origin: Where they are from, as errors say it.
         folder: Where relative paths start; they stay relative when left out.
+        text: That of the file, so that errors name the line.
 
     Returns:
         The project, frozen, with the default of every option that ``values`` leave out.
@@ -99,7 +101,9 @@ def make_project(values: dict, *, origin: str, folder: Path | None = None) -> Pr
     try:
         project = Project.model_validate(values)
     except ValidationError as error:
-        raise InvalidProject(f"{origin}: {'; '.join(_complaint(part) for part in error.errors())}") from error
+        raise InvalidProject(f"{origin}: {'; '.join(complaint(part, text) for part in error.errors())}") from error
+    except InvalidProject as error:  # of a section that checks itself
+        raise InvalidProject(f"{origin}: {error}{where_named(str(error), text) if text else ''}") from error
     for place, path in _paths_in(project):
         if fault := path_fault(path) or ("" if place == "slides.folders" else _url_fault(path)):
             raise InvalidProject(f"{origin}: {place}: {fault}")
@@ -122,13 +126,6 @@ def _paths_in(value: Any, place: str = "") -> Iterator[tuple[str, Path]]:
     elif isinstance(value, tuple):
         for part in value:
             yield from _paths_in(part, place)
-
-
-def _complaint(part) -> str:
-    place = ".".join(str(step) for step in part["loc"]) or "project"
-    hidden = isinstance(part["input"], dict) or part["loc"][:1] == ("alerts",)  # a URL there has a password in it
-    shown = "" if hidden else f" (given {shortened(part['input'])})"
-    return f"{place}: {part['msg'].removeprefix('Value error, ')}{shown}"
 
 
 def _with_placeholders(project: Project) -> Project:
@@ -188,7 +185,8 @@ def load_project(path: Path) -> Project:
         (256, 0.5)
     """
     try:
-        values = tomllib.loads(decode_text(path.read_bytes()))
+        text = decode_text(path.read_bytes())
+        values = tomllib.loads(text)
     except FileNotFoundError as error:
         raise InvalidProject(f"{path}: there is no project file; 'atlaspatch init' writes one") from error
     except (OSError, ValueError) as error:
@@ -196,4 +194,4 @@ def load_project(path: Path) -> Project:
         raise InvalidProject(f"{path}: the project file cannot be read: {cause}") from error
     except RecursionError as error:
         raise InvalidProject(f"{path}: the project file cannot be read: it is nested too deeply") from error
-    return make_project(values, origin=str(path), folder=path.resolve().parent)
+    return make_project(values, origin=str(path), folder=path.resolve().parent, text=text)

@@ -48,6 +48,13 @@ def place_of(error: BaseException) -> str:
     return "".join(f", at {frame.filename}, line {frame.lineno}" for frame in last)
 
 
+def foreign_place_of(error: BaseException) -> str:
+    """Return what ``place_of`` does where code of a plugin raised it, at any depth; empty where none took part."""
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [one for one in frames if not one.filename.startswith((OURS, "<", *LIBRARIES))]
+    return f", at {theirs[-1].filename}, line {theirs[-1].lineno}" if theirs else ""
+
+
 def _is_of_signal(trace: TracebackType | None) -> bool:
     """Tell whether a handler of signals is among the frames."""
     handlers = [signal.getsignal(number) for number in signal.valid_signals()]

@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from atlaspatch_core.encoders.hub_answer import hub_fault
 from atlaspatch_core.encoders.weights import cache_folder, hash_of, local_copy, read_digest, write_cached
 from atlaspatch_core.errors import MissingExtra, MissingWeights
 
@@ -65,6 +66,8 @@ class HubWeights:
         copy = self.cached()
         if copy is None and offline():
             raise MissingWeights(self._missing(encoder, "this run is offline", "go online once"))
+        if copy is None and (fault := hub_fault()):
+            raise MissingWeights(self._missing(encoder, fault, "go online once"))
         path = copy or self._download(encoder)
         self._remember(path)
         return path

@@ -9,7 +9,7 @@ from typing import TypeVar
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.lost_folders import lost_folder
 from atlaspatch_core.discovery.transient import causes, is_transient
-from atlaspatch_core.encoders.foreign_code import no_exit
+from atlaspatch_core.encoders.foreign_code import foreign_place_of, no_exit
 from atlaspatch_core.errors import (
     AtlasPatchError,
     DamagedOutput,
@@ -57,7 +57,7 @@ def attempt_step(
     except Exception as error:  # a slide that breaks a library in a way nobody foresaw stops no other
         stop_where_machine_fails(project, error, slide)
         log.exception("%s: %s failed unexpectedly", stem, step)
-        failure = Unexpected(f"{stem}: {step} failed unexpectedly: {error!r}")
+        failure = Unexpected(f"{stem}: {step} failed unexpectedly: {error!r}{foreign_place_of(error)}")
         failure.__cause__ = error
     seconds, transient = perf_counter() - since, is_transient(failure)
     lacks_coords = isinstance(failure, MissingCoords)

@@ -67,6 +67,7 @@ COMPUTING = {
     "carry-over",
     "record",
     "weights",
+    "ui",
     "up",
     "init",
 }

@@ -117,3 +117,26 @@ def test_a_folder_of_slides_may_have_any_name(tmp_path: Path):
     folder.mkdir()
     init(str(tmp_path), "--slides", str(folder))
     assert load_project(tmp_path / "atlaspatch.toml").slides.folders == (folder.resolve(),)
+
+
+def test_it_says_whether_there_are_slides_and_which_device_is_there(tmp_path: Path):
+    from atlaspatch_core.encoders.devices import present_device
+
+    said = init(str(tmp_path)).output
+    assert f"WARNING: {tmp_path / 'slides'}: no such file or folder" in said
+    (tmp_path / "slides").mkdir()
+    for name in ("a.svs", "b.svs", "c.png"):
+        (tmp_path / "slides" / name).touch()
+    assert "2 slides found; 1 picture beside slides is left out" in init(str(tmp_path), "--force").output
+    assert load_project(tmp_path / "atlaspatch.toml").runtime.device == (present_device() or "cpu")
+
+
+def test_what_opens_the_project_lies_beside_it_and_is_kept(tmp_path: Path):
+    from atlaspatch_assets.cli.hooks import make_hooks
+
+    result = CliRunner().invoke(cli, ["init", str(tmp_path)], obj=make_hooks())
+    assert "location_name: atlaspatch" in (tmp_path / "workspace.yaml").read_text()
+    assert f"'atlaspatch ui {tmp_path / 'atlaspatch.toml'}' opens the web UI" in result.output.splitlines()[-1]
+    (tmp_path / "workspace.yaml").write_text("mine")
+    CliRunner().invoke(cli, ["init", str(tmp_path), "--force"], obj=make_hooks())
+    assert (tmp_path / "workspace.yaml").read_text() == "mine"

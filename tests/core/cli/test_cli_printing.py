@@ -65,7 +65,7 @@ def test_what_was_skipped_without_a_failure_says_why():
 
 def test_a_step_line_has_seconds_fingerprint_and_numbers():
     line = step_line(outcome(COORDS, Status.COMPUTED, "missing", patches=58)).plain
-    assert line == "  a patch_coords computed  1.50 s  0123456789abcdef  patches=58  missing"
+    assert line == "  a patch_coords computed  1.50 s  0123456789abcdef  patches=58  new"
 
 
 def test_the_summary_counts_slides_by_fate():

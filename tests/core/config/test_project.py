@@ -11,6 +11,8 @@ pytestmark = pytest.mark.quick
 
 GEOMETRY = {"patch_size": 256, "target_mag": 20}
 
+GEOMETRY_LINES = "[[geometry]]\npatch_size = 256\ntarget_mag = 20\n"
+
 
 def written(folder: Path, text: str) -> Path:
     path = folder / "atlaspatch.toml"
@@ -35,8 +37,8 @@ def test_an_absolute_path_stays_as_it_is(tmp_path):
 @pytest.mark.parametrize(
     ("values", "complaint"),
     [
-        ({"otput": "x"}, "otput: Extra inputs are not permitted"),
-        ({"tissue": {"closing": 3}}, "tissue.closing: Unexpected keyword argument"),
+        ({"otput": "x"}, "otput is no key; did you mean output"),
+        ({"tissue": {"closing": 3}}, r"tissue.closing is no key; did you mean closing_um\?"),
         ({"tissue": {"closing_um": -1}}, "closing_um is -1"),
         ({"geometry": [{"patch_size": 0, "target_mag": 20}]}, "geometry.0.patch_size"),
         ({"geometry": [{"patch_size": 256}]}, "needs either target_mag or target_mpp"),
@@ -71,3 +73,22 @@ def test_magnification_and_mpp_state_each_other():
     )
     assert (by_mag.mpp, by_mpp.magnification) == (0.5, 20)
     assert by_mag.spec == by_mpp.spec
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('[runtime]\ndevce = "cpu"', "runtime.devce (line 3) is no key; did you mean device?"),
+        ('[runtme]\ndevice = "cpu"', "runtme (line 2) is no table; did you mean runtime?"),
+        (f"{GEOMETRY_LINES}[geometry.filters]\nwite_thresh = 3", "(line 6) is no key; did you mean white_thresh?"),
+        (f'{GEOMETRY_LINES}precision = "float6"', "(line 5): Input should be"),
+        ('[quality]\nblock = [\n"no_tissue",\n"no_tisue"]', "(line 5; did you mean no_tissue?)"),
+    ],
+)
+def test_a_typo_is_told_with_its_line_and_the_nearest_name(tmp_path, text, told):
+    path = tmp_path / "atlaspatch.toml"
+    path.write_text(f'output = "out"\n{text}\n')
+    with pytest.raises(InvalidProject) as caught:
+        load_project(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert told in str(caught.value)

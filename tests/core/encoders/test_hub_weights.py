@@ -1,11 +1,13 @@
 """A small server in place of the hub, and folders laid out as the hub's cache is: nothing here needs the network."""
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hub_server import COMMIT, Hub, digest, serve_hub
 
+from atlaspatch_core.encoders import hub_answer
 from atlaspatch_core.encoders.hub import HubWeights, fetch, offline
 from atlaspatch_core.encoders.patch import PATCH_ENCODERS, find_patch_encoder
 from atlaspatch_core.encoders.url import UrlWeights
@@ -131,12 +133,27 @@ def test_a_repository_without_the_file_is_named(hub: Hub):
     assert any(path.endswith("pytorch_model.bin") for path in hub.asked)
 
 
-def test_without_a_connection_the_cure_is_said(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("time.sleep", lambda _: None)  # the hub's client tries again, ever later
-    with pytest.raises(
-        MissingWeights, match=r"e: no weights from .* \(no connection\); go online once, or name a local"
-    ):
-        WEIGHTS.find("e")
+def test_a_hub_that_cannot_be_reached_is_told_at_once_with_the_cure(monkeypatch: pytest.MonkeyPatch):
+    """Its library would ask five times, for half a minute, each time that weights are wanted."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        refusing = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    monkeypatch.setenv("HF_ENDPOINT", refusing)
+    monkeypatch.setattr("time.sleep", None)
+    for _ in range(2):
+        with pytest.raises(MissingWeights, match=rf"{refusing} cannot be reached: .*refused\); go online once, or"):
+            WEIGHTS.find("e")
+
+
+def test_a_hub_that_stalls_is_asked_once(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(hub_answer, "SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as stalling:
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{stalling.getsockname()[1]}")
+        assert "no answer within 0.2 s" in hub_answer.hub_fault()
+        stalling.setblocking(False)
+        stalling.accept()[0].close()
+        assert "no answer" in hub_answer.hub_fault()
+        with pytest.raises(BlockingIOError):
+            stalling.accept()
 
 
 def test_a_declared_hash_is_the_identity_wherever_the_file_is():
