@@ -29,6 +29,8 @@ class Option:
     """Names on the command line, as click has them; none where no command takes the option by itself."""
     aliases: tuple[str, ...] = ()
     """Names that commands accept as well: former ones, and those of other tools."""
+    names_of: str = ""
+    """What its words are names of, for shells that complete them."""
     ge: float | None = None
     gt: float | None = None
     le: float | None = None

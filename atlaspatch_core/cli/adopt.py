@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from atlaspatch_core.cli.adopt_inputs import AdoptOptions, read_inputs
+from atlaspatch_core.cli.completion import completion_of
 from atlaspatch_core.cli.declaring import FOLDER, documented_command
 from atlaspatch_core.cli.logs import logging_to_stderr
 from atlaspatch_core.cli.options import LOADING
@@ -80,7 +81,11 @@ CURE = (
     help="Draw the outlines of tissue round the patches, so that exactly these stay, rather than take DIR's outlines.",
 )
 @click.option(
-    "--patch-encoder", default="", metavar="NAME", help="What made features that do not say it, such as CLAM's."
+    "--patch-encoder",
+    default="",
+    metavar="NAME",
+    shell_complete=completion_of("patch encoders"),
+    help="What made features that do not say it, such as CLAM's.",
 )
 @LOADING
 @click.option("--dry-run", is_flag=True, help="Say what would become of every result, and write nothing.")

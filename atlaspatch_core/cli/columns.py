@@ -7,15 +7,15 @@ WIDTH = 100
 """Letters of a line."""
 
 
-def columns(rows: Sequence[Sequence[str]], indent: str = "", most: int | None = None) -> list[str]:
+def columns(rows: Sequence[Sequence[str]], indent: str = "", most: int | None = None, uncut: int = 0) -> list[str]:
     """Return rows with their columns aligned, two blanks apart; in lines of at ``most`` so many letters, if stated.
 
-    The widest columns are cut where the rows do not fit.
+    The widest columns are cut where the rows do not fit, but for the first ``uncut`` ones.
     """
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))] if rows else []
     room = None if most is None else most - len(indent) - 2 * (len(widths) - 1)
-    while room is not None and sum(widths) > max(room, len(widths)):
-        widths[widths.index(max(widths))] -= 1
+    while room is not None and sum(widths) > max(room, len(widths)) and max(widths[uncut:], default=1) > 1:
+        widths[widths.index(max(widths[uncut:]), uncut)] -= 1
     lines = ("  ".join(cut(word, wide).ljust(wide) for word, wide in zip(row, widths, strict=True)) for row in rows)
     return [f"{indent}{line}".rstrip() for line in lines]
 

@@ -10,7 +10,6 @@ import click
 from atlaspatch_core.cli.declaring import FILE, FOLDER, documented_command
 from atlaspatch_core.cli.fields import field_option
 from atlaspatch_core.cli.logs import logging_to_stderr
-from atlaspatch_core.cli.scripts import with_dashes
 from atlaspatch_core.cli.types import LocalPath, Number, Several, Whole, flat
 from atlaspatch_core.cli.working import INTERRUPTED, what_remains
 from atlaspatch_core.config.input_fields import SlidesFields
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 @documented_command(
     "convert",
-    context_settings={"token_normalize_func": with_dashes},
     section="Begin",
     summary="Convert slides and pictures to tiled TIFF",
     examples=(

@@ -1,12 +1,16 @@
 """``atlaspatch encoders``: which encoders there are, and what each needs on this machine."""
 
 import json
+import shutil
+import sys
+import textwrap
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from atlaspatch_core.cli.columns import columns
 from atlaspatch_core.cli.declaring import EXISTING_FILE, documented_command
 from atlaspatch_core.errors import AtlasPatchError
 
@@ -15,7 +19,16 @@ if TYPE_CHECKING:
     from atlaspatch_core.encoders.listing import Listed
 
 HEAD = ("name", "kind", "dim", "made for", "licence", "access", "needs", "weights", "also called")
+HEAD = ("name", "kind", "dim", "made for", "licence", "access", "needs", "weights", "also called")
+COMPACT_HEAD = ("dim", "made for", "here", "licence")
+"""What fits a terminal of 80 columns, after the name."""
+WITHOUT_LICENCE = 72
+"""Columns below which the licence is left out, too."""
 MARKDOWN_HEAD = ("name", "kind", "dim", "made for", "licence", "access", "needs", "also called")
+LEGEND = (
+    "ready: runs offline. fetch: the first run fetches weights. request: ask for access first.",
+    "extra NAME: install atlaspatch[NAME]. --wide has all columns, --json all there is.",
+)
 
 
 @documented_command(
@@ -24,11 +37,12 @@ MARKDOWN_HEAD = ("name", "kind", "dim", "made for", "licence", "access", "needs"
     summary="List the encoders and what each needs",
     examples=(
         "atlaspatch encoders --kind slide",
-        "atlaspatch encoders --json",
+        "atlaspatch encoders --wide | grep MIT",
     ),
 )
 @click.option("--kind", type=click.Choice(["patch", "slide"]), help="Only encoders of patches, or only of slides.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array, with homepages and notes.")
+@click.option("--wide", is_flag=True, help="Print all columns, whatever the terminal, as a pipe gets them.")
 @click.option("--markdown", is_flag=True, help="Print the table of docs/encoders.md: nothing of this machine.")
 @click.option(
     "--feature-plugin",
@@ -36,8 +50,10 @@ MARKDOWN_HEAD = ("name", "kind", "dim", "made for", "licence", "access", "needs"
     multiple=True,
     help="Python file that declares further encoders; may be repeated. Its code is executed.",
 )
-def encoders(kind: str | None, as_json: bool, markdown: bool, feature_plugin: tuple[Path, ...]) -> None:
+def encoders(kind: str | None, as_json: bool, wide: bool, markdown: bool, feature_plugin: tuple[Path, ...]) -> None:
     """List the encoders: dim, patches they were made for, licence, access, what is installed and found.
+
+    A terminal that is too narrow for all columns gets those that fit; --wide and --json have all.
 
     No weights are loaded and the network is not tried. The mean over patches, mean-<patch encoder>, exists for every
     patch encoder and is not listed.
@@ -51,7 +67,7 @@ def encoders(kind: str | None, as_json: bool, markdown: bool, feature_plugin: tu
     if as_json:
         click.echo(json.dumps([asdict(encoder) for encoder in listing], indent=2, ensure_ascii=False))
     else:
-        click.echo(markdown_table(listing) if markdown else text_table(listing))
+        click.echo(markdown_table(listing) if markdown else text_table(listing, None if wide else terminal_width()))
 
 
 def _plugins(paths: tuple[Path, ...]) -> "Plugins":
@@ -60,13 +76,36 @@ def _plugins(paths: tuple[Path, ...]) -> "Plugins":
     return all_plugins(paths)
 
 
-def text_table(listing: "list[Listed]") -> str:
-    """Return columns between blanks, one line for each encoder."""
+def terminal_width() -> int | None:
+    """Return the columns of the terminal; None where the output goes elsewhere, which may have lines of any length."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def text_table(listing: "list[Listed]", most: int | None = None) -> str:
+    """Return columns between blanks, one line for each encoder: all of them, or those that fit ``most`` letters."""
     rows = [HEAD, *((*_columns(encoder, _needs(encoder)), _weights(encoder), _aliases(encoder)) for encoder in listing)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
-    return "\n".join(
-        "  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+    wide = columns(rows)
+    return "\n".join(wide if most is None or max(map(len, wide)) <= most else compact_tables(listing, most))
+
+
+def compact_tables(listing: "list[Listed]", most: int) -> list[str]:
+    """Return a table for each kind, in lines of at most so many letters; no name is cut."""
+    count = len(COMPACT_HEAD) - (most < WITHOUT_LICENCE)
+    lines: list[str] = []
+    for kind in dict.fromkeys(encoder.kind for encoder in listing):
+        of_kind = [encoder for encoder in listing if encoder.kind == kind]
+        rows = [
+            (f"{kind} encoder", *COMPACT_HEAD[:count]),
+            *(_compact_row(encoder)[: count + 1] for encoder in of_kind),
+        ]
+        lines += [*columns(rows, most=most, uncut=1), ""]
+    return [*lines, *(part for text in LEGEND for part in textwrap.wrap(text, most))]
+
+
+def _compact_row(encoder: "Listed") -> tuple[str, ...]:
+    dim = "" if encoder.dim is None else str(encoder.dim)
+    made_for = f"of {encoder.patch_encoder}" if encoder.patch_encoder else _geometry(encoder)
+    return encoder.name, dim, made_for, _readiness(encoder), encoder.license
 
 
 def markdown_table(listing: "list[Listed]") -> str:
@@ -105,6 +144,15 @@ def _needs(encoder: "Listed") -> str:
     if encoder.extra is None:
         return ""
     return f"{encoder.extra} ({'installed' if encoder.extra_installed else 'missing'})"
+
+
+def _readiness(encoder: "Listed") -> str:
+    """Return what an encoder needs before it runs here, the first thing first."""
+    if encoder.extra is not None and not encoder.extra_installed:
+        return f"extra {encoder.extra}"
+    if encoder.weights_found:
+        return "ready"
+    return "request" if encoder.gated else "fetch"
 
 
 def _weights(encoder: "Listed") -> str:

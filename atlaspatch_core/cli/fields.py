@@ -6,6 +6,7 @@ from typing import Any, get_origin
 
 import click
 
+from atlaspatch_core.cli.completion import completion_of
 from atlaspatch_core.cli.declaring import EXISTING_FILE, Decorator, group
 from atlaspatch_core.cli.help import HelpOption
 from atlaspatch_core.cli.types import Labels, Number, NumberOr, Several, Whole, flat
@@ -59,6 +60,8 @@ def field_options(
 def _settings(field: OptionField) -> dict[str, Any]:
     """Return click's settings for a field."""
     settings: dict[str, Any] = {"help": field.option.help, "show_default": field.option.unset or True}
+    if field.option.names_of:
+        settings["shell_complete"] = completion_of(field.option.names_of)
     settings |= {"multiple": get_origin(field.kind) in (tuple, list)}
     if field.required:
         settings["required"] = True

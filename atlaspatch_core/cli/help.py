@@ -78,13 +78,19 @@ class HelpContext(click.Context):
     formatter_class = HelpFormatter
 
 
+def with_dashes(token: str) -> str:
+    """Return the name of an option as click knows it: ``--job_dir`` is ``--job-dir``."""
+    return token.replace("_", "-")
+
+
 class HelpCommand(click.Command):
-    """A command with examples, whose options stand under headings."""
+    """A command with examples, whose options stand under headings and may be typed with underscores."""
 
     context_class = HelpContext
 
     def __init__(self, *args: Any, examples: Sequence[str] = (), section: str = SECTIONS[-1], **settings: Any) -> None:
         """``examples`` are lines as they are typed, ``section`` is the heading of the command in the list of all."""
+        settings["context_settings"] = {"token_normalize_func": with_dashes} | (settings.get("context_settings") or {})
         super().__init__(*args, **settings)
         self.examples = tuple(examples)
         self.section = section

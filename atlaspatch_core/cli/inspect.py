@@ -101,13 +101,14 @@ def _placeholder(path: Path) -> Iterator[Path]:
 
 def _sources(path: Path, slides: "Slides") -> "list[SlideSource]":
     """Return the slide, or the sections of its file, with the µm per px that a table states."""
-    from atlaspatch_core.discovery.gathering import sections_in, with_mpps
+    from atlaspatch_core.discovery.gathering import sections_in, with_mpp_of_file, with_mpps
     from atlaspatch_core.discovery.sections import SectionSearch
     from atlaspatch_core.slides.slide import stem_of
 
     files = {stem_of(path): path}
     sections, _ = sections_in(files, {}, SectionSearch(slides.series, slides.reader))
-    return with_mpps(sections, stated_mpps(slides), files)
+    sources = with_mpps(sections, stated_mpps(slides), files)
+    return list(with_mpp_of_file(sources, slides.model_copy(update={"folders": (path,)})))
 
 
 def _draw(source: "SlideSource", slides: "Slides", picture: Path, output: Path | None) -> bool:

@@ -50,7 +50,7 @@ OPENED = panel("Slides", field_options(SlidesFields, masks={"type": EXISTING_FOL
 SLIDES = group(click.argument("wsi_path", type=SlidePaths(), nargs=-1, required=True), OUTPUT, OPENED)
 
 OF_CASES = (
-    "mpp_csv", "mpp_keys", "reader", "series", "square_pixels", "masks", "masks_origin", "mask_values",
+    "mpp", "mpp_csv", "mpp_keys", "reader", "series", "square_pixels", "masks", "masks_origin", "mask_values",
     "pseudonyms", "pseudonym_key_variable",
 )  # fmt: skip
 """Fields of ``[slides]`` that cases have, too."""

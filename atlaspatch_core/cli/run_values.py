@@ -12,7 +12,7 @@ from atlaspatch_core.cli.earlier_stages import unheard_options, with_masks_of_jo
 from atlaspatch_core.cli.logs import notice
 from atlaspatch_core.cli.run_coords import Coords, coords_of, coords_values
 from atlaspatch_core.cli.run_request import RunOptions, RunRequest
-from atlaspatch_core.cli.shared_names import tell_shared_names
+from atlaspatch_core.cli.shared_names import OTSU_WHOLE, tell_shared_names
 from atlaspatch_core.config.geometry_fields import GeometryFields
 from atlaspatch_core.errors import AtlasPatchError, RemoteCodeNotAllowed
 from atlaspatch_core.isolation.cores import usable_cores
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from atlaspatch_core.validity.outcome import OutputKey
     from atlaspatch_core.validity.recipe import Recipe
 
-SEGMENTERS = {"otsu": "otsu_tiled", "otsu_whole": "otsu"}
+SEGMENTERS = {"otsu": "otsu_tiled", OTSU_WHOLE: "otsu"}
 """Names of this command to those of ours; all others are the same."""
 WITH_FEATURES = ("feat", "all")
 OTHER_PRECISION = field_of(GeometryFields, "precision").default

@@ -7,22 +7,13 @@ import re
 
 import click
 
-from atlaspatch_core.cli.help import HelpCommand
+from atlaspatch_core.cli.help import HelpCommand, with_dashes
 
 NEGATIVE_NUMBER = re.compile(r"-\d+")
 
 
-def with_dashes(token: str) -> str:
-    """Return the name of an option as click knows it: ``--job_dir`` is ``--job-dir``."""
-    return token.replace("_", "-")
-
-
 class ScriptCommand(HelpCommand):
     """A command without arguments, whose options may be spelled both ways and, where they are lists, take several."""
-
-    def __init__(self, *args, **settings) -> None:
-        settings.setdefault("context_settings", {})["token_normalize_func"] = with_dashes
-        super().__init__(*args, **settings)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Repeat the name of a list before each of its values, as click wants it: ``--gpus 0 --gpus 1``."""

@@ -11,6 +11,9 @@ from atlaspatch_core.cli.logs import notice
 if TYPE_CHECKING:
     from atlaspatch_core.config.project import Project
 
+OTSU_WHOLE = "otsu_whole"
+"""What the segmenter otsu is called where TRIDENT's may be meant."""
+
 
 def tell_shared_names(names: Iterable[str], *, trident: bool = False) -> None:
     """Print one line for each name that both have, saying whose numbers are taken and how to have the others."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from atlaspatch_core.config.sections import Slides
     from atlaspatch_core.discovery.slide_tables import TableMpp
 
-OPENING = ("mpp_csv", "mpp_keys", "reader", "series", "square_pixels")
+OPENING = ("mpp", "mpp_csv", "mpp_keys", "reader", "series", "square_pixels")
 """Fields of ``[slides]`` that decide how a slide is opened."""
 
 

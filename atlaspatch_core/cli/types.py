@@ -5,13 +5,17 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from atlaspatch_core.cli.completion import matching
 from atlaspatch_core.encoders.device_names import DEVICE, DEVICES
 from atlaspatch_core.remote.places import RemotePlace
 from atlaspatch_core.texts import parse_whole, shortened
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class Names(click.ParamType):
@@ -98,6 +102,10 @@ class Device(click.ParamType):
             self.fail(f"{value!r} is no device; give {DEVICES}", param, ctx)
         return device
 
+    def shell_complete(self, ctx: Any, param: Any, incomplete: str) -> "list[CompletionItem]":  # noqa: ARG002 - click's
+        """Return devices that begin as typed."""
+        return matching(("auto", "cpu", "cuda", "cuda:0", "mps"), incomplete)
+
 
 class Checkpoint(click.ParamType):
     """``NAME=PATH``: an encoder's name in lower case, and a local file or folder that exists."""
@@ -150,6 +158,10 @@ class NumberOr(click.ParamType):
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002 - click's own signature
         """Return what the help shows."""
         return f"INTEGER|{'|'.join(self._words)}"
+
+    def shell_complete(self, ctx: Any, param: Any, incomplete: str) -> "list[CompletionItem]":  # noqa: ARG002 - click's
+        """Return the words that begin as typed."""
+        return matching(self._words, incomplete)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
         """Return the number, or the word. Fails for anything else."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from atlaspatch_core.cli.fields import section_values
+from atlaspatch_core.cli.shared_names import OTSU_WHOLE
 from atlaspatch_core.errors import AtlasPatchError
 
 if TYPE_CHECKING:
@@ -94,6 +95,8 @@ def encode_project(context: click.Context, slides: tuple[Path, ...] = (), manife
 
     typed = typed_options(EncodeOptions, context)
     values = section_values(context)
+    if values["tissue"]["segmenter"] == OTSU_WHOLE:
+        values["tissue"]["segmenter"] = "otsu"
     of_project, geometry, filters = (values.pop(name) for name in ("", "geometry", "geometry.filters"))
     if typed.fast_mode:
         _check_unused(filters)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from atlaspatch_core.cli.completion import completion_of
 from atlaspatch_core.cli.declaring import FOLDER
 from atlaspatch_core.cli.devices import tell_absent_devices
 from atlaspatch_core.cli.help import HelpGroup
@@ -28,7 +29,7 @@ def weights() -> None:
     short_help="Fetch weights to this machine",
     examples=("atlaspatch weights fetch uni_v2 --to weights", "atlaspatch weights fetch --project atlaspatch.toml"),
 )
-@click.argument("encoders", nargs=-1)
+@click.argument("encoders", nargs=-1, shell_complete=completion_of("encoders"))
 @PROJECT
 @click.option("--to", "folder", type=FOLDER, help="Folder to fetch to.", show_default="the usual caches")
 @click.pass_context

@@ -48,6 +48,7 @@ class GeometryFields:
             "Patch encoders; those that the slide encoders need run by themselves. 'atlaspatch encoders' lists them.",
             flags=("--patch-encoders",),
             aliases=("--patch-encoder", "--feature-extractors"),
+            names_of="patch encoders",
         ),
     ] = ()
     slide_encoders: Annotated[
@@ -56,6 +57,7 @@ class GeometryFields:
             "Slide encoders; the patch encoders that they need run by themselves.",
             flags=("--slide-encoders",),
             aliases=("--slide-encoder",),
+            names_of="slide encoders",
             example=["mean-efficientnet_lite0"],
         ),
     ] = ()

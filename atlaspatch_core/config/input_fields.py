@@ -35,6 +35,7 @@ class ProjectFields:
         Option(
             "Encoders whose Python code, which lies beside their weights, may be run. Read it first.",
             flags=("--allow-remote-code",),
+            names_of="encoders",
         ),
     ] = ()
     allow_licenses: Annotated[
@@ -126,6 +127,17 @@ class SlidesFields:
             example="mpp.csv",
         ),
     ] = None
+    mpp: Annotated[
+        float | None,
+        Option(
+            "µm per px of level 0 of slides that state none. Where one slide file is named, and no folder, it wins "
+            "over what the file says. A table of mpp wins over it.",
+            flags=("--mpp",),
+            gt=0,
+            le=1000,
+            example=0.5,
+        ),
+    ] = None
     mpp_keys: Annotated[
         tuple[str, ...],
         Option(
@@ -138,6 +150,7 @@ class SlidesFields:
         Option(
             f"Reader that opens every slide, whatever its content: {', '.join(READER_NAMES)}.",
             flags=("--reader-type",),
+            names_of="readers",
             unset="the one that knows the slide's content",
             example="openslide",
         ),
@@ -216,5 +229,6 @@ class PatientsFields:
             "Patient encoders: moozy, or mean- and a patch encoder. The patch encoders that they need run by "
             "themselves, on the first geometry that suits.",
             flags=("--patient-encoders",),
+            names_of="patient encoders",
         ),
     ] = ()

@@ -17,6 +17,7 @@ from atlaspatch_core.isolation.cores import usable_cores, usable_threads
 from atlaspatch_core.option import describe
 from atlaspatch_core.patches.grid_spec import GridSpec
 from atlaspatch_core.remote.places import shown_path
+from atlaspatch_core.slides.mpp import OTHERWISE
 from atlaspatch_core.slides.readers import READERS
 from atlaspatch_core.texts import shortened
 
@@ -66,6 +67,16 @@ class Slides(SlidesFields, Section):
             if not EXTENSION.fullmatch(extension):
                 raise ValueError(f"{extension!r} is no suffix; give such as '.svs' or '.ome.tif'")
         return tuple(dict.fromkeys(f".{extension.lower().lstrip('.')}" for extension in extensions))
+
+    @property
+    def scale_keys(self) -> tuple[str, ...]:
+        """Return the properties that state µm per px, and last what counts where nothing does, as ``mpp=0.25``."""
+        return self.mpp_keys if self.mpp is None else (*self.mpp_keys, f"{OTHERWISE}{self.mpp!r}")
+
+    @property
+    def is_one_file(self) -> bool:
+        """Whether one slide file is named, so that what is said of the scale is said of it."""
+        return self.slide_list is None and len(self.folders) == 1 and self.folders[0].is_file()
 
     @field_validator("mpp_keys")
     @classmethod

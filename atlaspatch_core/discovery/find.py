@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.cohorts import cohort_of
-from atlaspatch_core.discovery.gathering import gather_sources
+from atlaspatch_core.discovery.gathering import gather_sources, with_mpp_of_file
 from atlaspatch_core.discovery.pictures import PictureBesideSlides, set_pictures_apart
 from atlaspatch_core.discovery.private_slides import (
     LinkedSlides,
@@ -86,7 +86,7 @@ def find_on_disk(project: Project, *, seconds: float | None, remember: bool) -> 
     sections = section_search(project, seconds=seconds, remember=remember)
     if slides.slide_list:
         return find_listed(slides.slide_list, slides.folders, mpp_by_name, sections, slides.cohort_column, private)
-    return discover(
+    discovery = discover(
         slides.folders,
         recursive=slides.recursive,
         extensions=slides.extensions,
@@ -95,6 +95,7 @@ def find_on_disk(project: Project, *, seconds: float | None, remember: bool) -> 
         sections=sections,
         private=private,
     )
+    return replace(discovery, sources=with_mpp_of_file(discovery.sources, slides))
 
 
 def mirror_stores(project: Project, *, remember: bool = True) -> tuple[LeftOut, ...]:

@@ -6,12 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
+from atlaspatch_core.config.sections import Slides
 from atlaspatch_core.discovery.search import LeftOut
 from atlaspatch_core.discovery.sections import AS_FILES, SectionOfFile, SectionSearch, is_told_apart, tell_apart
 from atlaspatch_core.discovery.slide_names import SlideNames
 from atlaspatch_core.discovery.slide_tables import ListedSlide, TableMpp
 from atlaspatch_core.discovery.sources import Clash, Discovery, SlideSource
 from atlaspatch_core.discovery.usable_names import name_fault, on_one_line
+from atlaspatch_core.slides.mpp import OPTION
 from atlaspatch_core.slides.slide import stem_of
 
 MPP_CSV = "mpp csv"
@@ -126,6 +128,15 @@ def source_of(path: Path, section: SectionOfFile, stated: TableMpp | None) -> Sl
     if stated is None:
         return source
     return replace(source, mpp=stated.mpp, mpp_source=MPP_CSV, notes=(*source.notes, *stated.notes))
+
+
+def with_mpp_of_file(sources: Iterable[SlideSource], slides: Slides) -> tuple[SlideSource, ...]:
+    """Return slides with the mpp that is stated of the one file that they are of, where no table states theirs."""
+    if slides.mpp is None or not slides.is_one_file:
+        return tuple(sources)
+    return tuple(
+        source if source.mpp is not None else replace(source, mpp=slides.mpp, mpp_source=OPTION) for source in sources
+    )
 
 
 def match_mpps(mpp_by_name: Mapping[str, TableMpp], paths: Mapping[str, Path]) -> dict[str, TableMpp]:

@@ -107,7 +107,7 @@ def _expected(source: SlideSource, project: Project) -> int | None:
 def _decided_by(source: SlideSource, project: Project) -> str:
     """Return a hash of what decides the patches of a slide beside its file."""
     slides = project.slides
-    opened = [source.mpp, source.series, slides.reader, list(slides.mpp_keys), slides.square_pixels]
+    opened = [source.mpp, source.series, slides.reader, list(slides.scale_keys), slides.square_pixels]
     geometries = [[asdict(geometry.spec), len(geometry.patch_encoders)] for geometry in project.geometry]
     return f" {short_hash(canonical_json([opened, geometries]))}"
 

@@ -168,7 +168,7 @@ def open_source_here(source: SlideSource, slides: Slides, **more: Any) -> Slide:
         source.readable,
         mpp=source.mpp,
         mpp_source=source.mpp_source,
-        mpp_keys=slides.mpp_keys,
+        mpp_keys=slides.scale_keys,
         reader=slides.reader,
         series=None if source.series == ALL else source.series,
         square_pixels=slides.square_pixels,

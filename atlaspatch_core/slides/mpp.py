@@ -30,7 +30,7 @@ USUAL_MPP = (0.1, 1.1)
 CONTRADICTION = 2.5
 """mpp and magnification may differ by this factor. 2x doublers and 2 × 2 binning make honest factors of 2 (an Aperio
 scan of 0.25 µm may say 20x), and a quarter on top is what scanners of one magnification differ by."""
-CURE_FOR_NONE = "state it in a CSV with the columns wsi,mpp (--mpp-csv)"
+CURE_FOR_NONE = "state it in a CSV with the columns wsi,mpp (--mpp-csv), or by --mpp"
 
 BUCKETS = ((0.16, 80.0), (0.2, 60.0), (0.3, 40.0), (0.6, 20.0), (1.2, 10.0), (2.4, 5.0), (4.8, 2.5), (9.6, 1.25))
 """Upper bound of mpp (excluded) and nominal magnification. Up to 5x as AtlasPatch and TRIDENT do; halves beyond."""
@@ -39,6 +39,12 @@ COARSEST = 0.625
 
 PRINT_DPI = (72, 96, 150, 300, 600)
 """Dots per inch that image editors write when they know of none."""
+
+
+OTHERWISE = "mpp="
+"""Before µm per px, among the names of properties: what counts where neither these nor the file says any."""
+OPTION = "--mpp"
+"""Source of a scale that was stated so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,12 @@ class StatedMpp:
     """Properties, in any case of letters, that state the mpp; asked in order, and before those that are known."""
     square_pixels: bool = False
     """Pixels that are not square are to be made so, and none is refused for it."""
+
+    @property
+    def otherwise(self) -> Mpp | None:
+        """What counts where nothing else is stated."""
+        values = (key.removeprefix(OTHERWISE) for key in self.keys if key.startswith(OTHERWISE))
+        return next((Mpp(float(value), OPTION) for value in values), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +99,7 @@ def find_scale(
     file = scale_of_file(stem, properties, stated.keys, size, square_pixels=stated.square_pixels)
     mpp, power = file.mpp, file.magnification
     usual = power and Mpp(UM_TIMES_MAGNIFICATION / power.value, power.source)
-    mpp = mpp or usual
+    mpp = mpp or usual or stated.otherwise
     if not mpp:
         causes = "; ".join(filter(None, (file.note, unusable)))
         clause = f" of level 0 ({causes})" if causes else ""

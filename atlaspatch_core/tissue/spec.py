@@ -20,6 +20,7 @@ class TissueSpec:
         f"What finds the tissue: {', '.join(SEGMENTER_NAMES)}. otsu and otsu_tiled need no weights; those of networks "
         "are local files that are named, or lie on the Hugging Face hub.",
         flags=("--segmenter",),
+        names_of="segmenters",
     )
     overview_mpp: float = stated(
         8.0,

@@ -139,7 +139,7 @@ class Expectations:
                 stated,
                 options.full_hash,
                 options.reader,
-                options.mpp_keys,
+                options.scale_keys,
                 self._series(stem, slide),
                 options.square_pixels,
             ),

@@ -28,10 +28,17 @@ class ExportFields:
     ] = []  # noqa: RUF012 - pydantic copies it
     cohorts: Annotated[list[str], COHORTS] = []  # noqa: RUF012
     encoders: Annotated[
-        list[str], Option("Only these patch and slide encoders.", flags=("--encoders",), unset="all")
+        list[str],
+        Option("Only these patch and slide encoders.", flags=("--encoders",), names_of="encoders", unset="all"),
     ] = []  # noqa: RUF012
     geometries: Annotated[
-        list[str], Option("Only the geometries of these names.", flags=("--geometry", "geometries"), unset="all")
+        list[str],
+        Option(
+            "Only the geometries of these names.",
+            flags=("--geometry", "geometries"),
+            names_of="geometries",
+            unset="all",
+        ),
     ] = []  # noqa: RUF012
     column: Annotated[
         str,

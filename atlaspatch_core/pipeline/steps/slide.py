@@ -101,7 +101,7 @@ def _signature(source: SlideSource) -> str:
 def _options_of(source: SlideSource, recipe: Recipe) -> SlideOptions:
     slides = recipe.project.slides
     return SlideOptions(
-        source.mpp, slides.full_hash, slides.reader, slides.mpp_keys, source.series, slides.square_pixels
+        source.mpp, slides.full_hash, slides.reader, slides.scale_keys, source.series, slides.square_pixels
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 from paths import ROOT
 
-from atlaspatch_core.cli.encoders import markdown_table
+from atlaspatch_core.cli.encoders import markdown_table, text_table
 from atlaspatch_core.cli.main import cli
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.config.sections import Geometry
@@ -75,6 +75,17 @@ def test_every_encoder_is_a_line_with_its_dim_and_licence():
     assert words.keys() == PATCH_ENCODERS.keys() | slide
     assert words["uni_v1"][1:9] == ["patch", "1024", "256", "px", "at", "20x", "CC-BY-NC-ND-4.0", "on"]
     assert "gigapath" in words["prov_gigapath"]
+
+
+@pytest.mark.parametrize("most", [60, 80, 120])
+def test_a_narrow_terminal_gets_what_fits_and_whole_names(most: int):
+    lines = text_table(listed(), most).splitlines()
+    assert max(map(len, lines)) <= most
+    assert {line.split()[0] for line in lines if line} >= PATCH_ENCODERS.keys()
+    assert ("Apache-2.0" in "".join(lines)) == (most >= 80)
+    assert "--wide" in "\n".join(lines)
+    assert "also called" in text_table(listed(), 1000).splitlines()[0]
+    assert encoders("--wide").stdout == encoders().stdout  # where the output is no terminal
 
 
 def test_one_kind_can_be_asked_for():

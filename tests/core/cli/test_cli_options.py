@@ -278,6 +278,12 @@ def test_filters_for_blur_and_ink_read_patches_and_are_refused_in_fast_mode(slid
         assert f"{option} reads patches; add --no-fast-mode" in call(slide, option, "0.5").output
 
 
+def test_names_of_options_may_have_underscores_and_those_of_trident(slide: Path):
+    found = project(slide, "--patch_encoder", "efficientnet_lite0", "--mag", "10", without=("--target-mag",))
+    assert (found.geometry[0].patch_encoders, found.geometry[0].target_mag) == (("efficientnet_lite0",), 10)
+    assert project(slide, "--segmenter", "otsu_whole").tissue.segmenter == "otsu"
+
+
 def test_options_of_the_tissue_become_those_of_the_project(slide: Path):
     more = ("--seg-conf-thresh", "0.7", "--fill-holes", "--remove-artifacts", "--remove-penmarks")
     found = project(slide, *more, "--masks", str(slide.parent), "--min-tissue-proportion", "0.3")

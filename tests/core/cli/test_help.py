@@ -14,7 +14,7 @@ pytestmark = pytest.mark.quick
 
 MAKING = ("encode-slide", "run", "encode-patient", "materialize")
 """Commands that make results."""
-SHARED = """--allow-remote-code --mpp-csv --dry-run --quiet -q --verbose -v --log-file --json --strict --force
+SHARED = """--allow-remote-code --mpp --mpp-csv --dry-run --quiet -q --verbose -v --log-file --json --strict --force
     --skip-existing --visualize-grids --no-visualize-grids --visualize-mask --visualize-contours --save-images
     --dump-patches --dump-patches-max --dump-patches-format --dump-patches-jpeg-quality"""
 SHARED_BY_ENCODERS = """--output -o --job-dir --target-mag --mag --min-tissue --min-tissue-proportion --input-size
