@@ -4,7 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from atlaspatch_core.encoders.devices import present_device
 from atlaspatch_core.fingerprint import canonical_json, short_hash
+from atlaspatch_core.operations.network_costs import assumed_patches_per_second
 from atlaspatch_core.operations.rates import MEASURED, Rate, device_of, rates_of_runs, read_measured
 from atlaspatch_core.storage.schema import COORDS
 from atlaspatch_core.storage.store import Store
@@ -31,8 +33,6 @@ SECONDS_PER_SLIDE: Mapping[str, float] = {
 }
 """Or per case. Assumed for want of own rates: a guess at two CPU cores and a segmenter without a network, and said to
 be one."""
-PATCHES_PER_SECOND = 30.0
-"""Assumed for want of own rates: a guess at a small network on two CPU cores, and said to be one."""
 ASSUMED = "assumed: nothing was measured here yet"
 
 
@@ -131,7 +131,7 @@ def estimate_work(recipe: Recipe, outputs: Iterable[Validity], rates: Mapping[Ou
         stems[validity.step].append(validity.stem)
     known_rates = {**rates_of_runs(recipe), **measured_rates(recipe), **rates} if stems else {}
     parts = tuple(
-        _estimate_part(recipe, step, of_step, known_rates.get(step) or usual_rate(step))
+        _estimate_part(recipe, step, of_step, known_rates.get(step) or usual_rate(step, device_of(recipe)))
         for step, of_step in stems.items()
     )
     return Estimate(
@@ -153,10 +153,12 @@ def measured_rates(recipe: Recipe) -> dict[OutputKey, Rate]:
     return {stage.step: rates[str(stage.step)] for stage in recipe.stages if str(stage.step) in rates}
 
 
-def usual_rate(step: OutputKey) -> Rate:
-    """Return what is assumed of a step that was never measured."""
-    per_second = PATCHES_PER_SECOND if step.kind == "patch_features" else 1 / SECONDS_PER_SLIDE[step.kind]
-    return Rate(per_second, ASSUMED)
+def usual_rate(step: OutputKey, device: str) -> Rate:
+    """Return what is assumed of a step that was never measured, on the device that the project names."""
+    if step.kind != "patch_features":
+        return Rate(1 / SECONDS_PER_SLIDE[step.kind], ASSUMED)
+    on_gpu = (present_device() is not None) if device == "auto" else device != "cpu"
+    return Rate(assumed_patches_per_second(step.encoder or "", on_gpu), ASSUMED)
 
 
 def decided_by(recipe: Recipe) -> str:
