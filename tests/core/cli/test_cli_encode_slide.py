@@ -91,7 +91,7 @@ def test_a_slide_becomes_one_file_and_the_second_run_reuses_it_whole(slides: Pat
     assert (features.dtype, features.shape) == (np.float32, (len(coords), 3))
     assert dataset(h5, "slide_features/mean-tiny").shape == (3,)
     assert re.search(
-        rf"^a: mask with [\d.]+ % tissue, {len(coords)} patches, .*computed \(missing\)$", first.stdout, re.M
+        rf"^a: mask with [\d.]+ % tissue, {len(coords)} patches, .*computed \(new\)$", first.stdout, re.M
     )
     assert first.stdout.splitlines()[-1] == f"1 slide: 1 computed, 0 reused, 0 failed; files in {slides.parent / 'out'}"
 
@@ -261,7 +261,7 @@ def test_bad_slides_are_one_line_each_and_stop_no_other(slides: Path):
 def test_finer_than_scanned_fails_that_slide(slides: Path):
     result = run(slides, "--target-mpp", "0.25")
     assert result.exit_code == 1
-    assert re.match(r"a: mask .* computed \(missing\) · patches FAILED: asked for 0\.25 µm/px", result.stdout)
+    assert re.match(r"a: mask .* computed \(new\) · patches FAILED: asked for 0\.25 µm/px", result.stdout)
 
 
 def test_a_folder_without_slides_is_one_line(tmp_path: Path):
