@@ -19,7 +19,7 @@ from atlaspatch_assets.cli.up import up
 from atlaspatch_core.cli.main import cli
 from atlaspatch_core.operations.tracking.signals import exit_at_signals, send_lost_signals_again
 
-COMMANDS = (materialize, backfill, record, carry_over, pages, end_dead_runs, up, ui)
+COMMANDS = (materialize, backfill, carry_over, ui, up, pages, record, end_dead_runs)
 
 
 def main() -> None:

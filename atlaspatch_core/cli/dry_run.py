@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from atlaspatch_core.validity.recipe import Recipe
     from atlaspatch_core.validity.states import Validity
 
-FORCED = "forced"
+FORCED, NEW = "forced", "new"
+"""Why something is computed, in the words of a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,8 @@ def _planned(validity: "Validity", plan: WorkPlan, mode: "RunMode") -> SummaryOu
     is_kept = lies_there if validity.step in plan.trusted else validity.state is State.FRESH and not mode.force
     if is_kept:
         return SummaryOutput.of_step(validity.step, TO_REUSE)
-    why = FORCED if validity.state is State.FRESH else validity.why or str(validity.state)
+    unexplained = NEW if validity.state is State.MISSING else str(validity.state)
+    why = FORCED if validity.state is State.FRESH else validity.why or unexplained
     return SummaryOutput.of_step(validity.step, TO_COMPUTE, why=" ".join(why.split()))
 
 

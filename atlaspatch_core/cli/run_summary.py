@@ -47,10 +47,12 @@ class SummaryOutput:
     @classmethod
     def of_outcome(cls, outcome: Outcome) -> "SummaryOutput":
         """Return the same of an outcome."""
+        from atlaspatch_core.cli.printing import reason
+
         return cls.of_step(
             outcome.step,
             str(outcome.status),
-            why=" ".join(outcome.why.split()),
+            why=reason(outcome),
             fingerprint=outcome.fingerprint,
             seconds=round(outcome.seconds, 3),
             path=path_text(outcome.path),

@@ -4,8 +4,6 @@ import pytest
 
 from atlaspatch_assets.cli.main import cli
 from atlaspatch_assets.defs.export.jobs import ExportConfig
-from atlaspatch_assets.defs.patients.assets import CasesConfig
-from atlaspatch_assets.defs.slides.assets import BatchConfig
 from atlaspatch_assets.defs.validity.job_config import StaleConfig
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.interop.export.fields import ExportFields
@@ -29,8 +27,6 @@ def test_an_option_of_an_export_is_that_of_the_field_in_the_job_and_in_the_comma
         ("export", "dry_run", ExportConfig, "dry_run"),
         ("backfill", "assets", StaleConfig, "assets"),
         ("backfill", "dry_run", StaleConfig, "dry_run"),
-        ("materialize", "force", BatchConfig, "force"),
-        ("materialize", "force", CasesConfig, "force"),
     ],
 )
 def test_a_job_and_a_command_say_the_same_of_an_option(command, name, config, key):

@@ -37,7 +37,7 @@ def run(folder: Path, *more: str, job: str = "job") -> Result:
 def test_a_dry_run_says_what_there_is_to_do_and_writes_nothing(folder: Path):
     result = run(folder, "--dry-run", job="other")
     assert result.exit_code == 0
-    assert f"a: slide, tissue_mask, {PLACE}/patch_coords to compute (missing)" in result.stdout
+    assert f"a: slide, tissue_mask, {PLACE}/patch_coords to compute (new)" in result.stdout
     assert result.stdout.splitlines()[-1].startswith("2 slides: 2 to compute, 0 up to date; nothing was written to")
     assert not (folder / "other").exists()
     lines = run(folder, "--dry-run").stdout.splitlines()
