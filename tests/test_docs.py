@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
 from paths import ROOT
 
 from atlaspatch_assets.cli.main import cli
@@ -97,6 +98,14 @@ def test_options_of_a_project_that_a_page_names_are_there(page: Path):
     options = {(table.name, field.name) for table in TABLES for field in fields_of(table.fields)}
     named = OPTION_OF_PROJECT.findall(page.read_text(encoding="utf-8"))
     assert [name for name in named if name not in options] == []
+
+
+def test_the_citation_is_whole_and_of_this_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert citation.keys() >= {"cff-version", "message", "title", "authors"}
+    assert (citation["version"], citation["license"]) == (project["version"], project["license"])
+    assert citation["authors"] == project["authors"]
 
 
 OF_THE_CODE = ("docs/architecture.md", "CONTRIBUTING.md")

@@ -112,6 +112,16 @@ def test_the_docs_process_a_project_from_python(names, folder, capsys):
     assert capsys.readouterr().out.splitlines() == [f"{stem} {stage.step} reused " for stage in names["recipe"].stages]
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/files.md"])
+def test_the_python_of_a_page_reads_what_a_run_wrote(page, names, folder):
+    blocks = (ROOT / page).read_text(encoding="utf-8").split("```python\n")[1:]
+    assert blocks
+    for block in blocks:
+        found: dict[str, Any] = {}
+        exec(block.partition("```")[0], found)
+        assert len(found["features"]) == len(found["coords"]) == 56
+
+
 def test_opening_every_door_room_loads_nothing_heavy():
     script = (
         f"import {', '.join(DOORS)}, sys; print([name for name in ('torch', 'cv2', 'h5py') if name in sys.modules])"

@@ -46,9 +46,9 @@ def option_row(parameter: click.Parameter, context: click.Context) -> str:
     """Return the row of an option."""
     names = ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
     extra = parameter.get_help_extra(context) if isinstance(parameter, click.Option) else {}
-    kind = "" if getattr(parameter, "is_flag", False) else f" `{parameter.make_metavar(context)}`"
+    kind = "" if getattr(parameter, "is_flag", False) else f"`{parameter.make_metavar(context)}`"
     default = "required" if parameter.required else extra.get("default", "")
-    return f"| {names}{cell(kind)} | {cell(default)} | {cell(getattr(parameter, 'help', '') or '')} |"
+    return f"| {names} {cell(kind)} | {cell(default)} | {cell(getattr(parameter, 'help', '') or '')} |"
 
 
 def cell(text: str) -> str:
