@@ -100,6 +100,15 @@ def test_options_of_a_project_that_a_page_names_are_there(page: Path):
     assert [name for name in named if name not in options] == []
 
 
+def test_every_page_stands_in_the_navigation_of_the_site():
+    settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    pages = {page.relative_to(ROOT / "docs").as_posix() for page in ROOT.glob("docs/**/*.md")}
+    assert (
+        sorted(page for page in pages if not re.search(rf"^ +- (\w+: )?{re.escape(page)}$", settings, re.MULTILINE))
+        == []
+    )
+
+
 def test_the_citation_is_whole_and_of_this_version():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -90,9 +90,7 @@ def test_a_slide_becomes_one_file_and_the_second_run_reuses_it_whole(slides: Pat
     assert (coords.dtype, coords.shape[1]) == (np.int32, 5)
     assert (features.dtype, features.shape) == (np.float32, (len(coords), 3))
     assert dataset(h5, "slide_features/mean-tiny").shape == (3,)
-    assert re.search(
-        rf"^a: mask with [\d.]+ % tissue, {len(coords)} patches, .*computed \(new\)$", first.stdout, re.M
-    )
+    assert re.search(rf"^a: mask with [\d.]+ % tissue, {len(coords)} patches, .*computed \(new\)$", first.stdout, re.M)
     assert first.stdout.splitlines()[-1] == f"1 slide: 1 computed, 0 reused, 0 failed; files in {slides.parent / 'out'}"
 
     before = states(slides.parent / "out")
