@@ -14,6 +14,8 @@ HALO_UM = 24.0
 """Ink thins out over this at its rim, µm."""
 SHOWS_THROUGH_UM = 150.0
 """Ink with tissue on both sides within this lies over tissue, µm."""
+WIDE_UM = 75.0
+"""Half the width, µm, of what is no pale end of a stroke: these are as narrow as its halo."""
 SMALLEST_MARK_UM2 = 100_000.0
 """A pen mark covers at least this, µm²: 0.3 mm square; less is dye on a margin, or dense nuclei."""
 BLUR_PX = 1.5
@@ -24,13 +26,14 @@ SMOOTH = 8.0
 """Standard deviation within 5 × 5 px below which a colour is ink rather than tissue; tissue has 10 to 30 at 8 µm/px."""
 
 
-def find_ink(pixels: Pixels, mpp: float) -> Mask:
+def find_ink(pixels: Pixels, mpp: float, *, whole_pieces: bool = True) -> Mask:
     """Return where ink is, its rim included, on white-balanced ``pixels`` of ``mpp`` µm per px.
 
     Blue and green are no colours of H&E. A blue or green that covers most of what is coloured, and has texture, is
-    another stain (trichrome, light green) and no ink. Red ink is redder than blood.
+    another stain (trichrome, light green) and no ink. Red ink is redder than blood. With ``whole_pieces`` a piece that
+    is a tenth red ink and half of a red hue is ink as a whole, a stroke with its dark ends; else what of it is near red.
     """
-    return _ink(pixels, texture(darkest(pixels)), mpp)
+    return _ink(pixels, texture(darkest(pixels)), mpp, whole_pieces)
 
 
 def find_ink_in_texture(pixels: Pixels, mpp: float) -> Mask:
@@ -39,7 +42,7 @@ def find_ink_in_texture(pixels: Pixels, mpp: float) -> Mask:
     The texture is that of the pixels. Dense stain may be taken for ink, so it is of use where all ink is to go.
     """
     blurred = np.asarray(cv2.GaussianBlur(pixels, (0, 0), BLUR_PX), np.uint8)
-    return _ink(blurred, texture(darkest(pixels)), mpp)
+    return _ink(blurred, texture(darkest(pixels)), mpp, whole_pieces=False)
 
 
 def pen_marks(ink: Mask, black: Mask, mpp: float) -> Mask:
@@ -48,7 +51,7 @@ def pen_marks(ink: Mask, black: Mask, mpp: float) -> Mask:
     return drop_specks(ink | grow(strokes, HALO_UM / mpp), SMALLEST_MARK_UM2 / mpp**2)
 
 
-def _ink(pixels: Pixels, rough: np.ndarray, mpp: float) -> Mask:
+def _ink(pixels: Pixels, rough: np.ndarray, mpp: float, whole_pieces: bool) -> Mask:
     hue, saturation, value = (
         np.asarray(channel, np.uint8) for channel in cv2.split(cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV))
     )
@@ -60,7 +63,9 @@ def _ink(pixels: Pixels, rough: np.ndarray, mpp: float) -> Mask:
         colour &= not _is_stain(colour, coloured, rough)
     cores = thick_parts(blue | green | red, min(THINNEST_UM / mpp, 3.0))
     cool = (hue >= 35) & (hue <= 118) & (saturation >= 50) & (rough < SMOOTH)
-    ink = cores | _reached(cool | cores, cores) | _red_pieces(hue, red, coloured)
+    ink = cores | _reached(cool | cores, cores)
+    marks = _red_pieces(hue, red, coloured)
+    ink |= marks if whole_pieces else marks & grow(red, HALO_UM / mpp)
     return grow(close_gaps(ink, JOINED_UM / mpp), HALO_UM / mpp)
 
 
@@ -68,12 +73,16 @@ def without_ink(tissue: Mask, ink: Mask, mpp: float, keep_below: bool) -> Mask:
     """Return ``tissue`` without pen marks.
 
     Ink with tissue on both sides lies over tissue: specks of it, too small for a pen, stay; ``keep_below`` keeps all.
-    A piece that is mostly ink is dropped whole: what is left of it are the paler ends of the stroke.
+    A piece that is mostly ink is dropped whole: what is left of it are the paler ends of the stroke. Where all ink goes,
+    it stays if what is left of it is wide: tissue of which a stroke covers most.
     """
     if not ink.any():
         return tissue
     labels, areas = pieces(tissue | ink)
     inked = np.bincount(labels[ink], minlength=len(areas)) > 0.5 * areas
+    if not keep_below:
+        wide = thick_parts(tissue & ~ink, WIDE_UM / mpp)
+        inked &= np.bincount(labels[wide], minlength=len(areas)) < SMALLEST_MARK_UM2 / mpp**2
     bare = tissue & ~ink & ~inked[labels]
     ink_over_tissue = ink if keep_below else ink & ~drop_specks(ink, SMALLEST_MARK_UM2 / mpp**2)
     return bare | (close_gaps(bare, SHOWS_THROUGH_UM / mpp) & ink_over_tissue & tissue)

@@ -54,7 +54,7 @@ def segment(slide: Slide, spec: TissueSpec, networks: Networks) -> TissuePixels:
     overview = read_overview(slide, spec.overview_mpp)
     pixels = balanced(overview.pixels)
     black = (brightest(pixels) <= NEAR_BLACK) & (chroma(pixels) < PALEST)
-    ink = find_ink(pixels, overview.mpp)
+    ink = find_ink(pixels, overview.mpp, whole_pieces=not spec.remove_penmarks)
     if spec.remove_penmarks:
         ink |= find_ink_in_texture(pixels, overview.mpp)
     closing = spec.closing_um / overview.mpp

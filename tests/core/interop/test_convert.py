@@ -379,7 +379,7 @@ def test_one_bad_slide_stops_no_other(tmp_path):
     (tmp_path / "slides").mkdir()
     paint_slide(tmp_path / "slides" / "good.svs", texture(600, 600))
     (tmp_path / "slides" / "bad.svs").write_bytes(b"no slide")
-    Image.fromarray(texture(300, 300)).save(tmp_path / "slides" / "scaleless.png")
+    paint_slide(tmp_path / "slides" / "scaleless.tif", texture(300, 300), mpp=None)
 
     result = command(tmp_path / "slides", "--to", tmp_path / "to", "--num-workers", 2)
 
