@@ -31,7 +31,7 @@ def find_ink(pixels: Pixels, mpp: float, *, whole_pieces: bool = True) -> Mask:
 
     Blue and green are no colours of H&E. A blue or green that covers most of what is coloured, and has texture, is
     another stain (trichrome, light green) and no ink. Red ink is redder than blood. With ``whole_pieces`` a piece that
-    is a tenth red ink and half of a red hue is ink as a whole, a stroke with its dark ends; else what of it is near red.
+    is a tenth red ink and half of a red hue is ink as a whole, a stroke with its dark ends; else what is near its red.
     """
     return _ink(pixels, texture(darkest(pixels)), mpp, whole_pieces)
 
@@ -73,8 +73,8 @@ def without_ink(tissue: Mask, ink: Mask, mpp: float, keep_below: bool) -> Mask:
     """Return ``tissue`` without pen marks.
 
     Ink with tissue on both sides lies over tissue: specks of it, too small for a pen, stay; ``keep_below`` keeps all.
-    A piece that is mostly ink is dropped whole: what is left of it are the paler ends of the stroke. Where all ink goes,
-    it stays if what is left of it is wide: tissue of which a stroke covers most.
+    A piece that is mostly ink is dropped whole: what is left of it are the paler ends of the stroke. Where all ink
+    goes, it stays if what is left of it is wide: tissue of which a stroke covers most.
     """
     if not ink.any():
         return tissue
