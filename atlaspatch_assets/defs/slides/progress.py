@@ -1,7 +1,9 @@
-"""How far a run is: lines in its log and a tag on its page, every few seconds."""
+"""How far a run is: a line of its log for each slide, and a tag on its page, every few seconds.
+
+Each line is an event that Dagster stores, beside the materialisations that say the same: one a slide is enough.
+"""
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from time import monotonic
@@ -27,7 +29,8 @@ class Progress:
     clock: Callable[[], float] = monotonic
     done: int = 0
     patches: int = 0
-    _outcomes: Counter[str] = field(default_factory=Counter)
+    _outcomes: dict[str, list[Outcome]] = field(default_factory=dict)
+    """Of each slide under way."""
     _of_slide: dict[str, int] = field(default_factory=dict)
     """Patches of each slide under way."""
     _since: float = 0.0
@@ -41,16 +44,17 @@ class Progress:
     def watch(self, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
         """Pass on outcomes; those of several slides may come mixed."""
         for outcome in outcomes:
-            self._log_outcome(outcome)
+            self._log_failure(outcome)
             yield outcome
-            self._outcomes[outcome.stem] += 1
-            if self._outcomes[outcome.stem] == self.steps:
+            of_slide = self._outcomes.setdefault(outcome.stem, [])
+            of_slide.append(outcome)
+            if len(of_slide) == self.steps:
                 self._end_slide(outcome.stem)
 
     def watch_lost(self, failures: Iterable[Outcome]) -> Iterator[Outcome]:
         """Pass on failures of slides that have no other outcome."""
         for failure in failures:
-            self._log_outcome(failure)
+            self._log_failure(failure)
             yield failure
             self._end_slide(failure.stem)
 
@@ -72,6 +76,8 @@ class Progress:
     def _end_slide(self, stem: str) -> None:
         self.done += 1
         self._of_slide.pop(stem, None)
+        if made := [_words(it) for it in self._outcomes.pop(stem, ()) if it.status is not Status.FAILED]:
+            self.log.info("%s: %s", stem, " · ".join(made))
         self._report(self.done == self.total)
 
     def _report(self, at_once: bool) -> None:
@@ -81,14 +87,13 @@ class Progress:
             self.log.info(self.text)
             self.show(self.text)
 
-    def _log_outcome(self, outcome: Outcome) -> None:
+    def _log_failure(self, outcome: Outcome) -> None:
         if outcome.status is Status.FAILED:
             self.log.warning("%s failed: %s", outcome.step, outcome.why)
-        elif outcome.status is Status.SKIPPED:
-            self.log.info("%s: %s skipped: %s", outcome.stem, outcome.step, outcome.why)
-        else:
-            why = f": {outcome.why}" if outcome.why else ""
-            self.log.info("%s: %s %s%s", outcome.stem, outcome.step, outcome.status, why)
+
+
+def _words(outcome: Outcome) -> str:
+    return f"{outcome.step} {outcome.status}{f': {outcome.why}' if outcome.why else ''}"
 
 
 def format_duration(seconds: float) -> str:

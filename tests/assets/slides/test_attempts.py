@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -131,6 +132,19 @@ def test_progress_says_slides_rate_and_time_left_though_outcomes_come_mixed():
     assert [format_duration(seconds) for seconds in (59, 600, 7200)] == ["59 s", "10 min", "2.0 h"]
 
 
+def test_a_slide_that_is_done_is_one_line_and_each_failure_one_more(caplog):
+    caplog.set_level(logging.INFO, LOG.name)
+    failed = replace(done("a", FEATURES), status=Status.FAILED, fingerprint=None, why="it is NaN")
+
+    list(Progress(LOG, 2, 2, clock=lambda: 0.0).watch([done("a"), done("b"), failed, done("b", FEATURES)]))
+
+    assert [it for it in caplog.messages if not it.endswith("slides")] == [
+        "patch_features/uni failed: it is NaN",
+        "a: patch_coords computed",
+        "b: patch_coords computed · patch_features/uni computed",
+    ]
+
+
 def test_each_device_has_its_pool():
     devices = ("cuda", "cuda:0", "cuda:1", "cpu")
 
@@ -153,6 +167,7 @@ def test_a_bad_slide_is_not_tried_again_and_the_page_of_the_run_says_how_far_it_
 
 KILLED = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 import dagster as dg
 from gated_projects import gated
