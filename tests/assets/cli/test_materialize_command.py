@@ -234,6 +234,7 @@ def test_definitions_of_a_project_with_models_of_timm_load_without_torch(tmp_pat
     assert not loaded & {"torch", "timm", "openslide"}
 
 
+@pytest.mark.e2e
 def test_dagster_validates_the_project_of_the_repository(tmp_path):
     command = [sys.executable, "-m", "dagster", "definitions", "validate", "-w", "workspace.yaml"]
     environment = os.environ | {"DAGSTER_HOME": str(tmp_path)}

@@ -51,6 +51,7 @@ def test_a_signal_cancels_the_run_and_says_what_is_done(folder, command, number)
     check_signal_at_the_gate(folder, command, number)
 
 
+@pytest.mark.e2e
 def test_the_next_run_makes_what_remains(folder):
     check_signal_at_the_gate(folder, ["materialize"], signal.SIGHUP)
 

@@ -211,6 +211,7 @@ def test_a_case_follows_its_slides_once_all_of_them_are_done_and_is_asked_for_on
     assert said(instance, STEP, "p1")["why"] == f"upstream changed: patch_features/{NETWORK} of a"
 
 
+@pytest.mark.e2e
 def test_a_case_follows_its_slides_back_to_a_version_that_they_had_before(tmp_path, instance, weights):
     paint(tmp_path / "slides", "a")
     keys = []
@@ -238,6 +239,7 @@ def test_a_new_case_waits_for_the_slides_that_the_project_processes_anyway(tmp_p
     assert said(instance, "slide", "a")["status"] == "computed"
 
 
+@pytest.mark.e2e
 def test_a_case_follows_its_table_and_a_failed_one_is_tried_once_a_version(tmp_path, instance, weights):
     """A case whose slide was added to the table follows and a failed one is tried once a version."""
     made(tmp_path, weights[0], instance)

@@ -361,6 +361,7 @@ def test_only_a_run_that_does_not_say_what_failed_is_started_again(instance, con
     assert run.tags.get("dagster/will_retry", "false") == will_retry
 
 
+@pytest.mark.e2e
 def test_a_killed_command_leaves_a_run_that_doctor_names_and_a_command_ends(home, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "atlaspatch.toml").write_text(project_text())

@@ -27,6 +27,7 @@ def tick(of: Project, instance: dg.DagsterInstance) -> dg.SensorResult | dg.Skip
         return definitions.resolve_sensor_def("new_slides")(context)  # pyright: ignore
 
 
+@pytest.mark.e2e
 def test_a_bucket_is_watched_worked_on_and_not_taken_for_empty_when_it_is_away(
     bucket, tmp_path, instance, files_at_rest
 ):

@@ -76,6 +76,7 @@ def test_a_backfill_of_the_ui_gives_every_verdict_that_it_announced(tmp_path, in
     }
 
 
+@pytest.mark.e2e
 def test_what_a_dead_backfill_announced_is_cleared_by_check_validity(tmp_path, instance):
     paint(tmp_path / "slides", "first", "last")
     of = project(tmp_path, encoders=True)

@@ -49,6 +49,7 @@ def run_task(script: Path, number: int, path: str = "") -> subprocess.CompletedP
     return subprocess.run(["bash", script], env=environment, capture_output=True, text=True)
 
 
+@pytest.mark.e2e
 def test_the_script_is_bash_and_its_tasks_make_every_slide_once(lab: Path):
     wrote = write_script("--tasks", "2", "--gpus", "0", "--environment", "venv", "--to", "encode.sbatch")
 

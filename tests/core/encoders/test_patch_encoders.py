@@ -151,10 +151,15 @@ def test_the_tables_and_their_specs_need_no_torch():
 # Architectures
 
 
+NATIVE = [encoder for encoder in PATCH_ENCODERS.values() if not isinstance(encoder.architecture, FOREIGN)]
+
+
 @pytest.mark.parametrize(
     "encoder",
-    [encoder for encoder in PATCH_ENCODERS.values() if not isinstance(encoder.architecture, FOREIGN)],
-    ids=lambda encoder: encoder.name,
+    [
+        pytest.param(encoder, marks=pytest.mark.e2e if number % 6 else (), id=encoder.name)
+        for number, encoder in enumerate(NATIVE)
+    ],
 )
 def test_an_architecture_is_of_its_size_and_gives_vectors_of_its_dim(encoder: PatchEncoder):
     needed_by(encoder)

@@ -79,6 +79,7 @@ def others(made: dict[str, dict[str, bytes]], stem: str) -> dict[str, dict[str, 
     return {name: arrays for name, arrays in made.items() if name != stem}
 
 
+@pytest.mark.e2e
 @given(
     stem=st.sampled_from(STEMS),
     place=st.sampled_from(sorted(PLACES)),

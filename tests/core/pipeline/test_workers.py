@@ -39,6 +39,7 @@ def by_stem(outcomes) -> dict[str, list[Outcome]]:
     return found
 
 
+@pytest.mark.e2e
 def test_every_slide_is_done_once_and_as_one_process_does_it(sources, tmp_path):
     seen, read = [], []
     found = by_stem(
@@ -123,6 +124,7 @@ for outcome in process_on(tasks(folder, "endless", 1, 1), [SlideSource("a", fold
 """
 
 
+@pytest.mark.e2e
 def test_workers_end_when_their_employer_is_killed(sources, tmp_path):
     with start_code(KILLED, tmp_path) as employer:
         for line in employer.stdout:

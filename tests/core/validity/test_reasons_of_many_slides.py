@@ -85,6 +85,7 @@ def test_slides_are_told_apart_by_what_changed_of_each(tmp_path: Path):
     assert told == run(changed)
 
 
+@pytest.mark.e2e
 def test_masks_that_were_drawn_again_are_told_of_more_slides_than_files_are_read(tmp_path: Path):
     count = MOST_READ + 2
     paint(tmp_path, count)
