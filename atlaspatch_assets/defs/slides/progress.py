@@ -76,8 +76,9 @@ class Progress:
     def _end_slide(self, stem: str) -> None:
         self.done += 1
         self._of_slide.pop(stem, None)
-        if made := [_words(it) for it in self._outcomes.pop(stem, ()) if it.status is not Status.FAILED]:
-            self.log.info("%s: %s", stem, " · ".join(made))
+        outcomes = self._outcomes.pop(stem, ())
+        if words := [_words(outcome) for outcome in outcomes if outcome.status is not Status.FAILED]:
+            self.log.info("%s: %s", stem, " · ".join(words))
         self._report(self.done == self.total)
 
     def _report(self, at_once: bool) -> None:
