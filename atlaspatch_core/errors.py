@@ -189,6 +189,14 @@ class InvalidManifest(AtlasPatchError):
     """The table of cases has a line that cannot be used."""
 
 
+class InvalidLabels(AtlasPatchError):
+    """A table of labels, or of splits, has a column or a row that cannot be used."""
+
+
+class NotFresh(AtlasPatchError):
+    """A result that is stale, unverified, failed or missing was asked for."""
+
+
 class NotEnoughMemory(AtlasPatchError):
     """A step asked for more memory than the machine gives."""
 

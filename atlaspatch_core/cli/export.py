@@ -80,7 +80,7 @@ class ExportOptions:
 @click.option("--verbose", "-v", is_flag=True, help="Name every file.")
 @click.pass_context
 def export(context: click.Context, **_: object) -> None:
-    """Write results for other programs: TRIDENT, CLAM, torch, AnnData, pandas, QuPath.
+    """Write results for other programs: TRIDENT, CLAM, torch, AnnData, SpatialData, pandas, QuPath.
 
     No slide is opened and nothing is computed anew. Results that are stale are refused, with the reason. What was
     exported before from the very same results is left alone, and so is what somebody else put into the folder.

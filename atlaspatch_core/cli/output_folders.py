@@ -1,7 +1,5 @@
 """An output folder in place of a project file: what its runs asked for is recorded there."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,10 +11,7 @@ from atlaspatch_core.cli.projects import FILE_NAME, PROJECT
 from atlaspatch_core.errors import AtlasPatchError
 
 if TYPE_CHECKING:
-    from atlaspatch_core.config.project import Project
-    from atlaspatch_core.discovery.sources import Discovery
-    from atlaspatch_core.pipeline.patients.manifest import Manifest
-    from atlaspatch_core.validity.recipe import Recipe
+    from atlaspatch_core.operations.tracking.folder_status import RecordedFolder
 
 OUTPUT_DIR = group(
     click.argument("output_dir", type=EXISTING_FOLDER, required=False),
@@ -24,17 +19,6 @@ OUTPUT_DIR = group(
     click.option("--output", type=EXISTING_FOLDER, help="The same as OUTPUT_DIR."),
 )
 """What a command takes that works on a project, or on what runs without one left."""
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedFolder:
-    """What the runs of a folder asked for together."""
-
-    recipe: "Recipe"
-    discovery: "Discovery"
-    """Slides that the runs pointed at, and that are still there."""
-    tables: "Mapping[Path, Manifest]"
-    """Tables of cases that can still be used."""
 
 
 def named_folder(context: click.Context) -> tuple[Path | None, Path]:
@@ -54,33 +38,18 @@ def named_folder(context: click.Context) -> tuple[Path | None, Path]:
     return folder, project_file
 
 
-def recorded_folder(folder: Path) -> RecordedFolder:
+def recorded_folder(folder: Path) -> "RecordedFolder":
     """Return what the runs of a folder asked for, be the slides still there or not.
 
     Cases of a table that is gone are left out, which is told on stderr.
     Raises click.UsageError where no run is recorded, or what it names cannot be used any more.
     """
-    from atlaspatch_core.operations.tracking.remembered_project import remembered_project
-    from atlaspatch_core.validity.recipe import make_recipe
+    from atlaspatch_core.operations.tracking.folder_status import read_recorded_folder
 
     try:
-        memory = remembered_project(folder)
-        recipe = make_recipe(memory.project)
+        recorded = read_recorded_folder(folder)
     except AtlasPatchError as error:
         raise click.UsageError(str(error)) from error
-    tables = _tables(memory.tables)
-    discovery = memory.find_slides(lambda path: tuple(tables[path].slides.values()) if path in tables else ())
-    return RecordedFolder(recipe, discovery, tables)
-
-
-def _tables(paths: "Mapping[Path, Project]") -> "dict[Path, Manifest]":
-    """Return the tables of cases that can still be used, and tell of the others."""
-    from atlaspatch_core.pipeline.patients.manifest import manifest_at
-
-    tables = {}
-    for path, project in paths.items():
-        try:
-            tables[path] = manifest_at(path, project)
-        except AtlasPatchError as error:
-            click.echo(f"CASES LEFT OUT: {error}", err=True)
-    return tables
+    for why in recorded.unusable_tables:
+        click.echo(f"CASES LEFT OUT: {why}", err=True)
+    return recorded

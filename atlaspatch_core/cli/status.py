@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,10 +29,9 @@ from atlaspatch_core.errors import AtlasPatchError, UnknownName
 
 if TYPE_CHECKING:
     from atlaspatch_core.discovery.sources import Discovery
-    from atlaspatch_core.operations.tracking.project_status import Failures, ProjectStatus
+    from atlaspatch_core.operations.tracking.project_status import ProjectStatus
     from atlaspatch_core.pipeline.patients.manifest import Manifest
     from atlaspatch_core.validity.recipe import Recipe
-    from atlaspatch_core.validity.states import Validity
 
 
 @reads_only
@@ -112,14 +110,14 @@ def show_status(recipe: "Recipe", hooks: Hooks, cohorts: Sequence[str] = ()) -> 
 
     Of ``cohorts`` alone, if there are any; raises UnknownName for one that no slide is of.
     """
+    from atlaspatch_core.operations.tracking.folder_status import with_cases
     from atlaspatch_core.operations.tracking.project_status import project_status
 
     failures = hooks.failures(recipe) if hooks.failures else {}
     discovery = slides_of(recipe.project)
     tell_former_results(recipe)
-    seen = project_status(recipe, discovery, failures)
     table = _table(recipe)
-    seen = replace(seen, cases=_cases(recipe, table, seen.outputs, failures))
+    seen = with_cases(project_status(recipe, discovery, failures), table, failures)
     return _of_cohorts(seen, discovery, table, cohorts)
 
 
@@ -148,33 +146,20 @@ def _table(recipe: "Recipe") -> "Manifest | None":
     return manifest
 
 
-def _cases(
-    recipe: "Recipe", manifest: "Manifest | None", outputs: "Sequence[Validity]", failures: "Failures"
-) -> "tuple[Validity, ...]":
-    """Return the states of the cases."""
-    from atlaspatch_core.pipeline.patients.validity import case_states_in_files
-
-    if not recipe.cases or manifest is None:
-        return ()
-    return tuple(case.validity for case in case_states_in_files(recipe, manifest, outputs, failures))
-
-
 def folder_status(folder: Path, hooks: Hooks, cohorts: Sequence[str] = ()) -> "ProjectStatus":
     """Return the state of every output that the runs of a folder asked for, be the slides still there or not.
 
     Of ``cohorts`` alone, if there are any; raises UnknownName for one that no slide is of.
     Raises click.UsageError as ``recorded_folder`` does.
     """
+    from atlaspatch_core.operations.tracking.folder_status import with_cases
     from atlaspatch_core.operations.tracking.project_status import project_status
-    from atlaspatch_core.pipeline.patients.manifest import join_manifests
 
     recorded = recorded_folder(folder)
-    recipe, discovery = recorded.recipe, recorded.discovery
-    failures = hooks.failures(recipe) if hooks.failures and hooks.failures_of_folders else {}
-    seen = project_status(recipe, discovery, failures, recorded=True)
-    cases = join_manifests(list(recorded.tables.values()), discovery.sources) if recorded.tables else None
-    seen = replace(seen, cases=_cases(recipe, cases, seen.outputs, failures))
-    return _of_cohorts(seen, discovery, cases, cohorts)
+    failures = hooks.failures(recorded.recipe) if hooks.failures and hooks.failures_of_folders else {}
+    seen = project_status(recorded.recipe, recorded.discovery, failures, recorded=True)
+    seen = with_cases(seen, recorded.cases, failures)
+    return _of_cohorts(seen, recorded.discovery, recorded.cases, cohorts)
 
 
 def write_page(seen: "ProjectStatus", page: Path) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,6 +58,39 @@ def replacing(path: Path, stem: str | None = None) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def replacing_folder(path: Path, stem: str | None = None) -> Iterator[Path]:
+    """Give the same for a folder with files in it; what lies at ``path`` goes when the new one is whole.
+
+    Between the two renames nothing lies there. Raises UnwritableOutput as ``replacing`` does.
+    """
+    make_folder(path.parent)
+    temporary, former = (path.with_name(f".{stem or path.stem}.{uuid4().hex}.tmp") for _ in range(2))
+    try:
+        yield temporary
+        for file in (*temporary.rglob("*"), temporary):
+            _sync(file)
+        if path.exists():
+            path.replace(former)
+        temporary.replace(path)
+        _sync(path.parent)
+    except OSError as error:
+        raise UnwritableOutput(
+            f"{path.stem}: {path} cannot be written ({error.strerror or error}); free space or change its permissions"
+        ) from error
+    finally:
+        for leftover in (temporary, former):
+            _remove(leftover)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it, where it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def _sync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -86,7 +120,7 @@ def remove_orphan(output: Path, file: Path, *, for_real: bool = True) -> bool:
     try:
         with slide_lock(output, match["stem"] if match else file.name).acquire(timeout=0):
             if for_real:
-                file.unlink(missing_ok=True)
+                _remove(file)
             return True
     except Timeout:
         return False

@@ -18,7 +18,8 @@ class ExportFields:
         Literal[*LAYOUTS],  # pyright: ignore[reportInvalidTypeForm] - the table's names, and no second list
         Option(
             "Who is to read the files: trident and clam write those tools' folders, pt and anndata a file per slide "
-            "and encoder, parquet one table of all slide embeddings, geojson patches for QuPath.",
+            "and encoder, spatialdata a store per slide, parquet one table of all slide embeddings, geojson patches "
+            "for QuPath.",
             flags=("--layout",),
         ),
     ]

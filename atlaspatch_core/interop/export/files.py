@@ -1,5 +1,6 @@
 """How exported files are written, whatever the layout."""
 
+import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from atlaspatch_core.errors import MissingExtra
 from atlaspatch_core.fingerprint import canonical_json, short_hash
 from atlaspatch_core.interop.export.values import ExportResult, GeometryResults, SlideResults
 from atlaspatch_core.storage import schema
@@ -17,6 +19,14 @@ ROWS = 8192
 
 Arrays = Mapping[str, tuple[NDArray[Any], Mapping[str, Any]]]
 """Name of a dataset to its values and attributes."""
+
+
+def need_library(module: str, extra: str) -> Any:
+    """Return a library that an extra brings. Raises MissingExtra that says how to install it."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise MissingExtra(f"{error.name} is not installed; run: pip install 'atlaspatch[{extra}]'") from error
 
 
 def digest(*parts: Any) -> str:

@@ -8,7 +8,7 @@ from atlaspatch_core.errors import UnknownName
 if TYPE_CHECKING:
     from atlaspatch_core.interop.export.values import ExportLayout
 
-LAYOUTS = ("trident", "clam", "pt", "anndata", "parquet", "geojson")
+LAYOUTS = ("trident", "clam", "pt", "anndata", "spatialdata", "parquet", "geojson")
 """The module of each has its name, and declares it under its name in capitals."""
 
 

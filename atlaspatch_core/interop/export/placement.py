@@ -13,7 +13,7 @@ from pathlib import Path
 
 from atlaspatch_core.errors import UnreadableOutput
 from atlaspatch_core.interop.export.values import Artifact, ExportStatus, Placed
-from atlaspatch_core.storage.atomic import replacing, slide_lock
+from atlaspatch_core.storage.atomic import replacing, replacing_folder, slide_lock
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.texts import parse_json
 
@@ -30,10 +30,10 @@ class Mark:
 
     def fits(self, path: Path) -> bool:
         """Tell whether this very content lies at ``path``."""
-        stat = path.stat()
-        if stat.st_size != self.size:
+        size, mtime_ns = _size_and_time(path)
+        if size != self.size:
             return False
-        return stat.st_mtime_ns == self.mtime_ns or _sha256(path) == self.sha256
+        return mtime_ns == self.mtime_ns or _sha256(path) == self.sha256
 
 
 Marks = dict[str, list[Mark]]
@@ -55,7 +55,8 @@ def place_files(folder: Path, stem: str, artifacts: Iterable[Artifact], *, force
         for artifact in artifacts:
             verdict = _placement_of(folder, stem, artifact, marks, force)
             if verdict.fate is ExportStatus.PLANNED:
-                temporary = finished.enter_context(replacing(verdict.path, stem))
+                replace_path = replacing_folder if artifact.is_folder else replacing
+                temporary = finished.enter_context(replace_path(verdict.path, stem))
                 artifact.write(temporary)
                 new[str(artifact.path)] = [_mark(temporary, artifact.of), *marks.get(str(artifact.path), [])[:1]]
                 verdict = Placed(verdict.path, ExportStatus.WRITTEN)
@@ -71,7 +72,7 @@ def changed_files(folder: Path, stem: str) -> list[Path]:
     return [
         path
         for path, of_file in marks.items()
-        if path.is_file() and of_file and _sha256(path) not in {mark.sha256 for mark in of_file}
+        if path.exists() and of_file and _sha256(path) not in {mark.sha256 for mark in of_file}
     ]
 
 
@@ -101,11 +102,23 @@ def _mark_on_disk(path: Path, marks: Sequence[Mark]) -> Mark | None:
 
 
 def _mark(path: Path, of: str) -> Mark:
-    stat = path.stat()
-    return Mark(of, stat.st_size, stat.st_mtime_ns, _sha256(path))
+    return Mark(of, *_size_and_time(path), _sha256(path))
+
+
+def _files_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    """Return bytes and ns; of a folder those of all its files, and the time of the latest."""
+    stats = [file.stat() for file in (_files_in(path) if path.is_dir() else [path])]
+    return sum(stat.st_size for stat in stats), max((stat.st_mtime_ns for stat in stats), default=0)
 
 
 def _sha256(path: Path) -> str:
+    if path.is_dir():
+        lines = [f"{file.relative_to(path).as_posix()} {_sha256(file)}" for file in _files_in(path)]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

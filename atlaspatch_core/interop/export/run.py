@@ -44,7 +44,7 @@ def export_slides(
 
     Args:
         recipe: What the project asks for; results are read from its output folder.
-        layout: A name in ``LAYOUTS``: trident, clam, pt, anndata, parquet or geojson.
+        layout: A name in ``LAYOUTS``: trident, clam, pt, anndata, spatialdata, parquet or geojson.
         folder: Where the files go.
         stems: Slides to export; all by default.
         cohorts: Only slides of these cohorts that lie in the project's folders; all by default.

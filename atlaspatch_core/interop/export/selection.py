@@ -48,14 +48,14 @@ def with_stored_names(choice: Choice, steps: Collection[OutputKey]) -> Choice:
     if choice.encoders is None:
         return choice
     encoders = {step.encoder for step in steps if step.encoder}
-    names_of = {name: _names(name) & {encoder.lower() for encoder in encoders} for name in choice.encoders}
+    names_of = {name: encoder_names(name) & {encoder.lower() for encoder in encoders} for name in choice.encoders}
     if unknown := sorted(name for name, names in names_of.items() if not names):
         raise _unknown("encoder", unknown, encoders)
     selected_names = {name for names in names_of.values() for name in names}
     return replace(choice, encoders=frozenset(encoder for encoder in encoders if encoder.lower() in selected_names))
 
 
-def _names(name: str) -> set[str]:
+def encoder_names(name: str) -> set[str]:
     """Return what an encoder is called, in lower case: by the name asked for and by what it is an alias of."""
     names = {name.lower()}
     for find in (find_patch_encoder, find_slide_encoder):

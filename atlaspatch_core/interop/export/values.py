@@ -232,6 +232,8 @@ class Artifact:
     write: Callable[[Path], object]
     own: Path | None = None
     """File of the project that it is a copy of: where both are one, nothing is to be done."""
+    is_folder: bool = False
+    """Whether it is a folder with files in it, such as a Zarr store."""
 
 
 def check_nothing(options: Options) -> None:

@@ -205,10 +205,13 @@ NOT_ABOUT_A_SLIDE = {
     ("atlaspatch_core/interop/export/parquet.py", "%s cannot be read as Parquet: %s"),
     ("atlaspatch_core/storage/hdf5_changes.py", "%s: %s is damaged and not kept: %s"),
     ("atlaspatch_core/slides/isolated.py", "%s; what was read of it before is whole"),
+    ("atlaspatch_core/api/embedding_tables.py", "f\"left out: {'; '.join(clauses)}\""),
+    ("atlaspatch_core/api/bag_selection.py", "clause"),
     ("atlaspatch_core/patches/isolated_stream.py", "%s; what was read of it before is whole"),
 }
-"""What may go to the log alone: a delay that ends well or as a failure, the run itself, the device, what commands
-say that make no results, what a run makes anew, and a reader that crashes when all is read: ``crashes/`` notes it."""
+"""What may go to the log alone: a delay that ends well or as a failure, the run itself, the device, what commands and
+Python say that make no results, what a run makes anew, and a reader that crashes when all is read: ``crashes/`` notes
+it."""
 
 
 def logged_warnings() -> Iterator[tuple[str, str]]:

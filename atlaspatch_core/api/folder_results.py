@@ -1,0 +1,343 @@
+"""What a run left in its output folder, read: features, coords, embeddings, and whether each may be used."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from atlaspatch_core.api.embedding_tables import embedding_table
+from atlaspatch_core.api.label_tables import LabelSource
+from atlaspatch_core.api.result_states import FolderStates, folder_states
+from atlaspatch_core.api.stored_outputs import Outputs, StoredOutput, choose_output, stored_outputs
+from atlaspatch_core.config.project import Project
+from atlaspatch_core.errors import NoSlides, NotFresh
+from atlaspatch_core.interop.export.selection import Choice
+from atlaspatch_core.interop.export.valid_results import Verdict
+from atlaspatch_core.interop.export.values import SlideResults
+from atlaspatch_core.slides.slide import SlideInfo
+from atlaspatch_core.storage.hdf5 import read_attributes
+from atlaspatch_core.storage.schema import PATCH_SIZE_LEVEL0, UNVERIFIED
+from atlaspatch_core.storage.store import Store
+from atlaspatch_core.validity.outcome import OF_CASES, OutputKey
+from atlaspatch_core.validity.rules import State
+from atlaspatch_core.wording import format_count
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+    from spatialdata import SpatialData
+
+MISSING = Verdict(State.MISSING)
+NO_TABLE = "no table of cases says of which slides it is to be"
+
+
+class StoredEncoders(NamedTuple):
+    """The encoders that results are of, by what they make."""
+
+    patch: tuple[str, ...] = ()
+    slide: tuple[str, ...] = ()
+    patient: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Results:
+    """What lay in an output folder when it was read; ``results`` makes it. Arrays are read when they are asked for."""
+
+    output: Path
+    stored: Outputs
+    verdicts: FolderStates
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """The slides that have coords, in order."""
+        return tuple(sorted({stem for step, of in self.stored.items() if step.kind == "patch_coords" for stem in of}))
+
+    @property
+    def geometries(self) -> tuple[str, ...]:
+        """Names of the geometries; empty for the one without a name."""
+        return tuple(dict.fromkeys(step.geometry for step in self.stored))
+
+    @cached_property
+    def encoders(self) -> StoredEncoders:
+        """Names of the encoders of which anything is stored."""
+        kinds = ("patch_features", "slide_embedding", OF_CASES)
+        return StoredEncoders(
+            *(tuple(sorted({str(s.encoder) for s in self.stored if s.kind == kind})) for kind in kinds)
+        )
+
+    def features(
+        self, stem: str, encoder: str | None = None, geometry: str | None = None, *, include_stale: bool = False
+    ) -> NDArray[np.float32]:
+        """Return the features of a slide's patches, float32 (n, d); row i is of row i of the coords.
+
+        Args:
+            stem: The slide.
+            encoder: Patch encoder, by any of its names; needed where there are several.
+            geometry: Name of the geometry; needed where there are several.
+            include_stale: Return features, too, that are stale or unverified.
+
+        Raises:
+            UnknownName: There is no such encoder or geometry, or several and none was named.
+            NotFresh: They are stale, missing or failed; the reason is named.
+
+        Example:
+            >>> read = ap.results("out")
+            >>> read.features("CMU-1-Small-Region").shape
+            (56, 1280)
+        """
+        step = self.step("patch_features", encoder, geometry)
+        return self.usable(stem, step, include_stale=include_stale).read().astype(np.float32, copy=False)
+
+    def coords(self, stem: str, geometry: str | None = None, *, include_stale: bool = False) -> NDArray[np.int64]:
+        """Return the top-left corners of a slide's patches, int64 (n, 2): x, y in level-0 px.
+
+        Raises UnknownName and NotFresh as ``features`` does.
+
+        Example:
+            >>> ap.results("out").coords("CMU-1-Small-Region").shape
+            (56, 2)
+        """
+        stored = self.usable(stem, self.step("patch_coords", None, geometry), include_stale=include_stale)
+        return np.ascontiguousarray(stored.read()[:, :2], np.int64)
+
+    def embedding(
+        self, stem: str, encoder: str | None = None, geometry: str | None = None, *, include_stale: bool = False
+    ) -> NDArray[np.float32]:
+        """Return the embedding of a slide, float32 (d,). Raises UnknownName and NotFresh as ``features`` does.
+
+        Example:
+            >>> ap.results("out").embedding("CMU-1-Small-Region", "mean-efficientnet_lite0").shape
+            (1280,)
+        """
+        step = self.step("slide_embedding", encoder, geometry)
+        return self.usable(stem, step, include_stale=include_stale).read().astype(np.float32, copy=False)
+
+    def patient_embedding(
+        self, case_id: str, encoder: str | None = None, geometry: str | None = None, *, include_stale: bool = False
+    ) -> NDArray[np.float32]:
+        """Return the embedding of a case, float32 (d,). Raises UnknownName and NotFresh as ``features`` does."""
+        return self.usable(case_id, self.step(OF_CASES, encoder, geometry), include_stale=include_stale).read()
+
+    def patch_size_level0(self, stem: str, geometry: str | None = None) -> int:
+        """Return the side of a slide's patches, level-0 px."""
+        step = self.step("patch_coords", None, geometry)
+        return int(read_attributes(self.usable(stem, step, include_stale=True).path)[PATCH_SIZE_LEVEL0])
+
+    def slide(self, stem: str) -> SlideInfo:
+        """Return what is recorded of a slide: path, µm/px, sizes, levels. Raises NoSlides where nothing is.
+
+        Example:
+            >>> slide = ap.results("out").slide("CMU-1-Small-Region")
+            >>> slide.path.name, slide.mpp, slide.width
+            ('CMU-1-Small-Region.svs', 0.499, 2220)
+        """
+        record = self.store.read_record(stem).slide
+        if record is None:
+            raise NoSlides(f"{stem}: no such slide is recorded in {self.output}; it has {len(self.stems)}, see .stems")
+        return record.info
+
+    def tissue(self, stem: str) -> tuple[shapely.Polygon, ...]:
+        """Return the outlines of a slide's tissue, polygons with holes in level-0 px, whoever drew them."""
+        slide = self.slide_results(stem, include_stale=True)
+        return slide.read_outlines(slide.mask) if slide.mask else ()
+
+    def verdict(self, stem: str, step: OutputKey) -> Verdict:
+        """Return whether an output of a slide, or of a case, may be used: its state, and why."""
+        if step.kind == OF_CASES:
+            unsaid = Verdict(UNVERIFIED, NO_TABLE) if stem in self.stored.get(step, {}) else MISSING
+            return self.verdicts.case_verdicts.get((stem, step), unsaid)
+        return self.verdicts.selection.verdicts.get(stem, {}).get(step, MISSING)
+
+    def states(self) -> "pd.DataFrame":
+        """Return the state of every output of every slide and case, a row each.
+
+        Columns: ``stem`` (of a case its case_id), ``geometry``, ``output``, ``encoder``, ``state`` (fresh, stale,
+        missing, failed or unverified) and ``why``.
+
+        Example:
+            >>> set(ap.results("out").states().state)
+            {'fresh'}
+        """
+        import pandas as pd
+
+        of_slides = self.verdicts.selection.verdicts
+        rows = [(stem, step, verdict) for stem in sorted(of_slides) for step, verdict in of_slides[stem].items()]
+        cases = {(case, step) for step, of in self.stored.items() if step.kind == OF_CASES for case in of}
+        of_cases = sorted(cases | self.verdicts.case_verdicts.keys(), key=str)
+        rows += [(case, step, self.verdict(case, step)) for case, step in of_cases]
+        columns = ("stem", "geometry", "output", "encoder", "state", "why")
+        return pd.DataFrame(
+            [(stem, s.geometry, s.kind, s.encoder or "", str(verdict.state), verdict.why) for stem, s, verdict in rows],
+            columns=pd.Index(columns),
+        )
+
+    def embeddings(
+        self,
+        encoder: str | None = None,
+        geometry: str | None = None,
+        *,
+        labels: "str | Path | pd.DataFrame | None" = None,
+        on: str | None = None,
+        patients: bool = False,
+        include_stale: bool = False,
+    ) -> "pd.DataFrame":
+        """Return one row a slide: the columns of a table of labels, then the numbers of its embedding.
+
+        The index is the stem; the numbers are called ``<encoder>_0`` and so on. Slides whose embedding is not fresh,
+        and rows on one side of the join alone, are left out, which one warning says.
+
+        Args:
+            encoder: Slide encoder, or patient encoder with ``patients``; needed where there are several.
+            geometry: Name of the geometry; needed where there are several.
+            labels: Path of a CSV or Parquet file, or a table of pandas: a row a slide, or a row a case.
+            on: The column of ``labels`` that names slides or cases; by default one called stem, slide_id, case_id …
+            patients: Embeddings of cases, the index their case_id.
+            include_stale: Embeddings, too, that are stale or unverified.
+
+        Raises:
+            UnknownName: There is no such encoder or geometry, or several and none was named.
+            InvalidLabels: The table has no column that names slides, or two rows of one slide.
+
+        Example:
+            >>> ap.results("out").embeddings("mean-efficientnet_lite0").shape
+            (1, 1280)
+        """
+        step = self.step(OF_CASES if patients else "slide_embedding", encoder, geometry)
+        usable, refused = self.usable_outputs(step, include_stale=include_stale)
+        case_of = {} if patients else self.verdicts.case_of
+        return embedding_table(step, usable, refused, None if labels is None else LabelSource(labels, on, case_of))
+
+    def to_anndata(
+        self, stem: str, encoder: str | None = None, geometry: str | None = None, *, include_stale: bool = False
+    ) -> "AnnData":
+        """Return a slide's patches as AnnData: X features, ``obsm["spatial"]`` centres, the thumbnail for squidpy.
+
+        As ``atlaspatch export --layout anndata`` writes it. Raises MissingExtra without the extra ``anndata``, and
+        UnknownName and NotFresh as ``features`` does.
+        """
+        from atlaspatch_core.interop.export.anndata import to_anndata
+
+        step = self.step("patch_features", encoder, geometry)
+        slide = self._usable(stem, [step], include_stale=include_stale)
+        [of_geometry] = slide.geometries
+        return to_anndata(slide, of_geometry, of_geometry.features[0])
+
+    def to_spatialdata(
+        self,
+        stem: str,
+        encoders: Collection[str] | None = None,
+        geometry: str | None = None,
+        *,
+        include_stale: bool = False,
+    ) -> "SpatialData":
+        """Return a slide as SpatialData: thumbnail, tissue and patches as shapes, a table of features an encoder.
+
+        As ``atlaspatch export --layout spatialdata`` writes it, in the coordinate systems ``global`` (level-0 px) and
+        ``um``. Raises MissingExtra without the extra ``spatialdata``, and UnknownName and NotFresh as
+        ``features`` does.
+        """
+        from atlaspatch_core.interop.export.spatialdata import to_spatialdata
+
+        coords = self.step("patch_coords", None, geometry)
+        names = self.encoders.patch if encoders is None else encoders
+        of_geometry = {step for step in self.stored if step.geometry == coords.geometry}
+        steps = [choose_output(of_geometry, "patch_features", name, None, self.output) for name in names]
+        slide = self._usable(stem, steps or [coords], include_stale=include_stale)
+        return to_spatialdata(slide, slide.geometries[0])
+
+    @property
+    def store(self) -> Store:
+        """Where the files lie."""
+        return self.verdicts.selection.store
+
+    def step(self, kind: str, encoder: str | None = None, geometry: str | None = None) -> OutputKey:
+        """Return the output of a kind that is meant. Raises UnknownName naming what there is."""
+        return choose_output(self.stored, kind, encoder, geometry, self.output)
+
+    def usable(self, stem: str, step: OutputKey, *, include_stale: bool = False) -> StoredOutput:
+        """Return an output that may be used. Raises NotFresh naming why it may not."""
+        if why := self._refusal(stem, step, include_stale=include_stale):
+            raise NotFresh(f"{stem}: {step} {why}; run atlaspatch again, or take what is stale with include_stale=True")
+        return self.stored[step][stem]
+
+    def usable_outputs(
+        self, step: OutputKey, *, include_stale: bool = False
+    ) -> tuple[dict[str, StoredOutput], dict[str, str]]:
+        """Return an output of all slides, or cases, of which it may be used, and why it may not of the others."""
+        of_cases = (stem for stem, of_case in self.verdicts.case_verdicts if of_case == step)
+        of_slides = () if step.kind == OF_CASES else self.verdicts.selection.verdicts
+        stems = sorted({*of_cases, *of_slides, *self.stored[step]})
+        refusals = {stem: self._refusal(stem, step, include_stale=include_stale) for stem in stems}
+        usable = {stem: self.stored[step][stem] for stem, why in refusals.items() if not why}
+        return usable, {stem: f"{step} {why}" for stem, why in refusals.items() if why}
+
+    def _refusal(self, stem: str, step: OutputKey, *, include_stale: bool) -> str:
+        """Return in a clause why an output may not be used, empty where it may."""
+        stored, verdict = self.stored.get(step, {}).get(stem), self.verdict(stem, step)
+        if stored is None and verdict.state == State.FRESH:
+            return "is not there, for the slide has no patches"
+        if stored is not None and (verdict.state == State.FRESH or include_stale):
+            return ""
+        state = UNVERIFIED if stored is not None and verdict.state == State.MISSING else verdict.state
+        return f"is {state}{f' ({verdict.why})' if verdict.why else ''}"
+
+    def slide_results(
+        self, stem: str, steps: Collection[OutputKey] = (), *, include_stale: bool = False
+    ) -> SlideResults:
+        """Return what of a slide an export takes: its mask, and the coords and features of ``steps``."""
+        choice = Choice(
+            frozenset(str(step.encoder) for step in steps), frozenset(step.geometry for step in steps), include_stale
+        )
+        if stem not in self.verdicts.selection.verdicts:
+            raise NoSlides(f"{stem}: there is no such slide in {self.output}; .stems are those that there are")
+        return replace(self.verdicts.selection, choice=choice).results(stem)
+
+    def _usable(self, stem: str, steps: Collection[OutputKey], *, include_stale: bool) -> SlideResults:
+        for step in steps:
+            self.usable(stem, step, include_stale=include_stale)
+        return self.slide_results(stem, steps, include_stale=include_stale)
+
+    def __repr__(self) -> str:
+        lines = [
+            f"{self.output}: {format_count(len(self.stems), 'slide')} with patches, judged by {self.verdicts.judged_by}"
+        ]
+        lines += [f"  {step}: {self._counts(step)}" for step in self.stored]
+        return "\n".join(lines)
+
+    def _counts(self, step: OutputKey) -> str:
+        usable, refused = self.usable_outputs(step)
+        return f"{len(usable)} fresh" + (f", {len(refused)} not" if refused else "")
+
+
+def results(output: str | Path, project: str | Path | Project | None = None) -> Results:
+    """Return what a run left in its output folder, as it lies there now.
+
+    Whether a result is fresh is what ``atlaspatch status`` says: by the project, else by the ``atlaspatch.toml`` in the
+    folder or beside it whose output it is, else by the runs that ``encode-slide``, ``run`` and ``encode-patient``
+    recorded there. Where none of these is there, a result counts as fresh that was made of the very slide, outlines,
+    coords and features that lie there. No plugin file is executed; of slides, those whose files changed are opened.
+
+    Args:
+        output: The output folder.
+        project: The project file that it was made by, or a project.
+
+    Returns:
+        Stems, geometries, encoders, arrays and tables; call again for what came since.
+
+    Raises:
+        NoSlides: There are no results in the folder.
+        InvalidProject: The project cannot be used, or has another output.
+
+    Example:
+        >>> read = ap.results("out")
+        >>> read.stems, read.encoders.patch
+        (('CMU-1-Small-Region',), ('efficientnet_lite0',))
+    """
+    folder = Path(output)
+    verdicts = folder_states(folder, Path(project) if isinstance(project, str) else project)
+    return Results(folder, stored_outputs(verdicts.selection.store), verdicts)
