@@ -1,4 +1,7 @@
-"""Tutorials do what they say: each is followed from its first block to its last, in the folder of the first of them."""
+"""Tutorials, and the pages of Python, do what they say.
+
+Each is followed from its first block to its last, in the folder of the first of them.
+"""
 
 import shutil
 from pathlib import Path
@@ -9,7 +12,8 @@ from shown_code import Reader, blocks
 
 TUTORIALS = ROOT / "docs" / "tutorials"
 FIRST = TUTORIALS / "first-cohort.md"
-LATER = [page for page in sorted(TUTORIALS.glob("*.md")) if page != FIRST]
+IN_PYTHON = [ROOT / "docs" / "python.md", ROOT / "docs" / "results.md"]
+LATER = [*(page for page in sorted(TUTORIALS.glob("*.md")) if page != FIRST), *IN_PYTHON]
 
 
 @pytest.fixture(scope="module")

@@ -29,14 +29,26 @@ class PatchGrid:
     tissue_fraction: NDArray[np.float32]
     """Shape (n,): tissue share of each patch's full square, 0 to 1."""
     sampling: Sampling
+    target_mpp: float | None = None
+    """Scale that was asked for, µm per px; None where that is not known, and the sampling's is taken for it."""
 
     def __post_init__(self) -> None:
         """Raise ValueError when the arrays are no coordinates with their tissue shares."""
         if self.coords.shape != (len(self.tissue_fraction), 2) or self.tissue_fraction.ndim != 1:
             raise ValueError(f"coords {self.coords.shape} and tissue_fraction {self.tissue_fraction.shape} do not pair")
 
+    @property
+    def scale(self) -> float:
+        """µm per px that encoders are told of: the one that was asked for."""
+        return self.sampling.mpp if self.target_mpp is None else self.target_mpp
+
     def __len__(self) -> int:
         return len(self.coords)
+
+    def __repr__(self) -> str:
+        side, mpp, level0 = self.sampling.patch_size, self.sampling.mpp, self.sampling.patch_size_level0
+        noun = "patch" if len(self) == 1 else "patches"
+        return f"<{len(self)} {noun} of {side} px at {mpp:.4g} µm/px, {level0} level-0 px wide>"
 
 
 def lay_grid(
@@ -85,7 +97,7 @@ def lay_grid(
     if spec.rule == "lattice":
         is_tissue = (fraction >= np.float32(spec.min_tissue)) & (fraction > 0)
         corners, fraction = corners[is_tissue], fraction[is_tissue]
-    return PatchGrid(corners, fraction, sampling)
+    return PatchGrid(corners, fraction, sampling, spec.target_mpp)
 
 
 def coords5(grid: PatchGrid) -> NDArray[np.int32]:

@@ -18,6 +18,8 @@ from atlaspatch_core.isolation.shared_memory import BlockPlace, SharedBlock, Spa
 from atlaspatch_core.patches.batch_buffer import PatchBatch
 from atlaspatch_core.patches.grid import PatchGrid
 from atlaspatch_core.patches.local_stream import PatchStream, ReadOptions, open_local_stream
+from atlaspatch_core.patches.regions import read_patches_here
+from atlaspatch_core.patches.scale import Sampling
 from atlaspatch_core.slides.isolated import CLOSED, IsolatedSlide
 
 log = logging.getLogger(__name__)
@@ -45,6 +47,15 @@ def open_isolated_stream(slide: IsolatedSlide, grid: PatchGrid, options: ReadOpt
             log.warning("%s; what was read of it before is whole", crash)
 
     return PatchStream(path, why, _batches(slide, number), release)
+
+
+def read_isolated_patches(slide: IsolatedSlide, coords: NDArray[np.int32], sampling: Sampling) -> NDArray[np.uint8]:
+    """Return what ``read_patches_here`` does, read by the process of the slide."""
+    return slide.call(_read_patches, coords, sampling)
+
+
+def _read_patches(slide: int, coords: NDArray[np.int32], sampling: Sampling) -> NDArray[np.uint8]:
+    return read_patches_here(held(slide), coords, sampling)
 
 
 def _batches(slide: IsolatedSlide, number: int) -> Generator[PatchBatch]:

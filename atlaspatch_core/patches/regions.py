@@ -37,6 +37,18 @@ def read_patch(slide: Slide, x_level0: int, y_level0: int, sampling: Sampling) -
     return resampled(square, sampling.patch_size, sampling.resample)
 
 
+def read_patches_here(slide: Slide, coords: NDArray[np.int32], sampling: Sampling) -> NDArray[np.uint8]:
+    """Return the patches with these top-left corners (b, 2): (b, patch_size, patch_size, 3), of this process's slide.
+
+    Black px outside the slide are those of tools that drop OpenSlide's alpha, and so are all others then.
+    """
+    slide, side = slide.without_alpha() if sampling.fill == 0 else slide, sampling.patch_size
+    patches = np.empty((len(coords), side, side, 3), np.uint8)
+    for patch, (x, y) in zip(patches, coords.tolist(), strict=True):
+        patch[...] = read_patch(slide, x, y, sampling)
+    return patches
+
+
 def filled_outside(
     pixels: NDArray[np.uint8], position: NDArray[np.float64], level: Level, fill: int
 ) -> NDArray[np.uint8]:

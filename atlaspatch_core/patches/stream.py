@@ -2,16 +2,20 @@
 
 from collections.abc import Generator
 
+import numpy as np
+from numpy.typing import NDArray
+
 from atlaspatch_core.patches.batch_buffer import PatchBatch
 from atlaspatch_core.patches.grid import PatchGrid
 from atlaspatch_core.patches.grid_spec import Downscale
-from atlaspatch_core.patches.isolated_stream import open_isolated_stream
+from atlaspatch_core.patches.isolated_stream import open_isolated_stream, read_isolated_patches
 from atlaspatch_core.patches.local_stream import PatchStream, ReadOptions, open_local_stream
-from atlaspatch_core.patches.regions import read_patch
+from atlaspatch_core.patches.regions import read_patch, read_patches_here
+from atlaspatch_core.patches.scale import Sampling
 from atlaspatch_core.slides.isolated import IsolatedSlide
 from atlaspatch_core.slides.slide import Slide
 
-__all__ = ["PatchBatch", "PatchStream", "open_stream", "read_patch", "stream_patches"]
+__all__ = ["PatchBatch", "PatchStream", "open_stream", "read_patch", "read_patches", "stream_patches"]
 
 
 def open_stream(
@@ -31,6 +35,17 @@ def open_stream(
     if isinstance(slide, IsolatedSlide):
         return open_isolated_stream(slide, grid, options)
     return open_local_stream(slide, grid, options)
+
+
+def read_patches(slide: Slide, coords: NDArray[np.int32], sampling: Sampling) -> NDArray[np.uint8]:
+    """Return the patches with these top-left corners (b, 2), level-0 px, in their order: (b, side, side, 3), RGB.
+
+    The pixels are those of ``stream_patches``, which is faster for a whole grid.
+    Raises UnreadableSlide when pixels cannot be decoded.
+    """
+    if isinstance(slide, IsolatedSlide):
+        return read_isolated_patches(slide, coords, sampling)
+    return read_patches_here(slide, coords, sampling)
 
 
 def stream_patches(slide: Slide, grid: PatchGrid, *, batch_size: int, workers: int) -> Generator[PatchBatch]:

@@ -27,14 +27,22 @@ def thumbnail(slide: Slide, longest: int = 1024) -> Picture:
 
     Raises UnreadableSlide when pixels cannot be decoded.
     """
-    info = slide.info
-    shrink = max(1.0, max(info.width, info.height) / longest)
-    overview = read_overview(slide, info.mpp * shrink)
-    size = max(1, round(info.width / shrink)), max(1, round(info.height / shrink))
+    info, size = slide.info, picture_size(slide.info, longest)
+    overview = read_overview(slide, info.mpp * _shrink(info, longest))
     covered = overview.pixels.shape[1] * overview.downsample, overview.pixels.shape[0] * overview.downsample
     reach = round(size[0] * covered[0] / info.width), round(size[1] * covered[1] / info.height)
     scaled = np.asarray(cv2.resize(overview.pixels, reach, interpolation=cv2.INTER_AREA), np.uint8)
     return _fit(scaled, size)
+
+
+def picture_size(info: SlideInfo, longest: int) -> tuple[int, int]:
+    """Return width and height of the slide's thumbnail, px."""
+    shrink = _shrink(info, longest)
+    return max(1, round(info.width / shrink)), max(1, round(info.height / shrink))
+
+
+def _shrink(info: SlideInfo, longest: int) -> float:
+    return max(1.0, max(info.width, info.height) / longest)
 
 
 def draw_contours(picture: Picture, polygons: Iterable[shapely.Polygon], info: SlideInfo, width: int = 2) -> Picture:

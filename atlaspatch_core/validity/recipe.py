@@ -127,7 +127,7 @@ def make_recipe(project: Project) -> Recipe:
     """
     for network in networks_of(project.tissue):
         check_license(network.name, network.license, project.allow_licenses)
-    plugins = _plugins(project)
+    plugins = plugins_of(project)
     segmentation = Segmentation(project.tissue, project.weights)
     shared = (OutputSpec(SLIDE), OutputSpec(TISSUE_MASK, (SLIDE,), segmentation=segmentation))
     cases = tuple(_case_stages(project, plugins))
@@ -135,7 +135,7 @@ def make_recipe(project: Project) -> Recipe:
     return Recipe(project, (*shared, *rest), cases)
 
 
-def _plugins(project: Project) -> Plugins:
+def plugins_of(project: Project) -> Plugins:
     """Return the encoders of plugins; for a command that only reads, as results record them."""
     from atlaspatch_core.encoders.plugins import all_plugins, installed_plugins
     from atlaspatch_core.validity.recorded_plugins import recorded_plugins

@@ -207,6 +207,8 @@ NOT_ABOUT_A_SLIDE = {
     ("atlaspatch_core/slides/isolated.py", "%s; what was read of it before is whole"),
     ("atlaspatch_core/api/embedding_tables.py", "f\"left out: {'; '.join(clauses)}\""),
     ("atlaspatch_core/api/bag_selection.py", "clause"),
+    ("atlaspatch_core/api/running.py", "%s"),
+    ("atlaspatch_core/api/running.py", "left out: %s"),
     ("atlaspatch_core/patches/isolated_stream.py", "%s; what was read of it before is whole"),
 }
 """What may go to the log alone: a delay that ends well or as a failure, the run itself, the device, what commands and

@@ -1,0 +1,172 @@
+"""Features and embeddings of one slide, by the encoders and in the batches of the pipeline."""
+
+from collections.abc import Collection, Mapping
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atlaspatch_core.api.options import as_names, as_paths, checked_project
+from atlaspatch_core.api.slide import as_opened
+from atlaspatch_core.errors import NoPatches, UnknownName
+from atlaspatch_core.patches.grid import PatchGrid
+from atlaspatch_core.slides.slide import Slide
+
+if TYPE_CHECKING:
+    from atlaspatch_core.config.project import Project
+    from atlaspatch_core.encoders.declaration import Precision
+    from atlaspatch_core.encoders.loaded import LoadedPatchEncoder
+    from atlaspatch_core.patches.grid_spec import Downscale
+    from atlaspatch_core.validity.recipe import OutputSpec, Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class _Loading:
+    """What makes features and, for a slide encoder, an embedding of them."""
+
+    recipe: "Recipe"
+    features: "OutputSpec"
+    embedding: "OutputSpec | None"
+
+    def load(self, stage: "OutputSpec") -> Any:
+        """Return the loaded encoder of a stage, kept for the next call. Raises MissingWeights, WrongWeights."""
+        from atlaspatch_core.encoders.hub import fetch
+        from atlaspatch_core.pipeline.loaded_models import Models
+
+        assert stage.encoder is not None
+        fetch([(stage.encoder.name, stage.encoder.source)])
+        return Models(self.recipe.project.runtime).get(stage)
+
+
+def encode(
+    slide: Slide,
+    grid: PatchGrid,
+    encoder: str,
+    *,
+    features: NDArray[np.float32] | None = None,
+    precision: "Precision | None" = None,
+    input_size: int | None = None,
+    downscale: "Downscale | None" = None,
+    device: str | None = None,
+    batch_size: int | None = None,
+    weights: Mapping[str, str | Path] | None = None,
+    plugins: Collection[str | Path] = (),
+    allow_remote_code: str | Collection[str] = (),
+    progress: bool = False,
+) -> NDArray[np.float32]:
+    """Encode the patches of a slide: the numbers that ``encode-slide`` would store.
+
+    Args:
+        slide: An open slide.
+        grid: Its patches, as ``lay_grid`` chose them.
+        encoder: A patch encoder, or a slide encoder; ``atlaspatch encoders`` lists both.
+        features: For a slide encoder, the features (n, d) of the patch encoder that it builds on, if they are there.
+        precision: ``float32``, ``float16``, ``bfloat16``, or ``own`` for the makers' own; the command's when left out.
+        input_size: Side to which patches are scaled, px; each encoder's own when left out.
+        downscale: ``area`` or ``dct``, as in docs/options.md.
+        device: ``cpu``, ``cuda``, ``cuda:1`` or ``mps``; the command's default when left out.
+        batch_size: Patches that an encoder takes at once.
+        weights: Name of an encoder to a local file with its weights; by default they come from the hub.
+        plugins: Python files that declare further encoders. Their code is executed.
+        allow_remote_code: Encoders whose Python code, which lies beside their weights, may be run.
+        progress: Show a bar.
+
+    Returns:
+        Of a patch encoder features, float32 (n, d), row i of row i of the coords; of a slide encoder an embedding,
+        float32 (d,).
+
+    Raises:
+        UnknownName: There is no such encoder.
+        GeometryMismatch: A slide encoder was made for patches of another size or magnification.
+        NoPatches: A slide encoder has nothing to embed.
+        MissingWeights, WrongWeights, MissingExtra, RemoteCodeNotAllowed: The encoder cannot be loaded.
+        UnreadableSlide: Pixels of a patch cannot be decoded.
+
+    Example:
+        >>> slide = ap.open_slide("CMU-1-Small-Region.svs")
+        >>> grid = ap.lay_grid(slide, ap.segment(slide), patch_size=256, target_mag=20, min_tissue=0.9)
+        >>> features = ap.encode(slide, grid, "efficientnet_lite0", device="cpu", precision="float32")
+        >>> features.shape == (len(grid), 1280)
+        True
+        >>> ap.encode(slide, grid, "mean-efficientnet_lite0", features=features, device="cpu").shape
+        (1280,)
+    """
+    geometry = {"precision": precision, "input_size": input_size, "downscale": downscale}
+    values = {
+        "geometry": [{"patch_size": grid.sampling.patch_size, "target_mpp": grid.scale, **geometry}],
+        "runtime": {"device": device, "feature_batch_size": batch_size},
+        "weights": as_paths(weights),
+        "plugins": tuple(map(Path, plugins)),
+        "allow_remote_code": as_names(allow_remote_code),
+    }
+    loading = _find_encoder(encoder, checked_project("ap.encode", values))
+    if loading.embedding and not len(grid):
+        raise NoPatches(f"{slide.info.stem}: it has no patches, so there is nothing to embed; lower min_tissue")
+    if features is None or loading.embedding is None:
+        features = _features(slide, grid, loading, progress=progress)
+    return _embedding(grid, features, loading) if loading.embedding else features
+
+
+def _find_encoder(name: str, project: "Project") -> _Loading:
+    """Return what an encoder of this name, of patches or of slides, takes. Raises UnknownName."""
+    from atlaspatch_core.validity.recipe import make_recipe
+
+    geometry = project.geometry[0].model_copy(update={_kind_of(name, project): (name,)})
+    recipe = make_recipe(project.model_copy(update={"geometry": (geometry,)}))
+    [features] = recipe.stages_of("patch_features", geometry)
+    return _Loading(recipe, features, next(iter(recipe.stages_of("slide_embedding", geometry)), None))
+
+
+def _kind_of(name: str, project: "Project") -> str:
+    """Return the field of a geometry in which an encoder is named."""
+    from atlaspatch_core.encoders.names import by_any_name, unknown
+    from atlaspatch_core.encoders.patch import PATCH_ENCODERS, find_patch_encoder
+    from atlaspatch_core.encoders.slide import SLIDE_ENCODERS, find_slide_encoder
+    from atlaspatch_core.validity.recipe import plugins_of
+
+    plugins = plugins_of(project)
+    for kind, find in (("patch_encoders", find_patch_encoder), ("slide_encoders", find_slide_encoder)):
+        with suppress(UnknownName):
+            find(name, project.weights, plugins)
+            return kind
+    patch, slide = {**PATCH_ENCODERS, **plugins.patch}, {**SLIDE_ENCODERS, **plugins.slide}
+    raise unknown("encoder", name, [*by_any_name(patch), *by_any_name(slide)])
+
+
+def _features(slide: Slide, grid: PatchGrid, loading: _Loading, *, progress: bool) -> NDArray[np.float32]:
+    from atlaspatch_core.encoders.inference import PatchEncoders
+    from atlaspatch_core.patches.stream import open_stream
+
+    model: LoadedPatchEncoder = loading.load(loading.features)
+    runtime, [geometry] = loading.recipe.project.runtime, loading.recipe.project.geometry
+    together, features = PatchEncoders([model]), np.empty((len(grid), model.dim), np.float32)
+    size, readers = runtime.feature_batch_size, runtime.readers
+    with (
+        open_stream(as_opened(slide), grid, batch_size=size, workers=readers, downscale=geometry.downscale) as stream,
+        progress_bar(len(grid), model.encoder.name) if progress else nullcontext() as bar,
+    ):
+        for batch in stream:
+            [features[batch.rows]] = together.encode(batch.patches)
+            if bar is not None:
+                bar.update(len(batch.rows))
+    return features
+
+
+def _embedding(grid: PatchGrid, features: NDArray[np.float32], loading: _Loading) -> NDArray[np.float32]:
+    from atlaspatch_core.encoders.inference import encode_slide
+
+    assert loading.embedding is not None
+    if len(features) != len(grid):
+        raise NoPatches(f"{len(features)} features were given for {len(grid)} patches; give one row a patch")
+    model = loading.load(loading.embedding)
+    return encode_slide(model, features, grid.coords.astype(np.int64), grid.sampling.patch_size_level0)
+
+
+def progress_bar(total: int, what: str) -> Any:
+    """Return a bar of so many patches."""
+    from tqdm import tqdm
+
+    return tqdm(total=total, desc=what, unit="patch")

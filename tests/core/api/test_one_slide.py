@@ -1,0 +1,117 @@
+"""One slide step by step from Python: outlines, coords, pixels and features are those that ``encode-slide`` stores."""
+
+import json
+import multiprocessing
+import pickle
+import tempfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+from painting import paint_slide, stain, white
+from plugins import TINY_ENCODER, plugin_file
+from rounds import examples
+
+import atlaspatch_core as ap
+from atlaspatch_core.cli.main import cli
+from atlaspatch_core.errors import InvalidProject, UnknownName, UnreadableSlide
+
+
+def paint(path: Path, seed: int = 0, mpp: float | None = 0.5) -> Path:
+    """Write a slide of two levels: tissue of many colours with a hole."""
+    pixels, chance = white(1536, 1280), np.random.default_rng(seed)
+    pixels[128:1152, 256:1280] = chance.integers((150, 40, 100), (250, 120, 200), (1024, 1024, 3))
+    stain(pixels, 600, 500, 200, 200, (243, 243, 243))
+    return paint_slide(path, pixels, mpp=mpp, levels=(1, 2))
+
+
+@pytest.fixture
+def slide(tmp_path) -> ap.OpenedSlide:
+    return ap.open_slide(paint(tmp_path / "a.svs"))
+
+
+@given(
+    seed=st.integers(0, 9),
+    mpp=st.sampled_from([None, 0.25, 0.4]),
+    mag=st.sampled_from([5, 10, 20]),
+    step=st.sampled_from([None, 64, 200]),
+    fill=st.booleans(),
+)
+@examples(8)
+def test_every_step_gives_what_the_command_stores(seed, mpp, mag, step, fill):
+    with tempfile.TemporaryDirectory() as name:
+        path, plugin = paint(Path(name) / "a.svs", seed), plugin_file(TINY_ENCODER)
+        words = ["--patch-size", 128, "--target-mag", mag, "--patch-encoders", "tiny", "--feature-plugin", plugin]
+        words += ["--device", "cpu", "--slide-encoders", "mean-tiny", *(["--mpp", mpp] if mpp else [])]
+        words += [*(["--step-size", step] if step else []), *(["--fill-holes"] if fill else [])]
+        done = CliRunner().invoke(cli, [str(word) for word in ("encode-slide", path, "-o", f"{name}/out", *words)])
+        assert done.exit_code == 0, done.output
+
+        with ap.open_slide(path, mpp=mpp) as slide:
+            tissue = ap.segment(slide, remove_holes=not fill)
+            grid = ap.lay_grid(slide, tissue, patch_size=128, target_mag=mag, step_size=step)
+            features = ap.encode(slide, grid, "tiny", plugins=[plugin], device="cpu")
+            embedding = ap.encode(slide, grid, "mean-tiny", features=features, plugins=[plugin], device="cpu")
+        stored = json.loads((Path(name) / "out" / "contours_geojson" / "a.geojson").read_text())
+        assert [it["geometry"] for it in tissue.geojson()["features"]] == [it["geometry"] for it in stored["features"]]
+        with h5py.File(Path(name) / "out" / "patches" / "a.h5") as file:
+            assert np.array_equal(file["coords"][:, :2], grid.coords)
+            assert np.array_equal(file["tissue_fraction"][:], grid.tissue_fraction)
+            assert np.array_equal(file["features/tiny"][:], features)
+            assert np.array_equal(file["slide_features/mean-tiny"][:], embedding)
+
+
+def test_workers_of_a_loader_read_the_pixels_that_patches_yields(slide):
+    from torch.utils.data import DataLoader
+
+    grid = ap.lay_grid(slide, ap.segment(slide), patch_size=256, target_mag=10)
+    by_row = {patch.row: patch.pixels for patch in ap.patches(slide, grid)}
+
+    batches = list(DataLoader(ap.PatchDataset(slide, grid), batch_size=3, num_workers=2))
+
+    pixels = np.concatenate([pixels.numpy() for pixels, _ in batches])
+    assert np.array_equal(pixels, np.stack([by_row[row] for row in range(len(grid))]))
+    assert np.array_equal(np.concatenate([coords.numpy() for _, coords in batches]), grid.coords)
+
+
+def mean_of(slide: ap.OpenedSlide) -> float:
+    return float(slide.read_region(ap.Region(x=256, y=128, level=0, width=64, height=64)).mean())
+
+
+def test_a_slide_is_pickled_and_opened_again_in_another_process(slide):
+    copy = pickle.loads(pickle.dumps(slide))
+    assert (copy.info, mean_of(copy)) == (slide.info, mean_of(slide))
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        assert pool.map(mean_of, [slide]) == [mean_of(slide)]
+
+
+def test_a_folder_that_python_made_is_reused_by_the_command(tmp_path):
+    paint(tmp_path / "slides.svs")
+    options = {"patch_size": 256, "target_mag": 20, "slide_encoders": "mean-tiny", "device": "cpu"}
+    plugin = plugin_file(TINY_ENCODER)
+    made = ap.process(tmp_path / "slides.svs", tmp_path / "out", feature_plugin=[plugin], **options)
+    assert {str(outcome.status) for outcome in made} == {"computed"}
+    words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]
+    words += ["--feature-plugin", plugin]
+    command = ("encode-slide", tmp_path / "slides.svs", "-o", tmp_path / "out", *words)
+    again = CliRunner().invoke(cli, [str(word) for word in command])
+    assert "0 computed, 1 reused, 0 failed" in again.output
+    assert ap.results(tmp_path / "out").stems == ("slides",)
+
+
+def test_wrong_arguments_are_one_sentence(slide, tmp_path):
+    tissue = ap.segment(slide)
+    with pytest.raises(UnreadableSlide, match=r"nothing\.svs"):
+        ap.open_slide(tmp_path / "nothing.svs")
+    with pytest.raises(InvalidProject, match=r"ap\.segment: there is no option remove_hole; did you mean remove_holes"):
+        ap.segment(slide, remove_hole=True)  # type: ignore[call-arg]
+    with pytest.raises(InvalidProject, match="overlap 256 is not from 0 to below the patch size 256"):
+        ap.lay_grid(slide, tissue, patch_size=256, target_mag=20, overlap=256)
+    with pytest.raises(UnknownName, match="uni_v9"):
+        ap.encode(slide, ap.lay_grid(slide, tissue, patch_size=256, target_mag=20), "uni_v9")
+    with pytest.raises(InvalidProject, match="there is no option min_tisue; did you mean min_tissue"):
+        ap.process(slide, tmp_path / "out", patch_size=256, target_mag=20, min_tisue=0.5)
