@@ -98,8 +98,8 @@ def paint_hospital(folder: Path, names: list[str]) -> dict[str, Path]:
         InstitutionName=PLANTED,
         SpecificCharacterSet="ISO_IR 192",
     )
-    files[plain] = slides / f"{plain}.png"
-    files[plain].write_bytes(b"\x89PNG broken " + plain.encode())
+    files[plain] = slides / f"{plain}.jp2"
+    files[plain].write_bytes(b"no JPEG 2000 of " + plain.encode())
     files[store] = slides / f"{store}.zarr"
     files[store].mkdir()
     (files[store] / ".zgroup").write_text('{"zarr_format": 2}')
