@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -96,9 +97,7 @@ def test_making_a_dataset_imports_no_torch(output, tmp_path):
     assert told.split() == ["3", "False"]
 
 
-@given(
-    most=st.integers(1, 6), seed=st.integers(0, 5), epochs=st.lists(st.integers(0, 9), min_size=2, max_size=2)
-)
+@given(most=st.integers(1, 6), seed=st.integers(0, 5), epochs=st.lists(st.integers(0, 9), min_size=2, max_size=2))
 @examples(10)
 def test_a_sample_has_patches_of_the_slide_in_their_order(cohort, most, seed, epochs):
     dataset = bags(cohort, "tiny", labels=LABELS, max_patches=most, seed=seed, coords=True)
@@ -121,7 +120,9 @@ def test_a_split_is_a_column_a_table_of_splits_or_both_by_cases(cohort, tmp_path
 
     clam, flags = tmp_path / "splits_0.csv", tmp_path / "splits_0_bool.csv"
     clam.write_text(",train,val,test\n0,a,c,d\n1,b,,\n")
-    flags.write_text(",train,val,test\na,True,False,False\nb,True,False,False\nc,False,True,False\nd,False,False,True\n")
+    flags.write_text(
+        ",train,val,test\na,True,False,False\nb,True,False,False\nc,False,True,False\nd,False,False,True\n"
+    )
     rows = pd.DataFrame({"stem": list("abcd"), "set": ["train", "train", "val", "test"]})
     for folds in (clam, flags, rows):
         parts = {part: bags(cohort, "tiny", labels=labels, split=part, folds=folds).stems for part in ("train", "val")}
@@ -140,13 +141,10 @@ def test_drawn_splits_keep_patients_together_and_lose_no_slide(cohort, seed, tra
     labels = LABELS.fillna("normal")
     folds, stems = {"train": train, "test": 1 - train}, []
     for part in folds:
-        try:
+        with suppress(InvalidLabels):  # a part that no patient is in
             dataset = bags(cohort, "tiny", labels=labels, split=part, folds=folds, seed=seed)
-        except InvalidLabels as error:
-            assert "there is no split" in str(error)
-            continue
-        assert ("a" in dataset.stems) == ("b" in dataset.stems)
-        stems += dataset.stems
+            assert ("a" in dataset.stems) == ("b" in dataset.stems)
+            stems += dataset.stems
     assert sorted(stems) == list(USABLE)
 
 
