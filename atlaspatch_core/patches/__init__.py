@@ -1,15 +1,10 @@
 """The patches of a slide: their grid, their scale, filters on them, and their pixels."""
 
 import sys
-from collections.abc import Iterator
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import Any
 
 import lazy_loader
-
-if TYPE_CHECKING:
-    from atlaspatch_core import Patch, PatchGrid
-    from atlaspatch_core.slides import Slide
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
@@ -21,11 +16,11 @@ class CallableRoom(ModuleType):
     package, and so hides the function ``ap.patches`` behind it: the module does what the function does.
     """
 
-    def __call__(self, slide: "Slide", grid: "PatchGrid") -> "Iterator[Patch]":
-        """Yield every patch of a grid once: ``pixels``, ``coords`` (level-0 px) and ``row``; see docs/python.md."""
+    def __call__(self, *arguments: Any) -> Any:
+        """Yield every patch of a slide's grid once: ``pixels``, ``coords`` (level-0 px) and ``row``."""
         import atlaspatch_core
 
-        return atlaspatch_core.api.patches(slide, grid)
+        return atlaspatch_core.api.patches(*arguments)
 
 
 sys.modules[__name__].__class__ = CallableRoom
