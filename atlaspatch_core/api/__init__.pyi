@@ -3,10 +3,10 @@ from .dataset import PatchDataset as PatchDataset
 from .embedding_tables import ResultsWarning as ResultsWarning
 from .encoding import encode as encode
 from .folder_results import Results as Results
-from .folder_results import results as results
 from .grid import lay_grid as lay_grid
 from .pixels import Patch as Patch
 from .pixels import patches as patches
+from .reading import results as results
 from .running import process as process
 from .segmenting import segment as segment
 from .slide import OpenedSlide as OpenedSlide

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from atlaspatch_core.api.bag_selection import BagFiles, LabelChoice, select_bags
-from atlaspatch_core.api.folder_results import Results, results
+from atlaspatch_core.api.folder_results import Results
 from atlaspatch_core.api.label_tables import LabelSource
+from atlaspatch_core.api.reading import results
 from atlaspatch_core.api.splits import Part
 from atlaspatch_core.errors import InvalidLabels
 

@@ -64,39 +64,32 @@ def encode(
         grid: Its patches, as ``lay_grid`` chose them.
         encoder: A patch encoder, or a slide encoder; ``atlaspatch encoders`` lists both.
         features: For a slide encoder, the features (n, d) of the patch encoder that it builds on, if they are there.
-        precision: ``float32``, ``float16``, ``bfloat16``, or ``own`` for the makers' own; the command's when left out.
-        input_size: Side to which patches are scaled, px; each encoder's own when left out.
-        downscale: ``area`` or ``dct``, as in docs/options.md.
-        device: ``cpu``, ``cuda``, ``cuda:1`` or ``mps``; the command's default when left out.
-        batch_size: Patches that an encoder takes at once.
+        precision: ``float32``, ``float16``, ``bfloat16`` or ``own`` (the makers'); the command's when left out.
+        input_size, downscale: Side to which patches are scaled, px, and how: ``area`` or ``dct`` (docs/options.md).
+        device, batch_size: Where it runs and on how many patches at once; as for the command when left out.
         weights: Name of an encoder to a local file with its weights; by default they come from the hub.
-        plugins: Python files that declare further encoders. Their code is executed.
-        allow_remote_code: Encoders whose Python code, which lies beside their weights, may be run.
+        plugins, allow_remote_code: Python files that declare encoders, and encoders whose own code may be executed.
         progress: Show a bar.
 
     Returns:
-        Of a patch encoder features, float32 (n, d), row i of row i of the coords; of a slide encoder an embedding,
-        float32 (d,).
+        Features, float32 (n, d), row i of row i of the coords, or of a slide encoder an embedding, float32 (d,).
 
     Raises:
-        UnknownName: There is no such encoder.
-        GeometryMismatch: A slide encoder was made for patches of another size or magnification.
-        NoPatches: A slide encoder has nothing to embed.
+        UnknownName, GeometryMismatch: There is no such encoder, or it was made for patches of another size or scale.
+        NoPatches, UnreadableSlide: There is nothing to embed; pixels of a patch cannot be decoded.
         MissingWeights, WrongWeights, MissingExtra, RemoteCodeNotAllowed: The encoder cannot be loaded.
-        UnreadableSlide: Pixels of a patch cannot be decoded.
 
     Example:
         >>> slide = ap.open_slide("CMU-1-Small-Region.svs")
         >>> grid = ap.lay_grid(slide, ap.segment(slide), patch_size=256, target_mag=20, min_tissue=0.9)
         >>> features = ap.encode(slide, grid, "efficientnet_lite0", device="cpu", precision="float32")
-        >>> features.shape == (len(grid), 1280)
-        True
-        >>> ap.encode(slide, grid, "mean-efficientnet_lite0", features=features, device="cpu").shape
-        (1280,)
+        >>> embedding = ap.encode(slide, grid, "mean-efficientnet_lite0", features=features, device="cpu")
+        >>> features.shape == (len(grid), 1280), embedding.shape
+        (True, (1280,))
     """
-    geometry = {"precision": precision, "input_size": input_size, "downscale": downscale}
+    geometry = {"patch_size": grid.sampling.patch_size, "target_mpp": grid.scale, "downscale": downscale}
     values = {
-        "geometry": [{"patch_size": grid.sampling.patch_size, "target_mpp": grid.scale, **geometry}],
+        "geometry": [geometry | {"precision": precision, "input_size": input_size}],
         "runtime": {"device": device, "feature_batch_size": batch_size},
         "weights": as_paths(weights),
         "plugins": tuple(map(Path, plugins)),

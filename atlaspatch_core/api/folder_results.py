@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import shapely
@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.api.embedding_tables import embedding_table
 from atlaspatch_core.api.label_tables import LabelSource
-from atlaspatch_core.api.result_states import FolderStates, folder_states
-from atlaspatch_core.api.stored_outputs import Outputs, StoredOutput, choose_output, stored_outputs
-from atlaspatch_core.config.project import Project
+from atlaspatch_core.api.result_states import FolderStates
+from atlaspatch_core.api.stored_outputs import Outputs, StoredEncoders, StoredOutput, choose_output
 from atlaspatch_core.errors import NoSlides, NotFresh
 from atlaspatch_core.interop.export.selection import Choice
 from atlaspatch_core.interop.export.valid_results import Verdict
@@ -34,14 +33,6 @@ if TYPE_CHECKING:
 
 MISSING = Verdict(State.MISSING)
 NO_TABLE = "no table of cases says of which slides it is to be"
-
-
-class StoredEncoders(NamedTuple):
-    """The encoders that results are of, by what they make."""
-
-    patch: tuple[str, ...] = ()
-    slide: tuple[str, ...] = ()
-    patient: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,8 +78,8 @@ class Results:
 
         Example:
             >>> read = ap.results("out")
-            >>> read.features("CMU-1-Small-Region").shape
-            (56, 1280)
+            >>> read.features("CMU-1-Small-Region").shape, read.coords("CMU-1-Small-Region").shape
+            ((56, 1280), (56, 2))
         """
         step = self.step("patch_features", encoder, geometry)
         return self.usable(stem, step, include_stale=include_stale).read().astype(np.float32, copy=False)
@@ -97,10 +88,6 @@ class Results:
         """Return the top-left corners of a slide's patches, int64 (n, 2): x, y in level-0 px.
 
         Raises UnknownName and NotFresh as ``features`` does.
-
-        Example:
-            >>> ap.results("out").coords("CMU-1-Small-Region").shape
-            (56, 2)
         """
         stored = self.usable(stem, self.step("patch_coords", None, geometry), include_stale=include_stale)
         return np.ascontiguousarray(stored.read()[:, :2], np.int64)
@@ -303,41 +290,10 @@ class Results:
         return self.slide_results(stem, steps, include_stale=include_stale)
 
     def __repr__(self) -> str:
-        lines = [
-            f"{self.output}: {format_count(len(self.stems), 'slide')} with patches, judged by {self.verdicts.judged_by}"
-        ]
-        lines += [f"  {step}: {self._counts(step)}" for step in self.stored]
-        return "\n".join(lines)
+        slides = format_count(len(self.stems), "slide")
+        head = f"{self.output}: {slides} with patches, judged by {self.verdicts.judged_by}"
+        return "\n".join([head, *(f"  {step}: {self._counts(step)}" for step in self.stored)])
 
     def _counts(self, step: OutputKey) -> str:
         usable, refused = self.usable_outputs(step)
         return f"{len(usable)} fresh" + (f", {len(refused)} not" if refused else "")
-
-
-def results(output: str | Path, project: str | Path | Project | None = None) -> Results:
-    """Return what a run left in its output folder, as it lies there now.
-
-    Whether a result is fresh is what ``atlaspatch status`` says: by the project, else by the ``atlaspatch.toml`` in the
-    folder or beside it whose output it is, else by the runs that ``encode-slide``, ``run`` and ``encode-patient``
-    recorded there. Where none of these is there, a result counts as fresh that was made of the very slide, outlines,
-    coords and features that lie there. No plugin file is executed; of slides, those whose files changed are opened.
-
-    Args:
-        output: The output folder.
-        project: The project file that it was made by, or a project.
-
-    Returns:
-        Stems, geometries, encoders, arrays and tables; call again for what came since.
-
-    Raises:
-        NoSlides: There are no results in the folder.
-        InvalidProject: The project cannot be used, or has another output.
-
-    Example:
-        >>> read = ap.results("out")
-        >>> read.stems, read.encoders.patch
-        (('CMU-1-Small-Region',), ('efficientnet_lite0',))
-    """
-    folder = Path(output)
-    verdicts = folder_states(folder, Path(project) if isinstance(project, str) else project)
-    return Results(folder, stored_outputs(verdicts.selection.store), verdicts)

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,14 @@ from atlaspatch_core.validity.outcome import OF_CASES, OutputKey
 from atlaspatch_core.validity.stored import read_results
 
 KINDS = {folder: kind for kind, folder in PLACES.items()}
+
+
+class StoredEncoders(NamedTuple):
+    """The encoders that results are of, by what they make."""
+
+    patch: tuple[str, ...] = ()
+    slide: tuple[str, ...] = ()
+    patient: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,9 +51,7 @@ def replacing(path: Path, stem: str | None = None) -> Iterator[Path]:
         temporary.replace(path)
         _sync(path.parent)
     except OSError as error:
-        raise UnwritableOutput(
-            f"{path.stem}: {path} cannot be written ({error.strerror or error}); free space or change its permissions"
-        ) from error
+        raise _unwritable(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -72,15 +70,24 @@ def replacing_folder(path: Path, stem: str | None = None) -> Iterator[Path]:
             _sync(file)
         if path.exists():
             path.replace(former)
-        temporary.replace(path)
+        try:
+            temporary.replace(path)
+        except OSError:
+            if former.exists():
+                former.replace(path)
+            raise
         _sync(path.parent)
     except OSError as error:
-        raise UnwritableOutput(
-            f"{path.stem}: {path} cannot be written ({error.strerror or error}); free space or change its permissions"
-        ) from error
+        raise _unwritable(path, error) from error
     finally:
         for leftover in (temporary, former):
             _remove(leftover)
+
+
+def _unwritable(path: Path, error: OSError) -> UnwritableOutput:
+    return UnwritableOutput(
+        f"{path.stem}: {path} cannot be written ({error.strerror or error}); free space or change its permissions"
+    )
 
 
 def _remove(path: Path) -> None:
