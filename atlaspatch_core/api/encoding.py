@@ -65,10 +65,13 @@ def encode(
         encoder: A patch encoder, or a slide encoder; ``atlaspatch encoders`` lists both.
         features: For a slide encoder, the features (n, d) of the patch encoder that it builds on, if they are there.
         precision: ``float32``, ``float16``, ``bfloat16`` or ``own`` (the makers'); the command's when left out.
-        input_size, downscale: Side to which patches are scaled, px, and how: ``area`` or ``dct`` (docs/options.md).
-        device, batch_size: Where it runs and on how many patches at once; as for the command when left out.
+        input_size: Side to which patches are scaled, px; each encoder's own when left out.
+        downscale: ``area`` or ``dct``, as in docs/options.md.
+        device: ``cpu``, ``cuda``, ``cuda:1`` or ``mps``; the command's default when left out.
+        batch_size: Patches that an encoder takes at once.
         weights: Name of an encoder to a local file with its weights; by default they come from the hub.
-        plugins, allow_remote_code: Python files that declare encoders, and encoders whose own code may be executed.
+        plugins: Python files that declare further encoders. Their code is executed.
+        allow_remote_code: Encoders whose Python code, which lies beside their weights, may be run.
         progress: Show a bar.
 
     Returns:
@@ -96,6 +99,12 @@ def encode(
         "allow_remote_code": as_names(allow_remote_code),
     }
     loading = _find_encoder(encoder, checked_project("ap.encode", values))
+    return _encode(slide, grid, features, loading, progress=progress)
+
+
+def _encode(
+    slide: Slide, grid: PatchGrid, features: NDArray[np.float32] | None, loading: _Loading, *, progress: bool
+) -> NDArray[np.float32]:
     if loading.embedding and not len(grid):
         raise NoPatches(f"{slide.info.stem}: it has no patches, so there is nothing to embed; lower min_tissue")
     if features is None or loading.embedding is None:
