@@ -2,6 +2,7 @@
 
 import struct
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from shapely import box
 
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.patches import GridSpec, lay_grid, stream_patches
-from atlaspatch_core.slides import open_slide
+from atlaspatch_core.slides import Region, open_slide
 
 pytestmark = pytest.mark.quick
 WIDTH, HEIGHT = 320, 256
@@ -104,6 +105,20 @@ def test_a_damaged_tile_is_refused_by_name_however_it_is_read(kind, how, tile, r
     else:
         for (x, y), patch in patches.items():
             assert difference(patch, SCAN[y : y + TILE, x : x + TILE]) <= tolerance
+
+
+@pytest.mark.parametrize("tile", [2, 16, 18])
+def test_threads_that_read_side_by_side_blame_the_damaged_level_alone(tmp_path: Path, tile: int):
+    path = write_damaged(tmp_path, "tif", "zstd", tile, "all")
+    regions = [Region(x, y, 0, TILE, TILE) for y in range(0, HEIGHT, TILE) for x in range(0, WIDTH, TILE)]
+    with open_slide(path, mpp=0.5) as slide, ThreadPoolExecutor(8) as pool:
+        read = [pool.submit(slide.read_region, region) for region in regions]
+    refusals = {str(future.exception()) for future in read if future.exception()}
+    assert refusals
+    assert all("of level 0" in refusal and "copy it again" in refusal for refusal in refusals)
+    for region, future in zip(regions, read, strict=True):
+        if not future.exception():
+            assert difference(future.result(), SCAN[region.y : region.y + TILE, region.x : region.x + TILE]) <= LOSSLESS
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])

@@ -35,6 +35,7 @@ from atlaspatch_core.slides.slide import Bounds, Level, Region, Slide, SlideInfo
 
 if TYPE_CHECKING:
     from openslide import OpenSlide
+    from PIL.Image import Image
 
 NAME = "openslide"
 STRIPS = "hamamatsu"
@@ -71,15 +72,26 @@ class OpenSlideSlide(Slide):
             self._checks.check(region, level)
         try:
             image = self._handle.read_region(place_of(region, level), region.level, (region.width, region.height))
+        except OpenSlideError:  # perhaps what it met for another thread, elsewhere
+            image = self._read_anew(region)
+        if self._drops_alpha:
+            return np.ascontiguousarray(np.asarray(image)[..., :3])
+        return composite(np.asarray(image), backdrop(region, level, self._background))
+
+    def _read_anew(self, region: Region) -> "Image":
+        """Return the RGBA px of a region through a handle of its own, which blames no other place."""
+        from openslide import OpenSlide, OpenSlideError
+
+        place = place_of(region, self._info.levels[region.level])
+        try:
+            with OpenSlide(file_of(self._info.path)) as handle:
+                return handle.read_region(place, region.level, (region.width, region.height))
         except OpenSlideError as error:
-            self._refusal = self._refusal or UnreadableSlide(
+            self._refusal = UnreadableSlide(
                 f"{self._info.stem}: the pixels at ({region.x}, {region.y}) of level {region.level} cannot be decoded "
                 f"({error}), {self._cause_and_cure(region)}"
             )
             raise self._refusal from error
-        if self._drops_alpha:
-            return np.ascontiguousarray(np.asarray(image)[..., :3])
-        return composite(np.asarray(image), backdrop(region, level, self._background))
 
     def without_alpha(self) -> Slide:
         """Return the slide as OpenSlide places and colours its px."""
