@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.encoders.declared_names import declared_name, named
-from atlaspatch_core.encoders.foreign_code import no_exit
 from atlaspatch_core.encoders.precision import Precision as Precision
+from atlaspatch_core.plugins.foreign_code import no_exit
 
 if TYPE_CHECKING:
     from torch import Tensor

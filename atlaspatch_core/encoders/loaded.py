@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.encoders.declaration import PatchEncoder, Precision, SlideEncoder
-from atlaspatch_core.encoders.foreign_code import no_exit
 from atlaspatch_core.encoders.preprocessing import preprocess
 from atlaspatch_core.errors import NotFinite, WrongWeights
+from atlaspatch_core.plugins.foreign_code import no_exit
 
 if TYPE_CHECKING:
     from torch import Tensor, device

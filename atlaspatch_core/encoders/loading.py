@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from atlaspatch_core.encoders.checkpoint import check_hash, load_strictly, read_checkpoint
 from atlaspatch_core.encoders.declaration import Adapt, Architecture, PatchEncoder, Precision, SlideEncoder, Weights
 from atlaspatch_core.encoders.devices import effective_precision, resolve_device
-from atlaspatch_core.encoders.foreign_code import no_exit
 from atlaspatch_core.encoders.loaded import LoadedPatchEncoder, LoadedSlideEncoder
 from atlaspatch_core.encoders.preprocessing import input_side
 from atlaspatch_core.errors import WrongWeights
+from atlaspatch_core.plugins.foreign_code import no_exit
 
 if TYPE_CHECKING:
     from torch import Tensor, device

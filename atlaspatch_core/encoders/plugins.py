@@ -1,39 +1,27 @@
 """Encoders from the user's own Python files, and from installed packages.
 
 A plugin declares ``PATCH_ENCODERS`` or ``SLIDE_ENCODERS``, iterables of declarations, or has AtlasPatch's hook
-``register_feature_extractors(registry, device, dtype, num_workers)``. Its code is executed.
+``register_feature_extractors(registry, device, dtype, num_workers)``.
 """
 
-import importlib
-import importlib.util
-import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from functools import cache
-from hashlib import sha256
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import ModuleType
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from atlaspatch_core.consent import SourceLoader, executes_plugins
-from atlaspatch_core.encoders.custom_encoders import helper_of_atlaspatch
 from atlaspatch_core.encoders.declaration import NO_PLUGINS, PatchEncoder, Plugins, Precision, SlideEncoder
 from atlaspatch_core.encoders.devices import device_or_cpu, effective_precision
 from atlaspatch_core.encoders.extractor import Extractor, Registry
-from atlaspatch_core.encoders.foreign_code import foreign_exit, is_foreign_exit, place_of
 from atlaspatch_core.encoders.names import by_any_name
 from atlaspatch_core.encoders.patch import PATCH_ENCODERS
 from atlaspatch_core.encoders.slide import SLIDE_ENCODERS
 from atlaspatch_core.encoders.weights import BuiltIn
-from atlaspatch_core.errors import AtlasPatchError, InvalidProject
+from atlaspatch_core.errors import InvalidProject
+from atlaspatch_core.plugins import loading
+from atlaspatch_core.plugins.custom_encoders import helper_of_atlaspatch
+from atlaspatch_core.plugins.loading import HOOK, Blaming, Plugin, file_plugin
 
-HOOK = "register_feature_extractors"
 Encoder = TypeVar("Encoder", PatchEncoder, SlideEncoder)
-
-
-GROUP = "atlaspatch.encoders"
-"""Group of entry points by which an installed package declares encoders; each names a module like a plugin file."""
 
 
 def all_plugins(
@@ -48,20 +36,9 @@ def all_plugins(
 def installed_plugins(*, device: str = "cpu", precision: Precision = "float32", num_workers: int = 0) -> Plugins:
     """Return the encoders of installed packages; each carries the sha256 of its module's file."""
     plugins = NO_PLUGINS
-    for entry in _entries(tuple(sys.path)):
-        origin = f"{entry.name} ({entry.value})"
-        with _Blaming(origin, "fails when it is imported"):
-            module = importlib.import_module(entry.module)
-        source = Path(module.__file__ or "")
-        digest = sha256(source.read_bytes()).hexdigest() if source.is_file() else sha256(origin.encode()).hexdigest()
-        plugins = _join_plugins(plugins, _declared(module, origin, digest, device, precision, num_workers), origin)
+    for plugin in loading.installed_plugins():
+        plugins = _join_plugins(plugins, _declared(plugin, device, precision, num_workers), plugin.origin)
     return plugins
-
-
-@cache
-def _entries(search_path: tuple[str, ...]) -> tuple[EntryPoint, ...]:  # noqa: ARG001 - another path, another answer
-    """Return the entry points that packages on the path declare; the search reads a file of every package."""
-    return tuple(sorted(entry_points(group=GROUP), key=lambda entry: entry.name))
 
 
 def load_plugins(
@@ -89,23 +66,13 @@ def load_plugins(
 
 def load_plugin(path: Path, *, device: str = "cpu", precision: Precision = "float32", num_workers: int = 0) -> Plugins:
     """Return the encoders of one plugin file, as ``load_plugins`` does."""
-    source = _read(path)
-    digest = sha256(source).hexdigest()
-    module = _execute(path, f"atlaspatch_plugin_{digest[:16]}")
-    return _declared(module, str(path), digest, device, precision, num_workers)
+    return _declared(file_plugin(path), device, precision, num_workers)
 
 
-def _declared(
-    module: ModuleType, origin: str, digest: str, device: str, precision: Precision, num_workers: int
-) -> Plugins:
-    hook = getattr(module, HOOK, None)
-    with _Blaming(origin, "fails when its encoders are listed"):
-        declared = [*getattr(module, "PATCH_ENCODERS", ()), *getattr(module, "SLIDE_ENCODERS", ())]
-    if not callable(hook) and not declared:
-        raise InvalidProject(f"the plugin {origin} has neither PATCH_ENCODERS nor SLIDE_ENCODERS nor {HOOK}(); add one")
-    if callable(hook):
-        declared += _from_hook(hook, origin, device, precision, num_workers)
-    return _checked([_with_plugin(encoder, origin, digest) for encoder in declared], origin)
+def _declared(plugin: Plugin, device: str, precision: Precision, num_workers: int) -> Plugins:
+    declared = [*plugin.tables["PATCH_ENCODERS"], *plugin.tables["SLIDE_ENCODERS"]]
+    declared += _from_hook(plugin, device, precision, num_workers)
+    return _checked([_with_plugin(encoder, plugin) for encoder in declared], plugin.origin)
 
 
 def _join_plugins(plugins: Plugins, more: Plugins, origin: str) -> Plugins:
@@ -117,35 +84,14 @@ def _join_plugins(plugins: Plugins, more: Plugins, origin: str) -> Plugins:
     return Plugins(patch, slide)
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InvalidProject(f"the plugin {path} cannot be read: {error.strerror}; correct its path") from error
-
-
-def _execute(path: Path, name: str) -> ModuleType:
-    """Return the file as a module: the one place where code that somebody named is executed."""
-    if not executes_plugins():
-        raise InvalidProject(f"the plugin {path} is not executed by a command that only reads results")
-    spec = importlib.util.spec_from_file_location(name, path, loader=SourceLoader(name, str(path)))
-    if spec is None or spec.loader is None or path.suffix != ".py":
-        raise InvalidProject(f"the plugin {path} is no Python file; name a file that ends in .py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses of the plugin look their module up there
-    with _Blaming(str(path), "fails when it is loaded"), helper_of_atlaspatch():
-        spec.loader.exec_module(module)
-    return module
-
-
-def _from_hook(
-    hook: Callable[..., Any], origin: str, device: str, precision: Precision, num_workers: int
-) -> Iterator[PatchEncoder]:
+def _from_hook(plugin: Plugin, device: str, precision: Precision, num_workers: int) -> Iterator[PatchEncoder]:
+    if not callable(hook := getattr(plugin.module, HOOK, None)):
+        return
     import torch
 
     registry, where = Registry(), device_or_cpu(device)
     how = effective_precision(precision, where)
-    with _Blaming(origin, f"fails in {HOOK}()"), helper_of_atlaspatch():
+    with Blaming(plugin.origin, f"fails in {HOOK}()"), helper_of_atlaspatch():
         hook(registry=registry, device=where, dtype=getattr(torch, how), num_workers=num_workers)
     for name, builder in registry.as_mapping().items():
         yield PatchEncoder(
@@ -156,32 +102,14 @@ def _from_hook(
             transform=None,
             precision=precision,
             license="that of the plugin",
-            note=f"From the plugin {Path(origin).name}.",
+            note=f"From the plugin {Path(plugin.origin).name}.",
         )
 
 
-class _Blaming:
-    """Turns whatever a plugin's code raises into one sentence that names the plugin."""
-
-    def __init__(self, origin: str, what: str) -> None:
-        self.origin = f"the plugin {origin}"
-        self.text = f"{self.origin} {what}"
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if error is None or isinstance(error, AtlasPatchError):
-            return
-        if is_foreign_exit(error):
-            raise foreign_exit(self.origin, error) from error
-        if isinstance(error, Exception):
-            raise InvalidProject(f"{self.text}: {type(error).__name__}: {error}{place_of(error)}") from error
-
-
-def _with_plugin(encoder: object, origin: str, digest: str) -> PatchEncoder | SlideEncoder:
+def _with_plugin(encoder: object, plugin: Plugin) -> PatchEncoder | SlideEncoder:
     if isinstance(encoder, PatchEncoder | SlideEncoder):
-        return replace(encoder, plugin=digest)
-    raise InvalidProject(f"the plugin {origin} declares {encoder!r}, which is no PatchEncoder or SlideEncoder")
+        return replace(encoder, plugin=plugin.digest)
+    raise InvalidProject(f"the plugin {plugin.origin} declares {encoder!r}, which is no PatchEncoder or SlideEncoder")
 
 
 def _checked(encoders: list[PatchEncoder | SlideEncoder], origin: str) -> Plugins:

@@ -1,28 +1,26 @@
 """What an isolated process does: it calls what it is asked to, each call in a thread, and tells what came of it."""
 
-import importlib.util
 import logging
 import os
 import pickle
 import signal
-import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import count
 from logging.handlers import QueueHandler
 from multiprocessing.connection import Connection
+from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Any, NoReturn
 
-from atlaspatch_core.consent import SourceLoader
 from atlaspatch_core.isolation.messages import Answer, Call, pack, pack_error
 from atlaspatch_core.isolation.shared_memory import BlockAllocator, BlockPlace, SharedBlock, SpareBlocks
+from atlaspatch_core.plugins.loading import file_plugin
 
 MOST_CALLS = 64
 """That are under way at once."""
-NAME_OF_SET_UP = "atlaspatch_set_up_"
 
 log = logging.getLogger(__name__)
 _server: "CallServer | None" = None
@@ -152,8 +150,8 @@ def run_server(connection: int, memory: int, log_level: int, files: Sequence[str
     logging.captureWarnings(True)
     logging.getLogger().addHandler(RecordSender(_server.send))
     logging.getLogger("atlaspatch_core").setLevel(log_level)
-    for number, file in enumerate(files):
-        _execute(file, f"{NAME_OF_SET_UP}{number}")
+    for file in files:
+        _execute(file)
     _server.serve_calls()
 
 
@@ -162,13 +160,9 @@ def _running() -> CallServer:
     return _server
 
 
-def _execute(file: str, name: str) -> None:
-    """Execute a file as a module; what it cannot be executed for was said where it was first."""
-    spec = importlib.util.spec_from_file_location(name, file, loader=SourceLoader(name, file))
-    assert spec is not None
-    assert spec.loader is not None
-    sys.modules[name] = importlib.util.module_from_spec(spec)
+def _execute(file: str) -> None:
+    """Execute a plugin file; what it cannot be executed for was said where it was first."""
     try:
-        spec.loader.exec_module(sys.modules[name])
+        file_plugin(Path(file))
     except BaseException as error:  # foreign code raises anything, and readers work without it
         log.debug("%s: %r", file, error)

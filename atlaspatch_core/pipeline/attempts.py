@@ -9,7 +9,6 @@ from typing import TypeVar
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.lost_folders import lost_folder
 from atlaspatch_core.discovery.transient import causes, is_transient
-from atlaspatch_core.encoders.foreign_code import foreign_place_of, no_exit
 from atlaspatch_core.errors import (
     AtlasPatchError,
     DamagedOutput,
@@ -22,6 +21,7 @@ from atlaspatch_core.errors import (
     UnusableOutput,
     UnwritableOutput,
 )
+from atlaspatch_core.plugins.foreign_code import foreign_place_of, no_exit
 from atlaspatch_core.storage.damage import mark_damaged
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.storage.writable import FULL, check_writable

@@ -164,7 +164,7 @@ def ours() -> Project:
     ("code", "complaint"),
     [
         ("raise ImportError('no such thing')", "ours .* fails when it is imported: ImportError: no such thing"),
-        ("", "ours .* has neither PATCH_ENCODERS nor SLIDE_ENCODERS"),
+        ("", "ours .* has none of PATCH_ENCODERS, SLIDE_ENCODERS"),
         (PLUGIN.replace('"ours"', '"UNI_v1"'), "declares UNI_v1, and there is an encoder of that name"),
     ],
 )

@@ -13,9 +13,9 @@ from rounds import examples
 from tracked_folders import paint
 
 from atlaspatch_core.cli.main import cli
-from atlaspatch_core.encoders.foreign_code import is_foreign_exit, no_exit
 from atlaspatch_core.errors import ForeignExit
 from atlaspatch_core.operations.tracking.signals import Terminated, termination_raises
+from atlaspatch_core.plugins.foreign_code import is_foreign_exit, no_exit
 
 ENDS = {
     "sys.exit(0)": "import sys; sys.exit(0)",

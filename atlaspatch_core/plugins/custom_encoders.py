@@ -10,12 +10,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
-
-from atlaspatch_core.encoders.extractor import Registry
+from typing import Any, Protocol
 
 HELPER = "atlas_patch.models.patch.custom"
 """Name of AtlasPatch's module."""
+
+
+class EncoderRegistry(Protocol):
+    """What a plugin registers its encoders with."""
+
+    def register(self, name: str, builder: Callable[[], Any]) -> None:
+        """Add a builder; raises InvalidProject when the name is taken."""
+        ...
 
 
 @dataclass(slots=True)
@@ -36,7 +42,7 @@ Loader = Callable[[Any, Any], CustomEncoderComponents]
 
 def register_custom_encoder(
     *,
-    registry: Registry,
+    registry: EncoderRegistry,
     name: str,
     embedding_dim: int,
     loader: Loader,
