@@ -125,19 +125,22 @@ FOREIGN_NAMES = {"dg.Definitions", "dg.materialize", "_level0"}
 """Dagster's, and the end of many names."""
 
 
-def defined_names(node: ast.AST, around: str) -> Iterator[str]:
-    """Yield what a node defines, parameters, fields and words included, each behind the names that it stands in."""
-    for child in ast.iter_child_nodes(node):
-        inside = around
-        match child:
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-                inside = f"{around}.{name}"
-                yield inside
-            case ast.arg(arg=name) | ast.Name(id=name, ctx=ast.Store()) | ast.Constant(value=str(name)):
-                yield f"{around}.{name}"
-            case ast.alias(name=name) if around.endswith("__init__"):
-                yield f"{around.removesuffix('__init__')}{name}"
-        yield from defined_names(child, inside)
+def defined_names(tree: ast.AST, module: str) -> Iterator[str]:
+    """Yield what a module defines, parameters, fields and words included, each behind the names that it stands in."""
+    waiting = [(tree, module)]
+    while waiting:
+        node, around = waiting.pop()
+        for child in ast.iter_child_nodes(node):
+            inside = around
+            match child:
+                case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                    inside = f"{around}.{name}"
+                    yield inside
+                case ast.arg(arg=name) | ast.Name(id=name, ctx=ast.Store()) | ast.Constant(value=str(name)):
+                    yield f"{around}.{name}"
+                case ast.alias(name=name) if around.endswith("__init__"):
+                    yield f"{around.removesuffix('__init__')}{name}"
+            waiting.append((child, inside))
 
 
 @pytest.fixture(scope="module")

@@ -83,6 +83,7 @@ def results(lab, name: str) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (lab / "output" / name / "patches").glob("*.h5")}
 
 
+@pytest.mark.e2e
 def test_a_name_is_told_of_first_and_results_are_carried_over(lab, instance):
     before = results(lab, "")
     name_geometry("20x")

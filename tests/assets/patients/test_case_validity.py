@@ -314,6 +314,7 @@ def test_another_patient_encoder_waits_for_the_job_that_makes_stale_outputs(tmp_
     assert said(instance, STEP, "p2")["why"] == "version 1 → 2"
 
 
+@pytest.mark.e2e
 def test_a_backfill_from_the_shell_makes_slides_and_then_cases(tmp_path, instance, weights):
     paint(tmp_path / "slides", "a", "b")
     of = lab(tmp_path, weights[0], "p1,slides/a.svs", "p2,slides/b.svs")

@@ -138,6 +138,7 @@ def test_a_timm_model_takes_its_transform_from_timm():
     assert transform == Transform(235, 224, "bicubic", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
+@pytest.mark.e2e
 def test_a_timm_model_is_the_same_where_timm_is_not_loaded(tmp_path: Path, own_cache: Path):
     """The second process finds what the first one kept; both give the identity that a process with timm gives."""
     script = (

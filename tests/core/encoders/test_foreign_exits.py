@@ -76,6 +76,7 @@ def slides(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return paint(tmp_path_factory.mktemp("slides") / "slides", "a")
 
 
+@pytest.mark.e2e
 @given(st.sampled_from(sorted(PLACES)), st.sampled_from(sorted(ENDS)))
 @examples(12)
 def test_a_plugin_that_would_end_the_program_is_wrong_usage(slides, place, end):

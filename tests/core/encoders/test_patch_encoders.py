@@ -182,7 +182,9 @@ def test_every_encoder_has_a_known_size_or_foreign_code():
 # Weights as they are published
 
 
-@pytest.mark.parametrize(("name", "layer"), [("resnet18", "fc"), ("convnext_tiny", "classifier")])
+@pytest.mark.parametrize(
+    ("name", "layer"), [("resnet18", "fc"), pytest.param("convnext_tiny", "classifier", marks=pytest.mark.e2e)]
+)
 def test_torchvision_weights_with_their_classifier_load(tmp_path: Path, name: str, layer: str):
     network = seeded(torchvision.models.get_model(name, weights=None))
     torch.save(network.state_dict(), tmp_path / "a.pth")
@@ -190,6 +192,7 @@ def test_torchvision_weights_with_their_classifier_load(tmp_path: Path, name: st
     check(PATCH_ENCODERS[name], tmp_path / "a.pth", lambda pixels: network(pixels).flatten(1))
 
 
+@pytest.mark.e2e
 def test_the_third_stage_of_resnet50_comes_from_whole_weights(tmp_path: Path):
     network = seeded(timm.create_model("resnet50"))
     save_file(network.state_dict(), tmp_path / "model.safetensors")
@@ -209,6 +212,7 @@ def test_weights_of_timm_load_from_a_folder_or_a_file(tmp_path: Path, file: str)
         check(PATCH_ENCODERS["lunit_vit_small_patch16_dino"], tmp_path / file, network)
 
 
+@pytest.mark.e2e
 def test_weights_in_parts_load_from_their_folder(tmp_path: Path):
     network = seeded(timm.create_model("resnet50", num_classes=0))
     state = network.state_dict()
@@ -653,7 +657,9 @@ def test_a_project_refuses_licences_that_it_does_not_list():
 # Numbers
 
 
-@pytest.mark.parametrize("name", ["efficientnet_lite0", "lunit_vit_small_patch16_dino"])
+@pytest.mark.parametrize(
+    "name", ["efficientnet_lite0", pytest.param("lunit_vit_small_patch16_dino", marks=pytest.mark.e2e)]
+)
 def test_vectors_depend_neither_on_the_batch_nor_on_the_order(tmp_path: Path, name: str):
     encoder = PATCH_ENCODERS[name]
     if name != "efficientnet_lite0":

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 from paths import ROOT
@@ -9,11 +10,6 @@ from paths import ROOT
 from atlaspatch_core.storage import schema
 
 PACKAGES = ("atlaspatch_core", "atlaspatch_assets")
-SOURCES = {
-    path.relative_to(ROOT).as_posix(): ast.parse(path.read_text())
-    for package in PACKAGES
-    for path in (ROOT / package).rglob("*.py")
-}
 OPENERS = {
     "atlaspatch_core/storage/disk.py",
     "atlaspatch_core/storage/hdf5_probe.py",
@@ -22,13 +18,20 @@ OPENERS = {
 """The opener, what it asks first, and the files that the package moozy wants of whoever calls it, below storage."""
 
 
+@cache
+def sources() -> dict[str, ast.Module]:
+    """Return the code of both packages by path."""
+    paths = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    return {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text()) for path in paths}
+
+
 def opens_hdf5(tree: ast.AST) -> bool:
     calls = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
     return any(ast.unparse(function) == "h5py.File" for function in calls)
 
 
 def test_one_function_opens_hdf5_files():
-    assert {path for path, tree in SOURCES.items() if opens_hdf5(tree)} == OPENERS
+    assert {path for path, tree in sources().items() if opens_hdf5(tree)} == OPENERS
 
 
 FOREIGN_NAMES = ("atlaspatch_core/layouts/", "atlaspatch_core/interop/audit/", "atlaspatch_core/encoders/")
@@ -57,13 +60,13 @@ def attribute_literals(tree: ast.AST) -> Iterator[str]:
 
 
 def test_attributes_of_our_files_are_spelled_in_the_schema():
-    ours = {path: tree for path, tree in SOURCES.items() if not path.startswith(FOREIGN_NAMES)}
+    ours = {path: tree for path, tree in sources().items() if not path.startswith(FOREIGN_NAMES)}
     assert {path: names for path, tree in ours.items() if (names := [*attribute_literals(tree)])} == {}
 
 
 @pytest.mark.parametrize("path", OUR_NAMES_ALONE)
 def test_whoever_names_our_datasets_and_attributes_asks_the_schema(path: str):
-    literals = {node.value for node in ast.walk(SOURCES[path]) if isinstance(node, ast.Constant)}
+    literals = {node.value for node in ast.walk(sources()[path]) if isinstance(node, ast.Constant)}
     assert literals & NAMES == set()
 
 
@@ -88,5 +91,5 @@ def joined_outputs(tree: ast.AST) -> Iterator[str]:
 
 
 def test_paths_under_the_output_folder_come_from_the_store():
-    others = {path: tree for path, tree in SOURCES.items() if not path.startswith(JOINERS)}
+    others = {path: tree for path, tree in sources().items() if not path.startswith(JOINERS)}
     assert {path: paths for path, tree in others.items() if (paths := [*joined_outputs(tree)])} == {}

@@ -185,6 +185,7 @@ def test_sam2_gives_the_mask_that_metas_package_gives_of_the_same_checkpoint(tmp
     assert np.packbits(found.mask[16::32, 16::32]).tobytes().hex() == OF_META
 
 
+@pytest.mark.e2e
 def test_sam2_loads_all_that_a_picture_needs_and_misses_nothing():
     own = SAM2_NETWORK.architecture.build(None).state_dict()
     given = from_meta(sam2_checkpoint(), own)
@@ -213,6 +214,7 @@ def test_a_slide_of_many_tiles_has_no_seam(tmp_path):
     assert np.abs(found - torch.tensor([0.0, 1.0]).softmax(0)[1].item()).max() < 1e-6
 
 
+@pytest.mark.e2e
 def test_a_threshold_below_a_half_finds_more_tissue_with_grandqc(tmp_path):
     networks = Networks({"grandqc": constant(tmp_path, GRANDQC_NETWORK, (0.0, 0.8473))})  # probability of tissue 0.3
     with slide_at(tmp_path, texture(256, 256), 10.0) as slide:
