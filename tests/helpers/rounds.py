@@ -46,13 +46,13 @@ def share_time(tests: int, processes: int) -> None:
 
 
 def soak(count: int, check: Callable[[Chance], object]) -> None:
-    """Check in rounds of chance: so many, always the same, in ``make test``; in ``make soak`` ever new ones.
+    """Check in rounds of chance: so many, always the same, in continuous integration; in ``make soak`` ever new ones.
 
     A fault says how its round is repeated. In ``make soak`` further rounds follow; all faults are raised at the end.
     """
     faults: list[Exception] = []
     first = int(SEED) if SEED else time.time_ns() // 10**6 % 10**9 if SOAK_MINUTES else 0
-    end, number = time.monotonic() + _seconds, first
+    end, number, count = time.monotonic() + _seconds, first, max(1, round(count * _share))
     while number == first or (time.monotonic() < end if SOAK_MINUTES else number < first + count and not SEED):
         try:
             check(Chance(number))
