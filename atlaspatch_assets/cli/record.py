@@ -42,23 +42,27 @@ def record(project_file: Path) -> None:
 
     Exit code: 0, whatever failed; 1 when it could not be told, 2 for wrong usage.
     """
-    recipe = recipe_of_file(project_file)
     try:
-        slides, cases = _record(recipe)
+        click.echo(told_of_folder(recipe_of_file(project_file)))
     except AtlasPatchError as error:
         raise click.ClickException(str(error)) from error
+
+
+def told_of_folder(recipe: "Recipe") -> str:
+    """Tell the instance of what lies in an output folder, and return a sentence that says of how much.
+
+    Raises UnwritableOutput, InvalidManifest, or OutputInUse where another process tells it.
+    """
+    slides, cases = _record(recipe)
     results = format_count(slides.results + cases.results, "result")
     failures = format_count(slides.failures + cases.failures, "failure")
     counts = (format_count(slides.slides, "slide"), slides.slides), (format_count(cases.cases, "case"), cases.cases)
     concerned = " and ".join(text for text, count in counts if count)
-    click.echo(f"Dagster was told of {results} and {failures}{f' of {concerned}' if concerned else ''}.")
+    return f"Dagster was told of {results} and {failures}{f' of {concerned}' if concerned else ''}."
 
 
 def _record(recipe: "Recipe") -> "tuple[RecordedCounts, RecordedCounts]":
-    """Tell the instance of slides, and of cases.
-
-    Raises UnwritableOutput, InvalidManifest, or OutputInUse where another process tells it.
-    """
+    """Tell the instance of slides, and of cases."""
     import dagster as dg
 
     from atlaspatch_assets.defs.patients.landed import record_cases

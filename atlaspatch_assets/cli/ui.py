@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from atlaspatch_assets.cli.pages import LOCAL, listen
+from atlaspatch_assets.cli.record import told_of_folder
 from atlaspatch_assets.cli.up import PORT, up
 from atlaspatch_core.cli.declaring import documented_command
-from atlaspatch_core.cli.projects import FILE_NAME
+from atlaspatch_core.cli.projects import FILE_NAME, recipe_of_file
 from atlaspatch_core.cli.types import Whole
 from atlaspatch_core.errors import AtlasPatchError
 
@@ -43,8 +44,8 @@ def ui(context: click.Context, place: Path, port: int | None) -> None:
     """Open the web UI of a project on 127.0.0.1, from any folder.
 
     PLACE is a project file, a folder in or above which one lies, or an output folder of encode-slide: then what its
-    runs asked for is the project. All else is as with 'atlaspatch up', which takes several projects and other
-    addresses, and runs as a service.
+    runs asked for is the project, and Dagster is told of what they made, as by 'atlaspatch record'. All else is as
+    with 'atlaspatch up', which takes several projects and other addresses, and runs as a service.
 
     Exit code: 0 when it was stopped, 1 when a part ended by itself or the home is in use, 2 for wrong usage.
     """
@@ -54,6 +55,8 @@ def ui(context: click.Context, place: Path, port: int | None) -> None:
         is_made = file.parent.name.startswith(MADE)
         what = f"what the runs of {place} asked for" if is_made else file
         click.echo(f"The project is {what}; the web UI starts on http://{LOCAL}:{port} …", err=True)
+        if is_made:
+            tell_dagster(file)
         context.invoke(up, project_files=(file,), host=LOCAL, port=port, pages_port=port + 1, no_pages=False)
 
 
@@ -78,6 +81,14 @@ def project_at(place: Path) -> Iterator[Path]:
         file = Path(temporary) / FILE_NAME
         file.write_text(project_toml(_remembered(folder)), encoding="utf-8")
         yield file
+
+
+def tell_dagster(file: Path) -> None:
+    """Tell Dagster what an output folder holds, of which it knows nothing; where that fails it is said and goes on."""
+    try:
+        click.echo(told_of_folder(recipe_of_file(file)), err=True)
+    except AtlasPatchError as error:
+        click.echo(f"WARNING: Dagster could not be told what lies there: {error}", err=True)
 
 
 def free_port() -> int:

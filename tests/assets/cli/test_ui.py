@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import click
+import dagster as dg
 import pytest
 from click.testing import CliRunner
 
 from atlaspatch_assets.cli.main import cli
-from atlaspatch_assets.cli.ui import project_at, project_toml
+from atlaspatch_assets.cli.ui import project_at, project_toml, tell_dagster
 from atlaspatch_core.config.project import load_project, make_project
 
 PROJECT = 'output = "out"\n[slides]\nfolders = ["slides"]\n[[geometry]]\npatch_size = 256\ntarget_mag = 20\n'
@@ -45,3 +46,18 @@ def test_values_of_a_project_become_a_file_that_means_the_same(tmp_path):
     project = make_project(values | {"geometry": geometries}, origin="test")
     (tmp_path / "atlaspatch.toml").write_text(project_toml(project.model_dump(mode="json")))
     assert load_project(tmp_path / "atlaspatch.toml") == project
+
+
+def test_dagster_is_told_of_what_an_output_folder_holds(tmp_path, monkeypatch, bundled_slide):
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    (tmp_path / "slides").mkdir()
+    (tmp_path / "slides" / bundled_slide.name).symlink_to(bundled_slide)
+    stages = ["--task", "coords", "--wsi_dir", str(tmp_path / "slides"), "--job_dir", str(tmp_path / "out")]
+    made = CliRunner().invoke(cli, ["run", *stages, "--segmenter", "otsu", "--mag", "20", "--patch_size", "256"])
+    assert made.exit_code == 0, made.output
+    with project_at(tmp_path / "out") as file:
+        tell_dagster(file)
+    with dg.DagsterInstance.get() as instance:
+        (stem,) = instance.get_dynamic_partitions("slides")
+        assert stem == bundled_slide.stem
+        assert instance.get_materialized_partitions(dg.AssetKey("tissue_mask")) == {stem}
