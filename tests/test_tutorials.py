@@ -12,7 +12,7 @@ from shown_code import Reader, blocks
 
 TUTORIALS = ROOT / "docs" / "tutorials"
 FIRST = TUTORIALS / "first-cohort.md"
-IN_PYTHON = [ROOT / "docs" / "python.md", ROOT / "docs" / "results.md"]
+IN_PYTHON = [ROOT / "docs" / f"{name}.md" for name in ("python", "results", "extending")]
 LATER = [*(page for page in sorted(TUTORIALS.glob("*.md")) if page != FIRST), *IN_PYTHON]
 
 
@@ -34,7 +34,7 @@ def test_a_tutorial_does_what_it_says(page: Path, first: Path, tmp_path: Path):
 @pytest.mark.quick
 @pytest.mark.parametrize("page", [FIRST, *LATER], ids=lambda page: page.stem)
 def test_blocks_of_a_tutorial_are_run_or_have_no_language(page: Path):
-    assert {language for language, _ in blocks(page)} <= {"bash", "python", "text", ""}
+    assert {language for language, _ in blocks(page)} <= {"bash", "python", "text", "toml", ""}
 
 
 @pytest.mark.quick

@@ -127,7 +127,7 @@ def _kind_of(name: str, project: "Project") -> str:
     from atlaspatch_core.encoders.names import by_any_name, unknown
     from atlaspatch_core.encoders.patch import PATCH_ENCODERS, find_patch_encoder
     from atlaspatch_core.encoders.slide import SLIDE_ENCODERS, find_slide_encoder
-    from atlaspatch_core.validity.recipe import plugins_of
+    from atlaspatch_core.validity.project_plugins import plugins_of
 
     plugins = plugins_of(project)
     for kind, find in (("patch_encoders", find_patch_encoder), ("slide_encoders", find_slide_encoder)):

@@ -6,13 +6,15 @@ Tables of names alone are read: neither torch nor a plugin is loaded. Names in p
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from atlaspatch_core.cli.shared_names import OTSU_WHOLE
 
 if TYPE_CHECKING:
+    import ast
+
     from click.shell_completion import CompletionItem
 
 MOST_BYTES = 1_000_000
@@ -47,18 +49,20 @@ def all_encoders(context: click.Context) -> Iterator[str]:
     yield from dict.fromkeys((*patch_encoders(context), *slide_encoders(context)))
 
 
-def segmenters(_: click.Context) -> tuple[str, ...]:
-    """Return the segmenters, with the name of one of them that is of no other tool."""
+def segmenters(context: click.Context) -> Iterator[str]:
+    """Yield the segmenters, with the name of one of them that is of no other tool, and those of plugin files."""
     from atlaspatch_core.tissue.spec import SEGMENTER_NAMES
 
-    return *SEGMENTER_NAMES, OTSU_WHOLE
+    yield from (*SEGMENTER_NAMES, OTSU_WHOLE)
+    yield from plugin_names(context, "Segmenter")
 
 
-def readers(_: click.Context) -> tuple[str, ...]:
-    """Return the readers."""
+def readers(context: click.Context) -> Iterator[str]:
+    """Yield the readers, and those of plugin files."""
     from atlaspatch_core.slides.reader_names import READER_NAMES
 
-    return READER_NAMES
+    yield from READER_NAMES
+    yield from plugin_names(context, "Reader")
 
 
 def geometries(context: click.Context) -> Iterator[str]:
@@ -110,13 +114,21 @@ def matching(names: Iterable[str], incomplete: str, *, several: bool = False) ->
     return [CompletionItem(f"{start}{name}") for name in chosen]
 
 
-def plugin_names(context: click.Context) -> Iterator[str]:
-    """Yield the names that plugin files on the command line seem to declare: ``name="…"`` in a call."""
+def plugin_names(context: click.Context, kind: str = "") -> Iterator[str]:
+    """Yield the names that plugin files on the command line seem to declare: ``name="…"`` in a call.
+
+    ``kind`` is what is called, ``Segmenter`` or ``Reader``, whose first argument is the name, too; encoders otherwise.
+    """
     for path in context.params.get("feature_plugin") or ():
-        yield from _declared_names(Path(path))
+        for call in _calls(Path(path)):
+            called = getattr(call.func, "id", getattr(call.func, "attr", ""))
+            if kind == called:
+                yield from _texts([*call.args[:1], *_named_values(call)])
+            elif not kind and called not in ("Segmenter", "Reader"):
+                yield from map(str.lower, _texts(_named_values(call)))
 
 
-def _declared_names(path: Path) -> Iterator[str]:
+def _calls(path: Path) -> "Iterator[ast.Call]":
     import ast
 
     try:
@@ -125,7 +137,13 @@ def _declared_names(path: Path) -> Iterator[str]:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, SyntaxError):
         return
-    calls: Iterator[Any] = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
-    for keyword in (keyword for call in calls for keyword in call.keywords if keyword.arg == "name"):
-        if isinstance(keyword.value, ast.Constant) and isinstance(keyword.value.value, str):
-            yield keyword.value.value.lower()
+    yield from (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+
+
+def _named_values(call: "ast.Call") -> "list[ast.expr]":
+    return [keyword.value for keyword in call.keywords if keyword.arg == "name"]
+
+
+def _texts(values: "Iterable[ast.expr]") -> Iterator[str]:
+    constants = (getattr(value, "value", None) for value in values)
+    yield from (constant for constant in constants if isinstance(constant, str))

@@ -218,11 +218,9 @@ def check_weights(recipe: "Recipe", names: Iterable[str] | None = None) -> None:
 
     ``names`` are those whose weights were typed; all that the project has by default.
     """
-    from atlaspatch_core.tissue.segmenters import networks_of
-
     encoders = [stage.encoder for stage in recipe.stages if stage.encoder]
     used = {name.lower() for encoder in encoders for name in (encoder.name, *encoder.aliases)}
-    of_tissue = [network.name for network in networks_of(recipe.project.tissue)]
+    of_tissue = [network.name for network in recipe.segmentation.networks]
     unused = sorted(set(recipe.project.weights if names is None else names) - used - set(of_tissue))
     if unused:
         names = ", ".join([*sorted(encoder.name for encoder in encoders), *of_tissue])

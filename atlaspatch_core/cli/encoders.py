@@ -46,6 +46,7 @@ LEGEND = (
 @click.option("--markdown", is_flag=True, help="Print the table of docs/encoders.md: nothing of this machine.")
 @click.option(
     "--feature-plugin",
+    "--plugin",
     type=EXISTING_FILE,
     multiple=True,
     help="Python file that declares further encoders; may be repeated. Its code is executed.",

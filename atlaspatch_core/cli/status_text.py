@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from atlaspatch_core.encoders.declaration import PatchEncoder, SlideEncoder
     from atlaspatch_core.operations.tracking.runs import RunFile
     from atlaspatch_core.operations.tracking.unverified import UnverifiedResult
+    from atlaspatch_core.tissue.segmenters import Segmenter
     from atlaspatch_core.validity.outcome import OutputKey
-    from atlaspatch_core.validity.recipe import Recipe
+    from atlaspatch_core.validity.recipe import OutputSpec, Recipe
     from atlaspatch_core.validity.states import Validity
 
 Warnings = Mapping[str, Sequence[str]]
@@ -57,20 +58,25 @@ def warning_lines(warnings: Warnings) -> list[str]:
 
 
 def plugin_notes(recipe: "Recipe") -> "dict[OutputKey, str]":
-    """Return which outputs are of plugins: these were not executed, and encoders are as results record them."""
-    from atlaspatch_core.encoders.recorded import is_recorded
+    """Return which outputs are of plugins: these were not executed, and what they declare is as results record it."""
+    from atlaspatch_core.encoders.recorded import RECORDED
 
-    encoders = {stage.step: stage.encoder for stage in recipe.stages if stage.encoder and is_recorded(stage.encoder)}
+    makers = {stage.step: _maker(stage) for stage in recipe.stages}
     return {
-        step: f"plugin {(encoder.plugin or 'not there')[:16]}, not executed here"
-        for step, encoder in encoders.items()
-        if not _follows(encoder)
+        step: f"plugin {(maker.plugin or 'not there')[:16]}, not executed here"
+        for step, maker in makers.items()
+        if maker and maker.license == RECORDED and not _follows(maker)
     }
 
 
-def _follows(encoder: "PatchEncoder | SlideEncoder") -> bool:
+def _maker(stage: "OutputSpec") -> "PatchEncoder | SlideEncoder | Segmenter | None":
+    """Return what makes an output, where a plugin may declare it."""
+    return stage.segmentation.maker if stage.segmentation else stage.encoder
+
+
+def _follows(maker: "PatchEncoder | SlideEncoder | Segmenter") -> bool:
     """Tell whether no plugin declares an encoder, as it exists for any patch encoder."""
-    return encoder.plugin is None and encoder.architecture is None
+    return maker.plugin is None and getattr(maker, "architecture", maker) is None
 
 
 def as_table(outputs: "Sequence[Validity]", warnings: Warnings, unverified: "Sequence[UnverifiedResult]" = ()) -> str:

@@ -26,8 +26,8 @@ class ProjectFields:
     plugins: Annotated[
         tuple[Path, ...],
         Option(
-            "Python files that declare further encoders. Their code is executed.",
-            flags=("--feature-plugin",),
+            "Python files that declare further encoders, segmenters or readers. Their code is executed.",
+            flags=("--feature-plugin", "--plugin"),
         ),
     ] = ()
     allow_remote_code: Annotated[
@@ -148,7 +148,8 @@ class SlidesFields:
     reader: Annotated[
         str | None,
         Option(
-            f"Reader that opens every slide, whatever its content: {', '.join(READER_NAMES)}.",
+            f"Reader that opens every slide, whatever its content: {', '.join(READER_NAMES)}. "
+            "Plugins may bring others.",
             flags=("--reader-type",),
             names_of="readers",
             unset="the one that knows the slide's content",

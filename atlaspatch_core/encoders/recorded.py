@@ -22,11 +22,11 @@ class RecordedValues:
 
     def build(self, weights: Path | None) -> NoReturn:  # noqa: ARG002
         """Raise InvalidProject."""
-        _refuse()
+        refuse_plugin()
 
     def find(self, encoder: str) -> NoReturn:  # noqa: ARG002
         """Raise InvalidProject."""
-        _refuse()
+        refuse_plugin()
 
     def spec(self, encoder: str = "") -> Any:  # noqa: ARG002
         """Return what was recorded."""
@@ -99,10 +99,11 @@ def _unknown(name: str) -> Callable[..., Any]:
 
     @named(name)
     def unknown(*_: Any, **__: Any) -> NoReturn:
-        _refuse()
+        refuse_plugin()
 
     return unknown
 
 
-def _refuse() -> NoReturn:
+def refuse_plugin() -> NoReturn:
+    """Raise InvalidProject: code of a plugin was not executed, and is called."""
     raise InvalidProject("plugins are executed by commands that compute alone; use 'atlaspatch run' or 'materialize'")

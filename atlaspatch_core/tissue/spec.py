@@ -17,8 +17,8 @@ class TissueSpec:
 
     segmenter: str = stated(
         "otsu",
-        f"What finds the tissue: {', '.join(SEGMENTER_NAMES)}. otsu and otsu_tiled need no weights; those of networks "
-        "are local files that are named, or lie on the Hugging Face hub.",
+        f"What finds the tissue: {', '.join(SEGMENTER_NAMES)}. Plugins may bring others. otsu and otsu_tiled need no "
+        "weights; those of networks are local files that are named, or lie on the Hugging Face hub.",
         flags=("--segmenter",),
         names_of="segmenters",
     )

@@ -7,18 +7,18 @@ from typing import Any
 from atlaspatch_core.config.policy import check_license, permitted
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.config.sections import Geometry
-from atlaspatch_core.consent import executes_plugins
 from atlaspatch_core.encoders.declaration import PatchEncoder, Plugins, SlideEncoder
 from atlaspatch_core.encoders.input_size import with_input_size
 from atlaspatch_core.encoders.patch import find_patch_encoder
 from atlaspatch_core.encoders.patient import find_patient_encoder
-from atlaspatch_core.encoders.recorded import is_recorded
+from atlaspatch_core.encoders.recorded import RECORDED, is_recorded
 from atlaspatch_core.encoders.slide import find_slide_encoder
 from atlaspatch_core.fingerprint import Identity, canonical_json, short_hash
 from atlaspatch_core.option import stated_values
 from atlaspatch_core.storage.schema import PLACES
-from atlaspatch_core.tissue.segmenters import Segmentation, networks_of
+from atlaspatch_core.tissue.segmenters import Segmentation
 from atlaspatch_core.validity.outcome import OutputKey
+from atlaspatch_core.validity.project_plugins import plugins_of, segmenter_of
 from atlaspatch_core.validity.suitable_geometry import check_geometry, suitable_geometry
 
 SLIDE = OutputKey("slide")
@@ -88,6 +88,13 @@ class Recipe:
     cases: tuple[OutputSpec, ...] = ()
     """What is made of every case: the slides' features, upstream of it, are among the stages."""
 
+    @property
+    def segmentation(self) -> Segmentation:
+        """How its masks are made."""
+        segmentation = self.stage(TISSUE_MASK).segmentation
+        assert segmentation
+        return segmentation
+
     def stage(self, step: OutputKey) -> OutputSpec:
         """Return the stage that makes a step's output."""
         return next(stage for stage in self.stages if stage.step == step)
@@ -125,28 +132,15 @@ def make_recipe(project: Project) -> Recipe:
         >>> [str(stage.step) for stage in recipe.stages][2:]
         ['patch_coords', 'patch_features/efficientnet_lite0', 'slide_embedding/mean-efficientnet_lite0']
     """
-    for network in networks_of(project.tissue):
-        check_license(network.name, network.license, project.allow_licenses)
+    segmentation = Segmentation(project.tissue, project.weights, segmenter_of(project))
+    for network in segmentation.networks:
+        if network.license != RECORDED:
+            check_license(network.name, network.license, project.allow_licenses)
     plugins = plugins_of(project)
-    segmentation = Segmentation(project.tissue, project.weights)
     shared = (OutputSpec(SLIDE), OutputSpec(TISSUE_MASK, (SLIDE,), segmentation=segmentation))
     cases = tuple(_case_stages(project, plugins))
     rest = (stage for geometry in project.geometry for stage in _stages(geometry, project, plugins, cases))
     return Recipe(project, (*shared, *rest), cases)
-
-
-def plugins_of(project: Project) -> Plugins:
-    """Return the encoders of plugins; for a command that only reads, as results record them."""
-    from atlaspatch_core.encoders.plugins import all_plugins, installed_plugins
-    from atlaspatch_core.validity.recorded_plugins import recorded_plugins
-
-    runtime = project.runtime
-    precision = project.geometry[0].precision_of("float32") if project.geometry else "float32"
-    device = runtime.feature_device or runtime.device
-    if not executes_plugins():
-        installed = installed_plugins(device=device, precision=precision, num_workers=runtime.read_workers)
-        return recorded_plugins(project, installed)
-    return all_plugins(project.plugins, device=device, precision=precision, num_workers=runtime.read_workers)
 
 
 def _case_stages(project: Project, plugins: Plugins) -> Iterator[OutputSpec]:

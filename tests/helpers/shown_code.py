@@ -1,7 +1,7 @@
 """Blocks of a page of the docs, run in order in one folder as a reader would, with what the page says is printed.
 
 ``bash`` and ``python`` blocks run. Each line of a ``text`` block has to occur in what the block before printed, where
-``…`` stands for anything. Blocks without a language are not run.
+``…`` stands for anything. Blocks without a language are not run. ``python`` blocks with a title are files of that name.
 """
 
 import io
@@ -16,7 +16,7 @@ from typing import Any
 
 from processes import run_cli
 
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r'^```(\w*)(?: title="(\S+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 
 
 @dataclass
@@ -31,6 +31,8 @@ class Reader:
 
     def follow(self, page: Path) -> None:
         """Run the blocks of a page. Raises AssertionError where a command fails, or prints something else."""
+        for name, code in files(page).items():
+            (self.folder / name).write_text(code, encoding="utf-8")
         for language, code in blocks(page):
             match language:
                 case "bash":
@@ -62,8 +64,14 @@ class Reader:
 
 
 def blocks(page: Path) -> Iterator[tuple[str, str]]:
-    """Yield language and text of the blocks of a page."""
-    yield from BLOCK.findall(page.read_text(encoding="utf-8"))
+    """Yield language and text of the blocks of a page that are no files."""
+    found = BLOCK.findall(page.read_text(encoding="utf-8"))
+    yield from ((language, text) for language, name, text in found if not name)
+
+
+def files(page: Path) -> dict[str, str]:
+    """Return the files that a page shows, by name."""
+    return {name: text for _, name, text in BLOCK.findall(page.read_text(encoding="utf-8")) if name}
 
 
 def occurs(line: str, printed: str) -> bool:

@@ -12,7 +12,6 @@ from atlaspatch_core.encoders.hub import HubWeights, offline
 from atlaspatch_core.encoders.recorded import RECORDED
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.operations.doctor.values import DoctorFinding, Subject, fail, ok, warn
-from atlaspatch_core.tissue.segmenters import networks_of
 from atlaspatch_core.validity.recipe import Recipe
 
 
@@ -45,7 +44,7 @@ def weights(subject: Subject) -> Iterator[DoctorFinding]:
 def networks(recipe: Recipe) -> list[Needed]:
     """Return the networks of a recipe, each once."""
     encoders = [stage.encoder for stage in (*recipe.stages, *recipe.cases) if stage.encoder]
-    of_tissue = [network.with_local_weights(recipe.project.weights) for network in networks_of(recipe.project.tissue)]
+    of_tissue = [network.with_local_weights(recipe.project.weights) for network in recipe.segmentation.networks]
     by_name = {
         one.name: Needed(one.name, one.source, one.license, one.gated, one.extra) for one in (*encoders, *of_tissue)
     }

@@ -139,7 +139,8 @@ def _find(work: SlideWork, stage: OutputSpec, stored: MaskRecord | None, interru
     if not why and stored:
         return stored, ""
     project = work.run.recipe.project
-    tissue = segment_tissue(work.slide(), project.tissue, work.run.models.networks(project.weights))
+    networks, segmenter = work.run.models.networks(project.weights), work.run.recipe.segmentation.maker
+    tissue = segment_tissue(work.slide(), project.tissue, networks, segmenter)
     work.run.specs.pop(stage.step, None)  # weights that had to be fetched are known by their sha256 only now
     return _write_mask(work, work.identity(stage, facts), tissue.polygons, tissue.numbers), why
 

@@ -46,6 +46,8 @@ class Segmenter:
     """Whether it obeys ``remove_penmarks`` by itself."""
     knows_small_slides: bool = False
     """Whether the least piece is at most ``SMALL_SLIDE`` of the slide: a region of interest has tissue, too."""
+    plugin: str | None = None
+    """sha256 of the plugin file that declares it."""
 
 
 @dataclass(frozen=True, slots=True)

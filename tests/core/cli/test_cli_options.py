@@ -33,7 +33,7 @@ USAGE_GUIDE: list[tuple[str, list[str], str, bool, Any]] = [
     ("feature_batch_size", ["--feature-batch-size", "--feat-batch-size"], "integer range", False, 32),
     ("feature_num_workers", ["--feature-num-workers"], "integer range", False, 4),
     ("feature_precision", ["--feature-precision"], "choice", False, "float16"),
-    ("feature_plugin", ["--feature-plugin"], "file", False, ()),
+    ("feature_plugin", ["--feature-plugin", "--plugin"], "file", False, ()),
     ("device", ["--device"], "text", False, "auto"),
     ("tissue_thresh", ["--tissue-thresh"], "float range", False, 0.0),
     ("white_thresh", ["--white-thresh"], "integer range", False, 15),

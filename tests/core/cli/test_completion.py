@@ -83,3 +83,12 @@ main()
     environment = os.environ | words | {"_ATLASPATCH_COMPLETE": "bash_complete"}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
     assert done.stdout.splitlines() == ["plain,titan,feather", "plain,titan,feather_uni_v2", "[]"]
+
+
+def test_segmenters_and_readers_of_plugin_files_are_completed(tmp_path: Path):
+    file = tmp_path / "plugin.py"
+    file.write_text('SEGMENTERS = [Segmenter("ours", version=1)]\nREADERS = [lib.Reader(name="our_format")]\n')
+    words = ("encode-slide", "--plugin", str(file))
+    assert completed(*words, "--segmenter", incomplete="our") == ["ours"]
+    assert completed(*words, "--reader-type", incomplete="our") == ["our_format"]
+    assert completed(*words, "--patch-encoders", incomplete="our") == []

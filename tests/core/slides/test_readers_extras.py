@@ -30,7 +30,7 @@ def noise(width: int = 700, height: int = 500) -> np.ndarray:
 
 def test_readers_are_named_as_the_option_names_them():
     assert [reader.name for reader in READERS.values()] == list(READERS)
-    assert field_of(SlidesFields, "reader").option.help.endswith(f": {', '.join(READERS)}.")
+    assert field_of(SlidesFields, "reader").option.help.endswith(f": {', '.join(READERS)}. Plugins may bring others.")
 
 
 @pytest.mark.parametrize(("reader", "module"), [("cucim", "cucim"), ("sdpc", "opensdpc")])

@@ -26,7 +26,6 @@ from atlaspatch_core.tissue.segmenters import (
     Networks,
     Segmentation,
     TissueSpec,
-    networks_of,
     segment_tissue,
 )
 from atlaspatch_core.tissue.segmenters.artifacts import ARTIFACT_NETWORK, ARTIFACTS, without_artifacts
@@ -264,9 +263,9 @@ def test_removing_pen_marks_alone_leaves_other_artefacts(tmp_path, index, fragme
 
 
 def test_otsu_needs_no_network_for_pen_marks():
-    assert networks_of(TissueSpec(remove_penmarks=True)) == ()
-    assert networks_of(TissueSpec(segmenter="hest", remove_penmarks=True)) == (HEST_NETWORK, ARTIFACT_NETWORK)
-    assert networks_of(TissueSpec(remove_artifacts=True)) == (ARTIFACT_NETWORK,)
+    assert Segmentation(TissueSpec(remove_penmarks=True)).networks == ()
+    assert Segmentation(TissueSpec(segmenter="hest", remove_penmarks=True)).networks == (HEST_NETWORK, ARTIFACT_NETWORK)
+    assert Segmentation(TissueSpec(remove_artifacts=True)).networks == (ARTIFACT_NETWORK,)
 
 
 def test_a_slide_without_tissue_has_no_artefacts(tmp_path):

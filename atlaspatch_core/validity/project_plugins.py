@@ -1,0 +1,30 @@
+"""What a project has of plugins: executed by commands that compute, and as results record it for those that read."""
+
+from atlaspatch_core.config.project import Project
+from atlaspatch_core.consent import executes_plugins
+from atlaspatch_core.encoders.declaration import Plugins
+from atlaspatch_core.encoders.plugins import all_plugins, installed_plugins
+from atlaspatch_core.tissue.segmenters import Segmenter, find_segmenter, plugin_segmenters
+from atlaspatch_core.validity.recorded_plugins import recorded_plugins
+from atlaspatch_core.validity.recorded_segmenters import segmenter_of_records
+
+
+def plugins_of(project: Project) -> Plugins:
+    """Return the encoders of plugins; for a command that only reads, as results record them."""
+    runtime = project.runtime
+    precision = project.geometry[0].precision_of("float32") if project.geometry else "float32"
+    device = runtime.feature_device or runtime.device
+    if not executes_plugins():
+        installed = installed_plugins(device=device, precision=precision, num_workers=runtime.read_workers)
+        return recorded_plugins(project, installed)
+    return all_plugins(project.plugins, device=device, precision=precision, num_workers=runtime.read_workers)
+
+
+def segmenter_of(project: Project) -> Segmenter:
+    """Return the segmenter of a project; for a command that only reads, one of a plugin as results record it.
+
+    Raises UnknownName, and InvalidProject for a plugin that cannot be used.
+    """
+    if executes_plugins():
+        return find_segmenter(project.tissue.segmenter, plugin_segmenters(project.plugins))
+    return segmenter_of_records(project) or find_segmenter(project.tissue.segmenter, plugin_segmenters())
