@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.api.options import as_names, as_paths, checked_project
 from atlaspatch_core.api.slide import as_opened
-from atlaspatch_core.errors import NoPatches, UnknownName
+from atlaspatch_core.errors import InvalidProject, NoPatches, UnknownName
 from atlaspatch_core.patches.grid import PatchGrid
 from atlaspatch_core.slides.slide import Slide
 
 if TYPE_CHECKING:
     from atlaspatch_core.config.project import Project
-    from atlaspatch_core.encoders.declaration import Precision
+    from atlaspatch_core.encoders.declaration import PatchEncoder, Plugins, Precision, SlideEncoder
     from atlaspatch_core.encoders.loaded import LoadedPatchEncoder
     from atlaspatch_core.patches.grid_spec import Downscale
     from atlaspatch_core.validity.recipe import OutputSpec, Recipe
@@ -44,7 +44,7 @@ class _Loading:
 def encode(
     slide: Slide,
     grid: PatchGrid,
-    encoder: str,
+    encoder: "str | PatchEncoder | SlideEncoder",
     *,
     features: NDArray[np.float32] | None = None,
     precision: "Precision | None" = None,
@@ -62,7 +62,8 @@ def encode(
     Args:
         slide: An open slide.
         grid: Its patches, as ``lay_grid`` chose them.
-        encoder: A patch encoder, or a slide encoder; ``atlaspatch encoders`` lists both.
+        encoder: A patch encoder, or a slide encoder; ``atlaspatch encoders`` lists both. Or one of your own, as
+            ``PatchEncoder.from_module`` makes it of a module of torch.
         features: For a slide encoder, the features (n, d) of the patch encoder that it builds on, if they are there.
         precision: ``float32``, ``float16``, ``bfloat16`` or ``own`` (the makers'); the command's when left out.
         input_size: Side to which patches are scaled, px; each encoder's own when left out.
@@ -112,24 +113,41 @@ def _encode(
     return _embedding(grid, features, loading) if loading.embedding else features
 
 
-def _find_encoder(name: str, project: "Project") -> _Loading:
-    """Return what an encoder of this name, of patches or of slides, takes. Raises UnknownName."""
+def _find_encoder(encoder: "str | PatchEncoder | SlideEncoder", project: "Project") -> _Loading:
+    """Return what an encoder, or one of this name, takes. Raises UnknownName, InvalidProject."""
     from atlaspatch_core.validity.recipe import make_recipe
 
-    geometry = project.geometry[0].model_copy(update={_kind_of(name, project): (name,)})
-    recipe = make_recipe(project.model_copy(update={"geometry": (geometry,)}))
+    own = _own_encoder(encoder)
+    name = encoder if isinstance(encoder, str) else encoder.name
+    geometry = project.geometry[0].model_copy(update={_kind_of(name, project, own): (name,)})
+    recipe = make_recipe(project.model_copy(update={"geometry": (geometry,)}), own)
     [features] = recipe.stages_of("patch_features", geometry)
     return _Loading(recipe, features, next(iter(recipe.stages_of("slide_embedding", geometry)), None))
 
 
-def _kind_of(name: str, project: "Project") -> str:
+def _own_encoder(encoder: object) -> "Plugins":
+    """Return an encoder that is given itself, and none for a name. Raises InvalidProject for anything else."""
+    from atlaspatch_core.encoders.declaration import NO_PLUGINS, PatchEncoder, Plugins, SlideEncoder
+
+    match encoder:
+        case str():
+            return NO_PLUGINS
+        case PatchEncoder():
+            return Plugins(patch={encoder.name: encoder})
+        case SlideEncoder():
+            return Plugins(slide={encoder.name: encoder})
+    kind = type(encoder).__name__
+    raise InvalidProject(f"ap.encode: a {kind} is no encoder; give a name, or what PatchEncoder.from_module returns")
+
+
+def _kind_of(name: str, project: "Project", own: "Plugins") -> str:
     """Return the field of a geometry in which an encoder is named."""
     from atlaspatch_core.encoders.names import by_any_name, unknown
     from atlaspatch_core.encoders.patch import PATCH_ENCODERS, find_patch_encoder
     from atlaspatch_core.encoders.slide import SLIDE_ENCODERS, find_slide_encoder
     from atlaspatch_core.validity.project_plugins import plugins_of
 
-    plugins = plugins_of(project)
+    plugins = plugins_of(project, own)
     for kind, find in (("patch_encoders", find_patch_encoder), ("slide_encoders", find_slide_encoder)):
         with suppress(UnknownName):
             find(name, project.weights, plugins)

@@ -5,7 +5,7 @@ A declaration imports no torch and touches no network. The callables it holds (`
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -20,6 +20,8 @@ from atlaspatch_core.plugins.foreign_code import no_exit
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
+
+    from atlaspatch_core.encoders.modules import ModuleSource
 
 Interpolation = Literal["bilinear", "bicubic"]
 
@@ -159,6 +161,62 @@ class PatchEncoder(_Encoder):
     without_code: "WithoutCode | None" = None
     """Taken where the user gives such a file, or does not allow the code."""
 
+    @classmethod
+    def from_module(
+        cls,
+        name: str,
+        module: "ModuleSource",
+        *,
+        dim: int,
+        image_size: int | None = 224,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+        interpolation: Interpolation = "bilinear",
+        license: str = "not stated",  # noqa: A002
+        **more: Any,
+    ) -> "PatchEncoder":
+        """Return a module of torch as an encoder of patches.
+
+        The sha256 of its weights is part of the fingerprint of its features.
+
+        Args:
+            name: What the encoder is called.
+            module: A ``torch.nn.Module`` that takes pixels, float32 (b, 3, image_size, image_size), and returns
+                features (b, dim); or its class, or a function, that makes one when it is called without arguments.
+                Weights that are drawn by chance are then the same in each process. Of a module a copy is taken.
+            dim: Length of a feature vector.
+            image_size: Side to which patches are scaled, px; None leaves them as they are.
+            mean: Taken from each channel, R, G and B, on the scale 0..1; by default ImageNet's.
+            std: What each channel is divided by thereafter.
+            interpolation: ``bilinear`` or ``bicubic``.
+            license: SPDX name of the weights' licence, for projects that allow some alone.
+            more: Further fields of ``PatchEncoder``, such as ``precision``, ``patch_size`` or ``magnification``.
+
+        Returns:
+            The encoder, for ``PATCH_ENCODERS`` of a plugin and for ``ap.encode``.
+
+        Raises:
+            InvalidProject: It is no module, or makes none.
+
+        Example:
+            >>> import torch
+            >>> mean_colour = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+            >>> PatchEncoder.from_module("colour", mean_colour, dim=3).dim
+            3
+        """
+        from atlaspatch_core.encoders.modules import WeightsOfModule, network_of
+
+        network = network_of(name, module)
+        return cls(
+            name=name,
+            architecture=network,
+            source=WeightsOfModule(network),
+            dim=dim,
+            transform=Transform(image_size, image_size, interpolation, _channels(mean), _channels(std)),
+            license=license,
+            **more,
+        )
+
     def with_local_weights(self, source: Weights, path: Path) -> "PatchEncoder":
         """Return the encoder with what the user gives, which lies at ``path``, in the place of its declared weights."""
         if self.without_code is not None and self.without_code.takes(path):
@@ -220,6 +278,48 @@ class SlideEncoder(_Encoder):
     """None: ``forward`` needs no network."""
     source: Weights | None = None
 
+    @classmethod
+    def from_module(
+        cls,
+        name: str,
+        module: "ModuleSource",
+        *,
+        patch_encoder: str,
+        dim: int,
+        license: str = "not stated",  # noqa: A002
+        **more: Any,
+    ) -> "SlideEncoder":
+        """Return a module of torch as an encoder of slides, as ``PatchEncoder.from_module`` does.
+
+        Args:
+            name: What the encoder is called.
+            module: A ``torch.nn.Module`` that takes the features of a slide's patches, float32 (n, d), n ≥ 1, and
+                returns an embedding (dim,); or its class, or a function, that makes one.
+            patch_encoder: Name of the patch encoder whose features it takes.
+            dim: Length of the embedding.
+            license: SPDX name of the weights' licence, for projects that allow some alone.
+            more: Further fields of ``SlideEncoder``.
+
+        Returns:
+            The encoder, for ``SLIDE_ENCODERS`` of a plugin and for ``ap.encode``.
+
+        Raises:
+            InvalidProject: It is no module, or makes none.
+        """
+        from atlaspatch_core.encoders.modules import WeightsOfModule, module_on_bag, network_of
+
+        network = network_of(name, module)
+        return cls(
+            name=name,
+            patch_encoder=patch_encoder,
+            dim=dim,
+            forward=module_on_bag,
+            architecture=network,
+            source=WeightsOfModule(network),
+            license=license,
+            **more,
+        )
+
     def spec(self) -> dict[str, Any]:
         """Return everything that decides the embedding beside the features, fit for JSON."""
         with no_exit(self.name):
@@ -249,6 +349,12 @@ class Plugins:
 
 
 NO_PLUGINS = Plugins()
+
+
+def _channels(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return one number a channel. Raises ValueError where there are not three."""
+    red, green, blue = values
+    return red, green, blue
 
 
 def _plugin(sha256: str | None) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from atlaspatch_core.encoders.loaded import LoadedPatchEncoder, LoadedSlideEncoder, to_device, to_input
+from atlaspatch_core.encoders.loaded import LoadedPatchEncoder, LoadedSlideEncoder, not_finite, to_device, to_input
 from atlaspatch_core.encoders.model_cache import MODELS
-from atlaspatch_core.errors import NoPatches, NotFinite, WrongWeights
+from atlaspatch_core.errors import NoPatches, WrongWeights
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ def checked(loaded: LoadedSlideEncoder, embedding: object) -> NDArray[np.float32
     if vector.ndim != 1 or len(vector) != (dim or len(vector)):
         raise WrongWeights(f"{name}: gave an embedding of shape {vector.shape}, not ({dim},)")
     if not np.isfinite(vector).all():
-        raise NotFinite(f"{name}: gave NaN or infinite numbers in {loaded.precision}; use float32")
+        raise not_finite(name, "numbers", loaded.precision)
     return vector
 
 

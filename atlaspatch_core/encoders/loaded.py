@@ -51,7 +51,7 @@ class LoadedPatchEncoder:
         if features.shape != (len(pixels), self.dim):
             raise WrongWeights(f"{self.encoder.name}: gave shape {features.shape}, not ({len(pixels)}, {self.dim})")
         if not np.isfinite(features).all():
-            raise NotFinite(f"{self.encoder.name}: gave NaN or infinite features in {self.precision}; use float32")
+            raise not_finite(self.encoder.name, "features", self.precision)
         return features
 
     def _in_chunks(self, pixels: "Tensor") -> "Tensor":
@@ -101,6 +101,12 @@ class LoadedSlideEncoder:
         cast = torch.autocast(self.device.type, getattr(torch, self.precision)) if half else nullcontext()
         with torch.inference_mode(), cast:
             return forward(self.network, *arguments)
+
+
+def not_finite(encoder: str, what: str, precision: Precision) -> NotFinite:
+    """Return what to say of NaN and infinite numbers."""
+    cure = "use float32" if precision != "float32" else "look into its weights and its code"
+    return NotFinite(f"{encoder}: gave NaN or infinite {what} in {precision}; {cure}")
 
 
 def to_device(patches: NDArray[np.uint8], device: "device") -> "Tensor":

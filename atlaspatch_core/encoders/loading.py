@@ -9,8 +9,8 @@ from atlaspatch_core.encoders.declaration import Adapt, Architecture, PatchEncod
 from atlaspatch_core.encoders.devices import effective_precision, resolve_device
 from atlaspatch_core.encoders.loaded import LoadedPatchEncoder, LoadedSlideEncoder
 from atlaspatch_core.encoders.preprocessing import input_side
-from atlaspatch_core.errors import WrongWeights
-from atlaspatch_core.plugins.foreign_code import no_exit
+from atlaspatch_core.errors import AtlasPatchError, WrongWeights
+from atlaspatch_core.plugins.foreign_code import foreign_place_of, no_exit
 
 if TYPE_CHECKING:
     from torch import Tensor, device
@@ -133,7 +133,27 @@ def _dim(encoder: PatchEncoder, forward: "Callable[[Tensor], Tensor]", device: "
 
     side = input_side(encoder.transform) or encoder.patch_size or BLANK_SIDE
     kind = torch.uint8 if encoder.transform is None else torch.float32
-    features = forward(torch.zeros(patches, 3, side, side, dtype=kind, device=device))
+    blank = torch.zeros(patches, 3, side, side, dtype=kind, device=device)
+    features = _encoded_blank(encoder, forward, blank)
+    if not isinstance(features, torch.Tensor):
+        raise WrongWeights(f"{encoder.name}: gives a {type(features).__name__}; return a tensor (patches, dim)")
     if features.ndim != 2 or len(features) != patches:
         raise WrongWeights(f"{encoder.name}: gives an array of shape {tuple(features.shape)}, not (patches, dim)")
     return features.shape[1]
+
+
+def _encoded_blank(encoder: PatchEncoder, forward: "Callable[[Tensor], Tensor]", blank: "Tensor") -> object:
+    """Return what a network gives for blank patches. Raises WrongWeights where code of a user fails."""
+    from torch import OutOfMemoryError
+
+    try:
+        return forward(blank)
+    except (AtlasPatchError, OutOfMemoryError):
+        raise
+    except Exception as error:
+        if not (place := foreign_place_of(error)):
+            raise
+        shape = tuple(blank.shape)
+        raise WrongWeights(
+            f"{encoder.name}: fails on pixels of shape {shape}: {type(error).__name__}: {error}{place}"
+        ) from error

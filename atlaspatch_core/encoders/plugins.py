@@ -37,7 +37,9 @@ def installed_plugins(*, device: str = "cpu", precision: Precision = "float32", 
     """Return the encoders of installed packages; each carries the sha256 of its module's file."""
     plugins = NO_PLUGINS
     for plugin in loading.installed_plugins():
-        plugins = _join_plugins(plugins, _declared(plugin, device, precision, num_workers), plugin.origin)
+        plugins = join_plugins(
+            plugins, _declared(plugin, device, precision, num_workers), f"the plugin {plugin.origin}"
+        )
     return plugins
 
 
@@ -57,7 +59,7 @@ def load_plugins(
     plugins = installed
     for path in map(Path, paths):
         plugin = load_plugin(path, device=device, precision=precision, num_workers=num_workers)
-        plugins = _join_plugins(plugins, plugin, str(path))
+        plugins = join_plugins(plugins, plugin, f"the plugin {path}")
     return Plugins(
         {name: encoder for name, encoder in plugins.patch.items() if name not in installed.patch},
         {name: encoder for name, encoder in plugins.slide.items() if name not in installed.slide},
@@ -72,15 +74,16 @@ def load_plugin(path: Path, *, device: str = "cpu", precision: Precision = "floa
 def _declared(plugin: Plugin, device: str, precision: Precision, num_workers: int) -> Plugins:
     declared = [*plugin.tables["PATCH_ENCODERS"], *plugin.tables["SLIDE_ENCODERS"]]
     declared += _from_hook(plugin, device, precision, num_workers)
-    return _checked([_with_plugin(encoder, plugin) for encoder in declared], plugin.origin)
+    return _checked([_with_plugin(encoder, plugin) for encoder in declared], f"the plugin {plugin.origin}")
 
 
-def _join_plugins(plugins: Plugins, more: Plugins, origin: str) -> Plugins:
+def join_plugins(plugins: Plugins, more: Plugins, whose: str) -> Plugins:
+    """Return both; raises InvalidProject, which begins with ``whose``, where a name of ``more`` is taken."""
     patch, slide = dict(plugins.patch), dict(plugins.slide)
     for encoder in more.patch.values():
-        patch[_with_free_name(encoder, origin, {**PATCH_ENCODERS, **patch}).name] = encoder
+        patch[_with_free_name(encoder, whose, {**PATCH_ENCODERS, **patch}).name] = encoder
     for encoder in more.slide.values():
-        slide[_with_free_name(encoder, origin, {**SLIDE_ENCODERS, **slide}).name] = encoder
+        slide[_with_free_name(encoder, whose, {**SLIDE_ENCODERS, **slide}).name] = encoder
     return Plugins(patch, slide)
 
 
@@ -112,22 +115,20 @@ def _with_plugin(encoder: object, plugin: Plugin) -> PatchEncoder | SlideEncoder
     raise InvalidProject(f"the plugin {plugin.origin} declares {encoder!r}, which is no PatchEncoder or SlideEncoder")
 
 
-def _checked(encoders: list[PatchEncoder | SlideEncoder], origin: str) -> Plugins:
+def _checked(encoders: list[PatchEncoder | SlideEncoder], whose: str) -> Plugins:
     patch: dict[str, PatchEncoder] = {}
     slide: dict[str, SlideEncoder] = {}
     for encoder in encoders:
         if isinstance(encoder, PatchEncoder):
-            patch[_with_free_name(encoder, origin, patch).name] = encoder
+            patch[_with_free_name(encoder, whose, patch).name] = encoder
         else:
-            slide[_with_free_name(encoder, origin, slide).name] = encoder
+            slide[_with_free_name(encoder, whose, slide).name] = encoder
     return Plugins(patch, slide)
 
 
-def _with_free_name(encoder: Encoder, origin: str, encoders: dict[str, Encoder]) -> Encoder:
+def _with_free_name(encoder: Encoder, whose: str, encoders: dict[str, Encoder]) -> Encoder:
     """Return the encoder; raises InvalidProject when one of its names is taken."""
     for word in (encoder.name, *encoder.aliases):
         if word.lower() in by_any_name(encoders):
-            raise InvalidProject(
-                f"the plugin {origin} declares {word}, and there is an encoder of that name; rename it"
-            )
+            raise InvalidProject(f"{whose} declares {word}, and there is an encoder of that name; rename it")
     return encoder

@@ -7,7 +7,7 @@ from typing import Any
 from atlaspatch_core.config.policy import check_license, permitted
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.config.sections import Geometry
-from atlaspatch_core.encoders.declaration import PatchEncoder, Plugins, SlideEncoder
+from atlaspatch_core.encoders.declaration import NO_PLUGINS, PatchEncoder, Plugins, SlideEncoder
 from atlaspatch_core.encoders.input_size import with_input_size
 from atlaspatch_core.encoders.patch import find_patch_encoder
 from atlaspatch_core.encoders.patient import find_patient_encoder
@@ -112,12 +112,13 @@ class Recipe:
         return tuple(stage for stage in self.stages if stage.step.kind == kind and stage.step.geometry == geometry.name)
 
 
-def make_recipe(project: Project) -> Recipe:
+def make_recipe(project: Project, own: Plugins = NO_PLUGINS) -> Recipe:
     """Return what the project makes of every slide: its outputs, upstream first, each with all that decides it.
 
     Args:
         project: A checked project. No torch is imported, no slide opened. Its plugin files are executed, but for who
             only reads (``consent.executing_nothing``): then their encoders are as results record them.
+        own: Further encoders that the project may name.
 
     Returns:
         The recipe, with one stage an output.
@@ -136,7 +137,7 @@ def make_recipe(project: Project) -> Recipe:
     for network in segmentation.networks:
         if network.license != RECORDED:
             check_license(network.name, network.license, project.allow_licenses)
-    plugins = plugins_of(project)
+    plugins = plugins_of(project, own)
     shared = (OutputSpec(SLIDE), OutputSpec(TISSUE_MASK, (SLIDE,), segmentation=segmentation))
     cases = tuple(_case_stages(project, plugins))
     rest = (stage for geometry in project.geometry for stage in _stages(geometry, project, plugins, cases))
