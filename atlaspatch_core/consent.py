@@ -1,11 +1,14 @@
 """Whether Python files that a project names may be executed: looking at results is no consent to that."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.machinery import SourceFileLoader
+from pathlib import Path
 from types import CodeType
 
 _executes = True
+_named: frozenset[Path] = frozenset()
+"""Files that somebody named to a command that otherwise executes none."""
 
 
 @contextmanager
@@ -19,9 +22,25 @@ def executing_nothing() -> Iterator[None]:
         _executes = before
 
 
+@contextmanager
+def executing_named(paths: Iterable[Path]) -> Iterator[None]:
+    """Let these files be executed until the block ends, though all others may not: somebody named them here and now."""
+    global _named
+    before, _named = _named, _named | {path.resolve() for path in paths}
+    try:
+        yield
+    finally:
+        _named = before
+
+
 def executes_plugins() -> bool:
-    """Tell whether plugin files may be executed."""
+    """Tell whether the plugin files that a project names may be executed."""
     return _executes
+
+
+def may_execute(path: Path) -> bool:
+    """Tell whether this plugin file may be executed."""
+    return _executes or path.resolve() in _named
 
 
 class SourceLoader(SourceFileLoader):

@@ -65,6 +65,14 @@ def readers(context: click.Context) -> Iterator[str]:
     yield from plugin_names(context, "Reader")
 
 
+def layouts(context: click.Context) -> Iterator[str]:
+    """Yield the layouts of exports, and those of plugin files."""
+    from atlaspatch_core.interop.export.layouts import LAYOUTS
+
+    yield from LAYOUTS
+    yield from plugin_names(context, "ExportLayout")
+
+
 def geometries(context: click.Context) -> Iterator[str]:
     """Yield the geometries of the output folder or project file on the command line."""
     output = context.params.get("output")
@@ -87,6 +95,7 @@ NAMES: dict[str, Callable[[click.Context], Iterable[str]]] = {
     "encoders": all_encoders,
     "segmenters": segmenters,
     "readers": readers,
+    "layouts": layouts,
     "geometries": geometries,
 }
 """What an option says that its words are names of, to these names."""
@@ -114,18 +123,23 @@ def matching(names: Iterable[str], incomplete: str, *, several: bool = False) ->
     return [CompletionItem(f"{start}{name}") for name in chosen]
 
 
+NO_ENCODERS = ("Segmenter", "Reader", "ExportLayout")
+"""What plugins declare beside encoders."""
+
+
 def plugin_names(context: click.Context, kind: str = "") -> Iterator[str]:
     """Yield the names that plugin files on the command line seem to declare: ``name="…"`` in a call.
 
-    ``kind`` is what is called, ``Segmenter`` or ``Reader``, whose first argument is the name, too; encoders otherwise.
+    ``kind`` is what is called, one of ``NO_ENCODERS``, whose first argument is the name, too; encoders otherwise.
     """
     for path in context.params.get("feature_plugin") or ():
         for call in _calls(Path(path)):
             called = getattr(call.func, "id", getattr(call.func, "attr", ""))
             if kind == called:
                 yield from _texts([*call.args[:1], *_named_values(call)])
-            elif not kind and called not in ("Segmenter", "Reader"):
-                yield from map(str.lower, _texts(_named_values(call)))
+            elif not kind and called not in NO_ENCODERS:
+                first = call.args[:1] if called == "from_module" else []
+                yield from map(str.lower, _texts([*first, *_named_values(call)]))
 
 
 def _calls(path: Path) -> "Iterator[ast.Call]":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from atlaspatch_core.cli.declaring import EXISTING_FOLDER, FOLDER, documented_command, option
+from atlaspatch_core.cli.declaring import EXISTING_FILE, EXISTING_FOLDER, FOLDER, documented_command, option
 from atlaspatch_core.cli.fields import field_options
 from atlaspatch_core.cli.options import NAMES
 from atlaspatch_core.cli.progress import progress
@@ -16,8 +16,12 @@ from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
 from atlaspatch_core.cli.reading import reads_only
 from atlaspatch_core.cli.values import typed_options
 from atlaspatch_core.cli.working import carry_out
+from atlaspatch_core.config.input_fields import ProjectFields
+from atlaspatch_core.consent import executing_named
 from atlaspatch_core.errors import InvalidProject, NoSlides, UnknownName
 from atlaspatch_core.interop.export.fields import DRY_RUN, ExportFields
+from atlaspatch_core.interop.export.layouts import LAYOUTS
+from atlaspatch_core.option import field_of
 from atlaspatch_core.wording import format_count
 
 if TYPE_CHECKING:
@@ -34,6 +38,8 @@ class ExportOptions:
     """What was typed."""
 
     layout: str
+    feature_plugin: tuple[Path, ...]
+    """Files that are executed for their layouts, of all that there are."""
     folder: Path
     project_file: Path
     output: Path | None
@@ -69,12 +75,21 @@ class ExportOptions:
 )
 @field_options(
     ExportFields,
+    layout={"metavar": f"[{'|'.join(LAYOUTS)}]"},
     folder={"type": FOLDER},
     slides={"metavar": "STEM"},
     cohorts={"metavar": "COHORT"},
     encoders=NAMES,
     geometries={"metavar": "NAME"},
     column={"default": None, "show_default": "tissue_fraction"},
+)
+@option(
+    *field_of(ProjectFields, "plugins").option.flags,
+    type=EXISTING_FILE,
+    multiple=True,
+    show_default=False,
+    help="Python file that declares further layouts; may be repeated. Its code is executed, though this command "
+    "executes no plugin that results or a project file name.",
 )
 @option(*DRY_RUN.flags, is_flag=True, help=DRY_RUN.help)
 @click.option("--verbose", "-v", is_flag=True, help="Name every file.")
@@ -125,7 +140,9 @@ def target_of(options: ExportOptions) -> "Target":
     from atlaspatch_core.interop.export import Options, Target, find_layout
 
     chosen = Options(options.pt, options.column) if options.column else Options(options.pt)
-    return Target(options.folder, find_layout(options.layout), chosen, dry_run=options.dry_run, force=options.force)
+    with executing_named(options.feature_plugin):
+        layout = find_layout(options.layout, options.feature_plugin)
+    return Target(options.folder, layout, chosen, dry_run=options.dry_run, force=options.force)
 
 
 def selection_of(options: ExportOptions) -> "Selection":

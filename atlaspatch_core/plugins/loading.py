@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import RLock
 from types import ModuleType
 
-from atlaspatch_core.consent import SourceLoader, executes_plugins
+from atlaspatch_core.consent import SourceLoader, may_execute
 from atlaspatch_core.errors import AtlasPatchError, InvalidProject
 from atlaspatch_core.plugins.custom_encoders import helper_of_atlaspatch
 from atlaspatch_core.plugins.foreign_code import foreign_exit, is_foreign_exit, place_of
@@ -58,7 +58,7 @@ def file_plugins(paths: Iterable[Path]) -> tuple[Plugin, ...]:
 def file_plugin(path: Path) -> Plugin:
     """Return the plugin of one Python file, as ``file_plugins`` does."""
     source = _read(path)
-    if not executes_plugins():
+    if not may_execute(path):
         raise InvalidProject(f"the plugin {path} is not executed by a command that only reads results")
     digest = sha256(source).hexdigest()
     return _loaded_once(str(path), digest, lambda: _execute(path, f"atlaspatch_plugin_{digest[:16]}"))

@@ -3,17 +3,21 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import dagster as dg
+from pydantic import create_model
 
 from atlaspatch_assets.lib.config import JobConfig
 from atlaspatch_assets.lib.declaring import op_job
 from atlaspatch_assets.lib.names import ProjectNames
 from atlaspatch_assets.lib.pools import SLIDE_IO
 from atlaspatch_assets.lib.results import NOTHING_DONE, table_metadata
+from atlaspatch_core.config.project import Project
+from atlaspatch_core.consent import executes_plugins
 from atlaspatch_core.errors import AtlasPatchError, InvalidProject
-from atlaspatch_core.interop.export.fields import DRY_RUN, ExportFields
+from atlaspatch_core.interop.export.fields import DRY_RUN, LAYOUT, ExportFields
+from atlaspatch_core.interop.export.layouts import LAYOUTS, plugin_layouts
 from atlaspatch_core.validity.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -29,9 +33,19 @@ class ExportConfig(ExportFields, JobConfig):
     dry_run: Annotated[bool, DRY_RUN] = True
 
 
+def config_of(project: Project) -> type[ExportConfig]:
+    """Return the configuration in which only layouts can be chosen that there are, also in plugins of the project.
+
+    A page or a command that only looks knows none of plugin files.
+    """
+    layouts = (*LAYOUTS, *plugin_layouts(project.plugins if executes_plugins() else ()))
+    fields: Any = {"layout": (Annotated[Literal[*layouts], LAYOUT], ...)}  # pyright: ignore[reportInvalidTypeForm]
+    return create_model("ExportConfigOfProject", __base__=ExportConfig, **fields)
+
+
 def build_export(recipe: Recipe) -> dg.JobDefinition:
     """Return the job ``export``."""
-    names = ProjectNames.of(recipe.project)
+    names, config_type = ProjectNames.of(recipe.project), config_of(recipe.project)
 
     @op_job(
         names,
@@ -44,7 +58,10 @@ def build_export(recipe: Recipe) -> dg.JobDefinition:
         "alone.",
         pool=SLIDE_IO,
     )
-    def export(context: dg.OpExecutionContext, config: ExportConfig) -> None:
+    def export(
+        context: dg.OpExecutionContext,
+        config: config_type,  # pyright: ignore[reportInvalidTypeForm]
+    ) -> None:
         exports = []
         try:
             for exported in _export_outcomes(recipe, config):

@@ -1,11 +1,17 @@
 """Options of an export, as the command and the job have them."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from atlaspatch_core.discovery.cohorts import COHORTS
-from atlaspatch_core.interop.export.layouts import LAYOUTS
 from atlaspatch_core.option import Option, option_fields
 
+LAYOUT = Option(
+    "Who is to read the files: trident and clam write those tools' folders, pt and anndata a file per slide and "
+    "encoder, spatialdata a store per slide, parquet one table of all slide embeddings, geojson patches for QuPath. "
+    "Plugins may bring others.",
+    flags=("--layout",),
+    names_of="layouts",
+)
 DRY_RUN = Option("Only say what would be written.", flags=("--dry-run",))
 """A job does so unless told otherwise, a command does not."""
 
@@ -14,15 +20,7 @@ DRY_RUN = Option("Only say what would be written.", flags=("--dry-run",))
 class ExportFields:
     """What is exported, for whom, and where to."""
 
-    layout: Annotated[
-        Literal[*LAYOUTS],  # pyright: ignore[reportInvalidTypeForm] - the table's names, and no second list
-        Option(
-            "Who is to read the files: trident and clam write those tools' folders, pt and anndata a file per slide "
-            "and encoder, spatialdata a store per slide, parquet one table of all slide embeddings, geojson patches "
-            "for QuPath.",
-            flags=("--layout",),
-        ),
-    ]
+    layout: Annotated[str, LAYOUT]
     folder: Annotated[str, Option("Folder to write to; made where it is not there.", flags=("--to", "folder"))]
     slides: Annotated[
         list[str], Option("Only the slides with these stems.", flags=("--slides", "stems"), unset="all")

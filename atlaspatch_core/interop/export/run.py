@@ -11,6 +11,7 @@ from time import perf_counter
 from atlaspatch_core.discovery.cohorts import stems_among
 from atlaspatch_core.discovery.find import find_slides
 from atlaspatch_core.errors import AtlasPatchError, InvalidProject, MissingExtra, Unexpected
+from atlaspatch_core.interop.export.foreign_layouts import artifacts_of, cohort_file
 from atlaspatch_core.interop.export.layouts import find_layout
 from atlaspatch_core.interop.export.placement import place_files
 from atlaspatch_core.interop.export.selection import Choice
@@ -44,7 +45,7 @@ def export_slides(
 
     Args:
         recipe: What the project asks for; results are read from its output folder.
-        layout: A name in ``LAYOUTS``: trident, clam, pt, anndata, spatialdata, parquet or geojson.
+        layout: A name in ``LAYOUTS``: trident, clam, pt, anndata, spatialdata, parquet or geojson; or one of a plugin.
         folder: Where the files go.
         stems: Slides to export; all by default.
         cohorts: Only slides of these cohorts that lie in the project's folders; all by default.
@@ -58,7 +59,7 @@ def export_slides(
 
     Raises:
         UnknownName: There is no such layout, or no slide of a cohort; raised at once, as are the others.
-        InvalidProject: The folder cannot be the target, say for it is the output itself.
+        InvalidProject: The folder cannot be the target, say for it is the output itself; a plugin cannot be used.
         MissingExtra: A library of the layout is not installed.
 
     Example:
@@ -66,7 +67,7 @@ def export_slides(
         >>> exported.stem, [path.name for path in exported.written]
         ('CMU-1-Small-Region', ['CMU-1-Small-Region.geojson'])
     """
-    target = Target(folder, find_layout(layout), options, dry_run=dry_run, force=force)
+    target = Target(folder, find_layout(layout, recipe.project.plugins), options, dry_run=dry_run, force=force)
     if cohorts:
         stems = stems_among(find_slides(recipe.project).cohorts, cohorts, stems)
     return export_selected(select(recipe, choice, stems), target)
@@ -110,19 +111,18 @@ def export(selection: Selection, target: Target) -> Iterator[Exported]:
             done.append(slide)
         yield exported
     if done and target.layout.cohort:
-        target.layout.cohort(done, target)
+        cohort_file(done, target)
 
 
 def _all_at_once(selection: Selection, target: Target) -> Iterator[Exported]:
     """Yield the fates of slides that go into one file."""
-    assert target.layout.cohort is not None
     slides = []
     for stem in selection.stems:
         try:
             slides.append(selection.results(stem))
         except AtlasPatchError as error:
             yield Exported(stem, ExportStatus.FAILED, str(error))
-    placed = target.layout.cohort(slides, target)
+    placed = cohort_file(slides, target)
     for slide in slides:
         there = [placed] if any(geometry.embeddings for geometry in slide.geometries) else []
         yield _verdict(slide, there)
@@ -144,8 +144,7 @@ def _attempt(selection: Selection, target: Target, stem: str, swept: set[Path]) 
 
 
 def _export(slide: SlideResults, target: Target, swept: set[Path]) -> Exported:
-    assert target.layout.artifacts is not None
-    artifacts = list(target.layout.artifacts(slide, target))
+    artifacts = artifacts_of(slide, target)
     if not target.dry_run:
         folders = {(target.folder / artifact.path).parent for artifact in artifacts} - swept
         remove_half_written(target.folder, folders)

@@ -254,7 +254,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class ExportLayout:
-    """How files lie in the target folder, for whoever reads them."""
+    """How files lie in the target folder, for whoever reads them: a file or several a slide, or one for all."""
 
     name: str
     summary: str
@@ -274,6 +274,12 @@ class ExportLayout:
     """Whether it may lie in the output folder that it is made from."""
     cuts_patches: bool = False
     """Whether its readers cut patches from the slide's file by the coords, which then must count px of the file."""
+    plugin: str | None = None
+    """sha256 of the plugin file that declares it."""
+
+    def __post_init__(self) -> None:
+        if self.artifacts is None and self.cohort is None:
+            raise ValueError(f"the layout {self.name} makes no file; give it artifacts=, a function")
 
     def holds(self, options: Options) -> frozenset[str]:
         """Return the kinds of steps whose results it holds."""

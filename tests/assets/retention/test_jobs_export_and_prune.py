@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from extensions import write_extension
 from prepared import PreparedFolder
 from small_projects import paint, project, run
 
@@ -103,6 +104,18 @@ def test_a_dry_export_touches_nothing(lab, lab_instance, tmp_path):
     launch(lab, lab_instance, "export", layout="trident", folder=str(tmp_path / "to"))
 
     assert not (tmp_path / "to").exists()
+
+
+def test_the_job_offers_the_layouts_of_the_plugins_of_its_project(lab, lab_instance, tmp_path):
+    plugged = lab.model_copy(update={"plugins": (write_extension(tmp_path, "places.py"),)})
+    config = {"folder": str(tmp_path / "to"), "dry_run": False}
+
+    result = launch(plugged, lab_instance, "export", layout="places", **config)
+
+    assert result.success
+    assert sorted(path.name for path in (tmp_path / "to").glob("*.csv")) == ["a.csv", "b.csv"]
+    with pytest.raises(dg.DagsterInvalidConfigError, match="places"):
+        launch(lab, lab_instance, "export", layout="places", **config)
 
 
 def test_an_export_that_is_not_whole_fails_and_says_which_slides(lab, lab_instance, tmp_path):
