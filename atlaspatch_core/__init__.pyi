@@ -13,6 +13,8 @@ from .api import patches as patches
 from .api import process as process
 from .api import results as results
 from .api import segment as segment
+from .encoders import PatchEncoder as PatchEncoder
+from .encoders import SlideEncoder as SlideEncoder
 from .patches import PatchGrid as PatchGrid
 from .slides import Region as Region
 

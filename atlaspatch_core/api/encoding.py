@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.api.options import as_names, as_paths, checked_project
+from atlaspatch_core.api.own_encoders import own_encoder
 from atlaspatch_core.api.slide import as_opened
-from atlaspatch_core.errors import InvalidProject, NoPatches, UnknownName
+from atlaspatch_core.errors import NoPatches, UnknownName
 from atlaspatch_core.patches.grid import PatchGrid
 from atlaspatch_core.slides.slide import Slide
 
@@ -63,8 +64,9 @@ def encode(
         slide: An open slide.
         grid: Its patches, as ``lay_grid`` chose them.
         encoder: A patch encoder, or a slide encoder; ``atlaspatch encoders`` lists both. Or one of your own, as
-            ``PatchEncoder.from_module`` makes it of a module of torch.
-        features: For a slide encoder, the features (n, d) of the patch encoder that it builds on, if they are there.
+            ``ap.PatchEncoder.from_module`` and ``ap.SlideEncoder.from_module`` make it of a module of torch.
+        features: For a slide encoder, the features (n, d) of the patch encoder that it builds on, if they are there;
+            they have to be where both are your own.
         precision: ``float32``, ``float16``, ``bfloat16`` or ``own`` (the makers'); the command's when left out.
         input_size: Side to which patches are scaled, px; each encoder's own when left out.
         downscale: ``area`` or ``dct``, as in docs/options.md.
@@ -99,7 +101,7 @@ def encode(
         "plugins": tuple(map(Path, plugins)),
         "allow_remote_code": as_names(allow_remote_code),
     }
-    loading = _find_encoder(encoder, checked_project("ap.encode", values))
+    loading = _find_encoder(encoder, checked_project("ap.encode", values), has_features=features is not None)
     return _encode(slide, grid, features, loading, progress=progress)
 
 
@@ -113,31 +115,16 @@ def _encode(
     return _embedding(grid, features, loading) if loading.embedding else features
 
 
-def _find_encoder(encoder: "str | PatchEncoder | SlideEncoder", project: "Project") -> _Loading:
+def _find_encoder(encoder: "str | PatchEncoder | SlideEncoder", project: "Project", *, has_features: bool) -> _Loading:
     """Return what an encoder, or one of this name, takes. Raises UnknownName, InvalidProject."""
     from atlaspatch_core.validity.recipe import make_recipe
 
-    own = _own_encoder(encoder)
+    own = own_encoder(encoder, project, has_features=has_features)
     name = encoder if isinstance(encoder, str) else encoder.name
     geometry = project.geometry[0].model_copy(update={_kind_of(name, project, own): (name,)})
     recipe = make_recipe(project.model_copy(update={"geometry": (geometry,)}), own)
     [features] = recipe.stages_of("patch_features", geometry)
     return _Loading(recipe, features, next(iter(recipe.stages_of("slide_embedding", geometry)), None))
-
-
-def _own_encoder(encoder: object) -> "Plugins":
-    """Return an encoder that is given itself, and none for a name. Raises InvalidProject for anything else."""
-    from atlaspatch_core.encoders.declaration import NO_PLUGINS, PatchEncoder, Plugins, SlideEncoder
-
-    match encoder:
-        case str():
-            return NO_PLUGINS
-        case PatchEncoder():
-            return Plugins(patch={encoder.name: encoder})
-        case SlideEncoder():
-            return Plugins(slide={encoder.name: encoder})
-    kind = type(encoder).__name__
-    raise InvalidProject(f"ap.encode: a {kind} is no encoder; give a name, or what PatchEncoder.from_module returns")
 
 
 def _kind_of(name: str, project: "Project", own: "Plugins") -> str:
