@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from atlaspatch_core.api.embedding_tables import ResultsWarning, warn_left_out
 from atlaspatch_core.api.folder_results import Results
-from atlaspatch_core.api.label_tables import LabelSource, LabelTable, find_column, label_table
 from atlaspatch_core.api.splits import Part, cell_value, parts_of, patients_of, shared_patients
 from atlaspatch_core.api.stored_outputs import StoredOutput
 from atlaspatch_core.errors import InvalidLabels
+from atlaspatch_core.operations.label_tables import LabelSource, LabelTable, find_column, label_table
 from atlaspatch_core.validity.outcome import OutputKey
 
 if TYPE_CHECKING:

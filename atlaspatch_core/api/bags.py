@@ -9,10 +9,10 @@ import numpy as np
 
 from atlaspatch_core.api.bag_selection import BagFiles, LabelChoice, select_bags
 from atlaspatch_core.api.folder_results import Results
-from atlaspatch_core.api.label_tables import LabelSource
 from atlaspatch_core.api.reading import results
 from atlaspatch_core.api.splits import Part
 from atlaspatch_core.errors import InvalidLabels
+from atlaspatch_core.operations.label_tables import LabelSource
 
 if TYPE_CHECKING:
     import pandas as pd

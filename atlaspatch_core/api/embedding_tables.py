@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from atlaspatch_core.api.label_tables import LabelSource, LabelTable, label_table, some_names
 from atlaspatch_core.api.stored_outputs import StoredOutput
+from atlaspatch_core.operations.label_tables import LabelSource, LabelTable, label_table, some_names
 from atlaspatch_core.validity.outcome import OF_CASES, OutputKey
 
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@ import shapely
 from numpy.typing import NDArray
 
 from atlaspatch_core.api.embedding_tables import embedding_table
-from atlaspatch_core.api.label_tables import LabelSource
 from atlaspatch_core.api.result_states import FolderStates
 from atlaspatch_core.api.stored_outputs import Outputs, StoredEncoders, StoredOutput, choose_output
 from atlaspatch_core.errors import NoSlides, NotFresh
 from atlaspatch_core.interop.export.selection import Choice
 from atlaspatch_core.interop.export.valid_results import Verdict
 from atlaspatch_core.interop.export.values import SlideResults
+from atlaspatch_core.operations.label_tables import LabelSource
 from atlaspatch_core.slides.slide import SlideInfo
 from atlaspatch_core.storage.hdf5 import read_attributes
 from atlaspatch_core.storage.schema import PATCH_SIZE_LEVEL0, UNVERIFIED

@@ -58,7 +58,7 @@ def folder_states(output: Path, project: Path | Project | None) -> FolderStates:
         return FolderStates(selection, judged_by, {}, {})
     merged = Selection(selection.store, selection.index, _merged(selection.verdicts, status))
     cases = {(case.stem, case.step): Verdict(case.state, case.why) for case in status.cases}
-    return FolderStates(merged, judged_by, cases, _case_of(recorded))
+    return FolderStates(merged, judged_by, cases, recorded.cases.cases_by_slide() if recorded.cases else {})
 
 
 def _recorded(output: Path, project: Path | Project | None) -> tuple[str, RecordedFolder | None]:
@@ -102,11 +102,3 @@ def _merged(
 
 def _are_other_patches(step: OutputKey, verdict: Verdict) -> bool:
     return step.kind == COORDS_KIND and verdict.state != State.FRESH
-
-
-def _case_of(recorded: RecordedFolder) -> dict[str, tuple[str, ...]]:
-    case_of: dict[str, tuple[str, ...]] = {}
-    for case in recorded.cases.cases if recorded.cases else ():
-        for stem in case.stems:
-            case_of[stem] = (*case_of.get(stem, ()), case.case_id)
-    return case_of

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from atlaspatch_core.api.label_tables import (
+from atlaspatch_core.errors import InvalidLabels
+from atlaspatch_core.operations.label_tables import (
     LabelSource,
     LabelTable,
     find_column,
@@ -15,7 +16,6 @@ from atlaspatch_core.api.label_tables import (
     read_frame,
     some_names,
 )
-from atlaspatch_core.errors import InvalidLabels
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,11 +1,12 @@
 """One slide as the page shows it: its picture, its numbers, and why one should look at it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from atlaspatch_core.operations.report.charts import text
 from atlaspatch_core.operations.report.embeddings import EmbeddingMap, Neighbour
+from atlaspatch_core.operations.report.labels import SlideLabels
 from atlaspatch_core.operations.report.outliers import Outlier
 from atlaspatch_core.operations.report.rendering import MOST_EMBEDDED, picture_url
 from atlaspatch_core.operations.report.values import PERSON, Cohort, SlideSummary
@@ -35,6 +36,8 @@ class Card:
     stale: tuple[Validity, ...]
     outliers: tuple[Outlier, ...]
     nearest: tuple[Neighbour, ...]
+    labels: Mapping[str, str]
+    """What a table of labels says of the slide, by column; empty text where it says nothing."""
     urgency: float
     """The larger, the sooner on the page."""
 
@@ -57,7 +60,11 @@ def scanner(slide: SlideSummary) -> str:
 
 
 def make_cards(
-    cohort: Cohort, outliers: Mapping[str, tuple[Outlier, ...]], maps: Sequence[EmbeddingMap], folder: Path
+    cohort: Cohort,
+    outliers: Mapping[str, tuple[Outlier, ...]],
+    maps: Sequence[EmbeddingMap],
+    folder: Path,
+    labels: SlideLabels | None = None,
 ) -> tuple[Card, ...]:
     """Return the slides in the order of the page: failed, stale, odd, and then all others by stem.
 
@@ -65,7 +72,10 @@ def make_cards(
     """
     embed = len(cohort.slides) <= MOST_EMBEDDED
     cards = [
-        _card(index, slide, outliers.get(slide.stem, ()), maps, picture_url(slide.picture, folder, embed=embed))
+        replace(
+            _card(index, slide, outliers.get(slide.stem, ()), maps, picture_url(slide.picture, folder, embed=embed)),
+            labels=labels.of_slide(slide.stem) if labels else {},
+        )
         for index, slide in enumerate(cohort.slides)
     ]
     return tuple(sorted(cards, key=lambda card: (-card.urgency, card.index)))
@@ -88,6 +98,7 @@ def _card(
         stale,
         outliers,
         maps[0].nearest.get(slide.stem, ()) if maps else (),
+        {},
         base + sum(outlier.score for outlier in outliers),
     )
 

@@ -14,6 +14,8 @@ WIDTH, HEIGHT = 320.0, 120.0
 MOST_BINS = 24
 SIDE, MARGIN = 640.0, 24.0
 """Of the map of embeddings, and its empty border."""
+LARGEST_DOT, SMALLEST_DOT, DOTS_OF_LARGEST = 6.0, 2.0, 600
+"""Radius of the dots of a map, and how many slides have dots of the largest; many have smaller ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,12 @@ def points(each: EmbeddingMap) -> tuple[Point, ...]:
     return tuple(
         Point(stem, round(x, 1), round(y, 1)) for stem, (x, y) in zip(each.stems, placed.tolist(), strict=True)
     )
+
+
+def dot_radius(count: int) -> float:
+    """Return the radius of the dots of so many slides, units of the drawing."""
+    radius = LARGEST_DOT * (DOTS_OF_LARGEST / max(count, DOTS_OF_LARGEST)) ** 0.4
+    return round(max(SMALLEST_DOT, radius), 1)
 
 
 def text(value: float) -> str:

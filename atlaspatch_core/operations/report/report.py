@@ -9,6 +9,7 @@ import numpy as np
 
 from atlaspatch_core.discovery.sources import Discovery
 from atlaspatch_core.operations.report.cohort import gather_cohort
+from atlaspatch_core.operations.report.labels import LabelChoice, SlideLabels, read_labels
 from atlaspatch_core.operations.report.page import Page, make_page, render_report
 from atlaspatch_core.operations.report.rendering import write_page
 from atlaspatch_core.operations.report.values import Failures
@@ -31,6 +32,8 @@ class Report:
     """Counts of slides and outputs."""
     picture: bytes
     """JPEG of at most 8 kB: the slides to look at first; empty where no slide has a picture."""
+    labels: SlideLabels | None = None
+    """What the table of labels says, where one was given."""
 
 
 def write_report(
@@ -40,6 +43,7 @@ def write_report(
     *,
     cohorts: Sequence[str] = (),
     discovery: Discovery | None = None,
+    labels: LabelChoice | None = None,
 ) -> Report:
     """Write the page about all slides of a project: one HTML file that opens from disk.
 
@@ -51,6 +55,7 @@ def write_report(
         path: Where the page goes; ``<output>/cohort_report.html`` by default.
         cohorts: Only slides of these; all by default.
         discovery: The slides, where they were found already; those in the project's folders by default.
+        labels: A table of labels, and the columns by which the map of embeddings is coloured.
 
     Returns:
         The path, counts of slides and outputs, and a JPEG of at most 8 kB.
@@ -58,6 +63,7 @@ def write_report(
     Raises:
         OSError, UnwritableOutput: The page cannot be written.
         UnknownName: No slide is of a cohort.
+        InvalidLabels: The table of labels cannot be used, lacks a column, or has no row of a slide.
 
     Example:
         >>> report = write_report(recipe, path=Path("cohort.html"))
@@ -65,11 +71,12 @@ def write_report(
         (1, 56)
     """
     target = path or Store(recipe.project.output).report()
-    target.parent.mkdir(parents=True, exist_ok=True)
     cohort = gather_cohort(recipe, failures, cohorts, discovery)
-    page = make_page(cohort, recipe.project, target.parent)
+    of_slides = read_labels(labels, [slide.stem for slide in cohort.slides]) if labels else None
+    page = make_page(cohort, recipe.project, target.parent, of_slides)
+    target.parent.mkdir(parents=True, exist_ok=True)
     write_page(target, render_report(page))
-    return Report(target, numbers(page), contact_sheet(page))
+    return Report(target, numbers(page), contact_sheet(page), of_slides)
 
 
 def numbers(page: Page) -> dict[str, int]:

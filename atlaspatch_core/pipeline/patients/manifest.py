@@ -58,6 +58,14 @@ class Manifest:
         """Return the ids of the cases that have one of these slides."""
         return frozenset(case.case_id for case in self.cases if not set(case.stems).isdisjoint(stems))
 
+    def cases_by_slide(self) -> dict[str, tuple[str, ...]]:
+        """Return stem to the ids of its cases."""
+        by_slide: dict[str, tuple[str, ...]] = {}
+        for case in self.cases:
+            for stem in case.stems:
+                by_slide[stem] = (*by_slide.get(stem, ()), case.case_id)
+        return by_slide
+
     def sources(self, cases: Iterable[Case]) -> tuple[SlideSource, ...]:
         """Return the slides of cases, each once."""
         return tuple(self.slides[stem] for stem in dict.fromkeys(stem for case in cases for stem in case.stems))

@@ -38,48 +38,4 @@
     card.focus({ preventScroll: true });
     card.scrollIntoView({ block: "start" });
   });
-
-  // Maps: one stop of the Tab key each; arrow keys go to the next dot on that side.
-  const peek = (dot) => {
-    const card = byId("slide-" + dot.dataset.slide);
-    const box = dot.closest(".map").querySelector(".peek");
-    const name = document.createElement("h4");
-    name.textContent = card.dataset.name;
-    const picture = card.querySelector(".frame").cloneNode(true);
-    picture.querySelector("img")?.setAttribute("loading", "eager");
-    const near = document.createElement("ol");
-    for (const line of dot.dataset.near.split("\n").filter(Boolean)) near.append(Object.assign(document.createElement("li"), { textContent: line }));
-    const words = Object.assign(document.createElement("p"), { textContent: near.children.length ? "Nearest, with cosine:" : "" });
-    box.replaceChildren(name, picture, words, near);
-  };
-  const place = (dot) => [dot.firstElementChild.cx.baseVal.value, dot.firstElementChild.cy.baseVal.value];
-  const sides = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] };
-  const next = (dot, [right, down], among) => {
-    const [x, y] = place(dot);
-    let best = null, least = Infinity;
-    for (const other of among) {
-      const dx = place(other)[0] - x, dy = place(other)[1] - y;
-      const along = dx * right + dy * down, aside = Math.abs(dx * down) + Math.abs(dy * right);
-      const far = along + 2 * aside;
-      if (other !== dot && along > 0 && far < least) [best, least] = [other, far];
-    }
-    return best;
-  };
-  for (const map of document.querySelectorAll(".map")) {
-    const inside = [...map.querySelectorAll(".dot")];
-    inside.forEach((dot, index) => dot.setAttribute("tabindex", index ? "-1" : "0"));
-    const go = (dot) => {
-      for (const other of inside) other.setAttribute("tabindex", other === dot ? "0" : "-1");
-      dot.focus();
-    };
-    map.addEventListener("pointerover", (event) => event.target.closest(".dot") && peek(event.target.closest(".dot")));
-    map.addEventListener("focusin", (event) => event.target.closest(".dot") && peek(event.target.closest(".dot")));
-    map.addEventListener("keydown", (event) => {
-      const dot = event.target.closest(".dot");
-      if (!dot || !(event.key in sides || event.key === "Home" || event.key === "End")) return;
-      event.preventDefault();
-      const other = event.key === "Home" ? inside[0] : event.key === "End" ? inside.at(-1) : next(dot, sides[event.key], inside);
-      if (other) go(other);
-    });
-  }
 }

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 OF_SLIDES = ("stem", "slideid", "slide", "slidename", "wsi", "slidepath", "filename", "path")
 OF_CASES = ("caseid", "case", "patientid", "patient")
 """Names of columns without capitals, blanks and signs, the first that a table has."""
+MISSING_WORDS = ("", "na", "n/a", "nan", "null")
+"""What a cell says, in whatever capitals, that has no label."""
 SHOWN = 5
 """Names that a sentence shows of many."""
 
@@ -28,6 +30,8 @@ class LabelSource:
     """Column that names slides or cases; None: the first that is called as such columns are."""
     case_of: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Stem to the cases that it belongs to."""
+    asked_by: str = "on="
+    """What a sentence calls the way to say ``on``: ``--labels-on`` on the command line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ def label_table(source: LabelSource, names: Collection[str]) -> LabelTable:
     with two rows of one slide.
     """
     name, frame = read_frame(source.table)
-    key = _key_column(name, frame, source.on)
+    key = _key_column(name, frame, source)
     values = [str(value).strip() for value in frame[key]]
     stems_of = _stems_of_values(name, values, source.case_of, names)
     rows: dict[str, int] = {}
@@ -111,10 +115,10 @@ def read_frame(source: "str | Path | pd.DataFrame") -> tuple[str, Any]:
 
 
 def _as_numbers(column: Any) -> Any:
-    """Return a column of texts with empty cells missing; as numbers where all others are."""
+    """Return a column of texts with empty cells, NA, NaN and null missing; as numbers where all others are."""
     import pandas as pd
 
-    empty = column.mask(column == "")
+    empty = column.mask(column.str.lower().isin(MISSING_WORDS))
     numbers: Any = pd.to_numeric(empty, errors="coerce")
     return numbers if bool((numbers.notna() == empty.notna()).all()) else empty
 
@@ -138,16 +142,24 @@ def find_column(columns: Iterable[str], names: Sequence[str]) -> str | None:
     return next((bare[name] for name in names if name in bare), None)
 
 
-def _key_column(name: str, frame: Any, on: str | None) -> str:
+def known_column(table: str, columns: Iterable[str], column: str, asked_by: str) -> str:
+    """Return the column that was asked for. Raises InvalidLabels naming those that there are."""
+    there_are = list(map(str, columns))
+    if column not in there_are:
+        raise InvalidLabels(
+            f"{table}: there is no column {column}, there are {', '.join(there_are)}; give one of these as {asked_by}"
+        )
+    return column
+
+
+def _key_column(name: str, frame: Any, source: LabelSource) -> str:
     columns = ", ".join(map(str, frame.columns))
-    if on is not None:
-        if on not in frame.columns:
-            raise InvalidLabels(f"{name}: there is no column {on}, there are {columns}; give one of these as on=")
-        return on
+    if source.on is not None:
+        return known_column(name, frame.columns, source.on, source.asked_by)
     key = find_column(frame.columns, (*OF_SLIDES, *OF_CASES))
     if key is None:
         raise InvalidLabels(
-            f"{name}: no column is called stem, slide_id or case_id, there are {columns}; give it as on="
+            f"{name}: no column is called stem, slide_id or case_id, there are {columns}; give it as {source.asked_by}"
         )
     return key
 
