@@ -88,13 +88,17 @@ def shares(labels: Iterable[str]) -> tuple[Share, ...]:
 
 
 def points(each: EmbeddingMap) -> tuple[Point, ...]:
-    """Return where the slides stand on the map, x to the right and y upwards, both at one scale."""
+    """Return where the slides stand on the map, x to the right and y upwards, both at one scale.
+
+    They are drawn one over the other, so that many are in a drawn order, always the same: no part of a cohort lies on
+    top of the others because of its names.
+    """
     reach = float(np.abs(each.points).max()) if len(each.points) else 0.0
     scale = (SIDE / 2 - MARGIN) / reach if reach else 0.0
     placed = SIDE / 2 + each.points * scale * np.array([1.0, -1.0])
-    return tuple(
-        Point(stem, round(x, 1), round(y, 1)) for stem, (x, y) in zip(each.stems, placed.tolist(), strict=True)
-    )
+    count = len(each.stems)
+    order = np.random.default_rng(0).permutation(count) if count > DOTS_OF_LARGEST else np.arange(count)
+    return tuple(Point(each.stems[at], *placed[at].round(1).tolist()) for at in order)
 
 
 def dot_radius(count: int) -> float:

@@ -61,6 +61,7 @@
   for (const map of maps) {
     const drawing = map.querySelector("svg");
     const inside = [...map.querySelectorAll(".dot")].map((dot) => ({ dot, at: place(dot) }));
+    inside.sort((a, b) => a.dot.dataset.slide - b.dot.dataset.slide); // many dots are drawn in no order
     const of = new Map(inside.map((each) => [each.dot, each]));
     inside.forEach(({ dot }, index) => {
       dot.setAttribute("tabindex", index ? "-1" : "0");

@@ -24,7 +24,7 @@
   };
   const sort = () => gallery.append(...cards.sort(order(byId("sort").value)));
   byId("sort").addEventListener("change", sort);
-  sort();
+  if (byId("sort").value !== "urgency") sort(); // the page is written in that order; a browser may remember another
   startFilter(["name", "kind", "scanner"], filter);
 
   // A link to a slide that is filtered out shows it again.
