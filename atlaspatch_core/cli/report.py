@@ -15,7 +15,7 @@ from atlaspatch_core.discovery.cohorts import COHORTS
 from atlaspatch_core.errors import AtlasPatchError, InvalidLabels, NoSlides, UnknownName
 
 if TYPE_CHECKING:
-    from atlaspatch_core.operations.report.labels import LabelChoice
+    from atlaspatch_core.operations.report.labels import MapLabels
     from atlaspatch_core.operations.tracking.folder_status import RecordedFolder
     from atlaspatch_core.validity.recipe import Recipe
 
@@ -91,8 +91,8 @@ def report(
     asks = hooks.failures if recorded is None or hooks.failures_of_folders else None
     try:
         choice = label_choice(labels, labels_on, color_by, cases_by_slide(recipe, recorded)) if labels else None
-        known = asks(recipe) if asks else None
-        written = write_report(recipe, known, page, cohorts=cohorts, discovery=discovery, labels=choice)
+        failures = asks(recipe) if asks else None
+        written = write_report(recipe, failures, page, cohorts=cohorts, discovery=discovery, labels=choice)
     except (UnknownName, NoSlides, InvalidLabels) as error:
         raise click.UsageError(str(error)) from error
     except AtlasPatchError as error:
@@ -115,9 +115,9 @@ def cases_by_slide(recipe: "Recipe", recorded: "RecordedFolder | None") -> Mappi
 
 def label_choice(
     table: Path, on: str | None, columns: tuple[str, ...], cases: Mapping[str, Sequence[str]]
-) -> "LabelChoice":
+) -> "MapLabels":
     """Return what the options say of labels, with their names for what is refused."""
     from atlaspatch_core.operations.label_tables import LabelSource
-    from atlaspatch_core.operations.report.labels import LabelChoice
+    from atlaspatch_core.operations.report.labels import MapLabels
 
-    return LabelChoice(LabelSource(table, on, cases, "--labels-on"), columns, "--color-by")
+    return MapLabels(LabelSource(table, on, cases, "--labels-on"), columns, "--color-by")

@@ -26,7 +26,7 @@ STATES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class ColourGroup:
     """Slides of one colour."""
 
     label: str
@@ -40,7 +40,7 @@ class LegendLine:
 
     place: int
     """Of the group in its colouring."""
-    group: Group
+    group: ColourGroup
     count: int
     """Slides of the map that are in it."""
 
@@ -50,7 +50,7 @@ class Colouring:
     """One thing that maps are coloured by."""
 
     name: str
-    groups: tuple[Group, ...]
+    groups: tuple[ColourGroup, ...]
     """In the order of the legend."""
     group_of: Mapping[str, int]
     """Stem to the place of its group, of every slide of the page."""
@@ -77,7 +77,7 @@ def by_state(cards: Sequence[Card]) -> Colouring:
     of_card = {
         card.summary.stem: next((style for style in places if style in card.kinds.split()), "usual") for card in cards
     }
-    groups = tuple(Group(label, style) for style, label in STATES.items())
+    groups = tuple(ColourGroup(label, style) for style, label in STATES.items())
     return Colouring("what there is to look at", groups, {stem: places[style] for stem, style in of_card.items()})
 
 
@@ -105,10 +105,10 @@ def by_category(
     counted = Counter(values[stem] for stem in stems if stem in values)
     frequent = sorted(counted, key=lambda value: (-counted[value], value))[:MOST_CATEGORIES]
     places = {value: place for place, value in enumerate(sorted(frequent, key=order))}  # type: ignore[arg-type]
-    groups = [Group(value, f"c{place}") for value, place in places.items()]
+    groups = [ColourGroup(value, f"c{place}") for value, place in places.items()]
     rare = len(counted) - len(frequent)
-    groups += [Group(f"{rare:,} other {'value' if rare == 1 else 'values'}", "rest")] if rare else []
-    groups.append(Group(NO_LABEL, "none"))
+    groups += [ColourGroup(f"{rare:,} other {'value' if rare == 1 else 'values'}", "rest")] if rare else []
+    groups.append(ColourGroup(NO_LABEL, "none"))
     none = len(groups) - 1
     group_of = {stem: places.get(values[stem], none - 1) if stem in values else none for stem in stems}
     return Colouring(name, tuple(groups), group_of, column)
@@ -120,9 +120,9 @@ def by_number(name: str, values: Mapping[str, float], stems: Sequence[str]) -> C
     steps = len(edges) - 1
     labels = [f"{edge_text(least, edges)} to {edge_text(most, edges)}" for least, most in pairwise(edges)]
     shades = [round(place * (MOST_STEPS - 1) / max(1, steps - 1)) for place in range(steps)]
-    groups = [Group(label, f"n{shade}") for label, shade in zip(labels, shades, strict=True)]
+    groups = [ColourGroup(label, f"n{shade}") for label, shade in zip(labels, shades, strict=True)]
     place_of = {stem: min(bisect_right(edges, value), steps) - 1 for stem, value in values.items()}
-    groups.append(Group(NO_LABEL, "none"))
+    groups.append(ColourGroup(NO_LABEL, "none"))
     return Colouring(name, tuple(groups), {stem: place_of.get(stem, steps) for stem in stems}, name)
 
 

@@ -23,13 +23,13 @@ LONGEST = 200
 
 
 @dataclass(frozen=True, slots=True)
-class LabelChoice:
+class MapLabels:
     """A table of labels, and what of it the page is to show."""
 
     source: LabelSource
     columns: tuple[str, ...] = ()
     """The first colours the map to begin with; none: the first of the table that name neither slides nor cases."""
-    asked_by: str = "LabelChoice.columns"
+    asked_by: str = "MapLabels.columns"
     """What a sentence calls the way to name columns."""
 
 
@@ -69,7 +69,7 @@ class SlideLabels:
         return "; ".join(clauses)
 
 
-def read_labels(choice: LabelChoice, stems: Sequence[str]) -> SlideLabels:
+def read_labels(choice: MapLabels, stems: Sequence[str]) -> SlideLabels:
     """Return what the table says of these slides.
 
     Raises InvalidLabels for a table that cannot be used, a column that it lacks, and one without a row of any slide.
@@ -92,7 +92,7 @@ def read_labels(choice: LabelChoice, stems: Sequence[str]) -> SlideLabels:
     )
 
 
-def _chosen_columns(table: LabelTable, choice: LabelChoice) -> list[str]:
+def _chosen_columns(table: LabelTable, choice: MapLabels) -> list[str]:
     """Return the columns that were named, each once; else those that name neither slides nor cases."""
     if choice.columns:
         named = dict.fromkeys(choice.columns)
@@ -107,8 +107,8 @@ def _column(table: LabelTable, name: str) -> LabelColumn:
 
     position = list(map(str, table.frame.columns)).index(name)
     column = table.frame.iloc[:, position]
-    said = column.notna().tolist()
-    rows = {stem: row for stem, row in table.rows.items() if said[row]}
+    is_stated = column.notna().tolist()
+    rows = {stem: row for stem, row in table.rows.items() if is_stated[row]}
     values = column.tolist()
     texts = {stem: text for stem, row in rows.items() if (text := _text(values[row]))}
     is_numeric = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)

@@ -9,7 +9,7 @@ import numpy as np
 
 from atlaspatch_core.discovery.sources import Discovery
 from atlaspatch_core.operations.report.cohort import gather_cohort
-from atlaspatch_core.operations.report.labels import LabelChoice, SlideLabels, read_labels
+from atlaspatch_core.operations.report.labels import MapLabels, SlideLabels, read_labels
 from atlaspatch_core.operations.report.page import Page, make_page, render_report
 from atlaspatch_core.operations.report.rendering import write_page
 from atlaspatch_core.operations.report.values import Failures
@@ -43,7 +43,7 @@ def write_report(
     *,
     cohorts: Sequence[str] = (),
     discovery: Discovery | None = None,
-    labels: LabelChoice | None = None,
+    labels: MapLabels | None = None,
 ) -> Report:
     """Write the page about all slides of a project: one HTML file that opens from disk.
 

@@ -18,7 +18,7 @@ from atlaspatch_core.config.project import make_project
 from atlaspatch_core.errors import InvalidLabels
 from atlaspatch_core.operations.label_tables import LabelSource
 from atlaspatch_core.operations.report.colours import MOST_CATEGORIES, MOST_STEPS, by_column, round_edges
-from atlaspatch_core.operations.report.labels import MOST_COLUMNS, LabelChoice, SlideLabels, read_labels
+from atlaspatch_core.operations.report.labels import MOST_COLUMNS, MapLabels, SlideLabels, read_labels
 from atlaspatch_core.operations.report.page import make_page, render_report
 from atlaspatch_core.operations.report.values import Cohort, SlideSummary
 from atlaspatch_core.validity.recipe import SLIDE
@@ -28,7 +28,7 @@ STEMS = tuple(f"s{number}" for number in range(12))
 
 
 def read(stems=STEMS, columns=(), **table) -> SlideLabels:
-    return read_labels(LabelChoice(LabelSource(pd.DataFrame(table)), columns), stems)
+    return read_labels(MapLabels(LabelSource(pd.DataFrame(table)), columns), stems)
 
 
 def legend(labels: SlideLabels, stems=STEMS) -> list[tuple[str, int]]:
@@ -104,7 +104,7 @@ def test_a_cell_that_says_na_has_no_label(tmp_path):
     path = tmp_path / "labels.csv"
     path.write_text("stem,age\ns0,61.5\ns1,NA\ns2,n/a\ns3,70.25\n")
 
-    labels = read_labels(LabelChoice(LabelSource(path)), STEMS)
+    labels = read_labels(MapLabels(LabelSource(path)), STEMS)
 
     assert labels.columns[0].numbers == {"s0": 61.5, "s3": 70.25}
 
