@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from atlaspatch_core.encoders.declared_names import declared_name, named
-from atlaspatch_core.errors import AtlasPatchError, InvalidProject, WrongWeights
+from atlaspatch_core.errors import AtlasPatchError, InvalidProject, MissingWeights, WrongWeights
 from atlaspatch_core.plugins.foreign_code import place_of
 
 if TYPE_CHECKING:
@@ -36,9 +36,10 @@ class ModuleNetwork:
     """sha256 of the weights, once it was asked for."""
 
     def build(self, weights: Path | None) -> "Module":
-        """Return a module that nobody else has. Raises InvalidProject, and WrongWeights where they change each time.
+        """Return a module that nobody else has; ``weights`` are loaded later, in the place of those that it brings.
 
-        ``weights`` are loaded later, in the place of those that it brings.
+        Raises InvalidProject, MissingWeights for a file that its maker does not find, and WrongWeights where the
+        weights are others each time.
         """
         module = self._module()
         if not self._makes_modules():
@@ -52,7 +53,7 @@ class ModuleNetwork:
         return {"module": self._name()}
 
     def digest(self) -> str:
-        """Return the sha256 of the weights, 64 hex digits; computed once. Raises InvalidProject."""
+        """Return the sha256 of the weights, 64 hex digits; computed once a process. Raises as ``build`` does."""
         if not self._digest:
             self._digest.append(weights_digest(self._module()))
         return self._digest[0]
@@ -79,8 +80,8 @@ class ModuleNetwork:
             except AtlasPatchError:
                 raise
             except Exception as error:
-                what = f"{self.encoder}: {self._name()}() fails: {type(error).__name__}: {error}"
-                raise InvalidProject(f"{what}{place_of(error)}") from error
+                what = f"{self.encoder}: {self._name()}() fails: {type(error).__name__}: {error}{place_of(error)}"
+                raise (MissingWeights if isinstance(error, FileNotFoundError) else InvalidProject)(what) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from atlaspatch_core.encoders import PatchEncoder, SlideEncoder, load_patch_enco
 from atlaspatch_core.encoders.inference import encode_slide
 from atlaspatch_core.encoders.plugins import load_plugins
 from atlaspatch_core.encoders.weights import LocalWeights
-from atlaspatch_core.errors import InvalidProject, NotFinite, WrongWeights
+from atlaspatch_core.errors import InvalidProject, MissingWeights, NotFinite, WrongWeights
 
 pytestmark = pytest.mark.quick
 SIDE = 8
@@ -140,7 +140,11 @@ def changing():
 
 
 def failing():
-    raise FileNotFoundError("weights.pt")
+    raise KeyError("weights")
+
+
+def missing():
+    return torch.load("no/weights.pt")
 
 
 @pytest.mark.parametrize(
@@ -148,7 +152,8 @@ def failing():
     [
         (3, InvalidProject, "own: 3 is no torch.nn.Module and makes none; give a module or its class"),
         (dict, InvalidProject, r"own: dict\(\) gives {}; return a torch.nn.Module"),
-        (failing, InvalidProject, r"own: failing\(\) fails: FileNotFoundError: weights.pt, at .*test_modules.py, line"),
+        (failing, InvalidProject, r"own: failing\(\) fails: KeyError: 'weights', at .*test_modules.py, line"),
+        (missing, MissingWeights, r"own: missing\(\) fails: FileNotFoundError: .*no/weights.pt', at .*test_modules.py"),
         (changing, WrongWeights, r"own: changing\(\) gives other weights each time; load them from a file"),
     ],
 )
