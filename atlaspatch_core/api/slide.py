@@ -1,6 +1,7 @@
 """A slide for notebooks: opened by its path, shown by its name, opened again in whatever process it comes to."""
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from atlaspatch_core.config.sections import Slides
 from atlaspatch_core.discovery.sources import SlideSource, open_source, replaced_slide
 from atlaspatch_core.errors import UnreadableSlide
+from atlaspatch_core.plugins.in_use import use_plugins
+from atlaspatch_core.plugins.loading import file_plugins
 from atlaspatch_core.slides.slide import Level, Region, Slide, SlideInfo, stem_of
 from atlaspatch_core.wording import format_count
 
@@ -27,9 +30,11 @@ class OpenedSlide(Slide):
     It can be pickled, and sent to other processes: each opens the file again, when it reads the first pixels.
     """
 
-    def __init__(self, source: SlideSource, settings: Slides, info: SlideInfo | None = None) -> None:
-        self.source, self.settings = source, settings
-        """What ``process`` takes of a slide that was not opened yet, and how it is opened."""
+    def __init__(
+        self, source: SlideSource, settings: Slides, info: SlideInfo | None = None, plugins: tuple[Path, ...] = ()
+    ) -> None:
+        self.source, self.settings, self.plugins = source, settings, plugins
+        """What ``process`` takes of a slide that was not opened yet, how it is opened, and files that bring readers."""
         self._lock = Lock()
         self._by_process: dict[int, Slide] = {}
         """Process number to the slide: a process that was forked from this one must not use what is open here."""
@@ -40,6 +45,8 @@ class OpenedSlide(Slide):
         with self._lock:
             slide = self._by_process.get(os.getpid())
             if slide is None:
+                if self.plugins:
+                    use_plugins(self.plugins)
                 slide = open_source(self.source, self.settings)
                 if getattr(self, "_info", slide.info) != slide.info:
                     slide.close()
@@ -135,7 +142,7 @@ class OpenedSlide(Slide):
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return OpenedSlide, (self.source, self.settings, self._info)
+        return OpenedSlide, (self.source, self.settings, self._info, self.plugins)
 
     def __repr__(self) -> str:
         width, height = self.dimensions
@@ -154,6 +161,7 @@ def open_slide(
     reader: str | None = None,
     series: int | None = None,
     square_pixels: bool = False,
+    plugins: Collection[str | Path] = (),
 ) -> OpenedSlide:
     """Open a slide as the pipeline does: in a process of its own, with the reader that knows its content.
 
@@ -163,6 +171,7 @@ def open_slide(
         reader: Name of the reader, as ``atlaspatch encode-slide --reader-type`` takes it.
         series: Which image of a file with several, counted from 0; the largest scan when left out.
         square_pixels: Read pixels that are not square as squares of their longer side.
+        plugins: Python files that declare further readers. Their code is executed.
 
     Returns:
         The slide: a context manager that can be pickled.
@@ -171,6 +180,7 @@ def open_slide(
         UnreadableSlide: The file is missing, damaged, or of no known format.
         UnknownScale, ImplausibleScale: µm per px is not stated, or cannot be.
         MissingExtra: The reader's library is not installed.
+        InvalidProject: A reader has no such name, or a plugin cannot be used.
 
     Example:
         >>> slide = ap.open_slide("CMU-1-Small-Region.svs")
@@ -186,9 +196,12 @@ def open_slide(
             f"{path}: a slide of an object store is opened by process alone; copy it to this machine to look at it here"
         )
     place = Path(path).expanduser().absolute()
-    settings = checked_project("ap.open_slide", {"slides": {"reader": reader, "square_pixels": square_pixels}}).slides
+    files = tuple(Path(file).expanduser().absolute() for file in plugins)
+    options = {"slides": {"reader": reader, "square_pixels": square_pixels}} | ({"plugins": files} if files else {})
+    settings = checked_project("ap.open_slide", options).slides
+    file_plugins(files)
     source = SlideSource(stem_of(place), place, mpp, "ap.open_slide" if mpp is not None else "", series=series)
-    return OpenedSlide(source, settings)
+    return OpenedSlide(source, settings, plugins=files)
 
 
 def as_opened(slide: Slide) -> Slide:

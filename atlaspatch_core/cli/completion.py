@@ -13,12 +13,8 @@ import click
 from atlaspatch_core.cli.shared_names import OTSU_WHOLE
 
 if TYPE_CHECKING:
-    import ast
-
     from click.shell_completion import CompletionItem
 
-MOST_BYTES = 1_000_000
-"""Of a plugin file that is read for names."""
 Completion = Callable[[click.Context, click.Parameter, str], "list[CompletionItem]"]
 
 
@@ -132,32 +128,11 @@ def plugin_names(context: click.Context, kind: str = "") -> Iterator[str]:
 
     ``kind`` is what is called, one of ``NO_ENCODERS``, whose first argument is the name, too; encoders otherwise.
     """
+    from atlaspatch_core.plugins.source_text import argument, calls_in, name_called
+
     for path in context.params.get("feature_plugin") or ():
-        for call in _calls(Path(path)):
-            called = getattr(call.func, "id", getattr(call.func, "attr", ""))
-            if kind == called:
-                yield from _texts([*call.args[:1], *_named_values(call)])
-            elif not kind and called not in NO_ENCODERS:
-                first = call.args[:1] if called == "from_module" else []
-                yield from map(str.lower, _texts([*first, *_named_values(call)]))
-
-
-def _calls(path: Path) -> "Iterator[ast.Call]":
-    import ast
-
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            return
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, SyntaxError):
-        return
-    yield from (node for node in ast.walk(tree) if isinstance(node, ast.Call))
-
-
-def _named_values(call: "ast.Call") -> "list[ast.expr]":
-    return [keyword.value for keyword in call.keywords if keyword.arg == "name"]
-
-
-def _texts(values: "Iterable[ast.expr]") -> Iterator[str]:
-    constants = (getattr(value, "value", None) for value in values)
-    yield from (constant for constant in constants if isinstance(constant, str))
+        for call in calls_in(Path(path)):
+            called = name_called(call)
+            name = argument(call, "name", 0 if kind or called == "from_module" else None)
+            if isinstance(name, str) and called == (kind or called) and (kind or called not in NO_ENCODERS):
+                yield name if kind else name.lower()

@@ -99,7 +99,7 @@ def make_project(values: dict, *, origin: str, folder: Path | None = None, text:
         1.0
     """
     try:
-        project = Project.model_validate(values)
+        project = Project.model_validate(values, context={"plugins"} & values.keys())
     except ValidationError as error:
         raise InvalidProject(f"{origin}: {'; '.join(complaint(part, text) for part in error.errors())}") from error
     except InvalidProject as error:  # of a section that checks itself

@@ -6,7 +6,7 @@ from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, Self, get_args, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, field_serializer, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_serializer, field_validator, model_validator
 
 from atlaspatch_core.config.geometry_fields import GeometryFields
 from atlaspatch_core.config.geometry_fields import Precision as Precision
@@ -18,7 +18,7 @@ from atlaspatch_core.option import describe
 from atlaspatch_core.patches.grid_spec import GridSpec
 from atlaspatch_core.remote.places import shown_path
 from atlaspatch_core.slides.mpp import OTHERWISE
-from atlaspatch_core.slides.readers import READERS
+from atlaspatch_core.slides.readers import READERS, installed_readers
 from atlaspatch_core.texts import shortened
 
 EXTENSION = re.compile(r"\.?[^./\\\s]+(\.[^./\\\s]+)*")
@@ -120,9 +120,10 @@ class Slides(SlidesFields, Section):
 
     @field_validator("reader")
     @classmethod
-    def _reader_exists(cls, reader: str | None) -> str | None:
-        if reader is not None and reader not in READERS:
-            raise ValueError(f"no reader is called {reader!r}; there are {', '.join(READERS)}")
+    def _reader_exists(cls, reader: str | None, info: ValidationInfo) -> str | None:
+        has_plugins = bool(info.context)  # what their files declare is known once these are executed
+        if reader is not None and reader not in READERS and not has_plugins and reader not in installed_readers():
+            raise ValueError(f"no reader is called {reader!r}; there are {', '.join(installed_readers())}")
         return reader
 
 

@@ -20,11 +20,11 @@ from atlaspatch_core.discovery.private_slides import (
     without_names,
 )
 from atlaspatch_core.discovery.search import (
-    KNOWN_SUFFIXES,
     FolderContents,
     LeftOut,
     ResultPictures,
     Search,
+    known_suffixes,
     pattern_of,
     root_of,
     search,
@@ -42,6 +42,7 @@ from atlaspatch_core.discovery.slide_tables import (
 from atlaspatch_core.discovery.sources import MOST_NAMED, Discovery
 from atlaspatch_core.discovery.usable_names import on_one_line
 from atlaspatch_core.errors import AtlasPatchError, NoSlides, UnseenSlides
+from atlaspatch_core.plugins.in_use import use_plugins
 from atlaspatch_core.remote.mirror import mirror
 from atlaspatch_core.remote.places import RemotePlace, shown_path
 from atlaspatch_core.slides.files import slides_by_stem
@@ -73,6 +74,7 @@ def find_slides(project: Project, *, seconds: float | None = None, remember: boo
         >>> source.stem, source.mpp
         ('CMU-1-Small-Region', None)
     """
+    use_plugins(project.plugins)
     unusable = mirror_stores(project, remember=remember)
     discovery = find_on_disk(project, seconds=seconds, remember=remember)
     return replace(discovery, left_out=(*discovery.left_out, *unusable)) if unusable else discovery
@@ -151,7 +153,7 @@ def discover(
     """
     if private:
         private.check_places(paths)
-    suffixes = tuple(extension.lower() for extension in extensions) or KNOWN_SUFFIXES
+    suffixes = tuple(extension.lower() for extension in extensions) or known_suffixes()
     how = Search(suffixes, None if recursive else 0, frozenset(str(folder.resolve()) for folder in exclude))
     files: dict[str, Path] = {}
     pictures: dict[str, Path] = {}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from atlaspatch_core.discovery.search import KNOWN_SUFFIXES, FolderContents, LeftOut, ResultPictures
+from atlaspatch_core.discovery.search import FolderContents, LeftOut, ResultPictures, known_suffixes
 from atlaspatch_core.discovery.slide_names import SlideNames
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.remote.places import RemotePlace
@@ -86,8 +86,8 @@ def pictures_line(pictures: Sequence[Path], slides: Iterable[Path]) -> str:
 
 def _suffixes(paths: Iterable[Path]) -> list[str]:
     """Return suffixes by which files are found; a folder without one holds DICOM instances."""
-    suffixes = {path.suffix.lower() for path in paths}
-    return sorted({suffix if suffix in KNOWN_SUFFIXES else DICOM for suffix in suffixes})
+    suffixes, of_slides = {path.suffix.lower() for path in paths}, known_suffixes()
+    return sorted({suffix if suffix in of_slides else DICOM for suffix in suffixes})
 
 
 @lru_cache(maxsize=100_000)

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.pseudonyms import Naming, naming_of
-from atlaspatch_core.discovery.search import KNOWN_SUFFIXES, FolderContents, LeftOut, Search, pattern_of, search
+from atlaspatch_core.discovery.search import FolderContents, LeftOut, Search, known_suffixes, pattern_of, search
 from atlaspatch_core.discovery.slide_names import SlideNames
 from atlaspatch_core.discovery.sources import Discovery
 from atlaspatch_core.errors import InvalidProject, UnwritableOutput
@@ -76,7 +76,7 @@ class PrivateSlides:
 
     def named(self, folders: Sequence[Path]) -> dict[str, Path]:
         """Return pseudonym to slide, of all below folders; of slides that share one, any."""
-        how = Search(KNOWN_SUFFIXES, None, self.excluded)
+        how = Search(known_suffixes(), None, self.excluded)
         contents = (one for folder in folders if folder.is_dir() for one in search(folder, how))
         slides = (one.path for one in contents if isinstance(one, FolderContents))
         return {pseudonym: path for path in slides if (pseudonym := self.naming.of(path))}
@@ -122,7 +122,7 @@ class PrivateSlides:
 
 def is_called_slide(path: Path) -> bool:
     """Tell whether a path that is no folder is called as a slide is, or is a store."""
-    return path.name.lower().endswith(KNOWN_SUFFIXES) and (not path.is_dir() or path.suffix.lower() == ZARR)
+    return path.name.lower().endswith(known_suffixes()) and (not path.is_dir() or path.suffix.lower() == ZARR)
 
 
 def make_private(folder: Path) -> None:

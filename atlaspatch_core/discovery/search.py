@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from glob import has_magic
 from pathlib import Path
 
@@ -10,9 +10,12 @@ from atlaspatch_core.discovery.patterns import fits
 from atlaspatch_core.discovery.result_folders import picture_folders
 from atlaspatch_core.slides.dicom_files import is_dicom_name, slides_among
 from atlaspatch_core.slides.files import HAMAMATSU, MIRAX, ZARR, pictures_of
-from atlaspatch_core.slides.readers import SUFFIXES
+from atlaspatch_core.slides.readers import reader_suffixes
 
-KNOWN_SUFFIXES = tuple(dict.fromkeys((*SUFFIXES, ZARR)))
+
+def known_suffixes() -> tuple[str, ...]:
+    """Return what slides may be called: lower case, with the dot; those of plugins in use, too."""
+    return tuple(dict.fromkeys((*reader_suffixes(), ZARR)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ class Listing:
 class Search:
     """How folders are looked through."""
 
-    suffixes: tuple[str, ...] = KNOWN_SUFFIXES
+    suffixes: tuple[str, ...] = field(default_factory=known_suffixes)
     """Lower case, with the dot."""
     depth: int | None = 0
     """How many folders to go down, None without end. One deeper, folders are seen that are one slide themselves."""
@@ -150,7 +153,8 @@ def folder_of_instances(here: Path, real: str, listing: Listing, how: Search) ->
     dicom = [name for name in listing.files if is_dicom_name(name)]
     if len(dicom) < 2 or listing.folders or not any(map(how.takes, dicom)):
         return None
-    if any(name.lower().endswith(KNOWN_SUFFIXES) and not is_dicom_name(name) for name in listing.files):
+    suffixes = known_suffixes()
+    if any(name.lower().endswith(suffixes) and not is_dicom_name(name) for name in listing.files):
         return None
     slides = slides_among(here, dicom)
     return FolderContents(with_name(here, real), real, slides[0]) if len(slides) == 1 else None

@@ -8,17 +8,16 @@ from pathlib import Path
 from threading import Lock
 from typing import TypeVar
 
-from atlaspatch_core.consent import executes_plugins
 from atlaspatch_core.hidden_names import are_names_hidden, hide_names
 from atlaspatch_core.isolation.process import IsolatedProcess, ProcessDied
 from atlaspatch_core.isolation.server import is_isolated
+from atlaspatch_core.plugins.in_use import files_in_use, use_plugins
 
 Result = TypeVar("Result")
 
 _lock = Lock()
 _idle: list[IsolatedProcess] = []
 _lent: set[IsolatedProcess] = set()
-_files: tuple[str, ...] = ()
 
 
 def isolates() -> bool:
@@ -27,16 +26,15 @@ def isolates() -> bool:
 
 
 def execute_first(files: Iterable[Path]) -> None:
-    """Have these Python files executed by processes before they are lent: plugins may bring codecs for pixels."""
-    global _files
-    _files = tuple(str(file.absolute()) for file in files) if executes_plugins() else ()
+    """Have these plugin files executed by processes before they are lent: they may bring readers, or codecs."""
+    use_plugins(files)
 
 
 def start_ahead(files: Iterable[Path]) -> None:
     """Start a process that will be asked soon, so that it begins while this one does; the ``files`` as above."""
     execute_first(files)
     if isolates() and not _idle:
-        process = IsolatedProcess(_files, _end_quiet)
+        process = IsolatedProcess(files_in_use(), _end_quiet)
         with _lock:
             _idle.append(process)
 
@@ -44,10 +42,10 @@ def start_ahead(files: Iterable[Path]) -> None:
 def lend_process() -> IsolatedProcess:
     """Return a process that nobody else asks, an idle one or a new one."""
     while process := _take_idle():
-        if process.is_alive and process.files == _files:
+        if process.is_alive and process.files == files_in_use():
             break
         process.end()
-    process = process or IsolatedProcess(_files, _end_quiet)
+    process = process or IsolatedProcess(files_in_use(), _end_quiet)
     with _lock:
         _lent.add(process)
     if are_names_hidden():

@@ -27,6 +27,7 @@ from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.hidden_names import are_names_hidden, shown_message
 from atlaspatch_core.isolation.messages import Answer, Call, unpack_error
 from atlaspatch_core.isolation.shared_memory import BlockPlace, map_block, open_shared_memory
+from atlaspatch_core.plugins.in_use import PluginFile
 
 SECONDS_IDLE = 60.0
 """After which an idle process is asked for by nobody, it seems, and is ended."""
@@ -47,7 +48,7 @@ class ProcessDied(AtlasPatchError):
 class IsolatedProcess:
     """Owns a process that calls functions for this one. Safe from several threads."""
 
-    def __init__(self, files: tuple[str, ...], on_quiet: Callable[["IsolatedProcess"], None]) -> None:
+    def __init__(self, files: tuple[PluginFile, ...], on_quiet: Callable[["IsolatedProcess"], None]) -> None:
         """``files`` are executed there first; ``on_quiet`` is called when nothing was asked for a while."""
         self.files, self.folder = files, Path.cwd()
         self._on_quiet = on_quiet
@@ -149,13 +150,13 @@ class IsolatedProcess:
         return array
 
 
-def _start(connection: Connection, memory: int, files: tuple[str, ...]) -> subprocess.Popen[bytes]:
+def _start(connection: Connection, memory: int, files: tuple[PluginFile, ...]) -> subprocess.Popen[bytes]:
     start = {
         "path": [path for path in sys.path if isinstance(path, str)],
         "connection": connection.fileno(),
         "memory": memory,
         "log_level": logging.getLogger("atlaspatch_core").getEffectiveLevel(),
-        "files": files,
+        "files": [file.path for file in files],
     }
     return subprocess.Popen(
         [sys.executable, "-P", "-c", START, json.dumps(start)],

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from atlaspatch_core.isolation.messages import Answer, Call, pack, pack_error
 from atlaspatch_core.isolation.shared_memory import BlockAllocator, BlockPlace, SharedBlock, SpareBlocks
+from atlaspatch_core.plugins.in_use import use_plugins
 from atlaspatch_core.plugins.loading import file_plugin
 
 MOST_CALLS = 64
@@ -143,15 +144,14 @@ class RecordSender(QueueHandler):
 
 
 def run_server(connection: int, memory: int, log_level: int, files: Sequence[str]) -> NoReturn:
-    """Be an isolated process, with these Python files executed before the first call."""
+    """Be an isolated process, with these plugin files executed before the first call."""
     global _server
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who interrupts the command ends this process, too
     _server = CallServer(Connection(connection), memory)
     logging.captureWarnings(True)
     logging.getLogger().addHandler(RecordSender(_server.send))
     logging.getLogger("atlaspatch_core").setLevel(log_level)
-    for file in files:
-        _execute(file)
+    use_plugins(filter(_can_be_executed, map(Path, files)))
     _server.serve_calls()
 
 
@@ -160,9 +160,11 @@ def _running() -> CallServer:
     return _server
 
 
-def _execute(file: str) -> None:
+def _can_be_executed(path: Path) -> bool:
     """Execute a plugin file; what it cannot be executed for was said where it was first."""
     try:
-        file_plugin(Path(file))
+        file_plugin(path)
     except BaseException as error:  # foreign code raises anything, and readers work without it
-        log.debug("%s: %r", file, error)
+        log.debug("%s: %r", path, error)
+        return False
+    return True

@@ -8,7 +8,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import EntryPoint, entry_points
@@ -36,8 +36,8 @@ class Plugin:
     """Path of its file, or name and module of its entry point."""
     digest: str
     """sha256 of its file: what the fingerprints of its things hold."""
-    module: ModuleType
-    tables: Mapping[str, tuple[object, ...]]
+    module: ModuleType = field(compare=False)
+    tables: Mapping[str, tuple[object, ...]] = field(compare=False)
     """What it declares, as it is, by the names of ``TABLES``."""
 
 
@@ -61,7 +61,8 @@ def file_plugin(path: Path) -> Plugin:
     if not may_execute(path):
         raise InvalidProject(f"the plugin {path} is not executed by a command that only reads results")
     digest = sha256(source).hexdigest()
-    return _loaded_once(str(path), digest, lambda: _execute(path, f"atlaspatch_plugin_{digest[:16]}"))
+    name = f"atlaspatch_plugin_{digest[:16]}"
+    return _loaded_once(str(path), (str(path.absolute()), digest), lambda: _execute(path, name))
 
 
 class Blaming:
@@ -83,7 +84,7 @@ class Blaming:
 
 
 _loaded: dict[tuple[str, str], Plugin] = {}
-"""By origin and sha256."""
+"""By absolute path, or origin, and sha256."""
 _loading = RLock()
 
 
@@ -102,15 +103,15 @@ def _installed_plugin(entry: EntryPoint) -> Plugin:
         module = importlib.import_module(entry.module)
     source = Path(module.__file__ or "")
     content = source.read_bytes() if source.is_file() else origin.encode()
-    return _loaded_once(origin, sha256(content).hexdigest(), lambda: module)
+    return _loaded_once(origin, (origin, sha256(content).hexdigest()), lambda: module)
 
 
-def _loaded_once(origin: str, digest: str, load: Callable[[], ModuleType]) -> Plugin:
+def _loaded_once(origin: str, key: tuple[str, str], load: Callable[[], ModuleType]) -> Plugin:
     with _loading:
-        if (origin, digest) not in _loaded:
+        if key not in _loaded:
             module = load()
-            _loaded[origin, digest] = Plugin(origin, digest, module, _declared(module, origin))
-        return _loaded[origin, digest]
+            _loaded[key] = Plugin(origin, key[1], module, _declared(module, origin))
+        return _loaded[key]
 
 
 def _declared(module: ModuleType, origin: str) -> dict[str, tuple[object, ...]]:

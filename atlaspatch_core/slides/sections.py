@@ -18,7 +18,8 @@ def find_sections(path: Path, reader: str | None = None) -> tuple[int, ...]:
     """Return the numbers by which ``open_slide`` takes the scans of a file, ascending; none where it holds one.
 
     Label, macro and thumbnail, the planes of one scan, and images with less than a 64th of the pixels of the largest
-    scan are none. ``reader`` is a name in ``READERS``; by default those that know the content are asked.
+    scan are none. ``reader`` is a name in ``READERS``, or of a plugin in use; by default those that know the content
+    are asked.
     Raises what ``open_slide`` raises, but for a scale that nobody states.
     """
     check_file(path)

@@ -157,6 +157,8 @@ class SlideInfo:
     """px of the file on a level-0 px, along x and y; 1 but where pixels that are not square were made so."""
     file_levels: tuple[Level, ...] = ()
     """The levels as the file stores them, where its pixels were made square; empty where ``levels`` are these."""
+    plugin: str | None = None
+    """sha256 of the plugin file whose reader opened it; part of the identity."""
     properties: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     """What the file says of itself, by the reader's names; not kept in records."""
 

@@ -245,6 +245,7 @@ def _info_dict(info: SlideInfo) -> dict[str, Any]:
     values = {name: getattr(info, name) for name in SlideInfo.__slots__ if name != "properties"}
     values["bounds"] = info.bounds and asdict(info.bounds)
     values |= {"path": shown_path(info.path), "levels": list(map(_level_row, info.levels)), "notes": list(info.notes)}
+    values = values if info.plugin else {name: value for name, value in values.items() if name != "plugin"}
     if not info.file_levels:
         return {name: value for name, value in values.items() if name not in ("file_px", "file_levels")}
     return values | {"file_px": list(info.file_px), "file_levels": list(map(_level_row, info.file_levels))}

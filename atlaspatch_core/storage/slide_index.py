@@ -16,7 +16,7 @@ from atlaspatch_core.tissue.contours import polygons_fingerprint, read_geojson
 from atlaspatch_core.tissue.outline_origin import Origin
 from atlaspatch_core.tissue.quality import judged_numbers
 
-VERSION = 11
+VERSION = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,8 @@ class IndexedSlide:
     """Output, as text, or its pictures, to the notes on it."""
     scale_sources: tuple[str, str] = ("", "")
     """Where µm/px and magnification were found."""
+    plugin: str | None = None
+    """sha256 of the plugin file whose reader opened it."""
 
     def info(self, stem: str) -> SlideInfo:
         """Return what sampling wants to know; sides are left out."""
@@ -84,7 +86,7 @@ class IndexedSlide:
         levels = tuple(Level(0, 0, *scale) for scale in zip(self.downsamples, axes, strict=True))
         mpp_source, magnification_source = self.scale_sources
         facts = (stem, Path(), self.opened_by, levels, self.mpp, mpp_source, self.magnification, magnification_source)
-        return SlideInfo(*facts, series=self.series, reading=self.reading, file_px=self.frame[2:])
+        return SlideInfo(*facts, series=self.series, reading=self.reading, file_px=self.frame[2:], plugin=self.plugin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,7 @@ def _row(slide: SlideRecord, record: Record) -> list[Any]:
         slide.square_pixels,
         record.notes,
         (info.mpp_source, info.magnification_source),
+        info.plugin,
     )
     return [slide.identity.fingerprint, *facts, *options, _mask_row(mask) if mask else None, *more]
 
@@ -182,7 +185,7 @@ def _mask_row(mask: MaskRecord) -> list[Any]:
 def _slide_of_row(row: list[Any]) -> IndexedSlide:
     fingerprint, content, mpp, magnification, downsamples, *rest = row
     stated, full_hash, opened_by, reader, keys, mask, *rest = rest
-    frame, series, reading, axes, mark, notes, square, step_notes, sources = rest
+    frame, series, reading, axes, mark, notes, square, step_notes, sources, plugin = rest
     mask_fields = IndexedMask(*mask) if mask else None
     facts = (fingerprint, content, mpp, magnification, tuple(downsamples))
     options, scales = (
@@ -191,7 +194,7 @@ def _slide_of_row(row: list[Any]) -> IndexedSlide:
     )
     of_steps = {step: StepNotes(of, tuple(texts)) for step, (of, texts) in step_notes.items()}
     others = (mask_fields, OutlineFrame(*frame), series, reading, scales, mark, tuple(notes), square, of_steps)
-    return IndexedSlide(*facts, *options, *others, tuple(sources))
+    return IndexedSlide(*facts, *options, *others, tuple(sources), plugin)
 
 
 def _outlines(frames: Mapping[str, OutlineFrame], origin: Origin, path: Path) -> tuple[str, str]:

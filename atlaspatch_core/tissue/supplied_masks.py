@@ -13,7 +13,7 @@ from atlaspatch_core.errors import AtlasPatchError, UnusableMask
 from atlaspatch_core.hidden_names import without_hidden_names
 from atlaspatch_core.slides.content_hash import file_signature
 from atlaspatch_core.slides.isolated import call_reader
-from atlaspatch_core.slides.readers import SUFFIXES as READER_SUFFIXES
+from atlaspatch_core.slides.readers import reader_suffixes
 from atlaspatch_core.slides.slide import WHOLE_SLIDE, Bounds, NamesOf, OutlineFrame, SlideInfo, folded, only_stem
 from atlaspatch_core.tissue.contours import (
     Contour,
@@ -44,8 +44,6 @@ SUFFIXES = (*GEOJSON, ".png", *JPEG, *TIFF)
 """What a mask may be called behind its stem, in any case of letters."""
 MASK_ENDINGS = ("_mask", "-mask", ".ome")
 """What tools put between stem and suffix."""
-SLIDE_SUFFIXES = tuple(suffix.lower() for suffix in READER_SUFFIXES)
-"""What stands there where a mask is named after the whole file name of its slide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +77,7 @@ class MaskFolder:
         exact = [path for path in listing.get(folded(stem), ()) if _base(path) == stem]
         ways = (exact, *(listing.get(folded(stem) + ending, ()) for ending in ("", *MASK_ENDINGS)))
         similar = next((list(paths) for paths in ways if paths), [])
-        return similar or [path for suffix in SLIDE_SUFFIXES for path in listing.get(folded(stem) + suffix, ())]
+        return similar or [path for suffix in reader_suffixes() for path in listing.get(folded(stem) + suffix, ())]
 
 
 def find_mask(
@@ -108,7 +106,7 @@ def is_of_another(mask: Path, stem: str, slide_folder: Path) -> bool:
     """Tell whether a slide beside that of ``stem`` has the very name of a mask."""
     if folded(_base(mask)) == folded(stem) or slide_folder == mask.parent:
         return False
-    return any((slide_folder / f"{_base(mask)}{suffix}").exists() for suffix in READER_SUFFIXES)
+    return any((slide_folder / f"{_base(mask)}{suffix}").exists() for suffix in reader_suffixes())
 
 
 def _listing(folder: Path) -> dict[str, tuple[Path, ...]]:

@@ -17,6 +17,7 @@ from atlaspatch_core.tissue.supplied_masks import find_mask, outline_notes, read
 from atlaspatch_core.validity.identities import identity_of, supplied_identity
 from atlaspatch_core.validity.mask_stops import EDITED_CURE, blocked_reason, edited_numbers
 from atlaspatch_core.validity.outcome import OutputKey
+from atlaspatch_core.validity.project_plugins import current_plugin
 from atlaspatch_core.validity.recipe import SLIDE, TISSUE_MASK, OutputSpec, Recipe
 from atlaspatch_core.validity.rules import (
     SlideOptions,
@@ -124,8 +125,10 @@ class Expectations:
         return self._specs[stage.step]
 
     def _expected_slide(self, stem: str, slide: IndexedSlide) -> Expected:
-        fingerprint = self.identities.slide_fingerprint(stem, slide, self.recipe.stage(SLIDE))
-        return Expected(fingerprint, self._reason_of_slide(stem, slide, fingerprint))
+        now = replace(slide, plugin=current_plugin(slide.plugin, self.recipe.plugins))
+        fingerprint = self.identities.slide_fingerprint(stem, now, self.recipe.stage(SLIDE))
+        changed = f"plugin {slide.plugin} → {now.plugin}" if slide.plugin != now.plugin else ""
+        return Expected(fingerprint, changed or self._reason_of_slide(stem, slide, fingerprint))
 
     def _reason_of_slide(self, stem: str, slide: IndexedSlide, fingerprint: str) -> str:
         """Return why a slide that is not looked at again may be another one."""

@@ -38,12 +38,15 @@ def identity_of(
 def slide_facts(content: str, info: SlideInfo) -> dict[str, Any]:
     """Return what decides a slide: its content, as a fingerprint, and its scale.
 
-    And, where they are unusual: who decodes it, which image of the file was asked for, what of the file is not taken.
+    And, where they are unusual: who decodes it, and of which plugin that is, which image of the file was asked for,
+    what of the file is not taken.
     """
     reader = {} if info.reader in UNNAMED_READERS else {"reader": info.reader}
     series = {} if info.series is None else {"series": info.series}
     reading = {"reading": info.reading} if info.reading else {}
-    return {"content": content, "mpp": info.mpp, "magnification": info.magnification} | reader | series | reading
+    plugin = {"plugin": info.plugin} if info.plugin else {}
+    scale = {"mpp": info.mpp, "magnification": info.magnification}
+    return {"content": content} | scale | reader | series | reading | plugin
 
 
 def mask_facts(info: SlideInfo) -> dict[str, Any]:

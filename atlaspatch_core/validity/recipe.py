@@ -18,7 +18,7 @@ from atlaspatch_core.option import stated_values
 from atlaspatch_core.storage.schema import PLACES
 from atlaspatch_core.tissue.segmenters import Segmentation
 from atlaspatch_core.validity.outcome import OutputKey
-from atlaspatch_core.validity.project_plugins import plugins_of, segmenter_of
+from atlaspatch_core.validity.project_plugins import check_reader, digests_of, plugins_of, segmenter_of
 from atlaspatch_core.validity.suitable_geometry import check_geometry, suitable_geometry
 
 SLIDE = OutputKey("slide")
@@ -87,6 +87,8 @@ class Recipe:
     stages: tuple[OutputSpec, ...]
     cases: tuple[OutputSpec, ...] = ()
     """What is made of every case: the slides' features, upstream of it, are among the stages."""
+    plugins: tuple[str, ...] = ()
+    """sha256 of the project's plugins, as they are now."""
 
     @property
     def segmentation(self) -> Segmentation:
@@ -124,7 +126,7 @@ def make_recipe(project: Project, own: Plugins = NO_PLUGINS) -> Recipe:
         The recipe, with one stage an output.
 
     Raises:
-        UnknownName: A segmenter or an encoder does not exist.
+        UnknownName: A reader, a segmenter or an encoder does not exist.
         GeometryMismatch: An encoder was made for patches of another size or magnification.
         LicenseNotAllowed, RemoteCodeNotAllowed: The project does not allow it.
 
@@ -133,6 +135,7 @@ def make_recipe(project: Project, own: Plugins = NO_PLUGINS) -> Recipe:
         >>> [str(stage.step) for stage in recipe.stages][2:]
         ['patch_coords', 'patch_features/efficientnet_lite0', 'slide_embedding/mean-efficientnet_lite0']
     """
+    check_reader(project)
     segmentation = Segmentation(project.tissue, project.weights, segmenter_of(project))
     for network in segmentation.networks:
         if network.license != RECORDED:
@@ -141,7 +144,7 @@ def make_recipe(project: Project, own: Plugins = NO_PLUGINS) -> Recipe:
     shared = (OutputSpec(SLIDE), OutputSpec(TISSUE_MASK, (SLIDE,), segmentation=segmentation))
     cases = tuple(_case_stages(project, plugins))
     rest = (stage for geometry in project.geometry for stage in _stages(geometry, project, plugins, cases))
-    return Recipe(project, (*shared, *rest), cases)
+    return Recipe(project, (*shared, *rest), cases, digests_of(project))
 
 
 def _case_stages(project: Project, plugins: Plugins) -> Iterator[OutputSpec]:

@@ -33,7 +33,7 @@ class SlideIdentities:
 
     def slide_fingerprint(self, stem: str, slide: IndexedSlide, stage: OutputSpec) -> str:
         """Return the fingerprint of a slide itself."""
-        key = (SLIDE, slide.mpp, slide.magnification, slide.opened_by, slide.series, slide.reading)
+        key = (SLIDE, slide.mpp, slide.magnification, slide.opened_by, slide.series, slide.reading, slide.plugin)
         return self._fingerprint(
             key, [slide.content], lambda marks: stage.identity({}, slide_facts(marks[0], slide.info(stem)), EMPTY)
         )

@@ -8,7 +8,7 @@ from atlaspatch_core.config.sections import Slides
 from atlaspatch_core.discovery.sources import SlideSource, open_source_here
 from atlaspatch_core.errors import AtlasPatchError, ImplausibleScale, UnknownScale
 from atlaspatch_core.operations.slide_files.values import ReaderChoice, ReaderVerdict
-from atlaspatch_core.slides.readers import READERS, Refused, unheeded
+from atlaspatch_core.slides.readers import Refused, all_readers, unheeded
 from atlaspatch_core.slides.readers.cucim import CUCIM
 from atlaspatch_core.slides.readers.reader import Reader
 from atlaspatch_core.slides.slide import Region, Slide
@@ -43,7 +43,7 @@ def reader_verdicts(
 ) -> tuple[ReaderVerdict, ...]:
     """Return what became of each reader; ``taken`` is the one that opened the slide, ``refused`` those that did not."""
     verdicts = []
-    for reader in READERS.values():
+    for reader in all_readers().values():
         if reader.name in refused:
             why = sentence(source.stem, refused[reader.name])
             verdicts.append(ReaderVerdict(reader.name, ReaderChoice.DECLINED, why))

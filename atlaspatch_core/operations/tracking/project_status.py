@@ -5,11 +5,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Self
 
+from atlaspatch_core.consent import executes_plugins
 from atlaspatch_core.discovery.sources import Discovery, SlideSource, open_source
+from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.operations.tracking.folder import SlideState, read_states
 from atlaspatch_core.operations.tracking.runs import RunFile, live_and_latest
 from atlaspatch_core.operations.tracking.unverified import UnverifiedResult, unverified_results
 from atlaspatch_core.pipeline.steps.slide import identify_source, mark_of
+from atlaspatch_core.slides.readers import SUFFIXES
 from atlaspatch_core.slides.sections import SeriesChoice
 from atlaspatch_core.storage.records import SlideRecord
 from atlaspatch_core.storage.slide_index import SlideIndex, read_slide_index
@@ -127,9 +130,14 @@ class SlideIdentifier:
     def __call__(self, stem: str, mark: str) -> SlideRecord | None:
         """Return the record that a run would make; None where the one of this ``mark`` holds, or the slide is gone.
 
-        Raises what opening a slide raises.
+        Raises what opening a slide raises, UnreadableSlide for one that changed and is read by a plugin, where none may
+        be executed.
         """
         source = self.sources.get(stem)
+        may_be_of_plugin = bool(self.recipe.project.plugins) and not executes_plugins()
+        if source is not None and may_be_of_plugin and self._is_of_plugin(source):
+            self._check_unchanged(source)
+            return None
         if source is None or self.opened_count >= MOST_OPENED or mark_of(source, self.recipe) == mark:
             return None
         self.opened_count += 1
@@ -139,6 +147,20 @@ class SlideIdentifier:
                 self.recipe,
                 self.store.read_record(stem).slide,
                 lambda: stack.enter_context(open_source(source, self.recipe.project.slides)),
+            )
+
+    def _is_of_plugin(self, source: SlideSource) -> bool:
+        """Tell whether the reader of a plugin file opened a slide, or has to."""
+        record = self.store.read_record(source.stem).slide
+        is_known = source.path.name.lower().endswith(SUFFIXES) or source.path.is_dir()
+        return record.info.plugin is not None if record else not is_known
+
+    def _check_unchanged(self, source: SlideSource) -> None:
+        record = self.store.read_record(source.stem).slide
+        if record and record.mark != mark_of(source, self.recipe):
+            raise UnreadableSlide(
+                f"{source.stem}: {source.path.name} changed, and its reader is of a plugin, which is not executed "
+                "here; a run tells what it is now"
             )
 
 

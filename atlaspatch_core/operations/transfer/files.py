@@ -12,15 +12,13 @@ from filelock import FileLock
 from atlaspatch_core.errors import UnreadableOutput
 from atlaspatch_core.operations.transfer.manifest import MANIFEST, STAGED_FOLDER
 from atlaspatch_core.remote.places import REMOTE_FOLDER, is_usable_key
-from atlaspatch_core.slides.readers import READERS, SUFFIXES
+from atlaspatch_core.slides.readers import READERS, reader_suffixes
 from atlaspatch_core.storage.atomic import TEMPORARY, slide_lock
 from atlaspatch_core.storage.paths import LOCK_FOLDER, UPLOADS_FOLDER, OutputPaths
 
 OF_MACHINE = {LOCK_FOLDER, REMOTE_FOLDER, UPLOADS_FOLDER, ".index", STAGED_FOLDER}
 """Folders, at any depth, that mean nothing elsewhere: locks, placeholders, caches."""
 DRAFT = re.compile(r".+\.json\.\d+")
-SLIDES = tuple(suffix for suffix in SUFFIXES if suffix not in READERS["image"].suffixes)
-"""Suffixes of slides that are none of pictures."""
 OF_CASES = "patient_features"
 
 
@@ -39,7 +37,8 @@ class TravellingFiles:
 def list_output(output: Path) -> TravellingFiles:
     """Return the files of an output folder. Links are followed, each folder once. Raises UnreadableOutput."""
     paths = sorted(path for path in _walk(output) if is_of_results(PurePosixPath(path)))
-    results = [path for path in paths if not _is_slide(PurePosixPath(path))]
+    suffixes = tuple(suffix for suffix in reader_suffixes() if suffix not in READERS["image"].suffixes)
+    results = [path for path in paths if not _is_slide(PurePosixPath(path), suffixes)]
     travelling = sorted(filter(can_be_key, results), key=rank)
     unusable = tuple(path for path in results if not can_be_key(path))
     return TravellingFiles(tuple(travelling), len(paths) - len(results), unusable)
@@ -68,8 +67,9 @@ def is_of_results(path: PurePosixPath) -> bool:
     return not (OF_MACHINE & set(path.parts) or is_draft or str(path) == MANIFEST)
 
 
-def _is_slide(path: PurePosixPath) -> bool:
-    return path.name.lower().endswith(SLIDES) or any(part.lower().endswith(".zarr") for part in path.parts)
+def _is_slide(path: PurePosixPath, suffixes: tuple[str, ...]) -> bool:
+    """Tell whether a file is a slide or part of one; ``suffixes`` are those of slides that are no pictures."""
+    return path.name.lower().endswith(suffixes) or any(part.lower().endswith(".zarr") for part in path.parts)
 
 
 def can_be_key(path: str) -> bool:

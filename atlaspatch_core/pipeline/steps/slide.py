@@ -51,7 +51,7 @@ def identify_source(
     """
     stage, signature = recipe.stage(SLIDE), _signature(source)
     holds = stored and _identity(stage, stored.content, stored.info).fingerprint == stored.identity.fingerprint
-    if stored and holds and stored.mark == mark_of(source, recipe, signature):
+    if stored and holds and _is_of_plugin_now(stored, recipe) and stored.mark == mark_of(source, recipe, signature):
         return stored
     info = replace(kept_info(slide().info, source), path=source.path.absolute())
     slide_options = _options_of(source, recipe)
@@ -64,6 +64,11 @@ def identify_source(
         raise replaced_slide(source)
     identity = _identity(stage, content, info)
     return SlideRecord(info, identity, signature, *options, square_pixels=slide_options.square_pixels)
+
+
+def _is_of_plugin_now(stored: SlideRecord, recipe: Recipe) -> bool:
+    """Tell whether no plugin opened the slide, or one that has not changed since."""
+    return stored.info.plugin is None or stored.info.plugin in recipe.plugins
 
 
 def kept_info(info: SlideInfo, source: SlideSource) -> SlideInfo:

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from importlib import import_module
 from pathlib import Path
 from traceback import walk_tb
 
@@ -13,7 +12,6 @@ from atlaspatch_core.remote.sparse_file import close_holes
 from atlaspatch_core.slides.dicom_files import SUFFIXES as DICOM_SUFFIXES
 from atlaspatch_core.slides.dicom_files import series_of
 from atlaspatch_core.slides.mpp import Mpp, StatedMpp
-from atlaspatch_core.slides.reader_names import READER_NAMES
 from atlaspatch_core.slides.readers.advice import BIOFORMATS, FOREIGN
 from atlaspatch_core.slides.readers.claims import check_files
 from atlaspatch_core.slides.readers.content import no_slide, what_is_wrong, without_its_folder
@@ -26,10 +24,14 @@ from atlaspatch_core.slides.readers.openslide_tiff import VENDORS
 from atlaspatch_core.slides.readers.reader import Reader, UnsupportedSlide
 from atlaspatch_core.slides.readers.selected_levels import with_series
 from atlaspatch_core.slides.readers.square_pixels import AS_STORED, with_square_pixels
+from atlaspatch_core.slides.readers.table import READERS, SUFFIXES, all_readers, installed_readers, reader_suffixes
 from atlaspatch_core.slides.readers.tiff import TIFF
 from atlaspatch_core.slides.slide import Slide, stem_of
 
-__all__ = ["FOREIGN", "READERS", "SUFFIXES", "check_file", "is_slide_folder", "open_slide", "readers_of", "series_of"]
+__all__ = [
+    "FOREIGN", "READERS", "SUFFIXES", "all_readers", "check_file", "installed_readers", "is_slide_folder", "open_slide",
+    "reader_suffixes", "readers_of", "series_of",
+]  # fmt: skip
 
 Refused = Callable[[str, AtlasPatchError], object]
 """Called with the name of a reader and why it does not open a slide."""
@@ -37,10 +39,6 @@ BY_THE_WAY = (TIFF.name, DICOM.name, OMEZARR.name, CUCIM.name)
 """Readers of formats in which pages, instances or arrays are levels because they lie beside the slide."""
 IN_PARTS = (OPENSLIDE.name, TIFF.name)
 """Readers that ask for the bytes of tiles before these are read, so that a copy of an object may lack the others."""
-READERS: dict[str, Reader] = {name: getattr(import_module(f"{__name__}.{name}"), name.upper()) for name in READER_NAMES}
-"""In the order in which they are asked."""
-SUFFIXES = tuple(suffix for reader in READERS.values() for suffix in reader.suffixes)
-"""What folders are searched for; lower case, with the dot."""
 
 log = logging.getLogger(__name__)
 PACKAGE = __name__.partition(".")[0]
@@ -72,7 +70,7 @@ def open_slide(
         mpp: The user's µm per px of level 0; it wins over the file's.
         mpp_source: Where that was stated.
         mpp_keys: Further properties that state the mpp, asked before those that are known.
-        reader: A name in ``READERS``; chosen by content, then by suffix, when left out.
+        reader: A name in ``READERS``, or of a plugin in use; chosen by content, then by suffix, when left out.
         series: Which image of the file, counted from 0; the largest scan when left out.
         square_pixels: Pixels that are not square are read as squares of their longer side; or else refused beyond 10 %.
         stem: What the slide is called, and errors of opening it; the file's name without suffix when left out.
@@ -170,29 +168,30 @@ def readers_of(path: Path, name: str | None = None) -> Iterator[Reader]:
 
     Content is looked at as far as the caller goes. Raises UnknownName, or UnreadableSlide for formats known to nobody.
     """
-    if name is not None and name not in READERS:
-        raise UnknownName(f"no reader is called {name!r}; there are {', '.join(READERS)}")
-    suffix = path.suffix.lower()
-    if suffix in FOREIGN:
+    readers, suffix = all_readers(), path.suffix.lower()
+    if name is not None and name not in readers:
+        raise UnknownName(f"no reader is called {name!r}; there are {', '.join(readers)}")
+    if suffix in FOREIGN and not any(suffix in reader.suffixes for reader in readers.values()):
         raise UnreadableSlide(
             f"{stem_of(path)}: {path.name} is {FOREIGN[suffix]}, which no reader opens; convert it to OME-TIFF with "
             f"{BIOFORMATS}"
         )
     if name is not None:
-        yield READERS[name]
+        yield readers[name]
         return
     is_known = False
-    for reader in READERS.values():
+    for reader in readers.values():
         if reader.recognises(path):
             is_known = True
             yield reader
     if not is_known:
-        yield from (reader for reader in READERS.values() if suffix in reader.suffixes)
+        yield from (reader for reader in readers.values() if suffix in reader.suffixes)
 
 
 def _unknown(path: Path) -> str:
     """Return what to say of a file that no reader knows, by content or suffix."""
-    return what_is_wrong(path) if path.suffix.lower() in SUFFIXES else no_slide(SUFFIXES)
+    suffixes = reader_suffixes()
+    return what_is_wrong(path) if path.suffix.lower() in suffixes else no_slide(suffixes)
 
 
 def is_slide_folder(path: Path) -> bool:
@@ -204,13 +203,14 @@ def is_slide_folder(path: Path) -> bool:
         return False
     if OMEZARR.is_folder(path):
         return True
+    suffixes = reader_suffixes()
     return DICOM.is_folder(path) and not any(
-        _is_other_slide(name) for name in sorted(entry.name for entry in path.iterdir())
+        _is_other_slide(name, suffixes) for name in sorted(entry.name for entry in path.iterdir())
     )
 
 
-def _is_other_slide(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES) and not name.lower().endswith(DICOM_SUFFIXES)
+def _is_other_slide(name: str, suffixes: tuple[str, ...]) -> bool:
+    return name.lower().endswith(suffixes) and not name.lower().endswith(DICOM_SUFFIXES)
 
 
 def check_file(path: Path) -> None:

@@ -50,6 +50,8 @@ class Reader:
 
     Raises what ``open`` raises where the file cannot be followed.
     """
+    plugin: str | None = None
+    """sha256 of the plugin file that declares it."""
 
 
 def import_extra(module: str, extra: str, stem: str) -> ModuleType:
