@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.api.embedding_tables import embedding_table
 from atlaspatch_core.api.result_states import FolderStates
+from atlaspatch_core.api.slide_records import slide_table
 from atlaspatch_core.api.stored_outputs import Outputs, StoredEncoders, StoredOutput, choose_output
 from atlaspatch_core.errors import NoSlides, NotFresh
 from atlaspatch_core.interop.export.selection import Choice
@@ -127,6 +128,20 @@ class Results:
         if record is None:
             raise NoSlides(f"{stem}: no such slide is recorded in {self.output}; it has {len(self.stems)}, see .stems")
         return record.info
+
+    def slides(self) -> "pd.DataFrame":
+        """Return what is recorded of all slides, a row each, also of those without tissue; the index is the stem.
+
+        Columns: ``path``, ``mpp`` (µm/px of level 0), ``mpp_source``, ``magnification``, ``width`` and ``height``
+        (level-0 px), ``levels`` (how many), ``reader``, ``vendor`` and ``stain`` (None where the file states none).
+        Slides whose records cannot be read are left out, which one warning says.
+
+        Example:
+            >>> ap.results("out").slides().loc["CMU-1-Small-Region", ["mpp", "width", "levels"]].tolist()
+            [0.499, 2220, 1]
+        """
+        index = self.verdicts.selection.index
+        return slide_table(self.store, sorted({*index.slides, *index.broken}))
 
     def tissue(self, stem: str) -> tuple[shapely.Polygon, ...]:
         """Return the outlines of a slide's tissue, polygons with holes in level-0 px, whoever drew them."""

@@ -199,6 +199,20 @@ def test_two_rows_of_one_slide_are_refused(output):
         ap.results(output).embeddings(labels=labels)
 
 
+def test_the_table_of_slides_has_what_is_recorded_of_each(own):
+    cohort = ap.results(own)
+    table, infos = cohort.slides(), [cohort.slide(stem) for stem in PATCHES]
+    (own / "slides" / "c.json").write_text("no record")
+    with pytest.warns(ap.ResultsWarning, match=r"1 whose record cannot be read \(c\)"):
+        without = ap.results(own).slides()
+
+    assert list(table.index) == list(PATCHES)
+    assert table.mpp.tolist() == [0.5] * 5
+    assert table.path.tolist() == [info.path for info in infos]
+    assert table[["width", "levels"]].to_numpy().tolist() == [[info.width, len(info.levels)] for info in infos]
+    assert list(without.index) == ["a", "b", "d", "none"]
+
+
 def test_a_slide_that_was_not_encoded_yet_is_missing(own, output):
     shutil.copy(output.parent / "slides" / "a.svs", output.parent / "slides" / "new.svs")
     try:
