@@ -137,8 +137,8 @@ class Results:
         Slides whose records cannot be read are left out, which one warning says.
 
         Example:
-            >>> ap.results("out").slides().loc["CMU-1-Small-Region", ["mpp", "width", "levels"]].tolist()
-            [0.499, 2220, 1]
+            >>> ap.results("out").slides()[["mpp", "width", "levels"]].to_dict("list")
+            {'mpp': [0.499], 'width': [2220], 'levels': [1]}
         """
         index = self.verdicts.selection.index
         return slide_table(self.store, sorted({*index.slides, *index.broken}))

@@ -47,4 +47,5 @@ def slide_table(store: Store, stems: Iterable[str]) -> "pd.DataFrame":
 
 def slide_row(info: SlideInfo) -> dict[str, object]:
     """Return the row of a slide, its levels as their number."""
-    return {column: getattr(info, column) for column in COLUMNS} | {"levels": len(info.levels)}
+    values: dict[str, object] = {column: getattr(info, column) for column in COLUMNS}
+    return values | {"levels": len(info.levels)}
