@@ -7,6 +7,7 @@ from .api import Results as Results
 from .api import ResultsWarning as ResultsWarning
 from .api import SlideTissue as SlideTissue
 from .api import encode as encode
+from .api import heat_map as heat_map
 from .api import lay_grid as lay_grid
 from .api import open_slide as open_slide
 from .api import patches as patches

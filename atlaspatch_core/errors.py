@@ -193,6 +193,10 @@ class InvalidLabels(AtlasPatchError):
     """A table of labels, or of splits, has a column or a row that cannot be used."""
 
 
+class InvalidScores(AtlasPatchError):
+    """A file of scores cannot be read, or what it holds is not of a slide's patches."""
+
+
 class NotFresh(AtlasPatchError):
     """A result that is stale, unverified, failed or missing was asked for."""
 

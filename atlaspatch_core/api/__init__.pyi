@@ -4,6 +4,7 @@ from .embedding_tables import ResultsWarning as ResultsWarning
 from .encoding import encode as encode
 from .folder_results import Results as Results
 from .grid import lay_grid as lay_grid
+from .heat_maps import heat_map as heat_map
 from .pixels import Patch as Patch
 from .pixels import patches as patches
 from .reading import results as results

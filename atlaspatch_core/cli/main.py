@@ -14,6 +14,7 @@ from atlaspatch_core.cli.export import export
 from atlaspatch_core.cli.help import HelpGroup
 from atlaspatch_core.cli.init import init
 from atlaspatch_core.cli.inspect import inspect
+from atlaspatch_core.cli.overlay import overlay
 from atlaspatch_core.cli.report import report
 from atlaspatch_core.cli.run import run_command
 from atlaspatch_core.cli.scripts import without_trident_words
@@ -63,6 +64,7 @@ cli.add_command(estimate)
 cli.add_command(slurm)
 cli.add_command(status)
 cli.add_command(report)
+cli.add_command(overlay)
 cli.add_command(audit)
 cli.add_command(export)
 cli.add_command(adopt)

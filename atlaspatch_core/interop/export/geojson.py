@@ -1,6 +1,5 @@
 """Patches as tiles for QuPath, coloured by tissue share, by a feature, or by what features have most in common."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.errors import InvalidProject
 from atlaspatch_core.interop.export.files import digest
+from atlaspatch_core.interop.export.tiles import tile_features, write_features
 from atlaspatch_core.interop.export.values import (
     Artifact,
     ExportLayout,
@@ -19,8 +19,8 @@ from atlaspatch_core.interop.export.values import (
     SlideResults,
     Target,
 )
-from atlaspatch_core.slides.slide import WHOLE_SLIDE, OutlineFrame
-from atlaspatch_core.storage.schema import PATCH_SIZE_LEVEL0, TISSUE_FRACTION
+from atlaspatch_core.slides.slide import WHOLE_SLIDE
+from atlaspatch_core.storage.schema import TISSUE_FRACTION
 
 VERSION = 1
 COMPONENTS = ("pc1", "pc2", "pc3")
@@ -70,43 +70,13 @@ def _writer(slide: SlideResults, geometry: GeometryResults, result: ExportResult
         values = column_values(slide.stem, result.read_features(), column) if result else fraction.astype(np.float64)
         about = {"stem": slide.stem, "encoder": result.name if result else "", "column": column}
         about |= {"origin": slide.written_frame[:2]} if any(slide.written_frame[:2]) else {}
-        head = {"type": "FeatureCollection", "atlaspatch": about | (result or geometry.coords).provenance()}
-        with to.open("w", encoding="utf-8") as file:
-            file.write(json.dumps(head, ensure_ascii=False)[:-1] + ', "features": [')
-            for index, feature in enumerate(_features(geometry, slide.written_frame, fraction, values, column)):
-                file.write((",\n" if index else "\n") + json.dumps(feature, allow_nan=False))
-            file.write("\n]}\n")
+        classes = tissue_classes(values) if column == TISSUE_FRACTION else rank_classes(values)
+        name = f"feature {column}" if column.isdecimal() else column
+        named = [(f"{name} {shade + 1} of {len(COLOURS)}", COLOURS[shade]) for shade in classes.tolist()]
+        features = tile_features(geometry, slide.written_frame, {TISSUE_FRACTION: fraction, name: values}, named)
+        write_features(to, about | (result or geometry.coords).provenance(), features)
 
     return write
-
-
-def _features(
-    geometry: GeometryResults,
-    frame: OutlineFrame,
-    fraction: NDArray[np.float32],
-    values: NDArray[np.float64],
-    column: str,
-) -> Iterator[dict[str, Any]]:
-    """Yield a tile a patch; coordinates count as ``frame`` says, which is as QuPath's do."""
-    sides = [int(geometry.file[PATCH_SIZE_LEVEL0]) * px for px in frame[2:]]
-    width, height = sides if frame[2:] != WHOLE_SLIDE[2:] else map(int, sides)
-    corners = geometry.read_coords() - frame[:2]
-    corners = corners if frame[2:] == WHOLE_SLIDE[2:] else corners * frame[2:]
-    classes = tissue_classes(values) if column == TISSUE_FRACTION else rank_classes(values)
-    rows = zip(corners.tolist(), fraction.tolist(), values.tolist(), classes.tolist(), strict=True)
-    name = f"feature {column}" if column.isdecimal() else column
-    for (x, y), share, value, shade in rows:
-        ring = [[x, y], [x + width, y], [x + width, y + height], [x, y + height], [x, y]]
-        measures = {TISSUE_FRACTION: share, name: value}
-        yield {
-            "type": "Feature",
-            "geometry": {"type": "Polygon", "coordinates": [ring]},
-            "properties": {
-                "objectType": "tile",
-                "classification": {"name": f"{name} {shade + 1} of {len(COLOURS)}", "color": COLOURS[shade]},
-                "measurements": {key: number for key, number in measures.items() if np.isfinite(number)},
-            },
-        }
 
 
 def column_values(stem: str, features: NDArray[Any], column: str) -> NDArray[np.float64]:

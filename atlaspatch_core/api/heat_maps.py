@@ -1,0 +1,75 @@
+"""Numbers of patches as a heat map of their slide."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from atlaspatch_core.api.folder_results import Results
+from atlaspatch_core.api.reading import results as read_results
+from atlaspatch_core.interop.scores import HeatMap, read_score_columns, scored_slide
+from atlaspatch_core.interop.scores.columns import Columns, of_array, of_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def heat_map(
+    results: Results | str | Path,
+    stem: str,
+    scores: "str | Path | ArrayLike | pd.DataFrame",
+    *,
+    column: str | None = None,
+    geometry: str | None = None,
+    longest: int = 2048,
+    smooth: float = 0.0,
+    beyond_tissue: bool = False,
+    include_stale: bool = False,
+) -> HeatMap:
+    """Return numbers of a slide's patches as a picture of the slide; the slide is not opened.
+
+    As ``atlaspatch overlay`` draws it. ``.values`` has a number a px, ``.affine`` leads to level-0 px, ``.rgba()`` are
+    colours to lay over ``ap.open_slide(…).thumbnail(longest)``, which has the same shape.
+
+    Args:
+        results: What ``ap.results`` gave, or the output folder.
+        stem: The slide.
+        scores: A file (CSV, Parquet, ``.npy``, HDF5), a table of pandas, or an array: (n,), or (n, k). Columns x and
+            y, top-left corners in level-0 px, say of which patch a row is, else a column row, else the order.
+        column: The one that is shown; needed where there are several.
+        geometry: Name of the geometry; needed where there are several.
+        longest: Longer side of the picture, px.
+        smooth: Standard deviation of a Gaussian, in sides of a patch; 0 for none.
+        beyond_tissue: Keep the part of a patch that lies outside the tissue, too.
+        include_stale: Take patches that are stale or unverified, too.
+
+    Returns:
+        The heat map; where patches overlap, the mean of those that cover a px, NaN where there is none.
+
+    Raises:
+        InvalidScores: The scores cannot be read, or are not of these patches.
+        UnknownName, NotFresh: As ``Results.coords`` raises them.
+
+    Example:
+        >>> read = ap.results("out")
+        >>> shares = read.coords("CMU-1-Small-Region")[:, 1]
+        >>> heat = ap.heat_map(read, "CMU-1-Small-Region", shares, longest=512)
+        >>> heat.values.shape, heat.affine[0, 0].round(2), heat.rgba().shape
+        ((512, 383), 5.8, (512, 383, 4))
+    """
+    read = results if isinstance(results, Results) else read_results(results)
+    step = read.step("patch_coords", None, geometry)
+    read.usable(stem, step, include_stale=include_stale)
+    slide = read.slide_results(stem, [step], include_stale=include_stale)
+    source = Path(scores).name if isinstance(scores, (str, Path)) else "the scores"
+    scored = scored_slide(slide, _columns(scores), source, column)
+    return scored.heat(longest, smooth, beyond_tissue=beyond_tissue)
+
+
+def _columns(scores: "str | Path | ArrayLike | pd.DataFrame") -> Columns:
+    if isinstance(scores, (str, Path)):
+        return read_score_columns(Path(scores))
+    import pandas as pd
+
+    return of_frame(scores) if isinstance(scores, pd.DataFrame) else of_array(np.asarray(scores), "the scores")

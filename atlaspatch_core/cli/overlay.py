@@ -1,0 +1,157 @@
+"""``atlaspatch overlay``: numbers that a person has of patches, drawn over their slides."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from atlaspatch_core.cli.declaring import (
+    EXISTING,
+    EXISTING_FOLDER,
+    FOLDER,
+    POSITIVE,
+    SHARE,
+    documented_command,
+    option,
+)
+from atlaspatch_core.cli.progress import progress
+from atlaspatch_core.cli.reading import reads_only
+from atlaspatch_core.cli.types import Number, Whole
+from atlaspatch_core.cli.working import carry_out
+from atlaspatch_core.errors import AtlasPatchError, InvalidScores
+from atlaspatch_core.interop.scores.fields import COLOUR_MAPS, FORMATS
+from atlaspatch_core.wording import format_count
+
+if TYPE_CHECKING:
+    from atlaspatch_core.interop.export import Selection
+    from atlaspatch_core.interop.scores import OverlayOptions
+
+PERCENT = Number(min=0, max=100)
+
+
+@reads_only
+@documented_command(
+    "overlay",
+    section="Look at results",
+    summary="Draw scores of patches over their slides",
+    examples=(
+        "atlaspatch overlay out CMU-1-Small-Region --scores attention.csv",
+        "atlaspatch overlay out --scores attention/ --column tumour --format png --format ome-tiff --percentiles 1 99",
+    ),
+)
+@click.argument("output_dir", type=EXISTING_FOLDER)
+@click.argument("stems", nargs=-1, metavar="[STEM]...")
+@option(
+    "--scores",
+    "source",
+    type=EXISTING,
+    required=True,
+    help="A .csv, .parquet, .npy or .h5 file, or a folder with one for each slide, named by its stem.",
+)
+@option("--column", help="Column, or dataset, that is shown.", show_default="the only one of numbers")
+@option("--geometry", help="Whose patches they are, where the folder has several.", show_default="the only one")
+@option("--to", "folder", type=FOLDER, default="overlays", help="Folder that gets the files.")
+@option("--format", "formats", type=click.Choice(FORMATS), multiple=True, default=("png",), help="What is written.")
+@option("--longest", type=Whole(16, 30_000), default=2048, help="Longer side of pictures, px.")
+@option("--colour-map", type=click.Choice(COLOUR_MAPS), default="turbo", help="Colours from low to high.")
+@option(
+    "--range",
+    "limits",
+    type=Number(),
+    nargs=2,
+    help="Scores of the first and the last colour.",
+    show_default="by --percentiles",
+)
+@option("--percentiles", type=PERCENT, nargs=2, default=(0, 100), help="The same, as percentiles of each slide.")
+@option("--opacity", type=SHARE, default=0.5, help="Of the colours over the slide.")
+@option("--smooth", type=Number(min=0, max=10), default=0, help="Gaussian blur, in sides of a patch; 0 for none.")
+@option("--beyond-tissue", is_flag=True, help="Colour what of a patch lies outside the tissue, too.")
+@option("--on-white", is_flag=True, help="Draw over white; the slide is not opened.")
+@option("--top", type=POSITIVE, default=16, help="Patches of the sheet with the highest scores.")
+@option("--bottom", type=Whole(min=0), default=0, help="Patches of the sheet with the lowest scores.")
+@option("--include-stale", is_flag=True, help="Take patches that are not up to date, too.")
+@click.pass_context
+def overlay(context: click.Context, folder: Path, **_: object) -> None:
+    """Draw scores of patches, such as attention, over the slides of an output folder.
+
+    Scores are found by columns x and y (top-left corners in level-0 px), by a column row (0 is the first patch), or by
+    their order, a row for each patch. A column stem, or slide_id, tells slides apart in one table. Without STEM it is
+    every slide that the scores are of.
+
+    Files, by --format: png, a picture with a legend; ome-tiff, a pyramid that QuPath and others open at the slide's
+    scale; geojson, patches as tiles of QuPath with the score as a measurement; sheet, the patches with the highest
+    scores, read at full resolution.
+
+    Exit code: 0 when all was drawn, 1 when a slide was not, 2 for wrong usage.
+    """
+    carry_out(context, lambda _: draw_all(context), folder)
+
+
+def draw_all(context: click.Context) -> int:
+    """Draw every slide, print what became of it, and return the exit code."""
+    values = context.params
+    options = options_of(context)
+    selection = selection_of(values["output_dir"], values["geometry"], include_stale=values["include_stale"])
+    files = files_of(values["source"], values["stems"], selection)
+    fates: Counter[bool] = Counter()
+    with progress("slides", len(files)) as bar:
+        for stem, file in files:
+            try:
+                written = list(_draw(selection, stem, file, options, values["folder"]))
+                bar.say(f"{stem}: {', '.join(str(path) for path in written)}")
+            except AtlasPatchError as error:
+                bar.say(f"FAILED {error}")
+                written = []
+            fates[bool(written)] += 1
+            bar.advance()
+    failed = f", {fates[False]} failed" if fates[False] else ""
+    click.echo(f"{format_count(len(files), 'slide')}: {fates[True]} drawn{failed}; files in {values['folder']}")
+    return 1 if fates[False] else 0
+
+
+def _draw(selection: "Selection", stem: str, file: Path, options: "OverlayOptions", folder: Path) -> Iterator[Path]:
+    from atlaspatch_core.interop.scores import read_score_columns, scored_slide, write_overlays
+
+    columns = read_score_columns(file)
+    scored = scored_slide(selection.results(stem), columns, file.name, options.column)
+    yield from write_overlays(scored, options, folder)
+
+
+def options_of(context: click.Context) -> "OverlayOptions":
+    """Return how scores are drawn. Raises click.UsageError for ends that are not in order."""
+    from atlaspatch_core.interop.scores import OverlayOptions
+
+    values = context.params
+    for name in ("limits", "percentiles"):
+        if values[name] and values[name][0] >= values[name][1]:
+            low, high = values[name]
+            raise click.UsageError(f"--{'range' if name == 'limits' else name} {low:g} {high:g}: give the lower first")
+    names = OverlayOptions.__dataclass_fields__
+    return OverlayOptions(**{name: value for name, value in values.items() if name in names})
+
+
+def selection_of(output: Path, geometry: str | None, *, include_stale: bool) -> "Selection":
+    """Return the coords and outlines of a folder. Raises click.UsageError."""
+    from atlaspatch_core.interop.export import Choice, select_folder
+
+    chosen = frozenset([geometry]) if geometry is not None else None
+    try:
+        return select_folder(output, Choice(frozenset(), chosen, include_stale, frozenset({"tissue_mask"})))
+    except AtlasPatchError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def files_of(source: Path, stems: Sequence[str], selection: "Selection") -> list[tuple[str, Path]]:
+    """Return the slides to draw, each with its file of scores. Raises click.UsageError for one without."""
+    from atlaspatch_core.interop.scores import slides_of_scores
+
+    try:
+        files = slides_of_scores(source, stems or selection.stems, is_named=bool(stems))
+    except InvalidScores as error:
+        raise click.UsageError(str(error)) from error
+    unknown = sorted({stem for stem, _ in files} - {*selection.stems})
+    if unknown:
+        raise click.UsageError(f"{unknown[0]}: no such slide in {selection.store.output}; a stem has no suffix")
+    return files

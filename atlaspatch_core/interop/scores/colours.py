@@ -1,0 +1,100 @@
+"""Colours of numbers: which range they span, by which colour map, and the legend that says so."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from atlaspatch_core.errors import InvalidScores
+
+STEPS = 256
+CLASSES = 8
+LEGEND, BAR = 132, 18
+"""Width of the legend and of its bar, px, for letters of full size."""
+TICKS = 5
+BLACK, WHITE = (0, 0, 0), (255, 255, 255)
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+@dataclass(frozen=True, slots=True)
+class ColourScale:
+    """Which colour a number has; numbers beyond the ends have the colours of the ends."""
+
+    low: float
+    high: float
+    name: str = "turbo"
+    """Of the colour map, one of ``COLOUR_MAPS``."""
+
+    def colours(self, values: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Return RGB, one axis more than the values, its length 3; of NaN the colour is of no meaning."""
+        span = self.high - self.low
+        share = (values.astype(np.float64) - self.low) / span if span > 0 else np.full(values.shape, 0.5)
+        steps = np.clip(np.nan_to_num(share) * STEPS, 0, STEPS - 1).astype(np.uint8)
+        return self.table()[steps]
+
+    def classes(self, scores: NDArray[np.float64], title: str) -> Iterator[tuple[str, list[int]]]:
+        """Yield a class a score, its name and RGB: equal steps from low to high, for QuPath has a colour a class."""
+        middles = np.linspace(self.low, self.high, 2 * CLASSES + 1)[1::2].astype(np.float32)
+        colours = self.colours(middles).tolist()
+        span = self.high - self.low
+        share = np.nan_to_num((scores - self.low) / span if span > 0 else np.zeros(scores.shape))
+        for step in np.clip(share * CLASSES, 0, CLASSES - 1).astype(int).tolist():
+            yield f"{title} {step + 1} of {CLASSES}", colours[step]
+
+    def table(self) -> NDArray[np.uint8]:
+        """Return all colours from low to high, RGB, shape (256, 3)."""
+        ramp = np.arange(STEPS, dtype=np.uint8).reshape(-1, 1)
+        coloured = cv2.applyColorMap(ramp, getattr(cv2, f"COLORMAP_{self.name.upper()}"))
+        return np.ascontiguousarray(coloured[:, 0, ::-1], np.uint8)
+
+
+def colour_scale(
+    scores: NDArray[np.float64],
+    name: str = "turbo",
+    limits: tuple[float, float] | None = None,
+    percentiles: tuple[float, float] = (0.0, 100.0),
+) -> ColourScale:
+    """Return the scale from ``limits``, or from percentiles of the scores. Raises InvalidScores where there is none."""
+    finite = scores[np.isfinite(scores)]
+    if limits is None and not len(finite):
+        raise InvalidScores("no patch has a score, so that there is no range; give one with --range")
+    low, high = limits or (float(end) for end in np.percentile(finite, percentiles))
+    return ColourScale(low, high, name)
+
+
+def with_legend(picture: NDArray[np.uint8], scale: ColourScale, title: str) -> NDArray[np.uint8]:
+    """Return the picture with a white column at its right: what the colours mean, in numbers."""
+    size = min(2.5, max(0.6, picture.shape[0] / 700))
+    width, height = round(LEGEND * size), max(picture.shape[0], round(120 * size))
+    canvas = np.full((height, picture.shape[1] + width, 3), 255, np.uint8)
+    canvas[: picture.shape[0], : picture.shape[1]] = picture
+    left, top = picture.shape[1] + round(8 * size), round(34 * size)
+    bottom = min(height - round(12 * size), top + round(256 * size))
+    _draw_bar(canvas, scale, (left, top, left + round(BAR * size), bottom))
+    _write(canvas, fitting(title, width - round(12 * size), 0.45 * size), (left, round(20 * size)), 0.45 * size)
+    for step in range(TICKS):
+        share = step / (TICKS - 1)
+        place = left + round((BAR + 6) * size), round(bottom + (top - bottom) * share + 4 * size)
+        _write(canvas, f"{scale.low + (scale.high - scale.low) * share:.4g}", place, 0.45 * size)
+    return canvas
+
+
+def _draw_bar(canvas: NDArray[np.uint8], scale: ColourScale, box: tuple[int, int, int, int]) -> None:
+    left, top, right, bottom = box
+    steps = np.linspace(STEPS - 1, 0, bottom - top).round().astype(np.uint8)
+    canvas[top:bottom, left:right] = scale.table()[steps][:, None]
+    cv2.rectangle(canvas, (left, top), (right, bottom), BLACK, 1)
+
+
+def fitting(text: str, width: int, size: float) -> str:
+    """Return as much of a text as fits into a width, px; letters that the font has not are ``?``."""
+    text = text.encode("ascii", "replace").decode()
+    while len(text) > 1 and cv2.getTextSize(text, FONT, size, 1)[0][0] > width:
+        text = f"{text.rstrip('.')[:-1]}..." if len(text) > 4 else text[:-1]
+    return text
+
+
+def _write(canvas: NDArray[np.uint8], text: str, place: tuple[int, int], size: float) -> None:
+    cv2.putText(canvas, text, place, FONT, size, BLACK, 1, cv2.LINE_AA)

@@ -1,0 +1,50 @@
+"""A heat map over its slide: as a picture with a legend, and as a pyramid that QuPath lays where the slide lies."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from atlaspatch_core.interop.scores.colours import ColourScale
+from atlaspatch_core.interop.scores.heat import HeatMap
+
+TILE = 256
+Picture = NDArray[np.uint8]
+"""Shape (height, width, 3), RGB; covers the whole slide."""
+
+
+def draw_heat(picture: Picture, heat: HeatMap, scale: ColourScale, opacity: float) -> Picture:
+    """Return a picture of the slide, as large as the heat map, with its colours over it; blank px show the slide."""
+    inside = np.isfinite(heat.values)
+    overlay = picture.copy()
+    mixed = (1 - opacity) * picture[inside] + opacity * scale.colours(heat.values[inside])
+    overlay[inside] = np.round(mixed).astype(np.uint8)
+    return overlay
+
+
+def write_ome_tiff(path: Path, picture: Picture, mpp: tuple[float, float], name: str) -> None:
+    """Write a picture of the whole slide as pyramidal OME-TIFF; ``mpp`` is its own µm per px, along x and y."""
+    from tifffile import TiffWriter
+
+    levels = [picture]
+    while max(levels[-1].shape[:2]) > TILE:
+        height, width = levels[-1].shape[:2]
+        size = max(1, (width + 1) // 2), max(1, (height + 1) // 2)
+        levels.append(np.asarray(cv2.resize(levels[-1], size, interpolation=cv2.INTER_AREA), np.uint8))
+    about = {"axes": "YXS", "Name": name, "PhysicalSizeX": mpp[0], "PhysicalSizeY": mpp[1]}
+    about |= {"PhysicalSizeXUnit": "µm", "PhysicalSizeYUnit": "µm"}
+    per_cm = tuple(1e4 / value for value in mpp)
+    with TiffWriter(path, bigtiff=True, ome=True) as tiff:
+        for number, level in enumerate(levels):
+            tiff.write(
+                level,
+                photometric="rgb",
+                tile=(TILE, TILE),
+                compression="zlib",
+                metadata=None if number else about,
+                subifds=0 if number else len(levels) - 1,
+                subfiletype=1 if number else 0,
+                resolution=tuple(value / 2**number for value in per_cm),
+                resolutionunit="CENTIMETER",
+            )

@@ -1,0 +1,108 @@
+"""A heat map is what a reference says that looks at one px after the other."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rounds import examples
+from shapely import Polygon, box
+
+from atlaspatch_core.errors import InvalidScores
+from atlaspatch_core.interop.scores import ColourScale, HeatMap, colour_scale, heat_map
+
+pytestmark = pytest.mark.quick
+
+numbers = st.floats(-100, 100, width=32)
+
+
+@st.composite
+def scored_grids(draw):
+    """A slide, patches on it that may overlap and reach over its edges, their scores, and a size of picture."""
+    width, height, side = draw(st.integers(1, 900)), draw(st.integers(1, 900)), draw(st.integers(1, 300))
+    places = st.tuples(st.integers(0, width - 1), st.integers(0, height - 1))
+    coords = draw(st.lists(places, min_size=1, max_size=12))
+    scores = draw(st.lists(st.one_of(numbers, st.just(np.nan)), min_size=len(coords), max_size=len(coords)))
+    shape = draw(st.integers(1, 60)), draw(st.integers(1, 60))
+    return np.array(coords, np.int64), side, np.array(scores), (width, height), shape
+
+
+def reference(coords, side, scores, slide, shape):
+    """Return the mean of the scores whose square, at px of the picture, holds a px; NaN where none does."""
+    seen = [[[] for _ in range(shape[1])] for _ in range(shape[0])]
+    for (x, y), score in zip(coords.tolist(), scores.tolist(), strict=True):
+        spans = []
+        for corner, length, px in ((x, slide[0], shape[1]), (y, slide[1], shape[0])):
+            first = min(max(int(np.round(corner * px / length)), 0), px - 1)
+            spans.append((first, min(max(int(np.round((corner + side) * px / length)), first + 1), px)))
+        for row in range(*spans[1]):
+            for column in range(*spans[0]):
+                seen[row][column] += [] if np.isnan(score) else [score]
+    return np.array([[np.mean(of_px) if of_px else np.nan for of_px in row] for row in seen])
+
+
+@given(scored_grids())
+@examples(150)
+def test_each_px_is_the_mean_of_the_patches_that_cover_it(grid):
+    coords, side, scores, slide, shape = grid
+    heat = heat_map(scores, coords, side, slide, shape)
+    np.testing.assert_allclose(heat.values, reference(coords, side, scores, slide, shape), rtol=1e-5, atol=1e-4)
+    across, down, one = heat.affine @ (shape[1], shape[0], 1)
+    assert (across, down, one) == (pytest.approx(slide[0]), pytest.approx(slide[1]), 1)
+
+
+@given(scored_grids(), st.floats(0.1, 2))
+@examples(60)
+def test_smoothing_stays_inside_and_between_the_scores_and_leaves_equal_ones(grid, smooth):
+    coords, side, scores, slide, shape = grid
+    sharp = heat_map(scores, coords, side, slide, shape).values
+    blurred = heat_map(scores, coords, side, slide, shape, smooth=smooth).values
+    assert (np.isnan(sharp) == np.isnan(blurred)).all()
+    if np.isfinite(sharp).any():
+        assert np.nanmin(blurred) >= np.nanmin(sharp) - 1e-3
+        assert np.nanmax(blurred) <= np.nanmax(sharp) + 1e-3
+    even = heat_map(np.where(np.isnan(scores), np.nan, 7.0), coords, side, slide, shape, smooth=smooth).values
+    np.testing.assert_allclose(even[np.isfinite(even)], 7, rtol=1e-6)
+
+
+def test_outside_the_tissue_and_in_its_holes_it_is_blank():
+    hole = [(40, 40), (60, 40), (60, 60), (40, 60)]
+    tissue = [Polygon([(10, 10), (90, 10), (90, 90), (10, 90)], [hole])]
+    heat = heat_map(np.array([3.0]), np.array([[0, 0]]), 100, (100, 100), (100, 100), tissue=tissue)
+    inside = np.zeros((100, 100), bool)
+    inside[10:90, 10:90] = True
+    inside[42:58, 42:58] = False
+    rim = np.zeros((100, 100), bool)
+    for a, b, c, d in ((8, 12, 8, 93), (88, 93, 8, 93), (8, 93, 8, 12), (8, 93, 88, 93), (38, 63, 38, 63)):
+        rim[a:b, c:d] = True
+    assert (np.isfinite(heat.values) == inside)[~rim].all()
+    whole = heat_map(np.array([3.0]), np.array([[0, 0]]), 100, (100, 100), (100, 100), tissue=[box(0, 0, 100, 100)])
+    assert np.isfinite(whole.values).all()
+
+
+@given(st.lists(numbers, min_size=2, max_size=30), st.sampled_from(["viridis", "turbo", "jet"]))
+@examples(40)
+def test_colours_go_by_order_from_the_first_to_the_last(values, name):
+    scores = np.array(values)
+    scale = colour_scale(scores, name)
+    table = [tuple(colour) for colour in scale.table().tolist()]
+    places = [table.index(tuple(colour)) for colour in scale.colours(scores.astype(np.float32)).tolist()]
+    if scores.min() < scores.max():
+        ordered = np.array(places)[np.argsort(scores)]
+        assert (np.diff(ordered) >= 0).all()
+        assert (ordered[0], table[ordered[-1]]) == (0, table[-1])
+
+
+def test_beyond_the_range_colours_are_those_of_the_ends_and_blank_is_transparent():
+    heat = HeatMap(np.array([[-5, 0, 1, 9, np.nan]], np.float32), (1, 1))
+    rgba = heat.rgba("viridis", limits=(0, 1))
+    assert rgba[0, :, 3].tolist() == [255, 255, 255, 255, 0]
+    assert (rgba[0, 0] == rgba[0, 1]).all()
+    assert (rgba[0, 2] == rgba[0, 3]).all()
+    assert rgba[0, 0, :3].tolist() == [68, 1, 84]  # viridis begins so
+    assert ColourScale(0, 1, "viridis").table()[-1].tolist() == [253, 231, 37]
+
+
+def test_where_nothing_has_a_score_a_range_is_needed():
+    with pytest.raises(InvalidScores, match="no patch has a score"):
+        colour_scale(np.array([np.nan]))
+    assert colour_scale(np.array([np.nan]), limits=(0, 1)).high == 1

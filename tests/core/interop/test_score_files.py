@@ -1,0 +1,139 @@
+"""Scores are of the patches that a file means, whatever its form and order; what it does not mean is refused."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rounds import examples
+
+from atlaspatch_core.errors import InvalidScores
+from atlaspatch_core.interop.scores import read_score_columns, scores_of_patches, slides_of_scores
+
+pytestmark = pytest.mark.quick
+COORDS = np.array([[0, 0], [512, 0], [0, 512], [512, 512], [1024, 512]], np.int64)
+SCORES = np.array([0.5, -1.25, 3.0, 0.0, 1e-3])
+
+
+def read(path: Path, column: str | None = None, stem: str = "a") -> np.ndarray:
+    return scores_of_patches(read_score_columns(path), stem, COORDS, column, path.name).values
+
+
+def write(folder: Path, suffix: str, frame: pd.DataFrame) -> Path:
+    """Write a table in one of the forms that hold several columns."""
+    path = folder / f"scores{suffix}"
+    if suffix == ".csv":
+        frame.to_csv(path, index=False)
+    elif suffix == ".parquet":
+        frame.to_parquet(path)
+    else:
+        with h5py.File(path, "w") as file:
+            if {"x", "y"} <= {*frame}:
+                file["coords"] = frame[["x", "y"]].to_numpy()
+            for name in [name for name in frame if name not in ("x", "y")]:
+                file[name] = frame[name].to_numpy()
+    return path
+
+
+@given(
+    order=st.permutations(range(len(COORDS))),
+    count=st.integers(1, len(COORDS)),
+    suffix=st.sampled_from([".csv", ".parquet", ".h5"]),
+    by=st.sampled_from(["place", "row"]),
+)
+@examples(40)
+def test_rows_are_of_the_patches_that_they_name(tmp_path_factory, order, count, suffix, by):
+    rows = list(order)[:count]
+    named = {"x": COORDS[rows, 0], "y": COORDS[rows, 1]} if by == "place" else {"row": rows}
+    path = write(tmp_path_factory.mktemp("scores"), suffix, pd.DataFrame({**named, "tumour": SCORES[rows]}))
+    expected = np.where(np.isin(range(len(COORDS)), rows), SCORES, np.nan)
+    np.testing.assert_array_equal(read(path), expected)
+
+
+@pytest.mark.parametrize("shape", [(5,), (5, 1)])
+def test_an_array_is_in_the_order_of_the_patches(tmp_path, shape):
+    np.save(tmp_path / "a.npy", SCORES.reshape(shape))
+    np.testing.assert_array_equal(read(tmp_path / "a.npy"), SCORES)
+
+
+def test_attention_as_models_store_it_has_axes_of_length_one(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["attention_scores"], file["coords"] = SCORES[None, ::-1], COORDS[::-1]
+    np.testing.assert_array_equal(read(tmp_path / "a.h5"), SCORES)
+
+
+def test_of_several_columns_one_is_named(tmp_path):
+    np.save(tmp_path / "a.npy", np.stack([SCORES, 2 * SCORES], axis=1))
+    np.testing.assert_array_equal(read(tmp_path / "a.npy", "1"), 2 * SCORES)
+    with pytest.raises(InvalidScores, match=r"a.npy has 2 columns of numbers, there are 0, 1; name one"):
+        read(tmp_path / "a.npy")
+    with pytest.raises(InvalidScores, match="no column 'x2', there are 0, 1"):
+        read(tmp_path / "a.npy", "x2")
+
+
+def test_of_a_table_of_many_slides_the_rows_of_one_are_taken(tmp_path):
+    frame = pd.DataFrame({"slide_id": ["b.svs"] * 2 + ["a.svs"] * 5, "p": [8, 9, *SCORES], "note": ["n"] * 7})
+    path = write(tmp_path, ".csv", frame)
+    np.testing.assert_array_equal(read(path), SCORES)
+    assert slides_of_scores(path, ["a", "b", "c"], is_named=False) == [("a", path), ("b", path)]
+    with pytest.raises(InvalidScores, match=r"c: .*scores.csv has no scores of it"):
+        slides_of_scores(path, ["c"], is_named=True)
+
+
+def test_a_folder_has_a_file_for_each_slide(tmp_path):
+    for stem in ("a", "b"):
+        np.save(tmp_path / f"{stem}.npy", SCORES)
+    expected = [("a", tmp_path / "a.npy"), ("b", tmp_path / "b.npy")]
+    assert slides_of_scores(tmp_path, ["a", "b", "c"], is_named=False) == expected
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InvalidScores, match="has no scores of it"):
+        slides_of_scores(tmp_path / "empty", ["a"], is_named=False)
+
+
+def test_a_file_that_names_no_slide_is_of_one_slide_alone(tmp_path):
+    np.save(tmp_path / "s.npy", SCORES)
+    assert slides_of_scores(tmp_path / "s.npy", ["a"], is_named=False) == [("a", tmp_path / "s.npy")]
+    with pytest.raises(InvalidScores, match="of which of 2 slides a row is"):
+        slides_of_scores(tmp_path / "s.npy", ["a", "b"], is_named=False)
+
+
+def test_an_empty_cell_is_a_patch_without_a_score(tmp_path):
+    (tmp_path / "a.csv").write_text("p\n1\n\n\n".replace("\n\n\n", "\n") + "nan\n2\n3\n4\n")
+    np.testing.assert_array_equal(read(tmp_path / "a.csv"), [1, np.nan, 2, 3, 4])
+    (tmp_path / "b.csv").write_text("row,p\n0,1\n3,\n")
+    np.testing.assert_array_equal(read(tmp_path / "b.csv"), [1, np.nan, np.nan, np.nan, np.nan])
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("p\n1\n2\n", "a.csv has 2 rows, and the slide 5 patches"),
+        ("x,y,p\n1,0,3\n", "1 of 1 rows lie where no patch does, such as x 1, y 0"),
+        ("x,y,p\n0,0,3\n0,0,4\n", "two rows are of patch 0"),
+        ("row,p\n5,3\n", "5 is not the number of a patch; the slide has 5"),
+        ("row,p\n-1,3\n", "-1 is not the number of a patch"),
+        ("row,p\n1.5,3\n", "1.5 is not the number of a patch"),
+        ("p,p\n1,2\n", "different column names"),
+        ("name\nx\n", "0 columns of numbers"),
+    ],
+)
+def test_what_is_not_of_these_patches_is_refused_in_a_sentence(tmp_path, text, why):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(InvalidScores, match=why):
+        read(tmp_path / "a.csv")
+
+
+def test_a_word_among_numbers_is_named(tmp_path):
+    (tmp_path / "a.csv").write_text("p\n1\n2\nhigh\n4\n5\n")
+    with pytest.raises(InvalidScores, match="column p: 'high' is no number"):
+        read(tmp_path / "a.csv", "p")
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.h5", "a.parquet", "a.txt"])
+def test_what_is_no_such_file_is_refused(tmp_path, name):
+    (tmp_path / name).write_bytes(b"no such file")
+    with pytest.raises(InvalidScores, match=name):
+        read(tmp_path / name)
