@@ -77,13 +77,13 @@ def _read_npy(path: Path) -> Columns:
 def _read_hdf5(path: Path) -> Columns:
     arrays: dict[str, NDArray[Any]] = {}
 
-    def keep(name: str, item: object) -> None:
+    def add_dataset(name: str, item: object) -> None:
         if isinstance(item, h5py.Dataset) and 0 < item.ndim < 4:
             arrays[name] = read_whole(item)
 
     try:
         with open_hdf5(path) as file:
-            file.visititems(keep)
+            file.visititems(add_dataset)
     except UnreadableOutput as error:
         raise InvalidScores(f"{path}: cannot be read as HDF5 ({error.__cause__ or error}); write it again") from error
     return dict(column for name, array in arrays.items() for column in _of_dataset(name, array).items())

@@ -72,8 +72,8 @@ def heat_map(
         tissue: Outlines, level-0 px; outside them the picture is blank.
     """
     factor = np.array([shape[1] / slide[0], shape[0] / slide[1]])
-    known = np.isfinite(scores)
-    sums, counts = _covered(coords[known], side, scores[known], factor, shape)
+    finite = np.isfinite(scores)
+    sums, counts = _covered(coords[finite], side, scores[finite], factor, shape)
     if smooth > 0:
         inside = counts > 0
         means = np.divide(sums, counts, out=np.zeros_like(sums), where=inside)

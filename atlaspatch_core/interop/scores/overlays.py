@@ -124,7 +124,7 @@ def write_overlays(scored: ScoredSlide, options: OverlayOptions, folder: Path) -
         opened = open_recorded(scored.results.store, stem)
     folder.mkdir(parents=True, exist_ok=True)
     with opened as slide:
-        work = Overlay(scored, options, scale, slide)
+        work = SlideOverlay(scored, options, scale, slide)
         for name in options.formats:
             suffix, write = FORMATS[name]
             path = folder / f"{stem}{suffix}"
@@ -134,7 +134,7 @@ def write_overlays(scored: ScoredSlide, options: OverlayOptions, folder: Path) -
 
 
 @dataclass(frozen=True)
-class Overlay:
+class SlideOverlay:
     """What the forms of one slide's overlay have in common."""
 
     scored: ScoredSlide
@@ -181,10 +181,10 @@ class Overlay:
         path.write_bytes(encode_png(contact_sheet(self.slide, grid, self.scored.scores, groups)))
 
 
-FORMATS: Mapping[str, tuple[str, Callable[[Overlay, Path], None]]] = {
-    "png": (".png", Overlay.write_png),
-    "ome-tiff": (".ome.tif", Overlay.write_ome_tiff),
-    "geojson": (".geojson", Overlay.write_geojson),
-    "sheet": ("_patches.png", Overlay.write_sheet),
+FORMATS: Mapping[str, tuple[str, Callable[[SlideOverlay, Path], None]]] = {
+    "png": (".png", SlideOverlay.write_png),
+    "ome-tiff": (".ome.tif", SlideOverlay.write_ome_tiff),
+    "geojson": (".geojson", SlideOverlay.write_geojson),
+    "sheet": ("_patches.png", SlideOverlay.write_sheet),
 }
 """Name to how its files end, and what writes one."""
