@@ -97,14 +97,14 @@ def _found(columns: Columns, names: Sequence[str]) -> str | None:
     return next((bare[name] for name in names if name in bare), None)
 
 
-def _chosen(columns: Columns, column: str | None, taken: set[str | None], about: str) -> str:
+def _chosen(columns: Columns, column: str | None, others: set[str | None], about: str) -> str:
     """Return the column that is shown: the one that is asked for, or the only one of numbers."""
     there_are = ", ".join(list(columns)[:SHOWN]) + (", …" if len(columns) > SHOWN else "")
     if column is not None:
         if column not in columns:
             raise InvalidScores(f"{about} has no column {column!r}, there are {there_are}; give one of these")
         return column
-    free = [name for name, values in columns.items() if name not in taken and _are_numbers(values)]
+    free = [name for name, values in columns.items() if name not in others and _are_numbers(values)]
     if len(free) != 1:
         raise InvalidScores(f"{about} has {len(free)} columns of numbers, there are {there_are}; name one as column")
     return free[0]
@@ -142,15 +142,15 @@ def _number_of(value: object, name: str, about: str) -> float:
 def _by_place(
     xy: NDArray[np.float64], values: NDArray[np.float64], coords: NDArray[np.int64], about: str
 ) -> NDArray[np.float64]:
-    rows = {(x, y): row for row, (x, y) in enumerate(coords.tolist())}
-    found = np.array([rows.get(tuple(place), -1) for place in xy.tolist()], np.int64)
-    if (found < 0).any():
-        x, y = xy[int(np.argmax(found < 0))]
+    row_of_place = {(x, y): row for row, (x, y) in enumerate(coords.tolist())}
+    rows = np.array([row_of_place.get(tuple(place), -1) for place in xy.tolist()], np.int64)
+    if (rows < 0).any():
+        x, y = xy[int(np.argmax(rows < 0))]
         raise InvalidScores(
-            f"{about}: {(found < 0).sum()} of {len(xy)} rows lie where no patch does, such as x {x:g}, y {y:g}; give "
+            f"{about}: {(rows < 0).sum()} of {len(xy)} rows lie where no patch does, such as x {x:g}, y {y:g}; give "
             "top-left corners in level-0 px, of the patches of this geometry"
         )
-    return _placed(found, values, len(coords), about)
+    return _placed(rows, values, len(coords), about)
 
 
 def _by_row(rows: NDArray[np.float64], values: NDArray[np.float64], count: int, about: str) -> NDArray[np.float64]:

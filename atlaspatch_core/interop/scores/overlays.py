@@ -167,10 +167,10 @@ class SlideOverlay:
         classes = self.scale.classes(scored.scores, scored.title)
         frame = scored.results.written_frame
         tiles = tile_features(scored.geometry, frame, measures, classes)
-        known = (tile for tile, score in zip(tiles, scored.scores, strict=True) if np.isfinite(score))
+        scored_tiles = (tile for tile, score in zip(tiles, scored.scores, strict=True) if np.isfinite(score))
         about = {"stem": scored.results.stem, "column": scored.title}
         about |= {"origin": frame[:2]} if any(frame[:2]) else {}
-        write_features(path, about | scored.geometry.coords.provenance(), known)
+        write_features(path, about | scored.geometry.coords.provenance(), scored_tiles)
 
     def write_sheet(self, path: Path) -> None:
         """Write the patches with the highest scores, and the lowest."""

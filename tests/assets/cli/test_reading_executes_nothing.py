@@ -47,6 +47,7 @@ READING: dict[str, tuple[str, ...]] = {
     "doctor --project": ("{toml}",),
     "doctor --slides": ("{folder}/slides",),
     "estimate --project": ("{toml}",),
+    "overlay --to overlays --column tissue_fraction --scores": ("{folder}/patches", "{folder}"),
     "inspect": ("{folder}/slides/a.svs",),
     "pages --host not.here.invalid --project": ("{toml}",),
     "end-dead-runs --dry-run --project": ("{toml}",),
