@@ -16,7 +16,7 @@ from atlaspatch_core.cli.logs import logging_to_stderr
 from atlaspatch_core.cli.projects import PROJECT
 from atlaspatch_core.cli.reading import reads_only
 from atlaspatch_core.cli.scripts import ScriptCommand
-from atlaspatch_core.cli.slide_options import OPENING, slides_section
+from atlaspatch_core.cli.slide_options import OPENING, READER_PLUGINS, slides_section, with_readers_of
 from atlaspatch_core.cli.types import SlidePaths
 from atlaspatch_core.cli.working import INTERRUPTED
 from atlaspatch_core.config.input_fields import SlidesFields
@@ -63,6 +63,7 @@ SIGNS = {"PASS": ("✓", "green"), "WARN": ("!", "yellow"), "FAIL": ("✗", "red
     help="Open all slides of this folder instead, and list them, the odd ones first.",
 )
 @field_options(SlidesFields, only=SEARCHING)
+@READER_PLUGINS
 @click.pass_context
 def doctor(
     context: click.Context,
@@ -72,6 +73,7 @@ def doctor(
     form: str | None,
     profile: str | None,
     slides_at: Path | None,
+    feature_plugin: tuple[Path, ...],
     **_: object,
 ) -> None:
     """Check that this machine can run a project: software, device, weights, storage, slides, Dagster.
@@ -81,8 +83,8 @@ def doctor(
     finding. Without a project file the machine alone is checked.
 
     With --slides, the slides of a folder are looked at, and nothing else: which are refused, warned of, of another
-    scale than most, or without one. --recursive, --mpp-csv, --custom-mpp-keys, --reader-type, --series and
-    --square-pixels go with it.
+    scale than most, or without one. --recursive, --mpp-csv, --custom-mpp-keys, --reader-type, --series,
+    --square-pixels and --plugin go with it.
 
     Exit code: 0 when nothing failed, whatever the warnings; 1 when something did, or a slide cannot be worked on; 2 for
     wrong usage.
@@ -93,7 +95,9 @@ def doctor(
     if profile:
         click.echo(NO_PROFILE.format(profile), err=True)
     if slides_at:
-        context.exit(_survey(context, slides_at, as_json))
+        with with_readers_of(feature_plugin):
+            code = _survey(context, slides_at, as_json)
+        context.exit(code)
     check_without_slides(context)
     named = context.get_parameter_source("project_file") is not ParameterSource.DEFAULT
     hooks = context.obj if isinstance(context.obj, Hooks) else Hooks()
@@ -125,10 +129,11 @@ def _survey(context: click.Context, path: Path, as_json: bool) -> int:
 
 def check_without_slides(context: click.Context) -> None:
     """Raise click.UsageError for an option that goes with --slides, where that is not given."""
-    typed = [name for name in SEARCHING if context.get_parameter_source(name) is not ParameterSource.DEFAULT]
-    names = [param.opts[0] for param in context.command.params if param.name in typed]
-    if names:
-        raise click.UsageError(f"{', '.join(names)} goes with --slides; the project file says it for a project")
+    names = (*SEARCHING, "feature_plugin")
+    typed = [name for name in names if context.get_parameter_source(name) is not ParameterSource.DEFAULT]
+    flags = [param.opts[0] for param in context.command.params if param.name in typed]
+    if flags:
+        raise click.UsageError(f"{', '.join(flags)} goes with --slides; the project file says it for a project")
 
 
 def _examine(project_file: Path, named: bool, hub: bool, hooks: Hooks) -> "Iterator[DoctorFinding]":

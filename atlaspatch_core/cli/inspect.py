@@ -12,7 +12,7 @@ from atlaspatch_core.cli.declaring import FOLDER, documented_command
 from atlaspatch_core.cli.fields import field_options
 from atlaspatch_core.cli.logs import logging_to_stderr
 from atlaspatch_core.cli.reading import reads_only
-from atlaspatch_core.cli.slide_options import OPENING, slides_section, stated_mpps
+from atlaspatch_core.cli.slide_options import OPENING, READER_PLUGINS, slides_section, stated_mpps, with_readers_of
 from atlaspatch_core.cli.types import SlidePaths
 from atlaspatch_core.config.input_fields import SlidesFields
 from atlaspatch_core.errors import AtlasPatchError
@@ -48,6 +48,7 @@ class PngPath(click.Path):
 )
 @click.argument("slide", type=SlidePaths())
 @field_options(SlidesFields, only=OPENING)
+@READER_PLUGINS
 @click.option("--picture", type=PngPath(), help="Write a PNG of the slide with its frame, scanned part and tissue.")
 @click.option(
     "--output",
@@ -58,7 +59,13 @@ class PngPath(click.Path):
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object; with --series all, an array of them.")
 @click.pass_context
 def inspect(
-    context: click.Context, slide: Path, picture: Path | None, output: Path | None, as_json: bool, **_: object
+    context: click.Context,
+    slide: Path,
+    picture: Path | None,
+    output: Path | None,
+    as_json: bool,
+    feature_plugin: tuple[Path, ...],
+    **_: object,
 ) -> None:
     """Say what the file of a SLIDE holds, what is taken of it, and why; with --series all, of each of its sections.
 
@@ -74,6 +81,7 @@ def inspect(
     from atlaspatch_core.operations.slide_files.json_values import inspection_values
 
     slides = slides_section(context)
+    context.with_resource(with_readers_of(feature_plugin))
     sources = _sources(context.with_resource(_placeholder(slide)), slides)
     if picture and len(sources) > 1:
         raise click.UsageError("--picture is of one section; name its number by --series")

@@ -5,7 +5,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from atlaspatch_core.consent import executes_plugins
+from atlaspatch_core.consent import may_execute
 from atlaspatch_core.plugins.loading import Plugin, file_plugins, installed_plugins
 
 
@@ -34,7 +34,7 @@ def named_files() -> tuple[Path, ...]:
 
 def files_in_use() -> tuple[PluginFile, ...]:
     """Return the plugin files that count and may be executed."""
-    return _files if executes_plugins() else ()
+    return tuple(file for file in _files if may_execute(Path(file.path)))
 
 
 def plugins_in_use() -> tuple[Plugin, ...]:

@@ -15,14 +15,20 @@ from atlaspatch_core.remote.places import shown_path
 from atlaspatch_core.slides.content_hash import content_fingerprint
 from atlaspatch_core.slides.files import slide_files
 from atlaspatch_core.slides.local_copy import local_copy
+from atlaspatch_core.slides.readers import needs_plugin_file
 
 ANY_MPP = 1.0
 """Stated where only the size of a slide matters, so that one opens whose scale nobody knows."""
 
 
 def sizes_of(sources: Iterable[SlideSource]) -> Iterator[tuple[SlideSource, tuple[int, int] | str]]:
-    """Yield the size of every slide, level-0 px, or why it cannot be opened. A scale is not needed."""
+    """Yield the size of every slide, level-0 px, or why it cannot be opened. A scale is not needed.
+
+    Slides that plugin files alone read are left out where none may be executed.
+    """
     for source in sources:
+        if needs_plugin_file(source.path):
+            continue
         try:
             with open_source(replace(source, mpp=ANY_MPP), Slides()) as slide:
                 yield source, (slide.info.width, slide.info.height)

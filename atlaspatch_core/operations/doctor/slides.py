@@ -8,6 +8,7 @@ from atlaspatch_core.discovery.sources import Discovery, SlideSource, open_sourc
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.operations.doctor.values import DoctorFinding, Subject, fail, ok, warn
 from atlaspatch_core.operations.slide_files.opening import read_corner
+from atlaspatch_core.slides.readers import needs_plugin_file
 from atlaspatch_core.wording import format_count
 
 OPENED = 3
@@ -27,8 +28,12 @@ def slides(subject: Subject) -> Iterator[DoctorFinding]:
         yield fail("slides", str(error), "correct [slides] in the project file")
         return
     yield _count_finding(discovery)
-    if discovery.sources:
-        yield _opening_finding(project, discovery.sources)
+    readable = [source for source in discovery.sources if not needs_plugin_file(source.path)]
+    if count := len(discovery.sources) - len(readable):
+        what = f"{format_count(count, 'slide', ',')} read by a plugin, which is not executed here"
+        yield ok("plugin", f"{what}; a run, or 'atlaspatch inspect --plugin', opens them")
+    if readable:
+        yield _opening_finding(project, readable)
 
 
 def _count_finding(discovery: Discovery) -> DoctorFinding:

@@ -12,7 +12,7 @@ from atlaspatch_core.operations.tracking.folder import SlideState, read_states
 from atlaspatch_core.operations.tracking.runs import RunFile, live_and_latest
 from atlaspatch_core.operations.tracking.unverified import UnverifiedResult, unverified_results
 from atlaspatch_core.pipeline.steps.slide import identify_source, mark_of
-from atlaspatch_core.slides.readers import SUFFIXES
+from atlaspatch_core.slides.readers import needs_plugin_file
 from atlaspatch_core.slides.sections import SeriesChoice
 from atlaspatch_core.storage.records import SlideRecord
 from atlaspatch_core.storage.slide_index import SlideIndex, read_slide_index
@@ -152,8 +152,7 @@ class SlideIdentifier:
     def _is_of_plugin(self, source: SlideSource) -> bool:
         """Tell whether the reader of a plugin file opened a slide, or has to."""
         record = self.store.read_record(source.stem).slide
-        is_known = source.path.name.lower().endswith(SUFFIXES) or source.path.is_dir()
-        return record.info.plugin is not None if record else not is_known
+        return record.info.plugin is not None if record else needs_plugin_file(source.path)
 
     def _check_unchanged(self, source: SlideSource) -> None:
         record = self.store.read_record(source.stem).slide

@@ -24,13 +24,20 @@ from atlaspatch_core.slides.readers.openslide_tiff import VENDORS
 from atlaspatch_core.slides.readers.reader import Reader, UnsupportedSlide
 from atlaspatch_core.slides.readers.selected_levels import with_series
 from atlaspatch_core.slides.readers.square_pixels import AS_STORED, with_square_pixels
-from atlaspatch_core.slides.readers.table import READERS, SUFFIXES, all_readers, installed_readers, reader_suffixes
+from atlaspatch_core.slides.readers.table import (
+    READERS,
+    SUFFIXES,
+    all_readers,
+    installed_readers,
+    needs_plugin_file,
+    reader_suffixes,
+)
 from atlaspatch_core.slides.readers.tiff import TIFF
 from atlaspatch_core.slides.slide import Slide, stem_of
 
 __all__ = [
-    "FOREIGN", "READERS", "SUFFIXES", "all_readers", "check_file", "installed_readers", "is_slide_folder", "open_slide",
-    "reader_suffixes", "readers_of", "series_of",
+    "FOREIGN", "READERS", "SUFFIXES", "all_readers", "check_file", "installed_readers", "is_slide_folder",
+    "needs_plugin_file", "open_slide", "reader_suffixes", "readers_of", "series_of",
 ]  # fmt: skip
 
 Refused = Callable[[str, AtlasPatchError], object]

@@ -5,7 +5,7 @@ from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 
-from atlaspatch_core.consent import executes_plugins
+from atlaspatch_core.consent import executes_plugins, may_execute
 from atlaspatch_core.plugins.in_use import named_files, plugins_in_use
 from atlaspatch_core.plugins.loading import Plugin, installed_plugins
 from atlaspatch_core.plugins.source_text import argument, calls_in, name_called
@@ -43,14 +43,25 @@ def reader_suffixes() -> tuple[str, ...]:
     Where no plugin file may be executed, what its text says of them counts.
     """
     of_plugins = [suffix for reader in all_readers().values() if reader.plugin for suffix in reader.suffixes]
-    if not executes_plugins():
-        of_plugins += [suffix for path in named_files() for suffix in _written_suffixes(path)]
+    unread = [path for path in named_files() if not may_execute(path)]
+    of_plugins += [suffix for path in unread for suffix in _written_suffixes(path)]
     return tuple(dict.fromkeys((*SUFFIXES, *of_plugins))) if of_plugins else SUFFIXES
 
 
 @lru_cache(maxsize=8)
 def _readers_of(plugins: tuple[Plugin, ...]) -> dict[str, Reader]:
     return {name: guarded_reader(reader) for name, reader in OF_PLUGINS.of_plugins(plugins, READERS).items()}
+
+
+def needs_plugin_file(path: Path) -> bool:
+    """Tell whether a file has no suffix that a reader of ours or of an installed package opens, and none is executed.
+
+    Commands that only look at results open no such slide.
+    """
+    if executes_plugins() or path.is_dir():
+        return False
+    suffixes = tuple(suffix for reader in installed_readers().values() for suffix in reader.suffixes)
+    return not path.name.lower().endswith(suffixes)
 
 
 def _written_suffixes(path: Path) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """A reader of a plugin file, as people write it: found, run apart, and part of the fingerprint of its own slides."""
 
+import json
 import pickle
 from pathlib import Path
 
@@ -181,3 +182,31 @@ def test_an_installed_package_brings_a_reader_to_commands_that_name_none(tmp_pat
     result = CliRunner().invoke(cli, ["doctor", "--slides", str(tmp_path / "slides")])
     assert result.exit_code == 0, result.output
     assert "array" in result.output
+
+
+def test_a_reader_is_tried_by_inspect_and_doctor_where_its_file_is_typed(tmp_path: Path):
+    save(tmp_path / "slides", "a")
+    plugin = write_extension(tmp_path, "arrays.py")
+    words = ["inspect", str(tmp_path / "slides" / "a.npz"), "--json"]
+    inspected = CliRunner().invoke(cli, [*words, "--plugin", str(plugin)])
+    assert json.loads(inspected.stdout)["taken"]["reader"] == "array"
+    assert CliRunner().invoke(cli, words).exit_code == 1
+    survey = CliRunner().invoke(cli, ["doctor", "--slides", str(tmp_path / "slides"), "--plugin", str(plugin)])
+    assert (survey.exit_code, "1 fine" in survey.output) == (0, True), survey.output
+    alone = CliRunner().invoke(cli, ["doctor", "--plugin", str(plugin)])
+    assert "--feature-plugin goes with --slides" in alone.output
+
+
+def test_what_looks_alone_says_that_a_plugin_reads_the_slides(tmp_path: Path):
+    save(tmp_path / "slides", "a", "b")
+    plugin = write_extension(tmp_path, "arrays.py")
+    geometry = "[[geometry]]\npatch_size = 256\ntarget_mag = 20\n"
+    text = f"output = 'out'\nplugins = ['{plugin}']\n[slides]\nfolders = ['slides']\n{geometry}"
+    (tmp_path / "atlaspatch.toml").write_text(text)
+    assert encode_with(plugin, tmp_path).exit_code == 0
+    project = ("--project", str(tmp_path / "atlaspatch.toml"))
+    assert (
+        "2 slides read by a plugin, which is not executed here" in CliRunner().invoke(cli, ["doctor", *project]).output
+    )
+    audit = CliRunner().invoke(cli, ["audit", *project, str(tmp_path / "out")])
+    assert "slide_unreadable" not in audit.output
