@@ -11,11 +11,17 @@ import cv2
 import numpy as np
 
 from atlaspatch_core.config.sections import Geometry
-from atlaspatch_core.pipeline import preview
+from atlaspatch_core.pipeline import grid_picture, preview
 from atlaspatch_core.pipeline.patch_images import save_images
 from atlaspatch_core.pipeline.preview import Picture
 from atlaspatch_core.pipeline.slide_work import SlideWork
-from atlaspatch_core.storage.picture_provenance import PictureState, picture_state, provenance_mark, with_mark
+from atlaspatch_core.storage.picture_provenance import (
+    PictureState,
+    grid_mark,
+    picture_state,
+    provenance_mark,
+    with_mark,
+)
 from atlaspatch_core.validity.recipe import SLIDE, TISSUE_MASK
 
 MOST_BYTES = 7900
@@ -57,10 +63,8 @@ def is_mask_shown(work: SlideWork, mask: str) -> bool:
 def show_grid(work: SlideWork, geometry: Geometry, *, fresh: bool) -> Path:
     """Return the small picture of a slide's patches, drawn anew when they changed."""
     path = work.store.small_picture(work.stem, "coords", geometry.name)
-    mark = provenance_mark(work.coords[geometry.name].fingerprint)
-    _small(
-        work, path, mark, fresh, lambda base: preview.draw_grid(base, work.grid(geometry), work.slide_info(), lines=())
-    )
+    mark = grid_mark(work.coords[geometry.name].fingerprint)
+    _small(work, path, mark, fresh, lambda base: preview.draw_grid(base, work.grid(geometry), work.slide_info()))
     return path
 
 
@@ -123,7 +127,7 @@ def _of_mask(work: SlideWork) -> Iterator[Overlay]:
 def _of_grid(work: SlideWork, geometry: Geometry) -> Iterator[Overlay]:
     """Yield the pictures of the patches: AtlasPatch's name, and for geometries with a name TRIDENT's too."""
     grids, path = work.run.recipe.project.pictures.grids, work.store.visualization(work.stem, geometry.name)
-    mark = provenance_mark(work.coords[geometry.name].fingerprint)
+    mark = grid_mark(work.coords[geometry.name].fingerprint)
     yield Overlay(path, mark, grids, lambda: preview.encode_png(_gridded(work, geometry)))
     if geometry.name:
         yield Overlay(path.with_suffix(".jpg"), mark, grids, lambda: preview.encode_jpeg(_gridded(work, geometry)))
@@ -141,4 +145,4 @@ def _outlined(work: SlideWork, base: Picture | None = None) -> Picture:
 
 
 def _gridded(work: SlideWork, geometry: Geometry) -> Picture:
-    return preview.draw_grid(thumbnail(work), work.grid(geometry), work.slide_info())
+    return grid_picture.draw_grid_picture(thumbnail(work), work.grid(geometry), work.slide_info())

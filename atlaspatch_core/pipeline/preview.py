@@ -1,6 +1,6 @@
 """Pictures of a slide: its thumbnail, mask, outlines and patches, under the names and looks that people know."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import cv2
 import numpy as np
@@ -8,6 +8,7 @@ import shapely
 from numpy.typing import NDArray
 
 from atlaspatch_core.patches.grid import PatchGrid
+from atlaspatch_core.pipeline.grid_cells import cell_boxes, cell_squares, fill_cells
 from atlaspatch_core.slides.overview import read_overview
 from atlaspatch_core.slides.slide import Slide, SlideInfo
 
@@ -16,10 +17,9 @@ Picture = NDArray[np.uint8]
 
 TISSUE = (255, 0, 0)
 HOLE = (0, 0, 255)
-PATCH = (0, 0, 0)
 MASK = (0, 255, 0)
 MASK_OPACITY = 80 / 255
-LIGHT, DARK = (255, 255, 255), (0, 0, 0)
+LIGHT = (255, 255, 255)
 
 
 def thumbnail(slide: Slide, longest: int = 1024) -> Picture:
@@ -77,35 +77,14 @@ def mask_picture(shape: tuple[int, int], polygons: Iterable[shapely.Polygon], in
     return mask
 
 
-def draw_grid(picture: Picture, grid: PatchGrid, info: SlideInfo, lines: Sequence[str] | None = None) -> Picture:
-    """Return the picture with a box of 1 px for each patch and a box of facts at the top right.
+def draw_grid(picture: Picture, grid: PatchGrid, info: SlideInfo) -> Picture:
+    """Return the picture with each patch's cell in the colour of its tissue share; a cell is one px or more.
 
-    ``lines`` are the facts; None says patches, slide, patch and step size. No lines, no box. Patches too small for a
-    box (under 4 px) are dots. On a dark slide the boxes are white.
+    ``draw_grid_picture`` enlarges the picture where cells are too small to be seen, and adds a legend.
     """
     overlay = picture.copy()
-    factor, side = _factor(picture, info), grid.sampling.patch_size_level0
-    near, far = (np.round(corner * factor).astype(int).tolist() for corner in (grid.coords, grid.coords + side))
-    dots = side * factor.min() < 4
-    colour = LIGHT if _is_dark(picture) else PATCH
-    for (x0, y0), (x1, y1) in zip(near, far, strict=True):
-        if dots:
-            cv2.circle(overlay, ((x0 + x1) // 2, (y0 + y1) // 2), 0, colour, -1)
-        else:
-            cv2.rectangle(overlay, (x0, y0), (x1, y1), colour, 1)
-    _write(overlay, grid_facts(grid, info) if lines is None else lines)
+    fill_cells(overlay, cell_boxes(cell_squares(grid), (0, 0), _factor(picture, info)), grid.tissue_fraction)
     return overlay
-
-
-def grid_facts(grid: PatchGrid, info: SlideInfo) -> tuple[str, ...]:
-    """Return what the box on the grid picture says."""
-    sampling = grid.sampling
-    return (
-        f"patches {len(grid.coords)}",
-        f"slide {info.width} x {info.height} px, {info.mpp:.4g} um/px",
-        f"patch {sampling.patch_size} px at {sampling.mpp:.4g} um/px",
-        f"step {sampling.step_size_level0} px of level 0",
-    )
 
 
 def encode_jpeg(picture: Picture, quality: int = 85) -> bytes:
@@ -167,18 +146,3 @@ def _scaled(ring: shapely.LinearRing, picture: NDArray[np.uint8], info: SlideInf
 
 def _is_dark(picture: Picture) -> bool:
     return float(picture.mean()) < 96
-
-
-def _write(picture: Picture, lines: Sequence[str]) -> None:
-    """Write lines into a white box at the top right, in place; letters shrink with the picture."""
-    if not lines:
-        return
-    scale = 0.5 * min(1.0, picture.shape[1] / 768)
-    sizes = [cv2.getTextSize(line, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)[0] for line in lines]
-    step, width = round(max(height for _, height in sizes) * 1.9), max(width for width, _ in sizes) + 12
-    x0 = max(0, picture.shape[1] - width - 4)
-    cv2.rectangle(picture, (x0, 4), (picture.shape[1] - 4, 10 + step * len(lines)), LIGHT, -1)
-    cv2.rectangle(picture, (x0, 4), (picture.shape[1] - 4, 10 + step * len(lines)), DARK, 1)
-    for index, line in enumerate(lines):
-        place = (x0 + 6, 4 + round(step * (index + 0.8)))
-        cv2.putText(picture, line, place, cv2.FONT_HERSHEY_SIMPLEX, scale, DARK, 1, cv2.LINE_AA)

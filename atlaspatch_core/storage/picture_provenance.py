@@ -10,6 +10,8 @@ MARK = "atlaspatch "
 """How a stamp begins."""
 DRAWING = 1
 """Raised when pictures come to look different."""
+GRID_DRAWING = 2
+"""Raised when pictures of patches alone come to look different."""
 HEAD = 512
 """Bytes of a file in which its stamp lies."""
 IHDR_END = 33
@@ -29,6 +31,11 @@ class PictureState(Enum):
 def provenance_mark(*sources: str) -> str:
     """Return the stamp of a picture that is drawn from these fingerprints."""
     return MARK + short_hash("\n".join((str(DRAWING), *sources)))
+
+
+def grid_mark(coords: str) -> str:
+    """Return the stamp of a picture of the patches that have this fingerprint."""
+    return provenance_mark(coords, f"grid {GRID_DRAWING}")
 
 
 def with_mark(picture: bytes, mark: str) -> bytes:

@@ -27,10 +27,18 @@ from atlaspatch_core.interop.export.values import (
 )
 from atlaspatch_core.patches.grid import PatchGrid
 from atlaspatch_core.pipeline import preview
+from atlaspatch_core.pipeline.grid_picture import draw_grid_picture
 from atlaspatch_core.slides.mpp import bucket
 from atlaspatch_core.slides.slide import OutlineFrame
 from atlaspatch_core.storage import schema
-from atlaspatch_core.storage.picture_provenance import PictureState, picture_state, provenance_mark, with_mark
+from atlaspatch_core.storage.picture_provenance import (
+    GRID_DRAWING,
+    PictureState,
+    grid_mark,
+    picture_state,
+    provenance_mark,
+    with_mark,
+)
 from atlaspatch_core.tissue.contours import DECIMALS, rings_of
 
 VERSION = 1
@@ -99,7 +107,9 @@ def _of_geometry(slide: SlideResults, geometry: GeometryResults, target: Target)
     if slide.info is not None and _thumbnail(slide) is not None:
         path = home / "visualization" / f"{stem}.jpg"
         own = slide.store.visualization(stem, geometry.name).with_suffix(".jpg")
-        yield Artifact(path, _of("grid", coords), lambda to: to.write_bytes(_gridded(slide, geometry)), own)
+        yield Artifact(
+            path, _of("grid", coords, str(GRID_DRAWING)), lambda to: to.write_bytes(_gridded(slide, geometry)), own
+        )
     for result in geometry.features:
         name = trident_name(result.name)
         folder = home / f"features_{name}"
@@ -200,9 +210,9 @@ def _outlined(slide: SlideResults, mask: ExportResult) -> bytes:
 def _gridded(slide: SlideResults, geometry: GeometryResults) -> bytes:
     assert slide.info is not None
     corners = geometry.read_coords().astype(np.int32)
-    grid = PatchGrid(corners, np.zeros(len(corners), np.float32), geometry.sampling())
-    picture = preview.draw_grid(_picture(slide), grid, slide.info)
-    return with_mark(preview.encode_jpeg(picture), provenance_mark(geometry.coords.fingerprint))
+    grid = PatchGrid(corners, geometry.read_tissue_fraction(), geometry.sampling())
+    picture = draw_grid_picture(_picture(slide), grid, slide.info)
+    return with_mark(preview.encode_jpeg(picture), grid_mark(geometry.coords.fingerprint))
 
 
 def _of(what: str, result: ExportResult, *more: str) -> str:

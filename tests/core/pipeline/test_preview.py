@@ -76,22 +76,16 @@ def test_mask_is_a_green_veil_of_80_in_255():
     assert drawn[50, 50].tolist() == [255, 255, 255]
 
 
-def test_each_patch_is_a_box_of_one_black_pixel():
-    drawn = draw_grid(white(200, 100), grid((200, 200), (600, 400)), INFO, lines=())
-    assert [tuple(drawn[20, x]) for x in (19, 20, 40, 41)] == [(255,) * 3, (0,) * 3, (0,) * 3, (255,) * 3]
-    assert drawn[30, 30].tolist() == [255, 255, 255]
-    assert drawn[40, 70].tolist() == [0, 0, 0]
+def test_each_patch_is_a_cell_in_the_colour_of_its_share_with_a_bare_edge():
+    drawn = draw_grid(white(200, 100), grid((200, 200), (600, 400)), INFO)
+    yellow = np.round(0.45 * 255 + 0.55 * np.array([253, 231, 37])).tolist()
+    assert [drawn[20, x].tolist() for x in (19, 20, 38, 39)] == [[255] * 3, yellow, yellow, [255] * 3]
+    assert drawn[40, 60].tolist() == yellow
 
 
-def test_facts_stand_at_the_top_right():
-    drawn = draw_grid(white(1024, 512), grid(), INFO)
-    assert (drawn[:100, 700:] < 128).any()
-    assert (drawn[:, :600] == 255).all()
-
-
-def test_patches_too_small_for_boxes_are_dots():
-    drawn = draw_grid(white(200, 100), grid((200, 200), (220, 200), side=20), INFO, lines=())
-    assert (drawn == 0).all(axis=2).sum() == 2
+def test_patches_under_one_px_are_one_px():
+    drawn = draw_grid(white(200, 100), grid((200, 200), (220, 200), side=5), INFO)
+    assert (drawn < 255).any(axis=2).sum() == 2
 
 
 def test_small_jpeg_never_exceeds_its_bytes():
