@@ -19,12 +19,18 @@ class PluginFile(NamedTuple):
 
 
 _files: tuple[PluginFile, ...] = ()
+_executable: frozenset[PluginFile] = frozenset()
 
 
 def use_plugins(paths: Iterable[Path]) -> None:
-    """Have these plugin files count in this process, in place of those before. None is executed yet."""
-    global _files
+    """Have these plugin files count in this process, in place of those before. None is executed yet.
+
+    Those that are named while none may be executed are not executed later, either: what is read next, in the same
+    process, is no consent to them.
+    """
+    global _files, _executable
     _files = tuple(PluginFile(str(path.absolute()), _digest(path)) for path in map(Path, paths))
+    _executable = frozenset(file for file in _files if may_execute(Path(file.path)))
 
 
 def named_files() -> tuple[Path, ...]:
@@ -34,7 +40,7 @@ def named_files() -> tuple[Path, ...]:
 
 def files_in_use() -> tuple[PluginFile, ...]:
     """Return the plugin files that count and may be executed."""
-    return tuple(file for file in _files if may_execute(Path(file.path)))
+    return tuple(file for file in _files if file in _executable and may_execute(Path(file.path)))
 
 
 def plugins_in_use() -> tuple[Plugin, ...]:

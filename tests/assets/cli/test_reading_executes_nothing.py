@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from rounds import examples
 from tracked_folders import PLUGIN, encode, paint
 
+import atlaspatch_core as ap
 from atlaspatch_assets.cli.main import cli
 from atlaspatch_assets.lib.home import VARIABLE as HOME
 from atlaspatch_core.encoders.plugins import load_plugin
@@ -156,6 +157,21 @@ def test_no_command_that_reads_executes_code_of_a_folder(
     if command == "status --project" or (command == "status" and project):
         assert all(f"/{name}" in result.output for name in (*patch_encoders, *slide_encoders)), result.output
     for path in made.glob("*.py"):
+        path.unlink()
+
+
+@pytest.mark.usefixtures("home")
+def test_what_was_read_before_executes_nothing_of_what_is_opened_after(made):
+    """In one process, as a notebook is: a hostile project is looked at, and then a slide opened."""
+    hostile = HostileFolder(made)
+    hostile.plant("", modules=False)
+    hostile.write_project(["plugin.py"], ["tiny"], [])
+    ap.results(made)
+    hostile.type("report --to page.html --project", inside=True)
+    with ap.open_slide(made / "slides" / "a.svs") as slide:
+        assert slide.thumbnail(64).shape[1] == 64
+    assert not hostile.marker.exists()
+    for path in (*made.glob("*.py"), made / "atlaspatch.toml"):
         path.unlink()
 
 
