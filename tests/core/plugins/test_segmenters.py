@@ -1,6 +1,7 @@
 """A segmenter of a plugin file, as people write it: found, run, and part of the fingerprint of its own masks alone."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,20 @@ from extensions import encode_with, states, write_extension
 from tracked_folders import paint
 
 import atlaspatch_core as ap
+from atlaspatch_core.encoders.recorded import refuse_plugin
 from atlaspatch_core.errors import InvalidProject, UnknownName
 from atlaspatch_core.storage.store import Store
-from atlaspatch_core.tissue.segmenters import SEGMENTERS, Segmentation, TissueSpec, find_segmenter, plugin_segmenters
+from atlaspatch_core.tissue.segmenters import (
+    SEGMENTERS,
+    Segmentation,
+    Segmenter,
+    TissueSpec,
+    find_segmenter,
+    plugin_segmenters,
+)
+from atlaspatch_core.tissue.segmenters.hest import HEST_NETWORK
+from atlaspatch_core.tissue.segmenters.networks import Network
+from atlaspatch_core.tissue.segmenters.recorded import recorded_segmenter
 
 WRONG = {
     "return 3": "returns a int; return TissuePixels(mask, downsample)",
@@ -118,3 +130,16 @@ def test_a_name_that_nobody_declares_is_answered_with_those_of_plugins(tmp_path:
         find_segmenter("colorful", plugins)
     assert "colourful" not in SEGMENTERS
     assert "plugin" not in Segmentation(TissueSpec()).spec()
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("knows_ink", [True, False])
+@pytest.mark.parametrize("options", [{}, {"remove_penmarks": True}, {"remove_artifacts": True}])
+@pytest.mark.parametrize("network", [None, replace(HEST_NETWORK, name="own_network")])
+def test_what_a_mask_records_of_its_segmenter_decides_the_same_mask(
+    network: Network | None, options: dict[str, bool], knows_ink: bool
+):
+    spec = TissueSpec("own", **options)
+    own = Segmenter("own", 3, "MIT", "this test", refuse_plugin, network, knows_ink=knows_ink, plugin="0" * 64)
+    recorded = Segmentation(spec, segmenter=own).spec()
+    assert Segmentation(spec, segmenter=recorded_segmenter(recorded)).spec() == recorded
