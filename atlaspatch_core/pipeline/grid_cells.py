@@ -14,6 +14,8 @@ GAPPED = 5
 UNKNOWN = 255
 """Code of a share that nobody measured; 0 is no cell, and 1 to 101 are 0 to 100 %."""
 UNKNOWN_COLOUR = (128, 128, 128)
+EDGE = 254
+"""Code of the edge that cells have on a dark slide, white."""
 STRIP = 256
 """Rows that are coloured at once, so that no second picture lies in memory."""
 
@@ -23,7 +25,7 @@ def share_colours() -> NDArray[np.uint8]:
     steps = np.round(np.linspace(0, 255, 101)).astype(np.uint8)
     colours = np.zeros((256, 3), np.uint8)
     colours[1:102] = cv2.applyColorMap(steps[:, None], cv2.COLORMAP_VIRIDIS)[:, 0, ::-1]
-    colours[UNKNOWN] = UNKNOWN_COLOUR
+    colours[EDGE], colours[UNKNOWN] = 255, UNKNOWN_COLOUR
     return colours
 
 
@@ -57,11 +59,27 @@ def cell_boxes(squares: NDArray[np.float64], origin: tuple[float, float], factor
 
 
 def fill_cells(picture: NDArray[np.uint8], boxes: NDArray[np.int64], shares: NDArray[np.float32]) -> None:
-    """Colour the cells of a picture by their tissue share, in place; where cells overlap, by the last."""
+    """Colour the cells of a picture by their tissue share, in place; where cells overlap, by the last.
+
+    On a dark slide their bare edges are white, for the colours of low shares are dark.
+    """
     codes = np.zeros(picture.shape[:2], np.uint8)
     inside = np.clip(boxes, 0, None).tolist()
+    if is_dark(picture):
+        for x0, y0, x1, y1 in inside:
+            codes[y0 : y1 + 1, x0 : x1 + 1] = EDGE
     for (x0, y0, x1, y1), code in zip(inside, share_codes(shares).tolist(), strict=True):
         codes[y0:y1, x0:x1] = code
+    _blend(picture, codes)
+
+
+def is_dark(picture: NDArray[np.uint8]) -> bool:
+    """Tell whether a picture is mostly dark, as those of fluorescence are."""
+    return float(picture.mean()) < 96
+
+
+def _blend(picture: NDArray[np.uint8], codes: NDArray[np.uint8]) -> None:
+    """Lay the colours of codes, shape (height, width), over a picture, in place."""
     colours = share_colours().astype(np.float32)
     for row in range(0, len(picture), STRIP):
         strip, part = picture[row : row + STRIP], codes[row : row + STRIP]

@@ -41,7 +41,7 @@ def choose_view(grid: PatchGrid, info: SlideInfo, longest: int) -> GridView:
     """Return the whole slide, its longer side at ``longest`` px or at more where a cell would be under 4 px.
 
     Where that takes more than ``MOST_PIXELS``, or a side more than ``LONGEST``, it is the part with patches; where
-    that is still too large, the fullest of the windows of that size that lie side by side over it.
+    that is still too large, the fullest of the windows of that size over it.
     """
     squares, side = cell_squares(grid), cell_side(grid.sampling)
     factor = longest / max(info.width, info.height)
@@ -72,7 +72,10 @@ def _fits(frame: NDArray[np.float64], factor: float) -> bool:
 
 
 def _fullest_window(squares: NDArray[np.float64], factor: float) -> NDArray[np.float64]:
-    """Return the frame, of those that lie side by side from the first patch, in which most cells lie wholly."""
+    """Return the frame, of those that lie side by side over the patches, in which most cells begin.
+
+    Neighbours overlap by a cell, so that each cell lies wholly in one of them.
+    """
     first = _around(squares)
     shape = np.array(_size(first, factor))
     short, long = int(shape.argmin()), int(shape.argmax())
@@ -81,12 +84,13 @@ def _fullest_window(squares: NDArray[np.float64], factor: float) -> NDArray[np.f
     shape[short] = min(shape[short], SIDE)
     shape[long] = min(shape[long], LONGEST, MOST_PIXELS // shape[short])
     window = np.floor(shape) / factor
-    tiles = np.floor((squares[:, :2] - first[:2]) / window)
-    is_whole = (np.floor((squares[:, 2:] - first[:2]) / window - 1e-9) == tiles).all(axis=1)
+    side = squares[0, 2] - squares[0, 0]
+    stride = np.maximum(window - side, side)
+    tiles = np.floor((squares[:, :2] - first[:2]) / stride)
     columns = tiles[:, 0].max() + 1
-    numbers, counts = np.unique(tiles[is_whole] @ (1, columns), return_counts=True)
+    numbers, counts = np.unique(tiles @ (1, columns), return_counts=True)
     row, column = divmod(numbers[counts.argmax()], columns)
-    corner = first[:2] + np.array([column, row]) * window
+    corner = first[:2] + np.array([column, row]) * stride
     return np.concatenate([corner, corner + window])
 
 

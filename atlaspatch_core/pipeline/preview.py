@@ -8,7 +8,7 @@ import shapely
 from numpy.typing import NDArray
 
 from atlaspatch_core.patches.grid import PatchGrid
-from atlaspatch_core.pipeline.grid_cells import cell_boxes, cell_squares, fill_cells
+from atlaspatch_core.pipeline.grid_cells import cell_boxes, cell_squares, fill_cells, is_dark
 from atlaspatch_core.slides.overview import read_overview
 from atlaspatch_core.slides.slide import Slide, SlideInfo
 
@@ -55,7 +55,7 @@ def draw_contours(picture: Picture, polygons: Iterable[shapely.Polygon], info: S
     outer = [_scaled(piece.exterior, picture, info) for piece in pieces]
     holes = [_scaled(ring, picture, info) for piece in pieces for ring in piece.interiors]
     for rings, colour, thickness in ((holes, HOLE, max(1, width // 2)), (outer, TISSUE, width)):
-        if _is_dark(picture):
+        if is_dark(picture):
             cv2.polylines(overlay, rings, True, LIGHT, thickness + 2)
         cv2.polylines(overlay, rings, True, colour, thickness)
     return overlay
@@ -142,7 +142,3 @@ def _factor(picture: NDArray[np.uint8], info: SlideInfo) -> NDArray[np.float64]:
 def _scaled(ring: shapely.LinearRing, picture: NDArray[np.uint8], info: SlideInfo) -> NDArray[np.int32]:
     """Return the points of a ring, shape (n, 2), px of the picture."""
     return np.floor(shapely.get_coordinates(ring) * _factor(picture, info)).astype(np.int32)
-
-
-def _is_dark(picture: Picture) -> bool:
-    return float(picture.mean()) < 96

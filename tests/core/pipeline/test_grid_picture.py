@@ -147,6 +147,13 @@ def test_where_not_all_patches_fit_the_fullest_window_is_shown_and_the_rest_coun
     assert f"part of the slide, with {len(view.rows)} of 4000 patches:" in legend_lines(grid, info, view)
 
 
+@pytest.mark.parametrize("at", [3270, 3275, 3276, 3279])
+def test_a_window_shows_a_patch_also_where_all_lie_at_its_border(at: int):
+    coords = np.array([(0, at), (at, 0), (90_000, at), (at, 90_000)], np.int32)
+    grid = PatchGrid(coords, np.ones(4, np.float32), Sampling(4, 0, 4, 4, 4, 0.5))
+    assert len(view_of(slide(100_000, 100_000), grid).rows) >= 1
+
+
 def test_the_part_that_is_shown_lies_under_its_cells():
     info = slide(100_000, 100_000)
     picture = np.full((1000, 1000, 3), 255, np.uint8)

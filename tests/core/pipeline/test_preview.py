@@ -83,6 +83,12 @@ def test_each_patch_is_a_cell_in_the_colour_of_its_share_with_a_bare_edge():
     assert drawn[40, 60].tolist() == yellow
 
 
+def test_on_a_dark_slide_cells_have_a_light_edge():
+    drawn = draw_grid(np.zeros((100, 200, 3), np.uint8), grid((200, 200), (400, 200)), INFO)
+    assert [drawn[30, x].tolist() for x in (19, 39, 59, 60)] == [[0] * 3, [140] * 3, [140] * 3, [0] * 3]
+    assert drawn[30, 30].tolist() == np.round(0.55 * np.array([253, 231, 37])).tolist()
+
+
 def test_patches_under_one_px_are_one_px():
     drawn = draw_grid(white(200, 100), grid((200, 200), (220, 200), side=5), INFO)
     assert (drawn < 255).any(axis=2).sum() == 2
