@@ -199,6 +199,17 @@ def test_overlays_that_show_what_is_there_are_not_drawn_again(folder: Path, monk
     assert states(folder) == before
 
 
+def test_a_grid_of_former_looks_alone_is_drawn_anew_without_the_slide(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(pictures, "grid_mark", pictures.provenance_mark)
+    run(folder, **ALL_PICTURES)
+    monkeypatch.undo()
+    before = states(folder)
+    no_pixels(folder)
+    assert computed(run(folder, **ALL_PICTURES)) == []
+    changed = {Path(path).name for path, state in states(folder).items() if before[path] != state}
+    assert {"a.png", "b.png"} <= changed <= {"a.png", "b.png", "a_coords.jpg", "b_coords.jpg"}
+
+
 def test_overlays_follow_the_mask_even_where_nobody_asks_for_them_any_more(folder: Path):
     run(folder, **ALL_PICTURES)
     before = {name: picture(folder, name) for name in OVERLAYS}
