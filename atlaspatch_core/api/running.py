@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
-from itertools import chain
 from logging import getLogger
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from atlaspatch_core.api.options import as_names, as_paths, checked_project, section_values
 from atlaspatch_core.api.slide import OpenedSlide
 from atlaspatch_core.discovery.sources import SlideSource
-from atlaspatch_core.errors import InvalidProject
+from atlaspatch_core.errors import InvalidProject, MissingDevice
 
 if TYPE_CHECKING:
     from atlaspatch_core.config.project import Project
@@ -34,6 +33,7 @@ def process(
     patch_encoders: str | Collection[str] = (),
     slide_encoders: str | Collection[str] = (),
     weights: Mapping[str, str | Path] | None = None,
+    gpus: Collection[int] = (),
     fast_mode: bool = True,
     force: bool = False,
     progress: bool = False,
@@ -52,6 +52,8 @@ def process(
         patch_encoders: Name of a patch encoder, or several.
         slide_encoders: Name of a slide encoder, or several; the patch encoders that they need run by themselves.
         weights: Name of an encoder to a local file with its weights; ``--patch-encoder-ckpt-path`` of the command.
+        gpus: Numbers of GPUs, one worker process for each; -1 is a worker on the CPU and may be repeated. Without them
+            ``device`` counts. A script that gives several begins with ``if __name__ == "__main__":``.
         fast_mode: False: patches are read, too, and dropped by the thresholds of white, black, sharpness and ink.
         force: Compute everything anew, though it is valid.
         progress: Show a bar of slides.
@@ -67,6 +69,7 @@ def process(
         NoSlides: There is nothing to work on.
         UnknownName, GeometryMismatch: An encoder does not exist, or was made for other patches.
         MissingWeights, WrongWeights, MissingExtra: An encoder cannot be loaded.
+        MissingDevice: A device was asked for that is not there.
         UnusableOutput: The output folder cannot be written.
 
     Example:
@@ -84,7 +87,20 @@ def process(
     arguments |= encoders | {name: value for name, value in options.items() if value is not None}
     places = [slides] if isinstance(slides, str | Path | OpenedSlide) else list(slides)
     project = _project_of(places, Path(output), arguments, as_paths(weights), fast_mode=fast_mode)
-    return list(_outcomes(project, _find(project, places), arguments, force=force, progress=progress))
+    devices = _devices(project, gpus)
+    project = project.model_copy(update={"runtime": project.runtime.model_copy(update={"device": devices[0]})})
+    return list(_outcomes(project, _find(project, places), arguments, devices, force=force, progress=progress))
+
+
+def _devices(project: "Project", gpus: Collection[int]) -> tuple[str, ...]:
+    """Return a device for every worker. Raises MissingDevice for one that is not there."""
+    from atlaspatch_core.encoders.devices import device_fault
+    from atlaspatch_core.pipeline.workers.devices import devices_of
+
+    devices = devices_of(tuple(gpus)) if gpus else (project.runtime.device,)
+    for fault in filter(None, map(device_fault, devices)):
+        raise MissingDevice(fault)
+    return devices
 
 
 def _project_of(
@@ -131,21 +147,26 @@ def _source_of(slide: OpenedSlide, project: "Project") -> SlideSource:
 
 
 def _outcomes(
-    project: "Project", discovery: "Discovery", arguments: Mapping[str, Any], *, force: bool, progress: bool
+    project: "Project",
+    discovery: "Discovery",
+    arguments: Mapping[str, Any],
+    devices: tuple[str, ...],
+    *,
+    force: bool,
+    progress: bool,
 ) -> "Iterator[Outcome]":
     """Yield what becomes of the slides, and note it in the output folder, as the command does."""
     from tqdm import tqdm
 
     from atlaspatch_core.operations.tracking.tracker import Command, Tracker
-    from atlaspatch_core.pipeline.processing import clash_outcomes
-    from atlaspatch_core.pipeline.processing import process as process_slides
+    from atlaspatch_core.pipeline.workers.devices import process_discovered
     from atlaspatch_core.storage.atomic import make_folder
     from atlaspatch_core.validity.recipe import make_recipe
 
     recipe = make_recipe(project)
     make_folder(project.output)
     recorded = {**arguments, "output": project.output, "force": force}
-    outcomes = chain(clash_outcomes(discovery), process_slides(discovery.sources, recipe, force=force))
+    outcomes = process_discovered(discovery, recipe, devices, force=force, on_patches=lambda *_: None)
     bar = tqdm(total=len(discovery.paths) * len(recipe.stages), unit="output", disable=not progress)
     with bar, Tracker(project, discovery, Command("ap.process", recorded)) as tracker:
         for outcome in outcomes:

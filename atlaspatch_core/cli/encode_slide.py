@@ -9,7 +9,7 @@ import click
 
 from atlaspatch_core.cli import options as groups
 from atlaspatch_core.cli.declaring import documented_command, panel
-from atlaspatch_core.cli.devices import GPUS, by_workers, check_devices, devices_of, tell_precision
+from atlaspatch_core.cli.devices import GPUS, check_devices, tell_precision
 from atlaspatch_core.cli.dry_run import WorkPlan, tell_plan
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.shards import SHARD_OPTION
@@ -18,7 +18,6 @@ from atlaspatch_core.cli.slides import left_out_line, slides_at_rest
 from atlaspatch_core.cli.values import RunMode, check_encoders, check_scale, encode_project, run_mode
 from atlaspatch_core.cli.working import carry_out
 from atlaspatch_core.errors import AtlasPatchError, RemoteCodeNotAllowed
-from atlaspatch_core.isolation.cores import usable_cores
 from atlaspatch_core.validity.outcome import Outcome, Status
 
 if TYPE_CHECKING:
@@ -68,6 +67,8 @@ def encode_slide(context: click.Context, **_: object) -> None:
     mode = run_mode(context)
 
     def work(hooks: Hooks) -> int:
+        from atlaspatch_core.pipeline.workers.devices import devices_of
+
         tell_segmenter(context)
         devices = devices_of(gpus) if gpus else (context.params["device"],)
         of_features = context.params["feature_device"]
@@ -91,10 +92,11 @@ def run(
     Of shards no hook hears: many processes on many machines would write to one database.
     """
     from atlaspatch_core.operations.tracking.tracker import Command
+    from atlaspatch_core.pipeline.workers.devices import process_discovered
 
     command = Command(name, mode.arguments)
     display = display_of(mode, len(discovery.paths), len(recipe.stages))
-    outcomes = outcomes_of(discovery, recipe, devices, force=mode.force, on_patches=display.patches)
+    outcomes = process_discovered(discovery, recipe, devices, force=mode.force, on_patches=display.patches)
 
     def show(outcome: Outcome) -> None:
         if hooks.report and not mode.shard:
@@ -158,30 +160,6 @@ def went_wrong(slides: Mapping[str, Sequence[Outcome]], *, strict: bool) -> bool
 
     failed = Status.FAILED in map(fate_of, slides.values())
     return failed or (strict and slides_with_warnings(slides.values()) > 0)
-
-
-def outcomes_of(
-    discovery: "Discovery",
-    recipe: "Recipe",
-    devices: Sequence[str],
-    *,
-    force: bool,
-    on_patches: Callable[[str, int, int], None],
-) -> Generator[Outcome]:
-    """Yield what becomes of every slide; closing this ends the work, and waits until what is being written is whole."""
-    from atlaspatch_core.pipeline.processing import clash_outcomes, process
-    from atlaspatch_core.pipeline.workers.worker import WorkerTask
-
-    yield from clash_outcomes(discovery)
-    if len(devices) == 1:
-        yield from process(discovery.sources, recipe, force=force, on_patches=on_patches)
-    else:
-        share = max(1, usable_cores() // len(devices))
-        runtime = recipe.project.runtime
-        runtime = runtime.model_copy(update={"threads": share, "read_workers": min(share, runtime.readers)})
-        project = recipe.project.model_copy(update={"runtime": runtime})
-        task = WorkerTask(project, tuple(stage.step for stage in recipe.stages), force=force)
-        yield from by_workers(devices, task, discovery.sources, on_patches)
 
 
 def recipe_of(context: click.Context, devices: Sequence[str]) -> "Recipe":

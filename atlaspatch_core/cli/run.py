@@ -9,7 +9,7 @@ import click
 
 from atlaspatch_core.cli import run_options as groups
 from atlaspatch_core.cli.declaring import documented_command
-from atlaspatch_core.cli.devices import by_workers, tell_precision
+from atlaspatch_core.cli.devices import tell_precision
 from atlaspatch_core.cli.dry_run import WorkPlan, tell_plan
 from atlaspatch_core.cli.encode_slide import (
     DONE,
@@ -137,6 +137,7 @@ def outcomes_of(
 ) -> Generator[Outcome]:
     """Yield what becomes of every slide; closing this ends the work, and waits until what is being written is whole."""
     from atlaspatch_core.pipeline.processing import clash_outcomes, process
+    from atlaspatch_core.pipeline.workers.devices import by_workers
     from atlaspatch_core.pipeline.workers.worker import WorkerTask
 
     yield from clash_outcomes(discovery)

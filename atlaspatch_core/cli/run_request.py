@@ -6,7 +6,6 @@ from typing import Self
 
 import click
 
-from atlaspatch_core.cli.devices import devices_of
 from atlaspatch_core.cli.fields import SectionValues, section_values
 from atlaspatch_core.cli.values import RunMode, run_mode, typed_options
 
@@ -43,6 +42,8 @@ class RunOptions:
     @property
     def devices(self) -> tuple[str, ...]:
         """One for each worker."""
+        from atlaspatch_core.pipeline.workers.devices import devices_of
+
         return devices_of(self.gpus, self.gpu) if self.gpus or self.gpu is not None else (self.device,)
 
 

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import pickle
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from rounds import examples
 
 import atlaspatch_core as ap
 from atlaspatch_core.cli.main import cli
-from atlaspatch_core.errors import InvalidProject, UnknownName, UnreadableSlide
+from atlaspatch_core.errors import InvalidProject, MissingDevice, UnknownName, UnreadableSlide
 
 
 def paint(path: Path, seed: int = 0, mpp: float | None = 0.5) -> Path:
@@ -115,3 +116,53 @@ def test_wrong_arguments_are_one_sentence(slide, tmp_path):
         ap.encode(slide, ap.lay_grid(slide, tissue, patch_size=256, target_mag=20), "uni_v9")
     with pytest.raises(InvalidProject, match="there is no option min_tisue; did you mean min_tissue"):
         ap.process(slide, tmp_path / "out", patch_size=256, target_mag=20, min_tisue=0.5)
+
+
+@pytest.mark.e2e
+def test_workers_make_what_one_process_makes(bundled):
+    options = {"patch_size": 256, "target_mag": 20, "patch_encoders": "efficientnet_lite0", "device": "cpu"}
+    for name in ("b", "c"):
+        shutil.copy("CMU-1-Small-Region.svs", f"{name}.svs")
+    alone = ap.process(["b.svs", "c.svs"], "alone", **options)
+    together = ap.process(["b.svs", "c.svs"], "together", gpus=[-1, -1], **options)
+    assert {(it.stem, str(it.step), str(it.status)) for it in alone} == {
+        (it.stem, str(it.step), str(it.status)) for it in together
+    }
+    for stem in ("b", "c"):
+        one, other = (ap.results(output).features(stem) for output in ("alone", "together"))
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.e2e
+def test_a_real_encoder_gives_over_several_batches_what_the_command_stores(bundled):
+    words = ["--patch-size=224", "--target-mag=20", "--min-tissue=0.3", "--step-size=160"]
+    words += ["--patch-encoders=efficientnet_lite0", "--device=cpu", "--output=by_command"]
+    done = CliRunner().invoke(cli, ["encode-slide", "CMU-1-Small-Region.svs", *words])
+    assert done.exit_code == 0, done.output
+    with ap.open_slide("CMU-1-Small-Region.svs") as slide:
+        grid = ap.lay_grid(slide, ap.segment(slide), patch_size=224, target_mag=20, step_size=160, min_tissue=0.3)
+        assert len(grid) > 64
+        features = ap.encode(slide, grid, "efficientnet_lite0", device="cpu")
+    stored = ap.results("by_command")
+    np.testing.assert_array_equal(stored.coords("CMU-1-Small-Region"), grid.coords)
+    np.testing.assert_array_equal(stored.features("CMU-1-Small-Region"), features)
+
+
+@pytest.mark.e2e
+def test_workers_that_were_spawned_open_the_slide_for_themselves(bundled):
+    from torch.utils.data import DataLoader
+
+    slide = ap.open_slide("CMU-1-Small-Region.svs")
+    grid = ap.lay_grid(slide, ap.segment(slide), patch_size=256, target_mag=20)
+    patches = ap.PatchDataset(slide, grid)
+    loader = DataLoader(patches, batch_size=None, num_workers=2, multiprocessing_context="spawn")
+    here = [patches[number] for number in range(len(patches))]
+    for own, theirs in zip(here, loader, strict=True):
+        for one, other in zip(own, theirs, strict=True):
+            np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
+
+
+def test_a_gpu_that_is_not_there_is_said_before_anything_is_made(bundled):
+    with pytest.raises(MissingDevice, match="cuda:77"):
+        ap.process("CMU-1-Small-Region.svs", "none", patch_size=256, target_mag=20, gpus=[77])
+    assert not Path("none").exists()
