@@ -45,7 +45,11 @@ def test_a_name_decides_no_result(tmp_path, instance):
         assert (after["fingerprint"], after["status"]) == (before["fingerprint"], "reused")
 
 
-@pytest.mark.parametrize("names", [(KIDNEY, LUNG), (KIDNEY, None), (None, LUNG)])
+OTHER_PAIRS = [pytest.param(names, marks=pytest.mark.e2e) for names in ((KIDNEY, None), (None, LUNG))]
+PAIRS = [(KIDNEY, LUNG), *OTHER_PAIRS]
+
+
+@pytest.mark.parametrize("names", PAIRS)
 def test_projects_that_share_a_stem_arrive_run_and_go_without_each_other(tmp_path, home, instance, names):
     one, other = (lab(tmp_path, name, "s") for name in names)
     first, second = (ProjectNames.of(of) for of in (one, other))
@@ -81,7 +85,7 @@ def test_projects_that_share_a_stem_arrive_run_and_go_without_each_other(tmp_pat
     assert states(other, instance) == {"s": {State.FRESH}}
 
 
-@pytest.mark.parametrize("names", [(KIDNEY, LUNG), (KIDNEY, None), (None, LUNG)])
+@pytest.mark.parametrize("names", PAIRS)
 def test_a_backfill_of_one_project_leaves_the_other_alone(tmp_path, instance, names):
     one, other = (lab(tmp_path, name, "s") for name in names)
     for of in (one, other):

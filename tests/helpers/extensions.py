@@ -24,6 +24,11 @@ def write_extension(folder: Path, name: str, *changes: tuple[str, str]) -> Path:
     return path
 
 
+def line_of(plugin: Path, code: str) -> int:
+    """Return in which line of a plugin some code stands, from 1 on."""
+    return next(number for number, line in enumerate(plugin.read_text().splitlines(), 1) if code in line)
+
+
 def encode_with(plugin: Path, folder: Path, *words: str) -> Result:
     """Return what encoding ``slides`` of a folder into ``out`` gives, with a plugin and the encoder tiny."""
     options = ["--patch-size", "256", "--target-mag", "20", "--device", "cpu", "--patch-encoders", "tiny"]

@@ -245,7 +245,10 @@ def test_class_and_mean_leave_the_registers_out(tmp_path: Path, registers: int):
     check(replace(PATCH_ENCODERS[name], architecture=architecture, dim=64), tmp_path / "a.bin", expected)
 
 
-@pytest.mark.parametrize("encoder", CTRANSPATH, ids=lambda encoder: encoder.name)
+@pytest.mark.parametrize(
+    "encoder",
+    [pytest.param(it, marks=pytest.mark.e2e if place else (), id=it.name) for place, it in enumerate(CTRANSPATH)],
+)
 def test_ctranspath_loads_in_the_layouts_of_today_and_of_the_older_timm(tmp_path: Path, encoder: PatchEncoder):
     network = seeded(encoder.architecture.build(None))
     old = {}

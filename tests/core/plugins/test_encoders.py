@@ -83,6 +83,7 @@ def test_a_module_that_gives_what_it_may_not_is_named_in_one_sentence(
     assert said in " ".join(result.output.split())
 
 
+@pytest.mark.e2e
 def test_a_module_itself_gives_what_its_class_gives(tmp_path: Path):
     paint(tmp_path / "slides", "a")
     features = []

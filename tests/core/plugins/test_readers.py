@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from extensions import encode_with, states, write_extension
+from extensions import encode_with, line_of, states, write_extension
 from painting import stain, white
 from tracked_folders import paint
 
@@ -67,7 +67,7 @@ def test_a_reader_that_fails_costs_its_slide_alone(tmp_path: Path, line: str, sa
     result = encode_with(plugin, tmp_path)
     assert result.exit_code == 1
     assert said in result.output, result.output
-    assert ("fails (" not in said) or f"at {plugin}, line 7" in result.output
+    assert ("fails (" not in said) or f"at {plugin}, line {line_of(plugin, line)}" in result.output
     assert Store(tmp_path / "out").h5("b").exists()
 
 

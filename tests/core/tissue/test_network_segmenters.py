@@ -113,6 +113,7 @@ def one_class(folder: Path, index: int) -> dict[str, Path]:
     return {"grandqc_artifact": constant(folder, ARTIFACT_NETWORK, logits)}
 
 
+@pytest.mark.e2e
 def test_hest_gives_the_mask_of_the_model_that_its_lightning_checkpoint_came_from(tmp_path):
     module, pixels = seeded(HEST_NETWORK), texture(120, 100)
     state = {f"model.{name}": tensor for name, tensor in module.state_dict().items()}
