@@ -55,7 +55,7 @@ def heat_map(
         >>> read = ap.results("out")
         >>> shares = read.coords("CMU-1-Small-Region")[:, 1]
         >>> heat = ap.heat_map(read, "CMU-1-Small-Region", shares, longest=512)
-        >>> heat.values.shape, heat.affine[0, 0].round(2), heat.rgba().shape
+        >>> heat.values.shape, float(heat.affine[0, 0].round(2)), heat.rgba().shape
         ((512, 383), 5.8, (512, 383, 4))
     """
     read = results if isinstance(results, Results) else read_results(results)

@@ -97,6 +97,8 @@ def _devices(project: "Project", gpus: Collection[int]) -> tuple[str, ...]:
     from atlaspatch_core.encoders.devices import device_fault
     from atlaspatch_core.pipeline.workers.devices import devices_of
 
+    if gpus and project.runtime.feature_device:
+        raise InvalidProject(f"{ORIGIN}: either gpus or feature_device; gpus compute features, too")
     devices = devices_of(tuple(gpus)) if gpus else (project.runtime.device,)
     for fault in filter(None, map(device_fault, devices)):
         raise MissingDevice(fault)

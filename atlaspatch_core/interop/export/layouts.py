@@ -12,7 +12,7 @@ from atlaspatch_core.plugins.tables import PluginTable
 if TYPE_CHECKING:
     from atlaspatch_core.interop.export.values import ExportLayout
 
-LAYOUTS = ("trident", "clam", "pt", "anndata", "spatialdata", "parquet", "geojson")
+LAYOUTS = ("trident", "clam", "pt", "anndata", "spatialdata", "parquet", "patches", "geojson")
 """The module of each has its name, and declares it under its name in capitals."""
 
 

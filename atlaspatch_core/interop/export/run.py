@@ -45,7 +45,8 @@ def export_slides(
 
     Args:
         recipe: What the project asks for; results are read from its output folder.
-        layout: A name in ``LAYOUTS``: trident, clam, pt, anndata, spatialdata, parquet or geojson; or one of a plugin.
+        layout: A name in ``LAYOUTS``: trident, clam, pt, anndata, spatialdata, parquet, patches or geojson; or one of
+            a plugin.
         folder: Where the files go.
         stems: Slides to export; all by default.
         cohorts: Only slides of these cohorts that lie in the project's folders; all by default.

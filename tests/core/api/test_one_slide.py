@@ -166,3 +166,8 @@ def test_a_gpu_that_is_not_there_is_said_before_anything_is_made(bundled):
     with pytest.raises(MissingDevice, match="cuda:77"):
         ap.process("CMU-1-Small-Region.svs", "none", patch_size=256, target_mag=20, gpus=[77])
     assert not Path("none").exists()
+
+
+def test_several_gpus_and_a_device_for_features_are_either_or(bundled):
+    with pytest.raises(InvalidProject, match="either gpus or feature_device"):
+        ap.process("CMU-1-Small-Region.svs", "none", patch_size=256, target_mag=20, gpus=[-1, -1], feature_device="cpu")

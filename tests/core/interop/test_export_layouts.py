@@ -12,6 +12,7 @@ from exporting import EMBEDDER, ENCODER, exported, make, paint, recipe_of
 from atlaspatch_core.errors import InvalidProject, UnwritableOutput
 from atlaspatch_core.interop.export import ExportStatus
 from atlaspatch_core.interop.export.geojson import principal, rank_classes
+from atlaspatch_core.interop.scores import read_score_columns, scores_of_patches
 from atlaspatch_core.validity.recipe import Recipe
 
 pytestmark = pytest.mark.quick
@@ -218,3 +219,24 @@ def test_several_geometries_lie_in_folders_of_their_names(tmp_path):
         f"near/features_{ENCODER}/pt_files/a.pt",
         "near/patches/a.h5",
     ]
+
+
+def test_a_table_of_patches_has_a_row_for_each_and_comes_back_as_scores(lab, tmp_path):
+    import pandas as pd
+
+    folder, made = lab
+    assert exported(made, "patches", tmp_path)["four"].fate is ExportStatus.WRITTEN
+    table = pd.read_parquet(tmp_path / f"patches_{ENCODER}" / "four.parquet")
+    np.testing.assert_array_equal(table[["x", "y"]], stored(folder, "four", "coords")[:, :2])
+    np.testing.assert_array_equal(np.stack(table.features), stored(folder, "four", f"features/{ENCODER}"))
+    np.testing.assert_array_equal(table.tissue_fraction, stored(folder, "four", "tissue_fraction"))
+    assert (set(table.stem), table.row.tolist()) == ({"four"}, [0, 1, 2, 3])
+    assert len(pd.read_parquet(tmp_path / f"patches_{ENCODER}" / "none.parquet")) == 0
+    every = pd.read_parquet(tmp_path / f"patches_{ENCODER}")
+    assert sorted(every.groupby("stem").size().items()) == [("four", 4), ("one", 1)]
+    assert exported(made, "patches", tmp_path)["four"].fate is ExportStatus.UNCHANGED
+    table["score"] = [0.5, 1, 2, 3]
+    table[::-1].to_parquet(tmp_path / "scores.parquet")
+    columns = read_score_columns(tmp_path / "scores.parquet")
+    coords = np.asarray(stored(folder, "four", "coords")[:, :2], np.int64)
+    assert scores_of_patches(columns, "four", coords, "score", "scores.parquet").values.tolist() == [0.5, 1, 2, 3]
