@@ -65,6 +65,7 @@ PERCENT = Number(min=0, max=100)
     show_default="by --percentiles",
 )
 @option("--percentiles", type=PERCENT, nargs=2, default=(0, 100), help="The same, as percentiles of each slide.")
+@option("--ranks", is_flag=True, help="Colour by the rank of a score in its slide, from 0 to 1.")
 @option("--opacity", type=SHARE, default=0.5, help="Of the colours over the slide.")
 @option("--smooth", type=Number(min=0, max=10), default=0, help="Gaussian blur, in sides of a patch; 0 for none.")
 @option("--beyond-tissue", is_flag=True, help="Colour what of a patch lies outside the tissue, too.")

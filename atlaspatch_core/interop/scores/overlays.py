@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,8 @@ class OverlayOptions:
 
     formats: tuple[str, ...] = ("png",)
     column: str | None = None
+    ranks: bool = False
+    """Show the rank of a score among those of its slide, above 0 to 1, in its place."""
     longest: int = 2048
     """Longer side of pictures and pyramids, px; a smaller slide stays as it is."""
     colour_map: str = "turbo"
@@ -68,6 +70,13 @@ class ScoredSlide:
         if self.results.info is None:
             raise InvalidScores(f"{self.results.stem}: its size is not recorded; run encode-slide on it once more")
         return self.results.info
+
+    def ranked(self) -> "ScoredSlide":
+        """Return the same with ranks for scores: the share of scores that are no higher; equal ones share theirs."""
+        import pandas as pd
+
+        ranks = pd.Series(self.scores).rank(pct=True).to_numpy(np.float64)
+        return replace(self, scores=ranks, title=f"{self.title} (rank)")
 
     def heat(self, longest: int, smooth: float = 0.0, *, beyond_tissue: bool = False) -> HeatMap:
         """Return the scores as a picture of the slide, its longer side at most ``longest`` px."""
@@ -116,6 +125,7 @@ def write_overlays(scored: ScoredSlide, options: OverlayOptions, folder: Path) -
 
     Raises what opening and reading the slide raises, and InvalidScores where no patch has a score.
     """
+    scored = scored.ranked() if options.ranks else scored
     scale = colour_scale(scored.scores, options.colour_map, options.limits, options.percentiles)
     needs_slide = "sheet" in options.formats or (not options.on_white and {"png", "ome-tiff"} & {*options.formats})
     stem = scored.results.stem

@@ -96,6 +96,20 @@ def test_tiles_have_the_score_as_measurement_and_lie_where_the_patches_do(out, t
     assert {"p 1 of 8", "p 8 of 8"} <= names
 
 
+def test_ranks_go_from_above_0_to_1_and_equal_scores_share_theirs(out, tmp_path):
+    x, y = places_of(out, "a").T
+    pd.DataFrame({"x": x, "y": y, "p": np.where(x < 600, 1e-9, x * 1e6)}).to_csv(tmp_path / "s.csv", index=False)
+    words = ["--ranks", "--format", "geojson"]
+    assert overlay(out, "a", "--scores", tmp_path / "s.csv", "--to", tmp_path, *words).exit_code == 0
+    tiles = json.loads((tmp_path / "a.geojson").read_text())["features"]
+    found = {tuple(t["geometry"]["coordinates"][0][0]): t["properties"]["measurements"]["p (rank)"] for t in tiles}
+    ranks = np.array([found[place] for place in zip(x.tolist(), y.tolist(), strict=True)])
+    low = x < 600
+    assert ranks[low].tolist() == pytest.approx([(low.sum() + 1) / 2 / len(x)] * low.sum())
+    assert (np.diff(ranks[~low][np.argsort(x[~low], kind="stable")]) >= 0).all()
+    assert ranks.max() <= 1
+
+
 def test_a_sheet_shows_the_patches_with_the_highest_scores_first(out, tmp_path):
     frame = write_scores(out, tmp_path / "s.csv", ["a"])
     words = ["--format", "sheet", "--top", 3, "--bottom", 2]
