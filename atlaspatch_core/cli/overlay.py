@@ -54,7 +54,7 @@ PERCENT = Number(min=0, max=100)
 @option("--geometry", help="Whose patches they are, where the folder has several.", show_default="the only one")
 @option("--to", "folder", type=FOLDER, default="overlays", help="Folder that gets the files.")
 @option("--format", "formats", type=click.Choice(FORMATS), multiple=True, default=("png",), help="What is written.")
-@option("--longest", type=Whole(16, 30_000), default=2048, help="Longer side of pictures, px.")
+@option("--longest", type=Whole(16, 16_384), default=2048, help="Longer side of pictures, px.")
 @option("--colour-map", type=click.Choice(COLOUR_MAPS), default="turbo", help="Colours from low to high.")
 @option(
     "--range",

@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.interop.scores.colours import colour_scale
 
+BAND = 512
+"""Rows that are worked out together."""
+Boxes = NDArray[np.int64]
+"""Left, top, right and bottom px of each patch, shape (n, 4)."""
 SIGMAS = 3.0
 """How far smoothing reaches, standard deviations."""
 
@@ -72,38 +76,54 @@ def heat_map(
         tissue: Outlines, level-0 px; outside them the picture is blank.
     """
     factor = np.array([shape[1] / slide[0], shape[0] / slide[1]])
-    finite = np.isfinite(scores)
-    sums, counts = _covered(coords[finite], side, scores[finite], factor, shape)
-    if smooth > 0:
-        inside = counts > 0
-        means = np.divide(sums, counts, out=np.zeros_like(sums), where=inside)
-        sigmas = (smooth * side * factor).tolist()
-        sums, counts = _blurred(means, sigmas) * inside, _blurred(inside.astype(np.float64), sigmas) * inside
-    values = np.divide(sums, counts, out=np.full(shape, np.nan), where=counts > 0)
+    finite, (height, width) = np.isfinite(scores), shape
+    boxes, sigmas = _boxes(coords[finite], side, factor, shape), (smooth * side * factor).tolist()
+    halo = int(np.ceil(SIGMAS * sigmas[1]))
+    values = np.empty(shape, np.float32)
+    for top in range(0, height, BAND):  # so that memory grows with the width alone
+        bottom, first = min(height, top + BAND), max(0, top - halo)
+        band = _means(boxes, scores[finite], (first, min(height, bottom + halo)), width, sigmas)
+        values[top:bottom] = band[top - first : bottom - first]
     if tissue is not None:
         values[~_mask(tissue, factor, shape)] = np.nan
-    return HeatMap(values.astype(np.float32), (float(1 / factor[0]), float(1 / factor[1])))
+    return HeatMap(values, (float(1 / factor[0]), float(1 / factor[1])))
+
+
+def _boxes(coords: NDArray[np.int64], side: int, factor: NDArray[np.float64], shape: tuple[int, int]) -> Boxes:
+    """Return which px each patch covers, at least one."""
+    height, width = shape
+    near = np.clip(np.round(coords * factor).astype(np.int64), 0, (width - 1, height - 1))
+    far = np.clip(np.round((coords + side) * factor).astype(np.int64), near + 1, (width, height))
+    return np.hstack([near, far])
+
+
+def _means(
+    boxes: Boxes, scores: NDArray[np.float64], rows: tuple[int, int], width: int, sigmas: list[float]
+) -> NDArray[np.float64]:
+    """Return the means of some rows of the picture, smoothed; what lies beyond these rows is not known to them."""
+    sums, counts = _covered(boxes, scores, rows, width)
+    if sigmas[0] > 0:
+        inside = counts > 0
+        means = np.divide(sums, counts, out=np.zeros_like(sums), where=inside)
+        sums, counts = _blurred(means, sigmas) * inside, _blurred(inside.astype(np.float64), sigmas) * inside
+    return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
 
 
 def _covered(
-    coords: NDArray[np.int64],
-    side: int,
-    scores: NDArray[np.float64],
-    factor: NDArray[np.float64],
-    shape: tuple[int, int],
+    boxes: Boxes, scores: NDArray[np.float64], rows: tuple[int, int], width: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the sum of scores and the number of patches at each px, by differences at the corners of each patch.
 
     The work grows with patches and px alone, however large the patches are.
     """
-    height, width = shape
-    near = np.clip(np.round(coords * factor).astype(np.int64), 0, (width - 1, height - 1))
-    far = np.clip(np.round((coords + side) * factor).astype(np.int64), near + 1, (width, height))
-    sums, counts = np.zeros((2, height + 1, width + 1), np.float64)
-    for x, y, sign in ((near, near, 1), (far, near, -1), (near, far, -1), (far, far, 1)):
-        place = y[:, 1], x[:, 0]
-        np.add.at(sums, place, sign * scores)
-        np.add.at(counts, place, sign)
+    first, last = rows
+    some = (boxes[:, 3] > first) & (boxes[:, 1] < last)
+    left, top, right, bottom = (boxes[some] - (0, first, 0, first)).T
+    top, bottom, values = np.maximum(top, 0), np.minimum(bottom, last - first), scores[some]
+    sums, counts = np.zeros((2, last - first + 1, width + 1), np.float64)
+    for x, y, sign in ((left, top, 1), (right, top, -1), (left, bottom, -1), (right, bottom, 1)):
+        np.add.at(sums, (y, x), sign * values)
+        np.add.at(counts, (y, x), sign)
     covering = np.round(counts.cumsum(0).cumsum(1)[:-1, :-1]).astype(np.float64)
     return np.where(covering > 0, sums.cumsum(0).cumsum(1)[:-1, :-1], 0.0).astype(np.float64), covering
 

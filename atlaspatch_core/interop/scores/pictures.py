@@ -16,10 +16,11 @@ Picture = NDArray[np.uint8]
 
 def draw_heat(picture: Picture, heat: HeatMap, scale: ColourScale, opacity: float) -> Picture:
     """Return a picture of the slide, as large as the heat map, with its colours over it; blank px show the slide."""
-    inside = np.isfinite(heat.values)
     overlay = picture.copy()
-    mixed = (1 - opacity) * picture[inside] + opacity * scale.colours(heat.values[inside])
-    overlay[inside] = np.round(mixed).astype(np.uint8)
+    for row, values in zip(overlay, heat.values, strict=True):
+        inside = np.isfinite(values)
+        mixed = (1 - opacity) * row[inside] + opacity * scale.colours(values[inside])
+        row[inside] = np.round(mixed).astype(np.uint8)
     return overlay
 
 

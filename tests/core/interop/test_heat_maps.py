@@ -64,6 +64,17 @@ def test_smoothing_stays_inside_and_between_the_scores_and_leaves_equal_ones(gri
     np.testing.assert_allclose(even[np.isfinite(even)], 7, rtol=1e-6)
 
 
+@given(scored_grids(), st.floats(0, 1), st.integers(1, 9))
+@examples(60)
+def test_rows_that_are_worked_out_apart_give_what_they_give_together(grid, smooth, band):
+    coords, side, scores, slide, shape = grid
+    together = heat_map(scores, coords, side, slide, shape, smooth=smooth).values
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("atlaspatch_core.interop.scores.heat.BAND", band)
+        apart = heat_map(scores, coords, side, slide, shape, smooth=smooth).values
+    np.testing.assert_allclose(apart, together, rtol=1e-4, atol=1e-3)
+
+
 def test_outside_the_tissue_and_in_its_holes_it_is_blank():
     hole = [(40, 40), (60, 40), (60, 60), (40, 60)]
     tissue = [Polygon([(10, 10), (90, 10), (90, 90), (10, 90)], [hole])]
