@@ -7,7 +7,7 @@ import imagecodecs
 import numpy as np
 import pytest
 import zarr
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from paint import (
     LOSSY,
@@ -27,6 +27,8 @@ from pydicom.uid import generate_uid
 from reading import assert_names, assert_shows, show
 from rounds import examples
 from tiff_layouts import SIZES, Layout, layouts, pages_of
+
+from atlaspatch_core.slides.readers.images import is_smaller_copy
 
 pytestmark = pytest.mark.quick
 FEW = examples(30)
@@ -123,6 +125,8 @@ def test_a_dicom_series_shows_its_largest_pyramid_and_names_the_others(size, sam
 def test_two_scans_of_one_place_without_uids_are_told_apart(size, other, is_half, factors, is_first):
     """By what they cover: of two levels of one scale the smaller hid the slide, and its levels those of the slide."""
     other = (size[0] // 2, size[1] // 2) if is_half else other
+    half = -(-other[0] // 2), -(-other[1] // 2)
+    assume(is_half or not is_smaller_copy(*half, *size))  # a level of some 70 px in the slide's proportions may be its
     slide, section = paint_scan(*size, 1), paint_scan(*other, 2)
     pyramids = [Pyramid((slide,), (20, 20), None), Pyramid((section,), (20, 20), None, factors)]
     with tempfile.TemporaryDirectory() as folder:

@@ -15,6 +15,8 @@ from atlaspatch_core.slides.mpp import UM_TIMES_MAGNIFICATION
 
 MOST_EXACT = 2.0
 """Times that a slide's own magnification may be its nominal one: less than from one nominal one to the next."""
+NOMINAL = (1.25, 2.5, 5, 10, 20, 40, 60, 80, 100)
+"""Magnifications that objectives have: a file that states one means it; 16 comes from 0.2 µm per px of a 40x scan."""
 GEOMETRY = ("patch_size", "target_magnification", "overlap")
 
 
@@ -64,7 +66,7 @@ def _is_exact_scale(stated: StatedGeometry, differs: Sequence[tuple[str, float, 
         return False
     [(_, value, nominal)] = differs
     level0, size, size_level0 = (float(part or 0) for part in parts)
-    is_derived = abs(size * level0 / value - size_level0) < 1 and not value.is_integer()
+    is_derived = abs(size * level0 / value - size_level0) < 1 and value not in NOMINAL
     return is_derived and max(value / nominal, nominal / value) < MOST_EXACT
 
 

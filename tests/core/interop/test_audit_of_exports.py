@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from exporting import exported, make, paint, recipe_of
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rounds import examples
 
@@ -38,6 +38,7 @@ def test_audit_finds_no_problem_in_any_layout(uneven, tmp_path, layout):
 
 
 @examples(12)
+@example(mpps=[0.2])
 @given(mpps=st.lists(st.floats(0.17, 0.5), min_size=1, max_size=3))
 def test_any_scale_of_slides_is_no_problem(tmp_path_factory, mpps):
     folder = tmp_path_factory.mktemp("scales")
