@@ -56,6 +56,7 @@ def boxes(path: Path) -> list[list[float]]:
     return [[*np.min(shape, axis=0).tolist(), *np.max(shape, axis=0).tolist()] for shape in shapes]
 
 
+@pytest.mark.e2e
 @given(scan=oblong_scans(), reader=st.sampled_from(["openslide", "tiff"]), mpp=st.sampled_from([1.1, 2.2]))
 @settings(max_examples=25, deadline=None)
 def test_each_patch_shows_the_square_that_it_is_of(scan: OblongScan, reader: str, mpp: float):

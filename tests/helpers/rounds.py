@@ -16,7 +16,7 @@ SOAK_MINUTES = float(os.environ.get("ATLASPATCH_SOAK_MINUTES", "0"))
 SEED = os.environ.get("ATLASPATCH_SEED", "")
 """The one round to be repeated."""
 QUICK_SHARE = 0.2
-_share = float(os.environ.get("ATLASPATCH_EXAMPLES", "0.3"))
+_share = float(os.environ.get("ATLASPATCH_EXAMPLES", "0.25"))
 _seconds = 0.0
 
 

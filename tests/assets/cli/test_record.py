@@ -154,6 +154,7 @@ def with_cases(lab) -> Recipe:
     return make_recipe(load_project(lab / "atlaspatch.toml"))
 
 
+@pytest.mark.e2e
 def test_dagster_hears_of_cases_once_and_of_those_that_failed(home, instance, with_cases):
     make_shards(1)
     statuses = Counter(outcome.status for outcome in encode_cases(manifest_of(with_cases.project), with_cases))

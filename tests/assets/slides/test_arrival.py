@@ -255,6 +255,7 @@ def test_a_slide_whose_run_has_not_ended_is_not_asked_for_again(tmp_path, instan
     assert tick(of, instance).run_requests == []
 
 
+@pytest.mark.e2e
 def test_a_slide_whose_run_died_is_asked_for_again_after_a_pause_and_not_forever(tmp_path, instance, monkeypatch):
     paint(tmp_path / "slides", "a", "b")
     of = project(tmp_path, runtime={"slides_per_run": 1})

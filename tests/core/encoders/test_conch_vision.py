@@ -243,6 +243,7 @@ PATCH_ENCODERS = [
 """
 
 
+@pytest.mark.e2e
 def test_a_command_takes_the_file_without_consent_to_code(tmp_path: Path):
     (tmp_path / "narrow.py").write_text(PLUGIN)
     pixels = stain(white(512, 512), 100, 100, 300, 300)

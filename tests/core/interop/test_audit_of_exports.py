@@ -37,6 +37,7 @@ def test_audit_finds_no_problem_in_any_layout(uneven, tmp_path, layout):
     assert (code, "2 slides" in last, "0 problems" in last) == (0, True, True)
 
 
+@pytest.mark.e2e
 @examples(12)
 @example(mpps=[0.2])
 @given(mpps=st.lists(st.floats(0.17, 0.5), min_size=1, max_size=3))

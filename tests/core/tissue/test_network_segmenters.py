@@ -128,6 +128,7 @@ def test_hest_gives_the_mask_of_the_model_that_its_lightning_checkpoint_came_fro
     assert same_mask(found.mask, tissue, spec.seg_conf_thresh)
 
 
+@pytest.mark.e2e
 def test_grandqc_gives_the_mask_of_the_model_that_its_checkpoint_came_from(tmp_path):
     module, pixels = seeded(GRANDQC_NETWORK), texture(300, 200)
     torch.save(module.state_dict(), tmp_path / "Tissue_Detection_MPP10.pth")
@@ -340,6 +341,7 @@ def test_a_mask_is_decided_by_the_bytes_of_the_weights_and_not_by_their_path(tmp
     assert json.loads(json.dumps(specs[0])) == specs[0]
 
 
+@pytest.mark.e2e
 def test_other_weights_at_the_same_path_make_a_mask_stale(tmp_path):
     path = constant(tmp_path, GRANDQC_NETWORK, (2.0, 0.0))
     source = SlideSource("a", paint_slide(tmp_path / "a.svs", texture(512, 512), objective_power=20))
