@@ -15,6 +15,7 @@ from rounds import SOAK_MINUTES, share_time, try_fewer
 
 from atlaspatch_core import hidden_names
 from atlaspatch_core.isolation.cores import usable_cores
+from atlaspatch_core.plugins.in_use import use_plugins
 
 BUNDLED_SLIDE = ROOT / "atlaspatch_core" / "data" / "CMU-1-Small-Region.svs"
 
@@ -86,3 +87,10 @@ def shared_slides() -> Path:
     if not folder.is_dir():
         pytest.skip("the folder of further slides is not beside the repository")
     return folder
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_plugins_of_other_modules() -> Iterator[None]:
+    """Let plugin files that a module named to this process count no more for the next one."""
+    yield
+    use_plugins(())
