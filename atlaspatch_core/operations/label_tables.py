@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from atlaspatch_core.errors import InvalidLabels, MissingExtra
+from atlaspatch_core.errors import AtlasPatchError, InvalidLabels, MissingExtra
 from atlaspatch_core.slides.slide import stem_of
 from atlaspatch_core.tables import bare_name, read_columns
 
@@ -102,7 +102,7 @@ def read_frame(source: "str | Path | pd.DataFrame") -> tuple[str, Any]:
         return "the table of labels", source.reset_index(drop=not named)
     path = Path(source)
     if path.suffix.lower() in (".parquet", ".pq"):
-        return path.name, _read_parquet(path)
+        return path.name, read_parquet(path, InvalidLabels)
     head, rows = read_columns(path, InvalidLabels)
     if not rows or len(set(head)) < len(head):
         raise InvalidLabels(f"{path}: needs a row of different column names and a row for each slide")
@@ -123,7 +123,8 @@ def _as_numbers(column: Any) -> Any:
     return numbers if bool((numbers.notna() == empty.notna()).all()) else empty
 
 
-def _read_parquet(path: Path) -> Any:
+def read_parquet(path: Path, error_kind: type[AtlasPatchError]) -> Any:
+    """Return a table of pandas. Raises ``error_kind`` for a file that is none, MissingExtra where nothing reads it."""
     import pandas as pd
 
     try:
@@ -133,7 +134,7 @@ def _read_parquet(path: Path) -> Any:
             f"{path}: needs pyarrow, which is not installed; run: pip install 'atlaspatch[parquet]'"
         ) from error
     except (OSError, ValueError) as error:
-        raise InvalidLabels(f"{path}: cannot be read as Parquet ({error})") from error
+        raise error_kind(f"{path}: cannot be read as Parquet ({error}); write it again") from error
 
 
 def find_column(columns: Iterable[str], names: Sequence[str]) -> str | None:

@@ -8,7 +8,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from atlaspatch_core.errors import InvalidScores, MissingExtra, UnreadableOutput
+from atlaspatch_core.errors import InvalidScores, UnreadableOutput
+from atlaspatch_core.operations.label_tables import read_parquet
 from atlaspatch_core.storage.disk import read_whole
 from atlaspatch_core.storage.hdf5 import open_hdf5
 from atlaspatch_core.tables import bare_name, read_columns
@@ -54,16 +55,7 @@ def _read_csv(path: Path) -> Columns:
 
 
 def _read_parquet(path: Path) -> Columns:
-    import pandas as pd
-
-    try:
-        return of_frame(pd.read_parquet(path))
-    except ImportError as error:
-        raise MissingExtra(
-            f"{path}: needs pyarrow, which is not installed; run: pip install 'atlaspatch[parquet]'"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise InvalidScores(f"{path}: cannot be read as Parquet ({error}); write it again") from error
+    return of_frame(read_parquet(path, InvalidScores))
 
 
 def _read_npy(path: Path) -> Columns:

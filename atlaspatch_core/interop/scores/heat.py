@@ -1,11 +1,9 @@
 """Numbers of patches as a picture: each px the mean of the patches that cover it."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
 from atlaspatch_core.interop.scores.colours import colour_scale
@@ -62,7 +60,7 @@ def heat_map(
     shape: tuple[int, int],
     *,
     smooth: float = 0.0,
-    tissue: Iterable[shapely.Polygon] | None = None,
+    inside: NDArray[np.bool_] | None = None,
 ) -> HeatMap:
     """Return scores as a picture of the whole slide; where patches overlap, the mean of those that cover a px.
 
@@ -73,7 +71,7 @@ def heat_map(
         slide: Width and height of level 0, px.
         shape: Height and width of the picture, px.
         smooth: Standard deviation of a Gaussian over the px that have a value, in sides of a patch; 0 for none.
-        tissue: Outlines, level-0 px; outside them the picture is blank.
+        inside: Which px may have a value, as those of the tissue, of this shape; all by default.
     """
     factor = np.array([shape[1] / slide[0], shape[0] / slide[1]])
     finite, (height, width) = np.isfinite(scores), shape
@@ -84,8 +82,8 @@ def heat_map(
         bottom, first = min(height, top + BAND), max(0, top - halo)
         band = _means(boxes, scores[finite], (first, min(height, bottom + halo)), width, sigmas)
         values[top:bottom] = band[top - first : bottom - first]
-    if tissue is not None:
-        values[~_mask(tissue, factor, shape)] = np.nan
+    if inside is not None:
+        values[~inside] = np.nan
     return HeatMap(values, (float(1 / factor[0]), float(1 / factor[1])))
 
 
@@ -133,11 +131,3 @@ def _blurred(picture: NDArray[np.float64], sigmas: list[float]) -> NDArray[np.fl
     return np.asarray(
         cv2.GaussianBlur(picture, sizes, sigmas[0], sigmaY=sigmas[1], borderType=cv2.BORDER_CONSTANT), np.float64
     )
-
-
-def _mask(tissue: Iterable[shapely.Polygon], factor: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    mask = np.zeros(shape, np.uint8)
-    for piece in tissue:
-        rings = (shapely.get_coordinates(ring) * factor for ring in (piece.exterior, *piece.interiors))
-        cv2.fillPoly(mask, [np.floor(ring).astype(np.int32) for ring in rings], 1)
-    return mask > 0

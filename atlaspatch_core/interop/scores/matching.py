@@ -1,7 +1,6 @@
 """One number a patch: rows of a file found by the patch's place, by its number, or by their order."""
 
-from collections.abc import Collection, Sequence
-from pathlib import PurePosixPath
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -9,14 +8,11 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.errors import InvalidScores
 from atlaspatch_core.interop.scores.columns import Columns
-from atlaspatch_core.slides.slide import stem_of
-from atlaspatch_core.tables import bare_name
+from atlaspatch_core.operations.label_tables import MISSING_WORDS, OF_SLIDES, find_column, matching_name
 from atlaspatch_core.texts import parse_number
 
 PLACES = (("x", "y"), ("coordx", "coordy"), ("x0", "y0"), ("xmin", "ymin"))
 """What the columns of a patch's top-left corner, level-0 px, are called, without capitals and signs."""
-SLIDE = ("stem", "slideid", "slide", "slidename", "wsi", "filename")
-"""What a column is called that says of which slide a row is."""
 ROW = ("row", "patch", "index", "patchindex", "")
 """What a column is called that numbers the patches from 0 on; pandas writes one without a name."""
 SHOWN = 8
@@ -52,8 +48,8 @@ def scores_of_patches(
     """
     about = f"{stem}: {source}"
     own = rows_of_slide(columns, stem)
-    places = next((pair for names in PLACES if all(pair := [_found(own, [name]) for name in names])), None)
-    row = None if places else _found(own, ROW)
+    places = next((pair for names in PLACES if all(pair := [find_column(own, [name]) for name in names])), None)
+    row = None if places else find_column(own, ROW)
     name = _chosen(own, column, {*(places or ()), row}, about)
     values = _numbers(own, name, about)
     if places:
@@ -70,31 +66,21 @@ def scores_of_patches(
 
 def rows_of_slide(columns: Columns, stem: str) -> Columns:
     """Return the rows of a slide where a column names slides, by stem or by file; else all."""
-    named = _found(columns, SLIDE)
+    named = find_column(columns, OF_SLIDES)
     if named is None:
         return columns
-    own = np.array([stem in (text := str(value), stem_of_text(text)) for value in columns[named]], bool)
+    own = np.array([matching_name(str(value), {stem}) == stem for value in columns[named]], bool)
     return {name: values[own] for name, values in columns.items() if name != named}
 
 
 def slides_of_rows(columns: Columns, stems: Collection[str]) -> list[str] | None:
     """Return the slides of ``stems`` that rows are of; None where no column names slides."""
-    named = _found(columns, SLIDE)
+    named = find_column(columns, OF_SLIDES)
     if named is None:
         return None
-    values = {str(value) for value in columns[named]}
-    names = values | {stem_of_text(value) for value in values}
+    all_stems = frozenset(stems)
+    names = {matching_name(str(value), all_stems) for value in {*columns[named]}}
     return [stem for stem in stems if stem in names]
-
-
-def stem_of_text(text: str) -> str:
-    """Return the stem of the slide that a cell names by its file."""
-    return stem_of(PurePosixPath(text.replace("\\", "/"))) if text else ""
-
-
-def _found(columns: Columns, names: Sequence[str]) -> str | None:
-    bare = {bare_name(name): name for name in columns}
-    return next((bare[name] for name in names if name in bare), None)
 
 
 def _chosen(columns: Columns, column: str | None, others: set[str | None], about: str) -> str:
@@ -119,7 +105,7 @@ def _are_numbers(values: NDArray[np.generic]) -> bool:
 def _number(value: object) -> float | None:
     """Return the number that a cell holds; NaN where it is empty, None where it is something else."""
     if isinstance(value, str):
-        return float("nan") if value.lower() in ("", "nan") else parse_number(value)
+        return float("nan") if value.lower() in MISSING_WORDS else parse_number(value)
     return float("nan") if value is None else float(value) if isinstance(value, (int, float, np.number)) else None
 
 

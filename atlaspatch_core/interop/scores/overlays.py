@@ -19,7 +19,7 @@ from atlaspatch_core.interop.scores.pictures import Picture, draw_heat, write_om
 from atlaspatch_core.interop.scores.recorded_slide import open_recorded
 from atlaspatch_core.interop.scores.sheet import contact_sheet, extreme_rows
 from atlaspatch_core.patches.grid import PatchGrid
-from atlaspatch_core.pipeline.preview import encode_png, picture_size, thumbnail
+from atlaspatch_core.pipeline.preview import encode_png, mask_picture, picture_size, thumbnail
 from atlaspatch_core.slides.slide import Slide, SlideInfo
 from atlaspatch_core.storage.atomic import replacing
 from atlaspatch_core.storage.schema import PATCH_SIZE_LEVEL0, TISSUE_FRACTION
@@ -80,9 +80,11 @@ class ScoredSlide:
 
     def heat(self, longest: int, smooth: float = 0.0, *, beyond_tissue: bool = False) -> HeatMap:
         """Return the scores as a picture of the slide, its longer side at most ``longest`` px."""
-        outlines, (width, height) = None, picture_size(self.info, longest)
+        width, height = picture_size(self.info, longest)
+        inside = None
         if not beyond_tissue and self.results.mask is not None:
             outlines = self.results.read_outlines(self.results.mask)
+            inside = mask_picture((height, width), outlines, self.info) > 0
         return heat_map(
             self.scores,
             self.geometry.read_coords(),
@@ -90,7 +92,7 @@ class ScoredSlide:
             (self.info.width, self.info.height),
             (height, width),
             smooth=smooth,
-            tissue=outlines,
+            inside=inside,
         )
 
 

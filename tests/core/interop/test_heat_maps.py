@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rounds import examples
-from shapely import Polygon, box
 
 from atlaspatch_core.errors import InvalidScores
 from atlaspatch_core.interop.scores import ColourScale, HeatMap, colour_scale, heat_map
@@ -75,19 +74,14 @@ def test_rows_that_are_worked_out_apart_give_what_they_give_together(grid, smoot
     np.testing.assert_allclose(apart, together, rtol=1e-4, atol=1e-3)
 
 
-def test_outside_the_tissue_and_in_its_holes_it_is_blank():
-    hole = [(40, 40), (60, 40), (60, 60), (40, 60)]
-    tissue = [Polygon([(10, 10), (90, 10), (90, 90), (10, 90)], [hole])]
-    heat = heat_map(np.array([3.0]), np.array([[0, 0]]), 100, (100, 100), (100, 100), tissue=tissue)
-    inside = np.zeros((100, 100), bool)
-    inside[10:90, 10:90] = True
-    inside[42:58, 42:58] = False
-    rim = np.zeros((100, 100), bool)
-    for a, b, c, d in ((8, 12, 8, 93), (88, 93, 8, 93), (8, 93, 8, 12), (8, 93, 88, 93), (38, 63, 38, 63)):
-        rim[a:b, c:d] = True
-    assert (np.isfinite(heat.values) == inside)[~rim].all()
-    whole = heat_map(np.array([3.0]), np.array([[0, 0]]), 100, (100, 100), (100, 100), tissue=[box(0, 0, 100, 100)])
-    assert np.isfinite(whole.values).all()
+@given(scored_grids(), st.integers(0, 2**16))
+@examples(30)
+def test_where_no_px_may_have_a_value_it_is_blank_and_elsewhere_as_without(grid, seed):
+    coords, side, scores, slide, shape = grid
+    inside = np.random.default_rng(seed).random(shape) < 0.5
+    whole = heat_map(scores, coords, side, slide, shape).values
+    part = heat_map(scores, coords, side, slide, shape, inside=inside).values
+    np.testing.assert_array_equal(part, np.where(inside, whole, np.nan))
 
 
 @given(st.lists(numbers, min_size=2, max_size=30), st.sampled_from(["viridis", "turbo", "jet"]))

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import shapely
 import tifffile
 from click.testing import CliRunner
 from exporting import make, paint, recipe_of
@@ -94,6 +95,21 @@ def test_tiles_have_the_score_as_measurement_and_lie_where_the_patches_do(out, t
     assert (ring[2][0] - ring[0][0], ring[2][1] - ring[0][1]) == (side, side)
     names = {tile["properties"]["classification"]["name"] for tile in tiles}
     assert {"p 1 of 8", "p 8 of 8"} <= names
+
+
+def test_outside_the_outlines_a_heat_map_is_blank(out):
+    read = ap.results(out)
+    scores = np.ones(len(read.coords("a")))
+    whole, clipped = (ap.heat_map(read, "a", scores, longest=1024, beyond_tissue=beyond) for beyond in (True, False))
+    seen = 0
+    for row, column in np.random.default_rng(2).integers(0, 512, (300, 2)).tolist():
+        place = shapely.Point((clipped.affine @ (column + 0.5, row + 0.5, 1))[:2])
+        if any(piece.exterior.distance(place) < 8 for piece in read.tissue("a")):
+            continue  # px on the line
+        is_tissue = any(piece.contains(place) for piece in read.tissue("a"))
+        seen += is_tissue
+        assert np.isfinite(clipped.values[row, column]) == (is_tissue and np.isfinite(whole.values[row, column]))
+    assert seen > 20
 
 
 def test_ranks_go_from_above_0_to_1_and_equal_scores_share_theirs(out, tmp_path):
