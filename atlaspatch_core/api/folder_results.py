@@ -11,7 +11,7 @@ import shapely
 from numpy.typing import NDArray
 
 from atlaspatch_core.api.embedding_tables import embedding_table
-from atlaspatch_core.api.result_states import FolderStates
+from atlaspatch_core.api.result_states import MISSING, NO_TABLE, FolderStates, refusal_of, state_table
 from atlaspatch_core.api.slide_records import slide_table
 from atlaspatch_core.api.stored_outputs import Outputs, StoredEncoders, StoredOutput, choose_output
 from atlaspatch_core.errors import NoSlides, NotFresh
@@ -24,16 +24,12 @@ from atlaspatch_core.storage.hdf5 import read_attributes
 from atlaspatch_core.storage.schema import PATCH_SIZE_LEVEL0, UNVERIFIED
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import OF_CASES, OutputKey
-from atlaspatch_core.validity.rules import State
 from atlaspatch_core.wording import format_count
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
     from spatialdata import SpatialData
-
-MISSING = Verdict(State.MISSING)
-NO_TABLE = "no table of cases says of which slides it is to be"
 
 
 @dataclass(frozen=True)
@@ -165,18 +161,11 @@ class Results:
             >>> set(ap.results("out").states().state)
             {'fresh'}
         """
-        import pandas as pd
-
         of_slides = self.verdicts.selection.verdicts
         rows = [(stem, step, verdict) for stem in sorted(of_slides) for step, verdict in of_slides[stem].items()]
         cases = {(case, step) for step, of in self.stored.items() if step.kind == OF_CASES for case in of}
         of_cases = sorted(cases | self.verdicts.case_verdicts.keys(), key=str)
-        rows += [(case, step, self.verdict(case, step)) for case, step in of_cases]
-        columns = ("stem", "geometry", "output", "encoder", "state", "why")
-        return pd.DataFrame(
-            [(stem, s.geometry, s.kind, s.encoder or "", str(verdict.state), verdict.why) for stem, s, verdict in rows],
-            columns=pd.Index(columns),
-        )
+        return state_table([*rows, *((case, step, self.verdict(case, step)) for case, step in of_cases)])
 
     def embeddings(
         self,
@@ -280,13 +269,8 @@ class Results:
 
     def _refusal(self, stem: str, step: OutputKey, *, include_stale: bool) -> str:
         """Return in a clause why an output may not be used, empty where it may."""
-        stored, verdict = self.stored.get(step, {}).get(stem), self.verdict(stem, step)
-        if stored is None and verdict.state == State.FRESH:
-            return "is not there, for the slide has no patches"
-        if stored is not None and (verdict.state == State.FRESH or include_stale):
-            return ""
-        state = UNVERIFIED if stored is not None and verdict.state == State.MISSING else verdict.state
-        return f"is {state}{f' ({verdict.why})' if verdict.why else ''}"
+        is_stored = stem in self.stored.get(step, {})
+        return refusal_of(self.verdict(stem, step), is_stored=is_stored, include_stale=include_stale)
 
     def slide_results(
         self, stem: str, steps: Collection[OutputKey] = (), *, include_stale: bool = False

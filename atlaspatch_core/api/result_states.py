@@ -1,9 +1,10 @@
 """Whether what lies in an output folder may be used: as its project file or its runs say, else as its files say."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from atlaspatch_core.config.fields import FILE_NAME
 from atlaspatch_core.config.project import Project, load_project
@@ -20,11 +21,19 @@ from atlaspatch_core.operations.tracking.folder_status import (
     read_recorded_folder,
 )
 from atlaspatch_core.operations.tracking.project_status import ProjectStatus
+from atlaspatch_core.storage.schema import UNVERIFIED
 from atlaspatch_core.storage.slide_index import read_slide_index
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import make_recipe
 from atlaspatch_core.validity.rules import State
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+MISSING = Verdict(State.MISSING)
+NO_TABLE = "no table of cases says of which slides it is to be"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,3 +111,23 @@ def _merged(
 
 def _are_other_patches(step: OutputKey, verdict: Verdict) -> bool:
     return step.kind == COORDS_KIND and verdict.state != State.FRESH
+
+
+def state_table(rows: Iterable[tuple[str, OutputKey, Verdict]]) -> "pd.DataFrame":
+    """Return a row for each output of a slide or case: its state, and why."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        [(stem, s.geometry, s.kind, s.encoder or "", str(verdict.state), verdict.why) for stem, s, verdict in rows],
+        columns=pd.Index(("stem", "geometry", "output", "encoder", "state", "why")),
+    )
+
+
+def refusal_of(verdict: Verdict, *, is_stored: bool, include_stale: bool) -> str:
+    """Return in a clause why an output may not be used, empty where it may."""
+    if not is_stored and verdict.state == State.FRESH:
+        return "is not there, for the slide has no patches"
+    if is_stored and (verdict.state == State.FRESH or include_stale):
+        return ""
+    state = UNVERIFIED if is_stored and verdict.state == State.MISSING else verdict.state
+    return f"is {state}{f' ({verdict.why})' if verdict.why else ''}"
