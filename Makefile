@@ -44,7 +44,7 @@ test: setup
 	$(PYTEST) $(PARALLEL) --durations=20
 
 quick: setup
-	$(PYTEST) $(PARALLEL) -m quick
+	$(PYTEST) $(PARALLEL) -m "quick and not e2e"
 
 soak: setup
 	ATLASPATCH_SOAK_MINUTES=$(MINUTES) $(PYTEST) $(PARALLEL) -m soak --durations=20 $(SOAK)

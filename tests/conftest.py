@@ -21,8 +21,8 @@ BUNDLED_SLIDE = ROOT / "atlaspatch_core" / "data" / "CMU-1-Small-Region.svs"
 
 
 def is_quick(config: pytest.Config) -> bool:
-    """Tell whether the inner loop is asked for: ``-m quick``."""
-    return config.option.markexpr == "quick"
+    """Tell whether the inner loop is asked for: ``-m quick``, or ``make quick``."""
+    return config.option.markexpr.split()[:1] == ["quick"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -42,9 +42,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """Return how many processes ``-n auto`` is: two more than cores, for a test often waits for its children."""
-    return usable_cores() + 2
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return how many processes ``-n auto`` is: two more than cores, for a test often waits for its children.
+
+    In the inner loop as many as cores: what each process imports would take longer than its tests.
+    """
+    return usable_cores() + (0 if is_quick(config) else 2)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

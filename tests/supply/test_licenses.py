@@ -5,7 +5,6 @@ import pytest
 from supply.exceptions import Exceptions, read_exceptions
 from supply.licenses import installed_licenses, is_allowed, refused
 
-pytestmark = pytest.mark.quick
 ALLOWED = frozenset({"MIT", "BSD-3-Clause", "Apache-2.0 WITH LLVM-exception", "MIT License"})
 
 

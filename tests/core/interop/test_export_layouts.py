@@ -15,8 +15,6 @@ from atlaspatch_core.interop.export.geojson import principal, rank_classes
 from atlaspatch_core.interop.scores import read_score_columns, scores_of_patches
 from atlaspatch_core.validity.recipe import Recipe
 
-pytestmark = pytest.mark.quick
-
 STEMS = ("four", "none", "one")
 
 
