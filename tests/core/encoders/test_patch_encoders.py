@@ -4,7 +4,6 @@ import importlib.util
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -17,13 +16,13 @@ import timm
 import torch
 import torchvision
 from safetensors.torch import save_file
+from seeded_checkpoints import at, check, needs, patches, seeded
 
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.config.sections import Geometry
 from atlaspatch_core.encoders.adapting import dinov2_as_timm, dinov3_as_timm
 from atlaspatch_core.encoders.architecture import OpenClipModel, PackageModel
 from atlaspatch_core.encoders.declaration import PatchEncoder, Transform
-from atlaspatch_core.encoders.loaded import to_device, to_input
 from atlaspatch_core.encoders.loading import load_patch_encoder
 from atlaspatch_core.encoders.patch import PATCH_ENCODERS, find_patch_encoder
 from atlaspatch_core.encoders.patch.chief import CTRANSPATH, ctranspath_as_timm
@@ -31,7 +30,6 @@ from atlaspatch_core.encoders.patch.trident import SHARED, TRIDENT, as_trident
 from atlaspatch_core.encoders.preprocessing import input_side
 from atlaspatch_core.encoders.remote import RemoteModel
 from atlaspatch_core.encoders.transformers_models import TransformersModel
-from atlaspatch_core.encoders.weights import LocalWeights
 from atlaspatch_core.errors import LicenseNotAllowed, MissingExtra, RemoteCodeNotAllowed, WrongWeights
 from atlaspatch_core.validity.recipe import make_recipe
 
@@ -51,36 +49,11 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
         monkeypatch.delenv(name, raising=False)
 
 
-def patches(count: int = 2, side: int = 224) -> np.ndarray:
-    return np.random.default_rng(7).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
-
-
-def seeded(network: torch.nn.Module, seed: int = 5) -> torch.nn.Module:
-    """Give every parameter and statistic of a network a number that a mix-up would show."""
-    torch.manual_seed(seed)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.normal_(0, 0.05)
-        for name, buffer in network.named_buffers():
-            if name.endswith(("running_mean", "running_var")):
-                buffer.uniform_(0.5, 1)
-    return network.eval()
-
-
-def needs(module: str) -> None:
-    if importlib.util.find_spec(module) is None:
-        pytest.skip(f"{module} is not installed")
-
-
 def needed_by(encoder: PatchEncoder) -> None:
     if isinstance(encoder.architecture, TransformersModel):
         needs("transformers")
     if isinstance(encoder.architecture, OpenClipModel):
         needs("open_clip")
-
-
-def at(encoder: PatchEncoder, path: Path, **changes: Any) -> PatchEncoder:
-    return replace(encoder, source=LocalWeights(path), **changes)
 
 
 def smaller(name: str, dim: int, **options: Any) -> PatchEncoder:
@@ -90,18 +63,6 @@ def smaller(name: str, dim: int, **options: Any) -> PatchEncoder:
     assert isinstance(encoder.architecture, TransformersModel)
     architecture = replace(encoder.architecture, options={**encoder.architecture.options, **options})
     return replace(encoder, architecture=architecture, dim=dim)
-
-
-def check(encoder: PatchEncoder, path: Path, expected: Callable[[torch.Tensor], torch.Tensor]) -> None:
-    """What is loaded from a path gives what the network gives from which the weights were saved."""
-    given = patches()
-    pixels = to_input(to_device(given, torch.device("cpu")), encoder)
-    with torch.inference_mode():
-        wanted = expected(pixels).numpy()
-    features = load_patch_encoder(at(encoder, path), precision="float32").encode(given)
-    assert features.shape == wanted.shape
-    assert np.abs(wanted).max() > 1e-3
-    np.testing.assert_allclose(features, wanted, atol=1e-4 * max(1, np.abs(wanted).max()))
 
 
 # Names
