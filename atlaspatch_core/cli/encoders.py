@@ -56,8 +56,9 @@ def encoders(kind: str | None, as_json: bool, wide: bool, markdown: bool, featur
 
     A terminal that is too narrow for all columns gets those that fit; --wide and --json have all.
 
-    No weights are loaded and the network is not tried. The mean over patches, mean-<patch encoder>, exists for every
-    patch encoder and is not listed.
+    No weights are loaded and the network is not tried. The mean over patches, mean-<patch encoder>, the largest value
+    of each feature, max-<patch encoder>, and both, meanmax-<patch encoder>, exist for every patch encoder and are not
+    listed.
     """
     from atlaspatch_core.encoders.listing import listed
 

@@ -4,6 +4,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import file_digest
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -79,6 +80,11 @@ class RecordedEncoders:
         recorded = self._find(SLIDE_FEATURES, name, recorded_slide_encoder)
         return recorded or _if_possible(lambda: unrecorded_slide_encoder(name, patch_encoder, self._latest))
 
+    def named_for_patches(self, name: str) -> SlideEncoder | None:
+        """Return a slide encoder that a plugin calls such as ``max-colour``; None where the latest result is ours."""
+        of_plugin = list(self._encoders(SLIDE_FEATURES, name, recorded_slide_encoder, most=1))
+        return self._find(SLIDE_FEATURES, name, recorded_slide_encoder) if of_plugin else None
+
     @property
     def _latest(self) -> str | None:
         return self.digests[-1] if self.digests else None
@@ -94,9 +100,9 @@ class RecordedEncoders:
                 break
         return latest
 
-    def _encoders(self, group: str, name: str, make: Make[Encoder]) -> Iterator[Encoder]:
-        """Yield what results say of an encoder, those in the latest files first."""
-        for result in _results(self.project, f"{group}/{name}".lower()):
+    def _encoders(self, group: str, name: str, make: Make[Encoder], most: int | None = None) -> Iterator[Encoder]:
+        """Yield what results, or so many of them, say of an encoder, those in the latest files first."""
+        for result in islice(_results(self.project, f"{group}/{name}".lower()), most):
             try:
                 identity = result.identity
                 if identity and not is_unverified(identity) and identity.spec["plugin"]:
@@ -111,7 +117,7 @@ def _slide_encoders(project: Project, installed: Plugins, records: RecordedEncod
         unknown = _unknown(geometry.slide_encoders, lambda name: find_slide_encoder(name, project.weights, installed))
         for name in unknown:
             first = geometry.patch_encoders[0] if geometry.patch_encoders else name
-            encoder = None if _patch_name(name) else records.slide_encoder(name, first)
+            encoder = records.named_for_patches(name) if _patch_name(name) else records.slide_encoder(name, first)
             if encoder:
                 yield encoder
 

@@ -38,7 +38,7 @@ TRIDENT: Mapping[str, str] = {
 SHARED = frozenset({"phikon_v2", "resnet50", "musk"})
 """Keys of TRIDENT that are AtlasPatch's names for other numbers. They mean AtlasPatch's, but in ``atlaspatch run``;
 with ``trident-`` or ``atlaspatch-`` before them it is said whose are meant."""
-PREFIXES = ("mean-", "abmil-")
+PREFIXES = ("mean-", "max-", "meanmax-", "abmil-")
 """Before the name of a patch encoder: what is made of its features."""
 
 

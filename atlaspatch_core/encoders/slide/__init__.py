@@ -11,11 +11,11 @@ from atlaspatch_core.encoders.slide.abmil import PREFIX as ABMIL
 from atlaspatch_core.encoders.slide.abmil import abmil_encoder
 from atlaspatch_core.encoders.slide.care import CARE
 from atlaspatch_core.encoders.slide.chief import CHIEF
-from atlaspatch_core.encoders.slide.feather import FEATHER, FEATHER_UNI_V2
+from atlaspatch_core.encoders.slide.feather import FEATHER, FEATHER_UNI, FEATHER_UNI_V2
 from atlaspatch_core.encoders.slide.gigapath import GIGAPATH
 from atlaspatch_core.encoders.slide.madeleine import MADELEINE
+from atlaspatch_core.encoders.slide.mean import MAX, MEAN_AND_MAX, max_encoder, mean_and_max_encoder, mean_encoder
 from atlaspatch_core.encoders.slide.mean import PREFIX as MEAN
-from atlaspatch_core.encoders.slide.mean import mean_encoder
 from atlaspatch_core.encoders.slide.moozy import MOOZY
 from atlaspatch_core.encoders.slide.prism import PRISM
 from atlaspatch_core.encoders.slide.threads import THREADS
@@ -31,6 +31,7 @@ SLIDE_ENCODERS: Mapping[str, SlideEncoder] = by_name(
     CHIEF,
     MADELEINE,
     FEATHER,
+    FEATHER_UNI,
     FEATHER_UNI_V2,
     CARE,
     *map(mean_encoder, PATCH_ENCODERS.values()),
@@ -40,7 +41,12 @@ SLIDE_ENCODERS: Mapping[str, SlideEncoder] = by_name(
 UNRELEASED: Mapping[str, SlideEncoder] = by_name(THREADS)
 """Announced by their makers, and not to be had."""
 
-FOR_EVERY_PATCH_ENCODER = {MEAN: mean_encoder, ABMIL: abmil_encoder}
+FOR_EVERY_PATCH_ENCODER = {
+    MEAN: mean_encoder,
+    MAX: max_encoder,
+    MEAN_AND_MAX: mean_and_max_encoder,
+    ABMIL: abmil_encoder,
+}
 
 
 def find_slide_encoder(
@@ -48,9 +54,9 @@ def find_slide_encoder(
 ) -> SlideEncoder:
     """Return the slide encoder of a name or an alias, in any case of letters.
 
-    ``mean-<patch encoder>`` and ``abmil-<patch encoder>`` exist for every patch encoder, also those of plugins and of
-    timm. ``weights`` maps names to local files that take the place of the declared source. Raises UnknownName, with
-    names that are near.
+    ``mean-``, ``max-``, ``meanmax-`` and ``abmil-<patch encoder>`` exist for every patch encoder, also those of plugins
+    and of timm. ``weights`` maps names to local files that take the place of the declared source. Raises UnknownName,
+    with names that are near.
     """
     encoders = {**SLIDE_ENCODERS, **plugins.slide}
     encoder = by_any_name(encoders).get(name.lower()) or _of_patch_encoder(name, weights, plugins)

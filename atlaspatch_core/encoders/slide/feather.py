@@ -35,4 +35,5 @@ def feather(name: str, patch_encoder: str, width: int, patch_size: int, publishe
 
 
 FEATHER = feather("feather", "conch_v15", 768, 512, "conch_v15")
+FEATHER_UNI = feather("feather_uni", "uni_v1", 1024, 256, "uni")
 FEATHER_UNI_V2 = feather("feather_uni_v2", "uni_v2", 1536, 256, "uni_v2")

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import shapely
 
+from atlaspatch_core.encoders.patch.trident import PREFIXES
 from atlaspatch_core.encoders.patch.trident import TRIDENT as KEYS
 from atlaspatch_core.errors import InvalidProject
 from atlaspatch_core.interop.export.files import digest, write_h5, write_tensor
@@ -162,7 +163,7 @@ def exact_magnification(patch_size: int, patch_size_level0: int, level0: int, no
 
 def trident_name(name: str) -> str:
     """Return TRIDENT's key for the same numbers, or a name that means nothing else to it."""
-    prefix = next((prefix for prefix in ("mean-", "abmil-") if name.startswith(prefix)), "")
+    prefix = next((prefix for prefix in PREFIXES if name.startswith(prefix)), "")
     base = name.removeprefix(prefix)
     theirs = {ours: key for key, ours in KEYS.items()}
     return prefix + theirs.get(base, f"{OURS}{base}" if base in KEYS else base)

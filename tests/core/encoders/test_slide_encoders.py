@@ -45,6 +45,7 @@ MADE_FOR = {
     "chief": ("chief-ctranspath", 256, 10, 768),
     "madeleine": ("conch_v1", 256, 10, 512),
     "feather": ("conch_v15", 512, 20, 512),
+    "feather_uni": ("uni_v1", 256, 20, 512),
     "feather_uni_v2": ("uni_v2", 256, 20, 512),
     "care": ("conch_v15", 512, 20, 512),
 }
