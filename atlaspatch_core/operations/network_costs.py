@@ -43,8 +43,6 @@ def assumed_patches_per_second(encoder: str, on_gpu: bool) -> float:
 
 NETWORKS: Mapping[str, NetworkCost] = {
     "efficientnet_lite0": NetworkCost(3.4, 0.8),
-    "efficientnet_lite1": NetworkCost(4.1, 1.2),
-    "efficientnet_lite2": NetworkCost(4.8, 1.7),
     "chief-ctranspath": NetworkCost(27.5, 9.0),
     "ctranspath-original": NetworkCost(27.5, 9.0),
     "uni_v1": NetworkCost(303.4, 123.1),
@@ -71,9 +69,13 @@ NETWORKS: Mapping[str, NetworkCost] = {
     "lunit_vit_small_patch16_dino": NetworkCost(21.7, 9.2),
     "lunit_vit_small_patch8_dino": NetworkCost(21.7, 44.8),
     "prov_gigapath": NetworkCost(1135.0, 456.2),
+    "gigapath-flash": NetworkCost(21.7, 9.2),
     "pathorchestra": NetworkCost(303.4, 123.1),
     "openmidnight": NetworkCost(1134.8, 608.3),
+    "openpath": NetworkCost(1134.8, 608.3),
     "gpfm": NetworkCost(303.2, 162.0),
+    "mstar": NetworkCost(303.4, 123.1),
+    "sp22m": NetworkCost(21.7, 9.2),
     "genbio-pathfm": NetworkCost(1133.7, 1396.0),
     "clip_rn50": NetworkCost(38.3, 12.2),
     "clip_rn101": NetworkCost(56.3, 19.5),

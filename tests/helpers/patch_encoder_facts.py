@@ -37,14 +37,14 @@ SAME_NAME_OTHER_NUMBERS = {"resnet50", "musk", "phikon_v2"}
 """Keys of TRIDENT that are AtlasPatch's names for other numbers."""
 
 MILLIONS = {
-    "efficientnet_lite0": 3.37, "efficientnet_lite1": 4.14, "efficientnet_lite2": 4.81,
-    "chief-ctranspath": 27.52, "ctranspath-original": 27.52, "uni_v1": 303.35,
+    "efficientnet_lite0": 3.37, "chief-ctranspath": 27.52, "ctranspath-original": 27.52, "uni_v1": 303.35,
     "uni_v2": 681.39, "virchow_v1": 631.23,
     "virchow_v2": 631.24, "h_optimus_0": 1134.77, "h_optimus_1": 1134.77, "h0_mini": 85.74, "h0_mini_cls": 85.74,
     "phikon_v1": 85.80, "phikon_v2": 303.35, "phikon_v2_bilinear": 303.35, "midnight": 1134.77, "midnight12k": 1134.77,
     "kaiko-vits8": 21.67, "kaiko-vits16": 21.67, "kaiko-vitb8": 85.81, "kaiko-vitb16": 85.80, "kaiko-vitl14": 304.37,
     "lunit_resnet50_bt": 23.51, "lunit_resnet50_swav": 23.51, "lunit_resnet50_mocov2": 23.51,
     "lunit_vit_small_patch16_dino": 21.67, "lunit_vit_small_patch8_dino": 21.67, "prov_gigapath": 1134.95,
+    "gigapath-flash": 21.68, "openpath": 1134.77, "mstar": 303.35, "sp22m": 21.67,
     "pathorchestra": 303.35, "openmidnight": 1134.77, "gpfm": 303.23, "genbio-pathfm": 1133.69,
     "clip_rn50": 38.32, "clip_rn101": 56.26, "clip_rn50x4": 87.14, "clip_rn50x16": 167.33, "clip_rn50x64": 420.38,
     "clip_vit_b_32": 87.85, "clip_vit_b_16": 86.19, "clip_vit_l_14": 303.97, "clip_vit_l_14_336": 304.29,

@@ -1,45 +1,19 @@
-"""Encoders of groups that gave one each: GigaPath, PathOrchestra, OpenMidnight, GPFM, KEEP, GenBio-PathFM."""
+"""Encoders of groups that gave one each: PathOrchestra, OpenMidnight, OpenPath, GPFM, mSTAR, SP22M, KEEP, GenBio."""
 
 from typing import TYPE_CHECKING, Any
 
-from atlaspatch_core.encoders.adapting import dinov2_as_timm, dinov3_as_timm
+from atlaspatch_core.encoders.adapting import ModelPart, dinov2_as_timm, dinov3_as_timm
 from atlaspatch_core.encoders.architecture import TimmModel
 from atlaspatch_core.encoders.declaration import PatchEncoder, Transform
 from atlaspatch_core.encoders.declared_names import named
 from atlaspatch_core.encoders.hub import HubWeights
-from atlaspatch_core.encoders.licenses import APACHE_2, CC_BY_NC_ND, GENBIO, MIT, UNVERIFIED
+from atlaspatch_core.encoders.licenses import APACHE_2, CC_BY_NC_ND, CC_BY_NC_SA, GENBIO, MIT, UNVERIFIED
 from atlaspatch_core.encoders.pooling import encoded_image
 from atlaspatch_core.encoders.remote import RemoteModel
-from atlaspatch_core.encoders.transforms import IMAGENET_224, IMAGENET_224_BICUBIC, IMAGENET_256_224_BICUBIC
+from atlaspatch_core.encoders.transforms import IMAGENET_224, IMAGENET_224_BICUBIC
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-PROV_GIGAPATH = PatchEncoder(
-    name="prov_gigapath",
-    aliases=("gigapath",),
-    architecture=TimmModel(
-        "vit_giant_patch14_dinov2",
-        {
-            "img_size": 224,
-            "patch_size": 16,
-            "depth": 40,
-            "num_heads": 24,
-            "init_values": 1e-5,
-            "embed_dim": 1536,
-            "mlp_ratio": 5.33334,
-        },
-    ),
-    source=HubWeights("prov-gigapath/prov-gigapath", ("pytorch_model.bin",), gated=True),
-    dim=1536,
-    transform=IMAGENET_256_224_BICUBIC,
-    precision="float16",
-    license=APACHE_2,
-    gated=True,
-    patch_size=256,
-    magnification=20,
-    homepage="https://huggingface.co/prov-gigapath/prov-gigapath",
-)
 
 PATHORCHESTRA = PatchEncoder(
     name="pathorchestra",
@@ -67,6 +41,19 @@ OPENMIDNIGHT = PatchEncoder(
     homepage="https://huggingface.co/SophontAI/OpenMidnight",
 )
 
+OPENPATH = PatchEncoder(
+    name="openpath",
+    architecture=TimmModel("vit_giant_patch14_reg4_dinov2", {"img_size": 224}),
+    source=HubWeights("taejoon89/openpath", ("teacher_checkpoint.pth",)),
+    dim=1536,
+    transform=IMAGENET_224,
+    adapt=dinov2_as_timm,
+    license=APACHE_2,
+    patch_size=224,
+    magnification=20,
+    homepage="https://huggingface.co/taejoon89/openpath",
+)
+
 GPFM = PatchEncoder(
     name="gpfm",
     architecture=TimmModel("vit_large_patch14_dinov2", {"img_size": 224, "init_values": 1e-5}),
@@ -79,6 +66,32 @@ GPFM = PatchEncoder(
     patch_size=224,
     magnification=20,
     homepage="https://huggingface.co/majiabo/GPFM",
+)
+
+MSTAR = PatchEncoder(
+    name="mstar",
+    architecture=TimmModel("vit_large_patch16_224", {"init_values": 1e-5, "dynamic_img_size": True}),
+    source=HubWeights("Wangyh/mSTAR", gated=True),
+    dim=1024,
+    transform=IMAGENET_224,
+    license=CC_BY_NC_ND,
+    gated=True,
+    magnification=20,
+    homepage="https://huggingface.co/Wangyh/mSTAR",
+    note="Prepared as its makers write; the configuration beside its weights names other numbers.",
+)
+
+SP22M = PatchEncoder(
+    name="sp22m",
+    architecture=TimmModel("vit_small_patch16_224"),
+    source=HubWeights("MountSinaiCompPath/SP22M", ("pytorch_model.bin",)),
+    dim=384,
+    transform=IMAGENET_224_BICUBIC,
+    adapt=ModelPart("encoder."),
+    license=CC_BY_NC_SA,
+    patch_size=224,
+    magnification=20,
+    homepage="https://huggingface.co/MountSinaiCompPath/SP22M",
 )
 
 KEEP = PatchEncoder(
@@ -132,4 +145,4 @@ GENBIO_PATHFM = PatchEncoder(
     homepage="https://huggingface.co/genbio-ai/genbio-pathfm",
 )
 
-OTHERS = (PROV_GIGAPATH, PATHORCHESTRA, OPENMIDNIGHT, GPFM, KEEP, GENBIO_PATHFM)
+OTHERS = (PATHORCHESTRA, OPENMIDNIGHT, OPENPATH, GPFM, MSTAR, SP22M, KEEP, GENBIO_PATHFM)
