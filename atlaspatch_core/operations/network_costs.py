@@ -43,6 +43,8 @@ def assumed_patches_per_second(encoder: str, on_gpu: bool) -> float:
 
 NETWORKS: Mapping[str, NetworkCost] = {
     "efficientnet_lite0": NetworkCost(3.4, 0.8),
+    "efficientnet_lite1": NetworkCost(4.1, 1.2),
+    "efficientnet_lite2": NetworkCost(4.8, 1.7),
     "chief-ctranspath": NetworkCost(27.5, 9.0),
     "ctranspath-original": NetworkCost(27.5, 9.0),
     "uni_v1": NetworkCost(303.4, 123.1),

@@ -37,7 +37,8 @@ SAME_NAME_OTHER_NUMBERS = {"resnet50", "musk", "phikon_v2"}
 """Keys of TRIDENT that are AtlasPatch's names for other numbers."""
 
 MILLIONS = {
-    "efficientnet_lite0": 3.37, "chief-ctranspath": 27.52, "ctranspath-original": 27.52, "uni_v1": 303.35,
+    "efficientnet_lite0": 3.37, "efficientnet_lite1": 4.14, "efficientnet_lite2": 4.81,
+    "chief-ctranspath": 27.52, "ctranspath-original": 27.52, "uni_v1": 303.35,
     "uni_v2": 681.39, "virchow_v1": 631.23,
     "virchow_v2": 631.24, "h_optimus_0": 1134.77, "h_optimus_1": 1134.77, "h0_mini": 85.74, "h0_mini_cls": 85.74,
     "phikon_v1": 85.80, "phikon_v2": 303.35, "phikon_v2_bilinear": 303.35, "midnight": 1134.77, "midnight12k": 1134.77,

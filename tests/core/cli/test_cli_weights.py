@@ -98,4 +98,4 @@ def test_an_unknown_name_is_wrong_usage_with_names_that_are_near():
     result = fetch("efficientnet_lite")
 
     assert result.exit_code == 2
-    assert "near names: efficientnet_lite0" in result.output
+    assert "near names: efficientnet_lite" in result.output

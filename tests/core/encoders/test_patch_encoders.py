@@ -17,7 +17,7 @@ import torch
 import torchvision
 from makers_layouts import makers_layout
 from safetensors.torch import save_file
-from seeded_checkpoints import at, check, needs, patches, seeded
+from seeded_checkpoints import at, check, needs, patches, seeded, smaller
 
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.config.sections import Geometry
@@ -55,15 +55,6 @@ def needed_by(encoder: PatchEncoder) -> None:
         needs("transformers")
     if isinstance(encoder.architecture, OpenClipModel):
         needs("open_clip")
-
-
-def smaller(name: str, dim: int, **options: Any) -> PatchEncoder:
-    """An encoder of transformers with fewer and narrower layers."""
-    needs("transformers")
-    encoder = PATCH_ENCODERS[name]
-    assert isinstance(encoder.architecture, TransformersModel)
-    architecture = replace(encoder.architecture, options={**encoder.architecture.options, **options})
-    return replace(encoder, architecture=architecture, dim=dim)
 
 
 # Names
