@@ -16,6 +16,7 @@ from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.options import MESSAGES, MODE
 from atlaspatch_core.cli.overrides import OVERRIDES, tell_overrides, with_overrides
 from atlaspatch_core.cli.projects import PROJECT, recipe_of_file
+from atlaspatch_core.cli.recipe_warnings import tell_recipe
 from atlaspatch_core.cli.shards import SHARD_OPTION
 from atlaspatch_core.cli.shared_names import tell_shared_names_of
 from atlaspatch_core.cli.slides import slides_at_rest, tell_former_results
@@ -70,6 +71,7 @@ def materialize(
         tell_overrides(context)
         tell_former_results(recipe)
         tell_shared_names_of(recipe.project)
+        tell_recipe(recipe, strict=mode.strict)
         if mode.dry_run or mode.shard:
             return _without_instance(recipe, mode, chosen, hooks)
         return _materialize(recipe.project, mode, chosen)

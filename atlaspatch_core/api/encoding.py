@@ -1,5 +1,6 @@
 """Features and embeddings of one slide, by the encoders and in the batches of the pipeline."""
 
+import warnings
 from collections.abc import Collection, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
@@ -123,6 +124,8 @@ def _find_encoder(encoder: "str | PatchEncoder | SlideEncoder", project: "Projec
     name = encoder if isinstance(encoder, str) else encoder.name
     geometry = project.geometry[0].model_copy(update={_kind_of(name, project, own): (name,)})
     recipe = make_recipe(project.model_copy(update={"geometry": (geometry,)}), own)
+    for text in recipe.warnings:
+        warnings.warn(text, stacklevel=3)
     [features] = recipe.stages_of("patch_features", geometry)
     return _Loading(recipe, features, next(iter(recipe.stages_of("slide_embedding", geometry)), None))
 

@@ -1,5 +1,6 @@
 """Many slides at once: what ``atlaspatch encode-slide`` does, from Python."""
 
+import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from logging import getLogger
@@ -166,6 +167,8 @@ def _outcomes(
     from atlaspatch_core.validity.recipe import make_recipe
 
     recipe = make_recipe(project)
+    for text in recipe.warnings:
+        warnings.warn(text, stacklevel=2)
     make_folder(project.output)
     recorded = {**arguments, "output": project.output, "force": force}
     outcomes = process_discovered(discovery, recipe, devices, force=force, on_patches=lambda *_: None)

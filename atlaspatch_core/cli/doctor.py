@@ -165,6 +165,9 @@ def _project(file: Path, named: bool) -> "tuple[Recipe | None, DoctorFinding]":
         return None, fail("project", text, "correct the project file; what it names was not checked")
     if absent := [str(path) for path in project.plugins if not path.is_file()]:
         return recipe, fail("project", f"{file}: there is no plugin {', '.join(absent)}", "correct its path")
+    if recipe.warnings:
+        cure = 'take another target, or say other_scales = "allow"'
+        return recipe, warn("project", f"{file}: {'; '.join(recipe.warnings)}", cure)
     return recipe, ok("project", f"{file}: {len(recipe.stages)} outputs per slide")
 
 

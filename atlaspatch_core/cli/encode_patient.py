@@ -21,6 +21,7 @@ from atlaspatch_core.cli.encode_slide import (
     write_summary,
 )
 from atlaspatch_core.cli.hooks import Hooks
+from atlaspatch_core.cli.recipe_warnings import tell_recipe
 from atlaspatch_core.cli.shared_names import tell_segmenter
 from atlaspatch_core.cli.values import RunMode, check_scale, encode_project, run_mode
 from atlaspatch_core.cli.working import carry_out
@@ -94,6 +95,7 @@ def run(recipe: "Recipe", table: Path, mode: RunMode, hooks: Hooks) -> int:
     from atlaspatch_core.pipeline.patients.encoding import encode_cases, slide_steps
     from atlaspatch_core.pipeline.patients.manifest import manifest_at
 
+    tell_recipe(recipe, strict=mode.strict)
     manifest = manifest_at(table, recipe.project)
     command = Command("encode-patient", mode.arguments)
     discovery = Discovery(manifest.sources(manifest.cases), left_out=manifest.left_out)

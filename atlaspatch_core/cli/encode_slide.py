@@ -12,6 +12,7 @@ from atlaspatch_core.cli.declaring import documented_command, panel
 from atlaspatch_core.cli.devices import GPUS, check_devices, tell_precision
 from atlaspatch_core.cli.dry_run import WorkPlan, tell_plan
 from atlaspatch_core.cli.hooks import Hooks
+from atlaspatch_core.cli.recipe_warnings import tell_recipe
 from atlaspatch_core.cli.shards import SHARD_OPTION
 from atlaspatch_core.cli.shared_names import tell_segmenter, tell_shared_names_of
 from atlaspatch_core.cli.slides import left_out_line, slides_at_rest
@@ -76,6 +77,7 @@ def encode_slide(context: click.Context, **_: object) -> None:
             check_devices(*devices, of_features)
         tell_precision(context, (of_features,) if of_features else devices)
         recipe = recipe_of(context, devices)
+        tell_recipe(recipe, strict=mode.strict)
         discovery = slides_at_rest(recipe.project, strict=mode.strict, shard=mode.shard)
         if mode.dry_run:
             return tell_plan("encode-slide", WorkPlan(recipe, discovery), mode, hooks)

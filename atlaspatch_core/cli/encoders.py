@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 import textwrap
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,12 +20,11 @@ if TYPE_CHECKING:
     from atlaspatch_core.encoders.listing import Listed
 
 HEAD = ("name", "kind", "dim", "made for", "licence", "access", "needs", "weights", "also called")
-HEAD = ("name", "kind", "dim", "made for", "licence", "access", "needs", "weights", "also called")
 COMPACT_HEAD = ("dim", "made for", "here", "licence")
 """What fits a terminal of 80 columns, after the name."""
 WITHOUT_LICENCE = 72
 """Columns below which the licence is left out, too."""
-MARKDOWN_HEAD = ("name", "kind", "dim", "made for", "licence", "access", "needs", "also called")
+MARKDOWN_HEAD = ("name", "kind", "dim", "made for", "licence", "access", "needs", "also called", "outputs")
 LEGEND = (
     "ready: runs offline. fetch: the first run fetches weights. request: ask for access first.",
     "extra NAME: install atlaspatch[NAME]. --wide has all columns, --json all there is.",
@@ -111,13 +111,26 @@ def _compact_row(encoder: "Listed") -> tuple[str, ...]:
 
 
 def markdown_table(listing: "list[Listed]") -> str:
-    """Return the table of docs/encoders.md, with links to the homepages."""
+    """Return the table of docs/encoders.md, a row for each network, with links to the homepages."""
     rows = [MARKDOWN_HEAD, tuple("---" for _ in MARKDOWN_HEAD)]
     for encoder in listing:
+        if encoder.network:
+            continue
         name, *rest = _columns(encoder, encoder.extra or "")
         linked = f"[`{name}`]({encoder.homepage})" if encoder.homepage else f"`{name}`"
-        rows.append((linked, *rest, ", ".join(f"`{alias}`" for alias in encoder.aliases)))
+        rows.append((linked, *rest, _quoted(encoder.aliases), _outputs(encoder, listing)))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _outputs(encoder: "Listed", listing: "list[Listed]") -> str:
+    """Return such as ``class+mean; class (768): `h0_mini_cls`, `h0-mini```."""
+    further = [other for other in listing if other.network == encoder.name]
+    texts = [f"{other.output} ({other.dim}): {_quoted((other.name, *other.aliases))}" for other in further]
+    return "; ".join(filter(None, (encoder.output, *texts)))
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def _columns(encoder: "Listed", needs: str) -> tuple[str, ...]:
@@ -138,6 +151,8 @@ def _geometry(encoder: "Listed") -> str:
     """Return such as ``256 px at 20x of uni_v1``."""
     size = "" if encoder.patch_size is None else f"{encoder.patch_size} px"
     scale = "" if encoder.magnification is None else f"at {encoder.magnification:g}x"
+    if encoder.scales and encoder.scales[0] < encoder.scales[1]:
+        scale += f" ({10 / encoder.scales[1]:g}x to {10 / encoder.scales[0]:g}x)"
     upstream = "" if encoder.patch_encoder is None else f"of {encoder.patch_encoder}"
     return " ".join(filter(None, (size, scale, upstream)))
 

@@ -71,6 +71,7 @@ PLUGINS = panel(
     "Encoders",
     field_option(ProjectFields, "plugins"),
     field_option(ProjectFields, "allow_remote_code", **NAMES),
+    field_option(ProjectFields, "other_scales"),
 )
 
 LOADING = panel(

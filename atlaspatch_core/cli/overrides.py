@@ -21,11 +21,20 @@ OF_NUMBERS = ("mpp", "mpp_csv")
 
 OVERRIDES = group(
     panel("Slides", field_options(SlidesFields, only=OF_NUMBERS)),
-    panel("Encoders", field_option(ProjectFields, "allow_remote_code", **NAMES)),
+    panel(
+        "Encoders",
+        field_option(ProjectFields, "allow_remote_code", **NAMES),
+        field_option(ProjectFields, "other_scales"),
+    ),
     panel("Pictures", field_options(PicturesFields)),
     panel("Runtime", field_options(RuntimeFields, only=("device",), device={"type": Device()})),
 )
 """Options that encode-slide and run have too."""
+
+
+def _joined(own: object, typed: Any) -> object:
+    """Return what was typed behind what the file lists, or in its place where that is no list."""
+    return (*own, *typed) if isinstance(own, tuple) else typed
 
 
 def with_overrides(project: "Project", context: click.Context) -> "Project":
@@ -36,7 +45,7 @@ def with_overrides(project: "Project", context: click.Context) -> "Project":
             section = getattr(project, table)
             changes[table] = section.model_copy(update=values)
         else:
-            changes |= {name: (*getattr(project, name), *value) for name, value in values.items()}
+            changes |= {name: _joined(getattr(project, name), value) for name, value in values.items()}
     return project.model_copy(update=changes)
 
 

@@ -23,6 +23,7 @@ from atlaspatch_core.cli.encode_slide import (
 from atlaspatch_core.cli.hooks import Hooks
 from atlaspatch_core.cli.logs import notice
 from atlaspatch_core.cli.options import MESSAGES, MODE
+from atlaspatch_core.cli.recipe_warnings import tell_recipe
 from atlaspatch_core.cli.run_request import RunOptions, RunRequest
 from atlaspatch_core.cli.run_values import WITH_FEATURES, RunPlan, plan_of
 from atlaspatch_core.cli.scripts import ScriptCommand
@@ -86,6 +87,7 @@ def run(request: RunRequest, hooks: Hooks) -> int:
     """Do the work, print it, and return the exit code."""
     options, mode = request.options, request.mode
     plan = plan_of(request)
+    tell_recipe(plan.recipe, strict=mode.strict)
     if options.task in WITH_FEATURES:
         check_weights(plan.recipe)
     discovery = slides_at_rest(plan.recipe.project, strict=mode.strict, shard=mode.shard)

@@ -46,6 +46,14 @@ class ProjectFields:
             example=["Apache-2.0", "MIT"],
         ),
     ] = None
+    other_scales: Annotated[
+        Literal["warn", "refuse", "allow"],
+        Option(
+            "What becomes of patches whose µm/px a patch encoder was not made for, by more than 10 %: a warning, an "
+            "error before anything is computed, or nothing.",
+            flags=("--other-scales",),
+        ),
+    ] = "warn"
     owners: Annotated[
         tuple[str, ...],
         Option('Who looks after the results, for the web UI: e-mail addresses, or "team:" and a name.'),

@@ -24,12 +24,18 @@ def permitted(encoder: Encoder, project: Project) -> Encoder:
     architecture = encoder.architecture
     if not isinstance(architecture, RemoteModel):
         return encoder
-    words = {word.lower() for word in (encoder.name, *encoder.aliases)}
-    if words & {name.lower() for name in project.allow_remote_code} or allowed_by_environment(encoder.name):
+    allowed = {name.lower() for name in project.allow_remote_code}
+    if _names_of(encoder) & allowed or allowed_by_environment(encoder.name):
         return replace(encoder, architecture=replace(architecture, allowed=True))
     if isinstance(encoder, PatchEncoder) and encoder.without_code is not None:
         return encoder.built_here()
     raise RemoteCodeNotAllowed(not_allowed(encoder.name))
+
+
+def _names_of(encoder: Encoder) -> set[str]:
+    """Return the names, in lower case, under which an encoder's code may be allowed: those of its network, too."""
+    network = encoder.network if isinstance(encoder, PatchEncoder) else ""
+    return {word.lower() for word in (encoder.name, *encoder.aliases, network)}
 
 
 def check_license(name: str, license: str, allowed: Iterable[str] | None) -> None:  # noqa: A002

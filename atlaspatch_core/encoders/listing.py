@@ -30,6 +30,12 @@ class Listed:
     """px; None when any will do."""
     magnification: float | None
     """None when any will do."""
+    scales: tuple[float, float] | None
+    """Smallest and largest µm/px that it was made for; None when any will do."""
+    output: str
+    """What is taken of its network; empty where that gives one vector alone."""
+    network: str
+    """Name of the encoder of whose network this is a further output; empty otherwise."""
     license: str
     gated: bool
     remote_code: bool
@@ -76,6 +82,9 @@ def _listed(kind: Kind, encoder: PatchEncoder | SlideEncoder) -> Listed:
         patch_encoder=encoder.patch_encoder if isinstance(encoder, SlideEncoder) else None,
         patch_size=encoder.patch_size,
         magnification=encoder.magnification,
+        scales=encoder.scales,
+        output=encoder.output if isinstance(encoder, PatchEncoder) else "",
+        network=encoder.network if isinstance(encoder, PatchEncoder) else "",
         license=encoder.license,
         gated=encoder.gated,
         remote_code=isinstance(encoder.architecture, RemoteModel),

@@ -74,7 +74,12 @@ def load_plugin(path: Path, *, device: str = "cpu", precision: Precision = "floa
 def _declared(plugin: Plugin, device: str, precision: Precision, num_workers: int) -> Plugins:
     declared = [*plugin.tables["PATCH_ENCODERS"], *plugin.tables["SLIDE_ENCODERS"]]
     declared += _from_hook(plugin, device, precision, num_workers)
-    return _checked([_with_plugin(encoder, plugin) for encoder in declared], f"the plugin {plugin.origin}")
+    encoders = [_with_plugin(encoder, plugin) for encoder in declared]
+    return _checked([each for encoder in encoders for each in _each_output(encoder)], f"the plugin {plugin.origin}")
+
+
+def _each_output(encoder: PatchEncoder | SlideEncoder) -> tuple[PatchEncoder | SlideEncoder, ...]:
+    return encoder.each_output() if isinstance(encoder, PatchEncoder) else (encoder,)
 
 
 def join_plugins(plugins: Plugins, more: Plugins, whose: str) -> Plugins:

@@ -95,17 +95,21 @@ SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 """What a local file of weights may be called, best first."""
 
 
-def local_weights(encoder: str, names: tuple[str, ...], paths: Mapping[str, Path]) -> LocalWeights | None:
+def local_weights(
+    encoder: str, names: tuple[str, ...], paths: Mapping[str, Path], network: str = ""
+) -> LocalWeights | None:
     """Return what takes the place of an encoder's declared weights; None where nothing does.
 
     First what the user gives for it by one of its names; then ``<encoder>.<suffix>`` or the folder ``<encoder>`` in the
-    folder that ``ATLASPATCH_WEIGHTS`` names.
+    folder that ``ATLASPATCH_WEIGHTS`` names. After its own names counts that of the encoder whose ``network`` it has.
     """
-    for name in (encoder, *names):
+    owners = list(filter(None, (encoder, network)))
+    for name in (encoder, *names, *owners):
         if name in paths:
             return LocalWeights(Path(paths[name]))
     folder = os.environ.get("ATLASPATCH_WEIGHTS")
-    places = [Path(folder).expanduser() / f"{encoder}{suffix}" for suffix in (*SUFFIXES, "")] if folder else []
+    files = [f"{owner}{suffix}" for owner in owners for suffix in (*SUFFIXES, "")]
+    places = [Path(folder).expanduser() / file for file in files] if folder else []
     return next((LocalWeights(path) for path in places if path.exists()), None)
 
 

@@ -24,8 +24,12 @@ from atlaspatch_core.encoders.patch.timm_models import PREFIX as TIMM
 from atlaspatch_core.encoders.patch.timm_models import timm_encoder
 from atlaspatch_core.encoders.patch.torchvision_models import TORCHVISION
 from atlaspatch_core.encoders.weights import local_weights
+from atlaspatch_core.errors import UnknownName
 
-PATCH_ENCODERS: Mapping[str, PatchEncoder] = by_name(
+OF = ":"
+"""Between the name of an encoder and that of one of its outputs."""
+
+DECLARED: tuple[PatchEncoder, ...] = (
     *EFFICIENTNETS,
     *CTRANSPATH,
     *(*MAHMOOD, *PAIGE, *BIOPTIMUS, *OWKIN_ENCODERS, *KAIKO_ENCODERS, *HISTAI, *LUNIT_ENCODERS, *STANFORD),
@@ -33,7 +37,12 @@ PATCH_ENCODERS: Mapping[str, PatchEncoder] = by_name(
     *OTHERS,
     *(*CONTRASTIVE, *META, *TORCHVISION, *GOOGLE),
 )
-"""Canonical name to declaration."""
+"""One declaration a network."""
+
+PATCH_ENCODERS: Mapping[str, PatchEncoder] = by_name(
+    *(encoder for declared in DECLARED for encoder in declared.each_output())
+)
+"""Canonical name to encoder: of every network, each of its outputs."""
 
 
 def find_patch_encoder(
@@ -43,17 +52,32 @@ def find_patch_encoder(
 
     ``weights`` maps names to local files or folders that take the place of the declared source, as do those in the
     folder ``ATLASPATCH_WEIGHTS``.
-    ``timm-<model name>`` is any model of timm. Raises UnknownName, with names that are near.
+    ``<name>:<output>`` is another output of the same network, such as ``virchow_v2:class``. ``timm-<model name>`` is
+    any model of timm. Raises UnknownName, with names that are near.
 
     Example:
         >>> find_patch_encoder("Virchow2").name, find_patch_encoder("Virchow2").dim
         ('virchow_v2', 2560)
+        >>> find_patch_encoder("virchow2:class").name, find_patch_encoder("virchow2:class").dim
+        ('virchow_v2_cls', 1280)
     """
-    encoders = {**PATCH_ENCODERS, **plugins.patch}
-    encoder = by_any_name(encoders).get(name.lower())
-    if encoder is None and name.lower().startswith(TIMM):
-        encoder = timm_encoder(name)
+    table = {**PATCH_ENCODERS, **plugins.patch}
+    asked, _, output = name.partition(OF)
+    encoder = by_any_name(table).get(asked.lower())
+    if encoder is None and asked.lower().startswith(TIMM):
+        encoder = timm_encoder(asked)
     if encoder is None:
-        raise unknown("patch encoder", name, [*by_any_name(encoders), f"{TIMM}<model name>"])
-    local = local_weights(encoder.name, (name, name.lower(), *encoder.aliases), weights or {})
+        raise unknown("patch encoder", asked, [*by_any_name(table), f"{TIMM}<model name>"])
+    encoder = _output_of(encoder, output, table) if output else encoder
+    local = local_weights(encoder.name, (name, name.lower(), *encoder.aliases), weights or {}, encoder.network)
     return encoder if local is None else encoder.with_local_weights(local, local.path)
+
+
+def _output_of(encoder: PatchEncoder, word: str, table: Mapping[str, PatchEncoder]) -> PatchEncoder:
+    """Return the encoder of the same network that has this output. Raises UnknownName."""
+    network = encoder.network or encoder.name
+    outputs = {other.output: other for other in table.values() if network in (other.name, other.network)}
+    if word.lower() not in outputs:
+        words = ", ".join(filter(None, outputs)) or "one alone, that needs no word"
+        raise UnknownName(f"{network} has no output {word}; it has {words}")
+    return outputs[word.lower()]

@@ -1,9 +1,7 @@
 """H-optimus and H0-mini of Bioptimus."""
 
-from dataclasses import replace
-
 from atlaspatch_core.encoders.architecture import TimmModel
-from atlaspatch_core.encoders.declaration import Interpolation, PatchEncoder, Transform
+from atlaspatch_core.encoders.declaration import Interpolation, Output, PatchEncoder, Transform
 from atlaspatch_core.encoders.hub import HubWeights
 from atlaspatch_core.encoders.licenses import APACHE_2, CC_BY_NC_ND
 from atlaspatch_core.encoders.pooling import ClassAndMean, class_token
@@ -43,6 +41,17 @@ H0_MINI = PatchEncoder(
     dim=1536,
     transform=_transform("bicubic"),
     pooling=ClassAndMean(first=5),
+    output="class+mean",
+    outputs=(
+        Output(
+            word="class",
+            name="h0_mini_cls",
+            aliases=("h0-mini",),
+            dim=768,
+            pooling=class_token,
+            note="Class token alone, as TRIDENT takes it and calls it h0-mini; AtlasPatch's h0_mini has 1536 numbers.",
+        ),
+    ),
     precision="float16",
     license=CC_BY_NC_ND,
     gated=True,
@@ -56,12 +65,4 @@ BIOPTIMUS = (
     _h_optimus(0, APACHE_2),
     _h_optimus(1, CC_BY_NC_ND),
     H0_MINI,
-    replace(
-        H0_MINI,
-        name="h0_mini_cls",
-        aliases=("h0-mini",),
-        dim=768,
-        pooling=class_token,
-        note="Class token alone, as TRIDENT takes it and calls it h0-mini; AtlasPatch's h0_mini has 1536 numbers.",
-    ),
 )

@@ -49,6 +49,7 @@ CHIEF_CTRANSPATH = PatchEncoder(
     gated=True,
     patch_size=256,
     magnification=10,
+    mpp=(0.5, 1),
     homepage="https://github.com/hms-dbmi/CHIEF",
     note="CHIEF's own page gives the same file, CHIEF_CTransPath.pth, without a request; name it as local weights.",
 )

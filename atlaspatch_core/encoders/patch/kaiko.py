@@ -1,9 +1,7 @@
 """Midnight and the "large pathology FMs" of kaiko.ai."""
 
-from dataclasses import replace
-
 from atlaspatch_core.encoders.architecture import TimmModel
-from atlaspatch_core.encoders.declaration import HALF, PatchEncoder, Transform
+from atlaspatch_core.encoders.declaration import HALF, Output, PatchEncoder, Transform
 from atlaspatch_core.encoders.hub import HubWeights
 from atlaspatch_core.encoders.licenses import KAIKO, MIT
 from atlaspatch_core.encoders.patch.meta import dinov2_model
@@ -18,10 +16,22 @@ MIDNIGHT = PatchEncoder(
     dim=3072,
     transform=HALF_224,
     pooling=hidden_class_and_mean,
+    output="class+mean",
+    outputs=(
+        Output(
+            word="class",
+            name="midnight12k",
+            aliases=("midnight_cls",),
+            dim=1536,
+            pooling=hidden_class_token,
+            note="Class token alone, as TRIDENT takes it; AtlasPatch's is midnight.",
+        ),
+    ),
     precision="float16",
     license=MIT,
     patch_size=224,
     magnification=20,
+    mpp=(0.25, 2),
     extra="hub",
     homepage="https://huggingface.co/kaiko-ai/midnight",
     note="Class token and mean of patch tokens, as AtlasPatch takes it; TRIDENT's is midnight12k.",
@@ -41,20 +51,13 @@ def _kaiko(name: str, model: str, dim: int, **options: int) -> PatchEncoder:
         license=KAIKO,
         patch_size=256,
         magnification=20,
+        mpp=(0.25, 2),
         homepage=f"https://huggingface.co/{repository}",
     )
 
 
 KAIKO_ENCODERS = (
     MIDNIGHT,
-    replace(
-        MIDNIGHT,
-        name="midnight12k",
-        aliases=("midnight_cls",),
-        dim=1536,
-        pooling=hidden_class_token,
-        note="Class token alone, as TRIDENT takes it; AtlasPatch's is midnight.",
-    ),
     _kaiko("vits8", "vit_small_patch8_224", 384),
     _kaiko("vits16", "vit_small_patch16_224", 384),
     _kaiko("vitb8", "vit_base_patch8_224", 768),

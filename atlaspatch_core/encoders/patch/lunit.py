@@ -30,6 +30,7 @@ def _lunit(
         license=LUNIT,
         patch_size=224,
         magnification=20,
+        mpp=(0.25, 0.5),
         homepage=f"https://huggingface.co/1aurent/{repository}",
     )
 

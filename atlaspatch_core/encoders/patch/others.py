@@ -38,6 +38,7 @@ OPENMIDNIGHT = PatchEncoder(
     license=UNVERIFIED,
     patch_size=224,
     magnification=20,
+    mpp=(0.25, 2),
     homepage="https://huggingface.co/SophontAI/OpenMidnight",
 )
 

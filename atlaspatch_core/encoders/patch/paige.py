@@ -3,14 +3,21 @@
 from typing import Any
 
 from atlaspatch_core.encoders.architecture import TimmModel
-from atlaspatch_core.encoders.declaration import PatchEncoder
+from atlaspatch_core.encoders.declaration import Output, PatchEncoder
 from atlaspatch_core.encoders.hub import HubWeights
 from atlaspatch_core.encoders.licenses import APACHE_2, CC_BY_NC_ND
-from atlaspatch_core.encoders.pooling import ClassAndMean
+from atlaspatch_core.encoders.pooling import ClassAndMean, class_token
 from atlaspatch_core.encoders.transforms import IMAGENET_224_BICUBIC
 
 
-def _virchow(name: str, alias: str, repository: str, license: str, **options: Any) -> PatchEncoder:  # noqa: A002
+def _virchow(
+    name: str,
+    alias: str,
+    repository: str,
+    license: str,  # noqa: A002
+    mpp: tuple[float, float] | None = None,
+    **options: Any,
+) -> PatchEncoder:
     return PatchEncoder(
         name=name,
         aliases=(alias,),
@@ -23,16 +30,19 @@ def _virchow(name: str, alias: str, repository: str, license: str, **options: An
         dim=2560,
         transform=IMAGENET_224_BICUBIC,
         pooling=ClassAndMean(first=1 + options.get("reg_tokens", 0)),
+        output="class+mean",
+        outputs=(Output(word="class", name=f"{name}_cls", aliases=(f"{alias}_cls",), dim=1280, pooling=class_token),),
         precision="float16",
         license=license,
         gated=True,
         patch_size=224,
         magnification=20,
+        mpp=mpp,
         homepage=f"https://huggingface.co/{repository}",
     )
 
 
 PAIGE = (
     _virchow("virchow_v1", "virchow", "paige-ai/Virchow", APACHE_2),
-    _virchow("virchow_v2", "virchow2", "paige-ai/Virchow2", CC_BY_NC_ND, reg_tokens=4),
+    _virchow("virchow_v2", "virchow2", "paige-ai/Virchow2", CC_BY_NC_ND, (0.25, 2), reg_tokens=4),
 )

@@ -1,10 +1,10 @@
 """MUSK of Stanford's Li Lab."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from atlaspatch_core.encoders.architecture import PackageModel
-from atlaspatch_core.encoders.declaration import HALF, PatchEncoder, Transform
+from atlaspatch_core.encoders.declaration import HALF, Output, PatchEncoder, Transform
 from atlaspatch_core.encoders.hub import HubWeights
 from atlaspatch_core.encoders.licenses import CC_BY_NC_ND
 
@@ -40,24 +40,26 @@ MUSK = PatchEncoder(
     dim=2048,
     transform=Transform(384, 384, "bicubic", HALF, HALF),
     pooling=MuskImage(multiscale=True),
+    output="two scales",
+    outputs=(
+        Output(
+            word="one scale",
+            name="musk_single_scale",
+            aliases=("trident-musk",),
+            dim=1024,
+            pooling=MuskImage(multiscale=False),
+            note="One scale, as TRIDENT takes it and calls it musk. Needs the package musk from GitHub.",
+        ),
+    ),
     precision="float16",
     license=CC_BY_NC_ND,
     gated=True,
     patch_size=384,
     magnification=20,
+    mpp=(0.25, 1),
     extra="musk",
     homepage="https://huggingface.co/xiangjx/musk",
     note="Two scales, as AtlasPatch takes it; TRIDENT's is musk_single_scale. Needs the package musk from GitHub.",
 )
 
-STANFORD = (
-    MUSK,
-    replace(
-        MUSK,
-        name="musk_single_scale",
-        aliases=("trident-musk",),
-        dim=1024,
-        pooling=MuskImage(multiscale=False),
-        note="One scale, as TRIDENT takes it and calls it musk. Needs the package musk from GitHub.",
-    ),
-)
+STANFORD = (MUSK,)
