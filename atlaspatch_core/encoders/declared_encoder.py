@@ -60,7 +60,8 @@ class Encoder:
         """Return the smallest and the largest µm/px it was made for; None when any will do."""
         if self.mpp is not None or self.magnification is None:
             return self.mpp
-        return (MPP_OF_1X / self.magnification,) * 2
+        mpp = MPP_OF_1X / self.magnification
+        return mpp, mpp
 
 
 def plugin_spec(sha256: str | None) -> dict[str, Any]:

@@ -29,9 +29,9 @@ def _texts(geometry: Geometry, encoders: Encoders) -> Iterator[str]:
     """Yield what is odd in one geometry: what a slide encoder asks of its patch encoder goes before all."""
     here = [encoder for of, encoder in encoders if of == geometry]
     of_slides = [encoder for encoder in here if isinstance(encoder, SlideEncoder)]
-    settled = {encoder.patch_encoder for encoder in of_slides if encoder.magnification is not None}
+    bound_names = {encoder.patch_encoder for encoder in of_slides if encoder.magnification is not None}
     for encoder in here:
-        if not isinstance(encoder, PatchEncoder) or encoder.name in settled or encoder.scales is None:
+        if not isinstance(encoder, PatchEncoder) or encoder.name in bound_names or encoder.scales is None:
             continue
         if _is_beyond(geometry.mpp, *encoder.scales):
             theirs = f"{geometry.mpp:.3g} µm/px ({geometry.magnification:.3g}x)"

@@ -62,12 +62,12 @@ def find_patch_encoder(
         ('virchow_v2_cls', 1280)
     """
     table = {**PATCH_ENCODERS, **plugins.patch}
-    asked, _, output = name.partition(OF)
-    encoder = by_any_name(table).get(asked.lower())
-    if encoder is None and asked.lower().startswith(TIMM):
-        encoder = timm_encoder(asked)
+    network_name, _, output = name.partition(OF)
+    encoder = by_any_name(table).get(network_name.lower())
+    if encoder is None and network_name.lower().startswith(TIMM):
+        encoder = timm_encoder(network_name)
     if encoder is None:
-        raise unknown("patch encoder", asked, [*by_any_name(table), f"{TIMM}<model name>"])
+        raise unknown("patch encoder", network_name, [*by_any_name(table), f"{TIMM}<model name>"])
     encoder = _output_of(encoder, output, table) if output else encoder
     local = local_weights(encoder.name, (name, name.lower(), *encoder.aliases), weights or {}, encoder.network)
     return encoder if local is None else encoder.with_local_weights(local, local.path)
