@@ -201,6 +201,10 @@ class NotFresh(AtlasPatchError):
     """A result that is stale, unverified, failed or missing was asked for."""
 
 
+class NoAttention(AtlasPatchError):
+    """The attention of a slide encoder was asked for, and none is kept beside its embedding."""
+
+
 class NotEnoughMemory(AtlasPatchError):
     """A step asked for more memory than the machine gives."""
 

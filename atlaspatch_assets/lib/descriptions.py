@@ -11,6 +11,7 @@ from atlaspatch_core.config.project import Project
 from atlaspatch_core.config.sections import Geometry
 from atlaspatch_core.encoders.declaration import PatchEncoder, SlideEncoder
 from atlaspatch_core.remote.places import shown_path
+from atlaspatch_core.storage.schema import attention_of
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.recipe import OutputSpec
 
@@ -95,8 +96,22 @@ def _slide_embedding(stage: OutputSpec, store: Store) -> str:
         f"One vector for the whole slide by the slide encoder {encoder.name}. {encoder.note}\n\n"
         f"`{_h5(stage, store)}`, dataset `{stage.dataset}`: float32, shape ({encoder.dim or 'dim'},), computed from "
         f"the {encoder.patch_encoder} features. A slide without patches has none. Licence of the weights: "
-        f"{encoder.license}."
+        f"{encoder.license}.{_attention(stage)}"
     )
+
+
+def _attention(stage: OutputSpec) -> str:
+    """Return where the attention lies of an encoder that has it kept; empty for others."""
+    if not _keeps_attention(stage):
+        return ""
+    return (
+        f"\n\nDataset `{attention_of(stage.dataset)}`: float32, shape (patches,), of several heads (patches, heads): "
+        "how much each patch counts in the vector; a head sums to 1. It is no part of the fingerprint."
+    )
+
+
+def _keeps_attention(stage: OutputSpec) -> bool:
+    return _geometry(stage).keep_attention and _slide_encoder(stage).attention is not None
 
 
 OF_SLIDE = {"slide": _slide, "tissue_mask": _tissue_mask}
@@ -128,7 +143,10 @@ def columns(stage: OutputSpec) -> list[dg.TableColumn]:
     encoder = stage.encoder
     dim = encoder.dim if encoder and encoder.dim else "dim"
     if kind == "slide_embedding":
-        return [dg.TableColumn(stage.dataset, f"float32 ({dim},)", "one vector for the whole slide")]
+        vector = dg.TableColumn(stage.dataset, f"float32 ({dim},)", "one vector for the whole slide")
+        weights = "how much each patch counts in it; with several heads (patches, heads)"
+        attention = dg.TableColumn(attention_of(stage.dataset), "float32 (patches,)", weights)
+        return [vector, attention] if _keeps_attention(stage) else [vector]
     return [dg.TableColumn(stage.dataset, f"float32 (patches, {dim})", "row i belongs to row i of coords")]
 
 

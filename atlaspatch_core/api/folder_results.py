@@ -20,6 +20,7 @@ from atlaspatch_core.interop.export.valid_results import Verdict
 from atlaspatch_core.interop.export.values import SlideResults
 from atlaspatch_core.operations.label_tables import LabelSource
 from atlaspatch_core.slides.slide import SlideInfo
+from atlaspatch_core.storage.attention import read_attention
 from atlaspatch_core.storage.hdf5 import read_attributes
 from atlaspatch_core.storage.schema import PATCH_SIZE_LEVEL0, UNVERIFIED
 from atlaspatch_core.storage.store import Store
@@ -100,6 +101,18 @@ class Results:
         """
         step = self.step("slide_embedding", encoder, geometry)
         return self.usable(stem, step, include_stale=include_stale).read().astype(np.float32, copy=False)
+
+    def attention(
+        self, stem: str, encoder: str | None = None, geometry: str | None = None, *, include_stale: bool = False
+    ) -> NDArray[np.float32]:
+        """Return how much each patch counts in a slide's embedding, where that is kept (``keep_attention``).
+
+        Float32 (n,), of an encoder with several heads (n, heads). Row i is of row i of the coords; a head sums to 1.
+        Raises NoAttention where none is kept, UnknownName and NotFresh as ``features`` does.
+        """
+        step = self.step("slide_embedding", encoder, geometry)
+        stored = self.usable(stem, step, include_stale=include_stale)
+        return read_attention(stored.path, stored.dataset, stored.fingerprint)
 
     def patient_embedding(
         self, case_id: str, encoder: str | None = None, geometry: str | None = None, *, include_stale: bool = False

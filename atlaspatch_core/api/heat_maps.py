@@ -8,7 +8,8 @@ from numpy.typing import ArrayLike
 
 from atlaspatch_core.api.folder_results import Results
 from atlaspatch_core.api.reading import results as read_results
-from atlaspatch_core.interop.scores import HeatMap, read_score_columns, scored_slide
+from atlaspatch_core.errors import InvalidScores
+from atlaspatch_core.interop.scores import HeatMap, attention_slide, read_score_columns, scored_slide
 from atlaspatch_core.interop.scores.columns import Columns, of_array, of_frame
 
 if TYPE_CHECKING:
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
 def heat_map(
     results: Results | str | Path,
     stem: str,
-    scores: "str | Path | ArrayLike | pd.DataFrame",
+    scores: "str | Path | ArrayLike | pd.DataFrame | None" = None,
     *,
+    attention: str | None = None,
+    head: int | None = None,
     column: str | None = None,
     geometry: str | None = None,
     longest: int = 2048,
@@ -27,7 +30,7 @@ def heat_map(
     beyond_tissue: bool = False,
     include_stale: bool = False,
 ) -> HeatMap:
-    """Return numbers of a slide's patches as a picture of the slide; the slide is not opened.
+    """Return numbers of a slide's patches, or their attention, as a picture of the slide; the slide is not opened.
 
     As ``atlaspatch overlay`` draws it. ``.values`` has a number a px, ``.affine`` leads to level-0 px, ``.rgba()`` are
     colours to lay over ``ap.open_slide(…).thumbnail(longest)``, which has the same shape.
@@ -37,6 +40,8 @@ def heat_map(
         stem: The slide.
         scores: A file (CSV, Parquet, ``.npy``, HDF5), a table of pandas, or an array: (n,), or (n, k). Columns x and
             y, top-left corners in level-0 px, say of which patch a row is, else a column row, else the order.
+        attention: Slide encoder whose kept attention is shown instead of scores.
+        head: The one that is shown of an encoder with several heads, from 0; by default their mean.
         column: The one that is shown; needed where there are several.
         geometry: Name of the geometry; needed where there are several.
         longest: Longer side of the picture, px.
@@ -48,7 +53,8 @@ def heat_map(
         The heat map; where patches overlap, the mean of those that cover a px, NaN where there is none.
 
     Raises:
-        InvalidScores: The scores cannot be read, or are not of these patches.
+        InvalidScores: The scores cannot be read, or are not of these patches; or both are given, or none.
+        NoAttention: No attention is kept of that encoder.
         UnknownName, NotFresh: As ``Results.coords`` raises them.
 
     Example:
@@ -59,11 +65,16 @@ def heat_map(
         ((512, 383), 5.8, (512, 383, 4))
     """
     read = results if isinstance(results, Results) else read_results(results)
-    step = read.step("patch_coords", None, geometry)
+    if (scores is None) == (attention is None):
+        raise InvalidScores(f"{stem}: give scores or attention, one of them")
+    step = read.step("patch_coords" if attention is None else "slide_embedding", attention, geometry)
     read.usable(stem, step, include_stale=include_stale)
     slide = read.slide_results(stem, [step], include_stale=include_stale)
-    source = Path(scores).name if isinstance(scores, (str, Path)) else "the scores"
-    scored = scored_slide(slide, _columns(scores), source, column)
+    if scores is None:
+        scored = attention_slide(slide, str(step.encoder), head)
+    else:
+        source = Path(scores).name if isinstance(scores, (str, Path)) else "the scores"
+        scored = scored_slide(slide, _columns(scores), source, column)
     return scored.heat(longest, smooth, beyond_tissue=beyond_tissue)
 
 

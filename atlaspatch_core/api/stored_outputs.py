@@ -51,11 +51,15 @@ class StoredOutput:
             if case is None or case[0].fingerprint != self.fingerprint:
                 raise self._replaced()
             return case[1]
-        dataset = "/".join(filter(None, (PLACES[self.step.kind], self.step.encoder)))
         try:
-            return read_array(self.path, dataset, self.fingerprint)
+            return read_array(self.path, self.dataset, self.fingerprint)
         except OutOfDate as error:
             raise self._replaced() from error
+
+    @property
+    def dataset(self) -> str:
+        """Path in the file of a slide."""
+        return "/".join(filter(None, (PLACES[self.step.kind], self.step.encoder)))
 
     def _replaced(self) -> OutOfDate:
         return OutOfDate(

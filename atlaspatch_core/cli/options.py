@@ -30,6 +30,7 @@ from atlaspatch_core.tissue.spec import TissueSpec
 NAMES = {"type": Names(), "multiple": False}
 PRECISION = {"type": click.Choice(["float32", "float16", "bfloat16"], case_sensitive=False)}
 NAMED_ENCODERS = ("patch_encoders", "slide_encoders")
+OF_SLIDE_ENCODERS = (*NAMED_ENCODERS, "keep_attention")
 OF_ENCODERS = ("precision", "input_size", "downscale")
 """Fields of a geometry that are about its encoders."""
 
@@ -64,7 +65,7 @@ CASES = group(
 
 ENCODERS = panel(
     "Encoders",
-    field_options(GeometryFields, only=NAMED_ENCODERS, patch_encoders=NAMES, slide_encoders=NAMES),
+    field_options(GeometryFields, only=OF_SLIDE_ENCODERS, patch_encoders=NAMES, slide_encoders=NAMES),
 )
 
 PLUGINS = panel(
@@ -87,7 +88,7 @@ LOADING = panel(
     PLUGINS,
 )
 
-GEOMETRY = panel("Patches", field_options(GeometryFields, without=(*NAMED_ENCODERS, *OF_ENCODERS)))
+GEOMETRY = panel("Patches", field_options(GeometryFields, without=(*OF_SLIDE_ENCODERS, *OF_ENCODERS)))
 
 TISSUE = panel("Tissue", field_options(TissueSpec))
 

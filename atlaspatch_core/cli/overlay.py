@@ -1,7 +1,6 @@
 """``atlaspatch overlay``: numbers that a person has of patches, drawn over their slides."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,16 +15,16 @@ from atlaspatch_core.cli.declaring import (
     documented_command,
     option,
 )
+from atlaspatch_core.cli.overlay_sources import ReadScores, slides_of
 from atlaspatch_core.cli.progress import progress
 from atlaspatch_core.cli.reading import reads_only
 from atlaspatch_core.cli.types import Number, Whole
 from atlaspatch_core.cli.working import carry_out
-from atlaspatch_core.errors import AtlasPatchError, InvalidScores
+from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.interop.scores.fields import COLOUR_MAPS, FORMATS
 from atlaspatch_core.wording import format_count
 
 if TYPE_CHECKING:
-    from atlaspatch_core.interop.export import Selection
     from atlaspatch_core.interop.scores import OverlayOptions
 
 PERCENT = Number(min=0, max=100)
@@ -39,6 +38,7 @@ PERCENT = Number(min=0, max=100)
     examples=(
         "atlaspatch overlay out CMU-1-Small-Region --scores attention.csv",
         "atlaspatch overlay out --scores attention/ --column tumour --format png --format ome-tiff --percentiles 1 99",
+        "atlaspatch overlay out --attention feather --colour-map coolwarm --ranks",
     ),
 )
 @click.argument("output_dir", type=EXISTING_FOLDER)
@@ -47,9 +47,14 @@ PERCENT = Number(min=0, max=100)
     "--scores",
     "source",
     type=EXISTING,
-    required=True,
     help="A .csv, .parquet, .npy or .h5 file, or a folder with one for each slide, named by its stem.",
 )
+@option(
+    "--attention",
+    metavar="ENCODER",
+    help="Slide encoder whose attention is drawn, in the place of scores; encode-slide --keep-attention keeps it.",
+)
+@option("--head", type=Whole(min=0), help="Head of that encoder, from 0.", show_default="the mean of all heads")
 @option("--column", help="Column, or dataset, that is shown.", show_default="the only one of numbers")
 @option("--geometry", help="Whose patches they are, where the folder has several.", show_default="the only one")
 @option("--to", "folder", type=FOLDER, default="overlays", help="Folder that gets the files.")
@@ -75,11 +80,11 @@ PERCENT = Number(min=0, max=100)
 @option("--include-stale", is_flag=True, help="Take patches that are not up to date, too.")
 @click.pass_context
 def overlay(context: click.Context, folder: Path, **_: object) -> None:
-    """Draw scores of patches, such as attention, over the slides of an output folder.
+    """Draw scores of patches, or the attention of a slide encoder, over the slides of an output folder.
 
     Scores are found by columns x and y (top-left corners in level-0 px), by a column row (0 is the first patch), or by
     their order, a row for each patch. A column stem, or slide_id, tells slides apart in one table. Without STEM it is
-    every slide that the scores are of.
+    every slide that the scores are of, or that has an embedding of the encoder.
 
     Files, by --format: png, a picture with a legend; ome-tiff, a pyramid that QuPath and others open at the slide's
     scale; geojson, patches as tiles of QuPath with the score as a measurement; sheet, the patches with the highest
@@ -92,15 +97,12 @@ def overlay(context: click.Context, folder: Path, **_: object) -> None:
 
 def draw_all(context: click.Context) -> int:
     """Draw every slide, print what became of it, and return the exit code."""
-    values = context.params
-    options = options_of(context)
-    selection = selection_of(values["output_dir"], values["geometry"], include_stale=values["include_stale"])
-    files = files_of(values["source"], values["stems"], selection)
+    options, slides, folder = options_of(context), slides_of(context), context.params["folder"]
     fates: Counter[bool] = Counter()
-    with progress("slides", len(files)) as bar:
-        for stem, file in files:
+    with progress("slides", len(slides)) as bar:
+        for stem, read in slides:
             try:
-                written = list(_draw(selection, stem, file, options, values["folder"]))
+                written = _draw(read, options, folder)
                 bar.say(f"{stem}: {', '.join(str(path) for path in written)}")
             except AtlasPatchError as error:
                 bar.say(f"FAILED {error}")
@@ -108,16 +110,14 @@ def draw_all(context: click.Context) -> int:
             fates[bool(written)] += 1
             bar.advance()
     failed = f", {fates[False]} failed" if fates[False] else ""
-    click.echo(f"{format_count(len(files), 'slide')}: {fates[True]} drawn{failed}; files in {values['folder']}")
+    click.echo(f"{format_count(len(slides), 'slide')}: {fates[True]} drawn{failed}; files in {folder}")
     return 1 if fates[False] else 0
 
 
-def _draw(selection: "Selection", stem: str, file: Path, options: "OverlayOptions", folder: Path) -> Iterator[Path]:
-    from atlaspatch_core.interop.scores import read_score_columns, scored_slide, write_overlays
+def _draw(read: ReadScores, options: "OverlayOptions", folder: Path) -> list[Path]:
+    from atlaspatch_core.interop.scores import write_overlays
 
-    columns = read_score_columns(file)
-    scored = scored_slide(selection.results(stem), columns, file.name, options.column)
-    yield from write_overlays(scored, options, folder)
+    return list(write_overlays(read(), options, folder))
 
 
 def options_of(context: click.Context) -> "OverlayOptions":
@@ -131,28 +131,3 @@ def options_of(context: click.Context) -> "OverlayOptions":
             raise click.UsageError(f"--{'range' if name == 'limits' else name} {low:g} {high:g}: give the lower first")
     names = OverlayOptions.__dataclass_fields__
     return OverlayOptions(**{name: value for name, value in values.items() if name in names})
-
-
-def selection_of(output: Path, geometry: str | None, *, include_stale: bool) -> "Selection":
-    """Return the coords and outlines of a folder. Raises click.UsageError."""
-    from atlaspatch_core.interop.export import Choice, select_folder
-
-    chosen = frozenset([geometry]) if geometry is not None else None
-    try:
-        return select_folder(output, Choice(frozenset(), chosen, include_stale, frozenset({"tissue_mask"})))
-    except AtlasPatchError as error:
-        raise click.UsageError(str(error)) from error
-
-
-def files_of(source: Path, stems: Sequence[str], selection: "Selection") -> list[tuple[str, Path]]:
-    """Return the slides to draw, each with its file of scores. Raises click.UsageError for one without."""
-    from atlaspatch_core.interop.scores import slides_of_scores
-
-    try:
-        files = slides_of_scores(source, stems or selection.stems, is_named=bool(stems))
-    except InvalidScores as error:
-        raise click.UsageError(str(error)) from error
-    unknown = sorted({stem for stem, _ in files} - {*selection.stems})
-    if unknown:
-        raise click.UsageError(f"{unknown[0]}: no such slide in {selection.store.output}; a stem has no suffix")
-    return files

@@ -68,11 +68,12 @@ def output_name(outcome: Outcome) -> str:
     patches, share = outcome.numbers.get("patches"), outcome.numbers.get("tissue_share")
     ignored = int(outcome.numbers.get("ignored_outlines", 0))
     less = f" less {format_count(ignored, 'Ignore* outline')}" if ignored else ""
+    attention = " with attention" if "attention_heads" in outcome.numbers else ""
     names = {
         "tissue_mask": "mask" if share is None else f"mask with {share:.1%} tissue".replace("%", " %") + less,
         "patch_coords": "patches" if patches is None else f"{patches} patch{'' if patches == 1 else 'es'}",
         "patch_features": f"{outcome.step.encoder} features",
-        "slide_embedding": f"{outcome.step.encoder} embedding",
+        "slide_embedding": f"{outcome.step.encoder} embedding{attention}",
     }
     return names.get(outcome.step.kind, outcome.step.kind)
 

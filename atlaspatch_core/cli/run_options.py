@@ -118,6 +118,7 @@ ENCODERS = group(
             aliases=("--slide-encoder",),
             **NAMES,
         ),
+        field_option(GeometryFields, "keep_attention"),
         option(
             "--patch-encoder-ckpt-path",
             multiple=True,

@@ -61,6 +61,15 @@ class GeometryFields:
             example=["mean-efficientnet_lite0"],
         ),
     ] = ()
+    keep_attention: Annotated[
+        bool,
+        Option(
+            "Keep how much each patch counts in the slide embedding, of slide encoders that pool by attention: "
+            "abmil-..., chief and feather among them. Of embeddings that lie there already it is computed from stored "
+            "features.",
+            flags=("--keep-attention",),
+        ),
+    ] = False
     precision: Annotated[
         Precision | Literal["own"],
         Option(

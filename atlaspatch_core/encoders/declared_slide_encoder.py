@@ -30,6 +30,10 @@ class SlideEncoder(Encoder):
     architecture: Architecture | None = None
     """None: ``forward`` needs no network."""
     source: Weights | None = None
+    attention: SlideForward | None = None
+    """Takes what ``forward`` takes, and returns how much each patch counts, shape (n,) or (n, heads); None: not known.
+
+    It decides no number of an embedding, and so is no part of the spec."""
 
     @classmethod
     def from_module(

@@ -104,6 +104,24 @@ def encode_slide(
     return checked(loaded, loaded.run(loaded.encoder.forward, features, corners, patch_size_level0))
 
 
+def slide_attention(
+    loaded: LoadedSlideEncoder, features: NDArray[np.float32], coords: NDArray[np.integer], patch_size_level0: int
+) -> NDArray[np.float32]:
+    """Return how much each patch counts in the embedding of a slide, float32 (n,), or (n, heads) of several heads.
+
+    Takes what ``encode_slide`` takes, of an encoder that declares ``attention``. Raises WrongWeights where it gives
+    another shape, NotFinite.
+    """
+    name, forward = loaded.encoder.name, loaded.encoder.attention
+    assert forward is not None
+    weights = _as_array(loaded.run(forward, features, np.asarray(coords[:, :2], np.int64), patch_size_level0))
+    if weights.ndim not in (1, 2) or len(weights) != len(features) or not weights.size:
+        raise WrongWeights(f"{name}: gave attention of shape {weights.shape} to {len(features)} patches")
+    if not np.isfinite(weights).all():
+        raise not_finite(name, "attention", loaded.precision)
+    return weights
+
+
 def checked(loaded: LoadedSlideEncoder, embedding: object) -> NDArray[np.float32]:
     """Return what an encoder gave, a tensor or an array, as an array (dim,), float32, finite.
 

@@ -14,6 +14,7 @@ from atlaspatch_core.layouts.found import Holds, ResultFile
 from atlaspatch_core.storage.checksums import damage_of
 from atlaspatch_core.storage.damage import UNREADABLE
 from atlaspatch_core.storage.disk import open_file, read_whole
+from atlaspatch_core.storage.schema import ATTENTION
 
 CANNOT = UNREADABLE
 """What h5py raises of files that are damaged, or hold something else."""
@@ -46,6 +47,12 @@ def results_in(file: Any, listed: ResultFile) -> Iterator[ResultDataset]:
         for name in file[folder] if isinstance(file.get(folder), h5py.Group) else ():
             if not name.startswith("__tmp_"):
                 yield ResultDataset(holds, name, f"{folder}/{name}")
+
+
+def attention_in(file: Any) -> Iterator[str]:
+    """Yield the paths of what is kept of attention in a file of ours."""
+    group = file.get(ATTENTION)
+    yield from (f"{ATTENTION}/{name}" for name in group) if isinstance(group, h5py.Group) else ()
 
 
 def corners_of(file: Any) -> NDArray[np.int64]:

@@ -80,6 +80,14 @@ def check_embedding(values: Any) -> Iterator[QualityFinding]:
         yield hold_against("constant", values_scan.constant, 0, f"all {values_scan.rows} numbers are the same")
 
 
+def check_attention(values: NDArray[np.float32], patches: int | None) -> Iterator[QualityFinding]:
+    """Yield what attention, shape (n,) or (n, heads), is held against; None where the patches are not known."""
+    if patches is not None:
+        yield check_rows(len(values), patches)
+    rows = int(np.count_nonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1)))
+    yield hold_against("not_finite", rows, 0, f"{rows} of {len(values)} rows are not finite")
+
+
 def text_of(findings: Iterable[QualityFinding], *, but: tuple[str, ...] = ()) -> str:
     """Return in words what did not pass, empty where all did; findings named in ``but`` do not count."""
     return "; ".join(finding.text for finding in findings if not finding.passed and finding.name not in but)

@@ -39,6 +39,7 @@ from atlaspatch_core.storage.schema import (
     PATCH_SIZE_LEVEL0,
     STEP_SIZE_LEVEL0,
     TISSUE_FRACTION,
+    attention_of,
 )
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.tissue.quality import QualityFinding
@@ -118,12 +119,16 @@ def _findings(
             yield hold_against("readable", 1, 1, "", f"{path.name} can be read", least=True)
             yield of_fingerprint(file[stage.dataset], recorded)  # type: ignore[arg-type]
             of_coords = stage.step.kind == "patch_coords"
-            names = (COORDS, PASSPORTS, TISSUE_FRACTION) if of_coords else (stage.dataset,)
+            names = (COORDS, PASSPORTS, TISSUE_FRACTION) if of_coords else _with_attention(stage.dataset)
             written = check_written(file, names, whole=of_coords)
             yield written
             yield from () if not written.passed else OF_KIND[stage.step.kind](file, file[stage.dataset])  # type: ignore[arg-type]
     except (AtlasPatchError, *CANNOT) as error:
         yield hold_against("readable", 0, 1, f"{path} cannot be read: {error}", "", least=True)
+
+
+def _with_attention(dataset: str) -> list[str]:
+    return [name for name in (dataset, attention_of(dataset)) if name]
 
 
 def _without_patches(file: h5py.File) -> bool:

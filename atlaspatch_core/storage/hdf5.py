@@ -84,6 +84,12 @@ def read_attributes(path: Path, name: str = "/") -> dict[str, Any]:
         return values | ({"datasets": tuple(file)} if name == "/" else {})
 
 
+def stored_fingerprint(path: Path, name: str) -> str | None:
+    """Return the fingerprint of one dataset; None where it has none, or is not there. Raises UnreadableOutput."""
+    with open_hdf5(path) as file:
+        return fingerprint_of(file[name]) if name in file else None  # type: ignore[arg-type]
+
+
 def read_rows(path: Path, name: str, rows: Sequence[int]) -> NDArray:
     """Return some rows of a dataset, in ascending order. Raises UnreadableOutput when they cannot be read."""
     with open_hdf5(path) as file:

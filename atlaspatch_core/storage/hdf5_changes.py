@@ -48,6 +48,7 @@ from atlaspatch_core.storage.schema import (
     SHA256,
     TISSUE_FRACTION,
     UNVERIFIED,
+    attention_of,
 )
 
 log = logging.getLogger(__name__)
@@ -101,6 +102,7 @@ def write_new(path: Path, datasets: Sequence[Dataset], attributes: Mapping[str, 
 def write_added(path: Path, datasets: Sequence[Dataset], rows: int) -> Writer:
     """Return what writes the file at ``path`` with these datasets added or replaced; nothing else in it changes.
 
+    The attention of an embedding that is replaced goes with it, for it was another embedding's.
     A file that only grows is copied as bytes; one in which a dataset is replaced is written anew, or HDF5 would keep
     the old rows as dead space. What is carried over keeps the checksums that it has. Raises DamagedOutput where the
     attributes of the file are not what was written, or a dataset cannot be carried over.
@@ -108,6 +110,7 @@ def write_added(path: Path, datasets: Sequence[Dataset], rows: int) -> Writer:
 
     def write(target: Path) -> None:
         names = {dataset.name for dataset in datasets}
+        names |= {*map(attention_of, names)}
         with open_hdf5(path) as file:
             check_file(file, path)
             replaced = names & datasets_of(file).keys()
@@ -139,8 +142,20 @@ def write_restamped(path: Path, stamps: Sequence[IdentityUpdate], canary: Mappin
                 if REVISION in item.attrs:
                     item.attrs[REVISION] = canonical_json(stamp.identity.spec.get("weights"))
                 seal_attributes(item)
+                _restamp_attention(file, stamp)
 
     return write
+
+
+def _restamp_attention(file: h5py.File, stamp: IdentityUpdate) -> None:
+    """Let the attention of an embedding go on belonging to it, where it is whole and did."""
+    name = attention_of(stamp.name)
+    if not name or name not in file:
+        return
+    item: h5py.Dataset = file[name]  # type: ignore[assignment]
+    if fingerprint_of(item) == stamp.before and not attributes_damage(item):
+        item.attrs[FINGERPRINT] = stamp.identity.fingerprint
+        seal_attributes(item)
 
 
 def _carry_over(path: Path, file: h5py.File) -> None:
@@ -155,6 +170,8 @@ def _carry_over(path: Path, file: h5py.File) -> None:
         if _are_same_coords(source[COORDS], file[COORDS]):  # type: ignore[arg-type]
             for name in results.keys() - {COORDS}:
                 _copy_if_whole(source, name, file)
+                if (attention := attention_of(name)) and attention in source:
+                    _copy_if_whole(source, attention, file)
 
 
 def _are_same_coords(stored: h5py.Dataset, new: h5py.Dataset) -> bool:

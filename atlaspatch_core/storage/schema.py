@@ -7,6 +7,8 @@ FEATURES = "features"
 """Group of the patch features by encoder; in the file of a case, its embedding."""
 SLIDE_FEATURES = "slide_features"
 """Group of the slide embeddings by encoder."""
+ATTENTION = "attention"
+"""Group of the attention by slide encoder: its ``fingerprint`` is that of the embedding to which it belongs."""
 PLACES = {"patch_coords": COORDS, "patch_features": FEATURES, "slide_embedding": SLIDE_FEATURES}
 """Kind of an output to the dataset or the group in which it lies."""
 
@@ -75,3 +77,9 @@ NUM_SLIDES = "num_slides"
 SOURCE_MANIFEST = "source_manifest"
 SOURCE_SLIDE_H5_PATHS = "source_slide_h5_paths"
 SOURCE_SLIDE_PATCH_SUMMARIES = "source_slide_patch_summaries"
+
+
+def attention_of(dataset: str) -> str:
+    """Return where the attention of an embedding lies; of any other dataset an empty text, for it has none."""
+    group, _, encoder = dataset.partition("/")
+    return f"{ATTENTION}/{encoder}" if group == SLIDE_FEATURES else ""

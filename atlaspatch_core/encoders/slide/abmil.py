@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from atlaspatch_core.encoders.checkpoint import read_checkpoint
 from atlaspatch_core.encoders.declaration import PatchEncoder, SlideEncoder, StateDict
-from atlaspatch_core.encoders.slide.calling import pool
+from atlaspatch_core.encoders.slide.calling import pool, pool_attention
 from atlaspatch_core.encoders.weights import NotGiven, local_copy
 from atlaspatch_core.errors import WrongWeights
 
@@ -111,6 +111,7 @@ def abmil_encoder(patch_encoder: PatchEncoder) -> SlideEncoder:
         patch_encoder=patch_encoder.name,
         dim=None,
         forward=pool,
+        attention=pool_attention,
         architecture=Abmil(),
         source=NotGiven(f"train it, and name its checkpoint: {local_copy(name)}"),
         license=patch_encoder.license,

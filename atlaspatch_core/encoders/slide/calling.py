@@ -30,3 +30,17 @@ def pool(
 ) -> "Tensor":
     """Return what a network makes of features (1, n, d) alone: shape (dim,)."""
     return network(as_batch(network, features, coords)[0])[0]
+
+
+def pool_attention(
+    network: Any,
+    features: NDArray[np.float32],
+    coords: NDArray[np.int64],
+    patch_size_level0: int,  # noqa: ARG001
+) -> "Tensor":
+    """Return how much each patch counts in what ``pool`` returns: (n,), or (n, heads); a head sums to 1 over patches.
+
+    The network has a method ``attention``, from features (1, n, d) to (1, n), or (1, n, heads).
+    """
+    weights = network.attention(as_batch(network, features, coords)[0])[0]
+    return weights[:, 0] if weights.ndim == 2 and weights.shape[1] == 1 else weights

@@ -4,7 +4,7 @@ from atlaspatch_core.encoders.declaration import SlideEncoder, StateDict
 from atlaspatch_core.encoders.declared_names import named
 from atlaspatch_core.encoders.hub import HubWeights
 from atlaspatch_core.encoders.slide.attention import AttentionPool
-from atlaspatch_core.encoders.slide.calling import pool
+from atlaspatch_core.encoders.slide.calling import pool, pool_attention
 
 
 @named("without_classifier")
@@ -22,6 +22,7 @@ def feather(name: str, patch_encoder: str, width: int, patch_size: int, publishe
         patch_encoder=patch_encoder,
         dim=512,
         forward=pool,
+        attention=pool_attention,
         architecture=AttentionPool(width, 512, 384),
         source=HubWeights(repository, gated=True),
         adapt=without_classifier,

@@ -19,12 +19,14 @@ from atlaspatch_core.layouts.hdf5_files import (
     CANNOT,
     ResultDataset,
     StatedGeometry,
+    attention_in,
     corners_of,
     opened,
     results_in,
     stated_in,
 )
 from atlaspatch_core.layouts.soundness import (
+    check_attention,
     check_embedding,
     check_features,
     check_rows,
@@ -34,6 +36,7 @@ from atlaspatch_core.layouts.soundness import (
 )
 from atlaspatch_core.layouts.tensors import read_tensor
 from atlaspatch_core.storage.checksums import has_checksums
+from atlaspatch_core.storage.disk import read_whole
 from atlaspatch_core.storage.schema import COORDS, PASSPORTS, TISSUE_FRACTION
 from atlaspatch_core.tissue.quality import QualityFinding
 
@@ -121,6 +124,8 @@ def _hdf5(inspected: InspectedFile) -> None:
             inspected.add("half_written", f"{name} was left half-written", len(file[name]))
         for result in results_in(file, inspected.file):
             _result(inspected, file, result)
+        for name in attention_in(file):
+            _attention(inspected, file, name)
 
 
 def _is_written(inspected: InspectedFile, finding: QualityFinding) -> bool:
@@ -176,6 +181,16 @@ def _result(inspected: InspectedFile, file: Any, result: ResultDataset) -> None:
             _table(inspected, result, item)
     except CANNOT as error:
         inspected.add("unreadable", f"{result.dataset} cannot be read: {_plain(error)}")
+
+
+def _attention(inspected: InspectedFile, file: Any, name: str) -> None:
+    """Look at the attention of a slide encoder, (n,) or (n, heads)."""
+    try:
+        if _is_written(inspected, check_written(file, [name])):
+            values = read_whole(file[name])
+            _note(inspected, name, check_attention(values, inspected.patches))
+    except CANNOT as error:
+        inspected.add("unreadable", f"{name} cannot be read: {_plain(error)}")
 
 
 def _table(inspected: InspectedFile, result: ResultDataset, values: Any) -> None:

@@ -12,7 +12,7 @@ from atlaspatch_core.interop.export.values import (
     SlideResults,
     Target,
 )
-from atlaspatch_core.storage.schema import COORDS, FEATURES, SLIDE_FEATURES, TISSUE_FRACTION
+from atlaspatch_core.storage.schema import ATTENTION, COORDS, FEATURES, SLIDE_FEATURES, TISSUE_FRACTION
 
 VERSION = 1
 
@@ -23,13 +23,14 @@ def artifacts(slide: SlideResults, target: Target) -> Iterator[Artifact]:  # noq
         for kind, results in ((FEATURES, geometry.features), (SLIDE_FEATURES, geometry.embeddings)):
             for result in results:
                 path = geometry.home / f"{kind}_{result.name}" / f"{slide.stem}.pt"
-                of = digest("pt", VERSION, kind, result.fingerprint)
+                of = digest("pt", VERSION, kind, result.fingerprint, *([ATTENTION] if result.has_attention else []))
                 yield Artifact(path, of, _writer(slide, geometry, result))
 
 
 def _writer(slide: SlideResults, geometry: GeometryResults, result: ExportResult):
     def write(to: Path) -> None:
-        arrays = {
+        attention = {ATTENTION: result.read_attention()} if result.has_attention else {}
+        arrays = attention | {
             FEATURES: result.read_features(),
             COORDS: geometry.read_coords(),
             TISSUE_FRACTION: geometry.read_tissue_fraction(),

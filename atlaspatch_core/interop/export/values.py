@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.patches.scale import Sampling
 from atlaspatch_core.slides.slide import WHOLE_SLIDE, OutlineFrame, SlideInfo
-from atlaspatch_core.storage.hdf5 import read_array, read_attributes
+from atlaspatch_core.storage.attention import read_attention
+from atlaspatch_core.storage.hdf5 import read_array, read_attributes, stored_fingerprint
 from atlaspatch_core.storage.schema import (
     ATLASPATCH_VERSION,
     COORDS,
@@ -28,6 +29,7 @@ from atlaspatch_core.storage.schema import (
     STEP_SIZE_LEVEL0,
     TARGET_MAGNIFICATION,
     TISSUE_FRACTION,
+    attention_of,
 )
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.tissue.contours import read_geojson, written_frame
@@ -100,6 +102,16 @@ class ExportResult:
     def read_features(self) -> NDArray[np.float32]:
         """Return features or an embedding. Raises OutOfDate."""
         return self.read().astype(np.float32, copy=False)
+
+    @property
+    def has_attention(self) -> bool:
+        """Whether attention that goes with it is kept: beside some embeddings it is."""
+        name = attention_of(self.dataset)
+        return bool(name) and stored_fingerprint(self.path, name) == self.fingerprint
+
+    def read_attention(self) -> NDArray[np.float32]:
+        """Return how much each patch counts in an embedding, (n,) or (n, heads). Raises NoAttention, OutOfDate."""
+        return read_attention(self.path, self.dataset, self.fingerprint)
 
     def attributes(self) -> dict[str, Any]:
         """Return the attributes of the dataset."""

@@ -1,3 +1,4 @@
+from .attention import attention_slide as attention_slide
 from .colours import ColourScale as ColourScale
 from .colours import colour_scale as colour_scale
 from .columns import read_score_columns as read_score_columns

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.errors import InvalidScores
+from atlaspatch_core.interop.scores.coolwarm import coolwarm
 
 STEPS = 256
 CLASSES = 8
@@ -45,6 +46,8 @@ class ColourScale:
 
     def table(self) -> NDArray[np.uint8]:
         """Return all colours from low to high, RGB, shape (256, 3)."""
+        if self.name == "coolwarm":
+            return coolwarm(STEPS)
         ramp = np.arange(STEPS, dtype=np.uint8).reshape(-1, 1)
         coloured = cv2.applyColorMap(ramp, getattr(cv2, f"COLORMAP_{self.name.upper()}"))
         return np.ascontiguousarray(coloured[:, 0, ::-1], np.uint8)

@@ -1,5 +1,5 @@
 """Names that an overlay is asked for by, which need no library to be listed."""
 
 FORMATS = ("png", "ome-tiff", "geojson", "sheet")
-COLOUR_MAPS = ("viridis", "magma", "inferno", "plasma", "cividis", "turbo", "jet")
-"""Those of matplotlib, by name, as OpenCV has them."""
+COLOUR_MAPS = ("viridis", "magma", "inferno", "plasma", "cividis", "turbo", "jet", "coolwarm")
+"""By the names that matplotlib has for them."""

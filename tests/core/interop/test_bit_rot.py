@@ -20,6 +20,7 @@ from painting import paint_slide, white
 from paths import DATA
 from plugins import TINY_ENCODER, plugin_file
 from prepared import PreparedFolder
+from rotting import rot, rot_values
 from rounds import examples
 
 from atlaspatch_core.cli.audit import audit
@@ -113,21 +114,6 @@ def rotten(path: Path, place: float, change: int) -> Iterator[None]:
     yield
     path.write_bytes(whole)
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-
-
-def rot(path: Path, at: int, change: int = 1) -> None:
-    stat, content = path.stat(), bytearray(path.read_bytes())
-    content[at] ^= change
-    path.write_bytes(content)
-    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-
-
-def rot_values(path: Path, dataset: str) -> None:
-    """Flip a bit of the values of a dataset."""
-    with h5py.File(path) as file:
-        item: h5py.Dataset = file[dataset]  # type: ignore[assignment]
-        at = item.id.get_offset() if item.chunks is None else item.id.get_chunk_info(0).byte_offset
-    rot(path, at)
 
 
 def problems(folder: Path) -> list[AuditFinding]:

@@ -8,6 +8,7 @@ from rounds import examples
 
 from atlaspatch_core.errors import InvalidScores
 from atlaspatch_core.interop.scores import ColourScale, HeatMap, colour_scale, heat_map
+from atlaspatch_core.interop.scores.coolwarm import coolwarm
 
 pytestmark = pytest.mark.quick
 
@@ -84,7 +85,7 @@ def test_where_no_px_may_have_a_value_it_is_blank_and_elsewhere_as_without(grid,
     np.testing.assert_array_equal(part, np.where(inside, whole, np.nan))
 
 
-@given(st.lists(numbers, min_size=2, max_size=30), st.sampled_from(["viridis", "turbo", "jet"]))
+@given(st.lists(numbers, min_size=2, max_size=30), st.sampled_from(["viridis", "turbo", "jet", "coolwarm"]))
 @examples(40)
 def test_colours_go_by_order_from_the_first_to_the_last(values, name):
     scores = np.array(values)
@@ -105,6 +106,17 @@ def test_beyond_the_range_colours_are_those_of_the_ends_and_blank_is_transparent
     assert (rgba[0, 2] == rgba[0, 3]).all()
     assert rgba[0, 0, :3].tolist() == [68, 1, 84]  # viridis begins so
     assert ColourScale(0, 1, "viridis").table()[-1].tolist() == [253, 231, 37]
+
+
+def test_coolwarm_has_the_colours_that_its_paper_lists():
+    """Of the table of 33 colours in Moreland 2009; it rounds what it computed with fewer digits."""
+    listed = {0: (59, 76, 192), 1: (68, 90, 204), 7: (130, 165, 251), 16: (221, 221, 221), 32: (180, 4, 38)}
+    computed = coolwarm(33).astype(int)
+    for number, colour in listed.items():
+        assert np.abs(computed[number] - colour).max() <= 1
+    assert ColourScale(0, 1, "coolwarm").table()[[0, -1]].tolist() == [[59, 76, 192], [180, 4, 38]]
+    red_less_blue = np.diff(coolwarm(256).astype(int), axis=0) @ (1, 0, -1)
+    assert red_less_blue[40:-40].min() >= 0
 
 
 def test_where_nothing_has_a_score_a_range_is_needed():

@@ -57,6 +57,11 @@ class AttentionBlock(nn.Module):
         self.join = nn.Linear(heads * width, width) if heads > 1 else nn.Identity()
         self.after = nn.Sequential(nn.Linear(width, width), nn.GELU())
 
+    def attention(self, features: Tensor) -> Tensor:
+        """Return the weight of every patch for each head, (b, n, heads), from features (b, n, width)."""
+        patches = self.before(features)
+        return torch.stack([head(patches) for head in self.heads], dim=-1)
+
     def forward(self, features: Tensor) -> Tensor:
         """Return (b, width) from features (b, n, width)."""
         patches = self.before(features)
