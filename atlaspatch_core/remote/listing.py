@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from atlaspatch_core.remote.places import RemotePlace
-from atlaspatch_core.remote.store import WEB, RemoteObject, described, fault, open_store
+from atlaspatch_core.remote.store import WEB, RemoteObject, described, fault, library, open_store, store_errors
 from atlaspatch_core.remote.web_index import list_index
 
 
@@ -12,16 +12,14 @@ def list_objects(place: RemotePlace) -> Iterator[RemoteObject]:
 
     Raises UnreachableStore, MissingExtra; UnreadableSlide where the store refuses.
     """
-    import obstore
-
-    store = open_store(place.root)
+    obstore, store = library(place.root), open_store(place.root)
     if place.key and (place.scheme not in WEB or "." in place.key.rpartition("/")[2]):
         try:
             yield described(place, obstore.head(store, place.key))
             return
         except FileNotFoundError:
             pass
-        except Exception as error:  # of obstore or of Python, and put into words by kind
+        except store_errors() as error:
             raise fault(place, error) from error
     if place.scheme in WEB:
         yield from list_index(place)
@@ -29,5 +27,5 @@ def list_objects(place: RemotePlace) -> Iterator[RemoteObject]:
     try:
         for batch in obstore.list(store, prefix=place.key or None):
             yield from (described(RemotePlace(place.scheme, place.bucket, one["path"]), one) for one in batch)
-    except Exception as error:  # of obstore or of Python, and put into words by kind
+    except store_errors() as error:
         raise fault(place, error) from error

@@ -39,16 +39,29 @@ class RemoteObject:
     """What its store calls this content; empty where it calls it nothing."""
 
 
-@lru_cache(64)
-def open_store(root: str) -> "ObjectStore":
-    """Return the store of a bucket, container or host. Raises MissingExtra."""
+def library(root: str) -> Any:
+    """Return the package obstore, which a bucket, container or host needs. Raises MissingExtra."""
     try:
-        from obstore.store import from_url
+        import obstore.store
     except ImportError as error:
         raise MissingExtra(
             f"{root} lies in an object store, for which the package obstore is not installed; "
             "pip install 'atlaspatch[remote]'"
         ) from error
+    return obstore
+
+
+def store_errors() -> tuple[type[Exception], ...]:
+    """Return what a request may raise: obstore's own classes, and those of Python that obstore and open files raise."""
+    from obstore.exceptions import BaseError
+
+    return BaseError, OSError, ValueError, NotImplementedError
+
+
+@lru_cache(64)
+def open_store(root: str) -> "ObjectStore":
+    """Return the store of a bucket, container or host. Raises MissingExtra."""
+    from_url = library(root).store.from_url
     timeout = timedelta(seconds=patience())
     more = credentials() if root.startswith("s3:") else {}
     return from_url(
@@ -78,11 +91,10 @@ def credentials() -> dict[str, Any]:
 
 def head_object(place: RemotePlace) -> RemoteObject:
     """Return what a store says of one object. Raises UnreachableStore, UnreadableSlide."""
-    import obstore
-
+    obstore = library(place.root)
     try:
         return described(place, obstore.head(open_store(place.root), place.key))
-    except Exception as error:  # of obstore or of Python, and put into words by kind
+    except store_errors() as error:
         raise fault(place, error) from error
 
 
@@ -91,8 +103,7 @@ def read_bytes(one: RemoteObject, start: int, stop: int) -> memoryview:
 
     Raises ReplacedSlide where the object is another now, UnreachableStore, UnreadableSlide.
     """
-    import obstore
-
+    obstore = library(one.place.root)
     strong = bool(one.etag) and not one.etag.startswith("W/")
     options: GetOptions = {"range": (start, stop)}
     if strong:
@@ -107,9 +118,7 @@ def read_bytes(one: RemoteObject, start: int, stop: int) -> memoryview:
             if len(content) == stop - start:
                 return content
             cause: Exception = ValueError(f"{len(content)} bytes came of {stop - start}")
-        except ReplacedSlide:
-            raise
-        except Exception as error:  # of obstore or of Python, and put into words by kind
+        except store_errors() as error:
             cause = error
         if attempt == ATTEMPTS or not passes(cause) or time.monotonic() > end:
             raise fault(one.place, cause) from cause

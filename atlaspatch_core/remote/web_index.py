@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 from urllib.parse import unquote, urljoin, urlsplit
 
 from atlaspatch_core.remote.places import RemotePlace
-from atlaspatch_core.remote.store import RemoteObject, fault, head_object, open_store
+from atlaspatch_core.remote.store import RemoteObject, fault, head_object, library, open_store, store_errors
 
 MOST_BYTES = 2**26
 """Of a page."""
@@ -33,14 +33,13 @@ def list_index(place: RemotePlace) -> Iterator[RemoteObject]:
 
 def page_at(place: RemotePlace) -> str:
     """Return the page that lists a folder. Raises UnreachableStore, UnreadableSlide."""
-    import obstore
-
+    obstore = library(place.root)
     try:
         answer = obstore.get(open_store(f"{place.url}/"), "", options={"range": (0, MOST_BYTES)})
-    except Exception:  # a page shorter than the part that was asked for is refused in several ways
+    except store_errors():  # a page shorter than the part that was asked for is refused in several ways
         try:
             answer = obstore.get(open_store(f"{place.url}/"), "")
-        except Exception as error:  # of obstore or of Python, and put into words by kind
+        except store_errors() as error:
             raise fault(place, error) from error
     return bytes(answer.bytes()).decode("utf-8", "replace")
 

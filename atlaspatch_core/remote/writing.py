@@ -13,11 +13,13 @@ from atlaspatch_core.remote.store import (
     RemoteObject,
     described,
     fault,
+    library,
     open_store,
     passes,
     patience,
     read_bytes,
     reason,
+    store_errors,
 )
 
 Made = TypeVar("Made")
@@ -35,7 +37,7 @@ def check_writable(place: RemotePlace) -> None:
 
 def put_file(place: RemotePlace, file: IO[bytes], part_bytes: int) -> None:
     """Put what an open file holds, from its beginning. Raises UnwritableOutput, UnreachableStore, MissingExtra."""
-    import obstore
+    obstore = library(place.root)
 
     def put() -> None:
         file.seek(0)
@@ -50,8 +52,7 @@ def replace_bytes(place: RemotePlace, content: bytes, tag: str) -> str:
 
     Raises AnotherUpload where another is there, and as ``put_file`` does.
     """
-    import obstore
-
+    obstore = library(place.root)
     mode: Any = {"e_tag": tag} if tag else "create"
     try:
         options = {"attributes": OURS, "mode": mode}
@@ -73,43 +74,37 @@ def _holds(one: RemoteObject, content: bytes) -> bool:
 
 def copy_object(source: RemotePlace, target: RemotePlace) -> None:
     """Copy an object within its bucket, where no byte of it comes here. Raises as ``put_file`` does."""
-    import obstore
-
+    obstore = library(target.root)
     _repeat(target, lambda: obstore.copy(open_store(source.root), source.key, target.key))
 
 
 def remove_objects(places: Iterable[RemotePlace]) -> None:
     """Remove objects of one bucket; those that are gone do not matter. Raises as ``put_file`` does."""
-    import obstore
-
     there = list(places)
     if there:
         keys, first = [place.key for place in there], there[0]
+        obstore = library(first.root)
         _repeat(first, lambda: obstore.delete(open_store(first.root), keys))
 
 
 def find_object(place: RemotePlace) -> RemoteObject | None:
     """Return what a store says of an object, None where there is none. Raises as ``head_object`` does."""
-    import obstore
-
+    obstore = library(place.root)
     try:
         return described(place, obstore.head(open_store(place.root), place.key))
     except FileNotFoundError:
         return None
-    except AtlasPatchError:
-        raise
-    except Exception as error:  # of obstore or of Python, and put into words by kind
+    except store_errors() as error:
         raise fault(place, error) from error
 
 
 def is_ours(place: RemotePlace) -> bool:
     """Tell whether an object was put by an upload. Raises as ``head_object`` does."""
-    import obstore
-
+    obstore = library(place.root)
     try:
         attributes = obstore.get(open_store(place.root), place.key, options={"head": True}).attributes
         return OURS.items() <= dict(attributes).items()
-    except Exception as error:  # of obstore or of Python, and put into words by kind
+    except store_errors() as error:
         raise fault(place, error) from error
 
 
@@ -119,9 +114,7 @@ def _repeat(place: RemotePlace, action: Callable[[], Made]) -> Made:
     for attempt in range(ATTEMPTS + 1):
         try:
             return action()
-        except AtlasPatchError:
-            raise
-        except Exception as error:  # of obstore or of Python, and put into words by kind
+        except store_errors() as error:
             if attempt == ATTEMPTS or not passes(error) or time.monotonic() > end:
                 raise _write_fault(place, error) from error
         time.sleep(SECONDS_BETWEEN * 2**attempt)

@@ -208,8 +208,9 @@ def test_what_people_read_names_the_object(bucket, large, tmp_path):
     assert any(f"{URL}/large.svs" in json.dumps(json.loads(text)) for text in texts)
 
 
-def test_a_bucket_without_the_package_is_refused_with_its_name(bucket, tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "obstore.store", None)
+@pytest.mark.parametrize("missing", ["obstore", "obstore.store"])
+def test_a_bucket_without_the_package_is_refused_with_its_name(bucket, tmp_path, monkeypatch, missing):
+    monkeypatch.setitem(__import__("sys").modules, missing, None)
     from atlaspatch_core.remote.store import open_store
 
     open_store.cache_clear()
