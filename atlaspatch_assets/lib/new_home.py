@@ -77,16 +77,14 @@ def _home_aside(folder: Path, prefix: str = ".first_start.") -> Iterator[Path]:
 def _make_databases(home: Path) -> None:
     """Make databases with tables. Raises OSError also where SQLite says that the disk is full or read-only."""
     import dagster as dg
+    from sqlalchemy.exc import DBAPIError
 
     try:
         with dg.DagsterInstance.from_config(str(home)):
             pass
-    except Exception as error:  # SQLAlchemy's class for what SQLite raised
-        cause = getattr(error, "orig", None)
-        if isinstance(cause, sqlite3.Error):
-            folder = home.parent.parent
-            raise OSError(errno.EIO, write_fault(folder) or str(cause), str(folder)) from error
-        raise
+    except DBAPIError as error:  # SQLAlchemy's class for what SQLite raised
+        folder = home.parent.parent
+        raise OSError(errno.EIO, write_fault(folder) or str(error.orig), str(folder)) from error
 
 
 def _remove_leftovers(folder: Path, prefix: str) -> None:

@@ -101,7 +101,7 @@ class HubWeights:
         except StopIteration as error:
             which = " or ".join(self.files or ())
             raise MissingWeights(self._missing(encoder, f"there is no {which}", "give another revision")) from error
-        except Exception as error:  # whatever the network raises: no connection, time out, disk full
+        except Exception as error:  # of huggingface_hub, of the library that it speaks HTTP by, of a disk
             cause = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no answer'}"
             raise MissingWeights(self._missing(encoder, cause, "see that the network can be reached")) from error
 

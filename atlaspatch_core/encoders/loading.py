@@ -150,7 +150,7 @@ def _encoded_blank(encoder: PatchEncoder, forward: "Callable[[Tensor], Tensor]",
         return forward(blank)
     except (AtlasPatchError, OutOfMemoryError):
         raise
-    except Exception as error:
+    except Exception as error:  # foreign code may be part of it; what is not of such code is raised again
         if not (place := foreign_place_of(error)):
             raise
         shape = tuple(blank.shape)

@@ -79,7 +79,7 @@ class ModuleNetwork:
                 return cast("Callable[[], Module]", self.source)()
             except AtlasPatchError:
                 raise
-            except Exception as error:
+            except Exception as error:  # it is foreign code
                 what = f"{self.encoder}: {self._name()}() fails: {type(error).__name__}: {error}{place_of(error)}"
                 raise (MissingWeights if isinstance(error, FileNotFoundError) else InvalidProject)(what) from error
 

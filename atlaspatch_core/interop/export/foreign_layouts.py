@@ -73,7 +73,7 @@ def _blaming(layout: ExportLayout, of: str) -> Iterator[None]:
             yield
         except AtlasPatchError:
             raise
-        except Exception as error:
+        except Exception as error:  # it is foreign code
             if isinstance(error, OSError) and error.errno in DISK:
                 raise
             what = f"{of}: the layout {layout.name} of a plugin fails: {type(error).__name__}: {error}"

@@ -38,7 +38,7 @@ def _who(token: str | None) -> DoctorFinding:
         return warn("hub token", "there is none: weights on request cannot be fetched", "run: hf auth login")
     try:
         name = HfApi(endpoint=_endpoint()).whoami(token=token)["name"]
-    except Exception as error:  # whatever the network raises: refused, no connection, time out
+    except Exception as error:  # of huggingface_hub, or of the library that it speaks HTTP by
         return fail("hub token", f"the hub does not take it ({_one_line(error)})", "run: hf auth login, or go online")
     return ok("hub token", f"logged in as {name}")
 
@@ -57,7 +57,7 @@ def _access(needed: Needed, source: HubWeights, token: str | None) -> DoctorFind
         pass  # the repository may be read: it calls the file otherwise
     except (GatedRepoError, RepositoryNotFoundError):
         return fail("hub access", f"{needed.name}: {source.page} refuses it", "ask for access there, and log in")
-    except Exception as error:  # whatever the network raises: no connection, time out
+    except Exception as error:  # of huggingface_hub, or of the library that it speaks HTTP by
         return fail("hub access", f"{needed.name}: {source.page} does not answer ({_one_line(error)})", "go online")
     return ok("hub access", f"{needed.name}: {source.page} gives it")
 
