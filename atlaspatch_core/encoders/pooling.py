@@ -51,6 +51,23 @@ def hidden_class_and_mean(network: Any, pixels: "Tensor") -> "Tensor":
     return class_and_mean(network(pixel_values=pixels).last_hidden_state, 1)
 
 
+@dataclass(frozen=True, slots=True)
+class HiddenClassAndMean:
+    """The class token beside the mean of the patch tokens, (b, 2d), of a model of transformers with registers."""
+
+    first: int
+    """Index of the first patch token, behind the class token and the registers."""
+
+    @property
+    def declared_name(self) -> str:
+        """Its name in identities."""
+        return f"HiddenClassAndMean(first={self.first})"
+
+    def __call__(self, network: Any, pixels: "Tensor") -> "Tensor":
+        """Return the vectors."""
+        return class_and_mean(network(pixel_values=pixels).last_hidden_state, self.first)
+
+
 @named("pooler_output")
 def pooler_output(network: Any, pixels: "Tensor") -> "Tensor":
     """Return what a model of transformers calls its pooled output."""
@@ -61,6 +78,12 @@ def pooler_output(network: Any, pixels: "Tensor") -> "Tensor":
 def image_embeds(network: Any, pixels: "Tensor") -> "Tensor":
     """Return the projected image features of CLIP, not normalised."""
     return network(pixel_values=pixels).image_embeds
+
+
+@named("encoded")
+def encoded(network: Any, pixels: "Tensor") -> "Tensor":
+    """Return what the network's ``encode`` gives."""
+    return network.encode(pixels)
 
 
 @named("encoded_image")

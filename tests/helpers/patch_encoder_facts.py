@@ -47,7 +47,8 @@ MILLIONS = {
     "kaiko-vits8": 21.67, "kaiko-vits16": 21.67, "kaiko-vitb8": 85.81, "kaiko-vitb16": 85.80, "kaiko-vitl14": 304.37,
     "lunit_resnet50_bt": 23.51, "lunit_resnet50_swav": 23.51, "lunit_resnet50_mocov2": 23.51,
     "lunit_vit_small_patch16_dino": 21.67, "lunit_vit_small_patch8_dino": 21.67, "prov_gigapath": 1134.95,
-    "gigapath-flash": 21.68, "openpath": 1134.77, "mstar": 303.35, "sp22m": 21.67,
+    "gigapath-flash": 21.68, "openpath": 1134.77, "mstar": 303.35, "sp22m": 21.67, "mettle": 1136.35,
+    "mettle_cls_mean": 1136.35,
     "pathorchestra": 303.35, "openmidnight": 1134.77, "gpfm": 303.23, "genbio-pathfm": 1133.69,
     "clip_rn50": 38.32, "clip_rn101": 56.26, "clip_rn50x4": 87.14, "clip_rn50x16": 167.33, "clip_rn50x64": 420.38,
     "clip_vit_b_32": 87.85, "clip_vit_b_16": 86.19, "clip_vit_l_14": 303.97, "clip_vit_l_14_336": 304.29,
@@ -62,3 +63,10 @@ MILLIONS = {
     "vit_h_14": 632.19, "gemma4-e4b": 167.36, "gemma4-26b": 569.55,
 }  # fmt: skip
 """Numbers of parameters, without classifiers and text towers."""
+
+WITH_FOREIGN_CODE = {
+    "conch_v1", "conch_v15", "hibou_b", "hibou_l", "keep", "musk", "musk_single_scale",
+    "rudolfv2", "rudolfv2_cls_mean", "rudolfv2-b", "rudolfv2_b_cls_mean", "rudolfv2-s", "rudolfv2_s_cls_mean",
+    "phaet", "mascaret", "mascaret_cls_mean",
+}  # fmt: skip
+"""Encoders whose network is code of others, so that its size is not known here."""

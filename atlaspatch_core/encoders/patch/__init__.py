@@ -5,6 +5,7 @@ from pathlib import Path
 
 from atlaspatch_core.encoders.declaration import NO_PLUGINS, PatchEncoder, Plugins
 from atlaspatch_core.encoders.names import by_any_name, by_name, unknown
+from atlaspatch_core.encoders.patch.aignostics import RUDOLFV2
 from atlaspatch_core.encoders.patch.bioptimus import BIOPTIMUS
 from atlaspatch_core.encoders.patch.chief import CTRANSPATH
 from atlaspatch_core.encoders.patch.contrastive import CONTRASTIVE
@@ -19,10 +20,12 @@ from atlaspatch_core.encoders.patch.meta import META
 from atlaspatch_core.encoders.patch.others import OTHERS
 from atlaspatch_core.encoders.patch.owkin import OWKIN_ENCODERS
 from atlaspatch_core.encoders.patch.paige import PAIGE
+from atlaspatch_core.encoders.patch.slideflow import METTLE
 from atlaspatch_core.encoders.patch.stanford import STANFORD
 from atlaspatch_core.encoders.patch.timm_models import PREFIX as TIMM
 from atlaspatch_core.encoders.patch.timm_models import timm_encoder
 from atlaspatch_core.encoders.patch.torchvision_models import TORCHVISION
+from atlaspatch_core.encoders.patch.waiv import WAIV_ENCODERS
 from atlaspatch_core.encoders.weights import local_weights
 from atlaspatch_core.errors import UnknownName
 
@@ -35,6 +38,9 @@ DECLARED: tuple[PatchEncoder, ...] = (
     *(*MAHMOOD, *PAIGE, *BIOPTIMUS, *OWKIN_ENCODERS, *KAIKO_ENCODERS, *HISTAI, *LUNIT_ENCODERS, *STANFORD),
     *GIGAPATH,
     *OTHERS,
+    METTLE,
+    *RUDOLFV2,
+    *WAIV_ENCODERS,
     *(*CONTRASTIVE, *META, *TORCHVISION, *GOOGLE),
 )
 """One declaration a network."""

@@ -7,7 +7,8 @@ from atlaspatch_core.encoders.licenses import APACHE_2, CC_BY_NC_ND
 from atlaspatch_core.encoders.pooling import ClassAndMean, class_token
 
 
-def _transform(interpolation: Interpolation) -> Transform:
+def h_optimus_transform(interpolation: Interpolation) -> Transform:
+    """Return the preparation of patches that Bioptimus' encoders share."""
     return Transform(224, 224, interpolation, (0.707223, 0.578729, 0.703617), (0.211883, 0.230117, 0.177517))
 
 
@@ -20,7 +21,7 @@ def _h_optimus(number: int, license: str) -> PatchEncoder:  # noqa: A002
         ),
         source=HubWeights(f"bioptimus/H-optimus-{number}", gated=True),
         dim=1536,
-        transform=_transform("bilinear"),
+        transform=h_optimus_transform("bilinear"),
         precision="float16",
         license=license,
         gated=True,
@@ -39,7 +40,7 @@ H0_MINI = PatchEncoder(
     ),
     source=HubWeights("bioptimus/H0-mini", gated=True),
     dim=1536,
-    transform=_transform("bicubic"),
+    transform=h_optimus_transform("bicubic"),
     pooling=ClassAndMean(first=5),
     output="class+mean",
     outputs=(

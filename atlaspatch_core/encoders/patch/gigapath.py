@@ -50,6 +50,7 @@ GIGAPATH_FLASH = PatchEncoder(
     magnification=20,
     homepage="https://huggingface.co/prov-gigapath/prov-gigapath-flash",
     note="A fiftieth of prov_gigapath's parameters; the authors ask for research use alone.",
+    facts="Network of gigapath/tile_encoder.py in its repository; the rest as raw2features and LazySlide have it",
 )
 
 GIGAPATH = (PROV_GIGAPATH, GIGAPATH_FLASH)

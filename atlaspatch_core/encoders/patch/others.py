@@ -53,6 +53,7 @@ OPENPATH = PatchEncoder(
     patch_size=224,
     magnification=20,
     homepage="https://huggingface.co/taejoon89/openpath",
+    facts="README, which says ~40x / 0.5 µm/px: the latter, 20x, as raw2features; it names no interpolation",
 )
 
 GPFM = PatchEncoder(
@@ -80,6 +81,7 @@ MSTAR = PatchEncoder(
     magnification=20,
     homepage="https://huggingface.co/Wangyh/mSTAR",
     note="Prepared as its makers write; the configuration beside its weights names other numbers.",
+    facts="README of github.com/Innse/mSTAR; the scale as LazySlide, slide2vec and raw2features have it",
 )
 
 SP22M = PatchEncoder(
@@ -93,6 +95,7 @@ SP22M = PatchEncoder(
     patch_size=224,
     magnification=20,
     homepage="https://huggingface.co/MountSinaiCompPath/SP22M",
+    facts="Page and arXiv 2310.07033 (scale); the layout of the weights and the interpolation as raw2features has them",
 )
 
 KEEP = PatchEncoder(

@@ -128,7 +128,7 @@ def test_an_architecture_is_of_its_size_and_gives_vectors_of_its_dim(encoder: Pa
 
 def test_every_encoder_has_a_known_size_or_foreign_code():
     foreign = {encoder.name for encoder in PATCH_ENCODERS.values() if isinstance(encoder.architecture, FOREIGN)}
-    assert foreign == {"conch_v1", "conch_v15", "hibou_b", "hibou_l", "keep", "musk", "musk_single_scale"}
+    assert foreign == facts.WITH_FOREIGN_CODE
     assert facts.MILLIONS.keys() == PATCH_ENCODERS.keys() - foreign
 
 
