@@ -92,10 +92,11 @@ def _patch_features(stage: OutputSpec, store: Store) -> str:
 
 def _slide_embedding(stage: OutputSpec, store: Store) -> str:
     encoder = _slide_encoder(stage)
+    upstream = " and ".join(encoder.patch_encoders)
     return (
         f"One vector for the whole slide by the slide encoder {encoder.name}. {encoder.note}\n\n"
         f"`{_h5(stage, store)}`, dataset `{stage.dataset}`: float32, shape ({encoder.dim or 'dim'},), computed from "
-        f"the {encoder.patch_encoder} features. A slide without patches has none. Licence of the weights: "
+        f"the {upstream} features. A slide without patches has none. Licence of the weights: "
         f"{encoder.license}.{_attention(stage)}"
     )
 

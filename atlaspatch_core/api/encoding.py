@@ -1,7 +1,7 @@
 """Features and embeddings of one slide, by the encoders and in the batches of the pipeline."""
 
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from atlaspatch_core.slides.slide import Slide
 if TYPE_CHECKING:
     from atlaspatch_core.config.project import Project
     from atlaspatch_core.encoders.declaration import PatchEncoder, Plugins, Precision, SlideEncoder
+    from atlaspatch_core.encoders.inference import SlideFeatures
     from atlaspatch_core.encoders.loaded import LoadedPatchEncoder
     from atlaspatch_core.patches.grid_spec import Downscale
     from atlaspatch_core.validity.recipe import OutputSpec, Recipe
@@ -30,7 +31,8 @@ class _Loading:
     """What makes features and, for a slide encoder, an embedding of them."""
 
     recipe: "Recipe"
-    features: "OutputSpec"
+    features: "Sequence[OutputSpec]"
+    """One, or those of each patch encoder that a slide encoder takes, in its order."""
     embedding: "OutputSpec | None"
 
     def load(self, stage: "OutputSpec") -> Any:
@@ -48,7 +50,7 @@ def encode(
     grid: PatchGrid,
     encoder: "str | PatchEncoder | SlideEncoder",
     *,
-    features: NDArray[np.float32] | None = None,
+    features: "SlideFeatures | None" = None,
     precision: "Precision | None" = None,
     input_size: int | None = None,
     downscale: "Downscale | None" = None,
@@ -67,7 +69,7 @@ def encode(
         encoder: A patch encoder, or a slide encoder; ``atlaspatch encoders`` lists both. Or one of your own, as
             ``ap.PatchEncoder.from_module`` and ``ap.SlideEncoder.from_module`` make it of a module of torch.
         features: For a slide encoder, the features (n, d) of the patch encoder that it builds on, if they are there;
-            they have to be where both are your own.
+            they have to be where both are your own. Where it builds on several, a tuple of them, in its order.
         precision: ``float32``, ``float16``, ``bfloat16`` or ``own`` (the makers'); the command's when left out.
         input_size: Side to which patches are scaled, px; each encoder's own when left out.
         downscale: ``area`` or ``dct``, as in docs/options.md.
@@ -107,13 +109,14 @@ def encode(
 
 
 def _encode(
-    slide: Slide, grid: PatchGrid, features: NDArray[np.float32] | None, loading: _Loading, *, progress: bool
+    slide: Slide, grid: PatchGrid, features: "SlideFeatures | None", loading: _Loading, *, progress: bool
 ) -> NDArray[np.float32]:
     if loading.embedding and not len(grid):
         raise NoPatches(f"{slide.info.stem}: it has no patches, so there is nothing to embed; lower min_tissue")
     if features is None or loading.embedding is None:
         features = _features(slide, grid, loading, progress=progress)
-    return _embedding(grid, features, loading) if loading.embedding else features
+    bags = features if isinstance(features, tuple) else (features,)
+    return _embedding(grid, bags, loading) if loading.embedding else bags[0]
 
 
 def _find_encoder(encoder: "str | PatchEncoder | SlideEncoder", project: "Project", *, has_features: bool) -> _Loading:
@@ -126,8 +129,10 @@ def _find_encoder(encoder: "str | PatchEncoder | SlideEncoder", project: "Projec
     recipe = make_recipe(project.model_copy(update={"geometry": (geometry,)}), own)
     for text in recipe.warnings:
         warnings.warn(text, stacklevel=3)
-    [features] = recipe.stages_of("patch_features", geometry)
-    return _Loading(recipe, features, next(iter(recipe.stages_of("slide_embedding", geometry)), None))
+    embedding = next(iter(recipe.stages_of("slide_embedding", geometry)), None)
+    if embedding is None:
+        return _Loading(recipe, recipe.stages_of("patch_features", geometry), None)
+    return _Loading(recipe, [recipe.stage(step) for step in embedding.features], embedding)
 
 
 def _kind_of(name: str, project: "Project", own: "Plugins") -> str:
@@ -146,31 +151,34 @@ def _kind_of(name: str, project: "Project", own: "Plugins") -> str:
     raise unknown("encoder", name, [*by_any_name(patch), *by_any_name(slide)])
 
 
-def _features(slide: Slide, grid: PatchGrid, loading: _Loading, *, progress: bool) -> NDArray[np.float32]:
+def _features(slide: Slide, grid: PatchGrid, loading: _Loading, *, progress: bool) -> tuple[NDArray[np.float32], ...]:
+    """Return the features (n, d) of each patch encoder; pixels are read once for all."""
     from atlaspatch_core.encoders.inference import PatchEncoders
     from atlaspatch_core.patches.stream import open_stream
 
-    model: LoadedPatchEncoder = loading.load(loading.features)
+    models: list[LoadedPatchEncoder] = [loading.load(stage) for stage in loading.features]
     runtime, [geometry] = loading.recipe.project.runtime, loading.recipe.project.geometry
-    together, features = PatchEncoders([model]), np.empty((len(grid), model.dim), np.float32)
+    together = PatchEncoders(models)
+    features = tuple(np.empty((len(grid), model.dim), np.float32) for model in models)
     size, readers = runtime.feature_batch_size, runtime.readers
     with (
         open_stream(as_opened(slide), grid, batch_size=size, workers=readers, downscale=geometry.downscale) as stream,
-        progress_bar(len(grid), model.encoder.name) if progress else nullcontext() as bar,
+        progress_bar(len(grid), models[0].encoder.name) if progress else nullcontext() as bar,
     ):
         for batch in stream:
-            [features[batch.rows]] = together.encode(batch.patches)
+            for rows, values in zip(features, together.encode(batch.patches), strict=True):
+                rows[batch.rows] = values
             if bar is not None:
                 bar.update(len(batch.rows))
     return features
 
 
-def _embedding(grid: PatchGrid, features: NDArray[np.float32], loading: _Loading) -> NDArray[np.float32]:
+def _embedding(grid: PatchGrid, features: tuple[NDArray[np.float32], ...], loading: _Loading) -> NDArray[np.float32]:
     from atlaspatch_core.encoders.inference import encode_slide
 
     assert loading.embedding is not None
-    if len(features) != len(grid):
-        raise NoPatches(f"{len(features)} features were given for {len(grid)} patches; give one row a patch")
+    if wrong := [len(bag) for bag in features if len(bag) != len(grid)]:
+        raise NoPatches(f"{wrong[0]} features were given for {len(grid)} patches; give one row a patch")
     model = loading.load(loading.embedding)
     return encode_slide(model, features, grid.coords.astype(np.int64), grid.sampling.patch_size_level0)
 

@@ -28,7 +28,7 @@ def own_encoder(encoder: object, project: "Project", *, has_features: bool) -> "
 
 
 def _stand_in(encoder: "SlideEncoder", project: "Project", *, has_features: bool) -> "dict[str, PatchEncoder]":
-    """Return what stands for a slide encoder's patch encoder that nobody declares; nothing for one that is known.
+    """Return what stands for a slide encoder's patch encoders that nobody declares; nothing for those that are known.
 
     Raises UnknownName where it is to encode.
     """
@@ -36,12 +36,13 @@ def _stand_in(encoder: "SlideEncoder", project: "Project", *, has_features: bool
     from atlaspatch_core.encoders.recorded import unrecorded_patch_encoder
     from atlaspatch_core.validity.project_plugins import plugins_of
 
-    name = encoder.patch_encoder
-    try:
-        find_patch_encoder(name, project.weights, plugins_of(project))
-    except UnknownName as error:
-        if has_features:
-            return {name: unrecorded_patch_encoder(name, None)}
-        why = f"it takes features of {name}, and no patch encoder is called so; give them as features="
-        raise UnknownName(f"{encoder.name}: {why}") from error
-    return {}
+    stand_ins, plugins = {}, plugins_of(project)
+    for name in encoder.patch_encoders:
+        try:
+            find_patch_encoder(name, project.weights, plugins)
+        except UnknownName as error:
+            if not has_features:
+                why = f"it takes features of {name}, and no patch encoder is called so; give them as features="
+                raise UnknownName(f"{encoder.name}: {why}") from error
+            stand_ins[name] = unrecorded_patch_encoder(name, None)
+    return stand_ins

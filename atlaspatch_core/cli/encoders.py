@@ -106,7 +106,7 @@ def compact_tables(listing: "list[Listed]", most: int) -> list[str]:
 
 def _compact_row(encoder: "Listed") -> tuple[str, ...]:
     dim = "" if encoder.dim is None else str(encoder.dim)
-    made_for = f"of {encoder.patch_encoder}" if encoder.patch_encoder else _geometry(encoder)
+    made_for = _upstream(encoder) or _geometry(encoder)
     return encoder.name, dim, made_for, _readiness(encoder), encoder.license
 
 
@@ -153,8 +153,14 @@ def _geometry(encoder: "Listed") -> str:
     scale = "" if encoder.magnification is None else f"at {encoder.magnification:g}x"
     if encoder.scales and encoder.scales[0] < encoder.scales[1]:
         scale += f" ({10 / encoder.scales[1]:g}x to {10 / encoder.scales[0]:g}x)"
-    upstream = "" if encoder.patch_encoder is None else f"of {encoder.patch_encoder}"
-    return " ".join(filter(None, (size, scale, upstream)))
+    return " ".join(filter(None, (size, scale, _upstream(encoder))))
+
+
+def _upstream(encoder: "Listed") -> str:
+    """Return such as ``of uni_v1``; empty for a patch encoder."""
+    if encoder.patch_encoder is None:
+        return ""
+    return f"of {' and '.join((encoder.patch_encoder, *encoder.further_patch_encoders))}"
 
 
 def _needs(encoder: "Listed") -> str:

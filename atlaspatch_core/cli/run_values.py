@@ -136,16 +136,16 @@ def _named_path(text: str, encoders: Sequence[str], slide_encoders: Sequence[str
     name, equals, rest = text.partition("=")
     if equals and not path.exists():
         return as_trident(name.strip().lower()), Path(rest).expanduser()
-    names = list(dict.fromkeys([*encoders, *map(_needed, slide_encoders)]))
+    names = list(dict.fromkeys([*encoders, *(name for encoder in slide_encoders for name in _needed(encoder))]))
     if len(names) > 1:
         raise click.UsageError(f"--patch-encoder-ckpt-path {text}: say whose it is, as in {names[0]}={text}.")
     return (names[0] if names else ""), path
 
 
-def _needed(slide_encoder: str) -> str:
+def _needed(slide_encoder: str) -> tuple[str, ...]:
     from atlaspatch_core.encoders.slide import find_slide_encoder
 
-    return find_slide_encoder(slide_encoder).patch_encoder
+    return find_slide_encoder(slide_encoder).patch_encoders
 
 
 def runtime_values(options: RunOptions, devices: Sequence[str]) -> dict[str, Any]:

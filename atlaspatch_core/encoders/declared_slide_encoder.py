@@ -15,9 +15,9 @@ from atlaspatch_core.plugins.foreign_code import no_exit
 if TYPE_CHECKING:
     from atlaspatch_core.encoders.modules import ModuleSource
 
-SlideForward = Callable[[Any, NDArray[np.float32], NDArray[np.int64], int], Any]
+SlideForward = Callable[[Any, Any, NDArray[np.int64], int], Any]
 """(network or None, features (n, d), coords (n, 2) of top-left corners in level-0 px, patch_size_level0) to an array or
-tensor of shape (dim,); n ≥ 1."""
+tensor of shape (dim,); n ≥ 1. Of an encoder with ``further_patch_encoders``, features are a tuple of such arrays."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +26,9 @@ class SlideEncoder(Encoder):
 
     patch_encoder: str
     """Name of the patch encoder whose features it takes."""
+    further_patch_encoders: tuple[str, ...] = ()
+    """Names of those whose features of the same patches it takes too. Where there are some, ``forward`` gets a tuple of
+    features, those of ``patch_encoder`` first; row i of each is of the patch of row i of the coords."""
     forward: SlideForward
     architecture: Architecture | None = None
     """None: ``forward`` needs no network."""
@@ -34,6 +37,16 @@ class SlideEncoder(Encoder):
     """Takes what ``forward`` takes, and returns how much each patch counts, shape (n,) or (n, heads); None: not known.
 
     It decides no number of an embedding, and so is no part of the spec."""
+
+    def __post_init__(self) -> None:
+        Encoder.__post_init__(self)
+        if len(set(self.patch_encoders)) < len(self.patch_encoders):
+            raise ValueError(f"{self.name}: takes features twice, of {', '.join(self.patch_encoders)}; name each once")
+
+    @property
+    def patch_encoders(self) -> tuple[str, ...]:
+        """Return the names of all whose features it takes, in the order in which ``forward`` gets them."""
+        return self.patch_encoder, *self.further_patch_encoders
 
     @classmethod
     def from_module(
@@ -51,7 +64,8 @@ class SlideEncoder(Encoder):
         Args:
             name: What the encoder is called.
             module: A ``torch.nn.Module`` that takes the features of a slide's patches, float32 (n, d), n ≥ 1, and
-                returns an embedding (dim,); or its class, or a function, that makes one.
+                returns an embedding (dim,); or its class, or a function, that makes one. With
+                ``further_patch_encoders`` it takes as many arguments, the features of one each.
             patch_encoder: Name of the patch encoder whose features it takes.
             dim: Length of the embedding.
             license: SPDX name of the weights' licence, for projects that allow some alone.
@@ -93,5 +107,6 @@ class SlideEncoder(Encoder):
                 "forward": declared_name(self.forward),
                 "precision": self.precision,
             }
+            | ({"further_patch_encoders": list(self.further_patch_encoders)} if self.further_patch_encoders else {})
             | plugin_spec(self.plugin)
         )

@@ -6,11 +6,15 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from atlaspatch_core.encoders.declaration import SlideEncoder, SlideForward
 from atlaspatch_core.encoders.loaded import LoadedPatchEncoder, LoadedSlideEncoder, not_finite, to_device, to_input
 from atlaspatch_core.encoders.model_cache import MODELS
-from atlaspatch_core.errors import NoPatches, WrongWeights
+from atlaspatch_core.errors import InvalidProject, NoPatches, WrongWeights
 
 log = logging.getLogger(__name__)
+
+SlideFeatures = NDArray[np.float32] | tuple[NDArray[np.float32], ...]
+"""Features (n, d) of a slide's patches, or such of several patch encoders."""
 
 
 def set_threads(count: int) -> None:
@@ -88,24 +92,21 @@ def encode_stream(
 
 
 def encode_slide(
-    loaded: LoadedSlideEncoder, features: NDArray[np.float32], coords: NDArray[np.integer], patch_size_level0: int
+    loaded: LoadedSlideEncoder, features: SlideFeatures, coords: NDArray[np.integer], patch_size_level0: int
 ) -> NDArray[np.float32]:
     """Return the embedding of a slide, shape (dim,), float32, finite.
 
-    ``features`` has shape (n, d); ``coords`` (n, 2), or more columns of which the first two are x, y of top-left
-    corners in level-0 px; ``patch_size_level0`` is the side of a patch in level-0 px.
+    ``features`` has shape (n, d), or is one such array a patch encoder, in the encoder's order; ``coords`` (n, 2), or
+    more columns of which the first two are x, y of top-left corners in level-0 px; ``patch_size_level0`` is the side
+    of a patch in level-0 px.
     Raises NoPatches when n = 0, WrongWeights when the dim is another than declared, NotFinite.
     """
-    if not len(features):
-        raise NoPatches(
-            f"{loaded.encoder.name}: a slide without patches has no embedding; lower min_tissue or leave the slide out"
-        )
-    corners = np.asarray(coords[:, :2], np.int64)
-    return checked(loaded, loaded.run(loaded.encoder.forward, features, corners, patch_size_level0))
+    _check_features(loaded.encoder, features)
+    return checked(loaded, _run(loaded, loaded.encoder.forward, features, coords, patch_size_level0))
 
 
 def slide_attention(
-    loaded: LoadedSlideEncoder, features: NDArray[np.float32], coords: NDArray[np.integer], patch_size_level0: int
+    loaded: LoadedSlideEncoder, features: SlideFeatures, coords: NDArray[np.integer], patch_size_level0: int
 ) -> NDArray[np.float32]:
     """Return how much each patch counts in the embedding of a slide, float32 (n,), or (n, heads) of several heads.
 
@@ -114,12 +115,40 @@ def slide_attention(
     """
     name, forward = loaded.encoder.name, loaded.encoder.attention
     assert forward is not None
-    weights = _as_array(loaded.run(forward, features, np.asarray(coords[:, :2], np.int64), patch_size_level0))
-    if weights.ndim not in (1, 2) or len(weights) != len(features) or not weights.size:
-        raise WrongWeights(f"{name}: gave attention of shape {weights.shape} to {len(features)} patches")
+    weights = _as_array(_run(loaded, forward, features, coords, patch_size_level0))
+    if weights.ndim not in (1, 2) or len(weights) != len(coords) or not weights.size:
+        raise WrongWeights(f"{name}: gave attention of shape {weights.shape} to {len(coords)} patches")
     if not np.isfinite(weights).all():
         raise not_finite(name, "attention", loaded.precision)
     return weights
+
+
+def _run(
+    loaded: LoadedSlideEncoder,
+    forward: SlideForward,
+    features: SlideFeatures,
+    coords: NDArray[np.integer],
+    patch_size_level0: int,
+) -> object:
+    """Return what a function of an encoder makes of a slide: it gets one array, or a tuple of several."""
+    bags = features[0] if isinstance(features, tuple) and len(features) == 1 else features
+    return loaded.run(forward, bags, np.asarray(coords[:, :2], np.int64), patch_size_level0)
+
+
+def _check_features(encoder: SlideEncoder, features: SlideFeatures) -> None:
+    """Raise InvalidProject where there is not one array a patch encoder, NoPatches where there are no rows to each."""
+    bags, names = features if isinstance(features, tuple) else (features,), encoder.patch_encoders
+    if len(bags) != len(names):
+        whose = ", ".join(names)
+        raise InvalidProject(f"{encoder.name}: {len(bags)} arrays of features were given; give those of {whose}")
+    rows = sorted({len(bag) for bag in bags})
+    if len(rows) > 1:
+        counts = " and ".join(map(str, rows))
+        raise NoPatches(f"{encoder.name}: features of {counts} patches were given; give one row a patch in each")
+    if not rows[0]:
+        raise NoPatches(
+            f"{encoder.name}: a slide without patches has no embedding; lower min_tissue or leave the slide out"
+        )
 
 
 def checked(loaded: LoadedSlideEncoder, embedding: object) -> NDArray[np.float32]:

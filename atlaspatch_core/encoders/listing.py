@@ -26,6 +26,8 @@ class Listed:
     """None where it is asked of the network."""
     patch_encoder: str | None
     """Whose features a slide encoder takes."""
+    further_patch_encoders: tuple[str, ...]
+    """Whose features of the same patches it takes too."""
     patch_size: int | None
     """px; None when any will do."""
     magnification: float | None
@@ -80,6 +82,7 @@ def _listed(kind: Kind, encoder: PatchEncoder | SlideEncoder) -> Listed:
         aliases=encoder.aliases,
         dim=encoder.dim,
         patch_encoder=encoder.patch_encoder if isinstance(encoder, SlideEncoder) else None,
+        further_patch_encoders=encoder.further_patch_encoders if isinstance(encoder, SlideEncoder) else (),
         patch_size=encoder.patch_size,
         magnification=encoder.magnification,
         scales=encoder.scales,

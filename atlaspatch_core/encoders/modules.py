@@ -119,11 +119,12 @@ def is_module(source: object) -> bool:
 
 @named("module_on_bag")
 def module_on_bag(network: Any, features: Any, coords: Any, patch_size_level0: int) -> "Tensor":  # noqa: ARG001
-    """Return what a module makes of features (n, d), float32, alone: shape (dim,)."""
+    """Return what a module makes of features (n, d), float32, alone, or of several: shape (dim,)."""
     import torch
 
     device = next((tensor.device for tensor in network.parameters()), torch.device("cpu"))
-    return network(torch.from_numpy(np.require(features, np.float32, ["C", "W"])).to(device))
+    bags = features if isinstance(features, tuple) else (features,)
+    return network(*(torch.from_numpy(np.require(bag, np.float32, ["C", "W"])).to(device) for bag in bags))
 
 
 def weights_digest(module: "Module") -> str:

@@ -63,6 +63,7 @@ def recorded_slide_encoder(spec: Mapping[str, Any], dim: int | None) -> SlideEnc
     return SlideEncoder(
         name=spec["encoder"],
         patch_encoder=spec["patch_encoder"],
+        further_patch_encoders=tuple(spec.get("further_patch_encoders", ())),
         architecture=None if spec["architecture"] is None else RecordedValues(spec["architecture"]),
         source=None if spec["weights"] is None else RecordedValues(spec["weights"]),
         dim=dim,

@@ -79,4 +79,4 @@ def _encoders(name: str) -> list[PatchEncoder | SlideEncoder]:
             encoder = find_slide_encoder(name)
         except UnknownName:
             raise unknown from None
-    return [find_patch_encoder(encoder.patch_encoder), encoder]
+    return [*map(find_patch_encoder, encoder.patch_encoders), encoder]

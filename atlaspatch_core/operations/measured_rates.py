@@ -144,11 +144,11 @@ def _rate(
     if stage.step.kind == "patch_features":
         features[model.encoder.name], rate = _time_encoding(recipe, stage.geometry, source, model, grid)
         return rate
-    upstream = stage.upstream[-1].encoder or ""
-    if upstream not in features:
-        raise AtlasPatchError(f"{stage.step}: there are no features of {upstream} to measure it with")
+    upstream = [str(step.encoder) for step in stage.features]
+    if lacking := [name for name in upstream if name not in features]:
+        raise AtlasPatchError(f"{stage.step}: there are no features of {lacking[0]} to measure it with")
     rows = np.arange(max(patches, 1))
-    values = features[upstream][rows % len(features[upstream])]
+    values = tuple(features[name][rows % len(features[name])] for name in upstream)
     since = perf_counter()
     encode_slide(model, values, grid.coords[rows % len(grid.coords)], grid.sampling.patch_size_level0)
     return 1 / max(perf_counter() - since, 1e-9)

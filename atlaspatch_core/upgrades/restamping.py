@@ -73,16 +73,26 @@ def _identity_updates(
     before = features.identity if features else None
     if before is None or former_of(before) != trial.former or results[COORDS].fingerprint is None:
         return {}
-    fingerprints = {trial.stage.upstream[0]: str(results[COORDS].fingerprint)}
+    fingerprints = _other_inputs(recipe, trial, results)
     after = identity_of(trial.stage, fingerprints, spec=specs[trial.stage.step][0])
     updates = {trial.stage.step: IdentityUpdate(trial.stage.dataset, before.fingerprint, after)}
     old, new = (fingerprints | {trial.stage.step: identity.fingerprint} for identity in (before, after))
     for step, (spec, _) in specs.items():
         stage = recipe.stage(step)
-        if step != trial.stage.step and _has_identity(results.get(stage.dataset), identity_of(stage, old, spec=spec)):
+        if step == trial.stage.step or any(up not in old for up in stage.upstream):
+            continue
+        if _has_identity(results.get(stage.dataset), identity_of(stage, old, spec=spec)):
             was, now = (identity_of(stage, inputs, spec=spec) for inputs in (old, new))
             updates[step] = IdentityUpdate(stage.dataset, was.fingerprint, now)
     return updates
+
+
+def _other_inputs(recipe: Recipe, trial: Trial, results: Mapping[str, StoredResult]) -> dict[OutputKey, str]:
+    """Return the fingerprints of the coords and of all features but the tried ones: an embedding may take several."""
+    kinds, geometry = ("patch_coords", "patch_features"), trial.stage.step.geometry
+    others = [stage for stage in recipe.stages if stage.step.kind in kinds and stage.step.geometry == geometry]
+    inputs = {stage.step: results.get(stage.dataset) for stage in others if stage.step != trial.stage.step}
+    return {step: str(result.fingerprint) for step, result in inputs.items() if result}
 
 
 def _has_identity(result: StoredResult | None, identity: Identity) -> bool:

@@ -60,6 +60,11 @@ class OutputSpec:
         return (maker.spec() if maker else {}) | dict(self.settings or {})
 
     @property
+    def features(self) -> tuple[OutputKey, ...]:
+        """Return the features that an embedding is made of, in the encoder's order."""
+        return tuple(step for step in self.upstream if step.kind == "patch_features")
+
+    @property
     def dataset(self) -> str:
         """Path of the output in the slide's HDF5 file."""
         return "/".join(part for part in (PLACES.get(self.step.kind, ""), self.step.encoder) if part)
@@ -167,7 +172,8 @@ def _stages(
     check_geometry(geometry, named)  # before somebody consents to code that cannot be of use
     slide_encoders = [permitted(encoder, project) for encoder in named]
     of_cases = [step.encoder for case in cases if case.geometry is geometry for step in case.upstream if step.encoder]
-    names = [*geometry.patch_encoders, *(encoder.patch_encoder for encoder in slide_encoders), *of_cases]
+    of_slides = [name for encoder in slide_encoders for name in encoder.patch_encoders]
+    names = [*geometry.patch_encoders, *of_slides, *of_cases]
     encoders = [permitted(find_patch_encoder(name, project.weights, plugins), project) for name in names]
     patch_encoders = [
         encoder if is_recorded(encoder) else with_input_size(encoder, geometry.input_size) for encoder in encoders
@@ -179,7 +185,8 @@ def _stages(
         yield OutputSpec(_features(encoder.name, geometry), (coords,), settings, encoder, geometry)
     for encoder in {encoder.name: encoder for encoder in slide_encoders}.values():
         step = OutputKey("slide_embedding", encoder.name, geometry.name)
-        yield OutputSpec(step, (coords, _features(encoder.patch_encoder, geometry)), None, encoder, geometry)
+        features = (_features(name, geometry) for name in encoder.patch_encoders)
+        yield OutputSpec(step, (coords, *features), None, encoder, geometry)
 
 
 def _coords_stage(step: OutputKey, geometry: Geometry) -> OutputSpec:

@@ -44,7 +44,7 @@ def recorded_plugins(project: Project, installed: Plugins) -> Plugins:
         return installed
     records = RecordedEncoders(project, tuple(plugin_digests(project.plugins)))
     slide = {encoder.name: encoder for encoder in _slide_encoders(project, installed, records)}
-    names = [*_patch_names(project), *(encoder.patch_encoder for encoder in slide.values())]
+    names = [*_patch_names(project), *(name for encoder in slide.values() for name in encoder.patch_encoders)]
     unknown = _unknown(names, lambda name: find_patch_encoder(name, project.weights, installed))
     patch = {encoder.name: encoder for encoder in map(records.patch_encoder, unknown) if encoder}
     return Plugins({**installed.patch, **patch}, {**installed.slide, **slide})

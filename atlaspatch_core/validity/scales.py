@@ -29,7 +29,8 @@ def _texts(geometry: Geometry, encoders: Encoders) -> Iterator[str]:
     """Yield what is odd in one geometry: what a slide encoder asks of its patch encoder goes before all."""
     here = [encoder for of, encoder in encoders if of == geometry]
     of_slides = [encoder for encoder in here if isinstance(encoder, SlideEncoder)]
-    bound_names = {encoder.patch_encoder for encoder in of_slides if encoder.magnification is not None}
+    bound = [encoder for encoder in of_slides if encoder.magnification is not None]
+    bound_names = {name for encoder in bound for name in encoder.patch_encoders}
     for encoder in here:
         if not isinstance(encoder, PatchEncoder) or encoder.name in bound_names or encoder.scales is None:
             continue

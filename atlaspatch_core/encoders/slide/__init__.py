@@ -11,6 +11,7 @@ from atlaspatch_core.encoders.slide.abmil import PREFIX as ABMIL
 from atlaspatch_core.encoders.slide.abmil import abmil_encoder
 from atlaspatch_core.encoders.slide.care import CARE
 from atlaspatch_core.encoders.slide.chief import CHIEF
+from atlaspatch_core.encoders.slide.eagle import EAGLE
 from atlaspatch_core.encoders.slide.feather import FEATHER, FEATHER_UNI, FEATHER_UNI_V2
 from atlaspatch_core.encoders.slide.gigapath import GIGAPATH
 from atlaspatch_core.encoders.slide.madeleine import MADELEINE
@@ -34,6 +35,7 @@ SLIDE_ENCODERS: Mapping[str, SlideEncoder] = by_name(
     FEATHER_UNI,
     FEATHER_UNI_V2,
     CARE,
+    EAGLE,
     *map(mean_encoder, PATCH_ENCODERS.values()),
 )
 """Canonical name to declaration."""

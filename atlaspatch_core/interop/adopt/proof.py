@@ -71,12 +71,12 @@ def _prove(
     tolerance = canary_spec(work.run.recipe.project).tolerance
     if stage.step.kind == "patch_features":
         return _prove_features(work, cut, stage, store, verify, tolerance)
-    source = stage.upstream[-1]
-    features = next(other for other in work.run.recipe.stages if other.step == source)
-    if work.fingerprints.get(source) != work.identity(features).fingerprint:
+    sources = [work.run.recipe.stage(step) for step in stage.features]
+    if any(work.fingerprints.get(source.step) != work.identity(source).fingerprint for source in sources):
         return "the features that it is made of are not proven"
     since, path = perf_counter(), store.h5(work.stem, cut.geometry.name)
-    values, corners = read_array(path, features.dataset), read_array(path, COORDS)[:, :2].astype(np.int64)
+    values = tuple(read_array(path, source.dataset) for source in sources)
+    corners = read_array(path, COORDS)[:, :2].astype(np.int64)
     new = encode_slide(work.run.model(stage), values, corners, cut.sampling.patch_size_level0)
     canary = compare([CanarySample(read_array(path, name)[None], new[None], perf_counter() - since)], tolerance)
     head = f"computed again from its features: cosine {canary.least_cosine:.6f}"

@@ -181,5 +181,6 @@ def _attributes(
             schema.TARGET_MAGNIFICATION: cut.geometry.magnification,
             schema.PATCH_SIZE_LEVEL0: cut.sampling.patch_size_level0,
         }
-        attributes |= {schema.SOURCE_PATCH_ENCODER: encoder.patch_encoder} if isinstance(encoder, SlideEncoder) else {}
+        if isinstance(encoder, SlideEncoder):
+            attributes[schema.SOURCE_PATCH_ENCODER] = ", ".join(encoder.patch_encoders)
     return attributes | {schema.ADOPTED_FROM: str(table.path)} | provenance()

@@ -24,6 +24,7 @@ from atlaspatch_core.storage.schema import (
     SOURCE_PATCH_ENCODER,
     attention_of,
 )
+from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import OutputSpec
 
 
@@ -61,19 +62,22 @@ def compute_attention(work: SlideWork, stage: OutputSpec, fingerprint: str) -> D
     about = {
         FINGERPRINT: fingerprint,
         ENCODER_NAME: encoder.name,
-        SOURCE_PATCH_ENCODER: encoder.patch_encoder,
+        SOURCE_PATCH_ENCODER: ", ".join(encoder.patch_encoders),
         NUM_PATCHES: len(weights),
         LICENSE: encoder.license,
     }
     return Dataset(attention_of(stage.dataset), weights, attributes=about | provenance())
 
 
-def features_of(work: SlideWork, stage: OutputSpec) -> NDArray[np.float32]:
-    """Return the features (n, d) that a slide encoder takes: those of this run, or as they are stored."""
-    features_step = stage.upstream[-1]
-    values = work.features.get(features_step)
+def features_of(work: SlideWork, stage: OutputSpec) -> tuple[NDArray[np.float32], ...]:
+    """Return the features (n, d) of each patch encoder that a slide encoder takes: of this run, or as they are stored."""
+    return tuple(_features(work, step) for step in stage.features)
+
+
+def _features(work: SlideWork, step: OutputKey) -> NDArray[np.float32]:
+    values = work.features.get(step)
     if values is None:
-        values = read_array(work.store.h5(work.stem, stage.step.geometry), f"{FEATURES}/{features_step.encoder}")
+        values = read_array(work.store.h5(work.stem, step.geometry), f"{FEATURES}/{step.encoder}")
     return values
 
 

@@ -33,7 +33,7 @@ from atlaspatch_core.storage.schema import (
     SOURCE_PATCH_ENCODER,
     TARGET_MAGNIFICATION,
 )
-from atlaspatch_core.validity.outcome import Outcome, Status
+from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 from atlaspatch_core.validity.recipe import OutputSpec
 from atlaspatch_core.validity.rules import DAMAGED_ON_DISK
 
@@ -110,7 +110,7 @@ def _attributes(work: SlideWork, stage: OutputSpec, geometry: Geometry) -> dict[
     grid = work.grid(geometry)
     theirs = {
         ENCODER_NAME: encoder.name,
-        SOURCE_PATCH_ENCODER: encoder.patch_encoder,
+        SOURCE_PATCH_ENCODER: ", ".join(encoder.patch_encoders),
         NUM_PATCHES: len(grid.coords),
         PATCH_SIZE: geometry.patch_size,
         PATCH_SIZE_LEVEL0: grid.sampling.patch_size_level0,

@@ -48,6 +48,7 @@ MADE_FOR = {
     "feather_uni": ("uni_v1", 256, 20, 512),
     "feather_uni_v2": ("uni_v2", 256, 20, 512),
     "care": ("conch_v15", 512, 20, 512),
+    "eagle": ("ctranspath-original", 224, 5, 1280),
 }
 """Patch encoder, patch size in px, magnification, dim."""
 
@@ -109,7 +110,7 @@ def test_the_table_says_what_each_slide_encoder_was_made_for():
 
 
 def test_every_patch_encoder_that_a_slide_encoder_needs_is_there_by_that_name():
-    needed = {encoder.patch_encoder for encoder in SLIDE_ENCODERS.values()}
+    needed = {name for encoder in SLIDE_ENCODERS.values() for name in encoder.patch_encoders}
     assert needed <= PATCH_ENCODERS.keys()
 
 

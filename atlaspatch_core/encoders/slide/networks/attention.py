@@ -16,12 +16,16 @@ class Attention(nn.Module):
         self.attention_b = nn.Sequential(nn.Linear(width, hidden), nn.Sigmoid()) if gated else None
         self.attention_c = nn.Linear(hidden, 1)
 
+    def scores(self, patches: Tensor) -> Tensor:
+        """Return a score a patch, (b, n), the higher the more it counts, from patches (b, n, width)."""
+        hidden = self.attention_a(patches)
+        if self.attention_b is not None:
+            hidden = hidden * self.attention_b(patches)
+        return self.attention_c(hidden).squeeze(-1).float()
+
     def forward(self, patches: Tensor) -> Tensor:
         """Return weights (b, n) that sum to 1 over the patches, from patches (b, n, width)."""
-        scores = self.attention_a(patches)
-        if self.attention_b is not None:
-            scores = scores * self.attention_b(patches)
-        return torch.softmax(self.attention_c(scores).squeeze(-1).float(), dim=-1)
+        return torch.softmax(self.scores(patches), dim=-1)
 
 
 class AttentionPooling(nn.Module):
@@ -35,6 +39,10 @@ class AttentionPooling(nn.Module):
         self.patch_embed = nn.Sequential(nn.Linear(width, embedded), nn.ReLU())
         self.global_attn = Attention(embedded, hidden, gated=gated)
         self.pools_features = pools_features
+
+    def scores(self, features: Tensor) -> Tensor:
+        """Return the score of every patch before they are made to sum to 1, (b, n), from features (b, n, width)."""
+        return self.global_attn.scores(self.patch_embed(features))
 
     def attention(self, features: Tensor) -> Tensor:
         """Return the weight of every patch, (b, n), from features (b, n, width)."""
