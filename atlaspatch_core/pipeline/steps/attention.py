@@ -70,7 +70,7 @@ def compute_attention(work: SlideWork, stage: OutputSpec, fingerprint: str) -> D
 
 
 def features_of(work: SlideWork, stage: OutputSpec) -> tuple[NDArray[np.float32], ...]:
-    """Return the features (n, d) of each patch encoder that a slide encoder takes: of this run, or as they are stored."""
+    """Return the features (n, d) that a slide encoder takes, of each patch encoder: those of this run, or as stored."""
     return tuple(_features(work, step) for step in stage.features)
 
 

@@ -33,7 +33,7 @@ from atlaspatch_core.storage.schema import (
     SOURCE_PATCH_ENCODER,
     TARGET_MAGNIFICATION,
 )
-from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
+from atlaspatch_core.validity.outcome import Outcome, Status
 from atlaspatch_core.validity.recipe import OutputSpec
 from atlaspatch_core.validity.rules import DAMAGED_ON_DISK
 

@@ -11,7 +11,7 @@ from painting import paint_slide
 
 from atlaspatch_core.cli.main import cli
 from atlaspatch_core.config.project import make_project
-from atlaspatch_core.encoders.inference import encode_slide
+from atlaspatch_core.encoders.inference import encode_slide, slide_attention
 from atlaspatch_core.encoders.loading import load_slide_encoder
 from atlaspatch_core.encoders.slide import find_slide_encoder
 from atlaspatch_core.errors import GeometryMismatch, MissingWeights, WrongWeights
@@ -95,6 +95,8 @@ def test_of_patches_of_the_same_attention_the_first_are_picked(tmp_path: Path):
     loaded = load_slide_encoder(find_slide_encoder("eagle", {"eagle": tmp_path / "CHIEF_pretraining.pth"}))
     embedding = encode_slide(loaded, (np.ones((40, 768), np.float32), averaged), np.zeros((40, 2), np.int64), 896)
     assert embedding.tolist() == [12] * 1280
+    attention = slide_attention(loaded, (np.ones((40, 768), np.float32), averaged), np.zeros((40, 2), np.int64), 896)
+    assert attention.tolist() == pytest.approx([1 / 25] * 25 + [0] * 15)
 
 
 def test_a_checkpoint_of_another_network_is_refused_and_a_missing_one_asked_for(tmp_path: Path):
