@@ -5,6 +5,7 @@ MIT = "MIT"
 BSD_3 = "BSD-3-Clause"
 AGPL_3 = "AGPL-3.0-only"
 GPL_3 = "GPL-3.0-only"
+CC_BY_NC = "CC-BY-NC-4.0"
 CC_BY_NC_ND = "CC-BY-NC-ND-4.0"
 CC_BY_NC_SA = "CC-BY-NC-SA-4.0"
 

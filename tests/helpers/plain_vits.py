@@ -44,13 +44,18 @@ def plain_checkpoint(
 
 def plain_tokens(tensors: Tensors, pixels: torch.Tensor, heads: int) -> torch.Tensor:
     """Return the class token, the registers and the patch tokens behind the last norm, (b, n, d)."""
+    return normed(tensors, "norm", plain_hidden(tensors, pixels, heads))
+
+
+def plain_hidden(tensors: Tensors, pixels: torch.Tensor, heads: int) -> torch.Tensor:
+    """Return the class token, the registers and the patch tokens behind the last block, (b, n, d)."""
     tokens = _embedded(tensors, pixels)
     depth = len({name.split(".")[1] for name in tensors if name.startswith("blocks.")})
     for block in (f"blocks.{number}" for number in range(depth)):
         own = {name.removeprefix(f"{block}."): value for name, value in tensors.items() if name.startswith(f"{block}.")}
-        tokens = tokens + _attended(own, _normed(own, "norm1", tokens), heads) * own.get("ls1.gamma", 1)
-        tokens = tokens + _passed(own, _normed(own, "norm2", tokens)) * own.get("ls2.gamma", 1)
-    return _normed(tensors, "norm", tokens)
+        tokens = tokens + _attended(own, normed(own, "norm1", tokens), heads) * own.get("ls1.gamma", 1)
+        tokens = tokens + _passed(own, normed(own, "norm2", tokens)) * own.get("ls2.gamma", 1)
+    return tokens
 
 
 def _embedded(tensors: Tensors, pixels: torch.Tensor) -> torch.Tensor:
@@ -63,7 +68,8 @@ def _embedded(tensors: Tensors, pixels: torch.Tensor) -> torch.Tensor:
     return torch.cat([classes, registers, patches + places], 1)
 
 
-def _normed(tensors: Tensors, name: str, tokens: torch.Tensor) -> torch.Tensor:
+def normed(tensors: Tensors, name: str, tokens: torch.Tensor) -> torch.Tensor:
+    """Return tokens (..., d) behind the layer norm of this name."""
     return layer_norm(tokens, tokens.shape[-1:], tensors[f"{name}.weight"], tensors[f"{name}.bias"], 1e-6)
 
 

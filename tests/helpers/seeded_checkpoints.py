@@ -52,6 +52,14 @@ def smaller(name: str, dim: int, **options: Any) -> PatchEncoder:
     return replace(encoder, architecture=architecture, dim=dim)
 
 
+def resized(name: str, **options: Any) -> PatchEncoder:
+    """An encoder whose network has other options, and the dim that they say."""
+    encoder = PATCH_ENCODERS[name]
+    architecture: Any = encoder.architecture
+    architecture = replace(architecture, options={**architecture.options, **options})
+    return replace(encoder, architecture=architecture, dim=options.get("embed_dim", encoder.dim))
+
+
 def check(encoder: PatchEncoder, path: Path, expected: Callable[[torch.Tensor], torch.Tensor]) -> None:
     """What is loaded from a path gives what the network gives from which the weights were saved."""
     given = patches()

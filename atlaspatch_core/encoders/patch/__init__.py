@@ -6,9 +6,11 @@ from pathlib import Path
 from atlaspatch_core.encoders.declaration import NO_PLUGINS, PatchEncoder, Plugins
 from atlaspatch_core.encoders.names import by_any_name, by_name, unknown
 from atlaspatch_core.encoders.patch.aignostics import RUDOLFV2
+from atlaspatch_core.encoders.patch.beph import BEPH
 from atlaspatch_core.encoders.patch.bioptimus import BIOPTIMUS
 from atlaspatch_core.encoders.patch.chief import CTRANSPATH
 from atlaspatch_core.encoders.patch.contrastive import CONTRASTIVE
+from atlaspatch_core.encoders.patch.digepath import DIGEPATH
 from atlaspatch_core.encoders.patch.efficientnet import EFFICIENTNETS
 from atlaspatch_core.encoders.patch.gigapath import GIGAPATH
 from atlaspatch_core.encoders.patch.google import GOOGLE
@@ -21,6 +23,8 @@ from atlaspatch_core.encoders.patch.others import OTHERS
 from atlaspatch_core.encoders.patch.owkin import OWKIN_ENCODERS
 from atlaspatch_core.encoders.patch.paige import PAIGE
 from atlaspatch_core.encoders.patch.slideflow import METTLE
+from atlaspatch_core.encoders.patch.pathoduet import PATHODUET
+from atlaspatch_core.encoders.patch.retccl import RETCCL
 from atlaspatch_core.encoders.patch.stanford import STANFORD
 from atlaspatch_core.encoders.patch.timm_models import PREFIX as TIMM
 from atlaspatch_core.encoders.patch.timm_models import timm_encoder
@@ -41,6 +45,7 @@ DECLARED: tuple[PatchEncoder, ...] = (
     METTLE,
     *RUDOLFV2,
     *WAIV_ENCODERS,
+    *(*PATHODUET, RETCCL, DIGEPATH, BEPH),
     *(*CONTRASTIVE, *META, *TORCHVISION, *GOOGLE),
 )
 """One declaration a network."""

@@ -1,16 +1,16 @@
 """Vision transformers in the layouts of their makers give what plain torch computes of the same numbers."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from plain_vits import Tensors, plain_checkpoint, plain_tokens
-from seeded_checkpoints import at, check
+from plain_vits import Tensors, normed, plain_checkpoint, plain_hidden, plain_tokens
+from seeded_checkpoints import at, check, resized
 
-from atlaspatch_core.encoders.declaration import PatchEncoder
+from atlaspatch_core.encoders.loaded import to_device, to_input
 from atlaspatch_core.encoders.loading import load_patch_encoder
 from atlaspatch_core.encoders.patch import PATCH_ENCODERS, find_patch_encoder
 from atlaspatch_core.errors import WrongWeights
@@ -24,14 +24,6 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     monkeypatch.setenv("ATLASPATCH_CACHE", str(folder / "ours"))
     monkeypatch.setenv("HF_HUB_CACHE", str(folder / "hub"))
     monkeypatch.delenv("ATLASPATCH_WEIGHTS", raising=False)
-
-
-def resized(name: str, **options: Any) -> PatchEncoder:
-    """Return an encoder whose network has other options, and other dims."""
-    encoder = PATCH_ENCODERS[name]
-    architecture: Any = encoder.architecture
-    architecture = replace(architecture, options={**architecture.options, **options})
-    return replace(encoder, architecture=architecture, dim=options.get("embed_dim", encoder.dim))
 
 
 def renamed(tensors: Tensors, *words: tuple[str, str]) -> Tensors:
@@ -83,6 +75,31 @@ def test_openpath_loads_from_a_checkpoint_of_its_training(tmp_path: Path):
     check(encoder, tmp_path / "teacher_checkpoint.pth", class_token_of(tensors, 3))
 
 
+def test_digepath_loads_in_timms_layout(tmp_path: Path):
+    tensors = plain_checkpoint(48, 2, 16, scaled=True)
+    torch.save(tensors, tmp_path / "pytorch_model.bin")
+    check(resized("digepath", **NARROW), tmp_path, class_token_of(tensors, 3))
+
+
+@pytest.mark.parametrize("name", ["pathoduet-he", "pathoduet-ihc"])
+def test_pathoduet_is_the_mean_of_patch_tokens_with_a_pretext_token_beside(tmp_path: Path, name: str):
+    """Its makers put a pretext token before the class token, both with a place, and norm the mean of the patches."""
+    tensors = plain_checkpoint(48, 2, 16, registers=1)
+    tensors |= {f"fc_{layer}": tensors.pop(layer) for layer in ("norm.weight", "norm.bias")}
+    pretext = torch.randn(1, 1, 48, generator=torch.Generator().manual_seed(3))
+    published = {**tensors, "pos_embed": torch.cat([pretext, tensors["pos_embed"]], 1)}
+    published["pretext_token"] = published.pop("register_tokens")
+    torch.save({**published, "head.weight": torch.ones(9, 48)}, tmp_path / "checkpoint_HE.pth")
+    tensors["register_tokens"] = tensors["register_tokens"] + pretext
+
+    def mean(pixels: torch.Tensor) -> torch.Tensor:
+        return normed(tensors, "fc_norm", plain_hidden(tensors, pixels, 3)[:, 2:].mean(1))
+
+    check(resized(name, **NARROW), tmp_path / "checkpoint_HE.pth", mean)
+    white = to_device(np.full((1, 256, 256, 3), 255, np.uint8), torch.device("cpu"))
+    assert to_input(white, PATCH_ENCODERS[name]).max() == 1
+
+
 @pytest.mark.parametrize(
     ("name", "given", "says"),
     [
@@ -98,10 +115,16 @@ def test_weights_of_a_similar_network_are_refused(tmp_path: Path, name: str, giv
 
 
 @pytest.mark.parametrize(
-    ("encoder", "says"), [("mstar", r"missing blocks\.0\.ls1\.gamma"), ("openpath", "missing reg_token")]
+    ("encoder", "says"),
+    [
+        ("mstar", r"missing blocks\.0\.ls1\.gamma"),
+        ("digepath", r"missing blocks\.0\.ls1\.gamma"),
+        ("openpath", "missing reg_token"),
+        ("pathoduet-he", r"missing reg_token, fc_norm\.weight"),
+    ],
 )
 def test_weights_of_a_similar_large_network_are_refused(tmp_path: Path, encoder: str, says: str):
-    torch.save(plain_checkpoint(48, 2, 16 if encoder == "mstar" else 14), tmp_path / "other.pth")
+    torch.save(plain_checkpoint(48, 2, 14 if encoder == "openpath" else 16), tmp_path / "other.pth")
     with pytest.raises(WrongWeights, match=rf"{encoder}: the checkpoint is of another network: {says}"):
         load_patch_encoder(at(resized(encoder, **NARROW), tmp_path / "other.pth"))
 
