@@ -22,9 +22,9 @@ from atlaspatch_core.encoders.patch.meta import META
 from atlaspatch_core.encoders.patch.others import OTHERS
 from atlaspatch_core.encoders.patch.owkin import OWKIN_ENCODERS
 from atlaspatch_core.encoders.patch.paige import PAIGE
-from atlaspatch_core.encoders.patch.slideflow import METTLE
 from atlaspatch_core.encoders.patch.pathoduet import PATHODUET
 from atlaspatch_core.encoders.patch.retccl import RETCCL
+from atlaspatch_core.encoders.patch.slideflow import METTLE
 from atlaspatch_core.encoders.patch.stanford import STANFORD
 from atlaspatch_core.encoders.patch.timm_models import PREFIX as TIMM
 from atlaspatch_core.encoders.patch.timm_models import timm_encoder
