@@ -81,6 +81,7 @@ NETWORKS: Mapping[str, NetworkCost] = {
     "mstar": NetworkCost(303.4, 123.1),
     "sp22m": NetworkCost(21.7, 9.2),
     "genbio-pathfm": NetworkCost(1133.7, 1396.0),
+    "prost40m": NetworkCost(21.6, 12.2),
     "mettle": NetworkCost(1136.4, 608.4),
     "mettle_cls_mean": NetworkCost(1136.4, 608.4),
     "pathoduet-he": NetworkCost(85.8, 35.3),

@@ -47,7 +47,7 @@ MILLIONS = {
     "kaiko-vits8": 21.67, "kaiko-vits16": 21.67, "kaiko-vitb8": 85.81, "kaiko-vitb16": 85.80, "kaiko-vitl14": 304.37,
     "lunit_resnet50_bt": 23.51, "lunit_resnet50_swav": 23.51, "lunit_resnet50_mocov2": 23.51,
     "lunit_vit_small_patch16_dino": 21.67, "lunit_vit_small_patch8_dino": 21.67, "prov_gigapath": 1134.95,
-    "gigapath-flash": 21.68, "openpath": 1134.77, "mstar": 303.35, "sp22m": 21.67, "mettle": 1136.35,
+    "gigapath-flash": 21.68, "openpath": 1134.77, "mstar": 303.35, "sp22m": 21.67, "prost40m": 21.62, "mettle": 1136.35,
     "mettle_cls_mean": 1136.35,
     "pathorchestra": 303.35, "openmidnight": 1134.77, "gpfm": 303.23, "genbio-pathfm": 1133.69,
     "clip_rn50": 38.32, "clip_rn101": 56.26, "clip_rn50x4": 87.14, "clip_rn50x16": 167.33, "clip_rn50x64": 420.38,

@@ -23,6 +23,7 @@ from atlaspatch_core.encoders.patch.others import OTHERS
 from atlaspatch_core.encoders.patch.owkin import OWKIN_ENCODERS
 from atlaspatch_core.encoders.patch.paige import PAIGE
 from atlaspatch_core.encoders.patch.pathoduet import PATHODUET
+from atlaspatch_core.encoders.patch.radboudumc import PROST40M
 from atlaspatch_core.encoders.patch.retccl import RETCCL
 from atlaspatch_core.encoders.patch.slideflow import METTLE
 from atlaspatch_core.encoders.patch.stanford import STANFORD
@@ -42,6 +43,7 @@ DECLARED: tuple[PatchEncoder, ...] = (
     *(*MAHMOOD, *PAIGE, *BIOPTIMUS, *OWKIN_ENCODERS, *KAIKO_ENCODERS, *HISTAI, *LUNIT_ENCODERS, *STANFORD),
     *GIGAPATH,
     *OTHERS,
+    PROST40M,
     METTLE,
     *RUDOLFV2,
     *WAIV_ENCODERS,
