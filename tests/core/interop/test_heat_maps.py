@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from moreland import COOLWARM
 from rounds import examples
 
 from atlaspatch_core.errors import InvalidScores
 from atlaspatch_core.interop.scores import ColourScale, HeatMap, colour_scale, heat_map
+from atlaspatch_core.interop.scores.colours import with_legend
 from atlaspatch_core.interop.scores.coolwarm import coolwarm
 
 pytestmark = pytest.mark.quick
@@ -109,14 +111,23 @@ def test_beyond_the_range_colours_are_those_of_the_ends_and_blank_is_transparent
 
 
 def test_coolwarm_has_the_colours_that_its_paper_lists():
-    """Of the table of 33 colours in Moreland 2009; it rounds what it computed with fewer digits."""
-    listed = {0: (59, 76, 192), 1: (68, 90, 204), 7: (130, 165, 251), 16: (221, 221, 221), 32: (180, 4, 38)}
-    computed = coolwarm(33).astype(int)
-    for number, colour in listed.items():
-        assert np.abs(computed[number] - colour).max() <= 1
+    assert np.abs(coolwarm(33).astype(int) - COOLWARM).max() <= 1
     assert ColourScale(0, 1, "coolwarm").table()[[0, -1]].tolist() == [[59, 76, 192], [180, 4, 38]]
     red_less_blue = np.diff(coolwarm(256).astype(int), axis=0) @ (1, 0, -1)
     assert red_less_blue[40:-40].min() >= 0
+
+
+def test_a_long_title_of_a_legend_is_broken_between_words_above_the_bar():
+    scale = ColourScale(0, 1)
+
+    def bar_top(title: str) -> int:
+        """Return the first row that has one of the last colours of the bar."""
+        legend = with_legend(np.full((500, 100, 3), 255, np.uint8), scale, title)[:, 100:]
+        last = {tuple(colour) for colour in scale.table()[-8:].tolist()}
+        return [tuple(colour) in last for colour in legend[:, 12].tolist()].index(True)
+
+    tops = [bar_top(title) for title in ("p", "of-one-word " * 2, "of-many-words " * 9)]
+    assert tops[0] < tops[1] < tops[2] < 60
 
 
 def test_where_nothing_has_a_score_a_range_is_needed():
