@@ -62,6 +62,7 @@ MILLIONS = {
     "convnext_large": 196.23, "vit_b_16": 85.80, "vit_b_32": 87.46, "vit_l_16": 303.30, "vit_l_32": 305.51,
     "vit_h_14": 632.19, "gemma4-e4b": 167.36, "gemma4-26b": 569.55,
     "pathoduet-he": 85.80, "pathoduet-ihc": 85.80, "retccl": 23.51, "digepath": 303.35, "beph": 85.76,
+    "isight": 304.56, "isight_cls": 304.56,
 }  # fmt: skip
 """Numbers of parameters, without classifiers and text towers."""
 

@@ -15,6 +15,7 @@ from atlaspatch_core.encoders.patch.efficientnet import EFFICIENTNETS
 from atlaspatch_core.encoders.patch.gigapath import GIGAPATH
 from atlaspatch_core.encoders.patch.google import GOOGLE
 from atlaspatch_core.encoders.patch.histai import HISTAI
+from atlaspatch_core.encoders.patch.isight import ISIGHT
 from atlaspatch_core.encoders.patch.kaiko import KAIKO_ENCODERS
 from atlaspatch_core.encoders.patch.lunit import LUNIT_ENCODERS
 from atlaspatch_core.encoders.patch.mahmood import MAHMOOD
@@ -47,7 +48,7 @@ DECLARED: tuple[PatchEncoder, ...] = (
     METTLE,
     *RUDOLFV2,
     *WAIV_ENCODERS,
-    *(*PATHODUET, RETCCL, DIGEPATH, BEPH),
+    *(*PATHODUET, RETCCL, DIGEPATH, BEPH, ISIGHT),
     *(*CONTRASTIVE, *META, *TORCHVISION, *GOOGLE),
 )
 """One declaration a network."""

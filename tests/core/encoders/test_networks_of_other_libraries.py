@@ -1,5 +1,6 @@
 """Weights in the layouts of their makers give what torchvision or transformers computes of the same numbers."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,13 @@ import torchvision
 from safetensors.torch import load_file
 from seeded_checkpoints import at, check, needs, resized, seeded
 
+from atlaspatch_core.encoders.declaration import PatchEncoder
 from atlaspatch_core.encoders.loading import load_patch_encoder
 from atlaspatch_core.encoders.patch import PATCH_ENCODERS
 from atlaspatch_core.errors import MissingWeights, WrongWeights
 
 Tensors = dict[str, torch.Tensor]
-SMALL_BEIT = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 192}
+SMALL = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 192}
 NARROW = {"embed_dim": 48, "depth": 2, "num_heads": 3}
 BEIT = {
     "embeddings.patch_embeddings.projection": "patch_embed.projection",
@@ -58,7 +60,7 @@ def beit(folder: Path, **options: Any) -> tuple[Any, Tensors]:
     import transformers
 
     shared = {"use_shared_relative_position_bias": True, "use_mean_pooling": True, "layer_scale_init_value": 0.1}
-    config = transformers.BeitConfig(**SMALL_BEIT, **{**shared, **options}, layer_norm_eps=1e-6)
+    config = transformers.BeitConfig(**SMALL, **{**shared, **options}, layer_norm_eps=1e-6)
     network = seeded(transformers.BeitModel(config))
     network.save_pretrained(folder)
     made = {}
@@ -66,7 +68,7 @@ def beit(folder: Path, **options: Any) -> tuple[Any, Tensors]:
         for old, new in BEIT.items():
             name = name.replace(old, new)
         made[name] = tensor
-    for layer in (f"layers.{number}" for number in range(SMALL_BEIT["num_hidden_layers"])):
+    for layer in (f"layers.{number}" for number in range(SMALL["num_hidden_layers"])):
         own = f"{layer}.attention.attention"
         parts = [made.pop(f"{own}.{part}.weight") for part in ("query", "key", "value")]
         made[f"{layer}.attn.qkv.weight"] = torch.cat(parts)
@@ -96,6 +98,42 @@ def test_a_beit_without_positions_in_its_layers_is_refused_as_beph(tmp_path: Pat
     missing = r"beph: the checkpoint is of another network: missing blocks\.0\.attn\.relative_position_bias_table"
     with pytest.raises(WrongWeights, match=missing):
         load_patch_encoder(at(resized("beph", **NARROW), tmp_path / "BEPH_backbone.pth"))
+
+
+@pytest.fixture
+def isight(tmp_path: Path) -> tuple[Path, Any]:
+    """Return a small checkpoint as its makers write it, and a function from pixels to the tokens that it gives."""
+    needs("transformers")
+    import transformers
+
+    vision = {**SMALL, "image_size": 336, "patch_size": 14, "hidden_act": "quick_gelu"}
+    text = {**SMALL, "vocab_size": 99, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+    clip = seeded(transformers.CLIPModel(transformers.CLIPConfig(vision_config=vision, text_config=text)))
+    clip.save_pretrained(tmp_path / "clip")
+    projection = seeded(torch.nn.Linear(48, 40))
+    state = {f"patch_encoder.{name}": it for name, it in load_file(tmp_path / "clip" / "model.safetensors").items()}
+    state |= {f"visual_token_projection.{name}": it for name, it in projection.state_dict().items()}
+    state["attention_net.0.weight"] = torch.ones(1)
+    torch.save({"model_state_dict": state, "optimizer_state_dict": {"state": {}}, "epoch": 4}, tmp_path / "isight.pth")
+    hidden = lambda pixels: clip.vision_model(pixels, output_hidden_states=True).hidden_states[-1]  # noqa: E731
+    return tmp_path / "isight.pth", lambda pixels: projection(hidden(pixels))
+
+
+def small_isight(name: str) -> PatchEncoder:
+    return replace(resized(name, **NARROW, num_classes=40), dim=40)
+
+
+def test_isight_is_the_mean_of_the_projected_tokens_of_a_clip_before_its_last_norm(isight: tuple[Path, Any]):
+    path, tokens = isight
+    check(small_isight("isight"), path, lambda pixels: tokens(pixels).mean(1))
+    check(small_isight("isight_cls"), path, lambda pixels: tokens(pixels)[:, 0])
+
+
+def test_a_clip_that_is_not_isights_is_refused(isight: tuple[Path, Any], tmp_path: Path):
+    state = torch.load(isight[0])["model_state_dict"]
+    torch.save({name.removeprefix("patch_encoder."): it for name, it in state.items()}, tmp_path / "clip.pth")
+    with pytest.raises(WrongWeights, match=r"isight: the checkpoint is of another network: missing cls_token"):
+        load_patch_encoder(at(small_isight("isight"), tmp_path / "clip.pth"))
 
 
 def test_other_networks_are_refused_as_retccl(tmp_path: Path):
