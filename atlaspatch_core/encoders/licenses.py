@@ -16,6 +16,7 @@ GENBIO = "GenBio AI Community License"
 HEALTH_AI = "Health AI Developer Foundations Terms of Use"
 KAIKO = "kaiko-non-commercial"
 LUNIT = "lunit-non-commercial"
+NVIDIA = "NVIDIA Open Model License"
 OWKIN = "Owkin non-commercial license"
 WAIV = "Waiv non-commercial license"
 

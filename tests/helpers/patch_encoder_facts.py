@@ -63,12 +63,13 @@ MILLIONS = {
     "vit_h_14": 632.19, "gemma4-e4b": 167.36, "gemma4-26b": 569.55,
     "pathoduet-he": 85.80, "pathoduet-ihc": 85.80, "retccl": 23.51, "digepath": 303.35, "beph": 85.76,
     "isight": 304.56, "isight_cls": 304.56,
+    "c-radiov2-b": 85.80, "c-radiov2-l": 303.31, "c-radiov2-h": 630.92,
 }  # fmt: skip
 """Numbers of parameters, without classifiers and text towers."""
 
 WITH_FOREIGN_CODE = {
     "conch_v1", "conch_v15", "hibou_b", "hibou_l", "keep", "musk", "musk_single_scale",
     "rudolfv2", "rudolfv2_cls_mean", "rudolfv2-b", "rudolfv2_b_cls_mean", "rudolfv2-s", "rudolfv2_s_cls_mean",
-    "phaet", "mascaret", "mascaret_cls_mean",
+    "phaet", "mascaret", "mascaret_cls_mean", "c-radiov2-g", "conceptclip",
 }  # fmt: skip
 """Encoders whose network is code of others, so that its size is not known here."""

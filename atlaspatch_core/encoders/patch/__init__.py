@@ -9,6 +9,7 @@ from atlaspatch_core.encoders.patch.aignostics import RUDOLFV2
 from atlaspatch_core.encoders.patch.beph import BEPH
 from atlaspatch_core.encoders.patch.bioptimus import BIOPTIMUS
 from atlaspatch_core.encoders.patch.chief import CTRANSPATH
+from atlaspatch_core.encoders.patch.conceptclip import CONCEPTCLIP
 from atlaspatch_core.encoders.patch.contrastive import CONTRASTIVE
 from atlaspatch_core.encoders.patch.digepath import DIGEPATH
 from atlaspatch_core.encoders.patch.efficientnet import EFFICIENTNETS
@@ -20,6 +21,7 @@ from atlaspatch_core.encoders.patch.kaiko import KAIKO_ENCODERS
 from atlaspatch_core.encoders.patch.lunit import LUNIT_ENCODERS
 from atlaspatch_core.encoders.patch.mahmood import MAHMOOD
 from atlaspatch_core.encoders.patch.meta import META
+from atlaspatch_core.encoders.patch.nvidia import RADIO
 from atlaspatch_core.encoders.patch.others import OTHERS
 from atlaspatch_core.encoders.patch.owkin import OWKIN_ENCODERS
 from atlaspatch_core.encoders.patch.paige import PAIGE
@@ -49,7 +51,7 @@ DECLARED: tuple[PatchEncoder, ...] = (
     *RUDOLFV2,
     *WAIV_ENCODERS,
     *(*PATHODUET, RETCCL, DIGEPATH, BEPH, ISIGHT),
-    *(*CONTRASTIVE, *META, *TORCHVISION, *GOOGLE),
+    *(*CONTRASTIVE, CONCEPTCLIP, *META, *RADIO, *TORCHVISION, *GOOGLE),
 )
 """One declaration a network."""
 
