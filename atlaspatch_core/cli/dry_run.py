@@ -81,10 +81,11 @@ def last_line(slides: Mapping[str, Sequence[SummaryOutput]], output: Path) -> st
     return f"{format_count(len(slides), 'slide')}: {counts}; nothing was written to {output}"
 
 
-def _phrases(outputs: Iterable[SummaryOutput]) -> Iterable[str]:
+def _phrases(outputs: Sequence[SummaryOutput]) -> Iterable[str]:
     due = [output for output in outputs if output.status == TO_COMPUTE]
     for why, alike in groupby(due, key=lambda output: output.why):
         yield f"{', '.join(output.output for output in alike)} to compute{f' ({why})' if why else ''}"
+    yield from (f"{output.output}: {output.why}" for output in outputs if output.status == TO_REUSE and output.why)
 
 
 def _states(plan: WorkPlan, hooks: "Hooks") -> "tuple[dict[str, list[Validity]], dict[str, list[Validity]]]":
@@ -112,10 +113,21 @@ def _planned(validity: "Validity", plan: WorkPlan, mode: "RunMode") -> SummaryOu
     lies_there = validity.state in (State.FRESH, State.STALE)
     is_kept = lies_there if validity.step in plan.trusted else validity.state is State.FRESH and not mode.force
     if is_kept:
-        return SummaryOutput.of_step(validity.step, TO_REUSE)
+        return SummaryOutput.of_step(validity.step, TO_REUSE, why=_addition(validity, plan.recipe))
     unexplained = NEW if validity.state is State.MISSING else str(validity.state)
     why = FORCED if validity.state is State.FRESH else validity.why or unexplained
     return SummaryOutput.of_step(validity.step, TO_COMPUTE, why=" ".join(why.split()))
+
+
+def _addition(validity: "Validity", recipe: "Recipe") -> str:
+    """Return what would be added to an output that is kept, a clause; empty for nothing."""
+    from atlaspatch_core.storage.store import Store
+    from atlaspatch_core.validity.kept_attention import TO_ADD, lacks_attention
+
+    if validity.step.kind != "slide_embedding":
+        return ""
+    is_lacking = lacks_attention(Store(recipe.project.output), validity.stem, recipe.stage(validity.step))
+    return TO_ADD if is_lacking else ""
 
 
 def _cost_lines(recipe: "Recipe", unmade: "Sequence[Validity]") -> list[str]:

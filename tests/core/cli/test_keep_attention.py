@@ -93,6 +93,18 @@ def test_every_door_keeps_the_attention_of_the_features_that_it_stores(tmp_path,
         np.testing.assert_allclose(file[f"attention/{ABMIL}"][()], by_hand, rtol=2e-4, atol=1e-7)
 
 
+def test_a_dry_run_says_which_attention_is_to_be_added_and_adds_none(tmp_path, scan):
+    words = words_of(tmp_path)
+    assert CliRunner().invoke(cli, ["encode-slide", str(scan), *words[:-1]]).exit_code == 0
+    runs = (["--dry-run"], ["--dry-run"], [], ["--dry-run"])
+    lines = [CliRunner().invoke(cli, ["encode-slide", str(scan), *words, *more]).output for more in runs]
+    assert f"a: slide_embedding/{ABMIL}: its attention is to be computed from stored features" in lines[0]
+    assert "1 slide: 0 to compute, 1 up to date" in lines[0]
+    assert lines[0] == lines[1]
+    assert "reused (its attention was computed from stored features)" in lines[2]
+    assert "a: nothing to do" in lines[3]
+
+
 def test_an_encoder_of_a_plugin_may_say_how_it_weighs_the_patches(tmp_path, scan):
     plugin = plugin_file(OWN_ENCODER)
     weights, more = {PATCH_ENCODER: tmp_path / "vit.pt"}, {"plugins": [plugin], "device": "cpu", "keep_attention": True}

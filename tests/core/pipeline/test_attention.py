@@ -18,12 +18,14 @@ from atlaspatch_core.interop.audit.findings import AuditFinding, AuditSeverity
 from atlaspatch_core.interop.audit.repair import repair
 from atlaspatch_core.interop.audit.run import audit_folder
 from atlaspatch_core.layouts.recognise import recognise_folder
+from atlaspatch_core.operations.inspect import inspect_slide
 from atlaspatch_core.pipeline.processing import process
 from atlaspatch_core.storage.hdf5 import datasets_of
 from atlaspatch_core.storage.hdf5_changes import IdentityUpdate
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import Outcome, Status
 from atlaspatch_core.validity.recipe import Recipe
+from atlaspatch_core.validity.stored import stored_in_files
 
 EMBEDDING, ATTENTION = f"slide_features/{ABMIL}", f"attention/{ABMIL}"
 
@@ -159,6 +161,13 @@ def problems(folder: Path) -> list[AuditFinding]:
     return [it for it in audit_folder(recognise_folder(folder)) if it.severity is AuditSeverity.PROBLEM]
 
 
+def assert_checks_find_it(recipe: Recipe, scan: SlideSource) -> None:
+    """Let the checks of the assets look at the slide: that of the embedding alone does not pass."""
+    recorded = {step: of["a"] for step, of in stored_in_files(recipe).fingerprints.items() if "a" in of}
+    inspected = inspect_slide(recipe, scan, "a", recorded)
+    assert [one.step.kind for one in inspected if not one.sound] == ["slide_embedding"]
+
+
 @pytest.mark.parametrize("keeps", [True, False])
 def test_rot_in_it_is_found_marked_and_mended_by_the_next_run(tmp_path, scan, keeps):
     run(recipe_with_abmil(tmp_path, keep_attention=True), scan)
@@ -166,6 +175,7 @@ def test_rot_in_it_is_found_marked_and_mended_by_the_next_run(tmp_path, scan, ke
     rot_values(tmp_path / "out" / "patches" / "a.h5", ATTENTION)
     with pytest.raises(DamagedOutput, match=rf"a: {ATTENTION} in .*has other values than were written"):
         ap.results(tmp_path / "out").attention("a")
+    assert_checks_find_it(recipe_with_abmil(tmp_path), scan)
     [finding] = problems(tmp_path / "out")
     assert (finding.kind, finding.text.startswith(f"{ATTENTION} has other values")) == ("damaged", True)
     assert list(repair(recognise_folder(tmp_path / "out"), [finding], mark=True, add=False))
