@@ -1,6 +1,7 @@
 """Reading checkpoints without running what they carry, and fitting them to a network."""
 
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING
@@ -22,23 +23,41 @@ WRAPPERS = ("state_dict", "model_state_dict", "model", "teacher")
 PARALLEL = "module."
 
 
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """Which tensors of a checkpoint are read."""
+
+    prefixes: tuple[str, ...] = ()
+    """Beginnings of the names that are; none: all."""
+    without: str = ""
+    """Beginning of the names that are not; empty: none."""
+
+    def __contains__(self, name: str) -> bool:
+        return (not self.prefixes or name.startswith(self.prefixes)) and not self.is_skipped(name)
+
+    def is_skipped(self, name: str) -> bool:
+        """Tell whether a tensor is left out, in whatever file it lies."""
+        return bool(self.without) and name.startswith(self.without)
+
+
 def check_hash(path: Path, declared: str | None, encoder: str) -> None:
     """Raise WrongWeights when a file is not the declared one."""
     if declared is not None and hash_of(path) != declared:
         raise WrongWeights(f"{encoder}: {path} has another sha256 than the declared {declared}; install it anew")
 
 
-def read_checkpoint(path: Path, encoder: str, prefixes: tuple[str, ...] = ()) -> StateDict:
+def read_checkpoint(path: Path, encoder: str, prefixes: tuple[str, ...] = (), *, without: str = "") -> StateDict:
     """Return names to tensors, on the CPU, from a .safetensors, .pt, .pth or .bin file, or a folder that holds one.
 
     Wrappers (``state_dict``, ``model``, ``teacher``) and the prefix ``module.`` are taken off. Pickled objects other
-    than tensors are never run. Of .safetensors only names with one of the ``prefixes`` are read, where there are some.
-    Raises WrongWeights.
+    than tensors are never run. Of .safetensors only names with one of the ``prefixes`` are read, where there are some;
+    of no file those that begin with ``without``, where there is such a prefix. Raises WrongWeights.
     """
+    needed = Needed(prefixes, without)
     if (path / INDEX).is_file():
-        return _read_parts(path, encoder, prefixes)
+        return _read_parts(path, encoder, needed)
     file = _file_of(path, encoder)
-    state = _unwrap(_read(file, encoder, prefixes))
+    state = _unwrap(_read(file, encoder, needed))
     if not isinstance(state, dict) or not state or not all(_is_tensor(value) for value in state.values()):
         raise WrongWeights(f"{encoder}: {file} holds no state dict; save model.state_dict() and name that file")
     if odd := [str(name) for name, tensor in state.items() if not _is_plain(tensor)]:
@@ -46,7 +65,8 @@ def read_checkpoint(path: Path, encoder: str, prefixes: tuple[str, ...] = ()) ->
             f"{encoder}: {file} holds tensors without numbers of their own, or that are sparse or quantized: "
             f"{_listed('such as', odd)}; save model.state_dict() of the network as it computes"
         )
-    return {str(name).removeprefix(PARALLEL): tensor for name, tensor in state.items()}
+    names = {str(name).removeprefix(PARALLEL): tensor for name, tensor in state.items()}
+    return {name: tensor for name, tensor in names.items() if not needed.is_skipped(name)}
 
 
 def _is_plain(tensor: "Tensor") -> bool:
@@ -84,14 +104,14 @@ def _file_of(path: Path, encoder: str) -> Path:
     raise WrongWeights(f"{encoder}: the folder {path} has none of {', '.join(FILES_OF_A_FOLDER)}; name the file itself")
 
 
-def _read_parts(folder: Path, encoder: str, prefixes: tuple[str, ...]) -> StateDict:
+def _read_parts(folder: Path, encoder: str, needed: Needed) -> StateDict:
     places = _read_index(folder / INDEX, encoder)
-    files = {file for name, file in places.items() if not prefixes or name.startswith(prefixes)}
+    files = {file for name, file in places.items() if name in needed}
     state: StateDict = {}
     for file in sorted(files):
         if not (folder / file).is_file():
             raise WrongWeights(f"{encoder}: {folder} lacks {file}, which {INDEX} names; get the folder again")
-        state |= read_checkpoint(folder / file, encoder, prefixes)
+        state |= read_checkpoint(folder / file, encoder, needed.prefixes, without=needed.without)
     return state
 
 
@@ -106,14 +126,14 @@ def _read_index(index: Path, encoder: str) -> dict[str, str]:
         raise WrongWeights(f"{encoder}: {index} is no index of weights ({error!r}); get the folder again") from error
 
 
-def _read(file: Path, encoder: str, prefixes: tuple[str, ...]) -> object:
+def _read(file: Path, encoder: str, needed: Needed) -> object:
     import torch
     from safetensors import safe_open
 
     try:
         if file.suffix == ".safetensors":
             with safe_open(file, "pt") as tensors:
-                names = [name for name in tensors.keys() if not prefixes or name.startswith(prefixes)]  # noqa: SIM118
+                names = [name for name in tensors.keys() if name in needed]  # noqa: SIM118
                 return {name: tensors.get_tensor(name) for name in names}
         check_archive(file, encoder)
         return torch.load(file, map_location="cpu", weights_only=True)

@@ -15,7 +15,9 @@ Encoders = Sequence[tuple[Geometry | None, PatchEncoder | SlideEncoder | None]]
 
 
 def check_scales(project: Project, encoders: Encoders) -> tuple[str, ...]:
-    """Return a sentence for each patch encoder that was made for patches of another scale.
+    """Return a sentence for each encoder that was made for patches of another scale.
+
+    A slide encoder with a magnification is none of them: ``check_geometry`` refuses another one.
 
     Raises GeometryMismatch with the first where the project refuses them. Nothing is said where it allows them.
     """
@@ -29,10 +31,11 @@ def _texts(geometry: Geometry, encoders: Encoders) -> Iterator[str]:
     """Yield what is odd in one geometry: what a slide encoder asks of its patch encoder goes before all."""
     here = [encoder for of, encoder in encoders if of == geometry]
     of_slides = [encoder for encoder in here if isinstance(encoder, SlideEncoder)]
-    bound = [encoder for encoder in of_slides if encoder.magnification is not None]
+    bound = [encoder for encoder in of_slides if encoder.scales is not None]
     bound_names = {name for encoder in bound for name in encoder.patch_encoders}
+    refused_elsewhere = {encoder.name for encoder in of_slides if encoder.magnification is not None}
     for encoder in here:
-        if not isinstance(encoder, PatchEncoder) or encoder.name in bound_names or encoder.scales is None:
+        if encoder is None or encoder.scales is None or encoder.name in bound_names | refused_elsewhere:
             continue
         if _is_beyond(geometry.mpp, *encoder.scales):
             theirs = f"{geometry.mpp:.3g} µm/px ({geometry.magnification:.3g}x)"

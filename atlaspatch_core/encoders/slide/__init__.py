@@ -11,14 +11,17 @@ from atlaspatch_core.encoders.slide.abmil import PREFIX as ABMIL
 from atlaspatch_core.encoders.slide.abmil import abmil_encoder
 from atlaspatch_core.encoders.slide.care import CARE
 from atlaspatch_core.encoders.slide.chief import CHIEF
+from atlaspatch_core.encoders.slide.cobra import COBRA
 from atlaspatch_core.encoders.slide.eagle import EAGLE
 from atlaspatch_core.encoders.slide.feather import FEATHER, FEATHER_UNI, FEATHER_UNI_V2
-from atlaspatch_core.encoders.slide.gigapath import GIGAPATH
+from atlaspatch_core.encoders.slide.gigapath import GIGAPATH, GIGAPATH_FLASH
 from atlaspatch_core.encoders.slide.madeleine import MADELEINE
 from atlaspatch_core.encoders.slide.mean import MAX, MEAN_AND_MAX, max_encoder, mean_and_max_encoder, mean_encoder
 from atlaspatch_core.encoders.slide.mean import PREFIX as MEAN
 from atlaspatch_core.encoders.slide.moozy import MOOZY
 from atlaspatch_core.encoders.slide.prism import PRISM
+from atlaspatch_core.encoders.slide.prism2 import PRISM2
+from atlaspatch_core.encoders.slide.tangle import TANGLE
 from atlaspatch_core.encoders.slide.threads import THREADS
 from atlaspatch_core.encoders.slide.titan import TITAN
 from atlaspatch_core.encoders.weights import local_weights
@@ -27,8 +30,10 @@ from atlaspatch_core.errors import UnknownName
 SLIDE_ENCODERS: Mapping[str, SlideEncoder] = by_name(
     TITAN,
     PRISM,
+    *PRISM2,
     MOOZY,
     GIGAPATH,
+    GIGAPATH_FLASH,
     CHIEF,
     MADELEINE,
     FEATHER,
@@ -36,6 +41,8 @@ SLIDE_ENCODERS: Mapping[str, SlideEncoder] = by_name(
     FEATHER_UNI_V2,
     CARE,
     EAGLE,
+    *COBRA,
+    TANGLE,
     *map(mean_encoder, PATCH_ENCODERS.values()),
 )
 """Canonical name to declaration."""

@@ -1,6 +1,6 @@
 """Prov-GigaPath: LongNet over all patches of a slide (Xu et al. 2024, Nature)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +32,13 @@ class LongNet:
     width: int = 1536
 
     def build(self, weights: Path | None) -> "Module":  # noqa: ARG002
-        """Return the network with arbitrary weights; raises MissingExtra without the package."""
-        return need("gigapath.slide_encoder", NAME, NAME).create_model("", self.name, self.width, global_pool=True)
+        """Return the network with arbitrary weights; raises MissingExtra without the package.
+
+        The package writes numbers of NumPy into a text and evaluates it, which needs them written as NumPy 1 does.
+        """
+        package = need("gigapath.slide_encoder", NAME, NAME)
+        with np.printoptions(legacy="1.25"):
+            return package.create_model("", self.name, self.width, global_pool=True)
 
     def spec(self) -> dict[str, Any]:
         """Return the network's name, and which layer's embedding is taken."""
@@ -73,4 +78,16 @@ GIGAPATH = SlideEncoder(
     extra=NAME,
     homepage=PAGE,
     note="LongNet over all patches; needs flash-attn, and so CUDA.",
+)
+GIGAPATH_FLASH = replace(
+    GIGAPATH,
+    name="gigapath-flash-slide",
+    aliases=("gigapath_flash_slide",),
+    patch_encoder="gigapath-flash",
+    dim=384,
+    architecture=LongNet("gigapath_slide_enc12l384d", 384),
+    source=HubWeights("prov-gigapath/prov-gigapath-flash", ("slide_encoder.pth",), gated=True),
+    homepage="https://huggingface.co/prov-gigapath/prov-gigapath-flash",
+    note="LongNet of half the width, over gigapath-flash features; needs flash-attn, and so CUDA.",
+    facts="scripts/run_panda_flash.sh and gigapath/tile_encoder.py of github.com/prov-gigapath/prov-gigapath",
 )

@@ -1,10 +1,8 @@
 """Slide encoders: what they declare, what they are given, and that published checkpoints fit."""
 
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from textwrap import dedent
 
 import h5py
 import numpy as np
@@ -12,6 +10,7 @@ import pytest
 import timm
 import torch
 from painting import paint_slide, stain, white
+from remote_folders import remote_folder, write
 from safetensors.torch import save_file
 
 from atlaspatch_core.config.project import make_project
@@ -44,6 +43,14 @@ MADE_FOR = {
     "gigapath": ("prov_gigapath", 256, 20, 768),
     "chief": ("chief-ctranspath", 256, 10, 768),
     "madeleine": ("conch_v1", 256, 10, 512),
+    "prism2": ("virchow_v2_cls", 224, 20, 2560),
+    "prism2_diagnostic": ("virchow_v2_cls", 224, 20, 3072),
+    "gigapath-flash-slide": ("gigapath-flash", 256, 20, 384),
+    "cobra2_conch_v1": ("conch_v1", 224, None, 512),
+    "cobra2_uni_v1": ("uni_v1", 224, None, 1024),
+    "cobra2_virchow_v2": ("virchow_v2_cls", 224, None, 1280),
+    "cobra2_h_optimus_0": ("h_optimus_0", 224, None, 1536),
+    "tangle_v2": ("uni_v1", 256, 20, 512),
     "feather": ("conch_v15", 512, 20, 512),
     "feather_uni": ("uni_v1", 256, 20, 512),
     "feather_uni_v2": ("uni_v2", 256, 20, 512),
@@ -68,12 +75,6 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield folder
     for name in [name for name in sys.modules if name.partition(".")[0] in ("moozy", "gigapath", "madeleine")]:
         del sys.modules[name]
-
-
-def write(folder: Path, name: str, code: str) -> None:
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(dedent(code))
 
 
 def bag(width: int, count: int = 7) -> tuple[np.ndarray, np.ndarray]:
@@ -350,17 +351,6 @@ def test_a_checkpoint_with_a_normalisation_is_no_attention_pooling(tmp_path: Pat
 
 # ---- code beside the weights -----------------------------------------------------------------------------------------
 
-CONFIGURATION = """
-from transformers import PretrainedConfig
-
-class StubConfig(PretrainedConfig):
-    model_type = "stub"
-
-    def __init__(self, width=6, **more):
-        super().__init__(**more)
-        self.width = width
-"""
-
 TITAN_CODE = """
 import torch
 from transformers import PreTrainedModel
@@ -419,16 +409,6 @@ class Stub(PreTrainedModel):
         assert coords[0].tolist() == [[2 + i % 3, 5 + i // 3] for i in range(7)]
         return SimpleNamespace(wsi_embedding=self.project(patch_embedding).mean(1), aux_loss=None)
 """
-
-
-def remote_folder(folder: Path, code: str, tensors: dict[str, torch.Tensor]) -> Path:
-    """Write a repository as the hub has them: configuration, code and weights."""
-    write(folder, "configuration.py", CONFIGURATION)
-    write(folder, "modeling.py", code)
-    auto = {"AutoConfig": "configuration.StubConfig", "AutoModel": "modeling.Stub"}
-    (folder / "config.json").write_text(json.dumps({"model_type": "stub", "auto_map": auto, "width": 6}))
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    return folder
 
 
 @pytest.fixture
