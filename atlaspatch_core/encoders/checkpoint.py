@@ -24,7 +24,7 @@ PARALLEL = "module."
 
 
 @dataclass(frozen=True, slots=True)
-class Needed:
+class TensorChoice:
     """Which tensors of a checkpoint are read."""
 
     prefixes: tuple[str, ...] = ()
@@ -53,11 +53,11 @@ def read_checkpoint(path: Path, encoder: str, prefixes: tuple[str, ...] = (), *,
     than tensors are never run. Of .safetensors only names with one of the ``prefixes`` are read, where there are some;
     of no file those that begin with ``without``, where there is such a prefix. Raises WrongWeights.
     """
-    needed = Needed(prefixes, without)
+    choice = TensorChoice(prefixes, without)
     if (path / INDEX).is_file():
-        return _read_parts(path, encoder, needed)
+        return _read_parts(path, encoder, choice)
     file = _file_of(path, encoder)
-    state = _unwrap(_read(file, encoder, needed))
+    state = _unwrap(_read(file, encoder, choice))
     if not isinstance(state, dict) or not state or not all(_is_tensor(value) for value in state.values()):
         raise WrongWeights(f"{encoder}: {file} holds no state dict; save model.state_dict() and name that file")
     if odd := [str(name) for name, tensor in state.items() if not _is_plain(tensor)]:
@@ -66,7 +66,7 @@ def read_checkpoint(path: Path, encoder: str, prefixes: tuple[str, ...] = (), *,
             f"{_listed('such as', odd)}; save model.state_dict() of the network as it computes"
         )
     names = {str(name).removeprefix(PARALLEL): tensor for name, tensor in state.items()}
-    return {name: tensor for name, tensor in names.items() if not needed.is_skipped(name)}
+    return {name: tensor for name, tensor in names.items() if not choice.is_skipped(name)}
 
 
 def _is_plain(tensor: "Tensor") -> bool:
@@ -104,14 +104,14 @@ def _file_of(path: Path, encoder: str) -> Path:
     raise WrongWeights(f"{encoder}: the folder {path} has none of {', '.join(FILES_OF_A_FOLDER)}; name the file itself")
 
 
-def _read_parts(folder: Path, encoder: str, needed: Needed) -> StateDict:
+def _read_parts(folder: Path, encoder: str, choice: TensorChoice) -> StateDict:
     places = _read_index(folder / INDEX, encoder)
-    files = {file for name, file in places.items() if name in needed}
+    files = {file for name, file in places.items() if name in choice}
     state: StateDict = {}
     for file in sorted(files):
         if not (folder / file).is_file():
             raise WrongWeights(f"{encoder}: {folder} lacks {file}, which {INDEX} names; get the folder again")
-        state |= read_checkpoint(folder / file, encoder, needed.prefixes, without=needed.without)
+        state |= read_checkpoint(folder / file, encoder, choice.prefixes, without=choice.without)
     return state
 
 
@@ -126,14 +126,14 @@ def _read_index(index: Path, encoder: str) -> dict[str, str]:
         raise WrongWeights(f"{encoder}: {index} is no index of weights ({error!r}); get the folder again") from error
 
 
-def _read(file: Path, encoder: str, needed: Needed) -> object:
+def _read(file: Path, encoder: str, choice: TensorChoice) -> object:
     import torch
     from safetensors import safe_open
 
     try:
         if file.suffix == ".safetensors":
             with safe_open(file, "pt") as tensors:
-                names = [name for name in tensors.keys() if name in needed]  # noqa: SIM118
+                names = [name for name in tensors.keys() if name in choice]  # noqa: SIM118
                 return {name: tensors.get_tensor(name) for name in names}
         check_archive(file, encoder)
         return torch.load(file, map_location="cpu", weights_only=True)

@@ -142,9 +142,7 @@ def test_the_published_checkpoint_averages_the_features_of_each_patch_encoder(
     assert attention.std() * count > 1e-2
 
 
-def test_a_bare_state_dict_of_the_network_is_taken_too_and_another_network_is_refused(
-    published: PublishedCobra, tmp_path: Path
-):
+def test_a_bare_state_dict_is_taken_too_and_another_network_is_refused(published: PublishedCobra, tmp_path: Path):
     state = published.state_dict()
     torch.save(state, tmp_path / "bare.pt")
     loaded = load_slide_encoder(find_slide_encoder("cobra2_uni_v1", {"cobra2_uni_v1": tmp_path / "bare.pt"}))

@@ -57,14 +57,10 @@ def folder(layers: dict[str, torch.nn.Linear], tmp_path_factory: pytest.TempPath
     folder = tmp_path_factory.mktemp("prism2_stub")
     remote_folder(folder, CODE, {"none": torch.zeros(1)})
     (folder / "model.safetensors").unlink()
-    files = {
-        "image_resampler": "one.safetensors",
-        "img_projection": "one.safetensors",
-        "text_decoder": "two.safetensors",
-    }
     parts: dict[str, dict[str, torch.Tensor]] = {"one.safetensors": {}, "two.safetensors": {}}
     for name, layer in layers.items():
-        parts[files[name]] |= {f"{name}.{kind}": tensor.detach() for kind, tensor in layer.named_parameters()}
+        part = parts["two.safetensors" if name == "text_decoder" else "one.safetensors"]
+        part |= {f"{name}.{kind}": tensor.detach() for kind, tensor in layer.named_parameters()}
     for file, tensors in parts.items():
         save_file(tensors, folder / file, metadata={"format": "pt"})
     places = {name: file for file, tensors in parts.items() for name in tensors}

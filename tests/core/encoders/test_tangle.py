@@ -56,10 +56,7 @@ def published(heads: int = 4) -> PublishedTangle:
 def write_checkpoint(path: Path, network: PublishedTangle) -> Path:
     """Write model.pt as it is published: in training it was split over devices, and had a half for genes."""
     state = {f"module.wsi_embedder.{name}": tensor for name, tensor in network.state_dict().items()}
-    genes = {
-        "module.rna_embedder.blocks.2.bias": torch.zeros(512),
-        "module.mean_projector.layers.bias": torch.zeros(512),
-    }
+    genes = {f"module.{name}.bias": torch.zeros(512) for name in ("rna_embedder.blocks.2", "mean_projector.layers")}
     torch.save(state | genes, path)
     return path
 

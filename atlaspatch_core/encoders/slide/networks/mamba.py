@@ -76,8 +76,8 @@ def _scan_piece(state: Tensor, values: Tensor, decays: Tensor, keys: Tensor, que
     before = (total.unsqueeze(2) - total.unsqueeze(1)).masked_fill(_later(total), -torch.inf).exp()
     seen = torch.einsum("bts,bus,btuh,buhp->bthp", queries, keys, before, values)
     seen = seen + torch.einsum("bts,bhps,bth->bthp", queries, state, total.exp())
-    left = (total[:, -1:] - total).exp()
-    added = torch.einsum("bus,buh,buhp->bhps", keys, left, values)
+    remaining = (total[:, -1:] - total).exp()
+    added = torch.einsum("bus,buh,buhp->bhps", keys, remaining, values)
     return seen, state * total[:, -1].exp()[..., None, None] + added
 
 
