@@ -11,7 +11,7 @@ from atlaspatch_core.storage.atomic import make_folder, replacing, slide_lock
 from atlaspatch_core.storage.checksums import damage_of, file_damage, is_sealed
 from atlaspatch_core.storage.disk import open_file
 from atlaspatch_core.storage.hdf5 import DAMAGED, datasets_of
-from atlaspatch_core.storage.hdf5_changes import write_copied, write_marked, write_sealed
+from atlaspatch_core.storage.hdf5_stamps import write_copied, write_marked, write_sealed
 from atlaspatch_core.storage.last_line import bytes_damage
 from atlaspatch_core.storage.ownership import check_replaceable
 from atlaspatch_core.storage.records import has_checksum

@@ -15,7 +15,9 @@ from atlaspatch_core.storage.atomic import remove_half_written, replacing, slide
 from atlaspatch_core.storage.checksums import bytes_sha256, damaged_output
 from atlaspatch_core.storage.file_index import list_files
 from atlaspatch_core.storage.hdf5 import StoredResult, read_stored_results
-from atlaspatch_core.storage.hdf5_changes import Dataset, IdentityUpdate, Writer, write_added, write_restamped
+from atlaspatch_core.storage.hdf5_changes import Dataset, write_added
+from atlaspatch_core.storage.hdf5_stamps import IdentityUpdate, write_restamped
+from atlaspatch_core.storage.hdf5_writing import Writer
 from atlaspatch_core.storage.ownership import check_replaceable, unusable_output
 from atlaspatch_core.storage.paths import OutputPaths
 from atlaspatch_core.storage.records import (

@@ -9,7 +9,7 @@ from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.pipeline.steps.embedding import embedding_numbers
 from atlaspatch_core.storage.hdf5 import StoredResult, read_array, read_stored_results
-from atlaspatch_core.storage.hdf5_changes import IdentityUpdate
+from atlaspatch_core.storage.hdf5_stamps import IdentityUpdate
 from atlaspatch_core.storage.schema import COORDS, DIM, RESTAMPED_FROM
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.upgrades.comparison import Canary

@@ -17,7 +17,7 @@ from atlaspatch_core.patches.scale import Sampling
 from atlaspatch_core.pipeline.slide_work import SlideWork
 from atlaspatch_core.pipeline.steps.coords import grid_facts, lay_patches
 from atlaspatch_core.storage.hdf5 import StoredResult, read_array
-from atlaspatch_core.storage.hdf5_changes import IdentityUpdate
+from atlaspatch_core.storage.hdf5_stamps import IdentityUpdate
 from atlaspatch_core.storage.schema import COORDS
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.tissue.mask import TissueMask

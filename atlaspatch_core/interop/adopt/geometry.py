@@ -13,7 +13,8 @@ from atlaspatch_core.interop.adopt.settings import AdoptTarget
 from atlaspatch_core.interop.adopt.vectors import AdoptedVectors, accepted, adopted_vectors
 from atlaspatch_core.pipeline.slide_work import SlideWork
 from atlaspatch_core.pipeline.steps.coords import datasets_of, file_attributes
-from atlaspatch_core.storage.hdf5_changes import Writer, write_new
+from atlaspatch_core.storage.hdf5_changes import write_new
+from atlaspatch_core.storage.hdf5_writing import Writer
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import OutputKey
 

@@ -17,7 +17,7 @@ from atlaspatch_core.interop.adopt.sampling import SMALLEST, RowSample, Verify, 
 from atlaspatch_core.interop.adopt.vectors import AdoptedVectors
 from atlaspatch_core.pipeline.slide_work import SlideWork
 from atlaspatch_core.storage.hdf5 import read_array, read_claim
-from atlaspatch_core.storage.hdf5_changes import IdentityUpdate
+from atlaspatch_core.storage.hdf5_stamps import IdentityUpdate
 from atlaspatch_core.storage.schema import COORDS
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.upgrades.canary import canary_spec, encode_again, stored_grid

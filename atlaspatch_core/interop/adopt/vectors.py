@@ -20,7 +20,8 @@ from atlaspatch_core.pipeline.slide_work import SlideWork
 from atlaspatch_core.pipeline.steps.provenance import provenance
 from atlaspatch_core.storage import schema
 from atlaspatch_core.storage.hdf5 import StoredResult
-from atlaspatch_core.storage.hdf5_changes import Dataset, IdentityUpdate
+from atlaspatch_core.storage.hdf5_changes import Dataset
+from atlaspatch_core.storage.hdf5_stamps import IdentityUpdate
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import OutputSpec
 from atlaspatch_core.validity.rules import is_valid, stale_reason

@@ -14,7 +14,7 @@ from atlaspatch_core.fingerprint import Identity, changed_input, upstream_reason
 from atlaspatch_core.storage.atomic import replacing, slide_lock
 from atlaspatch_core.storage.checksums import attributes_damage, check_file, damaged_output, read_checked, seal
 from atlaspatch_core.storage.hdf5 import identity_of, open_hdf5
-from atlaspatch_core.storage.hdf5_changes import sealing_hdf5, write_identity
+from atlaspatch_core.storage.hdf5_writing import sealing_hdf5, write_identity
 from atlaspatch_core.storage.ownership import check_replaceable, unusable_output
 from atlaspatch_core.storage.schema import (
     COORDS,

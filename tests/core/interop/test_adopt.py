@@ -24,7 +24,7 @@ from atlaspatch_core.interop.adopt.settings import AdoptSettings
 from atlaspatch_core.interop.audit.run import audit_folder
 from atlaspatch_core.layouts.recognise import recognise_folder
 from atlaspatch_core.pipeline.processing import process
-from atlaspatch_core.storage.hdf5_changes import IdentityUpdate
+from atlaspatch_core.storage.hdf5_stamps import IdentityUpdate
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.upgrades.trial import trials
 from atlaspatch_core.validity.outcome import Status

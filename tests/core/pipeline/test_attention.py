@@ -21,7 +21,7 @@ from atlaspatch_core.layouts.recognise import recognise_folder
 from atlaspatch_core.operations.inspect import inspect_slide
 from atlaspatch_core.pipeline.processing import process
 from atlaspatch_core.storage.hdf5 import datasets_of
-from atlaspatch_core.storage.hdf5_changes import IdentityUpdate
+from atlaspatch_core.storage.hdf5_stamps import IdentityUpdate
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import Outcome, Status
 from atlaspatch_core.validity.recipe import Recipe

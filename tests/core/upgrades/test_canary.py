@@ -14,7 +14,7 @@ from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.errors import NoPatches, OutOfDate
 from atlaspatch_core.operations.estimate import Rate, estimate_work
 from atlaspatch_core.pipeline.processing import process
-from atlaspatch_core.storage.hdf5_changes import IdentityUpdate
+from atlaspatch_core.storage.hdf5_stamps import IdentityUpdate
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.upgrades.canary import CanarySpec, run_canary
 from atlaspatch_core.upgrades.comparison import Canary, Tolerance, compare
