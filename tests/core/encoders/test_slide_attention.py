@@ -1,11 +1,13 @@
 """Slide encoders that pool by attention say so, and what they say is what their embedding is made by."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from paths import ROOT
 
 from atlaspatch_core.encoders.inference import encode_slide, slide_attention
 from atlaspatch_core.encoders.loading import load_slide_encoder
@@ -37,6 +39,14 @@ def test_all_that_pool_by_attention_tell_it_and_no_fingerprint_knows():
         assert encoder.attention is not None
     chosen = SLIDE_ENCODERS["feather"]
     assert replace(chosen, attention=None).spec() == chosen.spec()
+
+
+def test_the_page_names_those_that_tell_it_and_no_others():
+    page = (ROOT / "docs" / "files.md").read_text(encoding="utf-8")
+    [line] = [part for part in page.split("\n- ") if part.startswith("Encoders that tell it")]
+    words = re.findall(r"`([a-z][\w]*)`", line)
+    for name, encoder in SLIDE_ENCODERS.items():
+        assert any(name.startswith(word) for word in words) == (encoder.attention is not None), name
 
 
 def test_the_embedding_of_chief_is_the_mean_of_the_features_by_its_attention(chief):
