@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from atlaspatch_core.cli.completion import completion_of
 from atlaspatch_core.cli.declaring import (
     EXISTING,
     EXISTING_FOLDER,
@@ -52,6 +53,7 @@ PERCENT = Number(min=0, max=100)
 @option(
     "--attention",
     metavar="ENCODER",
+    shell_complete=completion_of("slide encoders"),
     help="Slide encoder whose attention is drawn, in the place of scores; encode-slide --keep-attention keeps it.",
 )
 @option("--head", type=Whole(min=0), help="Head of that encoder, from 0.", show_default="the mean of all heads")

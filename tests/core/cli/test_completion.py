@@ -45,6 +45,7 @@ def completed(*words: str, incomplete: str = "") -> list[str]:
         (("export", "--layout"), "ann", ["anndata"]),
         (("weights", "fetch", "uni_v1"), "prov", ["prov_gigapath"]),
         (("adopt", "--patch-encoder"), "uni_v2", ["uni_v2"]),
+        (("overlay", "out", "--attention"), "tangle", ["tangle_v2"]),
         ((), "encode-", ["encode-patient", "encode-slide"]),
     ],
 )
@@ -82,7 +83,8 @@ main()
     words = {"COMP_WORDS": "atlaspatch run --slide-encoder titan,fea", "COMP_CWORD": "3"}
     environment = os.environ | words | {"_ATLASPATCH_COMPLETE": "bash_complete"}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
-    assert done.stdout.splitlines() == ["plain,titan,feather", "plain,titan,feather_uni_v2", "[]"]
+    variants = [f"plain,titan,{name}" for name in ("feather", "feather_uni", "feather_uni_v2")]
+    assert done.stdout.splitlines() == [*variants, "[]"]
 
 
 def test_segmenters_and_readers_of_plugin_files_are_completed(tmp_path: Path):
