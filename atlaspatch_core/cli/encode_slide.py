@@ -200,6 +200,7 @@ def check_weights(recipe: "Recipe", names: Iterable[str] | None = None) -> None:
     """
     encoders = [stage.encoder for stage in recipe.stages if stage.encoder]
     used = {name.lower() for encoder in encoders for name in (encoder.name, *encoder.aliases)}
+    used |= {network.lower() for encoder in encoders if (network := getattr(encoder, "network", ""))}
     of_tissue = [network.name for network in recipe.segmentation.networks]
     unused = sorted(set(recipe.project.weights if names is None else names) - used - set(of_tissue))
     if unused:

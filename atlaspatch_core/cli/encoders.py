@@ -151,9 +151,9 @@ def _geometry(encoder: "Listed") -> str:
     """Return such as ``256 px at 20x of uni_v1``."""
     size = "" if encoder.patch_size is None else f"{encoder.patch_size} px"
     scale = "" if encoder.magnification is None else f"at {encoder.magnification:g}x"
-    if encoder.scales and encoder.scales[0] < encoder.scales[1]:
-        scale += f" ({10 / encoder.scales[1]:g}x to {10 / encoder.scales[0]:g}x)"
-    return " ".join(filter(None, (size, scale, _upstream(encoder))))
+    smallest, largest = encoder.scales or (0, 0)
+    scales = f"({10 / largest:g}x to {10 / smallest:g}x)" if smallest < largest else ""
+    return " ".join(filter(None, (size, scale, scales, _upstream(encoder))))
 
 
 def _upstream(encoder: "Listed") -> str:
