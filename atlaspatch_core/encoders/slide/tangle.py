@@ -48,9 +48,8 @@ TANGLE = SlideEncoder(
     source=NotGiven(f"get model.pt from {FILE} and name it: {local_copy('tangle_v2')}"),
     adapt=renamed({"wsi_embedder.": ""}),
     license="CC-BY-NC-ND-4.0",
-    patch_size=256,
     magnification=20,
     homepage="https://github.com/mahmoodlab/TANGLE",
     note="Attention by four heads over uni_v1 features, aligned with gene expression in 27 cohorts of TCGA.",
-    facts="heads and address of the checkpoint as raw2features reads them; patches as in the paper",
+    facts="heads and address of the checkpoint as raw2features reads them; the size of its patches is not stated",
 )

@@ -50,7 +50,7 @@ MADE_FOR = {
     "cobra2_uni_v1": ("uni_v1", 224, None, 1024),
     "cobra2_virchow_v2": ("virchow_v2_cls", 224, None, 1280),
     "cobra2_h_optimus_0": ("h_optimus_0", 224, None, 1536),
-    "tangle_v2": ("uni_v1", 256, 20, 512),
+    "tangle_v2": ("uni_v1", None, 20, 512),
     "feather": ("conch_v15", 512, 20, 512),
     "feather_uni": ("uni_v1", 256, 20, 512),
     "feather_uni_v2": ("uni_v2", 256, 20, 512),
