@@ -22,7 +22,7 @@ from atlaspatch_core.slides.readers.openslide_checks import (
     check_scene,
     is_decoded_as_tiff,
 )
-from atlaspatch_core.slides.readers.openslide_files import file_of, recognises, refusal
+from atlaspatch_core.slides.readers.openslide_files import check_installed, file_of, recognises, refusal
 from atlaspatch_core.slides.readers.openslide_pixels import backdrop, background_of, composite, place_of
 from atlaspatch_core.slides.readers.openslide_tiff import VENDORS, PlainTiff, choose_tiff_levels
 from atlaspatch_core.slides.readers.reader import Reader
@@ -112,6 +112,7 @@ class OpenSlideSlide(Slide):
 
 def open_with_openslide(path: Path, stated: StatedMpp, series: int | None = None) -> Slide:
     """Open a slide; ``stated`` is what the user says of its scale, ``series`` which image of the file is asked for."""
+    check_installed(path)
     from openslide import OpenSlide, OpenSlideError
 
     file = file_of(path)
@@ -157,6 +158,7 @@ def sections_of(path: Path) -> tuple[int, ...]:
 
     Raises UnsupportedSlide for what another reader tells apart: pyramids of DICOM, scenes of a CZI; UnreadableSlide.
     """
+    check_installed(path)
     from openslide import OpenSlide, OpenSlideError
 
     vendor = OpenSlide.detect_format(file_of(path))

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from atlaspatch_core.errors import UnreadableSlide
+from atlaspatch_core.errors import MissingExtra, UnreadableSlide
 from atlaspatch_core.slides.dicom_files import instances, is_dicom, is_series_folder
-from atlaspatch_core.slides.readers.advice import COPY
+from atlaspatch_core.slides.readers.advice import COPY, INSTALL_OPENSLIDE
 from atlaspatch_core.slides.readers.content import is_not
 from atlaspatch_core.slides.readers.openslide_tiff import OTHER
 from atlaspatch_core.slides.readers.reader import UnsupportedSlide
 from atlaspatch_core.slides.readers.tiff import is_ome
+from atlaspatch_core.slides.readers.tiff_vendors import has_openslide
 from atlaspatch_core.slides.slide import stem_of
 
 BEYOND = ("Unsupported", "Unrecognized", "not supported", "Cannot get required TIFF tag")
@@ -22,11 +23,22 @@ def file_of(path: Path) -> Path:
     return instances(path)[0] if path.is_dir() and is_series_folder(path) else path
 
 
+def check_installed(path: Path) -> None:
+    """Raise MissingExtra where OpenSlide, which is to read a file, is not installed."""
+    if not has_openslide():
+        raise MissingExtra(
+            f"{stem_of(path)}: {path.name} is read by OpenSlide, which cannot be loaded; {INSTALL_OPENSLIDE}"
+        )
+
+
 def recognises(path: Path) -> bool:
     """Say whether OpenSlide knows the format.
 
-    It takes an OME-TIFF for a TIFF of one level without a scale, so that one is left to the reader of TIFFs.
+    It takes an OME-TIFF for a TIFF of one level without a scale, so that one is left to the reader of TIFFs. Where
+    OpenSlide is not installed, it knows none, and the others are asked.
     """
+    if not has_openslide():
+        return False
     from openslide import OpenSlide, OpenSlideError
 
     try:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, final
 from atlaspatch_core.remote.sparse_file import SparseFile, close_holes, sparse_file
 from atlaspatch_core.slides.readers.damage import DAMAGED_FILE
 from atlaspatch_core.slides.readers.openslide_tiff import LAX, VENDORS
-from atlaspatch_core.slides.readers.tiff import PLAIN, is_tiff, vendor_of_layout
+from atlaspatch_core.slides.readers.tiff import PLAIN, is_tiff
+from atlaspatch_core.slides.readers.tiff_vendors import vendor_of_layout
 
 if TYPE_CHECKING:
     import tifffile

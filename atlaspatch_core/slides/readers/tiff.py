@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.slides.mpp import StatedMpp
-from atlaspatch_core.slides.readers.advice import COPY
+from atlaspatch_core.slides.readers.advice import COPY, INSTALL_OPENSLIDE
 from atlaspatch_core.slides.readers.content import is_not
 from atlaspatch_core.slides.readers.damage import DAMAGED_FILE, cut_short, refuse_damage
 from atlaspatch_core.slides.readers.reader import Reader
+from atlaspatch_core.slides.readers.tiff_vendors import has_openslide, vendor_of_layout
 from atlaspatch_core.slides.readers.windows import WindowedSlide, describe
 from atlaspatch_core.slides.slide import stem_of
 
@@ -53,16 +54,6 @@ def is_ome(path: Path) -> bool:
             return tiff.is_ome
     except DAMAGED_FILE:
         return False
-
-
-def vendor_of_layout(path: Path) -> str | None:
-    """Return the vendor that OpenSlide sees, or None."""
-    from openslide import OpenSlide, OpenSlideError
-
-    try:
-        return OpenSlide.detect_format(path)
-    except OpenSlideError:
-        return None
 
 
 def open_tiff(path: Path, stated: StatedMpp, series: int | None = None) -> WindowedSlide:
@@ -107,9 +98,9 @@ def check_layout(path: Path) -> None:
         raise UnreadableSlide(f"{stem_of(path)}: {path.name} {is_not(path, 'TIFF')}")
     vendor = vendor_of_layout(path)
     if vendor not in PLAIN:
+        cure = "leave out the reader, so that OpenSlide reads it" if has_openslide() else INSTALL_OPENSLIDE
         raise UnreadableSlide(
-            f"{stem_of(path)}: {path.name} lays out its tiles as {vendor} does, not as TIFFs do; leave out the reader, "
-            f"so that OpenSlide reads it"
+            f"{stem_of(path)}: {path.name} lays out its tiles as {vendor} does, not as TIFFs do; {cure}"
         )
 
 
