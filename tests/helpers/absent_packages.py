@@ -1,4 +1,4 @@
-"""Processes in which packages cannot be imported, though they are installed; what they start has none of them either."""
+"""Processes that cannot import some packages, though these are installed; nor can the processes that they start."""
 
 import os
 import subprocess
