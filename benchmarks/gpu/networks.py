@@ -30,7 +30,7 @@ class Network:
     timm_name: str
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """Keyword arguments of ``timm.create_model``."""
-    transformer: Mapping[str, int] = field(default_factory=dict, hash=False)
+    transformer: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """Keyword arguments of torchvision's ``VisionTransformer``; empty for a network that it knows by ``name``."""
 
     def build(self) -> "Module":
@@ -59,7 +59,7 @@ class Network:
         return network
 
 
-def _transformer(patch_size: int, layers: int, heads: int, width: int, mlp: int) -> dict[str, int]:
+def _transformer(patch_size: int, layers: int, heads: int, width: int, mlp: int) -> dict[str, Any]:
     return {
         "patch_size": patch_size, "num_layers": layers, "num_heads": heads, "hidden_dim": width, "mlp_dim": mlp,
     }  # fmt: skip

@@ -1,0 +1,59 @@
+"""Two devices over one: slides a second once the workers run, so that starting them counts for neither side."""
+
+from collections.abc import Iterator, Sequence
+from itertools import count
+from pathlib import Path
+from shutil import copytree
+from statistics import median
+
+import torch
+
+import atlaspatch_core as ap
+from benchmarks.gpu.bare import seconds_of
+from benchmarks.gpu.lines import Line, Unmeasured
+from benchmarks.gpu.networks import PLUGIN, Network, encoder_of
+from benchmarks.gpu.setting import MAGNIFICATION, Setting
+from benchmarks.measuring import Measure
+
+RUNS = count()
+
+
+def pair_lines(setting: Setting, network: Network, precision: str) -> Iterator[Line]:
+    """Yield two devices over one, where there are two."""
+    name = f"two_devices_over_one_{network.name}_{precision}"
+    if not setting.on_gpu or torch.cuda.device_count() < 2:
+        yield Unmeasured(name, f"this machine has {torch.cuda.device_count() if setting.on_gpu else 0} GPUs, not two")
+        return
+    yield two_over_one(name, setting, network, precision, (0, 1))
+
+
+def two_over_one(name: str, setting: Setting, network: Network, precision: str, gpus: tuple[int, int]) -> Line:
+    """Return how many times as many slides a second two workers encode as the first of them alone."""
+    rates = []
+    for workers in (gpus[:1], gpus):
+        few, all_of_them = setting.slides[: len(setting.slides) // 2], setting.slides
+        rounds = [
+            [seconds_on(setting, network, precision, workers, slides) for slides in (few, all_of_them)]
+            for _ in range(setting.rounds)
+        ]
+        rates.append((len(all_of_them) - len(few)) / median(longer - shorter for shorter, longer in rounds))
+    one, two = rates
+    detail = {"slides_per_hour": [round(3600 * rate, 1) for rate in rates], "slides": len(setting.slides)}
+    return Measure(name, two / one, ">= 1.9", detail=detail)
+
+
+def seconds_on(
+    setting: Setting, network: Network, precision: str, gpus: Sequence[int], slides: Sequence[Path]
+) -> float:
+    """Return how long the workers of some GPUs take for slides whose masks and coords lie there, s."""
+    output = setting.folder / f"pair{next(RUNS)}"
+    copytree(setting.output, output)
+    names, where = [encoder_of(network).name], {"target_mag": MAGNIFICATION, "plugins": [PLUGIN], "gpus": gpus}
+    how = {"precision": precision, "feature_batch_size": setting.batch_size, "read_workers": setting.readers}
+
+    def run() -> None:
+        outcomes = ap.process(slides, output, patch_size=setting.patch_size, patch_encoders=names, **where, **how)
+        if failed := [outcome.why for outcome in outcomes if outcome.status.value == "failed"]:
+            raise RuntimeError(failed[0])
+
+    return seconds_of(run)
