@@ -18,12 +18,14 @@ from numpy.typing import NDArray
 from atlaspatch_core.isolation.cores import usable_cores
 from benchmarks.gpu.bare import synchronise
 from benchmarks.gpu.jpeg_layouts import LAYOUTS, StoredJpegs, store
-from benchmarks.gpu.lines import Line, Unmeasured
+from benchmarks.gpu.lines import Line, Unmeasured, guarded
 from benchmarks.gpu.setting import Setting
 from benchmarks.measuring import Measure, in_turns, times_as_fast
 
 GOAL = ">= 1.5"
 """On some layout: below it, decoding on the GPU stays out of the product."""
+PIXELS, FEW_PIXELS = 2**26, 2**20
+"""That are decoded at once: 1,024 tiles of 256 px on a GPU, 16 without one."""
 Decoder = Callable[[list[bytes], torch.device], list[torch.Tensor]]
 """JPEG files to pixels on a device, each of shape (height, width, 3), uint8, RGB."""
 
@@ -33,11 +35,12 @@ def decoding_lines(setting: Setting) -> Iterator[Line]:
     device, found = torch.device(setting.device), decoders(setting)
     if "nvimagecodec" not in found:
         yield Unmeasured("decoding_nvimagecodec", "no GPU, or nvidia-nvimgcodec-cu12 (or -cu13) is not installed")
-    batch = 1024 if setting.on_gpu else 16
-    for layout in LAYOUTS if setting.on_gpu else LAYOUTS[:2]:
+    pixels = PIXELS if setting.on_gpu else FEW_PIXELS
+    for layout in LAYOUTS:
         stored = store(layout, setting.folder / f"{layout.name}.tiff")
-        for name, decoder in found.items():
-            yield compared(f"decoding_{name}_{layout.name}", stored, decoder, device, batch, setting.rounds)
+        for decoder, decode in found.items():
+            name, batch = f"decoding_{decoder}_{layout.name}", pixels // layout.side**2
+            yield from guarded(name, partial(compared, name, stored, decode, device, batch, setting.rounds))
 
 
 def decoders(setting: Setting) -> Mapping[str, Decoder]:
@@ -52,8 +55,8 @@ def decoders(setting: Setting) -> Mapping[str, Decoder]:
 
 def compared(
     name: str, stored: StoredJpegs, decoder: Decoder, device: torch.device, batch: int, rounds: int
-) -> Measure:
-    """Return how many times as fast a decoder is as all cores with the product's decoder, and how pixels differ."""
+) -> Iterator[Measure]:
+    """Yield how many times as fast a decoder is as all cores with the product's decoder, and how pixels differ."""
     repeats = -(-batch // len(stored.tiles))
     difference = differences(decoder(stored.files, device), by_cores(stored, 1, device))
     ways = [partial(decode_on, decoder, stored.files * repeats, device), partial(by_cores, stored, repeats, device)]
@@ -62,8 +65,9 @@ def compared(
     quick, slow = in_turns(ways, rounds)
     tiles = repeats * len(stored.tiles)
     rates = [round(tiles / median(taken)) for taken in (quick, slow)]
-    detail = {"tiles_per_second": rates, "cores": usable_cores(), "megapixels_per_second": megapixels(rates, stored)}
-    return Measure(name, times_as_fast(quick, slow), GOAL if device.type == "cuda" else "", detail=detail | difference)
+    detail = {"tiles": tiles, "tiles_per_second": rates, "megapixels_per_second": megapixels(rates, stored)}
+    detail |= {"cores": usable_cores(), "device": str(device)} | difference
+    yield Measure(name, times_as_fast(quick, slow), GOAL if device.type == "cuda" else "", detail=detail)
 
 
 def megapixels(rates: list[int], stored: StoredJpegs) -> list[float]:

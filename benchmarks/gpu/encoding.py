@@ -7,6 +7,7 @@ from statistics import mean, median
 
 import torch
 
+from atlaspatch_core.encoders.model_cache import MODELS
 from benchmarks.gpu.bare import Bare, load_bare
 from benchmarks.gpu.lines import Line, Unmeasured
 from benchmarks.gpu.networks import Network
@@ -46,20 +47,18 @@ class Compared:
 def compare(setting: Setting, network: Network, precision: str, patches: int) -> Compared:
     """Run the pipeline over all slides and the bare model on as many patches, in turns; each once before, untimed."""
     made = project(setting, network, precision, setting.batch_size)
-    bare = load_bare(network, setting.device, precision, setting.batch_size)
+    MODELS.release_idle()
     encode(made, setting.slides[:1])
-    bare.run(setting.batch_size)
     memory, utilisation = peak_of(setting, partial(encode, made, setting.slides))
+    bare = load_bare(network, setting.device, precision, setting.batch_size)
+    bare.run(setting.batch_size)
     pipeline, alone = in_turns([partial(encode, made, setting.slides), partial(bare.run, patches)], setting.rounds)
     name = f"{network.name}_{bare.loaded.precision}"
     return Compared(name, network.name, bare.loaded.precision, patches, pipeline, alone, memory, utilisation)
 
 
 def peak_of(setting: Setting, run: Callable[[], object]) -> tuple[float, Utilisation]:
-    """Run something; return the most memory that it took, MB, and how busy the GPU was meanwhile.
-
-    The memory of a GPU is that of all tensors, those of the bare model's weights and input among them.
-    """
+    """Run something; return the most memory that it took, MB, and how busy the GPU was meanwhile."""
     index = torch.device(setting.device).index or 0
     utilisation = Utilisation(index)
     if not setting.on_gpu:

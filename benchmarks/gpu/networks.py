@@ -39,14 +39,16 @@ class Network:
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(SEED)
-            return self._by_timm() if find_spec("timm") else self._by_torchvision()
+            return self.by_timm() if find_spec("timm") else self.by_torchvision()
 
-    def _by_timm(self) -> "Module":
+    def by_timm(self) -> "Module":
+        """Return it as timm builds it."""
         import timm
 
         return timm.create_model(self.timm_name, pretrained=False, num_classes=0, **self.options)
 
-    def _by_torchvision(self) -> "Module":
+    def by_torchvision(self) -> "Module":
+        """Return it as torchvision builds it, for machines without timm."""
         from torch.nn import Identity
         from torchvision import models
 

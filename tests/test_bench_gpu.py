@@ -1,0 +1,176 @@
+"""What ``python -m benchmarks.gpu`` promises: it runs without a GPU and says so, and its figures mean what they say."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from absent_packages import run_without
+
+from benchmarks.gpu.activity import activity_of, covered, union
+from benchmarks.gpu.copies import lines_of
+from benchmarks.gpu.decoding import by_cores, by_torchvision, differences
+from benchmarks.gpu.feeding import thread_numbers
+from benchmarks.gpu.jpeg_layouts import LAYOUTS, store, tissue
+from benchmarks.gpu.lines import Unmeasured, guarded
+from benchmarks.gpu.networks import NETWORKS, SMALL_NETWORKS, Network
+from benchmarks.gpu.pairs import two_over_one
+from benchmarks.gpu.setting import Setting, coords_of, make_slides, place_patches
+from benchmarks.gpu.utilisation import course, middle_of
+from benchmarks.measuring import Measure
+
+QUICK = pytest.mark.quick
+
+
+def kernel(begin: float, end: float) -> dict:
+    return {"ph": "X", "cat": "kernel", "name": "gemm", "ts": begin, "dur": end - begin, "args": {}}
+
+
+def copy(begin: float, end: float, name: str, size: int) -> dict:
+    return {
+        "ph": "X", "cat": "gpu_memcpy", "name": f"Memcpy {name}", "ts": begin, "dur": end - begin,
+        "args": {"bytes": size},
+    }  # fmt: skip
+
+
+TRACE = [
+    {"ph": "M", "name": "process_name"},
+    {"ph": "X", "cat": "cuda_runtime", "name": "cudaLaunchKernel", "ts": 0, "dur": 5, "args": {}},
+    kernel(100, 200),
+    kernel(150, 220),
+    kernel(260, 300),
+    copy(210, 230, "HtoD (Pinned -> Device)", 600),
+    copy(0, 20, "HtoD (Pageable -> Device)", 400),
+    copy(270, 280, "DtoH (Device -> Pinned)", 80),
+]
+
+
+@QUICK
+def test_a_trace_tells_how_much_of_the_copies_kernels_hide():
+    activity = activity_of(TRACE)
+    assert activity.busy == pytest.approx((120 + 40) / 200)
+    assert activity.hidden(activity.uploads) == pytest.approx(10 / 40)
+    assert activity.hidden(activity.downloads) == 1.0
+    assert (activity.uploads.bytes, activity.uploads.pinned_bytes, activity.downloads.bytes) == (1000, 600, 80)
+
+
+@QUICK
+def test_a_trace_is_printed_with_the_bytes_that_travelled():
+    lines = {line.name: line for line in lines_of("net", activity_of(TRACE), 500)}
+    assert all(isinstance(line, Measure) for line in lines.values())
+    values = {name: round(line.value, 3) for name, line in lines.items() if isinstance(line, Measure)}
+    assert values == {
+        "uploads_hidden_net": 0.25, "downloads_hidden_net": 1.0, "bytes_up_over_pixels_net": 2.0,
+        "kernels_running_net": 0.8,
+    }  # fmt: skip
+
+
+@QUICK
+def test_a_trace_without_a_device_has_no_activity():
+    activity = activity_of(TRACE[:2])
+    assert (activity.busy, activity.hidden(activity.uploads), activity.uploads.bytes) == (0.0, 1.0, 0)
+
+
+@QUICK
+def test_spans_are_united_and_intersected_as_sets_of_time():
+    generator = np.random.default_rng(0)
+    for _ in range(20):
+        some, others = (np.sort(generator.integers(0, 60, (7, 2)).astype(float), axis=1) for _ in range(2))
+        marks = [{t for begin, end in spans for t in range(int(begin), int(end))} for spans in (some, others)]
+        assert covered(some, others) == len(marks[0] & marks[1])
+        united = union(some)
+        assert float(np.diff(united, axis=1).sum()) == len(marks[0])
+        assert (united[1:, 0] > united[:-1, 1]).all()
+
+
+@QUICK
+def test_utilisation_counts_from_the_first_busy_sample_to_the_last():
+    samples = [(0.1 * number, percent) for number, percent in enumerate((0.0, 0.0, 90.0, 0.0, 100.0, 0.0))]
+    assert middle_of(samples) == [90.0, 0.0, 100.0]
+    assert middle_of(samples[:2]) == []
+    printed = course([(float(number), float(number % 2)) for number in range(120)])
+    assert printed[:2] == [[0.0, 0.5], [2.0, 0.5]]
+    assert len(printed) == 60
+    assert course([]) == []
+
+
+@QUICK
+def test_a_measure_that_fails_is_said_and_leaves_those_before_it():
+    def measures():
+        yield Measure("first", 1.0, "")
+        raise RuntimeError("no memory")
+
+    assert [line.name for line in guarded("part", measures)] == ["first", "part"]
+    assert json.loads([*guarded("part", measures)][1].line()) == {"failed": "part", "why": "RuntimeError: no memory"}
+
+
+@QUICK
+def test_numbers_of_reading_threads_end_with_all_cores():
+    assert [thread_numbers(cores) for cores in (1, 2, 6, 16)] == [[1], [1, 2], [1, 2, 4, 6], [1, 2, 4, 8, 16]]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
+def test_stored_tiles_decode_to_their_pixels_in_both_decoders(layout, tmp_path):
+    device, stored = torch.device("cpu"), store(layout, tmp_path / "tiles.tiff")
+    ours, theirs = by_cores(stored, 2, device), by_torchvision(stored.files, device)
+    assert ours.shape == (2 * len(theirs), layout.side, layout.side, 3)
+    assert torch.equal(ours[: len(theirs)], ours[len(theirs) :])
+    assert np.abs(ours[: len(theirs)].numpy().astype(int) - tissue(layout.side)).mean() < 10
+    assert differences(theirs, ours[: len(theirs)])["largest_difference"] <= 3
+
+
+@pytest.mark.parametrize("network", [*SMALL_NETWORKS, NETWORKS[0], NETWORKS[1]], ids=lambda network: network.name)
+def test_networks_are_seeded_and_of_one_size_in_timm_and_torchvision(network: Network):
+    one, again, other = network.build(), network.build(), network.by_torchvision()
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), again.parameters(), strict=True))
+    sizes = [sum(values.numel() for values in built.parameters()) for built in (one, other)]
+    assert sizes[0] == pytest.approx(sizes[1], rel=0.01)
+
+
+@pytest.mark.e2e
+def test_the_command_runs_with_core_and_torch_alone_and_says_that_no_gpu_was_there(tmp_path):
+    absent = ("dagster", "openslide", "timm")
+    finished = run_without(absent, tmp_path, "-m", "benchmarks.gpu", "--device", "cpu", "--small")
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    first, *lines = map(json.loads, finished.stdout.splitlines())
+    assert first["machine"]["gpu"] is None
+    assert "no GPU was used" in first["machine"]["note"]
+    assert "timm" in first["machine"]["versions"]  # installed, and not imported
+    measured = {line["measure"]: line for line in lines if "measure" in line}
+    ratio = measured["pipeline_over_bare_vit_two_layers_float32"]
+    assert 0 < ratio["ratio"] < 2
+    assert ratio["detail"]["patches"] == 40
+    assert measured["slides_per_hour_resnet18_float32"]["slides_per_hour"] > 0
+    assert measured["reading_over_bare_resnet18_float32"]["detail"]["threads_needed"] in (1, 2, 4, None)
+    assert {line["not_measured"] for line in lines if "not_measured" in line} >= {
+        "copies_resnet18_float32", "two_devices_over_one_resnet18_float32", "decoding_nvimagecodec",
+    }  # fmt: skip
+    assert not [line for line in lines if "failed" in line]
+
+
+@pytest.mark.e2e
+def test_two_workers_are_compared_with_one_on_features_alone(tmp_path: Path):
+    slides = make_slides(tmp_path, 2, (1024, 768))
+    setting = Setting(
+        device="cpu", folder=tmp_path, slides=slides, size=(1024, 768), networks=SMALL_NETWORKS[1:],
+        precisions=("float32",), batch_size=8, patch_size=256, readers=1, rounds=1,
+    )  # fmt: skip
+    assert place_patches(setting) == sum(len(coords_of(setting, slide)) for slide in slides) > 0
+    line = two_over_one("two", setting, SMALL_NETWORKS[1], "float32", (-1, -1))
+    assert not isinstance(line, Unmeasured)
+    assert line.detail["slides"] == 2
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.e2e
+def test_on_a_gpu_copies_utilisation_and_decoding_are_measured(tmp_path):
+    words = ("--device", "cuda", "--small", "--only", "pipeline", "--only", "copies", "--only", "decoding")
+    finished = run_without(("dagster", "openslide"), tmp_path, "-m", "benchmarks.gpu", *words)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    first, *lines = map(json.loads, finished.stdout.splitlines())
+    assert first["machine"]["gpu"]
+    measured = {line["measure"]: line for line in lines if "measure" in line}
+    assert measured["bytes_up_over_pixels_resnet18_float32"]["ratio"] >= 1
+    assert measured["memory_peak_resnet18_float32"]["detail"]["of"] == "tensors on the GPU"
+    assert measured["decoding_torchvision_tiff_256_420"]["detail"]["device"].startswith("cuda")
