@@ -12,6 +12,7 @@
 # make parity  install AtlasPatch in an environment of its own, run it beside ours, and write docs/parity.md (some GB);
 #              make parity TRIDENT=/path/to/checkout CLAM=/path/to/checkout the same of those, TOOL_PYTHON=python3.11 by it
 # make bench  all measures, a quarter of an hour; make bench-quick, a minute
+# make bench-gpu  how near the pipeline comes to what the GPU can do; small, on the CPU, where there is none; BENCH="--only reading ..."
 
 PYTHON ?= python3
 VENV := .venv
@@ -24,7 +25,7 @@ PYTEST := DAGSTER_HOME= OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python
 PARALLEL := -n auto --maxprocesses 9 --dist worksteal
 MINUTES ?= 60
 
-.PHONY: options docs docs-serve pictures setup demo test quick soak e2e e2e-slurm parity ui check supply wheel format bench bench-quick clean
+.PHONY: options docs docs-serve pictures setup demo test quick soak e2e e2e-slurm parity ui check supply wheel format bench bench-quick bench-gpu clean
 
 setup: $(VENV)/.ready
 
@@ -86,6 +87,9 @@ bench: setup
 
 bench-quick: setup
 	$(BIN)/python -m benchmarks --quick
+
+bench-gpu: setup
+	$(BIN)/python -m benchmarks.gpu $(BENCH)
 
 clean:
 	rm -rf $(VENV) demo bench build dist site *.egg-info

@@ -50,7 +50,7 @@ def seconds_on(
     output = setting.folder / f"pair{next(RUNS)}"
     copytree(setting.output, output)
     names, where = [encoder_of(network).name], {"target_mag": MAGNIFICATION, "plugins": [PLUGIN], "gpus": gpus}
-    how = {"precision": precision, "feature_batch_size": setting.batch_size, "read_workers": setting.readers}
+    how = {"precision": precision, "feature_batch_size": setting.batch_size}
 
     def run() -> None:
         outcomes = ap.process(slides, output, patch_size=setting.patch_size, patch_encoders=names, **where, **how)
