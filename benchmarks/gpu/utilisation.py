@@ -2,58 +2,88 @@
 
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from shutil import which
 from statistics import mean
-from threading import Thread
+from threading import Event, Thread
 from time import perf_counter
-from typing import Self
+from typing import Any, Self
 
 from torch import cuda
 
-EVERY = 100
-"""ms between samples. The driver's own figure is of the last 100 to 1,000 ms, by the GPU."""
+EVERY = 0.1
+"""s between samples. The driver's own figure is of the last 0.1 to 1 s, by the GPU."""
 MOST_SAMPLES = 60
 """Of a printed course."""
+SECONDS = 10
+ReadPercent = Callable[[], float]
+"""Returns the share of time in which a kernel ran, percent; raises what it raises where nothing is told."""
 
 
 @dataclass(slots=True)
 class Utilisation:
-    """Samples nvidia-smi while it is entered; ``samples`` stays empty where that is not there."""
+    """Asks again and again while it is entered; ``samples`` stays empty where nobody is to be asked."""
 
-    index: int
-    """The GPU's number in torch."""
+    read: ReadPercent | None = None
     samples: list[tuple[float, float]] = field(default_factory=list)
-    """Seconds since the start, and the share of time in which a kernel ran, percent."""
-    _process: "subprocess.Popen[str] | None" = None
-    _reader: Thread | None = None
+    """Seconds since the start, and percent."""
+    why: str = "neither nvidia-ml-py nor nvidia-smi is there, or no GPU computed"
+    """Why there are no samples."""
+    _stop: Event = field(default_factory=Event)
+    _thread: Thread | None = None
 
     def __enter__(self) -> Self:
-        if which("nvidia-smi"):
-            command = ["nvidia-smi", f"--id={name_of(self.index)}", "--query-gpu=utilization.gpu"]
-            command += ["--format=csv,noheader,nounits", f"--loop-ms={EVERY}"]
-            self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-            self._reader = Thread(target=self._read, args=(perf_counter(),), daemon=True)
-            self._reader.start()
+        if self.read:
+            self._thread = Thread(target=self._sample, args=(self.read,), daemon=True)
+            self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._process and self._reader:
-            self._process.terminate()
-            self._process.wait()
-            self._reader.join()
+        self._stop.set()
+        if self._thread:
+            self._thread.join()
 
-    def _read(self, start: float) -> None:
-        assert self._process
-        assert self._process.stdout
-        for line in self._process.stdout:
-            with suppress(ValueError):  # [N/A], of a GPU in slices
-                self.samples.append((perf_counter() - start, float(line)))
+    def _sample(self, read: ReadPercent) -> None:
+        start = perf_counter()
+        while not self._stop.wait(EVERY):
+            try:
+                self.samples.append((perf_counter() - start, read()))
+            except Exception as error:  # a GPU in slices (MIG) tells nothing: said in the line of the measure
+                self.why = f"the driver does not tell it: {type(error).__name__}: {error}"
+                return
+
+
+def percent_reader(index: int) -> ReadPercent | None:
+    """Return how the GPU of a number in torch is asked: by nvidia-ml-py, or else by nvidia-smi; None without both."""
+    if find_spec("pynvml"):
+        return nvml_reader(index)
+    return smi_reader(name_of(index)) if which("nvidia-smi") else None
+
+
+def nvml_reader(index: int) -> ReadPercent:
+    """Return a function that asks the driver."""
+    import pynvml as library  # pyright: ignore[reportMissingImports]
+
+    nvml: Any = library
+    nvml.nvmlInit()
+    name = name_of(index)
+    by_name = nvml.nvmlDeviceGetHandleByUUID if name.startswith("GPU") else nvml.nvmlDeviceGetHandleByIndex
+    handle = by_name(name if name.startswith("GPU") else index)
+    return lambda: float(nvml.nvmlDeviceGetUtilizationRates(handle).gpu)
+
+
+def smi_reader(name: str) -> ReadPercent:
+    """Return a function that asks nvidia-smi."""
+    command = ["nvidia-smi", f"--id={name}", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
+    return lambda: float(
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=SECONDS).stdout.strip()
+    )
 
 
 def name_of(index: int) -> str:
-    """Return what nvidia-smi calls the GPU of a number in torch, which may see some of them in another order."""
+    """Return what the driver calls the GPU of a number in torch, which may see some of them in another order."""
     unique = getattr(cuda.get_device_properties(index), "uuid", None)
     return f"GPU-{unique}" if unique else str(index)
 
