@@ -25,6 +25,8 @@ class Output:
     """Name of the encoder with this output, and of its dataset."""
     dim: int
     pooling: Pooling
+    leads: bool = False
+    """Whether its numbers are the first of the encoder's own, so that features of one give those of the other."""
     aliases: tuple[str, ...] = ()
     note: str = ""
 
@@ -42,12 +44,19 @@ class PatchEncoder(Encoder):
     """What is taken of the network, in the words of ``Output``; empty where it gives one vector alone."""
     outputs: tuple[Output, ...] = ()
     """What else can be taken."""
-    network: str = ""
-    """Name of the encoder whose network gives this further output; empty for the network's own encoder."""
+    whole: "PatchEncoder | None" = None
+    """The network's own encoder, for one of its further outputs."""
+    leads: bool = False
+    """Whether its numbers are the first of those of ``whole``."""
     autocast: bool = True
     """In half precision: weights stay float32 and operations are cast (True), or weights are cast (False)."""
     without_code: "WithoutCode | None" = None
     """Taken where the user gives such a file, or does not allow the code."""
+
+    @property
+    def network(self) -> str:
+        """Return the name of the encoder whose network gives this further output; empty for the network's own."""
+        return self.whole.name if self.whole else ""
 
     def each_output(self) -> "tuple[PatchEncoder, ...]":
         """Return the encoder, and one for each further output of its network, under that output's name."""
@@ -62,7 +71,8 @@ class PatchEncoder(Encoder):
             pooling=output.pooling,
             output=output.word,
             outputs=(),
-            network=self.name,
+            whole=self,
+            leads=output.leads,
             note=output.note or self.note,
         )
 

@@ -50,6 +50,7 @@ H0_MINI = PatchEncoder(
             aliases=("h0-mini",),
             dim=768,
             pooling=class_token,
+            leads=True,
             note="Class token alone, as TRIDENT takes it and calls it h0-mini; AtlasPatch's h0_mini has 1536 numbers.",
         ),
     ),

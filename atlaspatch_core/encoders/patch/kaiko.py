@@ -24,6 +24,7 @@ MIDNIGHT = PatchEncoder(
             aliases=("midnight_cls",),
             dim=1536,
             pooling=hidden_class_token,
+            leads=True,
             note="Class token alone, as TRIDENT takes it; AtlasPatch's is midnight.",
         ),
     ),

@@ -31,7 +31,11 @@ def _virchow(
         transform=IMAGENET_224_BICUBIC,
         pooling=ClassAndMean(first=1 + options.get("reg_tokens", 0)),
         output="class+mean",
-        outputs=(Output(word="class", name=f"{name}_cls", aliases=(f"{alias}_cls",), dim=1280, pooling=class_token),),
+        outputs=(
+            Output(
+                word="class", name=f"{name}_cls", aliases=(f"{alias}_cls",), dim=1280, pooling=class_token, leads=True
+            ),
+        ),
         precision="float16",
         license=license,
         gated=True,

@@ -1,6 +1,6 @@
 """Fourth step: the features of a geometry's patches; one pass over the pixels serves every encoder that needs it."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from time import perf_counter
@@ -14,10 +14,11 @@ from atlaspatch_core.encoders.loaded import LoadedPatchEncoder
 from atlaspatch_core.fingerprint import Identity, canonical_json
 from atlaspatch_core.patches.stream import open_stream
 from atlaspatch_core.pipeline.slide_work import SlideWork
+from atlaspatch_core.pipeline.steps.leading_features import cut_features, whole_stage
 from atlaspatch_core.pipeline.steps.provenance import provenance
 from atlaspatch_core.storage.hdf5_changes import Dataset
 from atlaspatch_core.storage.schema import COORDS, DIM, LICENSE, NAME, PRECISION, READ_BY, REVISION
-from atlaspatch_core.validity.outcome import Outcome, Status
+from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 from atlaspatch_core.validity.recipe import OutputSpec
 from atlaspatch_core.validity.rules import has_all_rows
 
@@ -30,6 +31,12 @@ class PlannedFeatures:
     identity: Identity
     model: LoadedPatchEncoder
     why: str
+    dim: int
+    """How many numbers of the model's are taken, the first ones."""
+
+
+Plan = PlannedFeatures | Outcome
+"""Features to compute, or what became of those that are not."""
 
 
 @dataclass(slots=True, eq=False)
@@ -53,13 +60,17 @@ class FeatureJob:
 
     def __post_init__(self) -> None:
         """Make room for the results."""
-        for item in self.todo:
-            self.results[item.model.encoder.name] = np.empty((self.total, item.model.dim), np.float32)
+        for model in self.models:
+            self.results[model.encoder.name] = np.empty((self.total, model.dim), np.float32)
 
     @property
     def models(self) -> tuple[LoadedPatchEncoder, ...]:
-        """Return the encoders of this job."""
-        return tuple(item.model for item in self.todo)
+        """Return the encoders of this job, each network once."""
+        return tuple({item.model.encoder.name: item.model for item in self.todo}.values())
+
+    def values(self, item: PlannedFeatures) -> NDArray[np.float32]:
+        """Return the features (total, dim) of one item."""
+        return self.results[item.model.encoder.name][:, : item.dim]
 
     def add(self, rows: NDArray[np.int64], features: Sequence[NDArray[np.float32]]) -> None:
         """Take the features of some rows, by model."""
@@ -90,9 +101,11 @@ class JobEnd:
 def plan_features(work: SlideWork, stages: Sequence[OutputSpec]) -> tuple[list[Outcome], FeatureJob | None]:
     """Return the outcomes of what is reused, and the job that is left; one bad encoder stops no other."""
     since = perf_counter()
-    plans = [work.attempt(stage.step, lambda stage=stage: _reuse_or_plan(work, stage)) for stage in stages]
-    todo = tuple(item for item in plans if isinstance(item, PlannedFeatures))
-    outcomes = [item for item in plans if isinstance(item, Outcome)]
+    plans: dict[OutputKey, Plan] = {}
+    for stage in sorted(stages, key=lambda stage: whole_stage(stage) is not None):  # networks before their parts
+        plans[stage.step] = work.attempt(stage.step, lambda stage=stage: _reuse_or_plan(work, stage, plans))
+    todo = tuple(item for item in plans.values() if isinstance(item, PlannedFeatures))
+    outcomes = [item for item in plans.values() if isinstance(item, Outcome)]
     if not todo:
         return outcomes, None
     geometry = _geometry(todo[0].stage)
@@ -127,33 +140,47 @@ def finish_job(job: FeatureJob) -> list[Outcome]:
     if failed:
         return [replace(failed, step=item.stage.step) for item in job.todo]
     for item in job.todo:
-        job.work.features[item.stage.step] = job.results[item.model.encoder.name]
+        job.work.features[item.stage.step] = job.values(item)
     return [_computed(job, item) for item in job.todo]
 
 
-def _reuse_or_plan(work: SlideWork, stage: OutputSpec) -> Outcome | PlannedFeatures:
+def _reuse_or_plan(work: SlideWork, stage: OutputSpec, plans: Mapping[OutputKey, Plan]) -> Plan:
     since = perf_counter()
     results = work.stored_results[_geometry(stage).name]
-    stored = results.get(stage.dataset)
     rows = results[COORDS].shape[0]
-    whole = stored is not None and has_all_rows(stage.step, stored.shape[0], rows)
-    expected, why = work.verdict(stage, stored if whole else None)
+    stored = results.get(stage.dataset)
+    if stored is not None and not has_all_rows(stage.step, stored.shape[0], rows):
+        stored = None
+    if outcome := cut_features(work, stage, stored):
+        return outcome
+    whole = whole_stage(stage)
+    network = plans.get(whole.step) if whole else None
+    if isinstance(network, PlannedFeatures) and (why := work.reason(stage, stored, work.identity(stage))):
+        return replace(network, stage=stage, identity=work.identity(stage), why=why, dim=_dim(stage))
+    expected, why = work.verdict(stage, stored)
     if why or stored is None:
-        return PlannedFeatures(stage, expected, work.run.model(stage), why)
+        model = work.run.model(stage)
+        return PlannedFeatures(stage, expected, model, why, model.dim)
     numbers = {"patches": rows, "dim": stored.shape[1]}
     path = work.store.h5(work.stem, _geometry(stage).name)
     return work.outcome(stage, Status.REUSED, expected.fingerprint, since, numbers=numbers, path=path)
 
 
+def _dim(stage: OutputSpec) -> int:
+    assert stage.encoder is not None
+    assert stage.encoder.dim is not None
+    return stage.encoder.dim
+
+
 def _write_features(job: FeatureJob) -> None:
     work, geometry = job.work, job.geometry.name
-    datasets = [_dataset(item, job.results[item.model.encoder.name], job.path) for item in job.todo]
+    datasets = [_dataset(item, job.values(item), job.path) for item in job.todo]
     work.store.write_results(work.stem, geometry, work.coords[geometry], datasets)
 
 
 def _computed(job: FeatureJob, item: PlannedFeatures) -> Outcome:
     rate = job.total / max(perf_counter() - job.since, 1e-9)
-    numbers = {"patches": job.total, "dim": item.model.dim} | ({"patches_per_second": rate} if job.total else {})
+    numbers = {"patches": job.total, "dim": item.dim} | ({"patches_per_second": rate} if job.total else {})
     return job.work.outcome(
         item.stage,
         Status.COMPUTED,
@@ -167,7 +194,8 @@ def _computed(job: FeatureJob, item: PlannedFeatures) -> Outcome:
 
 
 def _dataset(item: PlannedFeatures, values: NDArray[np.float32], read_by: str) -> Dataset:
-    encoder = item.model.encoder
+    encoder = item.stage.encoder
+    assert encoder is not None
     attributes: dict[str, Any] = {
         NAME: encoder.name,
         DIM: values.shape[1],
