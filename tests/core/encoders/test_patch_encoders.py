@@ -137,7 +137,12 @@ def test_every_encoder_has_a_known_size_or_foreign_code():
 
 
 @pytest.mark.parametrize(
-    ("name", "layer"), [("resnet18", "fc"), pytest.param("convnext_tiny", "classifier", marks=pytest.mark.e2e)]
+    ("name", "layer"),
+    [
+        ("resnet18", "fc"),
+        pytest.param("convnext_tiny", "classifier", marks=pytest.mark.e2e),
+        pytest.param("vit_b_16", "heads", marks=pytest.mark.e2e),
+    ],
 )
 def test_torchvision_weights_with_their_classifier_load(tmp_path: Path, name: str, layer: str):
     network = seeded(torchvision.models.get_model(name, weights=None))

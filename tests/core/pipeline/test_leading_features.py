@@ -11,7 +11,7 @@ from painting import paint_slide, stain, white
 
 from atlaspatch_core.cli.main import cli
 
-PLUGIN = '''
+PLUGIN = """
 from pathlib import Path
 
 import torch
@@ -53,7 +53,7 @@ PATCH_ENCODERS = [
         license="none",
     )
 ]
-'''
+"""
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def plugin(tmp_path: Path) -> Path:
     stained[300:500, 200:600] = np.random.default_rng(1).integers(80, 200, (200, 400, 3))
     paint_slide(tmp_path / "a.svs", stained)
     path = tmp_path / "tokens.py"
-    path.write_text(PLUGIN.replace("LEADS", "True"))
+    path.write_text(f"# {tmp_path}: a network of its own\n" + PLUGIN.replace("LEADS", "True"))
     return path
 
 
@@ -85,7 +85,7 @@ def seen_patches(plugin: Path) -> int:
 def features(plugin: Path, out: str = "out") -> dict[str, tuple[np.ndarray, str]]:
     [path] = (plugin.parent / out).rglob("a.h5")
     with h5py.File(path) as file:
-        return {name: (item[()], item.attrs["atlaspatch_fingerprint"]) for name, item in file["features"].items()}
+        return {name: (item[()], item.attrs["fingerprint"]) for name, item in list(file["features"].items())}
 
 
 def test_outputs_that_are_asked_for_together_run_their_network_once(plugin: Path):
