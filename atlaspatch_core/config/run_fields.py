@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
+from atlaspatch_core.encoders.precision import Compile
 from atlaspatch_core.option import Option, option_fields
 
 
@@ -120,6 +121,15 @@ class RuntimeFields:
             gt=0,
         ),
     ] = 32
+    compile: Annotated[
+        Compile,
+        Option(
+            "auto: the networks of patch encoders are rewritten for their device where the patches to come pay for it, "
+            "and where no feature changes by more than the precision's rounding. off: they run as their makers' code "
+            "has them.",
+            flags=("--compile",),
+        ),
+    ] = "auto"
     segmentation_batch_size: Annotated[
         int,
         Option(

@@ -33,6 +33,11 @@ class LoadedPatchEncoder:
     """Patches in every call of ``forward``; None: as many as are given."""
     cleanup: Callable[[], None] | None = None
 
+    def expect(self, patches: int) -> None:
+        """Tell the network that so many patches are to come, where that decides what pays."""
+        if (expect := getattr(self.forward, "expect", None)) is not None:
+            expect(patches)
+
     def encode(self, patches: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return features (b, dim), float32, finite, from RGB patches (b, h, w, 3) in any number.
 

@@ -8,6 +8,7 @@ from atlaspatch_core.encoders.checkpoint import check_hash, load_strictly, read_
 from atlaspatch_core.encoders.declaration import Adapt, Architecture, PatchEncoder, Precision, SlideEncoder, Weights
 from atlaspatch_core.encoders.devices import effective_precision, resolve_device
 from atlaspatch_core.encoders.loaded import LoadedPatchEncoder, LoadedSlideEncoder
+from atlaspatch_core.encoders.precision import Compile
 from atlaspatch_core.encoders.preprocessing import input_side
 from atlaspatch_core.errors import AtlasPatchError, WrongWeights
 from atlaspatch_core.plugins.foreign_code import foreign_place_of, no_exit
@@ -30,16 +31,22 @@ class LoadsItself(Protocol):
 
 
 def load_patch_encoder(
-    encoder: PatchEncoder, *, device: str = "cpu", precision: Precision | None = None
+    encoder: PatchEncoder,
+    *,
+    device: str = "cpu",
+    precision: Precision | None = None,
+    compile: Compile = "auto",  # noqa: A002
 ) -> LoadedPatchEncoder:
     """Load an encoder, in its makers' precision unless another is given.
 
-    On a CPU convolutional networks are frozen where that changes no feature by more than 1e-4.
+    It runs quicker than its makers' code where that pays and changes no feature by more than the precision's tolerance.
 
     Args:
         encoder: A declaration, such as ``PATCH_ENCODERS["efficientnet_lite0"]``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         precision: ``float32``, ``float16`` or ``bfloat16``; on a CPU all are computed in float32.
+        compile: ``off`` runs the network as its makers' code has it.
+        compile: ``off`` runs the network as its makers' code has it.
 
     Returns:
         The encoder, whose ``encode`` takes RGB uint8 (b, h, w, 3) and returns float32 (b, dim).
@@ -58,23 +65,21 @@ def load_patch_encoder(
     """
     from torch import inference_mode
 
-    from atlaspatch_core.encoders.running import Pooled, frozen
+    from atlaspatch_core.encoders.quick_forms import quick_network
+    from atlaspatch_core.encoders.running import Pooled
 
     where = resolve_device(device)
     how = effective_precision(precision or encoder.precision, where)
     network = load_network(encoder.name, encoder.architecture, encoder.source, encoder.adapt)
     stated_dim = getattr(network, "embedding_dim", None) if encoder.transform is None else None
-    forward, chunk = Pooled(network, encoder.pooling, how, autocast=encoder.autocast).to(where).eval(), None
-    side = input_side(encoder.transform)
-    with inference_mode():
-        if where.type == "cpu" and how == "float32" and side is not None:
-            with no_exit(encoder.name):
-                forward, chunk = frozen(forward, side)
-        with no_exit(encoder.name):
-            dim = stated_dim or _dim(encoder, forward, where, chunk or 1)
+    forward = pooled = Pooled(network, encoder.pooling, how, autocast=encoder.autocast).to(where).eval()
+    with inference_mode(), no_exit(encoder.name):
+        dim = stated_dim or _dim(encoder, pooled, where, 1)
+        if compile == "auto":
+            forward = quick_network(pooled, encoder, where, input_side(encoder.transform))
     if encoder.dim not in (None, dim):
         raise WrongWeights(f"{encoder.name}: the network gives {dim} features, declared are {encoder.dim}")
-    return LoadedPatchEncoder(encoder, dim, where, how, forward, chunk, getattr(network, "cleanup", None))
+    return LoadedPatchEncoder(encoder, dim, where, how, forward, cleanup=getattr(network, "cleanup", None))
 
 
 def load_slide_encoder(

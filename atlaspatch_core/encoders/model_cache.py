@@ -29,6 +29,7 @@ class ModelKey(NamedTuple):
     """What decides its numbers, as canonical JSON."""
     device: str
     precision: str = "float32"
+    compile: str = "auto"
 
 
 class ModelCache:

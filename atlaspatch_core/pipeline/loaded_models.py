@@ -60,7 +60,7 @@ class Models:
         device = self.runtime.feature_device or device
         precision = stage.geometry.precision_of(encoder.precision) if stage.geometry else encoder.precision
         return MODELS.get(
-            ModelKey(spec, device, precision),
+            ModelKey(spec, device, precision, self.runtime.compile),
             resolve_device(device),
-            lambda: load_patch_encoder(encoder, device=device, precision=precision),
+            lambda: load_patch_encoder(encoder, device=device, precision=precision, compile=self.runtime.compile),
         )

@@ -18,6 +18,7 @@ from atlaspatch_core.isolation.leases import execute_first
 from atlaspatch_core.pipeline.batching import Batcher
 from atlaspatch_core.pipeline.copies_ahead import copy_ahead
 from atlaspatch_core.pipeline.crashes import crashing_last
+from atlaspatch_core.pipeline.forecast import Forecast
 from atlaspatch_core.pipeline.loaded_models import Models
 from atlaspatch_core.pipeline.prefetch import prefetch
 from atlaspatch_core.pipeline.preparation import Item, embeddings, prepare_slide, remember_stop
@@ -85,7 +86,9 @@ def process(
     store = Store(project.output, project.runtime.write_rows)
     selected = frozenset(steps if steps is not None else (stage.step for stage in recipe.stages))
     report_patches = on_patches or (lambda *_: None)
-    run = RunContext(recipe, store, Models(project.runtime), selected, force, report_patches, frozenset(trusted))
+    forecast = Forecast(len(sources) if isinstance(sources, Sequence) else 1)
+    models = Models(project.runtime)
+    run = RunContext(recipe, store, models, selected, force, report_patches, frozenset(trusted), forecast)
     _remove_half_written(run)
     encoders = (stage.encoder for stage in recipe.stages if stage.step in selected)
     fetch((encoder.name, encoder.source) for encoder in encoders if encoder)
@@ -143,6 +146,7 @@ def _outcomes(run: RunContext, sources: Iterable[SlideSource]) -> Iterator[Outco
 
 def _all(run: RunContext, sources: Iterable[SlideSource]) -> Generator[Item]:
     for source in sources:
+        run.forecast.begin_slide()
         with SlideWork(source, run) as work:
             yield from prepare_slide(work)
 

@@ -16,6 +16,7 @@ from atlaspatch_core.fingerprint import Identity
 from atlaspatch_core.patches.grid import PatchGrid
 from atlaspatch_core.pipeline.attempts import attempt_step, with_damage_marked
 from atlaspatch_core.pipeline.crashes import noted_crash
+from atlaspatch_core.pipeline.forecast import Forecast
 from atlaspatch_core.pipeline.loaded_models import Models
 from atlaspatch_core.pipeline.source_guard import SourceGuard
 from atlaspatch_core.slides.isolated import IsolatedSlide
@@ -47,6 +48,7 @@ class RunContext:
     """Called with stem, patches done and patches in all while patches are encoded."""
     trusted: frozenset[OutputKey] = frozenset()
     """Steps whose stored outputs are taken as they lie."""
+    forecast: Forecast = field(default_factory=Forecast)
     specs: dict[OutputKey, tuple[dict[str, Any], str]] = field(default_factory=dict)
     """Spec and code version of stages, found out once for all slides, and again when a model was loaded."""
 

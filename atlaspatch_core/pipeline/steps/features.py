@@ -110,7 +110,11 @@ def plan_features(work: SlideWork, stages: Sequence[OutputSpec]) -> tuple[list[O
         return outcomes, None
     geometry = _geometry(todo[0].stage)
     rows = work.stored_results[geometry.name][COORDS].shape[0]
-    return outcomes, FeatureJob(work, geometry, todo, rows, since)
+    job = FeatureJob(work, geometry, todo, rows, since)
+    patches = work.run.forecast.plan(rows)
+    for model in job.models:
+        model.expect(patches)
+    return outcomes, job
 
 
 def read_job(job: FeatureJob) -> Generator[FeatureBatch | JobEnd]:
