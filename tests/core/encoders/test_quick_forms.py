@@ -1,0 +1,295 @@
+"""A network is made quicker where that pays, and gives the features that its makers' code gives."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atlaspatch_core.encoders.architecture import Built
+from atlaspatch_core.encoders.declaration import HALF, PatchEncoder, Transform
+from atlaspatch_core.encoders.folding import fold_batch_norms
+from atlaspatch_core.encoders.judged import Judged, QuickForm
+from atlaspatch_core.encoders.loading import load_patch_encoder
+from atlaspatch_core.encoders.paying import MARGIN, Gain, remember_gain, remembered_gain
+from atlaspatch_core.encoders.pieces import PIECE, Pieces
+from atlaspatch_core.encoders.quick_forms import Captured
+from atlaspatch_core.encoders.running import Pooled
+from atlaspatch_core.encoders.weights import BuiltIn
+
+SIDE = 16
+PIXELS = torch.rand(7, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)) * 2 - 1
+FREE = Gain(seconds=0.0, times_as_fast=100.0)
+Network = Callable[[torch.Tensor], torch.Tensor]
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("ATLASPATCH_CACHE", str(tmp_path))
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def normed(*norms: torch.nn.Module) -> torch.nn.Module:
+    """Return convolutions with norms behind them, whose statistics are not those of a new network."""
+    torch.manual_seed(2)
+    layers = [(torch.nn.Conv2d(3 if not index else 8, 8, 3), norm) for index, norm in enumerate(norms)]
+    for _, norm in layers:
+        if isinstance(norm, torch.nn.BatchNorm2d):
+            norm.running_mean, norm.running_var = torch.randn(8), torch.rand(8) + 0.5
+            norm.weight, norm.bias = torch.nn.Parameter(torch.randn(8)), torch.nn.Parameter(torch.randn(8))
+    flat = [layer for pair in layers for layer in (*pair, torch.nn.ReLU())]
+    return torch.nn.Sequential(*flat, torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()).eval()
+
+
+def norms_of(network: torch.nn.Module) -> int:
+    return sum(isinstance(layer, torch.nn.BatchNorm2d) for layer in network.modules())
+
+
+@torch.inference_mode()
+def test_batch_norms_go_into_the_convolutions_before_them():
+    network = normed(torch.nn.BatchNorm2d(8), torch.nn.BatchNorm2d(8, affine=True))
+    expected = network(PIXELS)
+    assert fold_batch_norms(network, network, PIXELS, 1e-4) == 2
+    assert norms_of(network) == 0
+    torch.testing.assert_close(network(PIXELS), expected, atol=1e-5, rtol=0)
+
+
+@torch.inference_mode()
+def test_the_activation_of_a_norm_of_timm_stays():
+    from timm.layers import BatchNormAct2d
+
+    network = normed(BatchNormAct2d(8, act_layer=torch.nn.SiLU))
+    expected = network(PIXELS)
+    assert fold_batch_norms(network, network, PIXELS, 1e-4) == 1
+    torch.testing.assert_close(network(PIXELS), expected, atol=1e-5, rtol=0)
+
+
+class Branching(torch.nn.Module):
+    """Takes what a convolution gives before and behind its norm: a norm that cannot be folded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = torch.nn.Conv2d(3, 8, 3)
+        self.norm = torch.nn.BatchNorm2d(8)
+        self.norm.running_mean = torch.full((8,), 3.0)
+
+    def forward(self, pixels):
+        plain = self.first(pixels)
+        return (plain + self.norm(plain)).mean(dim=(2, 3))
+
+
+class Sharing(Branching):
+    """Uses its convolution twice, and its norm once."""
+
+    def forward(self, pixels):
+        return (self.norm(self.first(pixels)) + self.first(pixels)).mean(dim=(2, 3))
+
+
+@pytest.mark.parametrize("build", [Branching, Sharing])
+@torch.inference_mode()
+def test_a_network_that_would_change_keeps_its_norms_and_its_bits(build):
+    network = build().eval()
+    expected = network(PIXELS)
+    assert fold_batch_norms(network, network, PIXELS, 1e-4) == 0
+    assert norms_of(network) == 1
+    assert torch.equal(network(PIXELS), expected)
+
+
+@torch.inference_mode()
+def test_features_of_pieces_depend_neither_on_threads_nor_on_neighbours():
+    pieces = Pieces(normed(torch.nn.BatchNorm2d(8)))
+    with threads(1):
+        expected = pieces(PIXELS)
+    for count in (2, 3):
+        with threads(count):
+            assert torch.equal(pieces(PIXELS), expected)
+            assert torch.equal(torch.cat([pieces(patch[None]) for patch in PIXELS]), expected)
+
+
+@torch.inference_mode()
+def test_a_network_is_given_pieces_of_one_size_by_threads_that_compute_alone():
+    calls = []
+
+    def network(pixels):
+        calls.append((len(pixels), torch.get_num_threads(), torch.is_inference_mode_enabled()))
+        return pixels.mean(dim=(2, 3))
+
+    with threads(2):
+        assert Pieces(network)(PIXELS).shape == (7, 3)
+        assert torch.get_num_threads() == 2
+    assert calls == [(PIECE, 1, True)] * 4
+
+
+def test_an_error_of_a_piece_comes_out():
+    def network(pixels):
+        raise torch.OutOfMemoryError("no memory")
+
+    with threads(2), pytest.raises(torch.OutOfMemoryError):
+        Pieces(network)(PIXELS)
+
+
+class Counting:
+    """Doubles, and counts its runs; ``work`` multiplications of large matrices make it slow."""
+
+    def __init__(self, work: int = 0, offset: float = 0.0) -> None:
+        self.work, self.offset, self.runs = work, offset, 0
+
+    def __call__(self, pixels):
+        self.runs += 1
+        for _ in range(self.work):
+            torch.ones(300, 300) @ torch.ones(300, 300)
+        return pixels.mean(dim=(2, 3)) * 2 + self.offset
+
+
+def judged(quick: Network, *, guess: Gain = FREE, tolerance: float = 0.0, slow: int = 20) -> Judged:
+    return Judged(Counting(slow), QuickForm("quick", lambda _: quick, guess, tolerance), "key")
+
+
+def test_a_quick_form_that_pays_is_taken_and_remembered():
+    network = judged(quick := Counting())
+    network.expect(1000)
+    expected = PIXELS.mean(dim=(2, 3)) * 2
+    assert all(torch.equal(network(PIXELS), expected) for _ in range(3))
+    assert network.quick is quick
+    kept = remembered_gain("key")
+    assert kept is not None
+    assert kept.times_as_fast > 1
+
+
+def test_a_run_of_few_patches_pays_for_nothing():
+    network = judged(quick := Counting(), guess=Gain(1000.0, 2.0))
+    network.expect(56)
+    for _ in range(3):
+        network(PIXELS)
+    assert (network.quick, quick.runs) == (None, 0)
+
+
+def test_patches_that_nobody_announced_pay_for_nothing():
+    network = judged(quick := Counting())
+    network(PIXELS)
+    assert quick.runs == 0
+
+
+def test_a_form_of_equal_bits_is_judged_again_when_more_is_to_come():
+    network = judged(quick := Counting(), guess=Gain(1000.0, 2.0))
+    network.expect(56)
+    network(PIXELS)
+    network.expect(10**9)
+    network(PIXELS)
+    assert network.quick is quick
+
+
+@pytest.mark.parametrize(("offset", "tolerance"), [(1e-6, 0.0), (1e-2, 1e-4), (float("nan"), 1e-4)])
+def test_a_form_that_gives_other_features_is_tried_once_and_never_again(offset: float, tolerance: float):
+    for _ in range(2):  # another process, later
+        network = judged(quick := Counting(offset=offset), tolerance=tolerance)
+        network.expect(1000)
+        assert torch.equal(network(PIXELS), PIXELS.mean(dim=(2, 3)) * 2)
+        network(PIXELS)
+        assert network.quick is None
+    assert quick.runs == 0
+
+
+def test_a_form_that_cannot_be_made_leaves_the_network_as_it_is():
+    def fail(_):
+        raise RuntimeError("no graph")
+
+    network = Judged(Counting(), QuickForm("quick", fail, FREE), "key")
+    network.expect(1000)
+    assert torch.equal(network(PIXELS), PIXELS.mean(dim=(2, 3)) * 2)
+    assert remembered_gain("key") is not None
+
+
+def test_a_form_of_other_bits_gives_all_rows_or_none():
+    near = judged(Counting(offset=1e-6), tolerance=1e-4)
+    near.expect(1000)
+    rows = [near(PIXELS) for _ in range(3)]
+    assert all(torch.equal(row, PIXELS.mean(dim=(2, 3)) * 2 + 1e-6) for row in rows)
+    late = judged(quick := Counting(offset=1e-6), guess=Gain(1000.0, 2.0), tolerance=1e-4)
+    remember_gain("key", Gain(1000.0, 2.0))
+    late.expect(7)
+    late(PIXELS)
+    late.expect(10**9)
+    late(PIXELS)
+    assert quick.runs == 0
+
+
+@given(st.integers(0, 10**7), st.floats(0, 10), st.floats(0, 1000), st.floats(0, 10))
+def test_what_pays_saves_at_least_twice_its_cost(patches: int, seconds: float, cost: float, ratio: float):
+    gain = Gain(cost, ratio)
+    if gain.pays(patches, seconds):
+        assert patches * seconds - patches * seconds / ratio >= MARGIN * cost * (1 - 1e-9)
+        assert gain.pays(patches * 2, seconds)
+        assert gain.pays(patches, seconds * 2)
+        assert Gain(cost / 2, ratio).pays(patches, seconds)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"seconds": 1}', '{"seconds": NaN, "times_as_fast": 1}', "\x00"])
+def test_a_memo_that_cannot_be_read_counts_as_none(tmp_path, text):
+    remember_gain("key", Gain(1.0, 2.0))
+    (memo,) = (tmp_path / "speed").iterdir()
+    memo.write_text(text)
+    assert remembered_gain("key") is None
+
+
+def deep_network() -> torch.nn.Module:
+    return normed(*(torch.nn.BatchNorm2d(8) for _ in range(5)))
+
+
+def encoder(build: Callable[[], torch.nn.Module]) -> PatchEncoder:
+    transform = Transform(None, SIDE, "bilinear", HALF, HALF)
+    return PatchEncoder(
+        name="toy", architecture=Built(build), source=BuiltIn(), dim=None, transform=transform, license="Apache-2.0"
+    )
+
+
+def test_off_runs_the_network_of_its_makers():
+    ready = load_patch_encoder(encoder(deep_network), compile="off")
+    assert type(ready.forward) is Pooled
+    assert norms_of(ready.forward) == 5
+
+
+@torch.inference_mode()
+def test_a_frozen_network_gives_the_bits_of_the_one_in_pieces():
+    ready = load_patch_encoder(encoder(deep_network))
+    assert isinstance(ready.forward, Judged)
+    frozen = ready.forward.form.make(PIXELS)
+    assert torch.equal(frozen(PIXELS), ready.forward(PIXELS))
+
+
+class Remembering(torch.nn.Module):
+    """Keeps what it computes for itself, so that no two threads may run it at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = deep_network()
+
+    def forward(self, pixels):
+        self.features = self.network(pixels)
+        return self.features
+
+
+def test_foreign_code_is_frozen_before_threads_run_it():
+    ready = load_patch_encoder(encoder(Remembering))
+    assert isinstance(ready.forward, Pieces)
+    assert isinstance(ready.forward.network, torch.jit.ScriptModule)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA")
+@torch.inference_mode()
+def test_a_captured_network_gives_the_bits_of_the_eager_one():
+    network, given = deep_network().cuda(), PIXELS.cuda()
+    captured = Captured(network, given)
+    for pixels in (given, given.flip(0), given[:3]):
+        assert torch.equal(captured(pixels), network(pixels))
