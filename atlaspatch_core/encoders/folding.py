@@ -50,15 +50,15 @@ def _observed(
     network: Module, run: Callable[[Tensor], Tensor], probe: Tensor
 ) -> tuple[Tensor, list[NormedConvolution]]:
     """Return features of the probe, and the convolutions that went straight into a batch norm, each used once."""
-    made: dict[int, tuple[Conv2d, Tensor]] = {}
+    outputs: dict[int, tuple[Conv2d, Tensor]] = {}
     calls, pairs = Counter[Module](), list[tuple[Conv2d, BatchNorm2d]]()
 
-    def note(layer: Module, given: tuple[Tensor, ...], output: Tensor) -> None:
+    def note(layer: Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         calls[layer] += 1
         if isinstance(layer, Conv2d):
-            made[id(output)] = (layer, output)  # the tensor is kept, so that no other gets its id
-        elif isinstance(layer, BatchNorm2d) and id(given[0]) in made:
-            pairs.append((made[id(given[0])][0], layer))
+            outputs[id(output)] = (layer, output)  # the tensor is kept, so that no other gets its id
+        elif isinstance(layer, BatchNorm2d) and id(inputs[0]) in outputs:
+            pairs.append((outputs[id(inputs[0])][0], layer))
 
     layers = (layer for layer in network.modules() if isinstance(layer, Conv2d | BatchNorm2d))
     hooks = [layer.register_forward_hook(note) for layer in layers]

@@ -148,7 +148,7 @@ class Counting:
     def __call__(self, pixels):
         self.runs += 1
         for _ in range(self.work):
-            torch.ones(300, 300) @ torch.ones(300, 300)
+            torch.matmul(torch.ones(300, 300), torch.ones(300, 300))
         return pixels.mean(dim=(2, 3)) * 2 + self.offset
 
 
@@ -192,13 +192,14 @@ def test_a_form_of_equal_bits_is_judged_again_when_more_is_to_come():
 
 @pytest.mark.parametrize(("offset", "tolerance"), [(1e-6, 0.0), (1e-2, 1e-4), (float("nan"), 1e-4)])
 def test_a_form_that_gives_other_features_is_tried_once_and_never_again(offset: float, tolerance: float):
-    for _ in range(2):  # another process, later
-        network = judged(quick := Counting(offset=offset), tolerance=tolerance)
+    quick = Counting(offset=offset)
+    for runs in (2, 2):  # the second is another process, later
+        network = judged(quick, tolerance=tolerance)
         network.expect(1000)
         assert torch.equal(network(PIXELS), PIXELS.mean(dim=(2, 3)) * 2)
         network(PIXELS)
         assert network.quick is None
-    assert quick.runs == 0
+        assert quick.runs == runs
 
 
 def test_a_form_that_cannot_be_made_leaves_the_network_as_it_is():
@@ -257,7 +258,7 @@ def encoder(build: Callable[[], torch.nn.Module]) -> PatchEncoder:
 def test_off_runs_the_network_of_its_makers():
     ready = load_patch_encoder(encoder(deep_network), compile="off")
     assert type(ready.forward) is Pooled
-    assert norms_of(ready.forward) == 5
+    assert norms_of(ready.forward.network) == 5
 
 
 @torch.inference_mode()
