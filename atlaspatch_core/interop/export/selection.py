@@ -66,4 +66,4 @@ def encoder_names(name: str) -> set[str]:
 
 def _unknown(kind: str, names: Collection[str], encoders: Collection[str]) -> UnknownName:
     alternatives = ", ".join(sorted(filter(None, encoders))) or "none"
-    return UnknownName(f"there is no {kind} {', '.join(names)} to export; there is {alternatives}")
+    return UnknownName(f"there is no {kind} {', '.join(names)} among the results; there is {alternatives}")

@@ -138,7 +138,7 @@ def test_an_export_that_is_not_whole_fails_and_says_which_slides(lab, lab_instan
     ("config", "reason"),
     [
         ({"folder": "relative"}, "relative: is no absolute path"),
-        ({"encoders": ["uni_v9"]}, "there is no encoder uni_v9 to export; there is efficientnet_lite0"),
+        ({"encoders": ["uni_v9"]}, "there is no encoder uni_v9 among the results; there is efficientnet_lite0"),
         ({"layout": "geojson", "column": "pc9"}, "column 'pc9': give"),
     ],
 )

@@ -219,7 +219,9 @@ def test_a_damaged_file_fails_its_slide_alone(lab):
 
 def test_names_that_are_not_there_and_places_that_cannot_be_are_refused_at_once(lab):
     folder, made = lab
-    with pytest.raises(UnknownName, match=f"there is no encoder uni_v1 to export; there is {ENCODER}, {EMBEDDER}"):
+    with pytest.raises(
+        UnknownName, match=f"there is no encoder uni_v1 among the results; there is {ENCODER}, {EMBEDDER}"
+    ):
         exported(made, "pt", folder / "to", choice=Choice(encoders=frozenset({"uni_v1"})))
     with pytest.raises(UnknownName, match="no geometry far"):
         exported(made, "pt", folder / "to", choice=Choice(geometries=frozenset({"far"})))
