@@ -25,7 +25,8 @@ def read_attention(path: Path, embedding: str, fingerprint: str | None) -> NDArr
     name = attention_of(embedding)
     if fingerprint is None or stored_fingerprint(path, name) != fingerprint:
         raise NoAttention(
-            f"{path.stem}: no attention of {embedding.partition('/')[2]} is kept in {path}; run again with "
-            "--keep-attention (keep_attention of the geometry), which computes it from stored features where the encoder pools by attention"
+            f"{path.stem}: no attention of {embedding.partition('/')[2]} is kept in {path}; where the encoder pools by "
+            "attention, run again with --keep-attention (keep_attention of the geometry), which computes it from "
+            "stored features"
         )
     return read_array(path, name, fingerprint)

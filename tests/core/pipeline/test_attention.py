@@ -112,7 +112,7 @@ def test_an_embedding_that_is_made_anew_takes_its_former_attention_away(tmp_path
     write_abmil(tmp_path / "abmil.pt", WIDTH, seed=9)
     assert run(recipe_with_abmil(tmp_path), scan)["slide_embedding"].status is Status.COMPUTED
     assert ATTENTION not in datasets(tmp_path)
-    with pytest.raises(NoAttention, match=f"a: no attention of {ABMIL} is kept in .*; run again with --keep-attention"):
+    with pytest.raises(NoAttention, match=f"a: no attention of {ABMIL} is kept in .*run again with --keep-attention"):
         ap.results(tmp_path / "out").attention("a")
     run(recipe_with_abmil(tmp_path, keep_attention=True), scan)
     assert not np.allclose(datasets(tmp_path)[ATTENTION][0], former)
