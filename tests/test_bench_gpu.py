@@ -1,6 +1,7 @@
 """What ``python -m benchmarks.gpu`` promises: it runs without a GPU and says so, and its figures mean what they say."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -9,7 +10,9 @@ import numpy as np
 import pytest
 import torch
 from absent_packages import run_without
+from click.testing import CliRunner
 
+from benchmarks.gpu.__main__ import main, print_all
 from benchmarks.gpu.activity import activity_of, covered, union
 from benchmarks.gpu.copies import lines_of
 from benchmarks.gpu.decoding import by_cores, by_torchvision, differences
@@ -20,7 +23,7 @@ from benchmarks.gpu.lines import Unmeasured, guarded
 from benchmarks.gpu.networks import NETWORKS, SMALL_NETWORKS, Network
 from benchmarks.gpu.pairs import two_over_one
 from benchmarks.gpu.setting import Setting, coords_of, make_slides, place_patches
-from benchmarks.gpu.utilisation import Utilisation, course, middle_of
+from benchmarks.gpu.utilisation import Utilisation, course, middle_of, smi_reader
 from benchmarks.measuring import Measure
 
 QUICK = pytest.mark.quick
@@ -116,6 +119,33 @@ def test_utilisation_is_sampled_while_something_runs_and_says_why_it_is_not():
     with Utilisation() as nobody_asked:
         pass
     assert nobody_asked.samples == []
+
+
+@QUICK
+def test_nvidia_smi_is_asked_for_the_gpu_of_a_name(tmp_path, monkeypatch):
+    program = tmp_path / "nvidia-smi"
+    program.write_text('#!/bin/sh\ntest "$1" = --id=GPU-7 && echo 57 || echo "[N/A]"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert smi_reader("GPU-7")() == 57.0
+    with pytest.raises(ValueError, match="N/A"):
+        smi_reader("GPU-8")()
+
+
+@QUICK
+def test_the_status_tells_a_failure_from_what_a_machine_lacks(capsys):
+    lacking, failing = Unmeasured("two_devices", "one GPU"), Unmeasured("pipeline", "no memory", failed=True)
+    assert print_all(iter([Measure("ratio", 0.9, ">= 0.85"), lacking])) == 0
+    assert print_all(iter([lacking, failing])) == 1
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [next(iter(line)) for line in printed] == ["measure", "not_measured", "not_measured", "failed"]
+
+
+@QUICK
+def test_a_network_that_is_not_there_is_refused_with_those_that_are():
+    refused = CliRunner().invoke(main, ["--device", "cpu", "--network", "resnet50"])
+    assert refused.exit_code == 2
+    assert "no network is called 'resnet50'; there are resnet18, vit_two_layers" in refused.output
 
 
 @QUICK
