@@ -204,6 +204,7 @@ def test_the_command_runs_with_core_and_torch_alone_and_says_that_no_gpu_was_the
     ratio = measured["pipeline_over_bare_vit_two_layers_float32"]
     assert 0 < ratio["ratio"] < 2
     assert ratio["detail"]["patches"] == 40
+    assert measured["compile_auto_over_off_vit_two_layers_float32"]["ratio"] > 0
     assert measured["slides_per_hour_resnet18_float32"]["slides_per_hour"] > 0
     assert measured["reading_over_bare_resnet18_float32"]["detail"]["threads_needed"] in (1, 2, 4, None)
     assert {line["not_measured"] for line in lines if "not_measured" in line} >= {

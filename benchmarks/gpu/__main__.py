@@ -16,16 +16,17 @@ from atlaspatch_core.encoders.devices import present_device, resolve_device
 from atlaspatch_core.isolation.cores import usable_cores
 from benchmarks.gpu.copies import copy_lines
 from benchmarks.gpu.decoding import decoding_lines
-from benchmarks.gpu.encoding import Compared, batch_lines, compare, lines_of
+from benchmarks.gpu.encoding import Compared, compare, lines_of
 from benchmarks.gpu.feeding import reading_lines
 from benchmarks.gpu.lines import Line, Unmeasured, guarded
 from benchmarks.gpu.machine import machine
 from benchmarks.gpu.networks import NETWORKS, SMALL_NETWORKS, Network
+from benchmarks.gpu.options import batch_lines, compile_lines
 from benchmarks.gpu.pairs import pair_lines
 from benchmarks.gpu.setting import Setting, make_slides, place_patches
 from benchmarks.measuring import Measure
 
-PARTS = ("pipeline", "reading", "copies", "batches", "pairs", "decoding")
+PARTS = ("pipeline", "reading", "copies", "batches", "compile", "pairs", "decoding")
 LARGE: dict[str, Any] = {
     "networks": NETWORKS, "precisions": ("float16", "bfloat16"), "size": (40_000, 30_000), "slides": 4,
     "batch_size": 128, "rounds": 3,
@@ -66,6 +67,7 @@ def network_lines(setting: Setting, network: Network, patches: int, parts: tuple
     runs = {
         "copies": partial(copy_lines, setting, network, precision),
         "batches": partial(batch_lines, setting, network, precision, patches),
+        "compile": partial(compile_lines, setting, network, precision, patches),
     }
     if network in (setting.networks[0], setting.networks[-1]):  # bound by reading, bound by the network
         runs["pairs"] = partial(pair_lines, setting, network, precision)

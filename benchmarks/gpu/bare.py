@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
+from typing import Any
 
 import torch
 
@@ -25,12 +26,9 @@ class Bare:
 
     def run(self, count: int) -> None:
         """Encode as many batches as ``count`` patches take, and wait for the device."""
-        size = len(self.pixels)
-        parts = self.pixels.split(self.loaded.chunk or size)
         with torch.inference_mode():
-            for _ in range(-(-count // size)):
-                for part in parts:
-                    self.loaded.forward(part)
+            for _ in range(-(-count // len(self.pixels))):
+                self.loaded.forward(self.pixels)
         synchronise(self.loaded.device)
 
     def rate(self, count: int, rounds: int) -> float:
@@ -41,15 +39,15 @@ class Bare:
 
 
 def load_bare(network: Network, device: str, precision: str, batch_size: int) -> Bare:
-    """Load a network as the pipeline does, with a batch of input beside it."""
-    loaded = load_patch_encoder(encoder_of(network), device=device, precision=precision)  # pyright: ignore[reportArgumentType]
+    """Load a network as it is, neither captured nor compiled, with a batch of input beside it."""
+    how: Any = precision
+    loaded = load_patch_encoder(encoder_of(network), device=device, precision=how, compile="off")
     return Bare(loaded, input_of(loaded, batch_size))
 
 
 def input_of(loaded: LoadedPatchEncoder, batch_size: int) -> torch.Tensor:
     """Return seeded noise between -1 and 1 as a batch of input."""
     generator = torch.Generator().manual_seed(0)
-    batch_size = -(-batch_size // (loaded.chunk or 1)) * (loaded.chunk or 1)
     pixels = torch.rand(batch_size, 3, SIDE, SIDE, generator=generator) * 2 - 1
     return pixels.to(loaded.device, getattr(torch, loaded.precision)).contiguous(memory_format=torch.channels_last)
 

@@ -27,7 +27,8 @@ def copy_lines(setting: Setting, network: Network, precision: str) -> Iterator[L
 
 def traced(setting: Setting, network: Network, precision: str) -> Activity:
     """Return what the device did while the pipeline encoded the first slide; once before, untraced."""
-    made, path = project(setting, network, precision, setting.batch_size), Path(setting.folder, "trace.json")
+    path = Path(setting.folder, "trace.json")
+    made = project(setting, network, precision, setting.batch_size, "auto")
     encode(made, setting.slides[:1])
     with profile(activities=[ProfilerActivity.CUDA]) as profiler:
         encode(made, setting.slides[:1])

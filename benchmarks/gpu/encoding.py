@@ -8,7 +8,7 @@ from statistics import mean, median
 import torch
 
 from atlaspatch_core.encoders.model_cache import MODELS
-from benchmarks.gpu.bare import Bare, load_bare
+from benchmarks.gpu.bare import load_bare
 from benchmarks.gpu.lines import Line, Unmeasured
 from benchmarks.gpu.networks import Network
 from benchmarks.gpu.setting import Setting, encode, project
@@ -113,53 +113,3 @@ def utilisation_line(compared: Compared) -> Line:
         return Unmeasured(name, compared.utilisation.why)
     detail = {"seconds_and_percent": course(samples), "every_seconds": EVERY, "least_percent": min(busy)}
     return Measure(name, mean(busy) / 100, ">= 0.95", "share", detail)
-
-
-def batch_lines(setting: Setting, network: Network, precision: str, patches: int) -> Iterator[Line]:
-    """Yield what other batch sizes than the best one lose, for the bare model, and what ``auto`` loses where it is."""
-    rates = rates_by_batch(setting, network, precision)
-    best = max(rates, key=lambda size: rates[size])
-    detail = {"best": best, "patches_per_second": {size: round(rate, 1) for size, rate in rates.items()}}
-    for size in (32, setting.batch_size):
-        if size in rates:
-            name = f"batch_{size}_over_best_{network.name}_{precision}"
-            yield Measure(name, rates[size] / rates[best], "", detail=detail)
-    yield auto_line(setting, network, precision, best, patches)
-
-
-def rates_by_batch(setting: Setting, network: Network, precision: str) -> dict[int, float]:
-    """Return batch size to patches a second of the bare model, as far as memory goes."""
-    sizes = (8, 16, 32, 64, 128, 256, 512) if setting.on_gpu else (4, 8)
-    bare, rates = load_bare(network, setting.device, precision, max(sizes)), {}
-    for size in sizes:
-        try:
-            part = Bare(bare.loaded, bare.pixels[:size].contiguous(memory_format=torch.channels_last))
-            rates[size] = part.rate(4 * max(sizes), setting.rounds)
-        except torch.OutOfMemoryError:
-            torch.cuda.empty_cache()
-            break
-    return rates
-
-
-def auto_line(setting: Setting, network: Network, precision: str, best: int, patches: int) -> Line:
-    """Return how the batch size that the product finds compares with the best fixed one, both in the pipeline."""
-    name = f"batch_auto_over_best_fixed_{network.name}_{precision}"
-    if not knows_auto(setting):
-        return Unmeasured(name, "the pipeline knows no batch size auto")
-    ways = [partial(encode, project(setting, network, precision, size), setting.slides) for size in ("auto", best)]
-    for way in ways:
-        way()
-    auto, fixed = in_turns(ways, setting.rounds)
-    detail = {"best": best, "patches_per_second": [round(patches / median(taken), 1) for taken in (auto, fixed)]}
-    return Measure(name, times_as_fast(auto, fixed), ">= 0.97", detail=detail)
-
-
-def knows_auto(setting: Setting) -> bool:
-    """Tell whether the pipeline finds a batch size by itself."""
-    from atlaspatch_core.errors import InvalidProject
-
-    try:
-        project(setting, setting.networks[0], setting.precisions[0], "auto")
-    except InvalidProject:
-        return False
-    return True

@@ -7,6 +7,7 @@ from typing import Any
 
 from atlaspatch_core.config.project import Project, make_project
 from atlaspatch_core.discovery.sources import SlideSource
+from atlaspatch_core.encoders.precision import Compile
 from atlaspatch_core.pipeline.processing import process
 from atlaspatch_core.storage.hdf5 import read_array
 from atlaspatch_core.storage.schema import COORDS
@@ -58,12 +59,17 @@ def make_slides(folder: Path, count: int, size: tuple[int, int]) -> tuple[Path, 
     return tuple(make_slide(folder / f"slide{number}.svs", *size) for number in range(count))
 
 
-def project(setting: Setting, network: Network, precision: str, batch_size: int | str) -> Project:
-    """Return a project of one geometry and one network. Raises InvalidProject for a batch size that cannot be."""
+def project(
+    setting: Setting, network: Network, precision: str, batch_size: int | str, rewriting: Compile = "off"
+) -> Project:
+    """Return a project of one geometry and one network. Raises InvalidProject for a batch size that cannot be.
+
+    ``rewriting`` is the option ``compile``; ``off`` runs the network as the bare model runs it.
+    """
     geometry = {"patch_size": setting.patch_size, "target_mag": MAGNIFICATION, "precision": precision}
     geometry |= {"patch_encoders": [encoder_of(network).name]}
     runtime: dict[str, Any] = {"device": setting.device, "feature_batch_size": batch_size}
-    runtime |= {"read_workers": setting.readers}
+    runtime |= {"read_workers": setting.readers, "compile": rewriting}
     values = {"output": setting.output, "geometry": [geometry], "runtime": runtime, "plugins": [PLUGIN]}
     return make_project(values, origin="benchmark")
 
