@@ -32,7 +32,7 @@ Decoder = Callable[[list[bytes], torch.device], list[torch.Tensor]]
 
 def decoding_lines(setting: Setting) -> Iterator[Line]:
     """Yield each decoder of the GPU over all CPU cores, by layout; without a GPU torchvision decodes on the CPU."""
-    device, found = torch.device(setting.device), decoders(setting)
+    device, found = torch.device(setting.device if setting.on_gpu else "cpu"), decoders(setting)
     if "nvimagecodec" not in found:
         yield Unmeasured("decoding_nvimagecodec", "no GPU, or nvidia-nvimgcodec-cu12 (or -cu13) is not installed")
     pixels = PIXELS if setting.on_gpu else FEW_PIXELS

@@ -27,6 +27,8 @@ def machine(device: str) -> dict[str, Any]:
         "python": sys.version.split()[0],
         "versions": {name: found for name in PACKAGES if (found := _version(name))},
     }
+    if device == "mps":
+        return facts | {"gpu": "Apple GPU (MPS)"}
     if not device.startswith("cuda"):
         return facts | {"note": "no GPU was used: these figures say that the command runs, and nothing of a GPU"}
     return facts | _cuda(torch.device(device).index or 0)
@@ -42,7 +44,6 @@ def _cuda(index: int) -> dict[str, Any]:
         "memory_gb": round(properties.total_memory / 1e9, 1),
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version(),
-        "tf32": torch.backends.cuda.matmul.allow_tf32,
         "driver": driver(),
     }
 

@@ -39,7 +39,7 @@ class Setting:
 
     @property
     def on_gpu(self) -> bool:
-        """Tell whether a GPU computes."""
+        """Tell whether a GPU of NVIDIA's computes, of which copies, memory and utilisation can be told."""
         return self.device.startswith("cuda")
 
     @property

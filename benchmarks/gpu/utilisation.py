@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from shutil import which
@@ -58,7 +59,8 @@ class Utilisation:
 def percent_reader(index: int) -> ReadPercent | None:
     """Return how the GPU of a number in torch is asked: by nvidia-ml-py, or else by nvidia-smi; None without both."""
     if find_spec("pynvml"):
-        return nvml_reader(index)
+        with suppress(Exception):  # the package without the driver's library, or of another version than that
+            return nvml_reader(index)
     return smi_reader(name_of(index)) if which("nvidia-smi") else None
 
 
