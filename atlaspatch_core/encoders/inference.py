@@ -1,17 +1,14 @@
 """From patches to features, many encoders in one pass, and from features to a slide embedding."""
 
-import logging
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.encoders.declaration import SlideEncoder, SlideForward
-from atlaspatch_core.encoders.loaded import LoadedPatchEncoder, LoadedSlideEncoder, not_finite, to_device, to_input
-from atlaspatch_core.encoders.model_cache import MODELS
+from atlaspatch_core.encoders.loaded import LoadedPatchEncoder, LoadedSlideEncoder, not_finite
+from atlaspatch_core.encoders.patch_encoders import PatchEncoders
 from atlaspatch_core.errors import InvalidProject, NoPatches, WrongWeights
-
-log = logging.getLogger(__name__)
 
 SlideFeatures = NDArray[np.float32] | tuple[NDArray[np.float32], ...]
 """Features (n, d) of a slide's patches, or such of several patch encoders."""
@@ -24,50 +21,6 @@ def set_threads(count: int) -> None:
 
     torch.set_num_threads(count)
     cv2.setNumThreads(count)
-
-
-class PatchEncoders:
-    """Encoders that see the same patches: every batch goes to a device once and is preprocessed once per transform."""
-
-    def __init__(self, encoders: Sequence[LoadedPatchEncoder]) -> None:
-        self.encoders = tuple(encoders)
-        self._limit = max((loaded.chunk for loaded in encoders if loaded.chunk), default=None)
-        """Patches at a time: what frozen networks take on a CPU, what the device had memory for, else whole batches."""
-
-    def encode(self, patches: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """Return features (b, dim) by encoder, float32, from RGB patches (b, h, w, 3).
-
-        Out of memory on the device lets idle networks go, then halves what is encoded at a time from there on. Raises
-        what ``LoadedPatchEncoder.encode`` raises.
-        """
-        features = [np.empty((len(patches), loaded.dim), np.float32) for loaded in self.encoders]
-        start = 0
-        while start < len(patches):
-            encoded = self._encode_first(patches[start:])
-            stop = start + len(encoded[0])
-            for rows, values in zip(features, encoded, strict=True):
-                rows[start:stop] = values
-            start = stop
-        return features
-
-    def _encode_first(self, patches: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """Return the features of as many of the first patches as fit."""
-        from torch import OutOfMemoryError, cuda
-
-        while True:
-            count = min(len(patches), self._limit or len(patches))
-            try:
-                return _encode(patches[:count], self.encoders)
-            except OutOfMemoryError:
-                if MODELS.release_idle():
-                    continue
-                if count == 1:
-                    raise
-                self._limit = count // 2
-                log.warning(
-                    "the device is out of memory with %d patches at a time; going on with %d", count, count // 2
-                )
-            cuda.empty_cache()
 
 
 def encode_stream(
@@ -162,22 +115,6 @@ def checked(loaded: LoadedSlideEncoder, embedding: object) -> NDArray[np.float32
     if not np.isfinite(vector).all():
         raise not_finite(name, "numbers", loaded.precision)
     return vector
-
-
-def _encode(patches: NDArray[np.uint8], encoders: Sequence[LoadedPatchEncoder]) -> list[NDArray[np.float32]]:
-    """Return features by encoder; pixels go to a device once, and are preprocessed once for each transform there."""
-    from torch import inference_mode
-
-    pixels, inputs, features = {}, {}, []
-    with inference_mode():
-        for loaded in encoders:
-            if loaded.device not in pixels:
-                pixels[loaded.device] = to_device(patches, loaded.device)
-            key = (loaded.device, loaded.encoder.transform)
-            if key not in inputs:
-                inputs[key] = to_input(pixels[loaded.device], loaded.encoder)
-            features.append(loaded.encode_input(inputs[key]))
-    return features
 
 
 def _as_array(embedding: object) -> NDArray[np.float32]:

@@ -45,16 +45,25 @@ class LoadedPatchEncoder:
         """
         from torch import inference_mode
 
-        with inference_mode():
-            return self.encode_input(to_input(to_device(patches, self.device), self.encoder))
-
-    def encode_input(self, pixels: "Tensor") -> NDArray[np.float32]:
-        """Return what ``encode`` returns, from what ``to_input`` made; to be called in inference mode."""
-        if not len(pixels):
+        if not len(patches):
             return np.empty((0, self.dim), np.float32)
-        features = self._in_chunks(pixels).float().cpu().numpy()
+        with inference_mode():
+            features = self.features(to_input(to_device(patches, self.device), self.encoder))
+        return self.checked(features.cpu().numpy())
+
+    def features(self, pixels: "Tensor") -> "Tensor":
+        """Return features (b, dim), float32, on the device, from what ``to_input`` made.
+
+        To be called in inference mode. Raises WrongWeights when the network's dim is another.
+        """
+        features = self._in_chunks(pixels).float()
         if features.shape != (len(pixels), self.dim):
-            raise WrongWeights(f"{self.encoder.name}: gave shape {features.shape}, not ({len(pixels)}, {self.dim})")
+            shape = tuple(features.shape)
+            raise WrongWeights(f"{self.encoder.name}: gave shape {shape}, not ({len(pixels)}, {self.dim})")
+        return features
+
+    def checked(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return features as they are. Raises NotFinite for NaN and infinite numbers."""
         if not np.isfinite(features).all():
             raise not_finite(self.encoder.name, "features", self.precision)
         return features
@@ -119,8 +128,6 @@ def to_device(patches: NDArray[np.uint8], device: "device") -> "Tensor":
     import torch
 
     pixels = torch.from_numpy(np.require(patches, np.uint8, ["C", "W"]))
-    if device.type == "cuda":  # pinned memory is copied while the device computes
-        return pixels.pin_memory().to(device, non_blocking=True).permute(0, 3, 1, 2)
     return pixels.to(device).permute(0, 3, 1, 2)
 
 

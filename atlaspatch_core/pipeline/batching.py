@@ -1,28 +1,44 @@
 """Batches that cross slide borders: encoders always see full ones, whatever the slides' sizes."""
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from atlaspatch_core.encoders.inference import PatchEncoders
+from atlaspatch_core.encoders.patch_encoders import PatchEncoders, Submission
 from atlaspatch_core.pipeline.steps.features import FeatureBatch, FeatureJob
 from atlaspatch_core.validity.outcome import Outcome
 
+Result = TypeVar("Result")
 Kind = tuple[object, ...]
 """What patches must share to go into one batch: the encoders that they are for, and their size."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Encoding:
+    """Parts that are encoded together, and their features under way."""
+
+    parts: list[FeatureBatch]
+    submission: Submission
+
+
 @dataclass(slots=True)
 class Batcher:
-    """Collects the patches of slide after slide and encodes them by full batches."""
+    """Collects the patches of slide after slide and encodes them by full batches.
+
+    A device of its own computes while more patches are read: features are handed out when they are there, in the order
+    in which the patches came.
+    """
 
     batch_size: int
     on_done: Callable[[FeatureJob], None]
     """Called with every job whose last patch was encoded, or that failed."""
     _waiting: list[FeatureBatch] = field(default_factory=list)
+    _under_way: deque[_Encoding] = field(default_factory=deque)
     _ended: list[FeatureJob] = field(default_factory=list)
     """Jobs that no more patches will come for."""
     _encoders: dict[Kind, PatchEncoders] = field(default_factory=dict)
@@ -30,43 +46,85 @@ class Batcher:
     def add(self, pixels: FeatureBatch) -> None:
         """Take patches, and encode what waits as soon as it fills a batch."""
         if self._waiting and _kind(self._waiting[0]) != _kind(pixels):
-            self.flush()
+            self._submit_waiting()
         self._waiting.append(pixels)
         if sum(len(part.rows) for part in self._waiting) >= self.batch_size:
-            self.flush()
+            self._submit_waiting()
+        self._hand_out_done()
 
     def end(self, job: FeatureJob) -> None:
         """Take note that no more patches of a job will come."""
         self._ended.append(job)
-        self._report_ended()
+        self._hand_out_done()
 
     def flush(self) -> None:
-        """Encode what waits, whether or not it fills a batch."""
-        parts, self._waiting = self._waiting, []
-        for _, alike in groupby((part for part in parts if not part.job.failed), key=_kind):
-            self._encode(list(alike))
+        """Encode what waits, whether or not it fills a batch, and wait for all that is under way."""
+        self._submit_waiting()
+        while self._under_way:
+            self._hand_out(self._under_way.popleft())
         self._report_ended()
 
-    def _encode(self, parts: list[FeatureBatch]) -> None:
-        """Encode parts of one kind together; where that fails, one by one, so that only the guilty job fails."""
-        together = self._encoders.setdefault(_kind(parts[0]), PatchEncoders(parts[0].job.models))
+    def _submit_waiting(self) -> None:
+        parts, self._waiting = self._waiting, []
+        for _, alike in groupby((part for part in parts if not part.job.failed), key=_kind):
+            self._submit(list(alike))
+
+    def _submit(self, parts: list[FeatureBatch]) -> None:
+        """Send parts of one kind to their encoders together."""
+        kind = _kind(parts[0])
+        if kind not in self._encoders:
+            self._encoders[kind] = PatchEncoders(parts[0].job.models)
+        together = self._encoders[kind]
         patches = parts[0].patches if len(parts) == 1 else np.concatenate([part.patches for part in parts])
-        job = parts[0].job
-        features = job.work.attempt(job.todo[0].stage.step, lambda: together.encode(patches))
-        if not isinstance(features, Outcome):
-            for part, values in _split(parts, features):
-                part.job.add(part.rows, values)
-        elif len(parts) == 1:
-            job.failed = features
+        submission = _attempt(parts, lambda: together.submit(patches))
+        if isinstance(submission, Outcome):
+            self._blame(parts, submission)
         else:
-            for part in parts:
-                self._encode([part])
+            self._under_way.append(_Encoding(parts, submission))
+
+    def _hand_out_done(self) -> None:
+        """Hand out the features that are there, without waiting."""
+        while self._under_way and self._under_way[0].submission.is_done():
+            self._hand_out(self._under_way.popleft())
+        self._report_ended()
+
+    def _hand_out(self, encoding: _Encoding) -> None:
+        features = _attempt(encoding.parts, encoding.submission.features)
+        if isinstance(features, Outcome):
+            return self._blame(encoding.parts, features)
+        for part, values in _split(encoding.parts, features):
+            if not part.job.failed:
+                part.job.add(part.rows, values)
+        return None
+
+    def _blame(self, parts: list[FeatureBatch], failure: Outcome) -> None:
+        """Encode parts that failed together one by one, so that only the guilty job fails."""
+        if len(parts) == 1:
+            parts[0].job.failed = parts[0].job.failed or failure
+            return
+        for part in parts:
+            if not part.job.failed:
+                self._encode_alone(part)
+
+    def _encode_alone(self, part: FeatureBatch) -> None:
+        """Encode one part and wait for it."""
+        features = _attempt([part], lambda: self._encoders[_kind(part)].encode(part.patches))
+        if isinstance(features, Outcome):
+            part.job.failed = features
+        else:
+            part.job.add(part.rows, features)
 
     def _report_ended(self) -> None:
         for job in self._ended[:]:
             if job.failed or job.done == job.total:
                 self._ended.remove(job)
                 self.on_done(job)
+
+
+def _attempt(parts: list[FeatureBatch], action: Callable[[], Result]) -> Result | Outcome:
+    """Return what the action returns, or how it failed, said of the first job."""
+    job = parts[0].job
+    return job.work.attempt(job.todo[0].stage.step, action)
 
 
 def _kind(pixels: FeatureBatch) -> Kind:

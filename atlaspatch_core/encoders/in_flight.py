@@ -1,0 +1,196 @@
+"""Batches of patches on their way: up to the device, through the networks, and their features back.
+
+While the networks compute one batch, the next goes up and the features of the last come down. The memory of the host
+that they pass through is a ring of slots, made once. The host waits only where the ring is full.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atlaspatch_core.encoders.accelerator import Accelerator
+from atlaspatch_core.encoders.declaration import Transform
+from atlaspatch_core.encoders.loaded import LoadedPatchEncoder, to_input
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Streams(NamedTuple):
+    """What may go on at a time."""
+
+    up: Any
+    """Copies of pixels to the device."""
+    compute: tuple[Any, ...]
+    """Networks; all preprocessing is done on the first."""
+    down: Any
+    """Copies of features to the host."""
+
+
+@dataclass(slots=True, eq=False)
+class Slot:
+    """Memory of the host for one batch; it grows with the batch, and only when nothing copies from or to it."""
+
+    device: Accelerator
+    dims: tuple[int, ...]
+    """Of the features, by encoder."""
+    pixels: "Tensor | None" = None
+    """Flat, uint8."""
+    features: "list[Tensor]" = field(default_factory=list)
+    """By encoder, float32 (patches, dim)."""
+    flight: "Flight | None" = None
+    """What uses it."""
+
+    def fill(self, patches: NDArray[np.uint8]) -> "Tensor":
+        """Copy patches (b, h, w, 3) here, make room for their features, and return them as they lie here."""
+        import torch
+
+        if self.pixels is None or self.pixels.numel() < patches.size:
+            self.pixels = self.device.memory((patches.size,), torch.uint8)
+        if not self.features or len(self.features[0]) < len(patches):
+            self.features = [self.device.memory((len(patches), dim), torch.float32) for dim in self.dims]
+        filled = self.pixels[: patches.size].view(patches.shape)
+        np.copyto(filled.numpy(), patches, casting="unsafe")
+        return filled
+
+
+@dataclass(slots=True, eq=False)
+class Value:
+    """A tensor on the device that is there once its event has happened."""
+
+    event: Any = None
+    tensor: "Tensor | None" = None
+
+
+@dataclass(slots=True, eq=False)
+class Flight:
+    """One batch on its way."""
+
+    patches: NDArray[np.uint8]
+    """Shape (b, h, w, 3)."""
+    encoders: Sequence[LoadedPatchEncoder]
+    device: Accelerator
+    slot: Slot | None
+    """None once it has landed."""
+    _values: list[Value] = field(default_factory=list)
+    """Held until all is done, so that no memory that one stream reads is given to another."""
+    _features: list[NDArray[np.float32]] = field(default_factory=list)
+    _error: Exception | None = None
+
+    def start(self, streams: Streams) -> None:
+        """Queue the whole way. Raises what is found wrong already now; nothing is under way then."""
+        try:
+            self._queue(streams)
+        except BaseException:
+            self._land(is_whole=False)
+            raise
+
+    def is_done(self) -> bool:
+        """Tell whether ``features`` would not wait."""
+        return self.slot is None or all(self.device.is_done(value.event) for value in self._values)
+
+    def finish(self) -> None:
+        """Wait until it has landed and free its slot; what went wrong is told by ``features``."""
+        self._land(is_whole=True)
+
+    def features(self) -> list[NDArray[np.float32]]:
+        """Return features (b, dim), float32, by encoder; wait for them. Raises what the way raised, NotFinite."""
+        self.finish()
+        if self._error:
+            raise self._error
+        return self._features
+
+    def _queue(self, streams: Streams) -> None:
+        assert self.slot is not None
+        filled = self.slot.fill(self.patches)
+        pixels = self._launch(streams.up, lambda: self.device.upload(filled).permute(0, 3, 1, 2))
+        inputs: dict[Transform | None, Value] = {}
+        for number, loaded in enumerate(self.encoders):
+            transform, stream = loaded.encoder.transform, streams.compute[number % len(streams.compute)]
+            if transform not in inputs:
+                inputs[transform] = self._launch(streams.compute[0], _input_of(loaded), pixels)
+            features = self._launch(stream, loaded.features, inputs[transform])
+            rows = self.slot.features[number][: len(self.patches)]
+            self._launch(streams.down, _download(self.device, rows), features)
+
+    def _launch(self, stream: Any, make: "Callable[..., Tensor]", *sources: Value) -> Value:
+        """Queue what makes a value of others, once these are there."""
+        from torch import inference_mode
+
+        value = Value()
+
+        def work() -> None:
+            with inference_mode():
+                value.tensor = make(*(source.tensor for source in sources))
+
+        value.event = self.device.launch(stream, work, [source.event for source in sources])
+        self._values.append(value)
+        return value
+
+    def _land(self, *, is_whole: bool) -> None:
+        if self.slot is None:
+            return
+        for value in self._values:
+            try:
+                self.device.wait(value.event)
+            except Exception as error:  # of any kind, told by ``features``: the others are under way still
+                self._error = self._error or error
+        if is_whole and not self._error:
+            self._read(self.slot.features)
+        self._values.clear()
+        self.slot.flight = self.slot = None
+
+    def _read(self, features: "list[Tensor]") -> None:
+        try:
+            for loaded, rows in zip(self.encoders, features, strict=True):
+                self._features.append(loaded.checked(rows[: len(self.patches)].numpy().copy()))
+        except Exception as error:  # told by ``features``: who waits for a slot is not to blame
+            self._error = error
+
+
+class BatchPipeline:
+    """The ring of one device, and the encoders that batches pass through."""
+
+    def __init__(self, encoders: Sequence[LoadedPatchEncoder], device: Accelerator, streams: int = 1) -> None:
+        """``streams`` is how many networks may be computed side by side."""
+        self._encoders, self._device = encoders, device
+        self._streams = Streams(device.stream(), tuple(device.stream() for _ in range(streams)), device.stream())
+        dims = tuple(loaded.dim for loaded in encoders)
+        self._slots = [Slot(device, dims) for _ in range(device.slots)]
+        self._next = 0
+
+    def launch(self, patches: NDArray[np.uint8]) -> Flight:
+        """Send patches (b, h, w, 3), at least one, on their way; where the ring is full, wait for the oldest first.
+
+        Raises what networks raise as soon as they are launched.
+        """
+        slot = self._slots[self._next]
+        if slot.flight is not None:
+            slot.flight.finish()
+        slot.flight = flight = Flight(patches, self._encoders, self._device, slot)
+        flight.start(self._streams)
+        self._next = (self._next + 1) % len(self._slots)
+        return flight
+
+    def finish(self) -> None:
+        """Wait until nothing is under way, and let go of what it held on the device."""
+        for slot in self._slots:
+            if slot.flight is not None:
+                slot.flight.finish()
+
+
+def _input_of(loaded: LoadedPatchEncoder) -> "Callable[[Tensor], Tensor]":
+    return lambda pixels: to_input(pixels, loaded.encoder)
+
+
+def _download(device: Accelerator, rows: "Tensor") -> "Callable[[Tensor], Tensor]":
+    """Return what copies values to rows of the host; the values are returned, to be held."""
+
+    def copy(values: "Tensor") -> "Tensor":
+        device.download(values, rows)
+        return values
+
+    return copy
