@@ -108,6 +108,8 @@ class Submission:
 
     def features(self) -> list[NDArray[np.float32]]:
         """Return features (b, dim), float32, by encoder; wait for them. Raises what ``PatchEncoders.encode`` raises."""
+        for flight in self.flights:  # where one fails, nothing of the others is left under way
+            flight.finish()
         empty = [np.empty((0, loaded.dim), np.float32) for loaded in self.encoders.encoders]
         parts = [self.encoders.features_of(flight) for flight in self.flights]
         return parts[0] if len(parts) == 1 else [np.concatenate(rows) for rows in zip(empty, *parts, strict=True)]

@@ -1,7 +1,7 @@
 """Batches that cross slide borders: encoders always see full ones, whatever the slides' sizes."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TypeVar
@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from atlaspatch_core.encoders.loaded import LoadedPatchEncoder
 from atlaspatch_core.encoders.patch_encoders import PatchEncoders, Submission
 from atlaspatch_core.pipeline.steps.features import FeatureBatch, FeatureJob
 from atlaspatch_core.validity.outcome import Outcome
@@ -37,6 +38,8 @@ class Batcher:
     batch_size: int
     on_done: Callable[[FeatureJob], None]
     """Called with every job whose last patch was encoded, or that failed."""
+    put_together: Callable[[Sequence[LoadedPatchEncoder]], PatchEncoders] = PatchEncoders
+    """Called once with the encoders of each kind of patches."""
     _waiting: list[FeatureBatch] = field(default_factory=list)
     _under_way: deque[_Encoding] = field(default_factory=deque)
     _ended: list[FeatureJob] = field(default_factory=list)
@@ -73,7 +76,7 @@ class Batcher:
         """Send parts of one kind to their encoders together."""
         kind = _kind(parts[0])
         if kind not in self._encoders:
-            self._encoders[kind] = PatchEncoders(parts[0].job.models)
+            self._encoders[kind] = self.put_together(parts[0].job.models)
         together = self._encoders[kind]
         patches = parts[0].patches if len(parts) == 1 else np.concatenate([part.patches for part in parts])
         submission = _attempt(parts, lambda: together.submit(patches))
