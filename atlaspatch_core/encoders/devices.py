@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from atlaspatch_core.encoders.declaration import Precision
 from atlaspatch_core.encoders.device_names import DEVICE, DEVICES
 from atlaspatch_core.encoders.gpus import free_gpu
+from atlaspatch_core.encoders.precision import compute_float32_in_full
 from atlaspatch_core.errors import InvalidProject, MissingDevice
 
 if TYPE_CHECKING:
@@ -19,8 +20,9 @@ def resolve_device(name: str) -> "device":
     """Return the device for ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
 
     ``auto`` is CUDA where this machine has it, else MPS, else the CPU, which is logged once per process. ``cuda`` is a
-    GPU that no other process of ours computes on, where the machine has several. Raises MissingDevice for what this
-    machine does not have, InvalidProject for other names.
+    GPU that no other process of ours computes on, where the machine has several. Every network gets its device here, so
+    that here CUDA is told to compute float32 in full, not as TF32. Raises MissingDevice for what this machine does not
+    have, InvalidProject for other names.
     """
     import torch
 
@@ -29,6 +31,8 @@ def resolve_device(name: str) -> "device":
     if fault := device_fault(name):
         raise MissingDevice(fault)
     device = torch.device(name)
+    if device.type == "cuda":
+        compute_float32_in_full()
     if device.type == "cuda" and device.index is None and torch.cuda.device_count() > 1:
         return torch.device("cuda", free_gpu(torch.cuda.device_count()))
     return device
