@@ -119,8 +119,8 @@ def filter_taps(old: int, new: int, interpolation: Interpolation) -> tuple[NDArr
     last = old - 1 - (weights[:, ::-1] != 0).argmax(axis=1)
     places = np.minimum(first + np.arange((last - first).max() + 1)[:, None], old - 1)
     counts = first + np.arange(len(places))[:, None] <= last
-    taken = np.take_along_axis(weights, places.T, axis=1).T
-    return places.astype(np.int32), np.where(counts, taken, 0).astype(np.int32)
+    values = np.take_along_axis(weights, places.T, axis=1).T
+    return places.astype(np.int32), np.where(counts, values, 0).astype(np.int32)
 
 
 def filter_weights(old: int, new: int, interpolation: Interpolation) -> NDArray[np.int32]:
