@@ -5,6 +5,7 @@ of each other, but for the events that one waits for. Nothing of this waits on t
 """
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ class Accelerator(Protocol):
         """Return memory of the host that the device copies from and to by itself; its contents are undefined."""
         ...
 
-    def stream(self) -> Any:
-        """Return a new stream; what was loaded to the device before is there for it."""
+    def stream(self, name: str) -> Any:
+        """Return the stream of this name, the same one each time; what was loaded before the call is there for it."""
         ...
 
     def launch(self, stream: Any, work: Callable[[], None], after: Sequence[Any] = ()) -> Any:
@@ -64,7 +65,7 @@ class ImmediateDevice:
 
         return torch.empty(shape, dtype=kind)
 
-    def stream(self) -> None:
+    def stream(self, name: str) -> None:
         """Return None: there is one order of work."""
 
     def launch(self, stream: None, work: Callable[[], None], after: Sequence[None] = ()) -> None:  # noqa: ARG002
@@ -95,6 +96,7 @@ class CudaDevice:
 
     def __init__(self, device: "device") -> None:
         self._device = device
+        self._streams: dict[str, Any] = {}
 
     def memory(self, shape: tuple[int, ...], kind: "dtype") -> "Tensor":
         """Return pinned memory; pinning costs a call of the driver, so each piece is made once."""
@@ -102,11 +104,13 @@ class CudaDevice:
 
         return torch.empty(shape, dtype=kind, pin_memory=True)
 
-    def stream(self) -> Any:
-        """Return a stream that begins after what the present one was given: weights are loaded there."""
+    def stream(self, name: str) -> Any:
+        """Return a stream, which goes on after what the present one was given: weights are loaded there."""
         from torch import cuda
 
-        stream = cuda.Stream(self._device)
+        if name not in self._streams:
+            self._streams[name] = cuda.Stream(self._device)
+        stream = self._streams[name]
         stream.wait_stream(cuda.current_stream(self._device))
         return stream
 
@@ -139,6 +143,11 @@ class CudaDevice:
         event.synchronize()
 
 
+@cache
 def accelerator_of(device: "device") -> Accelerator:
-    """Return how to talk to a device of torch."""
+    """Return how to talk to a device of torch, the same each time.
+
+    A network that several batches pass through, of one size of patches or of several, so runs on one stream: it may
+    have memory of its own, as a CUDA graph has, which only one batch may use at a time.
+    """
     return CudaDevice(device) if device.type == "cuda" else ImmediateDevice(device)

@@ -6,6 +6,7 @@ that they pass through is a ring of slots, made once. The host waits only where 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -24,8 +25,10 @@ class Streams(NamedTuple):
 
     up: Any
     """Copies of pixels to the device."""
+    inputs: Any
+    """Preprocessing."""
     compute: tuple[Any, ...]
-    """Networks; all preprocessing is done on the first."""
+    """Each network's; that of the preprocessing, unless they have their own."""
     down: Any
     """Copies of features to the host."""
 
@@ -109,10 +112,10 @@ class Flight:
         pixels = self._launch(streams.up, lambda: self.device.upload(filled).permute(0, 3, 1, 2))
         inputs: dict[Transform | None, Value] = {}
         for number, loaded in enumerate(self.encoders):
-            transform, stream = loaded.encoder.transform, streams.compute[number % len(streams.compute)]
+            transform = loaded.encoder.transform
             if transform not in inputs:
-                inputs[transform] = self._launch(streams.compute[0], _input_of(loaded), pixels)
-            features = self._launch(stream, loaded.features, inputs[transform])
+                inputs[transform] = self._launch(streams.inputs, partial(to_input, encoder=loaded.encoder), pixels)
+            features = self._launch(streams.compute[number], loaded.features, inputs[transform])
             rows = self.slot.features[number][: len(self.patches)]
             self._launch(streams.down, _download(self.device, rows), features)
 
@@ -154,10 +157,14 @@ class Flight:
 class BatchPipeline:
     """The ring of one device, and the encoders that batches pass through."""
 
-    def __init__(self, encoders: Sequence[LoadedPatchEncoder], device: Accelerator, streams: int = 1) -> None:
-        """``streams`` is how many networks may be computed side by side."""
+    def __init__(
+        self, encoders: Sequence[LoadedPatchEncoder], device: Accelerator, *, own_streams: bool = False
+    ) -> None:
+        """``own_streams``: networks are computed side by side, not one after the other."""
         self._encoders, self._device = encoders, device
-        self._streams = Streams(device.stream(), tuple(device.stream() for _ in range(streams)), device.stream())
+        names = [f"compute {loaded.encoder.name}" if own_streams else "compute" for loaded in encoders]
+        compute = tuple(device.stream(name) for name in names)
+        self._streams = Streams(device.stream("up"), device.stream("compute"), compute, device.stream("down"))
         dims = tuple(loaded.dim for loaded in encoders)
         self._slots = [Slot(device, dims) for _ in range(device.slots)]
         self._next = 0
@@ -180,10 +187,6 @@ class BatchPipeline:
         for slot in self._slots:
             if slot.flight is not None:
                 slot.flight.finish()
-
-
-def _input_of(loaded: LoadedPatchEncoder) -> "Callable[[Tensor], Tensor]":
-    return lambda pixels: to_input(pixels, loaded.encoder)
 
 
 def _download(device: Accelerator, rows: "Tensor") -> "Callable[[Tensor], Tensor]":

@@ -23,15 +23,19 @@ class PatchEncoders:
     """Encoders that see the same patches: a batch goes to their device once, and is preprocessed once per transform."""
 
     def __init__(
-        self, encoders: Sequence[LoadedPatchEncoder], accelerator: Accelerator | None = None, streams: int = 1
+        self,
+        encoders: Sequence[LoadedPatchEncoder],
+        accelerator: Accelerator | None = None,
+        *,
+        own_streams: bool = False,
     ) -> None:
         """Take encoders of one device; ``accelerator`` is how to talk to it, left out: as is usual for it.
 
-        ``streams`` of the device compute networks side by side. One does, because a batch of 32 fills a GPU.
+        ``own_streams``: networks are computed side by side; usually not, because a batch of 32 fills a GPU.
         """
         self.encoders = tuple(encoders)
         device = accelerator or accelerator_of(_common_device(self.encoders))
-        self._pipeline = BatchPipeline(self.encoders, device, streams)
+        self._pipeline = BatchPipeline(self.encoders, device, own_streams=own_streams)
         self._limit = max((loaded.chunk for loaded in encoders if loaded.chunk), default=None)
         """Patches at a time: what frozen networks take on a CPU, what the device had memory for, else whole batches."""
 

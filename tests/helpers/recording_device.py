@@ -48,6 +48,7 @@ class RecordingDevice:
     uploaded: list[ref] = field(default_factory=list)
     """What is on the device, as long as somebody holds it."""
     _queues: list[deque[Event]] = field(default_factory=list)
+    _names: list[str] = field(default_factory=list)
     _made: list[Tensor] = field(default_factory=list)
     """Memory of the host, held so that no address comes twice."""
 
@@ -57,9 +58,11 @@ class RecordingDevice:
         self._made.append(made)
         return made
 
-    def stream(self) -> int:
-        self._queues.append(deque())
-        return len(self._queues) - 1
+    def stream(self, name: str) -> int:
+        if name not in self._names:
+            self._names.append(name)
+            self._queues.append(deque())
+        return self._names.index(name)
 
     def launch(self, stream: int, work: Callable[[], None], after: Sequence[Event] = ()) -> Event:
         event = Event(len(self.events), stream, work, tuple(after))

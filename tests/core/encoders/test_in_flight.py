@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from recording_device import RecordingDevice
 from rounds import examples
 
-from atlaspatch_core.encoders.accelerator import ImmediateDevice
+from atlaspatch_core.encoders.accelerator import ImmediateDevice, accelerator_of
 from atlaspatch_core.encoders.loaded import LoadedPatchEncoder
 from atlaspatch_core.encoders.model_cache import MODELS
 from atlaspatch_core.encoders.patch_encoders import PatchEncoders, Submission
@@ -21,7 +21,7 @@ from atlaspatch_core.errors import NotFinite
 
 pytestmark = pytest.mark.quick
 
-Settings = tuple[int, int, float, int]
+Settings = tuple[int, bool, float, int]
 HASTE = [0.0, 0.2, 0.7]
 
 encoder = lru_cache(exact_encoder)
@@ -54,7 +54,7 @@ def under_way(encoders: PatchEncoders, batches: Sequence[np.ndarray], chance: Ra
 
 @st.composite
 def ways(draw: st.DrawFn, *networks: type[Digest]) -> tuple[list[LoadedPatchEncoder], list[np.ndarray], Settings]:
-    """Return encoders, batches of which some fail, and slots, streams, haste and seed."""
+    """Return encoders, batches of which some fail, and slots, whether networks have own streams, haste and seed."""
     kinds = st.tuples(st.sampled_from(networks), st.integers(0, 2), st.sampled_from([UNIT, SMALLER]))
     encoders = [encoder(*kind) for kind in draw(st.lists(kinds, min_size=1, max_size=4, unique=True))]
     sizes = draw(st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=12))
@@ -63,14 +63,15 @@ def ways(draw: st.DrawFn, *networks: type[Digest]) -> tuple[list[LoadedPatchEnco
     for batch, (count, fails) in zip(batches, sizes, strict=True):
         if count and fails:
             bad(batch)
-    return encoders, batches, (draw(st.integers(1, 4)), draw(st.integers(1, 3)), draw(st.sampled_from(HASTE)), seed)
+    return encoders, batches, (draw(st.integers(1, 4)), draw(st.booleans()), draw(st.sampled_from(HASTE)), seed)
 
 
 def check_way(way: tuple[list[LoadedPatchEncoder], list[np.ndarray], Settings]) -> None:
     """Assert that batches under way have the fates that they have on the plain path."""
-    encoders, batches, (slots, streams, haste, seed) = way
+    encoders, batches, (slots, own_streams, haste, seed) = way
     device = RecordingDevice(slots, Random(seed), haste)
-    fates = under_way(PatchEncoders(encoders, device, streams), batches, Random(seed + 1))
+    together = PatchEncoders(encoders, device, own_streams=own_streams)
+    fates = under_way(together, batches, Random(seed + 1))
     assert fates == [expected(encoders, batch) for batch in batches]
     assert device.is_idle
 
@@ -146,9 +147,20 @@ def test_what_streams_read_is_held_until_the_batch_has_landed():
 
 def test_networks_have_streams_of_their_own_where_that_is_asked_for():
     device = RecordingDevice()
-    PatchEncoders([encoder(Digest), encoder(Digest, 1)], device, streams=2).submit(patches(4, 0))
+    PatchEncoders([encoder(Digest), encoder(Digest, 1)], device, own_streams=True).submit(patches(4, 0))
     computing = [event.stream for event in device.events if event.after and event.after[0].number == 1]
     assert len(set(computing)) == 2
+
+
+def test_a_network_has_one_stream_whatever_patches_it_sees():
+    """A CUDA graph has memory of its own, which two batches at a time would both write."""
+    device = RecordingDevice()
+    PatchEncoders([encoder(Digest)], device).submit(patches(4, 0))
+    PatchEncoders([encoder(Digest, 1), encoder(Digest)], device).submit(patches(4, 0, side=9))
+    networks = [device.events[number].stream for number in (2, 6, 8)]
+    assert len(set(networks)) == 1
+    same = accelerator_of(torch.device("cpu"))
+    assert accelerator_of(torch.device("cpu")) is same
 
 
 def test_memory_that_runs_out_late_halves_what_is_sent_from_there_on(caplog: pytest.LogCaptureFixture):

@@ -95,10 +95,10 @@ def test_compiled_preprocessing_gives_the_same_input_but_for_the_last_bit():
 
 
 @marked(gpu)
-@pytest.mark.parametrize("streams", [1, 3])
-def test_features_under_way_are_those_of_a_cpu_bit_for_bit(streams):
+@pytest.mark.parametrize("own_streams", [False, True])
+def test_features_under_way_are_those_of_a_cpu_bit_for_bit(own_streams):
     kinds = [(Digest, 0), (Digest, 1, SMALLER), (Digest, 2)]
-    together = PatchEncoders([exact_encoder(*kind, device=GPU) for kind in kinds], streams=streams)
+    together = PatchEncoders([exact_encoder(*kind, device=GPU) for kind in kinds], own_streams=own_streams)
     plain = PatchEncoders([exact_encoder(*kind) for kind in kinds])
     chance = Random(2)
     batches = [patches(chance.randint(1, 40), seed, side=24) for seed in range(40)]
@@ -123,7 +123,7 @@ def test_the_next_batch_goes_up_while_the_gpu_computes_and_nobody_waits():
     for seed in range(3):
         together.encode(patches(4, seed))  # pinned memory is made
     busy = torch.cuda.Event()
-    with torch.cuda.stream(together._pipeline._streams.compute[0]):
+    with torch.cuda.stream(together._pipeline._streams.inputs):
         torch.cuda._sleep(2_000_000_000)
         busy.record()
     first, second = together.submit(patches(4, 0)), together.submit(patches(4, 1))

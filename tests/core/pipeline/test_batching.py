@@ -42,7 +42,7 @@ def context(folder: Path) -> RunContext:
 def job(run: RunContext, stem: str, models: Sequence[LoadedPatchEncoder], total: int) -> FeatureJob:
     """Return the features of a slide that are to be computed."""
     stage = next(stage for stage in run.recipe.stages if stage.geometry and stage.encoder)
-    plans = tuple(PlannedFeatures(stage, IDENTITY, model, "") for model in models)
+    plans = tuple(PlannedFeatures(stage, IDENTITY, model, "", model.dim) for model in models)
     assert stage.geometry is not None
     return FeatureJob(SlideWork(SlideSource(stem, Path(stem)), run), stage.geometry, plans, total, 0.0)
 
