@@ -1,6 +1,6 @@
 """From patches to features, many encoders in one pass, and from features to a slide embedding."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,15 +33,23 @@ def encode_stream(
     """
     together, row = PatchEncoders(encoders), 0
     features = {loaded.encoder.name: np.empty((total, loaded.dim), np.float32) for loaded in encoders}
-    for batch in batches:
-        if row + len(batch) > total:
-            raise ValueError(f"more than the {total} patches that were announced")
-        for loaded, values in zip(encoders, together.encode(batch), strict=True):
-            features[loaded.encoder.name][row : row + len(batch)] = values
-        row += len(batch)
+    for start, encoded in together.encode_stream(_numbered(batches, total)):
+        row = start + len(encoded[0])
+        for loaded, values in zip(encoders, encoded, strict=True):
+            features[loaded.encoder.name][start:row] = values
     if row != total:
         raise ValueError(f"{row} patches came, {total} were announced")
     return features
+
+
+def _numbered(batches: Iterable[NDArray[np.uint8]], total: int) -> Generator[tuple[int, NDArray[np.uint8]]]:
+    """Yield each batch with the number of its first patch. Raises ValueError where there are more than ``total``."""
+    row = 0
+    for batch in batches:
+        if row + len(batch) > total:
+            raise ValueError(f"more than the {total} patches that were announced")
+        yield row, batch
+        row += len(batch)
 
 
 def encode_slide(

@@ -1,9 +1,10 @@
 """Patch encoders that run together: batches sent to their device, and features that come back."""
 
 import logging
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from torch import device
 
 log = logging.getLogger(__name__)
+Label = TypeVar("Label")
 
 
 class PatchEncoders:
@@ -61,6 +63,22 @@ class PatchEncoders:
                 flights.append(flight)
                 start += len(part)
         return Submission(self, tuple(flights))
+
+    def encode_stream(
+        self, batches: Iterable[tuple[Label, NDArray[np.uint8]]]
+    ) -> Generator[tuple[Label, list[NDArray[np.float32]]]]:
+        """Yield each label with the features of its patches, in order; later batches are on their way meanwhile.
+
+        Raises what ``encode`` raises.
+        """
+        waiting: deque[tuple[Label, Submission]] = deque()
+        for label, patches in batches:
+            waiting.append((label, self.submit(patches)))
+            while waiting and waiting[0][1].is_done():
+                first, submission = waiting.popleft()
+                yield first, submission.features()
+        for label, submission in waiting:
+            yield label, submission.features()
 
     def features_of(self, flight: Flight) -> list[NDArray[np.float32]]:
         """Return the features of patches under way, by encoder; where memory ran out, encode them anew, by fewer."""

@@ -163,6 +163,24 @@ def test_a_network_has_one_stream_whatever_patches_it_sees():
     assert accelerator_of(torch.device("cpu")) is same
 
 
+def test_a_stream_of_batches_is_handed_out_in_order_while_later_ones_are_under_way():
+    device = RecordingDevice(slots=2)
+    encoders = PatchEncoders([encoder(Digest)], device)
+    batches = {label: patches(3, seed) for seed, label in enumerate("abcdef")}
+    sent: list[str] = []
+
+    def read_batches():
+        for label, batch in batches.items():
+            sent.append(label)
+            yield label, batch
+
+    stream = encoders.encode_stream(read_batches())
+    found = {label: (values.tobytes(), len(sent)) for label, (values,) in stream}
+    assert list(found) == list("abcdef")
+    assert [count for _, count in found.values()] == [3, 4, 5, 6, 6, 6]
+    assert [values for values, _ in found.values()] == [encoder(Digest).encode(b).tobytes() for b in batches.values()]
+
+
 def test_memory_that_runs_out_late_halves_what_is_sent_from_there_on(caplog: pytest.LogCaptureFixture):
     MODELS.release_idle()
     device = RecordingDevice()
