@@ -165,11 +165,11 @@ def _features(slide: Slide, grid: PatchGrid, loading: _Loading, *, progress: boo
         open_stream(as_opened(slide), grid, batch_size=size, workers=readers, downscale=geometry.downscale) as stream,
         progress_bar(len(grid), models[0].encoder.name) if progress else nullcontext() as bar,
     ):
-        for batch in stream:
-            for rows, values in zip(features, together.encode(batch.patches), strict=True):
-                rows[batch.rows] = values
+        for rows, encoded in together.encode_stream((batch.rows, batch.patches) for batch in stream):
+            for whole, values in zip(features, encoded, strict=True):
+                whole[rows] = values
             if bar is not None:
-                bar.update(len(batch.rows))
+                bar.update(len(rows))
     return features
 
 
