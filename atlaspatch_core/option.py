@@ -119,6 +119,12 @@ class OptionField:
         return self._words if self._numbers else ()
 
     @property
+    def least(self) -> int:
+        """The least whole number, where words may stand in the place of a number."""
+        bounds = next(get_args(part)[1] for part in self._parts if get_origin(part) is Annotated)
+        return int(bounds.ge if bounds.gt is None else bounds.gt + 1)
+
+    @property
     def _parts(self) -> tuple[Any, ...]:
         return get_args(self.type) if get_origin(self.type) is Union else (self.kind,)
 

@@ -19,6 +19,7 @@ from atlaspatch_core.slides.slide import Slide
 
 if TYPE_CHECKING:
     from atlaspatch_core.config.project import Project
+    from atlaspatch_core.encoders.batch_size import BatchSize
     from atlaspatch_core.encoders.declaration import PatchEncoder, Plugins, Precision, SlideEncoder
     from atlaspatch_core.encoders.inference import SlideFeatures
     from atlaspatch_core.encoders.loaded import LoadedPatchEncoder
@@ -55,7 +56,7 @@ def encode(
     input_size: int | None = None,
     downscale: "Downscale | None" = None,
     device: str | None = None,
-    batch_size: int | None = None,
+    batch_size: "BatchSize | None" = None,
     weights: Mapping[str, str | Path] | None = None,
     plugins: Collection[str | Path] = (),
     allow_remote_code: str | Collection[str] = (),
@@ -74,7 +75,7 @@ def encode(
         input_size: Side to which patches are scaled, px; each encoder's own when left out.
         downscale: ``area`` or ``dct``, as in docs/options.md.
         device: ``cpu``, ``cuda``, ``cuda:1`` or ``mps``; the command's default when left out.
-        batch_size: Patches that an encoder takes at once.
+        batch_size: Patches that an encoder takes at once, or ``auto``.
         weights: Name of an encoder to a local file with its weights; by default they come from the hub.
         plugins: Python files that declare further encoders. Their code is executed.
         allow_remote_code: Encoders whose Python code, which lies beside their weights, may be run.
@@ -153,14 +154,18 @@ def _kind_of(name: str, project: "Project", own: "Plugins") -> str:
 
 def _features(slide: Slide, grid: PatchGrid, loading: _Loading, *, progress: bool) -> tuple[NDArray[np.float32], ...]:
     """Return the features (n, d) of each patch encoder; pixels are read once for all."""
+    from atlaspatch_core.encoders.batch_size import batch_size_of
     from atlaspatch_core.encoders.inference import PatchEncoders
     from atlaspatch_core.patches.stream import open_stream
 
     models: list[LoadedPatchEncoder] = [loading.load(stage) for stage in loading.features]
     runtime, [geometry] = loading.recipe.project.runtime, loading.recipe.project.geometry
+    for model in models:
+        model.expect(len(grid))
     together = PatchEncoders(models)
     features = tuple(np.empty((len(grid), model.dim), np.float32) for model in models)
-    size, readers = runtime.feature_batch_size, runtime.readers
+    size = batch_size_of(runtime.feature_batch_size, models, grid.sampling.patch_size)
+    readers = runtime.readers
     with (
         open_stream(as_opened(slide), grid, batch_size=size, workers=readers, downscale=geometry.downscale) as stream,
         progress_bar(len(grid), models[0].encoder.name) if progress else nullcontext() as bar,

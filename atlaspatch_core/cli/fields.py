@@ -70,7 +70,7 @@ def _settings(field: OptionField) -> dict[str, Any]:
     if field.choices:
         settings["type"] = click.Choice(field.choices)
     elif field.words:
-        settings["type"] = NumberOr(field.words)
+        settings["type"] = NumberOr(field.words, field.least)
     elif field.kind in (int, float) and field.option.bounds:
         settings["type"] = _range(field)
     elif field.kind in (Path, tuple[Path, ...]):

@@ -7,7 +7,7 @@ from atlaspatch_core.cli.devices import GPUS
 from atlaspatch_core.cli.fields import field_option, field_options
 from atlaspatch_core.cli.options import NAMES, OPENED, OUTPUT, PLUGINS
 from atlaspatch_core.cli.shards import SHARD_OPTION
-from atlaspatch_core.cli.types import Device, LocalPath, Number, SlidePaths, Whole
+from atlaspatch_core.cli.types import Device, LocalPath, Number, NumberOr, SlidePaths, Whole
 from atlaspatch_core.config.geometry_fields import GeometryFields
 from atlaspatch_core.config.run_fields import PicturesFields, RuntimeFields
 from atlaspatch_core.tissue.spec import TissueSpec
@@ -167,9 +167,9 @@ SPEED = panel(
         "--feature-batch-size",
         "feat_batch_size",
         aliases=("--feat-batch-size",),
-        type=POSITIVE,
+        type=NumberOr(("auto",), least=1),
         show_default="the batch size",
-        help="The same, of encoders alone.",
+        help="The same, of encoders alone; auto measures which is quickest on a GPU.",
     ),
     option(
         "--wsi-cache",

@@ -31,7 +31,7 @@ class RunOptions:
     max_workers: int | None
     batch_size: int
     seg_batch_size: int | None
-    feat_batch_size: int | None
+    feat_batch_size: int | str | None
     wsi_cache: Path | None
     cache_batch_size: int
     dump_patches: bool

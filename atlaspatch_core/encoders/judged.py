@@ -136,13 +136,21 @@ def close(features: Tensor, expected: Tensor, tolerance: float) -> bool:
 
 def _timed(network: Network, pixels: Tensor) -> tuple[Tensor, float]:
     """Return features, and the seconds until they are there."""
-    _wait_for(pixels)
+    wait_for(pixels)
     since = perf_counter()
     features = network(pixels)
-    _wait_for(pixels)
+    wait_for(pixels)
     return features, perf_counter() - since
 
 
-def _wait_for(pixels: Tensor) -> None:
+def plain_network(network: Network) -> Network:
+    """Return a network as it is, without its quick forms."""
+    while isinstance(network, Judged):
+        network = network.plain
+    return network
+
+
+def wait_for(pixels: Tensor) -> None:
+    """Wait for what the device of these pixels was given to do."""
     if pixels.device.type == "cuda":
         torch.cuda.synchronize(pixels.device)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.config.sections import Geometry
 from atlaspatch_core.discovery.sources import SlideSource, open_source
+from atlaspatch_core.encoders.batch_size import batch_size_of
 from atlaspatch_core.encoders.inference import PatchEncoders, encode_slide
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.operations.estimate import decided_by
@@ -171,10 +172,10 @@ def _time_encoding(
 ) -> tuple[NDArray[np.float32], float]:
     """Return features of some patches, and patches per second with reading; the first batch only warms up."""
     encoders = PatchEncoders([model])
-    with closing(_batches(recipe, geometry, source, grid)) as batches:
+    with closing(_batches(recipe, geometry, source, grid, model)) as batches:
         encoders.encode(next(batches))
     encoded, since = [], perf_counter()
-    with closing(_batches(recipe, geometry, source, grid)) as batches:
+    with closing(_batches(recipe, geometry, source, grid, model)) as batches:
         for batch in batches:
             encoded.append(encoders.encode(batch)[0])
             if perf_counter() - since > SECONDS:
@@ -183,10 +184,13 @@ def _time_encoding(
     return features, len(features) / max(perf_counter() - since, 1e-9)
 
 
-def _batches(recipe: Recipe, geometry: Geometry, source: SlideSource, grid: PatchGrid) -> Generator[NDArray[np.uint8]]:
+def _batches(
+    recipe: Recipe, geometry: Geometry, source: SlideSource, grid: PatchGrid, model: Any
+) -> Generator[NDArray[np.uint8]]:
     runtime = recipe.project.runtime
     with open_source(source, recipe.project.slides) as slide:
-        size, readers = runtime.feature_batch_size, runtime.readers
+        size = batch_size_of(runtime.feature_batch_size, [model], geometry.patch_size)
+        readers = runtime.readers
         with open_stream(slide, grid, batch_size=size, workers=readers, downscale=geometry.downscale) as stream:
             for batch in stream:
                 yield batch.patches

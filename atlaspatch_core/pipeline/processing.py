@@ -129,9 +129,7 @@ def _outcomes(run: RunContext, sources: Iterable[SlideSource]) -> Iterator[Outco
         ThreadPoolExecutor(1, "keep") as keeper,
         closing(prefetch(_all(run, sources), _size, MOST_BYTES_AHEAD)) as items,
     ):
-        batcher = Batcher(
-            run.recipe.project.runtime.feature_batch_size, lambda job: behind.append(keeper.submit(_finish, job))
-        )
+        batcher = Batcher(None, lambda job: behind.append(keeper.submit(_finish, job)))
         for item in items:
             if isinstance(item, Outcome):
                 yield item

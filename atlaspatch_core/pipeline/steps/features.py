@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.config.sections import Geometry
+from atlaspatch_core.encoders.batch_size import batch_size_of
 from atlaspatch_core.encoders.loaded import LoadedPatchEncoder
 from atlaspatch_core.fingerprint import Identity, canonical_json
 from atlaspatch_core.patches.stream import open_stream
@@ -55,11 +56,15 @@ class FeatureJob:
     """Encoder to features (total, dim), row i belonging to row i of the coords."""
     failed: Outcome | None = None
     """What went wrong, said of the first encoder; the others went the same way."""
+    batch_size: int = field(init=False)
+    """Patches that the encoders take at once."""
     path: str = ""
     """``tiles``, ``tiles dct 1/8`` or ``regions``: how pixels were read."""
 
     def __post_init__(self) -> None:
-        """Make room for the results."""
+        """Make room for the results, and find out how large batches are."""
+        stated = self.work.run.recipe.project.runtime.feature_batch_size
+        self.batch_size = batch_size_of(stated, self.models, self.geometry.patch_size)
         for model in self.models:
             self.results[model.encoder.name] = np.empty((self.total, model.dim), np.float32)
 
@@ -128,7 +133,7 @@ def read_job(job: FeatureJob) -> Generator[FeatureBatch | JobEnd]:
 
 def _stream(job: FeatureJob) -> Generator[FeatureBatch]:
     runtime = job.work.run.recipe.project.runtime
-    size, readers, downscale = runtime.feature_batch_size, runtime.readers, job.geometry.downscale
+    size, readers, downscale = job.batch_size, runtime.readers, job.geometry.downscale
     grid = job.work.grid(job.geometry)
     if not job.total:
         return

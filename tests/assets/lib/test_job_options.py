@@ -36,5 +36,5 @@ def test_a_job_and_a_command_say_the_same_of_an_option(command, name, config, ke
 
 def test_a_section_of_the_project_has_the_descriptions_of_its_options():
     fields = type(Project().runtime).model_fields
-    assert fields["feature_batch_size"].description == "Patches that an encoder takes at once."
+    assert fields["write_rows"].description == "Most rows in one chunk of an HDF5 file."
     assert fields["feature_device"].description == "Where the patch encoders run. Default: the same device."

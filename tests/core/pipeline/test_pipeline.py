@@ -139,6 +139,7 @@ def test_a_finished_slide_is_not_opened_again(finished, tmp_path):
         ({"geometry": {"precision": "float32"}}, ALL[3:], "precision float16 → float32"),
         ({"tissue": {"closing_um": 4.0}}, [TISSUE_MASK], "closing_um 16.0 → 4.0"),
         ({"runtime": {"device": "cpu", "feature_batch_size": 3}}, [], ""),
+        ({"runtime": {"device": "cpu", "feature_batch_size": "auto", "compile": "off"}}, [], ""),
     ],
 )
 def test_a_change_invalidates_exactly_what_depends_on_it(finished, tmp_path, change, expected, why):

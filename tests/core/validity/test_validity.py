@@ -110,6 +110,7 @@ def test_finished_slides_are_fresh_and_others_are_missing(tmp_path, weights):
         ({"slides": {"reader": "tiff"}}, ALL, "reader found out → tiff"),
         ({"slides": {"mpp_keys": ["a.b", "c"]}}, ALL, "mpp_keys none → a.b c"),
         ({"runtime": {"device": "cpu", "feature_batch_size": 3}}, [], ""),
+        ({"runtime": {"device": "cpu", "feature_batch_size": "auto", "compile": "off"}}, [], ""),
     ],
 )
 def test_a_changed_setting_makes_stale_what_depends_on_it_and_says_so(tmp_path, weights, changes, stale, why):
