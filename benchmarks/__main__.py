@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import downscaling, finding, isolation, looking, memory, reading, running, status
+from benchmarks import contention, downscaling, finding, isolation, looking, memory, reading, running, status
 from benchmarks.measuring import Measure
 from benchmarks.slides import make_slide
 
@@ -36,6 +36,7 @@ def everything(folder: Path) -> Iterator[Measure]:
     large, small = make_slide(folder / "large.svs", 20_000, 15_000), make_slide(folder / "small.svs", 8192, 6144)
     yield from downscaling.measures(folder / "40x.svs", 20_000, 15_000, WORKERS, 5)
     yield from running.measures(large, small, folder, 3)
+    yield from contention.measures(folder, 3)
     yield isolation.reading(large, folder, 5)
     yield isolation.commands(small, folder, 5)
     yield from looking.measures(folder, (10, 100, 1000), 3)
