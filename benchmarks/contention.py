@@ -39,7 +39,7 @@ def busy(processes: int) -> Iterator[None]:
 
 
 def forms(encoder: PatchEncoder) -> dict[str, Callable[[], object]]:
-    """Return ways to encode the same tensors: as the pipeline does, as its makers do, frozen in pieces of all threads."""
+    """Return ways to encode the same tensors: the pipeline's, its makers', and frozen in pieces of all threads."""
     quick, plain = load_patch_encoder(encoder).forward, load_patch_encoder(encoder, compile="off").forward
     pixels = torch.rand(PATCHES, 3, SIDE, SIDE).contiguous(memory_format=torch.channels_last)
     pieces = pixels.split(SHARED_PIECE)

@@ -29,8 +29,6 @@ class LoadedPatchEncoder:
     """The one that is computed in."""
     forward: Callable[["Tensor"], "Tensor"]
     """Input (b, 3, h, w) to features (b, dim)."""
-    chunk: int | None = None
-    """Patches in every call of ``forward``; None: as many as are given."""
     cleanup: Callable[[], None] | None = None
 
     def expect(self, patches: int) -> None:
@@ -56,7 +54,8 @@ class LoadedPatchEncoder:
 
         To be called in inference mode. Raises WrongWeights when the network's dim is another.
         """
-        features = self._in_chunks(pixels).float()
+        with no_exit(self.encoder.name):
+            features = self.forward(pixels).float()
         if features.shape != (len(pixels), self.dim):
             shape = tuple(features.shape)
             raise WrongWeights(f"{self.encoder.name}: gave shape {shape}, not ({len(pixels)}, {self.dim})")
@@ -67,20 +66,6 @@ class LoadedPatchEncoder:
         if not np.isfinite(features).all():
             raise not_finite(self.encoder.name, "features", self.precision)
         return features
-
-    def _in_chunks(self, pixels: "Tensor") -> "Tensor":
-        """Run the network; where the chunk is fixed, the last one is filled up with its last patch."""
-        with no_exit(self.encoder.name):
-            return self._run(pixels)
-
-    def _run(self, pixels: "Tensor") -> "Tensor":
-        import torch
-
-        if self.chunk is None:
-            return self.forward(pixels)
-        short = -len(pixels) % self.chunk
-        filled = torch.cat([pixels, pixels[-1:].expand(short, -1, -1, -1)]) if short else pixels
-        return torch.cat([self.forward(part) for part in filled.split(self.chunk)])[: len(pixels)]
 
     def close(self) -> None:
         """Let a plugin's extractor clean up."""

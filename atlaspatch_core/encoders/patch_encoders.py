@@ -38,8 +38,8 @@ class PatchEncoders:
         self.encoders = tuple(encoders)
         device = accelerator or accelerator_of(_common_device(self.encoders))
         self._pipeline = BatchPipeline(self.encoders, device, own_streams=own_streams)
-        self._limit = max((loaded.chunk for loaded in encoders if loaded.chunk), default=None)
-        """Patches at a time: what frozen networks take on a CPU, what the device had memory for, else whole batches."""
+        self._limit: int | None = None
+        """Patches at a time that the device had memory for; None: whole batches."""
 
     def encode(self, patches: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """Return features (b, dim) by encoder, float32, from RGB patches (b, h, w, 3).

@@ -136,6 +136,7 @@ def test_measuring_tells_a_rate_or_that_memory_is_short():
     assert search(lambda count: rate_of(model, count, 16)) <= 4
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA")
 def test_a_size_found_on_a_gpu_is_remembered(tmp_path, monkeypatch):
     monkeypatch.setenv("ATLASPATCH_CACHE", str(tmp_path))

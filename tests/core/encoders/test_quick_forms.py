@@ -287,6 +287,7 @@ def test_foreign_code_is_frozen_before_threads_run_it():
     assert isinstance(ready.forward.network, torch.jit.ScriptModule)
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA")
 @torch.inference_mode()
 def test_a_captured_network_gives_the_bits_of_the_eager_one():
