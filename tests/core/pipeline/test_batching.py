@@ -47,16 +47,21 @@ def job(run: RunContext, stem: str, models: Sequence[LoadedPatchEncoder], total:
     return FeatureJob(SlideWork(SlideSource(stem, Path(stem)), run), stage.geometry, plans, total, 0.0)
 
 
-SLIDES = st.lists(st.tuples(st.lists(st.integers(1, 7), max_size=5), st.booleans()), min_size=1, max_size=5)
-"""Sizes of the batches of each slide as they are read, and whether one of its patches is bad."""
+SLIDES = st.lists(
+    st.tuples(st.lists(st.integers(1, 7), max_size=5), st.booleans(), st.booleans()), min_size=1, max_size=6
+)
+"""Sizes of the batches of each slide as they are read, whether one of its patches is bad, and which encoders it has."""
 
 
 def encoded(
-    run: RunContext, slides: list[tuple[list[int], bool]], models: Sequence[LoadedPatchEncoder], batcher: Batcher
+    run: RunContext,
+    slides: list[tuple[list[int], bool, bool]],
+    kinds: Sequence[Sequence[LoadedPatchEncoder]],
+    batcher: Batcher,
 ) -> list[FeatureJob]:
     """Return the jobs of slides once the batcher has had all their patches."""
-    jobs = [job(run, f"s{number}", models, sum(sizes)) for number, (sizes, _) in enumerate(slides)]
-    for number, (made, (sizes, fails)) in enumerate(zip(jobs, slides, strict=True)):
+    jobs = [job(run, f"s{number}", kinds[other], sum(sizes)) for number, (sizes, _, other) in enumerate(slides)]
+    for number, (made, (sizes, fails, _)) in enumerate(zip(jobs, slides, strict=True)):
         rows = np.random.default_rng(number).permutation(made.total)
         starts = np.cumsum([0, *sizes])
         for part, (start, stop) in enumerate(pairwise(starts)):
@@ -83,15 +88,16 @@ def fates(jobs: list[FeatureJob]) -> list[object]:
 def test_slides_have_the_features_and_the_failures_of_the_plain_path(
     tmp_path_factory, slides, batch_size, network, slots, haste, seed
 ):
-    run, models = context(tmp_path_factory.getbasetemp()), (encoder(network), encoder(Digest, 1, SMALLER))
+    run = context(tmp_path_factory.getbasetemp())
+    kinds = (encoder(network), encoder(Digest, 1, SMALLER)), (encoder(network), encoder(Digest, 2))
     device, done, plain_done = RecordingDevice(slots, Random(seed), haste), [], []
     late = Batcher(batch_size, done.append, lambda models: PatchEncoders(models, device))
-    jobs = encoded(run, slides, models, late)
-    assert fates(jobs) == fates(encoded(run, slides, models, Batcher(batch_size, plain_done.append)))
+    jobs = encoded(run, slides, kinds, late)
+    assert fates(jobs) == fates(encoded(run, slides, kinds, Batcher(batch_size, plain_done.append)))
     assert sorted(made.work.stem for made in done) == [made.work.stem for made in jobs]
-    assert all(made.failed or made.done == made.total for made in jobs)
+    assert all(made.done == (0 if made.failed else made.total) for made in jobs)
     assert [made.failed is not None for made in jobs] == [
-        network is not Digest and fails and bool(sizes) for sizes, fails in slides
+        network is not Digest and fails and bool(sizes) for sizes, fails, _ in slides
     ]
     assert device.is_idle
 
