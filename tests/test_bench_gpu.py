@@ -205,6 +205,7 @@ def test_the_command_runs_with_core_and_torch_alone_and_says_that_no_gpu_was_the
     assert 0 < ratio["ratio"] < 2
     assert ratio["detail"]["patches"] == 40
     assert measured["compile_auto_over_off_vit_two_layers_float32"]["ratio"] > 0
+    assert measured["batch_auto_over_best_fixed_resnet18_float32"]["ratio"] > 0
     assert measured["slides_per_hour_resnet18_float32"]["slides_per_hour"] > 0
     assert measured["reading_over_bare_resnet18_float32"]["detail"]["threads_needed"] in (1, 2, 4, None)
     assert {line["not_measured"] for line in lines if "not_measured" in line} >= {
@@ -226,6 +227,7 @@ def test_two_workers_are_compared_with_one_on_features_alone(tmp_path: Path):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.gpu
 @pytest.mark.e2e
 def test_on_a_gpu_copies_utilisation_and_decoding_are_measured(tmp_path):
     words = ("--device", "cuda", "--small", "--only", "pipeline", "--only", "copies", "--only", "decoding")

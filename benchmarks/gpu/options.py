@@ -7,10 +7,9 @@ from statistics import median
 import torch
 
 from atlaspatch_core.encoders.model_cache import MODELS
-from atlaspatch_core.errors import InvalidProject
 from benchmarks.gpu.bare import Bare, load_bare
 from benchmarks.gpu.encoding import peak_of
-from benchmarks.gpu.lines import Line, Unmeasured
+from benchmarks.gpu.lines import Line
 from benchmarks.gpu.networks import Network
 from benchmarks.gpu.setting import Setting, encode, project
 from benchmarks.measuring import Measure, in_turns, times_as_fast
@@ -31,7 +30,7 @@ def compile_lines(setting: Setting, network: Network, precision: str, patches: i
 
 
 def batch_lines(setting: Setting, network: Network, precision: str, patches: int) -> Iterator[Line]:
-    """Yield what other batch sizes than the best one lose, for the bare model, and what ``auto`` loses where it is."""
+    """Yield what other batch sizes than the best one lose, for the bare model, and what ``auto`` loses."""
     rates = rates_by_batch(setting, network, precision)
     best = max(rates, key=lambda size: rates[size])
     detail = {"best": best, "patches_per_second": {size: round(rate, 1) for size, rate in rates.items()}}
@@ -59,20 +58,9 @@ def rates_by_batch(setting: Setting, network: Network, precision: str) -> dict[i
 def auto_line(setting: Setting, network: Network, precision: str, best: int, patches: int) -> Line:
     """Return how the batch size that the product finds compares with the best fixed one, both in the pipeline."""
     name = f"batch_auto_over_best_fixed_{network.name}_{precision}"
-    if not knows_auto(setting):
-        return Unmeasured(name, "the pipeline knows no batch size auto")
     ways = [partial(encode, project(setting, network, precision, size), setting.slides) for size in ("auto", best)]
     for way in ways:
         way()
     auto, fixed = in_turns(ways, setting.rounds)
     detail = {"best": best, "patches_per_second": [round(patches / median(taken), 1) for taken in (auto, fixed)]}
     return Measure(name, times_as_fast(auto, fixed), ">= 0.97", detail=detail)
-
-
-def knows_auto(setting: Setting) -> bool:
-    """Tell whether the pipeline finds a batch size by itself."""
-    try:
-        project(setting, setting.networks[0], setting.precisions[0], "auto")
-    except InvalidProject:
-        return False
-    return True
