@@ -52,9 +52,10 @@ class Slot:
         import torch
 
         if self.pixels is None or self.pixels.numel() < patches.size:
-            self.pixels = self.device.memory((patches.size,), torch.uint8)
+            self.pixels = self.device.memory((_with_room(patches.size),), torch.uint8)
         if not self.features or len(self.features[0]) < len(patches):
-            self.features = [self.device.memory((len(patches), dim), torch.float32) for dim in self.dims]
+            rows = _with_room(len(patches))
+            self.features = [self.device.memory((rows, dim), torch.float32) for dim in self.dims]
         filled = self.pixels[: patches.size].view(patches.shape)
         np.copyto(filled.numpy(), patches, casting="unsafe")
         return filled
@@ -117,7 +118,7 @@ class Flight:
                 inputs[transform] = self._launch(streams.inputs, partial(to_input, encoder=loaded.encoder), pixels)
             features = self._launch(streams.compute[number], loaded.features, inputs[transform])
             rows = self.slot.features[number][: len(self.patches)]
-            self._launch(streams.down, _download(self.device, rows), features)
+            self._launch(streams.down, partial(_download, self.device, rows), features)
 
     def _launch(self, stream: Any, make: "Callable[..., Tensor]", *sources: Value) -> Value:
         """Queue what makes a value of others, once these are there."""
@@ -189,11 +190,12 @@ class BatchPipeline:
                 slot.flight.finish()
 
 
-def _download(device: Accelerator, rows: "Tensor") -> "Callable[[Tensor], Tensor]":
-    """Return what copies values to rows of the host; the values are returned, to be held."""
+def _with_room(count: int) -> int:
+    """Return the next power of two: where slides meet, batches are a little larger than the others."""
+    return 1 << (count - 1).bit_length()
 
-    def copy(values: "Tensor") -> "Tensor":
-        device.download(values, rows)
-        return values
 
-    return copy
+def _download(device: Accelerator, rows: "Tensor", values: "Tensor") -> "Tensor":
+    """Copy values to rows of the host, and return them, to be held."""
+    device.download(values, rows)
+    return values

@@ -111,7 +111,7 @@ def test_the_ring_is_made_once_and_encoders_share_one_copy_of_the_pixels():
     device = RecordingDevice(slots=2)
     encoders = PatchEncoders([encoder(Digest), encoder(Digest, 1)], device)
     for seed in range(6):
-        encoders.encode(patches(4, seed))
+        encoders.encode(patches(5 + seed % 4, seed))
     assert len(device.rings) == 2 * 3  # pixels, and features of two encoders, by two slots
     copies = [line for line in device.record if line.startswith("up")]
     assert copies == ["up <- ring 0", "up <- ring 3"] * 3
