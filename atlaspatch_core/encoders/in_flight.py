@@ -35,7 +35,7 @@ class Streams(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Slot:
-    """Memory of the host for one batch; it grows with the batch, and only when nothing copies from or to it."""
+    """Memory of the host for one flight; it grows with the batch, and only when nothing copies from or to it."""
 
     device: Accelerator
     dims: tuple[int, ...]
@@ -45,7 +45,6 @@ class Slot:
     features: "list[Tensor]" = field(default_factory=list)
     """By encoder, float32 (patches, dim)."""
     flight: "Flight | None" = None
-    """What uses it."""
 
     def fill(self, patches: NDArray[np.uint8]) -> "Tensor":
         """Copy patches (b, h, w, 3) here, make room for their features, and return them as they lie here."""
