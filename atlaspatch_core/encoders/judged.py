@@ -76,6 +76,8 @@ class Judged:
 
     def _first(self, pixels: Tensor) -> Tensor:
         """Run the network, and judge the form by how long it took; the features are those of what runs from now on."""
+        if pixels.device.type != "cpu":
+            self.plain(pixels)  # the first run on a device takes long: libraries start, and choose their kernels
         features, seconds = _timed(self.plain, pixels)
         self._seconds_per_patch = seconds / len(pixels)
         if self._pays():
