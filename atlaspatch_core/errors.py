@@ -82,6 +82,10 @@ class MissingDevice(MachineFault):
     """A GPU was asked for that this machine has not, or that its torch cannot use."""
 
 
+class LostDevice(MissingDevice):
+    """A device failed while it computed: the process that used it can use it no more."""
+
+
 class UnusableOutput(UnwritableOutput, MachineFault):
     """Nothing can be written to the output folder: its disk is full, read-only or gone, and no slide is to blame."""
 

@@ -139,11 +139,12 @@ def outcomes_of(
 ) -> Generator[Outcome]:
     """Yield what becomes of every slide; closing this ends the work, and waits until what is being written is whole."""
     from atlaspatch_core.pipeline.processing import clash_outcomes, process
-    from atlaspatch_core.pipeline.workers.devices import by_workers
+    from atlaspatch_core.pipeline.workers.devices import by_size, by_workers
     from atlaspatch_core.pipeline.workers.worker import WorkerTask
 
     yield from clash_outcomes(discovery)
-    with slides_at_hand(discovery.sources, plan, options, force=force) as (sources, release):
+    in_order = by_size(discovery.sources) if len(plan.devices) > 1 else discovery.sources
+    with slides_at_hand(in_order, plan, options, force=force) as (sources, release):
         if len(plan.devices) > 1:
             settings = WorkerTask(plan.recipe.project, plan.steps, plan.trusted, force)
             yield from by_workers(plan.devices, settings, sources, on_patches, release)

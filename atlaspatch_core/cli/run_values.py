@@ -15,7 +15,6 @@ from atlaspatch_core.cli.run_request import RunOptions, RunRequest
 from atlaspatch_core.cli.shared_names import OTSU_WHOLE, tell_shared_names
 from atlaspatch_core.config.geometry_fields import GeometryFields
 from atlaspatch_core.errors import AtlasPatchError, RemoteCodeNotAllowed
-from atlaspatch_core.isolation.cores import usable_cores
 from atlaspatch_core.option import field_of
 
 if TYPE_CHECKING:
@@ -149,13 +148,12 @@ def _needed(slide_encoder: str) -> tuple[str, ...]:
 
 
 def runtime_values(options: RunOptions, devices: Sequence[str]) -> dict[str, Any]:
-    """Return what decides the speed; workers share the cores."""
-    share = 0 if len(devices) == 1 else max(1, usable_cores() // len(devices))
+    """Return what decides the speed; several workers share the cores where nobody says how many each takes."""
     return {
         "device": devices[0],
         "segmentation_batch_size": options.seg_batch_size or options.batch_size,
         "feature_batch_size": options.feat_batch_size or options.batch_size,
-        "read_workers": share if options.max_workers is None else max(1, options.max_workers),
-        "threads": share,
+        "read_workers": 0 if options.max_workers is None else max(1, options.max_workers),
+        "threads": 0,
         "remote_cache": options.wsi_cache,
     }

@@ -77,7 +77,7 @@ def slide_weights(discovery: Discovery, project: Project) -> dict[str, int]:
     decided_by = {stem: _decided_by(source, project) for stem, source in sources.items()}
     values = index.read_values(states, Path, decided_by)
     weights = {stem: value for stem, value in values.items() if value is not None}
-    by_bytes = {stem: _bytes(sources[stem].path) // BYTES_OF_A_PATCH for stem in sources.keys() - weights.keys()}
+    by_bytes = {stem: slide_bytes(sources[stem].path) // BYTES_OF_A_PATCH for stem in sources.keys() - weights.keys()}
     return {stem: max(1, patches) for stem, patches in (weights | by_bytes).items()}
 
 
@@ -119,6 +119,6 @@ def _state(path: Path) -> stat_result | None:
         return None
 
 
-def _bytes(path: Path) -> int:
+def slide_bytes(path: Path) -> int:
     """Return the bytes of all files of a slide; of those that went away none."""
     return sum(state.st_size for file in slide_files(path) if (state := _state(file)))

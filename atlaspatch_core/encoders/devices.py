@@ -1,6 +1,7 @@
 """Devices and the precision they compute in."""
 
 import logging
+import sys
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -72,6 +73,15 @@ def device_fault(name: str) -> str:
         return f"the device {name} is not there: torch {torch.__version__} {built}; {cure}"
     count, number = torch.cuda.device_count(), int(name.partition(":")[2] or 0)
     return "" if number < count else f"the device {name} is not there: this machine has {count} GPUs; {cure}"
+
+
+def is_lost(error: BaseException) -> bool:
+    """Tell whether an error of torch says that its device failed, after which this process can compute nothing on it.
+
+    That memory is short is none of these.
+    """
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(error, torch.AcceleratorError) and "out of memory" not in str(error).lower()
 
 
 def effective_precision(precision: Precision, device: "device") -> Precision:

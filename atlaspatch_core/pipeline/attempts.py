@@ -9,10 +9,12 @@ from typing import TypeVar
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.lost_folders import lost_folder
 from atlaspatch_core.discovery.transient import causes, is_transient
+from atlaspatch_core.encoders.devices import is_lost
 from atlaspatch_core.errors import (
     AtlasPatchError,
     DamagedOutput,
     ForeignExit,
+    LostDevice,
     LostSlides,
     MachineFault,
     MissingCoords,
@@ -41,7 +43,7 @@ def attempt_step(
     that catches everything.
     What was not foreseen is logged with its traceback.
     Raises ForeignExit where code of others would end the program, UnusableOutput where it is the output folder that
-    failed, and not the slide or case; LostSlides where a folder of slides went away.
+    failed, and not the slide or case; LostSlides where a folder of slides went away; LostDevice where a device failed.
     """
     since = perf_counter()
     try:
@@ -51,11 +53,13 @@ def attempt_step(
         raise
     except AtlasPatchError as error:
         stop_where_machine_fails(project, error, slide)
+        stop_where_device_failed(stem, error)
         failure = error
     except MemoryError as error:
         failure = _not_enough_memory(stem, step, error)
     except Exception as error:  # a slide that breaks a library in a way nobody foresaw stops no other
         stop_where_machine_fails(project, error, slide)
+        stop_where_device_failed(stem, error)
         log.exception("%s: %s failed unexpectedly", stem, step)
         failure = Unexpected(f"{stem}: {step} failed unexpectedly: {error!r}{foreign_place_of(error)}")
         failure.__cause__ = error
@@ -94,6 +98,16 @@ def stop_where_machine_fails(project: Project, error: BaseException, slide: Path
     stop_where_output_is_unusable(project, error)
     if fault := lost_folder(project, slide):
         raise LostSlides(fault) from error
+
+
+def stop_where_device_failed(stem: str, error: BaseException) -> None:
+    """Raise LostDevice where an error says that the device failed: this process would fail all other slides, too."""
+    if any(is_lost(cause) for cause in causes(error)):
+        what = str(error).partition("\n")[0]
+        raise LostDevice(
+            f"{stem}: the device failed while this slide was computed ({what}); run it again, and see the driver's "
+            f"log (dmesg, nvidia-smi) where it happens twice"
+        ) from error
 
 
 def stop_where_output_is_unusable(project: Project, error: BaseException) -> None:

@@ -4,18 +4,20 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 
 from atlaspatch_core.config.sections import Geometry
+from atlaspatch_core.pipeline.giving import patches_of
 from atlaspatch_core.pipeline.pictures import write_grid_pictures, write_mask_pictures
+from atlaspatch_core.pipeline.shares import Flush
 from atlaspatch_core.pipeline.slide_work import SlideWork
 from atlaspatch_core.pipeline.steps.coords import place_patches
 from atlaspatch_core.pipeline.steps.embedding import embed_slide
-from atlaspatch_core.pipeline.steps.features import FeatureBatch, JobEnd, plan_features, read_job
+from atlaspatch_core.pipeline.steps.features import FeatureBatch, JobEnd, SharedFeatures, plan_features, read_job
 from atlaspatch_core.pipeline.steps.slide import identify_slide
 from atlaspatch_core.pipeline.steps.tissue_mask import ensure_tissue_mask
 from atlaspatch_core.storage.records import PICTURES
 from atlaspatch_core.validity.outcome import Outcome, Status
 from atlaspatch_core.validity.recipe import SLIDE, TISSUE_MASK, OutputSpec
 
-Item = Outcome | FeatureBatch | JobEnd
+Item = Outcome | FeatureBatch | SharedFeatures | JobEnd | Flush
 
 
 def prepare_slide(work: SlideWork) -> Generator[Item]:
@@ -26,6 +28,15 @@ def prepare_slide(work: SlideWork) -> Generator[Item]:
     yield _with_pictures(work, mask, _take_step(work, mask, ensure_tissue_mask), lambda: write_mask_pictures(work))
     for geometry in recipe.project.geometry:
         yield from _of_geometry(work, geometry)
+
+
+def identify_stored(work: SlideWork, geometry: Geometry) -> Outcome:
+    """Take a slide's steps up to the coords of a geometry, and return the last outcome or the first that failed."""
+    recipe = work.run.recipe
+    (coords,) = recipe.stages_of("patch_coords", geometry)
+    _take_step(work, recipe.stage(SLIDE), identify_slide)
+    _take_step(work, recipe.stage(TISSUE_MASK), ensure_tissue_mask)
+    return next(iter(work.stopped.values()), None) or _take_step(work, coords, place_patches)
 
 
 def embeddings(work: SlideWork, geometry: Geometry) -> Iterator[Outcome]:
@@ -54,7 +65,7 @@ def _of_geometry(work: SlideWork, geometry: Geometry) -> Iterator[Item]:
             ready.append(stage)
     outcomes, job = plan_features(work, ready)
     yield from (remember_stop(work, outcome) for outcome in outcomes)
-    yield from read_job(job) if job else embeddings(work, geometry)
+    yield from read_job(job, patches_of(job)) if job else embeddings(work, geometry)
 
 
 def _needed(work: SlideWork, stage: OutputSpec) -> bool:

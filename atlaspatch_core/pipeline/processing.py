@@ -22,8 +22,11 @@ from atlaspatch_core.pipeline.forecast import Forecast
 from atlaspatch_core.pipeline.loaded_models import Models
 from atlaspatch_core.pipeline.prefetch import prefetch
 from atlaspatch_core.pipeline.preparation import Item, embeddings, prepare_slide, remember_stop
+from atlaspatch_core.pipeline.share_desk import ShareDesk
+from atlaspatch_core.pipeline.shares import Flush, PatchShare
 from atlaspatch_core.pipeline.slide_work import RunContext, SlideWork
-from atlaspatch_core.pipeline.steps.features import FeatureBatch, FeatureJob, finish_job
+from atlaspatch_core.pipeline.steps.features import FeatureBatch, FeatureJob, JobEnd, SharedFeatures, finish_job
+from atlaspatch_core.pipeline.taking import encode_share
 from atlaspatch_core.slides.local_copy import limit_copies
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
@@ -33,8 +36,13 @@ from atlaspatch_core.validity.stored import stored_in_files
 
 log = logging.getLogger(__name__)
 
+Fed = SlideSource | PatchShare | Flush
+"""What a worker is given to do."""
+
 MOST_BYTES_AHEAD = 128 * 2**20
 """Patches that wait for the encoders, besides those that the reader itself holds."""
+MOST_BYTES_AHEAD_ON_A_CPU = 8 * 2**20
+"""The same of a worker on the CPU that shares slides: what it has read, some seconds of its work, is not shared."""
 BYTES_OF_AN_OUTCOME = 8192
 """Roughly, so that a hundred thousand finished slides do not run ahead of whoever takes their outcomes."""
 MOST_JOBS_BEHIND = 2
@@ -82,23 +90,52 @@ def process(
         patch_features/efficientnet_lite0 reused
         slide_embedding/mean-efficientnet_lite0 reused
     """
+    store = Store(recipe.project.output)
+    selected = steps_of(recipe, steps)
+    limit_copies(recipe.project.runtime.remote_cache, recipe.project.runtime.remote_cache_gb)
+    slides = len(sources) if isinstance(sources, Sequence) else 1
+    if isinstance(sources, Sequence):
+        sources = copy_ahead(sources, lambda stems: frozenset() if force else up_to_date(recipe, stems, selected))
+    feed = crashing_last(sources, store)
+    yield from process_feed(
+        feed, recipe, steps=steps, trusted=trusted, force=force, on_patches=on_patches, slides=slides
+    )
+
+
+def process_feed(
+    feed: Iterable[Fed],
+    recipe: Recipe,
+    *,
+    steps: Collection[OutputKey] | None = None,
+    trusted: Collection[OutputKey] = (),
+    force: bool = False,
+    on_patches: Callable[[str, int, int], None] | None = None,
+    slides: int = 1,
+    desk: ShareDesk | None = None,
+) -> Generator[Outcome]:
+    """Yield what ``process`` does of slides in the order in which they come, and encode patches of others' slides.
+
+    ``slides`` is how many come, 1 where nobody knows; ``desk`` is where patches are asked for and given away. Raises
+    what ``process`` does.
+    """
     project = recipe.project
     store = Store(project.output, project.runtime.write_rows)
-    selected = frozenset(steps if steps is not None else (stage.step for stage in recipe.stages))
+    selected = steps_of(recipe, steps)
     report_patches = on_patches or (lambda *_: None)
-    forecast = Forecast(len(sources) if isinstance(sources, Sequence) else 1)
     models = Models(project.runtime)
-    run = RunContext(recipe, store, models, selected, force, report_patches, frozenset(trusted), forecast)
+    run = RunContext(recipe, store, models, selected, force, report_patches, frozenset(trusted), Forecast(slides), desk)
     _remove_half_written(run)
     encoders = (stage.encoder for stage in recipe.stages if stage.step in selected)
     fetch((encoder.name, encoder.source) for encoder in encoders if encoder)
     execute_first(project.plugins)
-    limit_copies(project.runtime.remote_cache, project.runtime.remote_cache_gb)
-    if isinstance(sources, Sequence):
-        sources = copy_ahead(sources, lambda stems: frozenset() if force else up_to_date(recipe, stems, selected))
-    for outcome in _outcomes(run, crashing_last(sources, store)):
+    for outcome in _outcomes(run, feed):
         if outcome.step in selected:  # what went wrong upstream is said by the first asked-for step that it stops
             yield outcome
+
+
+def steps_of(recipe: Recipe, steps: Collection[OutputKey] | None) -> frozenset[OutputKey]:
+    """Return the outputs that are asked for: all where none are named."""
+    return frozenset(steps if steps is not None else (stage.step for stage in recipe.stages))
 
 
 def up_to_date(recipe: Recipe, stems: Sequence[str], steps: Collection[OutputKey]) -> frozenset[str]:
@@ -123,11 +160,13 @@ def _remove_half_written(run: RunContext) -> None:
         log.info("removed %d half-written files of an interrupted run", removed)
 
 
-def _outcomes(run: RunContext, sources: Iterable[SlideSource]) -> Iterator[Outcome]:
+def _outcomes(run: RunContext, feed: Iterable[Fed]) -> Iterator[Outcome]:
     behind: deque[Future[list[Outcome]]] = deque()
+    on_cpu = run.desk is not None and run.recipe.project.runtime.device == "cpu"
+    most_bytes = MOST_BYTES_AHEAD_ON_A_CPU if on_cpu else MOST_BYTES_AHEAD
     with (
         ThreadPoolExecutor(1, "keep") as keeper,
-        closing(prefetch(_all(run, sources), _size, MOST_BYTES_AHEAD)) as items,
+        closing(prefetch(_all(run, feed), _size, most_bytes)) as items,
     ):
         batcher = Batcher(None, lambda job: behind.append(keeper.submit(_finish, job)))
         for item in items:
@@ -135,25 +174,39 @@ def _outcomes(run: RunContext, sources: Iterable[SlideSource]) -> Iterator[Outco
                 yield item
             elif isinstance(item, FeatureBatch):
                 batcher.add(item)
-            else:
+            elif isinstance(item, SharedFeatures):
+                item.job.add(item.rows, item.features)
+            elif isinstance(item, JobEnd):
                 batcher.end(item.job)
-            yield from _written_outcomes(behind, MOST_JOBS_BEHIND)
+            else:
+                batcher.flush()
+            yield from _written_outcomes(behind, 0 if isinstance(item, Flush) else MOST_JOBS_BEHIND)
         batcher.flush()
         yield from _written_outcomes(behind, 0)
 
 
-def _all(run: RunContext, sources: Iterable[SlideSource]) -> Generator[Item]:
-    for source in sources:
-        run.forecast.begin_slide()
-        with SlideWork(source, run) as work:
-            yield from prepare_slide(work)
+def _all(run: RunContext, feed: Iterable[Fed]) -> Generator[Item]:
+    for item in feed:
+        if isinstance(item, SlideSource):
+            run.forecast.begin_slide()
+            with SlideWork(item, run) as work:
+                yield from prepare_slide(work)
+        elif isinstance(item, PatchShare):
+            yield from encode_share(run, item)
+        else:
+            yield item
 
 
 def _size(item: Item) -> int:
+    if isinstance(item, SharedFeatures):
+        return sum(values.nbytes for values in item.features)
     return item.patches.nbytes if isinstance(item, FeatureBatch) else BYTES_OF_AN_OUTCOME
 
 
 def _finish(job: FeatureJob) -> list[Outcome]:
+    if job.receiver:
+        job.receiver.end()
+        return []
     outcomes = [remember_stop(job.work, outcome) for outcome in finish_job(job)]
     return [*outcomes, *embeddings(job.work, job.geometry)]
 

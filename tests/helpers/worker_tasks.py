@@ -6,8 +6,9 @@ from atlaspatch_core.config.project import make_project
 from atlaspatch_core.pipeline.workers.worker import WorkerTask
 from atlaspatch_core.validity.recipe import make_recipe
 
-PLUGIN = """
+PLUGIN = '''
 import os, signal, time
+from contextlib import suppress
 from pathlib import Path
 from atlaspatch_core.encoders.architecture import Built
 from atlaspatch_core.encoders.declaration import PatchEncoder, SlideEncoder, Transform
@@ -18,6 +19,26 @@ HERE = Path(__file__).parent
 def mean_colour():
     from torch.nn import AdaptiveAvgPool2d, Flatten, Sequential
     return Sequential(AdaptiveAvgPool2d(1), Flatten())
+
+def slow_colour():
+    """Takes 4 ms a patch, and notes how many it was given, and what the test wants of it."""
+    import torch
+
+    class Slow(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.notes = HERE / f"encoded-{time.monotonic_ns():020}-{os.getpid()}"
+
+        def forward(self, pixels):
+            with self.notes.open("a") as file:
+                file.write(f"{len(pixels)} ")
+            with suppress(FileNotFoundError):
+                (HERE / f"failing-at-{len(pixels)}").unlink()
+                raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+            time.sleep(0.004 * len(pixels))
+            return pixels.mean(dim=(2, 3)) + pixels[:, :, 0, 0] / 7
+
+    return Slow()
 
 def deadly(network, features, coords, patch_size_level0):
     (HERE / f"pid-{os.getpid()}").touch()
@@ -33,13 +54,16 @@ RGB = Transform(resize=None, crop=None, interpolation="bilinear", mean=(0, 0, 0)
 PATCH_ENCODERS = [
     PatchEncoder(
         name="tiny", architecture=Built(mean_colour), source=BuiltIn(), dim=3, transform=RGB, license="CC0-1.0"
-    )
+    ),
+    PatchEncoder(
+        name="slow", architecture=Built(slow_colour), source=BuiltIn(), dim=3, transform=RGB, license="CC0-1.0"
+    ),
 ]
 SLIDE_ENCODERS = [
     SlideEncoder(name="deadly", patch_encoder="tiny", dim=3, forward=deadly, license="CC0-1.0"),
     SlideEncoder(name="endless", patch_encoder="tiny", dim=3, forward=endless, license="CC0-1.0"),
 ]
-"""
+'''
 """``deadly`` kills its process at a slide of one patch."""
 
 
@@ -52,3 +76,16 @@ def tasks(folder: Path, slide_encoder: str, workers: int = 2, batch_size: int = 
     }
     project = make_project(values, origin="test")
     return [WorkerTask(project, tuple(stage.step for stage in make_recipe(project).stages))] * workers
+
+
+def sharing_tasks(folder: Path, output: Path, workers: int = 2) -> list[WorkerTask]:
+    """Return tasks of workers that share every slide of 64 patches or more, of an encoder that takes 4 ms a patch."""
+    values = {
+        "output": output,
+        "geometry": ({"patch_size": 128, "target_mag": 20, "min_tissue": 0.5, "slide_encoders": ("mean-slow",)},),
+        "plugins": (folder / "plugin.py",),
+        "runtime": {"device": "cpu", "threads": 1, "read_workers": 1, "feature_batch_size": 8},
+    }
+    project = make_project(values, origin="test")
+    steps = tuple(stage.step for stage in make_recipe(project).stages)
+    return [WorkerTask(project, steps, least_share=32)] * workers

@@ -4,7 +4,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,9 @@ from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 from atlaspatch_core.validity.recipe import OutputSpec
 from atlaspatch_core.validity.rules import has_all_rows
 
+Read = TypeVar("Read")
+"""What is read of a job: batches of pixels; where several processes share the slide, features, too."""
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedFeatures:
@@ -38,6 +41,16 @@ class PlannedFeatures:
 
 Plan = PlannedFeatures | Outcome
 """Features to compute, or what became of those that are not."""
+
+
+class FeatureReceiver(Protocol):
+    """Takes features that another process joins to those of the slide's other patches."""
+
+    def receive_rows(self, rows: NDArray[np.int64], features: Sequence[NDArray[np.float32]]) -> None:
+        """Take the features of some rows, by encoder."""
+
+    def end(self) -> None:
+        """Take note that no more come."""
 
 
 @dataclass(slots=True, eq=False)
@@ -60,12 +73,14 @@ class FeatureJob:
     """Patches that the encoders take at once."""
     path: str = ""
     """``tiles``, ``tiles dct 1/8`` or ``regions``: how pixels were read."""
+    receiver: FeatureReceiver | None = None
+    """Who takes the features where they are some rows of a slide that another process writes."""
 
     def __post_init__(self) -> None:
         """Make room for the results, and find out how large batches are."""
         stated = self.work.run.recipe.project.runtime.feature_batch_size
         self.batch_size = batch_size_of(stated, self.models, self.geometry.patch_size)
-        for model in self.models:
+        for model in self.models if self.receiver is None else ():
             self.results[model.encoder.name] = np.empty((self.total, model.dim), np.float32)
 
     @property
@@ -79,9 +94,12 @@ class FeatureJob:
 
     def add(self, rows: NDArray[np.int64], features: Sequence[NDArray[np.float32]]) -> None:
         """Take the features of some rows, by model."""
+        self.done += len(rows)
+        if self.receiver:
+            self.receiver.receive_rows(rows, features)
+            return
         for model, values in zip(self.models, features, strict=True):
             self.results[model.encoder.name][rows] = values
-        self.done += len(rows)
         self.work.run.on_patches(self.work.stem, self.done, self.total)
 
 
@@ -94,6 +112,17 @@ class FeatureBatch:
     """Shape (b,): rows of the coords."""
     patches: NDArray[np.uint8]
     """Shape (b, patch_size, patch_size, 3)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SharedFeatures:
+    """Features of some rows of a job that another process computed."""
+
+    job: FeatureJob
+    rows: NDArray[np.int64]
+    """Shape (b,): rows of the coords."""
+    features: tuple[NDArray[np.float32], ...]
+    """By encoder: shape (b, dim)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,25 +151,33 @@ def plan_features(work: SlideWork, stages: Sequence[OutputSpec]) -> tuple[list[O
     return outcomes, job
 
 
-def read_job(job: FeatureJob) -> Generator[FeatureBatch | JobEnd]:
-    """Yield every patch of a job once, and at last that it ended; pixels that cannot be read fail this job alone."""
-    with closing(_stream(job)) as stream:
-        while isinstance(pixels := job.work.attempt(job.todo[0].stage.step, lambda: next(stream, None)), FeatureBatch):
-            yield pixels
-    job.failed = pixels
+def read_job(job: FeatureJob, items: Generator[Read]) -> Generator[Read | JobEnd]:
+    """Yield what ``items`` gives of a job's patches, and at last that it ended.
+
+    Pixels that cannot be read fail this job alone.
+    """
+    with closing(items):
+        while (item := job.work.attempt(job.todo[0].stage.step, lambda: next(items, None))) is not None:
+            if isinstance(item, Outcome):
+                job.failed = job.failed or item
+                break
+            yield item
     yield JobEnd(job)
 
 
-def _stream(job: FeatureJob) -> Generator[FeatureBatch]:
+def stream_rows(job: FeatureJob, rows: NDArray[np.int64] | None = None) -> Generator[FeatureBatch]:
+    """Yield the pixels of the patches of a job, or of these rows of its coords, each once."""
     runtime = job.work.run.recipe.project.runtime
     size, readers, downscale = job.batch_size, runtime.readers, job.geometry.downscale
     grid = job.work.grid(job.geometry)
-    if not job.total:
+    if rows is not None:
+        grid = replace(grid, coords=grid.coords[rows], tissue_fraction=grid.tissue_fraction[rows])
+    if not len(grid):
         return
     with open_stream(job.work.slide(), grid, batch_size=size, workers=readers, downscale=downscale) as stream:
-        job.path = stream.path
+        job.path = job.path or stream.path
         for batch in stream:
-            yield FeatureBatch(job, batch.rows, batch.patches)
+            yield FeatureBatch(job, batch.rows if rows is None else rows[batch.rows], batch.patches)
 
 
 def finish_job(job: FeatureJob) -> list[Outcome]:

@@ -4,9 +4,11 @@ import logging
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import replace
 
+from atlaspatch_core.discovery.shard_slides import slide_bytes
 from atlaspatch_core.discovery.sources import Discovery, SlideSource
 from atlaspatch_core.isolation.cores import usable_cores
 from atlaspatch_core.pipeline.processing import clash_outcomes, process
+from atlaspatch_core.pipeline.schedule import largest_first, share_cores
 from atlaspatch_core.pipeline.workers.pool import process_on
 from atlaspatch_core.pipeline.workers.worker import WorkerTask
 from atlaspatch_core.validity.outcome import Outcome
@@ -35,12 +37,13 @@ def process_discovered(
     if len(devices) == 1:
         yield from process(discovery.sources, recipe, force=force, on_patches=on_patches)
         return
-    share = max(1, usable_cores() // len(devices))
-    runtime = recipe.project.runtime
-    runtime = runtime.model_copy(update={"threads": share, "read_workers": min(share, runtime.readers)})
-    project = recipe.project.model_copy(update={"runtime": runtime})
-    task = WorkerTask(project, tuple(stage.step for stage in recipe.stages), force=force)
-    yield from by_workers(devices, task, discovery.sources, on_patches)
+    task = WorkerTask(recipe.project, tuple(stage.step for stage in recipe.stages), force=force)
+    yield from by_workers(devices, task, by_size(discovery.sources), on_patches)
+
+
+def by_size(sources: Sequence[SlideSource]) -> list[SlideSource]:
+    """Return slides by the bytes of their files, the largest first, so that the last ones keep no worker for long."""
+    return [sources[place] for place in largest_first([slide_bytes(source.path) for source in sources])]
 
 
 def by_workers(
@@ -51,10 +54,22 @@ def by_workers(
     release: Callable[[str], None] = lambda _: None,
 ) -> Generator[Outcome]:
     """Yield what becomes of every slide from one process for each device; ``release`` hears of slides that are read."""
-
-    def on(device: str) -> WorkerTask:
-        runtime = task.project.runtime.model_copy(update={"device": device})
-        return replace(task, project=task.project.model_copy(update={"runtime": runtime}))
-
     task = replace(task, log_level=logging.getLogger("atlaspatch_core").level)
-    yield from process_on([on(device) for device in devices], sources, release=release, on_patches=on_patches)
+    shares = share_cores(devices, usable_cores())
+    tasks = [on_device(task, device, cores) for device, cores in zip(devices, shares, strict=True)]
+    yield from process_on(tasks, sources, release=release, on_patches=on_patches)
+
+
+def on_device(task: WorkerTask, device: str, cores: int) -> WorkerTask:
+    """Return the task as the worker on a device does it: with so many threads that compute, and that read.
+
+    Fewer compute, and another number reads, where the project says so.
+    """
+    runtime = task.project.runtime
+    settings = {
+        "device": device,
+        "threads": min(cores, runtime.threads or cores),
+        "read_workers": runtime.read_workers or cores,
+    }
+    runtime = runtime.model_copy(update=settings)
+    return replace(task, project=task.project.model_copy(update={"runtime": runtime}))

@@ -1,31 +1,38 @@
 """Slides in, outcomes out, by several processes: one a device, each with its models loaded once.
 
 Every process asks for its next slide when it is ready for it, so that a fast one takes more and a slow slide holds up
-nobody else. A process may die, by a library that crashes or for lack of memory. Others take its place, and the slides
-that it had in hand, each alone, so that only the guilty one fails.
+nobody else. Once there is none left, it is given patches of a slide that another has. A process may die, by a library
+that crashes, for lack of memory, or because its device fails. Others take its place, and the slides that it had in
+hand, each alone, so that only the guilty one fails.
 """
 
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import replace
 from logging import LogRecord, getLogger
 from multiprocessing import get_context
-from multiprocessing.connection import Connection, wait
-from threading import Thread
+from multiprocessing.connection import wait
 from time import monotonic
-from typing import Self
+from typing import Any, Self
 
 from atlaspatch_core.discovery.sources import SlideSource
-from atlaspatch_core.errors import AtlasPatchError, WorkerDied
+from atlaspatch_core.errors import AtlasPatchError, MissingDevice, WorkerDied
 from atlaspatch_core.isolation.interrupts import without_interrupts
 from atlaspatch_core.pipeline.crashes import note_clause
-from atlaspatch_core.pipeline.workers.handle import OpenSlide, WorkerHandle, how_ended, worker_death
-from atlaspatch_core.pipeline.workers.worker import NextSlideWanted, PatchProgress, WorkerTask, run_worker
+from atlaspatch_core.pipeline.shares import NothingToShare, PatchShare, ShareEnd, ShareFeatures
+from atlaspatch_core.pipeline.workers.feed import SlideFeed
+from atlaspatch_core.pipeline.workers.handle import WorkerHandle, how_ended, worker_death
+from atlaspatch_core.pipeline.workers.pipe import NextSlideWanted, PatchProgress
+from atlaspatch_core.pipeline.workers.slide_queue import SlideQueue
+from atlaspatch_core.pipeline.workers.worker import WorkerTask, run_worker
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import Outcome
 
+log = getLogger(__name__)
+
 SECONDS_TO_STOP = 30.0
 """Workers that are told to stop have so long to finish what they are writing."""
+MOST_DEATHS = 3
+"""Workers of one device that may die, one after the other, before one of them has done a slide."""
 
 
 def process_on(
@@ -38,8 +45,9 @@ def process_on(
     """Yield the outcomes of ``process``, in any order of the slides, from one process for each task.
 
     ``release`` is called with the stem of every slide that no worker reads any more. Closing this ends the workers, and
-    waits until what they are writing is whole. Raises what a worker could not begin for, and WorkerDied when one died
-    before it took a slide.
+    waits until what they are writing is whole. A device whose workers die again and again is given no more slides as
+    long as there is another. Raises what a worker could not begin for, and WorkerDied, or MissingDevice, when one died
+    before it took a slide and no other is left.
     """
     with WorkerPool(tasks, sources, release, on_patches or (lambda *_: None)) as pool:
         yield from pool.outcomes()
@@ -57,20 +65,19 @@ class WorkerPool:
         release: Callable[[str], None],
         on_patches: Callable[[str, int, int], None],
     ) -> None:
-        self._tasks, self._release, self._on_patches = tasks, release, on_patches
+        self._tasks, self._on_patches = dict(enumerate(tasks)), on_patches
+        """Slot to the task of its worker; a device that is given up has none."""
         self._context = get_context("spawn")
         self._handles: list[WorkerHandle] = []
-        self._waiting: list[WorkerHandle] = []
-        self._suspects: list[OpenSlide] = []
-        """Slides that a worker had in hand when it died, together with others."""
-        self._feed, feeding = self._context.Pipe(duplex=False)
-        self._no_more = False
-        self._feeder = Thread(target=_feed, args=(sources, feeding), name="feed", daemon=True)
+        self._queue = SlideQueue(self._handles, release)
+        self._deaths = Counter[int]()
+        """Slot to the workers that died there since a slide was done."""
+        self._feed = SlideFeed(sources, Store(tasks[0].project.output), self._context)
 
     def __enter__(self) -> Self:
-        self._feeder.start()
-        for task in self._tasks:
-            self._spawn(task)
+        self._feed.start()
+        for slot in self._tasks:
+            self._spawn(slot)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -85,39 +92,40 @@ class WorkerPool:
             handle.process.join()
 
     def outcomes(self) -> Iterator[Outcome]:
-        """Yield what the workers tell, until all have ended."""
+        """Yield what the workers tell, until all is done."""
+        while not self._queue.dispatch():
+            yield from self._hear()
+        for handle in self._handles:
+            handle.send(None)
         while self._handles:
-            listening = [self._feed] if self._waiting and not self._no_more else []
-            for ready in wait([*listening, *(handle.connection for handle in self._handles)]):
-                if ready is self._feed:
-                    self._assign_next()
-                else:
-                    yield from self._receive(next(handle for handle in self._handles if handle.connection is ready))
+            yield from self._hear()
 
-    def _spawn(self, task: WorkerTask) -> None:
+    def _hear(self) -> Iterator[Outcome]:
+        """Wait for what workers say, and for a slide where one would be given away at once."""
+        listening = [self._feed.connection] if self._queue.wants_slide else []
+        for ready in wait([*listening, *(handle.connection for handle in self._handles)]):
+            if ready is self._feed.connection:
+                self._assign_next()
+            elif handle := next((handle for handle in self._handles if handle.connection is ready), None):
+                yield from self._receive(handle)
+
+    def _spawn(self, slot: int) -> None:
         ours, theirs = self._context.Pipe()
+        task = self._tasks[slot]
         worker = self._context.Process(
             target=run_worker, args=(task, theirs), name=f"worker {task.device}", daemon=True
         )
         with without_interrupts():
             worker.start()
         theirs.close()
-        self._handles.append(WorkerHandle(task, worker, ours))
+        self._handles.append(WorkerHandle(task, slot, worker, ours))
 
     def _assign_next(self) -> None:
-        """Give the next slide to the worker that waited longest."""
-        try:
-            source = self._feed.recv()
-        except EOFError:
-            self._no_more = True
-            for handle in self._waiting:
-                handle.send_slide(None)
-            self._waiting.clear()
+        source = self._feed.next()
+        if source is None:
+            self._queue.has_ended = True
         else:
-            if isinstance(source, BaseException):
-                raise source
-            handle = self._waiting.pop(0)
-            handle.send_slide(OpenSlide(source, list(handle.task.steps)))
+            self._queue.give(source)
 
     def _receive(self, handle: WorkerHandle) -> Iterator[Outcome]:
         try:
@@ -125,66 +133,69 @@ class WorkerPool:
         except (EOFError, OSError):
             yield from self._remove(handle)
             return
-        if isinstance(message, NextSlideWanted):
-            self._ready(handle)
-        elif isinstance(message, PatchProgress):
-            self._on_patches(message.stem, message.done, message.total)
-        elif isinstance(message, LogRecord):
-            getLogger(message.name).handle(message)
-        elif isinstance(message, AtlasPatchError):
-            raise message
-        elif handle.note_outcome(message):
-            yield message
-
-    def _ready(self, handle: WorkerHandle) -> None:
-        """Take back what a worker has read, and let it wait for the next slide."""
-        self._requeue(handle)
-        if self._suspects and not handle.slides_given:
-            handle.isolated = True
-            handle.send_slide(self._suspects.pop(0))
-        elif self._no_more or handle.isolated:
-            handle.send_slide(None)
+        if isinstance(message, Outcome):
+            if handle.note_outcome(message):
+                yield message
+            if message.stem not in handle.open:
+                self._deaths[handle.slot] = 0
         else:
-            self._waiting.append(handle)
+            self._take_note(handle, message)
 
-    def _requeue(self, handle: WorkerHandle) -> None:
-        if handle.reading:
-            self._release(handle.reading)
-            handle.reading = ""
+    def _take_note(self, handle: WorkerHandle, message: Any) -> None:
+        match message:
+            case NextSlideWanted():
+                self._queue.add(handle)
+            case PatchProgress(stem, done, total):
+                if stem in handle.open:
+                    handle.progress[stem] = done, total
+                self._on_patches(stem, done, total)
+            case PatchShare():
+                self._queue.exchange.offered(handle, message)
+            case NothingToShare():
+                self._queue.exchange.refused(handle, message)
+            case ShareFeatures() | ShareEnd():
+                self._queue.exchange.came(handle, message)
+            case LogRecord():
+                getLogger(message.name).handle(message)
+            case MissingDevice():
+                handle.fault = str(message)
+            case AtlasPatchError():
+                raise message
 
     def _remove(self, handle: WorkerHandle) -> Iterator[Outcome]:
-        """Yield what becomes of the slides of a worker that ended; hire another where one is needed."""
+        """Yield what becomes of the slides of a worker that ended; let another take its place where one is needed."""
         handle.process.join()
         handle.connection.close()
         self._handles.remove(handle)
-        self._waiting = [other for other in self._waiting if other is not handle]
-        self._requeue(handle)
-        if handle.process.exitcode != 0:
-            yield from self._report_death(handle, how_ended(handle.process.exitcode))
-        if self._suspects or (not self._no_more and (handle.isolated or handle.process.exitcode != 0)):
-            self._spawn(handle.task)
+        self._queue.remove(handle)
+        how = handle.fault or how_ended(handle.process.exitcode)
+        self._deaths[handle.slot] += 1
+        yield from self._report_death(handle, how)
+        if not handle.has_begun or self._deaths[handle.slot] >= MOST_DEATHS:
+            self._give_up(handle, how)
+        if handle.slot in self._tasks and (self._queue.suspects or not self._queue.has_ended):
+            self._spawn(handle.slot)
+
+    def _give_up(self, handle: WorkerHandle, how: str) -> None:
+        """Do without a device as long as there is another. Raises WorkerDied or MissingDevice where there is none."""
+        device = handle.task.device
+        if len(self._tasks) > 1:
+            del self._tasks[handle.slot]
+            log.warning("the worker on %s ended with %s; going on without it, on %d", device, how, len(self._tasks))
+        elif handle.fault:
+            raise MissingDevice(handle.fault)
+        elif not handle.has_begun:
+            raise WorkerDied(f"the worker on {device} ended with {how} before it took a slide; see above why")
 
     def _report_death(self, handle: WorkerHandle, how: str) -> Iterator[Outcome]:
-        """Yield the failure of the slide that a worker died of; where it may be one of several, each is tried alone."""
-        if not handle.slides_given:
-            raise WorkerDied(
-                f"the worker on {handle.task.device} ended with {how} before it took a slide; see above why"
-            )
-        if len(handle.open) > 1:
-            self._suspects += [
-                OpenSlide(replace(slide.source, local=None), slide.steps) for slide in handle.open.values()
-            ]
-            return
-        for stem, slide in handle.open.items():
-            note_clause(slide.source, Store(handle.task.project.output), how)
-            yield from worker_death(stem, slide.steps, handle.task.device, how)
+        """Yield the failure of the slide that a worker died of; where it may be another's fault, it is tried again.
 
-
-def _feed(sources: Iterable[SlideSource], feeding: Connection) -> None:
-    """Put the slides into a pipe, which can be waited for together with what workers say."""
-    with suppress(OSError), feeding:
-        try:
-            for source in sources:
-                feeding.send(source)
-        except AtlasPatchError as error:
-            feeding.send(error)
+        So it is for one of several slides, and once for each where there is another device.
+        """
+        may_be_innocent = len(handle.open) > 1 or len(self._tasks) > 1
+        for slide in handle.open.values():
+            if may_be_innocent and slide.tried_in is None:
+                self._queue.suspects.append(slide.after_death(handle.slot, how))
+            else:
+                note_clause(slide.source, Store(handle.task.project.output), how)
+                yield from worker_death(slide, handle.task.device, how)

@@ -3,24 +3,19 @@
 import logging
 import os
 import signal
-from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from logging.handlers import QueueHandler
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
-from threading import Lock, Thread
-from time import monotonic
-from typing import Any
+from threading import Thread
 
 from atlaspatch_core.config.project import Project
-from atlaspatch_core.discovery.sources import SlideSource
-from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.errors import AtlasPatchError, MissingDevice
 from atlaspatch_core.isolation.interrupts import wait_while_importing
+from atlaspatch_core.pipeline.shares import LEAST_SHARE
+from atlaspatch_core.pipeline.workers.pipe import WorkerPipe
 from atlaspatch_core.validity.outcome import OutputKey
-
-SECONDS_BETWEEN_PATCHES = 0.2
-"""How often a worker tells how far the patches of a slide are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,57 +28,13 @@ class WorkerTask:
     trusted: tuple[OutputKey, ...] = ()
     force: bool = False
     log_level: int = logging.WARNING
+    least_share: int = LEAST_SHARE
+    """Patches of a slide that it gives to another worker that has nothing to do, at least."""
 
     @property
     def device(self) -> str:
         """Where it computes."""
         return self.project.runtime.device
-
-
-@dataclass(frozen=True, slots=True)
-class NextSlideWanted:
-    """A worker's word for: I read the slide before no more; give me the next."""
-
-
-@dataclass(frozen=True, slots=True)
-class PatchProgress:
-    """How far the encoding of a slide is."""
-
-    stem: str
-    done: int
-    total: int
-
-
-class WorkerPipe:
-    """The connection to the employer; several threads speak."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._speaking = Lock()
-        self._last_report = 0.0
-
-    def send_message(self, message: Any) -> None:
-        """Send a message. Raises SystemExit when nobody listens any more."""
-        try:
-            with self._speaking:
-                self._connection.send(message)
-        except OSError as error:
-            raise SystemExit(0) from error
-
-    def slides(self) -> Iterator[SlideSource]:
-        """Yield slides until there are no more, or nobody gives any."""
-        with suppress(EOFError, OSError, SystemExit):
-            while True:
-                self.send_message(NextSlideWanted())
-                if (source := self._connection.recv()) is None:
-                    break
-                yield source
-
-    def patches(self, stem: str, done: int, total: int) -> None:
-        """Tell how far a slide is, now and then."""
-        if done == total or monotonic() - self._last_report >= SECONDS_BETWEEN_PATCHES:
-            self._last_report = monotonic()
-            self.send_message(PatchProgress(stem, done, total))
 
 
 class Records(QueueHandler):
@@ -97,19 +48,21 @@ class Records(QueueHandler):
 
 def run_worker(task: WorkerTask, connection: Connection) -> None:
     """Be a worker: until there are no more slides, the employer has gone, or SIGTERM asks to stop."""
+    from atlaspatch_core.encoders.devices import device_fault
     from atlaspatch_core.isolation.leases import start_ahead
-    from atlaspatch_core.pipeline.processing import process
+    from atlaspatch_core.pipeline.processing import process_feed
     from atlaspatch_core.validity.recipe import make_recipe
 
     _obey()
     start_ahead(task.project.plugins)
     line = WorkerPipe(connection)
     _log_to(line, task.log_level)
+    choice = {"steps": task.steps, "trusted": task.trusted, "force": task.force}
     try:
         recipe = make_recipe(task.project)
-        outcomes = process(
-            line.slides(), recipe, steps=task.steps, trusted=task.trusted, force=task.force, on_patches=line.patches
-        )
+        if fault := device_fault(task.device):
+            raise MissingDevice(fault)
+        outcomes = process_feed(line.slides(), recipe, on_patches=line.patches, desk=line.desk, **choice)
         with closing(outcomes):
             for outcome in outcomes:
                 line.send_message(outcome)
