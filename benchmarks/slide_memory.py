@@ -1,4 +1,4 @@
-"""Peak memory of slide encoders at 100,000 patches: ``python -m benchmarks.slide_memory``, each in a process of its own.
+"""Peak memory of slide encoders at 100,000 patches, each in a process: ``python -m benchmarks.slide_memory``.
 
 Networks have seeded random weights, in float32 on the CPU. Told is what the process took beyond what it had before the
 features were made; the features themselves, 4 bytes a number, are among it.
@@ -64,8 +64,9 @@ def peak_of_pooling(name: str, patches: int) -> dict[str, float]:
     encoder = find_slide_encoder(name)
     model, before = loaded(encoder), peak_kilobytes()
     dims = [find_patch_encoder(patch_encoder).dim for patch_encoder in encoder.patch_encoders]
+    widths = [dim for dim in dims if dim is not None]
     random, side = np.random.default_rng(0), int(patches**0.5) + 1
-    features = tuple(random.standard_normal((patches, dim), np.float32) for dim in dims)
+    features = tuple(random.standard_normal((patches, dim), np.float32) for dim in widths)
     coords = PATCH_SIDE * np.stack(np.divmod(np.arange(patches), side), axis=1)
     encode_slide(model, features if len(features) > 1 else features[0], coords, PATCH_SIDE)
     of_features = sum(array.nbytes for array in features) / 1e6

@@ -8,7 +8,7 @@ from atlaspatch_core.patches.grid import PatchGrid
 from atlaspatch_core.patches.scale import Sampling
 
 FILL_OPACITY = 0.55
-"""PatchShare of the colour where it covers the slide."""
+"""Share of the colour where it covers the slide."""
 GAPPED = 5
 """Cells of so many px or more leave their last row and column bare, so that neighbours can be told apart."""
 UNKNOWN = 255
