@@ -7,6 +7,10 @@ import torch
 from torch import Tensor, nn
 
 
+PART = 8192
+"""Patches of a slide that go through a network's layers at a time."""
+
+
 class Attention(nn.Module):
     """A score for every patch: tanh layer, times a sigmoid gate, to one number."""
 
@@ -42,17 +46,20 @@ class AttentionPooling(nn.Module):
 
     def scores(self, features: Tensor) -> Tensor:
         """Return the score of every patch before they are made to sum to 1, (b, n), from features (b, n, width)."""
-        return self.global_attn.scores(self.patch_embed(features))
+        parts = split_patches(features)
+        return torch.cat([self.global_attn.scores(self.patch_embed(part)) for part in parts], dim=-1)
 
     def attention(self, features: Tensor) -> Tensor:
         """Return the weight of every patch, (b, n), from features (b, n, width)."""
-        return self.global_attn(self.patch_embed(features))
+        return torch.softmax(self.scores(features), dim=-1)
 
     def forward(self, features: Tensor) -> Tensor:
         """Return (b, embedded), or (b, width) where features are pooled, from features (b, n, width)."""
+        if self.pools_features:
+            return weighted(self.attention(features), features)
         embedded = self.patch_embed(features)
-        pooled = features if self.pools_features else embedded
-        return weighted(self.global_attn(embedded), pooled)
+        scores = torch.cat([self.global_attn.scores(part) for part in split_patches(embedded)], dim=-1)
+        return weighted(torch.softmax(scores, dim=-1), embedded)
 
 
 class AttentionBlock(nn.Module):
@@ -75,6 +82,15 @@ class AttentionBlock(nn.Module):
         patches = self.before(features)
         seen = [weighted(head(patches), patches) for head in self.heads]
         return self.after(self.join(torch.cat(seen, dim=-1)))
+
+
+def split_patches(patches: Tensor) -> list[Tensor]:
+    """Return patches (b, n, width) in parts of ``PART``, the last one larger, so that what is made of them is small.
+
+    No part is so small that it is computed by another kernel than the whole, which would change last bits.
+    """
+    count = max(1, patches.shape[1] // PART)
+    return list(patches.tensor_split([PART * part for part in range(1, count)], dim=1))
 
 
 def weighted(attention: Tensor, patches: Tensor) -> Tensor:
