@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 import numpy as np
+from numpy.typing import NDArray
 
 from atlaspatch_core.encoders.declaration import SlideEncoder
 from atlaspatch_core.encoders.inference import encode_slide
@@ -66,7 +67,9 @@ def peak_of_pooling(name: str, patches: int) -> dict[str, float]:
     dims = [find_patch_encoder(patch_encoder).dim for patch_encoder in encoder.patch_encoders]
     widths = [dim for dim in dims if dim is not None]
     random, side = np.random.default_rng(0), int(patches**0.5) + 1
-    features = tuple(random.standard_normal((patches, dim), np.float32) for dim in widths)
+    features: tuple[NDArray[np.float32], ...] = tuple(
+        random.standard_normal((patches, dim), np.float32) for dim in widths
+    )
     coords = PATCH_SIDE * np.stack(np.divmod(np.arange(patches), side), axis=1)
     encode_slide(model, features if len(features) > 1 else features[0], coords, PATCH_SIDE)
     of_features = sum(array.nbytes for array in features) / 1e6

@@ -6,7 +6,6 @@ Names of layers are those of the published FEATHER checkpoints.
 import torch
 from torch import Tensor, nn
 
-
 PART = 8192
 """Patches of a slide that go through a network's layers at a time."""
 
