@@ -71,7 +71,7 @@ def peak_of_pooling(name: str, patches: int) -> dict[str, float]:
         random.standard_normal((patches, dim), np.float32) for dim in widths
     )
     coords = PATCH_SIDE * np.stack(np.divmod(np.arange(patches), side), axis=1)
-    encode_slide(model, features if len(features) > 1 else features[0], coords, PATCH_SIDE)
+    encode_slide(model, features if len(widths) > 1 else features[0], coords, PATCH_SIDE)
     of_features = sum(array.nbytes for array in features) / 1e6
     return {"features": of_features, "peak": (peak_kilobytes() - before) * 1024 / 1e6}
 
