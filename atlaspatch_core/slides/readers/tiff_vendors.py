@@ -2,10 +2,12 @@
 
 from functools import cache
 from pathlib import Path
-
-import tifffile
+from typing import TYPE_CHECKING
 
 from atlaspatch_core.slides.readers.damage import DAMAGED_FILE
+
+if TYPE_CHECKING:
+    import tifffile
 
 XMP = 700
 """TIFF tag of an XML text."""
@@ -39,14 +41,16 @@ def vendor_of_layout(path: Path) -> str | None:
 
 def marked_vendor(path: Path) -> str | None:
     """Return the vendor whose marks a TIFF bears, ``generic-tiff`` where it bears none, None for what is no TIFF."""
+    from tifffile import TiffFile
+
     try:
-        with tifffile.TiffFile(path) as tiff:
+        with TiffFile(path) as tiff:
             return _marked(tiff)
     except DAMAGED_FILE:
         return None
 
 
-def _marked(tiff: tifffile.TiffFile) -> str:
+def _marked(tiff: "tifffile.TiffFile") -> str:
     first = tiff.pages.first
     if NDPI in first.tags:
         return "hamamatsu"
@@ -57,6 +61,6 @@ def _marked(tiff: tifffile.TiffFile) -> str:
     return next(marked, "aperio" if first.description.startswith("Aperio") else "generic-tiff")
 
 
-def _xmp(page: tifffile.TiffPage) -> bytes:
+def _xmp(page: "tifffile.TiffPage") -> bytes:
     value = page.tags.valueof(XMP, b"")
     return value if isinstance(value, bytes) else str(value).encode()

@@ -201,8 +201,12 @@ NOT_ABOUT_A_SLIDE = {
         "this machine has no GPU that torch can use (CUDA or MPS): computing on the CPU",
     ),
     (
-        "atlaspatch_core/encoders/inference.py",
+        "atlaspatch_core/encoders/patch_encoders.py",
         "the device is out of memory with %d patches at a time; going on with %d",
+    ),
+    (
+        "atlaspatch_core/pipeline/workers/pool.py",
+        "the worker on %s ended with %s; going on without it, on %d",
     ),
     ("atlaspatch_core/interop/export/parquet.py", "%s cannot be read as Parquet: %s"),
     ("atlaspatch_core/storage/hdf5_changes.py", "%s: %s is damaged and not kept: %s"),
