@@ -21,7 +21,7 @@ from benchmarks.measuring import Measure, in_turns, times_as_fast
 
 THREADS = 2
 PATCHES = 32
-SHARED_PIECE = 4
+SHARED_BATCH = 4
 """Patches at a time of the form that is compared with: traced, frozen, each layer by all threads."""
 BUSY = (0, 1, 2)
 """Processes beside it that do nothing but count."""
@@ -40,18 +40,18 @@ def busy(processes: int) -> Iterator[None]:
 
 
 def forms(encoder: PatchEncoder) -> dict[str, Callable[[], object]]:
-    """Return ways to encode the same tensors: the pipeline's, its makers', and frozen in pieces of all threads."""
+    """Return ways to encode the same tensors: the pipeline's, its makers', and frozen by all threads together."""
     quick, plain = load_patch_encoder(encoder).forward, load_patch_encoder(encoder, compile="off").forward
     pixels = torch.rand(PATCHES, 3, SIDE, SIDE).contiguous(memory_format=torch.channels_last)
-    pieces = pixels.split(SHARED_PIECE)
+    parts = pixels.split(SHARED_BATCH)
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")
-        shared = torch.jit.freeze(torch.jit.trace(plain, pieces[0], check_trace=False))
-    ways = {"pieces": [quick], "eager": [plain], "frozen, threads shared": [shared] * len(pieces)}
+        shared = torch.jit.freeze(torch.jit.trace(plain, parts[0], check_trace=False))
+    ways = {"micro-batches": [quick], "eager": [plain], "frozen, threads shared": [shared] * len(parts)}
 
     def run(name: str) -> None:
         with torch.inference_mode():
-            for form, part in zip(ways[name], pieces if len(ways[name]) > 1 else [pixels], strict=True):
+            for form, part in zip(ways[name], parts if len(ways[name]) > 1 else [pixels], strict=True):
                 form(part)
 
     for name in ways:
@@ -66,8 +66,8 @@ def network_rates(encoder: PatchEncoder, processes: int, rounds: int) -> Iterato
         seconds = dict(zip(ways, in_turns([*ways.values()], rounds), strict=True))
     detail = {name: round(PATCHES / median(taken), 1) for name, taken in seconds.items()} | {"busy": processes}
     for other in ("eager", "frozen, threads shared"):
-        name = f"{encoder.name}_pieces_over_{other.replace(', ', '_').replace(' ', '_')}"
-        yield Measure(name, times_as_fast(seconds["pieces"], seconds[other]), ">= 1", detail=detail)
+        name = f"{encoder.name}_micro_batches_over_{other.replace(', ', '_').replace(' ', '_')}"
+        yield Measure(name, times_as_fast(seconds["micro-batches"], seconds[other]), ">= 1", detail=detail)
 
 
 def cold_starts(folder: Path, processes: int, rounds: int) -> Iterator[Measure]:

@@ -34,7 +34,7 @@ SHARE_OF_MEMORY = 0.7
 def batch_size_of(stated: BatchSize, models: "Sequence[LoadedPatchEncoder]", patch_size: int) -> int:
     """Return how many patches of so many px a side these encoders take at once.
 
-    ``auto`` is the largest of what suits each; on a CPU 32, or enough for every thread to have a piece.
+    ``auto`` is the largest of what suits each; on a CPU 32, or enough for every thread to have a micro-batch.
     """
     if stated != "auto":
         return stated
@@ -46,9 +46,9 @@ def _suited(model: "LoadedPatchEncoder", patch_size: int) -> int:
     import torch
 
     if model.device.type == "cpu":
-        from atlaspatch_core.encoders.pieces import PIECE
+        from atlaspatch_core.encoders.micro_batches import MICRO_BATCH
 
-        return max(USUAL, PIECE * torch.get_num_threads())
+        return max(USUAL, MICRO_BATCH * torch.get_num_threads())
     return _searched(model, patch_size) if model.device.type == "cuda" else USUAL
 
 
@@ -66,7 +66,7 @@ def _searched(model: "LoadedPatchEncoder", patch_size: int) -> int:
 def rate_of(model: "LoadedPatchEncoder", count: int, side: int) -> float | None:
     """Return patches per second of an encoder's network on batches of so many; None where memory is short.
 
-    The network is measured as it is, whatever quicker form it takes later.
+    The network is measured as it is, however it is optimized later.
     """
     import torch
 
@@ -87,7 +87,7 @@ def rate_of(model: "LoadedPatchEncoder", count: int, side: int) -> float | None:
 
 
 def _seconds(model: "LoadedPatchEncoder", pixels: "Tensor") -> float:
-    from atlaspatch_core.encoders.judged import plain_network, wait_for
+    from atlaspatch_core.encoders.autotuning import plain_network, wait_for
 
     wait_for(pixels)
     since = perf_counter()

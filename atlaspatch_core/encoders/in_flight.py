@@ -44,7 +44,7 @@ class Slot:
     """Flat, uint8."""
     features: "list[Tensor]" = field(default_factory=list)
     """By encoder, float32 (patches, dim)."""
-    flight: "Flight | None" = None
+    flight: "InFlightBatch | None" = None
 
     def fill(self, patches: NDArray[np.uint8]) -> "Tensor":
         """Copy patches (b, h, w, 3) here, make room for their features, and return them as they lie here."""
@@ -69,7 +69,7 @@ class Value:
 
 
 @dataclass(slots=True, eq=False)
-class Flight:
+class InFlightBatch:
     """One batch on its way."""
 
     patches: NDArray[np.uint8]
@@ -169,7 +169,7 @@ class BatchPipeline:
         self._slots = [Slot(device, dims) for _ in range(device.slots)]
         self._next = 0
 
-    def launch(self, patches: NDArray[np.uint8]) -> Flight:
+    def launch(self, patches: NDArray[np.uint8]) -> InFlightBatch:
         """Send patches (b, h, w, 3), at least one, on their way; where the ring is full, wait for the oldest first.
 
         Raises what networks raise as soon as they are launched.
@@ -177,7 +177,7 @@ class BatchPipeline:
         slot = self._slots[self._next]
         if slot.flight is not None:
             slot.flight.finish()
-        slot.flight = flight = Flight(patches, self._encoders, self._device, slot)
+        slot.flight = flight = InFlightBatch(patches, self._encoders, self._device, slot)
         flight.start(self._streams)
         self._next = (self._next + 1) % len(self._slots)
         return flight

@@ -65,7 +65,7 @@ def load_patch_encoder(
     """
     from torch import inference_mode
 
-    from atlaspatch_core.encoders.quick_forms import quick_network
+    from atlaspatch_core.encoders.optimizations import optimized_network
     from atlaspatch_core.encoders.running import Pooled
 
     where = resolve_device(device)
@@ -76,7 +76,7 @@ def load_patch_encoder(
     with inference_mode(), no_exit(encoder.name):
         dim = stated_dim or _dim(encoder, pooled, where, 1)
         if compile == "auto":
-            forward = quick_network(pooled, encoder, where, input_side(encoder.transform))
+            forward = optimized_network(pooled, encoder, where, input_side(encoder.transform))
     if encoder.dim not in (None, dim):
         raise WrongWeights(f"{encoder.name}: the network gives {dim} features, declared are {encoder.dim}")
     return LoadedPatchEncoder(encoder, dim, where, how, forward, cleanup=getattr(network, "cleanup", None))

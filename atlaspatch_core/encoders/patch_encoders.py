@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.encoders.accelerator import Accelerator, accelerator_of
-from atlaspatch_core.encoders.in_flight import BatchPipeline, Flight
+from atlaspatch_core.encoders.in_flight import BatchPipeline, InFlightBatch
 from atlaspatch_core.encoders.loaded import LoadedPatchEncoder
 from atlaspatch_core.encoders.model_cache import MODELS
 
@@ -55,7 +55,7 @@ class PatchEncoders:
         Waits where as many batches are under way as the device takes. Raises what ``encode`` raises, as far as it is
         known already.
         """
-        flights: list[Flight] = []
+        flights: list[InFlightBatch] = []
         start = 0
         while start < len(patches):
             part = patches[start : start + (self._limit or len(patches))]
@@ -80,7 +80,7 @@ class PatchEncoders:
         for label, submission in waiting:
             yield label, submission.features()
 
-    def features_of(self, flight: Flight) -> list[NDArray[np.float32]]:
+    def features_of(self, flight: InFlightBatch) -> list[NDArray[np.float32]]:
         """Return the features of patches under way, by encoder; where memory ran out, encode them anew, by fewer."""
         from torch import OutOfMemoryError
 
@@ -91,7 +91,7 @@ class PatchEncoders:
         self._make_room(len(flight.patches), shortage)
         return self.encode(flight.patches)
 
-    def _launch(self, patches: NDArray[np.uint8]) -> Flight | None:
+    def _launch(self, patches: NDArray[np.uint8]) -> InFlightBatch | None:
         """Return patches on their way; None where there was no memory for them, and now is for them or fewer."""
         from torch import OutOfMemoryError
 
@@ -122,7 +122,7 @@ class Submission:
     """Patches whose features are under way."""
 
     encoders: PatchEncoders
-    flights: tuple[Flight, ...]
+    flights: tuple[InFlightBatch, ...]
 
     def is_done(self) -> bool:
         """Tell whether ``features`` would not wait."""

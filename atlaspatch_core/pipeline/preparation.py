@@ -4,8 +4,8 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 
 from atlaspatch_core.config.sections import Geometry
-from atlaspatch_core.pipeline.giving import patches_of
 from atlaspatch_core.pipeline.pictures import write_grid_pictures, write_mask_pictures
+from atlaspatch_core.pipeline.shared_reading import patches_of
 from atlaspatch_core.pipeline.shares import Flush
 from atlaspatch_core.pipeline.slide_work import SlideWork
 from atlaspatch_core.pipeline.steps.coords import place_patches

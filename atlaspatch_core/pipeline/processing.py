@@ -22,11 +22,11 @@ from atlaspatch_core.pipeline.forecast import Forecast
 from atlaspatch_core.pipeline.loaded_models import Models
 from atlaspatch_core.pipeline.prefetch import prefetch
 from atlaspatch_core.pipeline.preparation import Item, embeddings, prepare_slide, remember_stop
-from atlaspatch_core.pipeline.share_desk import ShareDesk
+from atlaspatch_core.pipeline.share_encoding import encode_share
+from atlaspatch_core.pipeline.share_mailbox import ShareMailbox
 from atlaspatch_core.pipeline.shares import Flush, PatchShare
 from atlaspatch_core.pipeline.slide_work import RunContext, SlideWork
 from atlaspatch_core.pipeline.steps.features import FeatureBatch, FeatureJob, JobEnd, SharedFeatures, finish_job
-from atlaspatch_core.pipeline.taking import encode_share
 from atlaspatch_core.slides.local_copy import limit_copies
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
@@ -111,19 +111,19 @@ def process_feed(
     force: bool = False,
     on_patches: Callable[[str, int, int], None] | None = None,
     slides: int = 1,
-    desk: ShareDesk | None = None,
+    mailbox: ShareMailbox | None = None,
 ) -> Generator[Outcome]:
     """Yield what ``process`` does of slides in the order in which they come, and encode patches of others' slides.
 
-    ``slides`` is how many come, 1 where nobody knows; ``desk`` is where patches are asked for and given away. Raises
+    ``slides`` is how many come, 1 where nobody knows; ``mailbox`` is where patches are asked for and given away. Raises
     what ``process`` does.
     """
     project = recipe.project
     store = Store(project.output, project.runtime.write_rows)
     selected = steps_of(recipe, steps)
     report_patches = on_patches or (lambda *_: None)
-    models = Models(project.runtime)
-    run = RunContext(recipe, store, models, selected, force, report_patches, frozenset(trusted), Forecast(slides), desk)
+    models, forecast = Models(project.runtime), Forecast(slides)
+    run = RunContext(recipe, store, models, selected, force, report_patches, frozenset(trusted), forecast, mailbox)
     _remove_half_written(run)
     encoders = (stage.encoder for stage in recipe.stages if stage.step in selected)
     fetch((encoder.name, encoder.source) for encoder in encoders if encoder)
@@ -162,7 +162,7 @@ def _remove_half_written(run: RunContext) -> None:
 
 def _outcomes(run: RunContext, feed: Iterable[Fed]) -> Iterator[Outcome]:
     behind: deque[Future[list[Outcome]]] = deque()
-    on_cpu = run.desk is not None and run.recipe.project.runtime.device == "cpu"
+    on_cpu = run.mailbox is not None and run.recipe.project.runtime.device == "cpu"
     most_bytes = MOST_BYTES_AHEAD_ON_A_CPU if on_cpu else MOST_BYTES_AHEAD
     with (
         ThreadPoolExecutor(1, "keep") as keeper,

@@ -18,7 +18,7 @@ from atlaspatch_core.pipeline.attempts import attempt_step, with_damage_marked
 from atlaspatch_core.pipeline.crashes import noted_crash
 from atlaspatch_core.pipeline.forecast import Forecast
 from atlaspatch_core.pipeline.loaded_models import Models
-from atlaspatch_core.pipeline.share_desk import ShareDesk
+from atlaspatch_core.pipeline.share_mailbox import ShareMailbox
 from atlaspatch_core.pipeline.source_guard import SourceGuard
 from atlaspatch_core.slides.isolated import IsolatedSlide
 from atlaspatch_core.slides.slide import Slide, SlideInfo
@@ -50,7 +50,7 @@ class RunContext:
     trusted: frozenset[OutputKey] = frozenset()
     """Steps whose stored outputs are taken as they lie."""
     forecast: Forecast = field(default_factory=Forecast)
-    desk: ShareDesk | None = None
+    mailbox: ShareMailbox | None = None
     """Where workers that share slides ask each other for patches; None for one that works alone."""
     specs: dict[OutputKey, tuple[dict[str, Any], str]] = field(default_factory=dict)
     """Spec and code version of stages, found out once for all slides, and again when a model was loaded."""

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Any
 
 from atlaspatch_core.discovery.sources import SlideSource
-from atlaspatch_core.pipeline.share_desk import ShareDesk
+from atlaspatch_core.pipeline.share_mailbox import ShareMailbox
 from atlaspatch_core.pipeline.shares import DropShare, Flush, PatchShare, ShareEnd, ShareFeatures, ShareWanted
 
 SECONDS_BETWEEN_PATCHES = 0.2
@@ -39,7 +39,7 @@ class WorkerPipe:
         self._speaking = Lock()
         self._last_report = 0.0
         self._entries: SimpleQueue[SlideSource | PatchShare | Flush | None] = SimpleQueue()
-        self.desk = ShareDesk(self.send_message)
+        self.mailbox = ShareMailbox(self.send_message)
         """Where shares of slides are asked for and given away."""
         Thread(target=self._listen, name="listen", daemon=True).start()
 
@@ -76,10 +76,10 @@ class WorkerPipe:
     def _put(self, message: Any) -> None:
         match message:
             case ShareWanted():
-                self.desk.ask(message)
+                self.mailbox.ask(message)
             case ShareFeatures() | ShareEnd():
-                self.desk.receive(message)
+                self.mailbox.receive(message)
             case DropShare():
-                self.desk.dropped.add(message.key)
+                self.mailbox.dropped.add(message.key)
             case _:
                 self._entries.put(message)

@@ -62,7 +62,7 @@ def run_worker(task: WorkerTask, connection: Connection) -> None:
         recipe = make_recipe(task.project)
         if fault := device_fault(task.device):
             raise MissingDevice(fault)
-        outcomes = process_feed(line.slides(), recipe, on_patches=line.patches, desk=line.desk, **choice)
+        outcomes = process_feed(line.slides(), recipe, on_patches=line.patches, mailbox=line.mailbox, **choice)
         with closing(outcomes):
             for outcome in outcomes:
                 line.send_message(outcome)

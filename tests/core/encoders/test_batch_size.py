@@ -13,7 +13,7 @@ from atlaspatch_core.encoders.batch_size import MOST_BYTES, USUAL, batch_size_of
 from atlaspatch_core.encoders.declaration import HALF, PatchEncoder, Transform
 from atlaspatch_core.encoders.loaded import LoadedPatchEncoder
 from atlaspatch_core.encoders.loading import load_patch_encoder
-from atlaspatch_core.encoders.pieces import PIECE
+from atlaspatch_core.encoders.micro_batches import MICRO_BATCH
 from atlaspatch_core.encoders.weights import BuiltIn
 
 RATE = st.floats(1, 1e6)
@@ -121,7 +121,7 @@ def test_auto_on_a_cpu_is_32_or_enough_for_its_threads():
     assert batch_size_of("auto", [model], 256) == USUAL
     torch.set_num_threads(USUAL)
     try:
-        assert batch_size_of("auto", [model], 256) == USUAL * PIECE
+        assert batch_size_of("auto", [model], 256) == USUAL * MICRO_BATCH
         assert batch_size_of("auto", [model], 4096) == MOST_BYTES // (3 * 4096**2)
     finally:
         torch.set_num_threads(before)

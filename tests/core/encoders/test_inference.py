@@ -68,7 +68,7 @@ def patches(count: int, side: int = 16) -> np.ndarray:
     return np.random.default_rng(0).integers(1, 256, (count, side, side, 3), dtype=np.uint8)
 
 
-def network_in_pieces() -> LoadedPatchEncoder:
+def network_in_micro_batches() -> LoadedPatchEncoder:
     return loaded(small_network, transform=Transform(None, 16, "bilinear", HALF, HALF))
 
 
@@ -93,8 +93,8 @@ def test_another_number_of_patches_than_announced_is_an_error(total: int):
         encode_stream([patches(3)], [loaded(MeanColour)], total)
 
 
-def test_a_network_in_pieces_gives_the_features_of_the_eager_one():
-    ready = network_in_pieces()
+def test_a_network_in_micro_batches_gives_the_features_of_the_eager_one():
+    ready = network_in_micro_batches()
     given = patches(6)
     with torch.inference_mode():
         expected = small_network().eval()(torch.from_numpy(given).permute(0, 3, 1, 2) / 127.5 - 1).numpy()
@@ -120,7 +120,7 @@ def test_a_network_that_changes_when_frozen_stays_eager():
 
 
 def test_features_depend_neither_on_the_batch_size_nor_on_the_order():
-    ready, given = network_in_pieces(), patches(33)
+    ready, given = network_in_micro_batches(), patches(33)
     whole = ready.encode(given)
     assert np.array_equal(np.concatenate([ready.encode(given[i : i + 1]) for i in range(33)]), whole)
     assert np.array_equal(ready.encode(given[::-1])[::-1], whole)

@@ -1,7 +1,7 @@
-"""A network on a CPU, run on pieces of two patches, each by one thread. Imports torch; import it inside functions.
+"""A network on a CPU, run on micro-batches of two patches, each by one thread. Imports torch.
 
 Where all threads share each layer, every layer ends by waiting for the slowest of them. Beside another busy process one
-of them is often not running, and the others wait for it a hundred times a piece. Here each thread takes the next piece
+of them is often not running, and the others wait for it a hundred times. Here each thread takes the next one
 when it is done with one, and waits for nobody. The activations of two patches stay in the caches of a core.
 """
 
@@ -15,38 +15,38 @@ from threading import Barrier
 import torch
 from torch import Tensor
 
-PIECE = 2
+MICRO_BATCH = 2
 """Patches that a thread takes at a time."""
 Network = Callable[[Tensor], Tensor]
 
 
 @dataclass(slots=True)
-class Pieces:
+class MicroBatches:
     """Input (b, 3, h, w) to features (b, dim), whose numbers depend neither on b nor on the number of threads."""
 
     network: Network
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        """Run the network; the last piece is filled up with its last patch."""
-        missing = -len(pixels) % PIECE
+        """Run the network; the last micro-batch is filled up with its last patch."""
+        missing = -len(pixels) % MICRO_BATCH
         filled = torch.cat([pixels, pixels[-1:].expand(missing, -1, -1, -1)]) if missing else pixels
-        pieces, threads = filled.split(PIECE), torch.get_num_threads()
+        parts, threads = filled.split(MICRO_BATCH), torch.get_num_threads()
         if threads == 1:
-            return torch.cat([self.network(piece) for piece in pieces])[: len(pixels)]
+            return torch.cat([self.network(part) for part in parts])[: len(pixels)]
         workers = _workers(threads, os.getpid())
-        return torch.cat([*workers.map(lambda piece: _inferred(self.network, piece), pieces)])[: len(pixels)]
+        return torch.cat([*workers.map(lambda part: _inferred(self.network, part), parts)])[: len(pixels)]
 
 
-def _inferred(network: Network, piece: Tensor) -> Tensor:
+def _inferred(network: Network, micro_batch: Tensor) -> Tensor:
     with torch.inference_mode():  # of the thread
-        return network(piece)
+        return network(micro_batch)
 
 
 @cache
 def _workers(count: int, process: int) -> ThreadPoolExecutor:  # noqa: ARG001
     """Return threads that compute alone each; the number that torch takes in other threads stays as it is."""
     together = Barrier(count)
-    workers = ThreadPoolExecutor(count, "pieces", initializer=_compute_alone)
+    workers = ThreadPoolExecutor(count, "micro batches", initializer=_compute_alone)
     for started in [workers.submit(together.wait) for _ in range(count)]:
         started.result()
     torch.set_num_threads(count)  # which is also what threads begin with that come later

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.errors import OutOfDate
 from atlaspatch_core.pipeline.preparation import Item, identify_stored
-from atlaspatch_core.pipeline.share_desk import ShareDesk
+from atlaspatch_core.pipeline.share_mailbox import ShareMailbox
 from atlaspatch_core.pipeline.shares import FLUSH, PatchShare, ShareEnd, ShareFeatures
 from atlaspatch_core.pipeline.slide_work import RunContext, SlideWork
 from atlaspatch_core.pipeline.steps.features import FeatureBatch, FeatureJob, PlannedFeatures, read_job, stream_rows
@@ -23,16 +23,16 @@ from atlaspatch_core.validity.recipe import OutputSpec
 class ShareSender:
     """Sends the features of a share to the worker that writes them."""
 
-    desk: ShareDesk
+    mailbox: ShareMailbox
     key: str
 
     def receive_rows(self, rows: NDArray[np.int64], features: Sequence[NDArray[np.float32]]) -> None:
         """Send the features of some rows, by encoder."""
-        self.desk.send(ShareFeatures(self.key, rows, tuple(features)))
+        self.mailbox.send(ShareFeatures(self.key, rows, tuple(features)))
 
     def end(self) -> None:
         """Say that no more come."""
-        self.desk.send(ShareEnd(self.key))
+        self.mailbox.send(ShareEnd(self.key))
 
 
 def encode_share(run: RunContext, share: PatchShare) -> Generator[Item]:
@@ -41,14 +41,14 @@ def encode_share(run: RunContext, share: PatchShare) -> Generator[Item]:
     Nothing is written, and nothing but these features is computed. Whatever goes wrong ends the share: the worker that
     has the slide computes it, and tells what is wrong with it.
     """
-    assert run.desk is not None
-    sender = ShareSender(run.desk, share.key)
+    assert run.mailbox is not None
+    sender = ShareSender(run.mailbox, share.key)
     with SlideWork(share.source, replace(run, force=False, selected=frozenset())) as work:
         job = work.attempt(share.steps[0], lambda: _job_of(work, share, sender))
         if isinstance(job, Outcome):
             sender.end()
             return
-        yield from read_job(job, _until_dropped(job, share, run.desk))
+        yield from read_job(job, _until_dropped(job, share, run.mailbox))
         yield FLUSH
 
 
@@ -70,10 +70,10 @@ def _planned(work: SlideWork, stage: OutputSpec) -> PlannedFeatures:
     return PlannedFeatures(stage, work.identity(stage), model, "", model.dim)
 
 
-def _until_dropped(job: FeatureJob, share: PatchShare, desk: ShareDesk) -> Generator[FeatureBatch]:
+def _until_dropped(job: FeatureJob, share: PatchShare, mailbox: ShareMailbox) -> Generator[FeatureBatch]:
     with closing(stream_rows(job, share.rows)) as batches:
         for batch in batches:
-            if share.key in desk.dropped:
+            if share.key in mailbox.dropped:
                 job.failed = Outcome(job.work.stem, share.steps[0], Status.SKIPPED, why="nobody wants it any more")
                 return
             yield batch

@@ -13,7 +13,7 @@ SECONDS_TO_WAIT = 0.5
 Answer = PatchShare | NothingToShare | ShareFeatures | ShareEnd
 
 
-class ShareDesk:
+class ShareMailbox:
     """Messages about shares, of one worker: a thread listens and puts them here, the one that reads takes them."""
 
     def __init__(self, send: Callable[[Answer], None]) -> None:

@@ -1,4 +1,4 @@
-"""Whether a quicker form of a network pays for its making, by what was measured the last time. Imports no torch."""
+"""Whether an optimization of a network pays for itself, by what was measured the last time. Imports no torch."""
 
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -13,8 +13,8 @@ MARGIN = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Gain:
-    """What a quicker form of a network costs and brings."""
+class Speedup:
+    """What an optimization of a network costs and brings."""
 
     seconds: float
     """To make and to try it."""
@@ -29,18 +29,18 @@ class Gain:
         return saved > MARGIN * self.seconds
 
 
-def remembered_gain(key: str) -> Gain | None:
+def remembered_speedup(key: str) -> Speedup | None:
     """Return what was measured under this key on this machine; None where nothing was, or it cannot be read."""
     try:
-        gain = Gain(**loads(_memo(key).read_text()))
-        return gain if all(map(isfinite, (gain.seconds, gain.times_as_fast))) else None
+        speedup = Speedup(**loads(_memo(key).read_text()))
+        return speedup if all(map(isfinite, (speedup.seconds, speedup.times_as_fast))) else None
     except (OSError, ValueError, TypeError):
         return None
 
 
-def remember_gain(key: str, gain: Gain) -> None:
+def remember_speedup(key: str, speedup: Speedup) -> None:
     """Keep what was measured under this key, in the user's cache folder."""
-    write_cached(_memo(key), dumps(asdict(gain)))
+    write_cached(_memo(key), dumps(asdict(speedup)))
 
 
 def _memo(key: str) -> Path:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.pipeline.schedule import piece_size
-from atlaspatch_core.pipeline.share_desk import ShareDesk
+from atlaspatch_core.pipeline.share_mailbox import ShareMailbox
 from atlaspatch_core.pipeline.shares import FLUSH, Flush, NothingToShare, PatchShare, ShareEnd, ShareWanted
 from atlaspatch_core.pipeline.steps.features import FeatureBatch, FeatureJob, SharedFeatures, stream_rows
 from atlaspatch_core.validity.outcome import OutputKey
@@ -22,20 +22,20 @@ Read = FeatureBatch | SharedFeatures | Flush
 
 def patches_of(job: FeatureJob) -> Generator[Read]:
     """Yield every patch of a job once, as pixels, or as features where another worker computed them."""
-    desk = job.work.run.desk
+    mailbox = job.work.run.mailbox
     # tiles decoded at a reduced scale are chosen by the patches that are read, so that a part may give other pixels
-    if desk is None or job.geometry.downscale != "area":
+    if mailbox is None or job.geometry.downscale != "area":
         yield from stream_rows(job)
         return
-    with desk.reading(job.work.stem, job.total):
-        yield from SharedReading(job, desk).items()
+    with mailbox.reading(job.work.stem, job.total):
+        yield from SharedReading(job, mailbox).items()
 
 
 class SharedReading:
     """Keeps account of the rows of one job: read here, given away, or free."""
 
-    def __init__(self, job: FeatureJob, desk: ShareDesk) -> None:
-        self._job, self._desk = job, desk
+    def __init__(self, job: FeatureJob, mailbox: ShareMailbox) -> None:
+        self._job, self._mailbox = job, mailbox
         self._free = np.ones(job.total, bool)
         """Rows that nobody computes yet."""
         self._piece = np.zeros(job.total, bool)
@@ -73,7 +73,7 @@ class SharedReading:
 
     def _is_to_be_split(self) -> bool:
         """Note that the slide is shared from now on, where it was read as a whole and enough of it is left."""
-        request = self._desk.request
+        request = self._mailbox.request
         if self._split or not request or np.count_nonzero(self._piece) < 2 * request.least:
             return False
         self._split = request
@@ -81,12 +81,12 @@ class SharedReading:
 
     def _answer(self) -> None:
         """Give the last of the free rows to who asked, or say that there are too few."""
-        request = self._desk.take_request()
+        request = self._mailbox.take_request()
         if not request:
             return
         rows = np.flatnonzero(self._free)
         if len(rows) < request.least:
-            self._desk.send(NothingToShare(self._job.work.stem, self._job.total))
+            self._mailbox.send(NothingToShare(self._job.work.stem, self._job.total))
             return
         self._split = request
         self._give(rows[-piece_size(len(rows), request.workers, request.least, self._job.batch_size) :])
@@ -98,10 +98,10 @@ class SharedReading:
         for item in job.todo:
             steps.setdefault(item.model.encoder.name, item.stage.step)
         coords = job.work.coords[job.geometry.name].fingerprint
-        self._desk.send(PatchShare(key, job.work.source, job.geometry.name, tuple(steps.values()), coords, rows))
+        self._mailbox.send(PatchShare(key, job.work.source, job.geometry.name, tuple(steps.values()), coords, rows))
 
     def _arrived(self, *, wait: bool) -> Iterator[SharedFeatures]:
-        for message in self._desk.arrived(wait=wait):
+        for message in self._mailbox.arrived(wait=wait):
             missing = self._outstanding.get(message.key)
             if missing is None:
                 continue

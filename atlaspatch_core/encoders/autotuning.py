@@ -1,4 +1,4 @@
-"""A network that takes a quicker form when the patches to come pay for it. Imports torch."""
+"""A network that is optimized when the patches to come pay for it. Imports torch."""
 
 import logging
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from time import perf_counter
 import torch
 from torch import Tensor
 
-from atlaspatch_core.encoders.paying import Gain, remember_gain, remembered_gain
+from atlaspatch_core.encoders.speedups import Speedup, remember_speedup, remembered_speedup
 
 log = logging.getLogger(__name__)
 
@@ -18,39 +18,39 @@ FAILURES = (RuntimeError, TypeError, ValueError, AttributeError, NotImplementedE
 """What tracing, capturing and compiling raise for networks that cannot be; out of memory is a RuntimeError."""
 
 ROUNDS = 3
-"""In which a network and its quick form run in turns."""
+"""In which a network and the optimized one run in turns."""
 
 
 @dataclass(slots=True)
-class QuickForm:
+class Optimization:
     """A way to make a network quicker."""
 
     name: str
     """For the log, such as ``frozen``."""
     make: Callable[[Tensor], Network]
-    """Returns the quick network, from input such as it will get."""
-    guess: Gain
+    """Returns the optimized network, from input such as it will get."""
+    guess: Speedup
     """What it costs and brings where nobody has measured it."""
     tolerance: float = 0.0
     """By which its features may differ, of the largest absolute one or of 1; 0: bit for bit the same."""
 
 
 @dataclass(slots=True)
-class Judged:
-    """Input (b, 3, h, w) to features (b, dim): runs a network as it is until its quick form pays.
+class AutotunedNetwork:
+    """Input (b, 3, h, w) to features (b, dim): runs a network as it is until its optimization pays.
 
-    A form is tried on patches of the run. Where it is not quicker, or gives other features, that is remembered, and it
-    is not tried again. One that gives the same bits is judged at every batch: where another process takes the cores,
+    An optimization is tried on patches of the run. Where it is not quicker, or gives other features, that is
+    remembered, and it is not tried again. One that gives the same bits is judged at every batch: where another process takes the cores,
     the rest of the run takes longer, and it may pay now. One that may give other bits is judged at the first batch
     alone, so that no slide has rows of both.
     """
 
     plain: Network
-    form: QuickForm
+    optimization: Optimization
     key: str
-    """Under which is remembered what the form costs and brings: encoder, weights, device, precision, versions."""
-    quick: Network | None = None
-    _gain: Gain | None = None
+    """Under which is remembered what it costs and brings: encoder, weights, device, precision, versions."""
+    optimized: Network | None = None
+    _speedup: Speedup | None = None
     _coming: int = 0
     """Patches that are still to come, as far as it is known."""
     _seconds_per_patch: float | None = None
@@ -58,7 +58,7 @@ class Judged:
     def expect(self, patches: int) -> None:
         """Take note that so many patches are to come."""
         self._coming = patches
-        if isinstance(self.plain, Judged):
+        if isinstance(self.plain, AutotunedNetwork):
             self.plain.expect(patches)
 
     def __call__(self, pixels: Tensor) -> Tensor:
@@ -68,25 +68,25 @@ class Judged:
         return features
 
     @property
-    def gain(self) -> Gain:
-        """What the form costs and brings: measured on this machine, or guessed."""
-        if self._gain is None:
-            self._gain = remembered_gain(self.key) or self.form.guess
-        return self._gain
+    def speedup(self) -> Speedup:
+        """what the optimization costs and brings: measured on this machine, or guessed."""
+        if self._speedup is None:
+            self._speedup = remembered_speedup(self.key) or self.optimization.guess
+        return self._speedup
 
     def _first(self, pixels: Tensor) -> Tensor:
-        """Run the network, and judge the form by how long it took; the features are those of what runs from now on."""
+        """Run the network, and judge by how long it took; the features are those of what runs from now on."""
         if pixels.device.type != "cpu":
             self.plain(pixels)  # the first run on a device takes long: libraries start, and choose their kernels
         features, seconds = _timed(self.plain, pixels)
         self._seconds_per_patch = seconds / len(pixels)
         if self._pays():
             self._try(pixels)
-        return self.quick(pixels) if self.quick and self.form.tolerance else features
+        return self.optimized(pixels) if self.optimized and self.optimization.tolerance else features
 
     def _next(self, pixels: Tensor) -> Tensor:
-        if self.quick is not None or self.form.tolerance:
-            return (self.quick or self.plain)(pixels)
+        if self.optimized is not None or self.optimization.tolerance:
+            return (self.optimized or self.plain)(pixels)
         since = perf_counter()
         features = self.plain(pixels)
         if pixels.device.type == "cpu":  # elsewhere it returns before they are there
@@ -96,38 +96,39 @@ class Judged:
         return features
 
     def _pays(self) -> bool:
-        return self.gain.pays(self._coming, self._seconds_per_patch or 0)
+        return self.speedup.pays(self._coming, self._seconds_per_patch or 0)
 
     def _try(self, pixels: Tensor) -> None:
-        """Make the quick form, and take it from now on where it proves itself."""
+        """Optimize the network, and take that from now on where it proves itself."""
         since = perf_counter()
-        quick, times_as_fast = None, 0.0
+        optimized, times_as_fast = None, 0.0
         try:
-            quick = self.form.make(pixels)
-            quick(pixels)  # the first run of a form is slower
-            times_as_fast = self._times_as_fast(quick, pixels)
+            optimized = self.optimization.make(pixels)
+            optimized(pixels)  # the first run is slower
+            times_as_fast = self._times_as_fast(optimized, pixels)
         except FAILURES as error:
-            log.info("a network cannot be %s, stays as it is: %s", self.form.name, error)
-        self._gain = Gain(perf_counter() - since, times_as_fast)
-        remember_gain(self.key, self._gain)
-        self.quick = quick if times_as_fast > 1 else None
-        log.info("%s: %.2f times as fast, tried in %.1f s", self.form.name, times_as_fast, self._gain.seconds)
+            log.info("a network cannot be %s, stays as it is: %s", self.optimization.name, error)
+        self._speedup = Speedup(perf_counter() - since, times_as_fast)
+        remember_speedup(self.key, self._speedup)
+        self.optimized = optimized if times_as_fast > 1 else None
+        name, seconds = self.optimization.name, self._speedup.seconds
+        log.info("%s: %.2f times as fast, tried in %.1f s", name, times_as_fast, seconds)
 
-    def _times_as_fast(self, quick: Network, pixels: Tensor) -> float:
-        """Run both in turns, and return how many times as fast the quick one is; 0 where it gives other features."""
+    def _times_as_fast(self, optimized: Network, pixels: Tensor) -> float:
+        """Run both in turns, and return how many times as fast the optimized one is; 0 where features differ."""
         ratios = []
         for _ in range(ROUNDS):
             expected, slow_seconds = _timed(self.plain, pixels)
-            features, quick_seconds = _timed(quick, pixels)
+            features, optimized_seconds = _timed(optimized, pixels)
             if not self._same(features, expected):
                 return 0.0
-            ratios.append(slow_seconds / quick_seconds)
+            ratios.append(slow_seconds / optimized_seconds)
         return median(ratios)
 
     def _same(self, features: Tensor, expected: Tensor) -> bool:
-        if not self.form.tolerance:
+        if not self.optimization.tolerance:
             return torch.equal(features, expected)
-        return close(features, expected, self.form.tolerance)
+        return close(features, expected, self.optimization.tolerance)
 
 
 def close(features: Tensor, expected: Tensor, tolerance: float) -> bool:
@@ -146,8 +147,8 @@ def _timed(network: Network, pixels: Tensor) -> tuple[Tensor, float]:
 
 
 def plain_network(network: Network) -> Network:
-    """Return a network as it is, without its quick forms."""
-    while isinstance(network, Judged):
+    """Return a network as it is, without its optimizations."""
+    while isinstance(network, AutotunedNetwork):
         network = network.plain
     return network
 

@@ -9,19 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atlaspatch_core.encoders.architecture import Built
+from atlaspatch_core.encoders.autotuning import AutotunedNetwork, Optimization
 from atlaspatch_core.encoders.declaration import HALF, PatchEncoder, Transform
 from atlaspatch_core.encoders.folding import fold_batch_norms
-from atlaspatch_core.encoders.judged import Judged, QuickForm
 from atlaspatch_core.encoders.loading import load_patch_encoder
-from atlaspatch_core.encoders.paying import MARGIN, Gain, remember_gain, remembered_gain
-from atlaspatch_core.encoders.pieces import PIECE, Pieces
-from atlaspatch_core.encoders.quick_forms import Captured
+from atlaspatch_core.encoders.micro_batches import MICRO_BATCH, MicroBatches
+from atlaspatch_core.encoders.optimizations import Captured
 from atlaspatch_core.encoders.running import Pooled
+from atlaspatch_core.encoders.speedups import MARGIN, Speedup, remember_speedup, remembered_speedup
 from atlaspatch_core.encoders.weights import BuiltIn
 
 SIDE = 16
 PIXELS = torch.rand(7, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)) * 2 - 1
-FREE = Gain(seconds=0.0, times_as_fast=100.0)
+FREE = Speedup(seconds=0.0, times_as_fast=100.0)
 Network = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -107,18 +107,18 @@ def test_a_network_that_would_change_keeps_its_norms_and_its_bits(build):
 
 
 @torch.inference_mode()
-def test_features_of_pieces_depend_neither_on_threads_nor_on_neighbours():
-    pieces = Pieces(normed(torch.nn.BatchNorm2d(8)))
+def test_features_of_micro_batches_depend_neither_on_threads_nor_on_neighbours():
+    micro_batches = MicroBatches(normed(torch.nn.BatchNorm2d(8)))
     with threads(1):
-        expected = pieces(PIXELS)
+        expected = micro_batches(PIXELS)
     for count in (2, 3):
         with threads(count):
-            assert torch.equal(pieces(PIXELS), expected)
-            assert torch.equal(torch.cat([pieces(patch[None]) for patch in PIXELS]), expected)
+            assert torch.equal(micro_batches(PIXELS), expected)
+            assert torch.equal(torch.cat([micro_batches(patch[None]) for patch in PIXELS]), expected)
 
 
 @torch.inference_mode()
-def test_a_network_is_given_pieces_of_one_size_by_threads_that_compute_alone():
+def test_a_network_is_given_micro_batches_of_one_size_by_threads_that_compute_alone():
     calls = []
 
     def network(pixels):
@@ -126,17 +126,17 @@ def test_a_network_is_given_pieces_of_one_size_by_threads_that_compute_alone():
         return pixels.mean(dim=(2, 3))
 
     with threads(2):
-        assert Pieces(network)(PIXELS).shape == (7, 3)
+        assert MicroBatches(network)(PIXELS).shape == (7, 3)
         assert torch.get_num_threads() == 2
-    assert calls == [(PIECE, 1, True)] * 4
+    assert calls == [(MICRO_BATCH, 1, True)] * 4
 
 
-def test_an_error_of_a_piece_comes_out():
+def test_an_error_of_a_micro_batch_comes_out():
     def network(pixels):
         raise torch.OutOfMemoryError("no memory")
 
     with threads(2), pytest.raises(torch.OutOfMemoryError):
-        Pieces(network)(PIXELS)
+        MicroBatches(network)(PIXELS)
 
 
 class Counting:
@@ -152,96 +152,96 @@ class Counting:
         return pixels.mean(dim=(2, 3)) * 2 + self.offset
 
 
-def judged(quick: Network, *, guess: Gain = FREE, tolerance: float = 0.0, slow: int = 20) -> Judged:
-    return Judged(Counting(slow), QuickForm("quick", lambda _: quick, guess, tolerance), "key")
+def autotuned(optimized: Network, *, guess: Speedup = FREE, tolerance: float = 0.0, slow: int = 20) -> AutotunedNetwork:
+    return AutotunedNetwork(Counting(slow), Optimization("optimized", lambda _: optimized, guess, tolerance), "key")
 
 
-def test_a_quick_form_that_pays_is_taken_and_remembered():
-    network = judged(quick := Counting())
+def test_an_optimization_that_pays_is_taken_and_remembered():
+    network = autotuned(optimized := Counting())
     network.expect(1000)
     expected = PIXELS.mean(dim=(2, 3)) * 2
     assert all(torch.equal(network(PIXELS), expected) for _ in range(3))
-    assert network.quick is quick
-    kept = remembered_gain("key")
+    assert network.optimized is optimized
+    kept = remembered_speedup("key")
     assert kept is not None
     assert kept.times_as_fast > 1
 
 
 def test_a_run_of_few_patches_pays_for_nothing():
-    network = judged(quick := Counting(), guess=Gain(1000.0, 2.0))
+    network = autotuned(optimized := Counting(), guess=Speedup(1000.0, 2.0))
     network.expect(56)
     for _ in range(3):
         network(PIXELS)
-    assert (network.quick, quick.runs) == (None, 0)
+    assert (network.optimized, optimized.runs) == (None, 0)
 
 
 def test_patches_that_nobody_announced_pay_for_nothing():
-    network = judged(quick := Counting())
+    network = autotuned(optimized := Counting())
     network(PIXELS)
-    assert quick.runs == 0
+    assert optimized.runs == 0
 
 
-def test_a_form_of_equal_bits_is_judged_again_when_more_is_to_come():
-    network = judged(quick := Counting(), guess=Gain(1000.0, 2.0))
+def test_an_optimization_of_equal_bits_is_judged_again_when_more_is_to_come():
+    network = autotuned(optimized := Counting(), guess=Speedup(1000.0, 2.0))
     network.expect(56)
     network(PIXELS)
     network.expect(10**9)
     network(PIXELS)
-    assert network.quick is quick
+    assert network.optimized is optimized
 
 
 @pytest.mark.parametrize(("offset", "tolerance"), [(1e-6, 0.0), (1e-2, 1e-4), (float("nan"), 1e-4)])
-def test_a_form_that_gives_other_features_is_tried_once_and_never_again(offset: float, tolerance: float):
-    quick = Counting(offset=offset)
+def test_an_optimization_that_gives_other_features_is_tried_once_and_never_again(offset: float, tolerance: float):
+    optimized = Counting(offset=offset)
     for runs in (2, 2):  # the second is another process, later
-        network = judged(quick, tolerance=tolerance)
+        network = autotuned(optimized, tolerance=tolerance)
         network.expect(1000)
         assert torch.equal(network(PIXELS), PIXELS.mean(dim=(2, 3)) * 2)
         network(PIXELS)
-        assert network.quick is None
-        assert quick.runs == runs
+        assert network.optimized is None
+        assert optimized.runs == runs
 
 
-def test_a_form_that_cannot_be_made_leaves_the_network_as_it_is():
+def test_an_optimization_that_cannot_be_made_leaves_the_network_as_it_is():
     def fail(_):
         raise RuntimeError("no graph")
 
-    network = Judged(Counting(), QuickForm("quick", fail, FREE), "key")
+    network = AutotunedNetwork(Counting(), Optimization("optimized", fail, FREE), "key")
     network.expect(1000)
     assert torch.equal(network(PIXELS), PIXELS.mean(dim=(2, 3)) * 2)
-    assert remembered_gain("key") is not None
+    assert remembered_speedup("key") is not None
 
 
-def test_a_form_of_other_bits_gives_all_rows_or_none():
-    near = judged(Counting(offset=1e-6), tolerance=1e-4)
+def test_an_optimization_of_other_bits_gives_all_rows_or_none():
+    near = autotuned(Counting(offset=1e-6), tolerance=1e-4)
     near.expect(1000)
     rows = [near(PIXELS) for _ in range(3)]
     assert all(torch.equal(row, PIXELS.mean(dim=(2, 3)) * 2 + 1e-6) for row in rows)
-    late = judged(quick := Counting(offset=1e-6), guess=Gain(1000.0, 2.0), tolerance=1e-4)
-    remember_gain("key", Gain(1000.0, 2.0))
+    late = autotuned(optimized := Counting(offset=1e-6), guess=Speedup(1000.0, 2.0), tolerance=1e-4)
+    remember_speedup("key", Speedup(1000.0, 2.0))
     late.expect(7)
     late(PIXELS)
     late.expect(10**9)
     late(PIXELS)
-    assert quick.runs == 0
+    assert optimized.runs == 0
 
 
 @given(st.integers(0, 10**7), st.floats(0, 10), st.floats(0, 1000), st.floats(0, 10))
 def test_what_pays_saves_at_least_twice_its_cost(patches: int, seconds: float, cost: float, ratio: float):
-    gain = Gain(cost, ratio)
-    if gain.pays(patches, seconds):
+    speedup = Speedup(cost, ratio)
+    if speedup.pays(patches, seconds):
         assert patches * seconds - patches * seconds / ratio >= MARGIN * cost * (1 - 1e-9)
-        assert gain.pays(patches * 2, seconds)
-        assert gain.pays(patches, seconds * 2)
-        assert Gain(cost / 2, ratio).pays(patches, seconds)
+        assert speedup.pays(patches * 2, seconds)
+        assert speedup.pays(patches, seconds * 2)
+        assert Speedup(cost / 2, ratio).pays(patches, seconds)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"seconds": 1}', '{"seconds": NaN, "times_as_fast": 1}', "\x00"])
 def test_a_memo_that_cannot_be_read_counts_as_none(tmp_path, text):
-    remember_gain("key", Gain(1.0, 2.0))
+    remember_speedup("key", Speedup(1.0, 2.0))
     (memo,) = (tmp_path / "speed").iterdir()
     memo.write_text(text)
-    assert remembered_gain("key") is None
+    assert remembered_speedup("key") is None
 
 
 def deep_network() -> torch.nn.Module:
@@ -262,10 +262,10 @@ def test_off_runs_the_network_of_its_makers():
 
 
 @torch.inference_mode()
-def test_a_frozen_network_gives_the_bits_of_the_one_in_pieces():
+def test_a_frozen_network_gives_the_bits_of_the_one_in_micro_batches():
     ready = load_patch_encoder(encoder(deep_network))
-    assert isinstance(ready.forward, Judged)
-    frozen = ready.forward.form.make(PIXELS)
+    assert isinstance(ready.forward, AutotunedNetwork)
+    frozen = ready.forward.optimization.make(PIXELS)
     assert torch.equal(frozen(PIXELS), ready.forward(PIXELS))
 
 
@@ -283,7 +283,7 @@ class Remembering(torch.nn.Module):
 
 def test_foreign_code_is_frozen_before_threads_run_it():
     ready = load_patch_encoder(encoder(Remembering))
-    assert isinstance(ready.forward, Pieces)
+    assert isinstance(ready.forward, MicroBatches)
     assert isinstance(ready.forward.network, torch.jit.ScriptModule)
 
 

@@ -1,4 +1,4 @@
-"""What makes a network quicker on its device: batch norms folded, pieces, frozen, captured, compiled. Imports torch."""
+"""What makes a network quicker: batch norms folded, micro-batches, frozen, captured, compiled. Imports torch."""
 
 import warnings
 from collections.abc import Callable
@@ -6,12 +6,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from atlaspatch_core.encoders.autotuning import FAILURES, AutotunedNetwork, Optimization, close
 from atlaspatch_core.encoders.declaration import PatchEncoder, Precision
 from atlaspatch_core.encoders.folding import fold_batch_norms
-from atlaspatch_core.encoders.judged import FAILURES, Judged, QuickForm, close
-from atlaspatch_core.encoders.paying import Gain
-from atlaspatch_core.encoders.pieces import PIECE, Pieces
+from atlaspatch_core.encoders.micro_batches import MICRO_BATCH, MicroBatches
 from atlaspatch_core.encoders.running import Pooled
+from atlaspatch_core.encoders.speedups import Speedup
 from atlaspatch_core.fingerprint import canonical_json
 
 Network = Callable[[Tensor], Tensor]
@@ -19,18 +19,18 @@ Network = Callable[[Tensor], Tensor]
 TOLERANCES: dict[Precision, float] = {"float32": 1e-4, "float16": 8 * 2**-10, "bfloat16": 8 * 2**-7}
 """By which features may differ from those of the network as it is, of the largest one or of 1: 8 steps in half."""
 FEW_CONVOLUTIONS = 4
-"""Up to so many are the stem of a transformer, which pieces do not speed up."""
+"""Up to so many are the stem of a transformer, which micro-batches do not speed up."""
 WARM_UPS = 3
 """Runs before a network is captured, in which libraries choose their kernels and take their memory."""
 OWN_CODE = ("torch", "timm", "torchvision", "atlaspatch_core")
 """Packages whose modules keep nothing from one run to the next, so that threads may run them side by side."""
-FROZEN = Gain(seconds=1.0, times_as_fast=1.05)
+FROZEN = Speedup(seconds=1.0, times_as_fast=1.05)
 """Guesses, as the two below, for a network and a machine on which nothing was measured yet."""
-CAPTURED = Gain(seconds=1.0, times_as_fast=1.1)
-COMPILED = Gain(seconds=90.0, times_as_fast=1.1)
+CAPTURED = Speedup(seconds=1.0, times_as_fast=1.1)
+COMPILED = Speedup(seconds=90.0, times_as_fast=1.1)
 
 
-def quick_network(pooled: Pooled, encoder: PatchEncoder, device: torch.device, side: int | None) -> Network:
+def optimized_network(pooled: Pooled, encoder: PatchEncoder, device: torch.device, side: int | None) -> Network:
     """Return what runs a network, quicker where that pays, and gives its features within the precision's tolerance.
 
     ``side`` is that of every input, px; None where it depends on the patch: then the network is returned as it is.
@@ -46,19 +46,19 @@ def quick_network(pooled: Pooled, encoder: PatchEncoder, device: torch.device, s
 
 
 def _on_cpu(pooled: Pooled, encoder: PatchEncoder, side: int) -> Network:
-    """Return a convolutional network with batch norms folded, in pieces, frozen when that pays.
+    """Return a convolutional network with batch norms folded, in micro-batches, frozen when that pays.
 
     Code that may keep something between runs is frozen at once, for what is frozen runs no Python; where it cannot be,
     it runs as it is.
     """
-    probe = torch.rand(PIECE, 3, side, side, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    probe = torch.rand(MICRO_BATCH, 3, side, side, generator=torch.Generator().manual_seed(0)) * 2 - 1
     probe = probe.contiguous(memory_format=torch.channels_last)
     pooled.network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     if not _is_own_code(pooled):
         return _frozen_at_once(pooled, probe)
     fold_batch_norms(pooled, pooled, probe, TOLERANCES["float32"])
-    form = QuickForm("frozen", lambda _: Pieces(_frozen(pooled, probe)), FROZEN)
-    return Judged(Pieces(pooled), form, _key(encoder, torch.device("cpu"), "float32", form))
+    freezing = Optimization("frozen", lambda _: MicroBatches(_frozen(pooled, probe)), FROZEN)
+    return AutotunedNetwork(MicroBatches(pooled), freezing, _key(encoder, torch.device("cpu"), "float32", freezing))
 
 
 def _frozen_at_once(pooled: Pooled, probe: Tensor) -> Network:
@@ -67,15 +67,15 @@ def _frozen_at_once(pooled: Pooled, probe: Tensor) -> Network:
         same = close(frozen(probe), pooled(probe), TOLERANCES["float32"])
     except FAILURES:
         return pooled
-    return Pieces(frozen) if same else pooled
+    return MicroBatches(frozen) if same else pooled
 
 
 def _on_cuda(pooled: Pooled, encoder: PatchEncoder, device: torch.device, precision: Precision) -> Network:
     """Return a network captured as a CUDA graph when that pays, or compiled where the run is long enough."""
-    capture = QuickForm("captured", lambda pixels: Captured(pooled, pixels), CAPTURED)
-    captured = Judged(pooled, capture, _key(encoder, device, precision, capture))
-    compiling = QuickForm("compiled", lambda _: _compiled(pooled), COMPILED, TOLERANCES[precision])
-    return Judged(captured, compiling, _key(encoder, device, precision, compiling))
+    capture = Optimization("captured", lambda pixels: Captured(pooled, pixels), CAPTURED)
+    captured = AutotunedNetwork(pooled, capture, _key(encoder, device, precision, capture))
+    compiling = Optimization("compiled", lambda _: _compiled(pooled), COMPILED, TOLERANCES[precision])
+    return AutotunedNetwork(captured, compiling, _key(encoder, device, precision, compiling))
 
 
 class Captured:
@@ -129,7 +129,8 @@ def _is_own_code(pooled: Pooled) -> bool:
     return not hooked and all(home.partition(".")[0] in OWN_CODE for home in homes)
 
 
-def _key(encoder: PatchEncoder, device: torch.device, precision: Precision, form: QuickForm) -> str:
+def _key(encoder: PatchEncoder, device: torch.device, precision: Precision, optimization: Optimization) -> str:
     """Return what a measurement belongs to."""
     machine = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
-    return canonical_json([form.name, encoder.spec(), precision, machine, torch.__version__, torch.version.cuda])
+    versions = [torch.__version__, torch.version.cuda]
+    return canonical_json([optimization.name, encoder.spec(), precision, machine, *versions])
