@@ -128,8 +128,8 @@ def _find_encoder(encoder: "str | PatchEncoder | SlideEncoder", project: "Projec
     name = encoder if isinstance(encoder, str) else encoder.name
     geometry = project.geometry[0].model_copy(update={_kind_of(name, project, own): (name,)})
     recipe = make_recipe(project.model_copy(update={"geometry": (geometry,)}), own)
-    for text in recipe.warnings:
-        warnings.warn(text, stacklevel=3)
+    for warning in recipe.warnings:
+        warnings.warn(str(warning), stacklevel=3)
     embedding = next(iter(recipe.stages_of("slide_embedding", geometry)), None)
     if embedding is None:
         return _Loading(recipe, recipe.stages_of("patch_features", geometry), None)

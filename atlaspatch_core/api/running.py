@@ -167,8 +167,8 @@ def _outcomes(
     from atlaspatch_core.validity.recipe import make_recipe
 
     recipe = make_recipe(project)
-    for text in recipe.warnings:
-        warnings.warn(text, stacklevel=2)
+    for warning in recipe.warnings:
+        warnings.warn(str(warning), stacklevel=2)
     make_folder(project.output)
     recorded = {**arguments, "output": project.output, "force": force}
     outcomes = process_discovered(discovery, recipe, devices, force=force, on_patches=lambda *_: None)

@@ -166,8 +166,8 @@ def _project(file: Path, named: bool) -> "tuple[Recipe | None, DoctorFinding]":
     if absent := [str(path) for path in project.plugins if not path.is_file()]:
         return recipe, fail("project", f"{file}: there is no plugin {', '.join(absent)}", "correct its path")
     if recipe.warnings:
-        cure = 'take another target, or say other_scales = "allow"'
-        return recipe, warn("project", f"{file}: {'; '.join(recipe.warnings)}", cure)
+        texts, cures = zip(*((warning.text, warning.cure) for warning in recipe.warnings), strict=True)
+        return recipe, warn("project", f"{file}: {'; '.join(texts)}", "; ".join(dict.fromkeys(cures)))
     return recipe, ok("project", f"{file}: {len(recipe.stages)} outputs per slide")
 
 

@@ -16,7 +16,7 @@ from atlaspatch_core.cli.declaring import (
     documented_command,
     option,
 )
-from atlaspatch_core.cli.overlay_sources import ReadScores, slides_of
+from atlaspatch_core.cli.overlay_sources import slides_of
 from atlaspatch_core.cli.progress import progress
 from atlaspatch_core.cli.reading import reads_only
 from atlaspatch_core.cli.types import Number, Whole
@@ -26,7 +26,7 @@ from atlaspatch_core.interop.scores.fields import COLOUR_MAPS, FORMATS
 from atlaspatch_core.wording import format_count
 
 if TYPE_CHECKING:
-    from atlaspatch_core.interop.scores import OverlayOptions
+    from atlaspatch_core.interop.scores import OverlayOptions, ScoredSlide
 
 PERCENT = Number(min=0, max=100)
 
@@ -99,13 +99,16 @@ def overlay(context: click.Context, folder: Path, **_: object) -> None:
 
 def draw_all(context: click.Context) -> int:
     """Draw every slide, print what became of it, and return the exit code."""
+    from atlaspatch_core.interop.scores import write_overlays
+
     options, slides, folder = options_of(context), slides_of(context), context.params["folder"]
     fates: Counter[bool] = Counter()
     with progress("slides", len(slides)) as bar:
         for stem, read in slides:
             try:
-                written = _draw(read, options, folder)
-                bar.say(f"{stem}: {', '.join(str(path) for path in written)}")
+                scored = read()
+                written = [*write_overlays(scored, options, folder)]
+                bar.say(f"{stem}: {', '.join(map(str, written))}{_blank(scored)}")
             except AtlasPatchError as error:
                 bar.say(f"FAILED {error}")
                 written = []
@@ -116,10 +119,10 @@ def draw_all(context: click.Context) -> int:
     return 1 if fates[False] else 0
 
 
-def _draw(read: ReadScores, options: "OverlayOptions", folder: Path) -> list[Path]:
-    from atlaspatch_core.interop.scores import write_overlays
-
-    return list(write_overlays(read(), options, folder))
+def _blank(scored: "ScoredSlide") -> str:
+    """Return a clause about patches without a score, or an empty text."""
+    count = scored.unscored
+    return f"; {count:,} of {len(scored.scores):,} patches have no score and stay blank" if count else ""
 
 
 def options_of(context: click.Context) -> "OverlayOptions":

@@ -9,12 +9,10 @@ from atlaspatch_core.cli.logs import notice
 if TYPE_CHECKING:
     from atlaspatch_core.validity.recipe import Recipe
 
-CURE = "take another target, or --other-scales allow"
-
 
 def tell_recipe(recipe: "Recipe", *, strict: bool = False) -> None:
     """Print each warning of a recipe; raises click.UsageError with the first where warnings are failures."""
-    for text in recipe.warnings:
+    for warning in recipe.warnings:
         if strict:
-            raise click.UsageError(f"{text}; {CURE}.")
-        notice(f"WARNING: {text}; {CURE}.")
+            raise click.UsageError(f"{warning}.")
+        notice(f"WARNING: {warning}.")

@@ -40,9 +40,9 @@ class AutotunedNetwork:
     """Input (b, 3, h, w) to features (b, dim): runs a network as it is until its optimization pays.
 
     An optimization is tried on patches of the run. Where it is not quicker, or gives other features, that is
-    remembered, and it is not tried again. One that gives the same bits is judged at every batch: where another process takes the cores,
-    the rest of the run takes longer, and it may pay now. One that may give other bits is judged at the first batch
-    alone, so that no slide has rows of both.
+    remembered, and it is not tried again. One that gives the same bits is judged at every batch: where another process
+    takes the cores, the rest of the run takes longer, and it may pay now. One that may give other bits is judged at the
+    first batch alone, so that no slide has rows of both.
     """
 
     plain: Network

@@ -19,6 +19,7 @@ from atlaspatch_core.storage.schema import PLACES
 from atlaspatch_core.tissue.segmenters import Segmentation
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.project_plugins import check_reader, digests_of, plugins_of, segmenter_of
+from atlaspatch_core.validity.recipe_warnings import RecipeWarning, unkept_attention
 from atlaspatch_core.validity.scales import check_scales
 from atlaspatch_core.validity.suitable_geometry import check_geometry, suitable_geometry
 
@@ -95,8 +96,8 @@ class Recipe:
     """What is made of every case: the slides' features, upstream of it, are among the stages."""
     plugins: tuple[str, ...] = ()
     """sha256 of the project's plugins, as they are now."""
-    warnings: tuple[str, ...] = ()
-    """What is odd about what is asked for, a sentence each."""
+    warnings: tuple[RecipeWarning, ...] = ()
+    """What is odd about what is asked for."""
 
     @property
     def segmentation(self) -> Segmentation:
@@ -153,7 +154,8 @@ def make_recipe(project: Project, own: Plugins = NO_PLUGINS) -> Recipe:
     shared = (OutputSpec(SLIDE), OutputSpec(TISSUE_MASK, (SLIDE,), segmentation=segmentation))
     cases = tuple(_case_stages(project, plugins))
     rest = [stage for geometry in project.geometry for stage in _stages(geometry, project, plugins, cases)]
-    warnings = check_scales(project, [(stage.geometry, stage.encoder) for stage in (*rest, *cases)])
+    encoders = [(stage.geometry, stage.encoder) for stage in (*rest, *cases)]
+    warnings = (*check_scales(project, encoders), *unkept_attention(project, encoders))
     return Recipe(project, (*shared, *rest), cases, digests_of(project), warnings)
 
 

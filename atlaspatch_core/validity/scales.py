@@ -1,21 +1,22 @@
 """Whether patches have a scale that their encoders were made for."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.config.sections import Geometry
-from atlaspatch_core.encoders.declaration import PatchEncoder, SlideEncoder
+from atlaspatch_core.encoders.declaration import SlideEncoder
 from atlaspatch_core.errors import GeometryMismatch
+from atlaspatch_core.validity.recipe_warnings import Encoders, RecipeWarning
 
 TOLERANCE = 0.1
 """Share by which a scale may lie beyond those an encoder was made for: 20x of scanners is 0.46 to 0.50 µm/px."""
 
-Encoders = Sequence[tuple[Geometry | None, PatchEncoder | SlideEncoder | None]]
-"""Encoders, with the geometry of the patches that each gets."""
+CURE = 'take another target, or say other_scales = "allow" (--other-scales allow)'
+"""What to do about each."""
 
 
-def check_scales(project: Project, encoders: Encoders) -> tuple[str, ...]:
-    """Return a sentence for each encoder that was made for patches of another scale.
+def check_scales(project: Project, encoders: Encoders) -> tuple[RecipeWarning, ...]:
+    """Return a warning for each encoder that was made for patches of another scale.
 
     A slide encoder with a magnification is none of them: ``check_geometry`` refuses another one.
 
@@ -24,7 +25,7 @@ def check_scales(project: Project, encoders: Encoders) -> tuple[str, ...]:
     texts = [text for geometry in project.geometry for text in _texts(geometry, encoders)]
     if texts and project.other_scales == "refuse":
         raise GeometryMismatch(f'{texts[0]}; take another target, or say other_scales = "warn"')
-    return () if project.other_scales == "allow" else tuple(texts)
+    return () if project.other_scales == "allow" else tuple(RecipeWarning(text, CURE) for text in texts)
 
 
 def _texts(geometry: Geometry, encoders: Encoders) -> Iterator[str]:

@@ -64,8 +64,8 @@ def _build_assets(
         from atlaspatch_core.isolation.leases import start_ahead
 
         start_ahead(recipe.project.plugins)
-        for text in recipe.warnings:
-            context.log.warning(text)
+        for warning in recipe.warnings:
+            context.log.warning(str(warning))
         stems = batch_keys(names.slides, context, config.slides, lambda: stems_in_folders(recipe.project))
         attempts = Attempts(config.retries, config.retry_seconds, context.log)
         batch = _find_batch(recipe.project, stems, attempts)

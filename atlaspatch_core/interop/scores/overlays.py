@@ -71,6 +71,11 @@ class ScoredSlide:
             raise InvalidScores(f"{self.results.stem}: its size is not recorded; run encode-slide on it once more")
         return self.results.info
 
+    @property
+    def unscored(self) -> int:
+        """How many patches have no score, and stay blank."""
+        return int(np.isnan(self.scores).sum())
+
     def ranked(self) -> "ScoredSlide":
         """Return the same with ranks for scores: the share of scores that are no higher; equal ones share theirs."""
         import pandas as pd

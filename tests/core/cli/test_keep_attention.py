@@ -123,3 +123,16 @@ def test_the_layout_pt_has_it_beside_the_embedding_once_it_is_kept(tmp_path, sca
         assert ("attention" in found) == keeps
     assert np.array_equal(found["attention"].numpy(), ap.results(tmp_path / "out").attention("a"))
     assert not slide.written
+
+
+@pytest.mark.parametrize("encoders", [[], [f"max-{PATCH_ENCODER}"], [f"max-{PATCH_ENCODER}", f"mean-{PATCH_ENCODER}"]])
+@pytest.mark.parametrize("strict", [False, True])
+def test_attention_that_no_encoder_tells_is_told_of_before_the_work(tmp_path, scan, encoders, strict):
+    words = [word for word in words_of(tmp_path) if not word.startswith(f"{ABMIL}=")]
+    words = [*words[1 : words.index("--slide-encoders")], *words[words.index("--slide-encoders") + 2 :]]
+    named = ["--slide-encoders", ",".join(encoders)] if encoders else ["--patch-encoders", PATCH_ENCODER]
+    said = CliRunner().invoke(cli, ["encode-slide", str(scan), *words, *named, *(["--strict"] if strict else [])])
+    names = ", ".join(encoders) or "there is none"
+    assert f"no slide encoder tells how much each patch counts ({names}); name one that" in said.output
+    assert said.exit_code == (2 if strict else 0), said.output
+    assert (tmp_path / "out").exists() != strict

@@ -11,6 +11,9 @@ import shapely
 import tifffile
 from click.testing import CliRunner
 from exporting import make, paint, recipe_of
+from hypothesis import given
+from hypothesis import strategies as st
+from rounds import examples
 
 import atlaspatch_core as ap
 from atlaspatch_core.cli.main import cli
@@ -163,6 +166,19 @@ def test_a_slide_that_cannot_be_drawn_stops_no_other(out, tmp_path):
     assert "FAILED a: s.csv: 1 of 1 rows lie where no patch does" in said.output
     assert "2 slides: 1 drawn, 1 failed" in said.output
     assert (tmp_path / "o" / "b.png").is_file()
+
+
+@examples(12)
+@given(rows=st.data())
+def test_patches_without_a_score_are_told_of(out, tmp_path_factory, rows):
+    path = tmp_path_factory.getbasetemp() / "some.csv"
+    frame = write_scores(out, path, ["a"])
+    given_rows = rows.draw(st.lists(st.sampled_from(range(len(frame))), min_size=1, unique=True))
+    frame.iloc[given_rows].to_csv(path, index=False)
+    said = overlay(out, "--scores", path, "--to", path.parent / "some", "--on-white", "--longest", 64)
+    blank = len(frame) - len(given_rows)
+    wanted = f"a.png; {blank} of {len(frame)} patches have no score and stay blank\n" if blank else "a.png\n"
+    assert wanted in said.output
 
 
 @pytest.mark.parametrize(

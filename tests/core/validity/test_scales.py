@@ -37,7 +37,7 @@ def test_every_encoder_beyond_its_scales_is_told_of_and_no_other(name: str, mpp:
     scales = PATCH_ENCODERS[name].scales
     beyond = scales is not None and not scales[0] * 0.9 <= mpp <= scales[1] * 1.1
     warnings = recipe(mpp, name).warnings
-    assert [text.partition(" was made for ")[0] for text in warnings] == [name] * beyond
+    assert [warning.text.partition(" was made for ")[0] for warning in warnings] == [name] * beyond
     assert recipe(mpp, name, policy="allow").warnings == ()
     if beyond:
         with pytest.raises(GeometryMismatch, match=f"{name} was made for patches of .* µm/px"):
