@@ -155,7 +155,7 @@ def _kind_of(name: str, project: "Project", own: "Plugins") -> str:
 def _features(slide: Slide, grid: PatchGrid, loading: _Loading, *, progress: bool) -> tuple[NDArray[np.float32], ...]:
     """Return the features (n, d) of each patch encoder; pixels are read once for all."""
     from atlaspatch_core.encoders.batch_size import batch_size_of
-    from atlaspatch_core.encoders.inference import PatchEncoders
+    from atlaspatch_core.encoders.patch_encoders import PatchEncoders
     from atlaspatch_core.patches.stream import open_stream
 
     models: list[LoadedPatchEncoder] = [loading.load(stage) for stage in loading.features]

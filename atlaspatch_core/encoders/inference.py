@@ -1,13 +1,10 @@
-"""From patches to features, many encoders in one pass, and from features to a slide embedding."""
-
-from collections.abc import Generator, Iterable, Sequence
+"""From features of patches to a slide embedding, and to what each patch counts in it."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.encoders.declaration import SlideEncoder, SlideForward
-from atlaspatch_core.encoders.loaded import LoadedPatchEncoder, LoadedSlideEncoder, not_finite
-from atlaspatch_core.encoders.patch_encoders import PatchEncoders
+from atlaspatch_core.encoders.loaded import LoadedSlideEncoder, not_finite
 from atlaspatch_core.errors import InvalidProject, NoPatches, WrongWeights
 
 SlideFeatures = NDArray[np.float32] | tuple[NDArray[np.float32], ...]
@@ -21,35 +18,6 @@ def set_threads(count: int) -> None:
 
     torch.set_num_threads(count)
     cv2.setNumThreads(count)
-
-
-def encode_stream(
-    batches: Iterable[NDArray[np.uint8]], encoders: Sequence[LoadedPatchEncoder], total: int
-) -> dict[str, NDArray[np.float32]]:
-    """Return encoder name to features (total, dim), float32, rows in the order of the patches.
-
-    One pass over the batches, each (b, h, w, 3), feeds every encoder. Raises ValueError when the batches hold another
-    number of patches than ``total``, and what ``PatchEncoders.encode`` raises.
-    """
-    together, row = PatchEncoders(encoders), 0
-    features = {loaded.encoder.name: np.empty((total, loaded.dim), np.float32) for loaded in encoders}
-    for start, encoded in together.encode_stream(_numbered(batches, total)):
-        row = start + len(encoded[0])
-        for loaded, values in zip(encoders, encoded, strict=True):
-            features[loaded.encoder.name][start:row] = values
-    if row != total:
-        raise ValueError(f"{row} patches came, {total} were announced")
-    return features
-
-
-def _numbered(batches: Iterable[NDArray[np.uint8]], total: int) -> Generator[tuple[int, NDArray[np.uint8]]]:
-    """Yield each batch with the number of its first patch. Raises ValueError where there are more than ``total``."""
-    row = 0
-    for batch in batches:
-        if row + len(batch) > total:
-            raise ValueError(f"more than the {total} patches that were announced")
-        yield row, batch
-        row += len(batch)
 
 
 def encode_slide(

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from atlaspatch_core.config.sections import Geometry
 from atlaspatch_core.discovery.sources import SlideSource, open_source
 from atlaspatch_core.encoders.batch_size import batch_size_of
-from atlaspatch_core.encoders.inference import PatchEncoders, encode_slide
+from atlaspatch_core.encoders.inference import encode_slide
+from atlaspatch_core.encoders.patch_encoders import PatchEncoders
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.operations.estimate import decided_by
 from atlaspatch_core.operations.rates import Measured, device_of

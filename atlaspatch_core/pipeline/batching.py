@@ -35,8 +35,6 @@ class Batcher:
     in which the patches came.
     """
 
-    batch_size: int | None
-    """None: that of each job."""
     on_done: Callable[[FeatureJob], None]
     """Called with every job whose last patch was encoded, or that failed."""
     put_together: Callable[[Sequence[LoadedPatchEncoder]], PatchEncoders] = PatchEncoders
@@ -52,7 +50,7 @@ class Batcher:
         if self._waiting and _kind(self._waiting[0]) != _kind(pixels):
             self._submit_waiting()
         self._waiting.append(pixels)
-        if sum(len(part.rows) for part in self._waiting) >= (self.batch_size or pixels.job.batch_size):
+        if sum(len(part.rows) for part in self._waiting) >= pixels.job.batch_size:
             self._submit_waiting()
         self._hand_out_done()
 

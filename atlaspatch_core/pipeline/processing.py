@@ -168,7 +168,7 @@ def _outcomes(run: RunContext, feed: Iterable[Fed]) -> Iterator[Outcome]:
         ThreadPoolExecutor(1, "keep") as keeper,
         closing(prefetch(_all(run, feed), _size, most_bytes)) as items,
     ):
-        batcher = Batcher(None, lambda job: behind.append(keeper.submit(_finish, job)))
+        batcher = Batcher(lambda job: behind.append(keeper.submit(_finish, job)))
         for item in items:
             if isinstance(item, Outcome):
                 yield item

@@ -10,7 +10,7 @@ import numpy as np
 
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.discovery.sources import SlideSource, open_source
-from atlaspatch_core.encoders.inference import PatchEncoders
+from atlaspatch_core.encoders.patch_encoders import PatchEncoders
 from atlaspatch_core.errors import AtlasPatchError, NoPatches, UnreadableOutput
 from atlaspatch_core.patches.grid import PatchGrid
 from atlaspatch_core.patches.scale import Sampling

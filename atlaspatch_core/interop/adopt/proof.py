@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from atlaspatch_core.encoders.inference import PatchEncoders, encode_slide
+from atlaspatch_core.encoders.inference import encode_slide
+from atlaspatch_core.encoders.patch_encoders import PatchEncoders
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.interop.adopt.coords import ForeignPatches
 from atlaspatch_core.interop.adopt.provenance import DIFFERENT, REFUTED, VERIFIED, Marks

@@ -6,16 +6,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from streaming import encode_batches
 
 from atlaspatch_core.encoders import devices
 from atlaspatch_core.encoders.architecture import Built
 from atlaspatch_core.encoders.declaration import HALF, PatchEncoder, SlideEncoder, Transform
 from atlaspatch_core.encoders.devices import resolve_device
-from atlaspatch_core.encoders.inference import encode_slide, encode_stream
+from atlaspatch_core.encoders.inference import encode_slide
 from atlaspatch_core.encoders.loaded import LoadedPatchEncoder
 from atlaspatch_core.encoders.loading import load_patch_encoder, load_slide_encoder
 from atlaspatch_core.encoders.model_cache import MODELS
 from atlaspatch_core.encoders.patch import find_patch_encoder
+from atlaspatch_core.encoders.patch_encoders import PatchEncoders
 from atlaspatch_core.encoders.running import Pooled
 from atlaspatch_core.encoders.slide import find_slide_encoder
 from atlaspatch_core.encoders.weights import BuiltIn
@@ -75,22 +77,15 @@ def network_in_micro_batches() -> LoadedPatchEncoder:
 def test_one_pass_gives_every_encoder_its_rows_in_order():
     given = patches(7)
     batches = iter([given[:3], given[3:6], given[6:]])
-    features = encode_stream(batches, [loaded(MeanColour, "mean"), loaded(Reddest, "red")], 7)
+    features = encode_batches(batches, [loaded(MeanColour, "mean"), loaded(Reddest, "red")])
     assert list(features) == ["mean", "red"]
     assert features["mean"].dtype == np.float32
     assert np.allclose(features["mean"], given.mean(axis=(1, 2)) / 255, atol=1e-6)
     assert np.allclose(features["red"][:, 0], given[..., 0].max(axis=(1, 2)) / 255, atol=1e-6)
 
 
-def test_a_slide_without_patches_gives_empty_features_of_the_right_width():
-    features = encode_stream([], [loaded(MeanColour)], 0)
-    assert features["toy"].shape == (0, 3)
-
-
-@pytest.mark.parametrize("total", [2, 4])
-def test_another_number_of_patches_than_announced_is_an_error(total: int):
-    with pytest.raises(ValueError, match="announced"):
-        encode_stream([patches(3)], [loaded(MeanColour)], total)
+def test_no_patches_give_empty_features_of_the_right_width():
+    assert PatchEncoders([loaded(MeanColour)]).encode(patches(0))[0].shape == (0, 3)
 
 
 def test_a_network_in_micro_batches_gives_the_features_of_the_eager_one():
@@ -126,7 +121,7 @@ def test_features_depend_neither_on_the_batch_size_nor_on_the_order():
     assert np.array_equal(ready.encode(given[::-1])[::-1], whole)
     for size in (5, 32):
         batches = [given[i : i + size] for i in range(0, 33, size)]
-        assert np.array_equal(encode_stream(batches, [ready], 33)["toy"], whole)
+        assert np.array_equal(encode_batches(batches, [ready])["toy"], whole)
 
 
 def test_patches_of_an_encoder_with_a_transform_may_have_any_size():
@@ -152,7 +147,7 @@ def test_out_of_memory_halves_the_batch_from_there_on(caplog: pytest.LogCaptureF
     network, given = Greedy(), patches(11)
     MODELS.release_idle()
     with caplog.at_level(logging.WARNING):
-        features = encode_stream([given[:8], given[8:]], [loaded(lambda: network)], 11)
+        features = encode_batches([given[:8], given[8:]], [loaded(lambda: network)])
     assert network.sizes[1:] == [8, 4, 2, 2, 2, 2, 2, 1]
     assert np.allclose(features["toy"], given.mean(axis=(1, 2)) / 255, atol=1e-6)
     assert "out of memory with 8 patches at a time; going on with 4" in caplog.text

@@ -5,9 +5,10 @@ from textwrap import dedent
 
 import numpy as np
 import pytest
+from streaming import encode_batches
 
 from atlaspatch_core.encoders.extractor import Registry
-from atlaspatch_core.encoders.inference import encode_slide, encode_stream
+from atlaspatch_core.encoders.inference import encode_slide
 from atlaspatch_core.encoders.loading import load_patch_encoder, load_slide_encoder
 from atlaspatch_core.encoders.patch import find_patch_encoder
 from atlaspatch_core.encoders.plugins import load_plugins
@@ -74,7 +75,7 @@ def test_declared_encoders_of_a_plugin_are_found_and_run(tmp_path: Path):
     plugins = load_plugins([write(tmp_path / "own.py", OWN_WAY, name="colour")])
     given = patches(4)
     loaded = load_patch_encoder(find_patch_encoder("Colour", plugins=plugins))
-    features = encode_stream([given], [loaded], 4)["colour"]
+    features = encode_batches([given], [loaded])["colour"]
     assert np.allclose(features, given.mean(axis=(1, 2)) / 255, atol=1e-6)
     slide = load_slide_encoder(find_slide_encoder("max-colour", plugins=plugins))
     assert np.array_equal(encode_slide(slide, features, np.zeros((4, 2), int), 8), features.max(axis=0))
@@ -95,9 +96,9 @@ def test_the_hook_of_atlaspatch_is_honoured(tmp_path: Path):
     plugins = load_plugins([path], num_workers=2)
     loaded = load_patch_encoder(find_patch_encoder("brightness", plugins=plugins))
     given = patches(5)
-    features = encode_stream([given[:3], given[3:]], [loaded], 5)["brightness"]
+    features = encode_batches([given[:3], given[3:]], [loaded])["brightness"]
     assert np.array_equal(features[:, 1], given.max(axis=(1, 2, 3)).astype(np.float32))
-    assert encode_stream([], [loaded], 0)["brightness"].shape == (0, 2)
+    assert loaded.encode(given[:0]).shape == (0, 2)
     loaded.close()
     assert marker.exists()
     assert plugins.patch["brightness"].spec()["plugin"] == sha256(path.read_bytes()).hexdigest()

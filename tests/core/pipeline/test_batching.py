@@ -33,9 +33,10 @@ IDENTITY = Identity("patch_features", 1, {}, {})
 
 
 @lru_cache
-def context(folder: Path) -> RunContext:
+def context(folder: Path, batch_size: int) -> RunContext:
     geometry = {"patch_size": 6, "target_mag": 20, "patch_encoders": ["efficientnet_lite0"]}
-    project = make_project({"output": folder, "geometry": [geometry]}, origin="test")
+    runtime = {"feature_batch_size": batch_size}
+    project = make_project({"output": folder, "geometry": [geometry], "runtime": runtime}, origin="test")
     return RunContext(make_recipe(project), Store(folder), Models(project.runtime), frozenset(), False, lambda *_: None)
 
 
@@ -88,12 +89,12 @@ def fates(jobs: list[FeatureJob]) -> list[object]:
 def test_slides_have_the_features_and_the_failures_of_the_plain_path(
     tmp_path_factory, slides, batch_size, network, slots, haste, seed
 ):
-    run = context(tmp_path_factory.getbasetemp())
+    run = context(tmp_path_factory.getbasetemp(), batch_size)
     kinds = (encoder(network), encoder(Digest, 1, SMALLER)), (encoder(network), encoder(Digest, 2))
     device, done, plain_done = RecordingDevice(slots, Random(seed), haste), [], []
-    late = Batcher(batch_size, done.append, lambda models: PatchEncoders(models, device))
+    late = Batcher(done.append, lambda models: PatchEncoders(models, device))
     jobs = encoded(run, slides, kinds, late)
-    assert fates(jobs) == fates(encoded(run, slides, kinds, Batcher(batch_size, plain_done.append)))
+    assert fates(jobs) == fates(encoded(run, slides, kinds, Batcher(plain_done.append)))
     assert sorted(made.work.stem for made in done) == [made.work.stem for made in jobs]
     assert all(made.done == (0 if made.failed else made.total) for made in jobs)
     assert [made.failed is not None for made in jobs] == [
@@ -104,8 +105,8 @@ def test_slides_have_the_features_and_the_failures_of_the_plain_path(
 
 def test_features_are_handed_out_when_they_are_there_and_not_waited_for(tmp_path):
     device, done, models = RecordingDevice(slots=3), [], (encoder(Digest),)
-    batcher = Batcher(4, done.append, lambda models: PatchEncoders(models, device))
-    first, second = (job(context(tmp_path), stem, models, 4) for stem in "ab")
+    batcher = Batcher(done.append, lambda models: PatchEncoders(models, device))
+    first, second = (job(context(tmp_path, 4), stem, models, 4) for stem in "ab")
     batcher.add(FeatureBatch(first, np.arange(4), patches(4, 0)))
     batcher.end(first)
     assert (first.done, done, device.waits) == (0, [], [])
