@@ -10,12 +10,13 @@ from click.testing import CliRunner
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from names_in_dagster import names_of_a_day
+from network_files import network_weights
 from paths import ROOT
 from project_files import project_text
 from rounds import examples
 from several_projects import KIDNEY, LABEL, LUNG, lab, make
 from small_projects import GEOMETRY, break_slide, paint, project
-from upgrading import NETWORK, random_weights
+from upgrading import NETWORK
 
 from atlaspatch_assets.cli.doctor import dagster_findings
 from atlaspatch_assets.cli.local_backfill import backfill
@@ -42,7 +43,7 @@ WORDS = st.sampled_from(("slides", "slides_removed", "process_slides", "audit", 
 
 @pytest.mark.parametrize("name", [None, KIDNEY, LUNG])
 def test_a_name_stands_before_what_a_project_without_one_is_called_since_ever(tmp_path, home, instance, name):
-    weights = random_weights(tmp_path)["old.pt"]
+    weights = network_weights(tmp_path)["old.pt"]
     paint(tmp_path / "slides", "a")
     break_slide(tmp_path / "slides", "bad")
     (tmp_path / "cases.csv").write_text("case_id,slide_path\np,slides/a.svs\n")

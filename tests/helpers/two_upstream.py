@@ -31,21 +31,6 @@ NETWORK = "timm-test_efficientnet"
 EMBEDDING = "slide_embedding/of-brightest"
 
 
-def network_weights(folder: Path) -> dict[str, Path]:
-    """Write one network in two file formats, and another one."""
-    import timm
-    import torch
-    from safetensors.torch import save_file
-
-    paths = {name: folder / name for name in ("old.pt", "same.safetensors", "other.pt")}
-    torch.manual_seed(0)
-    old = timm.create_model("test_efficientnet", num_classes=0).state_dict()
-    torch.save(old, paths["old.pt"])
-    save_file(old, paths["same.safetensors"])
-    torch.save(timm.create_model("test_efficientnet", num_classes=0).state_dict(), paths["other.pt"])
-    return paths
-
-
 def paint_noise(path: Path) -> SlideSource:
     """Paint a slide with four patches of coloured noise, the second of them the reddest."""
     noise, pixels = np.random.default_rng(0), np.full((1024, 1024, 3), 255, np.uint8)

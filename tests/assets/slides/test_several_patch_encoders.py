@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 from eagle_files import SMALL, chief_checkpoint, eagle_by_hand, paint_gradient
+from network_files import network_weights
 from small_projects import last, project, run, said
-from two_upstream import EMBEDDING, NETWORK, network_weights, paint_noise, project_of_two
+from two_upstream import EMBEDDING, NETWORK, paint_noise, project_of_two
 from upgrading import states
 
 from atlaspatch_assets.definitions import build_definitions

@@ -1,9 +1,9 @@
 """Fixtures that modules of validity share."""
 
 import pytest
-from upgrading import random_weights
+from network_files import network_weights
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    return random_weights(tmp_path_factory.mktemp("weights"))
+    return network_weights(tmp_path_factory.mktemp("weights"))

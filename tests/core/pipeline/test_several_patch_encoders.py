@@ -6,7 +6,8 @@ import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from two_upstream import EMBEDDING, NETWORK, OF_TWO, network_weights, paint_noise, project_of_two
+from network_files import network_weights
+from two_upstream import EMBEDDING, NETWORK, OF_TWO, paint_noise, project_of_two
 
 import atlaspatch_core as ap
 from atlaspatch_core.cli.main import cli

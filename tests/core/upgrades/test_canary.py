@@ -6,6 +6,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from network_files import network_weights
 from painting import paint_slide
 from prepared import PreparedFolder
 
@@ -34,18 +35,7 @@ FEATURES, EMBEDDING = OutputKey("patch_features", NETWORK), OutputKey("slide_emb
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory) -> dict[str, Path]:
     """One network in two file formats, and another one."""
-    import timm
-    import torch
-    from safetensors.torch import save_file
-
-    folder = tmp_path_factory.mktemp("weights")
-    paths = {name: folder / name for name in ("old.pt", "same.safetensors", "other.pt")}
-    torch.manual_seed(0)
-    old = timm.create_model("test_efficientnet", num_classes=0).state_dict()
-    torch.save(old, paths["old.pt"])
-    save_file(old, paths["same.safetensors"])
-    torch.save(timm.create_model("test_efficientnet", num_classes=0).state_dict(), paths["other.pt"])
-    return paths
+    return network_weights(tmp_path_factory.mktemp("weights"))
 
 
 def project(folder: Path, weights: Path, **geometry) -> Project:
