@@ -5,7 +5,7 @@
 # make e2e    a day in a lab, minutes: a real atlaspatch up, driven through its web UI, started, killed; screenshots in build/e2e
 # make e2e-slurm  that of it alone which runs the script of atlaspatch slurm on a real Slurm, a minute
 # make ui     the Dagster web UI on http://127.0.0.1:3000 with the demo's history
-# make options  the tables of docs/options.md, docs/hardware.md and docs/encoder_facts.md
+# make options  all that follows from declarations: tables of docs/, what networks take
 # make docs   the documentation site in site/; make docs-serve shows it on http://127.0.0.1:8000; make pictures draws its pictures anew
 # make check  lint, types, import contracts and the documentation site
 # make supply  licenses and known vulnerabilities of what is installed and locked; make wheel builds dist/ with its SBOM
@@ -95,9 +95,11 @@ clean:
 	rm -rf $(VENV) demo bench build dist site *.egg-info
 
 options: setup
-	$(BIN)/python -m atlaspatch_core.cli.options_page docs/options.md
-	$(BIN)/python -m website.hardware docs/hardware.md
-	$(BIN)/python -m website.encoder_facts docs/encoder_facts.md
+	$(BIN)/python -m website.options
+	$(BIN)/python -m website.network_costs
+	$(BIN)/python -m website.hardware
+	$(BIN)/python -m website.encoders
+	$(BIN)/python -m website.encoder_facts
 
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build

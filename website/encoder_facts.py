@@ -1,11 +1,10 @@
-"""``python -m website.encoder_facts FILE``: write where each encoder's facts are from, and what checks them.
+"""``python -m website.encoder_facts``: write where each encoder's facts are from, and what checks them.
 
 The checks are read from the tests: one that names an encoder and writes a checkpoint is its own; an encoder without one
 is held by that of another, built, filled and pooled by the same functions.
 """
 
 import ast
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -19,10 +18,10 @@ from atlaspatch_core.encoders.patch.trident import TRIDENT
 from atlaspatch_core.encoders.remote import RemoteModel
 from atlaspatch_core.encoders.slide import SLIDE_ENCODERS
 from atlaspatch_core.encoders.weights import PackageWeights
+from website.generated import ROOT, GeneratedPart
 
-START, END = "<!-- facts of encoders: written by 'make options' -->", "<!-- end of facts of encoders -->"
 HEAD = "| encoder | facts from | checked by |\n|---|---|---|"
-TESTS = Path(__file__).parents[1] / "tests" / "core" / "encoders"
+TESTS = ROOT / "tests" / "core" / "encoders"
 HELPERS = TESTS.parents[1] / "helpers"
 WRITERS = {"save_file", "save", "check", "save_checkpoint", "write_text"}
 """Functions by which tests write a checkpoint, or the code beside one."""
@@ -145,12 +144,12 @@ def _way(name: str) -> tuple[str, ...]:
     return type(encoder.architecture).__name__, declared_name(encoder.adapt), declared_name(ask)
 
 
-def page_with_table(page: str) -> str:
-    """Return the page with the table as it is now."""
-    before, _, rest = page.partition(START)
-    return f"{before}{START}\n\n{facts_table()}\n\n{END}{rest.partition(END)[2]}"
-
+ENCODER_FACTS = GeneratedPart(
+    "docs/encoder_facts.md",
+    "<!-- facts of encoders: written by 'make options' -->",
+    "<!-- end of facts of encoders -->",
+    facts_table,
+)
 
 if __name__ == "__main__":
-    page_file = Path(sys.argv[1])
-    page_file.write_text(page_with_table(page_file.read_text(encoding="utf-8")), encoding="utf-8")
+    ENCODER_FACTS.write()

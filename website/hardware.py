@@ -1,13 +1,10 @@
-"""``python -m website.hardware FILE``: write what encoders take, by the rates that ``atlaspatch estimate`` assumes."""
-
-import sys
-from pathlib import Path
+"""``python -m website.hardware``: write what encoders take, by the rates that ``atlaspatch estimate`` assumes."""
 
 from atlaspatch_core.encoders.patch import PATCH_ENCODERS
 from atlaspatch_core.operations.estimate import USUAL_PATCHES
 from atlaspatch_core.operations.network_costs import NETWORKS, assumed_patches_per_second
+from website.generated import GeneratedPart
 
-START, END = "<!-- what encoders take: written by 'make options' -->", "<!-- end of what encoders take -->"
 SLIDES = 1000
 HEAD = """| encoder | million parameters | weights, GB | GFLOP a patch | hours, 2 cores | hours, a GPU | features, GB |
 |---|---|---|---|---|---|---|"""
@@ -27,12 +24,12 @@ def row(name: str) -> str:
     return f"| `{name}` | {' | '.join(cells)} | {hours[1]:,.1f} | {patches * dim * 4 / 1e9:.1f} |"
 
 
-def page_with_table(page: str) -> str:
-    """Return the page with the table as it is now."""
-    before, _, rest = page.partition(START)
-    return f"{before}{START}\n\n{encoders_table()}\n\n{END}{rest.partition(END)[2]}"
-
+HARDWARE = GeneratedPart(
+    "docs/hardware.md",
+    "<!-- what encoders take: written by 'make options' -->",
+    "<!-- end of what encoders take -->",
+    encoders_table,
+)
 
 if __name__ == "__main__":
-    file = Path(sys.argv[1])
-    file.write_text(page_with_table(file.read_text(encoding="utf-8")), encoding="utf-8")
+    HARDWARE.write()

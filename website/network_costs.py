@@ -1,6 +1,6 @@
 """``python -m website.network_costs``: count what the networks of patch encoders take, without weights.
 
-Prints the lines of ``NETWORKS`` in ``atlaspatch_core/operations/network_costs.py``; it takes a minute.
+Writes the lines of ``NETWORKS`` in ``atlaspatch_core/operations/network_costs.py``; it takes a minute.
 """
 
 import torch
@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from atlaspatch_core.encoders.declaration import PatchEncoder
 from atlaspatch_core.encoders.patch import PATCH_ENCODERS
 from atlaspatch_core.operations.network_costs import NetworkCost
+from website.generated import GeneratedPart
 
 USUAL_SIDE = 224
 """px of what a network takes whose transform does not say it."""
@@ -25,11 +26,26 @@ def count(encoder: PatchEncoder) -> NetworkCost:
     return NetworkCost(round(parameters / 1e6, 1), round(counter.get_total_flops() / 1e9, 1))
 
 
+def network_lines() -> str:
+    """Return the lines of all networks that can be counted; those of others are left out, for nothing is known."""
+    return "\n".join(filter(None, map(_line, PATCH_ENCODERS.values())))
+
+
+def _line(encoder: PatchEncoder) -> str:
+    try:
+        cost = count(encoder)
+    except Exception:  # code of others, of which nothing is known
+        return ""
+    return f'    "{encoder.name}": NetworkCost({cost.millions}, {cost.gflop}),'
+
+
+NETWORK_COSTS = GeneratedPart(
+    "atlaspatch_core/operations/network_costs.py",
+    "    # written by 'make options', network by network",
+    "    # end of what is written",
+    network_lines,
+    gap="\n",
+)
+
 if __name__ == "__main__":
-    for name, encoder in PATCH_ENCODERS.items():
-        try:
-            found = count(encoder)
-        except Exception as error:  # foreign code, of which nothing is known
-            print(f"    # {name}: {error!r:.80}")
-        else:
-            print(f'    "{name}": NetworkCost({found.millions}, {found.gflop}),')
+    NETWORK_COSTS.write()

@@ -42,6 +42,7 @@ def assumed_patches_per_second(encoder: str, on_gpu: bool) -> float:
 
 
 NETWORKS: Mapping[str, NetworkCost] = {
+    # written by 'make options', network by network
     "efficientnet_lite0": NetworkCost(3.4, 0.8),
     "efficientnet_lite1": NetworkCost(4.1, 1.2),
     "efficientnet_lite2": NetworkCost(4.8, 1.7),
@@ -135,4 +136,5 @@ NETWORKS: Mapping[str, NetworkCost] = {
     "vit_l_16": NetworkCost(303.3, 123.1),
     "vit_l_32": NetworkCost(305.5, 30.8),
     "vit_h_14": NetworkCost(632.2, 2033.4),
+    # end of what is written
 }

@@ -6,19 +6,17 @@ from typing import Annotated
 import click
 import pytest
 from click.testing import CliRunner
-from paths import ROOT
 
 from atlaspatch_core.cli.fields import FieldOption, field_options
 from atlaspatch_core.cli.main import cli
-from atlaspatch_core.cli.options_page import field_options_of, options_table, page_with_table
 from atlaspatch_core.config.fields import TABLES, Table
 from atlaspatch_core.config.project import Project
 from atlaspatch_core.config.template import project_text, toml
 from atlaspatch_core.option import Option, OptionField, field_of, fields_of, option_fields
+from website.options import OPTIONS, field_options_of, options_table
 
 pytestmark = pytest.mark.quick
 
-PAGE = ROOT / "docs" / "options.md"
 FIELDS = [
     pytest.param(table, field, id=f"{table.name}.{field.name}") for table in TABLES for field in fields_of(table.fields)
 ]
@@ -63,13 +61,12 @@ def test_a_field_stands_in_a_new_project_file_with_its_meaning(table: Table, fie
 @pytest.mark.parametrize(("table", "field"), FIELDS)
 def test_a_field_has_a_row_in_the_page_of_options(table: Table, field: OptionField):
     key = f"{table.name}.{field.name}".removeprefix(".")
-    (row,) = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith(f"| `{key}` |")]
+    (row,) = [line for line in OPTIONS.text().splitlines() if line.startswith(f"| `{key}` |")]
     assert row in options_table()
 
 
 def test_the_page_of_options_is_as_the_fields_are_now():
-    page = PAGE.read_text(encoding="utf-8")
-    assert page_with_table(page) == page, "run 'make options'"
+    assert OPTIONS.updated() == OPTIONS.text(), "run 'make options'"
 
 
 @pytest.mark.parametrize(("table", "field"), [it for it in FIELDS if it.values[1].option.flags])

@@ -1,17 +1,14 @@
 """The page of facts says of every encoder where they were read and what checks it, as the tests are now."""
 
-from paths import ROOT
+from website.encoder_facts import ENCODER_FACTS, ENCODERS, checks_of, encoder_tests
 
-from website.encoder_facts import ENCODERS, checks_of, encoder_tests, page_with_table
-
-PAGE = ROOT / "docs" / "encoder_facts.md"
 UNTRIED = {"conch_v1", "musk", "keep"}
 """Whose makers' packages are not here: nobody but the makers can run them."""
 
 
 def test_the_page_is_made_of_the_declarations_and_the_tests():
-    page = PAGE.read_text(encoding="utf-8")
-    assert page == page_with_table(page), "run 'make options'"
+    page = ENCODER_FACTS.text()
+    assert page == ENCODER_FACTS.updated(), "run 'make options'"
     assert all(f"| `{encoder.name}` |" in page for encoder in ENCODERS)
 
 

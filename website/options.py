@@ -1,20 +1,18 @@
-"""The table of all options of a project in ``docs/options.md``; ``python -m atlaspatch_core.cli.options_page FILE``.
+"""The table of all options of a project in ``docs/options.md``; ``python -m website.options``.
 
 It is made from the fields of the project and from the commands, so that nobody has to keep it.
 """
 
-import sys
 from collections.abc import Iterator
 from html import escape
-from pathlib import Path
 
 from atlaspatch_core.cli.fields import FieldOption
 from atlaspatch_core.cli.main import COMMANDS
 from atlaspatch_core.config.fields import TABLES, Table
 from atlaspatch_core.config.template import toml
 from atlaspatch_core.option import OptionField, fields_of
+from website.generated import GeneratedPart
 
-START, END = "<!-- options of a project: written by 'make options' -->", "<!-- end of the options of a project -->"
 HEAD = "| Key | Default | Values | On the command line | Meaning |\n|---|---|---|---|---|"
 
 
@@ -56,13 +54,12 @@ def _default(field: OptionField) -> str:
     return f"`{toml(field.default)}`"
 
 
-def page_with_table(page: str) -> str:
-    """Return the page with the table as it is now."""
-    before, _, rest = page.partition(START)
-    _, _, after = rest.partition(END)
-    return f"{before}{START}\n\n{options_table()}\n\n{END}{after}"
-
+OPTIONS = GeneratedPart(
+    "docs/options.md",
+    "<!-- options of a project: written by 'make options' -->",
+    "<!-- end of the options of a project -->",
+    options_table,
+)
 
 if __name__ == "__main__":
-    file = Path(sys.argv[1])
-    file.write_text(page_with_table(file.read_text(encoding="utf-8")), encoding="utf-8")
+    OPTIONS.write()
