@@ -1,7 +1,7 @@
 """What a run left in its output folder, read: features, coords, embeddings, and whether each may be used."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,19 +11,16 @@ import shapely
 from numpy.typing import NDArray
 
 from atlaspatch_core.api.embedding_tables import embedding_table
-from atlaspatch_core.api.result_states import MISSING, NO_TABLE, FolderStates, refusal_of, state_table
+from atlaspatch_core.api.judged_outputs import JudgedOutputs
+from atlaspatch_core.api.result_states import state_table
 from atlaspatch_core.api.slide_records import slide_table
-from atlaspatch_core.api.stored_outputs import Outputs, StoredEncoders, StoredOutput, choose_output
-from atlaspatch_core.errors import NoSlides, NotFresh
-from atlaspatch_core.interop.export.selection import Choice
-from atlaspatch_core.interop.export.valid_results import Verdict
-from atlaspatch_core.interop.export.values import SlideResults
+from atlaspatch_core.api.stored_outputs import StoredEncoders, choose_output
+from atlaspatch_core.errors import NoSlides
 from atlaspatch_core.operations.label_tables import LabelSource
 from atlaspatch_core.slides.slide import SlideInfo
 from atlaspatch_core.storage.attention import read_attention
 from atlaspatch_core.storage.hdf5 import read_attributes
-from atlaspatch_core.storage.schema import PATCH_SIZE_LEVEL0, UNVERIFIED
-from atlaspatch_core.storage.store import Store
+from atlaspatch_core.storage.schema import PATCH_SIZE_LEVEL0
 from atlaspatch_core.validity.outcome import OF_CASES, OutputKey
 from atlaspatch_core.wording import format_count
 
@@ -34,12 +31,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Results:
+class Results(JudgedOutputs):
     """What lay in an output folder when it was read; ``results`` makes it. Arrays are read when they are asked for."""
-
-    output: Path
-    stored: Outputs
-    verdicts: FolderStates
 
     @property
     def stems(self) -> tuple[str, ...]:
@@ -157,13 +150,6 @@ class Results:
         slide = self.slide_results(stem, include_stale=True)
         return slide.read_outlines(slide.mask) if slide.mask else ()
 
-    def verdict(self, stem: str, step: OutputKey) -> Verdict:
-        """Return whether an output of a slide, or of a case, may be used: its state, and why."""
-        if step.kind == OF_CASES:
-            unsaid = Verdict(UNVERIFIED, NO_TABLE) if stem in self.stored.get(step, {}) else MISSING
-            return self.verdicts.case_verdicts.get((stem, step), unsaid)
-        return self.verdicts.selection.verdicts.get(stem, {}).get(step, MISSING)
-
     def states(self) -> "pd.DataFrame":
         """Return the state of every output of every slide and case, a row each.
 
@@ -227,7 +213,7 @@ class Results:
         from atlaspatch_core.interop.export.anndata import to_anndata
 
         step = self.step("patch_features", encoder, geometry)
-        slide = self._usable(stem, [step], include_stale=include_stale)
+        slide = self.usable_results(stem, [step], include_stale=include_stale)
         [of_geometry] = slide.geometries
         return to_anndata(slide, of_geometry, of_geometry.features[0])
 
@@ -251,55 +237,8 @@ class Results:
         names = self.encoders.patch if encoders is None else encoders
         of_geometry = {step for step in self.stored if step.geometry == coords.geometry}
         steps = [choose_output(of_geometry, "patch_features", name, None, self.output) for name in names]
-        slide = self._usable(stem, steps or [coords], include_stale=include_stale)
+        slide = self.usable_results(stem, steps or [coords], include_stale=include_stale)
         return to_spatialdata(slide, slide.geometries[0])
-
-    @property
-    def store(self) -> Store:
-        """Where the files lie."""
-        return self.verdicts.selection.store
-
-    def step(self, kind: str, encoder: str | None = None, geometry: str | None = None) -> OutputKey:
-        """Return the output of a kind that is meant. Raises UnknownName naming what there is."""
-        return choose_output(self.stored, kind, encoder, geometry, self.output)
-
-    def usable(self, stem: str, step: OutputKey, *, include_stale: bool = False) -> StoredOutput:
-        """Return an output that may be used. Raises NotFresh naming why it may not."""
-        if why := self._refusal(stem, step, include_stale=include_stale):
-            raise NotFresh(f"{stem}: {step} {why}; run atlaspatch again, or take what is stale with include_stale=True")
-        return self.stored[step][stem]
-
-    def usable_outputs(
-        self, step: OutputKey, *, include_stale: bool = False
-    ) -> tuple[dict[str, StoredOutput], dict[str, str]]:
-        """Return an output of all slides, or cases, of which it may be used, and why it may not of the others."""
-        of_cases = (stem for stem, of_case in self.verdicts.case_verdicts if of_case == step)
-        of_slides = () if step.kind == OF_CASES else self.verdicts.selection.verdicts
-        stems = sorted({*of_cases, *of_slides, *self.stored[step]})
-        refusals = {stem: self._refusal(stem, step, include_stale=include_stale) for stem in stems}
-        usable = {stem: self.stored[step][stem] for stem, why in refusals.items() if not why}
-        return usable, {stem: f"{step} {why}" for stem, why in refusals.items() if why}
-
-    def _refusal(self, stem: str, step: OutputKey, *, include_stale: bool) -> str:
-        """Return in a clause why an output may not be used, empty where it may."""
-        is_stored = stem in self.stored.get(step, {})
-        return refusal_of(self.verdict(stem, step), is_stored=is_stored, include_stale=include_stale)
-
-    def slide_results(
-        self, stem: str, steps: Collection[OutputKey] = (), *, include_stale: bool = False
-    ) -> SlideResults:
-        """Return what of a slide an export takes: its mask, and the coords and features of ``steps``."""
-        choice = Choice(
-            frozenset(str(step.encoder) for step in steps), frozenset(step.geometry for step in steps), include_stale
-        )
-        if stem not in self.verdicts.selection.verdicts:
-            raise NoSlides(f"{stem}: there is no such slide in {self.output}; .stems are those that there are")
-        return replace(self.verdicts.selection, choice=choice).results(stem)
-
-    def _usable(self, stem: str, steps: Collection[OutputKey], *, include_stale: bool) -> SlideResults:
-        for step in steps:
-            self.usable(stem, step, include_stale=include_stale)
-        return self.slide_results(stem, steps, include_stale=include_stale)
 
     def __repr__(self) -> str:
         slides = format_count(len(self.stems), "slide")

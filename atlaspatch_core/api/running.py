@@ -62,8 +62,7 @@ def process(
             ``segmenter``, ``device``, ``mpp_csv``, ``recursive`` … (docs/options.md).
 
     Returns:
-        One outcome for each output of each slide: ``stem``, ``step``, ``status`` (computed, reused, failed, skipped),
-        ``why``, ``numbers``, ``path``.
+        Outcomes of each slide: ``stem``, ``step``, ``status`` (computed, reused, failed …), ``numbers``, ``path``.
 
     Raises:
         InvalidProject: An option does not exist, or its value cannot be.
@@ -75,26 +74,20 @@ def process(
 
     Example:
         >>> outcomes = ap.process("CMU-1-Small-Region.svs", "made", patch_size=256, target_mag=20, device="cpu")
-        >>> for outcome in outcomes:
-        ...     print(outcome.stem, outcome.step, outcome.status)
-        CMU-1-Small-Region slide computed
-        CMU-1-Small-Region tissue_mask computed
-        CMU-1-Small-Region patch_coords computed
-        >>> outcomes[2].numbers["patches"]
-        56
+        >>> [f"{outcome.step} {outcome.status}" for outcome in outcomes]
+        ['slide computed', 'tissue_mask computed', 'patch_coords computed']
     """
-    arguments = {"patch_size": patch_size, "target_mag": target_mag, "target_mpp": target_mpp}
+    geometry = {"patch_size": patch_size, "target_mag": target_mag, "target_mpp": target_mpp}
     encoders = {"patch_encoders": as_names(patch_encoders), "slide_encoders": as_names(slide_encoders)}
-    arguments |= encoders | {name: value for name, value in options.items() if value is not None}
+    arguments = geometry | encoders | {name: value for name, value in options.items() if value is not None}
     places = [slides] if isinstance(slides, str | Path | OpenedSlide) else list(slides)
     project = _project_of(places, Path(output), arguments, as_paths(weights), fast_mode=fast_mode)
-    devices = _devices(project, gpus)
-    project = project.model_copy(update={"runtime": project.runtime.model_copy(update={"device": devices[0]})})
+    project, devices = _on_devices(project, gpus)
     return list(_outcomes(project, _find(project, places), arguments, devices, force=force, progress=progress))
 
 
-def _devices(project: "Project", gpus: Collection[int]) -> tuple[str, ...]:
-    """Return a device for every worker. Raises MissingDevice for one that is not there."""
+def _on_devices(project: "Project", gpus: Collection[int]) -> "tuple[Project, tuple[str, ...]]":
+    """Return the project on the first device, and a device for every worker. Raises MissingDevice for an absent one."""
     from atlaspatch_core.encoders.devices import device_fault
     from atlaspatch_core.pipeline.workers.devices import devices_of
 
@@ -103,7 +96,7 @@ def _devices(project: "Project", gpus: Collection[int]) -> tuple[str, ...]:
     devices = devices_of(tuple(gpus)) if gpus else (project.runtime.device,)
     for fault in filter(None, map(device_fault, devices)):
         raise MissingDevice(fault)
-    return devices
+    return project.model_copy(update={"runtime": project.runtime.model_copy(update={"device": devices[0]})}), devices
 
 
 def _project_of(
