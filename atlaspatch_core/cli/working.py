@@ -44,7 +44,7 @@ def _noted(context: click.Context) -> Iterator[None]:
     except click.exceptions.Exit as end:
         note(f"exit code {end.exit_code}")
         raise
-    except BaseException as error:
+    except BaseException as error:  # whatever ends a command is noted, and goes on
         note(f"ended by {type(error).__name__}: {getattr(error, 'message', error)}")
         raise
 

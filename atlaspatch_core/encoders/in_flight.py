@@ -87,7 +87,7 @@ class InFlightBatch:
         """Queue the whole way. Raises what is found wrong already now; nothing is under way then."""
         try:
             self._queue(streams)
-        except BaseException:
+        except BaseException:  # whatever it is, what was queued must land before it goes on
             self._land(is_whole=False)
             raise
 

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from atlaspatch_core.errors import MissingExtra, ReplacedSlide, UnreachableStore, UnreadableSlide
+from atlaspatch_core.remote.endpoints import check_endpoints
 from atlaspatch_core.remote.places import RemotePlace
 
 if TYPE_CHECKING:
@@ -60,16 +61,20 @@ def store_errors() -> tuple[type[Exception], ...]:
 
 @lru_cache(64)
 def open_store(root: str) -> "ObjectStore":
-    """Return the store of a bucket, container or host. Raises MissingExtra."""
+    """Return the store of a bucket, container or host. Raises MissingExtra, UnreachableStore."""
     from_url = library(root).store.from_url
+    check_endpoints(root)
     timeout = timedelta(seconds=patience())
     more = credentials() if root.startswith("s3:") else {}
-    return from_url(
-        root,
-        client_options={"timeout": min(timedelta(seconds=60), timeout), "allow_http": True},
-        retry_config={"max_retries": 20, "retry_timeout": timeout},
-        **more,
-    )
+    client = {"timeout": min(timedelta(seconds=60), timeout), "allow_http": True}
+    retries = {"max_retries": 20, "retry_timeout": timeout}
+    try:
+        return from_url(root, client_options=client, retry_config=retries, **more)
+    except store_errors() as error:
+        raise UnreachableStore(
+            f"{root}: this store cannot be set up ({reason(error)}); correct the variables that say its address and "
+            "credentials"
+        ) from error
 
 
 def patience() -> float:

@@ -50,7 +50,7 @@ def said_of(reader: Reader, stem: str) -> Iterator[None]:
         yield
     except (AtlasPatchError, MemoryError):
         raise
-    except BaseException as error:
+    except BaseException as error:  # code of others, which may raise anything, or end the program
         if not isinstance(error, Exception) and not is_foreign_exit(error):
             raise
         what = f"{type(error).__name__}: {error}{place_of(error)}"
