@@ -42,7 +42,7 @@ def start_ahead(files: Iterable[Path]) -> None:
 def lend_process() -> IsolatedProcess:
     """Return a process that nobody else asks, an idle one or a new one."""
     while process := _take_idle():
-        if process.is_alive and process.files == files_in_use():
+        if process.is_alive and process.is_as_new(files_in_use()):
             break
         process.end()
     process = process or IsolatedProcess(files_in_use(), _end_quiet)

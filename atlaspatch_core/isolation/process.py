@@ -51,6 +51,7 @@ class IsolatedProcess:
     def __init__(self, files: tuple[PluginFile, ...], on_quiet: Callable[["IsolatedProcess"], None]) -> None:
         """``files`` are executed there first; ``on_quiet`` is called when nothing was asked for a while."""
         self.files, self.folder = files, Path.cwd()
+        self._search_path = _search_path()
         self._on_quiet = on_quiet
         self._memory = open_shared_memory()
         finalize(self, os.close, self._memory)  # arrays may be mapped when the process is gone
@@ -70,6 +71,10 @@ class IsolatedProcess:
     def is_alive(self) -> bool:
         """Tell whether it can be asked."""
         return not self._death
+
+    def is_as_new(self, files: tuple[PluginFile, ...]) -> bool:
+        """Tell whether one that is started now, for these files, would know the same plugins and readers."""
+        return (self.files, self._search_path) == (files, _search_path())
 
     def call(self, function: Callable[..., Result], *arguments: Any) -> Result:
         """Return what a function of a module returns there, or raise what it raises. Raises ProcessDied."""
@@ -152,7 +157,7 @@ class IsolatedProcess:
 
 def _start(connection: Connection, memory: int, files: tuple[PluginFile, ...]) -> subprocess.Popen[bytes]:
     start = {
-        "path": [path for path in sys.path if isinstance(path, str)],
+        "path": _search_path(),
         "connection": connection.fileno(),
         "memory": memory,
         "log_level": logging.getLogger("atlaspatch_core").getEffectiveLevel(),
@@ -164,6 +169,11 @@ def _start(connection: Connection, memory: int, files: tuple[PluginFile, ...]) -
         pass_fds=(connection.fileno(), memory),
         start_new_session=True,  # Ctrl-C is for the command, which ends this process
     )
+
+
+def _search_path() -> list[str]:
+    """Return where modules are looked for; an installed package may bring readers."""
+    return [path for path in sys.path if isinstance(path, str)]
 
 
 def how_ended(code: int) -> str:

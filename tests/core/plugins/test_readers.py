@@ -17,6 +17,7 @@ from atlaspatch_core.config.project import make_project
 from atlaspatch_core.consent import executing_nothing
 from atlaspatch_core.discovery.find import find_slides
 from atlaspatch_core.errors import InvalidProject, UnknownName, UnreadableSlide
+from atlaspatch_core.isolation.leases import lend_process, return_process
 from atlaspatch_core.plugins.in_use import use_plugins
 from atlaspatch_core.slides.readers import READERS, all_readers, reader_suffixes
 from atlaspatch_core.storage.store import Store
@@ -178,6 +179,8 @@ def test_an_installed_package_brings_a_reader_to_commands_that_name_none(tmp_pat
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: arrays-of-a-test\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text("[atlaspatch.plugins]\narrays = arrays_of_a_test\n")
+    use_plugins([])
+    return_process(lend_process())  # one that waits knows nothing of the package
     monkeypatch.syspath_prepend(str(site))
     result = CliRunner().invoke(cli, ["doctor", "--slides", str(tmp_path / "slides")])
     assert result.exit_code == 0, result.output
