@@ -11,6 +11,7 @@ import pytest
 import torch
 from absent_packages import run_without
 from click.testing import CliRunner
+from exact_encoders import Digest, exact_encoder
 
 from benchmarks.gpu.__main__ import main, print_all
 from benchmarks.gpu.activity import activity_of, covered, union
@@ -23,6 +24,7 @@ from benchmarks.gpu.lines import Unmeasured, guarded
 from benchmarks.gpu.networks import NETWORKS, SMALL_NETWORKS, Network
 from benchmarks.gpu.pairs import two_over_one
 from benchmarks.gpu.setting import Setting, coords_of, make_slides, place_patches
+from benchmarks.gpu.streams import own_streams_line, pixels_of, preprocessing_lines, stream_lines
 from benchmarks.gpu.utilisation import Utilisation, course, middle_of, smi_reader
 from benchmarks.measuring import Measure
 
@@ -210,8 +212,24 @@ def test_the_command_runs_with_core_and_torch_alone_and_says_that_no_gpu_was_the
     assert measured["reading_over_bare_resnet18_float32"]["detail"]["threads_needed"] in (1, 2, 4, None)
     assert {line["not_measured"] for line in lines if "not_measured" in line} >= {
         "copies_resnet18_float32", "two_devices_over_one_resnet18_float32", "decoding_nvimagecodec",
+        "own_streams_over_one", "preprocessing_fused_over_plain",
     }  # fmt: skip
     assert not [line for line in lines if "failed" in line]
+
+
+def test_encoders_of_one_patch_are_compared_on_one_stream_and_on_their_own(tmp_path: Path):
+    setting = Setting(
+        device="cpu", folder=tmp_path, slides=(), size=(0, 0), networks=SMALL_NETWORKS, precisions=("float32",),
+        batch_size=2, patch_size=32, readers=1, rounds=1,
+    )  # fmt: skip
+    encoders = [exact_encoder(Digest, seed) for seed in (0, 1)]
+    line = own_streams_line(setting, encoders, pixels_of(setting, 2))
+    assert (line.name, line.value > 0, line.detail["networks"]) == (
+        "own_streams_over_one_2", True, ["digest_0", "digest_1"],
+    )  # fmt: skip
+    assert all(
+        isinstance(line, Unmeasured) for line in (*stream_lines(setting, "float32"), *preprocessing_lines(setting))
+    )
 
 
 @pytest.mark.e2e
@@ -231,6 +249,7 @@ def test_two_workers_are_compared_with_one_on_features_alone(tmp_path: Path):
 @pytest.mark.e2e
 def test_on_a_gpu_copies_utilisation_and_decoding_are_measured(tmp_path):
     words = ("--device", "cuda", "--small", "--only", "pipeline", "--only", "copies", "--only", "decoding")
+    words += ("--only", "streams", "--only", "preprocessing")
     finished = run_without(("dagster", "openslide"), tmp_path, "-m", "benchmarks.gpu", *words)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     first, *lines = map(json.loads, finished.stdout.splitlines())
@@ -238,4 +257,6 @@ def test_on_a_gpu_copies_utilisation_and_decoding_are_measured(tmp_path):
     measured = {line["measure"]: line for line in lines if "measure" in line}
     assert measured["bytes_up_over_pixels_resnet18_float32"]["ratio"] >= 1
     assert measured["memory_peak_resnet18_float32"]["detail"]["of"] == "tensors on the GPU"
+    assert measured["own_streams_over_one_32"]["ratio"] > 0
+    assert measured["preprocessing_fused_over_plain"]["detail"]["seconds_to_compile"] > 0
     assert measured["decoding_torchvision_tiff_256_420"]["detail"]["device"].startswith("cuda")

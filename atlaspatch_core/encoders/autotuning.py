@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from atlaspatch_core.encoders.speedups import Speedup, remember_speedup, remembered_speedup
+from atlaspatch_core.fingerprint import canonical_json
 
 log = logging.getLogger(__name__)
 
@@ -129,6 +130,12 @@ class AutotunedNetwork:
         if not self.optimization.tolerance:
             return torch.equal(features, expected)
         return close(features, expected, self.optimization.tolerance)
+
+
+def key_on(device: torch.device, *what: object) -> str:
+    """Return what a measurement of something on a device belongs to: also this machine, and the versions of torch."""
+    machine = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
+    return canonical_json([*what, machine, torch.__version__, torch.version.cuda])
 
 
 def close(features: Tensor, expected: Tensor, tolerance: float) -> bool:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.encoders.accelerator import Accelerator
 from atlaspatch_core.encoders.declaration import Transform
-from atlaspatch_core.encoders.loaded import LoadedPatchEncoder, to_input
+from atlaspatch_core.encoders.loaded import LoadedPatchEncoder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -114,7 +114,7 @@ class InFlightBatch:
         for number, loaded in enumerate(self.encoders):
             transform = loaded.encoder.transform
             if transform not in inputs:
-                inputs[transform] = self._launch(streams.inputs, partial(to_input, encoder=loaded.encoder), pixels)
+                inputs[transform] = self._launch(streams.inputs, loaded.to_input, pixels)
             features = self._launch(streams.compute[number], loaded.features, inputs[transform])
             rows = self.slot.features[number][: len(self.patches)]
             self._launch(streams.down, partial(_download, self.device, rows), features)

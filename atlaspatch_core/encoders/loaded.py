@@ -29,12 +29,15 @@ class LoadedPatchEncoder:
     """The one that is computed in."""
     forward: Callable[["Tensor"], "Tensor"]
     """Input (b, 3, h, w) to features (b, dim)."""
+    preprocess: Callable[["Tensor"], "Tensor"] | None = None
+    """Uint8 pixels (b, 3, h, w) to input; left out: as the encoder declares it."""
     cleanup: Callable[[], None] | None = None
 
     def expect(self, patches: int) -> None:
-        """Tell the network that so many patches are to come, where that decides what pays."""
-        if (expect := getattr(self.forward, "expect", None)) is not None:
-            expect(patches)
+        """Tell preprocessing and network that so many patches are to come, where that decides what pays."""
+        for step in (self.preprocess, self.forward):
+            if (expect := getattr(step, "expect", None)) is not None:
+                expect(patches)
 
     def encode(self, patches: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return features (b, dim), float32, finite, from RGB patches (b, h, w, 3) in any number.
@@ -46,8 +49,12 @@ class LoadedPatchEncoder:
         if not len(patches):
             return np.empty((0, self.dim), np.float32)
         with inference_mode():
-            features = self.features(to_input(to_device(patches, self.device), self.encoder))
+            features = self.features(self.to_input(to_device(patches, self.device)))
         return self.checked(features.cpu().numpy())
+
+    def to_input(self, pixels: "Tensor") -> "Tensor":
+        """Return the input of the network; one and the same for all encoders of one transform."""
+        return self.preprocess(pixels) if self.preprocess else to_input(pixels, self.encoder)
 
     def features(self, pixels: "Tensor") -> "Tensor":
         """Return features (b, dim), float32, on the device, from what ``to_input`` made.
@@ -117,5 +124,5 @@ def to_device(patches: NDArray[np.uint8], device: "device") -> "Tensor":
 
 
 def to_input(pixels: "Tensor", encoder: PatchEncoder) -> "Tensor":
-    """Return the input of an encoder's network; one and the same for all encoders of one transform."""
+    """Return the input of an encoder's network, as the encoder declares it."""
     return pixels if encoder.transform is None else preprocess(pixels, encoder.transform)

@@ -46,7 +46,6 @@ def load_patch_encoder(
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         precision: ``float32``, ``float16`` or ``bfloat16``; on a CPU all are computed in float32.
         compile: ``off`` runs the network as its makers' code has it.
-        compile: ``off`` runs the network as its makers' code has it.
 
     Returns:
         The encoder, whose ``encode`` takes RGB uint8 (b, h, w, 3) and returns float32 (b, dim).
@@ -65,6 +64,7 @@ def load_patch_encoder(
     """
     from torch import inference_mode
 
+    from atlaspatch_core.encoders.fused_preprocessing import optimized_preprocessing
     from atlaspatch_core.encoders.optimizations import optimized_network
     from atlaspatch_core.encoders.running import Pooled
 
@@ -72,14 +72,16 @@ def load_patch_encoder(
     how = effective_precision(precision or encoder.precision, where)
     network = load_network(encoder.name, encoder.architecture, encoder.source, encoder.adapt)
     stated_dim = getattr(network, "embedding_dim", None) if encoder.transform is None else None
+    preprocess = None
     forward = pooled = Pooled(network, encoder.pooling, how, autocast=encoder.autocast).to(where).eval()
     with inference_mode(), no_exit(encoder.name):
         dim = stated_dim or _dim(encoder, pooled, where, 1)
         if compile == "auto":
             forward = optimized_network(pooled, encoder, where, input_side(encoder.transform))
+            preprocess = optimized_preprocessing(encoder.transform, where)
     if encoder.dim not in (None, dim):
         raise WrongWeights(f"{encoder.name}: the network gives {dim} features, declared are {encoder.dim}")
-    return LoadedPatchEncoder(encoder, dim, where, how, forward, cleanup=getattr(network, "cleanup", None))
+    return LoadedPatchEncoder(encoder, dim, where, how, forward, preprocess, getattr(network, "cleanup", None))
 
 
 def load_slide_encoder(

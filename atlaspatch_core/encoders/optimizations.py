@@ -6,13 +6,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from atlaspatch_core.encoders.autotuning import FAILURES, AutotunedNetwork, Optimization, close
+from atlaspatch_core.encoders.autotuning import FAILURES, AutotunedNetwork, Optimization, close, key_on
 from atlaspatch_core.encoders.declaration import PatchEncoder, Precision
 from atlaspatch_core.encoders.folding import fold_batch_norms
 from atlaspatch_core.encoders.micro_batches import MICRO_BATCH, MicroBatches
 from atlaspatch_core.encoders.running import Pooled
 from atlaspatch_core.encoders.speedups import Speedup
-from atlaspatch_core.fingerprint import canonical_json
 
 Network = Callable[[Tensor], Tensor]
 
@@ -130,7 +129,4 @@ def _is_own_code(pooled: Pooled) -> bool:
 
 
 def _key(encoder: PatchEncoder, device: torch.device, precision: Precision, optimization: Optimization) -> str:
-    """Return what a measurement belongs to."""
-    machine = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
-    versions = [torch.__version__, torch.version.cuda]
-    return canonical_json([optimization.name, encoder.spec(), precision, machine, *versions])
+    return key_on(device, optimization.name, encoder.spec(), precision)

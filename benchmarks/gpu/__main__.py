@@ -24,9 +24,10 @@ from benchmarks.gpu.networks import NETWORKS, SMALL_NETWORKS, Network
 from benchmarks.gpu.options import batch_lines, compile_lines
 from benchmarks.gpu.pairs import pair_lines
 from benchmarks.gpu.setting import Setting, make_slides, place_patches
+from benchmarks.gpu.streams import preprocessing_lines, stream_lines
 from benchmarks.measuring import Measure
 
-PARTS = ("pipeline", "reading", "copies", "batches", "compile", "pairs", "decoding")
+PARTS = ("pipeline", "reading", "copies", "batches", "compile", "pairs", "streams", "preprocessing", "decoding")
 LARGE: dict[str, Any] = {
     "networks": NETWORKS, "precisions": ("float16", "bfloat16"), "size": (40_000, 30_000), "slides": 4,
     "batch_size": 128, "rounds": 3,
@@ -49,8 +50,14 @@ def measures(setting: Setting, parts: tuple[str, ...]) -> Iterator[Line]:
         yield from guarded("reading_over_bare", partial(reading_lines, setting, compared))
     for network in setting.networks:
         yield from network_lines(setting, network, patches, parts)
-    if "decoding" in parts:
-        yield from guarded("decoding", partial(decoding_lines, setting))
+    others = {
+        "streams": partial(stream_lines, setting, setting.precisions[0]),
+        "preprocessing": partial(preprocessing_lines, setting),
+        "decoding": partial(decoding_lines, setting),
+    }
+    for part, run in others.items():
+        if part in parts:
+            yield from guarded(part, run)
 
 
 def pipeline_lines(

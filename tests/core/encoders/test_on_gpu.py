@@ -9,10 +9,11 @@ from exact_encoders import SMALLER, Digest, Wary, bad, exact_encoder, patches
 
 from atlaspatch_core.encoders.declaration import IMAGENET_MEAN, IMAGENET_STD, Transform
 from atlaspatch_core.encoders.devices import present_device, resolve_device
+from atlaspatch_core.encoders.fused_preprocessing import ROUNDING, Fused, optimized_preprocessing
 from atlaspatch_core.encoders.model_cache import MODELS
 from atlaspatch_core.encoders.patch_encoders import PatchEncoders
 from atlaspatch_core.encoders.precision import compute_float32_in_full
-from atlaspatch_core.encoders.preprocessing import device_function, preprocess
+from atlaspatch_core.encoders.preprocessing import preprocess
 from atlaspatch_core.encoders.resampling import by_pillow, by_weights
 from atlaspatch_core.errors import NotFinite
 
@@ -88,10 +89,21 @@ def test_the_input_of_a_network_is_that_of_a_cpu():
 
 
 @marked(cuda)
-def test_compiled_preprocessing_gives_the_same_input_but_for_the_last_bit():
-    function, pixels = device_function(IMAGENET, 256, 256, torch.device("cuda")), noise(4, 256, 256).cuda()
-    compiled = torch.compile(function, fullgraph=True, dynamic=False)
-    assert torch.allclose(compiled(pixels), function(pixels), atol=1e-6, rtol=0)
+def test_fused_preprocessing_gives_the_same_input_but_for_the_last_bit():
+    pixels = noise(4, 256, 256).cuda()
+    expected, fused = preprocess(pixels, IMAGENET), Fused(IMAGENET, pixels)
+    assert float((fused(pixels) - expected).abs().max()) <= ROUNDING * float(expected.abs().max())
+    assert torch.equal(fused(pixels[..., :240]), preprocess(pixels[..., :240], IMAGENET))
+
+
+@marked(cuda)
+def test_preprocessing_is_tried_where_patches_pay_for_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("ATLASPATCH_CACHE", str(tmp_path))
+    pixels, step = noise(32, 256, 256).cuda(), optimized_preprocessing(IMAGENET, torch.device("cuda"))
+    step.expect(10**10)
+    found, expected = step(pixels), preprocess(pixels, IMAGENET)
+    assert step.optimized is not None
+    assert float((found - expected).abs().max()) <= ROUNDING * float(expected.abs().max())
 
 
 @marked(gpu)
