@@ -1,18 +1,23 @@
 """The networks of one run: each is loaded when it is first needed, once, and fails once."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from atlaspatch_core.config.sections import Runtime
 from atlaspatch_core.encoders.declaration import SlideEncoder
 from atlaspatch_core.encoders.model_cache import MODELS, ModelKey
+from atlaspatch_core.encoders.quick_imports import without_collections
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.fingerprint import canonical_json
 from atlaspatch_core.tissue.segmenters import Networks
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.recipe import OutputSpec
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -23,6 +28,7 @@ class Models:
     _loaded: dict[OutputKey, Any] = field(default_factory=dict)
     _failed: dict[OutputKey, AtlasPatchError] = field(default_factory=dict)
     _networks: Networks | None = None
+    _ahead: Thread | None = None
 
     def networks(self, weights: Mapping[str, Path]) -> Networks:
         """Return the segmentation networks of this run; none is loaded yet. ``weights`` are the project's."""
@@ -39,11 +45,26 @@ class Models:
             raise self._failed[stage.step]
         if stage.step not in self._loaded:
             try:
-                self._loaded[stage.step] = self._load(stage)
+                with without_collections():
+                    self._loaded[stage.step] = self._load(stage)
             except AtlasPatchError as error:
                 self._failed[stage.step] = error
                 raise
         return self._loaded[stage.step]
+
+    def load_ahead(self, stages: Iterable[OutputSpec]) -> None:
+        """Begin to load encoders in a thread, the first time this is called; ``get`` waits for it where it must."""
+        if self._ahead is None:
+            self._ahead = Thread(target=self._load_all, args=(tuple(stages),), name="load")
+            self._ahead.start()
+
+    def _load_all(self, stages: tuple[OutputSpec, ...]) -> None:
+        for stage in stages:
+            try:
+                with without_collections():
+                    self._load(stage)
+            except Exception as error:  # of whatever kind: who needs the encoder tries again, and tells it
+                log.debug("%s was not loaded ahead: %s", stage.step, error)
 
     def _load(self, stage: OutputSpec) -> Any:
         from atlaspatch_core.encoders.devices import resolve_device

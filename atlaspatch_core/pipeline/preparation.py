@@ -23,6 +23,7 @@ Item = Outcome | FeatureBatch | SharedFeatures | JobEnd | Flush
 def prepare_slide(work: SlideWork) -> Generator[Item]:
     """Yield the outcomes of a slide that need no encoding, and the patches of those that do."""
     recipe = work.run.recipe
+    _load_ahead(work)
     yield _take_step(work, recipe.stage(SLIDE), identify_slide)
     mask = recipe.stage(TISSUE_MASK)
     yield _with_pictures(work, mask, _take_step(work, mask, ensure_tissue_mask), lambda: write_mask_pictures(work))
@@ -51,6 +52,15 @@ def remember_stop(work: SlideWork, outcome: Outcome) -> Outcome:
     if outcome.status in (Status.FAILED, Status.SKIPPED):
         work.stopped[outcome.step] = outcome
     return outcome
+
+
+def _load_ahead(work: SlideWork) -> None:
+    """Have the encoders loaded while tissue is found, which takes as long, where the slide is a new one."""
+    recipe, store = work.run.recipe, work.run.store
+    new = [geometry for geometry in recipe.project.geometry if not store.h5(work.stem, geometry.name).exists()]
+    stages = [stage for geometry in new for stage in recipe.stages_of("patch_features", geometry)]
+    if stages := [stage for stage in stages if _needed(work, stage)]:
+        work.run.models.load_ahead(stages)
 
 
 def _of_geometry(work: SlideWork, geometry: Geometry) -> Iterator[Item]:
