@@ -3,6 +3,7 @@
 Dagster is imported inside the commands, so that ``--help`` and a plain ``encode-slide`` do not wait for it.
 """
 
+import gc
 import logging
 import sys
 from contextlib import suppress
@@ -34,6 +35,7 @@ def main() -> None:
     finally:
         with suppress(OSError):  # nobody reads any more
             sys.stdout.flush()
+        gc.freeze()  # else Python ends by going through all that torch made, for half a second
         exit_at_signals()
 
 

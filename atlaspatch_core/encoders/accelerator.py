@@ -4,9 +4,10 @@ The program ("host") queues work on streams. A stream does what was queued on it
 of each other, but for the events that one waits for. Nothing of this waits on the host, but ``wait``.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
     from torch import Tensor, device, dtype
@@ -17,6 +18,8 @@ class Accelerator(Protocol):
 
     slots: int
     """Batches that may be under way at a time."""
+    uses: MutableMapping[Any, Any]
+    """Network to the event of the last batch that it was given here."""
 
     def memory(self, shape: tuple[int, ...], kind: "dtype") -> "Tensor":
         """Return memory of the host that the device copies from and to by itself; its contents are undefined."""
@@ -26,8 +29,12 @@ class Accelerator(Protocol):
         """Return the stream of this name, the same one each time; what was loaded before the call is there for it."""
         ...
 
-    def launch(self, stream: Any, work: Callable[[], None], after: Sequence[Any] = ()) -> Any:
+    def launch(
+        self, stream: Any, work: Callable[[], None], after: Sequence[Any] = (), behind: Sequence[Any] = ()
+    ) -> Any:
         """Queue work, which begins after these events; return the event that it is done.
+
+        It needs what the work of ``after`` made; that of ``behind`` may have failed.
 
         Raises what the work raises, at once or when its event is waited for. Tensors that work of another stream reads
         must be held until that is done.
@@ -58,6 +65,7 @@ class ImmediateDevice:
 
     def __init__(self, device: "device") -> None:
         self._device = device
+        self.uses: MutableMapping[Any, Any] = WeakKeyDictionary()
 
     def memory(self, shape: tuple[int, ...], kind: "dtype") -> "Tensor":
         """Return usual memory."""
@@ -68,7 +76,13 @@ class ImmediateDevice:
     def stream(self, name: str) -> None:
         """Return None: there is one order of work."""
 
-    def launch(self, stream: None, work: Callable[[], None], after: Sequence[None] = ()) -> None:  # noqa: ARG002
+    def launch(
+        self,
+        stream: None,  # noqa: ARG002 - there is one order of work
+        work: Callable[[], None],
+        after: Sequence[None] = (),  # noqa: ARG002
+        behind: Sequence[None] = (),  # noqa: ARG002
+    ) -> None:
         """Do the work. Raises what it raises."""
         work()
 
@@ -96,6 +110,7 @@ class CudaDevice:
 
     def __init__(self, device: "device") -> None:
         self._device = device
+        self.uses: MutableMapping[Any, Any] = WeakKeyDictionary()
         self._streams: dict[str, Any] = {}
 
     def memory(self, shape: tuple[int, ...], kind: "dtype") -> "Tensor":
@@ -114,12 +129,14 @@ class CudaDevice:
         stream.wait_stream(cuda.current_stream(self._device))
         return stream
 
-    def launch(self, stream: Any, work: Callable[[], None], after: Sequence[Any] = ()) -> Any:
+    def launch(
+        self, stream: Any, work: Callable[[], None], after: Sequence[Any] = (), behind: Sequence[Any] = ()
+    ) -> Any:
         """Queue the kernels and copies of the work. Raises what queueing raises, such as OutOfMemoryError."""
         from torch import cuda
 
         with cuda.stream(stream):
-            for event in after:
+            for event in (*after, *behind):
                 stream.wait_event(event)
             work()
             done = cuda.Event(blocking=True)  # whoever waits for it sleeps, and leaves the core to the readers
@@ -145,9 +162,5 @@ class CudaDevice:
 
 @cache
 def accelerator_of(device: "device") -> Accelerator:
-    """Return how to talk to a device of torch, the same each time.
-
-    A network that several batches pass through, of one size of patches or of several, so runs on one stream: it may
-    have memory of its own, as a CUDA graph has, which only one batch may use at a time.
-    """
+    """Return how to talk to a device of torch, the same each time: one stream of each name, and one book of uses."""
     return CudaDevice(device) if device.type == "cuda" else ImmediateDevice(device)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from atlaspatch_core.encoders.accelerator import Accelerator
 from atlaspatch_core.encoders.declaration import Transform
 from atlaspatch_core.encoders.loaded import LoadedPatchEncoder
+from atlaspatch_core.encoders.slots import Slot
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,33 +32,6 @@ class Streams(NamedTuple):
     """Each network's; that of the preprocessing, unless they have their own."""
     down: Any
     """Copies of features to the host."""
-
-
-@dataclass(slots=True, eq=False)
-class Slot:
-    """Memory of the host for one flight; it grows with the batch, and only when nothing copies from or to it."""
-
-    device: Accelerator
-    dims: tuple[int, ...]
-    """Of the features, by encoder."""
-    pixels: "Tensor | None" = None
-    """Flat, uint8."""
-    features: "list[Tensor]" = field(default_factory=list)
-    """By encoder, float32 (patches, dim)."""
-    flight: "InFlightBatch | None" = None
-
-    def fill(self, patches: NDArray[np.uint8]) -> "Tensor":
-        """Copy patches (b, h, w, 3) here, make room for their features, and return them as they lie here."""
-        import torch
-
-        if self.pixels is None or self.pixels.numel() < patches.size:
-            self.pixels = self.device.memory((_with_room(patches.size),), torch.uint8)
-        if not self.features or len(self.features[0]) < len(patches):
-            rows = _with_room(len(patches))
-            self.features = [self.device.memory((rows, dim), torch.float32) for dim in self.dims]
-        filled = self.pixels[: patches.size].view(patches.shape)
-        np.copyto(filled.numpy(), patches, casting="unsafe")
-        return filled
 
 
 @dataclass(slots=True, eq=False)
@@ -115,12 +89,17 @@ class InFlightBatch:
             transform = loaded.encoder.transform
             if transform not in inputs:
                 inputs[transform] = self._launch(streams.inputs, loaded.to_input, pixels)
-            features = self._launch(streams.compute[number], loaded.features, inputs[transform])
+            features = self._launch(streams.compute[number], loaded.features, inputs[transform], network=loaded)
             rows = self.slot.features[number][: len(self.patches)]
             self._launch(streams.down, partial(_download, self.device, rows), features)
 
-    def _launch(self, stream: Any, make: "Callable[..., Tensor]", *sources: Value) -> Value:
-        """Queue what makes a value of others, once these are there."""
+    def _launch(
+        self, stream: Any, make: "Callable[..., Tensor]", *sources: Value, network: LoadedPatchEncoder | None = None
+    ) -> Value:
+        """Queue what makes a value of others, once these are there, and the network is done with the batch before.
+
+        A network may have memory of its own, as a CUDA graph has, and be given batches on several streams.
+        """
         from torch import inference_mode
 
         value = Value()
@@ -129,7 +108,10 @@ class InFlightBatch:
             with inference_mode():
                 value.tensor = make(*(source.tensor for source in sources))
 
-        value.event = self.device.launch(stream, work, [source.event for source in sources])
+        before = [self.device.uses[network]] if network in self.device.uses else []
+        value.event = self.device.launch(stream, work, [source.event for source in sources], before)
+        if network is not None:
+            self.device.uses[network] = value.event
         self._values.append(value)
         return value
 
@@ -187,11 +169,6 @@ class BatchPipeline:
         for slot in self._slots:
             if slot.flight is not None:
                 slot.flight.finish()
-
-
-def _with_room(count: int) -> int:
-    """Return the next power of two: where slides meet, batches are a little larger than the others."""
-    return 1 << (count - 1).bit_length()
 
 
 def _download(device: Accelerator, rows: "Tensor", values: "Tensor") -> "Tensor":

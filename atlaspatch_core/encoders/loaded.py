@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor, device
 
 
-@dataclass(frozen=True, slots=True, weakref_slot=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class LoadedPatchEncoder:
     """A patch encoder on its device."""
 

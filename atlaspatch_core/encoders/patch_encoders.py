@@ -13,6 +13,7 @@ from atlaspatch_core.encoders.accelerator import Accelerator, accelerator_of
 from atlaspatch_core.encoders.in_flight import BatchPipeline, InFlightBatch
 from atlaspatch_core.encoders.loaded import LoadedPatchEncoder
 from atlaspatch_core.encoders.model_cache import MODELS
+from atlaspatch_core.encoders.stream_choice import StreamChoice
 
 if TYPE_CHECKING:
     from torch import device
@@ -29,15 +30,20 @@ class PatchEncoders:
         encoders: Sequence[LoadedPatchEncoder],
         accelerator: Accelerator | None = None,
         *,
-        own_streams: bool = False,
+        own_streams: bool | None = None,
     ) -> None:
         """Take encoders of one device; ``accelerator`` is how to talk to it, left out: as is usual for it.
 
-        ``own_streams``: networks are computed side by side; usually not, because a batch of 32 fills a GPU.
+        ``own_streams``: whether networks are computed side by side; left out: where that was found to be quicker.
         """
         self.encoders = tuple(encoders)
         device = accelerator or accelerator_of(_common_device(self.encoders))
-        self._pipeline = BatchPipeline(self.encoders, device, own_streams=own_streams)
+        self._choice = StreamChoice(self.encoders, device) if own_streams is None else None
+        self._pipeline = (
+            self._choice.pipeline()
+            if self._choice
+            else BatchPipeline(self.encoders, device, own_streams=bool(own_streams))
+        )
         self._limit: int | None = None
         """Patches at a time that the device had memory for; None: whole batches."""
 
@@ -55,6 +61,9 @@ class PatchEncoders:
         Waits where as many batches are under way as the device takes. Raises what ``encode`` raises, as far as it is
         known already.
         """
+        if self._choice and self._choice.is_due(len(patches)) and self._limit is None:
+            self._pipeline.finish()
+            self._pipeline = self._choice.tried(patches)
         flights: list[InFlightBatch] = []
         start = 0
         while start < len(patches):

@@ -5,10 +5,11 @@ written too early, or an event that nobody waited for, so gives other numbers, o
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from weakref import ref
+from typing import Any
+from weakref import WeakKeyDictionary, ref
 
 import torch
 from torch import Tensor
@@ -26,6 +27,7 @@ class Event:
     stream: int
     work: Callable[[], None]
     after: tuple["Event", ...]
+    behind: tuple["Event", ...]
     is_done: bool = False
     error: Exception | None = None
 
@@ -42,6 +44,7 @@ class RecordingDevice:
     """Copies as they were done: ``up <- ring 0``, ``down -> ring 1``."""
     rings: dict[int, int] = field(default_factory=dict)
     """Address of memory of the host to its number."""
+    uses: MutableMapping[Any, Any] = field(default_factory=WeakKeyDictionary)
     waits: list[int] = field(default_factory=list)
     """Numbers of the events that were not there when the host waited for them."""
     events: list[Event] = field(default_factory=list)
@@ -64,8 +67,10 @@ class RecordingDevice:
             self._queues.append(deque())
         return self._names.index(name)
 
-    def launch(self, stream: int, work: Callable[[], None], after: Sequence[Event] = ()) -> Event:
-        event = Event(len(self.events), stream, work, tuple(after))
+    def launch(
+        self, stream: int, work: Callable[[], None], after: Sequence[Event] = (), behind: Sequence[Event] = ()
+    ) -> Event:
+        event = Event(len(self.events), stream, work, tuple(after), tuple(behind))
         self.events.append(event)
         self._queues[stream].append(event)
         if self.chance.random() < self.haste:
@@ -111,7 +116,8 @@ class RecordingDevice:
 
     def _step(self) -> None:
         """Do the next work of any stream whose events have happened."""
-        ready = [queue for queue in self._queues if queue and all(event.is_done for event in queue[0].after)]
+        first = [queue for queue in self._queues if queue]
+        ready = [queue for queue in first if all(event.is_done for event in (*queue[0].after, *queue[0].behind))]
         if not ready:
             assert self.is_idle, "every stream waits for another"
             return

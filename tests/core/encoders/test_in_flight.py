@@ -152,13 +152,14 @@ def test_networks_have_streams_of_their_own_where_that_is_asked_for():
     assert len(set(computing)) == 2
 
 
-def test_a_network_has_one_stream_whatever_patches_it_sees():
+def test_a_network_has_one_batch_at_a_time_whatever_stream_it_comes_on():
     """A CUDA graph has memory of its own, which two batches at a time would both write."""
-    device = RecordingDevice()
-    PatchEncoders([encoder(Digest)], device).submit(patches(4, 0))
-    PatchEncoders([encoder(Digest, 1), encoder(Digest)], device).submit(patches(4, 0, side=9))
-    networks = [device.events[number].stream for number in (2, 6, 8)]
-    assert len(set(networks)) == 1
+    device, one, other = RecordingDevice(), encoder(Digest), encoder(Digest, 1)
+    PatchEncoders([one, other], device, own_streams=True).submit(patches(4, 0))
+    PatchEncoders([one], device, own_streams=False).submit(patches(4, 0, side=9))
+    first, second = [event for event in device.events if event.after and event.after[0].number in (1, 7)][::2]
+    assert first.stream != second.stream
+    assert second.behind == (first,)
     same = accelerator_of(torch.device("cpu"))
     assert accelerator_of(torch.device("cpu")) is same
 
