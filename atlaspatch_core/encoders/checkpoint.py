@@ -7,6 +7,7 @@ from pickle import UnpicklingError
 from typing import TYPE_CHECKING
 
 from atlaspatch_core.encoders.declaration import Adapt, StateDict
+from atlaspatch_core.encoders.unfilled import give_memory
 from atlaspatch_core.encoders.weights import hash_of
 from atlaspatch_core.errors import WrongWeights
 from atlaspatch_core.texts import parse_json
@@ -78,7 +79,7 @@ def _is_plain(tensor: "Tensor") -> bool:
 def load_strictly(network: "Module", checkpoint: StateDict, adapt: Adapt, encoder: str) -> None:
     """Load a checkpoint into a network, all of it; raises WrongWeights that names the first tensors that do not fit.
 
-    Fractions are never taken from complex or whole numbers, which torch converts in silence.
+    Fractions are never taken from complex or whole numbers. A network on device ``meta`` is on the CPU then.
     """
     own = network.state_dict()
     adapted = adapt(checkpoint, own)
@@ -92,6 +93,7 @@ def load_strictly(network: "Module", checkpoint: StateDict, adapt: Adapt, encode
     ]
     if any(problems):
         raise WrongWeights(f"{encoder}: the checkpoint is of another network: {'; '.join(filter(None, problems))}")
+    give_memory(network)
     network.load_state_dict(adapted, strict=True)
 
 

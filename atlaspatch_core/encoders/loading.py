@@ -10,6 +10,7 @@ from atlaspatch_core.encoders.devices import effective_precision, resolve_device
 from atlaspatch_core.encoders.loaded import LoadedPatchEncoder, LoadedSlideEncoder
 from atlaspatch_core.encoders.precision import Compile
 from atlaspatch_core.encoders.preprocessing import input_side
+from atlaspatch_core.encoders.unfilled import built_to_fill
 from atlaspatch_core.errors import AtlasPatchError, WrongWeights
 from atlaspatch_core.plugins.foreign_code import foreign_place_of, no_exit
 
@@ -128,9 +129,10 @@ def _load_network(name: str, architecture: Architecture, source: Weights, adapt:
         check_hash(path, source.spec(name).get("sha256"), name)
     if path is not None and isinstance(architecture, LoadsItself):
         return architecture.load(path, name).eval().requires_grad_(False)
-    network = architecture.build(path).eval().requires_grad_(False)
-    if path is not None:
-        load_strictly(network, read_checkpoint(path, name), adapt, name)
+    if path is None:
+        return architecture.build(path).eval().requires_grad_(False)
+    network = built_to_fill(architecture, path, adapt).eval().requires_grad_(False)
+    load_strictly(network, read_checkpoint(path, name), adapt, name)
     return network
 
 

@@ -1,7 +1,7 @@
 """Memory of the host that batches pass through on their way to a device and back."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,12 @@ from atlaspatch_core.encoders.accelerator import Accelerator
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from atlaspatch_core.encoders.in_flight import InFlightBatch
+
+class Flight(Protocol):
+    """A batch that is under way through a slot."""
+
+    def finish(self) -> None:
+        """Wait until it has landed and free its slot."""
 
 
 @dataclass(slots=True, eq=False)
@@ -25,7 +30,7 @@ class Slot:
     """Flat, uint8."""
     features: "list[Tensor]" = field(default_factory=list)
     """By encoder, float32 (patches, dim)."""
-    flight: "InFlightBatch | None" = None
+    flight: Flight | None = None
 
     def fill(self, patches: NDArray[np.uint8]) -> "Tensor":
         """Copy patches (b, h, w, 3) here, make room for their features, and return them as they lie here."""
