@@ -3,11 +3,17 @@
 Writes the lines of ``NETWORKS`` in ``atlaspatch_core/operations/network_costs.py``; it takes a minute.
 """
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 import torch
+from timm import create_model
+from torch.nn import Module
 from torch.utils.flop_counter import FlopCounterMode
 
 from atlaspatch_core.encoders.declaration import PatchEncoder
 from atlaspatch_core.encoders.patch import PATCH_ENCODERS
+from atlaspatch_core.encoders.preprocessing import input_side
 from atlaspatch_core.operations.network_costs import NetworkCost
 from website.generated import GeneratedPart
 
@@ -15,15 +21,53 @@ USUAL_SIDE = 224
 """px of what a network takes whose transform does not say it."""
 
 
+class Alike(NamedTuple):
+    """A network of timm of the layout that another's makers describe."""
+
+    model: str
+    patch_size: int
+    """px, of a token."""
+    runs: int = 1
+    """For a patch."""
+
+    def build(self, side: int) -> Module:
+        """Return the network, for patches of so many px."""
+        return create_model(self.model, img_size=side, patch_size=self.patch_size, num_classes=0).eval()
+
+
+ALIKE: Mapping[str, Alike] = {
+    "conch_v1": Alike("vit_base_patch16_224", 16),
+    "conch_v15": Alike("vit_large_patch16_224", 16),
+    "hibou_b": Alike("vit_base_patch14_reg4_dinov2", 14),
+    "hibou_l": Alike("vit_large_patch14_reg4_dinov2", 14),
+    "musk": Alike("vit_large_patch16_384", 16, runs=5),
+    "musk_single_scale": Alike("vit_large_patch16_384", 16),
+    "keep": Alike("vit_large_patch16_224", 16),
+    "rudolfv2": Alike("vit_giant_patch14_reg4_dinov2", 8),
+    "rudolfv2-b": Alike("vit_base_patch14_reg4_dinov2", 8),
+    "rudolfv2-s": Alike("vit_small_patch14_reg4_dinov2", 8),
+    "phaet": Alike("vit_large_patch16_224", 16),
+    "mascaret": Alike("vit_giant_patch14_dinov2", 14),
+    "omiclip": Alike("vit_large_patch14_clip_224", 14),
+    "medsiglip": Alike("vit_so400m_patch14_siglip_224", 14),
+    "conceptclip": Alike("vit_so400m_patch14_siglip_224", 14),
+    "c-radiov2-g": Alike("vit_giant_patch14_dinov2", 14),
+}
+"""Networks of which nothing can be counted without weights, or without their makers' code."""
+
+
 def count(encoder: PatchEncoder) -> NetworkCost:
     """Return what a network takes; raises whatever a network does that cannot be built or run without weights."""
-    side = (encoder.transform.crop if encoder.transform else None) or encoder.patch_size or USUAL_SIDE
+    alike = ALIKE.get(encoder.name) or ALIKE.get(encoder.network)
+    side = input_side(encoder.transform) or encoder.patch_size or USUAL_SIDE
     with torch.device("meta"), torch.inference_mode():
-        network = encoder.architecture.build(None).eval()
+        network = alike.build(side) if alike else encoder.architecture.build(None).eval()
+        pooling = encoder.pooling if alike is None else Module.__call__
         with FlopCounterMode(display=False) as counter:
-            encoder.pooling(network, torch.zeros(1, 3, side, side))
+            pooling(network, torch.zeros(1, 3, side, side))
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    return NetworkCost(round(parameters / 1e6, 1), round(counter.get_total_flops() / 1e9, 1))
+    operations = counter.get_total_flops() * (alike.runs if alike else 1)
+    return NetworkCost(round(parameters / 1e6, 1), round(operations / 1e9, 1))
 
 
 def network_lines() -> str:

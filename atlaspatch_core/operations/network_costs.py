@@ -1,7 +1,8 @@
 """What the networks of patch encoders take: memory of their weights, and operations for each patch.
 
-Counted by ``python -m website.network_costs`` on networks without weights. Left out are those that cannot be built
-without weights, or counted.
+Counted by ``python -m website.network_costs`` on networks without weights; for those that cannot be built without them,
+or without their makers' code, on a network of timm of the same layout. Those whose layout timm lacks are left
+out.
 """
 
 from collections.abc import Mapping
@@ -50,6 +51,8 @@ NETWORKS: Mapping[str, NetworkCost] = {
     "ctranspath-original": NetworkCost(27.5, 9.0),
     "uni_v1": NetworkCost(303.4, 123.1),
     "uni_v2": NetworkCost(681.4, 370.9),
+    "conch_v1": NetworkCost(86.3, 157.0),
+    "conch_v15": NetworkCost(303.9, 535.9),
     "virchow_v1": NetworkCost(631.2, 334.8),
     "virchow_v1_cls": NetworkCost(631.2, 334.8),
     "virchow_v2": NetworkCost(631.2, 340.1),
@@ -68,11 +71,15 @@ NETWORKS: Mapping[str, NetworkCost] = {
     "kaiko-vitb8": NetworkCost(85.8, 156.3),
     "kaiko-vitb16": NetworkCost(85.8, 35.1),
     "kaiko-vitl14": NetworkCost(304.4, 164.6),
+    "hibou_b": NetworkCost(85.7, 47.1),
+    "hibou_l": NetworkCost(303.2, 164.6),
     "lunit_resnet50_bt": NetworkCost(23.5, 8.2),
     "lunit_resnet50_swav": NetworkCost(23.5, 8.2),
     "lunit_resnet50_mocov2": NetworkCost(23.5, 8.2),
     "lunit_vit_small_patch16_dino": NetworkCost(21.7, 9.2),
     "lunit_vit_small_patch8_dino": NetworkCost(21.7, 44.8),
+    "musk": NetworkCost(303.7, 1910.7),
+    "musk_single_scale": NetworkCost(303.7, 382.1),
     "prov_gigapath": NetworkCost(1135.0, 456.2),
     "gigapath-flash": NetworkCost(21.7, 9.2),
     "pathorchestra": NetworkCost(303.4, 123.1),
@@ -81,10 +88,20 @@ NETWORKS: Mapping[str, NetworkCost] = {
     "gpfm": NetworkCost(303.2, 162.0),
     "mstar": NetworkCost(303.4, 123.1),
     "sp22m": NetworkCost(21.7, 9.2),
+    "keep": NetworkCost(303.3, 123.1),
     "genbio-pathfm": NetworkCost(1133.7, 1396.0),
     "prost40m": NetworkCost(21.6, 12.2),
     "mettle": NetworkCost(1136.4, 608.4),
     "mettle_cls_mean": NetworkCost(1136.4, 608.4),
+    "rudolfv2": NetworkCost(1135.0, 1940.5),
+    "rudolfv2_cls_mean": NetworkCost(1135.0, 1940.5),
+    "rudolfv2-b": NetworkCost(85.8, 157.2),
+    "rudolfv2_b_cls_mean": NetworkCost(85.8, 157.2),
+    "rudolfv2-s": NetworkCost(21.7, 45.1),
+    "rudolfv2_s_cls_mean": NetworkCost(21.7, 45.1),
+    "phaet": NetworkCost(303.3, 123.1),
+    "mascaret": NetworkCost(1134.8, 598.8),
+    "mascaret_cls_mean": NetworkCost(1134.8, 598.8),
     "pathoduet-he": NetworkCost(85.8, 35.3),
     "pathoduet-ihc": NetworkCost(85.8, 35.3),
     "retccl": NetworkCost(23.5, 10.7),
@@ -106,6 +123,9 @@ NETWORKS: Mapping[str, NetworkCost] = {
     "quilt_b_16": NetworkCost(86.2, 35.1),
     "quilt_b_16_pmb": NetworkCost(86.2, 35.1),
     "biomedclip": NetworkCost(86.2, 35.1),
+    "omiclip": NetworkCost(303.2, 162.0),
+    "medsiglip": NetworkCost(428.6, 979.2),
+    "conceptclip": NetworkCost(428.2, 670.3),
     "dinov2_small": NetworkCost(22.1, 12.2),
     "dinov2_base": NetworkCost(86.6, 46.3),
     "dinov2_large": NetworkCost(304.4, 162.0),
@@ -121,6 +141,7 @@ NETWORKS: Mapping[str, NetworkCost] = {
     "c-radiov2-b": NetworkCost(85.8, 36.4),
     "c-radiov2-l": NetworkCost(303.3, 127.6),
     "c-radiov2-h": NetworkCost(630.9, 263.9),
+    "c-radiov2-g": NetworkCost(1134.8, 598.8),
     "resnet18": NetworkCost(11.2, 3.6),
     "resnet34": NetworkCost(21.3, 7.3),
     "resnet50": NetworkCost(23.5, 8.2),
