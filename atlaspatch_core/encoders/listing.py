@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from atlaspatch_core.encoders.declaration import NO_PLUGINS, PatchEncoder, Plugins, SlideEncoder
 from atlaspatch_core.encoders.extras import installed
@@ -10,7 +10,7 @@ from atlaspatch_core.encoders.patch import PATCH_ENCODERS, find_patch_encoder
 from atlaspatch_core.encoders.remote import RemoteModel
 from atlaspatch_core.encoders.slide import SLIDE_ENCODERS, find_slide_encoder
 from atlaspatch_core.encoders.slide.mean import PREFIX as MEAN
-from atlaspatch_core.errors import MissingExtra, MissingWeights
+from atlaspatch_core.encoders.weights import are_at_hand
 
 Kind = Literal["patch", "slide"]
 
@@ -93,20 +93,7 @@ def _listed(kind: Kind, encoder: PatchEncoder | SlideEncoder) -> Listed:
         remote_code=isinstance(encoder.architecture, RemoteModel),
         extra=encoder.extra,
         extra_installed=installed(encoder.extra),
-        weights_found=any(_has_weights(source, encoder.name) for source in sources),
+        weights_found=any(are_at_hand(source, encoder.name) for source in sources),
         homepage=encoder.homepage,
         note=encoder.note,
     )
-
-
-def _has_weights(source: Any, encoder: str) -> bool:
-    """Return whether weights are on this machine; a source that can download says so by its ``cached``."""
-    if source is None:
-        return True
-    if callable(cached := getattr(source, "cached", None)):
-        return cached() is not None
-    try:
-        source.find(encoder)
-    except (MissingWeights, MissingExtra):
-        return False
-    return True

@@ -11,7 +11,7 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any, NoReturn
 
-from atlaspatch_core.errors import MissingWeights
+from atlaspatch_core.errors import MissingExtra, MissingWeights
 
 
 def local_copy(name: str) -> str:
@@ -89,6 +89,19 @@ class BuiltIn:
     def spec(self, encoder: str) -> dict[str, Any]:  # noqa: ARG002
         """Return that they are built in; the code's own hash stands elsewhere."""
         return {"built_in": True}
+
+
+def are_at_hand(source: Any, encoder: str) -> bool:
+    """Tell whether weights are on this machine; a source that can download says so by its ``cached``."""
+    if source is None:
+        return True
+    if callable(cached := getattr(source, "cached", None)):
+        return cached() is not None
+    try:
+        source.find(encoder)
+    except (MissingWeights, MissingExtra):
+        return False
+    return True
 
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")

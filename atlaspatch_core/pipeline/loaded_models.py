@@ -4,13 +4,14 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Thread
+from threading import Thread, main_thread
 from typing import Any
 
 from atlaspatch_core.config.sections import Runtime
 from atlaspatch_core.encoders.declaration import SlideEncoder
 from atlaspatch_core.encoders.model_cache import MODELS, ModelKey
 from atlaspatch_core.encoders.quick_imports import without_collections
+from atlaspatch_core.encoders.weights import are_at_hand
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.fingerprint import canonical_json
 from atlaspatch_core.tissue.segmenters import Networks
@@ -53,7 +54,10 @@ class Models:
         return self._loaded[stage.step]
 
     def load_ahead(self, stages: Iterable[OutputSpec]) -> None:
-        """Begin to load encoders in a thread, the first time this is called; ``get`` waits for it where it must."""
+        """Begin to load encoders in a thread, the first time this is called; ``get`` waits for it where it must.
+
+        Weights that have to be fetched are left to ``get``: that takes long, and nobody may come to need them.
+        """
         if self._ahead is None:
             self._ahead = Thread(target=self._load_all, args=(tuple(stages),), name="load")
             self._ahead.start()
@@ -61,8 +65,9 @@ class Models:
     def _load_all(self, stages: tuple[OutputSpec, ...]) -> None:
         for stage in stages:
             try:
-                with without_collections():
-                    self._load(stage)
+                if main_thread().is_alive() and stage.encoder and are_at_hand(stage.encoder.source, stage.encoder.name):
+                    with without_collections():
+                        self._load(stage)
             except Exception as error:  # of whatever kind: who needs the encoder tries again, and tells it
                 log.debug("%s was not loaded ahead: %s", stage.step, error)
 

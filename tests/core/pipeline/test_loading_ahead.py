@@ -49,6 +49,27 @@ SEGMENTERS = [Segmenter("waiting", version=1, license="MIT", source="this test",
 """
 
 
+FAR = """
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Far(BuiltIn):
+    def cached(self):
+        return None
+
+    def find(self, encoder):
+        from threading import current_thread
+
+        with (Path(__file__).parent / "threads.txt").open("a") as file:
+            file.write(current_thread().name)
+
+
+PATCH_ENCODERS = [replace(PATCH_ENCODERS[0], source=Far())]
+"""
+
+
 def write_plugin(folder: Path, *, wait: bool = True, tissue: bool = True, broken: str = "pass") -> Path:
     path = folder / "plugin.py"
     text = PLUGIN.replace("WAIT", str(wait)).replace("TISSUE", str(tissue)).replace("BREAK", broken)
@@ -116,3 +137,12 @@ def test_slides_without_tissue_end_as_before(tmp_path: Path):
     done = encode(tmp_path)
     assert done.exit_code == 0, done.output
     assert "0 patches" in done.output
+
+
+def test_weights_are_fetched_by_who_needs_them_not_ahead(tmp_path: Path):
+    paint(tmp_path / "slides", "a")
+    path = write_plugin(tmp_path, wait=False)
+    path.write_text(path.read_text() + FAR)
+    done = encode(tmp_path)
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "threads.txt").read_text() != "load"
