@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import takewhile
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -175,12 +176,10 @@ def _time_encoding(
     encoders = PatchEncoders([model])
     with closing(_batches(recipe, geometry, source, grid, model)) as batches:
         encoders.encode(next(batches))
-    encoded, since = [], perf_counter()
+    since = perf_counter()
     with closing(_batches(recipe, geometry, source, grid, model)) as batches:
-        for batch in batches:
-            encoded.append(encoders.encode(batch)[0])
-            if perf_counter() - since > SECONDS:
-                break
+        in_time = takewhile(lambda _: perf_counter() - since < SECONDS, batches)
+        encoded = [values for _, (values,) in encoders.encode_stream((None, batch) for batch in in_time)]
     features = np.concatenate(encoded)
     return features, len(features) / max(perf_counter() - since, 1e-9)
 

@@ -110,8 +110,8 @@ def encode_again(
         open_source(source, recipe.project.slides) as slide,
         open_stream(slide, drawn, batch_size=BATCH, **settings) as stream,
     ):
-        for batch in stream:
-            (new[batch.rows],) = encoders.encode(batch.patches)
+        for rows_read, (values,) in encoders.encode_stream((batch.rows, batch.patches) for batch in stream):
+            new[rows_read] = values
     return CanarySample(stored, new, perf_counter() - since)
 
 
