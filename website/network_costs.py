@@ -3,7 +3,8 @@
 Writes the lines of ``NETWORKS`` in ``atlaspatch_core/operations/network_costs.py``; it takes a minute.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -11,7 +12,7 @@ from timm import create_model
 from torch.nn import Module
 from torch.utils.flop_counter import FlopCounterMode
 
-from atlaspatch_core.encoders.declaration import PatchEncoder
+from atlaspatch_core.encoders.declaration import PatchEncoder, Pooling
 from atlaspatch_core.encoders.patch import PATCH_ENCODERS
 from atlaspatch_core.encoders.preprocessing import input_side
 from atlaspatch_core.operations.network_costs import NetworkCost
@@ -32,7 +33,7 @@ class Alike(NamedTuple):
 
     def build(self, side: int) -> Module:
         """Return the network, for patches of so many px."""
-        return create_model(self.model, img_size=side, patch_size=self.patch_size, num_classes=0).eval()
+        return create_model(self.model, img_size=side, patch_size=self.patch_size, num_classes=0)
 
 
 ALIKE: Mapping[str, Alike] = {
@@ -58,16 +59,19 @@ ALIKE: Mapping[str, Alike] = {
 
 def count(encoder: PatchEncoder) -> NetworkCost:
     """Return what a network takes; raises whatever a network does that cannot be built or run without weights."""
-    alike = ALIKE.get(encoder.name) or ALIKE.get(encoder.network)
     side = input_side(encoder.transform) or encoder.patch_size or USUAL_SIDE
+    if alike := ALIKE.get(encoder.name) or ALIKE.get(encoder.network):
+        return _count(partial(alike.build, side), Module.__call__, side, alike.runs)
+    return _count(partial(encoder.architecture.build, None), encoder.pooling, side)
+
+
+def _count(build: Callable[[], Module], pooling: Pooling, side: int, runs: int = 1) -> NetworkCost:
     with torch.device("meta"), torch.inference_mode():
-        network = alike.build(side) if alike else encoder.architecture.build(None).eval()
-        pooling = encoder.pooling if alike is None else Module.__call__
+        network = build().eval()
         with FlopCounterMode(display=False) as counter:
             pooling(network, torch.zeros(1, 3, side, side))
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    operations = counter.get_total_flops() * (alike.runs if alike else 1)
-    return NetworkCost(round(parameters / 1e6, 1), round(operations / 1e9, 1))
+    return NetworkCost(round(parameters / 1e6, 1), round(runs * counter.get_total_flops() / 1e9, 1))
 
 
 def network_lines() -> str:

@@ -70,7 +70,7 @@ class AutotunedNetwork:
 
     @property
     def speedup(self) -> Speedup:
-        """what the optimization costs and brings: measured on this machine, or guessed."""
+        """What the optimization costs and brings: measured on this machine, or guessed."""
         if self._speedup is None:
             self._speedup = remembered_speedup(self.key) or self.optimization.guess
         return self._speedup

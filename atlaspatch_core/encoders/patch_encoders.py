@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.encoders.accelerator import Accelerator, accelerator_of
-from atlaspatch_core.encoders.in_flight import BatchPipeline, InFlightBatch
+from atlaspatch_core.encoders.in_flight import InFlightBatch
 from atlaspatch_core.encoders.loaded import LoadedPatchEncoder
 from atlaspatch_core.encoders.model_cache import MODELS
 from atlaspatch_core.encoders.stream_choice import StreamChoice
@@ -38,12 +38,8 @@ class PatchEncoders:
         """
         self.encoders = tuple(encoders)
         device = accelerator or accelerator_of(_common_device(self.encoders))
-        self._choice = StreamChoice(self.encoders, device) if own_streams is None else None
-        self._pipeline = (
-            self._choice.pipeline()
-            if self._choice
-            else BatchPipeline(self.encoders, device, own_streams=bool(own_streams))
-        )
+        self._choice = StreamChoice(self.encoders, device, own_streams=own_streams)
+        self._pipeline = self._choice.pipeline()
         self._limit: int | None = None
         """Patches at a time that the device had memory for; None: whole batches."""
 
@@ -61,7 +57,7 @@ class PatchEncoders:
         Waits where as many batches are under way as the device takes. Raises what ``encode`` raises, as far as it is
         known already.
         """
-        if self._choice and self._choice.is_due(len(patches)) and self._limit is None:
+        if self._choice.is_due(len(patches)) and self._limit is None:
             self._pipeline.finish()
             self._pipeline = self._choice.tried(patches)
         flights: list[InFlightBatch] = []

@@ -27,16 +27,21 @@ AT_LEAST = 1.02
 class StreamChoice:
     """Decides for encoders of one device. The features are the same either way, bit for bit."""
 
-    def __init__(self, encoders: Sequence[LoadedPatchEncoder], device: Accelerator) -> None:
-        self._encoders, self._device = encoders, device
+    def __init__(
+        self, encoders: Sequence[LoadedPatchEncoder], device: Accelerator, *, own_streams: bool | None = None
+    ) -> None:
+        """``own_streams`` is what was decided already, if anything was."""
+        self._encoders, self._device, self._decided = encoders, device, own_streams
         self._batches = self._largest = 0
-        self._is_open = len(encoders) > 1 and device.slots > 1
+        self._is_open = own_streams is None and len(encoders) > 1 and device.slots > 1
 
     def pipeline(self) -> BatchPipeline:
         """Return the pipeline that was quicker the last time; with one stream for all where nobody tried."""
-        speedup = remembered_speedup(self._key()) if self._is_open else None
-        self._is_open = self._is_open and speedup is None
-        return self._pipeline(speedup)
+        if not self._is_open:
+            return self._pipeline(own_streams=bool(self._decided))
+        speedup = remembered_speedup(self._key())
+        self._is_open = speedup is None
+        return self._pipeline(own_streams=_gains(speedup))
 
     def is_due(self, patches: int) -> bool:
         """Count a batch of so many patches; tell whether it is time to try, by one that is as large as they come."""
@@ -52,17 +57,16 @@ class StreamChoice:
         speedup = Speedup(perf_counter() - since, times_as_fast)
         remember_speedup(self._key(), speedup)
         log.info("networks on streams of their own: %.2f times as fast", times_as_fast)
-        return self._pipeline(speedup)
+        return self._pipeline(own_streams=_gains(speedup))
 
-    def _pipeline(self, speedup: Speedup | None) -> BatchPipeline:
-        own = speedup is not None and speedup.times_as_fast >= AT_LEAST
-        return BatchPipeline(self._encoders, self._device, own_streams=own)
+    def _pipeline(self, *, own_streams: bool) -> BatchPipeline:
+        return BatchPipeline(self._encoders, self._device, own_streams=own_streams)
 
     def _times_as_fast(self, patches: NDArray[np.uint8]) -> float:
         """Return the median of rounds in which both ways run in turns; 0 where memory is short."""
         from torch import OutOfMemoryError, cuda
 
-        ways = [BatchPipeline(self._encoders, self._device, own_streams=own) for own in (True, False)]
+        ways = [self._pipeline(own_streams=own) for own in (True, False)]
         try:
             rounds = [[_seconds(way, patches) for way in ways] for _ in range(1 + ROUNDS)]
             return median(one / own for own, one in rounds[1:])  # in the first, memory is taken
@@ -78,6 +82,10 @@ class StreamChoice:
 
         networks = [(loaded.encoder.spec(), loaded.precision) for loaded in self._encoders]
         return key_on(self._encoders[0].device, "own streams", networks)
+
+
+def _gains(speedup: Speedup | None) -> bool:
+    return speedup is not None and speedup.times_as_fast >= AT_LEAST
 
 
 def _seconds(pipeline: BatchPipeline, patches: NDArray[np.uint8]) -> float:
