@@ -11,6 +11,7 @@ from typing import TypeVar
 from atlaspatch_core.hidden_names import are_names_hidden, hide_names
 from atlaspatch_core.isolation.process import IsolatedProcess, ProcessDied
 from atlaspatch_core.isolation.server import is_isolated
+from atlaspatch_core.isolation.surroundings import Surroundings
 from atlaspatch_core.plugins.in_use import files_in_use, use_plugins
 
 Result = TypeVar("Result")
@@ -50,9 +51,7 @@ def lend_process() -> IsolatedProcess:
         _lent.add(process)
     if are_names_hidden():
         process.call(hide_names, {})
-    if process.folder != Path.cwd():
-        process.folder = Path.cwd()
-        process.call(os.chdir, process.folder)
+    process.enter(Surroundings.now())
     return process
 
 

@@ -16,7 +16,6 @@ from itertools import count
 from mmap import mmap
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from pathlib import Path
 from threading import Lock, Thread
 from typing import Any, TypeVar, final
 from weakref import finalize
@@ -27,6 +26,7 @@ from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.hidden_names import are_names_hidden, shown_message
 from atlaspatch_core.isolation.messages import Answer, Call, unpack_error
 from atlaspatch_core.isolation.shared_memory import BlockPlace, map_block, open_shared_memory
+from atlaspatch_core.isolation.surroundings import Surroundings, enter
 from atlaspatch_core.plugins.in_use import PluginFile
 
 SECONDS_IDLE = 60.0
@@ -50,13 +50,13 @@ class IsolatedProcess:
 
     def __init__(self, files: tuple[PluginFile, ...], on_quiet: Callable[["IsolatedProcess"], None]) -> None:
         """``files`` are executed there first; ``on_quiet`` is called when nothing was asked for a while."""
-        self.files, self.folder = files, Path.cwd()
+        self.files, self._surroundings = files, Surroundings.now()
         self._search_path = _search_path()
         self._on_quiet = on_quiet
         self._memory = open_shared_memory()
         finalize(self, os.close, self._memory)  # arrays may be mapped when the process is gone
         self._connection, theirs = Pipe()
-        self._process = _start(theirs, self._memory, files)
+        self._process = _start(theirs, self._memory, files, self._surroundings.log_level)
         theirs.close()
         self._answers: dict[int, Future[Any]] = {}
         self._numbers = count()
@@ -75,6 +75,12 @@ class IsolatedProcess:
     def is_as_new(self, files: tuple[PluginFile, ...]) -> bool:
         """Tell whether one that is started now, for these files, would know the same plugins and readers."""
         return (self.files, self._search_path) == (files, _search_path())
+
+    def enter(self, surroundings: Surroundings) -> None:
+        """Have it where this process is now. Raises ProcessDied."""
+        if surroundings != self._surroundings:
+            self.call(enter, surroundings, self._surroundings)
+            self._surroundings = surroundings
 
     def call(self, function: Callable[..., Result], *arguments: Any) -> Result:
         """Return what a function of a module returns there, or raise what it raises. Raises ProcessDied."""
@@ -155,12 +161,14 @@ class IsolatedProcess:
         return array
 
 
-def _start(connection: Connection, memory: int, files: tuple[PluginFile, ...]) -> subprocess.Popen[bytes]:
+def _start(
+    connection: Connection, memory: int, files: tuple[PluginFile, ...], log_level: int
+) -> subprocess.Popen[bytes]:
     start = {
         "path": _search_path(),
         "connection": connection.fileno(),
         "memory": memory,
-        "log_level": logging.getLogger("atlaspatch_core").getEffectiveLevel(),
+        "log_level": log_level,
         "files": [file.path for file in files],
     }
     return subprocess.Popen(

@@ -7,10 +7,14 @@ import signal
 import sys
 import time
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from processes import start_code
+from rounds import examples
 from waiting import until
 
 from atlaspatch_core.discovery.transient import is_transient
@@ -39,6 +43,10 @@ def fail_of_storage() -> None:
 
 def write_log() -> None:
     logging.getLogger("atlaspatch_core.test").warning("a: %s", "odd")
+
+
+def level_there() -> int:
+    return logging.getLogger("atlaspatch_core").getEffectiveLevel()
 
 
 class Unpicklable(Exception):
@@ -117,6 +125,24 @@ def test_paths_count_from_the_folder_that_the_caller_is_in_now(tmp_path, monkeyp
     run_isolated(abs, -1)
     monkeypatch.chdir(tmp_path)
     assert run_isolated(Path.cwd) == tmp_path
+
+
+VARIABLES = [f"ATLASPATCH_OF_THIS_TEST_{number}" for number in range(3)]
+
+
+@examples(20)
+@given(steps=st.lists(st.dictionaries(st.sampled_from(VARIABLES), st.text("ab=é ", max_size=3)), max_size=4))
+def test_it_has_the_environment_and_the_log_level_of_the_caller_as_they_are_now(steps: list[dict[str, str]]):
+    logger = logging.getLogger("atlaspatch_core")
+    before = logger.level
+    for number, variables in enumerate(steps):
+        with patch.dict(os.environ, variables):
+            logger.setLevel(logging.DEBUG + number)
+            there = [run_isolated(os.getenv, name) for name in VARIABLES]
+            assert there == [os.getenv(name) for name in VARIABLES]
+            assert run_isolated(level_there) == logging.DEBUG + number
+    logger.setLevel(before)
+    assert [run_isolated(os.getenv, name) for name in VARIABLES] == [None] * 3
 
 
 KILLED = """
