@@ -1,6 +1,7 @@
 """On which devices a command computes, and one worker process for each where there are several."""
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import click
@@ -8,17 +9,18 @@ from click.core import ParameterSource
 
 from atlaspatch_core.cli.declaring import option
 from atlaspatch_core.cli.logs import notice
-from atlaspatch_core.cli.types import Whole
+from atlaspatch_core.cli.types import Wholes
 
 if TYPE_CHECKING:
     from atlaspatch_core.config.sections import Runtime
 
 GPUS = option(
     "--gpus",
-    type=Whole(min=-1),
+    type=Wholes(least=-1),
     multiple=True,
-    help="GPUs, one worker process for each; -1 is a worker on the CPU and may be repeated. Workers take their slides "
-    "from one queue.",
+    callback=lambda _context, _option, values: tuple(chain(*values)),
+    help="GPUs, such as 0,1: one worker process for each; -1 is a worker on the CPU and may be repeated. Workers take "
+    "their slides from one queue.",
 )
 
 

@@ -134,6 +134,21 @@ class Whole(click.IntRange):
         return super().convert(value, param, ctx)
 
 
+class Wholes(click.ParamType):
+    """Whole numbers of ``least`` or more, between commas or blanks: a tuple."""
+
+    name = "integers"
+    several = True
+
+    def __init__(self, least: int) -> None:
+        self._each = Whole(min=least)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """Return the numbers. Fails when there is none."""
+        words = value if isinstance(value, tuple) else re.split(r"[,\s]+", value.strip(", "))
+        return tuple(self._each.convert(word, param, ctx) for word in words)
+
+
 class Number(click.FloatRange):
     """A finite float in a range, of plain digits: nan and inf are no measures."""
 

@@ -385,6 +385,18 @@ def test_gpus_work_side_by_side_with_the_results_of_one(slides):
             assert one["features/tiny"].attrs["fingerprint"] == two["features/tiny"].attrs["fingerprint"]
 
 
+@pytest.mark.parametrize("words", [["--gpus", "-1,70"], ["--gpus", "-1 70"], ["--gpus", "-1", "--gpus", "70,"]])
+def test_gpus_are_listed_by_commas_blanks_or_repeated(slides, words: list[str]):
+    result = run(slides, *words)
+    assert (result.exit_code, "the device cuda:70 is not there" in result.stderr) == (2, True), result.stderr
+
+
+@pytest.mark.parametrize(("text", "why"), [("0,x", "'x'"), ("", "''"), ("-2", "-2 is not in the range x>=-1")])
+def test_gpus_are_whole_numbers(slides, text: str, why: str):
+    result = run(slides, "--gpus", text)
+    assert (result.exit_code, why in result.stderr, "--gpus" in result.stderr) == (2, True, True), result.stderr
+
+
 def test_gpus_and_a_device_for_features_exclude_each_other(slides):
     result = run(slides, "--gpus", "-1", "--feature-device", "cpu")
     assert (result.exit_code, result.stderr.splitlines()[-1]) == (2, "Error: either --gpus or --feature-device")

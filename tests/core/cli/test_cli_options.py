@@ -78,7 +78,7 @@ OURS: list[tuple[str, list[str], str, bool, Any]] = [
     ("rule", ["--rule"], "choice", False, "lattice"),
     ("edge", ["--edge"], "choice", False, None),
     ("downscale", ["--downscale"], "choice", False, "area"),
-    ("gpus", ["--gpus"], "integer range", False, ()),
+    ("gpus", ["--gpus"], "integers", False, ()),
     ("project_name", ["--project-name"], "text", False, None),
     ("masks_origin", ["--masks-origin"], "choice", False, "auto"),
     ("mask_values", ["--mask-values"], "text", False, ()),
