@@ -60,11 +60,15 @@ def colour_scale(
     name: str = "turbo",
     limits: tuple[float, float] | None = None,
     percentiles: tuple[float, float] = (0.0, 100.0),
+    of: str = "the scores",
 ) -> ColourScale:
-    """Return the scale from ``limits``, or from percentiles of the scores. Raises InvalidScores where there is none."""
+    """Return the scale from ``limits``, or from percentiles of the scores.
+
+    Raises InvalidScores, of what ``of`` says, where there is no score.
+    """
     finite = scores[np.isfinite(scores)]
     if limits is None and not len(finite):
-        raise InvalidScores("no patch has a score, so that there is no range; give one with --range")
+        raise InvalidScores(f"{of}: no patch has a score, so that there is no range; give one with --range")
     low, high = limits or (float(end) for end in np.percentile(finite, percentiles))
     return ColourScale(low, high, name)
 

@@ -15,6 +15,8 @@ PLACES = (("x", "y"), ("coordx", "coordy"), ("x0", "y0"), ("xmin", "ymin"))
 """What the columns of a patch's top-left corner, level-0 px, are called, without capitals and signs."""
 ROW = ("row", "patch", "index", "patchindex", "")
 """What a column is called that numbers the patches from 0 on; pandas writes one without a name."""
+INFINITE = ("inf", "infinity")
+"""What a cell says, with or without a sign, that arrays of numbers can hold, and that no colour can show."""
 SHOWN = 8
 """Names that a sentence shows of many."""
 
@@ -90,10 +92,13 @@ def _chosen(columns: Columns, column: str | None, others: set[str | None], about
         if column not in columns:
             raise InvalidScores(f"{about} has no column {column!r}, there are {there_are}; give one of these")
         return column
-    free = [name for name, values in columns.items() if name not in others and _are_numbers(values)]
-    if len(free) != 1:
-        raise InvalidScores(f"{about} has {len(free)} columns of numbers, there are {there_are}; name one as column")
-    return free[0]
+    free = [name for name in columns if name not in others]
+    if not free:
+        raise InvalidScores(f"{about} has no column of scores; add one of numbers")
+    numbers = [name for name in free if _are_numbers(columns[name])] if len(free) > 1 else free
+    if len(numbers) != 1:
+        raise InvalidScores(f"{about} has {len(numbers)} columns of numbers, there are {there_are}; name one as column")
+    return numbers[0]
 
 
 def _are_numbers(values: NDArray[np.generic]) -> bool:
@@ -105,7 +110,8 @@ def _are_numbers(values: NDArray[np.generic]) -> bool:
 def _number(value: object) -> float | None:
     """Return the number that a cell holds; NaN where it is empty, None where it is something else."""
     if isinstance(value, str):
-        return float("nan") if value.lower() in MISSING_WORDS else parse_number(value)
+        word = value.strip().lower()
+        return float("nan") if word in MISSING_WORDS or word.lstrip("+-") in INFINITE else parse_number(value)
     return float("nan") if value is None else float(value) if isinstance(value, (int, float, np.number)) else None
 
 

@@ -133,9 +133,9 @@ def write_overlays(scored: ScoredSlide, options: OverlayOptions, folder: Path) -
     Raises what opening and reading the slide raises, and InvalidScores where no patch has a score.
     """
     scored = scored.ranked() if options.ranks else scored
-    scale = colour_scale(scored.scores, options.colour_map, options.limits, options.percentiles)
-    needs_slide = "sheet" in options.formats or (not options.on_white and {"png", "ome-tiff"} & {*options.formats})
     stem = scored.results.stem
+    scale = colour_scale(scored.scores, options.colour_map, options.limits, options.percentiles, stem)
+    needs_slide = "sheet" in options.formats or (not options.on_white and {"png", "ome-tiff"} & {*options.formats})
     opened: AbstractContextManager[Slide | None] = nullcontext()
     if needs_slide:
         opened = open_recorded(scored.results.store, stem)

@@ -43,13 +43,14 @@ def write(folder: Path, suffix: str, frame: pd.DataFrame) -> Path:
     count=st.integers(1, len(COORDS)),
     suffix=st.sampled_from([".csv", ".parquet", ".h5"]),
     by=st.sampled_from(["place", "row"]),
+    scores=st.lists(st.floats() | st.sampled_from(SCORES), min_size=len(COORDS), max_size=len(COORDS)).map(np.array),
 )
-@examples(40)
-def test_rows_are_of_the_patches_that_they_name(tmp_path_factory, order, count, suffix, by):
+@examples(60)
+def test_rows_are_of_the_patches_that_they_name(tmp_path_factory, order, count, suffix, by, scores):
     rows = list(order)[:count]
     named = {"x": COORDS[rows, 0], "y": COORDS[rows, 1]} if by == "place" else {"row": rows}
-    path = write(tmp_path_factory.mktemp("scores"), suffix, pd.DataFrame({**named, "tumour": SCORES[rows]}))
-    expected = np.where(np.isin(range(len(COORDS)), rows), SCORES, np.nan)
+    path = write(tmp_path_factory.mktemp("scores"), suffix, pd.DataFrame({**named, "tumour": scores[rows]}))
+    expected = np.where(np.isin(range(len(COORDS)), rows) & np.isfinite(scores), scores, np.nan)
     np.testing.assert_array_equal(read(path), expected)
 
 
@@ -117,7 +118,9 @@ def test_an_empty_cell_is_a_patch_without_a_score(tmp_path):
         ("row,p\n-1,3\n", "-1 is not the number of a patch"),
         ("row,p\n1.5,3\n", "1.5 is not the number of a patch"),
         ("p,p\n1,2\n", "different column names"),
-        ("name\nx\n", "0 columns of numbers"),
+        ("note\nx\n", "column note: 'x' is no number"),
+        ("note,more\nx,y\n", "0 columns of numbers, there are note, more"),
+        ("", "has no column of scores"),
     ],
 )
 def test_what_is_not_of_these_patches_is_refused_in_a_sentence(tmp_path, text, why):
