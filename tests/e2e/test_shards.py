@@ -1,6 +1,7 @@
 """Eight processes on one folder, each with its part; one is killed, one stands still: nothing is lost or made twice."""
 
 import json
+import re
 import signal
 from pathlib import Path
 
@@ -47,9 +48,19 @@ def start_shard(folder: Path, number: int) -> Child:
     return start_cli(*words, folder=folder, environment={"NUMBER": str(number)})
 
 
+def stems_of_shard(folder: Path, number: int) -> set[str]:
+    plan = run_cli(*WORDS, "-o", "out", "--shard", f"{number}/{SHARDS}", "--dry-run", folder=folder).stdout
+    return set(re.findall(r"^(\d\d): ", plan, re.MULTILINE))
+
+
+def embedded(folder: Path) -> set[str]:
+    """Return the slides whose embedding is noted."""
+    return {stem for (stem, task), count in attempts(folder).items() if task == "slide_features:gated" and count}
+
+
 def attempts(folder: Path) -> dict[tuple[str, str], int]:
     """Return slide and task to how often it was done."""
-    states = [json.loads(path.read_bytes()) for path in (folder / "wsi_states").iterdir()]
+    states = [json.loads(path.read_bytes()) for path in (folder / "wsi_states").glob("*__*.json")]
     return {
         (state["slide"]["name"], name): len(task["attempts"])
         for state in states
@@ -65,10 +76,12 @@ def test_eight_processes_make_what_one_makes_though_one_is_killed(tmp_path: Path
     (tmp_path / "plugin.py").write_text(TINY_ENCODER + PLUGIN)
     for held in (KILLED, SLOW):
         (tmp_path / f"gate_{held}").touch()
+    part = stems_of_shard(tmp_path, KILLED)
 
     shards = {number: start_shard(tmp_path, number) for number in range(1, SHARDS + 1)}
     for held in (KILLED, SLOW):
         until(f"shard {held} is at its second slide", (tmp_path / f"reached_{held}").exists)
+    until("the first of those that will be killed is noted", lambda: embedded(tmp_path / "out") & part)
     shards[KILLED].kill()
     shards[SLOW].send_signal(signal.SIGSTOP)
     others = [shards[number] for number in shards if number not in (KILLED, SLOW)]
