@@ -1,6 +1,6 @@
 """``python -m website.network_costs``: count what the networks of patch encoders take, without weights.
 
-Writes the lines of ``NETWORKS`` in ``atlaspatch_core/operations/network_costs.py``; it takes a minute.
+Writes the lines of ``NETWORKS`` in ``atlaspatch_core/operations/network_costs.py``; it takes two minutes and 5 GB.
 """
 
 from collections.abc import Callable, Mapping
@@ -55,6 +55,8 @@ ALIKE: Mapping[str, Alike] = {
     "c-radiov2-g": Alike("vit_giant_patch14_dinov2", 14),
 }
 """Networks of which nothing can be counted without weights, or without their makers' code."""
+ASK_FOR_VALUES = ("gemma4-e4b", "gemma4-26b")
+"""Networks that look at their input's values, which a tensor on ``meta`` does not have: they really run, once."""
 
 
 def count(encoder: PatchEncoder) -> NetworkCost:
@@ -62,11 +64,14 @@ def count(encoder: PatchEncoder) -> NetworkCost:
     side = input_side(encoder.transform) or encoder.patch_size or USUAL_SIDE
     if alike := ALIKE.get(encoder.name) or ALIKE.get(encoder.network):
         return _count(partial(alike.build, side), Module.__call__, side, alike.runs)
-    return _count(partial(encoder.architecture.build, None), encoder.pooling, side)
+    device = "cpu" if encoder.name in ASK_FOR_VALUES else "meta"
+    return _count(partial(encoder.architecture.build, None), encoder.pooling, side, device=device)
 
 
-def _count(build: Callable[[], Module], pooling: Pooling, side: int, runs: int = 1) -> NetworkCost:
-    with torch.device("meta"), torch.inference_mode():
+def _count(
+    build: Callable[[], Module], pooling: Pooling, side: int, runs: int = 1, device: str = "meta"
+) -> NetworkCost:
+    with torch.device(device), torch.inference_mode():
         network = build().eval()
         with FlopCounterMode(display=False) as counter:
             pooling(network, torch.zeros(1, 3, side, side))

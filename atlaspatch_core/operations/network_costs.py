@@ -1,8 +1,7 @@
 """What the networks of patch encoders take: memory of their weights, and operations for each patch.
 
 Counted by ``python -m website.network_costs`` on networks without weights; for those that cannot be built without them,
-or without their makers' code, on a network of timm of the same layout. Those whose layout timm lacks are left
-out.
+or without their makers' code, on a network of timm of the same layout.
 """
 
 from collections.abc import Mapping
@@ -157,5 +156,7 @@ NETWORKS: Mapping[str, NetworkCost] = {
     "vit_l_16": NetworkCost(303.3, 123.1),
     "vit_l_32": NetworkCost(305.5, 30.8),
     "vit_h_14": NetworkCost(632.2, 2033.4),
+    "gemma4-e4b": NetworkCost(167.4, 699.4),
+    "gemma4-26b": NetworkCost(569.5, 2516.5),
     # end of what is written
 }
