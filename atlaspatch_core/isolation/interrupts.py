@@ -27,19 +27,30 @@ def without_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def wait_while_importing(handler: Handler) -> Handler:
-    """Return a handler that is called once the main thread is not at the lock of imports.
+def wait_while_importing(handler: Handler, *files: str) -> Handler:
+    """Return a handler that is called once the main thread is not at the lock of imports, nor in code of ``files``.
 
-    What is raised there leaves the lock held, and threads that import wait for ever (CPython 3.11).
+    What is raised at the lock leaves it held, and threads that import wait for ever (CPython 3.11). What is raised in
+    code that deals with a signal, here or in ``files``, is lost, or is raised at the lock that the code was called at.
     """
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if frame and frame.f_code.co_filename.startswith(IMPORTING):
+        if frame and is_bad_moment(frame, (__file__, *files)):
             send_soon(number)
         else:
             handler(number, frame)
 
     return handle
+
+
+def is_bad_moment(frame: FrameType, files: tuple[str, ...]) -> bool:
+    """Tell whether a frame is at the lock of imports, or was called from code of ``files``."""
+    if frame.f_code.co_filename.startswith(IMPORTING):
+        return True
+    callers: FrameType | None = frame
+    while callers and callers.f_code.co_filename not in files:
+        callers = callers.f_back
+    return callers is not None
 
 
 def send_soon(number: int) -> None:

@@ -53,7 +53,7 @@ def _end(number: int, _: FrameType | None) -> None:
     raise Terminated(number)
 
 
-_end_soon = wait_while_importing(_end)
+_end_soon = wait_while_importing(_end, __file__)
 
 
 def send_lost_signals_again() -> None:

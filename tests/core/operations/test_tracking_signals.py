@@ -116,6 +116,19 @@ def test_a_killed_run_is_shown_as_such_where_nothing_can_be_written(waiting, tmp
     assert json.loads(next((tmp_path / "out" / "runs").glob("*.json")).read_bytes())["status"] == "running"
 
 
+SLOWLY = """
+import time
+from atlaspatch_core.isolation import interrupts
+from atlaspatch_core.operations.tracking import signals
+
+def slowly(number, send=interrupts.send_soon):
+    interrupts.send_soon = signals.send_soon = send
+    send(number)
+    time.sleep(4 * interrupts.SECONDS_TO_AGAIN)
+
+interrupts.send_soon = signals.send_soon = slowly
+"""
+"""Lets the first signal that is sent again come while the main thread is still at sending it."""
 LOSING = """
 import os, signal, sys, time
 from atlaspatch_core.operations.tracking.signals import Terminated, send_lost_signals_again, termination_raises
@@ -135,32 +148,33 @@ with termination_raises():
 """
 
 
+@pytest.mark.parametrize("before", ["", SLOWLY])
 @pytest.mark.parametrize(("number", "raised"), [(signal.SIGINT, "KeyboardInterrupt"), (signal.SIGTERM, "Terminated")])
-def test_a_signal_that_python_loses_while_it_frees_something_comes_again(number, raised):
-    with start_code(LOSING, int(number)) as process:
+def test_a_signal_that_python_loses_while_it_frees_something_comes_again(number, raised, before):
+    with start_code(before + LOSING, int(number)) as process:
         assert process.communicate() == (f"{raised}\n", "")
 
 
 WAITING = """
-import _imp, os, signal, threading
+import _imp, os, signal, sys, threading, time
 from importlib import _bootstrap
 from atlaspatch_core.operations.tracking.signals import termination_raises
 
-held, free = threading.Event(), threading.Event()
+held, main = threading.Event(), threading.get_ident()
 
 def hold():
     _imp.acquire_lock()
     held.set()
-    free.wait()
+    while not sys._current_frames()[main].f_code.co_filename.startswith("<frozen importlib"):
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.2)
     _imp.release_lock()
 
 with termination_raises():
-    holder = threading.Thread(target=hold)
-    holder.start()
-    held.wait()
-    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
-    threading.Timer(0.4, free.set).start()
+    threading.Thread(target=hold).start()
     try:
+        held.wait()
         _bootstrap._get_module_lock("module")
         threading.Event().wait(60)
     except KeyboardInterrupt:
@@ -168,6 +182,7 @@ with termination_raises():
 """
 
 
-def test_ctrl_c_does_not_leave_the_lock_of_imports_held():
-    with start_code(WAITING) as process:
+@pytest.mark.parametrize("before", ["", SLOWLY])
+def test_ctrl_c_does_not_leave_the_lock_of_imports_held(before):
+    with start_code(before + WAITING) as process:
         assert process.communicate() == ("False\n", "")
