@@ -166,7 +166,7 @@ def _outcomes(
     recorded = {**arguments, "output": project.output, "force": force}
     outcomes = process_discovered(discovery, recipe, devices, force=force, on_patches=lambda *_: None)
     bar = tqdm(total=len(discovery.paths) * len(recipe.stages), unit="output", disable=not progress)
-    with bar, Tracker(project, discovery, Command("ap.process", recorded)) as tracker:
+    with bar, Tracker(recipe.project, discovery, Command("ap.process", recorded)) as tracker:
         for outcome in outcomes:
             tracker.record_outcome(outcome)
             bar.set_description(outcome.stem)

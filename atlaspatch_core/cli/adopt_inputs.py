@@ -81,7 +81,7 @@ def read_inputs(
         )
     _check_outside(project.output, folder)
     recipe = make_recipe(project)
-    check_weights(recipe, options.weights)
+    check_weights(recipe, [path.absolute() for path in options.weights.values()])
     return results, recipe, find_slides(project), notes
 
 

@@ -1,8 +1,9 @@
 """``atlaspatch encode-slide``: slides in, one file per slide out."""
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -193,16 +194,17 @@ def checked_recipe(project: "Project") -> "Recipe":
     return recipe
 
 
-def check_weights(recipe: "Recipe", names: Iterable[str] | None = None) -> None:
+def check_weights(recipe: "Recipe", files: Collection[Path] | None = None) -> None:
     """Raise click.UsageError when weights are given for a network that does not run: probably a wrong name.
 
-    ``names`` are those whose weights were typed; all that the project has by default.
+    ``files`` are those that were typed; all that the project has by default.
     """
+    from atlaspatch_core.validity.given_weights import unused_weights
+
     encoders = [stage.encoder for stage in recipe.stages if stage.encoder]
-    used = {name.lower() for encoder in encoders for name in (encoder.name, *encoder.aliases)}
-    used |= {network.lower() for encoder in encoders if (network := getattr(encoder, "network", ""))}
     of_tissue = [network.name for network in recipe.segmentation.networks]
-    unused = sorted(set(recipe.project.weights if names is None else names) - used - set(of_tissue))
+    given = [name for name, path in recipe.project.weights.items() if files is None or path in files]
+    unused = unused_weights(given, encoders, of_tissue)
     if unused:
         names = ", ".join([*sorted(encoder.name for encoder in encoders), *of_tissue])
         raise click.UsageError(

@@ -34,8 +34,10 @@ def permitted(encoder: Encoder, project: Project) -> Encoder:
 
 def _names_of(encoder: Encoder) -> set[str]:
     """Return the names, in lower case, under which an encoder's code may be allowed: those of its network, too."""
-    network = encoder.network if isinstance(encoder, PatchEncoder) else ""
-    return {word.lower() for word in (encoder.name, *encoder.aliases, network)}
+    whole = encoder.whole if isinstance(encoder, PatchEncoder) else None
+    names = [encoder.name, *encoder.aliases, *((whole.name, *whole.aliases) if whole else ())]
+    words = [f"{name}:{encoder.output}" for name in names] if isinstance(encoder, PatchEncoder) else []
+    return {word.lower() for word in (*names, *words)}
 
 
 def check_license(name: str, license: str, allowed: Iterable[str] | None) -> None:  # noqa: A002

@@ -1,7 +1,8 @@
 """What a project makes of every slide: its steps in order, and the identity of each output before it exists."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from atlaspatch_core.config.policy import check_license, permitted
@@ -17,6 +18,7 @@ from atlaspatch_core.fingerprint import Identity, canonical_json, short_hash
 from atlaspatch_core.option import stated_values
 from atlaspatch_core.storage.schema import PLACES
 from atlaspatch_core.tissue.segmenters import Segmentation
+from atlaspatch_core.validity.given_weights import unused_warnings, unused_weights, with_known_weights
 from atlaspatch_core.validity.outcome import OutputKey
 from atlaspatch_core.validity.project_plugins import check_reader, digests_of, plugins_of, segmenter_of
 from atlaspatch_core.validity.recipe_warnings import RecipeWarning, unkept_attention
@@ -151,12 +153,16 @@ def make_recipe(project: Project, own: Plugins = NO_PLUGINS) -> Recipe:
         if network.license != RECORDED:
             check_license(network.name, network.license, project.allow_licenses)
     plugins = plugins_of(project, own)
+    networks = [network.name for network in segmentation.networks]
+    project = with_known_weights(project, plugins, networks)
+    segmentation = replace(segmentation, weights=project.weights)
     shared = (OutputSpec(SLIDE), OutputSpec(TISSUE_MASK, (SLIDE,), segmentation=segmentation))
     cases = tuple(_case_stages(project, plugins))
     rest = [stage for geometry in project.geometry for stage in _stages(geometry, project, plugins, cases)]
     encoders = [(stage.geometry, stage.encoder) for stage in (*rest, *cases)]
-    warnings = (*check_scales(project, encoders), *unkept_attention(project, encoders))
-    return Recipe(project, (*shared, *rest), cases, digests_of(project), warnings)
+    unused = unused_weights(project.weights, [encoder for _, encoder in encoders], networks)
+    warnings = [check_scales(project, encoders), unkept_attention(project, encoders), unused_warnings(unused)]
+    return Recipe(project, (*shared, *rest), cases, digests_of(project), tuple(chain.from_iterable(warnings)))
 
 
 def _case_stages(project: Project, plugins: Plugins) -> Iterator[OutputSpec]:

@@ -40,10 +40,10 @@ MUSK = PatchEncoder(
     dim=2048,
     transform=Transform(384, 384, "bicubic", HALF, HALF),
     pooling=MuskImage(multiscale=True),
-    output="two scales",
+    output="two-scales",
     outputs=(
         Output(
-            word="one scale",
+            word="one-scale",
             name="musk_single_scale",
             aliases=("trident-musk",),
             dim=1024,

@@ -11,6 +11,7 @@ from atlaspatch_core.discovery.sources import Discovery, SlideSource
 from atlaspatch_core.errors import AtlasPatchError, InvalidProject
 from atlaspatch_core.fingerprint import canonical_json
 from atlaspatch_core.operations.tracking.runs import RunFile, read_runs
+from atlaspatch_core.validity.given_weights import by_owner
 
 ENCODERS = ("patch_encoders", "slide_encoders")
 OF_FEATURES = (*ENCODERS, "precision", "downscale", "input_size")
@@ -211,7 +212,7 @@ def _is_same(one: Mapping[str, Any], other: Mapping[str, Any], *, of_features: b
 
 def _encoder_files(options: Sequence[RecordedOptions]) -> dict[str, Any]:
     """Return weights and plugins of all runs, the latest first: earlier encoders may need them."""
-    weights = {name: path for run in reversed(options) for name, path in run.values["weights"].items()}
+    weights = {name: path for run in reversed(options) for name, path in by_owner(run.values["weights"]).items()}
     plugins = list(dict.fromkeys(path for run in options for path in run.values["plugins"]))
     remote = list(dict.fromkeys(name for run in options for name in run.values["allow_remote_code"]))
     return {"weights": weights, "plugins": plugins, "allow_remote_code": remote}

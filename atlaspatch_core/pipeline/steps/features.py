@@ -201,7 +201,8 @@ def _reuse_or_plan(work: SlideWork, stage: OutputSpec, plans: Mapping[OutputKey,
         return outcome
     whole = whole_stage(stage)
     network = plans.get(whole.step) if whole else None
-    if isinstance(network, PlannedFeatures) and (why := work.reason(stage, stored, work.identity(stage))):
+    is_shared = whole is not None and isinstance(network, PlannedFeatures) and network.stage.spec == whole.spec
+    if is_shared and (why := work.reason(stage, stored, work.identity(stage))):
         return replace(network, stage=stage, identity=work.identity(stage), why=why, dim=_dim(stage))
     expected, why = work.verdict(stage, stored)
     if why or stored is None:

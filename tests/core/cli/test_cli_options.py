@@ -194,7 +194,8 @@ def test_every_option_has_a_help_text():
         (("--mpp-csv", "/no/such/table.csv"), "does not exist"),
         (("--patch-encoder-ckpt-path", "efficientnet_lite0"), "is not NAME=PATH"),
         (("--patch-encoder-ckpt-path", "efficientnet_lite0=/no/such/file"), "does not exist"),
-        (("--patch-encoder-ckpt-path", f"uni={__file__}"), "does not run here"),
+        (("--patch-encoder-ckpt-path", f"uni_v1={__file__}"), "does not run here"),
+        (("--patch-encoder-ckpt-path", f"uni={__file__}"), "no encoder or network is called uni; near names:"),
         (("--no-such-option",), "No such option"),
     ],
 )

@@ -6,10 +6,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from painting import paint_slide, stain, white
 
 from atlaspatch_core.cli.main import cli
+from atlaspatch_core.encoders.architecture import TimmModel
 
 PLUGIN = """
 from pathlib import Path
@@ -138,3 +140,46 @@ def test_an_output_that_does_not_lead_has_a_run_of_its_own(plugin: Path):
     plugin.write_text(plugin.read_text().replace("leads=True", "leads=False"))
     encode(plugin, "tokens,tokens_cls")
     assert seen_patches(plugin) == 2 * len(features(plugin)["tokens"][0])
+
+
+OF_WEIGHTS = """
+from atlaspatch_core.encoders.architecture import TimmModel
+from atlaspatch_core.encoders.declaration import Output, PatchEncoder, Transform
+from atlaspatch_core.encoders.pooling import ClassAndMean, class_token
+from atlaspatch_core.encoders.weights import NotGiven
+
+PATCH_ENCODERS = [
+    PatchEncoder(
+        name="tokens",
+        architecture=TimmModel("vit_tiny_patch16_224", {"img_size": 32, "depth": 1, "global_pool": ""}),
+        source=NotGiven("give them"),
+        dim=384,
+        transform=Transform(32, 32, "bilinear", (0.5,) * 3, (0.5,) * 3),
+        pooling=ClassAndMean(first=1),
+        output="class+mean",
+        outputs=(Output(word="class", name="tokens_cls", dim=192, pooling=class_token, leads=True),),
+        license="none",
+    )
+]
+"""
+
+
+def test_an_output_with_weights_of_its_own_is_computed_by_them(plugin: Path):
+    """It had the numbers of the network's other weights, under the fingerprint of its own."""
+    plugin.write_text(OF_WEIGHTS)
+    for seed, name in enumerate(("a", "b")):
+        torch.manual_seed(seed)
+        network = TimmModel("vit_tiny_patch16_224", {"img_size": 32, "depth": 1, "global_pool": ""}).build(None)
+        torch.save(network.state_dict(), plugin.parent / f"{name}.pt")
+    of_network, of_class = (
+        ("--patch-encoder-ckpt-path", f"{key}={plugin.parent / file}")
+        for key, file in (("tokens", "a.pt"), ("tokens_cls", "b.pt"))
+    )
+    encode(plugin, "tokens,tokens_cls", "both", *of_network, *of_class)
+    encode(plugin, "tokens_cls", "alone", *of_class)
+    encode(plugin, "tokens,tokens_cls", "shared", *of_network)
+    both, alone, shared = (features(plugin, out) for out in ("both", "alone", "shared"))
+    assert both["tokens_cls"][1] == alone["tokens_cls"][1]
+    np.testing.assert_array_equal(both["tokens_cls"][0], alone["tokens_cls"][0])
+    assert np.abs(both["tokens_cls"][0] - shared["tokens_cls"][0]).max() > 0.1
+    np.testing.assert_array_equal(shared["tokens_cls"][0], shared["tokens"][0][:, :192])
