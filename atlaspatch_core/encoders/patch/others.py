@@ -45,7 +45,12 @@ OPENMIDNIGHT = PatchEncoder(
 OPENPATH = PatchEncoder(
     name="openpath",
     architecture=TimmModel("vit_giant_patch14_reg4_dinov2", {"img_size": 224}),
-    source=HubWeights("taejoon89/openpath", ("teacher_checkpoint.pth",)),
+    source=HubWeights(
+        "taejoon89/openpath",
+        ("teacher_checkpoint.pth",),
+        revision="22b339237195931eb56ea6c86653362edd2dd155",
+        sha256="1b389360b4867b5159ce7534ff231f51e87d3cf140daa4b37483d0a178af3da3",
+    ),
     dim=1536,
     transform=IMAGENET_224,
     adapt=dinov2_as_timm,

@@ -44,6 +44,10 @@ def _arguments(network: Any, features: NDArray[np.float32], coords: NDArray[np.i
     return {"tile_embeddings": rows, "attention_mask": rows.new_ones(rows.shape[:2]).int()}
 
 
+REVISION = "450352d0ddc6b42b21ce20794ce0fbefe6b5a47a"
+"""Whose code was looked at by those who wrote down how it is called; consent is to this one."""
+
+
 def _prism2(name: str, dim: int, forward: SlideForward, architecture: RemoteSlideModel, note: str) -> SlideEncoder:
     return SlideEncoder(
         name=name,
@@ -51,7 +55,7 @@ def _prism2(name: str, dim: int, forward: SlideForward, architecture: RemoteSlid
         dim=dim,
         forward=forward,
         architecture=architecture,
-        source=HubWeights("paige-ai/Prism2", None, gated=True),
+        source=HubWeights("paige-ai/Prism2", None, revision=REVISION, gated=True),
         precision="bfloat16",
         license="CC-BY-NC-ND-4.0",
         gated=True,
