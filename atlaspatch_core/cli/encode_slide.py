@@ -203,10 +203,10 @@ def check_weights(recipe: "Recipe", files: Collection[Path] | None = None) -> No
 
     encoders = [stage.encoder for stage in recipe.stages if stage.encoder]
     of_tissue = [network.name for network in recipe.segmentation.networks]
-    given = [name for name, path in recipe.project.weights.items() if files is None or path in files]
-    unused = unused_weights(given, encoders, of_tissue)
+    names = [name for name, path in recipe.project.weights.items() if files is None or path in files]
+    unused = unused_weights(names, encoders, of_tissue)
     if unused:
-        names = ", ".join([*sorted(encoder.name for encoder in encoders), *of_tissue])
+        running = ", ".join([*sorted(encoder.name for encoder in encoders), *of_tissue])
         raise click.UsageError(
-            f"--patch-encoder-ckpt-path names {', '.join(unused)}, which does not run here; what runs is {names}."
+            f"--patch-encoder-ckpt-path names {', '.join(unused)}, which does not run here; what runs is {running}."
         )

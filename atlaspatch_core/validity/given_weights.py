@@ -16,7 +16,7 @@ from atlaspatch_core.tissue.segmenters.artifacts import ARTIFACT_NETWORK
 from atlaspatch_core.validity.recipe_warnings import RecipeWarning
 
 Named = PatchEncoder | SlideEncoder
-OF_TISSUE = {ARTIFACT_NETWORK.name, *(it.network.name for it in SEGMENTERS.values() if it.network)}
+OF_TISSUE = {ARTIFACT_NETWORK.name, *(segmenter.network.name for segmenter in SEGMENTERS.values() if segmenter.network)}
 """Networks that masks of this package's segmenters take."""
 
 
@@ -29,14 +29,14 @@ def with_known_weights(project: Project, plugins: Plugins, networks: Collection[
     if executes_plugins():
         for key in project.weights:
             _check_known(key, plugins, networks)
-    given = by_owner(project.weights, plugins, networks)
+    files = by_owner(project.weights, plugins, networks)
     for key, path in project.weights.items():
         owners = owners_of(key, plugins, networks) or (key,)
-        if path not in [given[owner] for owner in owners]:
+        if path not in [files[owner] for owner in owners]:
             raise InvalidProject(
-                f"weights are given twice for {owners[0]}: {path} as {key}, and {given[owners[0]]}; leave one out"
+                f"weights are given twice for {owners[0]}: {path} as {key}, and {files[owners[0]]}; leave one out"
             )
-    return project.model_copy(update={"weights": given})
+    return project.model_copy(update={"weights": files})
 
 
 def by_owner(
@@ -46,17 +46,17 @@ def by_owner(
 
     A key that is no known name stays as it is.
     """
-    named = {owner: path for key, path in weights.items() for owner in owners_of(key, plugins, networks) or (key,)}
-    return named | {key: path for key, path in weights.items() if key in named}
+    files = {owner: path for key, path in weights.items() for owner in owners_of(key, plugins, networks) or (key,)}
+    return files | {key: path for key, path in weights.items() if key in files}
 
 
 def owners_of(key: str, plugins: Plugins = NO_PLUGINS, networks: Collection[str] = ()) -> tuple[str, ...]:
     """Return the canonical names of networks and encoders that are called so; a slide encoder may share its name."""
-    found = [name for name in (*networks, *OF_TISSUE) if name.lower() == key.lower()]
+    names = [name for name in (*networks, *OF_TISSUE) if name.lower() == key.lower()]
     for find in (find_patch_encoder, find_slide_encoder):
         with suppress(UnknownName):
-            found.append(find(key, None, plugins).name)
-    return tuple(dict.fromkeys(found))
+            names.append(find(key, None, plugins).name)
+    return tuple(dict.fromkeys(names))
 
 
 def _check_known(key: str, plugins: Plugins, networks: Collection[str]) -> None:
@@ -71,7 +71,9 @@ def _check_known(key: str, plugins: Plugins, networks: Collection[str]) -> None:
 def unused_weights(weights: Iterable[str], encoders: Iterable[Named | None], networks: Iterable[str]) -> list[str]:
     """Return the canonical names, sorted, of weights that none of these encoders and networks has."""
     runs = [encoder for encoder in encoders if encoder]
-    used = {encoder.name for encoder in runs} | {it.network for it in runs if isinstance(it, PatchEncoder)}
+    used = {encoder.name for encoder in runs} | {
+        encoder.network for encoder in runs if isinstance(encoder, PatchEncoder)
+    }
     return sorted(set(weights) - used - set(networks))
 
 

@@ -93,8 +93,8 @@ def _output_of(encoder: PatchEncoder, word: str, table: Mapping[str, PatchEncode
     """Return the encoder of the same network that has this output. Raises UnknownName."""
     network = encoder.network or encoder.name
     outputs = {other.output: other for other in table.values() if network in (other.name, other.network)}
-    known = word.lower().replace(" ", "-")
-    if known not in outputs:
+    key = word.lower().replace(" ", "-")
+    if key not in outputs:
         words = ", ".join(filter(None, outputs)) or "one alone, that needs no word"
         raise UnknownName(f"{network} has no output {word}; it has {words}")
-    return outputs[known]
+    return outputs[key]
