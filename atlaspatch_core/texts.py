@@ -45,7 +45,10 @@ def parse_whole(text: str) -> int | None:
 
 def shortened(value: object) -> str:
     """Return a value as a sentence can show it: on one line, and the beginning of one that is long."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # of a number with more digits than Python writes
+        return "a number of thousands of digits"
     return text if len(text) <= 3 * SHOWN else f"{text[:SHOWN]}…"
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from atlaspatch_core.api.options import as_names, as_paths, checked_project, section_values
 from atlaspatch_core.api.slide import OpenedSlide
 from atlaspatch_core.discovery.sources import SlideSource
+from atlaspatch_core.encoders.device_names import gpu_numbers
 from atlaspatch_core.errors import InvalidProject, MissingDevice
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def process(
     patch_encoders: str | Collection[str] = (),
     slide_encoders: str | Collection[str] = (),
     weights: Mapping[str, str | Path] | None = None,
-    gpus: Collection[int] = (),
+    gpus: int | str | Collection[int] | None = None,
     fast_mode: bool = True,
     force: bool = False,
     progress: bool = False,
@@ -53,8 +54,9 @@ def process(
         patch_encoders: Name of a patch encoder, or several.
         slide_encoders: Name of a slide encoder, or several; the patch encoders that they need run by themselves.
         weights: Name of an encoder to a local file with its weights; ``--patch-encoder-ckpt-path`` of the command.
-        gpus: Numbers of GPUs, one worker process for each; -1 is a worker on the CPU and may be repeated. Without them
-            ``device`` counts. A script that gives several begins with ``if __name__ == "__main__":``.
+        gpus: Numbers of GPUs, one worker process for each; -1 is a worker on the CPU and may be repeated. One number,
+            several, or a text as the command takes it, ``0,1``. Without them ``device`` counts. A script that gives
+            several begins with ``if __name__ == "__main__":``.
         fast_mode: False: patches are read, too, and dropped by the thresholds of white, black, sharpness and ink.
         force: Compute everything anew, though it is valid.
         progress: Show a bar of slides.
@@ -77,23 +79,32 @@ def process(
         >>> [f"{outcome.step} {outcome.status}" for outcome in outcomes]
         ['slide computed', 'tissue_mask computed', 'patch_coords computed']
     """
+    numbers = _gpu_numbers(gpus)
     geometry = {"patch_size": patch_size, "target_mag": target_mag, "target_mpp": target_mpp}
     encoders = {"patch_encoders": as_names(patch_encoders), "slide_encoders": as_names(slide_encoders)}
     arguments = geometry | encoders | {name: value for name, value in options.items() if value is not None}
     places = [slides] if isinstance(slides, str | Path | OpenedSlide) else list(slides)
     project = _project_of(places, Path(output), arguments, as_paths(weights), fast_mode=fast_mode)
-    project, devices = _on_devices(project, gpus)
+    project, devices = _on_devices(project, numbers)
     return list(_outcomes(project, _find(project, places), arguments, devices, force=force, progress=progress))
 
 
-def _on_devices(project: "Project", gpus: Collection[int]) -> "tuple[Project, tuple[str, ...]]":
+def _gpu_numbers(gpus: object) -> tuple[int, ...]:
+    """Return the numbers of GPUs; none where they were left out. Raises InvalidProject for what is no number of one."""
+    try:
+        return () if gpus is None else gpu_numbers(gpus)
+    except ValueError as error:
+        raise InvalidProject(f"{ORIGIN}: gpus: {error}") from error
+
+
+def _on_devices(project: "Project", gpus: tuple[int, ...]) -> "tuple[Project, tuple[str, ...]]":
     """Return the project on the first device, and a device for every worker. Raises MissingDevice for an absent one."""
     from atlaspatch_core.encoders.devices import device_fault
     from atlaspatch_core.pipeline.workers.devices import devices_of
 
     if gpus and project.runtime.feature_device:
         raise InvalidProject(f"{ORIGIN}: either gpus or feature_device; gpus compute features, too")
-    devices = devices_of(tuple(gpus)) if gpus else (project.runtime.device,)
+    devices = devices_of(gpus) if gpus else (project.runtime.device,)
     for fault in filter(None, map(device_fault, devices)):
         raise MissingDevice(fault)
     return project.model_copy(update={"runtime": project.runtime.model_copy(update={"device": devices[0]})}), devices

@@ -9,14 +9,14 @@ from click.core import ParameterSource
 
 from atlaspatch_core.cli.declaring import option
 from atlaspatch_core.cli.logs import notice
-from atlaspatch_core.cli.types import Wholes
+from atlaspatch_core.cli.types import Gpus
 
 if TYPE_CHECKING:
     from atlaspatch_core.config.sections import Runtime
 
 GPUS = option(
     "--gpus",
-    type=Wholes(least=-1),
+    type=Gpus(),
     multiple=True,
     callback=lambda _context, _option, values: tuple(chain(*values)),
     help="GPUs, such as 0,1: one worker process for each; -1 is a worker on the CPU and may be repeated. Workers take "

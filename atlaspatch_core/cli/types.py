@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from atlaspatch_core.cli.completion import matching
-from atlaspatch_core.encoders.device_names import DEVICE, DEVICES
+from atlaspatch_core.encoders.device_names import DEVICE, DEVICES, gpu_numbers
 from atlaspatch_core.remote.places import RemotePlace
 from atlaspatch_core.texts import parse_whole, shortened
 
@@ -134,19 +134,18 @@ class Whole(click.IntRange):
         return super().convert(value, param, ctx)
 
 
-class Wholes(click.ParamType):
-    """Whole numbers of ``least`` or more, between commas or blanks: a tuple."""
+class Gpus(click.ParamType):
+    """Numbers of GPUs, between commas or blanks: a tuple."""
 
     name = "integers"
     several = True
 
-    def __init__(self, least: int) -> None:
-        self._each = Whole(min=least)
-
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        """Return the numbers. Fails when there is none."""
-        words = value if isinstance(value, tuple) else re.split(r"[,\s]+", value.strip(", "))
-        return tuple(self._each.convert(word, param, ctx) for word in words)
+        """Return the numbers. Fails for what is none, and when there is none."""
+        try:
+            return gpu_numbers(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class Number(click.FloatRange):

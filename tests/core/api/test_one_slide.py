@@ -21,6 +21,25 @@ import atlaspatch_core as ap
 from atlaspatch_core.cli.main import cli
 from atlaspatch_core.errors import InvalidProject, MissingDevice, UnknownName, UnreadableSlide
 
+NO_GPU = st.one_of(
+    st.booleans(), st.none(), st.floats(), st.text("abc-"), st.integers(max_value=-2), st.integers(min_value=10**4)
+)
+NO_GPUS = st.one_of(
+    NO_GPU.filter(lambda value: value is not None),
+    st.lists(NO_GPU, min_size=1),
+    st.tuples(st.integers(-1, 9), NO_GPU),
+    st.sampled_from(["", "0,x", "-2", "1_0", "0;1", b"01", {0: 1}, ["-1"], [[0]], [np.arange(2)], 10**5000]),
+)
+GPU_KINDS = (
+    list,
+    tuple,
+    iter,
+    np.array,
+    lambda numbers: numbers[0],
+    lambda numbers: ",".join(map(str, numbers)),
+    lambda numbers: " ".join(map(str, numbers)),
+)
+
 
 def paint(path: Path, seed: int = 0, mpp: float | None = 0.5) -> Path:
     """Write a slide of two levels: tissue of many colours with a hole."""
@@ -166,6 +185,28 @@ def test_a_gpu_that_is_not_there_is_said_before_anything_is_made(bundled):
     with pytest.raises(MissingDevice, match="cuda:77"):
         ap.process("CMU-1-Small-Region.svs", "none", patch_size=256, target_mag=20, gpus=[77])
     assert not Path("none").exists()
+
+
+@examples(200)
+@given(gpus=NO_GPUS)
+def test_what_is_no_number_of_a_gpu_is_refused_in_one_sentence(gpus):
+    with pytest.raises(InvalidProject, match=r"^ap\.process: gpus: .+ is no GPU; give whole numbers from -1") as error:
+        ap.process("none.svs", "none", patch_size=256, target_mag=20, gpus=gpus)
+    assert len(str(error.value)) < 250
+    assert "\n" not in str(error.value)
+
+
+@examples(100)
+@given(numbers=st.lists(st.integers(-1, 99), min_size=1), kind=st.sampled_from(GPU_KINDS))
+def test_gpus_are_a_number_several_or_a_text_and_never_ignored(numbers, kind):
+    with pytest.raises(InvalidProject, match="either gpus or feature_device"):
+        ap.process("none.svs", "none", patch_size=256, target_mag=20, gpus=kind(numbers), feature_device="cpu")
+
+
+@pytest.mark.parametrize("gpus", [None, (), []])
+def test_without_gpus_the_device_counts(gpus):
+    with pytest.raises(MissingDevice, match="cuda:77"):
+        ap.process("none.svs", "none", patch_size=256, target_mag=20, gpus=gpus, device="cuda:77")
 
 
 def test_several_gpus_and_a_device_for_features_are_either_or(bundled):

@@ -391,7 +391,9 @@ def test_gpus_are_listed_by_commas_blanks_or_repeated(slides, words: list[str]):
     assert (result.exit_code, "the device cuda:70 is not there" in result.stderr) == (2, True), result.stderr
 
 
-@pytest.mark.parametrize(("text", "why"), [("0,x", "'x'"), ("", "''"), ("-2", "-2 is not in the range x>=-1")])
+@pytest.mark.parametrize(
+    ("text", "why"), [("0,x", "'x'"), ("", "''"), ("-2", "'-2' is no GPU; give whole numbers from -1")]
+)
 def test_gpus_are_whole_numbers(slides, text: str, why: str):
     result = run(slides, "--gpus", text)
     assert (result.exit_code, why in result.stderr, "--gpus" in result.stderr) == (2, True, True), result.stderr
