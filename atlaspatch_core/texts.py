@@ -3,7 +3,8 @@
 import json
 import os
 import re
-from math import isfinite
+from collections.abc import Collection
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,21 @@ def parse_whole(text: str) -> int | None:
     """Return a whole number of plain digits, or None."""
     text = text.strip()
     return int(text) if WHOLE.fullmatch(text) and len(text) <= MOST_DIGITS else None
+
+
+def parse_whole_or(value: object, words: Collection[str], least: int) -> int | str:
+    """Return a whole number of ``least`` or more, or one of a few words in any case of letters; texts are read as such.
+
+    Raises ValueError for anything else, truth values among them.
+    """
+    text = value.strip().lower() if isinstance(value, str) else ""
+    if text in words:
+        return text
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    number = value if is_number else parse_whole(text)
+    if number is None or number % 1 or not least <= number < inf:
+        raise ValueError(f"is no number of {least} or more, and not {' or '.join(words)}")
+    return int(number)
 
 
 def shortened(value: object) -> str:

@@ -12,7 +12,7 @@ import click
 from atlaspatch_core.cli.completion import matching
 from atlaspatch_core.encoders.device_names import DEVICE, DEVICES, gpu_numbers
 from atlaspatch_core.remote.places import RemotePlace
-from atlaspatch_core.texts import parse_whole, shortened
+from atlaspatch_core.texts import parse_whole, parse_whole_or, shortened
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -179,17 +179,10 @@ class NumberOr(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
         """Return the number, or the word. Fails for anything else."""
-        text = str(value).strip().lower()
-        if text in self._words:
-            return text
-        number = parse_whole(text)
-        if number is None or number < self._least:
-            self.fail(
-                f"{shortened(text)} is no number of {self._least} or more, and not {' or '.join(self._words)}",
-                param,
-                ctx,
-            )
-        return number
+        try:
+            return parse_whole_or(value, self._words, self._least)
+        except ValueError as error:
+            self.fail(f"{shortened(value)} {error}", param, ctx)
 
 
 def flat(several: Iterable[tuple[str, ...]]) -> tuple[str, ...]:

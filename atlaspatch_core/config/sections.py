@@ -14,12 +14,12 @@ from atlaspatch_core.config.input_fields import PatientsFields, SlidesFields
 from atlaspatch_core.config.run_fields import AlertsFields, PicturesFields, RuntimeFields, UpgradesFields
 from atlaspatch_core.encoders.device_names import DEVICE, DEVICES
 from atlaspatch_core.isolation.cores import usable_cores, usable_threads
-from atlaspatch_core.option import describe
+from atlaspatch_core.option import describe, field_of
 from atlaspatch_core.patches.grid_spec import GridSpec
 from atlaspatch_core.remote.places import shown_path
 from atlaspatch_core.slides.mpp import OTHERWISE
 from atlaspatch_core.slides.readers import READERS, installed_readers
-from atlaspatch_core.texts import shortened
+from atlaspatch_core.texts import parse_whole_or, shortened
 
 EXTENSION = re.compile(r"\.?[^./\\\s]+(\.[^./\\\s]+)*")
 VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -191,6 +191,11 @@ class Pictures(PicturesFields, Section):
 
 class Runtime(RuntimeFields, Section):
     """What decides speed and never a number."""
+
+    @field_validator("feature_batch_size", mode="before")
+    @classmethod
+    def _batch_size_is_a_number_or_a_word(cls, size: Any) -> int | str:
+        return parse_whole_or(size, field_of(RuntimeFields, "feature_batch_size").words, least=1)
 
     @field_validator("device", "feature_device")
     @classmethod

@@ -61,11 +61,13 @@ PIECE_BYTES = 4 * 2**20
 
 @final
 class BatchBuffer:
-    """The batches that are being filled; a batch takes memory only when a piece writes to it."""
+    """The batches that are being filled; a batch takes memory only when a piece writes to it, and never for more
+    patches than there are.
+    """
 
     def __init__(self, rows: NDArray[np.int64], patch_size: int, batch_size: int, allocate: Allocate) -> None:
         self._rows, self._allocate = rows, allocate
-        self._shape = batch_size, patch_size, patch_size, 3
+        self._shape = max(1, min(batch_size, len(rows))), patch_size, patch_size, 3
         self._open: dict[int, NDArray[np.uint8]] = {}
         self._begun = 0
         self._ended = 0

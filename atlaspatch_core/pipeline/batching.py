@@ -15,6 +15,8 @@ from atlaspatch_core.pipeline.steps.features import FeatureBatch, FeatureJob
 from atlaspatch_core.validity.outcome import Outcome
 
 Result = TypeVar("Result")
+MOST_WAITING = 4096
+"""Patches of several small slides that wait for others to fill a batch; where a batch is larger, it is not filled."""
 Kind = tuple[object, ...]
 """What patches must share to go into one batch: the encoders that they are for, and their size."""
 
@@ -50,7 +52,7 @@ class Batcher:
         if self._waiting and _kind(self._waiting[0]) != _kind(pixels):
             self._submit_waiting()
         self._waiting.append(pixels)
-        if sum(len(part.rows) for part in self._waiting) >= pixels.job.batch_size:
+        if sum(len(part.rows) for part in self._waiting) >= _enough(pixels.job):
             self._submit_waiting()
         self._hand_out_done()
 
@@ -127,6 +129,11 @@ def _attempt(parts: list[FeatureBatch], action: Callable[[], Result]) -> Result 
     """Return what the action returns, or how it failed, said of the first job."""
     job = parts[0].job
     return job.work.attempt(job.todo[0].stage.step, action)
+
+
+def _enough(job: FeatureJob) -> int:
+    """Return how many patches are encoded together: a batch, and of one that is larger than any slide no more wait."""
+    return min(job.batch_size, max(job.total, MOST_WAITING))
 
 
 def _kind(pixels: FeatureBatch) -> Kind:

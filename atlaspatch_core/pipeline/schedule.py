@@ -27,7 +27,7 @@ def piece_size(free: int, workers: int, least: int, batch_size: int = 1) -> int:
     no rest below ``least``.
     """
     share = max(least, ceil(free / (2 * workers)))
-    size = ceil(share / batch_size) * batch_size
+    size = -(-share // batch_size) * batch_size
     return free if free - size < least else size
 
 

@@ -56,6 +56,21 @@ def test_a_value_that_cannot_be_used_is_named_with_its_place(values, complaint):
         make_project(values, origin="atlaspatch.toml")
 
 
+@pytest.mark.parametrize("size", [0, -1, True, 1.5, float("inf"), float("nan"), "many", "1_0", "", None, [8]])
+def test_a_batch_size_that_is_none_is_told_in_one_sentence(size):
+    with pytest.raises(InvalidProject) as caught:
+        make_project({"runtime": {"feature_batch_size": size}}, origin="here")
+    told = f"here: runtime.feature_batch_size: is no number of 1 or more, and not auto (given {size!r})"
+    assert str(caught.value) == told
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"), [("AUTO", "auto"), (" Auto ", "auto"), ("8", 8), (8.0, 8), (10**400, 10**400)]
+)
+def test_a_batch_size_is_a_number_or_auto_in_any_case(given, meant):
+    assert make_project({"runtime": {"feature_batch_size": given}}, origin="x").runtime.feature_batch_size == meant
+
+
 def test_a_missing_project_file_says_how_to_write_one(tmp_path):
     with pytest.raises(InvalidProject, match="atlaspatch init"):
         load_project(tmp_path / "atlaspatch.toml")

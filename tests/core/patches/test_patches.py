@@ -10,6 +10,7 @@ import pytest
 
 from atlaspatch_core.errors import UnreadableSlide
 from atlaspatch_core.patches.grid import PatchGrid
+from atlaspatch_core.patches.local_stream import ReadOptions, open_local_stream
 from atlaspatch_core.patches.scale import Sampling
 from atlaspatch_core.patches.stream import PatchBatch, read_patch, stream_patches
 from atlaspatch_core.slides.slide import Level, Region, SlideInfo
@@ -79,6 +80,21 @@ def test_batches_are_full_but_for_the_last_one():
     assert [len(batch.rows) for batch in batches] == [5, 5, 2]
     assert batches[0].patches.shape == (5, 32, 32, 3)
     assert batches[0].rows.dtype == np.int64
+
+
+@pytest.mark.parametrize("size", [12, 13, 99_999_999, 10**400])
+def test_a_batch_takes_memory_for_the_patches_that_there_are_alone(size: int):
+    grid, shapes = lattice(128, 96, patch=32, step=32), []
+
+    def allocate(shape: tuple[int, ...]) -> np.ndarray:
+        shapes.append(shape)
+        return np.empty(shape, np.uint8)
+
+    slide = PaintedSlide(noise(96, 128))
+    with open_local_stream(slide, grid, ReadOptions(size, workers=2), allocate) as stream:
+        patches = together(list(stream), grid)
+    assert shapes == [(len(grid), 32, 32, 3)]
+    np.testing.assert_array_equal(patches, together(list(stream_patches(slide, grid, batch_size=5, workers=2)), grid))
 
 
 def test_patch_over_the_edge_is_white_there():
