@@ -24,11 +24,12 @@ from atlaspatch_core.config.input_fields import PatientsFields, ProjectFields, S
 from atlaspatch_core.config.mode_fields import DRY_RUN
 from atlaspatch_core.config.run_fields import PicturesFields, RuntimeFields
 from atlaspatch_core.isolation.cores import usable_cores
+from atlaspatch_core.option import field_of
 from atlaspatch_core.patches.filter_spec import FilterSpec
 from atlaspatch_core.tissue.spec import TissueSpec
 
 NAMES = {"type": Names(), "multiple": False}
-PRECISION = {"type": click.Choice(["float32", "float16", "bfloat16"], case_sensitive=False)}
+PRECISION = {"type": click.Choice(field_of(GeometryFields, "precision").choices, case_sensitive=False)}
 NAMED_ENCODERS = ("patch_encoders", "slide_encoders")
 OF_SLIDE_ENCODERS = (*NAMED_ENCODERS, "keep_attention")
 OF_ENCODERS = ("precision", "input_size", "downscale")

@@ -5,7 +5,7 @@ import click
 from atlaspatch_core.cli.declaring import FOLDER, POSITIVE, group, option, panel
 from atlaspatch_core.cli.devices import GPUS
 from atlaspatch_core.cli.fields import field_option, field_options
-from atlaspatch_core.cli.options import NAMES, OPENED, OUTPUT, PLUGINS
+from atlaspatch_core.cli.options import NAMES, OPENED, OUTPUT, PLUGINS, PRECISION
 from atlaspatch_core.cli.shards import SHARD_OPTION
 from atlaspatch_core.cli.types import Device, LocalPath, Number, NumberOr, SlidePaths, Whole
 from atlaspatch_core.config.geometry_fields import GeometryFields
@@ -134,12 +134,7 @@ ENCODERS = group(
             aliases=("--patch-encoder-img-size",),
         ),
         field_option(GeometryFields, "downscale"),
-        field_option(
-            GeometryFields,
-            "precision",
-            default="own",
-            type=click.Choice(["own", "float32", "float16", "bfloat16"], case_sensitive=False),
-        ),
+        field_option(GeometryFields, "precision", default="own", **PRECISION),
     ),
     PLUGINS,
 )

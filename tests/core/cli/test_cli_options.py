@@ -323,7 +323,7 @@ def test_picture_options_become_pictures(slide: Path):
     assert project(slide, *switches).pictures == expected
 
 
-@pytest.mark.parametrize("precision", ["float32", "FLOAT16", "BFloat16"])
+@pytest.mark.parametrize("precision", ["float32", "FLOAT16", "BFloat16", "own", "Own"])
 def test_precision_is_understood_in_any_case(slide: Path, precision: str):
     assert geometry(slide, "--feature-precision", precision).precision == precision.lower()
 
