@@ -18,6 +18,7 @@ from atlaspatch_core.patches.grid import PatchGrid
 from atlaspatch_core.slides.slide import Slide
 
 if TYPE_CHECKING:
+    from atlaspatch_core.config.input_fields import ScalePolicy
     from atlaspatch_core.config.project import Project
     from atlaspatch_core.encoders.batch_size import BatchSize
     from atlaspatch_core.encoders.declaration import PatchEncoder, Plugins, Precision, SlideEncoder
@@ -60,6 +61,7 @@ def encode(
     weights: Mapping[str, str | Path] | None = None,
     plugins: Collection[str | Path] = (),
     allow_remote_code: str | Collection[str] = (),
+    other_scales: "ScalePolicy" = "warn",
     progress: bool = False,
 ) -> NDArray[np.float32]:
     """Encode the patches of a slide: the numbers that ``encode-slide`` would store.
@@ -79,6 +81,7 @@ def encode(
         weights: Name of an encoder to a local file with its weights; by default they come from the hub.
         plugins: Python files that declare further encoders. Their code is executed.
         allow_remote_code: Encoders whose Python code, which lies beside their weights, may be run.
+        other_scales: Patches at a scale that the encoder was not made for: ``warn``, ``refuse`` or ``allow`` them.
         progress: Show a bar.
 
     Returns:
@@ -104,6 +107,7 @@ def encode(
         "weights": as_paths(weights),
         "plugins": tuple(map(Path, plugins)),
         "allow_remote_code": as_names(allow_remote_code),
+        "other_scales": other_scales,
     }
     loading = _find_encoder(encoder, checked_project("ap.encode", values), has_features=features is not None)
     return _encode(slide, grid, features, loading, progress=progress)

@@ -7,6 +7,8 @@ from atlaspatch_core.option import Option, option_fields
 from atlaspatch_core.slides.reader_names import READER_NAMES
 from atlaspatch_core.tissue.outline_origin import Origin
 
+ScalePolicy = Literal["warn", "refuse", "allow"]
+
 
 @option_fields
 class ProjectFields:
@@ -47,7 +49,7 @@ class ProjectFields:
         ),
     ] = None
     other_scales: Annotated[
-        Literal["warn", "refuse", "allow"],
+        ScalePolicy,
         Option(
             "What becomes of patches whose µm/px a patch encoder was not made for, by more than 10 %: a warning, an "
             "error before anything is computed, or nothing.",

@@ -11,8 +11,8 @@ from atlaspatch_core.validity.recipe_warnings import Encoders, RecipeWarning
 TOLERANCE = 0.1
 """Share by which a scale may lie beyond those an encoder was made for: 20x of scanners is 0.46 to 0.50 µm/px."""
 
-CURE = 'take another target, or say other_scales = "allow" (--other-scales allow)'
-"""What to do about each."""
+CURE = 'take another target, or say other_scales = "{0}" (--other-scales {0})'
+"""What to do about each, with another policy in the braces."""
 
 
 def check_scales(project: Project, encoders: Encoders) -> tuple[RecipeWarning, ...]:
@@ -24,8 +24,9 @@ def check_scales(project: Project, encoders: Encoders) -> tuple[RecipeWarning, .
     """
     texts = [text for geometry in project.geometry for text in _texts(geometry, encoders)]
     if texts and project.other_scales == "refuse":
-        raise GeometryMismatch(f'{texts[0]}; take another target, or say other_scales = "warn"')
-    return () if project.other_scales == "allow" else tuple(RecipeWarning(text, CURE) for text in texts)
+        raise GeometryMismatch(f"{texts[0]}; {CURE.format('warn')}")
+    cure = CURE.format("allow")
+    return () if project.other_scales == "allow" else tuple(RecipeWarning(text, cure) for text in texts)
 
 
 def _texts(geometry: Geometry, encoders: Encoders) -> Iterator[str]:

@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from painting import paint_slide, stain, white
 from rounds import examples
 
+import atlaspatch_core as ap
 from atlaspatch_core.cli.main import cli
 from atlaspatch_core.config.project import make_project
 from atlaspatch_core.encoders.declaration import SlideEncoder
@@ -87,7 +89,7 @@ PATCH_ENCODERS = [
     [
         ([], 0, "WARNING: colour was made for patches of 0.5 µm/px (20x), and these have 0.25 µm/px (40x); take"),
         (["--other-scales", "allow"], 0, ""),
-        (["--other-scales", "refuse"], 2, "colour was made for patches of 0.5 µm/px (20x), and these have"),
+        (["--other-scales", "refuse"], 2, 'or say other_scales = "warn" (--other-scales warn)'),
         (["--strict"], 2, "colour was made for patches of 0.5 µm/px (20x), and these have"),
     ],
 )
@@ -102,3 +104,16 @@ def test_encode_slide_says_so_before_it_works(tmp_path: Path, words: list[str], 
     assert said in done.output
     assert ("made for" in done.output) == bool(said)
     assert out.exists() == (code == 0)
+
+
+def test_one_slide_heeds_the_policy_that_its_warning_names(tmp_path: Path, recwarn):
+    slide = ap.open_slide(paint_slide(tmp_path / "a.svs", stain(white(1024, 1024), 200, 200, 600, 600), mpp=0.25))
+    grid = ap.lay_grid(slide, ap.segment(slide), patch_size=128, target_mag=40)
+    colour = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+    encoder = ap.PatchEncoder.from_module("colour", colour, dim=3, magnification=20)
+    ap.encode(slide, grid, encoder, device="cpu", other_scales="allow")
+    assert not [warning for warning in recwarn if "made for" in str(warning.message)]
+    with pytest.warns(UserWarning, match='say other_scales = "allow"'):
+        ap.encode(slide, grid, encoder, device="cpu")
+    with pytest.raises(GeometryMismatch, match='say other_scales = "warn"'):
+        ap.encode(slide, grid, encoder, device="cpu", other_scales="refuse")
