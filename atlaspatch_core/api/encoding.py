@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from atlaspatch_core.api.options import as_names, as_paths, checked_project
 from atlaspatch_core.api.own_encoders import own_encoder
 from atlaspatch_core.api.slide import as_opened
-from atlaspatch_core.errors import NoPatches, UnknownName
+from atlaspatch_core.errors import NoPatches
 from atlaspatch_core.patches.grid import PatchGrid
 from atlaspatch_core.slides.slide import Slide
 
@@ -141,19 +141,13 @@ def _find_encoder(encoder: "str | PatchEncoder | SlideEncoder", project: "Projec
 
 
 def _kind_of(name: str, project: "Project", own: "Plugins") -> str:
-    """Return the field of a geometry in which an encoder is named."""
-    from atlaspatch_core.encoders.names import by_any_name, unknown
-    from atlaspatch_core.encoders.patch import PATCH_ENCODERS, find_patch_encoder
-    from atlaspatch_core.encoders.slide import SLIDE_ENCODERS, find_slide_encoder
+    """Return the field of a geometry in which an encoder is named. Raises UnknownName."""
+    from atlaspatch_core.encoders.any_kind import find_encoder
+    from atlaspatch_core.encoders.declaration import PatchEncoder
     from atlaspatch_core.validity.project_plugins import plugins_of
 
-    plugins = plugins_of(project, own)
-    for kind, find in (("patch_encoders", find_patch_encoder), ("slide_encoders", find_slide_encoder)):
-        with suppress(UnknownName):
-            find(name, project.weights, plugins)
-            return kind
-    patch, slide = {**PATCH_ENCODERS, **plugins.patch}, {**SLIDE_ENCODERS, **plugins.slide}
-    raise unknown("encoder", name, [*by_any_name(patch), *by_any_name(slide)])
+    encoder = find_encoder(name, project.weights, plugins_of(project, own))
+    return "patch_encoders" if isinstance(encoder, PatchEncoder) else "slide_encoders"
 
 
 def _features(slide: Slide, grid: PatchGrid, loading: _Loading, *, progress: bool) -> tuple[NDArray[np.float32], ...]:

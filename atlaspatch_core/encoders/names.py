@@ -24,8 +24,12 @@ def by_any_name(table: Mapping[str, Encoder]) -> dict[str, Encoder]:
     return {word.lower(): encoder for encoder in table.values() for word in (encoder.name, *encoder.aliases)}
 
 
+class NotCalledSo(UnknownName):
+    """No encoder has this name, nor one of which it is a part."""
+
+
 def unknown(kind: str, name: str, names: Iterable[str]) -> UnknownName:
-    """Return the error for a name that is not known: the nearest names, or all when none is near."""
-    names = list(names)
-    near = get_close_matches(name.lower(), names, n=4, cutoff=0.5)
-    return UnknownName(f"no {kind} is called {name}; {'near names' if near else 'known'}: {', '.join(near or names)}")
+    """Return the error for a name that is not known: the nearest names, or how to list all when none is near."""
+    near = get_close_matches(name.lower(), list(names), n=4, cutoff=0.5)
+    others = f"near names: {', '.join(near)}" if near else "no name is near, and 'atlaspatch encoders' lists them"
+    return NotCalledSo(f"no {kind} is called {name or repr(name)}; {others}")

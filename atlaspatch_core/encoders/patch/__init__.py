@@ -78,13 +78,13 @@ def find_patch_encoder(
         ('virchow_v2_cls', 1280)
     """
     table = {**PATCH_ENCODERS, **plugins.patch}
-    network_name, _, output = name.partition(OF)
+    network_name, of, output = name.partition(OF)
     encoder = by_any_name(table).get(network_name.lower())
     if encoder is None and network_name.lower().startswith(TIMM):
         encoder = timm_encoder(network_name)
     if encoder is None:
-        raise unknown("patch encoder", network_name, [*by_any_name(table), f"{TIMM}<model name>"])
-    encoder = _output_of(encoder, output, table) if output else encoder
+        raise unknown("patch encoder", network_name or name, [*by_any_name(table), f"{TIMM}<model name>"])
+    encoder = _output_of(encoder, output, table) if of else encoder
     local = local_weights(encoder.name, (name, name.lower(), *encoder.aliases), weights or {}, encoder.network)
     return encoder if local is None else encoder.with_local_weights(local, local.path)
 
@@ -94,7 +94,7 @@ def _output_of(encoder: PatchEncoder, word: str, table: Mapping[str, PatchEncode
     network = encoder.network or encoder.name
     outputs = {other.output: other for other in table.values() if network in (other.name, other.network)}
     key = word.lower().replace(" ", "-")
-    if key not in outputs:
+    if not key or key not in outputs:
         words = ", ".join(filter(None, outputs)) or "one alone, that needs no word"
-        raise UnknownName(f"{network} has no output {word}; it has {words}")
+        raise UnknownName(f"{network} has no output {word or repr(word)}; it has {words}")
     return outputs[key]

@@ -68,9 +68,11 @@ def find_slide_encoder(
     with names that are near.
     """
     encoders = {**SLIDE_ENCODERS, **plugins.slide}
-    encoder = by_any_name(encoders).get(name.lower()) or _of_patch_encoder(name, weights, plugins)
+    encoder = by_any_name(encoders).get(name.lower())
+    fault = None if encoder else _unavailable(name)
+    encoder = encoder or (None if fault else _of_patch_encoder(name, weights, plugins))
     if encoder is None:
-        raise _unavailable(name) or unknown("slide encoder", name, [*by_any_name(encoders), f"{ABMIL}<patch encoder>"])
+        raise fault or unknown("slide encoder", name, [*by_any_name(encoders), f"{ABMIL}<patch encoder>"])
     local = local_weights(encoder.name, (name, name.lower(), *encoder.aliases), weights or {})
     return encoder if local is None or encoder.source is None else replace(encoder, source=local)
 
@@ -88,8 +90,10 @@ def _unavailable(name: str) -> UnknownName | None:
         return UnknownName(
             f"{encoder.name}: announced by its makers ({encoder.homepage}) and not released yet; use titan or feather"
         )
-    if name.lower() == ABMIL.rstrip("-"):
+    if name.lower().rstrip("-") == ABMIL.rstrip("-"):
         return UnknownName(
             f"{name}: say whose features it was trained on, as in {ABMIL}uni_v1, and name its checkpoint"
         )
+    if name.lower() in FOR_EVERY_PATCH_ENCODER:
+        return UnknownName(f"{name}: say whose features, as in {name.lower()}uni_v1")
     return None

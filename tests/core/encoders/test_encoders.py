@@ -12,6 +12,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
+from atlaspatch_core.encoders.any_kind import find_encoder
 from atlaspatch_core.encoders.architecture import Built, TimmModel
 from atlaspatch_core.encoders.declaration import HALF, PatchEncoder, Transform
 from atlaspatch_core.encoders.loading import load_patch_encoder
@@ -81,7 +82,24 @@ def test_names_are_found_in_any_case():
     ("find", "name", "near"),
     [
         (find_patch_encoder, "efficientnet_lite", "near names: .*efficientnet_lite0"),
-        (find_patch_encoder, "zzz", "timm-<model name>"),
+        (
+            find_patch_encoder,
+            "zzz",
+            "^no patch encoder is called zzz; no name is near, and 'atlaspatch encoders'",
+        ),
+        (find_patch_encoder, ":class", "^no patch encoder is called :class; no name is near"),
+        (find_patch_encoder, "", "^no patch encoder is called ''; no name is near"),
+        (find_patch_encoder, "virchow_v2:", r"^virchow_v2 has no output ''; it has class\+mean, class$"),
+        (find_patch_encoder, "efficientnet_lite0:", "^efficientnet_lite0 has no output ''; it has one alone"),
+        (find_slide_encoder, "max-zzzz", "^no patch encoder is called zzzz; no name is near"),
+        (find_slide_encoder, "Max-", "^Max-: say whose features, as in max-uni_v1$"),
+        (find_slide_encoder, "abmil-", "^abmil-: say whose features it was trained on"),
+        (find_encoder, "efficientnet_lite0:class", "^efficientnet_lite0 has no output class; it has one alone"),
+        (find_encoder, "mean-efficientnet_lite0:class", "^efficientnet_lite0 has no output class"),
+        (find_encoder, "meanmax-", "^meanmax-: say whose features"),
+        (find_encoder, "uni_v9", "^no encoder is called uni_v9; near names: .*uni_v1"),
+        (find_encoder, "mean-uni_v9", "^no encoder is called mean-uni_v9; near names: .*mean-uni_v1"),
+        (find_encoder, "zzz", "^no encoder is called zzz; no name is near"),
         (find_patch_encoder, "timm-resnet_50", "near names: resnet50"),
         (find_slide_encoder, "mean_efficientnet_lite0", "near names: mean-efficientnet_lite0"),
         (find_slide_encoder, "mean-efficientnet_lite", "near names: .*efficientnet_lite0"),
