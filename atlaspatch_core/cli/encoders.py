@@ -7,16 +7,17 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from atlaspatch_core.cli.columns import columns
+from atlaspatch_core.cli.completion import completion_of
 from atlaspatch_core.cli.declaring import EXISTING_FILE, documented_command
-from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.cli.types import Names, flat
+from atlaspatch_core.errors import AtlasPatchError, UnknownName
 
 if TYPE_CHECKING:
-    from atlaspatch_core.encoders.declaration import Plugins
     from atlaspatch_core.encoders.listing import Listed
 
 HEAD = ("name", "kind", "dim", "made for", "licence", "access", "needs", "weights", "also called")
@@ -37,9 +38,11 @@ LEGEND = (
     summary="List the encoders and what each needs",
     examples=(
         "atlaspatch encoders --kind slide",
+        "atlaspatch encoders uni_v1 virchow_v2:class",
         "atlaspatch encoders --wide | grep MIT",
     ),
 )
+@click.argument("names", type=Names(), nargs=-1, shell_complete=completion_of("encoders"))
 @click.option("--kind", type=click.Choice(["patch", "slide"]), help="Only encoders of patches, or only of slides.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array, with homepages and notes.")
 @click.option("--wide", is_flag=True, help="Print all columns, whatever the terminal, as a pipe gets them.")
@@ -51,8 +54,17 @@ LEGEND = (
     multiple=True,
     help="Python file that declares further encoders; may be repeated. Its code is executed.",
 )
-def encoders(kind: str | None, as_json: bool, wide: bool, markdown: bool, feature_plugin: tuple[Path, ...]) -> None:
+def encoders(
+    names: tuple[tuple[str, ...], ...],
+    kind: str | None,
+    as_json: bool,
+    wide: bool,
+    markdown: bool,
+    feature_plugin: tuple[Path, ...],
+) -> None:
     """List the encoders: dim, patches they were made for, licence, access, what is installed and found.
+
+    NAMES are those to be listed, in any case of letters, also NAME:OUTPUT; without any it is all of them.
 
     A terminal that is too narrow for all columns gets those that fit; --wide and --json have all.
 
@@ -60,10 +72,10 @@ def encoders(kind: str | None, as_json: bool, wide: bool, markdown: bool, featur
     of each feature, max-<patch encoder>, and both, meanmax-<patch encoder>, exist for every patch encoder and are not
     listed.
     """
-    from atlaspatch_core.encoders.listing import listed
-
     try:
-        listing = listed(kind, _plugins(feature_plugin))  # pyright: ignore[reportArgumentType]
+        listing = _listing(flat(names), kind, feature_plugin)
+    except UnknownName as error:
+        raise click.UsageError(str(error)) from error
     except AtlasPatchError as error:
         raise click.ClickException(str(error)) from error
     if as_json:
@@ -72,10 +84,13 @@ def encoders(kind: str | None, as_json: bool, wide: bool, markdown: bool, featur
         click.echo(markdown_table(listing) if markdown else text_table(listing, None if wide else terminal_width()))
 
 
-def _plugins(paths: tuple[Path, ...]) -> "Plugins":
+def _listing(names: tuple[str, ...], kind: Any, plugin_files: tuple[Path, ...]) -> "list[Listed]":
+    """Return the encoders to be listed. Raises UnknownName, InvalidProject."""
+    from atlaspatch_core.encoders.listing import listed, listed_by_name
     from atlaspatch_core.encoders.plugins import all_plugins
 
-    return all_plugins(paths)
+    plugins = all_plugins(plugin_files)
+    return listed_by_name(names, kind, plugins) if names else listed(kind, plugins)
 
 
 def terminal_width() -> int | None:
@@ -113,8 +128,9 @@ def _compact_row(encoder: "Listed") -> tuple[str, ...]:
 def markdown_table(listing: "list[Listed]") -> str:
     """Return the table of docs/encoders.md, a row for each network, with links to the homepages."""
     rows = [MARKDOWN_HEAD, tuple("---" for _ in MARKDOWN_HEAD)]
+    listed_names = {encoder.name for encoder in listing}
     for encoder in listing:
-        if encoder.network:
+        if encoder.network in listed_names:
             continue
         name, *rest = _columns(encoder, encoder.extra or "")
         linked = f"[`{name}`]({encoder.homepage})" if encoder.homepage else f"`{name}`"

@@ -1,9 +1,10 @@
 """What there is to know of every encoder without loading one; neither torch nor the network is touched."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from atlaspatch_core.encoders.any_kind import find_encoder
 from atlaspatch_core.encoders.declaration import NO_PLUGINS, PatchEncoder, Plugins, SlideEncoder
 from atlaspatch_core.encoders.extras import installed
 from atlaspatch_core.encoders.patch import PATCH_ENCODERS, find_patch_encoder
@@ -59,6 +60,16 @@ def listed(kind: Kind | None = None, plugins: Plugins = NO_PLUGINS) -> list[List
     if kind != "patch":
         rows += [_listed("slide", encoder) for encoder in _slide_encoders(plugins)]
     return rows
+
+
+def listed_by_name(names: Iterable[str], kind: Kind | None = None, plugins: Plugins = NO_PLUGINS) -> list[Listed]:
+    """Return the encoders of these names, aliases or ``NAME:OUTPUT``, each once, of one kind, or of patches or slides.
+
+    Raises UnknownName.
+    """
+    find = {"patch": find_patch_encoder, "slide": find_slide_encoder, None: find_encoder}[kind]
+    found = {encoder.name: encoder for encoder in (find(name, {}, plugins) for name in names)}
+    return [_listed("patch" if isinstance(it, PatchEncoder) else "slide", it) for it in found.values()]
 
 
 def _patch_encoders(plugins: Plugins) -> Iterator[PatchEncoder]:

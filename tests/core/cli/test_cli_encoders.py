@@ -188,3 +188,34 @@ def test_a_plugin_file_is_listed_too(tmp_path: Path):
 
 def test_what_is_listed_is_fit_for_json():
     assert json.loads(encoders("--json").stdout) == json.loads(json.dumps([asdict(encoder) for encoder in listed()]))
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        (["UNI_v1"], ["uni_v1"]),
+        (["virchow2:class", "virchow_v2_cls"], ["virchow_v2_cls"]),
+        (["titan,uni_v1", "mean-uni_v1"], ["titan", "uni_v1", "mean-uni_v1"]),
+        (["--kind", "slide", "titan"], ["titan"]),
+    ],
+)
+def test_names_choose_what_is_listed(words: list[str], names: list[str]):
+    assert list(by_name(*words)) == names
+    assert [line.split()[0] for line in encoders(*words).stdout.splitlines()[1:]] == names
+    rows = encoders("--markdown", *words).stdout.splitlines()[2:]
+    assert [row.split("`")[1] for row in rows] == names
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["uni_v9"], "no encoder is called uni_v9; near names: "),
+        (["uni_v1", "zzz"], "no encoder is called zzz; no name is near, and 'atlaspatch encoders' lists them"),
+        (["uni_v1:mean"], "uni_v1 has no output mean; it has one alone, that needs no word"),
+        (["--kind", "slide", "uni_v1"], "no slide encoder is called uni_v1; near names: "),
+    ],
+)
+def test_a_name_that_is_not_known_is_wrong_usage(words: list[str], told: str):
+    done = encoders(*words)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert f"Error: {told}" in done.stderr
