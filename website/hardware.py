@@ -1,8 +1,8 @@
 """``python -m website.hardware``: write what encoders take, by the rates that ``atlaspatch estimate`` assumes."""
 
 from atlaspatch_core.encoders.patch import PATCH_ENCODERS
-from atlaspatch_core.operations.estimate import USUAL_PATCHES
 from atlaspatch_core.operations.network_costs import NETWORKS, assumed_patches_per_second
+from atlaspatch_core.operations.patch_counts import USUAL_PATCHES
 from website.generated import GeneratedPart
 
 SLIDES = 1000

@@ -5,13 +5,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from atlaspatch_core.encoders.devices import present_device
-from atlaspatch_core.fingerprint import canonical_json, short_hash
 from atlaspatch_core.operations.network_costs import assumed_patches_per_second
+from atlaspatch_core.operations.patch_counts import PatchCounts
 from atlaspatch_core.operations.rates import MEASURED, Rate, device_of, rates_of_runs, read_measured
-from atlaspatch_core.storage.schema import COORDS
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import OF_CASES, OutputKey
 from atlaspatch_core.validity.recipe import Recipe
+from atlaspatch_core.validity.rules import State
 from atlaspatch_core.validity.states import Validity
 from atlaspatch_core.validity.stored import read_results
 from atlaspatch_core.wording import format_count
@@ -22,8 +22,6 @@ NOTHING = "nothing to do"
 BYTES_PER_FEATURE = 4
 USUAL_DIM = 1536
 """Of a patch encoder whose dim is asked of its network."""
-USUAL_PATCHES = 10_000
-"""Of a slide, where no slide of the project has coords yet and none was measured."""
 SECONDS_PER_SLIDE: Mapping[str, float] = {
     "slide": 0.1,
     "tissue_mask": 1.0,
@@ -104,9 +102,9 @@ def hours(seconds: float) -> str:
 def estimate_work(recipe: Recipe, outputs: Iterable[Validity], rates: Mapping[OutputKey, Rate]) -> Estimate:
     """Return what it takes to make these outputs.
 
-    Patches are counted from the coords that lie in the output folder; slides without coords count as they were
-    measured, or as the mean of the others. Encoders that share a pass over the pixels count as if they did not, so the
-    time is an upper bound.
+    Patches are counted from the coords that lie in the output folder; where these are to be laid anew, that is said.
+    Slides without coords count as they were measured, or as the mean of the others. Encoders that share a pass over the
+    pixels count as if they did not, so the time is an upper bound.
 
     Args:
         recipe: What is to be.
@@ -127,11 +125,14 @@ def estimate_work(recipe: Recipe, outputs: Iterable[Validity], rates: Mapping[Ou
         (1, 56, ['patch_features/efficientnet_lite0', 'slide_embedding/mean-efficientnet_lite0'])
     """
     stems: defaultdict[OutputKey, list[str]] = defaultdict(list)
+    former: defaultdict[str | None, set[str]] = defaultdict(set)
     for validity in outputs:
         stems[validity.step].append(validity.stem)
+        if validity.step.kind == "patch_coords" and validity.state == State.STALE:
+            former[validity.step.geometry].add(validity.stem)
     known_rates = {**rates_of_runs(recipe), **measured_rates(recipe), **rates} if stems else {}
     parts = tuple(
-        _estimate_part(recipe, step, of_step, known_rates.get(step) or usual_rate(step, device_of(recipe)))
+        _estimate_part(PatchCounts(recipe, step.geometry, former[step.geometry]), step, of_step, known_rates.get(step))
         for step, of_step in stems.items()
     )
     return Estimate(
@@ -161,37 +162,13 @@ def usual_rate(step: OutputKey, device: str) -> Rate:
     return Rate(assumed_patches_per_second(step.encoder or "", on_gpu), ASSUMED)
 
 
-def decided_by(recipe: Recipe) -> str:
-    """Return a hash of what decides how many patches slides have. Raises MissingWeights."""
-    kinds = ("tissue_mask", "patch_coords")
-    return short_hash(canonical_json([stage.spec for stage in recipe.stages if stage.step.kind in kinds]))
-
-
-def sampled_patches(recipe: Recipe) -> Mapping[str, Mapping[str, int]]:
-    """Return geometry to stem to patches, as measured on purpose with these masks and geometries; else nothing."""
-    measured = read_measured(recipe.project.output, device_of(recipe))
-    return measured.patches if measured and measured.decided_by == decided_by(recipe) else {}
-
-
-def _estimate_part(recipe: Recipe, step: OutputKey, stems: list[str], rate: Rate) -> EstimatePart:
+def _estimate_part(counts: PatchCounts, step: OutputKey, stems: list[str], known_rate: Rate | None) -> EstimatePart:
+    rate = known_rate or usual_rate(step, device_of(counts.recipe))
     if step.kind != "patch_features":
         return EstimatePart(step, len(stems), 0, rate, len(stems) / rate.per_second, 0.0)
-    patches, basis = _count_patches(recipe, step, stems)
-    size = patches * _dim_of(recipe, step) * BYTES_PER_FEATURE / 1e9
+    patches, basis = counts.of_slides(stems)
+    size = patches * _dim_of(counts.recipe, step) * BYTES_PER_FEATURE / 1e9
     return EstimatePart(step, len(stems), patches, rate, patches / rate.per_second, size, basis)
-
-
-def _count_patches(recipe: Recipe, step: OutputKey, stems: list[str]) -> tuple[int, str]:
-    """Return the number of patches of the slides of a features step, and how it is known."""
-    stored = read_results(Store(recipe.project.output), step.geometry).items()
-    counted = {stem: datasets[COORDS][1] for stem, datasets in stored if COORDS in datasets}
-    patch_counts = dict(sampled_patches(recipe).get(step.geometry, {})) | counted
-    mean = sum(patch_counts.values()) / len(patch_counts) if patch_counts else USUAL_PATCHES
-    missing = sum(stem not in patch_counts for stem in stems)
-    basis = [f"counted for {format_count(len(stems) - missing, 'slide', ',')}"] if missing < len(stems) else []
-    of = f"the mean of {len(patch_counts)}" if patch_counts else "assumed: no slide was measured yet"
-    basis += [f"{format_count(missing, 'slide', ',')} as {mean:,.0f} each, {of}"] if missing else []
-    return round(sum(patch_counts.get(stem, mean) for stem in stems)), "; ".join(basis)
 
 
 def _dim_of(recipe: Recipe, step: OutputKey) -> int:

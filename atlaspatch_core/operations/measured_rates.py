@@ -19,7 +19,7 @@ from atlaspatch_core.encoders.batch_size import batch_size_of
 from atlaspatch_core.encoders.inference import encode_slide
 from atlaspatch_core.encoders.patch_encoders import PatchEncoders
 from atlaspatch_core.errors import AtlasPatchError
-from atlaspatch_core.operations.estimate import decided_by
+from atlaspatch_core.operations.patch_counts import decided_by
 from atlaspatch_core.operations.rates import Measured, device_of
 from atlaspatch_core.patches.grid import PatchGrid
 from atlaspatch_core.patches.scale import choose_sampling
