@@ -7,7 +7,7 @@ from atlaspatch_core.encoders.architecture import OpenClipModel
 from atlaspatch_core.encoders.declaration import HALF, PatchEncoder, Transform
 from atlaspatch_core.encoders.declared_names import named
 from atlaspatch_core.encoders.hub import HubWeights
-from atlaspatch_core.encoders.licenses import HEALTH_AI, MIT, UNVERIFIED
+from atlaspatch_core.encoders.licenses import BSD_3, HEALTH_AI, MIT, UNVERIFIED
 from atlaspatch_core.encoders.pooling import image_embeds, pooler_output
 from atlaspatch_core.encoders.transformers_models import TransformersModel
 from atlaspatch_core.encoders.transforms import clip_transform
@@ -116,6 +116,8 @@ MEDSIGLIP = PatchEncoder(
     gated=True,
     extra="hub",
     homepage="https://huggingface.co/google/medsiglip-448",
+    facts="[homepage](https://huggingface.co/google/medsiglip-448); bilinear as the page resizes for its makers' "
+    "evaluations (`tf.image.resize`): `preprocessor_config.json`, as a copy has it, names bicubic (`resample` 3)",
 )
 
 CONTRASTIVE = (
@@ -149,7 +151,7 @@ CONTRASTIVE = (
         "omiclip",
         HubWeights("WangGuangyuLab/Loki", ("checkpoint.pt",), gated=True),
         OpenClipModel("coca_ViT-L-14"),
-        UNVERIFIED,
+        BSD_3,
         dim=768,
         pooling=normalised_first,
         gated=True,

@@ -16,6 +16,8 @@ DIGEPATH = PatchEncoder(
     gated=True,
     patch_size=224,
     homepage="https://huggingface.co/xtxx/Digepath",
-    facts="network and normalisation: https://github.com/lingxitong/Digepath; licence: the page of the weights",
+    facts="network and normalisation: https://github.com/lingxitong/Digepath; licence: the page of the weights; 224 px "
+    "is the input of its network, and no scale is stated, for the page says that it was trained on images of several: "
+    "256 px at 20x, as other tools have it, is stated by neither",
     note="For stomach and bowel; trained on several scales.",
 )

@@ -17,8 +17,10 @@ def _lunit(
     dim: int,
     transform: tuple[int, Interpolation],
     aliases: tuple[str, ...] = (),
+    facts: str = "",
 ) -> PatchEncoder:
     resize, interpolation = transform
+    page = f"https://huggingface.co/1aurent/{repository}"
     return PatchEncoder(
         name=name,
         aliases=aliases,
@@ -31,17 +33,21 @@ def _lunit(
         patch_size=224,
         magnification=20,
         mpp=(0.25, 0.5),
-        homepage=f"https://huggingface.co/1aurent/{repository}",
+        homepage=page,
+        facts=f"[homepage]({page}); {facts}" if facts else "",
     )
 
 
 RESNET: tuple[int, Interpolation] = (235, "bicubic")
 VIT: tuple[int, Interpolation] = (248, "bicubic")
+OF_RESNET = (
+    "mean and deviation are Lunit's own (github.com/lunit-io/benchmark-ssl-pathology): config.json has ImageNet's"
+)
 
 LUNIT_ENCODERS = (
-    _lunit("lunit_resnet50_bt", "resnet50", "resnet50.lunit_bt", 2048, RESNET),
-    _lunit("lunit_resnet50_swav", "resnet50", "resnet50.lunit_swav", 2048, RESNET),
-    _lunit("lunit_resnet50_mocov2", "resnet50", "resnet50.lunit_mocov2", 2048, RESNET),
+    _lunit("lunit_resnet50_bt", "resnet50", "resnet50.lunit_bt", 2048, RESNET, facts=OF_RESNET),
+    _lunit("lunit_resnet50_swav", "resnet50", "resnet50.lunit_swav", 2048, RESNET, facts=OF_RESNET),
+    _lunit("lunit_resnet50_mocov2", "resnet50", "resnet50.lunit_mocov2", 2048, RESNET, facts=OF_RESNET),
     _lunit("lunit_vit_small_patch16_dino", "vit_small_patch16_224", "vit_small_patch16_224.lunit_dino", 384, VIT),
     _lunit(
         "lunit_vit_small_patch8_dino",

@@ -7,7 +7,7 @@ from atlaspatch_core.encoders.architecture import TimmModel
 from atlaspatch_core.encoders.declaration import PatchEncoder, Transform
 from atlaspatch_core.encoders.declared_names import named
 from atlaspatch_core.encoders.hub import HubWeights
-from atlaspatch_core.encoders.licenses import APACHE_2, CC_BY_NC_ND, CC_BY_NC_SA, GENBIO, MIT, UNVERIFIED
+from atlaspatch_core.encoders.licenses import APACHE_2, CC_BY_NC, CC_BY_NC_ND, CC_BY_NC_SA, GENBIO, MIT
 from atlaspatch_core.encoders.pooling import encoded_image
 from atlaspatch_core.encoders.remote import RemoteModel
 from atlaspatch_core.encoders.transforms import IMAGENET_224, IMAGENET_224_BICUBIC
@@ -30,16 +30,19 @@ PATHORCHESTRA = PatchEncoder(
 OPENMIDNIGHT = PatchEncoder(
     name="openmidnight",
     architecture=TimmModel("vit_giant_patch14_reg4_dinov2", {"img_size": 224}),
-    source=HubWeights("SophontAI/OpenMidnight", ("teacher_checkpoint_load.pt",)),
+    source=HubWeights("SophontAI/OpenMidnight", ("teacher_checkpoint_load.pt",), gated=True),
     dim=1536,
     transform=IMAGENET_224,
     adapt=dinov2_as_timm,
     precision="float16",
-    license=UNVERIFIED,
+    license=APACHE_2,
+    gated=True,
     patch_size=224,
     magnification=20,
     mpp=(0.25, 2),
     homepage="https://huggingface.co/SophontAI/OpenMidnight",
+    facts="[homepage](https://huggingface.co/SophontAI/OpenMidnight), whose form asks for an e-mail of an institution; "
+    "patch size and scale as TRIDENT recommends",
 )
 
 OPENPATH = PatchEncoder(
@@ -69,7 +72,7 @@ GPFM = PatchEncoder(
     transform=IMAGENET_224_BICUBIC,
     adapt=dinov2_as_timm,
     precision="float16",
-    license=UNVERIFIED,
+    license=CC_BY_NC,
     patch_size=224,
     magnification=20,
     homepage="https://huggingface.co/majiabo/GPFM",

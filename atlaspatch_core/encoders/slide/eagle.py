@@ -65,5 +65,6 @@ EAGLE = SlideEncoder(
     patch_size=224,
     magnification=5,
     homepage="https://github.com/KatherLab/EAGLE",
+    facts="`eagle/main_feature_extraction.py` of its makers, [liux0614/EAGLE](https://github.com/liux0614/EAGLE)",
     note="Mean of the Virchow2 class tokens of the 25 patches that CHIEF's attention picks, at 2 µm/px.",
 )
