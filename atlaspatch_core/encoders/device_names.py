@@ -13,7 +13,7 @@ MOST_GPU = 9999
 """Beyond any machine's; so numbers stay short enough to be shown."""
 
 
-def gpu_numbers(given: object) -> tuple[int, ...]:
+def gpu_numbers(value: object) -> tuple[int, ...]:
     """Return the numbers of GPUs, -1 for a worker on the CPU: of a number, of several, or of a text with commas.
 
     Raises ValueError, in words, for anything else.
@@ -21,18 +21,17 @@ def gpu_numbers(given: object) -> tuple[int, ...]:
     >>> gpu_numbers(0), gpu_numbers("0, 1"), gpu_numbers([-1, -1])
     ((0,), (0, 1), (-1, -1))
     """
-    if isinstance(given, str):
-        return tuple(_gpu_number(parse_whole(word), word) for word in re.split(r"[,\s]+", given.strip(", ")))
-    is_several = isinstance(given, Iterable) and not isinstance(given, bytes | bytearray | Mapping)
-    return tuple(_gpu_number(number, number) for number in (given if is_several else (given,)))
+    if isinstance(value, str):
+        return tuple(_checked(parse_whole(word), word) for word in re.split(r"[,\s]+", value.strip(", ")))
+    is_several = isinstance(value, Iterable) and not isinstance(value, bytes | bytearray | Mapping)
+    return tuple(_checked(_whole(part), part) for part in (value if is_several else (value,)))
 
 
-def _gpu_number(value: object, given: object) -> int:
-    number = _whole(value)
+def _checked(number: int | None, value: object) -> int:
+    """Return the number that was read of a value. Raises ValueError for none, and for one that no GPU has."""
     if number is None or not -1 <= number <= MOST_GPU:
-        raise ValueError(
-            f"{shortened(given)} is no GPU; give whole numbers from -1, a worker on the CPU, to {MOST_GPU}"
-        )
+        cure = f"give whole numbers from -1, a worker on the CPU, to {MOST_GPU}"
+        raise ValueError(f"{shortened(value)} is no GPU; {cure}")
     return number
 
 

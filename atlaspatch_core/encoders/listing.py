@@ -68,8 +68,8 @@ def listed_by_name(names: Iterable[str], kind: Kind | None = None, plugins: Plug
     Raises UnknownName.
     """
     find = {"patch": find_patch_encoder, "slide": find_slide_encoder, None: find_encoder}[kind]
-    found = {encoder.name: encoder for encoder in (find(name, {}, plugins) for name in names)}
-    return [_listed("patch" if isinstance(it, PatchEncoder) else "slide", it) for it in found.values()]
+    encoders = {encoder.name: encoder for encoder in (find(name, {}, plugins) for name in names)}
+    return [_listed("patch" if isinstance(one, PatchEncoder) else "slide", one) for one in encoders.values()]
 
 
 def _patch_encoders(plugins: Plugins) -> Iterator[PatchEncoder]:

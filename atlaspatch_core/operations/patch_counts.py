@@ -26,19 +26,18 @@ class PatchCounts:
 
     def of_slides(self, stems: Sequence[str]) -> tuple[int, str]:
         """Return the number of patches of these slides, and how it is known."""
-        counted, former = self._stored()
-        known = dict(sampled_patches(self.recipe).get(self.geometry or "", {})) | counted
-        sure, replaced = [stem for stem in stems if stem in known], [stem for stem in stems if stem in former]
-        replaced = [stem for stem in replaced if stem not in known]
-        counts = former | known
+        lasting, replaced = self._stored()
+        lasting = dict(sampled_patches(self.recipe).get(self.geometry or "", {})) | lasting
+        counts = replaced | lasting
+        counted, missing = sum(stem in lasting for stem in stems), sum(stem not in counts for stem in stems)
         mean = sum(counts.values()) / len(counts) if counts else USUAL_PATCHES
-        missing = len(stems) - len(sure) - len(replaced)
         of = f"the mean of {len(counts)}" if counts else "assumed: no slide was measured yet"
-        basis = [
-            (sure, f"counted for {_slides(len(sure))}"),
-            (replaced, f"{_slides(len(replaced))} as the coords have them that are to be laid anew"),
+        anew = len(stems) - counted - missing
+        basis = (
+            (counted, f"counted for {_slides(counted)}"),
+            (anew, f"{_slides(anew)} as in coords that are to be replaced"),
             (missing, f"{_slides(missing)} as {mean:,.0f} each, {of}"),
-        ]
+        )
         return round(sum(counts.get(stem, mean) for stem in stems)), "; ".join(text for some, text in basis if some)
 
     def _stored(self) -> tuple[dict[str, int], dict[str, int]]:

@@ -129,7 +129,7 @@ def test_coords_of_another_geometry_are_not_said_to_be_counted(project):
     encode(project, ["a"])
     project.write_text(PROJECT.replace("patch_size = 256", "patch_size = 512"))
     found = of_step(values(project))["patches_from"]
-    assert found == "1 slide as the coords have them that are to be laid anew; 2 slides as 4 each, the mean of 1"
+    assert found == "1 slide as in coords that are to be replaced; 2 slides as 4 each, the mean of 1"
     values(project, "--measure")
     assert of_step(values(project))["patches_from"] == "counted for 3 slides"
 
@@ -141,7 +141,7 @@ def test_a_forced_run_counts_the_coords_that_it_would_lay_again(project):
     words += ["--patch-encoders", "efficientnet_lite0", "--feature-precision", "float32", "--force"]
     said = [CliRunner().invoke(cli, [*words, "--patch-size", size]).output for size in ("256", "512")]
     assert "patches counted for 1 slide" in said[0]
-    assert "patches 1 slide as the coords have them that are to be laid anew" in said[1]
+    assert "patches 1 slide as in coords that are to be replaced" in said[1]
 
 
 def test_rates_of_another_device_are_not_taken(project):
