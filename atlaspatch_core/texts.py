@@ -52,8 +52,9 @@ def parse_whole_or(value: object, words: Collection[str], least: int) -> int | s
     text = value.strip().lower() if isinstance(value, str) else ""
     if text in words:
         return text
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    number = value if is_number else parse_whole(text)
+    number: float | None = parse_whole(text)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        number = value
     if number is None or number % 1 or not least <= number < inf:
         raise ValueError(f"is no number of {least} or more, and not {' or '.join(words)}")
     return int(number)

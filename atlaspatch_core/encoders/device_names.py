@@ -13,7 +13,7 @@ MOST_GPU = 9999
 """Beyond any machine's; so numbers stay short enough to be shown."""
 
 
-def gpu_numbers(value: object) -> tuple[int, ...]:
+def gpu_numbers(value: Any) -> tuple[int, ...]:
     """Return the numbers of GPUs, -1 for a worker on the CPU: of a number, of several, or of a text with commas.
 
     Raises ValueError, in words, for anything else.
