@@ -18,7 +18,7 @@ import pytest
 from werkzeug.serving import WSGIRequestHandler
 
 from atlaspatch_core.isolation.leases import end_processes
-from atlaspatch_core.remote.store import open_store
+from atlaspatch_core.remote.store import SECONDS_VARIABLE, open_store
 
 BUCKET = "slides"
 _used: list[str] = []
@@ -64,7 +64,7 @@ class Bucket:
         """What a process needs to find it."""
         return {
             "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1",
-            "AWS_ENDPOINT_URL": self.endpoint, "AWS_ALLOW_HTTP": "true", "ATLASPATCH_REMOTE_SECONDS": "2",
+            "AWS_ENDPOINT_URL": self.endpoint, "AWS_ALLOW_HTTP": "true", SECONDS_VARIABLE: "60",
         }  # fmt: skip
 
     def put(self, key: str, content: bytes) -> None:
@@ -165,9 +165,26 @@ def use_bucket(bucket: Bucket, patch: pytest.MonkeyPatch) -> None:
     for name, value in bucket.environment.items():
         patch.setenv(name, value)
     if bucket.endpoint not in _used:
-        open_store.cache_clear()
-        end_processes()  # they have the environment of the test that started them
+        _forget_stores()
         _used[:] = [bucket.endpoint]
+
+
+@contextmanager
+def giving_up_after(seconds: float) -> Iterator[None]:
+    """Ask a store that fails for no longer than that, where a test takes it away; elsewhere it may be slow."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(SECONDS_VARIABLE, str(seconds))
+        _forget_stores()
+        try:
+            yield
+        finally:
+            _forget_stores()
+
+
+def _forget_stores() -> None:
+    """Have stores set up anew, here and by processes that isolate: they are as the environment was then."""
+    open_store.cache_clear()
+    end_processes()
 
 
 @contextmanager

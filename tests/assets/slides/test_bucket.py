@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 import pytest
-from bucket import BUCKET, Bucket, running_bucket, use_bucket
+from bucket import BUCKET, Bucket, giving_up_after, running_bucket, use_bucket
 from small_projects import paint, project, run, said
 
 from atlaspatch_assets.definitions import build_definitions
@@ -45,7 +45,8 @@ def test_a_bucket_is_watched_worked_on_and_not_taken_for_empty_when_it_is_away(
     assert said(instance, "slide", "a")["path"] == f"{URL}/a.svs"
 
     bucket.faults.gone = True
-    away = tick(of, instance)
+    with giving_up_after(2):
+        away = tick(of, instance)
     assert isinstance(away, dg.SkipReason)
     assert f"{URL} cannot be read, its store does not answer as it should" in str(away.skip_message)
     assert ProjectNames.of(of).slides.keys(instance) == {"a", "b"}

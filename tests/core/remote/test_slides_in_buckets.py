@@ -9,7 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from bucket import BUCKET, running_web
+from bucket import BUCKET, giving_up_after, running_web
 from click.testing import CliRunner, Result
 from painting import paint_slide, stain, white
 from plugins import TINY_ENCODER, plugin_file
@@ -20,7 +20,6 @@ from atlaspatch_core.config.project import load_project, make_project
 from atlaspatch_core.discovery.find import discover, find_slides
 from atlaspatch_core.errors import InvalidProject, UnreadableSlide
 from atlaspatch_core.remote.places import RemotePlace
-from atlaspatch_core.remote.store import SECONDS_VARIABLE
 from atlaspatch_core.slides.local_copy import REMOTE_COPIES
 from atlaspatch_core.slides.readers import open_slide
 
@@ -145,7 +144,8 @@ def test_a_replaced_object_is_worked_on_anew_and_one_that_is_gone_is_left_out(bu
 def test_a_store_that_is_gone_ends_the_run_in_one_sentence_and_loses_nothing(bucket, large, tmp_path):
     bucket.put_folder(large, "cohort")
     bucket.faults.gone = True
-    outcome = encode(URL, tmp_path / "out")
+    with giving_up_after(2):
+        outcome = encode(URL, tmp_path / "out")
     assert outcome.exit_code != 0
     assert f"{URL} cannot be read, its store does not answer as it should" in outcome.output
     bucket.faults.gone = False
@@ -156,7 +156,8 @@ def test_a_store_that_is_gone_ends_the_run_in_one_sentence_and_loses_nothing(buc
 def test_a_store_that_goes_away_meanwhile_blames_no_slide_and_the_next_run_goes_on(bucket, large, tmp_path, requests):
     bucket.put_folder(large, "cohort")
     bucket.faults.gone_after = requests
-    outcome = encode(URL, tmp_path / "out")
+    with giving_up_after(2):
+        outcome = encode(URL, tmp_path / "out")
     assert outcome.exit_code != 0
     assert "its store does not answer as it should" in outcome.output
     assert "damaged" not in outcome.output
@@ -237,8 +238,7 @@ def test_a_key_that_breaks_the_list_is_told_with_a_cure(bucket, tmp_path):
     assert "rename it, or name a folder beside it" in outcome.output
 
 
-def test_a_folder_of_a_web_server_gives_what_the_folder_gives(large, tmp_path, monkeypatch):
-    monkeypatch.setenv(SECONDS_VARIABLE, "2")
+def test_a_folder_of_a_web_server_gives_what_the_folder_gives(large, tmp_path):
     site = tmp_path / "site" / "a cohort"
     site.mkdir(parents=True)
     shutil.copy(large / "large.svs", site / "a slide.svs")

@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from bucket import BUCKET, Faults
+from bucket import BUCKET, Faults, giving_up_after
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -103,10 +103,11 @@ def test_an_object_that_was_replaced_is_not_mixed_with_what_was_fetched(bucket, 
     assert not any(file.path.read_bytes()[200_000:])
 
 
-def test_a_store_that_is_gone_is_said_to_be_and_may_come_back(bucket, content, tmp_path, monkeypatch):
+def test_a_store_that_is_gone_is_said_to_be_and_may_come_back(bucket, content, tmp_path):
     file = sparse(tmp_path)
     bucket.faults.gone = True
-    with pytest.raises(UnreachableStore, match=r"s3://slides/one\.bin cannot be read, its store does not answer"):
+    answer = r"s3://slides/one\.bin cannot be read, its store does not answer"
+    with giving_up_after(2), pytest.raises(UnreachableStore, match=answer):
         file.need([0], [1000])
     bucket.faults.gone = False
     file.need([0], [1000])
