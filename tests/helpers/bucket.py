@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -105,9 +105,16 @@ class _Quiet(WSGIRequestHandler):
 def faulty(application: Callable, faults: Faults) -> Callable:
     """Return an application that serves as another one, with faults."""
 
+    changing = threading.Lock()
+
+    def answer(environ: dict[str, Any], start: Callable) -> Iterable[bytes]:
+        """Change one object at a time: who asks for a change on a condition has to see those of others."""
+        with nullcontext() if environ["REQUEST_METHOD"] in ("GET", "HEAD") else changing:
+            return application(environ, start)
+
     def serve(environ: dict[str, Any], start: Callable) -> Iterable[bytes]:
         if not environ["HTTP_USER_AGENT"].startswith("object_store"):
-            return application(environ, start)
+            return answer(environ, start)
         with faults.lock:
             faults.requests += 1
         time.sleep(faults.seconds)
@@ -117,7 +124,7 @@ def faulty(application: Callable, faults: Faults) -> Callable:
         if faults.rolls(faults.refused):
             start("503 Slow Down", [("Content-Length", "0")])
             return []
-        return _body(application(environ, start), environ, faults)
+        return _body(answer(environ, start), environ, faults)
 
     return serve
 
