@@ -10,6 +10,7 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from threading import Thread
+from uuid import uuid4
 
 import pytest
 from bucket import BUCKET, giving_up_after, running_web
@@ -97,7 +98,7 @@ def check_manifest(bucket) -> None:
 
 def replace_file(path: Path, content: bytes) -> None:
     """Replace a file as runs do."""
-    temporary = path.with_name("next")
+    temporary = path.with_name(f".{path.stem}.{uuid4().hex}.tmp")
     temporary.write_bytes(content)
     temporary.replace(path)
 
@@ -437,7 +438,7 @@ def test_upload_and_download_give_back_what_travels(bucket, tmp_path_factory, be
             path = folder / "output" / where / name
             if name not in (".", "..") and not path.is_dir():
                 path.parent.mkdir(parents=True, exist_ok=True)
-                replace_file(path, content) if name != "next" else None
+                replace_file(path, content)
         listed = list_output(folder / "output")
         result = call("upload", folder / "output", URL)
         assert result.exit_code == (1 if listed.unusable or not listed.travelling else 0), result.output
