@@ -41,6 +41,8 @@ class Faults:
     """Requests from which on that is so."""
     chance: random.Random = field(default_factory=lambda: random.Random(0))
     requests: int = 0
+    in_hand: int = 0
+    """Requests that are not answered yet."""
     bytes_sent: int = 0
     """Of bodies of objects."""
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -49,6 +51,19 @@ class Faults:
         """Tell whether this request is one of that share."""
         with self.lock:
             return self.chance.random() < share
+
+    @contextmanager
+    def taking(self) -> Iterator[int]:
+        """Count a request, which is in hand until the block ends; give its number."""
+        with self.lock:
+            self.requests += 1
+            self.in_hand += 1
+            number = self.requests
+        try:
+            yield number
+        finally:
+            with self.lock:
+                self.in_hand -= 1
 
 
 @dataclass(frozen=True)
@@ -115,10 +130,12 @@ def faulty(application: Callable, faults: Faults) -> Callable:
     def serve(environ: dict[str, Any], start: Callable) -> Iterable[bytes]:
         if not environ["HTTP_USER_AGENT"].startswith("object_store"):
             return answer(environ, start)
-        with faults.lock:
-            faults.requests += 1
+        with faults.taking() as number:
+            return serve_faultily(environ, start, number)
+
+    def serve_faultily(environ: dict[str, Any], start: Callable, number: int) -> Iterable[bytes]:
         time.sleep(faults.seconds)
-        if faults.gone or faults.requests > faults.gone_after:
+        if faults.gone or number > faults.gone_after:
             environ["werkzeug.socket"].close()
             raise ConnectionError
         if faults.rolls(faults.refused):

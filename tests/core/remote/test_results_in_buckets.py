@@ -4,7 +4,6 @@ import json
 import math
 import os
 import shutil
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from hashlib import sha256
@@ -21,6 +20,7 @@ from painting import paint_slide, stain, white
 from plugins import TINY_ENCODER, plugin_file
 from processes import start_cli
 from rounds import examples
+from waiting import until
 
 from atlaspatch_core.cli.main import cli
 from atlaspatch_core.errors import WrongObject
@@ -30,7 +30,7 @@ from atlaspatch_core.operations.transfer.files import list_output, rank, stem_of
 from atlaspatch_core.operations.transfer.manifest import MANIFEST, STAGED_FOLDER
 from atlaspatch_core.operations.transfer.upload import upload_results
 from atlaspatch_core.remote.places import RemotePlace
-from atlaspatch_core.remote.store import head_object
+from atlaspatch_core.remote.store import SECONDS_VARIABLE, head_object
 from atlaspatch_core.storage.atomic import slide_lock
 
 URL = f"s3://{BUCKET}/results"
@@ -266,18 +266,21 @@ def test_a_download_replaces_no_file_that_was_not_had_from_there(bucket, lab, tm
 
 def test_a_download_while_others_upload_gives_one_state(bucket, tmp_path):
     place, output, rounds = RemotePlace("s3", BUCKET, "results"), tmp_path / "output", 12
+    states: list[set[bytes]] = []
     output.mkdir()
     (output / "a").write_text("0")
     upload_results(output, place)
 
     def upload_often() -> None:
-        for number in range(1, rounds):
+        for number in range(1, 1000):
+            if number >= rounds and len(states) > 1:
+                return
             for name in ("a", "b", "c"):
                 replace_file(output / name, b"%d" % number)
             upload_results(output, place)
 
     with ThreadPoolExecutor(1) as pool:
-        uploading, states = pool.submit(upload_often), []
+        uploading = pool.submit(upload_often)
         while not uploading.done():
             download_results(place, tmp_path / "copy")
             states.append({content for content, _ in contents(tmp_path / "copy").values()})
@@ -360,12 +363,13 @@ def test_a_killed_upload_leaves_the_manifest_right_and_the_next_one_finishes(buc
     for path in contents(lab / "output"):
         replace_file(lab / "output" / path, f"newer {path}".encode())
     former = manifest_of(bucket)
-    bucket.faults.seconds, first = 0.05, bucket.faults.requests
-    with start_cli("upload", "output", URL, folder=lab) as child:
-        while bucket.faults.requests < first + 15:
-            time.sleep(0.01)
+    last = bucket.faults.gone_after = bucket.faults.requests + 15
+    with start_cli("upload", "output", URL, folder=lab, environment={SECONDS_VARIABLE: "600"}) as child:
+        until("it asks for more", lambda: bucket.faults.requests > last or child.poll() is not None)
+        assert child.poll() is None
         child.kill()
-    bucket.faults.seconds = 0
+    until("the server is done", lambda: bucket.faults.in_hand <= 0)
+    bucket.faults.gone_after = math.inf
     assert manifest_of(bucket) == former
     assert any(f"/{STAGED_FOLDER}/" in key for key in bucket.listed_keys())
     check_manifest(bucket)
