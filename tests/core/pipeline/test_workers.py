@@ -72,7 +72,8 @@ def test_a_slide_that_kills_its_worker_fails_and_the_others_are_done_by_another(
     assert (failed.stem, failed.transient) == ("b", True)
     assert "b: the worker on cpu died with SIGKILL while it had this slide in hand" in failed.why
     assert {stem: len(outcomes) for stem, outcomes in found.items()} == dict.fromkeys("abcd", 5)
-    assert {found[stem][-1].status for stem in "acd"} == {Status.COMPUTED}
+    told = {Status.COMPUTED, Status.REUSED}  # where the worker died after it wrote a, and before it said so
+    assert {found[stem][-1].status for stem in "acd"} <= told
     assert len(list(tmp_path.glob("pid-*"))) > 1
 
 
