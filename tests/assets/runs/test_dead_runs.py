@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 import yaml
 from click.testing import CliRunner
+from gated_projects import PLUGIN
 from processes import run_cli, start_cli, start_code
 from project_files import project_text
 from small_projects import paint, project
@@ -37,6 +38,7 @@ with dg.DagsterInstance.from_config(sys.argv[1]) as instance:
     time.sleep(600)
 """
 GRPC_INFO = ".dagster/grpc_info"
+PROJECT = 'plugins = ["plugin.py"]\n' + project_text(geometry='slide_encoders = ["gated"]')
 
 
 @dg.job
@@ -364,12 +366,13 @@ def test_only_a_run_that_does_not_say_what_failed_is_started_again(instance, con
 @pytest.mark.e2e
 def test_a_killed_command_leaves_a_run_that_doctor_names_and_a_command_ends(home, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "atlaspatch.toml").write_text(project_text())
-    paint(tmp_path / "slides", *(f"slide_{number}" for number in range(20)))
+    (tmp_path / "plugin.py").write_text(PLUGIN)
+    (tmp_path / "atlaspatch.toml").write_text(PROJECT)
+    (tmp_path / "gate").touch()
+    paint(tmp_path / "slides", "a", "b")
     environment = {"DAGSTER_HOME": str(home)}
     process = start_cli("materialize", folder=tmp_path, environment=environment)
-    with dg.DagsterInstance.from_config(str(home)) as instance:
-        until("a slide is made", lambda: instance.get_materialized_partitions(dg.AssetKey("slide")))
+    until("it is at the gate", lambda: (tmp_path / "reached").exists() or process.poll() is not None)
     early = CliRunner().invoke(cli, ["end-dead-runs"], catch_exceptions=False)
     assert early.output == "0 dead runs ended\n"
     process.send_signal(signal.SIGKILL)
