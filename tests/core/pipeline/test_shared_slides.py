@@ -38,8 +38,8 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(autouse=True)
 def nothing_encoded(folder):
-    for file in folder.glob("encoded-*"):
-        file.unlink()
+    for file in (*folder.glob("encoded-*"), folder / "together", folder / "long"):
+        file.unlink(missing_ok=True)
 
 
 def source(folder: Path) -> SlideSource:
@@ -63,6 +63,17 @@ def shared(folder: Path, output: Path, disturb: Callable[[], None] = lambda: Non
 
 def assert_as_alone(folder: Path, output: Path, outcomes: list[Outcome]) -> None:
     assert [outcome.status for outcome in outcomes] == [Status.COMPUTED] * 5
+    assert_files_as_alone(folder, output)
+
+
+def assert_done_after_a_kill(folder: Path, output: Path, outcomes: list[Outcome]) -> None:
+    """What the one that was killed had written, and had not told of, is reused."""
+    assert len(outcomes) == 5
+    assert {outcome.status for outcome in outcomes} <= {Status.COMPUTED, Status.REUSED}
+    assert_files_as_alone(folder, output)
+
+
+def assert_files_as_alone(folder: Path, output: Path) -> None:
     with (
         h5py.File(folder / "alone" / "patches" / "large.h5") as alone,
         h5py.File(output / "patches" / "large.h5") as several,
@@ -78,7 +89,14 @@ def begun(folder: Path, processes: int) -> list[int]:
     return list(encoded(folder))
 
 
+def kill_of_two(folder: Path, number: int) -> None:
+    """Kill one of two processes as soon as both encode, which goes on until then."""
+    os.kill(begun(folder, 2)[number], signal.SIGKILL)
+    (folder / "together").unlink()
+
+
 def test_two_workers_compute_each_patch_of_a_slide_once_and_as_one_does(folder, tmp_path):
+    (folder / "together").touch()
     outcomes = shared(folder, tmp_path)
     assert_as_alone(folder, tmp_path, outcomes)
     counts = encoded(folder).values()
@@ -88,13 +106,15 @@ def test_two_workers_compute_each_patch_of_a_slide_once_and_as_one_does(folder, 
 
 
 def test_rows_of_a_worker_that_is_killed_are_computed_by_the_one_that_has_the_slide(folder, tmp_path):
-    outcomes = shared(folder, tmp_path, lambda: os.kill(begun(folder, 2)[1], signal.SIGKILL))
-    assert_as_alone(folder, tmp_path, outcomes)
+    (folder / "together").touch()
+    outcomes = shared(folder, tmp_path, lambda: kill_of_two(folder, 1))
+    assert_done_after_a_kill(folder, tmp_path, outcomes)
 
 
 def test_a_slide_whose_worker_is_killed_while_it_shares_it_is_done_by_the_other(folder, tmp_path):
-    outcomes = shared(folder, tmp_path, lambda: os.kill(begun(folder, 2)[0], signal.SIGKILL))
-    assert_as_alone(folder, tmp_path, outcomes)
+    (folder / "together").touch()
+    outcomes = shared(folder, tmp_path, lambda: kill_of_two(folder, 0))
+    assert_done_after_a_kill(folder, tmp_path, outcomes)
 
 
 def test_a_slide_that_kills_two_workers_fails_with_a_sentence(folder, tmp_path):
@@ -105,6 +125,7 @@ def test_a_slide_that_kills_two_workers_fails_with_a_sentence(folder, tmp_path):
         for process_id in set(encoded(folder)) - {first}:
             os.kill(process_id, signal.SIGKILL)
 
+    (folder / "long").touch()
     outcomes = shared(folder, tmp_path, kill_two)
     failed = [outcome for outcome in outcomes if outcome.status is Status.FAILED]
     assert len(outcomes) == 5
