@@ -34,6 +34,10 @@ class SurveyedSlide:
     """What is odd about it: sentences."""
 
 
+def get_ready() -> None:
+    """Do nothing: a process that is asked for it has imported what looking at a slide needs."""
+
+
 def surveyed(source: SlideSource, slides: Slides) -> SurveyedSlide:
     """Return what opening a slide, and reading a little of it, gives."""
     try:

@@ -1,12 +1,10 @@
 """A slide looked at in a process of its own: a reader that hangs or crashes costs one slide."""
 
-import os
-
 from atlaspatch_core.config.sections import Slides
 from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.isolation.leases import lend_process, return_process
 from atlaspatch_core.isolation.process import ProcessDied
-from atlaspatch_core.operations.slide_files.surveyed import SurveyedSlide, SurveyState, surveyed
+from atlaspatch_core.operations.slide_files.surveyed import SurveyedSlide, SurveyState, get_ready, surveyed
 
 SECONDS = 60.0
 """How long a slide may take. Opening one and reading a corner takes a second, or some from a slow network drive."""
@@ -16,7 +14,7 @@ def survey_in_time(source: SlideSource, slides: Slides, seconds: float) -> Surve
     """Return what opening a slide gives; where it takes too long or ends the process, that is what it gives."""
     process = lend_process()
     try:
-        process.call(os.getpid)  # the time that it takes to begin is not the slide's
+        process.call(get_ready)  # the time that it takes to begin is not the slide's
         return process.ask(surveyed, source, slides).result(seconds)
     except ProcessDied as death:
         return given_up(source, f"{death}, while it was looked at")
