@@ -5,7 +5,7 @@ import os
 import re
 import signal
 from pathlib import Path
-from threading import Timer
+from threading import Thread
 
 import cv2
 import numpy as np
@@ -15,12 +15,15 @@ from click.testing import CliRunner, Result
 from painting import paint_slide, stain, white
 from paths import ROOT
 from PIL import Image, ImageCms
+from waiting import SECONDS, until
 
 from atlaspatch_core.cli.columns import columns, cut
 from atlaspatch_core.cli.main import cli
 from atlaspatch_core.config.sections import Slides
 from atlaspatch_core.discovery.find import discover
+from atlaspatch_core.isolation import leases
 from atlaspatch_core.isolation.leases import lend_process, return_process
+from atlaspatch_core.isolation.process import IsolatedProcess
 from atlaspatch_core.operations.slide_files.survey import survey_slides
 from atlaspatch_core.operations.slide_files.surveyed import SurveyState
 from atlaspatch_core.operations.slide_files.timed_survey import survey_in_time
@@ -294,17 +297,23 @@ def test_a_slide_that_nothing_can_be_read_of_is_given_up_and_the_others_are_not(
     assert slides[0].remarks[0].startswith("looking at it took longer than 4 s, so that it was given up; ")
 
 
+def kill_once_lent(process: IsolatedProcess, child: int) -> None:
+    """Kill a process that is stopped once somebody is to ask it: one that is dead before that is lent to nobody."""
+    until("it is lent", lambda: process in leases._lent)
+    os.kill(child, signal.SIGKILL)
+
+
 def test_a_reader_that_ends_its_process_costs_one_slide(tmp_path: Path):
     paint(tmp_path / "a.svs")
     [source] = discover([tmp_path]).sources
-    assert survey_in_time(source, Slides(), 20.0).state is SurveyState.FINE
+    assert survey_in_time(source, Slides(), SECONDS).state is SurveyState.FINE
     process = lend_process()
     child = process.call(os.getpid)
     return_process(process)
     os.kill(child, signal.SIGSTOP)
-    Timer(0.5, os.kill, (child, signal.SIGKILL)).start()
+    Thread(target=kill_once_lent, args=(process, child)).start()
 
-    crashed, again = survey_in_time(source, Slides(), 20.0), survey_in_time(source, Slides(), 20.0)
+    crashed, again = survey_in_time(source, Slides(), SECONDS), survey_in_time(source, Slides(), SECONDS)
 
     assert crashed.remarks[0].startswith("killed by signal 9, SIGKILL, while it was looked at, so that it was given")
     assert again.state is SurveyState.FINE
