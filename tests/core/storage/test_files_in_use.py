@@ -2,6 +2,7 @@
 
 import fcntl
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from kept_results import COORDS_A, COORDS_B, keep_coords, keep_features
 from processes import Child, start_code
 from rounds import examples
+from waiting import SECONDS, until
 
 from atlaspatch_core.errors import OutputInUse, UnreadableOutput
 from atlaspatch_core.storage import disk
@@ -17,18 +19,24 @@ from atlaspatch_core.storage.hdf5 import read_stored_results
 from atlaspatch_core.storage.store import Store
 
 HOLD = """
-import h5py, sys, time
+import h5py, sys
 with h5py.File(sys.argv[1], "r+"):
     print("held", flush=True)
-    time.sleep(float(sys.argv[2])) if len(sys.argv) > 2 else sys.stdin.readline()
+    sys.stdin.readline()
 """
 
 
-def hold(path: Path, *seconds: float) -> Child:
-    """Return a process that has the file open to write, for some seconds or until it is told a line."""
-    holder = start_code(HOLD, path, *seconds)
+def hold(path: Path) -> Child:
+    """Return a process that has the file open to write until it is let go."""
+    holder = start_code(HOLD, path)
     assert holder.stdout.readline() == "held\n"
     return holder
+
+
+def let_go(holder: Child) -> None:
+    holder.stdin.write("\n")
+    holder.stdin.flush()
+    holder.wait()
 
 
 WAYS = {
@@ -46,12 +54,19 @@ def store(tmp_path) -> Store:
     return store
 
 
-def test_a_file_that_is_released_in_time_is_read(store, caplog):
-    holder = hold(store.h5("a"), 1.0)
-    with caplog.at_level(logging.WARNING):
+def test_a_file_that_is_released_in_time_is_read(store, caplog, monkeypatch):
+    monkeypatch.setattr(disk, "SECONDS_IN_USE", SECONDS)
+    holder = hold(store.h5("a"))
+
+    def let_go_once_waited_for() -> None:
+        until("somebody says that it waits", lambda: caplog.records)
+        let_go(holder)
+
+    with caplog.at_level(logging.WARNING), ThreadPoolExecutor(1) as pool:
+        releasing = pool.submit(let_go_once_waited_for)
         assert set(read_stored_results(store.h5("a"))) == {"coords", "features/one"}
-    assert [record.message.split(" is ")[-1] for record in caplog.records] == ["waited for, at most 10 s"]
-    assert holder.wait() == 0
+    releasing.result()
+    assert [record.message.split(" is ")[-1] for record in caplog.records] == [f"waited for, at most {SECONDS:.0f} s"]
 
 
 @pytest.mark.parametrize("way", ["read", "add", "replace"])
@@ -64,9 +79,7 @@ def test_a_file_in_use_is_left_as_it_is_and_nothing_destructive_is_advised(store
             WAYS[way](store, "a", "")
     finally:
         left = path.read_bytes()
-        holder.stdin.write("\n")
-        holder.stdin.flush()
-        holder.wait()
+        let_go(holder)
     assert str(told.value) == f"a: {path} is in use by another program; try again"
     assert left == before
     assert list(path.parent.iterdir()) == [path]
