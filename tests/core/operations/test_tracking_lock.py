@@ -69,21 +69,47 @@ def test_a_run_goes_on_where_a_stopped_process_holds_the_lock_and_both_are_noted
     assert "is held" not in encode(tmp_path).output
 
 
-def test_a_lock_that_goes_from_hand_to_hand_is_taken_from_nobody(tmp_path, monkeypatch, caplog):
-    """Each holds it for less than the bound, all of them together for far longer."""
-    monkeypatch.setattr(locking, "SECONDS_TO_WAIT", 1.0)
-    code = """
-import sys, time
+HOLDING_WHEN_TOLD = """
+import sys
 from pathlib import Path
 from atlaspatch_core.operations.tracking.locking import hold_tracking_lock
-for _ in range(5):
+for _ in sys.stdin:
     with hold_tracking_lock(Path(sys.argv[1])):
-        (Path(sys.argv[1]) / "held").touch()
-        time.sleep(0.3)
+        print("held", flush=True)
+        sys.stdin.readline()
+    print("let go", flush=True)
 """
-    with start_code(code, str(tmp_path)) as one, start_code(code, str(tmp_path)) as other:
-        until("it is held", (tmp_path / "held").exists)
+
+
+def have(child: Child, done: str) -> None:
+    """Have a child take the lock, or let go of it."""
+    child.stdin.write("\n")
+    child.stdin.flush()
+    assert child.stdout.readline() == f"{done}\n"
+
+
+def test_a_lock_that_goes_from_hand_to_hand_is_taken_from_nobody(tmp_path, monkeypatch, caplog):
+    """Whenever the one that waits has looked who holds it, another gets it; all of them hold it beyond the bound."""
+    monkeypatch.setattr(locking, "SECONDS_TO_WAIT", 0.3)
+    read_text, looks = Path.read_text, []
+
+    def look_and_pass_on(path: Path, *words, **options) -> str:
+        text = read_text(path, *words, **options)
+        if path.suffix == ".holder":
+            looks.append(text)
+            have(holders[0], "let go")
+            holders.reverse()
+            if len(looks) < 5:
+                have(holders[0], "held")
+        return text
+
+    with start_code(HOLDING_WHEN_TOLD, tmp_path) as one, start_code(HOLDING_WHEN_TOLD, tmp_path) as other:
+        holders = [one, other]
+        have(one, "held")
+        monkeypatch.setattr(Path, "read_text", look_and_pass_on)
         with hold_tracking_lock(tmp_path):
             pass
-        assert [one.wait(timeout=SECONDS), other.wait(timeout=SECONDS)] == [0, 0]
+        for child in holders:
+            child.communicate()
+    assert len(set(looks)) == 5
     assert caplog.text == ""
