@@ -411,17 +411,18 @@ def test_files_are_listed_by_name_whatever_the_file_system_says(tmp_path):
     assert list(list_files(tmp_path, ".json")) == ["a", "b", "c", "d.e"]
 
 
-def test_what_a_file_says_soon_after_it_changed_is_not_remembered(tmp_path):
+def test_what_a_file_says_soon_after_it_changed_is_not_remembered(tmp_path, monkeypatch):
     """A clock may be as coarse as two seconds: another text of the same length then has the same time."""
     file = tmp_path / "a.json"
     index = FileIndex(tmp_path / "cache", Path.read_text, 1)
 
-    def written(text: str, ago: float) -> str:
+    def written(text: str, seconds_ago: int) -> str:
         file.write_text(text)
-        os.utime(file, (then - ago, then - ago))
+        os.utime(file, ns=(now - seconds_ago * 10**9,) * 2)
         return index.read_values(list_files(tmp_path, ".json"), lambda _: file)["a"]
 
-    then = time.time()
+    now = time.time_ns()
+    monkeypatch.setattr(time, "time_ns", lambda: now)
     assert [written("one", 0), written("two", 0)] == ["one", "two"]
     assert [written("one", 60), written("two", 60)] == ["one", "one"]
 
