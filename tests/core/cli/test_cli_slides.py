@@ -1,13 +1,12 @@
 """Finding slides on the command line: what is named, what is left out, and what the exit code says of it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from threading import Event, Thread
 
 import pytest
 from click.testing import CliRunner, Result
 from painting import paint_slide, white
+from waiting import SECONDS
 
 from atlaspatch_core.cli.main import cli
 from atlaspatch_core.config.project import make_project
@@ -55,27 +54,15 @@ def test_what_is_left_out_is_named_at_the_end_and_the_exit_code_is_1(slides):
     assert result.exit_code == 1
 
 
-@contextmanager
-def going_on_writing(path: Path) -> Iterator[None]:
-    """Write to the end of a file until the block is over."""
-    over = Event()
-
-    def write() -> None:
-        with path.open("ab", buffering=0) as file:
-            while not over.wait(0.01):
-                file.write(b"more")
-
-    thread = Thread(target=write)
-    thread.start()
-    yield
-    over.set()
-    thread.join()
-
-
 def test_a_slide_that_is_still_being_copied_is_left_for_the_next_run(slides, monkeypatch):
-    monkeypatch.setattr(resting, "SECONDS_BETWEEN_LOOKS", 2.0)  # on a busy machine nothing may be written for a while
-    with going_on_writing(slides / "deep" / "b.svs"):
-        result = run(slides / "**" / "*.svs")
+    def go_on_writing(_: float) -> None:
+        """Write to a slide between two looks at it."""
+        with (slides / "deep" / "b.svs").open("ab") as file:
+            file.write(b"more")
+
+    monkeypatch.setattr(resting, "SECONDS_RECENT", SECONDS)
+    monkeypatch.setattr(resting, "leave_copies", partial(resting.leave_copies, wait=go_on_writing))
+    result = run(slides / "**" / "*.svs")
     assert stems(result) == ["a"]
     assert "b.svs is still being copied; run again when it is whole" in result.stdout
     assert result.exit_code == 1
