@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import dagster as dg
@@ -89,7 +90,8 @@ def check_signal_at_any_moment(folder: Path, chance: Chance) -> None:
     with start(folder, "materialize") as process:
         time.sleep(chance.uniform(0.5, 6))
         if process.poll() is None:
-            os.killpg(process.pid, number)
+            with suppress(ProcessLookupError):  # it ended just now
+                os.killpg(process.pid, number)
         out, errors = process.communicate(SECONDS)
 
     assert process.returncode in (CODES[number], 0), errors
