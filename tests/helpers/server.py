@@ -9,9 +9,11 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import SystemRandom
 from typing import Any, Self
 
 from processes import ATLASPATCH
@@ -21,13 +23,26 @@ LOCATION = "atlaspatch"
 SECONDS_TO_STOP = 15.0
 PATIENCE = ("GRPC", "REPOSITORY_GRPC", "SENSOR_GRPC", "SCHEDULE_GRPC")
 """What Dagster's processes wait for of each other; by default a minute."""
+LOCAL_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
+"""Which ports sockets get that ask for none."""
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """Return a port that nobody listens on, and that no other socket is given meanwhile where there is such a one."""
+    lowest = int(LOCAL_PORTS.read_text().split()[0])
+    for port in (*SystemRandom().sample(range(10_000, max(lowest, 10_020)), 20), 0):
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return listener.getsockname()[1]
+    raise AssertionError
+
+
+@contextmanager
+def refusing_port() -> Iterator[int]:
+    """Give a port that refuses connections: it is taken, and nobody listens on it."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        yield silent.getsockname()[1]
 
 
 @dataclass(slots=True)
@@ -139,6 +154,8 @@ class DagsterDev:
                 self._signal(group, signal.SIGKILL)
             assert self.process is not None
             self.process.poll()
+        if self.process is not None:
+            self.process.wait()
 
     def groups(self) -> set[int]:
         """Return the process groups that live in our home: only what we started has it in its environment."""

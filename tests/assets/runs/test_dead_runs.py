@@ -3,7 +3,7 @@
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import dagster as dg
@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from gated_projects import PLUGIN
 from processes import run_cli, start_cli, start_code
 from project_files import project_text
+from server import refusing_port
 from small_projects import paint, project
 from waiting import until
 from web_ui import cancel_in_web_ui
@@ -404,12 +405,12 @@ def test_the_sensor_ends_dead_runs_and_names_them(instance, tmp_path):
 
 
 def test_a_port_that_is_taken_by_nobody_is_a_code_server_that_is_gone(instance):
-    with closing(socket.create_server(("127.0.0.1", 0))) as server:
-        place = f'{{"host": "127.0.0.1", "port": {server.getsockname()[1]}}}'
-    run = instance.create_run_for_job(some_job, tags={GRPC_INFO: place})
     unknown = instance.create_run_for_job(some_job, tags={GRPC_INFO: '{"host": "nowhere.invalid", "port": 4000}'})
+    with refusing_port() as port:
+        place = f'{{"host": "127.0.0.1", "port": {port}}}'
+        run = instance.create_run_for_job(some_job, tags={GRPC_INFO: place})
 
-    assert dead_runs.code_server_answers(run) is False
+        assert dead_runs.code_server_answers(run) is False
     assert dead_runs.code_server_answers(unknown) is None
     assert dead_runs.code_server_answers(instance.create_run_for_job(some_job)) is None
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from hub_server import COMMIT, Hub, digest, serve_hub
+from server import refusing_port
 
 from atlaspatch_core.encoders import hub_answer
 from atlaspatch_core.encoders.hub import HubWeights, fetch, offline
@@ -135,17 +136,18 @@ def test_a_repository_without_the_file_is_named(hub: Hub):
 
 def test_a_hub_that_cannot_be_reached_is_told_at_once_with_the_cure(monkeypatch: pytest.MonkeyPatch):
     """Its library would ask five times, for half a minute, each time that weights are wanted."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        refusing = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    monkeypatch.setenv("HF_ENDPOINT", refusing)
     monkeypatch.setattr("time.sleep", None)
-    for _ in range(2):
-        with pytest.raises(MissingWeights, match=rf"{refusing} cannot be reached: .*refused\); go online once, or"):
-            WEIGHTS.find("e")
+    with refusing_port() as port:
+        refusing = f"http://127.0.0.1:{port}"
+        monkeypatch.setenv("HF_ENDPOINT", refusing)
+        for _ in range(2):
+            with pytest.raises(MissingWeights, match=rf"{refusing} cannot be reached: .*refused\); go online once, or"):
+                WEIGHTS.find("e")
 
 
 def test_a_hub_that_stalls_is_asked_once(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(hub_answer, "SECONDS", 0.2)
+    monkeypatch.setattr(hub_answer, "SECONDS_REMEMBERED", 10**9)
     with socket.create_server(("127.0.0.1", 0)) as stalling:
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{stalling.getsockname()[1]}")
         assert "no answer within 0.2 s" in hub_answer.hub_fault()
