@@ -199,10 +199,8 @@ def _reuse_or_plan(work: SlideWork, stage: OutputSpec, plans: Mapping[OutputKey,
         stored = None
     if outcome := cut_features(work, stage, stored):
         return outcome
-    whole = whole_stage(stage)
-    network = plans.get(whole.step) if whole else None
-    is_shared = whole is not None and isinstance(network, PlannedFeatures) and network.stage.spec == whole.spec
-    if is_shared and (why := work.reason(stage, stored, work.identity(stage))):
+    network = _plan_of_network(whole_stage(stage), plans)
+    if network and (why := work.reason(stage, stored, work.identity(stage))):
         return replace(network, stage=stage, identity=work.identity(stage), why=why, dim=_dim(stage))
     expected, why = work.verdict(stage, stored)
     if why or stored is None:
@@ -211,6 +209,12 @@ def _reuse_or_plan(work: SlideWork, stage: OutputSpec, plans: Mapping[OutputKey,
     numbers = {"patches": rows, "dim": stored.shape[1]}
     path = work.store.h5(work.stem, _geometry(stage).name)
     return work.outcome(stage, Status.REUSED, expected.fingerprint, since, numbers=numbers, path=path)
+
+
+def _plan_of_network(whole: OutputSpec | None, plans: Mapping[OutputKey, Plan]) -> PlannedFeatures | None:
+    """Return what is to be computed by the very network that a stage's numbers are the first of, weights included."""
+    plan = plans.get(whole.step) if whole else None
+    return plan if whole and isinstance(plan, PlannedFeatures) and plan.stage.spec == whole.spec else None
 
 
 def _dim(stage: OutputSpec) -> int:
