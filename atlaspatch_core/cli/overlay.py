@@ -23,6 +23,7 @@ from atlaspatch_core.cli.types import Number, Whole
 from atlaspatch_core.cli.working import carry_out
 from atlaspatch_core.errors import AtlasPatchError
 from atlaspatch_core.interop.scores.fields import COLOUR_MAPS, FORMATS
+from atlaspatch_core.interop.scores.fields import FOLDER as OVERLAYS
 from atlaspatch_core.wording import format_count
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ PERCENT = Number(min=0, max=100)
 @option("--head", type=Whole(min=0), help="Head of that encoder, from 0.", show_default="the mean of all heads")
 @option("--column", help="Column, or dataset, that is shown.", show_default="the only one of numbers")
 @option("--geometry", help="Whose patches they are, where the folder has several.", show_default="the only one")
-@option("--to", "folder", type=FOLDER, default="overlays", help="Folder that gets the files.")
+@option("--to", "folder", type=FOLDER, default=OVERLAYS, help="Folder that gets the files.")
 @option("--format", "formats", type=click.Choice(FORMATS), multiple=True, default=("png",), help="What is written.")
 @option("--longest", type=Whole(16, 16_384), default=2048, help="Longer side of pictures, px.")
 @option("--colour-map", type=click.Choice(COLOUR_MAPS), default="turbo", help="Colours from low to high.")
@@ -101,7 +102,7 @@ def draw_all(context: click.Context) -> int:
     """Draw every slide, print what became of it, and return the exit code."""
     from atlaspatch_core.interop.scores import write_overlays
 
-    options, slides, folder = options_of(context), slides_of(context), context.params["folder"]
+    options, slides, folder = options_of(context), slides_of(context), folder_of(context)
     fates: Counter[bool] = Counter()
     with progress("slides", len(slides)) as bar:
         for stem, read in slides:
@@ -123,6 +124,20 @@ def _blank(scored: "ScoredSlide") -> str:
     """Return a clause about patches without a score, or an empty text."""
     count = scored.unscored
     return f"; {count:,} of {len(scored.scores):,} patches have no score and stay blank" if count else ""
+
+
+def folder_of(context: click.Context) -> Path:
+    """Return where the files go, which is made. Raises click.UsageError for one among results, UnwritableOutput."""
+    from atlaspatch_core.interop.scores import check_folder
+    from atlaspatch_core.storage.atomic import make_folder
+
+    folder: Path = context.params["folder"]
+    try:
+        check_folder(folder, context.params["output_dir"])
+    except AtlasPatchError as error:
+        raise click.UsageError(str(error)) from error
+    make_folder(folder)
+    return folder
 
 
 def options_of(context: click.Context) -> "OverlayOptions":

@@ -2,12 +2,13 @@ from .attention import attention_slide as attention_slide
 from .colours import ColourScale as ColourScale
 from .colours import colour_scale as colour_scale
 from .columns import read_score_columns as read_score_columns
+from .forms import OverlayOptions as OverlayOptions
 from .heat import HeatMap as HeatMap
 from .heat import heat_map as heat_map
 from .matching import Scores as Scores
 from .matching import scores_of_patches as scores_of_patches
-from .overlays import OverlayOptions as OverlayOptions
 from .overlays import ScoredSlide as ScoredSlide
 from .overlays import scored_slide as scored_slide
 from .overlays import write_overlays as write_overlays
+from .places import check_folder as check_folder
 from .sources import slides_of_scores as slides_of_scores

@@ -24,8 +24,11 @@ def draw_heat(picture: Picture, heat: HeatMap, scale: ColourScale, opacity: floa
     return overlay
 
 
-def write_ome_tiff(path: Path, picture: Picture, mpp: tuple[float, float], name: str) -> None:
-    """Write a picture of the whole slide as pyramidal OME-TIFF; ``mpp`` is its own µm per px, along x and y."""
+def write_ome_tiff(path: Path, picture: Picture, mpp: tuple[float, float], name: str, mark: str) -> None:
+    """Write a picture of the whole slide as pyramidal OME-TIFF; ``mpp`` is its own µm per px, along x and y.
+
+    ``mark`` is named as the software that made it.
+    """
     from tifffile import TiffWriter
 
     levels = [picture]
@@ -41,6 +44,7 @@ def write_ome_tiff(path: Path, picture: Picture, mpp: tuple[float, float], name:
             tiff.write(
                 level,
                 photometric="rgb",
+                software=mark,
                 tile=(TILE, TILE),
                 compression="zlib",
                 metadata=None if number else about,
