@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from atlaspatch_core.errors import InvalidScores
 from atlaspatch_core.interop.scores.coolwarm import coolwarm
 
+MOST = float(np.finfo(np.float32).max)
+"""Largest number that a picture holds."""
 STEPS = 256
 CLASSES = 8
 LEGEND, BAR = 132, 18

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from atlaspatch_core.interop.scores.colours import colour_scale
+from atlaspatch_core.interop.scores.colours import MOST, colour_scale
 
 BAND = 512
 """Rows that are worked out together."""
@@ -65,7 +65,7 @@ def heat_map(
     """Return scores as a picture of the whole slide; where patches overlap, the mean of those that cover a px.
 
     Args:
-        scores: One a patch, (n,); NaN for patches that are left out.
+        scores: One a patch, (n,); NaN for patches that are left out. Beyond float32, its ends count.
         coords: Top-left corners, level-0 px, (n, 2).
         side: Side of a patch, level-0 px.
         slide: Width and height of level 0, px.
@@ -76,11 +76,12 @@ def heat_map(
     factor = np.array([shape[1] / slide[0], shape[0] / slide[1]])
     finite, (height, width) = np.isfinite(scores), shape
     boxes, sigmas = _boxes(coords[finite], side, factor, shape), (smooth * side * factor).tolist()
+    shown = np.clip(scores[finite], -MOST, MOST)
     halo = int(np.ceil(SIGMAS * sigmas[1]))
     values = np.empty(shape, np.float32)
     for top in range(0, height, BAND):  # so that memory grows with the width alone
         bottom, first = min(height, top + BAND), max(0, top - halo)
-        band = _means(boxes, scores[finite], (first, min(height, bottom + halo)), width, sigmas)
+        band = _means(boxes, shown, (first, min(height, bottom + halo)), width, sigmas)
         values[top:bottom] = band[top - first : bottom - first]
     if inside is not None:
         values[~inside] = np.nan
@@ -110,20 +111,18 @@ def _means(
 def _covered(
     boxes: Boxes, scores: NDArray[np.float64], rows: tuple[int, int], width: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the sum of scores and the number of patches at each px, by differences at the corners of each patch.
+    """Return the sum of scores and the number of patches at each px.
 
-    The work grows with patches and px alone, however large the patches are.
+    No score is ever subtracted again: beside a very large one, that would leave nothing of the others.
     """
     first, last = rows
     some = (boxes[:, 3] > first) & (boxes[:, 1] < last)
-    left, top, right, bottom = (boxes[some] - (0, first, 0, first)).T
-    top, bottom, values = np.maximum(top, 0), np.minimum(bottom, last - first), scores[some]
-    sums, counts = np.zeros((2, last - first + 1, width + 1), np.float64)
-    for x, y, sign in ((left, top, 1), (right, top, -1), (left, bottom, -1), (right, bottom, 1)):
-        np.add.at(sums, (y, x), sign * values)
-        np.add.at(counts, (y, x), sign)
-    covering = np.round(counts.cumsum(0).cumsum(1)[:-1, :-1]).astype(np.float64)
-    return np.where(covering > 0, sums.cumsum(0).cumsum(1)[:-1, :-1], 0.0).astype(np.float64), covering
+    placed = np.clip(boxes[some] - (0, first, 0, first), 0, None).tolist()
+    sums, counts = np.zeros((2, last - first, width), np.float64)
+    for (left, top, right, bottom), score in zip(placed, scores[some].tolist(), strict=True):
+        sums[top:bottom, left:right] += score
+        counts[top:bottom, left:right] += 1
+    return sums, counts
 
 
 def _blurred(picture: NDArray[np.float64], sigmas: list[float]) -> NDArray[np.float64]:

@@ -1,5 +1,7 @@
 """A heat map is what a reference says that looks at one px after the other."""
 
+from statistics import fmean
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -17,8 +19,11 @@ pytestmark = pytest.mark.quick
 numbers = st.floats(-100, 100, width=32)
 
 
+of_any_size = st.floats(allow_nan=False, allow_infinity=False)
+
+
 @st.composite
-def scored_grids(draw):
+def scored_grids(draw, numbers=numbers):
     """A slide, patches on it that may overlap and reach over its edges, their scores, and a size of picture."""
     width, height, side = draw(st.integers(1, 900)), draw(st.integers(1, 900)), draw(st.integers(1, 300))
     places = st.tuples(st.integers(0, width - 1), st.integers(0, height - 1))
@@ -28,7 +33,7 @@ def scored_grids(draw):
     return np.array(coords, np.int64), side, np.array(scores), (width, height), shape
 
 
-def reference(coords, side, scores, slide, shape):
+def reference(coords, side, scores, slide, shape, of=np.mean):
     """Return the mean of the scores whose square, at px of the picture, holds a px; NaN where none does."""
     seen = [[[] for _ in range(shape[1])] for _ in range(shape[0])]
     for (x, y), score in zip(coords.tolist(), scores.tolist(), strict=True):
@@ -39,7 +44,7 @@ def reference(coords, side, scores, slide, shape):
         for row in range(*spans[1]):
             for column in range(*spans[0]):
                 seen[row][column] += [] if np.isnan(score) else [score]
-    return np.array([[np.mean(of_px) if of_px else np.nan for of_px in row] for row in seen])
+    return np.array([[of(of_px) if of_px else np.nan for of_px in row] for row in seen])
 
 
 @given(scored_grids())
@@ -50,6 +55,20 @@ def test_each_px_is_the_mean_of_the_patches_that_cover_it(grid):
     np.testing.assert_allclose(heat.values, reference(coords, side, scores, slide, shape), rtol=1e-5, atol=1e-4)
     across, down, one = heat.affine @ (shape[1], shape[0], 1)
     assert (across, down, one) == (pytest.approx(slide[0]), pytest.approx(slide[1]), 1)
+
+
+@given(scored_grids(of_any_size))
+@examples(150)
+def test_a_px_has_nothing_of_patches_that_do_not_cover_it_however_large_their_scores(grid):
+    coords, side, scores, slide, shape = grid
+    most = float(np.finfo(np.float32).max)
+    shown = np.clip(scores, -most, most)
+    with np.errstate(all="raise", under="ignore"):
+        values = heat_map(scores, coords, side, slide, shape).values
+    largest = reference(coords, side, np.abs(shown), slide, shape, max)
+    assert (np.isnan(values) == np.isnan(largest)).all()
+    off = np.abs(values - reference(coords, side, shown, slide, shape, fmean))
+    assert np.nanmax(off - (1e-6 * largest + 1e-44), initial=0) <= 0
 
 
 @given(scored_grids(), st.floats(0.1, 2))
