@@ -21,7 +21,7 @@ from atlaspatch_core.cli.progress import progress
 from atlaspatch_core.cli.reading import reads_only
 from atlaspatch_core.cli.types import Number, Whole
 from atlaspatch_core.cli.working import carry_out
-from atlaspatch_core.errors import AtlasPatchError
+from atlaspatch_core.errors import AtlasPatchError, InvalidScores
 from atlaspatch_core.interop.scores.fields import COLOUR_MAPS, FORMATS
 from atlaspatch_core.interop.scores.fields import FOLDER as OVERLAYS
 from atlaspatch_core.wording import format_count
@@ -142,12 +142,14 @@ def folder_of(context: click.Context) -> Path:
 
 def options_of(context: click.Context) -> "OverlayOptions":
     """Return how scores are drawn. Raises click.UsageError for ends that are not in order."""
-    from atlaspatch_core.interop.scores import OverlayOptions
+    from atlaspatch_core.interop.scores import OverlayOptions, check_ends
 
     values = context.params
-    for name in ("limits", "percentiles"):
-        if values[name] and values[name][0] >= values[name][1]:
-            low, high = values[name]
-            raise click.UsageError(f"--{'range' if name == 'limits' else name} {low:g} {high:g}: give the lower first")
+    try:
+        for flag, ends in (("--range", values["limits"]), ("--percentiles", values["percentiles"])):
+            if ends is not None:
+                check_ends(flag, ends)
+    except InvalidScores as error:
+        raise click.UsageError(str(error)) from error
     names = OverlayOptions.__dataclass_fields__
     return OverlayOptions(**{name: value for name, value in values.items() if name in names})

@@ -1,5 +1,6 @@
 from .attention import attention_slide as attention_slide
 from .colours import ColourScale as ColourScale
+from .colours import check_ends as check_ends
 from .colours import colour_scale as colour_scale
 from .columns import read_score_columns as read_score_columns
 from .forms import OverlayOptions as OverlayOptions

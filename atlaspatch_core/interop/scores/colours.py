@@ -1,6 +1,7 @@
-"""Colours of numbers: which range they span, by which colour map, and the legend that says so."""
+"""Colours of numbers: which range they span, by which colour map, and in how many digits that is said."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -9,18 +10,17 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.errors import InvalidScores
 from atlaspatch_core.interop.scores.coolwarm import coolwarm
+from atlaspatch_core.interop.scores.fields import COLOUR_MAPS
 
 MOST = float(np.finfo(np.float32).max)
 """Largest number that a picture holds."""
+ROUNDING = 1e-6
+"""By how much a mean of equal numbers may differ from them, as a share, after float32."""
 STEPS = 256
 CLASSES = 8
-LEGEND, BAR = 132, 18
-"""Width of the legend and of its bar, px, for letters of full size."""
 TICKS = 5
-MOST_LINES = 3
-"""Of the title of a legend."""
-BLACK, WHITE = (0, 0, 0), (255, 255, 255)
-FONT = cv2.FONT_HERSHEY_SIMPLEX
+LEAST_DIGITS, MOST_DIGITS = 4, 17
+"""Of numbers that are written out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +34,28 @@ class ColourScale:
 
     def colours(self, values: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Return RGB, one axis more than the values, its length 3; of NaN the colour is of no meaning."""
-        span = self.high - self.low
-        share = (values.astype(np.float64) - self.low) / span if span > 0 else np.full(values.shape, 0.5)
-        steps = np.clip(np.nan_to_num(share) * STEPS, 0, STEPS - 1).astype(np.uint8)
-        return self.table()[steps]
+        return self._of_shares(self.shares(values.astype(np.float64)))
+
+    def shares(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return where numbers lie, from 0 at the low end to 1 at the high one; of NaN the share is of no meaning.
+
+        Where both ends are one, numbers below it are at 0, above it at 1, and those that equal it in between.
+        """
+        if not self.is_one_number:
+            with np.errstate(over="ignore"):
+                return np.nan_to_num(np.clip((np.clip(values, -MOST, MOST) - self.low) / (self.high - self.low), 0, 1))
+        away = np.where(np.isclose(values, self.low, rtol=ROUNDING, atol=0), 0, values - self.low)
+        return np.nan_to_num(np.sign(away) / 2 + 0.5)
+
+    @property
+    def is_one_number(self) -> bool:
+        """Whether both ends are one: of equal scores, or where percentiles leave all others out."""
+        return self.high <= self.low
 
     def classes(self, scores: NDArray[np.float64], title: str) -> Iterator[tuple[str, list[int]]]:
         """Yield a class a score, its name and RGB: equal steps from low to high, for QuPath has a colour a class."""
-        middles = np.linspace(self.low, self.high, 2 * CLASSES + 1)[1::2].astype(np.float32)
-        colours = self.colours(middles).tolist()
-        span = self.high - self.low
-        share = np.nan_to_num((scores - self.low) / span if span > 0 else np.zeros(scores.shape))
-        for step in np.clip(share * CLASSES, 0, CLASSES - 1).astype(int).tolist():
+        colours = self._of_shares(np.linspace(0, 1, 2 * CLASSES + 1)[1::2]).tolist()
+        for step in _steps(self.shares(scores), CLASSES).tolist():
             yield f"{title} {step + 1} of {CLASSES}", colours[step]
 
     def table(self) -> NDArray[np.uint8]:
@@ -55,6 +65,38 @@ class ColourScale:
         ramp = np.arange(STEPS, dtype=np.uint8).reshape(-1, 1)
         coloured = cv2.applyColorMap(ramp, getattr(cv2, f"COLORMAP_{self.name.upper()}"))
         return np.ascontiguousarray(coloured[:, 0, ::-1], np.uint8)
+
+    def ticks(self) -> list[tuple[float, str]]:
+        """Return what stands beside a bar of the colours: shares, and the numbers that lie there."""
+        if self.is_one_number:
+            [number] = as_texts([self.low])
+            return [(0, f"< {number}"), (0.5, number), (1, f"> {number}")]
+        shares = [step / (TICKS - 1) for step in range(TICKS)]
+        return list(zip(shares, as_texts([self.low + (self.high - self.low) * share for share in shares]), strict=True))
+
+    def bar(self, length: int) -> NDArray[np.uint8]:
+        """Return the colours of a bar from high to low, shape (length, 3); three where both ends are one number."""
+        shares = np.linspace(1, 0, length)
+        return self._of_shares(_steps(shares, 3) / 2 if self.is_one_number else shares)
+
+    def _of_shares(self, shares: NDArray[np.float64]) -> NDArray[np.uint8]:
+        return self.table()[_steps(shares, STEPS)]
+
+
+def _steps(shares: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    """Return in which of so many equal parts shares from 0 to 1 lie."""
+    return np.minimum(shares * count, count - 1).astype(np.int64)
+
+
+def as_texts(numbers: Sequence[float]) -> list[str]:
+    """Return numbers as short as may be, four digits or more, each within a hundredth of what lies between them."""
+    span = max(numbers, default=0) - min(numbers, default=0)
+    off = span / 100 if span else ROUNDING * max(map(abs, numbers), default=0)
+    for digits in range(LEAST_DIGITS, MOST_DIGITS):
+        texts = [f"{number:.{digits}g}" for number in numbers]
+        if all(abs(float(text) - number) <= off for text, number in zip(texts, numbers, strict=True)):
+            return texts
+    return [f"{number:.{MOST_DIGITS}g}" for number in numbers]
 
 
 def colour_scale(
@@ -66,68 +108,30 @@ def colour_scale(
 ) -> ColourScale:
     """Return the scale from ``limits``, or from percentiles of the scores.
 
-    Raises InvalidScores, of what ``of`` says, where there is no score.
+    Raises InvalidScores for an unknown name and for ends that are not in order; and, of what ``of`` says, where there
+    is no score.
     """
-    finite = scores[np.isfinite(scores)]
-    if limits is None and not len(finite):
+    if name not in COLOUR_MAPS:
+        raise InvalidScores(f"{name!r} is no colour map; give one of {', '.join(COLOUR_MAPS)}")
+    check_ends("percentiles", percentiles, (0.0, 100.0))
+    if limits is not None:
+        return ColourScale(*check_ends("limits", limits), name)
+    finite = np.clip(scores[np.isfinite(scores)], -MOST, MOST)
+    if not len(finite):
         raise InvalidScores(f"{of}: no patch has a score, so that there is no range; give one with --range")
-    low, high = limits or (float(end) for end in np.percentile(finite, percentiles))
+    low, high = (float(end) for end in np.percentile(finite, percentiles))
     return ColourScale(low, high, name)
 
 
-def with_legend(picture: NDArray[np.uint8], scale: ColourScale, title: str) -> NDArray[np.uint8]:
-    """Return the picture with a white column at its right: what the colours mean, in numbers."""
-    size = min(2.5, max(0.6, picture.shape[0] / 700))
-    width, height = round(LEGEND * size), max(picture.shape[0], round(120 * size))
-    canvas = np.full((height, picture.shape[1] + width, 3), 255, np.uint8)
-    canvas[: picture.shape[0], : picture.shape[1]] = picture
-    lines = _wrapped(title, width - round(12 * size), 0.45 * size)
-    left, top = picture.shape[1] + round(8 * size), round((20 + 14 * len(lines)) * size)
-    bottom = min(height - round(12 * size), top + round(256 * size))
-    _draw_bar(canvas, scale, (left, top, left + round(BAR * size), bottom))
-    for number, line in enumerate(lines):
-        _write(canvas, line, (left, round((20 + 14 * number) * size)), 0.45 * size)
-    for step in range(TICKS):
-        share = step / (TICKS - 1)
-        place = left + round((BAR + 6) * size), round(bottom + (top - bottom) * share + 4 * size)
-        _write(canvas, f"{scale.low + (scale.high - scale.low) * share:.4g}", place, 0.45 * size)
-    return canvas
-
-
-def _draw_bar(canvas: NDArray[np.uint8], scale: ColourScale, box: tuple[int, int, int, int]) -> None:
-    left, top, right, bottom = box
-    steps = np.linspace(STEPS - 1, 0, bottom - top).round().astype(np.uint8)
-    canvas[top:bottom, left:right] = scale.table()[steps][:, None]
-    cv2.rectangle(canvas, (left, top), (right, bottom), BLACK, 1)
-
-
-def _wrapped(title: str, width: int, size: float) -> list[str]:
-    """Return a title in lines, at most three, broken between words; what does not fit then is cut."""
-    lines = [""]
-    for word in _printable(title).split():
-        longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and len(lines) < MOST_LINES and not _fits(longer, width, size):
-            lines.append(word)
-        else:
-            lines[-1] = longer
-    return [fitting(line, width, size) for line in lines]
-
-
-def fitting(text: str, width: int, size: float) -> str:
-    """Return as much of a text as fits into a width, px; letters that the font has not are ``?``."""
-    text = _printable(text)
-    while len(text) > 1 and not _fits(text, width, size):
-        text = f"{text.rstrip('.')[:-1]}..." if len(text) > 4 else text[:-1]
-    return text
-
-
-def _printable(text: str) -> str:
-    return text.encode("ascii", "replace").decode()
-
-
-def _fits(text: str, width: int, size: float) -> bool:
-    return cv2.getTextSize(text, FONT, size, 1)[0][0] <= width
-
-
-def _write(canvas: NDArray[np.uint8], text: str, place: tuple[int, int], size: float) -> None:
-    cv2.putText(canvas, text, place, FONT, size, BLACK, 1, cv2.LINE_AA)
+def check_ends(called: str, ends: Sequence[float], bounds: tuple[float, float] = (-MOST, MOST)) -> tuple[float, float]:
+    """Return two numbers. Raises InvalidScores unless both lie within the bounds, the lower first."""
+    least, most = bounds
+    try:
+        low, high = map(float, ends)
+    except (TypeError, ValueError) as error:
+        raise InvalidScores(f"{called} {ends!r}: give two numbers, the lower first") from error
+    if not least <= min(low, high) <= max(low, high) <= most or math.isnan(low + high):
+        raise InvalidScores(f"{called} {low:g} {high:g}: give numbers from {least:.3g} to {most:.3g}")
+    if low >= high:
+        raise InvalidScores(f"{called} {low:g} {high:g}: give the lower first")
+    return low, high

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from atlaspatch_core.interop.export.tiles import tile_features, write_features
-from atlaspatch_core.interop.scores.colours import ColourScale, with_legend
+from atlaspatch_core.interop.scores.colours import ColourScale
+from atlaspatch_core.interop.scores.legend import with_legend
 from atlaspatch_core.interop.scores.pictures import Picture, draw_heat, write_ome_tiff
 from atlaspatch_core.interop.scores.sheet import contact_sheet, extreme_rows
 from atlaspatch_core.patches.grid import PatchGrid

@@ -45,7 +45,8 @@ class HeatMap:
             percentiles: The same as percentiles of the px, where there are no limits.
 
         Raises:
-            InvalidScores: No px has a number, and there are no limits.
+            InvalidScores: No px has a number, and there are no limits; there is no such colour map; or the lower end
+                is not first, or one lies beyond what there is.
         """
         scale = colour_scale(self.values.astype(np.float64), colour_map, limits, percentiles)
         alpha = np.where(np.isfinite(self.values), 255, 0).astype(np.uint8)

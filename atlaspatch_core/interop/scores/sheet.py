@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from atlaspatch_core.interop.scores.colours import BLACK, FONT, fitting
+from atlaspatch_core.interop.scores.colours import as_texts
+from atlaspatch_core.interop.scores.legend import BLACK, FONT, fitting
 from atlaspatch_core.patches.grid import PatchGrid
 from atlaspatch_core.patches.stream import stream_patches
 from atlaspatch_core.slides.slide import Slide
@@ -37,12 +38,12 @@ def contact_sheet(
     columns = max(map(len, lines), default=1)
     cell = SIDE + LINE + GAP
     sheet = np.full((len(lines) * cell + GAP, columns * (SIDE + GAP) + GAP, 3), 255, np.uint8)
-    pixels = read_rows(slide, grid, rows)
+    pixels, shown = read_rows(slide, grid, rows), dict(zip(rows, as_texts(scores[rows].tolist()), strict=True))
     for down, line in enumerate(lines):
         for across, row in enumerate(line):
             place = GAP + down * cell, GAP + across * (SIDE + GAP)
             x, y = grid.coords[row].tolist()
-            _draw(sheet, place, pixels[row], f"{scores[row]:.4g}  row {row} at {x}, {y}")
+            _draw(sheet, place, pixels[row], f"{shown[row]}  row {row} at {x}, {y}")
     return sheet
 
 

@@ -11,8 +11,9 @@ from rounds import examples
 
 from atlaspatch_core.errors import InvalidScores
 from atlaspatch_core.interop.scores import ColourScale, HeatMap, colour_scale, heat_map
-from atlaspatch_core.interop.scores.colours import with_legend
+from atlaspatch_core.interop.scores.colours import as_texts
 from atlaspatch_core.interop.scores.coolwarm import coolwarm
+from atlaspatch_core.interop.scores.legend import with_legend
 
 pytestmark = pytest.mark.quick
 
@@ -117,6 +118,72 @@ def test_colours_go_by_order_from_the_first_to_the_last(values, name):
         ordered = np.array(places)[np.argsort(scores)]
         assert (np.diff(ordered) >= 0).all()
         assert (ordered[0], table[ordered[-1]]) == (0, table[-1])
+
+
+@given(st.floats(-(2**99), 2**99, width=32), st.lists(st.floats(-(2**99), 2**99, width=32), max_size=20))
+@examples(60)
+def test_where_both_ends_are_one_number_others_lie_below_or_above_it(number, others):
+    values = np.array([number, np.nan, *others])
+    scale = ColourScale(number, number, "viridis")
+    table = scale.table()
+    coloured = scale.colours(values.astype(np.float32))
+    names = [(name, tuple(colour)) for name, colour in scale.classes(values, "p")]
+    assert coloured[0].tolist() == table[128].tolist()
+    for value, colour, (name, _) in list(zip(values, coloured, names, strict=True))[2:]:
+        if np.isclose(value, number, rtol=1e-6, atol=0):
+            continue
+        assert colour.tolist() == table[255 if value > number else 0].tolist()
+        assert name == ("p 8 of 8" if value > number else "p 1 of 8")
+    assert [text[:1] for _, text in scale.ticks()][::2] == ["<", ">"]
+    assert {tuple(colour) for colour in scale.bar(30).tolist()} == {tuple(table[step]) for step in (0, 128, 255)}
+
+
+@given(st.floats(-1e9, 1e9), st.floats(1e-3, 1e9))
+@examples(60)
+def test_numbers_of_a_legend_tell_the_ends_apart_as_shortly_as_may_be(low, span):
+    scale = ColourScale(low, low + span)
+    texts = [text for _, text in scale.ticks()]
+    numbers = np.array(texts, float)
+    np.testing.assert_allclose(numbers, np.linspace(low, low + span, 5), rtol=0, atol=span / 90)
+    assert len({*texts}) == 5
+
+
+def test_numbers_have_four_digits_where_these_are_enough():
+    assert [text for _, text in ColourScale(0, 1).ticks()] == ["0", "0.25", "0.5", "0.75", "1"]
+    assert as_texts([12345, 12345.25, 12346]) == ["12345", "12345.25", "12346"]
+    assert as_texts([1 / 3, 2 / 3]) == ["0.3333", "0.6667"]
+    assert as_texts([12345.6]) == ["12345.6"]
+    assert as_texts([]) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ({"colour_map": "zzz"}, "'zzz' is no colour map; give one of viridis"),
+        ({"limits": (1, 0)}, "limits 1 0: give the lower first"),
+        ({"limits": (1, 1)}, "limits 1 1: give the lower first"),
+        ({"limits": (np.nan, 1)}, "limits nan 1: give numbers"),
+        ({"limits": (0, np.nan)}, "limits 0 nan: give numbers"),
+        ({"limits": (0, np.inf)}, "limits 0 inf: give numbers"),
+        ({"limits": (-1e300, 1e300)}, "give numbers from -3.4e\\+38"),
+        ({"limits": (1,)}, "give two numbers"),
+        ({"limits": ("a", "b")}, "give two numbers"),
+        ({"percentiles": (99, 1)}, "percentiles 99 1: give the lower first"),
+        ({"percentiles": (0, 200)}, "percentiles 0 200: give numbers from 0 to 100"),
+        ({"percentiles": (0, np.nan)}, "percentiles 0 nan: give numbers from 0 to 100"),
+    ],
+)
+def test_colours_that_cannot_be_are_refused(words, why):
+    heat = HeatMap(np.array([[0, 1]], np.float32), (1, 1))
+    with pytest.raises(InvalidScores, match=why):
+        heat.rgba(**words)
+
+
+def test_the_largest_scores_that_there_are_have_colours():
+    scores = np.array([-1.7e308, 0, 1.7e308])
+    with np.errstate(all="raise", under="ignore"):
+        scale = colour_scale(scores)
+        assert [name for name, _ in scale.classes(scores, "p")] == ["p 1 of 8", "p 5 of 8", "p 8 of 8"]
 
 
 def test_beyond_the_range_colours_are_those_of_the_ends_and_blank_is_transparent():

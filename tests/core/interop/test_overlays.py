@@ -157,6 +157,23 @@ def test_over_white_the_slide_need_not_be_there(out, tmp_path, monkeypatch):
     assert (cv2.imread(str(tmp_path / "a.png"))[:8, :8] == 255).all()
 
 
+def test_percentiles_that_leave_one_number_show_what_lies_beyond_it(out, tmp_path):
+    x, y = places_of(out, "b").T
+    scores = np.zeros(len(x))
+    scores[[3, 5]] = 0.2, 0.5
+    pd.DataFrame({"x": x, "y": y, "p": scores}).to_csv(tmp_path / "s.csv", index=False)
+    words = ["--percentiles", 1, 50, "--format", "geojson", "--format", "png", "--on-white", "--opacity", 1]
+    said = overlay(out, "b", "--scores", tmp_path / "s.csv", "--to", tmp_path, *words)
+    assert said.exit_code == 0, said.output
+    tiles = json.loads((tmp_path / "b.geojson").read_text())["features"]
+    classes = [(tile["properties"]["measurements"]["p"], tile["properties"]["classification"]) for tile in tiles]
+    assert {name["name"] for score, name in classes if score > 0} == {"p 8 of 8"}
+    assert {name["name"] for score, name in classes if score == 0} == {"p 5 of 8"}
+    colours = {tuple(colour) for colour in cv2.imread(str(tmp_path / "b.png"))[:1024, :2048, ::-1].reshape(-1, 3)}
+    table = ColourScale(0, 1).table()
+    assert colours >= {tuple(table[128]), tuple(table[255])}
+
+
 def test_a_slide_that_cannot_be_drawn_stops_no_other(out, tmp_path):
     write_scores(out, tmp_path / "s.csv", ["b"])
     with (tmp_path / "s.csv").open("a") as file:
@@ -187,6 +204,7 @@ def test_patches_without_a_score_are_told_of(out, tmp_path_factory, rows):
         (["zz"], "zz: "),
         (["--range", 1, 1], "--range 1 1: give the lower first"),
         (["--percentiles", 99, 1], "--percentiles 99 1: give the lower first"),
+        (["--range", 0, 1e300], "--range 0 1e+300: give numbers from -3.4e+38 to 3.4e+38"),
         (["--geometry", "no"], "no"),
     ],
 )
