@@ -1,6 +1,8 @@
 """Outlines lie on the tissue whoever saved them, and QuPath shows ours on it, also where only a part was scanned."""
 
+import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -8,12 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
+import tifffile
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from resealing import rewrite_record
 from rounds import examples
 from scanned_parts import (
+    MPP,
     SAVED_BY,
     Box,
     ScannedPart,
@@ -25,6 +31,7 @@ from scanned_parts import (
     scanned_parts,
 )
 
+from atlaspatch_core.cli.main import cli
 from atlaspatch_core.config.project import make_project
 from atlaspatch_core.discovery.sources import SlideSource
 from atlaspatch_core.interop import export_slides
@@ -222,3 +229,29 @@ def test_a_mask_of_the_slide_or_of_the_part_is_told_until_somebody_says_which(tm
     assert run(tmp_path, masks_origin="slide")[1].notes == ()
     count, right = on_tissue(tmp_path, part)
     assert count == right > 0
+
+
+@examples(8)
+@given(part=scanned_parts(), longest=st.integers(200, 1600))
+def test_a_pyramid_of_scores_covers_what_qupath_shows_and_has_its_colours_where_the_tiles_lie(part, longest):
+    with folder_of(part) as folder:
+        save_outlines(folder / "masks" / "a.geojson", part, "QuPath")
+        run(folder)
+        with h5py.File(folder / "out" / "patches" / "a.h5") as file:
+            np.save(folder / "s.npy", np.ones(len(file["coords"])))
+        words = ["--format", "ome-tiff", "--format", "geojson", "--on-white", "--opacity", "1", "--range", "0", "1"]
+        words += ["--scores", str(folder / "s.npy"), "--to", str(folder / "drawn"), "--longest", str(longest)]
+        said = CliRunner().invoke(cli, ["overlay", str(folder / "out"), *words, "--beyond-tissue"])
+        assert said.exit_code == 0, said.output
+        with tifffile.TiffFile(folder / "drawn" / "a.ome.tif") as tiff:
+            picture, (mpp,) = tiff.asarray(), re.findall('PhysicalSizeX="([^"]+)"', str(tiff.ome_metadata))
+        drawn = json.loads((folder / "drawn" / "a.geojson").read_text())["features"]
+    tiles = [tile["geometry"]["coordinates"][0] for tile in drawn]
+    px = float(mpp) / MPP
+    assert picture.shape[1::-1] == pytest.approx([side / px for side in part.size], abs=1)
+    is_drawn = (picture != 255).any(2)
+    for row, column in np.random.default_rng(1).integers(0, picture.shape[:2], (200, 2)).tolist():
+        x, y = (column + 0.5) * px, (row + 0.5) * px
+        apart = [max(left - x, x - right, top - y, y - bottom) for (left, top), _, (right, bottom), *_ in tiles]
+        if abs(min(apart, key=abs)) > 2 * px:
+            assert is_drawn[row, column] == (min(apart) < 0), (x, y)

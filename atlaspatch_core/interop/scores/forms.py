@@ -10,7 +10,7 @@ import numpy as np
 from atlaspatch_core.interop.export.tiles import tile_features, write_features
 from atlaspatch_core.interop.scores.colours import ColourScale
 from atlaspatch_core.interop.scores.legend import with_legend
-from atlaspatch_core.interop.scores.pictures import Picture, draw_heat, write_ome_tiff
+from atlaspatch_core.interop.scores.pictures import Picture, cropped, draw_heat, write_ome_tiff
 from atlaspatch_core.interop.scores.sheet import contact_sheet, extreme_rows
 from atlaspatch_core.patches.grid import PatchGrid
 from atlaspatch_core.pipeline.preview import encode_png, thumbnail
@@ -72,10 +72,12 @@ class SlideOverlay:
         _write_png(path, with_legend(self.picture(), self.scale, self.scored.title), mark)
 
     def write_ome_tiff(self, path: Path, mark: str) -> None:
-        """Write the picture as a pyramid in µm."""
+        """Write the picture as a pyramid in µm, of the part of the slide that QuPath shows."""
         picture, info = self.picture(), self.scored.info
         mpp = info.mpp * info.width / picture.shape[1], info.mpp * info.height / picture.shape[0]
-        write_ome_tiff(path, picture, mpp, f"{info.stem}: {self.scored.title}", mark)
+        counts_from_bounds = self.scored.results.written_frame[:2] == info.corner
+        shown = cropped(picture, info) if counts_from_bounds else picture
+        write_ome_tiff(path, shown, mpp, f"{info.stem}: {self.scored.title}", mark)
 
     def write_geojson(self, path: Path, mark: str) -> None:
         """Write a tile for each patch that has a score, with the score as measurement."""

@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.interop.scores.colours import ColourScale
 from atlaspatch_core.interop.scores.heat import HeatMap
+from atlaspatch_core.slides.slide import SlideInfo
 
 TILE = 256
 Picture = NDArray[np.uint8]
-"""Shape (height, width, 3), RGB; covers the whole slide."""
+"""Shape (height, width, 3), RGB; covers the whole slide, but where it is cropped."""
 
 
 def draw_heat(picture: Picture, heat: HeatMap, scale: ColourScale, opacity: float) -> Picture:
@@ -24,8 +25,19 @@ def draw_heat(picture: Picture, heat: HeatMap, scale: ColourScale, opacity: floa
     return overlay
 
 
+def cropped(picture: Picture, info: SlideInfo) -> Picture:
+    """Return what lies within the slide's bounds, to the nearest px and at least one; all where it has none."""
+    if info.bounds is None:
+        return picture
+    (height, width), bounds = picture.shape[:2], info.bounds
+    across, down = width / info.width, height / info.height
+    left, top = min(width - 1, round(bounds.x * across)), min(height - 1, round(bounds.y * down))
+    right, bottom = round((bounds.x + bounds.width) * across), round((bounds.y + bounds.height) * down)
+    return np.ascontiguousarray(picture[top : max(top + 1, bottom), left : max(left + 1, right)])
+
+
 def write_ome_tiff(path: Path, picture: Picture, mpp: tuple[float, float], name: str, mark: str) -> None:
-    """Write a picture of the whole slide as pyramidal OME-TIFF; ``mpp`` is its own µm per px, along x and y.
+    """Write a picture as pyramidal OME-TIFF; ``mpp`` is its own µm per px, along x and y.
 
     ``mark`` is named as the software that made it.
     """
