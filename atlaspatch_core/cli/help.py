@@ -43,7 +43,7 @@ class HelpOption(click.Option):
 
     def make_metavar(self, ctx: click.Context) -> str:
         """Return the kind of value; the text beside it says the range."""
-        return super().make_metavar(ctx).removesuffix(" RANGE")
+        return super().make_metavar(ctx).replace(" RANGE", "")
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         """Return names and text."""

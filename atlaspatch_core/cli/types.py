@@ -160,6 +160,10 @@ class Number(click.FloatRange):
             self.fail(f"{value} is not a finite number", param, ctx)
         return number
 
+    def _describe_range(self) -> str:
+        """Return what the help says of the range; click says ``x<=None`` where there is none."""
+        return "" if self.min is self.max is None else super()._describe_range()
+
 
 class NumberOr(click.ParamType):
     """A whole number of ``least`` or more, or one of a few words, in any case of letters."""
