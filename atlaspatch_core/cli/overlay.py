@@ -11,7 +11,6 @@ from atlaspatch_core.cli.declaring import (
     EXISTING,
     EXISTING_FOLDER,
     FOLDER,
-    POSITIVE,
     SHARE,
     documented_command,
     option,
@@ -22,7 +21,7 @@ from atlaspatch_core.cli.reading import reads_only
 from atlaspatch_core.cli.types import Number, Whole
 from atlaspatch_core.cli.working import carry_out
 from atlaspatch_core.errors import AtlasPatchError, InvalidScores
-from atlaspatch_core.interop.scores.fields import COLOUR_MAPS, FORMATS
+from atlaspatch_core.interop.scores.fields import COLOUR_MAPS, FORMATS, MOST_SHOWN
 from atlaspatch_core.interop.scores.fields import FOLDER as OVERLAYS
 from atlaspatch_core.wording import format_count
 
@@ -78,8 +77,8 @@ PERCENT = Number(min=0, max=100)
 @option("--smooth", type=Number(min=0, max=10), default=0, help="Gaussian blur, in sides of a patch; 0 for none.")
 @option("--beyond-tissue", is_flag=True, help="Colour what of a patch lies outside the tissue, too.")
 @option("--on-white", is_flag=True, help="Draw over white; the slide is not opened.")
-@option("--top", type=POSITIVE, default=16, help="Patches of the sheet with the highest scores.")
-@option("--bottom", type=Whole(min=0), default=0, help="Patches of the sheet with the lowest scores.")
+@option("--top", type=Whole(1, MOST_SHOWN), default=16, help="Patches of the sheet with the highest scores.")
+@option("--bottom", type=Whole(0, MOST_SHOWN), default=0, help="Patches of the sheet with the lowest scores.")
 @option("--include-stale", is_flag=True, help="Take patches that are not up to date, too.")
 @click.pass_context
 def overlay(context: click.Context, folder: Path, **_: object) -> None:

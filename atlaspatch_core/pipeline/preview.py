@@ -7,6 +7,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from atlaspatch_core.errors import UnwritableOutput
 from atlaspatch_core.patches.grid import PatchGrid
 from atlaspatch_core.pipeline.grid_cells import cell_boxes, cell_squares, fill_cells, is_dark
 from atlaspatch_core.slides.overview import read_overview
@@ -88,12 +89,12 @@ def draw_grid(picture: Picture, grid: PatchGrid, info: SlideInfo) -> Picture:
 
 
 def encode_jpeg(picture: Picture, quality: int = 85) -> bytes:
-    """Return the picture as JPEG."""
+    """Return the picture as JPEG. Raises UnwritableOutput where it is too large for one."""
     return _encode(picture, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_OPTIMIZE, 1])
 
 
 def encode_png(picture: NDArray[np.uint8]) -> bytes:
-    """Return the picture, RGB or grey, as PNG."""
+    """Return the picture, RGB or grey, as PNG. Raises UnwritableOutput where it is too large for one."""
     return _encode(picture, ".png", [])
 
 
@@ -123,7 +124,13 @@ def shrunk(picture: Picture, longest: int) -> Picture:
 
 def _encode(picture: NDArray[np.uint8], suffix: str, options: list[int]) -> bytes:
     ordered = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) if picture.ndim == 3 else picture
-    _, data = cv2.imencode(suffix, ordered, options)
+    try:
+        done, data = cv2.imencode(suffix, ordered, options)
+    except cv2.error:
+        done, data = False, np.empty(0, np.uint8)
+    if not done:
+        height, width = picture.shape[:2]
+        raise UnwritableOutput(f"a {suffix} file cannot hold a picture of {width} × {height} px; ask for a smaller one")
     return data.tobytes()
 
 

@@ -20,10 +20,14 @@ BATCH = 32
 
 
 def extreme_rows(scores: NDArray[np.float64], top: int, bottom: int = 0) -> tuple[list[int], list[int]]:
-    """Return the rows with the highest scores, highest first, and with the lowest, lowest first; none is in both."""
-    order = np.argsort(scores, kind="stable")[: np.isfinite(scores).sum()].tolist()
-    highest = sorted(order[::-1][:top], key=lambda row: (-scores[row], row))
-    return highest, [row for row in order if row not in set(highest)][:bottom]
+    """Return the rows with the highest scores, highest first, and with the lowest, lowest first; none is in both.
+
+    Of equal scores the first rows come first.
+    """
+    scored = np.flatnonzero(np.isfinite(scores))
+    highest = scored[np.argsort(-scores[scored], kind="stable")][:top]
+    rest = np.setdiff1d(scored, highest)
+    return highest.tolist(), rest[np.argsort(scores[rest], kind="stable")][:bottom].tolist()
 
 
 def contact_sheet(

@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 from moreland import COOLWARM
 from rounds import examples
 
-from atlaspatch_core.errors import InvalidScores
+from atlaspatch_core.errors import InvalidScores, UnwritableOutput
 from atlaspatch_core.interop.scores import ColourScale, HeatMap, colour_scale, heat_map
 from atlaspatch_core.interop.scores.colours import as_texts
 from atlaspatch_core.interop.scores.coolwarm import coolwarm
 from atlaspatch_core.interop.scores.legend import with_legend
+from atlaspatch_core.interop.scores.sheet import extreme_rows
+from atlaspatch_core.pipeline.preview import encode_jpeg, encode_png
 
 pytestmark = pytest.mark.quick
 
@@ -146,6 +148,23 @@ def test_numbers_of_a_legend_tell_the_ends_apart_as_shortly_as_may_be(low, span)
     numbers = np.array(texts, float)
     np.testing.assert_allclose(numbers, np.linspace(low, low + span, 5), rtol=0, atol=span / 90)
     assert len({*texts}) == 5
+
+
+@given(st.lists(st.sampled_from([0.0, 1.0, 2.0, np.nan]), max_size=20), st.integers(1, 9), st.integers(0, 9))
+@examples(60)
+def test_a_sheet_has_the_extreme_scores_and_of_equal_ones_the_first(values, top, bottom):
+    highest, lowest = extreme_rows(np.array(values, float), top, bottom)
+    rows = [row for row, value in enumerate(values) if not np.isnan(value)]
+    assert highest == sorted(rows, key=lambda row: (-values[row], row))[:top]
+    rest = [row for row in rows if row not in highest]
+    assert lowest == sorted(rest, key=lambda row: (values[row], row))[:bottom]
+
+
+@pytest.mark.parametrize(("encode", "height"), [(encode_png, 1_000_001), (encode_jpeg, 70_000)])
+def test_a_picture_that_its_format_cannot_hold_is_one_sentence(encode, height):
+    with pytest.raises(UnwritableOutput, match=f"cannot hold a picture of 1 × {height} px"):
+        encode(np.zeros((height, 1), np.uint8))
+    assert encode(np.zeros((900, 1), np.uint8))
 
 
 def test_numbers_have_four_digits_where_these_are_enough():

@@ -205,6 +205,8 @@ def test_patches_without_a_score_are_told_of(out, tmp_path_factory, rows):
         (["--range", 1, 1], "--range 1 1: give the lower first"),
         (["--percentiles", 99, 1], "--percentiles 99 1: give the lower first"),
         (["--range", 0, 1e300], "--range 0 1e+300: give numbers from -3.4e+38 to 3.4e+38"),
+        (["--top", 4097], "'--top': 4097 is not in the range 1<=x<=4096"),
+        (["--bottom", 4097], "'--bottom': 4097 is not in the range 0<=x<=4096"),
         (["--geometry", "no"], "no"),
     ],
 )
@@ -212,6 +214,12 @@ def test_wrong_usage_is_one_sentence(out, tmp_path, words, why):
     write_scores(out, tmp_path / "s.csv", ["a", "b"])
     said = overlay(out, *words, "--scores", tmp_path / "s.csv", "--to", tmp_path)
     assert (said.exit_code, why in said.output) == (2, True), said.output
+
+
+def test_the_help_says_no_range_where_there_is_none():
+    said = overlay("--help").output
+    assert "None" not in said
+    assert "RANGE" not in said
 
 
 def test_python_gives_the_same_numbers_as_an_array_with_its_place(out):
