@@ -1,19 +1,16 @@
 """Numbers of patches as a picture: each px the mean of the patches that cover it."""
 
 from dataclasses import dataclass
+from functools import partial
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.interop.scores.colours import MOST, colour_scale
+from atlaspatch_core.interop.scores.smoothing import smoothed
 
-BAND = 512
-"""Rows that are worked out together."""
 Boxes = NDArray[np.int64]
 """Left, top, right and bottom px of each patch, shape (n, 4)."""
-SIGMAS = 3.0
-"""How far smoothing reaches, standard deviations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +72,10 @@ def heat_map(
         inside: Which px may have a value, as those of the tissue, of this shape; all by default.
     """
     factor = np.array([shape[1] / slide[0], shape[0] / slide[1]])
-    finite, (height, width) = np.isfinite(scores), shape
+    finite = np.isfinite(scores)
     boxes, sigmas = _boxes(coords[finite], side, factor, shape), (smooth * side * factor).tolist()
     shown = np.clip(scores[finite], -MOST, MOST)
-    halo = int(np.ceil(SIGMAS * sigmas[1]))
-    values = np.empty(shape, np.float32)
-    for top in range(0, height, BAND):  # so that memory grows with the width alone
-        bottom, first = min(height, top + BAND), max(0, top - halo)
-        band = _means(boxes, shown, (first, min(height, bottom + halo)), width, sigmas)
-        values[top:bottom] = band[top - first : bottom - first]
+    values = smoothed(partial(_means, boxes, shown, shape[1]), shape, (sigmas[0], sigmas[1]))
     if inside is not None:
         values[~inside] = np.nan
     return HeatMap(values, (float(1 / factor[0]), float(1 / factor[1])))
@@ -97,15 +89,9 @@ def _boxes(coords: NDArray[np.int64], side: int, factor: NDArray[np.float64], sh
     return np.hstack([near, far])
 
 
-def _means(
-    boxes: Boxes, scores: NDArray[np.float64], rows: tuple[int, int], width: int, sigmas: list[float]
-) -> NDArray[np.float64]:
-    """Return the means of some rows of the picture, smoothed; what lies beyond these rows is not known to them."""
-    sums, counts = _covered(boxes, scores, rows, width)
-    if sigmas[0] > 0:
-        inside = counts > 0
-        means = np.divide(sums, counts, out=np.zeros_like(sums), where=inside)
-        sums, counts = _blurred(means, sigmas) * inside, _blurred(inside.astype(np.float64), sigmas) * inside
+def _means(boxes: Boxes, scores: NDArray[np.float64], width: int, first: int, last: int) -> NDArray[np.float64]:
+    """Return the means of some rows of the picture; NaN where no patch is."""
+    sums, counts = _covered(boxes, scores, (first, last), width)
     return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
 
 
@@ -124,10 +110,3 @@ def _covered(
         sums[top:bottom, left:right] += score
         counts[top:bottom, left:right] += 1
     return sums, counts
-
-
-def _blurred(picture: NDArray[np.float64], sigmas: list[float]) -> NDArray[np.float64]:
-    sizes = [2 * int(np.ceil(SIGMAS * sigma)) + 1 for sigma in sigmas]
-    return np.asarray(
-        cv2.GaussianBlur(picture, sizes, sigmas[0], sigmaY=sigmas[1], borderType=cv2.BORDER_CONSTANT), np.float64
-    )

@@ -1,5 +1,6 @@
 """A heat map is what a reference says that looks at one px after the other."""
 
+import time
 from statistics import fmean
 
 import numpy as np
@@ -88,13 +89,50 @@ def test_smoothing_stays_inside_and_between_the_scores_and_leaves_equal_ones(gri
     np.testing.assert_allclose(even[np.isfinite(even)], 7, rtol=1e-6)
 
 
+def exactly_smoothed(sharp, sigma):
+    """Return a picture under a Gaussian that ends at three standard deviations, over the px that have a number."""
+    is_inside = np.isfinite(sharp)
+
+    def blurred(picture):
+        for axis in (0, 1):
+            away = np.subtract.outer(*[np.arange(picture.shape[axis])] * 2)
+            shares = np.where(np.abs(away) <= np.ceil(3 * sigma), np.exp(-(away**2) / (2 * sigma**2)), 0)
+            picture = np.moveaxis(np.tensordot(shares, picture, (1, axis)), 0, axis)
+        return picture
+
+    with np.errstate(invalid="ignore"):
+        return np.where(is_inside, blurred(np.where(is_inside, sharp, 0)) / blurred(is_inside.astype(float)), np.nan)
+
+
+@given(st.integers(0, 2**32), st.integers(3, 12), st.integers(60, 300), st.floats(0.05, 10))
+@examples(80)
+def test_smoothing_is_a_gaussian_however_wide_it_is(seed, patches, px, smooth):
+    chance, side = np.random.default_rng(seed), 100
+    coords = side * np.argwhere(chance.random((patches, patches)) < chance.uniform(0.3, 1)).reshape(-1, 2)
+    scores, slide = chance.random(len(coords)), (side * patches, side * patches)
+    sigma = smooth * px / patches
+    sharp = heat_map(scores, coords, side, slide, (px, px)).values.astype(float)
+    blurred = heat_map(scores, coords, side, slide, (px, px), smooth=smooth).values
+    assert (np.isnan(blurred) == np.isnan(sharp)).all()
+    off = np.abs(blurred - exactly_smoothed(sharp, sigma))[np.isfinite(sharp)]
+    assert off.max(initial=0) <= (1e-6 if sigma < 16 else 0.04)
+    assert off.sum() <= 0.005 * off.size
+
+
+def test_a_very_wide_gaussian_takes_no_longer_than_a_narrow_one():
+    coords = np.argwhere(np.ones((64, 64))) * 100
+    scores, started = np.arange(64.0**2), time.monotonic()
+    heat_map(scores, coords, 100, (6400, 6400), (2048, 2048), smooth=10)
+    assert time.monotonic() - started < 60, "it took minutes"
+
+
 @given(scored_grids(), st.floats(0, 1), st.integers(1, 9))
 @examples(60)
 def test_rows_that_are_worked_out_apart_give_what_they_give_together(grid, smooth, band):
     coords, side, scores, slide, shape = grid
     together = heat_map(scores, coords, side, slide, shape, smooth=smooth).values
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("atlaspatch_core.interop.scores.heat.BAND", band)
+        patch.setattr("atlaspatch_core.interop.scores.smoothing.BAND", band)
         apart = heat_map(scores, coords, side, slide, shape, smooth=smooth).values
     np.testing.assert_allclose(apart, together, rtol=1e-4, atol=1e-3)
 
