@@ -233,7 +233,7 @@ def test_a_mask_of_the_slide_or_of_the_part_is_told_until_somebody_says_which(tm
 
 @examples(8)
 @given(part=scanned_parts(), longest=st.integers(200, 1600))
-def test_a_pyramid_of_scores_covers_what_qupath_shows_and_has_its_colours_where_the_tiles_lie(part, longest):
+def test_a_pyramid_of_scores_is_what_qupath_shows_and_lies_where_the_tiles_do(part, longest):
     with folder_of(part) as folder:
         save_outlines(folder / "masks" / "a.geojson", part, "QuPath")
         run(folder)

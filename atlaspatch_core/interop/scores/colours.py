@@ -72,7 +72,8 @@ class ColourScale:
             [number] = as_texts([self.low])
             return [(0, f"< {number}"), (0.5, number), (1, f"> {number}")]
         shares = [step / (TICKS - 1) for step in range(TICKS)]
-        return list(zip(shares, as_texts([self.low + (self.high - self.low) * share for share in shares]), strict=True))
+        numbers = [self.low * (1 - share) + self.high * share for share in shares]
+        return list(zip(shares, as_texts(numbers), strict=True))
 
     def bar(self, length: int) -> NDArray[np.uint8]:
         """Return the colours of a bar from high to low, shape (length, 3); three where both ends are one number."""

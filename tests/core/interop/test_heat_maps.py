@@ -63,7 +63,7 @@ def test_each_px_is_the_mean_of_the_patches_that_cover_it(grid):
 
 @given(scored_grids(of_any_size))
 @examples(150)
-def test_a_px_has_nothing_of_patches_that_do_not_cover_it_however_large_their_scores(grid):
+def test_a_px_has_nothing_of_patches_elsewhere_however_large_their_scores(grid):
     coords, side, scores, slide, shape = grid
     most = float(np.finfo(np.float32).max)
     shown = np.clip(scores, -most, most)
@@ -207,6 +207,7 @@ def test_a_picture_that_its_format_cannot_hold_is_one_sentence(encode, height):
 
 def test_numbers_have_four_digits_where_these_are_enough():
     assert [text for _, text in ColourScale(0, 1).ticks()] == ["0", "0.25", "0.5", "0.75", "1"]
+    assert [text for _, text in ColourScale(-3.4e38, 1).ticks()][::4] == ["-3.4e+38", "1"]
     assert as_texts([12345, 12345.25, 12346]) == ["12345", "12345.25", "12346"]
     assert as_texts([1 / 3, 2 / 3]) == ["0.3333", "0.6667"]
     assert as_texts([12345.6]) == ["12345.6"]
