@@ -168,16 +168,18 @@ def _outcomes(
     from atlaspatch_core.operations.tracking.tracker import Command, Tracker
     from atlaspatch_core.pipeline.workers.devices import process_discovered
     from atlaspatch_core.storage.atomic import make_folder
+    from atlaspatch_core.validity.canonical_names import with_canonical_names
     from atlaspatch_core.validity.recipe import make_recipe
 
     recipe = make_recipe(project)
     for warning in recipe.warnings:
         warnings.warn(str(warning), stacklevel=2)
     make_folder(project.output)
+    asked = with_canonical_names(recipe.project, recipe.encoders)
     recorded = {**arguments, "output": project.output, "force": force}
     outcomes = process_discovered(discovery, recipe, devices, force=force, on_patches=lambda *_: None)
     bar = tqdm(total=len(discovery.paths) * len(recipe.stages), unit="output", disable=not progress)
-    with bar, Tracker(recipe.project, discovery, Command("ap.process", recorded)) as tracker:
+    with bar, Tracker(asked, discovery, Command("ap.process", recorded)) as tracker:
         for outcome in outcomes:
             tracker.record_outcome(outcome)
             bar.set_description(outcome.stem)

@@ -139,9 +139,11 @@ def follow_outcomes(
     """Record outcomes in the output folder, and show them, as they come; ``cases`` is how many the run embeds."""
     from atlaspatch_core.operations.tracking.tracker import Tracker
     from atlaspatch_core.storage.atomic import make_folder
+    from atlaspatch_core.validity.canonical_names import with_canonical_names
 
     make_folder(recipe.project.output)
-    with display, closing(outcomes), Tracker(recipe.project, discovery, command, cases=cases) as tracker:
+    project = with_canonical_names(recipe.project, recipe.encoders)
+    with display, closing(outcomes), Tracker(project, discovery, command, cases=cases) as tracker:
         for outcome in outcomes:
             tracker.record_outcome(outcome)
             show(outcome)

@@ -7,7 +7,7 @@ from typing import Any, NoReturn, TypeVar
 
 from atlaspatch_core.encoders.declaration import PatchEncoder, SlideEncoder, Transform
 from atlaspatch_core.encoders.declared_names import named
-from atlaspatch_core.errors import InvalidProject
+from atlaspatch_core.errors import InvalidProject, MissingWeights
 
 RECORDED = "unknown, as its plugin was not executed"
 """Stands for the licence of such an encoder, which nobody records."""
@@ -19,6 +19,8 @@ class RecordedValues:
     """An architecture, or weights, of which the description is known alone."""
 
     values: Any
+    doubt: str = ""
+    """Why not even that is known: one sentence with a cure."""
 
     def build(self, weights: Path | None) -> NoReturn:  # noqa: ARG002
         """Raise InvalidProject."""
@@ -29,7 +31,9 @@ class RecordedValues:
         refuse_plugin()
 
     def spec(self, encoder: str = "") -> Any:  # noqa: ARG002
-        """Return what was recorded."""
+        """Return what was recorded. Raises MissingWeights where that is in doubt: it has no identity then."""
+        if self.doubt:
+            raise MissingWeights(self.doubt)
         return self.values
 
 
@@ -75,19 +79,27 @@ def recorded_slide_encoder(spec: Mapping[str, Any], dim: int | None) -> SlideEnc
     )
 
 
-def unrecorded_patch_encoder(name: str, plugin: str | None) -> PatchEncoder:
-    """Return what stands for a patch encoder of which there is no result."""
-    values = RecordedValues(None)
+def unrecorded_patch_encoder(name: str, plugin: str | None, doubt: str = "") -> PatchEncoder:
+    """Return what stands for a patch encoder of which there is no result, or may be none: ``doubt`` says so."""
+    values = RecordedValues(None, doubt)
     return PatchEncoder(
         name=name, architecture=values, source=values, dim=None, transform=None, license=RECORDED, plugin=plugin
     )
 
 
-def unrecorded_slide_encoder(name: str, patch_encoder: str, plugin: str | None) -> SlideEncoder:
-    """Return what stands for a slide encoder of which there is no result."""
-    return SlideEncoder(
+def unrecorded_slide_encoder(name: str, patch_encoder: str, plugin: str | None, doubt: str = "") -> SlideEncoder:
+    """Return what stands for a slide encoder of which there is no result; ``doubt`` as above."""
+    encoder = SlideEncoder(
         name=name, patch_encoder=patch_encoder, dim=None, forward=_unknown(name), license=RECORDED, plugin=plugin
     )
+    return replace(encoder, architecture=RecordedValues(None, doubt)) if doubt else encoder
+
+
+def as_doubted(encoder: SlideEncoder, of: PatchEncoder) -> SlideEncoder:
+    """Return the slide encoder ``mean-…`` or the like of a patch encoder; what is in doubt of this one is of that."""
+    if not isinstance(of.architecture, RecordedValues) or not of.architecture.doubt:
+        return encoder
+    return replace(encoder, architecture=of.architecture, plugin=of.plugin)
 
 
 def of_plugin(encoder: Encoder, sha256: str) -> Encoder:

@@ -28,6 +28,7 @@ from atlaspatch_core.pipeline.shares import Flush, PatchShare
 from atlaspatch_core.pipeline.slide_work import RunContext, SlideWork
 from atlaspatch_core.pipeline.steps.features import FeatureBatch, FeatureJob, JobEnd, SharedFeatures, finish_job
 from atlaspatch_core.slides.local_copy import limit_copies
+from atlaspatch_core.storage.plugin_names import note_names
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.validity.outcome import Outcome, OutputKey, Status
 from atlaspatch_core.validity.recipe import SLIDE, Recipe
@@ -125,6 +126,7 @@ def process_feed(
     models, forecast = Models(project.runtime), Forecast(slides)
     run = RunContext(recipe, store, models, selected, force, report_patches, frozenset(trusted), forecast, mailbox)
     _remove_half_written(run)
+    _note_names(run)
     encoders = (stage.encoder for stage in recipe.stages if stage.step in selected)
     fetch((encoder.name, encoder.source) for encoder in encoders if encoder)
     execute_first(project.plugins)
@@ -158,6 +160,15 @@ def _remove_half_written(run: RunContext) -> None:
         return
     if removed:
         log.info("removed %d half-written files of an interrupted run", removed)
+
+
+def _note_names(run: RunContext) -> None:
+    """Note what the plugin files call their encoders, for who looks at what they make; that stops no work."""
+    recipe = run.recipe
+    try:
+        note_names(run.store, recipe.encoders, recipe.plugins if recipe.project.plugins else ())
+    except (OSError, AtlasPatchError, ValueError) as error:
+        log.debug("the names of the plugins' encoders are not noted: %s", error)
 
 
 def _outcomes(run: RunContext, feed: Iterable[Fed]) -> Iterator[Outcome]:

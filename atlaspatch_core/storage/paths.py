@@ -35,6 +35,10 @@ class OutputPaths:
         """Return where it is noted that a slide crashed its reader."""
         return Path(self.output, "crashes", f"{stem}.json")
 
+    def plugin_names(self, sha256: str) -> Path:
+        """Return where it is noted what the encoders of a plugin file of this content are called."""
+        return Path(self.output, ".plugins", f"{sha256}.json")
+
     def thumbnail(self, stem: str) -> Path:
         """Return where a slide's thumbnail lies."""
         return Path(self.output, "thumbnails", f"{stem}.jpg")
@@ -114,6 +118,6 @@ class OutputPaths:
 
     def folders(self, geometries: Sequence[str]) -> list[Path]:
         """Return the folders in which results, records and pictures lie."""
-        shared = ("slides", "crashes", "contours_geojson", "contours", "thumbnails", "thumbnails/small")
+        shared = ("slides", "crashes", ".plugins", "contours_geojson", "contours", "thumbnails", "thumbnails/small")
         folders = (*shared, "visualization", "patches")
         return [self.output / name / folder for name in dict.fromkeys(["", *geometries]) for folder in folders]

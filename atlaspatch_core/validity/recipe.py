@@ -100,6 +100,8 @@ class Recipe:
     """sha256 of the project's plugins, as they are now."""
     warnings: tuple[RecipeWarning, ...] = ()
     """What is odd about what is asked for."""
+    encoders: Plugins = NO_PLUGINS
+    """Encoders of plugins that the project may name."""
 
     @property
     def segmentation(self) -> Segmentation:
@@ -162,7 +164,8 @@ def make_recipe(project: Project, own: Plugins = NO_PLUGINS) -> Recipe:
     encoders = [(stage.geometry, stage.encoder) for stage in (*rest, *cases)]
     unused = unused_weights(project.weights, [encoder for _, encoder in encoders], networks)
     warnings = [check_scales(project, encoders), unkept_attention(project, encoders), unused_warnings(unused)]
-    return Recipe(project, (*shared, *rest), cases, digests_of(project), tuple(chain.from_iterable(warnings)))
+    told = tuple(chain.from_iterable(warnings))
+    return Recipe(project, (*shared, *rest), cases, digests_of(project), told, plugins)
 
 
 def _case_stages(project: Project, plugins: Plugins) -> Iterator[OutputSpec]:

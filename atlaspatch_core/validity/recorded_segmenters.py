@@ -10,7 +10,8 @@ from atlaspatch_core.storage.file_index import list_files
 from atlaspatch_core.storage.store import Store
 from atlaspatch_core.tissue.segmenters import SEGMENTERS, Segmenter, plugin_segmenters
 from atlaspatch_core.tissue.segmenters.recorded import recorded_segmenter, unrecorded_segmenter
-from atlaspatch_core.validity.recorded_plugins import MOST_READ, plugin_digests
+from atlaspatch_core.validity.recorded_encoders import MOST_READ
+from atlaspatch_core.validity.recorded_plugins import plugin_digests
 
 
 def segmenter_of_records(project: Project) -> Segmenter | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from atlaspatch_core.encoders.declaration import NO_PLUGINS, Plugins, SlideEncoder
 from atlaspatch_core.encoders.names import by_any_name, by_name, unknown
 from atlaspatch_core.encoders.patch import PATCH_ENCODERS, find_patch_encoder
+from atlaspatch_core.encoders.recorded import as_doubted
 from atlaspatch_core.encoders.slide.abmil import PREFIX as ABMIL
 from atlaspatch_core.encoders.slide.abmil import abmil_encoder
 from atlaspatch_core.encoders.slide.care import CARE
@@ -80,7 +81,8 @@ def find_slide_encoder(
 def _of_patch_encoder(name: str, weights: Mapping[str, Path] | None, plugins: Plugins) -> SlideEncoder | None:
     for prefix, make in FOR_EVERY_PATCH_ENCODER.items():
         if name.lower().startswith(prefix):
-            return make(find_patch_encoder(name[len(prefix) :], weights, plugins))
+            patch_encoder = find_patch_encoder(name[len(prefix) :], weights, plugins)
+            return as_doubted(make(patch_encoder), patch_encoder)
     return None
 
 
