@@ -175,11 +175,11 @@ def _outcomes(
     for warning in recipe.warnings:
         warnings.warn(str(warning), stacklevel=2)
     make_folder(project.output)
-    asked = with_canonical_names(recipe.project, recipe.encoders)
+    asked_project = with_canonical_names(recipe.project, recipe.encoders)
     recorded = {**arguments, "output": project.output, "force": force}
     outcomes = process_discovered(discovery, recipe, devices, force=force, on_patches=lambda *_: None)
     bar = tqdm(total=len(discovery.paths) * len(recipe.stages), unit="output", disable=not progress)
-    with bar, Tracker(asked, discovery, Command("ap.process", recorded)) as tracker:
+    with bar, Tracker(asked_project, discovery, Command("ap.process", recorded)) as tracker:
         for outcome in outcomes:
             tracker.record_outcome(outcome)
             bar.set_description(outcome.stem)

@@ -9,7 +9,7 @@ from atlaspatch_core.encoders.slide import find_slide_encoder
 
 
 def with_canonical_names(project: Project, plugins: Plugins) -> Project:
-    """Return the project with canonical names in the place of aliases and of ``<name>:<output>``. Raises UnknownName."""
+    """Return the project with canonical names in the place of aliases and ``<name>:<output>``; raises UnknownName."""
 
     def patch_names(typed: Iterable[str]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(find_patch_encoder(name, None, plugins).name for name in typed))

@@ -53,9 +53,9 @@ class NotedEncoders:
     def lacks_output(self, name: str) -> bool:
         """Tell whether a name is that of a known network and of an output that it is known not to have."""
         network, _, output = name.partition(OF)
-        known = self.installed if not self.are_complete else _joined(self.installed, self.stand_ins)
+        plugins = self.installed if not self.are_complete else _joined(self.installed, self.stand_ins)
         try:
-            return bool(output) and bool(find_patch_encoder(network, {}, known))
+            return bool(output) and bool(find_patch_encoder(network, {}, plugins))
         except UnknownName:
             return False
 
@@ -103,8 +103,8 @@ def _stand_ins(notes: Mapping[str, Iterable[NamedEncoder]], installed: Plugins) 
     return Plugins(patch, slide)
 
 
-def _add(encoders: dict[str, Encoder], encoder: Encoder, taken: Mapping[str, object]) -> None:
-    if not any(word.lower() in taken for word in (encoder.name, *encoder.aliases)):
+def _add(encoders: dict[str, Encoder], encoder: Encoder, names: Mapping[str, object]) -> None:
+    if not any(word.lower() in names for word in (encoder.name, *encoder.aliases)):
         encoders.pop(encoder.name, None)  # the latest comes last, so that its aliases are those that count
         encoders[encoder.name] = encoder
 
