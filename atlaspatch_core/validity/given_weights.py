@@ -26,6 +26,8 @@ def with_known_weights(project: Project, plugins: Plugins, networks: Collection[
     ``networks`` are those that its masks take. A command that only reads does not know all names of plugins: what it
     does not know is left as it is. Raises UnknownName, and InvalidProject for two files for one.
     """
+    if not project.weights:
+        return project
     if executes_plugins():
         for key in project.weights:
             _check_known(key, plugins, networks)

@@ -163,9 +163,10 @@ def make_recipe(project: Project, own: Plugins = NO_PLUGINS) -> Recipe:
     rest = [stage for geometry in project.geometry for stage in _stages(geometry, project, plugins, cases)]
     encoders = [(stage.geometry, stage.encoder) for stage in (*rest, *cases)]
     unused = unused_weights(project.weights, [encoder for _, encoder in encoders], networks)
-    warnings = [check_scales(project, encoders), unkept_attention(project, encoders), unused_warnings(unused)]
-    told = tuple(chain.from_iterable(warnings))
-    return Recipe(project, (*shared, *rest), cases, digests_of(project), told, plugins)
+    warnings = chain(
+        check_scales(project, encoders), unkept_attention(project, encoders), unused_warnings(unused)
+    )  # fmt: skip
+    return Recipe(project, (*shared, *rest), cases, digests_of(project), tuple(warnings), plugins)
 
 
 def _case_stages(project: Project, plugins: Plugins) -> Iterator[OutputSpec]:
