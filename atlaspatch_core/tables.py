@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -13,8 +14,11 @@ from atlaspatch_core.texts import decode_text, parse_number
 SEPARATORS = ",;\t"
 LIKENESS = 0.65
 """From which on a name that is not known is taken for a misspelt one; ``mmp`` for ``mpp`` has 0.67, ``mpps`` 0.86."""
-
-
+STATEMENT = re.compile(rf'"?sep=([{SEPARATORS}])"?(?:\r\n|\r|\n|\Z)', re.IGNORECASE)
+QUOTED = re.compile(rf'(?<![^{SEPARATORS}]) *"[^"]*(?:""[^"]*)*"')
+"""A value in quotes, whatever separates values."""
+HEAD = re.compile(rf"(?:{QUOTED.pattern}|[^\r\n])*")
+"""The first row, in which a quoted value may have lines."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for a formula, where a cell begins with it."""
 
@@ -48,15 +52,21 @@ def read_table(
     file that is no such table, a column that is
     missing, stands twice or seems misspelt, and a row with more values than there are columns.
     """
-    (_, head), *lines = _lines_of(path, error)
+    _, ((_, head), *lines) = _lines_of(path, error)
     columns = dict(_columns(path, head, needed, optional, error, is_private=is_private))
     return [_row(path, line, values, head, columns, error) for line, values in lines if any(values)]
 
 
 def read_columns(path: Path, error: type[Exception]) -> tuple[list[str], list[list[str]]]:
     """Return the first row and all others, empty ones left out, whatever their columns are. Raises ``error``."""
-    (_, head), *lines = _lines_of(path, error)
-    return head, [values for _, values in lines if any(values)]
+    _, head, rows = read_separated(path, error)
+    return head, rows
+
+
+def read_separated(path: Path, error: type[Exception]) -> tuple[str, list[str], list[list[str]]]:
+    """Return the same after what separates values, which says whether a comma in a number can be a decimal one."""
+    separator, ((_, head), *lines) = _lines_of(path, error)
+    return separator, head, [values for _, values in lines if any(values)]
 
 
 def write_table(rows: Iterable[Sequence[object]]) -> str:
@@ -80,21 +90,24 @@ def cell_text(text: str) -> str:
     return text[1:] if text.startswith("'") and text.lstrip("' ").startswith(FORMULA) else text
 
 
-def _lines_of(path: Path, error: type[Exception]) -> list[tuple[int, list[str]]]:
+def _lines_of(path: Path, error: type[Exception]) -> tuple[str, list[tuple[int, list[str]]]]:
+    """Return what separates values, and all lines."""
+    stated, text = _without_statement(_text(path, error))
+    separator = stated or _separator(text)
     try:
-        return list(_lines(_text(path, error)))
+        return separator, list(_lines(text, separator, 2 if stated else 1))
     except csv.Error as problem:
         raise error(f"{path}: cannot be read as CSV ({problem}); save the table as CSV UTF-8") from problem
 
 
-def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the line in which each row begins, and its values; the head may be empty."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text), skipinitialspace=True)
-    line = 1
+def _lines(text: str, separator: str, first: int) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line in which each row begins, and its values; the head, in line ``first``, may be empty."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
+    line = first
     try:
         for values in reader if text else ([],):
             yield line, [cell_text(value.strip()) for value in values]
-            line = reader.line_num + 1
+            line = reader.line_num + first
     except csv.Error as problem:
         raise csv.Error(f"line {line}: {problem}; is a quote open?") from problem
 
@@ -106,10 +119,17 @@ def _text(path: Path, error: type[Exception]) -> str:
         raise error(f"{path}: cannot be read as UTF-8 text ({problem}); save the table as CSV UTF-8") from problem
 
 
+def _without_statement(text: str) -> tuple[str, str]:
+    """Return the separator that a first line ``sep=;`` states, as Excel writes it, or none, and the text after it."""
+    stated = STATEMENT.match(text)
+    return (stated[1], text[stated.end() :]) if stated else ("", text)
+
+
 def _separator(text: str) -> str:
-    """Return what stands most often in the head."""
-    head = text.partition("\n")[0]
-    return max(SEPARATORS, key=head.count)
+    """Return what stands most often in the head, outside of quotes."""
+    head = HEAD.match(text)
+    outside = QUOTED.sub("", head[0]) if head else ""
+    return max(SEPARATORS, key=outside.count)
 
 
 def _columns(

@@ -63,7 +63,7 @@ def parse_whole_or(value: object, words: Collection[str], least: int) -> int | s
 def shortened(value: object) -> str:
     """Return a value as a sentence can show it: on one line, and the beginning of one that is long."""
     try:
-        text = repr(value)
+        text = " ".join(repr(value).splitlines())
     except ValueError:  # of a number with more digits than Python writes
         return "a number of thousands of digits"
     return text if len(text) <= 3 * SHOWN else f"{text[:SHOWN]}…"

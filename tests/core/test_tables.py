@@ -29,7 +29,9 @@ def tables(draw: st.DrawFn) -> tuple[bytes, dict[str, float]]:
     separator = draw(st.sampled_from(",;\t"))
     decimal = draw(st.sampled_from(",."))
     head = draw(st.sampled_from([("wsi", "mpp"), ("WSI", "MPP"), (" Wsi ", "M.P.P"), ("wsi", "mpp", "note")]))
-    lines = [separator.join(head)]
+    notes = st.sampled_from(['"of a, b, c; d"', '"a\tb\tc\td"', '"two\n;;;;lines"'])
+    head = (*head, *draw(st.lists(notes, max_size=1)))
+    lines = [*draw(st.sampled_from([[], [f"sep={separator}"]])), separator.join(head)]
     for name, mpp in stated.items():
         form = unicodedata.normalize(draw(st.sampled_from(["NFC", "NFD"])), name)
         folder = draw(st.sampled_from(["", "slides/", "C:\\scans\\", "\\\\server\\share\\"]))
@@ -58,6 +60,7 @@ def test_what_any_program_writes_is_read_as_it_is_meant(tmp_path_factory: pytest
         ("wsi,WSI\na.svs,b.svs\n", "the column wsi stands twice in line 1"),
         ("wsi,mpp\na.svs,1,5\n", "line 2: 3 values under 2 columns"),
         ("wsi\nx, y.svs\n", "line 2: 2 values under 1 columns"),
+        ("sep=;\nwsi;mpp\na.svs;1;5\n", "line 3: 3 values under 2 columns"),
         ('note,wsi\n"two\nlines",a.svs\nx,b.svs,c.svs\n', "line 4: 3 values under 2 columns"),
     ],
 )
