@@ -9,11 +9,14 @@ from numpy.typing import ArrayLike
 from atlaspatch_core.api.folder_results import Results
 from atlaspatch_core.api.reading import results as read_results
 from atlaspatch_core.errors import InvalidScores
-from atlaspatch_core.interop.scores import HeatMap, attention_slide, read_score_columns, scored_slide
+from atlaspatch_core.interop.scores import HeatMap, SlideRows, attention_slide, read_score_columns, scored_slide
 from atlaspatch_core.interop.scores.columns import Columns, of_array, of_frame
 
 if TYPE_CHECKING:
     import pandas as pd
+
+GIVEN = "the scores"
+"""What errors call them, where they are no file."""
 
 
 def heat_map(
@@ -38,8 +41,9 @@ def heat_map(
     Args:
         results: What ``ap.results`` gave, or the output folder.
         stem: The slide.
-        scores: A file (CSV, Parquet, ``.npy``, HDF5), a table of pandas, or an array: (n,), or (n, k). Columns x and
-            y, top-left corners in level-0 px, say of which patch a row is, else a column row, else the order.
+        scores: A file (CSV, Parquet, ``.npy``, HDF5), a table of pandas, or an array: (n,), or (n, k).
+            Columns x and y, top-left corners in level-0 px, say of which patch a row is, else a column row, or an index
+            that does not just count rows, else the order.
         attention: Slide encoder whose kept attention is shown instead of scores.
         head: The one that is shown of an encoder with several heads, from 0; by default their mean.
         column: The one that is shown; needed where there are several.
@@ -73,8 +77,9 @@ def heat_map(
     if scores is None:
         scored = attention_slide(slide, str(step.encoder), head)
     else:
-        source = Path(scores).name if isinstance(scores, (str, Path)) else "the scores"
-        scored = scored_slide(slide, _columns(scores), source, column)
+        source = Path(scores).name if isinstance(scores, (str, Path)) else GIVEN
+        rows = SlideRows(_columns(scores), read.verdicts.selection.stems, source).of(stem)
+        scored = scored_slide(slide, rows, source, column)
     return scored.heat(longest, smooth, beyond_tissue=beyond_tissue)
 
 
@@ -83,4 +88,4 @@ def _columns(scores: "str | Path | ArrayLike | pd.DataFrame") -> Columns:
         return read_score_columns(Path(scores))
     import pandas as pd
 
-    return of_frame(scores) if isinstance(scores, pd.DataFrame) else of_array(np.asarray(scores), "the scores")
+    return of_frame(scores) if isinstance(scores, pd.DataFrame) else of_array(np.asarray(scores), GIVEN)

@@ -11,6 +11,7 @@ from atlaspatch_core.errors import AtlasPatchError, InvalidScores
 if TYPE_CHECKING:
     from atlaspatch_core.interop.export import Selection
     from atlaspatch_core.interop.scores import ScoredSlide
+    from atlaspatch_core.interop.scores.sources import ScoreSources
 
 ReadScores = Callable[[], "ScoredSlide"]
 """Reads the scores of one slide; raises what is wrong with them."""
@@ -31,15 +32,17 @@ def slides_of(context: click.Context) -> list[tuple[str, ReadScores]]:
 
 
 def _with_files(context: click.Context) -> list[tuple[str, ReadScores]]:
-    from atlaspatch_core.interop.scores import read_score_columns, scored_slide
+    from atlaspatch_core.interop.scores import scored_slide
 
     values = context.params
     selection = _selection(context, frozenset(), {"tissue_mask"})
+    sources = _sources(values["source"], values["stems"], selection)
 
-    def reads(stem: str, file: Path) -> ReadScores:
-        return lambda: scored_slide(selection.results(stem), read_score_columns(file), file.name, values["column"])
+    def reads(stem: str) -> ReadScores:
+        source = sources.of_slides[stem]
+        return lambda: scored_slide(selection.results(stem), source.read(), source.name, values["column"])
 
-    return [(stem, reads(stem, file)) for stem, file in _files(values["source"], values["stems"], selection)]
+    return [(stem, reads(stem)) for stem in sources.of_slides]
 
 
 def _with_attention(context: click.Context) -> list[tuple[str, ReadScores]]:
@@ -77,16 +80,18 @@ def _selection(context: click.Context, encoders: frozenset[str], kinds: set[str]
         raise click.UsageError(str(error)) from error
 
 
-def _files(source: Path, stems: Sequence[str], selection: "Selection") -> list[tuple[str, Path]]:
-    """Return the slides to draw, each with its file of scores. Raises click.UsageError for one without."""
+def _sources(source: Path, stems: Sequence[str], selection: "Selection") -> "ScoreSources":
+    """Return the scores of the slides to draw, and say which are of none. Raises click.UsageError for one without."""
     from atlaspatch_core.interop.scores import slides_of_scores
 
+    _check_stems(stems, selection)
     try:
-        files = slides_of_scores(source, stems or selection.stems, is_named=bool(stems))
+        sources = slides_of_scores(source, selection.stems, stems)
     except InvalidScores as error:
         raise click.UsageError(str(error)) from error
-    _check_stems([stem for stem, _ in files], selection)
-    return files
+    if sources.others and not stems:
+        click.echo(sources.about_others, err=True)
+    return sources
 
 
 def _check_stems(stems: Sequence[str], selection: "Selection") -> None:

@@ -12,4 +12,5 @@ from .overlays import ScoredSlide as ScoredSlide
 from .overlays import scored_slide as scored_slide
 from .overlays import write_overlays as write_overlays
 from .places import check_folder as check_folder
+from .slide_rows import SlideRows as SlideRows
 from .sources import slides_of_scores as slides_of_scores

@@ -1,6 +1,5 @@
 """One number a patch: rows of a file found by the patch's place, by its number, or by their order."""
 
-from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +7,7 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.errors import InvalidScores
 from atlaspatch_core.interop.scores.columns import Columns
-from atlaspatch_core.operations.label_tables import MISSING_WORDS, OF_SLIDES, find_column, matching_name
+from atlaspatch_core.operations.label_tables import MISSING_WORDS, find_column
 from atlaspatch_core.texts import parse_number
 
 PLACES = (("x", "y"), ("coordx", "coordy"), ("x0", "y0"), ("xmin", "ymin"))
@@ -36,10 +35,10 @@ def scores_of_patches(
     """Return one number for each patch.
 
     Columns ``x`` and ``y`` (top-left corners, level-0 px) say of which patch a row is, else a column ``row``, else the
-    order. Rows of other slides are passed over, where a column names slides.
+    order.
 
     Args:
-        columns: What the file holds.
+        columns: What is said of this slide alone.
         stem: The slide.
         coords: Top-left corners of its patches, level-0 px, int64 (n, 2).
         column: The one that is shown; needed where there are several.
@@ -49,7 +48,7 @@ def scores_of_patches(
         InvalidScores: There is no such column, it holds no numbers, or the rows are not of these patches.
     """
     about = f"{stem}: {source}"
-    own = rows_of_slide(columns, stem)
+    own = columns
     places = next((pair for names in PLACES if all(pair := [find_column(own, [name]) for name in names])), None)
     row = None if places else find_column(own, ROW)
     name = _chosen(own, column, {*(places or ()), row}, about)
@@ -64,25 +63,6 @@ def scores_of_patches(
             "order, or columns x and y of their top-left corners in level-0 px"
         )
     return Scores(name, values)
-
-
-def rows_of_slide(columns: Columns, stem: str) -> Columns:
-    """Return the rows of a slide where a column names slides, by stem or by file; else all."""
-    named = find_column(columns, OF_SLIDES)
-    if named is None:
-        return columns
-    own = np.array([matching_name(str(value), {stem}) == stem for value in columns[named]], bool)
-    return {name: values[own] for name, values in columns.items() if name != named}
-
-
-def slides_of_rows(columns: Columns, stems: Collection[str]) -> list[str] | None:
-    """Return the slides of ``stems`` that rows are of; None where no column names slides."""
-    named = find_column(columns, OF_SLIDES)
-    if named is None:
-        return None
-    all_stems = frozenset(stems)
-    names = {matching_name(str(value), all_stems) for value in {*columns[named]}}
-    return [stem for stem in stems if stem in names]
 
 
 def _chosen(columns: Columns, column: str | None, others: set[str | None], about: str) -> str:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rounds import examples
 
 from atlaspatch_core.errors import InvalidScores
-from atlaspatch_core.interop.scores import read_score_columns, scores_of_patches, slides_of_scores
+from atlaspatch_core.interop.scores import SlideRows, read_score_columns, scores_of_patches, slides_of_scores
 
 pytestmark = pytest.mark.quick
 COORDS = np.array([[0, 0], [512, 0], [0, 512], [512, 512], [1024, 512]], np.int64)
@@ -19,7 +19,8 @@ SCORES = np.array([0.5, -1.25, 3.0, 0.0, 1e-3])
 
 
 def read(path: Path, column: str | None = None, stem: str = "a") -> np.ndarray:
-    return scores_of_patches(read_score_columns(path), stem, COORDS, column, path.name).values
+    rows = SlideRows(read_score_columns(path), [stem], path.name).of(stem)
+    return scores_of_patches(rows, stem, COORDS, column, path.name).values
 
 
 def write(folder: Path, suffix: str, frame: pd.DataFrame) -> Path:
@@ -79,26 +80,29 @@ def test_of_a_table_of_many_slides_the_rows_of_one_are_taken(tmp_path):
     frame = pd.DataFrame({"slide_id": ["b.svs"] * 2 + ["a.svs"] * 5, "p": [8, 9, *SCORES], "note": ["n"] * 7})
     path = write(tmp_path, ".csv", frame)
     np.testing.assert_array_equal(read(path), SCORES)
-    assert slides_of_scores(path, ["a", "b", "c"], is_named=False) == [("a", path), ("b", path)]
+    found = slides_of_scores(path, ["a", "b", "c"])
+    assert [*found.of_slides] == ["a", "b"]
+    assert [found.of_slides[stem].read()["p"].tolist() for stem in "ab"] == [[*map(str, SCORES)], ["8.0", "9.0"]]
     with pytest.raises(InvalidScores, match=r"c: .*scores.csv has no scores of it"):
-        slides_of_scores(path, ["c"], is_named=True)
+        slides_of_scores(path, ["a", "b", "c"], ["c"])
 
 
 def test_a_folder_has_a_file_for_each_slide(tmp_path):
     for stem in ("a", "b"):
         np.save(tmp_path / f"{stem}.npy", SCORES)
-    expected = [("a", tmp_path / "a.npy"), ("b", tmp_path / "b.npy")]
-    assert slides_of_scores(tmp_path, ["a", "b", "c"], is_named=False) == expected
+    found = slides_of_scores(tmp_path, ["a", "b", "c"])
+    assert {stem: source.name for stem, source in found.of_slides.items()} == {"a": "a.npy", "b": "b.npy"}
     (tmp_path / "empty").mkdir()
     with pytest.raises(InvalidScores, match="has no scores of it"):
-        slides_of_scores(tmp_path / "empty", ["a"], is_named=False)
+        slides_of_scores(tmp_path / "empty", ["a"])
 
 
 def test_a_file_that_names_no_slide_is_of_one_slide_alone(tmp_path):
     np.save(tmp_path / "s.npy", SCORES)
-    assert slides_of_scores(tmp_path / "s.npy", ["a"], is_named=False) == [("a", tmp_path / "s.npy")]
+    for stems, asked in ((["a"], []), (["a", "b"], ["a"])):
+        assert [*slides_of_scores(tmp_path / "s.npy", stems, asked).of_slides] == ["a"]
     with pytest.raises(InvalidScores, match="of which of 2 slides a row is"):
-        slides_of_scores(tmp_path / "s.npy", ["a", "b"], is_named=False)
+        slides_of_scores(tmp_path / "s.npy", ["a", "b"])
 
 
 def test_an_empty_cell_is_a_patch_without_a_score(tmp_path):
