@@ -88,4 +88,4 @@ def _columns(scores: "str | Path | ArrayLike | pd.DataFrame") -> Columns:
         return read_score_columns(Path(scores))
     import pandas as pd
 
-    return of_frame(scores) if isinstance(scores, pd.DataFrame) else of_array(np.asarray(scores), GIVEN)
+    return of_frame(scores, GIVEN) if isinstance(scores, pd.DataFrame) else of_array(np.asarray(scores), GIVEN)

@@ -6,16 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atlaspatch_core.errors import InvalidScores
+from atlaspatch_core.interop.scores.cells import are_numbers, numbers_of
 from atlaspatch_core.interop.scores.columns import Columns
-from atlaspatch_core.operations.label_tables import MISSING_WORDS, find_column
-from atlaspatch_core.texts import parse_number
+from atlaspatch_core.interop.scores.keys import find_keys, free_columns
+from atlaspatch_core.wording import format_count
 
-PLACES = (("x", "y"), ("coordx", "coordy"), ("x0", "y0"), ("xmin", "ymin"))
-"""What the columns of a patch's top-left corner, level-0 px, are called, without capitals and signs."""
-ROW = ("row", "patch", "index", "patchindex", "")
-"""What a column is called that numbers the patches from 0 on; pandas writes one without a name."""
-INFINITE = ("inf", "infinity")
-"""What a cell says, with or without a sign, that arrays of numbers can hold, and that no colour can show."""
+UNNAMED = "without a name"
+"""What a column is called that has no name, as pandas writes its index."""
 SHOWN = 8
 """Names that a sentence shows of many."""
 
@@ -48,72 +45,66 @@ def scores_of_patches(
         InvalidScores: There is no such column, it holds no numbers, or the rows are not of these patches.
     """
     about = f"{stem}: {source}"
-    own = columns
-    places = next((pair for names in PLACES if all(pair := [find_column(own, [name]) for name in names])), None)
-    row = None if places else find_column(own, ROW)
-    name = _chosen(own, column, {*(places or ()), row}, about)
-    values = _numbers(own, name, about)
-    if places:
-        values = _by_place(np.stack([_numbers(own, str(key), about) for key in places], axis=1), values, coords, about)
-    elif row is not None and row != name:
-        values = _by_row(_numbers(own, row, about), values, len(coords), about)
-    elif len(values) != len(coords):
+    name = _chosen(columns, column, about)
+    values = _numbers(columns, name, about)
+    if not np.isfinite(values).any():
         raise InvalidScores(
-            f"{about} has {len(values)} rows, and the slide {len(coords)} patches; give a row for each patch in their "
-            "order, or columns x and y of their top-left corners in level-0 px"
+            f"{about}, column {name}: none of {len(values):,} rows has a number, so that there is nothing to colour; "
+            "give scores of this slide, or name another column"
         )
-    return Scores(name, values)
+    keys = find_keys(columns, name, about)
+    _check_length(columns, name, keys, len(coords), about)
+    return Scores(name, _placed(_rows(columns, keys, coords, about), values, len(coords), about))
 
 
-def _chosen(columns: Columns, column: str | None, others: set[str | None], about: str) -> str:
+def _chosen(columns: Columns, column: str | None, about: str) -> str:
     """Return the column that is shown: the one that is asked for, or the only one of numbers."""
     there_are = ", ".join(list(columns)[:SHOWN]) + (", …" if len(columns) > SHOWN else "")
     if column is not None:
         if column not in columns:
             raise InvalidScores(f"{about} has no column {column!r}, there are {there_are}; give one of these")
         return column
-    free = [name for name in columns if name not in others]
+    free = free_columns(columns)
     if not free:
         raise InvalidScores(f"{about} has no column of scores; add one of numbers")
-    numbers = [name for name in free if _are_numbers(columns[name])] if len(free) > 1 else free
+    numbers = [name for name in free if are_numbers(columns[name])] if len(free) > 1 else free
     if len(numbers) != 1:
         raise InvalidScores(f"{about} has {len(numbers)} columns of numbers, there are {there_are}; name one as column")
     return numbers[0]
 
 
-def _are_numbers(values: NDArray[np.generic]) -> bool:
-    if values.dtype != object:
-        return values.dtype.kind in "fiub"
-    return all(_number(value) is not None for value in values)
-
-
-def _number(value: object) -> float | None:
-    """Return the number that a cell holds; NaN where it is empty, None where it is something else."""
-    if isinstance(value, str):
-        word = value.strip().lower()
-        return float("nan") if word in MISSING_WORDS or word.lstrip("+-") in INFINITE else parse_number(value)
-    return float("nan") if value is None else float(value) if isinstance(value, (int, float, np.number)) else None
-
-
 def _numbers(columns: Columns, name: str, about: str) -> NDArray[np.float64]:
-    values = columns[name]
-    if values.dtype != object and values.dtype.kind in "fiub":
-        numbers = values.astype(np.float64)
-    else:
-        numbers = np.array([_number_of(value, name, about) for value in values], np.float64)
-    return np.where(np.isfinite(numbers), numbers, np.nan)
+    return numbers_of(columns[name], f"{about}, column {name or UNNAMED}")
 
 
-def _number_of(value: object, name: str, about: str) -> float:
-    number = _number(value)
-    if number is None:
-        raise InvalidScores(f"{about}, column {name}: {value!r} is no number; leave the cell empty where there is none")
-    return number
+def _check_length(columns: Columns, name: str, keys: tuple[str, ...], count: int, about: str) -> None:
+    """Raise InvalidScores unless there is a score for each row of the keys, or without keys for each patch."""
+    rows = format_count(len(columns[name]), "row")
+    if not keys and len(columns[name]) != count:
+        raise InvalidScores(
+            f"{about}, column {name} has {rows}, and the slide {count} patches; give a row for each patch in their "
+            "order, or columns x and y of their top-left corners in level-0 px"
+        )
+    if other := next((key for key in keys if len(columns[key]) != len(columns[name])), None):
+        raise InvalidScores(
+            f"{about}, column {name} has {rows}, and {other} has {len(columns[other])}; give a number for each of "
+            "these, or name another column"
+        )
 
 
-def _by_place(
-    xy: NDArray[np.float64], values: NDArray[np.float64], coords: NDArray[np.int64], about: str
-) -> NDArray[np.float64]:
+def _rows(columns: Columns, keys: tuple[str, ...], coords: NDArray[np.int64], about: str) -> NDArray[np.int64]:
+    """Return of which patch each row is."""
+    numbers = [_numbers(columns, key, about) for key in keys]
+    match numbers:
+        case [x, y]:
+            return _rows_of_places(np.stack([x, y], axis=1), coords, about)
+        case [row]:
+            return _rows_of_numbers(row, len(coords), f"{about}, column {keys[0] or UNNAMED}")
+        case _:
+            return np.arange(len(coords))
+
+
+def _rows_of_places(xy: NDArray[np.float64], coords: NDArray[np.int64], about: str) -> NDArray[np.int64]:
     row_of_place = {(x, y): row for row, (x, y) in enumerate(coords.tolist())}
     rows = np.array([row_of_place.get(tuple(place), -1) for place in xy.tolist()], np.int64)
     if (rows < 0).any():
@@ -122,16 +113,17 @@ def _by_place(
             f"{about}: {(rows < 0).sum()} of {len(xy)} rows lie where no patch does, such as x {x:g}, y {y:g}; give "
             "top-left corners in level-0 px, of the patches of this geometry"
         )
-    return _placed(rows, values, len(coords), about)
+    return rows
 
 
-def _by_row(rows: NDArray[np.float64], values: NDArray[np.float64], count: int, about: str) -> NDArray[np.float64]:
+def _rows_of_numbers(rows: NDArray[np.float64], count: int, about: str) -> NDArray[np.int64]:
     outside = ~((rows >= 0) & (rows < count) & (rows == np.round(rows)))
     if outside.any():
         raise InvalidScores(
-            f"{about}: {rows[outside][0]:g} is not the number of a patch; the slide has {count}, counted from 0"
+            f"{about}: {rows[outside][0]:g} is not the number of a patch; the slide has {count}, counted from 0; "
+            "number them so, or, where rows are in order, leave the index out (index=False, reset_index(drop=True))"
         )
-    return _placed(rows.astype(np.int64), values, count, about)
+    return rows.astype(np.int64)
 
 
 def _placed(rows: NDArray[np.int64], values: NDArray[np.float64], count: int, about: str) -> NDArray[np.float64]:

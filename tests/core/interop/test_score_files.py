@@ -45,17 +45,19 @@ def write(folder: Path, suffix: str, frame: pd.DataFrame) -> Path:
     suffix=st.sampled_from([".csv", ".parquet", ".h5"]),
     by=st.sampled_from(["place", "row"]),
     scores=st.lists(st.floats() | st.sampled_from(SCORES), min_size=len(COORDS), max_size=len(COORDS)).map(np.array),
+    first=st.sampled_from(SCORES),
 )
 @examples(60)
-def test_rows_are_of_the_patches_that_they_name(tmp_path_factory, order, count, suffix, by, scores):
+def test_rows_are_of_the_patches_that_they_name(tmp_path_factory, order, count, suffix, by, scores, first):
     rows = list(order)[:count]
+    scores[rows[0]] = first
     named = {"x": COORDS[rows, 0], "y": COORDS[rows, 1]} if by == "place" else {"row": rows}
     path = write(tmp_path_factory.mktemp("scores"), suffix, pd.DataFrame({**named, "tumour": scores[rows]}))
     expected = np.where(np.isin(range(len(COORDS)), rows) & np.isfinite(scores), scores, np.nan)
     np.testing.assert_array_equal(read(path), expected)
 
 
-@pytest.mark.parametrize("shape", [(5,), (5, 1)])
+@pytest.mark.parametrize("shape", [(5,), (5, 1), (1, 5), (5, 1, 1)])
 def test_an_array_is_in_the_order_of_the_patches(tmp_path, shape):
     np.save(tmp_path / "a.npy", SCORES.reshape(shape))
     np.testing.assert_array_equal(read(tmp_path / "a.npy"), SCORES)
@@ -115,10 +117,14 @@ def test_an_empty_cell_is_a_patch_without_a_score(tmp_path):
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("p\n1\n2\n", "a.csv has 2 rows, and the slide 5 patches"),
+        ("p\n1\n2\n", "a.csv, column p has 2 rows, and the slide 5 patches"),
         ("x,y,p\n1,0,3\n", "1 of 1 rows lie where no patch does, such as x 1, y 0"),
         ("x,y,p\n0,0,3\n0,0,4\n", "two rows are of patch 0"),
-        ("row,p\n5,3\n", "5 is not the number of a patch; the slide has 5"),
+        ("row,p\n5,3\n", "column row: 5 is not the number of a patch; the slide has 5"),
+        (",p\n5,3\n", "column without a name: 5 is not the number .*index=False"),
+        ("x,y,p\n", "a.csv, column p: none of 0 rows has a number"),
+        ("p\nnan\n\n", "a.csv, column p: none of 1 rows has a number"),
+        ('row,p\n0,"1,535"\n1,432\n', "column p: '1,535' is no number; write a decimal point"),
         ("row,p\n-1,3\n", "-1 is not the number of a patch"),
         ("row,p\n1.5,3\n", "1.5 is not the number of a patch"),
         ("p,p\n1,2\n", "different column names"),
@@ -137,6 +143,88 @@ def test_a_word_among_numbers_is_named(tmp_path):
     (tmp_path / "a.csv").write_text("p\n1\n2\nhigh\n4\n5\n")
     with pytest.raises(InvalidScores, match="column p: 'high' is no number"):
         read(tmp_path / "a.csv", "p")
+
+
+@given(
+    names=st.sampled_from(["tile_{}", "{}1", "centre{}", "pos {} (um)", "{}_centroid", "mid_{}_px"]),
+    capitals=st.booleans(),
+    order=st.permutations(range(len(COORDS))),
+)
+@examples(20)
+def test_places_under_names_that_are_not_known_are_not_passed_over(tmp_path_factory, names, capitals, order):
+    x, y = (names.format(axis.upper() if capitals else axis) for axis in "xy")
+    frame = pd.DataFrame({x: COORDS[:, 0], y: COORDS[:, 1], "p": SCORES}).iloc[list(order)]
+    path = write(tmp_path_factory.mktemp("scores"), ".csv", frame)
+    with pytest.raises(InvalidScores, match="seems to say where patches lie, by a name that is not known"):
+        read(path, "p")
+    path = write(path.parent, ".csv", frame.assign(row=list(order)))
+    np.testing.assert_array_equal(read(path, "p"), SCORES)
+
+
+@pytest.mark.parametrize(
+    "names", [("x_coord", "y_coord"), ("Xcoord", "Ycoord"), ("left", "top"), ("coord_x", "coord_y")]
+)
+def test_places_have_names_that_others_give_them(tmp_path, names):
+    frame = pd.DataFrame({names[0]: COORDS[:, 0], names[1]: COORDS[:, 1], "p": SCORES})[::-1]
+    np.testing.assert_array_equal(read(write(tmp_path, ".csv", frame)), SCORES)
+
+
+def write_hdf5(path: Path, **datasets: object) -> Path:
+    with h5py.File(path, "w") as file:
+        for name, values in datasets.items():
+            file[name.replace("__", "/")] = values
+    return path
+
+
+def test_places_are_those_of_the_group_of_the_scores(tmp_path):
+    some, other = {"a__coords": COORDS, "a__p": SCORES}, {"b__coords": COORDS[::-1], "b__p": SCORES[::-1]}
+    path = write_hdf5(tmp_path / "a.h5", **some, **other, c__p=SCORES)
+    for column in ("a/p", "b/p"):
+        np.testing.assert_array_equal(read(path, column), SCORES)
+    with pytest.raises(InvalidScores, match="a/x and b/x say where patches lie, and neither is in the group of c/p"):
+        read(path, "c/p")
+    path = write_hdf5(tmp_path / "b.h5", of__coords=COORDS[::-1], p=SCORES[::-1], a__attn=SCORES[::-1])
+    for column in ("p", "a/attn"):
+        np.testing.assert_array_equal(read(path, column), SCORES)
+    path = write_hdf5(tmp_path / "c.h5", coords=COORDS[None, ::-1], p=SCORES[None, ::-1])
+    np.testing.assert_array_equal(read(path), SCORES)
+
+
+@given(count=st.integers(1, 9).filter(lambda count: count != len(COORDS)), by=st.sampled_from(["coords", "row"]))
+@examples(20)
+def test_a_score_is_needed_for_each_place(tmp_path_factory, count, by):
+    keys = {"coords": COORDS} if by == "coords" else {"row": np.arange(len(COORDS))}
+    path = write_hdf5(tmp_path_factory.mktemp("h") / "a.h5", **keys, p=np.ones(count))
+    with pytest.raises(InvalidScores, match=rf"column p has {count} rows?, and (x|row) has 5; give a number for each"):
+        read(path, "p")
+
+
+def test_texts_of_hdf5_are_texts(tmp_path):
+    words = np.array([f"{score}" for score in SCORES])
+    path = write_hdf5(
+        tmp_path / "a.h5", stem=[b"a", b"b", b"a", b"a", b"a", b"a"], p=[b"0.5", b"9", *words[1:].astype("S")]
+    )
+    np.testing.assert_array_equal(read(path), SCORES)
+
+
+@pytest.mark.parametrize("text", ["sep=;\n{}", '"sep=;"\n{}', "\ufeff{}"])
+def test_tables_of_spreadsheets_in_other_languages_are_read(tmp_path, text):
+    rows = "".join(f'"{x}";"{y}";"{score}"\n'.replace(".", ",") for (x, y), score in zip(COORDS, SCORES, strict=True))
+    (tmp_path / "a.csv").write_text(text.format(f'"x";"y";"p (of a, b, c, d)"\n{rows}'))
+    np.testing.assert_array_equal(read(tmp_path / "a.csv"), SCORES)
+
+
+def test_an_archive_of_arrays_is_no_array(tmp_path):
+    with (tmp_path / "a.npy").open("wb") as file:
+        np.savez(file, p=SCORES)
+    with pytest.raises(InvalidScores, match=r"a.npy: holds several arrays, as .npz does; save the one"):
+        read(tmp_path / "a.npy")
+
+
+def test_complex_numbers_have_no_place_on_a_line(tmp_path):
+    np.save(tmp_path / "a.npy", SCORES + 1j)
+    with pytest.raises(InvalidScores, match=r"column score: \(0.5\+1j\) is no number"):
+        read(tmp_path / "a.npy")
 
 
 @pytest.mark.parametrize("name", ["a.npy", "a.h5", "a.parquet", "a.txt"])

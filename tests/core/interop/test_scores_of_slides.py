@@ -143,5 +143,5 @@ def test_a_file_that_does_not_fit_fails_its_slide_alone(out, tmp_path):
     np.save(tmp_path / "in" / "S1.npy", np.arange(3))
     said = overlay(out, "--scores", tmp_path / "in", "--to", tmp_path / "drawn")
     assert said.exit_code == 1
-    assert "FAILED S1: S1.npy has 3 rows, and the slide 4 patches" in said.output
+    assert "FAILED S1: S1.npy, column score has 3 rows, and the slide 4 patches" in said.output
     assert "2 slides: 1 drawn, 1 failed" in said.output
