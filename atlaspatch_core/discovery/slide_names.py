@@ -13,8 +13,9 @@ class SlideNames:
     """Finds the one slide that a name means.
 
     A name is a file name, with or without its suffix, or a path. What is written exactly wins over what differs in
-    capitals or in the composition of accents; a name that means several slides means none. A slide under a pseudonym
-    is meant by that, and by the name of its file.
+    capitals or in the composition of accents, but for a whole stem, which wins over one with its end cut off: S1.B is
+    S1.b before it is S1. A name that means several slides means none. A slide under a pseudonym is meant by that, and
+    by the name of its file.
     """
 
     def __init__(self, paths: Mapping[str, Path]) -> None:
@@ -28,11 +29,12 @@ class SlideNames:
     def stem(self, name: str) -> str | None:
         """Return the stem of the slide that a name means, None where it means none, or several."""
         file = PureWindowsPath(name).name
-        for tables, form in ((self._exact, str), (self._folded, folded)):
-            whole, short = form(file), form(stem_of(Path(file)))
-            for table, key in ((tables[0], whole), (tables[1], whole), (tables[1], short)):
-                if key in table:
-                    return table[key]
+        short = stem_of(Path(file))
+        (files, stems), (folded_files, folded_stems) = self._exact, self._folded
+        ways = ((files, file), (stems, file), (folded_stems, folded(file)), (stems, short))
+        for table, key in (*ways, (folded_files, folded(file)), (folded_stems, folded(short))):
+            if key in table:
+                return table[key]
         return None
 
 

@@ -56,6 +56,11 @@ def names(*files: str) -> SlideNames:
     return SlideNames({stem_of(Path(file)): Path(file) for file in files})
 
 
+def test_a_whole_stem_in_other_capitals_comes_before_one_that_is_cut_off():
+    both = names("S1.svs", "S1.b.svs")
+    assert [both.stem(name) for name in ("S1.B", "S1.b", "s1.b.svs", "S1.c", "S1")] == ["S1.b"] * 3 + ["S1"] * 2
+
+
 def test_a_stem_with_dots_is_known_without_its_suffix():
     barcode = "TCGA-AA-0001-01Z-00-DX1.1FF0-4B"
     assert names(f"{barcode}.svs", "b.svs").stem(barcode) == barcode
