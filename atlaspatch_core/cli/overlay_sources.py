@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from atlaspatch_core.errors import AtlasPatchError, InvalidScores
+from atlaspatch_core.errors import AtlasPatchError, InvalidScores, NotFresh
 
 if TYPE_CHECKING:
     from atlaspatch_core.interop.export import Selection
@@ -42,7 +42,19 @@ def _with_files(context: click.Context) -> list[tuple[str, ReadScores]]:
         source = sources.of_slides[stem]
         return lambda: scored_slide(selection.results(stem), source.read(), source.name, values["column"])
 
-    return [(stem, reads(stem)) for stem in sources.of_slides]
+    return [(stem, _with_cure(reads(stem))) for stem in sources.of_slides]
+
+
+def _with_cure(read: ReadScores) -> ReadScores:
+    """Return what reads the same, and says what to do where results may not be used."""
+
+    def reading() -> "ScoredSlide":
+        try:
+            return read()
+        except NotFresh as error:
+            raise NotFresh(f"{error}; run atlaspatch again, or take what is stale with --include-stale") from error
+
+    return reading
 
 
 def _with_attention(context: click.Context) -> list[tuple[str, ReadScores]]:
@@ -59,7 +71,7 @@ def _with_attention(context: click.Context) -> list[tuple[str, ReadScores]]:
     def reads(stem: str) -> ReadScores:
         return lambda: attention_slide(selection.results(stem), encoder, head)
 
-    return [(stem, reads(stem)) for stem in drawn]
+    return [(stem, _with_cure(reads(stem))) for stem in drawn]
 
 
 def _has_embedding(selection: "Selection", stem: str) -> bool:

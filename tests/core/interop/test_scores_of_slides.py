@@ -1,6 +1,7 @@
 """Rows and files of scores are of the slides that they name, and of no other; what is of none is told."""
 
 import json
+import os
 import unicodedata
 from pathlib import Path
 
@@ -145,3 +146,16 @@ def test_a_file_that_does_not_fit_fails_its_slide_alone(out, tmp_path):
     assert said.exit_code == 1
     assert "FAILED S1: S1.npy, column score has 3 rows, and the slide 4 patches" in said.output
     assert "2 slides: 1 drawn, 1 failed" in said.output
+
+
+def test_what_is_stale_is_refused_with_what_to_do(tmp_path):
+    make(recipe_of(tmp_path, geometry={"patch_encoders": [], "slide_encoders": []}), [paint(tmp_path, "a")])
+    outlines = tmp_path / "out" / "contours_geojson" / "a.geojson"
+    outlines.write_text(outlines.read_text().replace("256", "300"))
+    os.utime(outlines, ns=(1, 1))
+    np.save(tmp_path / "s.npy", np.arange(4))
+    said = overlay(tmp_path / "out", "--scores", tmp_path / "s.npy", "--to", tmp_path / "drawn")
+    assert "FAILED a: patch_coords is stale (upstream changed: tissue_mask)" in said.output
+    assert "; run atlaspatch again, or take what is stale with --include-stale\n" in said.output
+    words = ["--scores", tmp_path / "s.npy", "--to", tmp_path / "drawn", "--include-stale"]
+    assert overlay(tmp_path / "out", *words).exit_code == 0
