@@ -34,17 +34,17 @@ def find_keys(columns: Columns, name: str, about: str) -> tuple[str, ...]:
     several are elsewhere, or a column seems to hold places under a name that is not known.
     """
     near = [*_groups_above(name)]
-    found = [keys for group in near if (keys := _places(columns, group))]
-    found = found or [(row,) for group in near if (row := _row(columns, group)) not in (None, name)]
-    if found:
-        return found[0]
-    if elsewhere := _elsewhere(columns, name, about):
-        return elsewhere
+    places = [pair for group in near if (pair := _places(columns, group))]
+    keys = places or [(row,) for group in near if (row := _row(columns, group)) not in (None, name)]
+    if keys:
+        return keys[0]
+    if pair := _far_places(columns, name, about):
+        return pair
     _check_order({other: columns[other] for other in columns if other != name}, about)
     return ()
 
 
-def _elsewhere(columns: Columns, name: str, about: str) -> tuple[str, ...]:
+def _far_places(columns: Columns, name: str, about: str) -> tuple[str, ...]:
     """Return the only places that are in any group. Raises InvalidScores where several are."""
     far = [keys for group in dict.fromkeys(map(_group, columns)) if (keys := _places(columns, group))]
     if len(far) > 1:

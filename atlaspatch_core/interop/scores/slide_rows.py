@@ -27,7 +27,7 @@ class SlideRows:
         self._columns, self._source = columns, source
         self._key = find_column(columns, OF_SLIDES)
         self._rows: Mapping[str, NDArray[np.int64]] = {} if self._key is None else _grouped(columns, self._key, source)
-        self._called = _called(self._rows, frozenset(stems))
+        self._names = _names_by_slide(self._rows, frozenset(stems))
 
     @property
     def are_named(self) -> bool:
@@ -37,13 +37,13 @@ class SlideRows:
     @property
     def stems(self) -> frozenset[str]:
         """The slides that rows are named by."""
-        return frozenset(self._called)
+        return frozenset(self._names)
 
     @property
     def others(self) -> tuple[str, ...]:
         """Names of rows that are of no slide."""
-        used = {name for names in self._called.values() for name in names}
-        return tuple(name for name in self._rows if name not in used)
+        of_slides = {name for names in self._names.values() for name in names}
+        return tuple(name for name in self._rows if name not in of_slides)
 
     def of(self, stem: str) -> Columns:
         """Return the rows of a slide, without the column that names it.
@@ -52,7 +52,7 @@ class SlideRows:
         """
         if self._key is None:
             return self._columns
-        names = self._called.get(stem, ())
+        names = self._names.get(stem, ())
         if len(names) != 1:
             seen = some_names(names or [*self._rows]) or "nothing"
             cure = "name them alike" if names else "name a row by the slide's stem"
@@ -76,10 +76,10 @@ def _check_length(values: NDArray[Any], count: int, about: str, key: str) -> Non
         raise InvalidScores(f"{about} has {len(values):,} rows, and {key} has {count:,}; give as many of both")
 
 
-def _called(names: Collection[str], stems: frozenset[str]) -> dict[str, tuple[str, ...]]:
+def _names_by_slide(names: Collection[str], stems: frozenset[str]) -> dict[str, tuple[str, ...]]:
     """Return what the rows of each slide are named by: its very stem, or else all that means it."""
-    found, called = names_of(stems), dict[str, list[str]]()
+    slide_names, names_by_slide = names_of(stems), dict[str, list[str]]()
     for name in names:
-        if stem := name if name in stems else found.stem(name):
-            called.setdefault(stem, []).append(name)
-    return {stem: (stem,) if stem in of_slide else (*of_slide,) for stem, of_slide in called.items()}
+        if stem := name if name in stems else slide_names.stem(name):
+            names_by_slide.setdefault(stem, []).append(name)
+    return {stem: (stem,) if stem in of_slide else (*of_slide,) for stem, of_slide in names_by_slide.items()}

@@ -39,34 +39,34 @@ class ScoreSources(NamedTuple):
         return f"{what} {verb} of none here: {some_names(self.others)}"
 
 
-def slides_of_scores(source: Path, stems: Sequence[str], asked: Sequence[str] = ()) -> ScoreSources:
+def slides_of_scores(source: Path, stems: Sequence[str], choice: Sequence[str] = ()) -> ScoreSources:
     """Return where the scores of slides are, in the order of the slides.
 
     Args:
         source: A file, which is read once for all slides, or a folder with one for each.
         stems: All slides that there are.
-        asked: Those that were asked for by name, which all need scores; by default all that have some.
+        choice: Those that were asked for by name, which all need scores; by default all that have some.
 
     Raises:
         InvalidScores: A slide that was asked for has no scores, or none has, or it is not said of which they are.
     """
-    found = _in_folder(source, stems) if source.is_dir() else _in_table(source, stems, asked or stems)
-    without = [stem for stem in asked or stems if stem not in found.of_slides]
-    if without and (asked or not found.of_slides):
-        there_are = f"; there are {found.kind} of {some_names(found.others)}" if found.others else ""
+    sources = _in_folder(source, stems) if source.is_dir() else _in_table(source, stems, choice or stems)
+    without = [stem for stem in choice or stems if stem not in sources.of_slides]
+    if without and (choice or not sources.of_slides):
+        there_are = f"; there are {sources.kind} of {some_names(sources.others)}" if sources.others else ""
         raise InvalidScores(
             f"{without[0]}: {source} has no scores of it{there_are}; name a file, or a row, by the slide's stem"
         )
-    return found._replace(of_slides={s: found.of_slides[s] for s in asked or stems if s in found.of_slides})
+    return sources._replace(of_slides={s: sources.of_slides[s] for s in choice or stems if s in sources.of_slides})
 
 
-def _in_table(table: Path, stems: Sequence[str], wanted: Sequence[str]) -> ScoreSources:
+def _in_table(table: Path, stems: Sequence[str], choice: Sequence[str]) -> ScoreSources:
     rows = SlideRows(read_score_columns(table), stems, table.name)
-    if not rows.are_named and len(wanted) > 1:
+    if not rows.are_named and len(choice) > 1:
         raise InvalidScores(
-            f"{table}: no column says of which of {len(wanted)} slides a row is; name the slide, or add a column stem"
+            f"{table}: no column says of which of {len(choice)} slides a row is; name the slide, or add a column stem"
         )
-    slides = {stem: ScoreSource(table.name, lambda stem=stem: rows.of(stem)) for stem in wanted}
+    slides = {stem: ScoreSource(table.name, lambda stem=stem: rows.of(stem)) for stem in choice}
     return ScoreSources(
         {stem: slide for stem, slide in slides.items() if not rows.are_named or stem in rows.stems}, rows.others, "rows"
     )
