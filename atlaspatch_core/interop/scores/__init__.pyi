@@ -8,9 +8,9 @@ from .heat import HeatMap as HeatMap
 from .heat import heat_map as heat_map
 from .matching import Scores as Scores
 from .matching import scores_of_patches as scores_of_patches
-from .overlays import ScoredSlide as ScoredSlide
-from .overlays import scored_slide as scored_slide
 from .overlays import write_overlays as write_overlays
 from .places import check_folder as check_folder
+from .scored_slide import ScoredSlide as ScoredSlide
+from .scored_slide import scored_slide as scored_slide
 from .slide_rows import SlideRows as SlideRows
 from .sources import slides_of_scores as slides_of_scores

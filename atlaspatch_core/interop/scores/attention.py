@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from atlaspatch_core.errors import InvalidScores, NotFresh
 from atlaspatch_core.interop.export.values import SlideResults
-from atlaspatch_core.interop.scores.overlays import ScoredSlide
+from atlaspatch_core.interop.scores.scored_slide import ScoredSlide
 
 
 def attention_slide(slide: SlideResults, encoder: str, head: int | None = None) -> ScoredSlide:

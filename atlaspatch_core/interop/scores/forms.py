@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,15 +10,13 @@ from atlaspatch_core.interop.export.tiles import tile_features, write_features
 from atlaspatch_core.interop.scores.colours import ColourScale
 from atlaspatch_core.interop.scores.legend import with_legend
 from atlaspatch_core.interop.scores.pictures import Picture, cropped, draw_heat, write_ome_tiff
+from atlaspatch_core.interop.scores.scored_slide import ScoredSlide
 from atlaspatch_core.interop.scores.sheet import contact_sheet, extreme_rows
 from atlaspatch_core.patches.grid import PatchGrid
 from atlaspatch_core.pipeline.preview import encode_png, thumbnail
 from atlaspatch_core.slides.slide import Slide
 from atlaspatch_core.storage.picture_provenance import with_mark
 from atlaspatch_core.storage.schema import TISSUE_FRACTION
-
-if TYPE_CHECKING:
-    from atlaspatch_core.interop.scores.overlays import ScoredSlide
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +51,7 @@ class OverlayOptions:
 class SlideOverlay:
     """What the forms of one slide's overlay have in common."""
 
-    scored: "ScoredSlide"
+    scored: ScoredSlide
     options: OverlayOptions
     scale: ColourScale
     slide: Slide | None
