@@ -40,7 +40,9 @@ class JudgedOutputs:
         return choose_output(self.stored, kind, encoder, geometry, self.output)
 
     def usable(self, stem: str, step: OutputKey, *, include_stale: bool = False) -> StoredOutput:
-        """Return an output that may be used. Raises NotFresh naming why it may not."""
+        """Return an output that may be used. Raises NotFresh naming why it may not: there may be no such slide."""
+        if step.kind != OF_CASES and not (self._is_known(stem) or stem in self.stored.get(step, {})):
+            raise NotFresh(f"{stem}: {self._unknown}")
         if why := self._refusal(stem, step, include_stale=include_stale):
             raise NotFresh(f"{stem}: {step} {why}; run atlaspatch again, or take what is stale with include_stale=True")
         return self.stored[step][stem]
@@ -61,6 +63,13 @@ class JudgedOutputs:
         is_stored = stem in self.stored.get(step, {})
         return refusal_of(self.verdict(stem, step), is_stored=is_stored, include_stale=include_stale)
 
+    def _is_known(self, stem: str) -> bool:
+        return stem in self.verdicts.selection.verdicts
+
+    @property
+    def _unknown(self) -> str:
+        return f"there is no such slide in {self.output}; .stems are those that there are, without suffixes"
+
     def slide_results(
         self, stem: str, steps: Collection[OutputKey] = (), *, include_stale: bool = False
     ) -> SlideResults:
@@ -68,8 +77,8 @@ class JudgedOutputs:
         choice = Choice(
             frozenset(str(step.encoder) for step in steps), frozenset(step.geometry for step in steps), include_stale
         )
-        if stem not in self.verdicts.selection.verdicts:
-            raise NoSlides(f"{stem}: there is no such slide in {self.output}; .stems are those that there are")
+        if not self._is_known(stem):
+            raise NoSlides(f"{stem}: {self._unknown}")
         return replace(self.verdicts.selection, choice=choice).results(stem)
 
     def usable_results(self, stem: str, steps: Collection[OutputKey], *, include_stale: bool) -> SlideResults:

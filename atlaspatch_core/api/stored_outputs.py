@@ -111,7 +111,7 @@ def choose_output(
     steps = sorted((step for step in steps if step.kind == kind), key=str)
     what = kind.replace("_", " ")
     if not steps:
-        raise UnknownName(f"{where}: there are no {what} in it")
+        raise UnknownName(f"{where}: it has no {what}")
     if encoder is not None:
         names = encoder_names(encoder)
         named = [step for step in steps if str(step.encoder).lower() in names]

@@ -107,8 +107,10 @@ def test_several_encoders_want_a_name_and_unknown_ones_are_named(output):
         cohort.features("a", "uni")
     with pytest.raises(UnknownName, match="there is no geometry '10x'"):
         cohort.coords("a", "10x")
-    with pytest.raises(NotFresh, match="x: patch_coords is missing"):
+    with pytest.raises(NotFresh, match="x: there is no such slide in"):
         cohort.coords("x")
+    with pytest.raises(UnknownName, match=": it has no patient embedding"):
+        cohort.patient_embedding("a")
 
 
 def test_a_folder_without_runs_and_project_is_judged_by_its_files(own):
