@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
+from atlaspatch_core.slides.first_bytes import read_head
+
 HEAD_BYTES = 65_536
 SERIES = b"\x20\x00\x0e\x00"
 """Tag (0020,000E) SeriesInstanceUID, as little endian has it."""
@@ -25,7 +27,7 @@ FILES_REMEMBERED = 131_072
 
 def is_dicom(path: Path) -> bool:
     """Say whether a file begins as DICOM files do (PS3.10: 128 bytes, then DICM)."""
-    return path.is_file() and _head(path, 132)[128:] == b"DICM"
+    return path.is_file() and read_head(path, 132)[128:] == b"DICM"
 
 
 def is_dicom_name(name: str) -> bool:
@@ -35,12 +37,12 @@ def is_dicom_name(name: str) -> bool:
 
 def series_of(path: Path) -> str:
     """Return the SeriesInstanceUID of a DICOM file; all instances of a slide have one. Empty where there is none."""
-    return uid_in(_head(path, HEAD_BYTES), SERIES)
+    return uid_in(read_head(path, HEAD_BYTES), SERIES)
 
 
 def pyramid_count(path: Path) -> int:
     """Return how many pyramids the instances of a slide name; 1 where they name none."""
-    uids = {uid_in(_head(file, HEAD_BYTES), PYRAMID) for file in instances(path)} - {""}
+    uids = {uid_in(read_head(file, HEAD_BYTES), PYRAMID) for file in instances(path)} - {""}
     return max(1, len(uids))
 
 
@@ -49,7 +51,7 @@ def files_by_pyramid(files: Sequence[Path]) -> tuple[tuple[Path, ...], ...]:
 
     Of several pyramids the files without an image of the scan, such as the label, belong to none.
     """
-    heads = [_head(file, HEAD_BYTES) for file in files]
+    heads = [read_head(file, HEAD_BYTES) for file in files]
     uids = [uid_in(head, PYRAMID) for head in heads]
     if len({*uids} - {""}) < 2:
         return (tuple(files),)
@@ -63,7 +65,7 @@ def files_by_pyramid(files: Sequence[Path]) -> tuple[tuple[Path, ...], ...]:
 
 def is_picture(path: Path) -> bool:
     """Say whether a file is of a picture beside the scan: a label, an overview or a thumbnail."""
-    kinds = _image_type(_head(path, HEAD_BYTES))
+    kinds = _image_type(read_head(path, HEAD_BYTES))
     return VOLUME not in kinds and any(kind in kinds for kind in PICTURES)
 
 
@@ -147,11 +149,3 @@ def _series_now(path: Path) -> str:
 @lru_cache(FILES_REMEMBERED)
 def _series(path: Path, _size: int, _mtime_ns: int) -> str:
     return series_of(path)
-
-
-def _head(path: Path, size: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(size)
-    except OSError:
-        return b""

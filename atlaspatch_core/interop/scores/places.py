@@ -8,6 +8,7 @@ from atlaspatch_core.errors import UnwritableOutput
 from atlaspatch_core.fingerprint import short_hash
 from atlaspatch_core.interop.scores.fields import FOLDER
 from atlaspatch_core.slides.files import MIRAX
+from atlaspatch_core.slides.first_bytes import read_head
 from atlaspatch_core.slides.slide import SlideInfo
 from atlaspatch_core.storage.picture_provenance import MARK
 
@@ -42,7 +43,7 @@ class OverlayFile:
         """Raise UnwritableOutput where another file lies there, or the place is one of the slide's own."""
         if info is not None and self.path.resolve().is_relative_to(_home(info.path)):
             why = "is the slide itself, or would lie among its files"
-        elif os.path.lexists(self.path) and self.mark.encode() not in _head(self.path):
+        elif os.path.lexists(self.path) and self.mark.encode() not in read_head(self.path, HEAD):
             why = f"is there and is no {self.form} that overlay made of this slide"
         else:
             return
@@ -52,12 +53,3 @@ class OverlayFile:
 def _home(slide: Path) -> Path:
     """Return the file of a slide, or the folder that holds its data."""
     return (slide.with_suffix("") if slide.suffix.lower() == MIRAX else slide).resolve()
-
-
-def _head(path: Path) -> bytes:
-    """Return how a file begins; nothing of what is no file, or cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return file.read(HEAD)
-    except OSError:
-        return b""

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from atlaspatch_core.slides.files import MIRAX
+from atlaspatch_core.slides.first_bytes import read_head
 from atlaspatch_core.slides.readers.advice import BIOFORMATS, COPY
 
 HEAD = 512
@@ -36,7 +37,7 @@ SLIDEDAT = "Slidedat.ini"
 
 def is_of_a_reader(path: Path) -> bool:
     """Say whether a file begins as one of those formats does that a reader knows by content."""
-    head, (place, mark) = _head(path), DICOM
+    head, (place, mark) = read_head(path, HEAD), DICOM
     return head.startswith(OF_READERS) or head[place] == mark
 
 
@@ -49,7 +50,7 @@ def is_not(path: Path, kind: str) -> str:
 
 def what_is_wrong(path: Path) -> str:
     """Return what to say of a file that begins as no slide does."""
-    head = _head(path)
+    head = read_head(path, HEAD)
     other = next(
         (description for mark, description in OTHERS.items() if head.lower().lstrip().startswith(mark.lower())), None
     )
@@ -71,11 +72,3 @@ def without_its_folder(path: Path) -> str:
 def no_slide(suffixes: tuple[str, ...]) -> str:
     """Return what to say of a file of a suffix that no slide has."""
     return f"is no slide; give one of {', '.join(suffixes)}, or make it OME-TIFF with {BIOFORMATS}"
-
-
-def _head(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(HEAD)
-    except OSError:
-        return b""
