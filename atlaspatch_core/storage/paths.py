@@ -39,6 +39,11 @@ class OutputPaths:
         """Return where it is noted what the encoders of a plugin file of this content are called."""
         return Path(self.output, ".plugins", f"{sha256}.json")
 
+    @property
+    def overlays(self) -> Path:
+        """The one folder beside the results where a person's overlays may lie; no run looks into it."""
+        return Path(self.output, "overlays")
+
     def thumbnail(self, stem: str) -> Path:
         """Return where a slide's thumbnail lies."""
         return Path(self.output, "thumbnails", f"{stem}.jpg")

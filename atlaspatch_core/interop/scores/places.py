@@ -6,11 +6,11 @@ from pathlib import Path
 
 from atlaspatch_core.errors import UnwritableOutput
 from atlaspatch_core.fingerprint import short_hash
-from atlaspatch_core.interop.scores.fields import FOLDER
 from atlaspatch_core.slides.files import MIRAX
 from atlaspatch_core.slides.first_bytes import read_head
 from atlaspatch_core.slides.slide import SlideInfo
 from atlaspatch_core.storage.picture_provenance import MARK
+from atlaspatch_core.storage.store import Store
 
 HEAD = 2**16
 """Bytes of a file in which its mark lies, be it a TIFF of many tags."""
@@ -18,11 +18,11 @@ HEAD = 2**16
 
 def check_folder(folder: Path, output: Path) -> None:
     """Raise UnwritableOutput for a folder among the results of ``output``, but for the one that is for overlays."""
-    results, place = output.resolve(), folder.resolve()
-    if place.is_relative_to(results) and not place.is_relative_to(results / FOLDER):
+    overlays, place = Store(output).overlays, folder.resolve()
+    if place.is_relative_to(output.resolve()) and not place.is_relative_to(overlays.resolve()):
         raise UnwritableOutput(
             f"{folder}: it lies in the output folder {output}, where an overlay would be taken for a result; give "
-            f"{output / FOLDER}, or a folder elsewhere"
+            f"{overlays}, or a folder elsewhere"
         )
 
 

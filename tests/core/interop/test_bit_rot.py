@@ -3,6 +3,7 @@
 A whole cohort lies ready: a mask that was made and one that a person drew, features, embeddings, a case, and exports.
 """
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 import shapely
 from click.testing import CliRunner
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, assume, given
 from hypothesis import strategies as st
 from painting import paint_slide, white
 from paths import DATA
@@ -111,9 +112,19 @@ def rotten(path: Path, place: float, change: int) -> Iterator[None]:
     """Let a byte of a file be another, at the same time of the file; as it was afterwards."""
     whole, stat = path.read_bytes(), path.stat()
     rot(path, int(place * len(whole)), change)
-    yield
-    path.write_bytes(whole)
-    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    try:
+        yield
+    finally:
+        path.write_bytes(whole)
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+def means_the_same(path: Path, whole: bytes) -> bool:
+    """Tell whether a record says what it said before: of white space another may stand there."""
+    try:
+        return path.parent.name == "slides" and json.loads(path.read_bytes()) == json.loads(whole)
+    except ValueError:
+        return False
 
 
 def problems(folder: Path) -> list[AuditFinding]:
@@ -157,7 +168,9 @@ def test_whichever_byte_of_a_kept_file_changes_the_audit_names_it(
     finished: PreparedFolder, name: str, place: float, change: int
 ):
     path = finished.path / "out" / name
+    whole = path.read_bytes()
     with rotten(path, place, change):
+        assume(not means_the_same(path, whole))
         found = problems(finished.path / "out")
     assert {it.file for it in found} == {path}
     assert {it.kind for it in found} <= {"damaged", "damaged_outlines", "unreadable"}
@@ -185,7 +198,9 @@ def test_what_is_damaged_is_computed_anew_and_nothing_else_changes(
     folder = finished.put_back()
     out, before = folder / "out", contents(folder / "out")
     others = {other: (out / other).read_bytes() for other in KEPT if other != name}
-    rot(out / name, int(place * (out / name).stat().st_size), change)
+    whole = (out / name).read_bytes()
+    rot(out / name, int(place * len(whole)), change)
+    assume(not means_the_same(out / name, whole))
     assert len(mark(out)) == 1
     outcomes = [*run_slides(folder), *run(folder)]
     assert [it.why for it in outcomes if it.status is Status.FAILED] == []
