@@ -69,16 +69,15 @@ def encode(
     Args:
         slide: An open slide.
         grid: Its patches, as ``lay_grid`` chose them.
-        encoder: A patch encoder, or a slide encoder; ``atlaspatch encoders`` lists both. Or one of your own, as
-            ``ap.PatchEncoder.from_module`` and ``ap.SlideEncoder.from_module`` make it of a module of torch.
-        features: For a slide encoder, the features (n, d) of the patch encoder that it builds on, if they are there;
-            they have to be where both are your own. Where it builds on several, a tuple of them, in its order.
+        encoder: A patch or slide encoder of ``atlaspatch encoders``, or your own, by ``ap.PatchEncoder.from_module``.
+        features: Those (n, d) that a slide encoder takes, if they are there, as they must where both encoders are your
+            own; a tuple where it takes several.
         precision: ``float32``, ``float16``, ``bfloat16`` or ``own`` (the makers'); the command's when left out.
         input_size: Side to which patches are scaled, px; each encoder's own when left out.
         downscale: ``area`` or ``dct``, as in docs/options.md.
         device: ``cpu``, ``cuda``, ``cuda:1`` or ``mps``; the command's default when left out.
         batch_size: Patches that an encoder takes at once, or ``auto``.
-        weights: Name of an encoder to a local file with its weights; by default they come from the hub.
+        weights: Name of an encoder to a local file with its weights.
         plugins: Python files that declare further encoders. Their code is executed.
         allow_remote_code: Encoders whose Python code, which lies beside their weights, may be run.
         other_scales: Patches at a scale that the encoder was not made for: ``warn``, ``refuse`` or ``allow`` them.
@@ -100,15 +99,13 @@ def encode(
         >>> features.shape == (len(grid), 1280), embedding.shape
         (True, (1280,))
     """
-    geometry = {"patch_size": grid.sampling.patch_size, "target_mpp": grid.scale, "downscale": downscale}
+    geometry = {"precision": precision, "input_size": input_size, "downscale": downscale}
     values = {
-        "geometry": [geometry | {"precision": precision, "input_size": input_size}],
+        "geometry": [geometry | {"patch_size": grid.sampling.patch_size, "target_mpp": grid.scale}],
         "runtime": {"device": device, "feature_batch_size": batch_size},
-        "weights": as_paths(weights),
-        "plugins": tuple(map(Path, plugins)),
-        "allow_remote_code": as_names(allow_remote_code),
-        "other_scales": other_scales,
-    }
+        "weights": as_paths(weights), "plugins": tuple(map(Path, plugins)),
+        "allow_remote_code": as_names(allow_remote_code), "other_scales": other_scales,
+    }  # fmt: skip
     loading = _find_encoder(encoder, checked_project("ap.encode", values), has_features=features is not None)
     return _encode(slide, grid, features, loading, progress=progress)
 

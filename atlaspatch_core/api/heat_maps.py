@@ -43,9 +43,8 @@ def heat_map(
     Args:
         results: What ``ap.results`` gave, or the output folder.
         stem: The slide.
-        scores: A file (CSV, Parquet, ``.npy``, HDF5), a table or column of pandas, or an array: (n,), or (n, k).
-            Columns x and y, top-left corners in level-0 px, say of which patch a row is, else a column row, or an index
-            that does not just count rows, else the order.
+        scores: A file (CSV, Parquet, ``.npy``, HDF5), a table or column of pandas, an array (n,) or (n, k). Columns x
+            and y (top-left corners, level-0 px), else row, else an index, else the order say of which patch a row is.
         attention: Slide encoder whose kept attention is shown instead of scores.
         head: The one that is shown of an encoder with several heads, from 0; by default their mean.
         column: The one that is shown; needed where there are several.

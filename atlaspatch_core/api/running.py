@@ -54,9 +54,8 @@ def process(
         patch_encoders: Name of a patch encoder, or several.
         slide_encoders: Name of a slide encoder, or several; the patch encoders that they need run by themselves.
         weights: Name of an encoder to a local file with its weights; ``--patch-encoder-ckpt-path`` of the command.
-        gpus: Numbers of GPUs, one worker process for each; -1 is a worker on the CPU and may be repeated. One number,
-            several, or a text as the command takes it, ``0,1``. Without them ``device`` counts. A script that gives
-            several begins with ``if __name__ == "__main__":``.
+        gpus: GPUs (``0``, ``[0, 1]`` or ``"0,1"``), a worker process for each; -1 is one on the CPU, and may repeat.
+            Without them ``device`` counts. A script that gives several begins with ``if __name__ == "__main__":``.
         fast_mode: False: patches are read, too, and dropped by the thresholds of white, black, sharpness and ink.
         force: Compute everything anew, though it is valid.
         progress: Show a bar of slides.

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from hypothesis import HealthCheck, example, given
+from hypothesis import strategies as st
 from painting import paint_slide, stain, white
+from rounds import examples
 
 from atlaspatch_core.cli.main import cli
 from atlaspatch_core.encoders.architecture import TimmModel
@@ -164,22 +167,37 @@ PATCH_ENCODERS = [
 """
 
 
-def test_an_output_with_weights_of_its_own_is_computed_by_them(plugin: Path):
-    """It had the numbers of the network's other weights, under the fingerprint of its own."""
+@pytest.fixture
+def of_weights(plugin: Path) -> dict[str, np.ndarray]:
+    """Two files of weights, ``a.pt`` and ``b.pt`` beside the plugin, to what the network of each gives."""
     plugin.write_text(OF_WEIGHTS)
-    for seed, name in enumerate(("a", "b")):
+    for seed, name in enumerate("ab"):
         torch.manual_seed(seed)
         network = TimmModel("vit_tiny_patch16_224", {"img_size": 32, "depth": 1, "global_pool": ""}).build(None)
         torch.save(network.state_dict(), plugin.parent / f"{name}.pt")
-    of_network, of_class = (
-        ("--patch-encoder-ckpt-path", f"{key}={plugin.parent / file}")
-        for key, file in (("tokens", "a.pt"), ("tokens_cls", "b.pt"))
-    )
-    encode(plugin, "tokens,tokens_cls", "both", *of_network, *of_class)
-    encode(plugin, "tokens_cls", "alone", *of_class)
-    encode(plugin, "tokens,tokens_cls", "shared", *of_network)
-    both, alone, shared = (features(plugin, out) for out in ("both", "alone", "shared"))
-    assert both["tokens_cls"][1] == alone["tokens_cls"][1]
-    np.testing.assert_array_equal(both["tokens_cls"][0], alone["tokens_cls"][0])
-    assert np.abs(both["tokens_cls"][0] - shared["tokens_cls"][0]).max() > 0.1
-    np.testing.assert_array_equal(shared["tokens_cls"][0], shared["tokens"][0][:, :192])
+        encode(plugin, "tokens", name, *given_weights(plugin, {"tokens": name}))
+    return {name: features(plugin, name)["tokens"][0] for name in "ab"}
+
+
+def given_weights(plugin: Path, names: dict[str, str | None]) -> list[str]:
+    files = [f"{encoder}={plugin.parent / name}.pt" for encoder, name in names.items() if name]
+    return [word for file in files for word in ("--patch-encoder-ckpt-path", file)]
+
+
+@examples(8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    network=st.sampled_from("ab"),
+    own=st.sampled_from([None, "a", "b"]),
+    asked=st.sampled_from(["tokens,tokens_cls", "tokens_cls,tokens", "tokens_cls"]),
+)
+@example("a", "b", "tokens,tokens_cls")
+@example("b", "a", "tokens_cls,tokens")
+def test_an_output_is_of_its_own_weights_or_else_of_its_network_s(
+    plugin: Path, of_weights: dict[str, np.ndarray], network: str, own: str | None, asked: str
+):
+    """In one folder, whatever lies there. It had the numbers of the other weights under the fingerprint of its own."""
+    encode(plugin, asked, "out", *given_weights(plugin, {"tokens": network, "tokens_cls": own}))
+    values = features(plugin)
+    np.testing.assert_array_equal(values["tokens_cls"][0], of_weights[own or network][:, :192])
+    if asked != "tokens_cls":
+        np.testing.assert_array_equal(values["tokens"][0], of_weights[network])
