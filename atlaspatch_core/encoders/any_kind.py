@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from atlaspatch_core.encoders.declaration import NO_PLUGINS, PatchEncoder, Plugins, SlideEncoder
-from atlaspatch_core.encoders.names import NotCalledSo, by_any_name, unknown
+from atlaspatch_core.encoders.names import NameNotFound, by_any_name, unknown
 from atlaspatch_core.encoders.patch import PATCH_ENCODERS, find_patch_encoder
 from atlaspatch_core.encoders.slide import SLIDE_ENCODERS, find_slide_encoder
 from atlaspatch_core.errors import UnknownName
@@ -27,4 +27,4 @@ def find_encoder(
         except UnknownName as fault:
             faults.append(fault)
     names = [*by_any_name({**PATCH_ENCODERS, **plugins.patch}), *by_any_name({**SLIDE_ENCODERS, **plugins.slide})]
-    raise next((fault for fault in faults if not isinstance(fault, NotCalledSo)), unknown("encoder", name, names))
+    raise next((fault for fault in faults if not isinstance(fault, NameNotFound)), unknown("encoder", name, names))

@@ -24,7 +24,7 @@ def by_any_name(table: Mapping[str, Encoder]) -> dict[str, Encoder]:
     return {word.lower(): encoder for encoder in table.values() for word in (encoder.name, *encoder.aliases)}
 
 
-class NotCalledSo(UnknownName):
+class NameNotFound(UnknownName):
     """No encoder has this name, nor one of which it is a part."""
 
 
@@ -32,4 +32,4 @@ def unknown(kind: str, name: str, names: Iterable[str]) -> UnknownName:
     """Return the error for a name that is not known: the nearest names, or how to list all when none is near."""
     near = get_close_matches(name.lower(), list(names), n=4, cutoff=0.5)
     others = f"near names: {', '.join(near)}" if near else "no name is near, and 'atlaspatch encoders' lists them"
-    return NotCalledSo(f"no {kind} is called {name or repr(name)}; {others}")
+    return NameNotFound(f"no {kind} is called {name or repr(name)}; {others}")

@@ -3,7 +3,7 @@ from .colours import ColourScale as ColourScale
 from .colours import check_ends as check_ends
 from .colours import colour_scale as colour_scale
 from .columns import read_score_columns as read_score_columns
-from .forms import OverlayOptions as OverlayOptions
+from .formats import OverlayOptions as OverlayOptions
 from .heat import HeatMap as HeatMap
 from .heat import heat_map as heat_map
 from .matching import Scores as Scores

@@ -1,11 +1,11 @@
-"""Scores of slides drawn over them, in the forms that were asked for: pictures, pyramids, outlines, contact sheets."""
+"""Scores of slides drawn over them, in the formats asked for: pictures, pyramids, outlines, contact sheets."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from atlaspatch_core.interop.scores.colours import colour_scale
-from atlaspatch_core.interop.scores.forms import FORMATS, OverlayOptions, SlideOverlay
+from atlaspatch_core.interop.scores.formats import FORMATS, OverlayOptions, SlideOverlay
 from atlaspatch_core.interop.scores.places import OverlayFile, check_folder
 from atlaspatch_core.interop.scores.recorded_slide import open_recorded
 from atlaspatch_core.interop.scores.scored_slide import ScoredSlide
@@ -36,6 +36,6 @@ def write_overlays(scored: ScoredSlide, options: OverlayOptions, folder: Path) -
 
 
 def _opened(scored: ScoredSlide, options: OverlayOptions) -> AbstractContextManager[Slide | None]:
-    """Open the slide, where a form shows it."""
+    """Open the slide, where a format shows it."""
     needs_slide = "sheet" in options.formats or (not options.on_white and {"png", "ome-tiff"} & {*options.formats})
     return open_recorded(scored.results.store, scored.results.stem) if needs_slide else nullcontext()

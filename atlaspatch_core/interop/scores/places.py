@@ -1,4 +1,4 @@
-"""Where overlays are written: not among results, and over no file but an earlier overlay of that slide and form."""
+"""Where overlays are written: not among results, and over no file but an earlier overlay of that slide and format."""
 
 import os
 from dataclasses import dataclass
@@ -32,19 +32,19 @@ class OverlayFile:
 
     path: Path
     stem: str
-    form: str
+    format: str
 
     @property
     def mark(self) -> str:
-        """What stands at the beginning of the file and tells it from those of other slides, forms and programs."""
-        return f"{MARK}overlay {short_hash(f'{self.form} {self.stem}')}"
+        """What stands at the beginning of the file and tells it from those of other slides, formats and programs."""
+        return f"{MARK}overlay {short_hash(f'{self.format} {self.stem}')}"
 
     def check(self, info: SlideInfo | None) -> None:
         """Raise UnwritableOutput where another file lies there, or the place is one of the slide's own."""
         if info is not None and self.path.resolve().is_relative_to(_home(info.path)):
             why = "is the slide itself, or would lie among its files"
         elif os.path.lexists(self.path) and self.mark.encode() not in read_head(self.path, HEAD):
-            why = f"is there and is no {self.form} that overlay made of this slide"
+            why = f"is there and is no {self.format} that overlay made of this slide"
         else:
             return
         raise UnwritableOutput(f"{self.stem}: {self.path} {why}; give another folder with --to")

@@ -1,4 +1,4 @@
-"""The forms of one slide's overlay: a picture, a pyramid, outlines, a contact sheet."""
+"""The formats of one slide's overlay: a picture, a pyramid, outlines, a contact sheet."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ class OverlayOptions:
 
 @dataclass(frozen=True)
 class SlideOverlay:
-    """What the forms of one slide's overlay have in common."""
+    """What the formats of one slide's overlay have in common."""
 
     scored: ScoredSlide
     options: OverlayOptions
